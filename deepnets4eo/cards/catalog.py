@@ -38,6 +38,12 @@ def model_path(name: str | Path) -> Path:
     return _root("models") / _check_name(str(name), recipes(), "model", "deepnets4eo models")
 
 
+def run_path(name: str | Path) -> Path:
+    """Returns the folder of a run; the name of a model that comes with weights stands for its folder."""
+    folder = Path(name)
+    return folder if folder.exists() or str(name) not in recipes() else model_path(name)
+
+
 def recipe_path(name: str | Path) -> Path:
     """Returns the recipe (YAML file) by the model's name; a file, or a folder with recipe.yaml, is used as it is."""
     if Path(name).is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from deepnets4eo.cli.options import Debug, DryRun, Out, Overwrite, Resume, Seed,
 from deepnets4eo.cli.output import echo
 from deepnets4eo.damage.event import EventInfo
 from deepnets4eo.damage.settings import DECISION, INPUTS, Settings
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, MissingExtraError, RunError
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -31,7 +32,8 @@ def damage(
     pre: Annotated[str, typer.Argument(metavar="PRE", help="Image before the event, or - to assess from post alone.")],
     post: Annotated[str, typer.Argument(metavar="POST", help="Image after the event: a raster or a folder of tiles.")],
     footprints: Annotated[
-        str, typer.Argument(metavar="FOOTPRINTS", help="Building outlines, any vector format; or - with --segmenter.")
+        str,
+        typer.Argument(metavar="FOOTPRINTS", help="Building outlines, any vector format; or - to find them in PRE."),
     ],
     out: Out,
     dsm_pre: Annotated[
@@ -81,7 +83,7 @@ def damage(
     \b
     deepnets4eo damage pre.tif post.tif footprints.gpkg --out damage
     deepnets4eo damage - post_tiles/ footprints.geojson --out damage --cloud-mask clouds.tif
-    deepnets4eo damage pre.tif post.tif - --segmenter runs/unet --out damage
+    deepnets4eo damage pre.tif post.tif - --out damage
     deepnets4eo damage pre.tif post.tif footprints.gpkg --points-pre pre.laz --points-post post.laz --out damage
 
     Exit status: 0 where a map was written that can be used; 3 where it was written, but must not be used.
@@ -103,6 +105,7 @@ def damage(
     check_formats(formats or ())
     clouds, weights = _point_evidence(points_pre, points_post, evidence_weight or [])
     rasters = _raster_evidence(evidence or [], weights)
+    settings = _with_segmenter(footprints, settings)
     read = [
         pre,
         post,
@@ -118,7 +121,6 @@ def damage(
     check_not_inputs([out, *(out / name for name in PRODUCTS)], read)
     if dry_run:
         check_overwrite(out, overwrite=overwrite or (resume and was_interrupted(out)))
-        _check_one_source(footprints, settings.segmenter)
         which = f"the buildings that {settings.segmenter} finds"
         if settings.segmenter is None:
             inputs = open_inputs(pre, post, footprints, settings, **others, evidence=rasters, points=clouds)
@@ -130,7 +132,6 @@ def damage(
         overwrite = overwrite or (resume and was_interrupted(out))
         check_overwrite(out, overwrite=overwrite)
         with job_scratch(out, resume=resume) as scratch:
-            _check_one_source(footprints, settings.segmenter)
             if settings.segmenter is None:
                 inputs = open_inputs(pre, post, footprints, settings, **others, evidence=rasters, points=clouds)
             else:
@@ -191,13 +192,22 @@ def _pairs(option: str, texts: list[str], value: str) -> dict[str, str]:
     return pairs
 
 
-def _check_one_source(footprints: str, segmenter: str | None) -> None:
-    """Raise an InputError unless the buildings come from exactly one source: a file, or a run where that is -."""
-    if (footprints == "-") != (segmenter is not None):
+def _with_segmenter(footprints: str, settings: Settings) -> Settings:
+    """Settings with the run that finds the buildings where FOOTPRINTS is -: the one named, or the one that is shipped.
+
+    Errors: InputError where both a file and a run are named.
+    """
+    from deepnets4eo.cards.catalog import run_path
+    from deepnets4eo.damage.find_buildings import SHIPPED
+
+    if footprints == "-":
+        return replace(settings, segmenter=str(run_path(settings.segmenter or SHIPPED)))
+    if settings.segmenter is not None:
         raise InputError(
-            f"FOOTPRINTS is {footprints} and --segmenter {segmenter or 'is not given'}; expected a file, or - together "
-            "with a run that finds the buildings. Give one of the two."
+            f"FOOTPRINTS is {footprints} and --segmenter {settings.segmenter}; expected a file, or - and a run that finds "
+            "the buildings. Give one of the two."
         )
+    return settings
 
 
 def _find_buildings(pre: str, post: str, segmenter: str, scratch: Path) -> tuple[Layer | None, Layer, gpd.GeoDataFrame]:
@@ -213,4 +223,9 @@ def _find_buildings(pre: str, post: str, segmenter: str, scratch: Path) -> tuple
     labels = labels_file(scratch, segmenter, image)
     with progress("buildings") as advance:
         options = PredictOptions(resume=True)
-        return before, after, buildings_of(segmenter, image, labels, options=options, progress=advance)
+        try:
+            return before, after, buildings_of(segmenter, image, labels, options=options, progress=advance)
+        except (MissingExtraError, RunError) as error:
+            raise InputError(
+                f"FOOTPRINTS is -, but the buildings cannot be found: {error} Or give footprints."
+            ) from error

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deepnets4eo.cards.catalog import run_path
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.display.summary import Summary, WithSummary, list_names
 from deepnets4eo.errors import InputError, RunError
@@ -148,7 +149,7 @@ def load_run(folder: str | Path) -> Run:
     Parameters
     ----------
     folder
-        The folder that training wrote.
+        The folder that training wrote; or the name of a model that comes with weights, such as "buildings".
 
     Returns
     -------
@@ -167,7 +168,7 @@ def load_run(folder: str | Path) -> Run:
         segmenter = load_run("runs/unet").segmenter
     """
     with offline("a run is restored from its own files alone. Train the run again, so that it holds its weights."):
-        return _restore(Path(folder))
+        return _restore(run_path(folder))
 
 
 def _restore(folder: Path) -> Run:

@@ -1,28 +1,40 @@
-"""The running mean of the weights over the steps of a training (Polyak and Juditsky 1992), kept beside the optimiser's state.
+"""The running mean of the weights over the steps of a training (Polyak and Juditsky 1992), kept with the optimiser's state.
 
-Takes an optimiser; what it keeps is written and read with checkpoints, as its moments are. Statistics of normalisation
-are running means already and stay those of the last steps.
+Takes a network and its optimiser; what is kept is written and read with checkpoints, as the optimiser's moments are.
+The statistics of batch normalisation are averaged likewise: those of the last weights do not fit the mean ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
-MEAN = "mean_weight"
+MEAN = "mean_"  # before the name of what is averaged, in the optimiser's state
 FAST_STEPS = 10  # so long the mean follows the first weights fast, which are far from any later ones
 
 
+class _Averaged(NamedTuple):
+    """A tensor of the network, and where its mean is kept."""
+
+    value: Tensor
+    state: dict[str, Any]
+    key: str
+
+
 @torch.no_grad()
-def update_mean_weights(optimizer: Optimizer, keep: float, steps: int) -> None:
+def update_mean_weights(network: nn.Module, optimizer: Optimizer, keep: float, steps: int) -> None:
     """Move the mean of every learnt weight towards its value now.
 
     Parameters
     ----------
+    network
+        Of the optimiser.
     optimizer
         After its step.
     keep
@@ -31,38 +43,57 @@ def update_mean_weights(optimizer: Optimizer, keep: float, steps: int) -> None:
         Steps done in all, at least 1; the mean of the first ones is over fewer.
     """
     keep = min(keep, steps / (steps + FAST_STEPS))
-    weights = _learnt(optimizer)
-    for weight in weights:
-        optimizer.state[weight].setdefault(MEAN, weight.detach().clone())
-    torch._foreach_lerp_(_means(optimizer, weights), weights, 1 - keep)
+    averaged = _averaged(network, optimizer)
+    means = [state.setdefault(key, value.detach().clone()) for value, state, key in averaged]
+    torch._foreach_lerp_(means, [each.value for each in averaged], 1 - keep)
 
 
 @contextmanager
-def mean_weights(optimizer: Optimizer) -> Iterator[None]:
-    """Within the context the network has its mean weights; without any mean, those it has."""
-    weights = [weight for weight in _learnt(optimizer) if MEAN in optimizer.state[weight]]
-    own = [weight.detach().clone() for weight in weights]
-    set_mean_weights(optimizer)
+def mean_weights(network: nn.Module, optimizer: Optimizer) -> Iterator[None]:
+    """Within the context the network has its mean weights; without any mean, those it has.
+
+    Parameters
+    ----------
+    network
+        Of the optimiser.
+    optimizer
+        With the means.
+    """
+    averaged = _averaged(network, optimizer)
+    own = [each.value.detach().clone() for each in averaged]
+    set_mean_weights(network, optimizer)
     try:
         yield
     finally:
         with torch.no_grad():
-            for weight, value in zip(weights, own, strict=True):
-                weight.copy_(value)
+            for each, value in zip(averaged, own, strict=True):
+                each.value.copy_(value)
 
 
 @torch.no_grad()
-def set_mean_weights(optimizer: Optimizer) -> None:
-    """Give the network its mean weights, where there are any."""
-    for weight in _learnt(optimizer):
-        if MEAN in optimizer.state[weight]:
-            weight.copy_(optimizer.state[weight][MEAN])
+def set_mean_weights(network: nn.Module, optimizer: Optimizer) -> None:
+    """Set a network's weights to their means, where there are any.
+
+    Parameters
+    ----------
+    network
+        Of the optimiser.
+    optimizer
+        With the means.
+    """
+    for value, state, key in _averaged(network, optimizer):
+        if key in state:
+            value.copy_(state[key])
 
 
-def _learnt(optimizer: Optimizer) -> list[Tensor]:
-    """Weights that had a step; others have no state."""
-    return [weight for group in optimizer.param_groups for weight in group["params"] if optimizer.state.get(weight)]
-
-
-def _means(optimizer: Optimizer, weights: list[Tensor]) -> list[Tensor]:
-    return [optimizer.state[weight][MEAN] for weight in weights]
+def _averaged(network: nn.Module, optimizer: Optimizer) -> list[_Averaged]:
+    """Weights that had a step (others have no state), and the statistics of normalisation with such weights."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"] if optimizer.state.get(weight)]
+    averaged = [_Averaged(weight, optimizer.state[weight], f"{MEAN}weight") for weight in weights]
+    for module in network.modules():
+        if isinstance(module, _BatchNorm) and optimizer.state.get(module.weight):
+            state = optimizer.state[module.weight]
+            for name in ("running_mean", "running_var"):
+                statistic = getattr(module, name)
+                averaged += [] if statistic is None else [_Averaged(statistic, state, MEAN + name)]
+    return averaged

@@ -125,7 +125,7 @@ def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Valida
         _draw(fit, progress)
         load_state(fit.path(BEST if train.keep == "best" else LAST), network)
         if train.average and train.keep == "last":
-            set_mean_weights(module.optimizer)
+            set_mean_weights(network, module.optimizer)
     network.eval()
     return progress
 
@@ -230,7 +230,7 @@ class _Loop(lightning.LightningModule):
         self.steps += 1
         if self.plan.train.average:
             done = self.epoch * len(self.loader) + self.steps
-            update_mean_weights(self.optimizer, self.plan.train.average, done)
+            update_mean_weights(self.network, self.optimizer, self.plan.train.average, done)
         self._stop_if_requested()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -266,7 +266,7 @@ class _Loop(lightning.LightningModule):
             self.trainer.should_stop = True
 
     def _kept_weights(self) -> AbstractContextManager[None]:
-        return mean_weights(self.optimizer) if self.plan.train.average else nullcontext()
+        return mean_weights(self.network, self.optimizer) if self.plan.train.average else nullcontext()
 
     def _scores(self) -> dict[str, float]:
         """The scores of the epoch; the monitored one alone where another process validates."""
@@ -351,9 +351,11 @@ def _draw(fit: Fit, progress: Progress) -> None:
 def _stops_early(progress: Progress, fit: Fit) -> str:
     """Why a training ends before its last epoch; "" where it does not."""
     train, without_gain = fit.train, progress.epochs_done - progress.best_epoch
+    if not progress.epochs_done:
+        return ""
     if fit.minutes is not None and sum(row["seconds"] for row in progress.history) >= 60 * fit.minutes:
         return f"{fit.minutes:g} minutes are over"
-    if train.patience > 0 and progress.epochs_done > 0 and without_gain >= train.patience:
+    if train.patience > 0 and without_gain >= train.patience:
         return f"no better {train.monitor} for {train.patience} epochs"
     return ""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -19,7 +20,7 @@ from deepnets4eo.training.data import Sample
 SceneType = TypeVar("SceneType")
 
 MIXED_SCENES = 4  # whose windows are read in turn, so that a batch is not one site
-KEPT_SCENES = 3 * MIXED_SCENES  # in memory: threads read ahead into the next ones
+KEPT_SCENES = 6 * MIXED_SCENES  # in memory: threads read ahead into the next ones
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class StreamWindow:
 class StreamSamples(Generic[SceneType]):
     """What a network learns from where scenes are made on demand; `training.data.Samples` for `fit_segmenter`.
 
-    Peak memory: twelve scenes.
+    Peak memory: 24 scenes.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ class StreamSamples(Generic[SceneType]):
     windows_per_epoch: int
     windows_per_scene: int = 8
     seed: int = 0
-    _scenes: OrderedDict[int, SceneType] = field(default_factory=OrderedDict, repr=False)
+    _scenes: OrderedDict[int, Future[SceneType]] = field(default_factory=OrderedDict, repr=False)
     _lock: Any = field(default_factory=threading.Lock, repr=False)
 
     def windows(self, epoch: int) -> list[StreamWindow]:
@@ -86,14 +87,21 @@ class StreamSamples(Generic[SceneType]):
 
     def read(self, window: StreamWindow) -> Sample:
         """One of these windows."""
-        with self._lock:  # threads that need the same scene wait for the one that makes it
-            scene = self._scene(window.scene_seed)
+        scene = self._scene(window.scene_seed)
         return self.cut_window(scene, np.random.default_rng([window.scene_seed, window.number]))
 
     def _scene(self, seed: int) -> SceneType:
-        if seed not in self._scenes:
-            self._scenes[seed] = self.make_scene(seed)
+        """The scene of a seed; of several threads that need it the first makes it, while others make other scenes."""
+        with self._lock:
+            known = seed in self._scenes
+            scene = self._scenes.setdefault(seed, Future())
+            self._scenes.move_to_end(seed)
             if len(self._scenes) > KEPT_SCENES:
                 self._scenes.popitem(last=False)
-        self._scenes.move_to_end(seed)
-        return self._scenes[seed]
+        if not known:
+            try:
+                scene.set_result(self.make_scene(seed))
+            except BaseException as error:
+                scene.set_exception(error)
+                raise
+        return scene.result()

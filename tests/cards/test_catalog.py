@@ -1,5 +1,7 @@
 """The catalog finds cards and recipes, in a checkout and in an installed package, and dataset cards hold together."""
 
+from pathlib import Path
+
 import pytest
 
 from deepnets4eo.cards import catalog
@@ -131,3 +133,9 @@ def test_the_published_tables_are_those_of_the_papers():
     assert contest["RGBd+ trained AlexNet"].kappa == 0.78
     assert DatasetCard.load("isprs_potsdam").published["FuseNet RGB + OSM (binary)"].overall_accuracy == 92.3
     assert DatasetCard.load("isprs_vaihingen").published["FCN (DLR_2)"].f1["car"] == 76.3
+
+
+def test_a_run_is_a_folder_or_a_model_by_its_name(tmp_path: Path) -> None:
+    assert catalog.run_path(tmp_path) == tmp_path
+    assert catalog.run_path("buildings").parts[-2:] == ("models", "buildings")
+    assert catalog.run_path("runs/none") == Path("runs/none")

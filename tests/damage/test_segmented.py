@@ -14,6 +14,7 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.damage import buildings_of
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Grid, whole
+from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec
@@ -88,10 +89,8 @@ def test_a_killed_job_does_not_look_for_the_buildings_again(
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_neither_footprints_nor_a_segmenter_is_refused(case: Path, tmp_path: Path, capsys) -> None:
+def test_both_footprints_and_a_segmenter_are_refused(case: Path, tmp_path: Path, capsys) -> None:
     images = [str(case / "pre.tif"), str(case / "post.tif")]
-    assert main(["damage", *images, "-", "--out", str(tmp_path / "out")]) == 2
-    assert "Give one of the two" in capsys.readouterr().err
     assert main(["damage", *images, "a.gpkg", "--segmenter", str(case / "run"), "--out", str(tmp_path / "out")]) == 2
 
 
@@ -102,3 +101,62 @@ def test_an_image_without_buildings_or_with_other_bands_is_refused(case: Path, t
         buildings_of(case / "run", Layer.open(ground, grid=grid), tmp_path / "labels.tif")
     with pytest.raises(RunError, match="bands"):
         buildings_of(case / "run", Layer.open(ground[:2], grid=grid), tmp_path / "labels.tif")
+
+
+class PaintedRun:
+    """A run with borders whose prediction is painted: two houses that touch, one alone, and a shed."""
+
+    recipe: dict = {}
+    legend = Legend.load("buildings")
+
+
+def paint_prediction(_run: object, _image: object, path: Path, _options: object, *, progress: object) -> None:
+    labels = np.zeros(GRID.shape, np.uint8)
+    labels[20:40, 20:60] = 1
+    labels[20:40, 38:42] = 2
+    labels[100:140, 100:130] = 1
+    labels[160:166, 160:166] = 1
+    with CogWriter(path, GRID, count=1) as file:
+        file.write(whole(GRID), labels[None])
+
+
+def test_touching_houses_are_two_where_the_run_knows_their_border(
+    case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepnets4eo.damage.find_buildings.load_run", lambda _: PaintedRun)
+    monkeypatch.setattr("deepnets4eo.damage.find_buildings.predict", paint_prediction)
+    found = buildings_of("painted", Layer.open(case / "pre.tif"), tmp_path / "labels.tif")
+    assert sorted(found["area_m2"].round()) == [100, 100, 300]
+    assert found["id"].tolist() == ["1", "2", "3"]
+    assert found.geometry.area.to_numpy() == pytest.approx(found["area_m2"].to_numpy(), rel=1e-6)
+    assert found.iloc[0].geometry.intersection(found.iloc[1].geometry).area < 0.1
+
+
+@pytest.mark.parametrize("damage", ["no card", "cut weights"])
+def test_without_good_weights_one_line_says_what_to_do(
+    case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    for file in (case / "run").iterdir():
+        content = file.read_bytes()
+        if not (damage == "no card" and file.name == "card.json"):
+            (folder / file.name).write_bytes(content if file.name in ("card.json", "legend.yaml") else content[:-9])
+    monkeypatch.setattr("deepnets4eo.cards.catalog.run_path", lambda _: folder)
+    assert main(["damage", str(case / "pre.tif"), str(case / "post.tif"), "-", "--out", str(tmp_path / "out")]) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "FOOTPRINTS is -, but the buildings cannot be found" in error
+    assert error.endswith("Or give footprints.")
+
+
+def test_without_torch_the_extra_is_named(
+    case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def without_torch(_folder: object) -> None:
+        with name_missing_extra():
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr("deepnets4eo.damage.find_buildings.load_run", without_torch)
+    assert main(["damage", str(case / "pre.tif"), str(case / "post.tif"), "-", "--out", str(tmp_path / "out")]) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert 'pip install "deepnets4eo[deep]" Or give footprints.' in error

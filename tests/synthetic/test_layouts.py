@@ -8,11 +8,11 @@ import pytest
 from deepnets4eo.errors import InputError
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.layouts.lay_out import LAYOUTS, lay_out
-from deepnets4eo.synthetic.world.layouts.rectangles import keep_apart, overlapping_pairs, rect_rows
+from deepnets4eo.synthetic.world.layouts.rectangles import keep_whole, rect_rows
 from deepnets4eo.synthetic.world.plan import NO_BUILDING
 from deepnets4eo.synthetic.world.style import WorldStyle
 
-URBAN = ["suburb", "terraces"]
+URBAN = ["suburb", "terraces", "old-town", "concrete-blocks", "high-rise", "industrial"]
 EXTENT_M = (180.0, 140.0)
 CELL_M = 0.25
 
@@ -81,10 +81,11 @@ def test_a_plan_follows_from_its_seed_and_its_values_are_sound(name):
 
 def test_touching_rectangles_do_not_overlap_and_crossed_ones_do():
     wall = rect_rows([0.0, 10.0, 5.0], [0.0, 0.0, 0.0], [10.0, 10.0, 30.0], [8.0, 8.0, 1.0], [0.0, 0.0, np.pi / 4])
-    assert overlapping_pairs(wall[:1], wall[1:2]).tolist() == []
-    assert overlapping_pairs(wall[:1], wall[2:]).tolist() == [[0, 0]]
-    assert keep_apart(wall, np.array([0, 1, 2]), np.zeros((0, 5))).tolist() == [True, True, False]
-    assert keep_apart(wall, np.array([0, 1, 1]), wall[:1] + [0, 20, 0, 0, 0]).tolist() == [True, False]
+    nothing = np.zeros((0, 5))
+    assert keep_whole(wall, np.array([0, 1, 2]), nothing).tolist() == [True, True, False]
+    assert keep_whole(wall, np.array([0, 1, 1]), nothing).tolist() == [True, False]
+    assert keep_whole(wall, np.array([0, 1, 1]), wall[:1] + [0, 20, 0, 0, 0]).tolist() == [True, False]
+    assert keep_whole(wall[1:], np.array([0, 1]), wall[:1]).tolist() == [True, False]
 
 
 def test_an_unknown_layout_and_an_empty_extent_are_refused():

@@ -39,7 +39,7 @@ class CoverCriterion:
     >>> criterion = CoverCriterion(TrainSection())
     >>> batch = {"mask": torch.zeros(1, 4, 4, dtype=torch.uint8), "buildings": torch.ones(1, 4, 4, dtype=torch.uint8)}
     >>> batch |= {"image": torch.zeros(1, 3, 4, 4), "valid": torch.ones(1, 4, 4, dtype=torch.bool)}
-    >>> round(float(criterion.step(nn.Conv2d(3, 10, 1, bias=False), batch)), 2)
+    >>> round(criterion.step(nn.Conv2d(3, 10, 1, bias=False), batch).item(), 2)
     3.04
     """
 
@@ -109,7 +109,7 @@ class CoverScorer:
                 cover.update(sample["mask"], class_map)
                 borders.update(sample["buildings"], building_map)
                 styles[style].update(_without_border(sample["buildings"]), _without_border(building_map))
-        whole = ConfusionMatrix.from_matrix(sum(matrix.matrix for matrix in styles.values()))
+        whole = ConfusionMatrix.from_matrix(np.sum([matrix.matrix for matrix in styles.values()], axis=0))
         scores = {"mean_iou": cover.mean_iou, "overall_accuracy": cover.overall_accuracy}
         scores |= {"f1.building": float(whole.f1[1]), "iou.building": float(whole.iou[1])}
         scores |= {"f1.border": float(borders.f1[BORDER])}

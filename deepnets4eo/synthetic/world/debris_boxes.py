@@ -1,4 +1,4 @@
-"""Loose pieces after the event as boxes: sheets, boards, blocks, moved cars, tents; and cars the event moved.
+"""Things on the ground after the event: loose pieces, tents, cars it moved, fences and hedges it took.
 
 The fine pieces between them are painted (`ground_effects`); these are the ones with a height and a shadow.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.damage_modes import DEBRIS, PIECES
 from deepnets4eo.synthetic.world.intensity import node_positions, sample_nodes
-from deepnets4eo.synthetic.world.plan import AFTER, BEFORE, BOX, CONSTRUCTIONS, Plan
+from deepnets4eo.synthetic.world.plan import AFTER, BEFORE, BOTH, BOX, CONSTRUCTIONS, Plan
 
 if TYPE_CHECKING:
     from deepnets4eo.synthetic.world.outcome import Outcome
@@ -39,7 +39,7 @@ def add_debris(plan: Plan, outcome: Outcome, rng: np.random.Generator) -> Plan:
     -------
     The plan with more boxes after the event.
     """
-    plan = _move_cars(plan, outcome, rng)
+    plan = _move_cars(_clear_things(plan, outcome, rng), outcome, rng)
     return plan.with_rows(boxes=np.concatenate([_pieces(plan, outcome, rng), _tents(plan, outcome, rng)]))
 
 
@@ -94,6 +94,20 @@ def _tents(plan: Plan, outcome: Outcome, rng: np.random.Generator) -> NDArray[An
     for building in plan.buildings:
         free &= np.hypot(rows["x"] - building["x"], rows["y"] - building["y"]) > building["radius_m"] + 3
     return rows[free]
+
+
+def _clear_things(plan: Plan, outcome: Outcome, rng: np.random.Generator) -> Plan:
+    """Take away fences, hedges and other low things where wind, flow or fire was strong."""
+    effects, boxes = outcome.effects, plan.boxes
+    chance = max(effects["flow"], 0.8 * effects["blown"], 0.9 * effects["scorch"])
+    low = (
+        (boxes["when"] == BOTH) & (boxes["on_roof"] == 0) & (boxes["height_m"] < 3) & (boxes["material"] != CODE["car"])
+    )
+    force = sample_nodes(outcome.intensity, boxes["x"], boxes["y"])
+    gone = low & (rng.random(len(boxes)) < chance * force)
+    boxes = boxes.copy()
+    boxes["when"][gone] = BEFORE
+    return replace(plan, boxes=boxes)
 
 
 def _move_cars(plan: Plan, outcome: Outcome, rng: np.random.Generator) -> Plan:

@@ -137,6 +137,7 @@ def _paint_ground(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     patchy = 0.4 + 0.9 * hash_unit(1, 2, seed)
     cleared = 0.1 + 0.5 * hash_unit(3, 4, seed)  # debris left on sealed ground
+    still = mud == 0 and scorch == 0 and ash == 0  # the intensity alone leaves no trace
     forces, pieces = np.zeros(intensity.shape[1], np.float32), np.zeros(debris.shape[1], np.float32)
     depths = np.zeros(depth_m.shape[1], np.float32)
     for row in range(material.shape[0]):
@@ -147,7 +148,7 @@ def _paint_ground(  # type: ignore[no-untyped-def]
         for col in range(material.shape[1]):
             x = (col + 0.5) * gsd_m
             force, loose = _at(forces, x), _at(pieces, x)
-            if force < 0.03 and loose < 0.03:
+            if (still or force < 0.03) and loose < 0.03:
                 continue
             code, colour = material[row, col], albedo[row, col]
             broad, middle, fine = textures[0, row, col], textures[1, row, col], textures[2, row, col]

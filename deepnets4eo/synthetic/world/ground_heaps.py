@@ -109,7 +109,9 @@ def _aprons(gsd_m, albedo, material, height, parts, seeds, constructions, dust):
                 b = max(abs(v * part[2] - u * part[3]) - part[5], 0.0)
                 side = (u * part[7] + v * part[8]) / (math.hypot(u, v) + 0.1)
                 reach = part[6] * (1 + 0.6 * side)  # most falls one way
-                distance = math.hypot(a, b) / reach
+                distance = math.sqrt(a * a + b * b) / reach
+                if distance == 0:  # the roof is painted there
+                    continue
                 if distance > 1.4 or distance + 0.5 * value_noise(x, y, 2.6, seed + 50) > 0.8:
                     continue
                 red, green, blue, infrared = rubble_colour(x, y, constructions[index], dust, seed)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.style import Light
 from deepnets4eo.synthetic.world.surface import Floats, WorldSurface
@@ -68,7 +67,7 @@ def sun_and_sky(surface: WorldSurface, light: Light) -> tuple[Floats, Floats, Fl
     return on_solid, on_crown, sky
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _sweep(ground, height, canopy, cover, on_solid, on_crown, shift, width, drop, across, backwards, opaque):  # type: ignore[no-untyped-def]
     """From the sun's side; `across` sweeps along columns, `backwards` from the last row or column."""
     rows, cols = ground.shape
@@ -105,7 +104,7 @@ def _sweep(ground, height, canopy, cover, on_solid, on_crown, shift, width, drop
             crown_edge[k] = crown
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _openness(height, canopy, cover, sky, reach):  # type: ignore[no-untyped-def]
     """1 on level ground, less beside what is higher on average within `reach` pixels."""
     rows, cols = height.shape

@@ -11,11 +11,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-# Lengths of the lattices of broad, middle and fine texture, metres, each with one octave below it.
+# Lengths of the lattices of broad, middle and fine texture, metres; the last two have one octave below them.
 PERIODS_M = (46.0, 7.5, 1.3)
+RELIEF_PERIODS_M = ((230.0, 2.0), (83.0, 0.8))  # lattice and weight; their sum has a standard deviation about 1
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def hash_unit(i, j, seed):  # type: ignore[no-untyped-def]
     """Return a value in 0–1 for a pair of integers and a seed.
 
@@ -37,7 +38,7 @@ def hash_unit(i, j, seed):  # type: ignore[no-untyped-def]
     return np.float32(value * 2.3283064e-10)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def value_noise(x_m, y_m, period_m, seed):  # type: ignore[no-untyped-def]
     """Return smooth noise in −1..1 at a position.
 
@@ -64,7 +65,7 @@ def value_noise(x_m, y_m, period_m, seed):  # type: ignore[no-untyped-def]
     return np.float32(2) * (upper + (lower - upper) * v) - np.float32(1)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def fractal_noise(x_m, y_m, period_m, seed, octaves):  # type: ignore[no-untyped-def]
     """Return the sum of noises, each of half the period and half the strength of the one before.
 
@@ -91,7 +92,7 @@ def fractal_noise(x_m, y_m, period_m, seed, octaves):  # type: ignore[no-untyped
     return total / sum_of_weights
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _fill_rows(out, gsd_m, period_m, weight, seed):  # type: ignore[no-untyped-def]
     """Add weighted noise to an array (H, W); lattice values are hashed once a cell and row."""
     height, width = out.shape
@@ -154,9 +155,37 @@ def noise_fields(seed: int, gsd_m: float, shape: tuple[int, int]) -> NDArray[np.
     (3, rows, columns) float32, mean 0, standard deviation about 1; read-only.
     """
     fields = np.zeros((3, *shape), np.float32)
-    for index, period_m in enumerate(PERIODS_M):
-        period_m = max(period_m, 2.2 * gsd_m)
+    broad, middle, fine = (max(period_m, 2.2 * gsd_m) for period_m in PERIODS_M)
+    add_noise(fields[0], gsd_m, broad, 2.4, seed)
+    for index, period_m in ((1, middle), (2, fine)):
         add_noise(fields[index], gsd_m, period_m, 2.0, seed + 7 * index)
         add_noise(fields[index], gsd_m, max(period_m * 0.37, gsd_m), 1.4, seed + 7 * index + 1)
+    fields[0] += np.float32(0.4) * fields[1]
     fields.setflags(write=False)
     return fields
+
+
+@lru_cache(maxsize=2)
+def terrain(seed: int, gsd_m: float, shape: tuple[int, int], relief_m: float) -> NDArray[np.float32]:
+    """Height of the terrain, the same at both dates.
+
+    Parameters
+    ----------
+    seed
+        Of the world.
+    gsd_m
+        Of the surface, metres.
+    shape
+        (rows, columns).
+    relief_m
+        Standard deviation, metres.
+
+    Returns
+    -------
+    (rows, columns) float32, metres; read-only.
+    """
+    heights = np.zeros(shape, np.float32)
+    for period_m, weight in RELIEF_PERIODS_M if relief_m > 0 else ():
+        add_noise(heights, gsd_m, period_m, weight * relief_m, seed + int(period_m))
+    heights.setflags(write=False)
+    return heights

@@ -114,7 +114,7 @@ def draw_outcome(plan: Plan, hazard: Hazard, rng: np.random.Generator) -> tuple[
         hazard=hazard.name,
         seed=int(rng.integers(1 << 30)),
         grades=grades,
-        visible=_visible(rng, grades, modes, water),
+        visible=_visible(rng, grades, modes, water, effects["mud"]),
         modes=modes,
         strength=rng.random(count).astype(np.float32),
         heading=heading,
@@ -163,15 +163,16 @@ def _draw_modes(
 
 
 def _visible(
-    rng: np.random.Generator, grades: NDArray[np.uint8], modes: NDArray[np.uint8], water: Inundation | None
+    rng: np.random.Generator, grades: NDArray[np.uint8], modes: NDArray[np.uint8], water: Inundation | None, mud: float
 ) -> NDArray[np.uint8]:
     """Grade as visible from above, at most the true one."""
     visible = np.minimum(grades, MOST_VISIBLE[modes])
     soft = modes == MODE["soft_storey"]
     visible[soft & (rng.random(len(modes)) < 0.6)] = 0
-    if water is not None and water.drained:  # a thin film of mud at the walls dries unseen
-        near = modes == MODE["water_near"]
-        visible[near & (rng.random(len(modes)) < 0.3)] = 0
+    if water is not None and water.drained:  # a thin film of mud dries unseen
+        faint = rng.random(len(modes)) < 1 - mud
+        visible[faint & (modes == MODE["water_near"])] = 0
+        visible[faint & (modes == MODE["water_around"])] = 1
     return visible
 
 

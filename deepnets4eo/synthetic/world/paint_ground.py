@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.materials import poles as material_poles
-from deepnets4eo.synthetic.world.noise import add_noise, noise_fields
+from deepnets4eo.synthetic.world.noise import noise_fields, terrain
 from deepnets4eo.synthetic.world.plan import CROP_ROWS, ELLIPSE, PAVING_JOINTS, Plan
 from deepnets4eo.synthetic.world.season import WorldSeason
 from deepnets4eo.synthetic.world.surface import Floats, WorldSurface
 
-RELIEF_PERIODS_M = ((230.0, 2.0), (83.0, 0.8))  # lattice and weight; their sum has a standard deviation about 1
 FRESH = {"grass": ((62, 88, 48, 172), (92, 116, 66, 196)), "crop": ((58, 92, 44, 176), (88, 120, 60, 200))}
 
 
@@ -34,9 +33,7 @@ def paint_ground(surface: WorldSurface, plan: Plan, season: WorldSeason) -> None
     season
         State of grass and crops.
     """
-    if plan.relief_m > 0:
-        for period_m, weight in RELIEF_PERIODS_M:
-            add_noise(surface.ground, surface.gsd_m, period_m, weight * plan.relief_m, surface.seed + int(period_m))
+    surface.ground[:] = terrain(surface.seed, surface.gsd_m, surface.shape, plan.relief_m)
     noise = noise_fields(surface.seed, surface.gsd_m, surface.shape)
     factor = np.ones(surface.shape, np.float32)
     low, high, weights = season_poles(plan, season)
@@ -76,7 +73,7 @@ def season_poles(plan: Plan, season: WorldSeason) -> tuple[Floats, Floats, Float
     return low, high, weights
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _paint_base(material, noise, base, patches, limit):  # type: ignore[no-untyped-def]
     """Base material, and the patches' where the noise is above a limit."""
     height, width = material.shape
@@ -86,7 +83,7 @@ def _paint_base(material, noise, base, patches, limit):  # type: ignore[no-untyp
             material[row, col] = patches if value > limit else base
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _paint_areas(material, factor, noise, areas, gsd_m):  # type: ignore[no-untyped-def]
     """Areas in their order; `factor` (H, W) is the brightness by tone and rows."""
     height, width = material.shape
@@ -129,7 +126,7 @@ def _paint_areas(material, factor, noise, areas, gsd_m):  # type: ignore[no-unty
                 factor[row, col] = tone
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _colour(albedo, material, factor, noise, low, high, weights):  # type: ignore[no-untyped-def]
     """Display colours between the poles of each material."""
     height, width = material.shape

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from deepnets4eo.synthetic.world.noise import hash_unit, value_noise
+from deepnets4eo.synthetic.world.noise import hash_unit, noise_fields, value_noise
 from deepnets4eo.synthetic.world.plan import BARE, CHARRED, DECIDUOUS, EVERGREEN, PALM, SHRUB, Plan
 from deepnets4eo.synthetic.world.season import WorldSeason
 from deepnets4eo.synthetic.world.surface import WorldSurface
@@ -35,13 +35,14 @@ def paint_trees(surface: WorldSurface, plan: Plan, season: WorldSeason) -> None:
     if "foliage" in plan.poles:
         regional = np.asarray(plan.poles["foliage"], np.float32).mean(axis=0)
         colours[[0, 4, 5]] *= regional / colours[0]
+    noise = noise_fields(surface.seed, surface.gsd_m, surface.shape)
     _paint_trees(
-        surface.canopy, surface.cover, surface.leaf, surface.height, plan.trees, colours, surface.gsd_m,
+        surface.canopy, surface.cover, surface.leaf, surface.height, noise[2], plan.trees, colours, surface.gsd_m,
         np.float32(season.leaf), np.float32(season.tint), np.float32(season.snow), surface.seed,
     )  # fmt: skip
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _limbs(x, y, distance, radius, key):  # type: ignore[no-untyped-def]
     """Forked limbs and trunk as a field that is above 0 where there is wood."""
     angle = np.float32(np.arctan2(y, x))
@@ -54,8 +55,8 @@ def _limbs(x, y, distance, radius, key):  # type: ignore[no-untyped-def]
     return wave - np.float32(0.3) - np.float32(0.25) * distance
 
 
-@njit(cache=True)
-def _paint_trees(canopy, cover, leaf, height, trees, colours, gsd_m, leaves, tint, snow, seed):  # type: ignore[no-untyped-def]
+@njit(cache=True, error_model="numpy")
+def _paint_trees(canopy, cover, leaf, height, noise, trees, colours, gsd_m, leaves, tint, snow, seed):  # type: ignore[no-untyped-def]
     rows, cols = canopy.shape
     one = np.float32(1)
     base = np.zeros(4, np.float32)
@@ -97,10 +98,10 @@ def _paint_trees(canopy, cover, leaf, height, trees, colours, gsd_m, leaves, tin
             for col in range(left, right):
                 x = np.float32((col + 0.5) * gsd_m) - tree.x
                 distance = np.sqrt(x * x + y * y) / tree.radius
-                if distance > np.float32(1.3):
+                if distance > np.float32(1.3) or canopy[row, col] > np.float32(1.1) * tree.height_m:
                     continue
                 coarse = value_noise(x + np.float32(50), y + np.float32(50), clump, key)
-                fine = value_noise(x + np.float32(50), y + np.float32(50), np.float32(0.9), key + 1)
+                fine = np.float32(0.45) * noise[row, col]
                 rim = distance + ragged * np.float32(0.55) * coarse + np.float32(0.12) * fine
                 opaque, shade = one, one
                 if kind == PALM:
@@ -118,7 +119,7 @@ def _paint_trees(canopy, cover, leaf, height, trees, colours, gsd_m, leaves, tin
                     crown *= one + np.float32(0.12) * coarse
                 if rim >= one:
                     continue
-                crown += np.float32(0.3) * fine * min(tree.height_m / np.float32(5), one)
+                crown += np.float32(0.5) * fine * min(tree.height_m / np.float32(5), one)
                 if full < np.float32(0.9):
                     wood = _limbs(x, y, distance, tree.radius, key) + np.float32(0.5) * fine + np.float32(0.3) * coarse
                     wood += np.float32(2.4) * full
@@ -128,7 +129,7 @@ def _paint_trees(canopy, cover, leaf, height, trees, colours, gsd_m, leaves, tin
                     crown *= np.float32(0.55) + np.float32(0.45) * opaque
                 if crown <= canopy[row, col] or crown < height[row, col] + np.float32(0.3):
                     continue
-                shade *= one + np.float32(0.2) * fine + np.float32(0.22) * coarse - np.float32(0.12) * rim
+                shade *= one + np.float32(0.28) * fine + np.float32(0.24) * coarse - np.float32(0.12) * rim
                 white = snow * np.float32(0.7) * max(np.float32(0), np.float32(0.4) + coarse)
                 white = min(white * full, np.float32(0.85))
                 canopy[row, col] = max(crown, np.float32(0.3))

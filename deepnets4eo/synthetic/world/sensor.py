@@ -18,7 +18,6 @@ from deepnets4eo.synthetic.world.surface import Floats
 
 TONES = 8192  # entries of the tone curve
 BRIGHTEST = 2.5  # radiance at its end
-RADIUS_PX = 3
 NOISE_BITS = 16
 
 
@@ -76,19 +75,19 @@ class WorldSensor:
             Source of the draw.
         """
         spans = {
-            "plain": ((62, 118), (12, 55), (160, 238)),
+            "plain": ((62, 122), (14, 56), (170, 245)),
             "dark": ((44, 74), (0, 30), (135, 225)),
-            "bright": ((108, 160), (0, 50), (215, 255)),
+            "bright": ((108, 165), (0, 55), (225, 255)),
             "hazy": ((82, 124), (46, 74), (150, 210)),
         }
-        look = str(rng.choice(list(spans), p=(0.52, 0.2, 0.14, 0.14)))
+        look = str(rng.choice(list(spans), p=(0.54, 0.2, 0.16, 0.10)))
         median, black, white = (float(rng.uniform(*span)) for span in spans[look])
         warmth = rng.normal(0, 0.07)
-        blue = rng.normal(-0.09, 0.07) - warmth + (0.1 if look == "hazy" else 0.0)
+        blue = rng.normal(-0.01, 0.09) - warmth + (0.1 if look == "hazy" else 0.0)
         sharpened = rng.random() < 0.4
         shift = rng.integers(-1, 2, 2)
         return cls(
-            blur_px=float(rng.uniform(0.35, 0.95)),
+            blur_px=float(rng.uniform(0.3, 0.85)),
             sharpening=float(rng.uniform(0.1, 0.9)) if rng.random() < 0.5 else 0.0,
             pan=float(rng.uniform(0.85, 1.25)) if sharpened else 0.0,
             colour_shift_px=(int(shift[0]), int(shift[1])),
@@ -142,7 +141,8 @@ def expose(
 
 def _taps(sensor: WorldSensor, shift: float) -> Floats:
     """Weights of a row of pixels: point spread, sharpening and a shift by part of a pixel."""
-    steps = np.arange(-RADIUS_PX, RADIUS_PX + 1) + shift
+    radius = 2 if sensor.blur_px < 0.6 else 3
+    steps = np.arange(-radius, radius + 1) + shift
     narrow = np.exp(-0.5 * (steps / sensor.blur_px) ** 2)
     wide = np.exp(-0.5 * (steps / (sensor.blur_px + 0.7)) ** 2)
     taps = (1 + 0.5 * sensor.sharpening) * narrow / narrow.sum() - 0.5 * sensor.sharpening * wide / wide.sum()
@@ -173,33 +173,35 @@ def _through_jpeg(rgb: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     return np.asarray(Image.open(stream)).transpose(2, 0, 1)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _filter(source, out, down, across):  # type: ignore[no-untyped-def]
     """Separable filter with repeated edges."""
     height, width, bands = source.shape
     radius = len(down) // 2
+    length = width * bands
     line = np.zeros((width + 2 * radius) * bands, np.float32)
+    middle = line[radius * bands : radius * bands + length]
     for row in range(height):
-        line[:] = 0
-        for k in range(-radius, radius + 1):
-            other = source[min(max(row + k, 0), height - 1)].reshape(-1)
-            weight = down[k + radius]
-            for i in range(width * bands):
-                line[radius * bands + i] += weight * other[i]
+        middle[:] = 0
+        for k in range(2 * radius + 1):
+            other = source[min(max(row + k - radius, 0), height - 1)].reshape(-1)
+            weight = down[k]
+            for i in range(length):
+                middle[i] += weight * other[i]
         for k in range(radius):
             for band in range(bands):
-                line[k * bands + band] = line[radius * bands + band]
-                line[(width + radius + k) * bands + band] = line[(width + radius - 1) * bands + band]
+                line[k * bands + band] = middle[band]
+                line[(width + radius + k) * bands + band] = middle[length - bands + band]
         result = out[row].reshape(-1)
-        for i in range(width * bands):
-            result[i] = 0
+        result[:] = 0
         for k in range(2 * radius + 1):
+            part = line[k * bands : k * bands + length]
             weight = across[k]
-            for i in range(width * bands):
-                result[i] += weight * line[k * bands + i]
+            for i in range(length):
+                result[i] += weight * part[i]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _pan_sharpen(image, strength, row_shift, col_shift):  # type: ignore[no-untyped-def]
     """Colours of a quarter of the resolution, somewhat displaced, with the details of all bands together."""
     height, width = image.shape[:2]
@@ -234,7 +236,7 @@ def _pan_sharpen(image, strength, row_shift, col_shift):  # type: ignore[no-unty
                 image[row, col, band] *= ratio
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _develop(radiance, image, curve, noise, columns, saturation, start):  # type: ignore[no-untyped-def]
     """Tone, saturation, stripes and noise."""
     height, width = radiance.shape[:2]

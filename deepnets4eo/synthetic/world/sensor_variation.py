@@ -19,16 +19,16 @@ NIR_SHARE, GREY_SHARE = 0.07, 0.05  # of the windows: near infrared, red, green 
 
 @dataclass(frozen=True)
 class SensorVariation:
-    """How far tones vary; the defaults span the real images of `docs`: median grey 45 to 130, colour casts, haze.
+    """How far tones vary; the images vary on their own, so the defaults are moderate.
 
     Parameters
     ----------
     gain
-        Standard deviation of the logarithm of the gain of all bands, and a third of it of each.
+        Standard deviation of the logarithm of the gain of all bands, and a quarter of it of each.
     gamma
         Standard deviation of the logarithm of the exponent of the tone curve.
     haze
-        Standard deviation of what is added to all bands, and a third of it of each, as a share of full scale.
+        Standard deviation of what is added to all bands, and a quarter of it of each, as a share of full scale.
     contrast, saturation
         Least and largest factor of the distance from the mean, and from grey.
 
@@ -38,15 +38,15 @@ class SensorVariation:
     (3, 8, 8)
     """
 
-    gain: float = 0.25
-    gamma: float = 0.22
-    haze: float = 0.05
-    contrast: tuple[float, float] = (0.6, 1.5)
-    saturation: tuple[float, float] = (0.3, 1.5)
+    gain: float = 0.2
+    gamma: float = 0.2
+    haze: float = 0.04
+    contrast: tuple[float, float] = (0.65, 1.4)
+    saturation: tuple[float, float] = (0.4, 1.4)
 
     def __call__(self, image: ByteImage, rng: np.random.Generator) -> ByteImage:
         """(4, H, W) uint8 red, green, blue, near infrared → (3, H, W) uint8; the same generator state, the same image."""
-        toned = self._tone(_choose_bands(image, rng).astype(np.float32) / 255, rng)
+        toned = self._tone(_choose_bands(image, rng) / np.float32(255), rng)
         return _degrade(np.clip(toned * 255 + 0.5, 0, 255).astype(np.uint8), rng)
 
     def _tone(self, image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -55,8 +55,8 @@ class SensorVariation:
         mean = image.mean()
         image = mean + (image - mean) * np.float32(rng.uniform(*self.contrast))
         image = np.clip(image, 0, 1.5) ** np.float32(np.exp(rng.normal(0, self.gamma)))
-        gain = np.exp(rng.normal(0, self.gain) + rng.normal(0, self.gain / 3, (3, 1, 1)))
-        haze = rng.normal(0, self.haze) + rng.normal(0, self.haze / 3, (3, 1, 1))
+        gain = np.exp(rng.normal(0, self.gain) + rng.normal(0, self.gain / 4, (3, 1, 1)))
+        haze = rng.normal(0, self.haze) + rng.normal(0, self.haze / 4, (3, 1, 1))
         toned: NDArray[np.float32] = image * gain.astype(np.float32) + haze.astype(np.float32)
         return toned
 

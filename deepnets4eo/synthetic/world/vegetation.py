@@ -19,6 +19,7 @@ from deepnets4eo.synthetic.world.style import WorldStyle
 
 MARGIN_M = 15.0  # trees stand this far beyond the place, for their shadows and crowns
 STEM_GAP_M = 0.7
+CLEARING_M = (0.5, 25.0)  # width of what is cleared of woods around buildings, from and to
 TREELESS = ("asphalt", "old_asphalt", "concrete", "water", "pool", "paint")
 # share of palms and of shrubs among single trees, by climate
 PALMS = {"tropical": 0.3, "mediterranean": 0.08, "dry": 0.06}
@@ -48,10 +49,10 @@ def plant(plan: Plan, style: WorldStyle, rng: np.random.Generator) -> Plan:
     groups = [
         _trees_over_roofs(plan, walls, style, rng),
         _single_trees(plan, walls, style, rng),
-        _woods(plan, walls, float(rng.uniform(*style.numbers.get("woods", (0, 0)))), rng),
+        wood_rows(plan, walls, float(rng.uniform(*style.numbers.get("woods", (0, 0)))), rng),
         _street_trees(plan, walls, float(rng.uniform(*style.numbers.get("street_trees", (0, 0.4)))), rng),
     ]
-    groups = [_with_kinds(rows, evergreen, palms, rng) for rows in groups]
+    groups = [mix_kinds(rows, evergreen, palms, rng) for rows in groups]
     return plan.with_rows(trees=np.concatenate([*groups, _shrubs_along_walls(plan, walls, rng)]))
 
 
@@ -88,8 +89,22 @@ def _broad_trees(x: NDArray[Any], y: NDArray[Any], radius: NDArray[Any], rng: np
     return tree_rows(x, y, radius, DECIDUOUS, (1.6, 2.8), rng)
 
 
-def _with_kinds(rows: NDArray[Any], evergreen: float, palms: float, rng: np.random.Generator) -> NDArray[Any]:
-    """Turn the drawn shares of broad trees into conifers and palms."""
+def mix_kinds(rows: NDArray[Any], evergreen: float, palms: float, rng: np.random.Generator) -> NDArray[Any]:
+    """Turn shares of deciduous trees into conifers and palms.
+
+    Parameters
+    ----------
+    rows
+        Rows of trees; changed in place.
+    evergreen, palms
+        Shares, 0–1: conifers of those that are no palms.
+    rng
+        Source of the draws.
+
+    Returns
+    -------
+    The same rows.
+    """
     draw = rng.random(len(rows))
     broad = rows["kind"] == DECIDUOUS
     palm, conifer = broad & (draw < palms), broad & (draw >= palms) & (draw < palms + (1 - palms) * evergreen)
@@ -198,14 +213,32 @@ def wood_positions(
     return x + rng.uniform(-0.55, 0.55, len(x)) * spacing_m, y + rng.uniform(-0.55, 0.55, len(x)) * spacing_m
 
 
-def _woods(plan: Plan, walls: Rectangles, share: float, rng: np.random.Generator) -> NDArray[Any]:
-    """Woods on a share of the land, in shapes of a smooth field, crowns touching."""
+def wood_rows(plan: Plan, walls: Rectangles, share: float, rng: np.random.Generator) -> NDArray[Any]:
+    """Woods on a share of the land, in shapes of a smooth field, crowns touching.
+
+    Parameters
+    ----------
+    plan
+        Whose ways, waters and fields stay free.
+    walls
+        (M, 5) rectangles of buildings, over which crowns reach by a little at most.
+    share
+        Of the land, 0–1.
+    rng
+        Source of the trees.
+
+    Returns
+    -------
+    (N,) rows of deciduous trees.
+    """
     if share < 0.01:
         return table_rows("trees", x=np.zeros(0))
     spacing = rng.uniform(3.8, 6.5)
     x, y = wood_positions(plan.extent_m, spacing, rng)
     field = smooth_field(x, y, (50, 220), rng) + rng.normal(0, 0.15, len(x))
     inside = field >= np.quantile(field, 1 - share)
+    clearing = distance_m(x, y, walls, CLEARING_M[1]) < rng.uniform(*CLEARING_M) * rng.uniform(0.5, 1, len(x))
+    inside &= ~clearing | (rng.random(len(x)) < rng.uniform(0, 0.5))
     x, y = x[inside], y[inside]
     size = spacing * np.exp(rng.normal(np.log(0.62), 0.28, len(x)))
     return _stand(plan, walls, _broad_trees(x, y, size, rng), rng.uniform(-0.5, 2.5), rng)

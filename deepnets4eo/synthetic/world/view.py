@@ -6,6 +6,7 @@ Takes the painted surface, its sun and sky, and a direction of view; gives linea
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numba import njit
@@ -21,7 +22,8 @@ from deepnets4eo.synthetic.world.noise import hash_unit
 from deepnets4eo.synthetic.world.plan import Plan
 from deepnets4eo.synthetic.world.surface import Floats, WorldSurface
 
-BLOCK_PX = 16
+CLOUD_PX = 16  # lattice of clouds
+BLOCK_PX = 8  # blocks of which the highest top is known
 STANDING_M = np.float32(1.6)  # a lower building is rubble
 OPAQUE_SHARE = np.float32(OPAQUE / 255)  # cover from which a crown is what is seen
 
@@ -47,7 +49,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Sky:
-    """Clouds over an image on a coarse lattice of `BLOCK_PX` pixels.
+    """Clouds over an image on a coarse lattice of `CLOUD_PX` pixels.
 
     Parameters
     ----------
@@ -62,7 +64,7 @@ class Sky:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, int]) -> Sky:
-        """Draw a sky: mostly clear; thin cloud over one image in eight, cloud shadow over one in ten.
+        """Draw a sky: mostly clear; thin cloud over one image in twelve, cloud shadow over one in ten.
 
         Parameters
         ----------
@@ -71,8 +73,8 @@ class Sky:
         shape
             (rows, columns) of the image.
         """
-        size = tuple(side // BLOCK_PX + 2 for side in shape)
-        veil = _soft_patches(rng, size, rng.uniform(0.08, 0.45)) if rng.random() < 0.12 else np.zeros(size, np.float32)
+        size = tuple(side // CLOUD_PX + 2 for side in shape)
+        veil = _soft_patches(rng, size, rng.uniform(0.08, 0.45)) if rng.random() < 0.08 else np.zeros(size, np.float32)
         shadow = _soft_patches(rng, size, rng.uniform(0.4, 0.85)) if rng.random() < 0.1 else np.zeros(size, np.float32)
         return cls(veil, shadow)
 
@@ -132,33 +134,44 @@ def see(surface: WorldSurface, plan: Plan, light: Light, frame: Frame, sky: Sky)
         np.empty(frame.shape, np.int32),
         np.empty(frame.shape, np.float32),
     )
-    legend = Legend.load("minicity")
-    kinds = np.array([legend.value(kind) for kind in KIND], np.uint8)
-    codes = np.array([legend.value(kind) for kind in ("building", "clutter", "tree", "water")], np.uint8)
+    kinds, codes = _class_values()
     lean = np.array(frame.lean, np.float32) / np.float32(surface.gsd_m)
     azimuth, elevation = np.radians(light.azimuth_deg), np.radians(light.elevation_deg)
     sun = np.array([np.sin(azimuth), -np.cos(azimuth)]) / np.tan(elevation)
-    highest = _highest_in_reach(surface.height, surface.canopy, lean, BLOCK_PX)
+    tops, highest = _tops(surface.height, surface.canopy, surface.cover, lean)
     _see(
         surface.ground, surface.height, surface.canopy, surface.cover, surface.leaf, surface.albedo, surface.material,
         surface.building, surface.roof, surface.slope_x, surface.slope_y, on_solid, on_crown, open_sky,
-        plan.roofs, highest, sky.veil, sky.dimming, lean, np.array(frame.origin), sun.astype(np.float32),
+        plan.roofs, tops, highest, sky.veil, sky.dimming, lean, np.array(frame.origin), sun.astype(np.float32),
         np.float32(light.direct), SKY_TINT, kinds, codes, np.float32(surface.gsd_m),
         sight.radiance, sight.labels, sight.roofs, sight.height,
     )  # fmt: skip
     return sight
 
 
-@njit(cache=True)
-def _highest_in_reach(height, canopy, lean, block):  # type: ignore[no-untyped-def]
-    """Highest top that can lean into each block of pixels, metres."""
+@lru_cache(maxsize=1)
+def _class_values() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Values of the legend "minicity" by material, and those of building, clutter, tree and water."""
+    legend = Legend.load("minicity")
+    names = ("building", "clutter", "tree", "water")
+    return tuple(np.array([legend.value(name) for name in group], np.uint8) for group in (KIND, names))  # type: ignore[return-value]
+
+
+@njit(cache=True, error_model="numpy")
+def _tops(height, canopy, cover, lean):  # type: ignore[no-untyped-def]
+    """Top of solid things and crowns, and the highest one that can lean into each block of pixels, metres."""
     rows, cols = height.shape
+    block = BLOCK_PX
+    tops = np.empty((rows, cols), np.float32)
     down, across = (rows + block - 1) // block, (cols + block - 1) // block
     top = np.zeros((down, across), np.float32)
     most = np.float32(0)
     for row in range(rows):
         for col in range(cols):
-            value = max(height[row, col], canopy[row, col])
+            value = height[row, col]
+            if cover[row, col] > 0 and canopy[row, col] > value:
+                value = canopy[row, col]
+            tops[row, col] = value
             if value > top[row // block, col // block]:
                 top[row // block, col // block] = value
                 most = max(most, value)
@@ -171,10 +184,10 @@ def _highest_in_reach(height, canopy, lean, block):  # type: ignore[no-untyped-d
             for m in range(max(i + upper, 0), min(i + lower + 1, down)):
                 for n in range(max(j + left, 0), min(j + right + 1, across)):
                     out[i, j] = max(out[i, j], top[m, n])
-    return out
+    return tops, out
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _wall(roof, x, y, lean, sun, below, gsd_m):  # type: ignore[no-untyped-def]
     """Sun on the wall under a roof's edge relative to level ground, and its tone with windows.
 
@@ -200,18 +213,18 @@ def _wall(roof, x, y, lean, sun, below, gsd_m):  # type: ignore[no-untyped-def]
     return max(out_x * sun[0] + out_y * sun[1], np.float32(0)), tone
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _lattice(values, row, col):  # type: ignore[no-untyped-def]
     """A coarse field between its points."""
-    u, v = np.float32(col) / np.float32(16), np.float32(row) / np.float32(16)
+    u, v = np.float32(col) / CLOUD_PX, np.float32(row) / CLOUD_PX
     j, i = int(u), int(v)
-    u, v = u - np.float32(j), v - np.float32(i)
+    u, v = np.float32(u - j), np.float32(v - i)
     upper = values[i, j] + (values[i, j + 1] - values[i, j]) * u
     lower = values[i + 1, j] + (values[i + 1, j + 1] - values[i + 1, j]) * u
     return upper + (lower - upper) * v
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _facing(steep_x, steep_y, sun):  # type: ignore[no-untyped-def]
     """Direct sun on a facet relative to level ground (Lambert), 0–2.2."""
     value = np.float32(1) - steep_x * sun[0] - steep_y * sun[1]
@@ -219,41 +232,49 @@ def _facing(steep_x, steep_y, sun):  # type: ignore[no-untyped-def]
     return min(max(value, np.float32(0)), np.float32(2.2))
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _clip(value, limit):  # type: ignore[no-untyped-def]
     return min(max(value, -limit), limit)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _see(  # type: ignore[no-untyped-def]
     ground, height, canopy, cover, leaf, albedo, material, building, roofs_at, slope_x, slope_y,
-    on_solid, on_crown, open_sky, roofs, highest, veil, dimming, lean, origin, sun, direct, tint, kinds, codes, gsd_m,
+    on_solid, on_crown, open_sky, roofs, tops, highest, veil, dimming, lean, origin, sun, direct, tint, kinds, codes, gsd_m,
     radiance, labels, seen_roofs, seen_height,
 ):  # fmt: skip
     rows, cols = ground.shape
     one, zero = np.float32(1), np.float32(0)
     faster = max(abs(lean[0]), abs(lean[1]))
     step_m = one / faster if faster > np.float32(1e-4) else np.float32(1e6)
+    most = int(highest.max() / step_m + np.float32(0.5)) + 1
+    rays = np.arange(most + 1) * np.float64(step_m)
+    down, right = np.floor(lean[1] * rays + 0.5).astype(np.int64), np.floor(lean[0] * rays + 0.5).astype(np.int64)
     scale = np.float32(1.0 / 65025.0)
+    cloudy = veil.max() > 0 or dimming.max() > 0
     for row in range(labels.shape[0]):
         for col in range(labels.shape[1]):
             at_row = min(max(row + origin[0], 0), rows - 1)
             at_col = min(max(col + origin[1], 0), cols - 1)
             # Walk down the ray of view from the highest top that can be on it; the first top above the ray is seen.
-            steps = int(highest[at_row // 16, at_col // 16] / step_m + np.float32(0.5))
+            steps = int(highest[at_row // BLOCK_PX, at_col // BLOCK_PX] / step_m + np.float32(0.5))
             crown_row, crown_col = -1, -1
             r, c, ray = at_row, at_col, zero
-            for k in range(steps, -1, -1):
+            for k in range(steps, 0, -1):
+                r = min(max(at_row - down[k], 0), rows - 1)
+                c = min(max(at_col - right[k], 0), cols - 1)
                 ray = np.float32(k) * step_m
-                r = min(max(at_row - int(np.floor(lean[1] * ray + np.float32(0.5))), 0), rows - 1)
-                c = min(max(at_col - int(np.floor(lean[0] * ray + np.float32(0.5))), 0), cols - 1)
                 level = ray - np.float32(0.5) * step_m
-                if crown_row < 0 and cover[r, c] > 0:
-                    peak = canopy[r, c]
-                    if peak >= level and (k == 0 or np.float32(0.35) * peak <= ray) and peak > height[r, c]:
-                        crown_row, crown_col = r, c
+                if tops[r, c] < level:
+                    continue
+                if crown_row < 0 and tops[r, c] > height[r, c] and np.float32(0.35) * tops[r, c] <= ray:
+                    crown_row, crown_col = r, c
                 if height[r, c] >= level:
                     break
+            else:
+                r, c, ray = at_row, at_col, zero
+                if crown_row < 0 and tops[r, c] > height[r, c]:
+                    crown_row, crown_col = r, c
             wall = steps > 0 and height[r, c] > ray + max(step_m, np.float32(0.5))
             level = height[r, c] - ray if wall else height[r, c]
             lit, seen_sky = on_solid[r, c], open_sky[r, c]
@@ -275,8 +296,9 @@ def _see(  # type: ignore[no-untyped-def]
                             steep_x += _clip(rise_x / (2 * gsd_m), np.float32(0.6))
                             steep_y += _clip(rise_y / (2 * gsd_m), np.float32(0.6))
                 facing = _facing(steep_x, steep_y, sun)
-            shaded = one - _lattice(dimming, row, col)
-            white = _lattice(veil, row, col)
+            shaded, white = one, zero
+            if cloudy:
+                shaded, white = one - _lattice(dimming, row, col), _lattice(veil, row, col)
             beam, diffuse = direct * lit * facing * shaded, (one - direct) * seen_sky
             for band in range(4):
                 value = albedo[r, c, band]
@@ -300,7 +322,7 @@ def _see(  # type: ignore[no-untyped-def]
                     steep_y = _clip(steep_y / (2 * gsd_m), np.float32(1.0))
                 share = cover[crown_row, crown_col]
                 beam = direct * on_crown[crown_row, crown_col] * shaded
-                beam *= np.float32(0.5) + np.float32(0.5) * _facing(steep_x, steep_y, sun)
+                beam *= np.float32(0.3) + np.float32(0.7) * _facing(steep_x, steep_y, sun)
                 for band in range(4):
                     value = leaf[crown_row, crown_col, band]
                     value = value * value * scale * (beam + (one - direct) * np.float32(0.9) * tint[band])

@@ -26,16 +26,39 @@ INPUTS = InputSpec({"image": LayerInput(("red", "green", "blue"), MEAN, STD, 0.0
 
 
 class PairWithTruth(Protocol):
-    """What is read of a pair; the world's `PairSample` has it. Images are (4, H, W) uint8; roofs (H, W) int32, 0 none."""
+    """What is read of a pair; the world's `PairSample` has it."""
 
-    pre: ByteImage
-    post: ByteImage
-    labels_pre: NDArray[np.uint8]
-    labels_post: NDArray[np.uint8]
-    roofs_pre: NDArray[np.int32]
-    roofs_post: NDArray[np.int32]
-    gsd_m: float
-    style: str
+    @property
+    def pre(self) -> ByteImage:
+        """Image before, (4, H, W) uint8."""
+
+    @property
+    def post(self) -> ByteImage:
+        """Image after."""
+
+    @property
+    def labels_pre(self) -> NDArray[np.uint8]:
+        """Classes that it shows, (H, W) uint8, legend `minicity`."""
+
+    @property
+    def labels_post(self) -> NDArray[np.uint8]:
+        """As of the image after."""
+
+    @property
+    def roofs_pre(self) -> NDArray[np.int32]:
+        """Buildings that it shows, (H, W) int32, 0 none."""
+
+    @property
+    def roofs_post(self) -> NDArray[np.int32]:
+        """As of the image after."""
+
+    @property
+    def gsd_m(self) -> float:
+        """Ground size of a pixel, metres."""
+
+    @property
+    def style(self) -> str:
+        """Name of the style."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +109,7 @@ class WindowCutter:
         side = min(round(self.tile_px * GSD_M * scale / pair.gsd_m), *labels.shape)
         row, col = (int(rng.integers(length - side + 1)) for length in labels.shape)
         window = (slice(row, row + side), slice(col, col + side))
-        shown = _resize_image(image[(slice(None), *window)], self.tile_px)
+        shown = _resize_image(image[:, window[0], window[1]], self.tile_px)
         shown = shown[:3] if self.variation is None else self.variation(shown, rng)
         labels, roofs = (_nearest(layer[window], self.tile_px) for layer in (labels, roofs))
         valid = np.ones(labels.shape, bool)

@@ -12,7 +12,18 @@ from deepnets4eo.synthetic.world.hazard import Hazard, hazard_names
 from deepnets4eo.synthetic.world.intensity import CELL_M, node_positions, sample_nodes
 from deepnets4eo.synthetic.world.outcome import EFFECTS, draw_outcome
 from deepnets4eo.synthetic.world.plan import (
-    AFTER, BARE, BEFORE, BOTH, CHARRED, CONSTRUCTIONS, DECIDUOUS, FLAT, PLAIN, TABLES, Plan, make_rows,
+    AFTER,
+    BARE,
+    BEFORE,
+    BOTH,
+    CHARRED,
+    CONSTRUCTIONS,
+    DECIDUOUS,
+    FLAT,
+    PLAIN,
+    TABLES,
+    Plan,
+    make_rows,
 )  # fmt: skip
 
 SIZE_M = 160.0

@@ -136,7 +136,7 @@ def _square(draft: Draft, block: Rects) -> None:
         (rng.integers(0, 5, n) / 4 - 0.5) * 0.8 * block[0, 3], rng.uniform(2, 4, n), rng.uniform(2, 3, n),
     )  # fmt: skip
     tones = np.array([[190, 60, 50], [60, 90, 170], [220, 216, 205], [70, 130, 90], [210, 170, 70]])
-    colour = np.concatenate([vary(tuple(tones[k]), 1, rng) for k in rng.integers(0, len(tones), n)]) if n else 0
+    colour = vary(np.array(tones)[rng.integers(0, len(tones), n)], n, rng)
     draft.add_boxes(stalls, 2.4, colour, "wood")
     if rng.random() < 0.5:
         draft.add_area(within(block, 0, 0, 9, 9), "pool", shape=ELLIPSE, tone=0.7)

@@ -19,69 +19,65 @@ _KERB_M = 0.4  # from the carriageway to the nearest wall, at least
 
 @dataclass(frozen=True)
 class Bend:
-    """Waves that bend a frame: amplitudes, wave numbers and phases of the shift in y over x, and in x over y."""
+    """A map that bends a frame and keeps right angles: z → z + b z² + c z³ of complex positions.
 
-    amplitude: tuple[float, float]
-    wave: tuple[float, float]
-    phase: tuple[float, float]
+    Streets become curves that still cross at right angles, and what lies between them grows or shrinks a little.
+    """
+
+    square: complex
+    cube: complex
 
     @classmethod
-    def draw(cls, draft: Draft, meander_m: float) -> Bend:
-        """Draw waves of 150–420 m with slopes below 0.4.
+    def draw(cls, draft: Draft, strength: float) -> Bend:
+        """Draw a map.
 
         Parameters
         ----------
         draft
-            The plan in the making, for its draws.
-        meander_m
-            Largest amplitude.
+            The plan in the making, for its draws and its extent.
+        strength
+            Largest turn, radians, and largest change of scale at the frame's corners; 0 for straight streets.
         """
-        wave = 2 * np.pi / draft.rng.uniform(150, 420, 2)
-        amplitude = np.minimum(meander_m * draft.rng.uniform(0, 1, 2), 0.4 / wave)
-        amplitude[1] *= 0.4
-        phase = draft.rng.uniform(0, 2 * np.pi, 2)
-        return cls(*((float(one[0]), float(one[1])) for one in (amplitude, wave, phase)))
+        radius = float(np.hypot(*draft.half_m))
+        heading = np.exp(1j * draft.rng.uniform(0, 2 * np.pi, 2))
+        share = draft.rng.uniform(0, 1)
+        return cls(
+            complex(share * strength / (2 * radius) * heading[0]),
+            complex((1 - share) * strength / (3 * radius**2) * heading[1]),
+        )
 
-    def move(self, rects: Rects, *, along_y: bool = False) -> Rects:
-        """Move rectangles with the bent frame; they turn with the streets along x, or along y.
+    def move(self, rects: Rects) -> Rects:
+        """Move rectangles with the bent frame: they turn and change their size with it.
 
         Parameters
         ----------
         rects
             (N, 5).
-        along_y
-            Whether to turn with the cross streets.
 
         Returns
         -------
         (N, 5) float64.
         """
-        (a, b), (ka, kb), (pa, pb) = self.amplitude, self.wave, self.phase
-        bent = rects.copy()
-        bent[:, 1] += a * np.sin(ka * rects[:, 0] + pa)
-        bent[:, 0] += b * np.sin(kb * rects[:, 1] + pb)
-        if along_y:
-            bent[:, 4] -= np.arctan(b * kb * np.cos(kb * rects[:, 1] + pb))
-        else:
-            bent[:, 4] += np.arctan(a * ka * np.cos(ka * rects[:, 0] + pa))
-        return bent
+        z = rects[:, 0] + 1j * rects[:, 1]
+        moved = z * (1 + z * (self.square + z * self.cube))
+        slope = 1 + z * (2 * self.square + z * 3 * self.cube)
+        scale = np.abs(slope)
+        return rect_rows(
+            moved.real, moved.imag, rects[:, 2] * scale, rects[:, 3] * scale, rects[:, 4] + np.angle(slope)
+        )
 
 
 @dataclass(frozen=True)
 class Town:
-    """Blocks and streets of a site, before they are bent.
-
-    blocks : (N, 5), length along x; streets : (S, 5), length along the street; along_y : (S,) whether a cross street.
-    """
+    """Blocks and streets of a site, before they are bent: (N, 5) and (S, 5), length along x, along the street."""
 
     blocks: Rects
     streets: Rects
-    along_y: NDArray[np.bool_]
     bend: Bend
 
 
 def draw_town(draft: Draft) -> Town:
-    """Draw streets and blocks by the style's numbers block_m, row_m, street_m, main_m, aligned, meander_m.
+    """Draw streets and blocks by the style's numbers block_m, row_m, street_m, main_m, aligned, bend.
 
     Parameters
     ----------
@@ -93,7 +89,7 @@ def draw_town(draft: Draft) -> Town:
     Blocks near the site, and all streets; nothing is added to the draft.
     """
     rng = draft.rng
-    half_x, half_y = (half + MARGIN_M for half in draft.half_m)
+    half_x, half_y = (1.2 * half + MARGIN_M for half in draft.half_m)  # the bend may shrink it
     lanes, strips = _cut(draft, "block_m", half_y)
     first_cross, first_cells = _cut(draft, "row_m", half_x)
     aligned = rng.random() < draft.number("aligned")
@@ -103,10 +99,9 @@ def draw_town(draft: Draft) -> Town:
         blocks.append(rect_rows(cells[:, 0], middle, cells[:, 1], width))
         streets.append(rect_rows(cross[:, 0], middle, width + 8.0, cross[:, 1], np.pi / 2))
     every_block, every_street = np.concatenate(blocks), np.concatenate(streets)
-    meander = draft.number("meander_m")
-    bend = Bend.draw(draft, meander)
-    near = draft.near_site(every_block, MARGIN_M + meander)
-    return Town(every_block[near], every_street, np.abs(every_street[:, 4]) > 1, bend)
+    bend = Bend.draw(draft, draft.number("bend"))
+    near = draft.near_site(bend.move(every_block))
+    return Town(every_block[near], every_street, bend)
 
 
 def _cut(draft: Draft, name: str, half: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -144,8 +139,7 @@ def pave_streets(draft: Draft, town: Town, material: str, *, verge: str | None =
     -------
     Pieces of the carriageways, (N, 5).
     """
-    pieces, along_y = _pieces(town)
-    bent = np.where(along_y[:, None], town.bend.move(pieces, along_y=True), town.bend.move(pieces))
+    bent = town.bend.move(_pieces(town))
     bent = bent[draft.near_site(bent)]
     if verge is not None:
         wide = bent.copy()
@@ -158,15 +152,15 @@ def pave_streets(draft: Draft, town: Town, material: str, *, verge: str | None =
     return bent
 
 
-def _pieces(town: Town) -> tuple[Rects, NDArray[np.bool_]]:
+def _pieces(town: Town) -> Rects:
     """Streets cut into short pieces that overlap a little where they bend; straight ones stay whole."""
-    if max(town.bend.amplitude) < 0.3:
-        return town.streets, town.along_y
+    if abs(town.bend.square) + abs(town.bend.cube) == 0:
+        return town.streets
     counts = np.ceil(town.streets[:, 2] / _PIECE_M).astype(int)
     street, step = repeat_runs(counts)
     size = town.streets[street, 2] / counts[street]
     u = (step + 0.5) * size - town.streets[street, 2] / 2
-    return within(town.streets[street], u, 0.0, size + 1.6, town.streets[street, 3]), town.along_y[street]
+    return within(town.streets[street], u, 0.0, size + 1.0, town.streets[street, 3])
 
 
 def block_sides(blocks: Rects, front_m: float = 0.5) -> Rects:

@@ -103,6 +103,6 @@ def add_containers(draft: Draft, rects: Rects, fill: float) -> None:
     n = len(yard)
     length = np.where(rng.random(n) < 0.6, 12.2, 6.1)
     tones = np.array([[176, 84, 60], [70, 96, 140], [196, 196, 190], [86, 120, 96], [206, 160, 70], [128, 62, 52]])
-    colour = np.concatenate([vary(tuple(tones[k]), 1, rng) for k in rng.integers(0, len(tones), n)]) if n else 0
+    colour = vary(np.array(tones)[rng.integers(0, len(tones), n)], n, rng)
     stacked = rng.choice([2.6, 5.2, 3.8], n, p=[0.6, 0.15, 0.25])
     draft.add_boxes(within(rects[yard], u, v, length, 2.45, rng.normal(0, 0.02, n)), stacked, colour)

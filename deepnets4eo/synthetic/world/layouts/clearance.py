@@ -88,7 +88,7 @@ def _keep_apart(candidates, taken, gap_m, groups, taken_groups):  # type: ignore
                     while entry >= 0 and free:
                         other = owner[entry]
                         ignored = other < before and taken_groups[other] == groups[own]
-                        free = ignored or not _overlap(everything[j], everything[other], gap_m)
+                        free = ignored or not overlap(everything[j], everything[other], gap_m)
                         entry = following[entry]
             if not free:
                 continue
@@ -123,7 +123,7 @@ def _cells(rectangles, gap_m):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _overlap(one, other, gap_m):  # type: ignore[no-untyped-def]
+def overlap(one, other, gap_m):  # type: ignore[no-untyped-def]
     """Whether no axis of the two rectangles separates them by the gap."""
     dx, dy = other[0] - one[0], other[1] - one[1]
     reach = 0.5 * (one[2] + one[3] + other[2] + other[3]) + gap_m
@@ -156,7 +156,12 @@ def distance_m(x: NDArray[Any], y: NDArray[Any], rectangles: Rectangles, limit_m
     -------
     (N,) metres, 0 inside a rectangle.
     """
-    return _distance(np.asarray(x, np.float64), np.asarray(y, np.float64), np.ascontiguousarray(rectangles), limit_m)
+    return _distance(_flat(x), _flat(y), np.ascontiguousarray(rectangles), float(limit_m))
+
+
+def _flat(values: NDArray[Any]) -> NDArray[np.float64]:
+    """One memory layout for the compiled loops, which would be compiled anew for another."""
+    return np.ascontiguousarray(values, np.float64)
 
 
 @njit(cache=True)
@@ -221,7 +226,7 @@ def top_area(x: NDArray[Any], y: NDArray[Any], areas: NDArray[Any]) -> NDArray[n
     -------
     (N,) row of the area, −1 where there is only the plan's ground.
     """
-    return _top_area(np.asarray(x, np.float64), np.asarray(y, np.float64), outline_rows(areas), areas["shape"])
+    return _top_area(_flat(x), _flat(y), outline_rows(areas), np.ascontiguousarray(areas["shape"]))
 
 
 @njit(cache=True)

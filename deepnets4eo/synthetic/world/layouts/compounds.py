@@ -15,20 +15,29 @@ from deepnets4eo.synthetic.world.layouts.draft import Draft
 from deepnets4eo.synthetic.world.layouts.palette import Looks, vary
 from deepnets4eo.synthetic.world.layouts.rectangles import Rects, within
 from deepnets4eo.synthetic.world.layouts.rooftops import add_columns, add_roof_things
-from deepnets4eo.synthetic.world.plan import CONCRETE, DOME, FLAT, PLAIN, STAINED
+from deepnets4eo.synthetic.world.plan import CONCRETE, DOME, FLAT, PLAIN, STAINED, Plan
+from deepnets4eo.synthetic.world.style import WorldStyle
 
 _THINGS = {"tank": 3.0, "conditioner": 1.0, "laundry": 1.5, "dish": 1.0, "clutter": 3.0, "heater": 0.5, "canopy": 0.6}
 
 
-def lay_out_compounds(draft: Draft) -> None:
+def lay_out_compounds(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
     """Lay out concrete blocks.
 
     Parameters
     ----------
-    draft
-        The plan in the making, whose style has the numbers of `styles/concrete-blocks.yaml`.
+    style
+        With the numbers of `styles/concrete-blocks.yaml`.
+    extent_m
+        (width, height) of the site, metres.
+    rng
+        Source of all draws.
+
+    Returns
+    -------
+    The plan, its frame at any angle.
     """
-    rng = draft.rng
+    draft = Draft(style, extent_m, rng)
     town = draw_town(draft)
     _pave(draft, town)
     blocks = split_amenities(draft, town)
@@ -39,6 +48,7 @@ def lay_out_compounds(draft: Draft) -> None:
     free = rng.random(len(lots)) < draft.number("empty")
     _empty_plots(draft, lots[free])
     _build(draft, lots[~free])
+    return draft.to_plan()
 
 
 def _pave(draft: Draft, town: Town) -> None:
@@ -48,10 +58,8 @@ def _pave(draft: Draft, town: Town) -> None:
         pieces = pave_streets(draft, town, str(rng.choice(["asphalt", "old_asphalt"])))
     elif kind < 0.75:  # only the wide streets have asphalt
         wide = town.streets[:, 3] > 6.0
-        pave_streets(draft, Town(town.blocks, town.streets[~wide], town.along_y[~wide], town.bend), "soil")
-        pieces = pave_streets(
-            draft, Town(town.blocks, town.streets[wide], town.along_y[wide], town.bend), "old_asphalt"
-        )
+        pave_streets(draft, Town(town.blocks, town.streets[~wide], town.bend), "soil")
+        pieces = pave_streets(draft, Town(town.blocks, town.streets[wide], town.bend), "old_asphalt")
     else:
         pieces = pave_streets(draft, town, "soil")
     add_street_cars(draft, pieces, draft.number("street_cars"))

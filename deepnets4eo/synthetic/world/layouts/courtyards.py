@@ -18,28 +18,34 @@ from deepnets4eo.synthetic.world.layouts.landmarks import add_landmark
 from deepnets4eo.synthetic.world.layouts.palette import Looks, vary
 from deepnets4eo.synthetic.world.layouts.rectangles import Rects, rect_rows, within
 from deepnets4eo.synthetic.world.layouts.rooftops import add_roof_things
-from deepnets4eo.synthetic.world.plan import FLAT, GABLE, HIP, MONO, PAVING_JOINTS
+from deepnets4eo.synthetic.world.plan import FLAT, GABLE, HIP, MONO, PAVING_JOINTS, Plan
+from deepnets4eo.synthetic.world.style import WorldStyle
 
 _THINGS = {"vent": 2.0, "dish": 1.0, "tank": 1.0, "laundry": 1.0, "clutter": 1.0, "conditioner": 1.0, "canopy": 0.5}
 
 
-def lay_out_courtyards(draft: Draft) -> None:
+def lay_out_courtyards(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
     """Lay out an old town.
 
     Parameters
     ----------
-    draft
-        The plan in the making, whose style has the numbers of `styles/old-town.yaml`.
+    style
+        With the numbers of `styles/old-town.yaml`.
+    extent_m
+        (width, height) of the site, metres.
+    rng
+        Source of all draws.
+
+    Returns
+    -------
+    The plan, its frame at any angle.
     """
-    rng = draft.rng
+    draft = Draft(style, extent_m, rng)
     town = draw_town(draft)
     wide = town.streets[:, 3] > 8.5
     material = str(rng.choice(["asphalt", "old_asphalt"]))
-    lanes = Town(town.blocks, town.streets[~wide], town.along_y[~wide], town.bend)
-    pave_streets(draft, lanes, str(rng.choice(["concrete", "gravel", "old_asphalt"])))
-    pieces = pave_streets(
-        draft, Town(town.blocks, town.streets[wide], town.along_y[wide], town.bend), material, verge="concrete"
-    )
+    # lanes are the ground that the blocks leave
+    pieces = pave_streets(draft, Town(town.blocks, town.streets[wide], town.bend), material, verge="concrete")
     add_street_cars(draft, pieces, draft.number("street_cars"))
     straight = split_amenities(draft, town)
     blocks = town.bend.move(straight)
@@ -52,6 +58,7 @@ def lay_out_courtyards(draft: Draft) -> None:
     units, yard, row = _perimeter(draft, blocks)
     if len(units):
         _build(draft, units, yard, row)
+    return draft.to_plan()
 
 
 def _courts(draft: Draft, blocks: Rects) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.layouts.palette import Looks, Palette, car_colours
-from deepnets4eo.synthetic.world.layouts.rectangles import Rects, keep_apart, rect_rows, turn_about_origin
+from deepnets4eo.synthetic.world.layouts.rectangles import Rects, keep_whole, rect_rows, turn_about_origin
 from deepnets4eo.synthetic.world.plan import BOTH, NO_BUILDING, TABLES, Plan
 from deepnets4eo.synthetic.world.style import WorldStyle
 
@@ -33,20 +33,19 @@ class Draft:
         (width, height) of the site, metres.
     rng
         Source of all draws.
-    turn
-        Angle of the frame against the image, radians.
     """
 
     style: WorldStyle
     extent_m: tuple[float, float]
     rng: np.random.Generator
-    turn: float
+    turn: float = field(init=False)  # of the frame against the image, radians
     palette: Palette = field(init=False)
     count: int = 0  # buildings so far
     _rows: dict[str, list[NDArray[Any]]] = field(default_factory=lambda: {name: [] for name in TABLES})
     _taken: list[Rects] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.turn = float(self.rng.uniform(-np.pi, np.pi))
         self.palette = Palette(self.style, self.rng)
 
     @property
@@ -194,8 +193,9 @@ class Draft:
         -------
         Whether each building stays, (max(owner) + 1,).
         """
-        taken = np.concatenate(self._taken) if self._taken else np.zeros((0, 5))
-        stays = keep_apart(parts, owner, taken)
+        if len(self._taken) > 1:
+            self._taken = [np.concatenate(self._taken)]
+        stays = keep_whole(parts, owner, self._taken[0] if self._taken else np.zeros((0, 5)))
         self._taken.append(parts[stays[owner]])
         return stays
 

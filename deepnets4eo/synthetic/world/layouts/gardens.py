@@ -68,7 +68,7 @@ def add_sheds(draft: Draft, rects: Rects) -> None:
     rng = draft.rng
     rects = rects[draft.take_free(rects, np.arange(len(rects)))]
     n = len(rects)
-    colour = np.concatenate([vary(_SHED_TONES[k], 1, rng) for k in rng.integers(0, len(_SHED_TONES), n)]) if n else 0
+    colour = vary(np.array(_SHED_TONES)[rng.integers(0, len(_SHED_TONES), n)], n, rng)
     kind = rng.choice([GABLE, MONO, FLAT], n)
     draft.add_structures(rects, rng.uniform(1.9, 2.4, n), rise=0.35, kind=kind, surface=SHEETS, colour=colour)
 

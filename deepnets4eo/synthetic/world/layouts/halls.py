@@ -14,20 +14,29 @@ from deepnets4eo.synthetic.world.layouts.gardens import add_greenhouses
 from deepnets4eo.synthetic.world.layouts.palette import vary
 from deepnets4eo.synthetic.world.layouts.rectangles import Rects, rect_rows, within
 from deepnets4eo.synthetic.world.layouts.rooftops import add_panels, add_roof_things, add_skylights
-from deepnets4eo.synthetic.world.plan import CONE, DOME, FLAT, MONO, PLAIN, VAULT
+from deepnets4eo.synthetic.world.plan import CONE, DOME, FLAT, MONO, PLAIN, VAULT, Plan
+from deepnets4eo.synthetic.world.style import WorldStyle
 
 _VENTS = {"vent": 3.0, "conditioner": 2.0, "clutter": 0.4}
 
 
-def lay_out_halls(draft: Draft) -> None:
+def lay_out_halls(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
     """Lay out an industrial estate.
 
     Parameters
     ----------
-    draft
-        The plan in the making, whose style has the numbers of `styles/industrial.yaml`.
+    style
+        With the numbers of `styles/industrial.yaml`.
+    extent_m
+        (width, height) of the site, metres.
+    rng
+        Source of all draws.
+
+    Returns
+    -------
+    The plan, its frame at any angle.
     """
-    rng = draft.rng
+    draft = Draft(style, extent_m, rng)
     town = draw_town(draft)
     pieces = pave_streets(draft, town, str(rng.choice(["asphalt", "old_asphalt"])))
     add_street_cars(draft, pieces, draft.number("street_cars"))
@@ -41,6 +50,7 @@ def lay_out_halls(draft: Draft) -> None:
         floor = str(rng.choice(["concrete", "gravel", "soil", "grass", "dry_grass"], p=[0.35, 0.2, 0.15, 0.2, 0.1]))
         draft.add_area(inner, floor, rough=0.15, tone=rng.uniform(0.8, 1.15))
         _WORKS[str(rng.choice(names, p=weights))](draft, inner)
+    return draft.to_plan()
 
 
 def _hall(draft: Draft, rects: Rects, eave: float) -> bool:

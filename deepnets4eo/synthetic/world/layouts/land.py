@@ -210,8 +210,8 @@ def water_rows(
     if rng.random() < river:
         course, width = draw_curve(extent_m, rng, rng.uniform(5, 70)), float(np.exp(rng.uniform(np.log(3), np.log(60))))
         groups += [
-            way_rows(course, width + rng.uniform(2, 10), bank, rough=0.9),
-            way_rows(course, width, "water", rough=0.7),
+            way_rows(course, width + rng.uniform(2, 10), bank, rough=0.6),
+            way_rows(course, width, "water", rough=rng.uniform(0, 0.5)),
         ]
     if rng.random() < lake:
         middle = rng.uniform(-0.1, 1.1, 2) * extent_m
@@ -228,10 +228,10 @@ def _pools(
     count = len(sizes)
     outlines = np.column_stack([middles, sizes, sizes * rng.uniform(0.4, 1, count), rng.uniform(0, np.pi, count)])
     wide = outlines + np.array([0, 0, 1, 1, 0]) * rng.uniform(2, 7)
-    rough = rng.uniform(0.2, 1)
+    rough = rng.uniform(0.05, 0.5)
     return np.concatenate(
         [
-            table_rows("areas", wide, shape=ELLIPSE, material=materials.CODE[bank], rough=1.0),
+            table_rows("areas", wide, shape=ELLIPSE, material=materials.CODE[bank], rough=rough + 0.2),
             table_rows("areas", outlines, shape=ELLIPSE, material=materials.CODE["water"], rough=rough),
         ]
     )

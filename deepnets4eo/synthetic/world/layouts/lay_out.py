@@ -1,21 +1,20 @@
 """Lay out a site of a style: the plan before any hazard.
 
-`LAYOUTS` names the function of each layout. It takes a `Draft` and adds to it; the site's frame lies at any angle.
+`LAYOUTS` names the function of each layout, which takes style, extent and generator as `lay_out` does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
 
 import numpy as np
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.synthetic.world.layouts.draft import Draft
 from deepnets4eo.synthetic.world.plan import Plan
 from deepnets4eo.synthetic.world.style import WorldStyle
 
+Layout = Callable[[WorldStyle, tuple[float, float], np.random.Generator], Plan]
 _HERE = "deepnets4eo.synthetic.world.layouts"
 LAYOUTS = {
     "streets": f"{_HERE}.streets:lay_out_streets",
@@ -24,13 +23,11 @@ LAYOUTS = {
     "towers": f"{_HERE}.towers:lay_out_towers",
     "halls": f"{_HERE}.halls:lay_out_halls",
     "rows": f"{_HERE}.rows:lay_out_rows",
-}  # layout of a style → module and function that adds it to a draft
-PLANNED = {
     "scatter": f"{_HERE}.scatter:scatter",
     "informal": f"{_HERE}.informal:informal",
     "resort": f"{_HERE}.resort:resort",
     "countryside": f"{_HERE}.countryside:countryside",
-}  # layout → module and function of style, extent and generator that returns the plan: no frame of streets orders it
+}  # layout of a style → its module and function
 
 
 def lay_out(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
@@ -53,7 +50,7 @@ def lay_out(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Gen
     Raises
     ------
     InputError
-        The extent is no positive size, or the style names no layout that is known.
+        The extent is no positive size, or the style names no layout of `LAYOUTS`.
 
     Examples
     --------
@@ -63,18 +60,14 @@ def lay_out(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Gen
     """
     if not (min(extent_m) > 0 and max(extent_m) < 20_000):
         raise InputError(f"extent_m is {extent_m}, expected two sizes above 0 and below 20000 metres.")
-    extent = (float(extent_m[0]), float(extent_m[1]))
-    if style.layout in PLANNED:
-        return _function(PLANNED[style.layout])(style, extent, rng)
+    return _layout(style)(style, (float(extent_m[0]), float(extent_m[1])), rng)
+
+
+def _layout(style: WorldStyle) -> Layout:
     if style.layout not in LAYOUTS:
-        names = ", ".join(sorted([*LAYOUTS, *PLANNED]))
-        raise InputError(f'styles/{style.name}.yaml: layout is "{style.layout}", expected one of {names}.')
-    draft = Draft(style, extent, rng, float(rng.uniform(-np.pi, np.pi)))
-    _function(LAYOUTS[style.layout])(draft)
-    return draft.to_plan()
-
-
-def _function(address: str) -> Callable[..., Any]:
-    module, _, name = address.partition(":")
-    function: Callable[..., Any] = getattr(import_module(module), name)
+        raise InputError(
+            f'styles/{style.name}.yaml: layout is "{style.layout}", expected one of {", ".join(sorted(LAYOUTS))}.'
+        )
+    module, _, name = LAYOUTS[style.layout].partition(":")
+    function: Layout = getattr(import_module(module), name)
     return function

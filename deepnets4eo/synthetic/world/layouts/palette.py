@@ -128,15 +128,13 @@ def car_colours(count: int, rng: np.random.Generator) -> NDArray[np.float32]:
     return add_infrared(base * rng.uniform(0.85, 1.1, (count, 1)))
 
 
-def vary(
-    colour: tuple[float, float, float], count: int, rng: np.random.Generator, spread: float = 0.1
-) -> NDArray[np.float32]:
-    """One colour, varied.
+def vary(colour: Any, count: int, rng: np.random.Generator, spread: float = 0.1) -> NDArray[np.float32]:
+    """One colour, or one for each object, varied.
 
     Parameters
     ----------
     colour
-        Red, green, blue.
+        Red, green, blue: (3,) or (N, 3).
     count
         How many, N.
     rng
@@ -149,4 +147,4 @@ def vary(
     (N, 4) float32 display values.
     """
     tones = rng.normal(1.0, spread, (count, 1)) * rng.normal(1.0, spread / 4, (count, 3))
-    return add_infrared(np.array(colour) * tones)
+    return add_infrared(np.asarray(colour, np.float64) * tones)

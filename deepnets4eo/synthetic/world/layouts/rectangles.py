@@ -8,7 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
+
+from deepnets4eo.synthetic.world.layouts.clearance import overlap
 
 Rects = NDArray[np.float64]
 TOUCH_M = 0.06  # walls that share a line do not count as an overlap
@@ -30,8 +33,12 @@ def rect_rows(x: Any, y: Any, length: Any, width: Any, angle: Any = 0.0) -> Rect
     -------
     (N, 5) float64.
     """
-    columns = np.broadcast_arrays(*(np.asarray(one, np.float64) for one in (x, y, length, width, angle)))
-    return np.stack([np.atleast_1d(column) for column in columns], axis=-1)
+    columns = (x, y, length, width, angle)
+    sizes = [np.size(column) for column in columns]
+    rows = np.empty((max(sizes) if min(sizes) else 0, 5))
+    for axis, column in enumerate(columns):
+        rows[:, axis] = column
+    return rows
 
 
 def within(base: Rects, u: Any, v: Any, length: Any, width: Any, angle: Any = 0.0) -> Rects:
@@ -81,25 +88,7 @@ def turn_about_origin(rects: Rects, angle: float) -> Rects:
     return turned_rects
 
 
-def overlapping_pairs(first: Rects, second: Rects) -> NDArray[np.intp]:
-    """Pairs of rectangles that overlap: no axis of either separates them.
-
-    Parameters
-    ----------
-    first, second
-        (N, 5) and (M, 5).
-
-    Returns
-    -------
-    (K, 2) rows of `first` and of `second`.
-    """
-    near = _near_pairs(first, second)
-    a, b = first[near[:, 0]], second[near[:, 1]]
-    apart = _separated(a, b) | _separated(b, a)
-    return near[~apart]
-
-
-def keep_apart(rects: Rects, owner: NDArray[np.intp], fixed: Rects) -> NDArray[np.bool_]:
+def keep_whole(rects: Rects, owner: NDArray[np.intp], fixed: Rects) -> NDArray[np.bool_]:
     """Which owners can stay, in order, so that none overlaps an earlier one or what is fixed.
 
     Parameters
@@ -115,43 +104,34 @@ def keep_apart(rects: Rects, owner: NDArray[np.intp], fixed: Rects) -> NDArray[n
     -------
     Whether each owner stays, (max(owner) + 1,).
     """
-    stays = np.ones(int(owner.max()) + 1 if len(owner) else 0, np.bool_)
-    if len(fixed):
-        stays[owner[overlapping_pairs(rects, fixed)[:, 0]]] = False
-    pairs = owner[overlapping_pairs(rects, rects)]
-    pairs = np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0) if len(pairs) else pairs
-    for early, late in pairs[np.lexsort((pairs[:, 0], pairs[:, 1]))].tolist():
-        if stays[early]:
-            stays[late] = False
+    order = np.argsort(owner, kind="stable")
+    radius = [0.5 * np.hypot(rows[:, 2], rows[:, 3]) for rows in (rects, fixed)]
+    count = int(owner.max()) + 1 if len(owner) else 0
+    return np.asarray(_keep_whole(rects, order, owner.astype(np.int64), radius[0], fixed, radius[1], count))
+
+
+@njit(cache=True)
+def _keep_whole(rects, order, owner, radius, fixed, fixed_radius, count):  # type: ignore[no-untyped-def]
+    stays = np.ones(count, np.bool_)
+    for i in order:
+        one = rects[i]
+        for j in range(len(fixed)):
+            if not stays[owner[i]]:
+                break
+            reach = radius[i] + fixed_radius[j]
+            dx, dy = fixed[j, 0] - one[0], fixed[j, 1] - one[1]
+            if dx * dx + dy * dy < reach * reach and overlap(one, fixed[j], -TOUCH_M):
+                stays[owner[i]] = False
+    for k in range(len(order)):
+        i = order[k]
+        for earlier in range(k):
+            j = order[earlier]
+            if not stays[owner[i]]:
+                break
+            if owner[j] == owner[i]:
+                continue
+            reach = radius[i] + radius[j]
+            dx, dy = rects[j, 0] - rects[i, 0], rects[j, 1] - rects[i, 1]
+            if dx * dx + dy * dy < reach * reach and stays[owner[j]] and overlap(rects[i], rects[j], -TOUCH_M):
+                stays[owner[i]] = False
     return stays
-
-
-def _near_pairs(first: Rects, second: Rects) -> NDArray[np.intp]:
-    """Pairs whose circles touch."""
-    ax, ay, ar = _circles(first)
-    bx, by, br = _circles(second)
-    dx, dy = ax[:, None] - bx, ay[:, None] - by
-    dx *= dx
-    dy *= dy
-    dx += dy
-    reach = ar[:, None] + br
-    reach *= reach
-    return np.argwhere(dx < reach)
-
-
-def _circles(rects: Rects) -> tuple[NDArray[np.float32], ...]:
-    radius = 0.5 * np.hypot(rects[:, 2], rects[:, 3])
-    return rects[:, 0].astype(np.float32), rects[:, 1].astype(np.float32), radius.astype(np.float32)
-
-
-def _separated(a: Rects, b: Rects) -> NDArray[np.bool_]:
-    """Whether an axis of `a` separates the two rectangles of each row."""
-    dx, dy = b[:, 0] - a[:, 0], b[:, 1] - a[:, 1]
-    cosine, sine = np.cos(a[:, 4]), np.sin(a[:, 4])
-    cos_turn, sin_turn = np.abs(np.cos(b[:, 4] - a[:, 4])), np.abs(np.sin(b[:, 4] - a[:, 4]))
-    along = (b[:, 2] * cos_turn + b[:, 3] * sin_turn + a[:, 2]) / 2 - TOUCH_M
-    across = (b[:, 2] * sin_turn + b[:, 3] * cos_turn + a[:, 3]) / 2 - TOUCH_M
-    separated_rows: NDArray[np.bool_] = (np.abs(dx * cosine + dy * sine) >= along) | (
-        np.abs(dy * cosine - dx * sine) >= across
-    )
-    return separated_rows

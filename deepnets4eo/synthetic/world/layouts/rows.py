@@ -16,18 +16,27 @@ from deepnets4eo.synthetic.world.layouts.draft import Draft
 from deepnets4eo.synthetic.world.layouts.gardens import add_fences, add_sheds
 from deepnets4eo.synthetic.world.layouts.palette import Looks, vary
 from deepnets4eo.synthetic.world.layouts.rectangles import Rects, within
-from deepnets4eo.synthetic.world.plan import FLAT, MONO, PLAIN, SHEETS, STAINED
+from deepnets4eo.synthetic.world.plan import FLAT, MONO, PLAIN, SHEETS, STAINED, Plan
+from deepnets4eo.synthetic.world.style import WorldStyle
 
 
-def lay_out_rows(draft: Draft) -> None:
+def lay_out_rows(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
     """Lay out terraces.
 
     Parameters
     ----------
-    draft
-        The plan in the making, whose style has the numbers of `styles/terraces.yaml`.
+    style
+        With the numbers of `styles/terraces.yaml`.
+    extent_m
+        (width, height) of the site, metres.
+    rng
+        Source of all draws.
+
+    Returns
+    -------
+    The plan, its frame at any angle.
     """
-    rng = draft.rng
+    draft = Draft(style, extent_m, rng)
     town = draw_town(draft)
     pieces = pave_streets(draft, town, str(rng.choice(["asphalt", "old_asphalt"])), verge="concrete")
     add_street_cars(draft, pieces, draft.number("street_cars"))
@@ -39,6 +48,7 @@ def lay_out_rows(draft: Draft) -> None:
     rows = rows[draft.take_free(rows, np.arange(len(rows)))]
     if len(rows):
         _build(draft, rows)
+    return draft.to_plan()
 
 
 def _front(draft: Draft, lots: Rects) -> Rects:

@@ -55,7 +55,8 @@ def scatter(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Gen
     Parameters
     ----------
     style
-        Its numbers: `lanes` (how many), `lane_m` (width), `lane_materials`, `meander_m`, `sites_per_ha`, `site_gap_m`,
+        Its numbers: `lanes` (how many), `lane_m` (width), `lane_materials`, `meander_m`, `straight_lanes`
+        (chance of a grid of straight lanes), `sites_per_ha`, `site_gap_m`,
         `along_lanes` (share of sites), `setback_m`, `buildings` (types: `roofs`, `count`, `length_m`, `width_m`,
         `eave_m`, `spread_m`, `wing`, `building`), `gap_m`, `askew` (radians), `yards` (`material`, `radius_m`,
         `share`), `drives` (share), `fences` (share), `junk` (a site), `fields` (share), `field_m`, `crops`, `hedges`
@@ -75,7 +76,7 @@ def scatter(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Gen
     tilled = parcels[rng.random(len(parcels)) < style.draw(rng, "fields")]
     water = water_rows(extent_m, rng, numbers["river"], numbers["lake"], numbers["ponds"])
     lanes, courses = _lanes(style, extent_m, rng)
-    sites = _sites(style, extent_m, courses, rng)
+    sites = _sites(style, extent_m, courses, outline_rows(water), rng)
     grounds = [
         field_rows(tilled, numbers["crops"], rng),
         water,
@@ -102,22 +103,29 @@ def _lanes(
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Areas of the lanes, and their points with the direction there, (K, 3)."""
     rows, courses = [table_rows("areas", np.zeros((0, 5)))], [np.zeros((0, 3))]
-    for _ in range(int(draw_counts(rng, style.numbers["lanes"], 1)[0])):
-        points = draw_curve(extent_m, rng, style.draw(rng, "meander_m"))
+    straight = rng.random() < style.numbers["straight_lanes"]
+    heading = rng.uniform(0, np.pi)
+    for index in range(int(draw_counts(rng, style.numbers["lanes"], 1)[0])):
+        if straight:  # of a survey grid: along and across one direction, with hardly a bend
+            points = draw_curve(extent_m, rng, 0.8, heading + index % 2 * np.pi / 2 + rng.normal(0, 0.02))
+        else:
+            points = draw_curve(extent_m, rng, style.draw(rng, "meander_m"))
         material = str(rng.choice(style.numbers["lane_materials"]))
-        width = style.draw(rng, "lane_m")
-        rows.append(
-            way_rows(points, width, material, rough=0.1 if "asphalt" in material else 0.6, tone=rng.uniform(0.9, 1.15))
-        )
+        rough, tone = 0.1 if "asphalt" in material else 0.6, rng.uniform(0.9, 1.15)
+        rows.append(way_rows(points, style.draw(rng, "lane_m"), material, rough=rough, tone=tone))
         step = np.gradient(points, axis=0)
         courses.append(np.column_stack([points, np.arctan2(step[:, 1], step[:, 0])]))
     return np.concatenate(rows), np.concatenate(courses)
 
 
 def _sites(
-    style: WorldStyle, extent_m: tuple[float, float], courses: NDArray[np.float64], rng: np.random.Generator
+    style: WorldStyle,
+    extent_m: tuple[float, float],
+    courses: NDArray[np.float64],
+    water: Rectangles,
+    rng: np.random.Generator,
 ) -> Sites:
-    """Sites beside lanes and in open land, a least distance apart."""
+    """Sites beside lanes and in open land, a least distance apart and on dry land."""
     count = int(rng.poisson(style.draw(rng, "sites_per_ha") * extent_m[0] * extent_m[1] / 1e4))
     middle, angle = rng.uniform(-0.04, 1.04, (count, 2)) * extent_m, np.full(count, rng.uniform(0, np.pi))
     within = (courses[:, :2] > -10).all(axis=1) & (courses[:, :2] < np.array(extent_m) + 10).all(axis=1)
@@ -130,6 +138,7 @@ def _sites(
         angle[beside] = own[:, 2]
     gap = style.draw(rng, "site_gap_m")
     apart = keep_apart(np.column_stack([middle, np.full((count, 2), gap), angle]), np.zeros((0, 5)), 0.0)
+    apart &= distance_m(middle[:, 0], middle[:, 1], water) > 8
     middle, angle = middle[apart], angle[apart] + rng.normal(0, style.numbers["askew"], apart.sum())
     way = np.full(middle.shape, np.nan)
     if len(courses):
@@ -199,7 +208,7 @@ def _yards(style: WorldStyle, sites: Sites, rng: np.random.Generator) -> NDArray
         groups.append(
             table_rows(
                 "areas", outlines, shape=ELLIPSE, material=materials.CODE[row["material"]],
-                rough=rng.uniform(0.5, 1, len(outlines)), tone=rng.normal(1, 0.08, len(outlines)).clip(0.8, 1.2),
+                rough=rng.uniform(0.2, 0.8, len(outlines)), tone=rng.normal(1, 0.08, len(outlines)).clip(0.8, 1.2),
             )
         )  # fmt: skip
     return np.concatenate(groups)

@@ -11,17 +11,27 @@ from deepnets4eo.synthetic.world.layouts.cars import add_street_cars
 from deepnets4eo.synthetic.world.layouts.draft import Draft
 from deepnets4eo.synthetic.world.layouts.gardens import add_fences, add_garden_things
 from deepnets4eo.synthetic.world.layouts.rectangles import Rects, within
+from deepnets4eo.synthetic.world.plan import Plan
+from deepnets4eo.synthetic.world.style import WorldStyle
 
 
-def lay_out_streets(draft: Draft) -> None:
+def lay_out_streets(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
     """Lay out a suburb.
 
     Parameters
     ----------
-    draft
-        The plan in the making, whose style has the numbers of `styles/suburb.yaml`.
+    style
+        With the numbers of `styles/suburb.yaml`.
+    extent_m
+        (width, height) of the site, metres.
+    rng
+        Source of all draws.
+
+    Returns
+    -------
+    The plan, its frame at any angle.
     """
-    rng = draft.rng
+    draft = Draft(style, extent_m, rng)
     town = draw_town(draft)
     material = str(rng.choice(["asphalt", "old_asphalt"]))
     pieces = pave_streets(draft, town, material, verge=str(rng.choice(["grass", "concrete", "soil"])))
@@ -31,6 +41,7 @@ def lay_out_streets(draft: Draft) -> None:
     bent = town.bend.move(lots)
     bent = bent[draft.near_site(bent)]
     _build_houses(draft, bent)
+    return draft.to_plan()
 
 
 def _lots(draft: Draft, blocks: Rects) -> Rects:

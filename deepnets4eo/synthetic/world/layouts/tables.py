@@ -83,7 +83,9 @@ def way_rows(points: NDArray[np.float64], width_m: float, material: str, **colum
     return table_rows("areas", outlines, material=materials.CODE[material], **columns)
 
 
-def draw_curve(extent_m: tuple[float, float], rng: np.random.Generator, meander_m: float) -> NDArray[np.float64]:
+def draw_curve(
+    extent_m: tuple[float, float], rng: np.random.Generator, meander_m: float, heading: float | None = None
+) -> NDArray[np.float64]:
     """Curve across a place, from far outside to far outside.
 
     Parameters
@@ -94,6 +96,8 @@ def draw_curve(extent_m: tuple[float, float], rng: np.random.Generator, meander_
         Source of the course.
     meander_m
         Amplitude of the bends, 0 for a straight line.
+    heading
+        Direction, radians; drawn where None.
 
     Returns
     -------
@@ -105,7 +109,7 @@ def draw_curve(extent_m: tuple[float, float], rng: np.random.Generator, meander_
     across = np.zeros_like(along)
     for wave_m in rng.uniform((40, 90, 180), (90, 200, 420)):
         across += meander_m * wave_m / 420 * np.sin(2 * np.pi * (along / wave_m + rng.random()))
-    turn = rng.uniform(0, np.pi)
+    turn = rng.uniform(0, np.pi) if heading is None else heading
     axis = np.array([np.cos(turn), np.sin(turn)])
     middle = extent * rng.uniform(0.2, 0.8, 2)
     return middle + along[:, None] * axis + across[:, None] * np.array([-axis[1], axis[0]])
@@ -306,7 +310,7 @@ def start_plan(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.
     Parameters
     ----------
     style
-        Way to build.
+        Way to build; `grounds` among its numbers are pairs of display colours, of which the ground takes one.
     extent_m
         (width, height), metres.
     rng
@@ -320,6 +324,9 @@ def start_plan(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.
         pair = style.poles.get(name) or [low[materials.CODE[name]], high[materials.CODE[name]]]
         own = np.clip(rng.normal(1, 0.08), 0.8, 1.25) * rng.normal(1, 0.035, 4)
         poles[name] = np.clip(np.array(pair, np.float32) * common * own, 6, 248).astype(np.float32)
+    if "grounds" in style.numbers:
+        choices = np.array(style.numbers["grounds"], np.float32)
+        poles[ground] = np.clip(choices[rng.integers(len(choices))] * common, 6, 248).astype(np.float32)
     plan = Plan(
         extent_m, materials.CODE[ground], materials.CODE[patches], rng.uniform(*share), rng.uniform(*style.relief_m)
     )

@@ -14,21 +14,30 @@ from deepnets4eo.synthetic.world.layouts.draft import Draft
 from deepnets4eo.synthetic.world.layouts.palette import Looks
 from deepnets4eo.synthetic.world.layouts.rectangles import Rects, rect_rows, within
 from deepnets4eo.synthetic.world.layouts.rooftops import add_panels, add_roof_things
-from deepnets4eo.synthetic.world.plan import FLAT, STAINED
+from deepnets4eo.synthetic.world.plan import FLAT, STAINED, Plan
+from deepnets4eo.synthetic.world.style import WorldStyle
 
 _THINGS = {"vent": 4.0, "conditioner": 2.0, "dish": 0.3, "tank": 0.5, "clutter": 0.5}
 _Group = tuple[Rects, NDArray[np.intp]]
 
 
-def lay_out_towers(draft: Draft) -> None:
+def lay_out_towers(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
     """Lay out high-rise blocks.
 
     Parameters
     ----------
-    draft
-        The plan in the making, whose style has the numbers of `styles/high-rise.yaml`.
+    style
+        With the numbers of `styles/high-rise.yaml`.
+    extent_m
+        (width, height) of the site, metres.
+    rng
+        Source of all draws.
+
+    Returns
+    -------
+    The plan, its frame at any angle.
     """
-    rng = draft.rng
+    draft = Draft(style, extent_m, rng)
     town = draw_town(draft)
     pieces = pave_streets(draft, town, str(rng.choice(["asphalt", "old_asphalt"])), verge="concrete")
     add_street_cars(draft, pieces, draft.number("street_cars"))
@@ -39,6 +48,7 @@ def lay_out_towers(draft: Draft) -> None:
     weights = rng.dirichlet(weights * rng.uniform(0.5, 3.0) + 1e-3)
     for block in blocks:
         _build_block(draft, block[None], _GROUPS[str(rng.choice(names, p=weights))])
+    return draft.to_plan()
 
 
 def _build_block(draft: Draft, block: Rects, group: Callable[[Draft, Rects], _Group]) -> None:

@@ -1,0 +1,96 @@
+"""An image as the buildings' network learnt them: three bands of 8 bits by daylight, at its own ground size of a pixel.
+
+Takes any optical image of 0.2 to 1.5 m a pixel; refuses what the network never saw, since its answer would mean nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from affine import Affine
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid, gsd_m, mean_gsd_m
+from deepnets4eo.inspection.pairs import sample_windows
+from deepnets4eo.rasters.band_roles import COLOURS, layer_names, role_indices
+from deepnets4eo.rasters.scene import Layer
+
+FINEST_M, COARSEST_M = 0.2, 1.5  # ground size of a pixel
+BRIGHT_PERCENTILE, DARKEST = 95, 40  # by day the brightest pixels of real scenes have 90 and more
+REMEDY = "Give footprints, or --segmenter with a run that learnt such images."
+
+
+def to_working_image(image: Layer, working_gsd_m: float) -> Layer:
+    """Check an image and bring it to the ground size that the network works at.
+
+    Parameters
+    ----------
+    image
+        Red, green and blue among its bands, by name or in this order.
+    working_gsd_m
+        Ground size of a pixel of the result, metres.
+
+    Returns
+    -------
+    Layer
+        Three bands, warped window by window as it is read.
+
+    Raises
+    ------
+    InputError
+        The image has no CRS, a pixel outside 0.2–1.5 m, fewer than three bands, more than 8 bits, or is dark as by night.
+    """
+    _check_grid(image)
+    if image.dtype != np.uint8:
+        raise InputError(
+            f"{image.source} has {image.dtype} values; buildings are found in images of 8 bits. Convert it with "
+            f"gdal_translate -ot Byte -scale. {REMEDY}"
+        )
+    if image.count < 3:
+        raise InputError(f"{image.source} has {image.count} band(s); buildings are found in red, green, blue. {REMEDY}")
+    colour = image.subset(_colour_bands(image))
+    _check_daylight(colour)
+    return colour.on(_working_grid(image.grid, working_gsd_m))
+
+
+def _check_grid(image: Layer) -> None:
+    """Errors: InputError where the ground size of a pixel is not known, or far from what was learnt."""
+    if image.grid.crs is None:
+        raise InputError(
+            f"{image.source} has no CRS, so the ground size of its pixels is unknown, by which buildings are found. "
+            f"Add one with gdal_edit.py -a_srs. {REMEDY}"
+        )
+    size_m = mean_gsd_m(image.grid)
+    if not FINEST_M <= size_m <= COARSEST_M:
+        raise InputError(
+            f"{image.source} has pixels of {size_m:.3g} m; buildings are found in images of {FINEST_M:g} to {COARSEST_M:g} m. "
+            f"Resample it with gdalwarp -tr where it is finer. {REMEDY}"
+        )
+
+
+def _colour_bands(image: Layer) -> list[int]:
+    """Numbers of red, green and blue among the layer's bands; the first three where their names do not say."""
+    indices = role_indices(layer_names("image", image.band_names))
+    chosen = [indices.get(colour, -1) for colour in COLOURS]
+    return [image.bands[index] for index in (chosen if min(chosen) >= 0 else range(3))]
+
+
+def _check_daylight(image: Layer) -> None:
+    """Errors: InputError for an image as dark as by night, or without any valid pixel where it was looked at."""
+    values = [data[:, valid].ravel()[::7] for data, valid in map(image.read, sample_windows(image.shape))]
+    pixels = np.concatenate(values)
+    if not pixels.size:
+        raise InputError(f"{image.source} has no valid pixel where it was looked at. Check its nodata.")
+    bright = float(np.percentile(pixels, BRIGHT_PERCENTILE))
+    if bright < DARKEST:
+        raise InputError(
+            f"{image.source} is as dark as by night: {BRIGHT_PERCENTILE} % of its values are below {bright:.0f} of 255. "
+            f"Stretch it with gdal_translate -scale if it was taken by day. {REMEDY}"
+        )
+
+
+def _working_grid(grid: Grid, working_gsd_m: float) -> Grid:
+    """The same extent, up to a pixel, with square pixels on the ground."""
+    row_m, col_m = gsd_m(grid)
+    rows, cols = working_gsd_m / row_m, working_gsd_m / col_m
+    shape = (max(round(grid.shape[0] / rows), 1), max(round(grid.shape[1] / cols), 1))
+    return Grid(shape, grid.affine * Affine.scale(cols, rows), grid.crs)

@@ -1,0 +1,272 @@
+"""Changes between two dates that are no damage: people build, park, mend, dig and tidy up.
+
+Takes a plan whose objects are there at both dates; returns one whose dates differ. A building that people take down is
+there BEFORE only, a new one AFTER only: such buildings have no grade of damage, and are to be left out of its truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.synthetic.materials import CODE
+from deepnets4eo.synthetic.world.harmless_ground import (
+    change_fields,
+    cover_pools,
+    dig,
+    fell_trees,
+    is_free,
+    move_cars,
+    put_things_on_ground,
+)
+from deepnets4eo.synthetic.world.layouts.palette import add_infrared, vary
+from deepnets4eo.synthetic.world.plan import (
+    AFTER,
+    BEFORE,
+    BOTH,
+    FLAT,
+    GABLE,
+    HIP,
+    MONO,
+    NO_BUILDING,
+    PLAIN,
+    SHEETS,
+    TABLES,
+    TILES,
+    Plan,
+)
+
+_USUAL = 0.55  # chance of each kind of change at a site
+_NEW_COLOURS = np.array(
+    [[176, 104, 78], [96, 94, 96], [206, 204, 198], [150, 150, 150], [120, 78, 62], [88, 112, 150], [140, 146, 132]]
+)
+
+
+def change(plan: Plan, rng: np.random.Generator) -> Plan:
+    """Change a plan between its dates as people and seasons of work do, without damage.
+
+    Parameters
+    ----------
+    plan
+        Its objects are there at both dates.
+    rng
+        Source of all draws.
+
+    Returns
+    -------
+    Plan
+        With objects that are there at one date only. Few or many of the kinds of change happen, each to few or many
+        objects; at some sites none.
+    """
+    amount = float(rng.beta(1.0, 2.2))  # of all changes at this site
+    for act in _ACTS:
+        if rng.random() < _USUAL:
+            plan = act(plan, amount * rng.uniform(0.3, 1.7), rng)
+    return plan
+
+
+def roof_again(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
+    """Give some buildings a new covering of another colour, clean or weather others.
+
+    Parameters
+    ----------
+    plan
+        Of both dates.
+    amount
+        Of the change, about 0–1.
+    rng
+        Source of all draws.
+
+    Returns
+    -------
+    The plan with roofs of one date each.
+    """
+    count = len(plan.buildings)
+    draw = rng.random(count)
+    renewed, toned = draw < 0.12 * amount, (draw > 1 - 0.4 * amount)
+    owner = plan.roofs["building"]
+    own = (owner != NO_BUILDING) & (plan.roofs["when"] == BOTH)
+    if not own.any():
+        return plan
+    colour = add_infrared(_NEW_COLOURS[rng.integers(0, len(_NEW_COLOURS), count)] * rng.normal(1, 0.08, (count, 1)))
+    tone = np.where(rng.random(count) < 0.5, rng.uniform(1.08, 1.35, count), rng.uniform(0.7, 0.93, count))
+    rows = np.flatnonzero(own & (renewed | toned)[owner])
+    after = plan.roofs[rows]
+    new = renewed[after["building"]]
+    pick = rng.choice([TILES, SHEETS, PLAIN], count).astype(np.uint8)[after["building"]]
+    after["colour"] = np.where(
+        new[:, None], colour[after["building"]], after["colour"] * tone[after["building"], None]
+    ).clip(6, 250)
+    after["surface"] = np.where(new & (after["kind"] != FLAT), pick, after["surface"])
+    after["relief"] *= np.where(tone[after["building"]] > 1, 0.5, 1.3)
+    return _renew_roofs(plan, rows, after)
+
+
+def extend(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
+    """Add extensions to buildings, sheds and carports beside them, and new buildings on free ground.
+
+    Parameters
+    ----------
+    plan
+        Of both dates.
+    amount
+        Of the change, about 0–1.
+    rng
+        Source of all draws.
+
+    Returns
+    -------
+    The plan with more roofs, there after only.
+    """
+    own = np.flatnonzero((plan.roofs["building"] != NO_BUILDING) & (plan.roofs["when"] == BOTH))
+    chosen_rows = own[rng.random(len(own)) < 0.1 * amount]
+    base = plan.roofs[chosen_rows]
+    n = len(base)
+    rows = base.copy()
+    rows["length"], rows["width"] = np.minimum(rng.uniform(3, 8, n), base["length"]), rng.uniform(2.2, 4.5, n)
+    side = rng.choice([-1.0, 1.0], n)
+    across = side * (base["width"] + rows["width"]) / 2
+    rows["x"] = base["x"] - across * np.sin(base["angle"])
+    rows["y"] = base["y"] + across * np.cos(base["angle"])
+    rows["eave_m"] = np.minimum(base["eave_m"], 2.7)
+    rows["kind"], rows["rise"] = rng.choice([FLAT, MONO], n), 0.15
+    rows["colour"] = vary((150, 146, 140), n, rng, 0.2)
+    shed = rng.random(n) < 0.5
+    rows["building"][shed] = NO_BUILDING
+    rows["x"][shed] -= (side * np.sin(base["angle"]))[shed] * 1.5
+    rows["y"][shed] += (side * np.cos(base["angle"]))[shed] * 1.5
+    rows["when"] = AFTER
+    free = is_free(plan, rows, -0.05)  # walls touch
+    return _build_new(plan.with_rows(roofs=rows[free]), amount, rng)
+
+
+def _build_new(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
+    """New buildings that look like one of the site, on ground of their own with a strip of earth."""
+    own = np.flatnonzero((plan.roofs["building"] != NO_BUILDING) & (plan.roofs["when"] == BOTH))
+    count = min(int(rng.poisson(3 * amount)), len(own))
+    if not count:
+        return plan
+    rows = plan.roofs[rng.choice(own, count, replace=False)].copy()
+    rows["x"], rows["y"] = rng.uniform(0, plan.extent_m[0], count), rng.uniform(0, plan.extent_m[1], count)
+    rows["when"] = AFTER
+    rows = rows[is_free(plan, rows, 2.0)]
+    model = plan.buildings[rows["building"]]
+    model["x"], model["y"], model["when"] = rows["x"], rows["y"], AFTER
+    model["radius_m"] = np.hypot(rows["length"], rows["width"]) / 2
+    model["key"] = rng.integers(0, 2**32, len(rows), dtype=np.uint32)
+    rows["building"] = len(plan.buildings) + np.arange(len(rows))
+    earth = np.zeros(len(rows), TABLES["areas"])
+    for name in ("x", "y", "length", "width", "angle"):
+        earth[name] = rows[name]
+    earth["length"] += 5
+    earth["width"] += 5
+    earth["material"], earth["tone"], earth["rough"], earth["when"] = CODE["soil"], 1.1, 0.6, AFTER
+    return plan.with_rows(roofs=rows, buildings=model, areas=earth)
+
+
+def take_down(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
+    """Let people take down a few buildings and clear the plots: nothing of them is left but bare or green ground.
+
+    Parameters
+    ----------
+    plan
+        Of both dates.
+    amount
+        Of the change, about 0–1.
+    rng
+        Source of all draws.
+
+    Returns
+    -------
+    The plan with buildings that are there BEFORE only.
+    """
+    gone = (rng.random(len(plan.buildings)) < 0.025 * amount) & (plan.buildings["when"] == BOTH)
+    if not gone.any():
+        return plan
+    buildings, roofs, boxes = plan.buildings.copy(), plan.roofs.copy(), plan.boxes.copy()
+    buildings["when"][gone] = BEFORE
+    of_gone = (roofs["building"] != NO_BUILDING) & gone[roofs["building"]]
+    roofs["when"][of_gone] &= BEFORE
+    parts = roofs[of_gone & (roofs["when"] > 0)]
+    for part in parts:
+        boxes["when"][_on(part, boxes)] &= BEFORE
+    earth = np.zeros(len(parts), TABLES["areas"])
+    for name in ("x", "y", "length", "width", "angle"):
+        earth[name] = parts[name]
+    earth["length"] += 3
+    earth["width"] += 3
+    cover = str(rng.choice(["soil", "soil", "gravel", "grass", "dry_grass"]))
+    earth["material"], earth["tone"], earth["rough"], earth["when"] = CODE[cover], rng.uniform(0.85, 1.2), 0.5, AFTER
+    plan = replace(plan, buildings=buildings, roofs=roofs[roofs["when"] > 0], boxes=boxes[boxes["when"] > 0])
+    return plan.with_rows(areas=earth)
+
+
+def mount_panels(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
+    """Mount solar panels on roofs.
+
+    Parameters
+    ----------
+    plan
+        Of both dates.
+    amount
+        Of the change, about 0–1.
+    rng
+        Source of all draws.
+
+    Returns
+    -------
+    The plan with boxes on roofs, there after only.
+    """
+    usable = (plan.roofs["building"] != NO_BUILDING) & (plan.roofs["when"] == BOTH)
+    usable &= np.isin(plan.roofs["kind"], (FLAT, GABLE, HIP, MONO)) & (plan.roofs["width"] > 5)
+    base = plan.roofs[usable & (rng.random(len(plan.roofs)) < 0.15 * amount)]
+    n = len(base)
+    rows = np.zeros(n, TABLES["boxes"])
+    rows["length"], rows["width"] = (
+        base["length"] * rng.uniform(0.25, 0.75, n),
+        base["width"] * rng.uniform(0.2, 0.36, n),
+    )
+    along, across = rng.uniform(-0.1, 0.1, n) * base["length"], rng.choice([-0.25, 0.25], n) * base["width"]
+    cosine, sine = np.cos(base["angle"]), np.sin(base["angle"])
+    rows["x"], rows["y"] = base["x"] + along * cosine - across * sine, base["y"] + along * sine + across * cosine
+    rows["angle"], rows["on_roof"], rows["when"] = base["angle"], 1, AFTER
+    rows["height_m"] = np.where(base["kind"] == FLAT, 0.5, 0.12)
+    rows["material"], rows["colour"] = CODE["roof"], vary((38, 44, 62), n, rng)
+    return plan.with_rows(boxes=rows)
+
+
+def _renew_roofs(plan: Plan, rows: NDArray[np.intp], after: NDArray[Any]) -> Plan:
+    """The plan with other roofs after; the old ones are there before only."""
+    roofs = plan.roofs.copy()
+    roofs["when"][rows] = BEFORE
+    after["when"] = AFTER
+    return replace(plan, roofs=np.concatenate([roofs, after]))
+
+
+def _on(part: Any, boxes: NDArray[Any]) -> NDArray[np.bool_]:
+    """Boxes that stand on a roof."""
+    dx, dy = boxes["x"] - part["x"], boxes["y"] - part["y"]
+    cosine, sine = np.cos(part["angle"]), np.sin(part["angle"])
+    inside = (np.abs(dx * cosine + dy * sine) < part["length"] / 2) & (
+        np.abs(dy * cosine - dx * sine) < part["width"] / 2
+    )
+    on_it: NDArray[np.bool_] = inside & (boxes["on_roof"] > 0)
+    return on_it
+
+
+_ACTS: tuple[Callable[[Plan, float, np.random.Generator], Plan], ...] = (
+    move_cars,
+    change_fields,
+    cover_pools,
+    roof_again,
+    extend,
+    take_down,
+    mount_panels,
+    dig,
+    put_things_on_ground,
+    fell_trees,
+)

@@ -1,0 +1,161 @@
+"""The damage job on the cases of a site, and how its grades and probabilities agree with the truth.
+
+Takes cases and the settings of a job; returns one row a scored building, and the scores of such rows. The job runs
+whole: alignment, registration, evidence, decision, whatever it refuses.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import fields, replace
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+from sklearn.metrics import cohen_kappa_score, roc_auc_score
+
+from deepnets4eo.damage import Settings, assess
+from deepnets4eo.damage.calibration import calibration_error
+from deepnets4eo.damage.decision import to_decision_table
+from deepnets4eo.damage.siamese.evidence import COLUMNS
+from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES, NOT_ASSESSED
+from deepnets4eo.errors import DeepNets4EOError
+from places.damage_sites import DamageCase
+
+WEIGHT_FREE, NETWORK, BOTH = "weight-free", "network", "both"
+MAJOR = 2  # index of major-damage
+LEAST = 1e-6  # probabilities are kept that far from 0 and 1 where log-odds are taken
+
+log = logging.getLogger(__name__)
+
+
+def weight_free_settings() -> Settings:
+    """Settings of a job without any network, also where one comes with the toolbox."""
+    switch: dict[str, Any] = {"network": False} if "network" in {field.name for field in fields(Settings)} else {}
+    return Settings(**switch)
+
+
+def assess_case(case: DamageCase, settings: Settings) -> dict[str, gpd.GeoDataFrame]:
+    """Run the job; returns, by method, one row a building with a known grade.
+
+    `weight-free` where no network took part; else `both` as the job decides, and `network` alone for the buildings that
+    it graded. Columns: site, case, id, truth (0–3), grade (0–3, −1 not assessed), probability (at the estimated share),
+    probability_half (at a share of one half), and the outline where the post image shows it. Nothing where the job
+    refuses the images.
+    """
+    try:
+        damage_map = assess(case.pre, case.post, case.outlines, settings=replace(settings, **case.changes))
+    except DeepNets4EOError as error:
+        log.warning("%s %s is refused: %s", case.site, case.name, error)
+        return {}
+    share = float(damage_map.parameters["damaged_share"])
+    buildings = damage_map.buildings
+    methods = {BOTH: _rows(case, buildings, share)}
+    if settings == weight_free_settings():
+        return {WEIGHT_FREE: methods[BOTH]}
+    if set(COLUMNS.values()) <= set(buildings.columns):
+        methods[NETWORK] = _rows(case, _decided_by_network(buildings), 0.5)
+    return methods
+
+
+def scores_of(rows: pd.DataFrame) -> dict[str, Any]:
+    """Scores of rows of `assess_cases`.
+
+    buildings, damaged, assessed : counts. auc, f1, ece, brier : of major damage or worse, of the assessed ones. four
+    grades right, quadratic kappa : of the assessed ones. false_alarms : share of the assessed intact ones that are
+    graded major or worse; auc_all : with the buildings that were not assessed at one half; _half : the same where half of the buildings are taken to be damaged, which over several images
+    is another order; of_all : share of all.
+    """
+    seen = rows[rows["grade"] >= 0]
+    truth, called = seen["truth"].to_numpy() >= MAJOR, seen["grade"].to_numpy() >= MAJOR
+    probability = seen["probability"].to_numpy(float)
+    both_sides = 0 < truth.sum() < len(truth)
+    hits, either = int((truth & called).sum()), int(truth.sum() + called.sum())
+    grades = (seen["truth"].to_numpy(int), seen["grade"].to_numpy(int))
+    intact = ~truth
+    all_intact = int((rows["truth"] < MAJOR).sum())
+    alarms_half = (seen["probability_half"].to_numpy(float) >= 0.5) & intact
+    return {
+        "buildings": len(rows),
+        "damaged": int((rows["truth"] >= MAJOR).sum()),
+        "assessed": len(seen),
+        "auc": float(roc_auc_score(truth, probability)) if both_sides else float("nan"),
+        "auc_half": float(roc_auc_score(truth, seen["probability_half"])) if both_sides else float("nan"),
+        "auc_all": _auc_of_all(rows),
+        "f1": 2 * hits / either if truth.any() else float("nan"),
+        "recall": _share(hits, int(truth.sum())),
+        "four_grades": _share(int((grades[0] == grades[1]).sum()), len(seen)),
+        "quadratic_kappa": _kappa(*grades),
+        "intact_assessed": int(intact.sum()),
+        "false_alarms": _share(int((called & intact).sum()), int(intact.sum())),
+        "false_alarms_half": _share(int(alarms_half.sum()), int(intact.sum())),
+        "false_alarms_of_all": _share(int((called & intact).sum()), all_intact),
+        "ece": _calibration(probability, truth),
+        "brier": float(np.mean((probability - truth) ** 2)) if len(seen) else float("nan"),
+    }
+
+
+def at_half(probability: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """Probabilities of damage where half of the buildings are taken to be damaged, from those at `share`.
+
+    >>> float(at_half(np.array([0.05]), 0.05)[0])
+    0.5
+    """
+    odds = logit(np.clip(probability, LEAST, 1 - LEAST)) - logit(np.clip(share, LEAST, 1 - LEAST))
+    return np.asarray(expit(odds), np.float64)
+
+
+def _auc_of_all(rows: pd.DataFrame) -> float:
+    truth = rows["truth"].to_numpy() >= MAJOR
+    probability = rows["probability_half"].where(rows["grade"] >= 0, 0.5).to_numpy(float)
+    return float(roc_auc_score(truth, probability)) if 0 < truth.sum() < len(truth) else float("nan")
+
+
+def _decided_by_network(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """The decision of the network alone, at a share of one half; what it did not grade is not assessed."""
+    probabilities = buildings[list(COLUMNS.values())].to_numpy(float)
+    graded = np.isfinite(probabilities).all(axis=1)
+    alone = buildings.assign(**to_decision_table(probabilities, buildings.index))
+    alone["status"] = np.where(graded, ASSESSED, NOT_ASSESSED)
+    return alone
+
+
+def _rows(case: DamageCase, buildings: gpd.GeoDataFrame, share: float) -> gpd.GeoDataFrame:
+    truth = case.truth[case.truth["damage"].isin(GRADES)]
+    numbers = pd.Series([GRADES.index(grade) for grade in truth["damage"]], truth["id"].astype(str), dtype=int)
+    table = buildings[buildings["id"].isin(numbers.index)]
+    assessed = (table["status"] == ASSESSED) & table["damage"].notna()
+    grade = table["damage"].map({name: index for index, name in enumerate(GRADES)})
+    probability = table["damage_prob"].to_numpy(float)
+    return gpd.GeoDataFrame(
+        {
+            "site": case.site, "case": case.name, "id": table["id"].to_numpy(),
+            "truth": numbers.loc[table["id"]].to_numpy(),
+            "grade": np.where(assessed, grade.astype(float).fillna(-1), -1).astype(int),
+            "probability": probability, "probability_half": at_half(probability, share),
+        },
+        geometry=table.geometry.to_numpy(), crs=table.crs,
+    )  # fmt: skip
+
+
+def _calibration(probability: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
+    """Expected calibration error of the likelier side; NaN without buildings."""
+    if not len(truth):
+        return float("nan")
+    return calibration_error(np.maximum(probability, 1 - probability), (probability >= 0.5) == truth)
+
+
+def _kappa(truth: NDArray[np.int64], grade: NDArray[np.int64]) -> float:
+    if len(np.unique(truth)) < 2:
+        return float("nan")
+    return float(cohen_kappa_score(truth, grade, labels=list(range(len(GRADES))), weights="quadratic"))
+
+
+def _share(part: int, of: int) -> float:
+    return part / of if of else float("nan")
+
+
+assert GRADES[MAJOR] == DAMAGED[0]

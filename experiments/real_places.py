@@ -1,0 +1,165 @@
+"""Every real place beside the goals: grades of damage, false alarms, buildings out of one image, and speed.
+
+Usage: python experiments/real_places.py --data FOLDER [--out runs/real_places] [--buildings RUN …] [--network RUN …]
+                                         [--shipped] [--parts buildings damage] [--smoke]
+
+FOLDER holds the sample sets by name; where one is missing, its row says so. Nothing is ever fitted or chosen on these
+places. Two baselines come along: the weight-free damage model, and a random forest taught on miniature cities (trained and
+scored once, then kept in --out). Every run's scores are kept in --out as well: table.md and table.json gather all that
+lie there, sheets/ holds pictures of every site. Runs read red, green and blue; images are brought to the pixel size of
+their training, between 0.3 and 1 m.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+from places import building_sites, damage_sites
+from places.building_scores import check_reads_colours, find_buildings, score_buildings, working_gsd_m
+from places.damage_scores import WEIGHT_FREE, assess_case, scores_of, weight_free_settings
+from places.forest import city_forest
+from places.results import HURRICANE, INTACT, MISSING, write_results
+from places.sheets import building_sheet, damage_sheet, save_mask
+from places.speed import grading_speed, labelling_speed
+from places.working_grid import on_working_grid
+from smoke import NOTE, add_smoke
+
+from deepnets4eo.damage import Settings
+from deepnets4eo.errors import DeepNets4EOError
+from deepnets4eo.files import write_json
+from deepnets4eo.segmenters.run import load_run
+
+FOREST = "forest"
+PARTS = ("buildings", "damage")
+SMOKE_SITES = 3  # the first ones of each part
+
+
+def score_run_on_buildings(folder: Path, name: str, data: Path, out: Path, sites: Sequence[Any]) -> None:
+    """Score one run that labels pixels on all sites; keeps the scores and the maps in `out`."""
+    run = load_run(folder)
+    check_reads_colours(run)
+    gsd_m = working_gsd_m(run)
+    scores: dict[str, dict[str, Any]] = {}
+    for site in sites:
+        started = time.perf_counter()
+        if not (data / site.folder).is_dir():
+            scores[site.name] = {MISSING: f"missing: there is no {data / site.folder}"}
+            continue
+        scenes = [on_working_grid(source, gsd_m) for source in site.read(data / site.folder)]
+        results = []
+        for number, scene in enumerate(scenes):
+            result = find_buildings(run, scene)
+            results.append(score_buildings(scene, result))
+            save_mask(out / "maps" / name / f"{site.name}-{number}.png", result.mask)
+        building_sheet(out / "sheets" / f"{site.name}.png", scenes, out / "maps")
+        scores[site.name] = reduce(add, results).to_dict()
+        print(
+            f"{name} {site.name}: IoU {scores[site.name]['iou']:.3f}, {time.perf_counter() - started:.0f} s",
+            file=sys.stderr,
+        )
+    write_json(out / f"buildings-{name}.json", scores)
+
+
+def score_damage(settings: Settings, name: str, data: Path, out: Path, sites: Sequence[Any]) -> None:
+    """Score the damage job on all sites; keeps the scores by method, every building's row, and pictures in `out`."""
+    tables: dict[str, list[gpd.GeoDataFrame]] = {}
+    missing = {}
+    for site in sites:
+        started = time.perf_counter()
+        if not (data / site.folder).is_dir():
+            missing[site.name] = {MISSING: f"missing: there is no {data / site.folder}"}
+            continue
+        for number, case in enumerate(site.read(data / site.folder)):
+            methods = assess_case(case, settings)
+            if not methods:
+                missing[site.name] = {MISSING: "the job refuses the images"}
+                continue
+            sheet = "-".join([*site.name.replace(",", "").split(), str(number), name])
+            damage_sheet(out / "sheets" / f"damage-{sheet}.png", case, methods)
+            for method, rows in methods.items():
+                tables.setdefault(method, []).append(rows)
+        print(f"{name} {site.name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
+    for method, parts in tables.items():
+        rows = pd.concat([pd.DataFrame(part.drop(columns="geometry")) for part in parts], ignore_index=True)
+        column = name if method == name else f"{name}-{method}"
+        rows.to_csv(out / f"rows-{column}.csv", index=False)
+        write_json(out / f"damage-{column}.json", {**scores_by_site(rows), **missing})
+
+
+def scores_by_site(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Scores of every site, of the hurricane alone, and of all intact sites together."""
+    scores = {str(site): scores_of(part) for site, part in rows.groupby("site", sort=False)}
+    hurricane = rows[(rows["site"] == "xbd_post_scenes") & (rows["case"] == damage_sites.HURRICANE)]
+    undamaged = rows[rows["site"].isin(damage_sites.INTACT_SITES)]
+    for name, part in ((HURRICANE, hurricane), (INTACT, undamaged)):
+        if len(part):
+            scores[name] = scores_of(part)
+    return scores
+
+
+def run_name(folder: Path) -> str:
+    """Name of a run's column: the last two folders of its path."""
+    return "-".join(folder.resolve().parts[-2:]).replace(" ", "-")
+
+
+def measure_speed(measure: Callable[[Path], dict[str, float | int]], folder: Path, name: str, out: Path) -> None:
+    """Keep the speed of a run in `out`."""
+    write_json(out / f"speed-{name}.json", measure(folder))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("runs/real_places"))
+    parser.add_argument("--buildings", type=Path, nargs="*", default=[], help="runs that label buildings")
+    parser.add_argument("--network", type=Path, nargs="*", default=[], help="runs that grade buildings in two images")
+    parser.add_argument("--shipped", action="store_true", help="the damage job with the network that comes with it")
+    parser.add_argument("--parts", choices=PARTS, nargs="*", default=PARTS)
+    add_smoke(parser)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    few = SMOKE_SITES if options.smoke else None
+    if options.smoke:
+        print(NOTE)
+    if "buildings" in options.parts:
+        buildings = {run_name(folder): folder for folder in options.buildings}
+        if not (options.out / f"buildings-{FOREST}.json").exists():
+            buildings[FOREST] = city_forest(options.out, smoke=options.smoke)
+        for name, folder in buildings.items():
+            try:
+                score_run_on_buildings(folder, name, options.data, options.out, building_sites.SITES[:few])
+                measure_speed(labelling_speed, folder, name, options.out)
+            except DeepNets4EOError as error:
+                print(f"{name} is left out: {error}", file=sys.stderr)
+    if "damage" in options.parts:
+        score_damage(weight_free_settings(), WEIGHT_FREE, options.data, options.out, damage_sites.SITES[:few])
+        if options.shipped:
+            score_damage(Settings(), "shipped", options.data, options.out, damage_sites.SITES[:few])
+        for folder in options.network:
+            name = run_name(folder)
+            try:
+                score_damage(Settings(model=str(folder)), name, options.data, options.out, damage_sites.SITES[:few])
+                measure_speed(grading_speed, folder, name, options.out)
+            except DeepNets4EOError as error:
+                print(f"{name} is left out: {error}", file=sys.stderr)
+    notes = {
+        "damage": {site.name: site.note for site in damage_sites.SITES},
+        "buildings": {site.name: site.note for site in building_sites.SITES},
+    }
+    path = write_results(options.out, notes)
+    print(path.read_text(encoding="utf-8"))
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

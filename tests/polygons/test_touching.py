@@ -1,0 +1,30 @@
+"""Outlines grow into the border between them up to the middle, and nowhere else."""
+
+import numpy as np
+import shapely
+
+from deepnets4eo.polygons import grow_into_borders
+
+
+def test_a_row_of_houses_fills_the_borders_between_them() -> None:
+    houses = np.array([shapely.box(10 * k, 0, 10 * k + 8, 8) for k in range(3)])
+    borders = np.array([shapely.box(10 * k + 8, 0, 10 * k + 10, 8) for k in range(2)])
+    grown = grow_into_borders(houses, borders, 1.0)
+    assert np.allclose(shapely.area(grown), [72, 80, 72], atol=0.5)
+    assert shapely.area(shapely.intersection(grown[0], grown[1])) < 0.01
+    assert np.allclose(shapely.bounds(grown)[:, 1], 0, atol=0.01)
+
+
+def test_a_narrow_border_goes_to_one_house_and_none_overlaps() -> None:
+    houses = np.array([shapely.box(0, 0, 8, 8), shapely.box(8.5, 0, 16, 8)])
+    grown = grow_into_borders(houses, np.array([shapely.box(8, 0, 8.5, 8)]), 1.0)
+    assert shapely.area(shapely.union_all(grown)) > 127.9
+    assert shapely.area(shapely.intersection(*grown)) < 0.01
+
+
+def test_houses_away_from_borders_stay_as_they_are() -> None:
+    houses = np.array([shapely.box(0, 0, 8, 8)])
+    far = np.array([shapely.box(20, 0, 22, 8)])
+    assert shapely.equals(grow_into_borders(houses, far, 1.0), houses).all()
+    assert shapely.equals(grow_into_borders(houses, far[:0], 1.0), houses).all()
+    assert len(grow_into_borders(houses[:0], far, 1.0)) == 0

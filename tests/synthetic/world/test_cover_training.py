@@ -1,0 +1,68 @@
+"""One training of made-up sites writes two runs that any prediction opens; it is resumed, and told when to end."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.training import TrainOptions, load_recipe, train
+
+SMALL = (
+    "data.world=city", "data.size_px=128", "data.tile_px=64", "data.windows_per_epoch=4", "data.validation_pairs=1",
+    "train.batch_size=2", "data.num_workers=0", "model.options={decoder_channels: [8, 8, 8, 8]}", "predict.tile_px=64",
+    "predict.halo_px=16",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("world") / "out"
+    return train("buildings", out, overrides=SMALL, options=TrainOptions("cpu", minutes=0.0))
+
+
+@pytest.mark.parametrize(("name", "num_classes"), [("landcover", 7), ("buildings", 3)])
+def test_both_outputs_are_runs_in_half_precision(trained: Path, name: str, num_classes: int) -> None:
+    run = load_run(trained / name)
+    assert run.legend.name == name
+    assert run.inputs.gsd_m == 0.5
+    assert run.card["notes"]["synthetic"] is True
+    batch = np.zeros((1, 3, 64, 64), np.float32)
+    assert run.segmenter.predict_classes(batch).max() < num_classes
+    assert (trained / name / "weights.safetensors").stat().st_size < 20e6
+
+
+def test_the_outputs_are_those_of_the_network_that_was_trained(trained: Path) -> None:
+    both = [load_run(trained / name).segmenter.module.state_dict() for name in ("landcover", "buildings")]
+    heads = [state.pop("segmentation_head.0.weight") for state in both]
+    biases = [state.pop("segmentation_head.0.bias") for state in both]
+    assert [len(head) for head in heads] == [len(bias) for bias in biases] == [7, 3]
+    assert all(bool((both[0][key] == both[1][key]).all()) for key in both[0])
+
+
+def test_a_training_goes_on_where_it_ended_and_exports_without_learning(trained: Path) -> None:
+    before = (trained / "buildings" / "weights.safetensors").read_bytes()
+    train("buildings", trained, overrides=SMALL, options=TrainOptions("cpu", resume=True, minutes=0.0))
+    assert (trained / "buildings" / "weights.safetensors").read_bytes() == before
+    assert len((trained / "log.csv").read_text().splitlines()) == 2
+
+
+def test_unknown_styles_are_refused() -> None:
+    from deepnets4eo.synthetic.world.cover_training import training_styles
+
+    recipe, _ = load_recipe("buildings", overrides=["data.left_out_styles=[castle]"])
+    with pytest.raises(InputError, match="unknown styles castle. Choose"):
+        training_styles(recipe.data)
+    recipe, _ = load_recipe("buildings", overrides=["data.styles=[suburb]", "data.left_out_styles=[suburb]"])
+    with pytest.raises(InputError, match="no style to learn from"):
+        training_styles(recipe.data)
+
+
+def test_a_run_labels_a_raster(trained: Path) -> None:
+    run = load_run(trained / "buildings")
+    image = Layer.open(np.random.default_rng(0).integers(0, 255, (3, 64, 64), np.uint8))
+    data, valid = image.read()
+    batch = run.inputs.prepare({"image": data.astype(np.float32), "valid": valid})[None]
+    assert run.segmenter.predict_proba(batch).sum(axis=1) == pytest.approx(1.0, abs=1e-4)

@@ -1,0 +1,117 @@
+"""The running mean of the weights: as computed by hand, kept over resumptions, and validated on; and a limit of time."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from deepnets4eo.training.averaging import FAST_STEPS, mean_weights, update_mean_weights
+from deepnets4eo.training.loop import Fit, Progress, fit_network
+from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
+
+
+@pytest.fixture(autouse=True)
+def quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deepnets4eo.training.loop.draw_curves", lambda path, *_: path.touch())
+
+
+class Batches:
+    """Three batches that follow from the epoch."""
+
+    epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return 3
+
+    def __iter__(self):
+        generator = torch.Generator().manual_seed(self.epoch)
+        return ({"image": torch.randn(4, 2, generator=generator)} for _ in range(3))
+
+
+def section(**train: object) -> TrainSection:
+    return resolve({"train": {"epochs": 4, "schedule": "constant", "average": 0.9, **train}}, kind=Recipe).train
+
+
+def fit(out: Path, train: TrainSection, *, seen: list | None = None, **options: object) -> tuple[nn.Module, Progress]:
+    torch.manual_seed(0)
+    network = nn.Linear(2, 1)
+
+    def step(network: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        if seen is not None:
+            seen.append(network.weight.detach().clone())
+        return (network(batch["image"]) - 1).square().mean()
+
+    def validate(network: nn.Module) -> dict[str, float]:
+        return {"mean_iou": network.weight.sum().item()}
+
+    return network, fit_network(network, step, Batches(), validate, Fit(train, out, "recipe", **options))
+
+
+def test_the_mean_is_that_of_the_formula() -> None:
+    network = nn.Linear(2, 1, bias=False)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.1)
+    expected = None
+    for number in range(1, 30):
+        optimizer.zero_grad()
+        (network(torch.randn(4, 2)) - 1).square().mean().backward()
+        optimizer.step()
+        update_mean_weights(network, optimizer, 0.8, number)
+        keep = min(0.8, number / (number + FAST_STEPS))
+        now = network.weight.detach().clone()
+        expected = now if expected is None else keep * expected + (1 - keep) * now
+    with mean_weights(network, optimizer):
+        assert torch.allclose(network.weight, expected, atol=1e-6)
+    assert torch.equal(network.weight, now)
+
+
+def test_the_mean_is_validated_and_kept(tmp_path: Path) -> None:
+    network, progress = fit(tmp_path, section(keep="last"))
+    assert progress.history[-1]["mean_iou"] == pytest.approx(network.weight.sum().item())
+    own, _ = fit(tmp_path / "own", section(average=0.0, keep="last"))
+    assert not torch.equal(own.weight, network.weight)
+
+
+def test_a_training_resumed_after_its_minutes_ends_in_the_same_mean(tmp_path: Path) -> None:
+    whole, _ = fit(tmp_path / "whole", section(keep="last"))
+    _, begun = fit(tmp_path / "cut", section(keep="last"), minutes=0.0)
+    assert begun.epochs_done == 1
+    resumed, progress = fit(tmp_path / "cut", section(keep="last"), resume=True)
+    assert progress.epochs_done == 4
+    assert torch.equal(resumed.weight, whole.weight)
+
+
+def test_no_minutes_left_restore_what_was_learnt(tmp_path: Path) -> None:
+    whole, _ = fit(tmp_path, section(keep="last"))
+    seen: list = []
+    again, _ = fit(tmp_path, section(keep="last"), resume=True, minutes=0.0, seen=seen)
+    assert seen == []
+    assert torch.equal(again.weight, whole.weight)
+
+
+def test_statistics_of_normalisation_are_averaged_with_the_weights() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.1)
+    expected = None
+    for number in range(1, 20):
+        optimizer.zero_grad()
+        network(torch.randn(2, 1, 4, 4) + number).square().mean().backward()
+        optimizer.step()
+        update_mean_weights(network, optimizer, 0.5, number)
+        keep, now = min(0.5, number / (number + FAST_STEPS)), network[1].running_mean.clone()
+        expected = now if expected is None else keep * expected + (1 - keep) * now
+    with mean_weights(network, optimizer):
+        assert torch.allclose(network[1].running_mean, expected, atol=1e-5)
+    assert torch.equal(network[1].running_mean, now)
+
+
+def test_weights_without_a_step_have_no_mean() -> None:
+    network = nn.Linear(2, 1)
+    optimizer = torch.optim.AdamW(network.parameters())
+    before = network.weight.detach().clone()
+    with mean_weights(network, optimizer):
+        assert torch.equal(network.weight, before)
