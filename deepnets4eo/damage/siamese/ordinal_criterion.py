@@ -23,6 +23,8 @@ LARGEST_WEIGHT = 4.0
 class OrdinalCriterion:
     """Binary cross-entropy at the borders (minor or worse, major or worse, destroyed), each grade counting the same.
 
+    A window counts by the square root of its number of buildings.
+
     Parameters
     ----------
     post_loss
@@ -56,9 +58,11 @@ class OrdinalCriterion:
         if not bool((building > 0).any()):
             return (pair.sum() + post.sum()) * 0.0
         means, index = pool_batch(pair.float(), building)
-        grades = torch.zeros(len(means), dtype=torch.int64, device=pair.device)
-        grades[index] = batch["mask"][building > 0]
-        weight = self._weight(grades)
+        inside = building > 0
+        grades, window = torch.zeros(2, len(means), dtype=torch.int64, device=pair.device)
+        grades[index] = batch["mask"][inside]
+        window[index] = inside.nonzero()[:, 0]
+        weight = self._weight(grades) / window.bincount()[window].sqrt()  # a dense town is not all that is learnt
         loss = ordinal_loss(means, grades, weight)
         if self.post_loss > 0:
             loss = loss + self.post_loss * ordinal_loss(pool_batch(post.float(), building)[0], grades, weight)

@@ -26,7 +26,7 @@ from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.tiling import Tiling
 
 BANDS = range(1, 4)
-TILING = Tiling(640, 64)
+TILE_PX, HALO_PX = 640, 64
 LEAST_OF_A_KIND = 3  # damaged and intact buildings of a group, for an area under the curve
 
 
@@ -61,9 +61,11 @@ def grade_stream(
     for pair, one in zip(pairs, known, strict=True):
         rows = np.flatnonzero(pair.grades != VOID)
         scaled = scaled_to(inputs, one.scene, one.centres)
-        both = pool_scene(segmenter, one.scene, one.outlines, scaled, TILING, only=rows)
+        side_px = -(-max(one.shape) // 32) * 32 + 2 * HALO_PX  # that of one tile for all of it
+        tiling = Tiling(min(side_px, TILE_PX), HALO_PX)
+        both = pool_scene(segmenter, one.scene, one.outlines, scaled, tiling, only=rows)
         alone = Scene({POST: one.scene.layers[POST]}, one.grid)
-        post = pool_scene(segmenter, alone, one.outlines, post_inputs(scaled), TILING, only=rows)
+        post = pool_scene(segmenter, alone, one.outlines, post_inputs(scaled), tiling, only=rows)
         rows = rows[(both.pixels[rows] > 0) & (post.pixels[rows] > 0)]
         names = [np.full(len(rows), name, object) for name in (pair.style, pair.hazard)]
         parts.append((both.mean[rows], post.mean[rows], pair.grades[rows], pair.truth[rows], *names))
