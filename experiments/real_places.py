@@ -93,7 +93,9 @@ def score_damage(settings: Settings, name: str, data: Path, out: Path, sites: Se
         rows = pd.concat([pd.DataFrame(part.drop(columns="geometry")) for part in parts], ignore_index=True)
         column = name if method == name else f"{name}-{method}"
         rows.to_csv(out / f"rows-{column}.csv", index=False)
-        write_json(out / f"damage-{column}.json", {**scores_by_site(rows), **missing})
+        write_json(out / f"damage-{column}.json", {**missing, **scores_by_site(rows)})
+    if not tables:
+        write_json(out / f"damage-{name}.json", missing)
 
 
 def scores_by_site(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:

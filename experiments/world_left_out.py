@@ -154,7 +154,8 @@ def main() -> None:
     groups = [(STYLE, name) for name in options.styles] + [(HAZARD, name) for name in options.hazards]
     if not groups:
         parser.error("name at least one style or hazard that the runs were not taught on: --styles, --hazards")
-    buildings = score_building_runs(options.buildings, groups, options.windows)
+    styles = [group for group in groups if group[0] == STYLE]  # no hazard has happened in the image before the event
+    buildings = score_building_runs(options.buildings, styles, options.windows)
     damage = score_damage_runs(options.network, groups, options.windows)
     parts = ["# SYNTHETIC: styles and hazards of the miniature world that were left out of training"]
     if buildings:

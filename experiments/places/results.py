@@ -36,7 +36,7 @@ class Goal:
     limit: float | None
     most: bool = False
 
-    def reached(self, value: float) -> bool:
+    def is_met(self, value: float) -> bool:
         """Whether a value is good enough; False for NaN and where no goal was set."""
         if self.limit is None or math.isnan(value):
             return False
@@ -119,9 +119,9 @@ def _goal_table(goals: Sequence[Goal], methods: Mapping[str, Scores], summary: A
     for goal in goals:
         cells = []
         for scores in methods.values():
-            found_scores = summary(scores) if goal.site == "all" else scores.get(goal.site, {})
-            value = found_scores.get(goal.key)
-            tick = value is not None and goal.reached(float(value))
+            site_scores = summary(scores) if goal.site == "all" else scores.get(goal.site, {})
+            value = site_scores.get(goal.key)
+            tick = value is not None and goal.is_met(float(value))
             cells.append(_text(value) + (" ✓" if tick else ""))
         rows.append([goal.text, goal.today, goal.wanted, *cells])
     return markdown_table(["quantity", "when the goal was set", "goal", *methods], rows)

@@ -12,7 +12,7 @@ from deepnets4eo.synthetic.world.layouts.rectangles import keep_whole, rect_rows
 from deepnets4eo.synthetic.world.plan import NO_BUILDING
 from deepnets4eo.synthetic.world.style import WorldStyle
 
-URBAN = ["suburb", "terraces", "old-town", "concrete-blocks", "high-rise", "industrial"]
+URBAN = ["suburb", "terraces", "old-town", "concrete-blocks", "high-rise", "industrial", "red-earth-town"]
 EXTENT_M = (180.0, 140.0)
 CELL_M = 0.25
 

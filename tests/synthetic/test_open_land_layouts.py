@@ -11,12 +11,13 @@ from rasterio.features import rasterize
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.layouts.clearance import distance_m, keep_apart, outline_rows, top_area
 from deepnets4eo.synthetic.world.layouts.land import draw_parcels
-from deepnets4eo.synthetic.world.layouts.lay_out import PLANNED, lay_out
+from deepnets4eo.synthetic.world.layouts.lay_out import lay_out
 from deepnets4eo.synthetic.world.plan import CONE, DOME, NO_BUILDING, PALM, Plan
 from deepnets4eo.synthetic.world.style import WorldStyle, style_names
 from deepnets4eo.synthetic.world.vegetation import plant
 
-OPEN_LAND = [name for name in style_names() if WorldStyle.load(name).layout in PLANNED]
+LAND = ("scatter", "informal", "resort", "countryside")
+OPEN_LAND = [name for name in style_names() if WorldStyle.load(name).layout in LAND]
 SETTLED = [name for name in OPEN_LAND if "countryside" not in name]
 SIDE_M, CELL_M = 200.0, 0.25
 

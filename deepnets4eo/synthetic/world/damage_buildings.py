@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numba import njit
 
@@ -12,12 +10,10 @@ from deepnets4eo.synthetic.world import damage_collapse as collapse
 from deepnets4eo.synthetic.world import damage_cover as cover
 from deepnets4eo.synthetic.world.damage_cover import CHAR, GONE, KEEP, TARP
 from deepnets4eo.synthetic.world.damage_modes import MODE
+from deepnets4eo.synthetic.world.damage_state import Outcome
 from deepnets4eo.synthetic.world.damage_texture import bilinear
 from deepnets4eo.synthetic.world.plan import Plan
 from deepnets4eo.synthetic.world.surface import WorldSurface
-
-if TYPE_CHECKING:
-    from deepnets4eo.synthetic.world.outcome import Outcome
 
 _RUBBLE, _BURNT, _MUD, _TARP = CODE["rubble"], CODE["burnt"], CODE["mud"], CODE["tarp"]
 _CONCRETE = CODE["concrete"]
@@ -66,40 +62,44 @@ def _reach(plan: Plan) -> np.ndarray:
 def _pixel(mode, x, y, a, b, inward, height, part, house, seed, construction, dust, depth, front):  # type: ignore[no-untyped-def]
     eave, strength = part[6], house[5]
     if mode == _COVERING:
-        return cover.covering(a, b, inward, height, strength, seed, construction)
+        return cover.lose_covering(a, b, inward, height, strength, seed, construction)
     if mode == _TARPED:
-        result = cover.tarps(a, b, inward, height, strength, seed, part[4], part[5])
-        return result if result[0] != KEEP else cover.covering(a, b, inward, height, 0.6 * strength, seed, construction)
+        result = cover.lay_tarps(a, b, inward, height, strength, seed, part[4], part[5])
+        return (
+            result
+            if result[0] != KEEP
+            else cover.lose_covering(a, b, inward, height, 0.6 * strength, seed, construction)
+        )
     if mode == _EDGES:
-        return cover.edges(a, b, inward, height, front, strength, seed, construction)
+        return cover.break_edges(a, b, inward, height, front, strength, seed, construction)
     if mode == _SCORCHED:
-        return cover.scorched(a, b, height, front, strength, seed)
+        return cover.scorch_roof(a, b, height, front, strength, seed)
     if mode == _HOLED:
-        return cover.holed(a, b, height, strength, seed, part[4], part[5], construction)
+        return cover.punch_holes(a, b, height, strength, seed, part[4], part[5], construction)
     if mode == _OPENED:
-        return cover.opened(a, b, inward, height, eave, front, strength, seed, construction)
+        return cover.open_roof(a, b, inward, height, eave, front, strength, seed, construction)
     if mode == _PARTIAL:
-        return collapse.partial(a, b, inward, height, eave, front, strength, seed, construction, dust)
+        return collapse.collapse_side(a, b, inward, height, eave, front, strength, seed, construction, dust)
     if mode == _PEELED:
-        return cover.peeled(a, b, inward, height, 0.25 + 0.4 * strength, seed)
+        return cover.peel_sheets(a, b, inward, height, 0.25 + 0.4 * strength, seed)
     if mode == _LEANING:
         return KEEP, max(height + (0.6 + 1.2 * strength) * front, 0.3), 0.0, 0.0, 0.0, 0.0
     if mode == _PANCAKE:
-        return collapse.pancake(a, b, inward, height, front, strength, seed, construction, dust)
+        return collapse.make_pancake(a, b, inward, height, front, strength, seed, construction, dust)
     if mode == _HEAP:
-        return collapse.rubble(x, y, inward, eave, strength, seed, construction, dust)
+        return collapse.make_heap(x, y, inward, eave, strength, seed, construction, dust)
     if mode == _ROOMS:
-        return collapse.rooms(a, b, inward, eave, strength, seed, construction)
+        return collapse.leave_rooms(a, b, inward, eave, strength, seed, construction)
     if mode == _SLAB:
-        return collapse.slab(a, b, inward, seed, construction)
+        return collapse.leave_slab(a, b, inward, seed, construction)
     if mode == _FRAME:
-        return collapse.frame(a, b, height, seed)
+        return collapse.leave_frame(a, b, height, seed)
     if mode == _ASH:
-        return collapse.ash(x, y, a, b, inward, eave, strength, seed)
+        return collapse.leave_ash(x, y, a, b, inward, eave, strength, seed)
     if mode == _SHELL:
-        return collapse.burnt(x, y, a, b, inward, eave, strength, seed)
+        return collapse.leave_shell(x, y, a, b, inward, eave, strength, seed)
     if mode == _BURIED:
-        return collapse.buried(a, b, height, depth, seed)
+        return collapse.bury_roof(a, b, height, depth, seed)
     return KEEP, height, 0.0, 0.0, 0.0, 0.0
 
 

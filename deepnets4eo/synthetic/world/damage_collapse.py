@@ -15,7 +15,7 @@ from deepnets4eo.synthetic.world.noise import hash_unit, value_noise
 
 
 @njit(cache=True)
-def rubble(x, y, inward, eave, strength, seed, construction, dust):  # type: ignore[no-untyped-def]
+def make_heap(x, y, inward, eave, strength, seed, construction, dust):  # type: ignore[no-untyped-def]
     """A heap, higher for tall buildings and in its middle."""
     red, green, blue, infrared = rubble_colour(x, y, construction, dust, seed)
     top = min(0.3 + 0.22 * eave, 4.5) * (0.4 + 0.6 * min(inward / 3.0, 1.0))
@@ -24,7 +24,7 @@ def rubble(x, y, inward, eave, strength, seed, construction, dust):  # type: ign
 
 
 @njit(cache=True)
-def partial(a, b, inward, height, eave, front, strength, seed, construction, dust):  # type: ignore[no-untyped-def]
+def collapse_side(a, b, inward, height, eave, front, strength, seed, construction, dust):  # type: ignore[no-untyped-def]
     """The side towards `front` is a heap that slopes away; the rest of the roof stays."""
     line = front + 0.22 * value_noise(a, b, 3.0, seed) - (0.4 - 0.55 * strength)
     if line < 0:
@@ -37,7 +37,7 @@ def partial(a, b, inward, height, eave, front, strength, seed, construction, dus
 
 
 @njit(cache=True)
-def pancake(a, b, inward, height, front, strength, seed, construction, dust):  # type: ignore[no-untyped-def]
+def make_pancake(a, b, inward, height, front, strength, seed, construction, dust):  # type: ignore[no-untyped-def]
     """A roof that lies low: tilted, cracked in slabs, its rim broken."""
     rim = 0.3 + 1.1 * strength * (0.5 + 0.5 * value_noise(a, b, 2.0, seed))
     lean = height + (0.9 + 0.8 * strength) * front
@@ -52,7 +52,7 @@ def pancake(a, b, inward, height, front, strength, seed, construction, dust):  #
 
 
 @njit(cache=True)
-def rooms(a, b, inward, eave, strength, seed, construction):  # type: ignore[no-untyped-def]
+def leave_rooms(a, b, inward, eave, strength, seed, construction):  # type: ignore[no-untyped-def]
     """Walls without a roof, rooms with floors and wreckage between."""
     if is_wall(a, b, inward, 0.45, seed):
         tone = 0.85 + 0.3 * hash_unit(math.floor(a / 3), math.floor(b / 3), seed)
@@ -68,7 +68,7 @@ def rooms(a, b, inward, eave, strength, seed, construction):  # type: ignore[no-
 
 
 @njit(cache=True)
-def slab(a, b, inward, seed, construction):  # type: ignore[no-untyped-def]
+def leave_slab(a, b, inward, seed, construction):  # type: ignore[no-untyped-def]
     """A swept foundation with dirt, floor tiles and a few pieces on it."""
     grey = (112 + 74 * hash_unit(18, 0, seed)) * (1 + 0.12 * value_noise(a, b, 3.0, seed))
     red, green, blue = grey, 0.96 * grey, 0.89 * grey
@@ -83,7 +83,7 @@ def slab(a, b, inward, seed, construction):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def frame(a, b, height, seed):  # type: ignore[no-untyped-def]
+def leave_frame(a, b, height, seed):  # type: ignore[no-untyped-def]
     """Frames and purlins of a hall without sheets, some twisted sheets left on the ground."""
     if (a + 90) % 5.5 < 0.55 or (b + 90) % 2.6 < 0.35:
         tone = 0.85 + 0.3 * hash_unit(math.floor(a / 5.5), 20, seed)
@@ -97,22 +97,22 @@ def frame(a, b, height, seed):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def ash(x, y, a, b, inward, eave, strength, seed):  # type: ignore[no-untyped-def]
+def leave_ash(x, y, a, b, inward, eave, strength, seed):  # type: ignore[no-untyped-def]
     """White ash, plaster and bricks after a hot fire: pale and finely mottled, low, within stumps of walls."""
     fine, value = piece(x, y, 0.7, seed), piece(x, y, 1.4, seed + 1)
     tone = 0.62 + 0.34 * fine + 0.2 * value_noise(x, y, 3.0, seed) + 0.14 * strength
     if value < 0.13 or value_noise(x, y, 4.5, seed + 2) < -0.42:  # char
         tone *= 0.45
-    if is_wall(a, b, inward, 0.35, seed):
-        return GONE, 0.35 * min(eave, 3.0), 206.0, 190.0, 174.0, 194.0
+    if inward < 0.4 and is_wall(a, b, inward, 0.4, seed):
+        return GONE, 0.35 * min(eave, 3.0), 200.0, 184.0, 168.0, 188.0
     warm = 0.9 + 0.2 * hash_unit(21, 0, seed)
     return GONE, 0.15 + 0.35 * fine, 196 * tone, 180 * tone / math.sqrt(warm), 164 * tone / warm, 184 * tone
 
 
 @njit(cache=True)
-def burnt(x, y, a, b, inward, eave, strength, seed):  # type: ignore[no-untyped-def]
+def leave_shell(x, y, a, b, inward, eave, strength, seed):  # type: ignore[no-untyped-def]
     """A shell: walls stand around char, beams and grey ash."""
-    if inward < 0.5 or is_wall(a, b, inward, 0.4, seed):
+    if is_wall(a, b, inward, 0.45, seed):
         wall = (84 + 84 * strength) * (0.85 + 0.3 * hash_unit(math.floor(a / 2), math.floor(b / 2), seed))
         return GONE, eave * (0.55 + 0.4 * strength), wall, 0.95 * wall, 0.9 * wall, wall
     fine = piece(x, y, 0.8, seed)
@@ -123,7 +123,7 @@ def burnt(x, y, a, b, inward, eave, strength, seed):  # type: ignore[no-untyped-
 
 
 @njit(cache=True)
-def buried(a, b, height, depth, seed):  # type: ignore[no-untyped-def]
+def bury_roof(a, b, height, depth, seed):  # type: ignore[no-untyped-def]
     """Mud over the roof, of which the higher parts may show."""
     if height > depth + 0.8 + 0.8 * value_noise(a, b, 4.0, seed):
         return KEEP, height, 0.0, 0.0, 0.0, 0.0

@@ -17,7 +17,7 @@ KEEP, COLOUR, GONE, TARP, CHAR = range(5)
 
 
 @njit(cache=True)
-def covering(a, b, inward, height, strength, seed, construction):  # type: ignore[no-untyped-def]
+def lose_covering(a, b, inward, height, strength, seed, construction):  # type: ignore[no-untyped-def]
     """Show boards or underlay in 3–15 % of a roof, mostly at its edges and ridge."""
     step = 0.8 + 1.2 * hash_unit(4, 0, seed)
     noise = board_noise(a, b, step, seed) + (0.25 if inward < 1.0 else 0.0)
@@ -35,7 +35,7 @@ def covering(a, b, inward, height, strength, seed, construction):  # type: ignor
 
 
 @njit(cache=True)
-def tarps(a, b, inward, height, strength, seed, half_a, half_b):  # type: ignore[no-untyped-def]
+def lay_tarps(a, b, inward, height, strength, seed, half_a, half_b):  # type: ignore[no-untyped-def]
     """One to three tarps askew on the roof; mostly blue, else white, dark blue, brown or silver."""
     if inward < 0.1:
         return KEEP, height, 0.0, 0.0, 0.0, 0.0
@@ -63,7 +63,7 @@ def tarps(a, b, inward, height, strength, seed, half_a, half_b):  # type: ignore
 
 
 @njit(cache=True)
-def peeled(a, b, inward, height, share, seed):  # type: ignore[no-untyped-def]
+def peel_sheets(a, b, inward, height, share, seed):  # type: ignore[no-untyped-def]
     """Sheets gone in strips from ridge to eave: purlins over the dark inside, some sheets bent up."""
     strip = math.floor(a / 0.95)
     side = 1 if b > 0 else 0
@@ -78,7 +78,7 @@ def peeled(a, b, inward, height, share, seed):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def holed(a, b, height, strength, seed, half_a, half_b, construction):  # type: ignore[no-untyped-def]
+def punch_holes(a, b, height, strength, seed, half_a, half_b, construction):  # type: ignore[no-untyped-def]
     """One to five ragged holes, dark inside, with a pale rim of dust and pieces."""
     ragged = 1 + 0.45 * value_noise(a, b, 1.4, seed)
     for k in range(1 + int(4.5 * strength * hash_unit(8, 0, seed))):
@@ -96,7 +96,7 @@ def holed(a, b, height, strength, seed, half_a, half_b, construction):  # type: 
 
 
 @njit(cache=True)
-def edges(a, b, inward, height, front, strength, seed, construction):  # type: ignore[no-untyped-def]
+def break_edges(a, b, inward, height, front, strength, seed, construction):  # type: ignore[no-untyped-def]
     """Parapets, gables and outer walls fell on the sides towards `front`: a ragged edge of rubble."""
     width = (0.4 + 1.5 * strength) * (0.8 + 0.8 * value_noise(a, b, 2.5, seed))
     if front < 0.1 - 0.3 * strength or inward > width:
@@ -107,11 +107,11 @@ def edges(a, b, inward, height, front, strength, seed, construction):  # type: i
 
 
 @njit(cache=True)
-def opened(a, b, inward, height, eave, front, strength, seed, construction):  # type: ignore[no-untyped-def]
+def open_roof(a, b, inward, height, eave, front, strength, seed, construction):  # type: ignore[no-untyped-def]
     """Roof gone on 25–65 % of the plan: rafters or rooms and wreckage show; the rest has lost covering."""
     step = 1.0 + 1.3 * hash_unit(12, 0, seed)
     if front + 0.5 * board_noise(a, b, step, seed) < 0.42 - 0.62 * strength:
-        return covering(a, b, inward, height, strength, seed, construction)
+        return lose_covering(a, b, inward, height, strength, seed, construction)
     if hash_unit(13, 0, seed) < 0.6 and (a + 60) % (0.9 + 0.5 * hash_unit(14, 0, seed)) < 0.3:
         tone = 0.8 + 0.4 * hash_unit(math.floor(a / 0.9), 15, seed)
         return GONE, eave + 0.3, 162 * tone, 136 * tone, 112 * tone, 164 * tone
@@ -124,7 +124,7 @@ def opened(a, b, inward, height, eave, front, strength, seed, construction):  # 
 
 
 @njit(cache=True)
-def scorched(a, b, height, front, strength, seed):  # type: ignore[no-untyped-def]
+def scorch_roof(a, b, height, front, strength, seed):  # type: ignore[no-untyped-def]
     """One side burnt: soot that fades over the roof, and holes with char where it is strongest."""
     burn = front + 0.3 * value_noise(a, b, 3.0, seed) - (0.75 - 0.9 * strength)
     if burn < 0:

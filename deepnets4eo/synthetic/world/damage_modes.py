@@ -45,7 +45,7 @@ NO_ROOF = np.isin(NAMES, ("rubble", "rooms", "slab", "burnt", "ash", "frame", "b
 _DEBRIS = {
     "covering": 0.04, "tarped": 0.03, "edges": 0.2, "holed": 0.06, "opened": 0.3, "partial": 0.45, "peeled": 0.15,
     "leaning": 0.15, "pancake": 0.4, "soft_storey": 0.05, "rubble": 1.0, "rooms": 0.55, "slab": 0.5, "burnt": 0.12,
-    "ash": 0.15, "frame": 0.3,
+    "ash": 0.2, "frame": 0.3,
 }  # fmt: skip
 DEBRIS = np.array([_DEBRIS.get(name, 0.0) for name in NAMES], np.float32)
 

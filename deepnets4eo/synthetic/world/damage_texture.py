@@ -145,5 +145,8 @@ def is_wall(a_m, b_m, inward_m, width_m, seed):  # type: ignore[no-untyped-def]
     bool.
     """
     pitch_a, pitch_b = 3.0 + 2.2 * hash_unit(1, 0, seed), 2.8 + 1.8 * hash_unit(2, 0, seed)
-    line = inward_m < width_m or (a_m + 90) % pitch_a < width_m or (b_m + 90) % pitch_b < width_m
-    return line and value_noise(a_m, b_m, 3.0, seed + 17) > -0.35 + 0.5 * hash_unit(3, 0, seed)
+    outer = inward_m < width_m
+    if not outer and (a_m + 90) % pitch_a > width_m and (b_m + 90) % pitch_b > width_m:
+        return False
+    missing = -0.45 + 0.5 * hash_unit(3, 0, seed) + (0.0 if outer else 0.35)
+    return value_noise(a_m, b_m, 3.0, seed + 17) > missing

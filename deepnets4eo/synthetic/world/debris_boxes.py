@@ -6,18 +6,16 @@ The fine pieces between them are painted (`ground_effects`); these are the ones 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.damage_modes import DEBRIS, PIECES
+from deepnets4eo.synthetic.world.damage_state import Outcome
 from deepnets4eo.synthetic.world.intensity import node_positions, sample_nodes
 from deepnets4eo.synthetic.world.plan import AFTER, BEFORE, BOTH, BOX, CONSTRUCTIONS, Plan
-
-if TYPE_CHECKING:
-    from deepnets4eo.synthetic.world.outcome import Outcome
 
 MOST_BOXES = 2500
 PER_M2 = 0.035  # larger pieces at full density

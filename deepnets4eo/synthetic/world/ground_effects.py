@@ -5,13 +5,12 @@ Called before the roofs are painted, so that whole roofs cover what lies below t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numba import njit
 
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.damage_modes import DEBRIS, PIECES
+from deepnets4eo.synthetic.world.damage_state import Outcome
 from deepnets4eo.synthetic.world.damage_texture import piece
 from deepnets4eo.synthetic.world.ground_heaps import paint_aprons, paint_crater
 from deepnets4eo.synthetic.world.intensity import CELL_M
@@ -19,9 +18,6 @@ from deepnets4eo.synthetic.world.noise import hash_unit, noise_fields, value_noi
 from deepnets4eo.synthetic.world.plan import Plan
 from deepnets4eo.synthetic.world.surface import WorldSurface
 from deepnets4eo.synthetic.world.water_paint import paint_water
-
-if TYPE_CHECKING:
-    from deepnets4eo.synthetic.world.outcome import Outcome
 
 __all__ = ["paint_ground_effects", "paint_water"]
 
@@ -117,7 +113,7 @@ def _mud_share(depth, force, broad, middle, mud, soft, drained, lahar):  # type:
         return (force + 0.16 * broad + 0.1 * middle - 0.35) * 1.6 * mud * (1.0 if soft else 0.25)
     if depth <= 0:
         return 0.0
-    share = min(depth / 0.4, 1.0) * mud * (0.75 + 0.25 * broad + 0.12 * middle) * (1.0 if soft else 0.6)
+    share = min(depth / 0.4, 1.0) * mud * (0.85 + 0.15 * broad + 0.08 * middle) * (1.0 if soft else 0.6)
     return share + 0.35 if lahar or depth > 1.5 else share
 
 
@@ -184,5 +180,5 @@ def _paint_ground(  # type: ignore[no-untyped-def]
                     which = int(hash_unit(int(value * 65536), 5, seed) * 11.999)
                     for band in range(4):
                         colour[band] = colours[which, band] * (0.85 + 0.12 * fine)
-                    height[row, col] = max(height[row, col], 0.15 + 0.3 * value)
+                    height[row, col] = max(height[row, col], 0.06 + 0.2 * value)
                     material[row, col] = _RUBBLE

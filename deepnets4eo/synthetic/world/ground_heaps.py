@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 
 from deepnets4eo.synthetic.materials import CODE
-from deepnets4eo.synthetic.world.damage_modes import DEBRIS
+from deepnets4eo.synthetic.world.damage_modes import DEBRIS, MODE
+from deepnets4eo.synthetic.world.damage_state import Outcome
 from deepnets4eo.synthetic.world.damage_texture import piece, rubble_colour
 from deepnets4eo.synthetic.world.intensity import CELL_M
 from deepnets4eo.synthetic.world.noise import value_noise
 from deepnets4eo.synthetic.world.plan import NO_BUILDING, Plan
 from deepnets4eo.synthetic.world.surface import WorldSurface
 
-if TYPE_CHECKING:
-    from deepnets4eo.synthetic.world.outcome import Outcome
-
 _RUBBLE, _SOIL = CODE["rubble"], CODE["soil"]
-_APRON = 0.18  # modes with at least this debris have a heap beside their walls
+# Modes with a heap beside the walls; what swept a slab took the pieces along.
+_HEAPED = (DEBRIS >= 0.18) & (np.arange(len(DEBRIS)) != MODE["slab"])
 
 
 def paint_crater(surface: WorldSurface, outcome: Outcome) -> None:
@@ -59,7 +57,7 @@ def _crater(gsd_m, albedo, material, height, x_m, y_m, radius, seed):  # type: i
                 albedo[row, col, band] += weight * (soil - albedo[row, col, band])
             if distance < 1.2:
                 material[row, col] = _SOIL
-                height[row, col] = 0.8 if distance > 0.8 else 0.0
+                height[row, col] = max(0.9 - 4.0 * abs(distance - 1.0), 0.0)
 
 
 def paint_aprons(surface: WorldSurface, plan: Plan, outcome: Outcome) -> None:
@@ -77,7 +75,7 @@ def paint_aprons(surface: WorldSurface, plan: Plan, outcome: Outcome) -> None:
     roofs = plan.roofs
     owner = roofs["building"]
     rows = np.flatnonzero(owner != NO_BUILDING)
-    rows = rows[DEBRIS[outcome.modes[owner[rows]]] >= _APRON] if len(outcome.modes) else rows[:0]
+    rows = rows[_HEAPED[outcome.modes[owner[rows]]]]
     if not len(rows):
         return
     roofs, owner = roofs[rows], owner[rows]
@@ -89,12 +87,17 @@ def paint_aprons(surface: WorldSurface, plan: Plan, outcome: Outcome) -> None:
                      axis=1).astype(np.float64)  # fmt: skip
     _aprons(
         surface.gsd_m, surface.albedo, surface.material, surface.height, parts, outcome.seeds[owner],
-        plan.buildings["construction"][owner].astype(np.int64), float(outcome.effects["dust"]),
+        plan.buildings["construction"][owner].astype(np.int64), _dust_share(outcome)[owner],
     )  # fmt: skip
 
 
+def _dust_share(outcome: Outcome) -> np.ndarray:
+    """How far dust or ash covers the heaps of each building."""
+    return np.asarray(np.where(outcome.modes == MODE["ash"], 0.9, outcome.effects["dust"]), np.float64)
+
+
 @njit(cache=True)
-def _aprons(gsd_m, albedo, material, height, parts, seeds, constructions, dust):  # type: ignore[no-untyped-def]
+def _aprons(gsd_m, albedo, material, height, parts, seeds, constructions, dusts):  # type: ignore[no-untyped-def]
     for index in range(len(parts)):
         part, seed = parts[index], seeds[index]
         around = math.hypot(part[4], part[5]) + 1.6 * part[6]
@@ -114,7 +117,7 @@ def _aprons(gsd_m, albedo, material, height, parts, seeds, constructions, dust):
                     continue
                 if distance > 1.4 or distance + 0.5 * value_noise(x, y, 2.6, seed + 50) > 0.8:
                     continue
-                red, green, blue, infrared = rubble_colour(x, y, constructions[index], dust, seed)
+                red, green, blue, infrared = rubble_colour(x, y, constructions[index], dusts[index], seed)
                 albedo[row, col, 0], albedo[row, col, 1] = red, green
                 albedo[row, col, 2], albedo[row, col, 3] = blue, infrared
                 material[row, col] = _RUBBLE

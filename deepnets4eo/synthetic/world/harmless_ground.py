@@ -13,7 +13,7 @@ from deepnets4eo.synthetic.world.layouts.clearance import keep_apart, outline_ro
 from deepnets4eo.synthetic.world.layouts.palette import car_colours, vary
 from deepnets4eo.synthetic.world.plan import AFTER, BEFORE, BOTH, CROP_ROWS, NO_ROWS, TABLES, Plan
 
-_FIELD_M2 = 400.0  # smaller patches are gardens
+_FIELD_M2 = 150.0  # smaller patches are gardens
 _SOFT = ("grass", "dry_grass", "soil", "mud")
 _STREETS = ("asphalt", "old_asphalt")
 
@@ -87,11 +87,14 @@ def change_fields(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
     rows = np.flatnonzero(soft & large & (rng.random(len(areas)) < 0.2 + 0.8 * amount))
     after = areas[rows]
     n = len(after)
+    field = after["pattern"] == CROP_ROWS  # others are lawns and open ground, not ploughed
     cover = np.array([CODE[name] for name in ("grass", "dry_grass", "soil", "soil")])
-    after["material"] = np.where(rng.random(n) < 0.7, cover[rng.integers(0, 4, n)], after["material"])
-    after["tone"] = rng.uniform(0.8, 1.2, n)
-    worked = after["material"] == CODE["soil"]
-    after["pattern"] = np.where(worked | (rng.random(n) < 0.4), CROP_ROWS, NO_ROWS)
+    after["material"] = np.where(field & (rng.random(n) < 0.7), cover[rng.integers(0, 4, n)], after["material"])
+    lawn = ~field & np.isin(after["material"], cover[:2])
+    after["material"] = np.where(lawn & (rng.random(n) < 0.4), cover[rng.integers(0, 2, n)], after["material"])
+    after["tone"] *= rng.uniform(0.85, 1.18, n)
+    worked = field & ((after["material"] == CODE["soil"]) | (rng.random(n) < 0.4))
+    after["pattern"] = np.where(worked, CROP_ROWS, NO_ROWS)
     after["period_m"], after["strength"] = rng.uniform(0.8, 6.0, n), rng.uniform(0.1, 0.6, n)
     return _renew_areas(plan, rows, after)
 

@@ -21,7 +21,7 @@ FIELDS = ("valley", "coast")
 NEAR_M = 0.1  # depth at which a wall counts as wet
 AROUND_M = 0.35  # depth at the middle from which water that touches all sides makes major damage
 # Depth at which flowing water of full strength takes a house of frailty 1 (wood 2–4 m, concrete beyond 8 m in surveys).
-SWEPT_M = 2.4
+SWEPT_M = 2.0
 _RING = np.linspace(0, 2 * np.pi, 12, endpoint=False)
 
 
@@ -140,12 +140,13 @@ def grade_by_depth(
     around = near & (wet == 1) & (middle > AROUND_M)
     grades[near], modes[near] = 1, MODE["water_near"]
     grades[around], modes[around] = 2, MODE["water_around"]
-    covered = around & (middle > buildings["eave_m"] - 0.3) & (mud | (not water.drained))
+    limit = buildings["eave_m"] * (0.7 if mud else 1.0) - 0.3
+    covered = around & (middle > limit) & (mud | (not water.drained))
     grades[covered], modes[covered] = 3, MODE["buried" if mud else "submerged"]
     force = water.flow * np.maximum(middle, 0) * frailty * np.exp(rng.normal(0, 0.35, count))
     taken = around & (force > SWEPT_M * np.maximum(buildings["storeys"], 1) ** 0.4)
     grades[taken] = 3
     modes[taken] = np.where(rng.random(int(taken.sum())) < 0.35 + 0.5 * water.flow, MODE["slab"], MODE["rubble"])
-    torn = around & ~taken & (force > 0.6 * SWEPT_M)
+    torn = around & ~taken & (force > 0.7 * SWEPT_M)
     modes[torn & ~covered] = MODE["partial"]
     return grades, modes

@@ -6,15 +6,12 @@ Tanks and other things on roofs that are gone end before the event.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deepnets4eo.synthetic.world.damage_modes import MODE, NO_ROOF
+from deepnets4eo.synthetic.world.damage_state import Outcome
 from deepnets4eo.synthetic.world.plan import AFTER, BEFORE, NO_BUILDING, Plan
-
-if TYPE_CHECKING:
-    from deepnets4eo.synthetic.world.outcome import Outcome
 
 _LOOSE = [MODE[name] for name in ("opened", "partial", "peeled", "leaning", "pancake")]
 

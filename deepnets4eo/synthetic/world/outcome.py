@@ -6,74 +6,28 @@ rows of the plan, what only the paint shows is in the `Outcome`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.world.damage_modes import DEBRIS, MODE, MOST_VISIBLE
+from deepnets4eo.synthetic.world.damage_state import EFFECTS, Outcome
 from deepnets4eo.synthetic.world.debris_boxes import add_debris
 from deepnets4eo.synthetic.world.hazard import Hazard
-from deepnets4eo.synthetic.world.intensity import CELL_M, Grid, draw_intensity, node_positions, sample_nodes
+from deepnets4eo.synthetic.world.intensity import (
+    CELL_M,
+    Grid,
+    draw_intensity,
+    node_positions,
+    sample_nodes,
+    smooth_noise,
+)
 from deepnets4eo.synthetic.world.inundation import FIELDS as WATER_FIELDS
 from deepnets4eo.synthetic.world.inundation import Inundation, draw_inundation, grade_by_depth
 from deepnets4eo.synthetic.world.moved_roofs import move_roofs
 from deepnets4eo.synthetic.world.plan import CONSTRUCTIONS, Plan
 from deepnets4eo.synthetic.world.tree_damage import damage_trees
 
-# Effects of hazards on the ground (mud, scorch, ash, dust: share of the ground at full intensity; crater), loose pieces
-# (debris, blown down-wind), trees (felled, stripped, charred), cars moved, tents put up; of water its depth, clear,
-# drained and flow.
-EFFECTS = (
-    "mud", "scorch", "ash", "dust", "crater", "debris", "blown", "felled", "stripped", "charred", "cars", "tents",
-    "depth", "clear", "drained", "flow",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Damage of a place.
-
-    Parameters
-    ----------
-    hazard
-        Its name.
-    seed
-        Of the noise in the paint.
-    grades
-        (N,) uint8 true grade of each building: 0 none, 1 minor, 2 major, 3 destroyed.
-    visible
-        (N,) uint8 grade that a view from above can show, at most the true one.
-    modes
-        (N,) uint8 codes of `damage_modes.MODE`.
-    strength
-        (N,) float32 0–1, how far the mode goes within its grade.
-    heading
-        (N,) float32 radians, towards which a building opens or falls.
-    seeds
-        (N,) int64 of the noise of each building.
-    effects
-        Strength of the effects on ground and trees, 0–1 (depth: metres), by name of `EFFECTS`.
-    intensity
-        (R, C) float32 0–1 at the nodes of `intensity.node_positions`.
-    debris
-        (R, C) float32 0–1, density of loose pieces on the ground.
-    water
-        Depth of water or mud, or None.
-    """
-
-    hazard: str
-    seed: int
-    grades: NDArray[np.uint8]
-    visible: NDArray[np.uint8]
-    modes: NDArray[np.uint8]
-    strength: NDArray[np.float32]
-    heading: NDArray[np.float32]
-    seeds: NDArray[np.int64]
-    effects: dict[str, float]
-    intensity: Grid
-    debris: Grid
-    water: Inundation | None = None
+__all__ = ["EFFECTS", "Outcome", "draw_outcome"]
 
 
 def draw_outcome(plan: Plan, hazard: Hazard, rng: np.random.Generator) -> tuple[Plan, Outcome]:
@@ -121,7 +75,7 @@ def draw_outcome(plan: Plan, hazard: Hazard, rng: np.random.Generator) -> tuple[
         seeds=rng.integers(1 << 30, size=count),
         effects=effects,
         intensity=intensity,
-        debris=_debris_density(plan, modes, intensity, effects),
+        debris=_debris_density(rng, plan, modes, intensity, effects),
         water=water,
     )
     if hazard.name == "none":
@@ -183,15 +137,23 @@ def _common_heading(rng: np.random.Generator, count: int, common: float) -> NDAr
     return np.asarray(wind + rng.uniform(-spread, spread, count), np.float32)
 
 
-def _debris_density(plan: Plan, modes: NDArray[np.uint8], intensity: Grid, effects: dict[str, float]) -> Grid:
+def _debris_density(
+    rng: np.random.Generator, plan: Plan, modes: NDArray[np.uint8], intensity: Grid, effects: dict[str, float]
+) -> Grid:
     """Loose pieces on the ground: those of the path, and around damaged buildings."""
-    x, y = node_positions(plan.extent_m)
-    density = effects["debris"] * intensity**2
-    for row in np.flatnonzero(DEBRIS[modes] > 0):
-        building = plan.buildings[row]
-        reach = 0.8 * float(building["radius_m"]) + 2.0 + 4.0 * effects["blown"]
-        left, right = np.clip(((building["x"] + np.array([-3, 3]) * reach) / CELL_M).astype(int), 0, x.size)
-        top, bottom = np.clip(((building["y"] + np.array([-3, 3]) * reach) / CELL_M).astype(int), 0, y.size)
-        distance = (x[:, left : right + 1] - building["x"]) ** 2 + (y[top : bottom + 1] - building["y"]) ** 2
-        density[top : bottom + 1, left : right + 1] += 0.7 * DEBRIS[modes[row]] * np.exp(-distance / reach**2)
+    from scipy.ndimage import gaussian_filter
+
+    patches = np.clip(0.35 + 0.9 * smooth_noise(rng, plan.extent_m, 24.0), 0.03, 1.2)
+    density = effects["debris"] * intensity**2 * patches
+    rows = np.flatnonzero(DEBRIS[modes] > 0)
+    if len(rows):
+        sources = plan.buildings[rows]
+        x, y = node_positions(plan.extent_m)
+        spots = np.zeros(intensity.shape, np.float32)
+        j = np.clip(np.rint(sources["x"] / CELL_M), 0, x.size - 1).astype(int)
+        i = np.clip(np.rint(sources["y"] / CELL_M), 0, y.size - 1).astype(int)
+        np.add.at(spots, (i, j), 0.7 * DEBRIS[modes[rows]])
+        # one width for all: that of the usual building, and the drift of the wind
+        width = (0.55 * float(np.median(sources["radius_m"])) + 1.5 + 3.0 * effects["blown"]) / CELL_M
+        density += 2 * np.pi * width**2 * gaussian_filter(spots, width, truncate=3.0)
     return np.clip(density, 0, 1).astype(np.float32)

@@ -67,7 +67,7 @@ def roof_shape(roof, a, b):  # type: ignore[no-untyped-def]
     zero, one = np.float32(0), np.float32(1)
     half_a, half_b = np.float32(0.5) * roof.length, np.float32(0.5) * roof.width
     kind, rise = roof.kind, roof.rise
-    if kind == CONE or kind == DOME:
+    if kind in (CONE, DOME):
         u, v = a / half_a, b / half_b
         radius = np.sqrt(u * u + v * v)
         smaller = min(half_a, half_b)

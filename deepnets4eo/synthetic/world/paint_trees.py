@@ -70,7 +70,7 @@ def _paint_trees(canopy, cover, leaf, height, noise, trees, colours, gsd_m, leav
         key = int(abs(tree.x) * 32) * 7919 + int(abs(tree.y) * 32) + seed * 31
         kind = tree.kind
         full = leaves if kind == DECIDUOUS else one
-        if kind == BARE or kind == CHARRED:
+        if kind in (BARE, CHARRED):
             full = np.float32(0) if kind == BARE else np.float32(0.15)
         full = min(max(full + np.float32(0.25) * (hash_unit(key, 3, 2) - np.float32(0.5)) * full, np.float32(0)), one)
         turned = min(max(tint * (np.float32(0.2) + np.float32(1.2) * hash_unit(key, 4, 2)), np.float32(0)), one)

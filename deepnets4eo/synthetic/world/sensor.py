@@ -1,7 +1,8 @@
 """From radiance to a delivered image: optics, pan-sharpening, tone, noise, stripes, JPEG.
 
 The ranges of medians, contrasts and colour casts cover real scenes of aircraft and satellites (medians of grey 45–166,
-first percentiles 0–68, 99th 150–255, green minus red −28 to +32, blue minus green −37 to +5).
+first percentiles 0–68, 99th 150–255, green minus red −28 to +32, blue minus green −37 to +5, range between
+the bands at its 98th percentile 25–123).
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class WorldSensor:
         Offsets of the same bands, display values.
     saturation
         Factor of the distance from grey.
+    chroma
+        Largest 98th percentile of the range between red, green and blue; the saturation is lowered to it.
     noise
         Standard deviation in display values.
     stripes
@@ -61,6 +64,7 @@ class WorldSensor:
     gain: tuple[float, ...]
     cast: tuple[float, ...]
     saturation: float
+    chroma: float
     noise: float
     stripes: float
     jpeg: int
@@ -96,7 +100,8 @@ class WorldSensor:
             white=max(white, median + 60),
             gain=(1 + 0.6 * float(warmth), 1.0, 1 + float(blue), float(rng.uniform(0.7, 1.1))),
             cast=tuple(float(value) for value in rng.normal(0, 4, 4)),
-            saturation=float(rng.uniform(0.55, 1.2)),
+            saturation=float(rng.uniform(0.6, 1.2)),
+            chroma=float(np.clip(rng.lognormal(3.9, 0.38), 22, 125)),
             noise=float(rng.gamma(2.0, 0.9)),
             stripes=float(rng.uniform(0.004, 0.02)) if rng.random() < 0.08 else 0.0,
             jpeg=int(rng.integers(40, 96)) if rng.random() < 0.7 else 0,
@@ -133,7 +138,8 @@ def expose(
     if sensor.stripes > 0:
         columns += rng.normal(0, sensor.stripes, len(columns)).astype(np.float32)
     image = np.empty((4, *radiance.shape[:2]), np.uint8)
-    _develop(sharp, image, curve, noise, columns, np.float32(sensor.saturation), int(rng.integers(1 << 30)))
+    saturation = np.float32(min(sensor.saturation, sensor.chroma / max(_chroma(sharp, curve), 1.0)))
+    _develop(sharp, image, curve, noise, columns, saturation, int(rng.integers(1 << 30)))
     if sensor.jpeg:
         image[:3] = _through_jpeg(image[:3], sensor.jpeg)
     return image
@@ -164,6 +170,13 @@ def _tone_curve(radiance: Floats, sensor: WorldSensor) -> Floats:
     curve = np.where(part > start, np.maximum(part, start) ** power, part * start ** (power - 1))
     values = sensor.black + (sensor.white - sensor.black) * curve
     return (values[:, None] * np.array(sensor.gain) + np.array(sensor.cast)).astype(np.float32)
+
+
+def _chroma(radiance: Floats, curve: Floats) -> float:
+    """98th percentile of the range between red, green and blue in display values."""
+    index = np.clip(radiance[::7, ::5, :3] * ((TONES - 1) / BRIGHTEST), 0, TONES - 1).astype(np.intp)
+    values = np.clip(np.stack([curve[index[..., band], band] for band in range(3)]), 0, 255)
+    return float(np.quantile(values.max(axis=0) - values.min(axis=0), 0.98))
 
 
 def _through_jpeg(rgb: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.synthetic.world.pair import STEEPEST_LEAN, PairSample, render_pair
-from deepnets4eo.synthetic.world.plan import Plan
 from deepnets4eo.synthetic.world.style import WorldStyle, style_names
 
 NO_HAZARD = "none"
@@ -48,6 +46,7 @@ def draw_pair(
     InputError
         There is no such style or hazard, or the image is too small.
     """
+    from deepnets4eo.synthetic.world.harmless import change
     from deepnets4eo.synthetic.world.hazard import Hazard, hazard_names
     from deepnets4eo.synthetic.world.layouts.lay_out import lay_out
     from deepnets4eo.synthetic.world.outcome import draw_outcome
@@ -65,7 +64,7 @@ def draw_pair(
     margin = _margin_px(kind, gsd_m)
     side_m = (size_px + 2 * margin) * gsd_m
     plan = plant(lay_out(kind, (side_m, side_m), rng), kind, rng)
-    plan = _change(plan, rng)
+    plan = change(plan, rng)
     outcome: Any = None
     if hazard != NO_HAZARD:
         plan, outcome = draw_outcome(plan, Hazard.load(hazard), rng)
@@ -101,15 +100,6 @@ def pair_stream(
         style = None if styles is None else str(rng.choice(list(styles)))
         hazard = None if hazards is None else str(rng.choice(list(hazards)))
         yield draw_pair(int(rng.integers(1 << 48)), style=style, hazard=hazard, size_px=size_px)
-
-
-def _change(plan: Plan, rng: np.random.Generator) -> Plan:
-    """Harmless changes between the dates."""
-    if find_spec("deepnets4eo.synthetic.world.harmless") is None:
-        return plan
-    from deepnets4eo.synthetic.world.harmless import change
-
-    return change(plan, rng)
 
 
 def _margin_px(style: WorldStyle, gsd_m: float) -> int:

@@ -6,17 +6,15 @@ A felled tree ends before the event; a stripped or charred one has a second row 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.materials import CODE
+from deepnets4eo.synthetic.world.damage_state import Outcome
 from deepnets4eo.synthetic.world.intensity import sample_nodes
 from deepnets4eo.synthetic.world.plan import AFTER, BARE, BEFORE, BOX, CHARRED, SHRUB, Plan
-
-if TYPE_CHECKING:
-    from deepnets4eo.synthetic.world.outcome import Outcome
 
 MOST_TRUNKS = 1500
 

@@ -275,7 +275,8 @@ def _see(  # type: ignore[no-untyped-def]
                 r, c, ray = at_row, at_col, zero
                 if crown_row < 0 and tops[r, c] > height[r, c]:
                     crown_row, crown_col = r, c
-            wall = steps > 0 and height[r, c] > ray + max(step_m, np.float32(0.5))
+            above = height[r, c] - ray - (abs(slope_x[r, c]) + abs(slope_y[r, c])) * gsd_m
+            wall = steps > 0 and above > max(np.float32(0.52) * step_m, np.float32(0.3))
             level = height[r, c] - ray if wall else height[r, c]
             lit, seen_sky = on_solid[r, c], open_sky[r, c]
             tone, facing = one, one

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 
 from deepnets4eo.synthetic.materials import CODE
+from deepnets4eo.synthetic.world.damage_state import Outcome
 from deepnets4eo.synthetic.world.damage_texture import bilinear, piece
 from deepnets4eo.synthetic.world.noise import hash_unit, value_noise
 from deepnets4eo.synthetic.world.plan import Plan
 from deepnets4eo.synthetic.world.surface import WorldSurface
-
-if TYPE_CHECKING:
-    from deepnets4eo.synthetic.world.outcome import Outcome
 
 _WATER = CODE["water"]
 _PUDDLE_M = 0.35  # drained ground keeps puddles where the water was deepest: share of the highest depth

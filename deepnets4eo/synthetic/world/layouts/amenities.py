@@ -70,10 +70,7 @@ def _sports(draft: Draft, block: Rects) -> None:
         draft.add_area(track, "soil", shape=ELLIPSE, tone=1.0)
         draft.add_area(within(block, 0, 0, field_l - 10, field_w - 10), surface, shape=ELLIPSE)
         field_l, field_w = 0.66 * field_l, 0.6 * field_w
-    draft.add_area(
-        within(block, 0, 0, field_l, field_w), surface, tone=rng.uniform(0.95, 1.2), pattern=CROP_ROWS,
-        period_m=rng.uniform(5, 11), strength=rng.uniform(0, 0.25),
-    )  # fmt: skip
+    draft.add_area(within(block, 0, 0, field_l, field_w), surface, tone=rng.uniform(0.95, 1.2))
     lines = [(0.0, side * field_w / 2, field_l, 0.15, 0.0) for side in (-0.94, 0.94)]
     lines += [(end * field_l / 2, 0, field_w * 0.94, 0.15, np.pi / 2) for end in (-0.96, 0, 0.96)]
     for u, v, long, wide, angle in lines:

@@ -6,11 +6,13 @@ Takes pieces of carriageways or rectangles; adds boxes of cars, areas and painte
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.world.layouts.blocks import repeat_runs
 from deepnets4eo.synthetic.world.layouts.draft import Draft
 from deepnets4eo.synthetic.world.layouts.palette import vary
 from deepnets4eo.synthetic.world.layouts.rectangles import Rects, within
+from deepnets4eo.synthetic.world.plan import FLAT, MONO, SHEETS
 
 _BAY_M, _BAY_DEPTH_M, _AISLE_M = 2.5, 5.0, 6.5
 
@@ -73,9 +75,23 @@ def add_parking(draft: Draft, rects: Rects, fill: float, *, material: str = "asp
     if rng.random() < 0.6:
         lines = within(rects[area[line]], u + _BAY_M / 2, v[line], _BAY_DEPTH_M - 0.4, 0.14, np.pi / 2)
         draft.add_area(lines, "paint", tone=rng.uniform(0.7, 1.0))
+    if rng.random() < 0.25:
+        _add_canopies(draft, rects[area], v, bays * _BAY_M)
     full = rng.random(len(line)) < fill
     turn = np.pi / 2 + rng.normal(0, 0.03, int(full.sum()))
     draft.add_cars(within(rects[area[line[full]]], u[full], v[line[full]], 4.4, 1.8, turn))
+
+
+def _add_canopies(draft: Draft, rects: Rects, v: NDArray[np.float64], length: NDArray[np.float64]) -> None:
+    """Long carports over some rows of bays, which are no buildings."""
+    rng = draft.rng
+    rows = np.flatnonzero(rng.random(len(v)) < rng.uniform(0.3, 1.0))
+    share = rng.uniform(0.4, 1.0, len(rows))
+    u = rng.choice([-0.5, 0.5], len(rows)) * (1 - share) * length[rows]
+    roofs = within(rects[rows], u, v[rows], share * length[rows], _BAY_DEPTH_M)
+    tone = [(226, 228, 226), (186, 190, 190), (150, 176, 186), (164, 140, 118), (44, 52, 72)][int(rng.integers(5))]
+    colour = vary(tone, len(rows), rng, 0.04)
+    draft.add_structures(roofs, 2.6, kind=rng.choice([FLAT, MONO]), rise=0.08, surface=SHEETS, colour=colour)
 
 
 def add_containers(draft: Draft, rects: Rects, fill: float) -> None:

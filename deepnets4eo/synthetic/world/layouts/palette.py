@@ -61,6 +61,7 @@ class Palette:
         self._colours = [np.array(one.colours, np.float32) for one in style.roofs]
         self._weights = [rng.dirichlet(np.full(len(one.colours), rng.choice([0.4, 1.0, 3.0]))) for one in style.roofs]
         self._tone = rng.normal(1.0, 0.07) * rng.normal(1.0, 0.02, 3)
+        self._vivid = rng.uniform(0.4, 1.0)  # of the colours, 1 as in the style
         self._spread = rng.uniform(3.0, 12.0)
         self._relief = rng.uniform(0.4, 1.5)
 
@@ -87,6 +88,8 @@ class Palette:
             rise[rows] = rng.uniform(*roof.rise, len(rows))
             picks = rng.choice(len(self._weights[code]), len(rows), p=self._weights[code])
             colour[rows] = self._colours[code][picks]
+        grey = colour.mean(axis=1, keepdims=True)
+        colour = grey + self._vivid * (colour - grey)
         colour *= self._tone * rng.normal(1.0, self._spread / 130.0, (count, 1))
         colour += rng.normal(0.0, self._spread / 3.0, (count, 3))
         relief = self._relief * rng.uniform(0.6, 1.3, count)

@@ -189,7 +189,7 @@ def _add_hotels(
 
 def _inside(base: Rectangles, u: Any, v: Any, length: Any, width: Any) -> Rectangles:
     """Rectangles in the frames of others, the longer side named length."""
-    u, v, length, width = np.broadcast_arrays(u, v, length, width, np.zeros(len(base)))[:4]
+    u, v, length, width, _ = np.broadcast_arrays(u, v, length, width, base[:, 0])
     cosine, sine = np.cos(base[:, 4]), np.sin(base[:, 4])
     x = base[:, 0] + u * cosine - v * sine
     y = base[:, 1] + u * sine + v * cosine

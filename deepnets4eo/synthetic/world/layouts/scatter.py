@@ -55,12 +55,13 @@ def scatter(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Gen
     Parameters
     ----------
     style
-        Its numbers: `lanes` (how many), `lane_m` (width), `lane_materials`, `meander_m`, `straight_lanes`
-        (chance of a grid of straight lanes), `sites_per_ha`, `site_gap_m`,
-        `along_lanes` (share of sites), `setback_m`, `buildings` (types: `roofs`, `count`, `length_m`, `width_m`,
-        `eave_m`, `spread_m`, `wing`, `building`), `gap_m`, `askew` (radians), `yards` (`material`, `radius_m`,
-        `share`), `drives` (share), `fences` (share), `junk` (a site), `fields` (share), `field_m`, `crops`, `hedges`
-        (share), `orchards` (how many), `river`, `lake` (chance), `ponds` (how many).
+        Its numbers: `lanes` (how many), `lane_m` (width), `lane_materials`, `meander_m`, `straight_lanes` (chance of a
+        grid of straight lanes), `sites_per_ha`, `site_gap_m`, `along_lanes` (share of sites), `setback_m`, `wings`
+        (share of long buildings with a second part), `buildings` (types: `roofs`, `count`, `length_m`, `width_m`,
+        `eave_m`, `spread_m`; `share` of the sites that have it where it is not 1; `building: false` of what is none),
+        `gap_m`, `askew` (radians), `yards` (`material`, `radius_m`, `share`), `drives` (share), `drive_material`,
+        `fences` (share), `junk` (a site), `fields` (share), `field_m`, `crops`, `hedges` (share), `orchards` (how
+        many), `river`, `lake` (chance), `ponds` (how many).
     extent_m
         (width, height), metres.
     rng
@@ -152,6 +153,7 @@ def _add_types(plan: Plan, style: WorldStyle, sites: Sites, taken: Rectangles, r
     candidates, kinds = [], []
     for index, row in enumerate(types):
         numbers = draw_counts(rng, row["count"], len(sites.middle))
+        numbers *= rng.random(len(numbers)) < row.get("share", 1)
         site = np.repeat(np.arange(len(sites.middle)), numbers)
         length, width = draw_outline_sizes(row, len(site), rng)
         away = draw_within(rng, row["spread_m"], (len(site), TRIES))
@@ -216,21 +218,18 @@ def _yards(style: WorldStyle, sites: Sites, rng: np.random.Generator) -> NDArray
 
 def _drives(style: WorldStyle, sites: Sites, rng: np.random.Generator) -> NDArray[Any]:
     """Dirt tracks from sites to their lane, with one bend."""
-    groups = [table_rows("areas", np.zeros((0, 5)))]
-    for middle, way in zip(sites.middle, sites.way, strict=True):
-        if rng.random() < style.numbers["drives"] and np.isfinite(way).all():
-            bend = (middle + way) / 2 + rng.normal(0, 0.12, 2) * np.hypot(*(way - middle))
-            start = middle + rng.normal(0, 4, 2)
-            groups.append(
-                way_rows(
-                    np.stack([start, bend, way]),
-                    rng.uniform(2, 3.6),
-                    style.numbers["drive_material"],
-                    rough=0.7,
-                    tone=1.08,
-                )
-            )
-    return np.concatenate(groups)
+    own = (rng.random(len(sites.middle)) < style.numbers["drives"]) & np.isfinite(sites.way).all(axis=1)
+    middle, way = sites.middle[own], sites.way[own]
+    size = np.hypot(*(way - middle).T)[:, None]
+    bend = (middle + way) / 2 + rng.normal(0, 0.12, middle.shape) * size
+    start = middle + rng.normal(0, 1, middle.shape) * np.minimum(0.15 * size, 4)
+    first, last = np.concatenate([start, bend]), np.concatenate([bend, way])
+    step = last - first
+    width = np.tile(rng.uniform(2, 3.6, len(middle)), 2)
+    length = np.hypot(*step.T) + 0.4 * width
+    outlines = np.column_stack([(first + last) / 2, length, width, np.arctan2(step[:, 1], step[:, 0])])
+    code = materials.CODE[style.numbers["drive_material"]]
+    return table_rows("areas", outlines, material=code, rough=0.5, tone=1.08)
 
 
 def _fences(style: WorldStyle, sites: Sites, walls: Rectangles, rng: np.random.Generator) -> NDArray[Any]:

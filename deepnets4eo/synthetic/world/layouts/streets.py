@@ -33,7 +33,8 @@ def lay_out_streets(style: WorldStyle, extent_m: tuple[float, float], rng: np.ra
     """
     draft = Draft(style, extent_m, rng)
     town = draw_town(draft)
-    material = str(rng.choice(["asphalt", "old_asphalt"]))
+    unpaved = rng.random() < draft.number("unpaved")
+    material = "soil" if unpaved else str(rng.choice(["asphalt", "old_asphalt"]))
     pieces = pave_streets(draft, town, material, verge=str(rng.choice(["grass", "concrete", "soil"])))
     add_street_cars(draft, pieces, draft.number("street_cars"))
     blocks = split_amenities(draft, town)
@@ -84,7 +85,8 @@ def _build_houses(draft: Draft, lots: Rects) -> None:
     _pave_drives(draft, lots[built], u[built], v[built], length[built], depth[built])
     add_garden_things(draft, lots[built], v[built] - depth[built] / 2)
     if rng.random() < draft.number("fences"):
-        add_fences(draft, lots)
+        walls = rng.random() < draft.number("walls")
+        add_fences(draft, lots, rng.uniform(1.6, 2.8) if walls else None)
 
 
 def _with_wings(
@@ -99,7 +101,8 @@ def _with_wings(
     """Main parts and wings, sorted by owner: L and T shapes, to the street or to the garden."""
     rng = draft.rng
     n = len(main)
-    winged = np.flatnonzero(rng.random(n) < draft.number("wings"))
+    share = draft.number("wings")
+    winged = np.concatenate([np.flatnonzero(rng.random(n) < chance) for chance in (share, 0.5 * share)])
     k = len(winged)
     reach = rng.uniform(2.0, 5.0, k)
     span = np.minimum(rng.uniform(4.5, 7.5, k), length[winged] * 0.6)

@@ -1,0 +1,155 @@
+"""Real places: images and references on one grid, scores that match a second computation, tables that say what is missing."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+from sklearn.metrics import cohen_kappa_score, jaccard_score
+
+EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
+sys.path.insert(0, str(EXPERIMENTS))
+
+import real_places  # noqa: E402
+from places import building_sites, damage_sites, results  # noqa: E402
+from places.building_scores import BuildingMap, score_buildings  # noqa: E402
+from places.damage_scores import at_half, scores_of  # noqa: E402
+from places.working_grid import CRS, SourceImage, on_working_grid, regions_of  # noqa: E402
+
+from deepnets4eo.cards.legend import VOID, Legend  # noqa: E402
+from deepnets4eo.damage.decision_with_network import adjust_to_prior  # noqa: E402
+
+
+def square_source(side_m: float = 0.25) -> SourceImage:
+    """A building of 10 × 15 m, white, in the middle of a dark image of 40 m; one corner unknown."""
+    size = round(40 / side_m)
+    mask = np.zeros((size, size), np.uint8)
+    mask[round(15 / side_m) : round(25 / side_m), round(10 / side_m) : round(25 / side_m)] = 1
+    bands = np.repeat(np.where(mask == 1, 200, 20)[None], 3, axis=0).astype(np.uint8)
+    mask[: round(5 / side_m), : round(5 / side_m)] = VOID
+    return SourceImage(bands, (side_m, side_m), mask)
+
+
+@pytest.mark.parametrize("side_m", [0.1, 0.25, 0.5, 1.0])
+def test_a_building_keeps_its_size_on_the_working_grid(side_m: float) -> None:
+    scene = on_working_grid(square_source(side_m), 0.5)
+    assert scene.image.shape == (3, 80, 80)
+    assert (scene.reference == 1).sum() * 0.25 == pytest.approx(150, abs=8)
+    assert (scene.reference == VOID).sum() * 0.25 == pytest.approx(25, abs=3)
+    assert scene.objects.area.tolist() == pytest.approx([150])
+    rows, cols = np.nonzero(scene.reference == 1)
+    assert (rows.mean() + 0.5) / 2 == pytest.approx(20, abs=0.6)
+    assert (cols.mean() + 0.5) / 2 == pytest.approx(17.5, abs=0.6)
+    assert scene.image[:, scene.reference == 1].mean() > 180
+
+
+def test_scores_of_buildings_are_those_of_scikit_learn() -> None:
+    scene = on_working_grid(square_source(), 0.5)
+    probability = np.zeros(scene.reference.shape, np.float32)
+    probability[32:52, 20:50] = 0.9  # one metre too low
+    probability[:4, :4] = 0.9  # in the unknown corner
+    outlines = gpd.GeoDataFrame(geometry=[shapely.affinity.translate(scene.objects.geometry[0], 0, -1)], crs=CRS)
+    scores = score_buildings(scene, BuildingMap(probability, outlines)).to_dict()
+    known = scene.reference != VOID
+    assert scores["iou"] == pytest.approx(jaccard_score(scene.reference[known], probability[known] >= 0.5))
+    assert scores["object_f1"] == 1
+    nothing = BuildingMap(np.zeros_like(probability), outlines[:0])
+    both = score_buildings(scene, BuildingMap(probability, outlines)) + score_buildings(scene, nothing)
+    assert both.to_dict()["object_f1"] == pytest.approx(2 / 3)
+
+
+def test_infrared_becomes_green_where_plants_are() -> None:
+    plant = np.array([200, 40, 60], np.uint8)[:, None, None]
+    red, green, blue = building_sites.natural_colours(plant).ravel().astype(int)
+    assert green > max(red, blue)
+
+
+def rows_of(truth: list[int], grade: list[int], probability: list[float], site: str = "joplin") -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {"site": site, "case": "", "id": "", "truth": truth, "grade": grade, "probability": probability}
+    )
+    return frame.assign(probability_half=probability)
+
+
+def test_scores_of_damage_count_the_assessed_and_name_the_rest() -> None:
+    rows = rows_of([0, 1, 2, 3, 3, 0], [0, 2, 1, 3, 3, -1], [0.1, 0.6, 0.4, 0.9, 0.8, np.nan])
+    scores = scores_of(rows)
+    assert (scores["buildings"], scores["assessed"], scores["damaged"]) == (6, 5, 3)
+    assert scores["auc"] == pytest.approx(5 / 6)
+    assert scores["f1"] == pytest.approx(2 / 3)
+    assert scores["four_grades"] == pytest.approx(3 / 5)
+    assert scores["false_alarms"] == pytest.approx(1 / 2)
+    assert scores["brier"] == pytest.approx(np.mean([0.01, 0.36, 0.36, 0.01, 0.04]))
+    assert scores["quadratic_kappa"] == pytest.approx(
+        cohen_kappa_score([0, 1, 2, 3, 3], [0, 2, 1, 3, 3], weights="quadratic")
+    )
+
+
+def test_a_share_is_taken_back_as_the_decision_put_it_in() -> None:
+    half = np.array([[0.7, 0.1, 0.1, 0.1], [0.2, 0.2, 0.2, 0.4]])
+    adjusted = adjust_to_prior(half, 0.1)[:, 2:].sum(axis=1)
+    assert at_half(adjusted, 0.1) == pytest.approx(half[:, 2:].sum(axis=1))
+
+
+def test_grades_of_a_mask_follow_most_of_its_pixels() -> None:
+    from deepnets4eo.rasters.scene import Layer
+
+    mask = np.zeros((20, 20), np.uint8)
+    mask[2:8, 2:8], mask[2, 2:4], mask[12:18, 12:18] = 4, 1, 1
+    outlines, grades = damage_sites.graded_regions(mask, Layer.open(np.zeros((3, 20, 20), np.uint8)))
+    assert grades == ["destroyed", "no-damage"]
+    assert outlines.area.tolist() == [36, 36]
+    assert [piece.area for piece in regions_of((mask == 4).astype(np.uint8))] == [34]
+
+
+def test_tables_stand_beside_the_goals_and_name_what_is_missing(tmp_path: Path) -> None:
+    real_places.score_damage(real_places.weight_free_settings(), "none", tmp_path, tmp_path, damage_sites.SITES)
+    good = real_places.scores_by_site(rows_of([0, 0, 3, 3], [0, 0, 3, 3], [0.1, 0.2, 0.8, 0.9]))
+    bad = real_places.scores_by_site(rows_of([0, 0, 3, 3], [0, 3, 0, 3], [0.1, 0.8, 0.2, 0.9]))
+    for name, scores in (("good", good), ("bad", {**bad, "vegas": {results.MISSING: "missing: there is no vegas"}})):
+        results.write_json(tmp_path / f"damage-{name}.json", scores)
+    text = results.write_results(tmp_path, {"damage": {}, "buildings": {}}).read_text(encoding="utf-8")
+    assert "| Joplin, AUC | 0.994 | ≥ 0.994 | 0.750 | 1.000 ✓ | – |" in text
+    assert "| vegas | missing: there is no vegas |" in text
+    assert f"| kampala | missing: there is no {tmp_path / 'fair_kampala'} |" in text
+
+
+def test_a_roof_under_a_crown_is_neither_building_nor_none() -> None:
+    pytest.importorskip("numba")
+    import world_left_out
+
+    building = Legend.load("minicity").value("building")
+    labels, roofs = np.zeros((64, 64), np.uint8), np.zeros((64, 64), np.int32)
+    roofs[10:30, 10:30] = 1
+    labels[10:30, 10:20] = building  # a crown hides the other half
+    sample = SimpleNamespace(
+        pre=np.zeros((4, 64, 64), np.uint8), labels_pre=labels, roofs_pre=roofs, gsd_m=0.5,
+        polygons=lambda: [shapely.box(10, 10, 30, 30), shapely.Polygon()],
+    )  # fmt: skip
+    scene = world_left_out.building_scene(sample)
+    assert np.bincount(scene.reference.ravel(), minlength=256)[[0, 1, VOID]].tolist() == [64 * 64 - 400, 200, 200]
+    assert scene.objects["id"].tolist() == ["b0000"]
+    assert scene.objects.area.tolist() == [100]
+
+
+@pytest.mark.real_data
+def test_reference_and_image_of_real_places_lie_on_each_other(real_data: Path) -> None:
+    """Roofs differ in brightness or colour from what is around them, and less so where the reference lies 15 m off."""
+    for name in ("wv3_vegas", "fair_kampala"):
+        site = next(site for site in building_sites.SITES if site.name == name)
+        if not (real_data / site.folder).is_dir():
+            pytest.skip(f"{site.folder} is not in {real_data}")
+        (source,) = site.read(real_data / site.folder)
+        scene = on_working_grid(source, 0.5)
+        contrast = [difference(scene.image, np.roll(scene.reference == 1, shift, axis=(0, 1))) for shift in (0, 30)]
+        assert contrast[0] > 2 * contrast[1]
+
+
+def difference(image: np.ndarray, mask: np.ndarray) -> float:
+    """Greatest difference of mean band ratios inside and outside a mask."""
+    share = image / np.maximum(image.sum(axis=0), 1)
+    return float(np.abs(share[:, mask].mean(axis=1) - share[:, ~mask].mean(axis=1)).max())
