@@ -26,6 +26,7 @@ from deepnets4eo.synthetic import City, Event
 from deepnets4eo.tiling import Tiling
 
 NET = list(COLUMNS.values())
+BOX_FOLDER = box.box_folder  # as it is; all tests but those of this file see a toolbox without weights
 GSD_M, WIDTH = 0.5, 230
 SKILL, POST_SKILL = {"auc_major_or_worse": 0.95, "kappa": 0.6}, {"auc_major_or_worse": 0.9, "kappa": 0.4}
 
@@ -150,6 +151,16 @@ def test_damaged_weights_and_no_pytorch_are_one_line_each(city, run, in_box, tmp
 
     monkeypatch.setattr(box, "check_extra", missing)
     assert reason(image) == "The network was not used: PyTorch is not installed. The weight-free model decided alone."
+
+
+def test_the_run_is_looked_for_among_the_models_and_nowhere_else(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(box, "recipes", lambda: ["damage-network"])
+    monkeypatch.setattr(box, "model_path", lambda name: tmp_path)
+    assert BOX_FOLDER() is None
+    monkeypatch.setattr(box, "model_path", lambda name: run)
+    assert BOX_FOLDER() == run
+    monkeypatch.setattr(box, "recipes", lambda: ["damage-siamese"])
+    assert BOX_FOLDER() is None
 
 
 def test_a_toolbox_without_weights_says_nothing(in_box):
