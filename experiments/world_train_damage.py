@@ -4,8 +4,9 @@ Usage: nice -n 5 python experiments/world_train_damage.py --out runs/damage --mi
        [--start RUN] [--left-out-styles old-town …] [--left-out-hazards flood …] [--seed 0] [--set train.lr=5e-4 …]
 
 Trains the head of pairs and that of the post image alone together, and writes a run with weights in half precision,
-its card and metrics.json: scores on places of other seeds, in all, by style and by hazard. Ctrl-C saves the step that runs;
-`--resume` goes on, and `--resume --minutes 0` writes the run of what is there. One core is enough: two windows a second.
+its card and metrics.json: scores on places of other seeds, in all, by style and by hazard; log.csv has them after each
+epoch of some four minutes. Ctrl-C saves the step that runs; `--resume` goes on, and `--resume --minutes 0` writes the run of
+what is there; `--models models` ships it. One core is enough: two windows a second.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 import shapely
 from smoke import NOTE, add_smoke
+from world_train import ship
 
 from deepnets4eo.cards.catalog import recipe_path
 from deepnets4eo.cards.legend import VOID
@@ -99,7 +101,10 @@ def validation_pairs(recipe: StreamRecipe) -> list[GradedPair]:
     hazards = list(data.left_out_hazards or data.hazards or all_hazards)
     pairs = []
     for number in range(data.val_pairs):
-        style, hazard = styles[number % len(styles)], hazards[(number // len(styles) + number) % len(hazards)]
+        style, hazard = (
+            styles[number % len(styles)],
+            hazards[(number // len(styles) + number % len(styles)) % len(hazards)],
+        )
         stream = world_pairs((VALIDATION, number), data.size_px, [style], [hazard])
         pairs.append(next((pair for pair in islice(stream, 4) if (pair.grades != VOID).any()), None))
     return [pair for pair in pairs if pair is not None]
@@ -133,6 +138,7 @@ def main() -> None:
     parser.add_argument("--left-out-hazards", nargs="*", default=[])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--models", type=Path, help="folder to ship the run into, e.g. models")
     parser.add_argument("--set", nargs="*", default=[], metavar="section.key=value")
     add_smoke(parser)
     arguments = parser.parse_args()
@@ -150,6 +156,8 @@ def main() -> None:
         lambda epoch: training_pairs(recipe, epoch), validation, recipe, SensorVariation(), arguments.out, options
     )
     print(run)
+    if arguments.models:
+        ship(run, arguments.models / RECIPE)
 
 
 if __name__ == "__main__":

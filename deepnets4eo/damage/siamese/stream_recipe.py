@@ -94,4 +94,4 @@ class StreamRecipe(Recipe):
     legend: Literal["xbd"] = "xbd"
     model: PairNetworkSection = PairNetworkSection()  # type: ignore[assignment]
     train: OrdinalSection = OrdinalSection()
-    predict: PredictSection = PredictSection(tile_px=1024, halo_px=64)
+    predict: PredictSection = PredictSection(tile_px=768, halo_px=32)
