@@ -150,6 +150,7 @@ def main() -> None:
         for folder in options.network:
             name = run_name(folder)
             try:
+                load_run(folder)  # a run that cannot be read is no fault of the images
                 score_damage(Settings(model=str(folder)), name, options.data, options.out, damage_sites.SITES[:few])
                 measure_speed(grading_speed, folder, name, options.out)
             except DeepNets4EOError as error:

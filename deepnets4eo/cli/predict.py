@@ -31,7 +31,13 @@ RESULTS, TILES, VOTES = "Further results", "Tiles", "Several views or runs"  # g
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="Run folder that 'deepnets4eo train' made.", show_default=False)],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="Run folder that 'deepnets4eo train' made, or a model with weights, e.g. buildings.",
+            show_default=False,
+        ),
+    ],
     scene: Annotated[
         list[str],
         typer.Argument(metavar="SCENE...", help="A raster, or layer=raster for each layer.", show_default=False),

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import shapely
 from affine import Affine
 
@@ -117,7 +118,9 @@ def _separate(labels: Layer, classes: dict[int, str], border_value: int, shaping
     to_metres = Affine.scale(col_m, row_m) * ~labels.grid.affine
     outlines, between = (transform_shapes(to_metres, frame.geometry.to_numpy()) for frame in (buildings, borders))
     grown = grow_into_borders(outlines, between, BORDER_REACH_M)
-    separate = buildings.set_geometry(transform_shapes(~to_metres, grown), crs=buildings.crs)
-    separate = separate.assign(area_m2=shapely.area(grown))
+    ground = transform_shapes(~to_metres, grown)
+    valid = shapely.is_valid(ground)  # rounding can make two corners meet
+    separate = buildings.set_geometry(np.where(valid, ground, buildings.geometry.to_numpy()), crs=buildings.crs)
+    separate = separate.assign(area_m2=shapely.area(np.where(valid, grown, outlines)))
     separate = separate[separate["area_m2"] >= shaping.min_area_m2].reset_index(drop=True)
     return separate.assign(id=[str(number) for number in range(1, len(separate) + 1)])

@@ -54,7 +54,7 @@ class Settings:
     layer, id_column, footprints_crs
         Layer, column of ids and CRS of the footprints' file.
     segmenter
-        Folder of the run that found the buildings, where there was no file (`damage.buildings_of`).
+        Folder or name of the run that found the buildings, where there was no file (`damage.buildings_of`).
     workers
         Threads.
     seed
@@ -122,7 +122,7 @@ class Settings:
     segmenter: Annotated[
         str | None,
         Field(
-            description="Run that finds the buildings in PRE (else POST) where FOOTPRINTS is -.",
+            description="Run that finds the buildings in PRE (else POST) where FOOTPRINTS is -; by default buildings.",
             json_schema_extra=INPUTS,
         ),
     ] = None

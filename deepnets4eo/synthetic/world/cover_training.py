@@ -6,6 +6,7 @@ for each run, with the weights in half precision.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +28,10 @@ from deepnets4eo.training.tasks import Task, TrainOptions
 if TYPE_CHECKING:
     from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
+log = logging.getLogger(__name__)
+
 VALIDATION_SEED = 2**32  # training draws its seeds below 2**31
-WINDOWS_A_PAIR = 4  # that are validated on
+WINDOWS_A_PAIR = 1  # that are validated on
 RUNS = ("landcover", "buildings")  # in the order of the network's outputs
 HEAD = "segmentation_head.0"
 
@@ -64,6 +67,7 @@ def train_cover(recipe: WorldRecipe, out: Path, options: TrainOptions) -> Path:
         lambda seed: make_pair(seed, data, styles), WindowCutter(data.tile_px), data.windows_per_epoch,
         data.windows_per_pair, recipe.train.seed,
     )  # fmt: skip
+    log.info("learns from %s; making the windows that are validated on", ", ".join(styles) or "the city")
     scorer = CoverScorer(validation_windows(data), recipe.train.batch_size)
     segmenter = _untrained(recipe)
     notes = fit_segmenter(segmenter, samples, CoverCriterion(recipe.train).step, scorer, recipe, out, options)

@@ -10,7 +10,9 @@ from numba import njit
 from deepnets4eo.synthetic.world.damage_modes import PIECES
 from deepnets4eo.synthetic.world.intensity import CELL_M
 from deepnets4eo.synthetic.world.noise import hash_unit, value_noise
+from deepnets4eo.synthetic.world.plan import CONSTRUCTIONS
 
+_MASONRY, _WOOD = CONSTRUCTIONS["masonry"], CONSTRUCTIONS["wood"]
 _TURN_M = 2.4  # pieces within this distance lie the same way
 _DIRECTIONS = 16
 _COS = np.cos(np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS)
@@ -113,8 +115,10 @@ def rubble_colour(x_m, y_m, construction, dust, seed):  # type: ignore[no-untype
     tone = 0.8 + 0.22 * fine + 0.14 * clump
     if fine < 0.12 + 0.12 * clump:  # gaps between the pieces
         tone *= 0.62
-    red, green = PIECES[construction, kind, 0] * tone, PIECES[construction, kind, 1] * tone
-    blue, infrared = PIECES[construction, kind, 2] * tone, PIECES[construction, kind, 3] * tone
+    spread = 34.0 if construction in (_MASONRY, _WOOD) else 16.0  # brick, boards and what was inside
+    warm = spread * (piece(x_m, y_m + 5.1, 1.0, seed + 7) - 0.5)
+    red, green = PIECES[construction, kind, 0] * tone + warm, PIECES[construction, kind, 1] * tone
+    blue, infrared = PIECES[construction, kind, 2] * tone - 0.5 * warm, PIECES[construction, kind, 3] * tone
     grey = 0.92 + 0.1 * fine
     weight = dust * (0.75 + 0.25 * clump)
     return (

@@ -70,7 +70,7 @@ def _colours(plan: Plan, outcome: Outcome, rng: np.random.Generator, count: int)
     sources = sources if len(sources) else np.array([CONSTRUCTIONS["wood"]])
     colours = PIECES[rng.choice(sources, count), rng.integers(3, size=count)]
     dull = rng.uniform(0.0, 0.5)
-    colours = colours + dull * (np.array([148, 138, 124, 146], np.float32) - colours)
+    colours = colours + dull * (np.array([150, 132, 116, 146], np.float32) - colours)
     return np.asarray(colours * rng.uniform(0.6, 1.15, (count, 1)), np.float32)
 
 

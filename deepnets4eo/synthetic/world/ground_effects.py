@@ -69,8 +69,9 @@ def _debris_colours(plan: Plan, outcome: Outcome) -> np.ndarray:
     sources = plan.buildings["construction"][DEBRIS[outcome.modes] > 0]
     sources = sources if len(sources) else np.array([2])
     colours = PIECES[rng.choice(sources, 12), rng.integers(3, size=12)] * rng.uniform(0.6, 1.12, (12, 1))
-    dull = rng.uniform(0.1, 0.5)
-    return np.asarray(colours + dull * (np.array([134, 122, 106, 134]) - colours), np.float32)
+    colours = colours + rng.normal(0, 1, (12, 1)) * (9, 0, -5, 4)
+    dull = rng.uniform(0.0, 0.4)
+    return np.asarray(colours + dull * (np.array([142, 122, 106, 136]) - colours), np.float32)
 
 
 def _mud_colour(outcome: Outcome) -> np.ndarray:

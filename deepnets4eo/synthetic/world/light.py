@@ -94,7 +94,7 @@ def _sweep(ground, height, canopy, cover, on_solid, on_crown, shift, width, drop
             if here > 0 and peak > top:
                 leafy = min(max((peak + np.float32(0.12) - solid) / soft + np.float32(1), np.float32(0)), np.float32(1))
                 above = min(max((crown - peak - np.float32(0.4)) / soft, np.float32(0)), np.float32(1)) * dimming[k]
-                leafy *= np.float32(1) - np.float32(0.85) * opaque * above
+                leafy *= np.float32(1) - np.float32(0.68) * opaque * above
                 shade = max(shade, here * np.float32(0.8))
             on_solid[row, col] = lit * (np.float32(1) - opaque * shade)
             on_crown[row, col] = leafy

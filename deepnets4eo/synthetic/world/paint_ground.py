@@ -5,11 +5,8 @@ Takes a plan of one date; writes `ground`, `material` and `albedo` of a `WorldSu
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.materials import poles as material_poles
@@ -140,21 +137,3 @@ def _colour(albedo, material, factor, noise, low, high, weights):  # type: ignor
             for band in range(4):
                 value = (low[code, band] + (high[code, band] - low[code, band]) * mix) * factor[row, col]
                 albedo[row, col, band] = min(max(value, np.float32(2)), np.float32(255))
-
-
-def material_colours(plan: Plan, season: WorldSeason) -> NDArray[Any]:
-    """Mean display colour of each material in a season.
-
-    Parameters
-    ----------
-    plan
-        Of one date.
-    season
-        State of grass and crops.
-
-    Returns
-    -------
-    (M, 4) float32 of 0–255.
-    """
-    low, high, _ = season_poles(plan, season)
-    return (low + high) / 2

@@ -86,8 +86,8 @@ class WorldSensor:
         }
         look = str(rng.choice(list(spans), p=(0.54, 0.2, 0.16, 0.10)))
         median, black, white = (float(rng.uniform(*span)) for span in spans[look])
-        warmth = rng.normal(0, 0.07)
-        blue = rng.normal(-0.01, 0.09) - warmth + (0.1 if look == "hazy" else 0.0)
+        warmth = rng.normal(-0.045, 0.075)
+        blue = rng.normal(-0.045, 0.08) - 0.3 * warmth + (0.1 if look == "hazy" else 0.0)
         sharpened = rng.random() < 0.4
         shift = rng.integers(-1, 2, 2)
         return cls(
@@ -98,10 +98,10 @@ class WorldSensor:
             median=median,
             black=black,
             white=max(white, median + 60),
-            gain=(1 + 0.6 * float(warmth), 1.0, 1 + float(blue), float(rng.uniform(0.7, 1.1))),
+            gain=(1 + float(warmth), 1.0, 1 + float(blue), float(rng.uniform(0.7, 1.1))),
             cast=tuple(float(value) for value in rng.normal(0, 4, 4)),
             saturation=float(rng.uniform(0.6, 1.2)),
-            chroma=float(np.clip(rng.lognormal(3.9, 0.38), 22, 125)),
+            chroma=float(np.clip(rng.lognormal(4.0, 0.42), 22, 130)),
             noise=float(rng.gamma(2.0, 0.9)),
             stripes=float(rng.uniform(0.004, 0.02)) if rng.random() < 0.08 else 0.0,
             jpeg=int(rng.integers(40, 96)) if rng.random() < 0.7 else 0,

@@ -82,7 +82,7 @@ class WorldSurface:
         """
         layers: dict[str, Any] = {}
         for one in fields(cls)[2:]:
-            empty = one.default_factory()  # type: ignore[operator,misc]
+            empty = one.default_factory()  # type: ignore[operator]
             layers[one.name] = np.zeros((*shape, *empty.shape[2:]), empty.dtype)
         return cls(gsd_m, seed, **layers)
 

@@ -109,12 +109,12 @@ class WindowCutter:
         side = min(round(self.tile_px * GSD_M * scale / pair.gsd_m), *labels.shape)
         row, col = (int(rng.integers(length - side + 1)) for length in labels.shape)
         window = (slice(row, row + side), slice(col, col + side))
-        shown = _resize_image(image[:, window[0], window[1]], self.tile_px)
-        shown = shown[:3] if self.variation is None else self.variation(shown, rng)
+        bands = _resize_image(image[:, window[0], window[1]], self.tile_px)
+        bands = bands[:3] if self.variation is None else self.variation(bands, rng)
         labels, roofs = (_nearest(layer[window], self.tile_px) for layer in (labels, roofs))
         valid = np.ones(labels.shape, bool)
         return {
-            "image": INPUTS.prepare({"image": shown, "valid": valid}),
+            "image": INPUTS.prepare({"image": bands, "valid": valid}),
             "mask": _TO_LANDCOVER[labels],
             "buildings": building_classes(roofs, labels, destroyed=date == "post"),
             "valid": valid,

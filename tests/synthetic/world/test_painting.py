@@ -175,3 +175,22 @@ def test_too_small_an_image_is_refused():
 
     with pytest.raises(InputError, match="size_px is 16, expected at least 64 pixels"):
         draw_pair(1, size_px=16)
+
+
+def test_the_citys_products_are_made_of_a_world():
+    from affine import Affine
+
+    from deepnets4eo.grid import Grid
+    from deepnets4eo.synthetic.points import sample_points
+    from deepnets4eo.synthetic.spectra import material_spectra
+    from deepnets4eo.synthetic.world.city_surface import surface_of
+
+    surface = paint(small_plan(60.0), GSD_M, (120, 120), SUMMER, seed=1)
+    city = surface_of(surface)
+    np.testing.assert_allclose(city.dsm, surface.ground + np.maximum(surface.height, surface.canopy), atol=1e-4)
+    codes, spectra, names = material_spectra(city, np.array([650.0, 850.0]))
+    assert codes.max() < len(names) == len(spectra)
+    assert (codes == CODE["foliage"]).any()
+    canvas = Grid((120, 120), Affine(GSD_M, 0, 0, 0, -GSD_M, 60), "EPSG:32633")
+    points = sample_points(city, canvas, canvas.extent.boundingbox, 2.0, np.random.default_rng(1))
+    assert points.xyz[:, 2].max() == pytest.approx(city.dsm.max(), abs=1.5)
