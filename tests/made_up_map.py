@@ -43,6 +43,10 @@ def make_map(number: int = 60, *, grid: GeoBox | None = None, assessed: float = 
             "damage": [GRADES[g] if s else None for g, s in zip(grade, seen, strict=True)],
             "damage_prob": np.where(seen, prob, np.nan),
             "confidence": np.where(seen, rng.uniform(0.5, 1, number), np.nan),
+            "damage_set": [
+                ",".join(GRADES[max(g - k % 2, 0) : g + 1]) if s else None
+                for k, (g, s) in enumerate(zip(grade, seen, strict=True))
+            ],
             "status": status,
             "reason": ["" if s else REASONS[k % 3] for k, s in enumerate(seen)],
             "method": np.where(seen, np.where(rng.random(number) < 0.9, "pre_post", "post_only"), ""),

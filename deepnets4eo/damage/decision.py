@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from deepnets4eo.cards.catalog import model_path
 from deepnets4eo.damage.evidence.meaning import MEANING
 from deepnets4eo.damage.evidence.table import EvidenceTable
 from deepnets4eo.damage.fitted_range import FittedRange
 from deepnets4eo.damage.grading_rates import GradingRates
-from deepnets4eo.damage.ordinal import grade_probabilities
+from deepnets4eo.damage.reliability import MAJOR, Reliability, values_of, within_sides
 from deepnets4eo.damage.vocabulary import ASSESSED, BORDERS, GRADES, POST_ONLY, PRE_POST
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import read_yaml
@@ -39,6 +38,7 @@ class Variant:
 
     columns : K names; centre, scale : (K,); intercepts : (3,), weights : (3, K), per border of BORDERS.
     known : range of the evidence of the fit; rates : how often its grades are right. Both None in files without them.
+    reliability : calibration, thresholds and spread between sites; neutral and wide in files without it.
     """
 
     columns: tuple[str, ...]
@@ -48,6 +48,7 @@ class Variant:
     weights: NDArray[np.float64]
     known: FittedRange | None = None
     rates: GradingRates | None = None
+    reliability: Reliability = Reliability()
 
     def standardise(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """(N, K) evidence in standard units, cut at ± 3; 0 where it is not known."""
@@ -55,8 +56,8 @@ class Variant:
         return np.clip(np.nan_to_num((values - self.centre) / self.scale), -FARTHEST, FARTHEST)
 
     def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
-        """(N, 4) probabilities of the grades, summing to 1."""
-        return grade_probabilities(expit(self.standardise(frame) @ self.weights.T + self.intercepts))
+        """(N, 4) probabilities of the grades where half of the buildings are damaged, summing to 1."""
+        return self.reliability.probabilities(self.standardise(frame) @ self.weights.T + self.intercepts)
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ class DamageModel:
         worse), confidence (probability of the grade named); NaN where not assessed.
         """
         frame = evidence.frame if isinstance(evidence, EvidenceTable) else evidence
-        return to_decision_table(self.probabilities(frame), frame.index)
+        thresholds = values_of(self.variant_names(frame), self.reliabilities, lambda fitted: fitted.thresholds)
+        return to_decision_table(self.probabilities(frame), frame.index, thresholds)
 
     def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """(N, 4) probabilities of the grades; NaN rows for buildings that are not assessed."""
@@ -102,6 +104,11 @@ class DamageModel:
             if len(rows):
                 out[rows] = variant.probabilities(frame.iloc[rows])
         return out
+
+    @property
+    def reliabilities(self) -> dict[str, Reliability]:
+        """Reliability of each variant."""
+        return {name: variant.reliability for name, variant in self.variants.items()}
 
     def outside_range(self, frame: pd.DataFrame) -> NDArray[np.object_]:
         """(N,) why the evidence of a building lies outside the range its variant was fitted on; '' inside, and where not assessed."""
@@ -123,20 +130,25 @@ class DamageModel:
         return kind
 
 
-def to_decision_table(probabilities: NDArray[np.float64], index: pd.Index) -> pd.DataFrame:
+def to_decision_table(
+    probabilities: NDArray[np.float64], index: pd.Index, thresholds: NDArray[np.float64] | None = None
+) -> pd.DataFrame:
     """The decision from (N, 4) probabilities of the grades, NaN rows for buildings not assessed: see `decide`.
 
-    The grade is the median one: the worst whose border is crossed with a probability of at least one half.
+    A building is damaged (major damage or worse) where that has a probability of at least one half. Of the two grades on
+    each side, the worse is taken where its share of that side's probability reaches its threshold: (N, 2), by default one
+    half. So every grade has its chance to be named, however rare it is.
     """
     known = np.isfinite(probabilities[:, 0])
-    beyond = 1.0 - np.cumsum(np.nan_to_num(probabilities), axis=1)[:, :-1]
-    grade = (beyond >= 0.5).sum(axis=1) * known
+    damaged = probabilities[:, MAJOR:].sum(axis=1)
+    worse = within_sides(np.nan_to_num(probabilities)) >= (0.5 if thresholds is None else thresholds)
+    grade = np.where(damaged >= 0.5, MAJOR + worse[:, 1], worse[:, 0]).astype(int) * known
     names = np.array(GRADES, dtype=object)[grade]
     names[~known] = None
     return pd.DataFrame(
         {
             "damage": pd.Series(names, index, dtype=object),
-            "damage_prob": np.where(known, probabilities[:, 2] + probabilities[:, 3], np.nan),
+            "damage_prob": np.where(known, damaged, np.nan),
             "confidence": probabilities[np.arange(len(probabilities)), grade],
         },
         index=index,
@@ -158,6 +170,7 @@ def _variant(path: Path, name: str, part: dict[str, Any]) -> Variant:
             np.array([[borders[grade]["weights"].get(column, 0.0) for column in columns] for grade in BORDERS], float),
             FittedRange.from_dict(part["range"]) if "range" in part else None,
             GradingRates.from_dict(part["rates"]) if "rates" in part else None,
+            Reliability.from_dict(part["reliability"]) if "reliability" in part else Reliability(),
         )
     except RunError:
         raise

@@ -19,20 +19,23 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from deepnets4eo.damage.abstention import cap_confidence, set_not_assessed, unlike_the_fit
+from deepnets4eo.damage.conformal import fill_between, set_names
 from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel, to_decision_table
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
-from deepnets4eo.damage.grading_rates import UNKNOWN_RATES
+from deepnets4eo.damage.grading_rates import UNKNOWN_RATES, GradingRates, corrected_share
 from deepnets4eo.damage.network_skill import NetworkSkill, validated_skill
 from deepnets4eo.damage.ordinal import grade_probabilities
 from deepnets4eo.damage.pair_checks import require_order, require_two_pictures
-from deepnets4eo.damage.prior import estimated_share
+from deepnets4eo.damage.prior import BY_USER, EVEN, ShareEstimate, choose_share, share_findings
 from deepnets4eo.damage.raster_evidence import Score, score_findings
+from deepnets4eo.damage.reliability import Reliability, adjust_to_share, members_of, values_of
 from deepnets4eo.damage.result_findings import result_findings
 from deepnets4eo.damage.siamese.box import not_used, open_box, why_unfit
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader, is_run
-from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST
-from deepnets4eo.errors import InputError
+from deepnets4eo.damage.site_estimates import BuildingGround, site_estimates
+from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, NOT_ASSESSED, POST_ONLY, PRE_POST
+from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.segmenters.checksums import CARD
 
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 POST_ALONE = "post_alone"  # of a run's card: its head that grades from the post image alone
+WITH_NETWORK, STAND_IN = "_network", "_stand_in"  # kinds of reliability, after the variant's name
 CERTAIN = 1e-4  # no probability is taken to be nearer to 0 or 1, so that none outweighs all others
 
 
@@ -53,14 +57,16 @@ class Decision:
     """The decision of a job.
 
     evidence : the table with the network's columns, in which buildings without a decision are not assessed; graded : as of
-    `DamageModel.decide`; damaged_share : the prior that was used; findings : what limits its worth; grading : rates of right grades by method (`GradingRates`).
+    `DamageModel.decide`; share : of damaged buildings, as used; findings : what limits its worth; grading : rates of
+    right grades by method (`GradingRates`); estimates : of `site_estimates`, empty where nothing was assessed.
     """
 
     evidence: EvidenceTable
     graded: pd.DataFrame
-    damaged_share: float
+    share: ShareEstimate
     findings: tuple[Finding, ...] = ()
     grading: dict[str, dict[str, Any]] = field(default_factory=dict)
+    estimates: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,8 @@ class DecisionModel:
     estimates it from the buildings themselves.
     skill : of the run that was given; one without skill has no grader.
     post_weight : of the network where it grades from the post image alone; findings : why the network in the box is not used.
+    with_network : by method, the reliability of model and network together, measured at sites that both had left out
+    (`fit_reliability` of their pooled log-odds); from `reliability` in the notes of the run's card.
     """
 
     model: DamageModel
@@ -79,6 +87,7 @@ class DecisionModel:
     post_weight: float = 0.0
     damaged_share: float | None = None
     skill: NetworkSkill | None = None
+    with_network: dict[str, Reliability] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 
     @classmethod
@@ -105,6 +114,7 @@ class DecisionModel:
         return cls(
             DamageModel.load(DEFAULT_MODEL), grader if skill.value else None, weight * skill.value,
             weight * validated_skill(grader.run.card, POST_ALONE).value, damaged_share, skill,
+            _card_reliability(grader.run.card, model),
         )  # fmt: skip
 
     def with_box(self, pre: Layer | None, post: Layer) -> DecisionModel:
@@ -122,7 +132,11 @@ class DecisionModel:
         if reason:
             return replace(self, findings=(not_used(reason),))
         weight, post_weight = (self.weight * skill.value for skill in skills)
-        return replace(self, grader=grader, weight=weight, post_weight=post_weight)
+        try:
+            measured = _card_reliability(grader.run.card, str(grader.run.folder))
+        except RunError as error:
+            return replace(self, findings=(not_used(str(error)),))
+        return replace(self, grader=grader, weight=weight, post_weight=post_weight, with_network=measured)
 
     def paths(self) -> dict[str, str]:
         """Role to path of the run that decides, for the manifest: the card of a run names all its files with their hashes."""
@@ -181,11 +195,12 @@ class DecisionModel:
         network: pd.DataFrame | None,
         scores: Sequence[Score] = (),
         post: pd.DataFrame | None = None,
+        ground: BuildingGround | None = None,
     ) -> Decision:
         """The evidence, with the network's where it decides, and the decision (see `DamageModel.decide`).
 
-        scores : rasters whose columns the evidence has. network, post : the network's probabilities from both images, and
-        from the post image alone.
+        scores : rasters whose columns the evidence has; network, post : the network's probabilities from both images, and
+        from the post image alone; ground : areas and blocks of the buildings, for the estimates.
 
         Buildings whose evidence lies outside what the model knows are not assessed; where the network decides alone,
         all are.
@@ -196,21 +211,49 @@ class DecisionModel:
             outside = self.model.outside_range(full.frame)
             unlike = unlike_the_fit(full.frame, self.model, outside)
             full = set_not_assessed(full, outside)
-        probabilities = self.model.probabilities(full.frame)
-        share = self._share(probabilities)
-        if network is not None or post is not None:
-            weight = np.where(full.frame["method"] == PRE_POST, self.weight, self.post_weight)
-            probabilities = pool_log_odds(probabilities, full.frame, weight)
-        probabilities = pool_scores(probabilities, full.frame, scores)
-        decided = cap_confidence(to_decision_table(adjust_to_prior(probabilities, share), full.frame.index), unlike)
+        weight_free = self.model.probabilities(full.frame)
+        rates = self._rates(full.frame, unlike)
+        share = self._share(weight_free, full.frame, rates, unlike=bool(unlike.any()))
+        probabilities, kind, table = self._pool(weight_free, full.frame, scores)
+        kind[unlike] = ""  # no measured reliability holds there
+        spread = values_of(kind, table, lambda fitted: fitted.spread)
+        share, estimates = _site_estimates(probabilities, spread, ground, share)
+        thresholds = values_of(kind, table, lambda fitted: fitted.thresholds)
+        graded = to_decision_table(adjust_to_share(probabilities, share.value), full.frame.index, thresholds)
+        graded = with_sets(cap_confidence(graded, unlike), members_of(kind, table, probabilities))
         findings = (
-            *self.findings,
-            *result_findings(full.frame, unlike, self.skill),
-            *score_findings(scores, full.frame),
-        )
+            *self.findings, *result_findings(full.frame, unlike, self.skill), *share_findings(share), *score_findings(scores, full.frame),
+        )  # fmt: skip
         model_alone = network is None and post is None and not any(score.weight for score in scores)
-        grading = self._rates(full.frame, unlike) if model_alone else {}
-        return Decision(full, decided, share, findings, grading)
+        return Decision(full, graded, share, findings, rates if model_alone else {}, estimates)
+
+    def _pool(
+        self,
+        weight_free: NDArray[np.float64],
+        frame: pd.DataFrame,
+        scores: Sequence[Score],
+    ) -> tuple[NDArray[np.float64], NDArray[np.object_], dict[str, Reliability]]:
+        """Probabilities (N, 4) together with network and scores, and whose reliability (N,) of which table holds.
+
+        Where more than the weight-free model took part and nothing was measured, its spread and thresholds stand in, and no
+        grade can be excluded.
+        """
+        kind, table = self.model.variant_names(frame), self.model.reliabilities
+        probabilities = weight_free
+        if set(COLUMNS.values()) <= set(frame.columns):
+            weight = np.where(frame["method"] == PRE_POST, self.weight, self.post_weight)
+            probabilities = pool_log_odds(weight_free, frame, weight)
+            both = (probabilities != weight_free).any(axis=1) & (kind != "")
+            for method, measured in self.with_network.items():
+                rows = both & (frame["method"] == method).to_numpy()
+                if rows.any():
+                    probabilities[rows] = measured.probabilities(_border_odds(probabilities[rows]))
+                    kind[rows], table[method + WITH_NETWORK] = method + WITH_NETWORK, measured
+                    both = both & ~rows
+            _stand_in(kind, table, both)
+        pooled = pool_scores(probabilities, frame, scores)
+        _stand_in(kind, table, (pooled != probabilities).any(axis=1) & (kind != ""))
+        return pooled, kind, table
 
     def _rates(self, frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> dict[str, dict[str, Any]]:
         """Rates of right grades by method, of the variant that was used for most of its buildings.
@@ -227,15 +270,71 @@ class DecisionModel:
                 ).to_dict()
         return rates
 
-    def _share(self, weight_free: NDArray[np.float64]) -> float:
+    def _share(
+        self, weight_free: NDArray[np.float64], frame: pd.DataFrame, rates: dict[str, dict[str, Any]], *, unlike: bool
+    ) -> ShareEstimate:
         """The share given; else the one estimated from the weight-free (N, 4) probabilities, which are calibrated.
 
-        One half where they are not used, as on radar.
+        One half where they are not used, as on radar. unlike : whether evidence is unlike that of the fit.
         """
         if self.damaged_share is not None:
-            return self.damaged_share
-        alone = self.grader is not None and self.weight == 1
-        return 0.5 if alone else estimated_share(weight_free[:, 2:].sum(axis=1))
+            return ShareEstimate(self.damaged_share, BY_USER)
+        if self.grader is not None and self.weight == 1:
+            return ShareEstimate(0.5, EVEN)
+        damaged = weight_free[:, 2:].sum(axis=1)
+        assessed = np.isfinite(damaged)
+        parts = [
+            (GradingRates.from_dict(rates[method]), int((damaged[rows] >= 0.5).sum()), int(rows.sum()))
+            for method, rows in ((name, assessed & (frame["method"] == name).to_numpy()) for name in rates)
+        ]
+        counted = sum(number for _, _, number in parts) == assessed.sum()
+        second_opinion = corrected_share(parts) if counted else None
+        log_odds = logit(np.clip(damaged, CERTAIN, 1 - CERTAIN))
+        return choose_share(log_odds, second_opinion, unlike=unlike)
+
+
+def _stand_in(kind: NDArray[np.object_], table: dict[str, Reliability], rows: NDArray[np.bool_]) -> None:
+    """Let the variant's spread and thresholds stand in where other evidence took part; its sets do not hold there."""
+    for name in np.unique(kind[rows].astype(str)):
+        table[name + STAND_IN] = replace(table[name], sets=None)
+    kind[rows] += STAND_IN
+
+
+def with_sets(graded: pd.DataFrame, members: NDArray[np.bool_]) -> pd.DataFrame:
+    """The decision with the column `damage_set`: the grades (N, 4) that cannot be excluded and the one named, mildest first.
+
+    Without the share of damaged buildings, on which the sets do not depend, a grade may be named that is not in its set; it
+    is added, with what lies between. None where not assessed.
+    """
+    assessed = graded["damage"].notna().to_numpy()
+    named = graded["damage"].to_numpy()[:, None] == np.array(GRADES, dtype=object)
+    names = set_names(fill_between(members | named))
+    names[~assessed] = None
+    return graded.assign(damage_set=pd.Series(names, graded.index, dtype=object))
+
+
+def _card_reliability(card: dict[str, Any], run: str) -> dict[str, Reliability]:
+    """Reliability of model and run together by method, from the run's card; empty where it was not measured."""
+    try:
+        content = card.get("notes", {}).get("reliability", {})
+        return {method: Reliability.from_dict(part) for method, part in content.items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(
+            f"{run}: `reliability` in its card cannot be read ({error}). Measure it again with fit_reliability, or leave it out."
+        ) from error
+
+
+def _site_estimates(
+    probabilities: NDArray[np.float64],
+    spread: NDArray[np.float64],
+    ground: BuildingGround | None,
+    share: ShareEstimate,
+) -> tuple[ShareEstimate, dict[str, Any]]:
+    """Estimates of the assessed buildings; none where their ground is not known."""
+    assessed = np.isfinite(probabilities[:, 0])
+    if ground is None or not assessed.any():
+        return share, {}
+    return site_estimates(probabilities[assessed], spread[assessed], ground.rows(assessed), share)
 
 
 def with_network(
@@ -286,17 +385,6 @@ def pool_scores(
             log_odds = np.clip(score.log_odds(frame[score.column].to_numpy(float)), *logit([CERTAIN, 1 - CERTAIN]))
             shift += score.weight * np.where(np.isfinite(log_odds), log_odds - odds[:, 1], 0.0)
     return np.where((shift != 0)[:, None], grade_probabilities(expit(odds + shift[:, None])), probabilities)
-
-
-def adjust_to_prior(probabilities: NDArray[np.float64], damaged_share: float) -> NDArray[np.float64]:
-    """Probabilities (N, 4) for a site where `damaged_share` of the buildings have major damage or worse.
-
-    The given ones hold where that is one half; by Bayes' rule the log-odds move by those of the share, at every
-    border alike, so that their order is kept. NaN rows stay.
-    """
-    if damaged_share == 0.5:
-        return probabilities
-    return grade_probabilities(expit(_border_odds(probabilities) + logit(damaged_share)))
 
 
 def _border_odds(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,8 +1,8 @@
-"""Fits the evidence model: per variant and grade border a sign-constrained ridge regression, then Platt scaling.
+"""Fits the evidence model: per variant and grade border a sign-constrained ridge regression, then its calibration.
 
 Takes evidence of graded buildings from several sites (domains); every site counts the same, and so do both sides of
 each border in it. Scores for the calibration come from buildings whose group (block or city) was left out; so do the
-rates of right grades and the limits of what the model knows.
+rates of right grades, the limits of what the model knows, and its reliability at new sites.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.calibration import platt
@@ -21,12 +20,12 @@ from deepnets4eo.damage.decision import FARTHEST, WITH_HEIGHT
 from deepnets4eo.damage.evidence.meaning import POINTS
 from deepnets4eo.damage.fitted_range import fit_range
 from deepnets4eo.damage.grading_rates import fit_rates
-from deepnets4eo.damage.ordinal import balance_weights, fit_border, grade_probabilities
+from deepnets4eo.damage.ordinal import balance_weights, fit_border
+from deepnets4eo.damage.reliability import MAJOR, Reliability, fit_reliability
 from deepnets4eo.damage.vocabulary import BORDERS, GRADES, POST_ONLY, PRE_POST
 
 RIDGE = 0.05
 FOLDS = 8
-MAJOR = 2  # the border that separates damaged from not damaged in counts
 POST = ("ev_roof_roughness", "ev_roof_vs_ground", "ev_outline_support", "ev_right_angles")
 PAIR = (
     "ev_roof_roughness_change",
@@ -53,17 +52,20 @@ class Graded:
     """Evidence of N graded buildings.
 
     evidence : DataFrame with `ev_…` columns; grade : (N,) 0–3; domain : (N,) the site, all of which count the same;
-    group : (N,) what is left out together: a block, a city.
+    group : (N,) what is left out together: a block, a city. calibrates : (N,) bool, buildings from which the reliability at
+    new sites may be measured, each of whose groups is a whole site; None for all.
     """
 
     evidence: pd.DataFrame
     grade: NDArray[np.integer]
     domain: NDArray[np.object_]
     group: NDArray[np.object_]
+    calibrates: NDArray[np.bool_] | None = None
 
     def rows(self, keep: NDArray[np.bool_]) -> Graded:
         """Some of the buildings."""
-        return Graded(self.evidence[keep], self.grade[keep], self.domain[keep], self.group[keep])
+        calibrates = None if self.calibrates is None else self.calibrates[keep]
+        return Graded(self.evidence[keep], self.grade[keep], self.domain[keep], self.group[keep], calibrates)
 
     @staticmethod
     def concatenate(parts: list[Graded]) -> Graded:
@@ -82,7 +84,7 @@ def fit_variant(data: Graded, columns: tuple[str, ...], ridge: float = RIDGE) ->
     values = known.evidence[list(columns)].to_numpy(float)
     centre, scale = np.nanmean(values, axis=0), np.nanstd(values, axis=0) + 1e-9
     evidence = np.clip(np.nan_to_num((values - centre) / scale), -FARTHEST, FARTHEST)
-    borders, called = {}, np.zeros(len(known.grade), bool)
+    borders, log_odds = {}, np.zeros((len(known.grade), len(BORDERS)))
     for number, grade in enumerate(BORDERS, start=1):
         points = np.array([int(number == 1) if column in REPAIR else POINTS[column] for column in columns])
         beyond = known.grade >= number
@@ -91,8 +93,7 @@ def fit_variant(data: Graded, columns: tuple[str, ...], ridge: float = RIDGE) ->
         left_out = left_out_scores(evidence, known, beyond, points, ridge)
         slope, shift = platt(left_out, beyond, weight)
         slope = max(slope, 0.0)
-        if number == MAJOR:
-            called = slope * left_out + shift >= 0
+        log_odds[:, number - 1] = slope * left_out + shift
         borders[grade] = {
             "intercept": round(slope * border.intercept + shift, 4),
             "weights": {
@@ -104,16 +105,28 @@ def fit_variant(data: Graded, columns: tuple[str, ...], ridge: float = RIDGE) ->
         for column, middle, unit in zip(columns, centre, scale, strict=True)
     }
     content = {"buildings": len(known.grade), "evidence": standard, "borders": borders}
-    return content | _validity(evidence, known, called)
+    return content | _validity(evidence, known, log_odds)
 
 
-def _validity(standard: Floats, known: Graded, called: NDArray[np.bool_]) -> dict[str, Any]:
-    """Range and rates of a variant from calls on buildings left out; the rates are those within the range."""
+def _validity(standard: Floats, known: Graded, log_odds: Floats) -> dict[str, Any]:
+    """Range, rates and reliability of a variant from left-out (N, 3) log-odds; the latter two are those within the range.
+
+    The range and its limits come from all sites, the reliability from those that calibrate.
+    """
     damaged = known.grade >= MAJOR
+    called = _called(log_odds, Reliability())
     known_range = fit_range(standard, known.evidence, called == damaged, damaged, known.group)
     inside = known_range.reasons(standard, known.evidence) == ""
+    used = inside if known.calibrates is None else inside & known.calibrates
+    reliability = fit_reliability(log_odds[used], known.grade[used], known.group[used])
+    called = _called(log_odds, reliability)
     rates = fit_rates(called[inside], damaged[inside], known.group[inside])
-    return {"range": known_range.to_dict(), "rates": rates.to_dict()}
+    return {"range": known_range.to_dict(), "rates": rates.to_dict(), "reliability": reliability.to_dict()}
+
+
+def _called(log_odds: Floats, reliability: Reliability) -> NDArray[np.bool_]:
+    """(N,) buildings called damaged where half are."""
+    return np.asarray(reliability.probabilities(log_odds)[:, MAJOR:].sum(axis=1) >= 0.5)
 
 
 def left_out_scores(
@@ -146,11 +159,11 @@ def predict(content: dict[str, Any], evidence: pd.DataFrame) -> Floats:
     columns = list(content["evidence"])
     centre, scale = (np.array([content["evidence"][column][key] for column in columns]) for key in ("centre", "scale"))
     standard = np.clip(np.nan_to_num((evidence[columns].to_numpy(float) - centre) / scale), -FARTHEST, FARTHEST)
-    beyond = [
-        expit(standard @ np.array([border["weights"][column] for column in columns]) + border["intercept"])
+    log_odds = [
+        standard @ np.array([border["weights"][column] for column in columns]) + border["intercept"]
         for border in (content["borders"][grade] for grade in BORDERS)
     ]
-    return grade_probabilities(np.column_stack(beyond))
+    return Reliability.from_dict(content["reliability"]).probabilities(np.column_stack(log_odds))
 
 
 def grade_numbers(names: pd.Series) -> NDArray[np.int64]:

@@ -80,6 +80,25 @@ def count_interval(parts: list[tuple[GradingRates, int, int]], rng: np.random.Ge
     return [float(low), float(high)]
 
 
+def corrected_share(parts: list[tuple[GradingRates, int, int]]) -> float | None:
+    """Share of damaged buildings from the number of calls and how often they are right (Rogan & Gladen 1978); None without buildings.
+
+    parts : as of `count_interval`. For two classes it is also what black-box shift estimation solves (Lipton et al. 2018).
+
+    >>> rates = GradingRates(Rate(0.70, 0.03), Rate(0.96, 0.01))
+    >>> round(corrected_share([(rates, 1200, 10_000)]), 6)
+    0.121212
+    """
+    buildings = sum(number for _, _, number in parts)
+    if buildings == 0:
+        return None
+    total = 0.0
+    for rates, called, number in parts:
+        gain = max(rates.sensitivity.mean + rates.specificity.mean - 1, LEAST_GAIN)
+        total += min(max((called - (1 - rates.specificity.mean) * number) / gain, 0.0), float(number))
+    return total / buildings
+
+
 def fit_rates(called: NDArray[np.bool_], damaged: NDArray[np.bool_], site: NDArray[np.object_]) -> GradingRates:
     """Rates over sites, every site with enough buildings of a side counting the same.
 

@@ -26,6 +26,7 @@ from deepnets4eo.damage.evidence_findings import evidence_findings
 from deepnets4eo.damage.extent import map_extents
 from deepnets4eo.damage.footprint_findings import footprint_findings
 from deepnets4eo.damage.footprints import Footprints
+from deepnets4eo.damage.ground import building_ground
 from deepnets4eo.damage.inputs import Inputs, open_inputs
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.point_evidence import PointEvidence, PointScore, with_point_columns
@@ -173,7 +174,8 @@ def assess_inputs(
     if position.known and model.grader is not None:
         table = evidence
         post_alone = steps.run("network_post", lambda: model.post_probabilities(inputs, registration, position, table))
-    decision = model.decide(evidence, network, scores, post_alone)
+    ground = building_ground(outlines, inputs.post.grid.crs)
+    decision = model.decide(evidence, network, scores, post_alone, ground)
     if class_map is not None and position.known:
         logger.info("labelling the post image …")
         evidence = with_class_shares(decision.evidence, class_map, outlines, settings.workers, steps.part("classes"))
@@ -278,7 +280,7 @@ def _damage_map(
     evidence, alignment = decision.evidence, position.alignment
     frame, graded = evidence.frame, decision.graded
     columns = {"id": frame["id"].to_numpy()}
-    columns |= {name: graded[name].to_numpy() for name in ("damage", "damage_prob", "confidence")}
+    columns |= {name: graded[name].to_numpy() for name in ("damage", "damage_prob", "confidence", "damage_set")}
     columns |= {
         name: frame[name].to_numpy() for name in ("status", "reason", "method", "dx_px", "dy_px", *evidence.names)
     }
@@ -293,7 +295,7 @@ def _damage_map(
         meaning=evidence.meaning,
         synthetic=inputs.post.synthetic or (inputs.pre is not None and inputs.pre.synthetic),
         parameters=asdict(settings)
-        | {"damaged_share": decision.damaged_share, "network_weight": model.weight}
+        | {"damaged_share": decision.share.value, "network_weight": model.weight}
         | {"evidence": {score.name: score.to_dict() for score in _scores_of(inputs)}},
         inputs=inputs.paths | model.paths(),
         findings=join_findings(
@@ -302,6 +304,8 @@ def _damage_map(
         ),
         footprints=inputs.footprints.account(),
         grading=decision.grading,
+        damaged_share=decision.share.to_dict(),
+        estimates=decision.estimates,
         event=event,
     )
 

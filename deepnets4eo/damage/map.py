@@ -55,6 +55,12 @@ class DamageMap(WithSummary, DamageMapContent):
         What limits the worth of the map, worst first.
     grading
         Method to `GradingRates.to_dict()`, how often the model grades right; methods without are absent.
+    damaged_share
+        `ShareEstimate.to_dict()`: the share of damaged buildings that the grades rest on, how it was found, and its
+        interval; empty where not known.
+    estimates
+        Expected numbers of buildings and built areas (m²) of every grade and of major damage or worse ("damaged"), with
+        95 % intervals that hold the grading error: see `site_estimates`; empty where not known.
     footprints
         `Footprints.account()`, what became of the rows of the footprints' file; empty where not known.
     extent_without_outlines

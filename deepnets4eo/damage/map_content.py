@@ -13,7 +13,7 @@ from deepnets4eo.outputs.findings import Finding
 if TYPE_CHECKING:
     import geopandas as gpd
 
-COLUMNS = ("id", "damage", "damage_prob", "confidence", "status", "reason", "method", "dx_px", "dy_px")
+COLUMNS = ("id", "damage", "damage_prob", "confidence", "damage_set", "status", "reason", "method", "dx_px", "dy_px")
 
 
 @dataclass
@@ -29,6 +29,8 @@ class DamageMapContent:
     inputs: dict[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     grading: dict[str, dict[str, Any]] = field(default_factory=dict)
+    damaged_share: dict[str, Any] = field(default_factory=dict)
+    estimates: dict[str, Any] = field(default_factory=dict)
     footprints: dict[str, Any] = field(default_factory=dict)
     extent_without_outlines: gpd.GeoDataFrame | None = None
     event: EventInfo = field(default_factory=EventInfo)

@@ -62,4 +62,4 @@ def light_unet(
         encoder_depth=len(DECODER_CHANNELS), decoder_channels=list(decoder_channels),
     )  # fmt: skip
     network.encoder.layer4 = nn.Identity()
-    return network  # type: ignore[no-any-return]
+    return network

@@ -48,6 +48,7 @@ def test_the_job_writes_every_product(place: Path, tmp_path: Path, capsys: pytes
         "imaged_without_outlines",
         "event",
         "findings",
+        "estimates",
         "layer_styles",
     }
     buildings = gpd.read_file(out / "damage.gpkg", layer="buildings")

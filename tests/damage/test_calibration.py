@@ -5,7 +5,15 @@ import pytest
 from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 
-from deepnets4eo.damage.calibration import calibration_error, platt, temperature
+from deepnets4eo.damage.calibration import (
+    BetaCalibration,
+    brier_score,
+    calibration_error,
+    calibration_table,
+    fit_beta,
+    platt,
+    temperature,
+)
 from deepnets4eo.errors import InputError
 
 
@@ -40,3 +48,40 @@ def test_platt_stays_finite_where_classes_are_separable() -> None:
 def test_arrays_that_do_not_belong_together_are_refused() -> None:
     with pytest.raises(InputError, match="3 scores and 2 truths"):
         calibration_error(np.ones(3), np.ones(2, bool))
+
+
+def test_beta_calibration_agrees_with_a_regression_on_the_logarithms() -> None:
+    rng = np.random.default_rng(4)
+    score = rng.normal(0, 2, 4000)
+    truth = rng.random(4000) < expit(np.where(score > 0, 2.0, 0.5) * score + 0.4)
+    fitted = fit_beta(score, truth)
+    terms = np.stack([np.log(expit(score)), -np.log(1 - expit(score))], axis=1)
+    model = LogisticRegression(C=1e9, max_iter=1000).fit(terms, truth)
+    assert [fitted.a, fitted.b] == pytest.approx(model.coef_[0], abs=0.02)
+    assert fitted(score) == pytest.approx(model.decision_function(terms), abs=0.05)
+    assert (np.diff(fitted(np.sort(score))) >= 0).all()
+
+
+def test_beta_calibration_of_separable_data_stays_finite_and_keeps_the_order() -> None:
+    score = np.linspace(-3, 3, 50)
+    fitted = fit_beta(score, score > 0, np.full(50, 7.0))
+    assert np.isfinite(fitted(score)).all()
+    upside_down = fit_beta(score, score < 0)
+    assert upside_down.a == upside_down.b == 0
+    assert BetaCalibration()(score) == pytest.approx(score)
+    assert BetaCalibration.from_dict(fitted.to_dict()).b == pytest.approx(fitted.b, abs=1e-4)
+
+
+def test_the_table_has_a_row_for_all_and_one_a_group() -> None:
+    rng = np.random.default_rng(5)
+    probabilities, grade = rng.dirichlet(np.ones(4), 300), rng.integers(0, 4, 300)
+    group = np.array(["flood", "wind"] * 150)
+    table = calibration_table(probabilities, grade, group).set_index("group")
+    assert table.index.tolist() == ["all", "flood", "wind"]
+    flood, truth = probabilities[::2], grade[::2]
+    assert table.loc["flood", "Brier"] == pytest.approx(brier_score(flood, truth))
+    assert table.loc["flood", "Brier"] == pytest.approx(
+        np.mean([(p - np.eye(4)[k]) @ (p - np.eye(4)[k]) for p, k in zip(flood, truth, strict=True)])
+    )
+    assert table.loc["flood", "ECE"] == pytest.approx(calibration_error(flood[:, 2:].sum(axis=1), truth >= 2))
+    assert table.loc["all", "damaged"] == pytest.approx((grade >= 2).mean())

@@ -16,11 +16,15 @@ from scipy.special import expit, logit
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.decision_with_network import CERTAIN, DecisionModel, adjust_to_prior, pool_log_odds
+from deepnets4eo.damage.calibration import BetaCalibration
+from deepnets4eo.damage.conformal import GradeSets
+from deepnets4eo.damage.decision_with_network import CERTAIN, DecisionModel, pool_log_odds
 from deepnets4eo.damage.footprints import read_footprints
 from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.damage.reliability import Reliability, adjust_to_share
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader
 from deepnets4eo.damage.siamese.network import SiameseNet
+from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import register
@@ -38,7 +42,13 @@ SMALL = {"name": "damage-siamese", "encoder": "resnet18", "decoder_channels": [1
 PERFECT = {"auc_major_or_worse": 1.0, "kappa": 1.0}
 
 
-def make_run(folder: Path, bands: int = 3, gsd_m: float = GSD_M, validation: dict[str, float] | None = None) -> Path:
+def make_run(
+    folder: Path,
+    bands: int = 3,
+    gsd_m: float = GSD_M,
+    validation: dict[str, float] | None = None,
+    reliability: dict[str, object] | None = None,
+) -> Path:
     """A run of a network that has learnt nothing; its card holds the validation scores given, perfect ones by default."""
     import torch
 
@@ -49,6 +59,7 @@ def make_run(folder: Path, bands: int = 3, gsd_m: float = GSD_M, validation: dic
     segmenter = NetworkSegmenter(SMALL, inputs, Legend.load("xbd"), tiling=Tiling(128, 16), module=module)
     split = {"buildings": {"val": dict.fromkeys(Legend.load("xbd").names, 25)}}
     notes = {"validation": PERFECT if validation is None else validation, "split": split}
+    notes |= {"reliability": reliability} if reliability else {}
     return save_run(segmenter, folder, notes={"temperature": 0.5, "scaling": "scene"} | notes)
 
 
@@ -61,7 +72,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[City, Path]:
 def job(place: tuple[City, Path], *, pre: bool = True, **keys: object) -> DamageMap:
     city, run = place
     images = [Layer.open(shown.image, grid=shown.grid) for shown in (city.pre, city.post)]
-    chosen = Settings(**({"model": str(run), "workers": 1} | keys))
+    chosen = Settings(**({"model": str(run), "workers": 1, "damaged_share": 0.5} | keys))
     return assess(images[0] if pre else None, images[1], city.footprints(), settings=chosen)
 
 
@@ -83,10 +94,15 @@ def test_the_network_decides_together_with_the_weight_free_model(both, alone):
     assert paired.any()
     network = both.buildings.loc[paired, NET].to_numpy(float)
     np.testing.assert_allclose(network.sum(axis=1), 1)
+    sets = both.buildings.loc[paired, "damage_set"]
+    assert (sets == ",".join(GRADES)).all()  # nothing was measured of the two together
+    assert (alone.buildings.loc[paired, "damage_set"] != ",".join(GRADES)).any()
     unpaired = both.buildings["ev_edge_similarity"].isna()
     assert unpaired.any()
     assert both.buildings.loc[unpaired, NET].isna().all(axis=None)
-    columns = [name for name in alone.buildings.columns if name not in ("damage", "damage_prob", "confidence")]
+    columns = [
+        name for name in alone.buildings.columns if name not in ("damage", "damage_prob", "confidence", "damage_set")
+    ]
     pd.testing.assert_frame_equal(pd.DataFrame(both.buildings[columns]), pd.DataFrame(alone.buildings[columns]))
     # both are ordered grades: the log-odds of major-or-worse lie half way between those of the two
     probabilities = alone.buildings.loc[paired, "damage_prob"].to_numpy(), network[:, 2:].sum(axis=1)
@@ -110,6 +126,19 @@ def test_a_run_without_skill_does_not_decide_and_the_map_says_so(place, both, al
     assert "AUC is 0.52" in finding.message
     assert found.parameters["network_weight"] == 0.0
     assert "network_without_skill" not in {finding.code for finding in both.findings}
+
+
+def test_reliability_in_the_card_of_a_run_is_used_where_it_decides(place, both, tmp_path):
+    measured = Reliability(
+        (BetaCalibration(2.0, 2.0, 0.0),) * 3, (0.5, 0.5), (0.4, 0.4, 0.4), GradeSets(np.array([0.3, 0.4, 0.4, 0.3]))
+    )
+    found = job((place[0], make_run(tmp_path / "run", reliability={"pre_post": measured.to_dict()}))).buildings
+    paired = (found["method"] == "pre_post") & (found["damage_prob"].between(0.01, 0.99))
+    doubled = 2 * logit(both.buildings.loc[paired, "damage_prob"])
+    np.testing.assert_allclose(logit(found.loc[paired, "damage_prob"]), doubled, rtol=0.05, atol=0.02)
+    assert (found.loc[paired, "damage_set"] != ",".join(GRADES)).any()
+    with pytest.raises(RunError, match="`reliability` in its card"):
+        DecisionModel.load(str(make_run(tmp_path / "damaged", reliability={"pre_post": {"spread": 1}})))
 
 
 def test_the_weight_of_a_run_is_what_the_user_allows_times_its_skill(place, tmp_path):
@@ -181,12 +210,12 @@ def test_the_combination_is_a_distribution_and_two_equal_inputs_change_nothing(s
 
 def test_a_rarer_event_lowers_every_probability_as_bayes_rule_says() -> None:
     probabilities = np.array([[0.1, 0.2, 0.3, 0.4], [0.7, 0.1, 0.1, 0.1], [np.nan] * 4])
-    found = adjust_to_prior(probabilities, 0.05)
+    found = adjust_to_share(probabilities, 0.05)
     prior = 0.05 / 0.95
     damaged = probabilities[:2, 2:].sum(axis=1)
     assert np.allclose(found[:2, 2:].sum(axis=1), damaged * prior / (damaged * prior + 1 - damaged))
     assert np.allclose(found[:2].sum(axis=1), 1)
     assert np.isnan(found[2]).all()
-    assert adjust_to_prior(probabilities, 0.5) is probabilities
+    assert adjust_to_share(probabilities, 0.5) is probabilities
     with pytest.raises(InputError, match="more than 0"):
         DecisionModel.load("damage-evidence", damaged_share=0)

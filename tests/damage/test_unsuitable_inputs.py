@@ -133,7 +133,7 @@ def test_undeclared_nodata_is_no_ground(pre: Layer) -> None:
 
 def test_where_nothing_is_damaged_the_share_is_found_to_be_small(pre: Layer) -> None:
     found = assess(None, pre, outlines())
-    assert found.parameters["damaged_share"] == 0.05
+    assert found.parameters["damaged_share"] == 0.02
     assert not found.buildings["damage"].isin(DAMAGED).any()
 
 

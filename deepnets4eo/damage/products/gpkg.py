@@ -30,6 +30,7 @@ ALWAYS = {  # what the fixed columns say, shown by QGIS as field comments
     "damage": "grade of visible damage; empty where not assessed",
     "damage_prob": "probability of major damage or worse, 0 to 1",
     "confidence": "confidence in the grade, 0 to 1",
+    "damage_set": "grades that cannot be excluded at 90 %, with commas between",
     "status": f"{ASSESSED} or {NOT_ASSESSED}",
     "reason": "why a building was not assessed",
     "method": f"{PRE_POST}: both images compared; {POST_ONLY}: the post image alone",
@@ -55,10 +56,15 @@ _FINDINGS_TABLE = """CREATE TABLE findings (
     remedy TEXT NOT NULL)"""
 
 
+_ESTIMATES_TABLE = """CREATE TABLE estimates (
+    fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, quantity TEXT NOT NULL, of TEXT NOT NULL, value DOUBLE, low_95 DOUBLE,
+    high_95 DOUBLE)"""
+
+
 def write_gpkg(damage_map: DamageMapContent, path: str | Path) -> Path:
     """Write layers `buildings`, `assessed_extent`, `imaged_without_outlines` where that is known, and the tables
-    `event` (what the map is of), `findings` (what limits the map's worth, worst first; may be empty) and `layer_styles`,
-    registered as attributes. The description of `buildings`, which QGIS shows, has the event and the worst finding.
+    `event` (what the map is of), `findings` (what limits the map's worth, worst first; may be empty), `estimates` (share of
+    damaged buildings, numbers and built areas with their intervals; may be empty) and `layer_styles`, registered as attributes. The description of `buildings`, which QGIS shows, has the event and the worst finding.
 
     Ids stay text; a CRS that is missing stays undefined. Memory: the table once more, as Arrow.
     Errors: OutputError when GDAL or SQLite cannot write, a full disk most of all.
@@ -73,6 +79,7 @@ def write_gpkg(damage_map: DamageMapContent, path: str | Path) -> Path:
             _add_styles(database, outlines_known=damage_map.extent_without_outlines is not None)
             _add_event(database, damage_map)
             _add_findings(database, damage_map)
+            _add_estimates(database, damage_map)
             _add_comments(database, {**ALWAYS, **damage_map.meaning}, set(damage_map.buildings.columns))
         set_fixed_times(partial)
     return path
@@ -134,6 +141,17 @@ def _add_findings(database: sqlite3.Connection, damage_map: DamageMapContent) ->
             "UPDATE gpkg_contents SET description = ? || char(10) || description WHERE table_name = 'buildings'",
             (f"{worst.severity.upper()}: {worst.message} All findings are in the table `findings`.",),
         )
+
+
+def _add_estimates(database: sqlite3.Connection, damage_map: DamageMapContent) -> None:
+    database.execute(_ESTIMATES_TABLE)
+    share = damage_map.damaged_share
+    rows = [("share", "damaged", share["value"], *(share["interval_95"] or (None, None)))] if share else []
+    for quantity in ("buildings", "built_area_m2"):
+        for grade, row in (damage_map.estimates.get(quantity) or {}).items():
+            rows.append((quantity, grade, row["expected"], *row["interval_95"]))
+    database.executemany("INSERT INTO estimates (quantity, of, value, low_95, high_95) VALUES (?, ?, ?, ?, ?)", rows)
+    _register(database, "estimates", "Share, numbers and built areas of damaged buildings, with 95 % intervals")
 
 
 def _register(database: sqlite3.Connection, table: str, description: str) -> None:

@@ -63,7 +63,7 @@ def _styles() -> Iterator[str]:
 
 
 def _write_placemarks(stream: IO[str], piece: Piece, grade: str) -> None:
-    names = ("id", "damage_prob", "confidence", "status", "reason", "method")
+    names = ("id", "damage_prob", "confidence", "damage_set", "status", "reason", "method")
     for name, *values, geometry in zip(
         *(piece.columns[name] for name in names), _geometries(piece.shapes), strict=True
     ):
@@ -73,10 +73,13 @@ def _write_placemarks(stream: IO[str], piece: Piece, grade: str) -> None:
         )
 
 
-def _words(grade: str, prob: float | None, confidence: float | None, status: str, reason: str, method: str) -> str:
+def _words(
+    grade: str, prob: float | None, confidence: float | None, grades: str | None, status: str, reason: str, method: str
+) -> str:
     if grade == UNGRADED:
         return f"{TITLES[grade]}: {reason or status}"
-    return f"{TITLES[grade]}. Probability of major damage or worse {prob}, confidence {confidence}, method {method}."
+    possible = f", not excluded: {grades.replace(',', ', ')}" if grades else ""
+    return f"{TITLES[grade]}. Probability of major damage or worse {prob}, confidence {confidence}{possible}, method {method}."
 
 
 def _geometries(shapes: NDArray[np.object_]) -> list[str]:

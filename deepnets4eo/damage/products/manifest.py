@@ -28,6 +28,7 @@ def write_manifest(damage_map: DamageMapContent, folder: Path, outputs: list[str
         "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": shlex.join(sys.argv),
         "parameters": damage_map.parameters,
+        "damaged_share": damage_map.damaged_share,
         "seed": damage_map.parameters.get("seed"),
         "footprints": damage_map.footprints,
         "inputs": {role: describe(source) for role, source in damage_map.inputs.items()},

@@ -57,6 +57,7 @@ def encode(damage_map: DamageMapContent, grid: Grid) -> Payload:
         "grade": grade,
         "prob": np.diff(prob, prepend=np.uint16(0)),  # sorted, so that steps are small and pack well
         "confidence": _share(frame["confidence"], assessed),
+        "set": _set_codes(frame["damage_set"]),
         "reason": reason.astype(np.uint16),
         "method": method.astype(np.uint8),
     }
@@ -161,6 +162,12 @@ def _drawable(shapes: NDArray[Any], grid: Grid) -> NDArray[Any]:
 def _share(column: Any, assessed: NDArray[np.bool_]) -> NDArray[np.uint16]:
     values = np.where(assessed, column.to_numpy(float), np.nan)
     return np.where(np.isnan(values), MISSING, np.rint(np.clip(values, 0, 1) * 10_000)).astype(np.uint16)
+
+
+def _set_codes(column: Any) -> NDArray[np.uint8]:
+    """Sets of grades as bits, the mildest grade first; 0 where there is none."""
+    parts = column.fillna("").str.split(",")
+    return np.array([sum(1 << k for k, grade in enumerate(GRADES) if grade in names) for names in parts], np.uint8)
 
 
 def _rank(values: NDArray[np.float64], grade: NDArray[np.uint8]) -> tuple[NDArray[np.uint16], dict[str, Any]]:

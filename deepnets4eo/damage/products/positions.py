@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ROWS = 20_000
 DECIMALS = 7  # of a degree: a centimetre
 SHARE_DECIMALS = 4
-PROPERTIES = ("id", "damage", "damage_prob", "confidence", "status", "reason", "method")
+PROPERTIES = ("id", "damage", "damage_prob", "confidence", "damage_set", "status", "reason", "method")
 NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deepnets4eo.damage.grading_rates import GradingRates, count_interval
+from deepnets4eo.damage.ground import centres_m, outline_areas_m2
 from deepnets4eo.damage.products.counting import block_bootstrap, blocks_of, expected_count, widest
 from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES
 from deepnets4eo.metrics.accuracy import wilson_interval
@@ -31,8 +31,11 @@ CAVEATS = (
 )
 SYNTHETIC_CAVEAT = "SYNTHETIC: the place and its damage are made up; nothing here describes a real event."
 INTERVALS = {
-    "interval_95": "for each grade: the wider of the block bootstrap and Wilson's interval, in buildings; it holds no "
-    "grading error. For damaged: that of grading where there is one, else the wider of model_based and block_bootstrap",
+    "interval_95": "of the true number of buildings: that of estimates where there are some. Without: for each grade the "
+    "wider of the block bootstrap and Wilson's interval, which hold no grading error; for damaged that of grading where "
+    "there is one, else the wider of model_based and block_bootstrap",
+    "estimates": "500 draws: log-odds shifted for all buildings as between sites left out of the fit, blocks of neighbours "
+    "resampled, the share of damaged buildings estimated anew, the chance of single buildings added",
     "grading": "true number among the assessed buildings, from how often the model grades right at places left out of its "
     "fit: 4000 draws of a place's sensitivity and specificity and of the chance of single buildings",
     "block_bootstrap": "percentiles of 1000 draws of whole blocks with replacement: neighbouring buildings go together",
@@ -61,7 +64,9 @@ def summarize(damage_map: DamageMapContent, grid: Grid | None = None, seed: int 
             "by_method": _tally(assessed["method"]),
         },
         "footprints": damage_map.footprints,
+        "damaged_share": damage_map.damaged_share,
         **_grades(assessed, seed, damage_map),
+        "estimates": damage_map.estimates,
         "intervals": INTERVALS,
         "share_of": "assessed buildings",
         "area_km2": _areas(damage_map, grid),
@@ -89,7 +94,7 @@ def _grades(assessed: gpd.GeoDataFrame, seed: int, damage_map: DamageMapContent)
             "damaged": {**empty, "grades": list(DAMAGED), "model_based": None, "grading": None},
             "blocks": None,
         }
-    block, side_m = blocks_of(_places_m(assessed))
+    block, side_m = blocks_of(centres_m(assessed))
     rng = np.random.default_rng(seed)
     by_grade = {}
     for grade in GRADES:
@@ -107,6 +112,8 @@ def _grades(assessed: gpd.GeoDataFrame, seed: int, damage_map: DamageMapContent)
         "grading": grading,
         "interval_95": grading["interval_95"] if grading else widest(model["interval_95"], spread),
     }
+    for name, row in damage_map.estimates.get("buildings", {}).items():
+        (damaged if name == "damaged" else by_grade[name]).update(row)
     return {
         "by_grade": by_grade,
         "damaged": damaged,
@@ -143,19 +150,6 @@ def _grade(count: int, total: int, spread: list[float] | None) -> dict[str, Any]
     }
 
 
-def _places_m(frame: gpd.GeoDataFrame) -> NDArray[np.float64]:
-    """(N, 2) float64: where buildings are, in metres good enough to cut blocks (pixels count as metres without CRS)."""
-    import shapely
-
-    bounds = shapely.bounds(frame.geometry.to_numpy())
-    xy = np.stack([bounds[:, 0] + bounds[:, 2], bounds[:, 1] + bounds[:, 3]], axis=1) / 2
-    if frame.crs is not None and frame.crs.is_geographic:
-        return xy * np.array([np.cos(np.radians(xy[:, 1].mean())), 1.0]) * 111_320.0
-    if frame.crs is not None:
-        return xy * frame.crs.axis_info[0].unit_conversion_factor
-    return xy
-
-
 def _areas(damage_map: DamageMapContent, grid: Grid | None) -> dict[str, float | None]:
     """Assessed ground, imaged ground without outlines, the post image's frame, and what of it is neither."""
     assessed, bare = area_km2(damage_map.assessed_extent), None
@@ -173,10 +167,4 @@ def _areas(damage_map: DamageMapContent, grid: Grid | None) -> dict[str, float |
 
 def area_km2(frame: gpd.GeoDataFrame) -> float | None:
     """Ground area of all rows: geodesic where the CRS is geographic, planar where projected, None without a CRS."""
-    if frame.crs is None:
-        return None
-    if frame.crs.is_geographic:
-        geod = frame.crs.get_geod()
-        return sum(abs(geod.geometry_area_perimeter(shape)[0]) for shape in frame.geometry) / 1e6
-    unit = frame.crs.axis_info[0].unit_conversion_factor
-    return float(frame.geometry.area.sum()) * unit**2 / 1e6
+    return None if frame.crs is None else float(outline_areas_m2(frame).sum()) / 1e6

@@ -84,6 +84,21 @@ def test_the_headline_interval_holds_the_grading_error_where_the_rates_are_known
     assert damaged["grading"]["rates"] == damage_map.grading
 
 
+def test_estimates_of_the_job_are_the_intervals_of_every_grade():
+    damage_map = make_map(300, assessed=1.0)
+    rows = {
+        name: {"expected": 10.0 * k, "interval_95": [5.0 * k, 20.0 * k]} for k, name in enumerate((*GRADES, "damaged"))
+    }
+    damage_map.estimates = {"buildings": rows, "built_area_m2": None}
+    damage_map.damaged_share = {"value": 0.3, "status": "estimated"}
+    found = summarize(damage_map, make_grid())
+    assert found["by_grade"]["destroyed"]["interval_95"] == [15.0, 60.0]
+    assert (found["damaged"]["expected"], found["damaged"]["interval_95"]) == (40.0, [20.0, 80.0])
+    assert found["damaged"]["count"] == damage_map.buildings["damage"].isin(DAMAGED).sum()
+    assert found["damaged_share"] == {"value": 0.3, "status": "estimated"}
+    assert found["estimates"]["buildings"] == rows
+
+
 def test_calls_are_counted_at_the_even_prior_of_the_rates():
     damage_map = make_map(300, assessed=1.0)
     damage_map.grading = {"pre_post": RATES, "post_only": RATES}

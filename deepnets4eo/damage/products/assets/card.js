@@ -86,7 +86,7 @@ class Card {
       meter.firstChild.style.width = cssPercent(value ?? 0);
       return make("div", { class: "verdict" }, make("span", {}, label), meter, make("b", {}, surely(value)));
     };
-    return make("div", { class: "verdicts" }, bar("Major damage or worse", share(this.store.prob[i])), bar("Confidence in the grade", share(this.store.confidence[i])));
+    return make("div", { class: "verdicts" }, bar("Major damage or worse", share(this.store.prob[i])), bar("Confidence in the grade", share(this.store.confidence[i])), make("p", { class: "note" }, `Cannot be excluded at 90 %: ${setOf(this.store, i).map((k) => SHORT[k].toLowerCase()).join(", ")}`));
   }
 
   facts(i) {

@@ -9,6 +9,9 @@ const TYPES = { int8: Int8Array, uint8: Uint8Array, uint16: Uint16Array, uint32:
 const rgba = (grade, alpha) => `rgba(${grades[grade].color.join(",")},${alpha})`;
 const SHORT = ["No damage", "Minor", "Major", "Destroyed", "Not assessed"];
 
+// Numbers of the grades that cannot be excluded.
+const setOf = (store, i) => [0, 1, 2, 3].filter((k) => store.set[i] >> k & 1);
+
 async function unpack(text) {
   const binary = atob(text);
   const bytes = new Uint8Array(binary.length);

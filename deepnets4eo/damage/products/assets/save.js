@@ -25,6 +25,7 @@ const columnsOf = (store, i) => ({
   damage: store.grade[i] === NOT_ASSESSED ? null : grades[store.grade[i]].key,
   damage_prob: share(store.prob[i]),
   confidence: share(store.confidence[i]),
+  damage_set: store.set[i] ? setOf(store, i).map((k) => grades[k].key).join(",") : null,
   status: statusOf(store, i),
   reason: store.reasons[store.reason[i]] || null,
   method: store.methods[store.method[i]] || null,
@@ -39,10 +40,10 @@ function csvCell(value) {
 function csvPieces(store, rows) {
   const line = (i) => {
     const { id, reason, ...rest } = columnsOf(store, i), [lat, lon] = latLon(store, i) ?? ["", ""];
-    const cells = [csvCell(id), rest.damage, rest.damage_prob, rest.confidence, rest.status, csvCell(reason ?? ""), rest.method, lon, lat];
+    const cells = [csvCell(id), rest.damage, rest.damage_prob, rest.confidence, csvCell(rest.damage_set ?? ""), rest.status, csvCell(reason ?? ""), rest.method, lon, lat];
     return `${cells.join(",")}\n`;
   };
-  return ["id,damage,damage_prob,confidence,status,reason,method,longitude,latitude\n", ...rows.map(line)];
+  return ["id,damage,damage_prob,confidence,damage_set,status,reason,method,longitude,latitude\n", ...rows.map(line)];
 }
 
 // Polygons of a building: each an outer ring, counterclockwise, and its holes, clockwise; rings are closed.

@@ -1,5 +1,6 @@
 // What the scene amounts to: counts with their intervals, what was looked at, how well the images fit, what to beware of.
 
+const hasEstimates = () => Boolean(page.summary.estimates?.buildings);
 const bounds = (interval) => (interval ? `${number(Math.round(interval[0]))}–${number(Math.round(interval[1]))}` : "");
 
 function fillHeader() {
@@ -8,7 +9,7 @@ function fillHeader() {
   const headline = document.getElementById("headline");
   if (!buildings.assessed) headline.textContent = "No building could be assessed.";
   else headline.append(make("b", {}, `${number(damaged.count)} of ${number(buildings.assessed)}`), " assessed buildings show major damage or worse",
-    damaged.interval_95 ? make("span", {}, ` · ${damaged.grading ? "true number" : "expected"} ${bounds(damaged.interval_95)} (95 %)`) : "");
+    damaged.interval_95 ? make("span", {}, ` · ${damaged.grading || hasEstimates() ? "true number" : "expected"} ${bounds(damaged.interval_95)} (95 %)`) : "");
   fillEvent();
   wireFindings();
   document.getElementById("quality").append(...registrationWords());
@@ -80,7 +81,7 @@ function fillSummary() {
   const host = document.getElementById("view-summary"), { summary } = page;
   host.append(
     eventFacts().length ? box("Event and images", factList(eventFacts())) : "",
-    box("Counts", countsTable(), damagedLine(), paragraph("Shares are of the assessed buildings. The grades' intervals are 95 %: the wider of a bootstrap over blocks of neighbouring buildings and Wilson's; they hold no grading error.")),
+    box("Counts", countsTable(), damagedLine(), shareLine(), areaLine(), paragraph(`Shares are of the assessed buildings. ${hasEstimates() ? "The intervals are 95 %, of the true numbers; they hold the grading error and may lie beside the number by grade." : "The grades' intervals are 95 %: the wider of a bootstrap over blocks of neighbouring buildings and Wilson's; they hold no grading error."}`)),
     box("What was looked at", factList(assessedFacts()), reasons()),
     box("Registration of before and after", factList(registrationFacts())),
     box("Images and files", factList(Object.entries(page.inputs)), paragraph("Hashes, versions and parameters are in manifest.json.")),
@@ -112,9 +113,24 @@ function countsTable(legend = false) {
   return make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...rows));
 }
 
+function shareLine() {
+  const { damaged_share: estimate } = page.summary;
+  if (!estimate || estimate.value === undefined) return "";
+  const { value, status, reason, interval_95: interval, second_opinion: second } = estimate;
+  const how = { given: "given by the user", estimated: "estimated from the buildings", limited: `kept within bounds: ${reason}`, even: "assumed" }[status];
+  const doubt = interval ? `; most likely ${percent(estimate.most_likely)}, 95 % interval ${percent(interval[0])}–${percent(interval[1])}` : "";
+  return paragraph(`Share of damaged buildings used: ${percent(value, 1)} (${how}${doubt}${typeof second === "number" ? `, second estimate ${percent(second)}` : ""}).`);
+}
+
+function areaLine() {
+  const area = page.summary.estimates?.built_area_m2?.damaged;
+  return area ? paragraph(`Built area of buildings with major damage or worse: ${number(Math.round(area.expected))} m², 95 % interval ${bounds(area.interval_95)} m².`) : "";
+}
+
 function damagedLine() {
   const { damaged } = page.summary;
   if (!damaged.model_based) return "";
+  if (hasEstimates()) return paragraph(`Major damage or worse: ${number(damaged.count)} by grade, expected ${number(Math.round(damaged.expected))}, true number ${bounds(damaged.interval_95)} (95 %). The interval holds the grading error.`);
   const rates = Object.values(damaged.grading?.rates ?? {}).map(({ sensitivity, specificity }) => `${percent(sensitivity.mean)} of the damaged and ${percent(specificity.mean)} of the other buildings`);
   const why = rates.length ? `The interval holds the grading error: it takes ${[...new Set(rates)].join("; ")} for graded right.` : `It holds no grading error; ${bounds(damaged.model_based.interval_95)} if buildings were independent.`;
   return paragraph(`Major damage or worse: ${number(damaged.count)} by grade, true number ${bounds(damaged.interval_95)} (95 %). ${why}`);

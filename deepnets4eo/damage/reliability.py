@@ -1,0 +1,250 @@
+"""How far a model's probabilities hold at a new site, measured on sites that its fit left out.
+
+Takes left-out log-odds of graded buildings; returns their calibration, the thresholds of the grades, how far evidence
+shifts from site to site, and the limits of the sets of grades. The probabilities are those of a site where half of the buildings
+are damaged, with minor among intact and destroyed among damaged ones as common as at the sites of the fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from deepnets4eo.arrays import Floats
+from deepnets4eo.damage.calibration import BetaCalibration, fit_beta
+from deepnets4eo.damage.conformal import GradeSets, fit_sets
+from deepnets4eo.damage.ordinal import grade_probabilities
+from deepnets4eo.damage.site_estimates import UNKNOWN_SPREAD, side_log_odds
+from deepnets4eo.damage.vocabulary import BORDERS
+
+MAJOR = 2  # grades from here on count as damaged
+LEAST_AT_SITE = 5  # buildings of either kind for a site to say how far its evidence is shifted
+LEAST_SPREAD = 0.3  # log-odds; few sites show less by chance
+MOST_VARIANCE = 1.0  # of one site's shift
+HALVINGS = 40
+SIDES = ("minor-damage", "destroyed")  # the grades within the intact and within the damaged side that need a threshold
+GRID = np.round(np.arange(0.1, 0.901, 0.02), 2)
+AS_GOOD = 0.005  # balanced accuracy; thresholds this near to the best are decided by the accuracy of all
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Measured reliability of one variant of a model, or of a model together with a network.
+
+    Parameters
+    ----------
+    calibration
+        One per border of `BORDERS`, of its log-odds.
+    thresholds
+        (2,) least probability of minor damage among the intact grades, and of destroyed among the damaged ones, for a
+        building to be classified so: balanced over the grades, not over the buildings.
+    spread
+        (3,) standard deviations between sites of the log-odds of `side_log_odds`.
+    sets
+        Limits of the sets of grades.
+
+    Examples
+    --------
+    >>> Reliability().thresholds
+    (0.5, 0.5)
+    """
+
+    calibration: tuple[BetaCalibration, ...] = (BetaCalibration(),) * len(BORDERS)
+    thresholds: tuple[float, float] = (0.5, 0.5)
+    spread: tuple[float, ...] = UNKNOWN_SPREAD
+    sets: GradeSets | None = None
+
+    def probabilities(self, log_odds: Floats) -> Floats:
+        """(N, 4) probabilities of the grades from (N, 3) log-odds of lying beyond each border, before calibration."""
+        calibrated = [scale(log_odds[:, k]) for k, scale in enumerate(self.calibration)]
+        return grade_probabilities(expit(np.stack(calibrated, axis=1)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the model file."""
+        return {
+            "calibration": {border: scale.to_dict() for border, scale in zip(BORDERS, self.calibration, strict=True)},
+            "thresholds": dict(zip(SIDES, self.thresholds, strict=True)),
+            "spread": dict(zip(_spread_names(), (round(sd, 3) for sd in self.spread), strict=True)),
+            "sets": None if self.sets is None else self.sets.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Reliability:
+        """Read what `to_dict` wrote. Errors: KeyError, TypeError or ValueError for anything else."""
+        thresholds = tuple(float(content["thresholds"][grade]) for grade in SIDES)
+        spread = tuple(float(content["spread"][name]) for name in _spread_names())
+        if not all(0 < value < 1 for value in thresholds) or not all(0 <= sd < 100 for sd in spread):
+            raise ValueError(f"thresholds {thresholds} or spread {spread}")
+        return cls(
+            tuple(BetaCalibration.from_dict(content["calibration"][border]) for border in BORDERS),
+            (thresholds[0], thresholds[1]),
+            spread,
+            None if content["sets"] is None else GradeSets.from_dict(content["sets"]),
+        )
+
+
+def fit_reliability(log_odds: Floats, grade: NDArray[np.integer], site: NDArray[np.generic]) -> Reliability:
+    """Reliability from buildings of sites that were left out of the fit.
+
+    Parameters
+    ----------
+    log_odds
+        (N, 3) left-out log-odds of lying beyond each border.
+    grade
+        (N,) true grades 0–3.
+    site
+        (N,) a whole site is one draw.
+
+    Returns
+    -------
+    Reliability
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> grade = rng.integers(0, 4, 2000)
+    >>> log_odds = 2 * (grade[:, None] + rng.normal(size=(2000, 1)) - [0.5, 1.5, 2.5])
+    >>> fit_reliability(log_odds, grade, np.arange(2000) % 20).thresholds[1] < 0.7
+    True
+    """
+    weight = side_weights(grade >= MAJOR, site)
+    calibration = tuple(fit_beta(log_odds[:, k], grade > k, weight) for k in range(len(BORDERS)))
+    fitted = Reliability(calibration)
+    probabilities = fitted.probabilities(log_odds)
+    return Reliability(
+        calibration,
+        _balanced_thresholds(probabilities, grade, site),
+        _spread(probabilities, grade, site),
+        fit_sets(probabilities, grade, site),
+    )
+
+
+def values_of(
+    kind: NDArray[np.object_], table: dict[str, Reliability], value: Callable[[Reliability], tuple[float, ...]]
+) -> Floats:
+    """(N, K) values of the reliability that holds for each building; those of an unknown one for other kinds.
+
+    kind : (N,) keys of the table.
+    """
+    out = np.tile(np.array(value(Reliability())), (len(kind), 1))
+    for name, fitted in table.items():
+        out[kind == name] = value(fitted)
+    return out
+
+
+def members_of(kind: NDArray[np.object_], table: dict[str, Reliability], probabilities: Floats) -> NDArray[np.bool_]:
+    """(N, 4) grades that cannot be excluded; all of them where no sets were measured. kind : (N,) keys of the table."""
+    members = np.ones(probabilities.shape, bool)
+    for name, fitted in table.items():
+        rows = kind == name
+        if fitted.sets is not None and rows.any():
+            members[rows] = fitted.sets.members(probabilities[rows])
+    return members
+
+
+def side_weights(damaged: NDArray[np.bool_], site: NDArray[np.generic]) -> Floats:
+    """(N,) weights, mean 1, by which damaged and intact buildings count the same, and so do the sites in each side."""
+    weight = np.zeros(len(damaged))
+    for side in (True, False):
+        rows = damaged == side
+        names, index, number = np.unique(site[rows], return_inverse=True, return_counts=True)
+        weight[rows] = 1.0 / (number[index] * max(len(names), 1))
+    return weight * len(weight) / weight.sum()
+
+
+def within_sides(probabilities: Floats) -> Floats:
+    """(N, 2) probability of minor damage among the intact grades, and of destroyed among the damaged ones."""
+    return np.asarray(expit(side_log_odds(probabilities)[:, 1:]))
+
+
+def _balanced_thresholds(
+    probabilities: Floats, grade: NDArray[np.integer], site: NDArray[np.generic]
+) -> tuple[float, float]:
+    """Thresholds of the best mean of the grades' accuracies, each grade's over sites; nearly equal ones by all buildings."""
+    damaged = probabilities[:, MAJOR:].sum(axis=1) >= 0.5
+    share = within_sides(probabilities)
+    chosen = []
+    for column, side in ((0, ~damaged), (1, damaged)):
+        low, high = 2 * column, 2 * column + 1
+        balanced, overall = [], []
+        for threshold in GRID:
+            right = np.where(share[:, column] >= threshold, grade == high, grade == low) & side
+            balanced.append(np.mean([_mean_over_sites(right[grade == g], site[grade == g]) for g in (low, high)]))
+            overall.append(right.mean())
+        as_good = np.flatnonzero(np.array(balanced) >= max(balanced) - AS_GOOD)
+        chosen.append(float(GRID[as_good[np.argmax(np.array(overall)[as_good])]]))
+    return chosen[0], chosen[1]
+
+
+def _mean_over_sites(right: NDArray[np.bool_], site: NDArray[np.generic]) -> float:
+    names, index = np.unique(site, return_inverse=True)
+    return float(np.mean(np.bincount(index, right, len(names)) / np.bincount(index))) if len(names) else 0.0
+
+
+def _spread(probabilities: Floats, grade: NDArray[np.integer], site: NDArray[np.generic]) -> tuple[float, ...]:
+    """Standard deviations between sites of the shifts that would make each site's log-odds right.
+
+    The first with both sides of a site counting the same; the others with the grades as common as they are, since how
+    common they are differs from site to site too. What single buildings scatter is taken off.
+    """
+    log_odds = side_log_odds(probabilities)
+    damaged = grade >= MAJOR
+    everything = np.ones(len(grade), bool)
+    spread = []
+    for column, rows, beyond in ((0, everything, damaged), (1, ~damaged, grade == 1), (2, damaged, grade == 3)):
+        shifts = []
+        for name in np.unique(site):
+            here = rows & (site == name)
+            sides = beyond[here].sum(), (~beyond[here]).sum()
+            if sum(sides) >= 2 * LEAST_AT_SITE and (column > 0 or min(sides) >= LEAST_AT_SITE):
+                shifts.append(_site_shift(log_odds[here, column], beyond[here], even=column == 0))
+        spread.append(_between(*np.transpose(shifts)) if len(shifts) >= 2 else UNKNOWN_SPREAD[column])
+    return tuple(spread)
+
+
+def _between(shift: Floats, variance: Floats) -> float:
+    """Standard deviation between sites of shifts that are each known with a variance."""
+    return float(np.sqrt(max(np.var(shift, ddof=1) - np.mean(variance), LEAST_SPREAD**2)))
+
+
+def _site_shift(log_odds: Floats, beyond: NDArray[np.bool_], *, even: bool) -> tuple[float, float]:
+    """Shift by which the log-odds of one site become right on average, found by halving, at most 6 either way; its variance.
+
+    even : both sides count the same; else each building, and half a building of either kind is added.
+    """
+    number = len(beyond)
+    weight = np.full(number, 1 / number)
+    target = float((beyond.sum() + 0.5) / (number + 1))
+    if even:
+        weight, target = np.where(beyond, 0.5 / beyond.sum(), 0.5 / (~beyond).sum()), 0.5
+    low, high = -6.0, 6.0
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if weight @ expit(log_odds + middle) < target else (low, middle)
+    p = expit(log_odds + middle)
+    scatter, slope = np.sum((weight * (p - beyond)) ** 2), weight @ (p * (1 - p))
+    return middle, float(min(scatter / slope**2, MOST_VARIANCE))
+
+
+def _spread_names() -> tuple[str, ...]:
+    return ("damaged", *SIDES)
+
+
+def adjust_to_share(probabilities: Floats, damaged_share: float) -> Floats:
+    """Probabilities (N, 4) for a site where `damaged_share` of the buildings have major damage or worse.
+
+    Those passed hold where that is one half. By Bayes' rule the damaged grades gain and the intact ones lose together: how
+    common minor damage is among intact buildings, and destruction among damaged ones, stays as it is. NaN rows stay.
+    """
+    if damaged_share == 0.5:
+        return probabilities
+    damaged = probabilities[:, MAJOR:].sum(axis=1)
+    wanted = expit(logit(np.clip(damaged, 1e-9, 1 - 1e-9)) + logit(damaged_share))
+    factor = np.stack([(1 - wanted) / np.clip(1 - damaged, 1e-9, 1), wanted / np.clip(damaged, 1e-9, 1)], axis=1)
+    moved = probabilities * np.repeat(factor, MAJOR, axis=1)
+    return np.asarray(moved / moved.sum(axis=1, keepdims=True))

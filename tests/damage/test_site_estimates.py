@@ -1,0 +1,86 @@
+"""Numbers and areas with intervals that hold the grading error: simulated sites lie in them as often as they say."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from deepnets4eo.damage.prior import BY_USER, ShareEstimate, choose_share
+from deepnets4eo.damage.site_estimates import BuildingGround, grades_of_sides, site_estimates
+
+SPREAD = (0.7, 0.5, 0.8)
+
+
+def simulated_site(rng: np.random.Generator, share: float, buildings: int = 250) -> tuple[np.ndarray, ...]:
+    """Probabilities (N, 4) where half are damaged, true grades, spread (N, 3), and ground of a site with shifted evidence."""
+    damaged = rng.random(buildings) < share
+    shift = rng.normal(0, SPREAD)
+    odds = np.stack(
+        [
+            4 * (rng.normal(size=buildings) + np.where(damaged, 2.0, -2.0)) / 2,
+            rng.normal(-1, 1, buildings),
+            rng.normal(0.5, 1, buildings),
+        ],
+        axis=1,
+    )
+    worse = rng.random(buildings) < expit(np.where(damaged, odds[:, 2] + shift[2], odds[:, 1] + shift[1]))
+    odds[:, 0] += shift[0]
+    grade = 2 * damaged + worse
+    ground = BuildingGround(rng.uniform(50, 300, buildings), rng.integers(0, 20, buildings))
+    return grades_of_sides(odds), grade, np.tile(SPREAD, (buildings, 1)), ground
+
+
+def test_intervals_cover_numbers_areas_and_share() -> None:
+    rng = np.random.default_rng(3)
+    covered = []
+    for share in np.tile([0.05, 0.3, 0.8], 14):
+        probabilities, grade, spread, ground = simulated_site(rng, share)
+        damaged = probabilities[:, 2:].sum(axis=1)
+        chosen = choose_share(np.log(damaged / (1 - damaged)), float((grade >= 2).mean()))
+        estimate, found = site_estimates(probabilities, spread, ground, chosen)
+        truth = {"damaged": grade >= 2, "destroyed": grade == 3, "major-damage": grade == 2}
+        low, high = estimate.interval_95
+        covered.append(
+            [low <= (grade >= 2).mean() <= high]
+            + [_inside(found["buildings"][name], rows.sum()) for name, rows in truth.items()]
+            + [_inside(found["built_area_m2"][name], ground.area_m2[rows].sum()) for name, rows in truth.items()]
+        )
+    assert (np.mean(covered, axis=0) >= 0.85).all(), np.mean(covered, axis=0)
+
+
+def test_a_share_that_is_given_stays_and_moves_the_numbers() -> None:
+    probabilities, _, spread, ground = simulated_site(np.random.default_rng(0), 0.3)
+    numbers = []
+    for value in (0.02, 0.5):
+        share, found = site_estimates(probabilities, spread, ground, ShareEstimate(value, BY_USER))
+        assert share.interval_95 is None
+        numbers.append(found["buildings"]["damaged"]["expected"])
+    exact = probabilities[:, 2:].sum(axis=1)
+    assert numbers[1] == pytest.approx(exact.sum(), rel=0.01)  # like log-odds are counted together
+    assert numbers[0] < numbers[1]
+
+
+def test_grades_add_up_and_unknown_areas_are_left_out() -> None:
+    probabilities, _, spread, ground = simulated_site(np.random.default_rng(1), 0.5)
+    share = choose_share(np.zeros(30), 0.5)
+    found = site_estimates(probabilities, spread, ground, share)[1]
+    rows = found["buildings"]
+    assert sum(rows[name]["expected"] for name in rows if name != "damaged") == pytest.approx(len(probabilities))
+    assert rows["damaged"]["expected"] == pytest.approx(
+        rows["major-damage"]["expected"] + rows["destroyed"]["expected"]
+    )
+    assert all(0 <= row["interval_95"][0] <= row["interval_95"][1] <= len(probabilities) for row in rows.values())
+    flat = BuildingGround(np.full(len(probabilities), np.nan), ground.block)
+    assert site_estimates(probabilities, spread, flat, share)[1]["built_area_m2"] is None
+
+
+def test_the_same_seed_draws_the_same_and_no_building_gives_nothing() -> None:
+    probabilities, _, spread, ground = simulated_site(np.random.default_rng(2), 0.5)
+    share = choose_share(np.zeros(30), 0.5)
+    assert site_estimates(probabilities, spread, ground, share) == site_estimates(probabilities, spread, ground, share)
+    nothing = BuildingGround(np.zeros(0), np.zeros(0, int))
+    assert site_estimates(np.zeros((0, 4)), np.zeros((0, 3)), nothing, share) == (share, {})
+
+
+def _inside(row: dict, truth: float) -> bool:
+    low, high = row["interval_95"]
+    return np.floor(low) <= truth <= np.ceil(high)
