@@ -22,6 +22,14 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_network_in_the_box():
+    """Damage maps are weight-free, as where the toolbox comes without weights; tests of its network put one in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deepnets4eo.damage.siamese.box.box_folder", lambda: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch):
     """A test, and all code that it runs in this process, connects to no other computer."""

@@ -31,6 +31,7 @@ from deepnets4eo.damage.prior import BY_USER, EVEN, ShareEstimate, choose_share,
 from deepnets4eo.damage.raster_evidence import Score, score_findings
 from deepnets4eo.damage.reliability import Reliability, adjust_to_share, members_of, values_of
 from deepnets4eo.damage.result_findings import result_findings
+from deepnets4eo.damage.siamese.box import not_used, open_box, why_unfit
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader, is_run
 from deepnets4eo.damage.site_estimates import BuildingGround, site_estimates
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, NOT_ASSESSED, POST_ONLY, PRE_POST
@@ -41,10 +42,12 @@ from deepnets4eo.segmenters.checksums import CARD
 if TYPE_CHECKING:
     from deepnets4eo.damage.inputs import Inputs
     from deepnets4eo.damage.position import OutlinePosition
+    from deepnets4eo.rasters.scene import Layer
     from deepnets4eo.registration import Registration
 
 logger = logging.getLogger(__name__)
 
+POST_ALONE = "post_alone"  # of a run's card: its head that grades from the post image alone
 WITH_NETWORK, STAND_IN = "_network", "_stand_in"  # kinds of reliability, after the variant's name
 CERTAIN = 1e-4  # no probability is taken to be nearer to 0 or 1, so that none outweighs all others
 
@@ -73,6 +76,7 @@ class DecisionModel:
     damaged_share : share of the site's buildings with major damage or worse, where it is known beforehand; None
     estimates it from the buildings themselves.
     skill : of the run that was given; one without skill has no grader.
+    post_weight : of the network where it grades from the post image alone; findings : why the network in the box is not used.
     with_network : by method, the reliability of model and network together, measured at sites that both had left out
     (`fit_reliability` of their pooled log-odds); from `reliability` in the notes of the run's card.
     """
@@ -80,9 +84,11 @@ class DecisionModel:
     model: DamageModel
     grader: NetworkGrader | None = None
     weight: float = 0.5
+    post_weight: float = 0.0
     damaged_share: float | None = None
     skill: NetworkSkill | None = None
     with_network: dict[str, Reliability] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
 
     @classmethod
     def load(cls, model: str, weight: float = 0.5, damaged_share: float | None = None) -> DecisionModel:
@@ -106,9 +112,31 @@ class DecisionModel:
         if skill.value == 0:
             logger.warning("the run %s does not decide: %s", model, skill.reason)
         return cls(
-            DamageModel.load(DEFAULT_MODEL), grader if skill.value else None, weight * skill.value, damaged_share, skill,
+            DamageModel.load(DEFAULT_MODEL), grader if skill.value else None, weight * skill.value,
+            weight * validated_skill(grader.run.card, POST_ALONE).value, damaged_share, skill,
             _card_reliability(grader.run.card, model),
         )  # fmt: skip
+
+    def with_box(self, pre: Layer | None, post: Layer) -> DecisionModel:
+        """The same with the network that comes with the toolbox, or with the finding why it is not used here.
+
+        As it is where a run was given, and where the toolbox comes without weights.
+        """
+        if self.skill is not None:
+            return self
+        grader, finding = open_box()
+        if grader is None:
+            return self if finding is None else replace(self, findings=(finding,))
+        skills = [validated_skill(grader.run.card, head) for head in (None, POST_ALONE)]
+        reason = skills[0].reason or why_unfit(grader, pre, post)
+        if reason:
+            return replace(self, findings=(not_used(reason),))
+        weight, post_weight = (self.weight * skill.value for skill in skills)
+        try:
+            measured = _card_reliability(grader.run.card, str(grader.run.folder))
+        except RunError as error:
+            return replace(self, findings=(not_used(str(error)),))
+        return replace(self, grader=grader, weight=weight, post_weight=post_weight, with_network=measured)
 
     def paths(self) -> dict[str, str]:
         """Role to path of the run that decides, for the manifest: the card of a run names all its files with their hashes."""
@@ -125,7 +153,8 @@ class DecisionModel:
         if self.grader is None:
             return None
         if pre is None or registration is None or not registration.usable:
-            logger.warning("the network is not used: it needs a pre image that could be registered")
+            if self.grader.post_temperature is None:
+                logger.warning("the network is not used: it needs a pre image that could be registered")
             return None
         if pre_ratio(pre, post) > COARSEST_PRE:
             logger.warning("the network is not used: the pre image is too coarse")
@@ -133,6 +162,17 @@ class DecisionModel:
         logger.info("grading by the network …")
         return self.grader.probabilities(
             pre, post, inputs.outlines_px, registration, position.alignment, position.image
+        )
+
+    def post_probabilities(
+        self, inputs: Inputs, registration: Registration | None, position: OutlinePosition, evidence: EvidenceTable
+    ) -> pd.DataFrame | None:
+        """The network's probabilities from the post image alone, for buildings assessed so; None where there is no such head."""
+        if self.grader is None or self.grader.post_temperature is None or self.post_weight == 0:
+            return None
+        rows = np.flatnonzero((evidence.frame["method"] == POST_ONLY).to_numpy())
+        return self.grader.post_probabilities(
+            inputs.post, inputs.outlines_px, registration, position.alignment, position.image, rows
         )
 
     def require_pair(self, evidence: EvidenceTable) -> None:
@@ -154,16 +194,18 @@ class DecisionModel:
         evidence: EvidenceTable,
         network: pd.DataFrame | None,
         scores: Sequence[Score] = (),
+        post: pd.DataFrame | None = None,
         ground: BuildingGround | None = None,
     ) -> Decision:
         """The evidence, with the network's where it decides, and the decision (see `DamageModel.decide`).
 
-        scores : rasters whose columns the evidence has; ground : areas and blocks of the buildings, for the estimates.
+        scores : rasters whose columns the evidence has; network, post : the network's probabilities from both images, and
+        from the post image alone; ground : areas and blocks of the buildings, for the estimates.
 
         Buildings whose evidence lies outside what the model knows are not assessed; where the network decides alone,
         all are.
         """
-        full = evidence if network is None else with_network(evidence, network)
+        full = evidence if network is None and post is None else with_network(evidence, network, post)
         unlike = np.zeros(len(full.frame), bool)
         if network is None or self.weight < 1:
             outside = self.model.outside_range(full.frame)
@@ -172,7 +214,7 @@ class DecisionModel:
         weight_free = self.model.probabilities(full.frame)
         rates = self._rates(full.frame, unlike)
         share = self._share(weight_free, full.frame, rates, unlike=bool(unlike.any()))
-        probabilities, kind, table = self._pool(weight_free, full.frame, network, scores)
+        probabilities, kind, table = self._pool(weight_free, full.frame, scores)
         kind[unlike] = ""  # no measured reliability holds there
         spread = values_of(kind, table, lambda fitted: fitted.spread)
         share, estimates = _site_estimates(probabilities, spread, ground, share)
@@ -180,16 +222,15 @@ class DecisionModel:
         graded = to_decision_table(adjust_to_share(probabilities, share.value), full.frame.index, thresholds)
         graded = with_sets(cap_confidence(graded, unlike), members_of(kind, table, probabilities))
         findings = (
-            *result_findings(full.frame, unlike, self.skill), *share_findings(share), *score_findings(scores, full.frame),
+            *self.findings, *result_findings(full.frame, unlike, self.skill), *share_findings(share), *score_findings(scores, full.frame),
         )  # fmt: skip
-        model_alone = network is None and not any(score.weight for score in scores)
+        model_alone = network is None and post is None and not any(score.weight for score in scores)
         return Decision(full, graded, share, findings, rates if model_alone else {}, estimates)
 
     def _pool(
         self,
         weight_free: NDArray[np.float64],
         frame: pd.DataFrame,
-        network: pd.DataFrame | None,
         scores: Sequence[Score],
     ) -> tuple[NDArray[np.float64], NDArray[np.object_], dict[str, Reliability]]:
         """Probabilities (N, 4) together with network and scores, and whose reliability (N,) of which table holds.
@@ -199,8 +240,9 @@ class DecisionModel:
         """
         kind, table = self.model.variant_names(frame), self.model.reliabilities
         probabilities = weight_free
-        if network is not None:
-            probabilities = pool_log_odds(weight_free, frame, self.weight)
+        if set(COLUMNS.values()) <= set(frame.columns):
+            weight = np.where(frame["method"] == PRE_POST, self.weight, self.post_weight)
+            probabilities = pool_log_odds(weight_free, frame, weight)
             both = (probabilities != weight_free).any(axis=1) & (kind != "")
             for method, measured in self.with_network.items():
                 rows = both & (frame["method"] == method).to_numpy()
@@ -295,25 +337,33 @@ def _site_estimates(
     return site_estimates(probabilities[assessed], spread[assessed], ground.rows(assessed), share)
 
 
-def with_network(evidence: EvidenceTable, probabilities: pd.DataFrame) -> EvidenceTable:
-    """The table with the network's columns; blank for buildings that are not assessed from both images."""
-    paired = (evidence.frame["method"] == PRE_POST).to_numpy()
-    columns = probabilities.where(pd.Series(paired, probabilities.index), np.nan)
-    logger.info("the network graded %d of %d buildings", int(columns.notna().all(axis=1).sum()), len(paired))
-    added = {name: columns[name].to_numpy() for name in COLUMNS.values()}
+def with_network(
+    evidence: EvidenceTable, probabilities: pd.DataFrame | None, post: pd.DataFrame | None = None
+) -> EvidenceTable:
+    """The table with the network's columns: of both images or of the post image alone, as each building is assessed."""
+    method = evidence.frame["method"].to_numpy()
+    graded = np.full((len(method), len(COLUMNS)), np.nan)
+    for used, table in ((PRE_POST, probabilities), (POST_ONLY, post)):
+        if table is not None:
+            graded = np.where((method == used)[:, None], table.to_numpy(float), graded)
+    logger.info("the network graded %d of %d buildings", int(np.isfinite(graded).all(axis=1).sum()), len(method))
+    added = dict(zip(COLUMNS.values(), graded.T, strict=True))
     return replace(evidence, frame=evidence.frame.assign(**added), meaning=evidence.meaning | MEANING)
 
 
-def pool_log_odds(weight_free: NDArray[np.float64], frame: pd.DataFrame, weight: float) -> NDArray[np.float64]:
+def pool_log_odds(
+    weight_free: NDArray[np.float64], frame: pd.DataFrame, weight: float | NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Probabilities (N, 4) of the grades from the weight-free model and the network.
 
     At each border (minor or worse, major or worse, destroyed) the log-odds are averaged: `weight` of the network's,
     1 − `weight` of the weight-free model's (logarithmic opinion pool, Genest & Zidek 1986). Without the network's
     evidence, the weight-free probabilities stay.
-    weight_free : (N, 4); frame : of the evidence, with the network's columns; weight : 0–1.
+    weight_free : (N, 4); frame : of the evidence, with the network's columns; weight : 0–1, one or (N,).
     """
     network = frame[list(COLUMNS.values())].to_numpy(float)
-    odds = (1 - weight) * _border_odds(weight_free) + weight * _border_odds(network)
+    share = np.broadcast_to(weight, len(network))[:, None]
+    odds = (1 - share) * _border_odds(weight_free) + share * _border_odds(network)
     graded = np.asarray(np.isfinite(odds).all(axis=1))
     return np.where(graded[:, None], grade_probabilities(expit(odds)), weight_free)
 

@@ -145,7 +145,7 @@ def assess_inputs(
     paired = registration is not None and registration.usable
     alignments = steps.run("alignments", lambda: measure_alignments(inputs, settings, paired=paired))
     position = outline_position(alignments, registration)
-    network = None
+    network = post_alone = None
     if position.known:
         if model.grader is not None:
             network = steps.run("network", lambda: model.network_probabilities(inputs, registration, position))
@@ -171,7 +171,11 @@ def assess_inputs(
     if points is not None:
         measures = steps.run("points", lambda: points.measure(inputs.footprints))
         evidence, scores = with_point_columns(evidence, measures), (*rasters, PointScore(points))
-    decision = model.decide(evidence, network, scores, building_ground(outlines, inputs.post.grid.crs))
+    if position.known and model.grader is not None:
+        table = evidence
+        post_alone = steps.run("network_post", lambda: model.post_probabilities(inputs, registration, position, table))
+    ground = building_ground(outlines, inputs.post.grid.crs)
+    decision = model.decide(evidence, network, scores, post_alone, ground)
     if class_map is not None and position.known:
         logger.info("labelling the post image …")
         evidence = with_class_shares(decision.evidence, class_map, outlines, settings.workers, steps.part("classes"))
@@ -191,7 +195,9 @@ def _load_model(inputs: Inputs, settings: Settings) -> DecisionModel:
             + ". Give a run trained on radar with --model RUN, a pre image of - if it is the pre image, or --sensor "
             "optical if it is none."
         )
-    return replace(model, weight=1.0) if radar else model
+    if radar:
+        return replace(model, weight=1.0)
+    return model.with_box(inputs.pre, inputs.post) if settings.network else model
 
 
 def _register(inputs: Inputs, settings: Settings) -> Registration | None:

@@ -29,10 +29,10 @@ class NetworkSkill:
     reason: str = ""
 
 
-def validated_skill(card: Mapping[str, Any]) -> NetworkSkill:
-    """Skill of a run of `damage-siamese` from its card's `notes`."""
+def validated_skill(card: Mapping[str, Any], head: str | None = None) -> NetworkSkill:
+    """Skill of a run of `damage-siamese` from its card's `notes`; head : "post_alone" for that from the post image alone."""
     notes = card.get("notes", {})
-    scores = notes.get("validation", {})
+    scores = (notes if head is None else notes.get(head, {})).get("validation", {})
     auc, kappa = _number(scores.get("auc_major_or_worse")), _number(scores.get("kappa"))
     if math.isnan(auc) or math.isnan(kappa):
         return NetworkSkill(0.0, "its card holds no validation AUC and κ")

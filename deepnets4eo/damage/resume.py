@@ -22,6 +22,7 @@ import pandas as pd
 import shapely
 
 from deepnets4eo.damage.alignment.footprint_offsets import FootprintAlignment
+from deepnets4eo.damage.siamese import box
 from deepnets4eo.files import atomic_write, plain
 from deepnets4eo.grid import Grid, blocks
 from deepnets4eo.registration.quality import RegistrationQuality
@@ -114,6 +115,8 @@ def _job_hash(inputs: Inputs, settings: Settings) -> str:
     digest = hashlib.sha256(f"{__version__} {json.dumps(plain(values), sort_keys=True)}".encode())
     for name in (settings.model, settings.class_shares, settings.segmenter):
         digest.update(f"\n{_file(Path(name) / CARD)} {_file(Path(name))}".encode() if name else b"\n")
+    folder = box.box_folder() if settings.network else None
+    digest.update(f"\nnetwork {None if folder is None else _file(folder / CARD)}".encode())
     for name in ("pre", "post", "dsm_pre", "dsm_post", "cloud_mask"):
         digest.update(f"\n{name} {_layer(getattr(inputs, name))}".encode())
     for score in inputs.scores:

@@ -29,6 +29,9 @@ class Settings:
     ----------
     model
         Name of the decision's model, or folder of a trained run, which then decides together with the default model.
+    network
+        Whether the network that comes with the toolbox decides, too, where PyTorch is installed and the images are such as
+        it knows; not with a run in `model`.
     network_weight
         Share of such a run's log-odds in the average, 0–1, if its validated skill is perfect; multiplied by that skill.
     damaged_share
@@ -70,6 +73,13 @@ class Settings:
             json_schema_extra=DECISION,
         ),
     ] = "damage-evidence"
+    network: Annotated[
+        bool,
+        Field(
+            description="Let the network in the box decide, too, where PyTorch is installed.",
+            json_schema_extra=DECISION,
+        ),
+    ] = True
     network_weight: Annotated[
         float,
         Field(

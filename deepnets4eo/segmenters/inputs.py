@@ -116,14 +116,15 @@ class InputSpec:
         sizes_m = [gsd for scene in scenes if (gsd := scene_gsd_m(scene)) is not None]
         return cls(specs, round(float(np.median(sizes_m)), 6) if sizes_m else None)
 
-    def check(self, scene: Scene) -> None:
+    def check(self, scene: Scene, *, gsd_factor: float = GSD_FACTOR) -> None:
         """Refuse a scene that does not fit, naming every difference. Reads at most 16 small windows a layer.
 
         An optional layer that is missing leads to a warning, unless all layers are missing.
 
+        gsd_factor : by which its pixels may be larger or smaller than those of training.
         Errors: RunError.
         """
-        problems = self._check_gsd(scene)
+        problems = self._check_gsd(scene, gsd_factor)
         none = not self.layers.keys() & scene.layers.keys()
         for name, expected in self.layers.items():
             if name not in scene.layers and expected.optional and not none:
@@ -155,15 +156,15 @@ class InputSpec:
                 f"the run's card describes its inputs in a way that this version cannot read: {error}."
             ) from error
 
-    def _check_gsd(self, scene: Scene) -> list[str]:
+    def _check_gsd(self, scene: Scene, factor: float) -> list[str]:
         gsd_m = scene_gsd_m(scene)
         if gsd_m is None or self.gsd_m is None:
             return []
-        if max(gsd_m / self.gsd_m, self.gsd_m / gsd_m) <= GSD_FACTOR:
+        if max(gsd_m / self.gsd_m, self.gsd_m / gsd_m) <= factor:
             return []
         return [
             f"its pixels measure {gsd_m:.3g} m, those of training {self.gsd_m:.3g} m (more than a factor of "
-            f"{GSD_FACTOR:g}); resample the scene, e.g. with gdalwarp -tr"
+            f"{factor:g}); resample the scene, e.g. with gdalwarp -tr"
         ]
 
 

@@ -335,6 +335,7 @@ def test_damage(reach, tmp_path) -> None:
         "similarity",
         "--no-align",
         "--assume-registered",
+        "--no-network",
     ]
     more = [
         "--max-shift",
@@ -354,7 +355,7 @@ def test_damage(reach, tmp_path) -> None:
     found = reach(function, *start, *out, *words, *more, *last, "--cloud-mask", "m.tif")
     assert found.words[3] == Settings(
         model="m", network_weight=0.25, damaged_share=0.1, motion="similarity", max_shift_m=8.0, align=False,
-        max_rotation_deg=5.0, assume_registered=True,
+        max_rotation_deg=5.0, assume_registered=True, network=False,
         sensor="optical", class_shares="c", layer="l", id_column="i", footprints_crs="pixels", workers=3, seed=4,
     )  # fmt: skip
     assert {"dsm_pre": "d", "dsm_post": "e", "cloud_mask": "m.tif"}.items() <= found.options.items()

@@ -28,6 +28,7 @@ from deepnets4eo.errors import RunError
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.registration import Registration
 from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.segmenters.inputs import GSD_FACTOR, InputSpec
 from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.zonal.outlines import Outlines
 
@@ -51,6 +52,8 @@ class NetworkGrader:
     ----------
     run
         Of the task `damage`; `NetworkGrader.load` reads one and moves it to a device.
+    gsd_factor
+        By which pixels may be larger or smaller than those of the training.
 
     Examples
     --------
@@ -61,9 +64,12 @@ class NetworkGrader:
     """
 
     run: Run
+    gsd_factor: float = GSD_FACTOR
 
     @classmethod
-    def load(cls, folder: str | Path, *, device: str = "auto", precision: str = "float32") -> NetworkGrader:
+    def load(
+        cls, folder: str | Path, *, device: str = "auto", precision: str = "float32", gsd_factor: float = GSD_FACTOR
+    ) -> NetworkGrader:
         """Read a run and check that it grades buildings.
 
         Errors: RunError for a damaged run, or one of another task; InputError for a device that is not there.
@@ -78,12 +84,18 @@ class NetworkGrader:
                 "not grade buildings from pre and post. Give a run of `deepnets4eo train damage-siamese`."
             )
         run.segmenter.to(choose(device, precision))
-        return cls(run)
+        return cls(run, gsd_factor)
 
     @property
     def temperature(self) -> float:
         """Divisor of the pooled logits, fitted on the run's validation buildings."""
         return float(self.run.card["notes"]["temperature"])
+
+    @property
+    def post_temperature(self) -> float | None:
+        """The same of the head that grades from the post image alone; None where the run has no such head."""
+        alone = self.run.card["notes"].get("post_alone")
+        return float(alone["temperature"]) if isinstance(alone, dict) else None
 
     def probabilities(
         self,
@@ -106,8 +118,35 @@ class NetworkGrader:
         scene = make_scene(with_bands(canvas.layers[PRE], bands), with_bands(canvas.layers[POST], bands))
         registered = registration if aligned_on == "pre" else None
         outlines = in_pixels(on_canvas(outlines_px, post, canvas, alignment, registered), canvas.shape)
-        self.run.inputs.check(scene)
+        self.run.inputs.check(scene, gsd_factor=self.gsd_factor)
         return pd.DataFrame(self.grade(scene, outlines), columns=list(COLUMNS.values()))
+
+    def post_probabilities(
+        self,
+        post: Layer,
+        outlines_px: NDArray[np.object_],
+        registration: Registration | None,
+        alignment: FootprintAlignment | None,
+        aligned_on: Literal["pre", "post"],
+        rows: NDArray[np.int64],
+    ) -> pd.DataFrame:
+        """Probabilities of the grades from the post image alone, of some buildings; NaN for all others.
+
+        Arguments as of `probabilities`, and rows : (M,) of the buildings. All are NaN where the run has no such head.
+        Errors: RunError where the image does not fit the run.
+        """
+        graded = np.full((len(outlines_px), len(COLUMNS)), np.nan)
+        if self.post_temperature is not None and len(rows):
+            training_gsd_m = self.run.inputs.gsd_m if post.grid.crs is not None else None
+            canvas = make_working_grid(None, post, None, finest_m=training_gsd_m or FINEST_GSD_M)
+            inputs = InputSpec({POST: self.run.inputs.layers[POST]}, self.run.inputs.gsd_m)
+            scene = Scene({POST: with_bands(canvas.layers[POST], len(inputs.layers[POST].bands))}, canvas.grid)
+            registered = registration if aligned_on == "pre" else None
+            outlines = in_pixels(on_canvas(outlines_px, post, canvas, alignment, registered), canvas.shape)
+            inputs.check(scene, gsd_factor=self.gsd_factor)
+            pooled = self._pool(scene, outlines, inputs, rows)
+            graded[rows] = softmax(pooled.mean[rows] / self.post_temperature, axis=1)
+        return pd.DataFrame(graded, columns=list(COLUMNS.values()))
 
     def grade(self, scene: Scene, outlines: Outlines) -> NDArray[np.float64]:
         """(N, 4) calibrated probabilities of buildings on a scene with the layers pre and post; NaN where unseen."""
@@ -115,7 +154,11 @@ class NetworkGrader:
 
     def pool(self, scene: Scene, outlines: Outlines) -> Pooled:
         """Logits of the buildings, in one pass over the scene."""
-        inputs = self.run.inputs
+        return self._pool(scene, outlines, self.run.inputs)
+
+    def _pool(
+        self, scene: Scene, outlines: Outlines, inputs: InputSpec, only: NDArray[np.int64] | None = None
+    ) -> Pooled:
         if self.run.card["notes"].get("scaling") == "scene":
             inputs = scaled_to(inputs, scene, box_centres(outlines, scene.shape))
-        return pool_scene(self.run.segmenter, scene, outlines, inputs, self.run.tiling)
+        return pool_scene(self.run.segmenter, scene, outlines, inputs, self.run.tiling, only=only)

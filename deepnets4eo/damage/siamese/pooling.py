@@ -18,6 +18,7 @@ from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.tiling import Lattice, Tile, Tiling
+from deepnets4eo.tiling.lattice import mirror_window
 from deepnets4eo.zonal import sum_bands
 from deepnets4eo.zonal.outlines import Outlines
 
@@ -93,7 +94,11 @@ def _tiles(
     def read(tile: Tile) -> tuple[Tile, NDArray[np.float32], NDArray[np.bool_]]:
         sample = scene.read(tile.window, inputs.names)
         core = slice(halo_px, halo_px + abutting.core_px)
-        return tile, inputs.prepare(sample), np.ascontiguousarray(sample["valid"][core, core])
+        prepared, inside = inputs.prepare(sample), tile.window.clip(scene.shape)
+        if inside != tile.window:  # mirrored beyond the scene's edge, as in prediction
+            part = (slice(None), *inside.within(tile.window).slices)
+            prepared = mirror_window(prepared[part], tile.window.within(inside))
+        return tile, prepared, np.ascontiguousarray(sample["valid"][core, core])
 
     def has_building(tile: Tile) -> bool:
         rows = outlines.touching(tile.core)

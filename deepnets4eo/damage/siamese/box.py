@@ -1,0 +1,133 @@
+"""The network that comes with the toolbox: found and opened, and whether images are such as it learnt from.
+
+Takes nothing, then opened images; returns a grader, or one line why there is none. Refuses nothing: without it, the
+weight-free model decides alone.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from deepnets4eo.cards.catalog import model_path, recipes
+from deepnets4eo.damage.siamese.evidence import NetworkGrader, is_run
+from deepnets4eo.damage.siamese.pairs import POST, PRE, with_bands
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.grid import mean_gsd_m
+from deepnets4eo.inspection.pairs import sample_windows
+from deepnets4eo.lazy import check_extra
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.inputs import InputSpec
+
+NAME = "damage-network"
+FINEST_M, COARSEST_M = 0.2, 1.5
+GSD_FACTOR = 3.0  # from the pixels of the training to the coarsest ones
+MOST_OFF_NADIR_DEG = 30.0  # of the sensors that it learnt from
+DARKEST = 16.0  # median of display values 0-255; real scenes by day have 45 to 117
+BANDS = 3
+OFF_NADIR = re.compile(r"OFF_?NADIR|VIEW_?ANGLE|INCIDENCE_?FROM_?NADIR")
+
+
+def box_folder() -> Path | None:
+    """Return the folder of the network's run; None where this copy of the toolbox comes without weights."""
+    if NAME not in recipes():
+        return None
+    folder = model_path(NAME)
+    return folder if is_run(folder) else None
+
+
+def open_box() -> tuple[NetworkGrader | None, Finding | None]:
+    """Open the network, in the fastest precision of this machine.
+
+    Returns
+    -------
+    The grader and no finding; no grader and the finding that says why; or neither, where there are no weights at all.
+    """
+    folder = box_folder()
+    if folder is None:
+        return None, None
+    try:
+        check_extra("deep")
+        return NetworkGrader.load(folder, precision="auto", gsd_factor=GSD_FACTOR), None
+    except (InputError, RunError) as error:
+        return None, not_used(str(error))
+
+
+def not_used(reason: str) -> Finding:
+    """Return the finding that the network did not take part.
+
+    Parameters
+    ----------
+    reason
+        A sentence, or the start of one.
+    """
+    return Finding(
+        "network_not_used",
+        "note",
+        f"The network was not used: {reason.rstrip('.')}. The weight-free model decided alone.",
+    )
+
+
+def why_unfit(grader: NetworkGrader, pre: Layer | None, post: Layer) -> str:
+    """Return why the network is not used on these images; '' where it is. Reads a few windows of each.
+
+    Parameters
+    ----------
+    grader
+        The network.
+    pre, post
+        The images; pre None for a job on post alone.
+    """
+    for role, layer in ((PRE, pre), (POST, post)):
+        reason = "" if layer is None else _why_unfit(grader, role, layer)
+        if reason:
+            return f"the {role} image {reason}"
+    return ""
+
+
+def _why_unfit(grader: NetworkGrader, role: str, layer: Layer) -> str:
+    if layer.count < BANDS:
+        return f"has {layer.count} band{'s' * (layer.count > 1)}, it learnt from red, green and blue"
+    size_m = mean_gsd_m(layer.grid) if layer.grid.crs is not None else None
+    if size_m is not None and not FINEST_M <= size_m <= COARSEST_M:
+        return f"has pixels of {size_m:.2g} m, it knows {FINEST_M:g} to {COARSEST_M:g} m"
+    angle_deg = off_nadir_deg(layer)
+    if angle_deg is not None and angle_deg > MOST_OFF_NADIR_DEG:
+        return f"was taken {angle_deg:.0f} degrees off nadir, it knows up to {MOST_OFF_NADIR_DEG:g}"
+    try:
+        InputSpec({role: grader.run.inputs.layers[role]}).check(Scene({role: with_bands(layer, BANDS)}, layer.grid))
+    except RunError as error:
+        return f"does not fit: {error}"
+    if layer.dtype.itemsize == 1 and _median(layer) < DARKEST:
+        return f"is very dark (median {_median(layer):.0f} of 255), as at night"
+    return ""
+
+
+def off_nadir_deg(layer: Layer) -> float | None:
+    """Return the angle off nadir, degrees, that an image's tags hold; None without such a tag.
+
+    Parameters
+    ----------
+    layer
+        With the tags of its file.
+    """
+    for name, text in layer.tags.items():
+        if OFF_NADIR.search(name.upper()):
+            try:
+                return abs(float(text))
+            except ValueError:
+                continue
+    return None
+
+
+def _median(layer: Layer) -> float:
+    """Median display value of the windows looked at; that of a mean grey where nothing is valid."""
+    greys = []
+    for window in sample_windows(layer.shape):
+        data, valid = layer.read(window)
+        greys.append(data[:BANDS, valid].mean(axis=0))
+    pixels = np.concatenate(greys)
+    return float(np.median(pixels)) if len(pixels) else 128.0

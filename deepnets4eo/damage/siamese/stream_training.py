@@ -1,0 +1,141 @@
+"""Training of the network in the box on a stream of graded pairs: pairs and a recipe in, a run folder out.
+
+Takes a function that gives the pairs of an epoch, and pairs to validate on; writes a run with weights in half precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.damage.siamese.pairs import LEGEND, POST, PRE
+from deepnets4eo.errors import RunError
+from deepnets4eo.files import write_json
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters.run import save_run
+from deepnets4eo.segmenters.segmenter import WEIGHTS, NetworkSegmenter
+from deepnets4eo.tiling import Tiling
+from deepnets4eo.training.fit import METRICS, build_segmenter, fit_segmenter
+from deepnets4eo.training.tasks import TrainOptions
+
+if TYPE_CHECKING:
+    from deepnets4eo.damage.siamese.stream import GradedPair, Variation
+    from deepnets4eo.damage.siamese.stream_recipe import StreamRecipe
+    from deepnets4eo.damage.siamese.stream_scores import StreamGraded
+
+# Display values; every scene is scaled by its own. The range is what 8-bit images have.
+DISPLAY = LayerInput(("red", "green", "blue"), (104.0, 103.0, 97.0), (52.0, 50.0, 48.0), 0.0, 255.0)
+
+
+def train_on_stream(
+    pairs_of: Callable[[int], Iterator[GradedPair]],
+    validation: Sequence[GradedPair],
+    recipe: StreamRecipe,
+    variation: Variation,
+    out: Path,
+    options: TrainOptions,
+) -> Path:
+    """Train both heads, score them on pairs left out, and write the run.
+
+    Parameters
+    ----------
+    pairs_of
+        Epoch → endless iterator of its pairs.
+    validation
+        Pairs that are never learnt from.
+    recipe
+        All that decides the training.
+    variation
+        How another sensor would show an image.
+    out
+        The run folder.
+    options
+        Device, resume, minutes.
+
+    Returns
+    -------
+    The run folder: weights in half precision, card, metrics, log, checkpoints.
+
+    Examples
+    --------
+    ```python
+    train_on_stream(pairs_of, validation, StreamRecipe(), SensorVariation(), Path("runs/pair"), TrainOptions(minutes=30))
+    ```
+    """
+    from deepnets4eo.damage.siamese.ordinal_criterion import OrdinalCriterion
+    from deepnets4eo.damage.siamese.stream import StreamLoader
+    from deepnets4eo.damage.siamese.stream_scores import epoch_scores, grade_stream, to_labelled_pair
+
+    inputs = InputSpec({PRE: DISPLAY, POST: DISPLAY}, recipe.data.gsd_m)
+    segmenter = build_untrained(recipe, inputs)
+    known = [to_labelled_pair(pair, number, recipe.data.gsd_m) for number, pair in enumerate(validation)]
+
+    def grade(segmenter: NetworkSegmenter) -> StreamGraded:
+        return grade_stream(segmenter, inputs, validation, known)
+
+    loader = StreamLoader(pairs_of, recipe, variation)
+    criterion = OrdinalCriterion(recipe.train.post_loss)
+    notes = fit_segmenter(
+        segmenter, loader, criterion.step, lambda segmenter: epoch_scores(grade(segmenter)), recipe, out, options
+    )
+    segmenter.module.half().float()  # what is scored is what is written
+    metrics, card = _scores(grade(segmenter), validation)
+    write_json(out / METRICS, metrics | {"fit": notes})
+    segmenter.stored = "float16"
+    return save_run(
+        segmenter, out, recipe=recipe.to_dict(), seed=recipe.train.seed,
+        notes={"task": recipe.task, "scaling": "scene", "leaky": False, "synthetic": True} | card | notes,
+    )  # fmt: skip
+
+
+def build_untrained(recipe: StreamRecipe, inputs: InputSpec) -> NetworkSegmenter:
+    """The segmenter before its first step, from the weights of the recipe's `start` where that is set. Errors: RunError."""
+    model, predict = recipe.model, recipe.predict
+    network = {"name": model.network, "encoder": model.encoder, "decoder_channels": list(model.decoder_channels)}
+    tiling = Tiling(predict.tile_px, predict.halo_px)
+    segmenter = build_segmenter(recipe, network, inputs, Legend.load(LEGEND), tiling)
+    if model.start is not None:
+        _take_over(segmenter, Path(model.start))
+    return segmenter
+
+
+def _take_over(segmenter: NetworkSegmenter, run: Path) -> None:
+    """Start from the encoder and decoder of a U-Net that labels pixels. Errors: RunError where nothing fits."""
+    from safetensors.torch import load_file
+
+    from deepnets4eo.segmenters.checksums import open_sealed
+
+    open_sealed(run)
+    own: dict[str, Any] = segmenter.module.twin.state_dict()  # type: ignore[union-attr]
+    others = load_file(run / WEIGHTS)
+    fitting = {name: others[name].float() for name, value in own.items()
+               if name in others and others[name].shape == value.shape}  # fmt: skip
+    if len(fitting) < len(own) // 2:
+        raise RunError(
+            f"{run} has {len(fitting)} of the {len(own)} weights of the network's U-Net. Start from a run of the same "
+            "encoder and decoder_channels, or from none."
+        )
+    segmenter.module.twin.load_state_dict(own | fitting)  # type: ignore[union-attr]
+
+
+def _scores(graded: StreamGraded, pairs: Sequence[GradedPair]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Metrics of the run, and what its card holds of them."""
+    from deepnets4eo.damage.siamese.stream_scores import group_scores, head_scores
+
+    names = Legend.load(LEGEND).names
+    counts = dict(zip(names, np.bincount(graded.pair.grades, minlength=len(names)).tolist(), strict=True))
+    pair, post = head_scores(graded.pair), head_scores(graded.post)
+    known = graded.truth != VOID
+    unseen = float((graded.truth[known] > graded.pair.grades[known]).mean()) if known.any() else 0.0
+    metrics = {"pair": pair, "post_alone": post, "groups": group_scores(graded), "buildings": counts,
+               "worse_than_visible": unseen}  # fmt: skip
+    card = {
+        "temperature": pair["temperature"], "validation": pair,
+        "post_alone": {"temperature": post["temperature"], "validation": post},
+        "split": {"kind": "made-up places of other seeds", "pairs": len(pairs), "buildings": {"val": counts}},
+    }  # fmt: skip
+    return metrics, card

@@ -1,0 +1,112 @@
+"""The training of the network in the box, whole, on a few windows; and what it starts from."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import shapely
+import torch
+from sklearn.metrics import cohen_kappa_score, roc_auc_score
+
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.damage.network_skill import validated_skill
+from deepnets4eo.damage.siamese.evidence import NetworkGrader
+from deepnets4eo.damage.siamese.scoring import Graded, damage_probability
+from deepnets4eo.damage.siamese.stream import GradedPair
+from deepnets4eo.damage.siamese.stream_recipe import StreamRecipe
+from deepnets4eo.damage.siamese.stream_scores import StreamGraded, evenly_graded, group_scores, head_scores
+from deepnets4eo.damage.siamese.stream_training import DISPLAY, build_untrained, train_on_stream
+from deepnets4eo.errors import RunError
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.run import save_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.training.recipe import resolve
+from deepnets4eo.training.tasks import TrainOptions
+
+TINY = [
+    "data.tile_px=32", "data.windows_per_epoch=4", "data.pool_pairs=4", "data.windows_per_pair=1", "train.batch_size=2",
+    "train.epochs=1", "train.precision=float32", "model.decoder_channels=[16, 16, 8]", "predict.tile_px=64",
+    "predict.halo_px=0",
+]  # fmt: skip
+
+
+def pairs(epoch: int) -> Iterator[GradedPair]:
+    """Four houses; post is brighter where one is damaged."""
+    rng = np.random.default_rng(epoch)
+    outlines = np.array([shapely.box(x, y, x + 12, y + 12) for x in (4, 40) for y in (4, 40)], dtype=object)
+    while True:
+        pre, post = rng.integers(40, 90, (2, 4, 64, 64)).astype(np.uint8)
+        grades = rng.permutation(4).astype(np.uint8)
+        for outline, grade in zip(outlines, grades, strict=True):
+            left, top, right, bottom = map(int, outline.bounds)
+            post[:, top:bottom, left:right] += np.uint8(50 * grade)
+        yield GradedPair(pre, post, outlines, grades, grades, 0.5, "suburb", "flood")
+
+
+def recipe_of(*words: str) -> StreamRecipe:
+    return resolve({}, [*TINY, *words], kind=StreamRecipe)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("stream") / "run"
+    validation = [next(pairs(100)), next(pairs(101))]
+    options = TrainOptions(device="cpu")
+    return train_on_stream(pairs, validation, recipe_of(), lambda image, rng: image[:3], out, options)
+
+
+def test_the_run_grades_with_both_heads_and_its_card_has_a_skill_of_each(run):
+    grader = NetworkGrader.load(run, device="cpu")
+    assert grader.post_temperature is not None
+    card = grader.run.card
+    assert card["segmenter"]["stored"] == "float16"
+    assert card["notes"]["split"]["buildings"]["val"] == dict.fromkeys(Legend.load("xbd").names, 2)
+    assert validated_skill(card).reason.startswith("it was validated on 8 buildings")
+    assert validated_skill(card, "post_alone").reason.startswith("it was validated on 8 buildings")
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["groups"]["style suburb"]["buildings"] == 8
+    assert (run / "weights.safetensors").stat().st_size < 20e6
+
+
+def test_minutes_that_are_over_end_a_training_which_can_be_resumed(run):
+    before = (run / "weights.safetensors").read_bytes()
+    options = TrainOptions(device="cpu", resume=True, minutes=0)
+    validation = [next(pairs(100))]
+    train_on_stream(pairs, validation, recipe_of(), lambda image, rng: image[:3], run, options)
+    assert (run / "weights.safetensors").read_bytes() == before
+
+
+def test_it_starts_from_the_unet_that_labels_pixels(tmp_path):
+    inputs = InputSpec({"image": DISPLAY}, 0.5)
+    torch.manual_seed(3)
+    unet = NetworkSegmenter({"name": "light-unet"}, inputs, Legend.load("xbd"))
+    save_run(unet, tmp_path / "unet")
+    recipe = recipe_of(f"model.start={tmp_path / 'unet'}", "model.decoder_channels=[128, 64, 48, 32]")
+    both = InputSpec({"pre": DISPLAY, "post": DISPLAY}, 0.5)
+    twin = build_untrained(recipe, both).module.twin.state_dict()
+    known = unet.module.state_dict()
+    assert len(twin) == 63
+    for name, value in twin.items():
+        torch.testing.assert_close(value, known[name], msg=name)
+    with pytest.raises(RunError, match="Start from a run of the same"):
+        build_untrained(recipe_of(f"model.start={tmp_path / 'unet'}", "model.encoder=mobilenet_v2"), both)
+
+
+def test_scores_are_those_of_scikit_learn_and_the_evenly_drawn_have_equal_grades():
+    rng = np.random.default_rng(0)
+    grades = rng.choice(4, 300, p=[0.7, 0.1, 0.1, 0.1]).astype(np.uint8)
+    logits = rng.normal(0, 1, (300, 4)) + 2 * np.eye(4)[grades]
+    graded = Graded(logits, grades)
+    scores = head_scores(graded)
+    assert scores["kappa"] == pytest.approx(cohen_kappa_score(grades, logits.argmax(axis=1)))
+    damage = damage_probability(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))
+    assert scores["auc_major_or_worse"] == pytest.approx(roc_auc_score(grades >= 2, damage))
+    assert len(set(np.bincount(evenly_graded(graded).grades))) == 1
+    names = np.array(["a"] * 150 + ["b"] * 150, dtype=object)
+    groups = group_scores(StreamGraded(graded, replace(graded), grades, names, names))
+    assert groups["style a"]["buildings"] + groups["style b"]["buildings"] == 300
+    intact = grades[:150] == 0
+    assert groups["hazard a"]["false_alarms"] == pytest.approx((damage[:150][intact] >= 0.5).mean())

@@ -1,0 +1,84 @@
+"""The network in the box: two heads over one U-Net, and the loss that both learn by."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import logit, softmax
+from torch import nn
+
+from deepnets4eo.damage.ordinal import grade_probabilities
+from deepnets4eo.damage.siamese.ordinal_criterion import OrdinalCriterion, border_odds, ordinal_loss
+from deepnets4eo.damage.siamese.two_heads import PairOrPostNet
+from deepnets4eo.errors import InputError
+
+SMALL = (16, 16, 8)
+
+
+def small() -> PairOrPostNet:
+    torch.manual_seed(0)
+    return PairOrPostNet(6, 4, decoder_channels=SMALL).eval()
+
+
+def test_post_alone_is_graded_as_if_there_were_no_pre_image():
+    network, dates = small(), torch.randn(2, 6, 32, 64)
+    with torch.no_grad():
+        pair, post = network.both(dates)
+        torch.testing.assert_close(network(dates), pair)
+        torch.testing.assert_close(network(dates[:, 3:]), post, rtol=1e-4, atol=1e-5)
+        other = network.both(torch.cat([torch.randn(2, 3, 32, 64), dates[:, 3:]], dim=1))
+    torch.testing.assert_close(other[1], post, rtol=1e-4, atol=1e-5)
+    assert (other[0] - pair).abs().max() > 1e-3
+
+
+def test_logits_have_half_the_resolution_of_the_image():
+    with torch.no_grad():
+        logits = small()(torch.randn(1, 6, 32, 32))
+    torch.testing.assert_close(logits[..., ::2, ::2], logits[..., 1::2, 1::2])
+
+
+def test_nothing_in_it_holds_the_radiometry_of_the_training():
+    network = PairOrPostNet(6, 4)
+    kinds = [type(part) for part in network.modules()]
+    assert nn.BatchNorm2d not in kinds
+    assert kinds.count(nn.GroupNorm) == 21  # fifteen of the encoder's stages, two a level of the decoder
+    assert not list(network.buffers())
+    assert 2 * sum(part.numel() for part in network.parameters()) < 8e6  # bytes in half precision
+
+
+def test_two_levels_are_too_few():
+    with pytest.raises(InputError, match="expected three levels or more"):
+        PairOrPostNet(6, 4, decoder_channels=(16, 8))
+
+
+def test_odds_at_the_borders_are_those_of_the_grades_probabilities():
+    logits = np.random.default_rng(0).normal(0, 2, (50, 4))
+    odds = border_odds(torch.from_numpy(logits)).numpy()
+    probabilities = softmax(logits, axis=1)
+    beyond = np.stack([probabilities[:, k:].sum(axis=1) for k in (1, 2, 3)], axis=1)
+    np.testing.assert_allclose(odds, logit(beyond), atol=1e-9)
+    np.testing.assert_allclose(grade_probabilities(beyond), probabilities, atol=1e-9)
+
+
+def test_the_loss_is_the_cross_entropy_of_three_questions():
+    logits, grades = torch.tensor([[2.0, 1.0, 0.0, -1.0], [0.0, 0.5, 3.0, 1.0]]), torch.tensor([1, 3])
+    weight = torch.tensor([1.0, 3.0])
+    beyond = [softmax(row.numpy())[::-1].cumsum()[::-1][1:] for row in logits]
+    surprise = [
+        -np.log(np.where(np.arange(3) < grade, p, 1 - p)).sum() for p, grade in zip(beyond, (1, 3), strict=True)
+    ]
+    expected = (surprise[0] + 3 * surprise[1]) / 4
+    assert float(ordinal_loss(logits, grades, weight)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_both_heads_learn_and_a_batch_without_buildings_costs_nothing():
+    network = small().train()
+    batch = {f"image_{date}": torch.randn(2, 3, 32, 32) for date in ("pre", "post")}
+    building, mask = torch.zeros(2, 32, 32, dtype=torch.int64), torch.full((2, 32, 32), 255)
+    criterion = OrdinalCriterion(post_loss=0.5)
+    assert float(criterion.step(network, batch | {"building": building, "mask": mask}).detach()) == 0
+    for number, grade in enumerate((0, 1, 3)):
+        building[number % 2, 8 * number : 8 * number + 6, :6] = number + 1
+        mask[number % 2, 8 * number : 8 * number + 6, :6] = grade
+    criterion.step(network, batch | {"building": building, "mask": mask}).backward()
+    for head in (network.head, network.post_head):
+        assert all((part.grad != 0).any() for part in head.parameters())

@@ -1,0 +1,170 @@
+"""The network that comes with the toolbox: when it decides, with which head, and the one line that says when not."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from affine import Affine
+from scipy.special import expit, logit
+
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.damage import DamageMap, Settings, assess
+from deepnets4eo.damage.decision_with_network import DecisionModel
+from deepnets4eo.damage.siamese import box
+from deepnets4eo.damage.siamese.evidence import COLUMNS
+from deepnets4eo.damage.siamese.two_heads import PairOrPostNet
+from deepnets4eo.errors import MissingExtraError
+from deepnets4eo.grid import Grid
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters.run import save_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.synthetic import City, Event
+from deepnets4eo.tiling import Tiling
+
+NET = list(COLUMNS.values())
+BOX_FOLDER = box.box_folder  # as it is; all tests but those of this file see a toolbox without weights
+GSD_M, WIDTH = 0.5, 230
+SKILL, POST_SKILL = {"auc_major_or_worse": 0.95, "kappa": 0.6}, {"auc_major_or_worse": 0.9, "kappa": 0.4}
+
+
+def make_run(folder: Path, skill: dict[str, float] = SKILL) -> Path:
+    """A run with two heads that have learnt nothing, its card with skills of both."""
+    import torch
+
+    torch.manual_seed(0)
+    network = {"name": "damage-network", "encoder": "resnet18", "decoder_channels": [16, 16, 8]}
+    layer = LayerInput(("red", "green", "blue"), (100.0,) * 3, (50.0,) * 3, 0, 255)
+    module = PairOrPostNet(6, 4, decoder_channels=(16, 16, 8))
+    segmenter = NetworkSegmenter(
+        network, InputSpec({"pre": layer, "post": layer}, GSD_M), Legend.load("xbd"), tiling=Tiling(128, 16),
+        module=module, stored="float16",
+    )  # fmt: skip
+    notes = {
+        "temperature": 0.5, "scaling": "scene", "validation": skill,
+        "post_alone": {"temperature": 0.5, "validation": POST_SKILL},
+        "split": {"buildings": {"val": dict.fromkeys(Legend.load("xbd").names, 25)}},
+    }  # fmt: skip
+    return save_run(segmenter, folder, notes=notes)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("box") / "run")
+
+
+@pytest.fixture
+def in_box(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path | None], None]:
+    """A function that puts a run into the toolbox, or takes the one that is there out."""
+    return lambda folder: monkeypatch.setattr(box, "box_folder", lambda: folder)
+
+
+@pytest.fixture(scope="module")
+def city() -> City:
+    return City(5, 320, GSD_M, event=Event(shift_px=(2.0, -3.0), rotation_deg=0.0))
+
+
+def job(city: City, *, pre: bool = True, **keys: object) -> DamageMap:
+    """The map of a city whose pre image shows its left part alone."""
+    before = Layer.open(city.pre.image[:, :, :WIDTH], grid=city.pre.grid[:, :WIDTH])
+    after = Layer.open(city.post.image, grid=city.post.grid)
+    return assess(before if pre else None, after, city.footprints(), settings=Settings(**({"workers": 1} | keys)))
+
+
+def odds(buildings: pd.DataFrame) -> np.ndarray:
+    return logit(np.clip(buildings["damage_prob"].to_numpy(float), 1e-4, 1 - 1e-4))
+
+
+def test_both_heads_decide_with_their_skill_and_no_network_is_the_weight_free_way(city, run, in_box):
+    in_box(run)
+    found, alone = job(city, damaged_share=0.5), job(city, damaged_share=0.5, network=False)
+    frame = found.buildings
+    assert not set(NET) & set(alone.buildings.columns)
+    for method, skill in (("pre_post", 0.6), ("post_only", 0.4)):
+        rows = (frame["method"] == method).to_numpy()
+        assert rows.any()
+        network = frame.loc[rows, NET].to_numpy(float)
+        np.testing.assert_allclose(network.sum(axis=1), 1, atol=1e-6)
+        weight = 0.5 * skill
+        expected = (1 - weight) * odds(alone.buildings[rows]) + weight * logit(network[:, 2:].sum(axis=1))
+        np.testing.assert_allclose(frame.loc[rows, "damage_prob"], expit(expected), atol=2e-3)
+    assert "network_not_used" not in {finding.code for finding in found.findings}
+    assert found.parameters["network_weight"] == pytest.approx(0.3)
+
+
+def test_without_a_pre_image_the_head_of_post_alone_decides(city, run, in_box):
+    in_box(run)
+    found = job(city, pre=False).buildings
+    graded = (found["method"] == "post_only").to_numpy()
+    assert graded.any()
+    assert found.loc[graded, NET].notna().all(axis=None)
+
+
+def reason(image: np.ndarray, *, gsd_m: float = GSD_M, **tags: str) -> str:
+    """What the finding says where this image is both pre and post; '' where the network is heard."""
+    grid = Grid(image.shape[1:], Affine(gsd_m, 0, 400_000, 0, -gsd_m, 5_000_000), "EPSG:32633")
+    layer = Layer.open(image, grid=grid)
+    layer.tags.update(tags)
+    model = DecisionModel.load("damage-evidence").with_box(layer, layer)
+    if not model.findings:
+        assert model.grader is not None
+        return ""
+    assert model.grader is None
+    (finding,) = model.findings
+    assert finding.code == "network_not_used"
+    return finding.message
+
+
+def test_images_that_it_does_not_know_are_named_and_judged_without_it(city, run, in_box):
+    in_box(run)
+    image = city.pre.image
+    assert reason(image) == ""
+    assert reason(image, gsd_m=1.4) == ""
+    assert "the pre image has pixels of 0.15 m, it knows 0.2 to 1.5 m" in reason(image, gsd_m=0.15)
+    assert "the pre image has pixels of 1.6 m" in reason(image, gsd_m=1.6)
+    assert "has 1 band, it learnt from red, green and blue" in reason(image[:1])
+    assert "uint16 values from" in reason(image.astype(np.uint16) * 40)
+    assert reason(image.astype(np.uint16)) == ""
+    assert "is very dark (median" in reason(image // 12)
+    assert "was taken 41 degrees off nadir" in reason(image, OFF_NADIR_ANGLE="41.2")
+    assert reason(image, OFF_NADIR_ANGLE="-12") == ""
+
+
+def test_damaged_weights_and_no_pytorch_are_one_line_each(city, run, in_box, tmp_path, monkeypatch):
+    image = city.pre.image
+    damaged = shutil.copytree(run, tmp_path / "run")
+    weights = damaged / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    in_box(damaged)
+    assert "is truncated or was changed" in reason(image)
+    weights.unlink()
+    assert "is missing from the run" in reason(image)
+    in_box(make_run(tmp_path / "poor", {"auc_major_or_worse": 0.5, "kappa": 0.0}))
+    assert "its AUC is 0.50" in reason(image)
+    in_box(run)
+
+    def missing(extra: str) -> None:
+        raise MissingExtraError("PyTorch is not installed.")
+
+    monkeypatch.setattr(box, "check_extra", missing)
+    assert reason(image) == "The network was not used: PyTorch is not installed. The weight-free model decided alone."
+
+
+def test_the_run_is_looked_for_among_the_models_and_nowhere_else(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(box, "recipes", lambda: ["damage-network"])
+    monkeypatch.setattr(box, "model_path", lambda name: tmp_path)
+    assert BOX_FOLDER() is None
+    monkeypatch.setattr(box, "model_path", lambda name: run)
+    assert BOX_FOLDER() == run
+    monkeypatch.setattr(box, "recipes", lambda: ["damage-siamese"])
+    assert BOX_FOLDER() is None
+
+
+def test_a_toolbox_without_weights_says_nothing(in_box):
+    in_box(None)
+    plain = DecisionModel.load("damage-evidence")
+    layer = Layer.open(np.zeros((3, 8, 8), np.uint8))
+    assert plain.with_box(None, layer) is plain
