@@ -73,6 +73,8 @@ class WindowCutter:
         Least and largest ground size of a pixel, as a factor of the working one.
     post_share
         Share of the windows that show the second date.
+    varied_share
+        Share of the windows that another sensor shows than the one of the pair.
     variation
         Of the sensor; None: the images as they are, without near infrared.
 
@@ -86,6 +88,7 @@ class WindowCutter:
     tile_px: int = 256
     scales: tuple[float, float] = (0.7, 1.4)
     post_share: float = 0.35
+    varied_share: float = 0.15
     variation: SensorVariation | None = field(default_factory=SensorVariation)
 
     def __call__(self, pair: PairWithTruth, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
@@ -110,11 +113,12 @@ class WindowCutter:
         row, col = (int(rng.integers(length - side + 1)) for length in labels.shape)
         window = (slice(row, row + side), slice(col, col + side))
         bands = _resize_image(image[:, window[0], window[1]], self.tile_px)
-        bands = bands[:3] if self.variation is None else self.variation(bands, rng)
+        if self.variation is not None and rng.random() < self.varied_share:
+            bands = self.variation(bands, rng)
         labels, roofs = (_nearest(layer[window], self.tile_px) for layer in (labels, roofs))
         valid = np.ones(labels.shape, bool)
         return {
-            "image": INPUTS.prepare({"image": bands, "valid": valid}),
+            "image": INPUTS.prepare({"image": bands[:3], "valid": valid}),
             "mask": _TO_LANDCOVER[labels],
             "buildings": building_classes(roofs, labels, destroyed=date == "post"),
             "valid": valid,
