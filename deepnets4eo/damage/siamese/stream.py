@@ -183,7 +183,8 @@ def read_window(
     images, valid = {}, np.ones((side, side), bool)
     for name, image, at in (("pre", pair.pre, (row + moved[0], col + moved[1])), ("post", pair.post, (row, col))):
         pixels, has_data = _crop(image, int(at[0]), int(at[1]), side)
-        images[f"image_{name}"] = standardise(variation(pixels, rng), has_data)
+        seen = variation(pixels, rng) if rng.random() < data.varied_share else pixels[:3]
+        images[f"image_{name}"] = standardise(seen, has_data)
         valid &= has_data
     mask, building_of = _labels(pair, row, col, data, valid, rng)
     return images | {"valid": valid, "mask": mask, "building": building_of}

@@ -31,6 +31,7 @@ class StreamSection(Section):
     windows_per_pair: int = Field(default=4, ge=1, description="windows drawn before the next pair is made")
     pool_pairs: int = Field(default=24, ge=4, description="pairs that windows are drawn from at any time")
     outline_error_m: float = Field(default=3.0, ge=0, description="farthest that outlines lie off")
+    varied_share: float = Field(default=0.15, ge=0, le=1, description="share of the images that another sensor shows")
     misregistration_px: int = Field(default=1, ge=0, description="pre is moved by up to this, beside the pair's own")
     val_pairs: int = Field(default=36, ge=1, description="pairs that are validated on, of other seeds")
 
