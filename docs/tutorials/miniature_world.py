@@ -90,35 +90,37 @@ plt.show()
 # %%
 figure, axes = plt.subplots(3, 6, figsize=(14, 7.6), layout="constrained")
 for number, (axis, name) in enumerate(zip(axes.flat, style_names(), strict=True)):
-    show(axis, draw_pair(100 + number, style=name, hazard="none", size_px=224, gsd_m=0.5).pre, name)
-figure.suptitle("One site of each style, 112 m wide (SYNTHETIC)")
+    show(axis, draw_pair(100 + number, style=name, hazard="none", size_px=224, gsd_m=0.7).pre, name)
+figure.suptitle("One site of each style, 157 m wide, seeds not chosen (SYNTHETIC)")
 plt.show()
 
 # %% [markdown]
 # ## All hazards
 #
 # Before at the left, after at the right. The share of damaged buildings is drawn anew for each site, from none to 95 %. "none" has
-# harmless changes alone: other cars, new roofs, sheds, building sites, harvested fields, felled trees.
+# harmless changes alone: other cars, new roofs, sheds, building sites, harvested fields, felled trees. The seeds were chosen so that
+# damage shows; at many sites little of it does.
 
 # %%
 SITES = {
-    "earthquake": ("old-town", 1),
-    "explosion": ("concrete-blocks", 2),
-    "flood": ("suburb", 3),
+    "earthquake": ("old-town", 31),
+    "explosion": ("concrete-blocks", 30),
+    "flood": ("suburb", 32),
     "hurricane": ("trailer-park", 4),
-    "lahar": ("tropical-village", 5),
+    "lahar": ("tropical-village", 32),
     "none": ("terraces", 6),
     "tornado": ("suburb", 7),
-    "tsunami": ("resort", 8),
-    "wildfire": ("suburb", 9),
+    "tsunami": ("resort", 30),
+    "wildfire": ("suburb", 32),
 }
 figure, axes = plt.subplots(3, 6, figsize=(14, 7.6), layout="constrained")
 for number, name in enumerate(hazard_names()):
     style, seed = SITES[name]
-    site = draw_pair(seed, style=style, hazard=name, size_px=224, gsd_m=0.5)
+    site = draw_pair(seed, style=style, hazard=name, size_px=200, gsd_m=0.6)
+    inside = np.array([not shape.is_empty for shape in site.polygons()])
     row, col = number // 3, number % 3 * 2
     show(axes[row, col], site.pre, f"{name}, {style}")
-    show(axes[row, col + 1], site.post, f"{100 * (site.grades > 0).mean():.0f} % of the buildings damaged")
+    show(axes[row, col + 1], site.post, f"{100 * (site.grades[inside] > 0).mean():.0f} % of the buildings damaged")
 figure.suptitle("One site of each hazard (SYNTHETIC)")
 plt.show()
 
@@ -132,7 +134,7 @@ plt.show()
 SIDE_PX, MARGIN_PX, GSD_M = 256, 32, 0.5  # tall things of the margin lean into the image and cast shadows there
 style = WorldStyle.load("village")
 side_m = (SIDE_PX + 2 * MARGIN_PX) * GSD_M
-rng = np.random.default_rng(4)
+rng = np.random.default_rng(5)
 plan = change(plant(lay_out(style, (side_m, side_m), rng), style, rng), rng)
 
 
@@ -140,7 +142,7 @@ def strike(hazard: str) -> PairSample:
     """Both dates of the village, struck by a hazard."""
     struck, outcome = draw_outcome(plan, Hazard.load(hazard), np.random.default_rng(1))
     return render_pair(
-        12, struck, outcome, style=style, hazard=hazard, size_px=SIDE_PX, gsd_m=GSD_M, margin_px=MARGIN_PX
+        15, struck, outcome, style=style, hazard=hazard, size_px=SIDE_PX, gsd_m=GSD_M, margin_px=MARGIN_PX
     )
 
 
