@@ -2,6 +2,7 @@
 
 Usage: python experiments/world_train.py --out runs/world --minutes 120 [--resume] [--world city] [--leave-out STYLE …]
        python experiments/world_train.py --out runs/world --resume --minutes 0 --models models
+       python experiments/world_train.py --out runs/tried --smoke
 Ends with the epoch in which the minutes are over, counted over all resumptions; Ctrl-C keeps what was learnt up to the
 step. Then writes the runs OUT/buildings and OUT/landcover; with --models also into that folder, to be shipped.
 The log OUT/log.csv has the scores on sites that are never trained on: iou.STYLE of building pixels, mean_iou of land cover.
@@ -15,10 +16,13 @@ import logging
 import shutil
 from pathlib import Path
 
+from smoke import FEW_STEPS, NOTE, add_smoke
+
 from deepnets4eo.segmenters.checksums import CARD, open_sealed
 from deepnets4eo.training import TrainOptions, train
 
 RUNS = ("buildings", "landcover")
+SMOKE = (*FEW_STEPS, "data.size_px=256", "data.tile_px=128", "data.validation_pairs=1", "predict.tile_px=128")
 
 
 def overrides_of(arguments: argparse.Namespace) -> list[str]:
@@ -26,7 +30,7 @@ def overrides_of(arguments: argparse.Namespace) -> list[str]:
     changed = [f"data.world={arguments.world}", f"train.seed={arguments.seed}"]
     if arguments.leave_out:
         changed.append(f"data.left_out_styles=[{', '.join(arguments.leave_out)}]")
-    return changed + arguments.set
+    return [*changed, *arguments.set, *(SMOKE if arguments.smoke else ())]
 
 
 def ship(run: Path, folder: Path) -> None:
@@ -49,7 +53,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="section.key=value")
     parser.add_argument("--models", type=Path, help="folder to ship the runs into, e.g. models")
+    add_smoke(parser)
     arguments = parser.parse_args()
+    if arguments.smoke:
+        print(NOTE)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     options = TrainOptions(resume=arguments.resume, overwrite=arguments.overwrite, minutes=arguments.minutes)
     out = train("buildings", arguments.out, overrides=overrides_of(arguments), options=options)

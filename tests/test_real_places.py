@@ -21,7 +21,7 @@ from places.damage_scores import at_half, scores_of  # noqa: E402
 from places.working_grid import CRS, SourceImage, on_working_grid, regions_of  # noqa: E402
 
 from deepnets4eo.cards.legend import VOID, Legend  # noqa: E402
-from deepnets4eo.damage.decision_with_network import adjust_to_prior  # noqa: E402
+from deepnets4eo.damage.reliability import adjust_to_share  # noqa: E402
 
 
 def square_source(side_m: float = 0.25) -> SourceImage:
@@ -91,7 +91,7 @@ def test_scores_of_damage_count_the_assessed_and_name_the_rest() -> None:
 
 def test_a_share_is_taken_back_as_the_decision_put_it_in() -> None:
     half = np.array([[0.7, 0.1, 0.1, 0.1], [0.2, 0.2, 0.2, 0.4]])
-    adjusted = adjust_to_prior(half, 0.1)[:, 2:].sum(axis=1)
+    adjusted = adjust_to_share(half, 0.1)[:, 2:].sum(axis=1)
     assert at_half(adjusted, 0.1) == pytest.approx(half[:, 2:].sum(axis=1))
 
 
