@@ -166,5 +166,5 @@ for sample in islice(pair_stream(0, styles=learnt, size_px=128), 6):
     print(f"{sample.style:17} {sample.hazard:11} {sample.gsd_m:.2f} m, buildings by grade {counts} (SYNTHETIC)")
 
 # %% [markdown]
-# [Made-up pairs to train on](../howto/made_up_pairs.md) goes on from here to trained networks;
-# [The miniature world](../explanation/miniature_world.md) says what the world does not model.
+# The page "Made-up pairs to train on" goes on from here to trained networks; "The miniature world", under Explanation, says what the world
+# does not model and what looks wrong.
