@@ -1,16 +1,38 @@
 """The miniature world: made-up places of many building styles and hazards, before and after, with their truth.
 
-A style (`styles/*.yaml`) is laid out as a plan, a hazard changes the plan, both dates are painted and seen by a sensor.
+A style (`styles/*.yaml`) is laid out as a plan and planted; people and a hazard (`hazards/*.yaml`) change the plan; both
+dates are painted and seen by a sensor. `draw_pair` and `pair_stream` take all these steps; each is a function of its own, too.
+Needs the extra `world`.
+
+>>> import numpy as np
+>>> from deepnets4eo.synthetic.world import Hazard, WorldStyle, draw_outcome, lay_out
+>>> plan = lay_out(WorldStyle.load("village"), (200.0, 200.0), np.random.default_rng(1))
+>>> struck, outcome = draw_outcome(plan, Hazard.load("tornado"), np.random.default_rng(2))
+>>> len(outcome.grades) == len(plan.buildings)
+True
 """
 
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
+    "Hazard": "deepnets4eo.synthetic.world.hazard",
+    "Outcome": "deepnets4eo.synthetic.world.damage_state",
     "PairSample": "deepnets4eo.synthetic.world.pair",
     "Plan": "deepnets4eo.synthetic.world.plan",
+    "WorldSeason": "deepnets4eo.synthetic.world.season",
     "WorldStyle": "deepnets4eo.synthetic.world.style",
+    "WorldSurface": "deepnets4eo.synthetic.world.surface",
+    "change": "deepnets4eo.synthetic.world.harmless",
+    "draw_outcome": "deepnets4eo.synthetic.world.outcome",
     "draw_pair": "deepnets4eo.synthetic.world.stream",
+    "hazard_names": "deepnets4eo.synthetic.world.hazard",
+    "lay_out": "deepnets4eo.synthetic.world.layouts.lay_out",
+    "paint": "deepnets4eo.synthetic.world.paint_world",
     "pair_stream": "deepnets4eo.synthetic.world.stream",
+    "plant": "deepnets4eo.synthetic.world.vegetation",
+    "render_pair": "deepnets4eo.synthetic.world.pair",
+    "style_names": "deepnets4eo.synthetic.world.style",
+    "surface_of": "deepnets4eo.synthetic.world.city_surface",
 }
 
 __all__ = list(_HOMES)

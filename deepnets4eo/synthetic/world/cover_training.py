@@ -193,7 +193,7 @@ def write_cover_run(
 
 
 def _untrained(recipe: WorldRecipe) -> NetworkSegmenter:
-    """The network of both outputs; its legend has the classes of both, one after the other."""
+    """The network of both outputs before its first step; its legend has the classes of both, one after the other."""
     classes = [
         {
             "value": 10 * number + each.value,
@@ -206,7 +206,14 @@ def _untrained(recipe: WorldRecipe) -> NetworkSegmenter:
     both = Legend.from_dict({"name": "world-cover", "classes": classes})
     network = {"name": recipe.model.network, **recipe.model.options}
     predict = recipe.predict
-    return build_segmenter(recipe, network, INPUTS, both, Tiling(predict.tile_px, predict.halo_px, predict.overlap_px))
+    tiling = Tiling(predict.tile_px, predict.halo_px, predict.overlap_px)
+    segmenter = build_segmenter(recipe, network, INPUTS, both, tiling)
+    if recipe.data.start is not None:
+        from deepnets4eo.training.loop import CHECKPOINTS, LAST
+        from deepnets4eo.training.state import load_state
+
+        load_state(Path(recipe.data.start) / CHECKPOINTS / LAST, segmenter.module)
+    return segmenter
 
 
 TASK = Task(train_cover, WorldRecipe)

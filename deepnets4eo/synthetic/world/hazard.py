@@ -95,7 +95,12 @@ class Hazard:
 
 @cache
 def hazard_names() -> tuple[str, ...]:
-    """Names of all hazards, sorted."""
+    """Names of all hazards.
+
+    Returns
+    -------
+    The files in `hazards/` without their ending, sorted; "none" among them.
+    """
     folder = files("deepnets4eo.synthetic.world") / "hazards"
     return tuple(sorted(path.name.removesuffix(".yaml") for path in folder.iterdir() if path.name.endswith(".yaml")))
 

@@ -15,6 +15,12 @@ class WorldSeason(Season):
 
     Parameters
     ----------
+    greenness
+        Of lawns, 0 (straw) to 1 (fresh green).
+    leaf
+        Leaves on deciduous trees, 0 (bare) to 1 (full).
+    tint
+        Autumn colour of leaves, 0 to 1.
     snow
         0 for none, 0.2 thin and patchy, 1 over all that is not cleared or wet.
 

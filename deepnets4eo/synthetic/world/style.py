@@ -131,7 +131,12 @@ class WorldStyle:
 
 @cache
 def style_names() -> tuple[str, ...]:
-    """Names of all styles, sorted."""
+    """Names of all styles.
+
+    Returns
+    -------
+    The files in `styles/` without their ending, sorted.
+    """
     folder = files("deepnets4eo.synthetic.world") / "styles"
     return tuple(sorted(path.name.removesuffix(".yaml") for path in folder.iterdir() if path.name.endswith(".yaml")))
 

@@ -1,0 +1,28 @@
+"""The light U-Net sees no light: windows that differ in brightness, tint and contrast alone have the same scores."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from deepnets4eo.segmentation.light_unet import ScaledConv, light_unet  # noqa: E402
+
+
+def test_brightness_tint_and_contrast_do_not_change_the_scores():
+    torch.manual_seed(0)
+    network = light_unet(3, 4).eval()
+    image = 40 * torch.randn(2, 3, 64, 64)
+    tinted = 10 * image + torch.tensor([10.0, -3.0, 200.0])[:, None, None]
+    with torch.no_grad():
+        scores, others = network(image), network(tinted)
+    assert (scores - others).abs().max() < 0.01 * scores.std()
+
+
+def test_each_window_is_scaled_by_its_own_values_and_a_grey_one_stays_grey():
+    conv = ScaledConv(2, 1, 1, bias=False)
+    torch.nn.init.ones_(conv.weight)
+    windows = torch.stack([torch.randn(2, 32, 32) * 7 + 3, torch.full((2, 32, 32), 5.0)])
+    with torch.no_grad():
+        scaled = conv(windows)
+    assert scaled[1].abs().max() == 0
+    own = windows[0] - windows[0].mean(dim=(1, 2), keepdim=True)
+    torch.testing.assert_close(scaled[0, 0], own.sum(dim=0) / (own.square().mean().sqrt() + 0.05))
