@@ -20,6 +20,9 @@ _HOMES = {
     "register": "deepnets4eo.registration",
     "Registration": "deepnets4eo.registration",
     "align_footprints": "deepnets4eo.damage.alignment",
+    "GradedPair": "deepnets4eo.damage.siamese.stream",
+    "StreamRecipe": "deepnets4eo.damage.siamese.stream_recipe",
+    "train_on_stream": "deepnets4eo.damage.siamese.stream_training",
 }
 
 __all__ = list(_HOMES)

@@ -68,6 +68,8 @@ class StreamRecipe(Recipe):
 
     Parameters
     ----------
+    task
+        "damage-stream".
     data
         What is drawn from the stream.
     legend

@@ -1,0 +1,189 @@
+"""The task `damage-stream`: a recipe in, the run of the network in the box for building damage out.
+
+Takes a resolved recipe; makes its pairs while it trains, no file is read. Refuses unknown styles and hazards.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import shapely
+
+from deepnets4eo.cards.legend import VOID
+from deepnets4eo.damage import GRADES, StreamRecipe, train_on_stream
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import transform_shapes
+from deepnets4eo.lazy import check_extra
+from deepnets4eo.training.tasks import Task, TrainOptions
+
+if TYPE_CHECKING:
+    from deepnets4eo.damage import GradedPair
+
+log = logging.getLogger(__name__)
+
+VALIDATION = 1_000_003  # seeds of validation follow from it, whatever the seed of the training
+LEAST_M2 = 6.0  # of an outline inside the image; smaller ones are not learnt from
+TRIES = 4  # pairs of a style and hazard that are made until one has a graded building
+
+
+def train_damage(recipe: StreamRecipe, out: Path, options: TrainOptions) -> Path:
+    """Train the network on made-up pairs, and write its run.
+
+    Parameters
+    ----------
+    recipe
+        As resolved.
+    out
+        The run folder.
+    options
+        Device, resume, minutes.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    InputError
+        For unknown styles or hazards, and where all of them are left out.
+    """
+    for extra in ("deep", "world"):
+        check_extra(extra)
+    from deepnets4eo.synthetic.world.sensor_variation import SensorVariation
+
+    pairs_of = training_pairs(recipe)
+    validation = validation_pairs(recipe)
+    log.info("%d pairs to validate on are made", len(validation))
+    return train_on_stream(pairs_of, validation, recipe, SensorVariation(), out, options)
+
+
+def training_pairs(recipe: StreamRecipe) -> Callable[[int], Iterator[GradedPair]]:
+    """Choose what is learnt from.
+
+    Parameters
+    ----------
+    recipe
+        Its section `data` and `train.seed` are used.
+
+    Returns
+    -------
+    Epoch → endless iterator of its pairs, without what is left out.
+
+    Raises
+    ------
+    InputError
+        For unknown styles or hazards, and where all of them are left out.
+    """
+    data, seed = recipe.data, recipe.train.seed
+    if data.world == "city":
+        return lambda epoch: city_pairs((seed, epoch), data.size_px)
+    all_styles, all_hazards = _world_names()
+    styles = _kept("styles", all_styles, data.styles, data.left_out_styles)
+    hazards = _kept("hazards", all_hazards, data.hazards, data.left_out_hazards)
+    return lambda epoch: world_pairs((seed, epoch), data.size_px, styles, hazards)
+
+
+def validation_pairs(recipe: StreamRecipe) -> list[GradedPair]:
+    """Make the pairs that are validated on: of what is left out where anything is, else of all styles and hazards in turn.
+
+    Parameters
+    ----------
+    recipe
+        Its section `data` is used.
+
+    Returns
+    -------
+    Up to `data.val_pairs` pairs of seeds that no training uses; those without any graded building are left out.
+    """
+    data = recipe.data
+    if data.world == "city":
+        return list(islice(city_pairs((VALIDATION,), data.size_px), data.val_pairs))
+    all_styles, all_hazards = _world_names()
+    styles = data.left_out_styles or data.styles or all_styles
+    hazards = data.left_out_hazards or data.hazards or all_hazards
+    pairs = []
+    for number in range(data.val_pairs):
+        row, column = divmod(number, len(styles))
+        style, hazard = styles[column], hazards[(row + column) % len(hazards)]
+        stream = world_pairs((VALIDATION, number), data.size_px, [style], [hazard])
+        pairs.append(next((pair for pair in islice(stream, TRIES) if (pair.grades != VOID).any()), None))
+    return [pair for pair in pairs if pair is not None]
+
+
+def world_pairs(
+    seed: Sequence[int], size_px: int, styles: Sequence[str], hazards: Sequence[str]
+) -> Iterator[GradedPair]:
+    """Yield places of the miniature world without end; buildings that people took down have no grade.
+
+    Parameters
+    ----------
+    seed
+        Of all that follows.
+    size_px
+        Side of the images.
+    styles, hazards
+        Names that are drawn from.
+    """
+    from deepnets4eo.damage import GradedPair
+    from deepnets4eo.synthetic.world.plan import BOTH
+    from deepnets4eo.synthetic.world.stream import pair_stream
+
+    start = int(np.random.SeedSequence(list(seed)).generate_state(1)[0])
+    for sample in pair_stream(start, styles=styles, hazards=hazards, size_px=size_px):
+        outlines = np.array(sample.polygons(), dtype=object)
+        known = (sample.plan.buildings["when"] == BOTH) & (shapely.area(outlines) * sample.gsd_m**2 >= LEAST_M2)
+        grades, truth = (np.where(known, each, VOID).astype(np.uint8) for each in (sample.visible, sample.grades))
+        yield GradedPair(sample.pre, sample.post, outlines, grades, truth, sample.gsd_m, sample.style, sample.hazard)
+
+
+def city_pairs(seed: Sequence[int], size_px: int) -> Iterator[GradedPair]:
+    """Yield suburbs of the miniature city without end, the dates nearly registered.
+
+    Parameters
+    ----------
+    seed
+        Of all that follows.
+    size_px
+        Side of the images.
+    """
+    from deepnets4eo.damage import GradedPair
+    from deepnets4eo.synthetic.city import City
+    from deepnets4eo.synthetic.event import Event
+
+    rng = np.random.default_rng(list(seed))
+    while True:
+        number = int(rng.integers(2**31))
+        event = replace(Event.draw(number), shift_px=tuple(rng.normal(0, 0.8, 2)), rotation_deg=0.0, scale=1.0)
+        city = City(number, size_px, float(rng.uniform(0.3, 0.6)), event=event)
+        frame = city.buildings
+        outlines = transform_shapes(~city.grid.affine, frame.geometry.to_numpy())
+        grades = np.array([GRADES.index(name) for name in frame["damage"]], np.uint8)
+        yield GradedPair(city.pre.image, city.post.image, outlines, grades, grades, city.gsd_m, "city", event.kind)
+
+
+def _world_names() -> tuple[Sequence[str], Sequence[str]]:
+    """Names of all styles and hazards."""
+    from deepnets4eo.synthetic.world.hazard import hazard_names
+    from deepnets4eo.synthetic.world.style import style_names
+
+    return style_names(), hazard_names()
+
+
+def _kept(kind: str, names: Sequence[str], chosen: Sequence[str], left_out: Sequence[str]) -> list[str]:
+    """The chosen names, or all, without those left out. Errors: InputError."""
+    unknown = sorted({*chosen, *left_out} - {*names})
+    kept = [name for name in chosen or names if name not in left_out]
+    if unknown or not kept:
+        wrong = f"unknown {kind} {', '.join(unknown)}" if unknown else f"no {kind} to learn from"
+        raise InputError(f"data has {wrong}. Choose data.{kind} from {', '.join(names)}.")
+    return kept
+
+
+TASK = Task(train_damage, StreamRecipe)

@@ -1,0 +1,40 @@
+"""What the network in the box learns from and is validated on: names as chosen, nothing of what is left out."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from deepnets4eo.cards.legend import VOID
+from deepnets4eo.errors import InputError
+from deepnets4eo.synthetic.world.damage_training import training_pairs, validation_pairs
+from deepnets4eo.training import load_recipe
+
+SMALL = ["data.size_px=256", "data.styles=[suburb, old-town]", "data.hazards=[tornado, flood]", "data.val_pairs=1"]
+LEFT_OUT = ["data.left_out_styles=[old-town]", "data.left_out_hazards=[flood]"]
+
+
+def recipe_of(*overrides: str):
+    return load_recipe("damage-network", overrides=[*SMALL, *overrides])[0]
+
+
+def test_what_is_left_out_is_validated_on_and_never_learnt_from():
+    recipe = recipe_of(*LEFT_OUT)
+    learnt = list(islice(training_pairs(recipe)(0), 2))
+    assert {(pair.style, pair.hazard) for pair in learnt} == {("suburb", "tornado")}
+    (known,) = validation_pairs(recipe)
+    assert (known.style, known.hazard) == ("old-town", "flood")
+    assert (known.grades != VOID).any()
+
+
+def test_an_epoch_repeats_itself_and_no_other_one():
+    first, again, other = (next(training_pairs(recipe_of())(epoch)) for epoch in (0, 0, 1))
+    assert np.array_equal(first.post, again.post)
+    assert not np.array_equal(first.post, other.post)
+
+
+def test_unknown_names_and_nothing_to_learn_from_are_refused():
+    with pytest.raises(InputError, match="unknown hazards locusts. Choose data.hazards from"):
+        training_pairs(recipe_of("data.left_out_hazards=[locusts]"))
+    with pytest.raises(InputError, match="no styles to learn from"):
+        training_pairs(recipe_of("data.left_out_styles=[suburb, old-town]"))
