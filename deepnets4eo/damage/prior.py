@@ -91,6 +91,7 @@ def likely_shares(log_odds: Floats, weights: Floats, pseudo_count: float = PSEUD
 
     Examples
     --------
+    >>> from scipy.special import logit
     >>> published = logit(np.array([0.05, 0.3, 0.8])) - logit(0.3)  # fitted where 30 % are damaged
     >>> float(likely_shares(published, np.array([[6.0, 2.0, 2.0]]), pseudo_count=0)[0].round(3))
     0.195
