@@ -52,7 +52,7 @@ def with_options(settings_class: type, **shared: Any) -> Callable[[Callable[...,
     >>> @with_options(Settings)
     ... def assess(image: str, settings: Settings) -> None: ...
     >>> list(inspect.signature(assess).parameters)[:3]
-    ['image', 'model', 'network_weight']
+    ['image', 'model', 'network']
     """
     options = _options(settings_class, shared)
 
