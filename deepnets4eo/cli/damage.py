@@ -227,5 +227,5 @@ def _find_buildings(pre: str, post: str, segmenter: str, scratch: Path) -> tuple
             return before, after, buildings_of(segmenter, image, labels, options=options, progress=advance)
         except (MissingExtraError, RunError) as error:
             raise InputError(
-                f"FOOTPRINTS is -, but the buildings cannot be found: {error} Or give footprints."
+                f"FOOTPRINTS is -, but the buildings cannot be found: {error} Or give a run of your own with --segmenter, or footprints."
             ) from error
