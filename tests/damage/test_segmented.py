@@ -146,7 +146,7 @@ def test_without_good_weights_one_line_says_what_to_do(
     assert main(["damage", str(case / "pre.tif"), str(case / "post.tif"), "-", "--out", str(tmp_path / "out")]) == 2
     error = " ".join(capsys.readouterr().err.split())
     assert "FOOTPRINTS is -, but the buildings cannot be found" in error
-    assert error.endswith("Or give footprints.")
+    assert error.endswith("Or give a run of your own with --segmenter, or footprints.")
 
 
 def test_without_torch_the_extra_is_named(
@@ -159,4 +159,4 @@ def test_without_torch_the_extra_is_named(
     monkeypatch.setattr("deepnets4eo.damage.find_buildings.load_run", without_torch)
     assert main(["damage", str(case / "pre.tif"), str(case / "post.tif"), "-", "--out", str(tmp_path / "out")]) == 2
     error = " ".join(capsys.readouterr().err.split())
-    assert 'pip install "deepnets4eo[deep]" Or give footprints.' in error
+    assert 'pip install "deepnets4eo[deep]" Or give a run of your own with --segmenter, or footprints.' in error
