@@ -23,7 +23,9 @@ from deepnets4eo.synthetic.world.harmless_ground import (
     move_cars,
     put_things_on_ground,
 )
+from deepnets4eo.synthetic.world.layouts.clearance import outline_rows
 from deepnets4eo.synthetic.world.layouts.palette import add_infrared, vary
+from deepnets4eo.synthetic.world.layouts.tables import table_rows
 from deepnets4eo.synthetic.world.plan import (
     AFTER,
     BEFORE,
@@ -88,8 +90,7 @@ def roof_again(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
     count = len(plan.buildings)
     draw = rng.random(count)
     renewed, toned = draw < 0.12 * amount, (draw > 1 - 0.4 * amount)
-    owner = plan.roofs["building"]
-    own = (owner != NO_BUILDING) & (plan.roofs["when"] == BOTH)
+    owner, own = plan.roofs["building"], _of_buildings(plan)
     if not own.any():
         return plan
     colour = add_infrared(_NEW_COLOURS[rng.integers(0, len(_NEW_COLOURS), count)] * rng.normal(1, 0.08, (count, 1)))
@@ -122,7 +123,7 @@ def extend(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
     -------
     The plan with more roofs, there after only.
     """
-    own = np.flatnonzero((plan.roofs["building"] != NO_BUILDING) & (plan.roofs["when"] == BOTH))
+    own = np.flatnonzero(_of_buildings(plan))
     chosen_rows = own[rng.random(len(own)) < 0.1 * amount]
     base = plan.roofs[chosen_rows]
     n = len(base)
@@ -146,7 +147,7 @@ def extend(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
 
 def _build_new(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
     """New buildings that look like one of the site, on ground of their own with a strip of earth."""
-    own = np.flatnonzero((plan.roofs["building"] != NO_BUILDING) & (plan.roofs["when"] == BOTH))
+    own = np.flatnonzero(_of_buildings(plan))
     count = min(int(rng.poisson(3 * amount)), len(own))
     if not count:
         return plan
@@ -159,12 +160,7 @@ def _build_new(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
     model["radius_m"] = np.hypot(rows["length"], rows["width"]) / 2
     model["key"] = rng.integers(0, 2**32, len(rows), dtype=np.uint32)
     rows["building"] = len(plan.buildings) + np.arange(len(rows))
-    earth = np.zeros(len(rows), TABLES["areas"])
-    for name in ("x", "y", "length", "width", "angle"):
-        earth[name] = rows[name]
-    earth["length"] += 5
-    earth["width"] += 5
-    earth["material"], earth["tone"], earth["rough"], earth["when"] = CODE["soil"], 1.1, 0.6, AFTER
+    earth = _ground_around(rows, 5.0, material=CODE["soil"], tone=1.1, rough=0.6)
     return plan.with_rows(roofs=rows, buildings=model, areas=earth)
 
 
@@ -194,13 +190,8 @@ def take_down(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
     parts = roofs[of_gone & (roofs["when"] > 0)]
     for part in parts:
         boxes["when"][_on(part, boxes)] &= BEFORE
-    earth = np.zeros(len(parts), TABLES["areas"])
-    for name in ("x", "y", "length", "width", "angle"):
-        earth[name] = parts[name]
-    earth["length"] += 3
-    earth["width"] += 3
     cover = str(rng.choice(["soil", "soil", "gravel", "grass", "dry_grass"]))
-    earth["material"], earth["tone"], earth["rough"], earth["when"] = CODE[cover], rng.uniform(0.85, 1.2), 0.5, AFTER
+    earth = _ground_around(parts, 3.0, material=CODE[cover], tone=rng.uniform(0.85, 1.2), rough=0.5)
     plan = replace(plan, buildings=buildings, roofs=roofs[roofs["when"] > 0], boxes=boxes[boxes["when"] > 0])
     return plan.with_rows(areas=earth)
 
@@ -221,8 +212,7 @@ def mount_panels(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
     -------
     The plan with boxes on roofs, there after only.
     """
-    usable = (plan.roofs["building"] != NO_BUILDING) & (plan.roofs["when"] == BOTH)
-    usable &= np.isin(plan.roofs["kind"], (FLAT, GABLE, HIP, MONO)) & (plan.roofs["width"] > 5)
+    usable = _of_buildings(plan) & np.isin(plan.roofs["kind"], (FLAT, GABLE, HIP, MONO)) & (plan.roofs["width"] > 5)
     base = plan.roofs[usable & (rng.random(len(plan.roofs)) < 0.15 * amount)]
     n = len(base)
     rows = np.zeros(n, TABLES["boxes"])
@@ -245,6 +235,20 @@ def _renew_roofs(plan: Plan, rows: NDArray[np.intp], after: NDArray[Any]) -> Pla
     roofs["when"][rows] = BEFORE
     after["when"] = AFTER
     return replace(plan, roofs=np.concatenate([roofs, after]))
+
+
+def _of_buildings(plan: Plan) -> NDArray[np.bool_]:
+    """Roofs of buildings, not of other structures, that are there at both dates."""
+    own: NDArray[np.bool_] = (plan.roofs["building"] != NO_BUILDING) & (plan.roofs["when"] == BOTH)
+    return own
+
+
+def _ground_around(roofs: NDArray[Any], strip_m: float, **columns: Any) -> NDArray[Any]:
+    """Areas under roofs and half a strip around them, there after only."""
+    areas = table_rows("areas", outline_rows(roofs), when=AFTER, **columns)
+    for side in ("length", "width"):
+        areas[side] += strip_m
+    return areas
 
 
 def _on(part: Any, boxes: NDArray[Any]) -> NDArray[np.bool_]:

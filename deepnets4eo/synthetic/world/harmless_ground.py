@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.layouts.clearance import keep_apart, outline_rows
 from deepnets4eo.synthetic.world.layouts.palette import car_colours, vary
+from deepnets4eo.synthetic.world.layouts.tables import table_rows
 from deepnets4eo.synthetic.world.plan import AFTER, BEFORE, BOTH, CROP_ROWS, NO_ROWS, TABLES, Plan
 
 _FIELD_M2 = 150.0  # smaller patches are gardens
@@ -237,11 +238,8 @@ def box_rows(rows: NDArray[Any], height_m: Any, colour: NDArray[Any], material: 
     -------
     (N,) rows of the table of boxes.
     """
-    boxes = np.zeros(len(rows), TABLES["boxes"])
-    for name in ("x", "y", "length", "width", "angle"):
-        boxes[name] = rows[name]
-    boxes["height_m"], boxes["colour"], boxes["material"], boxes["when"] = height_m, colour, CODE[material], when
-    return boxes
+    columns = {"height_m": height_m, "colour": colour, "material": CODE[material], "when": when}
+    return table_rows("boxes", outline_rows(rows), **columns)
 
 
 def _anywhere(plan: Plan, count: int, size_m: tuple[float, float], rng: np.random.Generator) -> NDArray[Any]:

@@ -7,15 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
-from typing import Any
 
 import numpy as np
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import read_yaml
-
-Span = tuple[float, float]
+from deepnets4eo.synthetic.world.yaml_folder import Span, names_in, read_named, to_span
 
 
 @dataclass(frozen=True)
@@ -101,29 +97,23 @@ def hazard_names() -> tuple[str, ...]:
     -------
     The files in `hazards/` without their ending, sorted; "none" among them.
     """
-    folder = files("deepnets4eo.synthetic.world") / "hazards"
-    return tuple(sorted(path.name.removesuffix(".yaml") for path in folder.iterdir() if path.name.endswith(".yaml")))
+    return names_in("hazards")
 
 
 @cache
 def _load(name: str) -> Hazard:
-    content: dict[str, Any] = read_yaml(str(files("deepnets4eo.synthetic.world") / "hazards" / f"{name}.yaml"))
+    content = read_named("hazards", name)
     minor, major, destroyed = content.get("grades", (1.0, 1.0, 1.0))
     modes = content.get("modes", {})
     return Hazard(
         name=name,
         title=content["title"],
         field=content["field"],
-        reach=_span(content.get("reach", (0.3, 0.6))),
+        reach=to_span(content.get("reach", (0.3, 0.6))),
         damaged=tuple((float(weight), float(low), float(high)) for weight, low, high in content["damaged"]),
         grades=(float(minor), float(major), float(destroyed)),
-        clustering=_span(content.get("clustering", (0.5, 0.9))),
+        clustering=to_span(content.get("clustering", (0.5, 0.9))),
         frailty=content.get("frailty", {}),
         modes={key: (row["minor"], row["major"], row["destroyed"]) for key, row in modes.items()},
-        effects={key: _span(span) for key, span in content.get("effects", {}).items()},
+        effects={key: to_span(span) for key, span in content.get("effects", {}).items()},
     )
-
-
-def _span(values: Any) -> Span:
-    low, high = values
-    return float(low), float(high)

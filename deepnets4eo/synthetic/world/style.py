@@ -5,18 +5,14 @@ Takes the name of a file in `styles/`; refuses names that are not there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import read_yaml
-
-Span = tuple[float, float]
+from deepnets4eo.synthetic.world.yaml_folder import Span, names_in, read_named, to_span
 
 
 @dataclass(frozen=True)
@@ -137,13 +133,12 @@ def style_names() -> tuple[str, ...]:
     -------
     The files in `styles/` without their ending, sorted.
     """
-    folder = files("deepnets4eo.synthetic.world") / "styles"
-    return tuple(sorted(path.name.removesuffix(".yaml") for path in folder.iterdir() if path.name.endswith(".yaml")))
+    return names_in("styles")
 
 
 @cache
 def _load(name: str) -> WorldStyle:
-    content: dict[str, Any] = read_yaml(str(files("deepnets4eo.synthetic.world") / "styles" / f"{name}.yaml"))
+    content = read_named("styles", name)
     ground, patches, share = content["ground"]
     return WorldStyle(
         name=name,
@@ -151,22 +146,17 @@ def _load(name: str) -> WorldStyle:
         layout=content["layout"],
         numbers=content["numbers"],
         roofs=tuple(map(_roof_type, content["roofs"])),
-        ground=(ground, patches, _span(share)),
+        ground=(ground, patches, to_span(share)),
         poles=content.get("poles", {}),
         climate=content["climate"],
-        trees_per_ha=_span(content["trees_per_ha"]),
-        evergreen=_span(content["evergreen"]),
-        over_roofs=_span(content["over_roofs"]),
-        relief_m=_span(content["relief_m"]),
+        trees_per_ha=to_span(content["trees_per_ha"]),
+        evergreen=to_span(content["evergreen"]),
+        over_roofs=to_span(content["over_roofs"]),
+        relief_m=to_span(content["relief_m"]),
     )
 
 
 def _roof_type(row: dict[str, Any]) -> RoofType:
     colours = tuple((int(red), int(green), int(blue)) for red, green, blue in row["colours"])
-    rise = _span(row.get("rise", (0.3, 0.5)))
+    rise = to_span(row.get("rise", (0.3, 0.5)))
     return RoofType(row["share"], row["construction"], row["kinds"], row["surface"], colours, rise)
-
-
-def _span(values: Sequence[float]) -> Span:
-    low, high = values
-    return float(low), float(high)

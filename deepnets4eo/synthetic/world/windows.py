@@ -76,7 +76,7 @@ class WindowCutter:
     varied_share
         Share of the windows that another sensor shows than the one of the pair.
     variation
-        Of the sensor; None: the images as they are, without near infrared.
+        Of that other sensor.
 
     Examples
     --------
@@ -89,7 +89,7 @@ class WindowCutter:
     scales: tuple[float, float] = (0.7, 1.4)
     post_share: float = 0.35
     varied_share: float = 0.15
-    variation: SensorVariation | None = field(default_factory=SensorVariation)
+    variation: SensorVariation = field(default_factory=SensorVariation)
 
     def __call__(self, pair: PairWithTruth, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
         """Cut one window.
@@ -113,7 +113,7 @@ class WindowCutter:
         row, col = (int(rng.integers(length - side + 1)) for length in labels.shape)
         window = (slice(row, row + side), slice(col, col + side))
         bands = _resize_image(image[:, window[0], window[1]], self.tile_px)
-        if self.variation is not None and rng.random() < self.varied_share:
+        if rng.random() < self.varied_share:
             bands = self.variation(bands, rng)
         labels, roofs = (_nearest(layer[window], self.tile_px) for layer in (labels, roofs))
         valid = np.ones(labels.shape, bool)

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.materials import CODE
+from deepnets4eo.synthetic.world.layouts.clearance import OUTLINE
 from deepnets4eo.synthetic.world.layouts.palette import Looks, Palette, car_colours
 from deepnets4eo.synthetic.world.layouts.rectangles import Rects, keep_whole, rect_rows, turn_about_origin
 from deepnets4eo.synthetic.world.plan import BOTH, NO_BUILDING, TABLES, Plan
 from deepnets4eo.synthetic.world.style import WorldStyle
 
 MARGIN_M = 30.0  # objects so far beyond the site still throw shadows into it
-_POSITION = ("x", "y", "length", "width", "angle")
 
 
 @dataclass
@@ -114,7 +114,7 @@ class Draft:
         """
         rows = np.zeros(len(rects), TABLES[table])
         rows["when"] = BOTH
-        for name, values in zip(_POSITION, rects.T, strict=True):
+        for name, values in zip(OUTLINE, rects.T, strict=True):
             rows[name] = values
         for name, values in columns.items():
             rows[name] = values
