@@ -43,7 +43,7 @@ class Goal:
         return value <= self.limit if self.most else value >= self.limit
 
     @property
-    def wanted(self) -> str:
+    def limit_text(self) -> str:
         """The goal in words."""
         return "–" if self.limit is None else f"{'≤' if self.most else '≥'} {self.limit:g}"
 
@@ -123,7 +123,7 @@ def _goal_table(goals: Sequence[Goal], methods: Mapping[str, Scores], summary: A
             value = site_scores.get(goal.key)
             tick = value is not None and goal.is_met(float(value))
             cells.append(_text(value) + (" ✓" if tick else ""))
-        rows.append([goal.text, goal.today, goal.wanted, *cells])
+        rows.append([goal.text, goal.today, goal.limit_text, *cells])
     return markdown_table(["quantity", "when the goal was set", "goal", *methods], rows)
 
 

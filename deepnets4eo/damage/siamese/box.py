@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from deepnets4eo.cards.catalog import model_path, recipes
+from deepnets4eo.damage.building_image import COARSEST_M, FINEST_M
 from deepnets4eo.damage.siamese.evidence import NetworkGrader, is_run
 from deepnets4eo.damage.siamese.pairs import POST, PRE, with_bands
 from deepnets4eo.errors import InputError, RunError
@@ -23,7 +24,6 @@ from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 
 NAME = "damage-network"
-FINEST_M, COARSEST_M = 0.2, 1.5
 GSD_FACTOR = 3.0  # from the pixels of the training to the coarsest ones
 MOST_OFF_NADIR_DEG = 30.0  # of the sensors that it learnt from
 DARKEST = 16.0  # median of display values 0-255; real scenes by day have 45 to 117
@@ -101,8 +101,8 @@ def _why_unfit(grader: NetworkGrader, role: str, layer: Layer) -> str:
         InputSpec({role: grader.run.inputs.layers[role]}).check(Scene({role: with_bands(layer, BANDS)}, layer.grid))
     except RunError as error:
         return f"does not fit: {error}"
-    if layer.dtype.itemsize == 1 and _median(layer) < DARKEST:
-        return f"is very dark (median {_median(layer):.0f} of 255), as at night"
+    if layer.dtype.itemsize == 1 and (median := _median(layer)) < DARKEST:
+        return f"is very dark (median {median:.0f} of 255), as at night"
     return ""
 
 

@@ -65,13 +65,18 @@ class SiameseNet(nn.Module):
             )
         self.twin = _unet(in_channels // 2, encoder, weights, tuple(decoder_channels))
         width = decoder_channels[-1]
-        self.head = nn.Sequential(nn.Conv2d(3 * width, width, 1), nn.ReLU(), nn.Conv2d(width, num_classes, 1))
+        self.head = make_head(3 * width, width, num_classes)
 
     def forward(self, dates: Tensor) -> Tensor:
         """dates : (N, 2 C, H, W) float32, pre then post, standardised · returns : logits (N, K, H, W)."""
         pre, post = self.twin(torch.cat(dates.chunk(2, dim=1))).chunk(2)
         logits: Tensor = self.head(torch.cat([pre, post, (pre - post).abs()], dim=1))
         return logits
+
+
+def make_head(in_channels: int, width: int, num_classes: int) -> nn.Sequential:
+    """Logits from features at each pixel, with one hidden layer."""
+    return nn.Sequential(nn.Conv2d(in_channels, width, 1), nn.ReLU(), nn.Conv2d(width, num_classes, 1))
 
 
 def _unet(bands: int, encoder: str, weights: str | None, decoder_channels: tuple[int, ...]) -> nn.Module:

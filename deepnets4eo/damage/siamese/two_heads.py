@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deepnets4eo.damage.siamese.network import SiameseNet
+from deepnets4eo.damage.siamese.network import SiameseNet, make_head
 from deepnets4eo.errors import InputError
 
 DECODER_CHANNELS = (128, 64, 48, 32)
@@ -73,8 +73,8 @@ class PairOrPostNet(SiameseNet):
         if len(decoder_channels) < 5 and hasattr(unet.encoder, "layer4"):
             unet.encoder.layer4 = nn.Identity()
         normalise_by_groups(unet)
-        self.head = _head(3 * width, width, num_classes)
-        self.post_head = _head(width, width, num_classes)
+        self.head = make_head(3 * width, width, num_classes)
+        self.post_head = make_head(width, width, num_classes)
 
     def forward(self, dates: Tensor) -> Tensor:
         """dates : (N, 2 C, H, W) pre then post, or (N, C, H, W) post alone, standardised · returns : logits (N, K, H, W)."""
@@ -96,10 +96,6 @@ def normalise_by_groups(module: nn.Module) -> None:
             setattr(module, name, nn.GroupNorm(math.gcd(GROUPS, child.num_features), child.num_features))
         else:
             normalise_by_groups(child)
-
-
-def _head(bands: int, width: int, num_classes: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(bands, width, 1), nn.ReLU(), nn.Conv2d(width, num_classes, 1))
 
 
 def _full_size(logits: Tensor, dates: Tensor) -> Tensor:
