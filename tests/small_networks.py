@@ -100,7 +100,7 @@ NETWORKS: dict[str, SmallNetwork] = {
     "hyperspectral/mou": _cube(2, 20, 103),
     "hyperspectral/nn": _cube(1, 4, 103),
     "hyperspectral/sharma": _cube(1, 4, 103, unused=r"features\.[04]\.bias"),
-    "light-unet": SmallNetwork({"decoder_channels": [16, 8, 8, 8]}),
+    "light-unet": SmallNetwork({"decoder_channels": [16, 8, 8]}),
     "linknet": SmallNetwork(MOBILE),
     "manet": SmallNetwork({"encoder": "resnet18", "decoder_channels": [64] * 5}),
     "osmnet": SmallNetwork({"width": 4}, pads=True),

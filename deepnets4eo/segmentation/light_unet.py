@@ -1,4 +1,4 @@
-"""A light U-Net: the first stages of a ResNet encoder and a narrow decoder, for machines without a GPU.
+"""A light U-Net: the first stages of a ResNet encoder and a narrow decoder of half resolution, for machines without a GPU.
 
 Takes images of any number of bands, sides multiples of 16 px; returns logits of the same size. Refuses what smp refuses.
 """
@@ -10,9 +10,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.networks import create_model
 
-DECODER_CHANNELS = (128, 64, 48, 32)
+DECODER_CHANNELS = (128, 64, 48)
+SCALES = 4  # of the encoder, the finest at half the resolution
 
 
 LEAST_SPREAD = 0.05  # of standardised values: a window of one grey value stays grey
@@ -42,7 +44,8 @@ def light_unet(
 ) -> nn.Module:
     """U-Net (Ronneberger et al. 2015) of four scales; with ResNet-18 (He et al. 2016) 3.6 million weights.
 
-    Every window is scaled by its own values first, see `ScaledConv`.
+    Every window is scaled by its own values first, see `ScaledConv`. The decoder ends at half the resolution, and the
+    logits are interpolated: that saves two fifths of the time.
     smp builds the encoder's fifth stage even where it is not used; here it is left out, so that it is neither kept nor
     written: with ResNet-18 it has 8.4 of 12.0 million weights.
 
@@ -55,7 +58,7 @@ def light_unet(
     encoder
         A ResNet of smp.
     decoder_channels
-        Channels of the decoder's four stages, coarse to fine.
+        Channels of the decoder's three stages, coarse to fine.
     weights
         First weights of the encoder, e.g. "imagenet", which smp downloads.
 
@@ -67,18 +70,24 @@ def light_unet(
     Raises
     ------
     InputError
-        For numbers below 1, unknown encoders and weights.
+        For numbers below 1, unknown encoders and weights, and decoders of other than three stages.
 
     Examples
     --------
     >>> network = light_unet(3, 10)
     >>> sum(parameter.numel() for parameter in network.parameters())
-    3623114
+    3601386
     """
+    if len(decoder_channels) != SCALES - 1:
+        raise InputError(f"decoder_channels is {list(decoder_channels)}, expected {SCALES - 1} numbers of channels.")
     network: Any = create_model(
         "unet", in_channels=in_channels, num_classes=num_classes, encoder=encoder, weights=weights,
-        encoder_depth=len(DECODER_CHANNELS), decoder_channels=list(decoder_channels),
+        encoder_depth=SCALES, decoder_channels=[*decoder_channels, 1],
     )  # fmt: skip
+    network.decoder.blocks = network.decoder.blocks[:-1]
+    network.segmentation_head = nn.Sequential(
+        nn.Conv2d(decoder_channels[-1], num_classes, 3, padding=1), nn.Upsample(scale_factor=2, mode="bilinear")
+    )
     network.encoder.layer4 = nn.Identity()
     network.encoder.conv1 = _scaled(network.encoder.conv1)
     return network

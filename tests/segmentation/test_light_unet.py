@@ -4,6 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from deepnets4eo.errors import InputError  # noqa: E402
 from deepnets4eo.segmentation.light_unet import ScaledConv, light_unet  # noqa: E402
 
 
@@ -26,3 +27,8 @@ def test_each_window_is_scaled_by_its_own_values_and_a_grey_one_stays_grey():
     assert scaled[1].abs().max() == 0
     own = windows[0] - windows[0].mean(dim=(1, 2), keepdim=True)
     torch.testing.assert_close(scaled[0, 0], own.sum(dim=0) / (own.square().mean().sqrt() + 0.05))
+
+
+def test_decoders_of_other_than_three_stages_are_refused():
+    with pytest.raises(InputError, match="expected 3 numbers"):
+        light_unet(3, 2, decoder_channels=(16, 8))

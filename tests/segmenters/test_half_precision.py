@@ -14,7 +14,7 @@ from deepnets4eo.segmenters.run import load_run, save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
 INPUTS = InputSpec({"image": LayerInput(("red", "green", "blue"), (0.0,) * 3, (1.0,) * 3, 0.0, 255.0)}, 0.5)
-NETWORK = {"name": "light-unet", "decoder_channels": [16, 8, 8, 8]}
+NETWORK = {"name": "light-unet", "decoder_channels": [16, 8, 8]}
 BATCH = np.random.default_rng(0).normal(size=(1, 3, 32, 32)).astype(np.float32)
 
 

@@ -27,6 +27,8 @@ class CityPair:
         (H, W) uint8, legend `minicity`.
     roofs_pre, roofs_post
         (H, W) int32, number of the building, 0 for none.
+    height_pre, height_post
+        (H, W) float32, metres above ground.
     gsd_m
         Ground size of a pixel, metres.
     seed
@@ -41,6 +43,8 @@ class CityPair:
     labels_post: NDArray[np.uint8]
     roofs_pre: NDArray[np.int32]
     roofs_post: NDArray[np.int32]
+    height_pre: NDArray[np.float32]
+    height_post: NDArray[np.float32]
     gsd_m: float
     seed: int
     style: str = "city"
@@ -71,4 +75,5 @@ def city_pair(seed: int, *, size_px: int = 512) -> CityPair:
     fields: dict[str, Any] = {}
     for name, date in (("pre", city.pre), ("post", city.post)):
         fields |= {name: date.image, f"labels_{name}": date.labels("minicity"), f"roofs_{name}": date.building_ids()}
+        fields[f"height_{name}"] = date.dsm - date.dtm
     return CityPair(**fields, gsd_m=gsd_m, seed=seed)

@@ -21,6 +21,7 @@ from deepnets4eo.synthetic.world.sensor_variation import SensorVariation
 GSD_M = 0.5  # ground size of a pixel that the networks work at
 BACKGROUND, BUILDING, BORDER = range(3)  # values of the legend `buildings`
 BORDER_PX = 5  # side of the square within which another building makes a pixel a border
+STANDING_M = 1.5  # what stands higher and is no building, such as a greenhouse, may look like one
 MEAN, STD = (104.0, 103.0, 97.0), (52.0, 50.0, 48.0)  # display values; tones vary widely around them
 INPUTS = InputSpec({"image": LayerInput(("red", "green", "blue"), MEAN, STD, 0.0, 255.0)}, GSD_M)
 
@@ -50,6 +51,14 @@ class PairWithTruth(Protocol):
 
     @property
     def roofs_post(self) -> NDArray[np.int32]:
+        """As of the image after."""
+
+    @property
+    def height_pre(self) -> NDArray[np.float32]:
+        """Metres above ground of what it shows, (H, W) float32."""
+
+    @property
+    def height_post(self) -> NDArray[np.float32]:
         """As of the image after."""
 
     @property
@@ -88,7 +97,7 @@ class WindowCutter:
     tile_px: int = 256
     scales: tuple[float, float] = (0.7, 1.4)
     post_share: float = 0.35
-    varied_share: float = 0.15
+    varied_share: float = 0.25
     variation: SensorVariation = field(default_factory=SensorVariation)
 
     def __call__(self, pair: PairWithTruth, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
@@ -107,28 +116,28 @@ class WindowCutter:
         legends `landcover` and `buildings`, void 255; valid (tile_px, tile_px) bool.
         """
         date = "post" if rng.random() < self.post_share else "pre"
-        image, labels, roofs = (getattr(pair, f"{name}{date}") for name in ("", "labels_", "roofs_"))
+        image, *layers = (getattr(pair, f"{name}{date}") for name in ("", "labels_", "roofs_", "height_"))
         scale = np.exp(rng.uniform(*np.log(self.scales)))
-        side = min(round(self.tile_px * GSD_M * scale / pair.gsd_m), *labels.shape)
-        row, col = (int(rng.integers(length - side + 1)) for length in labels.shape)
+        side = min(round(self.tile_px * GSD_M * scale / pair.gsd_m), *image.shape[1:])
+        row, col = (int(rng.integers(length - side + 1)) for length in image.shape[1:])
         window = (slice(row, row + side), slice(col, col + side))
         bands = _resize_image(image[:, window[0], window[1]], self.tile_px)
         if rng.random() < self.varied_share:
             bands = self.variation(bands, rng)
-        labels, roofs = (_nearest(layer[window], self.tile_px) for layer in (labels, roofs))
+        labels, roofs, height = (_nearest(layer[window], self.tile_px) for layer in layers)
         valid = np.ones(labels.shape, bool)
         return {
             "image": INPUTS.prepare({"image": bands[:3], "valid": valid}),
             "mask": _TO_LANDCOVER[labels],
-            "buildings": building_classes(roofs, labels, destroyed=date == "post"),
+            "buildings": building_classes(roofs, labels, height),
             "valid": valid,
         }
 
 
 def building_classes(
-    roofs: NDArray[np.int32], labels: NDArray[np.uint8], *, destroyed: bool = False
+    roofs: NDArray[np.int32], labels: NDArray[np.uint8], height: NDArray[np.float32]
 ) -> NDArray[np.uint8]:
-    """Classes of the legend `buildings`: roofs, also under crowns, and borders where two buildings nearly touch.
+    """Classes of the legend `buildings`: roofs, and borders where two buildings nearly touch.
 
     Parameters
     ----------
@@ -136,18 +145,19 @@ def building_classes(
         (H, W) building of each pixel, 0 for none.
     labels
         (H, W) classes of the legend `minicity`, as the image shows them.
-    destroyed
-        Whether buildings may be destroyed: what is left of them on the ground is void.
+    height
+        (H, W) float32, metres above ground of what the image shows.
 
     Returns
     -------
-    (H, W) uint8, void 255 also where the labels have a building that is no row of the plan, such as a canopy.
+    (H, W) uint8. Void, 255, is what an image does not tell: roofs under crowns, what is left of destroyed buildings, and
+    what stands like a building and is none: walls that lean out, greenhouses, carports, containers.
 
     Examples
     --------
     >>> roofs = np.zeros((1, 12), np.int32)
     >>> roofs[0, 2:6], roofs[0, 6:10] = 1, 2
-    >>> building_classes(roofs, np.where(roofs > 0, 1, 0).astype(np.uint8)).tolist()
+    >>> building_classes(roofs, np.where(roofs > 0, 1, 0).astype(np.uint8), 4 * (roofs > 0).astype(np.float32)).tolist()
     [[0, 0, 1, 1, 2, 2, 2, 2, 1, 1, 0, 0]]
     """
     own = roofs > 0
@@ -156,9 +166,9 @@ def building_classes(
         highest = ndimage.maximum_filter(roofs, BORDER_PX)
         lowest = ndimage.minimum_filter(np.where(own, roofs, np.iinfo(np.int32).max), BORDER_PX)
         classes[(highest > 0) & (lowest < highest)] = BORDER
-    if destroyed:
-        classes[own & ~np.isin(labels, _ROOF_LABELS)] = VOID
+    classes[own & (labels != _BUILDING_LABEL)] = VOID
     classes[~own & (labels == _BUILDING_LABEL)] = VOID
+    classes[~own & (labels == _CLUTTER_LABEL) & (height > STANDING_M)] = VOID
     return classes
 
 
@@ -168,8 +178,7 @@ def _minicity_to_landcover() -> NDArray[np.uint8]:
 
 
 _MINICITY = Legend.load("minicity")
-_BUILDING_LABEL = _MINICITY.value("building")
-_ROOF_LABELS = [_MINICITY.value(name) for name in ("building", "tree")]
+_BUILDING_LABEL, _CLUTTER_LABEL = (_MINICITY.value(name) for name in ("building", "clutter"))
 _TO_LANDCOVER = _minicity_to_landcover()
 
 

@@ -31,14 +31,19 @@ def test_borders_are_where_two_buildings_nearly_touch() -> None:
     rng = np.random.default_rng(0)
     roofs = np.kron(rng.integers(0, 5, (6, 6)), np.ones((5, 5))).astype(np.int32)
     labels = np.where(roofs > 0, MINICITY.value("building"), MINICITY.value("tree")).astype(np.uint8)
-    assert np.array_equal(building_classes(roofs, labels), brute_classes(roofs))
+    classes = brute_classes(roofs)
+    classes[(roofs > 0) & (labels != MINICITY.value("building"))] = VOID
+    assert np.array_equal(building_classes(roofs, labels, np.zeros(roofs.shape, np.float32)), classes)
 
 
-def test_ruins_are_void_after_an_event_and_roofs_under_crowns_are_buildings() -> None:
-    roofs = np.array([[1, 1, 1, 0]], np.int32)
-    labels = np.array([[MINICITY.value(name) for name in ("building", "tree", "clutter", "building")]], np.uint8)
-    assert building_classes(roofs, labels, destroyed=True).tolist() == [[BUILDING, BUILDING, VOID, VOID]]
-    assert building_classes(roofs, labels).tolist() == [[BUILDING, BUILDING, BUILDING, VOID]]
+def test_void_is_what_an_image_does_not_tell() -> None:
+    """A roof, one under a crown, a ruin, a wall, a greenhouse, flat clutter, a tree beside."""
+    roofs = np.array([[1, 1, 1, 0, 0, 0, 0]], np.int32)
+    shown = ("building", "tree", "clutter", "building", "clutter", "clutter", "tree")
+    labels = np.array([[MINICITY.value(name) for name in shown]], np.uint8)
+    height = np.array([[5, 8, 1, 4, 3, 0, 9]], np.float32)
+    expected = [BUILDING, VOID, VOID, VOID, VOID, BACKGROUND, BACKGROUND]
+    assert building_classes(roofs, labels, height).tolist() == [expected]
 
 
 def test_windows_have_one_size_whatever_the_pixels_measure(pair: CityPair) -> None:
@@ -64,7 +69,8 @@ def test_labels_stay_on_what_the_image_shows(pair: CityPair) -> None:
         roofs[at : at + 20, at : at + 24] = number + 1
     image = np.where(roofs > 0, 220, 60).astype(np.uint8) * np.ones((4, 1, 1), np.uint8)
     labels = np.where(roofs > 0, MINICITY.value("building"), 0).astype(np.uint8)
-    painted = CityPair(image, image, labels, labels, roofs, roofs, gsd_m=0.4, seed=0)
+    height = 4 * (roofs > 0).astype(np.float32)
+    painted = CityPair(image, image, labels, labels, roofs, roofs, height, height, gsd_m=0.4, seed=0)
     for seed in range(6):
         sample = WindowCutter(64, varied_share=0.0)(painted, np.random.default_rng(seed))
         bright = sample["image"][0] > sample["image"][0].min() + 1.5
