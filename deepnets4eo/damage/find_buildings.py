@@ -16,6 +16,7 @@ import numpy as np
 import shapely
 from affine import Affine
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage.building_image import to_working_image
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import gsd_m, mean_gsd_m, transform_shapes
@@ -89,17 +90,14 @@ def buildings_of(
         assess("pre.tif", "post.tif", footprints)
     """
     loaded = load_run(run)
-    value = loaded.legend.value(class_name)
+    loaded.legend.value(class_name)  # refuses runs that know no buildings before the image is labelled
     logger.info("no footprints: the run %s looks for them in %s", run, image.source)
     if loaded.recipe.get("task") == WORLD_TASK:
         image = to_working_image(image, loaded.inputs.gsd_m or mean_gsd_m(image.grid))
     options = options or PredictOptions(overwrite=True)
     if not (options.resume and labels.is_file()):
         predict(loaded, image, labels, options, progress=progress)
-    if BORDER in loaded.legend.names:
-        buildings = _separate(Layer.open(labels), {value: class_name}, loaded.legend.value(BORDER), shaping)
-    else:
-        buildings = polygonize(Layer.open(labels), {value: class_name}, shaping)
+    buildings = outline_buildings(Layer.open(labels), loaded.legend, class_name, shaping)
     if not len(buildings):
         raise InputError(
             f"the run {run} finds no {class_name} of {shaping.min_area_m2:g} m² or more in {image.source}. "
@@ -107,6 +105,38 @@ def buildings_of(
         )
     logger.info("%d buildings found", len(buildings))
     return buildings
+
+
+def outline_buildings(
+    labels: Layer, legend: Legend, class_name: str = BUILDING, shaping: Shaping = SHAPING
+) -> gpd.GeoDataFrame:
+    """Outline the buildings of a label raster; where the legend has borders between buildings, touching ones are kept apart.
+
+    Parameters
+    ----------
+    labels
+        Values of the legend.
+    legend
+        Its class "border", if it has one, lies where two buildings touch.
+    class_name
+        Class of the buildings.
+    shaping
+        Least area and simplification of the outlines.
+
+    Returns
+    -------
+    geopandas.GeoDataFrame
+        Polygons in the raster's CRS with `id`, `class`, `value` and `area_m2` (m²); none where there is no building.
+
+    Raises
+    ------
+    LabelError
+        The legend has no such class.
+    """
+    value = legend.value(class_name)
+    if BORDER in legend.names:
+        return _separate(labels, {value: class_name}, legend.value(BORDER), shaping)
+    return polygonize(labels, {value: class_name}, shaping)
 
 
 def _separate(labels: Layer, classes: dict[int, str], border_value: int, shaping: Shaping) -> gpd.GeoDataFrame:

@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID
-from deepnets4eo.damage.find_buildings import BUILDING, SHAPING
+from deepnets4eo.damage.find_buildings import BORDER, BUILDING, outline_buildings
 from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import ConfusionMatrix, DetectionScores, evaluate_detections
-from deepnets4eo.polygons import polygonize
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.run import Run
@@ -38,9 +37,9 @@ class BuildingMap:
     Parameters
     ----------
     probability
-        (H, W) float32 of the class building, 0–1.
+        (H, W) float32 of a building, borders between buildings included, 0–1.
     outlines
-        Of the regions above one half, shaped as the damage job shapes them, in the grid's CRS.
+        As the damage job traces them, in the grid's CRS.
     network_s
         Seconds within the network.
     """
@@ -113,15 +112,19 @@ def check_reads_colours(run: Run) -> None:
 def find_buildings(run: Run, scene: BuildingScene) -> BuildingMap:
     """Label a scene as users do, by windows, and outline the regions that are likelier buildings than not."""
     layer = next(name for name, one in run.inputs.layers.items() if not one.optional)
-    index = run.legend.names.index(BUILDING)
+    names = run.legend.names
+    indices = [names.index(name) for name in (BUILDING, BORDER) if name in names]
     with TemporaryDirectory() as folder:
         probabilities = Path(folder) / "probabilities.tif"
         options = PredictOptions(probabilities=probabilities, precision="float32")
         image = Layer.open(scene.image, grid=scene.grid)
         prediction = predict(run, Scene({layer: image}), Path(folder) / "labels.tif", options)
         packed, valid = Layer.open(probabilities).read()
-    share = np.where(valid, packed[index] / PACKED_ONE, 0).astype(np.float32)
-    return BuildingMap(share, _outlines(share, scene), prediction.network_s)
+        labels = Layer.open(Path(folder) / "labels.tif").read()[0][0]
+    share = np.where(valid, packed[indices].sum(axis=0, dtype=np.float32) / PACKED_ONE, 0)
+    known = np.where(scene.reference != VOID, labels, VOID).astype(np.uint8)
+    outlines = outline_buildings(Layer.open(known, grid=scene.grid), run.legend)
+    return BuildingMap(share, outlines, prediction.network_s)
 
 
 def score_buildings(scene: BuildingScene, result: BuildingMap) -> BuildingScores:
@@ -132,8 +135,3 @@ def score_buildings(scene: BuildingScene, result: BuildingMap) -> BuildingScores
         return BuildingScores(pixels, 0, len(result.outlines), missed)
     matched: DetectionScores = evaluate_detections(result.outlines, scene.objects)
     return BuildingScores(pixels, matched.hits, matched.false_alarms, matched.missed)
-
-
-def _outlines(probability: NDArray[np.float32], scene: BuildingScene) -> gpd.GeoDataFrame:
-    labels = (probability >= THRESHOLD) & (scene.reference != VOID)
-    return polygonize(Layer.open(labels.astype(np.uint8), grid=scene.grid), {1: BUILDING}, SHAPING)
