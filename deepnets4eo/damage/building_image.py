@@ -10,12 +10,11 @@ from affine import Affine
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, gsd_m, mean_gsd_m
-from deepnets4eo.inspection.pairs import sample_windows
+from deepnets4eo.inspection.daylight import BRIGHT_PERCENTILE, DARKEST, bright_value
 from deepnets4eo.rasters.band_roles import COLOURS, layer_names, role_indices
 from deepnets4eo.rasters.scene import Layer
 
 FINEST_M, COARSEST_M = 0.2, 1.5  # ground size of a pixel
-BRIGHT_PERCENTILE, DARKEST = 95, 40  # by day the brightest pixels of real scenes have 90 and more
 REMEDY = "Give footprints, or --segmenter with a run that learnt such images."
 
 
@@ -76,11 +75,9 @@ def _colour_bands(image: Layer) -> list[int]:
 
 def _check_daylight(image: Layer) -> None:
     """Errors: InputError for an image as dark as by night, or without any valid pixel where it was looked at."""
-    values = [data[:, valid].ravel()[::7] for data, valid in map(image.read, sample_windows(image.shape))]
-    pixels = np.concatenate(values)
-    if not pixels.size:
+    bright = bright_value(image)
+    if bright is None:
         raise InputError(f"{image.source} has no valid pixel where it was looked at. Check its nodata.")
-    bright = float(np.percentile(pixels, BRIGHT_PERCENTILE))
     if bright < DARKEST:
         raise InputError(
             f"{image.source} is as dark as by night: {BRIGHT_PERCENTILE} % of its values are below {bright:.0f} of 255. "

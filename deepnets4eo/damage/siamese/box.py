@@ -9,15 +9,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
-
 from deepnets4eo.cards.catalog import model_path, recipes
 from deepnets4eo.damage.building_image import COARSEST_M, FINEST_M
 from deepnets4eo.damage.siamese.evidence import NetworkGrader, is_run
 from deepnets4eo.damage.siamese.pairs import POST, PRE, with_bands
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import mean_gsd_m
-from deepnets4eo.inspection.pairs import sample_windows
+from deepnets4eo.inspection.daylight import DARKEST, bright_value
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer, Scene
@@ -26,7 +24,6 @@ from deepnets4eo.segmenters.inputs import InputSpec
 NAME = "damage-network"
 GSD_FACTOR = 3.0  # from the pixels of the training to the coarsest ones
 MOST_OFF_NADIR_DEG = 30.0  # of the sensors that it learnt from
-DARKEST = 16.0  # median of display values 0-255; real scenes by day have 45 to 117
 BANDS = 3
 OFF_NADIR = re.compile(r"OFF_?NADIR|VIEW_?ANGLE|INCIDENCE_?FROM_?NADIR")
 
@@ -101,8 +98,9 @@ def _why_unfit(grader: NetworkGrader, role: str, layer: Layer) -> str:
         InputSpec({role: grader.run.inputs.layers[role]}).check(Scene({role: with_bands(layer, BANDS)}, layer.grid))
     except RunError as error:
         return f"does not fit: {error}"
-    if layer.dtype.itemsize == 1 and (median := _median(layer)) < DARKEST:
-        return f"is very dark (median {median:.0f} of 255), as at night"
+    bright = bright_value(with_bands(layer, BANDS)) if layer.dtype.itemsize == 1 else None
+    if bright is not None and bright < DARKEST:
+        return f"is as dark as by night: 95 % of its values are below {bright:.0f} of 255"
     return ""
 
 
@@ -121,13 +119,3 @@ def off_nadir_deg(layer: Layer) -> float | None:
             except ValueError:
                 continue
     return None
-
-
-def _median(layer: Layer) -> float:
-    """Median display value of the windows looked at; that of a mean grey where nothing is valid."""
-    greys = []
-    for window in sample_windows(layer.shape):
-        data, valid = layer.read(window)
-        greys.append(data[:BANDS, valid].mean(axis=0))
-    pixels = np.concatenate(greys)
-    return float(np.median(pixels)) if len(pixels) else 128.0

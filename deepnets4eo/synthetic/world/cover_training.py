@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_json
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.synthetic.world.cover_recipe import WorldRecipe, WorldSection
 from deepnets4eo.synthetic.world.windows import INPUTS, PairWithTruth, WindowCutter
+from deepnets4eo.synthetic.world.yaml_folder import chosen_names
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter
 from deepnets4eo.training.ranks import Rank
@@ -97,16 +97,7 @@ def training_styles(data: WorldSection) -> tuple[str, ...]:
     InputError
         For unknown styles, and where none is left.
     """
-    from deepnets4eo.synthetic.world.style import style_names
-
-    if data.world == "city":
-        return ()
-    unknown = sorted({*data.styles, *data.left_out_styles} - {*style_names()})
-    styles = tuple(name for name in data.styles or style_names() if name not in data.left_out_styles)
-    if unknown or not styles:
-        wrong = f"unknown styles {', '.join(unknown)}" if unknown else "no style to learn from"
-        raise InputError(f"data has {wrong}. Choose data.styles from {', '.join(style_names())}.")
-    return styles
+    return () if data.world == "city" else chosen_names("styles", data.styles, data.left_out_styles)
 
 
 def make_pair(seed: int, data: WorldSection, styles: tuple[str, ...]) -> PairWithTruth:

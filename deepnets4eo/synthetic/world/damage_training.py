@@ -17,9 +17,9 @@ import shapely
 
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.damage import GRADES, StreamRecipe, train_on_stream
-from deepnets4eo.errors import InputError
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.lazy import check_extra
+from deepnets4eo.synthetic.world.yaml_folder import chosen_names
 from deepnets4eo.training.tasks import Task, TrainOptions
 
 if TYPE_CHECKING:
@@ -84,9 +84,8 @@ def training_pairs(recipe: StreamRecipe) -> Callable[[int], Iterator[GradedPair]
     data, seed = recipe.data, recipe.train.seed
     if data.world == "city":
         return lambda epoch: city_pairs((seed, epoch), data.size_px)
-    all_styles, all_hazards = _world_names()
-    styles = _kept("styles", all_styles, data.styles, data.left_out_styles)
-    hazards = _kept("hazards", all_hazards, data.hazards, data.left_out_hazards)
+    styles = chosen_names("styles", data.styles, data.left_out_styles)
+    hazards = chosen_names("hazards", data.hazards, data.left_out_hazards)
     return lambda epoch: world_pairs((seed, epoch), data.size_px, styles, hazards)
 
 
@@ -105,9 +104,8 @@ def validation_pairs(recipe: StreamRecipe) -> list[GradedPair]:
     data = recipe.data
     if data.world == "city":
         return list(islice(city_pairs((VALIDATION,), data.size_px), data.val_pairs))
-    all_styles, all_hazards = _world_names()
-    styles = data.left_out_styles or data.styles or all_styles
-    hazards = data.left_out_hazards or data.hazards or all_hazards
+    styles = data.left_out_styles or chosen_names("styles", data.styles, ())
+    hazards = data.left_out_hazards or chosen_names("hazards", data.hazards, ())
     pairs = []
     for number in range(data.val_pairs):
         row, column = divmod(number, len(styles))
@@ -166,24 +164,6 @@ def city_pairs(seed: Sequence[int], size_px: int) -> Iterator[GradedPair]:
         outlines = transform_shapes(~city.grid.affine, frame.geometry.to_numpy())
         grades = np.array([GRADES.index(name) for name in frame["damage"]], np.uint8)
         yield GradedPair(city.pre.image, city.post.image, outlines, grades, grades, city.gsd_m, "city", event.kind)
-
-
-def _world_names() -> tuple[Sequence[str], Sequence[str]]:
-    """Names of all styles and hazards."""
-    from deepnets4eo.synthetic.world.hazard import hazard_names
-    from deepnets4eo.synthetic.world.style import style_names
-
-    return style_names(), hazard_names()
-
-
-def _kept(kind: str, names: Sequence[str], chosen: Sequence[str], left_out: Sequence[str]) -> list[str]:
-    """The chosen names, or all, without those left out. Errors: InputError."""
-    unknown = sorted({*chosen, *left_out} - {*names})
-    kept = [name for name in chosen or names if name not in left_out]
-    if unknown or not kept:
-        wrong = f"unknown {kind} {', '.join(unknown)}" if unknown else f"no {kind} to learn from"
-        raise InputError(f"data has {wrong}. Choose data.{kind} from {', '.join(names)}.")
-    return kept
 
 
 TASK = Task(train_damage, StreamRecipe)

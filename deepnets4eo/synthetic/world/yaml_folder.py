@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml
 
 Span = tuple[float, float]
@@ -26,6 +27,36 @@ def names_in(folder: str) -> tuple[str, ...]:
     """
     paths = (files(ROOT) / folder).iterdir()
     return tuple(sorted(path.name.removesuffix(ENDING) for path in paths if path.name.endswith(ENDING)))
+
+
+def chosen_names(folder: str, chosen: Sequence[str], left_out: Sequence[str]) -> tuple[str, ...]:
+    """Names of a folder that a training learns from.
+
+    Parameters
+    ----------
+    folder
+        `styles` or `hazards`.
+    chosen
+        Names; none of them: all.
+    left_out
+        Names that are not learnt from.
+
+    Returns
+    -------
+    At least one name.
+
+    Raises
+    ------
+    InputError
+        For unknown names, and where none is left.
+    """
+    known = names_in(folder)
+    unknown = sorted({*chosen, *left_out} - {*known})
+    kept = tuple(name for name in chosen or known if name not in left_out)
+    if unknown or not kept:
+        wrong = f"unknown {folder} {', '.join(unknown)}" if unknown else f"no {folder} to learn from"
+        raise InputError(f"data has {wrong}. Choose data.{folder} from {', '.join(known)}.")
+    return kept
 
 
 def read_named(folder: str, name: str) -> dict[str, Any]:

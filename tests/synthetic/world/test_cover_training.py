@@ -56,7 +56,7 @@ def test_unknown_styles_are_refused() -> None:
     with pytest.raises(InputError, match="unknown styles castle. Choose"):
         training_styles(recipe.data)
     recipe, _ = load_recipe("buildings", overrides=["data.styles=[suburb]", "data.left_out_styles=[suburb]"])
-    with pytest.raises(InputError, match="no style to learn from"):
+    with pytest.raises(InputError, match="no styles to learn from"):
         training_styles(recipe.data)
 
 
