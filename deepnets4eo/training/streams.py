@@ -19,8 +19,8 @@ from deepnets4eo.training.data import Sample
 
 SceneType = TypeVar("SceneType")
 
-MIXED_SCENES = 4  # whose windows are read in turn, so that a batch is not one site
-KEPT_SCENES = 6 * MIXED_SCENES  # in memory: threads read ahead into the next ones
+MIXED_SCENES = 32  # whose windows are mixed: of four, a network forgets one kind of site over the next
+KEPT_SCENES = 2 * MIXED_SCENES  # in memory: threads read ahead into the next ones
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class StreamWindow:
 class StreamSamples(Generic[SceneType]):
     """What a network learns from where scenes are made on demand; `training.data.Samples` for `fit_segmenter`.
 
-    Peak memory: 24 scenes.
+    Peak memory: 64 scenes.
 
     Parameters
     ----------
@@ -71,10 +71,10 @@ class StreamSamples(Generic[SceneType]):
     _lock: Any = field(default_factory=threading.Lock, repr=False)
 
     def windows(self, epoch: int) -> list[StreamWindow]:
-        """The windows of an epoch, in order; the windows of four scenes are mixed."""
+        """The windows of an epoch, in order; the windows of 32 scenes are mixed."""
         rng = np.random.default_rng([self.seed, epoch])
         count = -(-self.windows_per_epoch // self.windows_per_scene)
-        seeds = rng.integers(2**31, size=-(-count // MIXED_SCENES) * MIXED_SCENES)
+        seeds = rng.integers(2**31, size=count)
         windows = []
         for start in range(0, count, MIXED_SCENES):
             mixed = [
