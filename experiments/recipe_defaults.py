@@ -48,6 +48,7 @@ ALL = ("data.val_share=0",)  # the weights of train.refit, bit for bit, in half 
 CYCLE = ("train.schedule=one_cycle", "train.warmup_share=0.2")
 OURS = {
     "unet-mobilenet": ALL,
+    "mean of the weights": ("train.average=0.98", *ALL),
     "polynomial decay from 2e-3": ("train.lr=0.002", "train.schedule=poly", "train.warmup_share=0.05", *ALL),
     "one cycle": (*CYCLE, *ALL),
     "one cycle, balanced, a fifth withheld": (*CYCLE, "data.sampling=balanced", "train.refit=false"),
