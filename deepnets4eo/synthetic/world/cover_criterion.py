@@ -22,6 +22,7 @@ from deepnets4eo.training.recipe import TrainSection
 
 Sample = dict[str, NDArray[Any]]
 
+SHIFTS = np.arange(-1.0, 2.01, 0.1)  # of the background's logit, which are tried
 BUILDING_WEIGHTS = (1.0, 1.0, 2.0)  # background, building, border: borders are thin
 LANDCOVER, BUILDINGS = Legend.load("landcover"), Legend.load("buildings")
 
@@ -115,17 +116,46 @@ class CoverScorer:
         scores |= {"f1.border": float(borders.f1[BORDER])}
         return scores | {f"iou.{style}": float(matrix.iou[1]) for style, matrix in sorted(styles.items())}
 
+    def best_shift(self, segmenter: NetworkSegmenter) -> float:
+        """By how much the background's logit is too high for the best IoU of building pixels.
+
+        Buildings are rarer than their background, so a network that is not yet sure names too few.
+
+        Parameters
+        ----------
+        segmenter
+            As of a call.
+
+        Returns
+        -------
+        The shift of `SHIFTS` with the largest IoU over all windows.
+        """
+        matrices = [ConfusionMatrix(2) for _ in SHIFTS]
+        for start in range(0, len(self.windows), self.batch_size):
+            samples = [sample for _, sample in self.windows[start : start + self.batch_size]]
+            _, logits = _logits(segmenter.module, np.stack([sample["image"] for sample in samples]))
+            odds = (logits[:, BUILDING:].amax(dim=1) - logits[:, 0]).cpu().numpy()
+            truth = _without_border(np.stack([sample["buildings"] for sample in samples]))
+            for matrix, shift in zip(matrices, SHIFTS, strict=True):
+                matrix.update(truth, (odds > -shift).astype(np.uint8))
+        return float(SHIFTS[int(np.nanargmax([matrix.iou[BUILDING] for matrix in matrices]))])
+
 
 def _without_border(buildings: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Building or not; borders count as building."""
     return np.where(buildings == BORDER, np.uint8(BUILDING), buildings)
 
 
-def _predict(module: nn.Module, images: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """(N, 3, H, W) → classes of land cover and of buildings, (N, H, W) uint8 each."""
+def _logits(module: nn.Module, images: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+    """(N, 3, H, W) → logits of land cover and of buildings, (N, classes, H, W) float32 each."""
     first = next(module.parameters())
     batch = torch.from_numpy(images).to(first.device).contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
-        logits = module(batch).float()
-    cover, buildings = torch.split(logits, [LANDCOVER.num_classes, BUILDINGS.num_classes], dim=1)
-    return tuple(part.argmax(dim=1).to(torch.uint8).cpu().numpy() for part in (cover, buildings))  # type: ignore[return-value]
+        cover, buildings = torch.split(module(batch).float(), [LANDCOVER.num_classes, BUILDINGS.num_classes], dim=1)
+    return cover, buildings
+
+
+def _predict(module: nn.Module, images: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """(N, 3, H, W) → classes of land cover and of buildings, (N, H, W) uint8 each."""
+    parts = _logits(module, images)
+    return tuple(part.argmax(dim=1).to(torch.uint8).cpu().numpy() for part in parts)  # type: ignore[return-value]

@@ -72,9 +72,12 @@ def train_cover(recipe: WorldRecipe, out: Path, options: TrainOptions) -> Path:
     segmenter = _untrained(recipe)
     notes = fit_segmenter(segmenter, samples, CoverCriterion(recipe.train).step, scorer, recipe, out, options)
     Rank.current().end_unless_first()
+    shift = scorer.best_shift(segmenter)
+    lower_background(segmenter, shift)
     scores = scorer(segmenter)
     write_json(out / "metrics.json", scores)
-    synthetic = {"synthetic": True, "world": data.world, "styles": list(styles), "validation": scores}
+    synthetic: dict[str, Any] = {"synthetic": True, "world": data.world, "styles": list(styles), "validation": scores}
+    synthetic["background_shift"] = shift  # chosen on the windows that are validated on
     for name in RUNS:
         write_cover_run(segmenter, name, out / name, recipe, synthetic | notes)
     return out
@@ -143,6 +146,20 @@ def validation_windows(data: WorldSection) -> Iterator[tuple[str, dict[str, Any]
             pair = make_pair(seed, data, (style,))
             for index in range(WINDOWS_A_PAIR):
                 yield style, cut(pair, np.random.default_rng([seed, index]))
+
+
+def lower_background(segmenter: NetworkSegmenter, shift: float) -> None:
+    """Take a constant from the logit of "no building" everywhere.
+
+    Parameters
+    ----------
+    segmenter
+        Of both outputs; changed in place.
+    shift
+        As of `CoverScorer.best_shift`.
+    """
+    bias = segmenter.module.get_parameter(f"{HEAD}.bias")
+    bias.data[Legend.load("landcover").num_classes] -= shift
 
 
 def write_cover_run(

@@ -1,14 +1,20 @@
 """One training of made-up sites writes two runs that any prediction opens; it is resumed, and told when to end."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.segmenters.run import load_run
-from deepnets4eo.training import TrainOptions, load_recipe, train
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+
+from deepnets4eo.errors import InputError  # noqa: E402
+from deepnets4eo.rasters.scene import Layer  # noqa: E402
+from deepnets4eo.segmenters.run import load_run  # noqa: E402
+from deepnets4eo.synthetic.world.cover_criterion import CoverScorer  # noqa: E402
+from deepnets4eo.synthetic.world.cover_training import lower_background  # noqa: E402
+from deepnets4eo.training import TrainOptions, load_recipe, train  # noqa: E402
 
 SMALL = (
     "data.world=city", "data.size_px=128", "data.tile_px=64", "data.windows_per_epoch=4", "data.validation_pairs=1",
@@ -66,3 +72,31 @@ def test_a_run_labels_a_raster(trained: Path) -> None:
     data, valid = image.read()
     batch = run.inputs.prepare({"image": data.astype(np.float32), "valid": valid})[None]
     assert run.segmenter.predict_proba(batch).sum(axis=1) == pytest.approx(1.0, abs=1e-4)
+
+
+class Doubting(nn.Module):
+    """A network that sees buildings by their brightness, and whose background is too high by 0.75."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.segmentation_head = nn.Sequential(nn.Conv2d(3, 10, 1))
+        nn.init.zeros_(self.segmentation_head[0].weight)
+        nn.init.zeros_(self.segmentation_head[0].bias)
+        self.segmentation_head[0].weight.data[8] = 1.0
+        self.segmentation_head[0].bias.data[7] = 0.75
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.segmentation_head(images)
+
+
+def test_the_background_is_lowered_until_most_buildings_are_named() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.uniform(-0.3, 0.3, (3, 32, 32)).astype(np.float32)
+    truth = (image.sum(axis=0) > 0.02).astype(np.uint8)
+    sample = {"image": image, "mask": truth, "buildings": truth}
+    segmenter = SimpleNamespace(module=Doubting())
+    scorer = CoverScorer([("suburb", sample)])
+    before = scorer(segmenter)["iou.building"]
+    lower_background(segmenter, scorer.best_shift(segmenter))
+    assert before < 0.2
+    assert scorer(segmenter)["iou.building"] > 0.9
