@@ -57,7 +57,8 @@ COVER_PRODUCTS = (
 )  # where land cover of both dates is known
 REFINEMENT = Diffusion(steps=30)  # the published 2,500 are for labels of buildings; on scores, small changes leak away
 FINEST_SPECTRAL_M = 2.0  # on building pairs of 0.5 m they reach an F1 of 0.25
-BROAD_SHARE, TWO_GROUPS = 0.1, 0.7  # one Gaussian, cut in its middle, has 2/π of its variance between both sides
+BROAD_SHARE = 0.2  # of pixels: of noise without change, more than that lie above the threshold
+TWO_GROUPS = 0.7  # of the variance: one Gaussian, cut in its middle, has 2/π of it between both sides
 ORIGIN_TAGS = ("SYNTHETIC", "RUN", "SOFTWARE")
 MOST_CHANGED = 0.5  # share beyond which a map says more about the images than about the ground
 
@@ -149,9 +150,9 @@ def map_change(
 def check_options(options: ChangeOptions) -> None:
     """Refuse options that contradict each other. Errors: InputError."""
     if (options.cover_pre is None) != (options.cover_post is None):
-        given, missing = ("pre", "post") if options.cover_post is None else ("post", "pre")
+        date, other = ("pre", "post") if options.cover_post is None else ("post", "pre")
         raise InputError(
-            f"--cover-{given} was given without --cover-{missing}; classes before and after need land cover of both dates. "
+            f"--cover-{date} was given without --cover-{other}; classes before and after need land cover of both dates. "
             "Give both, or none."
         )
     if options.model is None and options.normalise != "none":

@@ -26,7 +26,8 @@ from deepnets4eo.change.series.features import SpectralTexture
 from deepnets4eo.change.series.measure import BLOCK_PX, measure_cells
 from deepnets4eo.change.series.page import write_page
 from deepnets4eo.change.series.stack import ImageSeries
-from deepnets4eo.prediction.memory import peak_bytes
+from deepnets4eo.prediction.memory import CACHE_BYTES, peak_bytes
+from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.rasters.prefetch import in_order
 
 FULL_DATES, FULL_SIDE = 50, 4000
@@ -89,7 +90,8 @@ def main() -> None:
         writer.join()
         if writer.exitcode:
             raise SystemExit("the rasters could not be written: see the message above")
-        stages, changes = run_stages(Path(folder), chosen.cell, chosen.workers)
+        with gdal_cache(CACHE_BYTES):  # as the job
+            stages, changes = run_stages(Path(folder), chosen.cell, chosen.workers)
     pixels = FULL_DATES * FULL_SIDE**2 / (chosen.dates * chosen.side**2)
     what = f"{chosen.dates} dates of {chosen.side}² × 4, cells of {chosen.cell} px, {chosen.workers} threads"
     print(f"SYNTHETIC: {what}, {changes} changes")
