@@ -160,7 +160,7 @@ def keep_freed_memory() -> Iterator[None]:
     did at its peak, and what is free at the end is returned. With other C libraries nothing is done.
     """
     library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
-    if not (hasattr(library, "mallopt") and hasattr(library, "malloc_trim")):  # musl, or another system
+    if library is None or not hasattr(library, "mallopt") or not hasattr(library, "malloc_trim"):  # e.g. musl
         yield
         return
     _set_heap(library, *KEPT_HEAP)

@@ -340,11 +340,11 @@ def mirror_window(part: NDArray[Any], window: Window) -> NDArray[Any]:
     above, below = slice(0, here.row), slice(here.row + here.height, None)
     left, right = slice(0, here.col), slice(here.col + here.width, None)
     middle_rows, middle_cols = here.slices
-    result[:, middle_rows, middle_cols] = part[
-        (slice(None), *inside.slices)
-    ]  # most of the window: a copy takes a third of a gather
+    inside_rows, inside_cols = inside.slices
+    # most of the window: a copy takes a third of a gather
+    result[:, middle_rows, middle_cols] = part[:, inside_rows, inside_cols]
     for beyond in (left, right):
-        result[:, middle_rows, beyond] = part[:, inside.slices[0]].take(cols[beyond], axis=2)
+        result[:, middle_rows, beyond] = part[:, inside_rows].take(cols[beyond], axis=2)
     for beyond in (above, below):
         result[:, beyond] = part.take(rows[beyond], axis=1).take(cols, axis=2)
     return result
