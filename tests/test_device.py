@@ -1,13 +1,17 @@
 """Where networks are computed: what is chosen on its own, and what is refused."""
 
+import os
+import platform
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from deepnets4eo import device
 from deepnets4eo.device import Compute, choose, torch_settings
 from deepnets4eo.errors import InputError, MissingExtraError
+from deepnets4eo.prediction.memory import resident_bytes
 from deepnets4eo.rasters.prefetch import cores
 
 
@@ -104,3 +108,33 @@ def test_convolutions_are_tried_out_only_where_bits_may_differ_and_settings_come
     with device.cudnn_settings(deterministic=deterministic):
         assert (cudnn.deterministic, cudnn.benchmark) == (deterministic, not deterministic)
     assert (cudnn.deterministic, cudnn.benchmark) == (not deterministic, deterministic)
+
+
+def _faults_of_a_pass() -> int:
+    """Pages that the system had to hand out for arrays as large as the maps of a network."""
+    import resource
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    maps = [np.ones(3 << 20, np.float32) for _ in range(8)]
+    del maps
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep freed memory")
+def test_a_second_pass_takes_no_new_memory_and_all_is_returned_at_the_end():
+    pages = 8 * (12 << 20) // os.sysconf("SC_PAGESIZE")
+    with device.keep_freed_memory():
+        _faults_of_a_pass()
+        held = resident_bytes()
+        assert _faults_of_a_pass() < pages / 10
+    assert resident_bytes() < held - (48 << 20)
+
+
+def test_other_c_libraries_are_left_alone(monkeypatch):
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda name: object())
+    with device.keep_freed_memory():
+        pass
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(device.ctypes, "CDLL", None)
+    with device.keep_freed_memory():
+        pass

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import LabelError
-from deepnets4eo.grid import blocks, gsd_m
+from deepnets4eo.grid import Grid, blocks, gsd_m
 from deepnets4eo.polygons import Shaping, polygonize
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.tiling.scores import PACKED_ONE
@@ -64,10 +64,46 @@ def changed_area(labels: Layer, *, seed: int = 0) -> ChangedArea:
     block_px = int(np.clip(min(labels.shape) // 4, LEAST_BLOCK_PX, BLOCK_PX))
     counts = np.array([_count(labels, window) for window in blocks(labels.shape, block_px)], float)
     counts = counts[counts[:, 1] > 0]
-    row_m, col_m = gsd_m(labels.grid)
-    hectares = row_m * col_m / SQUARE_METRES
+    hectares = hectares_a_pixel(labels.grid)
     changed, seen = (float(total) * hectares for total in counts.sum(axis=0)) if len(counts) else (0.0, 0.0)
     return ChangedArea(changed, seen, _interval(counts, seen, seed), block_px)
+
+
+def hectares_a_pixel(grid: Grid) -> float:
+    """Hectares of a pixel on the ground; without a CRS it counts as 1 m².
+
+    Parameters
+    ----------
+    grid
+        Of the raster.
+
+    Returns
+    -------
+    float
+        Hectares.
+    """
+    row_m, col_m = gsd_m(grid)
+    return row_m * col_m / SQUARE_METRES
+
+
+def redraw_blocks(counts: NDArray[Any], draws: int, seed: int) -> NDArray[np.float64]:
+    """Sums over a site whose blocks are drawn anew with replacement (Efron and Tibshirani 1993).
+
+    Parameters
+    ----------
+    counts
+        (blocks, …) what each block has.
+    draws
+        Number of resamples.
+    seed
+        Of the draws.
+
+    Returns
+    -------
+    (draws, …) sums over as many blocks as there are.
+    """
+    number = len(counts)
+    return np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), draws) @ counts
 
 
 def change_polygons(
@@ -128,7 +164,6 @@ def _count(labels: Layer, window: Any) -> tuple[int, int]:
 def _interval(counts: NDArray[np.float64], seen_ha: float, seed: int) -> tuple[float, float] | None:
     if len(counts) < LEAST_BLOCKS:
         return None
-    draws = np.random.default_rng(seed).multinomial(len(counts), np.full(len(counts), 1 / len(counts)), DRAWS)
-    changed, seen = (draws @ counts).T
+    changed, seen = redraw_blocks(counts, DRAWS, seed).T
     low, high = np.quantile(changed / seen, ((1 - LEVEL) / 2, (1 + LEVEL) / 2)) * seen_ha
     return float(low), float(high)

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.change.areas import hectares_a_pixel
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid, blocks, gsd_m
+from deepnets4eo.grid import Grid, blocks
 from deepnets4eo.rasters.layer import Layer, LayerLike
 from deepnets4eo.rasters.scene import Scene, covered_share
 from deepnets4eo.registration import on_post_grid
 from deepnets4eo.registration.view import UNMOVED, Motion
 
 BLOCK_PX = 1024
-SQUARE_METRES = 10_000.0  # of a hectare
 COARSE_CLOUDS = 0.5  # share of a pixel of a preview under clouds from which it is not visible
 
 
@@ -138,8 +138,7 @@ def clouded_area(scene: Scene, names: Sequence[str]) -> CloudedArea | None:
                 image_valid = scene.layers[name].read(window)[1]
             valid &= image_valid
         either, visible = either + int((valid & hidden).sum()), visible + int(valid.sum())
-    row_m, col_m = gsd_m(scene.grid)
-    hectares = row_m * col_m / SQUARE_METRES
+    hectares = hectares_a_pixel(scene.grid)
     return CloudedArea(
         {name: count * hectares for name, count in pixels.items()}, either * hectares, visible * hectares
     )

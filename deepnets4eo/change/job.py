@@ -39,6 +39,7 @@ from deepnets4eo.prediction.memory import CACHE_BYTES
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
+from deepnets4eo.segmenters.checksums import CARD
 from deepnets4eo.segmenters.run import Run, load_run, save_run
 from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE
 
@@ -56,6 +57,9 @@ COVER_PRODUCTS = (
 )  # where land cover of both dates is known
 REFINEMENT = Diffusion(steps=30)  # the published 2,500 are for labels of buildings; on scores, small changes leak away
 FINEST_SPECTRAL_M = 2.0  # on building pairs of 0.5 m they reach an F1 of 0.25
+BROAD_SHARE = 0.2  # of pixels: of noise without change, more than that lie above the threshold
+TWO_GROUPS = 0.7  # of the variance: one Gaussian, cut in its middle, has 2/π of it between both sides
+ORIGIN_TAGS = ("SYNTHETIC", "RUN", "SOFTWARE")
 MOST_CHANGED = 0.5  # share beyond which a map says more about the images than about the ground
 
 
@@ -135,11 +139,27 @@ def map_change(
     """
     out = Path(out)
     check_outputs(pre, post, out, options)
+    check_options(options)
     with output_lock(out):
         check_overwrite(out, overwrite=overwrite or (resume and was_interrupted(out)))
         with job_scratch(out, resume=resume) as scratch, gdal_cache(CACHE_BYTES):
             pair = open_pair(pre, post, options)
             return _write(pair, out, scratch / _identity(pair, options), options, progress)
+
+
+def check_options(options: ChangeOptions) -> None:
+    """Refuse options that contradict each other. Errors: InputError."""
+    if (options.cover_pre is None) != (options.cover_post is None):
+        date, other = ("pre", "post") if options.cover_post is None else ("post", "pre")
+        raise InputError(
+            f"--cover-{date} was given without --cover-{other}; classes before and after need land cover of both dates. "
+            "Give both, or none."
+        )
+    if options.model is None and options.normalise != "none":
+        raise InputError(
+            f"--normalise {options.normalise} was given without --model; methods without training standardise both dates "
+            "themselves. Leave it out."
+        )
 
 
 def check_outputs(pre: LayerLike, post: LayerLike, out: Path, options: ChangeOptions) -> None:
@@ -163,7 +183,7 @@ def _write(
             device=options.device, resume=True, overwrite=True,
         )  # fmt: skip
         predict(run, scene, labels, work, progress=progress)
-    findings = [*pair.findings, *_method_findings(pair, options)]
+    findings = [*pair.findings, *_method_findings(pair, run)]
     with hidden_folder(out) as hidden:
         products = ChangeProducts(hidden)
         covers = _covers(run, labels, products, options)
@@ -189,37 +209,45 @@ def _prepare(pair: ChangePair, scratch: Path, options: ChangeOptions) -> tuple[R
             return run, pair.scene, {"method": f"run {options.model}", "threshold": FINAL}
         scene, values = normalise_pre(pair.scene, options.normalise)
         return run, scene, {"method": f"run {options.model}", "threshold": FINAL, "normalisation": values.to_dict()}
-    if options.normalise != "none":
-        raise InputError(
-            f"--normalise {options.normalise} was given without --model; methods without training standardise both dates "
-            "themselves. Leave it out."
-        )
     if not (scratch / "run" / "card.json").is_file():
         log.info("fitting %s to the pair …", options.method)
         detector = ChangeDetector.of_scene(pair.scene, options.method, threshold_method=options.threshold)
         save_run(detector, scratch / "run", seed=options.seed)
     run = load_run(scratch / "run")
     assert isinstance(run.segmenter, ChangeDetector)
-    notes = {"method": options.method, "threshold": run.segmenter.threshold, "threshold_method": options.threshold}
+    own = run.segmenter.method.threshold is not None
+    how = "of the method itself" if own else options.threshold
+    notes = {"method": options.method, "threshold": run.segmenter.threshold, "threshold_method": how}
     return run, pair.scene, notes
 
 
-def _method_findings(pair: ChangePair, options: ChangeOptions) -> list[Finding]:
-    """What pixels of this size, or of none, mean for the map."""
-    grid = pair.scene.grid
+def _method_findings(pair: ChangePair, run: Run) -> list[Finding]:
+    """What pixels of this size, or of none, and scores without two groups mean for the map."""
+    grid, detector, findings = pair.scene.grid, run.segmenter, list[Finding]()
     if grid.crs is None:
         message = "The post image has no CRS: areas are pixels, each counted as 1 m²."
-        return [Finding("no_crs", "note", message, "Georeference the post image for areas on the ground.")]
-    if options.model is None and mean_gsd_m(grid) < FINEST_SPECTRAL_M:
-        return [
+        findings.append(Finding("no_crs", "note", message, "Georeference the post image for areas on the ground."))
+    if not isinstance(detector, ChangeDetector):
+        return findings
+    if grid.crs is not None and mean_gsd_m(grid) < FINEST_SPECTRAL_M:
+        findings.append(
             Finding(
                 "spectra_of_small_pixels", "caution",
                 f"Methods without training compare the colours of single pixels, here of {mean_gsd_m(grid):.2g} m: shadows, "
                 "viewing angle and season count as change too.",
                 "Give a trained network with --model, or take the map as a hint where to look.",
             )
-        ]  # fmt: skip
-    return []
+        )  # fmt: skip
+    if detector.changed_share >= BROAD_SHARE and detector.separation < TWO_GROUPS:
+        findings.append(
+            Finding(
+                "no_two_groups", "caution",
+                f"The score does not part into no change and change: {detector.changed_share:.0%} of the pixels lie above the "
+                "threshold, as of two images without any change, or without anything in common.",
+                "Look whether the page shows change there, or try another --method or --threshold.",
+            )
+        )  # fmt: skip
+    return findings
 
 
 def _covers(run: Run, labels: Path, products: ChangeProducts, options: ChangeOptions) -> tuple[Layer, Layer] | None:
@@ -251,7 +279,7 @@ def _write_rasters(only: Layer, products: ChangeProducts, scene: Scene, options:
                 )
             )  # fmt: skip
     else:
-        tags = {PACKED_TAG: str(PACKED_ONE), "MEANING": f"probability of change; value / {PACKED_ONE}"}
+        tags = _origin(only) | {PACKED_TAG: str(PACKED_ONE), "MEANING": f"probability of change; value / {PACKED_ONE}"}
         with CogWriter(products.score, only.grid, nodata=PACKED_NODATA, band_names=["change"], tags=tags) as writer:
             for window in blocks(only.shape, BLOCK_PX):
                 writer.write(window, only.read(window)[0])
@@ -272,13 +300,18 @@ def _write_labels(score: Layer, path: Path) -> tuple[int, int]:
     """Labels where the probability of change reaches 0.5; returns changed and valid pixels."""
     least = round(FINAL * PACKED_ONE)
     changed = seen = 0
-    with CogWriter(path, score.grid, nodata=VOID, legend=Legend.load("change")) as writer:
+    with CogWriter(path, score.grid, nodata=VOID, legend=Legend.load("change"), tags=_origin(score)) as writer:
         for window in blocks(score.shape, BLOCK_PX):
             data, valid = score.read(window)
             labels = np.where(valid, data[0] >= least, VOID).astype(np.uint8)
             changed, seen = changed + int((labels == 1).sum()), seen + int(valid.sum())
             writer.write(window, labels)
     return changed, seen
+
+
+def _origin(layer: Layer) -> dict[str, str]:
+    """The tags that say what a raster was made of, for those made from it."""
+    return {name: layer.tags[name] for name in ORIGIN_TAGS if name in layer.tags}
 
 
 def _identity(pair: ChangePair, options: ChangeOptions) -> str:
@@ -288,10 +321,12 @@ def _identity(pair: ChangePair, options: ChangeOptions) -> str:
     shaping = asdict(
         replace(options, workers=0, memory_bytes=0, min_area_m2=0.0, refine=None, cover_pre=None, cover_post=None)
     )
-    masks = [mask for mask in (options.cloud_mask_pre, options.cloud_mask_post) if mask is not None]
+    further = [path for path in (options.cloud_mask_pre, options.cloud_mask_post) if path is not None]
+    if options.model is not None:
+        further.append(str(Path(options.model) / CARD))
     files = [
         [path, Path(path).stat().st_size, Path(path).stat().st_mtime_ns] if Path(path).is_file() else path
-        for path in [*(path for layer in pair.scene.layers.values() for path in layer.paths), *masks]
+        for path in [*(path for layer in pair.scene.layers.values() for path in layer.paths), *further]
     ]
     text = json.dumps([shaping, files, pair.registration.matrix.tolist(), list(pair.scene.grid.affine)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

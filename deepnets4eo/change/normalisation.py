@@ -191,8 +191,14 @@ def _orthogonal(sums: MomentSums, count: int) -> LinearMap:
     bands = len(moments.mean) // 2
     variances, cross = np.diag(moments.covariance), np.diag(moments.covariance[:bands, bands:])
     before, after = variances[:bands], variances[bands:]
-    if not (np.minimum(before, after) > 0).all() or not (cross != 0).all():
+    if not (np.minimum(before, after) > 0).all():
         raise InputError("a band has one value in all unchanged pixels; it cannot be normalised. Leave the band out.")
+    if not (cross > 0).all():
+        bands_of = ", ".join(str(band + 1) for band in np.flatnonzero(cross <= 0))
+        raise InputError(
+            f"in band {bands_of} the unchanged pixels that are brighter before are darker after: no gain brings one date to "
+            "the light of the other. Check the order of the bands, or use histograms instead."
+        )
     difference = after - before
     gain = (difference + np.sqrt(difference**2 + 4 * cross**2)) / (2 * cross)
     offset = moments.mean[bands:] - gain * moments.mean[:bands]

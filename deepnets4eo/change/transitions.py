@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards.legend import VOID, Color, Legend, LegendClass
+from deepnets4eo.change.areas import hectares_a_pixel, redraw_blocks
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid, Window, blocks, mean_gsd_m
+from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.metrics import area_adjusted
 from deepnets4eo.rasters.cog import BLOCK_PX as COG_PX
 from deepnets4eo.rasters.cog import CogWriter
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 MOST_COVERS = 15
 ARROW = " → "
-HECTARE_M2 = 10_000.0
 BLOCK_PX = 256  # side of the blocks that are drawn with replacement
 CHANGE, COVER_PRE, COVER_POST = "change", "cover_pre", "cover_post"
 
@@ -269,8 +269,7 @@ def transitions_of_counts(
     number, (source, block_px) = len(counts), where
     if number < 2:
         raise InputError(f"{source} is one block of {block_px} px; intervals need two or more. Set block_px lower.")
-    shares = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), draws)
-    low, high = np.quantile(shares @ counts, ((1 - level) / 2, (1 + level) / 2), axis=0)
+    low, high = np.quantile(redraw_blocks(counts, draws, seed), ((1 - level) / 2, (1 + level) / 2), axis=0)
     shape = (len(names), len(names))
     total, low, high = (np.reshape(values * pixel_ha, shape) for values in (counts.sum(axis=0), low, high))
     return Transitions(tuple(names), total, low, high, f"{draws} draws of {number} blocks of {block_px} px")
@@ -367,7 +366,7 @@ def pixel_hectares(grid: Grid, source: str) -> float:
     """Hectares of a pixel. source : for the message. Errors: InputError without a CRS."""
     if grid.crs is None:
         raise InputError(f"{source} has no CRS, so its pixels have no area. Give a georeferenced raster.")
-    return mean_gsd_m(grid) ** 2 / HECTARE_M2
+    return hectares_a_pixel(grid)
 
 
 def _mix(before: Color, after: Color, used: set[Color]) -> Color:

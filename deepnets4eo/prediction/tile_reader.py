@@ -67,7 +67,7 @@ class TileReader:
         """Read neighbouring tiles of one lattice row with one read of the scene."""
         first, last = tiles[0].window, tiles[-1].window
         union = Window(first.row, first.col, first.height, last.col + last.width - first.col).clip(self.scene.shape)
-        sample = self.scene.read(union, self.inputs.present(self.scene))
+        sample = self.scene.read_stored(union, self.inputs.present(self.scene))
         prepared = self.inputs.prepare(sample)
         return [self._cut(tile, union, prepared, sample["valid"]) for tile in tiles]
 

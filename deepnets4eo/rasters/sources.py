@@ -1,13 +1,12 @@
 """What a layer reads from: a file, a mosaic of tiles, an array, or any of these warped to another grid.
 
-Each source reads windows inside its own grid and returns which pixels are valid. Dataset handles are one per thread.
+Each source reads windows inside its own grid and returns which pixels are valid. No two threads share a dataset handle at a time.
 Refuses what `formats.rasters` does not open, what has no pixels, and tiles that differ in CRS, bands, type or resolution.
 """
 
 from __future__ import annotations
 
 import copy
-import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.grid import Grid, Window, apply_affine, check_grid, only_one_placed
+from deepnets4eo.rasters.handles import Handles
 from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
 from deepnets4eo.rasters.stack import MARK, stack_files, stack_vrt
 
@@ -109,9 +109,9 @@ class FileSource:
 
     def __init__(self, name: str, target: str, paths: list[str], nodata: float | None) -> None:
         self.name, self.paths = name, paths
-        self._target, self._handles = target, threading.local()
-        with _description_errors(name):
-            self._describe(_handle(self), nodata)
+        self._target, self._handles = target, Handles()
+        with _description_errors(name), self._handles.lend(self.open_dataset) as dataset:
+            self._describe(dataset, nodata)
 
     def _describe(self, dataset: DatasetReader, nodata: float | None) -> None:
         """Take all but the pixels from the file."""
@@ -158,7 +158,8 @@ class FileSource:
 
     def read(self, window: Window, bands: Sequence[int]) -> Read:
         try:
-            return _read(_handle(self), window, bands, self.nodata)
+            with self._handles.lend(self.open_dataset) as dataset:
+                return _read(dataset, window, bands, self.nodata)
         except READ_ERRORS as error:
             raise InputError(
                 f"{self.name} cannot be read at rows {window.row}–{window.row + window.height}, columns "
@@ -167,7 +168,8 @@ class FileSource:
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
         try:
-            return _read(_handle(self), None, bands, self.nodata, shape)
+            with self._handles.lend(self.open_dataset) as dataset:
+                return _read(dataset, None, bands, self.nodata, shape)
         except READ_ERRORS as error:
             raise InputError(
                 f"{self.name} cannot be read: the file is truncated or damaged. Fetch it again."
@@ -186,7 +188,7 @@ class WarpedSource:
         self.wavelengths_nm = origin.wavelengths_nm
         self.dtype, self.nodata = origin.dtype, origin.nodata
         self.bands, self.band_names, self.grid = origin.bands, origin.band_names, grid
-        self._origin, self._resampling, self._handles = origin, Resampling[resampling], threading.local()
+        self._origin, self._resampling, self._handles = origin, Resampling[resampling], Handles()
 
     @classmethod
     def view(cls, origin: Source, grid: Grid, resampling: str) -> Source:
@@ -205,7 +207,8 @@ class WarpedSource:
 
     def read(self, window: Window, bands: Sequence[int]) -> Read:
         try:
-            return _read(_handle(self), window, bands, self.nodata)
+            with self._handles.lend(self.open_dataset) as dataset:
+                return _read(dataset, window, bands, self.nodata)
         except READ_ERRORS as error:
             raise self._unreadable(error) from error
 
@@ -273,8 +276,8 @@ def with_nodata(source: Source, value: float) -> Source:
         return WarpedSource(with_nodata(source._origin, value), source.grid, source._resampling.name)
     if isinstance(source, _PixelForPixel):
         return _PixelForPixel(with_nodata(source._origin, value), source.grid)
-    declared = copy.copy(source)
-    declared.nodata, declared._handles = value, threading.local()  # type: ignore[attr-defined]  # a file
+    declared = copy.copy(source)  # of a file, whose handles serve both: nodata is applied to what they return
+    declared.nodata = value
     return declared
 
 
@@ -297,14 +300,6 @@ def _description_errors(name: str) -> Iterator[None]:
         raise InputError(
             f"{name} is described in a way that cannot be read: {error}. Check it with gdalinfo."
         ) from error
-
-
-def _handle(source: FileSource | WarpedSource) -> DatasetReader:
-    """This thread's own GDAL handle of a source, opened when the thread first reads."""
-    if not hasattr(source._handles, "dataset"):
-        source._handles.dataset = source.open_dataset()
-    dataset: DatasetReader = source._handles.dataset
-    return dataset
 
 
 def _straighten(dataset: DatasetReader) -> DatasetReader:

@@ -170,11 +170,21 @@ def make_pair(pre: Layer, post: Layer) -> ImagePair:
     width, height = frame.extent
     box = max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)
     gsd_m = max(mean_gsd_m(post.grid), pre_sampler.gsd_m)
-    if min(box[2] - box[0], box[3] - box[1]) < MIN_OVERLAP_PX * gsd_m:
+    common = [max(box[2] - box[0], 0.0) / gsd_m, max(box[3] - box[1], 0.0) / gsd_m]
+    if min(common) < MIN_OVERLAP_PX:
+        where = (
+            f"in metres from the upper left of the post image, the post image spans 0–{width:.0f} × 0–{height:.0f}, the pre "
+            f"image {left:.0f}–{right:.0f} × {top:.0f}–{bottom:.0f}"
+        )
+        if min(common) == 0:
+            raise GridError(
+                f"{pre.source} and {post.source} do not overlap: {where}. Check that they show one site and that their CRSs "
+                "are right."
+            )
         raise GridError(
-            f"{pre.source} and {post.source} do not overlap by {MIN_OVERLAP_PX} pixels: in metres from the upper left of the "
-            f"post image, the post image spans 0–{width:.0f} × 0–{height:.0f}, the pre image {left:.0f}–{right:.0f} × "
-            f"{top:.0f}–{bottom:.0f}. Check that they show one site and that their CRSs are right."
+            f"{pre.source} and {post.source} share {common[0]:.0f} × {common[1]:.0f} pixels of {gsd_m:.3g} m, the coarser of "
+            f"both; expected at least {MIN_OVERLAP_PX} × {MIN_OVERLAP_PX}: {where}. Give images that share more ground, or "
+            "finer ones."
         )
     return ImagePair(pre_sampler, post_sampler, box, gsd_m)
 

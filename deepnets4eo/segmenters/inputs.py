@@ -81,7 +81,7 @@ class InputSpec:
         return InputSpec(layers, self.gsd_m)
 
     def prepare(self, sample: Mapping[str, NDArray[Any]]) -> FloatImage:
-        """Concatenate and standardise a sample of `Scene.read`; what is not valid becomes 0, the mean.
+        """Concatenate and standardise a sample of `Scene.read` or `read_stored`; what is not valid becomes 0, the mean.
 
         An optional layer that the sample lacks is 0 everywhere, as in training where it was left out.
 
@@ -96,7 +96,8 @@ class InputSpec:
             if layer.optional and name not in sample:
                 part[:] = 0
                 continue
-            np.subtract(sample[name], _column(layer.mean), out=part)
+            # in float32 whatever the stored type: the same bits as values converted before
+            np.subtract(sample[name], _column(layer.mean), out=part, dtype=np.float32, casting="unsafe")
             np.divide(part, _column(layer.std), out=part)
         if not valid.all():
             prepared[:, ~valid] = 0

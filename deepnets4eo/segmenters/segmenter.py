@@ -176,7 +176,7 @@ class NetworkSegmenter:
         import torch
 
         logits = self._logits(batch, margin_px)
-        if self.compute.device == "cpu":  # torch's argmax takes half as long again, over strided channels seven times
+        if self.compute.device == "cpu":  # torch's argmax takes up to ten times as long
             return np.stack([best_class(image) for image in logits.float().numpy()])
         return np.asarray(logits.argmax(dim=1).to(torch.uint8).cpu().numpy())
 

@@ -334,4 +334,17 @@ def mirror_window(part: NDArray[Any], window: Window) -> NDArray[Any]:
     """
     rows = reflect_indices(part.shape[1], window.row, window.row + window.height)
     cols = reflect_indices(part.shape[2], window.col, window.col + window.width)
-    return part.take(rows, axis=1).take(cols, axis=2)  # five times as fast as both at once
+    result = np.empty((len(part), window.height, window.width), part.dtype)
+    inside = window.clip((part.shape[1], part.shape[2]))
+    here = inside.within(window)
+    above, below = slice(0, here.row), slice(here.row + here.height, None)
+    left, right = slice(0, here.col), slice(here.col + here.width, None)
+    middle_rows, middle_cols = here.slices
+    inside_rows, inside_cols = inside.slices
+    # most of the window: a copy takes a third of a gather
+    result[:, middle_rows, middle_cols] = part[:, inside_rows, inside_cols]
+    for beyond in (left, right):
+        result[:, middle_rows, beyond] = part[:, inside_rows].take(cols[beyond], axis=2)
+    for beyond in (above, below):
+        result[:, beyond] = part.take(rows[beyond], axis=1).take(cols, axis=2)
+    return result

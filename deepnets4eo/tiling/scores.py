@@ -15,7 +15,7 @@ from deepnets4eo.tiling import Scores
 
 PACKED_ONE = 254  # the byte of probability 1; 255 is free for nodata
 PACKED_NODATA = 255
-FEW_ROWS = 32  # at once: argmax copies what is not in one piece, and a tile of 60 classes is big
+FEW_ROWS = 32  # at once: so many rows of all classes stay in the cache
 
 
 def log_probabilities(raw: FloatImage, axis: int = 0) -> FloatImage:
@@ -51,17 +51,22 @@ def blended_probabilities(mean: FloatImage, kind: Scores, axis: int = 0) -> Floa
 def best_class(scores: FloatImage) -> NDArray[np.uint8]:
     """Index of the largest score along the first axis, the first one of equals, (…) uint8.
 
-    Class by class where each class lies together in memory: several times faster than argmax across planes.
+    Class by class where each class lies together in memory, a few rows at a time: several times faster than argmax.
     """
-    if scores.strides[0] == scores.itemsize:  # channels last, as networks return them
-        last = np.moveaxis(scores, 0, -1)
-        chosen = [last[top : top + FEW_ROWS].argmax(axis=-1).astype(np.uint8) for top in range(0, len(last), FEW_ROWS)]
-        return np.concatenate(chosen)
+    if scores.strides[0] != scores.itemsize:
+        return _best_plane(scores)
+    tops = range(0, scores.shape[1], FEW_ROWS)  # channels last, as networks return them
+    return np.concatenate([_best_plane(np.ascontiguousarray(scores[:, top : top + FEW_ROWS])) for top in tops])
+
+
+def _best_plane(scores: FloatImage) -> NDArray[np.uint8]:
     index = np.zeros(scores.shape[1:], np.uint8)
-    largest = scores[0].copy()
-    for class_index in range(1, scores.shape[0]):
-        np.putmask(index, scores[class_index] > largest, np.uint8(class_index))
-        np.maximum(largest, scores[class_index], out=largest)
+    largest = scores[0]
+    for class_index in range(1, len(scores)):
+        better = (scores[class_index] > largest).view(np.uint8)  # 0 or 1; later classes have larger numbers
+        np.maximum(index, better * np.uint8(class_index), out=index)
+        if class_index + 1 < len(scores):
+            largest = np.maximum(largest, scores[class_index])
     return index
 
 

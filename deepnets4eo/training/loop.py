@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deepnets4eo.device import cudnn_settings
+from deepnets4eo.device import cudnn_settings, keep_freed_memory
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.training.averaging import mean_weights, set_mean_weights, update_mean_weights
 from deepnets4eo.training.batches import Batch, EpochBatches, Loader
@@ -118,7 +118,8 @@ def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Valida
     if left > 0:
         deterministic = cudnn_settings(deterministic=train.deterministic)
         normalisation = synchronised_normalisation(network, shared=fit.rank.count > 1 and fit.device.startswith("cuda"))
-        with quiet_lightning(), torch.random.fork_rng(devices=_gpus(fit.device)), deterministic, normalisation:
+        draws = torch.random.fork_rng(devices=_gpus(fit.device))
+        with quiet_lightning(), draws, deterministic, normalisation, keep_freed_memory():
             network.train()
             _run(_trainer(fit, left, display), module)
     if fit.rank.is_first:

@@ -3,7 +3,8 @@
 Run: python experiments/benchmarks/prediction_throughput.py [--size 10000 --network unet/resnet34 --overlap 0]
 The bare way computes one tile in memory, over and over, in the same shape, threads and precision; half of it
 before the prediction and half after, so that other work on the machine disturbs both alike. Two ratios are printed:
-of tiles per second, and of tiles per second of processor time (which other work disturbs less; one thread is cleanest).
+of tiles per second, and of tiles per second of processor time (which other work disturbs less; one thread is cleanest;
+it counts the threads that read and write as well). Both ways keep freed memory as `device.torch_settings` sets it.
 With --pair the scene is one of two dates, for change networks: --pair --network fc-siam-diff --num-classes 2.
 """
 
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 from prediction_case import INPUTS, PAIR_INPUTS, make_scene, make_segmenter
 
-from deepnets4eo.device import choose
+from deepnets4eo.device import choose, torch_settings
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.prediction.memory import peak_bytes
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
@@ -61,8 +62,7 @@ def main() -> None:
     inputs = PAIR_INPUTS if arguments.pair else INPUTS
     segmenter = make_segmenter(arguments.network, arguments.num_classes, tiling, arguments.options, inputs)
     segmenter.to(compute)
-    torch.set_num_threads(compute.threads)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, torch_settings(compute):
         scene = {
             name: make_scene(Path(folder) / f"{name}.tif", arguments.size, seed)
             for seed, name in enumerate(inputs.names)

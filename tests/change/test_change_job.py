@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -14,7 +15,7 @@ from geotiff import write_geotiff
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change import ChangeOptions, map_change
 from deepnets4eo.change.areas import changed_area, with_transitions
-from deepnets4eo.change.job import COVER_PRODUCTS, PRODUCTS
+from deepnets4eo.change.job import COVER_PRODUCTS, PRODUCTS, _identity
 from deepnets4eo.change.pair import choose_bands, open_pair
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError, OutputError, RunError
@@ -277,6 +278,50 @@ def test_reversed_dates_and_pixels_without_a_place_are_findings(tmp_path: Path) 
         paths.append(str(write_geotiff(tmp_path / f"{name}.tif", image, crs=None, tags=tags)))
     change = map_change(*paths, tmp_path / "out", PLAIN)
     assert [finding.code for finding in change.findings] == ["dates_reversed", "registration_assumed", "no_crs"]
+
+
+def test_a_pair_without_change_and_one_of_two_grounds_are_no_two_groups(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pre, post = images()
+    ground = np.kron(rng.uniform(20, 150, (3, 42, 42)), np.ones((1, 4, 4)))[:, :SIDE, :SIDE]
+    again = [(ground + rng.normal(0, 2, ground.shape)).clip(1, 255).astype(np.uint8) for _ in range(2)]
+    for name, (before, after), expected in (
+        ("same", again, True),
+        ("other", (pre, again[0]), True),
+        ("ours", (pre, post), False),
+    ):
+        paths = [write_geotiff(tmp_path / f"{name}-{k}.tif", one, gsd=GSD) for k, one in enumerate((before, after))]
+        found = map_change(*map(str, paths), tmp_path / name, replace(PLAIN, refine=False)).findings
+        assert ("no_two_groups" in [finding.code for finding in found]) == expected, name
+
+
+def test_maps_of_made_up_images_are_labelled_as_such(tmp_path: Path) -> None:
+    pre, post = write_pair(tmp_path, tags={"SYNTHETIC": "made up"})
+    for refine in (False, True):
+        map_change(pre, post, tmp_path / str(refine), replace(PLAIN, refine=refine))
+        for name in ("change.tif", "score.tif"):
+            assert Layer.open(tmp_path / str(refine) / name).tags["SYNTHETIC"] == "made up"
+
+
+def test_options_that_contradict_each_other_are_refused_before_any_work(tmp_path: Path) -> None:
+    for given, missing in (("pre", "post"), ("post", "pre")):
+        options = ChangeOptions(**{f"cover_{given}": "cover.tif"})
+        with pytest.raises(InputError, match=f"--cover-{given} was given without --cover-{missing}"):
+            map_change("no.tif", "such.tif", tmp_path / "out", options)
+    with pytest.raises(InputError, match="--normalise histogram was given without --model"):
+        map_change("no.tif", "such.tif", tmp_path / "out", ChangeOptions(normalise="histogram"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_was_trained_again_is_no_interrupted_job_of_the_one_before(tmp_path: Path) -> None:
+    pair = open_pair(*write_pair(tmp_path), PLAIN)
+    card = tmp_path / "run" / "card.json"
+    card.parent.mkdir()
+    names = []
+    for text in ("first", "the second one"):
+        card.write_text(text)
+        names.append(_identity(pair, replace(PLAIN, model=str(card.parent))))
+    assert names[0] != names[1]
 
 
 def test_polygons_get_their_cover_before_and_after(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from skimage.filters import threshold_otsu
 from deepnets4eo.change.classical.canonical import mad_variates, slow_variates
 from deepnets4eo.change.classical.detector import ChangeDetector
 from deepnets4eo.change.classical.pair_scores import METHODS, IrMad, Mad
-from deepnets4eo.change.classical.thresholds import THRESHOLDS, histogram_of, threshold
+from deepnets4eo.change.classical.thresholds import THRESHOLDS, histogram_of, separation, threshold
 from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters.moments import Moments, MomentSums
@@ -110,6 +110,16 @@ def test_a_score_of_one_value_has_no_threshold():
         threshold(histogram_of([np.ones(100)], 2.0))
 
 
+def test_the_groups_on_both_sides_of_a_cut_have_otsus_share_of_the_variance():
+    scores = np.array([1.0, 2.0, 3.0, 11.0, 12.0])
+    share, between = separation(histogram_of([scores], 12.0), 7.0)
+    assert share == pytest.approx(0.4)
+    assert between == pytest.approx(1 - 0.4 * 0.25 / scores.var() - 0.6 * (2 / 3) / scores.var(), abs=1e-3)
+    gaussian = np.random.default_rng(0).normal(10, 1, 200_000)
+    assert separation(histogram_of([gaussian], gaussian.max()), 10.0)[1] == pytest.approx(2 / np.pi, abs=5e-3)
+    assert separation(histogram_of([scores], 12.0), 13.0) == (0.0, 0.0)
+
+
 def pair(bands: int = 3, post_bands: int | None = None) -> Scene:
     rng = np.random.default_rng(0)
     pre = np.kron(rng.uniform(0, 100, (bands, 16, 16)), np.ones((1, 8, 8))) + rng.normal(0, 2, (bands, 128, 128))
@@ -141,6 +151,14 @@ def test_a_date_without_valid_pixels_and_dates_of_other_bands_are_refused():
         ChangeDetector.of_scene(Scene.open(image_pre=image, image_post=np.full_like(image, np.nan)))
     with pytest.raises(InputError, match="same bands"):
         ChangeDetector.of_scene(pair(3, 2))
+
+
+def test_images_without_a_block_for_pca_k_means_are_refused():
+    sample = pair().read()
+    with pytest.raises(InputError, match="pca-kmeans compares blocks of 4 × 4 pixels, and no such block is valid"):
+        ChangeDetector.of_scene(
+            Scene.open(image_pre=sample["image_pre"][:, :3], image_post=sample["image_post"][:, :3]), "pca-kmeans"
+        )
 
 
 def test_an_unknown_method_is_named_with_the_nearest():

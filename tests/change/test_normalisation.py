@@ -70,3 +70,10 @@ def test_what_cannot_be_normalised_is_refused() -> None:
         normalise_pre(pair(), "gamma")
     with pytest.raises(InputError, match="needs 100"):
         invariant_regression(pair(), unchanged=1.0)
+
+
+def test_a_band_that_is_upside_down_is_refused_and_named() -> None:
+    sample = pair(changed=0).read()
+    sample["image_post"][1] = 300 - sample["image_post"][1]
+    with pytest.raises(InputError, match=r"in band 2 the unchanged pixels .* use histograms instead"):
+        invariant_regression(Scene.open(image_pre=sample["image_pre"], image_post=sample["image_post"]))

@@ -15,6 +15,7 @@ from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Window, crop, overlap_share
+from deepnets4eo.rasters.handles import Handles
 from deepnets4eo.rasters.scene import Layer, Scene
 
 UTM = GeoBox((40, 60), Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000), "EPSG:32633")
@@ -190,6 +191,39 @@ def test_reading_from_many_threads_gives_the_same_values(tmp_path: Path, ramp: n
         thread.join()
     assert len(results) == 8
     assert all((result == expected).all() for result in results)
+
+
+def test_threads_that_take_turns_read_through_one_handle(tmp_path: Path, ramp: np.ndarray, monkeypatch) -> None:
+    layer, opened = Layer.open(write(tmp_path / "a.tif", ramp)), []
+    monkeypatch.setattr(layer.reader, "open_dataset", lambda: opened.append(1))
+    for _ in range(3):
+        thread = Thread(target=layer.read)
+        thread.start()
+        thread.join()
+    layer.read()
+    assert not opened  # but for the one that described the file
+
+
+def test_a_handle_is_lent_to_one_thread_at_a_time() -> None:
+    handles, names = Handles(), iter("abc")
+    with handles.lend(lambda: next(names)) as first, handles.lend(lambda: next(names)) as second:
+        assert (first, second) == ("a", "b")
+    with handles.lend(lambda: next(names)) as again:
+        assert again == first  # given back last
+    with pytest.raises(OSError, match="damaged"), handles.lend(lambda: next(names)):
+        raise OSError("damaged")
+    with handles.lend(lambda: next(names)) as kept:
+        assert kept == first
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float64"])
+def test_a_scene_can_be_read_in_the_types_that_are_stored(dtype: str, ramp: np.ndarray) -> None:
+    scene = Scene.open(image=(ramp % 200).astype(dtype), labels=(ramp % 3).astype(np.uint8))
+    window = Window(-1, 5, 8, 9)
+    stored, sample = scene.read_stored(window), scene.read(window)
+    assert (stored["image"].dtype, sample["image"].dtype) == (dtype, np.float32)
+    assert stored.keys() == sample.keys()
+    assert all((stored[name] == sample[name]).all() for name in sample)
 
 
 def test_thumbnail_averages(ramp: np.ndarray) -> None:

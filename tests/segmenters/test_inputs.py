@@ -75,6 +75,16 @@ def test_pixels_are_standardised_band_by_band_and_nothing_where_not_valid():
     assert spec.names == ["image", "dsm"]
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "uint32", "float64"])
+def test_values_of_any_stored_type_are_standardised_to_the_same_bits(dtype):
+    spec = InputSpec({"image": layer_input(mean=(0.1,), std=(0.7,))})
+    values = np.random.default_rng(0).uniform(0, min(np.finfo(np.float32).max, 2**32 - 1), (1, 50, 60))
+    values = (values % np.iinfo(dtype).max if dtype.startswith(("u", "i")) else values).astype(dtype)
+    valid = np.ones((50, 60), bool)
+    expected = spec.prepare({"image": values.astype(np.float32), "valid": valid})
+    np.testing.assert_array_equal(spec.prepare({"image": values, "valid": valid}), expected)
+
+
 @pytest.mark.parametrize(("gsd_m", "fits"), [(0.5, True), (0.26, True), (0.24, False), (0.99, True), (1.02, False)])
 def test_pixels_of_more_than_twice_or_less_than_half_the_size_are_refused(gsd_m, fits):
     spec = InputSpec({"image": layer_input()}, gsd_m=0.5)

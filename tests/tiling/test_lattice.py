@@ -6,11 +6,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Window
 from deepnets4eo.prediction.stitching import Blender, RowBuffer, Strip
 from deepnets4eo.prediction.tile_reader import TileReader
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.tiling import BLENDING, Lattice, Tiling, core_weights, hann_weights, reflect_indices, weight_sums
+from deepnets4eo.tiling import (
+    BLENDING,
+    Lattice,
+    Tiling,
+    core_weights,
+    hann_weights,
+    mirror_window,
+    reflect_indices,
+    weight_sums,
+)
 
 AS_IS = LayerInput(("row", "col"), (0.0, 0.0), (1.0, 1.0), 0, 1, "float32")
 
@@ -108,6 +118,19 @@ def test_mirroring_is_numpys_reflection(length, before, size):
     mode = "reflect" if length > 1 else "edge"
     brute = np.pad(axis, (before, before + size), mode=mode)
     np.testing.assert_array_equal(reflect_indices(length, -before, size), brute[: before + size])
+
+
+@given(shape=st.tuples(st.integers(1, 9), st.integers(1, 9)), before=st.tuples(st.integers(-12, 12), st.integers(-12, 12)),
+       size=st.tuples(st.integers(1, 20), st.integers(1, 20)))  # fmt: skip
+def test_a_window_anywhere_is_filled_by_reflection(shape, before, size):
+    image = np.arange(2 * shape[0] * shape[1], dtype=np.float32).reshape(2, *shape)
+    for axis, length in enumerate(shape, start=1):
+        image = np.pad(
+            image, [(50, 50) if k == axis else (0, 0) for k in range(3)], mode="reflect" if length > 1 else "edge"
+        )
+    expected = image[:, 50 + before[0] :, 50 + before[1] :][:, : size[0], : size[1]]
+    inner = image[:, 50 : 50 + shape[0], 50 : 50 + shape[1]]
+    np.testing.assert_array_equal(mirror_window(inner, Window(*before, *size)), expected)
 
 
 @settings(max_examples=150, deadline=None)

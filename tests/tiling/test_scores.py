@@ -38,6 +38,13 @@ def test_best_is_the_first_largest_in_any_memory_order(raw):
     )
 
 
+def test_best_of_many_classes_over_many_rows_is_the_first_largest():
+    scores = np.random.default_rng(0).integers(0, 40, (70, 21, 60)).astype(np.float32)  # channels last, with equals
+    channels_first = np.moveaxis(scores, -1, 0)
+    np.testing.assert_array_equal(best_class(channels_first), scores.argmax(axis=-1))
+    np.testing.assert_array_equal(best_class(np.ascontiguousarray(channels_first)), scores.argmax(axis=-1))
+
+
 @given(raw_scores)
 def test_one_tile_gives_the_same_probabilities_whatever_is_summed(raw):
     for kind in SCORES:

@@ -16,7 +16,7 @@ import numpy as np
 from deepnets4eo.arrays import Batch, FloatImage, Mask
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change.classical.pair_scores import METHODS, Blocks, PairScore
-from deepnets4eo.change.classical.thresholds import BINS, Histogram, histogram_of, threshold
+from deepnets4eo.change.classical.thresholds import BINS, Histogram, histogram_of, separation, threshold
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError, name_hint
 from deepnets4eo.files import read_json, write_json
@@ -33,6 +33,7 @@ STATISTICS_PX = 4_000_000  # pixels that statistics are measured on at most
 KEPT_VALUES = 64_000_000  # of prepared blocks that stay in memory, 256 MB: IR-MAD goes over them up to 30 times
 SIDE_PX = 512  # of the windows that they are measured on
 SAME = 1e-3  # standard deviations
+MEASURED = ("threshold", "width", "changed_share", "separation")  # on the pair, beside what its method measures
 STEEPNESS = 8.0  # probabilities go from 0.02 to 0.98 between the mean scores of no change and of change
 
 
@@ -87,6 +88,10 @@ class ChangeDetector(ProbabilitySegmenter):
         halo_px = self.method.halo_px
         self.tiling = tiling or Tiling(SIDE_PX + 2 * halo_px, halo_px)
         self.threshold, self.width = math.nan, math.nan
+        self.changed_share, self.separation = (
+            math.nan,
+            math.nan,
+        )  # of the pixels measured on; see `thresholds.separation`
 
     @classmethod
     def of_scene(cls, scene: Scene, method: str = "ir-mad", *, threshold_method: str = "two-means") -> ChangeDetector:
@@ -134,6 +139,7 @@ class ChangeDetector(ProbabilitySegmenter):
         own = self.method.threshold
         self.threshold = threshold(histogram, self.threshold_method) if own is None else own
         self.width = _transition(histogram, self.threshold)
+        self.changed_share, self.separation = separation(histogram, self.threshold)
         return self
 
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
@@ -152,7 +158,7 @@ class ChangeDetector(ProbabilitySegmenter):
 
     def save(self, folder: str | Path) -> list[str]:
         """Write what was measured; returns the file's name."""
-        values = {"threshold": self.threshold, "width": self.width, "measured": self.method.to_dict()}
+        values = {name: getattr(self, name) for name in MEASURED} | {"measured": self.method.to_dict()}
         write_json(Path(folder) / FILE, values)
         return [FILE]
 
@@ -166,7 +172,8 @@ class ChangeDetector(ProbabilitySegmenter):
         )  # fmt: skip
         try:
             values = read_json(folder / FILE)
-            detector.threshold, detector.width = float(values["threshold"]), float(values["width"])
+            for name in MEASURED:
+                setattr(detector, name, float(values[name]))
             detector.method.take(values["measured"])
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{folder / FILE} is damaged: {error}. Copy the run again.") from error

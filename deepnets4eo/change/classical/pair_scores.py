@@ -187,6 +187,11 @@ class PcaKMeans(PairScore):
         sums = MomentSums()
         for values, valid in blocks():
             sums.add(self._separate_blocks(values, valid))
+        if not sums.count:
+            raise InputError(
+                f"{self.name} compares blocks of {self.block_px} × {self.block_px} pixels, and no such block is valid in both "
+                "images. Give larger images, or choose another method."
+            )
         moments = sums.moments()
         eigenvectors = np.linalg.eigh(moments.covariance)[1].T[::-1][: self.components]
         self.centre, self.basis = moments.mean, eigenvectors * np.sign(eigenvectors.sum(axis=1, keepdims=True) + 1e-300)

@@ -21,6 +21,8 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_json
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import plain_options
+from deepnets4eo.prediction.memory import CACHE_BYTES
+from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.version import __version__
 
 PAGE, MANIFEST, BREAKS = "report.html", "series.json", "breaks.tif"
@@ -79,9 +81,10 @@ def write_series(
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    paths = [write_breaks(series, out / BREAKS, breaks_from, quantity=break_of)] if breaks_from else []
-    ranking = rank_series(series, options, workers=workers, progress=progress)
-    paths = [*ranking.write(out), *paths, write_page(ranking, series, out / PAGE, top=top)]
+    with gdal_cache(CACHE_BYTES):
+        paths = [write_breaks(series, out / BREAKS, breaks_from, quantity=break_of)] if breaks_from else []
+        ranking = rank_series(series, options, workers=workers, progress=progress)
+        paths = [*ranking.write(out), *paths, write_page(ranking, series, out / PAGE, top=top)]
     manifest = {
         "version": __version__,
         "synthetic": series.synthetic,

@@ -1,0 +1,33 @@
+"""Open GDAL handles of a source, lent to one thread at a time.
+
+GDAL keeps decoded blocks by handle, so the one used last is lent first: threads that take turns decode a block once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rasterio.io import DatasetReader
+
+
+class Handles:
+    """Handles of one source; as many are open as threads have read it at once."""
+
+    def __init__(self) -> None:
+        self._idle: list[DatasetReader] = []
+
+    @contextmanager
+    def lend(self, open_dataset: Callable[[], DatasetReader]) -> Iterator[DatasetReader]:
+        """A handle that no other thread uses within the `with` block.
+
+        open_dataset : opens a new one where all are lent. Errors: those of opening.
+        """
+        try:
+            handle = self._idle.pop()
+        except IndexError:  # not looked up before: another thread may take the last one in between
+            handle = open_dataset()
+        try:
+            yield handle
+        finally:
+            self._idle.append(handle)
