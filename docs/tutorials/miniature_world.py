@@ -1,7 +1,7 @@
 # %% [markdown]
 # # A miniature world to learn from
 #
-# Made-up places (SYNTHETIC): 18 ways to build, struck by eight hazards or by none, each before and after, with the truth of every pixel and
+# Made-up places (SYNTHETIC): 20 ways to build, struck by eight hazards or by none, each before and after, with the truth of every pixel and
 # every building. Nothing is downloaded and no file is written. It needs the extra `world` (numba). The first pair compiles the
 # loops, which takes a minute or two; what was compiled is kept on disk, and every later pair takes a fraction of a second.
 
@@ -88,7 +88,7 @@ plt.show()
 # Climate, season, sun, haze, sensor and direction of view are drawn as well, so that no two sites look alike.
 
 # %%
-figure, axes = plt.subplots(3, 6, figsize=(14, 7.6), layout="constrained")
+figure, axes = plt.subplots(4, 5, figsize=(14, 11.6), layout="constrained")
 for number, (axis, name) in enumerate(zip(axes.flat, style_names(), strict=True)):
     show(axis, draw_pair(100 + number, style=name, hazard="none", size_px=224, gsd_m=0.7).pre, name)
 figure.suptitle("One site of each style, 157 m wide, seeds not chosen (SYNTHETIC)")
