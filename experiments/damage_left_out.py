@@ -2,7 +2,7 @@
 
 Usage: python experiments/damage_left_out.py --out FOLDER [--model damage-evidence] [--draws 3] [--cities 28]
                                              [--cache runs/damage-evidence]
-Two methods on the evidence of damage_train_evidence.py. `refit`: the fit of that experiment; a building's log-odds come from
+Two methods on the evidence of damage_train_evidence.py. `refit`: the fit of that experiment with --draws; a building's log-odds come from
 a fit without its style (a city is a style) and without its hazard, and its calibration, thresholds and sets come from
 all other hazards, or styles. `model`: the given model as it is; left out of nothing where it was fitted on these pairs.
 Grades, false alarms and calibration errors are those at the share of damaged buildings that is estimated for each pair, as in
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from damage_reliability import left_out_log_odds, named_grades
-from damage_train_evidence import gather_tables, keep_graded
+from damage_train_evidence import gather_tables, keep_graded, world_columns
 from numpy.typing import NDArray
 from places.damage_scores import scores_of
 from places.results import markdown_table
@@ -28,13 +28,23 @@ from smoke import NOTE, add_smoke
 from world_left_out import mean_and_spread
 
 from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel
-from deepnets4eo.damage.fit_model import VARIANTS, Graded
+from deepnets4eo.damage.fit_model import Graded
 from deepnets4eo.damage.grading_rates import UNKNOWN_RATES, GradingRates, corrected_share, fit_rates
 from deepnets4eo.damage.prior import choose_share
 from deepnets4eo.damage.reliability import MAJOR, Reliability, adjust_to_share, fit_reliability
 from deepnets4eo.files import write_text
 
-KEYS = ("auc", "auc_pair", "log_loss", "false_alarms", "four_grades", "quadratic_kappa", "ece_pair", "set_held", "set_size")
+KEYS = (
+    "auc",
+    "auc_pair",
+    "log_loss",
+    "false_alarms",
+    "four_grades",
+    "quadratic_kappa",
+    "ece_pair",
+    "set_held",
+    "set_size",
+)
 LEAST_BUILDINGS = 20  # of a pair whose calibration error counts
 
 Array = NDArray[np.float64]
@@ -152,7 +162,7 @@ def main() -> None:
         data, world = keep_graded(some), (some["domain"] != "city").to_numpy()
         assert data.event is not None
         assert data.style is not None
-        log_odds = left_out_log_odds(data, VARIANTS[variant])
+        log_odds = left_out_log_odds(data, world_columns(variant))
         as_is = model_rows(model, variant, data, world)
         for title, kind in (("hazard", data.event), ("style", data.style)):
             refit = left_out_rows(log_odds, data, kind, world)

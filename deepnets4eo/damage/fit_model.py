@@ -1,8 +1,8 @@
 """Fits the evidence model: per variant and grade border a sign-constrained ridge regression, then its calibration.
 
 Takes evidence of graded buildings from several sites (domains); every site counts the same, and so do both sides of
-each border in it. Scores for the calibration come from buildings whose group (block or city) was left out; so do the
-rates of right grades, the limits of what the model knows, and its reliability at new sites.
+each border in it. Scores for the calibration come from buildings whose group (block or city), or style and event, was left
+out; so do the rates of right grades, the limits of what the model knows, and its reliability at new sites.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ PAIR = (
     "ev_edge_similarity",
     "ev_edge_similarity_in_place",
     "ev_structural_similarity",
-    "ev_light_change",
     "ev_shadow_loss",
 )
 HEIGHT = ("ev_height_loss_m", "ev_height_loss_share")
