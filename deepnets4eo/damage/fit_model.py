@@ -1,12 +1,13 @@
 """Fits the evidence model: per variant and grade border a sign-constrained ridge regression, then its calibration.
 
 Takes evidence of graded buildings from several sites (domains); every site counts the same, and so do both sides of
-each border in it. Scores for the calibration come from buildings whose group (block or city) was left out; so do the
-rates of right grades, the limits of what the model knows, and its reliability at new sites.
+each border in it. Scores for the calibration come from buildings whose group (block or city), or style and event, was left
+out; so do the rates of right grades, the limits of what the model knows, and its reliability at new sites.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +54,9 @@ class Graded:
 
     evidence : DataFrame with `ev_…` columns; grade : (N,) 0–3; domain : (N,) the site, all of which count the same;
     group : (N,) what is left out together: a block, a city. calibrates : (N,) bool, buildings from which the reliability at
-    new sites may be measured, each of whose groups is a whole site; None for all.
+    new sites may be measured, each of whose groups is a whole site; None for all. style, event : (N,) kind of place and
+    what struck it; where they are given, a building's score comes from a fit to other styles and other events.
+    bounds : (N,) bool, buildings from which the range of what the model knows is measured; None for all.
     """
 
     evidence: pd.DataFrame
@@ -61,11 +64,28 @@ class Graded:
     domain: NDArray[np.object_]
     group: NDArray[np.object_]
     calibrates: NDArray[np.bool_] | None = None
+    style: NDArray[np.object_] | None = None
+    event: NDArray[np.object_] | None = None
+    bounds: NDArray[np.bool_] | None = None
 
     def rows(self, keep: NDArray[np.bool_]) -> Graded:
         """Some of the buildings."""
-        calibrates = None if self.calibrates is None else self.calibrates[keep]
-        return Graded(self.evidence[keep], self.grade[keep], self.domain[keep], self.group[keep], calibrates)
+        optional = (None if of is None else of[keep] for of in self._optional())
+        return Graded(self.evidence[keep], self.grade[keep], self.domain[keep], self.group[keep], *optional)
+
+    def _optional(self) -> tuple[NDArray[Any] | None, ...]:
+        return self.calibrates, self.style, self.event, self.bounds
+
+    def folds(self) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+        """(N,) bool pairs: buildings to score, buildings of the fit that scores them; every building is scored once.
+
+        Groups, or styles where they are given, are left out in eight folds; each event by itself.
+        """
+        fold = np.unique(self.group if self.style is None else self.style, return_inverse=True)[1] % FOLDS
+        event = np.zeros(len(fold), np.intp) if self.event is None else np.unique(self.event, return_inverse=True)[1]
+        for number, struck in np.unique(np.stack([fold, event]), axis=1).T:
+            taught = (fold != number) & ((event != struck) | (self.event is None))
+            yield (fold == number) & (event == struck), taught
 
     @staticmethod
     def concatenate(parts: list[Graded]) -> Graded:
@@ -111,11 +131,14 @@ def fit_variant(data: Graded, columns: tuple[str, ...], ridge: float = RIDGE) ->
 def _validity(standard: Floats, known: Graded, log_odds: Floats) -> dict[str, Any]:
     """Range, rates and reliability of a variant from left-out (N, 3) log-odds; the latter two are those within the range.
 
-    The range and its limits come from all sites, the reliability from those that calibrate.
+    The range and its limits come from the sites that bound it, the reliability from those that calibrate.
     """
     damaged = known.grade >= MAJOR
-    called = _called(log_odds, Reliability())
-    known_range = fit_range(standard, known.evidence, called == damaged, damaged, known.group)
+    right = _called(log_odds, Reliability()) == damaged
+    bounds = np.ones_like(right) if known.bounds is None else known.bounds
+    known_range = fit_range(
+        standard[bounds], known.evidence[bounds], right[bounds], damaged[bounds], known.group[bounds]
+    )
     inside = known_range.reasons(standard, known.evidence) == ""
     used = inside if known.calibrates is None else inside & known.calibrates
     reliability = fit_reliability(log_odds[used], known.grade[used], known.group[used])
@@ -132,16 +155,14 @@ def _called(log_odds: Floats, reliability: Reliability) -> NDArray[np.bool_]:
 def left_out_scores(
     evidence: Floats, data: Graded, beyond: NDArray[np.bool_], points: NDArray[np.integer], ridge: float
 ) -> Floats:
-    """Log-odds of each building from a fit without its group; groups are left out in eight folds."""
+    """Log-odds of each building from a fit to the others that `Graded.folds` names."""
     score = np.zeros(len(beyond))
-    fold = np.unique(data.group, return_inverse=True)[1] % FOLDS
-    for number in np.unique(fold):
-        out = fold == number
-        if len(np.unique(beyond[~out])) < 2:
-            out = np.zeros_like(out)  # the fold holds one side alone: only a fit to all can score it
-        weight = balance_weights(beyond[~out], data.domain[~out])
-        border = fit_border(evidence[~out], beyond[~out], weight, points, ridge)
-        score[fold == number] = (evidence @ border.weights + border.intercept)[fold == number]
+    for tested, taught in data.folds():
+        if len(np.unique(beyond[taught])) < 2:
+            taught = np.ones_like(taught)  # the others hold one side alone: only a fit to all can score it
+        weight = balance_weights(beyond[taught], data.domain[taught])
+        border = fit_border(evidence[taught], beyond[taught], weight, points, ridge)
+        score[tested] = evidence[tested] @ border.weights + border.intercept
     return score
 
 

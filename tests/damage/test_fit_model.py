@@ -1,5 +1,7 @@
 """Fitting the model: what is left out stays out, heights are learnt only from buildings that have them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -33,6 +35,28 @@ def test_every_variant_separates_what_its_evidence_separates(data: Graded) -> No
         probabilities = predict(content, data.evidence)
         damaged = probabilities[:, 2:].sum(axis=1)
         assert damaged[data.grade == 3].mean() > damaged[data.grade == 0].mean() + 0.4
+
+
+def test_styles_and_events_are_left_out_whole(data: Graded) -> None:
+    style = np.array([f"style-{k % 5}" for k in range(400)], dtype=object)
+    event = np.array([("flood", "wind", "fire")[k // 7 % 3] for k in range(400)], dtype=object)
+    scored = np.zeros(400, int)
+    for tested, taught in replace(data, style=style, event=event).folds():
+        scored += tested
+        assert taught.any()
+        assert not set(style[tested]) & set(style[taught])
+        assert not set(event[tested]) & set(event[taught])
+    assert (scored == 1).all()
+
+
+def test_the_range_is_that_of_the_buildings_that_bound_it(data: Graded) -> None:
+    town = data.domain == "town"
+    spread = data.evidence.where(pd.Series(town), 4 * data.evidence)
+    wide, narrow = (
+        fit_variant(replace(data, evidence=spread, bounds=bounds), VARIANTS["post_only"])["range"]["covariance"]
+        for bounds in (None, town)
+    )
+    assert float(narrow[0].split()[0]) < 0.7 * float(wide[0].split()[0])
 
 
 def test_heights_are_learnt_from_buildings_that_have_them(data: Graded) -> None:
