@@ -65,6 +65,24 @@ def value_noise(x_m, y_m, period_m, seed):  # type: ignore[no-untyped-def]
     return np.float32(2) * (upper + (lower - upper) * v) - np.float32(1)
 
 
+@njit(cache=True, error_model="numpy", fastmath=True)
+def sine_of_turns(turns):  # type: ignore[no-untyped-def]
+    """Return the sine of an angle from two parabolas, right to 0.002.
+
+    Parameters
+    ----------
+    turns
+        Angle, 1 for 360 degrees; float32.
+
+    Returns
+    -------
+    float32.
+    """
+    part = turns - np.floor(turns) - np.float32(0.5)
+    value = np.float32(-16) * part * (np.float32(0.5) - abs(part))
+    return value + np.float32(0.225) * (value * abs(value) - value)
+
+
 @njit(cache=True, error_model="numpy")
 def fill_lattice(lattice, points, seed):  # type: ignore[no-untyped-def]
     """Write the lattice of a noise over a square, for `lattice_value`: each point is hashed once for all pixels.

@@ -198,7 +198,7 @@ def _label_solids(layers, scene, spots, rays_m, least_m, is_wall, labels, seen_r
             elif kind == building or (owner == 0 and roof[at] > 0):
                 kind = clutter
         labels[col] = kind
-        wall = ray > 0 and top - ray > least_m
+        wall = top - ray > least_m
         if wall:
             steep = abs(slope_x[at]) + abs(slope_y[at])
             wall = top - ray - steep * gsd_m > least_m
