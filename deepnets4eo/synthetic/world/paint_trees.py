@@ -197,6 +197,4 @@ def _paint_trees(canopy, cover, leaf, height, noise, trees, colours, gsd_m, leav
         key = int(abs(tree.x) * 32) * 7919 + int(abs(tree.y) * 32) + seed * 31
         full = _leaves_of(tree.kind, leaves, key)
         _write_colour(tree.kind, tree.tone, full, tint, key, colours, base)
-        _paint_tree(
-            canopy, cover, leaf, height, noise, tree, key, base, full, snow, colours[6], gsd_m, clumps, limbs
-        )
+        _paint_tree(canopy, cover, leaf, height, noise, tree, key, base, full, snow, colours[6], gsd_m, clumps, limbs)

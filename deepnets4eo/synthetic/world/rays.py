@@ -133,7 +133,10 @@ def walk_rays(height, crowns, highest, rays, at_row, at_col, met, met_crown):  #
             start = block
             while block < len(steps) and steps[block] >= k:
                 block += 1
-            low, high = max(start * BLOCK_PX - at_col, -shift, 0), min(block * BLOCK_PX - at_col, cols - shift, len(met))
+            low, high = (
+                max(start * BLOCK_PX - at_col, -shift, 0),
+                min(block * BLOCK_PX - at_col, cols - shift, len(met)),
+            )
             if block > start and high > low:
                 _meet(
                     height[row, low + shift : high + shift], crowns[row, low + shift : high + shift],

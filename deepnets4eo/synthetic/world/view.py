@@ -124,7 +124,14 @@ def see(surface: WorldSurface, plan: Plan, light: Light, frame: Frame, sky: Sky)
     azimuth, elevation = np.radians(light.azimuth_deg), np.radians(light.elevation_deg)
     to_sun = (np.array([np.sin(azimuth), -np.cos(azimuth)]) / np.tan(elevation)).astype(np.float32)
     facing = face_sun(
-        surface.ground, surface.height, surface.canopy, surface.slope_x, surface.slope_y, to_sun, surface.gsd_m, crown_sun
+        surface.ground,
+        surface.height,
+        surface.canopy,
+        surface.slope_x,
+        surface.slope_y,
+        to_sun,
+        surface.gsd_m,
+        crown_sun,
     )
     lean = np.array(frame.lean, np.float32) / np.float32(surface.gsd_m)
     crowns, highest = find_tops(surface.height, surface.canopy, surface.cover, lean)
