@@ -114,6 +114,21 @@ def _write_colour(kind, tone, full, tint, key, colours, base):  # type: ignore[n
 
 
 @njit(cache=True, error_model="numpy", fastmath=True)
+def _frond(x, y, away, fronds, turn):  # type: ignore[no-untyped-def]
+    """Cosine over the fronds of a palm: 1 along the middle of one; `turn` : cosine and sine of the first one's angle."""
+    away = max(away, np.float32(1e-3))
+    cos, sin = _turn_times(x / away, y / away, fronds)
+    return cos * turn[0] - sin * turn[1]
+
+
+@njit(cache=True, error_model="numpy", fastmath=True)
+def _opacity(wood, fine, coarse, full):  # type: ignore[no-untyped-def]
+    """Opacity of branchwork with a share of its leaves."""
+    dense = wood + np.float32(0.5) * fine + np.float32(0.3) * coarse + np.float32(2.4) * full
+    return min(max(np.float32(0.28) + np.float32(0.5) * dense, np.float32(0)), np.float32(1))
+
+
+@njit(cache=True, error_model="numpy", fastmath=True)
 def _crown(kind, rim, distance, coarse, height_m, frond):  # type: ignore[no-untyped-def]
     """Height of a crown's top, and its shade."""
     one = np.float32(1)
@@ -137,8 +152,8 @@ def _paint_tree(canopy, cover, leaf, height, noise, tree, key, base, full, snow,
         return
     ragged = np.float32(0.55) * (np.float32(0.25) + np.float32(0.3) * hash_unit(key, 6, 2))
     fronds = 7 + int(3 * hash_unit(key, 7, 2))
-    turn = np.float32(6.2831853) * hash_unit(key, 8, 2)
-    turn_cos, turn_sin = np.cos(turn), np.sin(turn)
+    angle = np.float32(6.2831853) * hash_unit(key, 8, 2)
+    turn = np.cos(angle), np.sin(angle)
     count = _plan_limbs(key, limbs) if full < np.float32(0.9) else 0
     clump = one / max(np.float32(0.42) * radius, np.float32(0.9))
     fill_lattice(clumps, int(2 * reach * clump) + 2, key)
@@ -156,9 +171,7 @@ def _paint_tree(canopy, cover, leaf, height, noise, tree, key, base, full, snow,
             fine = np.float32(0.45) * noise[row, col]
             rim, frond = distance + ragged * coarse + np.float32(0.12) * fine, np.float32(0)
             if kind == PALM:
-                rim = distance
-                cos, sin = _turn_times(x / max(away, np.float32(1e-3)), y / max(away, np.float32(1e-3)), fronds)
-                frond = cos * turn_cos - sin * turn_sin
+                rim, frond = distance, _frond(x, y, away, fronds, turn)
                 if distance > np.float32(0.25) and frond < np.float32(1.5) * distance - np.float32(0.9):
                     continue
             if rim >= one:
@@ -168,18 +181,16 @@ def _paint_tree(canopy, cover, leaf, height, noise, tree, key, base, full, snow,
             opaque = one
             if full < np.float32(0.9):
                 wood = _wood(x, y, distance, away, count, limbs)
-                wood += np.float32(0.5) * fine + np.float32(0.3) * coarse + np.float32(2.4) * full
-                opaque = min(max(np.float32(0.28) + np.float32(0.5) * wood, np.float32(0)), one)
+                opaque = _opacity(wood, fine, coarse, full)
                 if opaque < np.float32(0.08):
                     continue
                 crown *= np.float32(0.55) + np.float32(0.45) * opaque
             if crown <= canopy[row, col] or crown < height[row, col] + np.float32(0.3):
                 continue
-            shade *= one + np.float32(0.28) * fine + np.float32(0.24) * coarse - np.float32(0.12) * rim
-            white = snow * np.float32(0.7) * max(np.float32(0), np.float32(0.4) + coarse)
-            white = min(white * full, np.float32(0.85))
             canopy[row, col] = max(crown, np.float32(0.3))
             cover[row, col] = opaque
+            shade *= one + np.float32(0.28) * fine + np.float32(0.24) * coarse - np.float32(0.12) * rim
+            white = min(snow * full * max(np.float32(0), np.float32(0.4) + coarse), np.float32(0.85))
             for band in range(4):
                 value = base[band] * shade
                 value += (white_colour[band] - value) * white
@@ -197,4 +208,19 @@ def _paint_trees(canopy, cover, leaf, height, noise, trees, colours, gsd_m, leav
         key = int(abs(tree.x) * 32) * 7919 + int(abs(tree.y) * 32) + seed * 31
         full = _leaves_of(tree.kind, leaves, key)
         _write_colour(tree.kind, tree.tone, full, tint, key, colours, base)
-        _paint_tree(canopy, cover, leaf, height, noise, tree, key, base, full, snow, colours[6], gsd_m, clumps, limbs)
+        _paint_tree(
+            canopy,
+            cover,
+            leaf,
+            height,
+            noise,
+            tree,
+            key,
+            base,
+            full,
+            np.float32(0.7) * snow,
+            colours[6],
+            gsd_m,
+            clumps,
+            limbs,
+        )

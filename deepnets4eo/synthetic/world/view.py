@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,11 +136,11 @@ def see(surface: WorldSurface, plan: Plan, light: Light, frame: Frame, sky: Sky)
     )
     lean = np.array(frame.lean, np.float32) / np.float32(surface.gsd_m)
     crowns, highest = find_tops(surface.height, surface.canopy, surface.cover, lean)
-    flat = (
+    seen: tuple[Any, ...] = (
         surface.height, surface.albedo, surface.material, surface.building, surface.roof, surface.slope_x,
         surface.slope_y, crowns, surface.cover, surface.leaf, sun, open_sky, facing, crown_sun,
     )  # fmt: skip
-    layers = Layers(*(layer.reshape(-1, *layer.shape[2:]) for layer in flat))
+    layers = Layers(*(layer.reshape(-1, *layer.shape[2:]) for layer in seen))
     scene = Scene(
         np.float32(surface.gsd_m), lean, to_sun, np.float32(light.direct), SKY_TINT, sky.veil, sky.dimming,
         *_class_values(),
