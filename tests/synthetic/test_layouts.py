@@ -7,8 +7,9 @@ import pytest
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.synthetic.materials import CODE
+from deepnets4eo.synthetic.world.layouts.clearance import keep_whole
 from deepnets4eo.synthetic.world.layouts.lay_out import LAYOUTS, lay_out
-from deepnets4eo.synthetic.world.layouts.rectangles import keep_whole, rect_rows
+from deepnets4eo.synthetic.world.layouts.rectangles import rect_rows
 from deepnets4eo.synthetic.world.plan import NO_BUILDING
 from deepnets4eo.synthetic.world.style import WorldStyle
 

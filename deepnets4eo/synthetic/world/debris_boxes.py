@@ -15,7 +15,7 @@ from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.damage_modes import DEBRIS, PIECES
 from deepnets4eo.synthetic.world.damage_state import Outcome
 from deepnets4eo.synthetic.world.intensity import node_positions, sample_nodes
-from deepnets4eo.synthetic.world.plan import AFTER, BEFORE, BOTH, BOX, CONSTRUCTIONS, Plan
+from deepnets4eo.synthetic.world.plan import AFTER, BEFORE, BOTH, BOX, CONSTRUCTIONS, Plan, join_rows
 
 MOST_BOXES = 2500
 PER_M2 = 0.035  # larger pieces at full density
@@ -38,7 +38,7 @@ def add_debris(plan: Plan, outcome: Outcome, rng: np.random.Generator) -> Plan:
     The plan with more boxes after the event.
     """
     plan = _move_cars(_clear_things(plan, outcome, rng), outcome, rng)
-    return plan.with_rows(boxes=np.concatenate([_pieces(plan, outcome, rng), _tents(plan, outcome, rng)]))
+    return plan.with_rows(boxes=join_rows([_pieces(plan, outcome, rng), _tents(plan, outcome, rng)]))
 
 
 def _pieces(plan: Plan, outcome: Outcome, rng: np.random.Generator) -> NDArray[Any]:
@@ -122,4 +122,4 @@ def _move_cars(plan: Plan, outcome: Outcome, rng: np.random.Generator) -> Plan:
     after["angle"] += rng.uniform(0, np.pi, len(after))
     after["when"] = AFTER
     before["when"][moved] &= BEFORE
-    return replace(plan, boxes=np.concatenate([before[before["when"] > 0], after]))
+    return replace(plan, boxes=join_rows([before[before["when"] > 0], after]))

@@ -82,7 +82,7 @@ def _mud_colour(outcome: Outcome) -> np.ndarray:
     return np.asarray((colour + rng.normal(0, 4, 4)) * rng.uniform(0.85, 1.12), np.float32)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _line(grid, y_m, line):  # type: ignore[no-untyped-def]
     """Write the values of a grid of nodes at one height into a line of nodes."""
     v = min(max(y_m / CELL_M, 0.0), grid.shape[0] - 1.001)
@@ -92,14 +92,14 @@ def _line(grid, y_m, line):  # type: ignore[no-untyped-def]
         line[j] = grid[i, j] + (grid[i + 1, j] - grid[i, j]) * weight
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _at(line, x_m):  # type: ignore[no-untyped-def]
     u = min(x_m / CELL_M, len(line) - 1.001)
     j = int(u)
     return line[j] + (line[j + 1] - line[j]) * np.float32(u - j)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _mix(colour, weight, red, green, blue, infrared):  # type: ignore[no-untyped-def]
     colour[0] += weight * (red - colour[0])
     colour[1] += weight * (green - colour[1])
@@ -107,18 +107,26 @@ def _mix(colour, weight, red, green, blue, infrared):  # type: ignore[no-untyped
     colour[3] += weight * (infrared - colour[3])
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _mud_share(depth, force, broad, middle, mud, soft, drained, lahar):  # type: ignore[no-untyped-def]
     """Share of mud over the ground: where water was, or churned by the wind."""
     if not drained:
         return (force + 0.16 * broad + 0.1 * middle - 0.35) * 1.6 * mud * (1.0 if soft else 0.25)
-    if depth <= 0:
+    if depth <= -0.3:
         return 0.0
-    share = min(depth / 0.4, 1.0) * mud * (0.85 + 0.15 * broad + 0.08 * middle) * (1.0 if soft else 0.6)
-    return share + 0.35 if lahar or depth > 1.5 else share
+    ragged = depth + 0.07 * broad + 0.05 * middle
+    share = min(ragged / 0.4, 1.0) * mud * (0.85 + 0.15 * broad + 0.08 * middle) * (1.0 if soft else 0.6)
+    thick = ragged / 0.6 if lahar else ragged - 1.0  # no jump: a border of tones would follow the depth's line
+    return share + 0.35 * min(max(thick, 0.0), 1.0)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
+def _silt_share(depth, broad, middle, mud):  # type: ignore[no-untyped-def]
+    """Share of silt in open water, in plumes that fade where the flow ends; its surface stays water."""
+    return min(max(depth / 1.5, 0.0), 1.0) * mud * min(max(0.3 + 0.16 * broad + 0.06 * middle, 0.05), 0.6)
+
+
+@njit(cache=True, error_model="numpy")
 def _loose_piece(x, y, chance, seed):  # type: ignore[no-untyped-def]
     """Value 0–1 of the fine piece that lies here, or -1."""
     value = piece(x, y, 1.1, seed)
@@ -127,7 +135,7 @@ def _loose_piece(x, y, chance, seed):  # type: ignore[no-untyped-def]
     return value if value < chance else np.float32(-1)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _paint_ground(  # type: ignore[no-untyped-def]
     gsd_m, albedo, material, height, textures, intensity, debris, depth_m, colours, silt, mud, scorch, ash, dust,
     drained, lahar, seed,
@@ -151,6 +159,9 @@ def _paint_ground(  # type: ignore[no-untyped-def]
             broad, middle, fine = textures[0, row, col], textures[1, row, col], textures[2, row, col]
             soft, sealed = _SOFT[code], _SEALED[code]
             depth = _at(depths, x) if drained else np.float32(-9)
+            if drained and code == _WATER:
+                _mix(colour, _silt_share(depth, broad, middle, mud), silt[0], silt[1], silt[2], silt[3])
+                continue
             if mud > 0 and (soft or sealed or drained):
                 share = min(_mud_share(depth, force, broad, middle, mud, soft, drained, lahar), 0.96)
                 if share > 0:

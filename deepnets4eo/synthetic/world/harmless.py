@@ -40,6 +40,7 @@ from deepnets4eo.synthetic.world.plan import (
     TABLES,
     TILES,
     Plan,
+    join_rows,
 )
 
 _USUAL = 0.55  # chance of each kind of change at a site
@@ -234,7 +235,7 @@ def _renew_roofs(plan: Plan, rows: NDArray[np.intp], after: NDArray[Any]) -> Pla
     roofs = plan.roofs.copy()
     roofs["when"][rows] = BEFORE
     after["when"] = AFTER
-    return replace(plan, roofs=np.concatenate([roofs, after]))
+    return replace(plan, roofs=join_rows([roofs, after]))
 
 
 def _of_buildings(plan: Plan) -> NDArray[np.bool_]:

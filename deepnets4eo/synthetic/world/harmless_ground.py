@@ -12,7 +12,7 @@ from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.layouts.clearance import keep_apart, outline_rows
 from deepnets4eo.synthetic.world.layouts.palette import car_colours, vary
 from deepnets4eo.synthetic.world.layouts.tables import table_rows
-from deepnets4eo.synthetic.world.plan import AFTER, BEFORE, BOTH, CROP_ROWS, NO_ROWS, TABLES, Plan
+from deepnets4eo.synthetic.world.plan import AFTER, BEFORE, BOTH, CROP_ROWS, NO_ROWS, TABLES, Plan, join_rows
 
 _FIELD_M2 = 150.0  # smaller patches are gardens
 _SOFT = ("grass", "dry_grass", "soil", "mud")
@@ -63,7 +63,7 @@ def move_cars(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
     boxes["when"][moved] = np.where(fate == 1, AFTER, BEFORE)
     others = plan.boxes[moved[fate == 2]]
     others["when"], others["colour"] = AFTER, car_colours(len(others), rng)
-    return replace(plan, boxes=np.concatenate([boxes, others]))
+    return replace(plan, boxes=join_rows([boxes, others]))
 
 
 def change_fields(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:

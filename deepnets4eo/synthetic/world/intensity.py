@@ -140,7 +140,7 @@ def bent_line(rng: np.random.Generator, extent_m: tuple[float, float], bend: flo
     return np.asarray(across - bend * size * wave, np.float32)
 
 
-def edge_distance(rng: np.random.Generator, extent_m: tuple[float, float]) -> Grid:
+def edge_distance(rng: np.random.Generator, extent_m: tuple[float, float], heading: float | None = None) -> Grid:
     """Distance from a ragged line near one edge of a place, across the place, at the nodes.
 
     Parameters
@@ -149,13 +149,16 @@ def edge_distance(rng: np.random.Generator, extent_m: tuple[float, float]) -> Gr
         Source of the draw.
     extent_m
         (width, height) in metres.
+    heading
+        Direction in which the distance grows, radians; drawn where None.
 
     Returns
     -------
     (R, C) float32, metres, 0 at the edge's line and growing over the place.
     """
     x, y = node_positions(extent_m)
-    angle = rng.uniform(0, 2 * np.pi)
+    drawn = rng.uniform(0, 2 * np.pi)
+    angle = drawn if heading is None else heading
     across = x * np.cos(angle) + y * np.sin(angle)
     return np.asarray(across - across.min() + 12 * smooth_noise(rng, extent_m, 70.0), np.float32)
 

@@ -12,9 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.damage_modes import MODE
 from deepnets4eo.synthetic.world.hazard import Hazard
-from deepnets4eo.synthetic.world.intensity import Grid, bent_line, edge_distance, sample_nodes, smooth_noise
+from deepnets4eo.synthetic.world.intensity import (
+    Grid,
+    bent_line,
+    edge_distance,
+    node_positions,
+    sample_nodes,
+    smooth_noise,
+)
+from deepnets4eo.synthetic.world.layouts.clearance import top_area
 from deepnets4eo.synthetic.world.plan import Plan
 
 FIELDS = ("valley", "coast")
@@ -22,6 +31,7 @@ NEAR_M = 0.1  # depth at which a wall counts as wet
 AROUND_M = 0.35  # depth at the middle from which water that touches all sides makes major damage
 # Depth at which flowing water of full strength takes a house of frailty 1 (wood 2–4 m, concrete beyond 8 m in surveys).
 SWEPT_M = 2.0
+SEA_SHARE = 0.08  # of the place; less water is a river or a pond
 _RING = np.linspace(0, 2 * np.pi, 12, endpoint=False)
 
 
@@ -88,10 +98,20 @@ def _ground_form(rng: np.random.Generator, plan: Plan, field: str) -> Grid:
     """Height of the ground over the lowest place, about 0–1, at the nodes."""
     size = min(plan.extent_m)
     if field == "coast":
-        distance = edge_distance(rng, plan.extent_m) / np.float32(np.hypot(*plan.extent_m))
+        distance = edge_distance(rng, plan.extent_m, _inland(plan)) / np.float32(np.hypot(*plan.extent_m))
         return np.asarray(distance + 0.04 * smooth_noise(rng, plan.extent_m, 50.0), np.float32)
     distance = np.abs(bent_line(rng, plan.extent_m, 0.1)) / np.float32(0.8 * size)
     return np.asarray(np.minimum(distance, 1.2) + 0.12 * smooth_noise(rng, plan.extent_m, 60.0), np.float32)
+
+
+def _inland(plan: Plan) -> float | None:
+    """Direction away from the sea, radians; None where the place has no sea."""
+    x, y = (axis.ravel() for axis in np.broadcast_arrays(*node_positions(plan.extent_m)))
+    on_water = np.append(plan.areas["material"] == CODE["water"], False)[top_area(x, y, plan.areas)]
+    if on_water.mean() < SEA_SHARE:
+        return None
+    away_x, away_y = (axis[~on_water].mean() - axis[on_water].mean() if not on_water.all() else 1.0 for axis in (x, y))
+    return float(np.arctan2(away_y, away_x))
 
 
 def _around(buildings: NDArray[Any]) -> tuple[Grid, Grid]:

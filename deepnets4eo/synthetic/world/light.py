@@ -57,51 +57,71 @@ def sun_and_sky(surface: WorldSurface, light: Light) -> tuple[Floats, Floats, Fl
     length, width = surface.shape[::-1] if across else surface.shape
     shift = np.round(np.arange(length) * slope).astype(np.int64)
     shift -= shift.min()
-    on_solid, on_crown = np.empty(surface.shape, np.float32), np.empty(surface.shape, np.float32)
-    _sweep(
+    on_solid, on_crown, sky = np.empty((3, *surface.shape), np.float32)
+    (_sweep_across if across else _sweep_down)(
         surface.ground, surface.height, surface.canopy, surface.cover, on_solid, on_crown, shift,
-        width + int(shift.max()), np.float32(drop), across, major > 0, np.float32(1 - THROUGH_CROWN),
+        width + int(shift.max()), np.float32(drop), major > 0, np.float32(1 - THROUGH_CROWN),
     )  # fmt: skip
-    sky = np.empty(surface.shape, np.float32)
     _openness(surface.height, surface.canopy, surface.cover, sky, max(int(round(2.2 / surface.gsd_m)), 1))
     return on_solid, on_crown, sky
 
 
+@njit(cache=True, error_model="numpy", fastmath=True)
+def _step(base, height, canopy, here, solid, crown, dimming, per_soft, opaque):  # type: ignore[no-untyped-def]
+    """One step of a sun ray: what it leaves on the solid top and on the crown, and its shadow's edges behind them.
+
+    base, height, canopy, here : of the pixel, `here` its cover; solid, crown, dimming : edges of the shadow of solid
+    things and of crowns at this pixel, share of light that the crown takes
+    """
+    zero, one, over = np.float32(0), np.float32(1), np.float32(0.12)
+    top = base + height
+    # Shadow where the edge is above the top; the border is as wide as one step of the ray.
+    lit = min(max((top + over - solid) * per_soft + one, zero), one)
+    shade = min(max((crown - top - over) * per_soft, zero), one) * dimming
+    leafy = lit
+    if here > 0:
+        peak = base + canopy
+        if peak > top:
+            leafy = min(max((peak + over - solid) * per_soft + one, zero), one)
+            above = min(max((crown - peak - np.float32(0.4)) * per_soft, zero), one) * dimming
+            leafy *= one - np.float32(0.68) * opaque * above
+            shade = max(shade, here * np.float32(0.8))
+        if peak > crown:
+            crown, dimming = peak, here
+    return lit * (one - opaque * shade), leafy, max(solid, top), crown, dimming
+
+
 @njit(cache=True, error_model="numpy")
-def _sweep(ground, height, canopy, cover, on_solid, on_crown, shift, width, drop, across, backwards, opaque):  # type: ignore[no-untyped-def]
-    """From the sun's side; `across` sweeps along columns, `backwards` from the last row or column."""
+def _sweep_down(ground, height, canopy, cover, on_solid, on_crown, shift, width, drop, backwards, opaque):  # type: ignore[no-untyped-def]
+    """From the sun's side, row by row, from the last row where `backwards`."""
     rows, cols = ground.shape
-    length, breadth = (cols, rows) if across else (rows, cols)
-    solid_edge = np.full(width, np.float32(-1e6))
-    crown_edge = np.full(width, np.float32(-1e6))
+    solid, crown = np.full(width, np.float32(-1e6)), np.full(width, np.float32(-1e6))
     dimming = np.zeros(width, np.float32)
-    soft = max(drop, np.float32(0.2))
-    for step in range(length):
-        major = length - 1 - step if backwards else step
-        offset = shift[step]
-        for minor in range(breadth):
-            row, col = (minor, major) if across else (major, minor)
-            k = offset + minor
-            base = ground[row, col]
-            top = base + height[row, col]
-            solid, crown = solid_edge[k] - drop, crown_edge[k] - drop
-            # Shadow where the edge is above the top; the border is as wide as one step of the ray.
-            lit = min(max((top + np.float32(0.12) - solid) / soft + np.float32(1), np.float32(0)), np.float32(1))
-            leafy = lit
-            shade = min(max((crown - top - np.float32(0.12)) / soft, np.float32(0)), np.float32(1)) * dimming[k]
-            here = cover[row, col]
-            peak = base + canopy[row, col]
-            if here > 0 and peak > top:
-                leafy = min(max((peak + np.float32(0.12) - solid) / soft + np.float32(1), np.float32(0)), np.float32(1))
-                above = min(max((crown - peak - np.float32(0.4)) / soft, np.float32(0)), np.float32(1)) * dimming[k]
-                leafy *= np.float32(1) - np.float32(0.68) * opaque * above
-                shade = max(shade, here * np.float32(0.8))
-            on_solid[row, col] = lit * (np.float32(1) - opaque * shade)
-            on_crown[row, col] = leafy
-            solid_edge[k] = max(solid, top)
-            if here > 0 and peak > crown:
-                crown, dimming[k] = peak, here
-            crown_edge[k] = crown
+    per_soft = np.float32(1) / max(drop, np.float32(0.2))
+    for step in range(rows):
+        row = rows - 1 - step if backwards else step
+        for col in range(cols):
+            k = shift[step] + col
+            on_solid[row, col], on_crown[row, col], solid[k], crown[k], dimming[k] = _step(
+                ground[row, col], height[row, col], canopy[row, col], cover[row, col], solid[k] - drop, crown[k] - drop,
+                dimming[k], per_soft, opaque,
+            )  # fmt: skip
+
+
+@njit(cache=True, error_model="numpy")
+def _sweep_across(ground, height, canopy, cover, on_solid, on_crown, shift, width, drop, backwards, opaque):  # type: ignore[no-untyped-def]
+    """From the sun's side, ray by ray, as neighbours in a row lie side by side in memory."""
+    rows, cols = ground.shape
+    per_soft = np.float32(1) / max(drop, np.float32(0.2))
+    for k in range(width):
+        solid, crown, dimming = np.float32(-1e6), np.float32(-1e6), np.float32(0)
+        for step in range(cols):
+            row, col = k - shift[step], cols - 1 - step if backwards else step
+            if 0 <= row < rows:
+                on_solid[row, col], on_crown[row, col], solid, crown, dimming = _step(
+                    ground[row, col], height[row, col], canopy[row, col], cover[row, col], solid - drop, crown - drop,
+                    dimming, per_soft, opaque,
+                )  # fmt: skip
 
 
 @njit(cache=True, error_model="numpy")

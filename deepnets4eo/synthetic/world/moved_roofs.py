@@ -11,7 +11,7 @@ import numpy as np
 
 from deepnets4eo.synthetic.world.damage_modes import MODE, NO_ROOF
 from deepnets4eo.synthetic.world.damage_state import Outcome
-from deepnets4eo.synthetic.world.plan import AFTER, BEFORE, NO_BUILDING, Plan
+from deepnets4eo.synthetic.world.plan import AFTER, BEFORE, NO_BUILDING, Plan, join_rows
 
 _LOOSE = [MODE[name] for name in ("opened", "partial", "peeled", "leaning", "pancake")]
 
@@ -57,7 +57,7 @@ def move_roofs(plan: Plan, outcome: Outcome) -> Plan:
     roofs = plan.roofs.copy()
     roofs["when"][rows] &= BEFORE
     keep = roofs["when"] > 0
-    return replace(plan, roofs=np.concatenate([roofs[keep], after]))
+    return replace(plan, roofs=join_rows([roofs[keep], after]))
 
 
 def _clear_roofs(plan: Plan, outcome: Outcome) -> Plan:

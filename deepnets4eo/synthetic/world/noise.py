@@ -65,6 +65,65 @@ def value_noise(x_m, y_m, period_m, seed):  # type: ignore[no-untyped-def]
     return np.float32(2) * (upper + (lower - upper) * v) - np.float32(1)
 
 
+@njit(cache=True, error_model="numpy", fastmath=True)
+def sine_of_turns(turns):  # type: ignore[no-untyped-def]
+    """Return the sine of an angle from two parabolas, right to 0.002.
+
+    Parameters
+    ----------
+    turns
+        Angle, 1 for 360 degrees; float32.
+
+    Returns
+    -------
+    float32.
+    """
+    part = turns - np.floor(turns) - np.float32(0.5)
+    value = np.float32(-16) * part * (np.float32(0.5) - abs(part))
+    return value + np.float32(0.225) * (value * abs(value) - value)
+
+
+@njit(cache=True, error_model="numpy")
+def fill_lattice(lattice, points, seed):  # type: ignore[no-untyped-def]
+    """Write the lattice of a noise over a square, for `lattice_value`: each point is hashed once for all pixels.
+
+    Parameters
+    ----------
+    lattice
+        (N, N) float32; its first points are written.
+    points
+        How many along each side, at most N.
+    seed
+        Integer.
+    """
+    for i in range(points):
+        for j in range(points):
+            lattice[i, j] = np.float32(2) * hash_unit(j, i, seed) - np.float32(1)
+
+
+@njit(cache=True, error_model="numpy", fastmath=True)
+def lattice_value(lattice, u, v):  # type: ignore[no-untyped-def]
+    """Return smooth noise between the points of a lattice.
+
+    Parameters
+    ----------
+    lattice
+        From `fill_lattice`.
+    u, v
+        Column and row in it, from 0 to one less than its points.
+
+    Returns
+    -------
+    float32 in −1..1, standard deviation about 0.4.
+    """
+    j, i = np.uint32(u), np.uint32(v)
+    u, v = u - np.float32(j), v - np.float32(i)
+    u, v = u * u * (np.float32(3) - np.float32(2) * u), v * v * (np.float32(3) - np.float32(2) * v)
+    upper = lattice[i, j] + (lattice[i, j + 1] - lattice[i, j]) * u
+    lower = lattice[i + 1, j] + (lattice[i + 1, j + 1] - lattice[i + 1, j]) * u
+    return upper + (lower - upper) * v
+
+
 @njit(cache=True, error_model="numpy")
 def fractal_noise(x_m, y_m, period_m, seed, octaves):  # type: ignore[no-untyped-def]
     """Return the sum of noises, each of half the period and half the strength of the one before.
@@ -92,30 +151,52 @@ def fractal_noise(x_m, y_m, period_m, seed, octaves):  # type: ignore[no-untyped
     return total / sum_of_weights
 
 
+@njit(cache=True, error_model="numpy", fastmath=True)
+def _columns(width, step):  # type: ignore[no-untyped-def]
+    """Lattice cell of each column, and the weight of the cell's right side."""
+    left, weight = np.empty(width, np.int32), np.empty(width, np.float32)
+    for col in range(width):
+        u = (np.float32(col) + np.float32(0.5)) * step
+        left[col] = int(u)
+        u -= np.float32(left[col])
+        weight[col] = u * u * (np.float32(3) - np.float32(2) * u)
+    return left, weight
+
+
+@njit(cache=True, error_model="numpy", fastmath=True)
+def _mix_lattice_rows(upper, lower, part, scale, line):  # type: ignore[no-untyped-def]
+    """Values of one height between two rows of the lattice, `scale` times −1..1."""
+    for j in range(len(line)):
+        line[j] = scale * (np.float32(2) * (upper[j] + (lower[j] - upper[j]) * part) - np.float32(1))
+
+
+@njit(cache=True, error_model="numpy", fastmath=True)
+def _add_line(out, line, left, weight):  # type: ignore[no-untyped-def]
+    """Add the values between the points of one line to a row of pixels."""
+    for col in range(len(out)):
+        j = left[col]
+        out[col] += line[j] + (line[j + 1] - line[j]) * weight[col]
+
+
 @njit(cache=True, error_model="numpy")
-def _fill_rows(out, gsd_m, period_m, weight, seed):  # type: ignore[no-untyped-def]
-    """Add weighted noise to an array (H, W); lattice values are hashed once a cell and row."""
+def _fill_rows(out, gsd_m, period_m, scale, seed):  # type: ignore[no-untyped-def]
+    """Add noise times `scale` to an array (H, W); each point of the lattice is hashed once."""
     height, width = out.shape
-    step = np.float32(gsd_m / period_m)
+    left, weight = _columns(width, np.float32(gsd_m / period_m))
+    points = left[width - 1] + 2
+    upper, lower, line = np.empty(points, np.float32), np.empty(points, np.float32), np.empty(points, np.float32)
+    last = -2
     for row in range(height):
         v = (row + 0.5) * gsd_m / period_m
         top = int(np.floor(v))
+        if top != last:
+            for j in range(points):
+                upper[j] = lower[j] if top == last + 1 else hash_unit(j, top, seed)
+                lower[j] = hash_unit(j, top + 1, seed)
+            last = top
         part = np.float32(v - top)
-        part = part * part * (np.float32(3) - np.float32(2) * part)
-        last = -1
-        before, after = np.float32(0), np.float32(0)
-        for col in range(width):
-            u = (np.float32(col) + np.float32(0.5)) * step
-            left = int(u)
-            if left != last:
-                a, c = hash_unit(left, top, seed), hash_unit(left, top + 1, seed)
-                before = a + (c - a) * part
-                b, d = hash_unit(left + 1, top, seed), hash_unit(left + 1, top + 1, seed)
-                after = b + (d - b) * part
-                last = left
-            u -= np.float32(left)
-            u = u * u * (np.float32(3) - np.float32(2) * u)
-            out[row, col] += weight * (np.float32(2) * (before + (after - before) * u) - np.float32(1))
+        _mix_lattice_rows(upper, lower, part * part * (np.float32(3) - np.float32(2) * part), scale, line)
+        _add_line(out[row], line, left, weight)
 
 
 def add_noise(out: NDArray[np.float32], gsd_m: float, period_m: float, weight: float, seed: int) -> None:

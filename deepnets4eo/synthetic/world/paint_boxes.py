@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.noise import hash_unit, noise_fields
+from deepnets4eo.synthetic.world.spans import columns_of, rows_of
 from deepnets4eo.synthetic.world.surface import WorldSurface
 
 
@@ -41,12 +42,11 @@ def _paint_boxes(height, albedo, material, roofs_at, slope_x, slope_y, noise, bo
         half_b = max(np.float32(0.5) * box.width, np.float32(0.45 * gsd_m))
         share = min(box.length / (np.float32(0.9) * gsd_m), np.float32(1))
         share *= min(box.width / (np.float32(0.9) * gsd_m), np.float32(1))
-        reach_x, reach_y = abs(cos) * half_a + abs(sin) * half_b, abs(sin) * half_a + abs(cos) * half_b
-        top, bottom = max(int((box.y - reach_y) / gsd_m), 0), min(int((box.y + reach_y) / gsd_m) + 2, rows)
-        left, right = max(int((box.x - reach_x) / gsd_m), 0), min(int((box.x + reach_x) / gsd_m) + 2, cols)
         glazed = np.float32(0.4) + np.float32(0.2) * hash_unit(int(abs(box.x) * 32), int(abs(box.y) * 32), 9)
+        top, bottom = rows_of(cos, sin, half_a, half_b, box.y, gsd_m, rows)
         for row in range(top, bottom):
             y = np.float32((row + 0.5) * gsd_m) - box.y
+            left, right = columns_of(cos, sin, half_a, half_b, box.x, y, gsd_m, cols)
             for col in range(left, right):
                 x = np.float32((col + 0.5) * gsd_m) - box.x
                 a, b = cos * x + sin * y, cos * y - sin * x

@@ -10,9 +10,10 @@ from numba import njit
 
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.materials import poles as material_poles
-from deepnets4eo.synthetic.world.noise import noise_fields, terrain
-from deepnets4eo.synthetic.world.plan import CROP_ROWS, ELLIPSE, PAVING_JOINTS, Plan
+from deepnets4eo.synthetic.world.noise import noise_fields, sine_of_turns, terrain
+from deepnets4eo.synthetic.world.plan import CROP_ROWS, ELLIPSE, NO_ROWS, PAVING_JOINTS, Plan
 from deepnets4eo.synthetic.world.season import WorldSeason
+from deepnets4eo.synthetic.world.spans import columns_of, rows_of
 from deepnets4eo.synthetic.world.surface import Floats, WorldSurface
 
 FRESH = {"grass": ((62, 88, 48, 172), (92, 116, 66, 196)), "crop": ((58, 92, 44, 176), (88, 120, 60, 200))}
@@ -37,8 +38,8 @@ def paint_ground(surface: WorldSurface, plan: Plan, season: WorldSeason) -> None
     sample = noise[0, ::16, ::16] + 0.6 * noise[1, ::16, ::16] + 0.3 * noise[2, ::16, ::16]
     limit = np.quantile(sample, 1 - np.clip(plan.patch_share, 0, 1)) if plan.patch_share > 0 else np.inf
     _paint_base(surface.material, noise, plan.ground, plan.patches, np.float32(limit))
-    _paint_areas(surface.material, factor, noise, plan.areas, surface.gsd_m)
-    _colour(surface.albedo, surface.material, factor, noise, low, high, weights)
+    _paint_areas(surface.material, factor, noise, plan.areas, np.float32(surface.gsd_m))
+    _colour(surface.albedo, surface.material, factor, noise, low, high - low, weights)
 
 
 def season_poles(plan: Plan, season: WorldSeason) -> tuple[Floats, Floats, Floats]:
@@ -81,59 +82,68 @@ def _paint_base(material, noise, base, patches, limit):  # type: ignore[no-untyp
 
 
 @njit(cache=True, error_model="numpy")
-def _paint_areas(material, factor, noise, areas, gsd_m):  # type: ignore[no-untyped-def]
-    """Areas in their order; `factor` (H, W) is the brightness by tone and rows."""
-    height, width = material.shape
-    for index in range(len(areas)):
-        area = areas[index]
-        cos, sin = np.float32(np.cos(area.angle)), np.float32(np.sin(area.angle))
-        half_a, half_b = np.float32(0.5) * area.length, np.float32(0.5) * area.width
-        smaller = max(min(half_a, half_b), np.float32(0.05))
-        swing = area.rough * min(np.float32(0.3) * smaller, np.float32(6.0))
-        reach_x = abs(cos) * half_a + abs(sin) * half_b + swing * np.float32(1.5)
-        reach_y = abs(sin) * half_a + abs(cos) * half_b + swing * np.float32(1.5)
-        top, bottom = max(int((area.y - reach_y) / gsd_m), 0), min(int((area.y + reach_y) / gsd_m) + 2, height)
-        left, right = max(int((area.x - reach_x) / gsd_m), 0), min(int((area.x + reach_x) / gsd_m) + 2, width)
-        period = max(area.period_m, np.float32(0.2))
-        fade = min(max(period / np.float32(gsd_m) / 2 - np.float32(0.6), np.float32(0)), np.float32(1))
-        joint = min(np.float32(0.14) / np.float32(gsd_m), np.float32(1))
-        for row in range(top, bottom):
-            y = np.float32((row + 0.5) * gsd_m) - area.y
-            for col in range(left, right):
-                x = np.float32((col + 0.5) * gsd_m) - area.x
-                a, b = cos * x + sin * y, cos * y - sin * x
-                if area.shape == ELLIPSE:
-                    u, v = a / half_a, b / half_b
-                    inward = (np.float32(1) - np.sqrt(u * u + v * v)) * smaller
-                else:
-                    inward = min(half_a - abs(a), half_b - abs(b))
-                if swing > 0:
-                    inward += swing * np.float32(0.45) * (noise[1, row, col] + np.float32(0.5) * noise[2, row, col])
-                if inward <= 0:
-                    continue
-                tone = area.tone
-                if area.pattern == CROP_ROWS:
-                    wave = np.sin(np.float32(6.2831853) * (b + np.float32(0.12) * noise[1, row, col]) / period)
-                    tone *= np.float32(1) + np.float32(0.3) * area.strength * fade * wave
-                elif area.pattern == PAVING_JOINTS:
-                    on_a, on_b = abs(a) % period < gsd_m, abs(b) % period < gsd_m
-                    if on_a or on_b:
-                        tone *= np.float32(1) - np.float32(0.35) * area.strength * joint
-                material[row, col] = area.material
-                factor[row, col] = tone
+def _pattern_tone(area, a, b, middle, period, fade, gsd_m):  # type: ignore[no-untyped-def]
+    """Brightness of an area at a position in its frame: rows of crops, joints of paving."""
+    one = np.float32(1)
+    if area.pattern == CROP_ROWS:
+        wave = sine_of_turns((b + np.float32(0.12) * middle) / period)
+        return area.tone * (one + np.float32(0.3) * area.strength * fade * wave)
+    if area.pattern == PAVING_JOINTS and (abs(a) % period < gsd_m or abs(b) % period < gsd_m):
+        return area.tone * (one - np.float32(0.35) * area.strength * min(np.float32(0.14) / gsd_m, one))
+    return area.tone
 
 
 @njit(cache=True, error_model="numpy")
-def _colour(albedo, material, factor, noise, low, high, weights):  # type: ignore[no-untyped-def]
-    """Display colours between the poles of each material."""
+def _paint_area(material, factor, noise, area, gsd_m):  # type: ignore[no-untyped-def]
+    rows, cols = material.shape
+    cos, sin = np.float32(np.cos(area.angle)), np.float32(np.sin(area.angle))
+    half_a, half_b = np.float32(0.5) * area.length, np.float32(0.5) * area.width
+    smaller = max(min(half_a, half_b), np.float32(0.05))
+    swing = area.rough * min(np.float32(0.3) * smaller, np.float32(6.0))
+    reach_a, reach_b = half_a + np.float32(1.5) * swing, half_b + np.float32(1.5) * swing
+    round_shape, patterned, code, tone = area.shape == ELLIPSE, area.pattern != NO_ROWS, area.material, area.tone
+    period = max(area.period_m, np.float32(0.2))
+    fade = min(max(period / gsd_m / 2 - np.float32(0.6), np.float32(0)), np.float32(1))
+    top, bottom = rows_of(cos, sin, reach_a, reach_b, area.y, gsd_m, rows)
+    for row in range(top, bottom):
+        y = (np.float32(row) + np.float32(0.5)) * gsd_m - area.y
+        left, right = columns_of(cos, sin, reach_a, reach_b, area.x, y, gsd_m, cols)
+        for col in range(left, right):
+            x = (np.float32(col) + np.float32(0.5)) * gsd_m - area.x
+            a, b = cos * x + sin * y, cos * y - sin * x
+            if round_shape:
+                u, v = a / half_a, b / half_b
+                inward = (np.float32(1) - np.sqrt(u * u + v * v)) * smaller
+            else:
+                inward = min(half_a - abs(a), half_b - abs(b))
+            if swing > 0:
+                inward += swing * np.float32(0.45) * (noise[1, row, col] + np.float32(0.5) * noise[2, row, col])
+            if inward > 0:
+                material[row, col], factor[row, col] = code, tone
+                if patterned:
+                    factor[row, col] = _pattern_tone(area, a, b, noise[1, row, col], period, fade, gsd_m)
+
+
+@njit(cache=True, error_model="numpy")
+def _paint_areas(material, factor, noise, areas, gsd_m):  # type: ignore[no-untyped-def]
+    """Areas in their order; `factor` (H, W) is the brightness by tone and rows."""
+    for index in range(len(areas)):
+        _paint_area(material, factor, noise, areas[index], gsd_m)
+
+
+@njit(cache=True, error_model="numpy", fastmath=True)
+def _colour(albedo, material, factor, noise, low, span, weights):  # type: ignore[no-untyped-def]
+    """Display colours between the poles of each material, `span` apart."""
     height, width = material.shape
+    least, most = np.float32(2), np.float32(255)
     for row in range(height):
         for col in range(width):
-            code = material[row, col]
-            mix = np.float32(0.5)
-            for band in range(3):
-                mix += weights[code, band] * noise[band, row, col]
-            mix = min(max(mix, np.float32(-0.35)), np.float32(1.35))
-            for band in range(4):
-                value = (low[code, band] + (high[code, band] - low[code, band]) * mix) * factor[row, col]
-                albedo[row, col, band] = min(max(value, np.float32(2)), np.float32(255))
+            code, tone = material[row, col], factor[row, col]
+            mix = np.float32(0.5) + weights[code, 0] * noise[0, row, col] + weights[code, 1] * noise[1, row, col]
+            mix = min(max(mix + weights[code, 2] * noise[2, row, col], np.float32(-0.35)), np.float32(1.35))
+            red, green = low[code, 0] + span[code, 0] * mix, low[code, 1] + span[code, 1] * mix
+            blue, infrared = low[code, 2] + span[code, 2] * mix, low[code, 3] + span[code, 3] * mix
+            albedo[row, col, 0] = min(max(red * tone, least), most)
+            albedo[row, col, 1] = min(max(green * tone, least), most)
+            albedo[row, col, 2] = min(max(blue * tone, least), most)
+            albedo[row, col, 3] = min(max(infrared * tone, least), most)

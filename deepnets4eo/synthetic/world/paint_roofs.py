@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from deepnets4eo.synthetic.materials import CODE
-from deepnets4eo.synthetic.world.noise import hash_unit, noise_fields, value_noise
+from deepnets4eo.synthetic.world.noise import hash_unit, noise_fields, sine_of_turns, value_noise
 from deepnets4eo.synthetic.world.plan import (
     CONE,
     DOME,
@@ -27,6 +27,7 @@ from deepnets4eo.synthetic.world.plan import (
     VAULT,
     Plan,
 )
+from deepnets4eo.synthetic.world.spans import columns_of, rows_of
 from deepnets4eo.synthetic.world.surface import WorldSurface
 
 ROOF_CODE, OTHER_CODE = CODE["roof"], CODE["wood"]  # of a building; of a structure that is none
@@ -98,7 +99,7 @@ def roof_shape(roof, a, b):  # type: ignore[no-untyped-def]
 def _wave(position, period, gsd_m):  # type: ignore[no-untyped-def]
     """Sine of a period, fading where pixels are too large to hold it."""
     fade = min(max(period / gsd_m / np.float32(2) - np.float32(0.7), np.float32(0)), np.float32(1))
-    return fade * np.sin(np.float32(6.2831853) * position / period)
+    return fade * sine_of_turns(position / period)
 
 
 @njit(cache=True, error_model="numpy")
@@ -161,16 +162,15 @@ def _paint_roofs(  # type: ignore[no-untyped-def]
         roof = roofs[index]
         cos, sin = np.float32(np.cos(roof.angle)), np.float32(np.sin(roof.angle))
         half_a, half_b = np.float32(0.5) * roof.length, np.float32(0.5) * roof.width
-        reach_x, reach_y = abs(cos) * half_a + abs(sin) * half_b, abs(sin) * half_a + abs(cos) * half_b
-        top, bottom = max(int((roof.y - reach_y) / gsd_m), 0), min(int((roof.y + reach_y) / gsd_m) + 2, rows)
-        left, right = max(int((roof.x - reach_x) / gsd_m), 0), min(int((roof.x + reach_x) / gsd_m) + 2, cols)
         key = int(abs(roof.x) * 64) * 8191 + int(abs(roof.y) * 64)
         number = roof.building + 1
         rim = max(np.float32(0.35), np.float32(0.8) * step)
         rim_tone = np.float32(0.85) + np.float32(0.4) * hash_unit(key, 3, 1)
         ridge_tone = (hash_unit(key, 4, 1) - np.float32(0.4)) * np.float32(0.25)
+        top, bottom = rows_of(cos, sin, half_a, half_b, roof.y, gsd_m, rows)
         for row in range(top, bottom):
             y = np.float32((row + 0.5) * gsd_m) - roof.y
+            left, right = columns_of(cos, sin, half_a, half_b, roof.x, y, gsd_m, cols)
             for col in range(left, right):
                 x = np.float32((col + 0.5) * gsd_m) - roof.x
                 a, b = cos * x + sin * y, cos * y - sin * x

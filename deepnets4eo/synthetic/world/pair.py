@@ -15,6 +15,7 @@ from shapely.geometry import Point, Polygon, box
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 
+from deepnets4eo.synthetic.style import Light
 from deepnets4eo.synthetic.world.light import draw_light
 from deepnets4eo.synthetic.world.paint_world import paint
 from deepnets4eo.synthetic.world.plan import AFTER, BEFORE, CONE, DOME, Plan
@@ -22,7 +23,7 @@ from deepnets4eo.synthetic.world.season import WorldSeason
 from deepnets4eo.synthetic.world.sensor import WorldSensor, expose
 from deepnets4eo.synthetic.world.style import WorldStyle
 from deepnets4eo.synthetic.world.surface import WorldSurface
-from deepnets4eo.synthetic.world.view import Frame, Sight, Sky, see
+from deepnets4eo.synthetic.world.view import Frame, Sky, see
 
 if TYPE_CHECKING:
     from deepnets4eo.synthetic.world.outcome import Outcome
@@ -127,11 +128,13 @@ def building_shapes(plan: Plan, gsd_m: float, margin_px: int, shape: tuple[int, 
 
 @dataclass(frozen=True)
 class _Date:
-    """What one date looks like."""
+    """What one date looks like; its surface and radiance are given back before the next date is painted."""
 
-    surface: WorldSurface
-    sight: Sight
     image: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    roofs: NDArray[np.int32]
+    height: NDArray[np.float32]
+    outlines: NDArray[np.int32]
 
 
 def render_pair(
@@ -179,26 +182,33 @@ def render_pair(
     shift = _draw_shift(rng)
     dates = []
     for date, season, light, moved in zip((BEFORE, AFTER), seasons, lights, ((0.0, 0.0), shift), strict=True):
+        struck = outcome if date == AFTER else None
         there = plan.at(date)
-        surface = paint(
-            there, gsd_m, (size_px + 2 * margin_px,) * 2, season, outcome if date == AFTER else None, seed=seed
-        )
-        whole = round(moved[0]), round(moved[1])
-        frame = Frame((size_px, size_px), (margin_px - whole[0], margin_px - whole[1]), _draw_lean(rng))
-        sight = see(surface, there, light, frame, Sky.draw(rng, frame.shape))
-        left = moved[0] - whole[0], moved[1] - whole[1]
-        dates.append(_Date(surface, sight, expose(sight.radiance, WorldSensor.draw(rng), rng, shift_px=left)))
+        surface = paint(there, gsd_m, (size_px + 2 * margin_px,) * 2, season, struck, seed=seed)
+        dates.append(_take_image(surface, there, light, moved, size_px, rng))
     pre, post = dates
-    inner = slice(margin_px, margin_px + size_px)
     count = len(plan.buildings)
     return PairSample(
-        pre=pre.image, post=post.image, labels_pre=pre.sight.labels, labels_post=post.sight.labels,
-        roofs_pre=pre.sight.roofs, roofs_post=post.sight.roofs, outlines=pre.surface.building[inner, inner].copy(),
-        height_pre=pre.sight.height, height_post=post.sight.height,
+        pre=pre.image, post=post.image, labels_pre=pre.labels, labels_post=post.labels,
+        roofs_pre=pre.roofs, roofs_post=post.roofs, outlines=pre.outlines,
+        height_pre=pre.height, height_post=post.height,
         grades=np.zeros(count, np.uint8) if outcome is None else outcome.grades,
         visible=np.zeros(count, np.uint8) if outcome is None else outcome.visible,
         style=style.name, hazard=hazard, gsd_m=gsd_m, seed=seed, post_shift_px=shift, plan=plan, margin_px=margin_px,
     )  # fmt: skip
+
+
+def _take_image(
+    surface: WorldSurface, plan: Plan, light: Light, moved: tuple[float, float], size_px: int, rng: np.random.Generator
+) -> _Date:
+    """Image of one date from the middle of its surface; `moved` : pixels to the bottom and to the right."""
+    margin = (surface.shape[0] - size_px) // 2
+    whole = round(moved[0]), round(moved[1])
+    frame = Frame((size_px, size_px), (margin - whole[0], margin - whole[1]), _draw_lean(rng))
+    sight = see(surface, plan, light, frame, Sky.draw(rng, frame.shape))
+    image = expose(sight.radiance, WorldSensor.draw(rng), rng, shift_px=(moved[0] - whole[0], moved[1] - whole[1]))
+    inner = slice(margin, margin + size_px)
+    return _Date(image, sight.labels, sight.roofs, sight.height, surface.building[inner, inner].copy())
 
 
 def _draw_shift(rng: np.random.Generator) -> tuple[float, float]:

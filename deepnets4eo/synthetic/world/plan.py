@@ -126,7 +126,7 @@ class Plan:
         tables
             Rows by the name of their table.
         """
-        joined: dict[str, Any] = {name: np.concatenate([getattr(self, name), rows]) for name, rows in tables.items()}
+        joined: dict[str, Any] = {name: join_rows([getattr(self, name), rows]) for name, rows in tables.items()}
         return replace(self, **joined)
 
     def at(self, date: int) -> Plan:
@@ -142,6 +142,28 @@ class Plan:
             table = getattr(self, name)
             there[name] = table[table["when"] & date > 0]
         return replace(self, **there)
+
+
+def join_rows(groups: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Rows of one table after another, as bytes: NumPy compares all columns of structured arrays first, 40× as long.
+
+    Parameters
+    ----------
+    groups
+        Rows of the same table, at least one group.
+
+    Returns
+    -------
+    (N,) structured array.
+
+    Examples
+    --------
+    >>> len(join_rows([np.zeros(2, TREE), np.zeros(3, TREE)]))
+    5
+    """
+    kind = groups[0].dtype
+    joined: NDArray[Any] = np.concatenate([rows.view(f"V{kind.itemsize}") for rows in groups]).view(kind)
+    return joined
 
 
 def make_rows(table: str, values: Sequence[tuple[Any, ...]]) -> NDArray[Any]:

@@ -19,7 +19,7 @@ from deepnets4eo.synthetic.world.surface import Floats
 
 TONES = 8192  # entries of the tone curve
 BRIGHTEST = 2.5  # radiance at its end
-NOISE_BITS = 16
+NOISE_BITS = 15
 
 
 @dataclass(frozen=True)
@@ -132,14 +132,16 @@ def expose(
     _filter(radiance, sharp, _taps(sensor, shift_px[0]), _taps(sensor, shift_px[1]))
     if sensor.pan > 0:
         _pan_sharpen(sharp, np.float32(sensor.pan), *sensor.colour_shift_px)
-    curve = _tone_curve(sharp, sensor)
+    sample = np.maximum(sharp[::7, ::5, :3], np.float32(0))
+    curve = _tone_curve(sample, sensor)
+    gain, cast = np.array(sensor.gain, np.float32), np.array(sensor.cast, np.float32)
+    saturation = np.float32(min(sensor.saturation, sensor.chroma / max(_chroma(sample, curve, gain, cast), 1.0)))
     noise = rng.standard_normal(1 << NOISE_BITS, np.float32) * np.float32(sensor.noise)
-    columns = np.ones(radiance.shape[1], np.float32)
+    columns = np.full(radiance.shape[1], (TONES - 1) / BRIGHTEST, np.float32)
     if sensor.stripes > 0:
-        columns += rng.normal(0, sensor.stripes, len(columns)).astype(np.float32)
+        columns *= 1 + rng.normal(0, sensor.stripes, len(columns)).astype(np.float32)
     image = np.empty((4, *radiance.shape[:2]), np.uint8)
-    saturation = np.float32(min(sensor.saturation, sensor.chroma / max(_chroma(sharp, curve), 1.0)))
-    _develop(sharp, image, curve, noise, columns, saturation, int(rng.integers(1 << 30)))
+    _develop(sharp, image, curve, gain, cast, noise, columns, saturation, int(rng.integers(1 << 30)))
     if sensor.jpeg:
         image[:3] = _through_jpeg(image[:3], sensor.jpeg)
     return image
@@ -155,28 +157,25 @@ def _taps(sensor: WorldSensor, shift: float) -> Floats:
     return np.asarray(taps, np.float32)
 
 
-def _tone_curve(radiance: Floats, sensor: WorldSensor) -> Floats:
-    """(TONES, 4) display values by radiance."""
-    sample = radiance[::7, ::5, :3].mean(axis=2)
-    low, median, high = np.quantile(sample, (0.01, 0.5, 0.995))
-    low, high = max(low, 0.0), max(high, low + 0.02)
+def _tone_curve(sample: Floats, sensor: WorldSensor) -> Floats:
+    """(TONES,) display values by radiance, before gains and casts; `sample` : (h, w, 3) of the image."""
+    low, median, high = np.quantile(sample.mean(axis=2), (0.01, 0.5, 0.995))
+    high = max(high, low + 0.02)
     middle = np.clip((median - low) / (high - low), 0.02, 0.98)
     wished = np.clip((sensor.median - sensor.black) / (sensor.white - sensor.black), 0.05, 0.95)
     power = float(np.clip(np.log(wished) / np.log(middle), 0.4, 1.5))
-    steps = np.linspace(0, BRIGHTEST, TONES)
-    part = (steps - low) / (high - low)
+    part = (np.linspace(0, BRIGHTEST, TONES, dtype=np.float32) - np.float32(low)) / np.float32(high - low)
     # Below the first percentile the curve goes on straight, so that the deepest shadows stay apart.
-    start = 0.02
-    curve = np.where(part > start, np.maximum(part, start) ** power, part * start ** (power - 1))
-    values = sensor.black + (sensor.white - sensor.black) * curve
-    return (values[:, None] * np.array(sensor.gain) + np.array(sensor.cast)).astype(np.float32)
+    start = np.float32(0.02)
+    curve = np.where(part > start, np.maximum(part, start) ** np.float32(power), part * start ** np.float32(power - 1))
+    return np.float32(sensor.black) + np.float32(sensor.white - sensor.black) * curve
 
 
-def _chroma(radiance: Floats, curve: Floats) -> float:
+def _chroma(sample: Floats, curve: Floats, gain: Floats, cast: Floats) -> float:
     """98th percentile of the range between red, green and blue in display values."""
-    index = np.clip(radiance[::7, ::5, :3] * ((TONES - 1) / BRIGHTEST), 0, TONES - 1).astype(np.intp)
-    values = np.clip(np.stack([curve[index[..., band], band] for band in range(3)]), 0, 255)
-    return float(np.quantile(values.max(axis=0) - values.min(axis=0), 0.98))
+    index = np.minimum(sample * np.float32((TONES - 1) / BRIGHTEST), np.float32(TONES - 1)).astype(np.int32)
+    values = np.clip(curve[index] * gain[:3] + cast[:3], 0, 255)
+    return float(np.quantile(values.max(axis=2) - values.min(axis=2), 0.98))
 
 
 def _through_jpeg(rgb: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
@@ -214,59 +213,67 @@ def _filter(source, out, down, across):  # type: ignore[no-untyped-def]
                 result[i] += weight * part[i]
 
 
-@njit(cache=True, error_model="numpy")
-def _pan_sharpen(image, strength, row_shift, col_shift):  # type: ignore[no-untyped-def]
-    """Colours of a quarter of the resolution, somewhat displaced, with the details of all bands together."""
+@njit(cache=True, error_model="numpy", fastmath=True)
+def _coarse_means(image, row_shift, col_shift):  # type: ignore[no-untyped-def]
+    """Means of 4 by 4 pixels, displaced."""
     height, width = image.shape[:2]
-    rows, cols = height // 4 + 2, width // 4 + 2
-    coarse = np.zeros((rows, cols, 4), np.float32)
-    for i in range(rows):
-        for j in range(cols):
-            for m in range(4):
+    coarse = np.zeros((height // 4 + 2, width // 4 + 2, 4), np.float32)
+    for i in range(coarse.shape[0]):
+        for m in range(4):
+            row = min(max(4 * i + m - 2 + row_shift, 0), height - 1)
+            for j in range(coarse.shape[1]):
                 for n in range(4):
-                    row = min(max(4 * i + m - 2 + row_shift, 0), height - 1)
                     col = min(max(4 * j + n - 2 + col_shift, 0), width - 1)
                     for band in range(4):
                         coarse[i, j, band] += image[row, col, band] * np.float32(0.0625)
-    for row in range(height):
-        v = (np.float32(row) + np.float32(0.5)) / np.float32(4)
+    return coarse
+
+
+@njit(cache=True, error_model="numpy", fastmath=True)
+def _sharpen_row(row, colours, strength):  # type: ignore[no-untyped-def]
+    """One row (W, 4) in its memory; `colours` : coarse means at its height."""
+    for col in range(len(row)):
+        u = (np.float32(col) + np.float32(0.5)) * np.float32(0.25)
+        j = np.uint32(u)
+        u -= np.float32(j)
+        pan = row[col, 0] + row[col, 1] + row[col, 2] + row[col, 3]
+        red = colours[j, 0] + (colours[j + 1, 0] - colours[j, 0]) * u
+        green = colours[j, 1] + (colours[j + 1, 1] - colours[j, 1]) * u
+        blue = colours[j, 2] + (colours[j + 1, 2] - colours[j, 2]) * u
+        infrared = colours[j, 3] + (colours[j + 1, 3] - colours[j, 3]) * u
+        smooth = max(red + green + blue + infrared, np.float32(1e-3))
+        ratio = max(np.float32(1) + strength * (pan / smooth - np.float32(1)), np.float32(0))
+        row[col, 0], row[col, 1], row[col, 2], row[col, 3] = red * ratio, green * ratio, blue * ratio, infrared * ratio
+
+
+@njit(cache=True, error_model="numpy", fastmath=True)
+def _pan_sharpen(image, strength, row_shift, col_shift):  # type: ignore[no-untyped-def]
+    """Colours of a quarter of the resolution, somewhat displaced, with the details of all bands together."""
+    coarse = _coarse_means(image, row_shift, col_shift)
+    for row in range(len(image)):
+        v = (np.float32(row) + np.float32(0.5)) * np.float32(0.25)
         i = int(v)
-        v -= np.float32(i)
-        for col in range(width):
-            u = (np.float32(col) + np.float32(0.5)) / np.float32(4)
-            j = int(u)
-            u -= np.float32(j)
-            pan = np.float32(0)
-            for band in range(4):
-                pan += image[row, col, band]
-            for band in range(4):
-                upper = coarse[i, j, band] + (coarse[i, j + 1, band] - coarse[i, j, band]) * u
-                lower = coarse[i + 1, j, band] + (coarse[i + 1, j + 1, band] - coarse[i + 1, j, band]) * u
-                image[row, col, band] = upper + (lower - upper) * v
-            smooth = image[row, col, 0] + image[row, col, 1] + image[row, col, 2] + image[row, col, 3]
-            ratio = max(np.float32(1) + strength * (pan / max(smooth, np.float32(1e-3)) - np.float32(1)), np.float32(0))
-            for band in range(4):
-                image[row, col, band] *= ratio
+        _sharpen_row(image[row], coarse[i] + (coarse[i + 1] - coarse[i]) * (v - np.float32(i)), strength)
 
 
-@njit(cache=True, error_model="numpy")
-def _develop(radiance, image, curve, noise, columns, saturation, start):  # type: ignore[no-untyped-def]
-    """Tone, saturation, stripes and noise."""
+@njit(cache=True, error_model="numpy", fastmath=True)
+def _develop(radiance, image, curve, gain, cast, noise, columns, saturation, start):  # type: ignore[no-untyped-def]
+    """Tone, saturation, stripes (`columns` : places of the curve by radiance) and noise."""
     height, width = radiance.shape[:2]
-    last = len(curve) - 1
-    scale = np.float32(last / 2.5)
-    mask = len(noise) - 1
-    values = np.zeros(4, np.float32)
+    last = np.float32(len(curve) - 1)
+    third, zero, most, half = np.float32(1 / 3), np.float32(0), np.float32(255), np.float32(0.5)
+    toned, grey = np.empty((4, width), np.float32), np.empty(width, np.float32)
     for row in range(height):
-        at = (start + row * 26699) & mask
         for col in range(width):
             for band in range(4):
-                index = int(radiance[row, col, band] * columns[col] * scale)
-                values[band] = curve[min(max(index, 0), last), band]
-            grey = (values[0] + values[1] + values[2]) * np.float32(1 / 3)
-            for band in range(4):
-                value = values[band]
-                if band < 3:
-                    value = grey + saturation * (value - grey)
-                value += noise[(at + 4 * col + band) & mask] * (np.float32(0.6) + value * np.float32(0.004))
-                image[band, row, col] = np.uint8(min(max(value + np.float32(0.5), np.float32(0)), np.float32(255)))
+                index = np.uint32(min(max(radiance[row, col, band] * columns[col], zero), last))
+                toned[band, col] = curve[index] * gain[band] + cast[band]
+            grey[col] = (toned[0, col] + toned[1, col] + toned[2, col]) * third
+        for band in range(4):
+            at = (start + row * 26699 + band * 7001) % (len(noise) - width)
+            grain, values, out = noise[at : at + width], toned[band], image[band, row]
+            factor = saturation if band < 3 else np.float32(1)
+            for col in range(width):
+                value = grey[col] + factor * (values[col] - grey[col])
+                value += grain[col] * (np.float32(0.6) + value * np.float32(0.004))
+                out[col] = np.uint8(min(max(value + half, zero), most))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.damage_state import Outcome
 from deepnets4eo.synthetic.world.intensity import sample_nodes
-from deepnets4eo.synthetic.world.plan import AFTER, BARE, BEFORE, BOX, CHARRED, SHRUB, Plan
+from deepnets4eo.synthetic.world.plan import AFTER, BARE, BEFORE, BOX, CHARRED, SHRUB, Plan, join_rows
 
 MOST_TRUNKS = 1500
 
@@ -52,7 +52,7 @@ def damage_trees(plan: Plan, outcome: Outcome, rng: np.random.Generator) -> Plan
     before = trees.copy()
     before["when"][felled | changed] &= BEFORE
     wood = _fallen_wood(trees[felled], outcome, rng)
-    trees = np.concatenate([before[before["when"] > 0], after])
+    trees = join_rows([before[before["when"] > 0], after])
     return replace(plan, trees=trees).with_rows(boxes=wood)
 
 

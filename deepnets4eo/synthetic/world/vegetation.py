@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from deepnets4eo.synthetic import materials
 from deepnets4eo.synthetic.world.layouts.clearance import Rectangles, distance_m, outline_rows, top_area
 from deepnets4eo.synthetic.world.layouts.tables import table_rows
-from deepnets4eo.synthetic.world.plan import CROP_ROWS, DECIDUOUS, EVERGREEN, PALM, SHRUB, Plan
+from deepnets4eo.synthetic.world.plan import CROP_ROWS, DECIDUOUS, EVERGREEN, PALM, SHRUB, Plan, join_rows
 from deepnets4eo.synthetic.world.style import WorldStyle
 
 MARGIN_M = 15.0  # trees stand this far beyond the place, for their shadows and crowns
@@ -53,7 +53,7 @@ def plant(plan: Plan, style: WorldStyle, rng: np.random.Generator) -> Plan:
         _street_trees(plan, walls, float(rng.uniform(*style.numbers.get("street_trees", (0, 0.4)))), rng),
     ]
     groups = [mix_kinds(rows, evergreen, palms, rng) for rows in groups]
-    return plan.with_rows(trees=np.concatenate([*groups, _shrubs_along_walls(plan, walls, rng)]))
+    return plan.with_rows(trees=join_rows([*groups, _shrubs_along_walls(plan, walls, rng)]))
 
 
 def tree_rows(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,8 @@ from deepnets4eo.synthetic.materials import KIND
 from deepnets4eo.synthetic.style import Light
 from deepnets4eo.synthetic.world.light import sun_and_sky
 from deepnets4eo.synthetic.world.plan import Plan
-from deepnets4eo.synthetic.world.rays import CLOUD_PX, find_tops, see_pixels
+from deepnets4eo.synthetic.world.rays import find_tops
+from deepnets4eo.synthetic.world.shade import CLOUD_PX, Layers, Scene, face_sun, see_pixels
 from deepnets4eo.synthetic.world.surface import Floats, WorldSurface
 
 
@@ -119,25 +121,39 @@ def see(surface: WorldSurface, plan: Plan, light: Light, frame: Frame, sky: Sky)
     sky
         Clouds.
     """
-    on_solid, on_crown, open_sky = sun_and_sky(surface, light)
-    height, width = frame.shape
+    sun, crown_sun, open_sky = sun_and_sky(surface, light)
+    azimuth, elevation = np.radians(light.azimuth_deg), np.radians(light.elevation_deg)
+    to_sun = (np.array([np.sin(azimuth), -np.cos(azimuth)]) / np.tan(elevation)).astype(np.float32)
+    facing = face_sun(
+        surface.ground,
+        surface.height,
+        surface.canopy,
+        surface.slope_x,
+        surface.slope_y,
+        to_sun,
+        surface.gsd_m,
+        crown_sun,
+    )
+    lean = np.array(frame.lean, np.float32) / np.float32(surface.gsd_m)
+    crowns, highest = find_tops(surface.height, surface.canopy, surface.cover, lean)
+    seen: tuple[Any, ...] = (
+        surface.height, surface.albedo, surface.material, surface.building, surface.roof, surface.slope_x,
+        surface.slope_y, crowns, surface.cover, surface.leaf, sun, open_sky, facing, crown_sun,
+    )  # fmt: skip
+    layers = Layers(*(layer.reshape(-1, *layer.shape[2:]) for layer in seen))
+    scene = Scene(
+        np.float32(surface.gsd_m), lean, to_sun, np.float32(light.direct), SKY_TINT, sky.veil, sky.dimming,
+        *_class_values(),
+    )  # fmt: skip
     sight = Sight(
-        np.empty((height, width, 4), np.float32),
+        np.empty((*frame.shape, 4), np.float32),
         np.empty(frame.shape, np.uint8),
         np.empty(frame.shape, np.int32),
         np.empty(frame.shape, np.float32),
     )
-    kinds, codes = _class_values()
-    lean = np.array(frame.lean, np.float32) / np.float32(surface.gsd_m)
-    azimuth, elevation = np.radians(light.azimuth_deg), np.radians(light.elevation_deg)
-    sun = np.array([np.sin(azimuth), -np.cos(azimuth)]) / np.tan(elevation)
-    tops, highest = find_tops(surface.height, surface.canopy, surface.cover, lean)
     see_pixels(
-        surface.ground, surface.height, surface.canopy, surface.cover, surface.leaf, surface.albedo, surface.material,
-        surface.building, surface.roof, surface.slope_x, surface.slope_y, on_solid, on_crown, open_sky,
-        plan.roofs, tops, highest, sky.veil, sky.dimming, lean, np.array(frame.origin), sun.astype(np.float32),
-        np.float32(light.direct), SKY_TINT, kinds, codes, np.float32(surface.gsd_m),
-        sight.radiance, sight.labels, sight.roofs, sight.height,
+        surface.height, crowns, highest, layers, plan.roofs, scene, np.array(frame.origin), sight.radiance,
+        sight.labels, sight.roofs, sight.height,
     )  # fmt: skip
     return sight
 

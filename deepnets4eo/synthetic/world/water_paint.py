@@ -44,15 +44,18 @@ def paint_water(surface: WorldSurface, plan: Plan, outcome: Outcome) -> None:
     _paint(
         surface.gsd_m, surface.height, surface.albedo, surface.material, surface.roof, surface.slope_x,
         surface.slope_y, np.asarray(depth, np.float32), mixed, opacity_m, outcome.effects["debris"], outcome.seed,
+        outcome.water.drained,
     )  # fmt: skip
 
 
-@njit(cache=True)
-def _paint(gsd_m, height, albedo, material, roof, slope_x, slope_y, depth_m, colour, opacity_m, debris, seed):  # type: ignore[no-untyped-def]
+@njit(cache=True, error_model="numpy")
+def _paint(gsd_m, height, albedo, material, roof, slope_x, slope_y, depth_m, colour, opacity_m, debris, seed, drained):  # type: ignore[no-untyped-def]
     for row in range(height.shape[0]):
         y = (row + 0.5) * gsd_m
         for col in range(height.shape[1]):
             x = (col + 0.5) * gsd_m
+            if drained and material[row, col] == _WATER:  # the sea is there again, and no puddle in it
+                continue
             over = bilinear(depth_m, x, y) - height[row, col]
             if over < -0.25 or (over < 0 and roof[row, col] > 0):
                 continue

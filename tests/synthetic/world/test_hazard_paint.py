@@ -12,7 +12,8 @@ from deepnets4eo.synthetic.world.damage_modes import MODE, NO_ROOF
 from deepnets4eo.synthetic.world.ground_effects import paint_ground_effects, paint_water
 from deepnets4eo.synthetic.world.hazard import Hazard, hazard_names
 from deepnets4eo.synthetic.world.intensity import CELL_M
-from deepnets4eo.synthetic.world.inundation import Inundation
+from deepnets4eo.synthetic.world.inundation import Inundation, draw_inundation
+from deepnets4eo.synthetic.world.layouts.tables import table_rows
 from deepnets4eo.synthetic.world.outcome import EFFECTS, Outcome, draw_outcome
 from deepnets4eo.synthetic.world.plan import AFTER, BOTH, FLAT, PLAIN, Plan, make_rows
 from deepnets4eo.synthetic.world.surface import WorldSurface
@@ -167,6 +168,31 @@ def test_mud_lies_where_the_water_was():
     mud = surface.material == CODE["mud"]
     assert mud[:, :35].mean() > 0.9  # deeper than 0.8 m
     assert not mud[:, 50:].any()
+
+
+@pytest.mark.parametrize("hazard", ["tsunami", "lahar"])
+def test_mud_leaves_open_water_open_and_its_tones_have_no_step(hazard):
+    effects, inundation = dict.fromkeys(EFFECTS, 0.0) | {"mud": 0.9}, water(slope(), drained=True)
+    force = np.clip(slope() / 1.5, 0, 1).astype(np.float32)
+    outcome = struck("whole", 0, hazard=hazard, water=inundation, effects=effects, intensity=force)
+    sea, land = lawn(), lawn()
+    sea.material[:] = CODE["water"]
+    for surface in (sea, land):
+        paint_ground_effects(surface, one_house(), outcome)
+        paint_water(surface, one_house(), outcome)
+    assert (sea.material == CODE["water"]).all()
+    across = np.abs(np.diff(land.albedo[:, 20:, 3].mean(axis=0)))  # from 1.75 m deep to dry; 78 silt on 170 grass
+    assert across.max() < 16
+
+
+def test_a_wave_comes_from_the_sea():
+    rng = np.random.default_rng(5)
+    sea = table_rows("areas", np.array([[10.0, 100.0, 200.0, 60.0, np.pi / 2]]), material=CODE["water"])
+    plan = Plan((200.0, 200.0), ground=CODE["grass"], patches=CODE["soil"], areas=sea)
+    effects = dict.fromkeys(EFFECTS, 0.0) | {"depth": 6.0}
+    for _ in range(4):
+        depth = draw_inundation(rng, plan, Hazard.load("tsunami"), 0.4, effects).depth_m
+        assert depth[:, :8].mean() > depth[:, -8:].mean() + 1
 
 
 def test_rubble_lies_beside_the_walls_of_a_collapsed_building_only():

@@ -11,9 +11,17 @@ from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.style import Light
 from deepnets4eo.synthetic.world import plan as p
 from deepnets4eo.synthetic.world.light import sun_and_sky
-from deepnets4eo.synthetic.world.noise import fractal_noise, hash_unit, value_noise
+from deepnets4eo.synthetic.world.noise import (
+    fill_lattice,
+    fractal_noise,
+    hash_unit,
+    lattice_value,
+    sine_of_turns,
+    value_noise,
+)
 from deepnets4eo.synthetic.world.paint_world import paint
 from deepnets4eo.synthetic.world.season import WorldSeason
+from deepnets4eo.synthetic.world.spans import columns_of, rows_of
 from deepnets4eo.synthetic.world.surface import WorldSurface
 from deepnets4eo.synthetic.world.view import Frame, Sky, see
 
@@ -54,6 +62,33 @@ def test_noise_is_the_hash_at_lattice_points_and_lies_between_minus_one_and_one(
     assert abs(values.mean()) < 0.05
     draws = np.array([hash_unit(k, 3 * k, 4) for k in range(4000)])
     np.testing.assert_allclose(np.histogram(draws, 8, (0, 1))[0] / 4000, 1 / 8, atol=0.02)
+
+
+def test_noise_from_a_lattice_is_the_noise_of_the_same_seed():
+    lattice = np.zeros((6, 6), np.float32)
+    fill_lattice(lattice, 6, 5)
+    for x, y in ((0.2, 4.7), (3.0, 1.1), (4.99, 2.5)):
+        assert lattice_value(lattice, np.float32(x), np.float32(y)) == pytest.approx(
+            value_noise(x, y, 1.0, 5), abs=1e-5
+        )
+
+
+def test_the_sine_from_parabolas_is_the_sine():
+    turns = np.linspace(-2, 3, 997).astype(np.float32)
+    np.testing.assert_allclose([sine_of_turns(turn) for turn in turns], np.sin(2 * np.pi * turns), atol=0.002)
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.3, np.pi / 2, 2.2, -3.0])
+def test_spans_hold_every_pixel_of_a_rectangle_and_few_others(angle):
+    cos, sin, half_a, half_b, x_m, y_m = np.float32(np.cos(angle)), np.float32(np.sin(angle)), 22.0, 2.0, 21.3, 24.9
+    y, x = (np.mgrid[:100, :100] + 0.5) * GSD_M
+    a, b = cos * (x - x_m) + sin * (y - y_m), cos * (y - y_m) - sin * (x - x_m)
+    inside, spans = (abs(a) < half_a) & (abs(b) < half_b), np.zeros((100, 100), bool)
+    for row in range(*rows_of(cos, sin, half_a, half_b, y_m, GSD_M, 100)):
+        first, end = columns_of(cos, sin, half_a, half_b, x_m, (row + 0.5) * GSD_M - y_m, GSD_M, 100)
+        spans[row, first : max(end, first)] = True
+    assert not (inside & ~spans).any()
+    assert spans.sum() < 2 * inside.sum()
 
 
 @pytest.mark.parametrize(

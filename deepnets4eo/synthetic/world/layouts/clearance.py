@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 Rectangles = NDArray[np.float64]
 CELL_M = 10.0
+TOUCH_M = 0.06  # walls that share a line do not count as an overlap
 OUTLINE = ("x", "y", "length", "width", "angle")
 
 
@@ -59,46 +60,90 @@ def keep_apart(
     """
     own = np.arange(len(candidates)) if groups is None else np.asarray(groups, np.int64)
     other = np.full(len(taken), -1) if taken_groups is None else np.asarray(taken_groups, np.int64)
-    return _keep_apart(np.ascontiguousarray(candidates), np.ascontiguousarray(taken), float(gap_m), own, other)
+    starts = np.arange(len(candidates) + 1)
+    return _accept(np.ascontiguousarray(candidates), starts, np.ascontiguousarray(taken), float(gap_m), own, other)
+
+
+def keep_whole(parts: Rectangles, owner: NDArray[Any], taken: Rectangles) -> NDArray[np.bool_]:
+    """Accept buildings of several parts in their order, as long as no part overlaps one before them or what stands.
+
+    Parameters
+    ----------
+    parts
+        (N, 5) rectangles; those of one building may overlap.
+    owner
+        (N,) building of each part, from 0.
+    taken
+        (M, 5) rectangles that stand already.
+
+    Returns
+    -------
+    (max(owner) + 1,) True where accepted.
+    """
+    count = int(owner.max()) + 1 if len(owner) else 0
+    starts = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=count))])
+    sorted_parts = parts[np.argsort(owner, kind="stable")]
+    none = np.full(len(taken), -1)
+    return _accept(sorted_parts, starts, np.ascontiguousarray(taken), -TOUCH_M, np.arange(count), none)
 
 
 @njit(cache=True)
-def _keep_apart(candidates, taken, gap_m, groups, taken_groups):  # type: ignore[no-untyped-def]
-    """Each standing rectangle is listed in all cells it touches: `head` of a cell, `following` entry, `owner` of it."""
+def _is_free(j, everything, before, cells, columns, listed, gap_m, group, taken_groups):  # type: ignore[no-untyped-def]
+    """Whether a rectangle keeps its distance from all that is listed in its cells."""
+    head, following, owner = listed
+    for row in range(cells[j, 2], cells[j, 3] + 1):
+        for column in range(cells[j, 0], cells[j, 1] + 1):
+            entry = head[row * columns + column]
+            while entry >= 0:
+                other = owner[entry]
+                ignored = other < before and taken_groups[other] == group
+                if not ignored and overlap(everything[j], everything[other], gap_m):
+                    return False
+                entry = following[entry]
+    return True
+
+
+@njit(cache=True)
+def _list_in_cells(j, cells, columns, listed, last):  # type: ignore[no-untyped-def]
+    """List a rectangle in all cells that it touches; `last` entries are there before."""
+    head, following, owner = listed
+    for row in range(cells[j, 2], cells[j, 3] + 1):
+        for column in range(cells[j, 0], cells[j, 1] + 1):
+            owner[last], following[last] = j, head[row * columns + column]
+            head[row * columns + column] = last
+            last += 1
+    return last
+
+
+@njit(cache=True)
+def _accept(parts, starts, taken, gap_m, groups, taken_groups):  # type: ignore[no-untyped-def]
+    """Which things can stay; parts `starts[i]` to `starts[i + 1]` are those of thing i.
+
+    What stands is listed in cells: `head` of a cell, `following` entry, `owner` of an entry.
+    """
     before = len(taken)
-    everything = np.concatenate((taken, candidates))
+    everything = np.concatenate((taken, parts))
     cells, columns, lines = _cells(everything, gap_m)
     capacity = 0
     for j in range(len(everything)):
         capacity += (cells[j, 1] - cells[j, 0] + 1) * (cells[j, 3] - cells[j, 2] + 1)
-    head = np.full(columns * lines, -1, np.int64)
-    following, owner = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
-    accepted = np.zeros(len(candidates), np.bool_)
-    used = np.zeros(groups.max() + 1 if len(groups) else 0, np.bool_)
+    listed = np.full(columns * lines, -1, np.int64), np.empty(capacity, np.int64), np.empty(capacity, np.int64)
     last = 0
-    for j in range(len(everything)):
-        own = j - before
-        if own >= 0:
-            if used[groups[own]]:
-                continue
-            free = True
-            for row in range(cells[j, 2], cells[j, 3] + 1):
-                for column in range(cells[j, 0], cells[j, 1] + 1):
-                    entry = head[row * columns + column]
-                    while entry >= 0 and free:
-                        other = owner[entry]
-                        ignored = other < before and taken_groups[other] == groups[own]
-                        free = ignored or not overlap(everything[j], everything[other], gap_m)
-                        entry = following[entry]
-            if not free:
-                continue
-            accepted[own] = True
-            used[groups[own]] = True
-        for row in range(cells[j, 2], cells[j, 3] + 1):
-            for column in range(cells[j, 0], cells[j, 1] + 1):
-                owner[last], following[last] = j, head[row * columns + column]
-                head[row * columns + column] = last
-                last += 1
+    for j in range(before):
+        last = _list_in_cells(j, cells, columns, listed, last)
+    accepted = np.zeros(len(groups), np.bool_)
+    used = np.zeros(groups.max() + 1 if len(groups) else 0, np.bool_)
+    for i in range(len(groups)):
+        if used[groups[i]]:
+            continue
+        first, end = before + starts[i], before + starts[i + 1]
+        free = True
+        for j in range(first, end):
+            free = free and _is_free(j, everything, before, cells, columns, listed, gap_m, groups[i], taken_groups)
+        if free:
+            accepted[i] = used[groups[i]] = True
+            for j in range(first, end):
+                last = _list_in_cells(j, cells, columns, listed, last)
     return accepted
 
 

@@ -22,8 +22,9 @@ from deepnets4eo.synthetic.world.layouts.land import (
     orchard_rows,
     water_rows,
 )
-from deepnets4eo.synthetic.world.layouts.tables import draw_curve, start_plan, table_rows, vary_colour, way_rows
-from deepnets4eo.synthetic.world.plan import CONE, DOME, NO_BUILDING, PAVING_JOINTS, SHRUB, VAULT, Plan
+from deepnets4eo.synthetic.world.layouts.palette import vary
+from deepnets4eo.synthetic.world.layouts.tables import draw_curve, start_plan, table_rows, way_rows
+from deepnets4eo.synthetic.world.plan import CONE, DOME, NO_BUILDING, PAVING_JOINTS, SHRUB, VAULT, Plan, join_rows
 from deepnets4eo.synthetic.world.style import WorldStyle
 from deepnets4eo.synthetic.world.vegetation import mix_kinds, tree_rows, wood_rows
 
@@ -63,12 +64,12 @@ def countryside(style: WorldStyle, extent_m: tuple[float, float], rng: np.random
     plan = SCENES[scene](plan, style, parcels, rng)
     water = water_rows(extent_m, rng, numbers["river"], numbers["lake"], numbers["ponds"])
     water = water[: 0 if scene == "paved" else None]
-    plan = plan.with_rows(areas=np.concatenate([water, *_tracks(style, extent_m, rng)]))
+    plan = plan.with_rows(areas=join_rows([water, *_tracks(style, extent_m, rng)]))
     solid = outline_rows(plan.roofs)
     trees = plan.trees[is_open(plan.trees, plan.areas) & (distance_m(plan.trees["x"], plan.trees["y"], solid) > 0.7)]
     hedges = hedgerow_rows(parcels, style.draw(rng, "hedges"), plan.areas, solid, rng)
-    plan = replace(plan, trees=np.concatenate([trees, hedges]))
-    return plan.with_rows(boxes=np.concatenate([_walls(style, parcels, rng), _bales(plan, rng)]))
+    plan = replace(plan, trees=join_rows([trees, hedges]))
+    return plan.with_rows(boxes=join_rows([_walls(style, parcels, rng), _bales(plan, rng)]))
 
 
 def _fields(plan: Plan, style: WorldStyle, parcels: Rectangles, rng: np.random.Generator) -> Plan:
@@ -87,7 +88,7 @@ def _forest(plan: Plan, style: WorldStyle, parcels: Rectangles, rng: np.random.G
 def _orchards(plan: Plan, style: WorldStyle, parcels: Rectangles, rng: np.random.Generator) -> Plan:
     own = parcels[rng.random(len(parcels)) < rng.uniform(0.3, 1.0)]
     plan = plan.with_rows(areas=field_rows(own, {"grass": 2, "dry_grass": 2, "soil": 2}, rng))
-    return plan.with_rows(trees=np.concatenate([plan.trees, *[orchard_rows(row, rng) for row in own]]))
+    return plan.with_rows(trees=join_rows([plan.trees, *[orchard_rows(row, rng) for row in own]]))
 
 
 def _scrub(plan: Plan, style: WorldStyle, parcels: Rectangles, rng: np.random.Generator) -> Plan:
@@ -112,7 +113,7 @@ def _bare(plan: Plan, style: WorldStyle, parcels: Rectangles, rng: np.random.Gen
     outlines = np.column_stack(
         [rng.random((count, 2)) * plan.extent_m, size, size * rng.uniform(0.5, 1, count), rng.uniform(0, 3.2, count)]
     )
-    colour = vary_colour(np.tile(pair.mean(axis=0)[:3].astype(float), (count, 1)), rng)
+    colour = vary(pair.mean(axis=0)[:3], count, rng, 0.13)
     return plan.with_rows(
         boxes=table_rows(
             "boxes", outlines, height_m=size * rng.uniform(0.15, 0.6, count), material=CODE["gravel"], colour=colour
@@ -181,12 +182,12 @@ def _add_contents(plan: Plan, lot: NDArray[np.float64], contents: str, rng: np.r
         return plan.with_rows(
             roofs=table_rows(
                 "roofs", outlines, eave_m=height, rise=rng.uniform(0.1, 0.5), kind=kind, relief=rng.uniform(0.2, 1.5),
-                colour=vary_colour(np.tile(base, (len(x), 1)), rng), building=NO_BUILDING,
+                colour=vary(base, len(x), rng, 0.13), building=NO_BUILDING,
             )
         )  # fmt: skip
     shades = np.array({"panels": [[44, 50, 74]], "cars": [[206, 206, 204], [58, 60, 64], [140, 142, 146], [130, 48, 44], [54, 76, 120]],
                        "containers": [[150, 74, 58], [60, 92, 130], [176, 176, 172], [80, 110, 80], [176, 130, 70]]}[contents], float)  # fmt: skip
-    colour = vary_colour(shades[rng.integers(len(shades), size=len(x))], rng)
+    colour = vary(shades[rng.integers(len(shades), size=len(x))], len(x), rng, 0.13)
     material = CODE["car"] if contents == "cars" else CODE["rubble"]
     return plan.with_rows(boxes=table_rows("boxes", outlines, height_m=height, material=material, colour=colour))
 
@@ -224,7 +225,7 @@ def _walls(style: WorldStyle, parcels: Rectangles, rng: np.random.Generator) -> 
         outlines,
         height_m=rng.uniform(0.5, 1.8),
         material=CODE["gravel"],
-        colour=vary_colour(np.tile(base, (len(own), 1)), rng),
+        colour=vary(base, len(own), rng, 0.13),
     )
 
 
@@ -244,5 +245,5 @@ def _bales(plan: Plan, rng: np.random.Generator) -> NDArray[Any]:
         outlines,
         height_m=rng.uniform(0.8, 1.6),
         material=CODE["soil"],
-        colour=vary_colour(np.tile(base, (count, 1)), rng),
+        colour=vary(base, count, rng, 0.13),
     )

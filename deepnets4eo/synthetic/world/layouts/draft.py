@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.materials import CODE
-from deepnets4eo.synthetic.world.layouts.clearance import OUTLINE
+from deepnets4eo.synthetic.world.layouts.clearance import OUTLINE, keep_whole
 from deepnets4eo.synthetic.world.layouts.palette import Looks, Palette, car_colours
-from deepnets4eo.synthetic.world.layouts.rectangles import Rects, keep_whole, rect_rows, turn_about_origin
-from deepnets4eo.synthetic.world.plan import BOTH, NO_BUILDING, TABLES, Plan
+from deepnets4eo.synthetic.world.layouts.rectangles import Rects, rect_rows, turn_about_origin
+from deepnets4eo.synthetic.world.plan import BOTH, NO_BUILDING, TABLES, Plan, join_rows
 from deepnets4eo.synthetic.world.style import WorldStyle
 
 MARGIN_M = 30.0  # objects so far beyond the site still throw shadows into it
@@ -287,9 +287,7 @@ class Draft:
         -------
         The plan; its poles and ground are those of the style.
         """
-        tables = {
-            name: np.concatenate(rows) if rows else np.zeros(0, TABLES[name]) for name, rows in self._rows.items()
-        }
+        tables = {name: join_rows(rows) if rows else np.zeros(0, TABLES[name]) for name, rows in self._rows.items()}
         for name, rows in tables.items():
             x, y = rows["x"].copy(), rows["y"].copy()
             rows["x"] = x * np.cos(self.turn) - y * np.sin(self.turn) + self.extent_m[0] / 2

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.synthetic import materials
 from deepnets4eo.synthetic.world.layouts.clearance import Rectangles, keep_apart, outline_rows
+from deepnets4eo.synthetic.world.layouts.palette import vary
 from deepnets4eo.synthetic.world.layouts.tables import (
     add_buildings,
     draw_counts,
@@ -20,10 +21,9 @@ from deepnets4eo.synthetic.world.layouts.tables import (
     draw_within,
     start_plan,
     table_rows,
-    vary_colour,
     way_rows,
 )
-from deepnets4eo.synthetic.world.plan import Plan
+from deepnets4eo.synthetic.world.plan import Plan, join_rows
 from deepnets4eo.synthetic.world.style import WorldStyle
 
 
@@ -55,7 +55,7 @@ def informal(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Ge
     if rng.random() < style.numbers["drain"]:
         course, width = draw_curve(extent_m, rng, 60), rng.uniform(1.5, 6)
         ways += [way_rows(course, width * 2.2, "mud", rough=0.9), way_rows(course, width, "water", rough=0.5)]
-    plan = plan.with_rows(areas=np.concatenate([table_rows("areas", np.zeros((0, 5))), *ways]))
+    plan = plan.with_rows(areas=join_rows([table_rows("areas", np.zeros((0, 5))), *ways]))
     huts = np.concatenate([_halls(style, extent_m, rng), _districts(style, extent_m, rng)])
     huts = huts[_settled(style, extent_m, huts, rng)]
     huts = huts[keep_apart(huts, outline_rows(plan.areas), 0.04)]
@@ -136,5 +136,5 @@ def _junk(plan: Plan, style: WorldStyle, rng: np.random.Generator) -> NDArray[An
     shades = rng.choice([[52, 60, 70], [150, 90, 60], [180, 176, 170], [70, 66, 60], [60, 90, 150]], count)
     return table_rows(
         "boxes", outlines, height_m=rng.uniform(0.15, 1.1, count), on_roof=rng.random(count) < 0.5,
-        material=materials.CODE["rubble"], colour=vary_colour(shades.astype(float), rng),
+        material=materials.CODE["rubble"], colour=vary(shades, count, rng, 0.13),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from deepnets4eo.synthetic import materials
 from deepnets4eo.synthetic.world.layouts.clearance import Rectangles, distance_m, top_area
 from deepnets4eo.synthetic.world.layouts.tables import draw_counts, draw_curve, table_rows, way_rows
-from deepnets4eo.synthetic.world.plan import CROP_ROWS, DECIDUOUS, ELLIPSE, EVERGREEN, NO_ROWS, SHRUB
+from deepnets4eo.synthetic.world.plan import CROP_ROWS, DECIDUOUS, ELLIPSE, EVERGREEN, NO_ROWS, SHRUB, join_rows
 from deepnets4eo.synthetic.world.vegetation import tree_rows
 
 Extent = tuple[float, float]
@@ -218,7 +218,7 @@ def water_rows(
         groups.append(_pools(middle + rng.normal(0, 30, (4, 2)), rng.uniform(50, 160, 4), bank, rng))
     count = int(draw_counts(rng, ponds, 1)[0])
     groups.append(_pools(rng.random((count, 2)) * extent_m, rng.uniform(6, 34, count), bank, rng))
-    return np.concatenate(groups)
+    return join_rows(groups)
 
 
 def _pools(
@@ -229,7 +229,7 @@ def _pools(
     outlines = np.column_stack([middles, sizes, sizes * rng.uniform(0.4, 1, count), rng.uniform(0, np.pi, count)])
     wide = outlines + np.array([0, 0, 1, 1, 0]) * rng.uniform(2, 7)
     rough = rng.uniform(0.05, 0.5)
-    return np.concatenate(
+    return join_rows(
         [
             table_rows("areas", wide, shape=ELLIPSE, material=materials.CODE[bank], rough=rough + 0.2),
             table_rows("areas", outlines, shape=ELLIPSE, material=materials.CODE["water"], rough=rough),

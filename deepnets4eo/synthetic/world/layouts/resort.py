@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.layouts.clearance import Rectangles, keep_apart, outline_rows
+from deepnets4eo.synthetic.world.layouts.palette import vary
 from deepnets4eo.synthetic.world.layouts.tables import (
     add_buildings,
     draw_counts,
@@ -21,10 +22,9 @@ from deepnets4eo.synthetic.world.layouts.tables import (
     roof_rows,
     start_plan,
     table_rows,
-    vary_colour,
     way_rows,
 )
-from deepnets4eo.synthetic.world.plan import ELLIPSE, NO_BUILDING, RECTANGLE, Plan
+from deepnets4eo.synthetic.world.plan import ELLIPSE, NO_BUILDING, RECTANGLE, Plan, join_rows
 from deepnets4eo.synthetic.world.style import WorldStyle
 
 
@@ -82,7 +82,7 @@ def resort(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Gene
     shore = Shore(np.array(extent_m) / 2 + inland * (sea - 0.5) * reach, turn, half)
     beach = style.draw(rng, "beach_m")
     coast, roads = _coast(shore, beach, rng), _roads(shore, style, beach, rng)
-    plan = plan.with_rows(areas=np.concatenate([coast, roads]))
+    plan = plan.with_rows(areas=join_rows([coast, roads]))
     taken = np.concatenate([outline_rows(roads), shore.outlines(0, (beach - 500) / 2, 2 * half, beach + 500, 0)])
     plan, taken = _add_hotels(plan, style, shore, beach, taken, rng)
     plan = _add_small(plan, style, shore, beach, taken, rng)
@@ -99,7 +99,7 @@ def _coast(shore: Shore, beach: float, rng: np.random.Generator) -> NDArray[Any]
     ledges = shore.outlines(u, beach - 2, size, rng.uniform(3, 14, count), rng.normal(0, 0.1, count))
     bays = shore.outlines(u, 0, size, bay, rng.normal(0, 0.03, count))
     sea = shore.outlines(0, -500, 2 * half, 1000, 0)
-    return np.concatenate(
+    return join_rows(
         [
             table_rows("areas", sand, material=CODE["gravel"], rough=0.7),
             table_rows("areas", ledges, shape=ELLIPSE, material=CODE["gravel"], rough=0.9),
@@ -129,7 +129,7 @@ def _roads(shore: Shore, style: WorldStyle, beach: float, rng: np.random.Generat
                 shore.outlines(start + 0.1 * line * rng.normal(), line, 1, 1, 0)[:, :2], rng.uniform(3, 6), material
             )
         )
-    return np.concatenate(groups)
+    return join_rows(groups)
 
 
 def _spread(
@@ -184,7 +184,7 @@ def _add_hotels(
         table_rows("areas", deck, material=CODE["concrete"], rough=0.1),
         table_rows("areas", pool, shape=rng.integers(0, 2, count), material=CODE["pool"], rough=0.1),
     ]
-    return plan.with_rows(areas=np.concatenate(areas)), np.concatenate([taken, lots])
+    return plan.with_rows(areas=join_rows(areas)), np.concatenate([taken, lots])
 
 
 def _inside(base: Rectangles, u: Any, v: Any, length: Any, width: Any) -> Rectangles:
@@ -253,16 +253,11 @@ def _beach_life(style: WorldStyle, shore: Shore, beach: float, rng: np.random.Ge
     jetty = shore.outlines(
         rng.uniform(-half, half, piers) * 0.6, -long / 2 + 4, long, rng.uniform(1.6, 4, piers), np.pi / 2
     )
-    hulls = vary_colour(
-        np.array([[226, 226, 224], [200, 204, 206], [150, 60, 50], [60, 90, 130]], float)[rng.integers(4, size=boats)],
-        rng,
-    )
-    paints = vary_colour(
-        np.array([[210, 210, 208], [60, 62, 66], [140, 142, 146], [130, 50, 46]], float)[rng.integers(4, size=cars)],
-        rng,
-    )
-    planks = vary_colour(np.tile([150.0, 134, 114], (piers, 1)), rng)
-    return np.concatenate(
+    hulls = np.array([[226, 226, 224], [200, 204, 206], [150, 60, 50], [60, 90, 130]])[rng.integers(4, size=boats)]
+    paints = np.array([[210, 210, 208], [60, 62, 66], [140, 142, 146], [130, 50, 46]])[rng.integers(4, size=cars)]
+    hulls, paints = vary(hulls, boats, rng, 0.13), vary(paints, cars, rng, 0.13)
+    planks = vary((150, 134, 114), piers, rng, 0.13)
+    return join_rows(
         [
             table_rows("boxes", jetty, height_m=1.0, material=CODE["wood"], colour=planks),
             table_rows("boxes", afloat, height_m=0.3 + length / 9, material=CODE["boat"], colour=hulls),

@@ -21,6 +21,7 @@ from deepnets4eo.synthetic.world.layouts.land import (
     orchard_rows,
     water_rows,
 )
+from deepnets4eo.synthetic.world.layouts.palette import vary
 from deepnets4eo.synthetic.world.layouts.tables import (
     add_buildings,
     draw_counts,
@@ -31,10 +32,9 @@ from deepnets4eo.synthetic.world.layouts.tables import (
     roof_rows,
     start_plan,
     table_rows,
-    vary_colour,
     way_rows,
 )
-from deepnets4eo.synthetic.world.plan import ELLIPSE, NO_BUILDING, Plan
+from deepnets4eo.synthetic.world.plan import ELLIPSE, NO_BUILDING, Plan, join_rows
 from deepnets4eo.synthetic.world.style import WorldStyle
 
 TRIES = 8  # positions drawn for each building; the first that is free is taken
@@ -85,18 +85,18 @@ def scatter(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Gen
         _drives(style, sites, rng),
         lanes,
     ]
-    plan = plan.with_rows(areas=np.concatenate(grounds))
-    plan = _add_types(plan, style, sites, outline_rows(np.concatenate([water, lanes])), rng)
+    plan = plan.with_rows(areas=join_rows(grounds))
+    plan = _add_types(plan, style, sites, outline_rows(join_rows([water, lanes])), rng)
     walls = outline_rows(plan.roofs)
     orchards = [
         orchard_rows(row, rng)
         for row in parcels[rng.permutation(len(parcels))[: int(draw_counts(rng, numbers["orchards"], 1)[0])]]
     ]
-    trees = np.concatenate([table_rows("trees", x=np.zeros(0)), *orchards])
+    trees = join_rows([table_rows("trees", x=np.zeros(0)), *orchards])
     trees = trees[is_open(trees, plan.areas) & (distance_m(trees["x"], trees["y"], walls) > 2)]
     hedges = hedgerow_rows(parcels, style.draw(rng, "hedges"), plan.areas, walls, rng)
-    boxes = np.concatenate([_fences(style, sites, walls, rng), _junk(style, sites, walls, rng)])
-    return plan.with_rows(boxes=boxes, trees=np.concatenate([trees, hedges]))
+    boxes = join_rows([_fences(style, sites, walls, rng), _junk(style, sites, walls, rng)])
+    return plan.with_rows(boxes=boxes, trees=join_rows([trees, hedges]))
 
 
 def _lanes(
@@ -213,7 +213,7 @@ def _yards(style: WorldStyle, sites: Sites, rng: np.random.Generator) -> NDArray
                 rough=rng.uniform(0.2, 0.8, len(outlines)), tone=rng.normal(1, 0.08, len(outlines)).clip(0.8, 1.2),
             )
         )  # fmt: skip
-    return np.concatenate(groups)
+    return join_rows(groups)
 
 
 def _drives(style: WorldStyle, sites: Sites, rng: np.random.Generator) -> NDArray[Any]:
@@ -252,7 +252,7 @@ def _fences(style: WorldStyle, sites: Sites, walls: Rectangles, rng: np.random.G
         outlines,
         height_m=rng.uniform(0.7, 1.9),
         material=materials.CODE["wood"],
-        colour=vary_colour(colour, rng),
+        colour=vary(colour, len(outlines), rng, 0.13),
     )
 
 
@@ -272,6 +272,6 @@ def _junk(style: WorldStyle, sites: Sites, walls: Rectangles, rng: np.random.Gen
     rows = table_rows(
         "boxes", outlines, height_m=np.where(car, 1.5, rng.uniform(0.2, 2.2, len(site))),
         material=np.where(car, materials.CODE["car"], materials.CODE["rubble"]),
-        colour=vary_colour(shades[rng.integers(len(shades), size=len(site))], rng),
+        colour=vary(shades[rng.integers(len(shades), size=len(site))], len(site), rng, 0.13),
     )  # fmt: skip
     return rows[distance_m(x, y, walls) > np.hypot(length, width) / 2]

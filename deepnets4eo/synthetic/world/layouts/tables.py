@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.synthetic import materials
 from deepnets4eo.synthetic.world.layouts.clearance import OUTLINE, Rectangles
+from deepnets4eo.synthetic.world.layouts.palette import vary
 from deepnets4eo.synthetic.world.plan import (
     BOTH,
     CONE,
@@ -278,30 +279,10 @@ def roof_rows(
         rows["rise"][own] = np.where(shape == FLAT, 0, draw_within(rng, kind.rise, count))
         rows["relief"][own] = rng.uniform(0.4, 1.8, count)
         colours = np.array(kind.colours, float)[rng.integers(len(kind.colours), size=count)]
-        rows["colour"][own] = vary_colour(colours, rng)
+        rows["colour"][own] = vary(colours, count, rng, 0.13)
     round_roof = np.isin(rows["kind"], (CONE, DOME)) & (rows["building"] != NO_BUILDING)
     rows["length"][round_roof] = rows["width"][round_roof]
     return rows
-
-
-def vary_colour(colours: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Vary display colours in brightness and hue, and add near infrared as of dead material.
-
-    Parameters
-    ----------
-    colours
-        (N, 3) red, green and blue, 0–255.
-    rng
-        Source of the variation.
-
-    Returns
-    -------
-    (N, 4) display colours 8–250 of red, green, blue and near infrared.
-    """
-    count = len(colours)
-    visible = colours * rng.normal(1, 0.13, (count, 1)).clip(0.6, 1.4) + rng.normal(0, 5, (count, 3))
-    infrared = visible[:, :1] * rng.uniform(0.95, 1.1, (count, 1)) + 6
-    return np.clip(np.concatenate([visible, infrared], axis=1), 8, 250)
 
 
 def start_plan(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
