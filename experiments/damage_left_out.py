@@ -107,14 +107,14 @@ def model_rows(model: DamageModel, variant: str, data: Graded, world: NDArray[np
 
 def scores(rows: pd.DataFrame) -> dict[str, float]:
     """Scores of some buildings: of `scores_of`, and means over their pairs."""
-    scores: dict[str, float] = scores_of(rows)
+    own: dict[str, float] = scores_of(rows)
     damaged = (rows["truth"] >= MAJOR).to_numpy()
     margin = logit(np.clip(rows["probability_half"].to_numpy(float), 1e-4, 1 - 1e-4))
     losses = np.logaddexp(0, np.where(damaged, -margin, margin))
     both = 0 < damaged.sum() < len(damaged)
     by_pair = [scores_of(part) for _, part in rows.groupby("group")]
-    return scores | {
-        "auc": scores["auc_half"],
+    return own | {
+        "auc": own["auc_half"],
         "auc_pair": _mean([pair["auc"] for pair in by_pair]),
         "log_loss": float((losses[damaged].mean() + losses[~damaged].mean()) / 2) if both else float("nan"),
         "ece_pair": _mean([pair["ece"] for pair in by_pair if pair["buildings"] >= LEAST_BUILDINGS]),

@@ -19,7 +19,7 @@ NIR_SHARE, GREY_SHARE = 0.07, 0.05  # of the windows: near infrared, red, green 
 
 @dataclass(frozen=True)
 class SensorVariation:
-    """How far tones vary; the images vary on their own, so the defaults are moderate.
+    """How far tones and colours vary: so far that colour alone does not tell a roof from the ground.
 
     Parameters
     ----------
@@ -31,6 +31,8 @@ class SensorVariation:
         Standard deviation of what is added to all bands, and a quarter of it of each, as a share of full scale.
     contrast, saturation
         Least and largest factor of the distance from the mean, and from grey.
+    mixing
+        Standard deviation of the share of each band in each other one.
 
     Examples
     --------
@@ -42,7 +44,8 @@ class SensorVariation:
     gamma: float = 0.2
     haze: float = 0.04
     contrast: tuple[float, float] = (0.65, 1.4)
-    saturation: tuple[float, float] = (0.4, 1.4)
+    saturation: tuple[float, float] = (0.1, 1.5)
+    mixing: float = 0.12
 
     def __call__(self, image: ByteImage, rng: np.random.Generator) -> ByteImage:
         """(4, H, W) uint8 red, green, blue, near infrared → (3, H, W) uint8; the same generator state, the same image."""
@@ -52,6 +55,8 @@ class SensorVariation:
     def _tone(self, image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
         grey = image.mean(axis=0, keepdims=True)
         image = grey + (image - grey) * np.float32(rng.uniform(*self.saturation))
+        shares = np.eye(3, dtype=np.float32) + rng.normal(0, self.mixing, (3, 3)).astype(np.float32)
+        image = np.tensordot(shares / shares.sum(axis=1, keepdims=True), image, axes=1)
         mean = image.mean()
         image = mean + (image - mean) * np.float32(rng.uniform(*self.contrast))
         image = np.clip(image, 0, 1.5) ** np.float32(np.exp(rng.normal(0, self.gamma)))

@@ -97,7 +97,7 @@ class WindowCutter:
     tile_px: int = 256
     scales: tuple[float, float] = (0.7, 1.4)
     post_share: float = 0.35
-    varied_share: float = 0.25
+    varied_share: float = 0.7
     variation: SensorVariation = field(default_factory=SensorVariation)
 
     def __call__(self, pair: PairWithTruth, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
