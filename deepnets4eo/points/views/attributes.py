@@ -74,7 +74,6 @@ def surface_attributes(points: NDArray[np.floating], neighbours: int = 16) -> At
     count = min(neighbours, len(points))
     tree = cKDTree(points, balanced_tree=False, compact_nodes=True)
     columns = np.ascontiguousarray(points.T)
-    listed = (len(points), min(count, LISTED))
     listed = min(count, LISTED)
     made = Attributes(
         normal=np.zeros((len(points), 3), np.float32),
