@@ -135,5 +135,5 @@ class Doubts:
         with np.errstate(invalid="ignore"):
             gone = (before > WALL_M) & (before - after > self.least_m)
         gone &= (self.distance > 0) & (self.distance * self.inputs.cell_m <= BUILT_MARGIN_M)
-        heights_m = np.nan_to_num(heights[gone])
-        return np.bincount(self.owner[gone], weights=heights_m, minlength=self.cells.count) * self.inputs.cell_m**2
+        total_m = np.bincount(self.owner[gone], weights=np.nan_to_num(heights[gone]), minlength=self.cells.count)
+        return (total_m * self.inputs.cell_m**2).astype(np.float64)
