@@ -1,7 +1,7 @@
 """The 95 % intervals of volumes: errors of heights and outlines, and what the heights show that may be counted wrongly.
 
 Doubtful volumes are measured on each building, not assumed: at edges a scan hits the roof at one date and the ground at the
-other; roofs reach beyond mapped outlines; heights do not tell heaps from walls between them, nor flat litter from slabs; where
+other; roofs reach beyond mapped outlines; heights do not separate heaps from walls between them, nor flat litter from slabs; where
 a roof was not seen, as from the street, all of it may have come down.
 """
 

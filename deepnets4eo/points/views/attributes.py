@@ -87,7 +87,7 @@ def surface_attributes(points: NDArray[np.floating], neighbours: int = 16) -> At
 
     def fill(start: int) -> None:
         part = slice(start, start + BLOCK)
-        distance, index = (found.reshape(-1, count) for found in tree.query(tree.data[part], count))
+        distance, index = (values.reshape(-1, count) for values in tree.query(tree.data[part], count))
         made.spacing_m[part] = distance[:, min(SPACING_RANK, count - 1)]
         made.around[part], made.distance_m[part] = index[:, :listed], distance[:, :listed]
         if count >= FEWEST:

@@ -52,7 +52,7 @@ def decimate(xyz: Floats, voxel_m: float = 0.1, source: str = "points in memory"
 def decimate_with_voxels(
     xyz: Floats, voxel_m: float = 0.1, source: str = "points in memory"
 ) -> tuple[Indices, NDArray[np.int32]]:
-    """Keep one point of each voxel, and tell for every point which of those kept is of its voxel.
+    """Keep one point of each voxel; return, too, which of those kept is of the voxel of each point.
 
     Parameters
     ----------
