@@ -178,8 +178,8 @@ for name in ("lost_m3", "debris_m3"):
     print(f"{name:9} measured {joined[name].sum():,.0f}, true {joined[f'{name}_true'].sum():,.0f} (SYNTHETIC)")
 
 # %% [markdown]
-# Volumes that have gone are measured to some per cent. Heaps are low: below 100 m³ of debris the relative errors are large, and an
-# interval may miss the truth.
+# Volumes that have gone are measured to some per cent. Heaps are low: below 100 m³ of debris the relative errors are large, and so are the
+# intervals.
 
 # %%
 figure, axis = plt.subplots(figsize=(7, 6.4), layout="constrained")

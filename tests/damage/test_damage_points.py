@@ -116,3 +116,18 @@ def test_the_identity_of_a_job_includes_its_clouds(city, clouds, images, tmp_pat
     las.write(tmp_path / "post.laz")
     names = [folder(one) for one in (None, PointEvidence(clouds[1]), PointEvidence(clouds[1], clouds[0]), PointEvidence(tmp_path / "post.laz"), PointEvidence(clouds[1], weight=0.1))]  # fmt: skip
     assert len(set(names)) == len(names)
+
+
+def test_a_roof_that_was_not_seen_says_nothing_in_the_decision(city, clouds, monkeypatch):
+    """Walls and edges do not show whether a roof has come down."""
+    from deepnets4eo.damage import point_evidence
+
+    evidence, footprints = PointEvidence(clouds[1], clouds[0]), read_footprints(city.footprints())
+    monkeypatch.setattr(point_evidence, "LEAST_ROOF_SEEN", 0.0)
+    every = evidence.measure(footprints)
+    assert every[COLUMN].notna().any()
+    monkeypatch.setattr(point_evidence, "LEAST_ROOF_SEEN", 1.01)
+    none = evidence.measure(footprints)
+    assert none[COLUMN].isna().all()
+    others = [name for name in MEANING if name != COLUMN]
+    pd.testing.assert_frame_equal(every[others], none[others])

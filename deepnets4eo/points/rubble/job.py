@@ -25,6 +25,7 @@ from deepnets4eo.points.height_grid import grid_around
 from deepnets4eo.points.rubble.cells import BuildingCells
 from deepnets4eo.points.rubble.measure import BlockInputs, BlockMeasures, measure_block
 from deepnets4eo.points.rubble.options import RubbleOptions
+from deepnets4eo.points.rubble.plans import BUILT_MARGIN_M
 from deepnets4eo.points.rubble.polygons import rubble_polygons
 from deepnets4eo.points.rubble.rubble_map import MEANING, RubbleMap
 from deepnets4eo.points.rubble.surfaces import BlockHeights, Heights, HeightSource
@@ -39,9 +40,9 @@ logger = logging.getLogger(__name__)
 
 BLOCK_CELLS = 2048
 HALO_M = 40.0  # of a block: heaps around its buildings, and ground beside them
-BUILT_MARGIN_M = 1.5  # around footprints, which lie off by about that much
 HIGHEST_EDGE_M = 6.0  # heights are cut there before outlines are laid on them, so that all roofs have the same edges
 FEW_STABLE = 200
+LEAST_ROOF_SEEN = 0.5  # share of a roof from which volumes rest on it, not on walls
 
 
 def debris_volumes(
@@ -282,6 +283,13 @@ def _findings(buildings: gpd.GeoDataFrame, fits: list[dict[str, Any]], paired: b
         findings.append(
             Finding("few_heights", "caution", text, "Scan from more positions, or lower least_known_share.")
         )
+    roofless = int(((buildings["state"] != UNKNOWN) & (buildings["roof_seen_share"] < LEAST_ROOF_SEEN)).sum())
+    if roofless:
+        text = (
+            f"Less than half of the roof was seen of {roofless} of {count_of(len(buildings), 'footprint')}: their states and volumes "
+            "rest on walls and edges (roof_seen_share), and their intervals are wide."
+        )
+        findings.append(Finding("roofs_unseen", "caution", text, "Scan from the air, or from higher positions."))
     unfitted = [fit for fit in fits if fit["cells"] < FEW_STABLE]
     if paired and unfitted:
         text = f"In {len(unfitted)} of {count_of(len(fits), 'block')} both dates share too little ground to compare heights."

@@ -29,6 +29,8 @@ MEANING = {
     "rule_m3": "0.33 · area · height before · collapsed share, m³",
     "rule_high_m3": "0.40 · area · height before · collapsed share, m³",
     "known_share": "share of the footprint with heights, 0–1",
+    "roof_seen_share": "share of the footprint away from its edge with heights, 0–1; where it is low, as in scans from the street, "
+    "volumes rest on walls and edges",
     "state": "standing, partly-collapsed, collapsed, cleared or not-assessed",
     "damage": "the state as a grade of damage maps; heights do not show minor damage",
     "method": "pre_post or post_only",

@@ -9,6 +9,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.errors import InputError
@@ -45,6 +46,43 @@ def decimate(xyz: Floats, voxel_m: float = 0.1, source: str = "points in memory"
     >>> decimate(np.array([[-0.01, 0, 0], [0.01, 0, 0], [0.04, 0.05, 0.05]])).tolist()
     [0, 2]
     """
+    return _nearest(*_sorted_by_voxel(xyz, voxel_m, source))
+
+
+def decimate_with_voxels(
+    xyz: Floats, voxel_m: float = 0.1, source: str = "points in memory"
+) -> tuple[Indices, NDArray[np.int32]]:
+    """Keep one point of each voxel; return, too, which of those kept is of the voxel of each point.
+
+    Parameters
+    ----------
+    xyz, voxel_m, source
+        As of `decimate`.
+
+    Returns
+    -------
+    kept
+        (V,) int64, as of `decimate`.
+    of_point
+        (N,) int32, position in `kept`.
+
+    Raises
+    ------
+    InputError
+        Coordinates that lie too far apart.
+
+    >>> kept, of_point = decimate_with_voxels(np.array([[-0.01, 0, 0], [0.01, 0, 0], [0.04, 0.05, 0.05]]))
+    >>> of_point.tolist()
+    [0, 1, 1]
+    """
+    distance, groups = _sorted_by_voxel(xyz, voxel_m, source)
+    of_point = np.empty(len(xyz), np.int32)
+    of_point[groups.order] = np.repeat(np.arange(len(groups.starts), dtype=np.int32), groups.counts)
+    return _nearest(distance, groups), of_point
+
+
+def _sorted_by_voxel(xyz: Floats, voxel_m: float, source: str) -> tuple[Floats, _Groups]:
+    """Each point's distance from the middle of its voxel, and the points by voxels."""
     low, high = (np.floor(limit(xyz, axis=0) / voxel_m) for limit in (np.min, np.max))
     sizes = [int(side) + 1 for side in high - low]
     if math.prod(sizes) > MOST:
@@ -60,8 +98,7 @@ def decimate(xyz: Floats, voxel_m: float = 0.1, source: str = "points in memory"
 
     for _ in in_order(fill, range(0, len(xyz), BLOCK)):
         pass
-    groups = _groups(number, math.prod(sizes))
-    return _nearest(distance, groups)
+    return distance, _groups(number, math.prod(sizes))
 
 
 def _voxels(xyz: Floats, voxel_m: float, low: Floats, sizes: list[int]) -> tuple[Indices, Floats]:
@@ -85,6 +122,11 @@ class _Groups(NamedTuple):
     order: Indices
     starts: Indices
 
+    @property
+    def counts(self) -> Indices:
+        """(V,) number of points of each voxel."""
+        return np.diff(self.starts, append=len(self.order))
+
 
 def _groups(number: Indices, voxels: int) -> _Groups:
     bits = max(len(number) - 1, 1).bit_length()
@@ -105,7 +147,6 @@ def _groups(number: Indices, voxels: int) -> _Groups:
 def _nearest(distance: Floats, groups: _Groups) -> Indices:
     ordered = distance[groups.order]
     least = np.minimum.reduceat(ordered, groups.starts)
-    counts = np.diff(groups.starts, append=len(ordered))
-    nearest = np.flatnonzero(ordered == np.repeat(least, counts))
+    nearest = np.flatnonzero(ordered == np.repeat(least, groups.counts))
     firsts = nearest[np.searchsorted(nearest, groups.starts)]
     return groups.order[firsts]

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.options import option_group
+from deepnets4eo.points.views.near_vertices import NearVertices
 
 MeshKind = Literal["splats", "delaunay"]
 
@@ -80,6 +81,8 @@ class Surface:
         (V,) uint8, codes of the cloud.
     corners
         (F, 3, 3) float32, corners of the faces where these are not the vertices themselves: splats.
+    near
+        Vertices near the points of the cloud and near each other, by which `to_points` is quicker; None without a cloud.
 
     Raises
     ------
@@ -98,6 +101,7 @@ class Surface:
     intensity: NDArray[np.float32] | None = None
     classes: NDArray[np.uint8] | None = None
     corners: NDArray[np.float32] | None = None
+    near: NearVertices | None = None
 
     def __post_init__(self) -> None:
         if self.faces.size and not 0 <= int(self.faces.min()) <= int(self.faces.max()) < len(self.vertices):

@@ -5,6 +5,7 @@ Only what a camera sees is voted for: background and hidden faces get nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.views.face_view import FaceView, check_of_surface
 from deepnets4eo.points.views.surface import Surface
-from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.rasters.prefetch import cores, in_order
 
 BLOCK = 1 << 18
 SIDE = 256  # cells beside each other: points are looked up cell by cell, as neighbours use the same part of the tree
@@ -143,35 +144,57 @@ def to_points(surface: Surface, vertex_scores: NDArray[np.floating], cloud: Poin
 
     Memory: 4·K + 16 bytes a point.
     """
-    from scipy.spatial import cKDTree
-
     if len(vertex_scores) != len(surface.vertices):
         raise InputError(
             f"{len(vertex_scores):,} rows of scores for {len(surface.vertices):,} vertices; expected one each"
         )
     known = ~np.isnan(vertex_scores).any(axis=1)
-    filled = np.array(vertex_scores, np.float32)
-    if known.any() and not known.all():
-        scored = cKDTree(surface.vertices[known], balanced_tree=False)
-        _, nearest = scored.query(surface.vertices[~known], workers=-1)
-        filled[~known] = filled[known][nearest]
-    tree = cKDTree(surface.vertices, balanced_tree=False)
+    filled = _fill_from_nearest(surface, np.array(vertex_scores, np.float32), known)
+    search = _nearest_by_tree(surface.vertices)
+    near = None if surface.near is None or len(surface.near.of_point) != len(cloud) else surface.near
     scores, seen = np.empty((len(cloud), filled.shape[1]), np.float32), np.empty(len(cloud), bool)
 
     def fill(start: int) -> None:
         part = slice(start, start + BLOCK)
         xyz = cloud.xyz[part] - surface.origin
-        order = _by_cell(xyz)
-        nearest = np.empty(len(xyz), np.int64)
-        _, nearest[order] = tree.query(xyz[order])
-        scores[part], seen[part] = filled.take(nearest, axis=0), known[nearest]
+        nearest = search(xyz) if near is None else near.nearest(surface.vertices, xyz, part, search)
+        scores[part], seen[part] = filled.take(nearest, axis=0), known.take(nearest)
 
     for _ in in_order(fill, range(0, len(cloud), BLOCK)):
         pass
     return scores, seen
 
 
-def _by_cell(xyz: Floats) -> Indices:
+def _fill_from_nearest(surface: Surface, scores: Vectors, known: Mask) -> Vectors:
+    """Scores (V, K) in which vertices without any have those of the nearest vertex with some."""
+    if known.all() or not known.any():
+        return scores
+    unknown, those = np.flatnonzero(~known), np.flatnonzero(known)
+    nearest = np.full(len(unknown), -1) if surface.near is None else surface.near.nearest_known(known)
+    far = nearest < 0
+    if far.any():
+        search = _nearest_by_tree(surface.vertices[known], workers=cores())
+        nearest[far] = those[search(surface.vertices[unknown[far]])]
+    scores[unknown] = scores[nearest]
+    return scores
+
+
+def _nearest_by_tree(vertices: NDArray[np.float32], workers: int = 1) -> Callable[[NDArray[np.floating]], Indices]:
+    """A function that returns the vertices nearest to positions (n, 3)."""
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(vertices, balanced_tree=False)
+
+    def search(xyz: NDArray[np.floating]) -> Indices:
+        order = _by_cell(xyz)
+        nearest = np.empty(len(xyz), np.int64)
+        _, nearest[order] = tree.query(xyz[order], workers=workers)
+        return nearest
+
+    return search
+
+
+def _by_cell(xyz: NDArray[np.floating]) -> Indices:
     """The order of points (n, 3) in which those of a column of square cells follow each other."""
     low, extent = xyz[:, :2].min(axis=0), np.ptp(xyz[:, :2], axis=0)
     cell = ((xyz[:, :2] - low) * ((SIDE - 0.01) / np.maximum(extent, 1e-9))).astype(np.uint16)

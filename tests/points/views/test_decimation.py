@@ -5,7 +5,7 @@ import pytest
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.views import decimation
-from deepnets4eo.points.views.decimation import decimate
+from deepnets4eo.points.views.decimation import decimate, decimate_with_voxels
 
 
 def plain_way(xyz, voxel_m):
@@ -54,3 +54,12 @@ def test_neighbouring_tiles_have_the_same_voxels():
 def test_absurd_coordinates_are_refused():
     with pytest.raises(InputError, match=r"scan.laz: the points lie within .* too far apart for voxels of 0.1 m"):
         decimate(np.array([[0, 0, 0], [1e9, 1e9, 1e9]]), 0.1, "scan.laz")
+
+
+@pytest.mark.parametrize("most", [decimation.MOST, 100_000])
+def test_every_point_is_told_the_point_kept_of_its_voxel(most, monkeypatch):
+    monkeypatch.setattr(decimation, "MOST", most)
+    xyz = np.random.default_rng(3).uniform(-5, 5, (2000, 3))
+    kept, of_point = decimate_with_voxels(xyz, 0.7)
+    np.testing.assert_array_equal(kept, decimate(xyz, 0.7))
+    np.testing.assert_array_equal(np.floor(xyz / 0.7), np.floor(xyz[kept[of_point]] / 0.7))
