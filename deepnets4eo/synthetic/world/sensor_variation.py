@@ -19,7 +19,7 @@ NIR_SHARE, GREY_SHARE = 0.07, 0.05  # of the windows: near infrared, red, green 
 
 @dataclass(frozen=True)
 class SensorVariation:
-    """How far tones and colours vary: so far that colour alone does not tell a roof from the ground.
+    """How far tones and colours vary: so far that colour alone does not separate a roof from the ground.
 
     Parameters
     ----------

@@ -150,7 +150,7 @@ def building_classes(
 
     Returns
     -------
-    (H, W) uint8. Void, 255, is what an image does not tell: roofs under crowns, what is left of destroyed buildings, and
+    (H, W) uint8. Void, 255, is what an image does not show: roofs under crowns, what is left of destroyed buildings, and
     what stands like a building and is none: walls that lean out, greenhouses, carports, containers.
 
     Examples
