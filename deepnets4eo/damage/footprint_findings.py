@@ -5,6 +5,8 @@ Takes footprints as read; returns findings.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 
@@ -36,3 +38,17 @@ def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:
     if changes:
         findings.append(Finding("footprints_changed", "note", f"Footprints: {'; '.join(changes)}."))
     return tuple(findings)
+
+
+def segmenter_findings(segmenter: str | None) -> tuple[Finding, ...]:
+    """One finding where a network found the buildings: its run's folder or name, None where there was a file."""
+    if segmenter is None:
+        return ()
+    return (
+        Finding(
+            "outlines_of_network", "note",
+            f"The outlines were found by the network {Path(segmenter).name}: buildings that it missed are not in the map, and "
+            "some outlines are no buildings, or several.",
+            "Look at the outlines before you use counts; give footprints where there are any.",
+        ),
+    )  # fmt: skip

@@ -24,7 +24,7 @@ from deepnets4eo.damage.event import EventInfo, event_findings
 from deepnets4eo.damage.evidence import EvidenceTable, gather
 from deepnets4eo.damage.evidence_findings import evidence_findings
 from deepnets4eo.damage.extent import map_extents
-from deepnets4eo.damage.footprint_findings import footprint_findings
+from deepnets4eo.damage.footprint_findings import footprint_findings, segmenter_findings
 from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.ground import building_ground
 from deepnets4eo.damage.inputs import Inputs, open_inputs
@@ -322,7 +322,8 @@ def _input_findings(
     settings: Settings,
 ) -> list[Finding]:
     """What the inputs, their registration and their evidence say about the worth of the map."""
-    findings = [*inputs.findings, *footprint_findings(inputs.footprints), *position.findings]
+    outlines = (*segmenter_findings(settings.segmenter), *footprint_findings(inputs.footprints))
+    findings = [*inputs.findings, *outlines, *position.findings]
     if position.known:
         findings += [
             *registration_findings(registration, settings),

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from deepnets4eo.damage.fitted_range import UNLIKE
-from deepnets4eo.damage.footprint_findings import footprint_findings
+from deepnets4eo.damage.footprint_findings import footprint_findings, segmenter_findings
 from deepnets4eo.damage.result_findings import result_findings
 from deepnets4eo.damage.unbuilt import NO_BUILDING
 
@@ -47,3 +47,9 @@ def test_footprints_are_counted():
     assert many.message == "Footprints: 2 outlines were repaired."
     (dropped,) = footprint_findings(Account(0, 0, read=1, dropped=1))
     assert dropped.message.startswith("1 of 1 row of the footprints could not be used")
+
+
+def test_outlines_of_a_network_are_said_to_be_so() -> None:
+    assert segmenter_findings(None) == ()
+    (only,) = segmenter_findings("models/buildings")
+    assert "found by the network buildings:" in only.message
