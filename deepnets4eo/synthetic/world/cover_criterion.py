@@ -5,7 +5,7 @@ Takes batches of `WindowCutter`; the network's first outputs are the classes of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -103,9 +103,8 @@ class CoverScorer:
         cover = ConfusionMatrix(LANDCOVER.num_classes)
         borders = ConfusionMatrix(BUILDINGS.num_classes)
         styles = {style: ConfusionMatrix(2) for style, _ in self.windows}
-        for start in range(0, len(self.windows), self.batch_size):
-            several = self.windows[start : start + self.batch_size]
-            classes, buildings = _predict(segmenter.module, np.stack([sample["image"] for _, sample in several]))
+        for several, logits in self._batches(segmenter.module):
+            classes, buildings = (part.argmax(dim=1).to(torch.uint8).cpu().numpy() for part in logits)
             for (style, sample), class_map, building_map in zip(several, classes, buildings, strict=True):
                 cover.update(sample["mask"], class_map)
                 borders.update(sample["buildings"], building_map)
@@ -131,14 +130,18 @@ class CoverScorer:
         The shift of `SHIFTS` with the largest IoU over all windows.
         """
         matrices = [ConfusionMatrix(2) for _ in SHIFTS]
-        for start in range(0, len(self.windows), self.batch_size):
-            samples = [sample for _, sample in self.windows[start : start + self.batch_size]]
-            _, logits = _logits(segmenter.module, np.stack([sample["image"] for sample in samples]))
+        for several, (_, logits) in self._batches(segmenter.module):
             odds = (logits[:, BUILDING:].amax(dim=1) - logits[:, 0]).cpu().numpy()
-            truth = _without_border(np.stack([sample["buildings"] for sample in samples]))
+            truth = _without_border(np.stack([sample["buildings"] for _, sample in several]))
             for matrix, shift in zip(matrices, SHIFTS, strict=True):
                 matrix.update(truth, (odds > -shift).astype(np.uint8))
         return float(SHIFTS[int(np.nanargmax([matrix.iou[BUILDING] for matrix in matrices]))])
+
+    def _batches(self, module: nn.Module) -> Iterator[tuple[list[tuple[str, Sample]], tuple[Tensor, Tensor]]]:
+        """Several windows at a time, with the logits of their land cover and of their buildings."""
+        for start in range(0, len(self.windows), self.batch_size):
+            several = self.windows[start : start + self.batch_size]
+            yield several, _logits(module, np.stack([sample["image"] for _, sample in several]))
 
 
 def _without_border(buildings: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -153,9 +156,3 @@ def _logits(module: nn.Module, images: NDArray[np.float32]) -> tuple[Tensor, Ten
     with torch.no_grad():
         cover, buildings = torch.split(module(batch).float(), [LANDCOVER.num_classes, BUILDINGS.num_classes], dim=1)
     return cover, buildings
-
-
-def _predict(module: nn.Module, images: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """(N, 3, H, W) → classes of land cover and of buildings, (N, H, W) uint8 each."""
-    parts = _logits(module, images)
-    return tuple(part.argmax(dim=1).to(torch.uint8).cpu().numpy() for part in parts)  # type: ignore[return-value]
