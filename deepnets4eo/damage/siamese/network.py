@@ -59,10 +59,7 @@ class SiameseNet(nn.Module):
         decoder_channels: Sequence[int] = DECODER_CHANNELS,
     ) -> None:
         super().__init__()
-        if in_channels % 2:
-            raise InputError(
-                f"a Siamese network got {in_channels} bands for two dates; give both dates the same bands."
-            )
+        check_two_dates(in_channels)
         self.twin = _unet(in_channels // 2, encoder, weights, tuple(decoder_channels))
         width = decoder_channels[-1]
         self.head = make_head(3 * width, width, num_classes)
@@ -72,6 +69,12 @@ class SiameseNet(nn.Module):
         pre, post = self.twin(torch.cat(dates.chunk(2, dim=1))).chunk(2)
         logits: Tensor = self.head(torch.cat([pre, post, (pre - post).abs()], dim=1))
         return logits
+
+
+def check_two_dates(in_channels: int) -> None:
+    """Raise InputError for an odd number of bands."""
+    if in_channels % 2:
+        raise InputError(f"a Siamese network got {in_channels} bands for two dates; give both dates the same bands.")
 
 
 def make_head(in_channels: int, width: int, num_classes: int) -> nn.Sequential:

@@ -6,6 +6,7 @@ and grade in turn. All draws follow from (seed, epoch). Buildings without a grad
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.damage.siamese.stream_recipe import StreamRecipe, StreamSection
 from deepnets4eo.grid import Window
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.training.augmentation import Augmentation
 from deepnets4eo.zonal.outlines import Outlines
 
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Variation = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]  # (C, h, w) → (3, h, w)
-FIRST_PAIRS = 4  # in the pool before the first window is drawn
+# Display values, as of the U-Net that the weights may start from; the network scales each image by its own values.
+DISPLAY = LayerInput(("red", "green", "blue"), (104.0, 103.0, 97.0), (52.0, 50.0, 48.0), 0.0, 255.0)
+FIRST_SHARE = 1 / 3  # of the pool that is made before the first window is drawn
 SHOWN_SHARE = 0.5  # of an outline's area that a window must show
 
 
@@ -145,7 +149,7 @@ class StreamLoader:
         pool: deque[GradedPair] = deque(maxlen=self.data.pool_pairs)
         usable = (pair for pair in self.pairs_of(self.epoch) if (pair.grades != VOID).any())
         while True:
-            for _ in range(1 if pool else FIRST_PAIRS):
+            for _ in range(1 if pool else math.ceil(FIRST_SHARE * self.data.pool_pairs)):
                 pool.append(next(usable).at(self.data.gsd_m * float(np.exp(rng.uniform(-1, 1) * self.data.gsd_spread))))
             for _ in range(self.data.windows_per_pair):
                 sample = read_window(*_drawn(pool, rng), self.data, self.variation, rng)
@@ -172,7 +176,7 @@ def read_window(
 
     Returns
     -------
-    image_pre, image_post : (3, h, w) float32, standardised · valid : (h, w) bool · mask : (h, w) int64, 255 outside of
+    image_pre, image_post : (3, h, w) float32, scaled as `DISPLAY` · valid : (h, w) bool · mask : (h, w) int64, 255 outside of
     graded buildings · building : (h, w) int64 from 1 on, 0 for none.
     """
     side = data.tile_px
@@ -184,26 +188,10 @@ def read_window(
     for name, image, at in (("pre", pair.pre, (row + moved[0], col + moved[1])), ("post", pair.post, (row, col))):
         pixels, has_data = _crop(image, int(at[0]), int(at[1]), side)
         seen = variation(pixels, rng) if rng.random() < data.varied_share else pixels[:3]
-        images[f"image_{name}"] = standardise(seen, has_data)
+        images[f"image_{name}"] = InputSpec({name: DISPLAY}).prepare({name: seen, "valid": has_data})
         valid &= has_data
     mask, building_of = _labels(pair, row, col, data, valid, rng)
     return images | {"valid": valid, "mask": mask, "building": building_of}
-
-
-def standardise(image: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return an image of zero mean and unit deviation in each band, by its own valid pixels; 0 elsewhere.
-
-    Parameters
-    ----------
-    image
-        (C, h, w).
-    valid
-        (h, w).
-    """
-    pixels = image[:, valid].astype(np.float32)
-    mean, std = pixels.mean(axis=1), np.maximum(pixels.std(axis=1), 1.0)
-    out: NDArray[np.float32] = ((image - mean[:, None, None]) / std[:, None, None] * valid).astype(np.float32)
-    return out
 
 
 def _drawn(pool: deque[GradedPair], rng: np.random.Generator) -> tuple[GradedPair, int]:

@@ -29,9 +29,11 @@ class StreamSection(Section):
     tile_px: int = Field(default=256, ge=32, multiple_of=32, description="side of a training window")
     windows_per_epoch: int = Field(default=512, ge=1)
     windows_per_pair: int = Field(default=4, ge=1, description="windows drawn before the next pair is made")
-    pool_pairs: int = Field(default=24, ge=4, description="pairs that windows are drawn from at any time")
+    pool_pairs: int = Field(
+        default=96, ge=4, description="pairs that windows are drawn from at any time; with few, little is learnt"
+    )
     outline_error_m: float = Field(default=3.0, ge=0, description="farthest that outlines lie off")
-    varied_share: float = Field(default=0.15, ge=0, le=1, description="share of the images that another sensor shows")
+    varied_share: float = Field(default=0.5, ge=0, le=1, description="share of the images that another sensor shows")
     misregistration_px: int = Field(default=1, ge=0, description="pre is moved by up to this, beside the pair's own")
     val_pairs: int = Field(default=36, ge=1, description="pairs that are validated on, of other seeds")
 
@@ -42,8 +44,10 @@ class PairNetworkSection(Section):
     network: str = Field(default="damage-network", description="a name of list_models() with two heads")
     encoder: str = "resnet18"
     encoder_weights: str | None = Field(default=None, description="imagenet: downloaded on the user's demand only")
-    start: str | None = Field(default=None, description="run of a U-Net that labels pixels, to start from its weights")
-    decoder_channels: tuple[int, ...] = Field(default=(128, 64, 48, 32), min_length=3, max_length=5)
+    start: str | None = Field(
+        default=None, description="run to start from: of this network, or of a light U-Net that labels pixels"
+    )
+    decoder_channels: tuple[int, int, int] = (128, 64, 48)
 
 
 class OrdinalSection(GradingSection):

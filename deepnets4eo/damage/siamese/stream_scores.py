@@ -17,7 +17,6 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.damage.calibration import calibration_error
 from deepnets4eo.damage.siamese.pairs import LEGEND, POST, LabelledPair, make_scene
 from deepnets4eo.damage.siamese.pooling import pool_scene
-from deepnets4eo.damage.siamese.scaling import scaled_to
 from deepnets4eo.damage.siamese.scoring import MAJOR, Graded, damage_probability
 from deepnets4eo.damage.siamese.stream import GradedPair
 from deepnets4eo.rasters.scene import Layer, Scene
@@ -60,12 +59,11 @@ def grade_stream(
     parts: list[tuple[Any, ...]] = []
     for pair, one in zip(pairs, known, strict=True):
         rows = np.flatnonzero(pair.grades != VOID)
-        scaled = scaled_to(inputs, one.scene, one.centres)
         side_px = -(-max(one.shape) // 32) * 32 + 2 * HALO_PX  # that of one tile for all of it
         tiling = Tiling(min(side_px, TILE_PX), HALO_PX)
-        both = pool_scene(segmenter, one.scene, one.outlines, scaled, tiling, only=rows)
+        both = pool_scene(segmenter, one.scene, one.outlines, inputs, tiling, only=rows)
         alone = Scene({POST: one.scene.layers[POST]}, one.grid)
-        post = pool_scene(segmenter, alone, one.outlines, post_inputs(scaled), tiling, only=rows)
+        post = pool_scene(segmenter, alone, one.outlines, post_inputs(inputs), tiling, only=rows)
         rows = rows[(both.pixels[rows] > 0) & (post.pixels[rows] > 0)]
         names = [np.full(len(rows), name, object) for name in (pair.style, pair.hazard)]
         parts.append((both.mean[rows], post.mean[rows], pair.grades[rows], pair.truth[rows], *names))

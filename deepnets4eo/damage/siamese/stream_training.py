@@ -15,7 +15,7 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.damage.siamese.pairs import LEGEND, POST, PRE
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import write_json
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.segmenters.segmenter import WEIGHTS, NetworkSegmenter
 from deepnets4eo.tiling import Tiling
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from deepnets4eo.damage.siamese.stream import GradedPair, Variation
     from deepnets4eo.damage.siamese.stream_recipe import StreamRecipe
     from deepnets4eo.damage.siamese.stream_scores import StreamGraded
-
-# Display values; every scene is scaled by its own. The range is what 8-bit images have.
-DISPLAY = LayerInput(("red", "green", "blue"), (104.0, 103.0, 97.0), (52.0, 50.0, 48.0), 0.0, 255.0)
+SHARED = "twin."  # what names of the U-Net of both dates begin with
 
 
 def train_on_stream(
@@ -67,7 +65,7 @@ def train_on_stream(
     ```
     """
     from deepnets4eo.damage.siamese.ordinal_criterion import OrdinalCriterion
-    from deepnets4eo.damage.siamese.stream import StreamLoader
+    from deepnets4eo.damage.siamese.stream import DISPLAY, StreamLoader
     from deepnets4eo.damage.siamese.stream_scores import epoch_scores, grade_stream, to_labelled_pair
 
     inputs = InputSpec({PRE: DISPLAY, POST: DISPLAY}, recipe.data.gsd_m)
@@ -88,7 +86,7 @@ def train_on_stream(
     segmenter.stored = "float16"
     return save_run(
         segmenter, out, recipe=recipe.to_dict(), seed=recipe.train.seed,
-        notes={"task": recipe.task, "scaling": "scene", "leaky": False, "synthetic": True} | card | notes,
+        notes={"task": recipe.task, "leaky": False, "synthetic": True} | card | notes,
     )  # fmt: skip
 
 
@@ -104,22 +102,24 @@ def build_untrained(recipe: StreamRecipe, inputs: InputSpec) -> NetworkSegmenter
 
 
 def _take_over(segmenter: NetworkSegmenter, run: Path) -> None:
-    """Start from the encoder and decoder of a U-Net that labels pixels. Errors: RunError where nothing fits."""
+    """Start from all of a run of the same network, or from the U-Net of one that labels pixels. Errors: RunError."""
     from safetensors.torch import load_file
 
     from deepnets4eo.segmenters.checksums import open_sealed
 
     open_sealed(run)
-    own: dict[str, Any] = segmenter.module.twin.state_dict()  # type: ignore[union-attr]
+    own: dict[str, Any] = segmenter.module.state_dict()  # type: ignore[union-attr]
     others = load_file(run / WEIGHTS)
-    fitting = {name: others[name].float() for name, value in own.items()
+    if not any(name.startswith(SHARED) for name in others):
+        others = {SHARED + name: value for name, value in others.items()}
+    fitting = {name: others[name].to(value.dtype) for name, value in own.items()
                if name in others and others[name].shape == value.shape}  # fmt: skip
     if len(fitting) < len(own) // 2:
         raise RunError(
-            f"{run} has {len(fitting)} of the {len(own)} weights of the network's U-Net. Start from a run of the same "
+            f"{run} has {len(fitting)} of the {len(own)} weights of the network. Start from a run of the same "
             "encoder and decoder_channels, or from none."
         )
-    segmenter.module.twin.load_state_dict(own | fitting)  # type: ignore[union-attr]
+    segmenter.module.load_state_dict(own | fitting)  # type: ignore[union-attr]
 
 
 def _scores(graded: StreamGraded, pairs: Sequence[GradedPair]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,12 +1,11 @@
-"""The network in the box: one encoder and decoder for both dates, and two heads, for a pair and for the post image alone.
+"""The network in the box: one light U-Net for both dates, and two heads, for a pair and for the post image alone.
 
 Takes the bands of pre followed by those of post, or those of post alone; returns logits of the four grades.
-Refuses what `SiameseNet` refuses, and decoders of fewer than three levels.
+Refuses an odd number of bands, and what the light U-Net refuses.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,20 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deepnets4eo.damage.siamese.network import SiameseNet, make_head
-from deepnets4eo.errors import InputError
+from deepnets4eo.damage.siamese.network import check_two_dates, make_head
+from deepnets4eo.segmenters.networks import create_model
 
-DECODER_CHANNELS = (128, 64, 48, 32)
-GROUPS = 8
+DECODER_CHANNELS = (128, 64, 48)
 
 
-class PairOrPostNet(SiameseNet):
+class PairOrPostNet(nn.Module):
     """A Siamese U-Net that also grades where there is no pre image.
 
-    It differs from `SiameseNet` in four things. A second head reads the features of post alone. Every normalisation is by
-    groups of the image's own maps (Wu & He 2018), so that none of them holds the radiometry of the training. The
-    features end at half the resolution, since logits are averaged over buildings anyway: that saves a quarter of the
-    time. Stages of the encoder that the decoder does not reach are left out.
+    Both dates go through one U-Net, that of `models/buildings`, so that its weights are a start: it scales each date by
+    its own values, and ends at half the resolution, since logits are averaged over buildings anyway. The head of pairs
+    reads the features of pre, of post and the size of their difference; the other head those of post alone.
 
     Parameters
     ----------
@@ -36,16 +33,16 @@ class PairOrPostNet(SiameseNet):
     num_classes
         Grades.
     encoder
-        Name of an smp encoder.
+        A ResNet of smp.
     weights
         Of the encoder, e.g. "imagenet", which is downloaded; none: random.
     decoder_channels
-        Widths of a U-Net of the full resolution, coarsest first; the last one, of that resolution, is left out.
+        Widths of the decoder's three stages, coarsest first.
 
     Raises
     ------
     InputError
-        For an odd number of bands, an encoder that does not exist, or fewer than three levels.
+        For an odd number of bands, an encoder that does not exist, or other than three stages.
 
     Examples
     --------
@@ -63,16 +60,15 @@ class PairOrPostNet(SiameseNet):
         weights: str | None = None,
         decoder_channels: Sequence[int] = DECODER_CHANNELS,
     ) -> None:
-        if len(decoder_channels) < 3:
-            raise InputError(f"decoder_channels is {list(decoder_channels)}, expected three levels or more.")
-        super().__init__(in_channels, num_classes, encoder=encoder, weights=weights, decoder_channels=decoder_channels)
-        self.bands = in_channels // 2
-        unet: Any = self.twin
-        width = decoder_channels[-2]
-        unet.decoder.blocks = unet.decoder.blocks[:-1]
-        if len(decoder_channels) < 5 and hasattr(unet.encoder, "layer4"):
-            unet.encoder.layer4 = nn.Identity()
-        normalise_by_groups(unet)
+        super().__init__()
+        check_two_dates(in_channels)
+        self.bands, width = in_channels // 2, decoder_channels[-1]
+        twin: Any = create_model(
+            "light-unet", in_channels=self.bands, num_classes=1, encoder=encoder, weights=weights,
+            decoder_channels=decoder_channels,
+        )  # fmt: skip
+        twin.segmentation_head = nn.Identity()
+        self.twin = twin
         self.head = make_head(3 * width, width, num_classes)
         self.post_head = make_head(width, width, num_classes)
 
@@ -87,15 +83,6 @@ class PairOrPostNet(SiameseNet):
         pre, post = self.twin(torch.cat(dates.chunk(2, dim=1))).chunk(2)
         pair = self.head(torch.cat([pre, post, (pre - post).abs()], dim=1))
         return _full_size(pair, dates), _full_size(self.post_head(post), dates)
-
-
-def normalise_by_groups(module: nn.Module) -> None:
-    """Put a normalisation by groups of channels in place of every batch normalisation, with the same names."""
-    for name, child in module.named_children():
-        if isinstance(child, nn.BatchNorm2d):
-            setattr(module, name, nn.GroupNorm(math.gcd(GROUPS, child.num_features), child.num_features))
-        else:
-            normalise_by_groups(child)
 
 
 def _full_size(logits: Tensor, dates: Tensor) -> Tensor:
