@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from deepnets4eo.damage.siamese.stream import GradedPair, Variation
     from deepnets4eo.damage.siamese.stream_recipe import StreamRecipe
     from deepnets4eo.damage.siamese.stream_scores import StreamGraded
+
 SHARED = "twin."  # what names of the U-Net of both dates begin with
 
 

@@ -15,10 +15,10 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage.network_skill import validated_skill
 from deepnets4eo.damage.siamese.evidence import NetworkGrader
 from deepnets4eo.damage.siamese.scoring import Graded, damage_probability
-from deepnets4eo.damage.siamese.stream import GradedPair
+from deepnets4eo.damage.siamese.stream import DISPLAY, GradedPair
 from deepnets4eo.damage.siamese.stream_recipe import StreamRecipe
 from deepnets4eo.damage.siamese.stream_scores import StreamGraded, evenly_graded, group_scores, head_scores
-from deepnets4eo.damage.siamese.stream_training import DISPLAY, build_untrained, train_on_stream
+from deepnets4eo.damage.siamese.stream_training import build_untrained, train_on_stream
 from deepnets4eo.errors import RunError
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import save_run
@@ -79,20 +79,28 @@ def test_minutes_that_are_over_end_a_training_which_can_be_resumed(run):
     assert (run / "weights.safetensors").read_bytes() == before
 
 
+BOTH = InputSpec({"pre": DISPLAY, "post": DISPLAY}, 0.5)
+
+
 def test_it_starts_from_the_unet_that_labels_pixels(tmp_path):
-    inputs = InputSpec({"image": DISPLAY}, 0.5)
     torch.manual_seed(3)
-    unet = NetworkSegmenter({"name": "light-unet"}, inputs, Legend.load("xbd"))
+    unet = NetworkSegmenter({"name": "light-unet"}, InputSpec({"image": DISPLAY}, 0.5), Legend.load("xbd"))
     save_run(unet, tmp_path / "unet")
-    recipe = recipe_of(f"model.start={tmp_path / 'unet'}", "model.decoder_channels=[128, 64, 48, 32]")
-    both = InputSpec({"pre": DISPLAY, "post": DISPLAY}, 0.5)
-    twin = build_untrained(recipe, both).module.twin.state_dict()
+    recipe = recipe_of(f"model.start={tmp_path / 'unet'}", "model.decoder_channels=[128, 64, 48]")
+    twin = build_untrained(recipe, BOTH).module.twin.state_dict()
     known = unet.module.state_dict()
-    assert len(twin) == 63
+    assert twin.keys() == {name for name in known if not name.startswith("segmentation_head")}
     for name, value in twin.items():
         torch.testing.assert_close(value, known[name], msg=name)
     with pytest.raises(RunError, match="Start from a run of the same"):
-        build_untrained(recipe_of(f"model.start={tmp_path / 'unet'}", "model.encoder=mobilenet_v2"), both)
+        build_untrained(recipe_of(f"model.start={tmp_path / 'unet'}", "model.encoder=resnet50"), BOTH)
+
+
+def test_it_goes_on_from_a_run_of_its_own_kind_with_both_heads(run):
+    grown = build_untrained(recipe_of(f"model.start={run}"), BOTH).module.state_dict()
+    known = NetworkGrader.load(run, device="cpu").run.segmenter.module.state_dict()
+    for name, value in known.items():
+        torch.testing.assert_close(grown[name], value, msg=name)
 
 
 def test_scores_are_those_of_scikit_learn_and_the_evenly_drawn_have_equal_grades():
