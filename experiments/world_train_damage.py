@@ -23,7 +23,7 @@ from deepnets4eo.training import TrainOptions, train
 
 RECIPE = "damage-network"
 SMOKE = (
-    "data.windows_per_epoch=4", "train.batch_size=2", "data.size_px=256", "data.val_pairs=2", "data.pool_pairs=4",
+    "data.windows_per_epoch=4", "train.batch_size=2", "data.size_px=256", "data.val_pairs=2",
     "data.tile_px=128", "predict.tile_px=256", "train.epochs=1",
 )  # fmt: skip
 

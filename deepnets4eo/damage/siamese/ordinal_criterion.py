@@ -1,6 +1,6 @@
 """What the training of both heads minimises: the ordinal loss of whole buildings at the three borders of the grades.
 
-Takes batches of `StreamLoader`; returns one number. A batch without a graded building costs 0.
+Takes batches of windows of `read_window`; returns one number. A batch without a graded building costs 0.
 """
 
 from __future__ import annotations

@@ -1,35 +1,28 @@
 """Training windows from an endless stream of graded pairs, without files.
 
-Takes pairs of arrays with the outlines and grades of their buildings; returns batches around buildings, of each hazard
-and grade in turn. All draws follow from (seed, epoch). Buildings without a grade are not learnt from.
+Takes pairs of arrays with the outlines and grades of their buildings; returns windows around buildings, of each pair as
+many whatever the number of its buildings. Buildings without a grade are not learnt from.
 """
 
 from __future__ import annotations
 
-import math
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID
-from deepnets4eo.damage.siamese.stream_recipe import StreamRecipe, StreamSection
+from deepnets4eo.damage.siamese.stream_recipe import StreamSection
 from deepnets4eo.grid import Window
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.training.augmentation import Augmentation
 from deepnets4eo.zonal.outlines import Outlines
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Variation = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]  # (C, h, w) → (3, h, w)
 # Display values, as of the U-Net that the weights may start from; the network scales each image by its own values.
 DISPLAY = LayerInput(("red", "green", "blue"), (104.0, 103.0, 97.0), (52.0, 50.0, 48.0), 0.0, 255.0)
-FIRST_SHARE = 1 / 3  # of the pool that is made before the first window is drawn
 SHOWN_SHARE = 0.5  # of an outline's area that a window must show
 
 
@@ -93,84 +86,19 @@ class GradedPair:
         return replace(self, pre=pre, post=post, outlines=outlines, gsd_m=gsd_m)
 
 
-class StreamLoader:
-    """Batches of an epoch, drawn from a pool of the pairs that came last.
-
-    Parameters
-    ----------
-    pairs_of
-        Epoch → endless iterator of its pairs.
-    recipe
-        Sizes, errors of outlines and augmentation.
-    variation
-        How another sensor would show an image; drawn for each date on its own.
-
-    Examples
-    --------
-    ```python
-    loader = StreamLoader(lambda epoch: pairs(seed=[0, epoch]), recipe, SensorVariation())
-    loader.set_epoch(0)
-    batch = next(iter(loader))
-    ```
-    """
-
-    def __init__(
-        self, pairs_of: Callable[[int], Iterator[GradedPair]], recipe: StreamRecipe, variation: Variation
-    ) -> None:
-        self.pairs_of, self.variation = pairs_of, variation
-        self.data, self.train, self.epoch = recipe.data, recipe.train, 0
-        self.augment = Augmentation(recipe.train.flips, recipe.train.rotations, recipe.train.photometric)
-
-    def __len__(self) -> int:
-        return self.data.windows_per_epoch // self.train.batch_size
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose batches are yielded next.
-
-        Parameters
-        ----------
-        epoch
-            From 0.
-        """
-        self.epoch = epoch
-
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        import torch
-
-        rng = np.random.default_rng([self.train.seed, self.epoch])
-        windows = self._windows(rng)
-        for _ in range(len(self)):
-            samples = [next(windows) for _ in range(self.train.batch_size)]
-            yield {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
-
-    def _windows(self, rng: np.random.Generator) -> Iterator[dict[str, Tensor]]:
-        import torch
-
-        pool: deque[GradedPair] = deque(maxlen=self.data.pool_pairs)
-        usable = (pair for pair in self.pairs_of(self.epoch) if (pair.grades != VOID).any())
-        while True:
-            for _ in range(1 if pool else math.ceil(FIRST_SHARE * self.data.pool_pairs)):
-                pool.append(next(usable).at(self.data.gsd_m * float(np.exp(rng.uniform(-1, 1) * self.data.gsd_spread))))
-            for _ in range(self.data.windows_per_pair):
-                sample = read_window(*_drawn(pool, rng), self.data, self.variation, rng)
-                yield self.augment({name: torch.from_numpy(layer) for name, layer in sample.items()}, rng)
-
-
 def read_window(
-    pair: GradedPair, building: int, data: StreamSection, variation: Variation, rng: np.random.Generator
+    pair: GradedPair, data: StreamSection, variation: Variation, rng: np.random.Generator
 ) -> dict[str, NDArray[Any]]:
-    """One sample around a building: images, what is valid of them, grades by pixel, and numbers of buildings.
+    """One sample around a building, of each grade of the pair as often: images, grades by pixel, numbers of buildings.
 
     Parameters
     ----------
     pair
-        At the ground size of the training.
-    building
-        Row of a building.
+        At the ground size of the training, with a graded building.
     data
         The recipe's section: `tile_px`, `outline_error_m`, `misregistration_px`.
     variation
-        As of `StreamLoader`.
+        How another sensor would show an image; drawn for each date on its own.
     rng
         Source of all draws.
 
@@ -180,7 +108,8 @@ def read_window(
     graded buildings · building : (h, w) int64 from 1 on, 0 for none.
     """
     side = data.tile_px
-    centre = shapely.centroid(pair.outlines[building])
+    grade = rng.choice(np.unique(pair.grades[pair.grades != VOID]))
+    centre = shapely.centroid(pair.outlines[rng.choice(np.flatnonzero(pair.grades == grade))])
     corner = np.array([centre.y, centre.x]) - rng.integers(side // 8, side - side // 8, 2)
     row, col = np.clip(corner.astype(int), 0, np.maximum(np.array(pair.shape) - side, 0)).tolist()
     moved = rng.integers(-data.misregistration_px, data.misregistration_px + 1, 2)
@@ -192,20 +121,6 @@ def read_window(
         valid &= has_data
     mask, building_of = _labels(pair, row, col, data, valid, rng)
     return images | {"valid": valid, "mask": mask, "building": building_of}
-
-
-def _drawn(pool: deque[GradedPair], rng: np.random.Generator) -> tuple[GradedPair, int]:
-    """A pair and a building of it: each hazard as often, and of each every grade that the pool has."""
-    hazards = sorted({pair.hazard for pair in pool})
-    hazard = hazards[rng.integers(len(hazards))]
-    table = np.array(
-        [(index, row, grade) for index, pair in enumerate(pool) if pair.hazard == hazard
-         for row, grade in enumerate(pair.grades) if grade != VOID]
-    )  # fmt: skip
-    grades = np.unique(table[:, 2])
-    rows = table[table[:, 2] == grades[rng.integers(len(grades))]]
-    index, building, _ = rows[rng.integers(len(rows))]
-    return pool[index], int(building)
 
 
 def _labels(

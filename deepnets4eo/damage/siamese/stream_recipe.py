@@ -28,14 +28,12 @@ class StreamSection(Section):
     gsd_spread: float = Field(default=0.2, ge=0, lt=1, description="how far that varies, as a logarithm")
     tile_px: int = Field(default=256, ge=32, multiple_of=32, description="side of a training window")
     windows_per_epoch: int = Field(default=512, ge=1)
-    windows_per_pair: int = Field(default=4, ge=1, description="windows drawn before the next pair is made")
-    pool_pairs: int = Field(
-        default=96, ge=4, description="pairs that windows are drawn from at any time; with few, little is learnt"
-    )
+    windows_per_pair: int = Field(default=3, ge=1, description="cut out of each pair")
     outline_error_m: float = Field(default=3.0, ge=0, description="farthest that outlines lie off")
-    varied_share: float = Field(default=0.5, ge=0, le=1, description="share of the images that another sensor shows")
+    varied_share: float = Field(default=0.3, ge=0, le=1, description="share of the images that another sensor shows")
     misregistration_px: int = Field(default=1, ge=0, description="pre is moved by up to this, beside the pair's own")
     val_pairs: int = Field(default=36, ge=1, description="pairs that are validated on, of other seeds")
+    num_workers: int = Field(default=1, ge=0, description="threads that make windows ahead of the network")
 
 
 class PairNetworkSection(Section):

@@ -1,11 +1,11 @@
 """Training of the network in the box on a stream of graded pairs: pairs and a recipe in, a run folder out.
 
-Takes a function that gives the pairs of an epoch, and pairs to validate on; writes a run with weights in half precision.
+Takes a function that makes the pair of a seed, and pairs to validate on; writes a run with weights in half precision.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,18 +20,20 @@ from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.segmenters.segmenter import WEIGHTS, NetworkSegmenter
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.training.fit import METRICS, build_segmenter, fit_segmenter
+from deepnets4eo.training.streams import StreamSamples
 from deepnets4eo.training.tasks import TrainOptions
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.siamese.stream import GradedPair, Variation
-    from deepnets4eo.damage.siamese.stream_recipe import StreamRecipe
+    from deepnets4eo.damage.siamese.stream_recipe import StreamRecipe, StreamSection
     from deepnets4eo.damage.siamese.stream_scores import StreamGraded
 
+GSD_DRAW = 7  # beside a pair's seed, so that no other draw follows from the same numbers
 SHARED = "twin."  # what names of the U-Net of both dates begin with
 
 
 def train_on_stream(
-    pairs_of: Callable[[int], Iterator[GradedPair]],
+    make_pair: Callable[[int], GradedPair],
     validation: Sequence[GradedPair],
     recipe: StreamRecipe,
     variation: Variation,
@@ -42,8 +44,8 @@ def train_on_stream(
 
     Parameters
     ----------
-    pairs_of
-        Epoch → endless iterator of its pairs.
+    make_pair
+        Seed → pair with a graded building.
     validation
         Pairs that are never learnt from.
     recipe
@@ -62,11 +64,11 @@ def train_on_stream(
     Examples
     --------
     ```python
-    train_on_stream(pairs_of, validation, StreamRecipe(), SensorVariation(), Path("runs/pair"), TrainOptions(minutes=30))
+    train_on_stream(make_pair, validation, StreamRecipe(), SensorVariation(), Path("runs/pair"), TrainOptions(minutes=30))
     ```
     """
     from deepnets4eo.damage.siamese.ordinal_criterion import OrdinalCriterion
-    from deepnets4eo.damage.siamese.stream import DISPLAY, StreamLoader
+    from deepnets4eo.damage.siamese.stream import DISPLAY, read_window
     from deepnets4eo.damage.siamese.stream_scores import epoch_scores, grade_stream, to_labelled_pair
 
     inputs = InputSpec({PRE: DISPLAY, POST: DISPLAY}, recipe.data.gsd_m)
@@ -76,10 +78,13 @@ def train_on_stream(
     def grade(segmenter: NetworkSegmenter) -> StreamGraded:
         return grade_stream(segmenter, inputs, validation, known)
 
-    loader = StreamLoader(pairs_of, recipe, variation)
-    criterion = OrdinalCriterion(recipe.train.post_loss)
+    data, criterion = recipe.data, OrdinalCriterion(recipe.train.post_loss)
+    samples = StreamSamples(
+        lambda seed: _resized_pair(make_pair(seed), seed, data), lambda pair, rng: read_window(pair, data, variation, rng),
+        data.windows_per_epoch, data.windows_per_pair, recipe.train.seed,
+    )  # fmt: skip
     notes = fit_segmenter(
-        segmenter, loader, criterion.step, lambda segmenter: epoch_scores(grade(segmenter)), recipe, out, options
+        segmenter, samples, criterion.step, lambda segmenter: epoch_scores(grade(segmenter)), recipe, out, options
     )
     segmenter.module.half().float()  # what is scored is what is written
     metrics, card = _scores(grade(segmenter), validation)
@@ -89,6 +94,12 @@ def train_on_stream(
         segmenter, out, recipe=recipe.to_dict(), seed=recipe.train.seed,
         notes={"task": recipe.task, "leaky": False, "synthetic": True} | card | notes,
     )  # fmt: skip
+
+
+def _resized_pair(pair: GradedPair, seed: int, data: StreamSection) -> GradedPair:
+    """The pair with pixels about as large as the recipe says."""
+    spread = np.random.default_rng([seed, GSD_DRAW]).uniform(-data.gsd_spread, data.gsd_spread)
+    return pair.at(data.gsd_m * float(np.exp(spread)))
 
 
 def build_untrained(recipe: StreamRecipe, inputs: InputSpec) -> NetworkSegmenter:
@@ -109,7 +120,7 @@ def _take_over(segmenter: NetworkSegmenter, run: Path) -> None:
     from deepnets4eo.segmenters.checksums import open_sealed
 
     open_sealed(run)
-    own: dict[str, Any] = segmenter.module.state_dict()  # type: ignore[union-attr]
+    own: dict[str, Any] = segmenter.module.state_dict()
     others = load_file(run / WEIGHTS)
     if not any(name.startswith(SHARED) for name in others):
         others = {SHARED + name: value for name, value in others.items()}
@@ -120,7 +131,7 @@ def _take_over(segmenter: NetworkSegmenter, run: Path) -> None:
             f"{run} has {len(fitting)} of the {len(own)} weights of the network. Start from a run of the same "
             "encoder and decoder_channels, or from none."
         )
-    segmenter.module.load_state_dict(own | fitting)  # type: ignore[union-attr]
+    segmenter.module.load_state_dict(own | fitting)
 
 
 def _scores(graded: StreamGraded, pairs: Sequence[GradedPair]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -58,35 +58,46 @@ def train_damage(recipe: StreamRecipe, out: Path, options: TrainOptions) -> Path
         check_extra(extra)
     from deepnets4eo.synthetic.world.sensor_variation import SensorVariation
 
-    pairs_of = training_pairs(recipe)
+    make_pair = training_pairs(recipe)
     validation = validation_pairs(recipe)
     log.info("%d pairs to validate on are made", len(validation))
-    return train_on_stream(pairs_of, validation, recipe, SensorVariation(), out, options)
+    return train_on_stream(make_pair, validation, recipe, SensorVariation(), out, options)
 
 
-def training_pairs(recipe: StreamRecipe) -> Callable[[int], Iterator[GradedPair]]:
+def training_pairs(recipe: StreamRecipe) -> Callable[[int], GradedPair]:
     """Choose what is learnt from.
 
     Parameters
     ----------
     recipe
-        Its section `data` and `train.seed` are used.
+        Its section `data` is used.
 
     Returns
     -------
-    Epoch → endless iterator of its pairs, without what is left out.
+    Seed → pair with a graded building, of nothing that is left out.
 
     Raises
     ------
     InputError
         For unknown styles or hazards, and where all of them are left out.
     """
-    data, seed = recipe.data, recipe.train.seed
+    data = recipe.data
     if data.world == "city":
-        return lambda epoch: city_pairs((seed, epoch), data.size_px)
+        return lambda seed: next(graded(city_pairs((seed,), data.size_px)))
     styles = chosen_names("styles", data.styles, data.left_out_styles)
     hazards = chosen_names("hazards", data.hazards, data.left_out_hazards)
-    return lambda epoch: world_pairs((seed, epoch), data.size_px, styles, hazards)
+    return lambda seed: next(graded(world_pairs((seed,), data.size_px, styles, hazards)))
+
+
+def graded(pairs: Iterator[GradedPair]) -> Iterator[GradedPair]:
+    """Yield those with at least one graded building.
+
+    Parameters
+    ----------
+    pairs
+        Without end, or not.
+    """
+    return (pair for pair in pairs if (pair.grades != VOID).any())
 
 
 def validation_pairs(recipe: StreamRecipe) -> list[GradedPair]:
@@ -111,7 +122,7 @@ def validation_pairs(recipe: StreamRecipe) -> list[GradedPair]:
         row, column = divmod(number, len(styles))
         style, hazard = styles[column], hazards[(row + column) % len(hazards)]
         stream = world_pairs((VALIDATION, number), data.size_px, [style], [hazard])
-        pairs.append(next((pair for pair in islice(stream, TRIES) if (pair.grades != VOID).any()), None))
+        pairs.append(next(graded(islice(stream, TRIES)), None))
     return [pair for pair in pairs if pair is not None]
 
 
