@@ -58,7 +58,7 @@ def _reach(plan: Plan) -> np.ndarray:
     return np.asarray(plan.buildings["radius_m"] * 0.75)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _pixel(mode, x, y, a, b, inward, height, part, house, seed, construction, dust, depth, front):  # type: ignore[no-untyped-def]
     eave, strength = part[6], house[5]
     if mode == _COVERING:
@@ -103,7 +103,7 @@ def _pixel(mode, x, y, a, b, inward, height, part, house, seed, construction, du
     return KEEP, height, 0.0, 0.0, 0.0, 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _paint(  # type: ignore[no-untyped-def]
     gsd_m,
     roof,

@@ -14,7 +14,7 @@ from deepnets4eo.synthetic.world.damage_texture import board_noise, is_wall, pie
 from deepnets4eo.synthetic.world.noise import hash_unit, value_noise
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def make_heap(x, y, inward, eave, strength, seed, construction, dust):  # type: ignore[no-untyped-def]
     """A heap, higher for tall buildings and in its middle."""
     red, green, blue, infrared = rubble_colour(x, y, construction, dust, seed)
@@ -23,7 +23,7 @@ def make_heap(x, y, inward, eave, strength, seed, construction, dust):  # type: 
     return GONE, max(top * rough * (0.7 + 0.5 * strength), 0.1), red, green, blue, infrared
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def collapse_side(a, b, inward, height, eave, front, strength, seed, construction, dust):  # type: ignore[no-untyped-def]
     """The side towards `front` is a heap that slopes away; the rest of the roof stays."""
     line = front + 0.22 * value_noise(a, b, 3.0, seed) - (0.4 - 0.55 * strength)
@@ -36,7 +36,7 @@ def collapse_side(a, b, inward, height, eave, front, strength, seed, constructio
     return GONE, top, red, green, blue, infrared
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def make_pancake(a, b, inward, height, front, strength, seed, construction, dust):  # type: ignore[no-untyped-def]
     """A roof that lies low: tilted, cracked in slabs, its rim broken."""
     rim = 0.3 + 1.1 * strength * (0.5 + 0.5 * value_noise(a, b, 2.0, seed))
@@ -51,7 +51,7 @@ def make_pancake(a, b, inward, height, front, strength, seed, construction, dust
     return KEEP, max(lean + 0.5 * (slab - 0.5), 0.3), 0.0, 0.0, 0.0, 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def leave_rooms(a, b, inward, eave, strength, seed, construction):  # type: ignore[no-untyped-def]
     """Walls without a roof, rooms with floors and wreckage between."""
     if is_wall(a, b, inward, 0.45, seed):
@@ -67,7 +67,7 @@ def leave_rooms(a, b, inward, eave, strength, seed, construction):  # type: igno
     return GONE, 0.25 + 0.3 * room, red, green, blue, infrared
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def leave_slab(a, b, inward, seed, construction):  # type: ignore[no-untyped-def]
     """A swept foundation with dirt, floor tiles and a few pieces on it."""
     grey = (112 + 74 * hash_unit(18, 0, seed)) * (1 + 0.12 * value_noise(a, b, 3.0, seed))
@@ -82,7 +82,7 @@ def leave_slab(a, b, inward, seed, construction):  # type: ignore[no-untyped-def
     return GONE, 0.2, red, green, blue, red
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def leave_frame(a, b, height, seed):  # type: ignore[no-untyped-def]
     """Frames and purlins of a hall without sheets, some twisted sheets left on the ground."""
     if (a + 90) % 5.5 < 0.55 or (b + 90) % 2.6 < 0.35:
@@ -96,7 +96,7 @@ def leave_frame(a, b, height, seed):  # type: ignore[no-untyped-def]
     return GONE, 0.3, 92 * tone, 86 * tone, 80 * tone, 92 * tone
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def leave_ash(x, y, a, b, inward, eave, strength, seed):  # type: ignore[no-untyped-def]
     """White ash, plaster and bricks after a hot fire: pale and finely mottled, low, within stumps of walls."""
     fine, value = piece(x, y, 0.7, seed), piece(x, y, 1.4, seed + 1)
@@ -109,7 +109,7 @@ def leave_ash(x, y, a, b, inward, eave, strength, seed):  # type: ignore[no-unty
     return GONE, 0.15 + 0.35 * fine, 196 * tone, 180 * tone / math.sqrt(warm), 164 * tone / warm, 184 * tone
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def leave_shell(x, y, a, b, inward, eave, strength, seed):  # type: ignore[no-untyped-def]
     """A shell: walls stand around char, beams and grey ash."""
     if is_wall(a, b, inward, 0.45, seed):
@@ -122,7 +122,7 @@ def leave_shell(x, y, a, b, inward, eave, strength, seed):  # type: ignore[no-un
     return GONE, 0.2 + 0.5 * fine, 58 * tone, 54 * tone, 52 * tone, 58 * tone
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def bury_roof(a, b, height, depth, seed):  # type: ignore[no-untyped-def]
     """Mud over the roof, of which the higher parts may show."""
     if height > depth + 0.8 + 0.8 * value_noise(a, b, 4.0, seed):

@@ -16,7 +16,7 @@ from deepnets4eo.synthetic.world.noise import hash_unit, value_noise
 KEEP, COLOUR, GONE, TARP, CHAR = range(5)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def lose_covering(a, b, inward, height, strength, seed, construction):  # type: ignore[no-untyped-def]
     """Show boards or underlay in 3–15 % of a roof, mostly at its edges and ridge."""
     step = 0.8 + 1.2 * hash_unit(4, 0, seed)
@@ -34,7 +34,7 @@ def lose_covering(a, b, inward, height, strength, seed, construction):  # type: 
     return COLOUR, height, 104 * tone, 92 * tone, 82 * tone, 106 * tone
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def lay_tarps(a, b, inward, height, strength, seed, half_a, half_b):  # type: ignore[no-untyped-def]
     """One to three tarps askew on the roof; mostly blue, else white, dark blue, brown or silver."""
     if inward < 0.1:
@@ -62,7 +62,7 @@ def lay_tarps(a, b, inward, height, strength, seed, half_a, half_b):  # type: ig
     return KEEP, height, 0.0, 0.0, 0.0, 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def peel_sheets(a, b, inward, height, share, seed):  # type: ignore[no-untyped-def]
     """Sheets gone in strips from ridge to eave: purlins over the dark inside, some sheets bent up."""
     strip = math.floor(a / 0.95)
@@ -77,7 +77,7 @@ def peel_sheets(a, b, inward, height, share, seed):  # type: ignore[no-untyped-d
     return GONE, 0.45 * height, 74 * tone, 68 * tone, 62 * tone, 76 * tone
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def punch_holes(a, b, height, strength, seed, half_a, half_b, construction):  # type: ignore[no-untyped-def]
     """One to five ragged holes, dark inside, with a pale rim of dust and pieces."""
     ragged = 1 + 0.45 * value_noise(a, b, 1.4, seed)
@@ -95,7 +95,7 @@ def punch_holes(a, b, height, strength, seed, half_a, half_b, construction):  # 
     return KEEP, height, 0.0, 0.0, 0.0, 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def break_edges(a, b, inward, height, front, strength, seed, construction):  # type: ignore[no-untyped-def]
     """Parapets, gables and outer walls fell on the sides towards `front`: a ragged edge of rubble."""
     width = (0.4 + 1.5 * strength) * (0.8 + 0.8 * value_noise(a, b, 2.5, seed))
@@ -106,7 +106,7 @@ def break_edges(a, b, inward, height, front, strength, seed, construction):  # t
     return GONE, low, red, green, blue, infrared
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def open_roof(a, b, inward, height, eave, front, strength, seed, construction):  # type: ignore[no-untyped-def]
     """Roof gone on 25–65 % of the plan: rafters or rooms and wreckage show; the rest has lost covering."""
     step = 1.0 + 1.3 * hash_unit(12, 0, seed)
@@ -123,7 +123,7 @@ def open_roof(a, b, inward, height, eave, front, strength, seed, construction): 
     return GONE, 0.4 * eave, red, green, blue, infrared
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def scorch_roof(a, b, height, front, strength, seed):  # type: ignore[no-untyped-def]
     """One side burnt: soot that fades over the roof, and holes with char where it is strongest."""
     burn = front + 0.3 * value_noise(a, b, 3.0, seed) - (0.75 - 0.9 * strength)

@@ -19,7 +19,7 @@ _COS = np.cos(np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS)
 _SIN = np.sin(np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def bilinear(grid, x_m, y_m):  # type: ignore[no-untyped-def]
     """Return the value of a grid of nodes at a position.
 
@@ -43,7 +43,7 @@ def bilinear(grid, x_m, y_m):  # type: ignore[no-untyped-def]
     return upper + (lower - upper) * g
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def board_noise(a_m, b_m, step_m, seed):  # type: ignore[no-untyped-def]
     """Return noise in blocks of the size of boards, with broader clumps.
 
@@ -65,7 +65,7 @@ def board_noise(a_m, b_m, step_m, seed):  # type: ignore[no-untyped-def]
     return np.float32(0.7) * (2 * block - 1) + np.float32(0.95) * clump
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def piece(x_m, y_m, size_m, seed):  # type: ignore[no-untyped-def]
     """Return one value for all of a broken piece; pieces lie in changing directions.
 
@@ -89,7 +89,7 @@ def piece(x_m, y_m, size_m, seed):  # type: ignore[no-untyped-def]
     return hash_unit(math.floor(along / size_m), math.floor(across / (0.5 * size_m)), seed + 3)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def rubble_colour(x_m, y_m, construction, dust, seed):  # type: ignore[no-untyped-def]
     """Return the display colour of rubble at a position: broken pieces, dust between, dark gaps.
 
@@ -129,7 +129,7 @@ def rubble_colour(x_m, y_m, construction, dust, seed):  # type: ignore[no-untype
     )
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def is_wall(a_m, b_m, inward_m, width_m, seed):  # type: ignore[no-untyped-def]
     """Return whether a position lies on an outer or inner wall that still stands.
 

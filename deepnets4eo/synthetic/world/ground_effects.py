@@ -82,7 +82,7 @@ def _mud_colour(outcome: Outcome) -> np.ndarray:
     return np.asarray((colour + rng.normal(0, 4, 4)) * rng.uniform(0.85, 1.12), np.float32)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _line(grid, y_m, line):  # type: ignore[no-untyped-def]
     """Write the values of a grid of nodes at one height into a line of nodes."""
     v = min(max(y_m / CELL_M, 0.0), grid.shape[0] - 1.001)
@@ -92,14 +92,14 @@ def _line(grid, y_m, line):  # type: ignore[no-untyped-def]
         line[j] = grid[i, j] + (grid[i + 1, j] - grid[i, j]) * weight
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _at(line, x_m):  # type: ignore[no-untyped-def]
     u = min(x_m / CELL_M, len(line) - 1.001)
     j = int(u)
     return line[j] + (line[j + 1] - line[j]) * np.float32(u - j)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _mix(colour, weight, red, green, blue, infrared):  # type: ignore[no-untyped-def]
     colour[0] += weight * (red - colour[0])
     colour[1] += weight * (green - colour[1])
@@ -107,7 +107,7 @@ def _mix(colour, weight, red, green, blue, infrared):  # type: ignore[no-untyped
     colour[3] += weight * (infrared - colour[3])
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _mud_share(depth, force, broad, middle, mud, soft, drained, lahar):  # type: ignore[no-untyped-def]
     """Share of mud over the ground: where water was, or churned by the wind."""
     if not drained:
@@ -120,13 +120,13 @@ def _mud_share(depth, force, broad, middle, mud, soft, drained, lahar):  # type:
     return share + 0.35 * min(max(thick, 0.0), 1.0)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _silt_share(depth, broad, middle, mud):  # type: ignore[no-untyped-def]
     """Share of silt in open water, in plumes that fade where the flow ends; its surface stays water."""
     return min(max(depth / 1.5, 0.0), 1.0) * mud * min(max(0.3 + 0.16 * broad + 0.06 * middle, 0.05), 0.6)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _loose_piece(x, y, chance, seed):  # type: ignore[no-untyped-def]
     """Value 0–1 of the fine piece that lies here, or -1."""
     value = piece(x, y, 1.1, seed)
@@ -135,7 +135,7 @@ def _loose_piece(x, y, chance, seed):  # type: ignore[no-untyped-def]
     return value if value < chance else np.float32(-1)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _paint_ground(  # type: ignore[no-untyped-def]
     gsd_m, albedo, material, height, textures, intensity, debris, depth_m, colours, silt, mud, scorch, ash, dust,
     drained, lahar, seed,

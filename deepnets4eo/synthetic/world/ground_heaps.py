@@ -38,7 +38,7 @@ def paint_crater(surface: WorldSurface, outcome: Outcome) -> None:
     )  # fmt: skip
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _crater(gsd_m, albedo, material, height, x_m, y_m, radius, seed):  # type: ignore[no-untyped-def]
     reach = 2.0 * radius
     top, bottom = max(int((y_m - reach) / gsd_m), 0), min(int((y_m + reach) / gsd_m) + 1, material.shape[0])
@@ -96,7 +96,7 @@ def _dust_share(outcome: Outcome) -> np.ndarray:
     return np.asarray(np.where(outcome.modes == MODE["ash"], 0.9, outcome.effects["dust"]), np.float64)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _aprons(gsd_m, albedo, material, height, parts, seeds, constructions, dusts):  # type: ignore[no-untyped-def]
     for index in range(len(parts)):
         part, seed = parts[index], seeds[index]

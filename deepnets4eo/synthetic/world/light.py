@@ -66,7 +66,7 @@ def sun_and_sky(surface: WorldSurface, light: Light) -> tuple[Floats, Floats, Fl
     return on_solid, on_crown, sky
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _step(base, height, canopy, here, solid, crown, dimming, per_soft, opaque):  # type: ignore[no-untyped-def]
     """One step of a sun ray: what it leaves on the solid top and on the crown, and its shadow's edges behind them.
 
@@ -91,7 +91,7 @@ def _step(base, height, canopy, here, solid, crown, dimming, per_soft, opaque): 
     return lit * (one - opaque * shade), leafy, max(solid, top), crown, dimming
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _sweep_down(ground, height, canopy, cover, on_solid, on_crown, shift, width, drop, backwards, opaque):  # type: ignore[no-untyped-def]
     """From the sun's side, row by row, from the last row where `backwards`."""
     rows, cols = ground.shape
@@ -108,7 +108,7 @@ def _sweep_down(ground, height, canopy, cover, on_solid, on_crown, shift, width,
             )  # fmt: skip
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _sweep_across(ground, height, canopy, cover, on_solid, on_crown, shift, width, drop, backwards, opaque):  # type: ignore[no-untyped-def]
     """From the sun's side, ray by ray, as neighbours in a row lie side by side in memory."""
     rows, cols = ground.shape
@@ -124,7 +124,7 @@ def _sweep_across(ground, height, canopy, cover, on_solid, on_crown, shift, widt
                 )  # fmt: skip
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _openness(height, canopy, cover, sky, reach):  # type: ignore[no-untyped-def]
     """1 on level ground, less beside what is higher on average within `reach` pixels."""
     rows, cols = height.shape

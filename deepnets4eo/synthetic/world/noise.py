@@ -16,7 +16,7 @@ PERIODS_M = (46.0, 7.5, 1.3)
 RELIEF_PERIODS_M = ((230.0, 2.0), (83.0, 0.8))  # lattice and weight; their sum has a standard deviation about 1
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def hash_unit(i, j, seed):  # type: ignore[no-untyped-def]
     """Return a value in 0–1 for a pair of integers and a seed.
 
@@ -38,7 +38,7 @@ def hash_unit(i, j, seed):  # type: ignore[no-untyped-def]
     return np.float32(value * 2.3283064e-10)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def value_noise(x_m, y_m, period_m, seed):  # type: ignore[no-untyped-def]
     """Return smooth noise in −1..1 at a position.
 
@@ -65,7 +65,7 @@ def value_noise(x_m, y_m, period_m, seed):  # type: ignore[no-untyped-def]
     return np.float32(2) * (upper + (lower - upper) * v) - np.float32(1)
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def sine_of_turns(turns):  # type: ignore[no-untyped-def]
     """Return the sine of an angle from two parabolas, right to 0.002.
 
@@ -83,7 +83,7 @@ def sine_of_turns(turns):  # type: ignore[no-untyped-def]
     return value + np.float32(0.225) * (value * abs(value) - value)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def fill_lattice(lattice, points, seed):  # type: ignore[no-untyped-def]
     """Write the lattice of a noise over a square, for `lattice_value`: each point is hashed once for all pixels.
 
@@ -101,7 +101,7 @@ def fill_lattice(lattice, points, seed):  # type: ignore[no-untyped-def]
             lattice[i, j] = np.float32(2) * hash_unit(j, i, seed) - np.float32(1)
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def lattice_value(lattice, u, v):  # type: ignore[no-untyped-def]
     """Return smooth noise between the points of a lattice.
 
@@ -124,7 +124,7 @@ def lattice_value(lattice, u, v):  # type: ignore[no-untyped-def]
     return upper + (lower - upper) * v
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def fractal_noise(x_m, y_m, period_m, seed, octaves):  # type: ignore[no-untyped-def]
     """Return the sum of noises, each of half the period and half the strength of the one before.
 
@@ -151,7 +151,7 @@ def fractal_noise(x_m, y_m, period_m, seed, octaves):  # type: ignore[no-untyped
     return total / sum_of_weights
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _columns(width, step):  # type: ignore[no-untyped-def]
     """Lattice cell of each column, and the weight of the cell's right side."""
     left, weight = np.empty(width, np.int32), np.empty(width, np.float32)
@@ -163,14 +163,14 @@ def _columns(width, step):  # type: ignore[no-untyped-def]
     return left, weight
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _mix_lattice_rows(upper, lower, part, scale, line):  # type: ignore[no-untyped-def]
     """Values of one height between two rows of the lattice, `scale` times −1..1."""
     for j in range(len(line)):
         line[j] = scale * (np.float32(2) * (upper[j] + (lower[j] - upper[j]) * part) - np.float32(1))
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _add_line(out, line, left, weight):  # type: ignore[no-untyped-def]
     """Add the values between the points of one line to a row of pixels."""
     for col in range(len(out)):
@@ -178,7 +178,7 @@ def _add_line(out, line, left, weight):  # type: ignore[no-untyped-def]
         out[col] += line[j] + (line[j + 1] - line[j]) * weight[col]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _fill_rows(out, gsd_m, period_m, scale, seed):  # type: ignore[no-untyped-def]
     """Add noise times `scale` to an array (H, W); each point of the lattice is hashed once."""
     height, width = out.shape

@@ -31,7 +31,7 @@ def paint_boxes(surface: WorldSurface, boxes: NDArray[Any]) -> None:
     )  # fmt: skip
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _paint_boxes(height, albedo, material, roofs_at, slope_x, slope_y, noise, boxes, gsd_m, car):  # type: ignore[no-untyped-def]
     rows, cols = height.shape
     for index in range(len(boxes)):

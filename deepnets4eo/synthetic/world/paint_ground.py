@@ -71,7 +71,7 @@ def season_poles(plan: Plan, season: WorldSeason) -> tuple[Floats, Floats, Float
     return low, high, weights
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _paint_base(material, noise, base, patches, limit):  # type: ignore[no-untyped-def]
     """Base material, and the patches' where the noise is above a limit."""
     height, width = material.shape
@@ -81,7 +81,7 @@ def _paint_base(material, noise, base, patches, limit):  # type: ignore[no-untyp
             material[row, col] = patches if value > limit else base
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _pattern_tone(area, a, b, middle, period, fade, gsd_m):  # type: ignore[no-untyped-def]
     """Brightness of an area at a position in its frame: rows of crops, joints of paving."""
     one = np.float32(1)
@@ -93,7 +93,7 @@ def _pattern_tone(area, a, b, middle, period, fade, gsd_m):  # type: ignore[no-u
     return area.tone
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _paint_area(material, factor, noise, area, gsd_m):  # type: ignore[no-untyped-def]
     rows, cols = material.shape
     cos, sin = np.float32(np.cos(area.angle)), np.float32(np.sin(area.angle))
@@ -124,14 +124,14 @@ def _paint_area(material, factor, noise, area, gsd_m):  # type: ignore[no-untype
                     factor[row, col] = _pattern_tone(area, a, b, noise[1, row, col], period, fade, gsd_m)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _paint_areas(material, factor, noise, areas, gsd_m):  # type: ignore[no-untyped-def]
     """Areas in their order; `factor` (H, W) is the brightness by tone and rows."""
     for index in range(len(areas)):
         _paint_area(material, factor, noise, areas[index], gsd_m)
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _colour(albedo, material, factor, noise, low, span, weights):  # type: ignore[no-untyped-def]
     """Display colours between the poles of each material, `span` apart."""
     height, width = material.shape

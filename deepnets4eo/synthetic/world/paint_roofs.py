@@ -50,7 +50,7 @@ def paint_roofs(surface: WorldSurface, plan: Plan) -> None:
     )  # fmt: skip
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def roof_shape(roof, a, b):  # type: ignore[no-untyped-def]
     """Return what a roof is at a position in its frame.
 
@@ -95,14 +95,14 @@ def roof_shape(roof, a, b):  # type: ignore[no-untyped-def]
     return inward, zero, zero, zero
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _wave(position, period, gsd_m):  # type: ignore[no-untyped-def]
     """Sine of a period, fading where pixels are too large to hold it."""
     fade = min(max(period / gsd_m / np.float32(2) - np.float32(0.7), np.float32(0)), np.float32(1))
     return fade * sine_of_turns(position / period)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _texture(surface, run, down, inward, fine, middle, key, gsd_m):  # type: ignore[no-untyped-def]
     """Tone of the covering relative to 1, and share of rust; `run` along the courses, `down` the slope, metres."""
     one = np.float32(1)
@@ -152,7 +152,7 @@ def _texture(surface, run, down, inward, fine, middle, key, gsd_m):  # type: ign
     return tone, rust
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _paint_roofs(  # type: ignore[no-untyped-def]
     height, albedo, material, building, roofs_at, inward_at, slope_x, slope_y, noise, roofs, gsd_m, own_code, other_code
 ):

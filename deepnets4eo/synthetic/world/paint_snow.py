@@ -37,7 +37,7 @@ def paint_snow(surface: WorldSurface, snow: float) -> None:
     )
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _paint_snow(albedo, material, slope_x, slope_y, noise, holds, white, snow):  # type: ignore[no-untyped-def]
     height, width = material.shape
     for row in range(height):

@@ -43,7 +43,7 @@ def paint_trees(surface: WorldSurface, plan: Plan, season: WorldSeason) -> None:
     )  # fmt: skip
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _turn_times(cos, sin, count):  # type: ignore[no-untyped-def]
     """Cosine and sine of a whole multiple of an angle."""
     many_cos, many_sin = cos, sin
@@ -52,7 +52,7 @@ def _turn_times(cos, sin, count):  # type: ignore[no-untyped-def]
     return many_cos, many_sin
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _plan_limbs(key, limbs):  # type: ignore[no-untyped-def]
     """Number of limbs; writes how far limbs and their forks are turned at each distance from the stem."""
     count = 4 + int(hash_unit(key, 1, 2) * 4)
@@ -65,7 +65,7 @@ def _plan_limbs(key, limbs):  # type: ignore[no-untyped-def]
     return count
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _wood(x, y, distance, away, count, limbs):  # type: ignore[no-untyped-def]
     """Forked limbs and trunk as a field that is above 0 where there is wood; `away` metres from the stem."""
     away = max(away, np.float32(1e-3))
@@ -78,7 +78,7 @@ def _wood(x, y, distance, away, count, limbs):  # type: ignore[no-untyped-def]
     return wave - np.float32(0.3) - np.float32(0.25) * distance
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _leaves_of(kind, leaves, key):  # type: ignore[no-untyped-def]
     """Share of its leaves that a tree has."""
     one = np.float32(1)
@@ -89,7 +89,7 @@ def _leaves_of(kind, leaves, key):  # type: ignore[no-untyped-def]
     return min(max(full, np.float32(0)), one)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _write_colour(kind, tone, full, tint, key, colours, base):  # type: ignore[no-untyped-def]
     """Colour of a crown by its kind, leaves and autumn tint."""
     one = np.float32(1)
@@ -113,7 +113,7 @@ def _write_colour(kind, tone, full, tint, key, colours, base):  # type: ignore[n
         base[band] = (value + shift) * tone
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _frond(x, y, away, fronds, turn):  # type: ignore[no-untyped-def]
     """Cosine over the fronds of a palm: 1 along the middle of one; `turn` : cosine and sine of the first one's angle."""
     away = max(away, np.float32(1e-3))
@@ -121,14 +121,14 @@ def _frond(x, y, away, fronds, turn):  # type: ignore[no-untyped-def]
     return cos * turn[0] - sin * turn[1]
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _opacity(wood, fine, coarse, full):  # type: ignore[no-untyped-def]
     """Opacity of branchwork with a share of its leaves."""
     dense = wood + np.float32(0.5) * fine + np.float32(0.3) * coarse + np.float32(2.4) * full
     return min(max(np.float32(0.28) + np.float32(0.5) * dense, np.float32(0)), np.float32(1))
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _crown(kind, rim, distance, coarse, height_m, frond):  # type: ignore[no-untyped-def]
     """Height of a crown's top, and its shade."""
     one = np.float32(1)
@@ -141,7 +141,7 @@ def _crown(kind, rim, distance, coarse, height_m, frond):  # type: ignore[no-unt
     return height_m * (np.float32(0.45) + np.float32(0.55) * dome) * (one + np.float32(0.12) * coarse), one
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _paint_tree(canopy, cover, leaf, height, noise, tree, key, base, full, snow, white_colour, gsd_m, clumps, limbs):  # type: ignore[no-untyped-def]
     """One crown; `clumps` and `limbs` are memory for its lattice and its limbs."""
     rows, cols = canopy.shape
@@ -197,7 +197,7 @@ def _paint_tree(canopy, cover, leaf, height, noise, tree, key, base, full, snow,
                 leaf[row, col, band] = min(max(value, np.float32(4)), np.float32(250))
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _paint_trees(canopy, cover, leaf, height, noise, trees, colours, gsd_m, leaves, tint, snow, seed):  # type: ignore[no-untyped-def]
     base = np.zeros(4, np.float32)
     clumps, limbs = np.empty((10, 10), np.float32), np.empty((4, LIMB_PLACES), np.float32)

@@ -13,7 +13,7 @@ NO_CROWN = np.float32(-1)
 FOOT_SHARE = np.float32(0.35)  # of a crown's height, at which its leaves begin
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _crown_tops(height, canopy, cover, crowns, line):  # type: ignore[no-untyped-def]
     """One row: tops of the crowns that rise over what is solid; `line` keeps the highest top of each column."""
     for col in range(len(height)):
@@ -23,7 +23,7 @@ def _crown_tops(height, canopy, cover, crowns, line):  # type: ignore[no-untyped
         line[col] = max(line[col], max(height[col], crowns[col]))
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _block_tops(height, canopy, cover, crowns):  # type: ignore[no-untyped-def]
     """Highest top in each block; writes `crowns`."""
     rows, cols = height.shape
@@ -38,7 +38,7 @@ def _block_tops(height, canopy, cover, crowns):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def find_tops(height, canopy, cover, lean):  # type: ignore[no-untyped-def]
     """Return the tops of crowns, and the highest top that can lean into each block of pixels.
 
@@ -67,7 +67,7 @@ def find_tops(height, canopy, cover, lean):  # type: ignore[no-untyped-def]
     return crowns, out
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def ray_steps(lean, highest_m):  # type: ignore[no-untyped-def]
     """Return the steps of a ray of view from the ground up: one pixel along the longer axis each.
 
@@ -89,7 +89,7 @@ def ray_steps(lean, highest_m):  # type: ignore[no-untyped-def]
     return step_m, down, np.floor(lean[0] * heights + 0.5).astype(np.int64)
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _meet(solids, crowns, ray_m, step_m, step, met, met_crown):  # type: ignore[no-untyped-def]
     """One step of neighbouring rays: mark those that meet their first top, or their first crown before it."""
     level = ray_m - np.float32(0.5) * step_m
@@ -100,7 +100,7 @@ def _meet(solids, crowns, ray_m, step_m, step, met, met_crown):  # type: ignore[
         met[i] = step if free & (solids[i] >= level) else met[i]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def walk_rays(height, crowns, highest, rays, at_row, at_col, met, met_crown):  # type: ignore[no-untyped-def]
     """Walk down the rays of one row of an image; nothing stands beyond the surface.
 

@@ -185,7 +185,7 @@ def _through_jpeg(rgb: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     return np.asarray(Image.open(stream)).transpose(2, 0, 1)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _filter(source, out, down, across):  # type: ignore[no-untyped-def]
     """Separable filter with repeated edges."""
     height, width, bands = source.shape
@@ -213,7 +213,7 @@ def _filter(source, out, down, across):  # type: ignore[no-untyped-def]
                 result[i] += weight * part[i]
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _coarse_means(image, row_shift, col_shift):  # type: ignore[no-untyped-def]
     """Means of 4 by 4 pixels, displaced."""
     height, width = image.shape[:2]
@@ -229,7 +229,7 @@ def _coarse_means(image, row_shift, col_shift):  # type: ignore[no-untyped-def]
     return coarse
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _sharpen_row(row, colours, strength):  # type: ignore[no-untyped-def]
     """One row (W, 4) in its memory; `colours` : coarse means at its height."""
     for col in range(len(row)):
@@ -246,7 +246,7 @@ def _sharpen_row(row, colours, strength):  # type: ignore[no-untyped-def]
         row[col, 0], row[col, 1], row[col, 2], row[col, 3] = red * ratio, green * ratio, blue * ratio, infrared * ratio
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _pan_sharpen(image, strength, row_shift, col_shift):  # type: ignore[no-untyped-def]
     """Colours of a quarter of the resolution, somewhat displaced, with the details of all bands together."""
     coarse = _coarse_means(image, row_shift, col_shift)
@@ -256,7 +256,7 @@ def _pan_sharpen(image, strength, row_shift, col_shift):  # type: ignore[no-unty
         _sharpen_row(image[row], coarse[i] + (coarse[i + 1] - coarse[i]) * (v - np.float32(i)), strength)
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _develop(radiance, image, curve, gain, cast, noise, columns, saturation, start):  # type: ignore[no-untyped-def]
     """Tone, saturation, stripes (`columns` : places of the curve by radiance) and noise."""
     height, width = radiance.shape[:2]

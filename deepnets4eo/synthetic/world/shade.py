@@ -69,7 +69,7 @@ class Scene(NamedTuple):
     codes: NDArray[np.uint8]
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _face(steep_x, steep_y, to_sun):  # type: ignore[no-untyped-def]
     """Direct sun on a facet relative to level ground (Lambert), 0–2.2."""
     value = np.float32(1) - steep_x * to_sun[0] - steep_y * to_sun[1]
@@ -77,12 +77,12 @@ def _face(steep_x, steep_y, to_sun):  # type: ignore[no-untyped-def]
     return min(max(value, np.float32(0)), np.float32(2.2))
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _clip(value, limit):  # type: ignore[no-untyped-def]
     return min(max(value, -limit), limit)
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _face_solids(ground, height, slope_x, slope_y, to_sun, half_step, facing):  # type: ignore[no-untyped-def]
     """Slopes of roofs as they are painted; elsewhere those of the terrain and of low things on it."""
     limit, rough = np.float32(0.6), np.float32(1.5)
@@ -100,7 +100,7 @@ def _face_solids(ground, height, slope_x, slope_y, to_sun, half_step, facing):  
             out[col] = _face(x if flat else steep_x[col], y if flat else steep_y[col], to_sun)
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _face_crowns(canopy, to_sun, half_step, crown_sun):  # type: ignore[no-untyped-def]
     """Leaves face the sun by the slope of their crown, in part."""
     one = np.float32(1)
@@ -112,7 +112,7 @@ def _face_crowns(canopy, to_sun, half_step, crown_sun):  # type: ignore[no-untyp
             out[col] *= np.float32(0.45) + np.float32(0.55) * _face(x, y, to_sun)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def face_sun(ground, height, canopy, slope_x, slope_y, to_sun, gsd_m, crown_sun):  # type: ignore[no-untyped-def]
     """Return how the solid tops of a surface face the sun, and let its crowns face it.
 
@@ -138,7 +138,7 @@ def face_sun(ground, height, canopy, slope_x, slope_y, to_sun, gsd_m, crown_sun)
     return facing
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _wall(roof, x, y, sun_x, sun_y, below, gsd_m):  # type: ignore[no-untyped-def]
     """Sun on the wall under a roof's edge relative to level ground, and its tone with windows.
 
@@ -164,7 +164,7 @@ def _wall(roof, x, y, sun_x, sun_y, below, gsd_m):  # type: ignore[no-untyped-de
     return max(out_x * sun_x + out_y * sun_y, np.float32(0)), tone
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _see_solids(layers, scene, spots, shaded, radiance):  # type: ignore[no-untyped-def]
     """Light from the tops of solid things in one row of an image."""
     sun, facing, sky, albedo = layers.sun, layers.facing, layers.sky, layers.albedo
@@ -183,7 +183,7 @@ def _see_solids(layers, scene, spots, shaded, radiance):  # type: ignore[no-unty
         radiance[col, 3] = infrared * infrared * SCALE * (beam + diffuse * tint_3)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _label_solids(layers, scene, spots, rays_m, least_m, is_wall, labels, seen_roofs, seen_height):  # type: ignore[no-untyped-def]
     """Truth of one row without its crowns; a ray that meets something well below its top meets a wall."""
     height, building_of, material, roof = layers.height, layers.building, layers.material, layers.roof
@@ -207,7 +207,7 @@ def _label_solids(layers, scene, spots, rays_m, least_m, is_wall, labels, seen_r
         seen_height[col] = ray if wall else top
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _see_walls(layers, roofs, scene, cols, spots, rays_m, is_wall, shaded, radiance):  # type: ignore[no-untyped-def]
     """Light from the walls in one row, of plaster where they are a building's."""
     roof, height, building, albedo = layers.roof, layers.height, layers.building, layers.albedo
@@ -232,7 +232,7 @@ def _see_walls(layers, roofs, scene, cols, spots, rays_m, is_wall, shaded, radia
             radiance[col, band] = value * value * SCALE * (beam + diffuse * tint[band])
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _see_crowns(layers, scene, spots, met, met_crown, shaded, radiance, labels, seen_height):  # type: ignore[no-untyped-def]
     """Lay the crowns of one row over what is solid, by their opacity."""
     crowns, cover, leaf, crown_sun = layers.crowns, layers.cover, layers.leaf, layers.crown_sun
@@ -256,7 +256,7 @@ def _see_crowns(layers, scene, spots, met, met_crown, shaded, radiance, labels, 
             seen_height[col] = max(top, seen_height[col])
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _write_spots(rays, at_row, at_col, met, shape, spots):  # type: ignore[no-untyped-def]
     """Pixels of the surface at some step of the rays of one row, counted over its rows; its border beyond it."""
     _, down, right = rays
@@ -266,7 +266,7 @@ def _write_spots(rays, at_row, at_col, met, shape, spots):  # type: ignore[no-un
         spots[col] = row * shape[1] + min(max(at_col + col - right[k], 0), shape[1] - 1)
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _cloud_line(values, row, line):  # type: ignore[no-untyped-def]
     """One row of a coarse field, between its points."""
     v = np.float32(row) / np.float32(CLOUD_PX)
@@ -281,7 +281,7 @@ def _cloud_line(values, row, line):  # type: ignore[no-untyped-def]
         line[col] = upper + (lower - upper) * v
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def see_pixels(height, crowns, highest, layers, roofs, scene, origin, radiance, labels, seen_roofs, seen_height):  # type: ignore[no-untyped-def]
     """Write what each pixel of an image shows.
 

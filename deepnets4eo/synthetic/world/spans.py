@@ -11,7 +11,7 @@ from numba import njit
 _LEAST = np.float32(1e-5)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def rows_of(cos, sin, half_a, half_b, y_m, gsd_m, rows):  # type: ignore[no-untyped-def]
     """Return the rows of pixels that a rectangle can cover.
 
@@ -36,7 +36,7 @@ def rows_of(cos, sin, half_a, half_b, y_m, gsd_m, rows):  # type: ignore[no-unty
     return max(int((y_m - reach) / gsd_m), 0), min(int((y_m + reach) / gsd_m) + 2, rows)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def columns_of(cos, sin, half_a, half_b, x_m, dy_m, gsd_m, cols):  # type: ignore[no-untyped-def]
     """Return the columns of pixels that a rectangle can cover in one row.
 

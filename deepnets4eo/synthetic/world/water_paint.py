@@ -48,7 +48,7 @@ def paint_water(surface: WorldSurface, plan: Plan, outcome: Outcome) -> None:
     )  # fmt: skip
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _paint(gsd_m, height, albedo, material, roof, slope_x, slope_y, depth_m, colour, opacity_m, debris, seed, drained):  # type: ignore[no-untyped-def]
     for row in range(height.shape[0]):
         y = (row + 0.5) * gsd_m

@@ -87,7 +87,7 @@ def keep_whole(parts: Rectangles, owner: NDArray[Any], taken: Rectangles) -> NDA
     return _accept(sorted_parts, starts, np.ascontiguousarray(taken), -TOUCH_M, np.arange(count), none)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _is_free(j, everything, before, cells, columns, listed, gap_m, group, taken_groups):  # type: ignore[no-untyped-def]
     """Whether a rectangle keeps its distance from all that is listed in its cells."""
     head, following, owner = listed
@@ -103,7 +103,7 @@ def _is_free(j, everything, before, cells, columns, listed, gap_m, group, taken_
     return True
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _list_in_cells(j, cells, columns, listed, last):  # type: ignore[no-untyped-def]
     """List a rectangle in all cells that it touches; `last` entries are there before."""
     head, following, owner = listed
@@ -115,7 +115,7 @@ def _list_in_cells(j, cells, columns, listed, last):  # type: ignore[no-untyped-
     return last
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _accept(parts, starts, taken, gap_m, groups, taken_groups):  # type: ignore[no-untyped-def]
     """Which things can stay; parts `starts[i]` to `starts[i + 1]` are those of thing i.
 
@@ -147,7 +147,7 @@ def _accept(parts, starts, taken, gap_m, groups, taken_groups):  # type: ignore[
     return accepted
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _cells(rectangles, gap_m):  # type: ignore[no-untyped-def]
     """First and last column and row of the cells that each rectangle touches; numbers of columns and rows."""
     limits = np.empty((len(rectangles), 4))
@@ -167,7 +167,7 @@ def _cells(rectangles, gap_m):  # type: ignore[no-untyped-def]
     return cells, cells[:, 1].max() + 1, cells[:, 3].max() + 1
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def overlap(one, other, gap_m):  # type: ignore[no-untyped-def]
     """Whether no axis of the two rectangles separates them by the gap."""
     dx, dy = other[0] - one[0], other[1] - one[1]
@@ -209,7 +209,7 @@ def _flat(values: NDArray[Any]) -> NDArray[np.float64]:
     return np.ascontiguousarray(values, np.float64)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _distance(x, y, rectangles, limit_m):  # type: ignore[no-untyped-def]
     nearest = np.full(len(x), limit_m)
     order, start, columns, low_x, low_y = _sort_points(x, y)
@@ -230,7 +230,7 @@ def _distance(x, y, rectangles, limit_m):  # type: ignore[no-untyped-def]
     return nearest
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _sort_points(x, y):  # type: ignore[no-untyped-def]
     """Points in the order of their cells; where each cell starts in it; number of columns; corner of the cells."""
     if not len(x):
@@ -250,7 +250,7 @@ def _sort_points(x, y):  # type: ignore[no-untyped-def]
     return order, start, columns, low_x, low_y
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _span(low, high, count):  # type: ignore[no-untyped-def]
     """First cell of a range and the one after its last, within the cells there are."""
     first, last = int(np.floor(low / CELL_M)), int(np.floor(high / CELL_M)) + 1
@@ -274,7 +274,7 @@ def top_area(x: NDArray[Any], y: NDArray[Any], areas: NDArray[Any]) -> NDArray[n
     return _top_area(_flat(x), _flat(y), outline_rows(areas), np.ascontiguousarray(areas["shape"]))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _top_area(x, y, rectangles, shapes):  # type: ignore[no-untyped-def]
     top = np.full(len(x), -1, np.int32)
     order, start, columns, low_x, low_y = _sort_points(x, y)
