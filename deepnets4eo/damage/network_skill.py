@@ -15,6 +15,8 @@ from deepnets4eo.outputs.findings import count_of
 
 LEAST_SKILL = 0.1  # below, a run counts as one that learnt nothing
 LEAST_VALIDATED = 30  # validation buildings; fewer say nothing
+SHARE = "share"  # note of a card: the network's share of the log-odds that was best beside the weight-free model
+EQUAL_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class NetworkSkill:
     """Skill of a run, 0–1, and why it is 0 ('' where it is not).
 
     value : the smaller of 2 · AUC − 1 (major damage or worse) and Cohen's κ (four grades), both 0 for chance and 1 for
-    a perfect run; 0 where that is below 0.1, and where fewer than 30 buildings were validated.
+    a perfect run; 0 where that is below 0.1, and where fewer than 30 buildings were validated. Where the best share
+    beside the weight-free model was measured: that share as a part of one half, at most 1.
     """
 
     value: float
@@ -32,7 +35,13 @@ class NetworkSkill:
 def validated_skill(card: Mapping[str, Any], head: str | None = None) -> NetworkSkill:
     """Skill of a run of `damage-siamese` from its card's `notes`; head : "post_alone" for that from the post image alone."""
     notes = card.get("notes", {})
-    scores = (notes if head is None else notes.get(head, {})).get("validation", {})
+    own = notes if head is None else notes.get(head, {})
+    share = _number(own.get(SHARE))
+    if not math.isnan(share):
+        return NetworkSkill(
+            min(share / EQUAL_SHARE, 1.0), "" if share else "beside the weight-free model it did not help"
+        )
+    scores = own.get("validation", {})
     auc, kappa = _number(scores.get("auc_major_or_worse")), _number(scores.get("kappa"))
     if math.isnan(auc) or math.isnan(kappa):
         return NetworkSkill(0.0, "its card holds no validation AUC and κ")

@@ -37,3 +37,13 @@ def test_a_run_that_was_not_shown_to_know_anything_has_no_skill(content: dict[st
     found = validated_skill(content)
     assert found.value == 0
     assert reason in found.reason
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.3, 0.6), (0.5, 1.0), (0.85, 1.0), (0.0, 0.0)])
+def test_a_measured_share_beside_the_weight_free_model_goes_before_the_scores(share, value):
+    content = card(0.75, 0.2)
+    content["notes"] |= {"share": share, "post_alone": {"share": share / 2}}
+    found = validated_skill(content)
+    assert found.value == pytest.approx(value)
+    assert bool(found.reason) == (value == 0)
+    assert validated_skill(content, "post_alone").value == pytest.approx(min(share, 1))

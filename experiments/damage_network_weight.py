@@ -1,0 +1,201 @@
+"""How far the network should decide beside the weight-free model: shares of its log-odds, at made-up sites new to both.
+
+Usage: python experiments/damage_network_weight.py --network RUN [--pairs 60] [--cities 12] [--out runs/network_weight]
+       [--write]
+
+Each site goes through the damage job as it comes, with the pre image and without: pairs of the miniature world, whose
+styles and hazards the network knows from other seeds, and suburbs of the miniature city, which the network has never seen
+and which the weight-free model was fitted to with other seeds. The table has, for each share of the network, the mean over
+sites of the AUC of major damage or worse within the site, and the log loss where half of the buildings of each site are
+damaged; --write puts the share of the least loss, the world and the city counting the same, into the card of the run.
+SYNTHETIC. The gathered sites are kept in --out and used again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from damage_train_evidence import FOOTPRINT_ERROR_M, PAIR_PX
+from numpy.typing import NDArray
+from places.working_grid import CRS, metric_grid
+from sklearn.metrics import log_loss, roc_auc_score
+from smoke import NOTE, add_smoke
+
+from deepnets4eo.damage import Settings, assess
+from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel
+from deepnets4eo.damage.decision_with_network import POST_ALONE, pool_log_odds
+from deepnets4eo.damage.network_skill import SHARE
+from deepnets4eo.damage.siamese.evidence import COLUMNS
+from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.errors import DeepNets4EOError
+from deepnets4eo.files import read_yaml
+from deepnets4eo.grid import transform_shapes
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.segmenters.run import RECIPE, load_run, save_run
+from deepnets4eo.synthetic import City, Event
+
+LOG = logging.getLogger("damage_network_weight")
+FIRST_WORLD, FIRST_CITY = 8_000_000, 5_000  # seeds that nothing was fitted to
+CITY_M = 320.0
+LEAST = 3  # buildings of either side, without which a site has no AUC
+SHARES = (0.0, 0.15, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)
+NETWORK = list(COLUMNS.values())
+
+
+@dataclass(frozen=True)
+class Site:
+    """A made-up pair with its outlines, whose column `damage` is what can be seen from above."""
+
+    name: str
+    pre: Layer
+    post: Layer
+    outlines: gpd.GeoDataFrame
+
+
+def world_sites(pairs: int) -> Iterator[tuple[str, Callable[[], Site]]]:
+    """Names and makers of pairs, styles and hazards in random order."""
+    from deepnets4eo.synthetic.world import draw_pair, hazard_names, style_names
+    from deepnets4eo.synthetic.world.plan import BOTH
+
+    def make(seed: int, style: str, hazard: str) -> Site:
+        rng = np.random.default_rng([seed, 1])
+        sample = draw_pair(seed, style=style, hazard=hazard, size_px=PAIR_PX)
+        shapes = np.array(sample.polygons(), dtype=object)
+        rows = np.flatnonzero((sample.plan.buildings["when"] == BOTH) & (shapely.area(shapes) > 0))
+        grid = metric_grid(sample.labels_pre.shape, (sample.gsd_m, sample.gsd_m))
+        outlines = gpd.GeoDataFrame(
+            {"id": rows.astype(str), "damage": np.array(GRADES, dtype=object)[sample.visible[rows]]},
+            geometry=transform_shapes(grid.affine, shapes[rows]), crs=CRS,
+        )  # fmt: skip
+        outlines.geometry = outlines.geometry.translate(*rng.normal(0, FOOTPRINT_ERROR_M, 2))
+        pre, post = (Layer.open(np.ascontiguousarray(image[:3]), grid=grid) for image in (sample.pre, sample.post))
+        return Site(hazard, pre, post, outlines)
+
+    kinds = list(product(style_names(), hazard_names()))
+    order = np.random.default_rng(FIRST_WORLD).permutation(len(kinds))[:pairs]
+    for number in order.tolist():
+        style, hazard = kinds[number]
+        yield f"world-{style}-{hazard}", lambda n=number, s=style, h=hazard: make(FIRST_WORLD + n, s, h)
+
+
+def city_sites(cities: int) -> Iterator[tuple[str, Callable[[], Site]]]:
+    """Names and makers of suburbs."""
+
+    def make(seed: int) -> Site:
+        rng = np.random.default_rng([seed, 1])
+        gsd_m = float(rng.uniform(0.35, 0.6))
+        city = City(seed, round(CITY_M / gsd_m), gsd_m, event=Event.draw(seed))
+        outlines = city.buildings[["id", "damage", "geometry"]].copy()
+        outlines.geometry = outlines.geometry.translate(*rng.normal(0, FOOTPRINT_ERROR_M, 2))
+        pre, post = (Layer.open(image.image[:3], grid=image.grid) for image in (city.pre, city.post))
+        return Site("city", pre, post, outlines)
+
+    for seed in range(FIRST_CITY, FIRST_CITY + cities):
+        yield f"city-{seed}", lambda seed=seed: make(seed)
+
+
+def grade_site(site: Site, name: str, settings: Settings) -> pd.DataFrame:
+    """The assessed buildings, from both images and from post alone, with the columns of evidence, name and truth."""
+    truth = site.outlines.set_index(site.outlines["id"].astype(str))["damage"]
+    tables = []
+    for pre in (site.pre, None):
+        try:
+            buildings = assess(pre, site.post, site.outlines.drop(columns="damage"), settings=settings).buildings
+        except DeepNets4EOError as error:
+            LOG.info("%s: %s", name, error)
+            continue
+        table = pd.DataFrame(buildings.drop(columns="geometry"))
+        table = table[table["status"] == "assessed"]
+        graded = table.assign(site=name, kind=site.name, dates="pair" if pre is not None else "post")
+        tables.append(graded.assign(truth=graded["id"].astype(str).map(truth)))
+    return pd.concat(tables) if tables else pd.DataFrame()
+
+
+def gather(out: Path, network: Path, pairs: int, cities: int) -> pd.DataFrame:
+    """All sites, each kept in a file of its own."""
+    out.mkdir(parents=True, exist_ok=True)
+    settings = replace(Settings(), model=str(network), network_weight=0.5, workers=1)
+    tables = []
+    for name, make in (*city_sites(cities), *world_sites(pairs)):
+        path = out / f"{name}.parquet"
+        if not path.is_file():
+            site = make()
+            table = grade_site(site, name, settings) if len(site.outlines) else pd.DataFrame()
+            table.to_parquet(path)
+            LOG.info("%s: %d rows", name, len(table))
+        tables.append(pd.read_parquet(path))
+    return pd.concat([table for table in tables if len(table)], ignore_index=True)
+
+
+def score(buildings: pd.DataFrame) -> pd.DataFrame:
+    """Mean AUC within sites and log loss at even shares, by dates, kind of site and share of the network."""
+    model, rows = DamageModel.load(DEFAULT_MODEL), []
+    buildings = buildings[buildings[NETWORK].notna().all(axis=1)].reset_index(drop=True)
+    weight_free = model.probabilities(buildings)
+    damaged = buildings["truth"].isin(GRADES[2:]).to_numpy()
+    for share in SHARES:
+        probability = pool_log_odds(weight_free, buildings, share)[:, 2:].sum(axis=1)
+        for (dates, kind, _), site in buildings.groupby(["dates", "kind", "site"]):
+            known = site.index[np.isfinite(probability[site.index])]
+            truth: NDArray[np.bool_] = damaged[known]
+            if min(truth.sum(), (~truth).sum()) < LEAST:
+                continue
+            even = np.where(truth, 0.5 / truth.mean(), 0.5 / (1 - truth.mean()))
+            loss = log_loss(truth, probability[known], sample_weight=even)
+            rows.append((dates, kind, share, roc_auc_score(truth, probability[known]), loss))
+    return pd.DataFrame(rows, columns=["dates", "kind", "share", "auc", "loss"])
+
+
+def best_share(scores: pd.DataFrame, dates: str) -> float:
+    """The share of the least log loss, the world and the city counting the same."""
+    own = scores[scores["dates"] == dates]
+    return float(own.groupby([own["kind"] == "city", "share"])["loss"].mean().groupby("share").mean().idxmin())
+
+
+def write_shares(folder: Path, pair: float, post: float) -> None:
+    """Put the shares into the card of a run, which is sealed anew."""
+    run, recipe = load_run(folder), read_yaml(folder / RECIPE)
+    notes = dict(run.card["notes"]) | {SHARE: pair}
+    notes[POST_ALONE] = notes[POST_ALONE] | {SHARE: post}
+    run.segmenter.stored = "float16"
+    save_run(run.segmenter, folder, recipe=recipe, seed=run.card["seed"], notes=notes)
+
+
+def main() -> None:
+    """Gather, score, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", type=Path, required=True, help="run of damage-network")
+    parser.add_argument("--pairs", type=int, default=60)
+    parser.add_argument("--cities", type=int, default=12)
+    parser.add_argument("--out", type=Path, default=Path("runs/network_weight"))
+    parser.add_argument("--write", action="store_true", help="put the best shares into the card")
+    add_smoke(parser)
+    arguments = parser.parse_args()
+    pairs, cities = arguments.pairs, arguments.cities
+    if arguments.smoke:
+        print(NOTE)
+        pairs, cities = 1, 1
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    LOG.setLevel(logging.INFO)
+    scores = score(gather(arguments.out, arguments.network, pairs, cities))
+    of_kind = scores.assign(kind=np.where(scores["kind"] == "city", "city", "world"))
+    for name, table in (("by dates", of_kind), ("by hazard, pairs", scores[scores["dates"] == "pair"])):
+        print(f"\n{name}, SYNTHETIC: AUC within a site, and log loss at even shares")
+        print(table.pivot_table(index="share", columns=["dates", "kind"], values=["auc", "loss"]).round(3).to_string())
+    shares = [best_share(scores, dates) for dates in ("pair", "post")]
+    print("best shares, pair and post alone:", *shares)
+    if arguments.write:
+        write_shares(arguments.network, *shares)
+
+
+if __name__ == "__main__":
+    main()
