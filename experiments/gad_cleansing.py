@@ -66,7 +66,7 @@ def with_noise(scenes: Sources, rate: float, seed: int, out: Path) -> dict[str, 
         labels = corrupt(layer.read()[0][0], rate, np.random.default_rng([seed, number]))
         with CogWriter(path, layer.grid, legend=Legend.load("change"), nodata=255, tags=layer.tags) as cog:
             cog.write(whole(layer.grid), labels[None])
-        noisy[name] = {layer: sources[layer] for layer in ("image_pre", "image_post")} | {"labels": str(path)}
+        noisy[name] = {**sources, "labels": str(path)}
     return noisy
 
 
