@@ -45,7 +45,7 @@ def plain(scores: FloatImage, guides: list[FloatImage], steps: int) -> FloatImag
     return arrays[-1]
 
 
-def timed(work: Callable[[], FloatImage]) -> tuple[FloatImage, float]:
+def time_of(work: Callable[[], FloatImage]) -> tuple[FloatImage, float]:
     """A result, and the processor seconds that it took."""
     started = time.process_time()
     result = work()
@@ -65,8 +65,8 @@ def main() -> None:
         return guided_anisotropic_diffusion(scores, guides, diffusion=Diffusion(chosen.steps), workers=1)
 
     ours()  # compiled and in the cache
-    of_ours, seconds = timed(ours)
-    of_plain, plainly = timed(lambda: plain(scores, guides, chosen.steps))
+    of_ours, seconds = time_of(ours)
+    of_plain, plainly = time_of(lambda: plain(scores, guides, chosen.steps))
     print(f"SYNTHETIC pair of {chosen.side}² × {BANDS}, {chosen.steps} steps, one thread")
     print(
         f"ours {1000 * seconds / chosen.steps:.1f} ms of processor time a step, plain {1000 * plainly / chosen.steps:.1f}"
