@@ -17,9 +17,9 @@ LEAST_SPREAD = 0.05  # of standardised values: a window of one grey value stays 
 
 
 class WindowScaler(Protocol):
-    """A layer that removes each window's mean by band and divides by its spread (plus `LEAST_SPREAD`), unless told not to.
+    """A layer that removes each window's mean by band and divides by its spread plus `LEAST_SPREAD`.
 
-    The spread is the root mean square of all bands after that.
+    The spread is the root mean square of all bands without their means. Images that are scaled already stay as they are.
     """
 
     scaled_beforehand: bool
