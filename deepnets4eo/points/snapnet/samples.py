@@ -60,8 +60,7 @@ class ViewSamples:
         order = np.concatenate([rng.permutation(self.rendered.learnt) for _ in range(rounds)])
         factors = np.exp(rng.uniform(-self.largest, self.largest, self.count))
         return [
-            ViewWindow(int(number), float(factor))
-            for number, factor in zip(order[: self.count], factors, strict=True)
+            ViewWindow(int(number), float(factor)) for number, factor in zip(order[: self.count], factors, strict=True)
         ]
 
     def read(self, window: ViewWindow) -> Sample:

@@ -78,7 +78,9 @@ _KEPT: WeakKeyDictionary[Surface, dict[Third, _Tables]] = WeakKeyDictionary()  #
 
 
 def _tables(surface: Surface, third: Third) -> _Tables:
-    share = np.maximum(surface.height_m, 0) / HIGHEST_M if third.startswith("height") else np.zeros(len(surface.vertices))
+    share = (
+        np.maximum(surface.height_m, 0) / HIGHEST_M if third.startswith("height") else np.zeros(len(surface.vertices))
+    )
     height = _bytes(np.sqrt(share) if third == "height_root" else share)
     layers = {"composite": np.stack([_bytes(surface.verticality), _bytes(surface.noise), height])}
     if surface.colour is not None:

@@ -116,7 +116,9 @@ def test_heights_vary_only_where_a_layer_shows_them():
         load_recipe("points/snapnet-composite", overrides=["legend=semantic3d", varied, f"views.third={shown}"])
     for lacking in ("views.third=depth", "model.layers=[intensity]"):
         with pytest.raises(InputError, match="but its layers show no height"):
-            load_recipe("points/snapnet-composite", overrides=["legend=semantic3d", varied, "views.third=height", lacking])
+            load_recipe(
+                "points/snapnet-composite", overrides=["legend=semantic3d", varied, "views.third=height", lacking]
+            )
 
 
 def test_parts_of_points_are_those_of_the_split_as_a_raster():
