@@ -24,7 +24,7 @@ def normal_disagreement(columns: NDArray[np.floating], index: NDArray[np.integer
 
     Each of 5 normals is the mean of the largest group of like normals among 24 planes, each through three of the points, in
     the manner of Boulch and Marlet 2012 (Computer Graphics Forum 31(5)), who count votes in cells of the sphere. The same
-    places in the lists of neighbours are drawn for all points, so that a result depends on the points around alone.
+    positions in the lists of neighbours are drawn for all points, so that a result depends on the points around alone.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def normal_disagreement(columns: NDArray[np.floating], index: NDArray[np.integer
 
 def _disagreement(around: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n,) of the points (3, n, k) around each of n, relative to one of them."""
-    estimates = [_voted_normal(around, places) for places in drawn_places(around.shape[2])]
+    estimates = [_voted_normal(around, positions) for positions in drawn_positions(around.shape[2])]
     pairs = [np.abs((one * other).sum(axis=0)) for one, other in combinations(estimates, 2)]
     spanned = np.all([one.any(axis=0) for one in estimates], axis=0)
     noise: NDArray[np.float32] = np.clip((1 - np.mean(pairs, axis=0)) / (1 - LOWEST), 0, 1)
@@ -62,16 +62,16 @@ def _disagreement(around: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @cache
-def drawn_places(count: int) -> Indices:
-    """(5, 24, 3) places in lists of neighbours of this length: three different ones a plane, the same in every call."""
+def drawn_positions(count: int) -> Indices:
+    """(5, 24, 3) positions in lists of neighbours of this length: three different ones a plane, the same in every call."""
     rng = np.random.default_rng(0)
     draws = [rng.choice(count, 3, replace=False) for _ in range(ESTIMATES * PLANES)]
     return np.array(draws, np.int64).reshape(ESTIMATES, PLANES, 3)
 
 
-def _voted_normal(around: NDArray[np.float32], places: Indices) -> NDArray[np.float32]:
+def _voted_normal(around: NDArray[np.float32], positions: Indices) -> NDArray[np.float32]:
     """(3, n) mean normal of the largest group of like planes; 0 where all planes are degenerate."""
-    normals = _plane_normals(*(around[:, :, places[:, number]] for number in range(3)))
+    normals = _plane_normals(*(around[:, :, positions[:, number]] for number in range(3)))
     x, y, z = normals
     cosines = x[:, :, None] * x[:, None]  # (n, planes, planes)
     cosines += y[:, :, None] * y[:, None]

@@ -6,7 +6,7 @@ from scipy.spatial import cKDTree
 
 from deepnets4eo.points.views import attributes as module
 from deepnets4eo.points.views.attributes import principal_axes, surface_attributes
-from deepnets4eo.points.views.normal_agreement import LOWEST, drawn_places, normal_disagreement
+from deepnets4eo.points.views.normal_agreement import LOWEST, drawn_positions, normal_disagreement
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +65,9 @@ def test_points_on_a_line_have_values():
     assert np.isfinite(made.noise).all()
 
 
-def voted_normal(points, places):
+def voted_normal(points, positions):
     """One estimate, plane by plane: the mean of the normals within 10 degrees of the one that has most of them."""
-    normals = [np.cross(points[b] - points[a], points[c] - points[a]) for a, b, c in places]
+    normals = [np.cross(points[b] - points[a], points[c] - points[a]) for a, b, c in positions]
     normals = [normal / np.linalg.norm(normal) for normal in normals]
     groups = [[other for other in normals if abs(other @ normal) > np.cos(np.radians(10))] for normal in normals]
     largest = max(range(len(normals)), key=lambda number: (len(groups[number]), -number))
@@ -79,7 +79,7 @@ def test_noise_by_normals_is_the_mean_cosine_of_ten_pairs_of_voted_normals(cloud
     _, index = cKDTree(cloud).query(cloud[:40], 20)
     made = normal_disagreement(cloud.T, index)
     for point, around in enumerate(index):
-        normals = [voted_normal(cloud[around].astype(np.float64), places) for places in drawn_places(20)]
+        normals = [voted_normal(cloud[around].astype(np.float64), positions) for positions in drawn_positions(20)]
         cosines = [abs(normals[a] @ normals[b]) for a in range(5) for b in range(a)]
         assert len(cosines) == 10
         assert made[point] == pytest.approx(min((1 - np.mean(cosines)) / (1 - LOWEST), 1), abs=1e-3)
