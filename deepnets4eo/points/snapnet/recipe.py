@@ -167,11 +167,9 @@ class SnapNetRecipe(Recipe):
 
     @model_validator(mode="after")
     def _heights_that_vary(self) -> SnapNetRecipe:
-        if self.views.height_factor > 1 and not (
-            COMPOSITE in self.model.layers and self.views.third in HEIGHT_EXPONENTS
-        ):
+        if self.views.height_factor > 1 and self.views.third not in HEIGHT_EXPONENTS:
             raise ValueError(
-                f"has views.height_factor={self.views.height_factor}, but its layers show no height; expected the layer "
-                "composite with views.third height or height_root, or a factor of 1"
+                f"has views.height_factor={self.views.height_factor}, but views.third={self.views.third} shows no height; "
+                "expected views.third height or height_root, or a factor of 1"
             )
         return self

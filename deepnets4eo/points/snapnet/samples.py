@@ -116,7 +116,7 @@ def read_view(rendered: RenderedViews, number: int, part: int, third_factor: flo
     The layers by name, valid and mask.
     """
     layers = rendered.store.read(number)
-    if third_factor != 1:
+    if third_factor != 1 and COMPOSITE in layers:
         third = layers[COMPOSITE][2]
         layers[COMPOSITE][2] = np.minimum(np.rint(third * np.float32(third_factor)), 255)
     parts = layers[PART]
