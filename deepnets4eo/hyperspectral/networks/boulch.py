@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import cast
 
 import torch
@@ -68,8 +69,9 @@ class Boulch(PixelNetwork):
         """
         scale, shift = self.last.weight.new_ones(1), self.last.weight.new_zeros(1)
         pairs = []
-        for block in self.blocks:
-            convolution, norm = cast(nn.Conv1d, block[0]), cast(nn.BatchNorm1d, block[3])
+        for convolution, _, _, norm in cast(
+            Iterable[tuple[nn.Conv1d, nn.Module, nn.Module, nn.BatchNorm1d]], self.blocks
+        ):
             kernel = _fold(convolution, scale, shift).transpose(1, 2).flatten(1)
             channels = convolution.in_channels + 1
             pairs.append(torch.cat([F.pad(kernel, (0, channels)), F.pad(kernel, (channels, 0))]))
