@@ -19,12 +19,13 @@ from seeds import spread
 import deepnets4eo
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change import split_from_to
+from deepnets4eo.change.classical.detector import ChangeDetector
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
 from deepnets4eo.files import write_json, write_text
 from deepnets4eo.grid import Window, crop, whole
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.synthetic import City, Event
@@ -49,6 +50,11 @@ SMALL = (
     "train.batch_size=8", "train.lr=0.002", "train.keep=last", "train.class_weights.no change=1", "train.photometric=0.1",
     "predict.tile_px=256", "predict.halo_px=32",
 )  # fmt: skip
+
+CLASSICAL = {
+    "IR-MAD (no training)": "ir-mad", "MAD (no training)": "mad", "change vectors (no training)": "cva",
+    "PCA and 2-means (no training)": "pca-kmeans",
+}  # fmt: skip
 
 Sources = Mapping[str, Mapping[str, str]]
 
@@ -139,18 +145,38 @@ def score_change(
     post : layer that is the later date. stored : legend that the files of the labels are in.
     """
     loaded = load_run(run) if isinstance(run, Path) else run
-    pairs = []
+    maps = {name: _predict_change(loaded, _dates(sources, post), out / name) for name, sources in scenes.items()}
+    return _pooled(maps, scenes, stored)
+
+
+def score_classical(
+    method: str, scenes: Sources, out: Path, *, post: str = "image_post", stored: str = "change"
+) -> ChangeScore:
+    """The same of a method without training, which is fitted to each test pair by itself."""
+    maps = {}
     for name, sources in scenes.items():
-        target = out / f"{name}.tif"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        predict(
-            loaded, {"image_pre": sources["image_pre"], "image_post": sources[post]}, target,
-            PredictOptions(overwrite=True, device="cpu", precision="float32"),
-        )  # fmt: skip
-        legend = Layer.open(target).legend
-        if legend is not None and legend.num_classes > 2:
-            target = split_from_to(target, out / name)["change"]
-        pairs.append((target, sources["labels"]))
+        dates = _dates(sources, post)
+        maps[name] = _predict_change(ChangeDetector.of_scene(Scene.open(None, **dates), method), dates, out / name)
+    return _pooled(maps, scenes, stored)
+
+
+def _dates(sources: Mapping[str, str], post: str) -> dict[str, str]:
+    return {"image_pre": sources["image_pre"], "image_post": sources[post]}
+
+
+def _predict_change(run: Run | Segmenter, dates: Mapping[str, str], out: Path) -> Path:
+    """Map of no change and change; `out` is its path without the suffix."""
+    target = out.with_name(f"{out.name}.tif")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    predict(run, dates, target, PredictOptions(overwrite=True, device="cpu", precision="float32"))
+    legend = Layer.open(target).legend
+    if legend is not None and legend.num_classes > 2:
+        return split_from_to(target, out)["change"]
+    return target
+
+
+def _pooled(maps: Mapping[str, Path], scenes: Sources, stored: str) -> ChangeScore:
+    pairs = [(path, scenes[name]["labels"]) for name, path in maps.items()]
     scores: Any = evaluate_pairs(pairs, Legend.load("change"), Protocol(reference_legend=Legend.load(stored))).to_dict()
     return ChangeScore(float(scores["f1"]["change"] or 0), float(scores["kappa"] or 0))
 

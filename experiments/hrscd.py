@@ -1,6 +1,8 @@
 """The four strategies of HRSCD: kappa and F1 of change, mean ± sd over the seeds, and which orderings held.
 
 Usage: python experiments/hrscd.py --out FOLDER [--seeds 0 1 2]                  (miniature city, SYNTHETIC)
+       python experiments/hrscd.py --out FOLDER --rows 4.1 4.1-without-cover     (some rows; those of `VARIANTS` test why)
+       python experiments/hrscd.py --out FOLDER --wrong 0.4                      (a share of the change labels learnt from is wrong)
        python experiments/hrscd.py --out FOLDER --data ROOT                      (HRSCD in the layout of its card)
 
 1 compares two maps of land cover; 2 has a class for each pair from → to; 3 looks at land cover where a separate network
@@ -30,6 +32,7 @@ from change_pairs import (
     table,
     train_run,
 )
+from gad_cleansing import with_noise
 from smoke import add_smoke, title_of
 
 from deepnets4eo.cards.dataset_card import DatasetCard
@@ -37,10 +40,29 @@ from deepnets4eo.cards.dataset_reader import open_dataset
 from deepnets4eo.change import CoverComparison
 from deepnets4eo.files import write_yaml
 from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.segmenters.segmenter import Segmenter
 
 LAYERS = ("image_pre", "image_post", "cover_pre", "cover_post", "labels")
 EPOCHS = 12  # of 20 steps, of the small trainings
-STRATEGIES = ("1", "2", "3", "4.1", "4.2")
+SEPARATE = ("1", "3")
+TRAINED = {
+    "2": ("cover.strategy=direct", "model.network=residual-unet"),
+    "4.1": ("cover.strategy=joint",),
+    "4.2": ("cover.strategy=sequential",),
+}
+VARIANTS = {
+    "4.1-without-cover": ("cover.strategy=joint", "cover.weight=0"),  # the same network, taught change alone
+    "4.2-short-cover": ("cover.strategy=sequential", "cover.epochs=3"),
+    "4.2-long-cover": ("cover.strategy=sequential", "cover.epochs=24"),
+}
+STRATEGIES = sorted((*SEPARATE, *TRAINED))
+ORDERS = (
+    ("4.2", "4.1"),
+    ("4.1", "3"),
+    ("4.2", "3"),
+    ("3", "1"),
+    *((name, name.partition("-")[0]) for name in VARIANTS),
+)
 RECIPE = "change/hrscd"
 
 
@@ -54,35 +76,37 @@ def single_dates(scenes: Sources) -> dict[str, dict[str, str]]:
 
 
 def one_seed(
-    train: Sources, test: Sources, out: Path, settings: Sequence[str], legend: str, *, smoke: bool
+    rows: Sequence[str], train: Sources, test: Sources, out: Path, settings: Sequence[str], legend: str, *, smoke: bool
 ) -> dict[str, ChangeScore]:
-    """Scores of the five strategies with one seed."""
-
-    def run_of(name: str, scenes: Sources, *overrides: str) -> Path:
-        return train_run(RECIPE, (*settings, *overrides), scenes, out / name, smoke=smoke)
-
-    plain = ("task=segmentation", "model.network=residual-unet")
+    """Scores of rows with one seed."""
     paired = {name: {layer: sources[layer] for layer in LAYERS} for name, sources in train.items()}
+    runs: dict[str, Any] = {}
+    if set(rows) & set(SEPARATE):
+        cover, change = separate_runs(train, out, settings, legend, smoke=smoke)
+        runs = {"1": CoverComparison(cover), "3": CoverComparison(cover, change)}
+    for name in rows:
+        if name not in SEPARATE:
+            overrides = (*settings, f"cover.legend={legend}", *(TRAINED | VARIANTS)[name])
+            runs[name] = train_run(RECIPE, overrides, paired, out / name, smoke=smoke)
+    return {name: score_change(runs[name], test, out / "maps" / name) for name in rows}
+
+
+def separate_runs(
+    train: Sources, out: Path, settings: Sequence[str], legend: str, *, smoke: bool
+) -> tuple[Segmenter, Segmenter]:
+    """A network of land cover of one date, and one of change."""
     change = {
         name: {layer: sources[layer] for layer in ("image_pre", "image_post", "labels")}
         for name, sources in train.items()
     }
-    segmentation = _segmentation_recipe(out)
+    recipe = _segmentation_recipe(out)
+    plain = (*settings, "task=segmentation", "model.network=residual-unet")
     cover_run = train_run(
-        segmentation, (*settings, *plain, "model.layers=[image]", f"legend={legend}", "train.class_weights={}"),
+        recipe, (*plain, "model.layers=[image]", f"legend={legend}", "train.class_weights={}"),
         single_dates(train), out / "cover", smoke=smoke,
     )  # fmt: skip
-    change_run = train_run(segmentation, (*settings, *plain), change, out / "change", smoke=smoke)
-    cover, separate = (load_run(run).segmenter for run in (cover_run, change_run))
-    of_land_cover = (f"cover.legend={legend}",)
-    runs: dict[str, Any] = {
-        "1": CoverComparison(cover),
-        "2": run_of("direct", paired, *of_land_cover, "cover.strategy=direct", "model.network=residual-unet"),
-        "3": CoverComparison(cover, separate),
-        "4.1": run_of("joint", paired, *of_land_cover, "cover.strategy=joint"),
-        "4.2": run_of("sequential", paired, *of_land_cover, "cover.strategy=sequential"),
-    }
-    return {name: score_change(run, test, out / "maps" / name) for name, run in runs.items()}
+    change_run = train_run(recipe, plain, change, out / "change", smoke=smoke)
+    return load_run(cover_run).segmenter, load_run(change_run).segmenter
 
 
 def _segmentation_recipe(out: Path) -> str:
@@ -115,6 +139,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, help="the tiles of HRSCD")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--rows", nargs="+", default=STRATEGIES, choices=sorted((*STRATEGIES, *VARIANTS)))
+    parser.add_argument("--wrong", type=float, default=0.0, help="share of wrong change labels to learn from")
     add_smoke(parser)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
@@ -126,17 +152,20 @@ def main() -> None:
         write_yaml(out / "cover.yaml", COVER)
         legend = str(out / "cover.yaml")
     small = [*(one for one in SMALL if "class_weights" not in one), f"train.epochs={EPOCHS}", "train.step_epochs=[9]"]
-    scores: dict[str, list[ChangeScore]] = {name: [] for name in STRATEGIES}
+    scores: dict[str, list[ChangeScore]] = {name: [] for name in arguments.rows}
     for seed in arguments.seeds[: 1 if smoke else None]:
         settings = (*(small if arguments.data is None else ()), f"train.seed={seed}")
-        of_seed = one_seed(train, test, out / f"seed-{seed}", settings, legend, smoke=smoke)
+        folder = out / f"seed-{seed}"
+        learnt = with_noise(train, arguments.wrong, seed, folder / "labels") if arguments.wrong else train
+        of_seed = one_seed(arguments.rows, learnt, test, folder, settings, legend, smoke=smoke)
         for name, score in of_seed.items():
             scores[name].append(score)
     kappa = {name: [one.kappa for one in of_name] for name, of_name in scores.items()}
     rows = {f"strategy {name}": [kappa[name], [one.f1 for one in of_name]] for name, of_name in scores.items()}
     notes = [
         ordering(f"{better} ≥ {worse} in kappa of change", kappa[better], kappa[worse])
-        for better, worse in (("4.2", "4.1"), ("4.1", "3"), ("4.2", "3"), ("3", "1"))
+        for better, worse in ORDERS
+        if {better, worse} <= set(kappa)
     ]
     title = "HRSCD" if arguments.data else "Strategies of land cover and change on the miniature city (SYNTHETIC)"
     publish(out, table(title_of(title, smoke=smoke), ["kappa of change", "F1 of change"], rows, notes))

@@ -1,20 +1,34 @@
 """Change networks of pre-trained encoders and the FC networks on LEVIR-CD, published beside ours.
 
 Usage: python experiments/levir.py --out FOLDER --data ROOT [--encoder-weights imagenet]     (train, val and test of LEVIR-CD)
-       python experiments/levir.py --out FOLDER --samples FOLDER       (the few real windows: six to train on, four to test)
+       python experiments/levir.py --out FOLDER --samples FOLDER       (the few real windows: those of train and val to learn from)
        python experiments/levir.py --out FOLDER                        (miniature city, SYNTHETIC)
 
 Maps are predicted on whole images; the published figures are those of windows of 256 px, which are 0.4 to 1.0 points lower.
-Small trainings but for --data.
+Small trainings but for --data. The methods without training are fitted to each pair that is tested on.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
-from change_pairs import SMALL, TEST_CITIES, TRAIN_CITIES, Sources, city_pairs, publish, score_change, table, train_run
+from change_pairs import (
+    CLASSICAL,
+    SMALL,
+    TEST_CITIES,
+    TRAIN_CITIES,
+    ChangeScore,
+    Sources,
+    city_pairs,
+    publish,
+    score_change,
+    score_classical,
+    table,
+    train_run,
+)
 from smoke import add_smoke, title_of
 
 from deepnets4eo.cards.dataset_card import DatasetCard
@@ -23,7 +37,7 @@ from deepnets4eo.cards.dataset_reader import open_dataset
 LAYERS = ("image_pre", "image_post", "labels")
 ENCODERS = {"U-Net, early fusion": "change/unet-early-fusion", "Siamese U-Net, difference": "change/siamese-unet"}
 NETWORKS = {**ENCODERS, "FC-EF": "change/fc-ef", "FC-Siam-diff": "change/fc-siam-diff"}
-EPOCHS = 12  # of 20 steps, of the small trainings
+EPOCHS, SAMPLE_EPOCHS = 12, 6  # of 20 steps, of the small trainings: cities, windows of LEVIR-CD
 MASK = "data.labels_legend=change-mask"
 
 
@@ -49,6 +63,19 @@ def levir(root: Path) -> tuple[Sources, Sources]:
     return train, test
 
 
+def network_scores(
+    name: str, settings: Sequence[str], train: Sources, test: Sources, seeds: Sequence[int], out: Path, legend: str,
+    *, smoke: bool,
+) -> list[ChangeScore]:  # fmt: skip
+    """One score a seed. legend : that the files of the labels are in."""
+    scores = []
+    for seed in seeds:
+        folder = out / f"seed-{seed}" / NETWORKS[name].removeprefix("change/")
+        run = train_run(NETWORKS[name], [*settings, f"train.seed={seed}"], train, folder, smoke=smoke)
+        scores.append(score_change(run, test, folder / "maps", stored=legend))
+    return scores
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
@@ -72,7 +99,10 @@ def main() -> None:
         train, test = (city_pairs(out, cities[:few], smoke=smoke) for cities in (TRAIN_CITIES, TEST_CITIES))
     real = arguments.data is not None or arguments.samples is not None
     plain = [one for one in SMALL if "class_weights" not in one] if arguments.data is None else []
-    plain += [f"train.epochs={EPOCHS}"] if arguments.data is None else []
+    plain += (
+        [f"train.epochs={EPOCHS if arguments.samples is None else SAMPLE_EPOCHS}"] if arguments.data is None else []
+    )
+    legend = "change-mask" if real else "change"
     rows: dict[str, list[list[float]]] = {}
     if arguments.data is not None:
         published = DatasetCard.load("levir_cd").published
@@ -80,13 +110,11 @@ def main() -> None:
     for name in arguments.rows:
         weights = arguments.encoder_weights if name in ENCODERS else None
         settings = [*plain, *([MASK] if real else []), *([f"model.encoder_weights={weights}"] if weights else [])]
-        scores = []
-        for seed in arguments.seeds[:few]:
-            folder = out / f"seed-{seed}" / NETWORKS[name].removeprefix("change/")
-            run = train_run(NETWORKS[name], [*settings, f"train.seed={seed}"], train, folder, smoke=smoke)
-            legend = "change-mask" if real else "change"
-            scores.append(score_change(run, test, folder / "maps", stored=legend))
+        scores = network_scores(name, settings, train, test, arguments.seeds[:few], out, legend, smoke=smoke)
         rows[f"{name} (ours, {len(scores)} seeds)"] = [[one.f1 for one in scores], [one.kappa for one in scores]]
+    for name, method in CLASSICAL.items():
+        score = score_classical(method, test, out / "classical" / method, stored=legend)
+        rows[name] = [[score.f1], [score.kappa]]
     publish(out, table(title_of(title, smoke=smoke), ["F1 of change", "kappa"], rows, []))
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, apply_affine
+from deepnets4eo.lazy import name_missing_extra
 
 NO_CLASS = 0
 
@@ -78,7 +79,8 @@ def fill_classes(classes: NDArray[np.uint8], reach_px: float) -> NDArray[np.uint
 
 def _points(paths: Sequence[Path]) -> tuple[NDArray[Any], ...]:
     """x, y, z, intensity and class of all points of all files."""
-    import laspy
+    with name_missing_extra():
+        import laspy
 
     columns = []
     for path in paths:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from change_pairs import (
+    CLASSICAL,
     SMALL,
     TEST_CITIES,
     TRAIN_CITIES,
@@ -27,16 +28,16 @@ from change_pairs import (
     ordering,
     publish,
     score_change,
+    score_classical,
     table,
     train_run,
 )
 from smoke import add_smoke, title_of
 
 from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.change.classical.detector import ChangeDetector
 from deepnets4eo.grid import whole
 from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.rasters.scene import Layer
 
 EARLY, CONCAT, DIFFERENCE = "FC-EF", "FC-Siam-conc", "FC-Siam-diff"
 NETWORKS = {EARLY: "change/fc-ef", CONCAT: "change/fc-siam-conc", DIFFERENCE: "change/fc-siam-diff"}
@@ -45,8 +46,8 @@ CONTRAST = {
     DIFFERENCE: (NETWORKS[DIFFERENCE], ()),
     CONTRASTIVE: (NETWORKS[DIFFERENCE], ("train.losses.contrastive=0.5",)),
 }
-CLASSICAL = "IR-MAD, two-means (no training)"
 SHIFTS_PX = (1, 2, 4)
+POST_LAYERS = ("image_post", *(f"image_post_{shift}" for shift in SHIFTS_PX))
 EPOCHS = 12  # of 20 steps
 BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 RGB = ("B04", "B03", "B02")
@@ -81,20 +82,15 @@ def oscd(root: Path, out: Path, bands: tuple[str, ...]) -> tuple[Sources, Source
 
 def shift_scores(run: Path, test: Sources, out: Path) -> list[ChangeScore]:
     """Scores of a run on registered pairs, and on those that are off by 1, 2, … px."""
-    layers = ["image_post", *(f"image_post_{shift}" for shift in SHIFTS_PX)]
-    return [score_change(run, test, out / layer, post=layer) for layer in layers]
+    return [score_change(run, test, out / layer, post=layer) for layer in POST_LAYERS]
 
 
-def classical_f1(test: Sources) -> list[float]:
-    """F1 of IR-MAD on each test pair, their mean; it is fitted to the pair itself."""
-    scores = []
-    for sources in test.values():
-        scene = Scene.open(None, image_pre=sources["image_pre"], image_post=sources["image_post"])
-        detector = ChangeDetector.of_scene(scene)
-        predicted = detector.predict_classes(detector.inputs.prepare(scene.read())[None])[0] == 1
-        reference = Layer.open(sources["labels"]).read()[0][0] == 1
-        scores.append(2 * (predicted & reference).sum() / max(predicted.sum() + reference.sum(), 1))
-    return [float(np.mean(scores))]
+def classical_rows(test: Sources, out: Path) -> dict[str, list[list[float]]]:
+    """F1 of methods without training, as of `shift_scores`."""
+    return {
+        name: [[score_classical(method, test, out / method / layer, post=layer).f1] for layer in POST_LAYERS]
+        for name, method in CLASSICAL.items()
+    }
 
 
 def on_city(
@@ -112,9 +108,7 @@ def on_city(
             run = train_run(recipe, (*short, *overrides), train, folder, smoke=smoke)
             by_name[name].append(shift_scores(run, test, folder / "maps"))
     f1 = {name: [[one[k].f1 for one in seeds_] for k in range(1 + len(SHIFTS_PX))] for name, seeds_ in by_name.items()}
-    rows: Mapping[str, list[list[float]]] = {
-        **f1, CLASSICAL: [classical_f1(test), *([float("nan")] for _ in SHIFTS_PX)]
-    }  # fmt: skip
+    rows = {**f1, **classical_rows(test, out / "classical")}
     notes = [
         ordering(f"{name} ≥ {below} with post off by {shift} px", f1[name][k], f1[below][k])
         for name in networks

@@ -3,7 +3,8 @@
 Usage: python experiments/real_tiles.py --samples ROOT --out FOLDER     (other experiments import `tile_folds`)
 
 Each tile is cut across, where more classes lie on both sides, into two halves with 32 px between them that
-are not used; each half trains in one fold and is tested on in the other. Absent samples are skipped with a warning.
+are not used; each half trains in one fold and is tested on in the other. Absent samples are skipped with a warning, as are
+clouds of points without the extra `points`.
 Heights above ground are computed from the surface of the whole tile, without the labels.
 """
 
@@ -24,6 +25,7 @@ from rasterio.features import rasterize
 
 from deepnets4eo.benchmark import BenchmarkScenes
 from deepnets4eo.cards.legend import VOID, Legend, LegendClass
+from deepnets4eo.errors import MissingExtraError
 from deepnets4eo.grid import Grid, Window, crop, gsd_m
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import LABELS, Layer
@@ -64,7 +66,11 @@ def tile_folds(
         if not (Path(data_root) / folder).is_dir():
             log.warning("%s is skipped: there is no folder %s in %s", name, folder, data_root)
             continue
-        tile = read(Path(data_root) / folder)
+        try:
+            tile = read(Path(data_root) / folder)
+        except MissingExtraError as error:
+            log.warning("%s is skipped: %s", name, error)
+            continue
         first, second = (
             {f"{name}-{side}": _write_half(tile, window, Path(out) / name / side)}
             for side, window in halves(tile).items()

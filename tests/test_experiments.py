@@ -174,6 +174,21 @@ def test_gaps_between_points_are_filled_by_the_nearest() -> None:
     assert lidar_rasters.fill_classes(classes, 1).tolist() == [[2, 2, 0, 0, 6, 6]]
 
 
+def test_tiles_of_points_are_skipped_where_their_reader_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "laspy", None)  # imports of it fail
+
+    def cloud(folder: Path) -> real_tiles.RealTile:
+        lidar_rasters.grid_points([folder / "cloud.laz"], 1.0)
+        raise AssertionError("read without a reader")
+
+    (tmp_path / "cloud").mkdir()
+    monkeypatch.setattr(real_tiles, "READERS", {"cloud": ("cloud", cloud)})
+    assert real_tiles.tile_folds(tmp_path, tmp_path / "out") == {}
+    assert 'cloud is skipped: laspy is not installed. Install it: pip install "deepnets4eo[points]"' in caplog.text
+
+
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", ["vaihingen", "ign", "delft"])
 def test_real_tiles_are_cut_with_ground_between(name: str, real_data: Path, tmp_path: Path) -> None:

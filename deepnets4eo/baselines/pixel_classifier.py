@@ -92,11 +92,18 @@ class PixelClassifier(FeatureClassifier):
         )  # fmt: skip
 
     def fit(
-        self, scenes: Sequence[Scene], *, max_pixels: int = 100_000, seed: int = 0, balanced: bool = True
+        self,
+        scenes: Sequence[Scene],
+        *,
+        max_pixels: int = 100_000,
+        seed: int = 0,
+        balanced: bool = True,
+        max_share: float = 1.0,
     ) -> PixelClassifier:
         """Fit to the scenes' `labels`, to at most `max_pixels` pixels; returns itself.
 
         balanced : equally many pixels of each class; else at random, so that classes keep their shares.
+        max_share : of the labelled pixels at most, where they are drawn at random; 2,000 may always be.
         Errors: InputError where fewer than two classes are labelled.
         """
         self.fit_features(scenes, seed)
@@ -111,6 +118,7 @@ class PixelClassifier(FeatureClassifier):
             seed=seed,
             window_px=LARGE_PX if self.context_px > WIDE_PX else WINDOW_PX,
             balanced=balanced,
+            max_share=max_share,
         )
         self.fit_samples(samples.vectors, samples.class_indices, samples.blocks)
         return self

@@ -32,6 +32,8 @@ class BaselineSection(ModelSection):
         pixels: one site in the middle of so many pixels squared is classified.
     max_samples
         Pixels or superpixels that are learnt from, at most.
+    max_share
+        pixels at random: of the labelled ones, at most; 2,000 may always be learnt from.
     sampling
         pixels: balanced, or random.
     priors
@@ -51,6 +53,9 @@ class BaselineSection(ModelSection):
     features: tuple[str, ...] = Field(default=("pixels",), description="names, see the README's table of features")
     stride_px: int = Field(default=1, ge=1, description="pixels: classify a site in the middle of so many squared")
     max_samples: int = Field(default=100_000, ge=10, description="pixels or superpixels that are learned from")
+    max_share: float = Field(
+        default=1.0, gt=0, le=1, description="pixels at random: of the labelled ones; 2,000 may always be learned from"
+    )
     sampling: Literal["balanced", "random"] = Field(
         default="balanced", description="pixels: equally many of each class, or at random, each class with its share"
     )

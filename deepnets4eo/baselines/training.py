@@ -93,8 +93,13 @@ def _pixels(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
         stride_px=recipe.model.stride_px,
     )
     model, seed = recipe.model, recipe.train.seed
-    balanced = model.sampling == "balanced"
-    return classifier.fit(_scenes(prepared), max_pixels=model.max_samples, seed=seed, balanced=balanced)
+    return classifier.fit(
+        _scenes(prepared),
+        max_pixels=model.max_samples,
+        seed=seed,
+        balanced=model.sampling == "balanced",
+        max_share=model.max_share,
+    )
 
 
 def _superpixels(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:

@@ -15,9 +15,8 @@ from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.tiling.spread import spread_windows
 
-PROBE_PX, PROBES = 256, 4
-
-PROBE_PX = 512
+PROBE_PX, PROBES = 256, 4  # windows in which masks of 0 and 255 are looked for, 4 by 4
+FLOAT_PX = 512  # window in the middle that is looked at for fractions
 MOST_LABEL = 2**31
 
 
@@ -59,7 +58,7 @@ class LabelReader:
     @property
     def mask_note(self) -> str | None:
         """What to do with a mask of 0 and 255, whose 255 is read as void; None for other labels. Reads 16 small windows."""
-        if self.has_colors or self._own.num_classes != 2 or self.layer.nodata == VOID:
+        if self.has_colors or self._own.num_classes != 2 or VOID in {self.layer.nodata, *self._own.file_values}:
             return None
         windows = spread_windows(self.layer.shape, (PROBE_PX, PROBE_PX), PROBES)
         values = set(np.concatenate([np.unique(self.layer.read(window)[0]) for window in windows]).tolist())
@@ -117,7 +116,7 @@ class LabelReader:
 def _holds_whole_numbers(layer: Layer) -> bool:
     """Whether the floats of one band are whole numbers, in a window in the middle."""
     height, width = layer.shape
-    row, col = max(0, (height - PROBE_PX) // 2), max(0, (width - PROBE_PX) // 2)
-    data, valid = layer.read(Window(row, col, min(height, PROBE_PX), min(width, PROBE_PX)))
+    row, col = max(0, (height - FLOAT_PX) // 2), max(0, (width - FLOAT_PX) // 2)
+    data, valid = layer.read(Window(row, col, min(height, FLOAT_PX), min(width, FLOAT_PX)))
     values = data[0][valid]
     return layer.count == 1 and layer.dtype.kind == "f" and bool((values == np.rint(values)).all())

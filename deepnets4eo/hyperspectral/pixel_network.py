@@ -13,6 +13,7 @@ from torch import Tensor
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
+from deepnets4eo.hyperspectral.pixelwise import map_pixels
 
 Columns = Callable[[Tensor], Tensor]
 PIXELS = 512  # computed together: their values stay in the cache
@@ -48,11 +49,10 @@ class PixelNetwork(PatchClassifier):
 
     def inner_scores(self, cube: Tensor) -> Tensor:
         """Logits of all pixels. cube : (N, B, h, w) → (N, K, h, w)"""
-        columns = None if self.training or torch.compiler.is_compiling() else self.prepare_columns()
+        whole = self.training or torch.compiler.is_compiling()  # batch statistics need all pixels; a graph has no loops
+        columns = None if whole else self.prepare_columns()
         if columns is None:
-            pixels = cube.permute(0, 2, 3, 1)
-            scores = self.spectrum_scores(pixels.flatten(0, 2))
-            return scores.unflatten(0, pixels.shape[:3]).permute(0, 3, 1, 2)
+            return map_pixels(self.spectrum_scores, cube, None if whole else PIXELS)
         bands = cube.transpose(0, 1)
         parts = bands.flatten(1).split(PIXELS, dim=1)
         of_columns = torch.cat([columns(part.contiguous()) for part in parts], dim=1)
@@ -69,6 +69,9 @@ def band_products(rows: Tensor, weight: Tensor, step: int) -> Tensor:
     return torch.bmm(weight.expand(len(windows), -1, -1), windows)
 
 
-def tanh_by_sigmoid(values: Tensor) -> Tensor:
-    """tanh(x) = 2 σ(2x) − 1 in float32, to 1e-7: a fourth of the time of torch's tanh on CPUs. Any shape; the same dtype."""
-    return values.float().mul(2).sigmoid_().mul_(2).sub_(1).to(values.dtype)
+def half_tanh(doubled: Tensor) -> Tensor:
+    """tanh(x) / 2 of values 2x, which are overwritten in float32: σ(2x) − ½, a tenth of the time of torch's tanh on CPUs.
+
+    Computed in float32; any shape; the same dtype. The factors of two go into the weights before and after it, exactly.
+    """
+    return doubled.float().sigmoid_().sub_(0.5).to(doubled.dtype)

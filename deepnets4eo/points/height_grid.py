@@ -23,6 +23,7 @@ from deepnets4eo.points.cloud import PointCloud
 
 Chunks = Callable[[], Iterable[PointCloud]]
 TOP_LAYER_M = 1.0  # points so far below the highest of their cell are on the same surface; walls go further down
+ROUNDING = 1e-6  # of a cell: a position that rounding may move over an edge has a cell on either side
 MOST_CELLS = 1 << 28  # 7.5 GB; more is a mistake in extent or cell size
 
 
@@ -51,7 +52,8 @@ class HeightGrid:
 
 
 def grid_around(bounds: Sequence[float], cell_m: float, crs: Any = None) -> Grid:
-    """A grid of square cells, on multiples of the cell's side, that covers bounds.
+    """A grid of square cells, on multiples of the cell's side, in which every position within bounds lies, those on
+    their border too.
 
     Parameters
     ----------
@@ -71,20 +73,31 @@ def grid_around(bounds: Sequence[float], cell_m: float, crs: Any = None) -> Grid
     InputError
         A side that is not above 0, bounds without area or not finite, or more than 268 million cells.
 
-    >>> grid_around((0.2, 0.2, 3.0, 1.9), 0.5).shape
+    >>> grid_around((0.2, 0.2, 2.9, 1.9), 0.5).shape
     Shape2d(x=6, y=4)
+    >>> grid_around((0.2, 0.2, 3.0, 1.9), 0.5).shape  # a cell begins at its left edge
+    Shape2d(x=7, y=4)
     """
     left, bottom, right, top = (float(value) for value in bounds)
     if not (cell_m > 0 and all(map(math.isfinite, bounds)) and right >= left and top >= bottom):
         raise InputError(f"bounds {tuple(bounds)} with cells of {cell_m}; expected finite bounds and a side above 0.")
-    left, top = math.floor(left / cell_m) * cell_m, math.ceil(top / cell_m) * cell_m
-    width, height = (max(1, math.ceil(round(side / cell_m, 6))) for side in (right - left, top - bottom))
+    affine = _first_cell(left, top, cell_m)
+    # Cells have their left and their upper edge, so that a border on a multiple of the side lies in one cell more.
+    sides_m = right - affine.c, affine.f - bottom
+    width, height = (math.floor(side / cell_m + ROUNDING) + 1 for side in sides_m)
     if width * height > MOST_CELLS:
         raise InputError(
             f"{width} × {height} cells of {cell_m} m are too many, expected at most {MOST_CELLS:,}. Check the "
             "coordinates with `deepnets4eo check`, take larger cells, or cut the area in parts."
         )
-    return GeoBox((height, width), Affine(cell_m, 0, left, 0, -cell_m, top), crs)
+    return GeoBox((height, width), affine, crs)
+
+
+def _first_cell(left: float, top: float, cell_m: float) -> Affine:
+    """From cells to coordinates, so that a corner lies in the first cell in the arithmetic that finds the cells of points."""
+    affine = Affine(cell_m, 0, math.floor(left / cell_m) * cell_m, 0, -cell_m, math.ceil(top / cell_m) * cell_m)
+    col, row = apply_affine(~affine, np.array([[left, top]]))[0]
+    return affine @ Affine.translation(-1 if col < 0 else 0, -1 if row < 0 else 0)
 
 
 def height_grid(chunks: Chunks, grid: Grid, *, leave_out: Sequence[int] = ()) -> HeightGrid:

@@ -25,6 +25,7 @@ from deepnets4eo.prediction.memory import CACHE_BYTES
 from deepnets4eo.prediction.opening import open_scene
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, Outputs
 from deepnets4eo.prediction.progress_file import ProgressFile, file_identity, grid_identity
+from deepnets4eo.prediction.scene_scaling import SceneScaling
 from deepnets4eo.prediction.strips import Job, plan_strip_px, predict_strips
 from deepnets4eo.prediction.tile_reader import TileReader
 from deepnets4eo.rasters.cog import BLOCK_PX
@@ -33,6 +34,7 @@ from deepnets4eo.rasters.scene import LayerLike, Scene
 from deepnets4eo.segmenters.checksums import hash_of
 from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.segmenters.window_scaling import scaled_beforehand, window_scalers
 from deepnets4eo.tiling import Lattice, Tiling
 from deepnets4eo.version import __version__
 
@@ -204,7 +206,8 @@ def predict(
         together = together or batch_size(segmenter, compute, lattice.tiling.tile_px)
         tags = _tags(segmenter, identity, scene, lattice.tiling) | {PRECISION: compute.precision}
         outputs = Outputs(paths, scene.grid, segmenter.legend, tags)
-        reader = TileReader(scene, segmenter.inputs, lattice)
+        scaling = SceneScaling(scene, segmenter.inputs) if window_scalers(segmenter) else None
+        reader = TileReader(scene, segmenter.inputs, lattice, scaling)
         job = Job(
             segmenter,
             lattice,
@@ -308,7 +311,8 @@ def _tiling(segmenter: Segmenter, options: PredictOptions, shape: tuple[int, int
 
 def _run(job: Job, identity: dict[str, Any], options: PredictOptions, *, resumed: bool) -> Prediction:
     started = time.perf_counter()
-    with gdal_cache(CACHE_BYTES), torch_settings(job.compute):
+    scaled = scaled_beforehand(window_scalers(job.segmenter))
+    with gdal_cache(CACHE_BYTES), torch_settings(job.compute), scaled:
         job.segmenter.to(job.compute)
         if resumed:
             job.progress_file.check(identity | {"strip_px": job.progress_file.job["strip_px"]})

@@ -13,6 +13,7 @@ import numpy as np
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.grid import Window
+from deepnets4eo.prediction.scene_scaling import SceneScaling
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
@@ -36,11 +37,15 @@ class ReadTile:
 
 @dataclass(frozen=True)
 class TileReader:
-    """Reads segments: a few neighbouring tiles of one lattice row at once. Peak memory: three times a segment."""
+    """Reads segments: a few neighbouring tiles of one lattice row at once. Peak memory: three times a segment.
+
+    scaling : where the network does not scale its tiles itself.
+    """
 
     scene: Scene
     inputs: InputSpec
     lattice: Lattice
+    scaling: SceneScaling | None = None
     segment_bytes: int = SEGMENT_BYTES
 
     @property
@@ -69,6 +74,8 @@ class TileReader:
         union = Window(first.row, first.col, first.height, last.col + last.width - first.col).clip(self.scene.shape)
         sample = self.scene.read_stored(union, self.inputs.present(self.scene))
         prepared = self.inputs.prepare(sample)
+        if self.scaling is not None:
+            self.scaling.apply(union, prepared, sample["valid"])
         return [self._cut(tile, union, prepared, sample["valid"]) for tile in tiles]
 
     def _cut(self, tile: Tile, union: Window, prepared: FloatImage, valid: Mask) -> ReadTile:

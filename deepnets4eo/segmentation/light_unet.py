@@ -12,23 +12,25 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters.window_scaling import LEAST_SPREAD
 
 DECODER_CHANNELS = (128, 64, 48)
 SCALES = 4  # of the encoder, the finest at half the resolution
-
-
-LEAST_SPREAD = 0.05  # of standardised values: a window of one grey value stays grey
 
 
 class ScaledConv(nn.Conv2d):
     """A convolution of windows that are scaled by their own values: no mean in a band, the same spread in all windows.
 
     Light, haze and the tones of a provider differ more between places than anything that a roof looks like; without
-    them there is less to learn.
+    them there is less to learn. Tiles of one scene are scaled together beforehand, see `segmenters.window_scaling`.
     """
+
+    scaled_beforehand = False
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) → (N, channels, H', W')."""
+        if self.scaled_beforehand:
+            return super().forward(input)
         centred = input - input.mean(dim=(2, 3), keepdim=True)
         spread = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
         return super().forward(centred / (spread + LEAST_SPREAD))

@@ -23,6 +23,9 @@ CELL_PX = 64
 READ_PX = 1024
 FEW_BLOCKS = 8  # from fewer windows, samples are kept disjoint by cells: folds need blocks of ground to be disjoint
 FEW_PIXELS = 2000  # of a class from one window where there are many windows, so that many are used
+SPARSE_PIXELS = (
+    2000  # labelled in all: as many are drawn whatever share was named, since sparse labels do not repeat each other
+)
 LEAST_PIXELS = 200  # from one window of a random draw: features cost a whole window, however few pixels are taken
 
 Usable = Callable[[Window], NDArray[np.bool_]]
@@ -139,6 +142,7 @@ def sample_pixels(
     seed: int = 0,
     window_px: int = 256,
     balanced: bool = True,
+    max_share: float = 1.0,
 ) -> Samples:
     """Draw labelled pixels, equally many of each class where there are enough, or at random.
 
@@ -164,6 +168,9 @@ def sample_pixels(
         Side of the windows that are read, pixels; a multiple of the stride.
     balanced
         Whether classes get equal numbers; else every labelled pixel is as likely, and classes keep their shares.
+    max_share
+        Without `balanced`: most of the labelled pixels, 0–1. Neighbours say nearly the same, so that more cost time
+        and teach little. 2,000 samples may always be drawn.
 
     Raises
     ------
@@ -173,7 +180,11 @@ def sample_pixels(
     rng = np.random.default_rng(seed)
     windows = list(shuffle_windows(scenes, window_px, rng))
     choice: _Balanced | _AtRandom
-    choice = (_Balanced if balanced else _AtRandom)(windows, legend, max_pixels, rng)
+    choice = (
+        _Balanced(windows, legend, max_pixels, rng)
+        if balanced
+        else _AtRandom(windows, legend, max_pixels, rng, max_share)
+    )
     vectors: list[NDArray[np.float32]] = []
     class_indices: list[NDArray[np.uint8]] = []
     windows_of: list[NDArray[np.int64]] = []
@@ -269,11 +280,14 @@ class _AtRandom:
 
     done = False  # every window of `windows` is needed
 
-    def __init__(self, windows: _Windows, legend: Legend, max_pixels: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, windows: _Windows, legend: Legend, max_pixels: int, rng: np.random.Generator, max_share: float
+    ) -> None:
         self._values, self._rng = legend.values, rng
         labelled = np.array(
             [np.isin(scene.read(window, [LABELS])[LABELS], legend.values).sum() for _, scene, window in windows], float
         )
+        max_pixels = min(max_pixels, max(SPARSE_PIXELS, math.ceil(max_share * labelled.sum())))
         shares, most = labelled / max(labelled.sum(), 1.0), max(1, max_pixels // LEAST_PIXELS)
         if np.count_nonzero(labelled) <= most:
             counts = np.ceil(max_pixels * shares).astype(int)

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from deepnets4eo.arrays import Batch
-from deepnets4eo.device import choose, cpu_has_bfloat16_units
+from deepnets4eo.device import choose, cpu_has_bfloat16_units, keep_freed_memory
 from deepnets4eo.hyperspectral import PatchClassifier
 from deepnets4eo.segmenters.networks import create_model
 
@@ -110,7 +110,7 @@ def main() -> None:
     print(
         f"sliding from {options.pixels} pixels; then dense and its ratio in float32, and in bfloat16 with equal labels"
     )
-    with torch.inference_mode():
+    with torch.inference_mode(), keep_freed_memory():  # as prediction does
         for name in options.networks:
             print(compare(name, options), flush=True)
 

@@ -1,4 +1,4 @@
-"""Speed of views of point clouds: snapshots of a mesh of a million faces, and the chain from a cloud to its labels.
+"""Speed of views of point clouds: snapshots of meshes and of squares at points, a million faces each, and the chain from a cloud to its labels.
 
 Run: python experiments/benchmarks/points_views.py [--side 708 --views 100 --points 10000000 --directions 50]
 Snapshots are compared with the depth buffer in NumPy, face by face; the chain leaves out the network, in whose place scores
@@ -19,6 +19,7 @@ from affine import Affine
 
 from deepnets4eo.points import PointCloud
 from deepnets4eo.points.views import (
+    Surface,
     SurfaceOptions,
     Votes,
     ZBuffer,
@@ -34,6 +35,7 @@ from deepnets4eo.points.views.decimation import decimate
 
 NUM_CLASSES = 8
 VOXEL_M = 0.1
+SPACING_M = 0.2
 COMPARED = 5  # views that the depth buffer computes, too
 
 
@@ -58,14 +60,21 @@ class Clock:
         return sum(wall for wall, _ in self.parts.values()), sum(processor for _, processor in self.parts.values())
 
 
-def time_snapshots(side: int, views: int) -> None:
-    """Views and their images of a hilly mesh of about 2·side² faces, against the depth buffer."""
+def hills(side: int) -> dict[str, Surface]:
+    """Hilly ground of about 2·side² faces: triangles of a grid, and squares at the same points."""
     rng = np.random.default_rng(0)
-    rows, columns = np.mgrid[0:side, 0:side] * 0.2
+    rows, columns = np.mgrid[0:side, 0:side] * SPACING_M
     heights = 3 * np.sin(columns / 9) + 2 * np.cos(rows / 5) + rng.normal(0, 0.05, rows.shape)
-    surface = surface_of_heights(
-        heights, Affine(0.2, 0, 0, 0, -0.2, 0), colour=rng.integers(0, 256, (3, side, side), np.uint8)
+    colour = rng.integers(0, 256, (3, side, side), np.uint8)
+    points = PointCloud(
+        np.column_stack([columns.ravel(), -rows.ravel(), heights.ravel()]), colour=colour.reshape(3, -1).T
     )
+    mesh = surface_of_heights(heights, Affine(SPACING_M, 0, 0, 0, -SPACING_M, 0), colour=colour)
+    return {"mesh": mesh, "squares": make_surface(points, SurfaceOptions(voxel_m=SPACING_M / 2))}
+
+
+def time_snapshots(name: str, surface: Surface, views: int) -> None:
+    """Views and their images of a surface, against the depth buffer."""
     cameras = cameras_around(surface, -(-views // 3), seed=0)[:views]
     caster, buffer, clock = ray_caster(surface), ZBuffer(surface), Clock()
     snapshot(surface, caster.view(cameras[0]))  # builds the tree of faces
@@ -78,7 +87,7 @@ def time_snapshots(side: int, views: int) -> None:
     with plain.part("buffer"):
         expected = [buffer.view(camera) for camera in cameras[:COMPARED]]
     wall, processor = clock.total()
-    print(f"mesh of {len(surface.faces):,} faces, {views} views of 224 x 224 and their images")
+    print(f"{name} of {len(surface.faces):,} faces, {views} views of 224 x 224 and their images")
     for name, (_, seconds) in clock.parts.items():
         print(f"  {name:8s} {1000 * seconds / views:7.2f} ms of processor time a view")
     print(f"  {views / processor:,.0f} views a second and core ({views / wall:,.0f} by the wall clock, shared machine)")
@@ -164,11 +173,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--side", type=int, default=708)
     parser.add_argument("--views", type=int, default=100)
-    parser.add_argument("--points", type=int, default=10_000_000)
+    parser.add_argument("--points", type=int, default=10_000_000, help="of the chain; 0: snapshots alone")
     parser.add_argument("--directions", type=int, default=50)
     options = parser.parse_args()
-    time_snapshots(options.side, options.views)
-    time_chain(options.points, options.directions)
+    for name, surface in hills(options.side).items():
+        time_snapshots(name, surface, options.views)
+    if options.points:
+        time_chain(options.points, options.directions)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """How visible the borders of tiles are: jumps of class probabilities across them, for halos, overlaps and blendings.
 
 Run: python experiments/benchmarks/seams.py [--samples ROOT] [--seeds 3 --steps 50] [--networks unet-mobilenet segnet]
+     python experiments/benchmarks/seams.py --run models/buildings --image RASTER [--size 1200]
 
 Each seed makes a miniature city (SYNTHETIC), trains the network on it for a few steps and labels another one; with
 --samples the ISPRS crops, too, trained and labelled on the same crop. Columns of the table:
@@ -8,6 +9,8 @@ jump: mean |p − q| of neighbouring pixels on both sides of a border, over that
 jump, same pixels: the same over that of the same pixels in a prediction in one piece, which has no borders;
 changed: labels that differ from that prediction; time: pixels computed for a pixel kept, over those of the first row, in
 tiles of 576 px.
+With --run, a trained run labels a crop of an image in several tilings; one whose network scales windows by their own values does
+so tile by tile, and then with the scene scaled beforehand, as prediction does.
 """
 
 from __future__ import annotations
@@ -24,11 +27,15 @@ from PIL import Image
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.device import Compute
+from deepnets4eo.grid import Window
+from deepnets4eo.prediction.scene_scaling import SceneScaling
 from deepnets4eo.prediction.stitching import Blender
 from deepnets4eo.prediction.tile_reader import TileReader
-from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
+from deepnets4eo.segmenters.window_scaling import scaled_beforehand, window_scalers
 from deepnets4eo.synthetic import City
 from deepnets4eo.tiling import BLENDING, Blending, Lattice, Tiling
 
@@ -97,22 +104,30 @@ def train(segmenter: NetworkSegmenter, scene: Scene, steps: int, seed: int) -> N
     network.eval()
 
 
-def whole_probabilities(segmenter: NetworkSegmenter, scene: Scene) -> FloatImage:
+def whole_probabilities(segmenter: Segmenter, scene: Scene, scaling: SceneScaling | None = None) -> FloatImage:
     """(K, H, W) of the scene in one piece, mirrored at its edges as tiles are."""
     side = -(-(max(scene.shape) + 2 * 96) // 32) * 32
-    return probabilities(segmenter, scene, Tiling(side, 96))
+    return probabilities(segmenter, scene, Tiling(side, 96), scaling)
 
 
-def probabilities(segmenter: NetworkSegmenter, scene: Scene, tiling: Tiling) -> FloatImage:
+def probabilities(
+    segmenter: Segmenter, scene: Scene, tiling: Tiling, scaling: SceneScaling | None = None
+) -> FloatImage:
     """(K, H, W) of the scene in tiles, blended as prediction does."""
+    with scaled_beforehand(window_scalers(segmenter) if scaling else []):
+        return _blended(segmenter, scene, tiling, scaling)
+
+
+def _blended(segmenter: Segmenter, scene: Scene, tiling: Tiling, scaling: SceneScaling | None) -> FloatImage:
     lattice = Lattice(scene.shape, tiling)
-    result = np.zeros((LEGEND.num_classes, *scene.shape), np.float32)
+    num_classes = segmenter.legend.num_classes
+    result = np.zeros((num_classes, *scene.shape), np.float32)
 
     def emit(row: int, col: int, mean: FloatImage) -> None:
         result[:, row : row + mean.shape[1], col : col + mean.shape[2]] = mean
 
-    blender = Blender(lattice, range(lattice.cols), LEGEND.num_classes, emit)
-    reader = TileReader(scene, segmenter.inputs, lattice)
+    blender = Blender(lattice, range(lattice.cols), num_classes, emit)
+    reader = TileReader(scene, segmenter.inputs, lattice, scaling)
     for segment in reader.read_ahead(range(lattice.rows), range(lattice.cols), 1):
         for read in segment:
             proba = None
@@ -159,6 +174,30 @@ def measure(segmenter: NetworkSegmenter, case: Case, rows: Sequence[Row]) -> np.
     return np.array(table)
 
 
+def compare_tilings(run: str, image: str, side: int, threads: int) -> None:
+    """Print a table of a trained run: its own tiling and wider halos, without and with the scene scaled beforehand."""
+    segmenter = load_run(run).segmenter
+    segmenter.to(Compute(threads=threads))
+    layer = Layer.open(image)
+    pixels, _ = layer.read(Window(0, 0, min(side, layer.shape[0]), min(side, layer.shape[1])))
+    scene = Scene.open(image=pixels[: segmenter.inputs.in_channels])
+    scaling = SceneScaling(scene, segmenter.inputs) if window_scalers(segmenter) else None
+    whole, own = whole_probabilities(segmenter, scene, scaling), segmenter.tiling
+    tilings = [(own, None), (own, scaling), *((Tiling(px, 64, own.overlap_px), scaling) for px in (576, 896))]
+    print("| tile | halo | overlap | scaled | jump | one piece there | of it | changed | pixels |\n" + "|---" * 9 + "|")
+    for tiling, beforehand in tilings:
+        lattice, proba = Lattice(scene.shape, tiling), probabilities(segmenter, scene, tiling, beforehand)
+        (across, pairs), (elsewhere, others) = jumps(proba, lattice)
+        (same, _), (rest, _) = jumps(whole, lattice)
+        cost = (tiling.tile_px / tiling.stride_px * own.stride_px / own.tile_px) ** 2
+        print(
+            f"| {tiling.tile_px} | {tiling.halo_px} | {tiling.overlap_px} | {'scene' if beforehand else 'tile'} "
+            f"| {across / pairs / (elsewhere / others):.2f} | {same / pairs / (rest / others):.2f} | {across / same:.2f} "
+            f"| {(proba.argmax(axis=0) != whole.argmax(axis=0)).mean():.2%} | {cost:.2f} |",
+            flush=True,
+        )
+
+
 def show(title: str, table: np.ndarray, rows: Sequence[Row]) -> None:
     """Print sums (rows, 7) as a table."""
     print(f"\n{title}\n\n| halo | overlap | blending | jump | jump, same pixels | changed | time |")
@@ -180,11 +219,16 @@ def main() -> None:
     parser.add_argument("--samples", type=Path, help="folder of real labelled samples")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--size", type=int, default=640, help="side of the city in px")
+    parser.add_argument("--size", type=int, default=640, help="side of the city, or of the crop, in px")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--run", help="a trained run, instead of networks trained here")
+    parser.add_argument("--image", help="raster for --run")
     parser.add_argument("--networks", nargs="*", default=["unet-mobilenet", "segnet"], choices=list(NETWORKS))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    if arguments.run:
+        compare_tilings(arguments.run, arguments.image, arguments.size, arguments.threads)
+        return
     sums: dict[tuple[str, str], np.ndarray] = {}
     for seed in range(arguments.seeds):
         for scene, case in cases(seed, arguments.size, arguments.samples):

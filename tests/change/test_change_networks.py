@@ -40,6 +40,45 @@ def test_networks_of_daudt_have_the_published_layers(network, counts):
     assert tuple(count(network(2 * bands)) for bands in (3, 4, 10, 13)) == counts
 
 
+def forward_as_published(network: nn.Module, pre: torch.Tensor, post: torch.Tensor, skip) -> torch.Tensor:
+    """The forward pass of the paper's figure written out, from the layers of a network: dates one after the other, four poolings,
+    the decoder from the pooled features of post; before each of its blocks the maps, then what `skip` makes of both dates."""
+    features = []
+    for image in (pre, post):
+        levels = []
+        for block in network.encoder:
+            levels.append(block(image))
+            image = torch.max_pool2d(levels[-1], 2, stride=2)
+        features.append((levels, image))
+    (before, _), (after, maps) = features
+    for number in range(4):
+        maps = network.ups[number](maps)
+        height, width = before[3 - number].shape[2:]
+        maps = torch.nn.ReplicationPad2d((0, width - maps.shape[3], 0, height - maps.shape[2]))(maps)
+        maps = network.decoder[number](torch.cat((maps, *skip(before[3 - number], after[3 - number])), 1))
+    return network.head(maps)
+
+
+@pytest.mark.parametrize(
+    ("network", "skip"),
+    [(FCSiamConc, lambda pre, post: (pre, post)), (FCSiamDiff, lambda pre, post: (torch.abs(pre - post),))],
+)
+def test_siamese_networks_join_skips_in_the_published_order(network, skip):
+    """Upsampled maps, then pre, then post, or their difference; also where a side is odd."""
+    warm = warmed(network(6), 6)
+    dates = torch.randn(2, 6, 37, 50)
+    with torch.no_grad():
+        expected = forward_as_published(warm, dates[:, :3], dates[:, 3:], skip)
+        torch.testing.assert_close(warm(dates), expected)
+
+
+def test_blocks_of_the_fc_networks_are_convolution_normalisation_rectifier_and_dropout_of_maps():
+    for part, kind, counts in (("encoder", nn.Conv2d, (2, 2, 3, 3)), ("decoder", nn.ConvTranspose2d, (3, 3, 2, 1))):
+        for block, count_of in zip(getattr(FCSiamConc(6), part), counts, strict=True):
+            assert [type(layer) for layer in block] == count_of * [kind, nn.BatchNorm2d, nn.ReLU, nn.Dropout2d]
+            assert {layer.p for layer in block if isinstance(layer, nn.Dropout2d)} == {0.2}
+
+
 def test_hrscd_networks_have_the_published_layers():
     assert [count(ResidualUNet(3, classes)) for classes in (5, 6, 7)] == [6_386_797, 6_386_806, 6_386_815]
     assert count(ResidualUNet(6, 2)) == 6_387_010

@@ -26,7 +26,7 @@ RULES = {  # (original, predicted) → label, as in the paper
 SMALL = [
     "data.tile_px=32", "data.windows_per_epoch=2", "data.num_workers=0", "train.batch_size=2", "train.epochs=1",
     "data.split=scenes", "data.val_share=0.5", "predict.tile_px=64", "predict.halo_px=0", "cleansing.steps=8",
-    "cleansing.hyperepochs=3", "cleansing.merge=ignore-differing",
+    "cleansing.hyperepochs=3", "cleansing.merge=ignore-differing", "cleansing.least_noise=0",
 ]  # fmt: skip
 
 
@@ -86,9 +86,20 @@ def test_every_hyperepoch_merges_with_the_original_labels_and_never_with_merged_
         assert not kept.all()
     card = read_json(run / "card.json")["notes"]
     assert len(card["cleansing"]) == 2
-    assert all(share <= 1 for shares in card["cleansing"] for share in shares.values())
+    assert all(share <= 1 for one in card["cleansing"] for share in one["kept"].values())
+    assert all(0 <= share <= 1 for one in card["cleansing"] for share in one["wrong"].values())
     metrics = read_json(run / "metrics.json")
     assert metrics["pixels"] == 64 * 64  # validated on all original labels
+
+
+def test_labels_of_which_too_few_seem_wrong_stay_as_they_are(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cleansing, "merge_labels", lambda *_: pytest.fail("labels were merged"))
+    run = deepnets4eo.train(recipe("cleansing.least_noise=1", "cleansing.hyperepochs=2"), tmp_path / "run", data=data)
+    (only,) = read_json(run / "card.json")["notes"]["cleansing"]
+    assert only["kept"] == {"no change": 1, "change": 1}
+    assert only["wrong"]["change"] < 1
 
 
 def test_each_hyperepoch_goes_on_from_the_weights_of_the_last_one(

@@ -33,17 +33,28 @@ def test_every_cell_holds_the_extremes_and_means_of_its_own_points():
 
 def test_cells_without_points_are_unknown_and_points_off_the_grid_do_not_count():
     points = PointCloud(np.array([[0.5, 0.5, 3.0], [99.0, 0.5, 8.0]]))
-    cells = height_grid(lambda: [points], grid_around((0, 0, 2, 1), 1.0))
+    cells = height_grid(lambda: [points], grid_around((0.1, 0.1, 1.9, 0.9), 1.0))
     assert cells.highest[0].tolist()[0] == 3.0
     assert np.isnan(cells.highest[0, 1])
     assert cells.count.tolist() == [[1, 0]]
+
+
+@pytest.mark.parametrize("cell_m", [0.05, 0.5, 0.7, 1.1, 2.0])
+def test_no_point_on_the_border_of_its_bounds_is_lost(cell_m):
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        low = np.round(np.round(rng.uniform(0, 7e6, 2) / cell_m) * cell_m, 2)  # on edges of cells, but for rounding
+        high = low + rng.integers(0, 9, 2) * cell_m
+        corners = np.array([(x, y, 1.0) for x in (low[0], high[0]) for y in (low[1], high[1])])
+        cells = height_grid(lambda corners=corners: [PointCloud(corners)], grid_around((*low, *high), cell_m))
+        assert cells.count.sum() == 4
 
 
 def test_the_share_of_a_class_is_counted_in_each_cell():
     points = PointCloud(
         np.array([[0.5, 0.5, 0], [0.6, 0.5, 0], [1.5, 0.5, 0.0]]), classification=np.array([70, 2, 2], np.uint8)
     )
-    grid = grid_around((0, 0, 2, 1), 1.0)
+    grid = grid_around((0.1, 0.1, 1.9, 0.9), 1.0)
     assert class_share(lambda: [points], grid, 70).tolist() == [[0.5, 0.0]]
     assert class_share(lambda: [points], grid, 71) is None
 

@@ -165,3 +165,20 @@ def test_features_at_the_edges_are_those_of_the_mirrored_scene(halo_px):
     whole = ndimage.uniform_filter(image[0].astype(np.float32), side, mode="mirror")
     assert len(samples.vectors) == labels.size
     np.testing.assert_allclose(np.sort(samples.vectors[:, 0]), np.sort(whole.ravel()), rtol=1e-4)
+
+
+def test_a_random_draw_takes_no_more_than_a_share_of_dense_labels_and_all_of_sparse_ones():
+    def draw(labels, **options):
+        scene = make_scene(labels)
+        return len(
+            sample_pixels(
+                [scene], LEGEND, lambda sample: sample["image"], max_pixels=9000, balanced=False, **options
+            ).vectors
+        )
+
+    dense = np.full((128, 256), 2, np.uint8)
+    assert draw(dense) == 9000
+    assert draw(dense, max_share=0.25) == 8192
+    sparse = np.full((128, 256), 255, np.uint8)
+    sparse[::8, ::4] = 2
+    assert draw(sparse, max_share=0.25) == 1024

@@ -36,6 +36,9 @@ NAME = "damage.qgs"
 CHECKED = "Qt::Checked"
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # two runs of one job write the same bytes
 MARGIN = 0.02  # of the post image's extent, around it
+KEY = (
+    "damage_map_{}"  # of a layer: QGIS gives layers of ten characters or fewer other keys, and loses them from its tree
+)
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def _vector_layers(damage_map: DamageMapContent, crs: ET.Element) -> list[_MapLa
     if damage_map.extent_without_outlines is not None:
         styles["imaged_without_outlines"] = ("Imaged ground without outlines", [without_outlines_style()])
     return [
-        _MapLayer(name, title, f"./damage.gpkg|layername={name}", "ogr", crs, style)
+        _MapLayer(KEY.format(name), title, f"./damage.gpkg|layername={name}", "ogr", crs, style)
         for name, (title, style) in styles.items()
     ]
 
@@ -114,7 +117,7 @@ def _image_layers(role: str, image: Layer, home: Path) -> list[_MapLayer]:
     crs = _crs_element(image.grid)
     style = [raster_pipe(image)] if paths else []
     return [
-        _MapLayer(f"{role}_{number}", Path(path).name, _source_of(path, home), "gdal", crs, style)
+        _MapLayer(KEY.format(f"{role}_image_{number}"), Path(path).name, _source_of(path, home), "gdal", crs, style)
         for number, path in enumerate(paths)
     ]
 

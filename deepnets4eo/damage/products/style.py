@@ -41,8 +41,9 @@ _FILLS = dict(  # denser with severity; the hatch of the worst covers a seventh 
         strict=True,
     )
 )
-_EXTENT = (60, 60, 60), _Fill(outline="dash", width=0.5)
-_WITHOUT_OUTLINES = (110, 110, 110), _Fill(outline="dot", width=0.26, angles=(135,), distance=4.0)
+_VIOLET = (176, 104, 255)  # no grade's, and seen on dark ground, on roofs and on white paper; grey is lost on images
+_EXTENT = _VIOLET, _Fill(outline="dash", width=0.5)
+_WITHOUT_OUTLINES = _VIOLET, _Fill(outline="dot", width=0.26, angles=(135,), distance=4.0)
 
 
 def buildings_qml() -> str:

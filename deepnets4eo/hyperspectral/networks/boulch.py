@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import cast
 
 import torch
@@ -61,38 +62,45 @@ class Boulch(PixelNetwork):
         return self.output(code), self.regressor(code)
 
     def prepare_columns(self) -> Columns:
-        """A function of pixels in columns: each convolution and its pooling as products of four values in a row."""
-        blocks = [_prepare_block(cast(nn.Sequential, block)) for block in self.blocks]
-        last = self.last.weight[:, :, 1]  # of one value, the outer taps see zeros
-        last_bias, output_bias = self.last.bias, self.output.bias
+        """A function of pixels in columns: each convolution and its pooling as products of four values in a row.
+
+        Maps have one more channel, 1 inside and 0 in the padding: biases and normalisations become weights of it, exactly
+        also at the ends of the spectrum.
+        """
+        scale, shift = self.last.weight.new_ones(1), self.last.weight.new_zeros(1)
+        pairs = []
+        for convolution, _, _, norm in cast(
+            Iterable[tuple[nn.Conv1d, nn.Module, nn.Module, nn.BatchNorm1d]], self.blocks
+        ):
+            kernel = _fold(convolution, scale, shift).transpose(1, 2).flatten(1)
+            channels = convolution.in_channels + 1
+            pairs.append(torch.cat([F.pad(kernel, (0, channels)), F.pad(kernel, (channels, 0))]))
+            scale = norm.weight * (cast(Tensor, norm.running_var) + norm.eps).rsqrt()
+            shift = norm.bias - scale * cast(Tensor, norm.running_mean)
+        last = _fold(self.last, scale, shift)[:, :, 1]  # of one value, the outer taps see zeros
+        output_bias = self.output.bias[:, None]
 
         def scores(columns: Tensor) -> Tensor:
-            maps = columns[:, None]
-            for block in blocks:
-                maps = block(maps)
-            code = torch.tanh(torch.addmm(_column(last_bias), last, maps[0]))
-            return torch.addmm(_column(output_bias), self.output.weight, code)
+            maps = _with_ones(len(columns), columns[:, None])
+            maps[1:-1, 0] = columns
+            for pair in pairs:
+                first, second = band_products(maps.flatten(0, 1), pair, pair.shape[1] // 2).chunk(2, dim=1)
+                maps = _with_ones(len(first), first)
+                torch.maximum(first, second, out=maps[1:-1, :-1]).relu_()
+            return torch.addmm(output_bias, self.output.weight, torch.tanh(last @ maps[1]))
 
         return scores
 
 
-def _prepare_block(block: nn.Sequential) -> Columns:
-    """A block as a function (n, C, M) → (n // 2, C', M)."""
-    convolution, norm = cast(nn.Conv1d, block[0]), cast(nn.BatchNorm1d, block[3])
-    kernel, channels = convolution.weight.transpose(1, 2).flatten(1), convolution.in_channels
-    pair = torch.cat([F.pad(kernel, (0, channels)), F.pad(kernel, (channels, 0))])
-    bias = _column(convolution.bias)
-    scale = _column(norm.weight * (cast(Tensor, norm.running_var) + norm.eps).rsqrt())
-    shift = _column(norm.bias) - scale * _column(norm.running_mean)
-
-    def apply(maps: Tensor) -> Tensor:
-        rows = F.pad(maps, (0, 0, 0, 0, 1, 1)).flatten(0, 1)
-        pairs = band_products(rows, pair, 2 * channels)[: len(maps) // 2]
-        first, second = pairs.chunk(2, dim=1)
-        return torch.addcmul(shift, torch.maximum(first, second).add_(bias).relu_(), scale)
-
-    return apply
+def _fold(convolution: nn.Conv1d, scale: Tensor, shift: Tensor) -> Tensor:
+    """The kernel (C', C + 1, 3) that makes of maps and of ones what the convolution makes of maps · scale + shift."""
+    of_ones = torch.einsum("oct,c->ot", convolution.weight, shift)
+    of_ones[:, 1] += cast(Tensor, convolution.bias)
+    return torch.cat([convolution.weight * scale[:, None], of_ones[:, None]], dim=1)
 
 
-def _column(values: Tensor | None) -> Tensor:
-    return cast(Tensor, values)[:, None]
+def _with_ones(length: int, like: Tensor) -> Tensor:
+    """Space for maps (n + 2, C + 1, M) of so many channels and pixels: the last channel is 1, the first and last value 0."""
+    maps = like.new_zeros(length + 2, like.shape[1] + 1, like.shape[2])
+    maps[1:-1, -1] = 1
+    return maps

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.hyperspectral.initialise import initialise
 from deepnets4eo.hyperspectral.patch_layers import check_bands
-from deepnets4eo.hyperspectral.pixel_network import Columns, PixelNetwork, band_products, tanh_by_sigmoid
+from deepnets4eo.hyperspectral.pixel_network import Columns, PixelNetwork, band_products, half_tanh
 
 MAPS = 20
 HIDDEN = 100
@@ -50,15 +50,19 @@ class Hu(PixelNetwork):
     def prepare_columns(self) -> Columns:
         """A function of pixels in columns: convolution and pooling as products of all positions that are pooled together."""
         kernel = self.convolution.weight[:, 0]
-        pooled = torch.cat([F.pad(kernel, (shift, self.pool - 1 - shift)) for shift in range(self.pool)])
+        pooled = 2 * torch.cat([F.pad(kernel, (shift, self.pool - 1 - shift)) for shift in range(self.pool)])
         bias, hidden_bias, output_bias = (
             cast(Tensor, layer.bias)[:, None] for layer in (self.convolution, self.hidden, self.output)
         )
-        hidden = self.hidden.weight.unflatten(1, (MAPS, self.length)).transpose(1, 2).flatten(1)
+        bias, hidden_bias, output = 2 * bias, 2 * hidden_bias, 2 * self.output.weight
+        hidden = 4 * self.hidden.weight.unflatten(1, (MAPS, self.length)).transpose(1, 2).flatten(1)
 
         def scores(columns: Tensor) -> Tensor:
-            maps = band_products(columns, pooled, self.pool).unflatten(1, (self.pool, MAPS)).amax(dim=1).add_(bias)
-            values = torch.addmm(hidden_bias, hidden, tanh_by_sigmoid(maps).flatten(0, 1))
-            return torch.addmm(output_bias, self.output.weight, tanh_by_sigmoid(values))
+            at_shifts = band_products(columns, pooled, self.pool).split(MAPS, dim=1)
+            maps = at_shifts[0]
+            for other in at_shifts[1:]:
+                maps = torch.maximum(maps, other)
+            values = torch.addmm(hidden_bias, hidden, half_tanh(maps + bias).flatten(0, 1))
+            return torch.addmm(output_bias, output, half_tanh(values))
 
         return scores

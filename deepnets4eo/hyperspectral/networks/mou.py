@@ -11,6 +11,7 @@ from deepnets4eo.hyperspectral.patch_layers import check_bands
 from deepnets4eo.hyperspectral.pixel_network import Columns, PixelNetwork
 
 HIDDEN = 64
+BANDS = 8  # whose states are scored together
 
 
 class Mou(PixelNetwork):
@@ -36,56 +37,67 @@ class Mou(PixelNetwork):
         return scores
 
     def prepare_columns(self) -> Columns:
-        """A function of pixels in columns: one product a band for all gates, the states' scores summed as they come.
+        """A function of pixels in columns: one product a band for all gates; the scores of several bands are summed at once.
 
-        In float32, as rounding adds up from band to band.
+        That product is computed in the network's precision, all else in float32, as rounding adds up from band to band.
         """
-        gates, candidate = self._gate_weights()
-        variance, mean = (cast(Tensor, value).float() for value in (self.norm.running_var, self.norm.running_mean))
-        scale = 2 * self.norm.weight.float() * (variance + self.norm.eps).rsqrt()
-        shift = 2 * self.norm.bias.float() - scale * mean  # twice, for tanh(x) = 2 σ(2x) − 1
-        scales, shifts = (values.view(-1, HIDDEN, 1) for values in (scale, shift))
-        output = self.output.weight.float()
-        weights = 2 * output.unflatten(1, (-1, HIDDEN)).transpose(0, 1)
-        offset = (self.output.bias.float() - output.sum(dim=1))[:, None]
+        gates, of_band = self._gate_weights()
+        scales, shifts = self._norm_weights()
+        weights = 2 * self.output.weight.float()
+        offset = (self.output.bias.float() - self.output.weight.float().sum(dim=1))[:, None]
 
         def scores(columns: Tensor) -> Tensor:
-            step = _Step(gates, candidate, columns.shape[1])
             total = offset.expand(-1, columns.shape[1]).clone()
-            for band, weight, factor, term in zip(columns, weights, scales, shifts, strict=True):
-                values = torch.addcmul(term, step.advance(band), factor).sigmoid_()
-                total.addmm_(weight, values)
+            unit = _HalvedUnit(gates.to(columns.dtype), columns.shape[1])
+            bands = columns.split(BANDS)
+            per_part = zip(bands, scales.split(BANDS), shifts.split(BANDS), strict=True)
+            for (part, scale, shift), weight in zip(per_part, weights.split(BANDS * HIDDEN, dim=1), strict=True):
+                candidates = (part.float()[:, None] * of_band[0]).add_(of_band[1])
+                values = unit.read(part, candidates).mul(scale).add_(shift).sigmoid_()
+                total.addmm_(weight, values.flatten(0, 1))
             return total.to(columns.dtype)
 
         return scores
 
     def _gate_weights(self) -> tuple[Tensor, Tensor]:
-        """Weights of (state, band, 1): (3 × 64, 66) of reset, update and state; (64, 2) of the band alone; the last two twice."""
+        """Weights of (half the state, band, 1): (3 × 64, 66) of reset, update and state; (2, 64, 1) of the band and of 1 alone.
+
+        What tanh is taken of is twice as large, for tanh(x) / 2 = σ(2x) − ½.
+        """
         of_band, of_state, band_bias, state_bias = (
             cast(Tensor, getattr(self.recurrent, f"{kind}_l0")).float()
             for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
         band = torch.cat([of_band[: 2 * HIDDEN], torch.zeros_like(of_band[2 * HIDDEN :])])
         bias = state_bias + torch.cat([band_bias[: 2 * HIDDEN], torch.zeros_like(band_bias[2 * HIDDEN :])])
-        gates = torch.cat([of_state, band, bias[:, None]], dim=1)
-        twice = torch.ones_like(gates[:, :1])
-        twice[2 * HIDDEN :] = 2
-        return gates * twice, 2 * torch.stack([of_band[2 * HIDDEN :, 0], band_bias[2 * HIDDEN :]], dim=1)
+        gates = torch.cat([2 * of_state, band, bias[:, None]], dim=1)
+        gates[2 * HIDDEN :] *= 2
+        return gates, 2 * torch.stack([of_band[2 * HIDDEN :], band_bias[2 * HIDDEN :, None]])
+
+    def _norm_weights(self) -> tuple[Tensor, Tensor]:
+        """Factors and terms (B, 64, 1) that make 2x of half the states, x being the normalised states."""
+        variance, mean = (cast(Tensor, value).float() for value in (self.norm.running_var, self.norm.running_mean))
+        scale = self.norm.weight.float() * (variance + self.norm.eps).rsqrt()
+        shift = self.norm.bias.float() - scale * mean
+        return (4 * scale).view(-1, HIDDEN, 1), (2 * shift).view(-1, HIDDEN, 1)
 
 
-class _Step:
-    """States (64, M) of pixels in columns, band by band."""
+class _HalvedUnit:
+    """The recurrent unit of pixels in columns; it keeps half of its states (64, M), as σ(2x) − ½ returns them."""
 
-    def __init__(self, gates: Tensor, candidate: Tensor, pixels: int) -> None:
-        self.gates, self.candidate = gates, candidate
-        self.inputs = torch.zeros(HIDDEN + 2, pixels, device=gates.device)  # the state, the band, ones
+    def __init__(self, gates: Tensor, pixels: int) -> None:
+        self.gates = gates
+        self.inputs = gates.new_zeros(HIDDEN + 2, pixels)  # the halved state, the band, ones
         self.inputs[-1] = 1
+        self.state = torch.zeros(HIDDEN, pixels, device=gates.device)
 
-    def advance(self, band: Tensor) -> Tensor:
-        """The states after one more band (M,); overwritten by the next."""
-        self.inputs[HIDDEN] = band
-        gates = self.gates @ self.inputs
-        reset, update = gates[: 2 * HIDDEN].sigmoid_().chunk(2)
-        candidate = torch.addcmul(self.candidate @ self.inputs[HIDDEN:], reset, gates[2 * HIDDEN :]).sigmoid_()
-        state = self.inputs[:HIDDEN]
-        return torch.lerp(candidate.mul_(2).sub_(1), state, update, out=state)
+    def read(self, bands: Tensor, candidates: Tensor) -> Tensor:
+        """Halved states (n, 64, M) after each of n more bands (n, M). candidates : (n, 64, M), of the bands; overwritten."""
+        states = torch.empty_like(candidates)
+        for band, candidate, state in zip(bands, candidates, states, strict=True):
+            self.inputs[:HIDDEN], self.inputs[HIDDEN] = self.state, band
+            gates = (self.gates @ self.inputs).float()
+            reset, update = gates[: 2 * HIDDEN].sigmoid_().chunk(2)
+            candidate.addcmul_(reset, gates[2 * HIDDEN :]).sigmoid_().sub_(0.5)
+            self.state = torch.lerp(candidate, self.state, update, out=state)
+        return states

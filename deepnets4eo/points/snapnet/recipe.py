@@ -15,6 +15,7 @@ from deepnets4eo.points.views import SurfaceOptions
 from deepnets4eo.training.recipe import ModelSection, Recipe, TrainSection
 
 COLOUR, COMPOSITE, INTENSITY = "image", "composite", "intensity"  # layers of a snapshot
+HEIGHT_EXPONENTS = {"height": 1.0, "height_root": 0.5}  # third band -> the power of the height that it shows
 MEASURED = {COLOUR: "colour", INTENSITY: "intensity"}  # layer -> what a cloud must have for it
 
 
@@ -38,8 +39,8 @@ class ViewSection(Section):
         Ground that so many directions are for, m²; indoors a room has them, whatever its area.
     gsd_m, overlap, tilt_deg, headings
         Of cameras above: metres a pixel, share that neighbours show again, angle and number of the oblique views.
-    third
-        Third band of the composite, see `snapshot`.
+    third, height_factor
+        Third band of the composite, see `snapshot`, and how far heights vary in training.
     votes
         What is averaged over pixels and views.
     seed
@@ -73,9 +74,16 @@ class ViewSection(Section):
     overlap: float = Field(default=0.5, ge=0, lt=1, description="above: of neighbouring views")
     tilt_deg: float = Field(default=45.0, gt=0, lt=90, description="above: of oblique views")
     headings: int = Field(default=4, ge=0, description="above: oblique directions; 0: only straight down")
-    third: Literal["depth", "depth_m", "height"] = Field(
+    third: Literal["depth", "depth_m", "height", "height_root"] = Field(
         default="depth",
-        description="third band of the composite: depth stretched in each view, as published; depth or height in metres",
+        description="third band of the composite: depth stretched in each view, as published; depth or height in metres; "
+        "the root of the height",
+    )
+    height_factor: float = Field(
+        default=1.0,
+        ge=1,
+        description="third: height, height_root: in training the heights of a view are multiplied by a random factor between 1 "
+        "by this and this, so that houses and trees of other heights are known, too; 1: none",
     )
     votes: Literal["probabilities", "logits"] = Field(
         default="probabilities", description="what is averaged over pixels and views; published: logits"
@@ -155,4 +163,13 @@ class SnapNetRecipe(Recipe):
     def _each_layer_once(self) -> SnapNetRecipe:
         if len(set(self.model.layers)) < len(self.model.layers):
             raise ValueError(f"has model.layers={list(self.model.layers)}; expected each layer once")
+        return self
+
+    @model_validator(mode="after")
+    def _heights_that_vary(self) -> SnapNetRecipe:
+        if self.views.height_factor > 1 and self.views.third not in HEIGHT_EXPONENTS:
+            raise ValueError(
+                f"has views.height_factor={self.views.height_factor}, but views.third={self.views.third} shows no height; "
+                "expected views.third height or height_root, or a factor of 1"
+            )
         return self

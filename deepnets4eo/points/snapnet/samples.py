@@ -6,16 +6,34 @@ Takes rendered views; returns layers (C, H, W) float32, valid (H, W) bool and ma
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.points.cloud_data import LEARNT, WITHHELD
+from deepnets4eo.points.snapnet.recipe import COMPOSITE
 from deepnets4eo.points.snapnet.rendering import BORDER, LABELS, NOTHING, PART, RenderedViews
 from deepnets4eo.training.data import Sample, read_ahead
 from deepnets4eo.training.recipe import Recipe
+
+
+class ViewWindow(NamedTuple):
+    """A view of an epoch.
+
+    Parameters
+    ----------
+    number
+        Of the view.
+    third_factor
+        What the third band of its composite is multiplied by.
+    """
+
+    number: int
+    third_factor: float = 1.0
 
 
 class ViewSamples:
@@ -27,21 +45,27 @@ class ViewSamples:
         Of the clouds.
     recipe
         Its `data.windows_per_epoch` and `train.seed` are used.
+    third_factor
+        The third band of the composite of each view is multiplied by a random factor between 1 by this and this.
     """
 
-    def __init__(self, rendered: RenderedViews, recipe: Recipe) -> None:
+    def __init__(self, rendered: RenderedViews, recipe: Recipe, third_factor: float = 1.0) -> None:
         self.rendered, self.count, self.seed = rendered, recipe.data.windows_per_epoch, recipe.train.seed
+        self.largest = math.log(third_factor)
 
-    def windows(self, epoch: int) -> list[int]:
-        """Numbers of the views of an epoch: all of them in random order, again and again."""
+    def windows(self, epoch: int) -> list[ViewWindow]:
+        """The views of an epoch: all of them in random order, again and again."""
         rng = np.random.default_rng([self.seed, epoch])
         rounds = -(-self.count // len(self.rendered.learnt))
         order = np.concatenate([rng.permutation(self.rendered.learnt) for _ in range(rounds)])
-        return [int(number) for number in order[: self.count]]
+        factors = np.exp(rng.uniform(-self.largest, self.largest, self.count))
+        return [
+            ViewWindow(int(number), float(factor)) for number, factor in zip(order[: self.count], factors, strict=True)
+        ]
 
-    def read(self, window: int) -> Sample:
+    def read(self, window: ViewWindow) -> Sample:
         """A view to learn from."""
-        return read_view(self.rendered, window, LEARNT)
+        return read_view(self.rendered, window.number, LEARNT, window.third_factor)
 
 
 @dataclass(frozen=True)
@@ -73,7 +97,7 @@ class ValidationViews:
         return read_ahead(batch, range(-(-len(numbers) // self.batch_size)), self.workers)
 
 
-def read_view(rendered: RenderedViews, number: int, part: int) -> Sample:
+def read_view(rendered: RenderedViews, number: int, part: int, third_factor: float = 1.0) -> Sample:
     """A snapshot, scaled, with the labels of one part; to learn from, withheld faces are hidden.
 
     Parameters
@@ -84,12 +108,17 @@ def read_view(rendered: RenderedViews, number: int, part: int) -> Sample:
         Of the view.
     part
         LEARNT or WITHHELD.
+    third_factor
+        What the third band of its composite is multiplied by.
 
     Returns
     -------
     The layers by name, valid and mask.
     """
     layers = rendered.store.read(number)
+    if third_factor != 1 and COMPOSITE in layers:
+        third = layers[COMPOSITE][2]
+        layers[COMPOSITE][2] = np.minimum(np.rint(third * np.float32(third_factor)), 255)
     parts = layers[PART]
     hidden = (NOTHING, WITHHELD, BORDER) if part == LEARNT else (NOTHING,)
     valid = ~np.isin(parts, hidden)

@@ -20,7 +20,7 @@ from deepnets4eo.lazy import check_extra
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.points.cloud_data import WITHHELD, find_clouds, point_parts
 from deepnets4eo.points.snapnet.labeller import SnapNetLabeller
-from deepnets4eo.points.snapnet.recipe import SnapNetModel, SnapNetRecipe
+from deepnets4eo.points.snapnet.recipe import HEIGHT_EXPONENTS, SnapNetModel, SnapNetRecipe
 from deepnets4eo.points.snapnet.rendering import RenderedViews, render_views
 from deepnets4eo.points.tile_labels import label_tile
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
@@ -54,7 +54,8 @@ def train_snapnet(recipe: SnapNetRecipe, out: Path, options: TrainOptions) -> Pa
             return {recipe.train.monitor: float("nan")}  # undefined, so that the last epoch's weights are kept
         return criterion.validate(segmenter.module, validation)
 
-    samples = ViewSamples(rendered, recipe)
+    factor = recipe.views.height_factor ** HEIGHT_EXPONENTS.get(recipe.views.third, 0.0)
+    samples = ViewSamples(rendered, recipe, factor)
     notes = fit_segmenter(segmenter, samples, criterion.step, score, recipe, out, options)
     scores = score_points(SnapNetLabeller(segmenter, recipe.surface, recipe.views), rendered, recipe, out)
     notes = _notes(rendered, scores) | notes

@@ -5,14 +5,17 @@ Takes points in metres near their origin; blocks bound the memory, threads share
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Vectors
 from deepnets4eo.points.views.near_vertices import LISTED
+from deepnets4eo.points.views.normal_agreement import normal_disagreement
 from deepnets4eo.rasters.prefetch import in_order
+
+NoiseKind = Literal["variances", "normals"]
 
 BLOCK = 1 << 14
 FEWEST = 3  # points that make a plane
@@ -30,8 +33,8 @@ class Attributes(NamedTuple):
     verticality
         (V,) float32: the angle between normal and vertical by 90°, acos|n_z| / (π/2); 0 flat, 1 upright.
     noise
-        (V,) float32: smallest by largest variance of the points around, λ3 / λ1; 0 on planes and lines, 1 where the
-        points spread evenly. The papers of SnapNet describe this; the public code measures how candidate normals agree.
+        (V,) float32: smallest by largest variance of the points around, λ3 / λ1, as the papers of SnapNet describe it; 0 on
+        planes and lines, 1 where the points spread evenly. Or what the public code measures, `normal_disagreement`.
     spacing_m
         (V,) float32, distance to the fourth nearest point, or the farthest where there are fewer.
     around
@@ -48,7 +51,9 @@ class Attributes(NamedTuple):
     distance_m: NDArray[np.float32]
 
 
-def surface_attributes(points: NDArray[np.floating], neighbours: int = 16) -> Attributes:
+def surface_attributes(
+    points: NDArray[np.floating], neighbours: int = 16, noise: NoiseKind = "variances"
+) -> Attributes:
     """Estimate normals and roughness from the nearest points around each, by their principal axes.
 
     Parameters
@@ -57,6 +62,8 @@ def surface_attributes(points: NDArray[np.floating], neighbours: int = 16) -> At
         (V, 3) metres; quick where points that follow each other lie near each other, as `decimate` orders them.
     neighbours
         How many points are used, the point itself included.
+    noise
+        How noise is measured: by "variances", or by the agreement of estimated "normals".
 
     Returns
     -------
@@ -94,6 +101,9 @@ def surface_attributes(points: NDArray[np.floating], neighbours: int = 16) -> At
             variances, normal = principal_axes(_covariances(columns, index))
             made.normal[part] = normal
             made.verticality[part] = np.arccos(np.minimum(np.abs(normal[:, 2]), 1)) / (np.pi / 2)
+            if noise == "normals":
+                made.noise[part] = normal_disagreement(columns, index)
+                return
             largest = variances[:, 2]
             np.divide(variances[:, 0], largest, out=made.noise[part], where=largest > 0, casting="same_kind")
 

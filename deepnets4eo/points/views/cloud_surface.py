@@ -51,7 +51,7 @@ def make_surface(cloud: PointCloud, options: SurfaceOptions = DEFAULTS) -> Surfa
     part = cloud.subset(kept)
     origin = np.floor(part.xyz.min(axis=0))
     vertices = (part.xyz - origin).astype(np.float32)
-    attributes = surface_attributes(vertices, options.neighbours)
+    attributes = surface_attributes(vertices, options.neighbours, options.noise)
     corners: NDArray[np.float32] | None = None
     if options.mesh == "splats":
         faces, corners = splats(vertices, attributes.normal, attributes.spacing_m, options.max_edge_m)

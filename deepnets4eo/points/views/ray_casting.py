@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import open3d
+from numpy.typing import NDArray
 
 from deepnets4eo.points.views.camera import Camera
 from deepnets4eo.points.views.face_view import BACKGROUND, FaceView, no_faces
@@ -48,12 +49,7 @@ class RayCaster:
         """
         if self._empty:
             return no_faces(camera)
-        directions = (camera.rays() @ camera.axes()).astype(np.float32)
-        rays = np.empty((*directions.shape[:2], 6), np.float32)
-        rays[..., 3:] = directions
-        directions *= np.float32(camera.near_m)
-        directions += camera.eye.astype(np.float32)
-        rays[..., :3] = directions  # rays start at the near limit
+        rays = _world_rays(camera)
         answer = self._scene.cast_rays(open3d.core.Tensor.from_numpy(rays))
         depth = answer["t_hit"].numpy() + np.float32(camera.near_m)
         face = (
@@ -63,3 +59,20 @@ class RayCaster:
         return FaceView(
             np.where(beyond, np.int32(BACKGROUND), face), np.where(beyond, np.float32(np.inf), depth), camera
         )
+
+
+def _world_rays(camera: Camera) -> NDArray[np.float32]:
+    """(H, W, 6) float32: where the ray of each pixel crosses the near limit, and its direction, in the surface's coordinates.
+
+    A direction is the sum of one that its column has and one that its row has, a coordinate at a time: a third of the time of a
+    product of matrices.
+    """
+    along = camera.rays()
+    right, down, forward = camera.axes()
+    columns, rows = along[0, :, :1] * right + forward, along[:, 0, 1:2] * down
+    columns = np.hstack([camera.eye + camera.near_m * columns, columns])
+    rows = np.hstack([camera.near_m * rows, rows])
+    rays = np.empty((camera.height_px, camera.width_px, 6), np.float32)
+    for number in range(6):
+        np.add.outer(rows[:, number], columns[:, number], out=rays[..., number], casting="same_kind")
+    return rays

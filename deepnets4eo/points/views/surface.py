@@ -11,6 +11,7 @@ from pydantic import Field
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.options import option_group
+from deepnets4eo.points.views.attributes import NoiseKind
 from deepnets4eo.points.views.near_vertices import NearVertices
 
 MeshKind = Literal["splats", "delaunay"]
@@ -27,6 +28,9 @@ class SurfaceOptions:
         aerial ones of 5 to 40 points a square metre.
     neighbours
         Points around each that its normal and noise are estimated from; the published 200 are twelve times as slow.
+    noise
+        "variances", smallest by largest variance of these points, as the papers describe it; "normals", how normals
+        estimated from random planes agree, as the public code measures it (`normal_disagreement`).
     mesh
         "splats", a small square along the surface at each point, for any cloud; "delaunay", triangles over the points
         seen from above, for aerial clouds, where walls are closed as far as max_edge_m allows.
@@ -44,6 +48,7 @@ class SurfaceOptions:
 
     voxel_m: float = Field(default=0.1, gt=0)
     neighbours: int = Field(default=16, ge=3)
+    noise: NoiseKind = "variances"
     mesh: MeshKind = "splats"
     max_edge_m: float = Field(default=2.0, gt=0)
     min_angle_deg: float = Field(default=0.0, ge=0, lt=60)
@@ -70,7 +75,7 @@ class Surface:
     verticality
         (V,) float32, 0 where the surface lies flat, 1 where it is upright.
     noise
-        (V,) float32, 0 on a plane, 1 where the points around spread evenly in all directions.
+        (V,) float32, 0 on a plane, 1 where the points around spread evenly in all directions, see `Attributes`.
     height_m
         (V,) float32, metres above ground.
     colour

@@ -23,7 +23,7 @@ from deepnets4eo.points.cloud_data import (
 from deepnets4eo.points.snapnet.measurements import check_measured
 from deepnets4eo.points.snapnet.recipe import SnapNetRecipe
 from deepnets4eo.points.snapnet.rendering import LABELS, render_views
-from deepnets4eo.points.snapnet.samples import ValidationViews, ViewSamples, read_view
+from deepnets4eo.points.snapnet.samples import ValidationViews, ViewSamples, ViewWindow, read_view
 from deepnets4eo.points.snapnet.view_store import ViewStore
 from deepnets4eo.training import load_recipe
 
@@ -62,7 +62,7 @@ def told_apart(tmp_path_factory):
 
 def test_views_to_learn_from_show_no_face_and_no_label_of_withheld_points(told_apart):
     samples = ViewSamples(told_apart, recipe())
-    views = [samples.read(number) for number in sorted(set(told_apart.learnt))]
+    views = [samples.read(ViewWindow(number)) for number in sorted(set(told_apart.learnt))]
     assert len(views) > 5
     for view in views:
         red = view["image"][0] > 0.4
@@ -89,8 +89,33 @@ def test_training_pixels_are_those_of_the_masks(told_apart):
 def test_an_epoch_shows_every_view_as_often_and_follows_from_its_number(told_apart):
     samples = ViewSamples(told_apart, recipe(windows_per_epoch=2 * len(told_apart.learnt)))
     first = samples.windows(0)
-    assert sorted(first) == sorted(2 * told_apart.learnt)
+    assert sorted(window.number for window in first) == sorted(2 * told_apart.learnt)
+    assert {window.third_factor for window in first} == {1.0}
     assert first == samples.windows(0) != samples.windows(1)
+
+
+def test_heights_of_views_to_learn_from_are_multiplied_by_factors_of_the_epoch(told_apart):
+    samples = ViewSamples(told_apart, recipe(windows_per_epoch=400), 2.0)
+    windows = samples.windows(0)
+    factors = np.array([window.third_factor for window in windows])
+    assert 0.5 <= factors.min() < 0.55
+    assert 1.8 < factors.max() <= 2
+    assert windows == samples.windows(0)
+    plain, high = (samples.read(ViewWindow(windows[0].number, factor)) for factor in (1.0, 1.5))
+    third = np.rint((plain["composite"][2] + 0.5) * 255)
+    expected = np.minimum(np.rint(third * 1.5), 255) / 255 - 0.5
+    shown = plain["valid"]
+    np.testing.assert_allclose(high["composite"][2][shown], expected[shown], atol=1e-6)
+    np.testing.assert_array_equal(high["composite"][:2], plain["composite"][:2])
+    np.testing.assert_array_equal(high["image"], plain["image"])
+
+
+def test_heights_vary_only_where_the_third_band_shows_them():
+    varied = ["legend=semantic3d", "views.height_factor=2"]
+    for shown in ("height", "height_root"):
+        load_recipe("points/snapnet-composite", overrides=[*varied, f"views.third={shown}"])
+    with pytest.raises(InputError, match="views.third=depth shows no height"):
+        load_recipe("points/snapnet-composite", overrides=varied)
 
 
 def test_parts_of_points_are_those_of_the_split_as_a_raster():

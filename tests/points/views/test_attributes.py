@@ -6,6 +6,7 @@ from scipy.spatial import cKDTree
 
 from deepnets4eo.points.views import attributes as module
 from deepnets4eo.points.views.attributes import principal_axes, surface_attributes
+from deepnets4eo.points.views.normal_agreement import LOWEST, drawn_positions, normal_disagreement
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +63,50 @@ def test_points_on_a_line_have_values():
     made = surface_attributes(line)
     np.testing.assert_allclose(np.linalg.norm(made.normal, axis=1), 1, atol=1e-6)
     assert np.isfinite(made.noise).all()
+
+
+def voted_normal(points, positions):
+    """One estimate, plane by plane: the mean of the normals within 10 degrees of the one that has most of them."""
+    normals = [np.cross(points[b] - points[a], points[c] - points[a]) for a, b, c in positions]
+    normals = [normal / np.linalg.norm(normal) for normal in normals]
+    groups = [[other for other in normals if abs(other @ normal) > np.cos(np.radians(10))] for normal in normals]
+    largest = max(range(len(normals)), key=lambda number: (len(groups[number]), -number))
+    mean = sum(other * np.sign(other @ normals[largest]) for other in groups[largest])
+    return mean / np.linalg.norm(mean)
+
+
+def test_noise_by_normals_is_the_mean_cosine_of_ten_pairs_of_voted_normals(cloud):
+    _, index = cKDTree(cloud).query(cloud[:40], 20)
+    made = normal_disagreement(cloud.T, index)
+    for point, around in enumerate(index):
+        normals = [voted_normal(cloud[around].astype(np.float64), positions) for positions in drawn_positions(20)]
+        cosines = [abs(normals[a] @ normals[b]) for a in range(5) for b in range(a)]
+        assert len(cosines) == 10
+        assert made[point] == pytest.approx(min((1 - np.mean(cosines)) / (1 - LOWEST), 1), abs=1e-3)
+
+
+def test_noise_by_normals_knows_edges_of_planes_from_rough_surfaces():
+    rng = np.random.default_rng(0)
+    floor = np.column_stack([rng.uniform(0, 5, (400, 2)), np.zeros(400)])
+    wall = np.column_stack([np.zeros(400), rng.uniform(0, 5, (400, 2))])
+    bush = rng.normal(0, 1, (400, 3)) + (40, 0, 0)
+    points = np.concatenate([floor, wall, bush])
+    by_normals = surface_attributes(points, noise="normals").noise
+    by_variances = surface_attributes(points).noise
+    inside = (floor[:, 0] > 1) & (floor[:, 1] > 0)
+    edge = np.flatnonzero((floor[:, 0] < 0.2) & (by_variances[:400] > 0.05))
+    assert by_normals[:400][inside].max() < 1e-4
+    assert np.median(by_normals[800:]) == 1
+    assert len(edge) > 5
+    assert np.median(by_normals[edge]) < 0.5
+
+
+@pytest.mark.parametrize("points", [np.full((50, 3), 7.0), np.column_stack([np.arange(50.0), *np.zeros((2, 50))])])
+def test_noise_by_normals_is_0_where_points_span_no_plane(points):
+    assert (surface_attributes(points, noise="normals").noise == 0).all()
+
+
+def test_noise_by_normals_does_not_depend_on_blocks(cloud, monkeypatch):
+    whole = surface_attributes(cloud, 15, "normals").noise
+    monkeypatch.setattr(module, "BLOCK", 999)
+    np.testing.assert_array_equal(surface_attributes(cloud, 15, "normals").noise, whole)

@@ -54,9 +54,11 @@ def test_depth_in_metres_means_the_same_in_every_view(surface):
 def test_the_last_channel_may_be_the_height_above_ground(surface):
     layer = snapshot(surface, view_of([[0, 1, -1, 1]] * 2), third="height")["composite"][2]
     assert layer[0].tolist() == [255, 51, 0, 51]
+    root = snapshot(surface, view_of([[0, 1, -1, 1]] * 2), third="height_root")["composite"][2]
+    assert root[0].tolist() == [255, round(0.2**0.5 * 255), 0, round(0.2**0.5 * 255)]
 
 
-@pytest.mark.parametrize("third", ["depth", "depth_m", "height"])
+@pytest.mark.parametrize("third", ["depth", "depth_m", "height", "height_root"])
 def test_a_view_of_background_alone_has_empty_layers(surface, third):
     layers = snapshot(surface, view_of([[-1] * 4] * 2), third=third)
     assert (layers["labels"] == 255).all()

@@ -1,0 +1,122 @@
+"""A network that scales its windows by their own values shows no tiles: the scene is scaled as a whole beforehand."""
+
+import numpy as np
+import pytest
+import rasterio
+from scipy.ndimage import map_coordinates
+
+torch = pytest.importorskip("torch")
+
+from deepnets4eo.cards.legend import Legend, LegendClass  # noqa: E402
+from deepnets4eo.grid import Window  # noqa: E402
+from deepnets4eo.prediction import PredictOptions, predict, scene_scaling  # noqa: E402
+from deepnets4eo.prediction.scene_scaling import SceneScaling  # noqa: E402
+from deepnets4eo.rasters.scene import Layer, Scene  # noqa: E402
+from deepnets4eo.segmentation.light_unet import ScaledConv  # noqa: E402
+from deepnets4eo.segmenters.inputs import InputSpec  # noqa: E402
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter  # noqa: E402
+from deepnets4eo.segmenters.window_scaling import LEAST_SPREAD, window_scalers  # noqa: E402
+from deepnets4eo.tiling import Tiling  # noqa: E402
+
+LEGEND = Legend("two", (LegendClass(0, "ground", (0, 255, 0)), LegendClass(1, "roof", (255, 0, 0))))
+SIDE = 192
+
+
+def make_image(seed=0):
+    """Dark and even on the left, bright and rough on the right."""
+    rng = np.random.default_rng(seed)
+    rough = np.linspace(2, 60, SIDE)
+    return np.clip(40 + rough * 2 + rough * rng.standard_normal((3, SIDE, SIDE)), 1, 255).astype(np.uint8)
+
+
+def make_segmenter(scene):
+    """One convolution of single pixels: tiles can differ by their scaling alone."""
+    torch.manual_seed(0)
+    module = ScaledConv(3, 2, 1, bias=False)
+    return NetworkSegmenter({"name": "unet"}, InputSpec.measure([scene]), LEGEND, tiling=Tiling(64, 0), module=module)
+
+
+def scaled(scene, window, valid=None):
+    inputs = InputSpec.measure([scene])
+    sample = scene.read(window)
+    prepared = inputs.prepare(sample)
+    SceneScaling(scene, inputs).apply(window, prepared, sample["valid"])
+    return prepared
+
+
+def probabilities(segmenter, scene, path, **options):
+    predict(segmenter, scene, path / "labels.tif", PredictOptions(
+        probabilities=path / "p.tif", threads=1, device="cpu", precision="float32", overwrite=True, **options))  # fmt: skip
+    with rasterio.open(path / "p.tif") as file:
+        return file.read()
+
+
+def test_one_cell_is_scaled_as_the_network_would_scale_it():
+    scene = Scene.open(image=make_image())
+    prepared = InputSpec.measure([scene]).prepare(scene.read())
+    thin = prepared[:, ::2, ::2]
+    centred = prepared - thin.mean(axis=(1, 2), keepdims=True)
+    spread = np.sqrt(np.square(thin - thin.mean(axis=(1, 2), keepdims=True)).mean())
+    result = scaled(scene, Window(0, 0, SIDE, SIDE))
+    np.testing.assert_allclose(result, centred / (spread + LEAST_SPREAD), rtol=1e-4, atol=1e-5)
+
+
+def test_a_pixel_has_the_same_bits_in_every_window(monkeypatch):
+    monkeypatch.setattr(scene_scaling, "CELL_PX", 48)
+    scene = Scene.open(image=make_image())
+    whole = scaled(scene, Window(0, 0, SIDE, SIDE))
+    for window in (Window(0, 0, 64, 64), Window(17, 90, 101, 33), Window(128, 128, 64, 64)):
+        np.testing.assert_array_equal(scaled(scene, window), whole[(slice(None), *window.slices)])
+
+
+def test_values_between_the_centres_of_cells_are_interpolated(monkeypatch):
+    monkeypatch.setattr(scene_scaling, "CELL_PX", 64)
+    scene = Scene.open(image=make_image())
+    prepared = InputSpec.measure([scene]).prepare(scene.read())
+    cells = prepared[:, ::2, ::2].reshape(3, 3, 32, 3, 32)
+    means = cells.mean(axis=(2, 4))
+    spread = np.sqrt(np.square(cells - means[:, :, None, :, None]).mean(axis=(0, 2, 4)))
+    position = (np.indices((SIDE, SIDE)) + 0.5) / 64 - 0.5
+    fields = [map_coordinates(values, position, order=1, mode="nearest") for values in (*means, spread)]
+    expected = (prepared - np.stack(fields[:3])) / (fields[3] + LEAST_SPREAD)
+    np.testing.assert_allclose(scaled(scene, Window(0, 0, SIDE, SIDE)), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_pixels_without_data_enter_no_measure_and_become_the_mean(monkeypatch, tmp_path):
+    from geotiff import write_geotiff
+
+    image = make_image()
+    holed = image.copy()
+    holed[:, 40:150, 20:60] = 0
+    plain = scaled(Scene.open(image=image), Window(0, 0, SIDE, SIDE))
+    path = write_geotiff(tmp_path / "holed.tif", holed, crs="EPSG:32615", origin=(500_000, SIDE), nodata=0)
+    scene = Scene({"image": Layer.open(path)})
+    inputs = InputSpec.measure([Scene.open(image=image)])
+    sample = scene.read()
+    prepared = inputs.prepare(sample)
+    SceneScaling(scene, inputs).apply(Window(0, 0, SIDE, SIDE), prepared, sample["valid"])
+    assert (prepared[:, 40:150, 20:60] == 0).all()
+    seen = sample["valid"]
+    assert np.abs(prepared[:, seen] - plain[:, seen]).mean() < 0.1
+    monkeypatch.setattr(scene_scaling, "CELL_PX", 32)  # some cells now have no valid pixel at all
+    prepared = inputs.prepare(sample)
+    SceneScaling(scene, inputs).apply(Window(0, 0, SIDE, SIDE), prepared, sample["valid"])
+    assert np.isfinite(prepared).all()
+    assert np.abs(prepared).max() < 20
+
+
+def test_tiles_give_what_one_piece_gives(tmp_path):
+    scene = Scene.open(image=make_image())
+    segmenter = make_segmenter(scene)
+    (layer,) = window_scalers(segmenter)
+    tiles = probabilities(segmenter, scene, tmp_path)
+    one_piece = probabilities(segmenter, scene, tmp_path, tile_px=SIDE)
+    np.testing.assert_array_equal(tiles, one_piece)
+    assert not layer.scaled_beforehand  # batches of others are scaled by the network again
+
+
+def test_networks_without_such_a_layer_have_none():
+    scene = Scene.open(image=make_image())
+    inputs = InputSpec.measure([scene])
+    segmenter = NetworkSegmenter({"name": "unet"}, inputs, LEGEND, module=torch.nn.Conv2d(3, 2, 1))
+    assert window_scalers(segmenter) == []
