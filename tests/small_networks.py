@@ -47,9 +47,7 @@ def _cube(*bands: int, unused: str = "nothing") -> SmallNetwork:
 
 NETWORKS: dict[str, SmallNetwork] = {
     "change-encoder": SmallNetwork(MOBILE | {"decoder_channels": [16, 16, 8, 8, 8]}, bands=(2, 8, 206)),
-    "damage-network": SmallNetwork(
-        MOBILE | {"decoder_channels": [16, 16, 8, 8, 8]}, bands=(2, 4, 206), unused=r"post_head\..*"
-    ),
+    "damage-network": SmallNetwork({"decoder_channels": [16, 8, 8]}, bands=(2, 4, 206), unused=r"post_head\..*"),
     "damage-siamese": SmallNetwork(MOBILE | {"decoder_channels": [16, 16, 8, 8, 8]}, bands=(2, 4, 206)),
     "deeplabv3": SmallNetwork(MOBILE | {"decoder_channels": 32}),
     "deeplabv3plus": SmallNetwork(MOBILE | {"decoder_channels": 32}),
