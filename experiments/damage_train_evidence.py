@@ -183,7 +183,9 @@ def keep_graded(frame: pd.DataFrame) -> Graded:
     style = np.where(frame["style"].isna(), group, frame["style"]).astype(object)
     event = [_event_of(*names) for names in zip(frame["event"], domain, group, strict=True)]
     world = np.where(cities | ~made_up, domain, "world").astype(object)  # counts as much as all cities together
-    return replace(graded, domain=world, style=style, event=np.array(event, object), bounds=cities if cities.any() else None)
+    return replace(
+        graded, domain=world, style=style, event=np.array(event, object), bounds=cities if cities.any() else None
+    )
 
 
 def _event_of(event: object, domain: str, group: str) -> str:

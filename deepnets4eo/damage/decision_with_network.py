@@ -283,7 +283,11 @@ class DecisionModel:
             return ShareEstimate(0.5, EVEN), weight_free, None
         judged = judge_site(weight_free, self.model.variant_names(frame), self.model.reliabilities, self.damaged_share)
         if self.damaged_share is not None:
-            return ShareEstimate(self.damaged_share, BY_USER), weight_free if judged is None else judged.probabilities, None
+            return (
+                ShareEstimate(self.damaged_share, BY_USER),
+                weight_free if judged is None else judged.probabilities,
+                None,
+            )
         damaged = weight_free[:, 2:].sum(axis=1)
         second = _second_opinion(damaged, frame, rates)
         if judged is not None:

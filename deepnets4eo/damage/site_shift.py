@@ -153,7 +153,7 @@ def site_posterior(
 def _prior() -> Floats:
     """(P,) weights of `SHARES` beforehand: sites without damage, and all shares alike."""
     edges = np.concatenate([[0.0], (SHARES[1:] + SHARES[:-1]) / 2, [1.0]])
-    return (1 - INTACT_SITES) * np.diff(edges) + INTACT_SITES * (SHARES == SHARES[0])
+    return (1 - INTACT_SITES) * np.diff(edges) + INTACT_SITES * (SHARES[0] == SHARES)
 
 
 def _around(share: float) -> Floats:
@@ -166,7 +166,7 @@ def _around(share: float) -> Floats:
     return weights
 
 
-def fit_site_shift(log_odds: Floats, damaged: NDArray[np.bool_], site: NDArray[np.generic]) -> SiteShift:
+def fit_site_shift(log_odds: Floats, damaged: NDArray[np.bool_], site: NDArray[np.generic]) -> SiteShift | None:
     """How far sites differ, from left-out log-odds of their graded buildings, by moments; what single buildings scatter is taken off.
 
     Parameters
@@ -180,23 +180,31 @@ def fit_site_shift(log_odds: Floats, damaged: NDArray[np.bool_], site: NDArray[n
 
     Returns
     -------
-    SiteShift
+    SiteShift, or None where fewer than two sites have eight buildings of a kind.
     """
-    number = np.unique(site, return_inverse=True)[1]
+    names, number = np.unique(site, return_inverse=True)
     log_odds = np.clip(log_odds, -FARTHEST, FARTHEST)
-    means, noises, widths, places = [], [], [], []
-    for kind in (False, True):
-        rows = damaged == kind
-        count = np.bincount(number[rows], minlength=number.max() + 1)
-        large = np.flatnonzero(count >= LEAST_AT_SITE)
-        mean = np.bincount(number[rows], log_odds[rows], len(count))[large] / count[large]
-        square = np.bincount(number[rows], log_odds[rows] ** 2, len(count))[large] / count[large]
-        variance = (square - mean**2) * count[large] / (count[large] - 1)
-        means.append(mean), noises.append(float(np.mean(variance / count[large]))), widths.append(float(variance.mean()))
-        places.append(large)
-    sd = [float(np.sqrt(max(np.var(m, ddof=1) - noise, LEAST_SD**2))) for m, noise in zip(means, noises, strict=True)]
-    _, first, second = np.intersect1d(*places, return_indices=True)
-    together = float(np.cov(means[0][first], means[1][second])[0, 1]) if len(first) >= 3 else 0.0
+    kinds = [_levels_of_sites(log_odds[rows], number[rows], len(names)) for rows in (~damaged, damaged)]
+    if min(np.isfinite(means).sum() for means, _ in kinds) < 2:
+        return None
+    level, sd, variances = [], [], []
+    for means, variance_and_noise in kinds:
+        variance, noise = np.nanmean(variance_and_noise, axis=1)
+        level.append(float(np.nanmean(means)))
+        sd.append(float(np.sqrt(max(np.nanvar(means, ddof=1) - noise, LEAST_SD**2))))
+        variances.append(variance)
+    both = np.isfinite(kinds[0][0] + kinds[1][0])
+    together = float(np.cov(kinds[0][0][both], kinds[1][0][both])[0, 1]) if both.sum() >= 3 else 0.0
     correlation = float(np.clip(together / (sd[0] * sd[1]), -0.9, 0.9))
-    level = (float(means[0].mean()), float(means[1].mean()))
-    return SiteShift(level, (sd[0], sd[1]), correlation, float(np.sqrt(np.mean(widths))))
+    within = max(float(np.sqrt(np.mean(variances))), LEAST_SD)
+    return SiteShift((level[0], level[1]), (sd[0], sd[1]), correlation, within)
+
+
+def _levels_of_sites(log_odds: Floats, number: NDArray[np.intp], sites: int) -> tuple[Floats, Floats]:
+    """(S,) mean of each site, and (2, S) its variance and the variance of its mean; NaN for sites with few buildings."""
+    count = np.bincount(number, minlength=sites).astype(float)
+    count[count < LEAST_AT_SITE] = np.nan
+    mean = np.bincount(number, log_odds, sites) / count
+    square = np.bincount(number, log_odds**2, sites) / count
+    variance = np.maximum(square - mean**2, 0) * count / (count - 1)
+    return mean, np.stack([variance, variance / count])
