@@ -41,8 +41,8 @@ def test_a_plain_prior_shift_fails_where_the_site_is_shifted() -> None:
 def test_the_probabilities_are_those_of_a_direct_sum_over_shares_and_levels() -> None:
     log_odds = np.array([-1.0, 0.5, 1.75])  # few buildings, each says all that it says; values lie on the steps
     theta, prior = SHIFT.levels()
-    shares_prior = np.diff(np.concatenate([[0.0], (SHARES[1:] + SHARES[:-1]) / 2, [1.0]])) * 2 / 3
-    shares_prior[0] += 1 / 3
+    shares_prior = np.diff(np.concatenate([[0.0], (SHARES[1:] + SHARES[:-1]) / 2, [1.0]])) * 0.5
+    shares_prior[0] += 0.5
     total, damaged = 0.0, np.zeros(3)
     for share, weight in zip(SHARES, shares_prior, strict=True):
         for (intact, other), log_weight in zip(theta, prior, strict=True):
@@ -67,7 +67,7 @@ def test_parts_of_a_site_have_one_share() -> None:
 
 def test_no_building_leaves_the_shares_as_they_are_beforehand() -> None:
     weights, (p,) = site_posterior([(SHIFT, np.zeros(0))])
-    assert weights[0] > 1 / 3
+    assert weights[0] > 0.5
     assert p.shape == (0,)
 
 
