@@ -1,9 +1,8 @@
-"""Makes models/damage-evidence: evidence of miniature cities and of the labelled half of Joplin → coefficients.
+"""Makes models/damage-evidence: evidence of miniature cities and of the miniature world → coefficients.
 
 Usage: python experiments/damage_train_evidence.py --out models/damage-evidence [--cities 28] [--joplin FOLDER] [--draws 3]
-Without --joplin nothing real is trained on. With --draws the miniature world is, too: a draw is one pair of every style and
-hazard (162), which goes through the damage job as it comes, with alignment and registration. The model with it was measured
-and is not the one shipped (see its card). The gathered evidence is kept in --cache and used again. Takes some 4 s of
+The model shipped is made with --draws 3 and without --joplin: nothing real is trained on. A draw is one pair of the miniature world of
+every style and hazard (180), which goes through the damage job as it comes, with alignment and registration. The gathered evidence is kept in --cache and used again. Takes some 4 s of
 processor time a city and 2 s a pair.
 """
 
@@ -227,7 +226,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cities", type=int, default=28)
-    parser.add_argument("--draws", type=int, default=0, help="of the miniature world, 162 pairs each")
+    parser.add_argument("--draws", type=int, default=0, help="of the miniature world, 180 pairs each")
     parser.add_argument("--joplin", type=Path, default=None)
     parser.add_argument("--cache", type=Path, default=Path("runs/damage-evidence"))
     add_smoke(parser)
