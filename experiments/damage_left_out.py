@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from damage_reliability import left_out_log_odds, named_grades
-from damage_train_evidence import gather_tables, keep_graded, world_columns
+from damage_train_evidence import gather_tables, keep_graded, taught_by, world_columns
 from numpy.typing import NDArray
 from places.damage_scores import scores_of
 from places.results import markdown_table
@@ -31,7 +31,7 @@ from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel
 from deepnets4eo.damage.fit_model import Graded
 from deepnets4eo.damage.grading_rates import UNKNOWN_RATES, GradingRates, corrected_share, fit_rates
 from deepnets4eo.damage.prior import choose_share
-from deepnets4eo.damage.reliability import MAJOR, Reliability, adjust_to_share, fit_reliability
+from deepnets4eo.damage.reliability import MAJOR, Reliability, adjust_to_share, fit_reliability, judge_site
 from deepnets4eo.files import write_text
 
 KEYS = (
@@ -71,13 +71,17 @@ class Method:
         adjusted = np.empty_like(half)
         for pair in np.unique(data.group):
             here = data.group == pair
-            damaged = half[here][:, MAJOR:].sum(axis=1)
-            second = corrected_share([(self.rates, int((damaged >= 0.5).sum()), int(here.sum()))])
-            share = choose_share(logit(np.clip(damaged, 1e-4, 1 - 1e-4)), second)
-            adjusted[here] = adjust_to_share(half[here], share.value)
+            judged = judge_site(half[here], np.full(here.sum(), ""), {"": self.reliability})
+            if judged is not None:
+                half[here], share = judged.probabilities, judged.share
+            else:
+                damaged = half[here][:, MAJOR:].sum(axis=1)
+                second = corrected_share([(self.rates, int((damaged >= 0.5).sum()), int(here.sum()))])
+                share = choose_share(logit(np.clip(damaged, 1e-4, 1 - 1e-4)), second).value
+            adjusted[here] = adjust_to_share(half[here], share)
         members = np.ones(half.shape, bool)
         if self.reliability.sets is not None:
-            members = self.reliability.sets.members(adjusted)
+            members = self.reliability.sets.members(half)
         thresholds = np.tile(self.reliability.thresholds, (len(half), 1))
         return pd.DataFrame({
             "truth": data.grade, "grade": named_grades(adjusted, thresholds), "group": data.group,
@@ -162,7 +166,7 @@ def main() -> None:
         data, world = keep_graded(some), (some["domain"] != "city").to_numpy()
         assert data.event is not None
         assert data.style is not None
-        log_odds = left_out_log_odds(data, world_columns(variant))
+        log_odds = left_out_log_odds(taught_by(data, variant), world_columns(variant))
         as_is = model_rows(model, variant, data, world)
         for title, kind in (("hazard", data.event), ("style", data.style)):
             refit = left_out_rows(log_odds, data, kind, world)

@@ -27,9 +27,9 @@ from deepnets4eo.damage.grading_rates import UNKNOWN_RATES, GradingRates, correc
 from deepnets4eo.damage.network_skill import NetworkSkill, validated_skill
 from deepnets4eo.damage.ordinal import grade_probabilities
 from deepnets4eo.damage.pair_checks import require_order, require_two_pictures
-from deepnets4eo.damage.prior import BY_USER, EVEN, ShareEstimate, choose_share, share_findings
+from deepnets4eo.damage.prior import BY_USER, EVEN, ShareEstimate, choose_share, share_findings, share_of_site
 from deepnets4eo.damage.raster_evidence import Score, score_findings
-from deepnets4eo.damage.reliability import Reliability, adjust_to_share, members_of, values_of
+from deepnets4eo.damage.reliability import Reliability, adjust_to_share, judge_site, members_of, values_of
 from deepnets4eo.damage.result_findings import result_findings
 from deepnets4eo.damage.siamese.box import not_used, open_box, why_unfit
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader, is_run
@@ -213,11 +213,11 @@ class DecisionModel:
             full = set_not_assessed(full, outside)
         weight_free = self.model.probabilities(full.frame)
         rates = self._rates(full.frame, unlike)
-        share = self._share(weight_free, full.frame, rates, unlike=bool(unlike.any()))
+        share, weight_free, share_weights = self._site(weight_free, full.frame, rates, unlike=bool(unlike.any()))
         probabilities, kind, table = self._pool(weight_free, full.frame, scores)
         kind[unlike] = ""  # no measured reliability holds there
         spread = values_of(kind, table, lambda fitted: fitted.spread)
-        share, estimates = _site_estimates(probabilities, spread, ground, share)
+        share, estimates = _site_estimates(probabilities, spread, ground, share, share_weights)
         thresholds = values_of(kind, table, lambda fitted: fitted.thresholds)
         graded = to_decision_table(adjust_to_share(probabilities, share.value), full.frame.index, thresholds)
         graded = with_sets(cap_confidence(graded, unlike), members_of(kind, table, probabilities))
@@ -270,27 +270,48 @@ class DecisionModel:
                 ).to_dict()
         return rates
 
-    def _share(
+    def _site(
         self, weight_free: NDArray[np.float64], frame: pd.DataFrame, rates: dict[str, dict[str, Any]], *, unlike: bool
-    ) -> ShareEstimate:
-        """The share given; else the one estimated from the weight-free (N, 4) probabilities, which are calibrated.
+    ) -> tuple[ShareEstimate, NDArray[np.float64], NDArray[np.float64] | None]:
+        """The share of damaged buildings; the weight-free (N, 4) probabilities, fitted to the site; weights of the shares.
 
-        One half where they are not used, as on radar. unlike : whether evidence is unlike that of the fit.
+        The share given; one half where the weight-free model is not used, as on radar; else estimated, together with the
+        shift of the site's evidence where the model knows how far sites are shifted. unlike : whether evidence is unlike that of
+        the fit.
         """
+        if self.damaged_share is None and self.grader is not None and self.weight == 1:
+            return ShareEstimate(0.5, EVEN), weight_free, None
+        judged = judge_site(weight_free, self.model.variant_names(frame), self.model.reliabilities, self.damaged_share)
         if self.damaged_share is not None:
-            return ShareEstimate(self.damaged_share, BY_USER)
-        if self.grader is not None and self.weight == 1:
-            return ShareEstimate(0.5, EVEN)
+            return (
+                ShareEstimate(self.damaged_share, BY_USER),
+                weight_free if judged is None else judged.probabilities,
+                None,
+            )
         damaged = weight_free[:, 2:].sum(axis=1)
-        assessed = np.isfinite(damaged)
-        parts = [
-            (GradingRates.from_dict(rates[method]), int((damaged[rows] >= 0.5).sum()), int(rows.sum()))
-            for method, rows in ((name, assessed & (frame["method"] == name).to_numpy()) for name in rates)
-        ]
-        counted = sum(number for _, _, number in parts) == assessed.sum()
-        second_opinion = corrected_share(parts) if counted else None
+        second = _second_opinion(damaged, frame, rates)
+        if judged is not None:
+            number = int(np.isfinite(damaged).sum())
+            share = share_of_site(judged.share, number, second, unlike=unlike)
+            return share, judged.probabilities, judged.weights
         log_odds = logit(np.clip(damaged, CERTAIN, 1 - CERTAIN))
-        return choose_share(log_odds, second_opinion, unlike=unlike)
+        return choose_share(log_odds, second, unlike=unlike), weight_free, None
+
+
+def _second_opinion(
+    damaged: NDArray[np.float64], frame: pd.DataFrame, rates: dict[str, dict[str, Any]]
+) -> float | None:
+    """The share by the number of buildings called damaged; None where the rates of some are not known.
+
+    damaged : (N,) probabilities where half are damaged.
+    """
+    assessed = np.isfinite(damaged)
+    parts = [
+        (GradingRates.from_dict(rates[method]), int((damaged[rows] >= 0.5).sum()), int(rows.sum()))
+        for method, rows in ((name, assessed & (frame["method"] == name).to_numpy()) for name in rates)
+    ]
+    counted = sum(number for _, _, number in parts) == assessed.sum()
+    return corrected_share(parts) if counted else None
 
 
 def _stand_in(kind: NDArray[np.object_], table: dict[str, Reliability], rows: NDArray[np.bool_]) -> None:
@@ -329,12 +350,13 @@ def _site_estimates(
     spread: NDArray[np.float64],
     ground: BuildingGround | None,
     share: ShareEstimate,
+    weights: NDArray[np.float64] | None,
 ) -> tuple[ShareEstimate, dict[str, Any]]:
     """Estimates of the assessed buildings; none where their ground is not known."""
     assessed = np.isfinite(probabilities[:, 0])
     if ground is None or not assessed.any():
         return share, {}
-    return site_estimates(probabilities[assessed], spread[assessed], ground.rows(assessed), share)
+    return site_estimates(probabilities[assessed], spread[assessed], ground.rows(assessed), share, weights)
 
 
 def with_network(

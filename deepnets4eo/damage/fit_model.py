@@ -57,6 +57,7 @@ class Graded:
     new sites may be measured, each of whose groups is a whole site; None for all. style, event : (N,) kind of place and
     what struck it; where they are given, a building's score comes from a fit to other styles and other events.
     bounds : (N,) bool, buildings from which the range of what the model knows is measured; None for all.
+    teaches : (N,) bool, buildings from which weights are learnt; None for all.
     """
 
     evidence: pd.DataFrame
@@ -67,6 +68,7 @@ class Graded:
     style: NDArray[np.object_] | None = None
     event: NDArray[np.object_] | None = None
     bounds: NDArray[np.bool_] | None = None
+    teaches: NDArray[np.bool_] | None = None
 
     def rows(self, keep: NDArray[np.bool_]) -> Graded:
         """Some of the buildings."""
@@ -74,7 +76,7 @@ class Graded:
         return Graded(self.evidence[keep], self.grade[keep], self.domain[keep], self.group[keep], *optional)
 
     def _optional(self) -> tuple[NDArray[Any] | None, ...]:
-        return self.calibrates, self.style, self.event, self.bounds
+        return self.calibrates, self.style, self.event, self.bounds, self.teaches
 
     def folds(self) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
         """(N,) bool pairs: buildings to score, buildings of the fit that scores them; every building is scored once.
@@ -85,7 +87,7 @@ class Graded:
         event = np.zeros(len(fold), np.intp) if self.event is None else np.unique(self.event, return_inverse=True)[1]
         for number, struck in np.unique(np.stack([fold, event]), axis=1).T:
             taught = (fold != number) & ((event != struck) | (self.event is None))
-            yield (fold == number) & (event == struck), taught
+            yield (fold == number) & (event == struck), taught if self.teaches is None else taught & self.teaches
 
     @staticmethod
     def concatenate(parts: list[Graded]) -> Graded:
@@ -109,7 +111,9 @@ def fit_variant(data: Graded, columns: tuple[str, ...], ridge: float = RIDGE) ->
         points = np.array([int(number == 1) if column in REPAIR else POINTS[column] for column in columns])
         beyond = known.grade >= number
         weight = balance_weights(beyond, known.domain)
-        border = fit_border(evidence, beyond, weight, points, ridge)
+        taught = np.ones_like(beyond) if known.teaches is None else known.teaches
+        own = balance_weights(beyond[taught], known.domain[taught])
+        border = fit_border(evidence[taught], beyond[taught], own, points, ridge)
         left_out = left_out_scores(evidence, known, beyond, points, ridge)
         slope, shift = platt(left_out, beyond, weight)
         slope = max(slope, 0.0)

@@ -148,6 +148,22 @@ def choose_share(log_odds: Floats, second_opinion: float | None, *, unlike: bool
     return ShareEstimate(value, LIMITED if reason else ESTIMATED, reason, likely, second_opinion, None, len(known))
 
 
+def share_of_site(share: float, buildings: int, second_opinion: float | None, *, unlike: bool = False) -> ShareEstimate:
+    """The share to use where it was estimated together with the shift of the site's evidence (`reliability.judge_site`).
+
+    That estimate is cautious by itself; it stays within 0.05 to 0.5 where there are few buildings, and where the evidence is unlike
+    that of the fit. A second opinion that differs is only reported.
+
+    >>> share_of_site(0.9, 200, 0.4).value, share_of_site(0.9, 200, None, unlike=True).value
+    (0.9, 0.5)
+    """
+    limited = TOO_FEW if buildings < LEAST_BUILDINGS else UNLIKE if unlike else ""
+    differ = second_opinion is not None and opinions_differ(share, second_opinion)
+    value = float(np.clip(share, *NARROW_LIMITS)) if limited else share
+    reason = limited or (DIFFER if differ else "")
+    return ShareEstimate(value, LIMITED if limited else ESTIMATED, reason, share, second_opinion, None, buildings)
+
+
 def opinions_differ(first: float, second: float) -> bool:
     """Whether two shares differ by more than a factor of two, in the damaged or the intact share; below 0.05 all are the same.
 

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from deepnets4eo.arrays import Floats
-from deepnets4eo.damage.calibration import BetaCalibration, fit_beta
+from deepnets4eo.damage.calibration import BetaCalibration, fit_beta, platt
 from deepnets4eo.damage.conformal import GradeSets, fit_sets
 from deepnets4eo.damage.ordinal import grade_probabilities
 from deepnets4eo.damage.site_estimates import UNKNOWN_SPREAD, side_log_odds
+from deepnets4eo.damage.site_shift import SHARES, SiteShift, fit_site_shift, site_posterior
 from deepnets4eo.damage.vocabulary import BORDERS
 
 MAJOR = 2  # grades from here on count as damaged
@@ -45,7 +46,9 @@ class Reliability:
     spread
         (3,) standard deviations between sites of the log-odds of `side_log_odds`.
     sets
-        Limits of the sets of grades.
+        Limits of the sets of grades; like the spread, of probabilities that `judge_site` has fitted to their site.
+    site
+        How far whole sites are shifted; None where it was not measured.
 
     Examples
     --------
@@ -57,6 +60,7 @@ class Reliability:
     thresholds: tuple[float, float] = (0.5, 0.5)
     spread: tuple[float, ...] = UNKNOWN_SPREAD
     sets: GradeSets | None = None
+    site: SiteShift | None = None
 
     def probabilities(self, log_odds: Floats) -> Floats:
         """(N, 4) probabilities of the grades from (N, 3) log-odds of lying beyond each border, before calibration."""
@@ -70,6 +74,7 @@ class Reliability:
             "thresholds": dict(zip(SIDES, self.thresholds, strict=True)),
             "spread": dict(zip(_spread_names(), (round(sd, 3) for sd in self.spread), strict=True)),
             "sets": None if self.sets is None else self.sets.to_dict(),
+            **({} if self.site is None else {"site": self.site.to_dict()}),
         }
 
     @classmethod
@@ -84,6 +89,7 @@ class Reliability:
             (thresholds[0], thresholds[1]),
             spread,
             None if content["sets"] is None else GradeSets.from_dict(content["sets"]),
+            SiteShift.from_dict(content["site"]) if "site" in content else None,
         )
 
 
@@ -111,16 +117,71 @@ def fit_reliability(log_odds: Floats, grade: NDArray[np.integer], site: NDArray[
     >>> fit_reliability(log_odds, grade, np.arange(2000) % 20).thresholds[1] < 0.7
     True
     """
-    weight = side_weights(grade >= MAJOR, site)
-    calibration = tuple(fit_beta(log_odds[:, k], grade > k, weight) for k in range(len(BORDERS)))
-    fitted = Reliability(calibration)
-    probabilities = fitted.probabilities(log_odds)
+    damaged = grade >= MAJOR
+    weight = side_weights(damaged, site)
+    minor = fit_beta(log_odds[:, 0], grade > 0, weight)
+    calibration = (minor, *(_straight(log_odds[:, k], grade > k, weight) for k in range(1, len(BORDERS))))
+    probabilities = Reliability(calibration).probabilities(log_odds)
+    shift = fit_site_shift(side_log_odds(probabilities)[:, 0], damaged, site)
+    even, final = np.empty_like(probabilities), np.empty_like(probabilities)
+    for name in np.unique(site):
+        here = site == name
+        judged = judge_site(probabilities[here], np.full(here.sum(), ""), {"": Reliability(site=shift)})
+        assert judged is not None
+        even[here], final[here] = judged.probabilities, adjust_to_share(judged.probabilities, judged.share)
     return Reliability(
         calibration,
-        _balanced_thresholds(probabilities, grade, site),
-        _spread(probabilities, grade, site),
-        fit_sets(probabilities, grade, site),
+        _balanced_thresholds(final, grade, site),
+        _spread(even, grade, site),
+        fit_sets(even, grade, site),
+        shift,
     )
+
+
+def _straight(log_odds: Floats, beyond: NDArray[np.bool_], weight: Floats) -> BetaCalibration:
+    """Platt scaling. A bend would hide how far the evidence of a whole site is shifted."""
+    slope, shift = platt(log_odds, beyond, weight)
+    return BetaCalibration(max(slope, 0.0), max(slope, 0.0), shift)
+
+
+@dataclass(frozen=True)
+class SiteJudgement:
+    """What the buildings of a site say together.
+
+    weights : (P,) of the shares `site_shift.SHARES`; share : their mean, of damaged buildings; probabilities : (N, 4) of the
+    grades as they would be where half were damaged, fitted to the site; `adjust_to_share` with the share makes them those of the site.
+    """
+
+    weights: Floats
+    share: float
+    probabilities: Floats
+
+
+def judge_site(
+    probabilities: Floats, kind: NDArray[np.generic], table: dict[str, Reliability], damaged_share: float | None = None
+) -> SiteJudgement | None:
+    """Fit the probabilities (N, 4), right on average where half are damaged, to the site that their buildings belong to.
+
+    kind : (N,) keys of the table, others for rows that are not judged; damaged_share : where it is known.
+    returns : None where a kind has no measured shift, or no building is judged.
+    """
+    rows = [(name, np.flatnonzero((kind == name) & np.isfinite(probabilities[:, 0]))) for name in table]
+    rows = [(name, index) for name, index in rows if len(index)]
+    shifts = [table[name].site for name, _ in rows]
+    if not rows or any(shift is None for shift in shifts):
+        return None
+    parts = [
+        (shift, side_log_odds(probabilities[index])[:, 0])
+        for shift, (_, index) in zip(shifts, rows, strict=True)
+        if shift is not None
+    ]
+    weights, damaged = site_posterior(parts, damaged_share)
+    share = float(weights @ SHARES) if damaged_share is None else damaged_share
+    fitted = probabilities.copy()
+    for (_, index), p in zip(rows, damaged, strict=True):
+        even = expit(logit(np.clip(p, 1e-6, 1 - 1e-6)) - logit(share))
+        fitted[index] = _with_damaged(probabilities[index], even)
+    return SiteJudgement(weights, share, fitted)
 
 
 def values_of(
@@ -246,7 +307,12 @@ def adjust_to_share(probabilities: Floats, damaged_share: float) -> Floats:
     if damaged_share == 0.5:
         return probabilities
     damaged = probabilities[:, MAJOR:].sum(axis=1)
-    wanted = expit(logit(np.clip(damaged, 1e-9, 1 - 1e-9)) + logit(damaged_share))
+    return _with_damaged(probabilities, expit(logit(np.clip(damaged, 1e-9, 1 - 1e-9)) + logit(damaged_share)))
+
+
+def _with_damaged(probabilities: Floats, wanted: Floats) -> Floats:
+    """Probabilities (N, 4) whose damaged grades together have the probability `wanted` (N,), with the same proportions in each side."""
+    damaged = probabilities[:, MAJOR:].sum(axis=1)
     factor = np.stack([(1 - wanted) / np.clip(1 - damaged, 1e-9, 1), wanted / np.clip(damaged, 1e-9, 1)], axis=1)
     moved = probabilities * np.repeat(factor, MAJOR, axis=1)
     return np.asarray(moved / moved.sum(axis=1, keepdims=True))

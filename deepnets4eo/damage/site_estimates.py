@@ -16,6 +16,7 @@ from scipy.special import expit, logit
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.prior import DIFFER, ESTIMATED, LIMITED, ShareEstimate, likely_shares
+from deepnets4eo.damage.site_shift import SHARES
 from deepnets4eo.damage.vocabulary import GRADES
 
 DRAWS = 500
@@ -87,7 +88,12 @@ def grades_of_sides(log_odds: Floats) -> Floats:
 
 
 def site_estimates(
-    probabilities: Floats, spread: Floats, ground: BuildingGround, share: ShareEstimate, seed: int = 0
+    probabilities: Floats,
+    spread: Floats,
+    ground: BuildingGround,
+    share: ShareEstimate,
+    weights: Floats | None = None,
+    seed: int = 0,
 ) -> tuple[ShareEstimate, dict[str, Any]]:
     """The share with its interval, and numbers and built areas of each grade and of major damage or worse.
 
@@ -101,6 +107,8 @@ def site_estimates(
         Of the same N buildings.
     share
         As chosen for the site.
+    weights
+        (P,) of `site_shift.SHARES`, where the share was estimated together with the shift of the site; None where it was not.
     seed
         Of the draws.
 
@@ -117,7 +125,10 @@ def site_estimates(
     cells = Cells.of(probabilities, spread, area_m2)
     normal = rng.standard_normal((DRAWS, 3))
     of_share = Cells.of(probabilities, spread, area_m2, OF_SHARE)
-    shares = _draw_shares(of_share, ground.block, normal[:, 0], share, rng)
+    if weights is None or share.status not in (ESTIMATED, LIMITED):
+        shares = _draw_shares(of_share, ground.block, normal[:, 0], share, rng)
+    else:
+        shares = rng.choice(SHARES, DRAWS, p=weights)
     drawn = _draw_totals(cells, normal, shares, rng)
     expected = _expected(cells, share.value)
     known_area = bool(np.isfinite(ground.area_m2).all())

@@ -55,8 +55,10 @@ def test_the_confidence_is_the_probability_of_the_grade_named(fitted: Reliabilit
     assert table["damage_prob"][:2].tolist() == pytest.approx([0.8, 0.3])
 
 
-def test_the_spread_between_sites_is_measured_without_the_scatter_of_buildings(fitted: Reliability) -> None:
-    assert fitted.spread[0] == pytest.approx(SHIFT_SD, rel=0.3)
+def test_the_shift_of_a_site_is_measured_and_no_longer_in_its_spread(fitted: Reliability) -> None:
+    assert fitted.site is not None
+    assert fitted.site.between == pytest.approx((SHIFT_SD, SHIFT_SD), rel=0.4)
+    assert fitted.spread[0] < SHIFT_SD / 2
 
 
 def test_it_is_read_as_it_was_written_and_damaged_content_is_refused(fitted: Reliability) -> None:

@@ -1,0 +1,121 @@
+"""Share and shift of a site are estimated together: evidence that is shifted for a whole site neither damages nor repairs it."""
+
+import numpy as np
+import pytest
+from scipy.special import expit, logit
+from scipy.stats import norm
+
+from deepnets4eo.damage.prior import DIFFER, ESTIMATED, LIMITED, TOO_FEW, UNLIKE, share_of_site
+from deepnets4eo.damage.reliability import Reliability, adjust_to_share, judge_site
+from deepnets4eo.damage.site_shift import SHARES, SiteShift, fit_site_shift, site_posterior
+
+SHIFT = SiteShift((-1.5, 1.5), (0.8, 0.8), 0.5, 0.8)
+
+
+def site(share: float, moved: float, count: int = 200, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Log-odds and truth of a site whose evidence is moved."""
+    rng = np.random.default_rng(seed)
+    damaged = np.arange(count) < round(share * count)
+    return np.where(damaged, 1.5, -1.5) + moved + SHIFT.within * rng.normal(size=count), damaged
+
+
+@pytest.mark.parametrize("moved", [-1.2, 0.0, 1.2])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.85])
+def test_buildings_are_told_apart_wherever_the_evidence_of_the_site_lies(share: float, moved: float) -> None:
+    log_odds, damaged = site(share, moved)
+    weights, (p,) = site_posterior([(SHIFT, log_odds)])
+    assert weights.sum() == pytest.approx(1)
+    assert weights @ SHARES == pytest.approx(share, abs=0.12)
+    assert ((p >= 0.5) == damaged).mean() > 0.93
+    assert (np.diff(p[np.argsort(log_odds)]) >= -1e-9).all()
+
+
+def test_a_plain_prior_shift_fails_where_the_site_is_shifted() -> None:
+    log_odds, damaged = site(0.85, 1.2)
+    alarms = (log_odds + logit(0.85) >= 0)[~damaged].mean()
+    p = site_posterior([(SHIFT, log_odds)])[1][0]
+    assert alarms > 0.6
+    assert (p >= 0.5)[~damaged].mean() < 0.15
+
+
+def test_the_probabilities_are_those_of_a_direct_sum_over_shares_and_levels() -> None:
+    log_odds = np.array([-1.0, 0.5, 1.75])  # few buildings, each says all that it says; values lie on the steps
+    theta, prior = SHIFT.levels()
+    shares_prior = np.diff(np.concatenate([[0.0], (SHARES[1:] + SHARES[:-1]) / 2, [1.0]])) * 0.5
+    shares_prior[0] += 0.5
+    total, damaged = 0.0, np.zeros(3)
+    for share, weight in zip(SHARES, shares_prior, strict=True):
+        for (intact, other), log_weight in zip(theta, prior, strict=True):
+            one, two = share * norm.pdf(log_odds, other, 0.8), (1 - share) * norm.pdf(log_odds, intact, 0.8)
+            own = weight * np.exp(log_weight) * np.prod(one + two)
+            total += own
+            damaged += own * one / (one + two)
+    assert site_posterior([(SHIFT, log_odds)])[1][0] == pytest.approx(damaged / total, abs=2e-3)
+
+
+def test_a_share_that_is_known_is_kept() -> None:
+    log_odds, _ = site(0.5, 0.0)
+    for share in (0.03, 0.42, 0.9):
+        assert site_posterior([(SHIFT, log_odds)], share)[0] @ SHARES == pytest.approx(share)
+
+
+def test_parts_of_a_site_have_one_share() -> None:
+    some, other = site(0.9, 0.0)[0], np.array([0.0])
+    alone = site_posterior([(SHIFT, other)])[1][0]
+    assert site_posterior([(SHIFT, some), (SHIFT, other)])[1][1][0] > alone[0] + 0.2
+
+
+def test_no_building_leaves_the_shares_as_they_are_beforehand() -> None:
+    weights, (p,) = site_posterior([(SHIFT, np.zeros(0))])
+    assert weights[0] > 0.5
+    assert p.shape == (0,)
+
+
+def test_shifts_are_measured_without_the_scatter_of_buildings() -> None:
+    rng = np.random.default_rng(1)
+    number = np.repeat(np.arange(300), 24)
+    damaged = rng.random(len(number)) < 0.5
+    levels = rng.multivariate_normal([-1.0, 2.0], [[0.36, 0.24], [0.24, 1.0]], 300)
+    log_odds = levels[number, damaged.astype(int)] + 1.3 * rng.normal(size=len(number))
+    fitted = fit_site_shift(log_odds, damaged, number)
+    assert fitted is not None
+    assert fitted.level == pytest.approx((-1.0, 2.0), abs=0.15)
+    assert fitted.between == pytest.approx((0.6, 1.0), rel=0.15)
+    assert fitted.correlation == pytest.approx(0.4, abs=0.15)
+    assert fitted.within == pytest.approx(1.3, rel=0.05)
+    assert fit_site_shift(log_odds[number < 1], damaged[number < 1], number[number < 1]) is None
+
+
+def test_it_is_read_as_it_was_written_and_damaged_content_is_refused() -> None:
+    content = SHIFT.to_dict()
+    assert SiteShift.from_dict(content) == SHIFT
+    for name in content:
+        with pytest.raises(KeyError):
+            SiteShift.from_dict({key: value for key, value in content.items() if key != name})
+    with pytest.raises(ValueError, match="not above 0"):
+        SiteShift.from_dict(content | {"within": 0.0})
+
+
+def test_a_site_is_judged_and_its_sides_keep_their_proportions() -> None:
+    log_odds, damaged = site(0.85, 1.2)
+    p = expit(log_odds)
+    grades = np.stack([0.7 * (1 - p), 0.3 * (1 - p), 0.4 * p, 0.6 * p], axis=1)
+    grades[5] = np.nan
+    judged = judge_site(grades, np.full(len(p), "a"), {"a": Reliability(site=SHIFT)})
+    assert judged is not None
+    final = adjust_to_share(judged.probabilities, judged.share)
+    known = np.isfinite(p) & (np.arange(len(p)) != 5)
+    assert ((final[:, 2:].sum(axis=1) >= 0.5) == damaged)[known].mean() > 0.93
+    assert final[known, 1] / final[known, 0] == pytest.approx(3 / 7)
+    assert final[known, 3] / final[known, 2] == pytest.approx(1.5)
+    assert np.isnan(judged.probabilities[5]).all()
+    assert judge_site(grades, np.full(len(p), "a"), {"a": Reliability()}) is None
+    assert judge_site(grades, np.full(len(p), "b"), {"a": Reliability(site=SHIFT)}) is None
+
+
+def test_few_buildings_and_foreign_evidence_limit_the_share() -> None:
+    assert (share_of_site(0.9, 200, 0.9).status, share_of_site(0.9, 200, 0.9).reason) == (ESTIMATED, "")
+    assert share_of_site(0.9, 200, 0.5).reason == DIFFER
+    few, foreign = share_of_site(0.9, 12, None), share_of_site(0.01, 200, None, unlike=True)
+    assert (few.value, few.status, few.reason) == (0.5, LIMITED, TOO_FEW)
+    assert (foreign.value, foreign.reason) == (0.05, UNLIKE)
