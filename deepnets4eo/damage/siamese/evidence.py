@@ -37,6 +37,7 @@ MEANING = {
     column: f"network: probability of {grade}, from the mean of its logits over the footprint, 0–1"
     for grade, column in COLUMNS.items()
 }
+EVEN_GRADES = "even_grades"  # note of the card of a run in whose training every grade counted the same
 
 
 def is_run(path: str | Path) -> bool:
@@ -97,6 +98,21 @@ class NetworkGrader:
         alone = self.run.card["notes"].get("post_alone")
         return float(alone["temperature"]) if isinstance(alone, dict) else None
 
+    @property
+    def grade_odds(self) -> NDArray[np.float64]:
+        """(4,) added to the logits of a run that learnt each grade as if it were as common as any other; else 0.
+
+        Within intact and within damaged buildings, the grades are taken to be half-way (geometric mean) between equally common
+        and as common as among the run's validation buildings: both how common they are at a new place, and how much a rare grade
+        matters, is not known. Chosen on made-up sites (see the card of `models/damage-network`).
+        """
+        notes = self.run.card["notes"]
+        if not notes.get(EVEN_GRADES):
+            return np.zeros(len(GRADES))
+        counts = np.array([notes["split"]["buildings"]["val"][grade] for grade in GRADES], float).reshape(2, 2) + 1
+        odds: NDArray[np.float64] = 0.5 * np.log(2 * counts / counts.sum(axis=1, keepdims=True)).ravel()
+        return odds
+
     def probabilities(
         self,
         pre: Layer,
@@ -145,12 +161,12 @@ class NetworkGrader:
             outlines = in_pixels(on_canvas(outlines_px, post, canvas, alignment, registered), canvas.shape)
             inputs.check(scene, gsd_factor=self.gsd_factor)
             pooled = self._pool(scene, outlines, inputs, rows)
-            graded[rows] = softmax(pooled.mean[rows] / self.post_temperature, axis=1)
+            graded[rows] = softmax(pooled.mean[rows] / self.post_temperature + self.grade_odds, axis=1)
         return pd.DataFrame(graded, columns=list(COLUMNS.values()))
 
     def grade(self, scene: Scene, outlines: Outlines) -> NDArray[np.float64]:
         """(N, 4) calibrated probabilities of buildings on a scene with the layers pre and post; NaN where unseen."""
-        return softmax(self.pool(scene, outlines).mean / self.temperature, axis=1)
+        return softmax(self.pool(scene, outlines).mean / self.temperature + self.grade_odds, axis=1)
 
     def pool(self, scene: Scene, outlines: Outlines) -> Pooled:
         """Logits of the buildings, in one pass over the scene."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.damage.siamese.evidence import EVEN_GRADES
 from deepnets4eo.damage.siamese.pairs import LEGEND, POST, PRE
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import write_json
@@ -92,7 +93,7 @@ def train_on_stream(
     segmenter.stored = "float16"
     return save_run(
         segmenter, out, recipe=recipe.to_dict(), seed=recipe.train.seed,
-        notes={"task": recipe.task, "leaky": False, "synthetic": True} | card | notes,
+        notes={"task": recipe.task, EVEN_GRADES: True, "leaky": False, "synthetic": True} | card | notes,
     )  # fmt: skip
 
 

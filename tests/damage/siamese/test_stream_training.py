@@ -69,6 +69,18 @@ def test_the_run_grades_with_both_heads_and_its_card_has_a_skill_of_each(run):
     assert (run / "weights.safetensors").stat().st_size < 20e6
 
 
+def test_rare_grades_are_half_way_between_as_rare_and_as_common_as_the_other_of_their_side(run):
+    grader = NetworkGrader.load(run, device="cpu")
+    np.testing.assert_allclose(grader.grade_odds, 0, atol=1e-12)  # two of each grade were validated
+    counts = dict(zip(Legend.load("xbd").names, (89, 9, 49, 49), strict=True))
+    notes = grader.run.card["notes"] | {"split": {"buildings": {"val": counts}}}
+    rare = replace(grader, run=replace(grader.run, card=grader.run.card | {"notes": notes}))
+    assert np.exp(rare.grade_odds[0] - rare.grade_odds[1]) == pytest.approx(3.0)  # the root of 90 to 10
+    np.testing.assert_allclose(rare.grade_odds[2:], 0, atol=1e-12)
+    plain = replace(grader, run=replace(grader.run, card=grader.run.card | {"notes": notes | {"even_grades": False}}))
+    np.testing.assert_array_equal(plain.grade_odds, np.zeros(4))
+
+
 def test_minutes_that_are_over_end_a_training_which_can_be_resumed(run):
     before = (run / "weights.safetensors").read_bytes()
     options = TrainOptions(device="cpu", resume=True, minutes=0)
