@@ -31,7 +31,7 @@ from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel
 from deepnets4eo.damage.fit_model import Graded
 from deepnets4eo.damage.grading_rates import UNKNOWN_RATES, GradingRates, corrected_share, fit_rates
 from deepnets4eo.damage.prior import choose_share
-from deepnets4eo.damage.reliability import MAJOR, Reliability, adjust_to_share, fit_reliability, judge_site
+from deepnets4eo.damage.reliability import MAJOR, Reliability, adjust_to_share, fit_reliability, fit_to_site
 from deepnets4eo.files import write_text
 
 KEYS = (
@@ -71,9 +71,9 @@ class Method:
         adjusted = np.empty_like(half)
         for pair in np.unique(data.group):
             here = data.group == pair
-            judged = judge_site(half[here], np.full(here.sum(), ""), {"": self.reliability})
-            if judged is not None:
-                half[here], share = judged.probabilities, judged.share
+            at_site = fit_to_site(half[here], np.full(here.sum(), ""), {"": self.reliability})
+            if at_site is not None:
+                half[here], share = at_site.probabilities, at_site.share
             else:
                 damaged = half[here][:, MAJOR:].sum(axis=1)
                 second = corrected_share([(self.rates, int((damaged >= 0.5).sum()), int(here.sum()))])

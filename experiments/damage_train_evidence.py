@@ -159,7 +159,7 @@ def fit_with_world(data: Graded) -> dict[str, Any]:
 
 
 def taught_by(data: Graded, variant: str) -> Graded:
-    """The data whose weights are learnt from cities alone where only the post image is judged: so they rank better at worlds left out.
+    """The data whose weights are learnt from cities alone where only the post image is used: so they rank better at worlds left out.
 
     The reliability, and how far sites are shifted, come from cities and world in any case.
     """

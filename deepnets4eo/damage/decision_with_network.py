@@ -29,7 +29,7 @@ from deepnets4eo.damage.ordinal import grade_probabilities
 from deepnets4eo.damage.pair_checks import require_order, require_two_pictures
 from deepnets4eo.damage.prior import BY_USER, EVEN, ShareEstimate, choose_share, share_findings, share_of_site
 from deepnets4eo.damage.raster_evidence import Score, score_findings
-from deepnets4eo.damage.reliability import Reliability, adjust_to_share, judge_site, members_of, values_of
+from deepnets4eo.damage.reliability import Reliability, adjust_to_share, fit_to_site, members_of, values_of
 from deepnets4eo.damage.result_findings import result_findings
 from deepnets4eo.damage.siamese.box import not_used, open_box, why_unfit
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader, is_run
@@ -281,19 +281,21 @@ class DecisionModel:
         """
         if self.damaged_share is None and self.grader is not None and self.weight == 1:
             return ShareEstimate(0.5, EVEN), weight_free, None
-        judged = judge_site(weight_free, self.model.variant_names(frame), self.model.reliabilities, self.damaged_share)
+        at_site = fit_to_site(
+            weight_free, self.model.variant_names(frame), self.model.reliabilities, self.damaged_share
+        )
         if self.damaged_share is not None:
             return (
                 ShareEstimate(self.damaged_share, BY_USER),
-                weight_free if judged is None else judged.probabilities,
+                weight_free if at_site is None else at_site.probabilities,
                 None,
             )
         damaged = weight_free[:, 2:].sum(axis=1)
         second = _second_opinion(damaged, frame, rates)
-        if judged is not None:
+        if at_site is not None:
             number = int(np.isfinite(damaged).sum())
-            share = share_of_site(judged.share, number, second, unlike=unlike)
-            return share, judged.probabilities, judged.weights
+            share = share_of_site(at_site.share, number, second, unlike=unlike)
+            return share, at_site.probabilities, at_site.weights
         log_odds = logit(np.clip(damaged, CERTAIN, 1 - CERTAIN))
         return choose_share(log_odds, second, unlike=unlike), weight_free, None
 

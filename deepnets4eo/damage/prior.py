@@ -149,7 +149,7 @@ def choose_share(log_odds: Floats, second_opinion: float | None, *, unlike: bool
 
 
 def share_of_site(share: float, buildings: int, second_opinion: float | None, *, unlike: bool = False) -> ShareEstimate:
-    """The share to use where it was estimated together with the shift of the site's evidence (`reliability.judge_site`).
+    """The share to use where it was estimated together with the shift of the site's evidence (`reliability.fit_to_site`).
 
     That estimate is cautious by itself; it stays within 0.05 to 0.5 where there are few buildings, and where the evidence is unlike
     that of the fit. A second opinion that differs is only reported.

@@ -46,7 +46,7 @@ class Reliability:
     spread
         (3,) standard deviations between sites of the log-odds of `side_log_odds`.
     sets
-        Limits of the sets of grades; like the spread, of probabilities that `judge_site` has fitted to their site.
+        Limits of the sets of grades; like the spread, of probabilities that `fit_to_site` has fitted to their site.
     site
         How far whole sites are shifted; None where it was not measured.
 
@@ -126,9 +126,9 @@ def fit_reliability(log_odds: Floats, grade: NDArray[np.integer], site: NDArray[
     even, final = np.empty_like(probabilities), np.empty_like(probabilities)
     for name in np.unique(site):
         here = site == name
-        judged = judge_site(probabilities[here], np.full(here.sum(), ""), {"": Reliability(site=shift)})
-        assert judged is not None
-        even[here], final[here] = judged.probabilities, adjust_to_share(judged.probabilities, judged.share)
+        at_site = fit_to_site(probabilities[here], np.full(here.sum(), ""), {"": Reliability(site=shift)})
+        assert at_site is not None
+        even[here], final[here] = at_site.probabilities, adjust_to_share(at_site.probabilities, at_site.share)
     return Reliability(
         calibration,
         _balanced_thresholds(final, grade, site),
@@ -145,7 +145,7 @@ def _straight(log_odds: Floats, beyond: NDArray[np.bool_], weight: Floats) -> Be
 
 
 @dataclass(frozen=True)
-class SiteJudgement:
+class SiteFit:
     """What the buildings of a site say together.
 
     weights : (P,) of the shares `site_shift.SHARES`; share : their mean, of damaged buildings; probabilities : (N, 4) of the
@@ -157,13 +157,13 @@ class SiteJudgement:
     probabilities: Floats
 
 
-def judge_site(
+def fit_to_site(
     probabilities: Floats, kind: NDArray[np.generic], table: dict[str, Reliability], damaged_share: float | None = None
-) -> SiteJudgement | None:
+) -> SiteFit | None:
     """Fit the probabilities (N, 4), right on average where half are damaged, to the site that their buildings belong to.
 
-    kind : (N,) keys of the table, others for rows that are not judged; damaged_share : where it is known.
-    returns : None where a kind has no measured shift, or no building is judged.
+    kind : (N,) keys of the table, others for rows that stay as they are; damaged_share : where it is known.
+    returns : None where a kind has no measured shift, or no building has probabilities.
     """
     rows = [(name, np.flatnonzero((kind == name) & np.isfinite(probabilities[:, 0]))) for name in table]
     rows = [(name, index) for name, index in rows if len(index)]
@@ -181,7 +181,7 @@ def judge_site(
     for (_, index), p in zip(rows, damaged, strict=True):
         even = expit(logit(np.clip(p, 1e-6, 1 - 1e-6)) - logit(share))
         fitted[index] = _with_damaged(probabilities[index], even)
-    return SiteJudgement(weights, share, fitted)
+    return SiteFit(weights, share, fitted)
 
 
 def values_of(

@@ -6,7 +6,7 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 
 from deepnets4eo.damage.prior import DIFFER, ESTIMATED, LIMITED, TOO_FEW, UNLIKE, share_of_site
-from deepnets4eo.damage.reliability import Reliability, adjust_to_share, judge_site
+from deepnets4eo.damage.reliability import Reliability, adjust_to_share, fit_to_site
 from deepnets4eo.damage.site_shift import SHARES, SiteShift, fit_site_shift, site_posterior
 
 SHIFT = SiteShift((-1.5, 1.5), (0.8, 0.8), 0.5, 0.8)
@@ -101,16 +101,16 @@ def test_a_site_is_judged_and_its_sides_keep_their_proportions() -> None:
     p = expit(log_odds)
     grades = np.stack([0.7 * (1 - p), 0.3 * (1 - p), 0.4 * p, 0.6 * p], axis=1)
     grades[5] = np.nan
-    judged = judge_site(grades, np.full(len(p), "a"), {"a": Reliability(site=SHIFT)})
-    assert judged is not None
-    final = adjust_to_share(judged.probabilities, judged.share)
+    at_site = fit_to_site(grades, np.full(len(p), "a"), {"a": Reliability(site=SHIFT)})
+    assert at_site is not None
+    final = adjust_to_share(at_site.probabilities, at_site.share)
     known = np.isfinite(p) & (np.arange(len(p)) != 5)
     assert ((final[:, 2:].sum(axis=1) >= 0.5) == damaged)[known].mean() > 0.93
     assert final[known, 1] / final[known, 0] == pytest.approx(3 / 7)
     assert final[known, 3] / final[known, 2] == pytest.approx(1.5)
-    assert np.isnan(judged.probabilities[5]).all()
-    assert judge_site(grades, np.full(len(p), "a"), {"a": Reliability()}) is None
-    assert judge_site(grades, np.full(len(p), "b"), {"a": Reliability(site=SHIFT)}) is None
+    assert np.isnan(at_site.probabilities[5]).all()
+    assert fit_to_site(grades, np.full(len(p), "a"), {"a": Reliability()}) is None
+    assert fit_to_site(grades, np.full(len(p), "b"), {"a": Reliability(site=SHIFT)}) is None
 
 
 def test_few_buildings_and_foreign_evidence_limit_the_share() -> None:

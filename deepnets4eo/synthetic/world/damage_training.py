@@ -83,13 +83,13 @@ def training_pairs(recipe: StreamRecipe) -> Callable[[int], GradedPair]:
     """
     data = recipe.data
     if data.world == "city":
-        return lambda seed: next(graded(city_pairs((seed,), data.size_px)))
+        return lambda seed: next(keep_graded(city_pairs((seed,), data.size_px)))
     styles = chosen_names("styles", data.styles, data.left_out_styles)
     hazards = chosen_names("hazards", data.hazards, data.left_out_hazards)
-    return lambda seed: next(graded(world_pairs((seed,), data.size_px, styles, hazards)))
+    return lambda seed: next(keep_graded(world_pairs((seed,), data.size_px, styles, hazards)))
 
 
-def graded(pairs: Iterator[GradedPair]) -> Iterator[GradedPair]:
+def keep_graded(pairs: Iterator[GradedPair]) -> Iterator[GradedPair]:
     """Yield those with at least one graded building.
 
     Parameters
@@ -122,7 +122,7 @@ def validation_pairs(recipe: StreamRecipe) -> list[GradedPair]:
         row, column = divmod(number, len(styles))
         style, hazard = styles[column], hazards[(row + column) % len(hazards)]
         stream = world_pairs((VALIDATION, number), data.size_px, [style], [hazard])
-        pairs.append(next(graded(islice(stream, TRIES)), None))
+        pairs.append(next(keep_graded(islice(stream, TRIES)), None))
     return [pair for pair in pairs if pair is not None]
 
 
