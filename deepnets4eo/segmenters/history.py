@@ -37,13 +37,13 @@ def read_log(path: str | Path) -> list[dict[str, float]]:
 
     Errors: RunError where there is no log, as in models that come with weights, or where it holds no epochs.
     """
+    if not Path(path).is_file():
+        raise RunError(f"{path} is missing, as in models that come with weights. Give a run that was trained here.")
     try:
         with open(path, encoding="utf-8", newline="") as file:
             history = [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]
     except (OSError, ValueError, TypeError, AttributeError, csv.Error) as error:
-        raise RunError(
-            f"{path} cannot be read ({error}). Give a run whose folder has the log of its training."
-        ) from error
+        raise RunError(f"{path} cannot be read ({error}). Copy the run's folder again.") from error
     if not history or not all("epoch" in row for row in history):
         raise RunError(f"{path} holds no epochs, expected a line for each. Copy the run's folder again.")
     return history
@@ -87,7 +87,7 @@ def _plot_columns(axes: Axes, history: History, names: Sequence[str]) -> None:
         if points:
             axes.plot(*zip(*points, strict=True), label=name.replace("_", " "), marker=marker)
     axes.grid(alpha=0.3)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
 
 
 def _scores_in(history: History) -> tuple[str, ...]:
