@@ -79,9 +79,13 @@ def _align(image: Layer, footprints: str, seed: int) -> FootprintAlignment:
 
 
 def _lines(registration: Registration) -> list[str]:
+    from deepnets4eo.damage.position import FARTHER
+
     measured = registration.measured
     lines = [f"registration: {registration.status}" + (f" ({registration.reason})" if registration.reason else "")]
-    if registration.usable:
+    if not registration.usable:
+        lines.append(f"  {FARTHER}")
+    else:
         lines += [
             f"  model: {registration.model}, scale {measured.scale_min:.4f}–{measured.scale_max:.4f}, "
             f"rotation {measured.rotation_deg:.3f}°",

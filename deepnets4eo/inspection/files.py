@@ -23,7 +23,7 @@ from deepnets4eo.files import read_json
 from deepnets4eo.formats.array_files import parse_reference
 from deepnets4eo.formats.vector_tables import FALLBACK, encoding_note, vector_errors
 from deepnets4eo.formats.vectors import is_parquet, vector_file
-from deepnets4eo.grid import Grid, blocks, gsd_m, overlap_share
+from deepnets4eo.grid import Grid, blocks, gsd_m, only_one_placed, overlap_share
 from deepnets4eo.inspection.cubes import describe_arrays, describe_cube, is_cube
 from deepnets4eo.plugins import INSPECTIONS, load_plugin, plugins_of
 from deepnets4eo.rasters.outliers import find_outliers
@@ -43,6 +43,7 @@ VECTOR_SUFFIXES = {
     ".zip",
     ".gz",
 }
+RASTERS = {"raster", "mosaic", "cube"}  # kinds of inspections
 BLOCK_PX = 2048
 STATISTICS_PX = 2048  # value ranges are taken from a thumbnail of this size at the most
 MAX_VALUES = 4 * STATISTICS_PX**2  # values of all bands together that are searched for outliers
@@ -125,6 +126,9 @@ def overlaps(inspections: Sequence[Inspection]) -> list[str]:
 
 def _overlap(a: Inspection, b: Inspection) -> str:
     assert a.grid is not None and b.grid is not None  # noqa: PT018
+    if {a.kind, b.kind} <= RASTERS and a.grid.shape == b.grid.shape and only_one_placed(a.grid, b.grid):
+        first, second = sorted((a.path, b.path))
+        return f"{first} and {second} are of one size and only one has a place: as layers of a scene they lie pixel on pixel."
     try:
         share = overlap_share(a.grid, b.grid)
     except DeepNets4EOError as error:

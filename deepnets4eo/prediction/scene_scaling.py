@@ -7,7 +7,10 @@ scaled alike in every tile that shows it. Pixels that are not valid enter no mea
 
 from __future__ import annotations
 
+import itertools
 import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +24,26 @@ from deepnets4eo.segmenters.window_scaling import LEAST_SPREAD
 CELL_PX = 512  # near the side of tiles, whose own values a network would take
 STEP_PX = 2  # between the rows and columns that are measured
 
-Interpolation = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]
+BLOCK_ROWS = 32  # scaled at once, few enough to stay in the processor's cache
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """For pixels along an axis: the cells whose centres lie around each, and its share of the way, (n,) each."""
+
+    before: NDArray[np.intp]
+    after: NDArray[np.intp]
+    share: FloatArray
+
+    def __getitem__(self, pixels: slice) -> Interpolation:
+        return Interpolation(self.before[pixels], self.after[pixels], self.share[pixels])
+
+    def runs(self) -> Iterator[slice]:
+        """Neighbouring pixels between the same cells."""
+        edges = [0, *(np.flatnonzero(np.diff(self.before)) + 1).tolist(), len(self.before)]
+        yield from (slice(*ends) for ends in itertools.pairwise(edges))
 
 
 class SceneScaling:
@@ -63,44 +85,58 @@ class SceneScaling:
             for start, length, edges in zip(window[:2], window[2:], self._edges, strict=True)
         )
         self._measure(rows, cols)
-        known = self._interpolate(-1, rows, cols)
-        np.maximum(known, np.finfo(np.float32).tiny, out=known)  # 0 where no cell around is valid, nor is the pixel
-        for band, image in enumerate(prepared):
-            image -= self._interpolate(band, rows, cols) / known
-        prepared /= self._interpolate(-2, rows, cols) / known + np.float32(LEAST_SPREAD)
+        for first in range(0, window.height, BLOCK_ROWS):
+            block = slice(first, first + BLOCK_ROWS)
+            self._scale(prepared[:, block], rows[block], cols)
         if not valid.all():
             prepared[:, ~valid] = 0
 
-    def _interpolate(self, plane: int, rows: Interpolation, cols: Interpolation) -> NDArray[np.float32]:
-        """(h, w) of one kind of values. By single operations: products of matrices round by their sizes."""
-        (above, below, down), (left, right, across) = rows, cols
-        cells = self._values[plane]
-        by_row = cells[above] * (1 - down[:, None]) + cells[below] * down[:, None]
-        return np.asarray(by_row[:, left] * (1 - across) + by_row[:, right] * across)
+    def _scale(self, image: FloatImage, rows: Interpolation, cols: Interpolation) -> None:
+        """Scale some rows in place. By single operations: products of matrices round by their sizes."""
+        by_row = _lerp(self._values[:, rows.before], self._values[:, rows.after], rows.share[:, None])
+        for columns in cols.runs():
+            left, right = by_row[..., cols.before[columns.start]], by_row[..., cols.after[columns.start]]
+            fields = _lerp(left[..., None], right[..., None], cols.share[columns])
+            known = fields[-1]  # exactly 1 between measured cells
+            if known.min() < 1:
+                fields[:-1] /= np.maximum(known, np.finfo(np.float32).tiny)  # 0 where no cell around is valid
+            image[..., columns] -= fields[:-2]
+            image[..., columns] /= fields[-2] + np.float32(LEAST_SPREAD)
 
     def _measure(self, rows: Interpolation, cols: Interpolation) -> None:
         with self._lock:
-            for row in range(int(rows[0][0]), int(rows[1][-1]) + 1):
-                for col in range(int(cols[0][0]), int(cols[1][-1]) + 1):
+            for row in range(int(rows.before[0]), int(rows.after[-1]) + 1):
+                for col in range(int(cols.before[0]), int(cols.after[-1]) + 1):
                     if not self._is_measured[row, col]:
                         self._values[:, row, col] = self._measure_cell(row, col)
                         self._is_measured[row, col] = True
 
-    def _measure_cell(self, row: int, col: int) -> NDArray[np.float32]:
+    def _measure_cell(self, row: int, col: int) -> FloatArray:
         (top, bottom), (left, right) = (edges[i : i + 2] for edges, i in zip(self._edges, (row, col), strict=True))
         window = Window(int(top), int(left), int(bottom - top), int(right - left))
         sample = self._scene.read_stored(window, self._inputs.present(self._scene))
         thin = (..., slice(None, None, STEP_PX), slice(None, None, STEP_PX))
-        pixels = self._inputs.prepare({name: layer[thin] for name, layer in sample.items()})[:, sample["valid"][thin]]
+        thinned = {name: layer[thin] for name, layer in sample.items()}
+        prepared, valid = self._inputs.prepare(thinned), thinned["valid"]
+        pixels = prepared.reshape(len(prepared), -1) if valid.all() else prepared[:, valid]  # picking pixels is slow
         if not pixels.size:
             return np.zeros(len(self._values), np.float32)
         means = pixels.mean(axis=1, dtype=np.float64)
-        spread = np.sqrt(np.square(pixels - means[:, None]).mean())
+        pixels -= means.astype(np.float32)[:, None]
+        spread = np.sqrt(np.square(pixels, out=pixels).mean(dtype=np.float64))
         return np.array([*means, spread, 1], np.float32)
 
 
 def _between(start: int, length: int, cells: int, side: int) -> Interpolation:
-    """For pixels start, start + 1, …: the cells whose centres lie around each, and its share of the way, (length,) each."""
+    """Of the pixels start, start + 1, …"""
     position = np.clip((np.arange(start, start + length) + 0.5) * cells / side - 0.5, 0, cells - 1)
     before = np.floor(position).astype(np.intp)
-    return before, np.minimum(before + 1, cells - 1), (position - before).astype(np.float32)
+    return Interpolation(before, np.minimum(before + 1, cells - 1), (position - before).astype(np.float32))
+
+
+def _lerp(before: FloatArray, after: FloatArray, share: FloatArray) -> FloatArray:
+    """Between two values; exactly the value where both are equal."""
+    steps = after - before
+    ways = steps * share
+    ways += before
+    return ways

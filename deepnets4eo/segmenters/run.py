@@ -11,7 +11,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.cards.catalog import run_path
 from deepnets4eo.cards.legend import Legend
@@ -21,9 +21,13 @@ from deepnets4eo.files import read_yaml, write_text, write_yaml
 from deepnets4eo.formats.access import offline
 from deepnets4eo.plugins import SEGMENTERS, load_plugin, plugins_of
 from deepnets4eo.segmenters.checksums import hash_of, open_sealed, seal
+from deepnets4eo.segmenters.history import FIGURE_IN, LOG, plot_curves, read_log
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 RECIPE = "recipe.yaml"
 LEGEND = "legend.yaml"
@@ -78,6 +82,32 @@ class Run(WithSummary):
     def tiling(self) -> Tiling:
         """How it cuts a scene by default."""
         return self.segmenter.tiling
+
+    def plot(self) -> list[Axes]:
+        """Draw what the log of the training holds, in a new figure: losses, and scores of the validation.
+
+        Returns
+        -------
+        list of matplotlib.axes.Axes
+            Losses and scores by epoch; a line marks the kept epoch where the best one was kept.
+
+        Raises
+        ------
+        RunError
+            The folder has no log, as that of a model that comes with weights, or one that cannot be read.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            load_run("runs/unet").plot()[0].figure.savefig("curves.png")
+        """
+        import matplotlib.pyplot as plt
+
+        history, notes = read_log(self.folder / LOG), self.card.get("notes", {})
+        row = list(plt.figure(figsize=FIGURE_IN, layout="constrained").subplots(1, 2))
+        plot_curves(row, history, notes.get("best_epoch") if notes.get("kept") == "best" else None)
+        return row
 
     def _summary(self) -> Summary:
         gsd_m = f", {self.inputs.gsd_m:.3g} m/px" if self.inputs.gsd_m is not None else ""

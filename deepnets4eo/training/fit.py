@@ -44,11 +44,11 @@ from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.files import write_json, write_text
+from deepnets4eo.segmenters.history import LOG, draw_curves, write_log
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
-from deepnets4eo.training.curves import draw_curves, write_log
 from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import Recipe
 from deepnets4eo.training.split_maps import write_split_maps
@@ -286,5 +286,5 @@ def write_results(out: Path, *, split: Split, scores: Mapping[str, Any], notes: 
         write_text(out / CONFUSION, report.confusion_csv(scores))
     if "epochs" not in notes:
         row = {"epoch": 1, "seconds": notes["seconds"], **{name: scores[name] for name in report.OVERALL}}
-        write_log(out / "log.csv", [row])
+        write_log(out / LOG, [row])
         draw_curves(out / "curves.png", [row])

@@ -25,9 +25,9 @@ from torch import Tensor, nn
 
 from deepnets4eo.device import cudnn_settings, keep_freed_memory
 from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.segmenters.history import LOG, draw_curves, write_log
 from deepnets4eo.training.averaging import mean_weights, set_mean_weights, update_mean_weights
 from deepnets4eo.training.batches import Batch, EpochBatches, Loader
-from deepnets4eo.training.curves import draw_curves, write_log
 from deepnets4eo.training.interruption import Interruption
 from deepnets4eo.training.progress import EpochProgress, quiet_lightning
 from deepnets4eo.training.ranks import Rank
@@ -316,7 +316,7 @@ class _Loop(lightning.LightningModule):
         if not self.plan.rank.is_first:
             return
         self._save_last({})
-        write_log(self.plan.out / "log.csv", progress.history)
+        write_log(self.plan.out / LOG, progress.history)
         if time.monotonic() - self.drawn_s > REDRAW_S:
             _draw(self.plan, progress)
             self.drawn_s = time.monotonic()

@@ -12,11 +12,13 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.change.diffusion import EDGE_LEVEL, RATE, Diffusion, guided_anisotropic_diffusion
 
 BANDS = 3
+FloatArray = NDArray[np.floating]
 
 
 def make_pair(side: int) -> tuple[list[FloatImage], FloatImage]:
@@ -27,16 +29,18 @@ def make_pair(side: int) -> tuple[list[FloatImage], FloatImage]:
     return guides, rng.random((1, side, side)).astype(np.float32)
 
 
-def plain(scores: FloatImage, guides: list[FloatImage], steps: int) -> FloatImage:
-    """Equations 3 and 4 of Daudt et al., EarthVision 2019, one array operation after another."""
+def plain(
+    scores: FloatArray, guides: list[FloatArray], steps: int, edge_level: float = EDGE_LEVEL, rate: float = RATE
+) -> FloatArray:
+    """Equations 3 and 4 of Daudt et al., EarthVision 2019, one array operation after another, in the arrays' own type."""
     arrays = [array.copy() for array in (*guides, scores)]
     for _ in range(steps):
         flows = []
         for axis in (1, 2):
             differences = [np.diff(array, axis=axis) for array in arrays]
-            shares = [1 / (1 + (np.abs(one).mean(axis=0) / EDGE_LEVEL) ** 2) for one in differences[:-1]]
+            shares = [1 / (1 + (np.abs(one).mean(axis=0) / edge_level) ** 2) for one in differences[:-1]]
             least = np.minimum.reduce(shares)
-            flows.append([RATE * share * one for share, one in zip([*shares, least], differences, strict=True)])
+            flows.append([rate * share * one for share, one in zip([*shares, least], differences, strict=True)])
         for array, down, right in zip(arrays, *flows, strict=True):
             array[:, :-1] += down
             array[:, 1:] -= down

@@ -16,6 +16,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import DeepNets4EOError, GridError, InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.inspection.datasets import inspect_dataset
+from deepnets4eo.inspection.files import inspect, overlaps
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.training.scenes import dataset_scenes
 
@@ -74,6 +75,22 @@ def test_one_place_without_the_other_of_another_size_is_refused_by_both(contest:
     assert any("labels is 50 × 64 px" in line and "world file" in line for line in problems(tmp_path, contest))
     with pytest.raises(GridError, match=r"no georeference and \(50, 64\)"):
         labelled_share(tmp_path, contest)
+
+
+def test_two_files_of_which_one_has_a_place_are_told_to_lie_pixel_on_pixel_as_training_reads_them(
+    tmp_path: Path,
+) -> None:
+    files = [
+        write_geotiff(tmp_path / f"{name}.tif", np.ones((40, width), np.uint8), crs=None)
+        for name, width in (("image", 30), ("labels", 30), ("narrow", 29))
+    ]
+    world_file(files[0])
+    image, labels, narrow = (inspect(str(path)) for path in files)
+    assert (Scene.open(image=files[0], labels=files[1]).read()["labels"] == 1).all()
+    assert overlaps([labels, image]) == [
+        f"{files[0]} and {files[1]} are of one size and only one has a place: as layers of a scene they lie pixel on pixel."
+    ]
+    assert all("one raster has a world file and the other has none" in line for line in overlaps([image, narrow]))
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])

@@ -1,5 +1,9 @@
 """A network that scales its windows by their own values shows no tiles: the scene is scaled as a whole beforehand."""
 
+import tracemalloc
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import rasterio
@@ -14,6 +18,7 @@ from deepnets4eo.prediction.scene_scaling import SceneScaling  # noqa: E402
 from deepnets4eo.rasters.scene import Layer, Scene  # noqa: E402
 from deepnets4eo.segmentation.light_unet import ScaledConv  # noqa: E402
 from deepnets4eo.segmenters.inputs import InputSpec  # noqa: E402
+from deepnets4eo.segmenters.run import save_run  # noqa: E402
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter  # noqa: E402
 from deepnets4eo.segmenters.window_scaling import LEAST_SPREAD, window_scalers  # noqa: E402
 from deepnets4eo.tiling import Tiling  # noqa: E402
@@ -113,6 +118,98 @@ def test_tiles_give_what_one_piece_gives(tmp_path):
     one_piece = probabilities(segmenter, scene, tmp_path, tile_px=SIDE)
     np.testing.assert_array_equal(tiles, one_piece)
     assert not layer.scaled_beforehand  # batches of others are scaled by the network again
+
+
+def test_the_order_of_tiles_and_their_threads_change_no_bit(monkeypatch):
+    monkeypatch.setattr(scene_scaling, "CELL_PX", 48)
+    scene = Scene.open(image=make_image())
+    inputs, scaling = InputSpec.measure([scene]), SceneScaling(scene, InputSpec.measure([scene]))
+    whole = scaled(scene, Window(0, 0, SIDE, SIDE))
+    windows = [Window(row, col, 48, 48) for row in range(0, SIDE, 24) for col in range(0, SIDE, 24)]
+    np.random.default_rng(0).shuffle(windows)
+
+    def one(window):
+        window = Window(*window).clip(scene.shape)
+        sample = scene.read(window)
+        prepared = inputs.prepare(sample)
+        scaling.apply(window, prepared, sample["valid"])
+        np.testing.assert_array_equal(prepared, whole[(slice(None), *window.slices)])
+
+    with ThreadPoolExecutor(4) as threads:
+        assert len(list(threads.map(one, windows))) == 64
+
+
+@pytest.mark.parametrize(
+    "options", [{"workers": 3}, {"batch_tiles": 3}, {"strip_px": 64, "block_px": 32}, {"memory_bytes": 10**9}]
+)
+def test_however_the_scene_is_cut_up_it_is_scaled_alike(tmp_path, monkeypatch, options):
+    monkeypatch.setattr(scene_scaling, "CELL_PX", 48)
+    scene = Scene.open(image=make_image())
+    segmenter = make_segmenter(scene)
+    plain = probabilities(segmenter, scene, tmp_path, workers=1)
+    np.testing.assert_array_equal(probabilities(segmenter, scene, tmp_path, **options), plain)
+
+
+def test_an_interrupted_job_goes_on_to_the_same_bits(tmp_path, monkeypatch):
+    from geotiff import write_geotiff
+
+    monkeypatch.setattr(scene_scaling, "CELL_PX", 48)
+    path = write_geotiff(tmp_path / "image.tif", make_image(), crs="EPSG:32615", origin=(500_000, SIDE), nodata=0)
+    inputs = InputSpec.measure([Scene({"image": Layer.open(path)})])
+    torch.manual_seed(0)
+    network = NetworkSegmenter(
+        {"name": "light-unet", "decoder_channels": [8, 8, 8]}, inputs, LEGEND, tiling=Tiling(64, 0)
+    )
+    run = save_run(network, tmp_path / "run")
+
+    def labelled(name, progress=None, **options):
+        files = [tmp_path / f"{name}-{kind}.tif" for kind in ("labels", "p")]
+        cpu = PredictOptions(probabilities=files[1], threads=1, device="cpu", block_px=32, **options)
+        result = predict(run, path, files[0], cpu, progress=progress)
+        with rasterio.open(files[1]) as file:
+            return result, file.read()
+
+    def stop(share):
+        if share >= 0.5:
+            raise KeyboardInterrupt
+
+    fresh, expected = labelled("fresh")
+    with pytest.raises(KeyboardInterrupt):
+        labelled("cut", stop)
+    resumed, found = labelled("cut", resume=True)
+    assert 0 < resumed.computed < fresh.computed
+    np.testing.assert_array_equal(found, expected)
+
+
+class EndlessScene:
+    """20,000 px on a side, of grey values that are made when they are read."""
+
+    def __init__(self):
+        self.shape, self.layers, self.reads = (20_000, 20_000), {"image": None}, Counter()
+
+    def read_stored(self, window, names):
+        self.reads[window] += 1
+        grey = np.arange(window.col, window.col + window.width) % 251
+        values = np.broadcast_to(grey.astype(np.uint8), (3, window.height, window.width))
+        return {"image": values, "valid": np.ones(values.shape[1:], bool)}
+
+
+def test_a_large_scene_takes_the_memory_of_a_cell_and_each_cell_is_read_once():
+    inputs = InputSpec.measure([Scene.open(image=make_image())])
+    scene = EndlessScene()
+    prepared, valid = np.zeros((3, 576, 2 * 576), np.float32), np.ones((576, 2 * 576), bool)
+    tracemalloc.start()
+    try:
+        scaling = SceneScaling(scene, inputs)
+        for row in (0, 496):  # rows of tiles, which share cells
+            for col in range(0, 20_000, 943):
+                scaling.apply(Window(row, min(col, 20_000 - 2 * 576), *valid.shape), prepared, valid)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert max(scene.reads.values()) == 1
+    assert len(scene.reads) == 3 * 39  # of 39² cells those around two rows of tiles
+    assert peak < 0.8 * prepared.nbytes
 
 
 def test_networks_without_such_a_layer_have_none():

@@ -19,6 +19,7 @@ from deepnets4eo.files import read_yaml
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters import Ensemble
 from deepnets4eo.segmenters.checksums import hash_of, open_sealed, seal
+from deepnets4eo.segmenters.history import read_log, write_log
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import load_run, save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
@@ -342,3 +343,48 @@ def test_the_recipe_in_a_run_is_readable_in_any_language(folder, tmp_path):
     assert second == "title: Gebäude – 建物"
     assert (run.recipe, run.card["seed"], run.card["notes"]) == ({"title": "Gebäude – 建物"}, 5, {"a": 1})
     assert run.card["versions"].keys() >= {"python", "deepnets4eo", "numpy", "rasterio", "torch", "scikit-learn"}
+
+
+HISTORY = [{"epoch": 1, "lr": 1e-3, "loss": 2.0}, {"epoch": 2, "lr": 1e-3, "loss": 1.5, "mean_f1": 0.25}]
+
+
+@pytest.mark.parametrize(("kept", "marked"), [("best", ["kept epoch 2"]), ("last", [])])
+def test_a_run_draws_the_curves_of_its_training(folder, kept, marked):
+    import matplotlib.pyplot as plt
+
+    write_log(folder / "log.csv", HISTORY)
+    run = load_run(folder)
+    losses, scores = dataclasses.replace(run, card=run.card | {"notes": {"best_epoch": 2, "kept": kept}}).plot()
+    assert losses.figure is scores.figure
+    assert (losses.get_ylabel(), scores.get_ylabel()) == ("loss", "score on validation")
+    assert [line.get_label() for line in losses.lines] == ["loss", *marked]
+    assert losses.lines[0].get_xydata().tolist() == [[1, 2.0], [2, 1.5]]
+    assert scores.lines[0].get_xydata().tolist() == [[2, 0.25]]
+    plt.close(losses.figure)
+
+
+def test_a_log_comes_back_as_it_was_written(tmp_path):
+    assert read_log(write_log(tmp_path / "log.csv", HISTORY)) == HISTORY
+
+
+def test_a_run_without_a_log_of_its_training_says_so(folder):
+    with pytest.raises(RunError, match=r"log\.csv is missing, as in models that come with weights"):
+        load_run(folder).plot()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"epoch,loss\n",
+        b"epoch,loss\n1,low\n",
+        b"epoch,loss\n1,2,3\n",
+        b"loss\n1\n",
+        b"\xff\xfe\n1\n",
+        b"a\n\x00\n",
+    ],
+)
+def test_a_log_that_holds_no_epochs_is_refused(tmp_path, content):
+    (tmp_path / "log.csv").write_bytes(content)
+    with pytest.raises(RunError, match=r"log\.csv (holds no epochs|cannot be read)"):
+        read_log(tmp_path / "log.csv")

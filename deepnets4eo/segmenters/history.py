@@ -1,0 +1,95 @@
+"""The history of a run's training: one mapping of numbers per epoch, as a log and as curves.
+
+Writes `log.csv` and `curves.png`, each atomically; reads the log again. Refuses logs that are missing or hold no numbers.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepnets4eo.errors import RunError
+from deepnets4eo.files import atomic_write, write_text
+from deepnets4eo.outputs.csv_cells import csv_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LOG = "log.csv"
+History = Sequence[Mapping[str, float]]
+
+SCORES = ("overall_accuracy", "mean_f1", "mean_iou", "kappa")
+FIGURE_IN = (10, 4)
+OTHERS = ("epoch", "lr", "loss", "val_loss", "busy", "seconds")  # columns of a history that are no scores
+
+
+def write_log(path: str | Path, history: History) -> Path:
+    """One row per epoch, one column per number; columns are those of the first epoch, then new ones as they come."""
+    columns = list(dict.fromkeys(key for row in history for key in row))
+    return write_text(path, csv_text([columns, *([row.get(key, "") for key in columns] for row in history)]))
+
+
+def read_log(path: str | Path) -> list[dict[str, float]]:
+    """What `write_log` wrote: one mapping of numbers per epoch, without those that the epoch does not have.
+
+    Errors: RunError where there is no log, as in models that come with weights, or where it holds no epochs.
+    """
+    if not Path(path).is_file():
+        raise RunError(f"{path} is missing, as in models that come with weights. Give a run that was trained here.")
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            history = [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]
+    except (OSError, ValueError, TypeError, AttributeError, csv.Error) as error:
+        raise RunError(f"{path} cannot be read ({error}). Copy the run's folder again.") from error
+    if not history or not all("epoch" in row for row in history):
+        raise RunError(f"{path} holds no epochs, expected a line for each. Copy the run's folder again.")
+    return history
+
+
+def draw_curves(path: str | Path, history: History, best_epoch: int | None = None) -> Path:
+    """The curves of `plot_curves` as PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=FIGURE_IN)
+    figure.subplots_adjust(left=0.07, right=0.98, bottom=0.13, top=0.96, wspace=0.18)
+    plot_curves(figure.subplots(1, 2), history, best_epoch)
+    with atomic_write(path) as partial:
+        figure.savefig(partial, dpi=110)
+    return Path(path)
+
+
+def plot_curves(row: Sequence[Axes], history: History, best_epoch: int | None = None) -> None:
+    """Losses on the left, scores of the validation on the right, the kept epoch marked.
+
+    The scores are those of class maps; where a task has none of these, all of its own.
+    """
+    losses, scores = row
+    losses.set(xlabel="epoch", ylabel="loss")
+    scores.set(xlabel="epoch", ylabel="score on validation")
+    names_of_scores = _scores_in(history)
+    if names_of_scores == SCORES:
+        scores.set_ylim(0, 1)
+    for axes, names in ((losses, ("loss", "val_loss")), (scores, names_of_scores)):
+        _plot_columns(axes, history, names)
+        if best_epoch is not None:
+            axes.axvline(best_epoch, color="0.6", linestyle=":", label=f"kept epoch {best_epoch}")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend()
+
+
+def _plot_columns(axes: Axes, history: History, names: Sequence[str]) -> None:
+    marker = "o" if len(history) < 3 else None
+    for name in names:
+        points = [(row["epoch"], row[name]) for row in history if math.isfinite(row.get(name, math.nan))]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=name.replace("_", " "), marker=marker)
+    axes.grid(alpha=0.3)
+    axes.locator_params(axis="x", integer=True)
+
+
+def _scores_in(history: History) -> tuple[str, ...]:
+    names = {name: None for row in history for name in row if name not in OTHERS}
+    return tuple(names) if names and not names.keys() & set(SCORES) else SCORES
