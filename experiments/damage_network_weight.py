@@ -17,6 +17,7 @@ import argparse
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def world_sites(pairs: int) -> Iterator[tuple[str, Callable[[], Site]]]:
     order = np.random.default_rng(FIRST_WORLD).permutation(len(kinds))[:pairs]
     for number in order.tolist():
         style, hazard = kinds[number]
-        yield f"world-{style}-{hazard}", lambda n=number, s=style, h=hazard: make(FIRST_WORLD + n, s, h)
+        yield f"world-{style}-{hazard}", partial(make, FIRST_WORLD + number, style, hazard)
 
 
 def city_sites(cities: int) -> Iterator[tuple[str, Callable[[], Site]]]:
@@ -100,7 +101,7 @@ def city_sites(cities: int) -> Iterator[tuple[str, Callable[[], Site]]]:
         return Site("city", pre, post, outlines)
 
     for seed in range(FIRST_CITY, FIRST_CITY + cities):
-        yield f"city-{seed}", lambda seed=seed: make(seed)
+        yield f"city-{seed}", partial(make, seed)
 
 
 def grade_site(site: Site, name: str, settings: Settings) -> pd.DataFrame:
@@ -166,7 +167,6 @@ def write_shares(folder: Path, pair: float, post: float) -> None:
     run, recipe = load_run(folder), read_yaml(folder / RECIPE)
     notes = dict(run.card["notes"]) | {SHARE: pair}
     notes[POST_ALONE] = notes[POST_ALONE] | {SHARE: post}
-    run.segmenter.stored = "float16"
     save_run(run.segmenter, folder, recipe=recipe, seed=run.card["seed"], notes=notes)
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from deepnets4eo.training.augmentation import Augmentation, relit, without_layers
 from deepnets4eo.segmenters.history import draw_curves, write_log
+from deepnets4eo.training.augmentation import Augmentation, relit, without_layers
 from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
 from deepnets4eo.training.schedules import build_optimizer, lr_factor
 
