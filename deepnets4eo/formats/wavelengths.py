@@ -53,8 +53,8 @@ def named_nm(name: str) -> float | None:
     >>> named_nm("Band 3 (660.5 nm)"), named_nm("0.45 Micrometers"), named_nm("B4 at 10 m"), named_nm("450 nm to 520 nm")
     (660.5, 450.0, None, None)
     """
-    found = IN_NAMES.findall(name)
-    numbers = to_nm([found[0][0]], found[0][1]) if len(found) == 1 else None
+    matches = IN_NAMES.findall(name)
+    numbers = to_nm([matches[0][0]], matches[0][1]) if len(matches) == 1 else None
     return None if numbers is None else float(numbers[0])
 
 
