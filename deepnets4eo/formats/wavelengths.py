@@ -1,10 +1,11 @@
 """Wavelengths of bands in nanometres, whatever their unit in a file.
 
-Takes numbers and the name of their unit, or an opened raster; returns nanometres, or None where bands have no wavelength.
+Takes numbers and the name of their unit, a band's name, or an opened raster; returns nanometres, or None where bands have no wavelength.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,10 @@ NM_PER_UNIT = {
 NOT_LENGTHS = {"index", "wavenumber", "ghz", "mhz"}
 MOST_MICROMETRES = 100.0  # numbers without a unit are micrometres where none is above
 RANGE_NM = (100.0, 1e6)  # ultraviolet to the far infrared
+# in names of bands; not metres and centimetres, which are sizes of pixels there
+IN_NAMES = re.compile(
+    r"([0-9]+(?:\.[0-9]+)?)\s*\(?\s*(nm|nanomet(?:er|re)s?|[uµμ]m|micromet(?:er|re)s?|microns?)\b", re.IGNORECASE
+)
 
 
 def to_nm(values: Any, units: str = "") -> NDArray[np.float64] | None:
@@ -42,8 +47,19 @@ def to_nm(values: Any, units: str = "") -> NDArray[np.float64] | None:
     return nanometres if (nanometres >= RANGE_NM[0]).all() and (nanometres <= RANGE_NM[1]).all() else None
 
 
+def named_nm(name: str) -> float | None:
+    """The wavelength in nanometres in the name of a band; None where it has none, or several with a unit, as a range.
+
+    >>> named_nm("Band 3 (660.5 nm)"), named_nm("0.45 Micrometers"), named_nm("B4 at 10 m"), named_nm("450 nm to 520 nm")
+    (660.5, 450.0, None, None)
+    """
+    matches = IN_NAMES.findall(name)
+    numbers = to_nm([matches[0][0]], matches[0][1]) if len(matches) == 1 else None
+    return None if numbers is None else float(numbers[0])
+
+
 def raster_wavelengths_nm(dataset: Any) -> list[float | None] | None:
-    """Wavelength of each band of a raster opened by rasterio, by its metadata; None where no band has one."""
+    """Wavelength of each band of a raster opened by rasterio, by its tags or else its name; None where no band has one."""
     values = [_band_nm(dataset, band) for band in range(1, dataset.count + 1)]
     return values if any(value is not None for value in values) else None
 
@@ -61,7 +77,8 @@ def _band_nm(dataset: Any, band: int) -> float | None:
     tags = {key.lower(): value for key, value in dataset.tags(band).items()}
     if not any("wavelength" in key for key in tags):
         tags = {key.lower(): value for key, value in dataset.tags(band, ns="IMAGERY").items()}
-        return _first(tags, ("central_wavelength_um",), "µm")
+        value = _first(tags, ("central_wavelength_um",), "µm")
+        return value if value is not None else named_nm(dataset.descriptions[band - 1] or "")
     value = _first(tags, ("wavelength", "central_wavelength", "center_wavelength"), tags.get("wavelength_units", ""))
     return value if value is not None else _first(tags, ("wavelength_nm",), "nm")
 

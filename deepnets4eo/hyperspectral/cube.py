@@ -123,17 +123,21 @@ class Cube(WithSummary):
     def without_bands(self, bands: Iterable[int]) -> Cube:
         """The cube without these bands (1-based, of the source). Errors: InputError for bands that it lacks, or where none is left."""
         removed = list(bands)
-        self._check_bands(removed)
+        if removed:
+            self._check_bands(removed)
         return self.subset(band for band in self.bands if band not in set(removed))
 
     def nearest_bands(self, wavelengths_nm: Iterable[float]) -> list[int]:
         """The bands (1-based, of the source) nearest to each wavelength in nanometres. Errors: InputError without wavelengths."""
-        if self.wavelengths_nm is None:
-            raise InputError(
-                f"{self.layer.source} lists no wavelengths of its bands. Give them: Cube.open(…, wavelengths_nm=[…]), "
-                "or choose bands by number."
-            )
-        return [self.bands[index] for index in nearest_indices(self.wavelengths_nm, wavelengths_nm)]
+        return [self.bands[index] for index in nearest_indices(self._known_wavelengths(), wavelengths_nm)]
+
+    def bands_between(self, low_nm: float, high_nm: float) -> list[int]:
+        """The bands (1-based, of the source) whose centre lies from low to high, in nanometres; none is an empty list.
+
+        Takes bands out by `without_bands(cube.bands_between(1350, 1450))`. Errors: InputError without wavelengths.
+        """
+        centres = self._known_wavelengths()
+        return [band for band, nm in zip(self.bands, centres, strict=True) if low_nm <= nm <= high_nm]
 
     def false_colour(
         self, wavelengths_nm: Sequence[float] = COLOURS_NM, *, bands: Sequence[int] | None = None, max_px: int = MAX_PX
@@ -192,6 +196,15 @@ class Cube(WithSummary):
             raise InputError(f"{len(chosen)} bands were given ({chosen}), expected three: red, green and blue.")
         data, valid, grid = self.subset(chosen).layer.thumbnail(max_px)
         return grid, stretch(data, valid)
+
+    def _known_wavelengths(self) -> NDArray[np.float64]:
+        """(B,) in nanometres. Errors: InputError where there are none."""
+        if self.wavelengths_nm is None:
+            raise InputError(
+                f"{self.layer.source} lists no wavelengths of its bands. Give them: Cube.open(…, wavelengths_nm=[…]), "
+                "or choose bands by number."
+            )
+        return self.wavelengths_nm
 
     def _check_bands(self, bands: Sequence[int]) -> None:
         unknown = [band for band in bands if band not in set(self.bands)]

@@ -31,6 +31,15 @@ def test_bands_are_numbered_as_in_the_source_whatever_the_cube_holds() -> None:
     assert repr(cube).startswith("<Cube array: 40 rows × 30 columns, 19 of float32, 600–2500 nm")
 
 
+def test_bands_are_taken_out_by_their_wavelengths() -> None:
+    cube = make_cube().without_bands([6])  # of 900 nm
+    assert cube.bands_between(750, 1000) == [5, 7]
+    assert cube.bands_between(800, 800) == [5]
+    assert cube.without_bands(cube.bands_between(750, 1000)).bands == [1, 2, 3, 4, *range(8, 23)]
+    assert cube.bands_between(2510, 3000) == []
+    assert cube.without_bands([]).bands == cube.bands
+
+
 def test_false_colours_are_the_stretched_bands_nearest_to_red_green_and_blue() -> None:
     noise = {f"b{band}": RNG.random((40, 30)) for band in (1, 2, 3, 4)}
     cube = make_cube(**noise)
@@ -59,6 +68,7 @@ def test_a_layer_with_wavelengths_is_drawn_in_them_too() -> None:
         (lambda cube: cube.without_bands([23]), "has 22 bands, 1–22, not \\[23\\]"),
         (lambda cube: cube.without_bands(range(1, 23)), "not none"),
         (lambda cube: Cube.open(np.zeros((3, 4, 4))).false_colour(), "lists no wavelengths"),
+        (lambda cube: Cube.open(np.zeros((3, 4, 4))).bands_between(400, 500), "lists no wavelengths"),
         (lambda cube: cube.false_colour(bands=[1, 2]), "2 bands were given"),
         (lambda cube: Cube(cube.layer, [400, 500]), "22 bands, but 2 wavelengths"),
         (lambda cube: Cube(cube.layer, -WAVELENGTHS), "not all above 0"),

@@ -1,4 +1,4 @@
-"""The recipes of models/hyperspectral: each resolves, names what exists, and has the published settings of its optimiser."""
+"""The recipes of models/hyperspectral: each resolves, names what exists, and has or takes the published settings."""
 
 import pytest
 
@@ -24,6 +24,8 @@ PUBLISHED = {
     "boulch": ("sgd", 0.001, 0, 100, 100),
     "mou": ("adadelta", 1.0, 0, 100, 100),
 }
+# where those do not learn on small scenes: options that the card names for the published settings
+AS_PUBLISHED = {"hu": ["train.optimizer=sgd"], "boulch": ["train.optimizer=sgd", "train.lr=0.001"]}
 OTHERS = {
     "hybridsn", "ssrn", "spectralformer", "spectral-unet", "two-sensor", "svm", "svm-grid", "random-forest", "knn",
     "sam", "lda", "emp-svm",
@@ -47,8 +49,8 @@ def test_each_resolves_and_names_its_own_network(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_published_optimisers_are_kept(name: str) -> None:
-    train = load_recipe(f"hyperspectral/{name}")[0].train
+def test_published_optimisers_are_kept_or_within_reach(name: str) -> None:
+    train = load_recipe(f"hyperspectral/{name}", overrides=AS_PUBLISHED.get(name, []))[0].train
     assert (train.optimizer, train.lr, train.weight_decay, train.batch_size, train.epochs) == PUBLISHED[name]
     assert train.decay == "all"
     assert train.optimizer != "sgd" or train.momentum == (0.9 if name == "li" else 0)

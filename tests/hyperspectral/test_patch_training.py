@@ -82,6 +82,14 @@ def test_a_network_is_trained_scored_loaded_and_predicts(
     )
 
 
+def test_the_recipe_of_hu_learns_in_its_own_epochs(cube: Path, tmp_path: Path) -> None:
+    overrides = [f"legend={json.dumps(LEGEND)}", "data.split=random_pixels", "data.val_share=0.7", "data.num_workers=0"]
+    layers = f"data.layers={{image: {cube / 'image.tif'}, labels: {cube / 'labels.tif'}}}"
+    recipe, _ = deepnets4eo.training.load_recipe("hyperspectral/hu", overrides=[*overrides, layers])
+    run = deepnets4eo.train(recipe, tmp_path / "run")
+    assert json.loads((run / "metrics.json").read_text())["overall_accuracy"] > 0.9
+
+
 def test_an_interrupted_training_ends_in_the_same_weights(
     cube: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,6 +105,19 @@ def test_the_header_of_an_envi_file_opens_its_numbers(tmp_path: Path) -> None:
         Layer.open(header)
 
 
+def test_wavelengths_are_read_from_names_of_bands_where_no_tag_has_them(tmp_path: Path) -> None:
+    write_geotiff(tmp_path / "a.tif", CUBE[:4])
+    with rasterio.open(tmp_path / "a.tif", "r+") as file:
+        for band, name in enumerate(("450.5 nm", "Band 2 (0.55 µm)", "NIR", "650 nm"), start=1):
+            file.set_band_description(band, name)
+        file.update_tags(4, wavelength="700", wavelength_units="Nanometers")
+    assert Layer.open(tmp_path / "a.tif").wavelengths_nm == pytest.approx([450.5, 550, np.nan, 700], nan_ok=True)
+    write_geotiff(tmp_path / "b.tif", CUBE[:1])
+    with rasterio.open(tmp_path / "b.tif", "r+") as file:
+        file.set_band_description(1, "B4 at 10 m")
+    assert Layer.open(tmp_path / "b.tif").wavelengths_nm is None
+
+
 def test_files_of_one_band_are_stacked_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for number in (10, 2, 1):
         write_geotiff(tmp_path / f"B{number}.tif", CUBE[number, None], nodata=-1)
