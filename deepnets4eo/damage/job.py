@@ -205,14 +205,14 @@ def _register(inputs: Inputs, settings: Settings) -> Registration | None:
     if inputs.pre is None:
         logger.info("no pre image: every building is assessed from the post image alone")
         return None
-    logger.info("registering pre to post …")
     if settings.assume_registered:
-        registration = assume_registered(inputs.pre, inputs.post)
-    else:
-        registration = register(
-            inputs.pre, inputs.post, model=settings.motion, max_shift_m=settings.max_shift_m,
-            max_rotation_deg=settings.max_rotation_deg, seed=settings.seed,
-        )  # fmt: skip
+        logger.info("pre and post are taken as registered, nothing is measured")
+        return assume_registered(inputs.pre, inputs.post)
+    logger.info("registering pre to post …")
+    registration = register(
+        inputs.pre, inputs.post, model=settings.motion, max_shift_m=settings.max_shift_m,
+        max_rotation_deg=settings.max_rotation_deg, seed=settings.seed,
+    )  # fmt: skip
     logger.info("registration %s: %s, shift %.2f m, residual %.2f m. %s", registration.status, registration.model,
                 registration.shift_m, registration.residual_m, registration.reason)  # fmt: skip
     return registration

@@ -286,6 +286,9 @@ def test_the_worst_finding_is_the_first_line_and_the_others_unfold(visit, tmp_pa
     assert one.page.locator("#quality .light").get_attribute("class") == "light failed"
 
 
+ASSUMED = Finding("registration_assumed", "caution", "The images are taken as registered.", "Look at them.")
+
+
 @pytest.mark.parametrize(
     ("footprints", "findings", "light", "words"),
     [
@@ -293,6 +296,7 @@ def test_the_worst_finding_is_the_first_line_and_the_others_unfold(visit, tmp_pa
         ({"status": "failed"}, (), "failed", "outlines could not be matched with roofs"),
         ({"status": "ok"}, (CAUTION,), "degraded", "Images aligned"),
         ({"status": "not moved"}, (), "ok", "Images aligned"),
+        ({"status": "ok"}, (ASSUMED,), "degraded", "Images taken as aligned, not measured"),
     ],
 )
 def test_the_light_is_green_only_where_images_and_outlines_fit_and_nothing_is_in_doubt(

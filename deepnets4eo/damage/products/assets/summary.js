@@ -38,7 +38,8 @@ function fillEvent() {
 // Green only where images and outlines both fit and nothing else is in doubt.
 function registrationWords() {
   const { status, residual_m: residual, footprints } = page.summary.registration;
-  const images = { ok: "Images aligned", degraded: "Images roughly aligned", failed: "Images could not be aligned" }[status] ?? "After image only";
+  const assumed = page.summary.findings.some(({ code }) => code === "registration_assumed");
+  const images = { ok: assumed ? "Images taken as aligned, not measured" : "Images aligned", degraded: "Images roughly aligned", failed: "Images could not be aligned" }[status] ?? "After image only";
   const outlines = { ok: "outlines on the roofs", degraded: "outlines roughly on the roofs", failed: "outlines could not be matched with roofs" }[footprints?.status];
   const exact = typeof residual === "number" && status in { ok: 0, degraded: 0 } ? ` · ± ${residual.toFixed(1)} m` : "";
   const words = `${images}${exact}${outlines ? ` · ${outlines}` : ""}`;
