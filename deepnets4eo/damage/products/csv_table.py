@@ -1,6 +1,7 @@
 """damage.csv: one row per building with latitude and longitude of its centroid, for spreadsheets.
 
-Takes a DamageMap whose buildings have a CRS; refuses others. No cell is a formula.
+Takes a DamageMap whose buildings have a CRS; refuses others. No cell is a formula. What is known of the event is in every
+row: a table has no other place for it, and rows of several events are put together.
 """
 
 from __future__ import annotations
@@ -15,27 +16,37 @@ from deepnets4eo.damage.products.positions import DECIMALS, PROPERTIES, pieces
 from deepnets4eo.files import atomic_write
 from deepnets4eo.outputs.csv_cells import csv_text
 
+EVENT_NAME = "event"
+
 if TYPE_CHECKING:
     from deepnets4eo.damage.map_content import DamageMapContent
 
 
 def write_csv(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write id, latitude, longitude (degrees, WGS 84) and the grade's columns. Memory: one piece.
+    """Write id, latitude, longitude (degrees, WGS 84), the grade's columns and those of the event. Memory: one piece.
 
     Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses.
     """
     path = Path(path)
     first, *others = PROPERTIES
+    event = _event_columns(damage_map)
     with (
         atomic_write(path) as partial,
         partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
     ):
-        stream.write(csv_text([[first, "latitude", "longitude", *others]]))
+        stream.write(csv_text([[first, "latitude", "longitude", *others, *event]]))
         for piece in pieces(damage_map.buildings):
             middle = shapely.centroid(piece.shapes)
             degrees = (np.round(axis(middle), DECIMALS).tolist() for axis in (shapely.get_y, shapely.get_x))
             known = ([None if value != value else value for value in values] for values in degrees)
-            stream.write(
-                csv_text(zip(piece.columns[first], *known, *(piece.columns[name] for name in others), strict=True))
-            )
+            same = ([value] * len(piece.columns[first]) for value in event.values())
+            columns = (piece.columns[name] for name in others)
+            stream.write(csv_text(zip(piece.columns[first], *known, *columns, *same, strict=True)))
     return path
+
+
+def _event_columns(damage_map: DamageMapContent) -> dict[str, str]:
+    """Column to value, of what is known."""
+    texts = {key: value for key, value in damage_map.event.to_dict().items() if isinstance(value, str)}
+    known = {EVENT_NAME if key == "name" else key: value for key, value in texts.items()}
+    return known | ({"synthetic": "SYNTHETIC"} if damage_map.synthetic else {})

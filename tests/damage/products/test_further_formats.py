@@ -125,6 +125,19 @@ def test_csv_has_latitude_and_longitude_and_no_formula(damage_map, tmp_path):
     assert {row["damage"] for row in rows} == {*GRADES, ""}
 
 
+def test_every_row_of_the_csv_says_what_is_known_of_the_event(damage_map, tmp_path):
+    damage_map.synthetic = True
+    damage_map.event = EventInfo(name="=Tornado", location="Joplin", date_post="2011-05-23")
+    with write_csv(damage_map, tmp_path / "damage.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    known = {"event": "'=Tornado", "place": "Joplin", "date_post": "2011-05-23", "synthetic": "SYNTHETIC"}
+    assert all(row | known == row for row in rows)
+    assert not {"date_pre", "credit", "from_files"} & rows[0].keys()
+    damage_map.synthetic, damage_map.event = False, EventInfo()
+    with write_csv(damage_map, tmp_path / "damage.csv").open(encoding="utf-8", newline="") as stream:
+        assert not known.keys() & next(csv.DictReader(stream)).keys()
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_pieces_do_not_change_the_file_and_buildings_without_crs_are_refused(name, damage_map, tmp_path, monkeypatch):
     whole = WRITERS[name](damage_map, tmp_path / name).read_bytes()
