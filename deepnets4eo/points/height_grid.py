@@ -122,7 +122,7 @@ def height_grid(chunks: Chunks, grid: Grid, *, leave_out: Sequence[int] = ()) ->
         No point lies on the grid.
 
     >>> cloud = PointCloud(np.array([[0.2, 0.2, 5.0], [0.3, 0.3, 4.5], [0.4, 0.1, 1.0]]))
-    >>> heights = height_grid(lambda: [cloud], grid_around((0, 0, 1, 1), 1.0))
+    >>> heights = height_grid(lambda: [cloud], grid_around((0.1, 0.1, 0.4, 0.3), 1.0))
     >>> heights.highest.item(), heights.mean.item(), heights.top.item()
     (5.0, 3.5, 4.75)
     """

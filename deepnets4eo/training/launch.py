@@ -173,6 +173,7 @@ def _work(
     """The life of one process."""
     if os.name == "posix":
         os.setpgrp()  # so that a terminal's Ctrl-C reaches the caller alone
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     threading.Thread(target=_end_with_caller, daemon=True).start()
     os.environ.update(environment)
     logging.getLogger().addHandler(_Forward(sender))

@@ -139,9 +139,7 @@ def test_the_order_of_tiles_and_their_threads_change_no_bit(monkeypatch):
         assert len(list(threads.map(one, windows))) == 64
 
 
-@pytest.mark.parametrize(
-    "options", [{"workers": 3}, {"batch_tiles": 3}, {"strip_px": 64, "block_px": 32}, {"memory_bytes": 10**9}]
-)
+@pytest.mark.parametrize("options", [{"workers": 3}, {"batch_tiles": 3}, {"strip_px": 64, "block_px": 32}])
 def test_however_the_scene_is_cut_up_it_is_scaled_alike(tmp_path, monkeypatch, options):
     monkeypatch.setattr(scene_scaling, "CELL_PX", 48)
     scene = Scene.open(image=make_image())
