@@ -16,30 +16,27 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
-import shapely
-from damage_train_evidence import FOOTPRINT_ERROR_M, PAIR_PX
 from numpy.typing import NDArray
-from places.working_grid import CRS, metric_grid
+from places.made_up_pair import FOOTPRINT_ERROR_M, MadeUpPair, world_pair
 from sklearn.metrics import log_loss, roc_auc_score
 from smoke import NOTE, add_smoke
 
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel
-from deepnets4eo.damage.decision_with_network import POST_ALONE, pool_log_odds
+from deepnets4eo.damage.decision_with_network import POST_ALONE
 from deepnets4eo.damage.network_skill import SHARE
+from deepnets4eo.damage.opinion_pool import pool_log_odds
 from deepnets4eo.damage.siamese.evidence import COLUMNS
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import read_yaml
-from deepnets4eo.grid import transform_shapes
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.run import RECIPE, load_run, save_run
 from deepnets4eo.synthetic import City, Event
@@ -52,60 +49,38 @@ SHARES = (0.0, 0.15, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)
 NETWORK = list(COLUMNS.values())
 
 
-@dataclass(frozen=True)
-class Site:
-    """A made-up pair with its outlines, whose column `damage` is what can be seen from above."""
+def world_sites(pairs: int) -> Iterator[tuple[str, str, Callable[[], MadeUpPair]]]:
+    """Names, hazards and makers of pairs, styles and hazards in random order."""
+    from deepnets4eo.synthetic.world import hazard_names, style_names
 
-    name: str
-    pre: Layer
-    post: Layer
-    outlines: gpd.GeoDataFrame
-
-
-def world_sites(pairs: int) -> Iterator[tuple[str, Callable[[], Site]]]:
-    """Names and makers of pairs, styles and hazards in random order."""
-    from deepnets4eo.synthetic.world import draw_pair, hazard_names, style_names
-    from deepnets4eo.synthetic.world.plan import BOTH
-
-    def make(seed: int, style: str, hazard: str) -> Site:
-        rng = np.random.default_rng([seed, 1])
-        sample = draw_pair(seed, style=style, hazard=hazard, size_px=PAIR_PX)
-        shapes = np.array(sample.polygons(), dtype=object)
-        rows = np.flatnonzero((sample.plan.buildings["when"] == BOTH) & (shapely.area(shapes) > 0))
-        grid = metric_grid(sample.labels_pre.shape, (sample.gsd_m, sample.gsd_m))
-        outlines = gpd.GeoDataFrame(
-            {"id": rows.astype(str), "damage": np.array(GRADES, dtype=object)[sample.visible[rows]]},
-            geometry=transform_shapes(grid.affine, shapes[rows]), crs=CRS,
-        )  # fmt: skip
-        outlines.geometry = outlines.geometry.translate(*rng.normal(0, FOOTPRINT_ERROR_M, 2))
-        pre, post = (Layer.open(np.ascontiguousarray(image[:3]), grid=grid) for image in (sample.pre, sample.post))
-        return Site(hazard, pre, post, outlines)
+    def make(seed: int, style: str, hazard: str) -> MadeUpPair:
+        return world_pair(seed, style, hazard, np.random.default_rng([seed, 1]))
 
     kinds = list(product(style_names(), hazard_names()))
     order = np.random.default_rng(FIRST_WORLD).permutation(len(kinds))[:pairs]
     for number in order.tolist():
         style, hazard = kinds[number]
-        yield f"world-{style}-{hazard}", partial(make, FIRST_WORLD + number, style, hazard)
+        yield f"world-{style}-{hazard}", hazard, partial(make, FIRST_WORLD + number, style, hazard)
 
 
-def city_sites(cities: int) -> Iterator[tuple[str, Callable[[], Site]]]:
-    """Names and makers of suburbs."""
+def city_sites(cities: int) -> Iterator[tuple[str, str, Callable[[], MadeUpPair]]]:
+    """Names, `city` and makers of suburbs."""
 
-    def make(seed: int) -> Site:
+    def make(seed: int) -> MadeUpPair:
         rng = np.random.default_rng([seed, 1])
         gsd_m = float(rng.uniform(0.35, 0.6))
         city = City(seed, round(CITY_M / gsd_m), gsd_m, event=Event.draw(seed))
         outlines = city.buildings[["id", "damage", "geometry"]].copy()
         outlines.geometry = outlines.geometry.translate(*rng.normal(0, FOOTPRINT_ERROR_M, 2))
         pre, post = (Layer.open(image.image[:3], grid=image.grid) for image in (city.pre, city.post))
-        return Site("city", pre, post, outlines)
+        return MadeUpPair(pre, post, outlines)
 
     for seed in range(FIRST_CITY, FIRST_CITY + cities):
-        yield f"city-{seed}", partial(make, seed)
+        yield f"city-{seed}", "city", partial(make, seed)
 
 
-def grade_site(site: Site, name: str, settings: Settings) -> pd.DataFrame:
-    """The assessed buildings, from both images and from post alone, with the columns of evidence, name and truth."""
+def grade_site(site: MadeUpPair, name: str, kind: str, settings: Settings) -> pd.DataFrame:
+    """The assessed buildings, from both images and from post alone, with the columns of evidence, name, kind and truth."""
     truth = site.outlines.set_index(site.outlines["id"].astype(str))["damage"]
     tables = []
     for pre in (site.pre, None):
@@ -116,7 +91,7 @@ def grade_site(site: Site, name: str, settings: Settings) -> pd.DataFrame:
             continue
         table = pd.DataFrame(buildings.drop(columns="geometry"))
         table = table[table["status"] == "assessed"]
-        graded = table.assign(site=name, kind=site.name, dates="pair" if pre is not None else "post")
+        graded = table.assign(site=name, kind=kind, dates="pair" if pre is not None else "post")
         tables.append(graded.assign(truth=graded["id"].astype(str).map(truth)))
     return pd.concat(tables) if tables else pd.DataFrame()
 
@@ -126,11 +101,11 @@ def gather(out: Path, network: Path, pairs: int, cities: int) -> pd.DataFrame:
     out.mkdir(parents=True, exist_ok=True)
     settings = replace(Settings(), model=str(network), network_weight=0.5, workers=1)
     tables = []
-    for name, make in (*city_sites(cities), *world_sites(pairs)):
+    for name, kind, make in (*city_sites(cities), *world_sites(pairs)):
         path = out / f"{name}.parquet"
         if not path.is_file():
             site = make()
-            table = grade_site(site, name, settings) if len(site.outlines) else pd.DataFrame()
+            table = grade_site(site, name, kind, settings) if len(site.outlines) else pd.DataFrame()
             table.to_parquet(path)
             LOG.info("%s: %d rows", name, len(table))
         tables.append(pd.read_parquet(path))

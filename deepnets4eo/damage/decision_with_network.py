@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import expit, logit
+from scipy.special import logit
 
 from deepnets4eo.damage.abstention import cap_confidence, set_not_assessed, unlike_the_fit
 from deepnets4eo.damage.conformal import fill_between, set_names
@@ -25,7 +25,7 @@ from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
 from deepnets4eo.damage.grading_rates import UNKNOWN_RATES, GradingRates, corrected_share
 from deepnets4eo.damage.network_skill import NetworkSkill, validated_skill
-from deepnets4eo.damage.ordinal import grade_probabilities
+from deepnets4eo.damage.opinion_pool import CERTAIN, border_odds, pool_log_odds, pool_scores
 from deepnets4eo.damage.pair_checks import require_order, require_two_pictures
 from deepnets4eo.damage.prior import BY_USER, EVEN, ShareEstimate, choose_share, share_findings, share_of_site
 from deepnets4eo.damage.raster_evidence import Score, score_findings
@@ -49,7 +49,6 @@ logger = logging.getLogger(__name__)
 
 POST_ALONE = "post_alone"  # of a run's card: its head that grades from the post image alone
 WITH_NETWORK, STAND_IN = "_network", "_stand_in"  # kinds of reliability, after the variant's name
-CERTAIN = 1e-4  # no probability is taken to be nearer to 0 or 1, so that none outweighs all others
 
 
 @dataclass(frozen=True)
@@ -247,7 +246,7 @@ class DecisionModel:
             for method, measured in self.with_network.items():
                 rows = both & (frame["method"] == method).to_numpy()
                 if rows.any():
-                    probabilities[rows] = measured.probabilities(_border_odds(probabilities[rows]))
+                    probabilities[rows] = measured.probabilities(border_odds(probabilities[rows]))
                     kind[rows], table[method + WITH_NETWORK] = method + WITH_NETWORK, measured
                     both = both & ~rows
             _stand_in(kind, table, both)
@@ -373,45 +372,3 @@ def with_network(
     logger.info("the network graded %d of %d buildings", int(np.isfinite(graded).all(axis=1).sum()), len(method))
     added = dict(zip(COLUMNS.values(), graded.T, strict=True))
     return replace(evidence, frame=evidence.frame.assign(**added), meaning=evidence.meaning | MEANING)
-
-
-def pool_log_odds(
-    weight_free: NDArray[np.float64], frame: pd.DataFrame, weight: float | NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Probabilities (N, 4) of the grades from the weight-free model and the network.
-
-    At each border (minor or worse, major or worse, destroyed) the log-odds are averaged: `weight` of the network's,
-    1 − `weight` of the weight-free model's (logarithmic opinion pool, Genest & Zidek 1986). Without the network's
-    evidence, the weight-free probabilities stay.
-    weight_free : (N, 4); frame : of the evidence, with the network's columns; weight : 0–1, one or (N,).
-    """
-    network = frame[list(COLUMNS.values())].to_numpy(float)
-    share = np.broadcast_to(weight, len(network))[:, None]
-    odds = (1 - share) * _border_odds(weight_free) + share * _border_odds(network)
-    graded = np.asarray(np.isfinite(odds).all(axis=1))
-    return np.where(graded[:, None], grade_probabilities(expit(odds)), weight_free)
-
-
-def pool_scores(
-    probabilities: NDArray[np.float64], frame: pd.DataFrame, scores: Sequence[Score]
-) -> NDArray[np.float64]:
-    """Probabilities (N, 4) of the grades, together with scores that have a weight.
-
-    The log-odds of major damage or worse become the weighted average of the scores' and, with what is left to 1, the
-    probabilities' own; those of the other borders move as far, since a score says nothing about them. Buildings without
-    a score keep their log-odds.
-    frame : of the evidence, with the scores' columns; NaN rows stay.
-    """
-    odds = _border_odds(probabilities)
-    shift = np.zeros(len(odds))
-    for score in scores:
-        if score.weight:
-            log_odds = np.clip(score.log_odds(frame[score.column].to_numpy(float)), *logit([CERTAIN, 1 - CERTAIN]))
-            shift += score.weight * np.where(np.isfinite(log_odds), log_odds - odds[:, 1], 0.0)
-    return np.where((shift != 0)[:, None], grade_probabilities(expit(odds + shift[:, None])), probabilities)
-
-
-def _border_odds(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, 3) log-odds of lying beyond each border."""
-    beyond = np.cumsum(probabilities[:, ::-1], axis=1)[:, -2::-1]
-    return logit(np.clip(beyond, CERTAIN, 1 - CERTAIN))

@@ -123,12 +123,12 @@ def fit_reliability(log_odds: Floats, grade: NDArray[np.integer], site: NDArray[
     calibration = (minor, *(_straight(log_odds[:, k], grade > k, weight) for k in range(1, len(BORDERS))))
     probabilities = Reliability(calibration).probabilities(log_odds)
     shift = fit_site_shift(side_log_odds(probabilities)[:, 0], damaged, site)
-    even, final = np.empty_like(probabilities), np.empty_like(probabilities)
+    even, final = probabilities.copy(), probabilities.copy()
     for name in np.unique(site):
         here = site == name
         at_site = fit_to_site(probabilities[here], np.full(here.sum(), ""), {"": Reliability(site=shift)})
-        assert at_site is not None
-        even[here], final[here] = at_site.probabilities, adjust_to_share(at_site.probabilities, at_site.share)
+        if at_site is not None:  # with few sites nothing is known of their shifts
+            even[here], final[here] = at_site.probabilities, adjust_to_share(at_site.probabilities, at_site.share)
     return Reliability(
         calibration,
         _balanced_thresholds(final, grade, site),

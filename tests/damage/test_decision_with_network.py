@@ -18,9 +18,10 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.calibration import BetaCalibration
 from deepnets4eo.damage.conformal import GradeSets
-from deepnets4eo.damage.decision_with_network import CERTAIN, DecisionModel, pool_log_odds
+from deepnets4eo.damage.decision_with_network import DecisionModel
 from deepnets4eo.damage.footprints import read_footprints
 from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.damage.opinion_pool import CERTAIN, pool_log_odds
 from deepnets4eo.damage.reliability import Reliability, adjust_to_share
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader
 from deepnets4eo.damage.siamese.network import SiameseNet

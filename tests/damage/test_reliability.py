@@ -94,3 +94,12 @@ def test_another_share_leaves_the_proportions_within_the_sides() -> None:
     assert after[:, 1:] == pytest.approx(before[:, 1:])
     assert grades_of_sides(after) == pytest.approx(moved)
     assert expit(after[:, 0]) == pytest.approx(moved[:, 2:].sum(axis=1))
+
+
+def test_few_buildings_a_site_leave_the_shift_of_sites_unknown() -> None:
+    rng = np.random.default_rng(3)
+    grade = rng.integers(0, 4, 60)
+    log_odds = (grade[:, None] - np.array([0.5, 1.5, 2.5])) + rng.normal(0, 1, (60, 3))
+    fitted = fit_reliability(log_odds, grade, np.arange(60) % 20)
+    assert fitted.site is None
+    assert np.isfinite(fitted.probabilities(log_odds)).all()

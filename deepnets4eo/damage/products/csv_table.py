@@ -16,8 +16,6 @@ from deepnets4eo.damage.products.positions import DECIMALS, PROPERTIES, pieces
 from deepnets4eo.files import atomic_write
 from deepnets4eo.outputs.csv_cells import csv_text
 
-EVENT_NAME = "event"
-
 if TYPE_CHECKING:
     from deepnets4eo.damage.map_content import DamageMapContent
 
@@ -48,5 +46,5 @@ def write_csv(damage_map: DamageMapContent, path: str | Path) -> Path:
 def _event_columns(damage_map: DamageMapContent) -> dict[str, str]:
     """Column to value, of what is known."""
     texts = {key: value for key, value in damage_map.event.to_dict().items() if isinstance(value, str)}
-    known = {EVENT_NAME if key == "name" else key: value for key, value in texts.items()}
+    known = {"event" if key == "name" else key: value for key, value in texts.items()}
     return known | ({"synthetic": "SYNTHETIC"} if damage_map.synthetic else {})
