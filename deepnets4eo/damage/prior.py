@@ -134,14 +134,7 @@ def choose_share(log_odds: Floats, second_opinion: float | None, *, unlike: bool
     """
     known = log_odds[np.isfinite(log_odds)]
     likely = float(likely_shares(known, np.ones((1, len(known))))[0])
-    if len(known) < LEAST_BUILDINGS:
-        reason = TOO_FEW
-    elif unlike:
-        reason = UNLIKE
-    elif second_opinion is not None and opinions_differ(likely, second_opinion):
-        reason = DIFFER
-    else:
-        reason = ""
+    reason = _doubt(likely, len(known), second_opinion, unlike)
     opinions = [likely, second_opinion] if reason == DIFFER and second_opinion is not None else [likely]
     nearest = min(opinions, key=lambda share: abs(share - 0.5))
     value = float(np.clip(nearest, *(NARROW_LIMITS if reason or second_opinion is None else LIMITS)))
@@ -157,11 +150,19 @@ def share_of_site(share: float, buildings: int, second_opinion: float | None, *,
     >>> share_of_site(0.9, 200, 0.4).value, share_of_site(0.9, 200, None, unlike=True).value
     (0.9, 0.5)
     """
-    limited = TOO_FEW if buildings < LEAST_BUILDINGS else UNLIKE if unlike else ""
-    differ = second_opinion is not None and opinions_differ(share, second_opinion)
+    reason = _doubt(share, buildings, second_opinion, unlike)
+    limited = reason in (TOO_FEW, UNLIKE)
     value = float(np.clip(share, *NARROW_LIMITS)) if limited else share
-    reason = limited or (DIFFER if differ else "")
     return ShareEstimate(value, LIMITED if limited else ESTIMATED, reason, share, second_opinion, None, buildings)
+
+
+def _doubt(share: float, buildings: int, second_opinion: float | None, unlike: bool) -> str:
+    """Why an estimated share is in doubt, '' where it is not."""
+    if buildings < LEAST_BUILDINGS:
+        return TOO_FEW
+    if unlike:
+        return UNLIKE
+    return DIFFER if second_opinion is not None and opinions_differ(share, second_opinion) else ""
 
 
 def opinions_differ(first: float, second: float) -> bool:

@@ -51,6 +51,10 @@ class LayerInput:
     optional: bool = False
 
 
+# Display values of 8 bits. One scaling for all networks that learn from made-up images, so that one can start from another.
+DISPLAY_RGB = LayerInput(("red", "green", "blue"), (104.0, 103.0, 97.0), (52.0, 50.0, 48.0), 0.0, 255.0)
+
+
 @dataclass(frozen=True)
 class InputSpec:
     """Layer name → what is expected of it, in the order in which their bands are concatenated.

@@ -17,12 +17,10 @@ from numpy.typing import NDArray
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.damage.siamese.stream_recipe import StreamSection
 from deepnets4eo.grid import Window
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
 from deepnets4eo.zonal.outlines import Outlines
 
 Variation = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]  # (C, h, w) → (3, h, w)
-# Display values, as of the U-Net that the weights may start from; the network scales each image by its own values.
-DISPLAY = LayerInput(("red", "green", "blue"), (104.0, 103.0, 97.0), (52.0, 50.0, 48.0), 0.0, 255.0)
 SHOWN_SHARE = 0.5  # of an outline's area that a window must show
 
 
@@ -104,7 +102,7 @@ def read_window(
 
     Returns
     -------
-    image_pre, image_post : (3, h, w) float32, scaled as `DISPLAY` · valid : (h, w) bool · mask : (h, w) int64, 255 outside of
+    image_pre, image_post : (3, h, w) float32, scaled as `DISPLAY_RGB` · valid : (h, w) bool · mask : (h, w) int64, 255 outside of
     graded buildings · building : (h, w) int64 from 1 on, 0 for none.
     """
     side = data.tile_px
@@ -117,7 +115,7 @@ def read_window(
     for name, image, at in (("pre", pair.pre, (row + moved[0], col + moved[1])), ("post", pair.post, (row, col))):
         pixels, has_data = _crop(image, int(at[0]), int(at[1]), side)
         seen = variation(pixels, rng) if rng.random() < data.varied_share else pixels[:3]
-        images[f"image_{name}"] = InputSpec({name: DISPLAY}).prepare({name: seen, "valid": has_data})
+        images[f"image_{name}"] = InputSpec({name: DISPLAY_RGB}).prepare({name: seen, "valid": has_data})
         valid &= has_data
     mask, building_of = _labels(pair, row, col, data, valid, rng)
     return images | {"valid": valid, "mask": mask, "building": building_of}

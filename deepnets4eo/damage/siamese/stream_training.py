@@ -16,7 +16,7 @@ from deepnets4eo.damage.siamese.evidence import EVEN_GRADES
 from deepnets4eo.damage.siamese.pairs import LEGEND, POST, PRE
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import write_json
-from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.segmenters.segmenter import WEIGHTS, NetworkSegmenter
 from deepnets4eo.tiling import Tiling
@@ -69,10 +69,10 @@ def train_on_stream(
     ```
     """
     from deepnets4eo.damage.siamese.ordinal_criterion import OrdinalCriterion
-    from deepnets4eo.damage.siamese.stream import DISPLAY, read_window
+    from deepnets4eo.damage.siamese.stream import read_window
     from deepnets4eo.damage.siamese.stream_scores import epoch_scores, grade_stream, to_labelled_pair
 
-    inputs = InputSpec({PRE: DISPLAY, POST: DISPLAY}, recipe.data.gsd_m)
+    inputs = InputSpec({PRE: DISPLAY_RGB, POST: DISPLAY_RGB}, recipe.data.gsd_m)
     segmenter = build_untrained(recipe, inputs)
     known = [to_labelled_pair(pair, number, recipe.data.gsd_m) for number, pair in enumerate(validation)]
 

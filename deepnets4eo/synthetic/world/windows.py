@@ -15,15 +15,14 @@ from scipy import ndimage
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
 from deepnets4eo.synthetic.world.sensor_variation import SensorVariation
 
 GSD_M = 0.5  # ground size of a pixel that the networks work at
 BACKGROUND, BUILDING, BORDER = range(3)  # values of the legend `buildings`
 BORDER_PX = 5  # side of the square within which another building makes a pixel a border
 STANDING_M = 1.5  # what stands higher and is no building, such as a greenhouse, may look like one
-MEAN, STD = (104.0, 103.0, 97.0), (52.0, 50.0, 48.0)  # display values; tones vary widely around them
-INPUTS = InputSpec({"image": LayerInput(("red", "green", "blue"), MEAN, STD, 0.0, 255.0)}, GSD_M)
+INPUTS = InputSpec({"image": DISPLAY_RGB}, GSD_M)
 
 
 class PairWithTruth(Protocol):

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import shapely
 
-from deepnets4eo.damage.siamese.stream import DISPLAY, GradedPair, read_window
+from deepnets4eo.damage.siamese.stream import GradedPair, read_window
 from deepnets4eo.damage.siamese.stream_recipe import StreamSection
+from deepnets4eo.segmenters.inputs import DISPLAY_RGB
 
 SIDE = 96
 EXACT = StreamSection(tile_px=64, outline_error_m=0, misregistration_px=0)
@@ -29,7 +30,7 @@ def make_pair(seed: int = 0, hazard: str = "flood") -> GradedPair:
 
 
 def display_values(prepared: np.ndarray) -> np.ndarray:
-    mean, std = (np.array(values)[:, None, None] for values in (DISPLAY.mean, DISPLAY.std))
+    mean, std = (np.array(values)[:, None, None] for values in (DISPLAY_RGB.mean, DISPLAY_RGB.std))
     return prepared * std + mean
 
 

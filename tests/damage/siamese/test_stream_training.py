@@ -14,12 +14,12 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage.network_skill import validated_skill
 from deepnets4eo.damage.siamese.evidence import NetworkGrader
 from deepnets4eo.damage.siamese.scoring import Graded, damage_probability
-from deepnets4eo.damage.siamese.stream import DISPLAY, GradedPair
+from deepnets4eo.damage.siamese.stream import GradedPair
 from deepnets4eo.damage.siamese.stream_recipe import StreamRecipe
 from deepnets4eo.damage.siamese.stream_scores import StreamGraded, evenly_graded, group_scores, head_scores
 from deepnets4eo.damage.siamese.stream_training import build_untrained, train_on_stream
 from deepnets4eo.errors import RunError
-from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.training.recipe import resolve
@@ -89,12 +89,12 @@ def test_minutes_that_are_over_end_a_training_which_can_be_resumed(run):
     assert (run / "weights.safetensors").read_bytes() == before
 
 
-BOTH = InputSpec({"pre": DISPLAY, "post": DISPLAY}, 0.5)
+BOTH = InputSpec({"pre": DISPLAY_RGB, "post": DISPLAY_RGB}, 0.5)
 
 
 def test_it_starts_from_the_unet_that_labels_pixels(tmp_path):
     torch.manual_seed(3)
-    unet = NetworkSegmenter({"name": "light-unet"}, InputSpec({"image": DISPLAY}, 0.5), Legend.load("xbd"))
+    unet = NetworkSegmenter({"name": "light-unet"}, InputSpec({"image": DISPLAY_RGB}, 0.5), Legend.load("xbd"))
     save_run(unet, tmp_path / "unet")
     recipe = recipe_of(f"model.start={tmp_path / 'unet'}", "model.decoder_channels=[128, 64, 48]")
     twin = build_untrained(recipe, BOTH).module.twin.state_dict()
