@@ -78,8 +78,12 @@ def choose(device: str = "auto", precision: str = "auto", threads: int | None = 
         raise InputError(f"device {device!r} is not supported. {CHOICES}")
     if kind == "cuda" and not torch.cuda.is_available():
         raise InputError(f"device {device!r} is not available: this machine has no CUDA. Use --device cpu.")
+    if kind == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"device {device!r} is not available: this machine has {torch.cuda.device_count()} GPUs. {CHOICES}"
+        )
     if precision == "auto":
-        precision = _fastest_precision(kind)
+        precision = _fastest_precision(device)
     if precision == "float16" and kind == "cpu":
         raise InputError(NO_FLOAT16)
     return Compute(device, precision, threads or cores())
@@ -213,12 +217,12 @@ def _choose_without_torch(device: str, precision: str, threads: int | None) -> C
     return Compute("cpu", "float32", threads or cores())
 
 
-def _fastest_precision(kind: str) -> str:
+def _fastest_precision(device: str) -> str:
     import torch
 
-    if kind == "cpu":
+    if device == "cpu":
         return "bfloat16" if cpu_has_bfloat16_units() else "float32"
-    capability = torch.cuda.get_device_capability()
+    capability = torch.cuda.get_device_capability(device)
     if capability >= (8, 0):  # Ampere and later; before, bfloat16 is emulated
         return "bfloat16"
     return "float16" if capability >= (7, 0) else "float32"  # Volta and Turing multiply float16 matrices

@@ -51,7 +51,7 @@ def score(segmenter: NetworkSegmenter, batches: ValidationLoader) -> dict[str, f
 def train_height(recipe: HeightRecipe, out: Path, options: TrainOptions, kind: type = HeightSamples) -> Path:
     split = make_split(open_layers(recipe.data, ["image", "height"]), recipe.data)
     samples = kind(split, measure_inputs(split, ["image"]), recipe)
-    batches = ValidationLoader(samples, recipe.data.tile_px, 0, recipe.train.batch_size)
+    batches = ValidationLoader(samples, recipe.data.tile_px, 0, recipe.train.usual_batch_size)
     segmenter = build_segmenter(recipe, {"name": recipe.model.network}, samples.inputs, LEGEND)
     notes = fit_segmenter(segmenter, samples, mean_error, lambda one: score(one, batches), recipe, out, options)
     return write_run(segmenter, recipe, out, split=split, scores=score(segmenter, batches), notes=notes)

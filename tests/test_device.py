@@ -21,7 +21,9 @@ def machine(monkeypatch):
 
     def make(cuda=False, capability=8, cpu_units=False):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (capability, 0))
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+        capabilities = {"cuda:0": 7, "cuda": capability, "cuda:1": capability}
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda name: (capabilities[name], 0))
         monkeypatch.setattr(device, "cpu_has_bfloat16_units", lambda: cpu_units)
 
     return make
@@ -34,6 +36,7 @@ def machine(monkeypatch):
         ({"cpu_units": True}, "auto", ("cpu", "bfloat16")),
         ({"cuda": True}, "auto", ("cuda", "bfloat16")),
         ({"cuda": True, "capability": 9}, "cuda:1", ("cuda:1", "bfloat16")),
+        ({"cuda": True, "capability": 9}, "cuda:0", ("cuda:0", "float16")),  # an older one beside it
         ({"cuda": True, "capability": 7, "cpu_units": True}, "auto", ("cuda", "float16")),
         ({"cuda": True, "capability": 6, "cpu_units": True}, "auto", ("cuda", "float32")),
         ({"cuda": True}, "cpu", ("cpu", "float32")),
@@ -68,6 +71,13 @@ def test_what_the_machine_does_not_have_is_refused(machine, asked, message):
     machine(cuda=False)
     with pytest.raises(InputError, match=message):
         choose(*asked)
+
+
+def test_a_gpu_that_is_not_there_is_refused(machine):
+    machine(cuda=True)
+    assert choose("cuda:1").device == "cuda:1"
+    with pytest.raises(InputError, match="device 'cuda:2' is not available: this machine has 2 GPUs"):
+        choose("cuda:2")
 
 
 def test_without_torch_the_processor_is_chosen_and_a_gpu_needs_the_extra(monkeypatch):

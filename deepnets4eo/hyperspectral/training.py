@@ -92,7 +92,7 @@ def train_patches(
     )  # fmt: skip
     learnt, watched = set_aside(store.where_valid(learnt), data.watch_share, seed)
     loader = PatchLoader(
-        store, learnt, train.batch_size, seed=seed, workers=data.num_workers,
+        store, learnt, train.usual_batch_size, seed=seed, workers=data.num_workers,
         augment=PatchAugmentation(train.flips, train.rotations, train.radiation_noise, train.mixture),
         unlabelled=store.where_valid(unlabelled), unlabelled_share=data.unlabelled_share,
     )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from deepnets4eo.device import Compute, torch_settings
+from deepnets4eo.gpu_memory import bytes_taken, memory_bytes
 from deepnets4eo.segmenters.segmenter import Segmenter
 
 MOST_TILES = 32
@@ -40,26 +41,21 @@ def batch_size(segmenter: Segmenter, compute: Compute, tile_px: int) -> int:
     """
     if not compute.device.startswith("cuda"):
         return 1
-    import torch
-
     tile = np.zeros((1, segmenter.inputs.in_channels, tile_px, tile_px), np.float32)
     with torch_settings(compute):
         segmenter.to(compute)
-        before = torch.cuda.memory_allocated(compute.device)
-        torch.cuda.reset_peak_memory_stats(compute.device)
         try:
-            segmenter.predict_raw(tile)
+            taken = bytes_taken(compute.device, lambda: segmenter.predict_raw(tile))
         except RuntimeError:  # tiles that the network cannot compute: the first batch says why
             return 1
-        taken = torch.cuda.max_memory_allocated(compute.device) - before
-    return tiles_that_fit(torch.cuda.get_device_properties(compute.device).total_memory, taken)
+    return tiles_that_fit(memory_bytes(compute.device), taken)
 
 
-def tiles_that_fit(memory_bytes: int, tile_bytes: int) -> int:
+def tiles_that_fit(gpu_bytes: int, tile_bytes: int) -> int:
     """The largest power of two of tiles that take a quarter of the memory at most; 1 to 32.
 
     >>> tiles_that_fit(16 * 10**9, 500 * 10**6)
     8
     """
-    fit = int(memory_bytes * SHARE) // max(tile_bytes, 1)
+    fit = int(gpu_bytes * SHARE) // max(tile_bytes, 1)
     return 1 << (min(max(fit, 1), MOST_TILES).bit_length() - 1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,12 +16,15 @@ from torch import Tensor
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import RunError
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES
 from deepnets4eo.prediction.stitching import Blender, FinishedBytes
 from deepnets4eo.segmenters.transfers import Transfers
 from deepnets4eo.tiling import Scores
 from deepnets4eo.tiling.lattice import Lattice, Tile
 from deepnets4eo.tiling.scores import PACKED_ONE
+
+FINITE = "finite"  # comes to the host beside the products: whether a tile's scores are
 
 
 class DeviceArrays:
@@ -73,18 +77,30 @@ class DeviceStitcher:
         if scores is None:
             return None
         ((row, col, mean),) = finished
-        return FinishedBytes(row, col, self._start_download(mean))
+        return FinishedBytes(row, col, self._start_download(mean, scores.isfinite().all()))
 
     def _keep(self, row: int, col: int, mean: Tensor) -> None:
         self._finished.append((row, col, mean))
 
-    def _start_download(self, scores: Tensor) -> Callable[[], dict[str, ByteImage]]:
+    def _start_download(self, scores: Tensor, finite: Tensor) -> Callable[[], dict[str, ByteImage]]:
         products = {LABELS: self._values[scores.argmax(dim=0)][None]}
         if PROBABILITIES in self._products or ENTROPY in self._products:
             is_probability = self._tiling.blends and self._tiling.scores == "probabilities"
             proba = scores if is_probability else scores.softmax(dim=0)
             products |= {PROBABILITIES: to_bytes(proba), ENTROPY: to_bytes(entropy(proba)[None])}
-        return self._transfers.download({name: products[name] for name in self._products})
+        wanted = {name: products[name] for name in self._products}
+        return partial(_refuse_infinite, self._transfers.download(wanted | {FINITE: finite.to(torch.uint8)[None]}))
+
+
+def _refuse_infinite(wait: Callable[[], dict[str, ByteImage]]) -> dict[str, ByteImage]:
+    """The products, if the scores that they are made of are numbers. Errors: RunError."""
+    arrays = wait()
+    if not arrays[FINITE].all():
+        raise RunError(
+            "the network's scores are not finite: its maps exceed what float16 holds, 65504, or its weights are damaged. "
+            "Use --precision float32."
+        )
+    return {name: array for name, array in arrays.items() if name != FINITE}
 
 
 def to_blend_scores(raw: Tensor, kind: Scores) -> Tensor:

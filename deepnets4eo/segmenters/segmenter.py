@@ -188,11 +188,15 @@ class NetworkSegmenter:
         """Move to a device and precision; float32 after bfloat16 does not restore lost digits."""
         import torch
 
-        from deepnets4eo.segmenters.transfers import Transfers
-
         self.module.to(device=compute.device, dtype=getattr(torch, compute.precision))
         if not isinstance(self.module, PatchModule):  # these lay out their own maps
             self.module.to(memory_format=torch.channels_last)
+        self.send_batches_to(compute)
+
+    def send_batches_to(self, compute: Compute) -> None:
+        """Upload batches to a device to which somebody else moves the network, such as the training loop."""
+        from deepnets4eo.segmenters.transfers import Transfers
+
         self.compute, self.transfers = compute, Transfers(compute.device)
 
     def describe(self) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def fit_segmenter(
 
     Returns
     -------
-    Notes for the run's card: epochs, best_epoch, kept, compute, devices, seconds. Of several processes that train
+    Notes for the run's card: epochs, best_epoch, kept, batch_size, compute, devices, seconds. Of several processes that train
     together (`training.ranks`) only the first one returns; the others end here.
 
     Raises
@@ -172,20 +172,27 @@ def fit_segmenter(
     ```
     """
 
+    from deepnets4eo.training.batch_size import with_batch_size
     from deepnets4eo.training.batches import Loader
     from deepnets4eo.training.loop import Fit, fit_network
 
-    train, rank = recipe.train, Rank.current()
-    compute = choose(options.device, train.precision)
+    rank, compute = Rank.current(), choose(options.device, recipe.train.precision)
     at_rest = replace(compute, precision="float32")
     if not any(parameter.requires_grad for parameter in segmenter.module.parameters()):
         _check_has_weights(recipe)
         rank.end_unless_first()
         segmenter.to(at_rest)
         return {"compute": compute.to_dict(), "seconds": 0.0}
-    segmenter.compute = at_rest  # the loop moves the network; scorers that predict move their batches after it
-    loader = _whole_batches(samples, rank) if isinstance(samples, Loader) else _load_windows(samples, recipe, rank)
     device = rank.own_device(compute.device)
+    segmenter.send_batches_to(
+        replace(at_rest, device=device)
+    )  # those of scorers that predict; the loop moves the network
+    if isinstance(samples, Loader):
+        loader = _whole_batches(samples, rank)
+    else:
+        recipe = with_batch_size(recipe, segmenter.module, criterion, samples, compute)
+        loader = _load_windows(samples, recipe, rank)
+    train = recipe.train
     fit = Fit(train, out, recipe.hash, device, compute.precision, options.resume, rank, options.minutes)
     with rank.group(fit.device):
         progress = fit_network(segmenter.module, criterion, loader, lambda _: scorer(segmenter), fit)
@@ -193,7 +200,8 @@ def fit_segmenter(
     segmenter.to(at_rest)
     epochs = {"epochs": progress.epochs_done, "best_epoch": progress.best_epoch, "kept": train.keep}
     seconds = round(sum(row["seconds"] for row in progress.history), 3)
-    return {**epochs, "compute": compute.to_dict(), "devices": rank.count, "seconds": seconds}
+    batch_size = train.usual_batch_size
+    return {**epochs, "batch_size": batch_size, "compute": compute.to_dict(), "devices": rank.count, "seconds": seconds}
 
 
 def _whole_batches(loader: Loader, rank: Rank) -> Loader:

@@ -177,6 +177,11 @@ def _check_shared(recipe: Recipe, options: TrainOptions, rank: Rank) -> None:
         return
     if not recipe.model.network:
         raise InputError(f"the recipe trains no network, so {count} devices cannot share it. Leave out --devices.")
+    if not batch_size:
+        raise InputError(
+            "train.batch_size=0 is chosen by the memory of one GPU, but there are several devices. Set "
+            f"train.batch_size={count * recipe.train.usual_batch_size}."
+        )
     if batch_size % count:
         near = max(count, batch_size - batch_size % count)
         raise InputError(

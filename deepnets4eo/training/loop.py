@@ -185,7 +185,8 @@ class _Loop(lightning.LightningModule):
         if scalars.get("identity") != self.plan.identity:
             raise RunError(
                 f"{path} was made by another recipe ({scalars.get('identity')}, not {self.plan.identity}). "
-                "Resume with the recipe it was started with, or train into another --out."
+                "Resume with the recipe it was started with (with train.batch_size=0 on the same kind of device), or train "
+                "into another --out."
             )
         load_state(path, self.network, self.optimizer)
         self.progress.history.extend(

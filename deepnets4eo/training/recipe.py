@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 LossName = Literal["cross_entropy", "dice", "lovasz", "focal", "contrastive"]
 ON_FEATURES = "contrastive"  # a loss of features, not of scores
+USUAL_BATCH = 8  # windows
 REFITTED = ("segmentation", "baseline")  # tasks that can train once more on everything
 
 
@@ -111,7 +112,9 @@ class TrainSection(Section):
     """Optimisation of a network, and its augmentation."""
 
     epochs: int = Field(default=50, ge=1)
-    batch_size: int = Field(default=8, ge=1)
+    batch_size: int = Field(
+        default=USUAL_BATCH, ge=0, description="windows a step; 0: on a GPU as many as half of its memory takes, else 8"
+    )
     optimizer: Literal["adamw", "sgd", "adam", "adagrad", "adadelta"] = Field(
         default="adamw", description="adam: weight_decay is part of the gradient, not apart from it"
     )
@@ -172,6 +175,11 @@ class TrainSection(Section):
     deterministic: bool = Field(default=True, description="on a GPU: same bits again; false: faster convolutions")
     compile: bool = Field(default=False, description="fuse operations first, some minutes: for long trainings on a GPU")
     seed: int = Field(default=0, ge=0)
+
+    @property
+    def usual_batch_size(self) -> int:
+        """Windows a step before a GPU is measured: `batch_size`, and 8 where that is 0."""
+        return self.batch_size or USUAL_BATCH
 
     @model_validator(mode="after")
     def _positive_losses(self) -> TrainSection:

@@ -86,7 +86,7 @@ class Prepared:
         """
         from deepnets4eo.training.data import ValidationLoader
 
-        batch_size = batch_size or self.recipe.train.batch_size
+        batch_size = batch_size or self.recipe.train.usual_batch_size
         workers = self.recipe.data.num_workers
         return ValidationLoader(samples, core_px + 2 * halo_px, halo_px, batch_size, workers, labelled)
 

@@ -10,6 +10,7 @@ from geotiff import write_geotiff
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.errors import RunError
 from deepnets4eo.prediction import PredictOptions, predict, strips
 from deepnets4eo.prediction.device_stitching import DeviceArrays, DeviceStitcher
 from deepnets4eo.prediction.stitching import Blender, FinishedBytes, Strip, StripStitcher
@@ -112,6 +113,22 @@ def test_no_value_is_read_from_the_device(tiling: Tiling) -> None:
         assert reads == []
         bool(torch.ones(2).any())
     assert reads
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("tiling", [TILINGS[0], TILINGS[1]], ids=str)
+def test_scores_beyond_float16_are_no_labels(tiling: Tiling, value: float) -> None:
+    lattice = Lattice(SHAPE, tiling)
+    stitcher = DeviceStitcher(lattice, range(lattice.cols), LEGEND, ["labels"], Transfers("cpu"))
+    scores = torch.zeros(3, tiling.core_px, tiling.core_px)
+    first = stitcher.add(lattice.tiles[0], scores)
+    assert first is not None
+    assert first.wait().keys() == {"labels"}
+    scores[2, 5, 5] = value
+    second = stitcher.add(lattice.tiles[1], scores)
+    assert second is not None
+    with pytest.raises(RunError, match="scores are not finite.* Use --precision float32"):
+        second.wait()
 
 
 @pytest.mark.parametrize("options", [{}, {"overlap_px": 8}, {"overlap_px": 8, "blending": "uniform", "batch_tiles": 3}])

@@ -121,6 +121,7 @@ def test_a_mean_over_labelled_pixels_is_that_of_the_whole_batch(monkeypatch: pyt
     [
         (["train.batch_size=6"], {"devices": 4}, r"train\.batch_size=6 .* by 4 devices\. Set train\.batch_size=4\."),
         (["train.batch_size=2"], {"devices": 4}, r"Set train\.batch_size=4\."),
+        (["train.batch_size=0"], {"devices": 4}, r"by the memory of one GPU.* Set train\.batch_size=32\."),
         (["model.network=null"], {"devices": 2}, "trains no network, so 2 devices"),
         ([], {"devices": 0}, "0 devices cannot train"),
         ([], {"devices": 2, "device": "cuda:1"}, "'cuda:1' is a single GPU"),

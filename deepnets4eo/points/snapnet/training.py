@@ -47,7 +47,7 @@ def train_snapnet(recipe: SnapNetRecipe, out: Path, options: TrainOptions) -> Pa
     warn_of_lacking(rendered)
     segmenter = build_segmenter(recipe, network_arguments(recipe.model), rendered.inputs, legend)
     criterion = SegmentationCriterion(recipe.train, legend, rendered.inputs.names, rendered.training_pixels)
-    validation = ValidationViews(rendered, recipe.train.batch_size, recipe.data.num_workers)
+    validation = ValidationViews(rendered, recipe.train.usual_batch_size, recipe.data.num_workers)
 
     def score(segmenter: NetworkSegmenter) -> dict[str, float]:
         if not rendered.withheld:

@@ -68,7 +68,7 @@ def train_cover(recipe: WorldRecipe, out: Path, options: TrainOptions) -> Path:
         data.windows_per_pair, recipe.train.seed,
     )  # fmt: skip
     log.info("learns from %s; making the windows that are validated on", ", ".join(styles) or "the city")
-    scorer = CoverScorer(validation_windows(data), recipe.train.batch_size)
+    scorer = CoverScorer(validation_windows(data), recipe.train.usual_batch_size)
     segmenter = _untrained(recipe)
     notes = fit_segmenter(segmenter, samples, CoverCriterion(recipe.train).step, scorer, recipe, out, options)
     Rank.current().end_unless_first()
