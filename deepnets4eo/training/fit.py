@@ -132,8 +132,9 @@ def fit_segmenter(
 ) -> dict[str, Any]:
     """Train the network of a segmenter in place; the kept epoch's weights stay in it.
 
-    The same seed, samples and device give the same bits, also when the training is interrupted and resumed. Every
-    epoch writes `checkpoints/`, `log.csv` and `curves.png`. A network in which nothing learns stays as it is.
+    The same seed, samples and device give the same bits, also when the training is interrupted and resumed; on a GPU where
+    all operations of the network do. Every epoch writes `checkpoints/`, `log.csv` and `curves.png`. A network in which
+    nothing learns stays as it is.
 
     Parameters
     ----------

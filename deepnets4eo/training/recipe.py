@@ -172,7 +172,9 @@ class TrainSection(Section):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="float32", description="bfloat16, float16 (on a GPU): mixed"
     )
-    deterministic: bool = Field(default=True, description="on a GPU: same bits again; false: faster convolutions")
+    deterministic: bool = Field(
+        default=True, description="on a GPU: convolutions with the same bits again; false: faster ones"
+    )
     compile: bool = Field(default=False, description="fuse operations first, some minutes: for long trainings on a GPU")
     seed: int = Field(default=0, ge=0)
 

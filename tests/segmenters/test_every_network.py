@@ -78,6 +78,17 @@ def test_any_size_is_predicted_and_a_run_returns_the_same_bits(name: str, tmp_pa
         np.testing.assert_array_equal(loaded.predict_raw(image), scores)
 
 
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "hyperspectral/behind-spectra"])
+def test_a_network_on_another_device_leaves_nothing_behind_and_reads_no_value(name: str) -> None:
+    """As on a GPU, which here is a device without values; the network left out switches autocast, which it lacks."""
+    small = NETWORKS[name]
+    network = build(name, small.bands[1]).to("meta")
+    image = torch.empty(2, small.bands[1], small.side_px, small.side_px, device="meta")
+    with torch.no_grad():
+        outputs = [*outputs_of(network.train(), image), *outputs_of(network.eval(), image)]
+    assert {logits.device.type for logits in outputs} == {"meta"}
+
+
 @pytest.mark.parametrize("size", ODD)
 @pytest.mark.parametrize("name", [name for name, small in NETWORKS.items() if small.pads])
 def test_networks_of_the_toolbox_pad_any_size_themselves(name: str, size: tuple[int, int]) -> None:
