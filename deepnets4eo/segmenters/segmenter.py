@@ -194,7 +194,7 @@ class NetworkSegmenter:
         self.send_batches_to(compute)
 
     def send_batches_to(self, compute: Compute) -> None:
-        """Upload batches to a device to which somebody else moves the network, such as the training loop."""
+        """Upload batches to a device to which the caller moves the network itself, as the training loop does."""
         from deepnets4eo.segmenters.transfers import Transfers
 
         self.compute, self.transfers = compute, Transfers(compute.device)

@@ -1,7 +1,7 @@
 """How visible the borders of tiles are: jumps of class probabilities across them, for halos, overlaps and blendings.
 
 Run: python experiments/benchmarks/seams.py [--samples ROOT] [--seeds 3 --steps 50] [--networks unet-mobilenet segnet]
-     python experiments/benchmarks/seams.py --run models/buildings --image RASTER [--size 1200]
+     python experiments/benchmarks/seams.py --run models/buildings --images RASTER RASTER … [--size 1024]
 
 Each seed makes a miniature city (SYNTHETIC), trains the network on it for a few steps and labels another one; with
 --samples the ISPRS crops, too, trained and labelled on the same crop. Columns of the table:
@@ -9,13 +9,15 @@ jump: mean |p − q| of neighbouring pixels on both sides of a border, over that
 jump, same pixels: the same over that of the same pixels in a prediction in one piece, which has no borders;
 changed: labels that differ from that prediction; time: pixels computed for a pixel kept, over those of the first row, in
 tiles of 576 px.
-With --run, a trained run labels a crop of an image in several tilings; one whose network scales windows by their own values does
-so tile by tile, and then with the scene scaled beforehand, as prediction does.
+With --run, a trained run labels a crop of each image in several tilings; one whose network scales windows by their own values
+does so tile by tile, and then with the scene scaled beforehand, as prediction does. Pixels computed are for large scenes, over
+those of the first row; processor seconds are those of the crop.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +59,7 @@ ROWS: list[Row] = [
     (16, 32, "hann"),
     (24, 16, "hann"),
 ]
+OTHERS = [Tiling(576, 32, 16), Tiling(832, 64, 16), Tiling(960, 64, 32), Tiling(1024, 64, 32)]  # for --run
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,7 @@ def measure(segmenter: NetworkSegmenter, case: Case, rows: Sequence[Row]) -> np.
 
 
 def compare_tilings(run: str, image: str, side: int, threads: int) -> None:
-    """Print a table of a trained run: its own tiling and wider halos, without and with the scene scaled beforehand."""
+    """Print a table of a trained run: its own tiling without and with the scene scaled beforehand, and others."""
     segmenter = load_run(run).segmenter
     segmenter.to(Compute(threads=threads))
     layer = Layer.open(image)
@@ -183,17 +186,19 @@ def compare_tilings(run: str, image: str, side: int, threads: int) -> None:
     scene = Scene.open(image=pixels[: segmenter.inputs.in_channels])
     scaling = SceneScaling(scene, segmenter.inputs) if window_scalers(segmenter) else None
     whole, own = whole_probabilities(segmenter, scene, scaling), segmenter.tiling
-    tilings = [(own, None), (own, scaling), *((Tiling(px, 64, own.overlap_px), scaling) for px in (576, 896))]
-    print("| tile | halo | overlap | scaled | jump | one piece there | of it | changed | pixels |\n" + "|---" * 9 + "|")
-    for tiling, beforehand in tilings:
-        lattice, proba = Lattice(scene.shape, tiling), probabilities(segmenter, scene, tiling, beforehand)
+    columns = "tile | halo | overlap | scaled | jump | one piece there | of it | changed | pixels | processor s"
+    print(f"\n{image}, {scene.shape}\n\n| {columns} |\n" + "|---" * 10 + "|")
+    for tiling, beforehand in [(own, None), (own, scaling), *((other, scaling) for other in OTHERS)]:
+        started, lattice = time.process_time(), Lattice(scene.shape, tiling)
+        proba = probabilities(segmenter, scene, tiling, beforehand)
+        seconds = time.process_time() - started
         (across, pairs), (elsewhere, others) = jumps(proba, lattice)
         (same, _), (rest, _) = jumps(whole, lattice)
         cost = (tiling.tile_px / tiling.stride_px * own.stride_px / own.tile_px) ** 2
         print(
             f"| {tiling.tile_px} | {tiling.halo_px} | {tiling.overlap_px} | {'scene' if beforehand else 'tile'} "
             f"| {across / pairs / (elsewhere / others):.2f} | {same / pairs / (rest / others):.2f} | {across / same:.2f} "
-            f"| {(proba.argmax(axis=0) != whole.argmax(axis=0)).mean():.2%} | {cost:.2f} |",
+            f"| {(proba.argmax(axis=0) != whole.argmax(axis=0)).mean():.2%} | {cost:.2f} | {seconds:.1f} |",
             flush=True,
         )
 
@@ -222,12 +227,13 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=640, help="side of the city, or of the crop, in px")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--run", help="a trained run, instead of networks trained here")
-    parser.add_argument("--image", help="raster for --run")
+    parser.add_argument("--images", nargs="+", help="rasters for --run")
     parser.add_argument("--networks", nargs="*", default=["unet-mobilenet", "segnet"], choices=list(NETWORKS))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if arguments.run:
-        compare_tilings(arguments.run, arguments.image, arguments.size, arguments.threads)
+        for image in arguments.images:
+            compare_tilings(arguments.run, image, arguments.size, arguments.threads)
         return
     sums: dict[tuple[str, str], np.ndarray] = {}
     for seed in range(arguments.seeds):
