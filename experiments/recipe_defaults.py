@@ -7,8 +7,9 @@ Each tile is cut in two halves (see real_tiles.py); every row trains on one and 
 overall accuracy and mean F1 in per cent, mean ± standard deviation over the seeds and folds, and seconds of the clock and of
 the processor; those of the recipes' networks leave out the training that is validated. What is finished is not run again.
 The tables in the cards of unet-mobilenet and random-forest are from this script, with OMP_NUM_THREADS=1:
-python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps 64 512 --seeds 3
-python experiments/recipe_defaults.py --samples ROOT --out OTHER --steps 2048 --seeds 2 --batch 4 --tile-px 96
+python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps 64 --seeds 3
+python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps 512 --seeds 3 --tiles vaihingen
+python experiments/recipe_defaults.py --samples ROOT --out SMALL --steps 512 --tiles potsdam ign --batch 4 --tile-px 96
 python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps --seeds 3 --folds 2 --forests
 """
 
