@@ -32,6 +32,7 @@ from deepnets4eo.damage.fit_model import Graded
 from deepnets4eo.damage.grading_rates import UNKNOWN_RATES, GradingRates, corrected_share, fit_rates
 from deepnets4eo.damage.prior import choose_share
 from deepnets4eo.damage.reliability import MAJOR, Reliability, adjust_to_share, fit_reliability, fit_to_site
+from deepnets4eo.damage.site_shift import MOST_INFORMATION
 from deepnets4eo.files import write_text
 
 KEYS = (
@@ -58,10 +59,10 @@ class Method:
     rates: GradingRates
 
     @classmethod
-    def fit(cls, log_odds: Array, data: Graded) -> Method:
+    def fit(cls, log_odds: Array, data: Graded, most_information: float = MOST_INFORMATION) -> Method:
         """Reliability and rates of left-out log-odds."""
         site = np.unique(data.group, return_inverse=True)[1]
-        reliability = fit_reliability(log_odds, data.grade, site)
+        reliability = fit_reliability(log_odds, data.grade, site, most_information)
         called = reliability.probabilities(log_odds)[:, MAJOR:].sum(axis=1) >= 0.5
         return cls(reliability, fit_rates(called, data.grade >= MAJOR, data.group))
 
@@ -90,12 +91,19 @@ class Method:
         })  # fmt: skip
 
 
-def left_out_rows(log_odds: Array, data: Graded, kind: NDArray[np.object_], world: NDArray[np.bool_]) -> pd.DataFrame:
+def left_out_rows(
+    log_odds: Array,
+    data: Graded,
+    kind: NDArray[np.object_],
+    world: NDArray[np.bool_],
+    most_information: float = MOST_INFORMATION,
+) -> pd.DataFrame:
     """Rows of the world's buildings, those of each kind with the reliability of all others."""
     parts = []
     for name in np.unique(kind[world]):
         others, here = kind != name, world & (kind == name)
-        parts.append(Method.fit(log_odds[others], data.rows(others)).rows(log_odds[here], data.rows(here)))
+        method = Method.fit(log_odds[others], data.rows(others), most_information)
+        parts.append(method.rows(log_odds[here], data.rows(here)))
         parts[-1].index = np.flatnonzero(here)
     return pd.concat(parts).sort_index()
 

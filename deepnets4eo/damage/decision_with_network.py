@@ -9,6 +9,7 @@ buildings; a run without skill does not decide.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from deepnets4eo.damage.conformal import fill_between, set_names
 from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel, to_decision_table
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
-from deepnets4eo.damage.grading_rates import UNKNOWN_RATES, GradingRates, corrected_share
+from deepnets4eo.damage.grading_rates import UNKNOWN_RATES, share_by_calls
 from deepnets4eo.damage.network_skill import NetworkSkill, validated_skill
 from deepnets4eo.damage.opinion_pool import CERTAIN, border_odds, pool_log_odds, pool_scores
 from deepnets4eo.damage.pair_checks import require_order, require_two_pictures
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 POST_ALONE = "post_alone"  # of a run's card: its head that grades from the post image alone
+RELIABILITY = "reliability"  # of a run's card: by method, of run and weight-free model together at one `weight`
 WITH_NETWORK, STAND_IN = "_network", "_stand_in"  # kinds of reliability, after the variant's name
 
 
@@ -77,7 +79,8 @@ class DecisionModel:
     skill : of the run that was given; one without skill has no grader.
     post_weight : of the network where it grades from the post image alone; findings : why the network in the box is not used.
     with_network : by method, the reliability of model and network together, measured at sites that both had left out
-    (`fit_reliability` of their pooled log-odds); from `reliability` in the notes of the run's card.
+    (`fit_reliability` of their pooled log-odds); from `reliability` in the notes of the run's card. Where it was not measured,
+    or with another weight, the site is fitted to the weight-free model alone.
     """
 
     model: DamageModel
@@ -110,11 +113,11 @@ class DecisionModel:
         skill = validated_skill(grader.run.card)
         if skill.value == 0:
             logger.warning("the run %s does not decide: %s", model, skill.reason)
+        weights = weight * skill.value, weight * validated_skill(grader.run.card, POST_ALONE).value
+        measured = _card_reliability(grader.run.card, model, *weights)
         return cls(
-            DamageModel.load(DEFAULT_MODEL), grader if skill.value else None, weight * skill.value,
-            weight * validated_skill(grader.run.card, POST_ALONE).value, damaged_share, skill,
-            _card_reliability(grader.run.card, model),
-        )  # fmt: skip
+            DamageModel.load(DEFAULT_MODEL), grader if skill.value else None, *weights, damaged_share, skill, measured
+        )
 
     def with_box(self, pre: Layer | None, post: Layer) -> DecisionModel:
         """The same with the network that comes with the toolbox, or with the finding why it is not used here.
@@ -132,7 +135,7 @@ class DecisionModel:
             return replace(self, findings=(not_used(reason),))
         weight, post_weight = (self.weight * skill.value for skill in skills)
         try:
-            measured = _card_reliability(grader.run.card, str(grader.run.folder))
+            measured = _card_reliability(grader.run.card, str(grader.run.folder), weight, post_weight)
         except RunError as error:
             return replace(self, findings=(not_used(str(error)),))
         return replace(self, grader=grader, weight=weight, post_weight=post_weight, with_network=measured)
@@ -212,8 +215,10 @@ class DecisionModel:
             full = set_not_assessed(full, outside)
         weight_free = self.model.probabilities(full.frame)
         rates = self._rates(full.frame, unlike)
-        share, weight_free, share_weights = self._site(weight_free, full.frame, rates, unlike=bool(unlike.any()))
-        probabilities, kind, table = self._pool(weight_free, full.frame, scores)
+        second = share_by_calls(weight_free[:, 2:].sum(axis=1), full.frame["method"].to_numpy(), rates)
+        even, kind, table = self._measured(weight_free, full.frame)
+        share, even, share_weights = self._site(even, kind, table, second, unlike=bool(unlike.any()))
+        probabilities = self._pool_unmeasured(even, full.frame, scores, kind, table)
         kind[unlike] = ""  # no measured reliability holds there
         spread = values_of(kind, table, lambda fitted: fitted.spread)
         share, estimates = _site_estimates(probabilities, spread, ground, share, share_weights)
@@ -226,33 +231,48 @@ class DecisionModel:
         model_alone = network is None and post is None and not any(score.weight for score in scores)
         return Decision(full, graded, share, findings, rates if model_alone else {}, estimates)
 
-    def _pool(
-        self,
-        weight_free: NDArray[np.float64],
-        frame: pd.DataFrame,
-        scores: Sequence[Score],
+    def _measured(
+        self, weight_free: NDArray[np.float64], frame: pd.DataFrame
     ) -> tuple[NDArray[np.float64], NDArray[np.object_], dict[str, Reliability]]:
-        """Probabilities (N, 4) together with network and scores, and whose reliability (N,) of which table holds.
+        """Probabilities (N, 4) where half are damaged, and whose reliability (N,) of which table holds.
 
-        Where more than the weight-free model took part and nothing was measured, its spread and thresholds stand in, and no
-        grade can be excluded.
+        Of model and network together where that was measured, else of the model alone.
         """
         kind, table = self.model.variant_names(frame), self.model.reliabilities
-        probabilities = weight_free
-        if set(COLUMNS.values()) <= set(frame.columns):
-            weight = np.where(frame["method"] == PRE_POST, self.weight, self.post_weight)
-            probabilities = pool_log_odds(weight_free, frame, weight)
-            both = (probabilities != weight_free).any(axis=1) & (kind != "")
+        even = weight_free
+        if self.with_network and set(COLUMNS.values()) <= set(frame.columns):
+            pooled = pool_log_odds(weight_free, frame, self._weights(frame))
+            even, graded = weight_free.copy(), (pooled != weight_free).any(axis=1) & (kind != "")
             for method, measured in self.with_network.items():
-                rows = both & (frame["method"] == method).to_numpy()
-                if rows.any():
-                    probabilities[rows] = measured.probabilities(border_odds(probabilities[rows]))
-                    kind[rows], table[method + WITH_NETWORK] = method + WITH_NETWORK, measured
-                    both = both & ~rows
-            _stand_in(kind, table, both)
-        pooled = pool_scores(probabilities, frame, scores)
-        _stand_in(kind, table, (pooled != probabilities).any(axis=1) & (kind != ""))
-        return pooled, kind, table
+                rows = graded & (frame["method"] == method).to_numpy()
+                even[rows] = measured.probabilities(border_odds(pooled[rows]))
+                kind[rows], table[method + WITH_NETWORK] = method + WITH_NETWORK, measured
+        return even, kind, table
+
+    def _pool_unmeasured(
+        self,
+        even: NDArray[np.float64],
+        frame: pd.DataFrame,
+        scores: Sequence[Score],
+        kind: NDArray[np.object_],
+        table: dict[str, Reliability],
+    ) -> NDArray[np.float64]:
+        """Probabilities (N, 4) together with what was not measured beside the model: a network of the user's, and scores.
+
+        The variant's spread and thresholds stand in there, and no grade can be excluded: `kind` and `table` are changed.
+        """
+        probabilities = even
+        if set(COLUMNS.values()) <= set(frame.columns):
+            unmeasured = np.isin(kind, list(self.model.variants))
+            probabilities = pool_log_odds(even, frame, np.where(unmeasured, self._weights(frame), 0.0))
+            probabilities = np.where(unmeasured[:, None], probabilities, even)
+        probabilities = pool_scores(probabilities, frame, scores)
+        _stand_in(kind, table, (probabilities != even).any(axis=1) & (kind != ""))
+        return probabilities
+
+    def _weights(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """(N,) weight of the network, by the images that show a building."""
+        return np.where(frame["method"] == PRE_POST, self.weight, self.post_weight)
 
     def _rates(self, frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> dict[str, dict[str, Any]]:
         """Rates of right grades by method, of the variant that was used for most of its buildings.
@@ -270,49 +290,32 @@ class DecisionModel:
         return rates
 
     def _site(
-        self, weight_free: NDArray[np.float64], frame: pd.DataFrame, rates: dict[str, dict[str, Any]], *, unlike: bool
+        self,
+        even: NDArray[np.float64],
+        kind: NDArray[np.object_],
+        table: dict[str, Reliability],
+        second: float | None,
+        *,
+        unlike: bool,
     ) -> tuple[ShareEstimate, NDArray[np.float64], NDArray[np.float64] | None]:
-        """The share of damaged buildings; the weight-free (N, 4) probabilities, fitted to the site; weights of the shares.
+        """The share of damaged buildings; the (N, 4) probabilities, fitted to the site; weights of the shares.
 
-        The share given; one half where the weight-free model is not used, as on radar; else estimated, together with the
-        shift of the site's evidence where the model knows how far sites are shifted. unlike : whether evidence is unlike that of
-        the fit.
+        The share given; one half where nothing calibrated takes part, as on radar; else estimated, together with the
+        shift of the site's evidence where it is known how far sites are shifted. second : the other opinion of the share;
+        unlike : whether evidence is unlike that of the fit.
         """
         if self.damaged_share is None and self.grader is not None and self.weight == 1:
-            return ShareEstimate(0.5, EVEN), weight_free, None
-        at_site = fit_to_site(
-            weight_free, self.model.variant_names(frame), self.model.reliabilities, self.damaged_share
-        )
+            return ShareEstimate(0.5, EVEN), even, None
+        at_site = fit_to_site(even, kind, table, self.damaged_share)
         if self.damaged_share is not None:
-            return (
-                ShareEstimate(self.damaged_share, BY_USER),
-                weight_free if at_site is None else at_site.probabilities,
-                None,
-            )
-        damaged = weight_free[:, 2:].sum(axis=1)
-        second = _second_opinion(damaged, frame, rates)
+            return ShareEstimate(self.damaged_share, BY_USER), even if at_site is None else at_site.probabilities, None
+        damaged = even[:, 2:].sum(axis=1)
         if at_site is not None:
             number = int(np.isfinite(damaged).sum())
             share = share_of_site(at_site.share, number, second, unlike=unlike)
             return share, at_site.probabilities, at_site.weights
         log_odds = logit(np.clip(damaged, CERTAIN, 1 - CERTAIN))
-        return choose_share(log_odds, second, unlike=unlike), weight_free, None
-
-
-def _second_opinion(
-    damaged: NDArray[np.float64], frame: pd.DataFrame, rates: dict[str, dict[str, Any]]
-) -> float | None:
-    """The share by the number of buildings called damaged; None where the rates of some are not known.
-
-    damaged : (N,) probabilities where half are damaged.
-    """
-    assessed = np.isfinite(damaged)
-    parts = [
-        (GradingRates.from_dict(rates[method]), int((damaged[rows] >= 0.5).sum()), int(rows.sum()))
-        for method, rows in ((name, assessed & (frame["method"] == name).to_numpy()) for name in rates)
-    ]
-    counted = sum(number for _, _, number in parts) == assessed.sum()
-    return corrected_share(parts) if counted else None
+        return choose_share(log_odds, second, unlike=unlike), even, None
 
 
 def _stand_in(kind: NDArray[np.object_], table: dict[str, Reliability], rows: NDArray[np.bool_]) -> None:
@@ -335,11 +338,19 @@ def with_sets(graded: pd.DataFrame, members: NDArray[np.bool_]) -> pd.DataFrame:
     return graded.assign(damage_set=pd.Series(names, graded.index, dtype=object))
 
 
-def _card_reliability(card: dict[str, Any], run: str) -> dict[str, Reliability]:
-    """Reliability of model and run together by method, from the run's card; empty where it was not measured."""
+def _card_reliability(card: dict[str, Any], run: str, weight: float, post_weight: float) -> dict[str, Reliability]:
+    """Reliability of model and run together by method, from the run's card; empty where it was not measured.
+
+    weight, post_weight : of the run; what was measured holds for the weight that it was measured with alone.
+    """
+    weights = {PRE_POST: weight, POST_ONLY: post_weight}
     try:
-        content = card.get("notes", {}).get("reliability", {})
-        return {method: Reliability.from_dict(part) for method, part in content.items()}
+        content = card.get("notes", {}).get(RELIABILITY, {})
+        return {
+            method: Reliability.from_dict(part)
+            for method, part in content.items()
+            if math.isclose(float(part["weight"]), weights[method])
+        }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(
             f"{run}: `reliability` in its card cannot be read ({error}). Measure it again with fit_reliability, or leave it out."

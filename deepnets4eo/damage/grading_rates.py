@@ -6,6 +6,7 @@ spread between sites, and an interval of the true count that holds the grading e
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -49,7 +50,7 @@ class GradingRates:
         return {name: {key: round(value, 4) for key, value in part.items()} for name, part in asdict(self).items()}
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> GradingRates:
+    def from_dict(cls, content: Mapping[str, Any]) -> GradingRates:
         """Read what `to_dict` wrote. Errors: KeyError or TypeError for anything else."""
         sides = (content["sensitivity"], content["specificity"])
         return cls(*(Rate(float(side["mean"]), float(side["sd"])) for side in sides))
@@ -97,6 +98,22 @@ def corrected_share(parts: list[tuple[GradingRates, int, int]]) -> float | None:
         gain = max(rates.sensitivity.mean + rates.specificity.mean - 1, LEAST_GAIN)
         total += min(max((called - (1 - rates.specificity.mean) * number) / gain, 0.0), float(number))
     return total / buildings
+
+
+def share_by_calls(
+    damaged: NDArray[np.float64], method: NDArray[np.object_], rates: Mapping[str, Mapping[str, Any]]
+) -> float | None:
+    """The same from probabilities of damage where half of the buildings are damaged; None where the rates of some are not known.
+
+    damaged : (N,), NaN where not assessed; method : (N,) how each was assessed; rates : of each method, as of `to_dict`.
+    """
+    assessed = np.isfinite(damaged)
+    parts = [
+        (GradingRates.from_dict(rates[name]), int((damaged[rows] >= 0.5).sum()), int(rows.sum()))
+        for name, rows in ((name, assessed & (method == name)) for name in rates)
+    ]
+    counted = sum(number for _, _, number in parts) == assessed.sum()
+    return corrected_share(parts) if counted else None
 
 
 def fit_rates(called: NDArray[np.bool_], damaged: NDArray[np.bool_], site: NDArray[np.object_]) -> GradingRates:

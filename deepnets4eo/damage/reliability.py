@@ -20,7 +20,7 @@ from deepnets4eo.damage.calibration import BetaCalibration, fit_beta, platt
 from deepnets4eo.damage.conformal import GradeSets, fit_sets
 from deepnets4eo.damage.ordinal import grade_probabilities
 from deepnets4eo.damage.site_estimates import UNKNOWN_SPREAD, side_log_odds
-from deepnets4eo.damage.site_shift import SHARES, SiteShift, fit_site_shift, site_posterior
+from deepnets4eo.damage.site_shift import MOST_INFORMATION, SHARES, SiteShift, fit_site_shift, site_posterior
 from deepnets4eo.damage.vocabulary import BORDERS
 
 MAJOR = 2  # grades from here on count as damaged
@@ -93,7 +93,12 @@ class Reliability:
         )
 
 
-def fit_reliability(log_odds: Floats, grade: NDArray[np.integer], site: NDArray[np.generic]) -> Reliability:
+def fit_reliability(
+    log_odds: Floats,
+    grade: NDArray[np.integer],
+    site: NDArray[np.generic],
+    most_information: float = MOST_INFORMATION,
+) -> Reliability:
     """Reliability from buildings of sites that were left out of the fit.
 
     Parameters
@@ -104,6 +109,8 @@ def fit_reliability(log_odds: Floats, grade: NDArray[np.integer], site: NDArray[
         (N,) true grades 0–3.
     site
         (N,) a whole site is one draw.
+    most_information
+        Buildings of a site that say something of how far its evidence is shifted.
 
     Returns
     -------
@@ -122,7 +129,7 @@ def fit_reliability(log_odds: Floats, grade: NDArray[np.integer], site: NDArray[
     minor = fit_beta(log_odds[:, 0], grade > 0, weight)
     calibration = (minor, *(_straight(log_odds[:, k], grade > k, weight) for k in range(1, len(BORDERS))))
     probabilities = Reliability(calibration).probabilities(log_odds)
-    shift = fit_site_shift(side_log_odds(probabilities)[:, 0], damaged, site)
+    shift = fit_site_shift(side_log_odds(probabilities)[:, 0], damaged, site, most_information)
     even, final = probabilities.copy(), probabilities.copy()
     for name in np.unique(site):
         here = site == name

@@ -45,6 +45,8 @@ class SiteShift:
         Of the two levels, −1 to 1.
     within
         Standard deviation within a site, of either kind.
+    most_information
+        Buildings of a site that say something of its levels: they err together.
 
     Examples
     --------
@@ -57,6 +59,7 @@ class SiteShift:
     between: tuple[float, float]
     correlation: float
     within: float
+    most_information: float = MOST_INFORMATION
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the model file."""
@@ -66,14 +69,16 @@ class SiteShift:
             "between": dict(zip(kinds, (round(x, 3) for x in self.between), strict=True)),
             "correlation": round(self.correlation, 3),
             "within": round(self.within, 3),
+            "most_information": self.most_information,
         }
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> SiteShift:
         """Read what `to_dict` wrote. Errors: KeyError, TypeError or ValueError for anything else."""
         pairs = [(float(content[name]["intact"]), float(content[name]["damaged"])) for name in ("level", "between")]
-        shift = cls(pairs[0], pairs[1], float(content["correlation"]), float(content["within"]))
-        if min(*shift.between, shift.within) <= 0 or not abs(shift.correlation) < 1:
+        most = float(content.get("most_information", MOST_INFORMATION))
+        shift = cls(pairs[0], pairs[1], float(content["correlation"]), float(content["within"]), most)
+        if min(*shift.between, shift.within, shift.most_information) <= 0 or not abs(shift.correlation) < 1:
             raise ValueError(f"spreads of {shift} are not above 0")
         return shift
 
@@ -136,7 +141,8 @@ def site_posterior(
     (True, True, True)
     """
     total = sum(len(log_odds) for _, log_odds in parts)
-    information = min(1.0, MOST_INFORMATION / max(total, 1))
+    most = min((shift.most_information for shift, _ in parts), default=MOST_INFORMATION)
+    information = min(1.0, most / max(total, 1))
     parts = [(shift, np.clip(log_odds, -FARTHEST, FARTHEST)) for shift, log_odds in parts]
     tables = [shift.evidence(log_odds, information) for shift, log_odds in parts]
     tables = [np.exp(table - table.max()) for table in tables]
@@ -166,7 +172,12 @@ def _around(share: float) -> Floats:
     return weights
 
 
-def fit_site_shift(log_odds: Floats, damaged: NDArray[np.bool_], site: NDArray[np.generic]) -> SiteShift | None:
+def fit_site_shift(
+    log_odds: Floats,
+    damaged: NDArray[np.bool_],
+    site: NDArray[np.generic],
+    most_information: float = MOST_INFORMATION,
+) -> SiteShift | None:
     """How far sites differ, from left-out log-odds of their graded buildings, by moments; what single buildings scatter is taken off.
 
     Parameters
@@ -177,6 +188,8 @@ def fit_site_shift(log_odds: Floats, damaged: NDArray[np.bool_], site: NDArray[n
         (N,) bool, truth.
     site
         (N,) names.
+    most_information
+        As of `SiteShift`.
 
     Returns
     -------
@@ -197,7 +210,7 @@ def fit_site_shift(log_odds: Floats, damaged: NDArray[np.bool_], site: NDArray[n
     together = float(np.cov(kinds[0][0][both], kinds[1][0][both])[0, 1]) if both.sum() >= 3 else 0.0
     correlation = float(np.clip(together / (sd[0] * sd[1]), -0.9, 0.9))
     within = max(float(np.sqrt(np.mean(variances))), LEAST_SD)
-    return SiteShift((level[0], level[1]), (sd[0], sd[1]), correlation, within)
+    return SiteShift((level[0], level[1]), (sd[0], sd[1]), correlation, within, most_information)
 
 
 def _levels_of_sites(log_odds: Floats, number: NDArray[np.intp], sites: int) -> tuple[Floats, Floats]:

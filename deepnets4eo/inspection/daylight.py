@@ -1,6 +1,6 @@
-"""Whether an optical image was taken by day, from a few of its windows.
+"""Whether an optical image was taken by day, and in colour, from a few of its windows.
 
-Takes layers of 8 bits; refuses nothing.
+Takes layers; refuses nothing.
 """
 
 from __future__ import annotations
@@ -29,3 +29,24 @@ def bright_value(image: Layer) -> float | None:
     values = [data[:, valid].ravel()[::STEP] for data, valid in map(image.read, sample_windows(image.shape))]
     pixels = np.concatenate(values)
     return float(np.percentile(pixels, BRIGHT_PERCENTILE)) if pixels.size else None
+
+
+def is_grey(image: Layer) -> bool:
+    """Whether all bands of an image hold the same values: a panchromatic image that was saved with several bands.
+
+    Parameters
+    ----------
+    image
+        Of two bands or more; a few windows are read.
+
+    Returns
+    -------
+    bool
+        False where no pixel of these windows is valid.
+    """
+    seen = False
+    for data, valid in map(image.read, sample_windows(image.shape)):
+        if (data[:1, valid] != data[1:, valid]).any():
+            return False
+        seen = seen or bool(valid.any())
+    return seen

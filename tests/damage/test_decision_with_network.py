@@ -21,10 +21,11 @@ from deepnets4eo.damage.conformal import GradeSets
 from deepnets4eo.damage.decision_with_network import DecisionModel
 from deepnets4eo.damage.footprints import read_footprints
 from deepnets4eo.damage.map import DamageMap
-from deepnets4eo.damage.opinion_pool import CERTAIN, pool_log_odds
-from deepnets4eo.damage.reliability import Reliability, adjust_to_share
+from deepnets4eo.damage.opinion_pool import CERTAIN, border_odds, pool_log_odds
+from deepnets4eo.damage.reliability import Reliability, adjust_to_share, fit_to_site
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader
 from deepnets4eo.damage.siamese.network import SiameseNet
+from deepnets4eo.damage.site_shift import SiteShift
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.rasters.scene import Layer
@@ -129,17 +130,54 @@ def test_a_run_without_skill_does_not_decide_and_the_map_says_so(place, both, al
     assert "network_without_skill" not in {finding.code for finding in both.findings}
 
 
-def test_reliability_in_the_card_of_a_run_is_used_where_it_decides(place, both, tmp_path):
-    measured = Reliability(
-        (BetaCalibration(2.0, 2.0, 0.0),) * 3, (0.5, 0.5), (0.4, 0.4, 0.4), GradeSets(np.array([0.3, 0.4, 0.4, 0.3]))
+def in_card(measured: Reliability, weight: float = 0.5) -> dict[str, object]:
+    """The reliability of both together on pairs, as a run's card holds it."""
+    return {"pre_post": {"weight": weight, **measured.to_dict()}}
+
+
+def test_reliability_in_the_card_of_a_run_is_used_where_it_decides(place, tmp_path):
+    sets = GradeSets(np.array([0.3, 0.4, 0.4, 0.3]))
+    plain, steep = (
+        Reliability((BetaCalibration(slope, slope, 0.0),) * 3, (0.5, 0.5), (0.4, 0.4, 0.4), sets)
+        for slope in (1.0, 2.0)
     )
-    found = job((place[0], make_run(tmp_path / "run", reliability={"pre_post": measured.to_dict()}))).buildings
-    paired = (found["method"] == "pre_post") & (found["damage_prob"].between(0.01, 0.99))
-    doubled = 2 * logit(both.buildings.loc[paired, "damage_prob"])
-    np.testing.assert_allclose(logit(found.loc[paired, "damage_prob"]), doubled, rtol=0.05, atol=0.02)
-    assert (found.loc[paired, "damage_set"] != ",".join(GRADES)).any()
+    tables = [
+        job((place[0], make_run(tmp_path / str(number), reliability=in_card(measured)))).buildings
+        for number, measured in enumerate((plain, steep))
+    ]
+    paired = (tables[1]["method"] == "pre_post") & (tables[1]["damage_prob"].between(0.01, 0.99))
+    assert paired.sum() > 10
+    single, doubled = (logit(table.loc[paired, "damage_prob"]) for table in tables)
+    np.testing.assert_allclose(doubled, 2 * single, rtol=0.05, atol=0.02)
+    assert (tables[1].loc[paired, "damage_set"] != ",".join(GRADES)).any()
     with pytest.raises(RunError, match="`reliability` in its card"):
         DecisionModel.load(str(make_run(tmp_path / "damaged", reliability={"pre_post": {"spread": 1}})))
+
+
+def test_reliability_that_was_measured_with_another_weight_is_not_used(place, both, tmp_path):
+    measured = Reliability((BetaCalibration(3.0, 3.0, 1.0),) * 3)
+    found = job((place[0], make_run(tmp_path / "run", reliability=in_card(measured, weight=0.3))))
+    pd.testing.assert_frame_equal(pd.DataFrame(found.buildings), pd.DataFrame(both.buildings))
+
+
+def test_the_share_of_a_site_follows_from_model_and_network_together(place, tmp_path):
+    shift = SiteShift((-0.6, 0.9), (0.5, 0.5), 0.0, 0.8, 10.0)
+    measured = Reliability((BetaCalibration(1.2, 1.2, 0.2),) * 3, site=shift)
+    run = make_run(tmp_path / "run", reliability=in_card(measured))
+    found = job((place[0], run), damaged_share=None)
+    frame = found.buildings[found.buildings["status"] == "assessed"]
+    model = DecisionModel.load(str(run)).model
+    even, kind = model.probabilities(frame), model.variant_names(frame)
+    rows = kind == "pre_post"
+    assert rows.sum() > 20
+    even[rows] = measured.probabilities(border_odds(pool_log_odds(even, frame, 0.5)[rows]))
+    kind[rows] = "both"
+    expected = fit_to_site(even, kind, model.reliabilities | {"both": measured})
+    assert expected is not None
+    assert found.damaged_share["most_likely"] == pytest.approx(expected.share, abs=1e-6)
+    assert expected.share != pytest.approx(
+        fit_to_site(model.probabilities(frame), model.variant_names(frame), model.reliabilities).share
+    )
 
 
 def test_the_weight_of_a_run_is_what_the_user_allows_times_its_skill(place, tmp_path):

@@ -126,6 +126,7 @@ def test_images_that_it_does_not_know_are_named_and_judged_without_it(city, run,
     assert "the pre image has pixels of 0.15 m, it knows 0.2 to 1.5 m" in reason(image, gsd_m=0.15)
     assert "the pre image has pixels of 1.6 m" in reason(image, gsd_m=1.6)
     assert "has 1 band, it learnt from red, green and blue" in reason(image[:1])
+    assert "is grey, three bands with the same values" in reason(np.repeat(image[:1], 3, axis=0))
     assert "uint16 values from" in reason(image.astype(np.uint16) * 40)
     assert reason(image.astype(np.uint16)) == ""
     assert "as dark as by night" in reason(image // 12)

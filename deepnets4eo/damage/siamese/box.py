@@ -15,7 +15,7 @@ from deepnets4eo.damage.siamese.evidence import NetworkGrader, is_run
 from deepnets4eo.damage.siamese.pairs import POST, PRE, with_bands
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import mean_gsd_m
-from deepnets4eo.inspection.daylight import DARKEST, bright_value
+from deepnets4eo.inspection.daylight import DARKEST, bright_value, is_grey
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer, Scene
@@ -98,6 +98,8 @@ def _why_unfit(grader: NetworkGrader, role: str, layer: Layer) -> str:
         InputSpec({role: grader.run.inputs.layers[role]}).check(Scene({role: with_bands(layer, BANDS)}, layer.grid))
     except RunError as error:
         return f"does not fit: {error}"
+    if is_grey(with_bands(layer, BANDS)):
+        return "is grey, three bands with the same values; it learnt from red, green and blue"
     bright = bright_value(with_bands(layer, BANDS)) if layer.dtype.itemsize == 1 else None
     if bright is not None and bright < DARKEST:
         return f"is as dark as by night: 95 % of its values are below {bright:.0f} of 255"

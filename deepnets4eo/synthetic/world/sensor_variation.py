@@ -15,6 +15,7 @@ from PIL import Image, ImageFilter
 from deepnets4eo.arrays import ByteImage
 
 NIR_SHARE, GREY_SHARE = 0.07, 0.05  # of the windows: near infrared, red, green as colour; one band as all three
+COARSER_SHARE, COARSEST = 0.25, 2.2  # of the windows that were delivered with finer pixels than the sensor had; up to so many times
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,10 @@ def _choose_bands(image: ByteImage, rng: np.random.Generator) -> ByteImage:
 
 
 def _degrade(image: ByteImage, rng: np.random.Generator) -> ByteImage:
-    """Blur or sharpening, noise, and compression, each in a part of the images."""
+    """Coarser pixels, blur or sharpening, noise, and compression, each in a part of the images."""
     picture = Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
+    if rng.random() < COARSER_SHARE:
+        picture = _interpolated(picture, rng.uniform(1.2, COARSEST))
     drawn = rng.random()
     if drawn < 0.35:
         picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.3)))
@@ -92,3 +95,9 @@ def _degrade(image: ByteImage, rng: np.random.Generator) -> ByteImage:
         picture.save(buffer, "JPEG", quality=int(rng.uniform(40, 95)))
         picture = Image.open(buffer)
     return np.asarray(picture).transpose(2, 0, 1)
+
+
+def _interpolated(picture: Image.Image, factor: float) -> Image.Image:
+    """The picture with pixels so many times as large, interpolated to its size again, as providers do."""
+    smaller = picture.resize([max(1, round(side / factor)) for side in picture.size], Image.Resampling.BOX)
+    return smaller.resize(picture.size, Image.Resampling.BICUBIC)
