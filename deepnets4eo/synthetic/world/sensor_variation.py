@@ -15,7 +15,8 @@ from PIL import Image, ImageFilter
 from deepnets4eo.arrays import ByteImage
 
 NIR_SHARE, GREY_SHARE = 0.07, 0.05  # of the windows: near infrared, red, green as colour; one band as all three
-COARSER_SHARE, COARSEST = 0.25, 2.2  # of the windows that were delivered with finer pixels than the sensor had; up to so many times
+COARSER_SHARE = 0.25  # of the windows, delivered with finer pixels than the sensor had
+COARSEST = 2.2  # pixels of the sensor in delivered ones, at most
 
 
 @dataclass(frozen=True)
