@@ -16,11 +16,15 @@ import argparse
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from change_pairs import publish, table
+from places.las_files import write_las
+from places.view_rows import AERIAL, SMALL, SMOKE
+from places.view_rows import TRIANGLES as ON_TRIANGLES
 from smoke import add_smoke, title_of
 
 import deepnets4eo
@@ -29,12 +33,11 @@ from deepnets4eo.grid import apply_affine
 from deepnets4eo.synthetic import City
 from deepnets4eo.training import load_recipe
 
-AERIAL = "points/snapnet-aerial"
 COMPOSITE, COLOURS, BOTH, FUSED = "composite", "colours", "colours and composite", "SmpFusion of both"
 TRIANGLES = "triangles"  # the composite of another kind of surface
 ROWS = {
     COMPOSITE: ["model.layers=[composite]"],
-    TRIANGLES: ["model.layers=[composite]", "surface.mesh=delaunay"],
+    TRIANGLES: ["model.layers=[composite]", *ON_TRIANGLES],
     COLOURS: ["model.layers=[image]"],
     BOTH: ["model.layers=[image, composite]"],
     FUSED: [
@@ -55,8 +58,6 @@ UNVERIFIED = {  # mean IoU, overall accuracy, IoU of the eight classes in percen
     "SnapNet, full test set": (67.4, 91.0, 89.6, 79.5, 74.8, 56.1, 90.9, 36.5, 34.3, 77.2),
     "SnapNet, reduced test set": (59.1, 88.6, 82.0, 77.3, 79.7, 22.9, 91.1, 18.4, 37.3, 64.4),
 }
-SMALL = ["views.gsd_m=0.25", "train.epochs=5", "data.windows_per_epoch=160", "data.num_workers=0", "train.keep=last"]
-SMOKE = ["train.epochs=1", "data.windows_per_epoch=4", "train.batch_size=2", "views.overlap=0", "views.headings=1"]
 SMOKE_AROUND = [
     "train.epochs=1",
     "data.windows_per_epoch=4",
@@ -76,13 +77,10 @@ CITY_LEGEND = {
     "file_values": {3: 5, 11: 2},
 }
 CITIES, TEST_CITY, CITY_PX, SMOKE_PX = (1, 2), 21, 256, 96
-LAS_FORMAT = 7  # coordinates, returns and colours
 
 
 def write_city(seed: int, folder: Path, size_px: int) -> Path:
     """The points of a city before its event, coloured from its image, as a LAS file."""
-    import laspy
-
     path = folder / f"city-{seed}.las"
     if path.exists():
         return path
@@ -90,14 +88,7 @@ def write_city(seed: int, folder: Path, size_px: int) -> Path:
     points = city.points(density=8.0)
     col, row = np.floor(apply_affine(~city.grid.affine, points.xyz[:, :2])).astype(int).T
     row, col = np.clip(row, 0, city.shape[0] - 1), np.clip(col, 0, city.shape[1] - 1)
-    las = laspy.create(point_format=LAS_FORMAT, file_version="1.4")
-    las.header.offsets, las.header.scales = np.floor(points.xyz.min(axis=0)), np.full(3, 0.001)
-    las.x, las.y, las.z = points.xyz.T
-    las.classification, las.intensity, las.return_number = points.classification, points.intensity, points.return_number
-    las.red, las.green, las.blue = city.image[:3, row, col].astype(np.uint16) * 257
-    folder.mkdir(parents=True, exist_ok=True)
-    las.write(path)
-    return path
+    return write_las(replace(points, colour=city.image[:3, row, col].T), path)
 
 
 def write_halves(source: Path, folder: Path) -> None:
