@@ -6,7 +6,7 @@ Usage: python experiments/sunrgbd_snapnetr.py --out FOLDER --tabletop FOLDER [--
        --inputs image composite both: which networks; both, the published one, by default. --smoke: two steps each
 
 The ten rows of the published ablation: FuseNet as its authors trained it (1*, a figure alone), and nine rows of preprocessing (p)
-and augmentation (a) in training | in test, from three trainings of three scores each. p: the frame itself is rendered from its
+and augmentation (a) in training and in test, from three trainings of three scores each. p: the frame itself is rendered from its
 surface (`views.render_train`, `views.render_test`); a: views around it are learnt from, or vote (`views.train`, `views.test`).
 What p and a stand for was inferred from the table, whose text was not read. The last epoch is kept, so that no choice is made by
 the frames that are tested on. Published figures: Le Saux, "Machine Learning Models for Scene Understanding", 2020.
@@ -74,7 +74,7 @@ PUBLISHED: dict[str, dict[str, tuple[float, ...]]] = {
         "FuseNet SF5, its paper (published)": (0.763, 0.483, 0.373),
         "1* FuseNet SF5 (published)": (0.7688, 0.5261, 0.3917),
         **{
-            f"{row} ({learnt}|{tested}) (published)": tuple(values)
+            f"{row} ({learnt}, {tested}) (published)": tuple(values)
             for (learnt, tested), (row, *values) in ABLATION.items()
         },
     },
@@ -162,11 +162,11 @@ def snapnet_r_table(
                 for tested, of_seeds in scores.items():
                     of_seeds.append(score(run, recipe, tested, views))
             for tested, of_seeds in scores.items():
-                row = f"{ABLATION[learnt, tested][0]} ({learnt}|{tested}), {name}"
+                row = f"{ABLATION[learnt, tested][0]} ({learnt}, {tested}), {name}"
                 rows[row] = [[float(one[key]) for one in of_seeds] for key in COLUMNS.values()]
                 publish(out, table(title_of(dataset.title, smoke=smoke), list(COLUMNS), rows, []))
     notes = [
-        f"Seeds: {', '.join(map(str, seeds))}. p: the frame is rendered from its surface, a: {views} views around it; training|test.",
+        f"Seeds: {', '.join(map(str, seeds))}. p: the frame is rendered from its surface, a: {views} views around it; in training, in test.",
         "Pixels are those of the frames, void left out; MA and mean IoU are means over the classes that occur.",
     ]
     return table(title_of(dataset.title, smoke=smoke), list(COLUMNS), rows, notes)
