@@ -20,24 +20,24 @@ SMOKE = ["train.epochs=1", "data.windows_per_epoch=4", "train.batch_size=2", "vi
 TRIANGLES = ["surface.mesh=delaunay"]
 
 
+def row_overrides(legend: Legend, seed: int, overrides: Sequence[str]) -> list[str]:
+    """What a training on all points of clouds sets; codes that the legend lacks are void."""
+    own = [f"legend={json.dumps(legend.to_dict())}", "data.val_share=0", "data.unknown_labels=void"]
+    return [*SMALL, *own, f"train.seed={seed}", *overrides]
+
+
 def train_views(
     clouds: Sequence[PointCloud], legend: Legend, seed: int, out: Path, overrides: Sequence[str]
 ) -> SnapNetLabeller:
     """A SnapNet that learned from all points of clouds; a run that is there is used again.
 
-    clouds : their codes that the legend lacks are void. out : the run folder. overrides : beside those of SMALL.
+    out : the run folder. overrides : beside those of SMALL.
     """
     if not (out / "card.json").exists():
-        own = [
-            f"legend={json.dumps(legend.to_dict())}",
-            "data.val_share=0",
-            "data.unknown_labels=void",
-            f"train.seed={seed}",
-        ]
         out.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=out.parent) as folder:
             for number, cloud in enumerate(clouds):
                 write_las(cloud, Path(folder) / f"cloud-{number}.las")
-            recipe, _ = load_recipe(AERIAL, data=folder, overrides=[*SMALL, *own, *overrides])
+            recipe, _ = load_recipe(AERIAL, data=folder, overrides=row_overrides(legend, seed, overrides))
             deepnets4eo.train(recipe, out)
     return SnapNetLabeller.from_run(out)
