@@ -75,4 +75,4 @@ def test_points_that_a_labeller_does_not_know_count_with_the_nearest_label_and_a
     assert matrix[building, ground] == 4  # the last point that is known is ground
     assert scores[0]["known_share"] == 0.5
     assert made == [tmp_path]
-    assert scores[1] == scores[0]
+    assert scores[1]["confusion"] == scores[0]["confusion"]
