@@ -150,12 +150,17 @@ def small_table(
     return "\n".join(parts)
 
 
+def run_folder(folder: Path, name: str) -> Path:
+    """Where the run of a row is; without commas, which separate the runs that another starts from."""
+    return folder / name.replace(", ", "-")
+
+
 def semantic3d_overrides(name: str, folder: Path, seed: int) -> list[str]:
     """What a row on Semantic3D sets: SnapNet corrects the two networks that were trained before, as published."""
     overrides = ["legend=semantic3d", "data.clouds=['*.txt']", "train.keep=last", f"train.seed={seed}"]
     if name != SNAPNET:
         return overrides
-    runs = ",".join(str(folder / one) for one in ALONE)
+    runs = ",".join(str(run_folder(folder, one)) for one in ALONE)
     return [*overrides, f"model.encoder_weights={json.dumps(runs)}", "model.options.frozen=true"]
 
 
@@ -172,7 +177,9 @@ def semantic3d_table(root: Path, test: Sequence[str], out: Path, seeds: Sequence
         for seed in seeds:
             folder = out / f"seed-{seed}"
             scores.append(
-                train_row(recipe, [*semantic3d_overrides(name, folder, seed), *few], root, test, folder / name)
+                train_row(
+                    recipe, [*semantic3d_overrides(name, folder, seed), *few], root, test, run_folder(folder, name)
+                )
             )
         classes = scores[0]["classes"]
         rows[f"{name} (ours, {', '.join(test)})"] = cells(scores, classes, "iou")
