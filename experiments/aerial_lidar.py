@@ -1,16 +1,19 @@
 """Labellers of points side by side on classified aerial LiDAR, and the ground filter against the ISPRS filter test.
 
-Usage: python experiments/aerial_lidar.py --data FOLDER [--sets ign_lidar_hd ahn3_delft minicity] [--rows …] [--validate] [--smoke]
-[--out runs/aerial_lidar]
+Usage: python experiments/aerial_lidar.py --data FOLDER [--sets ign_lidar_hd ahn3_delft minicity] [--rows …] [--folds 0 3] [--validate]
+[--smoke] [--out runs/aerial_lidar]
 FOLDER has the folders ign_lidar_hd, ahn3_delft and isprs_filtertest. Every file is tested on once, by labellers that learned
 from the other files of its set, which lie elsewhere: five folds for IGN LiDAR HD, two for AHN3; rules learn nothing. The
 miniature city is SYNTHETIC: three cities to learn from, three others to test on, one a seed. Scores are counted at all
-points. A row is a `Row`: a name and a function that makes a labeller from clouds; plain is the sixty-line way (scikit-learn
-and SciPy alone, one neighbourhood of 20 points). Features are computed once a cloud; the seconds of prediction have them.
+points; where a labeller knows nothing, as SnapNet where no view shows a point, the label is that of the nearest point, as
+`label-points` writes it. A row is a `Row`: a name and a function that makes a labeller of a fold; plain is the sixty-line way
+(scikit-learn and SciPy alone, one neighbourhood of 20 points). Features are computed once a cloud; the seconds of prediction
+have them. SnapNet learns for 100 steps; on AHN3 and the city its views overlap by a half. The counts of each fold are kept in
+FOLDER/SET/ROW of --out, and not made again.
 
-Measured, overall accuracy / mean IoU in percent. IGN LiDAR HD: rules 90.0 / 56.9, plain forest 81.7 / 48.4, eigen-forest 90.7 / 62.0.
-AHN3: rules 93.4 / 52.9, plain forest 89.9 / 67.3 (water 80.0), eigen-forest 95.2 / 68.4 (water 55.3). Thresholds of the rules,
-and radius and features a split of the forest, were chosen with a look at these files: see the card of `points/eigen-forest`.
+Measured: see the page "Point clouds" of the documentation and the cards of `points/eigen-forest` and `points/snapnet-aerial`.
+Thresholds of the rules, and radius and features a split of the forest, were chosen with a look at these files, SnapNet's
+settings with three of the IGN tiles (folds 1, 2 and 4): see the cards.
 Validation of buildings, IGN: automation 80.4, precision 98.7, recall 97.4 percent of 219 groups.
 """
 
@@ -27,13 +30,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from places.view_rows import SMOKE, TRIANGLES, train_views
 from smoke import add_smoke, title_of
 
 from deepnets4eo.arrays import Vectors
 from deepnets4eo.baselines import EstimatorOptions, build_estimator
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.evaluation import report
-from deepnets4eo.files import write_json, write_text
+from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.points import PointCloud, PointLabeller
 from deepnets4eo.points.codes import legend_codes
@@ -48,12 +52,15 @@ from deepnets4eo.points.features import (
 from deepnets4eo.points.features.samples import PointSamples
 from deepnets4eo.points.files import open_cloud
 from deepnets4eo.points.ground import heights_above_ground
+from deepnets4eo.points.snapnet import SnapNetLabeller
+from deepnets4eo.points.tile_labels import label_tile
 from deepnets4eo.synthetic import City
 
 log = logging.getLogger(__name__)
 
 SAMPLES, TREES, ROUNDS, NEIGHBOURS = 12_000, 60, 60, 20
 FEATURES = FeatureOptions()
+LARGE_SETS, LARGE_VIEWS = ("ahn3_delft", "minicity"), ["views.overlap=0.5"]  # a quarter of the views, for time
 GROUND_M = 0.5  # points lower than this above the filtered ground count as ground in the filter test
 PUBLISHED = (
     "Published, other data: RandLA-Net on the FRACTAL test tiles (IGN, model card): mean IoU 77.2, ground 91.7, vegetation 93.6, "
@@ -63,19 +70,19 @@ PUBLISHED = (
 
 @dataclass(frozen=True)
 class Fold:
-    """Clouds to learn from, and clouds to test on."""
+    """Clouds to learn from, and a cloud to test on. seed : the number of the fold."""
 
     train: list[PointCloud]
-    test: list[PointCloud]
+    test: PointCloud
     seed: int
 
 
 @dataclass(frozen=True)
 class Row:
-    """A labeller of the table: a function (clouds, legend, seed) → something with `legend` and `scores`."""
+    """A labeller of the table: a function (fold, legend, folder for its runs) → labeller."""
 
     name: str
-    make: Callable[[Sequence[PointCloud], Legend, int], Any]
+    make: Callable[[Fold, Legend, Path], Any]
 
 
 @cache
@@ -114,10 +121,10 @@ def our_features(cloud: PointCloud) -> Vectors:
 def fit_features(options: EstimatorOptions, smooth_m: float = 0.0) -> Callable[..., FeatureLabeller]:
     """A function that fits a classifier of our features."""
 
-    def make(clouds: Sequence[PointCloud], legend: Legend, seed: int) -> FeatureLabeller:
-        labeller = EigenLabeller(build_estimator(options, seed), legend, FEATURES, smooth_m=smooth_m, workers=1)
-        samples = PointSamples(legend.num_classes, SAMPLES, seed)
-        for number, cloud in enumerate(clouds):
+    def make(fold: Fold, legend: Legend, _: Path) -> FeatureLabeller:
+        labeller = EigenLabeller(build_estimator(options, fold.seed), legend, FEATURES, smooth_m=smooth_m, workers=1)
+        samples = PointSamples(legend.num_classes, SAMPLES, fold.seed)
+        for number, cloud in enumerate(fold.train):
             samples.add(labeller.vectors(cloud), class_indices(cloud, legend), np.full(len(cloud), number))
         labeller.fit(samples)
         return labeller
@@ -125,19 +132,29 @@ def fit_features(options: EstimatorOptions, smooth_m: float = 0.0) -> Callable[.
     return make
 
 
+def fit_views(*overrides: str) -> Callable[..., SnapNetLabeller]:
+    """A function that trains the aerial SnapNet for 100 steps."""
+
+    def make(fold: Fold, legend: Legend, folder: Path) -> SnapNetLabeller:
+        few = LARGE_VIEWS if legend.name in LARGE_SETS else []
+        return train_views(fold.train, legend, fold.seed, folder / f"run-{fold.seed}", [*few, *overrides])
+
+    return make
+
+
 class PlainForest(Remembering):
     """A forest on eigenfeatures of the nearest points, as a notebook would have it."""
 
-    def __init__(self, clouds: Sequence[PointCloud], legend: Legend, seed: int) -> None:
+    def __init__(self, fold: Fold, legend: Legend, _: Path) -> None:
         from sklearn.ensemble import RandomForestClassifier
 
         self.legend = legend
-        samples = PointSamples(legend.num_classes, SAMPLES, seed)
-        for cloud in clouds:
+        samples = PointSamples(legend.num_classes, SAMPLES, fold.seed)
+        for cloud in fold.train:
             samples.add(
                 self.remember(plain_features, cloud), class_indices(cloud, legend), np.zeros(len(cloud), np.int64)
             )
-        self.forest = RandomForestClassifier(TREES, random_state=seed).fit(samples.vectors, samples.classes)
+        self.forest = RandomForestClassifier(TREES, random_state=fold.seed).fit(samples.vectors, samples.classes)
 
     def scores(self, cloud: PointCloud) -> NDArray[np.float32]:
         """(N, K) probabilities."""
@@ -165,12 +182,15 @@ def plain_features(cloud: PointCloud) -> Vectors:
 FOREST = EstimatorOptions(trees=TREES, leaf_samples=5, split_features=25, scaling="none", class_weight="none")
 BOOSTING = FOREST.model_copy(update={"name": "hist_gradient_boosting", "trees": ROUNDS})
 ROWS = [
-    Row("rules", lambda clouds, legend, seed: RuleLabeller(workers=1)),
+    Row("rules", lambda fold, legend, folder: RuleLabeller(workers=1)),
     Row("plain forest", PlainForest),
     Row("eigen-forest", fit_features(FOREST)),
     Row("eigen-forest, smoothed 1 m", fit_features(FOREST, 1.0)),
     Row("eigen-boosting", fit_features(BOOSTING)),
+    Row("SnapNet, splats", fit_views()),
+    Row("SnapNet, triangles", fit_views(*TRIANGLES)),
 ]
+SMOKE_ROWS = {"SnapNet, splats": fit_views(*SMOKE), "SnapNet, triangles": fit_views(*SMOKE, *TRIANGLES)}
 
 
 def class_indices(cloud: PointCloud, legend: Legend) -> NDArray[np.uint8]:
@@ -194,14 +214,14 @@ def folds_of(name: str, data: Path | None, *, smoke: bool) -> Iterator[Fold]:
     """Every file once for testing, with the other files of the set to learn from."""
     if name == "minicity":
         for seed in range(1 if smoke else 3):
-            yield Fold([make_city(seed)], [make_city(100 + seed)], seed)
+            yield Fold([make_city(seed)], make_city(100 + seed), seed)
         return
     assert data is not None
     clouds = [open_cloud(path).read() for path in sorted((data / name).glob("*.laz"))]
     if smoke:
         clouds = [cloud.subset(np.arange(0, len(cloud), 20)) for cloud in clouds[:2]]
     for number, cloud in enumerate(clouds):
-        yield Fold([other for other in clouds if other is not cloud], [cloud], number)
+        yield Fold([other for other in clouds if other is not cloud], cloud, number)
 
 
 @cache
@@ -210,44 +230,54 @@ def make_city(seed: int) -> PointCloud:
     return replace(City(seed, 512).points(8.0), source=f"miniature city {seed} (SYNTHETIC)")
 
 
-def score_row(row: Row, folds: Sequence[Fold], legend: Legend) -> dict[str, Any]:
+def count_fold(row: Row, fold: Fold, legend: Legend, folder: Path) -> dict[str, Any]:
+    """The confusion matrix of a row at the points of a fold, and seconds of processor time; kept in a file of the folder."""
+    kept = folder / f"fold-{fold.seed}.json"
+    if kept.exists():
+        return dict(read_json(kept))
+    started = time.process_time()
+    labeller: PointLabeller = row.make(fold, legend, folder)
+    before = getattr(labeller, "seconds", 0.0)
+    fit_s = time.process_time() - started + before
+    started = time.process_time()
+    codes, _, _, propagated = label_tile(labeller, fold.test, len(fold.test)).T
+    predict_s = time.process_time() - started + getattr(labeller, "seconds", 0.0) - before
+    matrix = ConfusionMatrix(legend.num_classes)
+    matrix.update(class_indices(fold.test, legend), class_indices(replace(fold.test, classification=codes), legend))
+    result = {
+        "test": fold.test.source, "confusion": matrix.matrix.tolist(), "points": len(codes),
+        "unknown": int(propagated.sum()), "fit_s": fit_s, "predict_s": predict_s,
+    }  # fmt: skip
+    write_json(kept, result)
+    log.info("%s, %s: mean IoU %.3f", row.name, fold.test.source, matrix.mean_iou)
+    return result
+
+
+def score_row(row: Row, folds: Sequence[Fold], legend: Legend, folder: Path) -> dict[str, Any]:
     """All scores of a row over the points of all folds, standard deviation over folds, and processor time."""
-    total, means, points, fit_s, predict_s = ConfusionMatrix(legend.num_classes), [], 0, 0.0, 0.0
-    for fold in folds:
-        started = time.process_time()
-        labeller: PointLabeller = row.make(fold.train, legend, fold.seed)
-        fit_s += time.process_time() - started + getattr(labeller, "seconds", 0.0)
-        matrix = ConfusionMatrix(legend.num_classes)
-        for cloud in fold.test:
-            before = getattr(labeller, "seconds", 0.0)
-            started = time.process_time()
-            best = labeller.scores(cloud).argmax(axis=1)
-            predict_s += time.process_time() - started + getattr(labeller, "seconds", 0.0) - before
-            codes = np.array(labeller.legend.values, np.uint8)[best]
-            matrix.update(class_indices(cloud, legend), class_indices(replace(cloud, classification=codes), legend))
-            points += len(cloud)
-        total = ConfusionMatrix.from_matrix(total.matrix + matrix.matrix)
-        means.append(matrix.mean_iou)
-    scores = report.scores(total, legend.names)
-    log.info("%s: mean IoU %.3f", row.name, scores["mean_iou"])
-    return scores | {
-        "row": row.name,
-        "fold_sd": float(np.std(means)),
-        "fit_s": fit_s,
-        "points_per_s": points / predict_s,
-    }
+    counted = [count_fold(row, fold, legend, folder) for fold in folds]
+    matrices = [ConfusionMatrix.from_matrix(one["confusion"]) for one in counted]
+    total = ConfusionMatrix.from_matrix(np.sum([one.matrix for one in matrices], axis=0))
+    points, unknown, fit_s, predict_s = (
+        sum(one[name] for one in counted) for name in ("points", "unknown", "fit_s", "predict_s")
+    )
+    return report.scores(total, legend.names) | {
+        "row": row.name, "fold_sd": float(np.std([one.mean_iou for one in matrices])), "fit_s": fit_s,
+        "points_per_s": points / predict_s, "known_share": 1 - unknown / points,
+    }  # fmt: skip
 
 
 def table(name: str, rows: Sequence[dict[str, Any]]) -> str:
     """Scores in percent, a row a labeller."""
     present = [one for one in rows[0]["classes"] if one not in rows[0]["absent_classes"]]
     head = ["labeller", "OA", "mean F1", "mean IoU ± sd of folds", *(f"IoU {one}" for one in present)]
-    head += [f"F1 {one}" for one in present] + ["fit, s", "points/s"]
+    head += [f"F1 {one}" for one in present] + ["points known", "fit, s", "points/s"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
         cells = [row["row"], *(f"{100 * row[key]:.1f}" for key in ("overall_accuracy", "mean_f1"))]
         cells.append(f"{100 * row['mean_iou']:.1f} ± {100 * row['fold_sd']:.1f}")
         cells += [f"{100 * row[key][one]:.1f}" for key in ("iou", "f1") for one in present]
+        cells.append(f"{100 * row['known_share']:.1f}")
         lines.append("| " + " | ".join([*cells, f"{row['fit_s']:.1f}", f"{row['points_per_s']:,.0f}"]) + " |")
     return f"## {name}\n\n" + "\n".join(lines) + "\n"
 
@@ -260,14 +290,13 @@ def validation_table(name: str, folds: Sequence[Fold], legend: Legend) -> str:
     """
     make, building, counts = fit_features(FOREST), legend.index("building"), np.zeros((2, len(Decision)), int)
     for fold in folds:
-        labeller, rules = make(fold.train, legend, fold.seed), RuleLabeller(workers=1)
-        for cloud in fold.test:
-            candidates = rules.scores(cloud).argmax(axis=1) == rules.legend.index("building")
-            result = validate_buildings(cloud, candidates, labeller.scores(cloud), building)
-            member = result.group >= 0
-            group, of_building = result.group[member], class_indices(cloud, legend)[member] == building
-            truth = np.bincount(group, of_building) >= np.bincount(group) / 2
-            np.add.at(counts, (truth.astype(int), result.decision), 1)
+        labeller, rules, cloud = make(fold, legend, Path()), RuleLabeller(workers=1), fold.test
+        candidates = rules.scores(cloud).argmax(axis=1) == rules.legend.index("building")
+        result = validate_buildings(cloud, candidates, labeller.scores(cloud), building)
+        member = result.group >= 0
+        group, of_building = result.group[member], class_indices(cloud, legend)[member] == building
+        truth = np.bincount(group, of_building) >= np.bincount(group) / 2
+        np.add.at(counts, (truth.astype(int), result.decision), 1)
     decided, right = counts[:, 1:].sum(), counts[1, Decision.confirmed]
     shares = decided / counts.sum(), right / counts[:, Decision.confirmed].sum(), right / counts[1, 1:].sum()
     text = ", ".join(
@@ -297,22 +326,27 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the real sets; without it only the miniature city")
     parser.add_argument("--sets", nargs="+", default=["ign_lidar_hd", "ahn3_delft", "minicity"])
     parser.add_argument("--rows", nargs="+", help="names of rows; none: all")
+    parser.add_argument("--folds", nargs="+", type=int, help="numbers of folds; none: all")
     parser.add_argument("--validate", action="store_true", help="validation of buildings, too")
     parser.add_argument("--out", type=Path, default=Path("runs/aerial_lidar"))
     add_smoke(parser)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     rows = [row for row in ROWS if not options.rows or row.name in options.rows]
+    out = options.out / "smoke" if options.smoke else options.out
+    if options.smoke:
+        rows = [replace(row, make=SMOKE_ROWS.get(row.name, row.make)) for row in rows]
     parts, results = [title_of("# Aerial LiDAR", smoke=options.smoke)], {}
     for name in options.sets if options.data else ["minicity"]:
         legend, folds = make_legend(name), list(folds_of(name, options.data, smoke=options.smoke))
-        results[name] = [score_row(row, folds, legend) for row in rows]
+        folds = [fold for fold in folds if not options.folds or fold.seed in options.folds]
+        results[name] = [score_row(row, folds, legend, out / name / row.name) for row in rows]
         parts.append(table(name + (" (SYNTHETIC)" if name == "minicity" else ""), results[name]))
         if options.validate:
             parts.append(validation_table(name, folds, legend))
     parts += [PUBLISHED] + ([ground_table(options.data / "isprs_filtertest")] if options.data else [])
-    write_json(options.out / "scores.json", results)
-    print(write_text(options.out / "table.md", "\n\n".join(parts) + "\n").read_text(encoding="utf-8"))
+    write_json(out / "scores.json", results)
+    print(write_text(out / "table.md", "\n\n".join(parts) + "\n").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

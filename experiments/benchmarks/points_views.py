@@ -18,6 +18,7 @@ import numpy as np
 from affine import Affine
 
 from deepnets4eo.points import PointCloud
+from deepnets4eo.points.snapnet.view_votes import rendered_views
 from deepnets4eo.points.views import (
     Surface,
     SurfaceOptions,
@@ -121,16 +122,9 @@ def time_chain(points: int, directions: int) -> None:
         surface = make_surface(cloud, options)
     scores = np.random.default_rng(1).dirichlet(np.ones(NUM_CLASSES), (224, 224)).transpose(2, 0, 1).astype(np.float32)
     votes = Votes(surface, NUM_CLASSES)
-    with clock.part("tree of faces"):
-        caster = ray_caster(surface)
+    with clock.part("views"):  # and their images, while votes are added, as users run it
         cameras = cameras_around(surface, directions, seed=0)
-        caster.view(cameras[0])
-    for camera in cameras:
-        with clock.part("views"):
-            view = caster.view(camera)
-        with clock.part("images"):
-            snapshot(surface, view)
-        with clock.part("votes"):
+        for view, _ in rendered_views(surface, cameras):
             votes.add(view, scores)
     with clock.part("points"):
         transferred = to_points(surface, votes.vertex_scores(), cloud)

@@ -15,7 +15,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.options import options_from
 from deepnets4eo.points.rgbd.frame import Frame, nearest_pixels
 from deepnets4eo.points.rgbd.recipe import ResampledViewSection
-from deepnets4eo.points.rgbd.resampling import Layers, own_layers, resampled_views
+from deepnets4eo.points.rgbd.resampling import Layers, own_layers, rendered_own_layers, resampled_views
 from deepnets4eo.points.snapnet.trained_run import open_view_run
 from deepnets4eo.points.snapnet.view_votes import BATCH, grid_scores, predictor, vote_views
 from deepnets4eo.points.views import FaceView, Surface, ray_caster
@@ -95,7 +95,8 @@ class FrameLabeller:
         """
         small = frame.resize(*self.size_px)
         surface = small.surface()
-        own = own_layers(small, surface, self.views, self.segmenter.inputs.names)
+        make_own = rendered_own_layers if self.views.render_test else own_layers
+        own = make_own(small, surface, self.views, self.segmenter.inputs.names)
         scores: FloatImage = self._predict(own)
         if self.views.test:
             votes = vote_views(

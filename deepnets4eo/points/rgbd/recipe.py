@@ -51,6 +51,12 @@ class ResampledViewSection(Section):
     test: int = Field(
         default=4, ge=0, description="views around each frame that vote for its pixels; 0: the frame alone"
     )
+    render_train: bool = Field(
+        default=False,
+        description="whether the image of a frame itself is rendered from its surface, as views around it are, where it is "
+        "learnt from; false: as the camera took it",
+    )
+    render_test: bool = Field(default=False, description="the same where a frame is labelled")
     turn_deg: float = Field(default=15.0, ge=0, lt=90, description="largest turn about the middle of the scene")
     shift: float = Field(default=0.1, ge=0, lt=1, description="largest change of the distance to it, as a share")
     holes: Literal["void", "nearest"] = Field(

@@ -100,7 +100,35 @@ def resampled_views(
     The faces of each view, and its layers, see `own_layers`; "valid" is False in holes, unless they are filled, and labels are
     255, void, there.
     """
-    cameras = place_views(frame, views, count, seed=seed)
+    yield from _with_holes(surface, place_views(frame, views, count, seed=seed), views)
+
+
+def rendered_own_layers(frame: Frame, surface: Surface, views: ResampledViewSection, names: Sequence[str]) -> Layers:
+    """What the camera of a frame sees of its surface, which is like the views around it; published as preprocessing.
+
+    Parameters
+    ----------
+    frame
+        The frame.
+    surface
+        Of the frame.
+    views
+        Third band, and what is done with holes.
+    names
+        Layers of the network, for a frame whose surface has no face.
+
+    Returns
+    -------
+    As of `resampled_views`; as of `own_layers` where the camera sees no face.
+    """
+    for _, layers in _with_holes(surface, [frame.camera], views):
+        return layers
+    return own_layers(frame, surface, views, names)
+
+
+def _with_holes(
+    surface: Surface, cameras: Sequence[Camera], views: ResampledViewSection
+) -> Iterator[tuple[FaceView, Layers]]:
     for view, layers in rendered_views(surface, cameras, third=views.third):
         if views.holes == "nearest":
             filled = {name: fill_nearest(layers[name], view.seen) for name in (COLOUR, COMPOSITE)}

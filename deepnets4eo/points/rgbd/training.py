@@ -22,7 +22,7 @@ from deepnets4eo.points.cloud_data import LEARNT, WITHHELD
 from deepnets4eo.points.rgbd.labeller import FrameLabeller
 from deepnets4eo.points.rgbd.layouts import NamedFrame, find_frames, frame_classes, split_frames
 from deepnets4eo.points.rgbd.recipe import RgbdRecipe
-from deepnets4eo.points.rgbd.resampling import LABELS, VALID, Layers, own_layers, resampled_views
+from deepnets4eo.points.rgbd.resampling import LABELS, VALID, Layers, own_layers, rendered_own_layers, resampled_views
 from deepnets4eo.points.rgbd.scoring import score_frames
 from deepnets4eo.points.snapnet.cameras import snapshot_inputs
 from deepnets4eo.points.snapnet.rendering import NOTHING, RenderedViews
@@ -111,7 +111,8 @@ def _layers_of(named: NamedFrame, number: int, part: int, recipe: RgbdRecipe, le
     classes = frame_classes(frame, legend, unknown_is_void=recipe.data.unknown_labels == "void")
     frame = replace(frame, labels=classes).resize(named.height_px, named.width_px)
     surface = frame.surface()
-    own = own_layers(frame, surface, recipe.views, recipe.model.layers)
+    render = recipe.views.render_train if part == LEARNT else recipe.views.render_test
+    own = (rendered_own_layers if render else own_layers)(frame, surface, recipe.views, recipe.model.layers)
     count = recipe.views.train if part == LEARNT else 0
     around = resampled_views(frame, surface, recipe.views, count, seed=number)
     names = (*recipe.model.layers, LABELS, VALID)

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import ByteImage
+from deepnets4eo.arrays import ByteImage, RegionIds
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.points.views.face_view import FaceView, check_of_surface
 from deepnets4eo.points.views.surface import Surface
@@ -21,6 +21,8 @@ Third = Literal["depth", "depth_m", "height", "height_root"]
 
 HIGHEST_M = 51.0  # heights above ground count in steps of 0.2 m; their roots in steps of 4 cm at 1 m, of 0.2 m at 12 m
 INTENSITY_PERCENTILE = 98
+LABELS = "labels"
+WORD_BYTES = 8  # bytes of a uint64, as many as the layers have bands
 
 
 def snapshot(surface: Surface, view: FaceView, *, third: Third = "depth") -> dict[str, NDArray[Any]]:
@@ -55,29 +57,48 @@ def snapshot(surface: Surface, view: FaceView, *, third: Third = "depth") -> dic
     Where a view shows one depth alone, "depth" is 255; a view without faces is background throughout.
     """
     check_of_surface(view, len(surface.faces))
-    tables = _KEPT.setdefault(surface, {}).get(third) or _KEPT[surface].setdefault(third, _tables(surface, third))
-    vertex = tables.vertex.take(view.face)
-    layers: dict[str, NDArray[Any]] = {name: table.take(vertex, axis=-1) for name, table in tables.layers.items()}
+    table = _KEPT.setdefault(surface, {}).get(third) or _KEPT[surface].setdefault(third, _face_table(surface, third))
+    layers = table.look_up(view.face)
+    if LABELS in layers:
+        layers[LABELS] = layers[LABELS][0]
     if not third.startswith("height"):
         layers["composite"][2] = inverted_depth(view, third)
     return layers
 
 
 @dataclass(frozen=True, eq=False)
-class _Tables:
-    """The first vertex of each face (F + 1,), and layer → values (…, V + 1); the last entries stand for background.
+class _FaceTable:
+    """The bytes of each face (F + 1,), those of all bands in one word, so that a pixel costs one look-up.
 
-    Background is face -1, which is the last entry of an array: so it needs no mask, and is never taken for a face.
+    Background is face -1, which is the last word: so it needs no mask, and is never taken for a face.
+    bands : layer → its bytes in a word.
     """
 
-    vertex: NDArray[np.int32]
-    layers: dict[str, ByteImage]
+    words: NDArray[np.uint64]
+    bands: dict[str, slice]
+
+    def look_up(self, face: RegionIds) -> dict[str, NDArray[Any]]:
+        """Layer → (C, H, W) uint8 of the faces (H, W)."""
+        by_pixel = self.words.take(face.ravel()).view(np.uint8).reshape(-1, WORD_BYTES)
+        planes = np.ascontiguousarray(by_pixel.T).reshape(WORD_BYTES, *face.shape)
+        return {name: planes[where] for name, where in self.bands.items()}
 
 
-_KEPT: WeakKeyDictionary[Surface, dict[Third, _Tables]] = WeakKeyDictionary()  # as long as their surfaces
+_KEPT: WeakKeyDictionary[Surface, dict[Third, _FaceTable]] = WeakKeyDictionary()  # as long as their surfaces
 
 
-def _tables(surface: Surface, third: Third) -> _Tables:
+def _face_table(surface: Surface, third: Third) -> _FaceTable:
+    layers = _vertex_layers(surface, third)
+    ends = np.cumsum([len(layer) for layer in layers.values()]).tolist()
+    bands = {name: slice(end - len(layer), end) for (name, layer), end in zip(layers.items(), ends, strict=True)}
+    of_vertex = np.zeros((len(surface.vertices) + 1, WORD_BYTES), np.uint8)
+    of_vertex[:-1, : ends[-1]] = np.concatenate(list(layers.values())).T
+    of_vertex[-1, bands.get(LABELS, slice(0))] = VOID
+    return _FaceTable(of_vertex.view(np.uint64).ravel().take(np.append(surface.faces[:, 0], -1)), bands)
+
+
+def _vertex_layers(surface: Surface, third: Third) -> dict[str, ByteImage]:
+    """Layer → (C, V), of together at most 8 bands; the third of the composite where it is the same in every view."""
     share = (
         np.maximum(surface.height_m, 0) / HIGHEST_M if third.startswith("height") else np.zeros(len(surface.vertices))
     )
@@ -87,15 +108,9 @@ def _tables(surface: Surface, third: Third) -> _Tables:
         layers["image"] = surface.colour.T
     if surface.intensity is not None:
         layers["intensity"] = _bytes(surface.intensity / _bright(surface.intensity))[None]
-    ending = {name: _with_last(table, 0) for name, table in layers.items()}
     if surface.classes is not None:
-        ending["labels"] = _with_last(surface.classes, VOID)
-    return _Tables(_with_last(surface.faces[:, 0], len(surface.vertices)), ending)
-
-
-def _with_last(values: NDArray[Any], last: int) -> NDArray[Any]:
-    """Values (…, n + 1), with one more at the end."""
-    return np.concatenate([values, np.full((*values.shape[:-1], 1), last, values.dtype)], axis=-1)
+        layers[LABELS] = surface.classes[None]
+    return layers
 
 
 def inverted_depth(view: FaceView, third: Third) -> ByteImage:

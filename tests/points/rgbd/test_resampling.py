@@ -1,5 +1,7 @@
 """Views around a frame agree with it in 3D, and the votes of a network that knows colours give the frame its labels back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from affine import Affine
@@ -9,7 +11,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.points.rgbd.frame_files import FrameSource
 from deepnets4eo.points.rgbd.labeller import FrameLabeller
 from deepnets4eo.points.rgbd.recipe import ResampledViewSection
-from deepnets4eo.points.rgbd.resampling import own_layers, place_views, resampled_views
+from deepnets4eo.points.rgbd.resampling import own_layers, place_views, rendered_own_layers, resampled_views
 from deepnets4eo.points.rgbd.scoring import score_frames
 from deepnets4eo.points.snapnet import label_heights
 from deepnets4eo.points.snapnet.cameras import snapshot_inputs
@@ -147,3 +149,55 @@ def test_scores_of_another_grid_are_refused():
 def test_folders_that_are_no_run_are_refused(tmp_path):
     with pytest.raises(RunError):
         FrameLabeller.from_run(tmp_path)
+
+
+def test_a_frame_rendered_from_its_surface_is_itself_where_faces_are_and_void_elsewhere():
+    surface = FRAME.surface()
+    own = own_layers(FRAME, surface, VIEWS, ["image"])
+    rendered = rendered_own_layers(FRAME, surface, VIEWS, ["image"])
+    shown = rendered["valid"]
+    assert 0.8 < shown.mean() < 1
+    assert not shown[:, 81:83].any()  # no depth
+    near = [
+        np.roll(own["image"], (down, right), axis=(1, 2)) for down in (-1, 0, 1) for right in (-1, 0, 1)
+    ]  # a pixel shows the first corner of its face: that is the pixel itself or its neighbour
+    same = np.any([(rendered["image"] == image).all(axis=0) for image in near], axis=0)
+    assert same[shown].all()
+    np.testing.assert_array_equal(rendered["image"][:, ~shown], 0)
+    assert (rendered["labels"][~shown] == 255).all()
+    assert (rendered["labels"] == own["labels"])[shown].mean() > 0.95
+
+
+def test_a_frame_whose_surface_has_no_face_is_taken_as_it_is():
+    lonely = replace(
+        FRAME, depth_m=np.where(np.indices(FRAME.shape).sum(axis=0) % 2, FRAME.depth_m, 0).astype(np.float32)
+    )
+    surface = lonely.surface()
+    assert not len(surface.faces)
+    rendered = rendered_own_layers(lonely, surface, VIEWS, ["image"])
+    np.testing.assert_array_equal(rendered["image"], lonely.colour)
+
+
+def test_a_labeller_shows_its_network_the_rendered_frame():
+    shows = {}
+    for render_test in (False, True):
+        network = Keeps()
+        FrameLabeller(network, VIEWS.model_copy(update={"test": 0, "render_test": render_test}), FRAME.shape).scores(
+            FRAME
+        )
+        shows[render_test] = network.batches[0]
+    blind = ~FRAME.known
+    assert np.abs(shows[False][0][:, blind]).min(axis=0).max() > 0
+    assert (shows[True][0][:, blind] == 0).all()  # what shows nothing is 0
+
+
+class Keeps(KnowsColours):
+    """Keeps its batches."""
+
+    def __init__(self):
+        super().__init__()
+        self.batches = []
+
+    def predict_proba(self, batch):
+        self.batches.append(batch)
+        return super().predict_proba(batch)

@@ -79,13 +79,37 @@ def test_the_network_of_the_recipe_takes_its_layers():
 
 
 @pytest.mark.parametrize("name", experiment.INPUTS)
-def test_rows_of_the_experiment_resolve(name, tmp_path):
+@pytest.mark.parametrize(("way", "views", "rendered"), [("– –", 0, False), ("p –", 0, True), ("p a", 4, True)])
+def test_rows_of_the_experiment_resolve(name, way, views, rendered, tmp_path):
     lists = (tmp_path / "labels", tmp_path / "train.txt", tmp_path / "test.txt")
     datasets = experiment.tabletop(tmp_path), experiment.nyu(tmp_path, 13), experiment.sun_rgbd(tmp_path, *lists)
     for dataset in datasets:
-        overrides = experiment.training_overrides(dataset, name, 4, 0, smoke=True)
+        overrides = experiment.training_overrides(dataset, name, way, 4, 0, smoke=True)
         recipe, _ = load_recipe(experiment.RECIPE, data=tmp_path, overrides=overrides)
         assert isinstance(recipe, RgbdRecipe)
         assert recipe.train.keep == "last"  # no epoch is chosen by the frames that are tested on
         assert recipe.data.layout == dataset.layout
-        assert recipe.views.train == 4
+        assert (recipe.views.train, recipe.views.render_train) == (views, rendered)
+
+
+def test_the_nine_rows_of_the_published_ablation_are_all_ways_of_training_by_all_ways_of_test():
+    assert len(experiment.ABLATION) == 9
+    assert set(experiment.ABLATION) == {(one, other) for one in experiment.WAYS for other in experiment.WAYS}
+    assert [row[0][0] for row in experiment.ABLATION.values()] == [str(number) for number in range(1, 10)]
+
+
+def test_the_experiment_scores_a_run_in_all_ways(tmp_path):
+    write_organised(make_frame(), tmp_path / "learn.npz")
+    write_organised(make_frame(shift_px=-20, seed=1), tmp_path / "test.npz")
+    dataset = experiment.Dataset(
+        "room", "organised", "organised", tmp_path, [*SMALL, "model.layers=[image, composite]"]
+    )
+    text = experiment.snapnet_r_table(dataset, ["both"], 1, tmp_path / "out", [0], smoke=True)
+    assert [line.split("|")[1].strip()[0] for line in text.splitlines() if line.startswith("| ")][1:] == list(
+        "123456789"
+    )
+    runs = sorted(path.name for path in (tmp_path / "out" / "seed-0").iterdir())
+    assert runs == ["both p a", "both p –", "both – –"]
+    for name in runs:
+        kept = sorted(path.name for path in (tmp_path / "out" / "seed-0" / name).glob("votes-*.json"))
+        assert kept == ["votes-0-rendered.json", "votes-0.json", "votes-1-rendered.json"]

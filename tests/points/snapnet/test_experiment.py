@@ -33,6 +33,9 @@ def test_rows_on_semantic3d_resolve(name):
     recipe, _ = load_recipe(experiment.PUBLISHED_RECIPES[name], overrides=[*overrides, *experiment.SMOKE_AROUND])
     assert recipe.legend == "semantic3d"
     assert (recipe.model.options.get("frozen") is True) == (name == experiment.SNAPNET)
+    if name == experiment.SNAPNET:  # a comma separates the runs that the two streams start from
+        started = [str(experiment.run_folder(Path("runs"), one)) for one in experiment.ALONE]
+        assert recipe.model.encoder_weights.split(",") == started
 
 
 def test_halves_share_no_point(tmp_path):
