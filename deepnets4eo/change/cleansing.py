@@ -22,6 +22,7 @@ from deepnets4eo.cards.legend import VOID
 from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.change.diffusion import EDGE_LEVEL, RATE, STEPS, Diffusion, guided_anisotropic_diffusion
 from deepnets4eo.change.label_noise import LEVELS, confident_classes, count_packed, estimate_label_noise
+from deepnets4eo.change.refinement import LEAST_LEFT
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.grid import Window, blocks
@@ -221,7 +222,7 @@ def train_with_cleansing(recipe: CleansingRecipe, out: Path, options: TrainOptio
                 log.info("%s seem wrong: the labels stay as they are", noise)
                 prepared = original
             else:
-                diffused = [one.diffuse(segmenter, diffusion) for one in scenes]
+                diffused = _diffuse(scenes, segmenter, diffusion)
                 classes = confident_classes(_count(diffused)) if settings.merge == "ignore-confident" else MORE_PROBABLE
                 prepared = _with_scenes(original, [one.merge(settings.merge, classes) for one in diffused])
             cleansed.append({"kept": _shares(original, prepared), "wrong": noise.to_dict()})
@@ -249,6 +250,19 @@ def _train_once(
         return criterion.validate(segmenter.module, validation)
 
     return fit_segmenter(segmenter, prepared.samples(), criterion.step, score, recipe, out, options)
+
+
+def _diffuse(scenes: Sequence[_Predicted], segmenter: NetworkSegmenter, diffusion: Diffusion) -> Sequence[_Predicted]:
+    """Scenes with scores that flowed along edges; as they are where small objects leak away, and change would be unlearnt."""
+    diffused = [one.diffuse(segmenter, diffusion) for one in scenes]
+    before, after = (int(_count(one)[:, MORE_PROBABLE == CHANGE].sum()) for one in (scenes, diffused))
+    if after >= LEAST_LEFT * before:
+        return diffused
+    log.warning(
+        "Diffusion leaves %d of %d pixels of predicted change: objects leak away, and scores are merged without it. Take fewer "
+        "cleansing.steps or a smaller cleansing.edge_level.", after, before,
+    )  # fmt: skip
+    return scenes
 
 
 def _count(scenes: Sequence[_Predicted]) -> NDArray[np.int64]:

@@ -93,7 +93,7 @@ def main() -> None:
     if len(spent) > 1:
         (small, less), (large, more) = sorted(spent)[-2:]
         whole = more + (more - less) / (large - small) * (TARGET_MPX - large)
-        print(f"10,000² px (extrapolated): {whole:.0f} processor s, at most {whole / 60:.1f} min of one free core")
+        print(f"10,000² px (extrapolated): {whole:.0f} processor s, {whole / 60:.1f} min of one free core")
 
 
 if __name__ == "__main__":

@@ -169,6 +169,21 @@ def test_scores_flow_along_images_before_they_are_merged(data: Path) -> None:
     assert (np.abs(over_edged.astype(int).sum(axis=0) - 254) <= 1).all()
 
 
+def test_where_diffusion_lets_small_changes_leak_away_the_scores_are_merged_without_it(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def merged(name: str, steps: int) -> np.ndarray:
+        run = deepnets4eo.train(
+            recipe("cleansing.hyperepochs=2", f"cleansing.steps={steps}"), tmp_path / name, data=data
+        )
+        return Layer.open(run / "checkpoints" / "hyperepoch-1" / LABELS / "labels-pair0.tif").read()[0]
+
+    plain = merged("plain", 0)
+    monkeypatch.setattr(cleansing, "guided_anisotropic_diffusion", lambda scores, *_, **__: np.zeros_like(scores))
+    np.testing.assert_array_equal(merged("leaking", 8), plain)
+    assert "objects leak away, and scores are merged without it" in caplog.text
+
+
 def test_guides_are_in_grey_levels() -> None:
     layer = LayerInput(("b",), (0.0,), (1.0,), 100.0, 1100.0, "uint16")
     values = np.array([[[0.0, 100.0, 600.0, 1100.0, 9000.0]]], np.float32)
