@@ -20,7 +20,7 @@ from pydantic import Field
 from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.change.classical.detector import POST, PRE
-from deepnets4eo.change.diffusion import EDGE_LEVEL, RATE, STEPS, Diffusion, guided_anisotropic_diffusion
+from deepnets4eo.change.diffusion import EDGE_LEVEL, FEW_STEPS, RATE, Diffusion, guided_anisotropic_diffusion
 from deepnets4eo.change.label_noise import LEVELS, confident_classes, count_packed, estimate_label_noise
 from deepnets4eo.change.refinement import LEAST_LEFT
 from deepnets4eo.errors import InputError
@@ -58,7 +58,7 @@ class CleansingSection(Section):
 
     hyperepochs: int = Field(default=5, ge=1, description="trainings; labels are cleansed between them")
     merge: Merge = Field(
-        default="ignore-missed",
+        default="ignore-confident",
         description="where network and label differ: intersection: no change; ignore-missed: labelled change that the "
         "network misses is void, else no change; ignore-differing: void; ignore-confident: void where the network is as sure as, on "
         "average, where its class is labelled, else as labelled",
@@ -68,7 +68,7 @@ class CleansingSection(Section):
         description="labels stay as they are where the network is sure that less than this share of the labelled change is wrong; "
         "0: they are always cleansed, as published",
     )  # fmt: skip
-    steps: int = Field(default=STEPS, ge=0, description="of the diffusion; 0: none")
+    steps: int = Field(default=FEW_STEPS, ge=0, description="of the diffusion, 2,500 as published; 0: none")
     edge_level: float = Field(default=EDGE_LEVEL, gt=0, description="K, in grey levels of 0 to 255")
     rate: float = Field(default=RATE, gt=0, lt=0.25)
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
 
-STEPS = 2500
+STEPS = 2500  # as published, for labels of buildings
+FEW_STEPS = 30  # for scores of changes that may be small: these leak away in more
 EDGE_LEVEL = 5.0  # K: grey levels between neighbours at which half of the flow is stopped
 RATE = 0.24
 LARGEST_RATE = 0.25  # at which the finest pattern neither fades nor grows
