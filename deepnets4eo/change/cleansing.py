@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 Merge = Literal["intersection", "ignore-missed", "ignore-differing", "ignore-confident"]
 NO_CHANGE, CHANGE = 0, 1
 MORE_PROBABLE = (np.arange(LEVELS) > PACKED_ONE / 2).astype(np.uint8)  # by packed probability of change
-LEAST_NOISE = 0.1  # of clean labels of the miniature city 5 % seem wrong, 11 % where 8 % are (SYNTHETIC)
+LEAST_NOISE = 0.1  # of clean labels of the miniature city 10 % seem wrong, 24 % where 15 % are (SYNTHETIC, one seed)
 TILE_PX = 512  # of the diffusion, without its halo
 GREY_LEVELS = (
     255.0  # of the guides, from the 1st to the 99th percentile of the training scenes where they are not bytes
