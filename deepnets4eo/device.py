@@ -7,6 +7,7 @@ Without PyTorch everything is computed on the CPU in float32.
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -50,7 +51,7 @@ def choose(device: str = "auto", precision: str = "auto", threads: int | None = 
         "auto" (bfloat16 where the hardware has matrix units for it, else float16 on a GPU that has them for that, else
         float32), "float32", "bfloat16" or "float16" (on a GPU).
     threads
-        Threads of a network on the CPU, 1 or more; None: one for each core.
+        Threads of a network on the CPU, 1 or more; None: one for each core, or fewer where OMP_NUM_THREADS says so.
 
     Raises
     ------
@@ -86,7 +87,7 @@ def choose(device: str = "auto", precision: str = "auto", threads: int | None = 
         precision = _fastest_precision(device)
     if precision == "float16" and kind == "cpu":
         raise InputError(NO_FLOAT16)
-    return Compute(device, precision, threads or cores())
+    return Compute(device, precision, threads or _usual_threads())
 
 
 def check_devices(device: str, count: int) -> None:
@@ -214,7 +215,16 @@ def _choose_without_torch(device: str, precision: str, threads: int | None) -> C
     if device.startswith("cuda") or precision == "bfloat16":
         with name_missing_extra():
             import torch  # noqa: F401
-    return Compute("cpu", "float32", threads or cores())
+    return Compute("cpu", "float32", threads or _usual_threads())
+
+
+def _usual_threads() -> int:
+    """One for each core, or fewer where OMP_NUM_THREADS says so; of a number for each level of nesting, the first.
+
+    Beside other work more threads than free cores are a waste: they wait for each other with busy processors.
+    """
+    limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return min(cores(), int(limit)) if limit.isdecimal() and int(limit) > 0 else cores()
 
 
 def _fastest_precision(device: str) -> str:

@@ -54,6 +54,8 @@ VARIANTS = {
     "4.1-without-cover": ("cover.strategy=joint", "cover.weight=0"),  # the same network, taught change alone
     "4.2-short-cover": ("cover.strategy=sequential", "cover.epochs=3"),
     "4.2-long-cover": ("cover.strategy=sequential", "cover.epochs=24"),
+    "4.1-unweighted": ("cover.strategy=joint", "train.class_weighting=none"),  # windows are balanced already
+    "4.2-unweighted": ("cover.strategy=sequential", "train.class_weighting=none"),
 }
 STRATEGIES = sorted((*SEPARATE, *TRAINED))
 ORDERS = (
@@ -61,6 +63,7 @@ ORDERS = (
     ("4.1", "3"),
     ("4.2", "3"),
     ("3", "1"),
+    ("4.2-unweighted", "4.1-unweighted"),
     *((name, name.partition("-")[0]) for name in VARIANTS),
 )
 RECIPE = "change/hrscd"

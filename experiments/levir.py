@@ -33,10 +33,14 @@ from smoke import add_smoke, title_of
 
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.dataset_reader import open_dataset
+from deepnets4eo.change.networks.encoder_pair import FUSIONS
 
 LAYERS = ("image_pre", "image_post", "labels")
-ENCODERS = {"U-Net, early fusion": "change/unet-early-fusion", "Siamese U-Net, difference": "change/siamese-unet"}
-NETWORKS = {**ENCODERS, "FC-EF": "change/fc-ef", "FC-Siam-diff": "change/fc-siam-diff"}
+ENCODERS = {  # over ResNet-34
+    "U-Net, early fusion": ("change/unet-early-fusion", ()),
+    **{f"Siamese U-Net, {fusion}": ("change/siamese-unet", (f"model.options.fusion={fusion}",)) for fusion in FUSIONS},
+}
+NETWORKS = {**ENCODERS, "FC-EF": ("change/fc-ef", ()), "FC-Siam-diff": ("change/fc-siam-diff", ())}
 EPOCHS, SAMPLE_EPOCHS = 12, 6  # of 20 steps, of the small trainings: cities, windows of LEVIR-CD
 MASK = "data.labels_legend=change-mask"
 
@@ -69,9 +73,10 @@ def network_scores(
 ) -> list[ChangeScore]:  # fmt: skip
     """One score a seed. legend : that the files of the labels are in."""
     scores = []
+    recipe, overrides = NETWORKS[name]
     for seed in seeds:
-        folder = out / f"seed-{seed}" / NETWORKS[name].removeprefix("change/")
-        run = train_run(NETWORKS[name], [*settings, f"train.seed={seed}"], train, folder, smoke=smoke)
+        folder = out / f"seed-{seed}" / name
+        run = train_run(recipe, [*settings, *overrides, f"train.seed={seed}"], train, folder, smoke=smoke)
         scores.append(score_change(run, test, folder / "maps", stored=legend))
     return scores
 

@@ -50,10 +50,17 @@ def test_auto_takes_cuda_where_it_is_and_bfloat16_where_the_hardware_multiplies_
         assert choose(asked, precision).precision == precision
 
 
-def test_threads_are_those_asked_for_or_all_cores(machine):
+@pytest.mark.parametrize(("limit", "threads"), [(None, 4), ("1", 1), ("2,1", 2), ("9", 4), ("0", 4), ("all", 4)])
+def test_threads_are_those_asked_for_or_all_cores_or_those_that_the_environment_allows(
+    machine, monkeypatch, limit, threads
+):
     machine()
+    monkeypatch.setattr("deepnets4eo.device.cores", lambda: 4)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if limit is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", limit)
     assert choose("cpu", threads=3) == Compute("cpu", "float32", 3)
-    assert choose("cpu").threads == cores()
+    assert choose("cpu").threads == threads
     assert choose("cpu", "bfloat16", 2).to_dict() == {"device": "cpu", "precision": "bfloat16", "threads": 2}
 
 
@@ -82,6 +89,7 @@ def test_a_gpu_that_is_not_there_is_refused(machine):
 
 def test_without_torch_the_processor_is_chosen_and_a_gpu_needs_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert choose() == choose("cpu", "float32") == Compute("cpu", "float32", cores())
     assert choose("cpu", threads=3).threads == 3
     for asked in (("cuda",), ("cuda:1",), ("cpu", "bfloat16")):

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
 
-STEPS = 2500
+STEPS = 2500  # as published, for labels of buildings
+FEW_STEPS = 30  # for scores of changes that may be small: these leak away in more
 EDGE_LEVEL = 5.0  # K: grey levels between neighbours at which half of the flow is stopped
 RATE = 0.24
 LARGEST_RATE = 0.25  # at which the finest pattern neither fades nor grows
-BAND_ROWS = 64  # a band with its temporary arrays fits into the cache of a core
+BAND_ROWS = 128  # that one thread computes at a time
 BAND_STEPS = 8  # steps that a band takes by itself, on as many rows more on each side
+STRIP_ROWS = 32  # of a band at once: their temporary arrays fit into the cache of a core
 
 
 @dataclass(frozen=True)
@@ -172,86 +174,86 @@ class _Step:
     bands: int
     diffusion: Diffusion
     valid: FloatImage | None
-    _factor: np.float32 = field(init=False)
+    factor: np.float32 = field(init=False)
+    rate: np.float32 = field(init=False)
 
     def __post_init__(self) -> None:
-        self._factor = np.float32(1 / (self.bands * self.diffusion.edge_level))
+        self.factor = np.float32(1 / (self.bands * self.diffusion.edge_level))
+        self.rate = np.float32(self.diffusion.rate)
 
     def apply(self, state: FloatImage, first_row: int, count: int) -> None:
         """Take `count` steps in place. state : (h, N, W), of which the first row is `first_row` of the image"""
-        rows, columns = (self._along(state, first_row, axis) for axis in (0, 2))
+        height, channels, width = state.shape
+        strip = min(STRIP_ROWS, height)
+        rows = _Flow(0, self, (strip, channels, width))
+        columns = _Flow(2, self, (strip, channels, width - 1))
+        valid = None if self.valid is None else self.valid[first_row : first_row + height]
+        from_above = np.empty((channels, width), np.float32)
         for _ in range(count):
-            down, right = rows.flow(state), columns.flow(state)
-            state[:-1] += down
-            state[1:] -= down
-            state[:, :, :-1] += right
-            state[:, :, 1:] -= right
+            from_above[:] = 0
+            for first in range(0, height, strip):
+                own = state[first : first + strip]
+                down = rows.flow(state[first : first + strip + 1], _both(valid, first, strip, 0))
+                right = columns.flow(own, _both(valid, first, strip, 1))
+                own[: len(down)] += down
+                own[0] -= from_above
+                own[1:] -= down[: len(own) - 1]
+                own[:, :, :-1] += right
+                own[:, :, 1:] -= right
+                if len(down):
+                    from_above[:] = down[-1]  # the next strip still needs its rows as they were
 
-    def _along(self, state: FloatImage, first_row: int, axis: int) -> _Flow:
-        shape = list(state.shape)
-        shape[axis] -= 1
-        between: FloatImage | None = None
-        if self.valid is not None:
-            valid = self.valid[first_row : first_row + state.shape[0]]
-            both = valid[1:] * valid[:-1] if axis == 0 else valid[:, 1:] * valid[:, :-1]
-            between = both[:, None]
-        return _Flow(
-            axis,
-            self.num_guides,
-            self.bands,
-            np.float32(self.diffusion.rate),
-            self._factor,
-            between,
-            (shape[0], shape[1], shape[2]),
-        )
+
+def _both(valid: FloatImage | None, first: int, strip: int, axis: int) -> FloatImage | None:
+    """1 where a pixel of a strip and the next one along the axis are valid, (h, 1, w)."""
+    if valid is None:
+        return None
+    if axis == 0:
+        part = valid[first : first + strip + 1]
+        return (part[1:] * part[:-1])[:, None]
+    part = valid[first : first + strip]
+    return (part[:, 1:] * part[:, :-1])[:, None]
 
 
 class _Flow:
     """What flows between neighbours along one axis in one step; its arrays are used again in each step.
 
-    between : (h, 1, w) float32, 0 where nothing flows
+    axis : of rows 0, of columns 2. shape : (h, N, w) of the largest flow
     """
 
-    def __init__(
-        self,
-        axis: int,
-        num_guides: int,
-        bands: int,
-        rate: np.float32,
-        factor: np.float32,
-        between: FloatImage | None,
-        shape: tuple[int, int, int],
-    ) -> None:
-        self.axis, self.num_guides, self.bands = axis, num_guides, bands
-        self.rate, self.factor, self.between = rate, factor, between
+    def __init__(self, axis: int, step: _Step, shape: tuple[int, int, int]) -> None:
+        self.axis, self.step = axis, step
         height, channels, width = shape
         self.differences = np.empty((height, channels, width), np.float32)
-        self.sizes = np.empty((height, num_guides * bands, width), np.float32)
-        self.shares = np.empty((height, num_guides + 1, width), np.float32)
+        self.sizes = np.empty((height, step.num_guides * step.bands, width), np.float32)
+        self.shares = np.empty((height, step.num_guides + 1, width), np.float32)
 
-    def flow(self, state: FloatImage) -> FloatImage:
-        """Values that each pixel gets from the next one along the axis, (h, N, w)."""
+    def flow(self, state: FloatImage, between: FloatImage | None) -> FloatImage:
+        """Values that each pixel gets from the next one along the axis, (h, N, w). between : (h, 1, w), 0 where nothing flows"""
         after, before = (state[1:], state[:-1]) if self.axis == 0 else (state[:, :, 1:], state[:, :, :-1])
-        np.subtract(after, before, out=self.differences)
-        self._measure_shares()
-        for guide in range(self.num_guides):
-            self.differences[:, guide * self.bands : (guide + 1) * self.bands] *= self.shares[:, guide : guide + 1]
-        self.differences[:, self.num_guides * self.bands :] *= self.shares[:, self.num_guides :]
-        return self.differences
+        num_guides, bands, height = self.step.num_guides, self.step.bands, len(after)
+        differences, shares = self.differences[:height], self.shares[:height]
+        np.subtract(after, before, out=differences)
+        self._measure_shares(differences, shares, between)
+        for guide in range(num_guides):
+            differences[:, guide * bands : (guide + 1) * bands] *= shares[:, guide : guide + 1]
+        differences[:, num_guides * bands :] *= shares[:, num_guides:]
+        return differences
 
-    def _measure_shares(self) -> None:
+    def _measure_shares(self, differences: FloatImage, shares: FloatImage, between: FloatImage | None) -> None:
         """The share of each difference that flows: λ / (1 + (mean of |difference| / K)²) by each guide, and the least of these."""
-        np.abs(self.differences[:, : self.num_guides * self.bands], out=self.sizes)
-        by_guide = self.shares[:, : self.num_guides]
-        for guide in range(self.num_guides):
+        num_guides, bands = self.step.num_guides, self.step.bands
+        sizes, by_guide = self.sizes[: len(differences)], shares[:, :num_guides]
+        np.abs(differences[:, : num_guides * bands], out=sizes)
+        for guide in range(num_guides):
             share = by_guide[:, guide]
-            share[:] = self.sizes[:, guide * self.bands]
-            for band in range(1, self.bands):
-                share += self.sizes[:, guide * self.bands + band]
-        by_guide *= self.factor
+            share[:] = sizes[:, guide * bands]
+            for band in range(1, bands):
+                share += sizes[:, guide * bands + band]
+        by_guide *= self.step.factor
         by_guide *= by_guide
         by_guide += np.float32(1)
-        np.divide(self.rate, by_guide, out=by_guide)
-        if self.between is not None:
-            by_guide *= self.between
-        np.minimum.reduce(by_guide, axis=1, out=self.shares[:, self.num_guides])
+        np.divide(self.step.rate, by_guide, out=by_guide)
+        if between is not None:
+            by_guide *= between
+        np.minimum.reduce(by_guide, axis=1, out=shares[:, num_guides])

@@ -20,7 +20,7 @@ import numpy as np
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.change.change_scores import change_scores, check_change_legend, is_from_to
 from deepnets4eo.change.classical.detector import ChangeDetector
-from deepnets4eo.change.diffusion import Diffusion
+from deepnets4eo.change.diffusion import FEW_STEPS, Diffusion
 from deepnets4eo.change.normalisation import normalise_pre
 from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
 from deepnets4eo.change.pair import POST, PRE, ChangePair, open_pair
@@ -55,7 +55,7 @@ COVER_PRODUCTS = (
     "transitions.csv",
     *(f"{name}{end}" for name in (COVER_PRE, COVER_POST) for end in (".tif", ".qml", ".tif.aux.xml")),
 )  # where land cover of both dates is known
-REFINEMENT = Diffusion(steps=30)  # the published 2,500 are for labels of buildings; on scores, small changes leak away
+REFINEMENT = Diffusion(steps=FEW_STEPS)
 FINEST_SPECTRAL_M = 2.0  # on building pairs of 0.5 m they reach an F1 of 0.25
 BROAD_SHARE = 0.2  # of pixels: of noise without change, more than that lie above the threshold
 TWO_GROUPS = 0.7  # of the variance: one Gaussian, cut in its middle, has 2/π of it between both sides

@@ -1,8 +1,8 @@
-"""How many labels of no change and change are wrong, estimated from a network's probabilities (confident learning).
+"""Which labels of no change and change are wrong, and how many, from a network's probabilities (confident learning).
 
-Takes counts of pixels by label and packed probability; returns a share for each label. A label is wrong where the network is as
-sure of the other class as it is, on average, where that class is labelled (Northcutt, Jiang and Chuang, JAIR 70, 2021).
-Trusts its input.
+Takes counts of pixels by label and packed probability; returns a class for each probability, and a share for each label. A label is
+wrong where the network is as sure of the other class as it is, on average, where that class is labelled (Northcutt, Jiang and
+Chuang, JAIR 70, 2021). Trusts its input.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage, Mask
+from deepnets4eo.cards.legend import VOID
 from deepnets4eo.tiling.scores import PACKED_ONE
 
 LEVELS = 256  # of packed probabilities
@@ -63,6 +64,40 @@ def count_packed(labels: ByteImage, packed: ByteImage, known: Mask) -> NDArray[n
     return np.bincount(flat, minlength=2 * LEVELS).reshape(2, LEVELS)
 
 
+def confident_classes(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The class that a network is sure of at each probability.
+
+    Parameters
+    ----------
+    counts
+        (2, 256), see `count_packed`.
+
+    Returns
+    -------
+    NDArray[np.uint8]
+        (256,), by packed probability: 1 where it is at least as large as on average where change is labelled, 0 where at most as
+        large as on average where no change is labelled, 255 between, and everywhere where one class is not labelled.
+
+    Examples
+    --------
+    >>> counts = np.zeros((2, 256), np.int64)
+    >>> counts[0, 20], counts[1, 240] = 100, 16
+    >>> confident_classes(counts)[[10, 20, 130, 240, 250]].tolist()
+    [0, 0, 255, 1, 1]
+    """
+    classes = np.full(LEVELS, VOID, np.uint8)
+    if not counts.sum(axis=1).all():
+        return classes
+    levels = np.arange(LEVELS)
+    of_none, of_change = (counts * levels).sum(axis=1) / counts.sum(axis=1)
+    nearest = levels >= PACKED_ONE / 2
+    both = (levels >= of_change) & (levels <= of_none)  # a network that cannot tell both classes apart
+    classes[levels <= of_none] = 0
+    classes[levels >= of_change] = 1
+    classes[both] = nearest[both]
+    return classes
+
+
 def estimate_label_noise(counts: NDArray[np.int64]) -> LabelNoise:
     """Shares of wrong labels; network errors count as well where the network is sure of them.
 
@@ -84,14 +119,7 @@ def estimate_label_noise(counts: NDArray[np.int64]) -> LabelNoise:
     >>> print(estimate_label_noise(counts))
     20% of labelled change and 0% of labelled no change
     """
-    if not counts.sum(axis=1).all():
-        return LabelNoise(np.nan, np.nan)
-    change = np.minimum(np.arange(LEVELS) / PACKED_ONE, 1)
-    mean = (counts * change).sum(axis=1) / counts.sum(axis=1)
-    of_change, of_none = change >= mean[1], change <= mean[0]
-    nearer = change >= 0.5
-    both = of_change & of_none  # a network that cannot tell both classes apart
-    sure = np.stack([of_none & ~(both & nearer), of_change & ~(both & ~nearer)])
-    joint = counts @ sure.T.astype(np.int64)
+    classes = confident_classes(counts)
+    joint = np.stack([counts[:, classes == index].sum(axis=1) for index in (0, 1)], axis=1)
     wrong = np.array([joint[0, 1], joint[1, 0]]) / np.where(joint.sum(axis=1), joint.sum(axis=1), np.nan)
     return LabelNoise(float(wrong[0]), float(wrong[1]))

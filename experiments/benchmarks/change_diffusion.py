@@ -2,20 +2,26 @@
 
 Run: python experiments/benchmarks/change_diffusion.py [--side 512] [--steps 20] [--all 2500]
 A SYNTHETIC pair of three bands and one channel of scores. Both run in one process and one thread; what `--all` steps take
-follows from the time of a step, as every step does the same.
+follows from the time of a step, as every step does the same. Then two threads: the processor time of the busier one is what they
+take on two free cores, and the clock of one thread divided by that of two shows whether one waits for the other.
 """
 
 from __future__ import annotations
 
 import argparse
+import threading
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage
-from deepnets4eo.change.diffusion import EDGE_LEVEL, RATE, Diffusion, guided_anisotropic_diffusion
+from deepnets4eo.change.diffusion import EDGE_LEVEL, RATE, Diffusion, _Step, guided_anisotropic_diffusion
 
 BANDS = 3
 FloatArray = NDArray[np.floating]
@@ -56,6 +62,37 @@ def time_of(work: Callable[[], FloatImage]) -> tuple[FloatImage, float]:
     return result, time.process_time() - started
 
 
+@contextmanager
+def busy_threads() -> Iterator[dict[int, float]]:
+    """Processor seconds of each thread within `_Step.apply`, where nearly all of them are spent."""
+    seconds: dict[int, float] = defaultdict(float)
+    apply = _Step.apply
+
+    def timed(step: _Step, *arguments: Any) -> None:
+        started = time.thread_time()
+        apply(step, *arguments)
+        seconds[threading.get_ident()] += time.thread_time() - started
+
+    with mock.patch.object(_Step, "apply", timed):
+        yield seconds
+
+
+def print_threads(run: Callable[[int], FloatImage], steps: int, all_steps: int, single: FloatImage) -> None:
+    """Two threads beside one. run : takes a number of threads. single : the result of one"""
+    clocks = []
+    for workers in (1, 2):
+        started = time.perf_counter()
+        with busy_threads() as busy:
+            result = run(workers)
+        clocks.append(time.perf_counter() - started)
+    busiest, total = max(busy.values()), sum(busy.values())
+    print(
+        f"two threads: {1000 * total / steps:.1f} ms of processor time a step, {1000 * busiest / steps:.1f} in the busier one; "
+        f"{clocks[0] / clocks[1]:.2f} times as fast by the clock; same bits: {np.array_equal(result, single)}"
+    )
+    print(f"{all_steps} steps on two free cores: {busiest / steps * all_steps:.0f} s")
+
+
 def main() -> None:
     """Print both times and how far the results are apart."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -65,8 +102,8 @@ def main() -> None:
     chosen = parser.parse_args()
     guides, scores = make_pair(chosen.side)
 
-    def ours() -> FloatImage:
-        return guided_anisotropic_diffusion(scores, guides, diffusion=Diffusion(chosen.steps), workers=1)
+    def ours(workers: int = 1) -> FloatImage:
+        return guided_anisotropic_diffusion(scores, guides, diffusion=Diffusion(chosen.steps), workers=workers)
 
     ours()  # compiled and in the cache
     of_ours, seconds = time_of(ours)
@@ -77,6 +114,7 @@ def main() -> None:
     )
     print(f"{plainly / seconds:.1f} times as fast; largest difference {np.abs(of_ours - of_plain).max():.1e}")
     print(f"{chosen.all} steps: {seconds / chosen.steps * chosen.all:.0f} s of processor time")
+    print_threads(ours, chosen.steps, chosen.all, of_ours)
 
 
 if __name__ == "__main__":

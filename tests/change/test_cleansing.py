@@ -11,9 +11,11 @@ import deepnets4eo
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.change import cleansing
 from deepnets4eo.change.cleansing import CleansingRecipe, merge_labels, to_grey_levels
+from deepnets4eo.change.diffusion import Diffusion
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
-from deepnets4eo.rasters.scene import LABELS, Layer
+from deepnets4eo.grid import Window
+from deepnets4eo.rasters.scene import LABELS, Layer, Scene
 from deepnets4eo.segmenters.inputs import LayerInput
 from deepnets4eo.training.recipe import resolve
 from deepnets4eo.training.segmentation import prepare
@@ -22,6 +24,7 @@ RULES = {  # (original, predicted) → label, as in the paper
     "intersection": {(0, 0): 0, (0, 1): 0, (1, 0): 0, (1, 1): 1},
     "ignore-missed": {(0, 0): 0, (0, 1): 0, (1, 0): VOID, (1, 1): 1},
     "ignore-differing": {(0, 0): 0, (0, 1): VOID, (1, 0): VOID, (1, 1): 1},
+    "ignore-confident": {(0, 0): 0, (0, 1): VOID, (1, 0): VOID, (1, 1): 1},
 }
 SMALL = [
     "data.tile_px=32", "data.windows_per_epoch=2", "data.num_workers=0", "train.batch_size=2", "train.epochs=1",
@@ -121,26 +124,64 @@ def test_each_hyperepoch_goes_on_from_the_weights_of_the_last_one(
     assert not all(np.array_equal(one, other) for one, other in zip(after, last, strict=True))
 
 
-def test_scores_flow_along_images_before_they_are_merged(data: Path) -> None:
-    """A step of zeros is the prediction itself; more steps on flat images make all of a scene one class."""
-    from deepnets4eo.change.diffusion import Diffusion
-    from deepnets4eo.grid import Window
-    from deepnets4eo.rasters.scene import Scene
+def test_ignore_confident_takes_out_only_labels_of_which_the_network_is_sure_that_they_are_wrong(
+    data: Path, tmp_path: Path
+) -> None:
+    """Against a second computation from the written scores."""
+    run = deepnets4eo.train(
+        recipe("cleansing.merge=ignore-confident", "cleansing.hyperepochs=2", "cleansing.steps=0"),
+        tmp_path / "run",
+        data=data,
+    )
+    folder = run / "checkpoints" / "hyperepoch-1" / LABELS
+    change = Layer.open(folder / "scores-pair0.tif").read()[0][1].astype(float)
+    merged = Layer.open(folder / "labels-pair0.tif").read()[0][0]
+    labels = Layer.open(data / "pair0" / "labels.tif").read()[0][0]
+    sure_of_change, sure_of_none = change >= change[labels == 1].mean(), change <= change[labels == 0].mean()
+    both = sure_of_change & sure_of_none
+    sure_of_change[both], sure_of_none[both] = change[both] >= 127, change[both] < 127
+    expected = np.where((labels == 0) & sure_of_change | (labels == 1) & sure_of_none, VOID, labels)
+    np.testing.assert_array_equal(merged, expected)
+    assert 0 < (merged == VOID).mean() < ((change >= 127) != labels).mean()
 
+
+def test_scores_flow_along_images_before_they_are_merged(data: Path) -> None:
+    """Within flat images a small object flows away; across edges it does not."""
     prepared = prepare(recipe(f"data.folders=[{data}]"))
     segmenter = type("Inputs", (), {"inputs": prepared.inputs})()
-    flat = np.full((2, 40, 40), 90, np.uint8)
+    flat, edged = np.full((2, 2, 40, 40), 90, np.uint8)
     scores = np.zeros((2, 40, 40), np.uint8)
-    scores[1, 18:22, 18:22] = 254
+    scores[1, 18:22, 18:22] = edged[:, 18:22, 18:22] = 254
     scores[0] = 254 - scores[1]
-    images = Scene.open(image_pre=flat, image_post=flat)
-    plain, diffused = (
-        cleansing._diffused_classes(segmenter, images, Layer.open(scores), Window(8, 8, 30, 30), Diffusion(steps))
-        for steps in (0, 400)
+    over_flat, over_edged = (
+        cleansing._diffused_scores(
+            segmenter,
+            Scene.open(image_pre=image, image_post=image),
+            Layer.open(scores),
+            Window(8, 8, 30, 30),
+            Diffusion(400),
+        )
+        for image in (flat, edged)
     )
-    np.testing.assert_array_equal(plain, scores[1, 8:38, 8:38] > 127)
-    assert plain.sum() == 16
-    assert not diffused.any()
+    assert over_flat.shape == (2, 30, 30)
+    assert not (over_flat[1] > 127).any()
+    np.testing.assert_array_equal(over_edged[1] > 127, scores[1, 8:38, 8:38] > 127)
+    assert (np.abs(over_edged.astype(int).sum(axis=0) - 254) <= 1).all()
+
+
+def test_where_diffusion_lets_small_changes_leak_away_the_scores_are_merged_without_it(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def merged(name: str, steps: int) -> np.ndarray:
+        run = deepnets4eo.train(
+            recipe("cleansing.hyperepochs=2", f"cleansing.steps={steps}"), tmp_path / name, data=data
+        )
+        return Layer.open(run / "checkpoints" / "hyperepoch-1" / LABELS / "labels-pair0.tif").read()[0]
+
+    plain = merged("plain", 0)
+    monkeypatch.setattr(cleansing, "guided_anisotropic_diffusion", lambda scores, *_, **__: np.zeros_like(scores))
+    np.testing.assert_array_equal(merged("leaking", 8), plain)
+    assert "objects leak away, and scores are merged without it" in caplog.text
 
 
 def test_guides_are_in_grey_levels() -> None:
