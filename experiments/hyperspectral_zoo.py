@@ -26,12 +26,12 @@ from typing import Any
 
 import numpy as np
 from hyperspectral_cubes import SAMPLES, RealCube, card_cube, sample_cubes
-from seeds import spread
 from smoke import NOTE, add_smoke, title_of
 
 from deepnets4eo.benchmark import Outcome, contact_sheet
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import DeepNets4EOError
+from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.grid import whole
 from deepnets4eo.hyperspectral import Cube
