@@ -1,14 +1,14 @@
 """Hyperspectral methods on real cubes: the random split that is published beside one of disjoint blocks, with the leakage.
 
-Usage: python experiments/hyperspectral_zoo.py --out FOLDER --samples ROOT [--names salinas_a houston_crop …] [--shown 60000]
+Usage: python experiments/hyperspectral_zoo.py --out FOLDER --samples ROOT [--names salinas_a houston_crop …] [--presentations 60000]
        python experiments/hyperspectral_zoo.py --out FOLDER --cube pavia_university=FOLDER [--cube …]
        python experiments/hyperspectral_zoo.py --out FOLDER --samples ROOT --steps 200     (a short training, see below)
 --smoke tries all of it in minutes; its figures mean nothing.
 
 Rows are recipes hyperspectral/NAME, all with the same pixels: 10 % at random (as published), and folds of blocks with a buffer of a
 patch less 1, so that no test patch shares a pixel with a training patch. Seed s draws other random pixels, tests on fold s, and
-starts from other weights. --shown: networks learn as in their recipes, but for fewer epochs where more pixels would be shown, so that
-both splits show as many. --steps: all networks learn by Adam for so many batches of 32 pixels instead.
+starts from other weights. --presentations: networks learn as in their recipes, but for fewer epochs where more pixels would be presented, so that
+both splits present as many. --steps: all networks learn by Adam for so many batches of 32 pixels instead.
 Writes table.md, table.json, and a sheet of maps a cube; what is finished is not run again.
 """
 
@@ -78,15 +78,15 @@ GRSM = "the table of the review of 2019 (GRSM) could not be checked at its sourc
 class Trial:
     """What is run: recipes, splits and seeds.
 
-    steps : batches of the short training, 0 for the recipes' own. shown : labelled pixels that a network of the recipes' own
-    training is shown at most, each of them once an epoch; 0: no limit.
+    steps : batches of the short training, 0 for the recipes' own. presentations : labelled pixels that a network of the recipes' own
+    training is presented at most, each of them once an epoch; 0: no limit.
     """
 
     methods: tuple[str, ...] = METHODS
     splits: tuple[str, ...] = (RANDOM, DISJOINT)
     seeds: tuple[int, ...] = (0, 1, 2)
     steps: int = 0
-    shown: int = 0
+    presentations: int = 0
 
     def jobs(self) -> Iterator[tuple[str, str, int]]:
         """Method, split and seed of each run; all methods of a split after one another."""
@@ -129,14 +129,16 @@ def short_epochs(learnt: int, steps: int) -> int:
     return max(1, round(steps / math.ceil(learnt / BATCH)))
 
 
-def make_recipe(cube: RealCube, method: str, split: str, seed: int, *, steps: int = 0, shown: int = 0) -> Recipe:
-    """The recipe of one run, as resolved. steps, shown : as of `Trial`."""
+def make_recipe(
+    cube: RealCube, method: str, split: str, seed: int, *, steps: int = 0, presentations: int = 0
+) -> Recipe:
+    """The recipe of one run, as resolved. steps, presentations : as of `Trial`."""
     overrides = (*method_overrides(method, cube), *split_overrides(cube, split, seed))
     recipe, _ = load_recipe(f"hyperspectral/{method}", overrides=overrides)
-    if not ((steps or shown) and recipe.model.network):
+    if not ((steps or presentations) and recipe.model.network):
         return recipe
     learnt = sum(int(one.sum()) for one, _ in split_masks(recipe))
-    length: tuple[str, ...] = (f"train.epochs={min(recipe.train.epochs, max(1, round(shown / learnt)))}",)
+    length: tuple[str, ...] = (f"train.epochs={min(recipe.train.epochs, max(1, round(presentations / learnt)))}",)
     if steps:
         length = (*SHORT, f"train.lr={SHORT_LRS.get(method, SHORT_LR)}", f"train.epochs={short_epochs(learnt, steps)}")
     return load_recipe(f"hyperspectral/{method}", overrides=(*overrides, *length))[0]
@@ -156,7 +158,7 @@ def split_masks(recipe: Recipe) -> list[tuple[np.ndarray, np.ndarray]]:
 def run_one(cube: RealCube, method: str, split: str, seed: int, trial: Trial, out: Path) -> dict[str, Any]:
     """Scores and seconds of one training, and maps of the first seed; read where it was finished with the same recipe."""
     folder = out / cube.name / split / method / f"seed-{seed}"
-    recipe = make_recipe(cube, method, split, seed, steps=trial.steps, shown=trial.shown)
+    recipe = make_recipe(cube, method, split, seed, steps=trial.steps, presentations=trial.presentations)
     done = read_json(folder / "outcome.json") if (folder / "outcome.json").exists() else {}
     if done.get("recipe_sha256") == recipe.hash:
         return dict(done)
@@ -320,7 +322,9 @@ def write_tables(cubes: Sequence[RealCube], trial: Trial, out: Path, *, smoke: b
     """Run all cubes; table.md and table.json grow with each of them. Returns the Markdown."""
     texts, tables = [], {}
     rates = f"one cycle up to {SHORT_LR}, of " + ", ".join(f"{name} {rate}" for name, rate in SHORT_LRS.items())
-    learning = "as in the recipes" + (f", but shown {trial.shown:,} pixels at most" if trial.shown else "")
+    learning = "as in the recipes" + (
+        f", but {trial.presentations:,} presentations of pixels at most" if trial.presentations else ""
+    )
     learning = f"{trial.steps} batches of {BATCH} by Adam, {rates}" if trial.steps else learning
     for cube in cubes:
         outcomes, left_out = run_cube(cube, trial, out)
@@ -362,7 +366,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="number of them")
     parser.add_argument("--steps", type=int, default=0, help="batches of a short training; 0: as in the recipes")
     parser.add_argument(
-        "--shown", type=int, default=0, help="pixels shown at most, by fewer epochs; 0: as in the recipes"
+        "--presentations", type=int, default=0, help="of pixels at most, by fewer epochs; 0: as in the recipes"
     )
     parser.add_argument("--every-band", type=int, default=1, metavar="N", help="use every N-th band, to save time")
     parser.add_argument("--classes", action="store_true", help="the F1 of each class, too")
@@ -376,7 +380,7 @@ def main() -> None:
     if not cubes:
         parser.error("there is no cube: give --samples or --cube")
     trial = Trial(
-        tuple(options.methods), tuple(options.splits), tuple(range(options.seeds)), options.steps, options.shown
+        tuple(options.methods), tuple(options.splits), tuple(range(options.seeds)), options.steps, options.presentations
     )
     if options.smoke:
         print(NOTE)

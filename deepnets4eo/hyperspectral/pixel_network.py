@@ -21,20 +21,20 @@ Columns = Callable[[Tensor], Tensor]
 class PixelNetwork(PatchClassifier):
     """Base of networks of single spectra; subclasses implement `spectrum_scores`, and `prepare_columns` where it is faster.
 
-    patch_px : 1, as of all patch networks. values_per_pixel : numbers held at once for each pixel, about.
-    pixels_at_once : how many pixels of a whole cube are computed together.
+    patch_px : 1, as of all patch networks. in_channels : bands. pixels_at_once : how many pixels of a whole cube are computed
+    together, so that windows of it, for which weights are prepared anew, may be wide.
     Errors: InputError for another patch.
     """
 
     pixels_at_once = 512  # their values stay in the cache
 
-    def __init__(self, patch_px: int, values_per_pixel: int) -> None:
+    def __init__(self, patch_px: int, in_channels: int) -> None:
         if patch_px != 1:
             raise InputError(
                 f"patch_px={patch_px} was given, but {type(self).__name__} labels a pixel by its spectrum alone. Leave it "
                 "out, or choose a network of patches."
             )
-        super().__init__(1, 0, 0, values_per_pixel)
+        super().__init__(1, 0, 0, in_channels)
 
     def spectrum_scores(self, spectra: Tensor) -> Tensor:
         """Logits of pixels. spectra : (M, B) → (M, K)"""

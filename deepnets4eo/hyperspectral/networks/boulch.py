@@ -32,7 +32,7 @@ class Boulch(PixelNetwork):
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 1) -> None:
         check_bands("Boulch et al. 2017", in_channels, lambda bands: bands // 4)  # two blocks at least
-        super().__init__(patch_px, 2 * FIRST * in_channels)
+        super().__init__(patch_px, in_channels)
         blocks, maps, length = [], 1, in_channels
         while length > 1:
             width = FIRST if maps == 1 else LATER

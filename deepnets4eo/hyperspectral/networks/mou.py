@@ -27,7 +27,7 @@ class Mou(PixelNetwork):
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 1) -> None:
         check_bands("Mou et al. 2017", in_channels, lambda bands: bands)
-        super().__init__(patch_px, 8 * HIDDEN * in_channels)
+        super().__init__(patch_px, in_channels)
         self.recurrent = nn.GRU(1, HIDDEN, batch_first=True)
         self.norm = nn.BatchNorm1d(HIDDEN * in_channels)
         self.output = nn.Linear(HIDDEN * in_channels, num_classes)
