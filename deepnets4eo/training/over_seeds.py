@@ -69,6 +69,10 @@ def train_seeds(
         raise InputError(f"{count} seeds have no spread. Give 2 or more, or train once without a number of seeds.")
     options, out = options or TrainOptions(), Path(out)
     resolved, _ = load_recipe(recipe, data=data, overrides=overrides)
+    if getattr(resolved.data, "val_share", None) == 0 and not getattr(resolved.data, "val_scenes", ()):
+        raise InputError(
+            "data.val_share=0 withholds nothing, so the seeds have no scores. Set it above 0, or train once."
+        )
     first = resolved.train.seed
     runs = {f"seed-{seed}": seed for seed in range(first, first + count)}
     for name, seed in runs.items():

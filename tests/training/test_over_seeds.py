@@ -60,9 +60,15 @@ def test_finished_seeds_are_kept_by_resume_where_the_recipe_is_the_same(cube: Pa
         )  # fmt: skip
 
 
-def test_one_seed_has_no_spread(cube: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="1 seeds have no spread"):
-        train_seeds("hyperspectral/lda", tmp_path / "runs", 1, data=cube, overrides=OVERRIDES)
+@pytest.mark.parametrize(
+    ("count", "more", "message"), [(1, (), "1 seeds have no spread"), (2, ("data.val_share=0",), "withholds nothing")]
+)
+def test_what_has_no_spread_is_refused_before_training(
+    cube: Path, tmp_path: Path, count: int, more: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        train_seeds("hyperspectral/lda", tmp_path / "runs", count, data=cube, overrides=(*OVERRIDES, *more))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_the_verb_prints_the_folder_and_writes_the_table_beside(
