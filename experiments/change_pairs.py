@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from seeds import spread
 
 import deepnets4eo
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change import split_from_to
 from deepnets4eo.change.classical.detector import ChangeDetector
-from deepnets4eo.evaluation import Protocol, evaluate_pairs
+from deepnets4eo.evaluation import Protocol, evaluate_pairs, spread
 from deepnets4eo.files import write_json, write_text
 from deepnets4eo.grid import Window, crop, whole
 from deepnets4eo.prediction import PredictOptions, predict

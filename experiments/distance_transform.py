@@ -25,13 +25,13 @@ from isprs_baselines import BANDS, MAIN, contest
 from lidar_rasters import fill_classes
 from real_tiles import ABOUT, READERS, Folds
 from real_tiles import tile_folds as real_places
-from seeds import city_scenes, spread
+from seeds import city_scenes
 from smoke import add_smoke, crop_folds, crop_scenes, shorten, title_of
 
 from deepnets4eo.benchmark import BenchmarkScenes, Row, run_rows
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.evaluation import Protocol, evaluate_pairs
+from deepnets4eo.evaluation import Protocol, evaluate_pairs, spread
 from deepnets4eo.files import write_json, write_text
 from deepnets4eo.rasters.scene import LABELS, Layer
 from deepnets4eo.synthetic.write import write_raster

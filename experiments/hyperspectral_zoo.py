@@ -1,13 +1,14 @@
 """Hyperspectral methods on real cubes: the random split that is published beside one of disjoint blocks, with the leakage.
 
-Usage: python experiments/hyperspectral_zoo.py --out FOLDER --samples ROOT [--names salinas_a houston_crop …]
+Usage: python experiments/hyperspectral_zoo.py --out FOLDER --samples ROOT [--names salinas_a houston_crop …] [--presentations 60000]
        python experiments/hyperspectral_zoo.py --out FOLDER --cube pavia_university=FOLDER [--cube …]
        python experiments/hyperspectral_zoo.py --out FOLDER --samples ROOT --steps 200     (a short training, see below)
 --smoke tries all of it in minutes; its figures mean nothing.
 
 Rows are recipes hyperspectral/NAME, all with the same pixels: 10 % at random (as published), and folds of blocks with a buffer of a
 patch less 1, so that no test patch shares a pixel with a training patch. Seed s draws other random pixels, tests on fold s, and
-starts from other weights. --steps: all networks learn by Adam for so many batches of 32 pixels instead of as published.
+starts from other weights. --presentations: networks learn as in their recipes, but for fewer epochs where more pixels would be presented, so that
+both splits present as many. --steps: all networks learn by Adam for so many batches of 32 pixels instead.
 Writes table.md, table.json, and a sheet of maps a cube; what is finished is not run again.
 """
 
@@ -25,12 +26,12 @@ from typing import Any
 
 import numpy as np
 from hyperspectral_cubes import SAMPLES, RealCube, card_cube, sample_cubes
-from seeds import spread
 from smoke import NOTE, add_smoke, title_of
 
 from deepnets4eo.benchmark import Outcome, contact_sheet
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import DeepNets4EOError
+from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.grid import whole
 from deepnets4eo.hyperspectral import Cube
@@ -75,12 +76,17 @@ GRSM = "the table of the review of 2019 (GRSM) could not be checked at its sourc
 
 @dataclass(frozen=True)
 class Trial:
-    """What is run: recipes, splits and seeds; steps : batches of the short training, 0 for the recipes' own."""
+    """What is run: recipes, splits and seeds.
+
+    steps : batches of the short training, 0 for the recipes' own. presentations : labelled pixels that a network of the recipes' own
+    training is presented at most, each of them once an epoch; 0: no limit.
+    """
 
     methods: tuple[str, ...] = METHODS
     splits: tuple[str, ...] = (RANDOM, DISJOINT)
     seeds: tuple[int, ...] = (0, 1, 2)
     steps: int = 0
+    presentations: int = 0
 
     def jobs(self) -> Iterator[tuple[str, str, int]]:
         """Method, split and seed of each run; all methods of a split after one another."""
@@ -123,16 +129,19 @@ def short_epochs(learnt: int, steps: int) -> int:
     return max(1, round(steps / math.ceil(learnt / BATCH)))
 
 
-def make_recipe(cube: RealCube, method: str, split: str, seed: int, steps: int = 0) -> Recipe:
-    """The recipe of one run, as resolved."""
+def make_recipe(
+    cube: RealCube, method: str, split: str, seed: int, *, steps: int = 0, presentations: int = 0
+) -> Recipe:
+    """The recipe of one run, as resolved. steps, presentations : as of `Trial`."""
     overrides = (*method_overrides(method, cube), *split_overrides(cube, split, seed))
     recipe, _ = load_recipe(f"hyperspectral/{method}", overrides=overrides)
-    if not (steps and recipe.model.network):
+    if not ((steps or presentations) and recipe.model.network):
         return recipe
     learnt = sum(int(one.sum()) for one, _ in split_masks(recipe))
-    rate = SHORT_LRS.get(method, SHORT_LR)
-    short = (*SHORT, f"train.lr={rate}", f"train.epochs={short_epochs(learnt, steps)}")
-    return load_recipe(f"hyperspectral/{method}", overrides=(*overrides, *short))[0]
+    length: tuple[str, ...] = (f"train.epochs={min(recipe.train.epochs, max(1, round(presentations / learnt)))}",)
+    if steps:
+        length = (*SHORT, f"train.lr={SHORT_LRS.get(method, SHORT_LR)}", f"train.epochs={short_epochs(learnt, steps)}")
+    return load_recipe(f"hyperspectral/{method}", overrides=(*overrides, *length))[0]
 
 
 def split_masks(recipe: Recipe) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -149,7 +158,7 @@ def split_masks(recipe: Recipe) -> list[tuple[np.ndarray, np.ndarray]]:
 def run_one(cube: RealCube, method: str, split: str, seed: int, trial: Trial, out: Path) -> dict[str, Any]:
     """Scores and seconds of one training, and maps of the first seed; read where it was finished with the same recipe."""
     folder = out / cube.name / split / method / f"seed-{seed}"
-    recipe = make_recipe(cube, method, split, seed, trial.steps)
+    recipe = make_recipe(cube, method, split, seed, steps=trial.steps, presentations=trial.presentations)
     done = read_json(folder / "outcome.json") if (folder / "outcome.json").exists() else {}
     if done.get("recipe_sha256") == recipe.hash:
         return dict(done)
@@ -265,7 +274,7 @@ def draw_sheet(cube: RealCube, outcomes: Outcomes, trial: Trial, out: Path, titl
     """The image, the reference, and of the first seed: its test pixels, and the maps of both splits beside each other."""
     methods = list(dict.fromkeys(method for method, _ in outcomes))
     splits = [split for split in trial.splits if any(one == split for _, one in outcomes)]
-    masks = split_masks(make_recipe(cube, methods[0], splits[-1], trial.seeds[0], trial.steps))
+    masks = split_masks(make_recipe(cube, methods[0], splits[-1], trial.seeds[0]))
     tested = dict(zip(cube.scenes, (int(one.sum()) for _, one in masks), strict=True))
     names = sorted(tested, key=tested.__getitem__, reverse=True)[:SHEET_SCENES]
     test = {name: {"image": str(_colours(cube, name, out)), LABELS: cube.scenes[name][LABELS]} for name in names}
@@ -293,7 +302,7 @@ def _colours(cube: RealCube, name: str, out: Path) -> Path:
 
 def _tested(cube: RealCube, method: str, split: str, trial: Trial, names: Sequence[str], out: Path) -> dict[str, Path]:
     """Label rasters of the first seed's test pixels alone, by scene."""
-    masks = split_masks(make_recipe(cube, method, split, trial.seeds[0], trial.steps))
+    masks = split_masks(make_recipe(cube, method, split, trial.seeds[0]))
     by_scene = dict(zip(cube.scenes, masks, strict=True))
     paths = {}
     for name in names:
@@ -313,7 +322,10 @@ def write_tables(cubes: Sequence[RealCube], trial: Trial, out: Path, *, smoke: b
     """Run all cubes; table.md and table.json grow with each of them. Returns the Markdown."""
     texts, tables = [], {}
     rates = f"one cycle up to {SHORT_LR}, of " + ", ".join(f"{name} {rate}" for name, rate in SHORT_LRS.items())
-    learning = f"{trial.steps} batches of {BATCH} by Adam, {rates}" if trial.steps else "as in the recipes"
+    learning = "as in the recipes" + (
+        f", but {trial.presentations:,} presentations of pixels at most" if trial.presentations else ""
+    )
+    learning = f"{trial.steps} batches of {BATCH} by Adam, {rates}" if trial.steps else learning
     for cube in cubes:
         outcomes, left_out = run_cube(cube, trial, out)
         title = title_of(cube.title, smoke=smoke)
@@ -353,6 +365,9 @@ def main() -> None:
     parser.add_argument("--splits", nargs="+", choices=(RANDOM, DISJOINT), default=[RANDOM, DISJOINT])
     parser.add_argument("--seeds", type=int, default=3, help="number of them")
     parser.add_argument("--steps", type=int, default=0, help="batches of a short training; 0: as in the recipes")
+    parser.add_argument(
+        "--presentations", type=int, default=0, help="of pixels at most, by fewer epochs; 0: as in the recipes"
+    )
     parser.add_argument("--every-band", type=int, default=1, metavar="N", help="use every N-th band, to save time")
     parser.add_argument("--classes", action="store_true", help="the F1 of each class, too")
     add_smoke(parser)
@@ -364,7 +379,9 @@ def main() -> None:
     cubes = [cube.every(options.every_band) for cube in cubes]
     if not cubes:
         parser.error("there is no cube: give --samples or --cube")
-    trial = Trial(tuple(options.methods), tuple(options.splits), tuple(range(options.seeds)), options.steps)
+    trial = Trial(
+        tuple(options.methods), tuple(options.splits), tuple(range(options.seeds)), options.steps, options.presentations
+    )
     if options.smoke:
         print(NOTE)
         cubes, trial = cubes[:1], Trial(trial.methods, trial.splits, (0,), 2)

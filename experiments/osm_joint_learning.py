@@ -37,7 +37,6 @@ from seeds import (
     run_folder,
     run_seeds,
     shorten_rows,
-    spread,
     write_tables,
 )
 from smoke import add_smoke, crop_scenes, title_of
@@ -45,7 +44,7 @@ from smoke import add_smoke, crop_scenes, title_of
 from deepnets4eo.benchmark import BenchmarkScenes, Row
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.evaluation import evaluate_pairs
+from deepnets4eo.evaluation import evaluate_pairs, spread
 from deepnets4eo.osm import OsmRules, rasterize_osm
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import LABELS, Scene

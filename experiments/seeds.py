@@ -19,7 +19,7 @@ from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row, missing_layers,
 from deepnets4eo.benchmark.folds import check_not_empty
 from deepnets4eo.cards.dataset_card import PublishedScores
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.evaluation import Protocol, evaluate_pairs
+from deepnets4eo.evaluation import Protocol, evaluate_pairs, spread
 from deepnets4eo.files import write_json, write_text
 from deepnets4eo.grid import whole
 from deepnets4eo.rasters.cog import CogWriter
@@ -244,19 +244,6 @@ def _insert_band(others: Path, band: str, index: int, out: Path) -> None:
     names = [*base.band_names[:index], "ndsm", *base.band_names[index:]]
     with CogWriter(out, both.grid, count=len(data), dtype="float32", nodata=np.nan, band_names=names) as cog:
         cog.write(whole(both.grid), data)
-
-
-def spread(values: Sequence[float] | np.ndarray, digits: int = 1, sign: str = "") -> str:
-    """Mean ± sample standard deviation of what is not NaN; a single value alone, "–" where nothing is.
-
-    >>> spread([1.0, 2.0, 3.0])
-    '2.0 ± 1.0'
-    """
-    known = np.asarray(values)[~np.isnan(values)]
-    if not known.size:
-        return "–"
-    around = f" ± {known.std(ddof=1):.{digits}f}" if known.size > 1 else ""
-    return f"{known.mean():{sign}.{digits}f}{around}"
 
 
 def curve(run: Path, score: str) -> list[float]:

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
-from seeds import spread
 from smoke import add_smoke, title_of
 
 from deepnets4eo.change import NoveltyOptions
@@ -35,6 +34,7 @@ from deepnets4eo.change.series.features import cell_sums
 from deepnets4eo.change.series.job import make_features, write_series
 from deepnets4eo.change.series.measure import measure_cells
 from deepnets4eo.change.series.stack import ImageSeries, MaskRule
+from deepnets4eo.evaluation import spread
 from deepnets4eo.files import write_json, write_text
 from deepnets4eo.grid import Window
 from deepnets4eo.synthetic import City

@@ -148,3 +148,19 @@ def test_scenes_of_many_tiles_are_of_one_part_each(cube: cubes.RealCube, tmp_pat
     tiles = replace(cube, scenes=scenes, whole_scenes=True)
     masks = zoo.split_masks(zoo.make_recipe(tiles, "svm", zoo.DISJOINT, 0))
     assert sorted((learnt.any(), tested.any()) for learnt, tested in masks) == [(False, True)] + 4 * [(True, False)]
+
+
+def test_fewer_epochs_where_more_pixels_would_be_presented(cube: cubes.RealCube) -> None:
+    recipes = [zoo.make_recipe(cube, "hamida", split, 0) for split in (zoo.RANDOM, zoo.DISJOINT)]
+    of_random, of_blocks = (int(zoo.split_masks(recipe)[0][0].sum()) for recipe in recipes)
+    limit = 100 * of_random  # the epochs of the recipe
+    lengths = [
+        zoo.make_recipe(cube, "hamida", split, 0, presentations=limit).train.epochs
+        for split in (zoo.RANDOM, zoo.DISJOINT)
+    ]
+    assert lengths == [100, round(limit / of_blocks)]
+    assert of_blocks > 2 * of_random
+    changed = zoo.make_recipe(cube, "hamida", zoo.DISJOINT, 0, presentations=limit).train.model_copy(
+        update={"epochs": 100}
+    )
+    assert changed == recipes[1].train

@@ -29,6 +29,14 @@ def train(
         list[str] | None, typer.Option("--set", help="Change a value of the recipe, e.g. train.epochs=20.")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of all randomness; by default the recipe's.")] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            "--seeds",
+            help="Train with so many seeds, each with another part withheld; writes mean ± sd to seeds.json.",
+            show_default=False,
+        ),
+    ] = None,
     device: Annotated[
         str, typer.Option("--device", help="auto, cpu or cuda.", autocompletion=complete_device)
     ] = "auto",
@@ -60,6 +68,7 @@ def train(
     \b
     deepnets4eo train unet-resnet34 --data city/ --set legend=minicity --out runs/first
     deepnets4eo train hyperspectral/hamida --data pavia_university=FOLDER --out runs/pavia
+    deepnets4eo train hyperspectral/svm --data pavia_university=FOLDER --seeds 3 --out runs/svm
     deepnets4eo train my.yaml --set train.epochs=20 --seed 1 --out runs/second --resume
     deepnets4eo train unet-resnet34 --data tiles/ --set legend=isprs --out runs/third --devices all
     """
@@ -71,7 +80,16 @@ def train(
     overrides += [f"train.precision={precision}"] if precision is not None else []
     count = _device_count(devices, device)
     options = TrainOptions(device, resume=resume, overwrite=overwrite, online=online, devices=count)
-    echo(train_recipe(recipe, out, data=data or (), overrides=overrides, options=options))
+    if seeds is None:
+        echo(train_recipe(recipe, out, data=data or (), overrides=overrides, options=options))
+        return
+    from deepnets4eo.evaluation import seeds_table
+    from deepnets4eo.files import read_json
+    from deepnets4eo.training.over_seeds import SEEDS, train_seeds
+
+    folder = train_seeds(recipe, out, seeds, data=data or (), overrides=overrides, options=options)
+    echo(seeds_table(read_json(folder / SEEDS)), err=True, nl=False)
+    echo(folder)
 
 
 def _device_count(text: str, device: str) -> int:

@@ -11,6 +11,9 @@ _HOMES = {
     "evaluate": "deepnets4eo.evaluation.scoring",
     "evaluate_dataset": "deepnets4eo.evaluation.card_pairs",
     "evaluate_pairs": "deepnets4eo.evaluation.scoring",
+    "mean_scores": "deepnets4eo.evaluation.over_seeds",
+    "seeds_table": "deepnets4eo.evaluation.over_seeds",
+    "spread": "deepnets4eo.evaluation.over_seeds",
     "Withheld": "deepnets4eo.evaluation.withheld",
     "written_legend": "deepnets4eo.evaluation.scoring",
 }

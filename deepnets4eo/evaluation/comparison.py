@@ -117,7 +117,7 @@ def comparison_table(reports: Mapping[str, Report]) -> str:
         if len(names) == 2:
             row.append(_points(ordered[0], ordered[1]))
         rows.append(row)
-    return _columns(rows)
+    return align_columns(rows)
 
 
 def published_table(report: Report, published: Mapping[str, PublishedScores]) -> str:
@@ -134,7 +134,7 @@ def published_table(report: Report, published: Mapping[str, PublishedScores]) ->
     for method, scores in published.items():
         row = [method, *(_number(scores.f1.get(name)) for name in part["classes"])]
         rows.append([*row, _number(scores.overall_accuracy), _number(scores.kappa)])
-    return _columns(rows)
+    return align_columns(rows)
 
 
 def _reference_pixels(report: Report) -> list[int]:
@@ -173,7 +173,8 @@ def _number(value: float | None) -> str:
     return "–" if value is None or np.isnan(value) else f"{value:.2f}"
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> str:
+def align_columns(rows: Sequence[Sequence[str]]) -> str:
+    """Returns rows of cells as text: the first column left, the others right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for first, *others in rows:

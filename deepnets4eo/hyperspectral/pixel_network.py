@@ -16,23 +16,25 @@ from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
 from deepnets4eo.hyperspectral.pixelwise import map_pixels
 
 Columns = Callable[[Tensor], Tensor]
-PIXELS = 512  # computed together: their values stay in the cache
 
 
 class PixelNetwork(PatchClassifier):
     """Base of networks of single spectra; subclasses implement `spectrum_scores`, and `prepare_columns` where it is faster.
 
-    patch_px : 1, as of all patch networks. values_per_pixel : numbers held at once for each pixel, about.
+    patch_px : 1, as of all patch networks. in_channels : bands. pixels_at_once : how many pixels of a whole cube are computed
+    together, so that windows of it, for which weights are prepared anew, may be wide.
     Errors: InputError for another patch.
     """
 
-    def __init__(self, patch_px: int, values_per_pixel: int) -> None:
+    pixels_at_once = 512  # their values stay in the cache
+
+    def __init__(self, patch_px: int, in_channels: int) -> None:
         if patch_px != 1:
             raise InputError(
                 f"patch_px={patch_px} was given, but {type(self).__name__} labels a pixel by its spectrum alone. Leave it "
                 "out, or choose a network of patches."
             )
-        super().__init__(1, 0, 0, values_per_pixel)
+        super().__init__(1, 0, 0, in_channels)
 
     def spectrum_scores(self, spectra: Tensor) -> Tensor:
         """Logits of pixels. spectra : (M, B) → (M, K)"""
@@ -52,9 +54,9 @@ class PixelNetwork(PatchClassifier):
         whole = self.training or torch.compiler.is_compiling()  # batch statistics need all pixels; a graph has no loops
         columns = None if whole else self.prepare_columns()
         if columns is None:
-            return map_pixels(self.spectrum_scores, cube, None if whole else PIXELS)
+            return map_pixels(self.spectrum_scores, cube, None if whole else self.pixels_at_once)
         bands = cube.transpose(0, 1)
-        parts = bands.flatten(1).split(PIXELS, dim=1)
+        parts = bands.flatten(1).split(self.pixels_at_once, dim=1)
         of_columns = torch.cat([columns(part.contiguous()) for part in parts], dim=1)
         return of_columns.unflatten(1, bands.shape[1:]).transpose(0, 1)
 

@@ -94,7 +94,7 @@ def train(
     with output_lock(out):
         check_overwrite(out, overwrite=options.overwrite, resume=options.resume)
         if options.resume:
-            _check_same_recipe(out / RECIPE, resolved)
+            check_same_recipe(out / RECIPE, resolved)
         else:
             _clear(out)
         remove_leftovers(out / CHECKPOINTS)
@@ -227,7 +227,8 @@ def _paths_in(values: Any) -> list[str]:
     return [path for item in items for path in _paths_in(item)]
 
 
-def _check_same_recipe(path: Path, recipe: Recipe) -> None:
+def check_same_recipe(path: Path, recipe: Recipe) -> None:
+    """Refuse a run that was begun with other values; path : of its recipe. Errors: RunError with the keys."""
     if not path.exists():
         return
     begun = resolve(read_recipe(path), kind=type(recipe), where=str(path))

@@ -1,10 +1,11 @@
 """Peak memory of training and prediction on a cube that is larger than the memory: 5,000² pixels of 200 bands, 10 GB.
 
-Run: python experiments/benchmarks/hyperspectral_memory.py [--side 5000 --bands 200 --methods hu hamida random-forest lda --rows 1000]
+Run: python experiments/benchmarks/hyperspectral_memory.py [--side 5000 --bands 200 --methods hu hamida random-forest lda --rows 500 1000]
 The cube is a sparse ENVI file (interleaved by line) in a temporary folder: values lie in labelled fields alone, the rest is
-zero, which costs no disk but is read like everything else. Each training, and each prediction of the first `--rows` rows at
-full width, runs in a process of its own; prints its peak resident set, seconds of wall clock and processor, beside the
-size of the cube. Prediction works by strips of rows at full width, so that its peak does not depend on the number of rows.
+zero, which costs no disk but is read like everything else. Each training, and each prediction of the first rows at full
+width, once for each number of `--rows`, runs in a process of its own; prints its peak resident set, seconds of wall clock and
+processor, beside the size of the cube. Prediction works by strips of rows at full width, so that its peak does not depend on the
+number of rows: two numbers show it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +26,8 @@ HEADER = "ENVI\nsamples = {side}\nlines = {lines}\nbands = {bands}\nheader offse
 QUICK = ["train.epochs=2", "estimator.trees=50", "data.num_workers=0"]
 
 
-def make_cube(folder: Path, side: int, bands: int, rows: int) -> None:
-    """cube.img, whose first rows are also part.img, and labels.npy."""
+def make_cube(folder: Path, side: int, bands: int, rows: Sequence[int]) -> None:
+    """cube.img, whose first rows are also first-ROWS.img, and labels.npy."""
     rng = np.random.default_rng(0)
     labels = np.zeros((side, side), np.uint8)
     spectra = rng.uniform(500, 6000, (CLASSES, bands))
@@ -40,8 +42,9 @@ def make_cube(folder: Path, side: int, bands: int, rows: int) -> None:
                     file.seek(2 * ((line * bands + band) * side + col))
                     file.write(np.clip(values[band], 0, 65535).astype("<u2").tobytes())
     np.save(folder / "labels.npy", labels)
-    os.link(folder / "cube.img", folder / "part.img")
-    for name, lines in (("cube", side), ("part", rows)):
+    for name, lines in (("cube", side), *((f"first-{lines}", lines) for lines in rows)):
+        if name != "cube":
+            os.link(folder / "cube.img", folder / f"{name}.img")
         (folder / f"{name}.hdr").write_text(HEADER.format(side=side, lines=lines, bands=bands))
     classes = [{"value": k + 1, "name": f"class {k + 1}", "color": [40 * k, 0, 99]} for k in range(CLASSES)]
     (folder / "legend.yaml").write_text(str({"name": "fields", "void_values": [0], "classes": classes}))
@@ -55,19 +58,19 @@ def train_here(folder: Path, method: str) -> None:
     train(f"hyperspectral/{method}", folder / method, overrides=[layers, f"legend={folder}/legend.yaml", *QUICK])
 
 
-def predict_here(folder: Path, method: str, memory: str) -> None:
-    """One prediction in this process."""
+def predict_here(folder: Path, method: str, memory: str, rows: str) -> None:
+    """One prediction of the first rows in this process."""
     from deepnets4eo.cli.options import memory_bytes
     from deepnets4eo.prediction import PredictOptions, predict
 
     options = PredictOptions(memory_bytes=memory_bytes(memory), threads=1)
-    predict(folder / method, folder / "part.img", folder / f"{method}.tif", options)
+    predict(folder / method, folder / f"first-{rows}.img", folder / f"{method}-{rows}.tif", options)
 
 
-def run_child(job: str, folder: Path, method: str, memory: str) -> str:
-    """Peak resident set in MB and seconds of a child process, in words."""
+def run_child(job: str, folder: Path, method: str, memory: str, rows: int = 0) -> str:
+    """Peak resident set in MB and seconds of a child process, in words. rows : of a prediction."""
     started = time.perf_counter()
-    command = [sys.executable, __file__, "--child", job, str(folder), method, "--memory", memory]
+    command = [sys.executable, __file__, "--child", job, str(folder), method, str(rows), "--memory", memory]
     child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = status
@@ -82,27 +85,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=5000)
     parser.add_argument("--bands", type=int, default=200)
-    parser.add_argument("--rows", type=int, default=1000, help="of the prediction")
+    parser.add_argument("--rows", type=int, nargs="+", default=[500, 1000], help="of the predictions")
     parser.add_argument("--methods", nargs="+", default=["hu", "hamida", "random-forest", "lda"])
     parser.add_argument("--memory", default="4GB")
-    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        job, folder, method = arguments.child
+        job, folder, method, first = arguments.child
         if job == "train":
             train_here(Path(folder), method)
         else:
-            predict_here(Path(folder), method, arguments.memory)
+            predict_here(Path(folder), method, arguments.memory, first)
         return
-    rows = min(arguments.rows, arguments.side)
+    rows = sorted({min(number, arguments.side) for number in arguments.rows})
     size = 2 * arguments.side**2 * arguments.bands
     print(f"cube of {arguments.side}² px and {arguments.bands} bands: {size / 1e6:,.0f} MB; {FIELDS} labelled fields")
     with tempfile.TemporaryDirectory() as folder:
         make_cube(Path(folder), arguments.side, arguments.bands, rows)
         for method in arguments.methods:
             print(f"{method:14} train   {run_child('train', Path(folder), method, arguments.memory)}", flush=True)
-            text = run_child("predict", Path(folder), method, arguments.memory)
-            print(f"{method:14} predict {text}, {rows} of {arguments.side} rows", flush=True)
+            for number in rows:
+                text = run_child("predict", Path(folder), method, arguments.memory, number)
+                print(f"{method:14} predict {text}, {number} of {arguments.side} rows", flush=True)
 
 
 if __name__ == "__main__":

@@ -88,5 +88,22 @@ def test_windows_leave_no_trace(case: str, monkeypatch: pytest.MonkeyPatch) -> N
     torch.testing.assert_close(windows, whole, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("case", ["nn", "hu", "boulch", "mou"])
+def test_spectra_are_computed_few_at_a_time_in_one_window(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, _ = build(case)
+    cube = torch.randn(2, network_bands(case), 64, 48)
+    windows: list[tuple[int, ...]] = []
+    inner = type(network).inner_scores
+    monkeypatch.setattr(
+        type(network), "inner_scores", lambda self, part: (windows.append(part.shape), inner(self, part))[1]
+    )
+    with torch.inference_mode():
+        together = network(cube)
+        monkeypatch.setattr(type(network), "pixels_at_once", 100)
+        few = network(cube)
+    assert windows == 2 * [cube.shape]
+    torch.testing.assert_close(few, together, rtol=1e-5, atol=1e-5)
+
+
 def network_bands(case: str) -> int:
     return CASES[case][0]

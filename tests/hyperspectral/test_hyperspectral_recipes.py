@@ -25,7 +25,11 @@ PUBLISHED = {
     "mou": ("adadelta", 1.0, 0, 100, 100),
 }
 # where those do not learn on small scenes: options that the card names for the published settings
-AS_PUBLISHED = {"hu": ["train.optimizer=sgd"], "boulch": ["train.optimizer=sgd", "train.lr=0.001"]}
+AS_PUBLISHED = {
+    "hu": ["train.optimizer=sgd"],
+    "boulch": ["train.optimizer=sgd", "train.lr=0.001"],
+    "chen": ["train.optimizer=sgd", "train.lr=0.003"],
+}
 OTHERS = {
     "hybridsn", "ssrn", "spectralformer", "spectral-unet", "two-sensor", "svm", "svm-grid", "random-forest", "knn",
     "sam", "lda", "emp-svm",

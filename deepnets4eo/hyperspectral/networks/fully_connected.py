@@ -21,7 +21,7 @@ class FullyConnected(PixelNetwork):
     """
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 1, dropout: bool = False) -> None:
-        super().__init__(patch_px, sum(WIDTHS))
+        super().__init__(patch_px, in_channels)
         layers: list[nn.Module] = []
         for before, after in zip((in_channels, *WIDTHS), WIDTHS, strict=False):
             layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(DROPOUT if dropout else 0)]

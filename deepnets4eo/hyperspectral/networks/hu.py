@@ -31,7 +31,7 @@ class Hu(PixelNetwork):
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 1) -> None:
         check_bands("Hu et al. 2015", in_channels, lambda bands: bands)
-        super().__init__(patch_px, (MAPS + 1) * in_channels * 2)
+        super().__init__(patch_px, in_channels)
         self.kernel = -(-in_channels // 9)
         self.pool = -(-self.kernel // 5)
         self.length = (in_channels - self.kernel + 1) // self.pool

@@ -23,9 +23,11 @@ class Mou(PixelNetwork):
     85385
     """
 
+    pixels_at_once = 1024  # the product of a band is small: fewer calls
+
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 1) -> None:
         check_bands("Mou et al. 2017", in_channels, lambda bands: bands)
-        super().__init__(patch_px, 8 * HIDDEN * in_channels)
+        super().__init__(patch_px, in_channels)
         self.recurrent = nn.GRU(1, HIDDEN, batch_first=True)
         self.norm = nn.BatchNorm1d(HIDDEN * in_channels)
         self.output = nn.Linear(HIDDEN * in_channels, num_classes)
@@ -37,24 +39,26 @@ class Mou(PixelNetwork):
         return scores
 
     def prepare_columns(self) -> Columns:
-        """A function of pixels in columns: one product a band for all gates; the scores of several bands are summed at once.
+        """A function of pixels in columns: one product a band for all gates; the states of several bands are scored by one.
 
-        That product is computed in the network's precision, all else in float32, as rounding adds up from band to band.
+        Products, and what they are of, are in the network's precision; the states in float32, as rounding adds up from band
+        to band.
         """
         gates, of_band = self._gate_weights()
-        scales, shifts = self._norm_weights()
-        weights = 2 * self.output.weight.float()
+        dtype = self.output.weight.dtype
+        scales, shifts = (factors.to(dtype).unbind() for factors in self._norm_weights())
+        weights = (2 * self.output.weight).split(BANDS * HIDDEN, dim=1)
         offset = (self.output.bias.float() - self.output.weight.float().sum(dim=1))[:, None]
 
         def scores(columns: Tensor) -> Tensor:
-            total = offset.expand(-1, columns.shape[1]).clone()
-            unit = _HalvedUnit(gates.to(columns.dtype), columns.shape[1])
-            bands = columns.split(BANDS)
-            per_part = zip(bands, scales.split(BANDS), shifts.split(BANDS), strict=True)
-            for (part, scale, shift), weight in zip(per_part, weights.split(BANDS * HIDDEN, dim=1), strict=True):
-                candidates = (part.float()[:, None] * of_band[0]).add_(of_band[1])
-                values = unit.read(part, candidates).mul(scale).add_(shift).sigmoid_()
-                total.addmm_(weight, values.flatten(0, 1))
+            total = offset.repeat(1, columns.shape[1])
+            unit = _HalvedUnit(gates.to(columns.dtype), of_band, columns.shape[1])
+            values = columns.new_empty(BANDS, HIDDEN, columns.shape[1])
+            for part, weight in enumerate(weights):
+                bands = range(part * BANDS, min((part + 1) * BANDS, len(columns)))
+                for band, value in zip(bands, values, strict=False):
+                    torch.mul(unit.read(columns[band]), scales[band], out=value).add_(shifts[band])
+                total += weight @ values[: len(bands)].sigmoid_().flatten(0, 1)
             return total.to(columns.dtype)
 
         return scores
@@ -83,21 +87,28 @@ class Mou(PixelNetwork):
 
 
 class _HalvedUnit:
-    """The recurrent unit of pixels in columns; it keeps half of its states (64, M), as σ(2x) − ½ returns them."""
+    """The recurrent unit of pixels in columns; it keeps half of its states (64, M), as σ(2x) − ½ returns them.
 
-    def __init__(self, gates: Tensor, pixels: int) -> None:
-        self.gates = gates
-        self.inputs = gates.new_zeros(HIDDEN + 2, pixels)  # the halved state, the band, ones
+    All buffers are made once: a band takes a few passes over values that stay in the cache.
+    """
+
+    def __init__(self, weights: Tensor, of_band: Tensor, pixels: int) -> None:
+        self.weights, self.of_band = weights, of_band
+        self.inputs = weights.new_zeros(HIDDEN + 2, pixels)  # the halved state, the band, ones
         self.inputs[-1] = 1
-        self.state = torch.zeros(HIDDEN, pixels, device=gates.device)
+        self.products = weights.new_empty(3 * HIDDEN, pixels)
+        self.gates = self.products.float()  # itself in float32
+        self.state, self.candidate = torch.zeros(2, HIDDEN, pixels, device=weights.device)
 
-    def read(self, bands: Tensor, candidates: Tensor) -> Tensor:
-        """Halved states (n, 64, M) after each of n more bands (n, M). candidates : (n, 64, M), of the bands; overwritten."""
-        states = torch.empty_like(candidates)
-        for band, candidate, state in zip(bands, candidates, states, strict=True):
-            self.inputs[:HIDDEN], self.inputs[HIDDEN] = self.state, band
-            gates = (self.gates @ self.inputs).float()
-            reset, update = gates[: 2 * HIDDEN].sigmoid_().chunk(2)
-            candidate.addcmul_(reset, gates[2 * HIDDEN :]).sigmoid_().sub_(0.5)
-            self.state = torch.lerp(candidate, self.state, update, out=state)
-        return states
+    def read(self, band: Tensor) -> Tensor:
+        """Halved states (64, M) after one more band (M,), in the precision of the weights; overwritten by the next one."""
+        self.inputs[HIDDEN] = band
+        torch.mm(self.weights, self.inputs, out=self.products)
+        if self.gates is not self.products:
+            self.gates.copy_(self.products)
+        reset, update = self.gates[: 2 * HIDDEN].sigmoid_().chunk(2)
+        torch.mul(band.float(), self.of_band[0], out=self.candidate).add_(self.of_band[1])
+        self.candidate.addcmul_(reset, self.gates[2 * HIDDEN :]).sigmoid_().sub_(0.5)
+        torch.lerp(self.candidate, self.state, update, out=self.state)
+        self.inputs[:HIDDEN] = self.state
+        return self.inputs[:HIDDEN]
