@@ -25,7 +25,6 @@ from places.damage_scores import scores_of
 from places.results import markdown_table
 from scipy.special import logit
 from smoke import NOTE, add_smoke
-from world_left_out import mean_and_spread
 
 from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel
 from deepnets4eo.damage.fit_model import Graded
@@ -33,6 +32,7 @@ from deepnets4eo.damage.grading_rates import UNKNOWN_RATES, GradingRates, correc
 from deepnets4eo.damage.prior import choose_share
 from deepnets4eo.damage.reliability import MAJOR, Reliability, adjust_to_share, fit_reliability, fit_to_site
 from deepnets4eo.damage.site_shift import MOST_INFORMATION
+from deepnets4eo.evaluation import spread
 from deepnets4eo.files import write_text
 
 KEYS = (
@@ -143,9 +143,9 @@ def table_lines(name: str, rows: pd.DataFrame, kind: pd.Series, draw: pd.Series)
         ]
     )
     for key, part in frame.groupby("kind"):
-        yield [str(key), name, *(mean_and_spread(part[column].to_numpy(float)) for column in KEYS)]
+        yield [str(key), name, *(spread(part[column], 3) for column in KEYS)]
     means = frame[frame["kind"] != "none"].groupby("draw")[list(KEYS)].mean()
-    yield ["**mean**", name, *(mean_and_spread(means[column].to_numpy(float)) for column in KEYS)]
+    yield ["**mean**", name, *(spread(means[column], 3) for column in KEYS)]
 
 
 def _mean(values: list[float]) -> float:

@@ -34,6 +34,7 @@ from smoke import NOTE, add_smoke
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.damage import Settings
 from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.evaluation import spread
 from deepnets4eo.files import write_json, write_text
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.rasters.scene import Layer
@@ -117,21 +118,8 @@ def summary_table(rows: Sequence[Row], keys: Sequence[str]) -> str:
     frame = pd.DataFrame(rows)
     lines = []
     for (group, method), part in frame.groupby(["left out", "method"], sort=False):
-        lines.append([group, method, *(mean_and_spread(part[key].to_numpy(float)) for key in keys)])
+        lines.append([group, method, *(spread(part[key], 3) for key in keys)])
     return markdown_table(["left out", "method", *keys], lines)
-
-
-def mean_and_spread(values: np.ndarray) -> str:
-    """Mean ± standard deviation (n − 1) of the values that are known.
-
-    >>> mean_and_spread(np.array([0.2, 0.4, np.nan]))
-    '0.300 ± 0.141'
-    """
-    known = values[np.isfinite(values)]
-    if not len(known):
-        return "–"
-    spread = f" ± {known.std(ddof=1):.3f}" if len(known) > 1 else ""
-    return f"{known.mean():.3f}{spread}"
 
 
 def main() -> None:
