@@ -22,7 +22,7 @@ from deepnets4eo.segmenters.checksums import CARD, open_sealed
 from deepnets4eo.training import TrainOptions, train
 
 RUNS = ("buildings", "landcover")
-SMOKE = (*FEW_STEPS, "data.size_px=256", "data.tile_px=128", "data.validation_pairs=1", "predict.tile_px=128")
+SMOKE = (*FEW_STEPS, "data.size_px=256", "data.tile_px=128", "data.validation_pairs=1", "predict.tile_px=256")
 
 
 def overrides_of(arguments: argparse.Namespace) -> list[str]:

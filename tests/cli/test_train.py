@@ -97,6 +97,6 @@ def test_an_unknown_recipe_is_refused(place: Path, capsys: pytest.CaptureFixture
     assert "There is no model \"unet-resnet43\". Did you mean 'unet-resnet34'?" in capsys.readouterr().err
 
 
-def test_help_shows_four_examples(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--help"]) == 0
-    assert capsys.readouterr().out.count("\n  deepnets4eo train ") == 4
+    assert capsys.readouterr().out.count("\n  deepnets4eo train ") == 5

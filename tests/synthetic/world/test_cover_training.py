@@ -19,7 +19,7 @@ from deepnets4eo.training import TrainOptions, load_recipe, train  # noqa: E402
 SMALL = (
     "data.world=city", "data.size_px=128", "data.tile_px=64", "data.windows_per_epoch=4", "data.validation_pairs=1",
     "train.batch_size=2", "data.num_workers=0", "model.options={decoder_channels: [8, 8, 8]}", "predict.tile_px=64",
-    "predict.halo_px=16",
+    "predict.halo_px=16", "predict.overlap_px=16",
 )  # fmt: skip
 
 
