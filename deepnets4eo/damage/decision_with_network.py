@@ -264,8 +264,8 @@ class DecisionModel:
         probabilities = even
         if set(COLUMNS.values()) <= set(frame.columns):
             unmeasured = np.isin(kind, list(self.model.variants))
-            probabilities = pool_log_odds(even, frame, np.where(unmeasured, self._weights(frame), 0.0))
-            probabilities = np.where(unmeasured[:, None], probabilities, even)
+            pooled = pool_log_odds(even, frame, self._weights(frame))
+            probabilities = np.where(unmeasured[:, None], pooled, even)
         probabilities = pool_scores(probabilities, frame, scores)
         _stand_in(kind, table, (probabilities != even).any(axis=1) & (kind != ""))
         return probabilities

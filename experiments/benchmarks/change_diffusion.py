@@ -68,12 +68,12 @@ def busy_threads() -> Iterator[dict[int, float]]:
     seconds: dict[int, float] = defaultdict(float)
     apply = _Step.apply
 
-    def timed(step: _Step, *arguments: Any) -> None:
+    def apply_and_measure(step: _Step, *arguments: Any) -> None:
         started = time.thread_time()
         apply(step, *arguments)
         seconds[threading.get_ident()] += time.thread_time() - started
 
-    with mock.patch.object(_Step, "apply", timed):
+    with mock.patch.object(_Step, "apply", apply_and_measure):
         yield seconds
 
 

@@ -121,9 +121,8 @@ def rendered_own_layers(frame: Frame, surface: Surface, views: ResampledViewSect
     -------
     As of `resampled_views`; as of `own_layers` where the camera sees no face.
     """
-    for _, layers in _with_holes(surface, [frame.camera], views):
-        return layers
-    return own_layers(frame, surface, views, names)
+    rendered = next(_with_holes(surface, [frame.camera], views), None)
+    return own_layers(frame, surface, views, names) if rendered is None else rendered[1]
 
 
 def _with_holes(
