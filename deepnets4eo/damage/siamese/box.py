@@ -94,14 +94,14 @@ def _why_unfit(grader: NetworkGrader, role: str, layer: Layer) -> str:
     angle_deg = off_nadir_deg(layer)
     if angle_deg is not None and angle_deg > MOST_OFF_NADIR_DEG:
         return f"was taken {angle_deg:.0f} degrees off nadir, it knows up to {MOST_OFF_NADIR_DEG:g}"
-    shown = with_bands(layer, BANDS)
+    colours = with_bands(layer, BANDS)
     try:
-        InputSpec({role: grader.run.inputs.layers[role]}).check(Scene({role: shown}, layer.grid))
+        InputSpec({role: grader.run.inputs.layers[role]}).check(Scene({role: colours}, layer.grid))
     except RunError as error:
         return f"does not fit: {error}"
-    if is_grey(shown):
+    if is_grey(colours):
         return "is grey, three bands with the same values; it learnt from red, green and blue"
-    bright = bright_value(shown) if layer.dtype.itemsize == 1 else None
+    bright = bright_value(colours) if layer.dtype.itemsize == 1 else None
     if bright is not None and bright < DARKEST:
         return f"is as dark as by night: 95 % of its values are below {bright:.0f} of 255"
     return ""
