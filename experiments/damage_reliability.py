@@ -92,10 +92,10 @@ def compare_scales(log_odds: Array, data: Graded) -> pd.DataFrame:
 
 
 def left_out_reliability(log_odds: Array, data: Graded) -> tuple[Array, Array, NDArray[np.bool_], Array]:
-    """Probabilities (N, 4) where half are damaged, thresholds (N, 2), sets (N, 4) and spread (N, 3), of each city from
+    """Probabilities (N, 4) where half are damaged, thresholds (N, 3), sets (N, 4) and spread (N, 3), of each city from
     the reliability of the others."""
     number = len(data.grade)
-    probabilities, thresholds = np.zeros((number, 4)), np.zeros((number, 2))
+    probabilities, thresholds = np.zeros((number, 4)), np.zeros((number, 3))
     members, spread = np.zeros((number, 4), bool), np.zeros((number, 3))
     for city in np.unique(data.group):
         out = data.group == city

@@ -20,7 +20,7 @@ from deepnets4eo.damage.evidence.meaning import MEANING
 from deepnets4eo.damage.evidence.table import EvidenceTable
 from deepnets4eo.damage.fitted_range import FittedRange
 from deepnets4eo.damage.grading_rates import GradingRates
-from deepnets4eo.damage.reliability import MAJOR, Reliability, values_of, within_sides
+from deepnets4eo.damage.reliability import MAJOR, Reliability, border_probabilities, values_of
 from deepnets4eo.damage.vocabulary import ASSESSED, BORDERS, GRADES, POST_ONLY, PRE_POST
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import read_yaml
@@ -135,14 +135,15 @@ def to_decision_table(
 ) -> pd.DataFrame:
     """The decision from (N, 4) probabilities of the grades, NaN rows for buildings not assessed: see `decide`.
 
-    A building is damaged (major damage or worse) where that has a probability of at least one half. Of the two grades on
-    each side, the worse is taken where its share of that side's probability reaches its threshold: (N, 2), by default one
-    half. So every grade has its chance to be named, however rare it is.
+    A building is damaged (major damage or worse) where the probability of that reaches its threshold. Of the two grades on
+    each side, the worse is taken where its share of that side's probability reaches its own. Thresholds: (N, 3), one per border,
+    by default one half. So every grade has its chance to be named, however rare it is.
     """
     known = np.isfinite(probabilities[:, 0])
     damaged = probabilities[:, MAJOR:].sum(axis=1)
-    worse = within_sides(np.nan_to_num(probabilities)) >= (0.5 if thresholds is None else thresholds)
-    grade = np.where(damaged >= 0.5, MAJOR + worse[:, 1], worse[:, 0]).astype(int) * known
+    reached = border_probabilities(np.nan_to_num(probabilities)) >= (0.5 if thresholds is None else thresholds)
+    minor, major, destroyed = reached.T
+    grade = np.where(major, MAJOR + destroyed, minor).astype(int) * known
     names = np.array(GRADES, dtype=object)[grade]
     names[~known] = None
     return pd.DataFrame(

@@ -219,10 +219,10 @@ class DecisionModel:
         even, kind, table = self._measured(weight_free, full.frame)
         share, even, share_weights = self._site(even, kind, table, second, unlike=bool(unlike.any()))
         probabilities = self._pool_unmeasured(even, full.frame, scores, kind, table)
-        kind[unlike] = ""  # no measured reliability holds there
+        thresholds = values_of(kind, table, lambda fitted: fitted.thresholds)
+        kind[unlike] = ""  # no measured spread and no sets hold there
         spread = values_of(kind, table, lambda fitted: fitted.spread)
         share, estimates = _site_estimates(probabilities, spread, ground, share, share_weights)
-        thresholds = values_of(kind, table, lambda fitted: fitted.thresholds)
         graded = to_decision_table(adjust_to_share(probabilities, share.value), full.frame.index, thresholds)
         graded = with_sets(cap_confidence(graded, unlike), members_of(kind, table, probabilities))
         findings = (

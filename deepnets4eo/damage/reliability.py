@@ -28,7 +28,8 @@ LEAST_AT_SITE = 5  # buildings of either kind for a site to say how far its evid
 LEAST_SPREAD = 0.3  # log-odds; few sites show less by chance
 MOST_VARIANCE = 1.0  # of one site's shift
 HALVINGS = 40
-SIDES = ("minor-damage", "destroyed")  # the grades within the intact and within the damaged side that need a threshold
+SPREADS = ("damaged", "minor-damage", "destroyed")  # of `side_log_odds`, in the model file
+HALF = 0.5  # the threshold where none was measured
 GRID = np.round(np.arange(0.1, 0.901, 0.02), 2)
 
 
@@ -41,8 +42,8 @@ class Reliability:
     calibration
         One per border of `BORDERS`, of its log-odds.
     thresholds
-        (2,) least probability of minor damage among the intact grades, and of destroyed among the damaged ones, for a
-        building to be classified so: balanced over the grades, not over the buildings.
+        (3,) one per border, least values of `border_probabilities` for a building to be classified beyond it: the best F1 of the
+        damaged buildings, and within each side balanced over the grades, not over the buildings.
     spread
         (3,) standard deviations between sites of the log-odds of `side_log_odds`.
     sets
@@ -53,11 +54,11 @@ class Reliability:
     Examples
     --------
     >>> Reliability().thresholds
-    (0.5, 0.5)
+    (0.5, 0.5, 0.5)
     """
 
     calibration: tuple[BetaCalibration, ...] = (BetaCalibration(),) * len(BORDERS)
-    thresholds: tuple[float, float] = (0.5, 0.5)
+    thresholds: tuple[float, ...] = (HALF,) * len(BORDERS)
     spread: tuple[float, ...] = UNKNOWN_SPREAD
     sets: GradeSets | None = None
     site: SiteShift | None = None
@@ -71,8 +72,8 @@ class Reliability:
         """Plain values for the model file."""
         return {
             "calibration": {border: scale.to_dict() for border, scale in zip(BORDERS, self.calibration, strict=True)},
-            "thresholds": dict(zip(SIDES, self.thresholds, strict=True)),
-            "spread": dict(zip(_spread_names(), (round(sd, 3) for sd in self.spread), strict=True)),
+            "thresholds": dict(zip(BORDERS, self.thresholds, strict=True)),
+            "spread": dict(zip(SPREADS, (round(sd, 3) for sd in self.spread), strict=True)),
             "sets": None if self.sets is None else self.sets.to_dict(),
             **({} if self.site is None else {"site": self.site.to_dict()}),
         }
@@ -80,13 +81,14 @@ class Reliability:
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Reliability:
         """Read what `to_dict` wrote. Errors: KeyError, TypeError or ValueError for anything else."""
-        thresholds = tuple(float(content["thresholds"][grade]) for grade in SIDES)
-        spread = tuple(float(content["spread"][name]) for name in _spread_names())
+        limits = {BORDERS[MAJOR - 1]: HALF, **content["thresholds"]}  # older files decide at one half between the sides
+        thresholds = tuple(float(limits[grade]) for grade in BORDERS)
+        spread = tuple(float(content["spread"][name]) for name in SPREADS)
         if not all(0 < value < 1 for value in thresholds) or not all(0 <= sd < 100 for sd in spread):
             raise ValueError(f"thresholds {thresholds} or spread {spread}")
         return cls(
             tuple(BetaCalibration.from_dict(content["calibration"][border]) for border in BORDERS),
-            (thresholds[0], thresholds[1]),
+            thresholds,
             spread,
             None if content["sets"] is None else GradeSets.from_dict(content["sets"]),
             SiteShift.from_dict(content["site"]) if "site" in content else None,
@@ -121,7 +123,7 @@ def fit_reliability(
     >>> rng = np.random.default_rng(0)
     >>> grade = rng.integers(0, 4, 2000)
     >>> log_odds = 2 * (grade[:, None] + rng.normal(size=(2000, 1)) - [0.5, 1.5, 2.5])
-    >>> fit_reliability(log_odds, grade, np.arange(2000) % 20).thresholds[1] < 0.7
+    >>> fit_reliability(log_odds, grade, np.arange(2000) % 20).thresholds[2] < 0.7
     True
     """
     damaged = grade >= MAJOR
@@ -138,7 +140,7 @@ def fit_reliability(
             even[here], final[here] = at_site.probabilities, adjust_to_share(at_site.probabilities, at_site.share)
     return Reliability(
         calibration,
-        _balanced_thresholds(final, grade, site),
+        _thresholds(final, grade, site),
         _spread(even, grade, site),
         fit_sets(even, grade, site),
         shift,
@@ -224,31 +226,58 @@ def side_weights(damaged: NDArray[np.bool_], site: NDArray[np.generic]) -> Float
     return weight * len(weight) / weight.sum()
 
 
-def within_sides(probabilities: Floats) -> Floats:
-    """(N, 2) probability of minor damage among the intact grades, and of destroyed among the damaged ones."""
-    return np.asarray(expit(side_log_odds(probabilities)[:, 1:]))
+def border_probabilities(probabilities: Floats) -> Floats:
+    """(N, 3) probability of minor damage among the intact grades, of major damage or worse, and of destroyed among the damaged
+    grades, from those of the grades (N, 4)."""
+    damaged, minor, destroyed = expit(side_log_odds(probabilities)).T
+    return np.stack([minor, damaged, destroyed], axis=1)
 
 
-def _balanced_thresholds(
+def _thresholds(
     probabilities: Floats, grade: NDArray[np.integer], site: NDArray[np.generic]
-) -> tuple[float, float]:
-    """Thresholds within each side with the best sum of the grades' mean accuracy, over sites, and that of all buildings.
+) -> tuple[float, float, float]:
+    """One a border: of the two sides first, then within each of them, where a building of the other side is wrong anyway."""
+    minor, beyond, destroyed = border_probabilities(probabilities).T
+    major = _damaged_threshold(beyond, grade >= MAJOR, site)
+    damaged = beyond >= major
+    return (
+        _balanced_threshold(minor, grade == 0, grade == 1, ~damaged, site),
+        major,
+        _balanced_threshold(destroyed, grade == MAJOR, grade > MAJOR, damaged, site),
+    )
+
+
+def _damaged_threshold(probability: Floats, damaged: NDArray[np.bool_], site: NDArray[np.generic]) -> float:
+    """Threshold with the best F1 of the damaged buildings, every site counting the same.
+
+    Below one half even where probabilities are right (half of the best F1: Lipton, Elkan & Naryanaswamy 2014), and lower where
+    unknown shares of sites keep them cautious: else nothing is named where few buildings are damaged.
+    """
+    _, index, number = np.unique(site, return_inverse=True, return_counts=True)
+    weight = 1.0 / number[index]
+    named = probability >= GRID[:, None]
+    f1 = 2 * (named & damaged) @ weight / np.maximum(named @ weight + damaged @ weight, 1e-12)
+    return float(GRID[int(np.argmax(f1))])
+
+
+def _balanced_threshold(
+    probability: Floats,
+    better: NDArray[np.bool_],
+    worse: NDArray[np.bool_],
+    reached: NDArray[np.bool_],
+    site: NDArray[np.generic],
+) -> float:
+    """Threshold within a side with the best sum of two accuracies: the mean of both grades', over sites, and that of all buildings.
 
     The first alone would call most of what is destroyed major where that is rare, the second hardly anything major.
+    better, worse : (N,) true grades; reached : (N,) buildings of that side as they are classified.
     """
-    damaged = probabilities[:, MAJOR:].sum(axis=1) >= 0.5
-    share = within_sides(probabilities)
-    chosen = []
-    for column, side in ((0, ~damaged), (1, damaged)):
-        low, high = 2 * column, 2 * column + 1
-        of_side = (grade == low) | (grade == high)
-        scores = []
-        for threshold in GRID:
-            right = np.where(share[:, column] >= threshold, grade == high, grade == low) & side
-            balanced = np.mean([_mean_over_sites(right[grade == g], site[grade == g]) for g in (low, high)])
-            scores.append(balanced + right[of_side].mean() if of_side.any() else balanced)
-        chosen.append(float(GRID[int(np.argmax(scores))]))
-    return chosen[0], chosen[1]
+    of_side, scores = better | worse, []
+    for threshold in GRID:
+        right = np.where(probability >= threshold, worse, better) & reached
+        balanced = np.mean([_mean_over_sites(right[kind], site[kind]) for kind in (better, worse)])
+        scores.append(balanced + right[of_side].mean() if of_side.any() else balanced)
+    return float(GRID[int(np.argmax(scores))])
 
 
 def _mean_over_sites(right: NDArray[np.bool_], site: NDArray[np.generic]) -> float:
@@ -299,10 +328,6 @@ def _site_shift(log_odds: Floats, beyond: NDArray[np.bool_], *, even: bool) -> t
     p = expit(log_odds + middle)
     scatter, slope = np.sum((weight * (p - beyond)) ** 2), weight @ (p * (1 - p))
     return middle, float(min(scatter / slope**2, MOST_VARIANCE))
-
-
-def _spread_names() -> tuple[str, ...]:
-    return ("damaged", *SIDES)
 
 
 def adjust_to_share(probabilities: Floats, damaged_share: float) -> Floats:

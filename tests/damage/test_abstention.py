@@ -1,5 +1,7 @@
 """What the model does not know is not judged, and a place unlike those of the fit gets no confident grade."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -11,6 +13,7 @@ from deepnets4eo.damage.grading_rates import UNKNOWN_RATES
 from deepnets4eo.damage.network_skill import NetworkSkill
 from deepnets4eo.damage.result_findings import join_findings, result_findings
 from deepnets4eo.damage.unbuilt import NO_BUILDING
+from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.outputs.findings import Finding
 
 JUDGE = DecisionModel.load("damage-evidence")
@@ -49,6 +52,17 @@ def test_a_place_unlike_those_of_the_fit_gets_no_confident_grade() -> None:
     same = slice(12, None)
     pd.testing.assert_series_equal(few.graded["damage_prob"][same], many.graded["damage_prob"][same])
     assert few.graded["damage"][same].tolist() == many.graded["damage"][same].tolist()
+
+
+def test_grades_of_such_a_place_are_named_by_the_measured_thresholds() -> None:
+    model = JUDGE.model
+    variants = {
+        name: replace(one, reliability=replace(one.reliability, thresholds=(0.5, 1e-6, 0.5)))
+        for name, one in model.variants.items()
+    }
+    named = replace(JUDGE, model=replace(model, variants=variants)).decide(table(12), None).graded["damage"][12:]
+    assert named.isin(GRADES[2:]).all()
+    assert not JUDGE.decide(table(12), None).graded["damage"][12:].isin(GRADES[2:]).all()
 
 
 def test_the_findings_name_numbers_and_grow_worse_with_the_share_outside() -> None:

@@ -138,7 +138,7 @@ def in_card(measured: Reliability, weight: float = 0.5) -> dict[str, object]:
 def test_reliability_in_the_card_of_a_run_is_used_where_it_decides(place, tmp_path):
     sets = GradeSets(np.array([0.3, 0.4, 0.4, 0.3]))
     plain, steep = (
-        Reliability((BetaCalibration(slope, slope, 0.0),) * 3, (0.5, 0.5), (0.4, 0.4, 0.4), sets)
+        Reliability((BetaCalibration(slope, slope, 0.0),) * 3, (0.5,) * 3, (0.4, 0.4, 0.4), sets)
         for slope in (1.0, 2.0)
     )
     tables = [

@@ -6,7 +6,14 @@ import pytest
 from scipy.special import expit, logit
 
 from deepnets4eo.damage.decision import to_decision_table
-from deepnets4eo.damage.reliability import Reliability, adjust_to_share, fit_reliability, members_of, side_weights
+from deepnets4eo.damage.reliability import (
+    Reliability,
+    adjust_to_share,
+    fit_reliability,
+    fit_to_site,
+    members_of,
+    side_weights,
+)
 from deepnets4eo.damage.site_estimates import UNKNOWN_SPREAD, grades_of_sides, side_log_odds
 
 SHIFT_SD = 0.8
@@ -44,12 +51,44 @@ def test_rare_grades_are_named_as_often_as_common_ones(fitted: Reliability) -> N
         recall[name] = [(named[grade == k] == g).mean() for k, g in ((2, "major-damage"), (3, "destroyed"))]
     assert recall["balanced"][0] > recall["plain"][0] + 0.1
     assert min(recall["balanced"]) > min(recall["plain"])
-    assert fitted.thresholds[1] > 0.55
+    assert fitted.thresholds[2] > 0.55
+
+
+def test_damage_is_named_where_that_gives_the_best_f1_of_further_sites() -> None:
+    rng = np.random.default_rng(5)
+    site = np.repeat(np.arange(60), 40)
+    damaged = rng.random(len(site)) < 0.15
+    log_odds = rng.normal(np.where(damaged, 0.8, -0.8), 1.2)[:, None] - [0, 0, 1]
+    grade = np.where(damaged, 2, 0)
+    fitted = fit_reliability(log_odds[site < 30], grade[site < 30], site[site < 30])
+    assert fitted.site is not None
+
+    def f1(major: float) -> float:
+        found = []
+        for name in range(30, 60):
+            here = site == name
+            at_site = fit_to_site(fitted.probabilities(log_odds[here]), np.full(40, ""), {"": fitted})
+            assert at_site is not None
+            final = adjust_to_share(at_site.probabilities, at_site.share)
+            named = to_decision_table(final, pd.RangeIndex(40), np.array([[0.5, major, 0.5]] * 40))["damage"]
+            found.append(named == "major-damage")
+        return float(
+            2 * (np.concatenate(found) & damaged[site >= 30]).sum() / (np.sum(found) + damaged[site >= 30].sum())
+        )
+
+    assert fitted.thresholds[1] < 0.5
+    assert f1(fitted.thresholds[1]) > f1(0.5)
+
+
+def test_a_file_without_a_threshold_between_the_sides_decides_at_one_half(fitted: Reliability) -> None:
+    content = fitted.to_dict()
+    del content["thresholds"]["major-damage"]
+    assert Reliability.from_dict(content).thresholds == (fitted.thresholds[0], 0.5, fitted.thresholds[2])
 
 
 def test_the_confidence_is_the_probability_of_the_grade_named(fitted: Reliability) -> None:
     probabilities = np.array([[0.1, 0.1, 0.35, 0.45], [0.5, 0.2, 0.2, 0.1], [np.nan] * 4])
-    table = to_decision_table(probabilities, pd.RangeIndex(3), np.array([[0.25, 0.6]] * 3))
+    table = to_decision_table(probabilities, pd.RangeIndex(3), np.array([[0.25, 0.5, 0.6]] * 3))
     assert table["damage"].tolist() == ["major-damage", "minor-damage", None]
     assert table["confidence"][:2].tolist() == [0.35, 0.2]
     assert table["damage_prob"][:2].tolist() == pytest.approx([0.8, 0.3])
