@@ -135,7 +135,7 @@ def _assess_pair(pair: Pair, out: Path) -> dict[str, Any]:
     row = _registration_row(damage_map.registration)
     row |= {"buildings": len(damage_map.buildings), "assessed": int(counts.get("assessed", 0))}
     row["post_only"] = int((damage_map.buildings["method"] == "post_only").sum())
-    row["said_major_or_worse"] = int((damage_map.buildings["damage_prob"] >= 0.5).sum())
+    row["said_major_or_worse"] = int(damage_map.buildings["damage"].isin(GRADES[2:]).sum())
     reference = drawn if drawn is not None and pair.grades else None
     if pair.reference is not None:
         reference = gpd.read_file(pair.reference)

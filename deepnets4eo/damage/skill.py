@@ -25,7 +25,7 @@ DAMAGED = GRADES[2:]
 class DamageAccuracy:
     """Agreement on N buildings; `auc` is NaN where the reference holds one side only.
 
-    auc, f1, precision, recall : of major damage or worse, decided at a probability of one half.
+    auc : of the probability of major damage or worse. f1, precision, recall : of buildings named so.
     grades : confusion matrix over the four grades, rows reference. left_out : reference rows that could not be scored.
     """
 
@@ -77,16 +77,19 @@ def compare_with_reference(buildings: pd.DataFrame, reference: pd.DataFrame) -> 
     }
     grades = ConfusionMatrix(len(GRADES)).update(_index(scored["damage_reference"]), _index(scored["damage"]))
     truth = scored["damage_reference"].isin(DAMAGED).to_numpy()
+    named = scored["damage"].isin(DAMAGED).to_numpy()
     return DamageAccuracy(
-        len(scored), int(truth.sum()), *_detection(truth, scored["damage_prob"].to_numpy(float)), grades,
+        len(scored), int(truth.sum()), *_detection(truth, scored["damage_prob"].to_numpy(float), named), grades,
         {reason: count for reason, count in left_out.items() if count},
     )  # fmt: skip
 
 
-def _detection(truth: NDArray[np.bool_], probability: NDArray[np.float64]) -> tuple[float, float, float, float]:
+def _detection(
+    truth: NDArray[np.bool_], probability: NDArray[np.float64], named: NDArray[np.bool_]
+) -> tuple[float, float, float, float]:
     """AUC, F1, precision and recall of the positive side."""
     auc = float(roc_auc_score(truth, probability)) if 0 < truth.sum() < len(truth) else float("nan")
-    pair = ConfusionMatrix(2).update(truth.astype(np.uint8), (probability >= 0.5).astype(np.uint8))
+    pair = ConfusionMatrix(2).update(truth.astype(np.uint8), named.astype(np.uint8))
     return auc, float(pair.f1[1]), float(pair.precision[1]), float(pair.recall[1])
 
 
