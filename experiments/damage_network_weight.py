@@ -8,9 +8,9 @@ styles and hazards the network knows from other seeds, and suburbs of the miniat
 and which the weight-free model was fitted to with other seeds. The table has, for each share of the network, the mean over
 sites of the AUC of major damage or worse within the site, and the log loss where half of the buildings of each site are
 damaged; --write puts the share of the least loss, the world and the city counting the same, into the card of the run, and how
-far model and network hold together at a new site (calibration, spread between sites, sets of grades). A second table
-has what the whole decision reaches at sites of a hazard that this was not measured with: error of the estimated share,
-calibration, log loss, false alarms and recall. SYNTHETIC. The gathered sites are kept in --out and used again.
+far model and network hold together at a new site (calibration, spread between sites, sets of grades). Further tables
+have what the whole decision reaches at sites of a hazard, or of a style, that this was not measured with, in all and for each of
+them: calibration (ECE, Brier), log loss, false alarms and recall, error of the estimated share. SYNTHETIC. The gathered sites are kept in --out and used again.
 """
 
 from __future__ import annotations
@@ -147,23 +147,44 @@ def best_share(scores: pd.DataFrame, dates: str) -> float:
     return float(own.groupby([own["kind"] == "city", "share"])["loss"].mean().groupby("share").mean().idxmin())
 
 
-def at_left_out_hazards(buildings: pd.DataFrame, weights: dict[str, float]) -> pd.DataFrame:
-    """Scores of whole decisions, means over sites: the weight-free model as it is; with the network, the reliability measured
-    without sites of the same hazard (a city counts as one)."""
+def left_out_sites(buildings: pd.DataFrame, weights: dict[str, float], of: str) -> pd.DataFrame:
+    """Scores of whole decisions, one row a site and decision: the weight-free model as it is; with the network, the reliability
+    measured without the sites of the same kind (the suburbs are one).
+
+    of : what sites of one kind share, `kind` (the hazard) or `style`.
+    """
     model, rows = DamageModel.load(DEFAULT_MODEL), []
     for dates, (method, weight) in weights_of(weights).items():
         data, log_odds = pooled_log_odds(model, buildings, dates, weight)
         everything = np.ones(len(data.grade), bool)
+        kind = _kind_of(data, of)
         decided = {
             "weight-free": model_rows(model, method, data, everything),
-            "with network": left_out_rows(log_odds, data, data.domain, everything, MOST_INFORMATION),
+            "with network": left_out_rows(log_odds, data, kind, everything, MOST_INFORMATION),
         }
         for name, table in decided.items():
             for _, site in table.groupby("group"):
                 if len(site) >= LEAST_BUILDINGS:
-                    rows.append({"dates": dates, "sites": _sort_of(site), "decision": name} | site_scores(site))
-    grouped = pd.DataFrame(rows).groupby(["dates", "sites", "decision"])
-    return grouped.mean(numeric_only=True).assign(number=grouped.size()).round(3)
+                    own = {"dates": dates, "kind": kind[site.index[0]], "sites": _sort_of(site), "decision": name}
+                    rows.append(own | site_scores(site))
+    return pd.DataFrame(rows)
+
+
+def means_of(sites: pd.DataFrame, columns: list[str]) -> str:
+    """Table of means over sites, with the number of sites."""
+    grouped = sites.groupby(columns)
+    return str(grouped.mean(numeric_only=True).assign(number=grouped.size()).round(3).to_string())
+
+
+def _kind_of(data: Graded, of: str) -> NDArray[np.object_]:
+    """(N,) hazards, or styles; `city` for the suburbs."""
+    if of == "kind":
+        return data.domain
+    names = zip(data.group.astype(str), data.domain.astype(str), strict=True)
+    return np.array(
+        ["city" if kind == "city" else site.removeprefix("world-").removesuffix(f"-{kind}") for site, kind in names],
+        object,
+    )
 
 
 def _sort_of(site: pd.DataFrame) -> str:
@@ -176,7 +197,7 @@ def site_scores(rows: pd.DataFrame) -> dict[str, float]:
     """Scores of one site at its estimated share, and how far that lies off."""
     own = scores_of(rows)
     damaged, probability = (rows["truth"] >= MAJOR).to_numpy(), rows["probability"].to_numpy(float)
-    return {key: own[key] for key in ("auc", "false_alarms", "recall", "four_grades", "ece")} | {
+    return {key: own[key] for key in ("auc", "false_alarms", "recall", "four_grades", "ece", "brier")} | {
         "log_loss": float(log_loss(damaged, np.clip(probability, 1e-4, 1 - 1e-4), labels=[False, True])),
         "share_error": float(abs(probability.mean() - damaged.mean())),
     }
@@ -238,8 +259,11 @@ def main() -> None:
         print(table.pivot_table(index="share", columns=["dates", "kind"], values=["auc", "loss"]).round(3).to_string())
     shares = {dates: best_share(scores, dates) for dates in ("pair", "post")}
     print("best shares:", shares)
-    print("\nwhole decisions, means over sites, SYNTHETIC")
-    print(at_left_out_hazards(buildings, shares).to_string())
+    for of, name in (("kind", "hazard"), ("style", "style")):
+        sites = left_out_sites(buildings, shares, of)
+        print(f"\nwhole decisions with each {name} left out of the measurement, means over sites, SYNTHETIC")
+        print(means_of(sites, ["dates", "sites", "decision"]))
+        print(means_of(sites, ["dates", "kind", "decision"]))
     if arguments.write:
         write_card(arguments.network, buildings, shares)
 
