@@ -10,7 +10,8 @@ sites of the AUC of major damage or worse within the site, and the log loss wher
 damaged; --write puts the share of the least loss, the world and the city counting the same, into the card of the run, and how
 far model and network hold together at a new site (calibration, spread between sites, sets of grades). Further tables
 have what the whole decision reaches at sites of a hazard, or of a style, that this was not measured with, in all and for each of
-them: calibration (ECE, Brier), log loss, false alarms and recall, error of the estimated share. SYNTHETIC. The gathered sites are kept in --out and used again.
+them: calibration (ECE, Brier), log loss, false alarms and recall, error of the estimated share; the last one what the network reaches
+alone at buildings that the weight-free model does not know, whose reliability --write measures as well. SYNTHETIC. The gathered sites are kept in --out and used again.
 """
 
 from __future__ import annotations
@@ -33,14 +34,15 @@ from sklearn.metrics import log_loss, roc_auc_score
 from smoke import NOTE, add_smoke
 
 from deepnets4eo.damage import Settings, assess
+from deepnets4eo.damage.abstention import BY_NETWORK
 from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel
-from deepnets4eo.damage.decision_with_network import POST_ALONE, RELIABILITY
+from deepnets4eo.damage.decision_with_network import POST_ALONE
 from deepnets4eo.damage.fit_model import Graded
+from deepnets4eo.damage.network_reliability import ALONE, NETWORK, RELIABILITY
 from deepnets4eo.damage.network_skill import EQUAL_SHARE, SHARE
 from deepnets4eo.damage.opinion_pool import border_odds, pool_log_odds
 from deepnets4eo.damage.reliability import MAJOR, fit_reliability
-from deepnets4eo.damage.siamese.evidence import COLUMNS
-from deepnets4eo.damage.vocabulary import GRADES, POST_ONLY, PRE_POST
+from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import read_yaml
 from deepnets4eo.rasters.scene import Layer
@@ -56,7 +58,8 @@ CITY_M = 320.0
 MOST_INFORMATION = 5.0
 LEAST = 3  # buildings of either side, without which a site has no AUC
 SHARES = (0.0, 0.15, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)
-NETWORK = list(COLUMNS.values())
+METHODS = {"pair": PRE_POST, "post": POST_ONLY}
+ALONE_KEYS = ("auc", "false_alarms", "recall", "f1", "four_grades", "ece", "brier")
 
 
 def world_sites(pairs: int) -> Iterator[tuple[str, str, Callable[[], MadeUpPair]]]:
@@ -90,7 +93,7 @@ def city_sites(cities: int) -> Iterator[tuple[str, str, Callable[[], MadeUpPair]
 
 
 def grade_site(site: MadeUpPair, name: str, kind: str, settings: Settings) -> pd.DataFrame:
-    """The assessed buildings, from both images and from post alone, with the columns of evidence, name, kind and truth."""
+    """The buildings that the model or the network grades, from both images and from post alone, with their evidence, name, kind and truth."""
     truth = site.outlines.set_index(site.outlines["id"].astype(str))["damage"]
     tables = []
     for pre in (site.pre, None):
@@ -100,7 +103,10 @@ def grade_site(site: MadeUpPair, name: str, kind: str, settings: Settings) -> pd
             LOG.info("%s: %s", name, error)
             continue
         table = pd.DataFrame(buildings.drop(columns="geometry"))
-        table = table[table["status"] == "assessed"]
+        table.loc[table["reason"].str.startswith(BY_NETWORK), "status"] = (
+            NOT_ASSESSED  # by the model, which this compares with
+        )
+        table = table[(table["status"] == ASSESSED) | table[NETWORK].notna().all(axis=1)]
         graded = table.assign(site=name, kind=kind, dates="pair" if pre is not None else "post")
         tables.append(graded.assign(truth=graded["id"].astype(str).map(truth)))
     return pd.concat(tables) if tables else pd.DataFrame()
@@ -216,21 +222,46 @@ def pooled_log_odds(
     return Graded(table, grade, table["kind"].to_numpy(object), table["site"].to_numpy(object)), log_odds
 
 
+def log_odds_alone(buildings: pd.DataFrame, dates: str) -> tuple[Graded, NDArray[np.float64]]:
+    """The buildings outside the range of the weight-free model that the network graded, and (N, 3) log-odds of the network."""
+    outside = (buildings["status"] != ASSESSED) & buildings["truth"].isin(GRADES)
+    rows = (buildings["dates"] == dates) & outside & buildings[NETWORK].notna().all(axis=1)
+    table = buildings[rows].reset_index(drop=True)
+    grade = table["truth"].map({name: number for number, name in enumerate(GRADES)}).to_numpy(int)
+    data = Graded(table, grade, table["kind"].to_numpy(object), table["site"].to_numpy(object))
+    return data, border_odds(table[NETWORK].to_numpy(float))
+
+
+def alone_at_left_out_hazards(buildings: pd.DataFrame) -> pd.DataFrame:
+    """Scores of the network alone at buildings that the weight-free model does not know, all of them together, with the
+    reliability measured without sites of the same hazard."""
+    rows = []
+    for dates in METHODS:
+        data, log_odds = log_odds_alone(buildings, dates)
+        decided = left_out_rows(log_odds, data, data.domain, np.ones(len(data.grade), bool), MOST_INFORMATION)
+        own = scores_of(decided)
+        rows.append({"dates": dates} | {key: own[key] for key in ("assessed", "damaged", *ALONE_KEYS)})
+    return pd.DataFrame(rows).round(3)
+
+
 def weights_of(shares: dict[str, float]) -> dict[str, tuple[str, float]]:
     """Dates → how buildings are assessed, and the network's weight in a job that is left as it comes."""
-    methods = {"pair": PRE_POST, "post": POST_ONLY}
-    return {dates: (methods[dates], min(share, EQUAL_SHARE)) for dates, share in shares.items()}
+    return {dates: (METHODS[dates], min(share, EQUAL_SHARE)) for dates, share in shares.items()}
 
 
 def write_card(folder: Path, buildings: pd.DataFrame, shares: dict[str, float]) -> None:
     """Put shares and reliability into the card of a run, which is sealed anew."""
     run, recipe, model = load_run(folder), read_yaml(folder / RECIPE), DamageModel.load(DEFAULT_MODEL)
-    measured = {}
+    measured, alone = {}, {}
     for dates, (method, weight) in weights_of(shares).items():
         data, log_odds = pooled_log_odds(model, buildings, dates, weight)
         reliability = fit_reliability(log_odds, data.grade, data.group, MOST_INFORMATION)
         measured[method] = {"weight": weight, **reliability.to_dict()}
-    notes = dict(run.card["notes"]) | {SHARE: shares["pair"], RELIABILITY: measured}
+        outside, network = log_odds_alone(buildings, dates)
+        reliability = fit_reliability(network, outside.grade, outside.group, MOST_INFORMATION)
+        if reliability.site is not None:  # sites enough to say how far one is shifted
+            alone[method] = {"weight": 1.0, **reliability.to_dict()}
+    notes = dict(run.card["notes"]) | {SHARE: shares["pair"], RELIABILITY: measured, ALONE: alone}
     notes[POST_ALONE] = notes[POST_ALONE] | {SHARE: shares["post"]}
     save_run(run.segmenter, folder, recipe=recipe, seed=run.card["seed"], notes=notes)
 
@@ -264,6 +295,8 @@ def main() -> None:
         print(f"\nwhole decisions with each {name} left out of the measurement, means over sites, SYNTHETIC")
         print(means_of(sites, ["dates", "sites", "decision"]))
         print(means_of(sites, ["dates", "kind", "decision"]))
+    print("\nbuildings that the weight-free model does not know, by the network alone, SYNTHETIC")
+    print(alone_at_left_out_hazards(buildings).to_string())
     if arguments.write:
         write_card(arguments.network, buildings, shares)
 

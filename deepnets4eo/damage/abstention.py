@@ -1,4 +1,4 @@
-"""Which visible buildings are not assessed, and where the confidence is limited.
+"""Which visible buildings are not assessed, or by the network alone, and where the confidence is limited.
 
 Takes the table of evidence and the model; returns the table with such buildings not assessed, each with its reason.
 """
@@ -17,6 +17,7 @@ from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED
 
 MOST_CONFIDENT = 0.6  # confidence in a grade on a site unlike those that the model was fitted on
 LEAST_BUILDINGS = 5  # fewer say nothing about a site
+BY_NETWORK = "graded by the network alone: "  # before the reason why the model did not
 
 
 def set_not_assessed(evidence: EvidenceTable, reasons: NDArray[np.object_]) -> EvidenceTable:
@@ -32,6 +33,12 @@ def set_not_assessed(evidence: EvidenceTable, reasons: NDArray[np.object_]) -> E
         method=np.where(rows, "", frame["method"]),
     )
     return replace(evidence, frame=changed)
+
+
+def set_by_network(evidence: EvidenceTable, reasons: NDArray[np.object_]) -> EvidenceTable:
+    """The table with the reason why the network alone grades a building. reasons : (N,) text, '' for the others."""
+    reason = np.where(reasons != "", BY_NETWORK + reasons, evidence.frame["reason"])
+    return replace(evidence, frame=evidence.frame.assign(reason=reason))
 
 
 def unlike_the_fit(frame: pd.DataFrame, model: DamageModel, outside: NDArray[np.object_]) -> NDArray[np.bool_]:

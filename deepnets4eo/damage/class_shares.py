@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError, LabelError, RunError
 from deepnets4eo.evaluation import written_legend
 from deepnets4eo.prediction import PredictOptions, predict
@@ -104,7 +105,7 @@ def with_class_shares(
         counts = class_counts(labels, outlines, max(values) + 1, workers=workers).counts[:, values]
     total = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, total, out=np.full(counts.shape, np.nan), where=total > 0)
-    assessed = (evidence.frame["reason"] == "").to_numpy()
+    assessed = (evidence.frame["status"] == ASSESSED).to_numpy()
     shares[~assessed] = np.nan
     columns = {f"{PREFIX}{_plain(name)}": shares[:, index] for index, name in enumerate(legend.names)}
     meaning = {

@@ -9,7 +9,6 @@ buildings; a run without skill does not decide.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -19,14 +18,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from deepnets4eo.damage.abstention import cap_confidence, set_not_assessed, unlike_the_fit
+from deepnets4eo.damage.abstention import cap_confidence, set_by_network, set_not_assessed, unlike_the_fit
 from deepnets4eo.damage.conformal import fill_between, set_names
 from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel, to_decision_table
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
 from deepnets4eo.damage.grading_rates import UNKNOWN_RATES, share_by_calls
+from deepnets4eo.damage.network_reliability import NetworkReliability
 from deepnets4eo.damage.network_skill import NetworkSkill, validated_skill
-from deepnets4eo.damage.opinion_pool import CERTAIN, border_odds, pool_log_odds, pool_scores
+from deepnets4eo.damage.opinion_pool import CERTAIN, pool_log_odds, pool_scores
 from deepnets4eo.damage.pair_checks import require_order, require_two_pictures
 from deepnets4eo.damage.prior import BY_USER, EVEN, ShareEstimate, choose_share, share_findings, share_of_site
 from deepnets4eo.damage.raster_evidence import Score, score_findings
@@ -49,8 +49,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 POST_ALONE = "post_alone"  # of a run's card: its head that grades from the post image alone
-RELIABILITY = "reliability"  # of a run's card: by method, of run and weight-free model together at one `weight`
-WITH_NETWORK, STAND_IN = "_network", "_stand_in"  # kinds of reliability, after the variant's name
+STAND_IN = "_stand_in"  # a kind of reliability, after the name of another
 
 
 @dataclass(frozen=True)
@@ -78,9 +77,8 @@ class DecisionModel:
     estimates it from the buildings themselves.
     skill : of the run that was given; one without skill has no grader.
     post_weight : of the network where it grades from the post image alone; findings : why the network in the box is not used.
-    with_network : by method, the reliability of model and network together, measured at sites that both had left out
-    (`fit_reliability` of their pooled log-odds); from `reliability` in the notes of the run's card. Where it was not measured,
-    or with another weight, the site is fitted to the weight-free model alone.
+    reliability : of the network, from the notes of the run's card. Where it was not measured beside the weight-free model, the site is
+    fitted to that model alone; where it was not measured alone, buildings that the model does not know are not assessed.
     """
 
     model: DamageModel
@@ -89,7 +87,7 @@ class DecisionModel:
     post_weight: float = 0.0
     damaged_share: float | None = None
     skill: NetworkSkill | None = None
-    with_network: dict[str, Reliability] = field(default_factory=dict)
+    reliability: NetworkReliability = NetworkReliability()
     findings: tuple[Finding, ...] = ()
 
     @classmethod
@@ -114,7 +112,7 @@ class DecisionModel:
         if skill.value == 0:
             logger.warning("the run %s does not decide: %s", model, skill.reason)
         weights = weight * skill.value, weight * validated_skill(grader.run.card, POST_ALONE).value
-        measured = _card_reliability(grader.run.card, model, *weights)
+        measured = NetworkReliability.of_card(grader.run.card, model, *weights)
         return cls(
             DamageModel.load(DEFAULT_MODEL), grader if skill.value else None, *weights, damaged_share, skill, measured
         )
@@ -135,10 +133,10 @@ class DecisionModel:
             return replace(self, findings=(not_used(reason),))
         weight, post_weight = (self.weight * skill.value for skill in skills)
         try:
-            measured = _card_reliability(grader.run.card, str(grader.run.folder), weight, post_weight)
+            measured = NetworkReliability.of_card(grader.run.card, str(grader.run.folder), weight, post_weight)
         except RunError as error:
             return replace(self, findings=(not_used(str(error)),))
-        return replace(self, grader=grader, weight=weight, post_weight=post_weight, with_network=measured)
+        return replace(self, grader=grader, weight=weight, post_weight=post_weight, reliability=measured)
 
     def paths(self) -> dict[str, str]:
         """Role to path of the run that decides, for the manifest: the card of a run names all its files with their hashes."""
@@ -204,19 +202,23 @@ class DecisionModel:
         scores : rasters whose columns the evidence has; network, post : the network's probabilities from both images, and
         from the post image alone; ground : areas and blocks of the buildings, for the estimates.
 
-        Buildings whose evidence lies outside what the model knows are not assessed; where the network decides alone,
-        all are.
+        Buildings whose evidence lies outside what the model knows are graded by the network alone where its reliability there was
+        measured, else not assessed; where the network decides alone, all are.
         """
         full = evidence if network is None and post is None else with_network(evidence, network, post)
-        unlike = np.zeros(len(full.frame), bool)
+        unlike, by_network = np.zeros((2, len(full.frame)), bool)
         if network is None or self.weight < 1:
             outside = self.model.outside_range(full.frame)
             unlike = unlike_the_fit(full.frame, self.model, outside)
-            full = set_not_assessed(full, outside)
+            by_network = (outside != "") & self.reliability.gradable_alone(full.frame, self._weights(full.frame))
+            full = set_not_assessed(full, np.where(by_network, "", outside))
+            full = set_by_network(full, np.where(by_network, outside, ""))
         weight_free = self.model.probabilities(full.frame)
+        weight_free[by_network] = np.nan
         rates = self._rates(full.frame, unlike)
         second = share_by_calls(weight_free[:, 2:].sum(axis=1), full.frame["method"].to_numpy(), rates)
-        even, kind, table = self._measured(weight_free, full.frame)
+        kind, table = self.model.variant_names(full.frame), self.model.reliabilities
+        even = self.reliability.apply(weight_free, full.frame, self._weights(full.frame), kind, table)
         share, even, share_weights = self._site(even, kind, table, second, unlike=bool(unlike.any()))
         probabilities = self._pool_unmeasured(even, full.frame, scores, kind, table)
         thresholds = values_of(kind, table, lambda fitted: fitted.thresholds)
@@ -230,24 +232,6 @@ class DecisionModel:
         )  # fmt: skip
         model_alone = network is None and post is None and not any(score.weight for score in scores)
         return Decision(full, graded, share, findings, rates if model_alone else {}, estimates)
-
-    def _measured(
-        self, weight_free: NDArray[np.float64], frame: pd.DataFrame
-    ) -> tuple[NDArray[np.float64], NDArray[np.object_], dict[str, Reliability]]:
-        """Probabilities (N, 4) where half are damaged, and whose reliability (N,) of which table holds.
-
-        Of model and network together where that was measured, else of the model alone.
-        """
-        kind, table = self.model.variant_names(frame), self.model.reliabilities
-        even = weight_free
-        if self.with_network and set(COLUMNS.values()) <= set(frame.columns):
-            pooled = pool_log_odds(weight_free, frame, self._weights(frame))
-            even, graded = weight_free.copy(), (pooled != weight_free).any(axis=1) & (kind != "")
-            for method, measured in self.with_network.items():
-                rows = graded & (frame["method"] == method).to_numpy()
-                even[rows] = measured.probabilities(border_odds(pooled[rows]))
-                kind[rows], table[method + WITH_NETWORK] = method + WITH_NETWORK, measured
-        return even, kind, table
 
     def _pool_unmeasured(
         self,
@@ -336,25 +320,6 @@ def with_sets(graded: pd.DataFrame, members: NDArray[np.bool_]) -> pd.DataFrame:
     names = set_names(fill_between(members | named))
     names[~assessed] = None
     return graded.assign(damage_set=pd.Series(names, graded.index, dtype=object))
-
-
-def _card_reliability(card: dict[str, Any], run: str, weight: float, post_weight: float) -> dict[str, Reliability]:
-    """Reliability of model and run together by method, from the run's card; empty where it was not measured.
-
-    weight, post_weight : of the run; what was measured holds for the weight that it was measured with alone.
-    """
-    weights = {PRE_POST: weight, POST_ONLY: post_weight}
-    try:
-        content = card.get("notes", {}).get(RELIABILITY, {})
-        return {
-            method: Reliability.from_dict(part)
-            for method, part in content.items()
-            if math.isclose(float(part["weight"]), weights[method])
-        }
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(
-            f"{run}: `reliability` in its card cannot be read ({error}). Measure it again with fit_reliability, or leave it out."
-        ) from error
 
 
 def _site_estimates(

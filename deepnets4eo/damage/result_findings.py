@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.abstention import MOST_CONFIDENT
+from deepnets4eo.damage.abstention import BY_NETWORK, MOST_CONFIDENT
 from deepnets4eo.damage.fitted_range import REASONS, UNLIKE
 from deepnets4eo.damage.network_skill import NetworkSkill
 from deepnets4eo.damage.unbuilt import NO_BUILDING
@@ -53,15 +53,16 @@ def join_findings(inputs: Sequence[Finding], result: Sequence[Finding]) -> tuple
 
 def _range_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> list[Finding]:
     counts = frame["reason"].value_counts()
-    outside = {reason: int(counts[reason]) for reason in OUTSIDE if reason in counts}
-    number, seen = sum(outside.values()), int((frame["status"] == ASSESSED).sum()) + sum(outside.values())
-    if number == 0:
-        return []
-    parts = "; ".join(f"{count} × {reason}" for reason, count in outside.items())
-    message = (
-        f"{number} of {count_of(seen, 'visible building')} {one_or_many(number, 'was', 'were')} not assessed, because the model "
-        f"was not fitted on such evidence ({parts})."
+    set_aside, by_network = (
+        {reason: int(counts[lead + reason]) for reason in OUTSIDE if lead + reason in counts}
+        for lead in ("", BY_NETWORK)
     )
+    number = sum(set_aside.values())
+    seen = int((frame["status"] == ASSESSED).sum()) + number
+    if not set_aside and not by_network:
+        return []
+    what = ((set_aside, "not assessed"), (by_network, "graded by the network alone"))
+    message = " ".join(_outside_sentence(of_reason, seen, done) for of_reason, done in what if of_reason)
     if unlike.any():
         message += f" That is more than at any site the model was fitted on: confidence is at most {MOST_CONFIDENT}."
     severity = "worthless" if number > MANY * seen else "caution" if unlike.any() else "note"
@@ -73,6 +74,15 @@ def _range_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> list[Find
             "Remove haze or a green cast, use sharper images without crowns over the roofs, or give surface models of both dates.",
         )
     ]
+
+
+def _outside_sentence(of_reason: dict[str, int], seen: int, done: str) -> str:
+    number = sum(of_reason.values())
+    parts = "; ".join(f"{count} × {reason}" for reason, count in of_reason.items())
+    return (
+        f"{number} of {count_of(seen, 'visible building')} {one_or_many(number, 'was', 'were')} {done}, because the model "
+        f"was not fitted on such evidence ({parts})."
+    )
 
 
 def _unbuilt_findings(frame: pd.DataFrame) -> list[Finding]:

@@ -4,16 +4,21 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pytest
 
-from deepnets4eo.damage.abstention import MOST_CONFIDENT
+from deepnets4eo.damage.abstention import BY_NETWORK, MOST_CONFIDENT
 from deepnets4eo.damage.decision_with_network import DecisionModel
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.fitted_range import REASONS
 from deepnets4eo.damage.grading_rates import UNKNOWN_RATES
+from deepnets4eo.damage.network_reliability import NetworkReliability
 from deepnets4eo.damage.network_skill import NetworkSkill
+from deepnets4eo.damage.reliability import Reliability
 from deepnets4eo.damage.result_findings import join_findings, result_findings
+from deepnets4eo.damage.site_shift import SiteShift
 from deepnets4eo.damage.unbuilt import NO_BUILDING
 from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.errors import RunError
 from deepnets4eo.outputs.findings import Finding
 
 JUDGE = DecisionModel.load("damage-evidence")
@@ -63,6 +68,39 @@ def test_grades_of_such_a_place_are_named_by_the_measured_thresholds() -> None:
     named = replace(JUDGE, model=replace(model, variants=variants)).decide(table(12), None).graded["damage"][12:]
     assert named.isin(GRADES[2:]).all()
     assert not JUDGE.decide(table(12), None).graded["damage"][12:].isin(GRADES[2:]).all()
+
+
+def test_what_the_model_does_not_know_is_graded_by_the_network_where_that_was_measured() -> None:
+    measured = NetworkReliability(alone={"post_only": Reliability(site=SiteShift((-1.5, 1.5), (0.5, 0.5), 0.0, 1.0))})
+    judge = replace(JUDGE, post_weight=0.5, reliability=measured)
+    opinions = np.array([[0.02, 0.02, 0.06, 0.9], [0.9, 0.06, 0.02, 0.02]])
+    network = pd.DataFrame(opinions[np.arange(40) % 2 ^ 1])  # each building the other way round than its evidence says
+    found = judge.decide(table(green=3), None, post=network)
+    frame = found.evidence.frame
+    assert frame["reason"].tolist() == [BY_NETWORK + GREEN] * 3 + [""] * 37
+    assert (frame["status"] == "assessed").all()
+    assert (frame["method"] == "post_only").all()
+    assert found.graded["damage"][:3].tolist() == ["no-damage", "destroyed", "no-damage"]
+    assert found.graded["damage"][3:].notna().all()
+    (finding,) = found.findings
+    assert finding.severity == "note"
+    assert finding.message.startswith("3 of 40 visible buildings were graded by the network alone, because")
+    for other in (replace(judge, reliability=NetworkReliability()), replace(judge, post_weight=0.0)):
+        assert (other.decide(table(green=3), None, post=network).evidence.frame["status"][:3] == "not_assessed").all()
+    network.iloc[1] = np.nan
+    part = judge.decide(table(green=3), None, post=network)
+    assert part.evidence.frame["status"].tolist() == ["assessed", "not_assessed"] + ["assessed"] * 38
+    for sentence in ("1 of 40 visible buildings was not assessed, because", "2 of 40 visible buildings were graded by"):
+        assert sentence in part.findings[0].message
+
+
+def test_reliability_of_a_card_is_read_and_damaged_notes_are_refused() -> None:
+    part = {"post_only": {"weight": 1.0, **Reliability().to_dict()}}
+    read = NetworkReliability.of_card({"notes": {"reliability_alone": part}}, "runs/a", 0.5, 0.5)
+    assert list(read.alone) == ["post_only"]
+    assert read.together == {}
+    with pytest.raises(RunError, match=r"runs/a: `reliability_alone` in its card"):
+        NetworkReliability.of_card({"notes": {"reliability_alone": {"post_only": {"weight": 1.0}}}}, "runs/a", 0.5, 0.5)
 
 
 def test_the_findings_name_numbers_and_grow_worse_with_the_share_outside() -> None:

@@ -32,7 +32,7 @@ ALWAYS = {  # what the fixed columns say, shown by QGIS as field comments
     "confidence": "confidence in the grade, 0 to 1",
     "damage_set": "grades that cannot be excluded at 90 %, with commas between",
     "status": f"{ASSESSED} or {NOT_ASSESSED}",
-    "reason": "why a building was not assessed",
+    "reason": "why a building was not assessed, or graded by the network alone",
     "method": f"{PRE_POST}: both images compared; {POST_ONLY}: the post image alone",
     "dx_px": "shift applied to the outline along columns, pixels of the post image",
     "dy_px": "shift applied to the outline along rows, pixels of the post image",

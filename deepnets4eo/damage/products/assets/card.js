@@ -78,15 +78,14 @@ class Card {
   }
 
   verdict(i, grade) {
-    if (grade === NOT_ASSESSED) {
-      return make("p", { class: "why" }, make("b", {}, "Why not: "), this.store.reasons[this.store.reason[i]] || "no reason given");
-    }
+    const reason = this.store.reasons[this.store.reason[i]];
+    if (grade === NOT_ASSESSED) return make("p", { class: "why" }, make("b", {}, "Why not: "), reason || "no reason given");
     const bar = (label, value) => {
       const meter = make("div", { class: "meter", role: "meter", "aria-label": label, "aria-valuenow": value ?? 0, "aria-valuemin": 0, "aria-valuemax": 1 }, make("i", {}));
       meter.firstChild.style.width = cssPercent(value ?? 0);
       return make("div", { class: "verdict" }, make("span", {}, label), meter, make("b", {}, surely(value)));
     };
-    return make("div", { class: "verdicts" }, bar("Major damage or worse", share(this.store.prob[i])), bar("Confidence in the grade", share(this.store.confidence[i])), make("p", { class: "note" }, `Cannot be excluded at 90 %: ${setOf(this.store, i).map((k) => SHORT[k].toLowerCase()).join(", ")}`));
+    return make("div", { class: "verdicts" }, bar("Major damage or worse", share(this.store.prob[i])), bar("Confidence in the grade", share(this.store.confidence[i])), make("p", { class: "note" }, `Cannot be excluded at 90 %: ${setOf(this.store, i).map((k) => SHORT[k].toLowerCase()).join(", ")}`), ...(reason ? [make("p", { class: "note" }, reason[0].toUpperCase() + reason.slice(1))] : []));
   }
 
   facts(i) {
