@@ -354,6 +354,18 @@ def test_a_map_with_nothing_assessed_says_so(visit, tmp_path, number):
         assert "Why not: outside the post image" in one.page.locator("#card").inner_text()
 
 
+def test_a_building_says_when_the_network_alone_graded_it(visit, tmp_path):
+    damage_map = make_map(9, assessed=1.0)
+    damage_map.buildings["reason"] = ""
+    damage_map.buildings.loc[0, "reason"] = "graded by the network alone: roof too narrow"
+    one = visit(write(damage_map, tmp_path / "report.html"))
+    one.page.fill("#search", str(damage_map.buildings.loc[0, "id"]))
+    one.page.locator("#table .body .row").first.click()
+    note = one.page.locator("#card .verdicts .note").last
+    assert note.inner_text() == "Graded by the network alone: roof too narrow"
+    assert note.bounding_box()["width"] > 200, "over the whole width, not in a column of the bars"
+
+
 def empty_map():
     damage_map = make_map(3)
     damage_map.buildings = damage_map.buildings.iloc[:0]
