@@ -29,8 +29,7 @@ class Boulch(PixelNetwork):
     (torch.Size([2, 3]), 5635)
     """
 
-    pixels_at_once = 1024
-
+    pixels_at_once = 1024  # few values of each: fewer calls
     reconstruction_weight = 0.1
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 1) -> None:

@@ -23,7 +23,7 @@ class Mou(PixelNetwork):
     85385
     """
 
-    pixels_at_once = 1024  # the product of a band is small: fewer calls
+    pixels_at_once = 1536  # the product of a band is small: fewer calls
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 1) -> None:
         check_bands("Mou et al. 2017", in_channels, lambda bands: bands)
