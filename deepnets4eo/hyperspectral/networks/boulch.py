@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.hyperspectral.initialise import initialise
 from deepnets4eo.hyperspectral.patch_layers import check_bands
-from deepnets4eo.hyperspectral.pixel_network import Columns, PixelNetwork, band_products
+from deepnets4eo.hyperspectral.pixel_network import Columns, PixelNetwork
 
 FIRST, LATER = 32, 16  # maps
 CODE = 3
