@@ -33,8 +33,8 @@ def make_cube(folder: Path, side: int, bands: int, rows: Sequence[int]) -> None:
     noise = rng.normal(0, 300, (NOISE_LINES, bands, side)).astype(np.int16)
     with (folder / "cube.img").open("wb") as file:
         for line in range(side):
-            classes = np.repeat(ground[line // FIELD_PX], FIELD_PX)[:side]
-            file.write((spectra[:, classes] + noise[line % NOISE_LINES]).astype("<u2").tobytes())
+            materials = np.repeat(ground[line // FIELD_PX], FIELD_PX)[:side]
+            file.write((spectra[:, materials] + noise[line % NOISE_LINES]).astype("<u2").tobytes())
     labels = np.zeros((side, side), np.uint8)
     for number in rng.choice((side // FIELD_PX) ** 2, FIELDS, replace=False):
         row, col = divmod(int(number), side // FIELD_PX)
