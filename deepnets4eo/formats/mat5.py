@@ -1,7 +1,8 @@
 """Arrays of MATLAB files of version 5 (and 6, 7), by the published description of the format.
 
-Takes a path; returns arrays as MATLAB shows them: rows, columns, bands. What is not packed is memory-mapped. Numbers only:
-cells, structures, objects, sparse and complex arrays are listed, not read. Announced sizes are checked before unpacking.
+Takes a path; returns arrays as MATLAB shows them: rows, columns, bands; fields of structures as STRUCTURE/FIELD. What is not packed
+is memory-mapped. Numbers only: cells, arrays of structures, objects, sparse and complex arrays are listed, not read. Announced sizes
+are checked before unpacking.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -23,6 +25,7 @@ MOST_BYTES = 4 << 30  # the format holds no larger array
 HEADER_BYTES = 128
 HEAD_BYTES = 4096  # flags, sizes, name and the tag of the numbers
 MOST_ARRAYS = 10_000
+DEEPEST = 8  # structures within structures
 TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 MATRIX, PACKED = 14, 15
 CLASSES = {
@@ -83,13 +86,13 @@ def _elements(path: Path) -> list[_Element]:
     try:
         with path.open("rb") as file:
             order = "<" if file.read(HEADER_BYTES)[126:128] == b"IM" else ">"
-            return list(_read_elements(file, order, path.stat().st_size))
+            return list(_read_elements(path, file, order))
     except (*DAMAGED, zlib.error, struct.error) as error:
         raise damage_error(path, error) from error
 
 
-def _read_elements(file: IO[bytes], order: str, file_bytes: int) -> Iterator[_Element]:
-    start, count = HEADER_BYTES, 0
+def _read_elements(path: Path, file: IO[bytes], order: str) -> Iterator[_Element]:
+    start, count, file_bytes = HEADER_BYTES, 0, path.stat().st_size
     while start + 8 <= file_bytes and count < MOST_ARRAYS:
         file.seek(start)
         kind, size = struct.unpack(f"{order}2I", file.read(8))
@@ -102,11 +105,48 @@ def _read_elements(file: IO[bytes], order: str, file_bytes: int) -> Iterator[_El
                 head = zlib.decompressobj().decompress(head, HEAD_BYTES)
             info, offset, number_bytes = _describe(head, order, 8 if kind == PACKED else 0)
             if info.name:  # what has no name belongs to objects
-                yield _Element(info, start, size, kind == PACKED, offset, number_bytes)
+                element = _Element(info, start, size, kind == PACKED, offset, number_bytes)
+                yield element
+                if info.kind == "struct":
+                    yield from _fields(element, _content(path, element, order, head), order)
         start += size
 
 
-def _describe(head: bytes, order: str, at: int) -> tuple[ArrayInfo, int, int]:
+def _content(path: Path, element: _Element, order: str, head: bytes) -> memoryview:
+    """All bytes of a variable, unpacked; mapped where they are not packed. Errors: InputError for too many of them."""
+    if not element.packed:
+        return np.memmap(path, np.uint8, "r", element.start, (element.packed_bytes,)).data
+    size = 8 + int(struct.unpack_from(f"{order}2I", head)[1])
+    check_unpacked_size(path, size, element.packed_bytes, MOST_BYTES)
+    with path.open("rb") as file:
+        file.seek(element.start)
+        return memoryview(zlib.decompressobj().decompress(file.read(element.packed_bytes), size))
+
+
+def _fields(parent: _Element, content: memoryview, order: str, depth: int = 1) -> Iterator[_Element]:
+    """The variables within one structure, and within those that it holds."""
+    if math.prod(parent.info.shape) != 1 or depth > DEEPEST:
+        return
+    length, at = _part(content, order, parent.offset)
+    names, at = _part(content, order, at)
+    step = struct.unpack(f"{order}i", length)[0]
+    for first in range(0, len(names), step):
+        field = names[first : first + step].split(b"\0")[0].decode("latin-1")
+        kind, size, begin = _tag(content, order, at)
+        at = begin + size
+        if kind != MATRIX or at > len(content):
+            raise ValueError(f"the structure {parent.info.name} ends within its field {field}")
+        if not size:  # nothing was ever put into it
+            continue
+        info, offset, number_bytes = _describe(content, order, begin)
+        named = replace(info, name=f"{parent.info.name}/{field}")
+        element = parent._replace(info=named, offset=offset, number_bytes=number_bytes)
+        yield element
+        if info.kind == "struct":
+            yield from _fields(element, content, order, depth + 1)
+
+
+def _describe(head: bytes | memoryview, order: str, at: int) -> tuple[ArrayInfo, int, int]:
     """Name, size and type of a variable; where its numbers begin; how many bytes of them there are."""
     flags, at = _part(head, order, at)
     word = struct.unpack_from(f"{order}I", flags)[0]
@@ -125,7 +165,7 @@ def _describe(head: bytes, order: str, at: int) -> tuple[ArrayInfo, int, int]:
     return ArrayInfo(text, shape, np.dtype(order + TYPES[number_kind])), begin, number_bytes
 
 
-def _tag(head: bytes, order: str, at: int) -> tuple[int, int, int]:
+def _tag(head: bytes | memoryview, order: str, at: int) -> tuple[int, int, int]:
     """Type, bytes and beginning of a part; up to four bytes lie within its tag."""
     kind, size = struct.unpack_from(f"{order}2I", head, at)
     if kind >> 16:
@@ -133,10 +173,10 @@ def _tag(head: bytes, order: str, at: int) -> tuple[int, int, int]:
     return kind, size, at + 8
 
 
-def _part(head: bytes, order: str, at: int) -> tuple[bytes, int]:
+def _part(head: bytes | memoryview, order: str, at: int) -> tuple[bytes, int]:
     """Content of a small part, and where the next one begins."""
     _, size, begin = _tag(head, order, at)
-    content = head[begin : begin + size]
+    content = bytes(head[begin : begin + size])
     if len(content) < size:
         raise ValueError("a variable is described in too many bytes")
     return content, begin + 4 if begin == at + 4 else begin + -(-size // 8) * 8

@@ -1,11 +1,10 @@
 """Peak memory of training and prediction on a cube that is larger than the memory: 5,000² pixels of 200 bands, 10 GB.
 
 Run: python experiments/benchmarks/hyperspectral_memory.py [--side 5000 --bands 200 --methods hu hamida random-forest lda --rows 500 1000]
-The cube is a sparse ENVI file (interleaved by line) in a temporary folder: values lie in labelled fields alone, the rest is
-zero, which costs no disk but is read like everything else. Each training, and each prediction of the first rows at full
+The cube is a made-up ENVI file (interleaved by line) in a temporary folder, which takes its whole size on the disk: patches of
+ground of six spectra with noise, some of them labelled fields. Each training, and each prediction of the first rows at full
 width, once for each number of `--rows`, runs in a process of its own; prints its peak resident set, seconds of wall clock and
-processor, beside the size of the cube. Prediction works by strips of rows at full width, so that its peak does not depend on the
-number of rows: two numbers show it.
+processor, beside the size of the cube. `--rows 5000` predicts all of it, from file to file.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-FIELDS, FIELD_PX, CLASSES = 60, 24, 6
+FIELDS, FIELD_PX, CLASSES, NOISE_LINES = 60, 24, 6, 7
 HEADER = "ENVI\nsamples = {side}\nlines = {lines}\nbands = {bands}\nheader offset = 0\nfile type = ENVI Standard\ndata type = 12\ninterleave = bil\nbyte order = 0\n"
 QUICK = ["train.epochs=2", "estimator.trees=50", "data.num_workers=0"]
 
@@ -29,18 +28,18 @@ QUICK = ["train.epochs=2", "estimator.trees=50", "data.num_workers=0"]
 def make_cube(folder: Path, side: int, bands: int, rows: Sequence[int]) -> None:
     """cube.img, whose first rows are also first-ROWS.img, and labels.npy."""
     rng = np.random.default_rng(0)
-    labels = np.zeros((side, side), np.uint8)
-    spectra = rng.uniform(500, 6000, (CLASSES, bands))
+    ground = rng.integers(0, CLASSES, (-(-side // FIELD_PX), -(-side // FIELD_PX)))
+    spectra = rng.uniform(1500, 6000, (bands, CLASSES)).astype(np.int16)
+    noise = rng.normal(0, 300, (NOISE_LINES, bands, side)).astype(np.int16)
     with (folder / "cube.img").open("wb") as file:
-        file.truncate(2 * side * side * bands)
-        for number in range(FIELDS):
-            row, col = rng.integers(0, side - FIELD_PX, 2)
-            labels[row : row + FIELD_PX, col : col + FIELD_PX] = number % CLASSES + 1
-            for line in range(row, row + FIELD_PX):
-                values = spectra[number % CLASSES, :, None] + rng.normal(0, 300, (bands, FIELD_PX))
-                for band in range(bands):
-                    file.seek(2 * ((line * bands + band) * side + col))
-                    file.write(np.clip(values[band], 0, 65535).astype("<u2").tobytes())
+        for line in range(side):
+            materials = np.repeat(ground[line // FIELD_PX], FIELD_PX)[:side]
+            file.write((spectra[:, materials] + noise[line % NOISE_LINES]).astype("<u2").tobytes())
+    labels = np.zeros((side, side), np.uint8)
+    for number in rng.choice((side // FIELD_PX) ** 2, FIELDS, replace=False):
+        row, col = divmod(int(number), side // FIELD_PX)
+        area = np.s_[row * FIELD_PX : (row + 1) * FIELD_PX, col * FIELD_PX : (col + 1) * FIELD_PX]
+        labels[area] = ground[row, col] + 1
     np.save(folder / "labels.npy", labels)
     for name, lines in (("cube", side), *((f"first-{lines}", lines) for lines in rows)):
         if name != "cube":
@@ -101,7 +100,9 @@ def main() -> None:
     size = 2 * arguments.side**2 * arguments.bands
     print(f"cube of {arguments.side}² px and {arguments.bands} bands: {size / 1e6:,.0f} MB; {FIELDS} labelled fields")
     with tempfile.TemporaryDirectory() as folder:
+        started = time.process_time()
         make_cube(Path(folder), arguments.side, arguments.bands, rows)
+        print(f"written in {time.process_time() - started:.0f} s of processor", flush=True)
         for method in arguments.methods:
             print(f"{method:14} train   {run_child('train', Path(folder), method, arguments.memory)}", flush=True)
             for number in rows:

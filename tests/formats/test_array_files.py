@@ -49,6 +49,33 @@ def test_arrays_of_matlab_5_are_what_scipy_reads(dtype: str, packed: bool, tmp_p
     assert np.array_equal(read_all(f"{path}#first")[0], scipy.io.loadmat(path)["first"])
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_fields_of_structures_of_matlab_5_are_arrays(packed: bool, tmp_path: Path) -> None:
+    path = tmp_path / "a.mat"
+    scene = {"labels": LABELS, "empty": [], "deeper": {"wavelengths": WAVELENGTHS_UM}, "name": "a" * 5000}
+    pair = np.array([(LABELS,), (LABELS,)], [("x", object)])
+    scipy.io.savemat(path, {"hsi": {"Data": CUBE, "scene": scene}, "pair": pair}, do_compression=packed)
+    image = open_array(parse_reference(str(path)))
+    assert np.array_equal(read_all(path), CUBE.transpose(2, 0, 1))
+    assert image.reference.endswith("a.mat#hsi/Data:hwb")
+    assert image.wavelengths_nm == pytest.approx(WAVELENGTHS_UM * 1000)
+    assert np.array_equal(read_all(f"{path}#hsi/scene/labels")[0], LABELS)
+    inner = {f"hsi/scene/{key}" for key in (*scene, "deeper/wavelengths")}
+    assert {info.name for info in list_arrays(path)} == {"hsi", "hsi/Data", "hsi/scene", "pair"} | inner
+
+
+def test_structures_that_end_too_early_are_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, {"hsi": {"Data": CUBE}})
+    content = bytearray(path.read_bytes())
+    at = content.index(struct.pack("<I", 14), content.index(b"Data")) + 4  # the bytes of the field, behind its type
+    for announced in (1 << 20, 0xFFFFFFF8):
+        content[at : at + 4] = struct.pack("<I", announced)
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="ends within its field Data.*Write it anew"):
+            list_arrays(path)
+
+
 @pytest.mark.parametrize("write", ["mat5", "mat73", "npz", "packed npz", "h5"])
 def test_each_format_holds_the_same_cube_labels_and_wavelengths(write: str, tmp_path: Path) -> None:
     arrays = {"cube": CUBE, "gt": LABELS, "wavelengths": WAVELENGTHS_UM}

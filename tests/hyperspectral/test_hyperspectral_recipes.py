@@ -29,6 +29,7 @@ AS_PUBLISHED = {
     "hu": ["train.optimizer=sgd"],
     "boulch": ["train.optimizer=sgd", "train.lr=0.001"],
     "chen": ["train.optimizer=sgd", "train.lr=0.003"],
+    "luo": ["train.optimizer=sgd", "train.lr=0.1", "train.weight_decay=0.09"],
 }
 OTHERS = {
     "hybridsn", "ssrn", "spectralformer", "spectral-unet", "two-sensor", "svm", "svm-grid", "random-forest", "knn",

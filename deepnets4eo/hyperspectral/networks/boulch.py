@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.hyperspectral.initialise import initialise
 from deepnets4eo.hyperspectral.patch_layers import check_bands
-from deepnets4eo.hyperspectral.pixel_network import Columns, PixelNetwork, band_products
+from deepnets4eo.hyperspectral.pixel_network import Columns, PixelNetwork
 
 FIRST, LATER = 32, 16  # maps
 CODE = 3
@@ -29,6 +29,7 @@ class Boulch(PixelNetwork):
     (torch.Size([2, 3]), 5635)
     """
 
+    pixels_at_once = 1024  # few values of each: fewer calls
     reconstruction_weight = 0.1
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 1) -> None:
@@ -63,53 +64,74 @@ class Boulch(PixelNetwork):
         return self.output(code), self.regressor(code)
 
     def prepare_columns(self) -> Columns:
-        """A function of pixels in columns: each convolution and its pooling as products of four values in a row.
+        """A function of pixels in columns; maps lie as values, pixels, channels, as CPUs convolve them fastest.
 
-        Maps have one more channel, 1 inside and 0 in the padding: biases and normalisations become weights of it, exactly
-        also at the ends of the spectrum.
+        One map alone would waste that layout: the first convolution is a product of four bands in a row. Normalisations become part
+        of the convolution after them.
         """
-        scale, shift = self.last.weight.new_ones(1), self.last.weight.new_zeros(1)
-        pairs = []
-        for convolution, _, _, norm in cast(
-            Iterable[tuple[nn.Conv1d, nn.Module, nn.Module, nn.BatchNorm1d]], self.blocks
-        ):
-            kernel = _fold(convolution, scale, shift).transpose(1, 2).flatten(1)
-            channels = convolution.in_channels + 1
-            pairs.append(torch.cat([F.pad(kernel, (0, channels)), F.pad(kernel, (channels, 0))]))
-            scale = norm.weight * (cast(Tensor, norm.running_var) + norm.eps).rsqrt()
-            shift = norm.bias - scale * cast(Tensor, norm.running_mean)
-        last = _fold(self.last, scale, shift)[:, :, 1]  # of one value, the outer taps see zeros
+        blocks = cast(Iterable[tuple[nn.Conv1d, nn.Module, nn.Module, nn.BatchNorm1d]], self.blocks)
+        (entry, _, _, norm), *later = blocks
+        pair = _kernel_pair(entry)
+        halvings = []
+        for convolution, _, _, following in later:
+            halvings.append(_Halving(convolution, norm, self.pixels_at_once))
+            norm = following
+        centre = self.last.weight[:, :, 1]  # of one value, the outer taps see zeros
+        scale, shift = _norm_factors(norm)
+        last, last_bias = (centre * scale).t(), cast(Tensor, self.last.bias) + centre @ shift
         output_bias = self.output.bias[:, None]
 
         def scores(columns: Tensor) -> Tensor:
-            maps = _with_ones(len(columns), columns[:, None])
-            maps[1:-1, 0] = columns
-            for pair in pairs:
-                first, second = band_products(maps.flatten(0, 1), pair, pair.shape[1] // 2).chunk(2, dim=1)
-                maps = _with_ones(len(first), first)
-                _larger_or_zero(first, second, maps[1:-1, :-1])
-            return torch.addmm(output_bias, self.output.weight, torch.tanh(last @ maps[1]))
+            maps = _larger_or_zero(*(_band_windows(columns) @ pair).chunk(2, dim=2))
+            for halving in halvings:
+                maps = halving(maps)
+            code = torch.tanh(torch.addmm(last_bias, maps[0], last))
+            return torch.addmm(output_bias, self.output.weight, code.t())
 
         return scores
 
 
-def _fold(convolution: nn.Conv1d, scale: Tensor, shift: Tensor) -> Tensor:
-    """The kernel (C', C + 1, 3) that makes of maps and of ones what the convolution makes of maps · scale + shift."""
-    of_ones = torch.einsum("oct,c->ot", convolution.weight, shift)
-    of_ones[:, 1] += cast(Tensor, convolution.bias)
-    return torch.cat([convolution.weight * scale[:, None], of_ones[:, None]], dim=1)
+class _Halving:
+    """A convolution of normalised maps and the pooling after it, both without the normalisation: (n, M, C) → (n // 2, M, C')."""
+
+    def __init__(self, convolution: nn.Conv1d, norm: nn.BatchNorm1d, pixels: int) -> None:
+        scale, shift = _norm_factors(norm)
+        self.weight = (convolution.weight * scale[:, None])[..., None].contiguous(memory_format=torch.channels_last)
+        before, at, after = (convolution.weight * shift[:, None]).sum(dim=1).unbind(1)
+        self.bias = cast(Tensor, convolution.bias) + before + at + after
+        ends = torch.stack([before, after])[:, None]  # the padding is zero only after the normalisation
+        self.ends = ends.expand(-1, pixels, -1).contiguous()  # bfloat16 is slow where values are repeated
+
+    def __call__(self, maps: Tensor) -> Tensor:
+        values = F.conv2d(maps.permute(2, 0, 1)[None], self.weight, self.bias, padding=(1, 0))[0].permute(1, 2, 0)
+        values[0] -= self.ends[0, : values.shape[1]]
+        values[-1] -= self.ends[1, : values.shape[1]]
+        return _larger_or_zero(values[:-1:2], values[1::2])
 
 
-def _larger_or_zero(first: Tensor, second: Tensor, out: Tensor) -> None:
-    """Write max(first, second, 0), by the bits: above 0, numbers are ordered like their bits as integers, a third of the time in
+def _norm_factors(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+    """Factor and term of each channel, (C,) both."""
+    scale = norm.weight * (cast(Tensor, norm.running_var) + norm.eps).rsqrt()
+    return scale, norm.bias - scale * cast(Tensor, norm.running_mean)
+
+
+def _kernel_pair(convolution: nn.Conv1d) -> Tensor:
+    """The kernel at two positions that are pooled, and its bias, for windows of `_band_windows`: (5, 2 C')."""
+    kernel = convolution.weight[:, 0]
+    pair = torch.cat([F.pad(kernel, (0, 1)), F.pad(kernel, (1, 0))])
+    return torch.cat([pair, cast(Tensor, convolution.bias).repeat(2)[:, None]], dim=1).t().contiguous()
+
+
+def _band_windows(columns: Tensor) -> Tensor:
+    """Four bands in a row and a one, from every second band on: (B, M) → (B // 2, M, 5); zeros beyond the spectrum."""
+    windows = columns.new_ones(len(columns) // 2, columns.shape[1], 5)
+    windows[..., :4] = F.pad(columns, (0, 0, 1, 1)).unfold(0, 4, 2)
+    return windows
+
+
+def _larger_or_zero(first: Tensor, second: Tensor) -> Tensor:
+    """max(first, second, 0) by the bits: above 0, numbers are ordered like their bits as integers, a third of the time in
     bfloat16 on CPUs.
     """
     bits = BITS[first.element_size()]
-    torch.maximum(first.view(bits), second.view(bits), out=out.view(bits)).clamp_min_(0)
-
-
-def _with_ones(length: int, like: Tensor) -> Tensor:
-    """Space for maps (n + 2, C + 1, M) of so many channels and pixels: the last channel is 1, the first and last value 0."""
-    maps = like.new_zeros(length + 2, like.shape[1] + 1, like.shape[2])
-    maps[1:-1, -1] = 1
-    return maps
+    return torch.maximum(first.view(bits), second.view(bits)).clamp_min_(0).view(first.dtype)

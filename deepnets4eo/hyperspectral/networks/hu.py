@@ -54,7 +54,7 @@ class Hu(PixelNetwork):
         bias, hidden_bias, output_bias = (
             cast(Tensor, layer.bias)[:, None] for layer in (self.convolution, self.hidden, self.output)
         )
-        bias, hidden_bias, output = 2 * bias, 2 * hidden_bias, 2 * self.output.weight
+        bias, hidden_bias, output = 2 * bias.float(), 2 * hidden_bias.float(), 2 * self.output.weight
         hidden = 4 * self.hidden.weight.unflatten(1, (MAPS, self.length)).transpose(1, 2).flatten(1)
 
         def scores(columns: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ class Hu(PixelNetwork):
             maps = at_shifts[0]
             for other in at_shifts[1:]:
                 maps = torch.maximum(maps, other)
-            values = torch.addmm(hidden_bias, hidden, half_tanh(maps + bias).flatten(0, 1))
-            return torch.addmm(output_bias, output, half_tanh(values))
+            values = hidden @ half_tanh(maps, bias).flatten(0, 1)
+            return torch.addmm(output_bias, output, half_tanh(values, hidden_bias))
 
         return scores
