@@ -63,13 +63,13 @@ def scans(city: City, scanner: str) -> tuple[PointCloud, PointCloud]:
     return scan(city, city.pre, before), scan(city, city.post, after)
 
 
-def scan(city: City, acquisition: Acquisition, place: str) -> PointCloud:
-    """The cloud of one date. place : AIR, STREET or MAST."""
-    if place == AIR:
+def scan(city: City, acquisition: Acquisition, position: str) -> PointCloud:
+    """The cloud of one date. position : AIR, STREET or MAST."""
+    if position == AIR:
         return without_rubble_class(aerial_scan(acquisition))
     spots = scanner_positions(city, SPACING_M)
     spots = spots[[city.extent.contains(point) for point in gpd.points_from_xy(*spots.T)]]
-    eye_m = MAST_M if place == MAST else EYE_M
+    eye_m = MAST_M if position == MAST else EYE_M
     return without_rubble_class(terrestrial_scan(acquisition, spots, RAYS, eye_m=eye_m))
 
 
