@@ -97,7 +97,7 @@ def write_city(seed: int, folder: Path, size_px: int) -> Path:
     return write_las(replace(points, colour=city.image[:3, row, col].T), path)
 
 
-def coloured(cloud: Path, orthophoto: Path, folder: Path) -> Path:
+def write_coloured(cloud: Path, orthophoto: Path, folder: Path) -> Path:
     """A copy of a cloud with the colours of an orthophoto; points beyond it are black, and counted in the log."""
     path = folder / f"coloured-{cloud.name}"
     if not path.exists():
@@ -221,7 +221,7 @@ def main() -> None:
     if arguments.cloud is not None:
         title, clouds, test = f"Eastern half of {arguments.cloud.name}", out / "halves", ["east"]
         write_halves(
-            arguments.cloud if arguments.colour is None else coloured(arguments.cloud, arguments.colour, out), clouds
+            arguments.cloud if arguments.colour is None else write_coloured(arguments.cloud, arguments.colour, out), clouds
         )
     elif clouds is None:
         title, clouds, test = "Miniature city (SYNTHETIC)", out / "cities", [f"city-{TEST_CITY}"]
