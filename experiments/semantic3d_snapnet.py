@@ -221,7 +221,8 @@ def main() -> None:
     if arguments.cloud is not None:
         title, clouds, test = f"Eastern half of {arguments.cloud.name}", out / "halves", ["east"]
         write_halves(
-            arguments.cloud if arguments.colour is None else write_coloured(arguments.cloud, arguments.colour, out), clouds
+            arguments.cloud if arguments.colour is None else write_coloured(arguments.cloud, arguments.colour, out),
+            clouds,
         )
     elif clouds is None:
         title, clouds, test = "Miniature city (SYNTHETIC)", out / "cities", [f"city-{TEST_CITY}"]
