@@ -1,10 +1,11 @@
 """Rubble and debris: volumes on the miniature city, points as evidence of damage, and two real sites.
 
 Usage: python experiments/rubble.py volumes|heaps|evidence|fit|real [--data FOLDER] [--smoke]
-volumes: error of volumes of buildings above 100 m³ on three cities (SYNTHETIC), from the air and from the street, true
-outlines and mapped ones; how often the 95 % interval holds the truth. heaps: the same of volumes up to 100 m³ from the air,
-none included, on cities on which nothing was chosen. evidence: AUC of major damage or worse with and without points
-(SYNTHETIC). fit: the cards of `damage/point_evidence.py`, on cities that volumes and evidence do not use.
+volumes: error of volumes of buildings above 100 m³ on three cities (SYNTHETIC), from the air, from tripods and from masts in the
+streets, and from the air before and tripods after; true outlines and mapped ones; how often the 95 % interval holds the truth;
+volumes lost by grade. heaps: the same of volumes up to 100 m³ from the air, none included, on cities on which nothing was
+chosen. evidence: AUC of major damage or worse with and without points (SYNTHETIC). fit: the cards of
+`damage/point_evidence.py`, on cities that volumes and evidence do not use.
 real: FOLDER holds autzen (differences of heights against published M3C2 distances) and ahn3_delft (intact buildings from
 one date: no rubble is expected).
 """
@@ -12,7 +13,7 @@ one date: no rubble is expected).
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from deepnets4eo.points import PointCloud, RubbleMap, RubbleOptions, debris_volu
 from deepnets4eo.points.height_grid import grid_around, height_grid
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City, aerial_scan, building_volumes, scanner_positions, terrestrial_scan
+from deepnets4eo.synthetic.acquisition import Acquisition
+from deepnets4eo.synthetic.scan import EYE_M
 
 SEEDS, FIT_SEEDS = (301, 302, 303), tuple(range(401, 441))
 HEAP_SEEDS = tuple(range(701, 713))  # the intervals were made with 501-530 and 601-610
@@ -34,7 +37,12 @@ SIDE_PX, HEAP_SIDE_PX, GSD_M = 500, 300, 0.4
 LARGE_M3 = (100.0, np.inf)
 SMALL_M3 = (-np.inf, 100.0)
 SPACING_M, RAYS = 30.0, 40_000  # of tripods along the streets
-SCANNERS = ("aerial", "terrestrial")
+MAST_M = 8.0
+AIR, STREET, MAST = "air", "street", "mast"
+SCANNERS = {
+    "aerial": (AIR, AIR), "terrestrial": (STREET, STREET), "aerial, then terrestrial": (AIR, STREET),
+    "terrestrial, masts of 8 m": (MAST, MAST),
+}  # fmt: skip  # before and after the event
 QUANTITIES = ("volume_pre_m3", "lost_m3", "debris_m3")
 EDGE_M = 3.0  # buildings at the edge of the scene are not wholly scanned
 UNCLASSIFIED, RUBBLE = 1, 70
@@ -50,15 +58,19 @@ def without_rubble_class(cloud: PointCloud) -> PointCloud:
 
 
 def scans(city: City, scanner: str) -> tuple[PointCloud, PointCloud]:
-    """The clouds before and after, without the class that gives rubble away."""
-    if scanner == "aerial":
-        return without_rubble_class(aerial_scan(city.pre)), without_rubble_class(aerial_scan(city.post))
+    """The clouds before and after, without the class that gives rubble away. scanner : one of SCANNERS."""
+    before, after = SCANNERS[scanner]
+    return scan(city, city.pre, before), scan(city, city.post, after)
+
+
+def scan(city: City, acquisition: Acquisition, position: str) -> PointCloud:
+    """The cloud of one date. position : AIR, STREET or MAST."""
+    if position == AIR:
+        return without_rubble_class(aerial_scan(acquisition))
     spots = scanner_positions(city, SPACING_M)
     spots = spots[[city.extent.contains(point) for point in gpd.points_from_xy(*spots.T)]]
-    return (
-        without_rubble_class(terrestrial_scan(city.pre, spots, RAYS)),
-        without_rubble_class(terrestrial_scan(city.post, spots, RAYS)),
-    )
+    eye_m = MAST_M if position == MAST else EYE_M
+    return without_rubble_class(terrestrial_scan(acquisition, spots, RAYS, eye_m=eye_m))
 
 
 def volume_rows(
@@ -91,7 +103,7 @@ def _compare(
             if np.isfinite(row[name]):
                 low, high = (row.get(f"{name[:-3]}_{end}_m3", np.nan) for end in ("low", "high"))
                 yield {
-                    **about, "quantity": name, "id": row["id"], "known": row["known_share"],
+                    **about, "quantity": name, "id": row["id"], "known": row["known_share"], "grade": row["grade"],
                     "error": row[name] / row[f"{name}_true"] - 1 if row[f"{name}_true"] > 0 else np.nan,
                     "held": np.nan if not np.isfinite(low) else float(max(low, 0) <= row[f"{name}_true"] <= high),
                     "measured": row[name], "true": row[f"{name}_true"],
@@ -100,7 +112,7 @@ def _compare(
 
 def show_volumes(
     seeds: tuple[int, ...],
-    scanners: tuple[str, ...] = SCANNERS,
+    scanners: Iterable[str] = SCANNERS,
     side_px: int = SIDE_PX,
     limits_m3: tuple[float, float] = LARGE_M3,
 ) -> None:
@@ -109,16 +121,28 @@ def show_volumes(
         "| scanner | outlines | way | quantity | buildings | within 10 % | median | 90th | largest | sum | held by interval |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|---|")
+    frames = []
     for scanner in scanners:
-        frame = pd.DataFrame(volume_rows(seeds, scanner, side_px, limits_m3))
-        for key, group in frame.groupby(["scanner", "outlines", "way", "quantity"], sort=False):
-            error = group["error"].abs()
-            total = group["measured"].sum() / group["true"].sum() - 1
-            held = "–" if group["held"].isna().all() else f"{group['held'].mean():.0%}"
-            print(
-                f"| {' | '.join(map(str, key))} | {len(group)} | {(error <= 0.1).mean():.0%} | {error.median():.1%} | "
-                f"{error.quantile(0.9):.1%} | {error.max():.1%} | {total:+.1%} | {held} |"
-            )
+        frames.append(pd.DataFrame(volume_rows(seeds, scanner, side_px, limits_m3)))
+        print_rows(frames[-1], ["scanner", "outlines", "way", "quantity"])
+    lost = pd.concat(frames).query("quantity == 'lost_m3' and outlines == 'true'")
+    print("\nVolumes lost by grade, true outlines\n")
+    print("| scanner | grade | buildings | within 10 % | median | 90th | largest | sum | held by interval |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    print_rows(lost, ["scanner", "grade"])
+
+
+def print_rows(frame: pd.DataFrame, columns: list[str]) -> None:
+    """A row of the table for each group of the columns."""
+    for key, group in frame.groupby(columns, sort=False):
+        error = group["error"].abs()
+        total = group["measured"].sum() / group["true"].sum() - 1
+        held = "–" if group["held"].isna().all() else f"{group['held'].mean():.0%}"
+        print(
+            f"| {' | '.join(map(str, key))} | {len(group)} | {(error <= 0.1).mean():.0%} | {error.median():.1%} | "
+            f"{error.quantile(0.9):.1%} | {error.max():.1%} | {total:+.1%} | {held} |",
+            flush=True,
+        )
 
 
 def show_evidence(seeds: tuple[int, ...]) -> None:

@@ -1,7 +1,7 @@
 """SnapNet: points labelled in snapshots, on Semantic3D with the published table, on one cloud cut in halves, on the miniature city.
 
 Usage: python experiments/semantic3d_snapnet.py --out FOLDER [--seeds 0 1 2]           (miniature city, SYNTHETIC)
-       python experiments/semantic3d_snapnet.py --out FOLDER --cloud TILE.laz          (its western half to learn from)
+       python experiments/semantic3d_snapnet.py --out FOLDER --cloud TILE.laz [--colour ORTHO.tif]   (its western half to learn from)
        python experiments/semantic3d_snapnet.py --out FOLDER --clouds FOLDER --test NAME …  (whole tiles to test on)
        python experiments/semantic3d_snapnet.py --out FOLDER --data ROOT --test NAME …    (Semantic3D: .txt and .labels)
 
@@ -31,8 +31,11 @@ from smoke import add_smoke, title_of
 import deepnets4eo
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import apply_affine
+from deepnets4eo.points import Orthophoto, colourise_cloud
 from deepnets4eo.synthetic import City
 from deepnets4eo.training import load_recipe
+
+log = logging.getLogger(__name__)
 
 COMPOSITE, COLOURS, BOTH, FUSED = "composite", "colours", "colours and composite", "SmpFusion of both"
 TRIANGLES = "triangles"  # the composite of another kind of surface
@@ -92,6 +95,15 @@ def write_city(seed: int, folder: Path, size_px: int) -> Path:
     col, row = np.floor(apply_affine(~city.grid.affine, points.xyz[:, :2])).astype(int).T
     row, col = np.clip(row, 0, city.shape[0] - 1), np.clip(col, 0, city.shape[1] - 1)
     return write_las(replace(points, colour=city.image[:3, row, col].T), path)
+
+
+def write_coloured(cloud: Path, orthophoto: Path, folder: Path) -> Path:
+    """A copy of a cloud with the colours of an orthophoto; points beyond it are black, and counted in the log."""
+    path = folder / f"coloured-{cloud.name}"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        log.info("%d points lie beyond the orthophoto.", colourise_cloud(cloud, Orthophoto(orthophoto), path))
+    return path
 
 
 def write_halves(source: Path, folder: Path) -> None:
@@ -192,6 +204,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, help="scans of Semantic3D")
     parser.add_argument("--cloud", type=Path, help="one classified LAS or LAZ file")
+    parser.add_argument("--colour", type=Path, help="orthophoto that --cloud takes its colours from")
     parser.add_argument("--clouds", type=Path, help="a folder of classified LAS or LAZ files")
     parser.add_argument("--test", nargs="+", default=[], help="names of the clouds to test on, or patterns")
     parser.add_argument("--legend", default="ign_lidar_hd", help="of --cloud and --clouds")
@@ -207,7 +220,10 @@ def main() -> None:
     title, clouds, test, legend = f"Clouds of {arguments.clouds}", arguments.clouds, arguments.test, arguments.legend
     if arguments.cloud is not None:
         title, clouds, test = f"Eastern half of {arguments.cloud.name}", out / "halves", ["east"]
-        write_halves(arguments.cloud, clouds)
+        write_halves(
+            arguments.cloud if arguments.colour is None else write_coloured(arguments.cloud, arguments.colour, out),
+            clouds,
+        )
     elif clouds is None:
         title, clouds, test = "Miniature city (SYNTHETIC)", out / "cities", [f"city-{TEST_CITY}"]
         legend = str(CITY_LEGEND)

@@ -92,9 +92,10 @@ def terrestrial_scan(
     rays: int = 100_000,
     *,
     range_m: float = 60.0,
+    eye_m: float = EYE_M,
     seed: int = 0,
 ) -> PointCloud:
-    """Scan the city from tripods on the ground; one return a ray.
+    """Scan the city from tripods or masts on the ground; one return a ray.
 
     Parameters
     ----------
@@ -106,6 +107,8 @@ def terrestrial_scan(
         Rays of each scanner, even in azimuth and elevation (−60° to 75°).
     range_m
         Farthest point that is measured, metres.
+    eye_m
+        Height of the scanners above the ground, or what stands on it, metres; 1.8 is that of a tripod.
     seed
         Of the random numbers.
 
@@ -128,7 +131,7 @@ def terrestrial_scan(
             "all on it. Use scanner_positions."
         )
     rng = np.random.default_rng([acquisition.seed, 33, seed])
-    eyes = np.column_stack([local, surface.ground[row, col] + surface.height[row, col] + EYE_M])
+    eyes = np.column_stack([local, surface.ground[row, col] + surface.height[row, col] + eye_m])
     azimuth = rng.uniform(0, 2 * np.pi, (len(eyes), rays))
     elevation = rng.uniform(LOWEST, STEEPEST, (len(eyes), rays))
     flat = np.cos(elevation)

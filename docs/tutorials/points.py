@@ -28,8 +28,7 @@ from deepnets4eo.points import (
 from deepnets4eo.points.views import SurfaceOptions, ZBuffer, cameras_above, make_surface, write_view_sheet
 from deepnets4eo.synthetic import City, aerial_scan, building_volumes
 
-folder = Path(tempfile.mkdtemp()) / "miniature city"  # products of files with this name say SYNTHETIC
-folder.mkdir()
+folder = Path(tempfile.mkdtemp())
 LEGEND = Legend.load("ign_lidar_hd")
 CODES = np.arange(256, dtype=np.uint8)
 CODES[11], CODES[70] = 2, 1  # road surface and rubble of the simulated scan
@@ -39,6 +38,7 @@ def write_las(cloud: PointCloud, path: Path) -> Path:
     """Write a scan as a scanner's software would: roads are ground, and rubble is unclassified."""
     path.parent.mkdir(exist_ok=True)
     las = laspy.create(point_format=7, file_version="1.4")
+    las.header.system_identifier = "SYNTHETIC"  # products of such files say so, too
     las.header.scales, las.header.offsets = [0.001] * 3, np.floor(cloud.xyz.min(axis=0))
     las.header.add_crs(cloud.crs)
     las.x, las.y, las.z = cloud.xyz.T

@@ -54,6 +54,8 @@ def test_a_written_cloud_holds_what_was_measured(tmp_path):
     np.testing.assert_allclose(again.xyz, cloud.xyz, atol=6e-4)
     for name in ("classification", "colour", "return_number", "number_of_returns"):
         np.testing.assert_array_equal(getattr(again, name), getattr(cloud, name))
+    made_up = write_las(replace(cloud, synthetic=True), tmp_path / "made-up.las")
+    assert (again.synthetic, open_cloud(made_up).synthetic) == (False, True)
 
 
 def test_points_that_a_labeller_does_not_know_count_with_the_nearest_label_and_a_fold_is_counted_once(tmp_path):

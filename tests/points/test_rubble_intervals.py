@@ -9,6 +9,7 @@ import shapely
 
 from deepnets4eo.points import PointCloud, RubbleOptions, debris_volumes
 from deepnets4eo.points.rubble import intervals
+from deepnets4eo.points.rubble.cells import BuildingCells
 from deepnets4eo.synthetic import City, Event, aerial_scan, building_volumes
 
 CRS = pyproj.CRS.from_user_input("EPSG:32633")
@@ -104,6 +105,16 @@ def test_where_the_roof_was_not_seen_the_interval_is_wide_and_a_finding_says_so(
     assert finding.message.startswith(
         "Less than half of the roof was seen of 1 of 1 footprint: their states and volumes"
     )
+
+
+def test_edge_and_roof_weigh_by_their_cells_however_many_of_each_were_seen():
+    """Three buildings of four cells, two of them within: one seen at the edge and in part of the roof, one at the edge, one not."""
+    cells = BuildingCells(np.repeat([0, 1, 2], 4), np.arange(12), 3)
+    inner = np.tile([False, False, True, True], 3)
+    known = np.array([True, True, True, False, True, False, False, False, *[False] * 4])
+    heights = np.where(inner, 8.0, 5.0)
+    np.testing.assert_allclose(cells.mean(heights, known), [6.0, 5.0, np.nan])
+    np.testing.assert_allclose(cells.mean_of_parts(heights, known, inner), [6.5, 5.0, np.nan])
 
 
 @pytest.mark.slow

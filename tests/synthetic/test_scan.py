@@ -76,6 +76,17 @@ def test_from_the_street_the_density_falls_with_distance_and_roofs_stay_unseen(c
     assert (cloud.xyz[walls, 2] < top[walls] - 0.3).mean() > 0.3  # points on walls, below the roof
 
 
+def test_a_mast_sees_more_of_the_roofs_than_a_tripod(city):
+    spots = scanner_positions(city)[:3]
+    seen = []
+    for eye_m in (1.8, 12.0):
+        cloud = terrestrial_scan(city.pre, spots, 20_000, eye_m=eye_m)
+        row, col = pixels(city, cloud)
+        built = city.pre.surface.building[row, col] > 0
+        seen.append(int((built & (cloud.xyz[:, 2] > city.pre.surface.dsm[row, col] - 0.1)).sum()))
+    assert seen[1] > 1.5 * seen[0]
+
+
 def test_the_same_seed_is_the_same_scan_and_bad_options_are_refused(city):
     one, other = aerial_scan(city.post, 1.0), aerial_scan(city.post, 1.0)
     assert (one.xyz == other.xyz).all()

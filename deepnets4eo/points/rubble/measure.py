@@ -67,7 +67,7 @@ def measure_block(inputs: BlockInputs, options: RubbleOptions) -> BlockMeasures:
     )
     heap = plan.gone & (plan.after <= plan.limit[cells.owner])
     high = heap & (plan.after >= options.least_heap_m)
-    collapsed, rubble = cells.mean(plan.gone, plan.known), cells.mean(high, plan.known)
+    collapsed, rubble = plan.mean(cells, plan.gone), plan.mean(cells, high)
     mixed = (rubble >= MIXED_SHARE * collapsed)[cells.owner]
     counted = np.where(mixed, heap, high)
     in_plan = plan.volume(cells, np.maximum(plan.after, 0), counted)

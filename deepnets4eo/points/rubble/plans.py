@@ -67,9 +67,13 @@ class Plan:
     before_m3: NDArray[np.float64]
     lost_m3: NDArray[np.float64]
 
+    def mean(self, cells: BuildingCells, values: NDArray[Any]) -> NDArray[np.float64]:
+        """(N,) means of values (P,) over the known cells, of the edge and of the part within by their cells."""
+        return cells.mean_of_parts(values, self.known, self.inner)
+
     def volume(self, cells: BuildingCells, heights: NDArray[Any], where: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(N,) m³: area · mean over the known cells of heights (P,) where they count, and 0 elsewhere."""
-        return self.area * cells.mean(np.where(where, heights, 0), self.known)
+        return self.area * self.mean(cells, np.where(where, heights, 0))
 
     def roof_seen_share(self, cells: BuildingCells) -> NDArray[np.float64]:
         """(N,) share of the cells away from the edge that are known; of all cells where a building has no such cells."""
@@ -102,11 +106,12 @@ def plan_of_both(
         gone = known & (before - after > least_loss_m(inputs.fit, options))
     after = np.where(gone, cells.of_heights(inputs.post.above_lying(inputs.terrain)), after)
     fallen = before - after
-    height = cells.mean(before, known)
-    lost = area * cells.mean(np.where(gone, fallen, 0), known)
+    height, loss, lost = (
+        cells.mean_of_parts(values, known, inner) for values in (before, fallen, np.where(gone, fallen, 0))
+    )
     return Plan(
-        after, before, known, gone, gone, inner, area, heap_limit(height), height, cells.mean(fallen, known),
-        area * np.maximum(height, 0), lost,
+        after, before, known, gone, gone, inner, area, heap_limit(height), height, loss, area * np.maximum(height, 0),
+        area * lost,
     )  # fmt: skip
 
 
@@ -143,7 +148,7 @@ def plan_alone(
         area,
         limit,
         height,
-        height - cells.mean(after, known),
+        height - cells.mean_of_parts(after, known, within),
         area * height,
         unknown,
     )

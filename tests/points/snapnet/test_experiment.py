@@ -5,6 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from geotiff import write_geotiff
+from made_up_clouds import ORIGIN, scattered
+from made_up_clouds import write_las as write_cloud
 from made_up_field import make_cloud, write_las
 
 EXPERIMENTS = Path(__file__).resolve().parents[3] / "experiments"
@@ -36,6 +39,17 @@ def test_rows_on_semantic3d_resolve(name):
     if name == experiment.SNAPNET:  # a comma separates the runs that the two streams start from
         started = [str(experiment.run_folder(Path("runs"), one)) for one in experiment.ALONE]
         assert recipe.model.encoder_weights.split(",") == started
+
+
+def test_a_copy_of_a_cloud_has_the_colours_of_an_orthophoto(tmp_path):
+    cloud = write_cloud(tmp_path / "a.las", scattered(200), point_format=6)
+    image = np.full((3, 100, 100), 7, np.uint8)
+    ortho = write_geotiff(tmp_path / "ortho.tif", image, crs="EPSG:2154", origin=(ORIGIN[0], ORIGIN[1] + 50), gsd=0.5)
+    copy = experiment.write_coloured(cloud, ortho, tmp_path / "out")
+    coloured = open_cloud(copy).read()
+    assert (coloured.colour[coloured.return_number == 1] == 7).all()
+    assert open_cloud(cloud).read().colour is None
+    assert experiment.write_coloured(cloud, tmp_path / "none.tif", tmp_path / "out") == copy  # a copy is used again
 
 
 def test_halves_share_no_point(tmp_path):
