@@ -3,7 +3,7 @@
 import re
 from xml.etree import ElementTree as ET
 
-from deepnets4eo.damage.products.banner import findings_banner
+from deepnets4eo.outputs.map_page.banner import findings_banner
 from deepnets4eo.outputs.findings import Finding
 
 CAUTION = Finding("coarse_pre", "caution", "Pre is coarse.", "Give a finer one.")
