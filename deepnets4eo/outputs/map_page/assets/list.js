@@ -8,7 +8,7 @@ const byId = { title: "id", sign: 1, value: (store) => {
 } };
 const gridCell = (attributes, ...content) => make("div", { role: "gridcell", ...attributes }, ...content);
 const idCell = (store, i) => gridCell({ class: "id", title: store.ids[i] }, store.ids[i]);
-const classCell = (store, i, text) => gridCell({ class: "class", title: text }, pie(store.class[i]), text);
+const classCell = (store, i, text) => gridCell({ class: "class", title: text }, pie(store.class[i]), make("span", {}, text));
 
 // A bar and its number, for shares.
 function shareCell(value, color) {

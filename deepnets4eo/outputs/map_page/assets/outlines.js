@@ -87,6 +87,7 @@ class Outlines {
       context.stroke(all);
     }
     context.setLineDash([]);
+    if (classes.length < 2) return; // nothing to tell apart
     for (const i of members) if (this.size(view, i) > BADGE_ABOVE_PX) this.badge(context, view, i);
   }
 
