@@ -30,7 +30,15 @@ if TYPE_CHECKING:
 
 MOST_LISTED = 50_000  # polygons, the largest ones
 THINNED_PX = 0.75  # outlines follow pixels; stairs as high as this become lines
-COLOURS = ((230, 60, 40), (240, 160, 20), (30, 130, 220), (30, 160, 110), (200, 100, 170), (110, 190, 240), (235, 220, 70))
+COLOURS = (
+    (230, 60, 40),
+    (240, 160, 20),
+    (30, 130, 220),
+    (30, 160, 110),
+    (200, 100, 170),
+    (110, 190, 240),
+    (235, 220, 70),
+)
 OTHER = (150, 150, 150)
 CHANGE = MapKind(
     title="Change map", one="polygon", many="polygons", file="change", made_up="This place and what changed there are made up.",
@@ -108,9 +116,9 @@ def _classes(polygons: gpd.GeoDataFrame) -> tuple[list[dict[str, Any]], np.ndarr
     if "from" in polygons and len(polygons):
         pairs, pair = _pairs(polygons)
         by_area = np.argsort(-np.bincount(pair, areas, len(pairs)), kind="stable")
-        place = np.empty(len(pairs), np.intp)
-        place[by_area] = np.minimum(np.arange(len(pairs)), len(COLOURS))
-        numbers = place[pair]
+        class_index = np.empty(len(pairs), np.intp)
+        class_index[by_area] = np.minimum(np.arange(len(pairs)), len(COLOURS))
+        numbers = class_index[pair]
         titles = [" → ".join(name or "–" for name in pairs[number]) for number in by_area[: len(COLOURS)]]
         if len(pairs) > len(COLOURS):
             titles, colours = [*titles, "other change"], [*COLOURS, OTHER]

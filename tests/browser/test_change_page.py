@@ -18,16 +18,32 @@ from deepnets4eo.rasters.scene import Layer, Scene
 pytestmark = pytest.mark.browser
 
 SIDE = 256
-ALIGNED = {"status": "ok", "shift_m": 0.0, "residual_m": 0.1, "model": "translation", "reason": "", "inliers": 9, "tie_points": 9}
+ALIGNED = {
+    "status": "ok",
+    "shift_m": 0.0,
+    "residual_m": 0.1,
+    "model": "translation",
+    "reason": "",
+    "inliers": 9,
+    "tie_points": 9,
+}
 
 
 def squares(pairs, grid, *, least_px=12):
     """One square a pair of classes, the largest first, in a row of five; pairs of None have no class."""
-    corners = [(20 + 45 * (k % 5), 20 + 45 * (k // 5), 40 - (40 - least_px) * k / len(pairs)) for k in range(len(pairs))]
+    corners = [
+        (20 + 45 * (k % 5), 20 + 45 * (k // 5), 40 - (40 - least_px) * k / len(pairs)) for k in range(len(pairs))
+    ]
     boxes = [shapely.box(col, row, col + size, row + size) for col, row, size in corners]
     to_ground = grid.affine.to_shapely()
-    geometry = gpd.GeoSeries([shapely.affinity.affine_transform(shape, to_ground) for shape in boxes], crs=str(grid.crs))
-    columns = {"id": [str(k + 1) for k in range(len(pairs))], "area_m2": geometry.area, "score": np.linspace(0.9, 0.5, len(pairs))}
+    geometry = gpd.GeoSeries(
+        [shapely.affinity.affine_transform(shape, to_ground) for shape in boxes], crs=str(grid.crs)
+    )
+    columns = {
+        "id": [str(k + 1) for k in range(len(pairs))],
+        "area_m2": geometry.area,
+        "score": np.linspace(0.9, 0.5, len(pairs)),
+    }
     if pairs and pairs[0] is not None:
         columns |= {"from": [pair[0] for pair in pairs], "to": [pair[1] for pair in pairs]}
     return gpd.GeoDataFrame(columns, geometry=geometry)
@@ -36,7 +52,10 @@ def squares(pairs, grid, *, least_px=12):
 def write(path, pairs, *, synthetic=False, findings=()):
     grid = make_grid(SIDE)
     rng = np.random.default_rng(0)
-    images = {name: Layer.open(rng.integers(0, 255, (3, SIDE, SIDE), np.uint8), grid=grid) for name in ("image_pre", "image_post")}
+    images = {
+        name: Layer.open(rng.integers(0, 255, (3, SIDE, SIDE), np.uint8), grid=grid)
+        for name in ("image_pre", "image_post")
+    }
     score = Layer.open(np.full((1, SIDE, SIDE), 254, np.uint8), grid=grid)
     summary = {
         "synthetic": synthetic, "pre": "/home/somebody/pre.tif", "post": "/home/somebody/post.tif", "method": "ir-mad",

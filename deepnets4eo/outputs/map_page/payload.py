@@ -42,7 +42,11 @@ class Payload:
 
 
 def pack_objects(
-    ids: Iterable[str], shapes: NDArray[Any], grid: Grid, columns: Mapping[str, NDArray[Any]], described: Mapping[str, Any]
+    ids: Iterable[str],
+    shapes: NDArray[Any],
+    grid: Grid,
+    columns: Mapping[str, NDArray[Any]],
+    described: Mapping[str, Any],
 ) -> Payload:
     """Outlines and columns of all objects, in the order of the page's list; `described` is for the kind of map."""
     names = [str(name) for name in ids]
