@@ -58,6 +58,12 @@ class MapKind:
         Names of its files, in the order in which they are read, after the shared ones.
     choice
         HTML beside the search, "" for none.
+
+    Notes
+    -----
+    Its scripts define, for the shared ones: `STYLES` (a class), `DRAWN` (order of the classes), `LIST` and `STORED` (columns of the
+    list, and the one by which objects are stored), `COLUMNS` (of saved files), `decode`, `isWanted`, `cardParts`, `headline`,
+    `chipOf`, `summaryBoxes`, `legendParts`, `sheetNotes`, `titleOf`, `eventFacts`, `eventLine` and `exportedFacts`.
     """
 
     title: str
