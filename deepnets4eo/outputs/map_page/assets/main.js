@@ -41,7 +41,7 @@ async function start() {
   });
   document.addEventListener("keyup", (event) => event.key === "b" && swap(panels, false));
   list.apply();
-  panels.resize(); // a view without its size cannot go to a building
+  panels.resize(); // a view without its size cannot go to an object
   const follow = () => {
     const i = store.ids.indexOf(new URLSearchParams(location.hash.slice(1)).get("id"));
     if (i >= 0 && i !== panels.selected) select(i, true);
