@@ -17,7 +17,7 @@ from deepnets4eo.change.pair import POST, PRE
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.outputs.map_page.banner import findings_banner
-from deepnets4eo.outputs.map_page.page import MapKind, image_budget, write_map_page
+from deepnets4eo.outputs.map_page.page import MapKind, file_name, image_budget, write_map_page
 from deepnets4eo.outputs.map_page.panels import render, render_scores
 from deepnets4eo.outputs.map_page.payload import Payload, pack_objects, share_codes
 from deepnets4eo.rasters.display import colour_bands
@@ -146,9 +146,15 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("Polygons", _count(summary["polygons"])),
         (
             "Method",
-            f"{summary['method']}, threshold {summary['threshold']:.3g}{', refined' if summary['refined'] else ''}",
+            f"{_method(summary)}, threshold {summary['threshold']:.3g}{', refined' if summary['refined'] else ''}",
         ),
     ]
+
+
+def _method(summary: dict[str, Any]) -> str:
+    """The method, of a run its name without folders."""
+    kind, found, folder = summary["method"].partition("run ")
+    return f"run {file_name(folder)}" if found and not kind else str(summary["method"])
 
 
 def _clouds(clouds: dict[str, Any]) -> str:

@@ -58,7 +58,7 @@ def write(path, pairs, *, synthetic=False, findings=()):
     }
     score = Layer.open(np.full((1, SIDE, SIDE), 254, np.uint8), grid=grid)
     summary = {
-        "synthetic": synthetic, "pre": "/home/somebody/pre.tif", "post": "/home/somebody/post.tif", "method": "ir-mad",
+        "synthetic": synthetic, "pre": "/home/somebody/pre.tif", "post": "/home/somebody/post.tif", "method": "run /home/somebody/runs/siamese",
         "threshold": 0.5, "refined": False, "registration": ALIGNED, "findings": [one.to_dict() for one in findings],
         "area": {"changed_ha": 1.5, "changed_ha_interval": (1.2, 1.9), "seen_ha": 30.0, "changed_share": 0.05},
         "polygons": {"count": len(pairs), "min_area_m2": 0.0},
@@ -151,5 +151,7 @@ def test_it_prints_with_its_classes_and_without_controls(classes, visit):
     text = one.page.locator("body").inner_text()
     for word in ("SYNTHETIC", "wood → road", "post.tif", "1.50 ha (1.20–1.90)", "no calibrated probabilities"):
         assert word in text
+    assert "run siamese, threshold 0.5" in text
+    assert "somebody" not in classes[1].read_text(encoding="utf-8")
     assert one.page.locator("#table").is_hidden()
     assert one.page.locator("#sheet canvas").count() == 2
