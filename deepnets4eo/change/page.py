@@ -153,8 +153,8 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _method(summary: dict[str, Any]) -> str:
     """The method, of a run its name without folders."""
-    kind, found, folder = summary["method"].partition("run ")
-    return f"run {file_name(folder)}" if found and not kind else str(summary["method"])
+    method = str(summary["method"])
+    return f"run {file_name(method.removeprefix('run '))}" if method.startswith("run ") else method
 
 
 def _clouds(clouds: dict[str, Any]) -> str:
