@@ -1,40 +1,54 @@
-"""report.html of a change map: both images under a line that moves, the scores, and the polygons; one file, works offline.
+"""report.html of a change map: the page that all maps share, with polygons of change as its objects and the scores to lay over.
 
-Takes the scene, the scores and the polygons; reads each raster once at reduced resolution.
+Takes the scene, the scores and the polygons; reads each raster at reduced resolution, and in full where most has changed.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from html import escape
-from importlib.resources import files
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
+from deepnets4eo.change.areas import SQUARE_METRES
 from deepnets4eo.change.pair import POST, PRE
-from deepnets4eo.display.figures import score_colours, stretch
-from deepnets4eo.files import write_text
-from deepnets4eo.formats.access import is_remote
-from deepnets4eo.grid import transform_shapes
+from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.outputs.html import fill_template, image_address
+from deepnets4eo.outputs.map_page.banner import findings_banner
+from deepnets4eo.outputs.map_page.page import MapKind, file_name, image_budget, write_map_page
+from deepnets4eo.outputs.map_page.panels import render, render_scores
+from deepnets4eo.outputs.map_page.payload import Payload, pack_objects, share_codes
 from deepnets4eo.rasters.display import colour_bands
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.tiling.scores import PACKED_ONE
+from deepnets4eo.zonal import patch_centres
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
-LONGEST_PX = 1400  # side of the images in the page
-MOST_DRAWN, MOST_LISTED = 3000, 100  # polygons, the largest ones
-QUALITY = 78
-LABELS = {"worthless": "Do not use", "caution": "Caution", "note": "Note"}
+MOST_LISTED = 50_000  # polygons, the largest ones
+THINNED_PX = 0.75  # outlines follow pixels; stairs as high as this become lines
+COLOURS = (
+    (230, 60, 40),
+    (240, 160, 20),
+    (30, 130, 220),
+    (30, 160, 110),
+    (200, 100, 170),
+    (110, 190, 240),
+    (235, 220, 70),
+)
+OTHER = (150, 150, 150)
+CHANGE = MapKind(
+    title="Change map", one="polygon", many="polygons", file="change", made_up="This place and what changed there are made up.",
+    package="deepnets4eo.change", scripts=("classes.js", "summary.js"), styles=("columns.css",),
+)  # fmt: skip
+CAVEATS = (
+    "Images are averaged down where the page holds no detail; change.tif, score.tif and change.gpkg hold the full resolution.",
+    "Scores of methods without training rank pixels; they are no calibrated probabilities.",
+    "The interval of the changed area comes from drawing blocks of the scene anew; it says nothing about errors of the map.",
+)
 
 
 def write_page(
@@ -45,31 +59,80 @@ def write_page(
     summary: dict[str, Any],
     findings: Sequence[Finding],
 ) -> Path:
-    """Write the page; all text in it is escaped. Size: about 2 MB."""
-    height, width = scene.shape
-    parts = {
-        "TITLE": ("SYNTHETIC " if summary["synthetic"] else "") + "Change map",
-        "FINDINGS": "".join(_finding(finding) for finding in findings),
-        "FACTS": "".join(
-            f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>" for name, text in _facts(summary)
-        ),
-        "PRE": _picture(scene.layers[PRE]),
-        "POST": _picture(scene.layers[POST]),
-        "SCORE": _heat(score),
-        "NAME_PRE": escape(_file_name(summary["pre"])),
-        "NAME_POST": escape(_file_name(summary["post"])),
-        "VIEW": f"0 0 {width} {height}",
-        "OUTLINES": _outlines(polygons, scene),
-        "CLASS_HEAD": "<th>class</th>" if "from" in polygons else "",
-        "ROWS": "".join(_row(record) for record in _records(polygons)),
-        "LISTED": f"{min(len(polygons), MOST_LISTED)} of {len(polygons)}",
+    """Write the page. Size: about 14 MB at most. Memory: the listed polygons and one averaged image at a time."""
+    listed, grid = polygons.head(MOST_LISTED), scene.grid
+    classes, numbers = _classes(polygons)
+    payload = _encode(listed, numbers[: len(listed)], grid)
+    images = {role: scene.layers[name] for role, name in (("pre", PRE), ("post", POST))}
+    images = {role: layer.subset(colour_bands(layer)) for role, layer in images.items()}
+    attention = patch_centres(listed.geometry.to_numpy(), grid), listed["score"].to_numpy(float)
+    left_out = f"The page holds the {MOST_LISTED:,} largest of {len(polygons):,} polygons; all are in change.gpkg."
+    content = {
+        "summary": {name: summary[name] for name in ("synthetic", "area", "registration", "findings")},  # no folders
+        "caveats": CAVEATS,
+        "facts": _facts(summary),
+        "classes": classes,
+        "left_out": left_out if len(polygons) > len(listed) else "",
+        "extent": [],
+        "without_outlines": [],
     }
-    template = (files("deepnets4eo.change") / "assets" / "report.html").read_text(encoding="utf-8")
-    return write_text(path, fill_template(template, parts))
+    return write_map_page(
+        path, CHANGE, content, payload, render(images, attention, image_budget(payload)),
+        [render_scores("change", score, 1 / PACKED_ONE)],
+        banner=findings_banner(findings), grid=grid, inputs={name: summary[name] for name in ("pre", "post")},
+    )  # fmt: skip
+
+
+def _encode(polygons: gpd.GeoDataFrame, numbers: np.ndarray, grid: Grid) -> Payload:
+    """Polygons in the order of the frame, with their class numbers."""
+    columns = {
+        "class": numbers.astype(np.uint8),
+        "area": polygons["area_m2"].to_numpy(np.float32),
+        "score": share_codes(polygons["score"].to_numpy(float)),
+    }
+    described = {}
+    if "from" in polygons:
+        pairs, columns["pair"] = _pairs(polygons)
+        described["pairs"] = pairs
+    shapes = shapely.simplify(polygons.geometry.to_numpy(), THINNED_PX * np.sqrt(abs(grid.affine.determinant)))
+    return pack_objects(polygons["id"], shapes, grid, columns, described)
+
+
+def _pairs(polygons: gpd.GeoDataFrame) -> tuple[list[tuple[str | None, str | None]], np.ndarray]:
+    """What became what, each pair once, and the number of each polygon's pair."""
+    columns = (polygons[name].astype(object).where(polygons[name].notna(), None) for name in ("from", "to"))
+    each = list(zip(*columns, strict=True))
+    numbers = {pair: number for number, pair in enumerate(dict.fromkeys(each))}
+    return list(numbers), np.array([numbers[pair] for pair in each], np.uint16)
+
+
+def _classes(polygons: gpd.GeoDataFrame) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """Key, title, colour, count and area of each class, and the number of each polygon's class.
+
+    Classes are what became what, the largest first, where that is known; those beyond the colours are one class.
+    """
+    areas = polygons["area_m2"].to_numpy(float) / SQUARE_METRES
+    titles, colours, numbers = ["Change"], list(COLOURS), np.zeros(len(polygons), np.intp)
+    if "from" in polygons and len(polygons):
+        pairs, pair = _pairs(polygons)
+        by_area = np.argsort(-np.bincount(pair, areas, len(pairs)), kind="stable")
+        class_index = np.empty(len(pairs), np.intp)
+        class_index[by_area] = np.minimum(np.arange(len(pairs)), len(COLOURS))
+        numbers = class_index[pair]
+        titles = [" → ".join(name or "–" for name in pairs[number]) for number in by_area[: len(COLOURS)]]
+        if len(pairs) > len(COLOURS):
+            titles, colours = [*titles, "other change"], [*COLOURS, OTHER]
+    counts, sums = np.bincount(numbers, minlength=len(titles)), np.bincount(numbers, areas, len(titles))
+    entries = zip(titles, colours, counts.tolist(), sums.tolist(), strict=False)
+    classes = [
+        {"key": f"class-{number}", "title": title, "color": list(colour), "count": count, "area_ha": area}
+        for number, (title, colour, count, area) in enumerate(entries)
+    ]
+    return classes, numbers
 
 
 def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    area, registration = summary["area"], summary["registration"]
+    area = summary["area"]
     interval = area["changed_ha_interval"]
     changed = f"{area['changed_ha']:,.2f} ha" + (
         "" if interval is None else f" ({interval[0]:,.2f}–{interval[1]:,.2f})"
@@ -83,10 +146,15 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("Polygons", _count(summary["polygons"])),
         (
             "Method",
-            f"{summary['method']}, threshold {summary['threshold']:.3g}{', refined' if summary['refined'] else ''}",
+            f"{_method(summary)}, threshold {summary['threshold']:.3g}{', refined' if summary['refined'] else ''}",
         ),
-        ("Registration", f"{registration['status']}, {registration['shift_m']:.2f} m ({registration['model']})"),
     ]
+
+
+def _method(summary: dict[str, Any]) -> str:
+    """The method, of a run its name without folders."""
+    method = str(summary["method"])
+    return f"run {file_name(method.removeprefix('run '))}" if method.startswith("run ") else method
 
 
 def _clouds(clouds: dict[str, Any]) -> str:
@@ -100,62 +168,3 @@ def _count(polygons: dict[str, Any]) -> str:
     """How many polygons there are, and their least area where there is one."""
     least = f" of {polygons['min_area_m2']:g} m² or more" if polygons["min_area_m2"] else ""
     return f"{polygons['count']:,}{least}"
-
-
-def _finding(finding: Finding) -> str:
-    text = f"<b>{LABELS[finding.severity]}</b> {escape(finding.message)} <i>{escape(finding.remedy)}</i>"
-    return f'<p class="finding {finding.severity}">{text}</p>'
-
-
-def _picture(layer: Layer) -> str:
-    """The layer as a WebP in a data address, each band stretched."""
-    data, valid, _ = layer.subset(colour_bands(layer)).thumbnail(LONGEST_PX)
-    return _address(stretch(data, valid))
-
-
-def _heat(score: Layer) -> str:
-    """The scores in yellow to red, opaque where change is certain."""
-    data, valid, _ = score.thumbnail(LONGEST_PX)
-    return _address(score_colours(data[0].astype(np.float32) / PACKED_ONE, valid))
-
-
-def _address(image: NDArray[np.uint8]) -> str:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "WEBP", quality=QUALITY, method=2)
-    return image_address(buffer.getvalue(), "webp")
-
-
-def _outlines(polygons: gpd.GeoDataFrame, scene: Scene) -> str:
-    """SVG paths in pixels of the grid, of the largest polygons."""
-    drawn = transform_shapes(~scene.grid.affine, polygons.geometry.to_numpy()[:MOST_DRAWN])
-    simple = shapely.simplify(drawn, max(scene.shape) / LONGEST_PX / 2)
-    return "".join(
-        f'<path data-id="{escape(identity)}" d="{_path(shape)}"/>'
-        for identity, shape in zip(polygons["id"].head(MOST_DRAWN), simple, strict=True)
-    )
-
-
-def _path(shape: Any) -> str:
-    rings = (shapely.get_coordinates(ring).round(1) for ring in shapely.get_rings(shape))
-    return "".join("M" + "L".join(f"{x:g} {y:g}" for x, y in ring[:-1]) + "Z" for ring in rings)
-
-
-def _records(polygons: gpd.GeoDataFrame) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = polygons.head(MOST_LISTED).drop(columns=polygons.geometry.name).to_dict("records")
-    return rows
-
-
-def _row(record: dict[str, Any]) -> str:
-    cells = [record["id"], f"{record['area_m2']:,.0f}", f"{record['score']:.2f}"]
-    if "from" in record:
-        cells.append(f"{record['from'] or '–'} → {record['to'] or '–'}")
-    texts = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-    return f'<tr tabindex="0" data-id="{escape(record["id"])}">{texts}</tr>'
-
-
-def _file_name(source: str) -> str:
-    """The name alone: the page is passed on, and must not show folders, hosts or passwords of web addresses."""
-    path = urlsplit(source).path if is_remote(source) else source
-    return PurePath(path).name or source

@@ -50,7 +50,7 @@ Layer.open(folder / "change" / "change.tif").plot(axes[1]).set_title("change (SY
 plt.show()
 
 # %% [markdown]
-# The page `report.html` beside it shows both images under a line that moves, with the polygons. At this resolution a method
+# The page `report.html` beside it shows both images in linked panels or under a line that moves, with the polygons and their list. At this resolution a method
 # without training finds whatever looks different: shadows, cars and light count, too.
 #
 # ## What should have been found

@@ -132,11 +132,11 @@ def test_chips_status_and_search_filter_table_and_map_alike(report, visit):
     damage_map, path = report
     one = visit(path)
     everything = one.pixels()
-    one.page.locator(".chip[data-grade=destroyed]").click()
+    one.page.locator(".chip[data-class=destroyed]").click()
     hidden = (damage_map.buildings["damage"] == "destroyed").sum()
     assert one.page.locator("#listed").inner_text() == f"{60 - hidden} of 60 buildings"
     assert one.pixels() != everything
-    one.page.locator(".chip[data-grade=destroyed]").click()
+    one.page.locator(".chip[data-class=destroyed]").click()
     assert one.pixels() == everything
     one.page.select_option("#status", "not_assessed")
     rest = damage_map.buildings[damage_map.buildings["status"] == "not_assessed"]

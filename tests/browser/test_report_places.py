@@ -75,7 +75,7 @@ def test_the_whole_scene_is_the_whole_image_and_buildings_are_a_view_of_their_ow
     one.page.wait_for_timeout(200)
     assert min(metres_across(one), metres_down(one)) == pytest.approx(256 / 0.94, rel=0.02), "kept in sight"
     one.page.set_viewport_size({"width": 1400, "height": 900})
-    one.page.locator("#fit-buildings").click()
+    one.page.locator("#fit-objects").click()
     assert one.pixels() == start != whole
     one.page.locator("canvas[data-role=pre]").press("0")
     assert one.pixels() == whole

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_map import MEANING, make_grid, make_map
 
-from deepnets4eo.damage.products.payload import UNITS_PER_PX, _rank, encode, most_damaged_first, outlines
+from deepnets4eo.damage.products.payload import _rank, encode, most_damaged_first
 from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.outputs.map_page.payload import UNITS_PER_PX, outlines
 
 
 def rings_back(packed):
@@ -116,7 +117,7 @@ def test_rows_come_most_probable_first_with_grades_and_probabilities():
     np.testing.assert_allclose(prob[assessed] / 10_000, frame["damage_prob"][assessed], atol=5.1e-5)
     assert (prob[~assessed] == 65_535).all()
     assert (np.diff(prob[assessed].astype(int)) <= 0).all()
-    assert [None if g == 4 else GRADES[g] for g in columns["grade"]] == [
+    assert [None if g == 4 else GRADES[g] for g in columns["class"]] == [
         g if isinstance(g, str) else None for g in frame["damage"]
     ]
     assert json.loads(gzip.decompress(base64.b64decode(payload.described["ids"]))) == frame["id"].tolist()

@@ -1,23 +1,16 @@
 // What the scene amounts to: counts with their intervals, what was looked at, how well the images fit, what to beware of.
 
 const hasEstimates = () => Boolean(page.summary.estimates?.buildings);
-const bounds = (interval) => (interval ? `${number(Math.round(interval[0]))}–${number(Math.round(interval[1]))}` : "");
 
-function fillHeader() {
-  const { summary } = page, { buildings, damaged } = summary;
-  document.getElementById("synthetic").hidden = !summary.synthetic;
-  const headline = document.getElementById("headline");
-  if (!buildings.assessed) headline.textContent = "No building could be assessed.";
-  else headline.append(make("b", {}, `${number(damaged.count)} of ${number(buildings.assessed)}`), " assessed buildings show major damage or worse",
-    damaged.interval_95 ? make("span", {}, ` · ${damaged.grading || hasEstimates() ? "true number" : "expected"} ${bounds(damaged.interval_95)} (95 %)`) : "");
-  fillEvent();
-  wireFindings();
-  document.getElementById("quality").append(...registrationWords());
+function headline() {
+  const { buildings, damaged } = page.summary;
+  if (!buildings.assessed) return ["No building could be assessed."];
+  return [make("b", {}, `${number(damaged.count)} of ${number(buildings.assessed)}`), " assessed buildings show major damage or worse",
+    damaged.interval_95 ? make("span", {}, ` · ${damaged.grading || hasEstimates() ? "true number" : "expected"} ${bounds(damaged.interval_95)} (95 %)`) : ""];
 }
 
 const LABELS = { name: "Event", place: "Place", date_pre: "Before image taken", date_post: "After image taken", sensor_pre: "Before image by", sensor_post: "After image by", credit: "Credit", producer: "Producer" };
 const eventFacts = () => Object.entries(LABELS).filter(([name]) => known[name]).map(([name, label]) => [label, known.from_files?.[name] ? `${known[name]} (from ${known.from_files[name]})` : known[name]]);
-const eventLines = () => eventFacts().map(([label, value]) => `${label}: ${value}`);
 
 function titleOf() {
   const parts = [known.name, known.place].filter(Boolean).join(", ");
@@ -25,82 +18,36 @@ function titleOf() {
 }
 
 // What, when and by whom, in one line below the title.
-function fillEvent() {
-  const line = document.getElementById("event");
+function eventLine() {
   const dates = [["Before", known.date_pre, known.sensor_pre], ["After", known.date_post, known.sensor_post]];
   const parts = [...dates.map(([title, ...values]) => [title, ...values.filter(Boolean)]).filter(({ length }) => length > 1).map(([title, ...values]) => `${title}: ${values.join(", ")}`), known.credit, known.producer && `Map by ${known.producer}`];
-  line.textContent = parts.filter(Boolean).join(" · ");
-  line.hidden = !line.textContent;
-  document.getElementById("title").textContent = titleOf().replace("SYNTHETIC ", "");
-  if (known.name || known.place) document.title = titleOf();
+  return parts.filter(Boolean).join(" · ");
 }
 
-// Green only where images and outlines both fit and nothing else is in doubt.
-function registrationWords() {
-  const { status, residual_m: residual, footprints } = page.summary.registration;
-  const assumed = page.summary.findings.some(({ code }) => code === "registration_assumed");
-  const images = { ok: assumed ? "Images taken as aligned, not measured" : "Images aligned", degraded: "Images roughly aligned", failed: "Images could not be aligned" }[status] ?? "After image only";
-  const outlines = { ok: "outlines on the roofs", degraded: "outlines roughly on the roofs", failed: "outlines could not be matched with roofs" }[footprints?.status];
-  const exact = typeof residual === "number" && status in { ok: 0, degraded: 0 } ? ` · ± ${residual.toFixed(1)} m` : "";
-  const words = `${images}${exact}${outlines ? ` · ${outlines}` : ""}`;
-  const doubts = [status, footprints?.status, ...page.summary.findings.map(({ severity }) => ({ worthless: "failed", caution: "degraded" })[severity])];
-  const light = doubts.includes("failed") ? "failed" : doubts.includes("degraded") ? "degraded" : status ? "ok" : null;
-  return light ? [make("i", { class: `light ${light}`, "aria-hidden": "true" }), words] : [words];
+// What exported files say of the map beside its title and findings.
+const exportedFacts = () => ({ event: known, caveats: page.caveats });
+
+function chipOf(grade) {
+  const counts = grade === NOT_ASSESSED ? { count: page.summary.buildings.not_assessed } : page.summary.by_grade[classes[grade].key];
+  return { count: counts.count, range: bounds(counts.interval_95), told: `${number(counts.count)}${counts.interval_95 ? `, 95 % interval ${bounds(counts.interval_95)}` : ""}` };
 }
 
-// The further findings are in the page as it was written; with JavaScript they are folded behind a button.
-function wireFindings() {
-  const button = document.getElementById("findings-button"), more = document.getElementById("findings-more");
-  if (!button) return;
-  button.hidden = false;
-  const fold = (folded) => {
-    more.classList.toggle("folded", folded);
-    button.setAttribute("aria-expanded", String(!folded));
-  };
-  button.onclick = () => fold(!more.classList.contains("folded"));
-  fold(true);
-}
-
-function fillChips(list) {
-  const host = document.getElementById("chips"), { summary } = page;
-  host.classList.toggle("city", summary.buildings.total >= 10_000);
-  for (const grade of [3, 2, 1, 0, NOT_ASSESSED]) {
-    const counts = grade === NOT_ASSESSED ? { count: summary.buildings.not_assessed } : summary.by_grade[grades[grade].key];
-    const chip = make("button", { class: "chip", "aria-pressed": "true", "data-grade": grades[grade].key }, pie(grade),
-      make("span", { class: "chip-title" }, grades[grade].title), make("b", {}, number(counts.count)),
-      make("span", { class: "chip-range" }, bounds(counts.interval_95)));
-    chip.title = `${grades[grade].title}: ${number(counts.count)}${counts.interval_95 ? `, 95 % interval ${bounds(counts.interval_95)}` : ""}. Press to show or hide.`;
-    chip.onclick = () => {
-      list.toggle(grade);
-      chip.setAttribute("aria-pressed", String(!list.hidden.has(grade)));
-    };
-    host.append(chip);
-  }
-}
-
-function fillSummary() {
-  const host = document.getElementById("view-summary"), { summary } = page;
-  host.append(
+function summaryBoxes() {
+  return [
     eventFacts().length ? box("Event and images", factList(eventFacts())) : "",
     box("Counts", countsTable(), damagedLine(), shareLine(), areaLine(), paragraph(`Shares are of the assessed buildings. ${hasEstimates() ? "The intervals are 95 %, of the true numbers; they hold the grading error and may lie beside the number by grade." : "The grades' intervals are 95 %: the wider of a bootstrap over blocks of neighbouring buildings and Wilson's; they hold no grading error."}`)),
     box("What was looked at", factList(assessedFacts()), reasons()),
-    box("Registration of before and after", factList(registrationFacts())),
-    box("Images and files", factList(Object.entries(page.inputs)), paragraph("Hashes, versions and parameters are in manifest.json.")),
-    box("Read this before use", make("ul", {}, ...summary.caveats.map((text) => make("li", {}, text)))),
-    box("Keys", factList([["Arrows, + −", "move, zoom"], ["0, 1", "whole scene, all buildings"], ["N, P", "next, previous listed building"], ["O", "outlines on or off"], ["B (hold)", "swap the two images"], ["S", "swipe between the two images"], ["Escape", "close the building"]])),
-    paragraph(`Made ${page.created} with deepnets4eo ${page.version}${page.frame.crs ? ` · ${page.frame.crs}` : ""}`),
-  );
+  ];
 }
 
-const box = (title, ...content) => make("section", {}, make("h2", {}, title), ...content);
-const paragraph = (text) => make("p", { class: "note" }, text);
-const factList = (pairs) => make("dl", { class: "facts" }, ...pairs.filter(([, value]) => value !== null && value !== undefined && value !== "").flatMap(([key, value]) => [make("dt", {}, key), make("dd", {}, String(value))]));
+const legendParts = () => [countsTable(true), damagedLine()];
+const sheetNotes = () => [paragraph(`Not assessed: ${number(page.summary.buildings.not_assessed)} of ${number(page.summary.buildings.total)} buildings.`)];
 
 // With the buildings that were not assessed it is the legend of the printed sheet too.
 function countsTable(legend = false) {
   const { summary } = page, head = ["Grade", "Buildings", "95 % interval", "Share"];
   const rows = [3, 2, 1, 0].map((grade) => {
-    const counts = summary.by_grade[grades[grade].key], share = counts.share_interval_95;
+    const counts = summary.by_grade[classes[grade].key], share = counts.share_interval_95;
     const bar = make("span", { class: "range" });
     if (share) {
       bar.append(make("i", {}), make("u", {}));
@@ -159,14 +106,4 @@ function footprintFacts() {
 function reasons() {
   const reasons = Object.entries(page.summary.buildings.not_assessed_by_reason);
   return reasons.length ? make("div", {}, make("h3", {}, "Not assessed because"), factList(reasons.map(([reason, count]) => [reason || "no reason given", number(count)]))) : "";
-}
-
-function moved({ dx_m: right, dy_m: down, status }) {
-  if (typeof right !== "number" || status === "failed") return status === "failed" ? "no, they could not be matched" : null;
-  return `${Math.abs(right).toFixed(1)} m ${right < 0 ? "left" : "right"}, ${Math.abs(down).toFixed(1)} m ${down < 0 ? "up" : "down"}`;
-}
-
-function registrationFacts() {
-  const registration = page.summary.registration, outlines = registration.footprints ?? {}, metres = (value) => (typeof value === "number" ? `${value.toFixed(2)} m` : null);
-  return [["Result", registration.status ?? "not done: no before image"], ["Reason", registration.reason], ["Model", registration.model], ["Shift found", metres(registration.shift_m)], ["Residual at check points", metres(registration.residual_m)], ["Check windows that agree", registration.inliers && `${registration.inliers} of ${registration.tie_points}`], ["Outlines moved onto the roofs", moved(outlines)]];
 }

@@ -1,4 +1,4 @@
-// The image panels: tiles from coarse to fine under one shared drawing of the buildings.
+// The image panels: tiles from coarse to fine under one shared drawing of the objects.
 
 const QUICK_MS = 14; // a slower drawing is stretched while the view moves and drawn anew when it rests
 
@@ -29,7 +29,7 @@ class Panels {
     const title = imageTitle(source);
     const canvas = make("canvas", {
       tabindex: "0", role: "application", "data-role": source.role,
-      "aria-label": `${title} the event. Arrow keys move, plus and minus zoom, N and P step through the listed buildings.`,
+      "aria-label": `${title}. Arrow keys move, plus and minus zoom, N and P step through the listed ${OBJECTS}.`,
     });
     const cross = make("div", { class: "cross", "aria-hidden": "true", hidden: "" });
     const label = make("p", { class: "label" }, make("b", {}, title), make("span", {}, source.source));
@@ -52,7 +52,7 @@ class Panels {
     this.view.resize(clientWidth, clientHeight);
   }
 
-  // The buildings changed (filter, selection): draw them anew.
+  // The objects changed (filter, selection): draw them anew.
   refresh() {
     this.overlayView = null;
     this.request();

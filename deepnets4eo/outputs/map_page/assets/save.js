@@ -1,4 +1,4 @@
-// The listed buildings as files, made here from the page's own data: a table, KML and GeoJSON.
+// The listed objects as files with the columns of `COLUMNS`, made here from the page's own data: a table, KML and GeoJSON.
 
 const DIGITS = 7; // of degrees: a centimetre
 
@@ -13,23 +13,14 @@ function wireSaving(store, list) {
     button.hidden = name !== "csv" && !page.frame.lonlat; // without a place on the earth there is nothing to draw elsewhere
     button.onclick = () => {
       const url = URL.createObjectURL(new Blob(pieces(store, list.rows), { type }));
-      make("a", { href: url, download: `damage_listed.${name}` }).click();
+      make("a", { href: url, download: `${page.words.file}_listed.${name}` }).click();
       setTimeout(() => URL.revokeObjectURL(url), 10_000);
     };
   }
 }
 
-// The columns of the other products, null where a building has no value.
-const columnsOf = (store, i) => ({
-  id: store.ids[i],
-  damage: store.grade[i] === NOT_ASSESSED ? null : grades[store.grade[i]].key,
-  damage_prob: share(store.prob[i]),
-  confidence: share(store.confidence[i]),
-  damage_set: store.set[i] ? setOf(store, i).map((k) => grades[k].key).join(",") : null,
-  status: statusOf(store, i),
-  reason: store.reasons[store.reason[i]] || null,
-  method: store.methods[store.method[i]] || null,
-});
+// The columns of the other products, null where an object has no value.
+const columnsOf = (store, i) => Object.fromEntries(Object.entries(COLUMNS).map(([name, value]) => [name, value(store, i)]));
 
 // Text that a spreadsheet would take for a formula begins with an apostrophe; numbers, such as -12, stay numbers.
 function csvCell(value) {
@@ -38,15 +29,15 @@ function csvCell(value) {
 }
 
 function csvPieces(store, rows) {
+  const cell = (value) => (typeof value === "string" ? csvCell(value) : value);
   const line = (i) => {
-    const { id, reason, ...rest } = columnsOf(store, i), [lat, lon] = latLon(store, i) ?? ["", ""];
-    const cells = [csvCell(id), rest.damage, rest.damage_prob, rest.confidence, csvCell(rest.damage_set ?? ""), rest.status, csvCell(reason ?? ""), rest.method, lon, lat];
-    return `${cells.join(",")}\n`;
+    const [lat, lon] = latLon(store, i) ?? ["", ""];
+    return `${[...Object.values(columnsOf(store, i)).map(cell), lon, lat].join(",")}\n`;
   };
-  return ["id,damage,damage_prob,confidence,damage_set,status,reason,method,longitude,latitude\n", ...rows.map(line)];
+  return [`${[...Object.keys(COLUMNS), "longitude", "latitude"].join(",")}\n`, ...rows.map(line)];
 }
 
-// Polygons of a building: each an outer ring, counterclockwise, and its holes, clockwise; rings are closed.
+// Polygons of an object: each an outer ring, counterclockwise, and its holes, clockwise; rings are closed.
 function polygonsOf(store, i) {
   const polygons = [];
   for (let ring = store.firstRing[i]; ring < store.firstRing[i + 1]; ring++) {
@@ -78,8 +69,8 @@ function lies(points, ring) {
 }
 
 function geojsonPieces(store, rows) {
-  const { synthetic, findings, caveats } = page.summary;
-  const head = { type: "FeatureCollection", title: titleOf(), synthetic, event: known, findings, caveats };
+  const { synthetic, findings } = page.summary;
+  const head = { type: "FeatureCollection", title: titleOf(), synthetic, findings, ...exportedFacts() };
   const feature = (i, nth) => {
     const polygons = polygonsOf(store, i);
     const shape = polygons.length > 1 ? { type: "MultiPolygon", coordinates: polygons } : { type: "Polygon", coordinates: polygons[0] };
@@ -93,18 +84,19 @@ const xml = (text) => String(text).replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u
 
 function kmlPieces(store, rows) {
   const hex = (value) => value.toString(16).padStart(2, "0");
-  const styles = grades.map(({ key, color: [red, green, blue] }) => {
+  const styles = classes.map(({ key, color: [red, green, blue] }) => {
     const color = hex(blue) + hex(green) + hex(red); // the order of KML, after the opacity
-    return `<Style id="${key}"><LineStyle><color>ff${color}</color><width>2</width></LineStyle><PolyStyle><color>40${color}</color></PolyStyle></Style>\n`;
+    return `<Style id="${xml(key)}"><LineStyle><color>ff${color}</color><width>2</width></LineStyle><PolyStyle><color>40${color}</color></PolyStyle></Style>\n`;
   });
   const ring = (places) => `<LinearRing><coordinates>${places.map((place) => place.join(",")).join(" ")}</coordinates></LinearRing>`;
   const polygon = ([outer, ...holes]) => `<Polygon><outerBoundaryIs>${ring(outer)}</outerBoundaryIs>${holes.map((hole) => `<innerBoundaryIs>${ring(hole)}</innerBoundaryIs>`).join("")}</Polygon>`;
   const placemark = (i) => {
     const data = Object.entries(columnsOf(store, i)).map(([name, value]) => `<Data name="${name}"><value>${xml(value ?? "")}</value></Data>`);
     const shapes = polygonsOf(store, i).map(polygon);
-    return `<Placemark><name>${xml(store.ids[i])}</name><styleUrl>#${grades[store.grade[i]].key}</styleUrl><ExtendedData>${data.join("")}</ExtendedData>${shapes.length > 1 ? `<MultiGeometry>${shapes.join("")}</MultiGeometry>` : shapes.join("")}</Placemark>\n`;
+    return `<Placemark><name>${xml(store.ids[i])}</name><styleUrl>#${xml(classes[store.class[i]].key)}</styleUrl><ExtendedData>${data.join("")}</ExtendedData>${shapes.length > 1 ? `<MultiGeometry>${shapes.join("")}</MultiGeometry>` : shapes.join("")}</Placemark>\n`;
   };
-  const notes = [...eventLines(), ...page.summary.findings.map(({ severity, message, remedy }) => `${severity.toUpperCase()}: ${message} ${remedy}`.trim()), ...page.summary.caveats];
+  const findings = page.summary.findings.map(({ severity, message, remedy }) => `${severity.toUpperCase()}: ${message} ${remedy}`.trim());
+  const notes = [...eventLines(), ...findings, ...page.caveats];
   return [
     `<?xml version="1.0" encoding="UTF-8"?>\n<kml xmlns="http://www.opengis.net/kml/2.2">\n<Document><name>${xml(titleOf())}</name><description>${xml(notes.join("\n"))}</description>\n`,
     ...styles, ...rows.map(placemark), "</Document>\n</kml>\n",

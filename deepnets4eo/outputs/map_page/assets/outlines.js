@@ -1,9 +1,8 @@
-// Buildings drawn over the images: grades differ by colour, by dash and by a pie, never by colour alone.
+// Objects drawn over the images. Each class has a style: dash and width of its line, opacity of its fill, width and opacity of
+// its dots, and how much of its pie is filled (null: unknown).
 
-const DASHES = [[], [5, 3], [9, 3], [], [2, 3]];
-const WIDTHS = [1.25, 1.75, 2.25, 2.5, 1.25];
-const DOT_PX = 7; // smaller buildings become dots
-const FILL_BELOW_PX = 30; // where the median building is larger, all are left open, so that roofs can be seen
+const DOT_PX = 7; // smaller objects become dots
+const FILL_BELOW_PX = 30; // where the median object is larger, all are left open, so that the image can be seen
 const BADGE_ABOVE_PX = 34;
 const CHUNK = 200; // one path of very many polygons is slow to fill
 
@@ -39,28 +38,27 @@ class Outlines {
   constructor(store) {
     this.store = store;
     this.shown = new Uint8Array(store.count).fill(1);
-    this.byGrade = grades.map((_, grade) => {
+    this.byClass = classes.map((_, index) => {
       const members = [];
-      for (let i = 0; i < store.count; i++) if (store.grade[i] === grade && store.rings[i]) members.push(i);
+      for (let i = 0; i < store.count; i++) if (store.class[i] === index && store.rings[i]) members.push(i);
       return Uint32Array.from(members);
     });
     const sizes = Float32Array.from({ length: store.count }, (_, i) => Math.max(store.boxes[4 * i + 2] - store.boxes[4 * i], 0)).sort();
     this.median = sizes[store.count >> 1] ?? 0;
   }
 
-  // Everything in view, the worst grades last so that they lie on top.
+  // Everything in view; the last of `DRAWN` lies on top.
   draw(context, view) {
     this.extent(context, view);
-    for (const grade of [NOT_ASSESSED, 0, 1, 2, 3]) this.drawGrade(context, view, grade);
+    for (const index of DRAWN) this.drawClass(context, view, index);
     context.setLineDash([]);
   }
 
-  drawGrade(context, view, grade) {
-    const { boxes } = this.store, large = [];
+  drawClass(context, view, index) {
+    const { boxes } = this.store, { least, dots } = STYLES[index], large = [];
     const [left, top] = [view.toCol(0), view.toRow(0)], [right, bottom] = [view.toCol(view.width), view.toRow(view.height)];
-    const least = grade === 3 ? 3.5 : grade === 2 ? 3 : grade === 1 ? 2.5 : 1.6;
-    context.fillStyle = rgba(grade, grade === 0 || grade === NOT_ASSESSED ? 0.75 : 0.95);
-    for (const i of this.byGrade[grade]) {
+    context.fillStyle = rgba(index, dots);
+    for (const i of this.byClass[index]) {
       const b = 4 * i;
       if (!this.shown[i] || boxes[b] > right || boxes[b + 2] < left || boxes[b + 1] > bottom || boxes[b + 3] < top) continue;
       const w = (boxes[b + 2] - boxes[b]) * view.scaleX, h = (boxes[b + 3] - boxes[b + 1]) * view.scaleY;
@@ -69,26 +67,27 @@ class Outlines {
       const x = view.toScreenX((boxes[b] + boxes[b + 2]) / 2), y = view.toScreenY((boxes[b + 1] + boxes[b + 3]) / 2);
       context.fillRect(x - dw / 2, y - dh / 2, dw, dh);
     }
-    this.drawLarge(context, view, grade, large);
+    this.drawLarge(context, view, index, large);
   }
 
-  drawLarge(context, view, grade, members) {
-    const fill = this.median * view.scale < FILL_BELOW_PX ? [0, 0.3, 0.4, 0.55, 0.25][grade] : 0;
+  drawLarge(context, view, index, members) {
+    const { dash, width, fill: opacity } = STYLES[index], fill = this.median * view.scale < FILL_BELOW_PX ? opacity : 0;
     for (let start = 0; start < members.length; start += CHUNK) {
       const all = new Path2D();
       for (const i of members.slice(start, start + CHUNK)) this.trace(all, view, i);
-      context.fillStyle = rgba(grade, fill);
+      context.fillStyle = rgba(index, fill);
       if (fill) context.fill(all, "evenodd");
       context.setLineDash([]);
       context.strokeStyle = "rgba(0,0,0,.55)";
-      context.lineWidth = WIDTHS[grade] + 1.5;
+      context.lineWidth = width + 1.5;
       context.stroke(all);
-      context.setLineDash(DASHES[grade]);
-      context.strokeStyle = rgba(grade, 1);
-      context.lineWidth = WIDTHS[grade];
+      context.setLineDash(dash);
+      context.strokeStyle = rgba(index, 1);
+      context.lineWidth = width;
       context.stroke(all);
     }
     context.setLineDash([]);
+    if (classes.length < 2) return; // nothing to tell apart
     for (const i of members) if (this.size(view, i) > BADGE_ABOVE_PX) this.badge(context, view, i);
   }
 
@@ -110,20 +109,20 @@ class Outlines {
   }
 
   badge(context, view, i) {
-    const b = this.store.boxes.subarray(4 * i, 4 * i + 4), grade = this.store.grade[i], radius = 6;
+    const b = this.store.boxes.subarray(4 * i, 4 * i + 4), index = this.store.class[i], radius = 6, { filled } = STYLES[index];
     const x = view.toScreenX(b[2]), y = view.toScreenY(b[1]);
     context.beginPath();
     context.arc(x, y, radius, 0, 2 * Math.PI);
     context.fillStyle = "rgba(15,18,24,.92)";
     context.fill();
-    context.strokeStyle = rgba(grade, 1);
+    context.strokeStyle = rgba(index, 1);
     context.lineWidth = 2;
     context.stroke();
-    if (grade === NOT_ASSESSED || grade === 0) return;
+    if (!filled) return;
     context.beginPath();
     context.moveTo(x, y);
-    context.arc(x, y, radius, -Math.PI / 2, -Math.PI / 2 + (2 * Math.PI * grade) / 3);
-    context.fillStyle = rgba(grade, 1);
+    context.arc(x, y, radius, -Math.PI / 2, -Math.PI / 2 + 2 * Math.PI * filled);
+    context.fillStyle = rgba(index, 1);
     context.fill();
   }
 
@@ -146,14 +145,14 @@ class Outlines {
     this.trace(path, view, i);
     const small = this.size(view, i) < DOT_PX;
     if (small) path.arc(view.toScreenX(centre(this.store, i)[0]), view.toScreenY(centre(this.store, i)[1]), 9, 0, 2 * Math.PI);
-    for (const [width, style] of [[7, "rgba(0,0,0,.6)"], [4.5, "#fff"], [2, rgba(this.store.grade[i], 1)]]) {
+    for (const [width, style] of [[7, "rgba(0,0,0,.6)"], [4.5, "#fff"], [2, rgba(this.store.class[i], 1)]]) {
       context.lineWidth = width;
       context.strokeStyle = style;
       context.stroke(path);
     }
   }
 
-  // The building under a point, the smallest first; a few pixels of tolerance help fingers and dots.
+  // The object under a point, the smallest first; a few pixels of tolerance help fingers and dots.
   at(view, x, y, tolerancePx) {
     const { boxes } = this.store, col = view.toCol(x), row = view.toRow(y);
     const tx = tolerancePx / view.scaleX, ty = tolerancePx / view.scaleY;

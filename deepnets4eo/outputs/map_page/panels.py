@@ -1,7 +1,7 @@
-"""The image panels of the report page: the pre and post image as small WebP tiles on the post image's pixels.
+"""The image panels of the page of a map: the pre and post image as small WebP tiles on the post image's pixels.
 
 Takes layers; the pre image is seen through the registration, so that both panels show the same ground. The whole scene
-comes averaged down; as far as the budget allows, the spots with most damage come close to full resolution too.
+comes averaged down; as far as the budget allows, the spots with most damage or change come close to full resolution too.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def render(
 ) -> list[Panel]:
     """Panels of `layers` (role to layer, all on the post grid), together within `budget_bytes` where possible.
 
-    weight_at : (N, 2) float64 positions (col, row) and (N,) probabilities of damage; detail goes where the damage is.
+    weight_at : (N, 2) float64 positions (col, row) and (N,) probabilities of damage or change; detail goes where they are high.
     longest_px : longer side of the averaged scene. Memory: one averaged scene at a time, 2560² at most by default.
     """
     first = next(iter(layers.values()))
@@ -176,8 +176,8 @@ def _where_it_matters(
 ) -> Iterator[tuple[Window, int]]:
     """Windows in the order of their worth, and how far to average them down so that about `number` of them suffice.
 
-    Those of the FIRST most probable buildings come first (they lead the page's list), then by the damage in them. As
-    fine as possible while every building that is likely damaged is in one of them, but not coarser than COARSEST_M.
+    Those of the FIRST most probable objects come first, then by what is probable in them. As
+    fine as possible while every object that is probable is in one of them, but not coarser than COARSEST_M.
     """
     shape, finest_m, step_px = (grid.shape[0], grid.shape[1]), min(gsd_m(grid)), 1
     likely = positions[prob >= 0.5]

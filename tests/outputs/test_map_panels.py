@@ -7,7 +7,7 @@ import pytest
 from made_up_map import make_grid
 from PIL import Image
 
-from deepnets4eo.damage.products import panels
+from deepnets4eo.outputs.map_page import panels
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import on_post_grid
 

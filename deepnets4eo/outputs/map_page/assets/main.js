@@ -1,10 +1,10 @@
-// Everything wired: pointer, touch and keys move one view; a click or a row selects a building.
+// Everything wired: pointer, touch and keys move one view; a click or a row selects an object.
 
 async function start() {
   fillHeader();
   fillSummary();
-  const store = await loadBuildings();
-  const view = new View(page.frame, buildingsBox(store, page.frame)), outlines = new Outlines(store);
+  const store = await loadObjects();
+  const view = new View(page.frame, objectsBox(store, page.frame)), outlines = new Outlines(store);
   const panels = new Panels(view, outlines), list = new List(store, outlines), card = new Card(store, panels, outlines);
   fillChips(list);
 
@@ -19,7 +19,7 @@ async function start() {
     history.replaceState(null, "", i >= 0 ? `#id=${encodeURIComponent(store.ids[i])}` : "#");
     if (fly && i >= 0 && store.rings[i]) {
       const [x, y] = centre(store, i), size = outlines.size(view, i) / view.scale;
-      const wanted = Math.min(Math.max((Math.min(view.width, view.height) * 0.22) / size, view.scaleFor(view.buildings)), 8);
+      const wanted = Math.min(Math.max((Math.min(view.width, view.height) * 0.22) / size, view.scaleFor(view.objects)), 8);
       view.fly(x, y, view.scale > wanted * 0.4 && view.scale < wanted * 2.5 ? view.scale : wanted);
     }
     panels.request();
@@ -41,7 +41,7 @@ async function start() {
   });
   document.addEventListener("keyup", (event) => event.key === "b" && swap(panels, false));
   list.apply();
-  panels.resize(); // a view without its size cannot go to a building
+  panels.resize(); // a view without its size cannot go to an object
   const follow = () => {
     const i = store.ids.indexOf(new URLSearchParams(location.hash.slice(1)).get("id"));
     if (i >= 0 && i !== panels.selected) select(i, true);
@@ -99,7 +99,7 @@ function steer(canvas, number, { view, panels, outlines, select }) {
     const far = event.shiftKey ? 240 : 60, middle = [view.width / 2, view.height / 2];
     const acts = {
       ArrowLeft: () => view.pan(far, 0), ArrowRight: () => view.pan(-far, 0), ArrowUp: () => view.pan(0, far), ArrowDown: () => view.pan(0, -far),
-      "+": () => view.zoomAt(...middle, 1.4), "=": () => view.zoomAt(...middle, 1.4), "-": () => view.zoomAt(...middle, 1 / 1.4), 0: () => view.fit(view.whole), Home: () => view.fit(view.whole), 1: () => view.fit(view.buildings),
+      "+": () => view.zoomAt(...middle, 1.4), "=": () => view.zoomAt(...middle, 1.4), "-": () => view.zoomAt(...middle, 1 / 1.4), 0: () => view.fit(view.whole), Home: () => view.fit(view.whole), 1: () => view.fit(view.objects),
     };
     if (!(event.key in acts)) return;
     acts[event.key]();
@@ -146,7 +146,7 @@ function wireTools(view, panels) {
   by("zoom-in").onclick = () => view.zoomAt(...middle(), 1.6);
   by("zoom-out").onclick = () => view.zoomAt(...middle(), 1 / 1.6);
   by("fit").onclick = () => view.fit(view.whole);
-  by("fit-buildings").onclick = () => view.fit(view.buildings);
+  by("fit-objects").onclick = () => view.fit(view.objects);
   by("opacity").oninput = () => {
     panels.opacity = by("opacity").value / 100;
     panels.request();

@@ -1,16 +1,22 @@
-// The table of buildings: only the rows in sight exist, so that hundreds of thousands scroll smoothly.
+// The table of objects, with the columns of `LIST`: only the rows in sight exist, so that hundreds of thousands scroll smoothly.
 
 const ROW_PX = 34;
-// `value` of a building, null where it has none: those come last in both directions. `sign` is what the first press gives.
-const SORTS = {
-  grade: { title: "grade, worst first", sign: -1, value: (store) => (i) => (store.grade[i] === NOT_ASSESSED ? null : store.grade[i]) },
-  id: { title: "id", sign: 1, value: (store) => {
-    const keys = store.ids.map((id) => id.replace(/\d+/g, (digits) => digits.padStart(15, "0"))); // 9 before 10
-    return (i) => keys[i];
-  } },
-  prob: { title: "probability of major damage or worse, highest first", sign: -1, value: (store) => (i) => share(store.prob[i]) },
-  confidence: { title: "confidence in the grade, least certain first", sign: 1, value: (store) => (i) => share(store.confidence[i]) },
-};
+// `value` of an object, null where it has none: those come last in both directions. `sign` is what the first press gives.
+const byId = { title: "id", sign: 1, value: (store) => {
+  const keys = store.ids.map((id) => id.replace(/\d+/g, (digits) => digits.padStart(15, "0"))); // 9 before 10
+  return (i) => keys[i];
+} };
+const gridCell = (attributes, ...content) => make("div", { role: "gridcell", ...attributes }, ...content);
+const idCell = (store, i) => gridCell({ class: "id", title: store.ids[i] }, store.ids[i]);
+const classCell = (store, i, text) => gridCell({ class: "class", title: text }, pie(store.class[i]), make("span", {}, text));
+
+// A bar and its number, for shares.
+function shareCell(value, color) {
+  const bar = make("span", { class: "bar" }, make("i", {}));
+  bar.firstChild.style.width = cssPercent(value ?? 0);
+  bar.firstChild.style.background = color;
+  return gridCell({ class: "prob" }, bar, make("span", {}, value > 0.99 ? "> .99" : value.toFixed(2)));
+}
 
 function compare(value, sign) {
   return (a, b) => {
@@ -24,9 +30,9 @@ class List {
   constructor(store, outlines) {
     this.store = store;
     this.outlines = outlines;
-    this.hidden = new Set(); // grades switched off
-    this.sort = "prob";
-    this.sign = SORTS.prob.sign;
+    this.hidden = new Set(); // classes switched off
+    this.sort = STORED; // objects come in this order
+    this.sign = LIST[STORED].sort.sign;
     this.orders = {};
     this.rows = [];
     this.selected = -1;
@@ -38,17 +44,17 @@ class List {
   build() {
     this.host = document.getElementById("table");
     this.heads = {};
-    const head = (key, ...content) => {
-      const button = make("button", { title: `Sort by ${SORTS[key].title}; press again for the reverse` }, ...content);
+    const head = ([key, { heading, sort }]) => {
+      const button = make("button", { title: `Sort by ${sort.title}; press again for the reverse` }, heading);
       button.onclick = () => {
-        this.sign = key === this.sort ? -this.sign : SORTS[key].sign;
+        this.sign = key === this.sort ? -this.sign : sort.sign;
         this.sort = key;
         this.apply();
       };
       this.heads[key] = make("div", { role: "columnheader" }, button);
       return this.heads[key];
     };
-    this.header = make("div", { class: "row head", role: "row" }, head("grade", "Grade"), head("id", "Id"), head("prob", "P(major +)"), head("confidence", "Conf."));
+    this.header = make("div", { class: "row head", role: "row" }, ...Object.entries(LIST).map(head));
     this.body = make("div", { class: "body", role: "rowgroup" });
     this.host.append(this.header, this.body);
     this.host.onscroll = () => this.draw();
@@ -58,33 +64,32 @@ class List {
       if (row) this.onselect(this.rows[Number(row.dataset.place)], true);
     };
     document.getElementById("search").oninput = () => this.apply();
-    document.getElementById("status").onchange = () => this.apply();
+    for (const filter of document.querySelectorAll(".find select")) filter.onchange = () => this.apply();
     new ResizeObserver(() => this.draw()).observe(this.host);
   }
 
-  toggle(grade) {
-    if (!this.hidden.delete(grade)) this.hidden.add(grade);
+  toggle(index) {
+    if (!this.hidden.delete(index)) this.hidden.add(index);
     this.apply();
   }
 
-  // All buildings in the chosen order; each order is sorted once.
+  // All objects in the chosen order; each order is sorted once.
   order() {
     const name = this.sort + this.sign;
     if (!this.orders[name]) {
-      this.orders[name] = Uint32Array.from({ length: this.store.count }, (_, i) => i); // by falling probability, as the data comes
-      if (name !== "prob-1") this.orders[name].sort(compare(SORTS[this.sort].value(this.store), this.sign));
+      this.orders[name] = Uint32Array.from({ length: this.store.count }, (_, i) => i);
+      if (name !== STORED + LIST[STORED].sort.sign) this.orders[name].sort(compare(LIST[this.sort].sort.value(this.store), this.sign));
     }
     return this.orders[name];
   }
 
-  // Which buildings are listed, and in which order; the map shows the same ones.
+  // Which objects are listed, and in which order; the map shows the same ones.
   apply() {
     const text = document.getElementById("search").value.trim().toLowerCase();
-    const status = document.getElementById("status").value;
     const { store } = this;
     this.rows = [];
     for (const i of this.order()) {
-      const kept = !this.hidden.has(store.grade[i]) && (!status || statusOf(store, i) === status) && (!text || store.ids[i].toLowerCase().includes(text));
+      const kept = !this.hidden.has(store.class[i]) && isWanted(store, i) && (!text || store.ids[i].toLowerCase().includes(text));
       this.outlines.shown[i] = kept ? 1 : 0;
       if (kept) this.rows.push(i);
     }
@@ -92,7 +97,7 @@ class List {
       cell.setAttribute("aria-sort", key !== this.sort ? "none" : this.sign > 0 ? "ascending" : "descending");
     }
     const all = this.rows.length === store.count;
-    document.getElementById("listed").textContent = all ? `${number(store.count)} buildings` : `${number(this.rows.length)} of ${number(store.count)} buildings`;
+    document.getElementById("listed").textContent = all ? `${number(store.count)} ${OBJECTS}` : `${number(this.rows.length)} of ${number(store.count)} ${OBJECTS}`;
     this.host.setAttribute("aria-rowcount", this.rows.length + 1);
     this.body.style.height = `${this.rows.length * ROW_PX}px`;
     this.host.scrollTop = 0;
@@ -112,19 +117,11 @@ class List {
   }
 
   row(place) {
-    const { store } = this, i = this.rows[place], grade = store.grade[i], prob = share(store.prob[i]);
-    const bar = make("span", { class: "bar" }, make("i", {}));
-    bar.firstChild.style.width = cssPercent(prob ?? 0);
-    bar.firstChild.style.background = rgba(grade, 1);
+    const { store } = this, i = this.rows[place];
     const row = make(
       "div",
       { class: "row", role: "row", id: `row-${place}`, "data-place": place, "data-id": store.ids[i], "aria-rowindex": place + 2, "aria-selected": String(i === this.selected) },
-      make("div", { role: "gridcell", class: "grade" }, pie(grade), SHORT[grade]),
-      make("div", { role: "gridcell", class: "id", title: store.ids[i] }, store.ids[i]),
-      prob === null
-        ? make("div", { role: "gridcell", class: "reason", title: store.reasons[store.reason[i]] }, store.reasons[store.reason[i]])
-        : make("div", { role: "gridcell", class: "prob" }, bar, make("span", {}, prob > 0.99 ? "> .99" : prob.toFixed(2))),
-      make("div", { role: "gridcell", class: "num" }, share(store.confidence[i])?.toFixed(2) ?? ""),
+      ...Object.values(LIST).map(({ cell }) => cell(store, i)),
     );
     row.style.top = `${place * ROW_PX}px`;
     return row;

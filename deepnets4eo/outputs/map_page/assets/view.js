@@ -1,7 +1,7 @@
 // Where the panels look: one view for both, so that they always show the same place at the same scale.
 
-// The part of the image with buildings in it, or all of it where there are none: what a fresh view shows.
-function buildingsBox(store, frame) {
+// The part of the image with objects in it, or all of it where there are none: what a fresh view shows.
+function objectsBox(store, frame) {
   let left = frame.width, top = frame.height, right = 0, bottom = 0;
   for (let b = 0; b < store.boxes.length; b += 4) {
     if (store.boxes[b] > frame.width || store.boxes[b + 1] > frame.height || !(store.boxes[b + 2] > 0) || !(store.boxes[b + 3] > 0)) continue;
@@ -15,7 +15,7 @@ function buildingsBox(store, frame) {
 }
 
 class View {
-  constructor(frame, buildings) {
+  constructor(frame, objects) {
     this.frame = frame;
     const [rowM, colM] = frame.gsd, unit = Math.min(rowM, colM);
     this.aspectX = colM / unit; // pixels that are not square on the ground are drawn as they lie there
@@ -23,8 +23,8 @@ class View {
     this.metresPerUnit = unit;
     this.width = this.height = 1;
     this.whole = { x: frame.width / 2, y: frame.height / 2, width: frame.width, height: frame.height };
-    this.buildings = buildings;
-    this.fitted = buildings; // the rectangle that is kept in sight when the panel's size changes
+    this.objects = objects;
+    this.fitted = objects; // the rectangle that is kept in sight when the panel's size changes
     this.x = frame.width / 2;
     this.y = frame.height / 2;
     this.scale = 1; // CSS pixels per unit

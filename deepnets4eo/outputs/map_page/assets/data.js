@@ -1,16 +1,12 @@
-// The page's data: plain JSON, and the buildings' columns unpacked into typed arrays.
+// The page's data: plain JSON, and the columns of its objects (buildings, polygons of change) unpacked into typed arrays.
+// What an object is, which columns the list has and how each class is drawn comes from the scripts of the map's kind.
 
 const page = JSON.parse(document.getElementById("page").textContent);
-const grades = page.grades;
-const known = page.event; // event, place, dates; null where not known
-const NOT_ASSESSED = grades.length - 1;
+const classes = page.classes; // of objects: key, title, color
+const { one: OBJECT, many: OBJECTS } = page.words;
 const MISSING = 65535;
-const TYPES = { int8: Int8Array, uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, int32: Int32Array };
-const rgba = (grade, alpha) => `rgba(${grades[grade].color.join(",")},${alpha})`;
-const SHORT = ["No damage", "Minor", "Major", "Destroyed", "Not assessed"];
-
-// Numbers of the grades that cannot be excluded.
-const setOf = (store, i) => [0, 1, 2, 3].filter((k) => store.set[i] >> k & 1);
+const TYPES = { int8: Int8Array, uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, int32: Int32Array, float32: Float32Array };
+const rgba = (index, alpha) => `rgba(${classes[index].color.join(",")},${alpha})`;
 
 async function unpack(text) {
   const binary = atob(text);
@@ -20,8 +16,8 @@ async function unpack(text) {
   return new Response(stream).arrayBuffer();
 }
 
-async function loadBuildings() {
-  const described = page.buildings;
+async function loadObjects() {
+  const described = page.objects;
   const raw = await unpack(document.getElementById("packed").textContent);
   const columns = {};
   let offset = 0;
@@ -32,11 +28,11 @@ async function loadBuildings() {
   }
   const store = { count: described.count, ...described, ...columns };
   store.ids = JSON.parse(new TextDecoder().decode(await unpack(described.ids)));
-  for (let i = 1; i < store.count; i++) store.prob[i] = (store.prob[i - 1] + store.prob[i]) & 0xffff;
+  decode(store);
   return { ...store, ...trace(store) };
 }
 
-// Rings as absolute pixel coordinates, with a box around each building.
+// Rings as absolute pixel coordinates, with a box around each object.
 function trace(store) {
   const points = store.sizes.reduce((sum, size) => sum + size, 0);
   const xs = new Float32Array(points), ys = new Float32Array(points);
@@ -63,18 +59,6 @@ function trace(store) {
 }
 
 const share = (stored) => (stored === MISSING ? null : stored / 10000);
-const statusOf = (store, i) => (store.grade[i] === NOT_ASSESSED ? "not_assessed" : "assessed");
-
-// Value and rank of one piece of evidence; null where it was not measured or not stored.
-function evidenceOf(store, evidence, i) {
-  if (i >= store.evidenceRows) return null;
-  const stored = store["rank:" + evidence.name][i];
-  if (stored === MISSING || !evidence.knots.length) return null;
-  const rank = stored / (MISSING - 1), at = rank * (evidence.knots.length - 1);
-  const below = Math.min(Math.floor(at), evidence.knots.length - 2);
-  const value = evidence.knots[below] + (at - below) * (evidence.knots[below + 1] - evidence.knots[below]);
-  return { value, rank };
-}
 
 function lonLat(col, row) {
   if (!page.frame.lonlat) return null;
@@ -87,7 +71,7 @@ function centre(store, i) {
   return [(left + right) / 2, (top + bottom) / 2];
 }
 
-// Latitude and longitude of a building as text that other programs take; null where it has no place on the earth.
+// Latitude and longitude of an object as text that other programs take; null where it has no place on the earth.
 function latLon(store, i) {
   const place = store.rings[i] ? lonLat(...centre(store, i)) : null;
   return place && [place[1].toFixed(6), place[0].toFixed(6)];
@@ -104,12 +88,12 @@ function make(tag, attributes = {}, ...children) {
 
 const imageTitle = (source) => (source.role === "pre" ? "Before" : "After");
 
-// Grade as a pie filled by severity, so that grades differ without colour.
-function pie(grade) {
-  const element = make("span", { class: "pie", "aria-hidden": "true" });
-  element.style.setProperty("--grade", `rgb(${grades[grade].color.join(",")})`);
-  element.style.setProperty("--fill", grade === NOT_ASSESSED ? "0%" : `${(grade * 100) / 3}%`);
-  if (grade === NOT_ASSESSED) element.classList.add("unknown");
+// Class as a pie filled as its style says, so that grades differ without colour.
+function pie(index) {
+  const element = make("span", { class: "pie", "aria-hidden": "true" }), { filled } = STYLES[index];
+  element.style.setProperty("--class", `rgb(${classes[index].color.join(",")})`);
+  element.style.setProperty("--fill", `${100 * (filled ?? 0)}%`);
+  if (filled === null) element.classList.add("unknown");
   return element;
 }
 

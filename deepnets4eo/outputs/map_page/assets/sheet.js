@@ -1,4 +1,4 @@
-// The sheet for paper: both images as they are seen now, the grades with their counts as legend, and what to beware of.
+// The sheet for paper: both images as they are seen now, and what the kind of map puts below them.
 
 const SHEET_PX = { width: 760, height: 430 }; // of one image; drawn twice as fine
 
@@ -21,11 +21,11 @@ function sheetParts(store, panels) {
   const shown = panels.outlines.shown.reduce((sum, one) => sum + one, 0);
   return [
     make("div", { class: "sheet-images" }, ...panels.sources.map((source, number) => paperImage(panels, source, view, number === panels.sources.length - 1))),
-    shown < store.count ? paragraph(`Of ${number(store.count)} buildings the images show the ${number(shown)} that were chosen in the list.`) : "",
+    shown < store.count ? paragraph(`Of ${number(store.count)} ${OBJECTS} the images show the ${number(shown)} that were chosen in the list.`) : "",
     make("div", { class: "sheet-columns" },
-      box("Legend and counts", countsTable(true), damagedLine()),
+      box("Legend and counts", ...legendParts()),
       box("What this is", factList(facts), box("Images and files", factList(Object.entries(page.inputs)))),
-      box("Read this before use", make("ul", {}, ...page.summary.caveats.map((text) => make("li", {}, text))), paragraph(`Not assessed: ${number(page.summary.buildings.not_assessed)} of ${number(page.summary.buildings.total)} buildings.`)),
+      box("Read this before use", make("ul", {}, ...page.caveats.map((text) => make("li", {}, text))), ...sheetNotes()),
       box("Registration of before and after", factList(registrationFacts()))),
   ];
 }

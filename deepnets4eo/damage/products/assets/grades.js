@@ -1,0 +1,63 @@
+// Grades of damage: how they are drawn, listed and saved. They differ by colour, by dash and by a pie, never by colour alone.
+
+const NOT_ASSESSED = classes.length - 1;
+const known = page.event; // event, place, dates; null where not known
+const SHORT = ["No damage", "Minor", "Major", "Destroyed", "Not assessed"];
+const STYLES = [
+  { dash: [], width: 1.25, fill: 0, least: 1.6, dots: 0.75, filled: 0 },
+  { dash: [5, 3], width: 1.75, fill: 0.3, least: 2.5, dots: 0.95, filled: 1 / 3 },
+  { dash: [9, 3], width: 2.25, fill: 0.4, least: 3, dots: 0.95, filled: 2 / 3 },
+  { dash: [], width: 2.5, fill: 0.55, least: 3.5, dots: 0.95, filled: 1 },
+  { dash: [2, 3], width: 1.25, fill: 0.25, least: 1.6, dots: 0.75, filled: null },
+];
+const DRAWN = [NOT_ASSESSED, 0, 1, 2, 3]; // the worst on top
+
+const STORED = "prob";
+const LIST = {
+  class: {
+    heading: "Grade",
+    sort: { title: "grade, worst first", sign: -1, value: (store) => (i) => (store.class[i] === NOT_ASSESSED ? null : store.class[i]) },
+    cell: (store, i) => classCell(store, i, SHORT[store.class[i]]),
+  },
+  id: { heading: "Id", sort: byId, cell: idCell },
+  prob: {
+    heading: "P(major +)",
+    sort: { title: "probability of major damage or worse, highest first", sign: -1, value: (store) => (i) => share(store.prob[i]) },
+    cell: probabilityCell,
+  },
+  confidence: {
+    heading: "Conf.",
+    sort: { title: "confidence in the grade, least certain first", sign: 1, value: (store) => (i) => share(store.confidence[i]) },
+    cell: (store, i) => gridCell({ class: "num" }, share(store.confidence[i])?.toFixed(2) ?? ""),
+  },
+};
+const COLUMNS = {
+  id: (store, i) => store.ids[i],
+  damage: (store, i) => (store.class[i] === NOT_ASSESSED ? null : classes[store.class[i]].key),
+  damage_prob: (store, i) => share(store.prob[i]),
+  confidence: (store, i) => share(store.confidence[i]),
+  damage_set: (store, i) => (store.set[i] ? setOf(store, i).map((k) => classes[k].key).join(",") : null),
+  status: (store, i) => statusOf(store, i),
+  reason: (store, i) => store.reasons[store.reason[i]] || null,
+  method: (store, i) => store.methods[store.method[i]] || null,
+};
+
+const statusOf = (store, i) => (store.class[i] === NOT_ASSESSED ? "not_assessed" : "assessed");
+// Numbers of the grades that cannot be excluded.
+const setOf = (store, i) => [0, 1, 2, 3].filter((k) => store.set[i] >> k & 1);
+
+// Probabilities are stored as differences, so that they pack well.
+function decode(store) {
+  for (let i = 1; i < store.count; i++) store.prob[i] = (store.prob[i - 1] + store.prob[i]) & 0xffff;
+}
+
+function isWanted(store, i) {
+  const status = document.getElementById("status").value;
+  return !status || statusOf(store, i) === status;
+}
+
+// The probability with its bar, or why there is none.
+function probabilityCell(store, i) {
+  const prob = share(store.prob[i]), reason = store.reasons[store.reason[i]];
+  return prob === null ? gridCell({ class: "reason", title: reason }, reason) : shareCell(prob, rgba(store.class[i], 1));
+}

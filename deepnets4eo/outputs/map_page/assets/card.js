@@ -1,0 +1,101 @@
+// One object: both images close up, its class, and what the kind of map knows of it.
+
+class Card {
+  constructor(store, panels, outlines) {
+    this.store = store;
+    this.panels = panels;
+    this.outlines = outlines;
+    this.host = document.getElementById("card");
+    this.onstep = () => {};
+    panels.onimage = () => this.drawChips();
+  }
+
+  show(i) {
+    this.shown = i;
+    this.host.hidden = i < 0;
+    if (i < 0) return;
+    const index = this.store.class[i];
+    this.host.style.setProperty("--class", rgba(index, 1));
+    this.host.replaceChildren(this.head(i, index), this.chips(), ...cardParts(this.store, i));
+    this.host.scrollTop = 0;
+    this.drawChips();
+  }
+
+  head(i, index) {
+    const button = (text, label, act) => {
+      const made = make("button", { "aria-label": label, title: label }, text);
+      made.onclick = act;
+      return made;
+    };
+    return make(
+      "div", { class: "card-head" },
+      pie(index),
+      make("div", {}, make("h2", {}, classes[index].title), make("code", {}, this.store.ids[i])),
+      make("div", { class: "steps" },
+        button("‹", `Previous listed ${OBJECT} (P)`, () => this.onstep(-1)),
+        button("›", `Next listed ${OBJECT} (N)`, () => this.onstep(1)),
+        button("×", "Close (Escape)", () => this.onstep(0))),
+    );
+  }
+
+  chips() {
+    this.chipCanvases = this.panels.sources.map((source) => make("canvas", { width: 300, height: 220, role: "img", "aria-label": `${imageTitle(source)}, close up` }));
+    return make("div", { class: "close-up" }, ...this.chipCanvases.map((canvas, k) => make("figure", {}, canvas, make("figcaption", {}, this.caption(this.panels.sources[k])))));
+  }
+
+  // Says so where the page holds but a coarse image of the place.
+  caption(source) {
+    const [col, row] = centre(this.store, this.shown);
+    const close = source.coarse < 1.5 || source.tiles.some(([left, top, width, height, , detail]) => detail && col >= left && col <= left + width && row >= top && row <= top + height);
+    return imageTitle(source) + (close ? "" : " · coarse preview");
+  }
+
+  // The same drawing as the panels, through a small view of its own.
+  drawChips() {
+    const i = this.shown;
+    if (!(i >= 0)) return;
+    const view = new View(page.frame, null), [left, top, right, bottom] = this.store.boxes.subarray(4 * i, 4 * i + 4);
+    view.width = 300;
+    view.height = 220;
+    if (!(right >= left)) return;
+    [view.x, view.y] = centre(this.store, i);
+    view.scale = Math.min(view.width / ((right - left) * view.aspectX), view.height / ((bottom - top) * view.aspectY), 20) * 0.5;
+    this.chipCanvases.forEach((canvas, k) => {
+      const context = canvas.getContext("2d");
+      context.clearRect(0, 0, 300, 220);
+      this.panels.drawTiles(context, this.panels.sources[k], view);
+      const path = new Path2D();
+      this.outlines.trace(path, view, i);
+      for (const [width, style] of [[3.5, "rgba(0,0,0,.5)"], [1.5, rgba(this.store.class[i], 1)]]) {
+        context.lineWidth = width;
+        context.strokeStyle = style;
+        context.stroke(path);
+      }
+    });
+  }
+}
+
+// A share as a bar with its number.
+function meter(label, value) {
+  const made = make("div", { class: "meter", role: "meter", "aria-label": label, "aria-valuenow": value ?? 0, "aria-valuemin": 0, "aria-valuemax": 1 }, make("i", {}));
+  made.firstChild.style.width = cssPercent(value ?? 0);
+  return make("div", { class: "verdict" }, make("span", {}, label), made, make("b", {}, surely(value)));
+}
+
+// Coordinates to copy and to open elsewhere; the page itself loads nothing.
+function whereabouts([lat, lon]) {
+  const text = make("span", {}, `${lat}, ${lon}`), button = make("button", { title: "Copy latitude and longitude" }, "Copy");
+  button.onclick = async () => {
+    try {
+      await navigator.clipboard.writeText(text.textContent);
+      button.textContent = "Copied";
+    } catch { // not allowed here: the text is selected instead, ready for the reader's own copy command
+      getSelection().selectAllChildren(text);
+      button.textContent = "Selected";
+    }
+  };
+  const link = (href, title, words) => make("a", { href, title, target: "_blank", rel: "noopener noreferrer" }, words);
+  return make("span", { class: "place" }, text, button,
+    link(`geo:${lat},${lon}`, "Open in the map program of this device", "Open"),
+    link(`https://www.openstreetmap.org/?mlat=${lat}&mlon=${lon}#map=19/${lat}/${lon}`, "Open www.openstreetmap.org; needs the internet", "OpenStreetMap"));
+}
