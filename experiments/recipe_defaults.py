@@ -51,6 +51,8 @@ VARIED = ("train.photometric=0.1", *ALL)
 OURS = {
     "unet-mobilenet": ALL,
     "mean of the weights": ("train.average=0.98", *ALL),
+    "no quarter turns": ("train.rotations=false", *ALL),
+    "slightly varied tones": ("train.photometric=0.05", *ALL),
     "varied tones": VARIED,
     "polynomial decay from 2e-3": ("train.lr=0.002", "train.schedule=poly", "train.warmup_share=0.05", *VARIED),
     "one cycle": (*CYCLE, *VARIED),
