@@ -52,6 +52,8 @@ OURS = {
     "unet-mobilenet": ALL,
     "mean of the weights": ("train.average=0.98", *ALL),
     "no quarter turns": ("train.rotations=false", *ALL),
+    "not clipped": ("train.clip_norm=0", *ALL),
+    "not clipped, no quarter turns": ("train.clip_norm=0", "train.rotations=false", *ALL),
     "slightly varied tones": ("train.photometric=0.05", *ALL),
     "varied tones": VARIED,
     "polynomial decay from 2e-3": ("train.lr=0.002", "train.schedule=poly", "train.warmup_share=0.05", *VARIED),
