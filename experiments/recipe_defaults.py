@@ -46,19 +46,20 @@ Method = Callable[[Sources, Sources, Legend, int, int, Path], Labels]
 LR = 1e-3
 PLAIN, PLAIN_FOREST = "plain loop", "forest of raw pixels"
 ALL = ("data.val_share=0",)  # the weights of train.refit, bit for bit, in half the time
+LAST = ("train.average=0", *ALL)
+FORMER = ("train.clip_norm=1", "train.rotations=true")
+VARIED = ("train.photometric=0.1", *FORMER, *LAST)
 CYCLE = ("train.schedule=one_cycle", "train.warmup_share=0.2")
-VARIED = ("train.photometric=0.1", *ALL)
 OURS = {
     "unet-mobilenet": ALL,
-    "mean of the weights": ("train.average=0.98", *ALL),
-    "no quarter turns": ("train.rotations=false", *ALL),
-    "not clipped": ("train.clip_norm=0", *ALL),
-    "not clipped, no quarter turns": ("train.clip_norm=0", "train.rotations=false", *ALL),
-    "slightly varied tones": ("train.photometric=0.05", *ALL),
+    "last weights": LAST,
+    "quarter turns": ("train.rotations=true", *ALL),
+    "quarter turns, clipped": (*FORMER, *ALL),
+    "quarter turns, clipped, last weights": (*FORMER, *LAST),
     "varied tones": VARIED,
     "polynomial decay from 2e-3": ("train.lr=0.002", "train.schedule=poly", "train.warmup_share=0.05", *VARIED),
     "one cycle": (*CYCLE, *VARIED),
-    "one cycle, balanced, a fifth withheld": (*CYCLE, VARIED[0], "data.sampling=balanced", "train.refit=false"),
+    "one cycle, balanced, a fifth withheld": (*CYCLE, *VARIED[:-1], "data.sampling=balanced", "train.refit=false"),
 }
 
 
