@@ -46,15 +46,20 @@ Method = Callable[[Sources, Sources, Legend, int, int, Path], Labels]
 LR = 1e-3
 PLAIN, PLAIN_FOREST = "plain loop", "forest of raw pixels"
 ALL = ("data.val_share=0",)  # the weights of train.refit, bit for bit, in half the time
+LAST = ("train.average=0", *ALL)
+FORMER = ("train.clip_norm=1", "train.rotations=true")
+VARIED = ("train.photometric=0.1", *FORMER, *LAST)
 CYCLE = ("train.schedule=one_cycle", "train.warmup_share=0.2")
-VARIED = ("train.photometric=0.1", *ALL)
 OURS = {
     "unet-mobilenet": ALL,
-    "mean of the weights": ("train.average=0.98", *ALL),
+    "last weights": LAST,
+    "quarter turns": ("train.rotations=true", *ALL),
+    "quarter turns, clipped": (*FORMER, *ALL),
+    "quarter turns, clipped, last weights": (*FORMER, *LAST),
     "varied tones": VARIED,
     "polynomial decay from 2e-3": ("train.lr=0.002", "train.schedule=poly", "train.warmup_share=0.05", *VARIED),
     "one cycle": (*CYCLE, *VARIED),
-    "one cycle, balanced, a fifth withheld": (*CYCLE, VARIED[0], "data.sampling=balanced", "train.refit=false"),
+    "one cycle, balanced, a fifth withheld": (*CYCLE, *VARIED[:-1], "data.sampling=balanced", "train.refit=false"),
 }
 
 
@@ -65,49 +70,77 @@ def read(sources: Sources) -> tuple[NDArray[np.float32], Labels]:
     return image.astype(np.float32), labels[0].astype(np.uint8)
 
 
+class PlainLoop:
+    """A U-Net with the same encoder, a constant rate, random windows with flips, in bfloat16 where recipes are.
+
+    turned : whether windows are turned by quarter turns as well. clip_norm : largest norm of the gradient.
+    """
+
+    def __init__(
+        self, train_on: Sources, legend: Legend, batch: int, tile_px: int, seed: int,
+        *, turned: bool = False, clip_norm: float = np.inf,
+    ) -> None:  # fmt: skip
+        import segmentation_models_pytorch as smp
+
+        image, labels = read(train_on)
+        self.mean, self.std = image.mean(axis=(1, 2), keepdims=True), image.std(axis=(1, 2), keepdims=True) + 1e-6
+        classes = legend.to_index()[labels].astype(np.int64)
+        height, width = classes.shape
+        pad = [(0, max(tile_px - height, 0)), (0, max(tile_px - width, 0))]
+        self.scaled = np.pad((image - self.mean) / self.std, [(0, 0), *pad])
+        self.classes = np.pad(classes, pad, constant_values=VOID)
+        torch.manual_seed(seed)
+        self.rng = np.random.default_rng(seed)
+        network = smp.Unet("mobilenet_v2", encoder_weights=None, in_channels=len(image), classes=legend.num_classes)
+        self.network = network.to(memory_format=torch.channels_last)
+        self.optimizer = torch.optim.AdamW(network.parameters(), lr=LR)
+        self.legend, self.batch, self.tile_px, self.turned, self.clip_norm = legend, batch, tile_px, turned, clip_norm
+
+    def step(self) -> float:
+        """One step; returns its loss."""
+        xs, ys = zip(*(self._window() for _ in range(self.batch)), strict=True)
+        images = torch.from_numpy(np.stack(xs)).to(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16, enabled=choose("cpu").precision == "bfloat16"):
+            logits = self.network(images)
+        loss = torch.nn.functional.cross_entropy(logits.float(), torch.from_numpy(np.stack(ys)), ignore_index=VOID)
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
+        self.optimizer.step()
+        return float(loss.detach())
+
+    def label(self, test: Sources) -> Labels:
+        """Labels of a half, computed at once."""
+        image = (read(test)[0] - self.mean) / self.std
+        height, width = image.shape[1:]
+        padded = np.pad(image, [(0, 0), (0, -height % 32), (0, -width % 32)], mode="reflect")
+        self.network.eval()
+        with torch.no_grad():
+            best = self.network(torch.from_numpy(padded[None])).argmax(dim=1)[0, :height, :width].numpy()
+        self.network.train()
+        return np.array(self.legend.values, np.uint8)[best]
+
+    def _window(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        row, col = (int(self.rng.integers(0, side - self.tile_px + 1)) for side in self.classes.shape)
+        window = (slice(row, row + self.tile_px), slice(col, col + self.tile_px))
+        x, y = self.scaled[:, window[0], window[1]], self.classes[window]
+        if self.turned:
+            turns = int(self.rng.integers(4))
+            x, y = np.rot90(x, turns, (1, 2)), np.rot90(y, turns)
+        for axis in (-1, -2):
+            if self.rng.random() < 0.5:
+                x, y = np.flip(x, axis), np.flip(y, axis)
+        return x.copy(), y.copy()
+
+
 def plain_loop(
     batch: int, tile_px: int, train_on: Sources, test: Sources, legend: Legend, steps: int, seed: int, out: Path
 ) -> Labels:
-    """A U-Net with the same encoder, constant rate, random windows with flips, last weights; the test half at once."""
-    import segmentation_models_pytorch as smp
-
-    image, labels = read(train_on)
-    mean, std = image.mean(axis=(1, 2), keepdims=True), image.std(axis=(1, 2), keepdims=True) + 1e-6
-    classes = legend.to_index()[labels].astype(np.int64)
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    network = smp.Unet("mobilenet_v2", encoder_weights=None, in_channels=len(image), classes=legend.num_classes)
-    network.to(memory_format=torch.channels_last)
-    narrow = torch.autocast("cpu", torch.bfloat16, enabled=choose("cpu").precision == "bfloat16")
-    optimizer = torch.optim.AdamW(network.parameters(), lr=LR)
-    scaled = (image - mean) / std
-    height, width = classes.shape
-    pad = [(0, max(tile_px - height, 0)), (0, max(tile_px - width, 0))]
-    scaled, classes = np.pad(scaled, [(0, 0), *pad]), np.pad(classes, pad, constant_values=VOID)
+    """The plain loop's last weights."""
+    loop = PlainLoop(train_on, legend, batch, tile_px, seed)
     for _ in range(steps):
-        xs, ys = [], []
-        for _ in range(batch):
-            row, col = (int(rng.integers(0, side - tile_px + 1)) for side in classes.shape)
-            window = (slice(row, row + tile_px), slice(col, col + tile_px))
-            x, y = scaled[:, window[0], window[1]], classes[window]
-            for axis in (-1, -2):
-                if rng.random() < 0.5:
-                    x, y = np.flip(x, axis), np.flip(y, axis)
-            xs.append(x.copy())
-            ys.append(y.copy())
-        with narrow:
-            logits = network(torch.from_numpy(np.stack(xs)).to(memory_format=torch.channels_last))
-        loss = torch.nn.functional.cross_entropy(logits.float(), torch.from_numpy(np.stack(ys)), ignore_index=VOID)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    network.eval()
-    image = (read(test)[0] - mean) / std
-    height, width = image.shape[1:]
-    padded = np.pad(image, [(0, 0), (0, -height % 32), (0, -width % 32)], mode="reflect")
-    with torch.no_grad():
-        best = network(torch.from_numpy(padded[None])).argmax(dim=1)[0, :height, :width].numpy()
-    return np.array(legend.values, np.uint8)[best]
+        loop.step()
+    return loop.label(test)
 
 
 def recipe_of(name: str, batch: int, overrides: tuple[str, ...]) -> Method:
@@ -136,6 +169,13 @@ def plain_forest(train_on: Sources, test: Sources, legend: Legend, steps: int, s
     return np.asarray(forest.predict(image.reshape(len(image), -1).T), np.uint8).reshape(image.shape[1:])
 
 
+def scores_of(made: Labels, test: Sources, legend: Legend) -> dict[str, float]:
+    """Overall accuracy and mean F1 of labels, in per cent."""
+    matrix = ConfusionMatrix(legend.num_classes)
+    matrix.update(legend.to_index()[read(test)[1]], legend.to_index()[made])
+    return {"overall_accuracy": 100 * matrix.overall_accuracy, "mean_f1": 100 * matrix.mean_f1}
+
+
 def outcome(method: Method, name: str, folds: Any, legend: Legend, steps: int, seed: int, fold: int, out: Path) -> Any:
     """Scores in per cent and seconds of one training; read where it was finished before."""
     folder = out / f"{name.replace(' ', '-').replace(',', '')}-{steps}-{seed}-{fold}"
@@ -146,9 +186,7 @@ def outcome(method: Method, name: str, folds: Any, legend: Legend, steps: int, s
     wall, cpu = time.perf_counter(), time.process_time()
     made = method(train_on, test, legend, steps, seed, folder)
     seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
-    matrix = ConfusionMatrix(legend.num_classes)
-    matrix.update(legend.to_index()[read(test)[1]], legend.to_index()[made])
-    scores = {"overall_accuracy": 100 * matrix.overall_accuracy, "mean_f1": 100 * matrix.mean_f1}
+    scores = scores_of(made, test, legend)
     write_json(folder / "outcome.json", scores | {"seconds": seconds, "cpu_seconds": cpu_seconds})
     return read_json(folder / "outcome.json")
 

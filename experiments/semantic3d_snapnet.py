@@ -31,6 +31,7 @@ from smoke import add_smoke, title_of
 import deepnets4eo
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import apply_affine
+from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.points import Orthophoto, colourise_cloud
 from deepnets4eo.synthetic import City
 from deepnets4eo.training import load_recipe
@@ -108,7 +109,8 @@ def write_coloured(cloud: Path, orthophoto: Path, folder: Path) -> Path:
 
 def write_halves(source: Path, folder: Path) -> None:
     """The western and the eastern half of a cloud, of equal width, as LAS files of all that it has."""
-    import laspy
+    with name_missing_extra():
+        import laspy
 
     cloud = laspy.read(source)
     middle = (cloud.header.mins[0] + cloud.header.maxs[0]) / 2

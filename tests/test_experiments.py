@@ -18,6 +18,7 @@ import lidar_rasters  # noqa: E402
 import osm_joint_learning  # noqa: E402
 import real_tiles  # noqa: E402
 import seeds  # noqa: E402
+import semantic3d_snapnet  # noqa: E402
 import smoke  # noqa: E402
 import tile_rows  # noqa: E402
 from made_up_datasets import make_dataset  # noqa: E402
@@ -25,6 +26,7 @@ from made_up_datasets import make_dataset  # noqa: E402
 from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row  # noqa: E402
 from deepnets4eo.cards.dataset_card import DatasetCard  # noqa: E402
 from deepnets4eo.cards.legend import VOID, Legend  # noqa: E402
+from deepnets4eo.errors import MissingExtraError  # noqa: E402
 from deepnets4eo.files import read_json  # noqa: E402
 from deepnets4eo.grid import Window  # noqa: E402
 from deepnets4eo.rasters.scene import Scene  # noqa: E402
@@ -187,6 +189,16 @@ def test_tiles_of_points_are_skipped_where_their_reader_is_not_installed(
     monkeypatch.setattr(real_tiles, "READERS", {"cloud": ("cloud", cloud)})
     assert real_tiles.tile_folds(tmp_path, tmp_path / "out") == {}
     assert 'cloud is skipped: laspy is not installed. Install it: pip install "deepnets4eo[points]"' in caplog.text
+
+
+def test_clouds_are_neither_cut_nor_written_without_the_extra_and_the_message_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "laspy", None)  # imports of it fail
+    with pytest.raises(MissingExtraError, match=r"deepnets4eo\[points\]"):
+        semantic3d_snapnet.write_halves(tmp_path / "cloud.las", tmp_path)
+    with pytest.raises(MissingExtraError, match=r"deepnets4eo\[points\]"):
+        semantic3d_snapnet.write_city(0, tmp_path, 64)
 
 
 @pytest.mark.real_data

@@ -101,19 +101,11 @@ class SceneSamples:
         return self._read(window, labelled, self.split.hidden_mask(window.scene, window.window))
 
     def read_validation(self, window: SampleWindow, halo_px: int, tile_px: int) -> Sample:
-        """A tile around a validation window, its target in that window alone, so that each pixel is counted once.
-
-        Beyond the edge of the scene it is mirrored.
-        """
+        """A tile around a validation window, its target in that window alone, so that each pixel is counted once."""
         tile = Window(window.window.row - halo_px, window.window.col - halo_px, tile_px, tile_px)
         labelled = np.zeros((tile_px, tile_px), bool)
         labelled[window.window.within(tile).slices] = self.split.mask(window.scene, VAL, window.window)
-        sample = self._read(SampleWindow(window.scene, tile), labelled)
-        inside = tile.clip(self.split.scenes[window.scene].scene.shape)
-        if inside != tile:  # as in prediction, so that both label the edge of a scene alike
-            slices = (slice(None), *inside.within(tile).slices)
-            sample |= {name: mirror_window(sample[name][slices], tile.within(inside)) for name in self.inputs.names}
-        return sample
+        return self._read(SampleWindow(window.scene, tile), labelled)
 
     def draw(self, rng: np.random.Generator) -> SampleWindow:
         """One window."""
@@ -130,14 +122,23 @@ class SceneSamples:
     def _read(
         self, window: SampleWindow, labelled: NDArray[np.bool_], hidden: NDArray[np.bool_] | None = None
     ) -> Sample:
-        """The sample of a window; its target only where `labelled`, pixels blanked where `hidden`; both (h, w) bool."""
+        """The sample of a window; its target only where `labelled`, pixels blanked where `hidden`; both (h, w) bool.
+
+        Beyond the edge of the scene its inputs are mirrored, as in prediction, and the target is void.
+        """
         named = self.split.scenes[window.scene]
         layers = named.scene.read(window.window, [*self.inputs.names, *self.target_layers])
         if hidden is not None:
             layers["valid"] = layers["valid"] & ~hidden
         ends = np.cumsum([len(layer.bands) for layer in self.inputs.layers.values()])
         sample: Sample = dict(zip(self.inputs.names, np.split(self.inputs.prepare(layers), ends[:-1]), strict=True))
-        return sample | self.target(layers, labelled & layers["valid"]) | {"valid": layers["valid"]}
+        sample |= self.target(layers, labelled & layers["valid"]) | {"valid": layers["valid"]}
+        inside = window.window.clip(named.scene.shape)
+        if inside != window.window:
+            beyond, (rows, cols) = window.window.within(inside), inside.within(window.window).slices
+            sample |= {name: mirror_window(sample[name][:, rows, cols], beyond) for name in self.inputs.names}
+            sample["valid"] = mirror_window(sample["valid"][None, rows, cols], beyond)[0]
+        return sample
 
     @cached_property
     def _shares(self) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.points import PointCloud
 from deepnets4eo.points.files.las import SYNTHETIC
 
@@ -15,7 +16,8 @@ SCALE_M = 0.001
 
 def write_las(cloud: PointCloud, path: Path) -> Path:
     """Write coordinates, classes, what was measured of colours, intensity and returns, and whether it is made up."""
-    import laspy
+    with name_missing_extra():
+        import laspy
 
     las = laspy.create(point_format=LAS_FORMAT, file_version="1.4")
     las.header.offsets, las.header.scales = np.floor(cloud.xyz.min(axis=0)), np.full(3, SCALE_M)

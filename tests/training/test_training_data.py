@@ -50,6 +50,17 @@ def test_a_leaky_split_hides_labels_alone() -> None:
     assert (sample["mask"][VALIDATION] == 255).all()
 
 
+def test_a_window_wider_than_its_scene_is_mirrored_as_in_prediction_and_learns_from_the_scene_alone() -> None:
+    image, labels = random_scene()
+    split = make_data_split([image], [labels], BlockSplit((SIDE, SIDE), SIDE, 0, {TRAIN: 1.0}))
+    samples = ClassSamples(split, measure_inputs(split, ["image"]), Recipe(), class_cells(split))
+    inner = samples.read(SampleWindow(0, whole(split.scenes[0].grid)))
+    wider = samples.read(SampleWindow(0, Window(-3, 0, SIDE + 10, SIDE + 20)))
+    assert np.array_equal(wider["image"], np.pad(inner["image"], [(0, 0), (3, 7), (0, 20)], "reflect"))
+    assert np.array_equal(wider["mask"], np.pad(inner["mask"], [(3, 7), (0, 20)], constant_values=255))
+    assert wider["valid"].all()
+
+
 def test_a_validation_tile_has_labels_in_its_own_window_and_an_image_around_it() -> None:
     image, labels = random_scene()
     split = make_data_split([image], [labels])
