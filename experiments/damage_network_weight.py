@@ -218,8 +218,7 @@ def pooled_log_odds(
     known = np.isfinite(weight_free[:, 0])
     log_odds = border_odds(pool_log_odds(weight_free, table, weight))[known]
     table = table[known].reset_index(drop=True)
-    grade = table["truth"].map({name: number for number, name in enumerate(GRADES)}).to_numpy(int)
-    return Graded(table, grade, table["kind"].to_numpy(object), table["site"].to_numpy(object)), log_odds
+    return _graded(table), log_odds
 
 
 def log_odds_alone(buildings: pd.DataFrame, dates: str) -> tuple[Graded, NDArray[np.float64]]:
@@ -227,9 +226,13 @@ def log_odds_alone(buildings: pd.DataFrame, dates: str) -> tuple[Graded, NDArray
     outside = (buildings["status"] != ASSESSED) & buildings["truth"].isin(GRADES)
     rows = (buildings["dates"] == dates) & outside & buildings[NETWORK].notna().all(axis=1)
     table = buildings[rows].reset_index(drop=True)
+    return _graded(table), border_odds(table[NETWORK].to_numpy(float))
+
+
+def _graded(table: pd.DataFrame) -> Graded:
+    """Evidence and true grades, with kinds of sites as domains."""
     grade = table["truth"].map({name: number for number, name in enumerate(GRADES)}).to_numpy(int)
-    data = Graded(table, grade, table["kind"].to_numpy(object), table["site"].to_numpy(object))
-    return data, border_odds(table[NETWORK].to_numpy(float))
+    return Graded(table, grade, table["kind"].to_numpy(object), table["site"].to_numpy(object))
 
 
 def alone_at_left_out_hazards(buildings: pd.DataFrame) -> pd.DataFrame:

@@ -24,7 +24,7 @@ from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel, to_decision_
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
 from deepnets4eo.damage.grading_rates import UNKNOWN_RATES, share_by_calls
-from deepnets4eo.damage.network_reliability import NetworkReliability
+from deepnets4eo.damage.network_reliability import NetworkReliability, graded_by_network
 from deepnets4eo.damage.network_skill import NetworkSkill, validated_skill
 from deepnets4eo.damage.opinion_pool import CERTAIN, pool_log_odds, pool_scores
 from deepnets4eo.damage.pair_checks import require_order, require_two_pictures
@@ -246,8 +246,8 @@ class DecisionModel:
         The variant's spread and thresholds stand in there, and no grade can be excluded: `kind` and `table` are changed.
         """
         probabilities = even
-        if set(COLUMNS.values()) <= set(frame.columns):
-            unmeasured = np.isin(kind, list(self.model.variants))
+        unmeasured = np.isin(kind, list(self.model.variants)) & graded_by_network(frame)
+        if unmeasured.any():
             pooled = pool_log_odds(even, frame, self._weights(frame))
             probabilities = np.where(unmeasured[:, None], pooled, even)
         probabilities = pool_scores(probabilities, frame, scores)

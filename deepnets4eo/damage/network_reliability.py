@@ -23,7 +23,7 @@ from deepnets4eo.errors import RunError
 # Notes of a card, by method: of run and weight-free model together at one `weight`, and of the run at buildings outside the range of
 # that model, which it grades alone.
 RELIABILITY, ALONE = "reliability", "reliability_alone"
-WITH_NETWORK, BY_NETWORK = "_network", "_network_alone"  # kinds of reliability, after the method
+WITH_NETWORK, NETWORK_ALONE = "_network", "_network_alone"  # kinds of reliability, after the method
 NETWORK = list(COLUMNS.values())
 
 
@@ -50,10 +50,7 @@ class NetworkReliability:
 
     def gradable_alone(self, frame: pd.DataFrame, weights: NDArray[np.float64]) -> NDArray[np.bool_]:
         """(N,) buildings that the network may grade alone. frame : the evidence; weights : (N,) of the network."""
-        if not set(NETWORK) <= set(frame.columns):
-            return np.zeros(len(frame), bool)
-        measured = frame["method"].isin(list(self.alone)).to_numpy()
-        return np.asarray(frame[NETWORK].notna().all(axis=1).to_numpy() & measured & (weights > 0))
+        return graded_by_network(frame) & frame["method"].isin(list(self.alone)).to_numpy() & (weights > 0)
 
     def apply(
         self,
@@ -68,15 +65,15 @@ class NetworkReliability:
         weight_free : (N, 4), NaN for buildings that the network grades alone; frame : the evidence; weights : (N,) of the network.
         kind, table : whose reliability holds for each building; changed where the network takes part.
         """
-        if not set(NETWORK) <= set(frame.columns):
+        graded = graded_by_network(frame) & (kind != "")
+        if not graded.any():
             return weight_free
         even, method = weight_free.copy(), frame["method"].to_numpy()
         network, known = frame[NETWORK].to_numpy(float), np.isfinite(weight_free[:, 0])
-        graded = np.isfinite(network).all(axis=1) & (kind != "")
         both, alone = pool_log_odds(weight_free, frame, weights), graded & ~known
         parts = (
             (self.together, WITH_NETWORK, graded & known & (weights > 0), both),
-            (self.alone, BY_NETWORK, alone, network),
+            (self.alone, NETWORK_ALONE, alone, network),
         )
         for measured, suffix, possible, opinion in parts:
             for name, reliability in measured.items():
@@ -85,6 +82,13 @@ class NetworkReliability:
                     even[rows] = reliability.probabilities(border_odds(opinion[rows]))
                     kind[rows], table[name + suffix] = name + suffix, reliability
         return even
+
+
+def graded_by_network(frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """(N,) buildings for which the evidence has the network's probabilities; none without its columns."""
+    if not set(NETWORK) <= set(frame.columns):
+        return np.zeros(len(frame), bool)
+    return np.asarray(frame[NETWORK].notna().all(axis=1))
 
 
 def _of_note(card: dict[str, Any], run: str, note: str, weights: dict[str, float]) -> dict[str, Reliability]:
