@@ -16,7 +16,10 @@ from deepnets4eo.training.recipe import PredictSection, Recipe, Section
 class StreamSection(Section):
     """Which pairs come, how windows are cut out of them, and what is wrong with outlines and registration."""
 
-    world: Literal["world", "city"] = Field(default="world", description="world: all styles and hazards; city: suburbs")
+    world: Literal["world", "city", "both"] = Field(
+        default="world",
+        description="world: all styles and hazards; city: suburbs; both: a third of the pairs are suburbs",
+    )
     styles: tuple[str, ...] = Field(default=(), description="styles of the world to learn from; none: all")
     hazards: tuple[str, ...] = Field(default=(), description="hazards of the world to learn from; none: all")
     left_out_styles: tuple[str, ...] = Field(

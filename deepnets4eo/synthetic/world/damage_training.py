@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 VALIDATION = 1_000_003  # seeds of validation follow from it, whatever the seed of the training
 LEAST_M2 = 6.0  # of an outline inside the image; smaller ones are not learnt from
+CITY_SHARE = {"world": 0.0, "both": 1 / 3, "city": 1.0}  # of the pairs that are suburbs of the miniature city
+CITY_DRAW = 9  # beside a pair's seed, so that no other draw follows from the same numbers
 TRIES = 4  # pairs of a style and hazard that are made until one has a graded building
 
 
@@ -82,11 +84,15 @@ def training_pairs(recipe: StreamRecipe) -> Callable[[int], GradedPair]:
         For unknown styles or hazards, and where all of them are left out.
     """
     data = recipe.data
-    if data.world == "city":
-        return lambda seed: next(keep_graded(city_pairs((seed,), data.size_px)))
     styles = chosen_names("styles", data.styles, data.left_out_styles)
     hazards = chosen_names("hazards", data.hazards, data.left_out_hazards)
-    return lambda seed: next(keep_graded(world_pairs((seed,), data.size_px, styles, hazards)))
+
+    def make_pair(seed: int) -> GradedPair:
+        if np.random.default_rng([seed, CITY_DRAW]).random() < CITY_SHARE[data.world]:
+            return next(keep_graded(city_pairs((seed,), data.size_px)))
+        return next(keep_graded(world_pairs((seed,), data.size_px, styles, hazards)))
+
+    return make_pair
 
 
 def keep_graded(pairs: Iterator[GradedPair]) -> Iterator[GradedPair]:
@@ -101,7 +107,9 @@ def keep_graded(pairs: Iterator[GradedPair]) -> Iterator[GradedPair]:
 
 
 def validation_pairs(recipe: StreamRecipe) -> list[GradedPair]:
-    """Make the pairs that are validated on: of what is left out where anything is, else of all styles and hazards in turn.
+    """Make the pairs that are validated on: suburbs in the share in which they are learnt from, the others of the world.
+
+    The latter are of what is left out where anything is, else of all styles and hazards in turn.
 
     Parameters
     ----------
@@ -113,12 +121,18 @@ def validation_pairs(recipe: StreamRecipe) -> list[GradedPair]:
     Up to `data.val_pairs` pairs of seeds that no training uses; those without any graded building are left out.
     """
     data = recipe.data
-    if data.world == "city":
-        return list(islice(city_pairs((VALIDATION,), data.size_px), data.val_pairs))
+    suburbs = round(CITY_SHARE[data.world] * data.val_pairs)
+    cities = islice(city_pairs((VALIDATION,), data.size_px), suburbs)
+    return [*cities, *_validation_of_world(recipe, data.val_pairs - suburbs)]
+
+
+def _validation_of_world(recipe: StreamRecipe, count: int) -> list[GradedPair]:
+    """Up to `count` pairs of what is left out where anything is, else of all styles and hazards in turn."""
+    data = recipe.data
     styles = data.left_out_styles or chosen_names("styles", data.styles, ())
     hazards = data.left_out_hazards or chosen_names("hazards", data.hazards, ())
     pairs = []
-    for number in range(data.val_pairs):
+    for number in range(count):
         row, column = divmod(number, len(styles))
         style, hazard = styles[column], hazards[(row + column) % len(hazards)]
         stream = world_pairs((VALIDATION, number), data.size_px, [style], [hazard])

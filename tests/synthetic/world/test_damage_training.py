@@ -38,3 +38,11 @@ def test_unknown_names_and_nothing_to_learn_from_are_refused():
         training_pairs(recipe_of("data.left_out_hazards=[locusts]"))
     with pytest.raises(InputError, match="no styles to learn from"):
         training_pairs(recipe_of("data.left_out_styles=[suburb, old-town]"))
+
+
+def test_of_both_worlds_some_pairs_are_suburbs_in_training_and_validation():
+    recipe = recipe_of("data.world=both", "data.val_pairs=3")
+    make_pair = training_pairs(recipe)
+    assert {make_pair(seed).style == "city" for seed in (5, 6)} == {True, False}
+    known = validation_pairs(recipe)
+    assert [pair.style for pair in known] == ["city", "suburb", "old-town"]
