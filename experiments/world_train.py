@@ -1,11 +1,12 @@
 """Train the networks for one image, `models/buildings` and `models/landcover`, on made-up sites alone.
 
-Usage: python experiments/world_train.py --out runs/world --minutes 120 [--resume] [--world city] [--leave-out STYLE …]
+Usage: python experiments/world_train.py --out runs/world --minutes 120 [--resume] [--world city] [--leave-out STYLE …] [--heights]
        python experiments/world_train.py --out runs/world --resume --minutes 0 --models models
        python experiments/world_train.py --out runs/tried --smoke
 Ends with the epoch in which the minutes are over, counted over all resumptions; Ctrl-C keeps what was learnt up to the
 step. Then writes the runs OUT/buildings and OUT/landcover; with --models also into that folder, to be shipped.
 The log OUT/log.csv has the scores on sites that are never trained on: iou.STYLE of building pixels, mean_iou of land cover.
+With --heights the network of land cover alone, which then also takes heights above ground where a scene has a layer `ndsm`.
 Hours on two cores; on a GPU minutes, if enough threads make the sites (data.num_workers).
 """
 
@@ -21,13 +22,12 @@ from smoke import FEW_STEPS, NOTE, add_smoke
 from deepnets4eo.segmenters.checksums import CARD, open_sealed
 from deepnets4eo.training import TrainOptions, train
 
-RUNS = ("buildings", "landcover")
 SMOKE = (*FEW_STEPS, "data.size_px=256", "data.tile_px=128", "data.validation_pairs=1", "predict.tile_px=256")
 
 
 def overrides_of(arguments: argparse.Namespace) -> list[str]:
     """Values of the recipe that the arguments change."""
-    changed = [f"data.world={arguments.world}", f"train.seed={arguments.seed}"]
+    changed = [f"data.world={arguments.world}", f"train.seed={arguments.seed}", f"data.heights={arguments.heights}"]
     if arguments.leave_out:
         changed.append(f"data.left_out_styles=[{', '.join(arguments.leave_out)}]")
     return [*changed, *arguments.set, *(SMOKE if arguments.smoke else ())]
@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--overwrite", action="store_true")
     parser.add_argument("--world", choices=("world", "city"), default="world")
     parser.add_argument("--leave-out", nargs="*", default=[], metavar="STYLE")
+    parser.add_argument("--heights", action="store_true", help="land cover with heights, buildings not")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="section.key=value")
     parser.add_argument("--models", type=Path, help="folder to ship the runs into, e.g. models")
@@ -60,10 +61,10 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     options = TrainOptions(resume=arguments.resume, overwrite=arguments.overwrite, minutes=arguments.minutes)
     out = train("buildings", arguments.out, overrides=overrides_of(arguments), options=options)
-    for name in RUNS:
-        print(out / name)
+    for run in sorted(path.parent for path in out.glob(f"*/{CARD}")):
+        print(run)
         if arguments.models:
-            ship(out / name, arguments.models / name)
+            ship(run, arguments.models / run.name)
 
 
 if __name__ == "__main__":

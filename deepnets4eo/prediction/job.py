@@ -206,7 +206,8 @@ def predict(
         together = together or batch_size(segmenter, compute, lattice.tiling.tile_px)
         tags = _tags(segmenter, identity, scene, lattice.tiling) | {PRECISION: compute.precision}
         outputs = Outputs(paths, scene.grid, segmenter.legend, tags)
-        scaling = SceneScaling(scene, segmenter.inputs) if window_scalers(segmenter) else None
+        scalers = window_scalers(segmenter)
+        scaling = SceneScaling(scene, segmenter.inputs, scalers[0].unscaled_bands) if scalers else None
         reader = TileReader(scene, segmenter.inputs, lattice, scaling)
         job = Job(
             segmenter,

@@ -57,14 +57,17 @@ class SceneScaling:
         The scene.
     inputs
         Of the network.
+    unscaled_bands
+        How many of the last bands keep their values.
     """
 
-    def __init__(self, scene: Scene, inputs: InputSpec) -> None:
+    def __init__(self, scene: Scene, inputs: InputSpec, unscaled_bands: int = 0) -> None:
         self._scene, self._inputs = scene, inputs
+        self._bands = inputs.in_channels - unscaled_bands
         rows, cols = (max(1, round(side / CELL_PX)) for side in scene.shape)
         self._edges = tuple(np.arange(n + 1) * side // n for n, side in zip((rows, cols), scene.shape, strict=True))
         # means, spread, and whether the cell has a valid pixel; 0 where it has none
-        self._values = np.zeros((inputs.in_channels + 2, rows, cols), np.float32)
+        self._values = np.zeros((self._bands + 2, rows, cols), np.float32)
         self._is_measured = np.zeros((rows, cols), bool)
         self._lock = threading.Lock()
 
@@ -87,7 +90,7 @@ class SceneScaling:
         self._measure(rows, cols)
         for first in range(0, window.height, BLOCK_ROWS):
             block = slice(first, first + BLOCK_ROWS)
-            self._scale(prepared[:, block], rows[block], cols)
+            self._scale(prepared[: self._bands, block], rows[block], cols)
         if not valid.all():
             prepared[:, ~valid] = 0
 
@@ -117,7 +120,7 @@ class SceneScaling:
         sample = self._scene.read_stored(window, self._inputs.present(self._scene))
         thin = (..., slice(None, None, STEP_PX), slice(None, None, STEP_PX))
         thinned = {name: layer[thin] for name, layer in sample.items()}
-        prepared, valid = self._inputs.prepare(thinned), thinned["valid"]
+        prepared, valid = self._inputs.prepare(thinned)[: self._bands], thinned["valid"]
         pixels = prepared.reshape(len(prepared), -1) if valid.all() else prepared[:, valid]  # picking pixels is slow
         if not pixels.size:
             return np.zeros(len(self._values), np.float32)

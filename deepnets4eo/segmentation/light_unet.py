@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
@@ -23,17 +24,20 @@ class ScaledConv(nn.Conv2d):
 
     Light, haze and the tones of a provider differ more between places than anything that a roof looks like; without
     them there is less to learn. Tiles of one scene are scaled together beforehand, see `segmenters.window_scaling`.
+    The last `unscaled_bands` keep their values: a height in metres means the same everywhere.
     """
 
     scaled_beforehand = False
+    unscaled_bands = 0
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) → (N, channels, H', W')."""
         if self.scaled_beforehand:
             return super().forward(input)
-        centred = input - input.mean(dim=(2, 3), keepdim=True)
+        image, kept = input.tensor_split([self.in_channels - self.unscaled_bands], dim=1)
+        centred = image - image.mean(dim=(2, 3), keepdim=True)
         spread = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-        return super().forward(centred / (spread + LEAST_SPREAD))
+        return super().forward(torch.cat([centred / (spread + LEAST_SPREAD), kept], dim=1))
 
 
 def light_unet(
@@ -42,6 +46,7 @@ def light_unet(
     *,
     encoder: str = "resnet18",
     decoder_channels: Sequence[int] = DECODER_CHANNELS,
+    unscaled_bands: int = 0,
     weights: str | None = None,
 ) -> nn.Module:
     """U-Net (Ronneberger et al. 2015) of four scales; with ResNet-18 (He et al. 2016) 3.6 million weights.
@@ -61,6 +66,8 @@ def light_unet(
         A ResNet of smp.
     decoder_channels
         Channels of the decoder's three stages, coarse to fine.
+    unscaled_bands
+        How many of the last bands keep their values, such as heights; fewer than `in_channels`.
     weights
         First weights of the encoder, e.g. "imagenet", which smp downloads.
 
@@ -72,7 +79,7 @@ def light_unet(
     Raises
     ------
     InputError
-        For numbers below 1, unknown encoders and weights, and decoders of other than three stages.
+        For numbers below 1, unknown encoders and weights, decoders of other than three stages, and where no band is scaled.
 
     Examples
     --------
@@ -82,6 +89,8 @@ def light_unet(
     """
     if len(decoder_channels) != SCALES - 1:
         raise InputError(f"decoder_channels is {list(decoder_channels)}, expected {SCALES - 1} numbers of channels.")
+    if not 0 <= unscaled_bands < in_channels:
+        raise InputError(f"unscaled_bands is {unscaled_bands}, expected 0 to {in_channels - 1} of {in_channels} bands.")
     network: Any = create_model(
         "unet", in_channels=in_channels, num_classes=num_classes, encoder=encoder, weights=weights,
         encoder_depth=SCALES, decoder_channels=[*decoder_channels, 1],
@@ -91,12 +100,13 @@ def light_unet(
         nn.Conv2d(decoder_channels[-1], num_classes, 3, padding=1), nn.Upsample(scale_factor=2, mode="bilinear")
     )
     network.encoder.layer4 = nn.Identity()
-    network.encoder.conv1 = _scaled(network.encoder.conv1)
+    network.encoder.conv1 = _scaled(network.encoder.conv1, unscaled_bands)
     return network
 
 
-def _scaled(conv: nn.Conv2d) -> ScaledConv:
-    """The same convolution of scaled windows."""
+def _scaled(conv: nn.Conv2d, unscaled_bands: int) -> ScaledConv:
+    """The same convolution of windows whose first bands are scaled."""
     scaled = ScaledConv(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, bias=False)  # type: ignore[arg-type]
     scaled.load_state_dict(conv.state_dict())
+    scaled.unscaled_bands = unscaled_bands
     return scaled

@@ -19,14 +19,16 @@ LEAST_SPREAD = 0.05  # of standardised values: a window of one grey value stays 
 class WindowScaler(Protocol):
     """A layer that removes each window's mean by band and divides by its spread plus `LEAST_SPREAD`.
 
-    The spread is the root mean square of all bands without their means. Images that are scaled already stay as they are.
+    The spread is the root mean square of these bands without their means. The last `unscaled_bands` keep their values, and
+    images that are scaled already stay as they are.
     """
 
     scaled_beforehand: bool
+    unscaled_bands: int
 
 
 def window_scalers(segmenter: Segmenter) -> list[WindowScaler]:
-    """Layers of that kind in all networks of a segmenter; none where one of its networks has no such layer.
+    """Layers of that kind in all networks of a segmenter; none where one of its networks has no such layer, or scales other bands.
 
     Parameters
     ----------
@@ -41,7 +43,8 @@ def window_scalers(segmenter: Segmenter) -> list[WindowScaler]:
     members = getattr(segmenter, "members", None)
     if members is not None:
         layers = [window_scalers(member) for member in members]
-        return [layer for of_member in layers for layer in of_member] if all(layers) else []
+        kinds = {of_member[0].unscaled_bands if of_member else None for of_member in layers}
+        return [layer for of_member in layers for layer in of_member] if len(kinds) == 1 and None not in kinds else []
     module = getattr(segmenter, "module", None)
     return [] if module is None else [layer for layer in module.modules() if hasattr(layer, "scaled_beforehand")]
 

@@ -3,6 +3,7 @@
 import tracemalloc
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -64,6 +65,18 @@ def test_one_cell_is_scaled_as_the_network_would_scale_it():
     spread = np.sqrt(np.square(thin - thin.mean(axis=(1, 2), keepdims=True)).mean())
     result = scaled(scene, Window(0, 0, SIDE, SIDE))
     np.testing.assert_allclose(result, centred / (spread + LEAST_SPREAD), rtol=1e-4, atol=1e-5)
+
+
+def test_the_last_bands_keep_their_values_and_do_not_change_the_others():
+    image = make_image()
+    scene, without = Scene.open(image=image), Scene.open(image=image[:2])
+    inputs, window = InputSpec.measure([scene]), Window(0, 0, SIDE, SIDE)
+    sample = scene.read(window)
+    prepared = inputs.prepare(sample)
+    result = prepared.copy()
+    SceneScaling(scene, inputs, unscaled_bands=1).apply(window, result, sample["valid"])
+    assert np.array_equal(result[2], prepared[2])
+    np.testing.assert_allclose(result[:2], scaled(without, window), rtol=1e-4, atol=1e-5)
 
 
 def test_a_pixel_has_the_same_bits_in_every_window(monkeypatch):
@@ -215,3 +228,10 @@ def test_networks_without_such_a_layer_have_none():
     inputs = InputSpec.measure([scene])
     segmenter = NetworkSegmenter({"name": "unet"}, inputs, LEGEND, module=torch.nn.Conv2d(3, 2, 1))
     assert window_scalers(segmenter) == []
+
+
+def test_networks_that_scale_other_bands_scale_their_tiles_themselves():
+    members = [make_segmenter(Scene.open(image=make_image())) for _ in range(2)]
+    assert len(window_scalers(SimpleNamespace(members=members))) == 2
+    members[1].module.unscaled_bands = 1
+    assert window_scalers(SimpleNamespace(members=members)) == []

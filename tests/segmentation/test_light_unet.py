@@ -32,3 +32,14 @@ def test_each_window_is_scaled_by_its_own_values_and_a_grey_one_stays_grey():
 def test_decoders_of_other_than_three_stages_are_refused():
     with pytest.raises(InputError, match="expected 3 numbers"):
         light_unet(3, 2, decoder_channels=(16, 8))
+
+
+def test_the_last_bands_can_keep_their_values():
+    conv = ScaledConv(3, 1, 1, bias=False)
+    torch.nn.init.zeros_(conv.weight)
+    conv.weight.data[0, 2] = 1.0
+    conv.unscaled_bands = 1
+    window = torch.cat([torch.randn(1, 2, 8, 8), torch.full((1, 1, 8, 8), 4.0)], dim=1)
+    assert (conv(window) == 4.0).all()
+    with pytest.raises(InputError, match="unscaled_bands is 3, expected 0 to 2"):
+        light_unet(3, 2, unscaled_bands=3)

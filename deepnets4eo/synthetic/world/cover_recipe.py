@@ -26,6 +26,10 @@ class WorldSection(Section):
     windows_per_epoch: int = Field(default=512, ge=1)
     windows_per_pair: int = Field(default=8, ge=1, description="cut out of each pair")
     validation_pairs: int = Field(default=4, ge=1, description="of each style; their seeds are never trained on")
+    heights: bool = Field(
+        default=False,
+        description="land cover is learnt with heights above ground, a layer `ndsm`, in half of the windows",
+    )
     start: str | None = Field(default=None, description="folder of a training of this task whose weights are the first")
     num_workers: int = Field(default=1, ge=0, description="threads that make windows ahead of the network")
 

@@ -7,17 +7,19 @@ for each run, with the weights in half precision.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.files import write_json
+from deepnets4eo.files import read_yaml, write_json
 from deepnets4eo.lazy import check_extra
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.run import RECIPE
 from deepnets4eo.synthetic.world.cover_recipe import WorldRecipe, WorldSection
-from deepnets4eo.synthetic.world.windows import INPUTS, PairWithTruth, WindowCutter
+from deepnets4eo.synthetic.world.windows import INPUTS, INPUTS_WITH_HEIGHTS, PairWithTruth, WindowCutter
 from deepnets4eo.synthetic.world.yaml_folder import chosen_names
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter
@@ -33,11 +35,14 @@ log = logging.getLogger(__name__)
 VALIDATION_SEED = 2**32  # training draws its seeds below 2**31
 WINDOWS_A_PAIR = 1  # that are validated on
 RUNS = ("landcover", "buildings")  # in the order of the network's outputs
-HEAD = "segmentation_head.0"
+HEAD, FIRST = "segmentation_head.0", "encoder.conv1.weight"
+HEIGHTS_SHARE = 0.5  # of the windows with heights, where these are learnt from
+HEIGHTS_SHARES = {"with_heights": 1.0, "without_heights": 0.0}  # that are scored at the end
+HEIGHTS_BANDS = INPUTS_WITH_HEIGHTS.in_channels - INPUTS.in_channels
 
 
 def train_cover(recipe: WorldRecipe, out: Path, options: TrainOptions) -> Path:
-    """Train one network for land cover and buildings, and write a run of each.
+    """Train one network for land cover and buildings, and write a run of each; with heights of land cover alone.
 
     Parameters
     ----------
@@ -64,7 +69,7 @@ def train_cover(recipe: WorldRecipe, out: Path, options: TrainOptions) -> Path:
     data = recipe.data
     styles = training_styles(data)
     samples = StreamSamples(
-        lambda seed: make_pair(seed, data, styles), WindowCutter(data.tile_px), data.windows_per_epoch,
+        lambda seed: make_pair(seed, data, styles), _cutter(data, HEIGHTS_SHARE), data.windows_per_epoch,
         data.windows_per_pair, recipe.train.seed,
     )  # fmt: skip
     log.info("learns from %s; making the windows that are validated on", ", ".join(styles) or "the city")
@@ -74,13 +79,30 @@ def train_cover(recipe: WorldRecipe, out: Path, options: TrainOptions) -> Path:
     Rank.current().end_unless_first()
     shift = scorer.best_shift(segmenter)
     lower_background(segmenter, shift)
-    scores = scorer(segmenter)
+    scores: dict[str, Any] = scorer(segmenter)
+    for name, share in HEIGHTS_SHARES.items() if data.heights else ():
+        scores[name] = CoverScorer(validation_windows(data, share), recipe.train.usual_batch_size)(segmenter)
     write_json(out / "metrics.json", scores)
     synthetic: dict[str, Any] = {"synthetic": True, "world": data.world, "styles": list(styles), "validation": scores}
     synthetic["background_shift"] = shift  # chosen on the windows that are validated on
-    for name in RUNS:
+    for name in runs_of(data):
         write_cover_run(segmenter, name, out / name, recipe, synthetic | notes)
     return out
+
+
+def runs_of(data: WorldSection) -> tuple[str, ...]:
+    """Names of the runs that a training writes.
+
+    Parameters
+    ----------
+    data
+        Section of the recipe.
+
+    Returns
+    -------
+    Land cover and buildings; land cover alone where it is learnt with heights, which footprints are not found with.
+    """
+    return RUNS[:1] if data.heights else RUNS
 
 
 def training_styles(data: WorldSection) -> tuple[str, ...]:
@@ -130,16 +152,20 @@ def make_pair(seed: int, data: WorldSection, styles: tuple[str, ...]) -> PairWit
     return pair
 
 
-def validation_windows(data: WorldSection) -> Iterator[tuple[str, dict[str, Any]]]:
+def validation_windows(
+    data: WorldSection, heights_share: float = HEIGHTS_SHARE
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield style and sample of every window that is validated on: of all styles, those left out of training included.
 
     Parameters
     ----------
     data
         Section of the recipe.
+    heights_share
+        Of the windows with heights, where these are learnt from.
     """
     styles = (*training_styles(data), *data.left_out_styles) or ("city",)
-    cut = WindowCutter(data.tile_px)
+    cut = _cutter(data, heights_share)
     for style in styles:
         for number in range(data.validation_pairs):
             seed = VALIDATION_SEED + number
@@ -192,7 +218,7 @@ def write_cover_run(
     ends = np.cumsum([0, *(legend.num_classes for legend in legends)])
     index = RUNS.index(name)
     network = {key: value for key, value in segmenter.network.items() if key != "num_classes"}
-    one = NetworkSegmenter(network, INPUTS, legends[index], tiling=segmenter.tiling, stored="float16")
+    one = NetworkSegmenter(network, _inputs(recipe.data), legends[index], tiling=segmenter.tiling, stored="float16")
     state = dict(segmenter.module.state_dict())
     for key in (f"{HEAD}.weight", f"{HEAD}.bias"):
         state[key] = state[key][ends[index] : ends[index + 1]]
@@ -212,16 +238,41 @@ def _untrained(recipe: WorldRecipe) -> NetworkSegmenter:
         for each in Legend.load(name).classes
     ]
     both = Legend.from_dict({"name": "world-cover", "classes": classes})
-    network = {"name": recipe.model.network, **recipe.model.options}
     predict = recipe.predict
     tiling = Tiling(predict.tile_px, predict.halo_px, predict.overlap_px)
-    segmenter = build_segmenter(recipe, network, INPUTS, both, tiling)
-    if recipe.data.start is not None:
-        from deepnets4eo.training.loop import CHECKPOINTS, LAST
-        from deepnets4eo.training.state import load_state
 
-        load_state(Path(recipe.data.start) / CHECKPOINTS / LAST, segmenter.module)
+    def build(data: WorldSection) -> NetworkSegmenter:
+        unscaled = {"unscaled_bands": HEIGHTS_BANDS} if data.heights else {}
+        network = {"name": recipe.model.network, **recipe.model.options, **unscaled}
+        return build_segmenter(recipe, network, _inputs(data), both, tiling)
+
+    segmenter = build(recipe.data)
+    if recipe.data.start is not None:
+        _start(segmenter, Path(recipe.data.start), build)
     return segmenter
+
+
+def _start(segmenter: NetworkSegmenter, folder: Path, build: Callable[[WorldSection], NetworkSegmenter]) -> None:
+    """Take over the last weights of a training; one without heights has weights of 0 for them."""
+    import torch
+
+    from deepnets4eo.training.loop import CHECKPOINTS, LAST
+    from deepnets4eo.training.state import load_state
+
+    former = build(WorldSection(heights=read_yaml(folder / RECIPE)["data"].get("heights", False)))
+    load_state(folder / CHECKPOINTS / LAST, former.module)
+    state, own = former.module.state_dict(), segmenter.module.state_dict()[FIRST]
+    missing = own.shape[1] - state[FIRST].shape[1]
+    state[FIRST] = torch.cat([state[FIRST], torch.zeros_like(own[:, :missing])], dim=1)
+    segmenter.module.load_state_dict(state)
+
+
+def _inputs(data: WorldSection) -> InputSpec:
+    return INPUTS_WITH_HEIGHTS if data.heights else INPUTS
+
+
+def _cutter(data: WorldSection, heights_share: float) -> WindowCutter:
+    return WindowCutter(data.tile_px, heights_share=heights_share if data.heights else None)
 
 
 TASK = Task(train_cover, WorldRecipe)

@@ -15,14 +15,19 @@ from scipy import ndimage
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
+from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec, LayerInput
 from deepnets4eo.synthetic.world.sensor_variation import SensorVariation
 
 GSD_M = 0.5  # ground size of a pixel that the networks work at
 BACKGROUND, BUILDING, BORDER = range(3)  # values of the legend `buildings`
 BORDER_PX = 5  # side of the square within which another building makes a pixel a border
 STANDING_M = 1.5  # what stands higher and is no building, such as a greenhouse, may look like one
+HEIGHTS = LayerInput(("ndsm",), (3.0,), (5.0,), 0.0, 20.0, "float32", "m", optional=True)
 INPUTS = InputSpec({"image": DISPLAY_RGB}, GSD_M)
+INPUTS_WITH_HEIGHTS = InputSpec({"image": DISPLAY_RGB, "ndsm": HEIGHTS}, GSD_M)
+HEIGHTS_OFF_M = 1.0  # sideways, at most: surface models and images do not quite agree
+HEIGHTS_BLUR_M = 0.8
+HEIGHTS_NOISE_M = 0.3
 
 
 class PairWithTruth(Protocol):
@@ -85,6 +90,8 @@ class WindowCutter:
         Share of the windows that another sensor shows than the one of the pair.
     variation
         Of that other sensor.
+    heights_share
+        Share of the windows that have heights above ground as well; None for networks that take none.
 
     Examples
     --------
@@ -98,6 +105,7 @@ class WindowCutter:
     post_share: float = 0.35
     varied_share: float = 0.7
     variation: SensorVariation = field(default_factory=SensorVariation)
+    heights_share: float | None = None
 
     def __call__(self, pair: PairWithTruth, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
         """Cut one window.
@@ -111,7 +119,7 @@ class WindowCutter:
 
         Returns
         -------
-        image (3, tile_px, tile_px) float32, standardised; mask and buildings (tile_px, tile_px) uint8, classes of the
+        image (3 or 4, tile_px, tile_px) float32, standardised; mask and buildings (tile_px, tile_px) uint8, classes of the
         legends `landcover` and `buildings`, void 255; valid (tile_px, tile_px) bool.
         """
         date = "post" if rng.random() < self.post_share else "pre"
@@ -124,12 +132,15 @@ class WindowCutter:
         if rng.random() < self.varied_share:
             bands = self.variation(bands, rng)
         labels, roofs, height = (_nearest(layer[window], self.tile_px) for layer in layers)
-        valid = np.ones(labels.shape, bool)
+        sample = {"image": bands[:3], "valid": np.ones(labels.shape, bool)}
+        if self.heights_share and rng.random() < self.heights_share:
+            sample["ndsm"] = _measured(height, GSD_M * scale, rng)[None]
+        inputs = INPUTS if self.heights_share is None else INPUTS_WITH_HEIGHTS
         return {
-            "image": INPUTS.prepare({"image": bands[:3], "valid": valid}),
+            "image": inputs.prepare(sample),
             "mask": _TO_LANDCOVER[labels],
             "buildings": building_classes(roofs, labels, height),
-            "valid": valid,
+            "valid": sample["valid"],
         }
 
 
@@ -187,6 +198,15 @@ def _resize_image(image: ByteImage, side_px: int) -> ByteImage:
         return image
     bands = [Image.fromarray(band).resize((side_px, side_px), Image.Resampling.BILINEAR) for band in image]
     return np.stack([np.asarray(band) for band in bands])
+
+
+def _measured(height: NDArray[np.float32], gsd_m: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Heights (H, W) as a surface model gives them: a little off sideways, smoothed, with noise; metres."""
+    off = rng.uniform(-HEIGHTS_OFF_M, HEIGHTS_OFF_M, 2) / gsd_m
+    moved = ndimage.shift(height, np.rint(off).astype(int), order=0, mode="nearest")
+    smooth = ndimage.gaussian_filter(moved, rng.uniform(0, HEIGHTS_BLUR_M) / gsd_m)
+    noise = rng.standard_normal(height.shape, np.float32) * np.float32(rng.uniform(0, HEIGHTS_NOISE_M))
+    return np.asarray(smooth + noise, np.float32)
 
 
 def _nearest(layer: NDArray[Any], side_px: int) -> NDArray[Any]:

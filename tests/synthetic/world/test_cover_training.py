@@ -55,6 +55,22 @@ def test_a_training_goes_on_where_it_ended_and_exports_without_learning(trained:
     assert len((trained / "log.csv").read_text().splitlines()) == 2
 
 
+def test_land_cover_learns_with_heights_from_where_one_without_ended(trained: Path, tmp_path: Path) -> None:
+    overrides = (*SMALL, "data.heights=true", f"data.start={trained}", "train.lr=1e-9")
+    out = train("buildings", tmp_path / "out", overrides=overrides, options=TrainOptions("cpu", minutes=0.0))
+    assert not (out / "buildings").exists()
+    run, former = load_run(out / "landcover"), load_run(trained / "landcover")
+    assert run.inputs.layers["ndsm"].optional
+    assert {"with_heights", "without_heights"} <= run.card["notes"]["validation"].keys()
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(1, 3, 64, 64)).astype(np.float32)
+    heights = rng.normal(size=(1, 1, 64, 64)).astype(np.float32)
+    found, flat = (run.segmenter.predict_proba(np.concatenate([image, each], axis=1)) for each in (heights, 0 * heights))
+    np.testing.assert_allclose(found, flat, atol=1e-3)  # the first weights of heights are 0
+    expected = former.segmenter.predict_proba(image)
+    assert np.abs(found - expected).mean() < 0.02  # statistics of batches have moved
+
+
 def test_unknown_styles_are_refused() -> None:
     from deepnets4eo.synthetic.world.cover_training import training_styles
 

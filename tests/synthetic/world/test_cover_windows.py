@@ -88,3 +88,15 @@ def test_sensors_differ_in_tone_but_not_in_place() -> None:
         assert varied[:, 24:36, 28:46].mean() > varied[:, :16].mean() + 15
         medians.append(np.median(varied))
     assert np.std(medians) > 8
+
+
+def test_heights_come_with_the_share_of_windows_that_is_asked_for_and_change_nothing_else(pair: CityPair) -> None:
+    plain, without, heights = (
+        WindowCutter(128, heights_share=share)(pair, np.random.default_rng(3)) for share in (None, 0.0, 1.0)
+    )
+    assert [len(sample["image"]) for sample in (plain, without, heights)] == [3, 4, 4]
+    assert (without["image"][3] == 0).all()
+    assert np.array_equal(plain["image"], heights["image"][:3])
+    metres = heights["image"][3] * 5 + 3
+    roofs = heights["buildings"] == BUILDING
+    assert metres[roofs].mean() > metres[~roofs].mean() + 1
