@@ -65,7 +65,9 @@ def test_land_cover_learns_with_heights_from_where_one_without_ended(trained: Pa
     rng = np.random.default_rng(0)
     image = rng.normal(size=(1, 3, 64, 64)).astype(np.float32)
     heights = rng.normal(size=(1, 1, 64, 64)).astype(np.float32)
-    found, flat = (run.segmenter.predict_proba(np.concatenate([image, each], axis=1)) for each in (heights, 0 * heights))
+    found, flat = (
+        run.segmenter.predict_proba(np.concatenate([image, each], axis=1)) for each in (heights, 0 * heights)
+    )
     np.testing.assert_allclose(found, flat, atol=1e-3)  # the first weights of heights are 0
     expected = former.segmenter.predict_proba(image)
     assert np.abs(found - expected).mean() < 0.02  # statistics of batches have moved
