@@ -20,7 +20,6 @@ from deepnets4eo.outputs.map_page.banner import findings_banner
 from deepnets4eo.outputs.map_page.page import MapKind, file_name, image_budget, write_map_page
 from deepnets4eo.outputs.map_page.panels import render, render_scores
 from deepnets4eo.outputs.map_page.payload import Payload, pack_objects, share_codes
-from deepnets4eo.rasters.display import colour_bands
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.tiling.scores import PACKED_ONE
 from deepnets4eo.zonal import patch_centres
@@ -64,7 +63,6 @@ def write_page(
     classes, numbers = _classes(polygons)
     payload = _encode(listed, numbers[: len(listed)], grid)
     images = {role: scene.layers[name] for role, name in (("pre", PRE), ("post", POST))}
-    images = {role: layer.subset(colour_bands(layer)) for role, layer in images.items()}
     attention = patch_centres(listed.geometry.to_numpy(), grid), listed["score"].to_numpy(float)
     left_out = f"The page holds the {MOST_LISTED:,} largest of {len(polygons):,} polygons; all are in change.gpkg."
     content = {

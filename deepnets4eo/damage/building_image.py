@@ -11,7 +11,7 @@ from affine import Affine
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, gsd_m, mean_gsd_m
 from deepnets4eo.inspection.daylight import BRIGHT_PERCENTILE, DARKEST, bright_value
-from deepnets4eo.rasters.band_roles import COLOURS, layer_names, role_indices
+from deepnets4eo.rasters.display import colour_bands
 from deepnets4eo.rasters.scene import Layer
 
 FINEST_M, COARSEST_M = 0.2, 1.5  # ground size of a pixel
@@ -46,7 +46,7 @@ def to_working_image(image: Layer, working_gsd_m: float) -> Layer:
         )
     if image.count < 3:
         raise InputError(f"{image.source} has {image.count} band(s); buildings are found in red, green, blue. {REMEDY}")
-    colour = image.subset(_colour_bands(image))
+    colour = image.subset(colour_bands(image))
     _check_daylight(colour)
     return colour.on(_working_grid(image.grid, working_gsd_m))
 
@@ -64,13 +64,6 @@ def _check_grid(image: Layer) -> None:
             f"{image.source} has pixels of {size_m:.3g} m; buildings are found in images of {FINEST_M:g} to {COARSEST_M:g} m. "
             f"Resample it with gdalwarp -tr where it is finer. {REMEDY}"
         )
-
-
-def _colour_bands(image: Layer) -> list[int]:
-    """Numbers of red, green and blue among the layer's bands; the first three where their names do not say."""
-    indices = role_indices(layer_names("image", image.band_names))
-    chosen = [indices.get(colour, -1) for colour in COLOURS]
-    return [image.bands[index] for index in (chosen if min(chosen) >= 0 else range(3))]
 
 
 def _check_daylight(image: Layer) -> None:

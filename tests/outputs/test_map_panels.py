@@ -7,7 +7,9 @@ import pytest
 from made_up_map import make_grid
 from PIL import Image
 
+from deepnets4eo.grid import Window
 from deepnets4eo.outputs.map_page import panels
+from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import on_post_grid
 
@@ -80,7 +82,17 @@ def test_pixels_without_data_are_transparent_and_do_not_enter_the_stretch():
     assert image[40, 62, 0] == pytest.approx(255, abs=12)
 
 
-def test_named_bands_are_found_and_one_band_is_grey():
-    layer = Layer.open(np.zeros((4, 8, 8), np.uint8))
-    assert panels._display_bands(layer) == [0, 1, 2]
-    assert panels._display_bands(layer.subset([1])) == [0, 0, 0]
+def test_named_bands_are_found_and_one_band_is_grey(tmp_path):
+    gradient = np.tile(np.arange(64, dtype=np.uint8), (64, 1))
+    bands = np.stack([gradient, np.zeros_like(gradient), np.zeros_like(gradient)])
+    path = tmp_path / "image.tif"
+    with CogWriter(path, make_grid(64), count=3, dtype="uint8", band_names=("blue", "green", "red")) as file:
+        file.write(Window(0, 0, 64, 64), bands)
+    nothing = np.zeros((0, 2)), np.zeros(0)
+    colour, grey = (
+        decode(panels.render({"post": layer}, nothing, 0)[0].tiles[0]).astype(int)
+        for layer in (Layer.open(path), Layer.open(path).subset([1]))
+    )
+    assert colour[32, 60, 2] > colour[32, 60, 0] + 100
+    assert np.abs(grey[32, 60] - grey[32, 60, 0]).max() < 10
+    assert grey[32, 60, 0] > grey[32, 5, 0] + 100

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.display.figures import score_colours
 from deepnets4eo.grid import Window, blocks, gsd_m
+from deepnets4eo.rasters.display import colour_bands
 from deepnets4eo.rasters.scene import Layer
 
 if TYPE_CHECKING:
@@ -74,12 +75,13 @@ def render(
     weight_at : (N, 2) float64 positions (col, row) and (N,) probabilities of damage or change; detail goes where they are high.
     longest_px : longer side of the averaged scene. Memory: one averaged scene at a time, 2560² at most by default.
     """
+    layers = {role: layer.subset(colour_bands(layer)) for role, layer in layers.items()}
     first = next(iter(layers.values()))
     base_px = max(first.shape) if max(first.shape) <= longest_px * NATIVE_BELOW else longest_px
     panels, stretches = [], {}
     for role, layer in layers.items():
         data, valid, coarse = layer.thumbnail(base_px)
-        data = data[_display_bands(layer)]
+        data = _three_bands(data)
         stretches[role] = _stretch_of(data, valid)
         step = layer.shape[1] / coarse.shape[1], layer.shape[0] / coarse.shape[0]
         panels.append(Panel(role, layer.source, step[0], _base_tiles(data, valid, stretches[role], step)))
@@ -120,12 +122,9 @@ def _base_tiles(
     return tiles
 
 
-def _display_bands(layer: Layer) -> list[int]:
-    """Red, green and blue by name where named, else the first three; a single band is shown grey."""
-    names = [name.lower() for name in layer.band_names]
-    if {"red", "green", "blue"} <= set(names):
-        return [names.index(name) for name in ("red", "green", "blue")]
-    return [0, 1, 2] if layer.count >= 3 else [0, 0, 0]
+def _three_bands(data: NDArray[Any]) -> NDArray[Any]:
+    """(3, h, w) from three bands, or from one, which becomes grey."""
+    return np.broadcast_to(data, (3, *data.shape[1:]))
 
 
 def _stretch_of(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -158,7 +157,7 @@ def _webp(image: NDArray[np.uint8]) -> bytes:
 def _detail(layer: Layer, window: Window, step_px: int, stretch: NDArray[np.float32]) -> Tile:
     """A window averaged down by `step_px`; pixels that lack data in part are left out."""
     data, valid = layer.read(window)
-    data = data[_display_bands(layer)]
+    data = _three_bands(data)
     if step_px > 1:
         height, width = (-(-side // step_px) for side in valid.shape)
         margin = (0, height * step_px - valid.shape[0]), (0, width * step_px - valid.shape[1])
