@@ -1,6 +1,6 @@
 """The network in the box for building damage, trained on the miniature world without files.
 
-Usage: nice -n 5 python experiments/world_train_damage.py --out runs/damage --minutes 60 [--world city|both] [--resume]
+Usage: nice -n 5 python experiments/world_train_damage.py --out runs/damage --minutes 60 [--world world|city] [--resume]
        [--start RUN] [--left-out-styles old-town …] [--left-out-hazards flood …] [--seed 0] [--set train.lr=5e-4 …]
 
 Trains the head of pairs and that of the post image alone together, and writes a run with weights in half precision,
@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, help="the epoch that runs then is the last; over all resumptions")
-    parser.add_argument("--world", choices=("world", "city", "both"), default="world")
+    parser.add_argument("--world", choices=("both", "world", "city"), default="both")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", help="run of a U-Net that labels pixels, whose weights are started from")
     parser.add_argument("--left-out-styles", nargs="*", default=[])

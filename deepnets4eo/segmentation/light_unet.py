@@ -107,6 +107,6 @@ def light_unet(
 def _scaled(conv: nn.Conv2d, unscaled_bands: int) -> ScaledConv:
     """The same convolution of windows whose first bands are scaled."""
     scaled = ScaledConv(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, bias=False)  # type: ignore[arg-type]
-    scaled.load_state_dict(conv.state_dict())
+    scaled.weight = conv.weight
     scaled.unscaled_bands = unscaled_bands
     return scaled

@@ -17,7 +17,7 @@ class StreamSection(Section):
     """Which pairs come, how windows are cut out of them, and what is wrong with outlines and registration."""
 
     world: Literal["world", "city", "both"] = Field(
-        default="world",
+        default="both",
         description="world: all styles and hazards; city: suburbs; both: a third of the pairs are suburbs",
     )
     styles: tuple[str, ...] = Field(default=(), description="styles of the world to learn from; none: all")

@@ -152,9 +152,7 @@ def make_pair(seed: int, data: WorldSection, styles: tuple[str, ...]) -> PairWit
     return pair
 
 
-def validation_windows(
-    data: WorldSection, heights_share: float = HEIGHTS_SHARE
-) -> Iterator[tuple[str, dict[str, Any]]]:
+def validation_windows(data: WorldSection, heights_share: float | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield style and sample of every window that is validated on: of all styles, those left out of training included.
 
     Parameters
@@ -162,13 +160,13 @@ def validation_windows(
     data
         Section of the recipe.
     heights_share
-        Of the windows with heights, where these are learnt from.
+        Of the windows with heights, where these are learnt from; every second window has them where None.
     """
     styles = (*training_styles(data), *data.left_out_styles) or ("city",)
-    cut = _cutter(data, heights_share)
     for style in styles:
         for number in range(data.validation_pairs):
             seed = VALIDATION_SEED + number
+            cut = _cutter(data, number % 2 if heights_share is None else heights_share)
             pair = make_pair(seed, data, (style,))
             for index in range(WINDOWS_A_PAIR):
                 yield style, cut(pair, np.random.default_rng([seed, index]))

@@ -8,7 +8,13 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.synthetic.world.damage_training import training_pairs, validation_pairs
 from deepnets4eo.training import load_recipe
 
-SMALL = ["data.size_px=256", "data.styles=[suburb, old-town]", "data.hazards=[tornado, flood]", "data.val_pairs=1"]
+SMALL = [
+    "data.world=world",
+    "data.size_px=256",
+    "data.styles=[suburb, old-town]",
+    "data.hazards=[tornado, flood]",
+    "data.val_pairs=1",
+]
 LEFT_OUT = ["data.left_out_styles=[old-town]", "data.left_out_hazards=[flood]"]
 
 
