@@ -70,8 +70,8 @@ def score(run: Path, layers: Mapping[str, Layer], labels: NDArray[np.uint8]) -> 
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "labels.tif"
         predict(opened, Scene(dict(layers), layers["image"].grid), out)
-        found = Layer.open(out).read()[0][0]
-    matrix = ConfusionMatrix(LANDCOVER.num_classes).update(labels, found)
+        predicted = Layer.open(out).read()[0][0]
+    matrix = ConfusionMatrix(LANDCOVER.num_classes).update(labels, predicted)
     known = matrix.matrix.sum(axis=1) > 0
     classes = ", ".join(f"{LANDCOVER.names[index]} {matrix.f1[index]:.2f}" for index in np.flatnonzero(known))
     return f"{matrix.overall_accuracy:.3f} | {classes}"
