@@ -4,8 +4,9 @@ Usage: python experiments/last_weights.py --samples ROOT --out FOLDER [--steps 5
 
 The plain loop of recipe_defaults.py on halves of real tiles, both ways. After every so many steps the other half is
 labelled with the weights of that step, and with running means of them (`train.average`) over several shares of the steps
-so far. At the steps named by --ends three more ways are tried: the mean's statistics of normalisation measured anew, and the
-same training with a rate that falls to zero over its last fifth, with its last weights and with their mean.
+so far; with statistics of normalisation averaged likewise, averaged over fewer steps, as they follow the weights late already
+("sooner"), or measured anew for these weights. At the steps named by
+--ends the same training is tried with a rate that falls to zero over its last fifth as well.
 Writes a line of JSON for each time to rows.jsonl, and table.md: scores in per cent minus those of the last weights of the same training
 and time, mean ± standard error over the trainings. A training that is there already is not run again.
 """
@@ -35,10 +36,16 @@ ROWS: dict[str, dict[str, Any]] = {
     "quarter turns": {"turned": True},
     "clipped to norm 1": {"clip_norm": 1.0},
     "quarter turns, clipped": {"turned": True, "clip_norm": 1.0},
+    "varied tones": {"tones": 0.1},
+    "quarter turns, tones varied by 0.3": {"turned": True, "tones": 0.3},
 }
 SCORES = ("overall_accuracy", "mean_f1")
 LAST, LOWERED, ANEW = "last", "rate lowered", ", statistics anew"
+SOONER = ", statistics sooner"
 PARTS = {"mean over 1/30": 30, "mean over 1/10": 10, "mean over 1/5": 5}  # way → one of so many parts of the steps so far
+PARTS |= {name + SOONER: parts for name, parts in PARTS.items()}
+MEASURED = ("mean over 1/10", "mean over 1/5")  # with statistics measured anew, beside the last weights
+MOMENTUM_STEPS = 10  # that the statistics of a training lag behind
 BETWEEN, FROM = 4, 128  # after so many first steps a mean takes one step of four: a quarter of the time, the same mean
 FALL = 0.2  # share of the steps over which the rate falls
 STEPS_ANEW = 32  # batches that statistics are measured on
@@ -48,7 +55,8 @@ class Means:
     """Running means of a network's weights and statistics, each over one of so many parts of the steps so far."""
 
     def __init__(self, network: torch.nn.Module) -> None:
-        self.values = [value for value in network.state_dict().values() if value.is_floating_point()]
+        state = {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
+        self.values, self.weights = list(state.values()), [not name.endswith(("_mean", "_var")) for name in state]
         self.means = {name: [value.clone() for value in self.values] for name in PARTS}
 
     @torch.no_grad()
@@ -57,7 +65,14 @@ class Means:
         new = BETWEEN if step > FROM else 1
         if step % new == 0:
             for name, parts in PARTS.items():
-                torch._foreach_lerp_(self.means[name], self.values, new * parts / (step + new * parts))
+                over = step / parts
+                over_statistics = max(over - MOMENTUM_STEPS, 0) if name.endswith(SOONER) else over
+                for of_weights, steps in ((True, over), (False, over_statistics)):
+                    means, values = (
+                        list(itertools.compress(each, (one == of_weights for one in self.weights)))
+                        for each in (self.means[name], self.values)
+                    )
+                    torch._foreach_lerp_(means, values, new / (steps + new))
 
     @torch.no_grad()
     def swap(self, name: str) -> None:
@@ -82,28 +97,30 @@ def measure_statistics(loop: PlainLoop) -> None:
         module.momentum = momentum
 
 
-def scores_by_way(loop: PlainLoop, means: Means, test: Any, *, last: str, anew: bool) -> dict[str, Any]:
-    """Scores of the weights as they are, named `last`, and of each mean; anew : also with statistics measured anew."""
-
-    def scores() -> dict[str, float]:
-        return scores_of(loop.label(test), test, loop.legend)
-
-    made = {last: scores()}
+def scores_by_way(loop: PlainLoop, means: Means, test: Any, *, anew: bool) -> dict[str, Any]:
+    """Scores of the weights as they are, and of each mean; anew : also with statistics measured anew."""
+    made = _with_and_without(loop, test, LAST, anew=anew)
     for name in PARTS:
         means.swap(name)
-        made[name] = scores()
-        if anew:
-            windows, kept = copy.deepcopy(loop.rng), copy.deepcopy(loop.network.state_dict())
-            measure_statistics(loop)
-            made[name + ANEW] = scores()
-            loop.network.load_state_dict(kept)
-            loop.rng = windows
+        made |= _with_and_without(loop, test, name, anew=anew and name in MEASURED)
         means.swap(name)
     return made
 
 
+def _with_and_without(loop: PlainLoop, test: Any, name: str, *, anew: bool) -> dict[str, Any]:
+    """Scores of the weights; anew : also with statistics measured anew. The loop stays as it is."""
+    made = {name: scores_of(loop.label(test), test, loop.legend)}
+    if anew:
+        windows, kept = copy.deepcopy(loop.rng), copy.deepcopy(loop.network.state_dict())
+        measure_statistics(loop)
+        made[name + ANEW] = scores_of(loop.label(test), test, loop.legend)
+        loop.network.load_state_dict(kept)
+        loop.rng = windows
+    return made
+
+
 def lowered(loop: PlainLoop, means: Means, test: Any, steps: int, step: int) -> dict[str, Any]:
-    """Scores where the rate falls to zero from `step` to `steps`, of the last weights and of their mean."""
+    """Scores where the rate falls to zero from `step` to `steps`, of the last weights and of their means."""
     loop = copy.deepcopy(loop)
     after = Means(loop.network)
     after.means = copy.deepcopy(means.means)
@@ -112,8 +129,7 @@ def lowered(loop: PlainLoop, means: Means, test: Any, steps: int, step: int) -> 
             group["lr"] = LR * (steps - now) / (steps - step)
         loop.step()
         after.update(now + 1)
-    made = scores_by_way(loop, after, test, last=LOWERED, anew=False)
-    return {name if name == LOWERED else f"{LOWERED}, {name}": scores for name, scores in made.items()}
+    return {f"{LOWERED}, {name}": scores for name, scores in scores_by_way(loop, after, test, anew=False).items()}
 
 
 def times_of(loop: PlainLoop, test: Any, steps: int, every: int, ends: list[int]) -> Iterator[dict[str, Any]]:
@@ -127,7 +143,7 @@ def times_of(loop: PlainLoop, test: Any, steps: int, every: int, ends: list[int]
         if step in falls:
             of_falls[falls[step]] = lowered(loop, means, test, falls[step], step)
         if step % every == 0 or step in ends:
-            ways = scores_by_way(loop, means, test, last=LAST, anew=step in ends) | of_falls.get(step, {})
+            ways = scores_by_way(loop, means, test, anew=step in ends) | of_falls.get(step, {})
             yield {"step": step, "loss": float(np.mean(losses[-every:])), "ways": ways}
 
 

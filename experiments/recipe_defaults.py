@@ -38,6 +38,7 @@ from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import LABELS, Layer
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.training import train
+from deepnets4eo.training.augmentation import relit
 
 Sources = Mapping[str, str]
 Labels = NDArray[np.uint8]
@@ -73,12 +74,13 @@ def read(sources: Sources) -> tuple[NDArray[np.float32], Labels]:
 class PlainLoop:
     """A U-Net with the same encoder, a constant rate, random windows with flips, in the precision of recipes.
 
-    precision : as in recipes; "auto" is bfloat16 where the processor has units for it. turned : whether windows are turned by quarter turns as well. clip_norm : largest norm of the gradient.
+    precision : as in recipes; "auto" is bfloat16 where the processor has units for it. turned : whether windows are turned by
+    quarter turns as well. tones : by how much they change their light, `train.photometric`. clip_norm : largest norm of the gradient.
     """
 
     def __init__(
         self, train_on: Sources, legend: Legend, batch: int, tile_px: int, seed: int,
-        *, precision: str = "auto", turned: bool = False, clip_norm: float = np.inf,
+        *, precision: str = "auto", turned: bool = False, tones: float = 0.0, clip_norm: float = np.inf,
     ) -> None:  # fmt: skip
         import segmentation_models_pytorch as smp
 
@@ -96,6 +98,7 @@ class PlainLoop:
         self.optimizer = torch.optim.AdamW(network.parameters(), lr=LR, fused=True)
         self.lowered = choose("cpu", precision).precision == "bfloat16"
         self.legend, self.batch, self.tile_px, self.turned, self.clip_norm = legend, batch, tile_px, turned, clip_norm
+        self.tones = tones
 
     def step(self) -> float:
         """One step; returns its loss."""
@@ -136,6 +139,8 @@ class PlainLoop:
         for axis in (-1, -2):
             if self.rng.random() < 0.5:
                 x, y = np.flip(x, axis), np.flip(y, axis)
+        if self.tones:
+            x = relit({"image": torch.from_numpy(x.copy())}, self.tones, self.rng)["image"].numpy()
         return x.copy(), y.copy()
 
 
