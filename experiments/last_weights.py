@@ -4,8 +4,7 @@ Usage: python experiments/last_weights.py --samples ROOT --out FOLDER [--steps 5
 
 The plain loop of recipe_defaults.py on halves of real tiles, both ways. After every so many steps the other half is
 labelled with the weights of that step, and with running means of them (`train.average`) over several shares of the steps
-so far; with statistics of normalisation averaged likewise, averaged over fewer steps, as they follow the weights late already
-("sooner"), or measured anew for these weights. At the steps named by
+so far; with statistics of normalisation averaged likewise, or measured anew for these weights. At the steps named by
 --ends the same training is tried with a rate that falls to zero over its last fifth as well.
 Writes a line of JSON for each time to rows.jsonl, and table.md: scores in per cent minus those of the last weights of the same training
 and time, mean ± standard error over the trainings. A training that is there already is not run again.
@@ -17,7 +16,7 @@ import argparse
 import copy
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,38 +40,33 @@ ROWS: dict[str, dict[str, Any]] = {
 }
 SCORES = ("overall_accuracy", "mean_f1")
 LAST, LOWERED, ANEW = "last", "rate lowered", ", statistics anew"
-SOONER = ", statistics sooner"
-PARTS = {"mean over 1/30": 30, "mean over 1/10": 10, "mean over 1/5": 5}  # way → one of so many parts of the steps so far
-PARTS |= {name + SOONER: parts for name, parts in PARTS.items()}
+FIRST = 40  # steps that do not count where the mean begins later: weights change fast, and their statistics lag behind
+OVER: dict[str, Callable[[int], float]] = {  # way → over how many steps the mean is
+    "mean over 1/30": lambda step: step / 30,
+    "mean over 1/10": lambda step: step / 10,
+    f"mean over 1/10 after {FIRST}": lambda step: max(step - FIRST, 0) / 10,
+    "mean over 1/5": lambda step: step / 5,
+}
 MEASURED = ("mean over 1/10", "mean over 1/5")  # with statistics measured anew, beside the last weights
-MOMENTUM_STEPS = 10  # that the statistics of a training lag behind
 BETWEEN, FROM = 4, 128  # after so many first steps a mean takes one step of four: a quarter of the time, the same mean
 FALL = 0.2  # share of the steps over which the rate falls
 STEPS_ANEW = 32  # batches that statistics are measured on
 
 
 class Means:
-    """Running means of a network's weights and statistics, each over one of so many parts of the steps so far."""
+    """Running means of a network's weights and statistics, each over another share of the steps so far."""
 
     def __init__(self, network: torch.nn.Module) -> None:
-        state = {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
-        self.values, self.weights = list(state.values()), [not name.endswith(("_mean", "_var")) for name in state]
-        self.means = {name: [value.clone() for value in self.values] for name in PARTS}
+        self.values = [value for value in network.state_dict().values() if value.is_floating_point()]
+        self.means = {name: [value.clone() for value in self.values] for name in OVER}
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Move the means towards the values now; step : counted from 1."""
         new = BETWEEN if step > FROM else 1
         if step % new == 0:
-            for name, parts in PARTS.items():
-                over = step / parts
-                over_statistics = max(over - MOMENTUM_STEPS, 0) if name.endswith(SOONER) else over
-                for of_weights, steps in ((True, over), (False, over_statistics)):
-                    means, values = (
-                        list(itertools.compress(each, (one == of_weights for one in self.weights)))
-                        for each in (self.means[name], self.values)
-                    )
-                    torch._foreach_lerp_(means, values, new / (steps + new))
+            for name, over in OVER.items():
+                torch._foreach_lerp_(self.means[name], self.values, new / (over(step) + new))
 
     @torch.no_grad()
     def swap(self, name: str) -> None:
@@ -100,7 +94,7 @@ def measure_statistics(loop: PlainLoop) -> None:
 def scores_by_way(loop: PlainLoop, means: Means, test: Any, *, anew: bool) -> dict[str, Any]:
     """Scores of the weights as they are, and of each mean; anew : also with statistics measured anew."""
     made = _with_and_without(loop, test, LAST, anew=anew)
-    for name in PARTS:
+    for name in OVER:
         means.swap(name)
         made |= _with_and_without(loop, test, name, anew=anew and name in MEASURED)
         means.swap(name)
@@ -150,7 +144,9 @@ def times_of(loop: PlainLoop, test: Any, steps: int, every: int, ends: list[int]
 def summary(rows: list[dict[str, Any]], steps: int, ends: list[int]) -> str:
     """A table of the rows: differences at the ends, and the mean ones of the last three quarters of the times."""
     lines = [
-        "| row | way | trainings | " + " | ".join(f"after {end}" for end in ends) + " | of the last three quarters | varies by |",
+        "| row | way | trainings | "
+        + " | ".join(f"after {end}" for end in ends)
+        + " | of the last three quarters | varies by |",
         "|---|---|---|" + "---|" * (len(ends) + 2),
     ]
     for name in dict.fromkeys(one["row"] for one in rows):
@@ -160,7 +156,8 @@ def summary(rows: list[dict[str, Any]], steps: int, ends: list[int]) -> str:
             cells = [_gain([one for one in of_row if one["step"] == end], way) for end in ends]
             late = [one for one in of_row if one["step"] > steps / 4 and way in one["ways"]]
             spread = [
-                np.std([one["ways"][way][SCORES[0]] for one in late if _training(one) == training]) for training in trainings
+                np.std([one["ways"][way][SCORES[0]] for one in late if _training(one) == training])
+                for training in trainings
             ]
             lines.append(
                 f"| {name} | {way} | {len(trainings)} | {' | '.join(cells)} | {_gain(late, way)} | {np.mean(spread):.1f} |"
@@ -216,7 +213,9 @@ def main() -> None:
             continue
         legend, folds = tiles[tile]
         (train_on,), (test,) = folds[fold].train.values(), folds[fold].test.values()
-        loop = PlainLoop(train_on, legend, options.batch, options.tile_px, seed, precision=options.precision, **ROWS[name])
+        loop = PlainLoop(
+            train_on, legend, options.batch, options.tile_px, seed, precision=options.precision, **ROWS[name]
+        )
         for one in times_of(loop, test, options.steps, options.every, options.ends):
             rows.append(about | one)
             with record.open("a") as file:
