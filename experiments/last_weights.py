@@ -113,7 +113,7 @@ def _with_and_without(loop: PlainLoop, test: Any, name: str, *, anew: bool) -> d
     return made
 
 
-def lowered(loop: PlainLoop, means: Means, test: Any, steps: int, step: int) -> dict[str, Any]:
+def lower_rate(loop: PlainLoop, means: Means, test: Any, steps: int, step: int) -> dict[str, Any]:
     """Scores where the rate falls to zero from `step` to `steps`, of the last weights and of their means."""
     loop = copy.deepcopy(loop)
     after = Means(loop.network)
@@ -135,7 +135,7 @@ def times_of(loop: PlainLoop, test: Any, steps: int, every: int, ends: list[int]
         losses.append(loop.step())
         means.update(step)
         if step in falls:
-            of_falls[falls[step]] = lowered(loop, means, test, falls[step], step)
+            of_falls[falls[step]] = lower_rate(loop, means, test, falls[step], step)
         if step % every == 0 or step in ends:
             ways = scores_by_way(loop, means, test, anew=step in ends) | of_falls.get(step, {})
             yield {"step": step, "loss": float(np.mean(losses[-every:])), "ways": ways}
