@@ -222,8 +222,10 @@ def main() -> None:
     if options.smoke:
         print(NOTE)
         options.steps, options.seeds, options.tiles = [2], 1, options.tiles[:1]
-    windows = (f"train.batch_size={options.batch}", f"data.tile_px={options.tile_px}", "predict.tile_px=576")
-    windows += (f"train.precision={options.precision}",)
+    windows = (
+        f"train.batch_size={options.batch}", f"data.tile_px={options.tile_px}", "predict.tile_px=576",
+        f"train.precision={options.precision}",
+    )  # fmt: skip
     methods: dict[str, Method] = {PLAIN: partial(plain_loop, options.batch, options.tile_px, options.precision)} | {
         name: recipe_of("unet-mobilenet", options.batch, (*windows, *more)) for name, more in OURS.items()
     }
