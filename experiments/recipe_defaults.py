@@ -11,6 +11,7 @@ python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps 64 --s
 python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps 512 --seeds 3 --tiles vaihingen
 python experiments/recipe_defaults.py --samples ROOT --out SMALL --steps 512 --tiles potsdam ign --batch 4 --tile-px 96
 python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps --seeds 3 --folds 2 --forests
+python experiments/recipe_defaults.py --samples ROOT --out TINY --seeds 2 --tiles vegas --batch 2 --tile-px 64 --precision float32
 """
 
 from __future__ import annotations
