@@ -11,6 +11,7 @@ python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps 64 --s
 python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps 512 --seeds 3 --tiles vaihingen
 python experiments/recipe_defaults.py --samples ROOT --out SMALL --steps 512 --tiles potsdam ign --batch 4 --tile-px 96
 python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps --seeds 3 --folds 2 --forests
+python experiments/recipe_defaults.py --samples ROOT --out TINY --seeds 2 --tiles vegas --batch 2 --tile-px 64 --precision float32
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import LABELS, Layer
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.training import train
+from deepnets4eo.training.augmentation import relit
 
 Sources = Mapping[str, str]
 Labels = NDArray[np.uint8]
@@ -71,14 +73,15 @@ def read(sources: Sources) -> tuple[NDArray[np.float32], Labels]:
 
 
 class PlainLoop:
-    """A U-Net with the same encoder, a constant rate, random windows with flips, in bfloat16 where recipes are.
+    """A U-Net with the same encoder, a constant rate, random windows with flips, in the precision of recipes.
 
-    turned : whether windows are turned by quarter turns as well. clip_norm : largest norm of the gradient.
+    precision : as in recipes; "auto" is bfloat16 where the processor has units for it. turned : whether windows are turned by
+    quarter turns as well. tones : by how much they change their light, `train.photometric`. clip_norm : largest norm of the gradient.
     """
 
     def __init__(
         self, train_on: Sources, legend: Legend, batch: int, tile_px: int, seed: int,
-        *, turned: bool = False, clip_norm: float = np.inf,
+        *, precision: str = "auto", turned: bool = False, tones: float = 0.0, clip_norm: float = np.inf,
     ) -> None:  # fmt: skip
         import segmentation_models_pytorch as smp
 
@@ -93,16 +96,17 @@ class PlainLoop:
         self.rng = np.random.default_rng(seed)
         network = smp.Unet("mobilenet_v2", encoder_weights=None, in_channels=len(image), classes=legend.num_classes)
         self.network = network.to(memory_format=torch.channels_last)
-        self.optimizer = torch.optim.AdamW(network.parameters(), lr=LR)
+        self.optimizer = torch.optim.AdamW(network.parameters(), lr=LR, fused=True)
+        self.lowered = choose("cpu", precision).precision == "bfloat16"
         self.legend, self.batch, self.tile_px, self.turned, self.clip_norm = legend, batch, tile_px, turned, clip_norm
+        self.tones = tones
 
     def step(self) -> float:
         """One step; returns its loss."""
-        xs, ys = zip(*(self._window() for _ in range(self.batch)), strict=True)
-        images = torch.from_numpy(np.stack(xs)).to(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=choose("cpu").precision == "bfloat16"):
+        images, classes = self.batch_of_windows()
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.lowered):
             logits = self.network(images)
-        loss = torch.nn.functional.cross_entropy(logits.float(), torch.from_numpy(np.stack(ys)), ignore_index=VOID)
+        loss = torch.nn.functional.cross_entropy(logits.float(), classes, ignore_index=VOID)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
@@ -120,6 +124,12 @@ class PlainLoop:
         self.network.train()
         return np.array(self.legend.values, np.uint8)[best]
 
+    def batch_of_windows(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The next images (N, C, H, W) and classes (N, H, W)."""
+        xs, ys = zip(*(self._window() for _ in range(self.batch)), strict=True)
+        images = torch.from_numpy(np.stack(xs)).to(memory_format=torch.channels_last)
+        return images, torch.from_numpy(np.stack(ys))
+
     def _window(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         row, col = (int(self.rng.integers(0, side - self.tile_px + 1)) for side in self.classes.shape)
         window = (slice(row, row + self.tile_px), slice(col, col + self.tile_px))
@@ -130,14 +140,17 @@ class PlainLoop:
         for axis in (-1, -2):
             if self.rng.random() < 0.5:
                 x, y = np.flip(x, axis), np.flip(y, axis)
+        if self.tones:
+            x = relit({"image": torch.from_numpy(x.copy())}, self.tones, self.rng)["image"].numpy()
         return x.copy(), y.copy()
 
 
 def plain_loop(
-    batch: int, tile_px: int, train_on: Sources, test: Sources, legend: Legend, steps: int, seed: int, out: Path
-) -> Labels:
+    batch: int, tile_px: int, precision: str, train_on: Sources, test: Sources, legend: Legend, steps: int, seed: int,
+    out: Path,
+) -> Labels:  # fmt: skip
     """The plain loop's last weights."""
-    loop = PlainLoop(train_on, legend, batch, tile_px, seed)
+    loop = PlainLoop(train_on, legend, batch, tile_px, seed, precision=precision)
     for _ in range(steps):
         loop.step()
     return loop.label(test)
@@ -201,6 +214,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=1, choices=(1, 2))
     parser.add_argument("--batch", type=int, default=8, help="windows of a step")
     parser.add_argument("--tile-px", type=int, default=192, help="side of these windows")
+    parser.add_argument("--precision", default="auto", help="of both, as in recipes")
     parser.add_argument("--tiles", nargs="*", default=["vaihingen", "potsdam", "ign"])
     parser.add_argument("--rows", nargs="*", default=[PLAIN, *OURS])
     parser.add_argument("--forests", action="store_true", help="the forests, too")
@@ -209,8 +223,11 @@ def main() -> None:
     if options.smoke:
         print(NOTE)
         options.steps, options.seeds, options.tiles = [2], 1, options.tiles[:1]
-    windows = (f"train.batch_size={options.batch}", f"data.tile_px={options.tile_px}", "predict.tile_px=576")
-    methods: dict[str, Method] = {PLAIN: partial(plain_loop, options.batch, options.tile_px)} | {
+    windows = (
+        f"train.batch_size={options.batch}", f"data.tile_px={options.tile_px}", "predict.tile_px=576",
+        f"train.precision={options.precision}",
+    )  # fmt: skip
+    methods: dict[str, Method] = {PLAIN: partial(plain_loop, options.batch, options.tile_px, options.precision)} | {
         name: recipe_of("unet-mobilenet", options.batch, (*windows, *more)) for name, more in OURS.items()
     }
     forests: dict[str, Method] = {

@@ -16,7 +16,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 MEAN = "mean_"  # before the name of what is averaged, in the optimiser's state
-FAST_STEPS = 30  # the mean is over a thirtieth of the steps so far at most: a tenth costs accuracy after 64 steps
+FIRST_STEPS = (
+    40  # without a mean: weights still change fast, and their statistics of normalisation follow 10 steps late
+)
+PARTS = 10  # the mean is over a tenth of the steps after these at most
 
 
 class _Averaged(NamedTuple):
@@ -40,9 +43,10 @@ def update_mean_weights(network: nn.Module, optimizer: Optimizer, keep: float, s
     keep
         Share of the mean that is kept at each step, 0–1; the mean is over about 1 / (1 - keep) steps.
     steps
-        Steps done in all, at least 1; the mean of the first ones is over fewer.
+        Steps done in all, at least 1; after few steps the mean is over fewer, after the first `FIRST_STEPS` the weights themselves.
     """
-    keep = min(keep, steps / (steps + FAST_STEPS))
+    later = max(steps - FIRST_STEPS, 0)
+    keep = min(keep, later / (later + PARTS))
     averaged = _averaged(network, optimizer)
     means = [state.setdefault(key, value.detach().clone()) for value, state, key in averaged]
     torch._foreach_lerp_(means, [each.value for each in averaged], 1 - keep)

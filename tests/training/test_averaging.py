@@ -8,7 +8,7 @@ from torch import nn
 
 from deepnets4eo.cards.catalog import recipe_path
 from deepnets4eo.files import read_yaml
-from deepnets4eo.training.averaging import FAST_STEPS, mean_weights, update_mean_weights
+from deepnets4eo.training.averaging import FIRST_STEPS, PARTS, mean_weights, update_mean_weights
 from deepnets4eo.training.loop import Fit, Progress, fit_network
 from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
 
@@ -34,6 +34,12 @@ class Batches:
         return ({"image": torch.randn(4, 2, generator=generator)} for _ in range(3))
 
 
+def kept_at(most: float, step: int) -> float:
+    """Share of the mean that is kept at a step."""
+    later = max(step - FIRST_STEPS, 0)
+    return min(most, later / (later + PARTS))
+
+
 def section(**train: object) -> TrainSection:
     return resolve({"train": {"epochs": 4, "schedule": "constant", "average": 0.9, **train}}, kind=Recipe).train
 
@@ -57,12 +63,12 @@ def test_the_mean_is_that_of_the_formula() -> None:
     network = nn.Linear(2, 1, bias=False)
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.1)
     expected = None
-    for number in range(1, 30):
+    for number in range(1, FIRST_STEPS + 80):
         optimizer.zero_grad()
         (network(torch.randn(4, 2)) - 1).square().mean().backward()
         optimizer.step()
         update_mean_weights(network, optimizer, 0.8, number)
-        keep = min(0.8, number / (number + FAST_STEPS))
+        keep = kept_at(0.8, number)
         now = network.weight.detach().clone()
         expected = now if expected is None else keep * expected + (1 - keep) * now
     with mean_weights(network, optimizer):
@@ -70,10 +76,27 @@ def test_the_mean_is_that_of_the_formula() -> None:
     assert torch.equal(network.weight, now)
 
 
+def test_a_short_training_keeps_its_last_weights_and_a_long_one_the_mean_of_a_tenth() -> None:
+    network = nn.Linear(1, 1, bias=False)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    network(torch.ones(1, 1)).sum().backward()
+    optimizer.step()  # so that there is a state
+    means = []
+    for number in range(1, 1001):
+        torch.nn.init.constant_(network.weight, number)
+        update_mean_weights(network, optimizer, 0.998, number)
+        with mean_weights(network, optimizer):
+            means.append(network.weight.item())
+    assert means[FIRST_STEPS - 1] == FIRST_STEPS
+    behind = 1000 - means[-1]
+    assert behind == pytest.approx((1000 - FIRST_STEPS) / (PARTS + 1), rel=0.05)
+
+
 def test_the_mean_is_validated_and_kept(tmp_path: Path) -> None:
-    network, progress = fit(tmp_path, section(keep="last"))
+    epochs = 2 * FIRST_STEPS // 3  # of three steps
+    network, progress = fit(tmp_path, section(epochs=epochs, keep="last"))
     assert progress.history[-1]["mean_iou"] == pytest.approx(network.weight.sum().item())
-    own, _ = fit(tmp_path / "own", section(average=0.0, keep="last"))
+    own, _ = fit(tmp_path / "own", section(epochs=epochs, average=0.0, keep="last"))
     assert not torch.equal(own.weight, network.weight)
 
 
@@ -99,12 +122,12 @@ def test_statistics_of_normalisation_are_averaged_with_the_weights() -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.1)
     expected = None
-    for number in range(1, 20):
+    for number in range(1, FIRST_STEPS + 20):
         optimizer.zero_grad()
         network(torch.randn(2, 1, 4, 4) + number).square().mean().backward()
         optimizer.step()
         update_mean_weights(network, optimizer, 0.5, number)
-        keep, now = min(0.5, number / (number + FAST_STEPS)), network[1].running_mean.clone()
+        keep, now = kept_at(0.5, number), network[1].running_mean.clone()
         expected = now if expected is None else keep * expected + (1 - keep) * now
     with mean_weights(network, optimizer):
         assert torch.allclose(network[1].running_mean, expected, atol=1e-5)
