@@ -52,6 +52,7 @@ ROWS = {
     WITHOUT: PLAIN,
     "without, change counted twice": (*PLAIN, "train.class_weighting=median_frequency"),  # windows are balanced already
     **ALWAYS,
+    "intersection, no diffusion": (*ALWAYS["intersection"], "cleansing.steps=0"),
     "guarded": (),  # as the recipe says
     "labels-kept": ("cleansing.least_noise=1",),
 }
