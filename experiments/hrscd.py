@@ -44,7 +44,7 @@ from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.segmenters.segmenter import Segmenter
 
 LAYERS = ("image_pre", "image_post", "cover_pre", "cover_post", "labels")
-EPOCHS = 12  # of 20 steps, of the small trainings
+EPOCHS, STEP_EPOCH = 12, 9  # of 20 steps, of the small trainings
 SEPARATE = ("1", "3")
 TRAINED = {
     "2": ("cover.strategy=direct", "model.network=residual-unet"),
@@ -56,7 +56,9 @@ VARIANTS = {
     "2-weighted": (*TRAINED["2"], WEIGHTED),
     "4.1-weighted": (*TRAINED["4.1"], WEIGHTED),
     "4.2-weighted": (*TRAINED["4.2"], WEIGHTED),
-    "4.1-without-cover": ("cover.strategy=joint", "cover.weight=0"),  # the same network, taught change alone
+    "4.1-without-cover": (*TRAINED["4.1"], "cover.weight=0"),  # the same network, taught change alone
+    "4.1-light-cover": (*TRAINED["4.1"], "cover.weight=0.1"),
+    "4.1-long": (*TRAINED["4.1"], f"train.epochs={2 * EPOCHS}", f"train.step_epochs=[{2 * STEP_EPOCH}]"),
     "4.2-short-cover": ("cover.strategy=sequential", "cover.epochs=3"),
     "4.2-long-cover": ("cover.strategy=sequential", "cover.epochs=24"),
 }
@@ -157,7 +159,8 @@ def main() -> None:
     if arguments.data is None:
         write_yaml(out / "cover.yaml", COVER)
         legend = str(out / "cover.yaml")
-    small = [*(one for one in SMALL if "class_weights" not in one), f"train.epochs={EPOCHS}", "train.step_epochs=[9]"]
+    small = [one for one in SMALL if "class_weights" not in one]
+    small += [f"train.epochs={EPOCHS}", f"train.step_epochs=[{STEP_EPOCH}]"]
     scores: dict[str, list[ChangeScore]] = {name: [] for name in arguments.rows}
     for seed in arguments.seeds[: 1 if smoke else None]:
         settings = (*(small if arguments.data is None else ()), f"train.seed={seed}")
