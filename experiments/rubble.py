@@ -3,7 +3,7 @@
 Usage: python experiments/rubble.py volumes|heaps|evidence|fit|real [--data FOLDER] [--smoke]
 volumes: error of volumes of buildings above 100 m³ on three cities (SYNTHETIC), from the air, from tripods and from masts in the
 streets, and from the air before and tripods after; true outlines and mapped ones; how often the 95 % interval holds the truth;
-volumes lost by grade. heaps: the same of volumes up to 100 m³ from the air, none included, on cities on which nothing was
+volumes lost by grade, and by whether they were seen (`lost_unseen_m3`). heaps: the same of volumes up to 100 m³ from the air, none included, on cities on which nothing was
 chosen. evidence: AUC of major damage or worse with and without points (SYNTHETIC). fit: the cards of
 `damage/point_evidence.py`, on cities that volumes and evidence do not use.
 real: FOLDER holds autzen (differences of heights against published M3C2 distances) and ahn3_delft (intact buildings from
@@ -26,6 +26,7 @@ from smoke import add_smoke, title_of
 from deepnets4eo.damage import EvidenceCard, PointEvidence, assess
 from deepnets4eo.points import PointCloud, RubbleMap, RubbleOptions, debris_volumes, open_cloud
 from deepnets4eo.points.height_grid import grid_around, height_grid
+from deepnets4eo.points.rubble.findings import MOST_UNSEEN
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City, aerial_scan, building_volumes, scanner_positions, terrestrial_scan
 from deepnets4eo.synthetic.acquisition import Acquisition
@@ -107,6 +108,7 @@ def _compare(
                     "error": row[name] / row[f"{name}_true"] - 1 if row[f"{name}_true"] > 0 else np.nan,
                     "held": np.nan if not np.isfinite(low) else float(max(low, 0) <= row[f"{name}_true"] <= high),
                     "measured": row[name], "true": row[f"{name}_true"],
+                    "seen": "yes" if row["lost_unseen_m3"] <= MOST_UNSEEN * row["lost_m3"] else "no",
                 }  # fmt: skip
 
 
@@ -125,11 +127,15 @@ def show_volumes(
     for scanner in scanners:
         frames.append(pd.DataFrame(volume_rows(seeds, scanner, side_px, limits_m3)))
         print_rows(frames[-1], ["scanner", "outlines", "way", "quantity"])
-    lost = pd.concat(frames).query("quantity == 'lost_m3' and outlines == 'true'")
-    print("\nVolumes lost by grade, true outlines\n")
-    print("| scanner | grade | buildings | within 10 % | median | 90th | largest | sum | held by interval |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    print_rows(lost, ["scanner", "grade"])
+    lost = pd.concat(frames).query("quantity == 'lost_m3'")
+    for title, columns in (
+        ("by grade", ["scanner", "outlines", "grade"]),
+        ("by whether they were seen", ["scanner", "outlines", "seen"]),
+    ):
+        print(f"\nVolumes lost {title}\n")
+        print(f"| {' | '.join(columns)} | buildings | within 10 % | median | 90th | largest | sum | held by interval |")
+        print("|" + "---|" * 10)
+        print_rows(lost, columns)
 
 
 def print_rows(frame: pd.DataFrame, columns: list[str]) -> None:

@@ -107,6 +107,31 @@ def test_where_the_roof_was_not_seen_the_interval_is_wide_and_a_finding_says_so(
     )
 
 
+def test_a_lost_volume_was_not_seen_where_the_part_without_heights_may_hold_as_much_again():
+    """Points on one half of the plan: it stands, or has come down. The roof of the other half may have gone as well."""
+    rng = np.random.default_rng(5)
+
+    def west(x, y):
+        return x < (LEFT + RIGHT) / 2
+
+    before, half_gone = field(rng, HEIGHT), field(rng, HEIGHT, seen=west)
+    gone = half_gone.xyz[:, 0] - ORIGIN[0] < LEFT + 2
+    inside = half_gone.xyz[:, 2] > 102
+    half_gone.xyz[gone & inside, 2] -= HEIGHT - HEAP
+    for after, unseen_m3, seen in (
+        (field(rng, HEAP), 0, True),
+        (field(rng, HEAP, seen=west), AREA / 2 * HEAP, False),
+        (field(rng, 0.1, seen=west), AREA / 2 * 0.1, True),
+        (half_gone, AREA / 2 * (HEIGHT - (HEIGHT - HEAP) / 3), False),
+    ):
+        result, row = measured(before, after, house())
+        assert row["state"] != "standing"
+        assert row["lost_unseen_m3"] == pytest.approx(unseen_m3, abs=AREA * HEIGHT / 20)
+        assert (row["lost_unseen_m3"] <= 0.1 * row["lost_m3"]) == seen
+        codes = [finding.code for finding in result.findings]
+        assert ("losses_unseen" in codes) == (not seen)
+
+
 def test_edge_and_roof_weigh_by_their_cells_however_many_of_each_were_seen():
     """Three buildings of four cells, two of them within: one seen at the edge and in part of the roof, one at the edge, one not."""
     cells = BuildingCells(np.repeat([0, 1, 2], 4), np.arange(12), 3)

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import blocks, crop
-from deepnets4eo.outputs.findings import Finding, count_of
+from deepnets4eo.outputs.findings import count_of
 from deepnets4eo.points.height_grid import grid_around
 from deepnets4eo.points.rubble.cells import BuildingCells
+from deepnets4eo.points.rubble.findings import findings_of
 from deepnets4eo.points.rubble.measure import BlockInputs, BlockMeasures, measure_block
 from deepnets4eo.points.rubble.options import RubbleOptions
 from deepnets4eo.points.rubble.plans import BUILT_MARGIN_M
@@ -41,8 +42,6 @@ logger = logging.getLogger(__name__)
 BLOCK_CELLS = 2048
 HALO_M = 40.0  # of a block: heaps around its buildings, and ground beside them
 HIGHEST_EDGE_M = 6.0  # heights are cut there before outlines are laid on them, so that all roofs have the same edges
-FEW_STABLE = 200
-LEAST_ROOF_SEEN = 0.5  # share of a roof from which volumes rest on it, not on walls
 
 
 def debris_volumes(
@@ -117,7 +116,7 @@ def debris_volumes(
         buildings=buildings,
         rubble=gpd.GeoDataFrame(pd.concat(polygons, ignore_index=True), geometry="geometry", crs=crs),
         fits=fits,
-        findings=_findings(buildings, fits, before is not None),
+        findings=findings_of(buildings, fits, before is not None),
         inputs={role: heights.source for role, heights in (("post", after), ("pre", before)) if heights is not None}
         | {"footprints": outlines.source},
         parameters=asdict(options),
@@ -272,29 +271,3 @@ def _all_rows(tables: list[gpd.GeoDataFrame], frame: gpd.GeoDataFrame, crs: Any,
         joined[name] = joined[name].astype(object).where(joined[name].notna(), UNKNOWN)
     geometry = np.where(joined.geometry.notna(), joined.geometry.to_numpy(), frame.geometry.to_numpy())
     return gpd.GeoDataFrame(joined[["id", *MEANING]], geometry=geometry, crs=crs)
-
-
-def _findings(buildings: gpd.GeoDataFrame, fits: list[dict[str, Any]], paired: bool) -> tuple[Finding, ...]:
-    """What limits the worth of the numbers."""
-    findings = []
-    unseen = int((buildings["state"] == UNKNOWN).sum())
-    if unseen:
-        text = f"Too few heights lie in {unseen} of {count_of(len(buildings), 'footprint')}: not assessed."
-        findings.append(
-            Finding("few_heights", "caution", text, "Scan from more positions, or lower least_known_share.")
-        )
-    roofless = int(((buildings["state"] != UNKNOWN) & (buildings["roof_seen_share"] < LEAST_ROOF_SEEN)).sum())
-    if roofless:
-        text = (
-            f"Less than half of the roof was seen of {roofless} of {count_of(len(buildings), 'footprint')}: their states and volumes "
-            "rest on walls and edges (roof_seen_share), and their intervals are wide."
-        )
-        findings.append(Finding("roofs_unseen", "caution", text, "Scan from the air, or from higher positions."))
-    unfitted = [fit for fit in fits if fit["cells"] < FEW_STABLE]
-    if paired and unfitted:
-        text = f"In {len(unfitted)} of {count_of(len(fits), 'block')} both dates share too little ground to compare heights."
-        findings.append(Finding("little_stable_ground", "caution", text, "Give heights of a wider area."))
-    if not paired:
-        text = "There are no heights from before: volumes lost are unknown, and smooth heaps or leaning roofs are not found."
-        findings.append(Finding("post_only", "note", text, "Give heights from before the event."))
-    return tuple(findings)

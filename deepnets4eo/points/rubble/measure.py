@@ -90,6 +90,7 @@ def measure_block(inputs: BlockInputs, options: RubbleOptions) -> BlockMeasures:
             "rubble_share": rubble,
             "volume_pre_m3": plan.before_m3,
             **interval("lost", lost, known_share, inputs, options),
+            "lost_unseen_m3": (1 - known_share) * np.maximum(plan.before_m3 - plan.lost_m3, 0),
             **interval("debris", debris, known_share, inputs, options),
             "debris_around_m3": around,
             **dict(zip(("rule_low_m3", "rule_m3", "rule_high_m3"), rule_of_thumb(area, plan.height, collapsed), strict=True)),

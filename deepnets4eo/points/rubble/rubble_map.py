@@ -21,6 +21,8 @@ MEANING = {
     "lost_m3": "volume between the surfaces before and after where the surface has fallen, m³",
     "lost_low_m3": "lost_m3, lower end of the 95 % interval",
     "lost_high_m3": "lost_m3, upper end of the 95 % interval",
+    "lost_unseen_m3": "the most that the part without heights may have lost beyond lost_m3, down to the terrain, m³; above a tenth of "
+    "lost_m3, the lost volume was not seen",
     "debris_m3": "bulk volume of debris above the terrain, in the footprint and around it, m³",
     "debris_low_m3": "debris_m3, lower end of the 95 % interval",
     "debris_high_m3": "debris_m3, upper end of the 95 % interval",
