@@ -16,9 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 MEAN = "mean_"  # before the name of what is averaged, in the optimiser's state
-FIRST_STEPS = (
-    40  # without a mean: weights still change fast, and their statistics of normalisation follow 10 steps late
-)
+FIRST_STEPS = 40  # without a mean: statistics of normalisation follow 10 steps late while weights still change fast
 PARTS = 10  # the mean is over a tenth of the steps after these at most
 
 

@@ -94,7 +94,7 @@ class StreamRecipe(Recipe):
     Examples
     --------
     >>> StreamRecipe().data.world
-    'world'
+    'both'
     """
 
     task: str = "damage-stream"
