@@ -1,7 +1,7 @@
 """The network in the box for building damage, trained on the miniature world without files.
 
 Usage: nice -n 5 python experiments/world_train_damage.py --out runs/damage --minutes 60 [--world world|city] [--resume]
-       [--start RUN] [--left-out-styles old-town …] [--left-out-hazards flood …] [--seed 0] [--set train.lr=5e-4 …]
+       [--start RUN] [--left-out-styles old-town …] [--left-out-hazards flood …] (with --world world) [--seed 0] [--set train.lr=5e-4 …]
 
 Trains the head of pairs and that of the post image alone together, and writes a run with weights in half precision,
 its card and metrics.json: scores on places of other seeds, in all, by style and by hazard; log.csv has them after each

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from deepnets4eo.damage.siamese.recipe import GradingSection
 from deepnets4eo.training.recipe import PredictSection, Recipe, Section
@@ -37,6 +37,15 @@ class StreamSection(Section):
     misregistration_px: int = Field(default=1, ge=0, description="pre is moved by up to this, beside the pair's own")
     val_pairs: int = Field(default=36, ge=1, description="pairs that are validated on, of other seeds")
     num_workers: int = Field(default=1, ge=0, description="threads that make windows ahead of the network")
+
+    @model_validator(mode="after")
+    def _nothing_left_out_is_learnt(self) -> StreamSection:
+        if self.world != "world" and (self.left_out_styles or self.left_out_hazards):
+            raise ValueError(
+                f"leaves out styles or hazards of the world, but world={self.world} learns from suburbs, which were struck by the "
+                "same hazards; set world=world"
+            )
+        return self
 
 
 class PairNetworkSection(Section):

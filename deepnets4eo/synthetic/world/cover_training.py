@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml, write_json
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.segmenters.inputs import InputSpec
@@ -261,6 +262,8 @@ def _start(segmenter: NetworkSegmenter, folder: Path, build: Callable[[WorldSect
     load_state(folder / CHECKPOINTS / LAST, former.module)
     state, own = former.module.state_dict(), segmenter.module.state_dict()[FIRST]
     missing = own.shape[1] - state[FIRST].shape[1]
+    if missing < 0:
+        raise InputError(f"{folder} learnt with heights. Set data.heights=true, or start from a training without.")
     state[FIRST] = torch.cat([state[FIRST], torch.zeros_like(own[:, :missing])], dim=1)
     segmenter.module.load_state_dict(state)
 

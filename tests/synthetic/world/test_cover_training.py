@@ -73,6 +73,14 @@ def test_land_cover_learns_with_heights_from_where_one_without_ended(trained: Pa
     assert np.abs(found - expected).mean() < 0.02  # statistics of batches have moved
 
 
+def test_one_without_heights_does_not_start_from_one_with_them(trained: Path, tmp_path: Path) -> None:
+    overrides = (*SMALL, "data.heights=true", f"data.start={trained}")
+    train("buildings", tmp_path / "out", overrides=overrides, options=TrainOptions("cpu", minutes=0.0))
+    with pytest.raises(InputError, match="learnt with heights"):
+        train("buildings", tmp_path / "none", overrides=(*SMALL, f"data.start={tmp_path / 'out'}"),
+              options=TrainOptions("cpu", minutes=0.0))  # fmt: skip
+
+
 def test_unknown_styles_are_refused() -> None:
     from deepnets4eo.synthetic.world.cover_training import training_styles
 

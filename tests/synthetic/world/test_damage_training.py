@@ -46,6 +46,11 @@ def test_unknown_names_and_nothing_to_learn_from_are_refused():
         training_pairs(recipe_of("data.left_out_styles=[suburb, old-town]"))
 
 
+def test_nothing_of_the_world_is_left_out_where_suburbs_are_learnt_from():
+    with pytest.raises(InputError, match="world=both learns from suburbs.* set world=world"):
+        recipe_of("data.world=both", "data.left_out_hazards=[flood]")
+
+
 def test_of_both_worlds_some_pairs_are_suburbs_in_training_and_validation():
     recipe = recipe_of("data.world=both", "data.val_pairs=3")
     make_pair = training_pairs(recipe)
