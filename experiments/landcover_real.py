@@ -31,9 +31,8 @@ from deepnets4eo.segmenters.run import load_run
 GSD_M = 0.5
 SIDES_M = {"potsdam": 0.05, "vaihingen": 0.09, "loveda": 0.3, "ign": 0.2}  # of a pixel as the tiles come
 LANDCOVER = Legend.load("landcover")
-SAME = {  # classes of tiles under other names
-    "road": "impervious", "barren": "clutter", "forest": "tree", "agriculture": "low_vegetation", "ground": None, "background": None,
-}  # fmt: skip
+# names of land cover for classes that tiles call otherwise
+SAME = {"road": "impervious", "barren": "clutter", "forest": "tree", "agriculture": "low_vegetation"}
 
 
 def tile_layers(tile: real_tiles.RealTile, side_m: float) -> tuple[dict[str, Layer], NDArray[np.uint8]]:
@@ -59,8 +58,8 @@ def _lookup(legend: Legend) -> NDArray[np.uint8]:
     """(256,) values of land cover by the values of a tile; void where it has no such class."""
     lookup = legend.remap_to(LANDCOVER, missing="void")
     for one in legend.classes:
-        same = SAME.get(one.name, one.name)
-        lookup[one.value] = VOID if same is None else LANDCOVER.value(same)
+        if one.name in SAME:
+            lookup[one.value] = LANDCOVER.value(SAME[one.name])
     return lookup
 
 
@@ -92,11 +91,8 @@ def main() -> None:
             continue
         layers, labels = tile_layers(read(options.data / folder), side_m)
         for run in options.runs:
-            for used in (
-                (("image",), tuple(layers))
-                if len(layers) > 1 and "ndsm" in load_run(run).inputs.layers
-                else (("image",),)
-            ):
+            takes_heights = "ndsm" in layers and "ndsm" in load_run(run).inputs.layers
+            for used in (["image"], list(layers))[: 1 + takes_heights]:
                 row = score(run, {layer: layers[layer] for layer in used}, labels)
                 print(f"| {name} | {run.name} | {' + '.join(used)} | {row} |", flush=True)
 
