@@ -1,6 +1,6 @@
 """Train the networks for one image, `models/buildings` and `models/landcover`, on made-up sites alone.
 
-Usage: python experiments/world_train.py --out runs/world --minutes 120 [--resume] [--world city] [--leave-out STYLE …] [--heights]
+Usage: python experiments/world_train.py --out runs/world --minutes 120 [--resume] [--world both|city] [--leave-out STYLE …] [--heights]
        python experiments/world_train.py --out runs/world --resume --minutes 0 --models models
        python experiments/world_train.py --out runs/tried --smoke
 Ends with the epoch in which the minutes are over, counted over all resumptions; Ctrl-C keeps what was learnt up to the
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--overwrite", action="store_true")
-    parser.add_argument("--world", choices=("world", "city"), default="world")
+    parser.add_argument("--world", choices=("both", "world", "city"), default="world")
     parser.add_argument("--leave-out", nargs="*", default=[], metavar="STYLE")
     parser.add_argument("--heights", action="store_true", help="land cover with heights, buildings not")
     parser.add_argument("--seed", type=int, default=0)

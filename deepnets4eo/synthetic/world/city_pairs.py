@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.synthetic.city import City
 
+CITY_SHARE = {"world": 0.0, "both": 1 / 3, "city": 1.0}  # of the pairs that are suburbs of the miniature city
+CITY_DRAW = 9  # beside a pair's seed, so that no other draw follows from the same numbers
+
 
 @dataclass(frozen=True)
 class CityPair:
@@ -48,6 +51,24 @@ class CityPair:
     gsd_m: float
     seed: int
     style: str = "city"
+
+
+def is_city(seed: int, world: str) -> bool:
+    """Whether a pair that is learnt from is a suburb of the miniature city.
+
+    Parameters
+    ----------
+    seed
+        Of the pair.
+    world
+        "world": never, "both": a third of the seeds, "city": always.
+
+    Examples
+    --------
+    >>> is_city(3, "world"), is_city(3, "city")
+    (False, True)
+    """
+    return bool(np.random.default_rng([seed, CITY_DRAW]).random() < CITY_SHARE[world])
 
 
 def city_pair(seed: int, *, size_px: int = 512) -> CityPair:

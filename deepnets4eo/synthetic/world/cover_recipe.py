@@ -16,8 +16,9 @@ from deepnets4eo.training.recipe import Recipe
 class WorldSection(Section):
     """Which made-up sites are trained on, and which validated on."""
 
-    world: Literal["world", "city"] = Field(
-        default="world", description="world: all styles and hazards; city: today's suburbs, to compare with"
+    world: Literal["both", "world", "city"] = Field(
+        default="world",
+        description="world: all styles and hazards; city: suburbs of the miniature city; both: a third are suburbs",
     )
     styles: tuple[str, ...] = Field(default=(), description="names of styles to learn from; none: all")
     left_out_styles: tuple[str, ...] = Field(default=(), description="styles that are validated on alone")

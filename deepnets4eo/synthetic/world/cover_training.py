@@ -19,6 +19,7 @@ from deepnets4eo.files import read_yaml, write_json
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import RECIPE
+from deepnets4eo.synthetic.world.city_pairs import city_pair, is_city
 from deepnets4eo.synthetic.world.cover_recipe import WorldRecipe, WorldSection
 from deepnets4eo.synthetic.world.windows import INPUTS, INPUTS_WITH_HEIGHTS, PairWithTruth, WindowCutter
 from deepnets4eo.synthetic.world.yaml_folder import chosen_names
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VALIDATION_SEED = 2**32  # training draws its seeds below 2**31
+CITY = "city"  # in the place of a style: suburbs of the miniature city
 WINDOWS_A_PAIR = 1  # that are validated on
 RUNS = ("landcover", "buildings")  # in the order of the network's outputs
 HEAD, FIRST = "segmentation_head.0", "encoder.conv1.weight"
@@ -64,16 +66,36 @@ def train_cover(recipe: WorldRecipe, out: Path, options: TrainOptions) -> Path:
     InputError
         For unknown styles, and where all of them are left out.
     """
+    return train_cover_on(training_pairs(recipe.data), recipe, out, options)
+
+
+def train_cover_on(
+    make_training_pair: Callable[[int], PairWithTruth], recipe: WorldRecipe, out: Path, options: TrainOptions
+) -> Path:
+    """As `train_cover`, from any pairs.
+
+    Parameters
+    ----------
+    make_training_pair
+        Seed → pair that is learnt from; the same seed makes the same pair.
+    recipe, out, options
+        As of `train_cover`.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
     check_extra("deep")
     from deepnets4eo.synthetic.world.cover_criterion import CoverCriterion, CoverScorer
 
     data = recipe.data
-    styles = training_styles(data)
     samples = StreamSamples(
-        lambda seed: make_pair(seed, data, styles), _cutter(data, HEIGHTS_SHARE), data.windows_per_epoch,
-        data.windows_per_pair, recipe.train.seed,
+        make_training_pair, _cutter(data, HEIGHTS_SHARE), data.windows_per_epoch, data.windows_per_pair,
+        recipe.train.seed,
     )  # fmt: skip
-    log.info("learns from %s; making the windows that are validated on", ", ".join(styles) or "the city")
+    styles = training_styles(data)
+    log.info("learns from %s; making the windows that are validated on", ", ".join(styles))
     scorer = CoverScorer(validation_windows(data), recipe.train.usual_batch_size)
     segmenter = _untrained(recipe)
     notes = fit_segmenter(segmenter, samples, CoverCriterion(recipe.train).step, scorer, recipe, out, options)
@@ -116,14 +138,41 @@ def training_styles(data: WorldSection) -> tuple[str, ...]:
 
     Returns
     -------
-    Names, those left out not among them; of the city none.
+    Names of the world's, those left out not among them, and "city" for suburbs of the miniature city.
 
     Raises
     ------
     InputError
         For unknown styles, and where none is left.
     """
-    return () if data.world == "city" else chosen_names("styles", data.styles, data.left_out_styles)
+    if data.world == "city":
+        return (CITY,)
+    return (*chosen_names("styles", data.styles, data.left_out_styles), *((CITY,) if data.world == "both" else ()))
+
+
+def training_pairs(data: WorldSection) -> Callable[[int], PairWithTruth]:
+    """Choose what is learnt from.
+
+    Parameters
+    ----------
+    data
+        Section of the recipe.
+
+    Returns
+    -------
+    Seed → pair, of nothing that is left out.
+
+    Raises
+    ------
+    InputError
+        For unknown styles, and where none is left.
+    """
+    styles = tuple(style for style in training_styles(data) if style != CITY)
+
+    def make_training_pair(seed: int) -> PairWithTruth:
+        return make_pair(seed, data, (CITY,) if is_city(seed, data.world) else styles)
+
+    return make_training_pair
 
 
 def make_pair(seed: int, data: WorldSection, styles: tuple[str, ...]) -> PairWithTruth:
@@ -134,18 +183,16 @@ def make_pair(seed: int, data: WorldSection, styles: tuple[str, ...]) -> PairWit
     seed
         Of everything in it.
     data
-        Its `world` and `size_px` are used.
+        Its `size_px` is used.
     styles
-        Of which the pair has one; not used of the city.
+        Of which the pair has one: names of the world's, or "city" alone.
 
     Returns
     -------
     PairWithTruth
         Images of both dates with their truth.
     """
-    if data.world == "city":
-        from deepnets4eo.synthetic.world.city_pairs import city_pair
-
+    if styles == (CITY,):
         return city_pair(seed, size_px=data.size_px)
     from deepnets4eo.synthetic.world.stream import pair_stream
 
@@ -163,8 +210,7 @@ def validation_windows(data: WorldSection, heights_share: float | None = None) -
     heights_share
         Of the windows with heights, where these are learnt from; every second window has them where None.
     """
-    styles = (*training_styles(data), *data.left_out_styles) or ("city",)
-    for style in styles:
+    for style in (*training_styles(data), *data.left_out_styles):
         for number in range(data.validation_pairs):
             seed = VALIDATION_SEED + number
             cut = _cutter(data, number % 2 if heights_share is None else heights_share)

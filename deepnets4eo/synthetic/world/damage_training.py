@@ -19,6 +19,7 @@ from deepnets4eo.cards.legend import VOID
 from deepnets4eo.damage import GRADES, StreamRecipe, train_on_stream
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.lazy import check_extra
+from deepnets4eo.synthetic.world.city_pairs import CITY_SHARE, is_city
 from deepnets4eo.synthetic.world.yaml_folder import chosen_names
 from deepnets4eo.training.tasks import Task, TrainOptions
 
@@ -29,8 +30,6 @@ log = logging.getLogger(__name__)
 
 VALIDATION = 1_000_003  # seeds of validation follow from it, whatever the seed of the training
 LEAST_M2 = 6.0  # of an outline inside the image; smaller ones are not learnt from
-CITY_SHARE = {"world": 0.0, "both": 1 / 3, "city": 1.0}  # of the pairs that are suburbs of the miniature city
-CITY_DRAW = 9  # beside a pair's seed, so that no other draw follows from the same numbers
 TRIES = 4  # pairs of a style and hazard that are made until one has a graded building
 
 
@@ -88,7 +87,7 @@ def training_pairs(recipe: StreamRecipe) -> Callable[[int], GradedPair]:
     hazards = chosen_names("hazards", data.hazards, data.left_out_hazards)
 
     def make_pair(seed: int) -> GradedPair:
-        if np.random.default_rng([seed, CITY_DRAW]).random() < CITY_SHARE[data.world]:
+        if is_city(seed, data.world):
             return next(keep_graded(city_pairs((seed,), data.size_px)))
         return next(keep_graded(world_pairs((seed,), data.size_px, styles, hazards)))
 

@@ -92,6 +92,24 @@ def test_unknown_styles_are_refused() -> None:
         training_styles(recipe.data)
 
 
+def test_a_third_of_a_mixture_are_suburbs() -> None:
+    from deepnets4eo.synthetic.world.city_pairs import CityPair, is_city
+    from deepnets4eo.synthetic.world.cover_training import training_pairs, training_styles, validation_windows
+
+    recipe, _ = load_recipe(
+        "buildings",
+        overrides=[*SMALL, "data.world=both", "data.styles=[suburb, village]", "data.left_out_styles=[village]"],
+    )
+    assert training_styles(recipe.data) == ("suburb", "city")
+    assert [style for style, _ in validation_windows(recipe.data)] == ["suburb", "city", "village"]
+    make = training_pairs(recipe.data)
+    styles = [make(seed).style for seed in range(9)]
+    assert styles == ["city" if is_city(seed, "both") else "suburb" for seed in range(9)]
+    assert set(styles) == {"city", "suburb"}
+    assert isinstance(make(styles.index("city")), CityPair)
+    assert np.mean([is_city(seed, "both") for seed in range(3000)]) == pytest.approx(1 / 3, abs=0.03)
+
+
 def test_a_run_labels_a_raster(trained: Path) -> None:
     run = load_run(trained / "buildings")
     image = Layer.open(np.random.default_rng(0).integers(0, 255, (3, 64, 64), np.uint8))
