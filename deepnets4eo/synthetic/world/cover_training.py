@@ -24,6 +24,7 @@ from deepnets4eo.synthetic.world.cover_recipe import WorldRecipe, WorldSection
 from deepnets4eo.synthetic.world.windows import INPUTS, INPUTS_WITH_HEIGHTS, PairWithTruth, WindowCutter
 from deepnets4eo.synthetic.world.yaml_folder import chosen_names
 from deepnets4eo.tiling import Tiling
+from deepnets4eo.training.data import Sample
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter
 from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.streams import StreamSamples
@@ -66,11 +67,16 @@ def train_cover(recipe: WorldRecipe, out: Path, options: TrainOptions) -> Path:
     InputError
         For unknown styles, and where all of them are left out.
     """
-    return train_cover_on(training_pairs(recipe.data), recipe, out, options)
+    cutter = _cutter(recipe.data, HEIGHTS_SHARE)
+    return train_cover_on(training_pairs(recipe.data), cutter, recipe, out, options)
 
 
 def train_cover_on(
-    make_training_pair: Callable[[int], PairWithTruth], recipe: WorldRecipe, out: Path, options: TrainOptions
+    make_training_pair: Callable[[int], PairWithTruth],
+    cut_window: Callable[[PairWithTruth, np.random.Generator], Sample],
+    recipe: WorldRecipe,
+    out: Path,
+    options: TrainOptions,
 ) -> Path:
     """As `train_cover`, from any pairs.
 
@@ -78,6 +84,8 @@ def train_cover_on(
     ----------
     make_training_pair
         Seed → pair that is learnt from; the same seed makes the same pair.
+    cut_window
+        As `WindowCutter`: pair and source of the draw → sample.
     recipe, out, options
         As of `train_cover`.
 
@@ -91,9 +99,8 @@ def train_cover_on(
 
     data = recipe.data
     samples = StreamSamples(
-        make_training_pair, _cutter(data, HEIGHTS_SHARE), data.windows_per_epoch, data.windows_per_pair,
-        recipe.train.seed,
-    )  # fmt: skip
+        make_training_pair, cut_window, data.windows_per_epoch, data.windows_per_pair, recipe.train.seed
+    )
     styles = training_styles(data)
     log.info("learns from %s; making the windows that are validated on", ", ".join(styles))
     scorer = CoverScorer(validation_windows(data), recipe.train.usual_batch_size)

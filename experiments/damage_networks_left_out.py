@@ -1,0 +1,110 @@
+"""How networks for building damage fare on hazards and styles that they never learnt. SYNTHETIC: made-up places alone.
+
+Usage: python experiments/damage_networks_left_out.py --out FOLDER --network RUN RUN RUN [--sites 80] [--smoke]
+
+RUNs come from world_train_damage.py with --left-out-hazards and --left-out-styles, each with another seed and another part left
+out, so that every hazard and every style is new to one of them and known to the others. All grade the same sites, of seeds that no
+training uses. A line a hazard and a style: the area under the curve of major damage or worse within a site, mean over sites, of
+the network to which it is new, and of those that know it; both heads. Then ± over the networks for all of them together.
+These runs were begun from models/buildings, which has seen images of every style and hazard, but no grade:
+python experiments/world_train_damage.py --world world --start models/buildings --seed 0 --left-out-hazards earthquake flood wildfire
+  --left-out-styles arid-suburb dry-countryside high-rise old-town resort suburb tropical-village --out runs/part0
+  --set train.lr=8e-4 train.schedule=one_cycle train.warmup_share=0.1 train.epochs=4 data.val_pairs=12
+and so on: explosion, hurricane, tsunami and each third style from concrete-blocks on; lahar, tornado and each third from countryside on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from places.results import markdown_table
+from smoke import NOTE, add_smoke
+
+from deepnets4eo.damage import GradedPair
+from deepnets4eo.damage.siamese.scoring import MAJOR, Graded
+from deepnets4eo.damage.siamese.stream_scores import LEAST_OF_A_KIND, grade_stream, to_labelled_pair
+from deepnets4eo.evaluation import spread
+from deepnets4eo.files import write_json, write_text
+from deepnets4eo.segmenters.run import Run, load_run
+from deepnets4eo.synthetic.world.damage_training import keep_graded, world_pairs
+from deepnets4eo.synthetic.world.hazard import hazard_names
+from deepnets4eo.synthetic.world.style import style_names
+
+FIRST_SEED, SIZE_PX, GSD_M = 9_100_000, 512, 0.5
+TRIES = 4  # places of a style and hazard until one has a graded building
+KINDS, HEADS = ("hazard", "style"), ("pair", "post")
+Row = dict[str, Any]
+
+
+def sites(count: int) -> Iterator[GradedPair]:
+    """All styles and all hazards in turn; those without a graded building are left out."""
+    styles, hazards = style_names(), [name for name in hazard_names() if name != "none"]
+    for number in range(count):
+        row, column = divmod(number, len(styles))
+        style, hazard = styles[column], hazards[(row + column) % len(hazards)]
+        pairs = world_pairs((FIRST_SEED, number), SIZE_PX, [style], [hazard])
+        yield from islice(keep_graded(islice(pairs, TRIES)), 1)
+
+
+def rows_of(site: GradedPair, number: int, runs: Sequence[Run]) -> Iterator[Row]:
+    """One row a network and head; none where too few buildings of a kind tell the two apart."""
+    known = [to_labelled_pair(site, number, GSD_M)]
+    for run in runs:
+        data = run.recipe["data"]
+        new = {f"new_{kind}": getattr(site, kind) in data[f"left_out_{kind}s"] for kind in KINDS}
+        graded = grade_stream(run.segmenter, run.inputs, [site], known)
+        for head in HEADS:
+            one: Graded = getattr(graded, head)
+            damaged = int((one.grades >= MAJOR).sum())
+            if min(damaged, len(one.grades) - damaged) >= LEAST_OF_A_KIND:
+                yield {
+                    "site": number, "hazard": site.hazard, "style": site.style, **new, "network": str(run.folder),
+                    "head": head, "auc": one.auc,
+                }  # fmt: skip
+
+
+def lines_of(rows: pd.DataFrame, kind: str) -> Iterator[list[str]]:
+    """A line for every hazard or style: sites, then AUC where it is new and where it is known, by head."""
+    for name, part in rows.groupby(kind):
+        yield [kind, str(name), str(part["site"].nunique()), *_new_and_known(part, kind)]
+    yield [kind, "all, ± over networks", str(rows["site"].nunique()), *_new_and_known(rows, kind, over=True)]
+
+
+def _new_and_known(rows: pd.DataFrame, kind: str, *, over: bool = False) -> list[str]:
+    cells = []
+    for head in HEADS:
+        for new in (True, False):
+            part = rows[(rows["head"] == head) & (rows[f"new_{kind}"] == new)]
+            values = part.groupby("network")["auc"].mean() if over else [part["auc"].mean()]
+            cells.append(spread(values, 3))
+    return cells
+
+
+def main() -> None:
+    """Grade all sites with all networks; table.md and table.json in --out."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--network", type=Path, nargs="+", required=True)
+    parser.add_argument("--sites", type=int, default=80)
+    add_smoke(parser)
+    options = parser.parse_args()
+    if options.smoke:
+        options.sites = 3
+        print(NOTE)
+    runs = [load_run(folder) for folder in options.network]
+    found = [row for number, site in enumerate(sites(options.sites)) for row in rows_of(site, number, runs)]
+    rows = pd.DataFrame(found)
+    write_json(options.out / "table.json", {"synthetic": True, "rows": found})
+    head = ["", "", "sites", "pairs: new", "pairs: known", "post alone: new", "post alone: known"]
+    table = markdown_table(head, [line for kind in KINDS for line in lines_of(rows, kind)])
+    title = "# SYNTHETIC: AUC of major damage or worse within a site, by what is new to a network"
+    print(write_text(options.out / "table.md", f"{title}\n\n{table}\n").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
