@@ -1,0 +1,91 @@
+"""Experiments on the networks that learn from made-up places: what they learn from, and how their tables count."""
+
+import sys
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "experiments"))
+pytest.importorskip("torch")
+
+import buildings_real_tiles
+import damage_networks_left_out
+from places.building_scores import BuildingMap
+from places.working_grid import BuildingScene, metric_grid
+
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.synthetic.world.windows import building_classes
+
+
+def scene() -> BuildingScene:
+    """Two houses on 60 x 40 pixels of 0.3 m; what lies right of them is unknown."""
+    grid = metric_grid((40, 60), (0.3, 0.3))
+    reference = np.zeros((40, 60), np.uint8)
+    reference[10:20, 10:20] = reference[10:20, 22:30] = 1
+    reference[:, 50:] = VOID
+    pixels = [shapely.box(10, 10, 20, 20), shapely.box(22, 10, 30, 20)]
+    a = grid.affine
+    shapes = [shapely.affinity.affine_transform(one, [a.a, a.b, a.d, a.e, a.c, a.f]) for one in pixels]
+    objects = gpd.GeoDataFrame({"difficult": [False, False]}, geometry=shapes, crs=grid.crs)
+    return BuildingScene(np.full((3, 40, 60), 90, np.uint8), reference, objects, grid)
+
+
+def test_a_real_tile_is_learnt_from_like_a_made_up_pair() -> None:
+    pair = buildings_real_tiles.real_pair(scene(), "ign")
+    side = round(buildings_real_tiles.LEAST_M / 0.3)
+    assert pair.pre.shape == (3, side, side)
+    top, left = (side - 40) // 2, (side - 60) // 2
+    classes = building_classes(pair.roofs_pre, pair.labels_pre, pair.height_pre)[top : top + 40, left : left + 60]
+    assert set(np.unique(classes[:, :50])) == {0, 1, 2}
+    assert (classes[10:20, 18:24] == 2).any()  # the border between the two houses
+    assert (classes[:, 50:] == VOID).all()
+    window = buildings_real_tiles.cut_window(pair, np.random.default_rng(0))
+    assert (window["mask"] == VOID).all()
+    assert (window["buildings"] == 1).any()
+
+
+def test_self_training_takes_only_what_the_network_is_sure_of() -> None:
+    known = scene()
+    probability = np.full((40, 60), 0.5, np.float32)
+    probability[:5], probability[10:20, 10:20] = 0.02, 0.97
+    seen = buildings_real_tiles.predicted(known, BuildingMap(probability, known.objects[["geometry"]]))
+    assert [(seen.reference == value).sum() for value in (0, 1)] == [300, 100]
+    assert (seen.reference[30:] == VOID).all()
+
+
+def test_places_that_were_learnt_from_are_no_judges() -> None:
+    scores = {name: {"iou": value, "object_f1": value} for name, value in {"ign": 0.9, "vegas": 0.2}.items()}
+    rows = [{"name": "one", "learn": ["ign"], "labels": labels, "scores": scores} for labels in ("known", "predicted")]
+    known, predicted = buildings_real_tiles.summary(rows).splitlines()[-2:]
+    assert known == "| one | 0.200 | 0.200 | (0.900) | 0.200 |"
+    assert "0.550" in predicted  # its labels were not read
+
+
+def test_networks_count_by_what_is_new_to_them() -> None:
+    def row(network: str, site: int, hazard: str, auc: float, *, new: bool) -> dict[str, object]:
+        return {
+            "site": site, "hazard": hazard, "style": "suburb", "new_hazard": new, "new_style": False,
+            "network": network, "head": "pair", "auc": auc,
+        }  # fmt: skip
+
+    rows = pd.DataFrame(
+        [
+            row("a", 0, "flood", 0.6, new=True), row("b", 0, "flood", 0.9, new=False),
+            row("a", 1, "tornado", 1.0, new=False), row("b", 1, "tornado", 0.8, new=True),
+        ]
+    )  # fmt: skip
+    lines = list(damage_networks_left_out.lines_of(rows, "hazard"))
+    assert lines[0] == ["hazard", "flood", "1", "0.600", "0.900", "–", "–"]
+    assert lines[1][3:5] == ["0.800", "1.000"]
+    assert lines[2][3:5] == ["0.700 ± 0.141", "0.950 ± 0.071"]
+
+
+def test_sites_of_the_table_have_each_style_and_hazard_in_turn() -> None:
+    first = next(damage_networks_left_out.sites(1))
+    assert (first.style, first.hazard) == ("arid-suburb", "earthquake")
+    assert (first.grades != VOID).any()
+    assert Legend.load("xbd").num_classes == 4
