@@ -1,17 +1,19 @@
 """Do the defaults of the shipped recipes serve? Each beside a plain training loop of sixty lines, on real labelled tiles.
 
-Usage: python experiments/recipe_defaults.py --samples ROOT --out FOLDER [--steps 64 512] [--seeds 3] [--tiles ign …]
+Usage: python experiments/recipe_defaults.py --samples ROOT --out FOLDER [--steps 64 512] [--seeds 0 1 2] [--tiles ign …]
 
 Each tile is cut in two halves (see real_tiles.py); every row trains on one and is scored on the other, both ways with
---folds 2. Networks get the same number of steps of equal batches in the same precision. Writes table.md and table.json:
-overall accuracy and mean F1 in per cent, mean ± standard deviation over the seeds and folds, and seconds of the clock and of
-the processor; those of the recipes' networks leave out the training that is validated. What is finished is not run again.
+--folds 2. Networks get the same number of steps of equal batches in the same precision; several lengths are those of one
+training. Writes table.md and table.json: overall accuracy and mean F1 in per cent, mean ± standard deviation over the seeds
+and folds, and seconds of the clock and of the processor so far, scoring included; and each row minus the plain loop, mean ±
+standard error over the pairs of one tile, seed and fold. What is finished is not run again.
 The tables in the cards of unet-mobilenet and random-forest are from this script, with OMP_NUM_THREADS=1:
-python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps 64 --seeds 3
-python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps 512 --seeds 3 --tiles vaihingen
-python experiments/recipe_defaults.py --samples ROOT --out SMALL --steps 512 --tiles potsdam ign --batch 4 --tile-px 96
-python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps --seeds 3 --folds 2 --forests
-python experiments/recipe_defaults.py --samples ROOT --out TINY --seeds 2 --tiles vegas --batch 2 --tile-px 64 --precision float32
+python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps 64
+python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps 512 --tiles vaihingen
+python experiments/recipe_defaults.py --samples ROOT --out SMALL --steps 512 --tiles potsdam ign --batch 4 --tile-px 96 --seeds 0 1
+python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps --folds 2 --forests
+python experiments/recipe_defaults.py --samples ROOT --out TINY --steps 512 1024 1536 2048 --tiles vegas ign vaihingen \
+    --batch 2 --tile-px 64 --precision float32 --rows "plain loop" "every epoch"
 """
 
 from __future__ import annotations
