@@ -1,25 +1,28 @@
 """Do the defaults of the shipped recipes serve? Each beside a plain training loop of sixty lines, on real labelled tiles.
 
-Usage: python experiments/recipe_defaults.py --samples ROOT --out FOLDER [--steps 64 512] [--seeds 3] [--tiles ign …]
+Usage: python experiments/recipe_defaults.py --samples ROOT --out FOLDER [--steps 64 512] [--seeds 0 1 2] [--tiles ign …]
 
 Each tile is cut in two halves (see real_tiles.py); every row trains on one and is scored on the other, both ways with
---folds 2. Networks get the same number of steps of equal batches in the same precision. Writes table.md and table.json:
-overall accuracy and mean F1 in per cent, mean ± standard deviation over the seeds and folds, and seconds of the clock and of
-the processor; those of the recipes' networks leave out the training that is validated. What is finished is not run again.
+--folds 2. Networks get the same number of steps of equal batches in the same precision; several lengths are those of one
+training. Writes table.md and table.json: overall accuracy and mean F1 in per cent, mean ± standard deviation over the seeds
+and folds, and seconds of the clock and of the processor so far, scoring included; and each row minus the plain loop, mean ±
+standard error over the pairs of one tile, seed and fold. What is finished is not run again.
 The tables in the cards of unet-mobilenet and random-forest are from this script, with OMP_NUM_THREADS=1:
-python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps 64 --seeds 3
-python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps 512 --seeds 3 --tiles vaihingen
-python experiments/recipe_defaults.py --samples ROOT --out SMALL --steps 512 --tiles potsdam ign --batch 4 --tile-px 96
-python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps --seeds 3 --folds 2 --forests
-python experiments/recipe_defaults.py --samples ROOT --out TINY --seeds 2 --tiles vegas --batch 2 --tile-px 64 --precision float32
+python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps 64
+python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps 512 --tiles vaihingen
+python experiments/recipe_defaults.py --samples ROOT --out SMALL --steps 512 --tiles potsdam ign --batch 4 --tile-px 96 --seeds 0 1
+python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps --folds 2 --forests
+python experiments/recipe_defaults.py --samples ROOT --out TINY --steps 512 1024 1536 2048 --tiles vegas ign vaihingen \
+    --batch 2 --tile-px 64 --precision float32 --rows "plain loop" "every epoch"
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,23 +40,27 @@ from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import LABELS, Layer
+from deepnets4eo.segmenters.history import LOG, read_log
 from deepnets4eo.segmenters.run import load_run
-from deepnets4eo.training import train
+from deepnets4eo.training import TrainOptions, train
 from deepnets4eo.training.augmentation import relit
 
 Sources = Mapping[str, str]
 Labels = NDArray[np.uint8]
-Method = Callable[[Sources, Sources, Legend, int, int, Path], Labels]
+Made = Iterator[tuple[int, Labels]]  # steps, and the labels after so many
+Method = Callable[[Sources, Sources, Legend, Sequence[int], int, Path], Made]
 
 LR = 1e-3
+SCORES = ("overall_accuracy", "mean_f1")
 PLAIN, PLAIN_FOREST = "plain loop", "forest of raw pixels"
-ALL = ("data.val_share=0",)  # the weights of train.refit, bit for bit, in half the time
+ALL = ("data.val_share=0",)  # what train.refit learns from, and the weights of every epoch
 LAST = ("train.average=0", *ALL)
 FORMER = ("train.clip_norm=1", "train.rotations=true")
 VARIED = ("train.photometric=0.1", *FORMER, *LAST)
 CYCLE = ("train.schedule=one_cycle", "train.warmup_share=0.2")
 OURS = {
-    "unet-mobilenet": ALL,
+    "unet-mobilenet": (),
+    "every epoch": ALL,
     "last weights": LAST,
     "quarter turns": ("train.rotations=true", *ALL),
     "quarter turns, clipped": (*FORMER, *ALL),
@@ -146,40 +153,71 @@ class PlainLoop:
 
 
 def plain_loop(
-    batch: int, tile_px: int, precision: str, train_on: Sources, test: Sources, legend: Legend, steps: int, seed: int,
-    out: Path,
-) -> Labels:  # fmt: skip
+    batch: int, tile_px: int, precision: str, train_on: Sources, test: Sources, legend: Legend, lengths: Sequence[int],
+    seed: int, out: Path,
+) -> Made:  # fmt: skip
     """The plain loop's last weights."""
     loop = PlainLoop(train_on, legend, batch, tile_px, seed, precision=precision)
-    for _ in range(steps):
+    for step in range(1, lengths[-1] + 1):
         loop.step()
-    return loop.label(test)
+        if step in lengths:
+            yield step, loop.label(test)
 
 
 def recipe_of(name: str, batch: int, overrides: tuple[str, ...]) -> Method:
     """A shipped recipe with overrides, trained for as many steps of such batches and predicted as its run says."""
 
-    def run(train_on: Sources, test: Sources, legend: Legend, steps: int, seed: int, out: Path) -> Labels:
-        epochs = max(min(4, steps), min(16, steps // 64))
-        lengths = (f"train.epochs={epochs}", f"data.windows_per_epoch={batch * steps // epochs}") if steps else ()
-        scene = {"image": train_on["image"], LABELS: train_on[LABELS]}
-        own = ("legend=" + json.dumps(legend.to_dict()), f"data.scenes=[{json.dumps(scene)}]")
-        seeds = (f"train.seed={seed}",)
-        folder = train(name, out / "run", overrides=(*own, *lengths, *seeds, *overrides))
-        made = predict(load_run(folder), test["image"], out / "labels.tif", PredictOptions(overwrite=True))
-        return read({"image": test["image"], LABELS: str(made.paths["labels"])})[1]
+    def run(train_on: Sources, test: Sources, legend: Legend, lengths: Sequence[int], seed: int, out: Path) -> Made:
+        per_epoch = lengths[0] // max(min(4, lengths[0]), min(16, lengths[0] // 64))
+        ends = [steps // per_epoch for steps in lengths]
+        own = (
+            *of_half(train_on, legend, seed), f"train.epochs={ends[-1]}",
+            f"data.windows_per_epoch={batch * per_epoch}", *overrides,
+        )  # fmt: skip
+        if ALL[0] in overrides:
+            kept = ends
+        else:  # train.refit as it is, one validated training for all lengths
+            log = read_log(train(name, out / "validated", overrides=(*own, "train.refit=false")) / LOG)
+            kept = [int(np.nanargmax([row["mean_iou"] for row in log[:end]])) + 1 for end in ends]
+        labels = {}
+        for epochs in sorted(set(kept)):
+            folder = train(name, out / "run", overrides=(*own, *ALL), options=TrainOptions(resume=True, epochs=epochs))
+            labels[epochs] = label(folder, test, out)
+            yield from ((steps, labels[epochs]) for steps, one in zip(lengths, kept, strict=True) if one == epochs)
 
     return run
 
 
-def plain_forest(train_on: Sources, test: Sources, legend: Legend, steps: int, seed: int, out: Path) -> Labels:
+def forest_recipe(
+    train_on: Sources, test: Sources, legend: Legend, lengths: Sequence[int], seed: int, out: Path
+) -> Made:
+    """The shipped forest."""
+    yield 0, label(train("baselines/random-forest", out / "run", overrides=of_half(train_on, legend, seed)), test, out)
+
+
+def of_half(train_on: Sources, legend: Legend, seed: int) -> tuple[str, ...]:
+    """Overrides that set what is learnt from, its legend and the seed."""
+    scene = {"image": train_on["image"], LABELS: train_on[LABELS]}
+    legend_of = "legend=" + json.dumps(legend.to_dict())
+    return legend_of, f"data.scenes=[{json.dumps(scene)}]", f"train.seed={seed}"
+
+
+def label(run: Path, test: Sources, out: Path) -> Labels:
+    """Labels of a half by a run, from file to file."""
+    made = predict(load_run(run), test["image"], out / "labels.tif", PredictOptions(overwrite=True))
+    return read({"image": test["image"], LABELS: str(made.paths["labels"])})[1]
+
+
+def plain_forest(
+    train_on: Sources, test: Sources, legend: Legend, lengths: Sequence[int], seed: int, out: Path
+) -> Made:
     """A forest of 100 trees on the raw values of 60,000 pixels drawn at random."""
     image, labels = read(train_on)
     flat, known = image.reshape(len(image), -1).T, np.flatnonzero(labels.ravel() != VOID)
     chosen = np.random.default_rng(seed).permutation(known)[:60_000]
     forest = RandomForestClassifier(100, n_jobs=-1, random_state=seed).fit(flat[chosen], labels.ravel()[chosen])
     image, _ = read(test)
-    return np.asarray(forest.predict(image.reshape(len(image), -1).T), np.uint8).reshape(image.shape[1:])
+    yield 0, np.asarray(forest.predict(image.reshape(len(image), -1).T), np.uint8).reshape(image.shape[1:])
 
 
 def scores_of(made: Labels, test: Sources, legend: Legend) -> dict[str, float]:
@@ -189,19 +227,46 @@ def scores_of(made: Labels, test: Sources, legend: Legend) -> dict[str, float]:
     return {"overall_accuracy": 100 * matrix.overall_accuracy, "mean_f1": 100 * matrix.mean_f1}
 
 
-def outcome(method: Method, name: str, folds: Any, legend: Legend, steps: int, seed: int, fold: int, out: Path) -> Any:
-    """Scores in per cent and seconds of one training; read where it was finished before."""
-    folder = out / f"{name.replace(' ', '-').replace(',', '')}-{steps}-{seed}-{fold}"
-    if (folder / "outcome.json").exists():
-        return read_json(folder / "outcome.json")
-    folder.mkdir(parents=True, exist_ok=True)
-    (train_on,), (test,) = folds[fold].train.values(), folds[fold].test.values()
-    wall, cpu = time.perf_counter(), time.process_time()
-    made = method(train_on, test, legend, steps, seed, folder)
-    seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
-    scores = scores_of(made, test, legend)
-    write_json(folder / "outcome.json", scores | {"seconds": seconds, "cpu_seconds": cpu_seconds})
-    return read_json(folder / "outcome.json")
+def outcomes_of(
+    method: Method, name: str, folds: Any, legend: Legend, lengths: Sequence[int], seed: int, fold: int, out: Path
+) -> list[Any]:
+    """Scores in per cent and seconds so far, of each length of one training; read where it was finished before."""
+    row = name.replace(" ", "-").replace(",", "")
+    files = {steps: out / f"{row}-{steps}-{seed}-{fold}" / "outcome.json" for steps in lengths}
+    if not all(file.exists() for file in files.values()):
+        (train_on,), (test,) = folds[fold].train.values(), folds[fold].test.values()
+        folder = files[lengths[-1]].parent
+        folder.mkdir(parents=True, exist_ok=True)
+        wall, cpu = time.perf_counter(), time.process_time()
+        for steps, made in method(train_on, test, legend, lengths, seed, folder):
+            seconds = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+            files[steps].parent.mkdir(exist_ok=True)
+            write_json(files[steps], scores_of(made, test, legend) | seconds)
+    return [read_json(file) for file in files.values()]
+
+
+def gains(outcomes: Mapping[tuple[str, str, int], list[Any]]) -> str:
+    """A table of each row minus the plain loop: mean ± standard error over the pairs, by length and tile and for all tiles."""
+    lines = ["| steps | row | tile | pairs | overall accuracy | mean F1 |", "|---|---|---|---|---|---|"]
+    of_tiles: dict[tuple[int, str], list[Any]] = {}
+    for (tile, row, steps), values in outcomes.items():
+        plain = outcomes.get((tile, PLAIN, steps), [])
+        if row == PLAIN or len(plain) != len(values):
+            continue
+        pairs = [[one[key] - other[key] for key in SCORES] for one, other in zip(values, plain, strict=True)]
+        of_tiles.setdefault((steps, row), []).extend(pairs)
+        lines.append(gain(steps, row, tile, pairs))
+    lines += [gain(steps, row, "all", pairs) for (steps, row), pairs in of_tiles.items()]
+    return "\n".join(lines) + "\n"
+
+
+def gain(steps: int, row: str, tile: str, pairs: list[Any]) -> str:
+    """One line of the table of gains; one pair has no error."""
+    means, errors = np.mean(pairs, axis=0), np.zeros(2)
+    if len(pairs) > 1:
+        errors = np.std(pairs, axis=0, ddof=1) / np.sqrt(len(pairs))
+    cells = " | ".join(f"{mean:+.1f} ± {error:.1f}" for mean, error in zip(means, errors, strict=True))
+    return f"| {steps} | {row} | {tile} | {len(pairs)} | {cells} |"
 
 
 def main() -> None:
@@ -210,7 +275,7 @@ def main() -> None:
     parser.add_argument("--samples", required=True)
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--steps", type=int, nargs="*", default=[64, 512])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--folds", type=int, default=1, choices=(1, 2))
     parser.add_argument("--batch", type=int, default=8, help="windows of a step")
     parser.add_argument("--tile-px", type=int, default=192, help="side of these windows")
@@ -222,7 +287,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.smoke:
         print(NOTE)
-        options.steps, options.seeds, options.tiles = [2], 1, options.tiles[:1]
+        options.steps, options.seeds, options.tiles = [2], [0], options.tiles[:1]
     windows = (
         f"train.batch_size={options.batch}", f"data.tile_px={options.tile_px}", "predict.tile_px=576",
         f"train.precision={options.precision}",
@@ -232,25 +297,26 @@ def main() -> None:
     }
     forests: dict[str, Method] = {
         PLAIN_FOREST: plain_forest,
-        "random-forest": recipe_of("baselines/random-forest", 1, ()),
+        "random-forest": forest_recipe,
     }
-    jobs = [(name, methods[name], steps) for steps in options.steps for name in options.rows]
-    jobs += [(name, method, 0) for name, method in forests.items()] if options.forests else []
+    jobs = [(name, methods[name], sorted(options.steps)) for name in options.rows if options.steps]
+    jobs += [(name, method, [0]) for name, method in forests.items()] if options.forests else []
     tiles = tile_folds(options.samples, options.out / "tiles", options.tiles)
+    finished: dict[tuple[str, str, int], list[Any]] = {}
+    for tile, seed, fold in itertools.product(tiles, options.seeds, range(options.folds)):
+        legend, folds = tiles[tile]
+        for name, method, lengths in jobs:
+            of_lengths = outcomes_of(method, name, folds, legend, lengths, seed, fold, options.out / tile)
+            for steps, one in zip(lengths, of_lengths, strict=True):
+                finished.setdefault((tile, name, steps), []).append(one)
+                print(tile, name, steps, seed, fold, one, flush=True)
     table = []
-    for tile, (legend, folds) in tiles.items():
-        for name, method, steps in jobs:
-            outcomes = [
-                outcome(method, name, folds, legend, steps, seed, fold, options.out / tile)
-                for seed in range(options.seeds)
-                for fold in range(options.folds)
-            ]
-            row = {"tile": tile, "steps": steps, "row": name, "trainings": len(outcomes)}
-            for key in ("overall_accuracy", "mean_f1", "seconds", "cpu_seconds"):
-                values = [one[key] for one in outcomes]
-                row |= {key: round(float(np.mean(values)), 1), f"{key}_sd": round(float(np.std(values)), 1)}
-            table.append(row)
-            print(row, flush=True)
+    for (tile, name, steps), outcomes in finished.items():
+        row = {"tile": tile, "steps": steps, "row": name, "trainings": len(outcomes)}
+        for key in (*SCORES, "seconds", "cpu_seconds"):
+            values = [one[key] for one in outcomes]
+            row |= {key: round(float(np.mean(values)), 1), f"{key}_sd": round(float(np.std(values)), 1)}
+        table.append(row)
     write_json(options.out / "table.json", {"rows": table})
     lines = [
         "| tile | steps | row | overall accuracy | mean F1 | seconds | processor's |",
@@ -261,7 +327,7 @@ def main() -> None:
         f"| {row['mean_f1']} ± {row['mean_f1_sd']} | {row['seconds']} | {row['cpu_seconds']} |"
         for row in table
     ]
-    write_text(options.out / "table.md", "\n".join(lines) + "\n")
+    write_text(options.out / "table.md", "\n".join(lines) + "\n\n" + gains(finished))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def train_baseline(recipe: BaselineRecipe, out: Path, options: TrainOptions) -> 
     """Train a baseline on labelled scenes; returns the run folder."""
     if recipe.model.method in ("network", "parts") or recipe.deep.encoder:
         check_extra("deep")
-    return fit_and_write(recipe, out, lambda prepared, folder: _fit(recipe, prepared, folder, options))
+    return fit_and_write(recipe, out, options, partial(_fit, recipe))
 
 
 def _fit(

@@ -100,11 +100,15 @@ def _report_missing(problems: list[str], layer: Layer, statistics: BandStatistic
 def _report_negative(problems: list[str], statistics: BandStatistics) -> None:
     bands = [number for number, share in zip(statistics.numbers, statistics.negative, strict=True) if share > 0]
     if bands:
-        problems.append(
-            f"{_percent(statistics.negative.mean())} of the values are negative, in {_count(bands)}: no "
-            "reflectance or radiance is. Noise and the correction of the atmosphere leave some; a large share is an "
-            "undeclared nodata value or a wrong type."
-        )
+        problems.append(describe_negative(float(statistics.negative.mean()), bands))
+
+
+def describe_negative(share: float, bands: Sequence[int]) -> str:
+    """One sentence on the negative values of a cube: their share of all values, and the numbers of the bands with any."""
+    return (
+        f"{_percent(share)} of the values are negative, in {_count(bands)}: no reflectance or radiance is. Noise and the "
+        "correction of the atmosphere leave some; a large share is an undeclared nodata value or a wrong type."
+    )
 
 
 def _report_outliers(problems: list[str], statistics: BandStatistics) -> None:

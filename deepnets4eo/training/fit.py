@@ -194,7 +194,7 @@ def fit_segmenter(
         recipe = with_batch_size(recipe, segmenter.module, criterion, samples, compute)
         loader = _load_windows(samples, recipe, rank)
     train = recipe.train
-    fit = Fit(train, out, recipe.hash, device, compute.precision, options.resume, rank, options.minutes)
+    fit = Fit(train, out, recipe.hash, device, compute.precision, options.resume, rank, options.minutes, options.epochs)
     with rank.group(fit.device):
         progress = fit_network(segmenter.module, criterion, loader, lambda _: scorer(segmenter), fit)
     rank.end_unless_first()

@@ -58,7 +58,8 @@ ERROR_HINTS = {  # torch's message for windows or batches that a network cannot 
 class Fit:
     """How to fit: the train section, where to write, the recipe's identity, device ("cpu", "cuda"), precision, rank.
 
-    minutes : time after which the epoch that runs is the last one, over all resumptions; None: no limit.
+    minutes : time after which the epoch that runs is the last one, over all resumptions; None: no limit. epochs : so many of those
+    of the section at most, whose schedule stays as it is; None: all.
     """
 
     train: TrainSection
@@ -69,6 +70,12 @@ class Fit:
     resume: bool = False
     rank: Rank = Rank()
     minutes: float | None = None
+    epochs: int | None = None
+
+    @property
+    def last_epoch(self) -> int:
+        """The epoch that the training ends with, counted from 1."""
+        return min(self.train.epochs, self.epochs or self.train.epochs)
 
     def path(self, name: str) -> Path:
         """Where a checkpoint lies."""
@@ -109,12 +116,12 @@ def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Valida
     """
     if len(loader) == 0:
         raise InputError("the training data make no full batch. Lower train.batch_size or give more windows.")
-    train, display = fit.train, EpochProgress(fit.train.epochs, fit.train.monitor)
+    train, display = fit.train, EpochProgress(fit.last_epoch, fit.train.monitor)
     module = _Loop(network, step, loader, validate, fit, display)
     progress = module.progress
     if fit.resume and fit.path(LAST).exists():
         module.load_checkpoint(fit.path(LAST))
-    left = 0 if _stops_early(progress, fit) else train.epochs - progress.epochs_done
+    left = 0 if _stops_early(progress, fit) else fit.last_epoch - progress.epochs_done
     if left > 0:
         deterministic = cudnn_settings(deterministic=train.deterministic)
         normalisation = synchronised_normalisation(network, shared=fit.rank.count > 1 and fit.device.startswith("cuda"))

@@ -167,7 +167,8 @@ class TrainSection(Section):
     keep: Literal["best", "last"] = Field(default="best", description="which epoch's weights become the run's")
     refit: bool = Field(
         default=False,
-        description="after validating, train once more on everything: scores of the first training, weights of the second",
+        description="after validating, train once more on everything, up to the kept epoch: scores of the first training, "
+        "weights of the second",
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="float32", description="bfloat16, float16 (on a GPU): mixed"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +91,7 @@ class Prepared:
         return ValidationLoader(samples, core_px + 2 * halo_px, halo_px, batch_size, workers, labelled)
 
 
-Fit = Callable[[Prepared, Path], tuple[Segmenter, dict[str, Any]]]  # in a folder → the segmenter, notes for the card
+Fit = Callable[[Prepared, Path, TrainOptions], tuple[Segmenter, dict[str, Any]]]  # → the segmenter, notes for the card
 
 
 def train_segmentation(recipe: Recipe, out: Path, options: TrainOptions) -> Path:
@@ -99,22 +99,24 @@ def train_segmentation(recipe: Recipe, out: Path, options: TrainOptions) -> Path
     if not recipe.model.network:
         raise InputError("the recipe names no model. Set model.network, e.g. to unet.")
     check_extra("deep")
-    return fit_and_write(recipe, out, lambda prepared, folder: train_network(prepared, folder, options))
+    return fit_and_write(recipe, out, options, train_network)
 
 
-def fit_and_write(recipe: Recipe, out: Path, fit: Fit) -> Path:
+def fit_and_write(recipe: Recipe, out: Path, options: TrainOptions, fit: Fit) -> Path:
     """Fit to the training part, score on the validation part, and write the run; returns the folder.
 
-    With `train.refit`, what is written was fitted once more, to everything; its log and checkpoints are in `out / REFIT`.
+    With `train.refit`, what is written was fitted once more, to everything; its log and checkpoints are in `out / REFIT`. Where
+    the best epoch's weights are kept, that training ends after as many: later ones scored lower.
     """
     prepared = prepare(recipe)
-    segmenter, notes = fit(prepared, out)
+    segmenter, notes = fit(prepared, out, options)
     if not (recipe.train.refit and prepared.split.validated):
         return score_and_write(segmenter, prepared, out, notes)
     scores = score_segmenter(segmenter, prepared)
     log.info("train.refit=true: validated; now once more, on everything.")
     whole = prepare(recipe.without_validation())
-    segmenter, again = fit(whole, out / REFIT)
+    epochs = notes["best_epoch"] if notes.get("kept") == "best" else None
+    segmenter, again = fit(whole, out / REFIT, replace(options, epochs=epochs))
     notes = run_notes(prepared, scores, whole.pixels) | notes | {"refit": again}
     return write_run(segmenter, recipe, out, split=prepared.split, scores=scores, notes=notes)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
+from deepnets4eo.inspection.cubes import describe_negative, is_cube
 from deepnets4eo.rasters.outliers import Outliers, find_outliers
 from deepnets4eo.rasters.scene import LABELS, Layer
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, scene_gsd_m
@@ -116,6 +117,7 @@ def measure_inputs(
     seen = {layer: np.concatenate(parts, axis=1) for layer, parts in kept.items()}
     for layer in layers:
         _warn_of_outliers(split, layer, moments[layer].std, seen[layer], extremes, scaling)
+        _warn_of_negative(split, layer, seen[layer])
     known = [gsd for named in split.scenes if (gsd := scene_gsd_m(named.scene)) is not None]
     specs = {layer: _layer_input(split, layer, moments[layer], seen[layer]) for layer in layers}
     if scaling == "unit":
@@ -200,6 +202,14 @@ def _warn_of_outliers(
         warnings.append((far, scenes, effect))
     if warnings:
         _log_outliers(split, layer, *warnings[0], more_bands=len(warnings) - 1)
+
+
+def _warn_of_negative(split: DataSplit[Any], name: str, pixels: NDArray[np.float32]) -> None:
+    """Warn of negative values in a cube, whose values are reflectance or radiance; pixels (C, n)."""
+    layer, negative = split.scenes[0].scene.layers[name], pixels < 0
+    if is_cube(layer) and negative.any():
+        bands = [layer.bands[index] for index in np.flatnonzero(negative.any(axis=1))]
+        log.warning("Layer %r: %s", name, describe_negative(float(negative.mean()), bands))
 
 
 def _log_outliers(

@@ -36,6 +36,8 @@ class TrainOptions:
         GPUs that train one network together, each with its share of every batch; on a CPU: processes.
     minutes
         Time after which the training ends with the epoch that runs, over all resumptions; None: after all epochs.
+    epochs
+        Epochs after which the training ends, over all resumptions; the learning rate falls as for all those of the recipe. None: all.
 
     Examples
     --------
@@ -49,6 +51,7 @@ class TrainOptions:
     online: bool = False
     devices: int = 1
     minutes: float | None = None
+    epochs: int | None = None
 
 
 Trainer = Callable[[Any, Path, TrainOptions], Path]

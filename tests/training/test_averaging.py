@@ -109,6 +109,15 @@ def test_a_training_resumed_after_its_minutes_ends_in_the_same_mean(tmp_path: Pa
     assert torch.equal(resumed.weight, whole.weight)
 
 
+def test_a_training_of_fewer_epochs_has_their_rates_and_goes_on_where_it_ended(tmp_path: Path) -> None:
+    train = section(keep="last", schedule="poly")
+    whole, in_one = fit(tmp_path / "whole", train)
+    _, begun = fit(tmp_path / "cut", train, epochs=2)
+    assert [row["lr"] for row in begun.history] == [row["lr"] for row in in_one.history[:2]]
+    resumed, _ = fit(tmp_path / "cut", train, epochs=9, resume=True)
+    assert torch.equal(resumed.weight, whole.weight)
+
+
 def test_no_minutes_left_restore_what_was_learnt(tmp_path: Path) -> None:
     whole, _ = fit(tmp_path, section(keep="last"))
     seen: list = []

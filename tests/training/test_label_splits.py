@@ -76,6 +76,16 @@ def test_statistics_are_those_of_training_pixels_alone() -> None:
     assert [int(cells.counts.sum()) for cells in class_cells(split)] == [100]
 
 
+def test_negative_values_of_a_cube_are_said_and_those_of_heights_are_not(caplog: pytest.LogCaptureFixture) -> None:
+    image, labels = random_scene()
+    cube = np.repeat(image[:1], 16, axis=0).astype(np.float32)
+    cube[4, ::2] -= 300
+    for bands, said in ((cube, True), (cube[:5], False), (abs(cube), False)):
+        caplog.clear()
+        measure_inputs(make_data_split([bands], [labels]), ["image"])
+        assert ("values are negative, in 1 band (5): no reflectance" in caplog.text) == said
+
+
 def test_pixels_that_are_not_valid_are_in_no_part() -> None:
     image, labels = random_scene()
     image = image.astype(np.float32)

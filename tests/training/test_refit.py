@@ -15,6 +15,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.training import load_recipe, segmentation
+from deepnets4eo.training.criterion import SegmentationCriterion
 from deepnets4eo.training.recipe import Recipe, resolve
 from deepnets4eo.training.segmentation import prepare, score_segmenter
 from deepnets4eo.training.tasks import TrainOptions
@@ -64,18 +65,26 @@ def check_same_weights(first: Path, second: Path) -> None:
     assert all(left[name].equal(right[name]) for name in left)
 
 
-def test_a_network_learns_everything_and_is_scored_by_the_training_without_validation(
-    data: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("scores", "keep", "epochs"), [([0.5, 0.4], "best", 1), ([0.4, 0.5], "best", 2), ([0.5, 0.4], "last", 2)]
+)
+def test_a_network_learns_everything_as_long_as_the_training_that_its_scores_are_of(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scores: list[float], keep: str, epochs: int
 ) -> None:
-    run, scored, whole = (
-        train(data, tmp_path / name, recipe_of(Recipe, override))
+    made = iter(2 * scores)
+    validate = SegmentationCriterion.validate
+    monkeypatch.setattr(SegmentationCriterion, "validate", lambda *args: {**validate(*args), "mean_iou": next(made)})
+    recipes = {
+        name: recipe_of(Recipe, override, f"train.keep={keep}")
         for name, override in {"run": "train.refit=true", "a": "train.refit=false", "b": "data.val_share=0"}.items()
-    )
+    }
+    run, scored = (train(data, tmp_path / name, recipes[name]) for name in ("run", "a"))
+    whole = train(data, tmp_path / "b", recipes["b"], TrainOptions(epochs=epochs))
     check_same_weights(run, whole)
     assert scores_of(run) == scores_of(scored)
     notes = read_json(run / "card.json")["notes"]
     assert notes["training_pixels"] == read_json(whole / "card.json")["notes"]["training_pixels"]
-    assert (notes["refit"]["epochs"], notes["refit"]["kept"]) == (2, "last")
+    assert (notes["epochs"], notes["refit"]["epochs"], notes["refit"]["kept"]) == (2, epochs, "last")
     assert "learned from all" in read_json(run / "metrics.json")["protocol"]["name"]
     assert (run / "refit" / "log.csv").exists()
 
