@@ -3,7 +3,7 @@
 Usage: python experiments/hrscd.py --out FOLDER [--seeds 0 1 2]                  (miniature city, SYNTHETIC)
        python experiments/hrscd.py --out FOLDER --rows 4.1 4.1-without-cover     (some rows; those of `VARIANTS` test why)
        python experiments/hrscd.py --out FOLDER --wrong 0.4                      (a share of the change labels learnt from is wrong)
-       python experiments/hrscd.py --out FOLDER --test-cities 41 42              (scored on other cities; runs that are there serve again)
+       python experiments/hrscd.py --out FOLDER --train-cities 1 2 3 … --test-cities 41 42 …           (other cities)
        python experiments/hrscd.py --out FOLDER --data ROOT                      (HRSCD in the layout of its card)
 
 1 compares two maps of land cover; 2 has a class for each pair from → to; 3 looks at land cover where a separate network
@@ -131,13 +131,11 @@ def _segmentation_recipe(out: Path) -> str:
     return str(out / "segmentation.yaml")
 
 
-def scenes_of(
-    data: Path | None, out: Path, *, smoke: bool, tested: Sequence[int] = TEST_CITIES
-) -> tuple[Sources, Sources]:
-    """Pairs to train and to test on."""
+def scenes_of(data: Path | None, out: Path, cities: Sequence[Sequence[int]], *, smoke: bool) -> tuple[Sources, Sources]:
+    """Pairs to train and to test on. cities : seeds of those to train and to test on, without data"""
     if data is None:
         few = 1 if smoke else None
-        train, test = (city_pairs(out, cities[:few], smoke=smoke) for cities in (TRAIN_CITIES, tested))
+        train, test = (city_pairs(out, of_part[:few], smoke=smoke) for of_part in cities)
         return train, test
     card = DatasetCard.load("hrscd")
     tiles = [open_dataset(card, data, part=part, layers=LAYERS) for part in ("train", "test")]
@@ -155,13 +153,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rows", nargs="+", default=STRATEGIES, choices=sorted((*STRATEGIES, *VARIANTS)))
     parser.add_argument("--wrong", type=float, default=0.0, help="share of wrong change labels to learn from")
+    parser.add_argument("--train-cities", type=int, nargs="+", default=list(TRAIN_CITIES))
     parser.add_argument("--test-cities", type=int, nargs="+", default=list(TEST_CITIES))
     add_smoke(parser)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     logging.getLogger("change_pairs").setLevel(logging.INFO)
     out, smoke = arguments.out, arguments.smoke
-    train, test = scenes_of(arguments.data, out, smoke=smoke, tested=arguments.test_cities)
+    train, test = scenes_of(arguments.data, out, (arguments.train_cities, arguments.test_cities), smoke=smoke)
     legend = "hrscd"
     if arguments.data is None:
         write_yaml(out / "cover.yaml", COVER)
