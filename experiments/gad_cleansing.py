@@ -7,7 +7,7 @@ Usage: python experiments/gad_cleansing.py --out FOLDER [--seeds 0 1 2] [--rates
 Objects: of the changed objects a share is lost from the labels, and as many pixels elsewhere are labelled as changed, in rectangles.
 Outlines: all changed objects of 20 px or more are drawn wider, pixel by pixel, until a share of the labelled change is wrong.
 Without cleansing the network learns for as many steps from the wrong labels; with labels that are kept it does so in hyperepochs,
-each with a new optimiser, as with cleansing. Rows named by a rule merge always; guarded, labels of which many seem wrong stay.
+each with a new optimiser, as with cleansing. Rows named by a rule merge always; guarded, labels of which few seem wrong stay.
 How many seemed wrong stands in the runs' cards. Small trainings with 3 hyperepochs. HRSCD, whose labels are wrong by nature, has no
 clean labels to score on that are given out.
 """
@@ -45,7 +45,7 @@ HYPEREPOCHS, EPOCHS = 3, 6  # of 20 steps each
 RATES = (0.0, 0.1, 0.2, 0.3)
 WITHOUT = "without cleansing"
 ALWAYS = {
-    merge: (f"cleansing.merge={merge}", "cleansing.most_noise=1")
+    merge: (f"cleansing.merge={merge}", "cleansing.least_noise=0")
     for merge in ("intersection", "ignore-missed", "ignore-differing", "ignore-confident")
 }
 PLAIN = ("cleansing.hyperepochs=1", f"train.epochs={EPOCHS * HYPEREPOCHS}")
@@ -55,7 +55,7 @@ ROWS = {
     **ALWAYS,
     "intersection, no diffusion": (*ALWAYS["intersection"], "cleansing.steps=0"),
     "guarded": (),  # as the recipe says
-    "labels-kept": ("cleansing.most_noise=0",),
+    "labels-kept": ("cleansing.least_noise=1",),
 }
 SIDE_PX = (6, 24)  # of labelled rectangles where nothing changed
 LEAST_PX = 20  # of objects that are drawn too wide
