@@ -2,6 +2,7 @@
 
 Usage: python experiments/gad_cleansing.py --out FOLDER [--seeds 0 1 2] [--rates 0 0.1 0.2 0.3] [--rows …]  (miniature city, SYNTHETIC)
        python experiments/gad_cleansing.py --out FOLDER --noise outlines …                           (changes drawn too wide)
+       python experiments/gad_cleansing.py --out FOLDER --train-cities 5 6 7 8 --test-cities 31 32 … (other cities)
 
 Objects: of the changed objects a share is lost from the labels, and as many pixels elsewhere are labelled as changed, in rectangles.
 Outlines: all changed objects of 20 px or more are drawn wider, pixel by pixel, until a share of the labelled change is wrong.
@@ -130,13 +131,16 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="+", default=list(RATES))
     parser.add_argument("--noise", default="objects", choices=list(NOISE))
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS))
+    parser.add_argument("--train-cities", type=int, nargs="+", default=list(TRAIN_CITIES))
+    parser.add_argument("--test-cities", type=int, nargs="+", default=list(TEST_CITIES))
     add_smoke(parser)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     logging.getLogger("change_pairs").setLevel(logging.INFO)
     out, smoke = arguments.out, arguments.smoke
     few = 1 if smoke else None
-    train, test = (city_pairs(out, cities[:few], smoke=smoke) for cities in (TRAIN_CITIES, TEST_CITIES))
+    cities = (arguments.train_cities, arguments.test_cities)
+    train, test = (city_pairs(out, of_part[:few], smoke=smoke) for of_part in cities)
     f1: dict[str, list[list[float]]] = {name: [] for name in arguments.rows}
     for rate in arguments.rates:
         cells: dict[str, list[float]] = {name: [] for name in f1}

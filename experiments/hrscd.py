@@ -3,10 +3,11 @@
 Usage: python experiments/hrscd.py --out FOLDER [--seeds 0 1 2]                  (miniature city, SYNTHETIC)
        python experiments/hrscd.py --out FOLDER --rows 4.1 4.1-without-cover     (some rows; those of `VARIANTS` test why)
        python experiments/hrscd.py --out FOLDER --wrong 0.4                      (a share of the change labels learnt from is wrong)
+       python experiments/hrscd.py --out FOLDER --train-cities 1 2 3 … --test-cities 41 42 …           (other cities)
        python experiments/hrscd.py --out FOLDER --data ROOT                      (HRSCD in the layout of its card)
 
 1 compares two maps of land cover; 2 has a class for each pair from → to; 3 looks at land cover where a separate network
-detected change; 4.1 learns land cover and change at once; 4.2 learns land cover first, then change with it frozen. All learn for
+detected change, so that its change is that network's; 4.1 learns land cover and change at once; 4.2 learns land cover first, then change with it frozen. All learn for
 as many steps, those of two stages or networks in each. Change is not weighted, windows are balanced already; land cover is.
 Small trainings but for --data.
 """
@@ -45,7 +46,7 @@ from deepnets4eo.segmenters.segmenter import Segmenter
 
 LAYERS = ("image_pre", "image_post", "cover_pre", "cover_post", "labels")
 EPOCHS, STEP_EPOCH = 12, 9  # of 20 steps, of the small trainings
-SEPARATE = ("1", "3")
+SEPARATE = ("1", "3")  # not networks of the task
 TRAINED = {
     "2": ("cover.strategy=direct", "model.network=residual-unet"),
     "4.1": ("cover.strategy=joint",),
@@ -89,32 +90,35 @@ def one_seed(
     """Scores of rows with one seed."""
     paired = {name: {layer: sources[layer] for layer in LAYERS} for name, sources in train.items()}
     runs: dict[str, Any] = {}
-    if set(rows) & set(SEPARATE):
-        cover, change = separate_runs(train, out, settings, legend, smoke=smoke)
-        runs = {"1": CoverComparison(cover), "3": CoverComparison(cover, change)}
     for name in rows:
-        if name not in SEPARATE:
+        if name == "1":
+            runs[name] = CoverComparison(cover_network(train, out, settings, legend, smoke=smoke))
+        elif name == "3":
+            runs[name] = change_network(train, out, settings, smoke=smoke)
+        else:
             overrides = (*settings, f"cover.legend={legend}", *(TRAINED | VARIANTS)[name])
             runs[name] = train_run(RECIPE, overrides, paired, out / name, smoke=smoke)
     return {name: score_change(runs[name], test, out / "maps" / name) for name in rows}
 
 
-def separate_runs(
-    train: Sources, out: Path, settings: Sequence[str], legend: str, *, smoke: bool
-) -> tuple[Segmenter, Segmenter]:
-    """A network of land cover of one date, and one of change."""
-    change = {
+def cover_network(train: Sources, out: Path, settings: Sequence[str], legend: str, *, smoke: bool) -> Segmenter:
+    """A network of land cover of one date."""
+    own = (*_plain(settings), WEIGHTED, "model.layers=[image]", f"legend={legend}", "train.class_weights={}")
+    run = train_run(_segmentation_recipe(out), own, single_dates(train), out / "cover", smoke=smoke)
+    return load_run(run).segmenter
+
+
+def change_network(train: Sources, out: Path, settings: Sequence[str], *, smoke: bool) -> Path:
+    """A run of change alone."""
+    pairs = {
         name: {layer: sources[layer] for layer in ("image_pre", "image_post", "labels")}
         for name, sources in train.items()
     }
-    recipe = _segmentation_recipe(out)
-    plain = (*settings, "task=segmentation", "model.network=residual-unet")
-    cover_run = train_run(
-        recipe, (*plain, WEIGHTED, "model.layers=[image]", f"legend={legend}", "train.class_weights={}"),
-        single_dates(train), out / "cover", smoke=smoke,
-    )  # fmt: skip
-    change_run = train_run(recipe, plain, change, out / "change", smoke=smoke)
-    return load_run(cover_run).segmenter, load_run(change_run).segmenter
+    return train_run(_segmentation_recipe(out), _plain(settings), pairs, out / "change", smoke=smoke)
+
+
+def _plain(settings: Sequence[str]) -> tuple[str, ...]:
+    return (*settings, "task=segmentation", "model.network=residual-unet")
 
 
 def _segmentation_recipe(out: Path) -> str:
@@ -127,11 +131,11 @@ def _segmentation_recipe(out: Path) -> str:
     return str(out / "segmentation.yaml")
 
 
-def scenes_of(data: Path | None, out: Path, *, smoke: bool) -> tuple[Sources, Sources]:
-    """Pairs to train and to test on."""
+def scenes_of(data: Path | None, out: Path, cities: Sequence[Sequence[int]], *, smoke: bool) -> tuple[Sources, Sources]:
+    """Pairs to train and to test on. cities : seeds of those to train and to test on, without data"""
     if data is None:
         few = 1 if smoke else None
-        train, test = (city_pairs(out, cities[:few], smoke=smoke) for cities in (TRAIN_CITIES, TEST_CITIES))
+        train, test = (city_pairs(out, of_part[:few], smoke=smoke) for of_part in cities)
         return train, test
     card = DatasetCard.load("hrscd")
     tiles = [open_dataset(card, data, part=part, layers=LAYERS) for part in ("train", "test")]
@@ -149,12 +153,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rows", nargs="+", default=STRATEGIES, choices=sorted((*STRATEGIES, *VARIANTS)))
     parser.add_argument("--wrong", type=float, default=0.0, help="share of wrong change labels to learn from")
+    parser.add_argument("--train-cities", type=int, nargs="+", default=list(TRAIN_CITIES))
+    parser.add_argument("--test-cities", type=int, nargs="+", default=list(TEST_CITIES))
     add_smoke(parser)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     logging.getLogger("change_pairs").setLevel(logging.INFO)
     out, smoke = arguments.out, arguments.smoke
-    train, test = scenes_of(arguments.data, out, smoke=smoke)
+    train, test = scenes_of(arguments.data, out, (arguments.train_cities, arguments.test_cities), smoke=smoke)
     legend = "hrscd"
     if arguments.data is None:
         write_yaml(out / "cover.yaml", COVER)
