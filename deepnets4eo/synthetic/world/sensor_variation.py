@@ -50,7 +50,7 @@ class SensorVariation:
     mixing: float = 0.12
 
     def __call__(self, image: ByteImage, rng: np.random.Generator) -> ByteImage:
-        """(4, H, W) uint8 red, green, blue, near infrared → (3, H, W) uint8; the same generator state, the same image."""
+        """(3 or 4, H, W) uint8 red, green, blue, near infrared → (3, H, W) uint8; the same generator state, the same image."""
         toned = self._tone(_choose_bands(image, rng) / np.float32(255), rng)
         return _degrade(np.clip(toned * 255 + 0.5, 0, 255).astype(np.uint8), rng)
 
@@ -69,9 +69,9 @@ class SensorVariation:
 
 
 def _choose_bands(image: ByteImage, rng: np.random.Generator) -> ByteImage:
-    """Mostly red, green, blue; at times a false-colour image, or a grey one."""
+    """Mostly red, green, blue; at times a false-colour image where there is near infrared, or a grey one."""
     drawn = rng.random()
-    if drawn < NIR_SHARE:
+    if drawn < NIR_SHARE and len(image) > 3:
         return image[[3, 0, 1]]
     if drawn < NIR_SHARE + GREY_SHARE:
         return np.broadcast_to(image[:3].mean(axis=0).astype(np.uint8), (3, *image.shape[1:]))
