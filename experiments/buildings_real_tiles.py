@@ -1,4 +1,4 @@
-"""Do real tiles help the network for buildings of one image? Every place is judged by trainings that never saw its labels.
+"""Do real tiles help the network for buildings of one image? Every place is scored by trainings that never saw its labels.
 
 Usage: python experiments/buildings_real_tiles.py --data FOLDER --out FOLDER --start TRAINING [--learn ign …] [--labels predicted] [--smoke]
 
@@ -78,10 +78,10 @@ def real_pair(scene: BuildingScene, name: str) -> RealPair:
     return RealPair(image, np.pad(labels, pad, mode="symmetric"), np.pad(roofs, pad, mode="symmetric"), name)
 
 
-def predicted(scene: BuildingScene, found: BuildingMap) -> BuildingScene:
+def with_predictions(scene: BuildingScene, buildings: BuildingMap) -> BuildingScene:
     """The scene with what a run finds in place of its labels; void where the run is not sure."""
-    sure = np.select([found.probability < SURE[0], found.probability > SURE[1]], [0, 1], VOID).astype(np.uint8)
-    return BuildingScene(scene.image, sure, found.outlines.assign(difficult=False), scene.grid)
+    sure = np.select([buildings.probability < SURE[0], buildings.probability > SURE[1]], [0, 1], VOID).astype(np.uint8)
+    return BuildingScene(scene.image, sure, buildings.outlines.assign(difficult=False), scene.grid)
 
 
 def real_scenes(data: Path, gsd_m: float) -> dict[str, list[BuildingScene]]:
@@ -120,7 +120,7 @@ def tiles_of(name: str, options: argparse.Namespace) -> list[BuildingScene]:
     if options.labels == "known":
         return scenes
     run = load_run(options.start / "buildings")
-    return [predicted(scene, find_buildings(run, scene)) for scene in scenes]
+    return [with_predictions(scene, find_buildings(run, scene)) for scene in scenes]
 
 
 def score(folder: Path, data: Path) -> dict[str, dict[str, Any]]:
@@ -141,8 +141,8 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> str:
     names = list(rows[0]["scores"])
     lines = []
     for row in rows:
-        judges = [row["scores"][name] for name in names if row["labels"] == "predicted" or name not in row["learn"]]
-        means = [f"{np.mean([one[key] for one in judges]):.3f}" for key in ("iou", "object_f1")]
+        tested = [row["scores"][name] for name in names if row["labels"] == "predicted" or name not in row["learn"]]
+        means = [f"{np.mean([one[key] for one in tested]):.3f}" for key in ("iou", "object_f1")]
         cells = [
             ("({:.3f})" if name in row["learn"] else "{:.3f}").format(row["scores"][name]["iou"]) for name in names
         ]

@@ -34,7 +34,7 @@ from deepnets4eo.synthetic.world.sensor_variation import SensorVariation
 from deepnets4eo.synthetic.world.style import style_names
 from deepnets4eo.training import TrainOptions, load_recipe
 
-MINED_SEED, JUDGED_SEED = 9_200_000, 9_300_000
+MINED_SEED, TEST_SEED = 9_200_000, 9_300_000
 HARD_SHARE = 0.25  # of the pairs that are learnt from
 HARD_DRAW = 21  # beside a pair's seed, so that no other draw follows from the same numbers
 KEPT = 0.25  # of the places that nothing struck
@@ -50,18 +50,18 @@ def intact_sites(seed: int, count: int) -> list[GradedPair]:
     return [pair for stream in streams for pair in islice(keep_graded(islice(stream, TRIES)), 1)]
 
 
-def grade_all(run: Run, places: Sequence[GradedPair]) -> list[StreamGraded]:
+def grade_all(run: Run, pairs: Sequence[GradedPair]) -> list[StreamGraded]:
     """What a run says of every place."""
     return [
-        grade_stream(run.segmenter, run.inputs, [place], [to_labelled_pair(place, number, run.inputs.gsd_m or 0.5)])
-        for number, place in enumerate(places)
+        grade_stream(run.segmenter, run.inputs, [pair], [to_labelled_pair(pair, number, run.inputs.gsd_m or 0.5)])
+        for number, pair in enumerate(pairs)
     ]
 
 
-def hardest(run: Run, places: Sequence[GradedPair]) -> list[GradedPair]:
+def hardest(run: Run, pairs: Sequence[GradedPair]) -> list[GradedPair]:
     """The places where the run sees most damage, mean over their buildings and both heads."""
-    seen = [np.mean([_damage(getattr(one, head)).mean() for head in HEADS]) for one in grade_all(run, places)]
-    return [places[index] for index in np.argsort(seen)[::-1][: max(1, round(KEPT * len(places)))]]
+    seen = [np.mean([_damage(getattr(one, head)).mean() for head in HEADS]) for one in grade_all(run, pairs)]
+    return [pairs[index] for index in np.argsort(seen)[::-1][: max(1, round(KEPT * len(pairs)))]]
 
 
 def go_on(start: Path, hard: Sequence[GradedPair], out: Path, windows: int) -> Run:
@@ -115,16 +115,16 @@ def main() -> None:
     add_smoke(parser)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    mined, judged = (2, 2) if options.smoke else (80, 40)
+    mined, tested = (2, 2) if options.smoke else (80, 40)
     if options.smoke:
         options.windows = 8
         print(NOTE)
     start = load_run(options.start)
     hard = hardest(start, intact_sites(MINED_SEED, mined))
     runs = {"the start": start}
-    for name, places in (("as the recipe says", []), ("a quarter hard examples", hard)):
-        runs[name] = go_on(options.start, places, options.out / name.replace(" ", "-"), options.windows)
-    intact, struck = intact_sites(JUDGED_SEED, judged), list(sites(judged))
+    for name, harder in (("as the recipe says", []), ("a quarter hard examples", hard)):
+        runs[name] = go_on(options.start, harder, options.out / name.replace(" ", "-"), options.windows)
+    intact, struck = intact_sites(TEST_SEED, tested), list(sites(tested))
     head = ["", *(f"{head}: {key}" for head in HEADS for key in ("false alarms", "AUC", "log loss"))]
     table = markdown_table(head, [line_of(name, run, intact, struck) for name, run in runs.items()])
     print(write_text(options.out / "table.md", f"# SYNTHETIC\n\n{table}\n").read_text(encoding="utf-8"))

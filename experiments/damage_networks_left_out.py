@@ -52,7 +52,7 @@ def sites(count: int) -> Iterator[GradedPair]:
 
 
 def rows_of(site: GradedPair, number: int, runs: Sequence[Run]) -> Iterator[Row]:
-    """One row a network and head; none where too few buildings of a kind tell the two apart."""
+    """One row a network and head; none where there are too few buildings of a kind."""
     known = [to_labelled_pair(site, number, GSD_M)]
     for run in runs:
         data = run.recipe["data"]
@@ -97,9 +97,9 @@ def main() -> None:
         options.sites = 3
         print(NOTE)
     runs = [load_run(folder) for folder in options.network]
-    found = [row for number, site in enumerate(sites(options.sites)) for row in rows_of(site, number, runs)]
-    rows = pd.DataFrame(found)
-    write_json(options.out / "table.json", {"synthetic": True, "rows": found})
+    table_rows = [row for number, site in enumerate(sites(options.sites)) for row in rows_of(site, number, runs)]
+    rows = pd.DataFrame(table_rows)
+    write_json(options.out / "table.json", {"synthetic": True, "rows": table_rows})
     head = ["", "", "sites", "pairs: new", "pairs: known", "post alone: new", "post alone: known"]
     table = markdown_table(head, [line for kind in KINDS for line in lines_of(rows, kind)])
     title = "# SYNTHETIC: AUC of major damage or worse within a site, by what is new to a network"

@@ -52,12 +52,12 @@ def test_self_training_takes_only_what_the_network_is_sure_of() -> None:
     known = scene()
     probability = np.full((40, 60), 0.5, np.float32)
     probability[:5], probability[10:20, 10:20] = 0.02, 0.97
-    seen = buildings_real_tiles.predicted(known, BuildingMap(probability, known.objects[["geometry"]]))
+    seen = buildings_real_tiles.with_predictions(known, BuildingMap(probability, known.objects[["geometry"]]))
     assert [(seen.reference == value).sum() for value in (0, 1)] == [300, 100]
     assert (seen.reference[30:] == VOID).all()
 
 
-def test_places_that_were_learnt_from_are_no_judges() -> None:
+def test_places_that_were_learnt_from_do_not_count() -> None:
     scores = {name: {"iou": value, "object_f1": value} for name, value in {"ign": 0.9, "vegas": 0.2}.items()}
     rows = [{"name": "one", "learn": ["ign"], "labels": labels, "scores": scores} for labels in ("known", "predicted")]
     known, predicted = buildings_real_tiles.summary(rows).splitlines()[-2:]
