@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.files import read_json, read_yaml, write_json, write_text
 from deepnets4eo.grid import transform_shapes
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.segmenters.run import RECIPE, load_run
 from deepnets4eo.synthetic.world.cover_training import train_cover_on, training_pairs
 from deepnets4eo.synthetic.world.windows import PairWithTruth, WindowCutter
 from deepnets4eo.training import TrainOptions, load_recipe
@@ -84,15 +84,15 @@ def with_predictions(scene: BuildingScene, buildings: BuildingMap) -> BuildingSc
     return BuildingScene(scene.image, sure, buildings.outlines.assign(difficult=False), scene.grid)
 
 
-def real_scenes(data: Path, gsd_m: float) -> dict[str, list[BuildingScene]]:
-    """Scenes of all places that are there, by name."""
-    sites = (site for site in SITES if (data / site.folder).is_dir())
+def real_scenes(data: Path, gsd_m: float, names: Collection[str]) -> dict[str, list[BuildingScene]]:
+    """Scenes of those of the named places that are there."""
+    sites = (site for site in SITES if site.name in names and (data / site.folder).is_dir())
     return {site.name: [on_working_grid(one, gsd_m) for one in site.read(data / site.folder)] for site in sites}
 
 
-def cut_window(pair: PairWithTruth, rng: np.random.Generator) -> Sample:
-    """As of `WindowCutter`; a real tile says nothing of land cover."""
-    sample: Sample = WindowCutter()(pair, rng)
+def cut_window(cutter: WindowCutter, pair: PairWithTruth, rng: np.random.Generator) -> Sample:
+    """As the cutter does; a real tile says nothing of land cover."""
+    sample: Sample = cutter(pair, rng)
     if isinstance(pair, RealPair):
         sample["mask"] = np.full_like(sample["mask"], VOID)
     return sample
@@ -100,27 +100,31 @@ def cut_window(pair: PairWithTruth, rng: np.random.Generator) -> Sample:
 
 def learn(options: argparse.Namespace, out: Path) -> Path:
     """Train from the start on made-up and real pairs; returns the run of buildings."""
-    former = read_yaml(options.start / "recipe.yaml")
+    former = read_yaml(options.start / RECIPE)
     steps = [f"data.windows_per_epoch={WINDOWS}", "train.epochs=1", f"train.lr={options.lr}"]
     overrides = [f"data.world={former['data']['world']}", f"data.start={options.start}", f"train.seed={options.seed}"]
     recipe, _ = load_recipe("buildings", overrides=[*overrides, *steps, *(SMOKE if options.smoke else ())])
-    tiles = [real_pair(scene, name) for name in options.learn for scene in tiles_of(name, options)]
+    tiles = [real_pair(scene, name) for name, scenes in tiles_of(options).items() for scene in scenes]
     made_up = training_pairs(recipe.data)
 
     def make_pair(seed: int) -> PairWithTruth:
         rng = np.random.default_rng([seed, REAL_DRAW])
         return tiles[int(rng.integers(len(tiles)))] if tiles and rng.random() < REAL_SHARE else made_up(seed)
 
-    return train_cover_on(make_pair, cut_window, recipe, out, TrainOptions("cpu", overwrite=True)) / "buildings"
+    cut = partial(cut_window, WindowCutter(recipe.data.tile_px))
+    return train_cover_on(make_pair, cut, recipe, out, TrainOptions("cpu", overwrite=True)) / "buildings"
 
 
-def tiles_of(name: str, options: argparse.Namespace) -> list[BuildingScene]:
-    """Scenes of a place to learn from, with their labels or what the start's run finds."""
-    scenes = real_scenes(options.data, GSD_M)[name]
+def tiles_of(options: argparse.Namespace) -> dict[str, list[BuildingScene]]:
+    """Scenes of the places to learn from, with their labels or what the start's run finds."""
+    known = real_scenes(options.data, GSD_M, options.learn)
     if options.labels == "known":
-        return scenes
+        return known
     run = load_run(options.start / "buildings")
-    return [with_predictions(scene, find_buildings(run, scene)) for scene in scenes]
+    return {
+        name: [with_predictions(scene, find_buildings(run, scene)) for scene in scenes]
+        for name, scenes in known.items()
+    }
 
 
 def score(folder: Path, data: Path) -> dict[str, dict[str, Any]]:
@@ -128,7 +132,7 @@ def score(folder: Path, data: Path) -> dict[str, dict[str, Any]]:
     run = load_run(folder)
     return {
         name: reduce(add, (_score(run, scene) for scene in scenes)).to_dict()
-        for name, scenes in real_scenes(data, working_gsd_m(run)).items()
+        for name, scenes in real_scenes(data, working_gsd_m(run), [site.name for site in SITES]).items()
     }
 
 

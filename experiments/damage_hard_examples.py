@@ -13,11 +13,10 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from damage_networks_left_out import SIZE_PX, TRIES, sites
+from damage_networks_left_out import SIZE_PX, of_both_kinds, sites
 from numpy.typing import NDArray
 from places.results import markdown_table
 from scipy.special import softmax
@@ -26,10 +25,10 @@ from smoke import NOTE, add_smoke
 
 from deepnets4eo.damage import GradedPair, train_on_stream
 from deepnets4eo.damage.siamese.scoring import MAJOR, Graded, damage_probability
-from deepnets4eo.damage.siamese.stream_scores import LEAST_OF_A_KIND, StreamGraded, grade_stream, to_labelled_pair
+from deepnets4eo.damage.siamese.stream_scores import StreamGraded, grade_stream, to_labelled_pair
 from deepnets4eo.files import write_text
 from deepnets4eo.segmenters.run import Run, load_run
-from deepnets4eo.synthetic.world.damage_training import keep_graded, training_pairs, validation_pairs, world_pairs
+from deepnets4eo.synthetic.world.damage_training import places_in_turn, training_pairs, validation_pairs
 from deepnets4eo.synthetic.world.sensor_variation import SensorVariation
 from deepnets4eo.synthetic.world.style import style_names
 from deepnets4eo.training import TrainOptions, load_recipe
@@ -43,11 +42,7 @@ HEADS = ("pair", "post")
 
 def intact_sites(seed: int, count: int) -> list[GradedPair]:
     """Places of all styles in turn that nothing struck, with every kind of harmless change."""
-    styles = style_names()
-    streams = (
-        world_pairs((seed, number), SIZE_PX, [styles[number % len(styles)]], ["none"]) for number in range(count)
-    )
-    return [pair for stream in streams for pair in islice(keep_graded(islice(stream, TRIES)), 1)]
+    return list(places_in_turn(seed, count, SIZE_PX, style_names(), ["none"]))
 
 
 def grade_all(run: Run, pairs: Sequence[GradedPair]) -> list[StreamGraded]:
@@ -84,7 +79,7 @@ def line_of(name: str, run: Run, intact: Sequence[GradedPair], struck: Sequence[
     calm, hit = grade_all(run, intact), grade_all(run, struck)
     for head in HEADS:
         alarms = [(_damage(getattr(one, head)) >= 0.5).mean() for one in calm]
-        scored = [one for one in (getattr(each, head) for each in hit) if _of_both_kinds(one)]
+        scored = [one for one in (getattr(each, head) for each in hit) if of_both_kinds(one)]
         losses = [_even_loss(one) for one in scored]
         cells += [f"{np.mean(alarms):.3f}", f"{np.mean([one.auc for one in scored]):.3f}", f"{np.mean(losses):.3f}"]
     return cells
@@ -92,11 +87,6 @@ def line_of(name: str, run: Run, intact: Sequence[GradedPair], struck: Sequence[
 
 def _damage(graded: Graded) -> NDArray[np.float64]:
     return damage_probability(softmax(graded.logits, axis=1))
-
-
-def _of_both_kinds(graded: Graded) -> bool:
-    damaged = int((graded.grades >= MAJOR).sum())
-    return min(damaged, len(graded.grades) - damaged) >= LEAST_OF_A_KIND
 
 
 def _even_loss(graded: Graded) -> float:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +30,11 @@ from deepnets4eo.damage.siamese.stream_scores import LEAST_OF_A_KIND, grade_stre
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import write_json, write_text
 from deepnets4eo.segmenters.run import Run, load_run
-from deepnets4eo.synthetic.world.damage_training import keep_graded, world_pairs
+from deepnets4eo.synthetic.world.damage_training import places_in_turn
 from deepnets4eo.synthetic.world.hazard import hazard_names
 from deepnets4eo.synthetic.world.style import style_names
 
 FIRST_SEED, SIZE_PX, GSD_M = 9_100_000, 512, 0.5
-TRIES = 4  # places of a style and hazard until one has a graded building
 KINDS, HEADS = ("hazard", "style"), ("pair", "post")
 Row = dict[str, Any]
 
@@ -44,11 +42,13 @@ Row = dict[str, Any]
 def sites(count: int) -> Iterator[GradedPair]:
     """All styles and all hazards in turn; those without a graded building are left out."""
     styles, hazards = style_names(), [name for name in hazard_names() if name != "none"]
-    for number in range(count):
-        row, column = divmod(number, len(styles))
-        style, hazard = styles[column], hazards[(row + column) % len(hazards)]
-        pairs = world_pairs((FIRST_SEED, number), SIZE_PX, [style], [hazard])
-        yield from islice(keep_graded(islice(pairs, TRIES)), 1)
+    return places_in_turn(FIRST_SEED, count, SIZE_PX, styles, hazards)
+
+
+def of_both_kinds(graded: Graded) -> bool:
+    """Whether there are enough damaged and enough other buildings for an area under the curve."""
+    damaged = int((graded.grades >= MAJOR).sum())
+    return min(damaged, len(graded.grades) - damaged) >= LEAST_OF_A_KIND
 
 
 def rows_of(site: GradedPair, number: int, runs: Sequence[Run]) -> Iterator[Row]:
@@ -60,8 +60,7 @@ def rows_of(site: GradedPair, number: int, runs: Sequence[Run]) -> Iterator[Row]
         graded = grade_stream(run.segmenter, run.inputs, [site], known)
         for head in HEADS:
             one: Graded = getattr(graded, head)
-            damaged = int((one.grades >= MAJOR).sum())
-            if min(damaged, len(one.grades) - damaged) >= LEAST_OF_A_KIND:
+            if of_both_kinds(one):
                 yield {
                     "site": number, "hazard": site.hazard, "style": site.style, **new, "network": str(run.folder),
                     "head": head, "auc": one.auc,

@@ -18,7 +18,7 @@ from places.building_scores import BuildingMap
 from places.working_grid import BuildingScene, metric_grid
 
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.synthetic.world.windows import building_classes
+from deepnets4eo.synthetic.world.windows import WindowCutter, building_classes
 
 
 def scene() -> BuildingScene:
@@ -43,7 +43,7 @@ def test_a_real_tile_is_learnt_from_like_a_made_up_pair() -> None:
     assert set(np.unique(classes[:, :50])) == {0, 1, 2}
     assert (classes[10:20, 18:24] == 2).any()  # the border between the two houses
     assert (classes[:, 50:] == VOID).all()
-    window = buildings_real_tiles.cut_window(pair, np.random.default_rng(0))
+    window = buildings_real_tiles.cut_window(WindowCutter(), pair, np.random.default_rng(0))
     assert (window["mask"] == VOID).all()
     assert (window["buildings"] == 1).any()
 

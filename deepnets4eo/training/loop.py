@@ -58,8 +58,7 @@ ERROR_HINTS = {  # torch's message for windows or batches that a network cannot 
 class Fit:
     """How to fit: the train section, where to write, the recipe's identity, device ("cpu", "cuda"), precision, rank.
 
-    minutes : time after which the epoch that runs is the last one, over all resumptions; None: no limit. epochs : so many of those
-    of the section at most, whose schedule stays as it is; None: all.
+    minutes : time after which the epoch that runs is the last one; epochs : most epochs; over all resumptions, None: no limit.
     """
 
     train: TrainSection

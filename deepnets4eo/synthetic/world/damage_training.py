@@ -130,13 +130,30 @@ def _validation_of_world(recipe: StreamRecipe, count: int) -> list[GradedPair]:
     data = recipe.data
     styles = data.left_out_styles or chosen_names("styles", data.styles, ())
     hazards = data.left_out_hazards or chosen_names("hazards", data.hazards, ())
-    pairs = []
+    return list(places_in_turn(VALIDATION, count, data.size_px, styles, hazards))
+
+
+def places_in_turn(
+    seed: int, count: int, size_px: int, styles: Sequence[str], hazards: Sequence[str]
+) -> Iterator[GradedPair]:
+    """Yield places of the miniature world to score on, all styles and hazards in turn; those without a graded building are left out.
+
+    Parameters
+    ----------
+    seed
+        Of all places; a place depends on no other.
+    count
+        Most places.
+    size_px
+        Side of the images.
+    styles, hazards
+        Names; each style meets one hazard after the other.
+    """
     for number in range(count):
         row, column = divmod(number, len(styles))
         style, hazard = styles[column], hazards[(row + column) % len(hazards)]
-        stream = world_pairs((VALIDATION, number), data.size_px, [style], [hazard])
-        pairs.append(next(keep_graded(islice(stream, TRIES)), None))
-    return [pair for pair in pairs if pair is not None]
+        pairs = world_pairs((seed, number), size_px, [style], [hazard])
+        yield from islice(keep_graded(islice(pairs, TRIES)), 1)
 
 
 def world_pairs(
