@@ -14,6 +14,7 @@ from deepnets4eo.synthetic.world.damage_state import Outcome
 from deepnets4eo.synthetic.world.damage_texture import piece
 from deepnets4eo.synthetic.world.ground_heaps import paint_aprons, paint_crater
 from deepnets4eo.synthetic.world.intensity import CELL_M
+from deepnets4eo.synthetic.world.mud import SOFT, mud_share
 from deepnets4eo.synthetic.world.noise import hash_unit, noise_fields, value_noise
 from deepnets4eo.synthetic.world.plan import Plan
 from deepnets4eo.synthetic.world.surface import WorldSurface
@@ -22,9 +23,6 @@ from deepnets4eo.synthetic.world.water_paint import paint_water
 __all__ = ["paint_ground_effects", "paint_water"]
 
 _MUD, _BURNT, _RUBBLE = CODE["mud"], CODE["burnt"], CODE["rubble"]
-# Ground that turns to mud or char; sealed ground gets a film.
-_SOFT = np.zeros(256, np.bool_)
-_SOFT[[CODE[name] for name in ("grass", "dry_grass", "soil", "gravel", "shrub", "mud")]] = True
 _SEALED = np.zeros(256, np.bool_)
 _SEALED[[CODE[name] for name in ("asphalt", "old_asphalt", "concrete", "paint")]] = True
 _WATER = CODE["water"]
@@ -108,19 +106,6 @@ def _mix(colour, weight, red, green, blue, infrared):  # type: ignore[no-untyped
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _mud_share(depth, force, broad, middle, mud, soft, drained, lahar):  # type: ignore[no-untyped-def]
-    """Share of mud over the ground: where water was, or churned by the wind."""
-    if not drained:
-        return (force + 0.16 * broad + 0.1 * middle - 0.35) * 1.6 * mud * (1.0 if soft else 0.25)
-    if depth <= -0.3:
-        return 0.0
-    ragged = depth + 0.07 * broad + 0.05 * middle
-    share = min(ragged / 0.4, 1.0) * mud * (0.85 + 0.15 * broad + 0.08 * middle) * (1.0 if soft else 0.6)
-    thick = ragged / 0.6 if lahar else ragged - 1.0  # no jump: a border of tones would follow the depth's line
-    return share + 0.35 * min(max(thick, 0.0), 1.0)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
 def _silt_share(depth, broad, middle, mud):  # type: ignore[no-untyped-def]
     """Share of silt in open water, in plumes that fade where the flow ends; its surface stays water."""
     return min(max(depth / 1.5, 0.0), 1.0) * mud * min(max(0.3 + 0.16 * broad + 0.06 * middle, 0.05), 0.6)
@@ -157,13 +142,13 @@ def _paint_ground(  # type: ignore[no-untyped-def]
                 continue
             code, colour = material[row, col], albedo[row, col]
             broad, middle, fine = textures[0, row, col], textures[1, row, col], textures[2, row, col]
-            soft, sealed = _SOFT[code], _SEALED[code]
+            soft, sealed = SOFT[code], _SEALED[code]
             depth = _at(depths, x) if drained else np.float32(-9)
             if drained and code == _WATER:
                 _mix(colour, _silt_share(depth, broad, middle, mud), silt[0], silt[1], silt[2], silt[3])
                 continue
             if mud > 0 and (soft or sealed or drained):
-                share = min(_mud_share(depth, force, broad, middle, mud, soft, drained, lahar), 0.96)
+                share = min(mud_share(depth, force, broad, middle, mud, soft, drained, lahar), 0.96)
                 if share > 0:
                     tone = 1 + 0.07 * middle + 0.04 * fine
                     _mix(colour, share, silt[0] * tone, silt[1] * tone, silt[2] * tone, silt[3] * tone)

@@ -114,8 +114,18 @@ def _inland(plan: Plan) -> float | None:
     return float(np.arctan2(away_y, away_x))
 
 
-def _around(buildings: NDArray[Any]) -> tuple[Grid, Grid]:
-    """Positions at the middle and at 12 points around each building, (N, 13) each."""
+def points_around(buildings: NDArray[Any]) -> tuple[Grid, Grid]:
+    """Positions at the middle and at 12 points around each building.
+
+    Parameters
+    ----------
+    buildings
+        (N,) rows of a plan.
+
+    Returns
+    -------
+    x, y (N, 13) float32, metres; the middle comes first.
+    """
     reach = buildings["radius_m"][:, None] * 0.75
     x = buildings["x"][:, None] + np.concatenate([np.zeros_like(reach), reach * np.cos(_RING)], axis=1)
     y = buildings["y"][:, None] + np.concatenate([np.zeros_like(reach), reach * np.sin(_RING)], axis=1)
@@ -125,7 +135,7 @@ def _around(buildings: NDArray[Any]) -> tuple[Grid, Grid]:
 def _lowest_wall(ground: Grid, buildings: NDArray[Any]) -> Grid:
     if not len(buildings):
         return np.zeros(0, np.float32)
-    return np.asarray(sample_nodes(ground, *_around(buildings)).min(axis=1), np.float32)
+    return np.asarray(sample_nodes(ground, *points_around(buildings)).min(axis=1), np.float32)
 
 
 def grade_by_depth(
@@ -153,7 +163,7 @@ def grade_by_depth(
     count = len(buildings)
     if not count:
         return np.zeros(0, np.uint8), np.zeros(0, np.uint8)
-    depth = sample_nodes(water.depth_m, *_around(buildings))
+    depth = sample_nodes(water.depth_m, *points_around(buildings))
     middle, wet = depth[:, 0], (depth > NEAR_M).mean(axis=1)
     grades, modes = np.zeros(count, np.uint8), np.zeros(count, np.uint8)
     near = wet > 0

@@ -22,12 +22,15 @@ from deepnets4eo.synthetic.world.intensity import (
     smooth_noise,
 )
 from deepnets4eo.synthetic.world.inundation import FIELDS as WATER_FIELDS
-from deepnets4eo.synthetic.world.inundation import Inundation, draw_inundation, grade_by_depth
+from deepnets4eo.synthetic.world.inundation import draw_inundation, grade_by_depth
 from deepnets4eo.synthetic.world.moved_roofs import move_roofs
+from deepnets4eo.synthetic.world.mud import mud_at_walls
 from deepnets4eo.synthetic.world.plan import CONSTRUCTIONS, Plan
 from deepnets4eo.synthetic.world.tree_damage import damage_trees
 
 __all__ = ["EFFECTS", "Outcome", "draw_outcome"]
+
+SEEN_MUD = 0.25, 0.45  # share of the ground at the walls that mud hides, from which it is recognised as such
 
 
 def draw_outcome(plan: Plan, hazard: Hazard, rng: np.random.Generator) -> tuple[Plan, Outcome]:
@@ -64,11 +67,14 @@ def draw_outcome(plan: Plan, hazard: Hazard, rng: np.random.Generator) -> tuple[
     grades[gone], modes[gone] = 0, MODE["whole"]
     count = len(grades)
     heading = _common_heading(rng, count, effects["blown"])
+    mud = None
+    if water is not None and water.drained:
+        mud = mud_at_walls(plan, water, effects["mud"], lahar=hazard.name == "lahar")
     outcome = Outcome(
         hazard=hazard.name,
         seed=int(rng.integers(1 << 30)),
         grades=grades,
-        visible=_visible(rng, grades, modes, water, effects["mud"]),
+        visible=_visible(rng, grades, modes, mud),
         modes=modes,
         strength=rng.random(count).astype(np.float32),
         heading=heading,
@@ -117,16 +123,19 @@ def _draw_modes(
 
 
 def _visible(
-    rng: np.random.Generator, grades: NDArray[np.uint8], modes: NDArray[np.uint8], water: Inundation | None, mud: float
+    rng: np.random.Generator, grades: NDArray[np.uint8], modes: NDArray[np.uint8], mud: Grid | None
 ) -> NDArray[np.uint8]:
-    """Grade as visible from above, at most the true one."""
+    """Grade as visible from above, at most the true one. mud : (N,) share of the ground that mud hides at the walls; None where no
+    water has gone."""
     visible = np.minimum(grades, MOST_VISIBLE[modes])
     soft = modes == MODE["soft_storey"]
     visible[soft & (rng.random(len(modes)) < 0.6)] = 0
-    if water is not None and water.drained:  # a thin film of mud dries unseen
-        faint = rng.random(len(modes)) < 1 - mud
-        visible[faint & (modes == MODE["water_near"])] = 0
-        visible[faint & (modes == MODE["water_around"])] = 1
+    if mud is not None:
+        needed = rng.uniform(*SEEN_MUD, len(modes))
+        visible[(mud < needed) & (modes == MODE["water_near"])] = 0
+        around = modes == MODE["water_around"]
+        visible[(mud < needed) & around] = 1
+        visible[(mud < needed / 2) & around] = 0
     return visible
 
 
