@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.intensity import Grid, sample_nodes
@@ -50,7 +49,9 @@ def mud_at_walls(plan: Plan, water: Inundation, mud: float, *, lahar: bool) -> G
     """
     x, y = points_around(plan.buildings)
     depth = sample_nodes(water.depth_m, x, y)
-    soft = np.append(SOFT[plan.areas["material"]], SOFT[plan.ground])[top_area(x.ravel(), y.ravel(), plan.areas)].reshape(depth.shape)
+    soft = np.append(SOFT[plan.areas["material"]], SOFT[plan.ground])[
+        top_area(x.ravel(), y.ravel(), plan.areas)
+    ].reshape(depth.shape)
     return _mean_share(depth, soft, np.float32(mud), lahar)
 
 
@@ -61,7 +62,9 @@ def _mean_share(depth, soft, mud, lahar):  # type: ignore[no-untyped-def]
         total, wet = 0.0, 0
         for point in range(1, depth.shape[1]):  # the first one is the middle, under the roof
             if depth[building, point] > NEAR_M:
-                total += min(mud_share(depth[building, point], 0.0, 0.0, 0.0, mud, soft[building, point], True, lahar), 0.96)
+                total += min(
+                    mud_share(depth[building, point], 0.0, 0.0, 0.0, mud, soft[building, point], True, lahar), 0.96
+                )
                 wet += 1
         if wet > 0:
             means[building] = total / wet

@@ -207,3 +207,19 @@ def test_flood_grades_follow_the_depth_at_the_walls():
         if depth.min() > 0.1 and depth[0] > 0.35:
             expected = 3 if depth[0] > building["eave_m"] - 0.3 else 2
         assert outcome.grades[row] == expected
+
+
+@pytest.mark.parametrize(("mud", "grades"), [(0.9, {2}), (0.3, {0, 1}), (0.05, {0})])
+def test_what_is_seen_of_a_flood_that_has_gone_follows_from_the_mud(mud, grades):
+    hazard = replace(
+        Hazard.load("flood"), damaged=((1.0, 0.9, 0.9),),
+        effects={"depth": (3.0, 3.0), "drained": (1.0, 1.0), "mud": (mud, mud)},
+    )  # fmt: skip
+    plan = village()
+    sealed = replace(plan, ground=CODE["asphalt"])
+    _, outcome = outcome_of(hazard, plan=plan if mud > 0.5 else sealed)
+    around = outcome.modes == MODE["water_around"]
+    assert around.sum() > 10
+    assert set(outcome.visible[around].tolist()) <= grades
+    near = outcome.modes == MODE["water_near"]  # a film is thinner there
+    assert set(outcome.visible[near].tolist()) <= ({0, 1} if mud > 0.3 else {0})
