@@ -213,7 +213,7 @@ def test_flood_grades_follow_the_depth_at_the_walls():
 def test_what_is_seen_of_a_flood_that_has_gone_follows_from_the_mud(mud, grades):
     hazard = replace(
         Hazard.load("flood"), damaged=((1.0, 0.9, 0.9),),
-        effects={"depth": (3.0, 3.0), "drained": (1.0, 1.0), "mud": (mud, mud)},
+        effects={"depth": (1.0, 1.0), "drained": (1.0, 1.0), "mud": (mud, mud)},  # mud is thick below deeper water
     )  # fmt: skip
     plan = village()
     sealed = replace(plan, ground=CODE["asphalt"])
