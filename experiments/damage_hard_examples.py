@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from damage_networks_left_out import SIZE_PX, of_both_kinds, sites
 from numpy.typing import NDArray
+from places.damage_scores import even_loss
 from places.results import markdown_table
 from scipy.special import softmax
-from sklearn.metrics import log_loss
 from smoke import NOTE, add_smoke
 
 from deepnets4eo.damage import GradedPair, train_on_stream
@@ -80,20 +80,13 @@ def line_of(name: str, run: Run, intact: Sequence[GradedPair], struck: Sequence[
     for head in HEADS:
         alarms = [(_damage(getattr(one, head)) >= 0.5).mean() for one in calm]
         scored = [one for one in (getattr(each, head) for each in hit) if of_both_kinds(one)]
-        losses = [_even_loss(one) for one in scored]
+        losses = [even_loss(one.grades >= MAJOR, _damage(one)) for one in scored]
         cells += [f"{np.mean(alarms):.3f}", f"{np.mean([one.auc for one in scored]):.3f}", f"{np.mean(losses):.3f}"]
     return cells
 
 
 def _damage(graded: Graded) -> NDArray[np.float64]:
     return damage_probability(softmax(graded.logits, axis=1))
-
-
-def _even_loss(graded: Graded) -> float:
-    """Log loss of major damage or worse, damaged and other buildings counting as much."""
-    damaged = graded.grades >= MAJOR
-    weight = np.where(damaged, 0.5 / damaged.sum(), 0.5 / (~damaged).sum())
-    return float(log_loss(damaged, _damage(graded), sample_weight=weight, labels=[False, True]))
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 from damage_left_out import LEAST_BUILDINGS, left_out_rows, model_rows
 from numpy.typing import NDArray
-from places.damage_scores import scores_of
+from places.damage_scores import even_loss, scores_of
 from places.made_up_pair import FOOTPRINT_ERROR_M, MadeUpPair, world_pair
 from sklearn.metrics import log_loss, roc_auc_score
 from smoke import NOTE, add_smoke
@@ -141,8 +141,7 @@ def score(buildings: pd.DataFrame) -> pd.DataFrame:
             truth: NDArray[np.bool_] = damaged[known]
             if min(truth.sum(), (~truth).sum()) < LEAST:
                 continue
-            even = np.where(truth, 0.5 / truth.mean(), 0.5 / (1 - truth.mean()))
-            loss = log_loss(truth, probability[known], sample_weight=even)
+            loss = even_loss(truth, probability[known])
             rows.append((dates, kind, share, roc_auc_score(truth, probability[known]), loss))
     return pd.DataFrame(rows, columns=["dates", "kind", "share", "auc", "loss"])
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit
-from sklearn.metrics import cohen_kappa_score, roc_auc_score
+from sklearn.metrics import cohen_kappa_score, log_loss, roc_auc_score
 
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.calibration import calibration_error
@@ -106,6 +106,16 @@ def at_half(probability: NDArray[np.float64], share: float) -> NDArray[np.float6
     """
     odds = logit(np.clip(probability, LEAST, 1 - LEAST)) - logit(np.clip(share, LEAST, 1 - LEAST))
     return np.asarray(expit(odds), np.float64)
+
+
+def even_loss(truth: NDArray[np.bool_], probability: NDArray[np.float64]) -> float:
+    """Log loss where damaged and other buildings count the same; both are there.
+
+    >>> round(even_loss(np.array([True, False, False]), np.array([0.5, 0.2, 0.2])), 3)
+    0.458
+    """
+    weight = np.where(truth, 0.5 / truth.mean(), 0.5 / (1 - truth.mean()))
+    return float(log_loss(truth, probability, sample_weight=weight, labels=[False, True]))
 
 
 def _auc_of_all(rows: pd.DataFrame) -> float:
