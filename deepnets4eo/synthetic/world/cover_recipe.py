@@ -24,12 +24,6 @@ class WorldSection(Section):
     left_out_styles: tuple[str, ...] = Field(default=(), description="styles that are validated on alone")
     size_px: int = Field(default=512, ge=128, description="side of the images of a pair")
     tile_px: int = Field(default=256, ge=32, multiple_of=32, description="side of a training window")
-    small_share: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="share of the windows that show an image of 24 to 80 m a side, mirrored at its edges",
-    )
     windows_per_epoch: int = Field(default=512, ge=1)
     windows_per_pair: int = Field(default=8, ge=1, description="cut out of each pair")
     validation_pairs: int = Field(default=4, ge=1, description="of each style; their seeds are never trained on")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +67,7 @@ def train_cover(recipe: WorldRecipe, out: Path, options: TrainOptions) -> Path:
     InputError
         For unknown styles, and where all of them are left out.
     """
-    cutter = replace(_cutter(recipe.data, HEIGHTS_SHARE), small_share=recipe.data.small_share)
+    cutter = _cutter(recipe.data, HEIGHTS_SHARE)
     return train_cover_on(training_pairs(recipe.data), cutter, recipe, out, options)
 
 

@@ -15,10 +15,8 @@ from scipy import ndimage
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.grid import Window
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec, LayerInput
 from deepnets4eo.synthetic.world.sensor_variation import SensorVariation
-from deepnets4eo.tiling import mirror_window
 
 GSD_M = 0.5  # ground size of a pixel that the networks work at
 BACKGROUND, BUILDING, BORDER = range(3)  # values of the legend `buildings`
@@ -30,7 +28,6 @@ INPUTS_WITH_HEIGHTS = InputSpec({"image": DISPLAY_RGB, "ndsm": HEIGHTS}, GSD_M)
 HEIGHTS_OFF_M = 1.0  # sideways, at most: surface models and images do not quite agree
 HEIGHTS_BLUR_M = 0.8
 HEIGHTS_NOISE_M = 0.3
-SMALL_PX = 48, 160  # sides of small images, of which the network sees little around a building
 
 
 class PairWithTruth(Protocol):
@@ -95,8 +92,6 @@ class WindowCutter:
         Of that other sensor.
     heights_share
         Share of the windows that have heights above ground as well; None for networks that take none.
-    small_share
-        Share of the windows that show a small image, mirrored at its edges as in prediction.
 
     Examples
     --------
@@ -111,7 +106,6 @@ class WindowCutter:
     varied_share: float = 0.7
     variation: SensorVariation = field(default_factory=SensorVariation)
     heights_share: float | None = None
-    small_share: float = 0.0
 
     def __call__(self, pair: PairWithTruth, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
         """Cut one window.
@@ -133,22 +127,21 @@ class WindowCutter:
         scale = np.exp(rng.uniform(*np.log(self.scales)))
         side = min(round(self.tile_px * GSD_M * scale / pair.gsd_m), *image.shape[1:])
         row, col = (int(rng.integers(length - side + 1)) for length in image.shape[1:])
-        part = (slice(row, row + side), slice(col, col + side))
-        bands = _resize_image(image[:, part[0], part[1]], self.tile_px)
+        window = (slice(row, row + side), slice(col, col + side))
+        bands = _resize_image(image[:, window[0], window[1]], self.tile_px)
         if rng.random() < self.varied_share:
             bands = self.variation(bands, rng)
-        labels, roofs, height = (_nearest(layer[part], self.tile_px) for layer in layers)
+        labels, roofs, height = (_nearest(layer[window], self.tile_px) for layer in layers)
         sample = {"image": bands[:3], "valid": np.ones(labels.shape, bool)}
         if self.heights_share and rng.random() < self.heights_share:
             sample["ndsm"] = _measured(height, GSD_M * scale, rng)[None]
         inputs = INPUTS if self.heights_share is None else INPUTS_WITH_HEIGHTS
-        window = {
+        return {
             "image": inputs.prepare(sample),
             "mask": _TO_LANDCOVER[labels],
             "buildings": building_classes(roofs, labels, height),
             "valid": sample["valid"],
         }
-        return _as_small_image(window, rng) if self.small_share and rng.random() < self.small_share else window
 
 
 def building_classes(
@@ -187,17 +180,6 @@ def building_classes(
     classes[~own & (labels == _BUILDING_LABEL)] = VOID
     classes[~own & (labels == _CLUTTER_LABEL) & (height > STANDING_M)] = VOID
     return classes
-
-
-def _as_small_image(window: dict[str, NDArray[Any]], rng: np.random.Generator) -> dict[str, NDArray[Any]]:
-    """The same window of an image that ends within it: everything mirrored beyond its edges."""
-    shape = window["mask"].shape
-    side = min(int(rng.integers(*SMALL_PX)), *shape)
-    row, col = (int(rng.integers(length - side + 1)) for length in shape)
-    rows, cols = Window(row, col, side, side).slices
-    beyond = Window(-row, -col, *shape)
-    return {name: mirror_window(layer.reshape(-1, *shape)[:, rows, cols], beyond).reshape(layer.shape)
-            for name, layer in window.items()}  # fmt: skip
 
 
 def _minicity_to_landcover() -> NDArray[np.uint8]:

@@ -7,7 +7,6 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.synthetic.world.city_pairs import CityPair, city_pair
 from deepnets4eo.synthetic.world.sensor_variation import SensorVariation
 from deepnets4eo.synthetic.world.windows import BACKGROUND, BORDER, BORDER_PX, BUILDING, WindowCutter, building_classes
-from deepnets4eo.tiling.lattice import reflect_indices
 
 MINICITY = Legend.load("minicity")
 
@@ -101,26 +100,3 @@ def test_heights_come_with_the_share_of_windows_that_is_asked_for_and_change_not
     metres = heights["image"][3] * 5 + 3
     roofs = heights["buildings"] == BUILDING
     assert metres[roofs].mean() > metres[~roofs].mean() + 1
-
-
-def test_a_small_image_is_mirrored_at_its_edges_with_its_truth(pair: CityPair) -> None:
-    sides = []
-    for seed in range(6):
-        whole = WindowCutter(256)(pair, np.random.default_rng(seed))
-        small = WindowCutter(256, small_share=1.0)(pair, np.random.default_rng(seed))
-        same = (small["image"] == whole["image"]).all(axis=0)
-        rows, cols = (np.flatnonzero(same.sum(axis=axis) >= 40) for axis in (1, 0))
-        inner = np.ix_(rows, cols)
-        assert same[inner].all()
-        assert len(rows) == len(cols) == np.ptp(rows) + 1
-        sides.append(len(rows))
-        outside = reflect_indices(len(rows), -rows[0], 256 - rows[0])
-        beside = reflect_indices(len(cols), -cols[0], 256 - cols[0])
-        assert small.keys() == whole.keys()
-        for name, layer in whole.items():
-            image = layer[..., rows[:, None], cols]
-            assert small[name].dtype == layer.dtype
-            assert np.array_equal(small[name], image[..., outside[:, None], beside])
-    assert len(set(sides)) > 3
-    assert min(sides) >= 48
-    assert max(sides) < 160
