@@ -139,7 +139,7 @@ def _potsdam(folder: Path) -> Iterator[DamageCase]:
 
 
 SITES = (
-    DamageSite("joplin", "joplin", "tornado, labelled half; the weight-free model as shipped was fitted on it too", _joplin),
+    DamageSite("joplin", "joplin", "tornado, labelled half", _joplin),
     DamageSite("xbd_midwest", "xbd_midwest", "flood, small roofs under trees", _midwest),
     DamageSite("xbd_post_scenes", "xbd_post_scenes", "post alone; scene 2 fire, scene 3 hurricane", _xbd_post),
     DamageSite("xbd_post_scenes, 1 m", "xbd_post_scenes", "the same with their pixel size stated", _xbd_post_1_m),
