@@ -26,7 +26,7 @@ import geopandas as gpd
 import pandas as pd
 from places import building_sites, damage_sites
 from places.building_scores import check_reads_colours, find_buildings, score_buildings, working_gsd_m
-from places.damage_scores import WEIGHT_FREE, assess_case, scores_of, weight_free_settings
+from places.damage_scores import WEIGHT_FREE, assess_case, ranges_of, scores_of, weight_free_settings
 from places.forest import city_forest
 from places.results import HURRICANE, INTACT, MISSING, write_results
 from places.sheets import building_sheet, damage_sheet, save_mask
@@ -99,13 +99,13 @@ def score_damage(settings: Settings, name: str, data: Path, out: Path, sites: Se
 
 
 def scores_by_site(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Scores of every site, of the hurricane alone, and of all intact sites together."""
-    scores = {str(site): scores_of(part) for site, part in rows.groupby("site", sort=False)}
+    """Scores of every site, of the hurricane alone, and of all intact sites together, with what chance leaves open."""
+    scores = {str(site): scores_of(part) | ranges_of(part) for site, part in rows.groupby("site", sort=False)}
     hurricane = rows[(rows["site"] == "xbd_post_scenes") & (rows["case"] == damage_sites.HURRICANE)]
     undamaged = rows[rows["site"].isin(damage_sites.INTACT_SITES)]
     for name, part in ((HURRICANE, hurricane), (INTACT, undamaged)):
         if len(part):
-            scores[name] = scores_of(part)
+            scores[name] = scores_of(part) | ranges_of(part)
     return scores
 
 

@@ -17,7 +17,7 @@ sys.path.insert(0, str(EXPERIMENTS))
 import real_places  # noqa: E402
 from places import building_sites, damage_sites, results  # noqa: E402
 from places.building_scores import BuildingMap, score_buildings  # noqa: E402
-from places.damage_scores import at_half, scores_of  # noqa: E402
+from places.damage_scores import at_half, ranges_of, scores_of  # noqa: E402
 from places.working_grid import CRS, SourceImage, on_working_grid, regions_of  # noqa: E402
 
 from deepnets4eo.cards.legend import VOID, Legend  # noqa: E402
@@ -73,6 +73,23 @@ def rows_of(truth: list[int], grade: list[int], probability: list[float], site: 
         {"site": site, "case": "", "id": "", "truth": truth, "grade": grade, "probability": probability}
     )
     return frame.assign(probability_half=probability)
+
+
+def test_ranges_are_wide_where_few_buildings_are_known_and_hold_the_scores() -> None:
+    rng = np.random.default_rng(0)
+    widths = []
+    for count in (20, 320):
+        probability = rng.uniform(0.02, 0.98, count)
+        truth = np.where(rng.random(count) < probability, 3, 0)
+        rows = rows_of(truth.tolist(), np.where(probability > 0.5, 3, 0).tolist(), probability.tolist())
+        scores, ranges = scores_of(rows), ranges_of(rows, draws=300)
+        for key in ("auc", "four_grades", "quadratic_kappa"):
+            least, greatest = ranges[f"{key}_range"]
+            assert least <= scores[key] <= greatest
+        widths.append([greatest - least for least, greatest in ranges.values()])
+        assert ranges["ece_if_right_range"][0] > 0
+    assert (np.array(widths[0]) > 2 * np.array(widths[1])).all()
+    assert ranges_of(rows_of([0, 1], [0, 0], [0.1, 0.2])) == {}
 
 
 def test_scores_of_damage_count_the_assessed_and_name_the_rest() -> None:

@@ -98,6 +98,32 @@ def scores_of(rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def ranges_of(rows: pd.DataFrame, draws: int = 1000) -> dict[str, list[float]]:
+    """What chance leaves open at so few buildings: 95 % ranges of scores of the assessed ones, [least, greatest].
+
+    auc_range, four_grades_range, quadratic_kappa_range : where the buildings are drawn anew, with repetition.
+    ece_if_right_range : where the truth is drawn from the probabilities, so that these are exactly right.
+    Nothing where only one side of the truth is there.
+    """
+    rng, seen = np.random.default_rng(0), rows[rows["grade"] >= 0]
+    truth, grade = seen["truth"].to_numpy(int), seen["grade"].to_numpy(int)
+    probability, count = seen["probability"].to_numpy(float), len(seen)
+    drawn: dict[str, list[float]] = {
+        f"{key}_range": [] for key in ("auc", "four_grades", "quadratic_kappa", "ece_if_right")
+    }
+    if len(np.unique(truth >= MAJOR)) < 2:
+        return {}
+    for _ in range(draws):
+        again = rng.integers(count, size=count)
+        damaged = truth[again] >= MAJOR
+        if 0 < damaged.sum() < count:
+            drawn["auc_range"].append(float(roc_auc_score(damaged, probability[again])))
+        drawn["four_grades_range"].append(float((truth[again] == grade[again]).mean()))
+        drawn["quadratic_kappa_range"].append(_kappa(truth[again], grade[again]))
+        drawn["ece_if_right_range"].append(_calibration(probability, rng.random(count) < probability))
+    return {key: np.nanquantile(values, (0.025, 0.975)).tolist() for key, values in drawn.items()}
+
+
 def at_half(probability: NDArray[np.float64], share: float) -> NDArray[np.float64]:
     """Probabilities of damage where half of the buildings are taken to be damaged, from those at `share`.
 

@@ -69,7 +69,8 @@ BUILDING_GOALS = (
 )
 DAMAGE_COLUMNS = (
     "buildings", "damaged", "assessed", "auc", "auc_half", "auc_all", "f1", "four_grades", "quadratic_kappa",
-    "false_alarms", "false_alarms_half", "ece", "brier",
+    "false_alarms", "false_alarms_half", "ece", "brier", "auc_range", "four_grades_range", "quadratic_kappa_range",
+    "ece_if_right_range",
 )  # fmt: skip
 BUILDING_COLUMNS = ("iou", "precision", "recall", "object_f1", "object_precision", "object_recall", "objects")
 
@@ -154,6 +155,8 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 def _text(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
+    if isinstance(value, list):
+        return " to ".join(_text(one) for one in value)
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
