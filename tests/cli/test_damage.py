@@ -136,8 +136,8 @@ def test_event_formats_and_an_assumed_registration_are_options(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--date-post", "22.05.2011"), ("date of the post image is '22.05.2011'",)),
-        (("--date-pre", "2012-01-01", "--date-post", "2011-05-22"), ("after the post image on 2011-05-22",)),
+        (("--date-post", "22.05.2011"), ("date_post is '22.05.2011', expected a date",)),
+        (("--date-pre", "2012-01-01", "--date-post", "2011-05-22"), ("later than date_post, which is 2011-05-22",)),
         (("--also", "kml,kmz"), ("'kmz' is no further format", "Did you mean 'kml'?")),
         (("--max-rotation", "11"), ("--max-rotation", "less than or equal to 10")),
     ],
