@@ -291,8 +291,22 @@ def test_the_event_is_on_every_product(tmp_path: Path) -> None:
     with CogWriter(cover, Layer.open(post).grid, legend=Legend.load("change"), nodata=255) as writer:
         writer.write(Window(0, 0, SIDE, SIDE), truth()[None])
     out = tmp_path / "out"
-    words = ["change", pre, post, f"--out={out}", "--assume-registered", f"--cover-pre={cover}", f"--cover-post={cover}"]
-    event = {"event-name": "Tornado", "place": "Joplin", "date-post": "2011-05-29", "credit": "NOAA", "producer": "Team"}
+    words = [
+        "change",
+        pre,
+        post,
+        f"--out={out}",
+        "--assume-registered",
+        f"--cover-pre={cover}",
+        f"--cover-post={cover}",
+    ]
+    event = {
+        "event-name": "Tornado",
+        "place": "Joplin",
+        "date-post": "2011-05-29",
+        "credit": "NOAA",
+        "producer": "Team",
+    }
     assert main([*words, *(f"--{name}={value}" for name, value in event.items())]) == 0
     known = {
         "name": "Tornado", "place": "Joplin", "date_pre": "2011-05-20", "date_post": "2011-05-29", "sensor_pre": None,

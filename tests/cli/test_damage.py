@@ -160,11 +160,15 @@ def test_an_assumed_registration_needs_a_pre_image(
 
 
 @pytest.mark.parametrize("verb", ["change", "rubble"])
-def test_other_verbs_of_two_dates_have_the_same_options_of_the_event(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_verbs_of_two_dates_have_the_same_options_of_the_event(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     groups = []
     for name in ("damage", verb):
         assert main([name, "--help"]) == 0
-        groups.append(next(text for text in capsys.readouterr().out.split("\n\n") if text.lstrip().startswith("Event:")))
+        groups.append(
+            next(text for text in capsys.readouterr().out.split("\n\n") if text.lstrip().startswith("Event:"))
+        )
     assert groups[0].split() == groups[1].split()
 
 
