@@ -6,6 +6,7 @@ other classes, of other ground, and without a CRS.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,7 @@ def compare_covers(
     )
 
 
-def write_transitions(path: str | Path, transitions: Transitions) -> Path:
+def write_transitions(path: str | Path, transitions: Transitions, about: Mapping[str, str] | None = None) -> Path:
     """Write the table as CSV: from, to, hectares, low, high, one row a pair.
 
     Parameters
@@ -103,6 +104,8 @@ def write_transitions(path: str | Path, transitions: Transitions) -> Path:
         The file.
     transitions
         Areas.
+    about
+        Further columns with one value each, such as the event.
 
     Returns
     -------
@@ -111,7 +114,7 @@ def write_transitions(path: str | Path, transitions: Transitions) -> Path:
     """
     from deepnets4eo.files import write_text
 
-    table = transitions.table().round(6)
+    table = transitions.table().round(6).assign(**(about or {}))
     return write_text(path, csv_text([list(table.columns), *table.itertuples(index=False, name=None)]))
 
 

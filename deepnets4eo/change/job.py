@@ -29,6 +29,7 @@ from deepnets4eo.change.transitions import COVER_POST, COVER_PRE, split_from_to
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import blocks, mean_gsd_m
+from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import Finding, worst_first
 from deepnets4eo.outputs.folders import hidden_folder, publish
 from deepnets4eo.outputs.input_files import check_not_inputs
@@ -91,6 +92,7 @@ def map_change(
     out: str | Path,
     options: ChangeOptions = ChangeOptions(),
     *,
+    event: EventInfo = EventInfo(),
     resume: bool = False,
     overwrite: bool = False,
     progress: Callable[[float], None] | None = None,
@@ -107,6 +109,8 @@ def map_change(
         classes from → to or by options, also transitions.csv, and of such a run cover_pre.tif and cover_post.tif.
     options
         Method, threshold, run and alignment.
+    event
+        What the map is of, for its products; dates that are not given are taken from the images' tags.
     resume
         Go on with an interrupted job of the same inputs and options.
     overwrite
@@ -144,7 +148,8 @@ def map_change(
         check_overwrite(out, overwrite=overwrite or (resume and was_interrupted(out)))
         with job_scratch(out, resume=resume) as scratch, gdal_cache(CACHE_BYTES):
             pair = open_pair(pre, post, options)
-            return _write(pair, out, scratch / _identity(pair, options), options, progress)
+            event = event.with_tags(pair.scene.layers[PRE], pair.scene.layers[POST])
+            return _write(pair, out, scratch / _identity(pair, options), options, event, progress)
 
 
 def check_options(options: ChangeOptions) -> None:
@@ -169,7 +174,12 @@ def check_outputs(pre: LayerLike, post: LayerLike, out: Path, options: ChangeOpt
 
 
 def _write(
-    pair: ChangePair, out: Path, scratch: Path, options: ChangeOptions, progress: Callable[[float], None] | None
+    pair: ChangePair,
+    out: Path,
+    scratch: Path,
+    options: ChangeOptions,
+    event: EventInfo,
+    progress: Callable[[float], None] | None,
 ) -> ChangeMap:
     """Make all products in a hidden folder, then publish them."""
     from deepnets4eo.change.products import write_products
@@ -183,13 +193,13 @@ def _write(
             device=options.device, resume=True, overwrite=True,
         )  # fmt: skip
         predict(run, scene, labels, work, progress=progress)
-    findings = [*pair.findings, *_method_findings(pair, run)]
+    findings = [*event_findings(event), *pair.findings, *_method_findings(pair, run)]
     with hidden_folder(out) as hidden:
         products = ChangeProducts(hidden)
-        covers = _covers(run, labels, products, options)
+        covers = _covers(run, labels, products, options, event)
         scores = change_scores(Layer.open(probabilities), run.legend, str(run.folder))
-        findings += _write_rasters(scores, products, scene, options)
-        polygons, summary, names = write_products(pair, products, notes, options, findings, covers)
+        findings += _write_rasters(scores, products, scene, options, event)
+        polygons, summary, names = write_products(pair, products, notes, options, event, findings, covers)
         publish(hidden, out, names)
     paths = {name: out / name for name in names}
     return ChangeMap(paths, polygons, summary, tuple(worst_first(findings)))
@@ -250,25 +260,30 @@ def _method_findings(pair: ChangePair, run: Run) -> list[Finding]:
     return findings
 
 
-def _covers(run: Run, labels: Path, products: ChangeProducts, options: ChangeOptions) -> tuple[Layer, Layer] | None:
+def _covers(
+    run: Run, labels: Path, products: ChangeProducts, options: ChangeOptions, event: EventInfo
+) -> tuple[Layer, Layer] | None:
     """Land cover of both dates: as a run of classes from → to predicts it, else as the options name it; None without."""
     if is_from_to(run.legend):
-        parts = split_from_to(labels, products.folder)
+        parts = split_from_to(labels, products.folder, tags=event.tags)
         return Layer.open(parts[COVER_PRE]), Layer.open(parts[COVER_POST])
     if options.cover_pre is None or options.cover_post is None:
         return None
     return Layer.open(options.cover_pre, labels=True), Layer.open(options.cover_post, labels=True)
 
 
-def _write_rasters(only: Layer, products: ChangeProducts, scene: Scene, options: ChangeOptions) -> list[Finding]:
+def _write_rasters(
+    only: Layer, products: ChangeProducts, scene: Scene, options: ChangeOptions, event: EventInfo
+) -> list[Finding]:
     """score.tif and change.tif from the probability of change; refined where the options say so."""
     findings: list[Finding] = []
     if options.refines:
         log.info("fitting the scores to edges …")
         guides = [scene.layers[PRE], scene.layers[POST]]
         refined = refine_scores(
-            only, guides, products.score, diffusion=REFINEMENT, device=options.device, workers=options.workers
-        )
+            only, guides, products.score, diffusion=REFINEMENT, device=options.device, workers=options.workers,
+            tags=event.tags,
+        )  # fmt: skip
         if refined.shrinks:
             findings.append(
                 Finding(
@@ -279,11 +294,12 @@ def _write_rasters(only: Layer, products: ChangeProducts, scene: Scene, options:
                 )
             )  # fmt: skip
     else:
-        tags = _origin(only) | {PACKED_TAG: str(PACKED_ONE), "MEANING": f"probability of change; value / {PACKED_ONE}"}
+        tags = _origin(only) | event.tags
+        tags |= {PACKED_TAG: str(PACKED_ONE), "MEANING": f"probability of change; value / {PACKED_ONE}"}
         with CogWriter(products.score, only.grid, nodata=PACKED_NODATA, band_names=["change"], tags=tags) as writer:
             for window in blocks(only.shape, BLOCK_PX):
                 writer.write(window, only.read(window)[0])
-    changed, seen = _write_labels(Layer.open(products.score), products.labels)
+    changed, seen = _write_labels(Layer.open(products.score), products.labels, event)
     if seen and changed > MOST_CHANGED * seen:
         findings.append(
             Finding(
@@ -296,11 +312,12 @@ def _write_rasters(only: Layer, products: ChangeProducts, scene: Scene, options:
     return findings
 
 
-def _write_labels(score: Layer, path: Path) -> tuple[int, int]:
+def _write_labels(score: Layer, path: Path, event: EventInfo) -> tuple[int, int]:
     """Labels where the probability of change reaches 0.5; returns changed and valid pixels."""
     least = round(FINAL * PACKED_ONE)
     changed = seen = 0
-    with CogWriter(path, score.grid, nodata=VOID, legend=Legend.load("change"), tags=_origin(score)) as writer:
+    tags = _origin(score) | event.tags
+    with CogWriter(path, score.grid, nodata=VOID, legend=Legend.load("change"), tags=tags) as writer:
         for window in blocks(score.shape, BLOCK_PX):
             data, valid = score.read(window)
             labels = np.where(valid, data[0] >= least, VOID).astype(np.uint8)

@@ -15,6 +15,7 @@ import shapely
 from deepnets4eo.change.areas import SQUARE_METRES
 from deepnets4eo.change.pair import POST, PRE
 from deepnets4eo.grid import Grid
+from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.outputs.map_page.banner import findings_banner
 from deepnets4eo.outputs.map_page.page import MapKind, file_name, image_budget, write_map_page
@@ -39,8 +40,9 @@ COLOURS = (
     (235, 220, 70),
 )
 OTHER = (150, 150, 150)
+SUBJECT = "Change map"  # of titles
 CHANGE = MapKind(
-    title="Change map", one="polygon", many="polygons", file="change", made_up="This place and what changed there are made up.",
+    title=SUBJECT, subject=SUBJECT, one="polygon", many="polygons", file="change", made_up="This place and what changed there are made up.",
     package="deepnets4eo.change", scripts=("classes.js", "summary.js"), styles=("columns.css",),
 )  # fmt: skip
 CAVEATS = (
@@ -56,6 +58,7 @@ def write_page(
     score: Layer,
     polygons: gpd.GeoDataFrame,
     summary: dict[str, Any],
+    event: EventInfo,
     findings: Sequence[Finding],
 ) -> Path:
     """Write the page. Size: about 14 MB at most. Memory: the listed polygons and one averaged image at a time."""
@@ -77,7 +80,7 @@ def write_page(
     return write_map_page(
         path, CHANGE, content, payload, render(images, attention, image_budget(payload)),
         [render_scores("change", score, 1 / PACKED_ONE)],
-        banner=findings_banner(findings), grid=grid, inputs={name: summary[name] for name in ("pre", "post")},
+        event=event, banner=findings_banner(findings), grid=grid, inputs={name: summary[name] for name in ("pre", "post")},
     )  # fmt: skip
 
 

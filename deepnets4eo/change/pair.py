@@ -15,7 +15,7 @@ from deepnets4eo.change.clouds import hide_clouds, open_cloud_mask
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import blocks
-from deepnets4eo.inspection.pairs import check_two_images, reversed_dates
+from deepnets4eo.inspection.pairs import check_two_images
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.registration import Registration, assume_registered, on_post_grid, register
@@ -71,8 +71,7 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
         layers[name] = hide_clouds(layers[name], mask, after.grid, motions[name])
     scene = Scene(layers, after.grid)
     check_common_pixels(scene)
-    findings = (*reversed_dates(before, after), *_registration_findings(registration, options))
-    return ChangePair(scene, registration, findings)
+    return ChangePair(scene, registration, _registration_findings(registration, options))
 
 
 def choose_bands(pre: Layer, post: Layer, options: ChangeOptions) -> tuple[Layer, Layer]:

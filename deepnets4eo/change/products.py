@@ -17,10 +17,12 @@ from deepnets4eo.change.areas import change_polygons, changed_area, with_transit
 from deepnets4eo.change.clouds import clouded_area
 from deepnets4eo.change.cover_table import compare_covers, write_transitions
 from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
-from deepnets4eo.change.page import write_page
+from deepnets4eo.change.page import SUBJECT, write_page
 from deepnets4eo.change.pair import POST, PRE, ChangePair
 from deepnets4eo.files import write_json
+from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding, worst_first
+from deepnets4eo.outputs.gpkg_tables import write_event
 from deepnets4eo.outputs.origins import describe, file_facts, versions
 from deepnets4eo.polygons import write_vector
 from deepnets4eo.rasters.scene import Layer
@@ -28,30 +30,36 @@ from deepnets4eo.rasters.scene import Layer
 if TYPE_CHECKING:
     import geopandas as gpd
 
+LAYER = "change"  # of change.gpkg
+
 
 def write_products(
     pair: ChangePair,
     products: ChangeProducts,
     notes: dict[str, Any],
     options: ChangeOptions,
+    event: EventInfo,
     findings: Sequence[Finding],
     covers: tuple[Layer, Layer] | None = None,
 ) -> tuple[gpd.GeoDataFrame, dict[str, Any], list[str]]:
     """Write what follows from change.tif and score.tif; returns polygons, summary, and the names of all files in the folder.
 
-    notes : the method and its threshold, for the summary. covers : land cover of both dates, where it is known.
+    notes : the method and its threshold, for the summary. event : what the map is of. covers : land cover of both dates, where it is known.
     """
     labels, score = Layer.open(products.labels), Layer.open(products.score)
     polygons = change_polygons(labels, score, min_area_m2=options.min_area_m2, workers=options.workers)
     if covers is not None:
         polygons = with_transitions(polygons, *covers)
         if labels.grid.crs is not None and _same_classes(*covers):  # without a CRS pixels have no area
-            write_transitions(products.folder / "transitions.csv", compare_covers(*covers, seed=options.seed))
-    write_vector(polygons, products.polygons, "change")
+            write_transitions(
+                products.folder / "transitions.csv", compare_covers(*covers, seed=options.seed), event.columns
+            )
+    write_vector(polygons, products.polygons, LAYER)
+    write_event(products.polygons, event, SUBJECT, LAYER)
     ordered = worst_first(findings)
-    summary = summarize(pair, labels, polygons, notes, options, ordered)
+    summary = summarize(pair, labels, polygons, notes, options, event, ordered)
     write_json(products.folder / "summary.json", summary)
-    write_page(products.folder / "report.html", pair.scene, score, polygons, summary, ordered)
+    write_page(products.folder / "report.html", pair.scene, score, polygons, summary, event, ordered)
     names = sorted(item.name for item in products.folder.iterdir())
     write_json(products.folder / MANIFEST, _manifest(pair, options, summary, products.folder, names))
     return polygons, summary, [*names, MANIFEST]
@@ -67,6 +75,7 @@ def summarize(
     polygons: gpd.GeoDataFrame,
     notes: dict[str, Any],
     options: ChangeOptions,
+    event: EventInfo,
     findings: Sequence[Finding],
 ) -> dict[str, Any]:
     """Figures of a change map, ready for JSON."""
@@ -75,6 +84,7 @@ def summarize(
     return {
         "product": "deepnets4eo change map",
         "synthetic": pair.scene.synthetic,
+        "event": event.to_dict(),
         "pre": pre.source,
         "post": post.source,
         "bands": {"pre": pre.band_names, "post": post.band_names},
@@ -101,6 +111,7 @@ def _manifest(
     return {
         "product": summary["product"],
         "synthetic": summary["synthetic"],
+        "event": summary["event"],
         "findings": summary["findings"],
         "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": shlex.join(sys.argv),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from deepnets4eo.version import __version__
 log = logging.getLogger(__name__)
 
 PACKED_TAG = "PACKED_ONE"  # of rasters of fractions as bytes
+KEPT_TAGS = (PACKED_TAG, "MEANING", "SYNTHETIC", "RUN")
 TILE_PX = 1024
 GREY_PERCENT = (1, 99)  # of each band become 0 and 255
 PROBE_PX, PROBES = 256, 4
@@ -67,6 +68,7 @@ def refine_scores(
     tile_px: int = TILE_PX,
     workers: int = 2,
     resume: bool = False,
+    tags: Mapping[str, str] | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Refinement:
     """Fit a map of scores to the edges that all images show.
@@ -90,6 +92,8 @@ def refine_scores(
     resume
         Go on with an interrupted job of the same files and settings, whose finished tiles lie beside `out`; without one,
         all tiles are computed.
+    tags
+        Further tags of the raster.
     progress
         Called with the share done.
 
@@ -139,7 +143,7 @@ def refine_scores(
             finished.record(number, tile, {PRODUCT: rows}, {"before": before, "after": after})
             if progress is not None:
                 progress((number + 1) / len(tiles))
-        with _writer(scores, Path(out), packed=packed) as writer:
+        with _writer(scores, Path(out), tags or {}, packed=packed) as writer:
             for tile, rows in finished.replay(PRODUCT, 1 if packed else FLOAT_BYTES):
                 writer.write(tile, rows if packed else _from_bytes_of(rows))
     finished.remove()
@@ -257,8 +261,8 @@ def _stored(scores: FloatImage, valid: Mask, *, packed: bool) -> FloatImage | By
     return np.where(valid, scores, np.float32(np.nan))
 
 
-def _writer(scores: Layer, out: Path, *, packed: bool) -> CogWriter:
-    kept = {name: value for name, value in scores.tags.items() if name in (PACKED_TAG, "MEANING", "SYNTHETIC", "RUN")}
+def _writer(scores: Layer, out: Path, tags: Mapping[str, str], *, packed: bool) -> CogWriter:
+    kept = {name: value for name, value in scores.tags.items() if name in KEPT_TAGS} | dict(tags)
     if packed:
         return CogWriter(out, scores.grid, nodata=PACKED_NODATA, band_names=scores.band_names, tags=kept)
     return CogWriter(out, scores.grid, dtype="float32", nodata=np.nan, band_names=scores.band_names, tags=kept)

@@ -7,7 +7,7 @@ Refuses more than 15 classes of land cover, which make more pairs than a byte ho
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -132,7 +132,7 @@ def join_covers(pre: ByteImage, post: ByteImage, count: int) -> ByteImage:
     return np.where(known, pairs, VOID).astype(np.uint8)
 
 
-def split_from_to(source: Path | str, folder: Path | str) -> dict[str, Path]:
+def split_from_to(source: Path | str, folder: Path | str, *, tags: Mapping[str, str] | None = None) -> dict[str, Path]:
     """Write change, land cover before and land cover after of a map from → to as rasters of their own.
 
     Parameters
@@ -141,6 +141,8 @@ def split_from_to(source: Path | str, folder: Path | str) -> dict[str, Path]:
         A raster that a run of classes from → to predicted.
     folder
         For change.tif, cover_pre.tif and cover_post.tif; made where it is missing.
+    tags
+        Further tags of the rasters.
 
     Returns
     -------
@@ -164,9 +166,9 @@ def split_from_to(source: Path | str, folder: Path | str) -> dict[str, Path]:
     legends = {CHANGE: Legend.load("change"), COVER_PRE: cover, COVER_POST: cover}
     tables = dict(zip(legends, _lookups(cover.num_classes), strict=True))
     paths = {name: folder / f"{name}.tif" for name in legends}
-    tags = {key: value for key, value in layer.tags.items() if key == "SYNTHETIC"}
+    all_tags = {key: value for key, value in layer.tags.items() if key == "SYNTHETIC"} | dict(tags or {})
     for name, own in legends.items():
-        with CogWriter(paths[name], layer.grid, legend=own, tags=tags, nodata=VOID) as cog:
+        with CogWriter(paths[name], layer.grid, legend=own, tags=all_tags, nodata=VOID) as cog:
             for window in blocks(layer.shape, COG_PX):
                 cog.write(window, tables[name][_read(layer, window)][None])
     return paths

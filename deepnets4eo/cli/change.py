@@ -23,14 +23,17 @@ from deepnets4eo.cli.options import (
     memory_bytes,
 )
 from deepnets4eo.cli.output import echo
+from deepnets4eo.outputs.event import EventInfo
 
 
 @with_options(ChangeOptions, workers=Workers, seed=Seed)
+@with_options(EventInfo)
 def change(
     pre: Annotated[str, typer.Argument(metavar="PRE", help="Image before: a raster or a folder of tiles.")],
     post: Annotated[str, typer.Argument(metavar="POST", help="Image after, whose grid the map gets.")],
     out: Out,
     options: ChangeOptions = ChangeOptions(),
+    event: EventInfo = EventInfo(),
     memory: Memory = "4GB",
     device: Device = "auto",
     json: Json = None,
@@ -65,7 +68,7 @@ def change(
         echo(f"{rows} x {cols} px would be mapped into {out}; registration {pair.registration.status}")
         return
     with progress("change") as advance:
-        result = map_change(pre, post, out, options, resume=resume, overwrite=overwrite, progress=advance)
+        result = map_change(pre, post, out, options, event=event, resume=resume, overwrite=overwrite, progress=advance)
     silent = str(json) == "-"
     if json is not None:
         show_json(result.summary, json)

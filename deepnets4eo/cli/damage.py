@@ -12,9 +12,9 @@ import typer
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Debug, DryRun, Out, Overwrite, Resume, Seed, Workers
 from deepnets4eo.cli.output import echo
-from deepnets4eo.damage.event import EventInfo
 from deepnets4eo.damage.settings import DECISION, INPUTS, Settings
 from deepnets4eo.errors import InputError, MissingExtraError, RunError
+from deepnets4eo.outputs.event import EventInfo
 
 if TYPE_CHECKING:
     import geopandas as gpd

@@ -9,10 +9,12 @@ import typer
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Debug, DryRun, Out, Overwrite, names
 from deepnets4eo.cli.output import echo
+from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.points.rubble.options import RubbleOptions
 
 
 @with_options(RubbleOptions)
+@with_options(EventInfo)
 def rubble(
     post: Annotated[
         str, typer.Argument(metavar="POST", help="Heights after the event: LAS, LAZ or other points; or a raster.")
@@ -23,6 +25,7 @@ def rubble(
         str | None, typer.Option(help="Heights before the event; without them, rubble is what is low and rough.")
     ] = None,
     options: RubbleOptions = RubbleOptions(),
+    event: EventInfo = EventInfo(),
     also: Annotated[
         str | None,
         typer.Option(metavar="FORMATS", help="Which of laz,ply,glb,page to write too, or none; all by default."),
@@ -59,7 +62,7 @@ def rubble(
         echo(f"{count_of(len(outlines), 'building')} would be measured into {out}")
         return
     with output_lock(out), progress("rubble") as advance:
-        result = debris_volumes(post, outlines, pre, options, progress=advance)
+        result = debris_volumes(post, outlines, pre, options, event=event, progress=advance)
         paths = save_rubble(result, out, post, also=formats, overwrite=overwrite)
     for path in paths.values():
         echo(path)

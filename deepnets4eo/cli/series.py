@@ -12,6 +12,7 @@ from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Debug, Json, Overwrite, Seed, Workers, names
 from deepnets4eo.cli.output import echo
 from deepnets4eo.errors import InputError, OutputError
+from deepnets4eo.outputs.event import SeriesEvent
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -20,6 +21,7 @@ INPUTS, BREAKS = "Inputs", "Breaks"
 
 
 @with_options(NoveltyOptions, seed=Seed)
+@with_options(SeriesEvent)
 def series(
     source: Annotated[
         str,
@@ -63,6 +65,7 @@ def series(
     ] = None,
     mask_above: Annotated[float, typer.Option(help="Values above this are clouds.", rich_help_panel=INPUTS)] = 0.0,
     options: NoveltyOptions = NoveltyOptions(),
+    event: SeriesEvent = SeriesEvent(),
     top: Annotated[int, typer.Option(help="Changes with pictures in the report.", min=0)] = 30,
     breaks_from: Annotated[
         str | None,
@@ -118,8 +121,9 @@ def series(
     with output_lock(out), progress("series") as advance:
         check_overwrite(out, overwrite=overwrite)
         for path in write_series(
-            stack, out, options, top=top, breaks_from=start, break_of=break_of, workers=workers, progress=advance
-        ):
+            stack, out, options, top=top, breaks_from=start, break_of=break_of, workers=workers, event=event,
+            progress=advance,
+        ):  # fmt: skip
             echo(path, err=str(json) == "-")
         if json is not None:
             show_json(_rows(NoveltyRanking.read(out).table), json)

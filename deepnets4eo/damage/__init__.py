@@ -14,7 +14,7 @@ _HOMES = {
     "EvidenceCard": "deepnets4eo.damage.evidence_card",
     "RasterEvidence": "deepnets4eo.damage.raster_evidence",
     "PointEvidence": "deepnets4eo.damage.point_evidence",
-    "EventInfo": "deepnets4eo.damage.event",
+    "EventInfo": "deepnets4eo.outputs.event",
     "Footprints": "deepnets4eo.damage.footprints",
     "read_footprints": "deepnets4eo.damage.footprints",
     "register": "deepnets4eo.registration",

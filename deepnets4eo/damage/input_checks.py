@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.errors import InputError
-from deepnets4eo.inspection.pairs import check_two_images, reversed_dates, sample_windows
+from deepnets4eo.inspection.pairs import check_two_images, sample_windows
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.outliers import find_outliers
 from deepnets4eo.rasters.scene import Layer
@@ -54,7 +54,6 @@ def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
     if pre is not None:
         check_two_images(pre, post, "or - for PRE to assess from the post image alone")
         pre = _declare_nodata(pre, "pre", findings)
-        findings += reversed_dates(pre, post)
         try:
             if is_radar(pre):
                 radar.insert(0, "pre")

@@ -20,7 +20,6 @@ from deepnets4eo.damage.abstention import set_not_assessed
 from deepnets4eo.damage.alignment import FootprintAlignment, align_footprints
 from deepnets4eo.damage.class_shares import open_class_map_source, with_class_shares
 from deepnets4eo.damage.decision_with_network import Decision, DecisionModel
-from deepnets4eo.damage.event import EventInfo, event_findings
 from deepnets4eo.damage.evidence import EvidenceTable, gather
 from deepnets4eo.damage.evidence_findings import evidence_findings
 from deepnets4eo.damage.extent import map_extents
@@ -44,6 +43,7 @@ from deepnets4eo.damage.unbuilt import NO_BUILDING, find_unbuilt
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine
+from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import Finding, count_of
 from deepnets4eo.rasters.scene import LayerLike
 from deepnets4eo.registration import Registration, assume_registered, register

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from deepnets4eo.damage.event import EventInfo
-from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, METHODS, NOT_ASSESSED, STATUSES
+from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, METHODS, NOT_ASSESSED, STATUSES, SUBJECT
 from deepnets4eo.errors import InputError
+from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding
 
 if TYPE_CHECKING:
@@ -41,6 +41,11 @@ class DamageMapContent:
             extent = getattr(self, name)
             if extent is not None and len(extent) != 1:
                 raise InputError(f"{name} has {len(extent)} rows, expected 1. Dissolve it first.")
+
+    @property
+    def title(self) -> str:
+        """Title of its products: what is mapped, and of which event."""
+        return self.event.title(SUBJECT)
 
     @property
     def evidence(self) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+SUBJECT = "Building damage"  # of titles
+
 GRADES = ("no-damage", "minor-damage", "major-damage", "destroyed")  # by rising severity
 BORDERS = GRADES[1:]  # the border below each of them
 DAMAGED = GRADES[2:]  # what damage_prob is the probability of

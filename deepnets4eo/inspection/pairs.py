@@ -1,26 +1,20 @@
-"""What two images show of a pair before any long work: whether they are two, and which one is of the earlier date.
+"""What two images show of a pair before any long work: whether they are two.
 
-Takes opened layers; looks at a few windows of each, and at their tags. Refuses one image given twice.
+Takes opened layers; looks at a few windows of each. Refuses one image given twice.
 """
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
 from pathlib import Path
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.rasters.sources import same_grid
 from deepnets4eo.tiling.spread import spread_windows
 
 WINDOW_PX, WINDOWS = 256, 4  # side of a window, and how many along each side of the image
 SHOWN_CHANGE = 0.002  # share of the values that must differ between two images
-DATE_TAGS = ("ACQUISITIONDATETIME", "ACQUISITION_DATETIME", "ACQUISITION_DATE", "ACQUISITIONDATE", "DATE_ACQUIRED",
-             "NITF_IDATIM", "TIFFTAG_DATETIME")  # fmt: skip
-DATE = re.compile(r"((?:19|20)\d\d)[-:/]?(\d\d)[-:/]?(\d\d)")
 
 
 def sample_windows(shape: tuple[int, int]) -> list[Window]:
@@ -63,31 +57,3 @@ def _same_values(pre: Layer, post: Layer) -> bool:
         differing += int((first[:, both] != second[:, both]).sum())
         seen += first.shape[0] * int(both.sum())
     return seen > 0 and differing <= SHOWN_CHANGE * seen
-
-
-def reversed_dates(pre: Layer, post: Layer) -> list[Finding]:
-    """A finding where the tags of both images date the pre image after the post image."""
-    for tag in DATE_TAGS:
-        before, after = acquisition_date(pre, tag), acquisition_date(post, tag)
-        if before is not None and after is not None:
-            if before <= after:
-                return []
-            return [
-                Finding(
-                    "dates_reversed", "caution",
-                    f"By their tag {tag}, the pre image is of {before:%Y-%m-%d} and the post image of {after:%Y-%m-%d}, "
-                    "which is earlier.",
-                    "Check which image is which; the tag may be the date at which a file was written.",
-                )
-            ]  # fmt: skip
-    return []
-
-
-def acquisition_date(layer: Layer, tag: str) -> datetime | None:
-    """The day that a tag of a layer names, in any case of letters; None where there is none."""
-    text = {name.upper(): value for name, value in layer.tags.items()}.get(tag, "")
-    match = DATE.search(text)
-    try:
-        return datetime(*(int(part) for part in match.groups())) if match else None  # type: ignore[arg-type]
-    except ValueError:
-        return None

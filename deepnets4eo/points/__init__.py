@@ -8,6 +8,7 @@ _HOMES = {
     "LabelResult": "deepnets4eo.points.label_options",
     "Orthophoto": "deepnets4eo.points.colourise",
     "PointCloud": "deepnets4eo.points.cloud",
+    "EventInfo": "deepnets4eo.outputs.event",
     "HeightGrid": "deepnets4eo.points.height_grid",
     "RubbleMap": "deepnets4eo.points.rubble.rubble_map",
     "RubbleOptions": "deepnets4eo.points.rubble.options",

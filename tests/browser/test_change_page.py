@@ -12,6 +12,7 @@ from made_up_map import make_grid
 from report_visit import PHONE
 
 from deepnets4eo.change.page import COLOURS, write_page
+from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer, Scene
 
@@ -49,7 +50,7 @@ def squares(pairs, grid, *, least_px=12):
     return gpd.GeoDataFrame(columns, geometry=geometry)
 
 
-def write(path, pairs, *, synthetic=False, findings=()):
+def write(path, pairs, *, synthetic=False, findings=(), event=EventInfo()):
     grid = make_grid(SIDE)
     rng = np.random.default_rng(0)
     images = {
@@ -64,7 +65,7 @@ def write(path, pairs, *, synthetic=False, findings=()):
         "polygons": {"count": len(pairs), "min_area_m2": 0.0},
     }  # fmt: skip
     polygons = squares(pairs, grid)
-    return polygons, write_page(path, Scene(images, grid), score, polygons, summary, findings)
+    return polygons, write_page(path, Scene(images, grid), score, polygons, summary, event, findings)
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +135,29 @@ def test_more_classes_than_colours_become_one_and_change_alone_is_one(visit, tmp
     alone = visit(write(tmp_path / "alone.html", [None] * 4)[1], PHONE).page
     assert alone.locator(".chip-title").all_inner_texts() == ["Change"]
     assert alone.evaluate("document.documentElement.scrollWidth") <= PHONE["viewport"]["width"]
+
+
+def test_the_event_is_on_top_in_the_summary_and_in_saved_files(visit, tmp_path):
+    event = EventInfo(
+        "Tornado <b>", "Joplin", "2011-05-20", "2011-05-29", sensor_post="WorldView-2", credit="© Somebody"
+    )
+    page = visit(write(tmp_path / "event.html", [None], event=event)[1]).page
+    assert page.locator("h1").inner_text() == page.title() == "Change map: Tornado <b>, Joplin"
+    line = page.locator("#event").inner_text()
+    assert line == "Before: 2011-05-20 · After: 2011-05-29, WorldView-2 · © Somebody"
+    assert "Date after" in page.locator("#view-summary").text_content()
+    for kind in ("geojson", "kml"):
+        with page.expect_download() as waiting:
+            page.locator(f"#{kind}").click()
+        waiting.value.save_as(tmp_path / kind)
+    collection = json.loads((tmp_path / "geojson").read_text(encoding="utf-8"))
+    assert (collection["title"], collection["event"]) == ("Change map: Tornado <b>, Joplin", event.to_dict())
+    kml = (tmp_path / "kml").read_text(encoding="utf-8")
+    assert "Date before: 2011-05-20" in kml
+    assert "Tornado &lt;b&gt;" in kml
+    alone = visit(write(tmp_path / "alone.html", [None])[1]).page
+    assert alone.locator("#event").is_hidden()
+    assert alone.locator("h1").inner_text() == alone.title() == "Change map"
 
 
 def test_a_map_without_any_change_has_a_page_too(visit, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pyogrio
 import pytest
 from affine import Affine
 from geotiff import write_geotiff
@@ -20,6 +22,7 @@ from deepnets4eo.change.job import COVER_PRODUCTS, PRODUCTS, _identity
 from deepnets4eo.change.pair import choose_bands, open_pair
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError, OutputError, RunError
+from deepnets4eo.grid import Window
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer
@@ -280,6 +283,57 @@ def test_reversed_dates_and_pixels_without_a_place_are_findings(tmp_path: Path) 
         paths.append(str(write_geotiff(tmp_path / f"{name}.tif", image, crs=None, tags=tags)))
     change = map_change(*paths, tmp_path / "out", PLAIN)
     assert [finding.code for finding in change.findings] == ["dates_reversed", "registration_assumed", "no_crs"]
+
+
+def test_the_event_is_on_every_product(tmp_path: Path) -> None:
+    pre, post = write_pair(tmp_path, tags={"TIFFTAG_DATETIME": "2011:05:20 10:00:00"})
+    cover = tmp_path / "cover.tif"
+    with CogWriter(cover, Layer.open(post).grid, legend=Legend.load("change"), nodata=255) as writer:
+        writer.write(Window(0, 0, SIDE, SIDE), truth()[None])
+    out = tmp_path / "out"
+    words = [
+        "change",
+        pre,
+        post,
+        f"--out={out}",
+        "--assume-registered",
+        f"--cover-pre={cover}",
+        f"--cover-post={cover}",
+    ]
+    event = {
+        "event-name": "Tornado",
+        "place": "Joplin",
+        "date-post": "2011-05-29",
+        "credit": "NOAA",
+        "producer": "Team",
+    }
+    assert main([*words, *(f"--{name}={value}" for name, value in event.items())]) == 0
+    known = {
+        "name": "Tornado", "place": "Joplin", "date_pre": "2011-05-20", "date_post": "2011-05-29", "sensor_pre": None,
+        "sensor_post": None, "credit": "NOAA", "producer": "Team", "from_files": {"date_pre": "TIFFTAG_DATETIME of pre.tif"},
+    }  # fmt: skip
+    for name in ("summary.json", "manifest.json"):
+        assert json.loads((out / name).read_text())["event"] == known, name
+    assert "dates_from_tags" in [one["code"] for one in json.loads((out / "summary.json").read_text())["findings"]]
+    for name in ("change.tif", "score.tif"):
+        tags = Layer.open(out / name).tags
+        assert (tags["EVENT"], tags["PLACE"], tags["DATE_PRE"], tags["CREDIT"], tags["PRODUCER"]) == (
+            "Tornado", "Joplin", "2011-05-20", "NOAA", "Team",
+        ), name  # fmt: skip
+        assert "SENSOR_PRE" not in tags
+    rows = gpd.read_file(out / "change.gpkg", layer="event").set_index("field")["value"]
+    assert (rows["name"], rows["date_pre_from"]) == ("Tornado", "TIFFTAG_DATETIME of pre.tif")
+    with (out / "transitions.csv").open() as stream:
+        assert {(row["event"], row["date_post"]) for row in csv.DictReader(stream)} == {("Tornado", "2011-05-29")}
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert '"heading":"Change map: Tornado, Joplin"' in page
+    assert '["Date before","2011-05-20 (from TIFFTAG_DATETIME of pre.tif)"]' in page
+
+
+def test_without_an_event_the_polygons_are_the_only_layer(result) -> None:
+    change, _ = result
+    assert [str(name) for name, _ in pyogrio.list_layers(change.paths["change.gpkg"])] == ["change"]
+    assert change.summary["event"]["name"] is None
 
 
 def test_a_pair_without_change_and_one_of_two_grounds_are_no_two_groups(tmp_path: Path) -> None:

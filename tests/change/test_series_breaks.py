@@ -19,6 +19,8 @@ from deepnets4eo.change.series.harmonic import (
 )
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError
+from deepnets4eo.outputs.event import SeriesEvent
+from deepnets4eo.rasters.scene import Layer
 
 PIXELS, NOISE, START = 1500, 0.05, 2013.0
 
@@ -136,7 +138,8 @@ def test_a_map_of_breaks_equals_the_pixels_one_by_one(tmp_path):
         [DatedImage(day, (image.astype(np.int16),)) for day, image in zip(days, stack, strict=True)],
         bands=["red", "nir"],
     )
-    path = write_breaks(series, tmp_path / "breaks.tif", date(2017, 6, 1))
+    path = write_breaks(series, tmp_path / "breaks.tif", date(2017, 6, 1), tags=SeriesEvent("Fire").tags)
+    assert Layer.open(path).tags["EVENT"] == "Fire"
     with rasterio.open(path) as file:
         year, magnitude, _ = file.read()
         assert file.descriptions == ("break_year", "magnitude", "statistic")

@@ -30,6 +30,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def result(folder):
     words = ["--masks", folder / "masks", "--bands", ",".join(BANDS), "--cell-px", CELL, "--top", 4, "--workers", 1]
+    words += ["--event-name", "Fire <1>", "--place", "Valley", "--sensor", "Sentinel-2", "--producer", "Team 7"]
     words += ["--breaks-from", "2020-01-20"]
     out = folder / "out"
     # 12 dates of history for the curve: two harmonics and a trend need as many
@@ -39,7 +40,7 @@ def result(folder):
 
 
 def test_the_products_are_on_the_ground_and_say_what_they_are(folder, result):
-    table = gpd.read_file(result / "changes.gpkg")
+    table = gpd.read_file(result / "changes.gpkg", layer="changes")
     assert table.crs.to_epsg() == 32631
     first = table.iloc[0]
     left, bottom, right, top = first.geometry.bounds
@@ -50,6 +51,16 @@ def test_the_products_are_on_the_ground_and_say_what_they_are(folder, result):
     assert manifest["options"]["cell_px"] == CELL
     assert len(manifest["dates"]) == 14
     assert manifest["changes"] == len(table)
+
+
+def test_the_event_is_on_every_product(result):
+    known = {"name": "Fire <1>", "place": "Valley", "sensor": "Sentinel-2", "credit": None, "producer": "Team 7"}
+    assert json.loads((result / "series.json").read_text())["event"] == known
+    rows = gpd.read_file(result / "changes.gpkg", layer="event").set_index("field")["value"]
+    assert rows.dropna().to_dict() == {name: value for name, value in known.items() if value}
+    page = (result / "report.html").read_text(encoding="utf-8")
+    assert re.search(r"<h1>Changes of 14 dates, [^<]*: Fire &lt;1&gt;, Valley</h1>", page)
+    assert "<dt>Sensor</dt><dd>Sentinel-2</dd>" in page
 
 
 def test_the_page_loads_nothing_and_shows_the_first_changes(result):

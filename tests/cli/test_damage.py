@@ -136,8 +136,8 @@ def test_event_formats_and_an_assumed_registration_are_options(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--date-post", "22.05.2011"), ("date of the post image is '22.05.2011'",)),
-        (("--date-pre", "2012-01-01", "--date-post", "2011-05-22"), ("after the post image on 2011-05-22",)),
+        (("--date-post", "22.05.2011"), ("date_post is '22.05.2011', expected a date",)),
+        (("--date-pre", "2012-01-01", "--date-post", "2011-05-22"), ("later than date_post, which is 2011-05-22",)),
         (("--also", "kml,kmz"), ("'kmz' is no further format", "Did you mean 'kml'?")),
         (("--max-rotation", "11"), ("--max-rotation", "less than or equal to 10")),
     ],
@@ -157,6 +157,19 @@ def test_an_assumed_registration_needs_a_pre_image(
     refused(
         capsys, run(place, tmp_path / "out", "--assume-registered", pre="-"), "--assume-registered", "there is none"
     )
+
+
+@pytest.mark.parametrize("verb", ["change", "rubble"])
+def test_other_verbs_of_two_dates_have_the_same_options_of_the_event(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    groups = []
+    for name in ("damage", verb):
+        assert main([name, "--help"]) == 0
+        groups.append(
+            next(text for text in capsys.readouterr().out.split("\n\n") if text.lstrip().startswith("Event:"))
+        )
+    assert groups[0].split() == groups[1].split()
 
 
 def test_the_help_has_a_group_of_the_event(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """`deepnets4eo rubble` on files: all products are there, the points keep their number, and a second job needs --overwrite."""
 
+import csv
 import json
 
 import geopandas as gpd
@@ -63,6 +64,36 @@ def test_all_products_are_written_and_the_points_of_heaps_are_rubble(files, tmp_
     assert changed.sum() > 20 * len(rubble)
     assert main([*words, "--out", str(out)]) == 1
     assert "exists already" in capsys.readouterr().err
+
+
+def test_the_event_is_on_every_product(files, tmp_path):
+    words = ["rubble", f"{files}/post.laz", "--footprints", f"{files}/footprints.gpkg", "--out", str(tmp_path / "out")]
+    event = {"event-name": "Quake", "place": "Łódź", "date-post": "2024-01-01", "sensor-post": "ALS", "credit": "Ours"}
+    assert main([*words, *(f"--{name}={value}" for name, value in event.items())]) == 0
+    out = tmp_path / "out"
+    known = json.loads((out / "manifest.json").read_text())["event"]
+    names = ("name", "place", "date_post", "date_pre")
+    assert [known[name] for name in names] == ["Quake", "Łódź", "2024-01-01", None]
+    rows = gpd.read_file(out / "rubble.gpkg", layer="event").set_index("field")["value"]
+    assert (rows["name"], rows["sensor_post"]) == ("Quake", "ALS")
+    assert len(gpd.read_file(out / "rubble.gpkg", layer="buildings")) > 0
+    with (out / "rubble.csv").open(encoding="utf-8") as stream:
+        rows = {(row["event"], row["place"], row["credit"]) for row in csv.DictReader(stream)}
+    assert rows == {("Quake", "Łódź", "Ours")}
+    text = "Rubble: Quake, Łódź\nEvent: Quake\nPlace: Łódź\nDate after: 2024-01-01\nSensor after: ALS\nCredit: Ours"
+    with laspy.open(out / "points.laz") as points:
+        records = [vlr for vlr in points.header.vlrs if (vlr.user_id, vlr.record_id) == ("LASF_Spec", 3)]
+        assert [vlr.record_data_bytes().decode() for vlr in records] == [text]
+    header = (out / "points.ply").read_bytes().partition(b"end_header")[0].decode()
+    comments = [line.removeprefix("comment ") for line in header.splitlines() if line.startswith("comment ")]
+    assert comments[1:] == text.encode("ascii", "replace").decode().splitlines()
+    assert len(open_cloud(out / "points.ply").read()) == len(open_cloud(out / "points.laz").read())
+    binary = (out / "points.glb").read_bytes()
+    document = json.loads(binary[20 : 20 + int.from_bytes(binary[12:16], "little")])
+    assert document["asset"]["extras"]["description"] == text
+    page = (out / "view.html").read_text(encoding="utf-8")
+    assert "<h1>SYNTHETIC: Rubble: Quake, Łódź</h1>" in page
+    assert "<dt>Date after</dt><dd>2024-01-01</dd>" in page
 
 
 def test_a_job_on_one_date_writes_what_is_wanted_and_says_what_it_lacks(files, tmp_path, capsys):

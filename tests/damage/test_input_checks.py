@@ -9,7 +9,6 @@ from made_up_town import GRID, layer, photo
 
 from deepnets4eo.damage.input_checks import check_images, neighbour_correlations, undeclared_nodata
 from deepnets4eo.errors import InputError
-from deepnets4eo.inspection.pairs import acquisition_date
 from deepnets4eo.rasters.scene import Layer
 
 BEFORE, AFTER = photo(after=False), photo(after=True)
@@ -78,22 +77,6 @@ def test_one_image_in_two_files_is_refused(tmp_path) -> None:
 def test_two_bands_of_one_file_are_two_images(tmp_path) -> None:
     path = write_image(tmp_path / "both.tif", np.stack([BEFORE[0], AFTER[0]]))
     assert check_images(Layer.open(path, bands=[1]), Layer.open(path, bands=[2])).findings == ()
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "codes"),
-    [("2011:05:30 10:00:00", "2011:05:24", ["dates_reversed"]), ("2011:05:24", "2011:05:30", []), ("soon", "2011", [])],
-)
-def test_dates_the_wrong_way_round_are_a_finding(tmp_path, before: str, after: str, codes: list[str]) -> None:
-    first = Layer.open(write_image(tmp_path / "a.tif", BEFORE, TIFFTAG_DATETIME=before))
-    second = Layer.open(write_image(tmp_path / "b.tif", AFTER, TIFFTAG_DATETIME=after))
-    assert [finding.code for finding in check_images(first, second).findings] == codes
-
-
-def test_a_date_is_read_in_the_ways_that_tags_write_it(tmp_path) -> None:
-    for number, text in enumerate(("2011-05-24T17:01:02Z", "20110524170102", "2011:05:24 17:01:02")):
-        one = Layer.open(write_image(tmp_path / f"{number}.tif", BEFORE[:1], acquisition_date=text))
-        assert f"{acquisition_date(one, 'ACQUISITION_DATE'):%d.%m.%Y}" == "24.05.2011"
 
 
 @pytest.mark.parametrize("value", [-9999, -32768])

@@ -7,10 +7,10 @@ import geopandas as gpd
 import pytest
 from made_up_map import make_grid, make_images, make_map
 
-from deepnets4eo.damage.event import EventInfo
 from deepnets4eo.damage.map import FURTHER, PRODUCTS, DamageMap
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import sha256
+from deepnets4eo.outputs.event import EventInfo
 
 FILES = set(PRODUCTS)
 

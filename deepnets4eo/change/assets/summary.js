@@ -2,13 +2,9 @@
 
 // Square metres where hectares would be a small fraction.
 const areaText = (hectares) => (hectares < 1 ? `${number(Math.round(10_000 * hectares))} m²` : `${hectares.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 })} ha`);
-const titleOf = () => `${page.summary.synthetic ? "SYNTHETIC " : ""}Change map`;
-const eventFacts = () => [];
-const eventLine = () => "";
-const exportedFacts = () => ({ caveats: page.caveats });
 const sheetNotes = () => [];
 const legendParts = () => [classTable(), factList(page.facts)];
-const summaryBoxes = () => [box("Change", factList(page.facts)), box("Polygons", classTable(), page.left_out ? paragraph(page.left_out) : "")];
+const summaryBoxes = () => [eventBox(), box("Change", factList(page.facts)), box("Polygons", classTable(), page.left_out ? paragraph(page.left_out) : "")];
 
 function headline() {
   const { area } = page.summary;

@@ -6,7 +6,7 @@ Takes a series and the start of monitoring; writes a COG. Memory: a block of all
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 
@@ -33,13 +33,14 @@ def write_breaks(
     *,
     quantity: str | None = None,
     options: HarmonicOptions | None = None,
+    tags: Mapping[str, str] | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Path:
     """Write the breaks of all pixels.
 
     series : the images. path : of the COG, float32, NaN where there is no break or no history. start : first date of
     monitoring. quantity : a band by its name, or "ndvi"; by default NDVI where red and near infrared are known, else the
-    first band. Errors: InputError for a quantity that the series does not have, or a start without history.
+    first band. tags : further tags of the raster. Errors: InputError for a quantity that the series does not have, or a start without history.
     """
     quantity = quantity or default_quantity(series)
     take = _quantity(series, quantity)
@@ -48,11 +49,10 @@ def write_breaks(
     options = options or HarmonicOptions()
     check_start(times, first, options)
     windows = blocks(series.shape, BLOCK_PX)
-    tags = {"break_of": quantity, "monitored_from": start.isoformat()} | (
-        {"SYNTHETIC": "yes"} if series.synthetic else {}
-    )
+    all_tags = dict(tags or {}) | {"break_of": quantity, "monitored_from": start.isoformat()}
+    all_tags |= {"SYNTHETIC": "yes"} if series.synthetic else {}
     with CogWriter(
-        path, series.grid, count=3, dtype="float32", nodata=math.nan, band_names=BAND_NAMES, tags=tags
+        path, series.grid, count=3, dtype="float32", nodata=math.nan, band_names=BAND_NAMES, tags=all_tags
     ) as writer:
         for number, window in enumerate(windows):
             writer.write(window, _breaks(series, window, take, times, first, options))

@@ -21,6 +21,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_json
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import plain_options
+from deepnets4eo.outputs.event import SeriesEvent
 from deepnets4eo.prediction.memory import CACHE_BYTES
 from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.version import __version__
@@ -72,22 +73,27 @@ def write_series(
     breaks_from: date | None = None,
     break_of: str | None = None,
     workers: int | None = None,
+    event: SeriesEvent = SeriesEvent(),
     progress: Progress | None = None,
 ) -> list[Path]:
     """Rank a series and write the result.
 
     series : what is ranked. out : the folder. top : changes with chips on the page. breaks_from, break_of : start and
-    quantity of `write_breaks`; without a start there are no breaks. Returns the paths.
+    quantity of `write_breaks`; without a start there are no breaks. event : what the result is of, for every
+    file but the vectors. Returns the paths.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with gdal_cache(CACHE_BYTES):
-        paths = [write_breaks(series, out / BREAKS, breaks_from, quantity=break_of)] if breaks_from else []
+        paths = []
+        if breaks_from:
+            paths.append(write_breaks(series, out / BREAKS, breaks_from, quantity=break_of, tags=event.tags))
         ranking = rank_series(series, options, workers=workers, progress=progress)
-        paths = [*ranking.write(out), *paths, write_page(ranking, series, out / PAGE, top=top)]
+        paths = [*ranking.write(out, event), *paths, write_page(ranking, series, out / PAGE, top=top, event=event)]
     manifest = {
         "version": __version__,
         "synthetic": series.synthetic,
+        "event": event.to_dict(),
         "dates": [day.isoformat() for day in series.dates],
         "images": series.sources,
         "bands": series.band_names,

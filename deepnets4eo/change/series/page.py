@@ -19,6 +19,7 @@ from deepnets4eo.change.series.chips import Chips
 from deepnets4eo.change.series.ranking import NoveltyRanking
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.files import write_text
+from deepnets4eo.outputs.event import SeriesEvent
 from deepnets4eo.outputs.html import fill_template, image_address
 from deepnets4eo.version import __version__
 
@@ -29,20 +30,28 @@ HUES = 16  # colours of clusters, then they repeat
 SYNTHETIC = '<p class="synthetic"><b>SYNTHETIC</b> The images of this series are made up.</p>'
 
 
-def write_page(ranking: NoveltyRanking, series: ImageSeries, path: str | Path, *, top: int = 30) -> Path:
-    """Write the page. top : changes with chips. Size: about 15 kB a chip."""
+def write_page(
+    ranking: NoveltyRanking, series: ImageSeries, path: str | Path, *, top: int = 30, event: SeriesEvent = SeriesEvent()
+) -> Path:
+    """Write the page. top : changes with chips. event : what they are of. Size: about 15 kB a chip."""
     rows = ranking.table.iloc[:top]
-    title = f"Changes of {len(series)} dates, {series.dates[0]} to {series.dates[-1]}"
+    title = event.title(f"Changes of {len(series)} dates, {series.dates[0]} to {series.dates[-1]}")
     parts = {
         "TITLE": escape(("SYNTHETIC " if series.synthetic else "") + title),
         "HEADLINE": escape(title),
         "BANNER": SYNTHETIC if series.synthetic else "",
+        "EVENT": _event(event),
         "SUMMARY": _summary(ranking, len(rows)),
         "TIMELINE": _timeline(ranking, series.dates, len(rows)),
         "CHANGES": "\n".join(_cards(rows, series)),
         "VERSION": escape(__version__),
     }
     return write_text(path, fill_template(TEMPLATE.read_text(encoding="utf-8"), parts))
+
+
+def _event(event: SeriesEvent) -> str:
+    rows = (f"<dt>{escape(label)}</dt><dd>{escape(value)}</dd>" for label, value in event.facts)
+    return f'<dl class="event">{"".join(rows)}</dl>' if event.facts else ""
 
 
 def _summary(ranking: NoveltyRanking, count: int) -> str:

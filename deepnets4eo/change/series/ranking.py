@@ -20,12 +20,16 @@ from deepnets4eo.change.series.measure import CellSeries
 from deepnets4eo.change.series.options import NoveltyOptions
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
+from deepnets4eo.outputs.event import SeriesEvent
+from deepnets4eo.outputs.gpkg_tables import write_event
 from deepnets4eo.polygons.vector_files import write_vector
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
 TABLE, VECTORS = "changes.gpkg", "changes.npz"
+LAYER = "changes"
+SUBJECT = "Changes"  # of titles
 
 
 @dataclass(frozen=True)
@@ -83,13 +87,15 @@ class NoveltyRanking:
         order = order[order != row][:number]
         return self.table.iloc[order].assign(similarity=np.round(similarity[order].astype(float), 4))
 
-    def write(self, folder: str | Path) -> list[Path]:
+    def write(self, folder: str | Path, event: SeriesEvent = SeriesEvent()) -> list[Path]:
         """Write the table as GeoPackage, and the vectors.
 
         Parameters
         ----------
         folder : path
             Where they go.
+        event : SeriesEvent
+            What the changes are of, for the GeoPackage.
 
         Returns
         -------
@@ -97,7 +103,8 @@ class NoveltyRanking:
             Both files.
         """
         folder = Path(folder)
-        table = write_vector(self.table, folder / TABLE, "changes")
+        table = write_vector(self.table, folder / TABLE, LAYER)
+        write_event(table, event, SUBJECT, LAYER)
         with atomic_write(folder / VECTORS) as partial:
             np.savez_compressed(partial, vectors=self.vectors)
         return [table, folder / VECTORS]
@@ -134,7 +141,7 @@ class NoveltyRanking:
         except ARCHIVE_ERRORS as error:
             raise InputError(f"{vectors} cannot be read: {error}. Rank the series again.") from error
         with vector_file(table):
-            frame = gpd.read_file(table)
+            frame = gpd.read_file(table, layer=LAYER)
         dates = {name: frame[name].astype(str).str[:10] for name in ("date", "before") if name in frame}
         if values.ndim != 2 or len(values) != len(frame) or "id" not in frame:
             raise InputError(f"{table} has {len(frame)} changes, {vectors} {len(values)}. Rank the series again.")

@@ -45,6 +45,4 @@ def write_csv(damage_map: DamageMapContent, path: str | Path) -> Path:
 
 def _event_columns(damage_map: DamageMapContent) -> dict[str, str]:
     """Column to value, of what is known."""
-    texts = {key: value for key, value in damage_map.event.to_dict().items() if isinstance(value, str)}
-    known = {"event" if key == "name" else key: value for key, value in texts.items()}
-    return known | ({"synthetic": "SYNTHETIC"} if damage_map.synthetic else {})
+    return damage_map.event.columns | ({"synthetic": "SYNTHETIC"} if damage_map.synthetic else {})

@@ -27,7 +27,7 @@ def write_geojson(damage_map: DamageMapContent, path: str | Path) -> Path:
     path = Path(path)
     head = {
         "type": "FeatureCollection",
-        "title": damage_map.event.title,
+        "title": damage_map.title,
         "synthetic": damage_map.synthetic,
         "event": damage_map.event.to_dict(),
         "findings": [finding.to_dict() for finding in damage_map.findings],

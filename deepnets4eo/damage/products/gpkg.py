@@ -15,8 +15,9 @@ import geopandas as gpd
 import pyogrio
 
 from deepnets4eo.damage.products.style import buildings_qml, extent_qml, without_outlines_qml
-from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST
+from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST, SUBJECT
 from deepnets4eo.files import atomic_write
+from deepnets4eo.outputs.gpkg_tables import add_event, register_table
 from deepnets4eo.polygons.vector_files import set_fixed_times
 
 if TYPE_CHECKING:
@@ -49,8 +50,6 @@ _COMMENTS_TABLE = """CREATE TABLE gpkg_data_columns (
     constraint_name TEXT, CONSTRAINT pk_gdc PRIMARY KEY (table_name, column_name))"""
 
 
-_EVENT_TABLE = "CREATE TABLE event (fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, field TEXT NOT NULL, value TEXT)"
-
 _FINDINGS_TABLE = """CREATE TABLE findings (
     fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, code TEXT NOT NULL, severity TEXT NOT NULL, message TEXT NOT NULL,
     remedy TEXT NOT NULL)"""
@@ -77,7 +76,7 @@ def write_gpkg(damage_map: DamageMapContent, path: str | Path) -> Path:
             _write_layer(damage_map.extent_without_outlines, partial, WITHOUT_OUTLINES)
         with closing(sqlite3.connect(partial)) as database, database:
             _add_styles(database, outlines_known=damage_map.extent_without_outlines is not None)
-            _add_event(database, damage_map)
+            add_event(database, damage_map.event, SUBJECT, "buildings")
             _add_findings(database, damage_map)
             _add_estimates(database, damage_map)
             _add_comments(database, {**ALWAYS, **damage_map.meaning}, set(damage_map.buildings.columns))
@@ -114,27 +113,14 @@ def _add_styles(database: sqlite3.Connection, *, outlines_known: bool) -> None:
         " styleQML, styleSLD, useAsDefault, description, owner) VALUES ('', '', ?, ?, ?, ?, '', 1, ?, '')",
         rows,
     )
-    _register(database, "layer_styles", "QGIS styles of the layers")
-
-
-def _add_event(database: sqlite3.Connection, damage_map: DamageMapContent) -> None:
-    database.execute(_EVENT_TABLE)
-    values = damage_map.event.to_dict()
-    sources = values.pop("from_files")
-    rows = [*values.items(), *((f"{name}_from", source) for name, source in sources.items())]
-    database.executemany("INSERT INTO event (field, value) VALUES (?, ?)", rows)
-    _register(database, "event", "Event, place, dates, sensors, credit and producer of this map")
-    database.execute(
-        "UPDATE gpkg_contents SET description = ? WHERE table_name = 'buildings'",
-        ("\n".join([damage_map.event.title, *damage_map.event.lines]),),
-    )
+    register_table(database, "layer_styles", "QGIS styles of the layers")
 
 
 def _add_findings(database: sqlite3.Connection, damage_map: DamageMapContent) -> None:
     database.execute(_FINDINGS_TABLE)
     rows = [(item.code, item.severity, item.message, item.remedy) for item in damage_map.findings]
     database.executemany("INSERT INTO findings (code, severity, message, remedy) VALUES (?, ?, ?, ?)", rows)
-    _register(database, "findings", "What limits the worth of this map, worst first")
+    register_table(database, "findings", "What limits the worth of this map, worst first")
     if rows:
         worst = damage_map.findings[0]
         database.execute(
@@ -151,16 +137,7 @@ def _add_estimates(database: sqlite3.Connection, damage_map: DamageMapContent) -
         for grade, row in (damage_map.estimates.get(quantity) or {}).items():
             rows.append((quantity, grade, row["expected"], *row["interval_95"]))
     database.executemany("INSERT INTO estimates (quantity, of, value, low_95, high_95) VALUES (?, ?, ?, ?, ?)", rows)
-    _register(database, "estimates", "Share, numbers and built areas of damaged buildings, with 95 % intervals")
-
-
-def _register(database: sqlite3.Connection, table: str, description: str) -> None:
-    """Make a table known to readers of GeoPackages as one without geometry."""
-    database.execute(
-        "INSERT INTO gpkg_contents (table_name, data_type, identifier, description, srs_id)"
-        " VALUES (?, 'attributes', ?, ?, 0)",
-        (table, table, description),
-    )
+    register_table(database, "estimates", "Share, numbers and built areas of damaged buildings, with 95 % intervals")
 
 
 def _add_comments(database: sqlite3.Connection, comments: dict[str, str], columns: set[str]) -> None:

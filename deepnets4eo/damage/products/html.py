@@ -13,7 +13,7 @@ import numpy as np
 
 from deepnets4eo.damage.products.grades import TITLES, colors
 from deepnets4eo.damage.products.payload import encode
-from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES
+from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, SUBJECT
 from deepnets4eo.outputs.map_page.banner import findings_banner
 from deepnets4eo.outputs.map_page.page import MapKind, image_budget, rings_in_pixels, write_map_page
 from deepnets4eo.outputs.map_page.panels import render, render_scores
@@ -33,7 +33,7 @@ STATUS = (
     '<option value="assessed">assessed</option><option value="not_assessed">not assessed</option></select>'
 )
 DAMAGE = MapKind(
-    title="Building damage map", one="building", many="buildings", file="damage",
+    title="Building damage map", subject=SUBJECT, one="building", many="buildings", file="damage",
     made_up="This place and its damage are made up.", package="deepnets4eo.damage.products",
     scripts=("grades.js", "building.js", "summary.js"), styles=("columns.css",), choice=STATUS,
 )  # fmt: skip
@@ -61,7 +61,6 @@ def write_report(
     content = {
         "summary": summary,
         "caveats": summary["caveats"],
-        "event": damage_map.event.to_dict(),
         "classes": _grades(),
         "extent": rings_in_pixels(damage_map.assessed_extent.geometry.to_numpy(), post.grid),
         "without_outlines": rings_in_pixels(_shapes(damage_map.extent_without_outlines), post.grid),
@@ -69,7 +68,7 @@ def write_report(
     return write_map_page(
         path, DAMAGE, content, payload, render(layers, _attention(damage_map, post.grid), image_budget(payload)),
         [render_scores(score.name, score.layer, score.scale) for score in scores],
-        banner=findings_banner(damage_map.findings), grid=post.grid, inputs=damage_map.inputs,
+        event=damage_map.event, banner=findings_banner(damage_map.findings), grid=post.grid, inputs=damage_map.inputs,
     )  # fmt: skip
 
 

@@ -47,7 +47,7 @@ def write_kml(damage_map: DamageMapContent, path: str | Path) -> Path:
 
 
 def _description(damage_map: DamageMapContent) -> str:
-    title = ("SYNTHETIC " if damage_map.synthetic else "") + damage_map.event.title
+    title = ("SYNTHETIC " if damage_map.synthetic else "") + damage_map.title
     findings = [f"{item.severity.upper()}: {item.message} {item.remedy}".strip() for item in damage_map.findings]
     text = "\n".join([*damage_map.event.lines, *findings, *caveats(damage_map)])
     return f"<name>{xml_text(title)}</name>\n<description>{xml_text(text)}</description>\n"

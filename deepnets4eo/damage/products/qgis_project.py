@@ -71,7 +71,7 @@ def write_project(
 
 
 def _project(damage_map: DamageMapContent, home: Path, post: Layer, pre: Layer | None) -> ET.Element:
-    title = ("SYNTHETIC " if damage_map.synthetic else "") + damage_map.event.title
+    title = ("SYNTHETIC " if damage_map.synthetic else "") + damage_map.title
     root = ET.Element("qgis", projectname=_clean(title), version=VERSION)
     ET.SubElement(root, "homePath", path="")
     ET.SubElement(root, "title").text = _clean(title)

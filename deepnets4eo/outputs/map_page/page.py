@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from deepnets4eo.files import write_text
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.grid import Grid, apply_affine, gsd_m
+from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.html import fill_template, script_safe
 from deepnets4eo.outputs.map_page.panels import Panel, Tile
 from deepnets4eo.outputs.map_page.payload import Payload
@@ -48,6 +49,8 @@ class MapKind:
     ----------
     title
         Of the window and the page without JavaScript.
+    subject
+        What is mapped, for titles that name the event.
     one, many, file
         An object, objects, and the stem of the map's files.
     made_up
@@ -63,10 +66,11 @@ class MapKind:
     -----
     Its scripts define, for the shared ones: `STYLES` (a class), `DRAWN` (order of the classes), `LIST` and `STORED` (columns of the
     list, and the one by which objects are stored), `COLUMNS` (of saved files), `decode`, `isWanted`, `cardParts`, `headline`,
-    `chipOf`, `summaryBoxes`, `legendParts`, `sheetNotes`, `titleOf`, `eventFacts`, `eventLine` and `exportedFacts`.
+    `chipOf`, `summaryBoxes`, `legendParts` and `sheetNotes`.
     """
 
     title: str
+    subject: str
     one: str
     many: str
     file: str
@@ -89,6 +93,7 @@ def write_map_page(
     panels: Sequence[Panel],
     over: Sequence[Panel],
     *,
+    event: EventInfo,
     banner: str,
     grid: Grid,
     inputs: dict[str, str],
@@ -108,6 +113,8 @@ def write_map_page(
         The objects.
     panels, over
         Images, and rasters that can be laid over them.
+    event
+        What the map is of.
     banner
         HTML of the findings.
     grid
@@ -120,6 +127,9 @@ def write_map_page(
         "version": __version__,
         "words": kind.words(),
         "inputs": {role: file_name(source) for role, source in inputs.items()},
+        "heading": event.title(kind.subject),
+        "event": event.to_dict(),
+        "event_facts": event.facts,
         "frame": frame_of(grid),
         "directory": payload.directory,
         "objects": payload.described,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ def write_glb(
     path: str | Path,
     lines: NDArray[np.float64] | None = None,
     line_colours: NDArray[np.uint8] | None = None,
+    *,
+    about: Sequence[str] = (),
 ) -> Path:
     """Write a binary glTF file of points, and of lines such as the edges of buildings.
 
@@ -42,6 +45,8 @@ def write_glb(
         (M, 2, 3) ends of lines, in the coordinates of the cloud.
     line_colours
         (M, 3) red, green and blue of each line.
+    about
+        Lines of text that describe the points, in the `extras` of the file's asset.
 
     Returns
     -------
@@ -70,9 +75,10 @@ def write_glb(
         accessors.append({**_accessor(len(blobs), UBYTE, "VEC4", rgba), "normalized": True})
         blobs.append(rgba.tobytes())
     starts = np.concatenate([[0], np.cumsum([len(blob) for blob in blobs])])
-    about = {"origin": origin.tolist(), "crs": None if cloud.crs is None else cloud.crs.to_string()}
+    extras = {"origin": origin.tolist(), "crs": None if cloud.crs is None else cloud.crs.to_string()}
+    extras |= {"description": "\n".join(about)} if about else {}
     document = {
-        "asset": {"version": "2.0", "generator": f"deepnets4eo {__version__}", "extras": about},
+        "asset": {"version": "2.0", "generator": f"deepnets4eo {__version__}", "extras": extras},
         "scene": 0,
         "scenes": [{"nodes": list(range(len(pieces)))}],
         "nodes": [{"mesh": number} for number in range(len(pieces))],
@@ -106,7 +112,7 @@ def _accessor(view: int, kind: int, shape: str, values: NDArray[Any], *, with_ra
     return accessor
 
 
-def write_ply(cloud: PointCloud, path: str | Path) -> Path:
+def write_ply(cloud: PointCloud, path: str | Path, about: Sequence[str] = ()) -> Path:
     """Write a binary PLY file: x, y, z as double, red, green, blue, and the classification where there is one.
 
     Parameters
@@ -115,6 +121,8 @@ def write_ply(cloud: PointCloud, path: str | Path) -> Path:
         N points.
     path
         The file, .ply.
+    about
+        Lines of text that describe the points, as comments of the header.
 
     Returns
     -------
@@ -145,6 +153,7 @@ def write_ply(cloud: PointCloud, path: str | Path) -> Path:
     words = {"<f8": "double", "u1": "uchar"}
     crs = "unknown" if cloud.crs is None else cloud.crs.to_string().replace("\n", " ")
     header = ["ply", "format binary_little_endian 1.0", f"comment deepnets4eo {__version__}, CRS {crs}"]
+    header += [f"comment {line}" for line in about]
     header += [
         f"element vertex {len(cloud)}",
         *(f"property {words[kind]} {name}" for name, kind in fields),

@@ -37,6 +37,7 @@ MOST_STEPS = 2**31 - 1  # coordinates are stored as 32-bit whole numbers
 OWN_RECORD = "deepnets4eo"  # user id of the variable length record that holds the legend
 LEGEND_RECORD = 1
 PROJECTION = "LASF_Projection"
+SPECIFICATION, TEXT_RECORD = "LASF_Spec", 3  # the text area description
 COPC = "copc"  # its octree does not hold for points that are written again
 MOST_RECORD_BYTES = 65_535
 
@@ -77,6 +78,8 @@ class Additions:
         Highest code that the classification takes.
     colour, near_infrared
         Whether colours, and near infrared, are written.
+    text
+        Lines that describe the points: the record "text area description" of the specification.
     """
 
     dimensions: tuple[ExtraDimension, ...] = ()
@@ -84,6 +87,7 @@ class Additions:
     highest_code: int = 0
     colour: bool = False
     near_infrared: bool = False
+    text: tuple[str, ...] = ()
 
 
 def write_points(
@@ -201,6 +205,9 @@ def make_header(file: CloudFile, additions: Additions) -> laspy.LasHeader:
         header.add_extra_dims(new)
     if additions.legend is not None:
         header.vlrs.extend(_legend_record(additions.legend))
+    if additions.text:
+        data = "\n".join(additions.text).encode()[:MOST_RECORD_BYTES]
+        header.vlrs.append(laspy.VLR(SPECIFICATION, TEXT_RECORD, "what the points are of", data))
     return header
 
 

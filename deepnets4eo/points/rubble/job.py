@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import blocks, crop
+from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import count_of
 from deepnets4eo.points.height_grid import grid_around
 from deepnets4eo.points.rubble.cells import BuildingCells
@@ -50,6 +51,7 @@ def debris_volumes(
     pre: HeightSource | None = None,
     options: RubbleOptions = RubbleOptions(),
     *,
+    event: EventInfo = EventInfo(),
     progress: Callable[[float], None] | None = None,
 ) -> RubbleMap:
     """Measure height loss, rubble and debris volume of every building.
@@ -64,6 +66,8 @@ def debris_volumes(
         The same before the event; None measures rubble from the heights after it alone.
     options
         How it is measured.
+    event
+        What the map is of, for its products; dates that are not given are taken from the tags of surface models.
     progress
         Called with the share that is done, 0–1.
 
@@ -112,15 +116,17 @@ def debris_volumes(
         if progress is not None:
             progress((number + 1) / len(windows))
     buildings = _all_rows(tables, frame, crs, pre is not None)
+    event = event.with_tags(None if before is None else before.layer, after.layer)
     return RubbleMap(
         buildings=buildings,
         rubble=gpd.GeoDataFrame(pd.concat(polygons, ignore_index=True), geometry="geometry", crs=crs),
         fits=fits,
-        findings=findings_of(buildings, fits, before is not None),
+        findings=(*findings_of(buildings, fits, before is not None), *event_findings(event)),
         inputs={role: heights.source for role, heights in (("post", after), ("pre", before)) if heights is not None}
         | {"footprints": outlines.source},
         parameters=asdict(options),
         synthetic=after.synthetic or (before is not None and before.synthetic),
+        event=event,
     )
 
 

@@ -6,6 +6,7 @@ Vegetation and noise keep their class.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ def rubble_classes(cloud: PointCloud, rubble: gpd.GeoDataFrame) -> NDArray[np.ui
     return classes
 
 
-def write_rubble_points(file: CloudFile, rubble: gpd.GeoDataFrame, out: Path) -> Path:
+def write_rubble_points(file: CloudFile, rubble: gpd.GeoDataFrame, out: Path, about: Sequence[str] = ()) -> Path:
     """Write the points of a file again, with the class of rubble; all else stays. Memory: that of a chunk.
 
     Parameters
@@ -64,6 +65,8 @@ def write_rubble_points(file: CloudFile, rubble: gpd.GeoDataFrame, out: Path) ->
         Polygons, in the coordinates of the points in metres.
     out
         .las or .laz.
+    about
+        Lines of text that the file holds as its description.
 
     Returns
     -------
@@ -80,5 +83,5 @@ def write_rubble_points(file: CloudFile, rubble: gpd.GeoDataFrame, out: Path) ->
         assert cloud is not None, "points are passed with_clouds"
         return {"classification": rubble_classes(cloud, rubble)}
 
-    write_points(file, out, values, Additions(highest_code=RUBBLE_CLASS), with_clouds=True)
+    write_points(file, out, values, Additions(highest_code=RUBBLE_CLASS, text=tuple(about)), with_clouds=True)
     return out

@@ -16,13 +16,14 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite, write_json, write_text
 from deepnets4eo.outputs.csv_cells import csv_text
 from deepnets4eo.outputs.folders import hidden_folder, publish
+from deepnets4eo.outputs.gpkg_tables import write_event
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.display3d.boxes import BuildingBox, box_lines
 from deepnets4eo.points.display3d.glb import write_glb, write_ply
 from deepnets4eo.points.display3d.thin_cloud import thin_cloud
 from deepnets4eo.points.display3d.view_page import MOST_POINTS, write_point_page
 from deepnets4eo.points.rubble.label_rubble import rubble_classes, write_rubble_points
-from deepnets4eo.points.rubble.rubble_map import MEANING, RubbleMap
+from deepnets4eo.points.rubble.rubble_map import MEANING, SUBJECT, RubbleMap
 from deepnets4eo.points.rubble.surfaces import Heights, HeightSource
 from deepnets4eo.points.rubble.vocabulary import STATES, UNKNOWN
 from deepnets4eo.version import __version__
@@ -81,7 +82,7 @@ def save_rubble(
     with hidden_folder(out_dir) as hidden:
         names = ["rubble.gpkg", "rubble.csv"]
         _write_gpkg(rubble, hidden / "rubble.gpkg")
-        table = rubble.buildings.drop(columns="geometry")
+        table = rubble.buildings.drop(columns="geometry").assign(**rubble.event.columns)
         rows = [list(table.columns), *table.astype(object).where(table.notna(), "").to_numpy().tolist()]
         write_text(hidden / "rubble.csv", csv_text(rows))
         if heights.from_points:
@@ -101,13 +102,14 @@ def _write_gpkg(rubble: RubbleMap, path: Path) -> None:
     for layer, frame in (("buildings", rubble.buildings), ("rubble", rubble.rubble)):
         pyogrio.write_dataframe(frame, path, layer=layer, driver="GPKG", geometry_type="Unknown", append=path.exists())
     set_fixed_times(path)
+    write_event(path, rubble.event, SUBJECT, "buildings")
 
 
 def _write_points(rubble: RubbleMap, heights: Heights, folder: Path, also: Sequence[str]) -> list[str]:
     """The points with classes, and views of a part of them; names of what was written."""
-    names = []
+    names, about = [], [rubble.title, *rubble.event.lines] if rubble.event.lines else []
     if "laz" in also and not isinstance(heights.cloud, PointCloud):
-        write_rubble_points(heights.cloud, rubble.rubble, folder / "points.laz")
+        write_rubble_points(heights.cloud, rubble.rubble, folder / "points.laz", about)
         names.append("points.laz")
     total = len(heights.cloud) if isinstance(heights.cloud, PointCloud) else heights.cloud.point_count
     boxes = building_boxes(rubble)
@@ -117,12 +119,12 @@ def _write_points(rubble: RubbleMap, heights: Heights, folder: Path, also: Seque
         cloud = thin_cloud(heights.chunks(), total, most)
         cloud = _with_classes(cloud, rubble)
         if "ply" in wanted and "ply" in also:
-            names.append(write_ply(cloud, folder / "points.ply").name)
+            names.append(write_ply(cloud, folder / "points.ply", about).name)
         if "glb" in wanted and "glb" in also:
-            names.append(write_glb(cloud, folder / "points.glb", *box_lines(boxes)).name)
+            names.append(write_glb(cloud, folder / "points.glb", *box_lines(boxes), about=about).name)
         if "page" in wanted:
             page = write_point_page(
-                cloud, folder / "view.html", boxes, title="Rubble", facts=_facts(rubble), findings=rubble.findings,
+                cloud, folder / "view.html", boxes, title=rubble.title, facts=_facts(rubble), findings=rubble.findings,
                 synthetic=rubble.synthetic,
             )  # fmt: skip
             names.append(page.name)
@@ -192,13 +194,14 @@ def _facts(rubble: RubbleMap) -> list[tuple[str, str]]:
         facts.append(("Sum of the intervals", f"{totals['debris_low_m3']:,.0f}–{totals['debris_high_m3']:,.0f} m³"))
     if "lost_m3" in totals:
         facts.append(("Volume lost", f"{totals['lost_m3']:,.0f} m³"))
-    return facts
+    return [*facts, *rubble.event.facts]
 
 
 def _manifest(rubble: RubbleMap, names: list[str]) -> dict[str, Any]:
     return {
         "version": __version__,
         "synthetic": rubble.synthetic,
+        "event": rubble.event.to_dict(),
         "inputs": rubble.inputs,
         "parameters": rubble.parameters,
         "totals": rubble.totals(),

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding
 
 if TYPE_CHECKING:
     import geopandas as gpd
+
+SUBJECT = "Rubble"  # of titles
 
 MEANING = {
     "area_m2": "area of the footprint, m²",
@@ -60,6 +63,8 @@ class RubbleMap:
         The options.
     synthetic
         Whether the heights are made up.
+    event
+        What the map is of; every product has it.
     """
 
     buildings: gpd.GeoDataFrame
@@ -69,6 +74,12 @@ class RubbleMap:
     inputs: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
     synthetic: bool = False
+    event: EventInfo = EventInfo()
+
+    @property
+    def title(self) -> str:
+        """Title of its products."""
+        return self.event.title(SUBJECT)
 
     def totals(self) -> dict[str, Any]:
         """Sums over all assessed buildings: number by state, lost and debris volumes. Errors of buildings partly cancel

@@ -12,7 +12,6 @@ import pytest
 import shapely
 from made_up_map import make_grid, make_map
 
-from deepnets4eo.damage.event import EventInfo
 from deepnets4eo.damage.products import positions
 from deepnets4eo.damage.products.csv_table import write_csv
 from deepnets4eo.damage.products.geojson import write_geojson
@@ -20,6 +19,7 @@ from deepnets4eo.damage.products.grades import colors
 from deepnets4eo.damage.products.kml import write_kml
 from deepnets4eo.damage.vocabulary import GRADES, UNGRADED
 from deepnets4eo.errors import InputError
+from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding
 
 KML = "{http://www.opengis.net/kml/2.2}"

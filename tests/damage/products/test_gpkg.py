@@ -9,11 +9,11 @@ import pytest
 import shapely
 from made_up_map import MEANING, make_grid, make_map
 
-from deepnets4eo.damage.event import EventInfo
 from deepnets4eo.damage.products.gpkg import write_gpkg
 from deepnets4eo.damage.products.grades import colors
 from deepnets4eo.damage.vocabulary import GRADES, UNGRADED
 from deepnets4eo.errors import OutputError
+from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding
 
 
@@ -153,7 +153,7 @@ def test_the_description_that_qgis_shows_has_event_and_worst_finding(tmp_path):
     text = query(path, "SELECT description FROM gpkg_contents WHERE table_name = 'buildings'")[0]["description"]
     assert text.startswith("CAUTION: Pixels are large.")
     assert "Building damage: Tornado, Joplin" in text
-    assert "Date of the post image: 2011-05-22" in text
+    assert "Date after: 2011-05-22" in text
 
 
 def test_evidence_is_explained_in_the_file(written):

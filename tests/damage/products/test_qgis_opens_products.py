@@ -13,9 +13,9 @@ from geotiff import write_geotiff
 from made_up_map import make_grid, make_images, make_map
 from PIL import Image
 
-from deepnets4eo.damage.event import EventInfo
 from deepnets4eo.damage.products.grades import colors
 from deepnets4eo.damage.vocabulary import GRADES, UNGRADED
+from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.rasters.scene import Layer
 
 SCRIPT = Path(__file__).with_name("open_in_qgis.py")

@@ -1,7 +1,6 @@
 // Grades of damage: how they are drawn, listed and saved. They differ by colour, by dash and by a pie, never by colour alone.
 
 const NOT_ASSESSED = classes.length - 1;
-const known = page.event; // event, place, dates; null where not known
 const SHORT = ["No damage", "Minor", "Major", "Destroyed", "Not assessed"];
 const STYLES = [
   { dash: [], width: 1.25, fill: 0, least: 1.6, dots: 0.75, filled: 0 },

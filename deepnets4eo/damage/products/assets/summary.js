@@ -9,24 +9,6 @@ function headline() {
     damaged.interval_95 ? make("span", {}, ` · ${damaged.grading || hasEstimates() ? "true number" : "expected"} ${bounds(damaged.interval_95)} (95 %)`) : ""];
 }
 
-const LABELS = { name: "Event", place: "Place", date_pre: "Before image taken", date_post: "After image taken", sensor_pre: "Before image by", sensor_post: "After image by", credit: "Credit", producer: "Producer" };
-const eventFacts = () => Object.entries(LABELS).filter(([name]) => known[name]).map(([name, label]) => [label, known.from_files?.[name] ? `${known[name]} (from ${known.from_files[name]})` : known[name]]);
-
-function titleOf() {
-  const parts = [known.name, known.place].filter(Boolean).join(", ");
-  return `${page.summary.synthetic ? "SYNTHETIC " : ""}Building damage${parts ? `: ${parts}` : ""}`;
-}
-
-// What, when and by whom, in one line below the title.
-function eventLine() {
-  const dates = [["Before", known.date_pre, known.sensor_pre], ["After", known.date_post, known.sensor_post]];
-  const parts = [...dates.map(([title, ...values]) => [title, ...values.filter(Boolean)]).filter(({ length }) => length > 1).map(([title, ...values]) => `${title}: ${values.join(", ")}`), known.credit, known.producer && `Map by ${known.producer}`];
-  return parts.filter(Boolean).join(" · ");
-}
-
-// What exported files say of the map beside its title and findings.
-const exportedFacts = () => ({ event: known, caveats: page.caveats });
-
 function chipOf(grade) {
   const counts = grade === NOT_ASSESSED ? { count: page.summary.buildings.not_assessed } : page.summary.by_grade[classes[grade].key];
   return { count: counts.count, range: bounds(counts.interval_95), told: `${number(counts.count)}${counts.interval_95 ? `, 95 % interval ${bounds(counts.interval_95)}` : ""}` };
@@ -34,7 +16,7 @@ function chipOf(grade) {
 
 function summaryBoxes() {
   return [
-    eventFacts().length ? box("Event and images", factList(eventFacts())) : "",
+    eventBox(),
     box("Counts", countsTable(), damagedLine(), shareLine(), areaLine(), paragraph(`Shares are of the assessed buildings. ${hasEstimates() ? "The intervals are 95 %, of the true numbers; they hold the grading error and may lie beside the number by grade." : "The grades' intervals are 95 %: the wider of a bootstrap over blocks of neighbouring buildings and Wilson's; they hold no grading error."}`)),
     box("What was looked at", factList(assessedFacts()), reasons()),
   ];

@@ -4,13 +4,23 @@ const bounds = (interval) => (interval ? `${number(Math.round(interval[0]))}–$
 const box = (title, ...content) => make("section", {}, make("h2", {}, title), ...content);
 const paragraph = (text) => make("p", { class: "note" }, text);
 const factList = (pairs) => make("dl", { class: "facts" }, ...pairs.filter(([, value]) => value !== null && value !== undefined && value !== "").flatMap(([key, value]) => [make("dt", {}, key), make("dd", {}, String(value))]));
-const eventLines = () => eventFacts().map(([label, value]) => `${label}: ${value}`);
+const titleOf = () => `${page.summary.synthetic ? "SYNTHETIC " : ""}${page.heading}`;
+const eventLines = () => page.event_facts.map(([label, value]) => `${label}: ${value}`);
+const eventBox = () => (page.event_facts.length ? box("Event and images", factList(page.event_facts)) : "");
+
+// What, when and by whom, in one line below the title; event and place are in the title.
+function eventLine() {
+  const { credit, producer, ...known } = page.event;
+  const dates = [["Before", known.date_pre, known.sensor_pre], ["After", known.date_post, known.sensor_post]];
+  const parts = [...dates.map(([title, ...values]) => [title, ...values.filter(Boolean)]).filter(({ length }) => length > 1).map(([title, ...values]) => `${title}: ${values.join(", ")}`), credit, producer && `Map by ${producer}`];
+  return parts.filter(Boolean).join(" · ");
+}
 
 function fillHeader() {
   const line = document.getElementById("event"), told = eventLine();
   document.getElementById("synthetic").hidden = !page.summary.synthetic;
   document.getElementById("title").textContent = titleOf().replace("SYNTHETIC ", "");
-  if (eventFacts().length) document.title = titleOf();
+  if (page.event_facts.length) document.title = titleOf();
   document.getElementById("headline").append(...headline());
   document.getElementById("quality").append(...registrationWords());
   line.textContent = told;

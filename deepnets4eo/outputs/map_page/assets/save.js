@@ -70,7 +70,7 @@ function lies(points, ring) {
 
 function geojsonPieces(store, rows) {
   const { synthetic, findings } = page.summary;
-  const head = { type: "FeatureCollection", title: titleOf(), synthetic, findings, ...exportedFacts() };
+  const head = { type: "FeatureCollection", title: titleOf(), synthetic, findings, event: page.event, caveats: page.caveats };
   const feature = (i, nth) => {
     const polygons = polygonsOf(store, i);
     const shape = polygons.length > 1 ? { type: "MultiPolygon", coordinates: polygons } : { type: "Polygon", coordinates: polygons[0] };

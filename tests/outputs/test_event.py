@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from geotiff import write_geotiff
 
-from deepnets4eo.damage.event import EventInfo, event_findings
 from deepnets4eo.errors import InputError
+from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.rasters.scene import Layer
 
 
@@ -24,7 +24,7 @@ def layer(folder, name, **tags):
     "text", ["22.05.2011", "2011-13-01", "2011-02-29", "2011", "20110522", "2011-05-22T25:00", "yesterday"]
 )
 def test_what_is_no_iso_date_is_refused(text):
-    with pytest.raises(InputError, match="date of the post image is .* expected a date such as 2011-05-22"):
+    with pytest.raises(InputError, match="date_post is .* expected a date such as 2011-05-22"):
         EventInfo(date_post=text)
 
 
@@ -34,7 +34,7 @@ def test_iso_dates_are_kept_as_given(text):
 
 
 def test_a_pre_image_that_is_younger_is_refused():
-    with pytest.raises(InputError, match="taken on 2012-01-01, after the post image on 2011-05-22"):
+    with pytest.raises(InputError, match="date_pre is 2012-01-01, later than date_post, which is 2011-05-22"):
         EventInfo(date_pre="2012-01-01", date_post="2011-05-22")
     assert not EventInfo(date_pre="2011-05-22T09:00", date_post="2011-05-22").swapped
 
@@ -47,8 +47,8 @@ def test_texts_are_one_line(text):
 
 def test_what_is_not_known_is_null_and_not_a_line():
     event = EventInfo(location="Joplin", producer="Team 7")
-    assert event.title == "Building damage: Joplin"
-    assert EventInfo().title == "Building damage map"
+    assert event.title("Change map") == "Change map: Joplin"
+    assert EventInfo().title("Change map") == "Change map"
     assert event.lines == ["Place: Joplin", "Producer: Team 7"]
     assert event.to_dict() == {
         "name": None, "place": "Joplin", "date_pre": None, "date_post": None, "sensor_pre": None, "sensor_post": None,
@@ -73,7 +73,7 @@ def test_tags_fill_what_is_not_given_and_a_finding_says_so(tmp_path):
     (finding,) = event_findings(event)
     assert (finding.code, finding.severity) == ("dates_from_tags", "note")
     assert "TIFFTAG_DATETIME of before.tif, 2011-05-20; ACQUISITION_DATE of after.tif, 2011-05-29" in finding.message
-    assert "Date of the pre image: 2011-05-20 (from TIFFTAG_DATETIME of before.tif)" in event.lines
+    assert "Date before: 2011-05-20 (from TIFFTAG_DATETIME of before.tif)" in event.lines
 
 
 def test_the_time_that_a_satellites_side_file_gives_is_used(tmp_path):
@@ -100,5 +100,19 @@ def test_tags_with_a_younger_pre_image_are_a_caution(tmp_path):
     pre = layer(tmp_path, "before", TIFFTAG_DATETIME="2024:05:20 17:41:00")
     event = EventInfo(date_post="2011-05-22").with_tags(pre, pre)
     (finding,) = event_findings(event)
-    assert (finding.code, finding.severity) == ("dates_swapped", "caution")
+    assert (finding.code, finding.severity) == ("dates_reversed", "caution")
     assert "2024-05-20 (from TIFFTAG_DATETIME of before.tif)" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("tag", "text", "day"),
+    [
+        ("acquisition_date", "2011-05-24T17:01:02Z", "2011-05-24"),
+        ("NITF_IDATIM", "20110524170102", "2011-05-24"),
+        ("DATE_ACQUIRED", "2011/05/24", "2011-05-24"),
+        ("TIFFTAG_DATETIME", "soon", ""),
+        ("TIFFTAG_DATETIME", "20110524170", ""),
+    ],
+)
+def test_dates_are_read_in_the_ways_that_tags_write_them(tmp_path, tag, text, day):
+    assert EventInfo().with_tags(None, layer(tmp_path, "after", **{tag: text})).date_post == day

@@ -1,0 +1,271 @@
+"""What a map is of: event, place, dates and sensors of what it was made from, credit and producer.
+
+Takes text from the user; refuses dates that are none, or in the wrong order. What the user leaves out of a map of two dates
+is taken from the tags of their files where they have it, with a finding that names the tag. It changes no result.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
+
+from pydantic import Field
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.outputs.findings import Finding
+
+if TYPE_CHECKING:
+    from deepnets4eo.rasters.scene import Layer
+
+EVENT: dict[str, Any] = {"group": "Event"}
+LONGEST = 1000  # characters; these texts are titles and lines of a caption
+DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?")
+TAG_DATE = re.compile(r"(\d{4})[-:/]?(\d\d)[-:/]?(\d\d)(?:\d{4}|\d{6})?(?!\d)")  # also with hours, minutes and seconds
+DATE_TAGS = ("ACQUISITIONDATETIME", "ACQUISITION_DATETIME", "ACQUISITION_DATE", "ACQUISITIONDATE", "DATE_ACQUIRED", "ACQUIRED",
+             "EXIF_DATETIMEORIGINAL", "NITF_IDATIM", "TIFFTAG_DATETIME")  # fmt: skip
+SENSOR_TAGS = ("SATELLITEID", "SATELLITE", "SENSOR")
+KEYS = {"name": "event", "location": "place"}  # in products where fields stand by themselves
+
+EventName: TypeAlias = Annotated[
+    str, Field(description="Event, for titles.", json_schema_extra={**EVENT, "flag": "--event-name"})
+]
+Location: TypeAlias = Annotated[str, Field(description="Where it was.", json_schema_extra={**EVENT, "flag": "--place"})]
+Credit: TypeAlias = Annotated[str, Field(description="Credit of images and outlines.", json_schema_extra=EVENT)]
+Producer: TypeAlias = Annotated[str, Field(description="Who makes the map.", json_schema_extra=EVENT)]
+
+
+class EventTexts:
+    """Base of what is known of a map: dataclasses with these four texts, and others that `LABELS` names."""
+
+    LABELS: ClassVar[Mapping[str, str]]  # field → what it is called, in the order of products
+
+    name: EventName
+    location: Location
+    credit: Credit
+    producer: Producer
+
+    def __post_init__(self) -> None:
+        for name in self.LABELS:
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value.isprintable() or len(value) > LONGEST:
+                raise InputError(
+                    f"{name} is {str(value)[:60]!r}, expected one line of text of at most {LONGEST} characters."
+                )
+
+    def title(self, subject: str) -> str:
+        """Title of a map, without the dates. subject : what is mapped."""
+        known = ", ".join(text for text in (self.name, self.location) if text)
+        return f"{subject}: {known}" if known else subject
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """What is known, as pairs of a label and a value."""
+        return [(label, getattr(self, name)) for name, label in self.LABELS.items() if getattr(self, name)]
+
+    @property
+    def lines(self) -> list[str]:
+        """What is known as "Label: value"."""
+        return [f"{label}: {value}" for label, value in self.facts]
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """What is known by names for a table: event, place, credit, producer, and the other fields by their own."""
+        return {KEYS.get(name, name): getattr(self, name) for name in self.LABELS if getattr(self, name)}
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What is known as tags of a raster: EVENT, PLACE and so on."""
+        return {name.upper(): value for name, value in self.columns.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON; None where not known."""
+        return {"place" if name == "location" else name: getattr(self, name) or None for name in self.LABELS}
+
+
+@dataclass(frozen=True)
+class EventInfo(EventTexts):
+    """What a map of two dates is of, written into every product.
+
+    Parameters
+    ----------
+    name
+        The event, such as "Tornado".
+    location
+        Where it was; `place` in the products.
+    date_pre, date_post
+        When images or heights were taken: ISO 8601, a day or a day with time, such as "2011-05-22" or "2011-05-22T17:41Z".
+    sensor_pre, sensor_post
+        What took them.
+    credit
+        To whom the images or outlines are credited.
+    producer
+        Who made the map.
+    from_files
+        Field to the tag and file it was taken from, for those that the user did not give.
+
+    Raises
+    ------
+    InputError
+        A date is none, the date before is later than the one after, or a text is too long or has control characters.
+
+    Examples
+    --------
+    >>> event = EventInfo(name="Tornado", location="Joplin", date_post="2011-05-29")
+    >>> event.title("Building damage")
+    'Building damage: Tornado, Joplin'
+    """
+
+    LABELS: ClassVar[Mapping[str, str]] = {
+        "name": "Event",
+        "location": "Place",
+        "date_pre": "Date before",
+        "date_post": "Date after",
+        "sensor_pre": "Sensor before",
+        "sensor_post": "Sensor after",
+        "credit": "Credit",
+        "producer": "Producer",
+    }
+
+    name: EventName = ""
+    location: Location = ""
+    date_pre: Annotated[
+        str, Field(description="When PRE was taken, e.g. 2011-05-20; of its tags by default.", json_schema_extra=EVENT)
+    ] = ""
+    date_post: Annotated[
+        str, Field(description="When POST was taken; of its tags by default.", json_schema_extra=EVENT)
+    ] = ""
+    sensor_pre: Annotated[str, Field(description="What took PRE.", json_schema_extra=EVENT)] = ""
+    sensor_post: Annotated[str, Field(description="What took POST.", json_schema_extra=EVENT)] = ""
+    credit: Credit = ""
+    producer: Producer = ""
+    from_files: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("date_pre", "date_post"):
+            if (value := getattr(self, name)) and _day(value) is None:
+                raise InputError(f"{name} is {value!r}, expected a date such as 2011-05-22 or 2011-05-22T17:41Z.")
+        if self.swapped and not {"date_pre", "date_post"} & set(self.from_files):
+            raise InputError(
+                f"date_pre is {self.date_pre}, later than date_post, which is {self.date_post}. Swap the dates, or PRE and POST."
+            )
+
+    @property
+    def swapped(self) -> bool:
+        """Whether both dates are known and the one before is the later one."""
+        pre, post = _day(self.date_pre), _day(self.date_post)
+        return pre is not None and post is not None and pre > post
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """What is known, as pairs of a label and a value; with the tag and file where it came from one."""
+        origins = {self.LABELS[name]: f" (from {source})" for name, source in self.from_files.items()}
+        return [(label, value + origins.get(label, "")) for label, value in super().facts]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON; None where not known."""
+        return super().to_dict() | {"from_files": dict(self.from_files)}
+
+    def with_tags(self, pre: Layer | None, post: Layer | None) -> EventInfo:
+        """The same, dates and sensors that are not given taken from the tags of the files; None: these have no tags."""
+        values: dict[str, str] = {}
+        sources: dict[str, str] = {}
+        for role, layer in (("pre", pre), ("post", post)):
+            for name, tags in ((f"date_{role}", DATE_TAGS), (f"sensor_{role}", SENSOR_TAGS)):
+                tag = None if layer is None or getattr(self, name) else _from_tags(layer.tags, tags)
+                if tag is not None and layer is not None:
+                    values[name] = tag[1]
+                    sources[name] = f"{tag[0]} of {PurePath(layer.source).name}"
+        return replace(self, **values, from_files={**self.from_files, **sources})
+
+
+@dataclass(frozen=True)
+class SeriesEvent(EventTexts):
+    """What a map of a series of dates is of, written into every product. The dates are those of the series.
+
+    Parameters
+    ----------
+    name, location
+        Event, and where it was.
+    sensor
+        What took the images.
+    credit, producer
+        To whom the images are credited, and who made the map.
+
+    Raises
+    ------
+    InputError
+        A text is too long or has control characters.
+
+    Examples
+    --------
+    >>> SeriesEvent(name="Wildfire", sensor="Sentinel-2").lines
+    ['Event: Wildfire', 'Sensor: Sentinel-2']
+    """
+
+    LABELS: ClassVar[Mapping[str, str]] = {
+        "name": "Event",
+        "location": "Place",
+        "sensor": "Sensor",
+        "credit": "Credit",
+        "producer": "Producer",
+    }
+
+    name: EventName = ""
+    location: Location = ""
+    sensor: Annotated[str, Field(description="What took the images.", json_schema_extra=EVENT)] = ""
+    credit: Credit = ""
+    producer: Producer = ""
+
+
+def event_findings(event: EventInfo) -> tuple[Finding, ...]:
+    """A note where a date was taken from a tag; a caution where the date before is the later one."""
+    if event.swapped:
+        dates = "; ".join(line for line in event.lines if line.startswith("Date"))
+        return (
+            Finding(
+                "dates_reversed",
+                "caution",
+                f"The image from before seems to be younger than the one from after ({dates}).",
+                "Swap PRE and POST where they are; else give --date-pre and --date-post.",
+            ),
+        )
+    taken = [
+        f"{event.from_files[name]}, {getattr(event, name)}"
+        for name in ("date_pre", "date_post")
+        if name in event.from_files
+    ]
+    if not taken:
+        return ()
+    message = "Dates were taken from the files' tags, which may hold the time of processing: " + "; ".join(taken) + "."
+    return (Finding("dates_from_tags", "note", message, "Give --date-pre and --date-post where they are wrong."),)
+
+
+def _day(text: str) -> date | None:
+    """The day of an ISO date, None for other text."""
+    if not DATE.fullmatch(text):
+        return None
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00")).date()
+    except ValueError:
+        return None
+
+
+def _from_tags(tags: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, str] | None:
+    """The first of the named tags that can be used, and its value; dates as YYYY-MM-DD."""
+    known = {key.upper(): (key, value.strip()) for key, value in tags.items()}
+    for name in names:
+        key, value = known.get(name, ("", ""))
+        if names is DATE_TAGS:
+            match = TAG_DATE.match(value)
+            value = "-".join(match.groups()) if match else ""
+            value = value if _day(value) else ""
+        elif not value.isprintable() or len(value) > LONGEST:
+            value = ""
+        if value:
+            return key, value
+    return None
