@@ -54,6 +54,7 @@ ROWS = {
     "without, change counted twice": (*PLAIN, "train.class_weighting=median_frequency"),  # windows are balanced already
     **ALWAYS,
     "intersection, no diffusion": (*ALWAYS["intersection"], "cleansing.steps=0"),
+    **{f"intersection, {px} px": (*ALWAYS["intersection"], f"cleansing.outline_px={px}") for px in (2, 4)},
     "guarded": (),  # as the recipe says
     "labels-kept": ("cleansing.least_noise=1",),
 }
