@@ -128,7 +128,7 @@ def test_labels_away_from_outlines_stay_as_they_are(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One wide block of change: what lies deeper than the option says keeps its label, what lies nearer may lose it."""
-    monkeypatch.setattr(cleansing, "TILE_PX", 32)  # outlines lie on the tiles' borders
+    monkeypatch.setattr(cleansing, "TILE_PX", 16)  # outlines lie on the tiles' borders
     labels = np.zeros((64, 64), np.uint8)
     labels[16:48, 16:48] = 1
     for number in range(2):
