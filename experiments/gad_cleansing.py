@@ -49,12 +49,15 @@ ALWAYS = {
     for merge in ("intersection", "ignore-missed", "ignore-differing", "ignore-confident")
 }
 PLAIN = ("cleansing.hyperepochs=1", f"train.epochs={EPOCHS * HYPEREPOCHS}")
+TWICE = ("cleansing.hyperepochs=2", f"train.epochs={EPOCHS * HYPEREPOCHS // 2}")
 ROWS = {
     WITHOUT: PLAIN,
     "without, change counted twice": (*PLAIN, "train.class_weighting=median_frequency"),  # windows are balanced already
     **ALWAYS,
     "intersection, no diffusion": (*ALWAYS["intersection"], "cleansing.steps=0"),
     **{f"intersection, {px} px": (*ALWAYS["intersection"], f"cleansing.outline_px={px}") for px in (2, 4)},
+    "intersection, twice": (*ALWAYS["intersection"], *TWICE),
+    "intersection, twice, 4 px": (*ALWAYS["intersection"], *TWICE, "cleansing.outline_px=4"),
     "guarded": (),  # as the recipe says
     "labels-kept": ("cleansing.least_noise=1",),
 }
