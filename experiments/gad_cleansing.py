@@ -60,6 +60,7 @@ ROWS = {
     "intersection, twice, 4 px": (*ALWAYS["intersection"], *TWICE, "cleansing.outline_px=4"),
     "guarded": (),  # as the recipe says
     "labels-kept": ("cleansing.least_noise=1",),
+    "labels-kept, twice": ("cleansing.least_noise=1", *TWICE),
 }
 SIDE_PX = (6, 24)  # of labelled rectangles where nothing changed
 LEAST_PX = 20  # of objects that are drawn too wide
