@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from deepnets4eo.arrays import ByteImage, FloatImage, Mask
+from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.change.diffusion import EDGE_LEVEL, FEW_STEPS, RATE, Diffusion, guided_anisotropic_diffusion
@@ -28,7 +28,6 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.lazy import check_extra
-from deepnets4eo.metrics import erode_boundaries
 from deepnets4eo.options import Section
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.cog import CogWriter
@@ -70,11 +69,6 @@ class CleansingSection(Section):
         default=LEAST_NOISE, ge=0, le=1,
         description="labels stay as they are where the network is sure that less than this share of the labelled change is wrong; "
         "0: they are always cleansed, as published",
-    )  # fmt: skip
-    outline_px: int = Field(
-        default=0, ge=0,
-        description="labels change only within so many pixels of the outlines of labelled change, where those drawn too wide are "
-        "wrong; 0: everywhere, as published",
     )  # fmt: skip
     steps: int = Field(default=FEW_STEPS, ge=0, description="of the diffusion, 2,500 as published; 0: none")
     edge_level: float = Field(default=EDGE_LEVEL, gt=0, description="K, in grey levels of 0 to 255")
@@ -162,34 +156,20 @@ class _Predicted:
                 writer.write(window, _diffused_scores(segmenter, self.images, self.scores, window, diffusion))
         return replace(self, scores=Layer.open(path))
 
-    def merge(self, rule: Merge, classes: NDArray[np.uint8], outline_px: int) -> LabelledScene:
-        """The same images with labels merged from the original ones and the scores.
-
-        classes : by packed probability, (256,). outline_px : as in the section, 0 for everywhere
-        """
+    def merge(self, rule: Merge, classes: NDArray[np.uint8]) -> LabelledScene:
+        """The same images with labels merged from the original ones and the scores. classes : by packed probability, (256,)"""
         scene, legend = self.original.scene, self.original.labels.legend
         path = self._path(LABELS)
         to_index, from_index = legend.to_index(), legend.from_index()
         with CogWriter(path, scene.grid, legend=legend, nodata=VOID) as writer:
             for window in self._windows():
                 packed, known = self.scores.read(window)
-                original = to_index[self._labels(window)]
-                compared = known & self._near_outlines(window, outline_px) if outline_px else known
-                predicted = np.where(compared, classes[packed[CHANGE]], VOID).astype(np.uint8)
-                merged = merge_labels(original, predicted, rule)
+                predicted = np.where(known, classes[packed[CHANGE]], VOID).astype(np.uint8)
+                merged = merge_labels(to_index[self._labels(window)], predicted, rule)
                 writer.write(window, from_index[merged][None])
         source = LegendLabels(LabelReader(Layer.open(path), legend), legend)
         with_labels = Scene({**self.images.layers, LABELS: Layer(source)}, scene.grid)
         return replace(self.original, scene=with_labels, labels=source)
-
-    def _near_outlines(self, window: Window, outline_px: int) -> Mask:
-        """Pixels with the other label within a disc of so many pixels, (h, w)."""
-        rows, cols = self.original.scene.shape
-        around = window.grow(outline_px).clip((int(rows), int(cols)))
-        labels = self.original.labels.legend.to_index()[self._labels(around)]
-        inner = window.within(around).slices
-        near: Mask = (erode_boundaries(labels, outline_px) != labels)[inner]
-        return near
 
     def _path(self, kind: str) -> Path:
         return _scene_file(self.folder, kind, self.original)
@@ -257,7 +237,7 @@ def _cleanse(
     scenes = [predicted.get(one.name) or _predict_scene(segmenter, one, folder, device) for one in every]
     diffused = _diffuse(scenes, segmenter, Diffusion(settings.steps, settings.edge_level, settings.rate))
     classes = confident_classes(_count(diffused)) if settings.merge == "ignore-confident" else MORE_PROBABLE
-    merged = [one.merge(settings.merge, classes, settings.outline_px) for one in diffused]
+    merged = [one.merge(settings.merge, classes) for one in diffused]
     return _with_scenes(original, merged), noise
 
 

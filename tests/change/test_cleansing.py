@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 from geotiff import write_geotiff
-from scipy.ndimage import distance_transform_edt
 
 import deepnets4eo
 from deepnets4eo.cards.legend import VOID
@@ -122,28 +121,6 @@ def test_where_labels_stay_no_more_scenes_are_predicted_than_the_estimate_needs(
     whole = ("data.val_share=0", "cleansing.hyperepochs=2", f"cleansing.least_noise={least_noise}")
     deepnets4eo.train(recipe(*whole), tmp_path / "run", data=data)
     assert predicted == expected
-
-
-def test_labels_away_from_outlines_stay_as_they_are(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One wide block of change: what lies deeper than the option says keeps its label, what lies nearer may lose it."""
-    monkeypatch.setattr(cleansing, "TILE_PX", 16)  # outlines lie on the tiles' borders
-    labels = np.zeros((64, 64), np.uint8)
-    labels[16:48, 16:48] = 1
-    for number in range(2):
-        write_geotiff(data / f"pair{number}" / "labels.tif", labels)
-    run = deepnets4eo.train(
-        recipe("cleansing.merge=ignore-differing", "cleansing.outline_px=3", "cleansing.hyperepochs=2"),
-        tmp_path / "run",
-        data=data,
-    )
-    merged = Layer.open(run / "checkpoints" / "hyperepoch-1" / LABELS / "labels-pair0.tif").read()[0][0]
-    inside, outside = (distance_transform_edt(labels == index) for index in (1, 0))
-    near = np.maximum(inside, outside) <= 3
-    np.testing.assert_array_equal(merged[~near], labels[~near])
-    assert (merged[near] == VOID).any()
-    assert (merged[near & (labels == 1)] == VOID).any()
 
 
 def test_each_hyperepoch_goes_on_from_the_weights_of_the_last_one(
