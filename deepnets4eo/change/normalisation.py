@@ -115,9 +115,9 @@ class TrainingLight:
     def apply(self, image: NDArray[Any]) -> FloatImage:
         """image : (C, h, w) → (C, h, w) float32"""
         gain = self.trained_std / self.std
-        offset = self.trained_mean - gain * self.mean
-        gain, offset = (values.astype(np.float32)[:, None, None] for values in (gain, offset))
-        return np.asarray(image * gain + offset, np.float32)
+        both = (gain, self.trained_mean - gain * self.mean)
+        scale, offset = (values.astype(np.float32)[:, None, None] for values in both)
+        return np.asarray(image * scale + offset, np.float32)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for manifests."""
