@@ -19,6 +19,7 @@ import deepnets4eo
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change import split_from_to
 from deepnets4eo.change.classical.detector import ChangeDetector
+from deepnets4eo.change.normalisation import normalise
 from deepnets4eo.evaluation import Protocol, evaluate_pairs, spread
 from deepnets4eo.files import write_json, write_text
 from deepnets4eo.grid import Window, crop, whole
@@ -60,11 +61,12 @@ Sources = Mapping[str, Mapping[str, str]]
 
 @dataclass(frozen=True)
 class ChangeScore:
-    """F1 of change and kappa, 0 to 1, and seconds of the training."""
+    """F1 of change and kappa of all pixels, 0 to 1, seconds of the training, and kappa of each test scene by itself."""
 
     f1: float
     kappa: float
     seconds: float = 0.0
+    of_scenes: tuple[float, ...] = ()
 
 
 def city_pairs(
@@ -137,14 +139,25 @@ def train_run(recipe: str, overrides: Sequence[str], scenes: Sources, out: Path,
 
 
 def score_change(
-    run: Path | Run | Segmenter, scenes: Sources, out: Path, *, post: str = "image_post", stored: str = "change"
+    run: Path | Run | Segmenter,
+    scenes: Sources,
+    out: Path,
+    *,
+    post: str = "image_post",
+    stored: str = "change",
+    light: str = "none",
 ) -> ChangeScore:
     """Predict the test scenes and score change, of all pixels pooled.
 
-    post : layer that is the later date. stored : legend that the files of the labels are in.
+    post : layer that is the later date. stored : legend that the files of the labels are in. light : "none", or as of
+    `change.normalisation.normalise`.
     """
     loaded = load_run(run) if isinstance(run, Path) else run
-    maps = {name: _predict_change(loaded, _dates(sources, post), out / name) for name, sources in scenes.items()}
+    maps = {}
+    for name, sources in scenes.items():
+        scene = Scene.open(None, **_dates(sources, post))
+        seen = scene if light == "none" else normalise(scene, light, loaded.inputs)[0]
+        maps[name] = _predict_change(loaded, seen, out / name)
     return _pooled(maps, scenes, stored)
 
 
@@ -154,8 +167,8 @@ def score_classical(
     """The same of a method without training, which is fitted to each test pair by itself."""
     maps = {}
     for name, sources in scenes.items():
-        dates = _dates(sources, post)
-        maps[name] = _predict_change(ChangeDetector.of_scene(Scene.open(None, **dates), method), dates, out / name)
+        scene = Scene.open(None, **_dates(sources, post))
+        maps[name] = _predict_change(ChangeDetector.of_scene(scene, method), scene, out / name)
     return _pooled(maps, scenes, stored)
 
 
@@ -163,11 +176,11 @@ def _dates(sources: Mapping[str, str], post: str) -> dict[str, str]:
     return {"image_pre": sources["image_pre"], "image_post": sources[post]}
 
 
-def _predict_change(run: Run | Segmenter, dates: Mapping[str, str], out: Path) -> Path:
+def _predict_change(run: Run | Segmenter, scene: Scene, out: Path) -> Path:
     """Map of no change and change; `out` is its path without the suffix."""
     target = out.with_name(f"{out.name}.tif")
     target.parent.mkdir(parents=True, exist_ok=True)
-    predict(run, dates, target, PredictOptions(overwrite=True, device="cpu", precision="float32"))
+    predict(run, scene, target, PredictOptions(overwrite=True, device="cpu", precision="float32"))
     legend = Layer.open(target).legend
     if legend is not None and legend.num_classes > 2:
         return split_from_to(target, out)["change"]
@@ -176,8 +189,15 @@ def _predict_change(run: Run | Segmenter, dates: Mapping[str, str], out: Path) -
 
 def _pooled(maps: Mapping[str, Path], scenes: Sources, stored: str) -> ChangeScore:
     pairs = [(path, scenes[name]["labels"]) for name, path in maps.items()]
-    scores: Any = evaluate_pairs(pairs, Legend.load("change"), Protocol(reference_legend=Legend.load(stored))).to_dict()
-    return ChangeScore(float(scores["f1"]["change"] or 0), float(scores["kappa"] or 0))
+    every, *single = (_scores(one, stored) for one in (pairs, *([pair] for pair in pairs)))
+    kappas = tuple(float(scores["kappa"] or 0) for scores in single)
+    return ChangeScore(float(every["f1"]["change"] or 0), float(every["kappa"] or 0), of_scenes=kappas)
+
+
+def _scores(pairs: Sequence[tuple[Path, str]], stored: str) -> dict[str, Any]:
+    legend, protocol = Legend.load("change"), Protocol(reference_legend=Legend.load(stored))
+    scores: dict[str, Any] = evaluate_pairs(pairs, legend, protocol).to_dict()
+    return scores
 
 
 def table(
@@ -195,6 +215,17 @@ def ordering(name: str, better: Sequence[float], worse: Sequence[float]) -> str:
     gains = 100 * (np.array(better) - np.array(worse))
     verdict = "held" if gains.mean() >= 0 else "did NOT hold"
     return f"- {name}: {verdict}, {spread(gains, 1, '+')} points; in {int((gains >= 0).sum())} of {len(gains)} seeds"
+
+
+def ordering_over_scenes(name: str, better: Sequence[ChangeScore], worse: Sequence[ChangeScore]) -> str:
+    """Mean ± standard error of the difference in kappa over test scenes, each the mean of its seeds."""
+    gains = 100 * (np.array([one.of_scenes for one in better]) - np.array([one.of_scenes for one in worse])).mean(
+        axis=0
+    )
+    error = f" ± {gains.std(ddof=1) / np.sqrt(len(gains)):.1f}" if len(gains) > 1 else ""
+    return (
+        f"- {name}, over scenes: {gains.mean():+.1f}{error} (standard error); in {(gains >= 0).sum()} of {len(gains)}"
+    )
 
 
 def publish(out: Path, text: str) -> None:

@@ -7,7 +7,7 @@ Usage: python experiments/gad_cleansing.py --out FOLDER [--seeds 0 1 2] [--rates
 Objects: of the changed objects a share is lost from the labels, and as many pixels elsewhere are labelled as changed, in rectangles.
 Outlines: all changed objects of 20 px or more are drawn wider, pixel by pixel, until a share of the labelled change is wrong.
 Without cleansing the network learns for as many steps from the wrong labels; with labels that are kept it does so in hyperepochs,
-each with a new optimiser, as with cleansing. Rows named by a rule merge always; guarded, labels of which few seem wrong stay.
+each with a new optimiser, as with cleansing. Rows named twice have two hyperepochs, of half the steps each. Rows named by a rule merge always; guarded, labels of which few seem wrong stay.
 How many seemed wrong stands in the runs' cards. Small trainings with 3 hyperepochs. HRSCD, whose labels are wrong by nature, has no
 clean labels to score on that are given out.
 """
@@ -49,13 +49,16 @@ ALWAYS = {
     for merge in ("intersection", "ignore-missed", "ignore-differing", "ignore-confident")
 }
 PLAIN = ("cleansing.hyperepochs=1", f"train.epochs={EPOCHS * HYPEREPOCHS}")
+TWICE = ("cleansing.hyperepochs=2", f"train.epochs={EPOCHS * HYPEREPOCHS // 2}")
 ROWS = {
     WITHOUT: PLAIN,
     "without, change counted twice": (*PLAIN, "train.class_weighting=median_frequency"),  # windows are balanced already
     **ALWAYS,
     "intersection, no diffusion": (*ALWAYS["intersection"], "cleansing.steps=0"),
+    "intersection, twice": (*ALWAYS["intersection"], *TWICE),
     "guarded": (),  # as the recipe says
     "labels-kept": ("cleansing.least_noise=1",),
+    "labels-kept, twice": ("cleansing.least_noise=1", *TWICE),
 }
 SIDE_PX = (6, 24)  # of labelled rectangles where nothing changed
 LEAST_PX = 20  # of objects that are drawn too wide

@@ -4,6 +4,7 @@ Usage: python experiments/hrscd.py --out FOLDER [--seeds 0 1 2]                 
        python experiments/hrscd.py --out FOLDER --rows 4.1 4.1-without-cover     (some rows; those of `VARIANTS` test why)
        python experiments/hrscd.py --out FOLDER --wrong 0.4                      (a share of the change labels learnt from is wrong)
        python experiments/hrscd.py --out FOLDER --train-cities 1 2 3 … --test-cities 41 42 …           (other cities)
+       python experiments/hrscd.py --out FOLDER --light training                 (test scenes in the light of the training scenes)
        python experiments/hrscd.py --out FOLDER --data ROOT                      (HRSCD in the layout of its card)
 
 1 compares two maps of land cover; 2 has a class for each pair from → to; 3 looks at land cover where a separate network
@@ -29,6 +30,7 @@ from change_pairs import (
     Sources,
     city_pairs,
     ordering,
+    ordering_over_scenes,
     publish,
     score_change,
     table,
@@ -69,6 +71,8 @@ ORDERS = (
     ("4.1", "3"),
     ("4.2", "3"),
     ("3", "1"),
+    ("4.1-light-cover", "3"),
+    ("4.2", "4.1-light-cover"),
     ("4.2-weighted", "4.1-weighted"),
     *((name, name.partition("-")[0]) for name in VARIANTS),
 )
@@ -85,7 +89,15 @@ def single_dates(scenes: Sources) -> dict[str, dict[str, str]]:
 
 
 def one_seed(
-    rows: Sequence[str], train: Sources, test: Sources, out: Path, settings: Sequence[str], legend: str, *, smoke: bool
+    rows: Sequence[str],
+    train: Sources,
+    test: Sources,
+    out: Path,
+    settings: Sequence[str],
+    legend: str,
+    light: str,
+    *,
+    smoke: bool,
 ) -> dict[str, ChangeScore]:
     """Scores of rows with one seed."""
     paired = {name: {layer: sources[layer] for layer in LAYERS} for name, sources in train.items()}
@@ -98,7 +110,7 @@ def one_seed(
         else:
             overrides = (*settings, f"cover.legend={legend}", *(TRAINED | VARIANTS)[name])
             runs[name] = train_run(RECIPE, overrides, paired, out / name, smoke=smoke)
-    return {name: score_change(runs[name], test, out / "maps" / name) for name in rows}
+    return {name: score_change(runs[name], test, out / "maps" / name, light=light) for name in rows}
 
 
 def cover_network(train: Sources, out: Path, settings: Sequence[str], legend: str, *, smoke: bool) -> Segmenter:
@@ -155,6 +167,7 @@ def main() -> None:
     parser.add_argument("--wrong", type=float, default=0.0, help="share of wrong change labels to learn from")
     parser.add_argument("--train-cities", type=int, nargs="+", default=list(TRAIN_CITIES))
     parser.add_argument("--test-cities", type=int, nargs="+", default=list(TEST_CITIES))
+    parser.add_argument("--light", default="none", choices=("none", "training"), help="see `change --normalise`")
     add_smoke(parser)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
@@ -172,16 +185,19 @@ def main() -> None:
         settings = (*(small if arguments.data is None else ()), f"train.seed={seed}")
         folder = out / f"seed-{seed}"
         learnt = with_noise(train, arguments.wrong, seed, folder / "labels") if arguments.wrong else train
-        of_seed = one_seed(arguments.rows, learnt, test, folder, settings, legend, smoke=smoke)
+        of_seed = one_seed(arguments.rows, learnt, test, folder, settings, legend, arguments.light, smoke=smoke)
         for name, score in of_seed.items():
             scores[name].append(score)
     kappa = {name: [one.kappa for one in of_name] for name, of_name in scores.items()}
     rows = {f"strategy {name}": [kappa[name], [one.f1 for one in of_name]] for name, of_name in scores.items()}
-    notes = [
-        ordering(f"{better} ≥ {worse} in kappa of change", kappa[better], kappa[worse])
-        for better, worse in ORDERS
-        if {better, worse} <= set(kappa)
-    ]
+    notes = []
+    for better, worse in ORDERS:
+        if {better, worse} <= set(kappa):
+            claim = f"{better} ≥ {worse} in kappa of change"
+            notes += [
+                ordering(claim, kappa[better], kappa[worse]),
+                ordering_over_scenes(claim, scores[better], scores[worse]),
+            ]
     title = "HRSCD" if arguments.data else "Strategies of land cover and change on the miniature city (SYNTHETIC)"
     publish(out, table(title_of(title, smoke=smoke), ["kappa of change", "F1 of change"], rows, notes))
 

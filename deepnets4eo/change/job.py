@@ -21,7 +21,7 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.change.change_scores import change_scores, check_change_legend, is_from_to
 from deepnets4eo.change.classical.detector import ChangeDetector
 from deepnets4eo.change.diffusion import FEW_STEPS, Diffusion
-from deepnets4eo.change.normalisation import normalise_pre
+from deepnets4eo.change.normalisation import normalise
 from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
 from deepnets4eo.change.pair import POST, PRE, ChangePair, open_pair
 from deepnets4eo.change.refinement import FINAL, PACKED_TAG, refine_scores
@@ -217,8 +217,8 @@ def _prepare(pair: ChangePair, scratch: Path, options: ChangeOptions) -> tuple[R
             )
         if options.normalise == "none":
             return run, pair.scene, {"method": f"run {options.model}", "threshold": FINAL}
-        scene, values = normalise_pre(pair.scene, options.normalise)
-        return run, scene, {"method": f"run {options.model}", "threshold": FINAL, "normalisation": values.to_dict()}
+        scene, values = normalise(pair.scene, options.normalise, run.inputs)
+        return run, scene, {"method": f"run {options.model}", "threshold": FINAL, "normalisation": values}
     if not (scratch / "run" / "card.json").is_file():
         log.info("fitting %s to the pair …", options.method)
         detector = ChangeDetector.of_scene(pair.scene, options.method, threshold_method=options.threshold)

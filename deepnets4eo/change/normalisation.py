@@ -1,12 +1,13 @@
-"""Relative radiometric normalisation: the pre image in the light of the post image.
+"""Radiometric normalisation: the pre image in the light of the post image, or both in the light of the training images.
 
-By orthogonal regression on pixels that IR-MAD finds unchanged (Canty and Nielsen 2008), or by matching histograms.
-Takes a scene with the layers `image_pre` and `image_post`; returns maps of values, one a band, and layers seen through them.
+Relative: by orthogonal regression on pixels that IR-MAD finds unchanged (Canty and Nielsen 2008), or by matching histograms.
+To training: each band of each date gets the mean and deviation that a network was trained on. Takes a scene with the layers
+`image_pre` and `image_post`; returns maps of values, one a band, and layers seen through them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,19 +19,20 @@ from deepnets4eo.change.classical.pair_scores import IrMad
 from deepnets4eo.change.pair import POST, PRE
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.moments import MomentSums
+from deepnets4eo.rasters.moments import Moments, MomentSums
 from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.tiling.spread import spread_windows
 
 SIDE_PX, WINDOWS = 512, 4  # values are measured on 4 million pixels at most
 UNCHANGED = 0.95  # least probability of no change
 LEAST_PIXELS = 100
 QUANTILES = 257
+ROUNDING = 1e-6  # of a mean: a deviation below it is none
 
 
 class ValueMap(Protocol):
-    """Values of the pre image → values as the post image would have them."""
+    """Values of an image → values in another light."""
 
     def apply(self, image: NDArray[Any]) -> FloatImage:
         """image : (C, h, w) → (C, h, w) float32"""
@@ -65,7 +67,7 @@ class LinearMap:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for manifests."""
-        return {"method": "regression"} | {name: np.asarray(value).tolist() for name, value in vars(self).items()}
+        return {name: np.asarray(value).tolist() for name, value in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,36 @@ class HistogramMap:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for manifests."""
-        return {"method": "histogram", "pre": self.pre.tolist(), "post": self.post.tolist()}
+        return {"pre": self.pre.tolist(), "post": self.post.tolist()}
+
+
+@dataclass(frozen=True)
+class TrainingLight:
+    """Mean and deviation of each band, and those of the training images that it gets.
+
+    Parameters
+    ----------
+    mean, std
+        (C,) of the image.
+    trained_mean, trained_std
+        (C,) of the training images.
+    """
+
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    trained_mean: NDArray[np.float64]
+    trained_std: NDArray[np.float64]
+
+    def apply(self, image: NDArray[Any]) -> FloatImage:
+        """image : (C, h, w) → (C, h, w) float32"""
+        gain = self.trained_std / self.std
+        both = (gain, self.trained_mean - gain * self.mean)
+        scale, offset = (values.astype(np.float32)[:, None, None] for values in both)
+        return np.asarray(image * scale + offset, np.float32)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for manifests."""
+        return {name: np.asarray(value).tolist() for name, value in vars(self).items()}
 
 
 def invariant_regression(scene: Scene, *, unchanged: float = UNCHANGED) -> LinearMap:
@@ -169,20 +200,83 @@ def match_histograms(scene: Scene) -> HistogramMap:
     return HistogramMap(pre, post)
 
 
-def normalise_pre(scene: Scene, method: str) -> tuple[Scene, ValueMap]:
-    """The scene with its pre image in the light of the post image, and the map of values.
+def light_of_training(scene: Scene, inputs: InputSpec) -> dict[str, TrainingLight]:
+    """Maps that give each band of each date the mean and deviation of the training images.
 
-    method : "regression" or "histogram". Errors: InputError for another one, and as the two functions.
+    A network knows the light, haze and tones of its training images; another light looks like change to it. Each date is
+    mapped by itself, so dates that differ in light become alike as well. A scene that is mostly of one kind, such as
+    water, gets a contrast that it does not have.
+
+    Parameters
+    ----------
+    scene
+        With the layers `image_pre` and `image_post`.
+    inputs
+        Of the network.
+
+    Returns
+    -------
+    dict
+        Of both layers.
+
+    Raises
+    ------
+    InputError
+        No valid pixel, or a band with one value in all of them.
     """
-    methods: dict[str, Callable[[Scene], ValueMap]] = {
-        "regression": invariant_regression,
-        "histogram": match_histograms,
+    sums = {PRE: MomentSums(), POST: MomentSums()}
+    for window in spread_windows(scene.shape, (SIDE_PX, SIDE_PX), WINDOWS):
+        sample = scene.read(window, [PRE, POST])
+        for layer, of_layer in sums.items():
+            of_layer.add(sample[layer][:, sample["valid"]])
+    return {layer: _light(layer, of_layer.moments(), inputs.layers[layer]) for layer, of_layer in sums.items()}
+
+
+def normalise(scene: Scene, method: str, inputs: InputSpec) -> tuple[Scene, dict[str, Any]]:
+    """The scene in another light, and plain values of the maps.
+
+    Parameters
+    ----------
+    scene
+        With the layers `image_pre` and `image_post`.
+    method
+        "regression" or "histogram": the pre image in the light of the post image; "training": both in that of the training
+        images.
+    inputs
+        Of the network that sees the scene.
+
+    Returns
+    -------
+    tuple
+        The scene, whose images are float32, and what was measured.
+
+    Raises
+    ------
+    InputError
+        For another method, and as the functions of the three.
+    """
+    methods: dict[str, Callable[[], Mapping[str, ValueMap]]] = {
+        "regression": lambda: {PRE: invariant_regression(scene)},
+        "histogram": lambda: {PRE: match_histograms(scene)},
+        "training": lambda: light_of_training(scene, inputs),
     }
     if method not in methods:
         raise InputError(f"normalisation {method!r} is unknown. Choose from {', '.join(methods)}.")
-    values = methods[method](scene)
-    pre = Layer(_MappedSource(scene.layers[PRE], values))
-    return Scene({PRE: pre, POST: scene.layers[POST]}, scene.grid), values
+    maps = methods[method]()
+    mapped = {layer: Layer(_MappedSource(scene.layers[layer], values)) for layer, values in maps.items()}
+    layers = {layer: scene.layers[layer] for layer in (PRE, POST)} | mapped
+    return Scene(layers, scene.grid), {"method": method} | {layer: values.to_dict() for layer, values in maps.items()}
+
+
+def _light(layer: str, moments: Moments, trained: LayerInput) -> TrainingLight:
+    std = np.sqrt(np.diag(moments.covariance))
+    flat = np.flatnonzero(std <= ROUNDING * np.abs(moments.mean))
+    if flat.size:
+        raise InputError(
+            f"band {', '.join(str(band + 1) for band in flat)} of {layer} has one value in all valid pixels; it cannot be "
+            "normalised. Do without."
+        )
+    return TrainingLight(moments.mean, std, np.array(trained.mean), np.array(trained.std))
 
 
 def _orthogonal(sums: MomentSums, count: int) -> LinearMap:

@@ -24,7 +24,7 @@ MANIFEST = "manifest.json"  # written last
 
 ChangeMethod: TypeAlias = Literal["ir-mad", "mad", "cva", "difference", "slow-features", "pca-kmeans"]
 ThresholdMethod: TypeAlias = Literal["two-means", "otsu", "kittler", "em"]
-Normalisation: TypeAlias = Literal["none", "regression", "histogram"]
+Normalisation: TypeAlias = Literal["none", "regression", "histogram", "training"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class ChangeOptions:
     pre_bands, post_bands
         Bands of each image, 1-based, with commas between; by default those with the same names, else all.
     normalise
-        Brings the pre image to the light of the post image, for a run: by regression on pixels without change, or by histograms.
+        Light of the images, for a run: the pre image in that of the post image, by regression on pixels without change or by
+        histograms; or training: both in that of the run's training images.
     motion, max_shift_m, max_rotation_deg, assume_registered
         See `deepnets4eo.damage.Settings`.
     memory_bytes
@@ -122,7 +123,8 @@ class ChangeOptions:
     normalise: Annotated[
         Normalisation,
         Field(
-            description="Bring PRE to the light of POST for a --model: by regression on unchanged pixels, or by histograms.",
+            description="Light of the images for a --model: PRE in that of POST by regression on unchanged pixels or by "
+            "histograms; or training: both in that of its training images.",
             json_schema_extra=INPUTS,
         ),
     ] = "none"

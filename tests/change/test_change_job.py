@@ -165,7 +165,7 @@ def test_a_run_decides_where_one_is_given(tmp_path: Path) -> None:
     options = ChangeOptions(model=str(tmp_path / "run"), assume_registered=True, normalise="regression")
     change = map_change(pre, post, tmp_path / "out", options)
     assert change.summary["method"] == f"run {tmp_path / 'run'}"
-    assert change.summary["normalisation"]["gain"] == pytest.approx([1.3] * 3, rel=0.05)
+    assert change.summary["normalisation"]["image_pre"]["gain"] == pytest.approx([1.3] * 3, rel=0.05)
     assert change.summary["refined"] is False
     with pytest.raises(InputError, match="expected the classes of the legend change"):
         map_change(pre, post, tmp_path / "b", ChangeOptions(model=str(tmp_path / "cover"), assume_registered=True))

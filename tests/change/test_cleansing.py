@@ -105,6 +105,24 @@ def test_labels_of_which_too_few_seem_wrong_stay_as_they_are(
     assert only["wrong"]["change"] < 1
 
 
+@pytest.mark.parametrize(("least_noise", "expected"), [(1, ["pair0"]), (0, ["pair0", "pair1"])])
+def test_where_labels_stay_no_more_scenes_are_predicted_than_the_estimate_needs(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least_noise: int, expected: list[str]
+) -> None:
+    predicted: list[str] = []
+    predict_scene = cleansing._predict_scene
+
+    def record(segmenter: Any, scene: Any, *arguments: Any) -> Any:
+        predicted.append(scene.name)
+        return predict_scene(segmenter, scene, *arguments)
+
+    monkeypatch.setattr(cleansing, "_predict_scene", record)
+    monkeypatch.setattr(cleansing, "ESTIMATED_SCENES", 1)
+    whole = ("data.val_share=0", "cleansing.hyperepochs=2", f"cleansing.least_noise={least_noise}")
+    deepnets4eo.train(recipe(*whole), tmp_path / "run", data=data)
+    assert predicted == expected
+
+
 def test_each_hyperepoch_goes_on_from_the_weights_of_the_last_one(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,16 +1,33 @@
-"""Light of the pre image brought to that of the post image: known gains and offsets come back, and change does not disturb."""
+"""Images in another light: known gains and offsets come back, change does not disturb, training light is met."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from deepnets4eo.change.normalisation import invariant_regression, match_histograms, normalise_pre
+from deepnets4eo.change.normalisation import (
+    HistogramMap,
+    LinearMap,
+    invariant_regression,
+    light_of_training,
+    match_histograms,
+    normalise,
+)
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 
 GAIN, OFFSET = np.array([1.4, 0.7, 1.0]), np.array([10.0, 30.0, -5.0])
+BANDS = ("red", "green", "blue")
+TRAINED = InputSpec(
+    {
+        "image_pre": LayerInput(BANDS, (90.0, 100.0, 80.0), (30.0, 35.0, 40.0), 0, 255),
+        "image_post": LayerInput(BANDS, (110.0, 120.0, 95.0), (41.0, 42.0, 43.0), 0, 255),
+    }
+)
 
 
 def pair(changed: float = 0.15, noise: float = 1.0) -> Scene:
@@ -52,24 +69,50 @@ def test_histograms_are_those_of_the_post_image() -> None:
         np.testing.assert_allclose(np.quantile(band, shares), np.quantile(reference, shares), atol=1.5)
 
 
-@pytest.mark.parametrize("method", ["regression", "histogram"])
-def test_a_scene_is_read_through_the_map_also_band_by_band(method: str) -> None:
+@pytest.mark.parametrize(("method", "fit"), [("regression", invariant_regression), ("histogram", match_histograms)])
+def test_a_scene_is_read_through_the_map_also_band_by_band(
+    method: str, fit: Callable[[Scene], LinearMap | HistogramMap]
+) -> None:
     scene = pair(changed=0)
-    normalised, values = normalise_pre(scene, method)
+    normalised, values = normalise(scene, method, TRAINED)
     window = Window(8, 16, 40, 32)
     pre = normalised.layers["image_pre"]
-    expected = values.apply(scene.read(window)["image_pre"])
+    expected = fit(scene).apply(scene.read(window)["image_pre"])
     np.testing.assert_allclose(pre.read(window)[0], expected)
     np.testing.assert_allclose(pre.subset([3]).read(window)[0], expected[2:])
     assert np.abs(pre.thumbnail(40)[0] - normalised.layers["image_post"].thumbnail(40)[0]).mean() < 3
-    assert values.to_dict()["method"] == method
+    assert values["method"] == method
+    assert set(values) == {"method", "image_pre"}
+
+
+def test_both_dates_get_the_light_of_the_training_images() -> None:
+    normalised, values = normalise(pair(), "training", TRAINED)
+    sample = normalised.read()
+    for layer, trained in TRAINED.layers.items():
+        np.testing.assert_allclose(sample[layer].mean((1, 2)), trained.mean, rtol=1e-3)
+        np.testing.assert_allclose(sample[layer].std((1, 2)), trained.std, rtol=1e-3)
+        assert values[layer]["trained_mean"] == list(trained.mean)
+
+
+def test_pixels_that_are_not_valid_do_not_count_for_the_light() -> None:
+    sample = pair().read()
+    holed = {name: sample[name].copy() for name in ("image_pre", "image_post")}
+    holed["image_pre"][:, :40] = np.nan
+    whole = Scene.open(**{name: image[:, 40:] for name, image in holed.items()})
+    for layer, light in light_of_training(Scene.open(**holed), TRAINED).items():
+        np.testing.assert_allclose(light.mean, light_of_training(whole, TRAINED)[layer].mean)
+        np.testing.assert_allclose(light.std, light_of_training(whole, TRAINED)[layer].std)
 
 
 def test_what_cannot_be_normalised_is_refused() -> None:
     with pytest.raises(InputError, match="'gamma' is unknown"):
-        normalise_pre(pair(), "gamma")
+        normalise(pair(), "gamma", TRAINED)
     with pytest.raises(InputError, match="needs 100"):
         invariant_regression(pair(), unchanged=1.0)
+    sample = pair().read()
+    sample["image_post"][1] = 7.3
+    with pytest.raises(InputError, match="band 2 of image_post has one value"):
+        light_of_training(Scene.open(image_pre=sample["image_pre"], image_post=sample["image_post"]), TRAINED)
 
 
 def test_a_band_that_is_upside_down_is_refused_and_named() -> None:
