@@ -16,7 +16,7 @@ from geotiff import write_geotiff
 from made_up_clouds import NeighbourCount
 
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.change import ChangeOptions, Diffusion
+from deepnets4eo.change import ChangeOptions, Diffusion, EventInfo, SeriesEvent
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import PointEvidence, RasterEvidence, Settings
 from deepnets4eo.errors import DeepNets4EOError
@@ -49,6 +49,11 @@ def import_all(package: str) -> None:
     found = importlib.import_module(package)
     for module in pkgutil.walk_packages(getattr(found, "__path__", []), f"{package}."):
         importlib.import_module(module.name)
+
+
+EVENT = ["--event-name", "Flood", "--place", "Derna", "--date-pre", "2023-09-01", "--date-post", "2023-09-13",
+         "--sensor-pre", "S2", "--sensor-post", "PNEO", "--credit", "ESA", "--producer", "Team"]  # fmt: skip
+GIVEN = EventInfo("Flood", "Derna", "2023-09-01", "2023-09-13", "S2", "PNEO", "ESA", "Team")
 
 
 @pytest.fixture
@@ -436,19 +441,19 @@ def test_change(reach, tmp_path) -> None:
     function, start = "deepnets4eo.change.job.map_change", ["change", "a.tif", "b.tif", "--out", tmp_path / "out"]
     found = reach(function, *start)
     assert found.words == ("a.tif", "b.tif", tmp_path / "out", ChangeOptions())
-    assert found.options == {"resume": False, "overwrite": False}
+    assert found.options == {"event": EventInfo(), "resume": False, "overwrite": False}
     words = ["--method", "cva", "--threshold", "em", "--model", "run", "--refine", "--min-area", 9, "--cover-pre", "c"]
     more = ["--cover-post", "d", "--pre-bands", "1,2", "--post-bands", "3,4", "--normalise", "histogram"]
     last = ["--motion", "affine", "--max-shift", 5, "--max-rotation", 1, "--assume-registered", "--memory", "1GB"]
     limits = ["--device", "cpu", "--workers", 3, "--seed", 4, "--resume", "--overwrite"]
     clouds = ["--cloud-mask-pre", "e", "--cloud-mask-post", "f"]
-    found = reach(function, *start, *words, *more, *clouds, *last, *limits)
+    found = reach(function, *start, *words, *more, *clouds, *last, *limits, *EVENT)
     assert found.words[3] == ChangeOptions(
         method="cva", threshold="em", model="run", refine=True, min_area_m2=9.0, cover_pre="c", cover_post="d",
         cloud_mask_pre="e", cloud_mask_post="f", pre_bands="1,2", post_bands="3,4", normalise="histogram", motion="affine", max_shift_m=5.0, max_rotation_deg=1.0,
         assume_registered=True, memory_bytes=10**9, device="cpu", workers=3, seed=4,
     )  # fmt: skip
-    assert found.options == {"resume": True, "overwrite": True}
+    assert found.options == {"event": GIVEN, "resume": True, "overwrite": True}
 
 
 def test_report(reach) -> None:
@@ -511,7 +516,9 @@ def test_series(reach, monkeypatch) -> None:
     function, start = "deepnets4eo.change.series.job.write_series", ["series", "images", "--out", "o"]
     found = reach(function, *start)
     assert found.words == (Stack, Path("o"), NoveltyOptions())
-    assert found.options == {"top": 30, "breaks_from": None, "break_of": None, "workers": 2}
+    assert found.options == {
+        "top": 30, "breaks_from": None, "break_of": None, "workers": 2, "event": SeriesEvent(),
+    }  # fmt: skip
     assert opened.pop() == {
         "source": "images", "dates": None, "date_pattern": None, "masks": None, "assets": [], "bands": None,
         "mask": MaskRule(),
@@ -544,12 +551,16 @@ def test_series(reach, monkeypatch) -> None:
     assert reach(function, *start, "--features", "autoencoder").words[2] == NoveltyOptions(features="autoencoder")
     opened.clear()
     last = ["--top", 5, "--breaks-from", "2020-02-01", "--break-of", "nir", "--workers", 1, "--overwrite"]
-    found = reach(function, *start, *inputs, *masks, *cells, *past, *rank, *last)
+    about = ["--event-name", "Flood", "--place", "Derna", "--sensor", "S2", "--credit", "ESA", "--producer", "Team"]
+    found = reach(function, *start, *inputs, *masks, *cells, *past, *rank, *last, *about)
     assert found.words[2] == NoveltyOptions(
         cell_px=16, stride_px=8, min_valid=0.5, encoder="resnet18", weights="w.safetensors", history=4, season_days=0,
         persistence=1, candidates=0.1, clusters=4, clustering="hdbscan", rank_by="isolation", seed=3,
     )  # fmt: skip
-    assert found.options == {"top": 5, "breaks_from": date(2020, 2, 1), "break_of": "nir", "workers": 1}
+    assert found.options == {
+        "top": 5, "breaks_from": date(2020, 2, 1), "break_of": "nir", "workers": 1,
+        "event": SeriesEvent("Flood", "Derna", "S2", "ESA", "Team"),
+    }  # fmt: skip
     assert opened.pop() == {
         "source": "images", "dates": ["2020-01-01", "2020-02-01"], "date_pattern": "%Y%j", "masks": "m",
         "assets": ["a", "b"], "bands": {"nir": 4, "red": 3}, "mask": MaskRule((3, 8), 0.5, 5),
