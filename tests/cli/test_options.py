@@ -393,6 +393,7 @@ def test_rubble(reach, tmp_path, monkeypatch) -> None:
     out = ["--out", tmp_path / "out"]
     found = reach(function, *start, *out)
     assert found.words == ("b.laz", ("f.gpkg", none), None, RubbleOptions())
+    assert found.options["event"] == EventInfo()
     words = [
         "--pre",
         "a.laz",
@@ -407,12 +408,13 @@ def test_rubble(reach, tmp_path, monkeypatch) -> None:
         0.4,
     ]
     more = ["--correlation-m", 9, "--bias-m", 0.2, "--least-known-share", 0.6, "--layer", "l", "--id-column", "i"]
-    found = reach(function, *start, *out, *words, *more, "--footprints-crs", "EPSG:4326", "--also", "laz, page")
+    found = reach(function, *start, *out, *words, *more, *EVENT, "--footprints-crs", "EPSG:4326", "--also", "laz, page")
     named = {"layer": "l", "id_column": "i", "assume_crs": "EPSG:4326"}
     assert found.words == ("b.laz", ("f.gpkg", named), "a.laz", RubbleOptions(
         cell_m=1.0, align=False, height_column="h", least_loss_m=2.0, least_heap_m=0.4, correlation_m=9.0, bias_m=0.2,
         least_known_share=0.6, layer="l", id_column="i", footprints_crs="EPSG:4326",
     ))  # fmt: skip
+    assert found.options["event"] == GIVEN
 
 
 @pytest.mark.parametrize(
