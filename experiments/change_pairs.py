@@ -10,8 +10,9 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change import split_from_to
 from deepnets4eo.change.classical.detector import ChangeDetector
 from deepnets4eo.change.normalisation import normalise
-from deepnets4eo.evaluation import Protocol, evaluate_pairs, spread
+from deepnets4eo.evaluation import Protocol, evaluate, spread
 from deepnets4eo.files import write_json, write_text
 from deepnets4eo.grid import Window, crop, whole
 from deepnets4eo.prediction import PredictOptions, predict
@@ -188,16 +189,11 @@ def _predict_change(run: Run | Segmenter, scene: Scene, out: Path) -> Path:
 
 
 def _pooled(maps: Mapping[str, Path], scenes: Sources, stored: str) -> ChangeScore:
-    pairs = [(path, scenes[name]["labels"]) for name, path in maps.items()]
-    every, *single = (_scores(one, stored) for one in (pairs, *([pair] for pair in pairs)))
-    kappas = tuple(float(scores["kappa"] or 0) for scores in single)
-    return ChangeScore(float(every["f1"]["change"] or 0), float(every["kappa"] or 0), of_scenes=kappas)
-
-
-def _scores(pairs: Sequence[tuple[Path, str]], stored: str) -> dict[str, Any]:
     legend, protocol = Legend.load("change"), Protocol(reference_legend=Legend.load(stored))
-    scores: dict[str, Any] = evaluate_pairs(pairs, legend, protocol).to_dict()
-    return scores
+    single = [evaluate(path, scenes[name]["labels"], legend, protocol).matrix for name, path in maps.items()]
+    every = reduce(add, single)
+    f1, kappa, *kappas = np.nan_to_num([every.f1[legend.index("change")], every.kappa, *(one.kappa for one in single)])
+    return ChangeScore(float(f1), float(kappa), of_scenes=tuple(map(float, kappas)))
 
 
 def table(

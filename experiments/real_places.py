@@ -100,13 +100,10 @@ def score_damage(settings: Settings, name: str, data: Path, out: Path, sites: Se
 
 def scores_by_site(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Scores of every site, of the hurricane alone, and of all intact sites together, with what chance leaves open."""
-    scores = {str(site): scores_of(part) | ranges_of(part) for site, part in rows.groupby("site", sort=False)}
-    hurricane = rows[(rows["site"] == "xbd_post_scenes") & (rows["case"] == damage_sites.HURRICANE)]
-    undamaged = rows[rows["site"].isin(damage_sites.INTACT_SITES)]
-    for name, part in ((HURRICANE, hurricane), (INTACT, undamaged)):
-        if len(part):
-            scores[name] = scores_of(part) | ranges_of(part)
-    return scores
+    parts = {str(site): part for site, part in rows.groupby("site", sort=False)}
+    parts[HURRICANE] = rows[(rows["site"] == "xbd_post_scenes") & (rows["case"] == damage_sites.HURRICANE)]
+    parts[INTACT] = rows[rows["site"].isin(damage_sites.INTACT_SITES)]
+    return {name: scores_of(part) | ranges_of(part) for name, part in parts.items() if len(part)}
 
 
 def run_name(folder: Path) -> str:

@@ -7,6 +7,7 @@ To training: each band of each date gets the mean and deviation that a network w
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -41,8 +42,25 @@ class ValueMap(Protocol):
         """Plain values, for manifests."""
 
 
+class _GainAndOffset(ABC):
+    """Base of maps with a gain and an offset of each band."""
+
+    @abstractmethod
+    def _line(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Gain and offset, (C,) each."""
+
+    def apply(self, image: NDArray[Any]) -> FloatImage:
+        """image : (C, h, w) → (C, h, w) float32"""
+        gain, offset = (values.astype(np.float32)[:, None, None] for values in self._line())
+        return np.asarray(image * gain + offset, np.float32)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for manifests."""
+        return {name: np.asarray(value).tolist() for name, value in vars(self).items()}
+
+
 @dataclass(frozen=True)
-class LinearMap:
+class LinearMap(_GainAndOffset):
     """Gain and offset of each band.
 
     Parameters
@@ -60,14 +78,8 @@ class LinearMap:
     correlation: NDArray[np.float64]
     pixels: int
 
-    def apply(self, image: NDArray[Any]) -> FloatImage:
-        """image : (C, h, w) → (C, h, w) float32"""
-        gain, offset = (values.astype(np.float32)[:, None, None] for values in (self.gain, self.offset))
-        return np.asarray(image * gain + offset, np.float32)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for manifests."""
-        return {name: np.asarray(value).tolist() for name, value in vars(self).items()}
+    def _line(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return self.gain, self.offset
 
 
 @dataclass(frozen=True)
@@ -96,7 +108,7 @@ class HistogramMap:
 
 
 @dataclass(frozen=True)
-class TrainingLight:
+class TrainingLight(_GainAndOffset):
     """Mean and deviation of each band, and those of the training images that it gets.
 
     Parameters
@@ -112,16 +124,9 @@ class TrainingLight:
     trained_mean: NDArray[np.float64]
     trained_std: NDArray[np.float64]
 
-    def apply(self, image: NDArray[Any]) -> FloatImage:
-        """image : (C, h, w) → (C, h, w) float32"""
+    def _line(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         gain = self.trained_std / self.std
-        both = (gain, self.trained_mean - gain * self.mean)
-        scale, offset = (values.astype(np.float32)[:, None, None] for values in both)
-        return np.asarray(image * scale + offset, np.float32)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for manifests."""
-        return {name: np.asarray(value).tolist() for name, value in vars(self).items()}
+        return gain, self.trained_mean - gain * self.mean
 
 
 def invariant_regression(scene: Scene, *, unchanged: float = UNCHANGED) -> LinearMap:

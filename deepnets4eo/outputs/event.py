@@ -149,13 +149,13 @@ class EventInfo(EventTexts):
         for name in ("date_pre", "date_post"):
             if (value := getattr(self, name)) and _day(value) is None:
                 raise InputError(f"{name} is {value!r}, expected a date such as 2011-05-22 or 2011-05-22T17:41Z.")
-        if self.swapped and not {"date_pre", "date_post"} & set(self.from_files):
+        if self.has_reversed_dates and not {"date_pre", "date_post"} & set(self.from_files):
             raise InputError(
                 f"date_pre is {self.date_pre}, later than date_post, which is {self.date_post}. Swap the dates, or PRE and POST."
             )
 
     @property
-    def swapped(self) -> bool:
+    def has_reversed_dates(self) -> bool:
         """Whether both dates are known and the one before is the later one."""
         pre, post = _day(self.date_pre), _day(self.date_post)
         return pre is not None and post is not None and pre > post
@@ -224,7 +224,7 @@ class SeriesEvent(EventTexts):
 
 def event_findings(event: EventInfo) -> tuple[Finding, ...]:
     """A note where a date was taken from a tag; a caution where the date before is the later one."""
-    if event.swapped:
+    if event.has_reversed_dates:
         dates = "; ".join(line for line in event.lines if line.startswith("Date"))
         return (
             Finding(

@@ -36,7 +36,7 @@ def test_iso_dates_are_kept_as_given(text):
 def test_a_pre_image_that_is_younger_is_refused():
     with pytest.raises(InputError, match="date_pre is 2012-01-01, later than date_post, which is 2011-05-22"):
         EventInfo(date_pre="2012-01-01", date_post="2011-05-22")
-    assert not EventInfo(date_pre="2011-05-22T09:00", date_post="2011-05-22").swapped
+    assert not EventInfo(date_pre="2011-05-22T09:00", date_post="2011-05-22").has_reversed_dates
 
 
 @pytest.mark.parametrize("text", ["two\nlines", "\x1b[31mred", "x" * 1001])
