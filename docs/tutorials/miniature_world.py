@@ -88,8 +88,11 @@ plt.show()
 # Climate, season, sun, haze, sensor and direction of view are drawn as well, so that no two sites look alike.
 
 # %%
-figure, axes = plt.subplots(4, 5, figsize=(14, 11.6), layout="constrained")
-for number, (axis, name) in enumerate(zip(axes.flat, style_names(), strict=True)):
+names = style_names()
+figure, axes = plt.subplots(-(-len(names) // 6), 6, figsize=(14, 10), layout="constrained")
+for axis in axes.flat[len(names) :]:
+    axis.set_axis_off()
+for number, (axis, name) in enumerate(zip(axes.flat, names, strict=False)):
     show(axis, draw_pair(100 + number, style=name, hazard="none", size_px=224, gsd_m=0.7).pre, name)
 figure.suptitle("One site of each style, 157 m wide, seeds not chosen (SYNTHETIC)")
 plt.show()

@@ -7,13 +7,17 @@ import pytest
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.synthetic.materials import CODE
+from deepnets4eo.synthetic.world.layouts.cars import add_traffic
 from deepnets4eo.synthetic.world.layouts.clearance import keep_whole
+from deepnets4eo.synthetic.world.layouts.draft import Draft
 from deepnets4eo.synthetic.world.layouts.lay_out import LAYOUTS, lay_out
 from deepnets4eo.synthetic.world.layouts.rectangles import rect_rows
 from deepnets4eo.synthetic.world.plan import NO_BUILDING
 from deepnets4eo.synthetic.world.style import WorldStyle
 
-URBAN = ["suburb", "terraces", "old-town", "concrete-blocks", "high-rise", "industrial", "red-earth-town"]
+URBAN = [
+    "campus", "concrete-blocks", "high-rise", "industrial", "old-town", "red-earth-town", "retail", "suburb", "terraces",
+]  # fmt: skip
 EXTENT_M = (180.0, 140.0)
 CELL_M = 0.25
 
@@ -96,3 +100,28 @@ def test_an_unknown_layout_and_an_empty_extent_are_refused():
     with pytest.raises(InputError, match='suburb.yaml: layout is "moon", expected one of compounds'):
         lay_out(replace(style, layout="moon"), (100.0, 100.0), np.random.default_rng(0))
     assert set(LAYOUTS) > {"streets", "rows"}
+
+
+def test_cars_drive_in_the_lanes_of_wide_roads_alone():
+    draft = Draft(WorldStyle.load("retail"), EXTENT_M, np.random.default_rng(1))
+    roads = rect_rows(np.zeros(2), np.array([-30.0, 30.0]), np.full(2, 150.0), np.array([30.0, 8.0]))
+    add_traffic(draft, roads, 0.5)
+    plan = draft.to_plan()
+    vehicles = plan.boxes[["x", "y", "length", "width"]]
+    centre = np.array(EXTENT_M) / 2
+    assert len(vehicles) > 20
+    frame = (vehicles["x"] - centre[0]) + 1j * (vehicles["y"] - centre[1])
+    across = np.abs(frame * np.exp(-1j * float(draft.turn)) - 1j * -30.0).imag  # from the middle of the wide road
+    assert across.max() < 15
+
+
+def test_other_places_lend_their_colours_but_not_their_shapes():
+    own, roofs, ground = (WorldStyle.load(name) for name in ("suburb", "old-town", "informal"))
+    mixed = own.in_colours_of(roofs, ground, np.random.default_rng(0))
+    lent = {colour for one in roofs.roofs for colour in one.colours}
+    for before, after in zip(own.roofs, mixed.roofs, strict=True):
+        assert (before.kinds, before.share, before.rise) == (after.kinds, after.share, after.rise)
+        assert set(after.colours) <= lent or after == before  # none of its shape there
+    assert any(set(one.colours) <= lent for one in mixed.roofs)
+    assert (mixed.ground, mixed.poles) == (ground.ground, ground.poles)
+    assert (mixed.name, mixed.layout, mixed.numbers, mixed.climate) == (own.name, own.layout, own.numbers, own.climate)

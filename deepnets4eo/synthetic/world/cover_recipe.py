@@ -22,6 +22,12 @@ class WorldSection(Section):
     )
     styles: tuple[str, ...] = Field(default=(), description="names of styles to learn from; none: all")
     left_out_styles: tuple[str, ...] = Field(default=(), description="styles that are validated on alone")
+    mixed_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="of the sites, share whose roofs and ground have the colours of other styles",
+    )
     size_px: int = Field(default=512, ge=128, description="side of the images of a pair")
     tile_px: int = Field(default=256, ge=32, multiple_of=32, description="side of a training window")
     windows_per_epoch: int = Field(default=512, ge=1)

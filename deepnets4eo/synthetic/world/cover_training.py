@@ -177,12 +177,12 @@ def training_pairs(data: WorldSection) -> Callable[[int], PairWithTruth]:
     styles = tuple(style for style in training_styles(data) if style != CITY)
 
     def make_training_pair(seed: int) -> PairWithTruth:
-        return make_pair(seed, data, (CITY,) if is_city(seed, data.world) else styles)
+        return make_pair(seed, data, (CITY,) if is_city(seed, data.world) else styles, data.mixed_share)
 
     return make_training_pair
 
 
-def make_pair(seed: int, data: WorldSection, styles: tuple[str, ...]) -> PairWithTruth:
+def make_pair(seed: int, data: WorldSection, styles: tuple[str, ...], mixed_share: float = 0.0) -> PairWithTruth:
     """Make the pair of a seed.
 
     Parameters
@@ -193,6 +193,8 @@ def make_pair(seed: int, data: WorldSection, styles: tuple[str, ...]) -> PairWit
         Its `size_px` is used.
     styles
         Of which the pair has one: names of the world's, or "city" alone.
+    mixed_share
+        As of `pair_stream`.
 
     Returns
     -------
@@ -203,7 +205,7 @@ def make_pair(seed: int, data: WorldSection, styles: tuple[str, ...]) -> PairWit
         return city_pair(seed, size_px=data.size_px)
     from deepnets4eo.synthetic.world.stream import pair_stream
 
-    pair: PairWithTruth = next(pair_stream(seed, styles=styles, size_px=data.size_px))
+    pair: PairWithTruth = next(pair_stream(seed, styles=styles, size_px=data.size_px, mixed_share=mixed_share))
     return pair
 
 

@@ -20,7 +20,13 @@ STOREY_M = 3.3
 
 
 def draw_pair(
-    seed: int, *, style: str | None = None, hazard: str | None = None, size_px: int = 512, gsd_m: float | None = None
+    seed: int,
+    *,
+    style: str | None = None,
+    hazard: str | None = None,
+    size_px: int = 512,
+    gsd_m: float | None = None,
+    colours_of: Sequence[str] | None = None,
 ) -> PairSample:
     """Draw a place, what happens to it, and both images.
 
@@ -36,6 +42,9 @@ def draw_pair(
         Side of the images, pixels.
     gsd_m
         Side of a pixel, metres; 0.3–1 drawn where None.
+    colours_of
+        Names of styles of which one lends the surfaces and colours of its roofs and one its ground; the style's own where
+        None.
 
     Returns
     -------
@@ -60,6 +69,10 @@ def draw_pair(
     if rng.random() >= NO_HAZARD_SHARE:
         drawn_hazard = str(rng.choice([name for name in hazard_names() if name != NO_HAZARD]))
     kind = WorldStyle.load(style or drawn_style)
+    if colours_of is not None:
+        colour_rng = np.random.default_rng([seed, 47])  # its own, so that the rest of the place stays as it is
+        roofs, ground = (WorldStyle.load(str(name)) for name in colour_rng.choice(list(colours_of), 2))
+        kind = kind.in_colours_of(roofs, ground, colour_rng)
     gsd_m, hazard = gsd_m or drawn_gsd_m, hazard or drawn_hazard
     margin = _margin_px(kind, gsd_m)
     side_m = (size_px + 2 * margin) * gsd_m
@@ -77,6 +90,7 @@ def pair_stream(
     styles: Sequence[str] | None = None,
     hazards: Sequence[str] | None = None,
     size_px: int = 512,
+    mixed_share: float = 0.0,
 ) -> Iterator[PairSample]:
     """Return random pairs without end; the same seed gives the same pairs.
 
@@ -90,6 +104,8 @@ def pair_stream(
         Names to draw from; all, and "none" in a quarter of the pairs, where None.
     size_px
         Side of the images, pixels.
+    mixed_share
+        Of the pairs whose roofs and ground have the colours of other styles than the one of their plan, 0–1.
 
     Yields
     ------
@@ -99,7 +115,10 @@ def pair_stream(
     while True:
         style = None if styles is None else str(rng.choice(list(styles)))
         hazard = None if hazards is None else str(rng.choice(list(hazards)))
-        yield draw_pair(int(rng.integers(1 << 48)), style=style, hazard=hazard, size_px=size_px)
+        pair_seed = int(rng.integers(1 << 48))
+        mixed = np.random.default_rng([pair_seed, 53]).random() < mixed_share
+        colours_of = (styles or style_names()) if mixed else None
+        yield draw_pair(pair_seed, style=style, hazard=hazard, size_px=size_px, colours_of=colours_of)
 
 
 def _margin_px(style: WorldStyle, gsd_m: float) -> int:

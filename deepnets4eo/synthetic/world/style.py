@@ -5,7 +5,7 @@ Takes the name of a file in `styles/`; refuses names that are not there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -124,6 +124,26 @@ class WorldStyle:
         value = self.numbers[number]
         return float(rng.uniform(*value)) if isinstance(value, (list, tuple)) else float(value)
 
+    def in_colours_of(self, roofs: WorldStyle, ground: WorldStyle, rng: np.random.Generator) -> WorldStyle:
+        """The same way to build in other places' colours, so that colour says less about shape.
+
+        Parameters
+        ----------
+        roofs
+            Whose roofs lend surface and colours: flat ones to flat ones, pitched ones to pitched ones.
+        ground
+            Whose materials lie on the ground.
+        rng
+            Source of the draws.
+
+        Returns
+        -------
+        WorldStyle
+            Name, layout, shapes, trees and climate are its own; a kind of roof that `roofs` does not have as well.
+        """
+        recoloured = tuple(_in_colours_of(one, roofs.roofs, rng) for one in self.roofs)
+        return replace(self, roofs=recoloured, ground=ground.ground, poles=ground.poles)
+
 
 @cache
 def style_names() -> tuple[str, ...]:
@@ -154,6 +174,22 @@ def _load(name: str) -> WorldStyle:
         over_roofs=to_span(content["over_roofs"]),
         relief_m=to_span(content["relief_m"]),
     )
+
+
+def _in_colours_of(roof: RoofType, others: tuple[RoofType, ...], rng: np.random.Generator) -> RoofType:
+    alike = [one for one in others if _is_flat(one) == _is_flat(roof)]
+    if not alike:
+        return roof
+    shares = np.array([one.share for one in alike])
+    other = alike[rng.choice(len(alike), p=shares / shares.sum())]
+    # as many colours as its own, so that all later draws of the place stay the same
+    colours = tuple(other.colours[pick] for pick in rng.integers(len(other.colours), size=len(roof.colours)))
+    return replace(roof, surface=other.surface, colours=colours)
+
+
+def _is_flat(roof: RoofType) -> bool:
+    """Whether most roofs of the kind are flat."""
+    return roof.kinds.get("flat", 0.0) > 0.5 * sum(roof.kinds.values())
 
 
 def _roof_type(row: dict[str, Any]) -> RoofType:

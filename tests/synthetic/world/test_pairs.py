@@ -91,6 +91,16 @@ def test_a_stream_repeats_itself_from_its_seed_and_keeps_to_the_names():
     assert not first[0].grades.any()
 
 
+def test_mixed_colours_change_the_images_of_a_stream_and_not_its_places():
+    names = ["suburb", "informal", "old-town"]
+    own, mixed = (
+        next(pair_stream(5, styles=names, hazards=["none"], size_px=96, mixed_share=share)) for share in (0.0, 1.0)
+    )
+    assert (own.seed, own.style) == (mixed.seed, mixed.style)
+    np.testing.assert_array_equal(own.roofs_pre, mixed.roofs_pre)
+    assert np.abs(own.pre.astype(int) - mixed.pre).mean() > 3
+
+
 def test_a_hazard_gives_grades_to_the_buildings_of_the_plan():
     sample = draw_pair(4, style="suburb", hazard="tornado", size_px=96, gsd_m=0.5)
     assert len(sample.grades) == len(sample.plan.buildings)

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.world.layouts.blocks import repeat_runs
 from deepnets4eo.synthetic.world.layouts.draft import Draft
-from deepnets4eo.synthetic.world.layouts.palette import vary
+from deepnets4eo.synthetic.world.layouts.palette import car_colours, vary
 from deepnets4eo.synthetic.world.layouts.rectangles import Rects, within
 from deepnets4eo.synthetic.world.plan import FLAT, MONO, SHEETS
 
 _BAY_M, _BAY_DEPTH_M, _AISLE_M = 2.5, 5.0, 6.5
+_LANE_M, _TWO_LANES_M, _DIVIDED_M = 3.5, 7.0, 24.0
+_DISTANCE_M = 13.0  # between cars that drive
 
 
 def add_street_cars(draft: Draft, pieces: Rects, share: float) -> None:
@@ -41,6 +43,41 @@ def add_street_cars(draft: Draft, pieces: Rects, share: float) -> None:
     across = side * np.where(driving, pieces[piece, 3] / 4, pieces[piece, 3] / 2 - 1.1)
     u = (step + 0.5) * 6.2 - pieces[piece, 2] / 2 + rng.uniform(-0.7, 0.7, len(piece))
     draft.add_cars(within(pieces[piece], u, across, 4.4, 1.8, rng.normal(0, 0.03, len(piece))))
+
+
+def add_traffic(draft: Draft, pieces: Rects, share: float) -> None:
+    """Add lanes with cars and lorries to wide roads, painted lines between them, and a strip in the middle of the widest.
+
+    Parameters
+    ----------
+    draft
+        The plan in the making.
+    pieces
+        Carriageways, (N, 5); narrow ones stay as they are.
+    share
+        Of the room in the lanes that cars take, 0–1.
+    """
+    rng = draft.rng
+    wide = pieces[pieces[:, 3] >= _TWO_LANES_M * 2]
+    lanes = (wide[:, 3] / _LANE_M).astype(int)
+    piece, lane = repeat_runs(lanes)
+    across = (lane + 0.5) * _LANE_M - lanes[piece] * _LANE_M / 2
+    if rng.random() < 0.7:
+        lines = within(wide[piece], 0.0, across + _LANE_M / 2, wide[piece, 2], 0.18)
+        draft.add_area(lines[lane < lanes[piece] - 1], "paint", tone=rng.uniform(0.6, 1.0))
+    divided = wide[wide[:, 3] > _DIVIDED_M]
+    middle = within(divided, 0.0, 0.0, divided[:, 2], rng.uniform(1.0, 6.0))
+    draft.add_area(middle, str(rng.choice(["grass", "dry_grass", "concrete"])))
+    slots = np.maximum((wide[piece, 2] / _DISTANCE_M).astype(int), 1)
+    row, step = repeat_runs(slots)
+    kept = rng.random(len(row)) < share
+    row, step = row[kept], step[kept]
+    u = (step + rng.uniform(0.3, 0.7, len(row))) / slots[row] - 0.5
+    cars = within(wide[piece[row]], u * wide[piece[row], 2], across[row], 4.4, 1.8)
+    lorries = rng.random(len(row)) < 0.1
+    draft.add_cars(cars[~lorries])
+    cars[lorries, 2:4] = (12.0, 2.5)
+    draft.add_boxes(cars[lorries], 3.4, car_colours(int(lorries.sum()), rng), "car")
 
 
 def add_parking(draft: Draft, rects: Rects, fill: float, *, material: str = "asphalt") -> None:

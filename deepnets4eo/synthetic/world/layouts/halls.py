@@ -1,4 +1,4 @@
-"""Industry: large halls, sheds in rows, tanks, greenhouses, yards with lorries and containers, parking."""
+"""Industry and trade: large halls, stores on parking, sheds in rows, tanks, greenhouses, yards with lorries and containers."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import numpy as np
 
 from deepnets4eo.synthetic.world.layouts.amenities import split_amenities
 from deepnets4eo.synthetic.world.layouts.blocks import draw_town, pave_streets
-from deepnets4eo.synthetic.world.layouts.cars import add_containers, add_parking, add_street_cars
+from deepnets4eo.synthetic.world.layouts.cars import add_containers, add_parking, add_street_cars, add_traffic
 from deepnets4eo.synthetic.world.layouts.draft import Draft
 from deepnets4eo.synthetic.world.layouts.gardens import add_greenhouses
 from deepnets4eo.synthetic.world.layouts.palette import vary
 from deepnets4eo.synthetic.world.layouts.rectangles import Rects, rect_rows, within
 from deepnets4eo.synthetic.world.layouts.rooftops import add_panels, add_roof_things, add_skylights
-from deepnets4eo.synthetic.world.plan import CONE, DOME, FLAT, MONO, PLAIN, VAULT, Plan
+from deepnets4eo.synthetic.world.plan import CONE, DOME, ELLIPSE, FLAT, MONO, PLAIN, RECTANGLE, VAULT, Plan
 from deepnets4eo.synthetic.world.style import WorldStyle
 
 _VENTS = {"vent": 3.0, "conditioner": 2.0, "clutter": 0.4}
 
 
 def lay_out_halls(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
-    """Lay out an industrial estate.
+    """Lay out an industrial estate or a shopping district.
 
     Parameters
     ----------
     style
-        With the numbers of `styles/industrial.yaml`.
+        With the numbers of `styles/industrial.yaml` or `styles/retail.yaml`.
     extent_m
         (width, height) of the site, metres.
     rng
@@ -40,6 +40,8 @@ def lay_out_halls(style: WorldStyle, extent_m: tuple[float, float], rng: np.rand
     town = draw_town(draft)
     pieces = pave_streets(draft, town, str(rng.choice(["asphalt", "old_asphalt"])))
     add_street_cars(draft, pieces, draft.number("street_cars"))
+    if "traffic" in draft.style.numbers:
+        add_traffic(draft, pieces, draft.number("traffic"))
     blocks = town.bend.move(split_amenities(draft, town))
     shares = draft.style.numbers["works"]
     names = list(shares)
@@ -103,6 +105,32 @@ def _warehouse(draft: Draft, block: Rects) -> None:
     else:
         draft.add_area(docks, str(rng.choice(["concrete", "gravel"])), tone=rng.uniform(0.75, 1.05))
         add_containers(draft, docks, rng.uniform(0.05, 0.5))
+
+
+def _store(draft: Draft, block: Rects) -> None:
+    """A large store or a row of shops behind its parking, and a small pavilion at the street."""
+    rng = draft.rng
+    length, width = float(block[0, 2]), float(block[0, 3])
+    deep = rng.uniform(0.3, 0.55) * width if rng.random() < 0.6 else min(rng.uniform(14, 24), 0.5 * width)
+    long = length * rng.uniform(0.55, 0.98)
+    eave = rng.uniform(4.5, 10)
+    _hall(draft, within(block, 0.0, -(width - deep) / 2, long, deep), eave)
+    if rng.random() < 0.35:  # shops around a corner
+        _hall(draft, within(block, (length - deep) / 2, deep / 2, width - deep, min(deep, 24.0), np.pi / 2), eave)
+    size = rng.uniform(12, 26, 2)
+    _hall(draft, within(block, rng.uniform(-0.35, 0.35) * length, (width - size[1]) / 2, *size), rng.uniform(3.5, 6))
+    lot = within(block, 0.0, deep / 2, length, width - deep - 6)
+    add_parking(draft, lot, rng.uniform(0.05, 0.9), material=str(rng.choice(["asphalt", "old_asphalt"])))
+
+
+def _pond(draft: Draft, block: Rects) -> None:
+    """A basin that keeps the rain of the roofs and the parking, with a grassy bank."""
+    rng = draft.rng
+    draft.add_area(block, str(rng.choice(["grass", "dry_grass"])), rough=0.2)
+    shape = int(rng.choice([RECTANGLE, ELLIPSE]))
+    size = rng.uniform(0.4, 0.85, 2) * block[0, 2:4]
+    basin = within(block, 0.0, 0.0, *size)
+    draft.add_area(basin, "water", shape=shape, rough=0.25, tone=rng.uniform(0.5, 1.1))
 
 
 def _sheds(draft: Draft, block: Rects) -> None:
@@ -194,4 +222,6 @@ _WORKS: dict[str, Callable[[Draft, Rects], None]] = {
     "tanks": _tanks,
     "yard": _yard,
     "nursery": _nursery,
+    "store": _store,
+    "pond": _pond,
 }

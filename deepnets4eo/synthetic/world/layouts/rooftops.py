@@ -1,4 +1,4 @@
-"""Things on flat roofs: water tanks, air conditioners, laundry, dishes, canopies, panels, skylights, columns."""
+"""Things on roofs: water tanks, air conditioners, laundry, dishes, canopies, panels, skylights, columns, chimneys."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ _THINGS: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, 
     "clutter": ((0.5, 3.0), (0.4, 1.6), (0.3, 1.0), [(120, 104, 86), (90, 84, 80), (160, 146, 124), (128, 80, 60)]),
     "heater": ((1.6, 2.2), (1.0, 1.6), (0.6, 1.0), [(38, 44, 58)]),
     "canopy": ((2.5, 5.0), (2.0, 4.0), (2.1, 2.5), [(150, 96, 72), (84, 112, 150), (172, 172, 168), (120, 140, 116)]),
+    "chimney": ((0.8, 2.2), (0.6, 1.2), (0.8, 2.2), [(138, 100, 84), (176, 150, 126), (196, 190, 180)]),
+    "window": ((0.9, 1.4), (0.8, 1.2), (0.1, 0.3), [(60, 66, 76), (120, 130, 142)]),
     "vent": ((0.5, 2.5), (0.5, 2.0), (0.4, 1.6), [(170, 170, 168), (128, 128, 128), (210, 210, 206)]),
 }
 
 
 def add_roof_things(draft: Draft, roofs: Rects, shares: dict[str, float], per_100_m2: float) -> None:
-    """Add things to flat roofs, parallel to their edges.
+    """Add things to roofs, parallel to their edges.
 
     Parameters
     ----------
@@ -33,7 +35,8 @@ def add_roof_things(draft: Draft, roofs: Rects, shares: dict[str, float], per_10
     roofs
         (N, 5).
     shares
-        Kind ("tank", "conditioner", "laundry", "dish", "clutter", "heater", "canopy", "vent") → share.
+        Kind ("tank", "conditioner", "laundry", "dish", "clutter", "heater", "canopy", "chimney", "window", "vent")
+        → share.
     per_100_m2
         How many on 100 m² of roof, on the average.
     """

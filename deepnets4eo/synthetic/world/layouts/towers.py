@@ -1,4 +1,4 @@
-"""High-rise housing: slabs, towers and perimeter blocks of 15–60 m among lawns, courts, parking and garages."""
+"""Large buildings among lawns, courts, parking and garages: slabs, towers and wings of housing, schools, hospitals."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from deepnets4eo.synthetic.world.layouts.rooftops import add_panels, add_roof_th
 from deepnets4eo.synthetic.world.plan import FLAT, STAINED, Plan
 from deepnets4eo.synthetic.world.style import WorldStyle
 
+_LIFT_STOREYS = 3  # lower buildings have no lift, whose head would stand on the roof
 _THINGS = {"vent": 4.0, "conditioner": 2.0, "dish": 0.3, "tank": 0.5, "clutter": 0.5}
 _Group = tuple[Rects, NDArray[np.intp]]
 
 
 def lay_out_towers(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
-    """Lay out high-rise blocks.
+    """Lay out blocks of large buildings.
 
     Parameters
     ----------
     style
-        With the numbers of `styles/high-rise.yaml`.
+        With the numbers of `styles/high-rise.yaml` or `styles/campus.yaml`.
     extent_m
         (width, height) of the site, metres.
     rng
@@ -70,13 +71,16 @@ def _add_towers(draft: Draft, parts: Rects, owner: NDArray[np.intp]) -> None:
     n = int(owner.max()) + 1
     first = np.concatenate([[True], np.diff(owner) > 0])
     typical = draft.number("storeys")
-    storeys = np.clip(np.round(typical * rng.normal(1.0, rng.choice([0.0, 0.25]), n)), 3, 22)
+    fewest = min(3, draft.style.numbers["storeys"][0])
+    storeys = np.clip(np.round(typical * rng.normal(1.0, rng.choice([0.0, 0.25]), n)), fewest, 22)
     size = parts[first][:, 2:4].min(axis=1)
     eave = storeys * rng.uniform(2.7, 3.2) + 1.0
     eave = np.where(size < 9.0, np.minimum(eave, 12.0), eave)
     looks = draft.palette.draw(1, rng).take(np.zeros(n, int)) if rng.random() < 0.6 else draft.palette.draw(n, rng)
     part_looks = looks.take(owner)
     heads, base = _heads(draft, parts)
+    tall = storeys[owner[base]] >= _LIFT_STOREYS
+    heads, base = heads[tall], base[tall]
     every = np.concatenate([parts, heads])
     names = ("kind", "surface", "construction", "rise", "relief", "colour")
     extra = part_looks.take(base)
@@ -87,8 +91,11 @@ def _add_towers(draft: Draft, parts: Rects, owner: NDArray[np.intp]) -> None:
     parapet = np.where(both.kind == FLAT, draft.number("parapet_m"), 0.0)
     parapet[len(parts) :] = 0.0
     draft.add_buildings(every, np.concatenate([owner, owner[base]]), eaves, both, parapet_m=parapet, storey_m=2.95)
-    flat = parts[part_looks.kind == FLAT]
+    is_flat = part_looks.kind == FLAT
+    flat = parts[is_flat]
     add_roof_things(draft, flat, _THINGS, draft.number("roof_things"))
+    if "chimneys" in draft.style.numbers:
+        add_roof_things(draft, parts[~is_flat], {"chimney": 1.0, "window": 2.0}, draft.number("chimneys"))
     if rng.random() < 0.12:
         add_panels(draft, flat, rng.uniform(0.4, 0.9))
 
@@ -161,6 +168,34 @@ def _perimeter(draft: Draft, block: Rects) -> _Group:
     )
 
 
+def _wings(draft: Draft, block: Rects) -> _Group:
+    """One building of long wings: a bar, an L, a U, an H or a comb."""
+    rng = draft.rng
+    length, width = float(block[0, 2]), float(block[0, 3])
+    thick = rng.uniform(9.0, 20.0)
+    long = length * rng.uniform(0.6, 1.0)
+    short = max((width - thick) * rng.uniform(0.4, 0.9), thick)
+    edge = rng.uniform(-0.5, 0.5) * max(width - thick - short, 0.0)
+    off = (thick + short) / 2
+    sides: tuple[list[float], ...] = (
+        [],
+        [1.0],
+        [-1.0, 1.0],
+        [-1.0, 0.0, 1.0],
+        list(np.linspace(-1, 1, max(2, int(long / (3 * thick))))),
+    )
+    chosen = sides[int(rng.integers(len(sides)))]
+    both_ways = rng.random() < 0.25  # an H, or a cross
+    parts = [within(block, 0.0, edge - short / 2, long, thick)]
+    for side in chosen:
+        u = side * (long - thick) / 2
+        parts.append(within(block, u, edge - short / 2 + off, short, thick * rng.uniform(0.8, 1.0), np.pi / 2))
+        if both_ways:
+            parts.append(within(block, u, edge - short / 2 - off, short, thick, np.pi / 2))
+    rects = np.concatenate(parts)
+    return rects, np.zeros(len(rects), int)
+
+
 def _podium(draft: Draft, block: Rects) -> _Group:
     """A low hall with shops, a tower beside it."""
     rng = draft.rng
@@ -178,6 +213,7 @@ _GROUPS: dict[str, Callable[[Draft, Rects], _Group]] = {
     "points": _points,
     "perimeter": _perimeter,
     "podium": _podium,
+    "wings": _wings,
 }
 
 
