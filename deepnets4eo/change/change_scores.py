@@ -16,6 +16,7 @@ from deepnets4eo.change.transitions import CHANGE, cover_legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.layer import Layer
+from deepnets4eo.rasters.layer_view import LayerView
 from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE
 
 
@@ -98,16 +99,11 @@ def change_scores(probabilities: Layer, legend: Legend, source: str) -> Layer:
     return probabilities.subset([probabilities.bands[index]])
 
 
-class _PairScores:
+class _PairScores(LayerView):
     """Probabilities of pairs from → to, read as the probability of change."""
 
     def __init__(self, layer: Layer) -> None:
-        self.layer, self.grid = layer, layer.grid
-        self.name, self.paths, self.tags = layer.source, layer.paths, layer.tags
-        self.dtype: np.dtype[Any] = np.dtype(np.uint8)
-        self.nodata: float | None = float(PACKED_NODATA)
-        self.bands, self.band_names = [1], [CHANGE]
-        self.wavelengths_nm: list[float | None] | None = None
+        super().__init__(layer, np.uint8, float(PACKED_NODATA), [CHANGE])
         covers = int(np.sqrt(layer.count))
         self._stays = np.eye(covers, dtype=bool).ravel()
 
@@ -117,9 +113,3 @@ class _PairScores:
         share = changes / np.maximum(stays + changes, 1)
         packed = np.rint(share * PACKED_ONE).astype(np.uint8)
         return np.where(valid, packed, np.uint8(PACKED_NODATA))[None], valid
-
-    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        raise TypeError("scores of pairs are read in full resolution")
-
-    def open_dataset(self) -> Any:
-        raise TypeError("scores of pairs are read on their own grid")

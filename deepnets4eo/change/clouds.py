@@ -17,6 +17,7 @@ from deepnets4eo.change.areas import hectares_a_pixel
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, blocks
 from deepnets4eo.rasters.layer import Layer, LayerLike
+from deepnets4eo.rasters.layer_view import LayerView
 from deepnets4eo.rasters.scene import Scene, covered_share
 from deepnets4eo.registration import on_post_grid
 from deepnets4eo.registration.view import UNMOVED, Motion
@@ -144,16 +145,12 @@ def clouded_area(scene: Scene, names: Sequence[str]) -> CloudedArea | None:
     )
 
 
-class CloudMaskedSource:
+class CloudMaskedSource(LayerView):
     """A layer that is not valid under clouds; it is read by window, and not warped any more."""
 
     def __init__(self, layer: Layer, mask: Layer) -> None:
-        self.layer, self.mask, self.grid = layer, mask, layer.grid
-        self.name, self.paths, self.tags = layer.source, layer.paths, layer.tags
-        self.dtype, self.nodata = layer.dtype, layer.nodata
-        self.bands, self.band_names = list(range(1, layer.count + 1)), layer.band_names
-        waves = layer.wavelengths_nm
-        self.wavelengths_nm: list[float | None] | None = None if waves is None else [float(wave) for wave in waves]
+        super().__init__(layer, layer.dtype, layer.nodata)
+        self.mask = mask
 
     def read(self, window: Any, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         data, valid = self._chosen(bands).read(window)
@@ -167,9 +164,6 @@ class CloudMaskedSource:
     def read_parts(self, window: Any) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Where the image itself is valid, and where clouds hide it, (h, w) each."""
         return self.layer.read(window)[1], self._clouds(window)
-
-    def open_dataset(self) -> Any:
-        raise TypeError("a layer with a mask of clouds is not warped again")
 
     def _chosen(self, bands: Sequence[int]) -> Layer:
         return self.layer.subset([self.layer.bands[band - 1] for band in bands])

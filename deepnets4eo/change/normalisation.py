@@ -20,6 +20,7 @@ from deepnets4eo.change.classical.pair_scores import IrMad
 from deepnets4eo.change.pair import POST, PRE
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
+from deepnets4eo.rasters.layer_view import LayerView
 from deepnets4eo.rasters.moments import Moments, MomentSums
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
@@ -304,16 +305,12 @@ def _orthogonal(sums: MomentSums, count: int) -> LinearMap:
     return LinearMap(gain, offset, cross / np.sqrt(before * after), count)
 
 
-class _MappedSource:
+class _MappedSource(LayerView):
     """A layer whose values pass through a map; read as float32."""
 
     def __init__(self, layer: Layer, values: ValueMap) -> None:
-        self.layer, self.values = layer, values
-        self.name, self.paths, self.tags, self.grid = layer.source, layer.paths, layer.tags, layer.grid
-        self.dtype: np.dtype[Any] = np.dtype(np.float32)
-        self.nodata: float | None = None
-        self.wavelengths_nm: list[float | None] | None = None
-        self.bands, self.band_names = list(range(1, layer.count + 1)), layer.band_names
+        super().__init__(layer, np.float32, None)
+        self.values = values
 
     def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         data, valid = self.layer.read(window)
@@ -322,6 +319,3 @@ class _MappedSource:
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         data, valid, _ = self.layer.thumbnail(max(shape))
         return self.values.apply(data)[[band - 1 for band in bands]], valid
-
-    def open_dataset(self) -> Any:
-        raise TypeError("a layer seen through a map of values is not warped again")

@@ -26,6 +26,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.formats.access import check_online, is_remote
 from deepnets4eo.grid import Grid, Window, whole
+from deepnets4eo.rasters.layer_view import LayerView
 from deepnets4eo.rasters.scene import LABELS, Layer, Scene, covered_share, fit_axes
 from deepnets4eo.rasters.sources import ArraySource
 from deepnets4eo.training.recipe import DataSection
@@ -64,17 +65,12 @@ class LabelledScene(NamedScene):
         return Scene({**self.scene.layers, LABELS: Layer(labels)}, self.scene.grid)
 
 
-class LegendLabels:
+class LegendLabels(LayerView):
     """A source of label values in one legend, whatever values or colours the file holds; void where `keep` is False."""
 
     def __init__(self, reader: LabelReader, legend: Legend, keep: Keep | None = None) -> None:
+        super().__init__(reader.layer, np.uint8, VOID, [LABELS])
         self.reader, self.legend, self._keep, self._values = reader, legend, keep, legend.from_index()
-        self.name, self.paths, self.tags = reader.layer.source, reader.layer.paths, reader.layer.tags
-        self.grid: Grid = reader.layer.grid
-        self.dtype: np.dtype[Any] = np.dtype(np.uint8)
-        self.nodata: float | None = VOID
-        self.bands, self.band_names = [1], [LABELS]
-        self.wavelengths_nm: list[float | None] | None = None
 
     def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Label values (1, h, w) uint8, and where they are not void."""
