@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import geopandas as gpd
 import numpy as np
@@ -12,6 +13,7 @@ import shapely
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "experiments"))
 pytest.importorskip("torch")
 
+import buildings_left_out
 import buildings_real_tiles
 import damage_networks_left_out
 from places.building_scores import BuildingMap
@@ -82,6 +84,30 @@ def test_networks_count_by_what_is_new_to_them() -> None:
     assert lines[0] == ["hazard", "flood", "1", "0.600", "0.900", "–", "–"]
     assert lines[1][3:5] == ["0.800", "1.000"]
     assert lines[2][3:5] == ["0.700 ± 0.141", "0.950 ± 0.071"]
+
+
+def test_buildings_of_a_style_count_by_the_network_that_it_is_new_to() -> None:
+    def labelled(found: int, left_out: list[str]) -> SimpleNamespace:
+        segmenter = SimpleNamespace(predict_classes=lambda batch: np.full((1, 2, 2), found))
+        return SimpleNamespace(
+            recipe={"data": {"left_out_styles": left_out}}, segmenter=segmenter, folder=str(left_out)
+        )
+
+    window = {"image": np.zeros((3, 2, 2)), "buildings": np.array([[1, 2], [0, VOID]])}
+    runs = [labelled(1, ["suburb"]), labelled(0, ["farms"])]
+    rows = [*buildings_left_out.rows_of("suburb", [window], runs), *buildings_left_out.rows_of("farms", [window], runs)]
+    assert [(row["new"], round(row["iou"], 3)) for row in rows] == [
+        (True, 0.667),
+        (False, 0.0),
+        (False, 0.667),
+        (True, 0.0),
+    ]
+    assert not list(buildings_left_out.rows_of("village", [window], runs))  # both know it
+    empty = {"image": np.zeros((3, 2, 2)), "buildings": np.array([[0, 0], [0, VOID]])}
+    assert not list(buildings_left_out.rows_of("suburb", [empty], runs))
+    lines = list(buildings_left_out.lines_of(pd.DataFrame(rows)))
+    assert lines[1] == ["suburb", "0.667", "0.000"]
+    assert lines[2][1:] == ["0.333 ± 0.471", "0.333 ± 0.471"]
 
 
 def test_sites_of_the_table_have_each_style_and_hazard_in_turn() -> None:
