@@ -90,7 +90,7 @@ def damage(
     """
     from deepnets4eo.cli.findings import end_with_findings, show_footprints
     from deepnets4eo.cli.progress import progress
-    from deepnets4eo.damage.inputs import open_inputs
+    from deepnets4eo.damage.inputs import open_inputs, open_pair
     from deepnets4eo.damage.job import JobControl, assess_inputs
     from deepnets4eo.damage.map import PRODUCTS
     from deepnets4eo.damage.products.write import check_formats, formats_of
@@ -121,8 +121,10 @@ def damage(
     check_not_inputs([out, *(out / name for name in PRODUCTS)], read)
     if dry_run:
         check_overwrite(out, overwrite=overwrite or (resume and was_interrupted(out)))
-        which = f"the buildings that {settings.segmenter} finds"
-        if settings.segmenter is None:
+        if settings.segmenter is not None:
+            open_pair(pre, post)
+            which = f"the buildings that {settings.segmenter} finds"
+        else:
             inputs = open_inputs(pre, post, footprints, settings, **others, evidence=rasters, points=clouds)
             formats_of(formats, inputs.post.grid.crs)
             which = count_of(len(inputs.footprints), "building")

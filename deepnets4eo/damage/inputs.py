@@ -74,10 +74,6 @@ def open_inputs(
     before, after = open_pair(pre, post)
     if before is None and settings.assume_registered:
         raise InputError("--assume-registered takes a pre image as lying right, but there is none. Leave it out.")
-    if before is not None and overlap_share(after.grid, before.grid) == 0:
-        raise GridError(
-            f"pre image {before.source} and post image {after.source} do not overlap. Check their CRS with `deepnets4eo check`."
-        )
     outlines = read_footprints(
         footprints, layer=settings.layer, id_column=settings.id_column,
         assume_crs=settings.footprints_crs or (PIXELS if after.grid.crs is None else None),
@@ -106,7 +102,7 @@ def open_inputs(
 def open_pair(pre: LayerLike | None, post: LayerLike) -> tuple[Layer | None, Layer]:
     """Both images, pre None where it is None or "-"; of two of one size, one without CRS takes the other's grid.
 
-    Errors: GridError where one image has no CRS and another size than the other.
+    Errors: GridError where one image has no CRS and another size than the other, and where they do not overlap.
     """
     after = Layer.open(post)
     if pre is None or (isinstance(pre, str) and pre == "-"):
@@ -116,6 +112,10 @@ def open_pair(pre: LayerLike | None, post: LayerLike) -> tuple[Layer | None, Lay
         return before.on(after.grid), after
     if after.grid.crs is None and before.grid.crs is not None:
         return before, after.on(before.grid)
+    if overlap_share(after.grid, before.grid) == 0:
+        raise GridError(
+            f"pre image {before.source} and post image {after.source} do not overlap. Check their CRS with `deepnets4eo check`."
+        )
     return before, after
 
 

@@ -69,6 +69,19 @@ def test_the_job_runs_without_footprints(case: Path, tmp_path: Path, capsys: pyt
     assert str(case / "run") in (out / "manifest.json").read_text()
 
 
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_images_of_different_places_are_refused_before_buildings_are_looked_for(
+    case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    far = Grid(GRID.shape, Affine(0.5, 0, 600_000, 0, -0.5, 4_000_000), GRID.crs)
+    with CogWriter(tmp_path / "far.tif", far, count=3) as file:
+        file.write(whole(far), view(4)[0])
+    monkeypatch.setattr("deepnets4eo.damage.find_buildings.load_run", lambda _: pytest.fail("looked for buildings"))
+    arguments = ["damage", str(case / "pre.tif"), str(tmp_path / "far.tif"), "-", "--segmenter", str(case / "run")]
+    assert main([*arguments, "--out", str(tmp_path / "out"), *options]) == 2
+    assert "do not overlap" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_killed_job_does_not_look_for_the_buildings_again(
     case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
