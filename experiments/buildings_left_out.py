@@ -29,6 +29,7 @@ from smoke import NOTE, add_smoke
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import write_json, write_text
+from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.synthetic.world.stream import draw_pair
 from deepnets4eo.synthetic.world.style import style_names
@@ -47,13 +48,14 @@ def windows_of(style: str, count: int) -> Iterator[dict[str, NDArray[Any]]]:
 
 def building_iou(run: Run, windows: Sequence[dict[str, NDArray[Any]]]) -> float:
     """Pixels of buildings that the network and the truth share, over those of either; NaN where there is none."""
-    shared, either = 0, 0
+    pixels = ConfusionMatrix(2)
     for window in windows:
-        labelled = run.segmenter.predict_classes(window["image"][None])[0] != BACKGROUND
-        true, known = window["buildings"] != BACKGROUND, window["buildings"] != VOID
-        shared += int((labelled & true & known).sum())
-        either += int(((labelled | true) & known).sum())
-    return shared / either if either else float("nan")
+        truth = window["buildings"]
+        labelled = run.segmenter.predict_classes(window["image"][None])[0]
+        pixels.update(
+            np.where(truth == VOID, np.uint8(VOID), np.uint8(truth != BACKGROUND)), np.uint8(labelled != BACKGROUND)
+        )
+    return float(pixels.iou[1])
 
 
 def rows_of(style: str, windows: Sequence[dict[str, NDArray[Any]]], runs: Sequence[Run]) -> Iterator[Row]:

@@ -5,6 +5,7 @@ Takes a layer and what its pixels become; a subclass adds `read`. Refuses to be 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
 
-class LayerView:
+class LayerView(ABC):
     """A source for a `Layer` with the name, place and tags of another layer, and values of its own.
 
     Parameters
@@ -51,9 +52,9 @@ class LayerView:
         waves = None if band_names else layer.wavelengths_nm
         self.wavelengths_nm: list[float | None] | None = None if waves is None else [float(wave) for wave in waves]
 
+    @abstractmethod
     def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Values (C, h, w) and validity (h, w) of a window inside the grid."""
-        raise NotImplementedError
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """The whole grid averaged down to `shape`."""
