@@ -37,7 +37,10 @@ class WorldSection(Section):
         default=False,
         description="land cover is learnt with heights above ground, a layer `ndsm`, in half of the windows",
     )
-    start: str | None = Field(default=None, description="folder of a training of this task whose weights are the first")
+    start: str | None = Field(
+        default=None,
+        description="folder of a training of this task, or of one of its runs, whose weights are the first",
+    )
     num_workers: int = Field(default=1, ge=0, description="threads that make windows ahead of the network")
 
 

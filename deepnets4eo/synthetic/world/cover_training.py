@@ -17,8 +17,9 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml, write_json
 from deepnets4eo.lazy import check_extra
+from deepnets4eo.segmenters.checksums import CARD
 from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.run import RECIPE
+from deepnets4eo.segmenters.run import RECIPE, load_run, save_run
 from deepnets4eo.synthetic.world.city_pairs import city_pair, is_city
 from deepnets4eo.synthetic.world.cover_recipe import WorldRecipe, WorldSection
 from deepnets4eo.synthetic.world.windows import INPUTS, INPUTS_WITH_HEIGHTS, PairWithTruth, WindowCutter
@@ -31,6 +32,8 @@ from deepnets4eo.training.streams import StreamSamples
 from deepnets4eo.training.tasks import Task, TrainOptions
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
 log = logging.getLogger(__name__)
@@ -40,6 +43,7 @@ CITY = "city"  # in the place of a style: suburbs of the miniature city
 WINDOWS_A_PAIR = 1  # that are validated on
 RUNS = ("landcover", "buildings")  # in the order of the network's outputs
 HEAD, FIRST = "segmentation_head.0", "encoder.conv1.weight"
+HEAD_KEYS = (f"{HEAD}.weight", f"{HEAD}.bias")
 HEIGHTS_SHARE = 0.5  # of the windows with heights, where these are learnt from
 HEIGHTS_SHARES = {"with_heights": 1.0, "without_heights": 0.0}  # that are scored at the end
 HEIGHTS_BANDS = INPUTS_WITH_HEIGHTS.in_channels - INPUTS.in_channels
@@ -265,17 +269,13 @@ def write_cover_run(
     Path
         The folder.
     """
-    from deepnets4eo.segmenters.run import save_run
     from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
-    legends = [Legend.load(each) for each in RUNS]
-    ends = np.cumsum([0, *(legend.num_classes for legend in legends)])
-    index = RUNS.index(name)
     network = {key: value for key, value in segmenter.network.items() if key != "num_classes"}
-    one = NetworkSegmenter(network, _inputs(recipe.data), legends[index], tiling=segmenter.tiling, stored="float16")
+    one = NetworkSegmenter(network, _inputs(recipe.data), Legend.load(name), tiling=segmenter.tiling, stored="float16")
     state = dict(segmenter.module.state_dict())
-    for key in (f"{HEAD}.weight", f"{HEAD}.bias"):
-        state[key] = state[key][ends[index] : ends[index + 1]]
+    for key in HEAD_KEYS:
+        state[key] = state[key][_outputs_of(name)]
     one.module.load_state_dict(state)
     return save_run(one, folder, recipe=recipe.to_dict(), seed=recipe.train.seed, notes={"task": recipe.task, **notes})
 
@@ -307,20 +307,55 @@ def _untrained(recipe: WorldRecipe) -> NetworkSegmenter:
 
 
 def _start(segmenter: NetworkSegmenter, folder: Path, build: Callable[[WorldSection], NetworkSegmenter]) -> None:
-    """Take over the last weights of a training; one without heights has weights of 0 for them."""
+    """Take over the last weights of a training, or those of one of its runs, which has the outputs of one legend alone.
+
+    A training without heights has weights of 0 for them.
+    """
     import torch
 
-    from deepnets4eo.training.loop import CHECKPOINTS, LAST
-    from deepnets4eo.training.state import load_state
-
-    former = build(WorldSection(heights=read_yaml(folder / RECIPE)["data"].get("heights", False)))
-    load_state(folder / CHECKPOINTS / LAST, former.module)
-    state, own = former.module.state_dict(), segmenter.module.state_dict()[FIRST]
+    state = _run_state(segmenter, folder) if (folder / CARD).is_file() else _training_state(folder, build)
+    own = segmenter.module.state_dict()[FIRST]
     missing = own.shape[1] - state[FIRST].shape[1]
     if missing < 0:
         raise InputError(f"{folder} learnt with heights. Set data.heights=true, or start from a training without.")
     state[FIRST] = torch.cat([state[FIRST], torch.zeros_like(own[:, :missing])], dim=1)
     segmenter.module.load_state_dict(state)
+
+
+def _training_state(folder: Path, build: Callable[[WorldSection], NetworkSegmenter]) -> dict[str, Tensor]:
+    from deepnets4eo.training.loop import CHECKPOINTS, LAST
+    from deepnets4eo.training.state import load_state
+
+    former = build(WorldSection(heights=read_yaml(folder / RECIPE)["data"].get("heights", False)))
+    load_state(folder / CHECKPOINTS / LAST, former.module)
+    return dict(former.module.state_dict())
+
+
+def _run_state(segmenter: NetworkSegmenter, folder: Path) -> dict[str, Tensor]:
+    """Weights of a run; the outputs of the other legend stay those of the segmenter."""
+    from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+
+    run = load_run(folder)
+    name, former = run.legend.name, run.segmenter
+    expected = segmenter.network["name"]
+    if name not in RUNS or not isinstance(former, NetworkSegmenter) or former.network["name"] != expected:
+        raise InputError(
+            f'{folder} is a run of "{run.card["kind"]}" with the legend "{name}". Start from a network "{expected}" of '
+            f"{' or '.join(RUNS)}."
+        )
+    state, own = dict(former.module.state_dict()), segmenter.module.state_dict()
+    for key in HEAD_KEYS:
+        rows = own[key].clone()
+        rows[_outputs_of(name)] = state[key].to(rows.dtype)
+        state[key] = rows
+    return state
+
+
+def _outputs_of(name: str) -> slice:
+    """Outputs of one of both legends in the network of both."""
+    ends = np.cumsum([0, *(Legend.load(each).num_classes for each in RUNS)])
+    index = RUNS.index(name)
+    return slice(int(ends[index]), int(ends[index + 1]))
 
 
 def _inputs(data: WorldSection) -> InputSpec:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.materials import CODE
-from deepnets4eo.synthetic.world.layouts.clearance import OUTLINE, keep_whole
+from deepnets4eo.synthetic.world.layouts.clearance import OUTLINE, distance_m, keep_whole
 from deepnets4eo.synthetic.world.layouts.palette import Looks, Palette, car_colours
 from deepnets4eo.synthetic.world.layouts.rectangles import Rects, rect_rows, turn_about_origin
 from deepnets4eo.synthetic.world.plan import BOTH, NO_BUILDING, TABLES, Plan, join_rows
@@ -178,6 +178,25 @@ class Draft:
             (N, 5).
         """
         self._taken.append(rects)
+
+    def clear(self, rects: Rects) -> None:
+        """Remove the boxes, and the structures that are no buildings, that stand on some ground with part of their length.
+
+        Parameters
+        ----------
+        rects
+            The ground, (N, 5).
+        """
+        for name in ("boxes", "roofs"):
+            if not self._rows[name]:
+                continue
+            rows = join_rows(self._rows[name])
+            along = np.linspace(-0.5, 0.5, 9)[:, None] * rows["length"]
+            x, y = rows["x"] + along * np.cos(rows["angle"]), rows["y"] + along * np.sin(rows["angle"])
+            gone = (distance_m(x.ravel(), y.ravel(), rects) <= 0).reshape(x.shape).any(axis=0)
+            if name == "roofs":
+                gone &= rows["building"] == NO_BUILDING
+            self._rows[name] = [rows[~gone]]
 
     def take_free(self, parts: Rects, owner: NDArray[Any]) -> NDArray[np.bool_]:
         """Take the ground of those buildings that overlap nothing taken and no earlier one of the same call.

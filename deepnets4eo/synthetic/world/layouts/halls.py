@@ -11,6 +11,7 @@ from deepnets4eo.synthetic.world.layouts.blocks import draw_town, pave_streets
 from deepnets4eo.synthetic.world.layouts.cars import add_containers, add_parking, add_street_cars, add_traffic
 from deepnets4eo.synthetic.world.layouts.draft import Draft
 from deepnets4eo.synthetic.world.layouts.gardens import add_greenhouses
+from deepnets4eo.synthetic.world.layouts.motorway import draw_motorway, pave_motorway
 from deepnets4eo.synthetic.world.layouts.palette import vary
 from deepnets4eo.synthetic.world.layouts.rectangles import Rects, rect_rows, within
 from deepnets4eo.synthetic.world.layouts.rooftops import add_panels, add_roof_things, add_skylights
@@ -21,12 +22,13 @@ _VENTS = {"vent": 3.0, "conditioner": 2.0, "clutter": 0.4}
 
 
 def lay_out_halls(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
-    """Lay out an industrial estate or a shopping district.
+    """Lay out an industrial estate or a shopping district, or what stands beside a motorway.
 
     Parameters
     ----------
     style
-        With the numbers of `styles/industrial.yaml` or `styles/retail.yaml`.
+        With the numbers of `styles/industrial.yaml`, `styles/retail.yaml` or `styles/motorway.yaml`; a motorway is
+        drawn where they have `lanes`.
     extent_m
         (width, height) of the site, metres.
     rng
@@ -37,6 +39,7 @@ def lay_out_halls(style: WorldStyle, extent_m: tuple[float, float], rng: np.rand
     The plan, its frame at any angle.
     """
     draft = Draft(style, extent_m, rng)
+    motorway = draw_motorway(draft) if "lanes" in style.numbers else None
     town = draw_town(draft)
     pieces = pave_streets(draft, town, str(rng.choice(["asphalt", "old_asphalt"])))
     add_street_cars(draft, pieces, draft.number("street_cars"))
@@ -52,6 +55,8 @@ def lay_out_halls(style: WorldStyle, extent_m: tuple[float, float], rng: np.rand
         floor = str(rng.choice(["concrete", "gravel", "soil", "grass", "dry_grass"], p=[0.35, 0.2, 0.15, 0.2, 0.1]))
         draft.add_area(inner, floor, rough=0.15, tone=rng.uniform(0.8, 1.15))
         _WORKS[str(rng.choice(names, p=weights))](draft, inner)
+    if motorway is not None:
+        pave_motorway(draft, motorway)
     return draft.to_plan()
 
 
