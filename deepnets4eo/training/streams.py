@@ -11,10 +11,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from deepnets4eo.segmenters.checksums import CARD, open_sealed
 from deepnets4eo.training.data import Sample
 
 SceneType = TypeVar("SceneType")
@@ -89,6 +91,21 @@ class StreamSamples(Generic[SceneType]):
         """One of these windows."""
         scene = self._scene(window.scene_seed)
         return self.cut_window(scene, np.random.default_rng([window.scene_seed, window.number]))
+
+    def learnt(self, epochs: int, start: str | Path | None) -> int:
+        """How many windows weights have learnt from, with those of the run that they started from.
+
+        Parameters
+        ----------
+        epochs
+            Of this training.
+        start
+            Folder of that run, whose card has `windows`; None, or another folder, for none.
+        """
+        windows = epochs * self.windows_per_epoch
+        if start is None or not (Path(start) / CARD).is_file():
+            return windows
+        return windows + int(open_sealed(start)["notes"].get("windows", 0))
 
     def _scene(self, seed: int) -> SceneType:
         """The scene of a seed; of several threads that need it the first makes it, while others make other scenes."""

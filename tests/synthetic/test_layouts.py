@@ -8,15 +8,17 @@ import pytest
 from deepnets4eo.errors import InputError
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.layouts.cars import add_traffic
-from deepnets4eo.synthetic.world.layouts.clearance import keep_whole
+from deepnets4eo.synthetic.world.layouts.clearance import distance_m, keep_whole, overlap
 from deepnets4eo.synthetic.world.layouts.draft import Draft
 from deepnets4eo.synthetic.world.layouts.lay_out import LAYOUTS, lay_out
+from deepnets4eo.synthetic.world.layouts.motorway import draw_motorway, pave_motorway
 from deepnets4eo.synthetic.world.layouts.rectangles import rect_rows
 from deepnets4eo.synthetic.world.plan import NO_BUILDING
 from deepnets4eo.synthetic.world.style import WorldStyle
 
 URBAN = [
-    "campus", "concrete-blocks", "high-rise", "industrial", "old-town", "red-earth-town", "retail", "suburb", "terraces",
+    "campus", "concrete-blocks", "high-rise", "industrial", "motorway", "old-town", "red-earth-town", "retail", "suburb",
+    "terraces",
 ]  # fmt: skip
 EXTENT_M = (180.0, 140.0)
 CELL_M = 0.25
@@ -113,6 +115,44 @@ def test_cars_drive_in_the_lanes_of_wide_roads_alone():
     frame = (vehicles["x"] - centre[0]) + 1j * (vehicles["y"] - centre[1])
     across = np.abs(frame * np.exp(-1j * float(draft.turn)) - 1j * -30.0).imag  # from the middle of the wide road
     assert across.max() < 15
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_else_stands_on_the_ground_of_a_motorway(seed):
+    rng = np.random.default_rng(seed)
+    draft = Draft(WorldStyle.load("motorway"), EXTENT_M, rng)
+    motorway = draw_motorway(draft)
+    ground = motorway.corridor()
+    halls = rect_rows(rng.uniform(-120, 120, 300), rng.uniform(-120, 120, 300), 20.0, 12.0, rng.uniform(0, 3, 300))
+    stays = draft.take_free(halls, np.arange(300))
+    assert not any(overlap(hall, piece, -0.1) for hall in halls[stays] for piece in ground)
+    draft.add_boxes(halls, 2.0, (150, 150, 150, 150), "wood")
+    draft.add_structures(halls, 3.0, colour=(150, 150, 150, 150))
+    pave_motorway(draft, motorway)
+    plan = draft.to_plan()
+    turned = (ground[:, 0] + 1j * ground[:, 1]) * np.exp(1j * draft.turn)
+    ground = np.column_stack([turned.real + EXTENT_M[0] / 2, turned.imag + EXTENT_M[1] / 2, ground[:, 2:]])
+    ground[:, 4] += draft.turn
+    for rows in (plan.roofs, plan.boxes[plan.boxes["material"] == CODE["wood"]]):
+        assert len(rows)
+        assert distance_m(rows["x"], rows["y"], ground).min() > 0
+
+
+def test_bridges_stand_over_the_lanes_and_are_no_buildings():
+    crossed = [(draft, one) for draft, one in map(motorway_of, range(12)) if len(one.crossings)]
+    assert crossed
+    for draft, motorway in crossed:
+        pave_motorway(draft, motorway)
+        plan = draft.to_plan()
+        decks = plan.boxes[(plan.boxes["height_m"] >= 5) & (plan.boxes["on_roof"] == 0)]
+        assert (decks["length"] > 10).all()
+        assert set(decks["material"]) <= {CODE["old_asphalt"]}
+        assert not len(plan.buildings)
+
+
+def motorway_of(seed):
+    draft = Draft(WorldStyle.load("motorway"), EXTENT_M, np.random.default_rng(seed))
+    return draft, draw_motorway(draft)
 
 
 def test_other_places_lend_their_colours_but_not_their_shapes():

@@ -87,6 +87,7 @@ def train_on_stream(
     notes = fit_segmenter(
         segmenter, samples, criterion.step, lambda segmenter: epoch_scores(grade(segmenter)), recipe, out, options
     )
+    notes["windows"] = samples.learnt(notes.get("epochs", 0), recipe.model.start)
     segmenter.module.half().float()  # what is scored is what is written
     metrics, card = _scores(grade(segmenter), validation)
     write_json(out / METRICS, metrics | {"fit": notes})

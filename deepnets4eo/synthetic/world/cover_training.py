@@ -110,6 +110,7 @@ def train_cover_on(
     scorer = CoverScorer(validation_windows(data), recipe.train.usual_batch_size)
     segmenter = _untrained(recipe)
     notes = fit_segmenter(segmenter, samples, CoverCriterion(recipe.train).step, scorer, recipe, out, options)
+    notes["windows"] = samples.learnt(notes.get("epochs", 0), data.start)
     Rank.current().end_unless_first()
     shift = scorer.best_shift(segmenter)
     lower_background(segmenter, shift)

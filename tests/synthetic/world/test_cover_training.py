@@ -81,6 +81,24 @@ def test_one_without_heights_does_not_start_from_one_with_them(trained: Path, tm
               options=TrainOptions("cpu", minutes=0.0))  # fmt: skip
 
 
+def test_a_training_starts_from_one_of_its_runs(trained: Path, tmp_path: Path) -> None:
+    overrides = (*SMALL, f"data.start={trained / 'buildings'}", "train.lr=1e-9")
+    out = train("buildings", tmp_path / "out", overrides=overrides, options=TrainOptions("cpu", minutes=0.0))
+    states = [load_run(folder / name).segmenter.module.state_dict()
+              for folder, name in ((out, "buildings"), (out, "landcover"), (trained, "buildings"), (trained, "landcover"))]  # fmt: skip
+    for key in ("encoder.conv1.weight", "segmentation_head.0.weight"):
+        assert bool((states[0][key] == states[2][key]).all())
+    counts = [load_run(folder / "buildings").card["notes"]["windows"] for folder in (trained, out)]
+    assert counts[1] == 2 * counts[0] > 0
+    assert not bool((states[1]["segmentation_head.0.weight"] == states[3]["segmentation_head.0.weight"]).all())
+
+
+def test_a_training_does_not_start_from_a_run_of_another_task(tmp_path: Path) -> None:
+    overrides = (*SMALL, "data.start=models/damage-network")
+    with pytest.raises(InputError, match='Start from a network "light-unet" of landcover or buildings'):
+        train("buildings", tmp_path / "out", overrides=overrides, options=TrainOptions("cpu", minutes=0.0))
+
+
 def test_unknown_styles_are_refused() -> None:
     from deepnets4eo.synthetic.world.cover_training import training_styles
 
