@@ -122,7 +122,7 @@ def damage(
     if dry_run:
         check_overwrite(out, overwrite=overwrite or (resume and was_interrupted(out)))
         if settings.segmenter is not None:
-            open_pair(pre, post)
+            open_pair(pre, post, settings)
             which = f"the buildings that {settings.segmenter} finds"
         else:
             inputs = open_inputs(pre, post, footprints, settings, **others, evidence=rasters, points=clouds)
@@ -137,7 +137,7 @@ def damage(
             if settings.segmenter is None:
                 inputs = open_inputs(pre, post, footprints, settings, **others, evidence=rasters, points=clouds)
             else:
-                before, after, buildings = _find_buildings(pre, post, settings.segmenter, scratch)
+                before, after, buildings = _find_buildings(pre, post, settings, scratch)
                 inputs = open_inputs(before, after, buildings, settings, **others, evidence=rasters, points=clouds)
             formats_of(formats, inputs.post.grid.crs)  # before long work
             with progress("evidence") as advance:
@@ -212,16 +212,18 @@ def _with_segmenter(footprints: str, settings: Settings) -> Settings:
     return settings
 
 
-def _find_buildings(pre: str, post: str, segmenter: str, scratch: Path) -> tuple[Layer | None, Layer, gpd.GeoDataFrame]:
-    """Both images, and the buildings that a run finds in the first of them; its labels stay in the scratch folder."""
+def _find_buildings(
+    pre: str, post: str, settings: Settings, scratch: Path
+) -> tuple[Layer | None, Layer, gpd.GeoDataFrame]:
+    """Both images, and the buildings that the segmenter finds in the first of them; its labels stay in the scratch folder."""
     from deepnets4eo.cli.progress import progress
     from deepnets4eo.damage import buildings_of
     from deepnets4eo.damage.inputs import open_pair
     from deepnets4eo.damage.resume import labels_file
     from deepnets4eo.prediction import PredictOptions
 
-    before, after = open_pair(pre, post)
-    image = after if before is None else before
+    before, after = open_pair(pre, post, settings)
+    segmenter, image = str(settings.segmenter), after if before is None else before
     labels = labels_file(scratch, segmenter, image)
     with progress("buildings") as advance:
         options = PredictOptions(resume=True)

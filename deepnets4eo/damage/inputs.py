@@ -71,9 +71,7 @@ def open_inputs(
     )
     if (heights_pre is None) != (heights_post is None):
         raise GridError("one surface model is given, height loss needs both: --dsm-pre and --dsm-post.")
-    before, after = open_pair(pre, post)
-    if before is None and settings.assume_registered:
-        raise InputError("--assume-registered takes a pre image as lying right, but there is none. Leave it out.")
+    before, after = open_pair(pre, post, settings)
     outlines = read_footprints(
         footprints, layer=settings.layer, id_column=settings.id_column,
         assume_crs=settings.footprints_crs or (PIXELS if after.grid.crs is None else None),
@@ -99,13 +97,16 @@ def open_inputs(
     )  # fmt: skip
 
 
-def open_pair(pre: LayerLike | None, post: LayerLike) -> tuple[Layer | None, Layer]:
+def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> tuple[Layer | None, Layer]:
     """Both images, pre None where it is None or "-"; of two of one size, one without CRS takes the other's grid.
 
-    Errors: GridError where one image has no CRS and another size than the other, and where they do not overlap.
+    Errors: GridError where one image has no CRS and another size than the other, and where they do not overlap;
+    InputError where the settings take a pre image as registered and there is none.
     """
     after = Layer.open(post)
     if pre is None or (isinstance(pre, str) and pre == "-"):
+        if settings.assume_registered:
+            raise InputError("--assume-registered takes a pre image as lying right, but there is none. Leave it out.")
         return None, after
     before = Layer.open(pre)
     if before.grid.crs is None and after.grid.crs is not None:

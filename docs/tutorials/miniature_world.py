@@ -1,7 +1,7 @@
 # %% [markdown]
 # # A miniature world to learn from
 #
-# Made-up places (SYNTHETIC): 22 ways to build, struck by eight hazards or by none, each before and after, with the truth of every pixel and
+# Made-up places (SYNTHETIC): 23 ways to build, struck by eight hazards or by none, each before and after, with the truth of every pixel and
 # every building. Nothing is downloaded and no file is written. It needs the extra `world` (numba). The first pair compiles the
 # loops, which takes a minute or two; what was compiled is kept on disk, and every later pair takes a fraction of a second.
 

@@ -82,6 +82,15 @@ def test_images_of_different_places_are_refused_before_buildings_are_looked_for(
     assert "do not overlap" in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_pre_image_taken_as_registered_that_is_not_there_is_refused_before_buildings_are_looked_for(
+    case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("deepnets4eo.damage.find_buildings.load_run", lambda _: pytest.fail("looked for buildings"))
+    arguments = ["damage", "-", str(case / "post.tif"), "-", "--segmenter", str(case / "run"), "--assume-registered"]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 2
+    assert "but there is none" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_killed_job_does_not_look_for_the_buildings_again(
     case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
