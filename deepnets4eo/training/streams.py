@@ -93,19 +93,19 @@ class StreamSamples(Generic[SceneType]):
         return self.cut_window(scene, np.random.default_rng([window.scene_seed, window.number]))
 
     def learnt(self, epochs: int, start: str | Path | None) -> int:
-        """How many windows weights have learnt from, with those of the run that they started from.
+        """How many windows weights have learnt from, with those before the training.
 
         Parameters
         ----------
         epochs
             Of this training.
         start
-            Folder of that run, whose card has `windows`; None, or another folder, for none.
+            Folder of the run that it started from, whose card has `windows`, or of the training that wrote such runs;
+            None for none.
         """
         windows = epochs * self.windows_per_epoch
-        if start is None or not (Path(start) / CARD).is_file():
-            return windows
-        return windows + int(open_sealed(start)["notes"].get("windows", 0))
+        former = [] if start is None else sorted(Path(start).glob(f"**/{CARD}"))
+        return windows + (int(open_sealed(former[0].parent)["notes"].get("windows", 0)) if former else 0)
 
     def _scene(self, seed: int) -> SceneType:
         """The scene of a seed; of several threads that need it the first makes it, while others make other scenes."""

@@ -181,6 +181,7 @@ def _pave_lanes(draft: Draft, motorway: Motorway, material: str) -> None:
     line = motorway.line
     tone = rng.uniform(0.8, 1.15)
     worn, fresh = rng.uniform(0, 0.08), rng.uniform(0.85, 1.15)
+    white, line_m = rng.uniform(0.45, 1.0), rng.uniform(0.1, 0.25)  # paint wears off
     draft.add_area(line, material, tone=tone * fresh)
     for side in (-1, 1):
         inner = motorway.strip_m / 2 + motorway.shoulder_m
@@ -192,7 +193,7 @@ def _pave_lanes(draft: Draft, motorway: Motorway, material: str) -> None:
             edge = lane in (0, motorway.lanes)
             across = side * (inner + lane * _LANE_M)
             length = line[:, 2] if edge else rng.uniform(3.0, 6.0)
-            draft.add_area(within(line, 0.0, across, length, 0.25), "paint", tone=rng.uniform(0.75, 1.0))
+            draft.add_area(within(line, 0.0, across, length, line_m), "paint", tone=white)
 
 
 def _pave_strip(draft: Draft, motorway: Motorway) -> None:
