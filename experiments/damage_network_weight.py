@@ -1,7 +1,7 @@
 """How far the network should decide beside the weight-free model: shares of its log-odds, at made-up sites new to both.
 
-Usage: python experiments/damage_network_weight.py --network RUN [--pairs 60] [--cities 12] [--out runs/network_weight]
-       [--write]
+Usage: python experiments/damage_network_weight.py --network RUN [--pairs 60] [--styles NAME …] [--cities 12]
+       [--out runs/network_weight] [--write]
 
 Each site goes through the damage job as it comes, with the pre image and without: pairs of the miniature world, whose
 styles and hazards the network knows from other seeds, and suburbs of the miniature city, which the network has never seen
@@ -11,14 +11,15 @@ damaged; --write puts the share of the least loss, the world and the city counti
 far model and network hold together at a new site (calibration, spread between sites, sets of grades). Further tables
 have what the whole decision reaches at sites of a hazard, or of a style, that this was not measured with, in all and for each of
 them: calibration (ECE, Brier), log loss, false alarms and recall, error of the estimated share; the last one what the network reaches
-alone at buildings that the weight-free model does not know, whose reliability --write measures as well. SYNTHETIC. The gathered sites are kept in --out and used again.
+alone at buildings that the weight-free model does not know, whose reliability --write measures as well. SYNTHETIC. The gathered
+sites are kept in --out and used again.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -62,14 +63,14 @@ METHODS = {"pair": PRE_POST, "post": POST_ONLY}
 ALONE_KEYS = ("auc", "false_alarms", "recall", "f1", "four_grades", "ece", "brier")
 
 
-def world_sites(pairs: int) -> Iterator[tuple[str, str, Callable[[], MadeUpPair]]]:
+def world_sites(pairs: int, styles: Sequence[str]) -> Iterator[tuple[str, str, Callable[[], MadeUpPair]]]:
     """Names, hazards and makers of pairs, styles and hazards in random order."""
     from deepnets4eo.synthetic.world import hazard_names, style_names
 
     def make(seed: int, style: str, hazard: str) -> MadeUpPair:
         return world_pair(seed, style, hazard, np.random.default_rng([seed, 1]))
 
-    kinds = list(product(style_names(), hazard_names()))
+    kinds = list(product(styles or style_names(), hazard_names()))
     order = np.random.default_rng(FIRST_WORLD).permutation(len(kinds))[:pairs]
     for number in order.tolist():
         style, hazard = kinds[number]
@@ -103,6 +104,9 @@ def grade_site(site: MadeUpPair, name: str, kind: str, settings: Settings) -> pd
             LOG.info("%s: %s", name, error)
             continue
         table = pd.DataFrame(buildings.drop(columns="geometry"))
+        if not set(NETWORK) <= set(table):
+            LOG.info("%s: no building is assessed", name)
+            continue
         table.loc[table["reason"].str.startswith(BY_NETWORK), "status"] = (
             NOT_ASSESSED  # by the model, which this compares with
         )
@@ -112,12 +116,12 @@ def grade_site(site: MadeUpPair, name: str, kind: str, settings: Settings) -> pd
     return pd.concat(tables) if tables else pd.DataFrame()
 
 
-def gather(out: Path, network: Path, pairs: int, cities: int) -> pd.DataFrame:
-    """All sites, each kept in a file of its own."""
+def gather(out: Path, network: Path, sites: Iterable[tuple[str, str, Callable[[], MadeUpPair]]]) -> pd.DataFrame:
+    """All buildings of sites, each kept in a file of its own."""
     out.mkdir(parents=True, exist_ok=True)
     settings = replace(Settings(), model=str(network), network_weight=0.5, workers=1)
     tables = []
-    for name, kind, make in (*city_sites(cities), *world_sites(pairs)):
+    for name, kind, make in sites:
         path = out / f"{name}.parquet"
         if not path.is_file():
             site = make()
@@ -136,14 +140,15 @@ def score(buildings: pd.DataFrame) -> pd.DataFrame:
     damaged = buildings["truth"].isin(GRADES[2:]).to_numpy()
     for share in SHARES:
         probability = pool_log_odds(weight_free, buildings, share)[:, 2:].sum(axis=1)
-        for (dates, kind, _), site in buildings.groupby(["dates", "kind", "site"]):
+        for (dates, kind, name), site in buildings.groupby(["dates", "kind", "site"]):
             known = site.index[np.isfinite(probability[site.index])]
             truth: NDArray[np.bool_] = damaged[known]
             if min(truth.sum(), (~truth).sum()) < LEAST:
                 continue
             loss = even_loss(truth, probability[known])
-            rows.append((dates, kind, share, roc_auc_score(truth, probability[known]), loss))
-    return pd.DataFrame(rows, columns=["dates", "kind", "share", "auc", "loss"])
+            style = style_of(str(name), str(kind))
+            rows.append((dates, kind, style, share, roc_auc_score(truth, probability[known]), loss))
+    return pd.DataFrame(rows, columns=["dates", "kind", "style", "share", "auc", "loss"])
 
 
 def best_share(scores: pd.DataFrame, dates: str) -> float:
@@ -186,10 +191,12 @@ def _kind_of(data: Graded, of: str) -> NDArray[np.object_]:
     if of == "kind":
         return data.domain
     names = zip(data.group.astype(str), data.domain.astype(str), strict=True)
-    return np.array(
-        ["city" if kind == "city" else site.removeprefix("world-").removesuffix(f"-{kind}") for site, kind in names],
-        object,
-    )
+    return np.array([style_of(*name) for name in names], object)
+
+
+def style_of(site: str, kind: str) -> str:
+    """Style of a site of the world by its name and hazard; `city` for the suburbs."""
+    return "city" if kind == "city" else site.removeprefix("world-").removesuffix(f"-{kind}")
 
 
 def _sort_of(site: pd.DataFrame) -> str:
@@ -273,6 +280,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", type=Path, required=True, help="run of damage-network")
     parser.add_argument("--pairs", type=int, default=60)
+    parser.add_argument("--styles", nargs="*", default=[], help="of the pairs; all where none is named")
     parser.add_argument("--cities", type=int, default=12)
     parser.add_argument("--out", type=Path, default=Path("runs/network_weight"))
     parser.add_argument("--write", action="store_true", help="put the best shares into the card")
@@ -284,10 +292,12 @@ def main() -> None:
         pairs, cities = 1, 1
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     LOG.setLevel(logging.INFO)
-    buildings = gather(arguments.out, arguments.network, pairs, cities)
+    made_up = (*city_sites(cities), *world_sites(pairs, arguments.styles))
+    buildings = gather(arguments.out, arguments.network, made_up)
     scores = score(buildings)
     of_kind = scores.assign(kind=np.where(scores["kind"] == "city", "city", "world"))
-    for name, table in (("by dates", of_kind), ("by hazard, pairs", scores[scores["dates"] == "pair"])):
+    of_style = scores.assign(kind=scores["style"])
+    for name, table in (("by dates", of_kind), ("by hazard", scores), ("by style", of_style)):
         print(f"\n{name}, SYNTHETIC: AUC within a site, and log loss at even shares")
         print(table.pivot_table(index="share", columns=["dates", "kind"], values=["auc", "loss"]).round(3).to_string())
     shares = {dates: best_share(scores, dates) for dates in ("pair", "post")}
