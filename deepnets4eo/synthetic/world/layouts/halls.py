@@ -120,11 +120,17 @@ def _store(draft: Draft, block: Rects) -> None:
     long = length * rng.uniform(0.55, 0.98)
     eave = rng.uniform(4.5, 10)
     _hall(draft, within(block, 0.0, -(width - deep) / 2, long, deep), eave)
-    if rng.random() < 0.35:  # shops around a corner
-        _hall(draft, within(block, (length - deep) / 2, deep / 2, width - deep, min(deep, 24.0), np.pi / 2), eave)
+    wing = min(deep, 24.0)
+    corner = rng.random() < 0.35 and _hall(  # shops around a corner
+        draft, within(block, (length - deep) / 2, deep / 2, width - deep, wing, np.pi / 2), eave
+    )
     size = rng.uniform(12, 26, 2)
-    _hall(draft, within(block, rng.uniform(-0.35, 0.35) * length, (width - size[1]) / 2, *size), rng.uniform(3.5, 6))
-    lot = within(block, 0.0, deep / 2, length, width - deep - 6)
+    pavilion = _hall(
+        draft, within(block, rng.uniform(-0.35, 0.35) * length, (width - size[1]) / 2, *size), rng.uniform(3.5, 6)
+    )
+    right = (length - deep - wing) / 2 - 2 if corner else length / 2
+    top, bottom = width / 2 - (size[1] + 2 if pavilion else 3), deep - width / 2 + 3
+    lot = within(block, right / 2 - length / 4, (top + bottom) / 2, right + length / 2, top - bottom)
     add_parking(draft, lot, rng.uniform(0.05, 0.9), material=str(rng.choice(["asphalt", "old_asphalt"])))
 
 
