@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from deepnets4eo.cards.catalog import run_path
 from deepnets4eo.segmenters.checksums import CARD, open_sealed
 from deepnets4eo.training.data import Sample
 
@@ -100,11 +101,11 @@ class StreamSamples(Generic[SceneType]):
         epochs
             Of this training.
         start
-            Folder of the run that it started from, whose card has `windows`, or of the training that wrote such runs;
-            None for none.
+            Folder of the run that it started from, whose card has `windows`, or of the training that wrote such runs, or the name of a
+            model; None for none.
         """
         windows = epochs * self.windows_per_epoch
-        former = [] if start is None else sorted(Path(start).glob(f"**/{CARD}"))
+        former = [] if start is None else sorted(run_path(start).glob(f"**/{CARD}"))
         return windows + (int(open_sealed(former[0].parent)["notes"].get("windows", 0)) if former else 0)
 
     def _scene(self, seed: int) -> SceneType:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepnets4eo.cards.catalog import run_path
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.damage.siamese.evidence import EVEN_GRADES
 from deepnets4eo.damage.siamese.pairs import LEGEND, POST, PRE
@@ -111,7 +112,7 @@ def build_untrained(recipe: StreamRecipe, inputs: InputSpec) -> NetworkSegmenter
     tiling = Tiling(predict.tile_px, predict.halo_px)
     segmenter = build_segmenter(recipe, network, inputs, Legend.load(LEGEND), tiling)
     if model.start is not None:
-        _take_over(segmenter, Path(model.start))
+        _take_over(segmenter, run_path(model.start))
     return segmenter
 
 

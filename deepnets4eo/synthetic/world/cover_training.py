@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepnets4eo.cards.catalog import run_path
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml, write_json
@@ -303,7 +304,7 @@ def _untrained(recipe: WorldRecipe) -> NetworkSegmenter:
 
     segmenter = build(recipe.data)
     if recipe.data.start is not None:
-        _start(segmenter, Path(recipe.data.start), build)
+        _start(segmenter, run_path(recipe.data.start), build)
     return segmenter
 
 

@@ -94,7 +94,7 @@ def test_a_training_starts_from_one_of_its_runs(trained: Path, tmp_path: Path) -
 
 
 def test_a_training_does_not_start_from_a_run_of_another_task(tmp_path: Path) -> None:
-    overrides = (*SMALL, "data.start=models/damage-network")
+    overrides = (*SMALL, "data.start=damage-network")
     with pytest.raises(InputError, match='Start from a network "light-unet" of landcover or buildings'):
         train("buildings", tmp_path / "out", overrides=overrides, options=TrainOptions("cpu", minutes=0.0))
 
