@@ -18,6 +18,7 @@ from deepnets4eo.synthetic.world.plan import ELLIPSE
 _PIECE_M = 13.0  # of a line; in the lanes there is at most one car to a piece, and one dash
 _LANE_M = 3.6
 _GREY = ((178, 172, 160), (150, 146, 138), (122, 119, 114), (94, 93, 92))  # of bridges
+_MOST_OBLIQUE = 1.2  # metres on a bridge to a metre across: roads cross at 57 degrees or more
 _SURFACES = ("asphalt", "old_asphalt", "concrete")
 
 
@@ -67,7 +68,8 @@ def draw_motorway(draft: Draft) -> Motorway:
     Parameters
     ----------
     draft
-        The plan in the making; its style has the numbers lanes, ramps, bridges and basins (how many of each).
+        The plan in the making; its style has the numbers lanes, ramps, bridges, basins (how many of each) and traffic
+        (share of the room in the lanes).
 
     Returns
     -------
@@ -230,9 +232,10 @@ def _add_traffic(draft: Draft, motorway: Motorway) -> None:
     draft.add_boxes(cars[lorries], 3.6, car_colours(int(lorries.sum()), rng), "car")
 
 
-def _middle_part(road: Rects, length_m: float) -> Rects:
+def _middle_part(road: Rects, width_m: float) -> Rects:
+    """The middle of a road that crosses ground of some width, as a row of its own."""
     part = road[None].copy()
-    part[:, 2] = np.minimum(part[:, 2], length_m * 1.2)
+    part[:, 2] = np.minimum(part[:, 2], width_m * _MOST_OBLIQUE)
     return part
 
 
