@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.world.layouts.draft import MARGIN_M, Draft
-from deepnets4eo.synthetic.world.layouts.rectangles import Rects, rect_rows, within
+from deepnets4eo.synthetic.world.layouts.rectangles import Rects, rect_rows, widen, within
 
 _PIECE_M = 13.0  # bent streets are chains of such pieces
 _KERB_M = 0.4  # from the carriageway to the nearest wall, at least
@@ -142,13 +142,9 @@ def pave_streets(draft: Draft, town: Town, material: str, *, verge: str | None =
     bent = town.bend.move(_pieces(town))
     bent = bent[draft.near_site(bent)]
     if verge is not None:
-        wide = bent.copy()
-        wide[:, 3] += 2 * draft.rng.uniform(1.2, 2.6)
-        draft.add_area(wide, verge)
+        draft.add_area(widen(bent, draft.rng.uniform(1.2, 2.6)), verge)
     draft.add_area(bent, material, tone=draft.rng.uniform(0.85, 1.15))
-    kerbs = bent.copy()
-    kerbs[:, 3] += 2 * _KERB_M
-    draft.take(kerbs)
+    draft.take(widen(bent, _KERB_M))
     return bent
 
 

@@ -76,8 +76,24 @@ def add_traffic(draft: Draft, pieces: Rects, share: float) -> None:
     cars = within(wide[piece[row]], u * wide[piece[row], 2], across[row], 4.4, 1.8)
     lorries = rng.random(len(row)) < 0.1
     draft.add_cars(cars[~lorries])
-    cars[lorries, 2:4] = (12.0, 2.5)
-    draft.add_boxes(cars[lorries], 3.4, car_colours(int(lorries.sum()), rng), "car")
+    add_lorries(draft, cars[lorries], 12.0, 3.4)
+
+
+def add_lorries(draft: Draft, rects: Rects, length_m: float, height_m: float) -> None:
+    """Add lorries of one size.
+
+    Parameters
+    ----------
+    draft
+        The plan in the making.
+    rects
+        Where they stand, (N, 5); their sizes do not count.
+    length_m, height_m
+        Of each.
+    """
+    sized = rects.copy()
+    sized[:, 2:4] = length_m, 2.5
+    draft.add_boxes(sized, height_m, car_colours(len(rects), draft.rng), "car")
 
 
 def add_parking(draft: Draft, rects: Rects, fill: float, *, material: str = "asphalt") -> None:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepnets4eo.synthetic.world.layouts.blocks import repeat_runs
+from deepnets4eo.synthetic.world.layouts.cars import add_lorries
 from deepnets4eo.synthetic.world.layouts.draft import MARGIN_M, Draft
 from deepnets4eo.synthetic.world.layouts.palette import car_colours, vary
-from deepnets4eo.synthetic.world.layouts.rectangles import Rects, rect_rows, within
+from deepnets4eo.synthetic.world.layouts.rectangles import Rects, rect_rows, widen, within
 from deepnets4eo.synthetic.world.plan import ELLIPSE
 
 _PIECE_M = 13.0  # of a line; in the lanes there is at most one car to a piece, and one dash
@@ -57,9 +58,14 @@ class Motorway:
         """Width of the strip between the carriageways, metres."""
         return float(self.line[0, 3]) - 2 * (self.lanes * _LANE_M + 2 * self.shoulder_m)
 
+    @property
+    def inner_m(self) -> float:
+        """From the middle of the line to the first lane, metres."""
+        return self.strip_m / 2 + self.shoulder_m
+
     def corridor(self) -> Rects:
         """Ground of the motorway with verges, and of its ramps and ponds, (N, 5)."""
-        return np.concatenate([_widen(self.line, self.verge_m), *(_widen(one, 3.0) for one in self.ramps), self.basins])
+        return np.concatenate([widen(self.line, self.verge_m), *(widen(one, 3.0) for one in self.ramps), self.basins])
 
 
 def draw_motorway(draft: Draft) -> Motorway:
@@ -94,7 +100,7 @@ def draw_motorway(draft: Draft) -> Motorway:
         line, lanes, shoulder, verge, ramps, _draw_crossings(draft, line), _draw_basins(draft, line, verge)
     )
     draft.take(motorway.corridor())
-    draft.take(_widen(motorway.crossings, 2.0))
+    draft.take(widen(motorway.crossings, 2.0))
     return motorway
 
 
@@ -110,7 +116,7 @@ def pave_motorway(draft: Draft, motorway: Motorway) -> None:
     """
     rng = draft.rng
     corridor = motorway.corridor()
-    draft.clear(np.concatenate([corridor, _widen(motorway.crossings, 1.0)]))
+    draft.clear(np.concatenate([corridor, widen(motorway.crossings, 1.0)]))
     draft.add_area(
         corridor, str(rng.choice(["grass", "dry_grass", "soil", "gravel"], p=[0.5, 0.3, 0.1, 0.1])), rough=0.3
     )
@@ -135,12 +141,6 @@ def _arc(x: float, y: float, heading: float, bend: float, length: float) -> Rect
     ends = np.cumsum(np.stack([np.cos(steps), np.sin(steps)]), axis=1) * _PIECE_M
     middles = ends - 0.5 * _PIECE_M * np.stack([np.cos(steps), np.sin(steps)])
     return rect_rows(x + middles[0], y + middles[1], _PIECE_M + 1.0, 0.0, steps)
-
-
-def _widen(rects: Rects, margin_m: float) -> Rects:
-    wide = rects.copy()
-    wide[:, 3] += 2 * margin_m
-    return wide
 
 
 def _draw_ramp(draft: Draft, line: Rects) -> Rects:
@@ -186,14 +186,13 @@ def _pave_lanes(draft: Draft, motorway: Motorway, material: str) -> None:
     white, line_m = rng.uniform(0.45, 1.0), rng.uniform(0.1, 0.25)  # paint wears off
     draft.add_area(line, material, tone=tone * fresh)
     for side in (-1, 1):
-        inner = motorway.strip_m / 2 + motorway.shoulder_m
         for lane in range(motorway.lanes):
-            across = side * (inner + (lane + 0.5) * _LANE_M)
+            across = side * (motorway.inner_m + (lane + 0.5) * _LANE_M)
             strip = within(line, 0.0, across, line[:, 2], _LANE_M)
             draft.add_area(strip, material, tone=tone * rng.normal(1.0, worn))
         for lane in range(motorway.lanes + 1):
             edge = lane in (0, motorway.lanes)
-            across = side * (inner + lane * _LANE_M)
+            across = side * (motorway.inner_m + lane * _LANE_M)
             length = line[:, 2] if edge else rng.uniform(3.0, 6.0)
             draft.add_area(within(line, 0.0, across, length, line_m), "paint", tone=white)
 
@@ -207,13 +206,18 @@ def _pave_strip(draft: Draft, motorway: Motorway) -> None:
         draft.add_area(within(line, 0.0, 0.0, line[:, 2], motorway.strip_m), cover, rough=0.2)
     if rng.random() < 0.7:
         barrier = within(line, 0.0, 0.0, line[:, 2], 0.6)
-        draft.add_boxes(barrier, 0.9, vary(_GREY[0], len(barrier), rng, 0.03), "concrete")
+        _add_wall(draft, barrier, 0.9, _GREY[0])
     if rng.random() < 0.2:
         side = rng.choice([-1, 1])
         wall = within(line, 0.0, side * (line[:, 3] / 2 + 2.0), line[:, 2], 0.5)
         draft.add_boxes(
             wall, rng.uniform(3.2, 5.0), vary(_GREY[int(rng.integers(4))], len(wall), rng, 0.03), "concrete"
         )
+
+
+def _add_wall(draft: Draft, pieces: Rects, height_m: float, grey: tuple[int, int, int], on_roof: int = 0) -> None:
+    colour = vary(grey, len(pieces), draft.rng, 0.03)
+    draft.add_boxes(pieces, height_m, colour, "concrete", on_roof=on_roof)
 
 
 def _add_traffic(draft: Draft, motorway: Motorway) -> None:
@@ -224,12 +228,11 @@ def _add_traffic(draft: Draft, motorway: Motorway) -> None:
     kept = rng.random(len(piece)) < draft.number("traffic")
     piece, lane = piece[kept], lane[kept]
     side, outward = np.where(lane < motorway.lanes, -1, 1), lane % motorway.lanes
-    across = side * (motorway.strip_m / 2 + motorway.shoulder_m + (outward + 0.5) * _LANE_M)
+    across = side * (motorway.inner_m + (outward + 0.5) * _LANE_M)
     cars = within(motorway.line[piece], rng.uniform(-4, 4, len(piece)), across, 4.4, 1.8)
     lorries = (outward >= motorway.lanes // 2) & (rng.random(len(piece)) < rng.uniform(0.05, 0.4))
     draft.add_cars(cars[~lorries])
-    cars[lorries, 2:4] = rng.uniform(8, 16), 2.5
-    draft.add_boxes(cars[lorries], 3.6, car_colours(int(lorries.sum()), rng), "car")
+    add_lorries(draft, cars[lorries], rng.uniform(8, 16), 3.6)
 
 
 def _middle_part(road: Rects, width_m: float) -> Rects:
@@ -246,7 +249,7 @@ def _add_bridge(draft: Draft, pieces: Rects, height_m: float) -> None:
     draft.add_boxes(pieces, height_m, colour, "old_asphalt")
     for side in (-1, 1):
         parapet = within(pieces, 0.0, side * (pieces[:, 3] / 2 - 0.4), pieces[:, 2], 0.5)
-        draft.add_boxes(parapet, 0.9, vary(_GREY[0], len(parapet), rng, 0.03), "concrete", on_roof=1)
+        _add_wall(draft, parapet, 0.9, _GREY[0], on_roof=1)
     piece, slot = repeat_runs((pieces[:, 2] / _PIECE_M).astype(int))
     kept = rng.random(len(piece)) < rng.uniform(0, 0.5)
     piece, slot = piece[kept], slot[kept]

@@ -82,3 +82,22 @@ def turn_about_origin(rects: Rects, angle: float) -> Rects:
     turned_rects[:, 1] = rects[:, 0] * sine + rects[:, 1] * cosine
     turned_rects[:, 4] += angle
     return turned_rects
+
+
+def widen(rects: Rects, margin_m: float) -> Rects:
+    """The same rectangles, wider on both sides of their length.
+
+    Parameters
+    ----------
+    rects
+        (N, 5).
+    margin_m
+        On each side, metres.
+
+    Returns
+    -------
+    (N, 5) float64.
+    """
+    wide = rects.copy()
+    wide[:, 3] += 2 * margin_m
+    return wide
