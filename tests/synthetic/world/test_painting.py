@@ -19,6 +19,7 @@ from deepnets4eo.synthetic.world.noise import (
     sine_of_turns,
     value_noise,
 )
+from deepnets4eo.synthetic.world.paint_snow import paint_snow
 from deepnets4eo.synthetic.world.paint_world import paint
 from deepnets4eo.synthetic.world.season import WorldSeason
 from deepnets4eo.synthetic.world.spans import columns_of, rows_of
@@ -184,7 +185,37 @@ def test_snow_whitens_ground_and_roofs_but_not_water():
     )
     water = bare.material == CODE["water"]
     np.testing.assert_array_equal(bare.albedo[water], white.albedo[water])
-    assert bare.albedo[~water].mean() < 140 < 200 < white.albedo[~water].mean()
+    assert bare.albedo[~water].mean() < 140 < 160 < white.albedo[~water].mean()
+
+
+def test_roofs_are_warm_one_by_one():
+    plan = small_plan(60.0)
+    winters = [WorldSeason(greenness=0.2, leaf=0.0, snow=snow) for snow in (0.0, *np.linspace(0.7, 0.99, 12))]
+    bare, *white = (paint(plan, GSD_M, (120, 120), season, seed=3) for season in winters)
+    roofs = [bare.building == number for number in np.unique(bare.building[bare.building > 0])]
+    assert len(roofs) > 1
+    whitened = np.array([[(w.albedo[roof] - bare.albedo[roof]).mean() for roof in roofs] for w in white])
+    assert np.ptp(whitened, axis=1).max() > 30
+
+
+def test_rubble_lies_under_new_snow_and_on_old_snow():
+    whitened = []
+    for snow in np.linspace(0.8, 0.99, 12):
+        surface = WorldSurface.bare(GSD_M, 3, (20, 20))
+        surface.material[:] = CODE["rubble"]
+        paint_snow(surface, snow)
+        whitened.append(bool(surface.albedo.mean() > 0))
+    assert set(whitened) == {False, True}
+
+
+def test_winters_have_snow_where_the_climate_has_them():
+    rng = np.random.default_rng(0)
+    snow = {
+        (climate, day): np.mean([WorldSeason.draw(rng, climate, day).snow > 0 for _ in range(200)])
+        for climate, day in (("continental", 20), ("dry", 350), ("tropical", 20), ("temperate", 200))
+    }
+    assert snow["continental", 20] > snow["dry", 350] > 0
+    assert snow["tropical", 20] == snow["temperate", 200] == 0
 
 
 def test_the_same_seed_paints_the_same_and_another_seed_another_ground():
