@@ -81,8 +81,7 @@ class Reliability:
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Reliability:
         """Read what `to_dict` wrote. Errors: KeyError, TypeError or ValueError for anything else."""
-        limits = {BORDERS[MAJOR - 1]: HALF, **content["thresholds"]}  # older files decide at one half between the sides
-        thresholds = tuple(float(limits[grade]) for grade in BORDERS)
+        thresholds = tuple(float(content["thresholds"][grade]) for grade in BORDERS)
         spread = tuple(float(content["spread"][name]) for name in SPREADS)
         if not all(0 < value < 1 for value in thresholds) or not all(0 <= sd < 100 for sd in spread):
             raise ValueError(f"thresholds {thresholds} or spread {spread}")

@@ -76,8 +76,8 @@ class SiteShift:
     def from_dict(cls, content: dict[str, Any]) -> SiteShift:
         """Read what `to_dict` wrote. Errors: KeyError, TypeError or ValueError for anything else."""
         pairs = [(float(content[name]["intact"]), float(content[name]["damaged"])) for name in ("level", "between")]
-        most = float(content.get("most_information", MOST_INFORMATION))
-        shift = cls(pairs[0], pairs[1], float(content["correlation"]), float(content["within"]), most)
+        correlation, within, most = (float(content[name]) for name in ("correlation", "within", "most_information"))
+        shift = cls(pairs[0], pairs[1], correlation, within, most)
         if min(*shift.between, shift.within, shift.most_information) <= 0 or not abs(shift.correlation) < 1:
             raise ValueError(f"spreads of {shift} are not above 0")
         return shift

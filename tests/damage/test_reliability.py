@@ -80,10 +80,11 @@ def test_damage_is_named_where_that_gives_the_best_f1_of_further_sites() -> None
     assert f1(fitted.thresholds[1]) > f1(0.5)
 
 
-def test_a_file_without_a_threshold_between_the_sides_decides_at_one_half(fitted: Reliability) -> None:
+def test_content_without_one_of_the_thresholds_is_refused(fitted: Reliability) -> None:
     content = fitted.to_dict()
     del content["thresholds"]["major-damage"]
-    assert Reliability.from_dict(content).thresholds == (fitted.thresholds[0], 0.5, fitted.thresholds[2])
+    with pytest.raises(KeyError):
+        Reliability.from_dict(content)
 
 
 def test_the_confidence_is_the_probability_of_the_grade_named(fitted: Reliability) -> None:
@@ -113,7 +114,7 @@ def test_it_is_read_as_it_was_written_and_damaged_content_is_refused(fitted: Rel
         with pytest.raises((KeyError, TypeError)):
             Reliability.from_dict({name: value for name, value in content.items() if name != part})
     with pytest.raises(ValueError, match="thresholds"):
-        Reliability.from_dict(content | {"thresholds": {"minor-damage": 0.3, "destroyed": 1.5}})
+        Reliability.from_dict(content | {"thresholds": content["thresholds"] | {"destroyed": 1.5}})
     assert Reliability().spread == UNKNOWN_SPREAD
 
 
