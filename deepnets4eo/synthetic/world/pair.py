@@ -173,11 +173,8 @@ def render_pair(
     -------
     PairSample
     """
-    rng = np.random.default_rng([seed, 51])
-    day = float(rng.uniform(1, 366))
-    # Half of the pairs are taken within six weeks, the others at any time of the year.
-    later = day + rng.uniform(0, 42) if rng.random() < 0.5 else rng.uniform(1, 366)
-    seasons = WorldSeason.draw(rng, style.climate, day), WorldSeason.draw(rng, style.climate, (later - 1) % 365 + 1)
+    rng = _image_rng(seed)
+    seasons = _draw_seasons(rng, style.climate)
     lights = draw_light(rng), draw_light(rng)
     shift = _draw_shift(rng)
     dates = []
@@ -196,6 +193,31 @@ def render_pair(
         visible=np.zeros(count, np.uint8) if outcome is None else outcome.visible,
         style=style.name, hazard=hazard, gsd_m=gsd_m, seed=seed, post_shift_px=shift, plan=plan, margin_px=margin_px,
     )  # fmt: skip
+
+
+def seasons_of(seed: int, climate: str) -> tuple[WorldSeason, WorldSeason]:
+    """Seasons of both dates of the pair of a seed, without drawing it.
+
+    Parameters
+    ----------
+    seed
+        As of `render_pair`.
+    climate
+        Of the pair's style, see `WorldStyle`.
+    """
+    return _draw_seasons(_image_rng(seed), climate)
+
+
+def _image_rng(seed: int) -> np.random.Generator:
+    """Source of all draws that concern the images of a place."""
+    return np.random.default_rng([seed, 51])
+
+
+def _draw_seasons(rng: np.random.Generator, climate: str) -> tuple[WorldSeason, WorldSeason]:
+    """Seasons of both dates: half of the pairs are taken within six weeks, the others at any time of the year."""
+    day = float(rng.uniform(1, 366))
+    later = day + rng.uniform(0, 42) if rng.random() < 0.5 else rng.uniform(1, 366)
+    return WorldSeason.draw(rng, climate, day), WorldSeason.draw(rng, climate, (later - 1) % 365 + 1)
 
 
 def _take_image(

@@ -7,7 +7,8 @@ import pytest
 from small_world_plan import small_plan
 
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.synthetic.world.pair import PairSample, render_pair
+from deepnets4eo.synthetic.world.paint_world import paint
+from deepnets4eo.synthetic.world.pair import PairSample, render_pair, seasons_of
 from deepnets4eo.synthetic.world.sensor import WorldSensor, expose
 from deepnets4eo.synthetic.world.stream import draw_pair, pair_stream
 from deepnets4eo.synthetic.world.style import WorldStyle
@@ -106,3 +107,15 @@ def test_a_hazard_gives_grades_to_the_buildings_of_the_plan():
     assert len(sample.grades) == len(sample.plan.buildings)
     assert sample.grades.max() <= 3
     assert (sample.visible <= sample.grades).all()
+
+
+def test_the_seasons_of_a_seed_are_known_without_its_images(monkeypatch):
+    painted = []
+
+    def keep_season(plan, gsd_m, shape, season, *others, **named):
+        painted.append(season)
+        return paint(plan, gsd_m, shape, season, *others, **named)
+
+    monkeypatch.setattr("deepnets4eo.synthetic.world.pair.paint", keep_season)
+    draw_pair(2, style="high-rise", hazard="none", size_px=128)
+    assert tuple(painted) == seasons_of(2, "continental")
