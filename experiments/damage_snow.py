@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from damage_network_weight import LEAST, MAJOR, grade_site
+from damage_network_weight import LEAST, grade_site
+from places.damage_scores import scores_of
 from places.made_up_pair import world_pair
-from sklearn.metrics import roc_auc_score
 from smoke import NOTE, add_smoke
 
 from deepnets4eo.damage import Settings
@@ -59,15 +59,15 @@ def sites(styles: tuple[str, ...]) -> Iterator[tuple[str, str, str, int]]:
 
 def scores_of_site(buildings: pd.DataFrame) -> dict[str, float]:
     """Scores of one site."""
-    damaged, named = (buildings[name].isin(GRADES[MAJOR:]).to_numpy() for name in ("truth", "damage"))
-    any_damage = bool(damaged.any())
-    alarms = float(named[~damaged].mean()) if (~damaged).any() else float("nan")
-    both = min(damaged.sum(), (~damaged).sum()) >= LEAST
+    probability = buildings["damage_prob"]
+    numbers = {"truth": buildings["truth"].map(GRADES.index), "grade": buildings["damage"].map(GRADES.index)}
+    own = scores_of(pd.DataFrame({**numbers, "probability": probability, "probability_half": probability}))
+    struck, both = own["damaged"] > 0, min(own["damaged"], own["intact_assessed"]) >= LEAST
     return {
-        "alarms_intact": float("nan") if any_damage else alarms,
-        "alarms_damaged": alarms if any_damage else float("nan"),
-        "recall": float(named[damaged].mean()) if any_damage else float("nan"),
-        "auc": float(roc_auc_score(damaged, buildings["damage_prob"])) if both else float("nan"),
+        "alarms_intact": float("nan") if struck else own["false_alarms"],
+        "alarms_damaged": own["false_alarms"] if struck else float("nan"),
+        "recall": own["recall"],
+        "auc": own["auc"] if both else float("nan"),
     }
 
 
