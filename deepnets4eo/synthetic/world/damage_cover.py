@@ -14,6 +14,7 @@ from deepnets4eo.synthetic.world.damage_texture import board_noise, is_wall, pie
 from deepnets4eo.synthetic.world.noise import hash_unit, value_noise
 
 KEEP, COLOUR, GONE, TARP, CHAR = range(5)
+RIM_M = 0.4, 1.5  # width of broken edges: of every one, and more at full strength
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -98,7 +99,7 @@ def punch_holes(a, b, height, strength, seed, half_a, half_b, construction):  # 
 @njit(cache=True, nogil=True, error_model="numpy")
 def break_edges(a, b, inward, height, front, strength, seed, construction):  # type: ignore[no-untyped-def]
     """Parapets, gables and outer walls fell on the sides towards `front`: a ragged edge of rubble."""
-    width = (0.4 + 1.5 * strength) * (0.8 + 0.8 * value_noise(a, b, 2.5, seed))
+    width = (RIM_M[0] + RIM_M[1] * strength) * (0.8 + 0.8 * value_noise(a, b, 2.5, seed))
     if front < 0.1 - 0.3 * strength or inward > width:
         return KEEP, height, 0.0, 0.0, 0.0, 0.0
     red, green, blue, infrared = rubble_colour(a, b, construction, 0.3, seed)

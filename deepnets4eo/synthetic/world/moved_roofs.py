@@ -8,11 +8,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.world.damage_modes import MODE, NO_ROOF
 from deepnets4eo.synthetic.world.damage_state import Outcome
 from deepnets4eo.synthetic.world.plan import AFTER, BEFORE, NO_BUILDING, Plan, join_rows
 
+LEAN = 0.04, 0.2  # metres sideways per metre of height: of every leaning building, and more at full strength
+MOST_LEAN_M = 4.0  # what leans further falls
 _LOOSE = [MODE[name] for name in ("opened", "partial", "peeled", "leaning", "pancake")]
 
 
@@ -46,7 +49,7 @@ def move_roofs(plan: Plan, outcome: Outcome) -> Plan:
     drop = np.where(
         pancake, eave * (0.9 - 0.2 * strength), np.where(soft, eave / storeys * 0.9, eave * 0.15 * strength)
     )
-    slip = np.where(pancake, 2.0, np.where(soft, 0.9, 2.6)) * strength
+    slip = np.where(pancake, 2.0 * strength, np.where(soft, 0.9 * strength, lean_m(eave, strength)))
     after["eave_m"] = np.maximum(after["eave_m"] - drop, 0.4)
     after["x"] += slip * np.cos(heading)
     after["y"] += slip * np.sin(heading)
@@ -58,6 +61,19 @@ def move_roofs(plan: Plan, outcome: Outcome) -> Plan:
     roofs["when"][rows] &= BEFORE
     keep = roofs["when"] > 0
     return replace(plan, roofs=join_rows([roofs[keep], after]))
+
+
+def lean_m(eave_m: NDArray[np.floating], strength: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return by how many metres the roofs of leaning buildings lie beside their foundations, (N,).
+
+    Parameters
+    ----------
+    eave_m
+        (N,) heights of the eaves.
+    strength
+        (N,) 0–1.
+    """
+    return np.minimum(eave_m * (LEAN[0] + LEAN[1] * strength), MOST_LEAN_M)
 
 
 def _clear_roofs(plan: Plan, outcome: Outcome) -> Plan:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.synthetic.world.damage_cover import RIM_M
 from deepnets4eo.synthetic.world.damage_modes import DEBRIS, MODE, MOST_VISIBLE
 from deepnets4eo.synthetic.world.damage_state import EFFECTS, Outcome
 from deepnets4eo.synthetic.world.debris_boxes import add_debris
@@ -23,7 +24,7 @@ from deepnets4eo.synthetic.world.intensity import (
 )
 from deepnets4eo.synthetic.world.inundation import FIELDS as WATER_FIELDS
 from deepnets4eo.synthetic.world.inundation import draw_inundation, grade_by_depth
-from deepnets4eo.synthetic.world.moved_roofs import move_roofs
+from deepnets4eo.synthetic.world.moved_roofs import lean_m, move_roofs
 from deepnets4eo.synthetic.world.mud import mud_at_walls
 from deepnets4eo.synthetic.world.plan import CONSTRUCTIONS, Plan
 from deepnets4eo.synthetic.world.tree_damage import damage_trees
@@ -31,6 +32,8 @@ from deepnets4eo.synthetic.world.tree_damage import damage_trees
 __all__ = ["EFFECTS", "Outcome", "draw_outcome"]
 
 SEEN_MUD = 0.25, 0.45  # share of the ground at the walls that mud hides, from which it is recognised as such
+SEEN_LEAN_M = 0.8, 1.5  # from which a leaning roof looks like minor, like major damage: two and three pixels of 0.5 m
+SEEN_RIM_M = 0.8, 1.3  # the same of broken edges
 
 
 def draw_outcome(plan: Plan, hazard: Hazard, rng: np.random.Generator) -> tuple[Plan, Outcome]:
@@ -70,13 +73,14 @@ def draw_outcome(plan: Plan, hazard: Hazard, rng: np.random.Generator) -> tuple[
     mud = None
     if water is not None and water.drained:
         mud = mud_at_walls(plan, water, effects["mud"], lahar=hazard.name == "lahar")
+    seed, strength = int(rng.integers(1 << 30)), rng.random(count).astype(np.float32)
     outcome = Outcome(
         hazard=hazard.name,
-        seed=int(rng.integers(1 << 30)),
+        seed=seed,
         grades=grades,
-        visible=_visible(rng, grades, modes, mud),
+        visible=_visible(rng, grades, modes, strength, plan.buildings["eave_m"], mud),
         modes=modes,
-        strength=rng.random(count).astype(np.float32),
+        strength=strength,
         heading=heading,
         seeds=rng.integers(1 << 30, size=count),
         effects=effects,
@@ -123,13 +127,22 @@ def _draw_modes(
 
 
 def _visible(
-    rng: np.random.Generator, grades: NDArray[np.uint8], modes: NDArray[np.uint8], mud: Grid | None
+    rng: np.random.Generator,
+    grades: NDArray[np.uint8],
+    modes: NDArray[np.uint8],
+    strength: NDArray[np.float32],
+    eave_m: NDArray[np.float32],
+    mud: Grid | None,
 ) -> NDArray[np.uint8]:
     """Grade as visible from above, at most the true one. mud : (N,) share of the ground that mud hides at the walls; None where no
     water has gone."""
     visible = np.minimum(grades, MOST_VISIBLE[modes])
     soft = modes == MODE["soft_storey"]
     visible[soft & (rng.random(len(modes)) < 0.6)] = 0
+    rim_m = RIM_M[0] + RIM_M[1] * strength
+    for mode, size_m, seen_m in (("leaning", lean_m(eave_m, strength), SEEN_LEAN_M), ("edges", rim_m, SEEN_RIM_M)):
+        rows = modes == MODE[mode]
+        visible[rows] = np.minimum(visible, np.searchsorted(seen_m, size_m, side="right"))[rows]
     if mud is not None:
         needed = rng.uniform(*SEEN_MUD, len(modes))
         visible[(mud < needed) & (modes == MODE["water_near"])] = 0

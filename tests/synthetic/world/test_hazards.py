@@ -87,6 +87,27 @@ def test_what_is_visible_never_exceeds_the_truth(name):
         assert ((outcome.modes == MODE["whole"]) == (outcome.grades == 0)).all()
 
 
+def test_a_low_house_that_leans_is_not_seen_from_above_and_a_tall_block_is():
+    hazard = replace(Hazard.load("earthquake"), damaged=((1.0, 0.9, 0.9),), grades=(0.01, 20.0, 0.01))
+    hazard = replace(hazard, modes={"other": ({"leaning": 1.0},) * 3})
+    for eave_m, seen in ((3.0, 0), (30.0, 1)):
+        plan = village()
+        plan.buildings["eave_m"] = eave_m
+        _, outcome = outcome_of(hazard, plan=plan)
+        leaning = outcome.modes == MODE["leaning"]
+        assert leaning.any()
+        assert (np.minimum(outcome.visible, 1)[leaning] == seen).all()
+
+
+def test_broken_edges_are_seen_where_the_rim_is_wide():
+    for seed in range(5):
+        _, outcome = outcome_of("earthquake", seed)
+        edges = outcome.modes == MODE["edges"]
+        wide = outcome.strength > 0.65
+        assert (outcome.visible[edges & wide] == outcome.grades[edges & wide]).all()
+        assert (outcome.visible[edges & (outcome.strength < 0.2)] == 0).all()
+
+
 def test_the_same_seed_is_the_same_outcome_and_another_one_is_not():
     first, again, other = (outcome_of("tornado", seed) for seed in (4, 4, 5))
     for name in TABLES:
