@@ -80,6 +80,17 @@ def test_damage_is_named_where_that_gives_the_best_f1_of_further_sites() -> None
     assert f1(fitted.thresholds[1]) > f1(0.5)
 
 
+def test_the_threshold_of_damage_hardly_depends_on_which_sites_there_are() -> None:
+    thresholds = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        site = np.repeat(np.arange(30), 40)
+        damaged = rng.random(len(site)) < 0.3
+        log_odds = rng.normal(np.where(damaged, 0.8, -0.8), 1.2)[:, None] - [0, 0, 1]
+        thresholds.append(fit_reliability(log_odds, np.where(damaged, 2, 0), site).thresholds[1])
+    assert np.ptp(thresholds) <= 0.1
+
+
 def test_content_without_one_of_the_thresholds_is_refused(fitted: Reliability) -> None:
     content = fitted.to_dict()
     del content["thresholds"]["major-damage"]
