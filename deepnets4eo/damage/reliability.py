@@ -255,15 +255,11 @@ def _damaged_threshold(probability: Floats, damaged: NDArray[np.bool_], site: ND
     wide ranges, so the best of one sample is mostly chance.
     """
     sites, index, number = np.unique(site, return_inverse=True, return_counts=True)
-    weight = 1.0 / number[index]
-
-    def shares(rows: NDArray[np.bool_]) -> Floats:
-        return np.asarray(np.bincount(index, rows * weight, len(sites)), float)
-
+    of_site = (index[:, None] == np.arange(len(sites))) / number  # (N, S)
     named = probability >= GRID[:, None]
-    right, called = (np.stack([shares(rows) for rows in some]) for some in (named & damaged, named))
+    right, called, there = (rows @ of_site for rows in (named & damaged, named, damaged))
     draws = np.random.default_rng(0).multinomial(len(sites), np.full(len(sites), 1 / len(sites)), RESAMPLED).T
-    f1 = 2 * right @ draws / np.maximum((called + shares(damaged)) @ draws, 1e-12)
+    f1 = 2 * right @ draws / np.maximum((called + there) @ draws, 1e-12)
     return float(round(GRID[f1.argmax(axis=0)].mean(), 2))
 
 
