@@ -1,8 +1,8 @@
-"""The weight-free damage job at the scale of a city: 100,000 buildings over a pair of 20,000² pixels.
+"""The damage job at the scale of a city, as it comes and without its network: 100,000 buildings over a pair of 20,000² pixels.
 
 Usage: python experiments/benchmarks/damage_city.py [--side 20000] [--folder runs/damage_city]
 The pair is one synthetic miniature city of 2,000² pixels laid side by side, with its footprints. The job runs as users
-run it (`deepnets4eo damage`), in a process of its own. The plain way beside it, in the same run: two window reads and
+run it (`deepnets4eo damage`), in a process of its own, and again with `--no-network`. The plain way beside it, in the same run: two window reads and
 one structural similarity per building, in a loop, over a sample, extrapolated; it makes no decision and no product.
 """
 
@@ -59,8 +59,8 @@ def make_place(folder: Path, side_px: int) -> int:
     return len(footprints)
 
 
-def job_seconds(folder: Path) -> float:
-    """Wall time of the whole job, files in, products out."""
+def run_job(folder: Path, *options: str) -> tuple[float, int, float]:
+    """The whole job, files in, products out: seconds, buildings assessed, and the peak memory of all jobs up to now, GiB."""
     started = time.perf_counter()
     names = [str(folder / name) for name in ("pre.tif", "post.tif", "footprints.gpkg")]
     command = [
@@ -72,9 +72,12 @@ def job_seconds(folder: Path) -> float:
         "--out",
         str(folder / "damage"),
         "--overwrite",
+        *options,
     ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - started
+    seconds = time.perf_counter() - started
+    assessed = int(read_json(folder / "damage" / "summary.json")["buildings"]["assessed"])
+    return seconds, assessed, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
 
 
 def plain_seconds(folder: Path) -> float:
@@ -100,15 +103,15 @@ def main() -> None:
     if not ready.exists():
         ready.write_text(str(make_place(options.folder, options.side)))
     buildings = int(ready.read_text())
-    seconds = job_seconds(options.folder)
-    peak_gib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     plain = plain_seconds(options.folder) * buildings
-    done = read_json(options.folder / "damage" / "summary.json")["buildings"]
-    print(f"{buildings} buildings over {options.side}² pixels (synthetic), {done['assessed']} assessed")
-    print(f"the whole job: {seconds:.0f} s, {buildings / seconds:.0f} buildings/s, peak memory {peak_gib:.2f} GiB")
-    print(
-        f"plain loop, evidence of one kind only: {plain:.0f} s (extrapolated from {SAMPLE}); ratio {plain / seconds:.1f}×"
-    )
+    print(f"{buildings} buildings over {options.side}² pixels (synthetic)")
+    print(f"plain loop, evidence of one kind only: {plain:.0f} s (extrapolated from {SAMPLE})")
+    for name, choice in (("without its network", ("--no-network",)), ("as it comes", ())):
+        seconds, assessed, peak_gib = run_job(options.folder, *choice)
+        print(
+            f"the whole job {name}: {seconds:.0f} s, {buildings / seconds:.0f} buildings/s, {assessed} assessed, "
+            f"peak memory {peak_gib:.2f} GiB; the plain loop takes {plain / seconds:.1f} times as long"
+        )
 
 
 if __name__ == "__main__":
