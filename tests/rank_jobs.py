@@ -73,6 +73,7 @@ def train_and_resume(recipe: Recipe, out: Path, options: TrainOptions) -> Path:
 
     from deepnets4eo.training import loop
     from deepnets4eo.training.data import SceneSamples
+    from deepnets4eo.training.epochs import Fit, Progress
     from deepnets4eo.training.segmentation import train_segmentation
 
     fit_network, read = loop.fit_network, SceneSamples.read
@@ -82,7 +83,7 @@ def train_and_resume(recipe: Recipe, out: Path, options: TrainOptions) -> Path:
         windows.append([window.scene, window.window.row, window.window.col])
         return read(samples, window)
 
-    def fit_four_times(network: Any, step: Any, loader: Any, validate: Any, fit: loop.Fit) -> loop.Progress:
+    def fit_four_times(network: Any, step: Any, loader: Any, validate: Any, fit: Fit) -> Progress:
         untrained = {name: value.clone() for name, value in network.state_dict().items()}
         progress = fit_network(network, step, loader, validate, fit)
         (out.parent / f"windows-{fit.rank.index}.json").write_text(json.dumps(windows))

@@ -18,8 +18,8 @@ from deepnets4eo.training.recipe import Recipe
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from deepnets4eo.training.batches import Batch
     from deepnets4eo.training.data import Samples
-    from deepnets4eo.training.loop import Batch
 
 log = logging.getLogger(__name__)
 

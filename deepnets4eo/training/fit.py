@@ -58,9 +58,8 @@ from deepnets4eo.training.tasks import TrainOptions
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from deepnets4eo.training.batches import Loader
+    from deepnets4eo.training.batches import Batch, Loader
     from deepnets4eo.training.data import Samples
-    from deepnets4eo.training.loop import Batch
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +174,8 @@ def fit_segmenter(
 
     from deepnets4eo.training.batch_size import with_batch_size
     from deepnets4eo.training.batches import Loader
-    from deepnets4eo.training.loop import Fit, fit_network
+    from deepnets4eo.training.epochs import Fit
+    from deepnets4eo.training.loop import fit_network
 
     rank, compute = Rank.current(), choose(options.device, recipe.train.precision)
     at_rest = replace(compute, precision="float32")

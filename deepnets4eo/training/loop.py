@@ -13,7 +13,6 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -28,10 +27,9 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.segmenters.history import LOG, draw_curves, write_log
 from deepnets4eo.training.averaging import mean_weights, set_mean_weights, update_mean_weights
 from deepnets4eo.training.batches import Batch, EpochBatches, Loader
+from deepnets4eo.training.epochs import BEST, LAST, Fit, Progress, stops_early
 from deepnets4eo.training.interruption import Interruption
 from deepnets4eo.training.progress import EpochProgress, quiet_lightning
-from deepnets4eo.training.ranks import Rank
-from deepnets4eo.training.recipe import TrainSection
 from deepnets4eo.training.schedules import LR_FACTOR, build_optimizer, lr_factor
 from deepnets4eo.training.shared_step import share_step, synchronised_normalisation
 from deepnets4eo.training.state import load_state, read_scalars, save_state
@@ -41,9 +39,7 @@ log = logging.getLogger(__name__)
 Step = Callable[[nn.Module, Batch], Tensor]
 Validate = Callable[[nn.Module], dict[str, float]]
 
-CHECKPOINTS = "checkpoints"
 REDRAW_S = 30.0  # a figure costs a third of a second: not after every short epoch
-LAST, BEST = "last.safetensors", "best.safetensors"
 LIGHTNING_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
 ERROR_HINTS = {  # torch's message for windows or batches that a network cannot take → what to do
@@ -52,56 +48,6 @@ ERROR_HINTS = {  # torch's message for windows or batches that a network cannot 
     "Output size is too small": "the windows are too small for this network, whose coarsest maps vanish. "
     "Set data.tile_px larger, e.g. to 256.",
 }
-
-
-@dataclass(frozen=True)
-class Fit:
-    """How to fit: the train section, where to write, the recipe's identity, device ("cpu", "cuda"), precision, rank.
-
-    minutes : time after which the epoch that runs is the last one; epochs : most epochs; over all resumptions, None: no limit.
-    """
-
-    train: TrainSection
-    out: Path
-    identity: str
-    device: str = "cpu"
-    precision: str = "float32"
-    resume: bool = False
-    rank: Rank = Rank()
-    minutes: float | None = None
-    epochs: int | None = None
-
-    @property
-    def last_epoch(self) -> int:
-        """The epoch that the training ends with, counted from 1."""
-        return min(self.train.epochs, self.epochs or self.train.epochs)
-
-    def path(self, name: str) -> Path:
-        """Where a checkpoint lies."""
-        return self.out / CHECKPOINTS / name
-
-
-@dataclass
-class Progress:
-    """One row of numbers per epoch so far, and the index of the best of them (-1: none yet)."""
-
-    history: list[dict[str, float]] = field(default_factory=list)
-    best: int = -1
-
-    @property
-    def best_epoch(self) -> int:
-        """The epoch that scored best, counted from 1 as in the log; 0: none yet."""
-        return self.best + 1
-
-    @property
-    def epochs_done(self) -> int:
-        """Epochs completed, over all resumptions."""
-        return len(self.history)
-
-    def score(self, epoch: int, monitor: str) -> float:
-        """The monitored score of an epoch; an undefined one counts as the worst."""
-        value = self.history[epoch].get(monitor, math.nan) if epoch >= 0 else math.nan
-        return -math.inf if math.isnan(value) else value
 
 
 def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Validate, fit: Fit) -> Progress:
@@ -120,7 +66,7 @@ def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Valida
     progress = module.progress
     if fit.resume and fit.path(LAST).exists():
         module.load_checkpoint(fit.path(LAST))
-    left = 0 if _stops_early(progress, fit) else fit.last_epoch - progress.epochs_done
+    left = 0 if stops_early(progress, fit) else fit.last_epoch - progress.epochs_done
     if left > 0:
         deterministic = cudnn_settings(deterministic=train.deterministic)
         normalisation = synchronised_normalisation(network, shared=fit.rank.count > 1 and fit.device.startswith("cuda"))
@@ -269,7 +215,7 @@ class _Loop(lightning.LightningModule):
         self._save()
         if self.plan.rank.is_first:
             self.display.epoch_done(self.progress.history[-1])
-        if reason := _stops_early(self.progress, self.plan):
+        if reason := stops_early(self.progress, self.plan):
             log.info("%s: stopped", reason)
             self.trainer.should_stop = True
 
@@ -354,18 +300,6 @@ class _Loop(lightning.LightningModule):
 def _draw(fit: Fit, progress: Progress) -> None:
     kept = progress.best_epoch if fit.train.keep == "best" else None
     draw_curves(fit.out / "curves.png", progress.history, kept)
-
-
-def _stops_early(progress: Progress, fit: Fit) -> str:
-    """Why a training ends before its last epoch; "" where it does not."""
-    train, without_gain = fit.train, progress.epochs_done - progress.best_epoch
-    if not progress.epochs_done:
-        return ""
-    if fit.minutes is not None and sum(row["seconds"] for row in progress.history) >= 60 * fit.minutes:
-        return f"{fit.minutes:g} minutes are over"
-    if train.patience > 0 and without_gain >= train.patience:
-        return f"no better {train.monitor} for {train.patience} epochs"
-    return ""
 
 
 def _run(trainer: lightning.Trainer, module: _Loop) -> None:

@@ -16,7 +16,8 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch import nn
 
 from deepnets4eo.training import loop
-from deepnets4eo.training.loop import Fit, fit_network
+from deepnets4eo.training.epochs import Fit
+from deepnets4eo.training.loop import fit_network
 from deepnets4eo.training.recipe import Recipe, resolve
 from deepnets4eo.training.state import read_scalars
 

@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import nn
 
+from deepnets4eo.training.epochs import Fit, Progress
 from deepnets4eo.training.interruption import Interruption
-from deepnets4eo.training.loop import Fit, Progress, fit_network
+from deepnets4eo.training.loop import fit_network
 from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
 
 STEPS, EPOCHS = 4, 3

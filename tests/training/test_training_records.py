@@ -15,7 +15,8 @@ from torch import nn
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.tiling.splits import BlockSplit
-from deepnets4eo.training.loop import Fit, fit_network
+from deepnets4eo.training.epochs import Fit
+from deepnets4eo.training.loop import fit_network
 from deepnets4eo.training.progress import EpochProgress
 from deepnets4eo.training.recipe import Recipe, resolve
 from deepnets4eo.training.splits import TRAIN, VAL, SplitRule, assign_blocks, make_split

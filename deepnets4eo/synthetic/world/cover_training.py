@@ -325,7 +325,7 @@ def _start(segmenter: NetworkSegmenter, folder: Path, build: Callable[[WorldSect
 
 
 def _training_state(folder: Path, build: Callable[[WorldSection], NetworkSegmenter]) -> dict[str, Tensor]:
-    from deepnets4eo.training.loop import CHECKPOINTS, LAST
+    from deepnets4eo.training.epochs import CHECKPOINTS, LAST
     from deepnets4eo.training.state import load_state
 
     former = build(WorldSection(heights=read_yaml(folder / RECIPE)["data"].get("heights", False)))

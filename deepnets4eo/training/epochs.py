@@ -1,0 +1,78 @@
+"""What a training should do, how far it has come, and whether it ends early; names of its checkpoints.
+
+Takes no network and no batch: plain values, for the loop and for those who start it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deepnets4eo.training.ranks import Rank
+from deepnets4eo.training.recipe import TrainSection
+
+CHECKPOINTS = "checkpoints"
+LAST, BEST = "last.safetensors", "best.safetensors"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How to fit: the train section, where to write, the recipe's identity, device ("cpu", "cuda"), precision, rank.
+
+    minutes : time after which the epoch that runs is the last one; epochs : most epochs; over all resumptions, None: no limit.
+    """
+
+    train: TrainSection
+    out: Path
+    identity: str
+    device: str = "cpu"
+    precision: str = "float32"
+    resume: bool = False
+    rank: Rank = Rank()
+    minutes: float | None = None
+    epochs: int | None = None
+
+    @property
+    def last_epoch(self) -> int:
+        """The epoch that the training ends with, counted from 1."""
+        return min(self.train.epochs, self.epochs or self.train.epochs)
+
+    def path(self, name: str) -> Path:
+        """Where a checkpoint lies."""
+        return self.out / CHECKPOINTS / name
+
+
+@dataclass
+class Progress:
+    """One row of numbers per epoch so far, and the index of the best of them (-1: none yet)."""
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: int = -1
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch that scored best, counted from 1 as in the log; 0: none yet."""
+        return self.best + 1
+
+    @property
+    def epochs_done(self) -> int:
+        """Epochs completed, over all resumptions."""
+        return len(self.history)
+
+    def score(self, epoch: int, monitor: str) -> float:
+        """The monitored score of an epoch; an undefined one counts as the worst."""
+        value = self.history[epoch].get(monitor, math.nan) if epoch >= 0 else math.nan
+        return -math.inf if math.isnan(value) else value
+
+
+def stops_early(progress: Progress, fit: Fit) -> str:
+    """Why a training ends before its last epoch; "" where it does not."""
+    train, without_gain = fit.train, progress.epochs_done - progress.best_epoch
+    if not progress.epochs_done:
+        return ""
+    if fit.minutes is not None and sum(row["seconds"] for row in progress.history) >= 60 * fit.minutes:
+        return f"{fit.minutes:g} minutes are over"
+    if train.patience > 0 and without_gain >= train.patience:
+        return f"no better {train.monitor} for {train.patience} epochs"
+    return ""
