@@ -15,11 +15,14 @@ pytest.importorskip("torch")
 
 import buildings_left_out
 import buildings_real_tiles
+import damage_mean_weights
 import damage_networks_left_out
+import torch
 from places.building_scores import BuildingMap
 from places.working_grid import BuildingScene, metric_grid
 
 from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.errors import InputError
 from deepnets4eo.synthetic.world.windows import WindowCutter, building_classes
 
 
@@ -115,3 +118,23 @@ def test_sites_of_the_table_have_each_style_and_hazard_in_turn() -> None:
     assert (first.style, first.hazard) == ("arid-suburb", "earthquake")
     assert (first.grades != VOID).any()
     assert Legend.load("xbd").num_classes == 4
+
+
+def test_the_mean_of_trainings_has_learnt_from_the_windows_of_all() -> None:
+    def run(windows: int, epochs: int) -> SimpleNamespace:
+        notes = {"windows": windows, "epochs": epochs}
+        return SimpleNamespace(card={"notes": notes}, recipe={"data": {"windows_per_epoch": 100}})
+
+    assert damage_mean_weights.windows_of([run(1300, 3), run(1500, 5)]) == 1000 + 300 + 500
+    with pytest.raises(InputError, match="began from the same run"):
+        damage_mean_weights.windows_of([run(1300, 3), run(1300, 5)])
+
+
+def test_weights_of_trainings_are_averaged_and_counts_kept() -> None:
+    first = {"w": torch.tensor([1.0, 2.0]), "seen": torch.tensor(7)}
+    second = {"w": torch.tensor([3.0, 6.0]), "seen": torch.tensor(9)}
+    mean = damage_mean_weights.mean_of([first, second])
+    assert mean["w"].tolist() == [2.0, 4.0]
+    assert mean["seen"].item() == 7
+    with pytest.raises(InputError, match="different weights"):
+        damage_mean_weights.mean_of([first, {"w": torch.zeros(3)}])

@@ -1,6 +1,6 @@
 """Grading of buildings by the network in the box: reading, network and pooling against its bare forward pass, and against crops.
 
-Run: python experiments/benchmarks/damage_grading.py [--size 6144 --buildings 10000 --threads 2 --repeats 3]
+Run: python experiments/benchmarks/damage_grading.py [--size 5632 --buildings 10000 --threads 2 --repeats 3]
 The scene is made up: two images of 0.5 m a pixel with houses of 12 m on a grid. Three ways take turns, so that other work on the machine
 disturbs all alike: the forward pass of one tile in memory, over and over; the whole scene as the damage job grades it; and one crop of
 128 px around each building, 32 a batch, as networks that classify buildings one by one do it (read from memory, not from files).
@@ -56,7 +56,7 @@ def forward(grader: NetworkGrader, side: int, batch: int = 1, repeats: int = 1) 
 def main() -> None:
     """Run the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=6144, help="side of the scene in px")
+    parser.add_argument("--size", type=int, default=5632, help="side of the scene in px")
     parser.add_argument("--buildings", type=int, default=10_000)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--repeats", type=int, default=3)

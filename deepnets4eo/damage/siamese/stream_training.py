@@ -26,6 +26,7 @@ from deepnets4eo.training.streams import StreamSamples
 from deepnets4eo.training.tasks import TrainOptions
 
 if TYPE_CHECKING:
+    from deepnets4eo.damage.siamese.pairs import LabelledPair
     from deepnets4eo.damage.siamese.stream import GradedPair, Variation
     from deepnets4eo.damage.siamese.stream_recipe import StreamRecipe, StreamSection
     from deepnets4eo.damage.siamese.stream_scores import StreamGraded
@@ -89,14 +90,37 @@ def train_on_stream(
         segmenter, samples, criterion.step, lambda segmenter: epoch_scores(grade(segmenter)), recipe, out, options
     )
     notes["windows"] = samples.learnt(notes.get("epochs", 0), recipe.model.start)
-    segmenter.module.half().float()  # what is scored is what is written
-    metrics, card = _scores(grade(segmenter), validation)
+    metrics, card = score_as_stored(segmenter, validation, known)
     write_json(out / METRICS, metrics | {"fit": notes})
-    segmenter.stored = "float16"
     return save_run(
         segmenter, out, recipe=recipe.to_dict(), seed=recipe.train.seed,
         notes={"task": recipe.task, EVEN_GRADES: True, "leaky": False, "synthetic": True} | card | notes,
     )  # fmt: skip
+
+
+def score_as_stored(
+    segmenter: NetworkSegmenter, pairs: Sequence[GradedPair], known: Sequence[LabelledPair]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Round the weights to half precision, as they are stored, and score them on pairs left out.
+
+    Parameters
+    ----------
+    segmenter
+        With both heads; it is stored in half precision from now on.
+    pairs
+        That it never learnt from.
+    known
+        The same as of `to_labelled_pair`.
+
+    Returns
+    -------
+    Metrics of the run, and what its card holds of them, with the temperatures of both heads.
+    """
+    from deepnets4eo.damage.siamese.stream_scores import grade_stream
+
+    segmenter.module.half().float()  # what is scored is what is written
+    segmenter.stored = "float16"
+    return _scores(grade_stream(segmenter, segmenter.inputs, pairs, known), pairs)
 
 
 def _resized_pair(pair: GradedPair, seed: int, data: StreamSection) -> GradedPair:
