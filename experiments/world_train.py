@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import shutil
 from pathlib import Path
 
 from smoke import FEW_STEPS, NOTE, add_smoke
 
-from deepnets4eo.segmenters.checksums import CARD, open_sealed
+from deepnets4eo.files import read_yaml
+from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.segmenters.run import RECIPE, load_run, save_run
 from deepnets4eo.training import TrainOptions, train
 
 SMOKE = (*FEW_STEPS, "data.size_px=256", "data.tile_px=128", "data.validation_pairs=1", "predict.tile_px=256")
@@ -34,11 +35,10 @@ def overrides_of(arguments: argparse.Namespace) -> list[str]:
 
 
 def ship(run: Path, folder: Path) -> None:
-    """Copy the sealed files of a run beside the card that is there, and check what was copied."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in [*open_sealed(run)["files"], CARD]:
-        shutil.copyfile(run / name, folder / name)
-    open_sealed(folder)
+    """Write a run into the folder of a model, whose recipe stays: it says what a training begins with, not what this one did."""
+    trained, recipe = load_run(run), folder / RECIPE
+    kept = read_yaml(recipe) if recipe.is_file() else trained.recipe
+    save_run(trained.segmenter, folder, recipe=kept, seed=trained.card["seed"], notes=trained.card["notes"])
 
 
 def main() -> None:
