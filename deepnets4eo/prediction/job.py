@@ -56,7 +56,7 @@ class PredictOptions:
     tile_px, halo_px, overlap_px, scores, blending
         Replace the run's own tiling where given, see `Tiling`; pixels.
     memory_bytes
-        Limit of the whole process.
+        Limit of the whole process; data that it held before, beyond 1 GB of Python and its libraries, are not counted.
     workers
         Threads that read tiles.
     device, precision

@@ -6,6 +6,7 @@ Takes sizes in bytes; refuses limits that the network alone exceeds, and names o
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import psutil
 
@@ -15,6 +16,9 @@ CACHE_BYTES = 64 << 20  # GDAL's block cache; more helps little, as neighbouring
 STITCH_BYTES = 64 << 20  # of a strip's buffers at most, so that memory hardly depends on scene and class count
 QUEUE_BYTES = 64 << 20  # of results that wait for the writer at most
 MARGIN_BYTES = 32 << 20  # small things
+LIBRARY_BYTES = (
+    1 << 30
+)  # of Python with its libraries and a run, 0.9 GB measured: more than that are data of the caller
 
 
 def resident_bytes() -> int:
@@ -33,6 +37,15 @@ def peak_bytes() -> int:
         return int(memory.rss)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def network_bytes(compute_tile: Callable[[], None]) -> int:
+    """Memory of Python with its libraries while the network computes a tile; without what the caller held before."""
+    peak_before = peak_bytes()
+    of_caller = max(resident_bytes() - LIBRARY_BYTES, 0)
+    compute_tile()
+    held = peak_bytes() if peak_bytes() > peak_before else resident_bytes()
+    return held - of_caller
 
 
 def strip_width(width: int, bytes_per_column: int, block_px: int, stitch_bytes: int) -> int:

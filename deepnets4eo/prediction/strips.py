@@ -19,7 +19,7 @@ from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.prediction.memory import QUEUE_BYTES, peak_bytes, resident_bytes, stitch_budget, strip_width
+from deepnets4eo.prediction.memory import QUEUE_BYTES, network_bytes, stitch_budget, strip_width
 from deepnets4eo.prediction.outputs import LABELS, Outputs, bands_of
 from deepnets4eo.prediction.progress_file import ProgressFile
 from deepnets4eo.prediction.stitching import CHUNK_ROWS, FinishedBytes, Strip, StripStitcher
@@ -104,9 +104,7 @@ def plan_strip_px(job: Job, memory_limit: int) -> int:
     Errors: InputError where the limit does not suffice.
     """
     tiling, num_classes = job.lattice.tiling, job.segmenter.legend.num_classes
-    before = peak_bytes()
-    _compute_first_tile(job)
-    network = peak_bytes() if peak_bytes() > before else resident_bytes()
+    network = network_bytes(lambda: _compute_first_tile(job))
     reading = (job.workers + 1) * 3 * job.reader.segment_tiles * job.reader.tile_bytes
     if job.device_network is not None:  # pinned copies of the batch that is uploaded and the one before
         reading += 2 * job.batch_tiles * job.reader.tile_bytes

@@ -283,6 +283,21 @@ def test_a_process_holds_what_it_holds() -> None:
     assert memory.resident_bytes() < memory.peak_bytes() - (40 << 20)
 
 
+@pytest.mark.parametrize(
+    ("held", "peak", "expected"),
+    [
+        ([900, 1000], [900, 1200], 1200),  # a process of its own: all counts
+        ([6024, 6100], [6100, 6300], 1300),  # a notebook with 5 GB of data
+        ([6024, 6100], [9000, 9000], 1100),  # which held more before
+    ],
+)
+def test_data_of_the_caller_do_not_count_as_memory_of_the_network(monkeypatch, held, peak, expected) -> None:
+    values = {"resident_bytes": iter(held), "peak_bytes": iter([peak[0], peak[1], peak[1]])}
+    for name, series in values.items():
+        monkeypatch.setattr(memory, name, lambda series=series: next(series) << 20)
+    assert memory.network_bytes(lambda: None) == expected << 20
+
+
 def test_too_little_memory_is_refused_before_anything_is_written(run, image, tmp_path) -> None:
     with pytest.raises(InputError, match=r"--memory 10MB does not suffice.*Allow \d+MB, or lower --tile"):
         predict(run, image, tmp_path / "labels.tif", replace(CPU, memory_bytes=10_000_000))
