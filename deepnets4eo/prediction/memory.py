@@ -16,9 +16,7 @@ CACHE_BYTES = 64 << 20  # GDAL's block cache; more helps little, as neighbouring
 STITCH_BYTES = 64 << 20  # of a strip's buffers at most, so that memory hardly depends on scene and class count
 QUEUE_BYTES = 64 << 20  # of results that wait for the writer at most
 MARGIN_BYTES = 32 << 20  # small things
-LIBRARY_BYTES = (
-    1 << 30
-)  # of Python with its libraries and a run, 0.9 GB measured: more than that are data of the caller
+LIBRARY_BYTES = 1 << 30  # Python, its libraries and a run take 0.9 GB; what is held beyond are data of the caller
 
 
 def resident_bytes() -> int:
