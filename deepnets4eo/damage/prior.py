@@ -36,14 +36,14 @@ class ShareEstimate:
     Parameters
     ----------
     value
-        The share used for probabilities and grades, 0–1.
+        The share that the probabilities of all buildings begin from, 0–1.
     status
         "given" by the user; "estimated" from the buildings; "limited": estimated, kept within 0.05 to 0.5; "even": one
         half, because no calibrated evidence took part.
     reason
         Why it is limited, '' otherwise.
     most_likely
-        The share that explains the evidence best, without limits; None where it is not estimated.
+        The share that is expected among these buildings by their own evidence, without limits; None where it is not estimated.
     second_opinion
         From the number of buildings called damaged at one half and how often such calls are right; None without rates.
     interval_95
@@ -141,19 +141,21 @@ def choose_share(log_odds: Floats, second_opinion: float | None, *, unlike: bool
     return ShareEstimate(value, LIMITED if reason else ESTIMATED, reason, likely, second_opinion, None, len(known))
 
 
-def share_of_site(share: float, buildings: int, second_opinion: float | None, *, unlike: bool = False) -> ShareEstimate:
+def share_of_site(
+    share: float, expected: float, buildings: int, second_opinion: float | None, *, unlike: bool = False
+) -> ShareEstimate:
     """The share to use where it was estimated together with the shift of the site's evidence (`reliability.fit_to_site`).
 
     That estimate is cautious by itself; it stays within 0.05 to 0.5 where there are few buildings, and where the evidence is unlike
-    that of the fit. A second opinion that differs is only reported.
+    that of the fit. A second opinion that differs from the share that is expected is only reported.
 
-    >>> share_of_site(0.9, 200, 0.4).value, share_of_site(0.9, 200, None, unlike=True).value
-    (0.9, 0.5)
+    >>> share_of_site(0.8, 0.9, 200, 0.4).value, share_of_site(0.8, 0.9, 200, None, unlike=True).value
+    (0.8, 0.5)
     """
-    reason = _doubt(share, buildings, second_opinion, unlike)
+    reason = _doubt(expected, buildings, second_opinion, unlike)
     limited = reason in (TOO_FEW, UNLIKE)
     value = float(np.clip(share, *NARROW_LIMITS)) if limited else share
-    return ShareEstimate(value, LIMITED if limited else ESTIMATED, reason, share, second_opinion, None, buildings)
+    return ShareEstimate(value, LIMITED if limited else ESTIMATED, reason, expected, second_opinion, None, buildings)
 
 
 def _doubt(share: float, buildings: int, second_opinion: float | None, unlike: bool) -> str:
@@ -188,8 +190,8 @@ def share_findings(share: ShareEstimate) -> list[Finding]:
         Finding(
             "damaged_share_uncertain",
             "caution",
-            f"The share of damaged buildings is uncertain ({share.reason}): {opinions}. Probabilities and grades use "
-            f"{share.value:.0%}.",
+            f"The share of damaged buildings is uncertain ({share.reason}): {opinions}. The probabilities of all buildings "
+            f"begin from {share.value:.0%}.",
             "Grade a random sample of 100 to 200 buildings by eye and give the share with --damaged-share.",
         )
     ]

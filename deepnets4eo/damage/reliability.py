@@ -157,12 +157,14 @@ def _straight(log_odds: Floats, beyond: NDArray[np.bool_], weight: Floats) -> Be
 class SiteFit:
     """What the buildings of a site say together.
 
-    weights : (P,) of the shares `site_shift.SHARES`; share : their mean, of damaged buildings; probabilities : (N, 4) of the
-    grades as they would be where half were damaged, fitted to the site; `adjust_to_share` with the share makes them those of the site.
+    weights : (P,) of the shares `site_shift.SHARES`; share : their mean, of damaged buildings, which stays cautious since few
+    buildings count; expected : share of its buildings that are expected to be damaged; probabilities : (N, 4) of the grades as they
+    would be where half were damaged, fitted to the site; `adjust_to_share` with the share makes them those of the site.
     """
 
     weights: Floats
     share: float
+    expected: float
     probabilities: Floats
 
 
@@ -190,7 +192,7 @@ def fit_to_site(
     for (_, index), p in zip(rows, damaged, strict=True):
         even = expit(logit(np.clip(p, 1e-6, 1 - 1e-6)) - logit(share))
         fitted[index] = _with_damaged(probabilities[index], even)
-    return SiteFit(weights, share, fitted)
+    return SiteFit(weights, share, float(np.concatenate(damaged).mean()), fitted)
 
 
 def values_of(

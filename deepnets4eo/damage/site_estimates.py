@@ -115,7 +115,7 @@ def site_estimates(
     Returns
     -------
     tuple
-        The share with `interval_95`, and a dictionary: `buildings` and `built_area_m2`, each grade and "damaged" to
+        The share with `interval_95` and, where nothing limits it, `most_likely` as expected here; and a dictionary: `buildings` and `built_area_m2`, each grade and "damaged" to
         `expected` and `interval_95`; areas are None where the outlines' are not known.
     """
     if len(probabilities) == 0:
@@ -137,8 +137,10 @@ def site_estimates(
         "built_area_m2": _rows(expected[1], drawn[1], float(area_m2.sum())) if known_area else None,
     }
     if share.status in (ESTIMATED, LIMITED):
-        low, high = (bound / float(cells.number.sum()) for bound in estimates["buildings"]["damaged"]["interval_95"])
-        share = replace(share, interval_95=(low, high))
+        damaged, total = estimates["buildings"]["damaged"], float(cells.number.sum())
+        low, high = (bound / total for bound in damaged["interval_95"])
+        likely = damaged["expected"] / total if share.status == ESTIMATED else share.most_likely
+        share = replace(share, most_likely=likely, interval_95=(low, high))
     return share, estimates
 
 

@@ -174,7 +174,10 @@ def test_the_share_of_a_site_follows_from_model_and_network_together(place, tmp_
     kind[rows] = "both"
     expected = fit_to_site(even, kind, model.reliabilities | {"both": measured})
     assert expected is not None
-    assert found.damaged_share["most_likely"] == pytest.approx(expected.share, abs=1e-6)
+    assert found.damaged_share["value"] == pytest.approx(expected.share, abs=1e-6)
+    low, high = found.damaged_share["interval_95"]
+    assert low < found.damaged_share["most_likely"] < high
+    assert found.damaged_share["most_likely"] == pytest.approx(found.buildings["damage_prob"].mean(), abs=0.01)
     assert expected.share != pytest.approx(
         fit_to_site(model.probabilities(frame), model.variant_names(frame), model.reliabilities).share
     )

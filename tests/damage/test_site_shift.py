@@ -109,14 +109,16 @@ def test_a_site_is_judged_and_its_sides_keep_their_proportions() -> None:
     assert ((final[:, 2:].sum(axis=1) >= 0.5) == damaged)[known].mean() > 0.93
     assert final[known, 1] / final[known, 0] == pytest.approx(3 / 7)
     assert final[known, 3] / final[known, 2] == pytest.approx(1.5)
+    assert at_site.expected == pytest.approx(final[known, 2:].sum(axis=1).mean())
     assert np.isnan(at_site.probabilities[5]).all()
     assert fit_to_site(grades, np.full(len(p), "a"), {"a": Reliability()}) is None
     assert fit_to_site(grades, np.full(len(p), "b"), {"a": Reliability(site=SHIFT)}) is None
 
 
 def test_few_buildings_and_foreign_evidence_limit_the_share() -> None:
-    assert (share_of_site(0.9, 200, 0.9).status, share_of_site(0.9, 200, 0.9).reason) == (ESTIMATED, "")
-    assert share_of_site(0.9, 200, 0.5).reason == DIFFER
-    few, foreign = share_of_site(0.9, 12, None), share_of_site(0.01, 200, None, unlike=True)
+    agreed, doubted = share_of_site(0.7, 0.9, 200, 0.9), share_of_site(0.7, 0.9, 200, 0.5)
+    assert (agreed.value, agreed.most_likely, agreed.status, agreed.reason) == (0.7, 0.9, ESTIMATED, "")
+    assert (doubted.value, doubted.reason) == (0.7, DIFFER)
+    few, foreign = share_of_site(0.9, 0.9, 12, None), share_of_site(0.01, 0.01, 200, None, unlike=True)
     assert (few.value, few.status, few.reason) == (0.5, LIMITED, TOO_FEW)
     assert (foreign.value, foreign.reason) == (0.05, UNLIKE)

@@ -132,7 +132,10 @@ def _add_findings(database: sqlite3.Connection, damage_map: DamageMapContent) ->
 def _add_estimates(database: sqlite3.Connection, damage_map: DamageMapContent) -> None:
     database.execute(_ESTIMATES_TABLE)
     share = damage_map.damaged_share
-    rows = [("share", "damaged", share["value"], *(share["interval_95"] or (None, None)))] if share else []
+    rows = []
+    if share:
+        likely = share["value"] if share["most_likely"] is None else share["most_likely"]
+        rows.append(("share", "damaged", likely, *(share["interval_95"] or (None, None))))
     for quantity in ("buildings", "built_area_m2"):
         for grade, row in (damage_map.estimates.get(quantity) or {}).items():
             rows.append((quantity, grade, row["expected"], *row["interval_95"]))
