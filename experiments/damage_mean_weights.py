@@ -3,9 +3,9 @@
 Usage: python experiments/damage_mean_weights.py RUN RUN … --out FOLDER [--models models] [--smoke]
 
 For trainings of world_train_damage.py that began from the same weights (`--start`) with other seeds, or with other hazards and
-styles left out (Wortsman et al. 2022). The mean is scored at the pairs that the
-first of them is validated on, and its temperatures are measured there; it has learnt from the windows of all of them. `damage_network_weight.py --network FOLDER --write`
-then measures its share and reliability. --models ships it.
+styles left out (Wortsman et al. 2022). The mean is scored at the pairs that the first of them is validated on, and its
+temperatures are measured there; it has learnt from the windows of all of them. `damage_network_weight.py --network FOLDER
+--write` then measures its share and reliability. --models ships it.
 """
 
 from __future__ import annotations

@@ -115,7 +115,8 @@ def site_estimates(
     Returns
     -------
     tuple
-        The share with `interval_95` and, where nothing limits it, `most_likely` as expected here; and a dictionary: `buildings` and `built_area_m2`, each grade and "damaged" to
+        The share with `interval_95`; `most_likely` is what is expected here, scores included, where it was estimated with
+        `weights` and nothing limits it. And a dictionary: `buildings` and `built_area_m2`, each grade and "damaged" to
         `expected` and `interval_95`; areas are None where the outlines' are not known.
     """
     if len(probabilities) == 0:
@@ -139,8 +140,9 @@ def site_estimates(
     if share.status in (ESTIMATED, LIMITED):
         damaged, total = estimates["buildings"]["damaged"], float(cells.number.sum())
         low, high = (bound / total for bound in damaged["interval_95"])
-        likely = damaged["expected"] / total if share.status == ESTIMATED else share.most_likely
-        share = replace(share, most_likely=likely, interval_95=(low, high))
+        share = replace(share, interval_95=(low, high))
+        if weights is not None and share.status == ESTIMATED:
+            share = replace(share, most_likely=damaged["expected"] / total)
     return share, estimates
 
 

@@ -42,8 +42,8 @@ def network_bytes(compute_tile: Callable[[], None]) -> int:
     peak_before = peak_bytes()
     of_caller = max(resident_bytes() - LIBRARY_BYTES, 0)
     compute_tile()
-    held = peak_bytes() if peak_bytes() > peak_before else resident_bytes()
-    return held - of_caller
+    peak = peak_bytes()
+    return (peak if peak > peak_before else resident_bytes()) - of_caller
 
 
 def strip_width(width: int, bytes_per_column: int, block_px: int, stitch_bytes: int) -> int:

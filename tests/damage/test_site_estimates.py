@@ -39,6 +39,7 @@ def test_intervals_cover_numbers_areas_and_share() -> None:
         estimate, found = site_estimates(probabilities, spread, ground, chosen)
         truth = {"damaged": grade >= 2, "destroyed": grade == 3, "major-damage": grade == 2}
         low, high = estimate.interval_95
+        assert estimate.most_likely == chosen.most_likely
         covered.append(
             [low <= (grade >= 2).mean() <= high]
             + [_inside(found["buildings"][name], rows.sum()) for name, rows in truth.items()]
