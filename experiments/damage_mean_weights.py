@@ -1,9 +1,9 @@
 """The mean of the weights of several trainings of the network in the box for damage, scored and written like a training.
 
-Usage: python experiments/damage_mean_weights.py RUN RUN … --out FOLDER [--models models] [--smoke]
+Usage: python experiments/damage_mean_weights.py RUN RUN … --out FOLDER [--models models] [--recipe damage-network-flood] [--smoke]
 
 For trainings of world_train_damage.py that began from the same weights (`--start`) with other seeds, or with other hazards and
-styles left out (Wortsman et al. 2022). The mean is scored at the pairs that the first of them is validated on, and its
+styles left out (Wortsman et al. 2022); or for one of them and, after it, the run that it began from. The mean is scored at the pairs that the first of them is validated on, and its
 temperatures are measured there; it has learnt from the windows of all of them. `damage_network_weight.py --network FOLDER
 --write` then measures its share and reliability. --models ships it.
 """
@@ -19,8 +19,9 @@ import torch
 from smoke import NOTE, add_smoke
 from torch import Tensor
 from world_train import ship
-from world_train_damage import RECIPE
+from world_train_damage import RECIPES
 
+from deepnets4eo.damage.siamese.box import NAME
 from deepnets4eo.damage.siamese.stream_recipe import StreamRecipe
 from deepnets4eo.damage.siamese.stream_scores import to_labelled_pair
 from deepnets4eo.damage.siamese.stream_training import score_as_stored
@@ -50,9 +51,15 @@ def mean_of(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def windows_of(runs: Sequence[Run]) -> int:
-    """From how many windows the mean has learnt: those before the runs parted, and those of each of them."""
+    """From how many windows the mean has learnt: those before the runs parted, and those of each of them.
+
+    Of a training and, after it, the run that it began from: those of the training. Errors: InputError.
+    """
     own = [run.card["notes"]["epochs"] * run.recipe["data"]["windows_per_epoch"] for run in runs]
-    before = {run.card["notes"]["windows"] - part for run, part in zip(runs, own, strict=True)}
+    learnt = [run.card["notes"]["windows"] for run in runs]
+    if len(runs) == 2 and learnt[0] - own[0] == learnt[1]:
+        return int(learnt[0])
+    before = {number - part for number, part in zip(learnt, own, strict=True)}
     if len(before) > 1:
         raise InputError(f"The runs began after {sorted(before)} windows. Give trainings that began from the same run.")
     return int(before.pop() + sum(own))
@@ -64,6 +71,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--models", type=Path, help="folder to ship the run into, e.g. models")
+    parser.add_argument("--recipe", choices=RECIPES, default=NAME, help="which model to ship")
     add_smoke(parser)
     arguments = parser.parse_args()
     if arguments.smoke:
@@ -85,7 +93,7 @@ def main() -> None:
     write_json(arguments.out / METRICS, metrics)
     print(arguments.out)
     if arguments.models:
-        ship(arguments.out, arguments.models / RECIPE)
+        ship(arguments.out, arguments.models / arguments.recipe)
 
 
 if __name__ == "__main__":

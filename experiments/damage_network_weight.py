@@ -1,7 +1,7 @@
 """How far the network should decide beside the weight-free model: shares of its log-odds, at made-up sites new to both.
 
 Usage: python experiments/damage_network_weight.py --network RUN [--pairs 60] [--styles NAME …] [--cities 12]
-       [--out runs/network_weight] [--write]
+       [--hazards NAME …] [--out runs/network_weight] [--write]
 
 Each site goes through the damage job as it comes, with the pre image and without: pairs of the miniature world, whose
 styles and hazards the network knows from other seeds, and suburbs of the miniature city, which the network has never seen
@@ -63,8 +63,10 @@ METHODS = {"pair": PRE_POST, "post": POST_ONLY}
 ALONE_KEYS = ("auc", "false_alarms", "recall", "f1", "four_grades", "ece", "brier")
 
 
-def world_sites(pairs: int, styles: Sequence[str]) -> Iterator[tuple[str, str, Callable[[], MadeUpPair]]]:
-    """Names, hazards and makers of pairs, styles and hazards in random order."""
+def world_sites(
+    pairs: int, styles: Sequence[str], hazards: Sequence[str] = ()
+) -> Iterator[tuple[str, str, Callable[[], MadeUpPair]]]:
+    """Names, hazards and makers of pairs, styles and hazards in random order; of some hazards, those that would come among all."""
     from deepnets4eo.synthetic.world import hazard_names, style_names
 
     def make(seed: int, style: str, hazard: str) -> MadeUpPair:
@@ -74,6 +76,8 @@ def world_sites(pairs: int, styles: Sequence[str]) -> Iterator[tuple[str, str, C
     order = np.random.default_rng(FIRST_WORLD).permutation(len(kinds))[:pairs]
     for number in order.tolist():
         style, hazard = kinds[number]
+        if hazards and hazard not in hazards:
+            continue
         yield f"world-{style}-{hazard}", hazard, partial(make, FIRST_WORLD + number, style, hazard)
 
 
@@ -281,6 +285,9 @@ def main() -> None:
     parser.add_argument("--network", type=Path, required=True, help="run of damage-network")
     parser.add_argument("--pairs", type=int, default=60)
     parser.add_argument("--styles", nargs="*", default=[], help="of the pairs; all where none is named")
+    parser.add_argument(
+        "--hazards", nargs="*", default=[], help="of the pairs, such as flood none; all where none is named"
+    )
     parser.add_argument("--cities", type=int, default=12)
     parser.add_argument("--out", type=Path, default=Path("runs/network_weight"))
     parser.add_argument("--write", action="store_true", help="put the best shares into the card")
@@ -292,7 +299,7 @@ def main() -> None:
         pairs, cities = 1, 1
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     LOG.setLevel(logging.INFO)
-    made_up = (*city_sites(cities), *world_sites(pairs, arguments.styles))
+    made_up = (*city_sites(cities), *world_sites(pairs, arguments.styles, arguments.hazards))
     buildings = gather(arguments.out, arguments.network, made_up)
     scores = score(buildings)
     of_kind = scores.assign(kind=np.where(scores["kind"] == "city", "city", "world"))

@@ -16,6 +16,8 @@ pytest.importorskip("torch")
 import buildings_left_out
 import buildings_real_tiles
 import damage_mean_weights
+import damage_network_weight
+import damage_networks_by_hazard
 import damage_networks_left_out
 import torch
 from places.building_scores import BuildingMap
@@ -120,12 +122,32 @@ def test_sites_of_the_table_have_each_style_and_hazard_in_turn() -> None:
     assert Legend.load("xbd").num_classes == 4
 
 
+def test_networks_are_scored_within_sites_at_even_shares() -> None:
+    damaged = np.tile(np.arange(10) < 3, 4)
+    site = np.repeat(np.arange(4), 10)
+    ranked = pd.DataFrame({"site": site, "damaged": damaged, "log_odds": np.where(damaged, 3.0, -3.0) + site})
+    scores = damage_networks_by_hazard.scores_of_kind(ranked)
+    assert (scores["sites"], scores["auc"]) == (4, 1.0)
+    assert scores["loss"] < 0.2
+    chance = damage_networks_by_hazard.scores_of_kind(ranked.assign(log_odds=0.0))
+    assert chance["auc"] == 0.5
+    assert chance["loss"] == pytest.approx(np.log(2), abs=1e-3)
+
+
+def test_sites_of_some_hazards_are_those_that_come_among_all() -> None:
+    every = [(name, kind) for name, kind, _ in damage_network_weight.world_sites(40, ())]
+    some = [(name, kind) for name, kind, _ in damage_network_weight.world_sites(40, (), ("flood", "none"))]
+    assert len(every) == 40
+    assert some == [(name, kind) for name, kind in every if kind in ("flood", "none")] != []
+
+
 def test_the_mean_of_trainings_has_learnt_from_the_windows_of_all() -> None:
     def run(windows: int, epochs: int) -> SimpleNamespace:
         notes = {"windows": windows, "epochs": epochs}
         return SimpleNamespace(card={"notes": notes}, recipe={"data": {"windows_per_epoch": 100}})
 
     assert damage_mean_weights.windows_of([run(1300, 3), run(1500, 5)]) == 1000 + 300 + 500
+    assert damage_mean_weights.windows_of([run(1300, 3), run(1000, 5)]) == 1300  # the second is where the first began
     with pytest.raises(InputError, match="began from the same run"):
         damage_mean_weights.windows_of([run(1300, 3), run(1300, 5)])
 

@@ -32,7 +32,7 @@ from deepnets4eo.damage.prior import BY_USER, EVEN, ShareEstimate, choose_share,
 from deepnets4eo.damage.raster_evidence import Score, score_findings
 from deepnets4eo.damage.reliability import Reliability, adjust_to_share, fit_to_site, members_of, values_of
 from deepnets4eo.damage.result_findings import result_findings
-from deepnets4eo.damage.siamese.box import not_used, open_box, why_unfit
+from deepnets4eo.damage.siamese.box import chosen_for, not_used, open_box, why_unfit
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader, is_run
 from deepnets4eo.damage.site_estimates import BuildingGround, site_estimates
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, NOT_ASSESSED, POST_ONLY, PRE_POST
@@ -117,14 +117,15 @@ class DecisionModel:
             DamageModel.load(DEFAULT_MODEL), grader if skill.value else None, *weights, damaged_share, skill, measured
         )
 
-    def with_box(self, pre: Layer | None, post: Layer) -> DecisionModel:
+    def with_box(self, pre: Layer | None, post: Layer, hazard: str | None = None) -> DecisionModel:
         """The same with the network that comes with the toolbox, or with the finding why it is not used here.
 
+        hazard : what struck the place, where it is known: a key of `NAME_FOR`.
         As it is where a run was given, and where the toolbox comes without weights.
         """
         if self.skill is not None:
             return self
-        grader, finding = open_box()
+        grader, finding = open_box(hazard)
         if grader is None:
             return self if finding is None else replace(self, findings=(finding,))
         skills = [validated_skill(grader.run.card, head) for head in (None, POST_ALONE)]
@@ -136,7 +137,10 @@ class DecisionModel:
             measured = NetworkReliability.of_card(grader.run.card, str(grader.run.folder), weight, post_weight)
         except RunError as error:
             return replace(self, findings=(not_used(str(error)),))
-        return replace(self, grader=grader, weight=weight, post_weight=post_weight, reliability=measured)
+        findings = () if hazard is None else (chosen_for(hazard),)
+        return replace(
+            self, grader=grader, weight=weight, post_weight=post_weight, reliability=measured, findings=findings
+        )
 
     def paths(self) -> dict[str, str]:
         """Role to path of the run that decides, for the manifest: the card of a run names all its files with their hashes."""
