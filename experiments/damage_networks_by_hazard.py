@@ -1,4 +1,4 @@
-"""Networks for damage side by side at made-up places of some hazards: what one gains that learnt from such events alone.
+"""Networks for damage side by side at made-up places of some hazards: what one gains that was trained further on them.
 
 Usage: python experiments/damage_networks_by_hazard.py --network RUN [RUN …] [--kinds flood wind …] [--out runs/by_hazard] [--smoke]
 

@@ -87,7 +87,7 @@ class Settings:
     hazard: Annotated[
         Hazard | None,
         Field(
-            description="What struck the place, where known: a network trained on such events decides.",
+            description="What struck the place, where known: a network trained further on such events decides.",
             json_schema_extra=DECISION,
         ),
     ] = None

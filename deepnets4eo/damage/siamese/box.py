@@ -23,7 +23,7 @@ from deepnets4eo.segmenters.inputs import InputSpec
 
 NAME = "damage-network"
 EARTHQUAKE, FIRE, FLOOD, WIND = (f"{NAME}-{kind}" for kind in ("earthquake", "fire", "flood", "wind"))
-# Networks that learnt from such events alone; where the hazard is not known, there is the one for all.
+# Networks that were trained further on such events alone; where the hazard is not known, there is the one for all.
 NAME_FOR = {
     "earthquake": EARTHQUAKE, "explosion": EARTHQUAKE, "flood": FLOOD, "lahar": FLOOD, "tsunami": FLOOD,
     "hurricane": WIND, "tornado": WIND, "wildfire": FIRE,
@@ -40,12 +40,12 @@ def box_folder(hazard: str | None = None) -> Path | None:
     Parameters
     ----------
     hazard
-        A key of `NAME_FOR`, for the network that learnt from such events alone; None for the one for all.
+        A key of `NAME_FOR`, for the network that was trained further on such events; None for the one for all.
 
     Raises
     ------
     InputError
-        No network learnt from such a hazard alone.
+        There is no network for such a hazard.
     """
     if hazard is not None and hazard not in NAME_FOR:
         raise InputError(f"there is no network for the hazard {hazard!r}. {name_hint(hazard, NAME_FOR)}")
@@ -109,7 +109,7 @@ def chosen_for(hazard: str) -> Finding:
     return Finding(
         "network_for_hazard",
         "note",
-        f"The network {NAME_FOR[hazard]} decided, too, which learnt from such events alone; the hazard was given as {hazard}.",
+        f"The network {NAME_FOR[hazard]} took part, which was trained further on such events; the hazard was given as {hazard}.",
         "Leave the hazard out where it is not certain, or where several struck the place.",
     )
 
