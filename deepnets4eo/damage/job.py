@@ -187,12 +187,6 @@ def assess_inputs(
 def _load_model(inputs: Inputs, settings: Settings) -> DecisionModel:
     """The model of the decision; on radar a network decides alone, and the weight-free model is refused."""
     model = DecisionModel.load(settings.model, settings.network_weight, settings.damaged_share)
-    if settings.hazard is not None and (model.skill is not None or not settings.network):
-        raise InputError(
-            f"the hazard is {settings.hazard}, which chooses among the networks that come with the toolbox, but "
-            + (f"the run {settings.model} decides" if model.skill is not None else "the network is left out")
-            + ". Leave out the hazard, or --model and --no-network."
-        )
     radar = inputs.radar if settings.sensor == "auto" else ()
     if radar and model.grader is None:
         raise InputError(
