@@ -30,11 +30,13 @@ def platt(score: Floats, truth: NDArray[np.bool_], weight: Floats | None = None)
     positive, negative = float(weight[truth].sum()), float(weight[~truth].sum())
     target = np.where(truth, (positive + 1) / (positive + 2), 1 / (negative + 2))
 
-    def loss(parameters: Floats) -> float:
+    def loss_and_gradient(parameters: Floats) -> tuple[float, Floats]:
         margin = parameters[0] * score + parameters[1]
-        return float(np.sum(weight * (np.logaddexp(0, margin) - target * margin)))
+        residual = weight * (expit(margin) - target)
+        loss = np.sum(weight * (np.logaddexp(0, margin) - target * margin))
+        return float(loss), np.array([residual @ score, residual.sum()])
 
-    slope, intercept = minimize(loss, np.array([1.0, 0.0]), method="Nelder-Mead", options={"xatol": 1e-6}).x
+    slope, intercept = minimize(loss_and_gradient, np.array([1.0, 0.0]), jac=True, method="BFGS").x
     return float(slope), float(intercept)
 
 

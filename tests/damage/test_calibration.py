@@ -39,6 +39,19 @@ def test_platt_agrees_with_an_unpenalised_regression() -> None:
     assert intercept == pytest.approx(reference.intercept_[0], abs=0.01)
 
 
+def test_platt_reaches_the_best_line_far_from_where_it_begins() -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        score = rng.normal(0, 4, 1000) + rng.uniform(-3, 3)
+        truth = rng.random(1000) < expit(0.9 * score - 2.0)
+        weight = rng.choice([0.05, 6.0], 1000)
+        slope, intercept = platt(score, truth, weight)
+        counts = [float(weight[truth == kind].sum()) for kind in (True, False)]
+        target = np.where(truth, (counts[0] + 1) / (counts[0] + 2), 1 / (counts[1] + 2))
+        residual = weight * (expit(slope * score + intercept) - target)
+        assert np.abs([residual @ score, residual.sum()]).max() < 0.05  # the gradient
+
+
 def test_platt_stays_finite_where_classes_are_separable() -> None:
     score = np.concatenate([np.full(20, -1.0), np.full(20, 1.0)])
     slope, _ = platt(score, score > 0)
