@@ -18,18 +18,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from damage_network_weight import LEAST
-from numpy.typing import NDArray
-from scipy.optimize import minimize
-from sklearn.metrics import roc_auc_score
+from damage_networks_left_out import GSD_M, SIZE_PX
+from scipy.special import expit, softmax
+from sklearn.metrics import log_loss, roc_auc_score
 from smoke import NOTE, add_smoke
 
+from deepnets4eo.damage.calibration import platt
+from deepnets4eo.damage.opinion_pool import border_odds
 from deepnets4eo.damage.reliability import MAJOR
 from deepnets4eo.damage.siamese.stream_scores import grade_stream, to_labelled_pair
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.synthetic.world import style_names
 from deepnets4eo.synthetic.world.damage_training import places_in_turn
 
-SIZE_PX, GSD_M = 512, 0.5
 DENSE = ("campus", "concrete-blocks", "high-rise", "informal", "old-town", "red-earth-town", "terraces")
 
 
@@ -66,9 +67,9 @@ def grade_kind(name: str, folders: Sequence[Path], most: int | None) -> pd.DataF
         for run_name, run in runs.items():
             graded = grade_stream(run.segmenter, run.inputs, [site], known)
             for head, own in (("pair", graded.pair), ("post", graded.post)):
-                border = np.logaddexp.reduce(own.logits[:, MAJOR:], 1) - np.logaddexp.reduce(own.logits[:, :MAJOR], 1)
+                log_odds = border_odds(softmax(own.logits, axis=1))[:, MAJOR - 1]
                 columns = {"kind": name, "site": number, "network": run_name, "head": head}
-                rows.append(pd.DataFrame(columns | {"damaged": own.grades >= MAJOR, "log_odds": border}))
+                rows.append(pd.DataFrame(columns | {"damaged": own.grades >= MAJOR, "log_odds": log_odds}))
     return pd.concat(rows, ignore_index=True)
 
 
@@ -88,18 +89,16 @@ def _even_loss(buildings: pd.DataFrame) -> float:
     rows = buildings[both]
     damaged, log_odds = rows["damaged"].to_numpy(), rows["log_odds"].to_numpy(float)
     weights = 0.5 / rows.groupby(["site", "damaged"])["damaged"].transform("size").to_numpy(float)
+    weights *= len(rows) / weights.sum()  # so that the pseudo-counts of the fit stay small
     odd = (rows["site"] % 2 == 1).to_numpy()
-
-    def loss(values: NDArray[np.float64], part: NDArray[np.bool_]) -> float:
-        scaled = np.clip(log_odds[part] * np.exp(values[0]) + values[1], -20, 20)
-        losses = np.logaddexp(0, np.where(damaged[part], -scaled, scaled))
-        return float(np.average(losses, weights=weights[part]))
-
-    parts = (odd, ~odd)
-    if not all(part.any() for part in parts):
+    if odd.all() or not odd.any():
         return float("nan")
-    fitted = [minimize(loss, [0.0, 0.0], args=(part,), method="Nelder-Mead").x for part in parts]
-    return float(np.mean([loss(values, ~part) for values, part in zip(fitted, parts, strict=True)]))
+    losses = []
+    for part in (odd, ~odd):
+        slope, shift = platt(log_odds[part], damaged[part], weights[part])
+        probability = expit(slope * log_odds[~part] + shift)
+        losses.append(log_loss(damaged[~part], probability, sample_weight=weights[~part]))
+    return float(np.mean(losses))
 
 
 def main() -> None:

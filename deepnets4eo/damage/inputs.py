@@ -124,9 +124,10 @@ def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> tup
 
 def _check_hazard(settings: Settings) -> None:
     """Raise InputError where a hazard is given and none of the networks that come with the toolbox takes part."""
-    if settings.hazard is None or (settings.network and not is_run(settings.model)):
+    by_run = is_run(settings.model)
+    if settings.hazard is None or (settings.network and not by_run):
         return
-    why = f"the run {settings.model} decides" if is_run(settings.model) else "the network is left out"
+    why = f"the run {settings.model} decides" if by_run else "the network is left out"
     raise InputError(
         f"the hazard is {settings.hazard}, which chooses among the networks that come with the toolbox, but {why}. "
         "Leave out the hazard, or --model and --no-network."

@@ -118,8 +118,8 @@ def _xbd_scene(site: str, folder: Path, number: int, image: Layer) -> DamageCase
     outlines, grades = graded_regions(mask, image)
     truth = pd.DataFrame({"id": outlines["id"], "damage": grades})
     changes = PIXELS if image.grid.crs is None else {}
-    hazard = STRUCK_BY.get(f"scene {number}")
-    return DamageCase(site, None, image, outlines, truth, f"scene {number}", changes, hazard)
+    name = f"scene {number}"
+    return DamageCase(site, None, image, outlines, truth, name, changes, STRUCK_BY.get(name))
 
 
 def _vegas(folder: Path) -> Iterator[DamageCase]:
