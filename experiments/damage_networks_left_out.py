@@ -8,9 +8,9 @@ training uses. A line a hazard and a style: the area under the curve of major da
 the network to which it is new, and of those that know it; both heads. Then ± over the networks for all of them together.
 These runs were begun from models/buildings, which has seen images of every style and hazard, but no grade:
 python experiments/world_train_damage.py --world world --start models/buildings --seed 0 --left-out-hazards earthquake flood wildfire
-  --left-out-styles arid-suburb dry-countryside high-rise old-town resort suburb tropical-village --out runs/part0
+  --left-out-styles arid-suburb countryside farms informal red-earth-town retail suburb tropical-village --out runs/part0
   --set train.lr=8e-4 train.schedule=one_cycle train.warmup_share=0.1 train.epochs=4 data.val_pairs=12
-and so on: explosion, hurricane, tsunami and each third style from concrete-blocks on; lahar, tornado and each third from countryside on.
+and so on: explosion, hurricane, tsunami and each third style from campus on; lahar, tornado and each third from concrete-blocks on.
 """
 
 from __future__ import annotations
