@@ -28,7 +28,7 @@ def grow_into_borders(outlines: NDArray[Any], borders: NDArray[Any], reach_m: fl
 
     Returns
     -------
-    (N,) polygons; none overlaps another by more than it did, earlier ones grow first.
+    (N,) valid polygons; none overlaps another by more than it did, earlier ones grow first.
 
     Examples
     --------
@@ -54,7 +54,8 @@ def grow_into_borders(outlines: NDArray[Any], borders: NDArray[Any], reach_m: fl
 
 
 def _largest(shape: Any, instead: Any) -> Any:
-    """The largest polygon of a shape; where there is none, what it grew from."""
-    pieces = shapely.get_parts(shape)
+    """The largest polygon of a shape, valid; where there is none, what it grew from."""
+    # A polygon that shrank can touch itself: a union with it would fail. Made valid, parts can have parts of their own.
+    pieces = shapely.get_parts(shapely.get_parts(shapely.make_valid(shape)))
     pieces = pieces[(shapely.get_type_id(pieces) == shapely.GeometryType.POLYGON) & ~shapely.is_empty(pieces)]
     return pieces[np.argmax(shapely.area(pieces))] if len(pieces) else instead

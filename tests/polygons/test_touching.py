@@ -28,3 +28,17 @@ def test_houses_away_from_borders_stay_as_they_are() -> None:
     assert shapely.equals(grow_into_borders(houses, far, 1.0), houses).all()
     assert shapely.equals(grow_into_borders(houses, far[:0], 1.0), houses).all()
     assert len(grow_into_borders(houses[:0], far, 1.0)) == 0
+
+
+def test_an_outline_that_would_touch_itself_at_one_point_stays_valid() -> None:
+    # Grown over the border, one of them has a crack that narrows to the corner of the other at (387, 320.25).
+    houses = np.array(
+        [
+            shapely.Polygon([(386, 320.25), (386.75, 317.5), (384, 317)]),
+            shapely.Polygon([(387, 320.25), (388.5, 324.5), (391, 320.5)]),
+        ]
+    )
+    border = shapely.Polygon([(387, 320.5), (387, 320), (385, 320.5), (388, 322.5)])
+    grown = grow_into_borders(houses, np.array([border]), 1.0)
+    assert shapely.is_valid(grown).all()
+    assert (shapely.area(grown) > shapely.area(houses)).all()
