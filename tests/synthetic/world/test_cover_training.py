@@ -13,8 +13,10 @@ from deepnets4eo.errors import InputError  # noqa: E402
 from deepnets4eo.rasters.scene import Layer  # noqa: E402
 from deepnets4eo.segmenters.run import load_run  # noqa: E402
 from deepnets4eo.synthetic.world.cover_criterion import CoverScorer  # noqa: E402
-from deepnets4eo.synthetic.world.cover_training import lower_background  # noqa: E402
+from deepnets4eo.synthetic.world.cover_network import HEAD_KEYS, RUNS, cover_of_runs, lower_background  # noqa: E402
+from deepnets4eo.synthetic.world.cover_recipe import WorldRecipe  # noqa: E402
 from deepnets4eo.training import TrainOptions, load_recipe, train  # noqa: E402
+from deepnets4eo.training.recipe import resolve  # noqa: E402
 
 SMALL = (
     "data.world=city", "data.size_px=128", "data.tile_px=64", "data.windows_per_epoch=4", "data.validation_pairs=1",
@@ -46,6 +48,17 @@ def test_the_outputs_are_those_of_the_network_that_was_trained(trained: Path) ->
     biases = [state.pop("segmentation_head.0.bias") for state in both]
     assert [len(head) for head in heads] == [len(bias) for bias in biases] == [7, 3]
     assert all(bool((both[0][key] == both[1][key]).all()) for key in both[0])
+
+
+def test_the_network_of_both_outputs_is_put_together_from_its_runs(trained: Path) -> None:
+    runs = [load_run(trained / name) for name in RUNS]
+    both = cover_of_runs(resolve(runs[0].recipe, kind=WorldRecipe), trained).module.state_dict()
+    states = [run.segmenter.module.state_dict() for run in runs]
+    for key, value in both.items():
+        if key in HEAD_KEYS:
+            assert torch.equal(value, torch.cat([state[key] for state in states]))
+        else:
+            assert torch.equal(value, states[1][key])
 
 
 def test_a_training_goes_on_where_it_ended_and_exports_without_learning(trained: Path) -> None:

@@ -1,0 +1,217 @@
+"""The network of land cover and buildings at once: built, started from another one, and written as a run of each.
+
+Takes a resolved recipe; returns a segmenter with the outputs of both legends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deepnets4eo.cards.catalog import run_path
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import read_yaml
+from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.run import RECIPE, load_run, save_run
+from deepnets4eo.synthetic.world.cover_recipe import WorldRecipe, WorldSection
+from deepnets4eo.synthetic.world.windows import INPUTS, INPUTS_WITH_HEIGHTS
+from deepnets4eo.tiling import Tiling
+from deepnets4eo.training.fit import build_segmenter
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+
+RUNS = ("landcover", "buildings")  # in the order of the network's outputs
+HEAD, FIRST = "segmentation_head.0", "encoder.conv1.weight"
+HEAD_KEYS = (f"{HEAD}.weight", f"{HEAD}.bias")
+HEIGHTS_BANDS = INPUTS_WITH_HEIGHTS.in_channels - INPUTS.in_channels
+
+
+def runs_of(data: WorldSection) -> tuple[str, ...]:
+    """Names of the runs that a training writes.
+
+    Parameters
+    ----------
+    data
+        Section of the recipe.
+
+    Returns
+    -------
+    Land cover and buildings; land cover alone where it is learnt with heights, which footprints are not found with.
+    """
+    return RUNS[:1] if data.heights else RUNS
+
+
+def build_cover(recipe: WorldRecipe) -> NetworkSegmenter:
+    """Build the network of both outputs before its first step.
+
+    Parameters
+    ----------
+    recipe
+        With `data.start`: the last weights of that training, or those of that run.
+
+    Returns
+    -------
+    NetworkSegmenter
+        Its legend has the classes of land cover and of buildings, one after the other.
+
+    Raises
+    ------
+    InputError
+        For a start of another network, or that learnt with heights where this one does not.
+    """
+    segmenter = _untrained(recipe, recipe.data)
+    if recipe.data.start is not None:
+        _start(segmenter, run_path(recipe.data.start), partial(_untrained, recipe))
+    return segmenter
+
+
+def cover_of_runs(recipe: WorldRecipe, training: Path) -> NetworkSegmenter:
+    """Put the network of both outputs together again, from the runs of a training.
+
+    Parameters
+    ----------
+    recipe
+        Of the training.
+    training
+        Its folder.
+
+    Returns
+    -------
+    NetworkSegmenter
+        As of `build_cover`, with the weights that were shipped: the running mean, in half precision, shifted.
+    """
+    segmenter = _untrained(recipe, recipe.data)
+    for name in runs_of(recipe.data):
+        segmenter.module.load_state_dict(_run_state(segmenter, training / name))
+    return segmenter
+
+
+def lower_background(segmenter: NetworkSegmenter, shift: float) -> None:
+    """Take a constant from the logit of "no building" everywhere.
+
+    Parameters
+    ----------
+    segmenter
+        Of both outputs; changed in place.
+    shift
+        As of `CoverScorer.best_shift`.
+    """
+    bias = segmenter.module.get_parameter(f"{HEAD}.bias")
+    bias.data[Legend.load("landcover").num_classes] -= shift
+
+
+def write_cover_run(
+    segmenter: NetworkSegmenter, name: str, folder: Path, recipe: WorldRecipe, notes: dict[str, Any]
+) -> Path:
+    """Write the run of one of both outputs.
+
+    Parameters
+    ----------
+    segmenter
+        Of both outputs.
+    name
+        "landcover" or "buildings": the legend, and which outputs.
+    folder
+        Of the run.
+    recipe
+        Kept in the run.
+    notes
+        For the card.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
+    from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+
+    network = {key: value for key, value in segmenter.network.items() if key != "num_classes"}
+    one = NetworkSegmenter(network, _inputs(recipe.data), Legend.load(name), tiling=segmenter.tiling, stored="float16")
+    state = dict(segmenter.module.state_dict())
+    for key in HEAD_KEYS:
+        state[key] = state[key][_outputs_of(name)]
+    one.module.load_state_dict(state)
+    return save_run(one, folder, recipe=recipe.to_dict(), seed=recipe.train.seed, notes={"task": recipe.task, **notes})
+
+
+def _untrained(recipe: WorldRecipe, data: WorldSection) -> NetworkSegmenter:
+    classes = [
+        {
+            "value": 10 * number + each.value,
+            "name": f"{name}_{each.name}",
+            "color": [10 * number + each.value + 1, 0, 0],
+        }
+        for number, name in enumerate(RUNS)
+        for each in Legend.load(name).classes
+    ]
+    both = Legend.from_dict({"name": "world-cover", "classes": classes})
+    predict = recipe.predict
+    tiling = Tiling(predict.tile_px, predict.halo_px, predict.overlap_px)
+    unscaled = {"unscaled_bands": HEIGHTS_BANDS} if data.heights else {}
+    network = {"name": recipe.model.network, **recipe.model.options, **unscaled}
+    return build_segmenter(recipe, network, _inputs(data), both, tiling)
+
+
+def _start(segmenter: NetworkSegmenter, folder: Path, build: Callable[[WorldSection], NetworkSegmenter]) -> None:
+    """Take over the last weights of a training, or those of one of its runs, which has the outputs of one legend alone.
+
+    A training without heights has weights of 0 for them.
+    """
+    import torch
+
+    state = _run_state(segmenter, folder) if (folder / CARD).is_file() else _training_state(folder, build)
+    own = segmenter.module.state_dict()[FIRST]
+    missing = own.shape[1] - state[FIRST].shape[1]
+    if missing < 0:
+        raise InputError(f"{folder} learnt with heights. Set data.heights=true, or start from a training without.")
+    state[FIRST] = torch.cat([state[FIRST], torch.zeros_like(own[:, :missing])], dim=1)
+    segmenter.module.load_state_dict(state)
+
+
+def _training_state(folder: Path, build: Callable[[WorldSection], NetworkSegmenter]) -> dict[str, Tensor]:
+    from deepnets4eo.training.epochs import CHECKPOINTS, LAST
+    from deepnets4eo.training.state import load_state
+
+    former = build(WorldSection(heights=read_yaml(folder / RECIPE)["data"].get("heights", False)))
+    load_state(folder / CHECKPOINTS / LAST, former.module)
+    return dict(former.module.state_dict())
+
+
+def _run_state(segmenter: NetworkSegmenter, folder: Path) -> dict[str, Tensor]:
+    """Weights of a run; the outputs of the other legend stay those of the segmenter."""
+    from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+
+    run = load_run(folder)
+    name, former = run.legend.name, run.segmenter
+    expected = segmenter.network["name"]
+    if name not in RUNS or not isinstance(former, NetworkSegmenter) or former.network["name"] != expected:
+        raise InputError(
+            f'{folder} is a run of "{run.card["kind"]}" with the legend "{name}". Start from a network "{expected}" of '
+            f"{' or '.join(RUNS)}."
+        )
+    state, own = dict(former.module.state_dict()), segmenter.module.state_dict()
+    for key in HEAD_KEYS:
+        rows = own[key].clone()
+        rows[_outputs_of(name)] = state[key].to(rows.dtype)
+        state[key] = rows
+    return state
+
+
+def _outputs_of(name: str) -> slice:
+    """Outputs of one of both legends in the network of both."""
+    ends = np.cumsum([0, *(Legend.load(each).num_classes for each in RUNS)])
+    index = RUNS.index(name)
+    return slice(int(ends[index]), int(ends[index + 1]))
+
+
+def _inputs(data: WorldSection) -> InputSpec:
+    return INPUTS_WITH_HEIGHTS if data.heights else INPUTS
