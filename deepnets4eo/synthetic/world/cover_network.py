@@ -5,7 +5,7 @@ Takes a resolved recipe; returns a segmenter with the outputs of both legends.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,7 +56,8 @@ def build_cover(recipe: WorldRecipe) -> NetworkSegmenter:
     Parameters
     ----------
     recipe
-        With `data.start`: the last weights of that training, or those of that run.
+        With `data.start`: the last weights of that training, those of both its runs where it has no others, or those of
+        that run.
 
     Returns
     -------
@@ -90,8 +91,7 @@ def cover_of_runs(recipe: WorldRecipe, training: Path) -> NetworkSegmenter:
         As of `build_cover`, with the weights that were shipped: the running mean, in half precision, shifted.
     """
     segmenter = _untrained(recipe, recipe.data)
-    for name in runs_of(recipe.data):
-        segmenter.module.load_state_dict(_run_state(segmenter, training / name))
+    _load_runs(segmenter, training, runs_of(recipe.data))
     return segmenter
 
 
@@ -164,6 +164,8 @@ def _untrained(recipe: WorldRecipe, data: WorldSection) -> NetworkSegmenter:
 def _start(segmenter: NetworkSegmenter, folder: Path, build: Callable[[WorldSection], NetworkSegmenter]) -> None:
     """Take over the last weights of a training, or those of one of its runs, which has the outputs of one legend alone.
 
+    A folder of runs without a training, as that of a mean of several, has the outputs of both.
+
     A training without heights has weights of 0 for them.
     """
     import torch
@@ -181,9 +183,19 @@ def _training_state(folder: Path, build: Callable[[WorldSection], NetworkSegment
     from deepnets4eo.training.epochs import CHECKPOINTS, LAST
     from deepnets4eo.training.state import load_state
 
-    former = build(WorldSection(heights=read_yaml(folder / RECIPE)["data"].get("heights", False)))
-    load_state(folder / CHECKPOINTS / LAST, former.module)
+    if not (folder / RECIPE).is_file() and all((folder / name / CARD).is_file() for name in RUNS):
+        former = build(WorldSection())
+        _load_runs(former, folder, RUNS)
+    else:
+        former = build(WorldSection(heights=read_yaml(folder / RECIPE)["data"].get("heights", False)))
+        load_state(folder / CHECKPOINTS / LAST, former.module)
     return dict(former.module.state_dict())
+
+
+def _load_runs(segmenter: NetworkSegmenter, folder: Path, names: Sequence[str]) -> None:
+    """Put together the outputs of several runs of a training."""
+    for name in names:
+        segmenter.module.load_state_dict(_run_state(segmenter, folder / name))
 
 
 def _run_state(segmenter: NetworkSegmenter, folder: Path) -> dict[str, Tensor]:

@@ -39,7 +39,7 @@ class WorldSection(Section):
     )
     start: str | None = Field(
         default=None,
-        description="folder of a training of this task, or of one of its runs, whose weights are the first; or the name of a model",
+        description="folder of a training of this task, of the mean of several, or of one of its runs, whose weights are the first; or the name of a model",
     )
     num_workers: int = Field(default=1, ge=0, description="threads that make windows ahead of the network")
 

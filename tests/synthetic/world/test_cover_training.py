@@ -1,6 +1,7 @@
 """One training of made-up sites writes two runs that any prediction opens; it is resumed, and told when to end."""
 
 from pathlib import Path
+from shutil import copytree
 from types import SimpleNamespace
 
 import numpy as np
@@ -104,6 +105,16 @@ def test_a_training_starts_from_one_of_its_runs(trained: Path, tmp_path: Path) -
     counts = [load_run(folder / "buildings").card["notes"]["windows"] for folder in (trained, out)]
     assert counts[1] == 2 * counts[0] > 0
     assert not bool((states[1]["segmentation_head.0.weight"] == states[3]["segmentation_head.0.weight"]).all())
+
+
+def test_a_training_starts_from_a_folder_of_runs_without_a_training(trained: Path, tmp_path: Path) -> None:
+    for name in RUNS:
+        copytree(trained / name, tmp_path / "mean" / name)
+    overrides = (*SMALL, f"data.start={tmp_path / 'mean'}", "train.lr=1e-9")
+    out = train("buildings", tmp_path / "out", overrides=overrides, options=TrainOptions("cpu", minutes=0.0))
+    for name in RUNS:
+        begun, former = (load_run(folder / name).segmenter.module.state_dict() for folder in (out, trained))
+        assert torch.equal(begun[HEAD_KEYS[0]], former[HEAD_KEYS[0]])
 
 
 def test_a_training_does_not_start_from_a_run_of_another_task(tmp_path: Path) -> None:
