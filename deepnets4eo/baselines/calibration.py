@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
+
+from deepnets4eo.metrics import fit_sigmoid
 
 MIN_SAMPLES = 3  # samples of a class, and of the others, needed for a curve of its own
 
@@ -70,34 +73,21 @@ class Calibrators:
     def _apply_curve(self, curve: NDArray[np.float64], scores: NDArray[np.floating]) -> NDArray[np.float64]:
         if curve.ndim == 2:
             return np.interp(scores, curve[0], curve[1])
-        return _logistic(curve[0] * scores + curve[1])
+        return np.asarray(expit(curve[0] * scores + curve[1]))
 
 
 def platt(
     scores: NDArray[np.float64], positive: NDArray[np.bool_], weights: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """Return slope and intercept (2,) of the sigmoid that fits best which samples are positive, by Newton's method.
+    """Return slope and intercept (2,) of the sigmoid that fits best which samples are positive.
 
     Targets are moved away from 0 and 1 as Platt does, so that few or separable samples have no infinite slope; with
     samples of one sign only the curve is the plain sigmoid of the score.
     """
     if not positive.any() or positive.all():
         return np.array([1.0, 0.0])
-    centre, spread = scores.mean(), scores.std() or 1.0
-    unit = (scores - centre) / spread
-    weights = weights / weights.sum()
     target = np.where(positive, 1 - 1 / (positive.sum() + 2), 1 / ((~positive).sum() + 2))
-    design = np.stack([unit, np.ones_like(unit)], axis=1)
-    line = np.array([1.0, 0.0])
-    for _ in range(100):
-        guess = _logistic(design @ line)
-        gradient = design.T @ (weights * (guess - target)) + 1e-6 * line
-        curvature = design.T @ (design * (weights * guess * (1 - guess))[:, None]) + 1e-6 * np.eye(2)
-        step = np.linalg.solve(curvature, gradient)
-        line -= step * min(1.0, 2.0 / float(np.abs(step).max()))  # far from the optimum Newton's steps overshoot
-        if np.abs(step).max() < 1e-8:
-            break
-    return np.array([line[0] / spread, line[1] - line[0] * centre / spread])
+    return np.array(fit_sigmoid(scores, target, weights))
 
 
 def softmax(scores: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -109,9 +99,3 @@ def softmax(scores: NDArray[np.floating]) -> NDArray[np.float32]:
 def _is_increasing(curve: NDArray[np.float64]) -> bool:
     """Return whether higher scores mean higher probabilities; other curves are not used for new data."""
     return bool(curve[0] > 0) if curve.ndim == 1 else bool(curve[1, -1] > curve[1, 0])
-
-
-def _logistic(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    from scipy.special import expit
-
-    return np.asarray(expit(values))

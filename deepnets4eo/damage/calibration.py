@@ -17,6 +17,7 @@ from scipy.special import expit, log_softmax
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.errors import InputError
+from deepnets4eo.metrics import fit_sigmoid
 
 
 def platt(score: Floats, truth: NDArray[np.bool_], weight: Floats | None = None) -> tuple[float, float]:
@@ -29,15 +30,7 @@ def platt(score: Floats, truth: NDArray[np.bool_], weight: Floats | None = None)
     weight = np.ones(len(score)) if weight is None else weight
     positive, negative = float(weight[truth].sum()), float(weight[~truth].sum())
     target = np.where(truth, (positive + 1) / (positive + 2), 1 / (negative + 2))
-
-    def loss_and_gradient(parameters: Floats) -> tuple[float, Floats]:
-        margin = parameters[0] * score + parameters[1]
-        residual = weight * (expit(margin) - target)
-        loss = np.sum(weight * (np.logaddexp(0, margin) - target * margin))
-        return float(loss), np.array([residual @ score, residual.sum()])
-
-    slope, intercept = minimize(loss_and_gradient, np.array([1.0, 0.0]), jac=True, method="BFGS").x
-    return float(slope), float(intercept)
+    return fit_sigmoid(score, target, weight)
 
 
 @dataclass(frozen=True)

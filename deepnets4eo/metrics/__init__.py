@@ -1,4 +1,4 @@
-"""Scores from one confusion matrix, eroded borders, boundary scores, intervals, area estimates, and scores of detections."""
+"""Scores from one confusion matrix, eroded borders, boundary scores, intervals, area estimates, scores of detections, and Platt's sigmoid."""
 
 from deepnets4eo.metrics.accuracy import (
     AreaEstimate,
@@ -12,6 +12,7 @@ from deepnets4eo.metrics.boundaries import erode_boundaries
 from deepnets4eo.metrics.boundary_scores import BoundaryScores
 from deepnets4eo.metrics.confusion import ConfusionMatrix
 from deepnets4eo.metrics.detections import DetectionScores, area_scores, evaluate_detections
+from deepnets4eo.metrics.sigmoid import fit_sigmoid
 
 __all__ = [
     "AreaEstimate",
@@ -24,6 +25,7 @@ __all__ = [
     "bootstrap",
     "erode_boundaries",
     "evaluate_detections",
+    "fit_sigmoid",
     "stratified_count",
     "wilson_interval",
 ]

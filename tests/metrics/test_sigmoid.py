@@ -1,0 +1,31 @@
+"""The sigmoid of least log loss: no other line is better, whatever the unit and the tails of the scores."""
+
+import numpy as np
+import pytest
+from scipy.special import expit, logit
+
+from deepnets4eo.metrics import fit_sigmoid
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_loss_is_flat_at_the_line_that_is_returned(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    count = int(np.exp(rng.uniform(1, 8)))
+    score = rng.standard_t(rng.choice([1.5, 3.0, 30.0]), count) * np.exp(rng.uniform(-6, 6)) + rng.uniform(-90, 90)
+    unit = (score - score.mean()) / score.std()
+    positive = rng.random(count) < expit(rng.uniform(-3, 8) * unit + rng.uniform(-4, 4))
+    target, weight = np.where(positive, 0.98, 0.02), rng.choice([0.02, 1.0, 6.0], count)
+    slope, intercept = fit_sigmoid(score, target, weight)
+    residual = weight / weight.sum() * (expit(slope * score + intercept) - target)
+    assert np.abs([residual @ unit, residual.sum()]).max() < 1e-6
+
+
+def test_equal_scores_have_the_mean_of_the_targets() -> None:
+    slope, intercept = fit_sigmoid(np.full(4, 3.0), np.array([0.1, 0.2, 0.3, 0.4]), np.ones(4))
+    assert slope * 3.0 + intercept == pytest.approx(logit(0.25), abs=1e-6)
+
+
+def test_weights_count_as_repeated_samples() -> None:
+    score, target = np.array([0.0, 1.0, 2.0]), np.array([0.1, 0.4, 0.8])
+    repeated = fit_sigmoid(np.repeat(score, [1, 2, 3]), np.repeat(target, [1, 2, 3]), np.ones(6))
+    assert fit_sigmoid(score, target, np.array([1.0, 2.0, 3.0])) == pytest.approx(repeated, abs=1e-8)
