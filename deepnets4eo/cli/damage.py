@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,8 +19,9 @@ from deepnets4eo.outputs.event import EventInfo
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from deepnets4eo.damage import PointEvidence, RasterEvidence
-    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.damage import DamageMap, PointEvidence, RasterEvidence
+    from deepnets4eo.damage.inputs import Inputs
+    from deepnets4eo.rasters.scene import Layer, LayerLike
 
 GROUP, DECISION_GROUP = INPUTS["group"], DECISION["group"]
 _NUMBER = re.compile(r"\d*\.?\d+")
@@ -89,56 +90,109 @@ def damage(
     Exit status: 0 where a map was written that can be used; 3 where it was written, but must not be used.
     """
     from deepnets4eo.cli.findings import end_with_findings, show_footprints
-    from deepnets4eo.cli.progress import progress
-    from deepnets4eo.damage.inputs import open_inputs, open_pair
-    from deepnets4eo.damage.job import JobControl, assess_inputs
     from deepnets4eo.damage.map import PRODUCTS
-    from deepnets4eo.damage.products.write import check_formats, formats_of
+    from deepnets4eo.damage.products.write import check_formats
+    from deepnets4eo.outputs.input_files import check_not_inputs
+
+    formats = None if also is None else [name for each in also.split(",") if (name := each.strip()) not in ("", "none")]
+    check_formats(formats or ())
+    points, weights = _point_evidence(points_pre, points_post, evidence_weight or [])
+    rasters = _raster_evidence(evidence or [], weights)
+    layers = {"dsm_pre": dsm_pre, "dsm_post": dsm_post, "cloud_mask": cloud_mask}
+    sources = _Sources(pre, post, footprints, layers, rasters, points)
+    settings = _with_segmenter(footprints, settings)
+    read = [*sources.files, points_pre, points_post, settings.model, settings.class_shares, settings.segmenter]
+    check_not_inputs([out, *(out / name for name in PRODUCTS)], read)
+    if dry_run:
+        _check_alone(sources, settings, formats, out, overwrite=overwrite, resume=resume)
+        return
+    result, paths = _assess(sources, settings, event, formats, out, overwrite=overwrite, resume=resume)
+    echo(f"Open {paths['report.html']} in a browser, {paths['damage.qgz']} in QGIS.")
+    for path in paths.values():
+        echo(path)
+    show_footprints(result.footprints)
+    end_with_findings(result.findings)
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """What a map is made of, as given on the command line; layers are the other rasters by their name in `open_inputs`."""
+
+    pre: str
+    post: str
+    footprints: str
+    layers: dict[str, str | None]
+    rasters: list[RasterEvidence]
+    points: PointEvidence | None
+
+    @property
+    def files(self) -> list[LayerLike | None]:
+        """All but the clouds of points."""
+        return [self.pre, self.post, self.footprints, *self.layers.values(), *(each.source for each in self.rasters)]
+
+    def open(self, settings: Settings) -> Inputs:
+        """With footprints from a file."""
+        return self._open(self.pre, self.post, self.footprints, settings)
+
+    def open_finding_buildings(self, settings: Settings, scratch: Path) -> Inputs:
+        """With buildings from the segmenter of the settings."""
+        return self._open(*_find_buildings(self.pre, self.post, settings, scratch), settings)
+
+    def _open(
+        self, pre: LayerLike | None, post: LayerLike, footprints: str | gpd.GeoDataFrame, settings: Settings
+    ) -> Inputs:
+        from deepnets4eo.damage.inputs import open_inputs
+
+        return open_inputs(pre, post, footprints, settings, **self.layers, evidence=self.rasters, points=self.points)
+
+
+def _check_alone(
+    sources: _Sources, settings: Settings, formats: list[str] | None, out: Path, *, overwrite: bool, resume: bool
+) -> None:
+    """Open and check everything that a map needs, and say what it would be of."""
+    from deepnets4eo.damage.inputs import open_pair
+    from deepnets4eo.damage.products.write import formats_of
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.findings import count_of
-    from deepnets4eo.outputs.input_files import check_not_inputs
+    from deepnets4eo.outputs.scratch import was_interrupted
+
+    check_overwrite(out, overwrite=overwrite or (resume and was_interrupted(out)))
+    if settings.segmenter is not None:
+        open_pair(sources.pre, sources.post, settings)
+        which = f"the buildings that {settings.segmenter} finds"
+    else:
+        inputs = sources.open(settings)
+        formats_of(formats, inputs.post.grid.crs)
+        which = count_of(len(inputs.footprints), "building")
+    echo(f"{which} would be assessed into {out}")
+
+
+def _assess(
+    sources: _Sources,
+    settings: Settings,
+    event: EventInfo,
+    formats: list[str] | None,
+    out: Path,
+    *,
+    overwrite: bool,
+    resume: bool,
+) -> tuple[DamageMap, dict[str, Path]]:
+    """Make the map and write its files; the map and the paths by name."""
+    from deepnets4eo.cli.progress import progress
+    from deepnets4eo.damage.job import JobControl, assess_inputs
+    from deepnets4eo.damage.products.write import formats_of
+    from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.lock import output_lock
     from deepnets4eo.outputs.scratch import job_scratch, was_interrupted
 
-    others = {"dsm_pre": dsm_pre, "dsm_post": dsm_post, "cloud_mask": cloud_mask}
-    formats = None if also is None else [name for each in also.split(",") if (name := each.strip()) not in ("", "none")]
-    check_formats(formats or ())
-    clouds, weights = _point_evidence(points_pre, points_post, evidence_weight or [])
-    rasters = _raster_evidence(evidence or [], weights)
-    settings = _with_segmenter(footprints, settings)
-    read = [
-        pre,
-        post,
-        footprints,
-        *others.values(),
-        points_pre,
-        points_post,
-        *(each.source for each in rasters),
-        settings.model,
-        settings.class_shares,
-        settings.segmenter,
-    ]
-    check_not_inputs([out, *(out / name for name in PRODUCTS)], read)
-    if dry_run:
-        check_overwrite(out, overwrite=overwrite or (resume and was_interrupted(out)))
-        if settings.segmenter is not None:
-            open_pair(pre, post, settings)
-            which = f"the buildings that {settings.segmenter} finds"
-        else:
-            inputs = open_inputs(pre, post, footprints, settings, **others, evidence=rasters, points=clouds)
-            formats_of(formats, inputs.post.grid.crs)
-            which = count_of(len(inputs.footprints), "building")
-        echo(f"{which} would be assessed into {out}")
-        return
     with output_lock(out):
         overwrite = overwrite or (resume and was_interrupted(out))
         check_overwrite(out, overwrite=overwrite)
         with job_scratch(out, resume=resume) as scratch:
             if settings.segmenter is None:
-                inputs = open_inputs(pre, post, footprints, settings, **others, evidence=rasters, points=clouds)
+                inputs = sources.open(settings)
             else:
-                before, after, buildings = _find_buildings(pre, post, settings, scratch)
-                inputs = open_inputs(before, after, buildings, settings, **others, evidence=rasters, points=clouds)
+                inputs = sources.open_finding_buildings(settings, scratch)
             formats_of(formats, inputs.post.grid.crs)  # before long work
             with progress("evidence") as advance:
                 result = assess_inputs(inputs, settings, JobControl(scratch, advance), event)
@@ -146,11 +200,7 @@ def damage(
                 out, pre=inputs.pre, post=inputs.post, scores=inputs.scores, overwrite=overwrite, scratch=scratch,
                 also=formats,
             )  # fmt: skip
-    echo(f"Open {paths['report.html']} in a browser, {paths['damage.qgz']} in QGIS.")
-    for path in paths.values():
-        echo(path)
-    show_footprints(result.footprints)
-    end_with_findings(result.findings)
+    return result, paths
 
 
 def _point_evidence(pre: str | None, post: str | None, weights: list[str]) -> tuple[PointEvidence | None, list[str]]:
