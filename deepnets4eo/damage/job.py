@@ -146,19 +146,9 @@ def assess_inputs(
     alignments = steps.run("alignments", lambda: measure_alignments(inputs, settings, paired=paired))
     position = outline_position(alignments, registration)
     network = post_alone = None
-    if position.known:
-        if model.grader is not None:
-            network = steps.run("network", lambda: model.network_probabilities(inputs, registration, position))
-        logger.info("gathering the evidence of %s …", count_of(len(inputs.footprints), "building"))
-        evidence = gather(
-            inputs.pre, inputs.post, inputs.footprints, registration, outlines_px=inputs.outlines_px,
-            alignment=position.alignment, aligned_on=position.image, dsm_pre=inputs.dsm_pre, dsm_post=inputs.dsm_post,
-            cloud_mask=inputs.cloud_mask, workers=settings.workers, progress=work.progress,
-            scratch=steps.part("blocks"),
-        )  # fmt: skip
-    else:
-        logger.warning("no building is assessed: the footprints are not known to lie on buildings")
-        evidence = EvidenceTable.empty(inputs.footprints.frame["id"].to_numpy(), NOT_ON_BUILDINGS)
+    if position.known and model.grader is not None:
+        network = steps.run("network", lambda: model.network_probabilities(inputs, registration, position))
+    evidence = _image_evidence(inputs, settings, work, steps, registration, position)
     model.require_pair(evidence)
     if paired:
         evidence = _set_unbuilt_aside(evidence, inputs, position, settings)
@@ -182,6 +172,23 @@ def assess_inputs(
         decision = replace(decision, evidence=evidence)
     event = event.with_tags(inputs.pre, inputs.post)
     return _damage_map(inputs, outlines, model, decision, registration, position, settings, event)
+
+
+def _image_evidence(
+    inputs: Inputs, settings: Settings, work: JobControl, steps: Steps, registration: Registration | None,
+    position: OutlinePosition,
+) -> EvidenceTable:  # fmt: skip
+    """What both images and the surface models say of every building; of none where the outlines may lie beside them."""
+    if not position.known:
+        logger.warning("no building is assessed: the footprints are not known to lie on buildings")
+        return EvidenceTable.empty(inputs.footprints.frame["id"].to_numpy(), NOT_ON_BUILDINGS)
+    logger.info("gathering the evidence of %s …", count_of(len(inputs.footprints), "building"))
+    return gather(
+        inputs.pre, inputs.post, inputs.footprints, registration, outlines_px=inputs.outlines_px,
+        alignment=position.alignment, aligned_on=position.image, dsm_pre=inputs.dsm_pre, dsm_post=inputs.dsm_post,
+        cloud_mask=inputs.cloud_mask, workers=settings.workers, progress=work.progress,
+        scratch=steps.part("blocks"),
+    )  # fmt: skip
 
 
 def _load_model(inputs: Inputs, settings: Settings) -> DecisionModel:
