@@ -15,6 +15,7 @@ pytest.importorskip("torch")
 
 import buildings_left_out
 import buildings_real_tiles
+import buildings_whole_images
 import damage_mean_weights
 import damage_network_weight
 import damage_networks_by_hazard
@@ -89,6 +90,30 @@ def test_networks_count_by_what_is_new_to_them() -> None:
     assert lines[0] == ["hazard", "flood", "1", "0.600", "0.900", "–", "–"]
     assert lines[1][3:5] == ["0.800", "1.000"]
     assert lines[2][3:5] == ["0.700 ± 0.141", "0.950 ± 0.071"]
+
+
+def test_outlines_of_whole_images_count_from_a_least_probability_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    roofs, labels = np.zeros((40, 60), np.int32), np.zeros((40, 60), np.uint8)
+    for number, col in ((1, 5), (2, 30), (3, 48)):
+        roofs[10:22, col : col + 10] = number
+    labels[roofs > 0] = Legend.load("minicity").value("building")
+    labels[10:20, 48:58] = Legend.load("minicity").value("tree")  # most of the third roof is under a crown
+    pair = SimpleNamespace(
+        pre=np.full((4, 40, 60), 90, np.uint8), roofs_pre=roofs, labels_pre=labels, gsd_m=0.5,
+        height_pre=np.where(roofs > 0, np.float32(4), np.float32(0)),
+    )  # fmt: skip
+    scene = buildings_whole_images.scene_of(pair, None, 0)
+    assert scene.objects["difficult"].tolist() == [False, False, True]
+    hit, wrong = scene.objects.geometry.iloc[0], shapely.affinity.translate(scene.objects.geometry.iloc[0], 0, -11)
+    outlines = gpd.GeoDataFrame({"building_prob": [0.9, 0.6]}, geometry=[hit, wrong], crs=scene.objects.crs)
+    monkeypatch.setattr(
+        buildings_whole_images, "find_buildings", lambda *_: BuildingMap(np.zeros((40, 60), np.float32), outlines)
+    )
+    every, sure = buildings_whole_images.rows_of(SimpleNamespace(), "suburb", [scene], (0.0, 0.75))
+    assert (every["object_precision"], every["object_recall"]) == (0.5, 0.5)
+    assert (sure["object_precision"], sure["object_recall"]) == (1.0, 0.5)
+    assert sure["iou"] == pytest.approx(120 / 240, abs=0.06)  # of both whole roofs; what the crown leaves is small
+    assert every["iou"] < sure["iou"]
 
 
 def test_buildings_of_a_style_count_by_the_network_that_it_is_new_to() -> None:

@@ -1,6 +1,7 @@
 """Buildings where no footprints exist: a segmenter labels an image, the regions of its class become outlines.
 
-Takes an image and a trained run, by default the one that comes with the toolbox; returns polygons for the damage job.
+Takes an image and a trained run, by default the one that comes with the toolbox; returns polygons for the damage job,
+without those that the network in the box is not sure of.
 Refuses runs without such a class, images that do not fit the run, and images in which nothing of the class is found.
 """
 
@@ -18,12 +19,15 @@ from affine import Affine
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage.building_image import to_working_image
+from deepnets4eo.damage.outline_probability import PROBABILITY
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import gsd_m, mean_gsd_m, transform_shapes
 from deepnets4eo.polygons import Shaping, grow_into_borders, polygonize
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.tiling.scores import PACKED_ONE
+from deepnets4eo.zonal import band_sums
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -33,6 +37,7 @@ BUILDING, BORDER = "building", "border"
 BORDER_REACH_M = 1.0  # half the width of the borders that it was taught
 INNER_SHARE = 0.3  # of its area that a small house in a row has at least without its borders
 WORLD_TASK = "world-cover"  # of recipes whose runs take images of any ground size, resampled
+LEAST_PROBABILITY = 0.75  # mean over an outline of such runs: of those below, five in six are no building (SYNTHETIC)
 SHAPING = Shaping(min_area_m2=20.0, simplify_m=0.5, right_angles=True)  # sheds and crumbs are no buildings to assess
 
 logger = logging.getLogger(__name__)
@@ -57,7 +62,8 @@ def buildings_of(
     image
         Image from which the run's first layer is read.
     labels
-        Where the label raster is written and kept; one that is there is replaced, or used where `options` resume.
+        Where the label raster is written and kept; one that is there is replaced, or used where `options` resume. The
+        probabilities of the network in the box are kept beside it.
     class_name
         Class of the buildings in the run's legend.
     shaping
@@ -71,7 +77,8 @@ def buildings_of(
     -------
     geopandas.GeoDataFrame
         Polygons in the image's CRS with `id`, `class`, `value` and `area_m2` (m²). Touching buildings are one, unless the
-        run's legend has a class "border" between them. Peak memory: that of `predict`, then of `polygonize`.
+        run's legend has a class "border" between them. With the network in the box `building_prob` as well, and only those of
+        `sure_buildings`. Peak memory: that of `predict`, then of `polygonize`.
 
     Raises
     ------
@@ -92,19 +99,53 @@ def buildings_of(
     loaded = load_run(run)
     loaded.legend.value(class_name)  # refuses runs that know no buildings before the image is labelled
     logger.info("no footprints: the run %s looks for them in %s", run, image.source)
+    options, probabilities = options or PredictOptions(overwrite=True), None
     if loaded.recipe.get("task") == WORLD_TASK:
         image = to_working_image(image, loaded.inputs.gsd_m or mean_gsd_m(image.grid))
-    options = options or PredictOptions(overwrite=True)
-    if not (options.resume and labels.is_file()):
+        probabilities = labels.with_name(f"{labels.stem}_probabilities.tif")
+        options = replace(options, probabilities=probabilities)
+    if not (options.resume and all(file.is_file() for file in (labels, probabilities) if file is not None)):
         predict(loaded, image, labels, options, progress=progress)
     buildings = outline_buildings(Layer.open(labels), loaded.legend, class_name, shaping)
+    if probabilities is not None:
+        buildings = sure_buildings(buildings, Layer.open(probabilities), loaded.legend)
     if not len(buildings):
         raise InputError(
-            f"the run {run} finds no {class_name} of {shaping.min_area_m2:g} m² or more in {image.source}. "
+            f"the run {run} finds no {class_name} of {shaping.min_area_m2:g} m² or more that it is sure of in {image.source}. "
             "Give footprints, or a run that was trained on such images."
         )
     logger.info("%d buildings found", len(buildings))
     return buildings
+
+
+def sure_buildings(
+    buildings: gpd.GeoDataFrame, probabilities: Layer, legend: Legend, least: float = LEAST_PROBABILITY
+) -> gpd.GeoDataFrame:
+    """Leave out the outlines within which the network is not sure on the whole that there is a building.
+
+    Parameters
+    ----------
+    buildings
+        As of `outline_buildings`.
+    probabilities
+        Of the classes of the legend, as `predict` writes them: value / 254.
+    legend
+        Has the class "building"; pixels of its class "border", if it has one, are buildings as well.
+    least
+        Mean probability of a building over the pixels of an outline from which it is kept, 0–1.
+
+    Returns
+    -------
+    geopandas.GeoDataFrame
+        The outlines that are kept, in their order, with the mean as `building_prob`; `id` counts them anew.
+    """
+    bands = [legend.names.index(name) for name in (BUILDING, BORDER) if name in legend.names]
+    mean = band_sums(probabilities, buildings).mean[:, bands].sum(axis=1) / PACKED_ONE
+    kept = buildings.assign(**{PROBABILITY: mean})[mean >= least].reset_index(drop=True)
+    logger.info(
+        "%d outlines are left out: the network is sure of them by less than %g", len(buildings) - len(kept), least
+    )
+    return _numbered(kept)
 
 
 def outline_buildings(
@@ -152,5 +193,9 @@ def _separate(labels: Layer, classes: dict[int, str], border_value: int, shaping
     valid = shapely.is_valid(ground)  # rounding can make two corners meet
     separate = buildings.set_geometry(np.where(valid, ground, buildings.geometry.to_numpy()), crs=buildings.crs)
     separate = separate.assign(area_m2=shapely.area(np.where(valid, grown, outlines)))
-    separate = separate[separate["area_m2"] >= shaping.min_area_m2].reset_index(drop=True)
-    return separate.assign(id=[str(number) for number in range(1, len(separate) + 1)])
+    return _numbered(separate[separate["area_m2"] >= shaping.min_area_m2].reset_index(drop=True))
+
+
+def _numbered(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """The same with `id` from 1."""
+    return buildings.assign(id=[str(number) for number in range(1, len(buildings) + 1)])

@@ -28,6 +28,7 @@ from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.ground import building_ground
 from deepnets4eo.damage.inputs import Inputs, open_inputs
 from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.damage.outline_probability import with_outline_probability
 from deepnets4eo.damage.point_evidence import PointEvidence, PointScore, with_point_columns
 from deepnets4eo.damage.position import (
     NOT_ON_BUILDINGS,
@@ -170,6 +171,7 @@ def assess_inputs(
         logger.info("labelling the post image …")
         evidence = with_class_shares(decision.evidence, class_map, outlines, settings.workers, steps.part("classes"))
         decision = replace(decision, evidence=evidence)
+    decision = replace(decision, evidence=with_outline_probability(decision.evidence, inputs.footprints))
     event = event.with_tags(inputs.pre, inputs.post)
     return _damage_map(inputs, outlines, model, decision, registration, position, settings, event)
 

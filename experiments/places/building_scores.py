@@ -16,7 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID
-from deepnets4eo.damage.find_buildings import BORDER, BUILDING, outline_buildings
+from deepnets4eo.damage.find_buildings import (
+    BORDER,
+    BUILDING,
+    LEAST_PROBABILITY,
+    WORLD_TASK,
+    outline_buildings,
+    sure_buildings,
+)
 from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import ConfusionMatrix, DetectionScores, evaluate_detections
 from deepnets4eo.prediction import PredictOptions, predict
@@ -109,8 +116,11 @@ def check_reads_colours(run: Run) -> None:
         )
 
 
-def find_buildings(run: Run, scene: BuildingScene) -> BuildingMap:
-    """Label a scene as users do, by windows, and outline the regions that are likelier buildings than not."""
+def find_buildings(run: Run, scene: BuildingScene, least: float = LEAST_PROBABILITY) -> BuildingMap:
+    """Label a scene as users do, by windows, and outline the regions that are likelier buildings than not.
+
+    least : as of `sure_buildings`, where the run is the network in the box or learnt like it.
+    """
     layer = next(name for name, one in run.inputs.layers.items() if not one.optional)
     names = run.legend.names
     indices = [names.index(name) for name in (BUILDING, BORDER) if name in names]
@@ -121,9 +131,11 @@ def find_buildings(run: Run, scene: BuildingScene) -> BuildingMap:
         prediction = predict(run, Scene({layer: image}), Path(folder) / "labels.tif", options)
         packed, valid = Layer.open(probabilities).read()
         labels = Layer.open(Path(folder) / "labels.tif").read()[0][0]
+        known = np.where(scene.reference != VOID, labels, VOID).astype(np.uint8)
+        outlines = outline_buildings(Layer.open(known, grid=scene.grid), run.legend)
+        if run.recipe.get("task") == WORLD_TASK:
+            outlines = sure_buildings(outlines, Layer.open(probabilities), run.legend, least)
     share = np.where(valid, packed[indices].sum(axis=0, dtype=np.float32) / PACKED_ONE, 0)
-    known = np.where(scene.reference != VOID, labels, VOID).astype(np.uint8)
-    outlines = outline_buildings(Layer.open(known, grid=scene.grid), run.legend)
     return BuildingMap(share, outlines, prediction.network_s)
 
 

@@ -12,12 +12,14 @@ from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import buildings_of
+from deepnets4eo.damage.find_buildings import WORLD_TASK
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Grid, whole
 from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.prediction import PredictOptions
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.tiling import Tiling
 
@@ -111,6 +113,23 @@ def test_a_killed_job_does_not_look_for_the_buildings_again(
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_how_sure_the_network_was_of_an_outline_is_evidence_that_decides_nothing(case: Path, tmp_path: Path) -> None:
+    found = buildings_of(case / "run", Layer.open(case / "pre.tif"), tmp_path / "labels.tif")
+    for name, probabilities in (("sure", ["0.9", "0.8", "0.95", "unknown"]), ("other", None)):
+        table = found if probabilities is None else found.assign(building_prob=probabilities)
+        table.to_file(tmp_path / f"{name}.gpkg")
+        images = [str(case / "pre.tif"), str(case / "post.tif")]
+        assert main(["damage", *images, str(tmp_path / f"{name}.gpkg"), "--out", str(tmp_path / name)]) == 0
+    sure, other = (
+        gpd.read_file(tmp_path / name / "damage.gpkg", layer="buildings").set_index("id").sort_index()
+        for name in ("sure", "other")
+    )
+    assert sure["ev_building"].tolist() == pytest.approx([0.9, 0.8, 0.95, np.nan], nan_ok=True)
+    assert "ev_building" not in other
+    assert sure["damage_prob"].tolist() == other["damage_prob"].tolist()
+    assert "not in the decision" in (tmp_path / "sure" / "summary.json").read_text()
+
+
 def test_both_footprints_and_a_segmenter_are_refused(case: Path, tmp_path: Path, capsys) -> None:
     images = [str(case / "pre.tif"), str(case / "post.tif")]
     assert main(["damage", *images, "a.gpkg", "--segmenter", str(case / "run"), "--out", str(tmp_path / "out")]) == 2
@@ -152,6 +171,60 @@ def test_touching_houses_are_two_where_the_run_knows_their_border(
     assert found["id"].tolist() == ["1", "2", "3"]
     assert found.geometry.area.to_numpy() == pytest.approx(found["area_m2"].to_numpy(), rel=1e-6)
     assert found.iloc[0].geometry.intersection(found.iloc[1].geometry).area < 0.1
+
+
+class PaintedBoxRun(PaintedRun):
+    """The same as if it came with the toolbox."""
+
+    recipe: dict = {"task": WORLD_TASK}
+    inputs = InputSpec({"image": DISPLAY_RGB}, GRID.affine.a)
+
+
+def test_outlines_that_the_network_in_the_box_is_not_sure_of_are_left_out(
+    case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predicted = []
+
+    def paint(run: object, image: object, path: Path, options: PredictOptions, *, progress: object) -> None:
+        paint_prediction(run, image, path, options, progress=progress)
+        shares = np.zeros((3, *GRID.shape), np.uint8)
+        shares[1, 20:40, 20:60] = 210
+        shares[1:, 20:40, 38:42] = [[[100]], [[110]]]  # together as sure as the houses on both sides
+        shares[1, 100:140, 100:130] = 170  # sure by 0.73 on the whole
+        shares[1, 100:110, 100:130] = 230
+        shares[0] = 254 - shares[1:].sum(axis=0)
+        assert options.probabilities is not None
+        with CogWriter(options.probabilities, GRID, count=3) as file:
+            file.write(whole(GRID), shares)
+        predicted.append(path)
+
+    monkeypatch.setattr("deepnets4eo.damage.find_buildings.load_run", lambda _: PaintedBoxRun)
+    monkeypatch.setattr("deepnets4eo.damage.find_buildings.predict", paint)
+    options = PredictOptions(resume=True)
+    for _ in range(2):  # the second time from the files of the first
+        found = buildings_of("painted", Layer.open(case / "pre.tif"), tmp_path / "labels.tif", options=options)
+        assert found["area_m2"].round().tolist() == [100, 100]
+        assert found["id"].tolist() == ["1", "2"]
+        assert found["building_prob"].to_numpy() == pytest.approx([210 / 254, 210 / 254], abs=0.01)
+    assert len(predicted) == 1
+    (tmp_path / "labels_probabilities.tif").unlink()
+    buildings_of("painted", Layer.open(case / "pre.tif"), tmp_path / "labels.tif", options=options)
+    assert len(predicted) == 2
+
+
+def test_where_the_network_is_sure_of_no_outline_the_image_is_refused(
+    case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def paint(run: object, image: object, path: Path, options: PredictOptions, *, progress: object) -> None:
+        paint_prediction(run, image, path, options, progress=progress)
+        assert options.probabilities is not None
+        with CogWriter(options.probabilities, GRID, count=3) as file:
+            file.write(whole(GRID), np.full((3, *GRID.shape), 84, np.uint8))
+
+    monkeypatch.setattr("deepnets4eo.damage.find_buildings.load_run", lambda _: PaintedBoxRun)
+    monkeypatch.setattr("deepnets4eo.damage.find_buildings.predict", paint)
+    with pytest.raises(InputError, match="that it is sure of"):
+        buildings_of("painted", Layer.open(case / "pre.tif"), tmp_path / "labels.tif")
 
 
 @pytest.mark.parametrize("damage", ["no card", "cut weights"])
