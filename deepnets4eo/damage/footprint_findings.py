@@ -40,15 +40,25 @@ def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def segmenter_findings(segmenter: str | None) -> tuple[Finding, ...]:
-    """One finding where a network found the buildings: its run's folder or name, None where there was a file."""
+def segmenter_findings(segmenter: str | None, *, after: bool) -> tuple[Finding, ...]:
+    """Findings where a network found the buildings.
+
+    segmenter : its run's folder or name, None where there was a file. after : whether it looked at the image after the event.
+    """
     if segmenter is None:
         return ()
-    return (
-        Finding(
-            "outlines_of_network", "note",
-            f"The outlines were found by the network {Path(segmenter).name}: buildings that it missed are not in the map, and "
-            "some outlines are no buildings, or several.",
-            "Look at the outlines before you use counts; give footprints where there are any.",
-        ),
+    outlines = Finding(
+        "outlines_of_network", "note",
+        f"The outlines were found by the network {Path(segmenter).name}: buildings that it missed are not in the map, and "
+        "some outlines are no buildings, or several.",
+        "Look at the outlines before you use counts; give footprints where there are any.",
     )  # fmt: skip
+    if not after:
+        return (outlines,)
+    destroyed = Finding(
+        "outlines_after_event", "caution",
+        "The outlines were found in the image after the event, which shows few of the destroyed buildings as buildings: more "
+        "is damaged than the map says.",
+        "Give footprints, or an image from before the event.",
+    )  # fmt: skip
+    return (destroyed, outlines)

@@ -331,7 +331,10 @@ def _input_findings(
     settings: Settings,
 ) -> list[Finding]:
     """What the inputs, their registration and their evidence say about the worth of the map."""
-    outlines = (*segmenter_findings(settings.segmenter), *footprint_findings(inputs.footprints))
+    outlines = (
+        *segmenter_findings(settings.segmenter, after=inputs.pre is None),
+        *footprint_findings(inputs.footprints),
+    )
     findings = [*inputs.findings, *outlines, *position.findings]
     if position.known:
         findings += [

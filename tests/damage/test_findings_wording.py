@@ -50,6 +50,9 @@ def test_footprints_are_counted():
 
 
 def test_outlines_of_a_network_are_said_to_be_so() -> None:
-    assert segmenter_findings(None) == ()
-    (only,) = segmenter_findings("models/buildings")
+    assert segmenter_findings(None, after=True) == ()
+    (only,) = segmenter_findings("models/buildings", after=False)
     assert "found by the network buildings:" in only.message
+    destroyed, same = segmenter_findings("models/buildings", after=True)
+    assert same == only
+    assert (destroyed.severity, destroyed.code) == ("caution", "outlines_after_event")

@@ -14,6 +14,7 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.damage import buildings_of
 from deepnets4eo.damage.find_buildings import WORLD_TASK
 from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.files import read_json
 from deepnets4eo.grid import Grid, whole
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.prediction import PredictOptions
@@ -69,6 +70,13 @@ def test_the_job_runs_without_footprints(case: Path, tmp_path: Path, capsys: pyt
     assert len(gpd.read_file(out / "damage.gpkg", layer="buildings")) == 4
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert str(case / "run") in (out / "manifest.json").read_text()
+
+
+def test_a_map_from_the_image_after_alone_says_that_destroyed_buildings_are_missing(case: Path, tmp_path: Path) -> None:
+    arguments = ["damage", "-", str(case / "post.tif"), "-", "--segmenter", str(case / "run")]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    findings = read_json(tmp_path / "out" / "summary.json")["findings"]
+    assert "outlines_after_event" in [finding["code"] for finding in findings]
 
 
 @pytest.mark.parametrize("options", [[], ["--dry-run"]])
