@@ -1,10 +1,10 @@
 """Which buildings are seen where no footprints are given, before and after an event, by their true grade. SYNTHETIC.
 
-Usage: python experiments/buildings_after_event.py --out FOLDER [--buildings RUN] [--places 46] [--smoke]
+Usage: python experiments/buildings_after_event.py --out FOLDER [--buildings RUN] [--sites 46] [--smoke]
 
-Places of every style, struck by every hazard in turn, of seeds that no training uses. A line a grade of what is to be seen from above:
-how many buildings of 20 m² or more, and which share of them outlines cover by more than half, outlined as the damage job does it in the image before and in
-the one after.
+Sites of every style, struck by every hazard in turn, of seeds that no training uses. A line a grade of what is to be seen from above:
+how many buildings of 20 m² or more there are, and which share of them outlines cover by more than half, in the image before and in the one
+after, outlined as the damage job does it.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ FIRST_SEED, SIZE_PX = 9_800_000, 448
 DATES = ("pre", "post")
 
 
-def places(count: int) -> Iterator[PairSample]:
+def struck_sites(count: int) -> Iterator[PairSample]:
     """Pairs of each style in turn, struck by each hazard in turn."""
     hazards = cycle(name for name in hazard_names() if name != NO_HAZARD)
     for number, (style, hazard) in enumerate(islice(zip(cycle(style_names()), hazards, strict=False), count)):
         yield draw_pair(FIRST_SEED + number, style=style, hazard=hazard, size_px=SIZE_PX)
 
 
-def covered(run: Run, image: ByteImage, gsd_m: float) -> NDArray[np.bool_]:
+def outline_mask(run: Run, image: ByteImage, gsd_m: float) -> NDArray[np.bool_]:
     """(H, W) where outlines lie, on working pixels."""
     nothing = np.zeros(image.shape[1:], np.uint8)
     scene: BuildingScene = on_working_grid(SourceImage(image[:3], (gsd_m, gsd_m), nothing), GSD_M)
@@ -60,7 +60,7 @@ def rows_of(run: Run, pair: PairSample) -> Iterator[dict[str, object]]:
 
     The building lies where the image before has it; an image after that is off by less than its half still shows it there.
     """
-    maps = {date: covered(run, getattr(pair, date), pair.gsd_m) for date in DATES}
+    maps = {date: outline_mask(run, getattr(pair, date), pair.gsd_m) for date in DATES}
     buildings = _nearest(pair.outlines, maps["pre"].shape)
     for building in np.unique(buildings[buildings > 0]):
         pixels, grade = buildings == building, int(pair.visible[building - 1])
@@ -79,14 +79,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--buildings", type=Path, default=Path("models") / SHIPPED, metavar="RUN")
-    parser.add_argument("--places", type=int, default=46)
+    parser.add_argument("--sites", type=int, default=46)
     add_smoke(parser)
     options = parser.parse_args()
     if options.smoke:
-        options.places = 1
+        options.sites = 1
         print(NOTE)
-    run, rows = load_run(options.buildings), []
-    for pair in places(options.places):
+    run = load_run(options.buildings)
+    rows: list[dict[str, object]] = []
+    for pair in struck_sites(options.sites):
         rows += rows_of(run, pair)
         print(pair.style, pair.hazard, file=sys.stderr)
     write_json(options.out / "table.json", {"synthetic": True, "rows": rows})
