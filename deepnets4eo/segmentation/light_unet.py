@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
@@ -38,6 +39,37 @@ class ScaledConv(nn.Conv2d):
         centred = image - image.mean(dim=(2, 3), keepdim=True)
         spread = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
         return super().forward(torch.cat([centred / (spread + LEAST_SPREAD), kept], dim=1))
+
+
+class DecoderBlock(nn.Module):
+    """A block of smp's decoder, with its weights, that computes in float32 without the image of doubled pixels.
+
+    Each pixel of the map below becomes four, which are convolved together with the skip connection. To convolve doubled
+    pixels by 3 x 3 is to convolve the pixels themselves by 4 x 4, transposed with a stride of 2: 4 products in place of 9.
+    The whole network is 1.13 to 1.21 times as fast so (AVX2, `experiments/benchmarks/light_unet_decoder.py`).
+
+    Parameters
+    ----------
+    block
+        With `conv1` and `conv2` as smp names them, without attention.
+    """
+
+    def __init__(self, block: Any) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = block.conv1, block.conv2
+
+    def forward(self, feature_map: Tensor, target_height: int, target_width: int, skip_connection: Tensor) -> Tensor:
+        """(N, C, H / 2, W / 2) and (N, D, H, W) → (N, channels, H, W); the target is H, W."""
+        if feature_map.dtype != torch.float32:  # transposed convolutions are slow where bfloat16 is emulated
+            doubled = F.interpolate(feature_map, (target_height, target_width))
+            return self.conv2(self.conv1(torch.cat([doubled, skip_connection], dim=1)))
+        conv, *others = self.conv1
+        of_map, of_skip = conv.weight.split([feature_map.shape[1], skip_connection.shape[1]], dim=1)
+        mixed = F.conv_transpose2d(feature_map, _kernel_of_doubled(of_map), stride=2, padding=1)
+        mixed = mixed + F.conv2d(skip_connection, of_skip, padding=1)
+        for layer in others:
+            mixed = layer(mixed)
+        return self.conv2(mixed)
 
 
 def light_unet(
@@ -95,13 +127,20 @@ def light_unet(
         "unet", in_channels=in_channels, num_classes=num_classes, encoder=encoder, weights=weights,
         encoder_depth=SCALES, decoder_channels=[*decoder_channels, 1],
     )  # fmt: skip
-    network.decoder.blocks = network.decoder.blocks[:-1]
+    network.decoder.blocks = nn.ModuleList([DecoderBlock(block) for block in network.decoder.blocks[:-1]])
     network.segmentation_head = nn.Sequential(
         nn.Conv2d(decoder_channels[-1], num_classes, 3, padding=1), nn.Upsample(scale_factor=2, mode="bilinear")
     )
     network.encoder.layer4 = nn.Identity()
     network.encoder.conv1 = _scaled(network.encoder.conv1, unscaled_bands)
     return network
+
+
+def _kernel_of_doubled(weight: Tensor) -> Tensor:
+    """(O, I, 3, 3) of a convolution of doubled pixels → (I, O, 4, 4) of a transposed one of the pixels, stride 2, padding 1."""
+    padded = F.pad(weight, (1, 1, 1, 1))
+    rows = padded[..., 1:, :] + padded[..., :-1, :]
+    return (rows[..., 1:] + rows[..., :-1]).flip(2, 3).transpose(0, 1)
 
 
 def _scaled(conv: nn.Conv2d, unscaled_bands: int) -> ScaledConv:

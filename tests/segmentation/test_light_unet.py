@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from deepnets4eo.errors import InputError  # noqa: E402
-from deepnets4eo.segmentation.light_unet import ScaledConv, light_unet  # noqa: E402
+from deepnets4eo.segmentation.light_unet import DecoderBlock, ScaledConv, light_unet  # noqa: E402
 
 
 def test_brightness_tint_and_contrast_do_not_change_the_scores():
@@ -43,3 +43,24 @@ def test_the_last_bands_can_keep_their_values():
     assert (conv(window) == 4.0).all()
     with pytest.raises(InputError, match="unscaled_bands is 3, expected 0 to 2"):
         light_unet(3, 2, unscaled_bands=3)
+
+
+def test_a_block_of_the_decoder_computes_what_it_does_from_doubled_pixels() -> None:
+    from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoderBlock
+
+    torch.manual_seed(0)
+    plain = UnetDecoderBlock(24, 8, 16)
+    block = DecoderBlock(plain)
+    assert list(block.state_dict()) == list(plain.state_dict())
+    feature_map, skip = torch.randn(2, 24, 5, 7), torch.randn(2, 8, 10, 14)
+    for training in (True, False):
+        plain.train(training)
+        expected = plain(feature_map, 10, 14, skip)
+        torch.testing.assert_close(block(feature_map, 10, 14, skip), expected, rtol=1e-4, atol=1e-5)
+    expected.sum().backward()
+    of_plain = plain.conv1[0].weight.grad.clone()
+    plain.conv1[0].weight.grad = None
+    block(feature_map, 10, 14, skip).sum().backward()
+    torch.testing.assert_close(block.conv1[0].weight.grad, of_plain, rtol=1e-4, atol=1e-4)
+    half, halved_map, halved_skip = plain.bfloat16(), feature_map.bfloat16(), skip.bfloat16()
+    torch.testing.assert_close(block(halved_map, 10, 14, halved_skip), half(halved_map, 10, 14, halved_skip))
