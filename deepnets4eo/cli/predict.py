@@ -74,7 +74,9 @@ def predict(
     ] = None,
     augment: Annotated[
         str | None,
-        typer.Option(help="Average over views: flips (4) or turns (8).", show_default=False, rich_help_panel=VOTES),
+        typer.Option(
+            help="Average over views: half-turn (2), flips (4) or turns (8).", show_default=False, rich_help_panel=VOTES
+        ),
     ] = None,
     scales: Annotated[
         str, typer.Option(help="Average over sizes of the image, e.g. 0.75,1,1.25.", rich_help_panel=VOTES)

@@ -26,6 +26,7 @@ from deepnets4eo.polygons import Shaping, grow_into_borders, polygonize
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.segmenters.voting import ensemble_run
 from deepnets4eo.tiling.scores import PACKED_ONE
 from deepnets4eo.zonal import band_sums
 
@@ -37,6 +38,7 @@ BUILDING, BORDER = "building", "border"
 BORDER_REACH_M = 1.0  # half the width of the borders that it was taught
 INNER_SHARE = 0.3  # of its area that a small house in a row has at least without its borders
 WORLD_TASK = "world-cover"  # of recipes whose runs take images of any ground size, resampled
+VIEWS = "half-turn"  # of every tile, by such runs: twice the time for IoU 0.633 → 0.646 of whole images (SYNTHETIC)
 LEAST_PROBABILITY = 0.75  # mean over an outline of such runs: of those below, five in six are no building (SYNTHETIC)
 SHAPING = Shaping(min_area_m2=20.0, simplify_m=0.5, right_angles=True)  # sheds and crumbs are no buildings to assess
 
@@ -102,6 +104,7 @@ def buildings_of(
     options, probabilities = options or PredictOptions(overwrite=True), None
     if loaded.recipe.get("task") == WORLD_TASK:
         image = to_working_image(image, loaded.inputs.gsd_m or mean_gsd_m(image.grid))
+        loaded = ensemble_run([loaded], views=VIEWS)
         probabilities = labels.with_name(f"{labels.stem}_probabilities.tif")
         options = replace(options, probabilities=probabilities)
     if not (options.resume and all(file.is_file() for file in (labels, probabilities) if file is not None)):

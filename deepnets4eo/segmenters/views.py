@@ -19,6 +19,7 @@ from deepnets4eo.tiling import Tiling
 # views → (quarter turns counter-clockwise, mirrored left-right afterwards)
 VIEWS: dict[str, tuple[tuple[int, bool], ...]] = {
     "none": ((0, False),),
+    "half-turn": ((0, False), (2, False)),
     "flips": ((0, False), (0, True), (2, False), (2, True)),
     "turns": tuple((turns, mirrored) for turns in range(4) for mirrored in (False, True)),
 }
@@ -34,7 +35,8 @@ class TestTimeAugmentation(WrappedSegmenter):
     segmenter
         Any segmenter.
     views
-        "none"; "flips": as it is and mirrored along either side or both, 4 views; "turns": all 8 of the square.
+        "none"; "half-turn": as it is and turned by half, 2 views; "flips": as it is and mirrored along either side or both,
+        4 views; "turns": all 8 of the square.
     scales
         Factors on the size of the image, 0.25 … 4, each with all views. A network has more context around each pixel
         in smaller images, so the halo widens by 1 / the smallest scale.

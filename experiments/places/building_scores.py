@@ -20,6 +20,7 @@ from deepnets4eo.damage.find_buildings import (
     BORDER,
     BUILDING,
     LEAST_PROBABILITY,
+    VIEWS,
     WORLD_TASK,
     outline_buildings,
     sure_buildings,
@@ -29,6 +30,7 @@ from deepnets4eo.metrics import ConfusionMatrix, DetectionScores, evaluate_detec
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.run import Run
+from deepnets4eo.segmenters.voting import ensemble_run
 from places.working_grid import BuildingScene
 
 WORKING_GSD_M = 0.5
@@ -121,6 +123,8 @@ def find_buildings(run: Run, scene: BuildingScene, least: float = LEAST_PROBABIL
 
     least : as of `sure_buildings`, where the run is the network in the box or learnt like it.
     """
+    of_world = run.recipe.get("task") == WORLD_TASK
+    labeller = ensemble_run([run], views=VIEWS) if of_world else run
     layer = next(name for name, one in run.inputs.layers.items() if not one.optional)
     names = run.legend.names
     indices = [names.index(name) for name in (BUILDING, BORDER) if name in names]
@@ -128,12 +132,12 @@ def find_buildings(run: Run, scene: BuildingScene, least: float = LEAST_PROBABIL
         probabilities = Path(folder) / "probabilities.tif"
         options = PredictOptions(probabilities=probabilities, precision="float32")
         image = Layer.open(scene.image, grid=scene.grid)
-        prediction = predict(run, Scene({layer: image}), Path(folder) / "labels.tif", options)
+        prediction = predict(labeller, Scene({layer: image}), Path(folder) / "labels.tif", options)
         packed, valid = Layer.open(probabilities).read()
         labels = Layer.open(Path(folder) / "labels.tif").read()[0][0]
         known = np.where(scene.reference != VOID, labels, VOID).astype(np.uint8)
         outlines = outline_buildings(Layer.open(known, grid=scene.grid), run.legend)
-        if run.recipe.get("task") == WORLD_TASK:
+        if of_world:
             outlines = sure_buildings(outlines, Layer.open(probabilities), run.legend, least)
     share = np.where(valid, packed[indices].sum(axis=0, dtype=np.float32) / PACKED_ONE, 0)
     return BuildingMap(share, outlines, prediction.network_s)

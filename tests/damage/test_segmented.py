@@ -207,6 +207,7 @@ def test_outlines_that_the_network_in_the_box_is_not_sure_of_are_left_out(
         predicted.append(path)
 
     monkeypatch.setattr("deepnets4eo.damage.find_buildings.load_run", lambda _: PaintedBoxRun)
+    monkeypatch.setattr("deepnets4eo.damage.find_buildings.ensemble_run", lambda runs, views: runs[0])
     monkeypatch.setattr("deepnets4eo.damage.find_buildings.predict", paint)
     options = PredictOptions(resume=True)
     for _ in range(2):  # the second time from the files of the first
@@ -230,6 +231,7 @@ def test_where_the_network_is_sure_of_no_outline_the_image_is_refused(
             file.write(whole(GRID), np.full((3, *GRID.shape), 84, np.uint8))
 
     monkeypatch.setattr("deepnets4eo.damage.find_buildings.load_run", lambda _: PaintedBoxRun)
+    monkeypatch.setattr("deepnets4eo.damage.find_buildings.ensemble_run", lambda runs, views: runs[0])
     monkeypatch.setattr("deepnets4eo.damage.find_buildings.predict", paint)
     with pytest.raises(InputError, match="that it is sure of"):
         buildings_of("painted", Layer.open(case / "pre.tif"), tmp_path / "labels.tif")

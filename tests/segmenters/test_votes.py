@@ -55,6 +55,13 @@ def test_flips_average_the_four_mirror_images(batch: np.ndarray) -> None:
     np.testing.assert_allclose(TestTimeAugmentation(plain, "flips").predict_proba(batch), total / 4, atol=1e-6)
 
 
+def test_a_half_turn_is_averaged_with_the_image_as_it_is(batch: np.ndarray) -> None:
+    plain = network()
+    turned = np.flip(plain.predict_proba(np.flip(batch, (2, 3)).copy()), (2, 3))
+    mean = (plain.predict_proba(batch) + turned) / 2
+    np.testing.assert_allclose(TestTimeAugmentation(plain, "half-turn").predict_proba(batch), mean, atol=1e-6)
+
+
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_with_all_turns_a_turned_image_is_labelled_the_same_turned(batch: np.ndarray, turns: int) -> None:
     every = TestTimeAugmentation(network(), "turns")
@@ -123,7 +130,7 @@ def test_what_cannot_be_is_refused() -> None:
         (lambda: Ensemble([network()], "median"), "vote 'median' is unknown"),
         (lambda: Ensemble([network(), network(legend=other_legend)]), "member 2 of the ensemble has legend 'two'"),
         (lambda: Ensemble([network(), stranger]), "member 2 of the ensemble has another gsd_m"),
-        (lambda: TestTimeAugmentation(network(), "spins"), "Choose from none, flips, turns"),
+        (lambda: TestTimeAugmentation(network(), "spins"), "Choose from none, half-turn, flips, turns"),
         (lambda: TestTimeAugmentation(network(), scales=()), "one or more from 0.25"),
         (lambda: TestTimeAugmentation(network(), scales=(0.1,)), r"scales \[0.1\]"),
     ):
