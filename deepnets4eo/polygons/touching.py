@@ -48,8 +48,9 @@ def grow_into_borders(outlines: NDArray[Any], borders: NDArray[Any], reach_m: fl
         beside = tree.query(shapely.buffer(outlines[row], 2 * reach_m))
         others = shapely.union_all(grown[beside[beside != row]])
         added = shapely.difference(shapely.intersection(room, reach), others)
-        wider = shapely.buffer(shapely.union(outlines[row], added), SLIVER_M, join_style="mitre")
-        grown[row] = _largest(shapely.buffer(wider, -SLIVER_M, join_style="mitre"), outlines[row])
+        with np.errstate(divide="ignore", invalid="ignore"):  # sides of next to no length; the result is made valid
+            wider = shapely.buffer(shapely.union(outlines[row], added), SLIVER_M, join_style="mitre")
+            grown[row] = _largest(shapely.buffer(wider, -SLIVER_M, join_style="mitre"), outlines[row])
     return grown
 
 

@@ -1,6 +1,7 @@
 """Outlines grow into the border between them up to the middle, and nowhere else."""
 
 import numpy as np
+import pytest
 import shapely
 
 from deepnets4eo.polygons import grow_into_borders
@@ -42,3 +43,12 @@ def test_an_outline_that_would_touch_itself_at_one_point_stays_valid() -> None:
     grown = grow_into_borders(houses, np.array([border]), 1.0)
     assert shapely.is_valid(grown).all()
     assert (shapely.area(grown) > shapely.area(houses)).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_border_with_a_side_of_next_to_no_length_warns_of_nothing() -> None:
+    house = shapely.box(178.007782, 0, 186, 6)
+    border = shapely.Polygon([(177.945907, 3.178482e-20), (178.007782, 0), (177.945907, 0)])
+    (grown,) = grow_into_borders(np.array([house]), np.array([border]), 1.0)
+    assert grown.is_valid
+    assert grown.area == pytest.approx(house.area)
