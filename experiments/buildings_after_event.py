@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from places.building_scores import find_buildings
 from places.results import markdown_table
-from places.working_grid import SMALLEST_M2, BuildingScene, SourceImage, on_working_grid
+from places.working_grid import SMALLEST_M2, SourceImage, metric_grid, on_working_grid
 from smoke import NOTE, add_smoke
 
 from deepnets4eo.arrays import ByteImage
@@ -48,11 +48,11 @@ def struck_sites(count: int) -> Iterator[PairSample]:
 
 
 def outline_mask(run: Run, image: ByteImage, gsd_m: float) -> NDArray[np.bool_]:
-    """(H, W) where outlines lie, on working pixels."""
-    nothing = np.zeros(image.shape[1:], np.uint8)
-    scene: BuildingScene = on_working_grid(SourceImage(image[:3], (gsd_m, gsd_m), nothing), GSD_M)
-    outlines = Outlines.on(find_buildings(run, scene).outlines, scene.grid)
-    return outlines.paint(Window(0, 0, *scene.grid.shape)) >= 0
+    """(H, W) where outlines lie in an image."""
+    shape, sides_m = (image.shape[1], image.shape[2]), (gsd_m, gsd_m)
+    scene = on_working_grid(SourceImage(image[:3], sides_m, np.zeros(shape, np.uint8)), GSD_M)
+    outlines = Outlines.on(find_buildings(run, scene).outlines, metric_grid(shape, sides_m))
+    return outlines.paint(Window(0, 0, *shape)) >= 0
 
 
 def rows_of(run: Run, pair: PairSample) -> Iterator[dict[str, object]]:
@@ -61,17 +61,11 @@ def rows_of(run: Run, pair: PairSample) -> Iterator[dict[str, object]]:
     The building lies where the image before has it; an image after that is off by less than its half still shows it there.
     """
     maps = {date: outline_mask(run, getattr(pair, date), pair.gsd_m) for date in DATES}
-    buildings = _nearest(pair.outlines, maps["pre"].shape)
-    for building in np.unique(buildings[buildings > 0]):
-        pixels, grade = buildings == building, int(pair.visible[building - 1])
-        if pixels.sum() * GSD_M**2 >= SMALLEST_M2 and grade < len(GRADES):
+    for building in np.unique(pair.outlines[pair.outlines > 0]):
+        pixels, grade = pair.outlines == building, int(pair.visible[building - 1])
+        if pixels.sum() * pair.gsd_m**2 >= SMALLEST_M2 and grade < len(GRADES):
             seen = {date: bool(one[pixels].mean() > 0.5) for date, one in maps.items()}
             yield {"style": pair.style, "hazard": pair.hazard, "grade": GRADES[grade], **seen}
-
-
-def _nearest(layer: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[np.int32]:
-    rows, cols = (((np.arange(new) + 0.5) * old / new).astype(int) for old, new in zip(layer.shape, shape, strict=True))
-    return layer[np.ix_(rows, cols)]
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import shapely
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "experiments"))
 pytest.importorskip("torch")
 
+import buildings_after_event
 import buildings_left_out
 import buildings_real_tiles
 import buildings_whole_images
@@ -114,6 +115,34 @@ def test_outlines_of_whole_images_count_from_a_least_probability_on(monkeypatch:
     assert (sure["object_precision"], sure["object_recall"]) == (1.0, 0.5)
     assert sure["iou"] == pytest.approx(120 / 240, abs=0.06)  # of both whole roofs; what the crown leaves is small
     assert every["iou"] < sure["iou"]
+
+
+def test_buildings_count_as_seen_where_outlines_cover_more_than_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    outlines = np.zeros((40, 60), np.int32)
+    outlines[10:20, 5:15], outlines[10:20, 30:40], outlines[30:33, 50:53] = 1, 2, 3  # the third below 20 m²
+    image = np.full((4, 40, 60), 90, np.uint8)
+    pair = SimpleNamespace(
+        pre=image, post=image + 1, outlines=outlines, visible=np.array([0, 3, 3]), gsd_m=1.0, style="suburb",
+        hazard="tornado",
+    )  # fmt: skip
+
+    def find(_: object, one: BuildingScene) -> BuildingMap:
+        def houses(*boxes: tuple[int, int, int, int]) -> gpd.GeoDataFrame:
+            shapes = [shapely.affinity.translate(shapely.box(a, -d, c, -b), left, top) for a, b, c, d in boxes]
+            return gpd.GeoDataFrame(geometry=shapes, crs=one.grid.crs)
+
+        left, top = one.grid.affine.c, one.grid.affine.f
+        first, second, half = (5, 10, 15, 20), (30, 10, 40, 20), (30, 10, 34, 20)
+        both = houses(first, second) if one.image.max() == 90 else houses(first, half)
+        return BuildingMap(np.zeros(one.grid.shape, np.float32), both)
+
+    monkeypatch.setattr(buildings_after_event, "find_buildings", find)
+    rows = pd.DataFrame(buildings_after_event.rows_of(SimpleNamespace(), pair))
+    assert rows[["grade", "pre", "post"]].to_numpy().tolist() == [["no-damage", True, True], ["destroyed", True, False]]
+    assert list(buildings_after_event.lines_of(rows)) == [
+        ["no-damage", "1", "1.00", "1.00"],
+        ["destroyed", "1", "1.00", "0.00"],
+    ]
 
 
 def test_buildings_of_a_style_count_by_the_network_that_it_is_new_to() -> None:
