@@ -20,21 +20,19 @@ import pandas as pd
 from numpy.typing import NDArray
 from places.building_scores import find_buildings
 from places.results import markdown_table
-from places.working_grid import SMALLEST_M2, SourceImage, metric_grid, on_working_grid
+from places.working_grid import SMALLEST_M2, SourceImage, metric_grid, on_working_grid, outline_mask
 from smoke import NOTE, add_smoke
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.damage.find_buildings import SHIPPED
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.files import write_json, write_text
-from deepnets4eo.grid import Window
 from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.synthetic.world.hazard import hazard_names
 from deepnets4eo.synthetic.world.pair import PairSample
 from deepnets4eo.synthetic.world.stream import NO_HAZARD, draw_pair
 from deepnets4eo.synthetic.world.style import style_names
 from deepnets4eo.synthetic.world.windows import GSD_M
-from deepnets4eo.zonal import Outlines
 
 FIRST_SEED, SIZE_PX = 9_800_000, 448
 DATES = ("pre", "post")
@@ -47,12 +45,11 @@ def struck_sites(count: int) -> Iterator[PairSample]:
         yield draw_pair(FIRST_SEED + number, style=style, hazard=hazard, size_px=SIZE_PX)
 
 
-def outline_mask(run: Run, image: ByteImage, gsd_m: float) -> NDArray[np.bool_]:
+def building_mask(run: Run, image: ByteImage, gsd_m: float) -> NDArray[np.bool_]:
     """(H, W) where outlines lie in an image."""
     shape, sides_m = (image.shape[1], image.shape[2]), (gsd_m, gsd_m)
     scene = on_working_grid(SourceImage(image[:3], sides_m, np.zeros(shape, np.uint8)), GSD_M)
-    outlines = Outlines.on(find_buildings(run, scene).outlines, metric_grid(shape, sides_m))
-    return outlines.paint(Window(0, 0, *shape)) >= 0
+    return outline_mask(find_buildings(run, scene).outlines, metric_grid(shape, sides_m))
 
 
 def rows_of(run: Run, pair: PairSample) -> Iterator[dict[str, object]]:
@@ -60,7 +57,7 @@ def rows_of(run: Run, pair: PairSample) -> Iterator[dict[str, object]]:
 
     The building lies where the image before has it; an image after that is off by less than its half still shows it there.
     """
-    maps = {date: outline_mask(run, getattr(pair, date), pair.gsd_m) for date in DATES}
+    maps = {date: building_mask(run, getattr(pair, date), pair.gsd_m) for date in DATES}
     for building in np.unique(pair.outlines[pair.outlines > 0]):
         pixels, grade = pair.outlines == building, int(pair.visible[building - 1])
         if pixels.sum() * pair.gsd_m**2 >= SMALLEST_M2 and grade < len(GRADES):

@@ -15,33 +15,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoderBlock
+from torch import nn
 
 from deepnets4eo.segmentation.light_unet import light_unet
 
 Work = Callable[[nn.Module], object]
 
 
-class DoubledBlock(nn.Module):
-    """The same weights as smp uses them: pixels are doubled, joined with the skip connection, convolved."""
-
-    def __init__(self, block: Any) -> None:
-        super().__init__()
-        self.conv1, self.conv2 = block.conv1, block.conv2
-
-    def forward(self, feature_map: Tensor, target_height: int, target_width: int, skip_connection: Tensor) -> Tensor:
-        """As of `light_unet.DecoderBlock`."""
-        doubled = nn.functional.interpolate(feature_map, (target_height, target_width))
-        mixed: Tensor = self.conv2(self.conv1(torch.cat([doubled, skip_connection], dim=1)))
-        return mixed
-
-
-def with_doubled_blocks(network: nn.Module) -> nn.Module:
-    """A copy of a light U-Net that works as smp's."""
+def with_doubled_pixels(network: nn.Module) -> nn.Module:
+    """A copy of a light U-Net with the blocks of smp, which double pixels and join them with the skip connection."""
     plain = copy.deepcopy(network)
-    decoder = plain.get_submodule("decoder")
-    decoder.blocks = nn.ModuleList([DoubledBlock(block) for block in plain.get_submodule("decoder.blocks").children()])
+    decoder: Any = plain.get_submodule("decoder")
+    decoder.blocks = nn.ModuleList([_block_of_smp(block) for block in decoder.blocks])
     return plain
+
+
+def _block_of_smp(block: Any) -> nn.Module:
+    doubled = UnetDecoderBlock(1, 1, 1)
+    doubled.conv1, doubled.conv2 = block.conv1, block.conv2
+    return doubled
 
 
 def compare(work: Work, networks: tuple[nn.Module, nn.Module], repeats: int) -> tuple[float, float, float]:
@@ -64,7 +57,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     network = light_unet(3, 10).to(memory_format=torch.channels_last)
-    networks = (network.eval(), with_doubled_blocks(network).eval())
+    networks = (network.eval(), with_doubled_pixels(network).eval())
     tile = torch.randn(1, 3, options.tile, options.tile).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         off = (networks[0](tile) - networks[1](tile)).abs().max().item()

@@ -18,8 +18,9 @@ from rasterio.warp import Resampling, reproject
 from scipy.ndimage import label
 
 from deepnets4eo.cards.legend import VOID
-from deepnets4eo.grid import Grid, transform_shapes
+from deepnets4eo.grid import Grid, transform_shapes, whole
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.zonal import Outlines
 
 CRS = "EPSG:32633"  # any metric one: the grids say how large a pixel is, not where it lies
 CORNER_M = (500_000.0, 5_000_000.0)
@@ -120,6 +121,11 @@ def mask_of(outlines: NDArray[np.object_], shape: tuple[int, int]) -> NDArray[np
     if not len(outlines):
         return np.zeros(shape, np.uint8)
     return np.asarray(rasterio.features.rasterize(list(outlines), out_shape=shape, dtype="uint8"))
+
+
+def outline_mask(outlines: gpd.GeoDataFrame, grid: Grid) -> NDArray[np.bool_]:
+    """(H, W) True on the pixels of a grid whose centres outlines in its CRS enclose."""
+    return Outlines.on(outlines, grid).paint(whole(grid)) >= 0
 
 
 def inside(outlines: NDArray[np.object_], shape: tuple[int, int]) -> NDArray[np.object_]:

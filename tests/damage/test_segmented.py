@@ -22,6 +22,7 @@ from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
 from deepnets4eo.segmenters.run import save_run
+from deepnets4eo.synthetic.world.stream import draw_pair
 from deepnets4eo.tiling import Tiling
 
 ROOFS = [(20, 20, 24, 36), (30, 100, 40, 24), (100, 40, 28, 50), (120, 130, 36, 36)]  # row, col, height, width in px
@@ -219,6 +220,18 @@ def test_outlines_that_the_network_in_the_box_is_not_sure_of_are_left_out(
     (tmp_path / "labels_probabilities.tif").unlink()
     buildings_of("painted", Layer.open(case / "pre.tif"), tmp_path / "labels.tif", options=options)
     assert len(predicted) == 2
+
+
+def test_labels_without_their_probabilities_are_made_again_on_resuming(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pair = draw_pair(3, style="suburb", hazard="none", size_px=192, gsd_m=0.5)
+    image, labels = Layer.open(np.ascontiguousarray(pair.pre[:3]), grid=GRID), tmp_path / "labels.tif"
+    options = PredictOptions(resume=True, tile_px=256, halo_px=32, overlap_px=0)
+    outlines = buildings_of("buildings", image, labels, options=options)
+    assert len(outlines)
+    (tmp_path / "labels_probabilities.tif").unlink()
+    again = buildings_of("buildings", image, labels, options=options)
+    assert again["building_prob"].tolist() == outlines["building_prob"].tolist()
 
 
 def test_where_the_network_is_sure_of_no_outline_the_image_is_refused(
