@@ -150,7 +150,7 @@ def _check_alone(
     sources: _Sources, settings: Settings, formats: list[str] | None, out: Path, *, overwrite: bool, resume: bool
 ) -> None:
     """Open and check everything that a map needs, and say what it would be of."""
-    from deepnets4eo.damage.inputs import open_pair
+    from deepnets4eo.damage.job import open_models
     from deepnets4eo.damage.products.write import formats_of
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.findings import count_of
@@ -158,10 +158,11 @@ def _check_alone(
 
     check_overwrite(out, overwrite=overwrite or (resume and was_interrupted(out)))
     if settings.segmenter is not None:
-        open_pair(sources.pre, sources.post, settings)
+        _open_pair(sources.pre, sources.post, settings)
         which = f"the buildings that {settings.segmenter} finds"
     else:
         inputs = sources.open(settings)
+        open_models(inputs, settings)
         formats_of(formats, inputs.post.grid.crs)
         which = count_of(len(inputs.footprints), "building")
     echo(f"{which} would be assessed into {out}")
@@ -262,17 +263,27 @@ def _with_segmenter(footprints: str, settings: Settings) -> Settings:
     return settings
 
 
+def _open_pair(pre: str, post: str, settings: Settings) -> tuple[Layer | None, Layer]:
+    """Both images, pre None where it is "-"; refuses what the job would refuse once the buildings were found."""
+    from deepnets4eo.damage.input_checks import check_images
+    from deepnets4eo.damage.inputs import open_pair
+    from deepnets4eo.damage.job import load_model
+
+    before, after = open_pair(pre, post, settings)
+    load_model(check_images(before, after), settings)
+    return before, after
+
+
 def _find_buildings(
     pre: str, post: str, settings: Settings, scratch: Path
 ) -> tuple[Layer | None, Layer, gpd.GeoDataFrame]:
     """Both images, and the buildings that the segmenter finds in the first of them; its labels stay in the scratch folder."""
     from deepnets4eo.cli.progress import progress
     from deepnets4eo.damage import buildings_of
-    from deepnets4eo.damage.inputs import open_pair
     from deepnets4eo.damage.resume import labels_file
     from deepnets4eo.prediction import PredictOptions
 
-    before, after = open_pair(pre, post, settings)
+    before, after = _open_pair(pre, post, settings)
     segmenter, image = str(settings.segmenter), after if before is None else before
     labels = labels_file(scratch, segmenter, image)
     with progress("buildings") as advance:

@@ -34,7 +34,7 @@ Precision = Annotated[
         rich_help_panel=RESOURCES,
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of all randomness.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of all randomness.", min=0)]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted job.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only check the inputs and print what would be done.")]

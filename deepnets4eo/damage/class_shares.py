@@ -107,7 +107,7 @@ def with_class_shares(
     shares = np.divide(counts, total, out=np.full(counts.shape, np.nan), where=total > 0)
     assessed = (evidence.frame["status"] == ASSESSED).to_numpy()
     shares[~assessed] = np.nan
-    columns = {f"{PREFIX}{_plain(name)}": shares[:, index] for index, name in enumerate(legend.names)}
+    columns = dict(zip(_columns(legend), shares.T, strict=True))
     meaning = {
         column: f"post: share of the outline that {class_map.name} labels {name}, 0–1; not in the decision"
         for column, name in zip(columns, legend.names, strict=True)
@@ -115,6 +115,10 @@ def with_class_shares(
     return EvidenceTable(evidence.frame.assign(**columns), evidence.meaning | meaning)
 
 
-def _plain(name: str) -> str:
-    """A class's name as a column may be called."""
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+def _columns(legend: Legend) -> list[str]:
+    """A column for each class: its letters and digits, of any script; with its value where two would be the same."""
+    plain = [re.sub(r"[\W_]+", "_", name.lower()).strip("_") for name in legend.names]
+    return [
+        PREFIX + (name if name and plain.count(name) == 1 else f"{name}_{value}".strip("_"))
+        for name, value in zip(plain, legend.values, strict=True)
+    ]

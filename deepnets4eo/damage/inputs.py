@@ -24,7 +24,7 @@ from deepnets4eo.damage.siamese.evidence import is_run
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import overlap_share
 from deepnets4eo.outputs.findings import Finding, one_or_many
-from deepnets4eo.rasters.scene import Layer, LayerLike
+from deepnets4eo.rasters.scene import WHOLE, Layer, LayerLike, covered_share
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def open_inputs(
     """Open everything and check that it shows one site; cheap, so that errors come before long work starts.
 
     pre : None or "-" for a job on the post image alone.
-    Errors: GridError for inputs that cannot be used together; InputError for noise, and one image given twice.
+    Errors: GridError for inputs that cannot be used together or are of different sites; InputError for noise, and one image given twice.
     """
     heights_pre, heights_post, clouds = (
         None if source is None else Layer.open(source) for source in (dsm_pre, dsm_post, cloud_mask)
@@ -82,8 +82,9 @@ def open_inputs(
     scores = open_raster_evidence(evidence, after)
     if points is not None:
         check_point_evidence(points, outlines, scores)
-    checked = check_images(before, after)
     others = {"dsm_pre": heights_pre, "dsm_post": heights_post, "cloud_mask": clouds}
+    findings = _check_others(others, after)
+    checked = check_images(before, after)
     paths = (
         _paths(
             {"pre": checked.pre, "post": checked.post, **others} | {score.column: score.layer for score in scores},
@@ -94,7 +95,7 @@ def open_inputs(
     )
     return Inputs(
         checked.pre, checked.post, outlines, outlines_px, **others,
-        scores=scores, points=points, findings=checked.findings, radar=checked.radar, paths=paths,
+        scores=scores, points=points, findings=(*checked.findings, *findings), radar=checked.radar, paths=paths,
     )  # fmt: skip
 
 
@@ -146,6 +147,35 @@ def _check_inside(outlines_px: NDArray[np.object_], post: Layer, source: str) ->
             f"{one_or_many(len(outlines_px), 'does not lie', 'lies')} in the post image {post.source}. "
             "Check their CRS with `deepnets4eo check`."
         )
+
+
+def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Finding]:
+    """What is unknown of surface models and the cloud mask. Errors: GridError where one is of another site or size."""
+    findings = []
+    for role, layer in layers.items():
+        if layer is None:
+            continue
+        layer.on(post.grid)  # which refuses another size where only pixel numbers pair them
+        share = covered_share(post.grid, layer, role)
+        if share < WHOLE:
+            beyond = "what lies beyond counts as clear" if role == "cloud_mask" else "beyond it heights are unknown"
+            findings.append(
+                Finding(
+                    f"{role}_covers_a_part",
+                    "caution",
+                    f"{layer.source} covers {share:.0%} of the post image; {beyond}.",
+                )
+            )
+    clouds = layers["cloud_mask"]
+    if clouds is not None and clouds.nodata:
+        findings.append(
+            Finding(
+                "cloud_mask_with_nodata", "caution",
+                f"The cloud mask {clouds.source} declares {clouds.nodata:g} as no data; such pixels count as clear.",
+                "If they are clouds: gdal_edit.py -unsetnodata FILE",
+            )
+        )  # fmt: skip
+    return findings
 
 
 def _paths(layers: Mapping[str, Layer | None], footprints: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.abstention import set_not_assessed
 from deepnets4eo.damage.alignment import FootprintAlignment, align_footprints
-from deepnets4eo.damage.class_shares import open_class_map_source, with_class_shares
+from deepnets4eo.damage.class_shares import ClassMapSource, open_class_map_source, with_class_shares
 from deepnets4eo.damage.decision_with_network import Decision, DecisionModel
 from deepnets4eo.damage.evidence import EvidenceTable, gather
 from deepnets4eo.damage.evidence_findings import evidence_findings
@@ -26,6 +26,7 @@ from deepnets4eo.damage.extent import map_extents
 from deepnets4eo.damage.footprint_findings import footprint_findings, segmenter_findings
 from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.ground import building_ground
+from deepnets4eo.damage.input_checks import CheckedImages
 from deepnets4eo.damage.inputs import Inputs, open_inputs
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.outline_probability import with_outline_probability
@@ -137,10 +138,7 @@ def assess_inputs(
     event: EventInfo = EventInfo(),
 ) -> DamageMap:
     """The same from inputs that `open_inputs` opened and checked."""
-    model = _load_model(inputs, settings)
-    class_map = (
-        open_class_map_source(settings.class_shares, inputs.post, inputs.dsm_post) if settings.class_shares else None
-    )
+    model, class_map = open_models(inputs, settings)
     steps = Steps.of(work.scratch, inputs, settings)
     registration = steps.run("registration", lambda: _register(inputs, settings))
     paired = registration is not None and registration.usable
@@ -193,8 +191,22 @@ def _image_evidence(
     )  # fmt: skip
 
 
-def _load_model(inputs: Inputs, settings: Settings) -> DecisionModel:
-    """The model of the decision; on radar a network decides alone, and the weight-free model is refused."""
+def open_models(inputs: Inputs, settings: Settings) -> tuple[DecisionModel, ClassMapSource | None]:
+    """What grades the buildings, and what labels pixels for shares of classes: opened and checked before long work starts.
+
+    Errors: InputError and RunError for settings and models that do not fit the inputs.
+    """
+    class_map = (
+        open_class_map_source(settings.class_shares, inputs.post, inputs.dsm_post) if settings.class_shares else None
+    )
+    return load_model(inputs, settings), class_map
+
+
+def load_model(inputs: Inputs | CheckedImages, settings: Settings) -> DecisionModel:
+    """The model of the decision; on radar a network decides alone, and the weight-free model is refused.
+
+    Errors: InputError for settings that do not fit, and images that the model cannot read.
+    """
     model = DecisionModel.load(settings.model, settings.network_weight, settings.damaged_share)
     radar = inputs.radar if settings.sensor == "auto" else ()
     if radar and model.grader is None:

@@ -191,6 +191,21 @@ def test_dry_run_says_what_would_be_done_and_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--damaged-share", "1.5", "expected more than 0 and less than 1"),
+        ("--model", "nope", "nope"),
+        ("--class-shares", "nope", "does not exist"),
+        ("--seed", "-3", "--seed"),
+    ],
+)
+def test_dry_run_refuses_what_the_job_would_refuse(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, words: str
+) -> None:
+    refused(capsys, run(place, tmp_path / "out", "--dry-run", option, value), words)
+
+
 def refused(capsys: pytest.CaptureFixture[str], status: int, *words: str) -> None:
     error = capsys.readouterr().err
     assert status in {1, 2}, error

@@ -1,5 +1,6 @@
 """A run that labels pixels adds evidence, whatever kind of run it is, and leaves the decision alone."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from deepnets4eo.baselines import PixelClassifier
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.class_shares import open_class_map_source
 from deepnets4eo.damage.job import JobControl
@@ -122,3 +123,16 @@ def test_what_is_not_there_is_explained_for_runs_and_labels_alike(tmp_path):
         InputError, match=r"labels\.tif does not exist. Give the folder of a run .* or a raster of labels"
     ):
         open_class_map_source(tmp_path / "labels.tif", POST, None)
+
+
+def test_classes_whose_names_have_no_latin_letters_or_the_same_ones_keep_a_column_each(tmp_path):
+    names = ["建物", "道路", "road (paved)", "road paved", "(?)"]
+    legend = Legend("local", tuple(LegendClass(value, name, (value + 1, 0, 0)) for value, name in enumerate(names)))
+    values = np.random.default_rng(0).integers(0, len(names), POST.shape).astype(np.uint8)
+    tags = {"LEGEND": json.dumps(legend.to_dict())}
+    with CogWriter(tmp_path / "labels.tif", POST.grid, count=1, tags=tags) as cog:
+        cog.write(whole(POST.grid), values[None])
+    labels = str(tmp_path / "labels.tif")
+    buildings = assess(None, POST, CITY.footprints(), settings=Settings(class_shares=labels)).buildings
+    columns = [name.removeprefix("ev_class_") for name in buildings if name.startswith("ev_class_")]
+    assert columns == ["建物", "道路", "road_paved_2", "road_paved_3", "4"]

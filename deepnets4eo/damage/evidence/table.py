@@ -24,6 +24,7 @@ SMALLEST_M2 = 8.0
 SMALLEST_PX = 20
 
 EMPTY, OUTSIDE, NODATA = "footprint is empty", "outside the post image", "no data in the post image"
+CUT = "partly outside the post image"
 CLOUD, SMALL = "under cloud", "footprint too small for the image resolution"
 BLANK = "one single value in the post image: undeclared nodata, or saturated"
 LARGE = "footprint larger than any building"
@@ -105,11 +106,12 @@ def assess_coverage(sums: dict[str, BuildingSums], geometry: BuildingGeometry, w
         blank = _total(sums, "post_blank", count) / area
         cloudy = _total(sums, "cloud", count) / np.maximum(pixels, 1)
     reason = np.full(count, "", dtype=object)
-    few = pixels < (1 - VISIBLE_SHARE) * full
+    few, cut = pixels < (1 - VISIBLE_SHARE) * full, pixels < VISIBLE_SHARE * full
     inside = _inside_share(geometry, working_grid) >= VISIBLE_SHARE
     small = (full < SMALLEST_PX) | (full * working_grid.gsd_m**2 < SMALLEST_M2)
     rules = [
         (seen_post < VISIBLE_SHARE, NODATA),
+        (cut & ~inside, CUT),
         ((seen_post < VISIBLE_SHARE) & (blank > (1 - VISIBLE_SHARE) / 2), BLANK),
         (small | (few & inside), SMALL),  # slivers enclose no centre of a pixel
         (cloudy > CLOUDY_SHARE, CLOUD),

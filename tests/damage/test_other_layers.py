@@ -1,0 +1,63 @@
+"""Surface models and the cloud mask of a job: of the same place and size, and what is unknown of them is said."""
+
+import geopandas as gpd
+import numpy as np
+import pytest
+from affine import Affine
+from shapely import box
+
+from deepnets4eo.damage import Settings, assess
+from deepnets4eo.damage.inputs import Inputs, open_inputs
+from deepnets4eo.errors import GridError
+from deepnets4eo.grid import Grid
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.synthetic import City
+
+CITY = City(seed=3, size_px=192)
+POST = Layer.open(CITY.post.image, grid=CITY.post.grid)
+
+
+def opened(mask: np.ndarray, grid: Grid, nodata: float | None = None) -> Inputs:
+    clouds = Layer.open(mask[None], grid=grid, nodata=nodata)
+    return open_inputs(None, POST, CITY.footprints(), Settings(), cloud_mask=clouds)
+
+
+def moved(columns: float) -> Grid:
+    return Grid(POST.grid.shape, POST.grid.affine * Affine.translation(columns, 0), POST.grid.crs)
+
+
+def codes(inputs: Inputs) -> list[str]:
+    return [finding.code for finding in inputs.findings]
+
+
+def test_a_mask_of_the_same_place_needs_no_word() -> None:
+    assert codes(opened(np.zeros(POST.shape, np.uint8), POST.grid)) == []
+
+
+def test_a_mask_of_another_place_is_refused() -> None:
+    with pytest.raises(GridError, match=r"'cloud_mask'.* does not overlap"):
+        opened(np.zeros(POST.shape, np.uint8), moved(5000))
+
+
+def test_a_mask_without_a_place_and_of_another_size_is_refused() -> None:
+    with pytest.raises(GridError):
+        opened(np.zeros((50, 60), np.uint8), Grid((50, 60), Affine.identity(), None))
+
+
+def test_surface_models_of_another_place_are_refused() -> None:
+    heights = [Layer.open(np.zeros((1, *POST.shape), np.float32), grid=moved(5000)) for _ in range(2)]
+    with pytest.raises(GridError, match="'dsm_pre'"):
+        open_inputs(None, POST, CITY.footprints(), Settings(), dsm_pre=heights[0], dsm_post=heights[1])
+
+
+def test_what_a_mask_leaves_open_is_said() -> None:
+    assert codes(opened(np.zeros(POST.shape, np.uint8), moved(96))) == ["cloud_mask_covers_a_part"]
+    assert codes(opened(np.full(POST.shape, 255, np.uint8), POST.grid, nodata=255)) == ["cloud_mask_with_nodata"]
+
+
+def test_buildings_that_the_edge_of_the_image_cuts_are_named_so() -> None:
+    left, top = POST.grid.affine @ (0, 0)
+    outlines = [box(left - 4, top - 40, left + 6, top - 30), box(left - 30, top - 40, left - 20, top - 30)]
+    table = gpd.GeoDataFrame(geometry=[*outlines, *CITY.footprints().geometry[:3]], crs=POST.grid.crs)
+    reasons = assess(None, POST, table).buildings["reason"].tolist()
+    assert reasons[:2] == ["partly outside the post image", "outside the post image"]
