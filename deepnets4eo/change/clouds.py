@@ -1,7 +1,6 @@
 """Masks of clouds over the images of a pair: what lies under them is not looked at, and its area is counted.
 
-Takes a label raster for each date, in which 0 is clear and any other value is not looked at. Refuses masks of several
-bands, masks that do not overlap their image, and masks whose nodata value is 0. Memory: what one window needs.
+Takes masks as `rasters.cloud_mask.open_cloud_mask` opens them, one for each date. Memory: what one window needs.
 """
 
 from __future__ import annotations
@@ -14,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.change.areas import hectares_a_pixel
-from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, blocks
-from deepnets4eo.rasters.layer import Layer, LayerLike
+from deepnets4eo.rasters.layer import Layer
 from deepnets4eo.rasters.layer_view import LayerView
-from deepnets4eo.rasters.scene import Scene, covered_share
+from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.registration import on_post_grid
 from deepnets4eo.registration.view import UNMOVED, Motion
 
@@ -45,46 +43,6 @@ class CloudedArea:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return {"by_layer_ha": self.by_layer, "either_ha": self.either_ha, "share": self.share}
-
-
-def open_cloud_mask(mask: LayerLike, image: Layer, flag: str) -> Layer:
-    """Open a mask of clouds on the grid of its image.
-
-    Parameters
-    ----------
-    mask
-        0 where the image is clear, any other value where it is not looked at; one band. Pixels that the mask does not
-        reach, or where it has no data, are not looked at either.
-    image
-        The image that it belongs to.
-    flag
-        Option that names it, for messages.
-
-    Returns
-    -------
-    Layer
-        The mask on the image's grid, taken from the nearest pixel.
-
-    Raises
-    ------
-    InputError
-        For several bands, or a nodata value of 0.
-    GridError
-        Where mask and image do not overlap, or only one has a place and the sizes differ.
-    """
-    layer = Layer.open(mask, labels=True)
-    if layer.count != 1:
-        raise InputError(
-            f"{flag} {layer.source} has {layer.count} bands; expected one band, 0 where the image is clear. Take one out, "
-            "e.g. with gdal_translate -b 1."
-        )
-    if layer.nodata == 0:
-        raise InputError(
-            f"{flag} {layer.source} declares 0 as nodata, but 0 is clear in a mask of clouds. Remove that, e.g. with "
-            "gdal_edit.py -unsetnodata."
-        )
-    covered_share(image.grid, layer, flag)
-    return layer.on(image.grid, "nearest")
 
 
 def hide_clouds(image: Layer, mask: Layer, grid: Grid, motion: Motion = UNMOVED) -> Layer:

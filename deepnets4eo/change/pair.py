@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from deepnets4eo.change.classical.detector import POST, PRE
-from deepnets4eo.change.clouds import hide_clouds, open_cloud_mask
+from deepnets4eo.change.clouds import hide_clouds
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import blocks
 from deepnets4eo.inspection.pairs import check_two_images
 from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.rasters.cloud_mask import open_cloud_mask
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.registration import Registration, assume_registered, on_post_grid, register
 from deepnets4eo.registration.view import UNMOVED
@@ -118,7 +119,7 @@ def _open_masks(images: Mapping[str, Layer], options: ChangeOptions) -> dict[str
     """The masks of clouds that were given, on the grids of their images; before the registration, which takes longer."""
     masks = {PRE: (options.cloud_mask_pre, "--cloud-mask-pre"), POST: (options.cloud_mask_post, "--cloud-mask-post")}
     return {
-        name: open_cloud_mask(source, images[name], flag)
+        name: open_cloud_mask(source, images[name], flag).on(images[name].grid, "nearest")
         for name, (source, flag) in masks.items()
         if source is not None
     }

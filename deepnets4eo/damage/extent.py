@@ -46,7 +46,7 @@ def map_extents(
     _, seen, coarse = post.thumbnail(OVERVIEW_PX)
     if cloud_mask is not None:
         cloud, known = cloud_mask.on(coarse, "nearest").read()
-        seen = seen & ~((cloud[0] != 0) & known)
+        seen = seen & known & (cloud[0] == 0)
     near_any = _near(outlines, coarse)
     near_assessed = near_any if assessed.all() else _near(outlines[assessed], coarse)
     crs = None if post.grid.crs is None else post.grid.crs.to_wkt()

@@ -24,6 +24,7 @@ from deepnets4eo.damage.siamese.evidence import is_run
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import overlap_share
 from deepnets4eo.outputs.findings import Finding, one_or_many
+from deepnets4eo.rasters.cloud_mask import open_cloud_mask
 from deepnets4eo.rasters.scene import WHOLE, Layer, LayerLike, covered_share
 
 
@@ -67,12 +68,11 @@ def open_inputs(
     pre : None or "-" for a job on the post image alone.
     Errors: GridError for inputs that cannot be used together or are of different sites; InputError for noise, and one image given twice.
     """
-    heights_pre, heights_post, clouds = (
-        None if source is None else Layer.open(source) for source in (dsm_pre, dsm_post, cloud_mask)
-    )
+    heights_pre, heights_post = (None if source is None else Layer.open(source) for source in (dsm_pre, dsm_post))
     if (heights_pre is None) != (heights_post is None):
         raise GridError("one surface model is given, height loss needs both: --dsm-pre and --dsm-post.")
     before, after = open_pair(pre, post, settings)
+    clouds = None if cloud_mask is None else open_cloud_mask(cloud_mask, after, "--cloud-mask")
     outlines = read_footprints(
         footprints, layer=settings.layer, id_column=settings.id_column,
         assume_crs=settings.footprints_crs or (PIXELS if after.grid.crs is None else None),
@@ -158,23 +158,9 @@ def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Findi
         layer.on(post.grid)  # which refuses another size where only pixel numbers pair them
         share = covered_share(post.grid, layer, role)
         if share < WHOLE:
-            beyond = "what lies beyond counts as clear" if role == "cloud_mask" else "beyond it heights are unknown"
-            findings.append(
-                Finding(
-                    f"{role}_covers_a_part",
-                    "caution",
-                    f"{layer.source} covers {share:.0%} of the post image; {beyond}.",
-                )
-            )
-    clouds = layers["cloud_mask"]
-    if clouds is not None and clouds.nodata:
-        findings.append(
-            Finding(
-                "cloud_mask_with_nodata", "caution",
-                f"The cloud mask {clouds.source} declares {clouds.nodata:g} as no data; such pixels count as clear.",
-                "If they are clouds: gdal_edit.py -unsetnodata FILE",
-            )
-        )  # fmt: skip
+            beyond = "what lies beyond counts as clouded" if role == "cloud_mask" else "beyond it heights are unknown"
+            text = f"{layer.source} covers {share:.0%} of the post image; {beyond}."
+            findings.append(Finding(f"{role}_covers_a_part", "caution", text, "Give one that covers the image."))
     return findings
 
 

@@ -92,7 +92,7 @@ def assess(
     dsm_pre, dsm_post
         Surface models of both dates, metres; both or none.
     cloud_mask
-        Raster that is not 0 where clouds hide the ground.
+        Raster that is not 0 where clouds hide the ground; where it has no data counts as clouded.
     evidence
         Rasters of scores, such as of change; their means become columns, and take part in the decision by their skill.
     points

@@ -8,7 +8,7 @@ from shapely import box
 
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.inputs import Inputs, open_inputs
-from deepnets4eo.errors import GridError
+from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City
@@ -35,7 +35,7 @@ def test_a_mask_of_the_same_place_needs_no_word() -> None:
 
 
 def test_a_mask_of_another_place_is_refused() -> None:
-    with pytest.raises(GridError, match=r"'cloud_mask'.* does not overlap"):
+    with pytest.raises(GridError, match=r"cloud-mask.* does not overlap"):
         opened(np.zeros(POST.shape, np.uint8), moved(5000))
 
 
@@ -52,7 +52,20 @@ def test_surface_models_of_another_place_are_refused() -> None:
 
 def test_what_a_mask_leaves_open_is_said() -> None:
     assert codes(opened(np.zeros(POST.shape, np.uint8), moved(96))) == ["cloud_mask_covers_a_part"]
-    assert codes(opened(np.full(POST.shape, 255, np.uint8), POST.grid, nodata=255)) == ["cloud_mask_with_nodata"]
+
+
+def test_where_a_mask_has_no_data_counts_as_clouded() -> None:
+    mask = np.zeros((1, *POST.shape), np.uint8)
+    mask[:, :, 96:] = 255
+    masks = [Layer.open(mask, grid=POST.grid, nodata=nodata) for nodata in (None, 255)]
+    reasons = [assess(None, POST, CITY.footprints(), cloud_mask=one).buildings["reason"].tolist() for one in masks]
+    assert 2 <= reasons[0].count("under cloud") < len(reasons[0])
+    assert reasons[0] == reasons[1]
+
+
+def test_a_mask_whose_clear_pixels_are_no_data_is_refused() -> None:
+    with pytest.raises(InputError, match="declares 0 as nodata"):
+        opened(np.zeros(POST.shape, np.uint8), POST.grid, nodata=0)
 
 
 def test_buildings_that_the_edge_of_the_image_cuts_are_named_so() -> None:

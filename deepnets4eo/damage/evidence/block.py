@@ -194,7 +194,7 @@ def _inside_sums(
         sums[f"{name}_blank"] = Groups(owner, count).sum([image.blank.ravel()[flat].astype(np.float32)])
     for name, (data, known) in others.items():
         if name == "cloud":
-            covered = ((data[0] != 0) & known).ravel()[pixel]
+            covered = ((data[0] != 0) | ~known).ravel()[pixel]
             sums[name] = Groups(owner, count).sum([covered.astype(np.float32)])
         else:
             good = known.ravel()[pixel]
