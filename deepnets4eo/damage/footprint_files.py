@@ -6,27 +6,33 @@ no vector file, or has several layers to choose from, naming them.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import pandas as pd
 import pyogrio
 import shapely
 
+from deepnets4eo.damage.footprint_ids import ROW_KEY, usable_column
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.formats.access import is_remote
-from deepnets4eo.formats.vector_tables import read_ogr, vector_errors
+from deepnets4eo.formats.vector_tables import keep_whole_numbers, read_ogr, vector_errors
 from deepnets4eo.formats.vectors import is_parquet, vector_file
 
 PIXEL_COLUMN = "xbd_pixels"  # geometries in image pixels beside the geographic ones of an xBD label file
 FORMATS = "GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet or xBD label JSON"
 POLYGON_TYPES = ("Polygon", "Unknown", "Surface", "GeometryCollection")
+KEYED = ("GPKG", "SQLite", "OpenFileGDB")  # drivers of files that keep a key of each row
 
 
 def read_table(source: str | Path, layer: str | None = None) -> gpd.GeoDataFrame:
     """Every row and column of a vector file, geometry as it stands; xBD files also give `xbd_pixels`.
+
+    The index is called `footprint_ids.ROW_KEY` where it holds keys or feature ids that the file itself gives.
 
     Parameters
     ----------
@@ -63,22 +69,79 @@ def _check_shapefile_length(path: Path) -> None:
 
 
 def _read_parquet(path: Path, name: str) -> gpd.GeoDataFrame:
+    import pyarrow
+    import pyarrow.parquet
+
     with vector_errors(f"footprints {name}", "GeoParquet with a geometry column"):
-        return gpd.read_parquet(path)
+        table = gpd.read_parquet(path)
+        fields = [field.name for field in pyarrow.parquet.read_schema(path) if pyarrow.types.is_integer(field.type)]
+        return keep_whole_numbers(
+            table,
+            [name for name in fields if name in table],
+            lambda columns: pyarrow.parquet.read_table(path, columns=columns, partitioning=None),
+        )
 
 
 def _read_ogr(path: Path, name: str, layer: str | None) -> gpd.GeoDataFrame:
     with vector_errors(f"footprints {name}", FORMATS):
         layer = _choose_layer(path, name, layer)
         table = read_ogr(path, name, layer=layer, on_invalid="fix", fid_as_index=True)
-        announced = pyogrio.read_info(path, layer=layer)["features"]
-    if announced > len(table):
+        about = pyogrio.read_info(path, layer=layer)
+        table = keep_whole_numbers(
+            table,
+            [field for field, kind in zip(about["fields"], about["ogr_types"], strict=True) if kind == "OFTInteger64"],
+            lambda columns: pyogrio.read_arrow(path, layer=layer, columns=columns, read_geometry=False)[1],
+        )
+    if about["features"] > len(table):
         raise InputError(
-            f"footprints {name} announce {announced} features but hold {len(table)}: the file is cut short."
+            f"footprints {name} announce {about['features']} features but hold {len(table)}: the file is cut short."
         )
     if "geometry" not in table.columns:
         raise InputError(f"footprints {name} have no geometry, only the columns {list(table.columns)}.")
-    return gpd.GeoDataFrame(table)
+    return _with_row_keys(gpd.GeoDataFrame(table), path, about)
+
+
+def _with_row_keys(table: gpd.GeoDataFrame, path: Path, about: dict[str, Any]) -> gpd.GeoDataFrame:
+    """The table indexed by the keys that the file gives its rows; by row numbers where GDAL made the keys up."""
+    if about["driver"] in KEYED and about["fid_column"]:
+        return table.rename_axis(index=ROW_KEY)
+    ids = None
+    if about["driver"] in ("GeoJSON", "GeoJSONSeq") and usable_column(table)[0] is None:
+        ids = _feature_ids(path)
+    if ids is None or len(ids) != len(table) or all(value is None for value in ids):
+        return table.reset_index(drop=True)
+    return table.set_index(pd.Index(ids, dtype=object, name=ROW_KEY))
+
+
+def _feature_ids(path: Path) -> list[str | int | float | None] | None:
+    """The `id` beside each feature's properties in GeoJSON, None for each without; None where it is no plain GeoJSON.
+
+    GDAL gives whole numbers as row keys, where they look like those that it makes up for features without.
+    """
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    if '"id"' not in text:
+        return None
+    try:
+        content = _without_geometry(text)
+    except (ValueError, RecursionError):
+        content = None
+    features = content.get("features") if isinstance(content, dict) else content
+    if not isinstance(features, list) or not all(isinstance(feature, tuple) for feature in features):
+        return None
+    return [value if isinstance(value, (str, int, float)) else None for (value,) in features]
+
+
+def _without_geometry(text: str) -> Any:
+    """JSON, or a sequence of JSON texts as a list, with (id,) in the place of each feature, which saves memory."""
+    decoder = json.JSONDecoder(object_hook=lambda item: (item.get("id"),) if item.get("type") == "Feature" else item)
+    texts, start = [], 0
+    while start < len(text):
+        if text[start] in " \t\r\n\x1e":
+            start += 1
+            continue
+        item, start = decoder.raw_decode(text, start)
+        texts.append(item)
+    return texts[0] if len(texts) == 1 and isinstance(texts[0], dict) else texts
 
 
 def _choose_layer(path: Path, name: str, layer: str | None) -> str:

@@ -14,7 +14,7 @@ MANY = 0.05  # share of the rows that were dropped from which buildings may be m
 
 
 def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:
-    """One finding where rows were dropped, one where outlines or ids were changed."""
+    """One finding where rows were dropped, one where outlines or ids were changed, one where an id column was not used."""
     account, findings = footprints.account(), []
     dropped = sum(account["dropped"].values())
     if dropped:
@@ -37,6 +37,16 @@ def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:
     ]
     if changes:
         findings.append(Finding("footprints_changed", "note", f"Footprints: {'; '.join(changes)}."))
+    if footprints.passed_over:
+        taken = "row numbers" if footprints.made_ids else "the row keys or feature ids of the file"
+        findings.append(
+            Finding(
+                "id_column_not_used",
+                "note",
+                f"The ids of the footprints are {taken}, because {footprints.passed_over}.",
+                "Name another column with --id-column.",
+            )
+        )
     return tuple(findings)
 
 

@@ -1,17 +1,20 @@
 """Ids of footprints: the file's own where it has usable ones, as unique text; row numbers where it has none.
 
-Takes the table of a vector file; refuses an id column that the file lacks.
+Takes the table of a vector file; refuses a column named for ids that the file lacks, or that holds no ids.
 """
 
 from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.outputs.findings import count_of
 
-# In order of trust; compared without regard to case. The GeoPackage's own row key `fid` is the last resort.
+# In order of trust; compared without regard to case. The file's own row keys are the last resort.
 ID_COLUMNS = (
     "id",
     "uid",
@@ -26,26 +29,92 @@ ID_COLUMNS = (
     "objectid",
     "fid",
 )
+ROW_KEY = "row_key"  # name of a table's index that holds keys or feature ids which the file itself gives
 
 
-def make_ids(table: gpd.GeoDataFrame, id_column: str | None, source: str) -> tuple[np.ndarray, bool, int]:
-    """Unique text ids (N,), whether they were made up, and how many missing or repeated ones were replaced.
+class Ids(NamedTuple):
+    """Ids of all rows, and where they come from.
+
+    texts : (N,) unique. made : whether they are row numbers. renamed : number that were missing or repeated. passed_over :
+    why the most trusted column of ids was not used, "" where a column was used or there is none.
+    """
+
+    texts: np.ndarray
+    made: bool
+    renamed: int
+    passed_over: str
+
+
+def make_ids(table: gpd.GeoDataFrame, id_column: str | None, source: str) -> Ids:
+    """Unique text ids: of the column named, of the first usable column, the file's row keys, or else row numbers."""
+    if id_column is not None:
+        ids, renamed = _unique(_named(table, id_column, source))
+        return Ids(ids, False, renamed, "")
+    column, passed_over = usable_column(table)
+    if column is not None:
+        ids, renamed = _unique(_text(table[column]))
+        return Ids(ids, False, renamed, "")
+    if table.index.name == ROW_KEY:
+        keys = table.index.to_series()
+        fault = _fault(keys) or _scarcity(keys)
+        if not fault:
+            ids, renamed = _unique(_text(keys))
+            return Ids(ids, False, renamed, passed_over)
+        passed_over = passed_over or f"the list of the features' ids {fault}"
+    rows = np.array([str(row) for row in range(1, len(table) + 1)], dtype=object)
+    return Ids(rows, True, 0, passed_over)
+
+
+def usable_column(table: gpd.GeoDataFrame) -> tuple[Any, str]:
+    """The first usable column of `ID_COLUMNS`, None where there is none; and why the first that exists was passed over.
 
     A column found by name alone is used when more than half of its values are there and differ: files come with an
     `id` that is 0 or empty in every row.
     """
     names = {str(column).lower(): column for column in reversed(table.columns)}
-    if id_column is not None and id_column not in table.columns:
-        raise InputError(f"footprints {source} have no column {id_column!r} for ids; they have {_columns(table)}.")
-    candidates = [id_column] if id_column is not None else [names[name] for name in ID_COLUMNS if name in names]
-    for column in candidates:
-        values = _text(table[column])
-        if id_column is not None or len(set(values) - {""}) * 2 > len(values):
-            ids, renamed = _unique(values)
-            return ids, False, renamed
-    if table.index.name == "fid" and source.lower().endswith(".gpkg"):
-        return table.index.astype(str).to_numpy(dtype=object), False, 0
-    return np.array([str(row) for row in range(1, len(table) + 1)], dtype=object), True, 0
+    passed_over = ""
+    for column in (names[name] for name in ID_COLUMNS if name in names):
+        fault = _fault(table[column]) or _scarcity(table[column])
+        if not fault:
+            return column, ""
+        passed_over = passed_over or f"column {column!r} {fault}"
+    return None, passed_over
+
+
+def _named(table: gpd.GeoDataFrame, column: str, source: str) -> list[str]:
+    """Values of the column that the user named, as text."""
+    if column not in table.columns:
+        raise InputError(f"footprints {source} have no column {column!r} for ids; they have {_columns(table)}.")
+    fault = _fault(table[column])
+    if fault:
+        raise InputError(
+            f"column {column!r} of the footprints {source} gives no ids: it {fault}. Write one id per row as text, or name "
+            f"another column with --id-column; they have {_columns(table)}."
+        )
+    return _text(table[column])
+
+
+def _fault(values: pd.Series) -> str:
+    """Why no id can be made of some of the values, as the end of a sentence; "" where all are fit."""
+    if any(pd.api.types.is_list_like(value) for value in values):
+        return "holds lists"
+    limit = 2.0 ** (24 if values.dtype == np.float32 else 53)  # from here on, floats leave out whole numbers
+    floats = (float(value) for value in values if isinstance(value, (float, np.floating)))
+    if any(value.is_integer() and abs(value) >= limit for value in floats):
+        return "holds whole numbers too large for its floating-point numbers, which round them"
+    return ""
+
+
+def _scarcity(values: pd.Series) -> str:
+    """Why too few rows differ in the values, as the end of a sentence; "" where more than half do."""
+    different = len(set(_text(values)) - {""})
+    if different * 2 > len(values):
+        return ""
+    return (
+        f"holds only {count_of(different, 'different value')} in {count_of(len(values), 'row')}"
+        if different
+        else "is empty"
+    )
 
 
 def _text(column: pd.Series) -> list[str]:
@@ -62,12 +131,14 @@ def _text(column: pd.Series) -> list[str]:
 def _unique(values: list[str]) -> tuple[np.ndarray, int]:
     """Missing values become 'row-<number>'; a repeated id gets '-2', '-3', … from its second time on."""
     taken, seen, ids, renamed = set(values), set(), [], 0
+    turns: dict[str, int] = {}  # the last number tried of each id: from 1 again, many equal ids would take hours
     for row, value in enumerate(values, start=1):
         base = value or f"row-{row}"
-        name, turn = base, 1
+        name, turn = base, turns.get(base, 1)
         while name in seen or (turn > 1 and name in taken):
             turn += 1
             name = f"{base}-{turn}"
+        turns[base] = turn
         renamed += name != value
         seen.add(name)
         ids.append(name)

@@ -48,6 +48,8 @@ class Footprints:
         The other columns of the source, row by row with `frame`.
     pixels
         (N,) outlines in image pixels (x = column, y = row) where the source has them (xBD), else None.
+    passed_over
+        Why the most trusted id column was not used, as the end of a sentence; "" where a column was, or there is none.
 
     Examples
     --------
@@ -64,6 +66,7 @@ class Footprints:
     renamed: int = 0
     attributes: pd.DataFrame | None = None
     pixels: np.ndarray | None = None
+    passed_over: str = ""
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -168,7 +171,7 @@ def read_footprints(
     if len(table) == 0:
         raise InputError(f"footprints {name} are empty: no features. Expected building polygons.")
     table = _with_crs(table, name, assume_crs)
-    ids, made_ids, renamed = make_ids(table, id_column, name)
+    ids, made_ids, renamed, passed_over = make_ids(table, id_column, name)
     outlines, reasons, repaired = _polygons(
         table.geometry.to_numpy(), table.crs is not None and table.crs.is_geographic
     )
@@ -192,6 +195,7 @@ def read_footprints(
         made_ids=made_ids,
         source=name,
         renamed=renamed,
+        passed_over=passed_over,
         attributes=pd.DataFrame(table[others])[keep].reset_index(drop=True),
         pixels=pixels,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,13 @@ from deepnets4eo.errors import InputError
 
 if TYPE_CHECKING:
     import geopandas as gpd
+    import pyarrow
 
 log = logging.getLogger(__name__)
 
 FORMATS = "GeoPackage, GeoJSON, Shapefile, FlatGeobuf or GeoParquet"
 FALLBACK = "ISO-8859-1"  # takes any byte
+ROUNDED_FROM = 2.0**53  # from here on, 64-bit floats leave out whole numbers
 
 
 @contextmanager
@@ -76,6 +78,25 @@ def read_ogr(path: Path, name: str, **how: Any) -> gpd.GeoDataFrame:
     except UnicodeDecodeError:
         log.warning("%s", encoding_note(name))
         return pyogrio.read_dataframe(path, encoding=FALLBACK, **how)
+
+
+def keep_whole_numbers(
+    table: gpd.GeoDataFrame, integers: Iterable[str], read: Callable[[list[str]], pyarrow.Table]
+) -> gpd.GeoDataFrame:
+    """The table, with whole numbers that were rounded because a neighbour is missing as they stand in the file.
+
+    A column of integers with a gap comes as floats. integers : columns that are integers in the file. read : gives some of
+    them from the file again, every row. Call it within `vector_errors`.
+    """
+    import pandas as pd
+    import pyarrow
+
+    names = [name for name in integers if table[name].dtype == "float64" and (table[name].abs() >= ROUNDED_FROM).any()]
+    if not names:
+        return table
+    whole = {pyarrow.int64(): pd.Int64Dtype(), pyarrow.uint64(): pd.UInt64Dtype()}
+    exact = read(names).to_pandas(types_mapper=whole.get, ignore_metadata=True)
+    return table.assign(**{name: exact[name].array for name in names})
 
 
 def encoding_note(name: str | Path) -> str:

@@ -13,6 +13,9 @@ from deepnets4eo.damage.unbuilt import NO_BUILDING
 class Account:
     """What is read of footprints."""
 
+    made_ids = False
+    passed_over = ""
+
     def __init__(self, repaired: int, renamed: int, read: int = 30, dropped: int = 0) -> None:
         self.values = {"read": read, "repaired": repaired, "renamed": renamed, "dropped": {"not a polygon": dropped}}
 
@@ -47,6 +50,21 @@ def test_footprints_are_counted():
     assert many.message == "Footprints: 2 outlines were repaired."
     (dropped,) = footprint_findings(Account(0, 0, read=1, dropped=1))
     assert dropped.message.startswith("1 of 1 row of the footprints could not be used")
+
+
+@pytest.mark.parametrize(
+    ("made", "start"),
+    [(True, "The ids of the footprints are row numbers, "), (False, "The ids of the footprints are the row keys ")],
+)
+def test_a_column_of_ids_that_was_not_used_is_said_with_the_reason(made, start):
+    account = Account(0, 0)
+    account.values["dropped"] = {}
+    assert footprint_findings(account) == ()
+    account.made_ids, account.passed_over = made, "column 'id' holds lists"
+    (finding,) = footprint_findings(account)
+    assert finding.message.startswith(start)
+    assert finding.message.endswith(", because column 'id' holds lists.")
+    assert "--id-column" in finding.remedy
 
 
 def test_outlines_of_a_network_are_said_to_be_so() -> None:

@@ -291,7 +291,7 @@ def test_geopackage_row_keys_are_ids_of_last_resort(tmp_path: Path) -> None:
 @given(st.lists(st.sampled_from(["a", "b", "a-2", "", "a-2-2", "row-1"]), min_size=1, max_size=12))
 @settings(max_examples=60, deadline=None)
 def test_ids_come_out_unique_and_first_comers_keep_theirs(values: list[str]) -> None:
-    ids, made, renamed = make_ids(houses(len(values), key=[value or None for value in values]), "key", "test")
+    ids, made, renamed, _ = make_ids(houses(len(values), key=[value or None for value in values]), "key", "test")
     assert len(set(ids)) == len(values)
     assert not made
     assert renamed == sum(a != b for a, b in zip(ids, values, strict=True))

@@ -81,7 +81,7 @@ function footprintFacts() {
   const { read, used, repaired, renamed, made_ids: madeIds, dropped } = page.summary.footprints;
   if (read === undefined) return [];
   const some = (count) => (count ? number(count) : null);
-  return [["Outlines in the file", number(read)], ["Outlines used", number(used)], ["Outlines repaired", some(repaired)], ["Ids renamed", some(renamed)], ["Ids", madeIds ? "row numbers, the file has none" : null],
+  return [["Outlines in the file", number(read)], ["Outlines used", number(used)], ["Outlines repaired", some(repaired)], ["Ids renamed", some(renamed)], ["Ids", madeIds ? "row numbers: the file has no ids that could be used" : null],
     ...Object.entries(dropped).map(([reason, count]) => [`Left out: ${reason}`, number(count)])];
 }
 

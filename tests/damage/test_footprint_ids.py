@@ -1,0 +1,189 @@
+"""Ids of footprints stay as the file has them, or the reader is told why they could not."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+import zipfile
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyarrow
+import pyarrow.parquet
+import pytest
+import shapely
+
+from deepnets4eo.damage.footprint_findings import footprint_findings
+from deepnets4eo.damage.footprint_ids import make_ids
+from deepnets4eo.damage.footprints import Footprints, read_footprints
+from deepnets4eo.errors import InputError
+
+UTM = "EPSG:32615"
+LARGE = 2**53 + 1  # the first whole number that a 64-bit float cannot hold
+
+
+def houses(n: int, **columns: Any) -> gpd.GeoDataFrame:
+    shapes = [shapely.box(500_000 + 20 * k, 4_000_000, 500_010 + 20 * k, 4_000_008) for k in range(n)]
+    return gpd.GeoDataFrame(columns, geometry=shapes, crs=UTM)
+
+
+def feature(number: int, properties: dict | None = None, **members: Any) -> dict[str, Any]:
+    x = 10 + number / 1000
+    ring = [[x, 40], [x + 0.0001, 40], [x + 0.0001, 40.0001], [x, 40]]
+    shape = {"type": "Polygon", "coordinates": [ring]}
+    return {"type": "Feature", **members, "properties": properties or {"floors": 2}, "geometry": shape}
+
+
+def geojson(path: Path, features: list[dict]) -> Path:
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return path
+
+
+def ids(found: Footprints) -> list[str]:
+    return found.frame["id"].tolist()
+
+
+def messages(found: Footprints) -> list[str]:
+    return [finding.message for finding in footprint_findings(found)]
+
+
+@pytest.mark.parametrize("name", ["a.geojson", "a.gpkg", "a.parquet"])
+def test_large_whole_ids_beside_a_gap_are_not_rounded(tmp_path: Path, name: str) -> None:
+    numbers = [LARGE, None, LARGE + 10, 7]
+    path = tmp_path / name
+    table = houses(4, osm_id=pd.array(numbers, dtype="Int64"))
+    if name == "a.geojson":
+        geojson(path, [feature(k, {"osm_id": number}) for k, number in enumerate(numbers)])
+    elif name == "a.gpkg":
+        table.to_file(path)
+    else:
+        table.to_parquet(path)
+        content = pyarrow.parquet.read_table(path)
+        plain = {key: value for key, value in content.schema.metadata.items() if key != b"pandas"}
+        pyarrow.parquet.write_table(content.replace_schema_metadata(plain), path)
+    found = read_footprints(path)
+    assert ids(found) == [str(LARGE), "row-2", str(LARGE + 10), "7"]
+    assert found.attributes is not None
+    assert found.attributes["osm_id"].dropna().tolist() == [LARGE, LARGE + 10, 7]
+
+
+@pytest.mark.parametrize(("kind", "number"), [(np.float64, 2.0**53), (np.float32, 2.0**24)])
+def test_ids_that_floats_have_rounded_are_not_used(kind: type, number: float) -> None:
+    found = read_footprints(houses(2, id=np.array([number, 7], kind)))
+    assert found.made_ids
+    assert ids(found) == ["1", "2"]
+    assert "column 'id' holds whole numbers too large" in messages(found)[0]
+    assert ids(read_footprints(houses(2, id=np.array([number - 1, 7], kind)))) == [str(int(number) - 1), "7"]
+    with pytest.raises(InputError, match="'id'.*too large.*as text.*--id-column"):
+        read_footprints(houses(2, id=np.array([number, 7], kind)), id_column="id")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([1007, 1003, 1001], ["1007", "1003", "1001"]),
+        ([0, 1, 2], ["0", "1", "2"]),
+        ([LARGE, LARGE + 1, LARGE + 2], [str(LARGE), str(LARGE + 1), str(LARGE + 2)]),
+        ([None, 0, 5], ["row-1", "0", "5"]),
+        ([5, 5, 7], ["5", "5-2", "7"]),
+        ([7, "b", 9], ["7", "b", "9"]),
+        (["a", "b", "c"], ["a", "b", "c"]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Several features with id")
+def test_ids_of_geojson_features_are_used(tmp_path: Path, given: list, expected: list[str]) -> None:
+    features = [feature(k, **({} if value is None else {"id": value})) for k, value in enumerate(given)]
+    found = read_footprints(geojson(tmp_path / "a.geojson", features))
+    assert ids(found) == expected
+    assert not found.made_ids
+    assert found.renamed == sum(str(value) != name for value, name in zip(given, expected, strict=True))
+
+
+def test_ids_of_features_in_a_geojson_sequence_are_used(tmp_path: Path) -> None:
+    path = tmp_path / "a.geojsonl"
+    path.write_text("\n".join(json.dumps(feature(k, id=k)) for k in range(3)) + "\n")
+    assert ids(read_footprints(path)) == ["0", "1", "2"]
+
+
+def test_geojson_features_without_ids_get_row_numbers(tmp_path: Path) -> None:
+    plain = read_footprints(geojson(tmp_path / "a.geojson", [feature(k) for k in range(3)]))
+    inner = [feature(k, {"part": {"type": "Feature", "id": 7 + k}}) for k in range(3)]
+    for found in (plain, read_footprints(geojson(tmp_path / "b.geojson", inner))):
+        assert found.made_ids
+        assert ids(found) == ["1", "2", "3"]
+        assert messages(found) == []
+
+
+def test_a_column_of_ids_goes_before_feature_ids(tmp_path: Path) -> None:
+    features = [feature(k, {"osm_id": 70 + k}, id=1000 + k) for k in range(3)]
+    assert ids(read_footprints(geojson(tmp_path / "a.geojson", features))) == ["70", "71", "72"]
+
+
+@pytest.mark.parametrize("name", ["a.gpkg", "a.gpkg.zip", "a.dat"])
+def test_row_keys_of_a_geopackage_are_kept_whatever_the_file_is_called(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "a.gpkg"
+    houses(3).to_file(path, layer="a", SPATIAL_INDEX="NO")
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE a SET fid = 203 - fid")
+        database.commit()
+    if name == "a.gpkg.zip":
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.write(path, path.name)
+    else:
+        path.rename(tmp_path / name)
+    found = read_footprints(tmp_path / name)
+    assert sorted(ids(found)) == ["200", "201", "202"]
+    assert not found.made_ids
+
+
+def test_row_keys_of_a_file_geodatabase_are_kept(tmp_path: Path) -> None:
+    houses(3).to_file(tmp_path / "a.gdb", driver="OpenFileGDB")
+    assert not read_footprints(tmp_path / "a.gdb").made_ids
+
+
+def test_a_column_that_repeats_gives_way_to_row_numbers_and_the_reader_is_told() -> None:
+    found = read_footprints(houses(5, id=["a", "a", "b", "b", "b"]))
+    assert found.made_ids
+    assert messages(found) == [
+        "The ids of the footprints are row numbers, because column 'id' holds only 2 different values in 5 rows."
+    ]
+    assert messages(read_footprints(houses(5, id=["a", "a", "b", "c", "d"])))[0].startswith("Footprints: 1 id was")
+
+
+def test_a_column_that_repeats_gives_way_to_row_keys_and_the_reader_is_told(tmp_path: Path) -> None:
+    houses(3, id=[0, 0, 0]).to_file(tmp_path / "a.gpkg")
+    found = read_footprints(tmp_path / "a.gpkg")
+    assert ids(found) == ["1", "2", "3"]
+    assert messages(found) == [
+        "The ids of the footprints are the row keys or feature ids of the file, because column 'id' holds only 1 different "
+        "value in 3 rows."
+    ]
+
+
+@pytest.mark.parametrize("columns", [{"id": [0, 0, 0], "osm_id": ["a", "b", "c"]}, {}])
+def test_nothing_is_said_where_another_column_serves_or_there_is_none(columns: dict) -> None:
+    assert messages(read_footprints(houses(3, **columns))) == []
+
+
+def test_a_column_of_lists_gives_no_ids(tmp_path: Path) -> None:
+    path = geojson(tmp_path / "a.geojson", [feature(k, {"id": [k, 0]}) for k in range(3)])
+    found = read_footprints(path)
+    assert found.made_ids
+    assert ids(found) == ["1", "2", "3"]
+    assert messages(found) == ["The ids of the footprints are row numbers, because column 'id' holds lists."]
+    with pytest.raises(InputError, match="'id' of the footprints .* holds lists. Write one id per row"):
+        read_footprints(path, id_column="id")
+
+
+def test_many_equal_ids_are_made_unique_in_little_time() -> None:
+    table = gpd.GeoDataFrame({"key": ["a"] * 20_000}, geometry=[None] * 20_000)
+    start = time.process_time()
+    found = make_ids(table, "key", "test")
+    assert time.process_time() - start < 5
+    assert len(set(found.texts)) == 20_000
+    assert found.texts[[0, 1, -1]].tolist() == ["a", "a-2", "a-20000"]
