@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from deepnets4eo.cards.legend import Legend
     from deepnets4eo.evaluation import Protocol
 
-CLOUDS = {".las", ".laz"}  # what label-points writes
-
 
 @with_options(ProtocolChanges)
 @with_options(Intervals, seed=Seed)
@@ -93,6 +91,7 @@ def evaluate(
     from deepnets4eo.evaluation.comparison import read_report
     from deepnets4eo.evaluation.report import check_figure_suffix
     from deepnets4eo.outputs.input_files import check_not_inputs
+    from deepnets4eo.points.files import CLOUD_SUFFIXES
 
     legends = (changes.prediction_legend, changes.reference_legend)
     check_not_inputs(files.paths(), [prediction, reference, legend, protocol, dataset, *legends, against])
@@ -105,7 +104,7 @@ def evaluate(
         raise InputError("--layer belongs to a dataset. Name it with --dataset.")
     if dataset is not None:
         result = _score_dataset(dataset, reference, prediction, protocol, layer, changes, intervals)
-    elif prediction.suffix.lower() in CLOUDS:
+    elif prediction.suffix.lower() in CLOUD_SUFFIXES:
         result = _score_points(prediction, reference, legend, protocol, changes, intervals)
     else:
         result = _score_files(prediction, reference, legend, protocol, changes, intervals)

@@ -55,10 +55,11 @@ def evaluate_cloud(
     Raises
     ------
     InputError
-        The files hold different points, or codes that the legend does not have.
+        The files hold different points, or codes that the legend does not have, or the reference has no classified point.
     """
     predicted_file = _open_predicted(labelled)
     reference_file = open_cloud(reference)
+    _check_reference(reference_file)
     chosen = legend or _stored_legend(predicted_file)
     if chosen is None:
         raise InputError(f"{labelled} holds no legend and none was given. Give one: --legend ign_lidar_hd.")
@@ -82,10 +83,16 @@ def evaluate_cloud(
         done += len(truth)
         if progress is not None:
             progress(done / reference_file.point_count)
+    counted = matrix.ignoring([chosen.index(name) for name in ignored])
+    if not counted.total:
+        raise InputError(
+            f"{reference} has no classified point: all are void or ignored in the legend {chosen.name}. "
+            "Give a reference whose points are classified, or the legend of its codes (--legend)."
+        )
     result = Evaluation(
         chosen,
         Protocol(ignored=tuple(ignored), unknown="void" if unknown_is_void else "error"),
-        matrix.ignoring([chosen.index(name) for name in ignored]),
+        counted,
         None,
         inputs=[{"prediction": str(labelled), "reference": str(reference)}],
     )
@@ -95,6 +102,17 @@ def evaluate_cloud(
 def _open_predicted(path: str | Path) -> CloudFile:
     file = open_cloud(path)
     return open_cloud(path, classes=PREDICTED) if PREDICTED in getattr(file, "extra_dimensions", ()) else file
+
+
+def _check_reference(reference: CloudFile) -> None:
+    """Raises InputError where the classification of the reference is itself a prediction."""
+    with name_missing_extra():
+        from deepnets4eo.points.files.las_writer import is_predicted
+    if is_predicted(reference):
+        raise InputError(
+            f"the classification of {reference.path} was overwritten with a prediction (label-points --replace), expected one "
+            "that is independent of it. Give the file as it was before."
+        )
 
 
 def _stored_legend(file: CloudFile) -> Legend | None:

@@ -77,7 +77,7 @@ def inspect_cloud(path: str, legend: Legend | None = None) -> Inspection:
     cells = _Cells(file.bounds if lengths else np.zeros((2, 3)))
     sums = _Sums()
     for cloud in _clouds(file, lengths=lengths):
-        _add(sums, cloud)
+        _add(sums, cloud, lengths=lengths)
         cells.add(cloud.xyz)
     _describe_extent(result, file, sums, cells, lengths=lengths)
     _describe_measurements(result, file, sums)
@@ -135,11 +135,12 @@ class _Cells:
             self.has_point[cells[:, 0] * self._shape[1] + cells[:, 1]] = True
 
 
-def _add(sums: _Sums, cloud: PointCloud) -> None:
+def _add(sums: _Sums, cloud: PointCloud, *, lengths: bool) -> None:
     sums.points += len(cloud)
     sums.low = np.minimum(sums.low, cloud.xyz.min(axis=0))
     sums.high = np.maximum(sums.high, cloud.xyz.max(axis=0))
-    sums.duplicates += _count_duplicates(cloud.xyz)
+    if lengths:  # a step of 1 mm means nothing in degrees
+        sums.duplicates += _count_duplicates(cloud.xyz)
     if cloud.classification is not None:
         sums.classes += np.bincount(cloud.classification, minlength=256)
     if cloud.intensity is not None:
@@ -207,8 +208,9 @@ def _describe_measurements(result: Inspection, file: CloudFile, sums: _Sums) -> 
     else:
         bits = ", 8-bit values in 16-bit fields" if getattr(file, "colours_are_bytes", False) else ""
         result.facts["colours"] = f"{sums.coloured / sums.points:.1%} of the points{bits}"
-    if np.isfinite(sums.intensity_high) and sums.intensity_high == 0:
-        result.problems.append("its intensity is 0 everywhere: choose a model without intensity.")
+    zero = list(file.not_measured) + (["intensity"] if sums.intensity_high == 0 else [])
+    for name in (name.replace("_", " ") for name in zero):
+        result.problems.append(f"its {name} is 0 everywhere: choose a model without {name}.")
     if sums.duplicates:
         result.problems.append(
             f"{sums.duplicates:,} points lie where another one does. Remove them where they are no copies of overlapping "

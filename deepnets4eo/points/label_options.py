@@ -55,6 +55,8 @@ class LabelResult:
         Points that the labeller knew nothing of and that took the label of the nearest one.
     without_label
         Points that have no label, as none near them had any.
+    without_colour
+        Points beyond the orthophoto or on its void pixels, which count as black; 0 without an orthophoto.
     """
 
     path: Path
@@ -62,6 +64,7 @@ class LabelResult:
     counts: dict[str, int]
     propagated: int
     without_label: int
+    without_colour: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values for JSON."""
@@ -71,4 +74,7 @@ class LabelResult:
         """Returns the counts in a sentence."""
         shares = ", ".join(f"{name} {count / self.points:.1%}" for name, count in self.counts.items())
         text = f"{self.points:,} points: {shares}. {self.propagated:,} took the label of the nearest labelled point"
-        return f"{text}, {self.without_label:,} have none." if self.without_label else f"{text}."
+        text += f", {self.without_label:,} have none." if self.without_label else "."
+        return (
+            f"{text} {self.without_colour:,} lie beyond the orthophoto and are black." if self.without_colour else text
+        )

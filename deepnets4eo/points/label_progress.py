@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +10,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import plain, read_json, write_json, writing
+from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile
 from deepnets4eo.points.labeller import PointLabeller
+from deepnets4eo.points.labellers import run_digest
 from deepnets4eo.points.tiles import TiledPoints
+from deepnets4eo.rasters.layer import Layer
 
 JOB, LABELS, FINISHED = "job.json", "labels.npy", "finished.txt"
 
@@ -32,11 +37,27 @@ class LabelProgress:
         What labels them.
     neighbours
         Files whose points count in halos.
+    orthophoto
+        Colours that the points are given.
     """
 
-    def __init__(self, folder: Path, file: CloudFile, labeller: PointLabeller, neighbours: Sequence[CloudFile]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        file: CloudFile,
+        labeller: PointLabeller,
+        neighbours: Sequence[CloudFile] = (),
+        orthophoto: Orthophoto | None = None,
+    ) -> None:
         self._folder, self._file = folder, file
-        self._job = plain({"file": _identity(file), "labeller": _describe(labeller), "neighbours": [_identity(one) for one in neighbours]})  # fmt: skip
+        self._job = plain(
+            {
+                "file": _identity(file),
+                "labeller": _describe(labeller),
+                "neighbours": [_identity(one) for one in neighbours],
+                "orthophoto": None if orthophoto is None else _describe_orthophoto(orthophoto),
+            }
+        )
         self.tile_folder = folder / "tiles"
 
     @property
@@ -50,9 +71,12 @@ class LabelProgress:
     @property
     def labelled_tiles(self) -> frozenset[int]:
         """Numbers of the tiles that are labelled."""
-        path = self._folder / FINISHED
-        words = path.read_text(encoding="ascii").split("\n")[:-1] if path.is_file() else []
-        return frozenset(int(word) for word in words)
+        return frozenset(number for number, _ in self._finished())
+
+    @property
+    def without_colour(self) -> int:
+        """Points of the labelled tiles that have no colour, as they lie beyond the orthophoto."""
+        return sum(without for _, without in self._finished())
 
     def clear(self) -> None:
         """Removes what there is."""
@@ -77,23 +101,49 @@ class LabelProgress:
             stored = np.load(self._folder / LABELS, mmap_mode="r+")
             stored.view(np.uint32)[index, 0] = np.ascontiguousarray(labels).view(np.uint32)[:, 0]
 
-    def finish(self, number: int) -> None:
-        """Notes that a tile is labelled."""
+    def finish(self, number: int, without_colour: int = 0) -> None:
+        """Notes that a tile is labelled, and how many of its points have no colour."""
         with writing(self._folder), (self._folder / FINISHED).open("a", encoding="ascii") as file:
-            file.write(f"{number}\n")
+            file.write(f"{number} {without_colour}\n")
 
     def labels(self) -> NDArray[np.uint8]:
         """Returns the labels (N, 4) in the file's order, read from disk where they are used."""
         labels: NDArray[np.uint8] = np.load(self._folder / LABELS, mmap_mode="r")
         return labels
 
+    def _finished(self) -> list[tuple[int, int]]:
+        """Returns number and points without colour of each labelled tile."""
+        path = self._folder / FINISHED
+        lines = path.read_text(encoding="ascii").split("\n")[:-1] if path.is_file() else []  # the last may be cut off
+        return [(int(number), int(without)) for number, without in (line.split() for line in lines)]
+
 
 def _identity(file: CloudFile) -> list[Any]:
-    status = file.path.stat()
-    return [str(file.path.resolve()), status.st_size, status.st_mtime_ns, str(file.given_crs)]
+    return [*_file_identity(file.path), str(file.given_crs)]
+
+
+def _file_identity(path: str | Path) -> list[Any]:
+    """Returns path, size and time of a file; the path alone where it is no file of this machine."""
+    file = Path(path)
+    return [str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] if file.is_file() else [str(path)]
 
 
 def _describe(labeller: PointLabeller) -> list[Any]:
-    """Returns what distinguishes labellers; those of runs name their folder in `source`."""
-    source = str(getattr(labeller, "source", ""))
-    return [type(labeller).__name__, source, labeller.legend.to_dict(), labeller.halo_m, list(labeller.needs)]
+    """Returns what distinguishes labellers: for runs what training wrote, for rules their options."""
+    options = {
+        name: value.model_dump()
+        for name, value in getattr(labeller, "__dict__", {}).items()
+        if isinstance(value, BaseModel)
+    }
+    about = [labeller.legend.to_dict(), labeller.halo_m, list(labeller.needs)]
+    return [type(labeller).__name__, run_digest(labeller), options, *about]
+
+
+def _describe_orthophoto(orthophoto: Orthophoto) -> list[Any]:
+    return [orthophoto._all_returns, *(_describe_layer(layer) for layer in orthophoto.layers)]
+
+
+def _describe_layer(layer: Layer) -> list[Any]:
+    files = [_file_identity(path) for path in layer.paths]
+    content = files or hashlib.sha256(layer.read()[0].tobytes()).hexdigest()
+    return [content, layer.bands, str(layer.grid.crs), list(layer.grid.affine)]

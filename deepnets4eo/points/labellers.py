@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from deepnets4eo.errors import InputError, RunError, name_hint
-from deepnets4eo.files import read_json, read_yaml
+from deepnets4eo.files import read_json, read_yaml, sha256
 from deepnets4eo.plugins import POINT_LABELLERS, load_plugin, plugins_of
 from deepnets4eo.points.labeller import PointLabeller
 
 CARD, RECIPE = "card.json", "recipe.yaml"
+DIGEST = "_run_digest"  # attribute of labellers that were loaded from a folder
 
 
 def load_labeller(source: str | Path) -> PointLabeller:
@@ -59,7 +60,25 @@ def load_labeller(source: str | Path) -> PointLabeller:
             f"{folder} is a run of the kind {kinds[0]}, which labels no points. Give one that was trained on points "
             f"({', '.join(sorted(known)) or 'none is installed'})."
         )
-    return _checked(load_plugin(known[kind])(folder), str(folder))
+    labeller = _checked(load_plugin(known[kind])(folder), str(folder))
+    object.__setattr__(labeller, DIGEST, sha256(folder / CARD))  # also where the class refuses new values
+    return labeller
+
+
+def run_digest(labeller: PointLabeller) -> str | None:
+    """Returns the SHA-256 of the card of the run that a labeller was loaded from, which names the hashes of its files.
+
+    Parameters
+    ----------
+    labeller
+        By `load_labeller`, or any other.
+
+    Returns
+    -------
+    str or None
+        None where it was not loaded from a folder.
+    """
+    return getattr(labeller, DIGEST, None)
 
 
 def _kinds(folder: Path) -> list[str]:

@@ -7,6 +7,7 @@ disk beside those of the tiles. An interrupted job goes on at the next tile.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
+from deepnets4eo.grid import apply_affine, transformer
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.lock import output_lock
@@ -25,12 +27,14 @@ from deepnets4eo.outputs.scratch import job_scratch
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile, open_cloud
+from deepnets4eo.points.files.cloud_file import join_clouds
 from deepnets4eo.points.label_options import LabelOptions, LabelResult
 from deepnets4eo.points.label_progress import LabelProgress
 from deepnets4eo.points.labeller import PointLabeller
 from deepnets4eo.points.tile_labels import CENT, label_tile
 from deepnets4eo.points.tiles import sort_in_tiles
 
+log = logging.getLogger(__name__)
 POINT_BYTES = 1000  # of work for one point of a tile: coordinates, features, scores, an index of neighbours
 LEAST_POINTS = 10_000
 SHARES = (0.3, 0.4, 0.3)  # of the time: sorting, labelling, writing
@@ -90,8 +94,10 @@ def label_cloud(
         check_needs(file, labeller, orthophoto)
         with job_scratch(out, resume=options.resume) as scratch:
             steps = _Steps(progress)
-            done = _sort(file, labeller, options, scratch, steps)
+            done = _sort(file, labeller, options, scratch, steps, orthophoto)
             _label(done, labeller, orthophoto, steps)
+            if orthophoto is not None:
+                _check_covered(file, done, orthophoto)
             _write(file, labeller.legend, out, done, steps, replace=options.replace)
             return _count(out, labeller.legend, done)
 
@@ -121,11 +127,21 @@ def describe_labelling(
     InputError, OutputError
         As of `label_cloud`.
     """
+    with name_missing_extra():
+        from deepnets4eo.points.files.las_writer import check_suffix
+
+        check_suffix(Path(out))
     options = options or LabelOptions()
-    check_not_inputs([out], [path, list(options.neighbours)])
+    layers = orthophoto.layers if orthophoto is not None else None
+    check_not_inputs([out], [path, list(options.neighbours), layers])
     check_overwrite(out, overwrite=options.overwrite, resume=options.resume)
     file = open_cloud(path, crs=options.crs)
     check_needs(file, labeller, orthophoto)
+    next(file.chunks(1))  # refuses a file without points, and coordinates that are no lengths
+    for neighbour in options.neighbours:
+        next(open_cloud(neighbour, crs=options.crs).chunks(1))
+    if orthophoto is not None:
+        _check_touches(file, orthophoto)
     crs = file.crs.name if file.crs is not None else "no CRS, coordinates taken for metres"
     return (
         f"{file.path}: {file.point_count:,} points, {file.point_format}, {crs}\n"
@@ -178,11 +194,16 @@ class _Steps:
 
 
 def _sort(
-    file: CloudFile, labeller: PointLabeller, options: LabelOptions, scratch: Path, steps: _Steps
+    file: CloudFile,
+    labeller: PointLabeller,
+    options: LabelOptions,
+    scratch: Path,
+    steps: _Steps,
+    orthophoto: Orthophoto | None,
 ) -> LabelProgress:
     """Returns the progress of a job whose points are sorted; that of an interrupted one where it is the same job."""
     neighbours = [open_cloud(each, crs=options.crs) for each in options.neighbours]
-    done = LabelProgress(scratch, file, labeller, neighbours)
+    done = LabelProgress(scratch, file, labeller, neighbours, orthophoto)
     if not done.is_sorted:
         done.clear()
         most = max(options.memory_bytes // POINT_BYTES, LEAST_POINTS)
@@ -197,22 +218,51 @@ def _sort(
 def _label(done: LabelProgress, labeller: PointLabeller, orthophoto: Orthophoto | None, steps: _Steps) -> None:
     tiles = done.open_tiles()
     finished = done.labelled_tiles
-    covered = 0
     for position, tile in enumerate(tiles.tiles):
         if tile.number in finished:
             continue
         points = tiles.read(tile, labeller.halo_m)
+        without = 0
         if points is not None:
-            cloud = points.cloud
+            cloud, own = points.cloud, len(points.index)
             if orthophoto is not None:
-                cloud, without = orthophoto.colourise(cloud)
-                covered += len(cloud) - without
-            done.store(points.index, label_tile(labeller, cloud, len(points.index)))
-        done.finish(tile.number)
+                cloud, without = _colourise(orthophoto, cloud, own)
+            done.store(points.index, label_tile(labeller, cloud, own))
+        done.finish(tile.number, without)
         steps(1, (position + 1) / len(tiles.tiles))
-    if orthophoto is not None and not covered and not finished:
-        names = " and ".join(str(layer.source) for layer in orthophoto.layers)
-        raise InputError(f"{names} covers no point. Check its CRS and that of the points (--crs).")
+
+
+def _colourise(orthophoto: Orthophoto, cloud: PointCloud, own: int) -> tuple[PointCloud, int]:
+    """Returns the points of a tile and its halo with colours, and how many of the tile's, the first ones, have none."""
+    coloured, without = orthophoto.colourise(cloud.subset(np.arange(own)))
+    if own == len(cloud):
+        return coloured, without
+    around, _ = orthophoto.colourise(cloud.subset(np.arange(own, len(cloud))))
+    return join_clouds([coloured, around]), without
+
+
+def _check_touches(file: CloudFile, orthophoto: Orthophoto) -> None:
+    """Raises InputError where an orthophoto lies beyond the bounds of the points, both in the CRS of the orthophoto."""
+    (x0, y0, _), (x1, y1, _) = file.bounds
+    for layer in orthophoto.layers:
+        low, high = np.array([x0, y0]), np.array([x1, y1])
+        if file.crs is not None and layer.grid.crs is not None:
+            box = transformer(file.crs, layer.grid.crs.proj).transform_bounds(x0, y0, x1, y1)
+            low, high = np.array(box[:2]), np.array(box[2:])
+        rows, cols = layer.shape
+        corners = apply_affine(layer.grid.affine, np.array([[0, 0], [cols, 0], [0, rows], [cols, rows]], np.float64))
+        if (low > corners.max(axis=0)).any() or (high < corners.min(axis=0)).any():
+            raise InputError(f"{layer.source} covers no point of {file.path}. Check the CRS of both (--crs).")
+
+
+def _check_covered(file: CloudFile, done: LabelProgress, orthophoto: Orthophoto) -> None:
+    """Warns of points without colour; raises InputError where no point has any."""
+    without = done.without_colour
+    names = " and ".join(str(layer.source) for layer in orthophoto.layers)
+    if without == file.point_count:
+        raise InputError(f"{names} covers no point of {file.path}. Check the CRS of both (--crs).")
+    if without:
+        log.warning("%s of %s points lie beyond %s and count as black.", f"{without:,}", f"{file.point_count:,}", names)
 
 
 def _write(file: CloudFile, legend: Legend, out: Path, done: LabelProgress, steps: _Steps, *, replace: bool) -> None:
@@ -230,7 +280,7 @@ def _write(file: CloudFile, legend: Legend, out: Path, done: LabelProgress, step
         part = labels[points]
         return {dimension.name: part[:, column] for column, dimension in enumerate(dimensions)}
 
-    additions = Additions(dimensions, legend, highest_code=max(legend.values) if replace else 0)
+    additions = Additions(dimensions, legend, highest_code=max(legend.values) if replace else 0, predicted=replace)
     write_points(
         file, out, values, additions, classes=("pred_class", VOID) if replace else None,
         progress=lambda share: steps(2, share),
@@ -245,7 +295,7 @@ def _count(out: Path, legend: Legend, done: LabelProgress) -> LabelResult:
         codes += np.bincount(part[:, 0], minlength=256)
         propagated += int(part[:, 3].sum())
     counts = {one.name: int(codes[one.value]) for one in legend.classes if codes[one.value]}
-    return LabelResult(out, len(labels), counts, propagated, int(codes[VOID]))
+    return LabelResult(out, len(labels), counts, propagated, int(codes[VOID]), done.without_colour)
 
 
 def label_clouds(

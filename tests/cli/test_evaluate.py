@@ -137,3 +137,11 @@ def test_a_result_that_cannot_be_written_is_an_error_not_a_trace(files, tmp_path
     assert main(["evaluate", *files[:2], "--legend", "isprs", "--json", str(blocked / "scores.json")]) == 1
     assert "could not write" in capsys.readouterr().err
     assert blocked.read_text() == ""
+
+
+def test_every_file_of_points_is_scored_as_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "classified.xyz"
+    path.write_text("x y z classification\n0 0 1 2\n1 0 1 2\n2 0 4 6\n")
+    assert main(["evaluate", str(path), str(path), "--legend", "asprs_las", "--json", str(tmp_path / "s.json")]) == 0
+    scores = json.loads((tmp_path / "s.json").read_text())
+    assert (scores["unit"], scores["pixels"], scores["overall_accuracy"]) == ("points", 3, 1.0)

@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score, jaccard_score
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, LabelError
-from deepnets4eo.points import PointCloud, evaluate_cloud, label_cloud, legend_codes
+from deepnets4eo.points import LabelOptions, PointCloud, evaluate_cloud, label_cloud, legend_codes
 
 
 @pytest.fixture
@@ -65,6 +65,33 @@ def test_other_points_are_refused(files: tuple[Path, Path], tmp_path: Path) -> N
         evaluate_cloud(files[0], other, unknown_is_void=True)
     with pytest.raises(InputError, match="holds no legend and none was given"):
         evaluate_cloud(files[1], files[1])
+
+
+def test_a_classification_that_was_overwritten_with_a_prediction_is_no_reference(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    replaced, again = tmp_path / "replaced.laz", tmp_path / "again.laz"
+    label_cloud(files[1], NeighbourCount(), replaced, LabelOptions(replace=True))
+    label_cloud(replaced, NeighbourCount(5.0), again)
+    label_cloud(again, NeighbourCount(), tmp_path / "twice.laz", LabelOptions(replace=True))
+    for reference in (replaced, again, tmp_path / "twice.laz"):
+        with pytest.raises(
+            InputError, match=rf"{reference.name} was overwritten with a prediction .label-points --replace"
+        ):
+            evaluate_cloud(reference, reference)
+    assert evaluate_cloud(replaced, files[1], unknown_is_void=True)["unit"] == "points"
+    marks = [vlr for vlr in laspy.read(tmp_path / "twice.laz").header.vlrs if vlr.user_id == "deepnets4eo"]
+    assert sorted(vlr.record_id for vlr in marks) == [1, 2]
+
+
+def test_a_reference_without_classified_point_is_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
+    stored = laspy.read(files[1])
+    stored.classification = np.zeros(900, np.uint8)
+    stored.write(tmp_path / "unclassified.laz")
+    with pytest.raises(InputError, match=r"unclassified\.laz has no classified point: all are void or ignored"):
+        evaluate_cloud(files[0], tmp_path / "unclassified.laz", unknown_is_void=True)
+    with pytest.raises(InputError, match="has no classified point"):
+        evaluate_cloud(*files, ignored=["few", "some"], unknown_is_void=True)
 
 
 @pytest.mark.parametrize(

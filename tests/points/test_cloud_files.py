@@ -5,11 +5,12 @@ from pathlib import Path
 import laspy
 import numpy as np
 import pytest
-from made_up_clouds import ORIGIN, scattered, write_las
+from made_up_clouds import ORIGIN, NeighbourCount, scattered, write_las
 from pyproj import CRS, Transformer
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.points import open_cloud
+from deepnets4eo.inspection import inspect
+from deepnets4eo.points import label_cloud, open_cloud
 from deepnets4eo.points.files.units import cloud_units
 
 XYZ = scattered(500)
@@ -51,6 +52,26 @@ def test_colours_that_are_0_everywhere_are_not_measured(tmp_path: Path) -> None:
     file = open_cloud(write_las(tmp_path / "a.las", XYZ))
     assert "colour" not in file.measurements
     assert file.read().colour is None
+
+
+@pytest.mark.parametrize(("version", "point_format"), [("1.2", 1), ("1.4", 8)])
+def test_fields_that_are_0_everywhere_are_not_measured(tmp_path: Path, version: str, point_format: int) -> None:
+    path = write_las(tmp_path / "a.laz", scattered(300), version=version, point_format=point_format)
+    fields = ("intensity", "return_number", "number_of_returns")
+    assert open_cloud(path).measurements == (*fields, "classification")
+    stored = laspy.read(path)
+    for name in fields:
+        stored[name] = np.zeros(300, np.uint8)
+    stored.write(tmp_path / "zero.laz")
+    file = open_cloud(tmp_path / "zero.laz")
+    assert file.measurements == ("classification",)
+    assert list(file.read().measurements()) == ["classification"]
+    with pytest.raises(InputError, match=r"zero\.laz has no intensity and no return number, which the model needs"):
+        label_cloud(tmp_path / "zero.laz", NeighbourCount(needs=fields[:2]), tmp_path / "out.laz")
+    problems = inspect(str(tmp_path / "zero.laz")).problems
+    for name in ("intensity", "return number", "number of returns"):
+        assert f"its {name} is 0 everywhere: choose a model without {name}." in problems
+    assert not any("features of returns are wrong" in problem for problem in problems)
 
 
 def test_text_orders_are_recognised_by_their_values(tmp_path: Path) -> None:

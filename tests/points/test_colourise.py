@@ -10,7 +10,16 @@ from geotiff import write_geotiff
 from made_up_clouds import ORIGIN, NeighbourCount, scattered, write_las
 
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.points import Orthophoto, PointCloud, colourise_cloud, label_cloud, open_cloud
+from deepnets4eo.points import (
+    LabelOptions,
+    Orthophoto,
+    PointCloud,
+    colourise_cloud,
+    describe_labelling,
+    label_cloud,
+    labelling,
+    open_cloud,
+)
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 256, (4, 100, 100)).astype(np.uint8)
@@ -100,6 +109,57 @@ def test_a_labeller_is_given_the_colours(tmp_path: Path, ortho: Path) -> None:
     colour, near_infrared = seen[0]
     xyz = np.asarray(laspy.read(path).xyz)
     assert sorted(map(tuple, np.column_stack([colour, near_infrared]))) == sorted(map(tuple, expected(xyz)))
+
+
+def test_points_of_a_job_that_lie_beyond_the_orthophoto_are_counted_once_and_said(
+    tmp_path: Path, ortho: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(labelling, "LEAST_POINTS", 100)
+    xyz = scattered(600) + [25, 0, 0]  # the orthophoto ends at 50 m
+    beyond = int((xyz[:, 0] > ORIGIN[0] + 50).sum())
+    path, image = write_las(tmp_path / "a.laz", xyz), Orthophoto(ortho)
+    options = LabelOptions(memory_bytes=1)
+    result = label_cloud(path, NeighbourCount(), tmp_path / "out.laz", options, orthophoto=image)
+    assert 0 < beyond < 600
+    assert result.without_colour == result.to_dict()["without_colour"] == beyond
+    assert f"{beyond} lie beyond the orthophoto and are black." in result.summary()
+    assert f"{beyond} of 600 points lie beyond" in caplog.text
+    inside = label_cloud(
+        write_las(tmp_path / "b.laz", scattered(60)), NeighbourCount(), tmp_path / "in.laz", orthophoto=image
+    )
+    assert (inside.without_colour, "beyond" in inside.summary()) == (0, False)
+
+
+def test_points_beyond_the_orthophoto_are_counted_in_a_resumed_job_too(
+    tmp_path: Path, ortho: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(labelling, "LEAST_POINTS", 100)
+    xyz = scattered(600) + [25, 0, 0]
+    path, out = write_las(tmp_path / "a.laz", xyz), tmp_path / "out.laz"
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(labelling, "_write", lambda *words, **options: 1 / 0)
+        label_cloud(path, NeighbourCount(), out, LabelOptions(memory_bytes=1), orthophoto=Orthophoto(ortho))
+    again, labeller = LabelOptions(memory_bytes=1, resume=True), NeighbourCount()
+    result = label_cloud(path, labeller, out, again, orthophoto=Orthophoto(ortho))
+    assert labeller.calls == 0
+    assert result.without_colour == (xyz[:, 0] > ORIGIN[0] + 50).sum()
+
+
+def test_a_check_of_inputs_refuses_what_the_job_would(tmp_path: Path, ortho: Path) -> None:
+    path, labeller, out = write_las(tmp_path / "a.laz", scattered(10)), NeighbourCount(), tmp_path / "out.laz"
+    assert "10 points" in describe_labelling(path, labeller, out, orthophoto=Orthophoto(ortho))
+    with pytest.raises(OutputError, match=r"Name it \.laz or \.las"):
+        describe_labelling(path, labeller, tmp_path / "out.txt")
+    with pytest.raises(InputError, match=r"missing\.laz does not exist"):
+        describe_labelling(path, labeller, out, LabelOptions(neighbours=(tmp_path / "missing.laz",)))
+    laspy.LasData(laspy.LasHeader(version="1.4", point_format=6)).write(tmp_path / "empty.las")
+    with pytest.raises(InputError, match=r"empty\.las has no points"):
+        describe_labelling(tmp_path / "empty.las", labeller, out)
+    unplaced = write_geotiff(tmp_path / "unplaced.tif", IMAGE, crs=None, origin=(0, 100), gsd=1.0)
+    elsewhere = write_las(tmp_path / "far.laz", scattered(10) + [9000, 0, 0])
+    for cloud, image in ((path, unplaced), (elsewhere, ortho)):
+        with pytest.raises(InputError, match=rf"{image.name} covers no point of .*{cloud.name}"):
+            describe_labelling(cloud, labeller, out, orthophoto=Orthophoto(image))
 
 
 @pytest.mark.real_data

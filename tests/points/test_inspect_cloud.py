@@ -39,6 +39,7 @@ def test_problems_name_their_remedy(tmp_path: Path) -> None:
     assert any("outside the area of Amersfoort / RD New" in problem for problem in elsewhere)
     degrees = inspect(str(write_las(tmp_path / "c.las", scattered(50) * 1e-6, crs="EPSG:4326", scale=1e-7))).problems
     assert any("in degrees, or of no known kind; expected a projected CRS" in problem for problem in degrees)
+    assert not any("lie where another one does" in problem for problem in degrees)
 
 
 def test_codes_are_compared_with_a_legend(tmp_path: Path) -> None:

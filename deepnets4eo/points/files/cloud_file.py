@@ -51,6 +51,11 @@ class CloudFile(ABC):
         """What was measured at the points: names of arrays of `PointCloud`, as `colour`."""
 
     @property
+    def not_measured(self) -> tuple[str, ...]:
+        """Names of measurements that the file has room for and that are 0 everywhere."""
+        return ()
+
+    @property
     @abstractmethod
     def file_bounds(self) -> NDArray[np.float64]:
         """(2, 3) least and greatest x, y and z, in the units of the file."""

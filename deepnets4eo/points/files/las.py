@@ -26,6 +26,7 @@ from deepnets4eo.points.files.laz_table import check_chunks
 CLASSIFICATION = "classification"
 SAMPLES, SAMPLE_POINTS = 8, 4096  # spread over a file, to see what its colours are
 RGB = ("red", "green", "blue")
+FIELDS = ("intensity", "return_number", "number_of_returns")  # every LAS file has them, measured or not
 NEAR_INFRARED = "nir"
 SYNTHETIC = "SYNTHETIC"  # system identifier of files whose points are made up
 
@@ -88,10 +89,15 @@ class LasFile(CloudFile):
 
     @cached_property
     def measurements(self) -> tuple[str, ...]:
-        """Colours that are 0 everywhere count as not measured."""
+        """What is 0 everywhere counts as not measured, but for the classification."""
         colour, near_infrared = self._colours
-        names = ("intensity", "return_number", "number_of_returns", CLASSIFICATION)
+        names = (*(name for name in FIELDS if name not in self.not_measured), CLASSIFICATION)
         return (("colour",) if colour.any() else ()) + (("near_infrared",) if near_infrared.any() else ()) + names
+
+    @property
+    def not_measured(self) -> tuple[str, ...]:
+        """Names of the fields that are 0 everywhere."""
+        return tuple(name for name in FIELDS if self.point_count and not self._samples[name].any())
 
     @cached_property
     def colours_are_bytes(self) -> bool:
@@ -178,27 +184,43 @@ class LasFile(CloudFile):
             xyz,
             colour=colour,
             near_infrared=near_infrared,
-            intensity=raw["intensity"].astype(np.float32),
-            return_number=np.asarray(record.return_number, np.uint8),
-            number_of_returns=np.asarray(record.number_of_returns, np.uint8),
+            intensity=self._field(record, "intensity", np.float32),
+            return_number=self._field(record, "return_number", np.uint8),
+            number_of_returns=self._field(record, "number_of_returns", np.uint8),
             classification=np.asarray(record[self._classes]).astype(np.uint8),
             source=str(self.path),
         )
 
-    @cached_property
+    def _field(self, record: laspy.ScaleAwarePointRecord, name: str, kind: type) -> NDArray[Any] | None:
+        return np.asarray(record[name]).astype(kind) if name in self.measurements else None
+
+    @property
     def _colours(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Red, green and blue, and near infrared, of points spread over the file; empty where it has none."""
-        has = set(self.header.point_format.dimension_names)
-        colour, near_infrared = [np.zeros((0, 3), np.uint16)], [np.zeros(0, np.uint16)]
-        if not {*RGB} <= has or not self.point_count:
-            return colour[0], near_infrared[0]
+        samples = self._samples
+        colour = (
+            np.column_stack([samples[name] for name in RGB]) if {*RGB} <= set(samples) else np.zeros((0, 3), np.uint16)
+        )
+        return colour, samples[NEAR_INFRARED] if NEAR_INFRARED in samples and len(colour) else np.zeros(0, np.uint16)
+
+    @cached_property
+    def _samples(self) -> dict[str, NDArray[Any]]:
+        """Fields and colours, as far as the point format has them, of points spread over the file."""
+        if not self.point_count:
+            return {}
+        names = [name for name in (*FIELDS, *RGB, NEAR_INFRARED) if name in self.header.point_format.dimension_names]
+        parts = [{name: np.array(record[name]) for name in names} for record in self._sample_records()]
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+    def _sample_records(self) -> Iterator[laspy.ScaleAwarePointRecord]:
+        """Yields points spread over the file; of an octree its root, as seeking does not find the points there."""
+        if self.is_copc:
+            with las_errors(self.path), laspy.CopcReader.open(str(self.path)) as reader:
+                yield reader.query(level=0)
+            return
         step = max(1, self.point_count // SAMPLES)
-        fields = Fields.base().decompress_rgb().decompress_nir()
+        fields = Fields.base().decompress_intensity().decompress_rgb().decompress_nir()
         with las_errors(self.path), laspy.open(self.path, decompression_selection=fields) as reader:
             for start in range(0, self.point_count, step):
                 reader.seek(start)
-                raw = reader.read_points(min(SAMPLE_POINTS, self.point_count - start)).array
-                colour.append(np.column_stack([raw[name] for name in RGB]))
-                if NEAR_INFRARED in has:
-                    near_infrared.append(raw[NEAR_INFRARED])
-        return np.concatenate(colour), np.concatenate(near_infrared)
+                yield reader.read_points(min(SAMPLE_POINTS, self.point_count - start))

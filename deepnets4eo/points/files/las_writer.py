@@ -35,7 +35,7 @@ MOST_OLD_CODE = 31  # five bits
 SCALE_M = 0.001
 MOST_STEPS = 2**31 - 1  # coordinates are stored as 32-bit whole numbers
 OWN_RECORD = "deepnets4eo"  # user id of the variable length record that holds the legend
-LEGEND_RECORD = 1
+LEGEND_RECORD, PREDICTED_RECORD = 1, 2  # the legend; that the classification is a prediction
 PROJECTION = "LASF_Projection"
 SPECIFICATION, TEXT_RECORD = "LASF_Spec", 3  # the text area description
 COPC = "copc"  # its octree does not hold for points that are written again
@@ -80,6 +80,8 @@ class Additions:
         Whether colours, and near infrared, are written.
     text
         Lines that describe the points: the record "text area description" of the specification.
+    predicted
+        Whether the classification is overwritten with a prediction; stored in the file.
     """
 
     dimensions: tuple[ExtraDimension, ...] = ()
@@ -88,6 +90,7 @@ class Additions:
     colour: bool = False
     near_infrared: bool = False
     text: tuple[str, ...] = ()
+    predicted: bool = False
 
 
 def write_points(
@@ -205,6 +208,8 @@ def make_header(file: CloudFile, additions: Additions) -> laspy.LasHeader:
         header.add_extra_dims(new)
     if additions.legend is not None:
         header.vlrs.extend(_legend_record(additions.legend))
+    if additions.predicted and not _is_marked(header):
+        header.vlrs.append(laspy.VLR(OWN_RECORD, PREDICTED_RECORD, "classification is predicted", b""))
     if additions.text:
         data = "\n".join(additions.text).encode()[:MOST_RECORD_BYTES]
         header.vlrs.append(laspy.VLR(SPECIFICATION, TEXT_RECORD, "what the points are of", data))
@@ -236,6 +241,31 @@ def stored_legend(file: CloudFile) -> Legend | None:
     return None
 
 
+def is_predicted(file: CloudFile) -> bool:
+    """Returns whether `write_points` overwrote the classification of a file with a prediction.
+
+    Parameters
+    ----------
+    file
+        A file of points.
+
+    Returns
+    -------
+    bool
+        False for files that are not LAS.
+    """
+    return isinstance(file, LasFile) and _is_marked(file.header)
+
+
+def _is_marked(header: laspy.LasHeader) -> bool:
+    return any((vlr.user_id, vlr.record_id) == (OWN_RECORD, PREDICTED_RECORD) for vlr in header.vlrs)
+
+
+def _is_kept(vlr: Any) -> bool:
+    """Returns whether a record still holds where the points are written again with another prediction."""
+    return vlr.user_id not in (COPC, OWN_RECORD) or (vlr.user_id == OWN_RECORD and vlr.record_id == PREDICTED_RECORD)
+
+
 def _las_header(file: LasFile, additions: Additions) -> laspy.LasHeader:
     header = copy.deepcopy(file.header)
     old = header.point_format.id
@@ -246,7 +276,7 @@ def _las_header(file: LasFile, additions: Additions) -> laspy.LasHeader:
         wanted = MODERN[wanted]
     if additions.near_infrared:
         wanted = WITH_INFRARED.get(wanted, wanted)
-    header.vlrs[:] = [vlr for vlr in header.vlrs if vlr.user_id not in (COPC, OWN_RECORD)]
+    header.vlrs[:] = [vlr for vlr in header.vlrs if _is_kept(vlr)]
     if wanted != old:
         point_format = laspy.PointFormat(wanted)
         for one in file.header.point_format.extra_dimensions:
