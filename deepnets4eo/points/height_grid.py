@@ -27,6 +27,10 @@ ROUNDING = 1e-6  # of a cell: a position that rounding may move over an edge has
 MOST_CELLS = 1 << 28  # 7.5 GB; more is a mistake in extent or cell size
 
 
+class NoHeightsError(InputError):
+    """Nowhere in an area is a height known that counts."""
+
+
 @dataclass(frozen=True)
 class HeightGrid:
     """Heights of a cloud on a grid.
@@ -118,8 +122,8 @@ def height_grid(chunks: Chunks, grid: Grid, *, leave_out: Sequence[int] = ()) ->
 
     Raises
     ------
-    InputError
-        No point lies on the grid.
+    NoHeightsError
+        No point lies on the grid, or none that counts.
 
     >>> cloud = PointCloud(np.array([[0.2, 0.2, 5.0], [0.3, 0.3, 4.5], [0.4, 0.1, 1.0]]))
     >>> heights = height_grid(lambda: [cloud], grid_around((0.1, 0.1, 0.4, 0.3), 1.0))
@@ -138,10 +142,7 @@ def height_grid(chunks: Chunks, grid: Grid, *, leave_out: Sequence[int] = ()) ->
         _add(total, count, cell, z)
     empty = count == 0
     if empty.all():
-        raise InputError(
-            f"no point of {name} lies on the grid {tuple(grid.extent.boundingbox)}. Check the CRS of the cloud and of the "
-            "footprints."
-        )
+        raise _without_heights(chunks, grid, leave_out, name)
     highest[empty], lowest[empty] = np.nan, np.nan
     with np.errstate(invalid="ignore"):
         mean = (total / count).astype(np.float32)
@@ -179,6 +180,19 @@ def class_share(chunks: Chunks, grid: Grid, code: int) -> FloatImage | None:
     if not those.any():
         return None
     return (those / np.maximum(every, 1)).astype(np.float32).reshape(grid.shape[0], grid.shape[1])
+
+
+def _without_heights(chunks: Chunks, grid: Grid, leave_out: Sequence[int], name: str) -> NoHeightsError:
+    """Why no cell has a height."""
+    area = tuple(grid.extent.boundingbox)
+    if len(leave_out) and any(len(_cells(cloud, grid, ())[0]) for cloud in chunks()):
+        return NoHeightsError(
+            f"all points of {name} on the grid {area} are of classes that do not count ({', '.join(map(str, leave_out))}). "
+            "Check its classes, or set them to 0."
+        )
+    return NoHeightsError(
+        f"no point of {name} lies on the grid {area}. Check the CRS of the cloud and of the footprints."
+    )
 
 
 def _top(chunks: Chunks, grid: Grid, leave_out: Sequence[int], highest: NDArray[np.float32]) -> NDArray[np.float32]:

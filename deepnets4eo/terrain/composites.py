@@ -31,6 +31,7 @@ from deepnets4eo.rasters.sources import same_grid
 from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, Method, reach_px
 from deepnets4eo.terrain.heights import HIGHEST_M, LOWEST_M, impossible, ndsm, warn_of_impossible
 from deepnets4eo.terrain.slope import slope_deg
+from deepnets4eo.terrain.units import check_height_unit
 
 Channel = Literal["dsm", "ndsm", "ndvi", "slope"]
 
@@ -60,7 +61,7 @@ def composite_raster(
     Parameters
     ----------
     dsm
-        Surface model: raster of one band, metres; see `ndsm`.
+        Surface model: raster of one band, metres; see `ndsm`. A CRS in feet is refused, as its heights may be feet.
     out
         The file to write: float32, NaN for no data.
     image
@@ -89,7 +90,7 @@ def composite_raster(
     OutputError
         `out` exists and is not to be overwritten.
     InputError
-        Several bands of heights, channels that are unknown or cannot be made, inputs that no channel needs, and channels
+        Several bands of heights, heights that may be in feet, channels that are unknown or cannot be made, inputs that no channel needs, and channels
         of no data alone.
     GridError
         An image or dtm of another site.
@@ -113,6 +114,8 @@ def composite_raster(
         layers["dtm"] = _fit_for_warp(_one_band(Layer.open(dtm), "dtm"), layers["dsm"].grid)
     if image is not None:
         layers["image"] = _infrared_and_red(Layer.open(image), bands)
+    if set(channels) != {"ndvi"}:
+        _check_units(layers)
     warped = Scene(layers).layers
     composite = _Composite(
         warped["dsm"], warped.get("dtm"), warped.get("image"), tuple(channels), method, max_building_m
@@ -290,6 +293,15 @@ def _one_band(layer: Layer, name: str) -> Layer:
             "gdal_translate -b 1."
         )
     return layer
+
+
+def _check_units(layers: dict[str, Layer]) -> None:
+    """Refuse heights in feet. Errors: InputError with the commands that convert them."""
+    for name in ("dsm", "dtm"):
+        if name in layers and (crs := layers[name].grid.crs) is not None:
+            middle = layers[name].grid.extent.boundingbox
+            position = (middle.left + middle.right) / 2, (middle.bottom + middle.top) / 2
+            check_height_unit(crs.proj, position, layers[name].source)
 
 
 def _fit_for_warp(layer: Layer, grid: Grid) -> Layer:

@@ -5,7 +5,7 @@ import pytest
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.points import PointCloud
-from deepnets4eo.points.height_grid import class_share, grid_around, height_grid
+from deepnets4eo.points.height_grid import NoHeightsError, class_share, grid_around, height_grid
 
 
 def cloud(rng, number=4000, side=12.0):
@@ -67,3 +67,11 @@ def test_a_grid_that_holds_no_point_and_one_of_absurd_size_are_refused():
         grid_around((0, 0, 1e7, 1e7), 0.5)
     with pytest.raises(InputError, match="a side above 0"):
         grid_around((0, 0, 1, 1), 0.0)
+
+
+def test_a_grid_without_points_is_told_from_one_whose_points_do_not_count():
+    points = PointCloud(np.array([[0.5, 0.5, 3.0]]), classification=np.array([5], np.uint8))
+    with pytest.raises(NoHeightsError, match="no point of .* lies on the grid"):
+        height_grid(lambda: [points], grid_around((50, 50, 51, 51), 1.0), leave_out=(5,))
+    with pytest.raises(NoHeightsError, match=r"all points .* are of classes that do not count \(5\)"):
+        height_grid(lambda: [points], grid_around((0.1, 0.1, 0.9, 0.9), 1.0), leave_out=(5,))

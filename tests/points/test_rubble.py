@@ -54,6 +54,11 @@ def houses():
 
 
 @pytest.fixture(scope="module")
+def after():
+    return scan(after=True, rng=np.random.default_rng(4))
+
+
+@pytest.fixture(scope="module")
 def both(houses):
     rng = np.random.default_rng(3)
     return debris_volumes(scan(after=True, rng=rng), houses, scan(after=False, rng=rng, raised=-0.35), PLAIN)
@@ -174,6 +179,163 @@ def test_heights_of_another_site_or_crs_are_refused(houses, crs, shift, error, m
     other = PointCloud(points.xyz + [shift, 0, 0], crs=pyproj.CRS.from_user_input(crs))
     with pytest.raises(error, match=message):
         check_heights(other, read_footprints(houses), points if crs == "EPSG:32634" else None)
+
+
+@pytest.mark.parametrize(
+    ("crs", "corner", "words"),
+    [
+        ("EPSG:2992", (800_000, 900_000), ["may have its heights in the unit of its coordinates, foot", "EPSG:32610", "A*0.3048"]),
+        ("EPSG:26910+6360", (500_000, 4_900_000), ["has its heights in US survey foot", "gdal_calc.py"]),
+        ("EPSG:3857", (1_670_000, 6_890_000), ["a unit is 0.6", "gdalwarp -novshift -t_srs EPSG:32633"]),
+    ],
+)  # fmt: skip
+def test_surface_models_that_are_not_in_metres_are_refused_with_the_command_that_helps(crs, corner, words):
+    import pyproj
+    from affine import Affine
+
+    from deepnets4eo.damage import read_footprints
+    from deepnets4eo.grid import Grid
+
+    crs = pyproj.CRS(crs).to_wkt()
+    layer = Layer.open(
+        np.ones((20, 20), np.float32), grid=Grid((20, 20), Affine(1, 0, corner[0], 0, -1, corner[1]), crs)
+    )
+    inside = shapely.box(corner[0] + 5, corner[1] - 15, corner[0] + 15, corner[1] - 5)
+    outlines = gpd.GeoDataFrame({"id": ["a"]}, geometry=[inside], crs=crs)
+    with pytest.raises(InputError) as caught:
+        debris_volumes(layer, outlines)
+    assert all(word in str(caught.value) for word in words), caught.value
+    with pytest.raises(InputError):
+        check_heights(layer, read_footprints(outlines))
+
+
+def test_clouds_in_the_units_of_web_maps_are_refused_and_those_in_feet_are_read_in_metres(tmp_path):
+    import pyproj
+
+    from deepnets4eo.damage import read_footprints
+
+    web = PointCloud(np.array([[1_670_000.0, 6_890_000, 1], [1_670_009, 6_890_009, 2]]), crs=pyproj.CRS("EPSG:3857"))
+    inside = gpd.GeoDataFrame(geometry=[shapely.box(1_670_002, 6_890_002, 1_670_005, 6_890_005)], crs="EPSG:3857")
+    with pytest.raises(InputError, match=r"0\.6\d* m on the ground.*pdal translate"):
+        check_heights(web, read_footprints(inside))
+    check_heights(_cloud_in_feet(tmp_path / "feet.las"), read_footprints(_FEET))
+
+
+_FEET = gpd.GeoDataFrame(geometry=[shapely.box(800_002, 900_002, 800_008, 900_008)], crs="EPSG:2992")
+
+
+def _cloud_in_feet(path):
+    import laspy
+    import pyproj
+
+    header = laspy.LasHeader(point_format=6, version="1.4")
+    header.offsets, header.scales = [800_000, 900_000, 0], [0.01] * 3
+    header.add_crs(pyproj.CRS("EPSG:2992"))
+    las = laspy.LasData(header)
+    las.x, las.y, las.z = np.array([[800_000, 800_010], [900_000, 900_010], [5, 6.0]])
+    las.write(path)
+    return path
+
+
+def test_outlines_that_were_left_out_or_changed_are_findings(after):
+    shapes = [None, None, shapely.box(40, 10, 54, 20), shapely.box(10, 40, 22, 52), shapely.box(40, 40, 50, 50)]
+    shapes[0] = shapely.Polygon([(10, 10), (22, 20), (22, 10), (10, 20)])
+    moved = [None if shape is None else shapely.transform(shape, lambda xy: xy + ORIGIN) for shape in shapes]
+    result = debris_volumes(
+        after, gpd.GeoDataFrame({"id": ["a", "b", "c", "c", "d"]}, geometry=moved, crs=CRS), options=PLAIN
+    )
+    said = {finding.code: finding for finding in result.findings}
+    assert said["footprints_dropped"].message.startswith("1 of 5 rows of the footprints could not be used (1 × ")
+    assert said["footprints_dropped"].severity == "caution"
+    changes = "Of the footprints: 1 outline repaired, since not valid; 1 id replaced, since missing or twice."
+    assert said["footprints_changed"].message == changes
+
+
+def test_values_that_are_no_heights_are_unknown_and_counted(houses, after):
+    mixed = houses.assign(tall=["-3", "5", "6,5", None])
+    options = RubbleOptions(align=False, height_column="tall")
+    result = debris_volumes(after, mixed, options=options)
+    (said,) = (finding for finding in result.findings if finding.code == "heights_unusable")
+    assert "2 of 3 values in the column 'tall'" in said.message
+    assert "(-3 for one)" in said.message
+    table = result.buildings.set_index("id")
+    assert table.loc["b", "height_pre_m"] == 5
+    assert (table["rule_m3"].dropna() >= 0).all()
+    assert (table["volume_pre_m3"].dropna() >= 0).all()
+    with pytest.raises(InputError, match=r"holds no height: of 4 values, 3 cannot be used \(abc for one\)"):
+        debris_volumes(after, houses.assign(tall=["abc", "-1", "0", ""]), options=options)
+
+
+@pytest.mark.parametrize("raster", [False, True])
+def test_buildings_in_a_gap_of_the_heights_are_not_assessed_and_the_others_are(houses, after, raster, monkeypatch):
+    from deepnets4eo.points.height_grid import grid_around, height_grid
+    from deepnets4eo.points.rubble import job
+
+    monkeypatch.setattr(job, "BLOCK_CELLS", 200)
+    far = shapely.box(*(ORIGIN + 500), *(ORIGIN + 510))
+    outlines = gpd.GeoDataFrame({"id": [*houses["id"], "far"]}, geometry=[*houses.geometry, far], crs=CRS)
+    beyond = PointCloud(np.vstack([after.xyz, [[*(ORIGIN + 600), 100.0]]]), crs=after.crs)
+    post = beyond
+    if raster:
+        grid = grid_around((*ORIGIN, *(ORIGIN + 600)), 0.5, CRS)
+        post = Layer.open(height_grid(lambda: [beyond], grid).mean, grid=grid)
+    result = debris_volumes(post, outlines, options=PLAIN)
+    states = result.buildings.set_index("id")["state"].to_dict()
+    assert states.pop("far") == "not-assessed"
+    assert "not-assessed" not in states.values()
+    (said,) = (finding for finding in result.findings if finding.code == "blocks_without_heights")
+    assert said.message.startswith("1 building could not be assessed, in 1 block without heights.")
+    with pytest.raises(InputError, match="no height is known" if raster else "no point of"):
+        debris_volumes(post, outlines[outlines["id"] == "far"], options=PLAIN)
+
+
+def test_ascii_grids_are_surface_models(houses, after, tmp_path):
+    from deepnets4eo.damage import read_footprints
+    from deepnets4eo.points.height_grid import grid_around, height_grid
+
+    grid = grid_around((*ORIGIN, *(ORIGIN + 69.9)), 0.5, CRS)
+    values = np.nan_to_num(height_grid(lambda: [after], grid).mean, nan=-9999)
+    head = f"ncols {grid.shape[1]}\nnrows {grid.shape[0]}\nxllcorner {ORIGIN[0]}\nyllcorner {ORIGIN[1]}\ncellsize 0.5\n"
+    path = tmp_path / "post.asc"
+    path.write_text(head + "NODATA_value -9999\n" + "\n".join(" ".join(f"{z:.2f}" for z in row) for row in values))
+    path.with_suffix(".prj").write_text(shapely_crs().to_wkt("WKT1_ESRI"))
+    check_heights(path, read_footprints(houses))
+
+
+def test_clouds_without_points_are_refused_as_such(houses, tmp_path):
+    import laspy
+
+    from deepnets4eo.damage import read_footprints
+
+    path = tmp_path / "empty.las"
+    laspy.LasData(laspy.LasHeader(point_format=6, version="1.4")).write(path)
+    with pytest.raises(InputError, match=r"empty\.las has no points"):
+        check_heights(path, read_footprints(houses))
+
+
+@pytest.mark.filterwarnings("error:'crs' was not provided")
+def test_outlines_are_moved_onto_heights_without_a_crs_too(tmp_path):
+    from deepnets4eo.points import save_rubble
+
+    city = City(6, 180, 0.5)
+    cloud, outlines = aerial_scan(city.post, 6.0), city.footprints()
+    placed = debris_volumes(cloud, outlines)
+    plain = PointCloud(cloud.xyz, classification=cloud.classification)
+    result = debris_volumes(
+        plain, outlines.set_crs(None, allow_override=True), options=RubbleOptions(footprints_crs="pixels")
+    )
+    assert not {"footprints_unaligned"} & {finding.code for finding in (*result.findings, *placed.findings)}
+    assert shapely.equals_exact(result.buildings.geometry.to_numpy(), placed.buildings.geometry.to_numpy(), 0.01).all()
+    assert not shapely.equals_exact(result.buildings.geometry.to_numpy(), outlines.geometry.to_numpy(), 0.2).any()
+    assert save_rubble(result, tmp_path / "out", plain, also=())["rubble.gpkg"].exists()
+
+
+def test_outlines_that_could_not_be_moved_are_a_finding(houses, after):
+    result = debris_volumes(after, houses.iloc[:2])
+    (said,) = (finding for finding in result.findings if finding.code == "footprints_unaligned")
+    assert "In 1 of 1 block the footprints could not be moved onto the buildings" in said.message
+    assert "2 footprints on the image" in said.message
+    assert not {"footprints_unaligned"} & {one.code for one in debris_volumes(after, houses, options=PLAIN).findings}
 
 
 def test_volumes_lost_in_a_city_are_within_a_tenth_of_the_truth_despite_footprints_that_lie_off():

@@ -3,6 +3,7 @@
 import logging
 
 import numpy as np
+import pyproj
 import pytest
 import rasterio
 from affine import Affine
@@ -220,3 +221,21 @@ def test_files_in_the_way_stay_unless_told(tmp_path):
     assert (tmp_path / "a.tif").read_text() == "mine"
     composite_raster(placed(PLAIN), tmp_path / "a.tif", channels=("dsm",), overwrite=True)
     assert (written(tmp_path / "a.tif")[0] == 100).all()
+
+
+FEET = Grid((40, 50), Affine(2, 0, 800_000, 0, -2, 900_000), "EPSG:2992")
+
+
+def test_heights_that_may_be_in_feet_are_refused_with_the_commands_that_convert_them(tmp_path):
+    out = tmp_path / "a.tif"
+    for layers in ({"dsm": placed(PLAIN, FEET)}, {"dsm": placed(PLAIN), "dtm": placed(PLAIN, FEET)}):
+        with pytest.raises(InputError, match=r"foot; expected heights in metres.*gdalwarp .*EPSG:32610.*A\*0\.3048"):
+            composite_raster(out=out, channels=("ndsm",), **layers)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("crs", ["EPSG:2992+5703", "EPSG:3857"])
+def test_heights_in_metres_are_taken_whatever_the_unit_of_the_plane(tmp_path, crs):
+    grid = Grid((40, 50), Affine(2, 0, 800_000, 0, -2, 900_000), pyproj.CRS(crs).to_wkt())
+    found, _ = written(composite_raster(placed(PLAIN, grid), tmp_path / "a.tif", channels=("dsm",)))
+    assert (found == 100).all()

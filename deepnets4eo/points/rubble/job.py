@@ -1,7 +1,7 @@
 """The rubble job: heights after the event, before it where there are any, and footprints in; a `RubbleMap` out.
 
 Takes clouds (files of points, points in memory) or surface models. Works by blocks of about one square kilometre; points
-are streamed for each. Refuses inputs in different CRS or in degrees, and footprints that lie off the heights.
+are streamed for each. Refuses inputs in different CRS or not in metres, and footprints that lie off the heights.
 """
 
 from __future__ import annotations
@@ -17,19 +17,21 @@ import numpy as np
 import pandas as pd
 import shapely
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 
-from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.errors import GridError
 from deepnets4eo.grid import blocks, crop
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import count_of
-from deepnets4eo.points.height_grid import grid_around
+from deepnets4eo.points.height_grid import NoHeightsError, grid_around
 from deepnets4eo.points.rubble.cells import BuildingCells
-from deepnets4eo.points.rubble.findings import findings_of
+from deepnets4eo.points.rubble.findings import findings_of, gap_findings, outline_findings
 from deepnets4eo.points.rubble.measure import BlockInputs, BlockMeasures, measure_block
 from deepnets4eo.points.rubble.options import RubbleOptions
 from deepnets4eo.points.rubble.plans import BUILT_MARGIN_M
 from deepnets4eo.points.rubble.polygons import rubble_polygons
 from deepnets4eo.points.rubble.rubble_map import MEANING, RubbleMap
+from deepnets4eo.points.rubble.stated_heights import stated_heights
 from deepnets4eo.points.rubble.surfaces import BlockHeights, Heights, HeightSource
 from deepnets4eo.points.rubble.terrain import VerticalFit, fit_vertically, terrain_under
 from deepnets4eo.points.rubble.vocabulary import UNKNOWN
@@ -42,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 BLOCK_CELLS = 2048
 HALO_M = 40.0  # of a block: heaps around its buildings, and ground beside them
+# stands in for the CRS of heights that have none, which are taken for metres
+PLAIN_METRES = 'ENGCRS["metres",EDATUM["unknown"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north],LENGTHUNIT["metre",1]]'
 HIGHEST_EDGE_M = 6.0  # heights are cut there before outlines are laid on them, so that all roofs have the same edges
 
 
@@ -79,9 +83,11 @@ def debris_volumes(
     Raises
     ------
     InputError
-        What cannot be read; heights in degrees.
+        What cannot be read; surface models in feet; heights in degrees or in the units of web maps.
     GridError
         Heights of both dates in different CRS, or no footprint on the heights.
+    NoHeightsError
+        No height is known at and around any of the footprints.
 
     Examples
     --------
@@ -100,8 +106,8 @@ def debris_volumes(
     )
     frame = outlines.frame if crs is None or outlines.crs is None else outlines.to(crs).frame
     grid = grid_around(_bounds(after, before, frame), options.cell_m, crs)
-    heights_m = _heights_of(outlines, options)
-    fits, tables, polygons = [], [], []
+    heights_m, unusable = stated_heights(outlines, options.height_column)
+    fits, tables, polygons, gaps = [], [], [], []
     shape, halo = (grid.shape[0], grid.shape[1]), int(np.ceil(HALO_M / options.cell_m))
     owner_of = _block_of(frame, grid)
     windows = blocks(shape, BLOCK_CELLS)
@@ -109,19 +115,31 @@ def debris_volumes(
         rows = np.flatnonzero(owner_of == number)
         if len(rows):
             block = crop(grid, window.grow(halo))
-            fit, measures, moved = _measure(after, before, block, frame, rows, heights_m, options)
-            fits.append({"corner": [block.affine.c, block.affine.f], **asdict(fit)})
-            tables.append(gpd.GeoDataFrame(measures.table.set_axis(rows), geometry=moved, crs=crs))
-            polygons.append(rubble_polygons(measures, block, frame["id"].to_numpy()[rows]))
+            try:
+                fit, measures, moved, unaligned = _measure(after, before, block, frame, rows, heights_m, options)
+            except NoHeightsError as error:
+                gaps.append((len(rows), error))
+            else:
+                fits.append({"corner": [block.affine.c, block.affine.f], **asdict(fit), "unaligned": unaligned})
+                tables.append(gpd.GeoDataFrame(measures.table.set_axis(rows), geometry=moved, crs=crs))
+                polygons.append(rubble_polygons(measures, block, frame["id"].to_numpy()[rows]))
         if progress is not None:
             progress((number + 1) / len(windows))
+    if not tables and gaps:
+        raise gaps[0][1]
     buildings = _all_rows(tables, frame, crs, pre is not None)
     event = event.with_tags(None if before is None else before.layer, after.layer)
     return RubbleMap(
         buildings=buildings,
         rubble=gpd.GeoDataFrame(pd.concat(polygons, ignore_index=True), geometry="geometry", crs=crs),
         fits=fits,
-        findings=(*findings_of(buildings, fits, before is not None), *event_findings(event)),
+        findings=(
+            *outline_findings(outlines.account()),
+            *unusable,
+            *gap_findings(gaps),
+            *findings_of(buildings, fits, before is not None),
+            *event_findings(event),
+        ),
         inputs={role: heights.source for role, heights in (("post", after), ("pre", before)) if heights is not None}
         | {"footprints": outlines.source},
         parameters=asdict(options),
@@ -143,7 +161,7 @@ def check_heights(post: HeightSource, footprints: Footprints, pre: HeightSource 
     Raises
     ------
     InputError
-        What cannot be read; heights in degrees.
+        What cannot be read; surface models in feet; heights in degrees or in the units of web maps.
     GridError
         Heights of both dates in different CRS, or no footprint on the heights.
     """
@@ -164,8 +182,9 @@ def _common_crs(after: Heights, before: Heights | None) -> Any:
         raise GridError(
             f"{after.source} is in {after.crs.name}, {before.source} in {before.crs.name}. Bring both to one CRS."
         )
-    if crs is not None and crs.is_geographic:
-        raise InputError(f"{after.source} has coordinates in degrees. Bring it to a CRS in metres, such as UTM.")
+    for heights in (after, before):
+        if heights is not None:
+            heights.check_metres()
     return crs
 
 
@@ -192,17 +211,6 @@ def _bounds(after: Heights, before: Heights | None, frame: gpd.GeoDataFrame) -> 
     return max(left, around[0]), max(bottom, around[1]), min(right, around[2]), min(top, around[3])
 
 
-def _heights_of(outlines: Footprints, options: RubbleOptions) -> NDArray[np.float64]:
-    """(N,) heights before the event by the footprints' column; NaN without."""
-    column, table = options.height_column, outlines.attributes
-    if column is None:
-        return np.full(len(outlines), np.nan)
-    if table is None or column not in table:
-        names = [] if table is None else list(table.columns)
-        raise InputError(f"the footprints have no column {column!r}; they have {', '.join(map(str, names))}.")
-    return pd.to_numeric(table[column], errors="coerce").to_numpy(float)
-
-
 def _block_of(frame: gpd.GeoDataFrame, grid: Grid) -> NDArray[np.int64]:
     """(N,) number of the block that holds the middle of each footprint, −1 where none does."""
     bounds = shapely.bounds(frame.geometry.to_numpy())
@@ -223,8 +231,8 @@ def _measure(
     rows: NDArray[np.int64],
     heights_m: NDArray[np.float64],
     options: RubbleOptions,
-) -> tuple[VerticalFit, BlockMeasures, NDArray[Any]]:
-    """The buildings of one block: how its heights fit, their measures, and their outlines as they were moved."""
+) -> tuple[VerticalFit, BlockMeasures, NDArray[Any], str | None]:
+    """The buildings of one block: how its heights fit, their measures, their outlines as they were moved, or why not."""
     post = after.on(block)
     pre = None if before is None else before.on(block)
     everything = frame.geometry.to_numpy()
@@ -235,11 +243,11 @@ def _measure(
     if pre is not None:
         fit = fit_vertically(pre, post, terrain, built)
         pre, terrain = pre.raise_by(fit.shift_m), terrain + np.float32(fit.shift_m)
-    outlines = everything[rows]
+    outlines, unaligned = everything[rows], None
     if options.align:
-        outlines = _on_heights(post if pre is None else pre, terrain, frame.iloc[rows], block)
+        outlines, unaligned = _on_heights(post if pre is None else pre, terrain, frame.iloc[rows], block)
     inputs = BlockInputs(post, pre, terrain, outlines, heights_m[rows], fit)
-    return fit, measure_block(inputs, options), outlines
+    return fit, measure_block(inputs, options), outlines, unaligned
 
 
 def _cells_of(outlines: NDArray[Any], grid: Grid) -> NDArray[np.bool_]:
@@ -248,24 +256,26 @@ def _cells_of(outlines: NDArray[Any], grid: Grid) -> NDArray[np.bool_]:
     return built.reshape(grid.shape[0], grid.shape[1])
 
 
-def _on_heights(heights: BlockHeights, terrain: Any, frame: gpd.GeoDataFrame, block: Grid) -> NDArray[Any]:
-    """Outlines moved to where the heights show edges of buildings; as they are where that is not clear."""
+def _on_heights(
+    heights: BlockHeights, terrain: Any, frame: gpd.GeoDataFrame, block: Grid
+) -> tuple[NDArray[Any], str | None]:
+    """Outlines moved to where the heights show edges of buildings; as they are where that is not clear, and why."""
     from deepnets4eo.damage import align_footprints
     from deepnets4eo.rasters.scene import Layer
     from deepnets4eo.terrain.ground_filter import without_gaps
 
     above = heights.above(terrain)
     image = np.clip(without_gaps(above, np.isfinite(above)), 0, HIGHEST_EDGE_M)
-    local = frame.set_crs(block.crs.proj if block.crs is not None else None, allow_override=True)
-    if block.crs is None:
-        return frame.geometry.to_numpy()
-    alignment = align_footprints(Layer.open(image, grid=block), local, max_shift_m=4.0, wide_shift_m=4.0)
+    crs = PLAIN_METRES if block.crs is None else block.crs.proj
+    layer = Layer.open(image, grid=GeoBox((block.shape[0], block.shape[1]), block.affine, crs))
+    local = frame.set_crs(crs, allow_override=True)
+    alignment = align_footprints(layer, local, max_shift_m=4.0, wide_shift_m=4.0)
     logger.info("footprints on the heights %s: moved %.2f m east, %.2f m south. %s",
                 alignment.status, alignment.dx_m, alignment.dy_m, alignment.reason)  # fmt: skip
     coordinates, owner = shapely.get_coordinates(frame.geometry.to_numpy(), return_index=True)
     moved = coordinates + alignment.offsets_m[owner] * (1, -1)
     outlines: NDArray[Any] = shapely.set_coordinates(frame.geometry.to_numpy().copy(), moved)
-    return outlines
+    return outlines, alignment.reason if alignment.status == "failed" else None
 
 
 def _all_rows(tables: list[gpd.GeoDataFrame], frame: gpd.GeoDataFrame, crs: Any, paired: bool) -> gpd.GeoDataFrame:

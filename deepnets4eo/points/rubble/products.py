@@ -5,6 +5,7 @@ All of them appear together, or none does; the manifest comes last.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -100,7 +101,13 @@ def _write_gpkg(rubble: RubbleMap, path: Path) -> None:
     from deepnets4eo.polygons.vector_files import set_fixed_times
 
     for layer, frame in (("buildings", rubble.buildings), ("rubble", rubble.rubble)):
-        pyogrio.write_dataframe(frame, path, layer=layer, driver="GPKG", geometry_type="Unknown", append=path.exists())
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", "'crs' was not provided"
+            )  # heights without one have none; undefined is right
+            pyogrio.write_dataframe(
+                frame, path, layer=layer, driver="GPKG", geometry_type="Unknown", append=path.exists()
+            )
     set_fixed_times(path)
     write_event(path, rubble.event, SUBJECT, "buildings")
 

@@ -19,12 +19,12 @@ from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.height_grid import class_share, height_grid
 from deepnets4eo.points.rubble.vocabulary import NOISE_CLASSES, RUBBLE_CLASS, VEGETATION_CLASSES
 from deepnets4eo.terrain.heights import impossible
+from deepnets4eo.terrain.units import SAME, check_ground_metres, check_height_unit, metres_on_the_ground, utm_code
 
 if TYPE_CHECKING:
     from deepnets4eo.rasters.scene import Layer
 
 HeightSource: TypeAlias = "str | Path | PointCloud | Layer"
-CLOUD_SUFFIXES = (".las", ".laz", ".ply", ".pcd", ".txt", ".xyz", ".pts", ".asc", ".csv", ".e57")
 WALL_M = 2.0  # above it a cell holds a roof or wall, whose top counts; below, rubble, whose mean counts
 
 
@@ -68,15 +68,17 @@ class Heights:
 
     @classmethod
     def open(cls, source: HeightSource) -> Heights:
-        """Open a file by its suffix. Errors: InputError for what is no file of points or heights."""
+        """Open a file by its suffix. Errors: InputError for what is no file of points or heights, or holds none."""
+        from deepnets4eo.points.files import CLOUD_SUFFIXES, open_cloud
         from deepnets4eo.rasters.scene import Layer
 
         if isinstance(source, PointCloud):
             return cls(source, None)
         if isinstance(source, (str, Path)) and Path(source).suffix.lower() in CLOUD_SUFFIXES:
-            from deepnets4eo.points.files import open_cloud
-
-            return cls(open_cloud(source), None)
+            cloud = open_cloud(source)
+            if not cloud.point_count:
+                raise InputError(f"{source} has no points. Give a cloud of the buildings.")
+            return cls(cloud, None)
         layer = Layer.open(source)
         if layer.count != 1:
             raise InputError(f"{layer.source} has {layer.count} bands; a surface model has one, of heights in metres.")
@@ -111,6 +113,24 @@ class Heights:
         (left, bottom), (right, top) = xyz[:, :2].min(axis=0), xyz[:, :2].max(axis=0)
         return float(left), float(bottom), float(right), float(top)
 
+    def check_metres(self) -> None:
+        """Refuse coordinates or heights that are no metres; clouds in feet are read in metres. Errors: InputError."""
+        crs, (left, bottom, right, top) = self.crs, self.bounds
+        if crs is None:
+            return
+        if crs.is_geographic:
+            raise InputError(f"{self.source} has coordinates in degrees. Bring it to a CRS in metres, such as UTM.")
+        position = (left + right) / 2, (bottom + top) / 2
+        if self.layer is not None:
+            check_height_unit(crs, position, self.source)
+            check_ground_metres(crs, position, self.source)
+        elif not abs((unit_m := metres_on_the_ground(crs, position)) - 1) <= SAME:
+            raise InputError(
+                f"{self.source} is in {crs.name}, where a unit is {unit_m:.3g} m on the ground; expected a CRS in metres, such "
+                f"as UTM. Bring it to one: `pdal translate {self.source} metres.laz reprojection "
+                f"--filters.reprojection.out_srs={utm_code(crs, position)}`."
+            )
+
     @property
     def from_points(self) -> bool:
         """Whether these are points, not a surface model."""
@@ -121,7 +141,7 @@ class Heights:
         return [self.cloud] if isinstance(self.cloud, PointCloud) else self.cloud.chunks()
 
     def on(self, grid: Grid) -> BlockHeights:
-        """Heights on the cells of a grid, in the CRS of the heights. Errors: InputError where there are none."""
+        """Heights on the cells of a grid, in the CRS of the heights. Errors: NoHeightsError where a cloud has none."""
         if self.layer is not None:
             data, valid = self.layer.on(grid, "average").read()
             heights = np.where(valid & ~impossible(data[0]), data[0], np.nan).astype(np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage
-from deepnets4eo.errors import InputError
+from deepnets4eo.points.height_grid import NoHeightsError
 from deepnets4eo.points.rubble.debris_rule import nmad
 from deepnets4eo.points.rubble.surfaces import BlockHeights
 from deepnets4eo.terrain import ground
@@ -59,12 +59,12 @@ def terrain_under(heights: BlockHeights, built: NDArray[np.bool_], cell_m: float
 
     Raises
     ------
-    InputError
+    NoHeightsError
         No height is known beside the footprints.
     """
     open_ground = np.where(built, np.nan, heights.lowest)
     if not np.isfinite(open_ground).any():
-        raise InputError("there is no ground between the footprints and around them. Give heights of a wider area.")
+        raise NoHeightsError("no height is known beside the footprints. Give heights of a wider area.")
     return ground(open_ground, cell_m, slope=0.3)
 
 

@@ -1,0 +1,111 @@
+"""Whether coordinates and heights are metres, as slopes and volumes need them, and how to bring surface models to metres.
+
+Takes the CRS of a surface model and a position on it; degrees are left to those who can measure in them.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+from typing import Any
+
+from affine import Affine
+
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.grid import Grid, mean_gsd_m, transformer
+
+SAME = 0.005  # lengths that differ by less count as equal: UTM and its like are within 0.1 %
+
+
+def check_height_unit(crs: Any, position: tuple[float, float], source: str) -> None:
+    """Refuse a surface model whose heights are, or may be, in another unit than the metre.
+
+    Parameters
+    ----------
+    crs
+        Its CRS (pyproj), None where unknown. Without a vertical part, heights may be in its horizontal unit.
+    position
+        x and y of its middle.
+    source
+        The file, for the message.
+
+    Raises
+    ------
+    InputError
+        With the commands that convert it.
+
+    >>> check_height_unit(None, (0.0, 0.0), "dsm.tif")
+    """
+    axis = _height_axis(crs)
+    if axis is None or axis.unit_conversion_factor == 1:
+        return
+    stated = "has its heights in" if _is_vertical(axis) else "may have its heights in the unit of its coordinates,"
+    metres = f"{axis.unit_conversion_factor:.10g}"
+    raise InputError(
+        f"{source} ({crs.name}) {stated} {axis.unit_name}; expected heights in metres, in a CRS in metres. Bring it to one "
+        f"with `{_warp(crs, position, source, 'warped.tif')}`, and where its heights are no metres, multiply them: "
+        f'`gdal_calc.py -A warped.tif --calc="A*{metres}" --outfile=metres.tif`.'
+    )
+
+
+def check_ground_metres(crs: Any, position: tuple[float, float], source: str) -> None:
+    """Refuse a surface model whose coordinates are no metres on the ground, such as those of web maps (Mercator).
+
+    Parameters
+    ----------
+    crs, position, source
+        As for `check_height_unit`.
+
+    Raises
+    ------
+    InputError
+        With the command that converts it.
+    """
+    unit_m = metres_on_the_ground(crs, position)
+    if not abs(unit_m - 1) <= SAME:
+        raise InputError(
+            f"{source} is in {crs.name}, where a unit is {unit_m:.3g} m on the ground; expected a CRS in metres, such as UTM. "
+            f"Bring it to one, e.g. with `{_warp(crs, position, source, 'metres.tif')}`."
+        )
+
+
+def metres_on_the_ground(crs: Any, position: tuple[float, float]) -> float:
+    """Metres of one unit of a projected CRS at a position; 1 without a CRS.
+
+    >>> round(metres_on_the_ground("EPSG:3857", (0.0, 8_399_737.9)), 3)  # at 60° north
+    0.5
+    """
+    return mean_gsd_m(Grid((1, 1), Affine(1, 0, position[0], 0, -1, position[1]), crs))
+
+
+def utm_code(crs: Any, position: tuple[float, float]) -> str:
+    """EPSG code of the UTM zone of a position; "EPSG:…" where there is none.
+
+    >>> utm_code("EPSG:3857", (1_670_000.0, 6_890_000.0))
+    'EPSG:32633'
+    """
+    try:
+        longitude, latitude = transformer(crs, "EPSG:4326").transform(*position)
+    except GridError:
+        return "EPSG:…"
+    if not (math.isfinite(longitude) and math.isfinite(latitude)):
+        return "EPSG:…"
+    return f"EPSG:{(32600 if latitude >= 0 else 32700) + int((longitude + 180) // 6) % 60 + 1}"
+
+
+def _warp(crs: Any, position: tuple[float, float], source: str, out: str) -> str:
+    # GDAL converts heights of some CRS with a vertical part, not of others: so it is told to convert none
+    return f"gdalwarp -novshift -t_srs {utm_code(crs, position)} {shlex.quote(source)} {out}"
+
+
+def _height_axis(crs: Any) -> Any:
+    """The axis of a CRS that has the unit of heights; None where none does: without CRS, and in degrees alone."""
+    axes = [] if crs is None else crs.axis_info
+    vertical = [axis for axis in axes if _is_vertical(axis)]
+    if vertical:
+        return vertical[0]
+    return axes[0] if axes and not crs.is_geographic else None
+
+
+def _is_vertical(axis: Any) -> bool:
+    return bool(axis.direction == "up")
