@@ -225,7 +225,7 @@ def overlap_share(a: Grid, b: Grid) -> float:
         if a.crs is None and b.crs is None:
             raise GridError("one raster has a world file and the other has none. Give both one, of the same place.")
         raise GridError(
-            "one raster has a CRS and the other has none. Assign the missing one, e.g. with gdal_translate -a_srs."
+            "one file has a CRS and the other has none. Assign the missing one, e.g. with gdal_translate -a_srs."
         )
     first, second = a.extent, b.extent
     if a.crs is None or b.crs is None or a.crs == b.crs:

@@ -11,6 +11,8 @@ from deepnets4eo.cli.options import Debug, Json, Overwrite, Seed
 from deepnets4eo.cli.output import echo
 
 if TYPE_CHECKING:
+    from geopandas import GeoDataFrame
+
     from deepnets4eo.damage.alignment import FootprintAlignment
     from deepnets4eo.rasters.scene import Layer
     from deepnets4eo.registration import Registration
@@ -21,6 +23,12 @@ def register(
     post: Annotated[str, typer.Argument(metavar="POST", help="Image after: a raster or a folder of tiles.")],
     footprints: Annotated[
         str | None, typer.Option(help="Building outlines to align to the pre image too.", show_default=False)
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option("--layer", help="Layer of the footprints' file.", show_default=False)
+    ] = None,
+    footprints_crs: Annotated[
+        str | None, typer.Option(help="CRS of the footprints, e.g. EPSG:4326; or pixels.", show_default=False)
     ] = None,
     motion: Annotated[
         Literal["auto", "translation", "similarity", "affine"], typer.Option(help="How pre may lie against post.")
@@ -44,21 +52,27 @@ def register(
     deepnets4eo register pre_tiles/ post_tiles/ --footprints buildings.gpkg --tie-points ties.gpkg
     """
     from deepnets4eo.cli.output import show_json
+    from deepnets4eo.damage.alignment import align_footprints
+    from deepnets4eo.errors import InputError
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.polygons.vector_files import check_vector_suffix, write_vector
     from deepnets4eo.rasters.scene import Layer
     from deepnets4eo.registration import register as measure
 
+    if footprints is None and (layer or footprints_crs):
+        raise InputError("--layer and --footprints-crs belong to footprints. Name them with --footprints.")
     check_not_inputs([tie_points, json], [pre, post, footprints])
     if tie_points:
         check_vector_suffix(tie_points)
         check_overwrite(tie_points, overwrite=overwrite)
-    image = Layer.open(pre)
-    registration = measure(
-        image, Layer.open(post), model=motion, max_shift_m=max_shift, max_rotation_deg=max_rotation, seed=seed
-    )
-    alignment = _align(image, footprints, seed) if footprints else None
+    before, after = Layer.open(pre), Layer.open(post)
+    outlines = None
+    if footprints:
+        before = before.on(after.grid) if before.grid.crs is None and after.grid.crs is not None else before
+        outlines = _outlines(before, footprints, layer, footprints_crs)
+    registration = measure(before, after, model=motion, max_shift_m=max_shift, max_rotation_deg=max_rotation, seed=seed)
+    alignment = None if outlines is None else align_footprints(before, outlines, seed=seed)
     if str(json) != "-":
         for line in _lines(registration) + (_alignment_lines(alignment) if alignment else []):
             echo(line)
@@ -71,11 +85,16 @@ def register(
         raise typer.Exit(1)
 
 
-def _align(image: Layer, footprints: str, seed: int) -> FootprintAlignment:
-    from deepnets4eo.damage.alignment import align_footprints
-    from deepnets4eo.damage.footprints import read_footprints
+def _outlines(image: Layer, footprints: str, layer: str | None, crs: str | None) -> GeoDataFrame:
+    """Footprints in a CRS; in the coordinates of the image where that has none."""
+    from deepnets4eo.damage.footprints import PIXELS, read_footprints
+    from deepnets4eo.grid import transform_shapes
 
-    return align_footprints(image, read_footprints(footprints).frame, seed=seed)
+    plain = image.grid.crs is None
+    outlines = read_footprints(footprints, layer=layer, assume_crs=crs or (PIXELS if plain else None))
+    if not plain:
+        return outlines.frame
+    return outlines.frame.set_geometry(transform_shapes(image.grid.affine, outlines.in_pixels(image.grid)))
 
 
 def _lines(registration: Registration) -> list[str]:

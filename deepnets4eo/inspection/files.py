@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import permutations
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ BLOCK_PX = 2048
 STATISTICS_PX = 2048  # value ranges are taken from a thumbnail of this size at the most
 MAX_VALUES = 4 * STATISTICS_PX**2  # values of all bands together that are searched for outliers
 EQUAL_AREA = "EPSG:6933"
+FARTHEST_DEGREES = (360, 90)  # east or west, north or south; what lies beyond is metres or pixels
 
 
 @dataclass
@@ -121,21 +122,25 @@ def overlaps(inspections: Sequence[Inspection]) -> list[str]:
     with_grid = [item for item in inspections if item.grid is not None]
     if len(with_grid) > 2 and all(item.grid == with_grid[0].grid for item in with_grid):
         return [f"{', '.join(item.path for item in with_grid)} lie on one grid."]
-    return list(dict.fromkeys(_overlap(a, b) for a, b in permutations(with_grid, 2)))
+    lines = [line for a, b in combinations(with_grid, 2) for line in _overlap(a, b)]
+    return list(dict.fromkeys(lines))  # a file may be given twice
 
 
-def _overlap(a: Inspection, b: Inspection) -> str:
+def _overlap(a: Inspection, b: Inspection) -> list[str]:
+    """How much each of two files covers the other, or one line with the reason why that is unknown."""
     assert a.grid is not None and b.grid is not None  # noqa: PT018
     if {a.kind, b.kind} <= RASTERS and a.grid.shape == b.grid.shape and only_one_placed(a.grid, b.grid):
         first, second = sorted((a.path, b.path))
-        return f"{first} and {second} are of one size and only one has a place: as layers of a scene they lie pixel on pixel."
+        return [
+            f"{first} and {second} are of one size and only one has a place: as layers of a scene they lie pixel on pixel."
+        ]
     try:
-        share = overlap_share(a.grid, b.grid)
+        shares = {(b.path, a.path): overlap_share(a.grid, b.grid), (a.path, b.path): overlap_share(b.grid, a.grid)}
     except DeepNets4EOError as error:
-        return f"{b.path} and {a.path}: {error}"
-    if share == 0:
-        return f"{b.path} and {a.path} do not overlap: check their CRS."
-    return f"{b.path} covers {share:.1%} of {a.path}"
+        return [f"{a.path} and {b.path}: {error}"]
+    if not any(shares.values()):
+        return [f"{a.path} and {b.path} do not overlap: check their CRS."]
+    return [f"{cover} covers {share:.1%} of {covered}" for (cover, covered), share in shares.items()]
 
 
 def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
@@ -317,6 +322,8 @@ def _describe_extent(result: Inspection, frame: Any) -> None:
     from odc.geo.geobox import GeoBox
     from odc.geo.geom import BoundingBox
 
+    if _reports_no_degrees(result, frame):
+        return
     west, south, east, north = frame.to_crs("EPSG:4326").total_bounds
     result.facts["extent"] = f"longitude {west:.6f} to {east:.6f}, latitude {south:.6f} to {north:.6f}"
     bounds = frame.total_bounds
@@ -330,6 +337,20 @@ def _describe_extent(result: Inspection, frame: Any) -> None:
         result.facts["area"] = f"median {areas.median():.1f} m², {areas.min():.1f} to {areas.max():.1f} m²"
     if east - west > 180:
         result.problems.append("it spans more than 180° of longitude: it may cross the antimeridian.")
+
+
+def _reports_no_degrees(result: Inspection, frame: Any) -> bool:
+    """Whether coordinates cannot be the degrees that the CRS says they are, which is added as a problem."""
+    bounds = frame.total_bounds
+    if not frame.crs.is_geographic or not (np.abs(bounds) > FARTHEST_DEGREES * 2).any():
+        return False
+    west, south, east, north = bounds
+    result.problems.append(
+        f"its CRS says degrees, but its coordinates are none: they reach from ({west:.6g}, {south:.6g}) to "
+        f"({east:.6g}, {north:.6g}). As footprints it needs --footprints-crs EPSG:…, or pixels; or write the true CRS "
+        "into a copy: ogr2ogr -a_srs EPSG:… out.gpkg in.geojson"
+    )
+    return True
 
 
 def _inspect_json(path: str) -> Inspection:

@@ -4,12 +4,15 @@ import json
 
 import geopandas as gpd
 import pytest
+import shapely
 from affine import Affine
+from geotiff import write_geotiff
 from moved_place import UTM, as_layer, houses, moved, noisy, place, roofs
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.grid import whole
+from deepnets4eo.grid import transform_shapes, whole
 from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.scene import Layer
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +74,61 @@ def test_a_failed_registration_has_exit_status_1(files, capsys):
 def test_a_missing_file_is_named(files, capsys):
     assert main(["register", f"{files}/nothing.tif", f"{files}/post.tif"]) == 2
     assert "nothing.tif" in capsys.readouterr().err
+
+
+def footprints_shift(pre, post, *words, to):
+    assert main(["register", str(pre), str(post), "--footprints", *map(str, words), "--json", str(to)]) == 0
+    found = json.loads(to.read_text())["footprints"]
+    return found["dx_m"], found["dy_m"]
+
+
+def test_layer_and_crs_of_the_footprints_can_be_said(files, tmp_path, capsys):
+    outlines = gpd.read_file(files / "houses.gpkg")
+    several = tmp_path / "several.gpkg"
+    gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 9, 9)], crs=UTM).to_file(several, layer="parcels")
+    outlines.set_crs("EPSG:32755", allow_override=True).to_file(several, layer="houses")
+    pair = files / "pre.tif", files / "post.tif"
+    assert main(["register", *map(str, pair), "--footprints", str(several)]) == 2
+    assert "several layers" in capsys.readouterr().err
+    words = several, "--layer", "houses", "--footprints-crs", UTM
+    assert footprints_shift(*pair, *words, to=tmp_path / "r.json") == pytest.approx((3, 2), abs=0.3)
+
+
+@pytest.fixture(scope="module")
+def plain(files, tmp_path_factory):
+    """The pair as images without CRS, and the outlines in their pixels."""
+    folder = tmp_path_factory.mktemp("plain")
+    for name in ("pre", "post"):
+        write_geotiff(folder / f"{name}.png", Layer.open(files / f"{name}.tif").read()[0], crs=None, driver="PNG")
+    outlines = gpd.read_file(files / "houses.gpkg")
+    grid = Layer.open(files / "pre.tif").grid
+    pixels = transform_shapes(~grid.affine, outlines.geometry.to_numpy())
+    (folder / "pixels.geojson").write_text(gpd.GeoDataFrame(outlines[["id"]], geometry=pixels).to_json())
+    labels = [{"properties": {"uid": str(at)}, "wkt": shapely.to_wkt(shape)} for at, shape in enumerate(pixels)]
+    (folder / "xbd.json").write_text(json.dumps({"features": {"xy": labels}, "metadata": {}}))
+    return folder
+
+
+@pytest.mark.parametrize("words", [["pixels.geojson"], ["xbd.json"], ["pixels.geojson", "--footprints-crs", "pixels"]])
+def test_footprints_of_images_without_crs_are_in_pixels(plain, tmp_path, words):
+    pair, named = (plain / "pre.png", plain / "post.png"), [plain / words[0], *words[1:]]
+    assert footprints_shift(*pair, *named, to=tmp_path / "r.json") == pytest.approx((6, 4), abs=0.6)
+
+
+def test_a_crs_of_footprints_that_the_images_lack_is_refused_before_anything_is_measured(plain, files, capsys):
+    pair = [f"{plain}/pre.png", f"{plain}/post.png"]
+    assert main(["register", *pair, "--footprints", f"{files}/houses.gpkg", "--footprints-crs", UTM]) in {1, 2}
+    said = capsys.readouterr()
+    assert "the image has no CRS but the footprints" in said.err
+    assert "registration" not in said.out
+
+
+def test_an_image_without_crs_takes_the_other_ones_for_the_footprints(plain, files, tmp_path):
+    shift = footprints_shift(plain / "pre.png", files / "post.tif", files / "houses.gpkg", to=tmp_path / "r.json")
+    assert shift == pytest.approx((3, 2), abs=0.3)
+
+
+@pytest.mark.parametrize("option", ["--layer", "--footprints-crs"])
+def test_options_of_footprints_need_footprints(files, capsys, option):
+    assert main(["register", f"{files}/pre.tif", f"{files}/post.tif", option, "x"]) == 2
+    assert "--layer and --footprints-crs belong to footprints" in capsys.readouterr().err

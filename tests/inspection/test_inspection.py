@@ -272,10 +272,43 @@ def test_files_of_which_one_has_no_crs_cannot_be_compared(tmp_path: Path) -> Non
     array = np.arange(100, dtype=np.uint8).reshape(1, 10, 10)
     placed, plain = raster(tmp_path, array), inspect(write(tmp_path / "plain.tif", array[:, :9]))
     lines = overlaps([placed, plain])
-    assert len(lines) == 2
-    assert all("one raster has a CRS and the other has none" in line for line in lines)
+    assert len(lines) == 1
+    assert lines[0].startswith(f"{placed.path} and {plain.path}: one file has a CRS and the other has none")
     assert overlaps([placed]) == []
     half = raster(tmp_path, array, "half.tif", transform=Affine(0.5, 0, 500_002.5, 0, -0.5, 4_000_000))
     assert overlaps([placed, half]) == [
         f"{half.path} covers 50.0% of {placed.path}", f"{placed.path} covers 50.0% of {half.path}",
     ]  # fmt: skip
+
+
+def test_files_that_cannot_be_compared_or_lie_apart_are_said_once(tmp_path: Path) -> None:
+    gpd.GeoDataFrame(geometry=[box(15, 36, 15.1, 36.1)], crs="EPSG:4326").to_file(tmp_path / "f.geojson")
+    gpd.GeoDataFrame(geometry=[box(32, 15, 32.1, 15.1)], crs="EPSG:4326").to_file(tmp_path / "far.geojson")
+    vector, far = inspect(str(tmp_path / "f.geojson")), inspect(str(tmp_path / "far.geojson"))
+    image = inspect(write(tmp_path / "a.png", np.ones((1, 9, 9), np.uint8), driver="PNG"))
+    lines = overlaps([vector, image])
+    assert len(lines) == 1
+    assert lines[0].startswith(f"{vector.path} and {image.path}: one file has a CRS and the other has none.")
+    assert overlaps([vector, far]) == [f"{vector.path} and {far.path} do not overlap: check their CRS."]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("corner", [(367_000, 4_103_000), (64, 400), (64, -95)])
+def test_coordinates_that_are_no_degrees_are_said_instead_of_an_area(corner: tuple[int, int], tmp_path: Path) -> None:
+    west, south = corner
+    houses = [box(west, south, west + 20, south + 9), box(west + 400, south, west + 430, south + 12)]
+    gpd.GeoDataFrame({"id": [1, 2]}, geometry=houses, crs="EPSG:4326").to_file(tmp_path / "f.geojson")
+    found = inspect(str(tmp_path / "f.geojson"))
+    assert found.facts["CRS"] == "EPSG:4326 WGS 84"
+    assert not {"area", "extent"} & set(found.facts)
+    assert found.grid is None
+    assert len(found.problems) == 1
+    assert "its CRS says degrees, but its coordinates are none: they reach from" in found.problems[0]
+    assert "--footprints-crs" in found.problems[0]
+
+
+def test_degrees_up_to_a_whole_turn_and_the_pole_keep_their_area(tmp_path: Path) -> None:
+    gpd.GeoDataFrame(geometry=[box(181, 89, 359, 90)], crs="EPSG:4326").to_file(tmp_path / "f.gpkg")
+    found = inspect(str(tmp_path / "f.gpkg"))
+    assert {"area", "extent"} <= set(found.facts)
+    assert found.problems == []
