@@ -220,7 +220,7 @@ class Legend(WithSummary):
         strange = {value: count for value, count in palette.count_values(labels).items() if value not in known}
         if strange:
             raise LabelError(
-                f'{where or "The labels"} hold values that are not in legend "{self.name}": {_list_counts(strange)}. '
+                f'{f"{where} holds" if where else "The labels hold"} values that are not in legend "{self.name}": {_list_counts(strange)}. '
                 f"Expected {', '.join(f'{c.value} {c.name}' for c in self.classes)} or void {VOID}. "
                 f'Choose the legend that has them ("deepnets4eo datasets --legends" lists all).'
             )

@@ -6,6 +6,9 @@ Refuses values and colours that its legend does not have, naming file and window
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 from deepnets4eo.cards.legend import VOID, Legend
@@ -37,7 +40,8 @@ class LabelReader:
                 f"{layer.source} is {layer.dtype}, expected integer labels. Take the argmax of scores first."
             )
         self.layer, self._own, self._unknown = layer, own or legend, unknown
-        values = np.arange(256) if own is None else own.remap_to(legend, missing=unknown)
+        with _naming_remedy():
+            values = np.arange(256) if own is None else own.remap_to(legend, missing=unknown)
         self._indices = legend.to_index()[values]
         # values that are class indices already need no look-up
         known = np.array([*self._own.values, *self._own.void_values, VOID])
@@ -84,12 +88,14 @@ class LabelReader:
     def _values(self, labels: np.ndarray, valid: np.ndarray) -> np.ndarray:
         if labels.dtype.kind == "f":
             labels = self._whole_numbers(labels, valid)
-        labels = labels.copy() if labels.dtype == np.uint8 else labels.astype(np.int64)
+        written = labels if labels.dtype == np.uint8 else labels.astype(np.int64)
+        labels = written.copy()
         for stored, own in self._own.file_values.items():
-            labels[labels == stored] = own
+            labels[written == stored] = own  # compared with what the file holds: two values may change places
         labels[~valid] = VOID
         if self._unknown == "error":
-            self._own.check(labels, self.layer.source)
+            with _naming_remedy():
+                self._own.check(labels, self.layer.source)
         if labels.dtype != np.uint8:
             labels[(labels < 0) | (labels > VOID)] = VOID
         return labels.astype(np.uint8, copy=False)
@@ -111,6 +117,15 @@ class LabelReader:
             return self._own.encode(colors, self._unknown)
         except LabelError as error:
             raise LabelError(f"{self.layer.source}, near row {window.row}, column {window.col}: {error}") from error
+
+
+@contextmanager
+def _naming_remedy() -> Iterator[None]:
+    """Adds to a LabelError what an evaluation can do about labels without a class."""
+    try:
+        yield
+    except LabelError as error:
+        raise LabelError(f'{error} Or leave them out with unknown="void" (--unknown void).') from error
 
 
 def _holds_whole_numbers(layer: Layer) -> bool:

@@ -318,7 +318,7 @@ def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluatio
     protocol, legend = result.protocol, result.legend
     readers = []
     for source, own in ((prediction, protocol.prediction_legend), (reference, protocol.reference_legend)):
-        layer = Layer.open(source)
+        layer = Layer.open(source, labels=True)
         readers.append(LabelReader(layer, legend, own or written_legend(layer), protocol.unknown))
         if (hidden := readers[-1].hidden_class) is not None:
             result.notes.append(

@@ -1,19 +1,25 @@
 """ENVI: the text header (.hdr) and the file of plain numbers beside it.
 
 Takes the path of a header; returns its entries, and the file of numbers. Refuses headers that are no ENVI headers or too long,
-and headers whose numbers are not there.
+headers whose numbers are not there or too few, and values in a header that describe no image.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.drivers import read_head
+from deepnets4eo.formats.wavelengths import list_entries
 
 MOST_BYTES = 64 << 20
+MOST_DIGITS = 15
 MAGIC = b"ENVI"
 SUFFIX = ".hdr"
+TYPE_BYTES = {1: 1, 2: 2, 3: 4, 4: 4, 5: 8, 6: 8, 9: 16, 12: 2, 13: 4, 14: 8, 15: 8}  # by "data type"
+ORDERS = ("bsq", "bil", "bip")
+BAND_LISTS = ("wavelength", "bbl")  # one entry a band
 DATA_SUFFIXES = ("", ".img", ".dat", ".raw", ".bsq", ".bil", ".bip", ".bin", ".cube", ".sli", ".slb")
 
 
@@ -49,9 +55,10 @@ def data_file(header: Path) -> Path:
 
 def header_of(data: Path) -> Path:
     """The header beside a file of numbers: with .hdr instead of its suffix, or after it. Errors: InputError without one."""
-    for path in (data.with_suffix(SUFFIX), data.with_name(data.name + SUFFIX)):
-        if path.is_file():
-            return path
+    for suffix in (SUFFIX, SUFFIX.upper()):
+        for path in (data.with_suffix(suffix), data.with_name(data.name + suffix)):
+            if path.is_file():
+                return path
     raise InputError(f"{data} has no header {data.with_suffix(SUFFIX).name} beside it. Put both into one folder.")
 
 
@@ -76,3 +83,66 @@ def read_header(path: Path) -> dict[str, str]:
             parts.append(following.strip())
         entries[name.strip().lower()] = " ".join(parts)
     return entries
+
+
+def check_image(data: Path) -> None:
+    """Refuse an image whose header has values that describe none, or whose file is shorter than its header says.
+
+    data : the file of numbers. GDAL reads what is missing at the end as zeros.
+    Errors: InputError.
+    """
+    header = header_of(data)
+    entries = read_header(header)
+    pixels = _number(header, entries, "samples", 1) * _number(header, entries, "lines", 1)
+    bands, kind = _number(header, entries, "bands", 1, "1"), _number(header, entries, "data type", 1, "1")
+    if kind not in TYPE_BYTES:
+        raise InputError(
+            f"{header} has data type = {kind}, expected one of {', '.join(map(str, TYPE_BYTES))}. Correct the header."
+        )
+    order = entries.get("interleave", "bsq")
+    if not order.lower().startswith(ORDERS):
+        raise InputError(f"{header} has interleave = {order}, expected {', '.join(ORDERS)}. Correct the header.")
+    for key in BAND_LISTS:
+        count = len(_list(entries, key))
+        if count not in (0, bands):
+            raise InputError(
+                f"{header} lists {count} values as {key}, expected one for each of its {bands} bands. Correct the list, "
+                "or take it out."
+            )
+    if entries.get("file compression", "0") == "0":
+        check_size(data, _number(header, entries, "header offset", 0, "0") + pixels * bands * TYPE_BYTES[kind])
+
+
+def check_size(data: Path, expected_bytes: int) -> None:
+    """Refuse a file of plain numbers that is shorter than its header says. Errors: InputError."""
+    size = data.stat().st_size
+    if size < expected_bytes:
+        raise InputError(
+            f"{data} has {size:,} bytes, its header names {expected_bytes:,}: the file is truncated, or the header belongs to "
+            "another one. Copy both again."
+        )
+
+
+def marked_bands(data: Path) -> list[int]:
+    """Numbers of the bands (1-based) that the header of an image calls bad: 0 in its list bbl."""
+    try:
+        header = header_of(data)
+        entries = read_header(header) if is_header(header) else {}
+    except InputError:  # no ENVI file
+        return []
+    return [band for band, entry in enumerate(_list(entries, "bbl"), start=1) if entry.strip("0.") == ""]
+
+
+def _number(header: Path, entries: Mapping[str, str], key: str, least: int, default: str | None = None) -> int:
+    text = entries.get(key, default)
+    if text is None:
+        raise InputError(f"{header} has no {key}, expected a whole number of {least} or more. Correct the header.")
+    if not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS) or int(text) < least:
+        raise InputError(
+            f"{header} has {key} = {text}, expected a whole number of {least} or more. Correct the header."
+        )
+    return int(text)
+
+
+def _list(entries: Mapping[str, str], key: str) -> list[str]:
+    return [entry for entry in list_entries(entries.get(key, "")) if entry]

@@ -24,6 +24,7 @@ from rasterio.io import DatasetReader
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.access import is_remote, user_files
 from deepnets4eo.formats.drivers import REMEDY, VRT, is_tiff, raster_driver
+from deepnets4eo.formats.envi import check_image, check_size
 from deepnets4eo.formats.virtual import vrt_references
 
 READ_ERRORS = (RasterioError, CPLE_BaseError)  # rasterio lets some of GDAL's errors through as they are
@@ -126,6 +127,12 @@ def _blocks(dataset: DatasetReader) -> Iterator[tuple[tuple[int, int], str]]:
     yield from zip(dataset.block_shapes, kinds, strict=True)
 
 
+def _stored_bytes(dataset: DatasetReader) -> int:
+    """Bytes that the pixels of a file of plain numbers take at least; each may have fewer bits than a byte."""
+    bits = int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8 * np.dtype(dataset.dtypes[0]).itemsize))
+    return dataset.count * dataset.height * dataset.width * bits // 8
+
+
 class _State(NamedTuple):
     """What the choice of a driver depends on: the file as it is, the files beside it, and those the user named."""
 
@@ -147,6 +154,11 @@ def _allowed_driver(state: _State, nested: int = 0) -> str:
     path = state.path
     driver = raster_driver(path)
     _check_side_files(path, state.folder_mtime_ns)
+    if driver == "ENVI":
+        check_image(path)
+    elif driver == "EHdr":
+        with _open(os.path.abspath(path), driver) as dataset:
+            check_size(path, _stored_bytes(dataset))
     if driver == VRT:
         if nested >= MOST_NESTED:
             raise InputError(f"{path} is a VRT within {nested} others, more than {MOST_NESTED}. Make one of them.")

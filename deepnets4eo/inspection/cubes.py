@@ -6,6 +6,7 @@ Takes a layer of many bands, or a path; adds facts and problems. Memory: some 10
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,14 @@ import numpy as np
 from deepnets4eo.display.summary import count_text
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.array_files import ArrayReference, list_arrays, open_array
+from deepnets4eo.formats.envi import marked_bands
 from deepnets4eo.inspection.band_statistics import BandStatistics, measure_bands
 from deepnets4eo.rasters.outliers import find_outliers
 from deepnets4eo.rasters.scene import Layer
 
 LEAST_BANDS = 16  # of what is described as a cube
 MOST_NAMED = 6  # bands in a sentence
+MARKED = "called bad by the header"
 
 
 def is_cube(layer: Layer) -> bool:
@@ -63,14 +66,20 @@ def describe_cube(facts: dict[str, Any], problems: list[str], layer: Layer) -> N
         problems.append("no pixel is valid: all are nodata, masked or NaN. Check its nodata value.")
         return
     facts["values"] = f"{np.nanmin(statistics.low):g} to {np.nanmax(statistics.high):g}"
-    _report_bad_bands(problems, statistics)
+    _report_bad_bands(problems, bad_bands(layer, statistics))
     _report_missing(problems, layer, statistics)
     _report_negative(problems, statistics)
     _report_outliers(problems, statistics)
 
 
-def _report_bad_bands(problems: list[str], statistics: BandStatistics) -> None:
-    bad = statistics.bad_bands()
+def bad_bands(layer: Layer, statistics: BandStatistics) -> dict[int, str]:
+    """Band number (1-based, of the source) → why it serves no purpose: what the header of an ENVI file says comes first."""
+    marked = set(marked_bands(Path(layer.paths[0]))) if len(layer.paths) == 1 else set()
+    reasons = statistics.bad_bands() | dict.fromkeys(marked & set(layer.bands), MARKED)
+    return dict(sorted(reasons.items()))
+
+
+def _report_bad_bands(problems: list[str], bad: Mapping[int, str]) -> None:
     by_reason: Mapping[str, list[int]] = {
         reason: [band for band, its in bad.items() if its == reason] for reason in dict.fromkeys(bad.values())
     }

@@ -30,6 +30,7 @@ PROBE_PX = 256
 PROBE_VALUES = 8 * PROBE_PX**2  # values a window at most, so that hundreds of bands cost no more memory than eight
 GSD_FACTOR = 2.0  # beyond this, objects have another size than in training
 RANGE_FACTOR = 4.0  # beyond this many times the span of training, values are of another kind
+BYTE = 255
 RANGE_SHRUNK = 50.0  # 0–1 where training had 0–255, but not a dark scene
 
 
@@ -261,14 +262,24 @@ def _check_range(source: str, expected: LayerInput, layer: Layer) -> list[str]:
     low, high = np.percentile(pixels.ravel(), (1, 99), overwrite_input=True)
     span = max(expected.high - expected.low, 1e-9)
     too_wide = high > expected.high + RANGE_FACTOR * span or low < expected.low - RANGE_FACTOR * span
-    too_narrow = str(layer.dtype) != expected.dtype and high - low < span / RANGE_SHRUNK
-    if not too_wide and not too_narrow:
+    other_type = str(layer.dtype) != expected.dtype
+    too_narrow = other_type and high - low < span / RANGE_SHRUNK
+    most = _most_stored(expected.dtype)
+    too_large = other_type and high > most
+    if not too_wide and not too_narrow and not too_large:
         return []
     unit = f" {expected.units}" if expected.units else ""
+    scaled = f", e.g. scaled to 0–{most:.0f} with gdal_translate -ot Byte -scale" if too_large and most == BYTE else ""
     return [
         f"{source} has {layer.dtype} values from {low:.4g} to {high:.4g}, training had {expected.dtype} values from "
-        f"{expected.low:.4g} to {expected.high:.4g}{unit}; convert them to the same kind"
+        f"{expected.low:.4g} to {expected.high:.4g}{unit}; convert them to the same kind{scaled}"
     ]
+
+
+def _most_stored(dtype: str) -> float:
+    """The largest value of a type of whole numbers; infinite for others."""
+    kind = np.dtype(dtype)
+    return float(np.iinfo(kind).max) if kind.kind in "iu" else math.inf
 
 
 def _list_names(names: Sequence[str]) -> str:

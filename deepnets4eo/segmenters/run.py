@@ -19,7 +19,7 @@ from deepnets4eo.display.summary import Summary, WithSummary, list_names
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_yaml, write_text, write_yaml
 from deepnets4eo.formats.access import offline
-from deepnets4eo.plugins import SEGMENTERS, load_plugin, plugins_of
+from deepnets4eo.plugins import POINT_LABELLERS, SEGMENTERS, load_plugin, plugins_of
 from deepnets4eo.segmenters.checksums import hash_of, open_sealed, seal
 from deepnets4eo.segmenters.history import FIGURE_IN, LOG, plot_curves, read_log
 from deepnets4eo.segmenters.inputs import InputSpec
@@ -230,6 +230,11 @@ def segmenter_kind(name: str) -> Any:
     if name == NetworkSegmenter.kind:
         return NetworkSegmenter
     kinds = plugins_of(SEGMENTERS)
+    if name not in kinds and name in plugins_of(POINT_LABELLERS):
+        raise RunError(
+            f"the run labels the points of a cloud (kind {name!r}), not images. Use it with: deepnets4eo label-points CLOUD "
+            "--model RUN --out FILE"
+        )
     if name not in kinds:
         raise RunError(
             f"the run holds a segmenter of kind {name!r}; this version has {sorted([NetworkSegmenter.kind, *kinds])}. "

@@ -146,12 +146,14 @@ def load_recipe(
     task = load_task(_task_name(values, overrides))
     dataset_name, folders = _data_folders([data] if isinstance(data, (str, Path)) else list(data))
     section = values.get("data") or {}
+    if folders:
+        _check_takes_folders(task.recipe, where)
     if folders and isinstance(section, Mapping):  # anything else is refused below
         added = {"folders": [str(Path(f).resolve()) for f in folders]} | (
             {"dataset": dataset_name} if dataset_name else {}
         )
         values = values | {"data": {**section, **added}}
-    resolved = resolve(values, overrides, kind=task.recipe, where=where)
+    resolved = _resolve(values, overrides, task.recipe, where)
     dataset = getattr(resolved.data, "dataset", None)  # tasks may have data sections of their own
     if dataset and not resolved.legend:
         resolved = resolved.model_copy(update={"legend": DatasetCard.load(dataset).legend})
@@ -199,6 +201,30 @@ def _data_folders(data: Sequence[str | Path]) -> tuple[str, list[str]]:
     name, _, folder = named[0]
     dataset_path(name)
     return name, [folder]
+
+
+def _check_takes_folders(kind: type[Recipe], where: str) -> None:
+    """Refuse folders for a task whose data are not looked up in any. Errors: InputError."""
+    fields = getattr(kind.model_fields["data"].annotation, "model_fields", {})
+    if "folders" in fields:
+        return
+    if "world" in fields:
+        raise InputError(
+            f"{where}: this recipe learns from made-up places and takes no --data. Leave out --data; to learn from your own "
+            "images and labels, train another recipe, e.g. unet-resnet34."
+        )
+    raise InputError(f"{where}: this recipe takes no --data. Leave it out, and set data.{', data.'.join(fields)}.")
+
+
+def _resolve(values: dict[str, Any], overrides: Sequence[str], kind: type[Recipe], where: str) -> Recipe:
+    """The recipe; what only its changed values make wrong is said of --set, not of the recipe's file."""
+    try:
+        return resolve(values, overrides, kind=kind, where=where)
+    except InputError:
+        if not overrides:
+            raise
+        resolve(values, kind=kind, where=where)
+        return resolve(values, overrides, kind=kind, where=" ".join(f"--set {override}" for override in overrides))
 
 
 def _values(recipe: str | Path | Recipe) -> tuple[dict[str, Any], str]:

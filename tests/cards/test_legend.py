@@ -106,7 +106,7 @@ def test_an_image_that_is_not_rgb_bytes_is_refused():
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32])
 def test_values_that_are_no_class_are_listed_with_the_file(dtype):
     ISPRS.check(np.array([[0, 5, VOID]], dtype))
-    with pytest.raises(LabelError, match=r'^roof.tif hold values .* "isprs": 7 \(2 px\), 6 \(1 px\)'):
+    with pytest.raises(LabelError, match=r'^roof.tif holds values .* "isprs": 7 \(2 px\), 6 \(1 px\)'):
         ISPRS.check(np.array([[0, 6, 7, 7]], dtype), "roof.tif")
 
 

@@ -109,7 +109,7 @@ def test_an_unknown_colour_names_the_file_and_may_be_made_void(tmp_path):
 def test_an_unknown_value_names_the_file(tmp_path):
     reference = town()
     files = save(tmp_path / "p.tif", guess(reference)), save(tmp_path / "r.tif", np.where(reference == 5, 9, reference))
-    with pytest.raises(LabelError, match=r"r\.tif hold values .*9 \("):
+    with pytest.raises(LabelError, match=r"r\.tif holds values .*9 \("):
         evaluate(*files, "isprs")
 
 

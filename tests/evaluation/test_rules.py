@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import rasterio
+import scipy.io
 from geotiff import write_geotiff
 from rasterio.env import get_gdal_config
 
@@ -52,12 +53,16 @@ def test_colours_under_nodata_are_void_whatever_colour_they_have(tmp_path, unkno
 
 def test_unknown_values_and_lost_classes_are_void_only_with_unknown_void():
     reference = np.array([[0, 7, 5]], np.uint8)
-    with pytest.raises(LabelError, match=r"array hold values that are not in legend \"isprs\": 7 \(1 px\)"):
+    with pytest.raises(
+        LabelError, match=r"array holds values that are not in legend \"isprs\": 7 \(1 px\).* \(--unknown void\)"
+    ):
         evaluate(np.zeros((1, 3), np.uint8), reference, ISPRS)
     assert evaluate(np.zeros((1, 3), np.uint8), reference, ISPRS, Protocol(unknown="void")).matrix.total == 2
     water = np.array([[7, 1]], np.uint8)  # dfc2015's water has no counterpart in isprs-delta
     own = Protocol(reference_legend=Legend.load("dfc2015"))
-    with pytest.raises(LabelError, match="have no counterpart"):
+    with pytest.raises(
+        LabelError, match=r"have no counterpart.* Or leave them out with unknown=\"void\" \(--unknown void\)"
+    ):
         evaluate(np.zeros((1, 2), np.uint8), water, DELTA, own)
     asked = Protocol(reference_legend=Legend.load("dfc2015"), unknown="void")
     assert evaluate(np.zeros((1, 2), np.uint8), water, DELTA, asked).matrix.total == 1
@@ -187,3 +192,17 @@ def test_floats_far_from_the_middle_that_are_no_labels_are_refused_when_they_are
     values[3, 1] = 0.25
     with pytest.raises(LabelError, match="float32 that are no labels"):
         evaluate(values, np.zeros((2000, 3), np.uint8), ISPRS)
+
+
+def test_values_that_change_places_in_files_are_not_mapped_twice():
+    turned = Legend.from_dict(ISPRS.to_dict() | {"file_values": {0: 1, 1: 2, 2: 0}})
+    stored = np.array([[2, 0, 1], [3, 4, 5]])
+    for dtype in (np.uint8, np.int16):
+        found = evaluate(stored.astype(dtype), CLASSES, ISPRS, Protocol(prediction_legend=turned))
+        assert found.matrix.overall_accuracy == 1
+
+
+def test_of_a_file_with_a_cube_and_labels_the_labels_are_scored(tmp_path):
+    scipy.io.savemat(tmp_path / "both.mat", {"cube": np.zeros((2, 3, 9), np.int16), "gt": CLASSES})
+    assert evaluate(CLASSES, tmp_path / "both.mat", ISPRS).matrix.overall_accuracy == 1
+    assert evaluate(str(tmp_path / "both.mat"), CLASSES, ISPRS).matrix.overall_accuracy == 1

@@ -8,6 +8,7 @@ import rasterio
 from geotiff import write_geotiff
 from scipy.io import savemat
 
+from deepnets4eo.hyperspectral import Cube, find_bad_bands, remove_bad_bands
 from deepnets4eo.inspection.cubes import number_ranges
 from deepnets4eo.inspection.files import inspect
 
@@ -57,6 +58,27 @@ def test_each_fault_of_a_band_is_named(tmp_path: Path) -> None:
     assert below.startswith("0.50% of the values are negative, in 1 band (5): no reflectance")
     assert "values far from all others in 1 band (7), such as band 7" in far
     assert result.facts["not valid"].startswith("0.0%"), "one empty band does not hide the others"
+
+
+def test_bands_that_an_envi_header_calls_bad_are_named_and_left_out(tmp_path: Path) -> None:
+    bands = np.stack([SMOOTH + k for k in range(20)]).astype(np.float32)
+    with rasterio.open(tmp_path / "a.img", "w", driver="ENVI", count=20, height=50, width=40, dtype="float32") as file:
+        file.write(bands)
+    header = tmp_path / "a.hdr"
+    header.write_text(f"{header.read_text()}bbl = {{{', '.join(['1', '0', '1', '0', *['1'] * 16])}}}\n")
+    problem = inspect(str(tmp_path / "a.img")).problems[-1]
+    assert problem.startswith("2 bands without use (called bad by the header: 2, 4). Leave them out")
+    for name in ("a.img", "a.hdr"):
+        assert remove_bad_bands(Cube.open(tmp_path / name)).bands == [1, 3, *range(5, 21)]
+    assert find_bad_bands(Cube.open(tmp_path / "a.img").subset([4, 5])) == {4: "called bad by the header"}
+
+
+def test_a_wrong_value_of_an_envi_header_is_a_problem_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "a.hdr").write_text("ENVI\nsamples = 3\nlines = 1\nbands = 1\ndata type = 99\n")
+    (tmp_path / "a.img").write_bytes(bytes(3))
+    for name in ("a.img", "a.hdr"):
+        (problem,) = inspect(str(tmp_path / name)).problems
+        assert "a.hdr has data type = 99" in problem
 
 
 def test_a_cube_without_any_value_says_so(tmp_path: Path) -> None:

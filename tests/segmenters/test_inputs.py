@@ -130,6 +130,31 @@ def test_values_of_another_kind_are_refused(values, fits):
         spec.check(scene(values))
 
 
+@pytest.mark.parametrize(
+    ("values", "fits"),
+    [
+        (spread(0, 250, np.uint16), True),  # bytes in a wider type
+        (spread(0, 250.0), True),
+        (spread(0, 800, np.uint16), False),
+        (spread(0, 300.0), False),
+    ],
+)
+def test_values_that_the_type_of_training_does_not_hold_are_refused(values, fits):
+    spec = InputSpec({"image": layer_input(dtype="uint8", high=250.0)})
+    if fits:
+        spec.check(scene(values))
+        return
+    with pytest.raises(RunError, match=r"training had uint8 values .*scaled to 0–255 with gdal_translate -ot Byte"):
+        spec.check(scene(values))
+
+
+def test_a_type_of_training_without_a_largest_value_refuses_no_type():
+    InputSpec({"image": layer_input(high=250.0)}).check(scene(spread(0, 800, np.uint16)))
+    wide = InputSpec({"image": layer_input(dtype="int16", high=30_000.0)})
+    with pytest.raises(RunError, match="convert them to the same kind[.]"):
+        wide.check(scene(spread(0, 60_000, np.uint16)))
+
+
 def test_a_scene_without_a_valid_pixel_is_not_refused_for_its_values():
     InputSpec({"image": layer_input()}).check(scene(np.full((4, 4), np.nan, np.float32)))
 

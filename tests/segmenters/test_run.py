@@ -109,6 +109,7 @@ def seal_with(folder, **values):
         (lambda run: edit_card(run, seed=8), r"card\.json was changed after the run was sealed"),
         (lambda run: edit_card(run, format_version=99), "has format version 99"),
         (lambda run: seal_with(run, kind="oracle"), "segmenter of kind 'oracle'"),
+        (lambda run: seal_with(run, kind="points-features"), "labels the points of a cloud .*deepnets4eo label-points CLOUD --model RUN"),
         (lambda run: seal_with(run, segmenter={"network": {"name": "no-such-net"}}), "cannot be rebuilt: network 'no-such-net'"),
         (lambda run: seal_with(run, segmenter={"network": {"name": "fpn", "encoder": "resnet18"}}), "does not belong to the network"),
         (lambda run: seal_with(run, inputs={"layers": 3}), "describes its inputs"),

@@ -132,3 +132,19 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
     (tmp_path / "list.yaml").write_text("- 1\n")
     with pytest.raises(InputError, match="list.yaml holds a list, expected the sections of a recipe"):
         read_recipe(tmp_path / "list.yaml")
+
+
+@pytest.mark.parametrize("name", ["buildings", "damage-network"])
+def test_a_recipe_of_made_up_places_says_that_it_takes_no_folder(name, tmp_path):
+    with pytest.raises(InputError, match=r"learns from made-up places and takes no --data. Leave out --data"):
+        load_recipe(name, data=tmp_path)
+
+
+def test_a_wrong_value_is_said_of_what_set_it(tmp_path):
+    with pytest.raises(InputError, match=r"^--set train\.epochs=soon: ") as error:
+        load_recipe("unet-resnet34", overrides=["train.epochs=soon"])
+    assert "recipe.yaml" not in str(error.value)
+    path = tmp_path / "own.yaml"
+    path.write_text("train: {epochs: soon}\n")
+    with pytest.raises(InputError, match=r"own\.yaml: .*train\.epochs"):
+        load_recipe(path, overrides=["train.batch_size=2"])

@@ -1,0 +1,80 @@
+"""Files of plain numbers whose headers say something else than the files hold."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.formats.envi import marked_bands
+from deepnets4eo.rasters.scene import Layer
+
+CUBE = np.arange(3 * 4 * 5, dtype=np.int16).reshape(3, 4, 5)
+HEADER = {"samples": "5", "lines": "4", "bands": "3", "header offset": "0", "data type": "2", "interleave": "bsq"}
+
+
+def write_envi(folder: Path, suffix: str = ".hdr", **changed: str | None) -> Path:
+    """A cube of three bands, whose header has some entries changed (`_` for a space), or left out (None)."""
+    entries = HEADER | {key.replace("_", " "): value for key, value in changed.items()}
+    lines = [f"{key} = {value}" for key, value in entries.items() if value is not None]
+    (folder / f"a{suffix}").write_text("\n".join(["ENVI", *lines, "byte order = 0", ""]))
+    (folder / "a.img").write_bytes(CUBE.tobytes())
+    return folder / "a.img"
+
+
+@pytest.mark.parametrize("suffix", [".hdr", ".img.hdr", ".HDR"])
+def test_a_truncated_image_is_refused_instead_of_read_as_zeros(tmp_path: Path, suffix: str) -> None:
+    path = write_envi(tmp_path, suffix)
+    assert np.array_equal(Layer.open(path).read()[0], CUBE)
+    path.write_bytes(path.read_bytes()[:-2])
+    with pytest.raises(InputError, match=r"a\.img has 118 bytes, its header names 120: the file is truncated"):
+        Layer.open(path)
+
+
+def test_the_bytes_before_the_numbers_count_as_well(tmp_path: Path) -> None:
+    path = write_envi(tmp_path, header_offset="8")
+    with pytest.raises(InputError, match="has 120 bytes, its header names 128"):
+        Layer.open(path)
+    path.write_bytes(bytes(8) + CUBE.tobytes())
+    assert np.array_equal(Layer.open(path).read()[0], CUBE)
+
+
+def test_a_truncated_bil_of_ehdr_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.bil"
+    with rasterio.open(path, "w", driver="EHdr", count=3, height=4, width=5, dtype="int16") as file:
+        file.write(CUBE)
+    assert np.array_equal(Layer.open(path).read()[0], CUBE)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"a\.bil has 100 bytes, its header names 120"):
+        Layer.open(path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"data_type": "99"}, "a.hdr has data type = 99, expected one of 1, 2, 3"),
+        ({"lines": "abc"}, "a.hdr has lines = abc, expected a whole number of 1 or more"),
+        ({"samples": "-5"}, "a.hdr has samples = -5, expected a whole number of 1 or more"),
+        ({"samples": "9" * 5000}, "expected a whole number of 1 or more"),
+        ({"samples": None}, "a.hdr has no samples, expected a whole number"),
+        ({"header_offset": "-1"}, "a.hdr has header offset = -1, expected a whole number of 0 or more"),
+        ({"interleave": "xyz"}, "a.hdr has interleave = xyz, expected bsq, bil, bip"),
+        ({"wavelength": "{400, 500}"}, "a.hdr lists 2 values as wavelength, expected one for each of its 3 bands"),
+        ({"bbl": "{1, 1, 0, 1}"}, "a.hdr lists 4 values as bbl, expected one for each of its 3 bands"),
+    ],
+)
+def test_a_wrong_value_of_a_header_is_named(tmp_path: Path, changed: dict[str, str | None], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Layer.open(write_envi(tmp_path, **changed))
+
+
+def test_entries_that_may_be_missing_and_other_spellings_are_read(tmp_path: Path) -> None:
+    path = write_envi(tmp_path, interleave="BSQ", header_offset=None, wavelength="{400,\n 500, 600, }")
+    assert Layer.open(path).count == 3
+
+
+def test_bands_that_the_header_calls_bad_are_numbered_from_one(tmp_path: Path) -> None:
+    assert marked_bands(write_envi(tmp_path, bbl="{1, 0, 0.0}")) == [2, 3]
+    assert marked_bands(write_envi(tmp_path)) == []
+    assert marked_bands(tmp_path / "b.tif") == []
