@@ -87,12 +87,11 @@ def register(
 
 def _outlines(image: Layer, footprints: str, layer: str | None, crs: str | None) -> GeoDataFrame:
     """Footprints in a CRS; in the coordinates of the image where that has none."""
-    from deepnets4eo.damage.footprints import PIXELS, read_footprints
+    from deepnets4eo.damage.footprints import read_footprints
     from deepnets4eo.grid import transform_shapes
 
-    plain = image.grid.crs is None
-    outlines = read_footprints(footprints, layer=layer, assume_crs=crs or (PIXELS if plain else None))
-    if not plain:
+    outlines = read_footprints(footprints, layer=layer, assume_crs=crs, image=image.grid)
+    if image.grid.crs is not None:
         return outlines.frame
     return outlines.frame.set_geometry(transform_shapes(image.grid.affine, outlines.in_pixels(image.grid)))
 

@@ -6,6 +6,7 @@ without polygons, unknown CRS, and coordinates that cannot be what the CRS says.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from deepnets4eo.grid import Grid, transform_shapes
 
 FARTHEST = 1e9  # map units or pixels: no place on Earth is as far off, and geometry fails with such numbers
 FARTHEST_DEGREES = (540.0, 91.0)  # east or west, north or south; more than once around is a mistake
+GEOJSON = re.compile(r"\.(geo)?json(\.(gz|bz2|zip))?$", re.IGNORECASE)
 PIXELS = "pixels"  # value of assume_crs: coordinates are image pixels, x = column, y = row
 
 
@@ -118,7 +120,8 @@ class Footprints:
         if grid.crs is None and self.frame.crs is not None:
             raise GridError(
                 f"the image has no CRS but the footprints {self.source} are in {self.frame.crs.to_string()}. "
-                'Georeference the image, or pass footprints in pixels with assume_crs="pixels".'
+                'Georeference the image, or say that they are in its pixels with assume_crs="pixels" '
+                "(--footprints-crs pixels)."
             )
         frame = self.frame if grid.crs is None else self.to(grid.crs.proj).frame
         return transform_shapes(~grid.affine, frame.geometry.to_numpy())
@@ -130,6 +133,7 @@ def read_footprints(
     layer: str | None = None,
     id_column: str | None = None,
     assume_crs: str | None = None,
+    image: Grid | None = None,
 ) -> Footprints:
     """Read building footprints and make them fit for use.
 
@@ -145,6 +149,9 @@ def read_footprints(
     assume_crs
         CRS to take instead of the file's own, for files that state none or a wrong one; "pixels" for outlines in the
         image's pixel coordinates.
+    image
+        Grid of the image that they are laid over. Where it has no CRS, outlines of a file that states none are in its
+        pixels, as are those of xBD labels, and of a GeoJSON (which always says degrees) whose coordinates are no degrees.
 
     Returns
     -------
@@ -170,6 +177,8 @@ def read_footprints(
         name, table = str(source), read_table(source, layer)
     if len(table) == 0:
         raise InputError(f"footprints {name} are empty: no features. Expected building polygons.")
+    if assume_crs is None and image is not None and image.crs is None and _in_pixels(table, name):
+        assume_crs = PIXELS
     table = _with_crs(table, name, assume_crs)
     ids, made_ids, renamed, passed_over = make_ids(table, id_column, name)
     outlines, reasons, repaired = _polygons(
@@ -201,6 +210,20 @@ def read_footprints(
     )
 
 
+def _in_pixels(table: gpd.GeoDataFrame, name: str) -> bool:
+    """Whether outlines for an image without CRS are in its pixels, since they cannot be in what their file states."""
+    if table.crs is None or PIXEL_COLUMN in table:
+        return True
+    return GEOJSON.search(name) is not None and _no_degrees(table)
+
+
+def _no_degrees(table: gpd.GeoDataFrame) -> bool:
+    """Whether most of the outlines are not in the degrees that their CRS says."""
+    known = int((~table.geometry.isna()).sum())
+    beyond = _beyond(table.geometry.to_numpy(), FARTHEST_DEGREES)
+    return bool(table.crs.is_geographic and beyond.sum() * 2 > known)
+
+
 def _with_crs(table: gpd.GeoDataFrame, name: str, assume_crs: str | None) -> gpd.GeoDataFrame:
     if assume_crs == PIXELS:
         return table.set_crs(None, allow_override=True)
@@ -218,14 +241,12 @@ def _with_crs(table: gpd.GeoDataFrame, name: str, assume_crs: str | None) -> gpd
             'assume_crs="EPSG:…" (--footprints-crs), or "pixels" if they are in image pixels; '
             "a Shapefile needs its .prj beside it."
         )
-    if table.crs is not None and table.crs.is_geographic:
-        known = ~table.geometry.isna().to_numpy()
-        if _beyond(table.geometry.to_numpy(), FARTHEST_DEGREES).sum() * 2 > known.sum():
-            west, south, east, north = table.total_bounds
-            raise InputError(
-                f"footprints {name} say {table.crs.to_string()} (degrees), but reach from ({west:.6g}, {south:.6g}) to "
-                f'({east:.6g}, {north:.6g}). Say the true CRS with assume_crs="EPSG:…" (--footprints-crs), or "pixels".'
-            )
+    if table.crs is not None and _no_degrees(table):
+        west, south, east, north = table.total_bounds
+        raise InputError(
+            f"footprints {name} say {table.crs.to_string()} (degrees), but reach from ({west:.6g}, {south:.6g}) to "
+            f'({east:.6g}, {north:.6g}). Say the true CRS with assume_crs="EPSG:…" (--footprints-crs), or "pixels".'
+        )
     return table
 
 

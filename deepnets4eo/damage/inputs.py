@@ -15,7 +15,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.footprints import PIXELS, Footprints, read_footprints
+from deepnets4eo.damage.footprints import Footprints, read_footprints
 from deepnets4eo.damage.input_checks import check_images
 from deepnets4eo.damage.point_evidence import PointEvidence, check_point_evidence
 from deepnets4eo.damage.raster_evidence import RasterEvidence, ScoreLayer, open_raster_evidence
@@ -74,8 +74,8 @@ def open_inputs(
     before, after = open_pair(pre, post, settings)
     clouds = None if cloud_mask is None else open_cloud_mask(cloud_mask, after, "--cloud-mask")
     outlines = read_footprints(
-        footprints, layer=settings.layer, id_column=settings.id_column,
-        assume_crs=settings.footprints_crs or (PIXELS if after.grid.crs is None else None),
+        footprints, layer=settings.layer, id_column=settings.id_column, assume_crs=settings.footprints_crs,
+        image=after.grid,
     )  # fmt: skip
     outlines_px = outlines.in_pixels(after.grid)
     _check_inside(outlines_px, after, outlines.source)

@@ -254,6 +254,21 @@ def test_one_image_without_crs_is_named_unless_both_have_one_size(
     assert (gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings")["method"] == "pre_post").any()
 
 
+def test_outlines_in_degrees_are_refused_for_images_without_crs(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("pre", "post"):
+        write_geotiff(tmp_path / f"{name}.png", Layer.open(place / f"{name}.tif").read()[0][:3], crs=None, driver="PNG")
+    images = {name: tmp_path / f"{name}.png" for name in ("pre", "post")}
+    refused(
+        capsys,
+        run(place, tmp_path / "out", **images),
+        "the image has no CRS but the footprints",
+        "--footprints-crs pixels",
+    )
+    assert not (tmp_path / "out").exists()
+
+
 def off_the_image(col: int, row: int) -> Polygon:
     """A house of 10 × 10 pixels at a pixel of the city's grid, whose image has 384 × 384."""
     grid = City(11, SIZE_PX, 0.5).grid

@@ -313,3 +313,38 @@ def test_joplin_footprints_read_with_ids_and_microsoft_ones_get_made_ids(real_da
     theirs = read_footprints(real_data / "joplin" / "joplin.geojson")
     assert len(theirs) == 2823
     assert theirs.made_ids
+
+
+PLAIN = GeoBox((400, 300), Affine.identity(), None)
+
+
+def test_outlines_without_crs_are_in_the_pixels_of_an_image_without_one(tmp_path: Path) -> None:
+    table = gpd.GeoDataFrame(geometry=[shapely.box(2, 3, 8, 9)])
+    table.to_parquet(tmp_path / "a.parquet")
+    for source in (table, tmp_path / "a.parquet"):
+        found = read_footprints(source, image=PLAIN)
+        assert shapely.bounds(found.in_pixels(PLAIN)).tolist() == [[2, 3, 8, 9]]
+
+
+def test_a_geojson_whose_coordinates_are_no_degrees_is_in_pixels_of_an_image_without_crs(tmp_path: Path) -> None:
+    pixels = gpd.GeoDataFrame(geometry=[shapely.box(20, 200, 28, 209), shapely.box(90, 300, 99, 309)], crs="EPSG:4326")
+    for name in ("a.geojson", "b.json"):
+        (tmp_path / name).write_text(pixels.to_json())
+        assert read_footprints(tmp_path / name, image=PLAIN).in_pixels(PLAIN)[0].bounds == (20, 200, 28, 209)
+        with pytest.raises(InputError, match="degrees.*pixels"):  # an image with a CRS has its place
+            read_footprints(tmp_path / name, image=GeoBox((400, 300), Affine.identity(), UTM))
+    pixels.to_file(tmp_path / "a.gpkg")
+    with pytest.raises(InputError, match="degrees.*pixels"):
+        read_footprints(tmp_path / "a.gpkg", image=PLAIN)
+
+
+@pytest.mark.parametrize("name", ["a.geojson", "a.gpkg", "table"])
+def test_a_stated_crs_is_kept_and_refused_for_an_image_without_one(name: str, tmp_path: Path) -> None:
+    table = gpd.GeoDataFrame(geometry=[shapely.box(32.5, 15.6, 32.6, 15.7)], crs="EPSG:4326")
+    if name != "table":
+        table.to_file(tmp_path / name)
+    source = table if name == "table" else tmp_path / name
+    with pytest.raises(GridError, match="image has no CRS but the footprints .* EPSG:4326.*--footprints-crs pixels"):
+        read_footprints(source, image=PLAIN).in_pixels(PLAIN)
+    said = read_footprints(source, assume_crs="pixels", image=PLAIN)
+    assert said.in_pixels(PLAIN)[0].bounds == pytest.approx((32.5, 15.6, 32.6, 15.7))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deepnets4eo.damage.alignment import FootprintAlignment, align_footprints
 from deepnets4eo.damage.evidence.gather import on_post
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid, make_working_grid
-from deepnets4eo.damage.footprints import PIXELS, Footprints, read_footprints
+from deepnets4eo.damage.footprints import Footprints, read_footprints
 from deepnets4eo.damage.siamese.pairs import POST, PRE, LabelledPair, grades_of, make_scene
 from deepnets4eo.damage.siamese.recipe import PairSection
 from deepnets4eo.errors import InputError
@@ -42,9 +42,7 @@ def _read(name: str, sources: Mapping[str, str], data: PairSection, seed: int) -
     if lacking:
         raise InputError(f"pair {name!r} has no {', '.join(lacking)}. Check the patterns of data.layers.")
     pre, post = Layer.open(sources[PRE]), Layer.open(sources[POST])
-    footprints = read_footprints(
-        sources[LABELS], layer=data.labels_layer, assume_crs=PIXELS if post.grid.crs is None else None
-    )
+    footprints = read_footprints(sources[LABELS], layer=data.labels_layer, image=post.grid)
     grades, ignored = _grades(footprints, data.grade_column)
     if not data.register_images:
         scene, size_m = make_scene(pre.on(post.grid), post), _gsd_m(post)
