@@ -4,8 +4,8 @@ Usage: python experiments/damage_network_weight.py --network RUN [--pairs 60] [-
        [--hazards NAME …] [--out runs/network_weight] [--write]
 
 Each site goes through the damage job as it comes, with the pre image and without: pairs of the miniature world, whose
-styles and hazards the network knows from other seeds, and suburbs of the miniature city, which the network has never seen
-and which the weight-free model was fitted to with other seeds. The table has, for each share of the network, the mean over
+styles and hazards the network knows from other seeds, and suburbs of the miniature city, which both the network and the
+weight-free model know from other seeds. The table has, for each share of the network, the mean over
 sites of the AUC of major damage or worse within the site, and the log loss where half of the buildings of each site are
 damaged; --write puts the share of the least loss, the world and the city counting the same, into the card of the run, and how
 far model and network hold together at a new site (calibration, spread between sites, sets of grades). Further tables

@@ -44,7 +44,7 @@ from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.unbuilt import NO_BUILDING, find_unbuilt
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import apply_affine
+from deepnets4eo.grid import apply_affine, transform_shapes
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import Finding, count_of
 from deepnets4eo.rasters.scene import LayerLike
@@ -108,7 +108,7 @@ def assess(
     -------
     DamageMap
         In the CRS of the post image, outlines where the post image shows them. Peak memory: some 250 MB a worker and
-        5 kB a building, whatever the size of the images.
+        4 kB a building, 7 kB with the network in the box, whatever the size of the images.
 
     Raises
     ------
@@ -249,7 +249,8 @@ def measure_alignments(inputs: Inputs, settings: Settings, *, paired: bool) -> d
         return {}
     frame = inputs.footprints.frame
     if frame.crs is None and inputs.post.grid.crs is None:
-        frame = frame.set_geometry(gpd.GeoSeries(inputs.outlines_px, index=frame.index))
+        ground = transform_shapes(inputs.post.grid.affine, inputs.outlines_px)
+        frame = frame.set_geometry(gpd.GeoSeries(ground, index=frame.index))
     alignments: dict[str, FootprintAlignment] = {}
     for role, image in (("pre", inputs.pre if paired else None), ("post", inputs.post)):
         if image is None:

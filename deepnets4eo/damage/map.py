@@ -95,7 +95,7 @@ class DamageMap(WithSummary, DamageMapContent):
     ) -> dict[str, Path]:
         """Write damage.gpkg, damage.parquet, summary.json, report.html, damage.qgz, tables in further formats and manifest.json.
 
-        A new folder appears only when everything in it is written. In a folder that exists, each file is replaced whole
+        A new folder appears only when everything in it is written. In a folder that exists, each file is replaced whole,
         files of other names are left alone; manifest.json is removed first and written last, so a folder that has one is
         complete. Memory: the table, plus the report's two image panels (at most ~200 MB each while encoding).
 

@@ -43,7 +43,7 @@ class Orthophoto:
     Raises
     ------
     InputError
-        A raster has too few bands, other values than 8 bit, or no CRS.
+        A raster has too few bands, or other values than 8 bit.
     """
 
     def __init__(self, colour: LayerLike, infrared: LayerLike | None = None, *, all_returns: bool = False) -> None:

@@ -9,11 +9,13 @@ import pytest
 import shapely
 from made_up_town import GRID
 
-from deepnets4eo.damage import Settings, job, read_footprints
+from deepnets4eo.damage import Settings, assess, job, read_footprints
 from deepnets4eo.damage.alignment import FootprintAlignment
 from deepnets4eo.damage.inputs import Inputs
 from deepnets4eo.damage.position import outline_position, registration_findings
+from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.synthetic import City
 
 GOOD = FootprintAlignment(
     "ok", "", 1.0, 2.0, 0.2, 2.0, 0.4, 0.03, np.zeros((50, 2)), np.ones(50, bool), np.ones(50), GRID, 50, 8.0
@@ -112,3 +114,15 @@ def test_what_the_user_took_upon_himself_is_a_finding() -> None:
     assert (turned.code, turned.severity) == ("registration_turned", "caution")
     assert "turned by 4.2°, which only --max-rotation 6 allows" in turned.message
     assert registration_findings(Registered("ok", 2.9), Settings(max_rotation_deg=6)) == ()
+
+
+def test_outlines_are_aligned_on_images_with_a_world_file_and_no_crs() -> None:
+    city = City(seed=3, size_px=384)
+    pre, post = (
+        Layer.open(image.image, grid=Grid(image.grid.shape, image.grid.affine, None)) for image in (city.pre, city.post)
+    )
+    outlines = city.footprints().set_crs(None, allow_override=True)
+    outlines.geometry = outlines.geometry.translate(2, 0)
+    aligned = assess(pre, post, outlines)
+    assert [one.code for one in aligned.findings if one.code.startswith("alignment")] == []
+    assert (aligned.buildings["status"] == "assessed").sum() > 15
