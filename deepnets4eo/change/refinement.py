@@ -2,7 +2,7 @@
 
 Takes one band of scores and one image or several of any size; writes a raster of the same kind. Each tile is diffused with
 as much context as flows into it, so that tiles do not show; an interrupted job can go on. Refuses score maps of several
-bands and sizes that differ.
+bands, labels and values outside 0–1, and sizes that differ.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ FINAL = 0.5
 PRODUCT = "scores"  # of the record of finished tiles
 FLOAT_BYTES = 4
 LEAST_LEFT = 0.5  # share of the area above FINAL
+ROUNDING = 1e-3  # probabilities summed in single precision may lie this far beyond 0 or 1
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def refine_scores(
     Raises
     ------
     InputError
-        Scores of several bands, or images with different numbers of them.
+        Scores of several bands, labels or values outside 0–1 as scores, or images with different numbers of bands.
     RunError
         The interrupted job had other files or settings.
 
@@ -129,6 +130,8 @@ def refine_scores(
         finished.check(identity)
         log.info("Going on with an interrupted job: %d of %d tiles are done.", len(finished.entries), len(tiles))
     else:
+        if not packed:
+            _check_range(scores, tiles)
         finished.start(identity)
     before, after = (finished.counts.get(name, 0) for name in ("before", "after"))
     with gdal_cache(CACHE_BYTES):
@@ -190,6 +193,27 @@ def check_score_layer(scores: Layer) -> None:
     if scores.count != 1:
         raise InputError(
             f"{scores.source} has {scores.count} bands; expected one band of scores. Take one out, e.g. with gdal_translate -b 2."
+        )
+    if "LEGEND" in scores.tags:
+        raise InputError(
+            f"{scores.source} holds labels, by its tag LEGEND; expected scores of 0–1, such as `deepnets4eo predict "
+            "--probabilities` writes. Give those."
+        )
+
+
+def _check_range(scores: Layer, tiles: Sequence[Window]) -> None:
+    """Refuse values that are no fractions, before any tile is diffused. Errors: InputError naming their range."""
+    low, high = np.inf, -np.inf
+    for tile in tiles:
+        data, valid = scores.read(tile)
+        values = data[0][valid]
+        if values.size:
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        raise InputError(
+            f"{scores.source} holds values from {low:g} to {high:g}; expected scores of 0–1, or bytes with the tag "
+            f"{PACKED_TAG}. Divide scores of other units by what stands for 1, e.g. by 255 (gdal_calc.py --type Float32 "
+            '--calc "A/255.0"), or give a raster of scores.'
         )
 
 

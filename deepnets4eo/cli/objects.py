@@ -58,13 +58,14 @@ def objects(
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.outputs.lock import output_lock
     from deepnets4eo.polygons import write_vector
-    from deepnets4eo.polygons.vector_files import check_vector_suffix
+    from deepnets4eo.polygons.vector_files import check_ground, check_vector_suffix
     from deepnets4eo.rasters.scene import Layer
 
     check_vector_suffix(out)
     check_not_inputs([out, density], [labels, legend])
     rules = ObjectRules(opening, min_area, split, object_area, connectivity=connectivity, shape=shape)
     layer = Layer.open(labels)
+    check_ground(layer, out)
     cells = density_grid(layer.grid, cell) if density is not None else None
     known = find_legend(layer, legend)
     with output_lock(out, density), progress("objects") as advance:

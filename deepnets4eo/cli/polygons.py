@@ -53,28 +53,29 @@ def polygons(
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.outputs.lock import output_lock
     from deepnets4eo.polygons import Shaping, polygonize
-    from deepnets4eo.polygons.vector_files import check_vector_suffix, write_vector
+    from deepnets4eo.polygons.vector_files import check_ground, check_vector_suffix, write_vector
     from deepnets4eo.rasters.scene import Layer
 
     check_vector_suffix(out)
     check_not_inputs([out], [labels, legend])
     layer = Layer.open(labels)
-    chosen = _selected_classes(layer, classes, legend)
+    check_ground(layer, out)
+    known = _legend_or_none(layer, legend)
+    chosen = _selected_classes(layer, classes, known)
     shaping = Shaping(min_area_m2=min_area, simplify_m=simplify, right_angles=right_angles)
     with output_lock(out), progress("polygons") as advance:
         check_overwrite(out, overwrite=overwrite)
-        frame = polygonize(layer, chosen, shaping, progress=advance)
+        frame = polygonize(layer, chosen, shaping, legend=known if classes is None else None, progress=advance)
         counts = ", ".join(f"{count} {name}" for name, count in frame["class"].value_counts().items()) or "no"
         logging.getLogger(__name__).info("%s polygons", counts)
         write_vector(frame, out)
     echo(out)
 
 
-def _selected_classes(layer: Layer, classes: str | None, legend: str | None) -> dict[int, str] | None:
+def _selected_classes(layer: Layer, classes: str | None, known: Legend | None) -> dict[int, str] | None:
     """Returns label value → class name of the selected classes; None for all, named by their numbers."""
     from deepnets4eo.errors import LabelError
 
-    known = _legend_or_none(layer, legend)
     if classes is None:
         return None if known is None else dict(zip(known.values, known.names, strict=True))
     chosen = {}

@@ -127,7 +127,7 @@ def predict(
     opened = prediction.open_scene(layers, loaded.segmenter)
     prediction.check_outputs(out, options, [opened, *runs])
     if dry_run:
-        echo(prediction.describe(loaded, opened, options))
+        echo(prediction.describe(loaded, opened, options, out))
         return
     with progress("predict") as advance:
         result = prediction.predict(loaded, opened, out, options, progress=advance)

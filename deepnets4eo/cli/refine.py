@@ -57,7 +57,9 @@ def refine(
         raise InputError(f"--band {band} is not in {scores}, which has {layer.count}. Bands count from 1.")
     guides = [Layer.open(image) for image in images]
     with output_lock(out), progress("refine") as advance:
-        check_overwrite(out, overwrite=overwrite, resume=resume and ProgressFile(out).path.is_file())
+        finished = ProgressFile(out)
+        check_overwrite(out, overwrite=overwrite, resume=resume and finished.path.is_file())
+        finished.check_kept(overwrite=overwrite, resume=resume)
         refine_scores(
             layer.subset([layer.bands[band - 1]]), guides, out,
             diffusion=diffusion, device=device, workers=workers, resume=resume, progress=advance,

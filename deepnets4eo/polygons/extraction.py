@@ -1,7 +1,7 @@
 """Label rasters to polygons: one per connected region, with its class and area, simplified or right-angled on demand.
 
 Takes a layer of labels of any size and reads it in blocks; the result does not depend on them. Areas and tolerances
-are in metres whatever the CRS. Refuses rasters that are no labels and numbers below zero.
+are in metres whatever the CRS. Refuses rasters that are no labels, values without a class, and numbers below zero.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from affine import Affine
 from numpy.typing import NDArray
 from pydantic import Field
 
-from deepnets4eo.grid import gsd_m, transform_shapes
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import LabelError
+from deepnets4eo.grid import Window, gsd_m, transform_shapes
 from deepnets4eo.options import option_group
 from deepnets4eo.polygons.regions import BLOCK_PX, Regions, trace_regions
 from deepnets4eo.polygons.regularize import make_right_angled
@@ -62,6 +64,7 @@ def polygonize(
     classes: Mapping[int, str] | None = None,
     shaping: Shaping | None = None,
     *,
+    legend: Legend | None = None,
     block_px: int = BLOCK_PX,
     workers: int | None = None,
     progress: Callable[[float], None] | None = None,
@@ -76,6 +79,8 @@ def polygonize(
         Label value → class name of what is traced, by default every value under its own number.
     shaping
         How outlines are simplified, by default not at all.
+    legend
+        What the values in the file mean, where all of them shall have a class or be void; by default none is needed.
     block_px
         Side of the blocks that are read at once, pixels; the result does not depend on it.
     workers
@@ -94,6 +99,8 @@ def polygonize(
     ------
     InputError
         Several bands, fractions, or labels below 0.
+    LabelError
+        Values that `legend` lacks, with the pixels of the first block that has any.
 
     Peak memory: per worker 40 bytes a pixel of a block; and all polygons.
 
@@ -105,7 +112,8 @@ def polygonize(
 
     shaping = shaping or Shaping()
     values = None if classes is None else list(classes)
-    regions = trace_regions(labels, values, block_px=block_px, workers=workers, progress=progress)
+    read = None if legend is None else lambda window: _read_known(labels, legend, window)
+    regions = trace_regions(labels, values, read=read, block_px=block_px, workers=workers, progress=progress)
     row_m, col_m = gsd_m(labels.grid)
     area_m2 = shapely.area(regions.polygons).astype(float) * row_m * col_m
     large = area_m2 >= shaping.min_area_m2
@@ -127,6 +135,19 @@ def polygonize(
         geometry=shapely.orient_polygons(_still_valid(ground, regions.polygons, labels.grid.affine)),
         crs=labels.grid.crs.proj if labels.grid.crs is not None else None,
     )
+
+
+def _read_known(labels: Layer, legend: Legend, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Labels of the legend in a window (1, h, w), and where they are valid; refuses values that the legend lacks."""
+    written, valid = labels.read(window)
+    data = written.copy()
+    for stored, own in legend.file_values.items():
+        data[written == stored] = own
+    try:
+        legend.check(data[0][valid], f"{labels.source}, near row {window.row}, column {window.col},")
+    except LabelError as error:
+        raise LabelError(f"{error} Or name the classes to trace, e.g. with --classes.") from error
+    return data, valid
 
 
 def _uncut(polygons: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.bool_]:

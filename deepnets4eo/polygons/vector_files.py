@@ -1,10 +1,11 @@
 """Writing vector layers: the format follows from the suffix, and nothing half-written takes the final name.
 
-Takes a GeoDataFrame and a path; refuses suffixes it has no format for.
+Takes a GeoDataFrame and a path; refuses suffixes it has no format for, and outlines in pixels as GeoJSON.
 """
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import warnings
 from contextlib import closing
@@ -17,6 +18,9 @@ from deepnets4eo.files import atomic_write
 if TYPE_CHECKING:
     import geopandas as gpd
 
+    from deepnets4eo.rasters.scene import Layer
+
+log = logging.getLogger(__name__)
 FIXED_TIME = "1980-01-01T00:00:00.000Z"  # as ZIP files have where no time is stated
 CHANGE_COUNTERS = (24, 92)  # in the header: file change counter, and the one its page count is valid for
 TIME_COLUMNS = {"gpkg_contents": "last_change", "gpkg_metadata_reference": "timestamp", "layer_styles": "update_time"}
@@ -31,6 +35,22 @@ def check_vector_suffix(path: str | Path) -> Path:
             f"Expected one of {', '.join(DRIVERS)}."
         )
     return Path(path)
+
+
+def check_ground(labels: Layer, path: str | Path) -> None:
+    """Say what areas mean where labels have no CRS; refuse GeoJSON there, which is read as degrees. Errors: InputError."""
+    if labels.grid.crs is not None:
+        return
+    if DRIVERS.get(Path(path).suffix.lower()) == "GeoJSON":
+        raise InputError(
+            f"{labels.source} has no CRS, but {path} is GeoJSON, whose coordinates are read as degrees. Write a .gpkg, or "
+            f'assign the CRS first, e.g. with gdal_edit.py -a_srs EPSG:32633 "{labels.source}".'
+        )
+    log.warning(
+        "%s has no CRS: areas are pixels, each counted as 1 m², and lengths count a pixel as 1 m. Assign a CRS for sizes on "
+        "the ground.",
+        labels.source,
+    )
 
 
 def write_vector(frame: gpd.GeoDataFrame, path: str | Path, layer: str | None = None) -> Path:

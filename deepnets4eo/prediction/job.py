@@ -12,9 +12,9 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from deepnets4eo.device import choose, torch_settings
+from deepnets4eo.device import Compute, choose, torch_settings
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.withheld import PRECISION
 from deepnets4eo.files import check_overwrite
@@ -72,7 +72,7 @@ class PredictOptions:
     resume
         Continue an interrupted job of the same inputs and options.
     overwrite
-        Replace outputs that exist.
+        Replace outputs that exist, and begin again where a job was interrupted.
 
     Raises
     ------
@@ -180,7 +180,7 @@ def predict(
     RunError
         The scene does not fit the run, or another job was interrupted here.
     OutputError
-        An output exists, or the disk is full.
+        An output or the progress of an interrupted job exists, or the disk is full.
     InputError
         The memory does not suffice.
 
@@ -199,35 +199,24 @@ def predict(
         progress_file = ProgressFile(paths[LABELS])
         resumed = options.resume and progress_file.load()
         _check(paths, options, [run, scene], resumed=resumed)
-        begun = progress_file.job["compute"] if resumed else {}
-        compute = choose(options.device, options.precision, options.threads or begun.get("threads"))
-        lattice = Lattice(scene.shape, _tiling(segmenter, options, scene.shape))
-        together = options.batch_tiles or begun.get("batch_tiles")
-        together = together or batch_size(segmenter, compute, lattice.tiling.tile_px)
+        plan = _plan(segmenter, scene, options, progress_file.job if resumed else {})
+        compute, lattice = plan.compute, plan.lattice
         tags = _tags(segmenter, identity, scene, lattice.tiling) | {PRECISION: compute.precision}
         outputs = Outputs(paths, scene.grid, segmenter.legend, tags)
         scalers = window_scalers(segmenter)
         scaling = SceneScaling(scene, segmenter.inputs, scalers[0].unscaled_bands) if scalers else None
         reader = TileReader(scene, segmenter.inputs, lattice, scaling)
         job = Job(
-            segmenter,
-            lattice,
-            compute,
-            reader,
-            outputs,
-            progress_file,
-            together,
-            options.block_px,
-            options.workers,
-            progress,
-        )
-        return _run(job, _identity(identity, job, scene), options, resumed=resumed)
+            segmenter, lattice, compute, reader, outputs, progress_file,
+            plan.batch_tiles, options.block_px, options.workers, progress,
+        )  # fmt: skip
+        return _run(job, _identity(identity, plan, segmenter, scene, paths), options, resumed=resumed)
 
 
 def check_outputs(
     out: str | Path, options: PredictOptions, inputs: Sequence[Run | Segmenter | Scene | str | Path]
 ) -> None:
-    """Refuse the outputs that `predict` would refuse, without its work: files that exist, or are inputs.
+    """Refuse the outputs that `predict` would refuse, without its work: files that exist, or are inputs, and lost progress.
 
     Parameters
     ----------
@@ -241,7 +230,7 @@ def check_outputs(
     Raises
     ------
     OutputError
-        An output exists, or is an input.
+        An output or the progress of an interrupted job exists, or an output is an input.
 
     Examples
     --------
@@ -257,15 +246,16 @@ def _paths(out: str | Path, options: PredictOptions) -> dict[str, Path]:
 
 
 def _check(paths: Mapping[str, Path], options: PredictOptions, inputs: Sequence[Any], *, resumed: bool) -> None:
-    """Refuse outputs that are inputs or exist."""
+    """Refuse outputs that are inputs or exist, and to discard what an interrupted job has finished."""
     written = [*label_raster_files(paths[LABELS]), *(path for name, path in paths.items() if name != LABELS)]
     read = [item.folder if isinstance(item, Run) else item for item in inputs]
     check_not_inputs(written, [list(item.layers.values()) if isinstance(item, Scene) else item for item in read])
     for path in paths.values():
         check_overwrite(path, overwrite=options.overwrite, resume=resumed)
+    ProgressFile(paths[LABELS]).check_kept(overwrite=options.overwrite, resume=options.resume)
 
 
-def describe(run: Run, scene: Scene, options: PredictOptions) -> str:
+def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | None = None) -> str:
     """What `predict` would do, in one line.
 
     Parameters
@@ -276,16 +266,18 @@ def describe(run: Run, scene: Scene, options: PredictOptions) -> str:
         An open scene.
     options
         As given to `predict`.
+    out
+        The label raster, where an interrupted job that `options` resume is looked for beside it.
 
     Returns
     -------
     str
-        Size, tiles, classes, device, precision and threads.
+        Size, tiles, classes, device, precision and threads; of an interrupted job also the tiles that are done.
 
     Raises
     ------
     RunError
-        The scene does not fit the run.
+        The scene does not fit the run, or another job was interrupted at `out`.
 
     Examples
     --------
@@ -294,13 +286,40 @@ def describe(run: Run, scene: Scene, options: PredictOptions) -> str:
         print(describe(run, open_scene("ortho.tif", run.segmenter), PredictOptions(tile_px=512)))
     """
     run.inputs.check(scene)
-    lattice = Lattice(scene.shape, _tiling(run.segmenter, options, scene.shape))
-    compute = choose(options.device, options.precision, options.threads)
-    return (
+    progress_file = ProgressFile(Path(out)) if out is not None and options.resume else None
+    resumed = progress_file is not None and progress_file.load(cut=False)
+    begun = progress_file.job if progress_file is not None and resumed else {}
+    cut = options if begun else replace(options, batch_tiles=1)  # to find this number takes a tile on a GPU
+    plan = _plan(run.segmenter, scene, cut, begun)
+    lattice, compute = plan.lattice, plan.compute
+    text = (
         f"{scene.shape[0]} x {scene.shape[1]} px, {len(lattice)} tiles of {lattice.tiling.tile_px} px "
         f"({lattice.tiling.blending if lattice.tiling.blends else 'crop'}, step {lattice.tiling.stride_px} px), {run.legend.num_classes} classes, "
         f"on {compute.device} in {compute.precision} with {compute.threads} threads"
     )
+    if progress_file is None or out is None or not resumed:
+        return text
+    identity = _identity(_segmenter_of(run)[1], plan, run.segmenter, scene, _paths(out, options))
+    progress_file.check(identity | {"strip_px": progress_file.job["strip_px"]})
+    done = progress_file.counts.get("tiles", 0)
+    return f"{text}; goes on with an interrupted job: {done} of {len(lattice)} tiles are done"
+
+
+class _Plan(NamedTuple):
+    """How a scene is cut and computed."""
+
+    lattice: Lattice
+    compute: Compute
+    batch_tiles: int
+
+
+def _plan(segmenter: Segmenter, scene: Scene, options: PredictOptions, begun: Mapping[str, Any]) -> _Plan:
+    """By the options, and where they leave it open as the interrupted job began, whose description is `begun`."""
+    before = begun.get("compute", {})
+    compute = choose(options.device, options.precision, options.threads or before.get("threads"))
+    lattice = Lattice(scene.shape, _tiling(segmenter, options, scene.shape))
+    together = options.batch_tiles or before.get("batch_tiles")
+    return _Plan(lattice, compute, together or batch_size(segmenter, compute, lattice.tiling.tile_px))
 
 
 def _tiling(segmenter: Segmenter, options: PredictOptions, shape: tuple[int, int]) -> Tiling:
@@ -344,16 +363,17 @@ def _segmenter_of(run: Run | Segmenter | str | Path) -> tuple[Segmenter, str]:
     return run, f"unsaved-{uuid.uuid4().hex}"  # its weights have no hash, so a job with it cannot be resumed
 
 
-def _identity(run: str, job: Job, scene: Scene) -> dict[str, Any]:
-    names = job.segmenter.inputs.present(scene)
-    layers = {name: [file_identity(path) for path in scene.layers[name].paths] for name in names}
+def _identity(run: str, plan: _Plan, segmenter: Segmenter, scene: Scene, paths: Mapping[str, Path]) -> dict[str, Any]:
+    layers = {
+        name: [file_identity(path) for path in scene.layers[name].paths] for name in segmenter.inputs.present(scene)
+    }
     return {
         "run": run,
         "scene": layers,
         "grid": grid_identity(scene.grid),
-        "tiling": job.lattice.tiling.to_dict(),
-        "compute": job.compute.to_dict() | {"batch_tiles": job.batch_tiles},
-        "outputs": {name: str(path) for name, path in job.outputs.paths.items()},
+        "tiling": plan.lattice.tiling.to_dict(),
+        "compute": plan.compute.to_dict() | {"batch_tiles": plan.batch_tiles},
+        "outputs": {name: str(path) for name, path in paths.items()},
         "version": __version__,
     }
 

@@ -1,7 +1,7 @@
 """What a prediction has finished so far: a file of entries and a file of their rows; both only grow.
 
 Takes finished rows; returns them in order when all are there. Survives kill -9 and a full disk: rows without an entry
-are cut off, and computed again to the same bits. Refuses to continue another job's work.
+are cut off, and computed again to the same bits. Refuses to continue another job's work, or to discard work unasked.
 """
 
 from __future__ import annotations
@@ -48,10 +48,12 @@ class ProgressFile:
         self._append(self.rows_path, b"")
         self._append(self.path, _to_line(self.job))
 
-    def load(self) -> bool:
+    def load(self, *, cut: bool = True) -> bool:
         """Read what an interrupted job left; False where there is nothing.
 
-        Cut off, and so computed again, is what it did not complete, and all from the first damaged line or rows on.
+        Left out, and so computed again, is what it did not complete, and all from the first damaged line or rows on.
+
+        cut : also cut this off the files, so that more can be recorded
         """
         if not (self.path.is_file() and self.rows_path.is_file()):
             return False
@@ -63,9 +65,20 @@ class ProgressFile:
         if job is None or (lines and not entries):
             return False
         self.job, self.entries = job, entries
+        if not cut:
+            return True
         os.truncate(self.path, len(first) + 1 + sum(len(line) + 1 for line in lines[: len(self.entries)]))
         os.truncate(self.rows_path, sum(sum(entry["bytes"].values()) for entry in self.entries))
         return True
+
+    def check_kept(self, *, overwrite: bool, resume: bool) -> None:
+        """Refuse to begin again where finished rows would be lost. Errors: OutputError naming the options that allow it."""
+        recorded = self.rows_path.is_file() and self.rows_path.stat().st_size > 0
+        if recorded and not (overwrite or resume):
+            raise OutputError(
+                f"{self.path} exists already: an interrupted job recorded its finished rows there. Pass --overwrite to "
+                "begin again, --resume to go on with it, or choose another --out."
+            )
 
     def check(self, job: Mapping[str, Any]) -> None:
         """Refuse to resume another job. Errors: RunError naming what differs."""
@@ -76,7 +89,7 @@ class ProgressFile:
             details = ", ".join(f"{key} {self.job.get(key)!r} then, {described.get(key)!r} now" for key in differing)
             raise RunError(
                 f"{self.path} records an interrupted job that differs: {details}. Give the same inputs and options, or "
-                "start again without --resume."
+                "begin again with --overwrite in place of --resume."
             )
 
     def record(self, strip: int, window: Window, rows: Mapping[str, ByteImage], counts: Mapping[str, int]) -> None:

@@ -1,14 +1,15 @@
 """Several runs, and views of each tile, as one run: so that prediction takes them as any other.
 
-Takes loaded runs of one legend and the same inputs; refuses those that differ.
+Takes loaded runs of one legend and the same inputs; refuses those that differ, and unknown votes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.checksums import hash_of
-from deepnets4eo.segmenters.ensemble import Ensemble
+from deepnets4eo.segmenters.ensemble import VOTES, Ensemble
 from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.segmenters.views import TestTimeAugmentation
@@ -46,6 +47,8 @@ def ensemble_run(
 
         run = ensemble_run([load_run("runs/a"), load_run("runs/b")], views="flips")
     """
+    if vote not in VOTES:  # a single run has no ensemble, which would refuse it
+        raise InputError(f"vote {vote!r} is unknown. Choose mean or majority.")
     first = runs[0]
     segmenter: Segmenter = first.segmenter
     if len(runs) > 1:

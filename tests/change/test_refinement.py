@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from geotiff import write_geotiff
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change import refinement
 from deepnets4eo.change.diffusion import Diffusion, guided_anisotropic_diffusion
 from deepnets4eo.change.refinement import grey_range, refine_scores, to_grey
@@ -99,6 +101,35 @@ def test_scores_and_images_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("kind", ["grey", "below", "last tile"])
+def test_values_that_are_no_scores_are_refused_with_their_range(tmp_path: Path, kind: str) -> None:
+    scores, found = rough_scores(), "from 0 to 2"
+    if kind == "grey":
+        scores, found = (scores * 0).astype(np.uint8), "from 0 to 255"
+        scores[0, 0] = 255
+    elif kind == "below":
+        scores, found = np.where(scores > 0.5, 1, -3).astype(np.float32), "from -3 to 1"
+    else:
+        scores = np.round(scores)
+        scores[-1, -1] = 2
+    source = Layer.open(write_geotiff(tmp_path / "scores.tif", scores))
+    guide = Layer.open(images()[0])
+    with pytest.raises(InputError, match=rf"scores\.tif holds values {found}; expected scores of 0–1.*by 255"):
+        refine_scores(source, [guide], tmp_path / "out.tif", diffusion=STEPS, device="cpu", tile_px=32)
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.tif"]
+
+
+def test_labels_are_no_scores_but_a_mask_of_0_and_1_is(tmp_path: Path) -> None:
+    mask, guide = np.round(rough_scores()).astype(np.uint8), Layer.open(images()[0])
+    legend = {"LEGEND": json.dumps(Legend.load("isprs").to_dict())}
+    labels = write_geotiff(tmp_path / "labels.tif", mask, tags=legend)
+    how = {"diffusion": STEPS, "device": "cpu"}
+    with pytest.raises(InputError, match=r"labels\.tif holds labels.*--probabilities"):
+        refine_scores(Layer.open(labels), [guide], tmp_path / "out.tif", **how)
+    plain = Layer.open(write_geotiff(tmp_path / "mask.tif", mask))
+    assert refine_scores(plain, [guide], tmp_path / "out.tif", **how).before == mask.sum()
+
+
 def test_the_verb_refines_one_band_of_probabilities(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -132,7 +163,7 @@ def test_the_verb_refines_one_band_of_probabilities(
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_an_interrupted_job_goes_on_with_the_tiles_that_are_left_and_ends_in_the_same_bits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], packed: bool
 ) -> None:
     scores = to_bytes(rough_scores()) if packed else rough_scores()
     tags = {"PACKED_ONE": "254"} if packed else {}
@@ -155,6 +186,8 @@ def test_an_interrupted_job_goes_on_with_the_tiles_that_are_left_and_ends_in_the
     assert not (tmp_path / "out.tif").exists()
     with pytest.raises(RunError, match="diffusion"):
         refine_scores(source, guides, tmp_path / "out.tif", **how | {"diffusion": Diffusion(steps=7)}, resume=True)
+    assert main(["refine", source.source, guides[0].source, "--out", str(tmp_path / "out.tif")]) == 1
+    assert "--overwrite to begin again, --resume to go on" in capsys.readouterr().err
     result = refine_scores(source, guides, tmp_path / "out.tif", **how, resume=True)
     assert len(calls) == 4 + 9 - 3
     assert (result.before, result.after) == (whole.before, whole.after)

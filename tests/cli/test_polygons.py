@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pytest
 from affine import Affine
+from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.grid import whole
+from deepnets4eo.polygons import polygonize
 from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.scene import Layer
 
 
 @pytest.fixture
@@ -80,3 +84,27 @@ def test_a_raster_that_does_not_say_its_legend_needs_one_for_names(tmp_path: Pat
     assert main([*command, "building", "--legend", "isprs"]) == 0
     assert main([*command, "1", "--overwrite"]) == 0
     assert gpd.read_file(tmp_path / "a.gpkg")["class"].tolist() == ["1"]
+
+
+def test_label_values_that_the_legend_lacks_are_refused_unless_classes_are_named(tmp_path: Path, capsys) -> None:
+    values = np.full((8, 8), 255, np.uint8)
+    values[:2], values[3, :3], values[5:, 5] = 1, 77, 9
+    labels = write_geotiff(tmp_path / "plain.tif", values, nodata=9)
+    out = tmp_path / "a.gpkg"
+    command = ["polygons", str(labels), "--out", str(out), "--legend", "isprs"]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert "plain.tif" in error
+    assert "77 (3 px)" in error
+    assert " 9 (" not in error
+    assert "--classes" in error
+    assert not out.exists()
+    assert main([*command, "--classes", "building"]) == 0
+    assert gpd.read_file(out)["class"].tolist() == ["building"]
+
+
+def test_values_that_a_legend_maps_to_a_class_are_traced_as_that_class(tmp_path: Path) -> None:
+    values = np.zeros((8, 8), np.uint8)
+    values[:2], values[4:6] = 1, 200
+    frame = polygonize(Layer.open(values), {1: "building"}, legend=replace(Legend.load("isprs"), file_values={200: 1}))
+    assert frame["area_m2"].tolist() == [16, 16]

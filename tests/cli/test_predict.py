@@ -1,5 +1,8 @@
 """`deepnets4eo predict`: from a run folder and a raster to a label raster, and errors without stack traces."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rasterio
@@ -11,6 +14,8 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.cli.predict import named_layers
 from deepnets4eo.errors import InputError
+from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.prediction.progress_file import ProgressFile
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import save_run
@@ -47,6 +52,32 @@ def test_dry_run_prints_the_plan_and_writes_nothing(case, capsys):
     assert not (case / "labels.tif").exists()
 
 
+def test_dry_run_says_what_an_interrupted_job_has_done_and_refuses_another(case, capsys):
+    def stop(share):
+        if share > 0.5:
+            raise KeyboardInterrupt
+
+    cpu = PredictOptions(device="cpu", threads=1, tile_px=16, block_px=16)
+    with pytest.raises(KeyboardInterrupt):
+        predict(case / "run", case / "image.tif", case / "labels.tif", cpu, progress=stop)
+    record = ProgressFile(case / "labels.tif")
+    with record.path.open("ab") as file:
+        file.write(b"half a li")
+    before = [path.read_bytes() for path in (record.path, record.rows_path)]
+    dry = ("--dry-run", "--resume", "--device", "cpu", "--threads", "1")
+    assert main(arguments(case, *dry, "--tile", "16")) == 0
+    done = int(re.search(r"(\d+) of 16 tiles are done", capsys.readouterr().out)[1])
+    assert 0 < done < 16
+    assert main(arguments(case, *dry, "--tile", "32")) == 2
+    assert "differs: tiling" in capsys.readouterr().err
+    assert main(arguments(case, "--dry-run")) == 1
+    assert "--resume to go on with it" in capsys.readouterr().err
+    assert [path.read_bytes() for path in (record.path, record.rows_path)] == before
+    assert not (case / "labels.tif").exists()
+    result = predict(case / "run", case / "image.tif", case / "labels.tif", replace(cpu, resume=True))
+    assert result.computed == 16 - done
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -55,6 +86,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(case, capsys):
         (["--precision", "float8"], "precision 'float8' is unknown"),
         (["--memory", "lots"], "--memory lots is not a size"),
         (["--augment", "spins"], "views 'spins' are unknown"),
+        (["--vote", "most"], "vote 'most' is unknown. Choose mean or majority"),
         (["--scales", "big"], "--scales big are no numbers"),
     ],
 )

@@ -8,8 +8,10 @@ import geopandas as gpd
 import numpy as np
 import pytest
 from affine import Affine
+from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
 
+from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.polygons import polygonize
 from deepnets4eo.polygons.vector_files import write_vector
@@ -46,3 +48,29 @@ def test_unknown_suffixes_and_unwritable_folders_are_refused(tmp_path: Path) -> 
     with pytest.raises(OutputError, match="folder.gpkg"):
         write_vector(frame, tmp_path / "folder.gpkg")
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder.gpkg"]
+
+
+@pytest.mark.parametrize("verb", ["polygons", "objects"])
+def test_sizes_without_a_crs_are_said_to_be_pixels_and_are_no_geojson(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, verb: str
+) -> None:
+    values = np.zeros((20, 20), np.uint8)
+    values[4:9, 4:9] = 4
+    for name, crs in (("bare.tif", None), ("placed.tif", UTM)):
+        write_geotiff(tmp_path / name, values, crs=crs)
+
+    def status(source: str, suffix: str) -> int:
+        out = tmp_path / f"{source}{suffix}"
+        return main([verb, str(tmp_path / source), "--out", str(out), "--legend", "isprs"])
+
+    assert status("bare.tif", ".geojson") == 2
+    refusal = capsys.readouterr().err
+    for words in ("bare.tif has no CRS", "bare.tif.geojson", ".gpkg", "gdal_edit.py -a_srs"):
+        assert words in refusal
+    assert not (tmp_path / "bare.tif.geojson").exists()
+    assert not caplog.messages
+    assert status("bare.tif", ".gpkg") == 0
+    assert [text for text in caplog.messages if "areas are pixels, each counted as 1 m²" in text] == caplog.messages[:1]
+    caplog.clear()
+    assert status("placed.tif", ".geojson") == status("placed.tif", ".gpkg") == 0
+    assert "no CRS" not in caplog.text

@@ -18,7 +18,8 @@ from sklearn.linear_model import LogisticRegression
 from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.errors import InputError, OutputError, RunError
-from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.prediction import PredictOptions, check_outputs, predict
+from deepnets4eo.prediction.progress_file import ProgressFile
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import load_run, save_run
@@ -234,10 +235,27 @@ def test_another_jobs_ledger_is_refused_and_says_what_differs(network_run, image
         predict(network_run, image, out, single(resume=True, halo_px=16))
 
 
-def test_without_resume_an_interrupted_job_starts_anew(network_run, image, tmp_path):
+def test_progress_of_an_interrupted_job_is_discarded_only_when_told(network_run, image, tmp_path):
     out = tmp_path / "labels.tif"
-    interrupted(network_run, image, out)
+    interrupted(network_run, image, out, block_px=32)
     assert not out.exists()
+    kept = {path.name: path.read_bytes() for path in tmp_path.glob(".*")}
+    message = r"labels\.tif\.jsonl exists already.*Pass --overwrite .*--resume .*another --out"
+    other = write(tmp_path / "other.tif", make_image(seed=5))
+    for scene in (image, other):
+        with pytest.raises(OutputError, match=message):
+            predict(network_run, scene, out, single())
+        with pytest.raises(OutputError, match=message):
+            check_outputs(out, single(), [scene])
+    assert {name: (tmp_path / name).read_bytes() for name in kept} == kept
+    result = predict(network_run, image, out, single(overwrite=True))
+    assert result.computed == result.tiles
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_a_job_that_finished_no_rows_is_no_hindrance(network_run, image, tmp_path):
+    out = tmp_path / "labels.tif"
+    ProgressFile(out).start({"run": "one"})
     result = predict(network_run, image, out, single())
     assert result.computed == result.tiles
     assert list(tmp_path.glob(".*")) == []
