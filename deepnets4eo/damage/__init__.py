@@ -17,6 +17,7 @@ _HOMES = {
     "EventInfo": "deepnets4eo.outputs.event",
     "Footprints": "deepnets4eo.damage.footprints",
     "read_footprints": "deepnets4eo.damage.footprints",
+    "footprint_findings": "deepnets4eo.damage.outline_findings",
     "register": "deepnets4eo.registration",
     "Registration": "deepnets4eo.registration",
     "align_footprints": "deepnets4eo.damage.alignment",

@@ -23,12 +23,12 @@ from deepnets4eo.damage.decision_with_network import Decision, DecisionModel
 from deepnets4eo.damage.evidence import EvidenceTable, gather
 from deepnets4eo.damage.evidence_findings import evidence_findings
 from deepnets4eo.damage.extent import map_extents
-from deepnets4eo.damage.footprint_findings import footprint_findings, segmenter_findings
 from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.ground import building_ground
 from deepnets4eo.damage.input_checks import CheckedImages
 from deepnets4eo.damage.inputs import Inputs, open_inputs
 from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.damage.outline_findings import footprint_findings, segmenter_findings
 from deepnets4eo.damage.outline_probability import with_outline_probability
 from deepnets4eo.damage.point_evidence import PointEvidence, PointScore, with_point_columns
 from deepnets4eo.damage.position import (

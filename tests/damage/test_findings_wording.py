@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from deepnets4eo.damage.fitted_range import UNLIKE
-from deepnets4eo.damage.footprint_findings import footprint_findings, segmenter_findings
+from deepnets4eo.damage.outline_findings import footprint_findings, segmenter_findings
 from deepnets4eo.damage.result_findings import result_findings
 from deepnets4eo.damage.unbuilt import NO_BUILDING
 

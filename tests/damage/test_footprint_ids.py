@@ -18,9 +18,9 @@ import pyarrow.parquet
 import pytest
 import shapely
 
-from deepnets4eo.damage.footprint_findings import footprint_findings
 from deepnets4eo.damage.footprint_ids import make_ids
 from deepnets4eo.damage.footprints import Footprints, read_footprints
+from deepnets4eo.damage.outline_findings import footprint_findings
 from deepnets4eo.errors import InputError
 
 UTM = "EPSG:32615"

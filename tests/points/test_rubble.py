@@ -247,7 +247,7 @@ def test_outlines_that_were_left_out_or_changed_are_findings(after):
     said = {finding.code: finding for finding in result.findings}
     assert said["footprints_dropped"].message.startswith("1 of 5 rows of the footprints could not be used (1 × ")
     assert said["footprints_dropped"].severity == "caution"
-    changes = "Of the footprints: 1 outline repaired, since not valid; 1 id replaced, since missing or twice."
+    changes = "Footprints: 1 outline was repaired; 1 id was missing or twice and renamed."
     assert said["footprints_changed"].message == changes
 
 

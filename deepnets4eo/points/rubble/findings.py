@@ -1,5 +1,4 @@
-"""What limits the worth of the volumes of a rubble map: outlines and heights that are missing, and where losses were
-not seen."""
+"""What limits the worth of the volumes of a rubble map: heights that are missing, and where losses were not seen."""
 
 from __future__ import annotations
 
@@ -10,12 +9,11 @@ import geopandas as gpd
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.outputs.findings import Finding, Severity, count_of
+from deepnets4eo.outputs.findings import Finding, count_of
 from deepnets4eo.points.rubble.vocabulary import STANDING, UNKNOWN
 
 FEW_STABLE = 200
 LEAST_ROOF_SEEN = 0.5  # share of a roof from which volumes rest on it, not on walls
-MANY_DROPPED = 0.05  # share of the rows without which buildings may be missing from the map
 MOST_UNSEEN = 0.1  # of a lost volume, up to which it counts as seen
 
 
@@ -23,27 +21,6 @@ def lost_unseen(buildings: gpd.GeoDataFrame) -> NDArray[np.bool_]:
     """(N,) whether a building has come down, and the part without heights may have lost more than a tenth of lost_m3 again."""
     down = ~buildings["state"].isin([STANDING, UNKNOWN])
     return np.asarray(down & (buildings["lost_unseen_m3"] > MOST_UNSEEN * buildings["lost_m3"]))
-
-
-def outline_findings(account: dict[str, Any]) -> tuple[Finding, ...]:
-    """What became of the footprints' rows, by `Footprints.account`: rows left out, outlines and ids changed."""
-    findings = []
-    if dropped := sum(account["dropped"].values()):
-        why = "; ".join(f"{count} × {reason}" for reason, count in account["dropped"].items())
-        text = f"{dropped} of {count_of(account['read'], 'row')} of the footprints could not be used ({why})."
-        severity: Severity = "caution" if dropped > MANY_DROPPED * account["read"] else "note"
-        findings.append(Finding("footprints_dropped", severity, text, "Give every building as a polygon."))
-    changes = [
-        f"{count_of(account[key], noun)} {change}"
-        for key, noun, change in (
-            ("repaired", "outline", "repaired, since not valid"),
-            ("renamed", "id", "replaced, since missing or twice"),
-        )
-        if account[key]
-    ]
-    if changes:
-        findings.append(Finding("footprints_changed", "note", f"Of the footprints: {'; '.join(changes)}."))
-    return tuple(findings)
 
 
 def gap_findings(gaps: Sequence[tuple[int, Exception]]) -> tuple[Finding, ...]:

@@ -25,7 +25,7 @@ from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import count_of
 from deepnets4eo.points.height_grid import NoHeightsError, grid_around
 from deepnets4eo.points.rubble.cells import BuildingCells
-from deepnets4eo.points.rubble.findings import findings_of, gap_findings, outline_findings
+from deepnets4eo.points.rubble.findings import findings_of, gap_findings
 from deepnets4eo.points.rubble.measure import BlockInputs, BlockMeasures, measure_block
 from deepnets4eo.points.rubble.options import RubbleOptions
 from deepnets4eo.points.rubble.plans import BUILT_MARGIN_M
@@ -97,7 +97,7 @@ def debris_volumes(
     >>> bool((rubble.buildings["debris_m3"].dropna() >= 0).all())
     True
     """
-    from deepnets4eo.damage import read_footprints
+    from deepnets4eo.damage import footprint_findings, read_footprints
 
     after, before = Heights.open(post), None if pre is None else Heights.open(pre)
     crs = _common_crs(after, before)
@@ -134,7 +134,7 @@ def debris_volumes(
         rubble=gpd.GeoDataFrame(pd.concat(polygons, ignore_index=True), geometry="geometry", crs=crs),
         fits=fits,
         findings=(
-            *outline_findings(outlines.account()),
+            *footprint_findings(outlines),
             *unusable,
             *gap_findings(gaps),
             *findings_of(buildings, fits, before is not None),

@@ -14,7 +14,25 @@ MANY = 0.05  # share of the rows that were dropped from which buildings may be m
 
 
 def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:
-    """One finding where rows were dropped, one where outlines or ids were changed, one where an id column was not used."""
+    """What became of the rows of a footprints' file.
+
+    Parameters
+    ----------
+    footprints
+        As read.
+
+    Returns
+    -------
+    tuple of Finding
+        One where rows were dropped, one where outlines or ids were changed, one where a column of ids was not used.
+
+    Examples
+    --------
+    >>> from deepnets4eo.damage import read_footprints
+    >>> from deepnets4eo.synthetic import City
+    >>> footprint_findings(read_footprints(City(seed=1, size_px=256).footprints()))
+    ()
+    """
     account, findings = footprints.account(), []
     dropped = sum(account["dropped"].values())
     if dropped:
