@@ -77,7 +77,7 @@ class PredictOptions:
     Raises
     ------
     InputError
-        Sizes below 1.
+        Sizes of tiles, blocks and strips, and numbers of tiles, threads and workers, below 1.
 
     Examples
     --------
@@ -104,7 +104,7 @@ class PredictOptions:
     strip_px: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("batch_tiles", "block_px", "strip_px"):
+        for name in ("batch_tiles", "block_px", "strip_px", "tile_px", "threads", "workers"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(

@@ -354,3 +354,9 @@ def test_a_real_mosaic_is_labelled_as_its_pixels_say(real_data, tmp_path):
     segmenter.fit([Scene({**scene.layers, "labels": labels})], max_pixels=3000)
     result = predict(segmenter, scene, tmp_path / "labels.tif", single(threads=2))
     assert ((read(result.paths["labels"])[0] == 7) == bright).mean() > 0.97
+
+
+@pytest.mark.parametrize("name", ["batch_tiles", "block_px", "strip_px", "tile_px", "threads", "workers"])
+def test_sizes_and_numbers_below_one_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match=f"{name}=0 was given; expected at least 1"):
+        PredictOptions(**{name: 0})
