@@ -214,6 +214,13 @@ class Legend(WithSummary):
         table[:, list(self.values)] = self.colors.T
         return table[:, labels]
 
+    def from_file(self, written: np.ndarray) -> np.ndarray:
+        """Returns a copy of a file's values (integers of any shape), those of `file_values` as label values."""
+        labels = written.copy()
+        for stored, own in self.file_values.items():
+            labels[written == stored] = own  # compared with what the file holds: two values may change places
+        return labels
+
     def check(self, labels: np.ndarray, where: str = "") -> None:
         """Raises LabelError where `labels` (integers of any shape) have a value that is neither a class nor void."""
         known = {*self.values, *self.void_values, VOID}

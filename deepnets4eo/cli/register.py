@@ -11,10 +11,7 @@ from deepnets4eo.cli.options import Debug, Json, Overwrite, Seed
 from deepnets4eo.cli.output import echo
 
 if TYPE_CHECKING:
-    from geopandas import GeoDataFrame
-
     from deepnets4eo.damage.alignment import FootprintAlignment
-    from deepnets4eo.rasters.scene import Layer
     from deepnets4eo.registration import Registration
 
 
@@ -53,6 +50,7 @@ def register(
     """
     from deepnets4eo.cli.output import show_json
     from deepnets4eo.damage.alignment import align_footprints
+    from deepnets4eo.damage.footprints import read_footprints
     from deepnets4eo.errors import InputError
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.input_files import check_not_inputs
@@ -70,7 +68,8 @@ def register(
     outlines = None
     if footprints:
         before = before.on(after.grid) if before.grid.crs is None and after.grid.crs is not None else before
-        outlines = _outlines(before, footprints, layer, footprints_crs)
+        read = read_footprints(footprints, layer=layer, assume_crs=footprints_crs, image=before.grid)
+        outlines = read.frame_beside(before.grid)
     registration = measure(before, after, model=motion, max_shift_m=max_shift, max_rotation_deg=max_rotation, seed=seed)
     alignment = None if outlines is None else align_footprints(before, outlines, seed=seed)
     if str(json) != "-":
@@ -83,17 +82,6 @@ def register(
         show_json(result | ({"footprints": alignment.to_dict()} if alignment else {}), json)
     if not registration.usable:
         raise typer.Exit(1)
-
-
-def _outlines(image: Layer, footprints: str, layer: str | None, crs: str | None) -> GeoDataFrame:
-    """Footprints in a CRS; in the coordinates of the image where that has none."""
-    from deepnets4eo.damage.footprints import read_footprints
-    from deepnets4eo.grid import transform_shapes
-
-    outlines = read_footprints(footprints, layer=layer, assume_crs=crs, image=image.grid)
-    if image.grid.crs is not None:
-        return outlines.frame
-    return outlines.frame.set_geometry(transform_shapes(image.grid.affine, outlines.in_pixels(image.grid)))
 
 
 def _lines(registration: Registration) -> list[str]:

@@ -126,6 +126,12 @@ class Footprints:
         frame = self.frame if grid.crs is None else self.to(grid.crs.proj).frame
         return transform_shapes(~grid.affine, frame.geometry.to_numpy())
 
+    def frame_beside(self, grid: Grid) -> gpd.GeoDataFrame:
+        """The table in its own CRS; where `grid` has none, outlines in the coordinates of the grid. Errors: as `in_pixels`."""
+        if grid.crs is not None:
+            return self.frame
+        return self.frame.set_geometry(transform_shapes(grid.affine, self.in_pixels(grid)))
+
 
 def read_footprints(
     source: str | Path | gpd.GeoDataFrame | Footprints,

@@ -44,7 +44,7 @@ from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.unbuilt import NO_BUILDING, find_unbuilt
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import apply_affine, transform_shapes
+from deepnets4eo.grid import apply_affine
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import Finding, count_of
 from deepnets4eo.rasters.scene import LayerLike
@@ -247,10 +247,7 @@ def measure_alignments(inputs: Inputs, settings: Settings, *, paired: bool) -> d
     """
     if not settings.align:
         return {}
-    frame = inputs.footprints.frame
-    if frame.crs is None and inputs.post.grid.crs is None:
-        ground = transform_shapes(inputs.post.grid.affine, inputs.outlines_px)
-        frame = frame.set_geometry(gpd.GeoSeries(ground, index=frame.index))
+    frame = inputs.footprints.frame_beside(inputs.post.grid)
     alignments: dict[str, FootprintAlignment] = {}
     for role, image in (("pre", inputs.pre if paired else None), ("post", inputs.post)):
         if image is None:

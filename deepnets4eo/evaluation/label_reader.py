@@ -88,10 +88,7 @@ class LabelReader:
     def _values(self, labels: np.ndarray, valid: np.ndarray) -> np.ndarray:
         if labels.dtype.kind == "f":
             labels = self._whole_numbers(labels, valid)
-        written = labels if labels.dtype == np.uint8 else labels.astype(np.int64)
-        labels = written.copy()
-        for stored, own in self._own.file_values.items():
-            labels[written == stored] = own  # compared with what the file holds: two values may change places
+        labels = self._own.from_file(labels if labels.dtype == np.uint8 else labels.astype(np.int64))
         labels[~valid] = VOID
         if self._unknown == "error":
             with _naming_remedy():

@@ -55,7 +55,7 @@ class Orthophoto:
         self._colour = opened.subset(opened.bands[:3])
         near = Layer.open(infrared) if infrared is not None else opened if opened.count > 3 else None
         self._near = None if near is None else near.subset([near.bands[0 if infrared is not None else 3]])
-        self._all_returns = all_returns
+        self.all_returns = all_returns
         for layer in self.layers:
             if layer.dtype != np.uint8:
                 raise InputError(
@@ -72,13 +72,15 @@ class Orthophoto:
         """The rasters that are read."""
         return [layer for layer in (self._colour, self._near) if layer is not None]
 
-    def colourise(self, cloud: PointCloud) -> tuple[PointCloud, int]:
+    def colourise(self, cloud: PointCloud, counted: int | None = None) -> tuple[PointCloud, int]:
         """Returns the points with its colours, and how many of them lie beyond it or on void pixels and are black.
 
         Parameters
         ----------
         cloud
             Points; those without CRS are taken to have that of the orthophoto.
+        counted
+            How many of them, the first ones, are counted; None for all.
 
         Returns
         -------
@@ -92,13 +94,13 @@ class Orthophoto:
         """
         colour, seen = _sample(self._colour, cloud)
         near = None if self._near is None else _sample(self._near, cloud)[0][:, 0]
-        if not self._all_returns and cloud.return_number is not None:
+        if not self.all_returns and cloud.return_number is not None:
             later = cloud.return_number > 1
             colour[later] = 0
             if near is not None:
                 near[later] = 0
         result = replace(cloud, colour=colour, near_infrared=cloud.near_infrared if near is None else near)
-        return result, int((~seen).sum())
+        return result, int((~seen[:counted]).sum())
 
 
 def colourise_cloud(

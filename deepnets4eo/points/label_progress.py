@@ -140,7 +140,7 @@ def _describe(labeller: PointLabeller) -> list[Any]:
 
 
 def _describe_orthophoto(orthophoto: Orthophoto) -> list[Any]:
-    return [orthophoto._all_returns, *(_describe_layer(layer) for layer in orthophoto.layers)]
+    return [orthophoto.all_returns, *(_describe_layer(layer) for layer in orthophoto.layers)]
 
 
 def _describe_layer(layer: Layer) -> list[Any]:

@@ -27,7 +27,6 @@ from deepnets4eo.outputs.scratch import job_scratch
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile, open_cloud
-from deepnets4eo.points.files.cloud_file import join_clouds
 from deepnets4eo.points.label_options import LabelOptions, LabelResult
 from deepnets4eo.points.label_progress import LabelProgress
 from deepnets4eo.points.labeller import PointLabeller
@@ -226,19 +225,10 @@ def _label(done: LabelProgress, labeller: PointLabeller, orthophoto: Orthophoto 
         if points is not None:
             cloud, own = points.cloud, len(points.index)
             if orthophoto is not None:
-                cloud, without = _colourise(orthophoto, cloud, own)
+                cloud, without = orthophoto.colourise(cloud, own)
             done.store(points.index, label_tile(labeller, cloud, own))
         done.finish(tile.number, without)
         steps(1, (position + 1) / len(tiles.tiles))
-
-
-def _colourise(orthophoto: Orthophoto, cloud: PointCloud, own: int) -> tuple[PointCloud, int]:
-    """Returns the points of a tile and its halo with colours, and how many of the tile's, the first ones, have none."""
-    coloured, without = orthophoto.colourise(cloud.subset(np.arange(own)))
-    if own == len(cloud):
-        return coloured, without
-    around, _ = orthophoto.colourise(cloud.subset(np.arange(own, len(cloud))))
-    return join_clouds([coloured, around]), without
 
 
 def _check_touches(file: CloudFile, orthophoto: Orthophoto) -> None:

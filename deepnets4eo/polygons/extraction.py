@@ -140,9 +140,7 @@ def polygonize(
 def _read_known(labels: Layer, legend: Legend, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Labels of the legend in a window (1, h, w), and where they are valid; refuses values that the legend lacks."""
     written, valid = labels.read(window)
-    data = written.copy()
-    for stored, own in legend.file_values.items():
-        data[written == stored] = own
+    data = legend.from_file(written)
     try:
         legend.check(data[0][valid], f"{labels.source}, near row {window.row}, column {window.col},")
     except LabelError as error:

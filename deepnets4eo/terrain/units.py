@@ -94,7 +94,7 @@ def utm_code(crs: Any, position: tuple[float, float]) -> str:
 
 
 def _warp(crs: Any, position: tuple[float, float], source: str, out: str) -> str:
-    # GDAL converts heights of some CRS with a vertical part, not of others: so it is told to convert none
+    # GDAL converts heights of some CRS with a vertical part, not of others: so it shall convert none
     return f"gdalwarp -novshift -t_srs {utm_code(crs, position)} {shlex.quote(source)} {out}"
 
 

@@ -258,12 +258,16 @@ def is_predicted(file: CloudFile) -> bool:
 
 
 def _is_marked(header: laspy.LasHeader) -> bool:
-    return any((vlr.user_id, vlr.record_id) == (OWN_RECORD, PREDICTED_RECORD) for vlr in header.vlrs)
+    return any(map(_is_mark, header.vlrs))
+
+
+def _is_mark(vlr: Any) -> bool:
+    return bool((vlr.user_id, vlr.record_id) == (OWN_RECORD, PREDICTED_RECORD))
 
 
 def _is_kept(vlr: Any) -> bool:
     """Returns whether a record still holds where the points are written again with another prediction."""
-    return vlr.user_id not in (COPC, OWN_RECORD) or (vlr.user_id == OWN_RECORD and vlr.record_id == PREDICTED_RECORD)
+    return vlr.user_id not in (COPC, OWN_RECORD) or _is_mark(vlr)
 
 
 def _las_header(file: LasFile, additions: Additions) -> laspy.LasHeader:
