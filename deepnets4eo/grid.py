@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
-from pyproj import Transformer
+from pyproj import Proj, Transformer
 from pyproj.exceptions import ProjError
 from shapely.errors import GEOSException, ShapelyError
 
@@ -26,7 +26,9 @@ Grid = GeoBox
 
 REMEDY = "Correct it, e.g. with gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM and -a_srs."
 FARTHEST = 1e12  # largest coordinate: the squares of larger ones are no longer exact
+FARTHEST_DEGREES = (540.0, 91.0)  # east or west, north or south; what lies beyond is metres or pixels, or a mistake
 FINEST = 16 * 2.0**-52  # least share of the coordinates that a pixel's side must be, or neighbours have the same ones
+TRUE_TO_SCALE = 0.003  # by how much units of national grids and UTM differ from metres on the ground at the most, about
 METRES_PER_DEGREE = 111_319.49079327358  # of arc on the equator of WGS 84, 2·π·6378137 / 360
 
 
@@ -140,31 +142,32 @@ def blocks(shape: tuple[int, int], block_px: int) -> list[Window]:
 
 
 def gsd_m(grid: Grid) -> tuple[float, float]:
-    """Ground size of a pixel in metres.
+    """Ground size of a pixel in metres, at the centre of the grid; without a CRS a pixel counts as one metre.
 
-    Geographic and Mercator grids are measured at their centre's latitude; without a CRS a pixel counts as one metre.
+    A projection's units count as metres on the ground where they are that within a few thousandths, as those of national
+    grids. Elsewhere, as in web maps (Mercator), they are scaled by what the projection stretches there.
 
     Returns
     -------
     Its size along the rows' step (down) and along the columns' step (to the right).
 
     >>> web = GeoBox((10, 10), Affine(0.6, 0, 0, 0, -0.6, 8_399_737.9), "EPSG:3857")  # at 60° north
-    >>> [round(side, 3) for side in gsd_m(web)]
+    >>> [round(side, 2) for side in gsd_m(web)]
     [0.3, 0.3]
     """
     a = grid.affine
-    along_col, along_row = math.hypot(a.a, a.d), math.hypot(a.b, a.e)
     if grid.crs is None:
         return 1.0, 1.0
+    centre = a * (grid.shape[1] / 2, grid.shape[0] / 2)
     if grid.crs.geographic:
-        _, latitude = a * (grid.shape[1] / 2, grid.shape[0] / 2)
-        east, north = METRES_PER_DEGREE * math.cos(math.radians(latitude)), METRES_PER_DEGREE
+        east, north = METRES_PER_DEGREE * math.cos(math.radians(centre[1])), METRES_PER_DEGREE
         return math.hypot(a.b * east, a.e * north), math.hypot(a.a * east, a.d * north)
     unit = float(grid.crs.proj.axis_info[0].unit_conversion_factor)
-    if _is_mercator(grid):
-        _, south, _, north = grid.extent.to_crs("EPSG:4326").boundingbox.bbox
-        unit *= math.cos(math.radians((south + north) / 2))
-    return along_row * unit, along_col * unit
+    sides = math.hypot(a.b, a.e) * unit, math.hypot(a.a, a.d) * unit
+    (e_x, e_y), (n_x, n_y) = _ground_of_map(grid.crs, *centre)
+    true = [math.hypot(e_x * x + e_y * y, n_x * x + n_y * y) * unit for x, y in ((a.b, a.e), (a.a, a.d))]
+    stretched = any(abs(one - side) > TRUE_TO_SCALE * side for one, side in zip(true, sides, strict=True))
+    return (true[0], true[1]) if stretched else sides
 
 
 def coarse_grid(grid: Grid, max_px: int) -> Grid:
@@ -280,8 +283,27 @@ def check_affine(affine: Affine, shape: tuple[int, int], name: str) -> None:
         )
 
 
-def _is_mercator(grid: Grid) -> bool:
-    """Whether the projection is Mercator's, as of web maps: its units grow with the latitude, they are no metres."""
-    assert grid.crs is not None
-    operation = grid.crs.proj.coordinate_operation
-    return operation is not None and "Mercator" in operation.method_name and "Transverse" not in operation.method_name
+def _ground_of_map(crs: CRS, x: float, y: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Metres to the east and to the north (rows) that a metre along x and y of the map is (columns); at a point of the map.
+
+    One to one where the projection cannot say, as beyond the area it is made for, or for coordinates of a building site.
+    """
+    try:
+        projection = Proj(crs.proj)
+        ellipsoid = crs.proj.ellipsoid
+        longitude, latitude = projection(x, y, inverse=True, errcheck=True)
+        at = projection.get_factors(longitude, latitude, errcheck=True)
+    except ProjError:
+        return (1.0, 0.0), (0.0, 1.0)
+    if ellipsoid is None:
+        return (1.0, 0.0), (0.0, 1.0)
+    long_axis = ellipsoid.semi_major_metre
+    eccentricity = 1 - (ellipsoid.semi_minor_metre / long_axis) ** 2
+    sine, cosine = math.sin(math.radians(latitude)), math.cos(math.radians(latitude))
+    curved = 1 - eccentricity * sine**2
+    east, north = cosine / math.sqrt(curved), (1 - eccentricity) / curved**1.5  # of a radian, in long axes
+    area = at.dx_dlam * at.dy_dphi - at.dx_dphi * at.dy_dlam
+    return (
+        (east * at.dy_dphi / area, -east * at.dx_dphi / area),
+        (-north * at.dy_dlam / area, north * at.dx_dlam / area),
+    )

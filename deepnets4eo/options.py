@@ -6,6 +6,7 @@ Python code passes around. Both refuse unknown names, with the nearest, and valu
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
@@ -68,6 +69,8 @@ def option_group(cls: type[Options]) -> type[Options]:
     InputError
         On construction, naming the option, its value and what was expected; for an unknown option, the nearest one.
 
+    Where text is expected, a path may be given.
+
     >>> @option_group
     ... class Window:
     ...     side_px: int = Field(default=5, ge=1)
@@ -83,7 +86,7 @@ def option_group(cls: type[Options]) -> type[Options]:
     @wraps(construct)
     def check_and_construct(self: Any, *args: Any, **values: Any) -> None:
         try:
-            construct(self, *args, **values)
+            construct(self, *map(_plain, args), **{name: _plain(value) for name, value in values.items()})
         except ValidationError as error:
             raise option_error(error, type(self), type(self).__name__) from error
 
@@ -118,6 +121,11 @@ def plain_options(options: Any, *, exclude_none: bool = False) -> dict[str, Any]
     """The plain values, as JSON has them, from which `options_from` makes the same options again."""
     values: dict[str, Any] = TypeAdapter(type(options)).dump_python(options, mode="json", exclude_none=exclude_none)
     return values
+
+
+def _plain(value: Any) -> Any:
+    """The value; of a path its text, which options of both types take."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _explain(detail: Any, kind: type[Any], where: str) -> str:

@@ -1,12 +1,14 @@
 """Do real tiles help the network for buildings of one image? Every place is scored by trainings that never saw its labels.
 
-Usage: python experiments/buildings_real_tiles.py --data FOLDER --out FOLDER --start TRAINING [--learn ign …] [--labels predicted] [--smoke]
+Usage: python experiments/buildings_real_tiles.py --data FOLDER --out FOLDER --start RUN [--learn ign …] [--labels predicted] [--smoke]
 
-TRAINING is a folder of world_train.py, whose last weights every training here starts from. With --learn a quarter of the windows are of
-these places, the others of the made-up places that TRAINING learnt from; without, all of them are made up, to compare. --labels predicted is
-self-training (Yarowsky 1995): the tiles' own labels are not read, but those of the start's run, where it is sure. Only places whose licence
-allows it: Kampala (OpenAerialMap, CC BY 4.0, OpenStreetMap, ODbL) and IGN (Etalab 2.0). Each training adds a row to OUT/table.md: IoU and
-F1 of objects at the real places, those it learnt from in brackets and left out of the mean.
+RUN is a run of buildings, such as models/buildings, which every training here starts from; land cover is not learnt. With --learn a quarter
+of the windows are of these places, the others of the made-up places that RUN learnt from; without, all of them are made up, to compare.
+--labels predicted is self-training (Yarowsky 1995): the tiles' own labels are not read, but those of RUN, where it is sure. Only places whose
+licence allows it: Kampala (OpenAerialMap, CC BY 4.0, OpenStreetMap, ODbL), IGN (Etalab 2.0), and, by their looks (the samples do not say where
+the images are from), Vegas (SpaceNet, CC BY-SA 4.0) and Joplin before the tornado (NAIP, public domain; outlines ODbL). Each training adds a
+row to OUT/table.md: IoU and F1 of objects at the real places, those it learnt from in brackets and left out of the mean. A last row scores
+every place by a training that learnt from all the others.
 """
 
 from __future__ import annotations
@@ -39,13 +41,23 @@ from deepnets4eo.synthetic.world.windows import PairWithTruth, WindowCutter
 from deepnets4eo.training import TrainOptions, load_recipe
 from deepnets4eo.training.data import Sample
 
-FREE = ("fair_kampala", "ign")  # whose licences allow to learn from them and to give the weights away
+FREE = (
+    "fair_kampala",
+    "ign",
+    "wv3_vegas",
+    "joplin",
+)  # whose licences allow to learn from them and to give the weights away
 REAL_SHARE = 0.25  # of the pairs
 REAL_DRAW = 15  # beside a pair's seed, so that no other draw follows from the same numbers
 GSD_M = 0.3  # of the tiles, so that windows of every scale are cut from finer pixels
 LEAST_M = 192.0  # side of a tile; smaller ones are mirrored at their borders
 SURE = (0.1, 0.9)  # below and above which a prediction is taken for a label
 WINDOWS = 2048
+CYCLE = (
+    "train.schedule=poly",
+    "train.warmup_share=0.05",
+    "train.average=0.98",
+)  # so that the last weights are those that learnt all
 SMOKE = (*FEW_STEPS, "data.size_px=256", "data.tile_px=128", "data.validation_pairs=1", "data.styles=[suburb]")
 
 
@@ -91,17 +103,16 @@ def real_scenes(data: Path, gsd_m: float, names: Collection[str]) -> dict[str, l
 
 
 def cut_window(cutter: WindowCutter, pair: PairWithTruth, rng: np.random.Generator) -> Sample:
-    """As the cutter does; a real tile says nothing of land cover."""
+    """As the cutter does, without land cover: a real tile says nothing of it, and a run of buildings has no outputs for it."""
     sample: Sample = cutter(pair, rng)
-    if isinstance(pair, RealPair):
-        sample["mask"] = np.full_like(sample["mask"], VOID)
+    sample["mask"] = np.full_like(sample["mask"], VOID)
     return sample
 
 
 def learn(options: argparse.Namespace, out: Path) -> Path:
     """Train from the start on made-up and real pairs; returns the run of buildings."""
     former = read_yaml(options.start / RECIPE)
-    steps = [f"data.windows_per_epoch={WINDOWS}", "train.epochs=1", f"train.lr={options.lr}"]
+    steps = [f"data.windows_per_epoch={WINDOWS}", "train.epochs=1", f"train.lr={options.lr}", *CYCLE]
     overrides = [f"data.world={former['data']['world']}", f"data.start={options.start}", f"train.seed={options.seed}"]
     recipe, _ = load_recipe("buildings", overrides=[*overrides, *steps, *(SMOKE if options.smoke else ())])
     tiles = [real_pair(scene, name) for name, scenes in tiles_of(options).items() for scene in scenes]
@@ -120,7 +131,7 @@ def tiles_of(options: argparse.Namespace) -> dict[str, list[BuildingScene]]:
     known = real_scenes(options.data, GSD_M, options.learn)
     if options.labels == "known":
         return known
-    run = load_run(options.start / "buildings")
+    run = load_run(options.start)
     return {
         name: [with_predictions(scene, find_buildings(run, scene)) for scene in scenes]
         for name, scenes in known.items()
@@ -141,17 +152,33 @@ def _score(run: Any, scene: BuildingScene) -> BuildingScores:
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One line a training: means over the places that it did not learn from, then every place."""
+    """One line a training: means over the places that it did not learn from, then every place.
+
+    The last line scores every place by the training that learnt from all tiles but its own, where there are such trainings.
+    """
     names = list(rows[0]["scores"])
     lines = []
     for row in rows:
         tested = [row["scores"][name] for name in names if row["labels"] == "predicted" or name not in row["learn"]]
-        means = [f"{np.mean([one[key] for one in tested]):.3f}" for key in ("iou", "object_f1")]
         cells = [
             ("({:.3f})" if name in row["learn"] else "{:.3f}").format(row["scores"][name]["iou"]) for name in names
         ]
-        lines.append([row["name"], *means, *cells])
+        lines.append([row["name"], *_means(tested), *cells])
+    left_out = [one for one in (_by_all_others(rows, name) for name in names) if one]
+    if len(left_out) == len(names):
+        lines.append(["all tiles but its own", *_means(left_out), *(f"{one['iou']:.3f}" for one in left_out)])
     return markdown_table(["training", "mean IoU", "mean F1", *names], lines)
+
+
+def _means(scores: Sequence[Mapping[str, float]]) -> list[str]:
+    return [f"{np.mean([one[key] for one in scores]):.3f}" for key in ("iou", "object_f1")]
+
+
+def _by_all_others(rows: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, float] | None:
+    """Scores at a place of the training that learnt from the labels of all tiles of these trainings but the place's own."""
+    known = [row for row in rows if row["labels"] == "known"]
+    others = {tile for row in known for tile in row["learn"]} - {name}
+    return next((row["scores"][name] for row in known if others and set(row["learn"]) == others), None)
 
 
 def main() -> None:
@@ -162,7 +189,7 @@ def main() -> None:
     parser.add_argument("--start", type=Path, required=True)
     parser.add_argument("--learn", nargs="*", choices=FREE, default=[])
     parser.add_argument("--labels", choices=("known", "predicted"), default="known")
-    parser.add_argument("--lr", type=float, default=3e-4)
+    parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--seed", type=int, default=0)
     add_smoke(parser)
     options = parser.parse_args()

@@ -63,6 +63,11 @@ def test_a_window_in_another_is_relative_to_it() -> None:
         ("EPSG:3857", Affine(0.6, 0, -10_518_500, 0, -0.6, 4_449_000)),
         ("EPSG:32615", Affine(0.6, 0, 367_000, 0, -0.6, 4_104_000)),
         ("EPSG:2263", Affine(2, 0, 980_000, 0, -2, 195_000)),  # feet
+        ("EPSG:2056", Affine(0.6, 0, 2_600_000, 0, -0.6, 1_200_000)),  # Switzerland: an oblique Mercator projection
+        ("EPSG:26931", Affine(0.6, 0, 815_000, 0, -0.6, 580_000)),  # Alaska, likewise
+        ("EPSG:4087", Affine(0.6, 0, 1_113_200, 0, -0.6, 6_679_000)),  # equidistant cylindrical, at 60° north
+        ("EPSG:6933", Affine(0.6, 0, 964_900, 0, -0.6, 6_358_000)),  # of equal area, at 60° north
+        ("EPSG:3413", Affine(0.6, 0, 0, 0, -0.6, -3_300_000)),  # polar, at 60° north
     ],
 )
 def test_the_ground_size_of_a_pixel_is_that_of_the_ellipsoid(crs: str, affine: Affine) -> None:
@@ -81,6 +86,16 @@ def test_the_ground_size_of_a_pixel_is_that_of_the_ellipsoid(crs: str, affine: A
 
 def test_without_a_crs_a_pixel_counts_as_a_metre() -> None:
     assert gsd_m(GeoBox((5, 5), Affine.scale(0.3), None)) == (1.0, 1.0)
+
+
+LOCAL = 'LOCAL_CS["site",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]'
+
+
+@pytest.mark.parametrize(
+    ("crs", "x", "y"), [("EPSG:32615", 5e5, 6.6e6), ("EPSG:2154", 7e5, 6.6e6), ("EPSG:32615", 1e9, 1e9), (LOCAL, 9, 9)]
+)
+def test_units_of_national_grids_and_of_building_sites_count_as_metres(crs: str, x: float, y: float) -> None:
+    assert gsd_m(GeoBox((8, 8), Affine(0.25, 0, x, 0, -0.5, y), crs)) == (0.5, 0.25)
 
 
 NOWHERE = [

@@ -1,12 +1,16 @@
 """Option groups: values are checked once, wrong ones are an InputError that names option, value and expectation."""
 
 from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pydantic import Field, model_validator
 
+from deepnets4eo.change import ChangeOptions
+from deepnets4eo.damage import Settings
 from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation.options import Intervals
 from deepnets4eo.options import Section, option_group, options_from, plain_options
 
 
@@ -28,6 +32,12 @@ class Vote(Smoothing):
     soft: bool = True
 
 
+@option_group
+class Named:
+    run: str
+    file: Path
+
+
 class Inner(Section):
     level: int = Field(default=1, ge=1)
 
@@ -41,6 +51,7 @@ def test_values_are_taken_by_position_and_by_name_and_have_their_types() -> None
     assert Smoothing(np.int64(4), 1) == Smoothing(radius_px=4, weight=1.0)
     assert type(Smoothing(np.int64(4), np.float32(1)).weight) is float
     assert Vote() == Vote(3, 0.5, soft=True)
+    assert Named(Path("a"), file="b") == Named("a", file=Path("b"))
     assert replace(Vote(), soft=False) == Vote(soft=False)
     with pytest.raises(FrozenInstanceError):
         Vote().soft = False  # type: ignore[misc]
@@ -56,6 +67,10 @@ def test_values_are_taken_by_position_and_by_name_and_have_their_types() -> None
         (lambda: Smoothing(11, 2), "Smoothing: has a large radius and a large weight. Lower one."),
         (lambda: options_from(Vote, {"sofft": 1}, "step 2"), "step 2: unknown key 'sofft'. Did you mean 'soft'?"),
         (lambda: options_from(Vote, 3, "step 2"), "step 2 is 3. Input should be"),
+        (lambda: Settings(max_shift_m=0), "Settings: max_shift_m is 0. Input should be greater than 0."),
+        (lambda: ChangeOptions(motion="any"), "ChangeOptions: motion is 'any'. Input should be 'auto', 'translation'"),
+        (lambda: Intervals(draws=-1), "Intervals: draws is -1. Input should be greater than or equal to 0."),
+        (lambda: Intervals(level=95), "Intervals: level is 95. Input should be less than 1."),
         (lambda: Inner(level=0), "Inner: level is 0."),
         (lambda: Outer(inner={"level": 0}), "Outer: inner.level is 0."),
         (lambda: Outer(smoothing={"radius_px": 0}), "Outer: smoothing.radius_px is 0."),

@@ -74,6 +74,17 @@ def test_places_that_were_learnt_from_do_not_count() -> None:
     assert "0.550" in predicted  # its labels were not read
 
 
+def test_every_place_is_scored_by_the_training_with_all_other_tiles() -> None:
+    def row(*learn: str, iou: float) -> dict[str, object]:
+        scores = {name: {"iou": iou, "object_f1": iou} for name in ("ign", "vegas", "joplin")}
+        return {"name": " ".join(learn), "learn": list(learn), "labels": "known", "scores": scores}
+
+    rows = [row("ign", "vegas", iou=0.3), row("vegas", iou=0.6), row("ign", iou=0.9)]
+    table = buildings_real_tiles.summary(rows).splitlines()
+    assert table[-1] == "| all tiles but its own | 0.600 | 0.600 | 0.600 | 0.900 | 0.300 |"
+    assert "all tiles but its own" not in buildings_real_tiles.summary(rows[:2])  # none without Vegas
+
+
 def test_networks_count_by_what_is_new_to_them() -> None:
     def row(network: str, site: int, hazard: str, auc: float, *, new: bool) -> dict[str, object]:
         return {

@@ -5,6 +5,7 @@ Takes label rasters of no change (0) and change (1); areas are in hectares on th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import LabelError
-from deepnets4eo.grid import Grid, blocks, gsd_m
+from deepnets4eo.grid import Grid, Window, blocks, crop, gsd_m, whole
 from deepnets4eo.polygons import Shaping, polygonize
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.tiling.scores import PACKED_ONE
@@ -27,6 +28,7 @@ TRACE_PX = 1024  # blocks in which polygons are traced; larger ones take more me
 LEAST_BLOCKS = 8
 DRAWS, LEVEL = 1000, 0.95
 SQUARE_METRES = 10_000.0  # of a hectare
+SAME_AREA = 0.001  # relative difference of pixels' areas within a raster that are taken for one
 
 
 @dataclass(frozen=True)
@@ -62,27 +64,47 @@ def changed_area(labels: Layer, *, seed: int = 0) -> ChangedArea:
     labels : no change (0), change (1), else void. Memory: one block, and two numbers a block.
     """
     block_px = int(np.clip(min(labels.shape) // 4, LEAST_BLOCK_PX, BLOCK_PX))
-    counts = np.array([_count(labels, window) for window in blocks(labels.shape, block_px)], float)
-    counts = counts[counts[:, 1] > 0]
-    hectares = hectares_a_pixel(labels.grid)
-    changed, seen = (float(total) * hectares for total in counts.sum(axis=0)) if len(counts) else (0.0, 0.0)
-    return ChangedArea(changed, seen, _interval(counts, seen, seed), block_px)
+    windows = blocks(labels.shape, block_px)
+    counts = np.array([_count(labels, window) for window in windows], float)
+    areas = (counts * hectares_by_window(labels.grid, windows)[:, None])[counts[:, 1] > 0]
+    changed, seen = (float(total) for total in areas.sum(axis=0)) if len(areas) else (0.0, 0.0)
+    return ChangedArea(changed, seen, _interval(areas, seen, seed), block_px)
 
 
-def hectares_a_pixel(grid: Grid) -> float:
-    """Hectares of a pixel on the ground; without a CRS it counts as 1 m².
+def hectares_by_window(grid: Grid, windows: Sequence[Window]) -> NDArray[np.float64]:
+    """Hectares of a pixel on the ground in each window, at its centre; without a CRS a pixel counts as 1 m².
+
+    A single figure where the corners of the grid hardly differ, as in national grids.
 
     Parameters
     ----------
     grid
         Of the raster.
+    windows
+        Parts of it, small beside the Earth.
 
     Returns
     -------
-    float
+    (windows,) float64
         Hectares.
+
+    Examples
+    --------
+    >>> from affine import Affine
+    >>> degrees = Grid((60, 1), Affine(1, 0, 0, 0, -1, 60), "EPSG:4326")  # 60° north to the equator
+    >>> [round(each / 100) for each in hectares_by_window(degrees, [Window(0, 0, 1, 1), Window(59, 0, 1, 1)])]  # km²
+    [6289, 12392]
     """
-    row_m, col_m = gsd_m(grid)
+    height, width = grid.shape
+    corners = [Window(row, col, 1, 1) for row in (0, height - 1) for col in (0, width - 1)]
+    everywhere = _hectares_a_pixel(grid, whole(grid))
+    if all(abs(_hectares_a_pixel(grid, corner) / everywhere - 1) <= SAME_AREA for corner in corners):
+        return np.full(len(windows), everywhere)
+    return np.array([_hectares_a_pixel(grid, window) for window in windows])
+
+
+def _hectares_a_pixel(grid: Grid, window: Window) -> float:
+    row_m, col_m = gsd_m(crop(grid, window))
     return row_m * col_m / SQUARE_METRES
 
 
@@ -161,9 +183,9 @@ def _count(labels: Layer, window: Any) -> tuple[int, int]:
     return int((data[0][valid] == CHANGE).sum()), int(valid.sum())
 
 
-def _interval(counts: NDArray[np.float64], seen_ha: float, seed: int) -> tuple[float, float] | None:
-    if len(counts) < LEAST_BLOCKS:
+def _interval(areas: NDArray[np.float64], seen_ha: float, seed: int) -> tuple[float, float] | None:
+    if len(areas) < LEAST_BLOCKS:
         return None
-    changed, seen = redraw_blocks(counts, DRAWS, seed).T
+    changed, seen = redraw_blocks(areas, DRAWS, seed).T
     low, high = np.quantile(changed / seen, ((1 - LEVEL) / 2, (1 + LEVEL) / 2)) * seen_ha
     return float(low), float(high)

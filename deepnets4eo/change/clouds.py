@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.change.areas import hectares_a_pixel
+from deepnets4eo.change.areas import hectares_by_window
 from deepnets4eo.grid import Grid, blocks
 from deepnets4eo.rasters.layer import Layer
 from deepnets4eo.rasters.layer_view import LayerView
@@ -85,22 +85,21 @@ def clouded_area(scene: Scene, names: Sequence[str]) -> CloudedArea | None:
     layers = {name: scene.layers[name].reader for name in names}
     if not any(isinstance(source, CloudMaskedSource) for source in layers.values()):
         return None
-    pixels, either, visible = dict.fromkeys(names, 0), 0, 0
-    for window in blocks(scene.shape, BLOCK_PX):
+    covered, either, visible = dict.fromkeys(names, 0.0), 0.0, 0.0
+    windows = blocks(scene.shape, BLOCK_PX)
+    for window, pixel_ha in zip(windows, hectares_by_window(scene.grid, windows).tolist(), strict=True):
         valid, hidden = np.ones((window.height, window.width), bool), np.zeros((window.height, window.width), bool)
         for name, source in layers.items():
             if isinstance(source, CloudMaskedSource):
                 image_valid, clouds = source.read_parts(window)
-                pixels[name] += int((image_valid & clouds).sum())
+                covered[name] += int((image_valid & clouds).sum()) * pixel_ha
                 hidden |= clouds
             else:
                 image_valid = scene.layers[name].read(window)[1]
             valid &= image_valid
-        either, visible = either + int((valid & hidden).sum()), visible + int(valid.sum())
-    hectares = hectares_a_pixel(scene.grid)
-    return CloudedArea(
-        {name: count * hectares for name, count in pixels.items()}, either * hectares, visible * hectares
-    )
+        either += int((valid & hidden).sum()) * pixel_ha
+        visible += int(valid.sum()) * pixel_ha
+    return CloudedArea(covered, either, visible)
 
 
 class CloudMaskedSource(LayerView):

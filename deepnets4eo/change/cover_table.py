@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.change.transitions import BLOCK_PX, Transitions, pixel_hectares, transitions_of_counts
+from deepnets4eo.change.transitions import BLOCK_PX, Transitions, hectares_on_the_ground, transitions_of_counts
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.grid import blocks
@@ -79,10 +79,11 @@ def compare_covers(
         )
     covered_share(after.grid, before, "cover before")
     readers = [LabelReader(layer, one).on(after.grid) for layer, one in zip((before, after), legends, strict=True)]
-    pixel_ha, classes = pixel_hectares(after.grid, after.source), legends[0].num_classes
     block_px = block_px or int(np.clip(min(after.shape) // 4, LEAST_BLOCK_PX, BLOCK_PX))
+    windows, classes = blocks(after.shape, block_px), legends[0].num_classes
+    pixel_ha = hectares_on_the_ground(after.grid, windows, after.source)
     counts = []
-    for window in blocks(after.shape, block_px):
+    for window in windows:
         first, second = (reader.read(window) for reader in readers)
         known = (first != VOID) & (second != VOID)
         pairs = first[known].astype(np.int64) * classes + second[known]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
+from deepnets4eo.options import option_group
 from deepnets4eo.registration.options import (
     MAX_ROTATION_DEG,
     MAX_SHIFT_M,
@@ -27,7 +28,7 @@ ThresholdMethod: TypeAlias = Literal["two-means", "otsu", "kittler", "em"]
 Normalisation: TypeAlias = Literal["none", "regression", "histogram", "training"]
 
 
-@dataclass(frozen=True)
+@option_group
 class ChangeOptions:
     """How a change map is made; every value is written into the manifest.
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards.legend import VOID, Color, Legend, LegendClass
-from deepnets4eo.change.areas import hectares_a_pixel, redraw_blocks
+from deepnets4eo.change.areas import hectares_by_window, redraw_blocks
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.metrics import area_adjusted
@@ -244,8 +244,9 @@ def measure_transitions(
     ```
     """
     layer, legend = _open_from_to(source)
-    cover, pixel_ha = cover_legend(legend), pixel_hectares(layer.grid, layer.source)
-    counts = np.stack([np.bincount(_read(layer, one).ravel(), minlength=256) for one in blocks(layer.shape, block_px)])[
+    cover, windows = cover_legend(legend), blocks(layer.shape, block_px)
+    pixel_ha = hectares_on_the_ground(layer.grid, windows, layer.source)
+    counts = np.stack([np.bincount(_read(layer, one).ravel(), minlength=256) for one in windows])[
         :, : legend.num_classes
     ]
     return transitions_of_counts(
@@ -256,7 +257,7 @@ def measure_transitions(
 def transitions_of_counts(
     counts: NDArray[np.int64],
     names: Sequence[str],
-    pixel_ha: float,
+    pixel_ha: NDArray[np.float64],
     *,
     level: float,
     draws: int,
@@ -265,15 +266,16 @@ def transitions_of_counts(
 ) -> Transitions:
     """Areas of pairs and their intervals from counts of blocks, which are drawn with replacement.
 
-    counts : (blocks, L²) pixels of each pair i · L + j. names : of the L classes. pixel_ha : hectares of a pixel. where : the
-    raster and the side of its blocks, for messages. Errors: InputError for fewer than two blocks.
+    counts : (blocks, L²) pixels of each pair i · L + j. names : of the L classes. pixel_ha : (blocks,)
+    hectares of a pixel. where : the raster and the side of its blocks, for messages. Errors: InputError for fewer than two blocks.
     """
     number, (source, block_px) = len(counts), where
     if number < 2:
         raise InputError(f"{source} is one block of {block_px} px; intervals need two or more. Set block_px lower.")
-    low, high = np.quantile(redraw_blocks(counts, draws, seed), ((1 - level) / 2, (1 + level) / 2), axis=0)
+    areas = counts * pixel_ha[:, None]
+    low, high = np.quantile(redraw_blocks(areas, draws, seed), ((1 - level) / 2, (1 + level) / 2), axis=0)
     shape = (len(names), len(names))
-    total, low, high = (np.reshape(values * pixel_ha, shape) for values in (counts.sum(axis=0), low, high))
+    total, low, high = (np.reshape(values, shape) for values in (areas.sum(axis=0), low, high))
     return Transitions(tuple(names), total, low, high, f"{draws} draws of {number} blocks of {block_px} px")
 
 
@@ -364,11 +366,11 @@ def _lookups(count: int) -> list[NDArray[np.uint8]]:
     return tables
 
 
-def pixel_hectares(grid: Grid, source: str) -> float:
-    """Hectares of a pixel. source : for the message. Errors: InputError without a CRS."""
+def hectares_on_the_ground(grid: Grid, windows: Sequence[Window], source: str) -> NDArray[np.float64]:
+    """As `hectares_by_window`. source : for the message. Errors: InputError without a CRS."""
     if grid.crs is None:
         raise InputError(f"{source} has no CRS, so its pixels have no area. Give a georeferenced raster.")
-    return hectares_a_pixel(grid)
+    return hectares_by_window(grid, windows)
 
 
 def _mix(before: Color, after: Color, used: set[Color]) -> Color:

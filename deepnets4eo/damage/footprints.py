@@ -20,10 +20,9 @@ from pyproj.exceptions import ProjError
 from deepnets4eo.damage.footprint_files import PIXEL_COLUMN, read_table
 from deepnets4eo.damage.footprint_ids import make_ids
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Grid, transform_shapes
+from deepnets4eo.grid import FARTHEST_DEGREES, Grid, transform_shapes
 
 FARTHEST = 1e9  # map units or pixels: no place on Earth is as far off, and geometry fails with such numbers
-FARTHEST_DEGREES = (540.0, 91.0)  # east or west, north or south; more than once around is a mistake
 GEOJSON = re.compile(r"\.(geo)?json(\.(gz|bz2|zip))?$", re.IGNORECASE)
 PIXELS = "pixels"  # value of assume_crs: coordinates are image pixels, x = column, y = row
 

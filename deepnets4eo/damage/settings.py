@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
+from deepnets4eo.options import option_group
 from deepnets4eo.registration.options import (
     ALIGNMENT,
     MAX_ROTATION_DEG,
@@ -22,7 +22,7 @@ INPUTS: dict[str, Any] = {"group": "Inputs"}
 DECISION: dict[str, Any] = {"group": "Decision"}
 
 
-@dataclass(frozen=True)
+@option_group
 class Settings:
     """How a damage job is done; every value is written into the manifest.
 

@@ -5,11 +5,12 @@ Takes plain values; imports nothing heavy, so that the help text of the verb is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
+
+from deepnets4eo.options import option_group
 
 if TYPE_CHECKING:
     from deepnets4eo.cards.legend import Legend
@@ -22,7 +23,7 @@ INTERVALS: dict[str, Any] = {"group": "Intervals"}
 RESULTS: dict[str, Any] = {"group": "Results"}
 
 
-@dataclass(frozen=True)
+@option_group
 class ProtocolChanges:
     """What replaces the rules of a protocol; None keeps the protocol's own.
 
@@ -72,7 +73,7 @@ class ProtocolChanges:
     ] = None
 
 
-@dataclass(frozen=True)
+@option_group
 class Intervals:
     """Bootstrap over square tiles of the reference.
 
@@ -106,10 +107,10 @@ class Intervals:
         Field(description="Side of those tiles in px.", ge=16, json_schema_extra={**INTERVALS, "flag": "--tile"}),
     ] = 512
     seed: int = 0
-    level: float = 0.95
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.95
 
 
-@dataclass(frozen=True)
+@option_group
 class ReportFiles:
     """Files that the scores are written to; None writes none.
 

@@ -23,7 +23,7 @@ from deepnets4eo.files import read_json
 from deepnets4eo.formats.array_files import parse_reference
 from deepnets4eo.formats.vector_tables import FALLBACK, encoding_note, vector_errors
 from deepnets4eo.formats.vectors import is_parquet, vector_file
-from deepnets4eo.grid import Grid, blocks, gsd_m, only_one_placed, overlap_share
+from deepnets4eo.grid import FARTHEST_DEGREES, Grid, blocks, gsd_m, only_one_placed, overlap_share
 from deepnets4eo.inspection.cubes import describe_arrays, describe_cube, is_cube
 from deepnets4eo.plugins import INSPECTIONS, load_plugin, plugins_of
 from deepnets4eo.rasters.outliers import find_outliers
@@ -48,7 +48,6 @@ BLOCK_PX = 2048
 STATISTICS_PX = 2048  # value ranges are taken from a thumbnail of this size at the most
 MAX_VALUES = 4 * STATISTICS_PX**2  # values of all bands together that are searched for outliers
 EQUAL_AREA = "EPSG:6933"
-FARTHEST_DEGREES = (360, 90)  # east or west, north or south; what lies beyond is metres or pixels
 
 
 @dataclass
@@ -322,7 +321,8 @@ def _describe_extent(result: Inspection, frame: Any) -> None:
     from odc.geo.geobox import GeoBox
     from odc.geo.geom import BoundingBox
 
-    if _reports_no_degrees(result, frame):
+    frame = _within_degrees(result, frame)
+    if frame.empty:
         return
     west, south, east, north = frame.to_crs("EPSG:4326").total_bounds
     result.facts["extent"] = f"longitude {west:.6f} to {east:.6f}, latitude {south:.6f} to {north:.6f}"
@@ -339,18 +339,26 @@ def _describe_extent(result: Inspection, frame: Any) -> None:
         result.problems.append("it spans more than 180° of longitude: it may cross the antimeridian.")
 
 
-def _reports_no_degrees(result: Inspection, frame: Any) -> bool:
-    """Whether coordinates cannot be the degrees that the CRS says they are, which is added as a problem."""
-    bounds = frame.total_bounds
-    if not frame.crs.is_geographic or not (np.abs(bounds) > FARTHEST_DEGREES * 2).any():
-        return False
-    west, south, east, north = bounds
+def _within_degrees(result: Inspection, frame: Any) -> Any:
+    """The features whose coordinates can be the degrees that the CRS says they are; none where most cannot be.
+
+    Those that cannot are added as a problem.
+    """
+    beyond = (np.abs(frame.bounds.to_numpy()) > FARTHEST_DEGREES * 2).any(axis=1)
+    if not frame.crs.is_geographic or not beyond.any():
+        return frame
+    if beyond.sum() * 2 <= len(frame):
+        result.problems.append(
+            f"{beyond.sum()} features have coordinates beyond the Earth (they are dropped when read as footprints)."
+        )
+        return frame[~beyond]
+    west, south, east, north = frame.total_bounds
     result.problems.append(
         f"its CRS says degrees, but its coordinates are none: they reach from ({west:.6g}, {south:.6g}) to "
         f"({east:.6g}, {north:.6g}). As footprints it needs --footprints-crs EPSG:…, or pixels; or write the true CRS "
         "into a copy: ogr2ogr -a_srs EPSG:… out.gpkg in.geojson"
     )
-    return True
+    return frame[:0]
 
 
 def _inspect_json(path: str) -> Inspection:

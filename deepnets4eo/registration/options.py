@@ -16,7 +16,12 @@ Motion: TypeAlias = Annotated[
 ]
 MaxShift: TypeAlias = Annotated[
     float,
-    Field(description="Farthest that pre may lie off, metres.", json_schema_extra={**ALIGNMENT, "flag": "--max-shift"}),
+    Field(
+        description="Farthest that pre may lie off, metres.",
+        gt=0,
+        allow_inf_nan=False,
+        json_schema_extra={**ALIGNMENT, "flag": "--max-shift"},
+    ),
 ]
 MaxRotation: TypeAlias = Annotated[
     float,

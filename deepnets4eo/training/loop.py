@@ -235,18 +235,26 @@ class _Loop(lightning.LightningModule):
 
         def after_pass(*_: object) -> None:
             self.display.show_validation()
-            self._stop_if_requested()
+            if self._stops:
+                raise KeyboardInterrupt
 
         self.network.eval()
         hook = self.network.register_forward_hook(after_pass)
         try:
             with self._kept_weights(), torch.no_grad(), self.trainer.precision_plugin.val_step_context():
                 return self.validate(self.network)
+        except KeyboardInterrupt:
+            self._stop_if_requested()  # here the network has the weights that go on learning again, not their mean
+            raise
         finally:
             hook.remove()
 
+    @property
+    def _stops(self) -> bool:
+        return self.interruption.requested and self.plan.rank.is_first
+
     def _stop_if_requested(self) -> None:
-        if not (self.interruption.requested and self.plan.rank.is_first):
+        if not self._stops:
             return
         within = {
             "steps": self.steps,

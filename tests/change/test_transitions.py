@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from affine import Affine
+from pyproj import Geod
 
 from deepnets4eo.cards.legend import VOID, Legend, LegendClass
 from deepnets4eo.change import adjust_transitions, from_to_legend, measure_transitions, split_from_to
@@ -76,6 +77,18 @@ def test_areas_are_pixels_times_their_ground(tmp_path: Path, maps) -> None:
     assert (
         table.loc[(table["from"] == "built") & (table["to"] == "water"), "hectares"].item() == measured.hectares[0, 2]
     )
+
+
+def test_areas_of_a_map_in_degrees_are_those_of_each_latitude(tmp_path: Path) -> None:
+    pre = np.zeros((60, 8), np.uint8)  # 60° north to the equator
+    post = np.repeat([1, 0], [10, 50])[:, None].repeat(8, axis=1).astype(np.uint8)
+    with CogWriter(
+        tmp_path / "map.tif", Grid((60, 8), Affine(1, 0, 0, 0, -1, 60), "EPSG:4326"), legend=LEGEND, nodata=VOID
+    ) as cog:
+        cog.write(Window(0, 0, 60, 8), join_covers(pre, post, 3)[None])
+    zone = Geod(ellps="WGS84").polygon_area_perimeter(np.r_[0:9, 8:-1:-1], np.repeat([50, 60], 9))[0]
+    hectares = measure_transitions(tmp_path / "map.tif", block_px=4).hectares
+    assert hectares[0, 1] == pytest.approx(zone / 10_000, rel=0.01)
 
 
 def test_intervals_are_those_of_a_bootstrap_over_blocks(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pyproj import Transformer
 from shapely.geometry import LineString, Polygon, box
 
 from deepnets4eo.cards.legend import Legend
+from deepnets4eo.damage import read_footprints
 from deepnets4eo.inspection.files import inspect, overlaps
 
 PLACE = {"crs": "EPSG:32633", "transform": Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000)}
@@ -305,6 +306,17 @@ def test_coordinates_that_are_no_degrees_are_said_instead_of_an_area(corner: tup
     assert len(found.problems) == 1
     assert "its CRS says degrees, but its coordinates are none: they reach from" in found.problems[0]
     assert "--footprints-crs" in found.problems[0]
+
+
+def test_a_few_features_beyond_the_earth_do_not_hide_the_extent_of_the_others(tmp_path: Path) -> None:
+    houses = [box(15, 36, 15.001, 36.001), box(15.1, 36, 15.101, 36.001), box(3e5, 4e6, 3.1e5, 4.1e6)]
+    gpd.GeoDataFrame(geometry=houses, crs="EPSG:4326").to_file(tmp_path / "f.geojson")
+    found = inspect(str(tmp_path / "f.geojson"))
+    assert found.facts["extent"] == "longitude 15.000000 to 15.101000, latitude 36.000000 to 36.001000"
+    assert found.problems == [
+        "1 features have coordinates beyond the Earth (they are dropped when read as footprints)."
+    ]
+    assert read_footprints(tmp_path / "f.geojson").dropped == {"coordinates beyond the Earth": 1}
 
 
 def test_degrees_up_to_a_whole_turn_and_the_pole_keep_their_area(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from deepnets4eo.training import averaging
 from deepnets4eo.training.epochs import Fit, Progress
 from deepnets4eo.training.interruption import Interruption
 from deepnets4eo.training.loop import fit_network
@@ -126,18 +127,23 @@ def test_a_loader_that_begins_with_the_first_batch_resumes_to_the_same_bits(tmp_
     assert equal(whole, resumed)
 
 
-def test_a_validation_that_was_interrupted_is_done_again(tmp_path: Path) -> None:
-    whole, expected = fit(tmp_path / "whole", Step(), Batches(), False)
+@pytest.mark.parametrize("average", [0, 0.9])
+def test_a_validation_that_was_interrupted_is_done_again(
+    tmp_path: Path, average: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(averaging, "FIRST_STEPS", 1)  # so that the means differ from the weights from the second step on
+    rule = f"train.average={average}"
+    whole, expected = fit(tmp_path / "whole", Step(), Batches(), False, rule)
 
     def interrupted(network: nn.Module) -> dict[str, float]:
         os.kill(os.getpid(), signal.SIGINT)
         return validate(network)
 
-    plan = Fit(section(), tmp_path / "cut", "recipe")
+    plan = Fit(section(rule), tmp_path / "cut", "recipe")
     with pytest.raises(KeyboardInterrupt):
         fit_network(make_network(), Step(), Batches(), interrupted, plan)
     left = Batches()
-    resumed, progress = fit(tmp_path / "cut", Step(), left, True)
+    resumed, progress = fit(tmp_path / "cut", Step(), left, True, rule)
     assert left.read[0] == (1, 0)
     assert equal(whole, resumed)
     assert [row["loss"] for row in progress.history] == [row["loss"] for row in expected.history]
