@@ -7,6 +7,7 @@ Pure functions, no input or output.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
-from pyproj import Proj, Transformer
+from pyproj import Transformer
 from pyproj.exceptions import ProjError
 from shapely.errors import GEOSException, ShapelyError
 
@@ -29,6 +30,8 @@ FARTHEST = 1e12  # largest coordinate: the squares of larger ones are no longer 
 FARTHEST_DEGREES = (540.0, 91.0)  # east or west, north or south; what lies beyond is metres or pixels, or a mistake
 FINEST = 16 * 2.0**-52  # least share of the coordinates that a pixel's side must be, or neighbours have the same ones
 TRUE_TO_SCALE = 0.003  # by how much units of national grids and UTM differ from metres on the ground at the most, about
+SAME_AREA = 0.001  # relative difference of areas within a raster that are taken for one
+STEP_M = 100.0  # on the map, by which its scale is measured: far above rounding, far below what a projection changes in
 METRES_PER_DEGREE = 111_319.49079327358  # of arc on the equator of WGS 84, 2·π·6378137 / 360
 
 
@@ -155,19 +158,46 @@ def gsd_m(grid: Grid) -> tuple[float, float]:
     >>> [round(side, 2) for side in gsd_m(web)]
     [0.3, 0.3]
     """
-    a = grid.affine
     if grid.crs is None:
         return 1.0, 1.0
-    centre = a * (grid.shape[1] / 2, grid.shape[0] / 2)
-    if grid.crs.geographic:
-        east, north = METRES_PER_DEGREE * math.cos(math.radians(centre[1])), METRES_PER_DEGREE
-        return math.hypot(a.b * east, a.e * north), math.hypot(a.a * east, a.d * north)
-    unit = float(grid.crs.proj.axis_info[0].unit_conversion_factor)
-    sides = math.hypot(a.b, a.e) * unit, math.hypot(a.a, a.d) * unit
-    (e_x, e_y), (n_x, n_y) = _ground_of_map(grid.crs, *centre)
-    true = [math.hypot(e_x * x + e_y * y, n_x * x + n_y * y) * unit for x, y in ((a.b, a.e), (a.a, a.d))]
-    stretched = any(abs(one - side) > TRUE_TO_SCALE * side for one, side in zip(true, sides, strict=True))
-    return (true[0], true[1]) if stretched else sides
+    a = grid.affine
+    metres = _metres_of_units(grid.crs, _centre(grid))[0]
+    right, down = np.hypot(*(metres @ [[a.a, a.b], [a.d, a.e]])).tolist()
+    return down, right
+
+
+def pixel_areas_m2(grid: Grid, pixels: NDArray[Any]) -> NDArray[np.float64]:
+    """Ground area of a pixel at each of several places; 1 m² without a CRS.
+
+    One figure for all where it hardly differs between their corners, as in national grids.
+
+    Parameters
+    ----------
+    grid
+        Of the raster.
+    pixels
+        (N, 2) places in pixels, x before y.
+
+    Returns
+    -------
+    (N,) square metres.
+
+    >>> degrees = GeoBox((60, 1), Affine(1, 0, 0, 0, -1, 60), "EPSG:4326")  # 60° north to the equator
+    >>> [round(area / 1e6) for area in pixel_areas_m2(degrees, np.array([(0.5, 0.5), (0.5, 59.5)]))]  # km²
+    [6289, 12392]
+    """
+    places = apply_affine(grid.affine, np.asarray(pixels, float))
+    if grid.crs is None or not np.isfinite(places).any():
+        return np.ones(len(places))
+    (west, south), (east, north) = np.nanmin(places, axis=0), np.nanmax(places, axis=0)
+    middle = ((west + east) / 2, (south + north) / 2)
+    frame = np.array([middle, (west, south), (west, north), (east, south), (east, north)])
+    areas = _areas_of_units(grid.crs, frame)
+    if (np.abs(areas - areas[0]) <= SAME_AREA * areas[0]).all():
+        areas = np.full(len(places), areas[0])
+    else:
+        areas = _areas_of_units(grid.crs, places)
+    return areas * abs(grid.affine.determinant)
 
 
 def coarse_grid(grid: Grid, max_px: int) -> Grid:
@@ -181,8 +211,8 @@ def mean_gsd_m(grid: Grid) -> float:
     """Ground size of a pixel in metres, one for rows and columns: the square root of its area; map units without CRS."""
     if grid.crs is None:
         return math.sqrt(abs(grid.affine.determinant))
-    along_row, along_col = gsd_m(grid)
-    return math.sqrt(along_row * along_col)
+    height, width = grid.shape
+    return math.sqrt(pixel_areas_m2(grid, np.array([(width / 2, height / 2)]))[0])
 
 
 def transformer(source: Any, target: Any) -> Transformer:
@@ -283,27 +313,55 @@ def check_affine(affine: Affine, shape: tuple[int, int], name: str) -> None:
         )
 
 
-def _ground_of_map(crs: CRS, x: float, y: float) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Metres to the east and to the north (rows) that a metre along x and y of the map is (columns); at a point of the map.
+def _centre(grid: Grid) -> NDArray[np.float64]:
+    height, width = grid.shape
+    return apply_affine(grid.affine, np.array([(width / 2, height / 2)]))
 
-    One to one where the projection cannot say, as beyond the area it is made for, or for coordinates of a building site.
+
+def _metres_of_units(crs: CRS, places: NDArray[Any]) -> NDArray[np.float64]:
+    """Metres to the east and to the north (rows) of one map unit along x and y (columns), at places (N, 2) of the map; (N, 2, 2).
+
+    Along x and y themselves, not to the east and north, where a projection is true to scale, or cannot say what it does there.
     """
-    try:
-        projection = Proj(crs.proj)
-        ellipsoid = crs.proj.ellipsoid
-        longitude, latitude = projection(x, y, inverse=True, errcheck=True)
-        at = projection.get_factors(longitude, latitude, errcheck=True)
-    except ProjError:
-        return (1.0, 0.0), (0.0, 1.0)
-    if ellipsoid is None:
-        return (1.0, 0.0), (0.0, 1.0)
-    long_axis = ellipsoid.semi_major_metre
-    eccentricity = 1 - (ellipsoid.semi_minor_metre / long_axis) ** 2
-    sine, cosine = math.sin(math.radians(latitude)), math.cos(math.radians(latitude))
-    curved = 1 - eccentricity * sine**2
-    east, north = cosine / math.sqrt(curved), (1 - eccentricity) / curved**1.5  # of a radian, in long axes
-    area = at.dx_dlam * at.dy_dphi - at.dx_dphi * at.dy_dlam
-    return (
-        (east * at.dy_dphi / area, -east * at.dx_dphi / area),
-        (-north * at.dy_dlam / area, north * at.dx_dlam / area),
+    if crs.geographic:
+        scales = np.zeros((len(places), 2, 2))
+        scales[:, 0, 0] = METRES_PER_DEGREE * np.cos(np.radians(places[:, 1]))
+        scales[:, 1, 1] = METRES_PER_DEGREE
+        return scales
+    unit = float(crs.proj.axis_info[0].unit_conversion_factor)
+    nominal = np.broadcast_to(unit * np.eye(2), (len(places), 2, 2))
+    to_geodetic, ellipsoid = _to_geodetic(crs), crs.proj.ellipsoid
+    if to_geodetic is None or ellipsoid is None:
+        return nominal
+    step = STEP_M / unit
+    around = places[:, None] + step * np.array([(1, 0), (-1, 0), (0, 1), (0, -1), (0, 0)])  # (N, 5, 2)
+    radians = np.stack(to_geodetic.transform(around[..., 0], around[..., 1]), axis=-1)
+    radians *= crs.proj.geodetic_crs.axis_info[
+        0
+    ].unit_conversion_factor  # of degrees, or of gradians as in old French maps
+    turned = radians[:, 0:4:2] - radians[:, 1:4:2]  # (N, along x or y, longitude or latitude)
+    turned[..., 0] = (turned[..., 0] + math.pi) % (2 * math.pi) - math.pi  # across the antimeridian
+    latitudes = radians[:, 4, 1]
+    flattened = 1 - (ellipsoid.semi_minor_metre / ellipsoid.semi_major_metre) ** 2
+    curved = 1 - flattened * np.sin(latitudes) ** 2
+    radii_m = ellipsoid.semi_major_metre * np.stack(
+        [np.cos(latitudes) / np.sqrt(curved), (1 - flattened) / curved**1.5], axis=-1
     )
+    true = (turned * radii_m[:, None]).transpose(0, 2, 1) / (2 * step)
+    stretch = true.transpose(0, 2, 1) @ true / unit**2 - np.eye(2)
+    stretched = (np.abs(stretch) > 2 * TRUE_TO_SCALE).any(axis=(1, 2)) & np.isfinite(true).all(axis=(1, 2))
+    return np.where(stretched[:, None, None], true, nominal)
+
+
+@lru_cache(maxsize=64)
+def _to_geodetic(crs: CRS) -> Transformer | None:
+    """From the coordinates of a projection to longitudes and latitudes of its own ellipsoid; None where it has none."""
+    try:
+        return transformer(crs.proj, crs.proj.geodetic_crs)
+    except GridError:
+        return None
+
+
+def _areas_of_units(crs: CRS, places: NDArray[Any]) -> NDArray[np.float64]:
+    """Square metres on the ground of a square of the map's unit, at places (N, 2) of the map; (N,)."""
+    return np.asarray(np.abs(np.linalg.det(_metres_of_units(crs, places))))

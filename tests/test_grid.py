@@ -14,7 +14,18 @@ from odc.geo.geobox import GeoBox
 from pyproj import Geod
 
 from deepnets4eo.errors import GridError
-from deepnets4eo.grid import Window, blocks, check_affine, crop, gsd_m, overlap_share, transform_shapes, whole
+from deepnets4eo.grid import (
+    Window,
+    blocks,
+    check_affine,
+    crop,
+    gsd_m,
+    mean_gsd_m,
+    overlap_share,
+    pixel_areas_m2,
+    transform_shapes,
+    whole,
+)
 from deepnets4eo.inspection.files import inspect
 from deepnets4eo.rasters.scene import Layer
 
@@ -86,6 +97,29 @@ def test_the_ground_size_of_a_pixel_is_that_of_the_ellipsoid(crs: str, affine: A
 
 def test_without_a_crs_a_pixel_counts_as_a_metre() -> None:
     assert gsd_m(GeoBox((5, 5), Affine.scale(0.3), None)) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("crs", "x", "y", "area_m2"),
+    [
+        ("ESRI:54008", 8_600_000, 5_540_000, 1.0),  # sinusoidal, as MODIS has it: of equal area, with sheared pixels
+        ("ESRI:54009", -6_400_000, 5_300_000, 1.0),  # Mollweide, likewise
+        ("EPSG:2065", -760_000, -1_050_000, 1.0),  # longitudes from Ferro
+        ("EPSG:27572", 600_000, 2_400_000, 1.0),  # degrees of a hundred to the right angle, from Paris
+        ("EPSG:3857", 20_037_508, 8_399_738, 0.2508),  # on the antimeridian, at 60° north
+    ],
+)
+def test_the_area_of_a_pixel_is_that_on_the_ground(crs: str, x: float, y: float, area_m2: float) -> None:
+    grid = GeoBox((4, 4), Affine(1, 0, x, 0, -1, y), crs)
+    assert pixel_areas_m2(grid, np.array([(2.0, 2.0)]))[0] == pytest.approx(area_m2, rel=0.004)
+    assert mean_gsd_m(grid) ** 2 == pytest.approx(area_m2, rel=0.004)
+
+
+def test_areas_of_places_without_coordinates_do_not_stop_the_others() -> None:
+    grid = GeoBox((60, 1), Affine(1, 0, 0, 0, -1, 60), "EPSG:4326")
+    areas = pixel_areas_m2(grid, np.array([(0.5, 0.5), (np.nan, np.nan), (0.5, 59.5)]))
+    assert areas[[0, 2]] / 1e6 == pytest.approx([6102, 12308], rel=0.04)
+    assert len(pixel_areas_m2(grid, np.zeros((0, 2)))) == 0
 
 
 LOCAL = 'LOCAL_CS["site",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]'

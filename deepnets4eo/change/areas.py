@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import LabelError
-from deepnets4eo.grid import Grid, Window, blocks, crop, gsd_m, whole
+from deepnets4eo.grid import Grid, Window, blocks, pixel_areas_m2
 from deepnets4eo.polygons import Shaping, polygonize
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.tiling.scores import PACKED_ONE
@@ -28,7 +28,6 @@ TRACE_PX = 1024  # blocks in which polygons are traced; larger ones take more me
 LEAST_BLOCKS = 8
 DRAWS, LEVEL = 1000, 0.95
 SQUARE_METRES = 10_000.0  # of a hectare
-SAME_AREA = 0.001  # relative difference of pixels' areas within a raster that are taken for one
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,6 @@ def changed_area(labels: Layer, *, seed: int = 0) -> ChangedArea:
 def hectares_by_window(grid: Grid, windows: Sequence[Window]) -> NDArray[np.float64]:
     """Hectares of a pixel on the ground in each window, at its centre; without a CRS a pixel counts as 1 m².
 
-    A single figure where the corners of the grid hardly differ, as in national grids.
-
     Parameters
     ----------
     grid
@@ -87,25 +84,9 @@ def hectares_by_window(grid: Grid, windows: Sequence[Window]) -> NDArray[np.floa
     -------
     (windows,) float64
         Hectares.
-
-    Examples
-    --------
-    >>> from affine import Affine
-    >>> degrees = Grid((60, 1), Affine(1, 0, 0, 0, -1, 60), "EPSG:4326")  # 60° north to the equator
-    >>> [round(each / 100) for each in hectares_by_window(degrees, [Window(0, 0, 1, 1), Window(59, 0, 1, 1)])]  # km²
-    [6289, 12392]
     """
-    height, width = grid.shape
-    corners = [Window(row, col, 1, 1) for row in (0, height - 1) for col in (0, width - 1)]
-    everywhere = _hectares_a_pixel(grid, whole(grid))
-    if all(abs(_hectares_a_pixel(grid, corner) / everywhere - 1) <= SAME_AREA for corner in corners):
-        return np.full(len(windows), everywhere)
-    return np.array([_hectares_a_pixel(grid, window) for window in windows])
-
-
-def _hectares_a_pixel(grid: Grid, window: Window) -> float:
-    row_m, col_m = gsd_m(crop(grid, window))
-    return row_m * col_m / SQUARE_METRES
+    centres = [(window.col + window.width / 2, window.row + window.height / 2) for window in windows]
+    return pixel_areas_m2(grid, np.array(centres)) / SQUARE_METRES
 
 
 def redraw_blocks(counts: NDArray[Any], draws: int, seed: int) -> NDArray[np.float64]:

@@ -10,11 +10,13 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.products.counting import blocks_of
 from deepnets4eo.damage.site_estimates import BuildingGround
+from deepnets4eo.grid import Grid, pixel_areas_m2
 
 
 def building_ground(outlines: NDArray[np.object_], crs: Any) -> BuildingGround:
@@ -27,8 +29,7 @@ def building_ground(outlines: NDArray[np.object_], crs: Any) -> BuildingGround:
 
 def centres_m(frame: gpd.GeoDataFrame) -> Floats:
     """(N, 2) where buildings are, in metres good enough to cut blocks (pixels count as metres without CRS)."""
-    bounds = shapely.bounds(frame.geometry.to_numpy())
-    xy = np.stack([bounds[:, 0] + bounds[:, 2], bounds[:, 1] + bounds[:, 3]], axis=1) / 2
+    xy = _centres(frame)
     if frame.crs is not None and frame.crs.is_geographic:
         return np.asarray(xy * np.array([np.cos(np.radians(np.nanmean(xy[:, 1]))), 1.0]) * 111_320.0)
     if frame.crs is not None:
@@ -37,10 +38,16 @@ def centres_m(frame: gpd.GeoDataFrame) -> Floats:
 
 
 def outline_areas_m2(frame: gpd.GeoDataFrame) -> Floats:
-    """(N,) ground area of each row: geodesic where the CRS is geographic, planar where projected, NaN without a CRS."""
+    """(N,) ground area of each row: geodesic where the CRS is geographic, scaled at its centre where projected, NaN without a CRS."""
     if frame.crs is None:
         return np.full(len(frame), np.nan)
     if frame.crs.is_geographic:
         geod = frame.crs.get_geod()
         return np.array([abs(geod.geometry_area_perimeter(shape)[0]) for shape in frame.geometry], float)
-    return np.asarray(frame.geometry.area.to_numpy(float) * frame.crs.axis_info[0].unit_conversion_factor ** 2)
+    units = Grid((1, 1), Affine.identity(), frame.crs)
+    return np.asarray(frame.geometry.area.to_numpy(float) * pixel_areas_m2(units, _centres(frame)))
+
+
+def _centres(frame: gpd.GeoDataFrame) -> Floats:
+    bounds = shapely.bounds(frame.geometry.to_numpy())
+    return np.asarray((bounds[:, :2] + bounds[:, 2:]) / 2)

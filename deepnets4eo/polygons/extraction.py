@@ -17,7 +17,7 @@ from pydantic import Field
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import LabelError
-from deepnets4eo.grid import Window, gsd_m, transform_shapes
+from deepnets4eo.grid import Window, gsd_m, pixel_areas_m2, transform_shapes
 from deepnets4eo.options import option_group
 from deepnets4eo.polygons.regions import BLOCK_PX, Regions, trace_regions
 from deepnets4eo.polygons.regularize import make_right_angled
@@ -115,7 +115,8 @@ def polygonize(
     read = None if legend is None else lambda window: _read_known(labels, legend, window)
     regions = trace_regions(labels, values, read=read, block_px=block_px, workers=workers, progress=progress)
     row_m, col_m = gsd_m(labels.grid)
-    area_m2 = shapely.area(regions.polygons).astype(float) * row_m * col_m
+    centres = shapely.get_coordinates(shapely.centroid(regions.polygons))
+    area_m2 = shapely.area(regions.polygons).astype(float) * pixel_areas_m2(labels.grid, centres)
     large = area_m2 >= shaping.min_area_m2
     regions, area_m2 = Regions(regions.polygons[large], regions.values[large]), area_m2[large]
     scale = Affine.scale(col_m, row_m)

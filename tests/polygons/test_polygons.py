@@ -10,6 +10,7 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
+from pyproj import Geod
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.polygons import Shaping, polygonize
@@ -62,6 +63,16 @@ def test_areas_are_square_metres_and_outlines_lie_on_the_ground() -> None:
     assert found.crs.to_epsg() == 32615
     assert found.geometry[0].equals(shapely.box(500_010, 3_999_990, 500_025, 3_999_995))
     assert found.geometry[0].exterior.is_ccw
+
+
+def test_areas_are_those_of_each_polygons_latitude() -> None:
+    labels = np.zeros((60, 8), np.uint8)
+    labels[2:4, 2:4] = labels[56:58, 2:4] = 1
+    layer = Layer.open(labels, grid=GeoBox((60, 8), Affine(1, 0, 0, 0, -1, 60), "EPSG:4326"))
+    north, south = polygonize(layer, {1: "lake"})["area_m2"]
+    for area_m2, top in ((north, 58), (south, 4)):
+        box = shapely.box(2, top - 2, 4, top)
+        assert area_m2 == pytest.approx(abs(Geod(ellps="WGS84").geometry_area_perimeter(box)[0]), rel=0.01)
 
 
 def test_geographic_rasters_are_measured_in_metres() -> None:

@@ -150,6 +150,12 @@ def test_areas_agree_between_projected_and_geographic():
     assert area_km2(gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)])) is None
 
 
+@pytest.mark.parametrize("crs", [3857, 4087, 3035])
+def test_areas_are_those_on_the_ground_where_a_projection_stretches(crs: int):
+    square = gpd.GeoDataFrame(geometry=[shapely.box(359_000, 6_599_000, 361_000, 6_601_000)], crs=32632)
+    assert area_km2(square.to_crs(crs)) == pytest.approx(4.0, rel=4e-3)
+
+
 def test_feet_are_turned_into_metres():
     feet = gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 5280, 5280)], crs=2263)
     assert area_km2(feet) == pytest.approx(1.609347**2, rel=1e-5)
