@@ -186,17 +186,17 @@ def pixel_areas_m2(grid: Grid, pixels: NDArray[Any]) -> NDArray[np.float64]:
     >>> [round(area / 1e6) for area in pixel_areas_m2(degrees, np.array([(0.5, 0.5), (0.5, 59.5)]))]  # km²
     [6289, 12392]
     """
-    places = apply_affine(grid.affine, np.asarray(pixels, float))
-    if grid.crs is None or not np.isfinite(places).any():
-        return np.ones(len(places))
-    (west, south), (east, north) = np.nanmin(places, axis=0), np.nanmax(places, axis=0)
+    positions = apply_affine(grid.affine, np.asarray(pixels, float))
+    if grid.crs is None or not np.isfinite(positions).any():
+        return np.ones(len(positions))
+    (west, south), (east, north) = np.nanmin(positions, axis=0), np.nanmax(positions, axis=0)
     middle = ((west + east) / 2, (south + north) / 2)
     frame = np.array([middle, (west, south), (west, north), (east, south), (east, north)])
     areas = _areas_of_units(grid.crs, frame)
     if (np.abs(areas - areas[0]) <= SAME_AREA * areas[0]).all():
-        areas = np.full(len(places), areas[0])
+        areas = np.full(len(positions), areas[0])
     else:
-        areas = _areas_of_units(grid.crs, places)
+        areas = _areas_of_units(grid.crs, positions)
     return areas * abs(grid.affine.determinant)
 
 
@@ -318,25 +318,25 @@ def _centre(grid: Grid) -> NDArray[np.float64]:
     return apply_affine(grid.affine, np.array([(width / 2, height / 2)]))
 
 
-def _metres_of_units(crs: CRS, places: NDArray[Any]) -> NDArray[np.float64]:
-    """Metres to the east and to the north (rows) of one map unit along x and y (columns), at places (N, 2) of the map; (N, 2, 2).
+def _metres_of_units(crs: CRS, positions: NDArray[Any]) -> NDArray[np.float64]:
+    """Metres to the east and to the north (rows) of one map unit along x and y (columns), at positions (N, 2) of the map; (N, 2, 2).
 
     Along x and y themselves, not to the east and north, where a projection is true to scale, or cannot say what it does there.
     """
     if crs.geographic:
-        scales = np.zeros((len(places), 2, 2))
-        scales[:, 0, 0] = METRES_PER_DEGREE * np.cos(np.radians(places[:, 1]))
+        scales = np.zeros((len(positions), 2, 2))
+        scales[:, 0, 0] = METRES_PER_DEGREE * np.cos(np.radians(positions[:, 1]))
         scales[:, 1, 1] = METRES_PER_DEGREE
         return scales
     unit = float(crs.proj.axis_info[0].unit_conversion_factor)
-    nominal = np.broadcast_to(unit * np.eye(2), (len(places), 2, 2))
-    to_geodetic, ellipsoid = _to_geodetic(crs), crs.proj.ellipsoid
-    if to_geodetic is None or ellipsoid is None:
+    nominal = np.broadcast_to(unit * np.eye(2), (len(positions), 2, 2))
+    to_geodetic, geodetic, ellipsoid = _to_geodetic(crs), crs.proj.geodetic_crs, crs.proj.ellipsoid
+    if to_geodetic is None or geodetic is None or ellipsoid is None:
         return nominal
     step = STEP_M / unit
-    around = places[:, None] + step * np.array([(1, 0), (-1, 0), (0, 1), (0, -1), (0, 0)])  # (N, 5, 2)
+    around = positions[:, None] + step * np.array([(1, 0), (-1, 0), (0, 1), (0, -1), (0, 0)])  # (N, 5, 2)
     radians = np.stack(to_geodetic.transform(around[..., 0], around[..., 1]), axis=-1)
-    radians *= crs.proj.geodetic_crs.axis_info[
+    radians *= geodetic.axis_info[
         0
     ].unit_conversion_factor  # of degrees, or of gradians as in old French maps
     turned = radians[:, 0:4:2] - radians[:, 1:4:2]  # (N, along x or y, longitude or latitude)
@@ -362,6 +362,6 @@ def _to_geodetic(crs: CRS) -> Transformer | None:
         return None
 
 
-def _areas_of_units(crs: CRS, places: NDArray[Any]) -> NDArray[np.float64]:
-    """Square metres on the ground of a square of the map's unit, at places (N, 2) of the map; (N,)."""
-    return np.asarray(np.abs(np.linalg.det(_metres_of_units(crs, places))))
+def _areas_of_units(crs: CRS, positions: NDArray[Any]) -> NDArray[np.float64]:
+    """Square metres on the ground of a square of the map's unit, at positions (N, 2) of the map; (N,)."""
+    return np.asarray(np.abs(np.linalg.det(_metres_of_units(crs, positions))))

@@ -84,6 +84,8 @@ def train_and_resume(recipe: Recipe, out: Path, options: TrainOptions) -> Path:
         return read(samples, window)
 
     def fit_four_times(network: Any, step: Any, loader: Any, validate: Any, fit: Fit) -> Progress:
+        if fit.out != out:  # once more, on everything
+            return fit_network(network, step, loader, validate, fit)
         untrained = {name: value.clone() for name, value in network.state_dict().items()}
         progress = fit_network(network, step, loader, validate, fit)
         (out.parent / f"windows-{fit.rank.index}.json").write_text(json.dumps(windows))

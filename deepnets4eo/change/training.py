@@ -7,7 +7,7 @@ together that were trained by themselves: `change.strategies`. Refuses recipes w
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -198,7 +198,8 @@ def _train_parts(covers: _Covers, segmenter: NetworkSegmenter, out: Path, option
     first = recipe.train.model_copy(update={"epochs": recipe.cover.epochs or recipe.train.epochs, "monitor": MONITOR})
     stage = recipe.model_copy(update={"train": first})
     log.info("land cover first: %d epochs", first.epochs)
-    fit_segmenter(segmenter, samples, criterion.step_cover, _cover_scorer(covers), stage, out / STAGE, options)
+    before = replace(options, followed=True)
+    fit_segmenter(segmenter, samples, criterion.step_cover, _cover_scorer(covers), stage, out / STAGE, before)
     cast(Any, segmenter.module).freeze_cover()
     log.info("then change, with land cover as it is: %d epochs", recipe.train.epochs)
     return fit_segmenter(segmenter, samples, criterion.step_change, scorer, recipe, out, options)

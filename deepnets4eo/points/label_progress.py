@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,6 +60,8 @@ class LabelProgress:
             }
         )
         self.tile_folder = folder / "tiles"
+        if (folder / FINISHED).is_file():
+            _cut_after_last_line(folder / FINISHED)
 
     @property
     def is_sorted(self) -> bool:
@@ -114,8 +117,13 @@ class LabelProgress:
     def _finished(self) -> list[tuple[int, int]]:
         """Returns number and points without colour of each labelled tile."""
         path = self._folder / FINISHED
-        lines = path.read_text(encoding="ascii").split("\n")[:-1] if path.is_file() else []  # the last may be cut off
+        lines = path.read_text(encoding="ascii").splitlines() if path.is_file() else []
         return [(int(number), int(without)) for number, without in (line.split() for line in lines)]
+
+
+def _cut_after_last_line(path: Path) -> None:
+    """Removes a last line that was cut off, as by a full disk: the next one would be written behind it."""
+    os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
 
 
 def _identity(file: CloudFile) -> list[Any]:

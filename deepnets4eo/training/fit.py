@@ -156,7 +156,7 @@ def fit_segmenter(
     Returns
     -------
     Notes for the run's card: epochs, best_epoch, kept, batch_size, compute, devices, seconds. Of several processes that train
-    together (`training.ranks`) only the first one returns; the others end here.
+    together (`training.ranks`) only the first one returns; the others end here, unless `options.followed`.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def fit_segmenter(
     at_rest = replace(compute, precision="float32")
     if not any(parameter.requires_grad for parameter in segmenter.module.parameters()):
         _check_has_weights(recipe)
-        rank.end_unless_first()
+        _end_others(rank, options)
         segmenter.to(at_rest)
         return {"compute": compute.to_dict(), "seconds": 0.0}
     device = rank.own_device(compute.device)
@@ -197,12 +197,17 @@ def fit_segmenter(
     fit = Fit(train, out, recipe.hash, device, compute.precision, options.resume, rank, options.minutes, options.epochs)
     with rank.group(fit.device):
         progress = fit_network(segmenter.module, criterion, loader, lambda _: scorer(segmenter), fit)
-    rank.end_unless_first()
+    _end_others(rank, options)
     segmenter.to(at_rest)
     epochs = {"epochs": progress.epochs_done, "best_epoch": progress.best_epoch, "kept": train.keep}
     seconds = round(sum(row["seconds"] for row in progress.history), 3)
     batch_size = train.usual_batch_size
     return {**epochs, "batch_size": batch_size, "compute": compute.to_dict(), "devices": rank.count, "seconds": seconds}
+
+
+def _end_others(rank: Rank, options: TrainOptions) -> None:
+    if not options.followed:
+        rank.end_unless_first()
 
 
 def _whole_batches(loader: Loader, rank: Rank) -> Loader:

@@ -24,6 +24,7 @@ from deepnets4eo.formats.access import allow_user_files, offline, user_files
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.lock import output_lock
+from deepnets4eo.training.data_files import check_data_files, note_data_files, paths_in
 from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import Recipe, differing_keys, read_recipe, resolve
 from deepnets4eo.training.tasks import SEGMENTATION, Task, TrainOptions, load_task
@@ -90,13 +91,16 @@ def train(
     if not rank.is_first:
         return _train_as_rank(task, resolved, out, options)
     recipe_file = recipe if isinstance(recipe, (str, Path)) and not options.resume else None
-    check_not_inputs([out, *(out / name for name in MADE)], [recipe_file, _paths_in(resolved.to_dict())])
+    check_not_inputs([out, *(out / name for name in MADE)], [recipe_file, paths_in(resolved.to_dict())])
     with output_lock(out):
         check_overwrite(out, overwrite=options.overwrite, resume=options.resume)
         if options.resume:
             check_same_recipe(out / RECIPE, resolved)
+            check_data_files(out)
         else:
             _clear(out)
+            if resolved.model.network:  # estimators keep no checkpoints
+                note_data_files(resolved, out)
         remove_leftovers(out / CHECKPOINTS)
         try:
             resolved.save(out / RECIPE)
@@ -108,7 +112,7 @@ def train(
             run_ranks(options.devices, _train_as_rank, *job)
             return out
         except DeepNets4EOError:
-            if not any((out / CHECKPOINTS).glob("*")):  # there is nothing to resume
+            if not any((out / CHECKPOINTS).glob("*.safetensors")):  # there is nothing to resume
                 _clear(out)
             raise
 
@@ -243,14 +247,6 @@ def _task_name(values: dict[str, Any], overrides: Sequence[str]) -> str:
     if not isinstance(name, str):
         raise InputError(f"the recipe's task is {name!r}, expected a name such as {SEGMENTATION!r}.")
     return name
-
-
-def _paths_in(values: Any) -> list[str]:
-    """Everything in a recipe that may be a path: data, legends, first weights."""
-    if isinstance(values, str):
-        return [values]
-    items = values.values() if isinstance(values, dict) else values if isinstance(values, (list, tuple)) else ()
-    return [path for item in items for path in _paths_in(item)]
 
 
 def check_same_recipe(path: Path, recipe: Recipe) -> None:

@@ -20,6 +20,7 @@ from typing import Any, cast
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
 
 from deepnets4eo.device import cudnn_settings, keep_freed_memory
@@ -335,6 +336,7 @@ def _trainer(fit: Fit, epochs: int, display: EpochProgress) -> lightning.Trainer
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
+        plugins=[LightningEnvironment()],  # else a queue's variables (SLURM) change how it starts, and what signals do
     )
 
 

@@ -67,6 +67,10 @@ def train_seeds(
     """
     if count < 2:
         raise InputError(f"{count} seeds have no spread. Give 2 or more, or train once without a number of seeds.")
+    if Rank.current().count > 1:
+        raise InputError(
+            "torchrun starts the processes of one training, not of several seeds. Leave it out, and give --devices."
+        )
     options, out = options or TrainOptions(), Path(out)
     resolved, _ = load_recipe(recipe, data=data, overrides=overrides)
     if getattr(resolved.data, "val_share", None) == 0 and not getattr(resolved.data, "val_scenes", ()):
@@ -81,8 +85,7 @@ def train_seeds(
             check_same_recipe(out / name / RECIPE, load_recipe(recipe, data=data, overrides=changes)[0])
         else:
             train(recipe, out / name, data=data, overrides=changes, options=options)
-    if Rank.current().is_first:
-        write_json(out / SEEDS, mean_scores({name: read_json(out / name / METRICS) for name in runs}))
+    write_json(out / SEEDS, mean_scores({name: read_json(out / name / METRICS) for name in runs}))
     return out
 
 

@@ -6,6 +6,7 @@ batch; the first one alone validates and writes. Trusts that a batch can be shar
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from collections.abc import Iterator
@@ -73,7 +74,10 @@ class Rank:
 
     @contextmanager
     def group(self, device: str) -> Iterator[None]:
-        """Within the context the processes are connected: by NCCL for GPUs, by Gloo on CPUs, whose cores they share."""
+        """Within the context the processes are connected: by NCCL for GPUs, by Gloo on CPUs, whose cores they share.
+
+        They stay connected until they end: where they meet, a second connection would find the addresses of the first.
+        """
         if self.count == 1:
             yield
             return
@@ -86,9 +90,10 @@ class Rank:
             torch.cuda.set_device(own)
         threads = torch.get_num_threads()
         torch.set_num_threads(max(1, threads // self.local_count))
-        distributed.init_process_group("nccl" if own else "gloo", timeout=PATIENCE, device_id=own)
+        if not distributed.is_initialized():
+            distributed.init_process_group("nccl" if own else "gloo", timeout=PATIENCE, device_id=own)
+            atexit.register(distributed.destroy_process_group)
         yield
-        distributed.destroy_process_group()  # not after an error: the others would fail before its message is out
         torch.set_num_threads(threads)
 
     def mean(self, value: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling.sampling import ClassCells
 from deepnets4eo.tiling.splits import BlockSplit
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
+from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import Recipe
 from deepnets4eo.training.scenes import LabelledScene, open_scenes
 from deepnets4eo.training.splits import DataSplit, make_split
@@ -109,10 +110,11 @@ def fit_and_write(recipe: Recipe, out: Path, options: TrainOptions, fit: Fit) ->
     the best epoch's weights are kept, that training ends after as many: later ones scored lower.
     """
     prepared = prepare(recipe)
-    segmenter, notes = fit(prepared, out, options)
-    if not (recipe.train.refit and prepared.split.validated):
+    refit = recipe.train.refit and prepared.split.validated
+    segmenter, notes = fit(prepared, out, replace(options, followed=refit))
+    if not refit:
         return score_and_write(segmenter, prepared, out, notes)
-    scores = score_segmenter(segmenter, prepared)
+    scores = score_segmenter(segmenter, prepared) if Rank.current().is_first else {}
     log.info("train.refit=true: validated; now once more, on everything.")
     whole = prepare(recipe.without_validation())
     epochs = notes["best_epoch"] if notes.get("kept") == "best" else None

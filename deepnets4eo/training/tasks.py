@@ -38,6 +38,8 @@ class TrainOptions:
         Time after which the training ends with the epoch that runs, over all resumptions; None: after all epochs.
     epochs
         Epochs after which the training ends, over all resumptions; the learning rate falls as for all those of the recipe. None: all.
+    followed
+        Whether the task trains once more afterwards: then all of several processes return from this training, not the first alone.
 
     Examples
     --------
@@ -52,6 +54,7 @@ class TrainOptions:
     devices: int = 1
     minutes: float | None = None
     epochs: int | None = None
+    followed: bool = False
 
 
 Trainer = Callable[[Any, Path, TrainOptions], Path]

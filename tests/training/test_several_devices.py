@@ -18,6 +18,7 @@ from deepnets4eo.segmenters import networks
 from deepnets4eo.synthetic import City
 from deepnets4eo.training import job
 from deepnets4eo.training.losses import SumOfLosses
+from deepnets4eo.training.over_seeds import train_seeds
 from deepnets4eo.training.ranks import LAUNCHED, VARIABLES, Rank
 from deepnets4eo.training.recipe import Recipe, resolve
 from deepnets4eo.training.segmentation import prepare
@@ -27,7 +28,14 @@ VALUES = {
     "legend": "minicity",
     "data": {"tile_px": 32, "windows_per_epoch": 16, "num_workers": 0},
     "model": {"network": "tiny"},
-    "train": {"epochs": 2, "batch_size": 4, "lr": 0.01, "keep": "last", "class_weighting": "median_frequency"},
+    "train": {
+        "epochs": 2,
+        "batch_size": 4,
+        "lr": 0.01,
+        "keep": "last",
+        "class_weighting": "median_frequency",
+        "refit": True,
+    },
 }
 
 
@@ -55,7 +63,9 @@ def test_two_processes_train_as_one_does(
         caplog.clear()
         both = deepnets4eo.train(recipe, tmp_path / "both" / "run", options=TrainOptions("cpu", devices=2))
     epochs = [message for message in caplog.messages if message.startswith("epoch 1/2: loss")]
-    assert len(epochs) == 3  # of the first process alone: of the run, of one with dropout, and of one that was resumed
+    assert (
+        len(epochs) == 4
+    )  # of the first process alone: of the run and its refit, of one with dropout, of one that was resumed
     check_windows(recipe, both.parent)
     check_runs(single, both)
     whole, cut = (load_file(both.parent / name / "checkpoints" / "last.safetensors") for name in ("whole", "cut"))
@@ -150,6 +160,13 @@ def test_within_torchrun_its_processes_are_the_devices(tmp_path: Path, monkeypat
     with pytest.raises(SystemExit) as end:
         Rank.current().end_unless_first()
     assert end.value.code == 0
+
+
+def test_torchrun_trains_one_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in zip((LAUNCHED, *VARIABLES), ("1", "0", "2", "0", "2"), strict=True):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match="torchrun starts the processes of one training, not of several seeds"):
+        train_seeds("unet-mobilenet", tmp_path / "runs", 2)
 
 
 def test_gpus_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

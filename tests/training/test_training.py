@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -193,7 +194,13 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
         deepnets4eo.train(make_recipe(), tmp_path / "cut", data=data)
     assert not (tmp_path / "cut" / "card.json").exists()  # an unfinished run is no run
     monkeypatch.setattr(TrainLoader, "set_epoch", original)
-    resumed = deepnets4eo.train(make_recipe(), tmp_path / "cut", data=data, options=TrainOptions(resume=True))
+    labels, options = next(data.rglob("labels.tif")), TrainOptions(resume=True)
+    written_ns = labels.stat().st_mtime_ns
+    os.utime(labels, ns=(written_ns, written_ns + 10**9))
+    with pytest.raises(RunError, match=r"labels\.tif: changed since the training in .*cut began"):
+        deepnets4eo.train(make_recipe(), tmp_path / "cut", data=data, options=options)
+    os.utime(labels, ns=(written_ns, written_ns))
+    resumed = deepnets4eo.train(make_recipe(), tmp_path / "cut", data=data, options=options)
     assert equal(whole, resumed)
     assert metrics(whole) == metrics(resumed)
 

@@ -1,6 +1,7 @@
 """The optimisation loop on a net of a few weights: deterministic, resumable, and clear when it cannot go on."""
 
 import csv
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -128,6 +129,24 @@ def test_an_undefined_score_is_never_the_best(tmp_path: Path) -> None:
 def test_scores_that_are_all_undefined_keep_the_last_epoch(tmp_path: Path) -> None:
     _, progress = run(tmp_path, settings(epochs=3), Scores([float("nan")] * 3))
     assert progress.best_epoch == 3
+
+
+def test_the_variables_of_a_queue_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "SLURM_NTASKS": "2",
+        "SLURM_JOB_NAME": "train",
+        "SLURM_JOB_ID": "7",
+        "SLURM_PROCID": "0",
+    }.items():
+        monkeypatch.setenv(name, value)
+    before, during = signal.getsignal(signal.SIGUSR1), []
+
+    def validate(network: nn.Module) -> dict[str, float]:
+        during.append(signal.getsignal(signal.SIGUSR1))
+        return {"mean_iou": 0.5}
+
+    run(tmp_path, settings(epochs=1), validate)
+    assert during == [before]
 
 
 def test_a_monitor_that_validation_does_not_give_is_refused(tmp_path: Path) -> None:
