@@ -335,10 +335,8 @@ def _metres_of_units(crs: CRS, positions: NDArray[Any]) -> NDArray[np.float64]:
         return nominal
     step = STEP_M / unit
     around = positions[:, None] + step * np.array([(1, 0), (-1, 0), (0, 1), (0, -1), (0, 0)])  # (N, 5, 2)
-    radians = np.stack(to_geodetic.transform(around[..., 0], around[..., 1]), axis=-1)
-    radians *= geodetic.axis_info[
-        0
-    ].unit_conversion_factor  # of degrees, or of gradians as in old French maps
+    angle = float(geodetic.axis_info[0].unit_conversion_factor)  # a degree, or a gradian as in old French maps
+    radians = angle * np.stack(to_geodetic.transform(around[..., 0], around[..., 1]), axis=-1)
     turned = radians[:, 0:4:2] - radians[:, 1:4:2]  # (N, along x or y, longitude or latitude)
     turned[..., 0] = (turned[..., 0] + math.pi) % (2 * math.pi) - math.pi  # across the antimeridian
     latitudes = radians[:, 4, 1]

@@ -1,16 +1,18 @@
 """State of a training on disk: one safetensors file with its scalars as JSON in the header; nothing is unpickled.
 
 Takes a network, its optimiser and a mapping of plain values. Written beside and renamed, so a kill leaves the last
-complete epoch. Refuses files that are truncated, foreign, or of another network.
+complete epoch. Refuses files that are truncated, damaged, foreign, or of another network.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -20,6 +22,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write, parse_json, plain
 
 NETWORK, OPTIMIZER = "network.", "optimizer."
+HEADER, CHECKSUM = "deepnets4eo", "crc32"
 
 
 def save_state(path: Path, network: nn.Module, optimizer: Optimizer | None, scalars: Mapping[str, Any]) -> None:
@@ -34,7 +37,7 @@ def save_state(path: Path, network: nn.Module, optimizer: Optimizer | None, scal
                 steps[f"{index}.{key}"] = value
     header = json.dumps(plain({**scalars, "optimizer_scalars": steps}))
     with atomic_write(path) as partial:
-        save_file(tensors, partial, metadata={"deepnets4eo": header})
+        save_file(tensors, partial, metadata={HEADER: header, CHECKSUM: _checksum(header, tensors)})
 
 
 def load_state(path: Path, network: nn.Module, optimizer: Optimizer | None = None) -> dict[str, Any]:
@@ -60,7 +63,7 @@ def read_scalars(path: Path) -> dict[str, Any]:
     """The scalars of a saved state, its tensors left on disk."""
     try:
         with safe_open(path, framework="pt") as file:
-            scalars = parse_json((file.metadata() or {})["deepnets4eo"], "its header")
+            scalars = parse_json((file.metadata() or {})[HEADER], "its header")
         if not isinstance(scalars, dict):
             raise InputError(f"its header holds a {type(scalars).__name__}")
     except (SafetensorError, OSError, KeyError, InputError) as error:
@@ -73,7 +76,21 @@ def read_scalars(path: Path) -> dict[str, Any]:
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     scalars = read_scalars(path)
     with safe_open(path, framework="pt") as file:
-        return scalars, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        metadata = file.metadata()
+    if metadata.get(CHECKSUM, "") not in ("", _checksum(metadata[HEADER], tensors)):  # none in files of before
+        raise RunError(
+            f"{path} is damaged: its content has another checksum than was written. Train anew without --resume."
+        )
+    return scalars, tensors
+
+
+def _checksum(header: str, tensors: Mapping[str, Tensor]) -> str:
+    """CRC-32 of the header and of all tensors, in the order of their names."""
+    checksum = zlib.crc32(header.encode())
+    for name in sorted(tensors):
+        checksum = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy(), checksum)
+    return f"{checksum:08x}"
 
 
 def _optimizer_state(tensors: Mapping[str, Tensor], steps: Mapping[str, Any]) -> dict[int, dict[str, Any]]:

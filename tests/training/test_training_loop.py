@@ -168,6 +168,17 @@ def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
         run(tmp_path, settings(epochs=1), Scores([]), resume=True)
 
 
+@pytest.mark.parametrize("where", ["tensor", "header"])
+def test_a_checkpoint_with_a_changed_bit_is_refused(tmp_path: Path, where: str) -> None:
+    run(tmp_path, settings(epochs=1), Scores([0.1]))
+    path = tmp_path / "checkpoints" / "last.safetensors"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"0.1", content.index(b"mean_iou")) + 2 if where == "header" else -1] ^= 2
+    path.write_bytes(content)
+    with pytest.raises(RunError, match="is damaged: its content has another checksum"):
+        run(tmp_path, settings(epochs=1), Scores([]), resume=True)
+
+
 def test_a_loss_that_is_not_finite_stops_the_training(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="the loss became nan in epoch 1. Lower train.lr"):
         fit_network(

@@ -17,6 +17,7 @@ GSD_M = (0.3, 1.0)
 SMALLEST_PX = 64
 LOW_M = 12.0  # margins are made for buildings of at least this height
 STOREY_M = 3.3
+FINEST_M, COARSEST_M = 0.2, 2.0  # pixels that may be asked for
 
 
 def draw_pair(
@@ -41,7 +42,7 @@ def draw_pair(
     size_px
         Side of the images, pixels.
     gsd_m
-        Side of a pixel, metres; 0.3–1 drawn where None.
+        Side of a pixel, metres, 0.2 to 2; 0.3–1 drawn where None.
     colours_of
         Names of styles of which one lends the surfaces and colours of its roofs and one its ground; the style's own where
         None.
@@ -53,7 +54,7 @@ def draw_pair(
     Raises
     ------
     InputError
-        There is no such style or hazard, or the image is too small.
+        There is no such style or hazard, a seed below 0, an image that is too small, or pixels of another size.
     """
     from deepnets4eo.synthetic.world.harmless import change
     from deepnets4eo.synthetic.world.hazard import Hazard, hazard_names
@@ -61,8 +62,7 @@ def draw_pair(
     from deepnets4eo.synthetic.world.outcome import draw_outcome
     from deepnets4eo.synthetic.world.vegetation import plant
 
-    if size_px < SMALLEST_PX:
-        raise InputError(f"size_px is {size_px}, expected at least {SMALLEST_PX} pixels. Choose a larger one.")
+    _check_drawn(seed, size_px, gsd_m)
     rng = np.random.default_rng([seed, 41])
     drawn_style, drawn_gsd_m = str(rng.choice(style_names())), float(np.round(np.exp(rng.uniform(*np.log(GSD_M))), 2))
     drawn_hazard = NO_HAZARD
@@ -70,6 +70,7 @@ def draw_pair(
         drawn_hazard = str(rng.choice([name for name in hazard_names() if name != NO_HAZARD]))
     kind = WorldStyle.load(style or drawn_style)
     if colours_of is not None:
+        _check_names("colours_of", colours_of)
         colour_rng = np.random.default_rng([seed, 47])  # its own, so that the rest of the place stays as it is
         roofs, ground = (WorldStyle.load(str(name)) for name in colour_rng.choice(list(colours_of), 2))
         kind = kind.in_colours_of(roofs, ground, colour_rng)
@@ -110,7 +111,16 @@ def pair_stream(
     Yields
     ------
     PairSample
+
+    Raises
+    ------
+    InputError
+        As `draw_pair`, and for an empty list of names.
     """
+    _check_drawn(seed, size_px, None)
+    for name, names in {"styles": styles, "hazards": hazards}.items():
+        if names is not None:
+            _check_names(name, names)
     rng = np.random.default_rng([seed, 43])
     while True:
         style = None if styles is None else str(rng.choice(list(styles)))
@@ -119,6 +129,20 @@ def pair_stream(
         mixed = np.random.default_rng([pair_seed, 53]).random() < mixed_share
         colours_of = (styles or style_names()) if mixed else None
         yield draw_pair(pair_seed, style=style, hazard=hazard, size_px=size_px, colours_of=colours_of)
+
+
+def _check_drawn(seed: int, size_px: int, gsd_m: float | None) -> None:
+    if int(seed) != seed or seed < 0:
+        raise InputError(f"seed is {seed}, expected a whole number of 0 or more.")
+    if int(size_px) != size_px or size_px < SMALLEST_PX:
+        raise InputError(f"size_px is {size_px}, expected a whole number of at least {SMALLEST_PX} pixels.")
+    if gsd_m is not None and not FINEST_M <= gsd_m <= COARSEST_M:
+        raise InputError(f"gsd_m is {gsd_m}, expected {FINEST_M} to {COARSEST_M} metres a pixel.")
+
+
+def _check_names(name: str, names: Sequence[str]) -> None:
+    if not len(names):
+        raise InputError(f"{name} is empty. Name one or more, or leave it out for all.")
 
 
 def _margin_px(style: WorldStyle, gsd_m: float) -> int:

@@ -1,5 +1,8 @@
 """What is painted of a plan, and what is seen of it."""
 
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 from shapely.geometry import Point
@@ -236,11 +239,29 @@ def test_the_shape_of_a_building_covers_its_pixels():
     np.testing.assert_array_equal(np.array(inside), surface.building > 0)
 
 
-def test_too_small_an_image_is_refused():
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size_px": 16}, "size_px is 16, expected a whole number of at least 64 pixels"),
+        ({"size_px": 100.5}, "size_px is 100.5, expected a whole number"),
+        ({"seed": -1}, "seed is -1, expected a whole number of 0 or more"),
+        ({"gsd_m": math.nan}, "gsd_m is nan, expected 0.2 to 2.0 metres"),
+        ({"gsd_m": 50}, "gsd_m is 50, expected 0.2 to 2.0 metres"),
+        ({"colours_of": []}, "colours_of is empty. Name one or more"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(options: dict[str, Any], message: str):
     from deepnets4eo.synthetic.world.stream import draw_pair
 
-    with pytest.raises(InputError, match="size_px is 16, expected at least 64 pixels"):
-        draw_pair(1, size_px=16)
+    with pytest.raises(InputError, match=message):
+        draw_pair(**{"seed": 1, "style": "suburb", **options})
+
+
+def test_a_stream_of_no_styles_is_refused():
+    from deepnets4eo.synthetic.world.stream import pair_stream
+
+    with pytest.raises(InputError, match="styles is empty"):
+        next(pair_stream(1, styles=[]))
 
 
 def test_the_citys_products_are_made_of_a_world():
