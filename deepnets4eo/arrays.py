@@ -10,6 +10,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.errors import InputError
+
 FloatImage: TypeAlias = NDArray[np.float32]  # (…, H, W): bands, scores or one grey image
 Batch: TypeAlias = NDArray[np.float32]  # (N, C, H, W): prepared tiles
 Vectors: TypeAlias = NDArray[np.float32]  # (n, F): one row of features a sample
@@ -25,3 +27,12 @@ Geometries: TypeAlias = NDArray[np.object_]  # (n,): shapely geometries
 Floats: TypeAlias = NDArray[np.float64]  # (n,) or (n, k): measurements
 BuildingSums: TypeAlias = NDArray[np.float64]  # (buildings, columns): sums of pixels over buildings
 Indices: TypeAlias = NDArray[np.int64]  # (n,): positions in another array, or counts
+
+
+def check_no_mask(array: object, name: str) -> None:
+    """Refuse a masked array where its mask would be lost without a word."""
+    if np.ma.is_masked(array):
+        raise InputError(
+            f"the {name} is a masked array, whose mask is not read here. Fill it first: array.filled(255) of labels, "
+            "array.filled(np.nan) of measurements."
+        )

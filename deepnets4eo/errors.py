@@ -40,6 +40,18 @@ def nearest_name(wanted: object, known: Iterable[str]) -> str | None:
     return next(iter(get_close_matches(str(wanted), list(known), n=1, cutoff=0.6)), None)
 
 
+def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
+    """Raise InputError where an option is none of its choices.
+
+    >>> check_choice("unknown", "viod", ["error", "void"])
+    Traceback (most recent call last):
+    deepnets4eo.errors.InputError: unknown is 'viod'. Did you mean 'void'?
+    """
+    known = list(choices)
+    if value not in known:
+        raise InputError(f"{name} is {value!r}. {name_hint(value, known)}")
+
+
 def name_hint(wanted: object, known: Iterable[str], otherwise: str | None = None) -> str:
     """The sentence at the end of an error about an unknown name: the nearest known name, else what to do.
 

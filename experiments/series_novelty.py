@@ -91,8 +91,8 @@ def make_series(seed: int, size: int, count: int) -> tuple[ImageSeries, list[Tru
         field = gaussian_filter(rng.normal(size=(size, size)), size / 16, mode="wrap")
         share = CLOUDS * rng.uniform(0, 2)
         image = np.where(field > np.quantile(field, 1 - share), 235 + rng.normal(0, 4, image.shape), image)
-        mask = (field > np.quantile(field, 1 - 0.75 * share)).astype(np.uint8)
-        images.append(DatedImage(day, (image.clip(1, 255).astype(np.uint8),), mask))
+        masks = ((field > np.quantile(field, 1 - 0.75 * share)).astype(np.uint8),)
+        images.append(DatedImage(day, (image.clip(1, 255).astype(np.uint8),), masks))
     return ImageSeries(images, bands=BANDS), changes
 
 

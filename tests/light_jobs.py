@@ -105,7 +105,9 @@ def run_jobs(out: Path) -> dict[str, str]:
     run("heights", city / "dsm_pre.tif", "--out", out / "heights.tif")
     run("rasterize", pre, city / "osm.gpkg", "--out", out / "osm.tif")
     run("objects", city / "labels.tif", "--out", out / "cars.parquet")
-    assert "random-forest" in run("models")
+    listed = run("models")
+    assert "random-forest" in listed
+    assert "networks:\n  none" not in listed
     assert "minicity" in run("datasets", "--legends", "minicity")
     tables = {"demo": "demo/damage/damage.parquet", "damage": "damage/damage.parquet", "polygons": "polygons.parquet"}
     rasters = {"predict": "labels.tif", "heights": "heights.tif", "osm": "osm.tif"}

@@ -40,11 +40,11 @@ def make_series(
                 rows, cols = (slice(one * CELL, (one + 1) * CELL) for one in change[:2])
                 image[:, rows, cols] = NEW[:, None, None] + rng.normal(0, 0.03, (4, CELL, CELL))
         image = image * rng.uniform(0.85, 1.15, (4, 1, 1)) + rng.normal(0, 0.01, image.shape)
-        mask = None
+        masks: tuple[np.ndarray, ...] = ()
         if clouds:
             field = gaussian_filter(rng.normal(size=(size, size)), 24)
             cloud = field > np.quantile(field, 1 - clouds)
             image[:, cloud] = 0.6
-            mask = (field > np.quantile(field, 1 - 0.7 * clouds)).astype(np.uint8)
-        images.append(DatedImage(day, ((image.clip(0) * 1e4).astype(np.uint16),), mask))
+            masks = ((field > np.quantile(field, 1 - 0.7 * clouds)).astype(np.uint8),)
+        images.append(DatedImage(day, ((image.clip(0) * 1e4).astype(np.uint16),), masks))
     return images

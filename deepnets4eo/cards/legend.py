@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from deepnets4eo.cards import legend_card, palette
 from deepnets4eo.cards.catalog import legend_path, legends
 from deepnets4eo.display.summary import MOST_NAMES, ColorRow, Summary, WithSummary, count_text, list_names
-from deepnets4eo.errors import InputError, LabelError, name_hint
+from deepnets4eo.errors import InputError, LabelError, check_choice, name_hint
 from deepnets4eo.files import parse_json, read_yaml
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 VOID = 255
 
 Color = tuple[int, int, int]
+Unknown = Literal["error", "void"]  # what becomes of a colour or class that a legend lacks
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ class Legend(WithSummary):
             return VOID
         return self.classes[self.index(name)].value
 
-    def encode(self, image: np.ndarray, unknown: Literal["error", "void"] = "error") -> np.ndarray:
+    def encode(self, image: np.ndarray, unknown: Unknown = "error") -> np.ndarray:
         """Converts colours to label values.
 
         Parameters
@@ -194,12 +195,20 @@ class Legend(WithSummary):
         ------
         LabelError
             The image has colours that the legend does not have; the message lists them with their counts.
+        InputError
+            `unknown` is neither "error" nor "void".
         """
+        check_choice("unknown", unknown, get_args(Unknown))
         colors = {c.color: c.value for c in self.classes} | {self.void_color: VOID}
-        marker = next(v for v in range(254, -1, -1) if v not in self.values) if unknown == "error" else VOID
+        if unknown == "void":
+            return palette.lookup(image, tuple(colors.items()), VOID)
+        marker = next((v for v in range(254, -1, -1) if v not in self.values), VOID)
         labels = palette.lookup(image, tuple(colors.items()), marker)
-        if unknown == "error" and (labels == marker).any():
-            strange = palette.count_colors(image, labels == marker)
+        others = labels == marker
+        if marker == VOID:  # 255 classes leave no value of its own for unknown colours
+            others &= ~palette.has_color(image, self.void_color)
+        if others.any():
+            strange = palette.count_colors(image, others)
             raise LabelError(
                 f'{len(strange)} colours are not in legend "{self.name}": {_list_counts(strange)}. '
                 f"Expected {', '.join(f'{c.name} {c.color}' for c in self.classes)} or void {self.void_color}. "
@@ -212,6 +221,8 @@ class Legend(WithSummary):
         table = np.empty((3, 256), np.uint8)
         table[:] = np.array(self.void_color, np.uint8)[:, None]
         table[:, list(self.values)] = self.colors.T
+        if labels.dtype != np.uint8:
+            labels = np.where((labels >= 0) & (labels < VOID), labels, VOID)
         return table[:, labels]
 
     def from_file(self, written: np.ndarray) -> np.ndarray:
@@ -232,12 +243,13 @@ class Legend(WithSummary):
                 f'Choose the legend that has them ("deepnets4eo datasets --legends" lists all).'
             )
 
-    def remap_to(self, other: Legend, missing: Literal["error", "void"] = "error") -> np.ndarray:
+    def remap_to(self, other: Legend, missing: Unknown = "error") -> np.ndarray:
         """Returns the look-up table from this legend's label values to another's, by name: `lookup[labels]`.
 
         The table is (256,) uint8, 255 for void. A class without counterpart raises LabelError, or becomes void with
         missing="void".
         """
+        check_choice("missing", missing, get_args(Unknown))
         lookup = np.full(256, VOID, np.uint8)
         explicit = {normalise_name(k): v for k, v in self.remaps.get(other.name, {}).items()}
         lost = []

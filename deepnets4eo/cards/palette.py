@@ -35,6 +35,14 @@ def lookup(image: np.ndarray, colors: ColorValues, unknown: int) -> np.ndarray:
     return values
 
 
+def has_color(image: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
+    """Returns where an image (3, H, W) uint8 has a colour, (H, W) bool."""
+    same = image[0] == color[0]
+    for band, value in zip(image[1:], color[1:], strict=True):
+        same &= band == value
+    return same
+
+
 def count_colors(image: np.ndarray, where: np.ndarray) -> dict[tuple[int, int, int], int]:
     """Returns the colours (R, G, B) of the pixels where `where` (H, W) bool is True, each with its count."""
     keys, counts = np.unique(_keys(image[:, where]), return_counts=True)

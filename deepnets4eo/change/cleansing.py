@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.change.diffusion import EDGE_LEVEL, FEW_STEPS, RATE, Diffusion, guided_anisotropic_diffusion
 from deepnets4eo.change.label_noise import LEVELS, LabelNoise, confident_classes, count_packed, estimate_label_noise
 from deepnets4eo.change.refinement import LEAST_LEFT
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, check_choice
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.lazy import check_extra
@@ -111,12 +111,18 @@ def merge_labels(original: ByteImage, predicted: ByteImage, rule: Merge) -> Byte
     ByteImage
         Class indices, void 255.
 
+    Raises
+    ------
+    InputError
+        Unknown rule.
+
     Examples
     --------
     >>> original, predicted = np.array([0, 0, 1, 1], np.uint8), np.array([0, 1, 0, 1], np.uint8)
     >>> [merge_labels(original, predicted, rule).tolist() for rule in ("intersection", "ignore-missed", "ignore-differing")]
     [[0, 0, 0, 1], [0, 0, 255, 1], [0, 255, 255, 1]]
     """
+    check_choice("rule", rule, get_args(Merge))
     merged = original.copy()
     false_alarm = (original == NO_CHANGE) & (predicted == CHANGE)
     missed = (original == CHANGE) & (predicted == NO_CHANGE)

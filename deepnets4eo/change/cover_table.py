@@ -6,6 +6,7 @@ other classes, of other ground, and without a CRS.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from deepnets4eo.grid import blocks
 from deepnets4eo.outputs import csv_text
 from deepnets4eo.rasters.layer import Layer, LayerLike
 from deepnets4eo.rasters.scene import covered_share
+
+log = logging.getLogger(__name__)
 
 LEAST_BLOCK_PX = 16
 
@@ -42,7 +45,7 @@ def compare_covers(
     pre, post
         Label rasters before and after; pre is read on the grid of post, by nearest neighbour.
     legend
-        Of both, where they have none in their tags.
+        Of those that have none in their tags; refused where the tags of the other name other classes.
     level
         Share of the draws inside the interval, between 0 and 1.
     draws
@@ -60,7 +63,8 @@ def compare_covers(
     Raises
     ------
     InputError
-        Maps of other classes, without legend or CRS, without a pixel that both know, or of fewer than two blocks.
+        Maps of other classes, without legend or CRS, whose legend is not the one given, without a pixel that both know, or
+        of fewer than two blocks.
     GridError
         Maps that do not overlap.
 
@@ -71,14 +75,14 @@ def compare_covers(
         compare_covers("cover_2012.tif", "cover_2020.tif").table()
     """
     before, after = Layer.open(pre, labels=True), Layer.open(post, labels=True)
-    legends = [legend or _legend_of(layer) for layer in (before, after)]
+    legends = [_legend_of(layer, legend) for layer in (before, after)]
     if legends[0].names != legends[1].names:
         raise InputError(
             f"{before.source} has the classes {', '.join(legends[0].names)}, {after.source} {', '.join(legends[1].names)}; "
             "expected the same. Give maps of one legend."
         )
     covered_share(after.grid, before, "cover before")
-    readers = [LabelReader(layer, one).on(after.grid) for layer, one in zip((before, after), legends, strict=True)]
+    readers = [_open_reader(layer, one).on(after.grid) for layer, one in zip((before, after), legends, strict=True)]
     block_px = block_px or int(np.clip(min(after.shape) // 4, LEAST_BLOCK_PX, BLOCK_PX))
     windows, classes = blocks(after.shape, block_px), legends[0].num_classes
     pixel_ha = hectares_on_the_ground(after.grid, windows, after.source)
@@ -119,7 +123,30 @@ def write_transitions(path: str | Path, transitions: Transitions, about: Mapping
     return write_text(path, csv_text([list(table.columns), *table.itertuples(index=False, name=None)]))
 
 
-def _legend_of(layer: Layer) -> Legend:
-    if layer.legend is None:
+def _legend_of(layer: Layer, legend: Legend | None) -> Legend:
+    """The legend in the tags, which says how the file stores its classes, else the one given.
+
+    Errors: InputError without any, and where the tags name other classes than the one given.
+    """
+    own = layer.legend or legend
+    if own is None:
         raise InputError(f"{layer.source} has no legend in its tags. Give one, e.g. --legend hrscd.")
-    return layer.legend
+    if legend is not None and own.names != legend.names:
+        raise InputError(
+            f"{layer.source} names the classes {', '.join(own.names)} in its tags, the legend given, {legend.name!r}, "
+            f"{', '.join(legend.names)}; expected the same. Leave --legend out, or give the legend of the rasters."
+        )
+    return own
+
+
+def _open_reader(layer: Layer, legend: Legend) -> LabelReader:
+    """A reader that warns of pixels that it takes as void although they may have a class."""
+    reader = LabelReader(layer, legend)
+    if (hidden := reader.hidden_class) is not None:
+        log.warning(
+            '%s declares %g as nodata, which is its value for "%s": those pixels are taken as void. Remove that, e.g. with '
+            "gdal_edit.py -unsetnodata.", layer.source, layer.nodata, hidden,
+        )  # fmt: skip
+    if (note := reader.mask_note) is not None:
+        log.warning(note)
+    return reader

@@ -30,7 +30,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import blocks, mean_gsd_m
 from deepnets4eo.outputs.event import EventInfo, event_findings
-from deepnets4eo.outputs.findings import Finding, worst_first
+from deepnets4eo.outputs.findings import Finding, count_of, one_or_many, worst_first
 from deepnets4eo.outputs.folders import hidden_folder, publish
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.lock import output_lock
@@ -62,6 +62,8 @@ BROAD_SHARE = 0.2  # of pixels: of noise without change, more than that lie abov
 TWO_GROUPS = 0.7  # of the variance: one Gaussian, cut in its middle, has 2/π of it between both sides
 ORIGIN_TAGS = ("SYNTHETIC", "RUN", "SOFTWARE")
 MOST_CHANGED = 0.5  # share beyond which a map says more about the images than about the ground
+RANK = "score of change: it ranks pixels and is no probability"  # of methods without training
+FEW_CHANGED = 10  # pixels: with fewer, a method without training may have found nothing but outlying values
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def map_change(
     pre, post
         Image before and after: paths, folders of tiles, or layers, with the same bands.
     out
-        Folder to write: change.tif (labels of the legend `change`), score.tif (probability of change), change.gpkg,
+        Folder to write: change.tif (labels of the legend `change`), score.tif (probability of change, without a run a score), change.gpkg,
         summary.json, report.html, manifest.json, all on the grid of the post image. Where land cover is known, by a run of
         classes from → to or by options, also transitions.csv, and of such a run cover_pre.tif and cover_post.tif.
     options
@@ -200,7 +202,7 @@ def _write(
         scores = change_scores(Layer.open(probabilities), run.legend, str(run.folder))
         findings += _write_rasters(scores, products, scene, options, event)
         polygons, summary, names = write_products(pair, products, notes, options, event, findings, covers)
-        publish(hidden, out, names)
+        publish(hidden, out, names, obsolete=set(COVER_PRODUCTS) - set(names))
     paths = {name: out / name for name in names}
     return ChangeMap(paths, polygons, summary, tuple(worst_first(findings)))
 
@@ -275,14 +277,16 @@ def _covers(
 def _write_rasters(
     only: Layer, products: ChangeProducts, scene: Scene, options: ChangeOptions, event: EventInfo
 ) -> list[Finding]:
-    """score.tif and change.tif from the probability of change; refined where the options say so."""
+    """score.tif and change.tif from the probability or score of change; refined where the options say so."""
     findings: list[Finding] = []
+    meaning = RANK if options.model is None else "probability of change"
+    tags = event.tags | {"MEANING": f"{meaning}; value / {PACKED_ONE}"}
     if options.refines:
         log.info("fitting the scores to edges …")
         guides = [scene.layers[PRE], scene.layers[POST]]
         refined = refine_scores(
             only, guides, products.score, diffusion=REFINEMENT, device=options.device, workers=options.workers,
-            tags=event.tags,
+            tags=tags,
         )  # fmt: skip
         if refined.shrinks:
             findings.append(
@@ -294,8 +298,7 @@ def _write_rasters(
                 )
             )  # fmt: skip
     else:
-        tags = _origin(only) | event.tags
-        tags |= {PACKED_TAG: str(PACKED_ONE), "MEANING": f"probability of change; value / {PACKED_ONE}"}
+        tags = _origin(only) | tags | {PACKED_TAG: str(PACKED_ONE)}
         with CogWriter(products.score, only.grid, nodata=PACKED_NODATA, band_names=["change"], tags=tags) as writer:
             for window in blocks(only.shape, BLOCK_PX):
                 writer.write(window, only.read(window)[0])
@@ -307,6 +310,15 @@ def _write_rasters(
                 f"{changed / seen:.0%} of the ground is mapped as changed: the images may differ by season, light or sensor "
                 "rather than by change.",
                 "Look at the page; try another --method or --threshold.",
+            )
+        )  # fmt: skip
+    elif seen and changed < FEW_CHANGED and options.model is None:
+        findings.append(
+            Finding(
+                "few_changed", "note",
+                f"Only {count_of(changed, 'pixel')} of {seen} {one_or_many(changed, 'is', 'are')} mapped as changed: the "
+                "threshold may part a few outlying values from all others.",
+                "Look for undeclared nodata and defects in both images, e.g. with deepnets4eo check, or try another --threshold.",
             )
         )  # fmt: skip
     return findings

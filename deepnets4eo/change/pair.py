@@ -16,7 +16,7 @@ from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import blocks
 from deepnets4eo.inspection.pairs import check_two_images
-from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs.findings import Finding, one_or_many
 from deepnets4eo.rasters.cloud_mask import open_cloud_mask
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.registration import Registration, assume_registered, on_post_grid, register
@@ -109,7 +109,8 @@ def check_common_pixels(scene: Scene) -> None:
         valid_anywhere = {name: known or bool(valid[name].any()) for name, known in valid_anywhere.items()}
     empty = [scene.layers[name].source for name, known in valid_anywhere.items() if not known]
     raise InputError(
-        f"{' and '.join(empty)} show no valid pixel of the common ground: all is nodata or masked. Give images that show it."
+        f"{' and '.join(empty)} {one_or_many(len(empty), 'shows', 'show')} no valid pixel of the common ground: all is nodata or "
+        "masked. Give images that show it."
         if empty
         else "no pixel is valid in both images. Check nodata, masks of clouds and the common extent."
     )

@@ -38,21 +38,22 @@ def models(
         _show(pattern)
         return
     recipes = [name for name in catalog.recipes() if fnmatch(name, pattern)]
+    networks: list[str] | None
+    reason = "none"
     try:
         networks = list_models(pattern)
     except MissingExtraError as error:
-        echo(f"Networks are not listed: {error}", err=True)
-        networks = []
+        networks, reason = None, f"not listed: {error}"
     if pattern != "*" and not recipes and not networks:
         known = [*catalog.recipes(), *list_models()]
         hint = name_hint(pattern, known, '"deepnets4eo models" lists all.')
         raise InputError(f'No recipe or network has a name like "{pattern}". {hint}')
     if json is not None:
-        show_json({"recipes": recipes, "networks": list(networks)}, json)
+        show_json({"recipes": recipes, "networks": networks}, json)
         return
     for title, names in (("recipes", recipes), ("networks", networks)):
         echo(f"{title}:")
-        for name in names or ["none"]:
+        for name in names or [reason if names is None else "none"]:
             echo(f"  {name}")
 
 

@@ -17,6 +17,8 @@ from deepnets4eo.outputs.event import SeriesEvent
 if TYPE_CHECKING:
     import geopandas as gpd
 
+    from deepnets4eo.change.series.stack import MaskRule
+
 INPUTS, BREAKS = "Inputs", "Breaks"
 
 
@@ -36,7 +38,9 @@ def series(
     dates: Annotated[
         str | None,
         typer.Option(
-            help="Dates between commas, in the order of the names.", show_default=False, rich_help_panel=INPUTS
+            help="Dates between commas, of images and masks in the order of the names.",
+            show_default=False,
+            rich_help_panel=INPUTS,
         ),
     ] = None,
     date_pattern: Annotated[
@@ -54,7 +58,9 @@ def series(
     masks: Annotated[
         str | None,
         typer.Option(
-            help="Folder of cloud masks, one a date, or a STAC asset.", show_default=False, rich_help_panel=INPUTS
+            help="Folder of masks of clouds, one a date or several that are joined; or a STAC asset.",
+            show_default=False,
+            rich_help_panel=INPUTS,
         ),
     ] = None,
     mask_band: Annotated[
@@ -111,11 +117,18 @@ def series(
     start = None if breaks_from is None else date_of_name(breaks_from)
     if breaks_from is not None and start is None:
         raise InputError(f"--breaks-from {breaks_from} is no date. Write it like 2019-01-01.")
+    if breaks_from is None and break_of is not None:
+        raise InputError(
+            f"--break-of {break_of} was given without --breaks-from, so no breaks are detected. Give their first date, or "
+            "leave it out."
+        )
+    rule = MaskRule(_numbers(mask_values), mask_above, mask_band)
+    _check_masks(rule, masks)
     check_not_inputs([out, json, *(out / name for name in PRODUCTS)], [source, masks, options.weights])
     _check_apart(out, source, masks)
     stack = ImageSeries.open(
         source, dates=names(dates) if dates else None, date_pattern=date_pattern, masks=masks,
-        assets=names(assets or ""), bands=_bands(bands), mask=MaskRule(_numbers(mask_values), mask_above, mask_band),
+        assets=names(assets or ""), bands=_bands(bands), mask=rule,
     )  # fmt: skip
     check_not_inputs([json, *(out / name for name in PRODUCTS)], [stack.paths])
     with output_lock(out), progress("series") as advance:
@@ -156,6 +169,19 @@ def _check_apart(out: Path, *inputs: str | None) -> None:
             raise OutputError(
                 f"{out} is read by this job, so it cannot be written by it. Choose another name for the output."
             )
+
+
+def _check_masks(rule: MaskRule, masks: str | None) -> None:
+    """Refuse options of masks that would have no effect. Errors: InputError."""
+    if masks is not None and rule.band is not None:
+        raise InputError(f"--masks {masks} and --mask-band {rule.band} were given. Choose one of them.")
+    if rule.values and rule.above:
+        raise InputError("--mask-values and --mask-above were given. Choose one of them.")
+    if masks is None and rule.band is None and (rule.values or rule.above):
+        flag = "--mask-values" if rule.values else "--mask-above"
+        raise InputError(
+            f"{flag} was given without a mask. Give masks with --masks, or a band with --mask-band, or leave it out."
+        )
 
 
 def _bands(text: str | None) -> dict[str, int] | list[str] | None:

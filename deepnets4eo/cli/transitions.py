@@ -19,7 +19,7 @@ def transitions(
     legend: Annotated[
         str | None,
         typer.Option(
-            help="Legend of both, where they name none: a name or a YAML card.",
+            help="Legend of rasters that name none: a name or a YAML card.",
             show_default=False,
             autocompletion=legend_names,
         ),

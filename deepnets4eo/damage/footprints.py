@@ -166,7 +166,8 @@ def read_footprints(
     Raises
     ------
     InputError
-        No such file, not readable, empty, no polygons, no CRS, or coordinates beyond its range.
+        Neither path nor GeoDataFrame, no such file, not readable, empty, no polygons, no CRS, or coordinates beyond its
+        range.
 
     Examples
     --------
@@ -178,6 +179,11 @@ def read_footprints(
         return source
     if isinstance(source, gpd.GeoDataFrame):
         name, table = "given as a table", source.copy()
+    elif not isinstance(source, (str, Path)):
+        raise InputError(
+            f"footprints are given as {type(source).__name__}; expected a path, a GeoDataFrame or Footprints. Make a table "
+            "of geometries with geopandas.GeoDataFrame(geometry=...)."
+        )
     else:
         name, table = str(source), read_table(source, layer)
     if len(table) == 0:
@@ -312,7 +318,7 @@ def cut_at_antimeridian(outlines: np.ndarray) -> np.ndarray:
     bounds = shapely.bounds(outlines)
     wide = bounds[:, 2] - bounds[:, 0] > 180
     for row in np.flatnonzero(wide | (bounds[:, 2] > 180) | (bounds[:, 0] < -180)):
-        turned = shapely.transform(outlines[row], _eastward) if wide[row] else outlines[row]
+        turned = shapely.transform(outlines[row], eastward) if wide[row] else outlines[row]
         turned = _mend(np.array([turned]))[0][0]
         pieces = [
             shapely.transform(piece, lambda xy, turn=turn: xy - [360.0 * turn, 0.0])
@@ -325,5 +331,6 @@ def cut_at_antimeridian(outlines: np.ndarray) -> np.ndarray:
     return outlines
 
 
-def _eastward(xy: np.ndarray) -> np.ndarray:
+def eastward(xy: np.ndarray) -> np.ndarray:
+    """Degrees (N, 2) with western longitudes as those beyond 180."""
     return np.column_stack([np.where(xy[:, 0] < 0, xy[:, 0] + 360.0, xy[:, 0]), xy[:, 1]])

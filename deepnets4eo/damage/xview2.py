@@ -146,9 +146,14 @@ def read_labels(path: Path) -> NDArray[np.uint8]:
             "Write predictions at the size of the targets."
         )
     values = np.unique(data)
-    if data.dtype != np.uint8 or values[-1] > len(DAMAGE_CLASSES):
-        strange = [value for value in values.tolist() if value not in range(len(DAMAGE_CLASSES) + 1)]
+    strange = [value for value in values.tolist() if value not in range(len(DAMAGE_CLASSES) + 1)]
+    if strange:
         raise LabelError(f"{path} is {data.dtype} with values {strange}, expected uint8 with 0 to 4. Remap the labels.")
+    if data.dtype != np.uint8:
+        raise LabelError(
+            f"{path} is {data.dtype}, expected uint8; its values are right. Write it with 8 bit: "
+            "gdal_translate -ot Byte -of PNG IN OUT."
+        )
     return data[0]
 
 

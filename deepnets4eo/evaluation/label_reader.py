@@ -15,12 +15,12 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.evaluation.options import Unknown
 from deepnets4eo.grid import Grid, Window
+from deepnets4eo.rasters.label_values import whole_numbers
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.tiling.spread import spread_windows
 
 PROBE_PX, PROBES = 256, 4  # windows in which masks of 0 and 255 are looked for, 4 by 4
 FLOAT_PX = 512  # window in the middle that is looked at for fractions
-MOST_LABEL = 2**31
 
 
 class LabelReader:
@@ -86,9 +86,9 @@ class LabelReader:
         return labels if self._in_order else self._indices[labels]
 
     def _values(self, labels: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        if labels.dtype.kind == "f":
-            labels = self._whole_numbers(labels, valid)
-        labels = self._own.from_file(labels if labels.dtype == np.uint8 else labels.astype(np.int64))
+        if labels.dtype != np.uint8:
+            labels = whole_numbers(labels, valid, self.layer.source)
+        labels = self._own.from_file(labels)
         labels[~valid] = VOID
         if self._unknown == "error":
             with _naming_remedy():
@@ -96,15 +96,6 @@ class LabelReader:
         if labels.dtype != np.uint8:
             labels[(labels < 0) | (labels > VOID)] = VOID
         return labels.astype(np.uint8, copy=False)
-
-    def _whole_numbers(self, labels: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        """Floats as integers, as MATLAB and some tools store labels; VOID where not valid."""
-        numbers = np.where(valid, labels, VOID)
-        if (numbers != np.rint(numbers)).any() or np.abs(numbers).max(initial=0) > MOST_LABEL:
-            raise LabelError(
-                f"{self.layer.source} holds {labels.dtype} that are no labels. Take the argmax of scores first."
-            )
-        return numbers.astype(np.int64)
 
     def _encode(self, data: np.ndarray, valid: np.ndarray, window: Window) -> np.ndarray:
         colors = data

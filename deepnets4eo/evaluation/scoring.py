@@ -6,15 +6,15 @@ Refuses rasters that do not overlap, and labels that the legend does not have.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.errors import GridError, InputError, check_choice
 from deepnets4eo.evaluation import report
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, Unknown, load_legend
@@ -52,6 +52,11 @@ class Protocol:
     withheld
         Pixels that a training did not learn from: no others are scored. None: all are.
 
+    Raises
+    ------
+    InputError
+        A radius is below 0, or `unknown` is neither "error" nor "void".
+
     Examples
     --------
     >>> Protocol(erode_px=3, ignored=("clutter",)).to_dict()["erode_px"]
@@ -67,6 +72,12 @@ class Protocol:
     unknown: Unknown = "error"
     card: Mapping[str, Any] = field(default_factory=dict)
     withheld: Withheld | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("unknown", self.unknown, get_args(Unknown))
+        for name in ("erode_px", "boundary_px"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} is {getattr(self, name)}, expected a number of pixels, 0 for none.")
 
     def apply_changes(self, changes: ProtocolChanges) -> Protocol:
         """Returns the protocol with the given changes. Raises InputError for a legend or a run that is not known."""
@@ -201,7 +212,7 @@ def evaluate(
 
 
 def evaluate_pairs(
-    pairs: Sequence[tuple[LayerLike, LayerLike]],
+    pairs: Iterable[tuple[LayerLike, LayerLike]],
     legend: Legend | str,
     protocol: Protocol | None = None,
     *,
@@ -238,8 +249,11 @@ def evaluate_pairs(
     LabelError
         A raster has labels that the legend does not have.
     InputError
-        The references have no labelled pixel.
+        The references have no labelled pixel, or block_px is below 1.
     """
+    if block_px < 1:
+        raise InputError(f"block_px is {block_px}, expected 1 or more, for example {BLOCK_PX}.")
+    pairs = list(pairs)
     legend = legend if isinstance(legend, Legend) else Legend.load(legend)
     protocol, intervals = protocol or Protocol(), intervals or Intervals()
     ignored = [legend.index(name) for name in protocol.ignored]

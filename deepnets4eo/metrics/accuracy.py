@@ -120,7 +120,7 @@ def bootstrap(
     Raises
     ------
     InputError
-        There are fewer than two tiles.
+        There are fewer than two tiles, or draws or level is out of range.
 
     Examples
     --------
@@ -131,6 +131,9 @@ def bootstrap(
     """
     if len(tiles) < 2:
         raise InputError(f"Got {len(tiles)} tile(s) with reference, a bootstrap needs 2 or more. Use smaller tiles.")
+    if draws < 1:
+        raise InputError(f"Got {draws} draws, expected 1 or more, for example 1000.")
+    _check_level(level)
     generator = np.random.default_rng(seed)
     matrices = np.stack([tile.matrix for tile in tiles]).reshape(len(tiles), -1)
     missed = np.stack([tile.unpredicted for tile in tiles])
@@ -171,7 +174,8 @@ def area_adjusted(
     Raises
     ------
     InputError
-        The shapes do not fit, or a stratum has fewer than two samples.
+        The shapes do not fit, a number is negative or not finite, no area is above 0, or a stratum has fewer than two
+        samples.
 
     Examples
     --------
@@ -181,6 +185,9 @@ def area_adjusted(
     counts, areas = np.asarray(sample, float), np.asarray(mapped_area, float)
     if counts.ndim != 2 or counts.shape != (len(areas), len(areas)):
         raise InputError(f"Got a sample of {counts.shape} for {len(areas)} mapped areas, expected (K, K) for K areas.")
+    _check_amounts(sample=counts, mapped_area=areas)
+    if not areas.any():
+        raise InputError("Got mapped areas of 0 only, expected at least one above 0.")
     drawn = counts.sum(axis=1)
     _check_strata(drawn)
     z = _z(level)
@@ -232,7 +239,8 @@ def stratified_count(
     Raises
     ------
     InputError
-        A stratum has fewer than two samples, or more samples than members.
+        The lengths differ, a number is negative or not finite, or a stratum has fewer than two samples, or more samples
+        than members.
 
     Examples
     --------
@@ -240,6 +248,10 @@ def stratified_count(
     70.0
     """
     size, drawn, positives = (np.asarray(values, float) for values in (strata, sampled, positive))
+    if not size.shape == drawn.shape == positives.shape or size.ndim != 1:
+        raise InputError(f"Got {np.size(strata)} strata, {np.size(sampled)} numbers of samples and {np.size(positive)} of "
+                         "positive ones; expected lists with one number for each stratum.")  # fmt: skip
+    _check_amounts(strata=size, sampled=drawn, positive=positives)
     _check_strata(drawn)
     if (drawn > size).any() or (positives > drawn).any():
         raise InputError(f"Got strata {list(strata)}, sampled {list(sampled)}, positive {list(positive)}; expected "
@@ -296,7 +308,17 @@ def _check_strata(drawn: np.ndarray) -> None:
         raise InputError(f"Got {drawn.astype(int).tolist()} samples by stratum, each needs 2 or more. Draw more there.")
 
 
-def _z(level: float) -> float:
+def _check_amounts(**amounts: np.ndarray) -> None:
+    for name, values in amounts.items():
+        if not (np.isfinite(values) & (values >= 0)).all():
+            raise InputError(f"Got {name} {values.tolist()}, expected finite numbers, 0 or more.")
+
+
+def _check_level(level: float) -> None:
     if not 0 < level < 1:
         raise InputError(f"Got a level of {level}, expected a fraction between 0 and 1, for example 0.95.")
+
+
+def _z(level: float) -> float:
+    _check_level(level)
     return NormalDist().inv_cdf(0.5 + level / 2)

@@ -69,11 +69,20 @@ class BoundaryScores:
         margin_px
             Pixels on each side that are read but not counted: 0 for a whole image, else at least `self.margin_px`.
             Memory: some 10 bytes a pixel.
+
+        Raises
+        ------
+        InputError
+            The shapes differ, labels are not uint8, or the margin is too narrow.
         """
+        if not reference.dtype == prediction.dtype == np.uint8:
+            raise InputError(
+                f"Got a reference of {reference.dtype} and a prediction of {prediction.dtype}, expected uint8 with void 255."
+            )
         if reference.shape != prediction.shape:
             raise InputError(f"Got a reference of {reference.shape} and a prediction of {prediction.shape} pixels.")
-        if 0 < margin_px < self.margin_px:
-            raise InputError(f"Got a margin of {margin_px} px, expected {self.margin_px} or more.")
+        if margin_px != 0 and margin_px < self.margin_px:
+            raise InputError(f"Got a margin of {margin_px} px, expected 0, or {self.margin_px} or more.")
         height, width = reference.shape
         inner = (slice(margin_px, height - margin_px), slice(margin_px, width - margin_px))
         known = ~dilate(np.pad(reference == VOID, 1, constant_values=True), self.radius_px)[1:-1, 1:-1]
@@ -90,7 +99,12 @@ class BoundaryScores:
                 self.counts[f"{side}_near"][class_index] += np.count_nonzero(near)
 
     def __iadd__(self, other: BoundaryScores) -> BoundaryScores:
-        """Adds the counts of another object."""
+        """Adds the counts of another object; InputError where it has other classes or another radius."""
+        if (self.num_classes, self.radius_px) != (other.num_classes, other.radius_px):
+            raise InputError(
+                f"Got {self.num_classes} classes within {self.radius_px} px and {other.num_classes} within "
+                f"{other.radius_px} px; add counts of one legend and one radius only."
+            )
         for name in COUNTS:
             self.counts[name] += other.counts[name]
         return self

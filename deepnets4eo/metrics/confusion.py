@@ -6,11 +6,12 @@ Refuses arrays of differing shape or of floats. A class that does not occur has 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from deepnets4eo.arrays import check_no_mask
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 
@@ -59,8 +60,12 @@ class ConfusionMatrix:
         counts = np.asarray(matrix)
         if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not np.issubdtype(counts.dtype, np.integer):
             raise InputError(f"Got counts {counts.shape} {counts.dtype}, expected square integers, rows = reference.")
+        if counts.min(initial=0) < 0 or counts.max(initial=0) > np.iinfo(np.int64).max:
+            raise InputError(
+                f"Got counts from {counts.min()} to {counts.max()}, expected numbers of pixels, 0 or more."
+            )
         result = cls(len(counts))
-        result.matrix += counts
+        result.matrix += counts.astype(np.int64)
         return result
 
     def update(self, reference: np.ndarray, prediction: np.ndarray, valid: np.ndarray | None = None) -> ConfusionMatrix:
@@ -81,8 +86,10 @@ class ConfusionMatrix:
         Raises
         ------
         InputError
-            The shapes differ, or an array holds no integers.
+            The shapes differ, an array holds no integers, or an array has a mask.
         """
+        check_no_mask(reference, "reference")
+        check_no_mask(prediction, "prediction")
         reference, prediction = np.asarray(reference), np.asarray(prediction)
         for name, array in (("prediction", prediction), ("valid", valid)):
             if array is not None and array.shape != reference.shape:
@@ -113,12 +120,16 @@ class ConfusionMatrix:
         result.unpredicted = self.unpredicted + other.unpredicted
         return result
 
-    def ignoring(self, classes: Sequence[int]) -> ConfusionMatrix:
+    def ignoring(self, classes: Iterable[int]) -> ConfusionMatrix:
         """Returns the counts without the reference pixels of `classes`; predicting one of them elsewhere stays an error.
 
         The ignored classes are no longer among the classes of the result: K − len(classes) rows and columns.
+        InputError for an index that is not 0 … K − 1, and where no class would be left.
         """
-        kept = [index for index in range(self.num_classes) if index not in set(classes)]
+        ignored = set(classes)
+        if strange := sorted(ignored - set(range(self.num_classes))):
+            raise InputError(f"Got the classes {strange} to ignore, expected indices 0 to {self.num_classes - 1}.")
+        kept = [index for index in range(self.num_classes) if index not in ignored]
         result = ConfusionMatrix.from_matrix(self.matrix[np.ix_(kept, kept)])
         result.unpredicted = self.unpredicted[kept] + np.delete(self.matrix[kept], kept, axis=1).sum(axis=1)
         return result

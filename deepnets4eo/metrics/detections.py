@@ -79,7 +79,8 @@ def evaluate_detections(
     detections
         Polygons, with a column `score` where they have scores.
     reference
-        Polygons; a bool column `difficult` marks those that count neither way, such as objects cut by the edge.
+        Polygons; a bool column `difficult` marks those that count neither way, such as objects cut by the edge; an
+        object without a value is not difficult.
     min_iou
         A hit overlaps its object by more than this share of their union, 0 ≤ min_iou < 1.
     max_distance_m
@@ -95,7 +96,7 @@ def evaluate_detections(
     GridError
         Only one of the two has a CRS.
     InputError
-        A limit is outside its range.
+        A limit is outside its range, `difficult` holds anything but yes and no, or an outline is not valid.
 
     Examples
     --------
@@ -107,9 +108,9 @@ def evaluate_detections(
     if not 0 <= min_iou < 1 or (max_distance_m is not None and not 0 < max_distance_m < np.inf):
         raise InputError(f"min_iou is {min_iou}, max_distance_m {max_distance_m}; expected 0 to 1, and above 0.")
     detections, reference, unit_m = _on_one_plane(detections, reference, metric=max_distance_m is not None)
-    difficult = np.zeros(len(reference), bool)
-    if DIFFICULT in reference.columns:
-        difficult = reference[DIFFICULT].to_numpy(bool)
+    if max_distance_m is None:
+        _check_valid(detections, reference)
+    difficult = _difficult(reference)
     scored = "score" in detections.columns
     scores = detections["score"].to_numpy(np.float64) if scored else np.ones(len(detections))
     result = match(
@@ -175,6 +176,27 @@ def _pairs_within(
     return one, other, -shapely.distance(centres[one], others[other])
 
 
+def _difficult(reference: gpd.GeoDataFrame) -> NDArray[np.bool_]:
+    """Returns which objects are marked as difficult (N,); a missing mark means no."""
+    if DIFFICULT not in reference.columns:
+        return np.zeros(len(reference), bool)
+    column = reference[DIFFICULT]
+    marks = [False if missing else mark for mark, missing in zip(column.tolist(), column.isna(), strict=True)]
+    if strange := sorted({str(mark) for mark in marks if mark not in (False, True)}):
+        raise InputError(
+            f"The column {DIFFICULT!r} holds {', '.join(strange[:5])}, expected True and False (or 1 and 0)."
+        )
+    return np.array(marks, bool)
+
+
+def _check_valid(detections: gpd.GeoDataFrame, reference: gpd.GeoDataFrame) -> None:
+    """Refuses outlines that cross themselves: their overlap is not defined."""
+    for name, frame in (("detections", detections), ("reference objects", reference)):
+        outlines = np.asarray(frame.geometry.to_numpy(), object)
+        if count := int((~shapely.is_valid(outlines) & ~shapely.is_missing(outlines)).sum()):
+            raise InputError(f"{count} {name} have an outline that is not valid. Mend them: frame.make_valid().")
+
+
 def _on_one_plane(
     detections: gpd.GeoDataFrame, reference: gpd.GeoDataFrame, *, metric: bool
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame, float]:
@@ -214,13 +236,22 @@ def area_scores(detections: gpd.GeoDataFrame, reference: gpd.GeoDataFrame) -> tu
     Parameters
     ----------
     detections, reference
-        Polygons in one CRS.
+        Polygons; areas are those of the plane of the detections' CRS.
 
     Returns
     -------
     tuple of float
         Precision, recall, F1, 0–1; NaN where one of the two is empty.
+
+    Raises
+    ------
+    GridError
+        Only one of the two has a CRS.
+    InputError
+        An outline is not valid.
     """
+    detections, reference, _ = _on_one_plane(detections, reference, metric=False)
+    _check_valid(detections, reference)
     predicted, true = shapely.union_all(detections.geometry), shapely.union_all(reference.geometry)
     common = shapely.area(shapely.intersection(predicted, true))
     areas = shapely.area(predicted), shapely.area(true)

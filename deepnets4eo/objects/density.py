@@ -38,7 +38,8 @@ def count_in(objects: gpd.GeoDataFrame, polygons: gpd.GeoDataFrame, *, by: str |
     polygons
         The polygons; areas are those of the plane of their CRS, geographic ones in an equal-area CRS.
     by
-        Column of `objects`, such as `type`; each of its values is also counted in a column of its own.
+        Column of `objects`, such as `type`; each of its values is also counted in a column of its own, objects without
+        a value in `count_nan`.
 
     Returns
     -------
@@ -74,7 +75,7 @@ def count_in(objects: gpd.GeoDataFrame, polygons: gpd.GeoDataFrame, *, by: str |
     hectares = flat.area.to_numpy() * unit**2 / HECTARE_M2
     counted["per_ha"] = np.divide(counted["count"], hectares, out=np.full(len(hectares), np.nan), where=hectares > 0)
     if by is not None:
-        kinds = objects[by].to_numpy(object)
+        kinds = objects[by].astype(object).where(objects[by].notna(), "nan").to_numpy(object)
         for kind in sorted(set(kinds.tolist()), key=str):
             counted[f"count_{kind}"] = np.bincount(zone[kinds[which] == kind], minlength=len(polygons)).astype(np.int64)
     return counted

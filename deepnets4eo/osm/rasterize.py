@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Grid, Window, blocks, crop, gsd_m, whole
+from deepnets4eo.osm.covered_boxes import Boxes, joined_boxes, near_boxes
 from deepnets4eo.osm.distance import signed_distance
 from deepnets4eo.osm.reading import Features, read_area, read_features
 from deepnets4eo.osm.rules import OsmRules
@@ -132,7 +133,7 @@ def rasterize_osm(
         Table of tags, widths in metres and priority (see `osm_rules.yaml`), or its file; by default the package's own.
     coverage
         Polygons, or a file of them, within which the source is complete; "everywhere"; by default the bounds stated in
-        the file, else the box around its features.
+        the file, else the box around its features (a narrow one across 180° of longitude where they lie on both its sides).
     unknown
         Classes that are unknown everywhere.
     complete
@@ -153,7 +154,7 @@ def rasterize_osm(
     Raises
     ------
     InputError
-        A file that cannot be read or has no known tag.
+        A file that cannot be read or has no known tag; sources without any feature that state no bounds.
     GridError
         Source and image do not meet, or only one has a CRS.
     OutputError
@@ -245,15 +246,17 @@ def _coverage_outlines(features: Sequence[Features], coverage: Any, grid: Grid, 
     if isinstance(coverage, str) and coverage == EVERYWHERE:
         return None
     if coverage is None:
-        areas = _stated_areas(features)
+        boxes = _stated_boxes(features)
+        areas = [_box_series(box, crs) for box, crs in boxes]
+        near = [_box_series(_near(box, crs, around), crs) for box, crs in boxes]
     else:
-        areas = [read_area(coverage) if isinstance(coverage, (str, Path)) else coverage.geometry]
+        near = areas = [read_area(coverage) if isinstance(coverage, (str, Path)) else coverage.geometry]
     if coverage is not None and (areas[0].crs is None) != (grid.crs is None):
         raise GridError("only one of coverage and image has a CRS. Give both one, or none.")
-    shapes = area_shapes(areas, around)
+    shapes = area_shapes(near, around)
     image = area_shapes([_outline(grid)], around)[0]
     if not any(shapely.area(shapely.intersection(shapely.make_valid(shapes), image)) > 0):
-        listed = "; ".join(f"{_round_bounds(area.total_bounds)} in {area.crs}" for area in areas) or "nothing"
+        listed = "; ".join(f"{_round_bounds(area.total_bounds)} in {area.crs}" for area in areas)
         raise GridError(
             f"the OSM source covers {listed}, the image lies at {_round_bounds(grid.extent.boundingbox.bbox)} in "
             f"{grid.crs}: they do not meet. Get an extract of the image's site, or state that it covers all: "
@@ -262,21 +265,40 @@ def _coverage_outlines(features: Sequence[Features], coverage: Any, grid: Grid, 
     return metre_outlines(shapes, around)
 
 
-def _stated_areas(features: Sequence[Features]) -> list[gpd.GeoSeries]:
-    """The box of each file, and that of all tables together, in their CRSs."""
+def _stated_boxes(features: Sequence[Features]) -> list[tuple[Boxes, Any]]:
+    """Boxes (1, 4) around each file, and around all tables together, each with its CRS; two of what lies across 180°."""
+    boxes: dict[tuple[str, str], list[Boxes]] = {}
+    for part in features:
+        if len(part.boxes):
+            boxes.setdefault((part.name, str(part.table.crs)), []).append(part.boxes)
+    if not boxes:
+        names = ", ".join(dict.fromkeys(part.name for part in features))
+        raise InputError(
+            f"{names} holds no feature and states no bounds, so that nothing says what it covers. Get an extract of the "
+            f"image's site, or state what it covers with coverage, on the command line --coverage FILE or {EVERYWHERE}."
+        )
+    crs_of = {str(part.table.crs): part.table.crs for part in features}
+    joined = [
+        (joined_boxes(np.concatenate(parts), geographic=_in_degrees(crs_of[crs])), crs_of[crs])
+        for (_, crs), parts in boxes.items()
+    ]
+    return [(box[None], crs) for around_all, crs in joined for box in around_all]
+
+
+def _near(boxes: Boxes, crs: Any, around: Grid) -> Boxes:
+    return near_boxes(boxes, crs, around) if _in_degrees(crs) and around.crs is not None else boxes
+
+
+def _in_degrees(crs: Any) -> bool:
+    return crs is not None and bool(crs.is_geographic)
+
+
+def _box_series(boxes: Boxes, crs: Any) -> gpd.GeoSeries:
+    """The boxes as polygons, with points along their sides, which are no straight lines in another CRS."""
     import geopandas as gpd
 
-    boxes: dict[tuple[str, str], list[tuple[float, float, float, float]]] = {}
-    for part in features:
-        if np.isfinite(part.bounds).all():
-            boxes.setdefault((part.name, str(part.table.crs)), []).append(part.bounds)
-    crs_of = {str(part.table.crs): part.table.crs for part in features}
-    areas = []
-    for (_, crs), corners in boxes.items():
-        low, high = np.min(corners, axis=0)[:2], np.max(corners, axis=0)[2:]
-        side = float(max(*(high - low), 1e-9))
-        areas.append(gpd.GeoSeries([shapely.segmentize(shapely.box(*low, *high), side / 16)], crs=crs_of[crs]))
-    return areas
+    sides = np.maximum((boxes[:, 2:] - boxes[:, :2]).max(axis=1), 1e-9)
+    return gpd.GeoSeries(shapely.segmentize(shapely.box(*boxes.T), sides / 16), crs=crs)
 
 
 def _outline(grid: Grid) -> gpd.GeoSeries:

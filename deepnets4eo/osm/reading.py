@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
+import shapely
+from pyproj import CRS
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.vector_tables import read_ogr, vector_errors
 from deepnets4eo.formats.vectors import vector_file
 from deepnets4eo.grid import Grid
+from deepnets4eo.osm.covered_boxes import HALF_TURN, Boxes, may_cross, stated_boxes, west_and_east
 from deepnets4eo.osm.rules import TEXT_TAGS, OsmRules
 
 if TYPE_CHECKING:
@@ -40,12 +43,12 @@ class Features(NamedTuple):
     """One table of features, a column a tag, that lie near the image.
 
     known_class : the class that all of them are known to be of; None where tags decide
-    bounds : left, bottom, right, top of what the source covers, in the table's CRS; NaN where it holds nothing
+    boxes : (N, 4) left, bottom, right, top around what the source covers, in the table's CRS; none where it holds nothing
     """
 
     table: gpd.GeoDataFrame
     known_class: str | None
-    bounds: tuple[float, float, float, float]
+    boxes: Boxes
     name: str
 
 
@@ -92,7 +95,8 @@ def _items(source: OsmSource, rules: OsmRules) -> Iterator[tuple[str | None, Sou
 def _read(source: Source, known_class: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
     if not isinstance(source, (str, Path)):
         table = source.to_frame("geometry") if not hasattr(source, "columns") else source
-        yield Features(rules.spread_tags(table), known_class, tuple(table.total_bounds), "the table of features")
+        boxes = west_and_east(table.bounds.to_numpy())
+        yield Features(rules.spread_tags(table), known_class, boxes, "the table of features")
         return
     _check_exists(source)
     with vector_file(source) as path:
@@ -112,10 +116,12 @@ def _read_osm(path: Path, name: str, known_class: str | None, rules: OsmRules, a
         settings.write_text(_osm_settings(rules.keys), encoding="utf-8")
         for layer in OSM_LAYERS:
             how = {"CONFIG_FILE": str(settings), "layer": layer}
-            bounds = pyogrio.read_info(path, force_total_bounds=True, **how)["total_bounds"]
+            boxes = stated_boxes(pyogrio.read_info(path, force_total_bounds=True, **how)["total_bounds"])
             query = f'SELECT * FROM "{layer}" WHERE {tagged}'
             table = read_ogr(path, name, sql=query, bbox=_box_in("EPSG:4326", area, name), CONFIG_FILE=str(settings))
-            yield Features(table, known_class, _bounds(bounds), name)
+            if not len(boxes):
+                *_, boxes = _growing_boxes(path, sql=f'SELECT * FROM "{layer}"', CONFIG_FILE=str(settings))
+            yield Features(table, known_class, boxes, name)
 
 
 def _osm_settings(keys: Sequence[str]) -> str:
@@ -139,17 +145,37 @@ def _read_vector(path: Path, name: str, known_class: str | None, rules: OsmRules
             box = _box_in(info["crs"], area, name)
             table = read_ogr(path, name, layer=layer, columns=columns, bbox=box)
             known = known_class or (layer if layer in rules.names else None)
-            yield Features(rules.spread_tags(table), known, _bounds(info["total_bounds"]), name)
+            yield Features(rules.spread_tags(table), known, _boxes_of_layer(path, layer, info), name)
 
 
 def _mentions_rules(part: Features, rules: OsmRules) -> bool:
     return part.known_class is not None or any(key in part.table.columns for key in rules.class_keys)
 
 
-def _bounds(stated: Any) -> tuple[float, float, float, float]:
-    values = [np.nan if value is None else float(value) for value in (stated if stated is not None else ())]
-    left, bottom, right, top = values if len(values) == 4 else [np.nan] * 4
-    return left, bottom, right, top
+def _boxes_of_layer(path: Path, layer: str, info: Mapping[str, Any]) -> Boxes:
+    """The box that a vector file states; where it is wider than half of the world, those of `west_and_east` if all lies around 180°."""
+    boxes = stated_boxes(info["total_bounds"])
+    wide = len(boxes) and np.ptp(boxes[:, [0, 2]]) > HALF_TURN
+    if not wide or info["crs"] is None or not CRS(info["crs"]).is_geographic:
+        return boxes
+    sides = boxes
+    for sides in _growing_boxes(path, layer=layer, columns=[]):
+        if not may_cross(sides):
+            return boxes
+    return sides
+
+
+def _growing_boxes(path: Path, **how: Any) -> Iterator[Boxes]:
+    """The boxes of `west_and_east` around all features read so far, at least once. Memory: 65,536 features."""
+    import pyogrio
+
+    boxes = np.empty((0, 4))
+    yield boxes
+    with pyogrio.raw.open_arrow(path, use_pyarrow=True, **how) as (facts, batches):
+        for batch in batches:
+            shapes = shapely.from_wkb(batch.column(facts["geometry_name"] or "wkb_geometry"), on_invalid="ignore")
+            boxes = west_and_east(np.concatenate([boxes, shapely.bounds(shapes)]))
+            yield boxes
 
 
 def _box_in(crs: Any, area: Grid, name: str) -> tuple[float, float, float, float] | None:

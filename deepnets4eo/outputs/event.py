@@ -76,6 +76,21 @@ class EventTexts:
         """What is known by names for a table: event, place, credit, producer, and the other fields by their own."""
         return {KEYS.get(name, name): getattr(self, name) for name in self.LABELS if getattr(self, name)}
 
+    def columns_of_rows(self, *, synthetic: bool) -> dict[str, str]:
+        """`columns` and `synthetic` for every row of a table, which has no other place for them.
+
+        Parameters
+        ----------
+        synthetic
+            Whether the images are made up.
+
+        Returns
+        -------
+        dict
+            Column to value, of what is known.
+        """
+        return self.columns | ({"synthetic": "SYNTHETIC"} if synthetic else {})
+
     @property
     def tags(self) -> dict[str, str]:
         """What is known as tags of a raster: EVENT, PLACE and so on."""

@@ -156,10 +156,11 @@ def sort_in_tiles(
     Raises
     ------
     InputError
-        The points lie too far apart to be one scene, a neighbour has another CRS, or a file cannot be read.
+        The file has no points, they lie too far apart to be one scene, a neighbour has another CRS, or a file cannot be read.
     OutputError
         The tiles cannot be written.
     """
+    file.check_not_empty()
     side_m, low = _side(file, most_points, halo_m), file.bounds[0, :2]
     (x0, y0, _), (x1, y1, _) = file.bounds
     dtype, counts = _record_type(file), dict[tuple[int, int], int]()

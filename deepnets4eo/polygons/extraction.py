@@ -7,6 +7,7 @@ are in metres whatever the CRS. Refuses rasters that are no labels, values witho
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,13 +17,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.errors import LabelError
+from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Window, gsd_m, pixel_areas_m2, transform_shapes
 from deepnets4eo.options import option_group
 from deepnets4eo.polygons.regions import BLOCK_PX, Regions, trace_regions
 from deepnets4eo.polygons.regularize import make_right_angled
 from deepnets4eo.polygons.smoothing import simplify_together, with_shared_corners, without_stairs
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters.scene import Layer, LayerLike
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -60,7 +61,7 @@ class Shaping:
 
 
 def polygonize(
-    labels: Layer,
+    labels: LayerLike,
     classes: Mapping[int, str] | None = None,
     shaping: Shaping | None = None,
     *,
@@ -74,7 +75,7 @@ def polygonize(
     Parameters
     ----------
     labels
-        One band of whole numbers; void (255) and nodata never become polygons.
+        Path, array or Layer: one band of whole numbers; void (255) and nodata never become polygons.
     classes
         Label value → class name of what is traced, by default every value under its own number.
     shaping
@@ -98,7 +99,7 @@ def polygonize(
     Raises
     ------
     InputError
-        Several bands, fractions, or labels below 0.
+        Several bands, fractions, labels below 0, or classes that are no mapping of whole numbers.
     LabelError
         Values that `legend` lacks, with the pixels of the first block that has any.
 
@@ -111,6 +112,9 @@ def polygonize(
     import geopandas as gpd
 
     shaping = shaping or Shaping()
+    if classes is not None and not (isinstance(classes, Mapping) and all(isinstance(key, Integral) for key in classes)):
+        raise InputError(f'classes are {classes!r}, expected label values as whole numbers, such as {{1: "building"}}.')
+    labels = Layer.open(labels, labels=True)
     values = None if classes is None else list(classes)
     read = None if legend is None else lambda window: _read_known(labels, legend, window)
     regions = trace_regions(labels, values, read=read, block_px=block_px, workers=workers, progress=progress)

@@ -20,7 +20,7 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.array_files import ArrayReference, ImageArray, open_array, parse_reference
 from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.rasters.sources import Read, rasterio_crs, valid_values
+from deepnets4eo.rasters.sources import Read, check_gdal_type, rasterio_crs, valid_values
 
 STRIP_BYTES = 64 << 20  # read at a time for a reduced view
 MOST_COPY_BYTES = 2 << 30  # copied into memory for a warped view
@@ -90,6 +90,7 @@ class ArrayFileSource:
                     f"{self.name} is too large to be warped as it is (more than {MOST_COPY_BYTES:,} bytes). "
                     "Write it as a GeoTIFF or ENVI file first."
                 )
+            check_gdal_type(self.dtype, self.name)
             self._file = MemoryFile()
             weakref.finalize(self, self._file.close)
             array = self.read(Window(0, 0, height, width), self.bands)[0]

@@ -1,7 +1,7 @@
 """Masks of clouds: rasters in which 0 is clear and any other value hides the ground.
 
 Takes a mask and the image that it belongs to. Refuses masks of several bands, masks that do not overlap their image, and
-masks whose nodata value is 0.
+masks whose nodata value is 0 where 0 is clear.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from deepnets4eo.rasters.layer import Layer, LayerLike
 from deepnets4eo.rasters.scene import covered_share
 
 
-def open_cloud_mask(mask: LayerLike, image: Layer, flag: str) -> Layer:
+def open_cloud_mask(mask: LayerLike, image: Layer, flag: str, *, zero_is_clear: bool = True) -> Layer:
     """Open a mask of clouds of an image.
 
     Parameters
@@ -22,7 +22,9 @@ def open_cloud_mask(mask: LayerLike, image: Layer, flag: str) -> Layer:
     image
         The image that it belongs to.
     flag
-        Option that names it, for messages.
+        Option that names it, or what it is, for messages.
+    zero_is_clear
+        Whether 0 says that the image is clear; False where other values say what is clear, and 0 may be nodata.
 
     Returns
     -------
@@ -32,17 +34,17 @@ def open_cloud_mask(mask: LayerLike, image: Layer, flag: str) -> Layer:
     Raises
     ------
     InputError
-        For several bands, or a nodata value of 0.
+        For several bands, or a nodata value of 0 where 0 is clear.
     GridError
         Where mask and image do not overlap, or only one has a place and the sizes differ.
     """
     layer = Layer.open(mask, labels=True)
     if layer.count != 1:
         raise InputError(
-            f"{flag} {layer.source} has {layer.count} bands; expected one band, 0 where the image is clear. Take one out, "
-            "e.g. with gdal_translate -b 1."
+            f"{flag} {layer.source} has {layer.count} bands; expected one band, which says where the image is clear. Take one "
+            "out, e.g. with gdal_translate -b 1."
         )
-    if layer.nodata == 0:
+    if zero_is_clear and layer.nodata == 0:
         raise InputError(
             f"{flag} {layer.source} declares 0 as nodata, but 0 is clear in a mask of clouds. Remove that, e.g. with "
             "gdal_edit.py -unsetnodata."

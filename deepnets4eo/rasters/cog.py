@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -173,6 +173,36 @@ class CogWriter:
         return {self.path.with_suffix(".qml"): self._legend.qml(), aside: _category_names(self._legend)}
 
 
+class _Listeners:
+    """Lowers the level of GDAL's logger while any thread listens, and then sets it as the application had it."""
+
+    def __init__(self) -> None:
+        self.logger = logging.getLogger("rasterio._env")
+        self._lock, self._count = threading.Lock(), 0
+        self._own, self.level = logging.NOTSET, logging.NOTSET
+
+    @contextmanager
+    def add(self, note: Callable[[logging.LogRecord], bool]) -> Iterator[None]:
+        """Call `note` with every message; it returns whether the application sees the message, too."""
+        with self._lock:
+            if not self._count:
+                self._own, self.level = self.logger.level, self.logger.getEffectiveLevel()
+                self.logger.setLevel(logging.INFO)
+            self._count += 1
+            self.logger.addFilter(note)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.logger.removeFilter(note)
+                self._count -= 1
+                if not self._count:
+                    self.logger.setLevel(self._own)
+
+
+_listeners = _Listeners()
+
+
 @contextmanager
 def _gdal_errors() -> Iterator[None]:
     """Raise RasterioError for what GDAL only reports: when a disk fills up on closing or copying, it goes on."""
@@ -181,20 +211,13 @@ def _gdal_errors() -> Iterator[None]:
     def note(record: logging.LogRecord) -> bool:
         if record.thread == threading.get_ident() and "signalled an error" in record.msg:
             reported.append(record.getMessage())
-        return record.levelno >= level
+        return record.levelno >= _listeners.level
 
-    logger = logging.getLogger("rasterio._env")
-    level = logger.getEffectiveLevel()
-    logger.addFilter(note)
-    logger.setLevel(logging.INFO)
     try:
-        with rasterio.Env():
+        with _listeners.add(note), rasterio.Env():
             yield
     except SystemError as error:  # rasterio's error for a failure that GDAL states no reason for
         raise RasterioError("; ".join(reported) or str(error)) from error
-    finally:
-        logger.setLevel(logging.NOTSET)
-        logger.removeFilter(note)
     if reported:
         raise RasterioError("; ".join(reported))
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.display.figures import MAX_PX
 from deepnets4eo.display.summary import Summary, WithSummary
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, check_choice
 from deepnets4eo.grid import Grid, Window, coarse_grid, whole
 from deepnets4eo.rasters.array_files import open_reference
 from deepnets4eo.rasters.display import layer_summary, plot_layer
@@ -24,6 +24,8 @@ from deepnets4eo.rasters.sources import ArraySource, FileSource, Source, WarpedS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+RESAMPLINGS = ("nearest", "bilinear", "cubic", "average")
 
 LayerLike: TypeAlias = "Layer | str | Path | Sequence[str | Path] | NDArray[Any]"
 
@@ -77,7 +79,8 @@ class Layer(WithSummary):
         Parameters
         ----------
         source
-            Path, URL (http, https, s3, gs, az), folder, glob, list of tiles, (C, H, W) or (H, W) array, or a Layer.
+            Path, URL (http, https, s3, gs, az), folder, glob, list of tiles, (C, H, W) or (H, W) array, or a Layer. Pixels
+            that the mask of a masked array hides in any band are not valid.
             `FILE#NAME` is an array of a MATLAB, HDF5 or NumPy file (see `formats.array_files`), `FOLDER#bands` the files
             of a folder as bands of one layer.
         bands
@@ -85,7 +88,7 @@ class Layer(WithSummary):
         nodata
             Value that means no data; replaces the file's own.
         grid
-            Where an array lies, by default plain pixels without CRS.
+            Where an array or a Layer lies, by default plain pixels without CRS, and the layer's own.
         labels
             Whether, of a file of several arrays, the only one with two axes is meant.
 
@@ -94,12 +97,18 @@ class Layer(WithSummary):
         InputError
             What is missing, unreadable or empty.
         GridError
-            Tiles that make no mosaic.
+            Tiles that make no mosaic; a grid of another shape.
         """
         if isinstance(source, Layer):
-            return source if bands is None else source.subset(bands)
+            layer = source if bands is None else source.subset(bands)
+            layer = layer if nodata is None else layer.with_nodata(nodata)
+            return layer if grid is None else layer.with_grid(grid)
         if isinstance(source, np.ndarray):
             return cls(ArraySource(source, grid, nodata), bands)
+        if isinstance(source, bytes) or not isinstance(source, (str, Path, Sequence)):
+            raise InputError(
+                f"a layer cannot be opened from {type(source).__name__}. Give a path, a list of paths, an array or a Layer."
+            )
         array = open_reference(source, grid, nodata, labels=labels) if isinstance(source, (str, Path)) else None
         return cls(array if array is not None else FileSource.open(source, nodata), bands)
 
@@ -240,9 +249,12 @@ class Layer(WithSummary):
 
         Raises
         ------
+        InputError
+            Unknown resampling.
         GridError
             Only one of the two has a CRS and the shapes differ.
         """
+        check_choice("resampling", resampling, RESAMPLINGS)
         if same_grid(self.grid, grid):
             return self
         return Layer(WarpedSource.view(self._source, grid, resampling), self._bands)

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.display.figures import MAX_PX
 from deepnets4eo.display.summary import Summary, WithSummary
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window, only_one_placed, overlap_share, whole
 from deepnets4eo.rasters.display import plot_layers, scene_summary
 from deepnets4eo.rasters.fit_axes import transposed_sources
+from deepnets4eo.rasters.label_values import label_bytes
 from deepnets4eo.rasters.layer import Layer, LayerLike
 from deepnets4eo.rasters.sources import same_grid
 
@@ -96,6 +97,8 @@ class Scene(WithSummary):
         ------
         InputError
             A layer that the scene does not have.
+        LabelError
+            `labels` hold a valid value that is no whole number 0–255.
         """
         sample = self.read_stored(window, names)
         return {name: data if name in (LABELS, "valid") else data.astype(np.float32) for name, data in sample.items()}
@@ -116,6 +119,8 @@ class Scene(WithSummary):
         ------
         InputError
             A layer that the scene does not have.
+        LabelError
+            `labels` hold a valid value that is no whole number 0–255.
         """
         window = window or whole(self.grid)
         sample: dict[str, NDArray[Any]] = {}
@@ -123,7 +128,7 @@ class Scene(WithSummary):
         for name in names if names is not None else self.layers:
             data, layer_valid = self._layer(name).read(window)
             if name == LABELS:
-                sample[name] = np.where(layer_valid, data[0], VOID).astype(np.uint8)
+                sample[name] = label_bytes(data[0], layer_valid, self.layers[name].source)
             else:
                 sample[name] = data
                 valid &= layer_valid

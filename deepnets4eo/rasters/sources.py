@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj.exceptions import ProjError
+from rasterio.dtypes import check_dtype
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.transform import guard_transform
@@ -63,7 +65,7 @@ class Source(Protocol):
 
 
 class ArraySource:
-    """An array in memory: (C, H, W) or (H, W)."""
+    """An array in memory: (C, H, W) or (H, W); what the mask of a masked array hides in any band is not valid."""
 
     def __init__(self, array: NDArray[Any], grid: Grid | None, nodata: float | None) -> None:
         array = array[None] if array.ndim == 2 else array
@@ -81,12 +83,16 @@ class ArraySource:
         self.bands = list(range(1, array.shape[0] + 1))
         self.band_names = [f"band_{band}" for band in self.bands]
         self._array = array
+        self._hidden: NDArray[np.bool_] | None = None
+        if np.ma.is_masked(array):
+            self._hidden = np.asarray(np.ma.getmaskarray(array).any(axis=0))
         self._file: MemoryFile | None = None
 
     def read(self, window: Window, bands: Sequence[int]) -> Read:
         rows, cols = window.slices
-        data = self._array[[band - 1 for band in bands], rows, cols]
-        return data, valid_values(data, self.nodata)
+        data = np.asarray(self._array[[band - 1 for band in bands], rows, cols])
+        valid = valid_values(data, self.nodata)
+        return data, valid if self._hidden is None else valid & ~self._hidden[rows, cols]
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
         with self.open_dataset() as dataset:
@@ -96,12 +102,28 @@ class ArraySource:
         if self._file is None:
             self._file = MemoryFile()
             weakref.finalize(self, self._file.close)  # GDAL's memory would keep the pixels
-            array = self._array.astype(np.uint8) if self._array.dtype == bool else self._array
+            array = np.asarray(self._array.astype(np.uint8) if self._array.dtype == bool else self._array)
+            check_gdal_type(array.dtype, self.name)
+            if self._hidden is not None and self.nodata is not None:
+                array = np.where(self._hidden, array.dtype.type(self.nodata), array)
             profile = dict(driver="GTiff", count=array.shape[0], height=array.shape[1], width=array.shape[2])
             profile |= dict(dtype=array.dtype, nodata=self.nodata, crs=rasterio_crs(self.grid), BIGTIFF="IF_SAFER")
-            with self._file.open(transform=self.grid.affine, **profile) as dataset:
+            with (
+                rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+                self._file.open(transform=self.grid.affine, **profile) as dataset,
+            ):
                 dataset.write(array)
+                if self._hidden is not None and self.nodata is None:
+                    dataset.write_mask(~self._hidden)
         return open_raster(self._file.name)
+
+
+def check_gdal_type(dtype: np.dtype[Any], name: str) -> None:
+    """Refuse a type of values that GDAL, which warps and reduces rasters, does not have."""
+    if not check_dtype(dtype.name):
+        raise InputError(
+            f"{name} holds {dtype.name}, which cannot be warped or reduced. Convert it first, for example to float32."
+        )
 
 
 class FileSource:

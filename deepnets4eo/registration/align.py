@@ -150,7 +150,7 @@ def assume_registered(pre: Layer, post: Layer) -> Registration:
 
         registration = assume_registered(Layer.open("pre.tif"), Layer.open("post.tif"))
     """
-    pair = make_pair(pre, post)
+    pair = make_pair(pre, post, least_px=0)
     search = fine_search(pair)
     none = np.empty((0, 2))
     matches = Matches(none, none, np.empty(0), np.empty(0), np.empty(0, bool), np.empty((0, 1, 1), np.float32))
@@ -159,10 +159,11 @@ def assume_registered(pre: Layer, post: Layer) -> Registration:
     return _result(pair, fitted, measured, "ok", "taken as registered, not measured")
 
 
-def make_pair(pre: Layer, post: Layer) -> ImagePair:
+def make_pair(pre: Layer, post: Layer, *, least_px: int = MIN_OVERLAP_PX) -> ImagePair:
     """Both layers in the frame of the post image, with the part that both show.
 
-    Errors: GridError where they do not overlap.
+    least_px : sides of that part at least, in pixels of the coarser image.
+    Errors: GridError where they do not overlap, or by less.
     """
     frame = MetricFrame.of(post.grid)
     pre_sampler, post_sampler = LayerSampler(pre, frame), LayerSampler(post, frame)
@@ -171,7 +172,7 @@ def make_pair(pre: Layer, post: Layer) -> ImagePair:
     box = max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)
     gsd_m = max(mean_gsd_m(post.grid), pre_sampler.gsd_m)
     common = [max(box[2] - box[0], 0.0) / gsd_m, max(box[3] - box[1], 0.0) / gsd_m]
-    if min(common) < MIN_OVERLAP_PX:
+    if min(common) == 0 or min(common) < least_px:
         where = (
             f"in metres from the upper left of the post image, the post image spans 0–{width:.0f} × 0–{height:.0f}, the pre "
             f"image {left:.0f}–{right:.0f} × {top:.0f}–{bottom:.0f}"
@@ -183,7 +184,7 @@ def make_pair(pre: Layer, post: Layer) -> ImagePair:
             )
         raise GridError(
             f"{pre.source} and {post.source} share {common[0]:.0f} × {common[1]:.0f} pixels of {gsd_m:.3g} m, the coarser of "
-            f"both; expected at least {MIN_OVERLAP_PX} × {MIN_OVERLAP_PX}: {where}. Give images that share more ground, or "
+            f"both; expected at least {least_px} × {least_px}: {where}. Give images that share more ground, or "
             "finer ones."
         )
     return ImagePair(pre_sampler, post_sampler, box, gsd_m)

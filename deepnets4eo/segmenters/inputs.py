@@ -110,15 +110,22 @@ class InputSpec:
 
     @classmethod
     def measure(
-        cls, scenes: Sequence[Scene], layers: Sequence[str] = ("image",), *, units: Mapping[str, str] | None = None
+        cls,
+        scenes: Sequence[Scene],
+        layers: Sequence[str] = ("image",),
+        *,
+        units: Mapping[str, str] | None = None,
+        far_spans: float = math.inf,
     ) -> InputSpec:
         """Measure scaling, range and GSD on evenly spread windows of the training scenes (at most 16 a scene).
 
+        far_spans : values of a band that lie more spans (from its 1st to its 99th percentile) beyond these percentiles do
+        not enter its mean and deviation; by default all do.
         Errors: InputError where a layer is missing, band counts differ between scenes, or nothing is valid.
         """
         if not scenes:
             raise InputError("no scene was given to measure inputs on. Name at least one.")
-        specs = {name: _measure_layer(scenes, name, (units or {}).get(name, "")) for name in layers}
+        specs = {name: _measure_layer(scenes, name, (units or {}).get(name, ""), far_spans) for name in layers}
         sizes_m = [gsd for scene in scenes if (gsd := scene_gsd_m(scene)) is not None]
         return cls(specs, round(float(np.median(sizes_m)), 6) if sizes_m else None)
 
@@ -207,7 +214,7 @@ def _probe(layer: Layer, *, probe_px: int = PROBE_PX, probe_values: int = PROBE_
     return np.concatenate(pixels, axis=1)
 
 
-def _measure_layer(scenes: Sequence[Scene], name: str, units: str) -> LayerInput:
+def _measure_layer(scenes: Sequence[Scene], name: str, units: str, far_spans: float) -> LayerInput:
     layers = []
     for scene in scenes:
         if name not in scene.layers:
@@ -221,14 +228,25 @@ def _measure_layer(scenes: Sequence[Scene], name: str, units: str) -> LayerInput
         raise InputError(
             f"layer {name!r} ({layers[0].source}) has no valid pixel in the windows that were read. Check nodata."
         )
-    std = pixels.std(axis=1)
+    means, deviations = zip(*(_mean_and_deviation(band, far_spans) for band in pixels), strict=True)
+    mean, std = np.array(means), np.array(deviations)
     low, high = np.percentile(pixels, (1, 99))
     return LayerInput(
         bands=tuple(layers[0].band_names),
-        mean=tuple(pixels.mean(axis=1).round(6).tolist()),
+        mean=tuple(mean.round(6).tolist()),
         std=tuple(np.where(std > 1e-6, std, 1.0).round(9).tolist()),
         low=float(low), high=float(high), dtype=str(layers[0].dtype), units=units,
     )  # fmt: skip
+
+
+def _mean_and_deviation(values: NDArray[np.float64], far_spans: float) -> tuple[float, float]:
+    """Of the values (n,) of a band, without those far from the others; of all where most have one value."""
+    if math.isfinite(far_spans):
+        low, high = np.percentile(values, (1, 99))
+        reach = far_spans * (high - low)
+        if reach > 0:
+            values = values[(values >= low - reach) & (values <= high + reach)]
+    return float(values.mean()), float(values.std())
 
 
 def _check_layer(name: str, expected: LayerInput, layer: Layer) -> list[str]:

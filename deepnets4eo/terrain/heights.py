@@ -10,7 +10,7 @@ import logging
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import FloatImage
+from deepnets4eo.arrays import FloatImage, check_no_mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, Method, ground
 
@@ -47,11 +47,13 @@ def ndsm(
     Raises
     ------
     InputError
-        Shapes that differ, or a surface that is unknown everywhere and has no terrain model.
+        Shapes that differ, arrays with a mask, or a surface that is unknown everywhere and has no terrain model.
 
     >>> ndsm(np.array([[5.0, 9.0]]), np.array([[4.0, np.nan]])).tolist()
     [[1.0, nan]]
     """
+    check_no_mask(dsm, "dsm")
+    check_no_mask(dtm, "dtm")
     upper = _drop_impossible(dsm, "dsm")
     if dtm is None:
         terrain = ground(upper, gsd_m, method=method, max_building_m=max_building_m)

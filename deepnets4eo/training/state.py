@@ -89,7 +89,7 @@ def _checksum(header: str, tensors: Mapping[str, Tensor]) -> str:
     """CRC-32 of the header and of all tensors, in the order of their names."""
     checksum = zlib.crc32(header.encode())
     for name in sorted(tensors):
-        checksum = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy(), checksum)
+        checksum = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, checksum)
     return f"{checksum:08x}"
 
 

@@ -7,9 +7,9 @@ neither a class nor void, and label layers with several bands or fractions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,11 @@ from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.zonal.outlines import Outlines, Spans
+from deepnets4eo.zonal.outlines import Outlines, Spans, ranges
 
 BLOCK_PX = 1024
+
+Parts: TypeAlias = tuple[NDArray[Any], ...]  # numbers of some outlines in one block, one row each
 
 
 @dataclass(frozen=True)
@@ -59,27 +61,28 @@ class BandSums:
     ----------
     count
         (N, C) int64, valid pixels.
-    total, squares
-        (N, C) float64, sum of their values and of the squares.
+    total
+        (N, C) float64, sum of their values.
+    deviations
+        (N, C) float64, sum of their squared deviations from the mean.
     pixels
         (N,) int64, all pixels of the polygon on the raster, valid or not.
     """
 
     count: NDArray[np.int64]
     total: NDArray[np.float64]
-    squares: NDArray[np.float64]
+    deviations: NDArray[np.float64]
     pixels: NDArray[np.int64]
 
     @property
     def mean(self) -> NDArray[np.float64]:
         """(N, C) mean of the valid pixels; NaN where there are none."""
-        return np.divide(self.total, self.count, out=np.full(self.total.shape, np.nan), where=self.count > 0)
+        return _ratio(self.total, self.count)
 
     @property
     def std(self) -> NDArray[np.float64]:
         """(N, C) standard deviation (of the population) of the valid pixels; NaN where there are none."""
-        mean_square = np.divide(self.squares, self.count, out=np.full(self.total.shape, np.nan), where=self.count > 0)
-        return np.sqrt(np.maximum(mean_square - self.mean**2, 0.0))
+        return np.sqrt(_ratio(self.deviations, self.count))
 
 
 def class_counts(
@@ -100,7 +103,7 @@ def class_counts(
     polygons
         (N,) Outlines, GeoDataFrame, GeoSeries, or array of shapely polygons in the layer's CRS.
     num_classes
-        K.
+        K, 1 to 255.
     void
         Label that means no class; nodata means the same.
     block_px
@@ -115,7 +118,7 @@ def class_counts(
     Raises
     ------
     InputError
-        Several bands or fractions, zones that are no polygons, Outlines on another raster.
+        Several bands or fractions, more than 255 classes, zones that are no polygons, Outlines on another raster.
     LabelError
         Labels that are neither a class nor void.
     GridError
@@ -133,20 +136,23 @@ def class_counts(
         raise InputError(
             f"{layer.source} has {layer.count} bands of {layer.dtype}; labels are one band of whole numbers."
         )
+    if not 1 <= num_classes <= VOID:
+        raise InputError(f"Got num_classes={num_classes}, expected 1 to {VOID}. Count fewer classes at a time.")
     outlines = _outlines(layer, polygons)
 
-    def count(spans: Spans, data: NDArray[Any], valid: NDArray[np.bool_]) -> list[NDArray[Any]]:
+    def count(spans: Spans, data: NDArray[Any], valid: NDArray[np.bool_]) -> Parts:
         labels = _compact(data[0], valid, num_classes, void, layer.source)
-        return [_count_classes(spans, labels, num_classes), spans.total(spans.stop - spans.start)]
+        return _count_classes(spans, labels, num_classes), spans.total(spans.stop - spans.start)
 
-    counts = np.zeros((len(outlines), num_classes), np.int64)
-    pixels = np.zeros(len(outlines), np.int64)
-    _accumulate(layer, outlines, count, [counts, pixels], block_px, workers)
-    return ClassCounts(counts, pixels)
+    sums = ClassCounts(np.zeros((len(outlines), num_classes), np.int64), np.zeros(len(outlines), np.int64))
+    for index, (counts, pixels) in _counted(layer, outlines, count, block_px, workers):
+        sums.counts[index] += counts
+        sums.pixels[index] += pixels
+    return sums
 
 
 def band_sums(layer: Layer, polygons: Any, *, block_px: int = BLOCK_PX, workers: int | None = None) -> BandSums:
-    """Count, sum and sum of squares of every band in each polygon, without nodata and NaN.
+    """Count, sum and spread of every band in each polygon, without nodata and NaN.
 
     Parameters
     ----------
@@ -170,7 +176,7 @@ def band_sums(layer: Layer, polygons: Any, *, block_px: int = BLOCK_PX, workers:
     GridError
         Only one of polygons and layer has a CRS.
 
-    Peak memory: per worker 30 bytes a pixel of a block and the bands read; about 60 bytes per vertex.
+    Peak memory: per worker 60 bytes a pixel of a block and the bands read; about 60 bytes per vertex.
 
     >>> import shapely
     >>> heights = Layer.open(np.array([[1.0, 2.0], [np.nan, 5.0]], np.float32))
@@ -179,21 +185,28 @@ def band_sums(layer: Layer, polygons: Any, *, block_px: int = BLOCK_PX, workers:
     """
     outlines = _outlines(layer, polygons)
 
-    def count(spans: Spans, data: NDArray[Any], valid: NDArray[np.bool_]) -> list[NDArray[Any]]:
-        return [*sum_bands(spans, data, valid), spans.total(spans.stop - spans.start)]
+    def count(spans: Spans, data: NDArray[Any], valid: NDArray[np.bool_]) -> Parts:
+        return *sum_bands(spans, data, valid), spans.total(spans.stop - spans.start)
 
     each_band = len(outlines), layer.count
     sums = BandSums(
         np.zeros(each_band, np.int64), np.zeros(each_band), np.zeros(each_band), np.zeros(len(outlines), np.int64)
     )
-    _accumulate(layer, outlines, count, [sums.count, sums.total, sums.squares, sums.pixels], block_px, workers)
+    for index, (counts, total, deviations, pixels) in _counted(layer, outlines, count, block_px, workers):
+        deviations += _between(sums.count[index], sums.total[index], counts, total)
+        sums.count[index] += counts
+        sums.total[index] += total
+        sums.deviations[index] += deviations
+        sums.pixels[index] += pixels
     return sums
 
 
 def sum_bands(
     spans: Spans, data: NDArray[Any], valid: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Count, sum and sum of squares of the bands of one window over the outlines in it.
+    """Count, sum and squared deviations of the bands of one window over the outlines in it.
+
+    Each outline is summed from its own values alone: an extreme value elsewhere changes nothing.
 
     Parameters
     ----------
@@ -206,30 +219,59 @@ def sum_bands(
 
     Returns
     -------
-    (M, C) int64 count, (M, C) float64 sum and (M, C) float64 sum of squares of the valid values.
+    (M, C) int64 count, (M, C) float64 sum of the valid values, and (M, C) float64 sum of their squared deviations from
+    their mean.
 
     >>> import shapely
     >>> square = Outlines.on(np.array([shapely.box(0, 0, 2, 1)]), shape=(1, 3))
     >>> spans = square.spans(Window(0, 0, 1, 3))
     >>> [part.tolist() for part in sum_bands(spans, np.array([[[2, 3, 9]]], np.uint8), np.ones((1, 3), bool))]
-    [[[2]], [[5.0]], [[13.0]]]
+    [[[2]], [[5.0]], [[0.5]]]
     """
-    exact = data.dtype.kind in "biu" and data.dtype.itemsize <= 2
-    dtype = np.int64 if exact else np.float64
-    count = np.empty((len(spans.numbers), len(data)), np.int64)
-    total, squares = np.empty(count.shape), np.empty(count.shape)
-    everywhere = _sum(spans, valid.astype(np.int64))
+    lengths = spans.stop - spans.start
+    size = spans.total(lengths)
+    pixels = ranges(spans.row * valid.shape[1] + spans.start, lengths)
+    known = valid.ravel()[pixels]
+    count = np.empty((len(size), len(data)), np.int64)
+    total, deviations = np.empty(count.shape), np.empty(count.shape)
     for band, plane in enumerate(data):
-        usable = valid if exact else valid & np.isfinite(plane)
-        values = np.where(usable, plane, 0).astype(dtype)
-        count[:, band] = everywhere if usable is valid else _sum(spans, usable.astype(np.int64))
-        total[:, band] = _sum(spans, values)
-        squares[:, band] = _sum(spans, values * values)
-    return count, total, squares
+        values = plane.ravel()[pixels].astype(np.float64)
+        usable = known & np.isfinite(values) if plane.dtype.kind == "f" else known
+        whole = bool(usable.all())
+        count[:, band] = size if whole else _sum_groups(usable.astype(np.int64), size)
+        if not whole:
+            values[~usable] = 0
+        total[:, band] = _sum_groups(values, size)
+        values -= np.repeat(_ratio(total[:, band], count[:, band]), size)
+        if not whole:
+            values[~usable] = 0
+        values *= values
+        deviations[:, band] = _sum_groups(values, size)
+    return count, total, deviations
 
 
-def _sum(spans: Spans, values: NDArray[Any]) -> NDArray[Any]:
-    """Sum (M,) of (h, w) values over each outline: differences of running sums along the rows, no pixel lists."""
+def _sum_groups(values: NDArray[Any], size: NDArray[np.int64]) -> NDArray[Any]:
+    """Sum (M,) of consecutive groups of values, of `size` values each; 0 for an empty group."""
+    sums = np.zeros(len(size), values.dtype)
+    if len(values):
+        sums[size > 0] = np.add.reduceat(values, (np.cumsum(size) - size)[size > 0])
+    return sums
+
+
+def _ratio(part: NDArray[Any], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+
+
+def _between(
+    count: NDArray[np.int64], total: NDArray[np.float64], more: NDArray[np.int64], more_total: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Squared deviations that two sets have together beyond the sum of their own: Chan et al., COMPSTAT 1982, eq. 2.1."""
+    apart = np.nan_to_num(_ratio(total, count) - _ratio(more_total, more))
+    return apart**2 * count * _ratio(more, np.maximum(count + more, 1))
+
+
+def _sum(spans: Spans, values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sum (M,) of (h, w) whole numbers over each outline: differences of running sums along the rows, no pixel lists."""
     running = np.empty((values.shape[0], values.shape[1] + 1), values.dtype)
     running[:, 0] = 0
     np.cumsum(values, axis=1, out=running[:, 1:])
@@ -277,17 +319,16 @@ def _outlines(layer: Layer, polygons: Any) -> Outlines:
     return Outlines.on(polygons, layer.grid)
 
 
-def _accumulate(
+def _counted(
     layer: Layer,
     outlines: Outlines,
-    count: Callable[[Spans, NDArray[Any], NDArray[np.bool_]], list[NDArray[Any]]],
-    totals: list[NDArray[Any]],
+    count: Callable[[Spans, NDArray[Any], NDArray[np.bool_]], Parts],
     block_px: int,
     workers: int | None,
-) -> None:
-    """Add what `count` returns for every block to the rows of `totals`; blocks without polygons are never read."""
+) -> Iterator[tuple[NDArray[np.int64], Parts]]:
+    """Numbers of outlines and what `count` returns for them, block by block; blocks without polygons are never read."""
 
-    def work(window: Window) -> list[tuple[NDArray[np.int64], list[NDArray[Any]]]]:
+    def work(window: Window) -> list[tuple[NDArray[np.int64], Parts]]:
         results, pixels = [], None
         for numbers in outlines.some_at_a_time(window):
             spans = outlines.spans(window, numbers)
@@ -297,6 +338,4 @@ def _accumulate(
         return results
 
     for results in in_order(work, blocks(layer.shape, block_px), workers):
-        for index, parts in results:
-            for total, part in zip(totals, parts, strict=True):
-                total[index] += part
+        yield from results

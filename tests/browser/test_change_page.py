@@ -118,6 +118,10 @@ def test_the_saved_table_and_geojson_hold_what_is_listed(classes, visit, tmp_pat
         saved[kind] = (tmp_path / f"saved.{kind}").read_text(encoding="utf-8")
     rows = list(csv.DictReader(saved["csv"].splitlines()))
     kept = polygons[2:]
+    assert list(rows[0]) == ["id", "latitude", "longitude", "area_m2", "score", "from", "to", "synthetic"]
+    assert {row["synthetic"] for row in rows} == {"SYNTHETIC"}
+    middle = kept.geometry.centroid.to_crs(4326)
+    np.testing.assert_allclose([float(row["latitude"]) for row in rows], middle.y, atol=1e-6)
     assert [row["id"] for row in rows] == kept["id"].tolist()
     assert [row["from"] for row in rows] == ["field", "", "field"]
     np.testing.assert_allclose([float(row["area_m2"]) for row in rows], kept["area_m2"], rtol=1e-4)
@@ -152,6 +156,11 @@ def test_the_event_is_on_top_in_the_summary_and_in_saved_files(visit, tmp_path):
         waiting.value.save_as(tmp_path / kind)
     collection = json.loads((tmp_path / "geojson").read_text(encoding="utf-8"))
     assert (collection["title"], collection["event"]) == ("Change map: Tornado <b>, Joplin", event.to_dict())
+    with page.expect_download() as waiting:
+        page.locator("#csv").click()
+    row = next(csv.DictReader(waiting.value.path().read_text(encoding="utf-8").splitlines()))
+    assert (row["event"], row["place"], row["date_pre"]) == ("Tornado <b>", "Joplin", "2011-05-20")
+    assert "synthetic" not in row
     kml = (tmp_path / "kml").read_text(encoding="utf-8")
     assert "Date before: 2011-05-20" in kml
     assert "Tornado &lt;b&gt;" in kml

@@ -1,14 +1,22 @@
 """report.html in a real browser: nothing is asked for from anywhere, the panels move as one, a click shows evidence."""
 
 import csv
+import json
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
+import shapely
+import shapely.affinity
 from made_up_map import MEANING, make_grid, make_map
 from report_visit import DESKTOP, PHONE, Visit, by_probability, write
 
+from deepnets4eo.damage.products.csv_table import write_csv
+from deepnets4eo.damage.products.geojson import write_geojson
 from deepnets4eo.damage.products.summary import summarize
 from deepnets4eo.damage.raster_evidence import RasterEvidence, ScoreLayer
+from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer
 
@@ -202,14 +210,14 @@ def test_the_listed_buildings_are_saved_as_csv(report, visit):
     with one.page.expect_download() as download:
         one.page.locator("#csv").click()
     lines = download.value.path().read_text(encoding="utf-8").splitlines()
-    assert lines[0].startswith("id,damage,damage_prob,")
+    assert lines[0].startswith("id,latitude,longitude,damage,damage_prob,")
     assert len(lines) == 11
-    lon, lat = map(float, lines[1].split(",")[-2:])
+    lat, lon = map(float, lines[1].split(",")[1:3])
     assert (lon, lat) == (pytest.approx(-94.56, abs=0.05), pytest.approx(37.03, abs=0.05))
 
 
 def test_no_saved_cell_is_a_formula(tmp_path, visit):
-    ids = ['=cmd|" /C calc"!A0', "@SUM(1)", "\t=1", "-1+1", "-1234", "way/12", "+3.5", "\uff1d1"]
+    ids = ['=cmd|" /C calc"!A0', "@SUM(1)", "\t=1", "-1+1", "-1234", "way/12", "+3.5", "\uff1d1", "-inf", "-1e-09"]
     damage_map = make_map(len(ids))
     damage_map.buildings["id"] = ids
     one = visit(write(damage_map, tmp_path / "report.html"))
@@ -217,7 +225,91 @@ def test_no_saved_cell_is_a_formula(tmp_path, visit):
         one.page.locator("#csv").click()
     with download.value.path().open(encoding="utf-8", newline="") as file:
         saved = {row["id"] for row in csv.DictReader(file)}
-    assert saved == {'\'=cmd|" /C calc"!A0', "'@SUM(1)", "'\t=1", "'-1+1", "-1234", "way/12", "+3.5", "'\uff1d1"}
+    harmless = {"-1234", "way/12", "+3.5", "-1e-09"}
+    assert saved == harmless | {'\'=cmd|" /C calc"!A0', "'@SUM(1)", "'\t=1", "'-1+1", "'\uff1d1", "'-inf"}
+
+
+@pytest.mark.parametrize("crs", [32615, None])
+def test_the_saved_table_is_the_one_of_the_job(visit, tmp_path, crs):
+    grid = make_grid(epsg=crs)
+    damage_map = make_map(30, grid=grid)
+    triangle = shapely.Polygon([(10, 10), (40, 10), (10, 50)])  # its centroid is not the middle of its box
+    damage_map.buildings.loc[0, "geometry"] = shapely.affinity.affine_transform(triangle, grid.affine.to_shapely())
+    damage_map = replace(
+        damage_map, event=EventInfo(name="=Tornado", location="Joplin, east", date_post="2011-05-23"), synthetic=True
+    )
+    one = visit(write(damage_map, tmp_path / "report.html", grid=grid))
+    with one.page.expect_download() as download:
+        one.page.locator("#csv").click()
+    saved = pd.read_csv(download.value.path(), keep_default_na=False).set_index("id")
+    if crs is None:
+        assert list(saved.columns[:2]) == ["latitude", "longitude"]
+        assert set(saved["latitude"]) == {""}
+        assert set(saved["synthetic"]) == {"SYNTHETIC"}
+        return
+    job = pd.read_csv(write_csv(damage_map, tmp_path / "damage.csv"), keep_default_na=False).set_index("id")
+    assert list(saved.columns) == list(job.columns)
+    degrees = ["latitude", "longitude"]
+    np.testing.assert_allclose(saved.loc[job.index, degrees], job[degrees], rtol=0, atol=2e-7)
+    pd.testing.assert_frame_equal(saved.loc[job.index].drop(columns=degrees), job.drop(columns=degrees))
+
+
+def test_values_that_are_missing_are_the_same_in_the_saved_geojson_and_in_that_of_the_job(report, visit, tmp_path):
+    damage_map, path = report
+    one = visit(path)
+    with one.page.expect_download() as download:
+        one.page.locator("#geojson").click()
+
+    def rows_of(file):
+        features = json.loads(file.read_text(encoding="utf-8"))["features"]
+        return {feature["properties"]["id"]: feature["properties"] for feature in features}
+
+    assert rows_of(download.value.path()) == rows_of(write_geojson(damage_map, tmp_path / "damage.geojson"))
+
+
+def test_keys_that_zoom_work_without_focus_on_an_image_and_once_with_it(report, visit):
+    one = visit(report[1])
+    start = one.pixels()
+    one.page.evaluate("document.activeElement.blur()")
+    one.page.keyboard.press("+")
+    near = one.pixels()
+    one.page.locator("canvas[data-role=pre]").press("-")
+    assert one.pixels() == start != near, "back by one step"
+    one.page.locator("#tab-summary").click()
+    one.page.keyboard.press("0")
+    whole = one.pixels()
+    one.page.keyboard.press("1")
+    assert one.pixels() == start != whole
+    keys = one.page.locator("#view-summary section", has=one.page.locator("h2", has_text="Keys")).inner_text()
+    assert "move, when an image has the focus" in keys
+
+
+def test_without_rates_of_the_grading_the_number_is_expected_everywhere(report, visit):
+    one = visit(report[1])
+    assert " · expected " in one.page.locator("#headline").inner_text()
+    one.page.locator("#tab-summary").click()
+    text = one.page.locator("#view-summary").inner_text()
+    assert " by grade, expected " in text
+    assert "It holds no grading error" in text
+    assert "true number" not in text
+
+
+def test_one_building_is_no_buildings(visit, tmp_path):
+    one = visit(write(make_map(1, assessed=1.1), tmp_path / "report.html"))
+    assert one.page.locator("#listed").inner_text() == "1 building"
+    assert "of 1 assessed building shows major damage" in one.page.locator("#headline").inner_text()
+    one.page.fill("#search", "nothing")
+    assert one.page.locator("#listed").inner_text() == "0 of 1 building"
+
+
+def test_no_listed_share_is_certain(visit, tmp_path):
+    damage_map = make_map(9, assessed=1.1)
+    damage_map.buildings["damage_prob"] = np.repeat([0.998, 0.5, 0.003], 3)
+    damage_map.buildings["confidence"] = np.repeat([0.5, 0.999, 0.5], 3)
+    one = visit(write(damage_map, tmp_path / "report.html"))
+    texts = one.page.locator("#table .body .row .prob span:last-child").all_inner_texts()
+    assert texts == ["> .99"] * 3 + ["0.50"] * 3 + ["< .01"] * 3
+    assert one.page.locator("#table .body .row .num").all_inner_texts()[3] == "> .99"
 
 
 def test_a_phone_has_both_panels_and_nothing_beyond_the_edge(report, visit):

@@ -96,6 +96,17 @@ def test_unknown_colours_are_listed_with_their_counts():
     assert (labels == VOID).sum() == 4
 
 
+def test_a_legend_of_all_255_classes_is_encoded_and_unknown_colours_are_listed():
+    legend = Legend("full", tuple(LegendClass(v, f"class {v}", (v, 255 - v, 7)) for v in range(VOID)), (9, 9, 9))
+    labels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    image = legend.decode(labels)
+    np.testing.assert_array_equal(legend.encode(image), labels)
+    image[:, 0, :2] = 1
+    with pytest.raises(LabelError, match=r"1 colours are not in legend \"full\": \(1, 1, 1\) \(2 px\)"):
+        legend.encode(image)
+    assert legend.encode(image, unknown="void")[0].tolist() == [VOID, VOID, *range(2, 16)]
+
+
 def test_an_image_that_is_not_rgb_bytes_is_refused():
     with pytest.raises(LabelError, match=r"expected \(3, H, W\) uint8"):
         ISPRS.encode(np.zeros((4, 5, 5), np.uint8))
@@ -218,3 +229,17 @@ def test_class_names_with_control_characters_are_refused():
         card = {"name": "own", "classes": [{"value": 0, "name": name, "color": [0, 0, 0]}]}
         with pytest.raises(InputError, match="control characters"):
             Legend.from_dict(card)
+
+
+def test_values_out_of_range_have_the_colour_of_void() -> None:
+    legend = Legend.load("isprs")
+    colors = legend.decode(np.array([[-252, 300, -1, 4]], np.int16))
+    assert colors[:, 0].T.tolist() == [list(legend.void_color)] * 3 + [list(legend.classes[4].color)]
+
+
+def test_options_that_are_misspelt_are_refused() -> None:
+    legend = Legend.load("isprs")
+    with pytest.raises(InputError, match="unknown is 'viod'. Did you mean 'void'"):
+        legend.encode(np.zeros((3, 2, 2), np.uint8), unknown="viod")
+    with pytest.raises(InputError, match="missing is 'errror'. Did you mean 'error'"):
+        legend.remap_to(legend, missing="errror")

@@ -92,6 +92,8 @@ def test_polygons_and_figures_are_those_of_the_rasters(result) -> None:
     labels, valid = Layer.open(folder / "out" / "change.tif").read()
     score, _ = Layer.open(folder / "out" / "score.tif").read()
     assert ((score[0] >= 127) == (labels[0] == 1))[valid].all()
+    meaning = Layer.open(folder / "out" / "score.tif").tags["MEANING"]
+    assert meaning == "score of change: it ranks pixels and is no probability; value / 254"
     changed_ha = (labels[0][valid] == 1).sum() * GSD**2 / 1e4
     assert change.summary["area"]["changed_ha"] == pytest.approx(changed_ha)
     assert change.summary["area"]["seen_ha"] == pytest.approx(valid.sum() * GSD**2 / 1e4)
@@ -167,6 +169,7 @@ def test_a_run_decides_where_one_is_given(tmp_path: Path) -> None:
     assert change.summary["method"] == f"run {tmp_path / 'run'}"
     assert change.summary["normalisation"]["image_pre"]["gain"] == pytest.approx([1.3] * 3, rel=0.05)
     assert change.summary["refined"] is False
+    assert Layer.open(tmp_path / "out" / "score.tif").tags["MEANING"] == "probability of change; value / 254"
     with pytest.raises(InputError, match="expected the classes of the legend change"):
         map_change(pre, post, tmp_path / "b", ChangeOptions(model=str(tmp_path / "cover"), assume_registered=True))
     with pytest.raises(RunError):
@@ -249,7 +252,7 @@ def test_pairs_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="could not be registered .*--assume-registered"):
         noise = np.random.default_rng(5).integers(1, 255, pre.shape, np.uint8)
         open_pair(other("noise.tif", noise), after)
-    with pytest.raises(InputError, match="nothing.tif show no valid pixel"):
+    with pytest.raises(InputError, match="nothing.tif shows no valid pixel"):
         open_pair(other("nothing.tif", np.zeros_like(pre), nodata=0), after, PLAIN)
     halves = [image.copy() for image in (pre, post)]
     halves[0][:, :, :80], halves[1][:, :, 80:] = 0, 0
@@ -283,6 +286,31 @@ def test_reversed_dates_and_pixels_without_a_place_are_findings(tmp_path: Path) 
         paths.append(str(write_geotiff(tmp_path / f"{name}.tif", image, crs=None, tags=tags)))
     change = map_change(*paths, tmp_path / "out", PLAIN)
     assert [finding.code for finding in change.findings] == ["dates_reversed", "registration_assumed", "no_crs"]
+
+
+def test_a_small_pair_is_mapped_where_nothing_is_measured_and_few_changed_pixels_are_a_finding(tmp_path: Path) -> None:
+    image = images()[0][:, :40, :40].astype(np.int16)
+    post = image + np.random.default_rng(3).integers(-1, 2, image.shape, np.int16)
+    post[:, 20, 30:33] += 150
+    paths = [str(write_geotiff(tmp_path / f"{n}.tif", one, gsd=GSD)) for n, one in enumerate((image, post))]
+    change = map_change(*paths, tmp_path / "out", replace(PLAIN, refine=False, method="cva"))
+    (few,) = [finding for finding in change.findings if finding.code == "few_changed"]
+    assert few.message.startswith("Only 3 pixels of 1600 are mapped as changed")
+
+
+def test_products_of_covers_that_an_earlier_job_left_are_removed(tmp_path: Path) -> None:
+    pre, post = write_pair(tmp_path)
+    cover = tmp_path / "cover.tif"
+    with CogWriter(cover, Layer.open(post).grid, legend=Legend.load("change"), nodata=255) as writer:
+        writer.write(Window(0, 0, SIDE, SIDE), truth()[None])
+    out = tmp_path / "out"
+    plain = replace(PLAIN, refine=False, method="cva")
+    map_change(pre, post, out, replace(plain, cover_pre=str(cover), cover_post=str(cover)))
+    (out / "cover_pre.tif").write_bytes(b"of a run of land cover")
+    (out / "notes.txt").write_text("mine")
+    assert (out / "transitions.csv").is_file()
+    map_change(pre, post, out, plain, overwrite=True)
+    assert {item.name for item in out.iterdir()} == {*PRODUCTS, "notes.txt"}
 
 
 def test_the_event_is_on_every_product(tmp_path: Path) -> None:

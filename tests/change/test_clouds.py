@@ -121,4 +121,4 @@ def test_masks_that_are_none_are_refused_with_their_option(tmp_path: Path) -> No
     refused(write_mask(tmp_path / "zero.tif", OVER_PRE, nodata=0), "declares 0 as nodata, but 0 is clear")
     far = write_mask(tmp_path / "far.tif", OVER_PRE, transform=Affine(GSD, 0, 900_000, 0, -GSD, 5_000_000))
     refused(far, "--cloud-mask-post", GridError)
-    refused(write_mask(tmp_path / "all.tif", np.s_[:, :]), "show no valid pixel of the common ground")
+    refused(write_mask(tmp_path / "all.tif", np.s_[:, :]), "post.tif shows no valid pixel of the common ground")

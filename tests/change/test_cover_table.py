@@ -89,6 +89,41 @@ def test_maps_that_cannot_be_compared_are_refused(tmp_path: Path, maps, files) -
         compare_covers(*places)
 
 
+def test_the_legend_in_the_tags_says_how_a_map_is_stored_whatever_legend_is_given(tmp_path: Path, maps, files) -> None:
+    bare = str(write_geotiff(tmp_path / "bare.tif", np.where(maps[1] == VOID, 0, maps[1])[None], gsd=GSD_M, nodata=0))
+    turned = Legend(
+        "turned", tuple(LegendClass(v, n, (v, 9, 9)) for v, n in [(8, "built"), (5, "field"), (3, "water")])
+    )
+    table = np.arange(256, dtype=np.uint8)
+    table[[3, 8]] = 8, 3
+    pre = write_map(tmp_path / "turned.tif", table[maps[0]], turned)
+    found = compare_covers(pre, bare, legend=COVER)
+    np.testing.assert_array_equal(found.hectares, compare_covers(*files).hectares)
+    other = Legend("two", (LegendClass(3, "roof", (1, 2, 3)), LegendClass(5, "soil", (4, 5, 6))))
+    with pytest.raises(
+        InputError, match="names the classes built, field, water in its tags, the legend given, 'two', roof, soil"
+    ):
+        compare_covers(files[0], bare, legend=other)
+
+
+def test_classes_that_are_read_as_void_are_named(tmp_path: Path, maps, files, caplog) -> None:
+    change = Legend.load("change")
+    hidden = [write_geotiff(tmp_path / f"h{n}.tif", (one == 3)[None].astype(np.uint8), gsd=GSD_M, nodata=0)
+              for n, one in enumerate(maps)]  # fmt: skip
+    compare_covers(*hidden, legend=change)
+    assert (
+        'h0.tif declares 0 as nodata, which is its value for "no change": those pixels are taken as void.'
+        in caplog.text
+    )
+    masks = [write_geotiff(tmp_path / f"m{n}.tif", (one == 3)[None] * np.uint8(255), gsd=GSD_M)
+             for n, one in enumerate(maps)]  # fmt: skip
+    compare_covers(*masks, legend=change)
+    assert "m1.tif holds only 0 and 255, and 255 is void: nothing is labelled 'change'." in caplog.text
+    caplog.clear()
+    compare_covers(*files)
+    assert not caplog.text
+
+
 def test_the_verb_writes_the_table_once(files, tmp_path: Path, capsys) -> None:
     out = tmp_path / "table.csv"
     assert main(["transitions", *files, "--out", str(out)]) == 0

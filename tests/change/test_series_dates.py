@@ -25,6 +25,15 @@ PIXELS = np.ones((1, 8, 8), np.uint8)
         ("LT05_1990123.tif", "%Y%j", date(1990, 5, 3)),
         ("scene 03Feb2011.tif", "%d%b%Y", date(2011, 2, 3)),
         ("scene_2011.tif", "%Y%m%d", None),
+        ("MOD_2013-257.tif", None, date(2013, 9, 14)),
+        ("MOD_2013.257_x.tif", None, date(2013, 9, 14)),
+        ("MOD_2013_100.tif", None, None),  # a day of the year, or a number of its own
+        ("MOD_2013-366.tif", None, None),
+        ("mosaic_2019_100m.tif", None, date(2019, 7, 1)),
+        ("1234567890_20190501.tif", "%Y%m%d", date(2019, 5, 1)),
+        ("1112101011_20190501.tif", "%Y%m%d", date(2019, 5, 1)),
+        ("LC80160352013257LGN00.tif", "%Y%j", date(2013, 9, 14)),
+        ("map_18500102.tif", "%Y%m%d", date(1850, 1, 2)),
     ],
 )
 def test_dates_are_read_from_names(name, pattern, expected):
@@ -53,6 +62,23 @@ def test_given_dates_go_with_the_order_of_the_list():
         find_images([PIXELS, PIXELS], dates=["2020-06-01"])
     with pytest.raises(InputError, match=r"'soon' is no date"):
         find_images([PIXELS], dates=["soon"])
+
+
+def test_masks_of_one_date_are_joined_and_given_dates_are_those_of_the_masks_too(tmp_path):
+    for letter, day in zip("ab", ("2020-03-01", "2020-04-01"), strict=True):
+        write_geotiff(tmp_path / "images" / f"{day}.tif", PIXELS)
+        write_geotiff(tmp_path / "plain" / f"{letter}.tif", PIXELS)
+        write_geotiff(tmp_path / "plain_masks" / f"mask_{letter}.tif", PIXELS)
+        for kind in ("cloud", "shadow"):
+            write_geotiff(tmp_path / "masks" / f"{day}_{kind}.tif", PIXELS)
+    joined = find_images(tmp_path / "images", masks=tmp_path / "masks")
+    names = [[str(mask).rsplit("/", 1)[1] for mask in image.masks] for image in joined]
+    assert names == [[f"{day}_{kind}.tif" for kind in ("cloud", "shadow")] for day in ("2020-03-01", "2020-04-01")]
+    days = ["2020-05-01", "2020-02-01"]
+    given = find_images(tmp_path / "plain", masks=tmp_path / "plain_masks", dates=days)
+    assert [(image.day.month, str(image.masks[0])[-5:]) for image in given] == [(2, "b.tif"), (5, "a.tif")]
+    with pytest.raises(InputError, match="2 dates were given for 4 masks"):
+        find_images(tmp_path / "plain", masks=tmp_path / "masks", dates=days)
 
 
 def test_rasters_without_a_date_twice_a_date_and_missing_masks_are_refused(tmp_path):
@@ -103,7 +129,7 @@ def test_stac_items_are_read_from_their_local_assets(tmp_path):
         "nir_2021-01-01.tif",
         "red_2021-01-01.tif",
     ]
-    assert str(images[1].mask).endswith("scl_2021-02-01.tif")
+    assert str(images[1].masks[0]).endswith("scl_2021-02-01.tif")
     with pytest.raises(InputError, match=r"has the raster assets \['red', 'nir', 'scl'\]. Choose"):
         find_images(path)
     with pytest.raises(InputError, match=r"no asset 'redd'. Did you mean 'red'"):

@@ -33,7 +33,7 @@ def test_masks_by_file_by_values_and_by_band(tmp_path, image):
     mask[0, :8], mask[0, 8:10] = 3, 9
     path = write_geotiff(tmp_path / "m.tif", mask)
     source = write_geotiff(tmp_path / "i.tif", image)
-    dated = [DatedImage(DAYS[0], (source,), path)]
+    dated = [DatedImage(DAYS[0], (source,), (path,))]
     window = Window(0, 0, 40, 56)
     by_value = ImageSeries(dated, mask=MaskRule(values=(3,))).read(0, window)[1]
     assert (by_value == (mask[0] != 3)).all()
@@ -44,6 +44,49 @@ def test_masks_by_file_by_values_and_by_band(tmp_path, image):
     assert (valid == (mask[0] != 9)).all()
     assert (data == image[[2, 1]]).all()
     assert stacked.band_names == ["nir", "red"]
+
+
+def test_a_pixel_is_left_out_where_any_mask_of_its_date_says_so(image):
+    clouds, shadows = np.zeros((2, 40, 56), np.uint8)
+    clouds[:4], shadows[:, 50:] = 1, 1
+    series = ImageSeries([DatedImage(DAYS[0], (image,), (clouds, shadows))])
+    valid = series.read(0, Window(0, 0, 40, 56))[1]
+    np.testing.assert_array_equal(valid, (clouds == 0) & (shadows == 0))
+
+
+def test_the_band_of_the_mask_is_none_of_the_bands_that_are_used(image):
+    image = np.concatenate([image, 0 * image[:1]])
+    window = Window(0, 0, 40, 56)
+    for bands in (NAMES, [*NAMES, "clouds"]):
+        series = series_of(image, bands=bands, mask=MaskRule(band=4))
+        assert series.band_names == list(NAMES)
+        np.testing.assert_array_equal(series.read(0, window)[0], image[:3])
+    with pytest.raises(InputError, match="has 3 bands, but 2 names were given"):
+        series_of(image, bands=NAMES[:2], mask=MaskRule(band=4))
+    with pytest.raises(InputError, match="no band beside their mask"):
+        series_of(image[:1], mask=MaskRule(band=1))
+
+
+def test_bands_that_are_taken_for_colours_are_said(image, caplog):
+    assumed = series_of(image)
+    assert assumed.band_names == ["red", "green", "blue"]
+    assert assumed.bands_assumed
+    assert "The images do not name their bands: they are taken for red, green, blue." in caplog.text
+    caplog.clear()
+    assert not series_of(image, bands=NAMES).bands_assumed
+    assert not series_of(image[:2]).bands_assumed
+    assert not caplog.text
+
+
+def test_masks_whose_nodata_is_their_clear_value_are_refused_with_the_cause(tmp_path, image):
+    mask = np.zeros((1, 40, 56), np.uint8)
+    mask[0, :8] = 4
+    path = write_geotiff(tmp_path / "m.tif", mask, nodata=0)
+    dated = [DatedImage(DAYS[0], (write_geotiff(tmp_path / "i.tif", image),), (path,))]
+    with pytest.raises(InputError, match=r"the mask of 2020-01-01 .*m\.tif declares 0 as nodata, but 0 is clear"):
+        ImageSeries(dated)
+    classes = ImageSeries(dated, mask=MaskRule(values=(8,))).read(0, Window(0, 0, 40, 56))[1]  # 0: no class is known
+    np.testing.assert_array_equal(classes, mask[0] == 4)
 
 
 def test_another_grid_is_read_on_that_of_the_first(tmp_path):
@@ -115,9 +158,9 @@ def test_cloudy_cells_and_dates_are_left_out(image, caplog):
     half = np.zeros((40, 56), np.uint8)
     half[:, 20:] = 1
     images = [
-        DatedImage(DAYS[0], (image,), half),
-        DatedImage(DAYS[1], (image,), np.ones_like(half)),
-        DatedImage(DAYS[2], (image,), 0 * half),
+        DatedImage(DAYS[0], (image,), (half,)),
+        DatedImage(DAYS[1], (image,), (np.ones_like(half),)),
+        DatedImage(DAYS[2], (image,), (0 * half,)),
     ]
     series = ImageSeries(images)
     cells = CellGrid(series.grid, 8, 8)

@@ -6,11 +6,13 @@ import re
 import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 from geotiff import write_geotiff
 from made_up_series import BANDS, CELL, Change, make_series
 
 from deepnets4eo.change.series.job import write_series
 from deepnets4eo.change.series.options import NoveltyOptions
+from deepnets4eo.change.series.page import _positions
 from deepnets4eo.change.series.stack import ImageSeries, MaskRule
 from deepnets4eo.cli.main import main
 
@@ -23,7 +25,7 @@ def folder(tmp_path_factory):
     for image in make_series(2, size=192, count=14, changes=(CHANGE,), clouds=0.1):
         tags = {"SYNTHETIC": "yes"}
         write_geotiff(folder / "images" / f"{image.day}.tif", image.sources[0], gsd=10, tags=tags)
-        write_geotiff(folder / "masks" / f"mask_{image.day}.tif", image.mask, gsd=10)
+        write_geotiff(folder / "masks" / f"mask_{image.day}.tif", image.masks[0], gsd=10)
     return folder
 
 
@@ -73,6 +75,23 @@ def test_the_page_loads_nothing_and_shows_the_first_changes(result):
     assert set(re.findall(r'href="#(change-\d+)"', page)) == targets
 
 
+@pytest.mark.parametrize("crs", ["EPSG:32631", "EPSG:32701", 'LOCAL_CS["site",UNIT["metre",1]]', None])
+def test_the_page_says_where_a_change_is(crs):
+    shapes = gpd.GeoSeries([shapely.box(175_000, 4_101_400, 175_010, 4_101_480)], crs=crs)
+    (position,) = _positions(shapes)
+    if crs is None or crs.startswith("LOCAL"):
+        assert position == f"x 175005.0, y 4101440.0 ({'no CRS' if crs is None else 'site'})"
+        return
+    lat, lon = map(float, re.fullmatch(r"latitude (-?\d+\.\d{6}), longitude (-?\d+\.\d{6})", position).groups())
+    truth = shapes.centroid.to_crs(4326)[0]
+    assert (lat, lon) == (pytest.approx(truth.y, abs=1e-6), pytest.approx(truth.x, abs=1e-6))
+
+
+def test_the_changes_on_the_page_have_latitude_and_longitude(result):
+    page = (result / "report.html").read_text(encoding="utf-8")
+    assert len(re.findall(r"cells? at latitude 45\.\d{6}, longitude 3\.\d{6}</p>", page)) == 4
+
+
 def test_the_changes_most_like_one_are_listed(result, capsys):
     capsys.readouterr()
     assert main(["series", str(result), "--like", "1"]) == 0
@@ -97,6 +116,14 @@ def test_the_changes_most_like_one_are_listed(result, capsys):
             ["images", "--out", "x", "--masks", "masks", "--mask-values", "0,1"],
             "no cell of 32 px has 70% of valid pixels",
         ),
+        (["images", "--out", "x", "--mask-values", "3"], "--mask-values was given without a mask"),
+        (["images", "--out", "x", "--mask-above", "50"], "--mask-above was given without a mask"),
+        (["images", "--out", "x", "--masks", "masks", "--mask-band", "1"], "Choose one of them"),
+        (
+            ["images", "--out", "x", "--masks", "masks", "--mask-values", "3", "--mask-above", "5"],
+            "--mask-values and --mask-above were given",
+        ),
+        (["images", "--out", "x", "--break-of", "nir"], "--break-of nir was given without --breaks-from"),
         (["images/2019-01-15*", "--out", "x"], "the series has 1 dates with valid cells, expected at least 6"),
     ],
 )
@@ -104,6 +131,21 @@ def test_wrong_input_is_refused_with_what_to_do(folder, words, message, monkeypa
     monkeypatch.chdir(folder)
     assert main(["series", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_breaks_of_an_earlier_job_go_and_the_manifest_says_what_was_detected(tmp_path):
+    series = ImageSeries(make_series(2, size=64, count=18, changes=(Change(1, 1, 7),)))
+    assert series.bands_assumed
+    options = NoveltyOptions(cell_px=CELL)
+    write_series(series, tmp_path, options, breaks_from=series.dates[13])
+    manifest = json.loads((tmp_path / "series.json").read_text())
+    assert manifest["breaks"] == {"of": "ndvi", "from": series.dates[13].isoformat()}
+    assert manifest["bands"] == ["red", "green", "blue", "nir"]
+    assert manifest["bands_assumed"]
+    assert (tmp_path / "breaks.tif").is_file()
+    write_series(series, tmp_path, options)
+    assert not (tmp_path / "breaks.tif").exists()
+    assert json.loads((tmp_path / "series.json").read_text())["breaks"] is None
 
 
 REAL = {

@@ -535,7 +535,7 @@ def test_series(reach, monkeypatch) -> None:
         "--assets",
         "a,b",
     ]
-    masks = ["--masks", "m", "--mask-band", 5, "--mask-values", "3,8", "--mask-above", 0.5]
+    masks = ["--masks", "m", "--mask-values", "3,8"]
     cells = [
         "--cell-px",
         16,
@@ -565,8 +565,10 @@ def test_series(reach, monkeypatch) -> None:
     }  # fmt: skip
     assert opened.pop() == {
         "source": "images", "dates": ["2020-01-01", "2020-02-01"], "date_pattern": "%Y%j", "masks": "m",
-        "assets": ["a", "b"], "bands": {"nir": 4, "red": 3}, "mask": MaskRule((3, 8), 0.5, 5),
+        "assets": ["a", "b"], "bands": {"nir": 4, "red": 3}, "mask": MaskRule((3, 8)),
     }  # fmt: skip
+    reach(function, *start, "--mask-band", 5, "--mask-above", 0.5)
+    assert opened.pop()["mask"] == MaskRule((), 0.5, 5)
 
 
 def test_demo(reach, tmp_path, monkeypatch, capsys) -> None:

@@ -348,3 +348,10 @@ def test_a_stated_crs_is_kept_and_refused_for_an_image_without_one(name: str, tm
         read_footprints(source, image=PLAIN).in_pixels(PLAIN)
     said = read_footprints(source, assume_crs="pixels", image=PLAIN)
     assert said.in_pixels(PLAIN)[0].bounds == pytest.approx((32.5, 15.6, 32.6, 15.7))
+
+
+def test_geometries_without_a_table_are_refused_in_one_line() -> None:
+    boxes = gpd.GeoSeries([shapely.box(0, 0, 8, 6)] * 3, crs="EPSG:32615")
+    for source, kind in ((boxes, "GeoSeries"), (boxes.to_frame().rename(columns=str).drop(columns="0"), "DataFrame")):
+        with pytest.raises(InputError, match=f"given as {kind}; expected a path, a GeoDataFrame or Footprints"):
+            read_footprints(source)

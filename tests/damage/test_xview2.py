@@ -145,6 +145,16 @@ def test_other_values_are_refused_and_listed(folders):
         score_folders(*folders)
 
 
+def test_right_values_of_another_type_are_refused_naming_the_type(folders):
+    path = folders[0] / "test_damage_00000_prediction.png"
+    Image.fromarray(np.asarray(Image.open(path)).astype(np.uint16)).save(path)
+    with pytest.raises(LabelError, match=r"is uint16, expected uint8; its values are right.*gdal_translate -ot Byte"):
+        score_folders(*folders)
+    Image.fromarray(np.full((1024, 1024), 300, np.uint16)).save(path)
+    with pytest.raises(LabelError, match=r"is uint16 with values \[300\], expected uint8 with 0 to 4\. Remap"):
+        score_folders(*folders)
+
+
 def test_folders_that_are_none_or_hold_nothing_are_refused(folders, tmp_path):
     with pytest.raises(InputError, match="is not a folder"):
         score_folders(tmp_path / "nowhere", folders[1])

@@ -332,3 +332,25 @@ def test_white_of_a_mask_is_a_class_where_its_legend_says_so():
     hidden = LabelReader(Layer.open(mask, nodata=0), change, stored).read(whole)
     np.testing.assert_array_equal(hidden, np.where(mask, 1, 255))
     assert Legend.from_dict(stored.to_dict()).file_values == {255: 1}
+
+
+def test_rules_that_no_protocol_has_are_refused() -> None:
+    with pytest.raises(InputError, match="unknown is 'viod'. Did you mean 'void'"):
+        Protocol(unknown="viod")
+    with pytest.raises(InputError, match="erode_px is -3"):
+        Protocol(erode_px=-3)
+    with pytest.raises(InputError, match="boundary_px is -1"):
+        Protocol(boundary_px=-1)
+
+
+def test_pairs_may_come_from_a_generator() -> None:
+    truth, shares = np.array([[0, 0, 1, 255]], np.uint8), list[float]()
+    result = evaluate_pairs(((truth, truth) for _ in range(2)), "isprs", progress=shares.append)
+    assert (result.matrix.total, shares) == (6, [0.5, 1.0])
+    with pytest.raises(InputError, match="block_px is -5"):
+        evaluate_pairs([(truth, truth)], "isprs", block_px=-5)
+
+
+def test_pixels_that_a_masked_reference_hides_are_not_scored() -> None:
+    truth = np.array([[0, 0, 1, 1]], np.uint8)
+    assert evaluate(truth, np.ma.array(truth, mask=[[0, 1, 0, 0]]), "isprs").matrix.total == 3

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import rasterio
 import scipy.io
+from affine import Affine
 from geotiff import write_geotiff
 from rasterio.env import get_gdal_config
 
@@ -170,6 +171,44 @@ def test_the_name_that_agrees_farthest_is_paired_and_other_files_are_none(tmp_pa
         for name in names:
             (tmp_path / folder / name).write_text("")
     assert pair_tiles(tmp_path / "p", tmp_path / "r") == [(tmp_path / "p/a_1_x.tif", tmp_path / "r/a_1_x_full.TIF")]
+
+
+def save_tiles(folder, places, crs="EPSG:32631"):
+    """Files of CLASSES (2 x 3 px of 1 m), by name, each with its corner (x, y)."""
+    folder.mkdir()
+    for name, (x, y) in places.items():
+        write_geotiff(folder / f"{name}.tif", CLASSES, transform=Affine(1, 0, x, 0, -1, y), crs=crs)
+
+
+@pytest.mark.parametrize("names", [["a", "a_noBoundary"], ["a_1", "a_2"]])
+def test_a_prediction_that_fits_several_references_is_refused(tmp_path, names):
+    for crs in (None, "EPSG:32631"):
+        root = tmp_path / str(bool(crs))
+        root.mkdir()
+        save_tiles(root / "p", {"a": (0, 2)}, crs)
+        save_tiles(root / "r", dict.fromkeys(names, (0, 2)), crs)
+        message = (
+            rf"a\.tif fits several references in .*: {names[0]}\.tif, {names[1]}\.tif; .* Keep one reference of each"
+        )
+        with pytest.raises(InputError, match=message):
+            pair_tiles(root / "p", root / "r")
+
+
+def test_references_that_are_parts_of_one_map_are_all_scored_against_it(tmp_path):
+    corners = {"a_1": (0, 2), "a_2": (3, 2), "a_3": (0, 0)}
+    save_tiles(tmp_path / "r", corners)
+    (tmp_path / "p").mkdir()
+    whole = np.zeros((4, 6), np.uint8)
+    whole[:2] = np.hstack([CLASSES, CLASSES])
+    whole[2:, :3] = CLASSES
+    write_geotiff(tmp_path / "p" / "a.tif", whole, transform=Affine(1, 0, 0, 0, -1, 2), crs="EPSG:32631")
+    matrix = evaluate_pairs(pair_tiles(tmp_path / "p", tmp_path / "r"), ISPRS).matrix
+    assert (matrix.total, matrix.overall_accuracy) == (18, 1)
+    write_geotiff(tmp_path / "r" / "a_4.tif", CLASSES, transform=Affine(1, 0, 2, 0, -1, 1), crs="EPSG:32631")
+    with pytest.raises(
+        InputError, match=r"a\.tif fits several references in .*: a_1\.tif, a_2\.tif, a_3\.tif, a_4\.tif;"
+    ):
+        pair_tiles(tmp_path / "p", tmp_path / "r")
 
 
 def test_a_card_without_the_layer_of_its_protocol_is_an_error_with_its_remedy(tmp_path):

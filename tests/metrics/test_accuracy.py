@@ -116,3 +116,24 @@ def test_the_bootstrap_is_the_same_for_the_same_seed():
 def test_identical_tiles_leave_no_doubt():
     found = bootstrap(some_tiles(1) * 5, draws=20)["mean_iou"]
     assert found.low == pytest.approx(found.high)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: stratified_count([100, 50], [20], [5, 9]), "2 strata, 1 numbers of samples and 2 of positive ones"),
+        (lambda: stratified_count(100, 20, 5), "lists with one number for each stratum"),
+        (lambda: stratified_count([100, 50], [20, 10], [-5, 9]), "positive .* 0 or more"),
+        (lambda: stratified_count([100, np.nan], [20, 10], [5, 9]), "strata .* finite"),
+        (lambda: area_adjusted(np.array([[9, 1], [2, 8]]), [100, -300]), "mapped_area .* 0 or more"),
+        (lambda: area_adjusted(np.array([[9, -1], [2, 8]]), [100, 300]), "sample .* 0 or more"),
+        (lambda: area_adjusted(np.array([[9, np.nan], [2, 8]]), [100, 300]), "sample .* finite"),
+        (lambda: area_adjusted(np.array([[9, 1], [2, 8]]), [0, 0]), "at least one above 0"),
+        (lambda: bootstrap(some_tiles(3), draws=0), "0 draws"),
+        (lambda: bootstrap(some_tiles(3), level=-1), "level of -1"),
+        (lambda: bootstrap(some_tiles(3), level=95), "level of 95"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(call, message):
+    with pytest.raises(InputError, match=message):
+        call()

@@ -115,6 +115,10 @@ def test_void_predictions_make_no_border_but_leave_the_reference_missed() -> Non
         (lambda: BoundaryScores(2, 0), "reach of 0 px"),
         (lambda: BoundaryScores(2, 2).update(np.zeros((9, 9), np.uint8), np.zeros((9, 8), np.uint8)), r"\(9, 8\)"),
         (lambda: BoundaryScores(2, 2).update(*[np.zeros((9, 9), np.uint8)] * 2, margin_px=2), "margin of 2 px"),
+        (lambda: BoundaryScores(2, 2).update(*[np.zeros((9, 9), np.uint8)] * 2, margin_px=-3), "margin of -3 px"),
+        (lambda: BoundaryScores(2, 2).update(*[np.zeros((9, 9), int)] * 2), "reference of int64"),
+        (lambda: BoundaryScores(2, 2).__iadd__(BoundaryScores(2, 5)), "one legend and one radius"),
+        (lambda: BoundaryScores(2, 2).__iadd__(BoundaryScores(3, 2)), "one legend and one radius"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(call, message: str) -> None:

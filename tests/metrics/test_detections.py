@@ -103,3 +103,31 @@ def test_distances_are_metres_in_any_crs(crs):
 def test_area_scores_count_common_ground_once():
     precision, recall, f1 = area_scores(squares(0, 0, score=[1.0, 1.0]), squares(5))
     assert (precision, recall, f1) == pytest.approx((0.5, 0.5, 0.5))
+
+
+@pytest.mark.parametrize("unmarked", [None, float("nan")])
+def test_a_thing_without_a_mark_is_not_difficult(unmarked):
+    reference = squares(0, 50, 90, difficult=[unmarked, True, False])
+    found = evaluate_detections(squares(0, 50), reference)
+    assert (found.hits, found.false_alarms, found.missed) == (1, 0, 1)
+    assert evaluate_detections(squares(0, 50), squares(0, 50, difficult=[1.0, 0.0])).hits == 1
+
+
+def test_marks_that_are_neither_yes_nor_no_are_refused():
+    with pytest.raises(InputError, match="'difficult' holds no, yes, expected True and False"):
+        evaluate_detections(squares(0), squares(0, 50, difficult=["no", "yes"]))
+
+
+def test_area_scores_bring_a_reference_in_another_crs_over():
+    assert area_scores(squares(0), squares(0).to_crs(3857)) == pytest.approx((1, 1, 1), abs=1e-6)
+    with pytest.raises(GridError, match="the other has none"):
+        area_scores(squares(0), squares(0, crs=None))
+
+
+@pytest.mark.parametrize("score", [evaluate_detections, area_scores])
+def test_outlines_that_cross_themselves_are_refused(score):
+    bow = gpd.GeoDataFrame(geometry=[shapely.Polygon([(0, 0), (2, 4), (2, 0), (0, 4)])], crs="EPSG:32633")
+    with pytest.raises(InputError, match="1 detections have an outline that is not valid"):
+        score(bow, squares(0))
+    with pytest.raises(InputError, match="1 reference objects have"):
+        score(squares(0), bow)

@@ -266,3 +266,26 @@ def test_a_single_pixel_has_no_kappa_for_chance_would_be_right_as_well():
     assert np.isnan(right.kappa)
     assert wrong.kappa == 0
     assert (right.overall_accuracy, wrong.overall_accuracy) == (1, 0)
+
+
+def test_counts_of_any_type_are_taken_unless_they_are_negative():
+    assert ConfusionMatrix.from_matrix(np.eye(2, dtype=np.uint64)).matrix.tolist() == [[1, 0], [0, 1]]
+    with pytest.raises(InputError, match="counts from -5 to 3"):
+        ConfusionMatrix.from_matrix([[1, -5], [2, 3]])
+
+
+def test_classes_to_ignore_may_come_from_a_generator_and_must_exist():
+    counts = ConfusionMatrix.from_matrix([[1, 2, 0], [3, 4, 0], [0, 0, 9]])
+    assert counts.ignoring(index for index in [1]).matrix.tolist() == [[1, 0], [0, 9]]
+    for strange in (7, -1):
+        with pytest.raises(InputError, match=rf"classes \[{strange}\] to ignore, expected indices 0 to 2"):
+            counts.ignoring([strange])
+
+
+def test_masked_arrays_are_not_counted_as_if_they_had_no_mask():
+    labels = np.array([0, 1, 1])
+    hidden = np.ma.array(labels, mask=[False, True, False])
+    for pair in ((hidden, labels), (labels, hidden)):
+        with pytest.raises(InputError, match="is a masked array"):
+            ConfusionMatrix(2).update(*pair)
+    assert ConfusionMatrix(2).update(labels, np.ma.array(labels)).total == 3

@@ -123,3 +123,10 @@ def test_what_cannot_be_is_refused() -> None:
         density_map(cars(3), cells, radius_m=9.0)
     with pytest.raises(InputError, match="'kind'"):
         count_in(cars(3), cars(3), by="kind")
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_objects_without_a_type_are_counted_as_such(missing: float | None) -> None:
+    cars = gpd.GeoDataFrame({"type": ["car", missing, missing]}, geometry=gpd.points_from_xy([1, 2, 3], [1, 2, 3]))
+    counted = count_in(cars, gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 9, 9)]), by="type")
+    assert counted[["count", "count_car", "count_nan"]].values.tolist() == [[3, 1, 2]]

@@ -6,6 +6,7 @@ import pytest
 import rasterio.features
 import shapely
 from affine import Affine
+from pyproj import Transformer
 from scipy.ndimage import distance_transform_edt
 
 from deepnets4eo.errors import GridError, InputError, OutputError
@@ -153,6 +154,94 @@ def test_an_extract_of_the_place_that_holds_nothing_is_unknown_with_a_warning(tm
     far = frame([shapely.box(1000, 1000, 1020, 1020)], building=["yes"])
     assert (values(rasterize_osm(far, PLAIN, tmp_path / "a.tif", coverage="everywhere")) == 0).all()
     assert "Nothing at all is known" in caplog.text
+
+
+HOUSE_NODES = """<node id="1" lat="48.1360" lon="10.0680"/><node id="2" lat="48.1360" lon="10.0690"/>
+<node id="3" lat="48.1366" lon="10.0690"/><node id="4" lat="48.1366" lon="10.0680"/>
+<node id="5" lat="48.1350" lon="10.0670"><tag k="natural" v="tree"/></node>"""
+HOUSE = '<way id="1"><nd ref="1"/><nd ref="2"/><nd ref="3"/><nd ref="4"/><nd ref="1"/><tag k="building" v="yes"/></way>'
+
+
+def test_an_osm_file_without_bounds_covers_the_box_around_its_features(tmp_path):
+    grid = metre_grid(10.0685, 48.1360, 32632)
+    known = {}
+    for name, bounds in (
+        ("without", ""), ("with", '<bounds minlat="48.1350" minlon="10.0670" maxlat="48.1366" maxlon="10.0690"/>'),
+    ):  # fmt: skip
+        (tmp_path / f"{name}.osm").write_text(f'<osm version="0.6">{bounds}{HOUSE_NODES}{HOUSE}</osm>')
+        known[name] = values(rasterize_osm(tmp_path / f"{name}.osm", grid, tmp_path / f"{name}.tif"))
+    assert np.array_equal(known["without"], known["with"])
+    assert set(np.unique(known["with"][BUILDINGS])) == {-1, 0, 1}
+
+
+def test_a_source_without_any_feature_or_bounds_says_so(tmp_path):
+    (tmp_path / "empty.osm").write_text('<osm version="0.6"></osm>')
+    for source, name in ((tmp_path / "empty.osm", r"empty\.osm"), (frame([], building=[]), "the table of features")):
+        with pytest.raises(InputError, match=f"{name} holds no feature and states no bounds.*--coverage FILE"):
+            rasterize_osm(source, PLAIN, tmp_path / "a.tif")
+    covered = rasterize_osm(tmp_path / "empty.osm", PLAIN, tmp_path / "a.tif", coverage="everywhere")
+    assert (values(covered) == 0).all()
+
+
+def metre_grid(lon, lat, epsg, shape=(400, 600)):
+    """A grid of 1 m around a point."""
+    x, y = Transformer.from_crs(4326, epsg, always_xy=True).transform(lon, lat)
+    return Grid(shape, Affine(1, 0, x - shape[1] / 2, 0, -1, y + shape[0] / 2), f"EPSG:{epsg}")
+
+
+def in_degrees(grid, *boxes):
+    """Boxes in metres from a grid's middle, with longitudes of -180 to 180."""
+    middle_x, middle_y = grid.affine * (grid.shape[1] / 2, grid.shape[0] / 2)
+    back = Transformer.from_crs(grid.crs.proj, 4326, always_xy=True)
+    shapes = shapely.transform(shapely.box(*np.array(boxes).T), lambda xy: xy + (middle_x, middle_y))
+    return shapely.transform(shapes, lambda xy: np.column_stack(back.transform(*xy.T))).tolist()
+
+
+@pytest.mark.parametrize("kind", ["file", "table", "osm"])
+def test_features_on_both_sides_of_180_degrees_cover_what_lies_between_them(tmp_path, kind):
+    grid = metre_grid(180, -17, 32760)
+    shapes = in_degrees(grid, (-100, -50, -20, 50), (20, -50, 100, 50))
+    houses = gpd.GeoDataFrame({"building": ["yes", "yes"]}, geometry=shapes, crs=4326)
+    assert np.ptp(houses.total_bounds[[0, 2]]) > 359
+    source = {"file": tmp_path / "a.geojson", "table": houses, "osm": tmp_path / "a.osm"}[kind]
+    if kind == "file":
+        houses.to_file(source)
+    elif kind == "osm":
+        left, right = shapes[0].bounds[0], shapes[1].bounds[2]
+        _, bottom, _, top = houses.total_bounds
+        bounds = f'<bounds minlat="{bottom}" minlon="{left}" maxlat="{top}" maxlon="{right}"/>'
+        source.write_text(f'<osm version="0.6">{bounds}{osm_ways(shapes)}</osm>')
+    found = values(rasterize_osm(source, grid, tmp_path / "a.tif"))[BUILDINGS]
+    assert (found == 1).sum() == 16_000
+    (left, *_), (_, _, right, _) = (shape.bounds for shape in shapes)
+    box = shapely.segmentize(shapely.box(left, houses.total_bounds[1], right + 360, houses.total_bounds[3]), 1e-4)
+    known = burnt(gpd.GeoSeries([box], crs=4326).to_crs(grid.crs.proj), grid)
+    assert 20_000 < known.sum() < 21_000
+    assert ((found != 0) != known).sum() <= 3
+    with pytest.raises(GridError, match=r"covers \(-180\.0, -17\.0\d+, -179\.999.*; \(179\.9\d+, .* do not meet"):
+        rasterize_osm(source, metre_grid(178, -17, 32760), tmp_path / "b.tif")
+
+
+def osm_ways(shapes):
+    """Buildings as OpenStreetMap XML."""
+    nodes, ways = [], []
+    for shape in shapes:
+        numbers = range(len(nodes) + 1, len(nodes) + 5)
+        corners = zip(numbers, shapely.get_coordinates(shape)[:4], strict=True)
+        nodes += [f'<node id="{number}" lat="{lat}" lon="{lon}"/>' for number, (lon, lat) in corners]
+        refs = "".join(f'<nd ref="{number}"/>' for number in (*numbers, numbers[0]))
+        ways.append(f'<way id="{numbers[0]}">{refs}<tag k="building" v="yes"/></way>')
+    return "".join(nodes + ways)
+
+
+def test_a_source_as_wide_as_the_world_covers_all_of_an_image_in_it(tmp_path):
+    grid = metre_grid(10, 48, 32632, (60, 80))
+    middle, *_ = in_degrees(grid, (-20, -10, 20, 10))
+    far = [shapely.Point(lon, lat).buffer(0.01) for lon, lat in ((-179, -60), (179, 75), (-30, 10))]
+    gpd.GeoDataFrame({"building": ["yes"] * 4}, geometry=[middle, *far], crs=4326).to_file(tmp_path / "a.geojson")
+    found = values(rasterize_osm(tmp_path / "a.geojson", grid, tmp_path / "a.tif"))[BUILDINGS]
+    assert set(np.unique(found)) == {-1, 1}
+    assert (found == 1).sum() == 800
 
 
 def test_a_crs_that_one_side_lacks_is_named(tmp_path):

@@ -17,7 +17,25 @@ def read(text: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
-    "text", [FORMULA, "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1", "+", "-inf+1"]
+    "text",
+    [
+        FORMULA,
+        "+1+1",
+        "-1+1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        "\uff1d1",
+        "+",
+        "-inf+1",
+        "-inf",
+        "-nan",
+        "+infinity",
+        "+1_0",
+        "-1e",
+        "-٣",
+    ],
 )
 def test_text_that_would_be_a_formula_gets_an_apostrophe(text):
     shown = text.replace("\r", "\n")
@@ -28,7 +46,9 @@ def test_no_cell_begins_another_row(tmp_path):
     assert read(csv_text([["a\r=1", "b\r\n=2", "c\n=3"]])) == [["a\n=1", "b\n=2", "c\n=3"]]
 
 
-@pytest.mark.parametrize("cell", [-1.5, "-1.5", "+2", "-1e-09", "roof", "a=b", "", "3", "–", "nan"])
+@pytest.mark.parametrize(
+    "cell", [-1.5, "-1.5", "+2", "-1e-09", "-.5", "+3.", "-1E9", "roof", "a=b", "", "3", "–", "nan"]
+)
 def test_numbers_and_other_text_stay_as_they_are(cell):
     assert read(csv_text([[cell, 1]])) == [[str(cell), "1"]]
 

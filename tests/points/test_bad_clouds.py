@@ -33,6 +33,13 @@ def test_a_file_without_points_is_refused(tmp_path: Path) -> None:
         label_cloud(tmp_path / "a.las", NeighbourCount(), tmp_path / "out.laz")
 
 
+@pytest.mark.parametrize("text", ["", "x y z\n"])
+def test_text_without_points_is_refused_for_what_it_is(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.xyz").write_text(text)
+    with pytest.raises(InputError, match=r"a\.xyz has no points\. Give a file with points"):
+        label_cloud(tmp_path / "a.xyz", NeighbourCount(), tmp_path / "out.laz")
+
+
 def test_points_on_one_spot_are_labelled(tmp_path: Path) -> None:
     path = write_las(tmp_path / "a.laz", np.repeat(scattered(1), 300, axis=0))
     assert label_cloud(path, NeighbourCount(), tmp_path / "out.laz").points == 300

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import rasterio.features
@@ -152,3 +154,17 @@ def test_images_and_odd_settings_are_refused() -> None:
         polygonize(Layer.open(np.zeros((3, 4, 4), np.uint8)))
     with pytest.raises(InputError, match="simplify_m is -1"):
         Shaping(simplify_m=-1)
+
+
+@pytest.mark.parametrize("classes", [{"1": "a"}, ["a", "b"], {1.5: "a"}])
+def test_classes_that_name_no_label_values_are_refused(classes: object) -> None:
+    with pytest.raises(InputError, match="expected label values as whole numbers"):
+        polygonize(Layer.open(np.ones((4, 4), np.uint8)), classes)
+
+
+def test_arrays_and_paths_are_traced_as_layers_are(tmp_path: Path) -> None:
+    labels = np.array([[1, 1, 0], [1, 1, 0]], np.uint8)
+    path = tmp_path / "labels.npy"
+    np.save(path, labels)
+    for source in (labels, str(path)):
+        assert polygonize(source, {np.uint8(1): "building"})["class"].tolist() == ["building"]

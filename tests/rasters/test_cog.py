@@ -1,7 +1,9 @@
 """Writing rasters: whole or not at all, tiled, with what they mean inside."""
 
+import logging
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -134,3 +136,16 @@ def test_the_fourth_of_four_bands_is_a_band_and_no_transparency(tmp_path: Path) 
     data, valid = Layer.open(tmp_path / "four.tif").read()
     assert data[:, 0, 0].tolist() == [10, 20, 30, 40]
     assert valid.all()
+
+
+def test_writing_leaves_the_level_of_gdals_logger_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = logging.getLogger("rasterio._env")
+    monkeypatch.setattr(logger, "level", logging.ERROR)
+
+    def write(number: int) -> None:
+        with CogWriter(tmp_path / f"{number}.tif", GeoBox((64, 64), Affine.identity(), None)) as writer:
+            writer.write(Window(0, 0, 64, 64), np.ones((64, 64), np.uint8))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(8)))
+    assert (logger.level, logger.filters) == (logging.ERROR, [])

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.grid import Window, crop, overlap_share
 from deepnets4eo.rasters.handles import Handles
 from deepnets4eo.rasters.scene import Layer, Scene
@@ -181,6 +181,36 @@ def test_scene_labels_are_void_where_they_are_not(ramp: np.ndarray) -> None:
     assert not sample["valid"][:2].any()
 
 
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (
+            np.array([[0, 257]], np.uint16),
+            "holds the value 257, expected label values 0 to 254 and 255 for void.*nodata",
+        ),
+        (np.array([[0, -1]], np.int8), "holds the value -1,"),
+        (np.array([[0, 65536]], np.float32), "holds the value 65536,"),
+        (np.array([[0, 1.7]], np.float32), "holds float32 that are no labels"),
+    ],
+)
+def test_values_that_are_no_labels_are_refused_and_not_cut_to_bytes(labels: np.ndarray, message: str) -> None:
+    with pytest.raises(LabelError, match=f"array {message}"):
+        Scene.open(labels=labels).read()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int64", "float32", "bool"])
+def test_labels_of_any_type_are_read_as_bytes_with_void_where_nothing_is(dtype: str) -> None:
+    labels = Layer.open(np.array([[0, 1, 1]]).astype(dtype), grid=GeoBox((1, 3), Affine.identity(), None))
+    sample = Scene(dict(labels=labels)).read(Window(0, 0, 1, 4))
+    assert sample["labels"].dtype == np.uint8
+    assert sample["labels"].tolist() == [[0, 1, 1, 255]]
+
+
+def test_labels_out_of_range_that_are_declared_as_nodata_are_void() -> None:
+    labels = Layer.open(np.array([[0, 9999]], np.uint16), nodata=9999)
+    assert Scene(dict(labels=labels)).read()["labels"].tolist() == [[0, 255]]
+
+
 def test_reading_from_many_threads_gives_the_same_values(tmp_path: Path, ramp: np.ndarray) -> None:
     layer = Layer.open(write(tmp_path / "a.tif", ramp)).on(crop(UTM, Window(1, 1, 30, 50)), "nearest")
     expected, results = ramp[1:31, 1:51], []
@@ -319,3 +349,56 @@ def test_a_value_can_be_declared_as_nodata_afterwards(tmp_path: Path) -> None:
     assert declared[1][:, :10].all()
     assert not declared[1][5:, 11:].any()
     assert in_file.with_nodata(-9999).on(in_file.grid.zoom_out(2), "average").read()[1].tolist() == declared[1].tolist()
+
+
+def test_a_layer_opened_again_takes_nodata_bands_and_grid(ramp: np.ndarray) -> None:
+    layer = Layer.open(ramp)
+    grid = GeoBox(layer.shape, Affine(2, 0, 500_000, 0, -2, 4_000_000), "EPSG:32615")
+    again = Layer.open(layer, nodata=7, grid=grid, bands=[1])
+    assert (again.nodata, again.grid, again.bands) == (7, grid, [1])
+    assert again.read()[1].tolist() == (ramp != 7).tolist()
+    assert layer.nodata is None
+    assert layer.grid.crs is None
+    with pytest.raises(GridError, match="Give one of the same size"):
+        Layer.open(layer, grid=grid[:2, :2])
+
+
+@pytest.mark.parametrize("nodata", [None, 7])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
+def test_what_a_masked_array_hides_is_not_valid(dtype: str, nodata: int | None) -> None:
+    values = np.full((2, 8, 8), 100, dtype)
+    hidden = np.zeros((2, 8, 8), bool)
+    hidden[0, :4, :4] = True
+    values[hidden] = 3
+    layer = Layer.open(np.ma.array(values, mask=hidden), nodata=nodata)
+    for one in (layer, layer.subset([2]), layer.with_nodata(9), layer.with_grid(layer.grid)):
+        data, valid = one.read()
+        assert not np.ma.isMaskedArray(data)
+        assert valid.tolist() == (~hidden[0]).tolist()
+    assert layer.read(Window(2, 2, 3, 3))[1].tolist() == (~hidden[0][2:5, 2:5]).tolist()
+    assert layer.thumbnail(4)[1].tolist() == (~hidden[0][::2, ::2]).tolist()
+    warped, known = layer.on(layer.grid.zoom_out(2), "average").read()
+    assert known.tolist() == (~hidden[0][::2, ::2]).tolist()
+    assert (warped[:, known] == 100).all()
+
+
+def test_a_masked_array_that_hides_nothing_is_all_valid() -> None:
+    assert Layer.open(np.ma.array(np.ones((2, 3)))).read()[1].all()
+
+
+@pytest.mark.parametrize("source", [None, 5, b"/image.tif", (name for name in ["image.tif"])])
+def test_what_no_layer_can_be_opened_from_is_refused(source: object) -> None:
+    with pytest.raises(InputError, match="Give a path, a list of paths, an array or a Layer"):
+        Layer.open(source)
+
+
+def test_an_unknown_resampling_is_refused(ramp: np.ndarray) -> None:
+    with pytest.raises(InputError, match="resampling is 'nearst'. Did you mean 'nearest'"):
+        Layer.open(ramp).on(Layer.open(ramp).grid.zoom_out(2), "nearst")
+
+
+def test_a_type_that_gdal_lacks_is_refused_where_it_is_warped() -> None:
+    layer = Layer.open(np.ones((8, 8), np.float16))
+    assert layer.read()[0].dtype == np.float16
+    with pytest.raises(InputError, match="float16, which cannot be warped or reduced"):
+        layer.on(layer.grid.zoom_out(2)).read()

@@ -171,6 +171,18 @@ def test_a_pair_can_be_taken_as_registered(post):
     assert len(taken.tie_points) == 0
 
 
+def test_a_pair_too_small_to_be_measured_can_be_taken_as_registered(post):
+    small = as_layer(post[..., :30, :30])
+    with pytest.raises(GridError, match="share 30 × 30 pixels .* expected at least 48 × 48"):
+        register(small, small)
+    taken = assume_registered(small, small)
+    assert taken.status == "ok"
+    assert json.loads(json.dumps(taken.to_dict(), allow_nan=False))["residual_m"] is None
+    far = Layer.open(np.ones((30, 30), np.uint8), grid=GeoBox((30, 30), Affine(1, 0, 900_000, 0, -1, 4_000_000), UTM))
+    with pytest.raises(GridError, match="do not overlap"):
+        assume_registered(far, small)
+
+
 @pytest.mark.slow
 @pytest.mark.real_data
 def test_joplin_lies_within_a_metre_of_its_metadata(real_data):

@@ -58,3 +58,11 @@ def test_rasters_of_several_bands_and_files_in_the_way_are_refused(tmp_path):
     (tmp_path / "b.tif").write_text("mine")
     with pytest.raises(OutputError, match="exists already"):
         ndsm_raster(CITY.dsm, tmp_path / "b.tif")
+
+
+def test_masked_heights_are_refused():
+    heights = np.full((4, 4), 100.0)
+    masked = np.ma.array(heights, mask=np.eye(4, dtype=bool))
+    for pair in ((masked, heights), (heights, masked), (masked, None)):
+        with pytest.raises(InputError, match="is a masked array"):
+            ndsm(*pair)

@@ -131,7 +131,9 @@ def test_a_loader_that_begins_with_the_first_batch_resumes_to_the_same_bits(tmp_
 def test_a_validation_that_was_interrupted_is_done_again(
     tmp_path: Path, average: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(averaging, "FIRST_STEPS", 1)  # so that the means differ from the weights from the second step on
+    monkeypatch.setattr(
+        averaging, "FIRST_STEPS", 1
+    )  # so that the means differ from the weights from the second step on
     rule = f"train.average={average}"
     whole, expected = fit(tmp_path / "whole", Step(), Batches(), False, rule)
 

@@ -8,6 +8,7 @@ blocks of a scene agree.
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -21,8 +22,11 @@ from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.superpixels.connection import connected_regions, merge_small_regions
 from deepnets4eo.options import option_group, options_from, plain_options
 
-# raised for every image of more than three bands. Set once: filters that threads set and restore would interfere
-warnings.filterwarnings("ignore", message="Got image with third dimension of", category=RuntimeWarning)
+# raised for every image of more than three bands. Set once, for calls from here alone: filters that threads set and
+# restore would interfere
+warnings.filterwarnings(
+    "ignore", message="Got image with third dimension of", category=RuntimeWarning, module=re.escape(__name__)
+)
 
 Method = Literal["felzenszwalb", "slic", "quickshift"]
 METHODS: tuple[Method, ...] = ("felzenszwalb", "slic", "quickshift")

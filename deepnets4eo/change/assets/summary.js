@@ -14,7 +14,7 @@ function headline() {
 
 function chipOf(index) {
   const { count, area_ha: area } = classes[index];
-  return { count, range: areaText(area), told: `${number(count)} ${OBJECTS}, ${areaText(area)}` };
+  return { count, range: areaText(area), told: `${objects(count)}, ${areaText(area)}` };
 }
 
 function classTable() {

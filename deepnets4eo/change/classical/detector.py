@@ -6,6 +6,7 @@ Refuses pairs with other numbers of bands, pairs without common valid pixels, an
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -27,12 +28,17 @@ from deepnets4eo.segmenters.segmenter import ProbabilitySegmenter
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.tiling.spread import spread_windows
 
+log = logging.getLogger(__name__)
+
 PRE, POST = "image_pre", "image_post"
 FILE = "change.json"
 STATISTICS_PX = 4_000_000  # pixels that statistics are measured on at most
 KEPT_VALUES = 64_000_000  # of prepared blocks that stay in memory, 256 MB: IR-MAD goes over them up to 30 times
 SIDE_PX = 512  # of the windows that they are measured on
 SAME = 1e-3  # standard deviations
+FAR_SPANS = 5.0  # from the 1st to the 99th percentile: values so far beyond do not enter means and deviations
+FAR_STD = 20.0  # standard deviations from the mean: no value of an image, but an undeclared nodata or a defect
+FEW_FAR = 1e-3  # share of the pixels; more of them are taken for a part of the image
 MEASURED = ("threshold", "width", "changed_share", "separation")  # on the pair, beside what its method measures
 STEEPNESS = 8.0  # probabilities go from 0.02 to 0.98 between the mean scores of no change and of change
 
@@ -40,6 +46,7 @@ STEEPNESS = 8.0  # probabilities go from 0.02 to 0.98 between the mean scores of
 class ChangeDetector(ProbabilitySegmenter):
     """A classical method and its threshold.
 
+    A few pixels (0.1 % at most) with values far from all others, such as undeclared nodata, do not enter what is measured.
     Probabilities follow the score by a logistic curve, 0.5 at the threshold: they rank pixels, and are not calibrated.
 
     Parameters
@@ -113,7 +120,8 @@ class ChangeDetector(ProbabilitySegmenter):
         InputError
             As the class, and where nothing is valid at both dates or nothing differs.
         """
-        detector = cls(method, InputSpec.measure([scene], [PRE, POST]), threshold_method=threshold_method)
+        inputs = InputSpec.measure([scene], [PRE, POST], far_spans=FAR_SPANS)
+        detector = cls(method, inputs, threshold_method=threshold_method)
         return detector.fit(scene)
 
     def fit(self, scene: Scene) -> ChangeDetector:
@@ -133,6 +141,12 @@ class ChangeDetector(ProbabilitySegmenter):
             return kept or read_again()
 
         _check_differ(read_blocks)
+        counted = _without_few_far(read_blocks)
+        self._measure(counted if _largest_difference(counted) >= SAME else read_blocks)
+        return self
+
+    def _measure(self, read_blocks: Blocks) -> None:
+        """The method's statistics, then the threshold of its scores."""
         self.method.fit(read_blocks)
         scores = [self.method.measure(values)[valid] for values, valid in read_blocks()]
         histogram = histogram_of(scores, max(float(score.max()) for score in scores if score.size))
@@ -140,7 +154,6 @@ class ChangeDetector(ProbabilitySegmenter):
         self.threshold = threshold(histogram, self.threshold_method) if own is None else own
         self.width = _transition(histogram, self.threshold)
         self.changed_share, self.separation = separation(histogram, self.threshold)
-        return self
 
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Probabilities of no change and change, (N, 2, h, w) float32."""
@@ -186,7 +199,16 @@ class ChangeDetector(ProbabilitySegmenter):
 
 def _check_differ(read_blocks: Blocks) -> None:
     """Refuse a pair without common valid pixels, and one whose dates are the same but for light and contrast."""
-    largest = max(
+    largest = _largest_difference(read_blocks)
+    if largest < 0:
+        raise InputError("no pixel is valid in both images. Check nodata, clouds and the common extent.")
+    if largest < SAME:
+        raise InputError("both images are the same, but for light and contrast. Give two different dates.")
+
+
+def _largest_difference(read_blocks: Blocks) -> float:
+    """Between both dates in any band, in standard deviations; -1 where no pixel is valid."""
+    return max(
         (
             float(np.abs(np.subtract(*np.split(values[:, valid], 2))).max())
             for values, valid in read_blocks()
@@ -194,10 +216,26 @@ def _check_differ(read_blocks: Blocks) -> None:
         ),
         default=-1.0,
     )
-    if largest < 0:
-        raise InputError("no pixel is valid in both images. Check nodata, clouds and the common extent.")
-    if largest < SAME:
-        raise InputError("both images are the same, but for light and contrast. Give two different dates.")
+
+
+def _without_few_far(read_blocks: Blocks) -> Blocks:
+    """The same blocks without pixels that lie far from all others in any band, where these are few."""
+
+    def read_others() -> Iterator[tuple[FloatImage, Mask]]:
+        for values, valid in read_blocks():
+            yield values, valid & ~_is_far(values)
+
+    counts = [(int(valid.sum()), int((valid & _is_far(values)).sum())) for values, valid in read_blocks()]
+    count, far = (sum(column) for column in zip(*counts, strict=True))
+    if not 0 < far <= FEW_FAR * count:
+        return read_blocks
+    log.info("%d of %d pixels hold values far from all others and are left out of the statistics.", far, count)
+    return read_others
+
+
+def _is_far(values: FloatImage) -> Mask:
+    """values : (2 p, h, w), standardised → (h, w)"""
+    return np.asarray((np.abs(values) > FAR_STD).any(axis=0))
 
 
 def _windows(scene: Scene) -> list[Window]:

@@ -1,11 +1,13 @@
 """The rasters of a series and their dates: from a folder, a list, or the items of a local STAC collection.
 
-Takes names, tags or dates that are given; refuses rasters without a date, two of one date, and assets on other machines.
+Takes names, tags or dates that are given; refuses rasters without a date, two images of one date, and assets on other
+machines.
 """
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -22,12 +24,14 @@ STAC_SUFFIXES = {".json", ".geojson"}
 NO_IMAGE = {"thumbnail", "overview", "metadata"}  # roles of STAC assets
 DATE_TAGS = ("acquisitiondatetime", "acquisition_date", "datetime", "date", "tiff:datetime", "tifftag_datetime")
 YEAR = r"(?:19|20)\d\d"
-IN_NAMES = (
-    re.compile(rf"(?<!\d)({YEAR})[-_.]?(0[1-9]|1[0-2])[-_.]?([0-2]\d|3[01])(?!\d)"),
-    re.compile(rf"(?<!\d)({YEAR})[-_.](0[1-9]|1[0-2])(?!\d)"),
-    re.compile(rf"(?<!\d)({YEAR})(?!\d)"),
-)
-MIDDLE = (7, 1)  # month and day of a raster of which only the year is known
+DAY_OF_YEAR = r"(?:[0-2]\d\d|3[0-5]\d|36[0-6])(?![0-9A-Za-z])"
+USUAL_YEARS = range(1900, 2100)
+IN_NAMES = (  # expression; how its groups are read, and what is added to them
+    (re.compile(rf"(?<!\d)({YEAR})[-_.]?(0[1-9]|1[0-2])[-_.]?([0-2]\d|3[01])(?!\d)"), "%Y%m%d", ""),
+    (re.compile(rf"(?<!\d)({YEAR})[-_.](0[1-9]|1[0-2])(?!\d)"), "%Y%m%d", "01"),
+    (re.compile(rf"(?<!\d)({YEAR})[-.]({DAY_OF_YEAR})"), "%Y%j", ""),
+    (re.compile(rf"(?<!\d)({YEAR})(?!\d|[-_.]{DAY_OF_YEAR})"), "%Y%m%d", "0701"),  # the middle of the year
+)  # 2013_100 is none: a day of the year, or a number of its own
 FIELDS = {"Y": r"\d{4}", "y": r"\d{2}", "m": r"\d{2}", "d": r"\d{2}", "j": r"\d{3}", "b": r"[A-Za-z]{3}",
           "H": r"\d{2}", "M": r"\d{2}", "S": r"\d{2}"}  # fmt: skip
 
@@ -36,12 +40,13 @@ FIELDS = {"Y": r"\d{4}", "y": r"\d{2}", "m": r"\d{2}", "d": r"\d{2}", "j": r"\d{
 class DatedImage:
     """One date of a series.
 
-    day : of acquisition. sources : rasters whose bands follow each other. mask : raster of clouds, on any grid.
+    day : of acquisition. sources : rasters whose bands follow each other. masks : rasters of clouds, shadows …, on any grid;
+    a pixel is left out where any of them says so.
     """
 
     day: date
     sources: tuple[LayerLike, ...]
-    mask: LayerLike | None = None
+    masks: tuple[LayerLike, ...] = ()
 
 
 def find_images(
@@ -60,11 +65,13 @@ def find_images(
         Folder of rasters (or of folders of tiles, one a date), a pattern such as `images/*_NDVI_*.tif`, a list of rasters,
         or a STAC ItemCollection as JSON.
     dates
-        Dates in the order of the names, `YYYY-MM-DD`; by default from the names, else from the tags.
+        Dates of the images, and of the masks, in the order of the names, `YYYY-MM-DD`; by default from the names, else from
+        the tags.
     date_pattern
         How dates stand in the names, in the letters of strptime: `%Y%j`.
     masks
-        The rasters of clouds, found and dated in the same way; with STAC the name of an asset.
+        The rasters of clouds, found and dated in the same way; with STAC the name of an asset. Several of one date, such as
+        clouds and shadows, are joined.
     assets
         STAC assets whose bands follow each other; by default the only raster.
 
@@ -76,7 +83,7 @@ def find_images(
     Raises
     ------
     InputError
-        Rasters without a date, two of one date, dates without a mask, another number of dates than of rasters.
+        Rasters without a date, two images of one date, dates without a mask, another number of dates than of rasters.
     """
     stac = isinstance(source, (str, Path)) and Path(source).suffix.lower() in STAC_SUFFIXES
     if stac:
@@ -93,30 +100,28 @@ def find_images(
             )
     if masks is None or stac:
         return images
-    by_day = {day: mask for mask, day in _with_dates(_rasters(masks), None, date_pattern)}
+    by_day: dict[date, list[LayerLike]] = defaultdict(list)
+    for mask, day in _with_dates(_rasters(masks), dates, date_pattern, "masks"):
+        by_day[day].append(mask)
     missing = [str(image.day) for image in images if image.day not in by_day]
     if missing:
         raise InputError(f"there is no mask of {', '.join(missing[:5])}. Give one for each date, or no masks.")
-    return [replace(image, mask=by_day[image.day]) for image in images]
+    return [replace(image, masks=tuple(by_day[image.day])) for image in images]
 
 
 def date_of_name(name: str, pattern: str | None = None) -> date | None:
-    """The date in a file's name, None where there is none; of a year alone its middle.
+    """The date in a file's name, None where there is none; of a year alone its middle, of `2019-060` that day of the year.
 
     >>> date_of_name("S2A_20190228T101.tif"), date_of_name("x_2019-060.tif", "%Y-%j"), date_of_name("b02.tif")
     (datetime.date(2019, 2, 28), datetime.date(2019, 3, 1), None)
     """
     if pattern is not None:
-        match = re.search(_expression(pattern), name)
-        return None if match is None else _parse(match[0], pattern)
-    for expression in IN_NAMES:
+        return _date_by_pattern(name, pattern)
+    for expression, reading, rest in IN_NAMES:
         for match in expression.finditer(name):
-            numbers = [int(number) for number in match.groups()]
-            month, day = (*numbers[1:], 1) if len(numbers) == 2 else tuple(numbers[1:]) or MIDDLE
-            try:
-                return date(numbers[0], month, day)
-            except ValueError:  # 31 February
-                continue
+            day = _parse("".join(match.groups()) + rest, reading)
+            if day is not None:  # 31 February is none
+                return day
     return None
 
 
@@ -136,11 +141,11 @@ def _rasters(source: str | Path | Sequence[LayerLike]) -> list[LayerLike]:
 
 
 def _with_dates(
-    rasters: Sequence[LayerLike], dates: Sequence[str | date] | None, pattern: str | None
+    rasters: Sequence[LayerLike], dates: Sequence[str | date] | None, pattern: str | None, what: str = "rasters"
 ) -> list[tuple[LayerLike, date]]:
     if dates is not None:
         if len(dates) != len(rasters):
-            raise InputError(f"{len(dates)} dates were given for {len(rasters)} rasters. Give one a raster.")
+            raise InputError(f"{len(dates)} dates were given for {len(rasters)} {what}. Give as many {what} as dates.")
         return [(raster, _as_date(day)) for raster, day in zip(rasters, dates, strict=True)]
     return [(raster, _date_of(raster, pattern)) for raster in rasters]
 
@@ -167,6 +172,18 @@ def _as_date(day: str | date) -> date:
     return parsed
 
 
+def _date_by_pattern(name: str, pattern: str) -> date | None:
+    """The first date of this pattern; rather one that is no part of a longer number, and of a year from 1900 to 2099."""
+    candidates = []
+    for match in re.finditer(f"(?=({_expression(pattern)}))", name):
+        day = _parse(match[1], pattern)
+        if day is not None:
+            start, end = match.span(1)
+            inside = name[start - 1 : start].isdecimal() or name[end : end + 1].isdecimal()
+            candidates.append((inside, day.year not in USUAL_YEARS, day))
+    return min(candidates, key=lambda one: one[:2])[2] if candidates else None
+
+
 def _expression(pattern: str) -> str:
     parts = re.split("%(.)", pattern)
     unknown = [letter for letter in parts[1::2] if letter not in FIELDS]
@@ -179,9 +196,11 @@ def _expression(pattern: str) -> str:
 
 def _parse(text: str, pattern: str) -> date | None:
     try:
-        return datetime.strptime(text, pattern).date()
+        day = datetime.strptime(text, pattern).date()
     except ValueError:
         return None
+    same = day.strftime(pattern).casefold() == text.casefold()  # day 366 of most years is read as one of the next
+    return day if same else None
 
 
 def _name(raster: LayerLike) -> str:
@@ -211,7 +230,7 @@ def _stac_image(path: Path, item: Mapping[str, Any], assets: Sequence[str], mask
             f"{path}: item {item.get('id')!r} has the raster assets {names}. Choose those to use with --assets."
         )
     sources = tuple(_href(path, item, name) for name in names)
-    return DatedImage(day, sources, None if mask is None else _href(path, item, mask))
+    return DatedImage(day, sources, () if mask is None else (_href(path, item, mask),))
 
 
 def _image_assets(assets: Mapping[str, Any]) -> list[str]:

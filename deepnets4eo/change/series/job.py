@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from deepnets4eo.change.series.break_map import write_breaks
+from deepnets4eo.change.series.break_map import default_quantity, write_breaks
 from deepnets4eo.change.series.cells import CellGrid
 from deepnets4eo.change.series.features import CellFeatures, SpectralTexture
 from deepnets4eo.change.series.measure import measure_cells
@@ -85,9 +85,12 @@ def write_series(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with gdal_cache(CACHE_BYTES):
-        paths = []
+        paths, breaks = [], None
         if breaks_from:
-            paths.append(write_breaks(series, out / BREAKS, breaks_from, quantity=break_of, tags=event.tags))
+            breaks = {"of": break_of or default_quantity(series), "from": breaks_from.isoformat()}
+            paths.append(write_breaks(series, out / BREAKS, breaks_from, quantity=breaks["of"], tags=event.tags))
+        else:
+            (out / BREAKS).unlink(missing_ok=True)  # of an earlier job
         ranking = rank_series(series, options, workers=workers, progress=progress)
         paths = [*ranking.write(out, event), *paths, write_page(ranking, series, out / PAGE, top=top, event=event)]
     manifest = {
@@ -97,6 +100,8 @@ def write_series(
         "dates": [day.isoformat() for day in series.dates],
         "images": series.sources,
         "bands": series.band_names,
+        "bands_assumed": series.bands_assumed,
+        "breaks": breaks,
         "options": plain_options(options),
         "changes": len(ranking),
     }

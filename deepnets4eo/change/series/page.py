@@ -11,21 +11,27 @@ from datetime import date
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import shapely
 
 from deepnets4eo.change.series.chips import Chips
 from deepnets4eo.change.series.ranking import NoveltyRanking
 from deepnets4eo.change.series.stack import ImageSeries
+from deepnets4eo.errors import GridError
 from deepnets4eo.files import write_text
+from deepnets4eo.grid import transformer
 from deepnets4eo.outputs.event import SeriesEvent
 from deepnets4eo.outputs.html import fill_template, image_address
 from deepnets4eo.version import __version__
 
+if TYPE_CHECKING:
+    import geopandas as gpd
+
 TEMPLATE = files("deepnets4eo.change.series") / "assets" / "page.html"
 WIDTH, HEIGHT, MARGIN = 960, 220, 36  # of the timeline
 MOST_YEARS = 16  # labels along the timeline
+DECIMALS = 6  # of degrees: a decimetre
 HUES = 16  # colours of clusters, then they repeat
 SYNTHETIC = '<p class="synthetic"><b>SYNTHETIC</b> The images of this series are made up.</p>'
 
@@ -95,7 +101,7 @@ def _cards(rows: Any, series: ImageSeries) -> list[str]:
     chips = Chips(series)
     index = {day.isoformat(): number for number, day in enumerate(series.dates)}
     cards = []
-    for row in rows.itertuples():
+    for row, position in zip(rows.itertuples(), _positions(rows.geometry), strict=True):
         chip = chips.frame(row.geometry)
         path = " ".join(_path(ring) for ring in shapely.get_rings(shapely.get_parts(chip.outline)))
         figures = "".join(
@@ -104,13 +110,25 @@ def _cards(rows: Any, series: ImageSeries) -> list[str]:
             f'<path d="{path}"/></svg><figcaption>{what} {day}</figcaption></figure>'
             for what, day in (("before", row.before), ("after", row.date))
         )
-        centre = row.geometry.centroid
         cards.append(
             f'<article id="change-{row.id}"><h3>{row.rank}<span style="background:{_color(row.cluster)}">cluster {row.cluster}</span></h3>'
             f'<div class="pair">{figures}</div><p>score {row.score:.1f} = {row.magnitude:.1f} × {row.rarity:.2f}; {row.cells} '
-            f"cell{'s' * (row.cells > 1)} at {centre.x:.6g}, {centre.y:.6g}</p></article>"
+            f"cell{'s' * (row.cells > 1)} at {escape(position)}</p></article>"
         )
     return cards
+
+
+def _positions(shapes: gpd.GeoSeries) -> list[str]:
+    """Where the middles of shapes are: latitude and longitude, or x and y with what they are counted in."""
+    middles = shapely.centroid(shapes.to_numpy())
+    x, y = shapely.get_x(middles), shapely.get_y(middles)
+    try:
+        lon, lat = transformer(shapes.crs, 4326).transform(x, y)
+    except GridError:  # none, or a local engineering CRS: no position on the earth
+        name = "no CRS" if shapes.crs is None else shapes.crs.name
+        return [f"x {east:.1f}, y {north:.1f} ({name})" for east, north in zip(x, y, strict=True)]
+    degrees = zip(lat, (lon + 180) % 360 - 180, strict=True)
+    return [f"latitude {north:.{DECIMALS}f}, longitude {east:.{DECIMALS}f}" for north, east in degrees]
 
 
 def _path(ring: Any) -> str:

@@ -6,6 +6,7 @@ Memory: what one window of one date needs.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -19,7 +20,10 @@ from deepnets4eo.change.series.dates import DatedImage, find_images
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.band_roles import layer_names
+from deepnets4eo.rasters.cloud_mask import open_cloud_mask
 from deepnets4eo.rasters.scene import Layer, LayerLike, covered_share
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class MaskRule:
     """Which values of a mask are clouds.
 
     values : these; empty: all above `above`. band : of the image itself that is the mask (1-based), where there is no
-    raster of its own.
+    raster of its own; it is not used as an image.
     """
 
     values: tuple[float, ...] = ()
@@ -48,7 +52,8 @@ class ImageSeries:
         The dates, in order.
     bands
         Name → 1-based number of the bands that are used, or names of all bands in order; by default all, by their own
-        names.
+        names. Where the files name none, three are taken for red, green and blue, a fourth for near infrared, and
+        `bands_assumed` is True.
     mask
         Which values of the masks are clouds.
     grid
@@ -85,7 +90,12 @@ class ImageSeries:
         opened = [[_open(image.day, source) for source in image.sources] for image in images]
         self.grid = opened[0][0].grid if grid is None else grid
         own = [name for layer in opened[0] for name in layer.band_names]
-        numbers, self.band_names = _choose(own, bands)
+        numbers, self.band_names, self.bands_assumed = _choose(own, bands, self.rule.band)
+        if self.bands_assumed:
+            log.warning(
+                "The images do not name their bands: they are taken for %s. Name them with --bands if they show others.",
+                ", ".join(self.band_names),
+            )
         self._numbers = [number - 1 for number in numbers]
         for image, layers in zip(images, opened, strict=True):
             count = sum(layer.count for layer in layers)
@@ -100,7 +110,7 @@ class ImageSeries:
         self.paths = [path for layers in opened for layer in layers for path in layer.paths]
         self.synthetic = any(layer.synthetic for layers in opened for layer in layers)
         self._layers = [[layer.on(self.grid) for layer in layers] for layers in opened]
-        self._masks = [self._mask(image, layers) for image, layers in zip(images, opened, strict=True)]
+        self._masks = [self._masks_of(image, layers) for image, layers in zip(images, opened, strict=True)]
 
     @classmethod
     def open(
@@ -128,23 +138,22 @@ class ImageSeries:
         parts = [layer.read(window) for layer in self._layers[index]]
         data = np.concatenate([part for part, _ in parts]) if len(parts) > 1 else parts[0][0]
         valid = np.logical_and.reduce([valid for _, valid in parts])
-        mask = self._masks[index]
-        if mask is not None:
+        for mask in self._masks[index]:
             values, inside = mask.read(window)
             valid = valid & inside & ~self.rule.clouds(values[0])
         if self._numbers != list(range(len(data))):
             data = data[self._numbers]
         return data.astype(np.float32), valid
 
-    def _mask(self, image: DatedImage, layers: Sequence[Layer]) -> Layer | None:
-        if image.mask is not None:
-            layer = _open(image.day, image.mask)
-            covered_share(self.grid, layer, f"mask of {image.day}")
-        elif self.rule.band is not None:
-            layer = layers[0].subset([self.rule.band])
-        else:
-            return None
-        return layer.on(self.grid, "nearest")
+    def _masks_of(self, image: DatedImage, layers: Sequence[Layer]) -> list[Layer]:
+        zero_is_clear = not self.rule.values
+        masks = [
+            open_cloud_mask(mask, layers[0], f"the mask of {image.day}", zero_is_clear=zero_is_clear)
+            for mask in image.masks
+        ]
+        if not masks and self.rule.band is not None:
+            masks = [layers[0].subset([self.rule.band])]
+        return [mask.on(self.grid, "nearest") for mask in masks]
 
 
 def _open(day: date, source: LayerLike) -> Layer:
@@ -154,11 +163,25 @@ def _open(day: date, source: LayerLike) -> Layer:
         raise type(error)(f"the image of {day} cannot be read: {error}") from error
 
 
-def _choose(own: Sequence[str], bands: Mapping[str, int] | Sequence[str] | None) -> tuple[list[int], list[str]]:
-    """Numbers and names of the bands that are used."""
+def _choose(
+    own: Sequence[str], bands: Mapping[str, int] | Sequence[str] | None, mask_band: int | None
+) -> tuple[list[int], list[str], bool]:
+    """Numbers and names of the bands that are used, and whether neither the files nor `bands` say these names.
+
+    Names of all bands may leave out that of the mask, which is none of those that are used.
+    """
     if not isinstance(bands, Mapping):
-        return list(range(1, len(own) + 1)), layer_names("image", own, bands)
+        numbers = [number for number in range(1, len(own) + 1) if number != mask_band]
+        if not numbers:
+            raise InputError(
+                "the images have no band beside their mask. Give the mask as rasters of its own, with --masks."
+            )
+        kept = [own[number - 1] for number in numbers]
+        if bands is not None and len(bands) == len(own):
+            bands = [bands[number - 1] for number in numbers]
+        names = layer_names("image", kept, bands)
+        return numbers, names, bands is None and names != kept
     wrong = [number for number in bands.values() if not 1 <= number <= len(own)]
     if wrong or not bands:
         raise InputError(f"the images have bands 1–{len(own)}, not {wrong}. Bands count from 1.")
-    return list(bands.values()), list(bands)
+    return list(bands.values()), list(bands), False

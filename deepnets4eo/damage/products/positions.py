@@ -16,7 +16,7 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.footprints import cut_at_antimeridian
+from deepnets4eo.damage.footprints import cut_at_antimeridian, eastward
 from deepnets4eo.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,6 +60,17 @@ def pieces(buildings: gpd.GeoDataFrame, rows: int = ROWS) -> Iterator[Piece]:
     for start in range(0, len(buildings), rows):
         part = buildings.iloc[start : start + rows]
         yield Piece({name: _values(part[name]) for name in PROPERTIES}, _lonlat(part.geometry.to_numpy(), to_lonlat))
+
+
+def middles(shapes: NDArray[np.object_]) -> NDArray[np.float64]:
+    """Centroids of outlines as `pieces` gives them: (N, 2) float64, longitude −180 to 180 and latitude, NaN for no shape."""
+    left, _, right, _ = shapely.bounds(shapes).T
+    halves = right - left > 180  # cut at the antimeridian: both parts side by side again
+    whole = shapes.copy()
+    whole[halves] = shapely.transform(shapes[halves], eastward)
+    centroids = shapely.centroid(whole)
+    lon, lat = shapely.get_x(centroids), shapely.get_y(centroids)
+    return np.column_stack([np.where(lon > 180, lon - 360, lon), lat])
 
 
 def xml_text(value: Any) -> str:

@@ -33,7 +33,8 @@ SYNTHETIC_CAVEAT = "SYNTHETIC: the place and its damage are made up; nothing her
 INTERVALS = {
     "interval_95": "of the true number of buildings: that of estimates where there are some. Without: for each grade the "
     "wider of the block bootstrap and Wilson's interval, which hold no grading error; for damaged that of grading where "
-    "there is one, else the wider of model_based and block_bootstrap",
+    "there is one, else the widest of model_based, block_bootstrap and wilson: of the expected number, without grading error",
+    "share_interval_95": "interval_95 as a share of the assessed buildings",
     "estimates": "500 draws: log-odds shifted for all buildings as between sites left out of the fit, blocks of neighbours "
     "resampled, the share of damaged buildings estimated anew, the chance of single buildings added",
     "grading": "true number among the assessed buildings, from how often the model grades right at places left out of its "
@@ -110,10 +111,14 @@ def _grades(assessed: gpd.GeoDataFrame, seed: int, damage_map: DamageMapContent)
         "model_based": model,
         "block_bootstrap": spread,
         "grading": grading,
-        "interval_95": grading["interval_95"] if grading else widest(model["interval_95"], spread),
+        "interval_95": grading["interval_95"]
+        if grading
+        else widest(damaged["interval_95"], model["interval_95"], spread),
     }
     for name, row in damage_map.estimates.get("buildings", {}).items():
         (damaged if name == "damaged" else by_grade[name]).update(row)
+    for row in (*by_grade.values(), damaged):
+        row["share_interval_95"] = [bound / total for bound in row["interval_95"]]
     return {
         "by_grade": by_grade,
         "damaged": damaged,
@@ -144,7 +149,7 @@ def _grade(count: int, total: int, spread: list[float] | None) -> dict[str, Any]
     return {
         "count": count,
         "share": count / total,
-        "share_interval_95": [wilson.low, wilson.high],
+        "wilson": [wilson.low, wilson.high],
         "block_bootstrap": spread,
         "interval_95": widest([wilson.low * total, wilson.high * total], spread),
     }

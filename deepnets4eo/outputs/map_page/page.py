@@ -33,12 +33,13 @@ from deepnets4eo.version import __version__
 ASSETS = "deepnets4eo.outputs.map_page"
 SCRIPTS = (
     *("data.js", "view.js", "outlines.js", "panels.js", "swipe.js", "list.js", "card.js"),
-    *("save.js", "parts.js", "sheet.js"),
+    *("antimeridian.js", "save.js", "parts.js", "sheet.js"),
 )
 LAST_SCRIPT = "main.js"  # starts the page
 STYLES = ("report.css", "print.css")
 PAGE_BYTES = 10_500_000  # of packed content; base64 makes 14 MB of it
 LEAST_IMAGE_BYTES = 3_000_000
+FIT_POINTS = 6  # along each side of the image, for longitude and latitude
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ def write_map_page(
         "heading": event.title(kind.subject),
         "event": event.to_dict(),
         "event_facts": event.facts,
+        "event_columns": event.columns_of_rows(synthetic=content["summary"]["synthetic"]),
         "frame": frame_of(grid),
         "directory": payload.directory,
         "objects": payload.described,
@@ -161,7 +163,10 @@ def image_budget(payload: Payload) -> int:
 
 
 def frame_of(grid: Grid) -> dict[str, Any]:
-    """Size, ground size, north and a quadratic fit of longitude and latitude over the image's pixels."""
+    """Size, ground size, north and a quadratic fit of longitude and latitude over the image's pixels.
+
+    Longitudes run on past 180 where the image does; the page turns them back.
+    """
     height, width = grid.shape
     row_m, col_m = gsd_m(grid)
     frame: dict[str, Any] = {"width": width, "height": height, "gsd": [row_m, col_m], "crs": None, "lonlat": None}
@@ -169,12 +174,15 @@ def frame_of(grid: Grid) -> dict[str, Any]:
         return {**frame, "north": None}
     back = ~grid.affine
     north = math.degrees(math.atan2(back.b * col_m, -back.e * row_m))
-    cols, rows = (axis.ravel() for axis in np.meshgrid(np.linspace(0, width, 6), np.linspace(0, height, 6)))
+    sides = (np.linspace(0, side, FIT_POINTS) for side in (width, height))
+    cols, rows = (axis.ravel() for axis in np.meshgrid(*sides))
     try:
         to_lonlat = pyproj.Transformer.from_crs(grid.crs.proj, 4326, always_xy=True)
     except pyproj.exceptions.ProjError:  # a local engineering CRS without a position on the earth
         return {**frame, "north": north, "crs": str(grid.crs)}
     lon, lat = to_lonlat.transform(*apply_affine(grid.affine, np.column_stack([cols, rows])).T)
+    for axis in (1, 0):  # without the jump at the 180th meridian
+        lon = np.unwrap(lon.reshape(FIT_POINTS, FIT_POINTS), axis=axis, period=360.0).ravel()
     u, v = cols / width, rows / height
     terms = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1)
     fit, *_ = np.linalg.lstsq(terms, np.stack([lon, lat], axis=1), rcond=None)

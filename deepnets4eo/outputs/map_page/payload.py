@@ -50,7 +50,7 @@ def pack_objects(
 ) -> Payload:
     """Outlines and columns of all objects, in the order of the page's list; `described` is for the kind of map."""
     names = [str(name) for name in ids]
-    whole = {**outlines(shapes, grid), **columns}
+    whole = {**outlines(shapes, grid), **middles(shapes, grid), **columns}
     directory = [(name, str(column.dtype), len(column)) for name, column in whole.items()]
     raw = b"".join(column.astype(column.dtype.newbyteorder("<")).tobytes() for column in whole.values())
     packed_ids = pack(json.dumps(names, separators=(",", ":")).encode())
@@ -89,6 +89,14 @@ def outlines(shapes: NDArray[Any], grid: Grid, chunk: int = CHUNK) -> dict[str, 
         "dx": rest[:, 0],
         "dy": rest[:, 1],
     }
+
+
+def middles(shapes: NDArray[Any], grid: Grid) -> dict[str, NDArray[np.float32]]:
+    """Centroids in pixels of the grid: `cx`, `cy`, whose positions other products have too; NaN where there is no shape."""
+    centroids = shapely.centroid(shapes)
+    xy = np.column_stack([shapely.get_x(centroids), shapely.get_y(centroids)])
+    cx, cy = apply_affine(~grid.affine, xy).astype(np.float32).T
+    return {"cx": cx, "cy": cy}
 
 
 def _steps(shapes: NDArray[Any], grid: Grid) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:

@@ -93,6 +93,11 @@ class CloudFile(ABC):
         """(2, 3) least and greatest x, y and z in metres."""
         return self.file_bounds * self._to_metres
 
+    def check_not_empty(self) -> None:
+        """Raises InputError where the file has no points."""
+        if self.point_count == 0:
+            raise InputError(f"{self.path} has no points. Give a file with points.")
+
     def chunks(self, points: int = CHUNK_POINTS) -> Iterator[PointCloud]:
         """Yields the points in the file's order, some at a time.
 
@@ -111,8 +116,7 @@ class CloudFile(ABC):
         InputError
             The file has no points, is damaged, or has coordinates that are no lengths.
         """
-        if self.point_count == 0:
-            raise InputError(f"{self.path} has no points. Give a file with points.")
+        self.check_not_empty()
         for cloud in self.stored_chunks(points):
             yield self._prepare(cloud)
 

@@ -124,10 +124,11 @@ class TextFile(CloudFile):
             return
         names = [name if name in NAMES else f"_{index}" for index, name in enumerate(self._columns)]
         with _text_errors(self.path):
-            yield from pd.read_csv(
+            tables = pd.read_csv(
                 self.path, sep=self._separator, header=None, names=names, skiprows=self._skipped, chunksize=points,
                 dtype=np.float64, usecols=[name for name in names if name in NAMES], index_col=False,
             )  # fmt: skip
+            yield from (table for table in tables if len(table))  # of a file with nothing but names pandas makes one
 
 
 def _to_cloud(values: dict[str, Any], source: str) -> PointCloud:

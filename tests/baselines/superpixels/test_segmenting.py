@@ -1,5 +1,8 @@
 """Superpixels of one image."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -167,3 +170,23 @@ def test_regions_of_real_images_hold_mostly_one_class(real_data, folder, method,
     assert is_whole(ids)
     right = majority(labels[0], ids, int(ids.max()) + 1, 6)[ids] == labels[0]
     assert right.mean() > least
+
+
+WARNINGS = """
+import numpy as np, warnings
+from skimage.segmentation import felzenszwalb
+from deepnets4eo.baselines.bands import Bands
+from deepnets4eo.baselines.superpixels import Superpixels
+image = np.random.default_rng(0).random((5, 12, 12), np.float32)
+Superpixels().segment(Bands(image, tuple("abcde")))
+print("between", flush=True)
+with warnings.catch_warnings(record=True) as caught:
+    felzenszwalb(image, channel_axis=0)
+print(len(caught))
+"""
+
+
+def test_the_warning_about_many_bands_is_hidden_here_and_not_from_others():
+    done = subprocess.run([sys.executable, "-c", WARNINGS], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["between", "1"]
+    assert "third dimension" not in done.stderr

@@ -87,6 +87,18 @@ def test_a_building_on_the_antimeridian_is_cut(tmp_path):
     assert [np.round(side, 1).tolist() for side in sides] == [[-180.0, -179.9], [179.9, 180.0]]
 
 
+def test_a_building_on_the_antimeridian_has_its_position_there(tmp_path):
+    made = make_map(3, assessed=1.0)
+    sides = [shapely.box(-6_000, 0, 6_000, 6_000), shapely.box(20, 0, 40, 20), shapely.box(-40, 0, -20, 20)]
+    over = gpd.GeoSeries(sides, crs="+proj=aeqd +lat_0=-17 +lon_0=180 +units=m")
+    made.buildings = made.buildings.set_geometry(over.to_numpy(), crs=over.crs)
+    with write_csv(made, tmp_path / "damage.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    both, east, west = (float(row["longitude"]) for row in rows)
+    assert abs(both) == pytest.approx(180, abs=1e-5)
+    assert (east, west) == (pytest.approx(-179.99972, abs=1e-5), pytest.approx(179.99972, abs=1e-5))
+
+
 def test_kml_has_a_folder_and_a_light_fill_for_each_grade(damage_map, tmp_path):
     damage_map.buildings.loc[2, "id"] = "a<b & \x01\x1b"
     document = ET.parse(write_kml(damage_map, tmp_path / "damage.kml")).getroot().find(f"{KML}Document")

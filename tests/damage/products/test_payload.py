@@ -123,6 +123,17 @@ def test_rows_come_most_probable_first_with_grades_and_probabilities():
     assert json.loads(gzip.decompress(base64.b64decode(payload.described["ids"]))) == frame["id"].tolist()
 
 
+def test_centroids_come_back_and_are_unknown_where_there_is_no_shape():
+    damage_map, grid = make_map(9), make_grid()
+    damage_map.buildings.loc[damage_map.buildings.index[-1], "geometry"] = None
+    columns, frame = unpack(encode(damage_map, grid)), most_damaged_first(damage_map.buildings)
+    middle = frame.geometry.centroid
+    col, row = ~grid.affine * (middle.x.to_numpy(), middle.y.to_numpy())
+    np.testing.assert_allclose(columns["cx"], col, atol=1e-3)
+    np.testing.assert_allclose(columns["cy"], row, atol=1e-3)
+    assert np.isnan(columns["cx"]).sum() == 1
+
+
 def test_evidence_is_recovered_from_its_rank():
     damage_map = make_map(200)
     damage_map.buildings.loc[damage_map.buildings.index[:5], "ev_texture"] = np.nan

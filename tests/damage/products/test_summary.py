@@ -59,6 +59,7 @@ def test_counts_add_up_and_shares_are_of_assessed_buildings_only():
         assert row["share"] == pytest.approx((frame["damage"] == grade).sum() / (frame["status"] == "assessed").sum())
         assert row["interval_95"][0] <= row["count"] <= row["interval_95"][1]
         assert row["interval_95"][0] < row["interval_95"][1], "no interval of zero width"
+        assert row["share_interval_95"] == [bound / found["buildings"]["assessed"] for bound in row["interval_95"]]
     damaged = found["damaged"]
     assert damaged["count"] == frame["damage"].isin(DAMAGED).sum()
     assert damaged["expected"] == pytest.approx(frame["damage_prob"].sum())
@@ -79,6 +80,7 @@ def test_the_headline_interval_holds_the_grading_error_where_the_rates_are_known
     undone = (count - 0.05 * 300) / 0.85  # Rogan & Gladen
     low, high = damaged["interval_95"]
     assert damaged["grading"]["interval_95"] == [low, high]
+    assert damaged["share_interval_95"] == [low / 300, high / 300]
     assert (low + high) / 2 == pytest.approx(undone, abs=6)
     assert high - low > 20
     assert damaged["grading"]["rates"] == damage_map.grading
@@ -94,6 +96,11 @@ def test_estimates_of_the_job_are_the_intervals_of_every_grade():
     found = summarize(damage_map, make_grid())
     assert found["by_grade"]["destroyed"]["interval_95"] == [15.0, 60.0]
     assert (found["damaged"]["expected"], found["damaged"]["interval_95"]) == (40.0, [20.0, 80.0])
+    assert found["by_grade"]["destroyed"]["share_interval_95"] == [15.0 / 300, 60.0 / 300]
+    assert found["damaged"]["share_interval_95"] == [20.0 / 300, 80.0 / 300]
+    low, high = found["by_grade"]["destroyed"]["wilson"]
+    assert low < found["by_grade"]["destroyed"]["share"] < high
+    assert "share" in found["intervals"]["share_interval_95"]
     assert found["damaged"]["count"] == damage_map.buildings["damage"].isin(DAMAGED).sum()
     assert found["damaged_share"] == {"value": 0.3, "status": "estimated"}
     assert found["estimates"]["buildings"] == rows
@@ -116,7 +123,17 @@ def test_a_method_without_rates_leaves_the_interval_without_grading_error():
     damage_map.grading = {"pre_post": RATES}  # some are judged from the post image alone
     damaged = summarize(damage_map, make_grid())["damaged"]
     assert damaged["grading"] is None
-    assert damaged["interval_95"] == widest(damaged["model_based"]["interval_95"], damaged["block_bootstrap"])
+    wilson = [300 * bound for bound in damaged["wilson"]]
+    assert damaged["interval_95"] == widest(damaged["model_based"]["interval_95"], damaged["block_bootstrap"], wilson)
+
+
+def test_where_no_building_is_damaged_the_interval_still_has_a_width():
+    damage_map = make_map(40, assessed=1.0)
+    damage_map.buildings["damage"], damage_map.buildings["damage_prob"] = "no-damage", 0.001
+    found = summarize(damage_map, make_grid())
+    low, high = found["damaged"]["interval_95"]
+    assert (found["damaged"]["count"], low) == (0, 0)
+    assert high >= found["by_grade"]["destroyed"]["interval_95"][1] > 1
 
 
 def test_imaged_ground_without_outlines_is_an_area_of_its_own():

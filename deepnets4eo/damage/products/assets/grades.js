@@ -27,7 +27,10 @@ const LIST = {
   confidence: {
     heading: "Conf.",
     sort: { title: "confidence in the grade, least certain first", sign: 1, value: (store) => (i) => share(store.confidence[i]) },
-    cell: (store, i) => gridCell({ class: "num" }, share(store.confidence[i])?.toFixed(2) ?? ""),
+    cell: (store, i) => {
+      const confidence = share(store.confidence[i]);
+      return gridCell({ class: "num" }, confidence === null ? "" : shareText(confidence));
+    },
   },
 };
 const COLUMNS = {
@@ -37,8 +40,8 @@ const COLUMNS = {
   confidence: (store, i) => share(store.confidence[i]),
   damage_set: (store, i) => (store.set[i] ? setOf(store, i).map((k) => classes[k].key).join(",") : null),
   status: (store, i) => statusOf(store, i),
-  reason: (store, i) => store.reasons[store.reason[i]] || null,
-  method: (store, i) => store.methods[store.method[i]] || null,
+  reason: (store, i) => store.reasons[store.reason[i]],
+  method: (store, i) => store.methods[store.method[i]],
 };
 
 const statusOf = (store, i) => (store.class[i] === NOT_ASSESSED ? "not_assessed" : "assessed");

@@ -1,12 +1,14 @@
 // What the scene amounts to: counts with their intervals, what was looked at, how well the images fit, what to beware of.
 
 const hasEstimates = () => Boolean(page.summary.estimates?.buildings);
+// What the interval of damaged buildings is of: without known errors of the grading only of the number that is expected.
+const intervalOf = () => (page.summary.damaged.grading || hasEstimates() ? "true number" : "expected");
 
 function headline() {
   const { buildings, damaged } = page.summary;
   if (!buildings.assessed) return ["No building could be assessed."];
-  return [make("b", {}, `${number(damaged.count)} of ${number(buildings.assessed)}`), " assessed buildings show major damage or worse",
-    damaged.interval_95 ? make("span", {}, ` · ${damaged.grading || hasEstimates() ? "true number" : "expected"} ${bounds(damaged.interval_95)} (95 %)`) : ""];
+  return [make("b", {}, `${number(damaged.count)} of ${number(buildings.assessed)}`), ` assessed building${buildings.assessed === 1 ? " shows" : "s show"} major damage or worse`,
+    damaged.interval_95 ? make("span", {}, ` · ${intervalOf()} ${bounds(damaged.interval_95)} (95 %)`) : ""];
 }
 
 function chipOf(grade) {
@@ -23,7 +25,7 @@ function summaryBoxes() {
 }
 
 const legendParts = () => [countsTable(true), damagedLine()];
-const sheetNotes = () => [paragraph(`Not assessed: ${number(page.summary.buildings.not_assessed)} of ${number(page.summary.buildings.total)} buildings.`)];
+const sheetNotes = () => [paragraph(`Not assessed: ${number(page.summary.buildings.not_assessed)} of ${objects(page.summary.buildings.total)}.`)];
 
 // With the buildings that were not assessed it is the legend of the printed sheet too.
 function countsTable(legend = false) {
@@ -63,7 +65,7 @@ function damagedLine() {
   if (hasEstimates()) return paragraph(`Major damage or worse: ${number(damaged.count)} by grade, expected ${number(Math.round(damaged.expected))}, true number ${bounds(damaged.interval_95)} (95 %). The interval holds the grading error.`);
   const rates = Object.values(damaged.grading?.rates ?? {}).map(({ sensitivity, specificity }) => `${percent(sensitivity.mean)} of the damaged and ${percent(specificity.mean)} of the other buildings`);
   const why = rates.length ? `The interval holds the grading error: it takes ${[...new Set(rates)].join("; ")} for graded right.` : `It holds no grading error; ${bounds(damaged.model_based.interval_95)} if buildings were independent.`;
-  return paragraph(`Major damage or worse: ${number(damaged.count)} by grade, true number ${bounds(damaged.interval_95)} (95 %). ${why}`);
+  return paragraph(`Major damage or worse: ${number(damaged.count)} by grade, ${intervalOf()} ${bounds(damaged.interval_95)} (95 %). ${why}`);
 }
 
 function assessedFacts() {

@@ -60,21 +60,28 @@ function trace(store) {
 
 const share = (stored) => (stored === MISSING ? null : stored / 10000);
 
-function lonLat(col, row) {
+// Degrees that run on past 180 where the image does, so that outlines are whole; null without a place on the earth.
+function runningLonLat(col, row) {
   if (!page.frame.lonlat) return null;
   const u = col / page.frame.width, v = row / page.frame.height, terms = [1, u, v, u * u, u * v, v * v];
   return page.frame.lonlat.map((fit) => fit.reduce((sum, value, k) => sum + value * terms[k], 0));
 }
 
+function lonLat(col, row) {
+  const place = runningLonLat(col, row);
+  return place && [place[0] - 360 * turnsOf(place[0]), place[1]];
+}
+
+// The middle of an object's box, for drawing.
 function centre(store, i) {
   const [left, top, right, bottom] = store.boxes.subarray(4 * i, 4 * i + 4);
   return [(left + right) / 2, (top + bottom) / 2];
 }
 
-// Latitude and longitude of an object as text that other programs take; null where it has no place on the earth.
-function latLon(store, i) {
-  const place = store.rings[i] ? lonLat(...centre(store, i)) : null;
-  return place && [place[1].toFixed(6), place[0].toFixed(6)];
+// Latitude and longitude of an object's centroid as text that other programs take; null where it has no place on the earth.
+function latLon(store, i, digits = 6) {
+  const place = store.rings[i] ? lonLat(store.cx[i], store.cy[i]) : null;
+  return place && [place[1].toFixed(digits), place[0].toFixed(digits)];
 }
 
 // An element with its attributes and children; text is always set as text.
@@ -98,6 +105,7 @@ function pie(index) {
 }
 
 const number = (value) => value.toLocaleString("en");
+const objects = (count) => `${number(count)} ${count === 1 ? OBJECT : OBJECTS}`;
 const percent = (value, digits = 0) => `${(100 * value).toFixed(digits)} %`; // for readers; CSS takes no space before the sign
 const cssPercent = (value) => `${100 * value}%`;
 const surely = (value) => (value === null ? "–" : value > 0.99 ? "> 99 %" : value < 0.01 ? "< 1 %" : percent(value)); // nothing is certain

@@ -10,12 +10,15 @@ const gridCell = (attributes, ...content) => make("div", { role: "gridcell", ...
 const idCell = (store, i) => gridCell({ class: "id", title: store.ids[i] }, store.ids[i]);
 const classCell = (store, i, text) => gridCell({ class: "class", title: text }, pie(store.class[i]), make("span", {}, text));
 
+// In as few signs as a column has room for; nothing is certain.
+const shareText = (value) => (value > 0.99 ? "> .99" : value < 0.01 ? "< .01" : value.toFixed(2));
+
 // A bar and its number, for shares.
 function shareCell(value, color) {
   const bar = make("span", { class: "bar" }, make("i", {}));
   bar.firstChild.style.width = cssPercent(value ?? 0);
   bar.firstChild.style.background = color;
-  return gridCell({ class: "prob" }, bar, make("span", {}, value > 0.99 ? "> .99" : value.toFixed(2)));
+  return gridCell({ class: "prob" }, bar, make("span", {}, shareText(value)));
 }
 
 function compare(value, sign) {
@@ -97,7 +100,7 @@ class List {
       cell.setAttribute("aria-sort", key !== this.sort ? "none" : this.sign > 0 ? "ascending" : "descending");
     }
     const all = this.rows.length === store.count;
-    document.getElementById("listed").textContent = all ? `${number(store.count)} ${OBJECTS}` : `${number(this.rows.length)} of ${number(store.count)} ${OBJECTS}`;
+    document.getElementById("listed").textContent = all ? objects(store.count) : `${number(this.rows.length)} of ${objects(store.count)}`;
     this.host.setAttribute("aria-rowcount", this.rows.length + 1);
     this.body.style.height = `${this.rows.length * ROW_PX}px`;
     this.host.scrollTop = 0;

@@ -36,7 +36,8 @@ async function start() {
   wireTabs();
   document.addEventListener("keydown", (event) => {
     if (event.target.matches("input, select") || event.ctrlKey || event.metaKey || event.altKey) return;
-    const acts = { n: () => list.step(1), p: () => list.step(-1), Escape: () => select(-1), o: () => document.getElementById("outlines").click(), b: () => swap(panels, true), s: () => document.getElementById("swipe").click() };
+    const press = (id) => () => document.getElementById(id).click();
+    const acts = { n: () => list.step(1), p: () => list.step(-1), Escape: () => select(-1), o: press("outlines"), b: () => swap(panels, true), s: press("swipe"), "+": press("zoom-in"), "=": press("zoom-in"), "-": press("zoom-out"), 0: press("fit"), 1: press("fit-objects") };
     acts[event.key]?.();
   });
   document.addEventListener("keyup", (event) => event.key === "b" && swap(panels, false));
@@ -96,10 +97,10 @@ function steer(canvas, number, { view, panels, outlines, select }) {
     view.zoomAt(...local(event), Math.exp(-Math.min(Math.max(pixels, -240), 240) * 0.0022));
   }, { passive: false });
   canvas.onkeydown = (event) => {
-    const far = event.shiftKey ? 240 : 60, middle = [view.width / 2, view.height / 2];
+    const far = event.shiftKey ? 240 : 60;
     const acts = {
       ArrowLeft: () => view.pan(far, 0), ArrowRight: () => view.pan(-far, 0), ArrowUp: () => view.pan(0, far), ArrowDown: () => view.pan(0, -far),
-      "+": () => view.zoomAt(...middle, 1.4), "=": () => view.zoomAt(...middle, 1.4), "-": () => view.zoomAt(...middle, 1 / 1.4), 0: () => view.fit(view.whole), Home: () => view.fit(view.whole), 1: () => view.fit(view.objects),
+      Home: () => view.fit(view.whole),
     };
     if (!(event.key in acts)) return;
     acts[event.key]();

@@ -62,7 +62,7 @@ function fillSummary() {
     box("Registration of before and after", factList(registrationFacts())),
     box("Images and files", factList(Object.entries(page.inputs)), paragraph("Hashes, versions and parameters are in manifest.json.")),
     box("Read this before use", make("ul", {}, ...page.caveats.map((text) => make("li", {}, text)))),
-    box("Keys", factList([["Arrows, + −", "move, zoom"], ["0, 1", `whole scene, all ${OBJECTS}`], ["N, P", `next, previous listed ${OBJECT}`], ["O", "outlines on or off"], ["B (hold)", "swap the two images"], ["S", "swipe between the two images"], ["Escape", `close the ${OBJECT}`]])),
+    box("Keys", factList([["+ −", "zoom"], ["Arrows", "move, when an image has the focus"], ["0, 1", `whole scene, all ${OBJECTS}`], ["N, P", `next, previous listed ${OBJECT}`], ["O", "outlines on or off"], ["B (hold)", "swap the two images"], ["S", "swipe between the two images"], ["Escape", `close the ${OBJECT}`]])),
     paragraph(`Made ${page.created} with deepnets4eo ${page.version}${page.frame.crs ? ` · ${page.frame.crs}` : ""}`),
   );
 }

@@ -24,20 +24,24 @@ const columnsOf = (store, i) => Object.fromEntries(Object.entries(COLUMNS).map((
 
 // Text that a spreadsheet would take for a formula begins with an apostrophe; numbers, such as -12, stay numbers.
 function csvCell(value) {
-  const text = String(value), formula = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text) && !/^[+-]?\d+(\.\d+)?$/.test(text);
+  const text = String(value), formula = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text) && !/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text);
   return `"${formula ? "'" : ""}${text.replaceAll('"', '""')}"`;
 }
 
+// As the tables that the job writes: the position comes second; what is known of the event, and SYNTHETIC, is in every row.
 function csvPieces(store, rows) {
   const cell = (value) => (typeof value === "string" ? csvCell(value) : value);
+  const [first, ...others] = Object.keys(COLUMNS), event = Object.values(page.event_columns).map(cell);
   const line = (i) => {
-    const [lat, lon] = latLon(store, i) ?? ["", ""];
-    return `${[...Object.values(columnsOf(store, i)).map(cell), lon, lat].join(",")}\n`;
+    const [id, ...values] = Object.values(columnsOf(store, i)).map(cell);
+    const place = (latLon(store, i, DIGITS) ?? ["", ""]).map((degrees) => degrees && Number(degrees));
+    return `${[id, ...place, ...values, ...event].join(",")}\n`;
   };
-  return [`${[...Object.keys(COLUMNS), "longitude", "latitude"].join(",")}\n`, ...rows.map(line)];
+  return [`${[first, "latitude", "longitude", ...others, ...Object.keys(page.event_columns)].join(",")}\n`, ...rows.map(line)];
 }
 
-// Polygons of an object: each an outer ring, counterclockwise, and its holes, clockwise; rings are closed.
+// Polygons of an object: each an outer ring, counterclockwise, and its holes, clockwise; rings are closed. Those across the
+// 180th meridian are cut in two.
 function polygonsOf(store, i) {
   const polygons = [];
   for (let ring = store.firstRing[i]; ring < store.firstRing[i + 1]; ring++) {
@@ -48,11 +52,12 @@ function polygonsOf(store, i) {
     if (outer && lies(points, outer[0]) && !outer.slice(1).some((hole) => lies(points, hole))) outer.push(points);
     else polygons.push([points]);
   }
-  return polygons.map((rings) => rings.map((points, nth) => {
-    const places = points.map(([col, row]) => lonLat(col, row).map((degrees) => Number(degrees.toFixed(DIGITS))));
-    if (areaOf(places) > 0 === nth > 0) places.reverse();
-    return [...places, places[0]];
-  }));
+  const onEarth = (points, nth) => {
+    const places = points.map(([col, row]) => runningLonLat(col, row));
+    return areaOf(places) > 0 === nth > 0 ? places.reverse() : places;
+  };
+  const closed = (places) => [...places, places[0]].map((place) => place.map((degrees) => Number(degrees.toFixed(DIGITS))));
+  return polygons.flatMap((rings) => cutAtAntimeridian(rings.map(onEarth))).map((rings) => rings.map(closed));
 }
 
 function areaOf(points) {

@@ -21,7 +21,7 @@ function sheetParts(store, panels) {
   const shown = panels.outlines.shown.reduce((sum, one) => sum + one, 0);
   return [
     make("div", { class: "sheet-images" }, ...panels.sources.map((source, number) => paperImage(panels, source, view, number === panels.sources.length - 1))),
-    shown < store.count ? paragraph(`Of ${number(store.count)} ${OBJECTS} the images show the ${number(shown)} that were chosen in the list.`) : "",
+    shown < store.count ? paragraph(`Of ${objects(store.count)} the images show the ${number(shown)} chosen in the list.`) : "",
     make("div", { class: "sheet-columns" },
       box("Legend and counts", ...legendParts()),
       box("What this is", factList(facts), box("Images and files", factList(Object.entries(page.inputs)))),

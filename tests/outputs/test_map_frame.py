@@ -1,0 +1,45 @@
+"""Where pixels of the map page lie on the earth: as PROJ says, on both sides of the 180th meridian too."""
+
+import numpy as np
+import pyproj
+import pytest
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from deepnets4eo.outputs.map_page.page import frame_of
+
+SIDE_PX = 4000
+
+
+def grid_around(epsg: int, lon: float, lat: float, gsd: float = 0.5) -> GeoBox:
+    """A grid whose middle lies at this place; gsd : in units of the CRS."""
+    x, y = (lon, lat) if epsg == 4326 else pyproj.Transformer.from_crs(4326, epsg, always_xy=True).transform(lon, lat)
+    half = SIDE_PX * gsd / 2
+    return GeoBox((SIDE_PX, SIDE_PX), Affine(gsd, 0, x - half, 0, -gsd, y + half), f"EPSG:{epsg}")
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        grid_around(32701, -180.0, -16.8),
+        grid_around(32760, 180.0, -16.8),
+        grid_around(32760, 179.999, 0.0),
+        grid_around(4326, 180.0, 66.5, 5e-6),
+        grid_around(4326, 0.0, 0.0, 0.04),
+        grid_around(32633, 15.6, 78.2),
+        grid_around(32615, -94.5, 37.05),
+    ],
+    ids=["Fiji in zone 1", "Fiji in zone 60", "beside 180", "degrees past 180", "half the earth", "Svalbard", "Joplin"],
+)
+def test_pixels_lie_where_proj_says(grid: GeoBox) -> None:
+    cols, rows = (axis.ravel() for axis in np.meshgrid(*[np.linspace(0, SIDE_PX, 21)] * 2))
+    u, v = cols / SIDE_PX, rows / SIDE_PX
+    fit = np.array(frame_of(grid)["lonlat"])
+    lon, lat = fit @ np.stack([np.ones_like(u), u, v, u * u, u * v, v * v])
+    true_lon, true_lat = pyproj.Transformer.from_crs(grid.crs.proj, 4326, always_xy=True).transform(
+        *(grid.affine * (cols, rows))
+    )
+    apart = (lon - true_lon + 180) % 360 - 180
+    assert np.abs(apart * np.cos(np.radians(true_lat))).max() < 2e-7, "two centimetres"
+    assert np.abs(lat - true_lat).max() < 2e-7
+    assert np.ptp(lon) < 170, "on past 180"
