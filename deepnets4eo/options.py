@@ -7,6 +7,7 @@ Python code passes around. Both refuse unknown names, with the nearest, and valu
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
@@ -42,7 +43,10 @@ def refused_value(detail: Any, key: str, where: str) -> str:
     message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "value_error":
         return f"{where}: {key + ' ' if key else ''}{message}."
-    return f"{where}{': ' + key if key else ''} is {detail['input']!r}. {message}."
+    hint = ""
+    if detail["type"] == "literal_error":  # pydantic names the choices in one text
+        hint = name_hint(detail["input"], re.findall("'([^']*)'", detail["ctx"]["expected"]), otherwise="")
+    return f"{where}{': ' + key if key else ''} is {detail['input']!r}. {message}. {hint}".rstrip()
 
 
 class Section(BaseModel):

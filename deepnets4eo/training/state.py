@@ -35,9 +35,10 @@ def save_state(path: Path, network: nn.Module, optimizer: Optimizer | None, scal
                 tensors[f"{OPTIMIZER}{index}.{key}"] = _own(value)
             else:
                 steps[f"{index}.{key}"] = value
-    header = json.dumps(plain({**scalars, "optimizer_scalars": steps}))
+    values = plain({**scalars, "optimizer_scalars": steps})
+    header = json.dumps({CHECKSUM: _checksum(values, tensors), **values})
     with atomic_write(path) as partial:
-        save_file(tensors, partial, metadata={HEADER: header, CHECKSUM: _checksum(header, tensors)})
+        save_file(tensors, partial, metadata={HEADER: header})  # one key: safetensors writes several in any order
 
 
 def load_state(path: Path, network: nn.Module, optimizer: Optimizer | None = None) -> dict[str, Any]:
@@ -77,17 +78,17 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     scalars = read_scalars(path)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        metadata = file.metadata()
-    if metadata.get(CHECKSUM, "") not in ("", _checksum(metadata[HEADER], tensors)):  # none in files of before
+    checksum = scalars.pop(CHECKSUM, None)  # files of before have none
+    if checksum is not None and checksum != _checksum(scalars, tensors):
         raise RunError(
             f"{path} is damaged: its content has another checksum than was written. Train anew without --resume."
         )
     return scalars, tensors
 
 
-def _checksum(header: str, tensors: Mapping[str, Tensor]) -> str:
-    """CRC-32 of the header and of all tensors, in the order of their names."""
-    checksum = zlib.crc32(header.encode())
+def _checksum(scalars: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """CRC-32 of the scalars and of all tensors, in the order of their names."""
+    checksum = zlib.crc32(json.dumps(scalars).encode())
     for name in sorted(tensors):
         checksum = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, checksum)
     return f"{checksum:08x}"

@@ -83,6 +83,6 @@ def test_cells_and_series_that_do_not_fit_are_refused(series) -> None:
         AutoencoderFeatures(series, side_px=18)
     nothing = make_series(size=64, count=3)
     clouds = np.ones((64, 64), np.uint8)
-    masked = ImageSeries([replace(image, mask=clouds) for image in nothing], bands=BANDS)
+    masked = ImageSeries([replace(image, masks=(clouds,)) for image in nothing], bands=BANDS)
     with pytest.raises(InputError, match="valid"):
         AutoencoderFeatures(masked, side_px=16)
