@@ -160,10 +160,16 @@ def gsd_m(grid: Grid) -> tuple[float, float]:
     """
     if grid.crs is None:
         return 1.0, 1.0
-    a = grid.affine
-    metres = _metres_of_units(grid.crs, _centre(grid))[0]
-    right, down = np.hypot(*(metres @ [[a.a, a.b], [a.d, a.e]])).tolist()
-    return down, right
+    return _pixel_m(grid.crs, grid.affine, (grid.shape[0], grid.shape[1]))[:2]
+
+
+@lru_cache(maxsize=1024)
+def _pixel_m(crs: CRS, affine: Affine, shape: tuple[int, int]) -> tuple[float, float, float]:
+    """Sides down and to the right, and area, of the pixel at the centre of a grid."""
+    centre = apply_affine(affine, np.array([(shape[1] / 2, shape[0] / 2)]))
+    steps = _metres_of_units(crs, centre)[0] @ [[affine.a, affine.b], [affine.d, affine.e]]
+    right, down = np.hypot(*steps).tolist()
+    return down, right, abs(float(np.linalg.det(steps)))
 
 
 def pixel_areas_m2(grid: Grid, pixels: NDArray[Any]) -> NDArray[np.float64]:
@@ -211,8 +217,7 @@ def mean_gsd_m(grid: Grid) -> float:
     """Ground size of a pixel in metres, one for rows and columns: the square root of its area; map units without CRS."""
     if grid.crs is None:
         return math.sqrt(abs(grid.affine.determinant))
-    height, width = grid.shape
-    return math.sqrt(pixel_areas_m2(grid, np.array([(width / 2, height / 2)]))[0])
+    return math.sqrt(_pixel_m(grid.crs, grid.affine, (grid.shape[0], grid.shape[1]))[2])
 
 
 def transformer(source: Any, target: Any) -> Transformer:
@@ -311,11 +316,6 @@ def check_affine(affine: Affine, shape: tuple[int, int], name: str) -> None:
             f"{name} has a georeference of {numbers}: pixels without an area, too far from the origin, or too small to have coordinates of their own. "
             f"{REMEDY}"
         )
-
-
-def _centre(grid: Grid) -> NDArray[np.float64]:
-    height, width = grid.shape
-    return apply_affine(grid.affine, np.array([(width / 2, height / 2)]))
 
 
 def _metres_of_units(crs: CRS, positions: NDArray[Any]) -> NDArray[np.float64]:
