@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -20,7 +20,11 @@ from deepnets4eo.errors import InputError, name_hint
 
 Options = TypeVar("Options")
 
-UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")  # how pydantic calls unknown names: models, dataclasses
+Unknown: TypeAlias = Literal["error", "void"]  # what becomes of colours and classes that a legend lacks
+UNKNOWN_NAMES = (
+    "extra_forbidden",
+    "unexpected_keyword_argument",
+)  # how pydantic calls unknown names: models, dataclasses
 
 
 def option_error(error: ValidationError, kind: type[Any], where: str) -> InputError:
@@ -138,7 +142,7 @@ def _explain(detail: Any, kind: type[Any], where: str) -> str:
     if location and isinstance(location[0], int):  # an argument that was given by its position
         location[0] = names[location[0]]
     key = ".".join(map(str, location))
-    if detail["type"] in UNKNOWN:
+    if detail["type"] in UNKNOWN_NAMES:
         hint = f" {name_hint(key, names)}" if len(location) == 1 else ""
         return f"{where}: unknown key {key!r}.{hint}"
     return refused_value(detail, key, where)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from deepnets4eo.cards.catalog import legend_path, legends
 from deepnets4eo.display.summary import MOST_NAMES, ColorRow, Summary, WithSummary, count_text, list_names
 from deepnets4eo.errors import InputError, LabelError, check_choice, name_hint
 from deepnets4eo.files import parse_json, read_yaml
+from deepnets4eo.options import Unknown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 VOID = 255
 
 Color = tuple[int, int, int]
-Unknown = Literal["error", "void"]  # what becomes of a colour or class that a legend lacks
 
 
 @dataclass(frozen=True)

@@ -184,11 +184,11 @@ def _rules(prediction: Path, legend: str | None, protocol: str | None) -> tuple[
     """Returns legend and protocol of the options, else of the dataset card, else the legend of the prediction."""
     from deepnets4eo.cards.dataset_card import load_protocol
     from deepnets4eo.errors import InputError
-    from deepnets4eo.evaluation import Protocol, card_protocol, written_legend
+    from deepnets4eo.evaluation import Protocol, card_protocol
     from deepnets4eo.rasters.scene import Layer
 
     of_card = load_protocol(protocol) if protocol else None
-    chosen = load_legend(legend or (of_card.legend if of_card else None)) or written_legend(Layer.open(prediction))
+    chosen = load_legend(legend or (of_card.legend if of_card else None)) or Layer.open(prediction).legend
     if chosen is None:
         raise InputError(f"{prediction} has no legend in its tags and no --legend was given. Give one: --legend isprs.")
     return chosen, card_protocol(protocol or "", of_card) if of_card is not None else Protocol()

@@ -106,6 +106,5 @@ def find_legend(layer: Layer, legend: str | None) -> Legend:
 
 def _legend_or_none(layer: Layer, legend: str | None) -> Legend | None:
     from deepnets4eo.cards.legend import Legend
-    from deepnets4eo.evaluation import written_legend
 
-    return Legend.load(legend) if legend else written_legend(layer)
+    return Legend.load(legend) if legend else layer.legend

@@ -23,7 +23,6 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError, LabelError, RunError
-from deepnets4eo.evaluation import written_legend
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.run import Run, load_run
@@ -76,7 +75,7 @@ def _predict_labels(run: Run, scene: Scene, folder: Path, workers: int) -> Layer
 
 
 def _open_labels(labels: Layer, post: Layer) -> ClassMapSource:
-    legend = written_legend(labels)
+    legend = labels.legend
     if legend is None:
         raise LabelError(
             f"{labels.source} does not say what its values mean. Give labels that `deepnets4eo predict` wrote, or a run."

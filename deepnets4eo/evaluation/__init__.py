@@ -15,7 +15,6 @@ _HOMES = {
     "seeds_table": "deepnets4eo.evaluation.over_seeds",
     "spread": "deepnets4eo.evaluation.over_seeds",
     "Withheld": "deepnets4eo.evaluation.withheld",
-    "written_legend": "deepnets4eo.evaluation.scoring",
 }
 
 __all__ = list(_HOMES)

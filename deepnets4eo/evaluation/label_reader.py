@@ -13,8 +13,8 @@ import numpy as np
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError, LabelError
-from deepnets4eo.evaluation.options import Unknown
 from deepnets4eo.grid import Grid, Window
+from deepnets4eo.options import Unknown
 from deepnets4eo.rasters.label_values import whole_numbers
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.tiling.spread import spread_windows

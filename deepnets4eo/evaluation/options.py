@@ -6,16 +6,14 @@ Takes plain values; imports nothing heavy, so that the help text of the verb is 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from deepnets4eo.options import option_group
+from deepnets4eo.options import Unknown, option_group
 
 if TYPE_CHECKING:
     from deepnets4eo.cards.legend import Legend
-
-Unknown = Literal["error", "void"]
 
 LEGENDS: dict[str, Any] = {"group": "Legends"}
 PROTOCOL: dict[str, Any] = {"group": "Protocol"}

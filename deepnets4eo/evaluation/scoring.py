@@ -17,10 +17,11 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import GridError, InputError, check_choice
 from deepnets4eo.evaluation import report
 from deepnets4eo.evaluation.label_reader import LabelReader
-from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, Unknown, load_legend
+from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, load_legend
 from deepnets4eo.evaluation.withheld import FLOAT32, PRECISION, Withheld
 from deepnets4eo.grid import Grid, Window, blocks, overlap_share
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, Interval, bootstrap, erode_boundaries
+from deepnets4eo.options import Unknown
 from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.rasters.scene import Layer, LayerLike
 from deepnets4eo.rasters.sources import same_grid
@@ -293,27 +294,6 @@ def evaluate_pairs(
     return result
 
 
-def written_legend(layer: Layer) -> Legend | None:
-    """Returns the legend in a raster's tags.
-
-    Parameters
-    ----------
-    layer
-        A label raster.
-
-    Returns
-    -------
-    Legend or None
-        The legend that this toolbox wrote into the tag LEGEND; None where there is no such tag.
-
-    Raises
-    ------
-    InputError
-        The tag cannot be read.
-    """
-    return layer.legend
-
-
 @dataclass(frozen=True)
 class _Readers:
     """Prediction and reference on one grid; `withheld` has the pixels that are scored, None: all."""
@@ -333,7 +313,7 @@ def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluatio
     readers = []
     for source, own in ((prediction, protocol.prediction_legend), (reference, protocol.reference_legend)):
         layer = Layer.open(source, labels=True)
-        readers.append(LabelReader(layer, legend, own or written_legend(layer), protocol.unknown))
+        readers.append(LabelReader(layer, legend, own or layer.legend, protocol.unknown))
         if (hidden := readers[-1].hidden_class) is not None:
             result.notes.append(
                 f'{layer.source} declares {layer.nodata:g} as nodata, which is its value for "{hidden}": '

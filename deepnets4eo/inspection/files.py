@@ -18,7 +18,6 @@ from shapely.errors import ShapelyError
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import DeepNets4EOError, InputError
-from deepnets4eo.evaluation import written_legend
 from deepnets4eo.files import read_json
 from deepnets4eo.formats.array_files import parse_reference
 from deepnets4eo.formats.vector_tables import FALLBACK, encoding_note, vector_errors
@@ -165,7 +164,7 @@ def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
         describe_cube(result.facts, result.problems, layer)
     else:
         _describe_values(result, layer)
-    known = legend or written_legend(layer)
+    known = legend or layer.legend
     if known is not None:
         _describe_labels(result, layer, known)
     return result

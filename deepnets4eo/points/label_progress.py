@@ -20,6 +20,7 @@ from deepnets4eo.points.files import CloudFile
 from deepnets4eo.points.labeller import PointLabeller
 from deepnets4eo.points.labellers import run_digest
 from deepnets4eo.points.tiles import TiledPoints
+from deepnets4eo.prediction.progress_file import file_identity
 from deepnets4eo.rasters.layer import Layer
 
 JOB, LABELS, FINISHED = "job.json", "labels.npy", "finished.txt"
@@ -127,13 +128,7 @@ def _cut_after_last_line(path: Path) -> None:
 
 
 def _identity(file: CloudFile) -> list[Any]:
-    return [*_file_identity(file.path), str(file.given_crs)]
-
-
-def _file_identity(path: str | Path) -> list[Any]:
-    """Returns path, size and time of a file; the path alone where it is no file of this machine."""
-    file = Path(path)
-    return [str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] if file.is_file() else [str(path)]
+    return [*file_identity(str(file.path)), str(file.given_crs)]
 
 
 def _describe(labeller: PointLabeller) -> list[Any]:
@@ -152,6 +147,6 @@ def _describe_orthophoto(orthophoto: Orthophoto) -> list[Any]:
 
 
 def _describe_layer(layer: Layer) -> list[Any]:
-    files = [_file_identity(path) for path in layer.paths]
+    files = [file_identity(path) for path in layer.paths]
     content = files or hashlib.sha256(layer.read()[0].tobytes()).hexdigest()
     return [content, layer.bands, str(layer.grid.crs), list(layer.grid.affine)]

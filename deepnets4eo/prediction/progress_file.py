@@ -136,7 +136,7 @@ class ProgressFile:
 def file_identity(path: str) -> list[Any]:
     """What says that a file is the same as before: its path, size and time; the path alone where it is no file here."""
     file = Path(path)
-    return [path, file.stat().st_size, file.stat().st_mtime_ns] if file.is_file() else [path]
+    return [str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] if file.is_file() else [path]
 
 
 def grid_identity(grid: Grid) -> dict[str, Any]:

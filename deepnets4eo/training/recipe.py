@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from deepnets4eo.errors import InputError, nearest_name
 from deepnets4eo.files import parse_yaml, plain, read_yaml, write_text
-from deepnets4eo.options import UNKNOWN, Section, refused_value
+from deepnets4eo.options import UNKNOWN_NAMES, Section, refused_value
 from deepnets4eo.segmenters.checksums import hash_of
 
 log = logging.getLogger(__name__)
@@ -352,7 +352,7 @@ def _warn_of_lost_names(name: str, before: Any, after: Any) -> None:
 
 def _explain(detail: Any, kind: type[Recipe], where: str) -> str:
     location = ".".join(str(part) for part in detail["loc"] if part != "[key]")
-    if detail["type"] in UNKNOWN:
+    if detail["type"] in UNKNOWN_NAMES:
         return f"{where}: unknown key {location!r}. {_nearest(detail['loc'], kind)}"
     return refused_value(detail, location, where)
 

@@ -17,7 +17,7 @@ GSD_M = (0.3, 1.0)
 SMALLEST_PX = 64
 LOW_M = 12.0  # margins are made for buildings of at least this height
 STOREY_M = 3.3
-FINEST_M, COARSEST_M = 0.2, 2.0  # pixels that may be asked for
+FINEST_M, COARSEST_M = 0.2, 2.0  # sides of pixels that are drawn
 
 
 def draw_pair(
