@@ -8,7 +8,7 @@ Memory: O(B²) for "pca" and "mnf"; at most `SAMPLE` spectra more for "nmf".
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,16 +70,6 @@ class SpectralReduction:
         rows = np.asarray(scores, np.float32)
         back = self.basis if self.kind == "nmf" else np.linalg.pinv(self.basis.astype(np.float64)).T
         return rows @ back.astype(np.float32) + self.mean
-
-    def to_arrays(self) -> dict[str, NDArray[np.float32]]:
-        """Plain arrays, as safetensors keeps them; the kind is kept elsewhere."""
-        return {"mean": self.mean, "basis": self.basis, "importance": self.importance}
-
-    @classmethod
-    def from_arrays(cls, kind: str, arrays: Mapping[str, NDArray[np.float32]]) -> SpectralReduction:
-        """The reduction that `to_arrays` was called on. Errors: InputError for an unknown kind."""
-        check_kind(kind)
-        return cls(kind, arrays["mean"], arrays["basis"], arrays["importance"])
 
 
 def fit_reduction(

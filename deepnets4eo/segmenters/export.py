@@ -152,10 +152,13 @@ def _trace_network(segmenter: NetworkSegmenter) -> tuple[onnx.ModelProto, bool]:
 def _trace(network: nn.Module, example: Tensor, free: dict[int, str]) -> onnx.ModelProto:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the exporter, on names and versions of operators
-        program = _program(network, example, free)
-    if program is None:
-        raise RunError("torch.onnx.export returned no graph. Update torch.")
-    graph = program.model_proto
+        program = torch.onnx.export(
+            network, (example,), input_names=[INPUT], output_names=[OUTPUT], dynamic_shapes=(free,), dynamo=True,
+            verbose=False, optimize=False,
+        )  # fmt: skip
+        if program is None:
+            raise RunError("torch.onnx.export returned no graph. Update torch.")
+        graph = _optimised(program)
     names = [axis.dim_param for axis in graph.graph.input[0].type.tensor_type.shape.dim]
     bound = [name for axis, name in free.items() if not names[axis] or "*" in names[axis]]
     if bound:  # the exporter fixes axes that it cannot keep free, without an error
@@ -163,21 +166,17 @@ def _trace(network: nn.Module, example: Tensor, free: dict[int, str]) -> onnx.Mo
     return graph
 
 
-def _program(network: nn.Module, example: Tensor, free: dict[int, str]) -> torch.onnx.ONNXProgram | None:
-    """The exporter's program, its graph as it is where the optimiser of graphs fails (it does on some versions)."""
+def _optimised(program: torch.onnx.ONNXProgram) -> onnx.ModelProto:
+    """The exporter's graph, as it was where the optimiser of graphs fails (it does on some versions)."""
     from onnx_ir.passes import PassError
 
-    def export(*, optimize: bool) -> torch.onnx.ONNXProgram | None:
-        return torch.onnx.export(
-            network, (example,), input_names=[INPUT], output_names=[OUTPUT], dynamic_shapes=(free,), dynamo=True,
-            verbose=False, optimize=optimize,
-        )  # fmt: skip
-
+    as_traced = program.model_proto  # kept before: the optimiser changes the program in place, also where it fails
     try:
-        return export(optimize=True)
+        program.optimize()
     except PassError as error:
         log.info("the graph is not optimised: %s", error)
-        return export(optimize=False)
+        return as_traced
+    return program.model_proto
 
 
 def _describe(graph: onnx.ModelProto, run: Run, side_px: int | None) -> None:

@@ -12,7 +12,7 @@ from sklearn.decomposition import NMF, PCA
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.hyperspectral import reduction as reductions
-from deepnets4eo.hyperspectral.reduction import REDUCTIONS, SpectralReduction, fit_reduction
+from deepnets4eo.hyperspectral.reduction import REDUCTIONS, fit_reduction
 
 BANDS = 12
 
@@ -123,12 +123,10 @@ def test_pixels_outside_the_mask_never_enter(kind: str, cube: np.ndarray, mask: 
 
 
 @pytest.mark.parametrize("kind", REDUCTIONS)
-def test_a_reduction_is_the_same_again_and_after_saving(kind: str, cube: np.ndarray, mask: np.ndarray) -> None:
+def test_a_reduction_is_the_same_again(kind: str, cube: np.ndarray, mask: np.ndarray) -> None:
     ours, again = (fit_reduction(kind, windows_of(cube, mask, 11), 3, seed=4) for _ in range(2))
-    loaded = SpectralReduction.from_arrays(kind, ours.to_arrays())
     pixels = cube[:, 0].T
-    for other in (again, loaded):
-        np.testing.assert_array_equal(other.transform(pixels), ours.transform(pixels))
+    np.testing.assert_array_equal(again.transform(pixels), ours.transform(pixels))
 
 
 def test_the_sample_for_factors_is_bounded(monkeypatch: pytest.MonkeyPatch, cube: np.ndarray, mask: np.ndarray) -> None:

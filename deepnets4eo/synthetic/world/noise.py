@@ -124,33 +124,6 @@ def lattice_value(lattice, u, v):  # type: ignore[no-untyped-def]
     return upper + (lower - upper) * v
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def fractal_noise(x_m, y_m, period_m, seed, octaves):  # type: ignore[no-untyped-def]
-    """Return the sum of noises, each of half the period and half the strength of the one before.
-
-    Parameters
-    ----------
-    x_m, y_m
-        Position, metres.
-    period_m
-        Of the first, metres.
-    seed
-        Integer.
-    octaves
-        Number of noises.
-
-    Returns
-    -------
-    float32 in −1..1.
-    """
-    total, weight, sum_of_weights = np.float32(0), np.float32(1), np.float32(0)
-    for octave in range(octaves):
-        total += weight * value_noise(x_m, y_m, period_m / 2**octave, seed + 101 * octave)
-        sum_of_weights += weight
-        weight *= np.float32(0.5)
-    return total / sum_of_weights
-
-
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _columns(width, step):  # type: ignore[no-untyped-def]
     """Lattice cell of each column, and the weight of the cell's right side."""

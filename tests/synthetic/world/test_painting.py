@@ -16,7 +16,6 @@ from deepnets4eo.synthetic.world import plan as p
 from deepnets4eo.synthetic.world.light import sun_and_sky
 from deepnets4eo.synthetic.world.noise import (
     fill_lattice,
-    fractal_noise,
     hash_unit,
     lattice_value,
     sine_of_turns,
@@ -61,7 +60,7 @@ def centre(mask: np.ndarray) -> np.ndarray:
 def test_noise_is_the_hash_at_lattice_points_and_lies_between_minus_one_and_one():
     for i, j in ((0, 0), (5, -3), (-7, 2)):
         assert value_noise(3.0 * i, 3.0 * j, 3.0, 9) == pytest.approx(2 * hash_unit(i, j, 9) - 1, abs=1e-6)
-    values = np.array([fractal_noise(0.37 * k, 1.7 * k, 5.0, 1, 3) for k in range(2000)])
+    values = np.array([value_noise(0.37 * k, 1.7 * k, 5.0, 1) for k in range(2000)])
     assert abs(values).max() <= 1
     assert abs(values.mean()) < 0.05
     draws = np.array([hash_unit(k, 3 * k, 4) for k in range(4000)])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.layouts.clearance import OUTLINE, distance_m, keep_whole
 from deepnets4eo.synthetic.world.layouts.palette import Looks, Palette, car_colours
-from deepnets4eo.synthetic.world.layouts.rectangles import Rects, rect_rows, turn_about_origin
+from deepnets4eo.synthetic.world.layouts.rectangles import Rects, turn_about_origin
 from deepnets4eo.synthetic.world.plan import BOTH, NO_BUILDING, TABLES, Plan, join_rows
 from deepnets4eo.synthetic.world.style import WorldStyle
 
@@ -361,19 +361,3 @@ def _poles(style: WorldStyle, rng: np.random.Generator) -> dict[str, NDArray[np.
     return {
         name: np.clip(np.array(two, np.float32) * tone, 6, 250).astype(np.float32) for name, two in style.poles.items()
     }
-
-
-def whole_frame(draft: Draft) -> Rects:
-    """One rectangle over the whole site and its margin.
-
-    Parameters
-    ----------
-    draft
-        The plan in the making.
-
-    Returns
-    -------
-    (1, 5) float64.
-    """
-    half_x, half_y = draft.half_m
-    return rect_rows(0.0, 0.0, 2 * (half_x + MARGIN_M), 2 * (half_y + MARGIN_M))
