@@ -57,15 +57,15 @@ WRITER_ERRORS = (
     ("sqlite3", "Error"),
 )
 REASON_LENGTH = 200
-FULL = "Free some space or choose another --out."
+FULL = "Free some space or choose another path."
 REMEDIES = {
-    errno.EACCES: "Ask for the right to write there, or choose another --out.",
-    errno.EPERM: "Ask for the right to write there, or choose another --out.",
-    errno.EROFS: "Nothing can be written there; choose another --out.",
+    errno.EACCES: "Ask for the right to write there, or choose another path.",
+    errno.EPERM: "Ask for the right to write there, or choose another path.",
+    errno.EROFS: "Nothing can be written there; choose another path.",
     errno.ENAMETOOLONG: "Choose a shorter name for --out.",
-    errno.ENOTDIR: "A part of its path is a file, not a folder; choose another --out.",
-    errno.EEXIST: "A part of its path is a file, not a folder; choose another --out.",
-    errno.EISDIR: "A folder has that name; choose another --out.",
+    errno.ENOTDIR: "A part of its path is a file, not a folder; choose another path.",
+    errno.EEXIST: "A part of its path is a file, not a folder; choose another path.",
+    errno.EISDIR: "A folder has that name; choose another path.",
 }
 
 
@@ -144,7 +144,7 @@ def check_overwrite(path: str | Path, *, overwrite: bool, resume: bool | None = 
         occupied = path.exists()
     if occupied and not (overwrite or resume):
         go_on = "" if resume is None else ", --resume to go on with it"
-        raise OutputError(f"{path} exists already. Pass --overwrite to replace it{go_on}, or choose another --out.")
+        raise OutputError(f"{path} exists already. Pass --overwrite to replace it{go_on}, or choose another path.")
     return path
 
 

@@ -123,7 +123,7 @@ def test_a_full_disk_is_one_error_in_the_same_words_and_leaves_nothing(tmp_path:
     with small_disk(), pytest.raises(OutputError) as refused:
         WRITERS[name](path)
     assert str(refused.value).startswith(f"could not write {path}: ")
-    assert str(refused.value).endswith(". Free some space or choose another --out.")
+    assert str(refused.value).endswith(". Free some space or choose another path.")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -53,10 +53,10 @@ class Diffusion:
     def __post_init__(self) -> None:
         if not 0 < self.rate < LARGEST_RATE:
             raise InputError(f"rate={self.rate}; expected above 0 and below {LARGEST_RATE}, where diffusion is stable.")
-        if not self.edge_level > 0 or self.steps < 0:
-            raise InputError(
-                f"edge_level={self.edge_level}, steps={self.steps}; expected a level above 0 and no negative number of steps."
-            )
+        if not self.edge_level > 0:
+            raise InputError(f"edge_level={self.edge_level}; expected a level above 0.")
+        if self.steps != int(self.steps) or self.steps < 0:
+            raise InputError(f"steps={self.steps}; expected a whole number, 0 or more.")
 
     @property
     def reach_px(self) -> int:
@@ -98,7 +98,8 @@ def guided_anisotropic_diffusion(
     Raises
     ------
     InputError
-        For sizes that differ, or values that are not finite where valid.
+        For sizes that differ or are 0, values that are no real numbers or not finite where valid, and a `valid` that is
+        not bool.
 
     Examples
     --------
@@ -123,7 +124,7 @@ def guided_anisotropic_diffusion(
 
 
 def check_arrays(scores: FloatImage, guides: Sequence[NDArray[np.generic]], valid: NDArray[np.bool_] | None) -> None:
-    """Refuse sizes that differ and values that are not finite where valid. Errors: InputError."""
+    """Refuse sizes that differ, values that are not finite where valid, and other types. Errors: InputError."""
     shapes = [guide.shape for guide in guides]
     if scores.ndim != 3 or not shapes or any(len(shape) != 3 for shape in shapes):
         raise InputError(
@@ -134,6 +135,13 @@ def check_arrays(scores: FloatImage, guides: Sequence[NDArray[np.generic]], vali
         raise InputError(
             f"scores have shape {scores.shape}, guides {shapes}; all need the same rows and columns, and guides the same bands."
         )
+    if not scores[0].size:
+        raise InputError(f"scores have shape {scores.shape}; expected one pixel at least.")
+    if valid is not None and valid.dtype != bool:
+        raise InputError(f"valid has the type {valid.dtype}, expected bool. Pass valid > 0.")
+    types = [array.dtype for array in (scores, *guides)]
+    if any(np.issubdtype(kind, np.complexfloating) or not np.issubdtype(kind, np.number) for kind in types):
+        raise InputError(f"scores and guides have the types {', '.join(map(str, types))}; expected real numbers.")
     usable = slice(None) if valid is None else valid
     if not all(np.isfinite(array[:, usable]).all() for array in (scores, *guides)):
         raise InputError("scores or guides are not finite at some pixels. Leave these out with valid.")

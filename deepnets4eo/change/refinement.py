@@ -24,7 +24,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.prediction.memory import CACHE_BYTES
 from deepnets4eo.prediction.progress_file import ProgressFile, file_identity, grid_identity
-from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.cog import CogWriter, check_raster_suffix
 from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, to_bytes
@@ -101,18 +101,19 @@ def refine_scores(
     Returns
     -------
     Refinement
-        With a warning in the log where less than half of the area above 0.5 is left.
+        With a warning in the log where less than half of the area above 0.5 is left, or an image does not show all scores.
 
     Raises
     ------
     InputError
-        Scores of several bands, labels or values outside 0–1 as scores, or images with different numbers of bands.
+        A name of another format than GeoTIFF, scores of several bands, labels or values outside 0–1 as scores, or images with different numbers of bands.
     RunError
         The interrupted job had other files or settings.
 
     Peak memory: some 20 values of 4 bytes a pixel of a tile with its context, and band; nothing grows with the raster.
     """
     diffusion = diffusion or Diffusion()
+    check_raster_suffix(out)
     check_score_layer(scores)
     guides = [image.on(scores.grid) for image in images]
     if len({guide.count for guide in guides}) != 1:
@@ -133,23 +134,29 @@ def refine_scores(
         if not packed:
             _check_range(scores, tiles)
         finished.start(identity)
-    before, after = (finished.counts.get(name, 0) for name in ("before", "after"))
+    before, after, unseen = (finished.counts.get(name, 0) for name in ("before", "after", "unseen"))
     with gdal_cache(CACHE_BYTES):
         for number, tile in enumerate(tiles[len(finished.entries) :], start=len(finished.entries)):
             around = tile.grow(diffusion.reach_px)
             part, valid = _read_scores(scores, around, packed=packed)
             inner = tile.within(around).slices
             before += int((part[inner] >= FINAL).sum())
-            refined = _refine_tile(part, valid, guides, ranges, around, spread)[inner]
-            after += int((refined[valid[inner]] >= FINAL).sum())
-            rows = _to_bytes_of(_stored(refined, valid[inner], packed=packed))
-            finished.record(number, tile, {PRODUCT: rows}, {"before": before, "after": after})
+            refined, usable = _refine_tile(part, valid, guides, ranges, around, spread)
+            after += int((refined[inner][valid[inner]] >= FINAL).sum())
+            unseen += int((valid & ~usable)[inner].sum())
+            rows = _to_bytes_of(_stored(refined[inner], valid[inner], packed=packed))
+            finished.record(number, tile, {PRODUCT: rows}, {"before": before, "after": after, "unseen": unseen})
             if progress is not None:
                 progress((number + 1) / len(tiles))
         with _writer(scores, Path(out), tags or {}, packed=packed) as writer:
             for tile, rows in finished.replay(PRODUCT, 1 if packed else FLOAT_BYTES):
                 writer.write(tile, rows if packed else _from_bytes_of(rows))
     finished.remove()
+    if unseen:
+        log.warning(
+            "%d pixels with scores stay as they were, since not all images show them. Give images of the whole ground of "
+            "the scores to refine these, too.", unseen,
+        )  # fmt: skip
     result = Refinement(Path(out), before, after)
     if result.shrinks:
         log.warning(
@@ -260,17 +267,17 @@ def _refine_tile(
     ranges: Sequence[NDArray[np.float32]],
     window: Window,
     spread: Diffuser,
-) -> FloatImage:
-    """Scores (h, w) after diffusion. One value everywhere stays as it is."""
+) -> tuple[FloatImage, Mask]:
+    """Scores (h, w) after diffusion, and where they could flow. One value everywhere stays as it is."""
     if not valid.any() or float(np.ptp(scores[valid])) == 0:
-        return scores
+        return scores, valid
     images = []
     usable = valid.copy()
     for guide, limits in zip(guides, ranges, strict=True):
         data, seen = guide.read(window)
         usable &= seen
         images.append(np.where(seen, to_grey(data, limits), 0))
-    return spread(np.where(valid, scores, 0)[None], images, usable)[0]
+    return spread(np.where(valid, scores, 0)[None], images, usable)[0], usable
 
 
 def _read_scores(scores: Layer, window: Window, *, packed: bool) -> tuple[FloatImage, Mask]:

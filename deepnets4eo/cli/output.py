@@ -14,6 +14,7 @@ from typing import Any
 
 import typer
 
+from deepnets4eo.errors import OutputError
 from deepnets4eo.files import plain, write_json
 
 STDOUT = Path("-")
@@ -35,8 +36,13 @@ def visible(text: Any, *, one_line: bool = False) -> str:
 
 
 def echo(message: Any, *, err: bool = False, nl: bool = True) -> None:
-    """Print a line, to stderr with `err`; all verbs print with this function."""
-    typer.echo(visible(message), err=err, nl=nl)
+    """Print a line, to stderr with `err`; all verbs print with this function. Errors: OutputError where it cannot go."""
+    try:
+        typer.echo(visible(message), err=err, nl=nl)
+    except BrokenPipeError:
+        raise  # the reader has seen enough, e.g. `head`
+    except OSError as error:
+        raise OutputError(f"nothing can be printed: {error.strerror}. Free some space, or print elsewhere.") from error
 
 
 class VisibleFormatter(logging.Formatter):

@@ -92,7 +92,7 @@ def _acquire(path: Path, out: Path) -> int:
             holder = _read_process(file)
             os.close(file)
             raise OutputError(
-                f"{out} is being written by another job{holder}. Wait until it is done, stop it, or choose another --out."
+                f"{out} is being written by another job{holder}. Wait until it is done, stop it, or choose another path."
             )
         if not _is_at(file, path):  # the job before has just removed it: there is a new file, or none
             os.close(file)

@@ -28,7 +28,7 @@ from deepnets4eo.prediction.progress_file import ProgressFile, file_identity, gr
 from deepnets4eo.prediction.scene_scaling import SceneScaling
 from deepnets4eo.prediction.strips import Job, plan_strip_px, predict_strips
 from deepnets4eo.prediction.tile_reader import TileReader
-from deepnets4eo.rasters.cog import BLOCK_PX
+from deepnets4eo.rasters.cog import BLOCK_PX, check_raster_suffix
 from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.rasters.scene import LayerLike, Scene
 from deepnets4eo.segmenters.checksums import hash_of
@@ -251,7 +251,7 @@ def _check(paths: Mapping[str, Path], options: PredictOptions, inputs: Sequence[
     read = [item.folder if isinstance(item, Run) else item for item in inputs]
     check_not_inputs(written, [list(item.layers.values()) if isinstance(item, Scene) else item for item in read])
     for path in paths.values():
-        check_overwrite(path, overwrite=options.overwrite, resume=resumed)
+        check_overwrite(check_raster_suffix(path), overwrite=options.overwrite, resume=resumed)
     ProgressFile(paths[LABELS]).check_kept(overwrite=options.overwrite, resume=options.resume)
 
 

@@ -77,7 +77,7 @@ class ProgressFile:
         if recorded and not (overwrite or resume):
             raise OutputError(
                 f"{self.path} exists already: an interrupted job recorded its finished rows there. Pass --overwrite to "
-                "begin again, --resume to go on with it, or choose another --out."
+                "begin again, --resume to go on with it, or choose another path."
             )
 
     def check(self, job: Mapping[str, Any]) -> None:

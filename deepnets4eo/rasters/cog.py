@@ -20,15 +20,29 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
+from rasterio.drivers import raster_driver_extensions
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import InputError
 from deepnets4eo.files import PARTIAL, atomic_write, writer_errors, writing
 from deepnets4eo.grid import Grid, Window
 
 BLOCK_PX = 512
+
+
+def check_raster_suffix(path: str | Path) -> Path:
+    """The path, if its suffix names no other format than GeoTIFF, in which rasters are written; else InputError.
+
+    >>> check_raster_suffix("labels.tif").name
+    'labels.tif'
+    """
+    suffix = Path(path).suffix
+    if raster_driver_extensions().get(suffix.lower().removeprefix("."), "GTiff") != "GTiff":
+        raise InputError(f"{path} ends in {suffix!r}, but rasters are written as GeoTIFF. Name it .tif.")
+    return Path(path)
 
 
 class CogWriter:
@@ -84,7 +98,7 @@ class CogWriter:
         wavelengths_nm: Sequence[float] = (),
         level: int = 6,
     ) -> None:
-        self.path = Path(path)
+        self.path = check_raster_suffix(path)
         self.stream = self.path.with_name(f"{PARTIAL}stream-{self.path.name}")
         self._legend, self._band_names, self._level = legend, list(band_names), level
         self._wavelengths_nm = list(wavelengths_nm)

@@ -108,3 +108,20 @@ def test_other_sizes_and_undefined_values_are_refused():
         guided_anisotropic_diffusion(np.zeros((1, 4, 4), np.float32), [np.zeros((3, 4, 5))])
     with pytest.raises(InputError, match="not finite"):
         guided_anisotropic_diffusion(np.full((1, 4, 4), np.nan, np.float32), [np.zeros((3, 4, 4))])
+
+
+@pytest.mark.parametrize("kind", [int, float, np.uint8])
+def test_a_mask_that_is_not_bool_is_refused(kind):
+    scores = np.zeros((1, 4, 5), np.float32)
+    with pytest.raises(InputError, match=r"valid has the type \w+, expected bool\. Pass valid > 0"):
+        guided_anisotropic_diffusion(scores, [scores], valid=np.ones((4, 5), kind))
+
+
+def test_empty_and_complex_scores_and_half_steps_are_refused():
+    scores = np.zeros((1, 4, 5), np.float32)
+    with pytest.raises(InputError, match="expected one pixel at least"):
+        guided_anisotropic_diffusion(scores[:, :0], [scores[:, :0]])
+    with pytest.raises(InputError, match="complex64, float32; expected real numbers"):
+        guided_anisotropic_diffusion(scores.astype(np.complex64), [scores])
+    with pytest.raises(InputError, match=r"steps=2\.5; expected a whole number, 0 or more"):
+        Diffusion(2.5)

@@ -89,6 +89,19 @@ def test_a_warning_names_areas_that_leak_away(tmp_path: Path, caplog: pytest.Log
     assert "shrank from 16 to 0 pixels" in caplog.text
 
 
+def test_a_warning_counts_scores_that_no_image_shows(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    scores, half = rough_scores(), images()[0].astype(np.float32)
+    half[:, 40:] = np.nan
+    with caplog.at_level(logging.WARNING):
+        refine_scores(
+            Layer.open(scores), [Layer.open(half)], tmp_path / "out.tif", diffusion=STEPS, device="cpu", tile_px=48
+        )
+    assert f"{56 * 96} pixels with scores stay as they were" in caplog.text
+    refined = Layer.open(tmp_path / "out.tif").read()[0][0]
+    np.testing.assert_array_equal(refined[40:], scores[40:])
+    assert (refined[:40] != scores[:40]).mean() > 0.9
+
+
 def test_scores_and_images_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     scores, (first, second) = Layer.open(rough_scores()), images()
     with pytest.raises(InputError, match="2 bands; expected one band of scores"):
@@ -96,6 +109,8 @@ def test_scores_and_images_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"\[2, 1\] bands; expected one image, or several of equally many"):
         refine_scores(scores, [Layer.open(first), Layer.open(second[:1])], tmp_path / "a.tif")
     nothing = Layer.open(np.full((96, 96), np.nan, np.float32))
+    with pytest.raises(InputError, match=r"a\.png ends in '\.png', but rasters are written as GeoTIFF\. Name it \.tif"):
+        refine_scores(scores, [Layer.open(first)], tmp_path / "a.png")
     with pytest.raises(InputError, match="no valid pixel"):
         refine_scores(scores, [nothing], tmp_path / "a.tif")
     assert not list(tmp_path.iterdir())

@@ -453,7 +453,7 @@ def test_a_full_disk_is_reported_in_the_same_words_by_every_verb(
         signal.signal(signal.SIGXFSZ, before)
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("Error: could not write ")
-    assert "Free some space or choose another --out." in error
+    assert "Free some space or choose another path." in error
     left = {path.name for path in (place / "new").iterdir()} if (place / "new").exists() else set()
     shutil.rmtree(place / "new", ignore_errors=True)
     assert left == kept

@@ -97,3 +97,15 @@ def test_verbs_print_in_this_way_alone():
     assert [call for call in calls if call[1] in ("typer.echo", "print", "typer.secho")] == [
         ("output.py", "typer.echo")
     ]
+
+
+def test_a_full_disk_behind_stdout_is_one_line(monkeypatch, capsys):
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sys.stdout", Full())
+    assert main(["models"]) == 1
+    assert capsys.readouterr().err == (
+        "Error: nothing can be printed: No space left on device. Free some space, or print elsewhere.\n"
+    )

@@ -41,7 +41,7 @@ def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path: Path) -
         message = str(refused.value)
         assert f"{out} is being written by another job (process {holder.pid} on " in message
         assert "since 2" in message
-        assert "Wait until it is done, stop it, or choose another --out." in message
+        assert "Wait until it is done, stop it, or choose another path." in message
         with output_lock(tmp_path / "other.tif"):
             pass
     finally:
