@@ -221,3 +221,15 @@ def taizhou_kappa(folder: Path, change: np.ndarray) -> float:
     matrix = ConfusionMatrix(2)
     matrix.update(np.where(changed, 1, np.where(unchanged, 0, 255)).astype(np.uint8), change.astype(np.uint8))
     return matrix.kappa
+
+
+def test_the_em_threshold_lies_where_both_groups_are_equally_probable():
+    rng = np.random.default_rng(0)
+    scores = np.concatenate([rng.normal(2, 0.4, 18_000), rng.normal(6, 1.2, 2_000)]).clip(0)
+    x = np.linspace(2, 6, 4001)
+    one, other = (np.log(s / sd) - (x - m) ** 2 / (2 * sd**2) for s, m, sd in ((0.9, 2, 0.4), (0.1, 6, 1.2)))
+    assert threshold(histogram_of([scores], 12.0), "em") == pytest.approx(x[np.argmax(other > one)], abs=0.1)
+
+
+def test_the_histogram_counts_all_blocks_and_the_last_bin_holds_what_lies_above():
+    assert histogram_of([np.array([0.5, 3.2]), np.array([[9.0]])], 4.0, bins=4).counts.tolist() == [1, 0, 0, 2]

@@ -98,3 +98,11 @@ def test_the_table_has_a_row_for_all_and_one_a_group() -> None:
     )
     assert table.loc["flood", "ECE"] == pytest.approx(calibration_error(flood[:, 2:].sum(axis=1), truth >= 2))
     assert table.loc["all", "damaged"] == pytest.approx((grade >= 2).mean())
+
+
+def test_the_table_counts_right_grades() -> None:
+    p = np.array([[0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.7, 0.1], [0.7, 0.1, 0.1, 0.1], [0.1, 0.2, 0.3, 0.4]])
+    row = calibration_table(p, np.array([0, 2, 3, 3]), np.array(["flood"] * 4)).set_index("group").loc["all"]
+    assert row["right"] == 0.75
+    assert row["expected"] == pytest.approx((0.2 + 0.8 + 0.2 + 0.7) / 4)
+    assert row["Brier damaged"] == pytest.approx(np.mean([0.2**2, 0.2**2, 0.8**2, 0.3**2]))

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 
 from deepnets4eo.cards.catalog import model_path
-from deepnets4eo.damage.decision import DamageModel
+from deepnets4eo.damage.decision import DamageModel, Variant
 from deepnets4eo.damage.evidence.meaning import POINTS
 from deepnets4eo.damage.vocabulary import BORDERS, GRADES
 from deepnets4eo.errors import InputError, RunError
@@ -158,3 +159,9 @@ def test_variants_that_are_no_mapping_are_refused(tmp_path: Path) -> None:
         write_yaml(tmp_path / "coefficients.yaml", {"variants": variants})
         with pytest.raises(RunError, match="is no damage model"):
             DamageModel.load(tmp_path)
+
+
+def test_without_evidence_the_intercepts_alone_decide() -> None:
+    plain = Variant(("a",), np.zeros(1), np.ones(1), np.array([2.0, 0.0, -2.0]), np.zeros((3, 1)))
+    p = plain.probabilities(pd.DataFrame({"a": [0.0]}))[0]
+    assert (p[0], p[3]) == pytest.approx((expit(-2.0), expit(-2.0)), abs=1e-6)

@@ -126,3 +126,14 @@ def test_false_alarms_shrink_where_nothing_is_damaged() -> None:
     share = choose_share(log_odds, 0.0).value
     assert (log_odds >= 0).mean() > 0.12
     assert (log_odds + logit(share) >= 0).mean() < 0.005
+
+
+def test_of_two_opinions_on_either_side_the_one_nearer_to_one_half_is_used() -> None:
+    found = choose_share(site_log_odds(0.4, 5000), 0.95)
+    assert found.reason == DIFFER
+    assert found.value == pytest.approx(0.4, abs=0.03)
+
+
+def test_twenty_buildings_are_enough() -> None:
+    assert choose_share(np.full(19, -5.0), 0.0).reason == TOO_FEW
+    assert choose_share(np.full(20, -5.0), 0.0).reason == ""

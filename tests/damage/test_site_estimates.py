@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from deepnets4eo.damage.prior import BY_USER, ShareEstimate, choose_share
+from deepnets4eo.damage.prior import BY_USER, ESTIMATED, LIMITED, ShareEstimate, choose_share
 from deepnets4eo.damage.site_estimates import BuildingGround, grades_of_sides, site_estimates
+from deepnets4eo.damage.site_shift import SHARES
 
 SPREAD = (0.7, 0.5, 0.8)
 
@@ -85,3 +86,27 @@ def test_the_same_seed_draws_the_same_and_no_building_gives_nothing() -> None:
 def _inside(row: dict, truth: float) -> bool:
     low, high = row["interval_95"]
     return np.floor(low) <= truth <= np.ceil(high)
+
+
+def test_damage_in_clusters_widens_the_interval_from_twelve_blocks_on() -> None:
+    block = np.repeat(np.arange(12), 25)
+    p = np.where((block < 4)[:, None], [0.01, 0.01, 0.08, 0.9], [0.9, 0.08, 0.01, 0.01])
+    share = choose_share(np.log(p[:, 2:].sum(axis=1) / p[:, :2].sum(axis=1)), 1 / 3)
+    widths = []
+    for blocks in (block, np.zeros(300, int)):
+        ground = BuildingGround(np.full(300, 100.0), blocks)
+        low, high = site_estimates(p, np.zeros((300, 3)), ground, share)[0].interval_95
+        widths.append(high - low)
+    assert widths[0] > 2 * widths[1]
+
+
+def test_with_the_weights_of_the_shares_the_most_likely_is_what_is_expected_here() -> None:
+    p = np.tile([0.4, 0.1, 0.2, 0.3], (400, 1))
+    ground, spread = BuildingGround(np.full(400, 100.0), np.zeros(400, int)), np.zeros((400, 3))
+    certain = np.eye(len(SHARES))[np.abs(SHARES - 0.2).argmin()]
+    share, found = site_estimates(p, spread, ground, ShareEstimate(0.2, ESTIMATED, "", 0.3), certain)
+    assert share.most_likely == pytest.approx(found["buildings"]["damaged"]["expected"] / 400)
+    assert share.most_likely == pytest.approx(0.2, abs=0.01)
+    assert share.interval_95 == pytest.approx([0.16, 0.24], abs=0.015)
+    limited = ShareEstimate(0.2, LIMITED, "too few", 0.3)
+    assert site_estimates(p, spread, ground, limited, certain)[0].most_likely == 0.3

@@ -11,6 +11,7 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Protocol, evaluate
 from deepnets4eo.evaluation.comparison import (
+    _reference_pixels,
     compare,
     comparison_table,
     differences,
@@ -178,3 +179,8 @@ def test_where_borders_are_left_out_published_rows_stand_below_the_eroded_scores
         assert lines[1].split()[2] == first
     alone = published_table(made_up_report(0.5, protocol={"card": {"reference": "eroded"}}), {}).splitlines()
     assert alone[1].split() == ["this", "result", "50.00", "–", "50.00", "0.25"]
+
+
+def test_reference_pixels_are_those_of_the_rows_and_the_unpredicted():
+    report = {"classes": ["a", "b"], "confusion": [[3, 1], [0, 6]], "unpredicted": {"b": 2}}
+    assert _reference_pixels(report) == [4, 8]

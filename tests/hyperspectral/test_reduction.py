@@ -163,3 +163,10 @@ def test_noise_fractions_of_a_real_cube_lose_their_spatial_order(real_data: Path
     likeness = [np.corrcoef(one[:, 1:].ravel(), one[:, :-1].ravel())[0, 1] for one in maps[[0, 1, 2, -3, -2, -1]]]
     assert min(likeness[:3]) > 0.8
     assert max(likeness[3:]) < 0.3
+
+
+def test_the_importance_of_non_negative_factors_is_their_share_of_the_energy():
+    rng = np.random.default_rng(0)
+    spectra = (rng.random((300, 2)) @ rng.random((2, 6))).astype(np.float32)
+    found = reductions._fit_nmf(spectra, 2, 0)
+    assert found.importance == pytest.approx((found.basis**2).sum(axis=1) / (spectra**2).sum(axis=1).mean(), rel=1e-4)

@@ -122,6 +122,7 @@ def test_identical_tiles_leave_no_doubt():
     ("call", "message"),
     [
         (lambda: stratified_count([100, 50], [20], [5, 9]), "2 strata, 1 numbers of samples and 2 of positive ones"),
+        (lambda: stratified_count([100, 5], [20, 10], [5, 9]), "sampled ≤ size"),
         (lambda: stratified_count(100, 20, 5), "lists with one number for each stratum"),
         (lambda: stratified_count([100, 50], [20, 10], [-5, 9]), "positive .* 0 or more"),
         (lambda: stratified_count([100, np.nan], [20, 10], [5, 9]), "strata .* finite"),

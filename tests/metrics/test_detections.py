@@ -131,3 +131,9 @@ def test_outlines_that_cross_themselves_are_refused(score):
         score(bow, squares(0))
     with pytest.raises(InputError, match="1 reference objects have"):
         score(squares(0), bow)
+
+
+def test_recall_by_area_is_of_the_reference_and_undefined_without_one():
+    small, large = (gpd.GeoDataFrame(geometry=[shapely.box(0, 0, side, 1)]) for side in (1, 4))
+    assert area_scores(small, large) == pytest.approx((1, 0.25, 0.4))
+    assert area_scores(small, small.iloc[:0]) == pytest.approx((0, np.nan, 0), nan_ok=True)

@@ -289,3 +289,10 @@ def test_masked_arrays_are_not_counted_as_if_they_had_no_mask():
         with pytest.raises(InputError, match="is a masked array"):
             ConfusionMatrix(2).update(*pair)
     assert ConfusionMatrix(2).update(labels, np.ma.array(labels)).total == 3
+
+
+def test_counts_that_are_not_square_or_too_large_are_refused():
+    with pytest.raises(InputError, match="square"):
+        ConfusionMatrix.from_matrix(np.ones((2, 3), int))
+    with pytest.raises(InputError, match="numbers of pixels"):
+        ConfusionMatrix.from_matrix(np.array([[2**63, 0], [0, 1]], np.uint64))

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from skimage.transform import estimate_transform
 
 from deepnets4eo.grid import apply_affine
-from deepnets4eo.registration.fit import choose_model, least_squares, residuals, robust_fit, scale_and_turn
+from deepnets4eo.registration.fit import (
+    choose_model,
+    exact_models,
+    least_squares,
+    residuals,
+    robust_fit,
+    scale_and_turn,
+)
 
 TRUTH = {
     "translation": Affine.translation(3, -7),
@@ -86,3 +93,10 @@ def test_a_model_is_refined_by_least_squares_from_enough_points_only(name, fewes
 def test_scale_and_turn_are_read_from_the_matrix():
     low, high, turn = scale_and_turn(Affine.rotation(-2.0) * Affine.scale(1.03))
     assert (low, high, turn) == pytest.approx((1.03, 1.03, -2.0))
+
+
+def test_samples_that_lie_all_but_on_a_line_are_left_out():
+    points = np.array([[0.0, 0.0], [100.0, 0.0], [200.0, 2.0], [0.0, 100.0]])
+    found = exact_models("affine", points, points, np.array([[0, 1, 2], [0, 1, 3]]))
+    assert len(found) == 1
+    np.testing.assert_allclose(found[0], [[1, 0, 0], [0, 1, 0]], atol=1e-9)

@@ -263,3 +263,9 @@ def test_joplin_roofs_have_the_sums_that_rasterio_mask_gives(real_data: Path) ->
             data, _ = rasterio.mask.mask(raster, [shapes[row]], crop=True, filled=False)
             assert found.pixels[row] == (~data.mask[0]).sum()
             assert found.total[row].tolist() == data.astype(np.int64).sum(axis=(1, 2)).tolist()
+
+
+def test_outlines_on_another_raster_are_refused() -> None:
+    outlines = Outlines.on(np.array([shapely.box(0, 0, 2, 2)]), shape=(4, 5))
+    with pytest.raises(InputError, match="outlines lie on a raster"):
+        band_sums(Layer.open(np.zeros((1, 4, 6))), outlines)
