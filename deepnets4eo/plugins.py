@@ -6,6 +6,7 @@ of these groups in the setup.cfg or pyproject.toml of its package: `name = modul
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -21,7 +22,13 @@ TASKS = "deepnets4eo.training.tasks"  # training.tasks.Task, or a function that 
 
 def plugins_of(group: str) -> dict[str, EntryPoint]:
     """Name → entry point of everything installed under a group; nothing is imported before `load_plugin`."""
-    return {entry.name: entry for entry in entry_points(group=group)}
+    return {entry.name: entry for entry in _installed(group)}
+
+
+@cache
+def _installed(group: str) -> tuple[EntryPoint, ...]:
+    """Read once: all packages of the environment are asked, which takes longer than making a small network."""
+    return tuple(entry_points(group=group))
 
 
 def load_plugin(entry: EntryPoint) -> Any:

@@ -28,7 +28,7 @@ def registered(monkeypatch):
     """The network above as an entry point."""
     entry = EntryPoint("tiny-siamese", f"{__name__}:Registered", plugins.NETWORKS)
     monkeypatch.setattr(EntryPoint, "load", lambda self: Registered)
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [entry] if group == plugins.NETWORKS else [])
+    monkeypatch.setattr(plugins, "_installed", lambda group: [entry] if group == plugins.NETWORKS else [])
 
 
 def test_encoder_after_a_slash_is_the_encoder_argument():

@@ -84,7 +84,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
         },
     }
     monkeypatch.setattr(
-        "deepnets4eo.plugins.entry_points",
+        "deepnets4eo.plugins._installed",
         lambda group: [
             SimpleNamespace(name=name, load=lambda loaded=loaded: loaded)
             for name, loaded in added.get(group, {}).items()

@@ -406,7 +406,7 @@ def test_branches_bring_tasks_through_entry_points(tmp_path: Path, monkeypatch: 
 
     for loaded in (train, Task(train)):
         entry = SimpleNamespace(name="own", load=lambda loaded=loaded: loaded)
-        monkeypatch.setattr("deepnets4eo.plugins.entry_points", lambda group, entry=entry: [entry])
+        monkeypatch.setattr("deepnets4eo.plugins._installed", lambda group, entry=entry: [entry])
         deepnets4eo.train(
             resolve({"task": "own"}, kind=Recipe), tmp_path / "x", options=TrainOptions("cpu", resume=True)
         )
