@@ -5,12 +5,15 @@ Takes numbers and the name of their unit, a band's name, or an opened raster; re
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
 
 NM_PER_UNIT = {
     "nanometers": 1.0, "nanometer": 1.0, "nanometres": 1.0, "nanometre": 1.0, "nm": 1.0,
@@ -25,6 +28,13 @@ RANGE_NM = (100.0, 1e6)  # ultraviolet to the far infrared
 IN_NAMES = re.compile(
     r"([0-9]+(?:\.[0-9]+)?)\s*\(?\s*(nm|nanomet(?:er|re)s?|[uµμ]m|micromet(?:er|re)s?|microns?)\b", re.IGNORECASE
 )
+
+
+class _Stated(NamedTuple):
+    """What a file states of one band: a number above 0 and the name of its unit, in lower case, empty without one."""
+
+    number: float
+    unit: str
 
 
 def to_nm(values: Any, units: str = "") -> NDArray[np.float64] | None:
@@ -59,8 +69,25 @@ def named_nm(name: str) -> float | None:
 
 
 def raster_wavelengths_nm(dataset: Any) -> list[float | None] | None:
-    """Wavelength of each band of a raster opened by rasterio, by its tags or else its name; None where no band has one."""
-    values = [_band_nm(dataset, band) for band in range(1, dataset.count + 1)]
+    """Wavelength of each band of a raster opened by rasterio, by its tags or else its name; None where no band has one.
+
+    Bands of one unit count together: where one of their numbers cannot be a wavelength, the unit is wrong, and none of
+    them is known. A number that is not above 0 belongs to a band without wavelength.
+    """
+    stated = [_stated(dataset, band) for band in range(1, dataset.count + 1)]
+    values: list[float | None] = [None] * len(stated)
+    for unit in dict.fromkeys(one.unit for one in stated if one is not None):
+        numbers = {index: one.number for index, one in enumerate(stated) if one is not None and one.unit == unit}
+        nanometres = to_nm(list(numbers.values()), unit)
+        if nanometres is not None:
+            for index, value in zip(numbers, nanometres.tolist(), strict=True):
+                values[index] = value
+        elif unit not in NOT_LENGTHS:
+            log.warning(
+                "%s states wavelengths from %g to %g %s; expected 100 nm to 1 mm. They are taken for unknown. Correct the "
+                "numbers or their unit in the file.",
+                dataset.name, min(numbers.values()), max(numbers.values()), unit or "without unit",
+            )  # fmt: skip
     return values if any(value is not None for value in values) else None
 
 
@@ -73,19 +100,25 @@ def list_entries(text: str) -> list[str]:
     return [entry.strip() for entry in text.strip().strip("{}").split(",")]
 
 
-def _band_nm(dataset: Any, band: int) -> float | None:
+def _stated(dataset: Any, band: int) -> _Stated | None:
     tags = {key.lower(): value for key, value in dataset.tags(band).items()}
     if not any("wavelength" in key for key in tags):
         tags = {key.lower(): value for key, value in dataset.tags(band, ns="IMAGERY").items()}
-        value = _first(tags, ("central_wavelength_um",), "µm")
-        return value if value is not None else named_nm(dataset.descriptions[band - 1] or "")
-    value = _first(tags, ("wavelength", "central_wavelength", "center_wavelength"), tags.get("wavelength_units", ""))
-    return value if value is not None else _first(tags, ("wavelength_nm",), "nm")
+        named = named_nm(dataset.descriptions[band - 1] or "")
+        return _first(tags, ("central_wavelength_um",), "µm") or (None if named is None else _Stated(named, "nm"))
+    # GDAL gives bands of ENVI files their unit, but for "Index", which stands in the header alone
+    unit = tags.get("wavelength_units") or dataset.tags(ns="ENVI").get("wavelength_units", "")
+    names = ("wavelength", "central_wavelength", "center_wavelength")
+    return _first(tags, names, unit) or _first(tags, ("wavelength_nm",), "nm")
 
 
-def _first(tags: Mapping[str, str], names: Sequence[str], units: str) -> float | None:
+def _first(tags: Mapping[str, str], names: Sequence[str], unit: str) -> _Stated | None:
+    """The first of the tags that is a number above 0."""
     for name in names:
-        numbers = to_nm([tags[name]], units) if name in tags else None
-        if numbers is not None:
-            return float(numbers[0])
+        try:
+            number = float(tags.get(name, ""))
+        except ValueError:
+            continue
+        if 0 < number < np.inf:
+            return _Stated(number, unit.strip().lower())
     return None

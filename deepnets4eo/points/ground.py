@@ -12,9 +12,11 @@ import numpy as np
 from deepnets4eo.arrays import FloatImage, Floats
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.rasters.outliers import find_outliers
 from deepnets4eo.terrain import ground
 
 MOST_CELLS = 50_000_000
+MOST_NAMED = 3  # points in a message
 
 
 def heights_above_ground(
@@ -52,11 +54,32 @@ def heights_above_ground(
     if math.prod(shape) > MOST_CELLS:
         raise InputError(
             f"{cloud.source}: the points lie within {shape[0] * gsd_m:,.0f} x {shape[1] * gsd_m:,.0f} m, more than "
-            f"{MOST_CELLS:,} cells of {gsd_m} m. Remove points with wrong coordinates, or read the cloud by tiles."
+            f"{MOST_CELLS:,} cells of {gsd_m} m. {_remedy(cloud)}"
         )
     lowest = _lowest(cells, cloud.xyz[:, 2], (shape[0], shape[1]))
     terrain = ground(lowest, gsd_m, max_building_m=max_building_m)
     return (cloud.xyz[:, 2] - _interpolate(terrain, cells - 0.5)).astype(np.float32)
+
+
+def _remedy(cloud: PointCloud) -> str:
+    """Names the points far from all others, and the command that leaves them out; or that cuts a cloud without such points."""
+    xy = cloud.xyz[:, :2]
+    far = [find_outliers(values) for values in xy.T]
+    ends = [
+        (values.min(), values.max()) if one is None else (one.low, one.high)
+        for one, values in zip(far, xy.T, strict=True)
+    ]
+    low, high = np.floor(np.min(ends, axis=1)), np.ceil(np.max(ends, axis=1))
+    stray = cloud.xyz[((xy < low) | (xy > high)).any(axis=1)]
+    if not len(stray):
+        return f"Cut it into parts: pdal tile --length 1000 {cloud.source} part_#.laz"
+    named = "; ".join(f"x {x:.2f}, y {y:.2f}, z {z:.2f}" for x, y, z in stray[:MOST_NAMED])
+    more = f" and {len(stray) - MOST_NAMED:,} more" if len(stray) > MOST_NAMED else ""
+    box = ",".join(f"[{start:.0f},{stop:.0f}]" for start, stop in zip(low, high, strict=True))
+    return (
+        f"Far from all others lie {named}{more}. Leave them out, with bounds in the unit of the file (here metres): "
+        f'pdal translate {cloud.source} without.laz crop --filters.crop.bounds="({box})"'
+    )
 
 
 def _lowest(cells: Floats, height: Floats, shape: tuple[int, int]) -> FloatImage:

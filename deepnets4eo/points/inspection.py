@@ -161,9 +161,10 @@ def _count_duplicates(xyz: NDArray[np.float64]) -> int:
 
 def _describe_extent(result: Inspection, file: CloudFile, sums: _Sums, cells: _Cells, *, lengths: bool) -> None:
     size = sums.high - sums.low
-    unit = " m" if lengths else ""
+    unit, digits = (" m", ",.2f") if lengths else ("", ".8g")  # 0.01° are 1 km
     result.facts["bounds"] = ", ".join(
-        f"{axis} {low:,.2f} to {high:,.2f}{unit}" for axis, low, high in zip("xyz", sums.low, sums.high, strict=True)
+        f"{axis} {low:{digits}} to {high:{digits}}{unit}"
+        for axis, low, high in zip("xyz", sums.low, sums.high, strict=True)
     )
     if lengths and cells.has_point.any():
         area = float(cells.has_point.sum()) * CELL_M**2

@@ -168,7 +168,7 @@ def _nothing_valid(split: DataSplit[Any], layers: Sequence[str]) -> str:
 
 
 def _empty_bands(layer: Layer) -> str:
-    """Which bands of a layer hold no value, where others do: a pixel is valid where all bands are."""
+    """Which bands of a layer hold no value, where others do: NaN in one band makes a pixel invalid."""
     empty = [band for band in layer.bands if not layer.subset([band]).thumbnail(WINDOW_PX)[1].any()]
     if not empty or len(empty) == layer.count:
         return ""
@@ -218,11 +218,20 @@ def _log_outliers(
     named = split.scenes[scenes[0]]
     more = f" and {len(scenes) - 1} more" if len(scenes) > 1 else ""
     bands = f" (likewise in {more_bands} more of its bands)" if more_bands else ""
-    remedy = (
-        "Set them to a declared nodata value in the file" if far.nodata is None
-        else f"If they mean no data, set data.nodata={{{layer}: {far.nodata:.17g}}}"
-    )  # fmt: skip
+    remedy = _outlier_remedy(layer, far, named.scene.layers[layer].nodata)
     log.warning("Layer %r (%s%s) holds %s: %s%s. %s.", layer, named.sources[layer], more, far, effect, bands, remedy)
+
+
+def _outlier_remedy(layer: str, far: Outliers, nodata: float | None) -> str:
+    if nodata is not None and far.lowest == far.highest == nodata:
+        # in all bands it makes a pixel invalid, so that these have it in some bands alone
+        return (
+            "This is its nodata value, but other bands have values there: set these pixels to nodata in all bands, or leave "
+            "the band out with data.bands"
+        )
+    if far.nodata is None:
+        return "Set them to a declared nodata value in the file"
+    return f"If they mean no data, set data.nodata={{{layer}: {far.nodata:.17g}}}"
 
 
 def _to_unit(spec: LayerInput, pixels: NDArray[np.float32]) -> LayerInput:

@@ -78,3 +78,29 @@ def test_bands_that_the_header_calls_bad_are_numbered_from_one(tmp_path: Path) -
     assert marked_bands(write_envi(tmp_path, bbl="{1, 0, 0.0}")) == [2, 3]
     assert marked_bands(write_envi(tmp_path)) == []
     assert marked_bands(tmp_path / "b.tif") == []
+
+
+@pytest.mark.parametrize(
+    ("unit", "numbers", "expected", "warning"),
+    [
+        ("Index", "1, 2, 3", None, ""),
+        ("Index", "101, 102, 103", None, ""),
+        ("Wavenumber", "1000, 1100, 1200", None, ""),
+        (None, "0.45, 0.55, 2.2", [450, 550, 2200], ""),
+        (None, "98, 101, 300", None, "a.img states wavelengths from 98 to 300 without unit; expected 100 nm to 1 mm"),
+        ("mm", "0.45, 1.4, 2.2", None, "a.img states wavelengths from 0.45 to 2.2 mm; expected 100 nm to 1 mm"),
+        ("Nanometers", "0, 450, 550", [np.nan, 450, 550], ""),
+    ],
+)
+def test_wavelengths_of_one_unit_are_all_known_or_none_of_them(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    unit: str,
+    numbers: str,
+    expected: list[float] | None,
+    warning: str,
+) -> None:
+    known = Layer.open(write_envi(tmp_path, wavelength=f"{{{numbers}}}", wavelength_units=unit)).wavelengths_nm
+    assert (known is None) == (expected is None)
+    assert known is None or known == pytest.approx(expected, nan_ok=True)
+    assert (warning in caplog.text) if warning else not caplog.text

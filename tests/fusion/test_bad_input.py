@@ -223,6 +223,18 @@ def test_undeclared_nodata_and_spikes_are_said_with_layer_file_values_and_remedy
     assert any(f"band_1 holds {value:g}, far from all others" in problem for problem in problems)
 
 
+def test_nodata_in_one_band_alone_has_a_remedy_that_helps_there(data, caplog):
+    for path in sorted(data.glob("*/image.tif")):
+        image = Layer.open(path).read()[0].astype(np.int16)
+        image[1, ::31, ::31] = -9999
+        write(path, image, nodata=-9999)
+    prepared(data)
+    (record,) = [record.getMessage() for record in caplog.records if "far from" in record.getMessage()]
+    assert "holds -9999, far from all others" in record
+    assert "set these pixels to nodata in all bands, or leave the band out with data.bands" in record
+    assert "data.nodata=" not in record
+
+
 def test_the_remedy_helps(data, caplog):
     inputs = prepared(spoilt(data, float(np.finfo("f4").min)), "data.nodata={dsm: -3.4028234663852886e+38}").inputs
     assert inputs.layers["dsm"].std[0] < 6

@@ -8,6 +8,7 @@ import pytest
 from made_up_clouds import NeighbourCount, scattered, write_las
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.inspection import inspect
 from deepnets4eo.points import LabelOptions, label_cloud, labellers, open_cloud
 
 
@@ -102,6 +103,40 @@ def test_a_missing_file_and_a_wrong_crs_are_named(tmp_path: Path) -> None:
         open_cloud(path, classes="pred_class")
     with pytest.raises(InputError, match="EPSG:4326|WGS 84"):
         label_cloud(path, NeighbourCount(), tmp_path / "out.laz", LabelOptions(crs="EPSG:4326"))
+
+
+DEGREES = np.random.default_rng(0).uniform([2, 48, 0], [2.001, 48.001, 10], (500, 3))
+
+
+@pytest.mark.parametrize("wide", [1, 50])  # thousandths of a degree
+def test_degrees_without_a_crs_are_refused_with_their_values(tmp_path: Path, wide: int) -> None:
+    xyz = (DEGREES - [2, 48, 0]) * [wide, wide, 1] + [2, 48, 0]
+    path = write_las(tmp_path / "a.las", xyz, crs=None, scale=1e-7)
+    message = (
+        r"a\.las has no CRS, and its coordinates look like degrees: x 2.* to 2\.0.*, y 48.* to 48\.0.*expected metres"
+    )
+    with pytest.raises(InputError, match=rf"{message}.*pdal translate .*in_srs=EPSG:4326.*--crs \(crs=\)"):
+        label_cloud(path, NeighbourCount(), tmp_path / "out.laz")
+    described = inspect(str(path))
+    assert any("its coordinates look like degrees" in problem for problem in described.problems)
+    assert "x 2.0000" in described.facts["bounds"]
+    assert label_cloud(path, NeighbourCount(), tmp_path / "out.laz", LabelOptions(crs="EPSG:2154")).points == 500
+
+
+@pytest.mark.parametrize(
+    ("size", "corner"),
+    [
+        ((0.1, 0.1, 0.1), (2, 48, 0)),  # a cup in the coordinates of a site
+        ((0.3, 0.3, 25), (2, 48, 0)),  # a trunk there
+        ((0.01, 0.01, 3), (-0.005, -0.005, 0)),  # a wire in coordinates of its own
+        ((40, 40, 12), (0, 0, 0)),
+        ((0, 0, 5), (2, 48, 0)),
+    ],
+)
+def test_small_clouds_without_a_crs_are_taken_for_metres(tmp_path: Path, size, corner) -> None:
+    xyz = np.random.default_rng(0).random((50, 3)) * size + corner
+    np.savetxt(tmp_path / "a.xyz", xyz, fmt="%.6f")
+    assert open_cloud(tmp_path / "a.xyz").read().xyz == pytest.approx(xyz, abs=1e-5)
 
 
 def test_a_dimension_of_the_same_name_and_another_type_is_refused(tmp_path: Path) -> None:

@@ -33,6 +33,17 @@ def test_absurd_coordinates_are_refused():
         heights_above_ground(PointCloud(np.array([[0, 0, 0], [1e6, 1e6, 0.0]]), source="scan.laz"))
 
 
+def test_stray_points_are_named_with_the_command_that_leaves_them_out():
+    xyz = np.random.default_rng(0).uniform([700_000, 6_600_000, 100], [700_040, 6_600_040, 106], (500, 3))
+    xyz[7] = 1_700_000.5, 7_600_000, 100
+    with pytest.raises(
+        InputError, match=r"Far from all others lie x 1700000\.50, y 7600000\.00, z 100\.00\. "
+    ) as caught:
+        heights_above_ground(PointCloud(xyz, source="scan.laz"))
+    box = '--filters.crop.bounds="([700000,700040],[6600000,6600040])"'
+    assert str(caught.value).endswith(f"pdal translate scan.laz without.laz crop {box}")
+
+
 @pytest.mark.real_data
 def test_the_ground_of_delft_lies_at_0_and_its_roofs_above(real_data):
     laspy = pytest.importorskip("laspy")

@@ -125,6 +125,18 @@ def test_rough_heaps_are_found_without_heights_from_before(houses):
         debris_volumes(post, houses, options=RubbleOptions(height_column="tall"))
 
 
+def test_a_collapsed_building_under_a_smooth_heap_has_a_rule_of_thumb_that_fits_its_state():
+    xy = np.mgrid[0:60:0.25, 0:60:0.25].reshape(2, -1).T
+    inside = ((xy > 20) & (xy < 40)).all(axis=1)
+    cloud = PointCloud(np.column_stack([xy + ORIGIN, np.where(inside, 1.5, 0.0)]), crs=shapely_crs())
+    outline = gpd.GeoDataFrame({"tall": [8.0]}, geometry=[shapely.box(*(ORIGIN + 20), *(ORIGIN + 40))], crs=CRS)
+    options = RubbleOptions(align=False, height_column="tall")
+    (row,) = debris_volumes(cloud, outline, options=options).buildings.to_dict("records")
+    assert (row["state"], row["collapsed_share"]) == ("collapsed", pytest.approx(0, abs=0.1))
+    assert row["rule_m3"] == pytest.approx(0.33 * 400 * 6.5, rel=0.05)
+    assert 0.25 * 400 * 6 < row["rule_low_m3"] < row["rule_m3"] < row["rule_high_m3"] < 0.4 * 400 * 8
+
+
 def test_surface_models_measure_the_same_as_the_points_they_were_made_of(houses, both):
     from deepnets4eo.points.height_grid import grid_around, height_grid
 
@@ -258,6 +270,8 @@ def test_values_that_are_no_heights_are_unknown_and_counted(houses, after):
     (said,) = (finding for finding in result.findings if finding.code == "heights_unusable")
     assert "2 of 3 values in the column 'tall'" in said.message
     assert "(-3 for one)" in said.message
+    (said,) = (finding for finding in result.findings if finding.code == "rule_unknown")
+    assert "unknown for 2 of 3 buildings that came down" in said.message
     table = result.buildings.set_index("id")
     assert table.loc["b", "height_pre_m"] == 5
     assert (table["rule_m3"].dropna() >= 0).all()

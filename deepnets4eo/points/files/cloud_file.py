@@ -15,7 +15,7 @@ from pyproj import CRS
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import ABOUT, PointCloud
-from deepnets4eo.points.files.units import CloudUnits, cloud_units
+from deepnets4eo.points.files.units import CloudUnits, check_no_degrees, cloud_units
 
 CHUNK_POINTS = 1_000_000
 Bounds: TypeAlias = tuple[float, float, float, float]  # x_min, y_min, x_max, y_max in metres
@@ -81,6 +81,8 @@ class CloudFile(ABC):
     @cached_property
     def units(self) -> CloudUnits:
         """What one unit of the coordinates is in metres; InputError for degrees and geocentric coordinates."""
+        if self.file_crs is None:
+            check_no_degrees(self.file_bounds, str(self.path))
         return cloud_units(self.file_crs, str(self.path))
 
     @property

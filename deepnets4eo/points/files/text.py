@@ -38,6 +38,9 @@ ISPRS = (*XYZ, "intensity", *RETURNS, LABEL)
 MOST_RETURNS = 15
 HEAD_BYTES = 1 << 16
 LABELS_SUFFIX = ".labels"
+NAME_COLUMNS = (
+    "Name them in its first line, as in 'x y z intensity', without lines of other text (in Python: columns='x y z …')."
+)
 
 
 class TextFile(CloudFile):
@@ -75,7 +78,7 @@ class TextFile(CloudFile):
             self._columns = _known_order(rows, path, labels_beside=self._labels is not None)
         if rows and not {*XYZ} <= set(self._columns or ()):
             raise InputError(
-                f"{path} has the columns {self._columns}; expected x, y and z among them. Name them: columns='x y z …'."
+                f"{path} has the columns {', '.join(self._columns or ())}; expected x, y and z among them. {NAME_COLUMNS}"
             )
 
     @property
@@ -181,8 +184,7 @@ def _known_order(rows: list[list[str]], path: Path, *, labels_beside: bool) -> t
         return ISPRS[:count]
     if count not in ORDERS:
         raise InputError(
-            f"{path} has {count} columns without names, expected {', '.join(map(str, ORDERS))}. "
-            "Name them: columns='x y z …', or in its first line."
+            f"{path} has {count} columns without names, expected {', '.join(map(str, ORDERS))}. {NAME_COLUMNS}"
         )
     return ORDERS[count]
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from deepnets4eo.errors import InputError
 
 METRE = "metre"
+MOST_DEGREES = (180.0, 90.0)  # longitude, latitude
+# times as high as wide: no scene in metres is, nearly all in degrees are, as 1 m is about 0.00001°
+MOST_SLENDER = 100.0
+NEAR_ORIGIN = 10.0  # widths: objects in coordinates of their own lie within
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,37 @@ def cloud_units(crs: CRS | None, source: str) -> CloudUnits:
     if horizontal_m == vertical_m == 1.0:
         return CloudUnits(crs=crs)
     return CloudUnits(horizontal_m, vertical_m, _in_metres(crs))
+
+
+def check_no_degrees(bounds: NDArray[np.float64], source: str) -> None:
+    """Refuses coordinates without a CRS that can only be degrees, with heights in metres.
+
+    Objects in coordinates of their own pass, as these are near the origin; so do poles of up to 100 times their width.
+
+    Parameters
+    ----------
+    bounds
+        (2, 3) least and greatest x, y and z, in the units of the file.
+    source
+        The file, for the message.
+
+    Raises
+    ------
+    InputError
+        x and y are within ±180 and ±90, and the heights are more than 100 times as far apart as they are.
+    """
+    size, farthest = bounds[1] - bounds[0], np.abs(bounds[:, :2]).max(axis=0)
+    width = size[:2].max()
+    if not (width > 0 and width * MOST_SLENDER < size[2] < np.inf):
+        return
+    if (farthest <= MOST_DEGREES).all() and farthest.max() > NEAR_ORIGIN * width:
+        (x0, y0, z0), (x1, y1, z1) = bounds
+        raise InputError(
+            f"{source} has no CRS, and its coordinates look like degrees: x {x0:.7g} to {x1:.7g}, y {y0:.7g} to {y1:.7g}, "
+            f"at heights of {z0:,.1f} to {z1:,.1f}; expected metres. Reproject it: pdal translate {source} projected.laz "
+            "reprojection --filters.reprojection.in_srs=EPSG:4326 --filters.reprojection.out_srs=EPSG:…; where they are "
+            "metres, name their CRS: --crs (crs=) of label-points, or --writers.las.a_srs=EPSG:… of pdal translate."
+        )
 
 
 def parse_crs(text: str | CRS | None) -> CRS | None:

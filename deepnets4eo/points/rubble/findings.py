@@ -58,6 +58,14 @@ def findings_of(buildings: gpd.GeoDataFrame, fits: list[dict[str, Any]], paired:
             "of lost_m3 again (lost_unseen_m3): lost_m3 was not seen, and is as a rule too small there."
         )
         findings.append(Finding("losses_unseen", "caution", text, "Scan from the air, or from higher positions."))
+    down = ~buildings["state"].isin([STANDING, UNKNOWN])
+    without_rule = int((down & buildings["rule_m3"].isna()).sum())
+    if without_rule and buildings["rule_m3"].notna().any():
+        text = (
+            f"The rule of thumb is unknown for {without_rule} of {count_of(int(down.sum()), 'building')} that came down, as their "
+            "heights before are: the sum of rule_m3 leaves them out."
+        )
+        findings.append(Finding("rule_unknown", "caution", text, "Give the heights of all buildings."))
     unfitted = [fit for fit in fits if fit["cells"] < FEW_STABLE]
     if paired and unfitted:
         text = f"In {len(unfitted)} of {count_of(len(fits), 'block')} both dates share too little ground to compare heights."

@@ -29,7 +29,7 @@ from deepnets4eo.points.rubble.plans import (
     plan_of_both,
     sigma_m,
 )
-from deepnets4eo.points.rubble.states import PARTLY_SHARE, states_of
+from deepnets4eo.points.rubble.states import PARTLY_SHARE, destroyed_share, states_of
 from deepnets4eo.points.rubble.surfaces import BlockHeights
 from deepnets4eo.points.rubble.vocabulary import GRADE_OF_STATE, STANDING
 
@@ -75,6 +75,7 @@ def measure_block(inputs: BlockInputs, options: RubbleOptions) -> BlockMeasures:
     around, ring = _around(inputs, nearest, above, rough, plan, collapsed, options)
     known_share = np.minimum(cells.total(plan.known) * cell_m2 / np.maximum(area, cell_m2), 1)
     state = states_of(collapsed, rubble, plan.loss, plan.height, known_share >= options.least_known_share)
+    rule = rule_of_thumb(area, plan.height, destroyed_share(collapsed, plan.loss, plan.height, state))
     debris_cells = cells.total(counted & plan.known) / np.maximum(known_share, 1e-9) + around / cell_m2
     lost_cells = cells.total(plan.gone & plan.known) / np.maximum(known_share, 1e-9)
     doubts = Doubts(inputs, cells, plan, *nearest, least_loss_m(inputs.fit, options), known_share)
@@ -93,7 +94,7 @@ def measure_block(inputs: BlockInputs, options: RubbleOptions) -> BlockMeasures:
             "lost_unseen_m3": (1 - known_share) * np.maximum(plan.before_m3 - plan.lost_m3, 0),
             **interval("debris", debris, known_share, inputs, options),
             "debris_around_m3": around,
-            **dict(zip(("rule_low_m3", "rule_m3", "rule_high_m3"), rule_of_thumb(area, plan.height, collapsed), strict=True)),
+            **dict(zip(("rule_low_m3", "rule_m3", "rule_high_m3"), rule, strict=True)),
             "known_share": known_share,
             "roof_seen_share": plan.roof_seen_share(cells),
             "state": state,

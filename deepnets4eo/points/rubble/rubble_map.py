@@ -30,9 +30,10 @@ MEANING = {
     "debris_low_m3": "debris_m3, lower end of the 95 % interval",
     "debris_high_m3": "debris_m3, upper end of the 95 % interval",
     "debris_around_m3": "of debris_m3, what lies outside the footprint",
-    "rule_low_m3": "0.25 · area · height before · collapsed share (rule of thumb, FEMA 329, low), m³",
-    "rule_m3": "0.33 · area · height before · collapsed share, m³",
-    "rule_high_m3": "0.40 · area · height before · collapsed share, m³",
+    "rule_low_m3": "0.25 · area · height before · share come down (rule of thumb, FEMA 329, low), m³",
+    "rule_m3": "0.33 · area · height before · share come down, m³: the collapsed share; of collapsed and cleared buildings at least "
+    "roof height loss / height before",
+    "rule_high_m3": "0.40 · area · height before · share come down, m³",
     "known_share": "share of the footprint with heights, 0–1",
     "roof_seen_share": "share of the footprint away from its edge with heights, 0–1; where it is low, as in scans from the street, "
     "volumes rest on walls and edges",

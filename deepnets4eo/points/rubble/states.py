@@ -54,3 +54,37 @@ def states_of(
         state[rule] = word
     state[~known | ~np.isfinite(collapsed_share)] = UNKNOWN
     return state
+
+
+def destroyed_share(
+    collapsed_share: NDArray[np.float64],
+    loss_m: NDArray[np.float64],
+    height_m: NDArray[np.float64],
+    state: NDArray[np.object_],
+) -> NDArray[np.float64]:
+    """Share of each building that came down, as the rule of thumb needs it.
+
+    Of the plan; of a building that has come down altogether at least the share of its height: after alone, smooth heaps are
+    no part of the collapsed plan, though the mean fall shows that the building is gone.
+
+    Parameters
+    ----------
+    collapsed_share, loss_m, height_m
+        As for `states_of`.
+    state
+        (N,) words, from `states_of`.
+
+    Returns
+    -------
+    (N,) 0–1, NaN where unknown.
+
+    Examples
+    --------
+    >>> state = np.array([COLLAPSED, STANDING], object)
+    >>> destroyed_share(np.array([0.0, 0.05]), np.array([6.5, 0.1]), np.array([8.0, 8.0]), state).tolist()
+    [0.8125, 0.05]
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        of_height = np.clip(loss_m / height_m, 0, 1)
+    down = np.isin(state, (COLLAPSED, CLEARED))
+    return np.where(down, np.fmax(collapsed_share, of_height), collapsed_share)

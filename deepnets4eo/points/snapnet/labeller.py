@@ -12,6 +12,7 @@ import numpy as np
 
 from deepnets4eo.arrays import Vectors
 from deepnets4eo.cards.legend import Legend
+from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import options_from
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.snapnet.cameras import place_cameras, reach_m
@@ -66,7 +67,10 @@ class SnapNetLabeller:
         ------
         RunError
             The folder is no run, or one of another task.
+        MissingExtraError
+            PyTorch is not installed.
         """
+        check_extra("deep", install="deep,points")  # clouds are mostly LAS: one installation is enough
         loaded = open_view_run(run, TASK_NAME, "label points by views")
         recipe, where = loaded.recipe, str(loaded.folder)
         surface = options_from(SurfaceOptions, recipe.get("surface") or {}, where)

@@ -36,7 +36,7 @@ PROTOCOL = "points of the validation part of the training clouds, by the votes o
 
 def train_snapnet(recipe: SnapNetRecipe, out: Path, options: TrainOptions) -> Path:
     """Train a network on snapshots of labelled clouds; returns the run folder."""
-    check_extra("deep")
+    check_extra("deep", install="deep,points")  # clouds are mostly LAS: one installation is enough
     from deepnets4eo.points.snapnet.samples import ValidationViews, ViewSamples
     from deepnets4eo.training.criterion import SegmentationCriterion
 
