@@ -5,7 +5,7 @@ So `import deepnets4eo` stays quick (PEP 562), and an installation without PyTor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
@@ -47,17 +47,44 @@ def name_missing_extra() -> Iterator[None]:
         module = (error.name or "").partition(".")[0]
         if module not in EXTRAS:
             raise
-        raise MissingExtraError(
-            f'{module} is not installed. Install it: pip install "deepnets4eo[{EXTRAS[module]}]"'
-        ) from error
+        raise MissingExtraError(_how_to_install([module], [EXTRAS[module]])) from error
 
 
-def check_extra(extra: str) -> None:
-    """Raise MissingExtraError where a module of an extra is not installed; before work that would need it later."""
-    for module in (module for module, needed in EXTRAS.items() if needed == extra):
-        with name_missing_extra():
-            if find_spec(module) is None:
-                raise ModuleNotFoundError(name=module)
+def check_extra(*extras: str, install: str | None = None) -> None:
+    """Raise MissingExtraError where modules of extras are not installed; before work that would need them later.
+
+    Parameters
+    ----------
+    extras
+        Names in setup.cfg.
+    install
+        The extras to name, with commas, where the work needs more than these; None names those whose modules are missing.
+
+    Raises
+    ------
+    MissingExtraError
+        Names the first missing module of each extra, and one command that installs all of them.
+    """
+    missing = {extra: module for extra in extras if (module := _missing_module(extra)) is not None}
+    if missing:
+        raise MissingExtraError(_how_to_install(list(missing.values()), [install] if install else list(missing)))
+
+
+def _missing_module(extra: str) -> str | None:
+    modules = (module for module, needed in EXTRAS.items() if needed == extra)
+    return next((module for module in modules if not _is_found(module)), None)
+
+
+def _is_found(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of an import hook that hides it
+        return False
+
+
+def _how_to_install(modules: Sequence[str], extras: Sequence[str]) -> str:
+    are, them = ("are", "them") if len(modules) > 1 else ("is", "it")
+    return f'{" and ".join(modules)} {are} not installed. Install {them}: pip install "deepnets4eo[{",".join(extras)}]"'
 
 
 def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:

@@ -31,11 +31,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from places.view_rows import SMOKE, TRIANGLES, train_views
+from script import plain_errors, require_files
 from smoke import add_smoke, title_of
 
 from deepnets4eo.arrays import Vectors
 from deepnets4eo.baselines import EstimatorOptions, build_estimator
 from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.metrics import ConfusionMatrix
@@ -57,6 +59,8 @@ from deepnets4eo.points.tile_labels import label_tile
 from deepnets4eo.synthetic import City
 
 log = logging.getLogger(__name__)
+
+CLOUDS, GROUND_SET, GROUND_SAMPLES = "*.laz", "isprs_filtertest", "samp*.npz"
 
 SAMPLES, TREES, ROUNDS, NEIGHBOURS = 12_000, 60, 60, 20
 FEATURES = FeatureOptions()
@@ -217,11 +221,22 @@ def folds_of(name: str, data: Path | None, *, smoke: bool) -> Iterator[Fold]:
             yield Fold([make_city(seed)], make_city(100 + seed), seed)
         return
     assert data is not None
-    clouds = [open_cloud(path).read() for path in sorted((data / name).glob("*.laz"))]
+    clouds = [open_cloud(path).read() for path in require_files(data / name, CLOUDS)]
     if smoke:
         clouds = [cloud.subset(np.arange(0, len(cloud), 20)) for cloud in clouds[:2]]
     for number, cloud in enumerate(clouds):
         yield Fold([other for other in clouds if other is not cloud], cloud, number)
+
+
+def choose_folds(name: str, folds: Sequence[Fold], numbers: Sequence[int] | None) -> list[Fold]:
+    """The folds of a set with these numbers; None: all. Errors: InputError where there is none."""
+    chosen = [fold for fold in folds if not numbers or fold.seed in numbers]
+    if not chosen:
+        raise InputError(
+            f"{name} has no fold {' or '.join(map(str, numbers or ()))}, it has 0 to {len(folds) - 1}. "
+            "Choose --folds among them, or leave the set out of --sets."
+        )
+    return chosen
 
 
 @cache
@@ -311,7 +326,7 @@ def ground_table(folder: Path) -> str:
         "| sample | points | total error | type I (ground lost) | type II (objects kept) |",
         "|---|---|---|---|---|",
     ]
-    for path in sorted(folder.glob("samp*.npz")):
+    for path in require_files(folder, GROUND_SAMPLES):
         sample = np.load(path)
         truth = sample["ground"].astype(bool)
         kept = heights_above_ground(PointCloud(sample["xyz"], source=path.name)) < GROUND_M
@@ -325,7 +340,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of the real sets; without it only the miniature city")
     parser.add_argument("--sets", nargs="+", default=["ign_lidar_hd", "ahn3_delft", "minicity"])
-    parser.add_argument("--rows", nargs="+", help="names of rows; none: all")
+    parser.add_argument("--rows", nargs="+", choices=[row.name for row in ROWS], help="names of rows; none: all")
     parser.add_argument("--folds", nargs="+", type=int, help="numbers of folds; none: all")
     parser.add_argument("--validate", action="store_true", help="validation of buildings, too")
     parser.add_argument("--out", type=Path, default=Path("runs/aerial_lidar"))
@@ -337,17 +352,23 @@ def main() -> None:
     if options.smoke:
         rows = [replace(row, make=SMOKE_ROWS.get(row.name, row.make)) for row in rows]
     parts, results = [title_of("# Aerial LiDAR", smoke=options.smoke)], {}
-    for name in options.sets if options.data else ["minicity"]:
-        legend, folds = make_legend(name), list(folds_of(name, options.data, smoke=options.smoke))
-        folds = [fold for fold in folds if not options.folds or fold.seed in options.folds]
+    sets = options.sets if options.data else ["minicity"]
+    if options.data:
+        for name in sorted({*sets} - {"minicity"}):
+            require_files(options.data / name, CLOUDS)
+        require_files(options.data / GROUND_SET, GROUND_SAMPLES)
+    for name in sets:
+        legend = make_legend(name)
+        folds = choose_folds(name, list(folds_of(name, options.data, smoke=options.smoke)), options.folds)
         results[name] = [score_row(row, folds, legend, out / name / row.name) for row in rows]
         parts.append(table(name + (" (SYNTHETIC)" if name == "minicity" else ""), results[name]))
         if options.validate:
             parts.append(validation_table(name, folds, legend))
-    parts += [PUBLISHED] + ([ground_table(options.data / "isprs_filtertest")] if options.data else [])
+    parts += [PUBLISHED] + ([ground_table(options.data / GROUND_SET)] if options.data else [])
     write_json(out / "scores.json", results)
     print(write_text(out / "table.md", "\n\n".join(parts) + "\n").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

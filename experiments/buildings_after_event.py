@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from places.building_scores import find_buildings
 from places.results import markdown_table
 from places.working_grid import SMALLEST_M2, SourceImage, metric_grid, on_working_grid, outline_mask
+from script import plain_errors
 from smoke import NOTE, add_smoke
 
 from deepnets4eo.arrays import ByteImage
@@ -96,4 +97,5 @@ def lines_of(rows: pd.DataFrame) -> Iterator[list[str]]:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

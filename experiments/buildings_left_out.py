@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from places.results import markdown_table
+from script import plain_errors
 from smoke import NOTE, add_smoke
 
 from deepnets4eo.cards.legend import VOID
@@ -99,4 +100,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 from damage_mean_weights import mean_of, windows_of
+from script import plain_errors
 from smoke import NOTE, add_smoke
 from world_train import ship
 
@@ -54,4 +55,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

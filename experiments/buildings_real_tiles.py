@@ -29,6 +29,7 @@ from places.building_scores import BuildingMap, BuildingScores, find_buildings, 
 from places.building_sites import SITES
 from places.results import markdown_table
 from places.working_grid import BuildingScene, on_working_grid
+from script import plain_errors, require_files
 from smoke import FEW_STEPS, NOTE, add_smoke
 
 from deepnets4eo.arrays import ByteImage
@@ -198,6 +199,7 @@ def main() -> None:
         print(NOTE)
     name = " and ".join(options.learn) + f", labels {options.labels}" if options.learn else "made-up places alone"
     name += f", seed {options.seed}"
+    require_files(options.data, *(site.folder for site in SITES))
     run = learn(options, options.out / name.replace(" ", "-").replace(",", ""))
     rows_file = options.out / "rows.json"
     rows = read_json(rows_file) if rows_file.exists() else []
@@ -208,4 +210,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from places.building_scores import BuildingMap, BuildingScores, find_buildings, score_buildings
 from places.results import markdown_table
 from places.working_grid import BuildingScene, SourceImage, on_working_grid, outline_mask, regions_of
+from script import plain_errors
 from smoke import NOTE, add_smoke
 
 from deepnets4eo.cards.legend import VOID
@@ -137,4 +138,5 @@ def _lines_of(table: pd.DataFrame) -> list[list[str]]:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

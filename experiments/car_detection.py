@@ -22,6 +22,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 from affine import Affine
+from script import plain_errors, require_files
 from smoke import add_smoke, title_of
 
 from deepnets4eo.baselines import PartDetector
@@ -48,7 +49,7 @@ def city_scene(seed: int, size_px: int) -> Scene:
 
 def halves(folder: Path, legend: Legend, class_name: str) -> tuple[Scene, Scene]:
     """The two parts of a crop, on either side of the row without cars that is nearest to its middle."""
-    image, labels = (Layer.open(next((folder / name).iterdir())) for name in ("img_dir", "ann_dir"))
+    image, labels = (Layer.open(require_files(folder / name, "*")[0]) for name in ("img_dir", "ann_dir"))
     values, classes = image.read()[0], labels.read()[0][0]
     busy = (classes == legend.value(class_name)).any(axis=1)
     near = np.convolve(busy, np.ones(2 * BUFFER_PX + 1), "same") > 0
@@ -120,4 +121,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.features import rasterize
 from scipy.special import logit
+from script import JOPLIN, plain_errors, require_all
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
@@ -233,6 +234,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.smoke:
         print(NOTE)
+    if options.joplin is not None:
+        require_all(options.joplin, JOPLIN)
     options.out.mkdir(parents=True, exist_ok=True)
     size_px = 320 if options.smoke else SIZE_PX
     run = train_change(options.out / "run", size_px)
@@ -254,4 +257,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from places.damage_scores import even_loss
 from places.results import markdown_table
 from scipy.special import softmax
+from script import plain_errors
 from smoke import NOTE, add_smoke
 
 from deepnets4eo.damage import GradedPair, train_on_stream
@@ -114,4 +115,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from damage_train_evidence import BLOCK_M, blocks_of, gather_tables, keep_graded
 from numpy.typing import NDArray
+from script import plain_errors
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
@@ -176,4 +177,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

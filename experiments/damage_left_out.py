@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from places.damage_scores import scores_of
 from places.results import markdown_table
 from scipy.special import logit
+from script import plain_errors
 from smoke import NOTE, add_smoke
 
 from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel
@@ -190,4 +191,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -16,6 +16,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+from script import plain_errors
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from smoke import NOTE, add_smoke
@@ -117,4 +118,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from script import plain_errors
 from smoke import NOTE, add_smoke
 from torch import Tensor
 from world_train import ship
@@ -97,4 +98,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -26,6 +26,7 @@ from affine import Affine
 from damage_intact_scenes import SCENES
 from damage_real_pairs import pairs, regions
 from numpy.typing import NDArray
+from script import plain_errors, require_files
 from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.damage import assess
@@ -104,6 +105,7 @@ def cases(data: Path) -> Iterator[Callable[[], Iterator[Case]]]:
         "xbd_post_scenes": burnt_cases,
         "levir_cd": new_buildings_cases,
     }
+    require_files(data, *groups)
     for name, make in groups.items():
         if (data / name).is_dir():
             yield lambda make=make: make(data)  # type: ignore[misc]
@@ -310,4 +312,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

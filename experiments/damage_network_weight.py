@@ -31,6 +31,7 @@ from damage_left_out import LEAST_BUILDINGS, left_out_rows, model_rows
 from numpy.typing import NDArray
 from places.damage_scores import even_loss, scores_of
 from places.made_up_pair import FOOTPRINT_ERROR_M, MadeUpPair, world_pair
+from script import plain_errors
 from sklearn.metrics import log_loss, roc_auc_score
 from smoke import NOTE, add_smoke
 
@@ -321,4 +322,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

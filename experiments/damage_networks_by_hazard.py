@@ -20,6 +20,7 @@ import pandas as pd
 from damage_network_weight import LEAST
 from damage_networks_left_out import GSD_M, SIZE_PX
 from scipy.special import expit, softmax
+from script import plain_errors
 from sklearn.metrics import log_loss, roc_auc_score
 from smoke import NOTE, add_smoke
 
@@ -123,4 +124,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

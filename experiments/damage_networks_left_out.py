@@ -22,6 +22,7 @@ from typing import Any
 
 import pandas as pd
 from places.results import markdown_table
+from script import plain_errors
 from smoke import NOTE, add_smoke
 
 from deepnets4eo.damage import GradedPair
@@ -106,4 +107,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 import rasterio.features
 from scipy.ndimage import find_objects, label
+from script import plain_errors, require_files
 from shapely.geometry import shape
 
 from deepnets4eo.damage import assess, register
@@ -48,6 +49,9 @@ class Pair:
     reference: Path | None = None
     mask: Path | None = None
     grades: dict[int, str] | None = None
+
+
+SETS = ("joplin", "xbd_post_scenes", "bright_la_palma", "levir_cd", "dsifn_cd", "hetero_cd", "landsat_taizhou")
 
 
 def pairs(data: Path) -> Iterator[Pair]:
@@ -187,6 +191,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/real_pairs"))
     parser.add_argument("--only", default="", help="names that start so")
     options = parser.parse_args()
+    require_files(options.data, *SETS)
     rows = []
     for pair in pairs(options.data):
         if not pair.name.startswith(options.only):
@@ -205,4 +210,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -17,6 +17,7 @@ import pandas as pd
 from damage_train_evidence import gather_tables, keep_graded
 from numpy.typing import NDArray
 from scipy.special import expit, logit
+from script import plain_errors
 from smoke import NOTE, add_smoke
 
 from deepnets4eo.damage.calibration import calibration_error, calibration_table, fit_beta, platt
@@ -248,4 +249,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import pandas as pd
+from script import JOPLIN, plain_errors, require_all
 from smoke import NOTE, add_smoke
 
 from deepnets4eo.damage import Settings, assess
@@ -69,6 +70,8 @@ def main() -> None:
     few, size_px, more = (1, SMOKE_PX, SMOKE) if arguments.smoke else (None, SIZE_PX, ())
     if arguments.smoke:
         print(NOTE)
+    if arguments.joplin:
+        require_all(arguments.joplin, JOPLIN)
     for seed in (*TRAINED[:few], VALIDATED):
         make_city(arguments.out / "cities", seed, size_px)
     run = arguments.out / arguments.encoder
@@ -86,4 +89,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

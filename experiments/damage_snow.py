@@ -19,6 +19,7 @@ import pandas as pd
 from damage_network_weight import LEAST, grade_site
 from places.damage_scores import scores_of
 from places.made_up_pair import world_pair
+from script import plain_errors
 from smoke import NOTE, add_smoke
 
 from deepnets4eo.damage import Settings
@@ -102,4 +103,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -24,6 +24,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from places.damage_scores import weight_free_settings
 from places.made_up_pair import FOOTPRINT_ERROR_M, world_pair
+from script import JOPLIN, plain_errors, require_all
 from smoke import NOTE, add_smoke
 
 from deepnets4eo.damage import assess
@@ -189,6 +190,8 @@ def gather_tables(cities: int, joplin: Path | None, cache: Path, draws: int = 0)
 
     draws : of the miniature world, one pair of every style and hazard each.
     """
+    if joplin is not None:
+        require_all(joplin, JOPLIN)
     cache.mkdir(parents=True, exist_ok=True)
     scenes: list[tuple[str, Callable[[], pd.DataFrame]]] = [
         (f"city-{seed}", partial(city_evidence, seed)) for seed in range(1, cities + 1)
@@ -237,4 +240,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from real_tiles import tile_folds as real_places
+from script import plain_errors
 from smoke import add_smoke, crop_folds, crop_scenes, shorten, title_of
 from tile_rows import TableOf, tile_rows, tile_table
 
@@ -217,4 +218,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -25,6 +25,7 @@ from isprs_baselines import BANDS, MAIN, contest
 from lidar_rasters import fill_classes
 from real_tiles import ABOUT, READERS, Folds
 from real_tiles import tile_folds as real_places
+from script import plain_errors
 from seeds import city_scenes
 from smoke import add_smoke, crop_folds, crop_scenes, shorten, title_of
 
@@ -191,4 +192,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

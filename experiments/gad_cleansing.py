@@ -33,6 +33,7 @@ from change_pairs import (
     train_run,
 )
 from scipy import ndimage
+from script import plain_errors
 from smoke import add_smoke, title_of
 
 from deepnets4eo.arrays import ByteImage
@@ -166,4 +167,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -37,6 +37,7 @@ from change_pairs import (
     train_run,
 )
 from gad_cleansing import with_noise
+from script import plain_errors
 from smoke import add_smoke, title_of
 
 from deepnets4eo.cards.dataset_card import DatasetCard
@@ -203,4 +204,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

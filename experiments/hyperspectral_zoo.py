@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 from hyperspectral_cubes import SAMPLES, RealCube, card_cube, sample_cubes
+from script import plain_errors
 from smoke import NOTE, add_smoke, title_of
 
 from deepnets4eo.benchmark import Outcome, contact_sheet
@@ -394,4 +395,5 @@ def _name_and_folder(text: str) -> tuple[str, Path]:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from real_tiles import IRRG, tile_folds
+from script import plain_errors
 from smoke import SIDE_PX, add_smoke, crop_folds, crop_scenes, shorten, title_of
 from tile_rows import SPLIT, TableOf, tile_table
 
@@ -234,4 +235,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -31,6 +31,7 @@ from pathlib import Path
 
 from isprs_baselines import MAIN, contest, contest_options, without_borders
 from real_tiles import ABOUT, tile_folds
+from script import plain_errors
 from seeds import (
     ERODE_PX,
     SMALL,
@@ -246,4 +247,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -20,6 +20,7 @@ import real_tiles
 from numpy.typing import NDArray
 from places.building_sites import natural_colours
 from places.working_grid import metric_grid
+from script import plain_errors, require_files
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.grid import Grid
@@ -83,6 +84,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, nargs="+", default=[Path("models/landcover")])
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
+    require_files(options.data, *(real_tiles.READERS[name][0] for name in SIDES_M))
     print("| tile | run | layers | overall accuracy | F1 |\n|---|---|---|---|---|")
     for name, side_m in SIDES_M.items():
         folder, read = real_tiles.READERS[name]
@@ -98,4 +100,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

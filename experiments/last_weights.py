@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from real_tiles import tile_folds
 from recipe_defaults import LR, PlainLoop, scores_of
+from script import plain_errors
 from smoke import NOTE, add_smoke
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -225,4 +226,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -29,6 +29,7 @@ from change_pairs import (
     table,
     train_run,
 )
+from script import plain_errors, require_files
 from smoke import add_smoke, title_of
 
 from deepnets4eo.cards.dataset_card import DatasetCard
@@ -48,7 +49,7 @@ MASK = "data.labels_legend=change-mask"
 def samples(folder: Path) -> tuple[Sources, Sources]:
     """The real windows, by the part that their names start with; those of val are learnt from as well."""
     parts: tuple[dict[str, dict[str, str]], dict[str, dict[str, str]]] = ({}, {})
-    for label in sorted((folder / "label").glob("*.png")):
+    for label in require_files(folder / "label", "*.png"):
         paths = {"image_pre": folder / "A" / label.name, "image_post": folder / "B" / label.name, "labels": label}
         parts[label.stem.startswith("test")][label.stem] = {layer: str(path) for layer, path in paths.items()}
     return parts
@@ -124,4 +125,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

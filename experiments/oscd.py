@@ -32,6 +32,7 @@ from change_pairs import (
     table,
     train_run,
 )
+from script import plain_errors
 from smoke import add_smoke, title_of
 
 from deepnets4eo.cards.dataset_card import DatasetCard
@@ -161,4 +162,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

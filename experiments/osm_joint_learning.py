@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from isprs_baselines import MAIN, contest, without_borders
+from script import plain_errors
 from seeds import (
     GSD_M,
     SIZE_PX,
@@ -232,4 +233,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

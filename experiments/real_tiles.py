@@ -22,6 +22,7 @@ from affine import Affine
 from lidar_rasters import fill_classes, fill_nearest, grid_points
 from numpy.typing import NDArray
 from rasterio.features import rasterize
+from script import plain_errors, require_files
 
 from deepnets4eo.benchmark import BenchmarkScenes
 from deepnets4eo.cards.legend import VOID, Legend, LegendClass
@@ -57,8 +58,9 @@ def tile_folds(
 ) -> dict[str, tuple[Legend, Folds]]:
     """Tile → its legend and two folds, the halves swapped; files are written under `out/<tile>` once.
 
-    names : tiles to use, all by default.
+    names : tiles to use, all by default. Errors: InputError where no folder of them is there.
     """
+    require_files(Path(data_root), *(READERS[name][0] if name in READERS else name for name in names or READERS))
     folds = {}
     for name, (folder, read) in READERS.items():
         if names and name not in names:
@@ -260,4 +262,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

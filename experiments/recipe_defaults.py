@@ -31,6 +31,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from real_tiles import tile_folds
+from script import plain_errors
 from sklearn.ensemble import RandomForestClassifier
 from smoke import NOTE, add_smoke
 
@@ -334,4 +335,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -20,6 +20,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+from script import plain_errors, require_all
 from sklearn.metrics import roc_auc_score
 from smoke import add_smoke, title_of
 
@@ -261,9 +262,11 @@ def main() -> None:
     elif options.data is None:
         parser.error("real needs --data FOLDER")
     else:
+        require_all(options.data, ("autzen", "ahn3_delft"))
         show_autzen(options.data / "autzen")
         show_delft(options.data / "ahn3_delft")
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

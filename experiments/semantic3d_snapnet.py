@@ -26,6 +26,7 @@ from change_pairs import publish, table
 from places.las_files import write_las
 from places.view_rows import AERIAL, SMALL, SMOKE
 from places.view_rows import TRIANGLES as ON_TRIANGLES
+from script import plain_errors
 from smoke import add_smoke, title_of
 
 import deepnets4eo
@@ -235,4 +236,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+from script import plain_errors, require_all
 from smoke import add_smoke, title_of
 
 from deepnets4eo.change import NoveltyOptions
@@ -223,6 +224,8 @@ def main() -> None:
     if chosen.smoke:
         chosen.seeds, chosen.size, chosen.dates = chosen.seeds[:1], 256, 12
     logging.basicConfig(level=logging.INFO)
+    if chosen.data:
+        require_all(chosen.data, [folder for folder, _, _ in REAL.values()])
     rows: dict[str, list[dict[str, float]]] = {}
     for seed in chosen.seeds:
         series, changes = make_series(seed, chosen.size, chosen.dates)
@@ -245,4 +248,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

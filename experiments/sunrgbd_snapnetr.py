@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from change_pairs import publish, table
+from script import plain_errors
 from smoke import add_smoke, title_of
 
 import deepnets4eo
@@ -223,4 +224,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

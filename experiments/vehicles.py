@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 from affine import Affine
 from scipy.ndimage import gaussian_filter
+from script import plain_errors, require_files
 from smoke import add_smoke, title_of
 
 from deepnets4eo.cards.legend import Legend
@@ -131,7 +132,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def crop(folder: Path, legend: Legend, gsd_m: float, predicted: Path | None) -> dict[str, Any]:
     """Measure every way of splitting on a real labelled crop."""
-    values = Layer.open(next((folder / "ann_dir").iterdir())).read()[0][0]
+    values = Layer.open(require_files(folder / "ann_dir", "*")[0]).read()[0][0]
     grid = Grid(
         values.shape, Affine(gsd_m, 0, 0, 0, -gsd_m, 0), "EPSG:32633"
     )  # the crop has no georeference: any position in UTM
@@ -169,4 +170,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -29,6 +29,7 @@ from places.damage_scores import assess_case, scores_of, weight_free_settings
 from places.damage_sites import DamageCase
 from places.results import markdown_table
 from places.working_grid import CRS, SMALLEST_M2, BuildingScene, metric_grid
+from script import plain_errors
 from smoke import NOTE, add_smoke
 
 from deepnets4eo.cards.legend import VOID, Legend
@@ -165,4 +166,5 @@ def _outlines(sample: PairSample) -> gpd.GeoDataFrame:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -16,6 +16,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from script import plain_errors
 from smoke import FEW_STEPS, NOTE, add_smoke
 
 from deepnets4eo.files import read_yaml
@@ -68,4 +69,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -17,6 +17,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from script import plain_errors
 from smoke import NOTE, add_smoke
 from world_train import ship
 
@@ -71,4 +72,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

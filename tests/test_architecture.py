@@ -79,7 +79,8 @@ def branch_of(path: Path) -> str | None:
 
 def modules(*, of: str) -> list[Path]:
     files = source_files("deepnets4eo")
-    kind = {"core": lambda p: p.parent == PACKAGE or p.parent.name in CORE_PACKAGES, "cli": lambda p: p.relative_to(PACKAGE).parts[0] == "cli",
+    core = CORE_PACKAGES | {PACKAGE.name}
+    kind = {"core": lambda p: p.parent.name in core and p.name != "__main__.py", "cli": lambda p: p.relative_to(PACKAGE).parts[0] == "cli",
             "branch": lambda p: branch_of(p) is not None}[of]  # fmt: skip
     return [path for path in files if kind(path)]
 

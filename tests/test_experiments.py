@@ -1,5 +1,6 @@
 """Experiments: rows that resolve, and real tiles cut so that no ground is trained and tested on."""
 
+import runpy
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from safetensors.torch import load_file, save_file
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 sys.path.insert(0, str(EXPERIMENTS))
 
+import aerial_lidar  # noqa: E402
 import dfc2015_baselines  # noqa: E402
 import distance_transform  # noqa: E402
 import isprs_baselines  # noqa: E402
@@ -17,6 +19,7 @@ import isprs_segnet  # noqa: E402
 import lidar_rasters  # noqa: E402
 import osm_joint_learning  # noqa: E402
 import real_tiles  # noqa: E402
+import script  # noqa: E402
 import seeds  # noqa: E402
 import semantic3d_snapnet  # noqa: E402
 import smoke  # noqa: E402
@@ -26,9 +29,10 @@ from made_up_datasets import make_dataset  # noqa: E402
 from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row  # noqa: E402
 from deepnets4eo.cards.dataset_card import DatasetCard  # noqa: E402
 from deepnets4eo.cards.legend import VOID, Legend  # noqa: E402
-from deepnets4eo.errors import MissingExtraError  # noqa: E402
+from deepnets4eo.errors import InputError, MissingExtraError  # noqa: E402
 from deepnets4eo.files import read_json  # noqa: E402
 from deepnets4eo.grid import Window  # noqa: E402
+from deepnets4eo.points import PointCloud  # noqa: E402
 from deepnets4eo.rasters.scene import Scene  # noqa: E402
 from deepnets4eo.segmentation import SegNetEncoder  # noqa: E402
 from deepnets4eo.segmentation.weight_files import conv_and_norm_names  # noqa: E402
@@ -320,3 +324,45 @@ def test_a_smoke_row_takes_two_steps() -> None:
         short = smoke.shorten(row)
         recipe, _ = load_recipe(short.recipe, overrides=short.overrides)
         assert recipe.train.epochs * recipe.data.windows_per_epoch // recipe.train.batch_size == 2, row.name
+
+
+def test_what_is_not_there_is_one_line_that_names_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "b.laz").touch()
+    (tmp_path / "a.laz").touch()
+    assert [path.name for path in script.require_files(tmp_path, "*.las", "*.laz")] == ["a.laz", "b.laz"]
+    for folder, patterns, message in (
+        (tmp_path / "typo", ["*.laz"], "there is no such folder"),
+        (tmp_path, ["*.las"], "it has no *.las"),
+        (tmp_path, ["joplin", "loveda"], "it has none of joplin, loveda"),
+    ):
+        with pytest.raises(SystemExit) as ended, script.plain_errors():
+            script.require_files(folder, *patterns)
+        assert ended.value.code == 2
+        assert capsys.readouterr().err.startswith(f"Error: {folder}: {message}. Give the folder")
+    with pytest.raises(InputError, match="it has no post"):
+        script.require_all(tmp_path, ("b.laz", "post"))
+
+
+def test_aerial_lidar_refuses_an_empty_folder_and_folds_that_are_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["aerial_lidar.py", "--data", str(tmp_path), "--out", str(tmp_path / "out")])
+    with pytest.raises(InputError, match="ahn3_delft: there is no such folder"):
+        aerial_lidar.main()
+    assert not (tmp_path / "out").exists()
+    city = aerial_lidar.Fold([], PointCloud(np.zeros((1, 3))), 0)
+    assert aerial_lidar.choose_folds("minicity", [city], None) == [city]
+    with pytest.raises(InputError, match="minicity has no fold 99, it has 0 to 0"):
+        aerial_lidar.choose_folds("minicity", [city], [99])
+
+
+def test_registration_accuracy_takes_help_and_refuses_a_mistyped_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = str(EXPERIMENTS / "benchmarks" / "registration_accuracy.py")
+    for word, code in (("--help", 0), (str(tmp_path / "typo"), 2)):
+        monkeypatch.setattr(sys, "argv", [program, word])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(program, run_name="__main__")
+        assert ended.value.code == code
+    assert f"{tmp_path / 'typo'} lacks joplin, levir_cd, dsifn_cd" in capsys.readouterr().err

@@ -15,9 +15,11 @@ from deepnets4eo import lazy
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, MissingExtraError
 from deepnets4eo.lazy import check_extra, name_missing_extra
+from deepnets4eo.points.snapnet import SnapNetLabeller
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.training import train
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -51,7 +53,8 @@ def test_the_jobs_give_the_same_bits_with_and_without_torch(without: dict[str, A
 def test_a_job_that_needs_a_network_says_what_to_install(without: dict[str, Any]) -> None:
     assert len(without["refusals"]) == 7
     for job, (status, message) in without["refusals"].items():
-        assert (status, INSTALL in message) == (2, True), (job, message)
+        install = 'pip install "deepnets4eo[onnx]"' if job == "export" else INSTALL  # what is enough for the whole job
+        assert (status, install in message) == (2, True), (job, message)
 
 
 def test_a_run_that_holds_a_network_is_named(without: dict[str, Any], network_run: Path) -> None:
@@ -83,6 +86,25 @@ def test_an_extra_is_checked_before_work(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(lazy.EXTRAS, "nowhere_to_be_found", "deep")
     with pytest.raises(MissingExtraError, match="nowhere_to_be_found is not installed"):
         check_extra("deep")
+    with pytest.raises(MissingExtraError, match=r"nowhere_to_be_found is not .*deepnets4eo\[onnx\]"):
+        check_extra("deep", install="onnx")
+
+
+@pytest.mark.parametrize("recipe", ["buildings", "damage-network"])
+def test_all_missing_extras_are_named_at_once(recipe: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for module, extra in (("no_networks", "deep"), ("no_worlds", "world")):
+        monkeypatch.setitem(lazy.EXTRAS, module, extra)
+    message = r'^no_networks and no_worlds are not installed. Install them: pip install "deepnets4eo\[deep,world\]"$'
+    with pytest.raises(MissingExtraError, match=message):
+        train(recipe, tmp_path / "run")
+
+
+def test_snapnet_names_the_extra_of_its_clouds_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(lazy.EXTRAS, "no_networks", "deep")
+    with pytest.raises(MissingExtraError, match=r"deepnets4eo\[deep,points\]"):
+        train("points/snapnet", tmp_path / "run")
+    with pytest.raises(MissingExtraError, match=r"deepnets4eo\[deep,points\]"):
+        SnapNetLabeller.from_run(tmp_path)
 
 
 def test_public_names_of_networks_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

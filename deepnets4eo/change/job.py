@@ -146,12 +146,13 @@ def map_change(
     out = Path(out)
     check_outputs(pre, post, out, options)
     check_options(options)
+    run = None if options.model is None else load_change_run(options.model)  # refused before the pair is registered
     with output_lock(out):
         check_overwrite(out, overwrite=overwrite or (resume and was_interrupted(out)))
         with job_scratch(out, resume=resume) as scratch, gdal_cache(CACHE_BYTES):
             pair = open_pair(pre, post, options)
             event = event.with_tags(pair.scene.layers[PRE], pair.scene.layers[POST])
-            return _write(pair, out, scratch / _identity(pair, options), options, event, progress)
+            return _write(pair, run, out, scratch / _identity(pair, options), options, event, progress)
 
 
 def check_options(options: ChangeOptions) -> None:
@@ -169,6 +170,18 @@ def check_options(options: ChangeOptions) -> None:
         )
 
 
+def load_change_run(model: str | Path) -> Run:
+    """Open a run and refuse one that does not label change in pairs. Errors: InputError and RunError."""
+    run = load_run(model)
+    check_change_legend(run.legend, str(run.folder))
+    if run.inputs.names != [PRE, POST]:
+        raise InputError(
+            f"{model} reads the layers {run.inputs.names}; a run of change reads {[PRE, POST]}. Train one with "
+            f"model.layers: [{PRE}, {POST}]."
+        )
+    return run
+
+
 def check_outputs(pre: LayerLike, post: LayerLike, out: Path, options: ChangeOptions) -> None:
     """Refuse outputs that are inputs. Errors: OutputError."""
     read = [source for source in (pre, post, *options.further_inputs.values()) if not isinstance(source, np.ndarray)]
@@ -177,16 +190,17 @@ def check_outputs(pre: LayerLike, post: LayerLike, out: Path, options: ChangeOpt
 
 def _write(
     pair: ChangePair,
+    trained: Run | None,
     out: Path,
     scratch: Path,
     options: ChangeOptions,
     event: EventInfo,
     progress: Callable[[float], None] | None,
 ) -> ChangeMap:
-    """Make all products in a hidden folder, then publish them."""
+    """Make all products in a hidden folder, then publish them. trained : run of the options; None without one."""
     from deepnets4eo.change.products import write_products
 
-    run, scene, notes = _prepare(pair, scratch, options)
+    run, scene, notes = _prepare(pair, trained, scratch, options)
     labels, probabilities = scratch / "labels.tif", scratch / "probabilities.tif"
     if not labels.is_file():  # written last
         log.info("predicting change …")
@@ -207,20 +221,15 @@ def _write(
     return ChangeMap(paths, polygons, summary, tuple(worst_first(findings)))
 
 
-def _prepare(pair: ChangePair, scratch: Path, options: ChangeOptions) -> tuple[Run, Scene, dict[str, Any]]:
+def _prepare(
+    pair: ChangePair, trained: Run | None, scratch: Path, options: ChangeOptions
+) -> tuple[Run, Scene, dict[str, Any]]:
     """The run that labels the pair, the scene that it reads, and what was measured for it."""
-    if options.model is not None:
-        run = load_run(options.model)
-        check_change_legend(run.legend, str(run.folder))
-        if run.inputs.names != [PRE, POST]:
-            raise InputError(
-                f"{options.model} reads the layers {run.inputs.names}; a run of change reads {[PRE, POST]}. Train one with "
-                f"model.layers: [{PRE}, {POST}]."
-            )
+    if trained is not None:
         if options.normalise == "none":
-            return run, pair.scene, {"method": f"run {options.model}", "threshold": FINAL}
-        scene, values = normalise(pair.scene, options.normalise, run.inputs)
-        return run, scene, {"method": f"run {options.model}", "threshold": FINAL, "normalisation": values}
+            return trained, pair.scene, {"method": f"run {options.model}", "threshold": FINAL}
+        scene, values = normalise(pair.scene, options.normalise, trained.inputs)
+        return trained, scene, {"method": f"run {options.model}", "threshold": FINAL, "normalisation": values}
     if not (scratch / "run" / "card.json").is_file():
         log.info("fitting %s to the pair …", options.method)
         detector = ChangeDetector.of_scene(pair.scene, options.method, threshold_method=options.threshold)

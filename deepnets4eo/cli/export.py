@@ -25,6 +25,9 @@ def export(
     \b
     deepnets4eo export runs/first --onnx first.onnx
     """
+    from deepnets4eo.lazy import check_extra
+
+    check_extra("deep", install="onnx")  # which has PyTorch as well: one installation is enough
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.outputs.lock import output_lock

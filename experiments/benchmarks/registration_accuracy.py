@@ -1,12 +1,13 @@
 """How exact registration is, and whether its quality thresholds separate good pairs from bad ones.
 
-Known shifts, turns and scales are put on made-up images and, where the samples are there, on real ones: a real pre
+Known shifts, turns and scales are put on made-up images and, where samples are given, on real ones: a real pre
 and post image of one scene are warped against each other by a known motion. Unrelated pairs must fail.
 Run: python experiments/benchmarks/registration_accuracy.py [FOLDER OF REAL SAMPLES]
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import Registration, register
 
 GSD_M = 0.5
+UNRELATED = ("levir_cd", "dsifn_cd")  # whose images are put beside those of other places
+SAMPLES = ("joplin", *UNRELATED)
 MOTIONS = {
     "none": Affine.identity(),
     "shift 3.3, -1.7 m": Affine.translation(3.3, -1.7),
@@ -115,7 +118,7 @@ def real_cases(folder: Path) -> Iterator[Case]:
             motion,
             own,
         )
-    for sample in ("levir_cd", "dsifn_cd"):
+    for sample in UNRELATED:
         files = [path for path in sorted((folder / sample / "A").glob("*.png")) if "113" not in path.name]
         for step in (1, 2, 3):
             for i, first in enumerate(files):
@@ -144,10 +147,14 @@ def error_m(registration: Registration, case: Case) -> float:
     return float(np.hypot(*(registration.to_pre(ground) - truth).T).max())
 
 
-def main(arguments: list[str]) -> int:
+def main() -> int:
     """Print one line a pair with a known motion, and how many unrelated pairs were not refused."""
-    folder = Path(arguments[0] if arguments else Path(__file__).resolve().parents[2].parent / "shared" / "data")
-    cases = list(made_up_cases()) + (list(real_cases(folder)) if folder.is_dir() else [])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("samples", type=Path, nargs="?", help=f"folder with {', '.join(SAMPLES)}; none: made-up images")
+    folder = parser.parse_args().samples
+    if folder is not None and (missing := [name for name in SAMPLES if not (folder / name).is_dir()]):
+        parser.error(f"{folder} lacks {', '.join(missing)}: give a folder that has all of {', '.join(SAMPLES)}")
+    cases = list(made_up_cases()) + (list(real_cases(folder)) if folder is not None else [])
     unrelated, missed, scores = 0, 0, []
     for case in cases:
         start = time.perf_counter()
@@ -169,4 +176,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

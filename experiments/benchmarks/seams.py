@@ -230,6 +230,10 @@ def main() -> None:
     parser.add_argument("--images", nargs="+", help="rasters for --run")
     parser.add_argument("--networks", nargs="*", default=["unet-mobilenet", "segnet"], choices=list(NETWORKS))
     arguments = parser.parse_args()
+    if arguments.run and not arguments.images:
+        parser.error("--run needs --images")
+    if arguments.samples and (missing := [one for one in CROPS.values() if not (arguments.samples / one).is_dir()]):
+        parser.error(f"{arguments.samples} lacks {', '.join(missing)}: give the folder that has them")
     torch.set_num_threads(arguments.threads)
     if arguments.run:
         for image in arguments.images:

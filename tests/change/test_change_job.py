@@ -151,7 +151,7 @@ def test_a_folder_is_only_replaced_on_demand_and_a_job_goes_on_where_it_was(tmp_
     assert not list(tmp_path.glob(".partial*"))
 
 
-def test_a_run_decides_where_one_is_given(tmp_path: Path) -> None:
+def test_a_run_decides_where_one_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     from deepnets4eo.segmenters.inputs import InputSpec
     from deepnets4eo.segmenters.run import save_run
@@ -170,6 +170,7 @@ def test_a_run_decides_where_one_is_given(tmp_path: Path) -> None:
     assert change.summary["normalisation"]["image_pre"]["gain"] == pytest.approx([1.3] * 3, rel=0.05)
     assert change.summary["refined"] is False
     assert Layer.open(tmp_path / "out" / "score.tif").tags["MEANING"] == "probability of change; value / 254"
+    monkeypatch.setattr("deepnets4eo.change.job.open_pair", None)  # refused before the pair is registered
     with pytest.raises(InputError, match="expected the classes of the legend change"):
         map_change(pre, post, tmp_path / "b", ChangeOptions(model=str(tmp_path / "cover"), assume_registered=True))
     with pytest.raises(RunError):

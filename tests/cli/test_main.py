@@ -1,6 +1,9 @@
 """The command line as a whole: verbs, version, exit codes, and what goes to which stream."""
 
 import logging
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -8,6 +11,8 @@ import typer
 from deepnets4eo.cli.main import VERBS, main
 from deepnets4eo.errors import GridError, InputError, LabelError, OutputError, RunError
 from deepnets4eo.version import __version__
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +24,13 @@ def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_version_is_printed(capsys) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"deepnets4eo {__version__}\n"
+
+
+def test_the_package_is_a_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "deepnets4eo", "--version"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert (done.returncode, done.stdout) == (0, f"deepnets4eo {__version__}\n")
 
 
 def test_help_lists_every_verb_in_order_with_its_line(capsys) -> None:

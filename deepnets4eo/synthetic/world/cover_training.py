@@ -88,7 +88,7 @@ def train_cover_on(
     Path
         The folder.
     """
-    check_extra("deep")
+    check_extra("deep", "world")
     from deepnets4eo.synthetic.world.cover_criterion import CoverCriterion, CoverScorer
 
     data = recipe.data

@@ -55,8 +55,7 @@ def train_damage(recipe: StreamRecipe, out: Path, options: TrainOptions) -> Path
     InputError
         For unknown styles or hazards, and where all of them are left out.
     """
-    for extra in ("deep", "world"):
-        check_extra(extra)
+    check_extra("deep", "world")
     from deepnets4eo.synthetic.world.sensor_variation import SensorVariation
 
     make_pair = training_pairs(recipe)
