@@ -27,7 +27,7 @@ def plugins_of(group: str) -> dict[str, EntryPoint]:
 
 @cache
 def _installed(group: str) -> tuple[EntryPoint, ...]:
-    """Read once: all packages of the environment are asked, which takes longer than making a small network."""
+    """Read once: it reads the files of every installed package, which takes longer than making a small network."""
     return tuple(entry_points(group=group))
 
 

@@ -38,7 +38,9 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of all randomness.", min
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted job.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only check the inputs and print what would be done.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON here, over an older file.", show_default=False)]
+Json = Annotated[
+    Path | None, typer.Option("--json", help="Write the result as JSON here, over an older file.", show_default=False)
+]
 Online = Annotated[
     bool, typer.Option("--online", help="Download files of the recipe: first weights, rasters at web addresses.")
 ]

@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 from affine import Affine
 
+from deepnets4eo.damage.colour_choice import in_colour
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, gsd_m, mean_gsd_m
 from deepnets4eo.inspection.daylight import BRIGHT_PERCENTILE, DARKEST, bright_value
-from deepnets4eo.rasters.display import colour_bands
 from deepnets4eo.rasters.scene import Layer
 
 FINEST_M, COARSEST_M = 0.2, 1.5  # ground size of a pixel
@@ -24,7 +24,7 @@ def to_working_image(image: Layer, working_gsd_m: float) -> Layer:
     Parameters
     ----------
     image
-        Red, green and blue among its bands, by name or in this order.
+        Red, green and blue among its bands, as it declares them or else the first three.
     working_gsd_m
         Ground size of a pixel of the result, metres.
 
@@ -46,7 +46,7 @@ def to_working_image(image: Layer, working_gsd_m: float) -> Layer:
         )
     if image.count < 3:
         raise InputError(f"{image.source} has {image.count} band(s); buildings are found in red, green, blue. {REMEDY}")
-    colour = image.subset(colour_bands(image))
+    colour = in_colour(image)
     _check_daylight(colour)
     return colour.on(_working_grid(image.grid, working_gsd_m))
 

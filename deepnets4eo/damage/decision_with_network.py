@@ -127,20 +127,25 @@ class DecisionModel:
             return self
         grader, finding = open_box(hazard)
         if grader is None:
-            return self if finding is None else replace(self, findings=(finding,))
+            return self if finding is None else replace(self, findings=(_for_hazard(finding, hazard),))
         skills = [validated_skill(grader.run.card, head) for head in (None, POST_ALONE)]
         reason = skills[0].reason or why_unfit(grader, pre, post)
         if reason:
-            return replace(self, findings=(not_used(reason),))
+            return replace(self, findings=(_for_hazard(not_used(reason), hazard),))
         weight, post_weight = (self.weight * skill.value for skill in skills)
         try:
             measured = NetworkReliability.of_card(grader.run.card, str(grader.run.folder), weight, post_weight)
         except RunError as error:
-            return replace(self, findings=(not_used(str(error)),))
+            return replace(self, findings=(_for_hazard(not_used(str(error)), hazard),))
         findings = () if hazard is None else (chosen_for(hazard),)
         return replace(
             self, grader=grader, weight=weight, post_weight=post_weight, reliability=measured, findings=findings
         )
+
+    @property
+    def box_decides(self) -> bool:
+        """Whether the network that comes with the toolbox takes part."""
+        return self.grader is not None and self.skill is None
 
     def paths(self) -> dict[str, str]:
         """Role to path of the run that decides, for the manifest: the card of a run names all its files with their hashes."""
@@ -304,6 +309,16 @@ class DecisionModel:
             return share, at_site.probabilities, at_site.weights
         log_odds = logit(np.clip(damaged, CERTAIN, 1 - CERTAIN))
         return choose_share(log_odds, second, unlike=unlike), even, None
+
+
+def _for_hazard(finding: Finding, hazard: str | None) -> Finding:
+    """The finding that the network was not used, and that the hazard had no effect where one was given."""
+    if hazard is None:
+        return finding
+    return replace(
+        finding,
+        message=f"{finding.message} The hazard was given as {hazard}, which had no effect: its network was not heard.",
+    )
 
 
 def _stand_in(kind: NDArray[np.object_], table: dict[str, Reliability], rows: NDArray[np.bool_]) -> None:

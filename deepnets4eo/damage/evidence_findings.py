@@ -8,6 +8,7 @@ from __future__ import annotations
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.table import BLANK
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, mean_gsd, pre_ratio
+from deepnets4eo.damage.unbuilt import LEAST_DECOYS, UnbuiltOutlines
 from deepnets4eo.damage.vocabulary import ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.rasters.scene import Layer
@@ -59,3 +60,18 @@ def evidence_findings(pre: Layer | None, post: Layer, evidence: EvidenceTable) -
             )
         )  # fmt: skip
     return tuple(findings)
+
+
+def unbuilt_findings(unbuilt: UnbuiltOutlines) -> tuple[Finding, ...]:
+    """That outlines without a building in the pre image were not looked for, where no open ground is there to compare with."""
+    if unbuilt.few_copies is None:
+        return ()
+    copies = f"{unbuilt.few_copies} {one_or_many(unbuilt.few_copies, 'copy', 'copies')}"
+    return (
+        Finding(
+            "not_in_pre_unknown", "note",
+            "Outlines that show no building in the pre image were not looked for: they are compared with copies of themselves "
+            f"on open ground near by, where only {copies} of at least {LEAST_DECOYS} fitted. Such outlines may get a grade.",
+            "Use footprints from before the event, and leave out outlines that are no buildings.",
+        ),
+    )  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.damage.colour_choice import in_colour, unknown_colours
 from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.errors import InputError
 from deepnets4eo.inspection.pairs import check_two_images, sample_windows
@@ -29,7 +30,7 @@ LEAST_CORRELATION = 0.25
 
 @dataclass(frozen=True)
 class CheckedImages:
-    """The images to work on, nodata declared, and what was seen. radar : those that look like radar, "pre" or "post"."""
+    """The images to work on: red, green and blue, nodata declared; and what was seen. radar : those that look like radar, "pre" or "post"."""
 
     pre: Layer | None
     post: Layer
@@ -40,12 +41,13 @@ class CheckedImages:
 def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
     """Check what can be seen of one or two images without registering them.
 
-    returns : the layers, in which undeclared nodata is now declared, and findings.
+    returns : the layers with their red, green and blue band, in which undeclared nodata is now declared, and findings.
     Errors: InputError for an image without structure (noise, one single value), and for one image given twice.
     Peak memory: one window of 256² pixels.
     """
-    findings: list[Finding] = []
+    findings = unknown_colours({"pre": pre, "post": post})
     radar: list[str] = []
+    pre, post = None if pre is None else in_colour(pre), in_colour(post)
     post = _declare_nodata(post, "post", findings)
     if is_radar(post):  # its speckle is noise too
         radar.append("post")

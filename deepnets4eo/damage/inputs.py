@@ -34,7 +34,8 @@ class Inputs:
 
     pre : None for a job on the post image alone. outlines_px : (N,) polygons of the footprints in pixels of the post
     image. dsm_pre and dsm_post : both or none. scores : rasters that are evidence, on the post image's grid. points : heights that are. findings : what was seen of the images when they were opened.
-    radar : images that look like radar, "pre" or "post". paths : role to file, for the manifest; arrays have none.
+    radar : images that look like radar, "pre" or "post". post_to_label : the post image with all its bands, for a run that
+    labels its pixels; pre and post have red, green and blue alone. paths : role to file, for the manifest; arrays have none.
     """
 
     pre: Layer | None
@@ -48,6 +49,7 @@ class Inputs:
     points: PointEvidence | None = None
     findings: tuple[Finding, ...] = ()
     radar: tuple[str, ...] = ()
+    post_to_label: Layer | None = None
     paths: dict[str, str] = field(default_factory=dict)
 
 
@@ -95,7 +97,8 @@ def open_inputs(
     )
     return Inputs(
         checked.pre, checked.post, outlines, outlines_px, **others,
-        scores=scores, points=points, findings=(*checked.findings, *findings), radar=checked.radar, paths=paths,
+        scores=scores, points=points, findings=(*checked.findings, *findings), radar=checked.radar,
+        post_to_label=after if checked.post.nodata is None else after.with_nodata(checked.post.nodata), paths=paths,
     )  # fmt: skip
 
 

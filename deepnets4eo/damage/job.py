@@ -21,7 +21,7 @@ from deepnets4eo.damage.alignment import FootprintAlignment, align_footprints
 from deepnets4eo.damage.class_shares import ClassMapSource, open_class_map_source, with_class_shares
 from deepnets4eo.damage.decision_with_network import Decision, DecisionModel
 from deepnets4eo.damage.evidence import EvidenceTable, gather
-from deepnets4eo.damage.evidence_findings import evidence_findings
+from deepnets4eo.damage.evidence_findings import evidence_findings, unbuilt_findings
 from deepnets4eo.damage.extent import map_extents
 from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.ground import building_ground
@@ -41,7 +41,7 @@ from deepnets4eo.damage.raster_evidence import RasterEvidence, Score, mean_score
 from deepnets4eo.damage.result_findings import join_findings
 from deepnets4eo.damage.resume import Steps
 from deepnets4eo.damage.settings import Settings
-from deepnets4eo.damage.unbuilt import NO_BUILDING, find_unbuilt
+from deepnets4eo.damage.unbuilt import NO_BUILDING, UnbuiltOutlines, find_unbuilt
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine
@@ -149,8 +149,9 @@ def assess_inputs(
         network = steps.run("network", lambda: model.network_probabilities(inputs, registration, position))
     evidence = _image_evidence(inputs, settings, work, steps, registration, position)
     model.require_pair(evidence)
-    if paired:
-        evidence = _set_unbuilt_aside(evidence, inputs, position, settings)
+    unbuilt = _find_unbuilt(inputs, position, settings) if paired else None
+    if unbuilt is not None:
+        evidence = set_not_assessed(evidence, np.where(unbuilt.flags, NO_BUILDING, "").astype(object))
     outlines = _outlines_on_post(inputs, evidence)
     rasters, points = (inputs.scores, inputs.points) if position.known else ((), None)
     scores: tuple[Score, ...] = rasters
@@ -171,7 +172,7 @@ def assess_inputs(
         decision = replace(decision, evidence=evidence)
     decision = replace(decision, evidence=with_outline_probability(decision.evidence, inputs.footprints))
     event = event.with_tags(inputs.pre, inputs.post)
-    return _damage_map(inputs, outlines, model, decision, registration, position, settings, event)
+    return _damage_map(inputs, outlines, model, decision, registration, position, settings, event, unbuilt)
 
 
 def _image_evidence(
@@ -196,9 +197,8 @@ def open_models(inputs: Inputs, settings: Settings) -> tuple[DecisionModel, Clas
 
     Errors: InputError and RunError for settings and models that do not fit the inputs.
     """
-    class_map = (
-        open_class_map_source(settings.class_shares, inputs.post, inputs.dsm_post) if settings.class_shares else None
-    )
+    post = inputs.post_to_label or inputs.post
+    class_map = open_class_map_source(settings.class_shares, post, inputs.dsm_post) if settings.class_shares else None
     return load_model(inputs, settings), class_map
 
 
@@ -262,18 +262,15 @@ def measure_alignments(inputs: Inputs, settings: Settings, *, paired: bool) -> d
     return alignments
 
 
-def _set_unbuilt_aside(
-    evidence: EvidenceTable, inputs: Inputs, position: OutlinePosition, settings: Settings
-) -> EvidenceTable:
-    """The table without outlines that show no building in the registered pre image, where they are aligned on it."""
+def _find_unbuilt(inputs: Inputs, position: OutlinePosition, settings: Settings) -> UnbuiltOutlines | None:
+    """Outlines that show no building in the registered pre image; None where they are not aligned on it, or it is radar."""
     pre, alignment = inputs.pre, position.alignment
     if pre is None or position.image != "pre" or (alignment is not None and alignment.status != "ok"):
-        return evidence
+        return None
     if settings.sensor == "auto" and "pre" in inputs.radar:
-        return evidence
+        return None
     logger.info("looking for outlines without a building in the pre image …")
-    unbuilt = find_unbuilt(pre, inputs.footprints, alignment, workers=settings.workers, seed=settings.seed)
-    return set_not_assessed(evidence, np.where(unbuilt.flags, NO_BUILDING, "").astype(object))
+    return find_unbuilt(pre, inputs.footprints, alignment, workers=settings.workers, seed=settings.seed)
 
 
 def _outlines_on_post(inputs: Inputs, evidence: EvidenceTable) -> NDArray[np.object_]:
@@ -294,8 +291,9 @@ def _damage_map(
     position: OutlinePosition,
     settings: Settings,
     event: EventInfo,
+    unbuilt: UnbuiltOutlines | None,
 ) -> DamageMap:
-    """The map of a decision; the weight in its parameters is the one used, which on radar is the network's alone."""
+    """The map of a decision; its parameters say whether a network was used, and its weight, on radar the network's alone."""
     evidence, alignment = decision.evidence, position.alignment
     frame, graded = evidence.frame, decision.graded
     columns = {"id": frame["id"].to_numpy()}
@@ -314,11 +312,16 @@ def _damage_map(
         meaning=evidence.meaning,
         synthetic=inputs.post.synthetic or (inputs.pre is not None and inputs.pre.synthetic),
         parameters=asdict(settings)
-        | {"damaged_share": decision.share.value, "network_weight": model.weight}
+        | {"damaged_share": decision.share.value, "network": model.box_decides}
+        | {"network_weight": model.weight if model.grader is not None else 0.0}
         | {"evidence": {score.name: score.to_dict() for score in _scores_of(inputs)}},
         inputs=inputs.paths | model.paths(),
         findings=join_findings(
-            [*_input_findings(inputs, registration, position, evidence, settings), *event_findings(event)],
+            [
+                *_input_findings(inputs, registration, position, evidence, settings),
+                *(() if unbuilt is None else unbuilt_findings(unbuilt)),
+                *event_findings(event),
+            ],
             decision.findings,
         ),
         footprints=inputs.footprints.account(),

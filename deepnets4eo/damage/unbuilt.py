@@ -7,7 +7,7 @@ that no threshold comes from another site. Does nothing where both look alike in
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
@@ -24,6 +24,8 @@ from deepnets4eo.damage.evidence.table import assess_coverage
 from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m, make_working_grid
 from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.ordinal import Border, balance_weights, fit_border
+from deepnets4eo.damage.outline_limits import encloses_others, larger_than_buildings, without
+from deepnets4eo.damage.outline_order import order_by_place
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.rasters.scene import Layer
 
@@ -47,10 +49,15 @@ POINTS = np.array([-1, -1, -1, -1, -1, 1])  # sign with which each of `ground_li
 
 @dataclass(frozen=True)
 class UnbuiltOutlines:
-    """Which of N outlines show no building: `flags` (N,) bool; `auc` of the comparison, NaN where it was not made."""
+    """Which of N outlines show no building.
+
+    flags : (N,) bool; auc : of the comparison, NaN where it was not made; few_copies : how many copies of outlines found open
+    ground, where these were too few for it, else None.
+    """
 
     flags: NDArray[np.bool_]
     auc: float = float("nan")
+    few_copies: int | None = None
 
 
 def find_unbuilt(
@@ -67,20 +74,34 @@ def find_unbuilt(
     outlines = on_post(footprints.in_pixels(pre.grid), pre.grid, alignment, None)
     if len(outlines) < LEAST_OUTLINES:
         return nothing
-    working_grid = make_working_grid(None, pre, None)
-    copies = place_decoys(outlines, pre, np.random.default_rng(seed))
-    geometry = building_geometry(np.concatenate([outlines, copies]), working_grid)
+    bounds = shapely.bounds(outlines)
+    order = order_by_place((bounds[:, :2] + bounds[:, 2:])[:, ::-1], shapely.area(outlines))
+    outlines, working_grid = _possible_buildings(outlines[order], pre), make_working_grid(None, pre, None)
+    copies = place_decoys(outlines[~shapely.is_empty(outlines)], pre, np.random.default_rng(seed))
+    together = np.concatenate([outlines, copies])
+    geometry = building_geometry(together, working_grid, np.zeros(len(together), bool))
     sums = collect(working_grid, geometry, workers=workers)
     values = ground_likeness(sums)
-    usable = (assess_coverage(sums, geometry, working_grid).reason == "") & np.isfinite(values).all(axis=1)
+    seen = assess_coverage(sums, geometry, working_grid).reason == ""
+    usable = seen & np.isfinite(values).all(axis=1)  # not where there is no open ground around
     ground = np.arange(len(values)) >= len(outlines)
-    if (usable & ground).sum() < LEAST_DECOYS or (usable & ~ground).sum() < LEAST_OUTLINES:
+    if (seen & ~ground).sum() >= LEAST_OUTLINES and (usable & ground).sum() < LEAST_DECOYS:
+        return replace(nothing, few_copies=int((usable & ground).sum()))
+    if (usable & ~ground).sum() < LEAST_OUTLINES:
         return nothing
     probability, auc = _compare(values[usable], ground[usable])
     logger.info("pre image: outlines differ from open ground with AUC %.2f", auc)
-    flags = np.zeros(len(values), bool)
-    flags[usable] = (probability > SURE) & (auc >= LEAST_AUC)
-    return UnbuiltOutlines(flags[: len(outlines)], auc)
+    like_ground = np.zeros(len(values), bool)
+    like_ground[usable] = (probability > SURE) & (auc >= LEAST_AUC)
+    flags = np.zeros(len(outlines), bool)
+    flags[order] = like_ground[: len(outlines)]
+    return UnbuiltOutlines(flags, auc)
+
+
+def _possible_buildings(outlines: Geometries, image: Layer) -> Geometries:
+    """Outlines (N,) in pixels of the image, empty where they can be no buildings."""
+    pixel_m = float(np.sqrt(np.prod(known_or_assumed_gsd_m(image.grid))))
+    return without(outlines, larger_than_buildings(outlines, pixel_m) | encloses_others(outlines))
 
 
 def place_decoys(outlines: Geometries, image: Layer, rng: np.random.Generator) -> Geometries:

@@ -42,6 +42,7 @@ class ArrayFileSource:
         self.wavelengths_nm: list[float | None] | None = (
             list(image.wavelengths_nm) if image.wavelengths_nm is not None else None
         )
+        self.colour_roles: list[str] | None = None
         self._handles = threading.local()
         self._handles.image = image
         self._file: MemoryFile | None = None

@@ -24,7 +24,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "intensity": ("intensity", "lidarintensity"),
 }
 COLOURS = ("red", "green", "blue")
-COLOURS_NM = (650.0, 550.0, 450.0)  # of red, green and blue light
+COLOURS_NM = (660.0, 560.0, 480.0)  # red, green and blue of satellites: at 450 a coastal band would count as blue
 UNNAMED: dict[str, dict[int, tuple[str, ...]]] = {"image": {3: COLOURS, 4: (*COLOURS, "nir")}, "dsm": {1: ("height",)}, "dtm": {1: ("ground",)},
            "ndsm": {1: ("ndsm",)}, "intensity": {1: ("intensity",)}}  # fmt: skip
 

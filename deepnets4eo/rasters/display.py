@@ -17,12 +17,10 @@ from deepnets4eo.display.figures import SYNTHETIC_MARK, WITH_KEY, add_key, draw_
 from deepnets4eo.display.summary import Summary, count_text, grid_facts, list_names
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, coarse_grid
-from deepnets4eo.rasters.band_roles import COLOURS_NM, nearest_indices, role_indices
+from deepnets4eo.rasters.band_roles import COLOURS, COLOURS_NM, nearest_indices, role_indices
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-PHOTOGRAPH = ("red", "green", "blue")
 
 
 class Readable(Protocol):
@@ -48,6 +46,8 @@ class Readable(Protocol):
     def band_names(self) -> list[str]: ...
     @property
     def wavelengths_nm(self) -> NDArray[np.float64] | None: ...
+    @property
+    def colour_roles(self) -> list[str] | None: ...
     def subset(self, bands: Sequence[int]) -> Readable: ...
     def thumbnail(self, max_px: int) -> tuple[NDArray[Any], NDArray[np.bool_], Grid]: ...
     def on(self, grid: Grid, resampling: str = "bilinear") -> Readable: ...
@@ -121,12 +121,28 @@ def plot_labels(layer: Readable, title: str, legend: Legend, axes: Axes | None, 
 
 def colour_bands(layer: Readable) -> list[int]:
     """Returns the bands (1-based, of the source) that show a layer best."""
-    roles = role_indices(layer.band_names)
-    if all(role in roles for role in PHOTOGRAPH):
-        return [layer.bands[roles[role]] for role in PHOTOGRAPH]
-    if layer.wavelengths_nm is not None and len(layer.bands) > 3:
-        return [layer.bands[index] for index in nearest_indices(layer.wavelengths_nm, COLOURS_NM)]
+    declared = declared_colours(layer)
+    if declared is not None:
+        return declared
     return layer.bands[:3] if len(layer.bands) >= 3 else layer.bands[:1]
+
+
+def declared_colours(layer: Readable) -> list[int] | None:
+    """Returns the bands (1-based, of the source) that show red, green and blue as the file says; None where it does not.
+
+    By their names, else their wavelengths where three different bands are nearest, else its colour interpretation.
+    """
+    roles = role_indices(layer.band_names)
+    if all(role in roles for role in COLOURS):
+        return [layer.bands[roles[role]] for role in COLOURS]
+    if layer.wavelengths_nm is not None:
+        nearest = nearest_indices(layer.wavelengths_nm, COLOURS_NM)
+        if len(set(nearest)) == len(nearest):
+            return [layer.bands[index] for index in nearest]
+    interpretation = layer.colour_roles
+    if interpretation is not None and all(role in interpretation for role in COLOURS):
+        return [layer.bands[interpretation.index(role)] for role in COLOURS]
+    return None
 
 
 def coarse_labels(layer: Readable, max_px: int, legend: Legend) -> tuple[NDArray[np.uint8], Grid]:

@@ -20,7 +20,16 @@ from deepnets4eo.errors import InputError, check_choice
 from deepnets4eo.grid import Grid, Window, coarse_grid, whole
 from deepnets4eo.rasters.array_files import open_reference
 from deepnets4eo.rasters.display import layer_summary, plot_layer
-from deepnets4eo.rasters.sources import ArraySource, FileSource, Source, WarpedSource, same_grid, with_grid, with_nodata
+from deepnets4eo.rasters.sources import (
+    ArraySource,
+    FileSource,
+    Source,
+    WarpedSource,
+    same_grid,
+    with_grid,
+    with_names,
+    with_nodata,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -166,6 +175,15 @@ class Layer(WithSummary):
         return np.array([self._source.wavelengths_nm[band - 1] for band in self._bands], np.float64)
 
     @property
+    def colour_roles(self) -> list[str] | None:
+        """What the file's colour interpretation says of each band: "red", "gray", "undefined" …; None where it has none.
+
+        Also None where bands were chosen by number: most files of 8 bits are called red, green, blue by the program that
+        wrote them, and another choice is the way to say that they are not.
+        """
+        return self._source.colour_roles if self._bands == self._source.bands else None
+
+    @property
     def source(self) -> str:
         """Where it came from, for messages and manifests."""
         return self._source.name
@@ -197,6 +215,13 @@ class Layer(WithSummary):
     def with_nodata(self, value: float) -> Layer:
         """The same layer, of which pixels with `value` in every band are not valid; replaces the file's own."""
         return Layer(with_nodata(self._source, value), self._bands)
+
+    def with_names(self, names: Sequence[str]) -> Layer:
+        """The same layer, whose bands have other names, one for each band read."""
+        every = list(self._source.band_names)
+        for band, name in zip(self._bands, names, strict=True):
+            every[band - 1] = name
+        return self if every == self._source.band_names else Layer(with_names(self._source, every), self._bands)
 
     def with_grid(self, grid: Grid) -> Layer:
         """The same pixels, taken as lying on another grid of the same shape; nothing is resampled."""

@@ -31,7 +31,7 @@ class LayerView(ABC):
     nodata
         Value that means no data, if there is one.
     band_names
-        Of the bands, by default those of the layer, which then also keep their wavelengths.
+        Of the bands, by default those of the layer, which then also keep their wavelengths and colours.
 
     Raises
     ------
@@ -51,6 +51,7 @@ class LayerView(ABC):
         self.bands = list(range(1, len(self.band_names) + 1))
         waves = None if band_names else layer.wavelengths_nm
         self.wavelengths_nm: list[float | None] | None = None if waves is None else [float(wave) for wave in waves]
+        self.colour_roles: list[str] | None = None if band_names else layer.colour_roles
 
     @abstractmethod
     def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:

@@ -53,6 +53,7 @@ class Source(Protocol):
     paths: list[str]
     tags: dict[str, str]
     wavelengths_nm: list[float | None] | None
+    colour_roles: list[str] | None
 
     def read(self, window: Window, bands: Sequence[int]) -> Read:
         """Values (C, h, w) and validity (h, w) of a window inside the grid."""
@@ -80,6 +81,7 @@ class ArraySource:
         self.grid = grid if grid is not None else GeoBox(shape, Affine.identity(), None)
         self.dtype, self.nodata, self.tags, self.paths = array.dtype, nodata, dict[str, str](), list[str]()
         self.wavelengths_nm: list[float | None] | None = None
+        self.colour_roles: list[str] | None = None
         self.bands = list(range(1, array.shape[0] + 1))
         self.band_names = [f"band_{band}" for band in self.bands]
         self._array = array
@@ -150,6 +152,7 @@ class FileSource:
             dataset.tags()
         )  # IMAGERY: satellite and time, of side files
         self.wavelengths_nm = raster_wavelengths_nm(dataset)
+        self.colour_roles: list[str] | None = [role.name for role in dataset.colorinterp]
         self.grid = _grid(dataset)
         check_grid(self.grid, self.name)
 
@@ -207,7 +210,7 @@ class WarpedSource:
 
     def __init__(self, origin: Source, grid: Grid, resampling: str) -> None:
         self.name, self.paths, self.tags = origin.name, origin.paths, origin.tags
-        self.wavelengths_nm = origin.wavelengths_nm
+        self.wavelengths_nm, self.colour_roles = origin.wavelengths_nm, origin.colour_roles
         self.dtype, self.nodata = origin.dtype, origin.nodata
         self.bands, self.band_names, self.grid = origin.bands, origin.band_names, grid
         self._origin, self._resampling, self._handles = origin, Resampling[resampling], Handles()
@@ -268,13 +271,13 @@ class WarpedSource:
 
 
 class _PixelForPixel:
-    """A source whose pixels are taken as lying on another grid of the same shape."""
+    """A source whose pixels are taken as lying on another grid of the same shape, its bands by other names if given."""
 
-    def __init__(self, origin: Source, grid: Grid) -> None:
+    def __init__(self, origin: Source, grid: Grid, band_names: list[str] | None = None) -> None:
         self.name, self.paths, self.tags = origin.name, origin.paths, origin.tags
         self.dtype, self.nodata, self._origin = origin.dtype, origin.nodata, origin
-        self.wavelengths_nm = origin.wavelengths_nm
-        self.bands, self.band_names, self.grid = origin.bands, origin.band_names, grid
+        self.wavelengths_nm, self.colour_roles = origin.wavelengths_nm, origin.colour_roles
+        self.bands, self.band_names, self.grid = origin.bands, band_names or origin.band_names, grid
         self.read, self.read_coarse, self.open_dataset = origin.read, origin.read_coarse, origin.open_dataset
 
 
@@ -287,6 +290,11 @@ def with_grid(source: Source, grid: Grid) -> Source:
     return _PixelForPixel(source, grid)
 
 
+def with_names(source: Source, names: Sequence[str]) -> Source:
+    """The same source, whose bands have other names, one for each."""
+    return _PixelForPixel(source, source.grid, list(names))
+
+
 def with_nodata(source: Source, value: float) -> Source:
     """The same source, of which pixels with `value` in every band are not valid."""
     if isinstance(source, ArraySource):
@@ -297,7 +305,7 @@ def with_nodata(source: Source, value: float) -> Source:
     if isinstance(source, WarpedSource):
         return WarpedSource(with_nodata(source._origin, value), source.grid, source._resampling.name)
     if isinstance(source, _PixelForPixel):
-        return _PixelForPixel(with_nodata(source._origin, value), source.grid)
+        return _PixelForPixel(with_nodata(source._origin, value), source.grid, source.band_names)
     declared = copy.copy(source)  # of a file, whose handles serve both: nodata is applied to what they return
     declared.nodata = value
     return declared

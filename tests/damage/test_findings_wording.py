@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from deepnets4eo.damage.evidence_findings import unbuilt_findings
 from deepnets4eo.damage.fitted_range import UNLIKE
 from deepnets4eo.damage.outline_findings import footprint_findings, segmenter_findings
 from deepnets4eo.damage.result_findings import result_findings
-from deepnets4eo.damage.unbuilt import NO_BUILDING
+from deepnets4eo.damage.unbuilt import NO_BUILDING, UnbuiltOutlines
 
 
 class Account:
@@ -74,3 +75,13 @@ def test_outlines_of_a_network_are_said_to_be_so() -> None:
     destroyed, same = segmenter_findings("models/buildings", after=True)
     assert same == only
     assert (destroyed.severity, destroyed.code) == ("caution", "outlines_after_event")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(0, "only 0 copies of"), (1, "only 1 copy of"), (19, "only 19 copies of")]
+)
+def test_that_unbuilt_outlines_were_not_looked_for_is_said_with_the_reason(number, words):
+    (finding,) = unbuilt_findings(UnbuiltOutlines(np.zeros(60, bool), few_copies=number))
+    assert (finding.code, finding.severity) == ("not_in_pre_unknown", "note")
+    assert words in finding.message
+    assert unbuilt_findings(UnbuiltOutlines(np.zeros(60, bool), auc=0.9)) == ()

@@ -9,7 +9,10 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
+import shapely
 from affine import Affine
+from geotiff import write_geotiff
 from scipy.special import expit, logit
 
 from deepnets4eo.cards.legend import Legend
@@ -96,7 +99,9 @@ def test_both_heads_decide_with_their_skill_and_no_network_is_the_weight_free_wa
         expected = (1 - weight) * odds(alone.buildings[rows]) + weight * logit(network[:, 2:].sum(axis=1))
         np.testing.assert_allclose(frame.loc[rows, "damage_prob"], expit(expected), atol=2e-3)
     assert "network_not_used" not in {finding.code for finding in found.findings}
+    assert found.parameters["network"] is True
     assert found.parameters["network_weight"] == pytest.approx(0.3)
+    assert (alone.parameters["network"], alone.parameters["network_weight"]) == (False, 0.0)
 
 
 def test_without_a_pre_image_the_head_of_post_alone_decides(city, run, in_box):
@@ -138,6 +143,26 @@ def test_images_that_it_does_not_know_are_named_and_judged_without_it(city, run,
     assert reason(image, OFF_NADIR_ANGLE="-12") == ""
 
 
+def test_a_file_of_four_bands_that_declares_its_colours_is_heard_with_them(city, run, in_box, tmp_path):
+    in_box(run)
+    colours = city.post.image[:3]
+    path = write_geotiff(
+        tmp_path / "nrgb.tif", np.concatenate([city.post.image[3:], colours]), crs=city.post.grid.crs,
+        transform=city.post.grid.affine, alpha="NO",
+    )  # fmt: skip
+    with rasterio.open(path, "r+") as file:
+        file.descriptions = ("NIR", "R", "G", "B")
+    four, three = Layer.open(path), Layer.open(colours, grid=city.post.grid)
+    model = DecisionModel.load("damage-evidence").with_box(four, four)
+    assert model.grader is not None
+    outlines = shapely.box([20, 80, 140], 40, [50, 110, 170], 70)
+    found, wanted = (
+        model.grader.post_probabilities(image, outlines, None, None, "post", np.arange(3)) for image in (four, three)
+    )
+    assert found.notna().all(axis=None)
+    pd.testing.assert_frame_equal(found, wanted, check_exact=True)
+
+
 def test_damaged_weights_and_no_pytorch_are_one_line_each(city, run, in_box, tmp_path, monkeypatch):
     image = city.pre.image
     damaged = shutil.copytree(run, tmp_path / "run")
@@ -155,7 +180,12 @@ def test_damaged_weights_and_no_pytorch_are_one_line_each(city, run, in_box, tmp
         raise MissingExtraError("PyTorch is not installed.")
 
     monkeypatch.setattr(box, "check_extra", missing)
-    assert reason(image) == "The network was not used: PyTorch is not installed. The weight-free model decided alone."
+    alone = "The network was not used: PyTorch is not installed. The weight-free model decided alone."
+    assert reason(image) == alone
+    found = job(city, hazard="flood")
+    (message,) = [finding.message for finding in found.findings if finding.code == "network_not_used"]
+    assert message == f"{alone} The hazard was given as flood, which had no effect: its network was not heard."
+    assert (found.parameters["network"], found.parameters["network_weight"]) == (False, 0.0)
 
 
 def test_the_run_is_looked_for_among_the_models_and_nowhere_else(run, tmp_path, monkeypatch):

@@ -63,6 +63,32 @@ def test_outlines_on_bare_ground_are_found_and_houses_kept(street: tuple[np.ndar
     assert found.flags[built].mean() <= 0.03
 
 
+def test_neither_their_order_nor_an_outline_around_all_of_them_changes_what_is_found(
+    street: tuple[np.ndarray, np.ndarray],
+) -> None:
+    boxes, built = street
+    picture = image(boxes, built, np.random.default_rng(0))
+    found = find_unbuilt(picture, on_ground(boxes), None, workers=1)
+    order = np.random.default_rng(2).permutation(len(boxes))
+    shuffled = find_unbuilt(picture, on_ground(boxes[order]), None, workers=1)
+    assert shuffled.auc == pytest.approx(found.auc)
+    assert np.array_equal(shuffled.flags, found.flags[order])
+    site, world = shapely.box(1, 1, SIZE_PX - 1, SIZE_PX - 1), shapely.box(-1e5, -1e5, 1e5, 1e5)
+    around = find_unbuilt(picture, on_ground(np.array([site, *boxes, world])), None, workers=1)
+    assert around.auc == pytest.approx(found.auc)
+    assert np.array_equal(around.flags, [False, *found.flags, False])
+
+
+def test_that_no_open_ground_is_left_for_copies_is_said(street: tuple[np.ndarray, np.ndarray]) -> None:
+    boxes, built = street
+    picture = image(boxes, built, np.random.default_rng(0))
+    assert find_unbuilt(picture, on_ground(boxes[:49]), None, workers=1).few_copies is None
+    lots = np.array([shapely.box(x, y, x + 39, y + 39) for x in range(0, 480, 40) for y in range(0, 480, 40)])
+    found = find_unbuilt(picture, on_ground(lots), None, workers=1)
+    assert found.few_copies == 0
+    assert not found.flags.any()
+
+
 def test_an_image_that_shows_no_houses_at_all_settles_nothing(street: tuple[np.ndarray, np.ndarray]) -> None:
     boxes, built = street
     found = find_unbuilt(

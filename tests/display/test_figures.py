@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
@@ -21,6 +22,7 @@ from deepnets4eo.damage.products.grades import colors
 from deepnets4eo.damage.vocabulary import CLASSES
 from deepnets4eo.display.figures import stretch
 from deepnets4eo.errors import InputError
+from deepnets4eo.rasters.display import colour_bands, declared_colours
 from deepnets4eo.rasters.scene import Layer, Scene
 
 ISPRS = Legend.load("isprs")
@@ -124,6 +126,31 @@ def test_red_green_and_blue_are_chosen_by_name_else_the_first_bands(tmp_path: Pa
     assert np.array_equal(grey, drawn(Layer.open(path).plot(bands=[1])))
     with pytest.raises(InputError, match=r"2 bands were given to plot \(\[1, 2\]\); expected one, or three"):
         Layer.open(path).plot(bands=[1, 2])
+
+
+def test_red_green_and_blue_are_chosen_by_the_colour_interpretation_where_no_name_says_which_they_are(tmp_path) -> None:
+    import rasterio
+    from rasterio.enums import ColorInterp
+
+    path = write_geotiff(tmp_path / "a.tif", np.zeros((4, 8, 8), np.uint16))
+    assert declared_colours(Layer.open(path)) is None
+    with rasterio.open(path, "r+") as file:
+        file.colorinterp = [ColorInterp.blue, ColorInterp.green, ColorInterp.red, ColorInterp.undefined]
+    assert declared_colours(Layer.open(path)) == colour_bands(Layer.open(path)) == [3, 2, 1]
+    assert declared_colours(Layer.open(path, bands=[2, 3, 4])) is None  # chosen by number
+    with rasterio.open(path, "r+") as file:
+        file.descriptions = ("nir", "red", "green", "blue")
+    assert colour_bands(Layer.open(path)) == [2, 3, 4]
+
+
+def test_wavelengths_name_the_colours_where_a_band_of_its_own_is_nearest_to_each() -> None:
+    @dataclass
+    class Known:
+        wavelengths_nm: np.ndarray
+        band_names, bands, colour_roles = ["band_1", "band_2", "band_3"], [1, 2, 3], None
+
+    assert colour_bands(Known(np.array([480.0, 550, 660]))) == [3, 2, 1]
+    assert declared_colours(Known(np.array([840.0, 660, 550]))) is None  # near infrared, red, green
 
 
 def test_a_large_scene_is_read_at_reduced_resolution(tmp_path: Path, monkeypatch) -> None:

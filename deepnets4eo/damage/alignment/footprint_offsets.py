@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS
 
 from deepnets4eo.arrays import Points
 from deepnets4eo.errors import GridError
 from deepnets4eo.grid import Grid, apply_affine, transformer
-from deepnets4eo.registration.ground import MetricFrame
+from deepnets4eo.registration.ground import MetricFrame, crs_change
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
@@ -73,15 +74,35 @@ class FootprintAlignment:
 
     def apply(self, footprints: GeoDataFrame) -> GeoDataFrame:
         """The same footprints, each moved by its offset; CRS, ids and order are kept."""
-        frame = MetricFrame.of(self.grid)
         polygons = np.asarray(footprints.geometry.values, object)
         coords, owner = shapely.get_coordinates(polygons, return_index=True)
         forth, back = crs_maps(footprints.crs, self.grid)
-        to_ground = self.grid.affine * frame.to_pixel
+        to_ground = self._to_ground
         moved = back(apply_affine(to_ground, apply_affine(~to_ground, forth(coords)) + self.offsets_m[owner]))
         result = footprints.copy()
         result.geometry = shapely.set_coordinates(polygons.copy(), moved)
         return result
+
+    def offsets_px(self, grid: Grid, points: Points, rows: slice = slice(None)) -> Points:
+        """The offsets as another grid sees them, whose axes, pixels and CRS may be others than those of the image.
+
+        points : (M, 2) where the footprints of `rows` lie, pixels (col, row) of `grid`. returns : (M, 2) in its pixels, 0
+        where a footprint lies beyond the reach of the image's CRS. Errors: GridError where only one grid has a CRS.
+        """
+        forth, back = crs_change(grid, self.grid), crs_change(self.grid, grid)
+        to_ground, offsets = self._to_ground, self.offsets_m[rows]
+        if grid.crs == self.grid.crs:  # the same everywhere, without the rounding of large coordinates
+            a, b, _, d, e, _, *_ = ~grid.affine * to_ground
+            return apply_affine(Affine(a, b, 0, d, e, 0), offsets)
+        metres = apply_affine(~to_ground, forth(apply_affine(grid.affine, points)))
+        moved = apply_affine(~grid.affine, back(apply_affine(to_ground, metres + offsets)))
+        known = np.isfinite(moved).all(axis=1) & (offsets != 0).any(axis=1)
+        return np.where(known[:, None], moved - points, 0.0)
+
+    @property
+    def _to_ground(self) -> Affine:
+        """Metres of the offsets' axes → ground coordinates of the image's grid."""
+        return self.grid.affine * MetricFrame.of(self.grid).to_pixel
 
     def to_dict(self) -> dict[str, Any]:
         """The common part and how many buildings follow it, ready for JSON."""

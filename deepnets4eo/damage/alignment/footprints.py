@@ -20,7 +20,8 @@ from deepnets4eo.arrays import Points
 from deepnets4eo.damage.alignment.edge_agreement import edge_agreement
 from deepnets4eo.damage.alignment.footprint_offsets import FootprintAlignment, crs_maps
 from deepnets4eo.damage.alignment.neighbours import regularise
-from deepnets4eo.damage.outline_limits import larger_than_buildings, without
+from deepnets4eo.damage.outline_limits import encloses_others, larger_than_buildings, without
+from deepnets4eo.damage.outline_order import order_by_place
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, apply_affine, mean_gsd_m
 from deepnets4eo.outputs.findings import count_of
@@ -134,7 +135,10 @@ def align_footprints(
     gsd_m = max(mean_gsd_m(image.grid), FINEST_GSD_M if image.grid.crs is not None else 0.0)
     buildings = _building_sides(image.grid, frame, footprints, gsd_m)
     centres, sampler = buildings.centres, LayerSampler(image, frame)
-    inside = np.flatnonzero(np.isfinite(centres).all(axis=1) & sampler.covers(np.nan_to_num(centres) * gsd_m))
+    covered = np.isfinite(centres).all(axis=1) & sampler.covers(np.nan_to_num(centres) * gsd_m)
+    covered &= ~encloses_others(np.asarray(footprints.geometry.values, object))
+    by_place = order_by_place(centres[:, ::-1], buildings.sides.areas)
+    inside = by_place[covered[by_place]]
     sampled = _sample_buildings(centres, inside, np.random.default_rng(seed))
     radius_px = max(2, round(max_shift_m / gsd_m))
     scores = _scores(sampler, buildings, sampled, gsd_m, radius_px, np.zeros(2))
@@ -285,15 +289,15 @@ def _scores(
 
 
 def _sample_buildings(centres: Points, inside: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
-    """Some buildings of each of some blocks, in random order of the blocks, until there are enough."""
+    """Some buildings of each of some blocks, in random order of the blocks, until there are enough; ordered as `inside`."""
     blocks = _by_block(centres[inside])
     chosen: list[NDArray[np.intp]] = []
     share = max(SAMPLED_PER_BLOCK, -(-SAMPLED // max(len(blocks), 1)))
     for k in rng.permutation(len(blocks)):
         if sum(len(part) for part in chosen) >= SAMPLED:
             break
-        chosen.append(rng.permutation(inside[blocks[k]])[:share])
-    return np.sort(np.concatenate(chosen)) if chosen else inside
+        chosen.append(rng.permutation(blocks[k])[:share])
+    return inside[np.sort(np.concatenate(chosen))] if chosen else inside
 
 
 def _by_block(centres: Points) -> list[NDArray[np.intp]]:

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import shapely
 from affine import Affine
+from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Geometries, Points
 from deepnets4eo.damage.evidence.block import BLOCK_PX, BODY_M, BuildingGeometry
 from deepnets4eo.damage.evidence.collect import collect
 from deepnets4eo.damage.evidence.columns import evidence_columns, post_columns_of_pre
 from deepnets4eo.damage.evidence.store import BlockStore
-from deepnets4eo.damage.evidence.table import LARGE, OUTSIDE, EvidenceTable, assess_coverage
+from deepnets4eo.damage.evidence.table import ENCLOSING, LARGE, OUTSIDE, EvidenceTable, assess_coverage
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, WorkingGrid, make_working_grid
-from deepnets4eo.damage.outline_limits import larger_than_buildings, without
+from deepnets4eo.damage.outline_limits import encloses_others, larger_than_buildings, without
 from deepnets4eo.damage.vocabulary import PRE_POST
-from deepnets4eo.grid import Grid, apply_affine, gsd_m, transform_shapes
+from deepnets4eo.grid import Grid, apply_affine, transform_shapes
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal.outline_points import Sides
 from deepnets4eo.zonal.outlines import Outlines, chunks
@@ -128,10 +129,10 @@ def _move_buildings(
     registration: Registration | None,
 ) -> tuple[BuildingGeometry, Points]:
     """Buildings where the post image shows them, and how far (N, 2) each was moved, in its pixels (col, row)."""
-    parts, shifts = [], []
+    parts, shifts, enclosing = [], [], encloses_others(outlines)
     for rows in chunks(len(outlines)):
         moved = on_post(outlines[rows], grid, alignment, registration, rows)
-        parts.append(building_geometry(moved, working_grid))
+        parts.append(building_geometry(moved, working_grid, enclosing[rows]))
         shifts.append(_centres(moved) - _centres(outlines[rows]))
     return BuildingGeometry.concatenate(parts), np.concatenate(shifts)
 
@@ -151,21 +152,25 @@ def on_post(
     """
     coordinates, owner = shapely.get_coordinates(outlines, return_index=True)
     if alignment is not None:
-        along_row, along_col = gsd_m(grid)
-        coordinates = coordinates + alignment.offsets_m[rows][owner] / (along_col, along_row)
+        coordinates = coordinates + alignment.offsets_px(grid, _centres(outlines), rows)[owner]
     if registration is not None and registration.usable:
         coordinates = apply_affine(~Affine(*np.asarray(registration.matrix, float).ravel()), coordinates)
     return shapely.set_coordinates(outlines.copy(), coordinates)
 
 
-def building_geometry(outlines: Geometries, working_grid: WorkingGrid) -> BuildingGeometry:
-    """Outlines from post pixels to working pixels, made ready for the pass; those larger than any building stay out."""
+def building_geometry(
+    outlines: Geometries, working_grid: WorkingGrid, enclosing: NDArray[np.bool_]
+) -> BuildingGeometry:
+    """Outlines from post pixels to working pixels, made ready for the pass; those that can be no buildings stay out.
+
+    enclosing : (N,) those around many others, as of `encloses_others`.
+    """
     on_working_grid = transform_shapes(working_grid.post_to_work, outlines)
     larger = larger_than_buildings(on_working_grid, working_grid.gsd_m)
-    on_working_grid = without(on_working_grid, larger)
+    on_working_grid = without(on_working_grid, larger | enclosing)
     grown = shapely.buffer(on_working_grid, BODY_M / working_grid.gsd_m, join_style="mitre", quad_segs=2)
     own, body = (Outlines.on(shapes, shape=working_grid.shape) for shapes in (on_working_grid, grown))
-    left_out = np.where(larger, LARGE, "").astype(object)
+    left_out = np.select([larger, enclosing], [LARGE, ENCLOSING], "").astype(object)
     return BuildingGeometry(Sides.of(on_working_grid), own, body, _centres(on_working_grid)[:, ::-1], left_out)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.damage.evidence.filters import maximum, minimum
+from deepnets4eo.damage.outline_order import order_by_place
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.tiling.spread import spread_indices
@@ -63,11 +64,11 @@ def blank(data: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def measure(layer: Layer, centres: NDArray[np.float64]) -> Radiometry:
-    """Radiometry of a layer from up to 32 windows around (row, col) positions.
+    """Radiometry of a layer from up to 32 windows around (row, col) positions, whatever their order.
 
     Peak memory: one window of 256² pixels.
     """
-    chosen = spread_indices(len(centres), MAX_SAMPLES, round_down=True)
+    chosen = order_by_place(centres)[spread_indices(len(centres), MAX_SAMPLES, round_down=True)]
     spreads, levels = [], []
     for row, col in centres[chosen]:
         data, valid = layer.read(Window(int(row) - SAMPLE_PX // 2, int(col) - SAMPLE_PX // 2, SAMPLE_PX, SAMPLE_PX))

@@ -27,7 +27,7 @@ EMPTY, OUTSIDE, NODATA = "footprint is empty", "outside the post image", "no dat
 CUT = "partly outside the post image"
 CLOUD, SMALL = "under cloud", "footprint too small for the image resolution"
 BLANK = "one single value in the post image: undeclared nodata, or saturated"
-LARGE = "footprint larger than any building"
+LARGE, ENCLOSING = "footprint larger than any building", "footprint encloses other footprints"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from deepnets4eo.damage.colour_choice import in_colour
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, gsd_m, mean_gsd_m
 from deepnets4eo.rasters.scene import Layer
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 FINEST_GSD_M = 0.5
 UNKNOWN_GSD_M = 0.5  # images without a CRS: very-high-resolution imagery is assumed
 SAME_GRID_RATIO = 1.15  # pixels that differ less from square ones of the working size are used as they are
-MAX_BANDS = 3
 # Pixels of the pre image, in working pixels of the post image, up to which it is evidence. On a real pair both images
 # rank as well as the post image alone up to twice, but call more intact roofs damaged; worse beyond, by far.
 COARSEST_PRE = 1.5
@@ -70,7 +70,7 @@ def make_working_grid(
     registration : maps post pixels to where pre shows the same thing; None or failed leaves `pre` out.
     finest_m : working pixels are at least this large, metres. coarsest_pre : a pre image whose pixels are more than so
     many times as large as the post image's working pixels is left out. others : dsm_pre, dsm_post, cloud. The heights
-    lie as the image of their date does; images are cut to three bands.
+    lie as the image of their date does; of images, red, green and blue are read (see `in_colour`).
     Errors: GridError where one layer has a CRS and another has none; InputError for an unknown role.
     """
     unknown = set(others) - {"dsm_pre", "dsm_post", "cloud"}
@@ -84,9 +84,9 @@ def make_working_grid(
     before = grid
     if trusted and registration is not None:
         before = grid_in_pre(post.grid, registration.matrix, shape=(grid.shape[0], grid.shape[1]), scale=scale)
-    layers = {"post": _first_bands(post).on(grid, _resampling(post, size_m))}
+    layers = {"post": in_colour(post).on(grid, _resampling(post, size_m))}
     if usable_pre is not None:
-        layers["pre"] = _first_bands(usable_pre).on(before, _resampling(usable_pre, size_m))
+        layers["pre"] = in_colour(usable_pre).on(before, _resampling(usable_pre, size_m))
     for name, layer in others.items():
         if layer is not None:
             resampling = "nearest" if name == "cloud" else _resampling(layer, size_m)
@@ -118,10 +118,6 @@ def known_or_assumed_gsd_m(grid: Grid) -> tuple[float, float]:
 def mean_gsd(layer: Layer) -> float:
     """Ground size of a layer's pixels, metres; 0.5 m is assumed where it has no CRS."""
     return UNKNOWN_GSD_M if layer.grid.crs is None else mean_gsd_m(layer.grid)
-
-
-def _first_bands(layer: Layer) -> Layer:
-    return layer if layer.count <= MAX_BANDS else layer.subset(range(1, MAX_BANDS + 1))
 
 
 def _resampling(layer: Layer, size_m: float) -> str:

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.grid import Window
+from deepnets4eo.rasters.band_roles import COLOURS
+from deepnets4eo.rasters.display import colour_bands
 
 if TYPE_CHECKING:
     from deepnets4eo.rasters.scene import Layer
@@ -20,22 +22,18 @@ if TYPE_CHECKING:
 WINDOW_PX = 256
 ALONG = 3  # windows along each side
 PERCENT = (2, 98)
-COLORS = ("red", "green", "blue")
 
 
 def raster_pipe(image: Layer) -> ET.Element:
-    """Red, green and blue by name where the bands are named, else the first three; grey for fewer."""
-    names = [name.lower() for name in image.band_names]
-    named = set(COLORS) <= set(names)
-    bands = [names.index(color) for color in COLORS] if named else [0, 1, 2]
-    bands = bands if image.count >= 3 else [0]
+    """Red, green and blue as the image declares them, else the first three; grey for fewer."""
+    bands = [image.bands.index(band) for band in colour_bands(image)]
     limits = None if image.dtype == np.uint8 else _limits(image)[bands]
     pipe = ET.Element("pipe")
     shared = {"opacity": "1", "alphaBand": "-1", "nodataColor": ""}
     numbers = [str(image.bands[band]) for band in bands]
     if len(bands) == 3:
-        kind = {"type": "multibandcolor"} | {f"{color}Band": n for color, n in zip(COLORS, numbers, strict=True)}
-        targets = [f"{color}ContrastEnhancement" for color in COLORS]
+        kind = {"type": "multibandcolor"} | {f"{color}Band": n for color, n in zip(COLOURS, numbers, strict=True)}
+        targets = [f"{color}ContrastEnhancement" for color in COLOURS]
     else:
         kind, targets = (
             {"type": "singlebandgray", "grayBand": numbers[0], "gradient": "BlackToWhite"},

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from deepnets4eo.cards.catalog import model_path, recipes
 from deepnets4eo.damage.building_image import COARSEST_M, FINEST_M
+from deepnets4eo.damage.colour_choice import in_colour
 from deepnets4eo.damage.siamese.evidence import NetworkGrader, is_run
-from deepnets4eo.damage.siamese.pairs import POST, PRE, with_bands
+from deepnets4eo.damage.siamese.pairs import POST, PRE
 from deepnets4eo.errors import InputError, RunError, name_hint
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.inspection.daylight import DARKEST, bright_value, is_grey
@@ -140,7 +141,7 @@ def _why_unfit(grader: NetworkGrader, role: str, layer: Layer) -> str:
     angle_deg = off_nadir_deg(layer)
     if angle_deg is not None and angle_deg > MOST_OFF_NADIR_DEG:
         return f"was taken {angle_deg:.0f} degrees off nadir, it knows up to {MOST_OFF_NADIR_DEG:g}"
-    colours = with_bands(layer, BANDS)
+    colours = in_colour(layer)
     try:
         InputSpec({role: grader.run.inputs.layers[role]}).check(Scene({role: colours}, layer.grid))
     except RunError as error:

@@ -17,6 +17,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.damage.colour_choice import in_colour
 from deepnets4eo.errors import LabelError
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer, Scene
@@ -122,9 +123,10 @@ def _open_cached(opener: Callable[[], Scene]) -> Scene:
 def make_scene(pre: Layer, post: Layer) -> Scene:
     """Both dates on the grid of post, pixel for pixel where `pre` claims another one of the same shape.
 
-    An image of one band (a radar amplitude) is repeated to the bands of the other, as the shared weights need; else
-    both are cut to the bands they have in common.
+    Of each image, red, green and blue are taken as it declares them (see `in_colour`). One of one band (a radar amplitude)
+    is repeated to the bands of the other, as the shared weights need; else both are cut to the bands they have in common.
     """
+    pre, post = in_colour(pre), in_colour(post)
     counts = pre.count, post.count
     bands = max(counts) if 1 in counts else min(counts)
     return Scene({PRE: with_bands(pre, bands).with_grid(post.grid), POST: with_bands(post, bands)}, post.grid)

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.damage.outline_order import order_by_place
 from deepnets4eo.damage.siamese.pairs import POST, PRE, LabelledPair
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
@@ -75,9 +76,9 @@ def _scaling(moments: Moments) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _sample_around_buildings(scene: Scene, name: str, centres: NDArray[np.int64]) -> list[NDArray[np.float32]]:
-    """Valid pixels (C, n) of windows around evenly spread buildings."""
+    """Valid pixels (C, n) of windows around evenly spread buildings, whatever their order."""
     pixels = []
-    for row, col in centres[spread_indices(len(centres), WINDOWS)]:
+    for row, col in centres[order_by_place(centres)[spread_indices(len(centres), WINDOWS)]]:
         window = Window(int(row) - WINDOW_PX // 2, int(col) - WINDOW_PX // 2, WINDOW_PX, WINDOW_PX)
         data, valid = scene.layers[name].read(window.clip(scene.shape))
         pixels.append(data[:, valid].astype(np.float32))

@@ -8,10 +8,12 @@ import pytest
 import shapely
 from affine import Affine
 
+from deepnets4eo.damage.alignment import FootprintAlignment
 from deepnets4eo.damage.evidence import EvidenceTable, gather
+from deepnets4eo.damage.evidence.gather import on_post
 from deepnets4eo.damage.evidence.meaning import EVIDENCE, POINTS
 from deepnets4eo.damage.footprints import Footprints, read_footprints
-from deepnets4eo.grid import Grid
+from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.rasters.scene import Layer
 
 GSD_M = 0.5
@@ -231,3 +233,28 @@ def test_progress_ends_at_one_and_never_goes_back(pre: Layer, post: Layer, house
     gather(pre, post, houses, Known(), progress=shares.append, block_px=64)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("affine", "crs"),
+    [
+        (Affine(0.3, 0, 499_990, 0, -0.4, 4_000_010), "EPSG:32615"),
+        (Affine(0.5, 0, 500_000, 0, 0.5, 3_999_840), "EPSG:32615"),
+        (Affine(0, 0.5, 500_000, -0.5, 0, 4_000_000), "EPSG:32615"),
+        (Affine.translation(499_950, 4_000_050) * Affine.rotation(30) * Affine.scale(0.5, -0.5), "EPSG:32615"),
+        (Affine(5e-6, 0, -93.001, 0, -5e-6, 36.145), "EPSG:4326"),
+        (Affine.translation(-10_353_000, 4_323_000) * Affine.rotation(-75) * Affine.scale(0.6, -0.6), "EPSG:3857"),
+        (Affine(0.5, 0, 1_039_500, 0, -0.5, 4_015_500), "EPSG:32614"),
+    ],
+    ids=["other pixels", "south-up", "transposed", "turned", "degrees", "turned web map", "next zone"],
+)
+def test_outlines_move_as_their_alignment_says_whatever_the_axes_of_the_post_image(affine: Affine, crs: str) -> None:
+    table = footprints([outline(row, col) for row, col in HOUSES])
+    count = len(HOUSES)
+    offsets = np.random.default_rng(0).uniform(-12, 12, (count, 2))
+    flags, agreement = np.zeros(count, bool), np.zeros(count)
+    aligned = FootprintAlignment("ok", "", 1, 2, 1, 2, 0.5, 0.1, offsets, flags, agreement, GRID)
+    grid = Grid((SIDE, SIDE), affine, crs)
+    moved = on_post(table.in_pixels(grid), grid, aligned, None)
+    found = gpd.GeoSeries(transform_shapes(affine, moved), crs=crs).to_crs(GRID.crs.to_wkt()).centroid
+    assert found.distance(aligned.apply(table.frame).centroid).max() < 0.03

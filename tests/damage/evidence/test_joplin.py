@@ -13,7 +13,7 @@ from deepnets4eo.damage.decision import DamageModel
 from deepnets4eo.damage.evidence import gather
 from deepnets4eo.damage.footprints import read_footprints
 from deepnets4eo.damage.vocabulary import GRADES
-from deepnets4eo.grid import gsd_m
+from deepnets4eo.grid import Grid, gsd_m
 from deepnets4eo.rasters.scene import Layer
 
 
@@ -22,8 +22,11 @@ class Known:
     """What `register` and `align_footprints` find on this pair, common shifts alone, in the shape that `gather` reads."""
 
     matrix: np.ndarray
-    offsets_m: np.ndarray
+    offsets: np.ndarray
     usable: bool = True
+
+    def offsets_px(self, grid: Grid, points: np.ndarray, rows: slice) -> np.ndarray:
+        return self.offsets[rows]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,7 @@ def graded(real_data: Path) -> pd.DataFrame:
     footprints = read_footprints(folder / "footprints_overlap.geojson")
     along_row, along_col = gsd_m(post.grid)
     matrix = np.array([[1.0, 0, -0.3 / along_col], [0, 1, -0.7 / along_row]])
-    known = Known(matrix, np.tile([1.3, 2.2], (len(footprints), 1)))
+    known = Known(matrix, np.tile([1.3 / along_col, 2.2 / along_row], (len(footprints), 1)))
     frame = gather(pre, post, footprints, known, alignment=known).frame  # type: ignore[arg-type]
     labels = gpd.read_file(folder / "damage_labels.geojson")
     frame["damage"] = frame["id"].map(pd.Series(labels["damage"].to_numpy(), labels["id"].astype(str)))

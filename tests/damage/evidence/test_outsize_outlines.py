@@ -87,6 +87,12 @@ def test_giants_among_the_buildings_leave_the_evidence_of_others_unchanged(
     assert set(frame["status"].iloc[len(plain) :]) == {"not_assessed"}
 
 
+def test_an_outline_of_the_site_leaves_the_evidence_of_its_buildings_unchanged(plain: pd.DataFrame) -> None:
+    frame = evidence([around(60), *houses()])
+    pd.testing.assert_frame_equal(frame.iloc[1:].drop(columns="id").reset_index(drop=True), plain.drop(columns="id"))
+    assert frame.loc[0, ["status", "reason"]].tolist() == ["not_assessed", "footprint encloses other footprints"]
+
+
 def test_outlines_over_the_border_hold_the_pixels_that_the_image_has() -> None:
     x, y = 500_000, CENTRE[1]
     shapes = [shapely.box(x - 2, y, x + 14, y + 12), shapely.box(x - 12, y - 30, x + 4, y - 18), *houses(6)]
@@ -100,7 +106,7 @@ def test_outlines_over_the_border_hold_the_pixels_that_the_image_has() -> None:
 
 
 def test_an_outline_over_the_whole_image_and_one_with_a_small_far_part_are_measured() -> None:
-    house, *others = houses()
+    house, *others = houses(4)  # more would make the wide one that of a site
     x, y = house.bounds[0] + 900_000, house.bounds[1]
     two_parts = shapely.MultiPolygon([house, shapely.box(x, y, x + 1, y + 1)])
     frame = evidence([around(SIDE * GSD_M / 2), two_parts, *others])

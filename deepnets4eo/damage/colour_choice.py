@@ -1,0 +1,44 @@
+"""Which bands of an image are its red, green and blue: those that all evidence, networks and the page look at.
+
+Takes layers; returns layers of these bands, and a finding where an image does not say which they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.rasters.band_roles import COLOURS
+from deepnets4eo.rasters.display import declared_colours
+from deepnets4eo.rasters.scene import Layer
+
+
+def in_colour(image: Layer) -> Layer:
+    """An image of three bands or more as red, green and blue; one of fewer as it is.
+
+    Where its names, wavelengths or colour interpretation say which bands these are, they get these names; else the first
+    three are taken, under the names that they have.
+    """
+    if image.count < len(COLOURS):
+        return image
+    declared = declared_colours(image)
+    if declared is None:
+        return image.subset(image.bands[: len(COLOURS)])
+    return image.subset(declared).with_names(COLOURS)
+
+
+def unknown_colours(images: Mapping[str, Layer | None]) -> list[Finding]:
+    """A finding for each image, by role, whose file has more than three bands and does not say which are red, green and blue.
+
+    None for arrays in memory, which have no names: the caller knows the order of their bands.
+    """
+    return [
+        Finding(
+            f"unknown_colours_{role}", "caution",
+            f"The {role} image {image.source} has {image.count} bands and does not say which show red, green and blue; the "
+            "first three were taken, in this order.",
+            "Where they are others, say so with one word a band: rio edit-info --colorinterp undefined,red,green,blue FILE",
+        )
+        for role, image in images.items()
+        if image is not None and image.paths and image.count > len(COLOURS) and declared_colours(image) is None
+    ]  # fmt: skip

@@ -1,0 +1,149 @@
+"""All evidence and the network look at the red, green and blue that each image declares, wherever they stand in its file."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import rasterio
+from geotiff import write_geotiff
+from rasterio.enums import ColorInterp
+
+from deepnets4eo.damage import Settings, assess
+from deepnets4eo.damage.building_image import to_working_image
+from deepnets4eo.damage.colour_choice import in_colour, unknown_colours
+from deepnets4eo.damage.evidence.working_grid import make_working_grid
+from deepnets4eo.damage.input_checks import check_images
+from deepnets4eo.damage.inputs import open_inputs
+from deepnets4eo.damage.siamese.pairs import make_scene
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.synthetic import City
+
+CITY = City(seed=3, size_px=192)
+BEFORE, AFTER = CITY.pre.image[:3], CITY.post.image[:3]
+BAND_OF = {"red": 0, "green": 1, "blue": 2}
+SETTINGS = Settings(workers=1, network=False)
+NRGB, BGRN = ("nir", "red", "green", "blue"), ("blue", "green", "red", "nir")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A registration that moves nothing."""
+
+    matrix: np.ndarray = field(default_factory=lambda: np.eye(2, 3))
+    usable: bool = True
+
+
+def write(path: Path, image: np.ndarray, order: tuple[str, ...], **declared: object) -> str:
+    """An image of (3, h, w) with its bands in this order and a made-up near infrared.
+
+    declared : names, colours (interpretation) or waves (nm) of the bands.
+    """
+    infrared = np.random.default_rng(0).integers(1, 255, image.shape[1:], np.uint8)
+    bands = np.stack([image[BAND_OF[name]] if name in BAND_OF else infrared for name in order])
+    write_geotiff(
+        path, bands, crs=CITY.post.grid.crs, transform=CITY.post.grid.affine, photometric="minisblack", alpha="NO"
+    )
+    with rasterio.open(path, "r+") as file:
+        if "names" in declared:
+            file.descriptions = declared["names"]
+        if "colours" in declared:
+            file.colorinterp = [ColorInterp[name] for name in declared["colours"]]
+        for band, wave in enumerate(declared.get("waves", ()), start=1):
+            file.update_tags(band, wavelength=str(wave), wavelength_units="nm")
+    return str(path)
+
+
+def pair(folder: Path, order: tuple[str, ...], *, post_alone: bool = False, **declared: object) -> tuple[str, str]:
+    pre = ("red", "green", "blue") if post_alone else order
+    return (
+        write(folder / "pre.tif", BEFORE, pre, **({} if post_alone else declared)),
+        write(folder / "post.tif", AFTER, order, **declared),
+    )
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The table of the images as red, green and blue."""
+    images = pair(tmp_path_factory.mktemp("rgb"), ("red", "green", "blue"))
+    return assess(*images, CITY.footprints(), settings=SETTINGS).buildings
+
+
+@pytest.mark.parametrize(
+    ("order", "declared", "post_alone"),
+    [
+        (NRGB, {"names": NRGB}, False),
+        (BGRN, {"names": ("B", "G", "R", "NIR")}, False),
+        (("blue", "green", "red"), {"names": ("Blue", "Green", "Red")}, True),
+        (("blue", "green", "red"), {"colours": ("blue", "green", "red")}, True),
+    ],
+)
+def test_the_order_of_declared_bands_changes_no_bit_of_the_table(expected, tmp_path, order, declared, post_alone):
+    images = pair(tmp_path, order, post_alone=post_alone, **declared)
+    found = assess(*images, CITY.footprints(), settings=SETTINGS)
+    pd.testing.assert_frame_equal(pd.DataFrame(found.buildings), pd.DataFrame(expected), check_exact=True)
+    assert not [finding for finding in found.findings if "colours" in finding.code]
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [{"names": NRGB}, {"colours": ("undefined", "red", "green", "blue")}, {"waves": (830, 660, 545, 480)}],
+)
+def test_evidence_networks_and_building_finder_get_the_same_three_bands(tmp_path, declared):
+    four = Layer.open(write(tmp_path / "four.tif", AFTER, NRGB, **declared))
+    three = Layer.open(AFTER, grid=CITY.post.grid)
+    for make in (
+        in_colour,
+        lambda image: check_images(None, image).post,
+        lambda image: make_working_grid(image, three, Identity()).layers["pre"],
+        lambda image: make_scene(image, three).layers["pre"],
+        lambda image: to_working_image(image, 0.5),
+    ):
+        found, wanted = make(four), make(three)
+        assert found.band_names == ["red", "green", "blue"]
+        np.testing.assert_array_equal(found.read()[0], wanted.read()[0])
+
+
+def test_bands_that_say_nothing_are_the_first_three_and_a_finding_says_how_to_name_them(tmp_path):
+    image = AFTER
+    path = write(tmp_path / "four.tif", image, BGRN)
+    checked = check_images(None, Layer.open(path))
+    np.testing.assert_array_equal(checked.post.read()[0], image[::-1])
+    (finding,) = checked.findings
+    assert finding.code == "unknown_colours_post"
+    assert "has 4 bands and does not say which show red, green and blue" in finding.message
+    assert "rio edit-info --colorinterp" in finding.remedy
+    with rasterio.open(path, "r+") as file:  # which is what that command does
+        file.colorinterp = [ColorInterp[name] for name in ("blue", "green", "red", "undefined")]
+    checked = check_images(None, Layer.open(path))
+    assert checked.findings == ()
+    np.testing.assert_array_equal(checked.post.read()[0], image)
+
+
+def test_three_bands_chosen_by_number_are_red_green_and_blue_whatever_the_interpretation_says(tmp_path):
+    path = write(tmp_path / "bgr.tif", AFTER, ("blue", "green", "red"), colours=("red", "green", "blue"))
+    chosen = Layer.open(path, bands=[3, 2, 1])
+    np.testing.assert_array_equal(in_colour(chosen).read()[0], AFTER)
+    assert unknown_colours({"pre": None, "post": chosen}) == []
+
+
+def test_an_array_has_no_names_to_declare_and_needs_no_word():
+    layer = Layer.open(CITY.post.image, grid=CITY.post.grid)
+    assert layer.count == 4
+    assert check_images(None, layer).findings == ()
+    np.testing.assert_array_equal(in_colour(layer).read()[0], AFTER)
+
+
+def test_images_of_one_and_two_bands_stay_as_they_are():
+    for count in (1, 2):
+        layer = Layer.open(AFTER[:count])
+        assert in_colour(layer) is layer
+
+
+def test_a_run_that_labels_the_post_image_gets_all_its_bands(tmp_path):
+    path = write(tmp_path / "four.tif", AFTER, BGRN, names=BGRN)
+    inputs = open_inputs(None, path, CITY.footprints(), SETTINGS)
+    assert inputs.post.bands == [3, 2, 1]
+    assert inputs.post_to_label is not None
+    assert inputs.post_to_label.band_names == list(BGRN)
