@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepnets4eo.damage.abstention import BY_NETWORK, MOST_CONFIDENT
+from deepnets4eo.damage.abstention import BY_NETWORK, MOST_CONFIDENT, cap_confidence
 from deepnets4eo.damage.decision_with_network import DecisionModel
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.fitted_range import REASONS
@@ -137,3 +137,10 @@ def test_rates_of_right_grades_are_those_of_the_variant_used() -> None:
     assert JUDGE.decide(table(green=0), None).grading == {"post_only": rates.to_dict()}
     unlike = JUDGE.decide(table(green=12), None)
     assert unlike.grading == {"post_only": UNKNOWN_RATES.to_dict()}, "those of the fit do not hold there"
+
+
+def test_confidence_is_capped_where_evidence_is_beyond_the_fit() -> None:
+    decided = pd.DataFrame({"confidence": [0.9, 0.9, 0.5]})
+    capped = cap_confidence(decided, np.array([True, False, True]))
+    assert capped["confidence"].tolist() == [MOST_CONFIDENT, 0.9, 0.5]
+    assert MOST_CONFIDENT == 0.6

@@ -58,3 +58,18 @@ def test_without_outlines_nothing_is_assessed() -> None:
     assert areas([shapely.Polygon()], [False]) == (0, pytest.approx(IMAGE.area))
     far = shapely.box(0, 0, 1, 1)
     assert areas([far], [True]) == (0, pytest.approx(IMAGE.area))
+
+
+def test_clouds_and_missing_data_are_no_assessed_ground() -> None:
+    cloud = np.zeros((1, *GRID.shape), np.uint8)
+    cloud[:, :150] = 1
+    layers = {"post": image(nodata_columns=60), "cloud": Layer.open(cloud, grid=GRID)}
+    assert sum(areas([house(300, 300)], [True], **layers)) == pytest.approx(250 * 540)
+
+
+def test_a_house_smaller_than_a_pixel_has_ground_around_it() -> None:
+    coarse = GeoBox((40, 60), Affine(10, 0, 300_000, 0, -10, 4_000_000), "EPSG:32615")
+    post = Layer.open(np.full((3, 40, 60), 90, np.uint8), grid=coarse)
+    small = shapely.box(300_101, 3_999_891, 300_104, 3_999_894)  # holds no centre of a pixel of 10 m
+    found = map_extents(post, None, np.array([small], object), np.array([True]))
+    assert found.assessed.geometry.area.sum() == pytest.approx(np.pi * NEAR_M**2, rel=0.2)

@@ -82,3 +82,18 @@ def test_roofs_under_crowns_and_absurd_evidence_lie_outside_and_average_ones_ins
     frame.loc[3, ["ev_roof_roughness", "ev_roof_vs_ground"]] = [0.0, -9.0]  # rough, and far smoother than the ground
     frame.loc[4, ["status", "ev_greenness"]] = ["not_assessed", 0.3]
     assert MODEL.outside_range(frame).tolist() == ["", REASONS[GREEN], REASONS[NARROW], UNLIKE, ""]
+
+
+def test_missing_values_set_no_limit() -> None:
+    value = np.arange(2000, dtype=float)
+    value[:400] = np.nan
+    assert reliable_limit(value, np.arange(2000) >= 400, np.arange(2000) % 2 == 0) is None
+
+
+def test_narrow_roofs_have_a_least_and_green_ones_a_largest_value() -> None:
+    rng = np.random.default_rng(0)
+    value = np.arange(2000) / 100
+    damaged, right = np.arange(2000) % 2 == 0, (value >= 4) & (value < 16)
+    evidence = pd.DataFrame({NARROW: value, GREEN: value})
+    found = fit_range(rng.normal(size=(2000, 2)), evidence, right, damaged, np.full(2000, "a", object))
+    assert found.limits == pytest.approx({NARROW: 4, GREEN: 16}, abs=0.02)

@@ -126,3 +126,11 @@ def test_outlines_are_aligned_on_images_with_a_world_file_and_no_crs() -> None:
     aligned = assess(pre, post, outlines)
     assert [one.code for one in aligned.findings if one.code.startswith("alignment")] == []
     assert (aligned.buildings["status"] == "assessed").sum() > 15
+
+
+def test_of_two_failed_alignments_the_better_one_decides() -> None:
+    better, worse = (replace(BAD, in_place=value) for value in (3.6, 1.0))
+    for order in ({"pre": better, "post": worse}, {"pre": worse, "post": better}):
+        found = outline_position(order, Registered("ok"))
+        assert found.known
+        assert order[found.image] is better

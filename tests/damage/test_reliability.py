@@ -8,6 +8,8 @@ from scipy.special import expit, logit
 from deepnets4eo.damage.decision import to_decision_table
 from deepnets4eo.damage.reliability import (
     Reliability,
+    _site_shift,
+    _straight,
     adjust_to_share,
     fit_reliability,
     fit_to_site,
@@ -154,3 +156,16 @@ def test_few_buildings_a_site_leave_the_shift_of_sites_unknown() -> None:
     fitted = fit_reliability(log_odds, grade, np.arange(60) % 20)
     assert fitted.site is None
     assert np.isfinite(fitted.probabilities(log_odds)).all()
+
+
+def test_an_even_site_counts_both_sides_alike() -> None:
+    beyond = np.arange(100) < 90
+    shift, _ = _site_shift(np.where(beyond, 1.0, -1.0), beyond, even=True)
+    assert shift == pytest.approx(0, abs=1e-3)
+
+
+def test_log_odds_that_say_nothing_have_next_to_no_slope() -> None:
+    rng = np.random.default_rng(0)
+    beyond = rng.random(4000) < 0.5
+    found = _straight(rng.normal(size=4000), beyond, np.ones(4000))
+    assert max(found.to_dict().values()) < 0.1

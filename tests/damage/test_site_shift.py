@@ -7,7 +7,7 @@ from scipy.stats import norm
 
 from deepnets4eo.damage.prior import DIFFER, ESTIMATED, LIMITED, TOO_FEW, UNLIKE, share_of_site
 from deepnets4eo.damage.reliability import Reliability, adjust_to_share, fit_to_site
-from deepnets4eo.damage.site_shift import SHARES, SiteShift, fit_site_shift, site_posterior
+from deepnets4eo.damage.site_shift import LEAST_SD, SHARES, SiteShift, fit_site_shift, site_posterior
 
 SHIFT = SiteShift((-1.5, 1.5), (0.8, 0.8), 0.5, 0.8)
 
@@ -122,3 +122,10 @@ def test_few_buildings_and_foreign_evidence_limit_the_share() -> None:
     few, foreign = share_of_site(0.9, 0.9, 12, None), share_of_site(0.01, 0.01, 200, None, unlike=True)
     assert (few.value, few.status, few.reason) == (0.5, LIMITED, TOO_FEW)
     assert (foreign.value, foreign.reason) == (0.05, UNLIKE)
+
+
+def test_sites_that_do_not_differ_are_still_taken_to_differ_a_little() -> None:
+    rng = np.random.default_rng(0)
+    damaged = np.arange(40_000) % 2 == 0
+    found = fit_site_shift(np.where(damaged, 2.0, -2.0) + rng.normal(size=40_000), damaged, np.arange(40_000) % 5, 30.0)
+    assert found.between == (LEAST_SD, LEAST_SD)

@@ -46,3 +46,13 @@ def test_foreign_ids_are_refused(tables: tuple[pd.DataFrame, pd.DataFrame]) -> N
     buildings, reference = tables
     with pytest.raises(InputError, match="ids do not match"):
         compare_with_reference(buildings, reference.assign(id=reference["id"] + 1000))
+
+
+def test_precision_is_of_those_named_and_recall_of_those_damaged():
+    grades = ["destroyed", "destroyed", "destroyed", "no-damage", "no-damage"]
+    reference = pd.DataFrame({"id": range(5), "damage": grades})
+    named = ["destroyed", "no-damage", "no-damage", "no-damage", "no-damage"]
+    buildings = pd.DataFrame({"id": list("01234"), "damage": named, "damage_prob": 0.5, "status": "assessed"})
+    found = compare_with_reference(buildings, reference)
+    assert (found.buildings, found.damaged) == (5, 3)
+    assert (found.precision, found.recall) == pytest.approx((1, 1 / 3))

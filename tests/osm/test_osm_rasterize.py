@@ -281,3 +281,39 @@ def test_options_without_sense_and_files_in_the_way_are_refused(tmp_path):
     (tmp_path / "a.tif").write_text("mine")
     with pytest.raises(OutputError, match="exists already"):
         rasterize_osm(OSM, CITY.grid, tmp_path / "a.tif")
+
+
+def test_under_a_house_that_lies_on_a_road_the_road_is_unknown(tmp_path):
+    shapes = [shapely.box(20, 20, 40, 40), shapely.LineString([(0, 30), (80, 30)])]
+    tags = {"building": ["yes", None], "highway": [None, "residential"]}
+    found = values(rasterize_osm(frame(shapes, **tags), PLAIN, tmp_path / "a.tif", coverage="everywhere"))
+    assert (found[BUILDINGS, 30, 20:40] == 1).all()
+    assert (found[ROADS, 30, 20:40] == -1).all()
+    assert (found[ROADS, 30, :20] == 1).all()
+
+
+def test_a_coverage_without_crs_beside_an_image_with_one_is_refused(tmp_path):
+    houses = frame([shapely.box(10, 10, 20, 20)], building=["yes"])
+    everything = gpd.GeoSeries([shapely.box(0, 0, 80, 60)])
+    with pytest.raises(GridError, match="only one of coverage and image has a CRS"):
+        rasterize_osm(houses, PLAIN, tmp_path / "a.tif", coverage=everything)
+
+
+def test_areas_among_roads_are_as_large_as_they_are(tmp_path):
+    square = shapely.box(20, 20, 40, 40)
+    found = values(rasterize_osm({"roads": frame([square])}, PLAIN, tmp_path / "a.tif", coverage="everywhere"))
+    assert np.array_equal(found[ROADS] == 1, burnt([square], PLAIN))
+
+
+def test_shapes_with_impossible_coordinates_are_left_out(tmp_path):
+    shapes = [shapely.box(10, 10, 20, 20), shapely.box(0, 0, 1e200, 1e200), shapely.box(30, 10, 40, 20)]
+    houses = frame(shapes, building=["yes"] * 3)
+    found = values(rasterize_osm(houses, PLAIN, tmp_path / "a.tif", coverage="everywhere"))
+    assert np.array_equal(found[BUILDINGS] == 1, burnt([shapes[0], shapes[2]], PLAIN))
+
+
+def test_the_distance_that_values_end_at_is_a_tag_of_distances_alone(tmp_path):
+    houses = frame([shapely.box(10, 10, 20, 20)], building=["yes"])
+    for encoding, clip in (("distance", "12.5"), ("binary", None)):
+        out = rasterize_osm(houses, PLAIN, tmp_path / f"{encoding}.tif", encoding=encoding, clip_m=12.5)
+        assert Layer.open(out).tags.get("OSM_CLIP_M") == clip

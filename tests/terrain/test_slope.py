@@ -43,3 +43,9 @@ def test_a_pixel_alone_among_unknown_ones_is_flat():
     found = slope_deg(heights, (1.0, 1.0))
     assert found[2, 2] == 0
     assert np.isnan(found).sum() == 24
+
+
+def test_beside_missing_heights_the_gradient_is_that_of_those_that_are_known():
+    heights = np.full((3, 3), np.nan)
+    heights[0], heights[1, 1] = [1, 3, 5], 3
+    assert surface_gradient(heights, (1.0, 1.0))[0, 1, 1] == 2

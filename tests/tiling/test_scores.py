@@ -65,3 +65,9 @@ def test_packing_loses_less_than_half_a_step_and_keeps_255_free(fraction):
     found = to_bytes(fraction)
     assert found.max() <= 254
     np.testing.assert_allclose(found / 254, np.clip(fraction, 0, 1), atol=0.5 / 254 + 1e-6)
+
+
+def test_logits_far_apart_become_probabilities_without_overflow():
+    raw = np.array([-500, 0, 300], np.float32).reshape(3, 1, 1)
+    np.testing.assert_allclose(probabilities(raw).ravel(), [0, 0, 1])
+    np.testing.assert_allclose(log_probabilities(raw).ravel(), [-800, -300, 0])

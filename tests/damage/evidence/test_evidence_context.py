@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deepnets4eo.damage.evidence.context import CELL_PX, lowest_ground, open_means, window_cells
+from deepnets4eo.damage.evidence.context import CELL_PX, NEAR_M, lowest_ground, open_means, window_cells
 
 CELLS = (np.array([8, 9]), np.array([8, 10]))
 
@@ -35,3 +35,8 @@ def test_the_lowest_ground_leaves_out_buildings() -> None:
     ground = np.ones((160, 160), bool)
     ground[80:88, 80:88] = False
     assert lowest_ground(height, ground, CELLS, 0.5).tolist() == [3.0, 3.0]
+
+
+def test_windows_reach_as_far_in_metres_whatever_the_pixels():
+    for gsd_m in (0.25, 0.5, 1.25):
+        assert window_cells(gsd_m) // 2 * CELL_PX * gsd_m == NEAR_M

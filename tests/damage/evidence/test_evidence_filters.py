@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage
 
 from deepnets4eo.damage.evidence.filters import box, cell_sums, deviation, gradient, minimum
+from deepnets4eo.damage.evidence.radiometry import blank, nonzero_valid
 
 
 @pytest.fixture
@@ -42,3 +43,11 @@ def test_cells_add_up_to_the_whole(values: np.ndarray) -> None:
     assert sums.shape == (10, 13)
     assert np.isclose(sums[2, 3], values[8:12, 12:16].sum(), atol=1e-4)
     assert cell_sums(values > 0, 4).sum() == (values > 0).sum()
+
+
+def test_pixels_are_blank_where_all_bands_are_zero_and_stripes_are_not():
+    data = np.array([[[0, 0, 5]], [[0, 7, 5]]])
+    assert nonzero_valid(data, np.array([[True, True, False]])).tolist() == [[False, True, False]]
+    stripes = np.random.default_rng(6).integers(20, 200, 100).astype(np.uint8)
+    for turned in (stripes[None, :, None], stripes[None, None]):
+        assert not blank(np.broadcast_to(turned, (1, 100, 100))).any()

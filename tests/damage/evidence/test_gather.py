@@ -258,3 +258,26 @@ def test_outlines_move_as_their_alignment_says_whatever_the_axes_of_the_post_ima
     moved = on_post(table.in_pixels(grid), grid, aligned, None)
     found = gpd.GeoSeries(transform_shapes(affine, moved), crs=crs).to_crs(GRID.crs.to_wkt()).centroid
     assert found.distance(aligned.apply(table.frame).centroid).max() < 0.03
+
+
+def test_a_blue_roof_is_a_tarp_and_no_other() -> None:
+    picture = street(after=False)
+    row, col = HOUSES[5]
+    picture[:, row : row + SIZE[0], col : col + SIZE[1]] = np.array([60, 90, 200], np.uint8)[:, None, None]
+    found = gather(None, Layer.open(picture, grid=GRID), footprints([outline(*house) for house in HOUSES]), None).frame
+    assert found["ev_tarp"][5] > 0.9
+    assert found["ev_tarp"].drop(5).max() < 0.05
+
+
+def test_grey_is_not_green_and_the_width_is_that_of_a_house() -> None:
+    picture = np.repeat(street(after=False)[:1], 3, axis=0)
+    found = gather(None, Layer.open(picture, grid=GRID), footprints([outline(*house) for house in HOUSES]), None).frame
+    assert np.allclose(found["ev_greenness"], 0, atol=1e-3)
+    assert np.allclose(found["ev_roof_width_px"], 24 * 32 / (24 + 32), rtol=0.05)
+
+
+def test_houses_of_less_than_eight_square_metres_are_not_assessed() -> None:
+    for size_px, assessed in ((5, False), (6, True)):
+        house = footprints([outline(40, 40, size_px, size_px)])
+        found = gather(None, Layer.open(street(after=True), grid=GRID), house, None).frame
+        assert (found["status"][0] == "assessed") == assessed
