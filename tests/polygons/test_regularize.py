@@ -6,6 +6,7 @@ import numpy as np
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shapely.affinity import rotate
 
 from deepnets4eo.polygons.regularize import make_right_angled
 
@@ -41,3 +42,11 @@ def test_squaring_always_gives_a_valid_polygon_that_overlaps(points: list[tuple[
     squared = make_right_angled(hull, side)
     assert squared.is_valid
     assert squared.intersection(hull).area / squared.union(hull).area >= 0.85
+
+
+def test_right_angles_do_not_depend_on_the_scale() -> None:
+    jagged = shapely.Polygon([(0, 0), (9, 0), (9, 0.4), (11, 0.4), (11, 0), (20, 0), (20, 8), (8, 8), (8, 20), (0, 20)])
+    turned = rotate(jagged, 17)
+    for scale in (0.1, 1.0, 10.0):
+        large = shapely.transform(turned, lambda xy, scale=scale: xy * scale)
+        assert len(make_right_angled(large, scale).exterior.coords) - 1 == 6

@@ -52,3 +52,9 @@ def test_a_border_with_a_side_of_next_to_no_length_warns_of_nothing() -> None:
     (grown,) = grow_into_borders(np.array([house]), np.array([border]), 1.0)
     assert grown.is_valid
     assert grown.area == pytest.approx(house.area)
+
+
+def test_each_outline_grows_into_its_own_border() -> None:
+    houses = np.array([shapely.box(0, 0, 8, 8), shapely.box(50, 0, 58, 8)])
+    borders = np.array([shapely.box(8, 0, 9, 8), shapely.box(58, 0, 59, 8)])
+    assert shapely.area(grow_into_borders(houses, borders, 1.0)) == pytest.approx([72, 72], abs=0.1)

@@ -281,3 +281,14 @@ def test_houses_of_less_than_eight_square_metres_are_not_assessed() -> None:
         house = footprints([outline(40, 40, size_px, size_px)])
         found = gather(None, Layer.open(street(after=True), grid=GRID), house, None).frame
         assert (found["status"][0] == "assessed") == assessed
+
+
+def test_shadow_is_looked_for_up_to_three_metres_from_the_wall(houses: Footprints) -> None:
+    before, after = street(after=False), street(after=False)
+    for row, col in HOUSES:
+        south, wide = row + SIZE[0], slice(col, col + SIZE[1])
+        before[:, south : south + 8, wide] = after[:, south : south + 8, wide] = 90
+        before[:, south + 3 : south + 8, wide] = 25  # 1.5 to 4 m from the wall
+    images = (Layer.open(image, grid=GRID) for image in (before, after))
+    found = gather(*images, houses, Known(np.eye(2, 3))).frame
+    assert found["ev_shadow_loss"].median() > 0.3
