@@ -351,13 +351,14 @@ def test_a_verb_does_not_write_what_another_job_is_writing(
     monkeypatch.chdir(place)
     Path("recipe.yaml").write_text("task: segmentation\n")
     before, statuses = contents(place), []
-    words = command.replace("OUT", "taken.gpkg").split()
+    taken = "taken.gpkg" if command.startswith(("polygons", "objects")) else "taken.tif"
+    words = command.replace("OUT", taken).split()
     second = threading.Thread(target=lambda: statuses.append(main(words)))
-    with output_lock("taken.gpkg"):
+    with output_lock(taken):
         second.start()
         second.join()
     assert statuses == [1]
-    assert "taken.gpkg is being written by another job (process " in capsys.readouterr().err
+    assert f"{taken} is being written by another job (process " in capsys.readouterr().err
     assert contents(place) == before
 
 

@@ -240,7 +240,7 @@ def test_progress_of_an_interrupted_job_is_discarded_only_when_told(network_run,
     interrupted(network_run, image, out, block_px=32)
     assert not out.exists()
     kept = {path.name: path.read_bytes() for path in tmp_path.glob(".*")}
-    message = r"labels\.tif\.jsonl exists already.*Pass --overwrite .*--resume .*another --out"
+    message = r"labels\.tif\.jsonl exists already.*Pass --overwrite .*--resume .*another path"
     other = write(tmp_path / "other.tif", make_image(seed=5))
     for scene in (image, other):
         with pytest.raises(OutputError, match=message):
