@@ -181,7 +181,10 @@ class Layer(WithSummary):
         Also None where bands were chosen by number: most files of 8 bits are called red, green, blue by the program that
         wrote them, and another choice is the way to say that they are not.
         """
-        return self._source.colour_roles if self._bands == self._source.bands else None
+        roles = self._source.colour_roles
+        if roles is None or self._bands != self._source.bands:
+            return None
+        return [roles[band - 1] for band in self._bands]
 
     @property
     def source(self) -> str:

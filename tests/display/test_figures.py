@@ -139,6 +139,9 @@ def test_red_green_and_blue_are_chosen_by_the_colour_interpretation_where_no_nam
     assert declared_colours(Layer.open(path)) == colour_bands(Layer.open(path)) == [3, 2, 1]
     assert declared_colours(Layer.open(path, bands=[2, 3, 4])) is None  # chosen by number
     with rasterio.open(path, "r+") as file:
+        file.colorinterp = [ColorInterp.alpha, ColorInterp.blue, ColorInterp.green, ColorInterp.red]
+    assert declared_colours(Layer.open(path)) == [4, 3, 2]
+    with rasterio.open(path, "r+") as file:
         file.descriptions = ("nir", "red", "green", "blue")
     assert colour_bands(Layer.open(path)) == [2, 3, 4]
 
