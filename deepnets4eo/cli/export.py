@@ -20,7 +20,7 @@ def export(
     """Write a run's network as one ONNX file, compared with the run where onnxruntime is installed.
 
     The network takes prepared images and returns logits; the metadata entry "deepnets4eo" holds bands, scaling, legend
-    and tiling as JSON. Needs pip install deepnets4eo[onnx].
+    and tiling as JSON. Needs pip install "deepnets4eo[onnx]".
 
     \b
     deepnets4eo export runs/first --onnx first.onnx

@@ -119,7 +119,8 @@ def _check_packages() -> None:
     missing = [name for name in ("onnx", "onnxscript") if not _is_installed(name)]
     if missing or "dynamic_shapes" not in inspect.signature(torch.onnx.export).parameters:
         raise InputError(
-            f"export needs {' and '.join(missing) or 'torch 2.6 or newer'}. Install them: pip install deepnets4eo[onnx]"
+            f"export needs {' and '.join(missing) or 'torch 2.6 or newer'}. "
+            'Install what it needs: pip install "deepnets4eo[onnx]"'
         )
 
 

@@ -272,9 +272,7 @@ def _on_heights(
     alignment = align_footprints(layer, local, max_shift_m=4.0, wide_shift_m=4.0)
     logger.info("footprints on the heights %s: moved %.2f m east, %.2f m south. %s",
                 alignment.status, alignment.dx_m, alignment.dy_m, alignment.reason)  # fmt: skip
-    coordinates, owner = shapely.get_coordinates(frame.geometry.to_numpy(), return_index=True)
-    moved = coordinates + alignment.offsets_m[owner] * (1, -1)
-    outlines: NDArray[Any] = shapely.set_coordinates(frame.geometry.to_numpy().copy(), moved)
+    outlines: NDArray[Any] = alignment.apply(local).geometry.to_numpy()
     return outlines, alignment.reason if alignment.status == "failed" else None
 
 
