@@ -33,6 +33,7 @@ from places.results import HURRICANE, INTACT, MISSING, write_results
 from places.sheets import building_sheet, damage_sheet, save_mask
 from places.speed import grading_speed, labelling_speed
 from places.working_grid import on_working_grid
+from script import plain_errors
 from smoke import NOTE, add_smoke
 
 from deepnets4eo.damage import Settings
@@ -171,4 +172,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()
