@@ -72,10 +72,15 @@ def check_extra(*extras: str, install: str | None = None) -> None:
 
 def _missing_module(extra: str) -> str | None:
     modules = (module for module, needed in EXTRAS.items() if needed == extra)
-    return next((module for module in modules if not _is_found(module)), None)
+    return next((module for module in modules if not is_installed(module)), None)
 
 
-def _is_found(module: str) -> bool:
+def is_installed(module: str) -> bool:
+    """Returns whether a module can be imported; nothing is imported.
+
+    >>> is_installed("numpy"), is_installed("no_such_module")
+    (True, False)
+    """
     try:
         return find_spec(module) is not None
     except ModuleNotFoundError:  # of an import hook that hides it

@@ -47,11 +47,15 @@ ROUNDING = 1e-3  # probabilities summed in single precision may lie this far bey
 
 @dataclass(frozen=True)
 class Refinement:
-    """What a refinement did. path : the new raster. before, after : pixels above 0.5."""
+    """What a refinement did.
+
+    path : the new raster. before, after : pixels above 0.5. unseen : pixels with scores that not all images show.
+    """
 
     path: Path
     before: int
     after: int
+    unseen: int = 0
 
     @property
     def shrinks(self) -> bool:
@@ -106,7 +110,8 @@ def refine_scores(
     Raises
     ------
     InputError
-        A name of another format than GeoTIFF, scores of several bands, labels or values outside 0–1 as scores, or images with different numbers of bands.
+        A name of another format than GeoTIFF, scores of several bands, labels or values outside 0–1 as scores, or images
+        with different numbers of bands.
     RunError
         The interrupted job had other files or settings.
 
@@ -152,18 +157,23 @@ def refine_scores(
             for tile, rows in finished.replay(PRODUCT, 1 if packed else FLOAT_BYTES):
                 writer.write(tile, rows if packed else _from_bytes_of(rows))
     finished.remove()
-    if unseen:
+    result = Refinement(Path(out), before, after, unseen)
+    _warn(result)
+    return result
+
+
+def _warn(result: Refinement) -> None:
+    """Log what of a refinement is not as expected."""
+    if result.unseen:
         log.warning(
             "%d pixels with scores stay as they were, since not all images show them. Give images of the whole ground of "
-            "the scores to refine these, too.", unseen,
+            "the scores to refine these, too.", result.unseen,
         )  # fmt: skip
-    result = Refinement(Path(out), before, after)
     if result.shrinks:
         log.warning(
             "The area above %g shrank from %d to %d pixels: objects leak away. Take fewer steps or a smaller edge level.",
-            FINAL, before, after,
+            FINAL, result.before, result.after,
         )  # fmt: skip
-    return result
 
 
 def _identity(

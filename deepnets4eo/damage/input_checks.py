@@ -30,7 +30,10 @@ LEAST_CORRELATION = 0.25
 
 @dataclass(frozen=True)
 class CheckedImages:
-    """The images to work on: red, green and blue, nodata declared; and what was seen. radar : those that look like radar, "pre" or "post"."""
+    """The images to work on: red, green and blue, nodata declared; and what was seen.
+
+    radar : those that look like radar, "pre" or "post".
+    """
 
     pre: Layer | None
     post: Layer

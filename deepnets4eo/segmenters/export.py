@@ -6,7 +6,6 @@ Refuses runs that hold no network, and a graph that returns other labels.
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import json
 import logging
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write, plain
+from deepnets4eo.lazy import is_installed
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.segmenters.export_check import INPUT, OUTPUT, Reference
@@ -81,7 +81,7 @@ def _export(run: Run, segmenter: NetworkSegmenter, path: Path) -> ExportResult:
     _describe(graph, run, side_px)
     with atomic_write(path) as partial:
         onnx.save(graph, partial)
-        if not _is_installed("onnxruntime"):
+        if not is_installed("onnxruntime"):
             return ExportResult(path, any_size, side_px)
         agreement = Reference(segmenter, side_px).agreement(partial)
     return ExportResult(path, any_size, side_px, agreement.same_labels, agreement.largest_difference)
@@ -116,16 +116,12 @@ class _AnySize(nn.Module):
 
 
 def _check_packages() -> None:
-    missing = [name for name in ("onnx", "onnxscript") if not _is_installed(name)]
+    missing = [name for name in ("onnx", "onnxscript") if not is_installed(name)]
     if missing or "dynamic_shapes" not in inspect.signature(torch.onnx.export).parameters:
         raise InputError(
             f"export needs {' and '.join(missing) or 'torch 2.6 or newer'}. "
             'Install what it needs: pip install "deepnets4eo[onnx]"'
         )
-
-
-def _is_installed(name: str) -> bool:
-    return importlib.util.find_spec(name) is not None
 
 
 def _side_px(segmenter: NetworkSegmenter) -> int:
