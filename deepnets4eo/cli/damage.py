@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deepnets4eo.cli.option_groups import with_options
-from deepnets4eo.cli.options import Debug, DryRun, Out, Overwrite, Resume, Seed, Workers
+from deepnets4eo.cli.options import RESOURCES, Debug, DryRun, Out, Overwrite, Seed, Workers
 from deepnets4eo.cli.output import echo
 from deepnets4eo.damage.settings import DECISION, INPUTS, Settings
 from deepnets4eo.errors import InputError, MissingExtraError, RunError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from deepnets4eo.damage import DamageMap, PointEvidence, RasterEvidence
     from deepnets4eo.damage.inputs import Inputs
+    from deepnets4eo.outputs.job_part import Part
     from deepnets4eo.rasters.scene import Layer, LayerLike
 
 GROUP, DECISION_GROUP = INPUTS["group"], DECISION["group"]
@@ -74,7 +75,17 @@ def damage(
         str | None,
         typer.Option(metavar="FORMATS", help="Which of csv,geojson,kml to write too, or none; all by default."),
     ] = None,
-    resume: Resume = False,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N",
+            help="Do only this part of the long work, such as 3/16, and write no map; see --resume.",
+            rich_help_panel=RESOURCES,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue an interrupted job, or complete one whose parts are done.")
+    ] = False,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     debug: Debug = False,
@@ -86,6 +97,7 @@ def damage(
     deepnets4eo damage - post_tiles/ footprints.geojson --out damage --cloud-mask clouds.tif
     deepnets4eo damage pre.tif post.tif - --out damage
     deepnets4eo damage pre.tif post.tif footprints.gpkg --points-pre pre.laz --points-post post.laz --out damage
+    deepnets4eo damage pre.tif post.tif footprints.gpkg --out damage --part 3/16
 
     Exit status: 0 where a map was written that can be used; 3 where it was written, but must not be used.
     """
@@ -96,6 +108,7 @@ def damage(
 
     formats = None if also is None else [name for each in also.split(",") if (name := each.strip()) not in ("", "none")]
     check_formats(formats or ())
+    own_part = None if part is None else _parse_part(part, footprints)
     points, weights = _point_evidence(points_pre, points_post, evidence_weight or [])
     rasters = _raster_evidence(evidence or [], weights)
     layers = {"dsm_pre": dsm_pre, "dsm_post": dsm_post, "cloud_mask": cloud_mask}
@@ -105,6 +118,9 @@ def damage(
     check_not_inputs([out, *(out / name for name in PRODUCTS)], read)
     if dry_run:
         _check_alone(sources, settings, formats, out, overwrite=overwrite, resume=resume)
+        return
+    if own_part is not None:
+        _do_part(sources, settings, own_part, out, overwrite=overwrite)
         return
     result, paths = _assess(sources, settings, event, formats, out, overwrite=overwrite, resume=resume)
     echo(f"Open {paths['report.html']} in a browser, {paths['damage.qgz']} in QGIS.")
@@ -184,9 +200,10 @@ def _assess(
     from deepnets4eo.damage.products.write import formats_of
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.lock import output_lock
-    from deepnets4eo.outputs.scratch import job_scratch, was_interrupted
+    from deepnets4eo.outputs.scratch import check_parts, job_scratch, was_interrupted
 
     with output_lock(out):
+        check_parts(out, resume=resume, overwrite=overwrite)
         overwrite = overwrite or (resume and was_interrupted(out))
         check_overwrite(out, overwrite=overwrite)
         with job_scratch(out, resume=resume) as scratch:
@@ -202,6 +219,38 @@ def _assess(
                 also=formats,
             )  # fmt: skip
     return result, paths
+
+
+def _parse_part(text: str, footprints: str) -> Part:
+    """The part of a job that a number of a number names. Errors: InputError; also where buildings must be found first."""
+    from deepnets4eo.outputs.job_part import Part
+
+    if footprints == "-":
+        raise InputError(
+            "FOOTPRINTS is -, and --part is given; expected footprints, since the buildings must be known before the work is "
+            "divided. Find them first with `deepnets4eo predict` and `deepnets4eo polygons`, and give their file."
+        )
+    return Part.parse(text)
+
+
+def _do_part(sources: _Sources, settings: Settings, part: Part, out: Path, *, overwrite: bool) -> None:
+    """Keep a part's share of the long work beside the output, for the job that completes the map."""
+    from deepnets4eo.cli.progress import progress
+    from deepnets4eo.damage.job import JobControl, assess_part
+    from deepnets4eo.files import check_overwrite
+    from deepnets4eo.outputs.lock import output_lock
+    from deepnets4eo.outputs.scratch import mark_part, scratch_folder, was_interrupted
+
+    with output_lock(out, shared=True):
+        check_overwrite(out, overwrite=overwrite or was_interrupted(out))
+        scratch = scratch_folder(out)
+        with progress(f"part {part}") as advance:
+            assess_part(sources.open(settings), part, settings, JobControl(scratch, advance))
+        mark_part(scratch, part)
+    echo(
+        f"part {part} is done and kept beside {out}. When all are, make the map: the same command with --resume in place of "
+        "--part"
+    )
 
 
 def _point_evidence(pre: str | None, post: str | None, weights: list[str]) -> tuple[PointEvidence | None, list[str]]:

@@ -7,6 +7,11 @@ from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "assess": "deepnets4eo.damage.job",
+    "assess_inputs": "deepnets4eo.damage.job",
+    "assess_part": "deepnets4eo.damage.job",
+    "JobControl": "deepnets4eo.damage.job",
+    "Part": "deepnets4eo.outputs.job_part",
+    "open_inputs": "deepnets4eo.damage.inputs",
     "buildings_of": "deepnets4eo.damage.find_buildings",
     "Settings": "deepnets4eo.damage.settings",
     "GRADES": "deepnets4eo.damage.vocabulary",

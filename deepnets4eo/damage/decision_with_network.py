@@ -34,6 +34,7 @@ from deepnets4eo.damage.reliability import Reliability, adjust_to_share, fit_to_
 from deepnets4eo.damage.result_findings import result_findings
 from deepnets4eo.damage.siamese.box import chosen_for, not_used, open_box, why_unfit
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader, is_run
+from deepnets4eo.damage.siamese.tile_work import TileWork
 from deepnets4eo.damage.site_estimates import BuildingGround, site_estimates
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError, RunError
@@ -152,10 +153,11 @@ class DecisionModel:
         return {} if self.grader is None else {"run": str(self.grader.run.folder / CARD)}
 
     def network_probabilities(
-        self, inputs: Inputs, registration: Registration | None, position: OutlinePosition
+        self, inputs: Inputs, registration: Registration | None, position: OutlinePosition, work: TileWork
     ) -> pd.DataFrame | None:
         """The network's probabilities, one row a footprint; None without a network or a registered pair of images.
 
+        work : what is kept of the tiles, and which are computed.
         Errors: RunError where the images do not fit the run, before the long work.
         """
         pre, post = inputs.pre, inputs.post
@@ -170,18 +172,23 @@ class DecisionModel:
             return None
         logger.info("grading by the network …")
         return self.grader.probabilities(
-            pre, post, inputs.outlines_px, registration, position.alignment, position.image
+            pre, post, inputs.outlines_px, registration, position.alignment, position.image, work
         )
 
     def post_probabilities(
-        self, inputs: Inputs, registration: Registration | None, position: OutlinePosition, evidence: EvidenceTable
+        self,
+        inputs: Inputs,
+        registration: Registration | None,
+        position: OutlinePosition,
+        evidence: EvidenceTable,
+        work: TileWork,
     ) -> pd.DataFrame | None:
         """The network's probabilities from the post image alone, for buildings assessed so; None where there is no such head."""
         if self.grader is None or self.grader.post_temperature is None or self.post_weight == 0:
             return None
         rows = np.flatnonzero((evidence.frame["method"] == POST_ONLY).to_numpy())
         return self.grader.post_probabilities(
-            inputs.post, inputs.outlines_px, registration, position.alignment, position.image, rows
+            inputs.post, inputs.outlines_px, registration, position.alignment, position.image, rows, work
         )
 
     def require_pair(self, evidence: EvidenceTable) -> None:

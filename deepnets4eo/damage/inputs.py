@@ -57,7 +57,7 @@ def open_inputs(
     pre: LayerLike | None,
     post: LayerLike,
     footprints: str | Path | gpd.GeoDataFrame | Footprints,
-    settings: Settings,
+    settings: Settings = Settings(),
     *,
     dsm_pre: LayerLike | None = None,
     dsm_post: LayerLike | None = None,
@@ -67,8 +67,30 @@ def open_inputs(
 ) -> Inputs:
     """Open everything and check that it shows one site; cheap, so that errors come before long work starts.
 
-    pre : None or "-" for a job on the post image alone.
-    Errors: GridError for inputs that cannot be used together or are of different sites; InputError for noise, and one image given twice.
+    Parameters
+    ----------
+    pre, post, footprints, dsm_pre, dsm_post, cloud_mask, evidence, points
+        As of `assess`.
+    settings
+        How the job is done; those that say how the inputs are to be read count here.
+
+    Returns
+    -------
+    Inputs
+        For `assess_inputs` and `assess_part`.
+
+    Raises
+    ------
+    GridError
+        The inputs cannot be used together, or are of different sites.
+    InputError
+        An image is noise, one image is given twice, or something cannot be read.
+
+    Examples
+    --------
+    ```python
+    inputs = open_inputs("pre.tif", "post.tif", "footprints.gpkg")
+    ```
     """
     heights_pre, heights_post = (None if source is None else Layer.open(source) for source in (dsm_pre, dsm_post))
     if (heights_pre is None) != (heights_post is None):

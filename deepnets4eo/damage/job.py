@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
+from typing import TypeAlias
 
 import geopandas as gpd
 import numpy as np
@@ -41,28 +43,66 @@ from deepnets4eo.damage.raster_evidence import RasterEvidence, Score, mean_score
 from deepnets4eo.damage.result_findings import join_findings
 from deepnets4eo.damage.resume import Steps
 from deepnets4eo.damage.settings import Settings
+from deepnets4eo.damage.siamese.tile_work import TileWork
 from deepnets4eo.damage.unbuilt import NO_BUILDING, UnbuiltOutlines, find_unbuilt
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import Finding, count_of
+from deepnets4eo.outputs.job_part import WHOLE, Part
 from deepnets4eo.rasters.scene import LayerLike
 from deepnets4eo.registration import Registration, assume_registered, register
 
 logger = logging.getLogger(__name__)
+
+Progress: TypeAlias = Callable[[float], None]
+NETWORK_TIME, UNBUILT_TIME = 4.0, 0.5  # of these passes over the images, times that of the evidence
 
 
 @dataclass(frozen=True)
 class JobControl:
     """What follows the work and does not shape its result.
 
-    scratch : folder for finished steps, with which an interrupted job goes on; the caller removes it (see `resume`).
-    progress : called with the share of the evidence that is done, 0–1.
+    Parameters
+    ----------
+    scratch
+        Folder for finished steps, with which an interrupted job goes on, and that the parts of one job share; the caller removes
+        it. None keeps nothing.
+    progress
+        Called with the share of the passes over the images that is done, the network's included, 0–1.
     """
 
     scratch: Path | None = None
-    progress: Callable[[float], None] | None = None
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True)
+class _Passes:
+    """Progress of the passes over the images in their order, each called with its own share that is done.
+
+    network : over both images; evidence; unbuilt : of outlines without a building; post : of the network over the post image
+    alone.
+    """
+
+    network: Progress | None
+    evidence: Progress | None
+    unbuilt: Progress | None
+    post: Progress | None
+
+    @classmethod
+    def of(cls, progress: Progress | None, *, graded: bool, paired: bool) -> _Passes:
+        """The passes of a job. graded : whether the network takes part; paired : whether both images do."""
+        times = (graded * paired * NETWORK_TIME, 1.0, paired * UNBUILT_TIME, graded * (not paired) * NETWORK_TIME)
+        ends = np.cumsum((0.0, *times)) / sum(times)
+        return cls(*(_between(progress, *limits) for limits in pairwise(ends.tolist())))
+
+
+def _between(progress: Progress | None, begin: float, end: float) -> Progress | None:
+    """What a pass calls that is the work from `begin` to `end` of all; None where it is none of it."""
+    if progress is None or begin == end:
+        return None
+    return lambda share: progress(begin + (end - begin) * share)
 
 
 def assess(
@@ -137,19 +177,42 @@ def assess_inputs(
     work: JobControl = JobControl(),
     event: EventInfo = EventInfo(),
 ) -> DamageMap:
-    """The same from inputs that `open_inputs` opened and checked."""
+    """Assess every building, as `assess` does, from inputs that are open; what is in the scratch folder is not done again.
+
+    Parameters
+    ----------
+    inputs
+        What `open_inputs` opened and checked.
+    settings, work, event
+        As of `assess`.
+
+    Returns
+    -------
+    DamageMap
+        As of `assess`.
+
+    Raises
+    ------
+    InputError
+        The images seem to be swapped, or are copies of one; a model cannot be used.
+
+    Examples
+    --------
+    ```python
+    damage_map = assess_inputs(open_inputs("pre.tif", "post.tif", "footprints.gpkg"))
+    ```
+    """
     model, class_map = open_models(inputs, settings)
     steps = Steps.of(work.scratch, inputs, settings)
-    registration = steps.run("registration", lambda: _register(inputs, settings))
-    paired = registration is not None and registration.usable
-    alignments = steps.run("alignments", lambda: measure_alignments(inputs, settings, paired=paired))
-    position = outline_position(alignments, registration)
+    registration, position = _locate(inputs, settings, steps)
+    passes = _Passes.of(work.progress, graded=model.grader is not None, paired=_is_usable(registration))
     network = post_alone = None
     if position.known and model.grader is not None:
-        network = steps.run("network", lambda: model.network_probabilities(inputs, registration, position))
-    evidence = _image_evidence(inputs, settings, work, steps, registration, position)
+        tiles = TileWork(steps.store("network"), progress=passes.network)
+        network = steps.run("network", lambda: model.network_probabilities(inputs, registration, position, tiles))
+    evidence = _image_evidence(inputs, settings, passes.evidence, steps, registration, position)
     model.require_pair(evidence)
-    unbuilt = _find_unbuilt(inputs, position, settings) if paired else None
+    unbuilt = _find_unbuilt(inputs, settings, passes.unbuilt, steps, registration, position)
     if unbuilt is not None:
         evidence = set_not_assessed(evidence, np.where(unbuilt.flags, NO_BUILDING, "").astype(object))
     outlines = _outlines_on_post(inputs, evidence)
@@ -162,22 +225,86 @@ def assess_inputs(
         measures = steps.run("points", lambda: points.measure(inputs.footprints))
         evidence, scores = with_point_columns(evidence, measures), (*rasters, PointScore(points))
     if position.known and model.grader is not None:
-        table = evidence
-        post_alone = steps.run("network_post", lambda: model.post_probabilities(inputs, registration, position, table))
+        table, tiles = evidence, TileWork(steps.store("network_post"), progress=passes.post)
+        post_alone = steps.run(
+            "network_post", lambda: model.post_probabilities(inputs, registration, position, table, tiles)
+        )
     ground = building_ground(outlines, inputs.post.grid.crs)
     decision = model.decide(evidence, network, scores, post_alone, ground)
     if class_map is not None and position.known:
         logger.info("labelling the post image …")
-        evidence = with_class_shares(decision.evidence, class_map, outlines, settings.workers, steps.part("classes"))
+        evidence = with_class_shares(
+            decision.evidence, class_map, outlines, settings.workers, steps.folder_of("classes")
+        )
         decision = replace(decision, evidence=evidence)
     decision = replace(decision, evidence=with_outline_probability(decision.evidence, inputs.footprints))
     event = event.with_tags(inputs.pre, inputs.post)
     return _damage_map(inputs, outlines, model, decision, registration, position, settings, event, unbuilt)
 
 
+def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), work: JobControl = JobControl()) -> None:
+    """Do a part of the long work, the passes of the network and of the evidence over the images, and keep it in `work.scratch`.
+
+    Several processes or computers can share a job so. When all parts are done, `assess_inputs` with the same inputs, settings and
+    folder makes the map from what they kept, and does what is missing. On computers of one kind it is the map that one process
+    makes.
+
+    Parameters
+    ----------
+    inputs
+        What `open_inputs` opened and checked.
+    part
+        Which part it is.
+    settings
+        How the job is done.
+    work
+        With a scratch folder that all processes see.
+
+    Raises
+    ------
+    InputError, GridError
+        The inputs cannot be used, or not together; no scratch folder is given.
+
+    Examples
+    --------
+    ```python
+    inputs, work = open_inputs("pre.tif", "post.tif", "footprints.gpkg"), JobControl(Path("/shared/scratch"))
+    assess_part(inputs, Part(3, 16), work=work)  # each of 16 jobs has a number of its own
+    damage_map = assess_inputs(inputs, work=work)  # when all are done
+    ```
+    """
+    if work.scratch is None:
+        raise InputError("a part of a job has no scratch folder. Give JobControl one that all parts see.")
+    model, _ = open_models(inputs, settings)
+    steps = Steps.of(work.scratch, inputs, settings)
+    registration, position = _locate(inputs, settings, steps)
+    passes = _Passes.of(work.progress, graded=model.grader is not None, paired=_is_usable(registration))
+    if position.known and model.grader is not None:
+        tiles = TileWork(steps.store("network"), part, passes.network)
+        model.network_probabilities(inputs, registration, position, tiles)
+    evidence = _image_evidence(inputs, settings, passes.evidence, steps, registration, position, part)
+    _find_unbuilt(inputs, settings, passes.unbuilt, steps, registration, position, part)
+    if position.known and model.grader is not None:
+        tiles = TileWork(steps.store("network_post"), progress=passes.post)  # those around the buildings of this part
+        model.post_probabilities(inputs, registration, position, evidence, tiles)
+
+
+def _locate(inputs: Inputs, settings: Settings, steps: Steps) -> tuple[Registration | None, OutlinePosition]:
+    """How the pre image lies against the post image, and where the outlines lie: measured, or kept from an earlier job."""
+    registration = steps.run("registration", lambda: _register(inputs, settings))
+    paired = _is_usable(registration)
+    alignments = steps.run("alignments", lambda: measure_alignments(inputs, settings, paired=paired))
+    return registration, outline_position(alignments, registration)
+
+
+def _is_usable(registration: Registration | None) -> bool:
+    """Whether there is a pre image that is registered to the post image."""
+    return registration is not None and registration.usable
+
+
 def _image_evidence(
-    inputs: Inputs, settings: Settings, work: JobControl, steps: Steps, registration: Registration | None,
-    position: OutlinePosition,
+    inputs: Inputs, settings: Settings, progress: Progress | None, steps: Steps, registration: Registration | None,
+    position: OutlinePosition, part: Part = WHOLE,
 ) -> EvidenceTable:  # fmt: skip
     """What both images and the surface models say of every building; of none where the outlines may lie beside them."""
     if not position.known:
@@ -187,8 +314,8 @@ def _image_evidence(
     return gather(
         inputs.pre, inputs.post, inputs.footprints, registration, outlines_px=inputs.outlines_px,
         alignment=position.alignment, aligned_on=position.image, dsm_pre=inputs.dsm_pre, dsm_post=inputs.dsm_post,
-        cloud_mask=inputs.cloud_mask, workers=settings.workers, progress=work.progress,
-        scratch=steps.part("blocks"),
+        cloud_mask=inputs.cloud_mask, workers=settings.workers, progress=progress,
+        scratch=steps.folder_of("blocks"), part=part,
     )  # fmt: skip
 
 
@@ -262,15 +389,26 @@ def measure_alignments(inputs: Inputs, settings: Settings, *, paired: bool) -> d
     return alignments
 
 
-def _find_unbuilt(inputs: Inputs, position: OutlinePosition, settings: Settings) -> UnbuiltOutlines | None:
+def _find_unbuilt(
+    inputs: Inputs, settings: Settings, progress: Progress | None, steps: Steps, registration: Registration | None,
+    position: OutlinePosition, part: Part = WHOLE,
+) -> UnbuiltOutlines | None:  # fmt: skip
     """Outlines that show no building in the registered pre image; None where they are not aligned on it, or it is radar."""
     pre, alignment = inputs.pre, position.alignment
-    if pre is None or position.image != "pre" or (alignment is not None and alignment.status != "ok"):
+    if (
+        pre is None
+        or not _is_usable(registration)
+        or position.image != "pre"
+        or (alignment is not None and alignment.status != "ok")
+    ):
         return None
     if settings.sensor == "auto" and "pre" in inputs.radar:
         return None
     logger.info("looking for outlines without a building in the pre image …")
-    return find_unbuilt(pre, inputs.footprints, alignment, workers=settings.workers, seed=settings.seed)
+    return find_unbuilt(
+        pre, inputs.footprints, alignment, workers=settings.workers, seed=settings.seed, progress=progress,
+        scratch=steps.folder_of("unbuilt"), part=part,
+    )  # fmt: skip
 
 
 def _outlines_on_post(inputs: Inputs, evidence: EvidenceTable) -> NDArray[np.object_]:

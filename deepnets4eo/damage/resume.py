@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,6 +26,7 @@ from deepnets4eo.damage.alignment.footprint_offsets import FootprintAlignment
 from deepnets4eo.damage.siamese import box
 from deepnets4eo.files import atomic_write, plain
 from deepnets4eo.grid import Grid, blocks
+from deepnets4eo.outputs.array_store import ArrayStore
 from deepnets4eo.registration.quality import RegistrationQuality
 from deepnets4eo.registration.result import Registration
 from deepnets4eo.segmenters.checksums import CARD
@@ -69,25 +71,35 @@ class Steps:
             return step()
         path = self.folder / f"{name}.npz"
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                kept: T = _unpack(json.loads(arrays[TREE].tobytes()), arrays, self.grids)
+            kept: T = self._read(path)
             if kept is not None:
-                logger.info("%s: kept from the interrupted job", name)
+                logger.info("%s: kept from an earlier job", name)
             return kept
         except FileNotFoundError:
             pass
         except UNREADABLE:
             logger.info("%s: what was kept cannot be read, it is made again", name)
         result = step()
-        arrays_out: dict[str, np.ndarray] = {}
-        tree = json.dumps(_pack(result, arrays_out, self.grids))
+        with suppress(FileNotFoundError, *UNREADABLE):  # of another part of the job: all of them go on with the same
+            return self._read(path)
+        arrays: dict[str, np.ndarray] = {}
+        tree = json.dumps(_pack(result, arrays, self.grids))
         with atomic_write(path) as partial:
-            np.savez(partial, **{TREE: np.frombuffer(tree.encode(), np.uint8)}, **arrays_out)  # type: ignore[arg-type]
+            np.savez(partial, **{TREE: np.frombuffer(tree.encode(), np.uint8)}, **arrays)  # type: ignore[arg-type]
         return result
 
-    def part(self, name: str) -> Path | None:
+    def _read(self, path: Path) -> Any:
+        """What `run` kept. Errors: FileNotFoundError, UNREADABLE."""
+        with np.load(path, allow_pickle=False) as arrays:
+            return _unpack(json.loads(arrays[TREE].tobytes()), arrays, self.grids)
+
+    def folder_of(self, name: str) -> Path | None:
         """A folder for what a step keeps by itself."""
         return None if self.folder is None else self.folder / name
+
+    def store(self, name: str) -> ArrayStore | None:
+        """The results by name that a step keeps by itself."""
+        return None if self.folder is None else ArrayStore(self.folder / name)
 
 
 def products_folder(scratch: Path, damage_map: DamageMapContent, post: Layer, pre: Layer | None) -> Path:

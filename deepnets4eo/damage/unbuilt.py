@@ -7,7 +7,9 @@ that no threshold comes from another site. Does nothing where both look alike in
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import shapely
@@ -20,6 +22,7 @@ from deepnets4eo.damage.alignment import FootprintAlignment
 from deepnets4eo.damage.evidence.collect import collect
 from deepnets4eo.damage.evidence.columns import image_means
 from deepnets4eo.damage.evidence.gather import building_geometry, on_post
+from deepnets4eo.damage.evidence.store import BlockStore
 from deepnets4eo.damage.evidence.table import assess_coverage
 from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m, make_working_grid
 from deepnets4eo.damage.footprints import Footprints
@@ -27,6 +30,7 @@ from deepnets4eo.damage.ordinal import Border, balance_weights, fit_border
 from deepnets4eo.damage.outline_limits import encloses_others, larger_than_buildings, without
 from deepnets4eo.damage.outline_order import order_by_place
 from deepnets4eo.grid import gsd_m
+from deepnets4eo.outputs.job_part import WHOLE, Part
 from deepnets4eo.rasters.scene import Layer
 
 logger = logging.getLogger(__name__)
@@ -61,11 +65,20 @@ class UnbuiltOutlines:
 
 
 def find_unbuilt(
-    pre: Layer, footprints: Footprints, alignment: FootprintAlignment | None, *, workers: int = 2, seed: int = 0
+    pre: Layer,
+    footprints: Footprints,
+    alignment: FootprintAlignment | None,
+    *,
+    workers: int = 2,
+    seed: int = 0,
+    progress: Callable[[float], None] | None = None,
+    scratch: Path | None = None,
+    part: Part = WHOLE,
 ) -> UnbuiltOutlines:
     """Outlines that look like the open ground around them in the pre image, not like the other outlines.
 
     alignment : how the outlines must move to lie on the roofs of the pre image; None where they lie right.
+    progress, scratch, part : as of `gather`.
     Cost: one pass over the pre image where outlines are. Memory: as `gather`.
     """
     nothing = UnbuiltOutlines(np.zeros(len(footprints), bool))
@@ -80,7 +93,8 @@ def find_unbuilt(
     copies = place_decoys(outlines[~shapely.is_empty(outlines)], pre, np.random.default_rng(seed))
     together = np.concatenate([outlines, copies])
     geometry = building_geometry(together, working_grid, np.zeros(len(together), bool))
-    sums = collect(working_grid, geometry, workers=workers)
+    store = None if scratch is None else BlockStore(scratch, working_grid, geometry)
+    sums = collect(working_grid, geometry, workers=workers, progress=progress, store=store, part=part)
     values = ground_likeness(sums)
     seen = assess_coverage(sums, geometry, working_grid).reason == ""
     usable = seen & np.isfinite(values).all(axis=1)  # not where there is no open ground around

@@ -25,13 +25,14 @@ from deepnets4eo.files import PARTIAL, remove_leftovers, writing
 log = logging.getLogger(__name__)
 
 LOCKED_BYTE = 1 << 20  # far behind the file's text: on Windows others cannot read bytes that are locked
+MOST_SHARED = 1 << 20  # processes on Windows that share a lock
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 _locked: ContextVar[frozenset[Path]] = ContextVar("outputs that this job has locked", default=frozenset())
 
 
 @contextmanager
-def output_lock(*outputs: str | Path | None) -> Iterator[None]:
+def output_lock(*outputs: str | Path | None, shared: bool = False) -> Iterator[None]:
     """Lock outputs for this job as long as the context lasts; half-written files of killed jobs are removed first.
 
     A job may lock an output twice, so that its parts can lock what the whole does. On a file system without locks there
@@ -41,6 +42,9 @@ def output_lock(*outputs: str | Path | None) -> Iterator[None]:
     ----------
     outputs
         Files or folders that may not exist yet. None is ignored.
+    shared
+        Whether other jobs that share it may have the lock as well, as parts of one job; one that does not share it is refused
+        meanwhile, and removes the lock's file when it is done itself.
 
     Raises
     ------
@@ -53,8 +57,9 @@ def output_lock(*outputs: str | Path | None) -> Iterator[None]:
     paths = {Path(os.path.realpath(out)) for out in outputs if out is not None} - _locked.get()
     with ExitStack() as stack:
         for out in sorted(paths):  # in one order, so that two jobs never wait for each other
-            stack.enter_context(_lock_one(out))
-            remove_leftovers(out)
+            stack.enter_context(_lock_one(out, shared=shared))
+            if not shared:
+                remove_leftovers(out)
         token = _locked.set(_locked.get() | paths)
         try:
             yield
@@ -69,26 +74,29 @@ def scratch_home(out: Path) -> Path:
 
 
 @contextmanager
-def _lock_one(out: Path) -> Iterator[None]:
+def _lock_one(out: Path, *, shared: bool) -> Iterator[None]:
     path = scratch_home(out) / f"{PARTIAL}lock-{out.name}"
     new_folders = [folder for folder in path.parents if not folder.exists()]
     with writing(out):
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = _acquire(path, out)
+        file = _acquire(path, out, shared=shared)
     try:
         yield
     finally:
-        _release(file, path)
+        if shared:  # the file goes with the job that does not share
+            os.close(file)
+        else:
+            _release(file, path)
         for folder in new_folders:  # of a job that wrote nothing
             with suppress(OSError):
                 folder.rmdir()
 
 
-def _acquire(path: Path, out: Path) -> int:
+def _acquire(path: Path, out: Path, *, shared: bool) -> int:
     """Return the open lock file, locked. Raises OutputError, which names the process that has it."""
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        if not _try_lock(file):
+        if not _try_lock(file, shared=shared):
             holder = _read_process(file)
             os.close(file)
             raise OutputError(
@@ -116,10 +124,10 @@ def _release(file: int, path: Path) -> None:
     os.close(file)
 
 
-def _try_lock(file: int) -> bool:
+def _try_lock(file: int, *, shared: bool) -> bool:
     """Whether this process has the lock now; True with a warning where the file system has none."""
     try:
-        _lock_at_once(file)
+        _lock_at_once(file, shared=shared)
     except OSError as error:
         if error.errno in {errno.EACCES, errno.EAGAIN, errno.EDEADLK}:
             return False
@@ -130,16 +138,18 @@ def _try_lock(file: int) -> bool:
     return True
 
 
-def _lock_at_once(file: int) -> None:
+def _lock_at_once(file: int, *, shared: bool) -> None:
     """Take the lock of the operating system without waiting. Raises OSError where another process has it."""
     try:
         import fcntl
     except ImportError:  # Windows
         msvcrt = import_module("msvcrt")
-        os.lseek(file, LOCKED_BYTE, os.SEEK_SET)
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        # there are no shared locks: who shares locks one byte of its own, who does not all of them
+        first, length = (LOCKED_BYTE + os.getpid() % MOST_SHARED, 1) if shared else (LOCKED_BYTE, MOST_SHARED)
+        os.lseek(file, first, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_NBLCK, length)
     else:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
 
 def _is_at(file: int, path: Path) -> bool:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.files import PARTIAL
+from deepnets4eo.files import PARTIAL, write_text
+from deepnets4eo.outputs.findings import count_of, one_or_many
+from deepnets4eo.outputs.job_part import Part
 from deepnets4eo.outputs.lock import scratch_home
+
+logger = logging.getLogger(__name__)
+
+PART_MARK = "part-"  # of files in the scratch folder: part-3-of-16 is done
 
 
 def scratch_folder(out: Path) -> Path:
@@ -22,19 +30,51 @@ def was_interrupted(out: Path) -> bool:
     return scratch_folder(out).is_dir() and not (out / "manifest.json").exists()
 
 
+def mark_part(scratch: Path, part: Part) -> None:
+    """Note in the scratch folder of a divided job that a part is done."""
+    write_text(scratch / f"{PART_MARK}{part.number}-of-{part.total}", "")
+
+
+def parts_done(out: Path) -> list[Part]:
+    """Return the parts of a job into `out` that are done; none where the job was not divided."""
+    marks = (
+        re.fullmatch(rf"{PART_MARK}(\d+)-of-(\d+)", path.name) for path in scratch_folder(out).glob(f"{PART_MARK}*")
+    )
+    parts = [Part(int(mark[1]), int(mark[2])) for mark in marks if mark is not None]
+    return sorted(parts, key=lambda part: (part.total, part.number))
+
+
+def check_parts(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Say which parts of a divided job are missing. Raises OutputError where a new job would remove those that are done."""
+    done = parts_done(out)
+    if done and not (resume or overwrite):
+        raise OutputError(
+            f"{count_of(len(done), 'part')} of a job into {out} {one_or_many(len(done), 'is', 'are')} done. Pass --resume to make the "
+            "map of them, or --overwrite to begin anew."
+        )
+    for total in sorted({part.total for part in done}):
+        missing = sorted(set(range(1, total + 1)) - {part.number for part in done if part.total == total})
+        if missing and resume:
+            names = ", ".join(map(str, missing))
+            logger.warning("of %d parts these are not done: %s; their work is done now", total, names)
+
+
 @contextmanager
 def job_scratch(out: Path, *, resume: bool) -> Iterator[Path]:
     """Yield the scratch folder of a job into `out`, emptied unless the job is to be resumed.
 
-    It is removed when the job is done, and when its inputs are refused: these must change, and all is made again.
+    It is removed when the job is done, and when the inputs of a new job are refused: these must change, and all is made again.
+    What an earlier job left stays where the inputs of the one that resumes it are refused, such as a misspelt file.
     """
     scratch = scratch_folder(out)
     if not resume:
         shutil.rmtree(scratch, ignore_errors=True)
+    new = not scratch.exists()
     try:
         yield scratch
     except InputError:
-        shutil.rmtree(scratch, ignore_errors=True)
+        if new:
+            shutil.rmtree(scratch, ignore_errors=True)
         raise
     except OutputError as error:
         if "--resume" in str(error) or not scratch.is_dir():

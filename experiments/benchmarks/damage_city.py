@@ -1,15 +1,19 @@
 """The damage job at the scale of a city, as it comes and without its network: 100,000 buildings over a pair of 20,000² pixels.
 
-Usage: python experiments/benchmarks/damage_city.py [--side 20000] [--folder runs/damage_city]
+Usage: python experiments/benchmarks/damage_city.py [--side 20000] [--folder runs/damage_city] [--parts 4]
 The pair is one synthetic miniature city of 2,000² pixels laid side by side, with its footprints. The job runs as users
 run it (`deepnets4eo damage`), in a process of its own, and again with `--no-network`. The plain way beside it, in the same run: two window reads and
 one structural similarity per building, in a loop, over a sample, extrapolated; it makes no decision and no product.
+
+With --parts the job as it comes is also divided (`--part 1/4` to `4/4`, one after the other, then `--resume`): on as many computers it
+takes as long as the slowest part and the last command. The table must be the same.
 """
 
 from __future__ import annotations
 
 import argparse
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -59,25 +63,25 @@ def make_place(folder: Path, side_px: int) -> int:
     return len(footprints)
 
 
-def run_job(folder: Path, *options: str) -> tuple[float, int, float]:
-    """The whole job, files in, products out: seconds, buildings assessed, and the peak memory of all jobs up to now, GiB."""
-    started = time.perf_counter()
+def run_job(folder: Path, out: Path, *options: str) -> tuple[float, float]:
+    """`deepnets4eo damage` in a process of its own: seconds by the clock and of processor time."""
     names = [str(folder / name) for name in ("pre.tif", "post.tif", "footprints.gpkg")]
-    command = [
-        sys.executable,
-        "-m",
-        "deepnets4eo.cli.main",
-        "damage",
-        *names,
-        "--out",
-        str(folder / "damage"),
-        "--overwrite",
-        *options,
-    ]
+    command = [sys.executable, "-m", "deepnets4eo.cli.main", "damage", *names, "--out", str(out), *options]
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    seconds = time.perf_counter() - started
-    assessed = int(read_json(folder / "damage" / "summary.json")["buildings"]["assessed"])
-    return seconds, assessed, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - started, processor
+
+
+def run_parts(folder: Path, count: int) -> tuple[list[tuple[float, float]], tuple[float, float], bool]:
+    """Times of the parts and of the last command, as of `run_job`, and whether the table is the one of the whole job."""
+    out = folder / "divided"
+    shutil.rmtree(out, ignore_errors=True)
+    parts = [run_job(folder, out, "--part", f"{number}/{count}") for number in range(1, count + 1)]
+    last = run_job(folder, out, "--resume")
+    one, other = (gpd.read_parquet(path / "damage.parquet") for path in (folder / "damage", out))
+    return parts, last, one.equals(other)
 
 
 def plain_seconds(folder: Path) -> float:
@@ -97,6 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=20_000, help="pixels, a multiple of 2,000")
     parser.add_argument("--folder", type=Path, default=Path("runs/damage_city"))
+    parser.add_argument("--parts", type=int, default=0, help="divide the job into so many parts, too")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     ready = options.folder / f"ready-{options.side}"
@@ -107,10 +112,20 @@ def main() -> None:
     print(f"{buildings} buildings over {options.side}² pixels (synthetic)")
     print(f"plain loop, evidence of one kind only: {plain:.0f} s (extrapolated from {SAMPLE})")
     for name, choice in (("without its network", ("--no-network",)), ("as it comes", ())):
-        seconds, assessed, peak_gib = run_job(options.folder, *choice)
+        seconds, processor = run_job(options.folder, options.folder / "damage", "--overwrite", *choice)
+        assessed = int(read_json(options.folder / "damage" / "summary.json")["buildings"]["assessed"])
+        peak_gib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # of all jobs up to now
         print(
-            f"the whole job {name}: {seconds:.0f} s, {buildings / seconds:.0f} buildings/s, {assessed} assessed, "
-            f"peak memory {peak_gib:.2f} GiB; the plain loop takes {plain / seconds:.1f} times as long"
+            f"the whole job {name}: {seconds:.0f} s ({processor:.0f} s of processor time), {buildings / seconds:.0f} buildings/s, "
+            f"{assessed} assessed, peak memory {peak_gib:.2f} GiB; the plain loop takes {plain / seconds:.1f} times as long"
+        )
+    if options.parts:
+        parts, last, same = run_parts(options.folder, options.parts)
+        slowest = max(part[0] for part in parts)
+        print(
+            f"in {options.parts} parts: the slowest {slowest:.0f} s, then {last[0]:.0f} s, together {(slowest + last[0]) / seconds:.2f} "
+            f"of the whole job's time; all parts and the last command {(sum(part[1] for part in parts) + last[1]) / processor:.2f} of its "
+            f"processor time; the table is {'the same' if same else 'ANOTHER ONE'}"
         )
 
 

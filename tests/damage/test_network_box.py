@@ -14,53 +14,27 @@ import shapely
 from affine import Affine
 from geotiff import write_geotiff
 from scipy.special import expit, logit
+from small_grader import GSD_M, make_grader
 
-from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage import DamageMap, Settings, assess
 from deepnets4eo.damage.decision_with_network import DecisionModel
 from deepnets4eo.damage.settings import Hazard
 from deepnets4eo.damage.siamese import box
 from deepnets4eo.damage.siamese.evidence import COLUMNS
-from deepnets4eo.damage.siamese.two_heads import PairOrPostNet
 from deepnets4eo.errors import InputError, MissingExtraError
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.segmenters.run import save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.synthetic import City, Event
-from deepnets4eo.tiling import Tiling
 from deepnets4eo.training import load_recipe
 
 NET = list(COLUMNS.values())
 BOX_FOLDER = box.box_folder  # as it is; all tests but those of this file see a toolbox without weights
-GSD_M, WIDTH = 0.5, 230
-SKILL, POST_SKILL = {"auc_major_or_worse": 0.95, "kappa": 0.6}, {"auc_major_or_worse": 0.9, "kappa": 0.4}
-
-
-def make_run(folder: Path, skill: dict[str, float] = SKILL) -> Path:
-    """A run with two heads that have learnt nothing, its card with skills of both."""
-    import torch
-
-    torch.manual_seed(0)
-    network = {"name": "damage-network", "encoder": "resnet18", "decoder_channels": [16, 16, 8]}
-    layer = LayerInput(("red", "green", "blue"), (100.0,) * 3, (50.0,) * 3, 0, 255)
-    module = PairOrPostNet(6, 4, decoder_channels=(16, 16, 8))
-    segmenter = NetworkSegmenter(
-        network, InputSpec({"pre": layer, "post": layer}, GSD_M), Legend.load("xbd"), tiling=Tiling(128, 16),
-        module=module, stored="float16",
-    )  # fmt: skip
-    notes = {
-        "temperature": 0.5, "scaling": "scene", "validation": skill,
-        "post_alone": {"temperature": 0.5, "validation": POST_SKILL},
-        "split": {"buildings": {"val": dict.fromkeys(Legend.load("xbd").names, 25)}},
-    }  # fmt: skip
-    return save_run(segmenter, folder, notes=notes)
+WIDTH = 230
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(tmp_path_factory.mktemp("box") / "run")
+    return make_grader(tmp_path_factory.mktemp("box") / "run")
 
 
 @pytest.fixture
@@ -172,7 +146,7 @@ def test_damaged_weights_and_no_pytorch_are_one_line_each(city, run, in_box, tmp
     assert "is truncated or was changed" in reason(image)
     weights.unlink()
     assert "is missing from the run" in reason(image)
-    in_box(make_run(tmp_path / "poor", {"auc_major_or_worse": 0.5, "kappa": 0.0}))
+    in_box(make_grader(tmp_path / "poor", {"auc_major_or_worse": 0.5, "kappa": 0.0}))
     assert "its AUC is 0.50" in reason(image)
     in_box(run)
 

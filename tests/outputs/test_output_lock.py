@@ -120,11 +120,11 @@ def test_a_lock_that_is_removed_while_it_is_taken_is_taken_again(
     out, path, tries = tmp_path / "out", tmp_path / ".partial-lock-out", []
     really = lock_module._try_lock
 
-    def remove_first(file: int) -> bool:
+    def remove_first(file: int, *, shared: bool) -> bool:
         tries.append(file)
         if len(tries) == 1:  # the job before ends between opening and locking
             path.unlink()
-        return really(file)
+        return really(file, shared=shared)
 
     monkeypatch.setattr(lock_module, "_try_lock", remove_first)
     with output_lock(out):
@@ -171,10 +171,40 @@ def test_windows_locks_a_byte_behind_the_text(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "msvcrt", windows)
     with output_lock(tmp_path / "out"):
         assert json.loads((tmp_path / ".partial-lock-out").read_text(encoding="utf-8"))["pid"] == os.getpid()
-    assert windows.ours == [(lock_module.LOCKED_BYTE, 1)]
+    assert windows.ours == [(lock_module.LOCKED_BYTE, lock_module.MOST_SHARED)]
     windows.others.add(lock_module.LOCKED_BYTE)
     with pytest.raises(OutputError, match="is being written by another job"), output_lock(tmp_path / "out"):
         pass
+
+
+def test_parts_of_a_job_share_the_lock_and_no_other_job_has_it(tmp_path: Path) -> None:
+    out, name = tmp_path / "city", ".partial-lock-city"
+
+    def part() -> None:
+        with output_lock(out, shared=True):
+            pass
+
+    with output_lock(out, shared=True):
+        _in_thread(part)
+        with pytest.raises(OutputError, match="is being written by another job"):
+            _in_thread(lambda: _hold(out))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    with output_lock(out), pytest.raises(OutputError, match="is being written by another job"):
+        _in_thread(part)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_on_windows_each_part_locks_a_byte_of_those_that_a_whole_job_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = WindowsLocks()
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setitem(sys.modules, "msvcrt", windows)
+    with output_lock(tmp_path / "out", shared=True):
+        pass
+    ((at, length),) = windows.ours
+    first = lock_module.LOCKED_BYTE
+    assert (first <= at < first + lock_module.MOST_SHARED, length) == (True, 1)
 
 
 def test_leftovers_of_an_output_go_and_those_of_others_stay(tmp_path: Path) -> None:

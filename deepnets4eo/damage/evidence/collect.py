@@ -26,6 +26,7 @@ from deepnets4eo.damage.evidence.shifts import best_of_shifts
 from deepnets4eo.damage.evidence.store import BlockStore
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.grid import Window, blocks
+from deepnets4eo.outputs.job_part import WHOLE, Part
 from deepnets4eo.rasters.prefetch import in_order
 
 
@@ -36,12 +37,14 @@ def collect(
     workers: int = 2,
     progress: Callable[[float], None] | None = None,
     store: BlockStore | None = None,
+    part: Part = WHOLE,
     block_px: int = BLOCK_PX,
 ) -> dict[str, BuildingSums]:
     """Sums per building by name, (N, K) float64 each.
 
     Context columns are NaN for buildings whose centre lies outside the grid. progress : called with the share done.
-    store : keeps finished blocks, and returns those that an interrupted job finished. block_px : side of a block, a
+    store : keeps finished blocks, and returns those that an interrupted job finished. part : whose blocks are measured; the sums of
+    buildings that reach into other blocks are incomplete. block_px : side of a block, a
     multiple of 8; the result does not depend on it.
     """
     centres = geometry.centres[_inside(geometry, working_grid)]
@@ -50,7 +53,7 @@ def collect(
         -(-side // CELL_PX) * CELL_PX for side in working_grid.shape
     )  # whole cells; no data beyond the edge
     windows = blocks((height, width), block_px)
-    occupied = [window for window in windows if len(geometry.body.touching(window))] or windows[:1]
+    occupied = part.share([window for window in windows if len(geometry.body.touching(window))]) or windows[:1]
 
     def measure_or_load(window: Window) -> BlockSums:
         kept = store.get(window) if store is not None else None

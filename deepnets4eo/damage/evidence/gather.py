@@ -25,6 +25,7 @@ from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, WorkingGrid, 
 from deepnets4eo.damage.outline_limits import encloses_others, larger_than_buildings, without
 from deepnets4eo.damage.vocabulary import PRE_POST
 from deepnets4eo.grid import Grid, apply_affine, transform_shapes
+from deepnets4eo.outputs.job_part import WHOLE, Part
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal.outline_points import Sides
 from deepnets4eo.zonal.outlines import Outlines, chunks
@@ -50,6 +51,7 @@ def gather(
     workers: int = 2,
     progress: Callable[[float], None] | None = None,
     scratch: Path | None = None,
+    part: Part = WHOLE,
     block_px: int = BLOCK_PX,
 ) -> EvidenceTable:
     """Gather the evidence of every building.
@@ -81,6 +83,8 @@ def gather(
         Called with the share of the work that is done, 0–1.
     scratch
         Folder for finished blocks, with which an interrupted job goes on; the caller removes it.
+    part
+        Whose blocks are measured, where several processes share the work; buildings of other blocks count as not seen.
     block_px
         Side of a block in working pixels, a multiple of 8; the result does not depend on it.
 
@@ -114,7 +118,9 @@ def gather(
     geometry, shift_px = _move_buildings(outlines, working_grid, post.grid, alignment, carried)
     geometry.left_out[unreachable] = OUTSIDE
     store = None if scratch is None else BlockStore(scratch, working_grid, geometry)
-    sums = collect(working_grid, geometry, workers=workers, progress=progress, store=store, block_px=block_px)
+    sums = collect(
+        working_grid, geometry, workers=workers, progress=progress, store=store, part=part, block_px=block_px
+    )
     coverage = assess_coverage(sums, geometry, working_grid)
     paired = coverage.method == PRE_POST
     evidence, before = evidence_columns(sums, paired), post_columns_of_pre(sums, paired)

@@ -1,7 +1,6 @@
 """Finished blocks of the pass on disk, so that an interrupted job goes on where it was.
 
-Takes a folder and what identifies the job; blocks of another job in the same folder are never used. One .npz a block,
-written beside and renamed; read without pickle.
+Takes a folder and what identifies the job; blocks of another job in the same folder are never used.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ import numpy as np
 
 from deepnets4eo.damage.evidence.block import BlockSums, BuildingGeometry, Table
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
-from deepnets4eo.files import ARCHIVE_ERRORS, atomic_write
 from deepnets4eo.grid import Window
+from deepnets4eo.outputs.array_store import ArrayStore
 from deepnets4eo.version import __version__
 
 FORMAT = 2  # of the files; part of what identifies a job
@@ -27,22 +26,18 @@ class BlockStore:
     """The blocks of one job: `get` what is there, `put` what is new."""
 
     def __init__(self, folder: Path, working_grid: WorkingGrid, geometry: BuildingGeometry) -> None:
-        self.folder = folder / _identity(working_grid, geometry)
+        self.files = ArrayStore(folder / _identity(working_grid, geometry))
 
     def get(self, window: Window) -> BlockSums | None:
         """The sums of a block, or None where it was not finished."""
-        path = self._path(window)
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                tables = {kind: Table(arrays[kind], {}) for kind in KINDS}
-                for key in arrays.files:
-                    kind, _, name = key.partition(":")
-                    if name:
-                        tables[kind].rows[name] = arrays[key]
-        except FileNotFoundError:
+        arrays = self.files.get(_name(window))
+        if arrays is None or not set(KINDS) <= set(arrays):
             return None
-        except ARCHIVE_ERRORS:  # cut short by a full disk, or damaged: measured again, and written over
-            return None
+        tables = {kind: Table(arrays[kind], {}) for kind in KINDS}
+        for key, rows in arrays.items():
+            kind, _, name = key.partition(":")
+            if name and kind in tables:
+                tables[kind].rows[name] = rows
         return BlockSums(**tables) if all(map(_fits_together, tables.values())) else None
 
     def put(self, window: Window, part: BlockSums) -> None:
@@ -51,18 +46,16 @@ class BlockStore:
         for kind in KINDS:
             table: Table = getattr(part, kind)
             arrays |= {kind: table.buildings} | {f"{kind}:{name}": rows for name, rows in table.rows.items()}
-        with atomic_write(self._path(window)) as partial:
-            np.savez(partial, **arrays)
+        self.files.put(_name(window), arrays)
 
-    def _path(self, window: Window) -> Path:
-        return self.folder / f"{window.row}-{window.col}.npz"
+
+def _name(window: Window) -> str:
+    return f"{window.row}-{window.col}"
 
 
 def _fits_together(table: Table) -> bool:
     """Whether there is a row of numbers a building in every array."""
     rows, arrays = table.buildings, list(table.rows.values())
-    if not all(isinstance(array, np.ndarray) for array in (rows, *arrays)):  # a member without NumPy's header: bytes
-        return False
     if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
         return False
     return all(array.ndim == 2 and len(array) == len(rows) and array.dtype.kind == "f" for array in arrays)

@@ -21,6 +21,7 @@ from deepnets4eo.damage.evidence.working_grid import FINEST_GSD_M, make_working_
 from deepnets4eo.damage.siamese.pairs import POST, PRE, box_centres, in_pixels, make_scene, with_bands
 from deepnets4eo.damage.siamese.pooling import Pooled, pool_scene
 from deepnets4eo.damage.siamese.scaling import scaled_to
+from deepnets4eo.damage.siamese.tile_work import TileWork
 from deepnets4eo.damage.siamese.vector import on_canvas
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.device import choose
@@ -121,10 +122,11 @@ class NetworkGrader:
         registration: Registration,
         alignment: FootprintAlignment | None,
         aligned_on: Literal["pre", "post"] = "pre",
+        work: TileWork = TileWork(),
     ) -> pd.DataFrame:
         """Probabilities of the grades, one row a footprint; NaN where a building has no pixel that both images show.
 
-        outlines_px : (N,) polygons in pixels of the post image.
+        outlines_px : (N,) polygons in pixels of the post image. work : what is kept, and which tiles are computed.
         Pre is resampled by the registration, both to the pixel size of the training, or their own where it is coarser.
         Errors: RunError where the images do not fit the run. Peak memory: three tiles and 80 bytes a building.
         """
@@ -135,7 +137,7 @@ class NetworkGrader:
         registered = registration if aligned_on == "pre" else None
         outlines = in_pixels(on_canvas(outlines_px, post, canvas, alignment, registered), canvas.shape)
         self.run.inputs.check(scene, gsd_factor=self.gsd_factor)
-        return pd.DataFrame(self.grade(scene, outlines), columns=list(COLUMNS.values()))
+        return pd.DataFrame(self.grade(scene, outlines, work), columns=list(COLUMNS.values()))
 
     def post_probabilities(
         self,
@@ -145,6 +147,7 @@ class NetworkGrader:
         alignment: FootprintAlignment | None,
         aligned_on: Literal["pre", "post"],
         rows: NDArray[np.int64],
+        work: TileWork = TileWork(),
     ) -> pd.DataFrame:
         """Probabilities of the grades from the post image alone, of some buildings; NaN for all others.
 
@@ -160,21 +163,21 @@ class NetworkGrader:
             registered = registration if aligned_on == "pre" else None
             outlines = in_pixels(on_canvas(outlines_px, post, canvas, alignment, registered), canvas.shape)
             inputs.check(scene, gsd_factor=self.gsd_factor)
-            pooled = self._pool(scene, outlines, inputs, rows)
+            pooled = self._pool(scene, outlines, inputs, rows, work)
             graded[rows] = softmax(pooled.mean[rows] / self.post_temperature + self.grade_odds, axis=1)
         return pd.DataFrame(graded, columns=list(COLUMNS.values()))
 
-    def grade(self, scene: Scene, outlines: Outlines) -> NDArray[np.float64]:
+    def grade(self, scene: Scene, outlines: Outlines, work: TileWork = TileWork()) -> NDArray[np.float64]:
         """(N, 4) calibrated probabilities of buildings on a scene with the layers pre and post; NaN where unseen."""
-        return softmax(self.pool(scene, outlines).mean / self.temperature + self.grade_odds, axis=1)
+        return softmax(self.pool(scene, outlines, work).mean / self.temperature + self.grade_odds, axis=1)
 
-    def pool(self, scene: Scene, outlines: Outlines) -> Pooled:
+    def pool(self, scene: Scene, outlines: Outlines, work: TileWork = TileWork()) -> Pooled:
         """Logits of the buildings, in one pass over the scene."""
-        return self._pool(scene, outlines, self.run.inputs)
+        return self._pool(scene, outlines, self.run.inputs, None, work)
 
     def _pool(
-        self, scene: Scene, outlines: Outlines, inputs: InputSpec, only: NDArray[np.int64] | None = None
+        self, scene: Scene, outlines: Outlines, inputs: InputSpec, only: NDArray[np.int64] | None, work: TileWork
     ) -> Pooled:
         if self.run.card["notes"].get("scaling") == "scene":
             inputs = scaled_to(inputs, scene, box_centres(outlines, scene.shape))
-        return pool_scene(self.run.segmenter, scene, outlines, inputs, self.run.tiling, only=only)
+        return pool_scene(self.run.segmenter, scene, outlines, inputs, self.run.tiling, only=only, work=work)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.damage.siamese.tile_work import TileSums, TileWork
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
@@ -66,42 +67,71 @@ def pool_scene(
     tiling: Tiling,
     *,
     only: NDArray[np.int64] | None = None,
+    work: TileWork = TileWork(),
 ) -> Pooled:
     """One pass over the tiles that hold buildings; each pixel counts once, in the tile whose core it lies in.
 
     inputs : scaling to use, the segmenter's own or one measured on the scene. only : numbers of the buildings to pool;
-    tiles without one of them are left out, so other buildings' sums are incomplete.
+    tiles without one of them are left out, so other buildings' sums are incomplete. work : what is kept, and for whom.
     Peak memory: three tiles, the logits of one, and (8 K + 8) bytes a building, whatever the size of the scene.
     """
     sums = np.zeros((len(outlines), segmenter.legend.num_classes))
     pixels = np.zeros(len(outlines), np.int64)
-    for tile, prepared, valid in _tiles(scene, outlines, inputs, tiling, only):
-        logits = segmenter.predict_raw(prepared[None], margin_px=tiling.halo_px)[0]
-        for some in outlines.some_at_a_time(tile.core):
-            count, total, _ = sum_bands(outlines.spans(tile.core, some), logits, valid)
-            sums[some] += total
-            pixels[some] += count[:, 0]
+    for tile, done in _tiles(scene, outlines, inputs, tiling, only, work):
+        if isinstance(done, TileSums):
+            part = done
+        else:
+            logits = segmenter.predict_raw(done.bands[None], margin_px=tiling.halo_px)[0]
+            part = _sum_tile(outlines, tile, logits, done.valid)
+            work.put(tile, part)
+        sums[part.buildings] += part.sums
+        pixels[part.buildings] += part.pixels
     return Pooled(sums, pixels)
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """A tile's bands (C, H, W) as the network takes them, and the validity of its core."""
+
+    bands: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+
+
+def _sum_tile(outlines: Outlines, tile: Tile, logits: NDArray[np.float32], valid: NDArray[np.bool_]) -> TileSums:
+    """Sums of the buildings in a tile's core."""
+    parts = []
+    for some in outlines.some_at_a_time(tile.core):
+        count, total, _ = sum_bands(outlines.spans(tile.core, some), logits, valid)
+        parts.append((some, total, count[:, 0].astype(np.int64)))
+    buildings, totals, counts = zip(*parts, strict=True)
+    return TileSums(np.concatenate(buildings), np.concatenate(totals), np.concatenate(counts))
+
+
 def _tiles(
-    scene: Scene, outlines: Outlines, inputs: InputSpec, tiling: Tiling, only: NDArray[np.int64] | None
-) -> Iterator[tuple[Tile, NDArray[np.float32], NDArray[np.bool_]]]:
-    """Tiles with buildings in their core, prepared, with the validity of the core; read while earlier ones are used."""
+    scene: Scene, outlines: Outlines, inputs: InputSpec, tiling: Tiling, only: NDArray[np.int64] | None, work: TileWork
+) -> Iterator[tuple[Tile, _Prepared | TileSums]]:
+    """Tiles with buildings in their core: their sums where they are kept, else prepared; read while earlier ones are used."""
     abutting = Tiling(tiling.tile_px, tiling.halo_px)
     halo_px = tiling.halo_px
 
-    def read(tile: Tile) -> tuple[Tile, NDArray[np.float32], NDArray[np.bool_]]:
+    def read(tile: Tile) -> tuple[Tile, _Prepared | TileSums]:
+        kept = work.get(tile, len(outlines))
+        if kept is not None:
+            return tile, kept
         sample = scene.read(tile.window, inputs.names)
         core = slice(halo_px, halo_px + abutting.core_px)
         prepared, inside = inputs.prepare(sample), tile.window.clip(scene.shape)
         if inside != tile.window:  # mirrored beyond the scene's edge, as in prediction
             part = (slice(None), *inside.within(tile.window).slices)
             prepared = mirror_window(prepared[part], tile.window.within(inside))
-        return tile, prepared, np.ascontiguousarray(sample["valid"][core, core])
+        return tile, _Prepared(prepared, np.ascontiguousarray(sample["valid"][core, core]))
 
     def has_building(tile: Tile) -> bool:
         rows = outlines.touching(tile.core)
         return bool(len(rows)) if only is None else bool(np.isin(rows, only).any())
 
-    return in_order(read, filter(has_building, Lattice(scene.shape, abutting).tiles), workers=1, ahead=1)
+    tiles = work.part.share(list(filter(has_building, Lattice(scene.shape, abutting).tiles)))
+    for number, done in enumerate(in_order(read, tiles, workers=1, ahead=1), start=1):
+        yield done
+        if work.progress is not None:
+            work.progress(number / len(tiles))

@@ -10,6 +10,8 @@ from shapely import affinity, box, contains_xy
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage.siamese.pairs import in_pixels, make_scene
 from deepnets4eo.damage.siamese.pooling import pool_batch, pool_scene
+from deepnets4eo.damage.siamese.tile_work import TileWork
+from deepnets4eo.outputs.array_store import ArrayStore
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.tiling import Tiling
@@ -85,6 +87,25 @@ def test_tiles_without_a_wanted_building_are_not_computed():
     assert only_first.pixels.tolist() == [16, 0]
     assert np.isnan(only_first.mean[1]).all()
     assert echo.tiles == 3
+
+
+def test_finished_tiles_are_not_computed_again_unless_they_are_damaged(tmp_path):
+    image, houses = make_place(70, 80, 3)
+    scene = make_scene(Layer.open(image[:2]), Layer.open(image[2:]))
+    outlines, echo, work = in_pixels(houses, scene.shape), Echo(), TileWork(ArrayStore(tmp_path))
+    whole = pool_scene(echo, scene, outlines, INPUTS, Tiling(32, 4), work=work)
+    tiles, files = echo.tiles, sorted(tmp_path.iterdir())
+    assert tiles == len(files) > 4
+    with np.load(files[1]) as arrays:
+        kept = dict(arrays)
+    files[0].write_bytes(files[0].read_bytes()[:100])
+    np.savez(files[1], **(kept | {"buildings": kept["buildings"] + 12}))
+    np.savez(files[2], **(kept | {"pixels": kept["pixels"][:0]}))
+    np.savez(files[3], buildings=kept["buildings"], sums=kept["sums"])
+    again = pool_scene(echo, scene, outlines, INPUTS, Tiling(32, 4), work=work)
+    assert echo.tiles == tiles + 4
+    for name in ("sums", "pixels"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(whole, name))
 
 
 @pytest.mark.parametrize("seed", range(3))

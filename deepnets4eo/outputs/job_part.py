@@ -1,0 +1,68 @@
+"""A part of a job that several processes share, on one computer or on many.
+
+Takes its number and how many there are; says which of a job's items are its own. Parts are contiguous, so that
+neighbours are read together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from deepnets4eo.errors import InputError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of `total` parts of about the same size.
+
+    Parameters
+    ----------
+    number
+        Which one, 1 to `total`.
+    total
+        How many there are.
+
+    Raises
+    ------
+    InputError
+        There is no such part.
+
+    Examples
+    --------
+    >>> [Part(number, 3).share("abcdefg") for number in (1, 2, 3)]
+    ['ab', 'cd', 'efg']
+    """
+
+    number: int = 1
+    total: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.total:
+            raise InputError(
+                f"there is no part {self.number} of {self.total}; parts are counted from 1. Give 1/{max(self.total, 1)} to "
+                f"{max(self.total, 1)}/{max(self.total, 1)}."
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Part:
+        """Return the part that `3/16` names. Raises InputError for other text, and where there is no such part."""
+        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
+        if match is None:
+            raise InputError(f"the part is {text!r}, expected its number and how many there are, such as 3/16.")
+        return cls(int(match[1]), int(match[2]))
+
+    def share(self, items: Sequence[T]) -> Sequence[T]:
+        """Return the items of this part; the parts together have each item once, in order."""
+        begin, end = ((len(items) * number) // self.total for number in (self.number - 1, self.number))
+        return items[begin:end]
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.total}"
+
+
+WHOLE = Part()

@@ -1,0 +1,143 @@
+"""A job that several processes share: the map is the one that a single process makes, and nothing is computed twice."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_grader import make_grader
+
+from deepnets4eo.cli.main import main
+from deepnets4eo.damage import JobControl, Part, Settings, assess, assess_inputs, assess_part, job, open_inputs
+from deepnets4eo.damage.evidence import collect, gather
+from deepnets4eo.damage.siamese import box
+from deepnets4eo.errors import InputError
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.synthetic import City, Event
+
+PRE_WIDTH = 230  # of 320 columns: beyond, buildings are assessed from the post image alone
+
+
+@pytest.fixture(scope="module")
+def city() -> City:
+    return City(5, 320, 0.5, event=Event(shift_px=(2.0, -3.0), rotation_deg=0.0))
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_grader(tmp_path_factory.mktemp("box") / "run")
+
+
+@pytest.fixture
+def count(network: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[int, int]]:
+    """Blocks of 64 px, and a network in the box; returns how many blocks and tiles were computed since the last call."""
+    done = {"blocks": 0, "tiles": 0}
+    measure, label = collect.measure_block, NetworkSegmenter.predict_raw
+
+    def measure_one(*positional: object) -> object:
+        done["blocks"] += 1
+        return measure(*positional)
+
+    def label_one(self: NetworkSegmenter, batch: np.ndarray, *, margin_px: int = 0) -> np.ndarray:
+        done["tiles"] += 1
+        return label(self, batch, margin_px=margin_px)
+
+    def since() -> tuple[int, int]:
+        counts = done["blocks"], done["tiles"]
+        done.update(blocks=0, tiles=0)
+        return counts
+
+    monkeypatch.setattr(box, "box_folder", lambda hazard=None: network)
+    monkeypatch.setattr(job, "gather", partial(gather, block_px=64))
+    monkeypatch.setattr(collect, "measure_block", measure_one)
+    monkeypatch.setattr(NetworkSegmenter, "predict_raw", label_one)
+    return since
+
+
+def inputs_of(city: City, *, pre: bool = True) -> job.Inputs:
+    before = Layer.open(city.pre.image[:, :, :PRE_WIDTH], grid=city.pre.grid[:, :PRE_WIDTH])
+    post = Layer.open(city.post.image, grid=city.post.grid)
+    return open_inputs(before if pre else None, post, city.footprints(), Settings(workers=1))
+
+
+@pytest.mark.parametrize("pre", [True, False])
+def test_three_parts_in_any_order_make_the_map_of_one_process(
+    city: City, pre: bool, count: Callable[[], tuple[int, int]], tmp_path: Path
+) -> None:
+    inputs, settings = inputs_of(city, pre=pre), Settings(workers=1)
+    whole = assess_inputs(inputs, settings)
+    blocks, tiles = count()
+    assert min(blocks, tiles) >= 6
+    shares: list[float] = []
+    work = JobControl(tmp_path / "scratch", shares.append)
+    computed = []
+    for number in (2, 3, 1):
+        shares.clear()
+        assess_part(inputs, Part(number, 3), settings, work)
+        computed.append(count())
+        assert shares == sorted(shares)
+        assert shares[-1] == pytest.approx(1.0)
+    assert sum(part[0] for part in computed) == blocks
+    assert all(0 < part[0] < blocks and 0 < part[1] < tiles for part in computed)
+    divided = assess_inputs(inputs, settings, work)
+    assert count() == (0, 0)
+    assert set(whole.buildings["method"]) >= {"pre_post", "post_only"} - ({"pre_post"} if not pre else set())
+    pd.testing.assert_frame_equal(pd.DataFrame(divided.buildings), pd.DataFrame(whole.buildings), check_exact=True)
+    assert divided.findings == whole.findings
+    assert divided.estimates == whole.estimates
+
+
+def test_a_part_needs_a_folder_that_all_see(city: City) -> None:
+    with pytest.raises(InputError, match="no scratch folder. Give JobControl one"):
+        assess_part(inputs_of(city), Part(1, 2))
+
+
+@pytest.fixture(scope="module")
+def place(city: City, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return city.write(tmp_path_factory.mktemp("place"))
+
+
+def damage(place: Path, out: Path, *more: str, footprints: str = "") -> int:
+    names = [str(place / "pre.tif"), str(place / "post.tif"), footprints or str(place / "footprints.gpkg")]
+    return main(["damage", *names, "--out", str(out), *more])
+
+
+def test_parts_on_the_command_line_and_the_job_that_completes_them(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "city"
+    for part in ("1/3", "3/3"):
+        assert damage(place, out, "--part", part) == 0
+        assert f"part {part} is done and kept beside {out}" in capsys.readouterr().out
+    assert not out.exists()
+    assert damage(place, out) == 1
+    assert "2 parts of a job into" in (refused := capsys.readouterr().err)
+    assert "Pass --resume to make the map of them, or --overwrite to begin anew." in refused
+    assert damage(place, out, "--resume", footprints=str(place / "post.tif")) == 2  # a slip of the user's
+    with caplog.at_level(logging.INFO):
+        assert damage(place, out, "--resume") == 0
+    assert "of 3 parts these are not done: 2; their work is done now" in caplog.text
+    assert "alignments: kept from an earlier job" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["city"]
+    made = pd.read_csv(out / "damage.csv")
+    pre, post, footprints = (place / name for name in ("pre.tif", "post.tif", "footprints.gpkg"))
+    alone = assess(pre, post, footprints, settings=Settings())
+    assert made["damage"].tolist() == alone.buildings["damage"].tolist()
+
+
+def test_a_part_is_refused_where_buildings_must_be_found_and_where_a_map_is(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert damage(place, tmp_path / "out", "--part", "1/2", footprints="-") == 2
+    assert "FOOTPRINTS is -, and --part is given" in capsys.readouterr().err
+    assert damage(place, tmp_path / "out", "--part", "3/2") == 2
+    assert "there is no part 3 of 2" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "manifest.json").write_text("{}")
+    assert damage(place, tmp_path / "out", "--part", "1/2") == 1
+    assert "exists already" in capsys.readouterr().err

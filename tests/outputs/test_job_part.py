@@ -1,0 +1,26 @@
+"""The parts of a job have every item once, in order."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.outputs.job_part import WHOLE, Part
+
+
+@given(st.integers(0, 200), st.integers(1, 40))
+def test_all_parts_together_have_every_item_once_in_order_and_are_of_even_size(items: int, total: int) -> None:
+    shares = [Part(number, total).share(range(items)) for number in range(1, total + 1)]
+    assert [item for share in shares for item in share] == list(range(items))
+    assert {len(share) for share in shares} <= {items // total, -(-items // total)}
+    assert list(WHOLE.share(range(items))) == list(range(items))
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "0/0", "3", "a/b", "1/2/3", "-1/3", "1.0/3", ""])
+def test_parts_that_do_not_exist_are_refused_with_an_example(text: str) -> None:
+    with pytest.raises(InputError, match=r"3/16|Give 1/"):
+        Part.parse(text)
+
+
+def test_a_part_reads_as_it_is_written() -> None:
+    assert str(Part.parse(" 3/16 ")) == "3/16"
