@@ -83,7 +83,7 @@ def usable_column(table: gpd.GeoDataFrame) -> tuple[Any, str]:
 
 def _named(table: gpd.GeoDataFrame, column: str, source: str) -> list[str]:
     """Values of the column that the user named, as text."""
-    if column not in table.columns:
+    if column not in table.columns or column == table.geometry.name:
         raise InputError(f"footprints {source} have no column {column!r} for ids; they have {_columns(table)}.")
     fault = _fault(table[column])
     if fault:

@@ -51,6 +51,8 @@ from deepnets4eo.grid import apply_affine
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import Finding, count_of
 from deepnets4eo.outputs.job_part import WHOLE, Part
+from deepnets4eo.prediction.memory import CACHE_BYTES
+from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.rasters.scene import LayerLike
 from deepnets4eo.registration import Registration, assume_registered, register
 
@@ -171,6 +173,7 @@ def assess(
     return assess_inputs(inputs, settings, work, event)
 
 
+@gdal_cache(CACHE_BYTES)
 def assess_inputs(
     inputs: Inputs,
     settings: Settings = Settings(),
@@ -242,6 +245,7 @@ def assess_inputs(
     return _damage_map(inputs, outlines, model, decision, registration, position, settings, event, unbuilt)
 
 
+@gdal_cache(CACHE_BYTES)
 def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), work: JobControl = JobControl()) -> None:
     """Do a part of the long work, the passes of the network and of the evidence over the images, and keep it in `work.scratch`.
 

@@ -187,7 +187,7 @@ def fit_to_site(
         if shift is not None
     ]
     weights, damaged = site_posterior(parts, damaged_share)
-    share = float(weights @ SHARES) if damaged_share is None else damaged_share
+    share = float(weights @ SHARES)  # of a known one beyond those that are weighed, the nearest of them
     fitted = probabilities.copy()
     for (_, index), p in zip(rows, damaged, strict=True):
         even = expit(logit(np.clip(p, 1e-6, 1 - 1e-6)) - logit(share))

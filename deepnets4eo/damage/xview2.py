@@ -142,8 +142,8 @@ def read_labels(path: Path) -> NDArray[np.uint8]:
     if data.shape != (1, SIZE_PX, SIZE_PX):
         bands, height, width = data.shape
         raise InputError(
-            f"{path} is {width}×{height} px with {bands} band(s), expected {SIZE_PX}×{SIZE_PX} px with one. "
-            "Write predictions at the size of the targets."
+            f"{path} is {width}×{height} px with {bands} band(s), expected {SIZE_PX}×{SIZE_PX} px with one, as the benchmark's "
+            "own tiles. Give the benchmark's targets, and predictions of that size."
         )
     values = np.unique(data)
     strange = [value for value in values.tolist() if value not in range(len(DAMAGE_CLASSES) + 1)]

@@ -86,8 +86,8 @@ def _report_bad_bands(problems: list[str], bad: Mapping[int, str]) -> None:
     if bad:
         kinds = "; ".join(f"{reason}: {number_ranges(bands)}" for reason, bands in by_reason.items())
         problems.append(
-            f"{count_text(len(bad), 'band')} without use ({kinds}). Leave them out: data.bands in a recipe, --bands, or "
-            "hyperspectral.remove_bad_bands."
+            f"{count_text(len(bad), 'band')} without use ({kinds}). Leave them out: data.bands in a recipe, or "
+            "hyperspectral.remove_bad_bands in Python."
         )
 
 

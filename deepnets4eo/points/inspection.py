@@ -230,12 +230,14 @@ def _describe_classes(result: Inspection, sums: _Sums, legend: Legend | None) ->
     codes = [int(code) for code in np.flatnonzero(sums.classes)]
     known = legend or Legend.load("asprs_las")
     names = {one.value: one.name for one in known.classes}
+    names |= {code: names[value] for code, value in known.file_values.items() if value in names}
+    names |= dict.fromkeys(known.void_values, "void")
     result.facts["classes"] = ", ".join(
         f"{code} {names.get(code, 'unknown')} {sums.classes[code] / sums.points:.1%}" for code in codes
     )
     if codes in ([0], [1]):
         result.problems.append("all points are unclassified: it cannot serve as a reference.")
-    strange = [code for code in codes if code not in {*names, *known.void_values, *known.file_values}]
+    strange = [code for code in codes if code not in {*names, *known.file_values}]
     if strange:
         remedy = "Choose the legend that has them (--legend)" if legend is None else "Choose another legend"
         result.problems.append(

@@ -200,7 +200,7 @@ def test_images_are_seen_at_the_ground_size_of_training(place, tmp_path, monkeyp
     outlines_px = read_footprints(city.footprints()).in_pixels(post.grid)
     registration = register(pre, post)
     seen = []
-    monkeypatch.setattr(NetworkGrader, "grade", lambda _, scene, outlines: seen.append(scene.shape) or NOTHING)
+    monkeypatch.setattr(NetworkGrader, "grade", lambda _, scene, *rest: seen.append(scene.shape) or NOTHING)
     for gsd_m in (GSD_M, 2 * GSD_M, GSD_M / 1.9):
         grader = NetworkGrader.load(make_run(tmp_path / str(gsd_m), gsd_m=gsd_m), device="cpu")
         grader.probabilities(pre, post, outlines_px, registration, None)

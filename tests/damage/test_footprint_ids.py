@@ -170,6 +170,11 @@ def test_nothing_is_said_where_another_column_serves_or_there_is_none(columns: d
     assert messages(read_footprints(houses(3, **columns))) == []
 
 
+def test_the_outlines_are_no_column_of_ids() -> None:
+    with pytest.raises(InputError, match="have no column 'geometry' for ids; they have id"):
+        read_footprints(houses(2, id=np.array(["a", "b"])), id_column="geometry")
+
+
 def test_a_column_of_lists_gives_no_ids(tmp_path: Path) -> None:
     path = geojson(tmp_path / "a.geojson", [feature(k, {"id": [k, 0]}) for k in range(3)])
     found = read_footprints(path)

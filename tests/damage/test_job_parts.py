@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rasterio.env import get_gdal_config
 from small_grader import make_grader
 
 from deepnets4eo.cli.main import main
@@ -15,6 +16,7 @@ from deepnets4eo.damage import JobControl, Part, Settings, assess, assess_inputs
 from deepnets4eo.damage.evidence import collect, gather
 from deepnets4eo.damage.siamese import box
 from deepnets4eo.errors import InputError
+from deepnets4eo.prediction.memory import CACHE_BYTES
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.synthetic import City, Event
@@ -89,6 +91,23 @@ def test_three_parts_in_any_order_make_the_map_of_one_process(
     pd.testing.assert_frame_equal(pd.DataFrame(divided.buildings), pd.DataFrame(whole.buildings), check_exact=True)
     assert divided.findings == whole.findings
     assert divided.estimates == whole.estimates
+
+
+def test_the_cache_of_gdal_is_small_while_a_job_or_a_part_of_it_runs(
+    city: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs, limits, before = inputs_of(city), [], get_gdal_config("GDAL_CACHEMAX")
+
+    def stop(*_positional: object) -> None:
+        limits.append(get_gdal_config("GDAL_CACHEMAX"))
+        raise InputError("stop")
+
+    monkeypatch.setattr(job, "open_models", stop)
+    for run in (assess_inputs, partial(assess_part, part=Part(), work=JobControl(tmp_path))):
+        with pytest.raises(InputError, match="stop"):
+            run(inputs)
+    assert limits == [CACHE_BYTES] * 2
+    assert get_gdal_config("GDAL_CACHEMAX") == before
 
 
 def test_a_part_needs_a_folder_that_all_see(city: City) -> None:

@@ -115,6 +115,22 @@ def test_a_site_is_judged_and_its_sides_keep_their_proportions() -> None:
     assert fit_to_site(grades, np.full(len(p), "b"), {"a": Reliability(site=SHIFT)}) is None
 
 
+def test_a_known_share_beyond_those_that_are_weighed_counts_in_full() -> None:
+    log_odds, _ = site(0.0, 1.2)
+    p = expit(log_odds)
+    grades = np.stack([0.7 * (1 - p), 0.3 * (1 - p), 0.4 * p, 0.6 * p], axis=1)
+    kind, table = np.full(len(p), "a"), {"a": Reliability(site=SHIFT)}
+
+    def expected(share: float) -> float:
+        at_site = fit_to_site(grades, kind, table, share)
+        assert at_site is not None
+        return float(adjust_to_share(at_site.probabilities, share)[:, 2:].sum(axis=1).mean())
+
+    assert expected(0.0002) == pytest.approx(0.1 * expected(0.002), rel=0.05)
+    assert expected(0.00002) == pytest.approx(0.01 * expected(0.002), rel=0.05)
+    assert 1 - expected(0.9998) < 0.2 * (1 - expected(0.998))
+
+
 def test_few_buildings_and_foreign_evidence_limit_the_share() -> None:
     agreed, doubted = share_of_site(0.7, 0.9, 200, 0.9), share_of_site(0.7, 0.9, 200, 0.5)
     assert (agreed.value, agreed.most_likely, agreed.status, agreed.reason) == (0.7, 0.9, ESTIMATED, "")

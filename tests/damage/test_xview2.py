@@ -134,7 +134,9 @@ def test_a_missing_half_of_a_target_is_named(folders):
 
 def test_another_size_is_refused(folders):
     Image.fromarray(np.zeros((1024, 512), np.uint8)).save(folders[0] / "test_damage_00000_prediction.png")
-    with pytest.raises(InputError, match="test_damage_00000_prediction.png is 512×1024 px"):
+    with pytest.raises(
+        InputError, match="test_damage_00000_prediction.png is 512×1024 px.*Give the benchmark's targets"
+    ):
         score_folders(*folders)
 
 

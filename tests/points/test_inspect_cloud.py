@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import laspy
 import numpy as np
 import pytest
 from made_up_clouds import ORIGIN, scattered, write_las
@@ -25,6 +26,21 @@ def test_a_sound_file_has_facts_and_no_problem(tmp_path: Path) -> None:
     assert result.facts["classes"] == "2 ground 33.4%, 5 high vegetation 33.3%, 6 building 33.3%"
     assert result.facts["extra dimensions"] == "deviation"
     assert result.facts["format"] == "LAS 1.4, point format 8"
+
+
+def test_codes_that_a_legend_maps_to_a_class_or_void_have_its_name(tmp_path: Path) -> None:
+    path = write_las(tmp_path / "a.las", scattered(80))
+    cloud = laspy.read(path)
+    cloud.classification = np.repeat(np.array([0, 2, 4, 5, 200], np.uint8), 16)
+    cloud.write(path)
+    result = inspect(str(path), legend=Legend.load("ign_lidar_hd"))
+    assert (
+        result.facts["classes"]
+        == "0 void 20.0%, 2 ground 20.0%, 4 vegetation 20.0%, 5 vegetation 20.0%, 200 unknown 20.0%"
+    )
+    assert [problem for problem in result.problems if "codes" in problem] == [
+        "codes 200 are not in the legend ign_lidar_hd. Choose another legend."
+    ]
 
 
 def test_problems_name_their_remedy(tmp_path: Path) -> None:

@@ -89,19 +89,22 @@ def test_a_map_without_findings_has_an_empty_table_of_them(written):
     assert "imaged_without_outlines" not in {name for name, _ in pyogrio.list_layers(path)}
 
 
-@pytest.mark.parametrize(("expected", "written_share"), [(None, 0.2), (0.3, 0.3)])
-def test_estimates_have_a_table_that_programs_can_read(written, tmp_path, expected, written_share):
+def test_estimates_have_a_table_that_programs_can_read_and_that_agrees_with_itself(written, tmp_path):
     assert query(written[1], "SELECT count(*) AS number FROM estimates") == [{"number": 0}]
     damage_map = make_map()
     row = {"expected": 12.5, "interval_95": [8.0, 20.0]}
-    damage_map.damaged_share = {"value": 0.2, "most_likely": expected, "interval_95": None}
+    damage_map.damaged_share = {"value": 0.2, "most_likely": 0.9, "interval_95": None}
+    assessed = (damage_map.buildings["status"] == "assessed").sum()
     damage_map.estimates = {"buildings": {"damaged": row}, "built_area_m2": None}
     path = write_gpkg(damage_map, tmp_path / "damage.gpkg")
     assert [tuple(found.values())[1:] for found in query(path, "SELECT * FROM estimates")] == [
-        ("share", "damaged", written_share, None, None),
+        ("share", "damaged", 12.5 / assessed, None, None),
         ("buildings", "damaged", 12.5, 8.0, 20.0),
     ]
     assert pyogrio.read_dataframe(path, layer="estimates")["quantity"].tolist() == ["share", "buildings"]
+    damage_map.estimates = {}
+    path = write_gpkg(damage_map, tmp_path / "other.gpkg")
+    assert [row["value"] for row in query(path, "SELECT value FROM estimates")] == [0.2]
 
 
 def test_every_grade_has_its_colour_in_the_style(written):

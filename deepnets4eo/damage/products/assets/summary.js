@@ -50,7 +50,7 @@ function shareLine() {
   if (!estimate || estimate.value === undefined) return "";
   const { value, status, reason, interval_95: interval, second_opinion: second } = estimate;
   const how = { given: "given by the user", estimated: "estimated from the buildings", limited: `kept within bounds: ${reason}`, even: "assumed" }[status];
-  const doubt = interval ? `; expected by the evidence ${percent(estimate.most_likely)}, 95 % interval ${percent(interval[0])}–${percent(interval[1])}` : "";
+  const doubt = interval ? `; expected by the evidence ${status === "limited" ? "without bounds " : ""}${percent(estimate.most_likely)}, 95 % interval of the true share ${percent(interval[0])}–${percent(interval[1])}` : "";
   return paragraph(`Share of damaged buildings that all probabilities begin from: ${percent(value, 1)} (${how}${doubt}${typeof second === "number" ? `, second estimate ${percent(second)}` : ""}).`);
 }
 
