@@ -212,7 +212,7 @@ class Legend(WithSummary):
             raise LabelError(
                 f'{len(strange)} colours are not in legend "{self.name}": {_list_counts(strange)}. '
                 f"Expected {', '.join(f'{c.name} {c.color}' for c in self.classes)} or void {self.void_color}. "
-                'Choose the legend that has them, or make them void with unknown="void" (--unknown void).'
+                'Choose the legend that has them ("deepnets4eo datasets --legends" lists all).'
             )
         return labels
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import LabelError
 from deepnets4eo.grid import Grid, Window, blocks, pixel_areas_m2
 from deepnets4eo.polygons import Shaping, polygonize
@@ -148,10 +149,19 @@ def with_transitions(polygons: gpd.GeoDataFrame, cover_pre: Layer, cover_post: L
     return polygons.assign(**columns)[[*polygons.columns[:-1], *columns, polygons.geometry.name]]
 
 
+def legend_of_cover(cover: Layer) -> Legend:
+    """The legend that a raster of land cover has in its tags. Errors: LabelError without one."""
+    if cover.legend is None:
+        raise LabelError(
+            f"{cover.source} has no legend in its tags, expected land cover with the names of its classes. Give labels that "
+            "`deepnets4eo predict` wrote, or write the legend into its tags, as here that of hrscd: rio edit-info "
+            f'{cover.source} --tag LEGEND="$(deepnets4eo datasets --legends hrscd --json -)".'
+        )
+    return cover.legend
+
+
 def _majority(polygons: gpd.GeoDataFrame, cover: Layer) -> list[str | None]:
-    legend = cover.legend
-    if legend is None:
-        raise LabelError(f"{cover.source} has no legend in its tags. Give labels that `deepnets4eo predict` wrote.")
+    legend = legend_of_cover(cover)
     if not len(polygons):
         return []
     counts = class_counts(cover, polygons, max(legend.values) + 1).counts

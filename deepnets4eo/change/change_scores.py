@@ -1,10 +1,12 @@
 """The probability of change of a prediction, whether its classes are no change and change, or pairs from → to.
 
-Takes the probabilities of all classes as bytes; returns one band. Refuses legends without change.
+Takes the probabilities of all classes as bytes, and the classes where these decide; returns one band. Refuses legends
+without change.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,12 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import Legend
+from deepnets4eo.change.refinement import FINAL
 from deepnets4eo.change.transitions import CHANGE, cover_legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.layer import Layer
 from deepnets4eo.rasters.layer_view import LayerView
 from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE
+
+LEAST_CHANGED = round(FINAL * PACKED_ONE)  # the byte from which on a score is change
 
 
 def is_from_to(legend: Legend) -> bool:
@@ -69,7 +74,7 @@ def check_change_legend(legend: Legend, source: str) -> None:
     )
 
 
-def change_scores(probabilities: Layer, legend: Legend, source: str) -> Layer:
+def change_scores(probabilities: Layer, legend: Legend, source: str, *, classes: Layer | None = None) -> Layer:
     """The probability of change as a layer of one band, read by window.
 
     Parameters
@@ -80,12 +85,14 @@ def change_scores(probabilities: Layer, legend: Legend, source: str) -> Layer:
         Of the run.
     source
         Its folder, for messages.
+    classes
+        Labels of the same prediction, where they decide: probabilities as bytes may tie where the network did not.
 
     Returns
     -------
     Layer
         Of classes from → to the share of the best pair that changed in that and the best one that stayed, which is what the
-        network decided by.
+        network decided by. With `classes` at least `LEAST_CHANGED` where these changed, and below it elsewhere.
 
     Raises
     ------
@@ -93,23 +100,49 @@ def change_scores(probabilities: Layer, legend: Legend, source: str) -> Layer:
         As `check_change_legend`.
     """
     check_change_legend(legend, source)
+    changes = _changes(legend)
     if is_from_to(legend):
-        return Layer(_PairScores(probabilities))
-    index = [name.casefold() for name in legend.names].index(CHANGE)
-    return probabilities.subset([probabilities.bands[index]])
+        scores = Layer(_PairScores(probabilities, changes))
+    else:
+        scores = probabilities.subset([probabilities.bands[int(changes.argmax())]])
+    if classes is None:
+        return scores
+    changed = np.zeros(256, dtype=bool)
+    changed[list(legend.values)] = changes
+    return Layer(_DecidedScores(scores, classes, changed))
+
+
+def _changes(legend: Legend) -> NDArray[np.bool_]:
+    """(K,) whether each class is change."""
+    if is_from_to(legend):
+        return ~np.eye(math.isqrt(legend.num_classes), dtype=bool).ravel()
+    return np.array([name.casefold() == CHANGE for name in legend.names])
 
 
 class _PairScores(LayerView):
     """Probabilities of pairs from → to, read as the probability of change."""
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, layer: Layer, changes: NDArray[np.bool_]) -> None:
         super().__init__(layer, np.uint8, float(PACKED_NODATA), [CHANGE])
-        covers = int(np.sqrt(layer.count))
-        self._stays = np.eye(covers, dtype=bool).ravel()
+        self._changes = changes
 
     def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         data, valid = self.layer.read(window)
-        stays, changes = (data[which].max(axis=0).astype(np.float32) for which in (self._stays, ~self._stays))
+        stays, changes = (data[which].max(axis=0).astype(np.float32) for which in (~self._changes, self._changes))
         share = changes / np.maximum(stays + changes, 1)
         packed = np.rint(share * PACKED_ONE).astype(np.uint8)
         return np.where(valid, packed, np.uint8(PACKED_NODATA))[None], valid
+
+
+class _DecidedScores(LayerView):
+    """Scores of change on the side of one half on which the class of each pixel is. changed : (256,) by label value."""
+
+    def __init__(self, scores: Layer, classes: Layer, changed: NDArray[np.bool_]) -> None:
+        super().__init__(scores, np.uint8, float(PACKED_NODATA), [CHANGE])
+        self._classes, self._changed = classes, changed
+
+    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        data, valid = self.layer.read(window)
+        changed = self._changed[self._classes.read(window)[0]]
+        scores = np.where(changed, np.maximum(data, LEAST_CHANGED), np.minimum(data, LEAST_CHANGED - 1))
+        return np.where(valid, scores, PACKED_NODATA).astype(np.uint8), valid

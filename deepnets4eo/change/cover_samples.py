@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.change.transitions import COVER_POST, COVER_PRE, join_covers
-from deepnets4eo.evaluation.label_reader import LabelReader
+from deepnets4eo.evaluation.label_reader import OF_TRAINING, LabelReader
 from deepnets4eo.grid import blocks
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.training.data import ClassSamples, Sample
@@ -32,7 +32,7 @@ def open_covers(scenes: Sequence[LabelledScene], legend: Legend, data: DataSecti
 
     def one(named: LabelledScene, layer: str) -> LabelReader:
         raw = Layer.open(named.sources[layer], nodata=data.nodata.get(layer))
-        return LabelReader(raw, legend, unknown=data.unknown_labels).on(named.grid)
+        return LabelReader(raw, legend, unknown=data.unknown_labels, remedies=OF_TRAINING).on(named.grid)
 
     return [{layer: one(named, layer) for layer in COVERS} for named in scenes]
 

@@ -15,7 +15,7 @@ import numpy as np
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.change.transitions import BLOCK_PX, Transitions, hectares_on_the_ground, transitions_of_counts
 from deepnets4eo.errors import InputError
-from deepnets4eo.evaluation.label_reader import LabelReader
+from deepnets4eo.evaluation.label_reader import LabelReader, Remedies
 from deepnets4eo.grid import blocks
 from deepnets4eo.outputs import csv_text
 from deepnets4eo.rasters.layer import Layer, LayerLike
@@ -141,7 +141,7 @@ def _legend_of(layer: Layer, legend: Legend | None) -> Legend:
 
 def _open_reader(layer: Layer, legend: Legend) -> LabelReader:
     """A reader that warns of pixels that it takes as void although they may have a class."""
-    reader = LabelReader(layer, legend)
+    reader = LabelReader(layer, legend, remedies=Remedies())
     if (hidden := reader.hidden_class) is not None:
         log.warning(
             '%s declares %g as nodata, which is its value for "%s": those pixels are taken as void. Remove that, e.g. with '

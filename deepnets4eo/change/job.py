@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.change.change_scores import change_scores, check_change_legend, is_from_to
+from deepnets4eo.change.change_scores import LEAST_CHANGED, change_scores, check_change_legend, is_from_to
 from deepnets4eo.change.classical.detector import ChangeDetector
 from deepnets4eo.change.diffusion import FEW_STEPS, Diffusion
 from deepnets4eo.change.normalisation import normalise
@@ -128,7 +128,9 @@ def map_change(
     Raises
     ------
     InputError
-        The images make no pair, or a run is none of change.
+        The images make no pair, a run is none of change, or land cover has no legend.
+    GridError
+        The images, or land cover and the post image, do not overlap.
     RunError
         The pair does not fit the run.
     OutputError
@@ -212,8 +214,10 @@ def _write(
     findings = [*event_findings(event), *pair.findings, *_method_findings(pair, run)]
     with hidden_folder(out) as hidden:
         products = ChangeProducts(hidden)
-        covers = _covers(run, labels, products, options, event)
-        scores = change_scores(Layer.open(probabilities), run.legend, str(run.folder))
+        covers = _covers(run, labels, products, pair, event)
+        by_class = trained is not None and not options.refines  # else a threshold or the refined scores decide
+        classes = Layer.open(labels) if by_class else None
+        scores = change_scores(Layer.open(probabilities), run.legend, str(run.folder), classes=classes)
         findings += _write_rasters(scores, products, scene, options, event)
         polygons, summary, names = write_products(pair, products, notes, options, event, findings, covers)
         publish(hidden, out, names, obsolete=set(COVER_PRODUCTS) - set(names))
@@ -272,15 +276,13 @@ def _method_findings(pair: ChangePair, run: Run) -> list[Finding]:
 
 
 def _covers(
-    run: Run, labels: Path, products: ChangeProducts, options: ChangeOptions, event: EventInfo
+    run: Run, labels: Path, products: ChangeProducts, pair: ChangePair, event: EventInfo
 ) -> tuple[Layer, Layer] | None:
     """Land cover of both dates: as a run of classes from → to predicts it, else as the options name it; None without."""
     if is_from_to(run.legend):
         parts = split_from_to(labels, products.folder, tags=event.tags)
         return Layer.open(parts[COVER_PRE]), Layer.open(parts[COVER_POST])
-    if options.cover_pre is None or options.cover_post is None:
-        return None
-    return Layer.open(options.cover_pre, labels=True), Layer.open(options.cover_post, labels=True)
+    return pair.covers
 
 
 def _write_rasters(
@@ -335,13 +337,12 @@ def _write_rasters(
 
 def _write_labels(score: Layer, path: Path, event: EventInfo) -> tuple[int, int]:
     """Labels where the probability of change reaches 0.5; returns changed and valid pixels."""
-    least = round(FINAL * PACKED_ONE)
     changed = seen = 0
     tags = _origin(score) | event.tags
     with CogWriter(path, score.grid, nodata=VOID, legend=Legend.load("change"), tags=tags) as writer:
         for window in blocks(score.shape, BLOCK_PX):
             data, valid = score.read(window)
-            labels = np.where(valid, data[0] >= least, VOID).astype(np.uint8)
+            labels = np.where(valid, data[0] >= LEAST_CHANGED, VOID).astype(np.uint8)
             changed, seen = changed + int((labels == 1).sum()), seen + int(valid.sum())
             writer.write(window, labels)
     return changed, seen

@@ -10,15 +10,16 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from deepnets4eo.change.areas import legend_of_cover
 from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.change.clouds import hide_clouds
 from deepnets4eo.change.options import ChangeOptions
-from deepnets4eo.errors import InputError
-from deepnets4eo.grid import blocks
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.grid import blocks, only_one_placed
 from deepnets4eo.inspection.pairs import check_two_images
 from deepnets4eo.outputs.findings import Finding, one_or_many
 from deepnets4eo.rasters.cloud_mask import open_cloud_mask
-from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
+from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
 from deepnets4eo.registration import Registration, assume_registered, on_post_grid, register
 from deepnets4eo.registration.view import UNMOVED
 
@@ -32,12 +33,13 @@ class ChangePair:
     """A pair that is ready for change detection.
 
     scene : layers `image_pre` and `image_post` on the grid of the post image. registration : how the pre image lies.
-    findings : what limits the worth of a map of it.
+    findings : what limits the worth of a map of it. covers : land cover before and after, where the options name it.
     """
 
     scene: Scene
     registration: Registration
     findings: tuple[Finding, ...]
+    covers: tuple[Layer, Layer] | None = None
 
 
 def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOptions()) -> ChangePair:
@@ -57,14 +59,15 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
     Raises
     ------
     InputError
-        Bands that do not correspond, one image given twice, a registration that failed, a mask of clouds that is none, or
-        no common valid pixel.
+        Bands that do not correspond, one image given twice, a registration that failed, a mask of clouds that is none,
+        land cover that is missing or has no legend, or no common valid pixel.
     GridError
-        The images do not overlap, or only one of them has a CRS.
+        The images do not overlap, or only one of them has a CRS; the same of land cover and the post image.
     """
     before, after = choose_bands(Layer.open(pre), Layer.open(post), options)
     check_two_images(before, after)
     clouds = _open_masks({PRE: before, POST: after}, options)
+    covers = _open_covers(after, options)
     registration = _register(before, after, options)
     layers = {PRE: on_post_grid(before, after.grid, registration.matrix), POST: after}
     motions = {PRE: registration.matrix, POST: UNMOVED}
@@ -72,7 +75,7 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
         layers[name] = hide_clouds(layers[name], mask, after.grid, motions[name])
     scene = Scene(layers, after.grid)
     check_common_pixels(scene)
-    return ChangePair(scene, registration, _registration_findings(registration, options))
+    return ChangePair(scene, registration, _registration_findings(registration, options), covers)
 
 
 def choose_bands(pre: Layer, post: Layer, options: ChangeOptions) -> tuple[Layer, Layer]:
@@ -124,6 +127,25 @@ def _open_masks(images: Mapping[str, Layer], options: ChangeOptions) -> dict[str
         for name, (source, flag) in masks.items()
         if source is not None
     }
+
+
+def _open_covers(post: Layer, options: ChangeOptions) -> tuple[Layer, Layer] | None:
+    """Land cover of both dates where it was given, on its own grids; before the registration, which takes longer."""
+    if options.cover_pre is None or options.cover_post is None:
+        return None
+    return _open_cover(options.cover_pre, post, "--cover-pre"), _open_cover(options.cover_post, post, "--cover-post")
+
+
+def _open_cover(source: str, post: Layer, flag: str) -> Layer:
+    cover = Layer.open(source, labels=True)
+    legend_of_cover(cover)
+    if only_one_placed(cover.grid, post.grid):
+        raise GridError(
+            f"{flag} {cover.source}: only one of it and {post.source} says where it lies. Georeference the other, or give "
+            "land cover that does."
+        )
+    covered_share(post.grid, cover, flag)
+    return cover
 
 
 def _numbers(text: str, flag: str) -> list[int]:

@@ -104,7 +104,7 @@ def series(
         return
     if out is None:
         raise InputError("--out is missing. Give the folder of the result, or an id with --like.")
-    from deepnets4eo.change.series.dates import date_of_name
+    from deepnets4eo.change.series.dates import as_date
     from deepnets4eo.change.series.job import PRODUCTS, write_series
     from deepnets4eo.change.series.ranking import NoveltyRanking
     from deepnets4eo.change.series.stack import ImageSeries, MaskRule
@@ -114,9 +114,7 @@ def series(
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.outputs.lock import output_lock
 
-    start = None if breaks_from is None else date_of_name(breaks_from)
-    if breaks_from is not None and start is None:
-        raise InputError(f"--breaks-from {breaks_from} is no date. Write it like 2019-01-01.")
+    start = None if breaks_from is None else as_date(breaks_from, "--breaks-from")
     if breaks_from is None and break_of is not None:
         raise InputError(
             f"--break-of {break_of} was given without --breaks-from, so no breaks are detected. Give their first date, or "

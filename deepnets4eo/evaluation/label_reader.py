@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,13 +24,36 @@ PROBE_PX, PROBES = 256, 4  # windows in which masks of 0 and 255 are looked for,
 FLOAT_PX = 512  # window in the middle that is looked at for fractions
 
 
+@dataclass(frozen=True)
+class Remedies:
+    """How a user of one kind of work does what messages on labels advise; empty where that work has no way.
+
+    unknown : makes labels without a class void. stored_legend : names the legend that labels are stored in, before its name.
+    """
+
+    unknown: str = ""
+    stored_legend: str = ""
+
+
+OF_EVALUATION = Remedies('unknown="void" (--unknown void)', "--reference-legend ")
+OF_TRAINING = Remedies("--set data.unknown_labels=void", "--set data.labels_legend=")
+
+
 class LabelReader:
     """Reads a label raster as class indices of `legend`; `own` is the legend that it is stored in, where that differs.
 
-    Classes of `own` without counterpart in `legend` are a LabelError, or void with unknown="void".
+    Classes of `own` without counterpart in `legend` are a LabelError, or void with unknown="void". remedies : for messages.
     """
 
-    def __init__(self, layer: Layer, legend: Legend, own: Legend | None = None, unknown: Unknown = "error") -> None:
+    def __init__(
+        self,
+        layer: Layer,
+        legend: Legend,
+        own: Legend | None = None,
+        unknown: Unknown = "error",
+        *,
+        remedies: Remedies = OF_EVALUATION,
+    ) -> None:
         if layer.count not in (1, 3) or (layer.count == 3 and layer.dtype != np.uint8):
             raise InputError(
                 f"{layer.source} has {layer.count} bands of {layer.dtype}, expected label values in one band or "
@@ -39,8 +63,8 @@ class LabelReader:
             raise InputError(
                 f"{layer.source} is {layer.dtype}, expected integer labels. Take the argmax of scores first."
             )
-        self.layer, self._own, self._unknown = layer, own or legend, unknown
-        with _naming_remedy():
+        self.layer, self._own, self._unknown, self._remedies = layer, own or legend, unknown, remedies
+        with self._naming_remedy():
             values = np.arange(256) if own is None else own.remap_to(legend, missing=unknown)
         self._indices = legend.to_index()[values]
         # values that are class indices already need no look-up
@@ -70,8 +94,15 @@ class LabelReader:
             return None
         return (
             f"{self.layer.source} holds only 0 and 255, and 255 is void: nothing is labelled {self._own.names[1]!r}. If it is a "
-            "mask, write 1 for 255, e.g. with gdal_translate -scale 0 255 0 1."
+            f"mask, {self._mask_option}write 1 for 255, e.g. with gdal_translate -scale 0 255 0 1."
         )
+
+    @property
+    def _mask_option(self) -> str:
+        """What names the legend of masks with the same classes, where there is one."""
+        name = f"{self._own.name}-mask"
+        known = self._remedies.stored_legend and name in Legend.available()
+        return f"give {self._remedies.stored_legend}{name}, or " if known else ""
 
     def on(self, grid: Grid) -> LabelReader:
         """Returns a reader of the same labels on another grid, by nearest neighbour."""
@@ -91,7 +122,7 @@ class LabelReader:
         labels = self._own.from_file(labels)
         labels[~valid] = VOID
         if self._unknown == "error":
-            with _naming_remedy():
+            with self._naming_remedy():
                 self._own.check(labels, self.layer.source)
         if labels.dtype != np.uint8:
             labels[(labels < 0) | (labels > VOID)] = VOID
@@ -102,18 +133,20 @@ class LabelReader:
         if not valid.all():
             colors = np.where(valid, data, np.array(self._own.void_color, np.uint8)[:, None, None])
         try:
-            return self._own.encode(colors, self._unknown)
+            with self._naming_remedy():
+                return self._own.encode(colors, self._unknown)
         except LabelError as error:
             raise LabelError(f"{self.layer.source}, near row {window.row}, column {window.col}: {error}") from error
 
-
-@contextmanager
-def _naming_remedy() -> Iterator[None]:
-    """Adds to a LabelError what an evaluation can do about labels without a class."""
-    try:
-        yield
-    except LabelError as error:
-        raise LabelError(f'{error} Or leave them out with unknown="void" (--unknown void).') from error
+    @contextmanager
+    def _naming_remedy(self) -> Iterator[None]:
+        """Adds to a LabelError what can be done about labels without a class."""
+        try:
+            yield
+        except LabelError as error:
+            if not self._remedies.unknown:
+                raise
+            raise LabelError(f"{error} Or leave them out with {self._remedies.unknown}.") from error
 
 
 def _holds_whole_numbers(layer: Layer) -> bool:

@@ -162,7 +162,7 @@ class EventInfo(EventTexts):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("date_pre", "date_post"):
-            if (value := getattr(self, name)) and _day(value) is None:
+            if (value := getattr(self, name)) and iso_day(value) is None:
                 raise InputError(f"{name} is {value!r}, expected a date such as 2011-05-22 or 2011-05-22T17:41Z.")
         if self.has_reversed_dates and not {"date_pre", "date_post"} & set(self.from_files):
             raise InputError(
@@ -172,7 +172,7 @@ class EventInfo(EventTexts):
     @property
     def has_reversed_dates(self) -> bool:
         """Whether both dates are known and the one before is the later one."""
-        pre, post = _day(self.date_pre), _day(self.date_post)
+        pre, post = iso_day(self.date_pre), iso_day(self.date_post)
         return pre is not None and post is not None and pre > post
 
     @property
@@ -260,7 +260,7 @@ def event_findings(event: EventInfo) -> tuple[Finding, ...]:
     return (Finding("dates_from_tags", "note", message, "Give --date-pre and --date-post where they are wrong."),)
 
 
-def _day(text: str) -> date | None:
+def iso_day(text: str) -> date | None:
     """The day of an ISO date, None for other text."""
     if not DATE.fullmatch(text):
         return None
@@ -278,7 +278,7 @@ def _from_tags(tags: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, st
         if names is DATE_TAGS:
             match = TAG_DATE.match(value)
             value = "-".join(match.groups()) if match else ""
-            value = value if _day(value) else ""
+            value = value if iso_day(value) else ""
         elif not value.isprintable() or len(value) > LONGEST:
             value = ""
         if value:

@@ -80,5 +80,5 @@ def check_codes(counts: NDArray[Any], known: set[int], legend: Legend, source: s
         raise LabelError(
             f'{source} has class codes that are not in legend "{legend.name}": {listed}. Expected '
             f"{', '.join(f'{one.value} {one.name}' for one in legend.classes)}. Choose the legend that has them, "
-            "or make them void with --unknown void (unknown_is_void=True)."
+            "or make them void: --unknown void of evaluate, --set data.unknown_labels=void of train, unknown_is_void=True in Python."
         )

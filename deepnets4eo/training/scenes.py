@@ -23,7 +23,7 @@ from deepnets4eo.cards.dataset_card import TRAIN, DatasetCard
 from deepnets4eo.cards.dataset_reader import check_same_bands, open_dataset
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.evaluation.label_reader import LabelReader
+from deepnets4eo.evaluation.label_reader import OF_TRAINING, LabelReader
 from deepnets4eo.formats.access import check_online, is_remote
 from deepnets4eo.grid import Grid, Window, whole
 from deepnets4eo.rasters.layer_view import LayerView
@@ -188,7 +188,7 @@ def _open(
     opened = fit_axes(_open_layers(name, sources, data, [*layers, LABELS]))
     raw = opened.pop(LABELS)
     scene = Scene(opened)
-    reader = LabelReader(raw, *legends, unknown=data.unknown_labels)
+    reader = LabelReader(raw, *legends, unknown=data.unknown_labels, remedies=OF_TRAINING)
     if reader.hidden_class:
         log.warning(
             "%s declares the value of class %s as nodata: those pixels are void and not learnt from. "

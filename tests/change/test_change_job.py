@@ -18,8 +18,10 @@ from geotiff import write_geotiff
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change import ChangeOptions, map_change
 from deepnets4eo.change.areas import changed_area, with_transitions
+from deepnets4eo.change.change_scores import change_scores
 from deepnets4eo.change.job import COVER_PRODUCTS, PRODUCTS, _identity
 from deepnets4eo.change.pair import choose_bands, open_pair
+from deepnets4eo.change.transitions import from_to_legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError, OutputError, RunError
 from deepnets4eo.grid import Window
@@ -200,7 +202,9 @@ def test_a_run_of_land_cover_at_both_dates_writes_its_maps_and_what_became_what(
     (before, seen), (after, _) = (cover.read() for cover in covers.values())
     labels = Layer.open(change.paths["change.tif"]).read()[0][0]
     assert 0 < (labels == 1).sum() < labels.size
-    assert ((before[0] != after[0]) == (labels == 1))[seen].mean() > 0.99  # but for scores of a half, rounded to bytes
+    np.testing.assert_array_equal((before[0] != after[0])[seen], (labels == 1)[seen])
+    score = Layer.open(change.paths["score.tif"]).read()[0][0]
+    np.testing.assert_array_equal((score >= 127)[seen], (labels == 1)[seen])
     assert covers["cover_pre"].legend is not None
     assert covers["cover_pre"].legend.names == ("no change", "change")
     table = (tmp_path / "out" / "transitions.csv").read_text().splitlines()
@@ -209,6 +213,49 @@ def test_a_run_of_land_cover_at_both_dates_writes_its_maps_and_what_became_what(
     assert [float(row.split(",")[2]) for row in table[1:]] == pytest.approx(measured.ravel().tolist(), abs=1e-5)
     assert set(change.polygons.columns) >= {"from", "to"}
     assert set(change.paths) == set(PRODUCTS) | set(COVER_PRODUCTS)
+
+
+@pytest.mark.parametrize(
+    ("legend", "tied", "decided"),
+    [
+        (from_to_legend(Legend.load("change")), [[100, 0], [9, 77], [100, 0], [9, 77]], {0: 126, 1: 127, 2: 127, 3: 126}),
+        (Legend.load("change"), [[127, 127], [127, 127]], {0: 126, 1: 127}),
+    ],
+)  # fmt: skip
+def test_where_bytes_tie_the_class_decides_and_the_score_agrees(legend: Legend, tied, decided: dict[int, int]) -> None:
+    packed = Layer.open(np.array(tied, np.uint8)[:, None], nodata=255)
+    assert change_scores(packed, legend, "run").read()[0].tolist() == [[[127, 127]]]
+    for label, expected in decided.items():
+        classes = Layer.open(np.full((1, packed.shape[1]), label, np.uint8))
+        scores, valid = change_scores(packed, legend, "run", classes=classes).read()
+        assert scores.tolist() == [[[expected, expected]]]
+        assert valid.all()
+
+
+def test_land_cover_that_cannot_be_used_is_refused_before_the_registration(tmp_path: Path, monkeypatch, capsys) -> None:
+    pre, post = write_pair(tmp_path)
+    legend = Legend.load("change")
+
+    def cover(name: str, **profile: object) -> str:
+        tags = {"LEGEND": json.dumps(legend.to_dict())}
+        return str(write_geotiff(tmp_path / name, truth(), **{"gsd": GSD, "tags": tags} | profile))
+
+    monkeypatch.setattr("deepnets4eo.change.pair._register", None)
+    right = cover("right.tif")
+    for wrong, message in (
+        (str(tmp_path / "missing.tif"), "missing.tif does not exist"),
+        (cover("bare.tif", tags={}), "bare.tif has no legend in its tags, .* rio edit-info .*bare.tif --tag LEGEND="),
+        (cover("far.tif", origin=(900_000, 5_000_000)), "far.tif\\) does not overlap"),
+        (cover("nowhere.tif", crs=None), "--cover-p.*nowhere.tif: only one of it and .*post.tif says where it lies"),
+    ):
+        for covers in ((wrong, right), (right, wrong)):
+            flags = [f"--cover-{date}={path}" for date, path in zip(("pre", "post"), covers, strict=True)]
+            for further in ([], ["--dry-run"]):
+                assert main(["change", pre, post, f"--out={tmp_path / 'out'}", *flags, *further]) == 2
+                assert re.search(message, capsys.readouterr().err.replace("\n", " "))
+    assert main(["change", pre, post, f"--out={tmp_path / 'out'}", f"--cover-pre={right}", "--dry-run"]) == 2
+    assert "--cover-pre was given without --cover-post" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_bands_are_paired_by_name_then_by_number() -> None:

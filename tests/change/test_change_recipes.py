@@ -1,14 +1,19 @@
 """Recipes of change: the published weights of classes, and the F1 of change as the score that decides."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from geotiff import write_geotiff
 from torch import nn
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import LabelError
 from deepnets4eo.training import load_recipe
 from deepnets4eo.training.criterion import SegmentationCriterion, class_weights
+from deepnets4eo.training.recipe import DataSection
+from deepnets4eo.training.scenes import open_scenes
 
 CHANGE = Legend.load("change")
 
@@ -51,3 +56,16 @@ def test_a_monitor_of_a_class_that_is_nowhere_names_the_classes() -> None:
     recipe, _ = load_recipe("change/fc-ef", overrides=["train.monitor=f1.chnage"])
     with pytest.raises(LabelError, match="which has no change, change"):
         SegmentationCriterion(recipe.train, CHANGE, ["image_pre", "image_post"], [9, 1])
+
+
+def test_masks_of_0_and_255_are_noted_with_the_legend_that_reads_them(tmp_path: Path, caplog) -> None:
+    mask = np.repeat(np.array([[0, 255]], np.uint8), 32, axis=1).repeat(64, axis=0)
+    for name in ("pre", "labels"):
+        write_geotiff(tmp_path / "a" / f"{name}.tif", mask)
+    data = DataSection(folders=[str(tmp_path)], layers={"image_pre": "*/pre.tif", "labels": "*/labels.tif"})
+    assert (open_scenes(data, ["image_pre"], CHANGE)[0].scene.read()["labels"] == mask).all()
+    assert "give --set data.labels_legend=change-mask, or write 1 for 255, e.g. with gdal_translate" in caplog.text
+    caplog.clear()
+    named = data.model_copy(update={"labels_legend": "change-mask"})
+    assert (open_scenes(named, ["image_pre"], CHANGE)[0].scene.read()["labels"] == mask // 255).all()
+    assert not caplog.text

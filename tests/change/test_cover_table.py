@@ -12,7 +12,7 @@ from deepnets4eo.cards.legend import VOID, Legend, LegendClass
 from deepnets4eo.change import compare_covers, measure_transitions
 from deepnets4eo.change.transitions import from_to_legend, join_covers
 from deepnets4eo.cli.main import main
-from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.cog import CogWriter
 
@@ -122,6 +122,12 @@ def test_classes_that_are_read_as_void_are_named(tmp_path: Path, maps, files, ca
     caplog.clear()
     compare_covers(*files)
     assert not caplog.text
+
+
+def test_values_without_a_class_are_refused_without_an_option_that_the_verb_lacks(tmp_path: Path, maps, files) -> None:
+    strange = write_geotiff(tmp_path / "strange.tif", np.where(maps[0] == 3, 77, maps[0])[None], gsd=GSD_M)
+    with pytest.raises(LabelError, match=r"strange.tif holds values that are not in legend .*: 77 .* lists all\)\.$"):
+        compare_covers(strange, files[1], legend=COVER)
 
 
 def test_the_verb_writes_the_table_once(files, tmp_path: Path, capsys) -> None:

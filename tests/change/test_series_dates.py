@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from geotiff import write_geotiff
 
-from deepnets4eo.change.series.dates import date_of_name, find_images
+from deepnets4eo.change.series.dates import as_date, date_of_name, find_images
 from deepnets4eo.errors import InputError
 
 PIXELS = np.ones((1, 8, 8), np.uint8)
@@ -29,6 +29,15 @@ PIXELS = np.ones((1, 8, 8), np.uint8)
         ("MOD_2013.257_x.tif", None, date(2013, 9, 14)),
         ("MOD_2013_100.tif", None, None),  # a day of the year, or a number of its own
         ("MOD_2013-366.tif", None, None),
+        ("S2_2019-1-5.tif", None, None),  # neither July 2019 nor January
+        ("S2_2019-01-5.tif", None, None),
+        ("S2_2020-02-30.tif", None, None),
+        ("S2_2020-02-30T101010.tif", None, None),
+        ("S2_2020-13-01.tif", None, None),
+        ("mosaic_2019_7.tif", None, None),  # a month, or a number of its own
+        ("mosaic_2019_07_3m.tif", None, date(2019, 7, 1)),
+        ("S2_2019-1-5_of_2019-03-07.tif", None, date(2019, 3, 7)),
+        ("season_2019-2020.tif", None, date(2019, 7, 1)),
         ("mosaic_2019_100m.tif", None, date(2019, 7, 1)),
         ("1234567890_20190501.tif", "%Y%m%d", date(2019, 5, 1)),
         ("1112101011_20190501.tif", "%Y%m%d", date(2019, 5, 1)),
@@ -60,8 +69,24 @@ def test_given_dates_go_with_the_order_of_the_list():
     assert [(image.day.month, int(image.sources[0][0, 0, 0])) for image in images] == [(5, 2), (6, 1)]
     with pytest.raises(InputError, match=r"1 dates were given for 2 rasters"):
         find_images([PIXELS, PIXELS], dates=["2020-06-01"])
-    with pytest.raises(InputError, match=r"'soon' is no date"):
-        find_images([PIXELS], dates=["soon"])
+    for text in (
+        "soon",
+        "2019-1-5",
+        "2019-02-30",
+        "2020-13-01",
+        "2020-13",
+        "x2020-01-01",
+        "2020-01-01x",
+        "20190230",
+        "19",
+        "",
+    ):
+        with pytest.raises(InputError, match=rf"'{text}' is no date. Write it like 2020-06-30"):
+            find_images([PIXELS], dates=[text])
+    days = ("2019-01-05", "20190105", "2019-01-05T10:11Z", "2019-01", "2019", date(2019, 1, 5))
+    assert [as_date(day).isoformat() for day in days] == [
+        "2019-01-05", "2019-01-05", "2019-01-05", "2019-01-01", "2019-07-01", "2019-01-05",
+    ]  # fmt: skip
 
 
 def test_masks_of_one_date_are_joined_and_given_dates_are_those_of_the_masks_too(tmp_path):
@@ -83,7 +108,7 @@ def test_masks_of_one_date_are_joined_and_given_dates_are_those_of_the_masks_too
 
 def test_rasters_without_a_date_twice_a_date_and_missing_masks_are_refused(tmp_path):
     write_geotiff(tmp_path / "one" / "x.tif", PIXELS)
-    with pytest.raises(InputError, match=r"x\.tif has no date in its name or tags"):
+    with pytest.raises(InputError, match=r"x\.tif has no date in its name or tags.*\(--dates\).*\(--date-pattern\)"):
         find_images(tmp_path / "one")
     with pytest.raises(InputError, match=r"no date by the pattern '%Y'"):
         find_images(tmp_path / "one", date_pattern="%Y")
@@ -145,6 +170,10 @@ def test_stac_files_that_are_none_and_assets_elsewhere_are_refused(tmp_path):
         ('{"features": [{"type": "Feature"}]}', "is no STAC ItemCollection"),
         ("[1]", "is no STAC ItemCollection"),
         ('{"id": "x", "assets": {"a": {"href": "a.tif"}}}', "item 'x' has no datetime"),
+        (
+            '{"id": "x", "properties": {"datetime": "2019-02-30T10:00:00Z"}, "assets": {}}',
+            "item 'x' has the datetime '2019-02-30T10:00:00Z', expected one like 2020-06-30T10:00:00Z",
+        ),
     ):
         path.write_text(text)
         with pytest.raises(InputError, match=message):

@@ -17,6 +17,7 @@ from typing import Any
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import read_json
 from deepnets4eo.formats.access import is_remote
+from deepnets4eo.outputs.event import iso_day
 from deepnets4eo.rasters.mosaic import TILE_SUFFIXES, find_tiles
 from deepnets4eo.rasters.scene import Layer, LayerLike
 
@@ -25,13 +26,15 @@ NO_IMAGE = {"thumbnail", "overview", "metadata"}  # roles of STAC assets
 DATE_TAGS = ("acquisitiondatetime", "acquisition_date", "datetime", "date", "tiff:datetime", "tifftag_datetime")
 YEAR = r"(?:19|20)\d\d"
 DAY_OF_YEAR = r"(?:[0-2]\d\d|3[0-5]\d|36[0-6])(?![0-9A-Za-z])"
+NEXT_FIELD = r"[-_.]\d{1,2}(?:T\d|(?![0-9A-Za-z]))"  # a month or day, also where it is wrong or has one digit
 USUAL_YEARS = range(1900, 2100)
 IN_NAMES = (  # expression; how its groups are read, and what is added to them
     (re.compile(rf"(?<!\d)({YEAR})[-_.]?(0[1-9]|1[0-2])[-_.]?([0-2]\d|3[01])(?!\d)"), "%Y%m%d", ""),
-    (re.compile(rf"(?<!\d)({YEAR})[-_.](0[1-9]|1[0-2])(?!\d)"), "%Y%m%d", "01"),
+    (re.compile(rf"(?<!\d)({YEAR})[-_.](0[1-9]|1[0-2])(?!\d|{NEXT_FIELD})"), "%Y%m%d", "01"),
     (re.compile(rf"(?<!\d)({YEAR})[-.]({DAY_OF_YEAR})"), "%Y%j", ""),
-    (re.compile(rf"(?<!\d)({YEAR})(?!\d|[-_.]{DAY_OF_YEAR})"), "%Y%m%d", "0701"),  # the middle of the year
-)  # 2013_100 is none: a day of the year, or a number of its own
+    (re.compile(rf"(?<!\d)({YEAR})(?!\d|[-_.]{DAY_OF_YEAR}|{NEXT_FIELD})"), "%Y%m%d", "0701"),  # the middle of the year
+)  # 2013_100 and 2013_7 are none: a day or month of the year, or a number of its own
+REST = {len("2020"): "-07-01", len("2020-06"): "-01"}  # of given dates, as of those in names
 FIELDS = {"Y": r"\d{4}", "y": r"\d{2}", "m": r"\d{2}", "d": r"\d{2}", "j": r"\d{3}", "b": r"[A-Za-z]{3}",
           "H": r"\d{2}", "M": r"\d{2}", "S": r"\d{2}"}  # fmt: skip
 
@@ -65,8 +68,8 @@ def find_images(
         Folder of rasters (or of folders of tiles, one a date), a pattern such as `images/*_NDVI_*.tif`, a list of rasters,
         or a STAC ItemCollection as JSON.
     dates
-        Dates of the images, and of the masks, in the order of the names, `YYYY-MM-DD`; by default from the names, else from
-        the tags.
+        Dates of the images, and of the masks, in the order of the names, as `as_date` reads them; by default from the
+        names, else from the tags.
     date_pattern
         How dates stand in the names, in the letters of strptime: `%Y%j`.
     masks
@@ -83,7 +86,8 @@ def find_images(
     Raises
     ------
     InputError
-        Rasters without a date, two images of one date, dates without a mask, another number of dates than of rasters.
+        Rasters without a date, dates that are none, two images of one date, dates without a mask, another
+        number of dates than of rasters.
     """
     stac = isinstance(source, (str, Path)) and Path(source).suffix.lower() in STAC_SUFFIXES
     if stac:
@@ -112,7 +116,9 @@ def find_images(
 def date_of_name(name: str, pattern: str | None = None) -> date | None:
     """The date in a file's name, None where there is none; of a year alone its middle, of `2019-060` that day of the year.
 
-    >>> date_of_name("S2A_20190228T101.tif"), date_of_name("x_2019-060.tif", "%Y-%j"), date_of_name("b02.tif")
+    A date that is none or lacks a 0, such as `2019-02-30` and `2019-1-5`, is not taken for its month or year.
+
+    >>> date_of_name("S2A_20190228T101.tif"), date_of_name("x_2019-060.tif", "%Y-%j"), date_of_name("2019-1-5.tif")
     (datetime.date(2019, 2, 28), datetime.date(2019, 3, 1), None)
     """
     if pattern is not None:
@@ -123,6 +129,41 @@ def date_of_name(name: str, pattern: str | None = None) -> date | None:
             if day is not None:  # 31 February is none
                 return day
     return None
+
+
+def as_date(day: str | date, option: str = "") -> date:
+    """A date that was given: a day (also with its time), a month for its first day, or a year for its middle.
+
+    Parameters
+    ----------
+    day
+        `YYYY-MM-DD`, `YYYYMMDD`, `YYYY-MM`, `YYYY`, or a date.
+    option
+        That gave it, for the message.
+
+    Raises
+    ------
+    InputError
+        For any other text, and days that no month has.
+
+    Examples
+    --------
+    >>> as_date("2020-06-30"), as_date("2020-06"), as_date("2020")
+    (datetime.date(2020, 6, 30), datetime.date(2020, 6, 1), datetime.date(2020, 7, 1))
+    """
+    if isinstance(day, date):
+        return day
+    parsed = _given_day(day)
+    if parsed is None:
+        what = f"{option} {day}" if option else repr(day)
+        raise InputError(f"{what} is no date. Write it like 2020-06-30, a month like 2020-06, a year like 2020.")
+    return parsed
+
+
+def _given_day(text: str) -> date | None:
+    if re.fullmatch(r"\d{8}", text):  # the short form of ISO 8601
+        text = f"{text[:4]}-{text[4:6]}-{text[6:]}"
+    return iso_day(text + REST.get(len(text), ""))
 
 
 def _rasters(source: str | Path | Sequence[LayerLike]) -> list[LayerLike]:
@@ -146,7 +187,7 @@ def _with_dates(
     if dates is not None:
         if len(dates) != len(rasters):
             raise InputError(f"{len(dates)} dates were given for {len(rasters)} {what}. Give as many {what} as dates.")
-        return [(raster, _as_date(day)) for raster, day in zip(rasters, dates, strict=True)]
+        return [(raster, as_date(day)) for raster, day in zip(rasters, dates, strict=True)]
     return [(raster, _date_of(raster, pattern)) for raster in rasters]
 
 
@@ -159,17 +200,11 @@ def _date_of(raster: LayerLike, pattern: str | None) -> date:
         day = next((day for text in texts if (day := date_of_name(text.replace(":", "-")[:10]))), None)
     if day is None:
         where = f"by the pattern {pattern!r}" if pattern else "in its name or tags"
-        raise InputError(f"{name} has no date {where}. Give the dates, or how they stand in the names.")
+        raise InputError(
+            f"{name} has no date {where}, such as 2020-06-30 or 20200630, with two digits for month and day. Give the dates "
+            "(--dates), or how they stand in the names (--date-pattern)."
+        )
     return day
-
-
-def _as_date(day: str | date) -> date:
-    if isinstance(day, date):
-        return day
-    parsed = date_of_name(str(day))
-    if parsed is None:
-        raise InputError(f"{day!r} is no date. Write it like 2020-06-30.")
-    return parsed
 
 
 def _date_by_pattern(name: str, pattern: str) -> date | None:
@@ -221,9 +256,11 @@ def _stac_images(path: Path, assets: Sequence[str], mask: str | None) -> list[Da
 
 def _stac_image(path: Path, item: Mapping[str, Any], assets: Sequence[str], mask: str | None) -> DatedImage:
     properties = item.get("properties") or {}
-    day = date_of_name(str(properties.get("datetime") or properties.get("start_datetime") or "")[:10])
+    text = str(properties.get("datetime") or properties.get("start_datetime") or "")
+    day = _given_day(text[: len("2020-06-30")])
     if day is None:
-        raise InputError(f"{path}: item {item.get('id')!r} has no datetime. Add it to its properties.")
+        what = f"the datetime {text!r}, expected one like" if text else "no datetime such as"
+        raise InputError(f"{path}: item {item.get('id')!r} has {what} 2020-06-30T10:00:00Z. Set it in its properties.")
     names = list(assets) or [name for name in _image_assets(item["assets"]) if name != mask]
     if len(names) != 1 and not assets:
         raise InputError(
