@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deepnets4eo.cli.option_groups import with_options
-from deepnets4eo.cli.options import RESOURCES, Debug, DryRun, Out, Overwrite, Seed, Workers
+from deepnets4eo.cli.options import Debug, DryRun, Out, Overwrite, PartOption, ResumeParts, Seed, Workers, part_is_done
 from deepnets4eo.cli.output import echo
 from deepnets4eo.damage.settings import DECISION, INPUTS, Settings
 from deepnets4eo.errors import InputError, MissingExtraError, RunError
@@ -75,17 +75,8 @@ def damage(
         str | None,
         typer.Option(metavar="FORMATS", help="Which of csv,geojson,kml to write too, or none; all by default."),
     ] = None,
-    part: Annotated[
-        str | None,
-        typer.Option(
-            metavar="K/N",
-            help="Do only this part of the long work, such as 3/16, and write no map; see --resume.",
-            rich_help_panel=RESOURCES,
-        ),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue an interrupted job, or complete one whose parts are done.")
-    ] = False,
+    part: PartOption = None,
+    resume: ResumeParts = False,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     debug: Debug = False,
@@ -247,10 +238,7 @@ def _do_part(sources: _Sources, settings: Settings, part: Part, out: Path, *, ov
         with progress(f"part {part}") as advance:
             assess_part(sources.open(settings), part, settings, JobControl(scratch, advance))
         mark_part(scratch, part)
-    echo(
-        f"part {part} is done and kept beside {out}. When all are, make the map: the same command with --resume in place of "
-        "--part"
-    )
+    echo(part_is_done(part, out))
 
 
 def _point_evidence(pre: str | None, post: str | None, weights: list[str]) -> tuple[PointEvidence | None, list[str]]:

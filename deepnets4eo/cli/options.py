@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deepnets4eo.cli.completion import choices
 from deepnets4eo.errors import InputError
+
+if TYPE_CHECKING:
+    from deepnets4eo.outputs.job_part import Part
 
 Out = Annotated[Path, typer.Option("--out", help="Where the result goes.", show_default=False)]
 RESOURCES = "Resources"  # the group of options in help texts
@@ -36,6 +39,19 @@ Precision = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all randomness.", min=0)]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted job.")]
+ResumeParts = Annotated[
+    bool, typer.Option("--resume", help="Continue an interrupted job, or complete one whose parts are done.")
+]
+PartOption = Annotated[
+    str | None,
+    typer.Option(
+        "--part",
+        metavar="K/N",
+        help="Do only this part of the work, such as 3/16, and write no result; see --resume.",
+        rich_help_panel=RESOURCES,
+        show_default=False,
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only check the inputs and print what would be done.")]
 Json = Annotated[
@@ -55,6 +71,11 @@ def memory_bytes(text: str) -> int:
     if not match:
         raise InputError(f"--memory {text} is not a size. Write it like 4GB or 500MB.")
     return int(float(match[1]) * _UNITS[match[2]])
+
+
+def part_is_done(part: Part, out: Path) -> str:
+    """Returns the line that says that a part of a job is done, and how the job is completed."""
+    return f"part {part} is done and kept beside {out}. When all are: the same command with --resume in place of --part"
 
 
 def names(text: str) -> list[str]:

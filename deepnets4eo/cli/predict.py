@@ -17,10 +17,12 @@ from deepnets4eo.cli.options import (
     Memory,
     Out,
     Overwrite,
+    PartOption,
     Precision,
-    Resume,
+    ResumeParts,
     Workers,
     memory_bytes,
+    part_is_done,
 )
 from deepnets4eo.cli.output import echo
 from deepnets4eo.cli.progress import progress
@@ -94,7 +96,8 @@ def predict(
     ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
-    resume: Resume = False,
+    part: PartOption = None,
+    resume: ResumeParts = False,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     debug: Debug = False,
@@ -109,13 +112,14 @@ def predict(
     deepnets4eo predict runs/a city.tif --ensemble runs/b --ensemble runs/c --augment flips --out labels.tif
     """
     from deepnets4eo import prediction
+    from deepnets4eo.outputs.job_part import Part
     from deepnets4eo.segmenters import ensemble_run
     from deepnets4eo.segmenters.run import load_run
 
     options = prediction.PredictOptions(
         probabilities=probabilities, entropy=entropy, tile_px=tile, halo_px=halo, overlap_px=overlap, scores=scores, blending=blending,
         memory_bytes=memory_bytes(memory), workers=workers, device=device, precision=precision, threads=threads,
-        resume=resume, overwrite=overwrite,
+        part=None if part is None else Part.parse(part), resume=resume, overwrite=overwrite,
     )  # fmt: skip
     runs = [load_run(folder) for folder in (run, *(ensemble or []))]
     loaded = ensemble_run(runs, vote=vote, views=augment or "none", scales=numbers(scales))
@@ -131,6 +135,8 @@ def predict(
         return
     with progress("predict") as advance:
         result = prediction.predict(loaded, opened, out, options, progress=advance)
+    if options.part is not None:
+        echo(part_is_done(options.part, out))
     for path in result.paths.values():
         echo(path)
 

@@ -149,8 +149,8 @@ def assess(
     Returns
     -------
     DamageMap
-        In the CRS of the post image, outlines where the post image shows them. Peak memory: some 250 MB a worker and
-        4 kB a building, 7 kB with the network in the box, whatever the size of the images.
+        In the CRS of the post image, outlines where the post image shows them. Peak memory: about 1 GB with
+        two workers, 2 GB with the network in the box, and 5 to 10 kB a building, whatever the size of the images.
 
     Raises
     ------

@@ -1,9 +1,11 @@
 """A run and a scene in, label rasters out: streamed, resumable, in bounded memory."""
 
+from deepnets4eo.outputs.job_part import Part
 from deepnets4eo.prediction.job import Prediction, PredictOptions, check_outputs, describe, predict
 from deepnets4eo.prediction.opening import open_scene
 
 __all__ = [
+    "Part",
     "PredictOptions",
     "Prediction",
     "check_outputs",

@@ -11,14 +11,16 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from deepnets4eo.device import Compute, choose, torch_settings
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.evaluation.withheld import PRECISION
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.outputs.input_files import check_not_inputs, label_raster_files
+from deepnets4eo.outputs.job_part import WHOLE, Part
 from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.prediction.batch_size import batch_size
 from deepnets4eo.prediction.memory import CACHE_BYTES
@@ -69,8 +71,11 @@ class PredictOptions:
         Rows that are finished, and written, together.
     strip_px
         Columns that are finished together; by default as many as the memory allows.
+    part
+        One of the parts of a job that several computers share: only its rows are computed, and kept beside the output; a job that
+        resumes it writes the output, when all parts are done. A part that is started again goes on by itself.
     resume
-        Continue an interrupted job of the same inputs and options.
+        Continue an interrupted job of the same inputs and options, or complete one whose parts are done.
     overwrite
         Replace outputs that exist, and begin again where a job was interrupted.
 
@@ -97,6 +102,7 @@ class PredictOptions:
     device: str = "auto"
     precision: str = "auto"
     threads: int | None = None
+    part: Part | None = None
     resume: bool = False
     overwrite: bool = False
     batch_tiles: int | None = None
@@ -124,7 +130,7 @@ class Prediction:
     Parameters
     ----------
     paths
-        "labels", "probabilities", "entropy" → file, those that were written.
+        "labels", "probabilities", "entropy" → file, those that were written; none by a part of a job.
     tiles
         Tiles of the lattice.
     skipped
@@ -195,22 +201,66 @@ def predict(
     scene = open_scene(scene, segmenter)
     segmenter.inputs.check(scene)
     paths = _paths(out, options)
-    with output_lock(*paths.values()):
-        progress_file = ProgressFile(paths[LABELS])
-        resumed = options.resume and progress_file.load()
-        _check(paths, options, [run, scene], resumed=resumed)
-        plan = _plan(segmenter, scene, options, progress_file.job if resumed else {})
+    with output_lock(*paths.values(), shared=options.part is not None):
+        records = _records(paths[LABELS], options)
+        resumed = [_goes_on(options) and record.load() for record in records.values()]
+        _check(paths, options, [run, scene], resumed=any(resumed))
+        plan = _plan(segmenter, scene, options, _begun(paths[LABELS], options, records, resumed))
         compute, lattice = plan.compute, plan.lattice
         tags = _tags(segmenter, identity, scene, lattice.tiling) | {PRECISION: compute.precision}
         outputs = Outputs(paths, scene.grid, segmenter.legend, tags)
         scalers = window_scalers(segmenter)
         scaling = SceneScaling(scene, segmenter.inputs, scalers[0].unscaled_bands) if scalers else None
         reader = TileReader(scene, segmenter.inputs, lattice, scaling)
-        job = Job(
-            segmenter, lattice, compute, reader, outputs, progress_file,
-            plan.batch_tiles, options.block_px, options.workers, progress,
-        )  # fmt: skip
-        return _run(job, _identity(identity, plan, segmenter, scene, paths), options, resumed=resumed)
+        jobs = [
+            Job(
+                segmenter, lattice, compute, reader, outputs, record, plan.batch_tiles, options.block_px, options.workers,
+                _share_of(progress, number, len(records)), part,
+            )
+            for number, (part, record) in enumerate(records.items())
+        ]  # fmt: skip
+        return _run(jobs, _identity(identity, plan, segmenter, scene, paths), options, resumed)
+
+
+def _goes_on(options: PredictOptions) -> bool:
+    """Whether what is finished is used: where the user says so, and by a part that is started again."""
+    return options.resume or (options.part is not None and not options.overwrite)
+
+
+def _records(out: Path, options: PredictOptions) -> dict[Part, ProgressFile]:
+    """The records of the parts that this call computes: of its own part, or of all that the job was divided into.
+
+    Errors: OutputError where it was divided in another way.
+    """
+    if options.overwrite and options.part is None and not options.resume:
+        ProgressFile.remove_parts(out)
+    kept = ProgressFile.parts(out) if _goes_on(options) else []
+    if options.part is not None and kept and kept[0].total != options.part.total:
+        raise OutputError(
+            f"{out} was divided into {kept[0].total} parts before, now into {options.part.total}. Give the same number, or begin again "
+            "with --overwrite in place of --part."
+        )
+    parts = [options.part] if options.part is not None else kept or [WHOLE]
+    return {part: ProgressFile(out, part) for part in parts}
+
+
+def _begun(
+    out: Path, options: PredictOptions, records: Mapping[Part, ProgressFile], resumed: Sequence[bool]
+) -> Mapping[str, Any]:
+    """The description of the job as it was begun, of another part where this one was not; {} of a new job."""
+    for record, loaded in zip(records.values(), resumed, strict=True):
+        if loaded:
+            return record.job
+    others = ProgressFile.parts(out) if options.part is not None and _goes_on(options) else []
+    for record in (ProgressFile(out, part) for part in others):
+        if record.load(cut=False):
+            return record.job
+    return {}
+
+
+def _share_of(progress: Callable[[float], None] | None, number: int, total: int) -> Callable[[float], None] | None:
+    """What a job calls that is one of several, counted from 0."""
+    return None if progress is None else lambda share: progress((number + share) / total)
 
 
 def check_outputs(
@@ -237,7 +287,8 @@ def check_outputs(
     >>> check_outputs("labels.tif", PredictOptions(), ["runs/unet"])
     """
     paths = _paths(out, options)
-    _check(paths, options, inputs, resumed=options.resume and ProgressFile(paths[LABELS]).path.is_file())
+    resumed = options.resume and any(record.path.is_file() for record in _records(paths[LABELS], options).values())
+    _check(paths, options, inputs, resumed=resumed)
 
 
 def _paths(out: str | Path, options: PredictOptions) -> dict[str, Path]:
@@ -252,7 +303,9 @@ def _check(paths: Mapping[str, Path], options: PredictOptions, inputs: Sequence[
     check_not_inputs(written, [list(item.layers.values()) if isinstance(item, Scene) else item for item in read])
     for path in paths.values():
         check_overwrite(check_raster_suffix(path), overwrite=options.overwrite, resume=resumed)
-    ProgressFile(paths[LABELS]).check_kept(overwrite=options.overwrite, resume=options.resume)
+    if options.part is None:
+        for part in [WHOLE, *ProgressFile.parts(paths[LABELS])]:
+            ProgressFile(paths[LABELS], part).check_kept(overwrite=options.overwrite, resume=options.resume)
 
 
 def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | None = None) -> str:
@@ -286,9 +339,9 @@ def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | 
         print(describe(run, open_scene("ortho.tif", run.segmenter), PredictOptions(tile_px=512)))
     """
     run.inputs.check(scene)
-    progress_file = ProgressFile(Path(out)) if out is not None and options.resume else None
-    resumed = progress_file is not None and progress_file.load(cut=False)
-    begun = progress_file.job if progress_file is not None and resumed else {}
+    records = _records(Path(out), options).values() if out is not None and options.resume else ()
+    begun_records = [record for record in records if record.load(cut=False)]
+    begun = begun_records[0].job if begun_records else {}
     cut = options if begun else replace(options, batch_tiles=1)  # to find this number takes a tile on a GPU
     plan = _plan(run.segmenter, scene, cut, begun)
     lattice, compute = plan.lattice, plan.compute
@@ -297,11 +350,12 @@ def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | 
         f"({lattice.tiling.blending if lattice.tiling.blends else 'crop'}, step {lattice.tiling.stride_px} px), {run.legend.num_classes} classes, "
         f"on {compute.device} in {compute.precision} with {compute.threads} threads"
     )
-    if progress_file is None or out is None or not resumed:
+    if out is None or not begun_records:
         return text
     identity = _identity(_segmenter_of(run)[1], plan, run.segmenter, scene, _paths(out, options))
-    progress_file.check(identity | {"strip_px": progress_file.job["strip_px"]})
-    done = progress_file.counts.get("tiles", 0)
+    for record in begun_records:
+        record.check(identity | {"strip_px": record.job["strip_px"]})
+    done = sum(record.counts.get("tiles", 0) for record in begun_records)
     return f"{text}; goes on with an interrupted job: {done} of {len(lattice)} tiles are done"
 
 
@@ -329,29 +383,43 @@ def _tiling(segmenter: Segmenter, options: PredictOptions, shape: tuple[int, int
     return tiling.least_work(shape) if free else tiling
 
 
-def _run(job: Job, identity: dict[str, Any], options: PredictOptions, *, resumed: bool) -> Prediction:
-    started = time.perf_counter()
-    scaled = scaled_beforehand(window_scalers(job.segmenter))
-    with gdal_cache(CACHE_BYTES), torch_settings(job.compute), scaled:
-        job.segmenter.to(job.compute)
-        if resumed:
-            job.progress_file.check(identity | {"strip_px": job.progress_file.job["strip_px"]})
-            job.counts.tiles, job.counts.skipped = (
-                job.progress_file.counts.get(key, 0) for key in ("tiles", "skipped")
-            )
-            log.info("Going on with an interrupted job: %d of %d tiles are done.", job.counts.tiles, len(job.lattice))
-        else:
-            strip_px = options.strip_px or plan_strip_px(job, options.memory_bytes)
-            job.progress_file.start(identity | {"strip_px": strip_px})
-        predict_strips(job, job.progress_file.job["strip_px"])
-        for product in reversed(job.products):  # labels last: when they are there, all is
-            job.outputs.write(product, job.progress_file.replay(product, job.outputs.bands(product)))
-        job.progress_file.remove()
-    counts = job.counts
-    if counts.skipped:
-        log.info("%d of %d tiles have no valid pixel and were skipped.", counts.skipped, counts.tiles)
-    seconds = time.perf_counter() - started
-    return Prediction(dict(job.outputs.paths), counts.tiles, counts.skipped, counts.computed, seconds, counts.network_s)
+def _run(jobs: Sequence[Job], identity: dict[str, Any], options: PredictOptions, resumed: Sequence[bool]) -> Prediction:
+    """Compute what each job has not finished, one after the other, and write the outputs of all; not of a part alone."""
+    started, outputs = time.perf_counter(), jobs[0].outputs
+    scaled = scaled_beforehand(window_scalers(jobs[0].segmenter))
+    with gdal_cache(CACHE_BYTES), torch_settings(jobs[0].compute), scaled:
+        jobs[0].segmenter.to(jobs[0].compute)
+        for job, begun in zip(jobs, resumed, strict=True):
+            _compute(job, identity, options, resumed=begun)
+        if options.part is None:
+            for product in reversed(outputs.products):  # labels last: when they are there, all is
+                bands = outputs.bands(product)
+                outputs.write(product, chain.from_iterable(job.progress_file.replay(product, bands) for job in jobs))
+            for job in jobs:
+                job.progress_file.remove()
+    tiles, skipped, computed = (
+        sum(getattr(job.counts, name) for job in jobs) for name in ("tiles", "skipped", "computed")
+    )
+    if skipped:
+        log.info("%d of %d tiles have no valid pixel and were skipped.", skipped, tiles)
+    paths = dict(outputs.paths) if options.part is None else {}
+    seconds, network_s = time.perf_counter() - started, sum(job.counts.network_s for job in jobs)
+    return Prediction(paths, tiles, skipped, computed, seconds, network_s)
+
+
+def _compute(job: Job, identity: dict[str, Any], options: PredictOptions, *, resumed: bool) -> None:
+    """Compute and record the rows of a job that are not recorded yet. Errors: RunError where those are another job's."""
+    record, which = job.progress_file, "" if job.part == WHOLE else f"part {job.part}: "
+    if resumed:
+        record.check(identity | {"strip_px": record.job["strip_px"]})
+        job.counts.tiles, job.counts.skipped = (record.counts.get(key, 0) for key in ("tiles", "skipped"))
+        log.info(
+            "Going on with an interrupted job: %s%d of %d tiles are done.", which, job.counts.tiles, job.tile_count
+        )
+    else:
+        strip_px = options.strip_px or plan_strip_px(job, options.memory_bytes)
+        record.start(identity | {"strip_px": strip_px})
+    predict_strips(job, record.job["strip_px"])
 
 
 def _segmenter_of(run: Run | Segmenter | str | Path) -> tuple[Segmenter, str]:

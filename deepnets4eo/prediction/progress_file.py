@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,16 +20,21 @@ from deepnets4eo.arrays import ByteImage
 from deepnets4eo.errors import OutputError, RunError
 from deepnets4eo.files import PARTIAL, plain, writing
 from deepnets4eo.grid import Grid, Window
+from deepnets4eo.outputs.job_part import WHOLE, Part
 
 CHECKSUM = "crc32"  # of a line's other values
 
 
 class ProgressFile:
-    """Record of a job beside its unfinished output: the first line describes the job, each further line some finished rows."""
+    """Record of a job beside its unfinished output: the first line describes the job, each further line some finished rows.
 
-    def __init__(self, out: Path) -> None:
-        self.path = out.with_name(f"{PARTIAL}tiles-{out.name}.jsonl")
-        self.rows_path = out.with_name(f"{PARTIAL}rows-{out.name}")
+    part : of a job that several processes share; each has a record of its own.
+    """
+
+    def __init__(self, out: Path, part: Part = WHOLE) -> None:
+        own = "" if part == WHOLE else f"{part.number}-of-{part.total}-"
+        self.path = out.with_name(f"{PARTIAL}tiles-{own}{out.name}.jsonl")
+        self.rows_path = out.with_name(f"{PARTIAL}rows-{own}{out.name}")
         self.job: dict[str, Any] = {}
         self.entries: list[dict[str, Any]] = []
 
@@ -70,6 +76,33 @@ class ProgressFile:
         os.truncate(self.path, len(first) + 1 + sum(len(line) + 1 for line in lines[: len(self.entries)]))
         os.truncate(self.rows_path, sum(sum(entry["bytes"].values()) for entry in self.entries))
         return True
+
+    @classmethod
+    def parts(cls, out: Path) -> list[Part]:
+        """The parts of a divided job into `out`, those that are not begun included; none where no part was begun.
+
+        Errors: OutputError where it was divided in several ways.
+        """
+        marks = re.compile(rf"{re.escape(PARTIAL)}tiles-\d+-of-(\d+)-{re.escape(out.name)}[.]jsonl")
+        matches = [match for path in out.parent.glob(f"{PARTIAL}tiles-*") if (match := marks.fullmatch(path.name))]
+        totals = sorted({int(match[1]) for match in matches})
+        if len(totals) > 1:
+            raise OutputError(
+                f"{out} was divided into {' and into '.join(map(str, totals))} parts. Begin again with --overwrite, or remove "
+                f"the files {PARTIAL}*-of-*-{out.name}* of one of them."
+            )
+        return [Part(number, total) for total in totals for number in range(1, total + 1)]
+
+    @classmethod
+    def remove_parts(cls, out: Path) -> None:
+        """Remove the records of all parts of a divided job into `out`. Errors: OutputError where one cannot be removed."""
+        name = re.compile(
+            rf"{re.escape(PARTIAL)}(tiles-\d+-of-\d+-{re.escape(out.name)}[.]jsonl|rows-\d+-of-\d+-{re.escape(out.name)})"
+        )
+        with writing(out):
+            for path in out.parent.glob(f"{PARTIAL}*-of-*"):
+                if name.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
 
     def check_kept(self, *, overwrite: bool, resume: bool) -> None:
         """Refuse to begin again where finished rows would be lost. Errors: OutputError naming the options that allow it."""

@@ -28,11 +28,12 @@ CHUNK_ROWS = 64  # of scores turned into bytes at once: their temporary arrays s
 
 @dataclass(frozen=True)
 class Strip:
-    """Columns start ≤ c < stop of the scene, from row `first_row` down; rows above are done already."""
+    """Columns start ≤ c < stop of the scene, rows first_row ≤ r < last_row; rows above are done already, or another's."""
 
     start: int
     stop: int
-    first_row: int = 0
+    first_row: int
+    last_row: int
 
     @property
     def width(self) -> int:
@@ -47,14 +48,14 @@ class RowBuffer:
     """
 
     def __init__(self, bands: int, strip: Strip, lattice: Lattice, block_px: int) -> None:
-        self._strip, self._lattice, self._block_px = strip, lattice, block_px
+        self._strip, self._block_px = strip, block_px
         self._data = np.full((bands, block_px + lattice.tiling.core_px, strip.width), NOTHING, np.uint8)
         self._top = strip.first_row
 
     def put(self, row: int, col: int, pixels: ByteImage) -> None:
         """Copy (bands, h, w) to scene position (row, col); what lies outside the strip or is done already is dropped."""
         _, height, width = pixels.shape
-        first, last = max(row, self._top), min(row + height, self._lattice.shape[0])
+        first, last = max(row, self._top), min(row + height, self._strip.last_row)
         left, right = max(col, self._strip.start), min(col + width, self._strip.stop)
         if first < last and left < right:
             target = self._data[
@@ -64,7 +65,8 @@ class RowBuffer:
 
     def take(self, finished: int) -> tuple[Window, ByteImage] | None:
         """The whole blocks of rows above scene row `finished` (all that is left at the bottom), if there are any."""
-        bottom = finished if finished == self._lattice.shape[0] else finished // self._block_px * self._block_px
+        end = self._strip.last_row
+        bottom = end if finished >= end else finished // self._block_px * self._block_px
         height = bottom - self._top
         if height <= 0:
             return None

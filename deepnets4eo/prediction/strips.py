@@ -19,6 +19,7 @@ from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
+from deepnets4eo.outputs.job_part import WHOLE, Part
 from deepnets4eo.prediction.memory import QUEUE_BYTES, network_bytes, stitch_budget, strip_width
 from deepnets4eo.prediction.outputs import LABELS, Outputs, bands_of
 from deepnets4eo.prediction.progress_file import ProgressFile
@@ -50,7 +51,7 @@ class Counts:
 class Job:
     """What stays the same over all strips.
 
-    batch_tiles : computed together. block_px : rows that are written together.
+    batch_tiles : computed together. block_px : rows that are written together. part : whose rows are computed.
     """
 
     segmenter: Segmenter
@@ -63,6 +64,7 @@ class Job:
     block_px: int = BLOCK_PX
     workers: int = 2
     progress: Callable[[float], None] | None = None
+    part: Part = WHOLE
     counts: Counts = field(default_factory=Counts)
     computed: dict[int, Any] = field(default_factory=dict)  # batch number → what `infer` returned in advance
 
@@ -70,6 +72,20 @@ class Job:
     def products(self) -> list[str]:
         """Names of what is written."""
         return self.outputs.products
+
+    @property
+    def rows(self) -> range:
+        """Rows of the scene that are computed: those of the part, in whole blocks."""
+        height = self.lattice.shape[0]
+        tops = self.part.share(range(0, height, self.block_px))
+        return range(tops[0], min(tops[-1] + self.block_px, height)) if tops else range(0)
+
+    @property
+    def tile_count(self) -> int:
+        """Tiles that count for these rows: each for the part that finishes it."""
+        rows, lattice = self.rows, self.lattice
+        finished = [lattice.finished_rows(row) for row in range(lattice.rows)]
+        return sum(rows.start < row <= rows.stop for row in finished) * (len(lattice) // lattice.rows)
 
     @property
     def needs_scores(self) -> bool:
@@ -136,11 +152,11 @@ def _compute_first_tile(job: Job) -> None:
 
 def predict_strips(job: Job, strip_px: int) -> None:
     """Compute and write all strips that the progress file does not list as done."""
-    height, width = job.lattice.shape
+    rows, width = job.rows, job.lattice.shape[1]
     for index, start in enumerate(range(0, width, strip_px)):
-        first_row = job.progress_file.finished_rows(index)
-        if first_row < height:
-            _StripWork(job, index, Strip(start, min(start + strip_px, width), first_row)).run()
+        first_row = max(job.progress_file.finished_rows(index), rows.start)
+        if first_row < rows.stop:
+            _StripWork(job, index, Strip(start, min(start + strip_px, width), first_row, rows.stop)).run()
 
 
 def _queue_length(job: Job) -> int:
@@ -165,7 +181,7 @@ class _StripWork:
     def __init__(self, job: Job, index: int, strip: Strip) -> None:
         self.job, self.index, self.strip = job, index, strip
         height, width = job.lattice.shape
-        self.rows = job.lattice.touching(strip.first_row, height, height)
+        self.rows = job.lattice.touching(strip.first_row, strip.last_row, height)
         self.cols = job.lattice.touching(strip.start, strip.stop, width)
         legend = job.segmenter.legend
         self.stitcher = StripStitcher(strip, job.lattice, self.cols, legend, job.products, job.block_px)
@@ -227,7 +243,8 @@ class _StripWork:
         self.stitcher.add(read, result)
         lattice = self.job.lattice
         finished = lattice.finished_rows(read.tile.row)
-        if finished > self.strip.first_row and self.strip.start <= read.tile.core.col < self.strip.stop:
+        own_rows = self.strip.first_row < finished <= self.strip.last_row
+        if own_rows and self.strip.start <= read.tile.core.col < self.strip.stop:
             self.unrecorded.append((finished, result is None))
         self._show_progress()
         if read.tile.col != self.cols[-1]:
@@ -246,4 +263,4 @@ class _StripWork:
 
     def _show_progress(self) -> None:
         if self.job.progress is not None:
-            self.job.progress((self.job.counts.tiles + len(self.unrecorded)) / len(self.job.lattice))
+            self.job.progress((self.job.counts.tiles + len(self.unrecorded)) / max(self.job.tile_count, 1))

@@ -44,7 +44,7 @@ def make_tiles(lattice: Lattice) -> list[tuple[ReadTile, np.ndarray | None]]:
 
 def stitch(tiling: Tiling, products: list[str], *, on_device: bool) -> dict[str, np.ndarray]:
     """All products of a scene, as `predict_strips` makes them from scores."""
-    lattice, strip = Lattice(SHAPE, tiling), Strip(0, SHAPE[1])
+    lattice, strip = Lattice(SHAPE, tiling), Strip(0, SHAPE[1], 0, SHAPE[0])
     cols = range(lattice.cols)
     stitcher = StripStitcher(strip, lattice, cols, LEGEND, products, 8)
     device = DeviceStitcher(lattice, cols, LEGEND, products, Transfers("cpu")) if on_device else None

@@ -18,7 +18,8 @@ from sklearn.linear_model import LogisticRegression
 from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.errors import InputError, OutputError, RunError
-from deepnets4eo.prediction import PredictOptions, check_outputs, predict
+from deepnets4eo.outputs.job_part import Part
+from deepnets4eo.prediction import PredictOptions, check_outputs, describe, predict
 from deepnets4eo.prediction.progress_file import ProgressFile
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec
@@ -360,3 +361,57 @@ def test_a_real_mosaic_is_labelled_as_its_pixels_say(real_data, tmp_path):
 def test_sizes_and_numbers_below_one_are_refused(name: str) -> None:
     with pytest.raises(InputError, match=f"{name}=0 was given; expected at least 1"):
         PredictOptions(**{name: 0})
+
+
+@pytest.mark.parametrize("overlap_px", [0, 16])
+def test_parts_in_any_order_make_the_bits_of_one_job(network_run, image, tmp_path, overlap_px):
+    shared = {"overlap_px": overlap_px, "block_px": 16}
+    whole = predict(
+        network_run, image, tmp_path / "whole.tif", single(probabilities=tmp_path / "whole-p.tif", **shared)
+    )
+    out, probabilities, shares = tmp_path / "labels.tif", tmp_path / "p.tif", []
+
+    def part(number, total=3, **options):
+        own = single(probabilities=probabilities, part=Part(number, total), **shared | options)
+        return predict(network_run, image, out, own, progress=shares.append)
+
+    parts = [part(number) for number in (2, 3)]
+    assert all(each.paths == {} and 0 < each.computed < whole.computed for each in parts)
+    assert not out.exists()
+    assert not probabilities.exists()
+    interrupted(network_run, image, out, probabilities=probabilities, part=Part(1, 3), **shared)
+    begun = part(1)
+    assert 0 < begun.computed < whole.computed
+    assert sum(each.tiles for each in (*parts, begun)) == whole.tiles
+    assert part(1).computed == 0
+    with pytest.raises(OutputError, match=r"divided into 3 parts before, now into 4"):
+        part(1, 4)
+    with pytest.raises(OutputError, match=r"exists already.*--overwrite to begin again, --resume to go on"):
+        predict(network_run, image, out, single(probabilities=probabilities, **shared))
+    with pytest.raises(RunError, match="differs: tiling"):
+        part(2, halo_px=16)
+    shares.clear()
+    options = single(probabilities=probabilities, resume=True, **shared)
+    scene = Scene.open(image=image)
+    assert f"{whole.tiles} of {whole.tiles} tiles are done" in describe(load_run(network_run), scene, options, out)
+    divided = predict(network_run, image, out, options, progress=shares.append)
+    assert (divided.tiles, divided.skipped, divided.computed) == (whole.tiles, whole.skipped, 0)
+    for name, path in divided.paths.items():
+        assert path.read_bytes() == whole.paths[name].read_bytes(), name
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_a_part_that_is_missing_is_computed_by_the_job_that_completes_the_others(network_run, image, tmp_path):
+    whole = predict(network_run, image, tmp_path / "whole.tif", single(block_px=32))
+    out, shares = tmp_path / "labels.tif", []
+    for number in (1, 9):  # of nine parts of five blocks of rows, some have none
+        predict(network_run, image, out, single(block_px=32, part=Part(number, 9)))
+    check_outputs(out, single(resume=True), [image])
+    divided = predict(network_run, image, out, single(block_px=32, resume=True), progress=shares.append)
+    assert 0 < divided.computed < whole.computed * 2
+    assert shares == sorted(shares)
+    np.testing.assert_array_equal(read(out), read(whole.paths["labels"]))
+    predict(network_run, image, out, single(block_px=32, part=Part(1, 2), overwrite=True))
+    again = predict(network_run, image, out, single(block_px=32, overwrite=True))
+    assert again.computed == whole.computed
+    assert list(tmp_path.glob(".*")) == []

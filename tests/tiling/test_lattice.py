@@ -167,7 +167,7 @@ def test_row_buffer_gives_every_row_once_in_whole_blocks(shape, tiling, block_px
     lattice = Lattice(shape, tiling)
     first_row = data.draw(st.integers(0, (shape[0] - 1) // block_px)) * block_px
     picture = np.random.default_rng(0).integers(0, 255, (1, *shape), dtype=np.uint8)
-    buffer = RowBuffer(1, Strip(0, shape[1], first_row), lattice, block_px)
+    buffer = RowBuffer(1, Strip(0, shape[1], first_row, shape[0]), lattice, block_px)
     back = np.zeros_like(picture)
     for row in lattice.touching(first_row, shape[0], shape[0]):
         top, bottom = lattice.tile(row, 0).core.row, lattice.finished_rows(row)
