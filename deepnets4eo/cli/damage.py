@@ -230,14 +230,12 @@ def _do_part(sources: _Sources, settings: Settings, part: Part, out: Path, *, ov
     from deepnets4eo.damage.job import JobControl, assess_part
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.lock import output_lock
-    from deepnets4eo.outputs.scratch import mark_part, scratch_folder, was_interrupted
+    from deepnets4eo.outputs.scratch import part_scratch, was_interrupted
 
     with output_lock(out, shared=True):
         check_overwrite(out, overwrite=overwrite or was_interrupted(out))
-        scratch = scratch_folder(out)
-        with progress(f"part {part}") as advance:
+        with part_scratch(out) as scratch, progress(f"part {part}") as advance:
             assess_part(sources.open(settings), part, settings, JobControl(scratch, advance))
-        mark_part(scratch, part)
     echo(part_is_done(part, out))
 
 

@@ -1,12 +1,13 @@
 """Which bands of an image are its red, green and blue: those that all evidence, networks and the page look at.
 
-Takes layers; returns layers of these bands, and a finding where an image does not say which they are.
+Takes layers; returns layers of these bands, and findings where an image does not say which they are, or a band serves as mask.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from deepnets4eo.inspection.masking_band import describe_masking_band
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.band_roles import COLOURS
 from deepnets4eo.rasters.display import declared_colours
@@ -25,6 +26,18 @@ def in_colour(image: Layer) -> Layer:
     if declared is None:
         return image.subset(image.bands[: len(COLOURS)])
     return image.subset(declared).with_names(COLOURS)
+
+
+def masking_bands(images: Mapping[str, Layer | None]) -> list[Finding]:
+    """A finding for each image, by role, of which a band with the name of what it shows serves as mask."""
+    described = [
+        (role, image.source, describe_masking_band(image)) for role, image in images.items() if image is not None
+    ]
+    return [
+        Finding(f"masking_band_{role}", "caution", f"The {role} image {source}: {masking[0]}", masking[1])
+        for role, source, masking in described
+        if masking is not None
+    ]
 
 
 def unknown_colours(images: Mapping[str, Layer | None]) -> list[Finding]:

@@ -190,7 +190,7 @@ def read_footprints(
         raise InputError(f"footprints {name} are empty: no features. Expected building polygons.")
     if assume_crs is None and image is not None and image.crs is None and _in_pixels(table, name):
         assume_crs = PIXELS
-    table = _with_crs(table, name, assume_crs)
+    table = _with_crs(table, name, assume_crs, image)
     ids, made_ids, renamed, passed_over = make_ids(table, id_column, name)
     outlines, reasons, repaired = _polygons(
         table.geometry.to_numpy(), table.crs is not None and table.crs.is_geographic
@@ -235,9 +235,15 @@ def _no_degrees(table: gpd.GeoDataFrame) -> bool:
     return bool(table.crs.is_geographic and beyond.sum() * 2 > known)
 
 
-def _with_crs(table: gpd.GeoDataFrame, name: str, assume_crs: str | None) -> gpd.GeoDataFrame:
+def _with_crs(
+    table: gpd.GeoDataFrame, name: str, assume_crs: str | None, image: Grid | None = None
+) -> gpd.GeoDataFrame:
     if assume_crs == PIXELS:
-        return table.set_crs(None, allow_override=True)
+        table = table.set_crs(None, allow_override=True)
+        if image is None or image.crs is None:
+            return table
+        on_ground = transform_shapes(image.affine, table.geometry.to_numpy())
+        return table.set_geometry(gpd.GeoSeries(on_ground, table.index, crs=image.crs.to_wkt()))
     if assume_crs is not None:
         try:
             table = table.set_crs(assume_crs, allow_override=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.colour_choice import in_colour, unknown_colours
+from deepnets4eo.damage.colour_choice import in_colour, masking_bands, unknown_colours
 from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.errors import InputError
 from deepnets4eo.inspection.pairs import check_two_images, sample_windows
@@ -48,7 +48,8 @@ def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
     Errors: InputError for an image without structure (noise, one single value), and for one image given twice.
     Peak memory: one window of 256² pixels.
     """
-    findings = unknown_colours({"pre": pre, "post": post})
+    images = {"pre": pre, "post": post}
+    findings = [*unknown_colours(images), *masking_bands(images)]
     radar: list[str] = []
     pre, post = None if pre is None else in_colour(pre), in_colour(post)
     post = _declare_nodata(post, "post", findings)

@@ -207,6 +207,7 @@ def assess_inputs(
     """
     model, class_map = open_models(inputs, settings)
     steps = Steps.of(work.scratch, inputs, settings)
+    steps.report_parts()
     registration, position = _locate(inputs, settings, steps)
     passes = _Passes.of(work.progress, graded=model.grader is not None, paired=_is_usable(registration))
     network = post_alone = None
@@ -291,6 +292,7 @@ def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), wor
     if position.known and model.grader is not None:
         tiles = TileWork(steps.store("network_post"), progress=passes.post)  # those around the buildings of this part
         model.post_probabilities(inputs, registration, position, evidence, tiles)
+    steps.mark(part)
 
 
 def _locate(inputs: Inputs, settings: Settings, steps: Steps) -> tuple[Registration | None, OutlinePosition]:
@@ -314,7 +316,8 @@ def _image_evidence(
     if not position.known:
         logger.warning("no building is assessed: the footprints are not known to lie on buildings")
         return EvidenceTable.empty(inputs.footprints.frame["id"].to_numpy(), NOT_ON_BUILDINGS)
-    logger.info("gathering the evidence of %s …", count_of(len(inputs.footprints), "building"))
+    own = "" if part == WHOLE else f", part {part}"
+    logger.info("gathering the evidence of %s%s …", count_of(len(inputs.footprints), "building"), own)
     return gather(
         inputs.pre, inputs.post, inputs.footprints, registration, outlines_px=inputs.outlines_px,
         alignment=position.alignment, aligned_on=position.image, dsm_pre=inputs.dsm_pre, dsm_post=inputs.dsm_post,

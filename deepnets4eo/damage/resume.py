@@ -27,6 +27,8 @@ from deepnets4eo.damage.siamese import box
 from deepnets4eo.files import atomic_write, plain
 from deepnets4eo.grid import Grid, blocks
 from deepnets4eo.outputs.array_store import ArrayStore
+from deepnets4eo.outputs.job_part import Part
+from deepnets4eo.outputs.scratch import mark_part, report_parts
 from deepnets4eo.registration.quality import RegistrationQuality
 from deepnets4eo.registration.result import Registration
 from deepnets4eo.segmenters.checksums import CARD
@@ -92,6 +94,16 @@ class Steps:
         """What `run` kept. Errors: FileNotFoundError, UNREADABLE."""
         with np.load(path, allow_pickle=False) as arrays:
             return _unpack(json.loads(arrays[TREE].tobytes()), arrays, self.grids)
+
+    def mark(self, part: Part) -> None:
+        """Note that a part of the job is done."""
+        if self.folder is not None:
+            mark_part(self.folder, part)
+
+    def report_parts(self) -> None:
+        """Log which parts are missing where the job was divided."""
+        if self.folder is not None:
+            report_parts(self.folder)
 
     def folder_of(self, name: str) -> Path | None:
         """A folder for what a step keeps by itself."""

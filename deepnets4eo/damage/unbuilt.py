@@ -95,6 +95,8 @@ def find_unbuilt(
     geometry = building_geometry(together, working_grid, np.zeros(len(together), bool))
     store = None if scratch is None else BlockStore(scratch, working_grid, geometry)
     sums = collect(working_grid, geometry, workers=workers, progress=progress, store=store, part=part)
+    if part != WHOLE:  # the sums are kept for the whole job
+        return nothing
     values = ground_likeness(sums)
     seen = assess_coverage(sums, geometry, working_grid).reason == ""
     usable = seen & np.isfinite(values).all(axis=1)  # not where there is no open ground around

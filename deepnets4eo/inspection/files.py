@@ -24,6 +24,7 @@ from deepnets4eo.formats.vector_tables import FALLBACK, encoding_note, vector_er
 from deepnets4eo.formats.vectors import is_parquet, vector_file
 from deepnets4eo.grid import FARTHEST_DEGREES, Grid, blocks, gsd_m, only_one_placed, overlap_share
 from deepnets4eo.inspection.cubes import describe_arrays, describe_cube, is_cube
+from deepnets4eo.inspection.masking_band import describe_masking_band
 from deepnets4eo.plugins import INSPECTIONS, load_plugin, plugins_of
 from deepnets4eo.rasters.outliers import find_outliers
 from deepnets4eo.rasters.scene import Layer
@@ -160,6 +161,8 @@ def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
         result.grid = None
     if layer.synthetic:
         result.facts["synthetic"] = layer.tags["SYNTHETIC"]
+    if (masking := describe_masking_band(layer)) is not None:
+        result.problems.append(" ".join(masking))
     if is_cube(layer):
         describe_cube(result.facts, result.problems, layer)
     else:

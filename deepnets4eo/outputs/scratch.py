@@ -30,33 +30,48 @@ def was_interrupted(out: Path) -> bool:
     return scratch_folder(out).is_dir() and not (out / "manifest.json").exists()
 
 
-def mark_part(scratch: Path, part: Part) -> None:
-    """Note in the scratch folder of a divided job that a part is done."""
-    write_text(scratch / f"{PART_MARK}{part.number}-of-{part.total}", "")
+def mark_part(folder: Path, part: Part) -> None:
+    """Note in the folder of a divided job's finished steps that a part is done."""
+    write_text(folder / f"{PART_MARK}{part.number}-of-{part.total}", "")
 
 
-def parts_done(out: Path) -> list[Part]:
-    """Return the parts of a job into `out` that are done; none where the job was not divided."""
-    marks = (
-        re.fullmatch(rf"{PART_MARK}(\d+)-of-(\d+)", path.name) for path in scratch_folder(out).glob(f"{PART_MARK}*")
-    )
-    parts = [Part(int(mark[1]), int(mark[2])) for mark in marks if mark is not None]
-    return sorted(parts, key=lambda part: (part.total, part.number))
+def parts_done(folder: Path) -> list[Part]:
+    """Return the parts that are done, of a job whose finished steps are in this folder."""
+    marks = (re.fullmatch(rf"{PART_MARK}(\d+)-of-(\d+)", path.name) for path in folder.glob(f"{PART_MARK}*"))
+    return [Part(int(mark[1]), int(mark[2])) for mark in marks if mark is not None]
 
 
 def check_parts(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Say which parts of a divided job are missing. Raises OutputError where a new job would remove those that are done."""
-    done = parts_done(out)
-    if done and not (resume or overwrite):
-        raise OutputError(
-            f"{count_of(len(done), 'part')} of a job into {out} {one_or_many(len(done), 'is', 'are')} done. Pass --resume to make the "
-            "map of them, or --overwrite to begin anew."
-        )
+    """Raises OutputError where a new job into `out` would remove the parts that are done, or their map an older one."""
+    done = len(list(scratch_folder(out).glob(f"*/{PART_MARK}*")))
+    if not done or overwrite or (resume and was_interrupted(out)):
+        return
+    parts = f"{count_of(done, 'part')} of a job into {out} {one_or_many(done, 'is', 'are')} done"
+    if (out / "manifest.json").exists():
+        raise OutputError(f"{out} exists already, and {parts}. Pass --resume --overwrite to replace it by their map.")
+    raise OutputError(f"{parts}. Pass --resume to make the map of them, or --overwrite to begin anew.")
+
+
+def report_parts(folder: Path) -> None:
+    """Log which parts of a divided job are missing; and that there are parts of another job, which are not used."""
+    done = parts_done(folder)
     for total in sorted({part.total for part in done}):
         missing = sorted(set(range(1, total + 1)) - {part.number for part in done if part.total == total})
-        if missing and resume:
+        if missing:
             names = ", ".join(map(str, missing))
             logger.warning("of %d parts these are not done: %s; their work is done now", total, names)
+    others = sum(len(parts_done(other)) for other in folder.parent.glob("*/") if other.name != folder.name)
+    if others:
+        logger.warning("parts done with other inputs or options are not used: %d", others)
+
+
+@contextmanager
+def part_scratch(out: Path) -> Iterator[Path]:
+    """Yield the scratch folder of a job into `out` that several processes share; it stays, whatever happens."""
+    try:
+        yield scratch_folder(out)
+    except OutputError as error:
+        raise OutputError(f"{error} What is done is kept: start the part again then.") from error
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from deepnets4eo.damage.evidence.working_grid import make_working_grid
 from deepnets4eo.damage.input_checks import check_images
 from deepnets4eo.damage.inputs import open_inputs
 from deepnets4eo.damage.siamese.pairs import make_scene
+from deepnets4eo.inspection import inspect
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City
 
@@ -119,6 +120,20 @@ def test_bands_that_say_nothing_are_the_first_three_and_a_finding_says_how_to_na
     checked = check_images(None, Layer.open(path))
     assert checked.findings == ()
     np.testing.assert_array_equal(checked.post.read()[0], image)
+
+
+def test_a_named_band_that_is_marked_as_alpha_is_a_mask_and_a_finding_says_how_to_mend_it(tmp_path):
+    path = write(tmp_path / "four.tif", AFTER, BGRN, names=BGRN, colours=("blue", "green", "red", "alpha"))
+    (finding,) = check_images(None, Layer.open(path)).findings
+    assert finding.code == "masking_band_post"
+    assert f"The post image {path}: band 'nir' is marked as alpha" in finding.message
+    assert finding.remedy.endswith("rio edit-info --colorinterp blue,green,red,undefined FILE")
+    assert any("band 'nir' is marked as alpha" in problem for problem in inspect(path).problems)
+    with rasterio.open(path, "r+") as file:  # which is what that command does
+        file.colorinterp = [ColorInterp[name] for name in ("blue", "green", "red", "undefined")]
+    checked = check_images(None, Layer.open(path))
+    assert checked.findings == ()
+    np.testing.assert_array_equal(checked.post.read()[0], AFTER)
 
 
 def test_three_bands_chosen_by_number_are_red_green_and_blue_whatever_the_interpretation_says(tmp_path):

@@ -188,7 +188,19 @@ def test_geojson_in_metres_that_claims_degrees_is_refused(tmp_path: Path) -> Non
     assert read_footprints(tmp_path / "a.geojson", assume_crs=UTM).crs.to_epsg() == 32615
 
 
-def test_outlines_in_pixels_fit_an_image_without_crs_only() -> None:
+def test_outlines_in_pixels_lie_where_a_georeferenced_image_has_these_pixels() -> None:
+    grid = GeoBox((100, 100), Affine(0.5, 0, 500_000, 0, -0.5, 4_000_010), UTM)
+    table = gpd.GeoDataFrame(geometry=[shapely.box(2, 3, 8, 9)])
+    for one in (table, table.set_crs("EPSG:4326")):
+        found = read_footprints(one, assume_crs="pixels", image=grid)
+        assert found.crs.to_epsg() == 32615
+        assert shapely.bounds(found.frame.geometry.to_numpy()).tolist() == [
+            [500_001, 4_000_005.5, 500_004, 4_000_008.5]
+        ]
+        assert shapely.bounds(found.in_pixels(grid)).tolist() == [[2, 3, 8, 9]]
+
+
+def test_outlines_in_pixels_of_no_image_fit_one_without_crs_only() -> None:
     table = gpd.GeoDataFrame(geometry=[shapely.box(2, 3, 8, 9)])
     found = read_footprints(table, assume_crs="pixels")
     plain = GeoBox((16, 16), Affine.identity(), None)

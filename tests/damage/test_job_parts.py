@@ -142,10 +142,25 @@ def test_parts_on_the_command_line_and_the_job_that_completes_them(
     assert "of 3 parts these are not done: 2; their work is done now" in caplog.text
     assert "alignments: kept from an earlier job" in caplog.text
     assert [path.name for path in tmp_path.iterdir()] == ["city"]
+    assert "not used" not in caplog.text
     made = pd.read_csv(out / "damage.csv")
     pre, post, footprints = (place / name for name in ("pre.tif", "post.tif", "footprints.gpkg"))
     alone = assess(pre, post, footprints, settings=Settings())
     assert made["damage"].tolist() == alone.buildings["damage"].tolist()
+
+
+def test_parts_over_an_older_map_or_of_other_options_are_said(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "city"
+    assert damage(place, out, "--also", "none") == 0
+    assert damage(place, out, "--part", "1/2", "--overwrite") == 0
+    assert damage(place, out, "--resume") == 1
+    assert "exists already, and 1 part of a job into" in (refused := capsys.readouterr().err)
+    assert "Pass --resume --overwrite to replace it by their map." in refused
+    assert damage(place, out, "--resume", "--overwrite", "--damaged-share", "0.3", "--also", "none") == 0
+    assert "parts done with other inputs or options are not used: 1" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["city"]
 
 
 def test_a_part_is_refused_where_buildings_must_be_found_and_where_a_map_is(

@@ -86,6 +86,10 @@ def test_alpha_is_a_mask_and_no_band(tmp_path: Path) -> None:
     assert layer.count == 3
     assert not valid[5].any()
     assert valid.sum() == 39 * 60
+    assert layer.masking_band is None
+    with rasterio.open(tmp_path / "a.tif", "r+") as file:
+        file.descriptions = ("Red", "Green", "Blue", "NIR")
+    assert Layer.open(tmp_path / "a.tif").masking_band == "NIR"
 
 
 def test_an_internal_mask_counts(tmp_path: Path) -> None:

@@ -12,6 +12,10 @@ from scipy.sparse import csr_matrix
 from deepnets4eo.arrays import Spectrum
 from deepnets4eo.zonal.outline_points import OutlinePoints
 
+TIE_PX = (
+    1e-4  # points on the border of two pixels belong to the later one, whatever rounding their coordinates went through
+)
+
 
 def squared_normals(outlines: OutlinePoints) -> NDArray[np.complex64]:
     """(P,) normals as complex numbers, squared as `orientation_field` squares gradients: either side is the same."""
@@ -42,8 +46,7 @@ def edge_agreement(field: Spectrum, outlines: OutlinePoints, radius_px: int) -> 
     side = 2 * radius_px + 1
     padded = np.zeros((height + side - 1, width + side - 1), np.complex64)
     padded[radius_px : radius_px + height, radius_px : radius_px + width] = field
-    col = np.floor(outlines.points[:, 0]).astype(np.intp)
-    row = np.floor(outlines.points[:, 1]).astype(np.intp)
+    col, row = np.floor(outlines.points + TIE_PX).astype(np.intp).T
     inside = (row >= 0) & (col >= 0) & (row < height) & (col < width)
     first = np.where(inside, row * padded.shape[1] + col, 0)
     normals = np.where(inside, squared_normals(outlines), 0).astype(np.complex64)

@@ -131,6 +131,15 @@ def test_without_any_crs_outlines_are_in_pixels():
     assert (found.dx_m, found.dy_m) == pytest.approx((-4, 3), abs=0.4)
 
 
+def test_outlines_on_the_borders_of_pixels_agree_the_same_after_the_rounding_of_a_change_of_crs():
+    field = orientation_field(np.random.default_rng(0).random((40, 40)).astype(np.float32))
+    outline = np.array([shapely.box(10, 12, 24, 30)], object)
+    wanted = edge_agreement(field, Sides.of(outline).trace(1.0), 3)
+    for noise in (2e-9, -2e-9):
+        moved = shapely.transform(outline, lambda points, noise=noise: points + noise)
+        np.testing.assert_allclose(edge_agreement(field, Sides.of(moved).trace(1.0), 3), wanted, atol=1e-5)
+
+
 def test_edge_agreement_is_the_mean_along_the_outline_by_hand():
     field = orientation_field(place(1, (80, 80)))
     outlines = Sides.of(np.array([shapely.box(20, 25, 40, 50), shapely.box(45, 10, 60, 30)], object)).trace(1.0)
