@@ -148,7 +148,7 @@ def map_change(
     out = Path(out)
     check_outputs(pre, post, out, options)
     check_options(options)
-    run = None if options.model is None else load_change_run(options.model)  # refused before the pair is registered
+    run = load_change_run(options)  # refused before the pair is registered
     with output_lock(out):
         check_overwrite(out, overwrite=overwrite or (resume and was_interrupted(out)))
         with job_scratch(out, resume=resume) as scratch, gdal_cache(CACHE_BYTES):
@@ -172,14 +172,24 @@ def check_options(options: ChangeOptions) -> None:
         )
 
 
-def load_change_run(model: str | Path) -> Run:
-    """Open a run and refuse one that does not label change in pairs. Errors: InputError and RunError."""
+def load_change_run(options: ChangeOptions) -> Run | None:
+    """Open the run of the options, None without one; refuse one that does not label change in pairs, or finds the land cover itself.
+
+    Errors: InputError and RunError.
+    """
+    model = options.model
+    if model is None:
+        return None
     run = load_run(model)
     check_change_legend(run.legend, str(run.folder))
     if run.inputs.names != [PRE, POST]:
         raise InputError(
             f"{model} reads the layers {run.inputs.names}; a run of change reads {[PRE, POST]}. Train one with "
             f"model.layers: [{PRE}, {POST}]."
+        )
+    if is_from_to(run.legend) and options.cover_pre is not None:
+        raise InputError(
+            f"--cover-pre and --cover-post were given with {model}, which finds the land cover of both dates itself. Leave them out."
         )
     return run
 

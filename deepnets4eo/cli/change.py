@@ -49,7 +49,7 @@ def change(
     deepnets4eo change pre.tif post.tif --out change --method cva --threshold otsu --min-area 100
     deepnets4eo change pre.tif post.tif --out change --model runs/fc-siam-diff --normalise regression
     """
-    from deepnets4eo.change.job import check_options, check_outputs, map_change
+    from deepnets4eo.change.job import check_options, check_outputs, load_change_run, map_change
     from deepnets4eo.change.pair import open_pair
     from deepnets4eo.cli.findings import end_with_findings
     from deepnets4eo.cli.output import show_json
@@ -63,6 +63,7 @@ def change(
     check_outputs(pre, post, out, options)
     if dry_run:
         check_options(options)
+        load_change_run(options)
         check_overwrite(out, overwrite=overwrite or (resume and was_interrupted(out)))
         pair = open_pair(pre, post, options)
         rows, cols = pair.scene.shape

@@ -182,7 +182,7 @@ def test_a_run_decides_where_one_is_given(tmp_path: Path, monkeypatch: pytest.Mo
     assert not (tmp_path / "b").exists()
 
 
-def test_a_run_of_land_cover_at_both_dates_writes_its_maps_and_what_became_what(tmp_path: Path) -> None:
+def test_a_run_of_land_cover_at_both_dates_writes_its_maps_and_what_became_what(tmp_path: Path, capsys) -> None:
     torch = pytest.importorskip("torch")
     from deepnets4eo.change import compare_covers, from_to_legend
     from deepnets4eo.segmenters.inputs import InputSpec
@@ -213,6 +213,16 @@ def test_a_run_of_land_cover_at_both_dates_writes_its_maps_and_what_became_what(
     assert [float(row.split(",")[2]) for row in table[1:]] == pytest.approx(measured.ravel().tolist(), abs=1e-5)
     assert set(change.polygons.columns) >= {"from", "to"}
     assert set(change.paths) == set(PRODUCTS) | set(COVER_PRODUCTS)
+    covers_given = [f"--cover-{date}={change.paths[f'cover_{date}.tif']}" for date in ("pre", "post")]
+    assert (
+        main(
+            ["change", pre, post, f"--out={tmp_path / 'b'}", f"--model={tmp_path / 'run'}", *covers_given, "--dry-run"]
+        )
+        == 2
+    )
+    assert "which finds the land cover of both dates itself" in capsys.readouterr().err
+    assert main(["change", pre, post, f"--out={tmp_path / 'b'}", f"--model={tmp_path / 'none'}", "--dry-run"]) == 2
+    assert str(tmp_path / "none") in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
