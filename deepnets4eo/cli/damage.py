@@ -187,7 +187,8 @@ def _assess(
 ) -> tuple[DamageMap, dict[str, Path]]:
     """Make the map and write its files; the map and the paths by name."""
     from deepnets4eo.cli.progress import progress
-    from deepnets4eo.damage.job import JobControl, assess_inputs
+    from deepnets4eo.damage.job import assess_inputs
+    from deepnets4eo.damage.job_control import JobControl
     from deepnets4eo.damage.products.write import formats_of
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.lock import output_lock
@@ -227,7 +228,8 @@ def _parse_part(text: str, footprints: str) -> Part:
 def _do_part(sources: _Sources, settings: Settings, part: Part, out: Path, *, overwrite: bool) -> None:
     """Keep a part's share of the long work beside the output, for the job that completes the map."""
     from deepnets4eo.cli.progress import progress
-    from deepnets4eo.damage.job import JobControl, assess_part
+    from deepnets4eo.damage.job import assess_part
+    from deepnets4eo.damage.job_control import JobControl
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.lock import output_lock
     from deepnets4eo.outputs.scratch import part_scratch, was_interrupted

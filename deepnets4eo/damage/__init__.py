@@ -9,7 +9,7 @@ _HOMES = {
     "assess": "deepnets4eo.damage.job",
     "assess_inputs": "deepnets4eo.damage.job",
     "assess_part": "deepnets4eo.damage.job",
-    "JobControl": "deepnets4eo.damage.job",
+    "JobControl": "deepnets4eo.damage.job_control",
     "Part": "deepnets4eo.outputs.job_part",
     "open_inputs": "deepnets4eo.damage.inputs",
     "buildings_of": "deepnets4eo.damage.find_buildings",

@@ -7,11 +7,9 @@ decision, products; the last is `DamageMap.save`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
 
 import geopandas as gpd
 import numpy as np
@@ -21,90 +19,39 @@ from numpy.typing import NDArray
 from deepnets4eo.damage.abstention import set_not_assessed
 from deepnets4eo.damage.alignment import FootprintAlignment, align_footprints
 from deepnets4eo.damage.class_shares import ClassMapSource, open_class_map_source, with_class_shares
-from deepnets4eo.damage.decision_with_network import Decision, DecisionModel
+from deepnets4eo.damage.decision_with_network import DecisionModel
 from deepnets4eo.damage.evidence import EvidenceTable, gather
-from deepnets4eo.damage.evidence_findings import evidence_findings, unbuilt_findings
-from deepnets4eo.damage.extent import map_extents
 from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.ground import building_ground
 from deepnets4eo.damage.input_checks import CheckedImages
 from deepnets4eo.damage.inputs import Inputs, open_inputs
+from deepnets4eo.damage.job_control import JobControl, Passes
 from deepnets4eo.damage.map import DamageMap
-from deepnets4eo.damage.outline_findings import footprint_findings, segmenter_findings
+from deepnets4eo.damage.map_making import make_map
 from deepnets4eo.damage.outline_probability import with_outline_probability
 from deepnets4eo.damage.point_evidence import PointEvidence, PointScore, with_point_columns
 from deepnets4eo.damage.position import (
     NOT_ON_BUILDINGS,
     OutlinePosition,
     outline_position,
-    registration_findings,
 )
 from deepnets4eo.damage.raster_evidence import RasterEvidence, Score, mean_scores, with_scores
-from deepnets4eo.damage.result_findings import join_findings
 from deepnets4eo.damage.resume import Steps
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.siamese.tile_work import TileWork
 from deepnets4eo.damage.unbuilt import NO_BUILDING, UnbuiltOutlines, find_unbuilt
-from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine
-from deepnets4eo.outputs.event import EventInfo, event_findings
-from deepnets4eo.outputs.findings import Finding, count_of
+from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.outputs.findings import count_of
 from deepnets4eo.outputs.job_part import WHOLE, Part
+from deepnets4eo.outputs.progress_share import Progress
 from deepnets4eo.prediction.memory import CACHE_BYTES
 from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.rasters.scene import LayerLike
 from deepnets4eo.registration import Registration, assume_registered, register
 
 logger = logging.getLogger(__name__)
-
-Progress: TypeAlias = Callable[[float], None]
-NETWORK_TIME, UNBUILT_TIME = 4.0, 0.5  # of these passes over the images, times that of the evidence
-
-
-@dataclass(frozen=True)
-class JobControl:
-    """What follows the work and does not shape its result.
-
-    Parameters
-    ----------
-    scratch
-        Folder for finished steps, with which an interrupted job goes on, and that the parts of one job share; the caller removes
-        it. None keeps nothing.
-    progress
-        Called with the share of the passes over the images that is done, the network's included, 0–1.
-    """
-
-    scratch: Path | None = None
-    progress: Progress | None = None
-
-
-@dataclass(frozen=True)
-class _Passes:
-    """Progress of the passes over the images in their order, each called with its own share that is done.
-
-    network : over both images; evidence; unbuilt : of outlines without a building; post : of the network over the post image
-    alone.
-    """
-
-    network: Progress | None
-    evidence: Progress | None
-    unbuilt: Progress | None
-    post: Progress | None
-
-    @classmethod
-    def of(cls, progress: Progress | None, *, graded: bool, paired: bool) -> _Passes:
-        """The passes of a job. graded : whether the network takes part; paired : whether both images do."""
-        times = (graded * paired * NETWORK_TIME, 1.0, paired * UNBUILT_TIME, graded * (not paired) * NETWORK_TIME)
-        ends = np.cumsum((0.0, *times)) / sum(times)
-        return cls(*(_between(progress, *limits) for limits in pairwise(ends.tolist())))
-
-
-def _between(progress: Progress | None, begin: float, end: float) -> Progress | None:
-    """What a pass calls that is the work from `begin` to `end` of all; None where it is none of it."""
-    if progress is None or begin == end:
-        return None
-    return lambda share: progress(begin + (end - begin) * share)
 
 
 def assess(
@@ -209,7 +156,7 @@ def assess_inputs(
     steps = Steps.of(work.scratch, inputs, settings)
     steps.report_parts()
     registration, position = _locate(inputs, settings, steps)
-    passes = _Passes.of(work.progress, graded=model.grader is not None, paired=_is_usable(registration))
+    passes = Passes.of(work.progress, graded=model.grader is not None, paired=_is_usable(registration))
     network = post_alone = None
     if position.known and model.grader is not None:
         tiles = TileWork(steps.store("network"), progress=passes.network)
@@ -243,7 +190,7 @@ def assess_inputs(
         decision = replace(decision, evidence=evidence)
     decision = replace(decision, evidence=with_outline_probability(decision.evidence, inputs.footprints))
     event = event.with_tags(inputs.pre, inputs.post)
-    return _damage_map(inputs, outlines, model, decision, registration, position, settings, event, unbuilt)
+    return make_map(inputs, outlines, model, decision, registration, position, settings, event, unbuilt)
 
 
 @gdal_cache(CACHE_BYTES)
@@ -283,7 +230,7 @@ def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), wor
     model, _ = open_models(inputs, settings)
     steps = Steps.of(work.scratch, inputs, settings)
     registration, position = _locate(inputs, settings, steps)
-    passes = _Passes.of(work.progress, graded=model.grader is not None, paired=_is_usable(registration))
+    passes = Passes.of(work.progress, graded=model.grader is not None, paired=_is_usable(registration))
     if position.known and model.grader is not None:
         tiles = TileWork(steps.store("network"), part, passes.network)
         model.network_probabilities(inputs, registration, position, tiles)
@@ -425,78 +372,3 @@ def _outlines_on_post(inputs: Inputs, evidence: EvidenceTable) -> NDArray[np.obj
     moved = apply_affine(inputs.post.grid.affine, coordinates + shift_px[owner])
     outlines: NDArray[np.object_] = shapely.set_coordinates(inputs.outlines_px.copy(), moved)
     return outlines
-
-
-def _damage_map(
-    inputs: Inputs,
-    outlines: NDArray[np.object_],
-    model: DecisionModel,
-    decision: Decision,
-    registration: Registration | None,
-    position: OutlinePosition,
-    settings: Settings,
-    event: EventInfo,
-    unbuilt: UnbuiltOutlines | None,
-) -> DamageMap:
-    """The map of a decision; its parameters say whether a network was used, and its weight, on radar the network's alone."""
-    evidence, alignment = decision.evidence, position.alignment
-    frame, graded = evidence.frame, decision.graded
-    columns = {"id": frame["id"].to_numpy()}
-    columns |= {name: graded[name].to_numpy() for name in ("damage", "damage_prob", "confidence", "damage_set")}
-    columns |= {
-        name: frame[name].to_numpy() for name in ("status", "reason", "method", "dx_px", "dy_px", *evidence.names)
-    }
-    crs = None if inputs.post.grid.crs is None else inputs.post.grid.crs.to_wkt()
-    extents = map_extents(inputs.post, inputs.cloud_mask, outlines, (frame["status"] == ASSESSED).to_numpy())
-    return DamageMap(
-        buildings=gpd.GeoDataFrame(columns, geometry=outlines, crs=crs),
-        assessed_extent=extents.assessed,
-        extent_without_outlines=extents.without_outlines,
-        registration=(registration.to_dict() if registration else {})
-        | {"footprints": alignment.to_dict() if alignment else {"status": "not moved"}},
-        meaning=evidence.meaning,
-        synthetic=inputs.post.synthetic or (inputs.pre is not None and inputs.pre.synthetic),
-        parameters=asdict(settings)
-        | {"damaged_share": decision.share.value, "network": model.box_decides}
-        | {"network_weight": model.weight if model.grader is not None else 0.0}
-        | {"evidence": {score.name: score.to_dict() for score in _scores_of(inputs)}},
-        inputs=inputs.paths | model.paths(),
-        findings=join_findings(
-            [
-                *_input_findings(inputs, registration, position, evidence, settings),
-                *(() if unbuilt is None else unbuilt_findings(unbuilt)),
-                *event_findings(event),
-            ],
-            decision.findings,
-        ),
-        footprints=inputs.footprints.account(),
-        grading=decision.grading,
-        damaged_share=decision.share.to_dict(),
-        estimates=decision.estimates,
-        event=event,
-    )
-
-
-def _scores_of(inputs: Inputs) -> tuple[Score, ...]:
-    return (*inputs.scores, *([] if inputs.points is None else [PointScore(inputs.points)]))
-
-
-def _input_findings(
-    inputs: Inputs,
-    registration: Registration | None,
-    position: OutlinePosition,
-    evidence: EvidenceTable,
-    settings: Settings,
-) -> list[Finding]:
-    """What the inputs, their registration and their evidence say about the worth of the map."""
-    outlines = (
-        *segmenter_findings(settings.segmenter, after=inputs.pre is None),
-        *footprint_findings(inputs.footprints),
-    )
-    findings = [*inputs.findings, *outlines, *position.findings]
-    if position.known:
-        findings += [
-            *registration_findings(registration, settings),
-            *evidence_findings(inputs.pre, inputs.post, evidence),
-        ]
-    return findings

@@ -24,6 +24,7 @@ from deepnets4eo.objects.class_masks import class_mask
 from deepnets4eo.objects.splitting import DEPTH, Pieces, split_at_necks, split_both
 from deepnets4eo.objects.table import object_table
 from deepnets4eo.options import option_group
+from deepnets4eo.outputs.progress_share import between
 from deepnets4eo.polygons.regions import trace_regions
 from deepnets4eo.rasters.scene import Layer, LayerLike
 
@@ -144,7 +145,7 @@ def extract_objects(
     rules = rules or ObjectRules()
     legend = legend if isinstance(legend, Legend) else Legend.load(legend)
     layer, value = Layer.open(labels), legend.value(class_name)
-    region_progress = None if progress is None else lambda share: progress(0.8 * share)
+    region_progress = between(progress, 0.0, 0.8)
     mask = class_mask(layer, value, rules.opening_m)
     regions = trace_regions(layer, [1], read=mask, block_px=block_px, workers=workers, progress=region_progress)
     polygons = regions.polygons

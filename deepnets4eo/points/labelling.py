@@ -23,6 +23,7 @@ from deepnets4eo.grid import apply_affine, transformer
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.lock import output_lock
+from deepnets4eo.outputs.progress_share import between
 from deepnets4eo.outputs.scratch import job_scratch
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.colourise import Orthophoto
@@ -323,7 +324,7 @@ def label_clouds(
     for position, path in enumerate(paths):
         others = tuple(Path(other) for other in paths if other is not path)
         own = replace(options, neighbours=(*options.neighbours, *others))
-        advance = None if progress is None else lambda share, at=position: progress((at + share) / len(paths))
+        advance = between(progress, position / len(paths), (position + 1) / len(paths))
         out = Path(folder) / f"{Path(path).stem}.laz"
         results.append(label_cloud(path, labeller, out, own, orthophoto=orthophoto, progress=advance))
     return results

@@ -16,21 +16,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deepnets4eo.device import Compute, choose, torch_settings
-from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.evaluation.withheld import PRECISION
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.outputs.input_files import check_not_inputs, label_raster_files
-from deepnets4eo.outputs.job_part import WHOLE, Part
+from deepnets4eo.outputs.job_part import WHOLE
 from deepnets4eo.outputs.lock import output_lock
+from deepnets4eo.outputs.progress_share import between
 from deepnets4eo.prediction.batch_size import batch_size
 from deepnets4eo.prediction.memory import CACHE_BYTES
 from deepnets4eo.prediction.opening import open_scene
+from deepnets4eo.prediction.options import PredictOptions
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, Outputs
 from deepnets4eo.prediction.progress_file import ProgressFile, file_identity, grid_identity
+from deepnets4eo.prediction.records import begun_job, goes_on, records_of
 from deepnets4eo.prediction.scene_scaling import SceneScaling
 from deepnets4eo.prediction.strips import Job, plan_strip_px, predict_strips
 from deepnets4eo.prediction.tile_reader import TileReader
-from deepnets4eo.rasters.cog import BLOCK_PX, check_raster_suffix
+from deepnets4eo.rasters.cog import check_raster_suffix
 from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.rasters.scene import LayerLike, Scene
 from deepnets4eo.segmenters.checksums import hash_of
@@ -43,84 +45,6 @@ from deepnets4eo.version import __version__
 log = logging.getLogger(__name__)
 
 SYNTHETIC = "SYNTHETIC"
-
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """What a prediction writes beside labels, how it cuts the scene, and what it may use of the machine.
-
-    Parameters
-    ----------
-    probabilities
-        File for the probability of each class, K bands packed as bytes: value / 254, 255 nodata.
-    entropy
-        File for the entropy over classes, packed likewise; 1 where all classes are equally probable.
-    tile_px, halo_px, overlap_px, scores, blending
-        Replace the run's own tiling where given, see `Tiling`; pixels.
-    memory_bytes
-        Limit of the whole process; data that it held before, beyond 1 GB of Python and its libraries, are not counted.
-    workers
-        Threads that read tiles.
-    device, precision
-        See `device.choose`.
-    threads
-        Of the network on a CPU; by default those of `device.choose`, and on resuming those of the interrupted job.
-    batch_tiles
-        Tiles computed together; by default 1 on a CPU, on a GPU as many as take a quarter of its memory (at most 32).
-    block_px
-        Rows that are finished, and written, together.
-    strip_px
-        Columns that are finished together; by default as many as the memory allows.
-    part
-        One of the parts of a job that several computers share: only its rows are computed, and kept beside the output; a job that
-        resumes it writes the output, when all parts are done. A part that is started again goes on by itself.
-    resume
-        Continue an interrupted job of the same inputs and options, or complete one whose parts are done.
-    overwrite
-        Replace outputs that exist, and begin again where a job was interrupted.
-
-    Raises
-    ------
-    InputError
-        Sizes of tiles, blocks and strips, and numbers of tiles, threads and workers, below 1.
-
-    Examples
-    --------
-    >>> PredictOptions(tile_px=256, halo_px=32).tiling(Tiling(512, 64)).core_px
-    192
-    """
-
-    probabilities: Path | None = None
-    entropy: Path | None = None
-    tile_px: int | None = None
-    halo_px: int | None = None
-    overlap_px: int | None = None
-    scores: str | None = None
-    blending: str | None = None
-    memory_bytes: int = 4 * 10**9
-    workers: int = 2
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int | None = None
-    part: Part | None = None
-    resume: bool = False
-    overwrite: bool = False
-    batch_tiles: int | None = None
-    block_px: int = BLOCK_PX
-    strip_px: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("batch_tiles", "block_px", "strip_px", "tile_px", "threads", "workers"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(
-                    f"{name}={value} was given; expected at least 1. Give another number, or leave it out."
-                )
-
-    def tiling(self, own: Tiling) -> Tiling:
-        """The run's tiling with the values of these options."""
-        values = {name: getattr(self, name) for name in ("tile_px", "halo_px", "overlap_px", "scores", "blending")}
-        return replace(own, **{name: value for name, value in values.items() if value is not None})
 
 
 @dataclass(frozen=True)
@@ -202,10 +126,10 @@ def predict(
     segmenter.inputs.check(scene)
     paths = _paths(out, options)
     with output_lock(*paths.values(), shared=options.part is not None):
-        records = _records(paths[LABELS], options)
-        resumed = [_goes_on(options) and record.load() for record in records.values()]
+        records = records_of(paths[LABELS], options)
+        resumed = [goes_on(options) and record.load() for record in records.values()]
         _check(paths, options, [run, scene], resumed=any(resumed))
-        plan = _plan(segmenter, scene, options, _begun(paths[LABELS], options, records, resumed))
+        plan = _plan(segmenter, scene, options, begun_job(paths[LABELS], options, records, resumed))
         compute, lattice = plan.compute, plan.lattice
         tags = _tags(segmenter, identity, scene, lattice.tiling) | {PRECISION: compute.precision}
         outputs = Outputs(paths, scene.grid, segmenter.legend, tags)
@@ -215,52 +139,11 @@ def predict(
         jobs = [
             Job(
                 segmenter, lattice, compute, reader, outputs, record, plan.batch_tiles, options.block_px, options.workers,
-                _share_of(progress, number, len(records)), part,
+                between(progress, number / len(records), (number + 1) / len(records)), part,
             )
             for number, (part, record) in enumerate(records.items())
         ]  # fmt: skip
         return _run(jobs, _identity(identity, plan, segmenter, scene, paths), options, resumed)
-
-
-def _goes_on(options: PredictOptions) -> bool:
-    """Whether what is finished is used: where the user says so, and by a part that is started again."""
-    return options.resume or (options.part is not None and not options.overwrite)
-
-
-def _records(out: Path, options: PredictOptions) -> dict[Part, ProgressFile]:
-    """The records of the parts that this call computes: of its own part, or of all that the job was divided into.
-
-    Errors: OutputError where it was divided in another way.
-    """
-    if options.overwrite and options.part is None and not options.resume:
-        ProgressFile.remove_parts(out)
-    kept = ProgressFile.parts(out) if _goes_on(options) else []
-    if options.part is not None and kept and kept[0].total != options.part.total:
-        raise OutputError(
-            f"{out} was divided into {kept[0].total} parts before, now into {options.part.total}. Give the same number, or begin again "
-            "with --overwrite in place of --part."
-        )
-    parts = [options.part] if options.part is not None else kept or [WHOLE]
-    return {part: ProgressFile(out, part) for part in parts}
-
-
-def _begun(
-    out: Path, options: PredictOptions, records: Mapping[Part, ProgressFile], resumed: Sequence[bool]
-) -> Mapping[str, Any]:
-    """The description of the job as it was begun, of another part where this one was not; {} of a new job."""
-    for record, loaded in zip(records.values(), resumed, strict=True):
-        if loaded:
-            return record.job
-    others = ProgressFile.parts(out) if options.part is not None and _goes_on(options) else []
-    for record in (ProgressFile(out, part) for part in others):
-        if record.load(cut=False):
-            return record.job
-    return {}
-
-
-def _share_of(progress: Callable[[float], None] | None, number: int, total: int) -> Callable[[float], None] | None:
-    """What a job calls that is one of several, counted from 0."""
-    return None if progress is None else lambda share: progress((number + share) / total)
 
 
 def check_outputs(
@@ -287,7 +170,7 @@ def check_outputs(
     >>> check_outputs("labels.tif", PredictOptions(), ["runs/unet"])
     """
     paths = _paths(out, options)
-    resumed = options.resume and any(record.path.is_file() for record in _records(paths[LABELS], options).values())
+    resumed = options.resume and any(record.path.is_file() for record in records_of(paths[LABELS], options).values())
     _check(paths, options, inputs, resumed=resumed)
 
 
@@ -339,7 +222,7 @@ def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | 
         print(describe(run, open_scene("ortho.tif", run.segmenter), PredictOptions(tile_px=512)))
     """
     run.inputs.check(scene)
-    records = _records(Path(out), options).values() if out is not None and options.resume else ()
+    records = records_of(Path(out), options).values() if out is not None and options.resume else ()
     begun_records = [record for record in records if record.load(cut=False)]
     begun = begun_records[0].job if begun_records else {}
     cut = options if begun else replace(options, batch_tiles=1)  # to find this number takes a tile on a GPU

@@ -83,9 +83,7 @@ class ProgressFile:
 
         Errors: OutputError where it was divided in several ways.
         """
-        marks = re.compile(rf"{re.escape(PARTIAL)}tiles-\d+-of-(\d+)-{re.escape(out.name)}[.]jsonl")
-        matches = [match for path in out.parent.glob(f"{PARTIAL}tiles-*") if (match := marks.fullmatch(path.name))]
-        totals = sorted({int(match[1]) for match in matches})
+        totals = sorted({total for path, total in _files_of_parts(out) if path.suffix == ".jsonl"})
         if len(totals) > 1:
             raise OutputError(
                 f"{out} was divided into {' and into '.join(map(str, totals))} parts. Begin again with --overwrite, or remove "
@@ -96,13 +94,9 @@ class ProgressFile:
     @classmethod
     def remove_parts(cls, out: Path) -> None:
         """Remove the records of all parts of a divided job into `out`. Errors: OutputError where one cannot be removed."""
-        name = re.compile(
-            rf"{re.escape(PARTIAL)}(tiles-\d+-of-\d+-{re.escape(out.name)}[.]jsonl|rows-\d+-of-\d+-{re.escape(out.name)})"
-        )
         with writing(out):
-            for path in out.parent.glob(f"{PARTIAL}*-of-*"):
-                if name.fullmatch(path.name):
-                    path.unlink(missing_ok=True)
+            for path, _ in _files_of_parts(out):
+                path.unlink(missing_ok=True)
 
     def check_kept(self, *, overwrite: bool, resume: bool) -> None:
         """Refuse to begin again where finished rows would be lost. Errors: OutputError naming the options that allow it."""
@@ -164,6 +158,14 @@ class ProgressFile:
                     os.fsync(file.fileno())
         except OutputError as error:
             raise OutputError(f"{error} Finished rows are kept: go on with --resume then.") from error
+
+
+def _files_of_parts(out: Path) -> list[tuple[Path, int]]:
+    """The files of the records of parts of a job into `out`, and into how many it was divided."""
+    own = rf"-\d+-of-(\d+)-{re.escape(out.name)}"
+    names = re.compile(rf"{re.escape(PARTIAL)}(?:tiles{own}[.]jsonl|rows{own})")
+    matches = [(path, names.fullmatch(path.name)) for path in out.parent.glob(f"{PARTIAL}*-of-*")]
+    return [(path, int(match[1] or match[2])) for path, match in matches if match is not None]
 
 
 def file_identity(path: str) -> list[Any]:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,7 +81,7 @@ class Job:
         tops = self.part.share(range(0, height, self.block_px))
         return range(tops[0], min(tops[-1] + self.block_px, height)) if tops else range(0)
 
-    @property
+    @cached_property
     def tile_count(self) -> int:
         """Tiles that count for these rows: each for the part that finishes it."""
         rows, lattice = self.rows, self.lattice

@@ -14,7 +14,7 @@ from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.class_shares import open_class_map_source
-from deepnets4eo.damage.job import JobControl
+from deepnets4eo.damage.job_control import JobControl
 from deepnets4eo.errors import InputError, LabelError, RunError
 from deepnets4eo.grid import whole
 from deepnets4eo.prediction import predict

@@ -12,9 +12,7 @@ from scipy.sparse import csr_matrix
 from deepnets4eo.arrays import Spectrum
 from deepnets4eo.zonal.outline_points import OutlinePoints
 
-TIE_PX = (
-    1e-4  # points on the border of two pixels belong to the later one, whatever rounding their coordinates went through
-)
+TIE_PX = 1e-4  # points on a border of pixels belong to the later one, however their coordinates were rounded
 
 
 def squared_normals(outlines: OutlinePoints) -> NDArray[np.complex64]:

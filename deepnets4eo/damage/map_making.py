@@ -1,0 +1,108 @@
+"""The damage map of a decision: its table, extents, findings, and all that its products say of the job.
+
+Takes what the steps of a job returned; computes nothing of the images but the extents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import geopandas as gpd
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.damage.decision_with_network import Decision, DecisionModel
+from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.evidence_findings import evidence_findings, unbuilt_findings
+from deepnets4eo.damage.extent import map_extents
+from deepnets4eo.damage.inputs import Inputs
+from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.damage.outline_findings import footprint_findings, segmenter_findings
+from deepnets4eo.damage.point_evidence import PointScore
+from deepnets4eo.damage.position import (
+    OutlinePosition,
+    registration_findings,
+)
+from deepnets4eo.damage.raster_evidence import Score
+from deepnets4eo.damage.result_findings import join_findings
+from deepnets4eo.damage.settings import Settings
+from deepnets4eo.damage.unbuilt import UnbuiltOutlines
+from deepnets4eo.damage.vocabulary import ASSESSED
+from deepnets4eo.outputs.event import EventInfo, event_findings
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.registration import Registration
+
+
+def make_map(
+    inputs: Inputs,
+    outlines: NDArray[np.object_],
+    model: DecisionModel,
+    decision: Decision,
+    registration: Registration | None,
+    position: OutlinePosition,
+    settings: Settings,
+    event: EventInfo,
+    unbuilt: UnbuiltOutlines | None,
+) -> DamageMap:
+    """The map of a decision; its parameters say whether a network was used, and its weight, on radar the network's alone."""
+    evidence, alignment = decision.evidence, position.alignment
+    frame, graded = evidence.frame, decision.graded
+    columns = {"id": frame["id"].to_numpy()}
+    columns |= {name: graded[name].to_numpy() for name in ("damage", "damage_prob", "confidence", "damage_set")}
+    columns |= {
+        name: frame[name].to_numpy() for name in ("status", "reason", "method", "dx_px", "dy_px", *evidence.names)
+    }
+    crs = None if inputs.post.grid.crs is None else inputs.post.grid.crs.to_wkt()
+    extents = map_extents(inputs.post, inputs.cloud_mask, outlines, (frame["status"] == ASSESSED).to_numpy())
+    return DamageMap(
+        buildings=gpd.GeoDataFrame(columns, geometry=outlines, crs=crs),
+        assessed_extent=extents.assessed,
+        extent_without_outlines=extents.without_outlines,
+        registration=(registration.to_dict() if registration else {})
+        | {"footprints": alignment.to_dict() if alignment else {"status": "not moved"}},
+        meaning=evidence.meaning,
+        synthetic=inputs.post.synthetic or (inputs.pre is not None and inputs.pre.synthetic),
+        parameters=asdict(settings)
+        | {"damaged_share": decision.share.value, "network": model.box_decides}
+        | {"network_weight": model.weight if model.grader is not None else 0.0}
+        | {"evidence": {score.name: score.to_dict() for score in _scores_of(inputs)}},
+        inputs=inputs.paths | model.paths(),
+        findings=join_findings(
+            [
+                *_input_findings(inputs, registration, position, evidence, settings),
+                *(() if unbuilt is None else unbuilt_findings(unbuilt)),
+                *event_findings(event),
+            ],
+            decision.findings,
+        ),
+        footprints=inputs.footprints.account(),
+        grading=decision.grading,
+        damaged_share=decision.share.to_dict(),
+        estimates=decision.estimates,
+        event=event,
+    )
+
+
+def _scores_of(inputs: Inputs) -> tuple[Score, ...]:
+    return (*inputs.scores, *([] if inputs.points is None else [PointScore(inputs.points)]))
+
+
+def _input_findings(
+    inputs: Inputs,
+    registration: Registration | None,
+    position: OutlinePosition,
+    evidence: EvidenceTable,
+    settings: Settings,
+) -> list[Finding]:
+    """What the inputs, their registration and their evidence say about the worth of the map."""
+    outlines = (
+        *segmenter_findings(settings.segmenter, after=inputs.pre is None),
+        *footprint_findings(inputs.footprints),
+    )
+    findings = [*inputs.findings, *outlines, *position.findings]
+    if position.known:
+        findings += [
+            *registration_findings(registration, settings),
+            *evidence_findings(inputs.pre, inputs.post, evidence),
+        ]
+    return findings
