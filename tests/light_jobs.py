@@ -86,7 +86,7 @@ def run_jobs(out: Path) -> dict[str, str]:
     with patch("deepnets4eo.damage.siamese.box.box_folder", return_value=None):  # the network needs PyTorch
         run("demo", "--out", out / "demo", "--size", SIZE_PX)
     pre, post, footprints = city / "pre.tif", city / "post.tif", city / "footprints.gpkg"
-    run("damage", pre, post, footprints, "--no-network", "--out", out / "damage")
+    run("damage", "-", post, footprints, "--no-network", "--out", out / "damage")
     run("check", pre, post, footprints)
     run(
         "train",

@@ -26,6 +26,33 @@ PIXELS = """() => [...document.querySelectorAll("#panels canvas")].map((canvas) 
     return hash;
 })"""
 
+FRAMES = """async () => {
+    for (let i = 0; i < 3; i++) await new Promise(requestAnimationFrame);
+}"""
+# Notes what a page waits for: frames, timers and images, each with its delay in ms.
+WATCH = """(() => {
+    const waiting = window.waitedFor = new Map();
+    const watch = (startName, stopName) => {
+        const start = window[startName], stop = window[stopName];
+        window[startName] = (act, ms = 0) => {
+            const id = start((...values) => { waiting.delete(startName + id); act(...values); }, ms);
+            waiting.set(startName + id, ms);
+            return id;
+        };
+        window[stopName] = (id) => { waiting.delete(startName + id); stop(id); };
+    };
+    watch("requestAnimationFrame", "cancelAnimationFrame");
+    watch("setTimeout", "clearTimeout");
+    window.Image = class extends Image {
+        constructor() {
+            super();
+            waiting.set(this, 0);
+            for (const end of ["load", "error"]) this.addEventListener(end, () => waiting.delete(this));
+        }
+    };
+})()"""
+NOTHING_WAITED_FOR = "(ms) => [...window.waitedFor.values()].every((delay) => delay > ms)"
+
 
 def black(grid):
     return Layer.open(np.full((3, *grid.shape), 7, np.uint8), grid=grid)
@@ -43,18 +70,31 @@ def write(damage_map, path, *, with_pre=True, grid=None, event=None, scores=(), 
 
 
 class Visit:
-    """A page with everything that it asked for and complained about."""
+    """A page of a browser with everything that it asked for and complained about since the last file was opened in it."""
 
-    def __init__(self, browser, path, options):
+    def __init__(self, browser, options):
+        self.options = options
         self.context = browser.new_context(reduced_motion="reduce", **options)
         self.page = self.context.new_page()
         self.requests, self.complaints = [], []
+        self.page.add_init_script(WATCH)
         self.page.route("**/*", lambda route: route.continue_() if self._local(route.request.url) else route.abort())
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def open(self, path):
+        """Load a file as into a fresh page: nothing that was done in this one before has an effect."""
+        self.page.mouse.move(0, 0)
+        self.page.emulate_media(media="null", color_scheme="light")
+        self.context.clear_permissions()
+        if self.page.viewport_size != self.options["viewport"]:
+            self.page.set_viewport_size(self.options["viewport"])
+        self.requests.clear()
+        self.complaints.clear()
         self.page.goto(path.as_uri())
         self.page.wait_for_selector("body[data-ready]")
+        return self
 
     @staticmethod
     def _local(url):
@@ -62,17 +102,28 @@ class Visit:
 
     @property
     def left_the_page(self):
-        return [url for url in self.requests[1:] if not url.startswith(("data:", "blob:"))]
+        page = self.requests[0]  # it may be loaded again
+        return [
+            url for url in self.requests[1:] if not url.startswith(("data:", "blob:")) and url.split("#")[0] != page
+        ]
+
+    def frames(self):
+        """Wait until the browser has laid out and drawn the page again."""
+        self.page.evaluate(FRAMES)
+
+    def rest(self, longest_ms=200):
+        """Wait until the page waits for nothing: no frame, no image, no timer of at most so long."""
+        self.frames()
+        self.page.wait_for_function(NOTHING_WAITED_FOR, arg=longest_ms)
 
     def pixels(self):
-        """Hashes of what the panels show, once it rests."""
-        self.page.wait_for_timeout(250)
-        return self.pixels_of(self.page)
+        """Hashes of what the panels show, once the page rests."""
+        self.rest()
+        return self.page.evaluate(PIXELS)
 
-    @staticmethod
-    def pixels_of(page):
-        """Hashes of what the panels of a page show now."""
-        return page.evaluate(PIXELS)
+    def address(self):
+        """Where the page is now; playwright's own `url` follows later."""
+        return self.page.evaluate("location.href")
 
     def middle(self, role):
         box = self.page.locator(f"canvas[data-role={role}]").bounding_box()

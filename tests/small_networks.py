@@ -31,8 +31,8 @@ class SmallNetwork:
         return self.options | ({"streams": [bands - 1, 1]} if self.two_sensors else {})
 
 
-MOBILE: dict[str, Any] = {"encoder": "mobilenet_v2"}  # the quickest
-NARROW: dict[str, Any] = MOBILE | {"decoder_channels": [32, 16, 16, 8, 8]}
+TINY: dict[str, Any] = {"encoder": "tu-test_resnet"}  # timm's own for tests: the fewest layers, and narrow ones
+NARROW: dict[str, Any] = TINY | {"decoder_channels": [32, 16, 16, 8, 8]}
 
 
 def _fusion(**options: Any) -> SmallNetwork:
@@ -42,15 +42,15 @@ def _fusion(**options: Any) -> SmallNetwork:
 
 def _cube(*bands: int, unused: str = "nothing") -> SmallNetwork:
     """A network of hyperspectral cubes: the fewest bands that it takes, a few, and many."""
-    return SmallNetwork(bands=bands, side_px=8, unused=unused)  # type: ignore[arg-type]
+    return SmallNetwork(bands=bands, side_px=4, unused=unused)  # type: ignore[arg-type]
 
 
 NETWORKS: dict[str, SmallNetwork] = {
-    "change-encoder": SmallNetwork(MOBILE | {"decoder_channels": [16, 16, 8, 8, 8]}, bands=(2, 8, 206)),
+    "change-encoder": SmallNetwork(TINY | {"decoder_channels": [16, 16, 8, 8, 8]}, bands=(2, 8, 206)),
     "damage-network": SmallNetwork({"decoder_channels": [16, 8, 8]}, bands=(2, 4, 206), unused=r"post_head\..*"),
-    "damage-siamese": SmallNetwork(MOBILE | {"decoder_channels": [16, 16, 8, 8, 8]}, bands=(2, 4, 206)),
-    "deeplabv3": SmallNetwork(MOBILE | {"decoder_channels": 32}),
-    "deeplabv3plus": SmallNetwork(MOBILE | {"decoder_channels": 32}),
+    "damage-siamese": SmallNetwork(TINY | {"decoder_channels": [16, 16, 8, 8, 8]}, bands=(2, 4, 206)),
+    "deeplabv3": SmallNetwork(TINY | {"decoder_channels": 32}),
+    "deeplabv3plus": SmallNetwork(TINY | {"decoder_channels": 32}),
     "dpt": SmallNetwork(
         {
             "encoder": "tu-test_vit",
@@ -65,7 +65,7 @@ NETWORKS: dict[str, SmallNetwork] = {
     "fc-ef": SmallNetwork(bands=(2, 8, 206)),
     "fc-siam-conc": SmallNetwork(bands=(2, 8, 206)),
     "fc-siam-diff": SmallNetwork(bands=(2, 8, 206), unused=r"encoder\.\d\.\d\.bias"),
-    "fpn": SmallNetwork(MOBILE | {"decoder_pyramid_channels": 32, "decoder_segmentation_channels": 64}),
+    "fpn": SmallNetwork(TINY | {"decoder_pyramid_channels": 32, "decoder_segmentation_channels": 64}),
     "from-to": SmallNetwork(bands=(2, 8, 206), num_classes=4),
     "fresunet": SmallNetwork(bands=(2, 8, 206)),
     "fusenet": _fusion(width=4),
@@ -77,14 +77,14 @@ NETWORKS: dict[str, SmallNetwork] = {
             "options": {"patch_px": 5},
         },
         bands=(8, 12, 103),
-        side_px=8,
+        side_px=4,
     ),
-    "hyperspectral/hybridsn": SmallNetwork({"patch_px": 11}, bands=(13, 15, 30), side_px=8),
+    "hyperspectral/hybridsn": SmallNetwork({"patch_px": 11}, bands=(13, 15, 30), side_px=4),
     "hyperspectral/spectral-unet": SmallNetwork({"features": 8, "widths": [8, 12, 16]}, pads=True),
-    "hyperspectral/spectralformer": SmallNetwork({"patch_px": 3}, side_px=8),
-    "hyperspectral/ssrn": SmallNetwork({"patch_px": 5}, bands=(7, 12, 103), side_px=8),
+    "hyperspectral/spectralformer": SmallNetwork({"patch_px": 3}, side_px=4),
+    "hyperspectral/ssrn": SmallNetwork({"patch_px": 5}, bands=(7, 12, 103), side_px=4),
     "hyperspectral/two-sensor": SmallNetwork(
-        {"network": "hyperspectral/ssrn", "width": 8}, bands=(8, 12, 104), side_px=8, two_sensors=True
+        {"network": "hyperspectral/ssrn", "width": 8}, bands=(8, 12, 104), side_px=4, two_sensors=True
     ),
     "hyperspectral/boulch": _cube(4, 20, 103, unused=r"regressor\..*"),
     "hyperspectral/chen": _cube(94, 95, 96),
@@ -99,21 +99,21 @@ NETWORKS: dict[str, SmallNetwork] = {
     "hyperspectral/nn": _cube(1, 4, 103),
     "hyperspectral/sharma": _cube(1, 4, 103, unused=r"features\.[04]\.bias"),
     "light-unet": SmallNetwork({"decoder_channels": [16, 8, 8]}),
-    "linknet": SmallNetwork(MOBILE),
+    "linknet": SmallNetwork(TINY),
     "manet": SmallNetwork({"encoder": "resnet18", "decoder_channels": [64] * 5}),
     "osmnet": SmallNetwork({"width": 4}, pads=True),
-    "pan": SmallNetwork(MOBILE, side_px=128, unused=r"decoder\.fpa\.down\d\.\d\.conv\.bias"),
+    "pan": SmallNetwork(TINY, side_px=128, unused=r"decoder\.fpa\.down\d\.\d\.conv\.bias"),
     "patch-alexnet": SmallNetwork({"patch_px": 40, "width": 2}, pads=True),
-    "pspnet": SmallNetwork({"encoder": "resnet18", "psp_out_channels": 32}, unused=r"encoder\.layer[34]\..*"),
+    "pspnet": SmallNetwork(TINY | {"psp_out_channels": 32}, unused=r"encoder\.model\.layer[34]\..*"),
     "residual-unet": SmallNetwork(bands=(1, 4, 103)),
     "residual-correction": _fusion(options={"width": 4}),
-    "segformer": SmallNetwork(MOBILE | {"decoder_segmentation_channels": 32}),
+    "segformer": SmallNetwork(TINY | {"decoder_segmentation_channels": 32}),
     "segnet": SmallNetwork({"width": 4, "deep_supervision": True}, pads=True),
-    "smp-fusion": _fusion(**NARROW),
+    "smp-fusion": _fusion(encoder="resnet18", encoder_depth=3, decoder_channels=[16, 8, 8]),
     "snapnet-fusion": _fusion(options={"width": 2}),
     "snapnet-unet": SmallNetwork({"width": 4}, pads=True),
     "unet": SmallNetwork(NARROW),
     "unetplusplus": SmallNetwork(NARROW),
-    "upernet": SmallNetwork(MOBILE | {"decoder_channels": 16}),
+    "upernet": SmallNetwork(TINY | {"decoder_channels": 16}),
     "v-fusenet": _fusion(width=4),
 }

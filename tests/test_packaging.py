@@ -4,7 +4,7 @@ import ast
 import configparser
 import re
 import sys
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -62,18 +62,22 @@ def _module(distribution: str) -> str:
     return MODULES.get(distribution, distribution.replace("-", "_"))
 
 
-def _imported(folder: str) -> Iterator[str]:
+@cache
+def _imported(folder: str) -> frozenset[str]:
+    """Modules that the files of a folder import, without what follows the first dot; each file is parsed once."""
+    modules: set[str] = set()
     for path in (ROOT / folder).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
-                yield from (name.name.partition(".")[0] for name in node.names)
+                modules.update(name.name.partition(".")[0] for name in node.names)
             elif isinstance(node, ast.ImportFrom) and not node.level:
-                yield str(node.module).partition(".")[0]
+                modules.add(str(node.module).partition(".")[0])
+    return frozenset(modules)
 
 
 def test_every_import_is_required_at_base_or_by_an_extra() -> None:
     base = {_module(name) for name in _requirements(_setup()["options"]["install_requires"])}
-    others = set(_imported("deepnets4eo")) - set(sys.stdlib_module_names) - {"deepnets4eo"}
+    others = _imported("deepnets4eo") - set(sys.stdlib_module_names) - {"deepnets4eo"}
     assert others - base == EXTRAS.keys() & others
     assert EXTRAS.keys() - IMPORTED_BY_OTHERS <= others
 
@@ -81,7 +85,7 @@ def test_every_import_is_required_at_base_or_by_an_extra() -> None:
 @pytest.mark.parametrize("extra", ["deep", "onnx", "points"])
 def test_every_requirement_is_imported(extra: str) -> None:
     setup = _setup()
-    imported = {*_imported("deepnets4eo"), *_imported("experiments")}
+    imported = _imported("deepnets4eo") | _imported("experiments")
     needed = _requirements(setup["options"]["install_requires"]) | _requirements(setup["options.extras_require"][extra])
     assert {_module(name) for name in needed.keys() - IMPORTED_BY_OTHERS} <= imported
 

@@ -1,5 +1,7 @@
-"""One headless Chromium and one report page for the tests of a module."""
+"""One headless Chromium, its pages and one report for the tests of a module."""
 
+import itertools
+import json
 import os
 import shutil
 
@@ -29,16 +31,30 @@ def report(tmp_path_factory):
     return damage_map, write(damage_map, tmp_path_factory.mktemp("report") / "report.html")
 
 
+@pytest.fixture(scope="module")
+def open_pages(browser):
+    """Pages by their options: a new page takes the browser longer than all that a test does in it."""
+    pages = {}
+    yield pages
+    for page in itertools.chain.from_iterable(pages.values()):
+        page.context.close()
+
+
 @pytest.fixture
-def visit(browser):
+def visit(browser, open_pages):
+    """Opens a file in a page that no other visit of this test is in."""
     visits = []
 
     def open_page(path, options=DESKTOP):
-        visits.append(Visit(browser, path, options))
-        return visits[-1]
+        pages = open_pages.setdefault(json.dumps(options), [])
+        free = [page for page in pages if page not in visits]
+        if not free:
+            free = [Visit(browser, options)]
+            pages += free
+        visits.append(free[0])
+        return free[0].open(path)
 
     yield open_page
     for one in visits:
         assert one.left_the_page == [], "the report must work offline"
         assert one.complaints == [], "the console must stay silent"
-        one.context.close()

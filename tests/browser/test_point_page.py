@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import shapely
-from report_visit import DESKTOP, PHONE
+from report_visit import DESKTOP, FRAMES, PHONE
 
 from deepnets4eo.points import PointCloud
 from deepnets4eo.points.display3d.boxes import BuildingBox
@@ -40,7 +40,7 @@ def page_file(tmp_path):
 
 
 def drawn(page):
-    page.wait_for_timeout(120)
+    page.evaluate(FRAMES)
     return page.evaluate(COUNT)
 
 

@@ -24,7 +24,7 @@ def sort(one, column, presses=1):
 
 def bottom(one):
     one.page.locator("#table").evaluate("table => { table.scrollTop = table.scrollHeight }")
-    one.page.wait_for_timeout(100)
+    one.frames()
     return one.listed()
 
 

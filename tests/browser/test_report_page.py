@@ -10,7 +10,7 @@ import pytest
 import shapely
 import shapely.affinity
 from made_up_map import MEANING, make_grid, make_map
-from report_visit import DESKTOP, PHONE, Visit, by_probability, write
+from report_visit import PHONE, by_probability, write
 
 from deepnets4eo.damage.products.csv_table import write_csv
 from deepnets4eo.damage.products.geojson import write_geojson
@@ -132,7 +132,7 @@ def test_the_table_is_sorted_by_probability_and_holds_only_what_is_in_sight(repo
     assert 10 < len(listed) < 50
     assert listed == by_probability(damage_map)[: len(listed)]
     one.page.locator("#table").evaluate("table => { table.scrollTop = table.scrollHeight }")
-    one.page.wait_for_timeout(100)
+    one.frames()
     assert one.listed()[-1] == by_probability(damage_map)[-1]
 
 
@@ -191,17 +191,16 @@ def test_the_summary_tells_counts_with_intervals_and_registration(report, visit)
     assert "under cloud" in text
 
 
-def test_the_address_remembers_the_building(report, visit, browser):
+def test_the_address_remembers_the_building(report, visit):
     damage_map, path = report
     one = visit(path)
     one.page.locator("#table .body .row").nth(3).click()
-    assert one.page.url.endswith("#id=" + by_probability(damage_map)[3].replace("/", "%2F"))
-    again = Visit(browser, path, DESKTOP)
-    again.page.goto(one.page.url)
+    assert one.address().endswith("#id=" + by_probability(damage_map)[3].replace("/", "%2F"))
+    again = visit(path)
+    again.page.goto(one.address())
     again.page.reload()
     again.page.wait_for_selector("body[data-ready]")
     assert again.page.locator("#card code").inner_text() == by_probability(damage_map)[3]
-    again.context.close()
 
 
 def test_the_listed_buildings_are_saved_as_csv(report, visit):
@@ -328,7 +327,7 @@ def test_panels_folded_away_and_back_are_drawn_again(report, visit):
     one = visit(report[1])
     before = one.pixels()
     one.page.evaluate("document.getElementById('maps').style.display = 'none'")
-    one.page.wait_for_timeout(100)
+    one.frames()
     one.page.keyboard.press("n")
     one.page.keyboard.press("Escape")
     one.page.evaluate("document.getElementById('maps').style.display = ''")
@@ -337,9 +336,10 @@ def test_panels_folded_away_and_back_are_drawn_again(report, visit):
 
 
 def test_dark_and_light_follow_the_system(report, visit):
+    one = visit(report[1])
     shades = []
     for scheme in ("light", "dark"):
-        one = visit(report[1], {**DESKTOP, "color_scheme": scheme})
+        one.page.emulate_media(color_scheme=scheme)
         color = one.page.evaluate("getComputedStyle(document.body.querySelector('aside')).backgroundColor")
         shades.append(sum(map(int, color[4:-1].split(","))))
     assert shades[0] > 700 > 150 > shades[1]

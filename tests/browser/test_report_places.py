@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 from made_up_map import make_grid, make_map
-from report_visit import PHONE, Visit, by_probability, write
+from report_visit import DESKTOP, PHONE, Visit, by_probability, write
 
 pytestmark = pytest.mark.browser
 
@@ -35,22 +35,20 @@ def test_an_address_with_an_id_opens_the_card_and_shows_the_place(report, visit,
     start = pressed.pixels()
     pressed.page.locator("#table .body .row").nth(3).click()
     shown = pressed.pixels()
-    context = browser.new_context(reduced_motion="reduce", viewport=pressed.page.viewport_size)
-    linked = context.new_page()
+    fresh = Visit(browser, DESKTOP)
+    linked = fresh.page
     linked.goto(f"{path.as_uri()}#id={quote(name, safe='')}")
     linked.wait_for_selector("body[data-ready]")
     assert linked.locator("#card code").inner_text() == name
-    linked.wait_for_timeout(250)
-    again = Visit.pixels_of(linked)
+    again = fresh.pixels()
     assert again == shown != start
     other = by_probability(damage_map)[12]
     linked.evaluate("id => { location.hash = 'id=' + encodeURIComponent(id) }", other)
     linked.locator("#card code", has_text=other).wait_for()
-    linked.wait_for_timeout(250)
-    assert Visit.pixels_of(linked) != again
+    assert fresh.pixels() != again
     linked.keyboard.press("n")
-    assert linked.url.endswith(quote(by_probability(damage_map)[13], safe=""))
-    context.close()
+    assert fresh.address().endswith(quote(by_probability(damage_map)[13], safe=""))
+    fresh.context.close()
 
 
 def metres_across(one):
@@ -72,9 +70,11 @@ def test_the_whole_scene_is_the_whole_image_and_buildings_are_a_view_of_their_ow
     whole = one.pixels()
     assert min(metres_across(one), metres_down(one)) == pytest.approx(256 / 0.94, rel=0.02)
     one.page.set_viewport_size({"width": 1100, "height": 700})
-    one.page.wait_for_timeout(200)
+    one.page.wait_for_function("innerWidth === 1100")
+    one.rest()
     assert min(metres_across(one), metres_down(one)) == pytest.approx(256 / 0.94, rel=0.02), "kept in sight"
     one.page.set_viewport_size({"width": 1400, "height": 900})
+    one.page.wait_for_function("innerWidth === 1400")
     one.page.locator("#fit-objects").click()
     assert one.pixels() == start != whole
     one.page.locator("canvas[data-role=pre]").press("0")
@@ -175,7 +175,7 @@ def test_on_a_phone_the_card_of_a_row_or_building_lies_below_the_images(report, 
     one.page.locator("#card .steps button").last.tap()
     one.page.evaluate("scrollTo(0, 0)")
     one.page.touchscreen.tap(*one.middle("pre"))
-    one.page.wait_for_timeout(100)
+    one.frames()
     assert seen()
 
 

@@ -83,7 +83,7 @@ def test_paper_shows_the_image_beyond_the_edges_of_the_screen_too(visit, tmp_pat
     )
     damage_map.buildings.loc[0, "geometry"] = beside_a_border_of_tiles
     one = visit(write(damage_map, tmp_path / "report.html", grid=grid))
-    one.page.wait_for_timeout(700)
+    one.rest(longest_ms=1000)  # a while after the last drawing, images for paper are loaded
     one.page.emulate_media(media="print")
     one.page.wait_for_selector("#sheet canvas")
     opaque = one.page.locator("#sheet canvas").evaluate_all(

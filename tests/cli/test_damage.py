@@ -1,6 +1,7 @@
 """The main job on the command line: it works on a made-up place, and what is wrong is said before long work starts."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import geopandas as gpd
@@ -8,16 +9,28 @@ import numpy as np
 import pyogrio
 import pytest
 from affine import Affine
+from done_once import register_once
 from geotiff import write_geotiff
 from shapely import force_3d
 from shapely.geometry import LineString, Polygon, box
 
 from deepnets4eo.cli.main import main
+from deepnets4eo.damage import job
 from deepnets4eo.damage.map import PRODUCTS
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.registration import register
 from deepnets4eo.synthetic import City, Event
 
-SIZE_PX = 384
+pytestmark = pytest.mark.usefixtures("registered_once")
+SIZE_PX = 256
+
+
+@pytest.fixture(scope="module")
+def registered_once() -> Iterator[None]:
+    """The jobs of this file register the same two images once."""
+    with pytest.MonkeyPatch.context() as patch:
+        register_once(patch)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +38,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small city on disk."""
     city = City(11, SIZE_PX, 0.5, event=Event(shift_px=(2.0, -3.0), damage_shares=(0.4, 0.1, 0.1, 0.4)))
     return city.write(tmp_path_factory.mktemp("place") / "city")
+
+
+@pytest.fixture(scope="module")
+def whole(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a job by two workers."""
+    out = tmp_path_factory.mktemp("whole") / "damage"
+    assert run(place, out, "--workers", "2") == 0
+    return out
 
 
 def run(
@@ -57,10 +78,12 @@ def test_the_job_writes_every_product(place: Path, tmp_path: Path, capsys: pytes
     assert json.loads((out / "summary.json").read_text())["synthetic"] is True
 
 
-def test_the_same_inputs_give_the_same_table(place: Path, tmp_path: Path) -> None:
-    for name, workers in (("a", "1"), ("b", "2")):
-        assert run(place, tmp_path / name, "--workers", workers) == 0
-    tables = [gpd.read_parquet(tmp_path / name / "damage.parquet") for name in ("a", "b")]
+def test_the_same_inputs_give_the_same_table(
+    place: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "register", register)  # measured again
+    assert run(place, tmp_path / "again", "--workers", "1") == 0
+    tables = [gpd.read_parquet(folder / "damage.parquet") for folder in (whole, tmp_path / "again")]
     assert tables[0].equals(tables[1])
 
 
@@ -270,7 +293,7 @@ def test_outlines_in_degrees_are_refused_for_images_without_crs(
 
 
 def off_the_image(col: int, row: int) -> Polygon:
-    """A house of 10 × 10 pixels at a pixel of the city's grid, whose image has 384 × 384."""
+    """A house of 10 × 10 pixels at a pixel of the city's grid, whose image has 256 × 256."""
     grid = City(11, SIZE_PX, 0.5).grid
     return box(*(grid.affine * (col, row + 10)), *(grid.affine * (col + 10, row)))
 
@@ -306,13 +329,12 @@ def test_footprints_that_cannot_serve_are_refused(
     refused(capsys, run(place, tmp_path / "out", footprints=path), name, word)
 
 
-def test_flat_and_raised_footprints_give_the_same(place: Path, tmp_path: Path) -> None:
+def test_flat_and_raised_footprints_give_the_same(place: Path, whole: Path, tmp_path: Path) -> None:
     flat = gpd.read_file(place / "footprints.gpkg")
     raised = flat.set_geometry(force_3d(flat.geometry.to_numpy(), 12.0), crs=flat.crs)
     raised.to_file(tmp_path / "raised.gpkg")
-    assert run(place, tmp_path / "a") == 0
-    assert run(place, tmp_path / "b", footprints=tmp_path / "raised.gpkg") == 0
-    a, b = (gpd.read_parquet(tmp_path / name / "damage.parquet") for name in ("a", "b"))
+    assert run(place, tmp_path / "raised", footprints=tmp_path / "raised.gpkg") == 0
+    a, b = (gpd.read_parquet(folder / "damage.parquet") for folder in (whole, tmp_path / "raised"))
     assert np.allclose(a["damage_prob"], b["damage_prob"], equal_nan=True)
 
 

@@ -15,7 +15,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """The folder of a demo and the lines that it printed."""
     folder = tmp_path_factory.mktemp("demo") / "demo"
     with contextlib.redirect_stdout(io.StringIO()) as out:
-        assert main(["demo", "--out", str(folder), "--size", "512", "--seed", "5"]) == 0
+        assert main(["demo", "--out", str(folder), "--size", "320", "--seed", "5"]) == 0
     return folder, out.getvalue().splitlines()
 
 

@@ -25,6 +25,7 @@ from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.synthetic import City
 
+pytestmark = pytest.mark.usefixtures("registered_once")
 CITY = City(seed=3, size_px=256)
 POST = Layer.open(CITY.post.image, grid=CITY.post.grid)
 

@@ -15,6 +15,8 @@ from deepnets4eo.points import PointCloud
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City, Event, aerial_scan
 
+pytestmark = pytest.mark.usefixtures("registered_once")
+
 
 @pytest.fixture(scope="module")
 def city():
@@ -31,9 +33,13 @@ def images(city):
     return [Layer.open(one.image, grid=one.grid) for one in (city.pre, city.post)]
 
 
-def test_points_add_columns_and_move_the_decision_towards_what_has_come_down(city, clouds, images):
+@pytest.fixture(scope="module")
+def plain(city, images):
+    return assess(*images, city.footprints()).buildings
+
+
+def test_points_add_columns_and_move_the_decision_towards_what_has_come_down(city, clouds, images, plain):
     pre, post = clouds
-    plain = assess(*images, city.footprints()).buildings
     result = assess(*images, city.footprints(), points=PointEvidence(post, pre))
     frame = result.buildings
     assert set(MEANING) <= set(frame.columns)
@@ -53,8 +59,7 @@ def test_points_add_columns_and_move_the_decision_towards_what_has_come_down(cit
     assert (known["ev_points_debris_m3"] <= known["ev_points_debris_high_m3"]).all()
 
 
-def test_a_weight_of_zero_only_shows_the_columns(city, clouds, images):
-    plain = assess(*images, city.footprints()).buildings
+def test_a_weight_of_zero_only_shows_the_columns(city, clouds, images, plain):
     shown = assess(*images, city.footprints(), points=PointEvidence(clouds[1], weight=0.0))
     pd.testing.assert_series_equal(shown.buildings["damage_prob"], plain["damage_prob"])
     assert shown.buildings[COLUMN].notna().any()

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import geopandas as gpd
@@ -16,6 +18,7 @@ from scipy.special import expit, logit
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import Settings, assess
+from deepnets4eo.damage import job as job_module
 from deepnets4eo.damage.calibration import BetaCalibration
 from deepnets4eo.damage.conformal import GradeSets
 from deepnets4eo.damage.decision_with_network import DecisionModel
@@ -29,36 +32,38 @@ from deepnets4eo.damage.site_shift import SiteShift
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.registration import register
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.synthetic import City, Event
 from deepnets4eo.tiling import Tiling
 
+pytestmark = pytest.mark.usefixtures("registered_once", "labelled_once")
 NET = list(COLUMNS.values())
 NOTHING = np.zeros((0, 4))
 SMALL = {"name": "damage-siamese", "encoder": "resnet18", "decoder_channels": [16, 16, 8]}
-
-
 PERFECT = {"auc_major_or_worse": 1.0, "kappa": 1.0}
+
+
+@cache
+def make_module(bands: int) -> SiameseNet:
+    """A network that has learnt nothing; nobody changes it."""
+    import torch
+
+    torch.manual_seed(0)
+    return SiameseNet(2 * bands, 4, encoder="resnet18", decoder_channels=(16, 16, 8))
 
 
 def make_run(
     folder: Path,
     bands: int = 3,
-    gsd_m: float = GSD_M,
     validation: dict[str, float] | None = None,
     reliability: dict[str, object] | None = None,
 ) -> Path:
     """A run of a network that has learnt nothing; its card holds the validation scores given, perfect ones by default."""
-    import torch
-
-    torch.manual_seed(0)
     layer = LayerInput(tuple(f"band_{k + 1}" for k in range(bands)), (100.0,) * bands, (50.0,) * bands, 0, 255)
-    module = SiameseNet(2 * bands, 4, encoder="resnet18", decoder_channels=(16, 16, 8))
-    inputs = InputSpec({"pre": layer, "post": layer}, gsd_m)
-    segmenter = NetworkSegmenter(SMALL, inputs, Legend.load("xbd"), tiling=Tiling(128, 16), module=module)
+    inputs = InputSpec({"pre": layer, "post": layer}, GSD_M)
+    segmenter = NetworkSegmenter(SMALL, inputs, Legend.load("xbd"), tiling=Tiling(128, 16), module=make_module(bands))
     split = {"buildings": {"val": dict.fromkeys(Legend.load("xbd").names, 25)}}
     notes = {"validation": PERFECT if validation is None else validation, "split": split}
     notes |= {"reliability": reliability} if reliability else {}
@@ -194,20 +199,21 @@ def test_without_a_pre_image_the_weight_free_decision_stands(place):
     pd.testing.assert_frame_equal(pd.DataFrame(both.buildings), pd.DataFrame(alone.buildings))
 
 
-def test_images_are_seen_at_the_ground_size_of_training(place, tmp_path, monkeypatch):
-    city, _ = place
+def test_images_are_seen_at_the_ground_size_of_training(place, monkeypatch):
+    city, run = place
     pre, post = (Layer.open(shown.image, grid=shown.grid) for shown in (city.pre, city.post))
     outlines_px = read_footprints(city.footprints()).in_pixels(post.grid)
-    registration = register(pre, post)
-    seen = []
+    registration = job_module.register(pre, post)
+    grader = NetworkGrader.load(run, device="cpu")
+    inputs, seen = grader.run.inputs, []
     monkeypatch.setattr(NetworkGrader, "grade", lambda _, scene, *rest: seen.append(scene.shape) or NOTHING)
     for gsd_m in (GSD_M, 2 * GSD_M, GSD_M / 1.9):
-        grader = NetworkGrader.load(make_run(tmp_path / str(gsd_m), gsd_m=gsd_m), device="cpu")
+        grader.run.segmenter.inputs = replace(inputs, gsd_m=gsd_m)
         grader.probabilities(pre, post, outlines_px, registration, None)
     assert seen == [(320, 320), (160, 160), (320, 320)]
-    fine = NetworkGrader.load(make_run(tmp_path / "fine", gsd_m=0.2), device="cpu")
+    grader.run.segmenter.inputs = replace(inputs, gsd_m=0.2)
     with pytest.raises(RunError, match="pixels measure 0.5 m, those of training 0.2 m"):
-        fine.probabilities(pre, post, outlines_px, registration, None)
+        grader.probabilities(pre, post, outlines_px, registration, None)
 
 
 def test_the_verb_names_run_and_weight_in_its_manifest(place, tmp_path):

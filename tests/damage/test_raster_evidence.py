@@ -22,6 +22,7 @@ from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City
 
+pytestmark = pytest.mark.usefixtures("registered_once")
 CITY = City(seed=3, size_px=256)
 PRE, POST = (Layer.open(date.image, grid=date.grid) for date in (CITY.pre, CITY.post))
 SCORE = np.random.default_rng(0).random(POST.shape).astype(np.float32)

@@ -16,6 +16,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer
 
+pytestmark = pytest.mark.usefixtures("registered_once")
 BEFORE, AFTER = photo(after=False), photo(after=True)
 
 
@@ -32,6 +33,12 @@ def post() -> Layer:
 @pytest.fixture(scope="module")
 def proper(pre: Layer, post: Layer) -> DamageMap:
     return assess(pre, post, outlines())
+
+
+@pytest.fixture(scope="module")
+def alone(post: Layer) -> DamageMap:
+    """The map of the post image alone."""
+    return assess(None, post, outlines())
 
 
 def codes(result: DamageMap) -> set[str]:
@@ -85,8 +92,8 @@ def test_a_post_image_of_another_place_leaves_nothing_assessed(pre: Layer) -> No
     assert "Neither could the images be registered" in found.findings[0].message
 
 
-def test_a_pre_image_of_another_place_is_not_used(post: Layer) -> None:
-    found, alone = assess(layer(photo(after=False, seed=5)), post, outlines()), assess(None, post, outlines())
+def test_a_pre_image_of_another_place_is_not_used(post: Layer, alone: DamageMap) -> None:
+    found = assess(layer(photo(after=False, seed=5)), post, outlines())
     assert codes(found) == {"registration_failed"} | codes(alone)
     assert set(found.buildings["method"]) == set(alone.buildings["method"])
     assert found.buildings["damage"].equals(alone.buildings["damage"])
@@ -107,11 +114,11 @@ def test_a_copy_of_an_image_on_another_grid_makes_no_pair(pre: Layer) -> None:
 
 
 @pytest.mark.parametrize("times", [2, 4, 8])
-def test_a_coarse_pre_image_is_never_worse_than_none(post: Layer, times: int) -> None:
+def test_a_coarse_pre_image_is_never_worse_than_none(post: Layer, alone: DamageMap, times: int) -> None:
     side = GRID.shape[0] // times
     means = BEFORE.reshape(3, side, times, side, times).mean(axis=(2, 4)).astype(np.uint8)
     grid = Grid((side, side), GRID.affine * Affine.scale(times), GRID.crs)
-    found, alone = assess(Layer.open(means, grid=grid), post, outlines()), assess(None, post, outlines())
+    found = assess(Layer.open(means, grid=grid), post, outlines())
     (number, right), (number_alone, _) = assessed_and_right(found), assessed_and_right(alone)
     assert number >= 0.85 * number_alone > 30  # rubble of pure noise is unlike what post alone is fitted on
     assert right == 1

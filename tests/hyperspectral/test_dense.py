@@ -91,7 +91,7 @@ def test_windows_leave_no_trace(case: str, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("case", ["nn", "hu", "boulch", "mou"])
 def test_spectra_are_computed_few_at_a_time_in_one_window(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     network, _ = build(case)
-    cube = torch.randn(2, network_bands(case), 64, 48)
+    cube = torch.randn(2, network_bands(case), 16, 12)
     windows: list[tuple[int, ...]] = []
     inner = type(network).inner_scores
     monkeypatch.setattr(
@@ -99,7 +99,7 @@ def test_spectra_are_computed_few_at_a_time_in_one_window(case: str, monkeypatch
     )
     with torch.inference_mode():
         together = network(cube)
-        monkeypatch.setattr(type(network), "pixels_at_once", 100)
+        monkeypatch.setattr(type(network), "pixels_at_once", 50)
         few = network(cube)
     assert windows == 2 * [cube.shape]
     torch.testing.assert_close(few, together, rtol=1e-5, atol=1e-5)

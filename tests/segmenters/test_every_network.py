@@ -26,8 +26,9 @@ def build(name: str, bands: int) -> nn.Module:
     network = create_model(
         name, in_channels=bands, num_classes=NETWORKS[name].num_classes, **NETWORKS[name].arguments(bands)
     )
-    for parameter in network.parameters():
-        if parameter.ndim > 1 and not parameter.any():  # layers that start at zero hide those before them
+    for key, parameter in network.named_parameters():
+        starts_at_zero = not parameter.any() and (parameter.ndim > 1 or key.endswith("weight"))
+        if starts_at_zero:  # such layers hide those before them
             nn.init.normal_(parameter, std=0.1)
     return network
 

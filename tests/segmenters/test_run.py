@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -40,13 +41,20 @@ def scene(image=IMAGE, **where):
 INPUTS = InputSpec.measure([scene()])
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """A run of a small network."""
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A run of a small network, which no test changes."""
     segmenter = NetworkSegmenter(
-        {"name": "unet", "encoder": "resnet18", "encoder_depth": 3, "decoder_channels": [8, 8, 8]}, INPUTS, LEGEND
+        {"name": "unet", "encoder": "tu-test_resnet", "encoder_depth": 3, "decoder_channels": [8, 8, 8]}, INPUTS, LEGEND
     )
-    return save_run(segmenter, tmp_path / "run", recipe={"train": {"epochs": 3}}, seed=7, notes={"scenes": 2})
+    folder = tmp_path_factory.mktemp("saved") / "run"
+    return save_run(segmenter, folder, recipe={"train": {"epochs": 3}}, seed=7, notes={"scenes": 2})
+
+
+@pytest.fixture
+def folder(saved, tmp_path):
+    """That run, to be changed."""
+    return shutil.copytree(saved, tmp_path / "run")
 
 
 def test_a_run_holds_all_that_prediction_needs_and_says_how_it_was_made(folder):
@@ -336,8 +344,8 @@ def test_a_file_with_one_thing_changed_is_refused(text, message, tmp_path):
         open_sealed(tmp_path)
 
 
-def test_the_recipe_in_a_run_is_readable_in_any_language(folder, tmp_path):
-    save_run(load_run(folder).segmenter, tmp_path / "run", recipe={"title": "Gebäude – 建物"}, seed=5, notes={"a": 1})
+def test_the_recipe_in_a_run_is_readable_in_any_language(saved, tmp_path):
+    save_run(load_run(saved).segmenter, tmp_path / "run", recipe={"title": "Gebäude – 建物"}, seed=5, notes={"a": 1})
     first, second = (tmp_path / "run" / "recipe.yaml").read_text(encoding="utf-8").splitlines()
     run = load_run(tmp_path / "run")
     assert first == f"# resolved recipe, sha256 {run.card['recipe_sha256']}"

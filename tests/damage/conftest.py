@@ -1,0 +1,22 @@
+"""Long steps that the jobs of one test file share."""
+
+from collections.abc import Iterator
+
+import pytest
+from done_once import label_once, register_once
+
+
+@pytest.fixture(scope="module")
+def registered_once() -> Iterator[None]:
+    """The jobs of a file register the same two images once."""
+    with pytest.MonkeyPatch.context() as patch:
+        register_once(patch)
+        yield
+
+
+@pytest.fixture(scope="module")
+def labelled_once() -> Iterator[None]:
+    """The networks of a file label the same tile once."""
+    with pytest.MonkeyPatch.context() as patch:
+        label_once(patch)
+        yield
