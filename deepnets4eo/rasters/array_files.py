@@ -20,6 +20,7 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.array_files import ArrayReference, ImageArray, open_array, parse_reference
 from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.grid import Grid, Window
+from deepnets4eo.rasters.band_subset import subset_bands
 from deepnets4eo.rasters.sources import Read, check_gdal_type, rasterio_crs, valid_values
 
 STRIP_BYTES = 64 << 20  # read at a time for a reduced view
@@ -82,8 +83,8 @@ class ArrayFileSource:
             data[:, rows], valid[rows] = _average(values, known, tops[rows] - top, lefts)
         return data, valid
 
-    def open_dataset(self) -> DatasetReader:
-        """A copy in memory for GDAL, which warps it."""
+    def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
+        """A copy in memory for GDAL, which warps it: all bands, or these first."""
         if self._file is None:
             count, height, width = self.image.shape
             if count * height * width * self.dtype.itemsize > MOST_COPY_BYTES:
@@ -99,7 +100,7 @@ class ArrayFileSource:
             profile |= dict(nodata=self.nodata, crs=rasterio_crs(self.grid), BIGTIFF="IF_SAFER")
             with self._file.open(transform=self.grid.affine, **profile) as dataset:
                 dataset.write(array)
-        return open_raster(self._file.name)
+        return subset_bands(open_raster(self._file.name), bands or self.bands)
 
     def _own_image(self) -> ImageArray:
         """This thread's own handle."""

@@ -61,6 +61,6 @@ class LayerView(ABC):
         """The whole grid averaged down to `shape`."""
         raise TypeError(f"{type(self).__name__} of {self.name} is read in full resolution")
 
-    def open_dataset(self) -> DatasetReader:
-        """A GDAL handle for warped views."""
+    def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
+        """A GDAL handle for warped views, see `Source`."""
         raise TypeError(f"{type(self).__name__} of {self.name} is read on its own grid")

@@ -19,12 +19,9 @@ from deepnets4eo.formats import envi
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.grid import check_affine
+from deepnets4eo.rasters.band_subset import GDAL_TYPES
 
 TILE_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img"}
-GDAL_TYPES = {
-    "uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32", "int32": "Int32",
-    "float32": "Float32", "float64": "Float64",
-}  # fmt: skip
 
 
 class MosaicTile(NamedTuple):

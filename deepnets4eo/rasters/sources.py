@@ -30,6 +30,7 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.grid import Grid, Window, apply_affine, check_grid, only_one_placed
+from deepnets4eo.rasters.band_subset import subset_bands
 from deepnets4eo.rasters.handles import Handles
 from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
 from deepnets4eo.rasters.stack import MARK, stack_files, stack_vrt
@@ -61,8 +62,8 @@ class Source(Protocol):
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
         """The whole grid averaged down to `shape`."""
 
-    def open_dataset(self) -> DatasetReader:
-        """A new GDAL handle for warped views."""
+    def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
+        """A new GDAL handle for warped views: of all bands, or of these, which are its first then."""
 
 
 class ArraySource:
@@ -100,7 +101,7 @@ class ArraySource:
         with self.open_dataset() as dataset:
             return _read(dataset, None, bands, self.nodata, shape)
 
-    def open_dataset(self) -> DatasetReader:
+    def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
         if self._file is None:
             self._file = MemoryFile()
             weakref.finalize(self, self._file.close)  # GDAL's memory would keep the pixels
@@ -117,7 +118,7 @@ class ArraySource:
                 dataset.write(array)
                 if self._hidden is not None and self.nodata is None:
                     dataset.write_mask(~self._hidden)
-        return open_raster(self._file.name)
+        return subset_bands(open_raster(self._file.name), bands or self.bands)
 
 
 def check_gdal_type(dtype: np.dtype[Any], name: str) -> None:
@@ -200,8 +201,9 @@ class FileSource:
                 f"{self.name} cannot be read: the file is truncated or damaged. Fetch it again."
             ) from error
 
-    def open_dataset(self) -> DatasetReader:
+    def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
         dataset = open_raster(self._target)
+        dataset = dataset if bands is None else subset_bands(dataset, bands)
         return _straighten(dataset) if dataset.gcps[0] and dataset.transform.is_identity else dataset
 
 
@@ -213,7 +215,8 @@ class WarpedSource:
         self.wavelengths_nm, self.colour_roles = origin.wavelengths_nm, origin.colour_roles
         self.dtype, self.nodata = origin.dtype, origin.nodata
         self.bands, self.band_names, self.grid = origin.bands, origin.band_names, grid
-        self._origin, self._resampling, self._handles = origin, Resampling[resampling], Handles()
+        self._origin, self._resampling = origin, Resampling[resampling]
+        self._handles: dict[tuple[int, ...], Handles] = {}  # by the bands that are read
 
     @classmethod
     def view(cls, origin: Source, grid: Grid, resampling: str) -> Source:
@@ -231,27 +234,28 @@ class WarpedSource:
         return _PixelForPixel(origin, grid)
 
     def read(self, window: Window, bands: Sequence[int]) -> Read:
+        handles = self._handles.setdefault(tuple(bands), Handles())
         try:
-            with self._handles.lend(self.open_dataset) as dataset:
-                return _read(dataset, window, bands, self.nodata)
+            with handles.lend(lambda: self.open_dataset(bands)) as dataset:
+                return _read(dataset, window, range(1, len(bands) + 1), self.nodata)
         except READ_ERRORS as error:
             raise self._unreadable(error) from error
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
         try:
-            with self._warped(self.grid.zoom_to(shape), Resampling.average) as dataset:
-                return _read(dataset, None, bands, self.nodata)
+            with self._warped(self.grid.zoom_to(shape), Resampling.average, bands) as dataset:
+                return _read(dataset, None, range(1, len(bands) + 1), self.nodata)
         except READ_ERRORS as error:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> InputError:
         return InputError(f"{self.name} cannot be read or warped: {error}. Check it with `deepnets4eo check`.")
 
-    def open_dataset(self) -> DatasetReader:
-        return self._warped(self.grid, self._resampling)
+    def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
+        return self._warped(self.grid, self._resampling, bands)
 
-    def _warped(self, grid: Grid, resampling: Resampling) -> DatasetReader:
-        dataset = self._origin.open_dataset()
+    def _warped(self, grid: Grid, resampling: Resampling, bands: Sequence[int] | None) -> DatasetReader:
+        dataset = self._origin.open_dataset(bands)
         plain = grid.crs is None
         has_alpha = ColorInterp.alpha in dataset.colorinterp
         return WarpedVRT(

@@ -14,7 +14,8 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
-from deepnets4eo.rasters.mosaic import GDAL_TYPES, find_tiles
+from deepnets4eo.rasters.band_subset import GDAL_TYPES
+from deepnets4eo.rasters.mosaic import find_tiles
 
 MARK = "#bands"  # after a folder or pattern: its files are bands, not tiles
 

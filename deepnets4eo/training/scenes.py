@@ -84,8 +84,8 @@ class LegendLabels(LayerView):
         coarse = LegendLabels(self.reader.on(self.grid.zoom_to(shape)), self.legend)
         return coarse.read(whole(coarse.grid), bands)
 
-    def open_dataset(self) -> DatasetReader:
-        """A GDAL handle on all labels, read into memory."""
+    def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
+        """A GDAL handle on all labels, read into memory; there is one band."""
         return ArraySource(self.read(whole(self.grid), self.bands)[0], self.grid, VOID).open_dataset()
 
 
