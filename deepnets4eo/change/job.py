@@ -36,9 +36,8 @@ from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.outputs.scratch import job_scratch, was_interrupted
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.prediction.memory import CACHE_BYTES
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
-from deepnets4eo.rasters.gdal_cache import gdal_cache
+from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.segmenters.checksums import CARD
 from deepnets4eo.segmenters.run import Run, load_run, save_run

@@ -22,10 +22,9 @@ from deepnets4eo.change.diffusion import Diffusion, guided_anisotropic_diffusion
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.prediction.memory import CACHE_BYTES
 from deepnets4eo.prediction.progress_file import ProgressFile, file_identity, grid_identity
 from deepnets4eo.rasters.cog import CogWriter, check_raster_suffix
-from deepnets4eo.rasters.gdal_cache import gdal_cache
+from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, to_bytes
 from deepnets4eo.tiling.spread import spread_windows

@@ -46,8 +46,7 @@ from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import count_of
 from deepnets4eo.outputs.job_part import WHOLE, Part
 from deepnets4eo.outputs.progress_share import Progress
-from deepnets4eo.prediction.memory import CACHE_BYTES
-from deepnets4eo.rasters.gdal_cache import gdal_cache
+from deepnets4eo.rasters.gdal_cache import cache_bytes, gdal_cache
 from deepnets4eo.rasters.scene import LayerLike
 from deepnets4eo.registration import Registration, assume_registered, register
 
@@ -120,7 +119,6 @@ def assess(
     return assess_inputs(inputs, settings, work, event)
 
 
-@gdal_cache(CACHE_BYTES)
 def assess_inputs(
     inputs: Inputs,
     settings: Settings = Settings(),
@@ -152,6 +150,11 @@ def assess_inputs(
     damage_map = assess_inputs(open_inputs("pre.tif", "post.tif", "footprints.gpkg"))
     ```
     """
+    with gdal_cache(cache_bytes(inputs.pre, inputs.post)):
+        return _assess(inputs, settings, work, event)
+
+
+def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventInfo) -> DamageMap:
     model, class_map = open_models(inputs, settings)
     steps = Steps.of(work.scratch, inputs, settings)
     steps.report_parts()
@@ -193,7 +196,6 @@ def assess_inputs(
     return make_map(inputs, outlines, model, decision, registration, position, settings, event, unbuilt)
 
 
-@gdal_cache(CACHE_BYTES)
 def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), work: JobControl = JobControl()) -> None:
     """Do a part of the long work, the passes of the network and of the evidence over the images, and keep it in `work.scratch`.
 
@@ -227,10 +229,14 @@ def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), wor
     """
     if work.scratch is None:
         raise InputError("a part of a job has no scratch folder. Give JobControl one that all parts see.")
+    with gdal_cache(cache_bytes(inputs.pre, inputs.post)):
+        _assess_part(inputs, part, settings, Steps.of(work.scratch, inputs, settings), work.progress)
+
+
+def _assess_part(inputs: Inputs, part: Part, settings: Settings, steps: Steps, progress: Progress | None) -> None:
     model, _ = open_models(inputs, settings)
-    steps = Steps.of(work.scratch, inputs, settings)
     registration, position = _locate(inputs, settings, steps)
-    passes = Passes.of(work.progress, graded=model.grader is not None, paired=_is_usable(registration))
+    passes = Passes.of(progress, graded=model.grader is not None, paired=_is_usable(registration))
     if position.known and model.grader is not None:
         tiles = TileWork(steps.store("network"), part, passes.network)
         model.network_probabilities(inputs, registration, position, tiles)

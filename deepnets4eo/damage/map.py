@@ -129,8 +129,7 @@ class DamageMap(WithSummary, DamageMapContent):
         """
         from deepnets4eo.damage.products.write import write_products
         from deepnets4eo.damage.resume import products_folder
-        from deepnets4eo.prediction.memory import CACHE_BYTES
-        from deepnets4eo.rasters.gdal_cache import gdal_cache
+        from deepnets4eo.rasters.gdal_cache import cache_bytes, gdal_cache
 
         out_dir = Path(out_dir)
         with output_lock(out_dir):
@@ -138,7 +137,7 @@ class DamageMap(WithSummary, DamageMapContent):
             if out_dir.exists() and not out_dir.is_dir():
                 raise OutputError(f"{out_dir} is a file, expected a folder. Choose another --out.")
             folder = None if scratch is None else products_folder(scratch, self, post, pre)
-            with hidden_folder(out_dir, folder) as hidden, gdal_cache(CACHE_BYTES):
+            with hidden_folder(out_dir, folder) as hidden, gdal_cache(cache_bytes(pre, post)):
                 names = write_products(self, hidden, pre=pre, post=post, scores=scores, also=also, home=out_dir)
                 publish(hidden, out_dir, names, obsolete=set(FURTHER) - set(names))
         return {name: out_dir / name for name in names}

@@ -23,7 +23,6 @@ from deepnets4eo.outputs.job_part import WHOLE
 from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.outputs.progress_share import between
 from deepnets4eo.prediction.batch_size import batch_size
-from deepnets4eo.prediction.memory import CACHE_BYTES
 from deepnets4eo.prediction.opening import open_scene
 from deepnets4eo.prediction.options import PredictOptions
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, Outputs
@@ -33,7 +32,7 @@ from deepnets4eo.prediction.scene_scaling import SceneScaling
 from deepnets4eo.prediction.strips import Job, plan_strip_px, predict_strips
 from deepnets4eo.prediction.tile_reader import TileReader
 from deepnets4eo.rasters.cog import check_raster_suffix
-from deepnets4eo.rasters.gdal_cache import gdal_cache
+from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import LayerLike, Scene
 from deepnets4eo.segmenters.checksums import hash_of
 from deepnets4eo.segmenters.run import Run, load_run

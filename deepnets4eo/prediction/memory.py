@@ -11,8 +11,8 @@ from collections.abc import Callable
 import psutil
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.rasters.gdal_cache import CACHE_BYTES
 
-CACHE_BYTES = 64 << 20  # GDAL's block cache; more helps little, as neighbouring tiles are read together
 STITCH_BYTES = 64 << 20  # of a strip's buffers at most, so that memory hardly depends on scene and class count
 QUEUE_BYTES = 64 << 20  # of results that wait for the writer at most
 MARGIN_BYTES = 32 << 20  # small things

@@ -4,9 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import rasterio
+from rasterio.enums import Interleaving
 from rasterio.env import get_gdal_config, set_gdal_config
+
+from deepnets4eo.formats.rasters import open_raster
+from deepnets4eo.grid import mean_gsd_m
+
+if TYPE_CHECKING:
+    from deepnets4eo.rasters.layer import Layer
+
+CACHE_BYTES = 64 << 20  # enough for files in tiles, as neighbouring windows are read together
+MOST_CACHE_BYTES = 512 << 20
+WINDOW_PX, WINDOW_M = 1200, 600.0  # rows of a window with its margins: at least so many, and so many metres
+
+
+def cache_bytes(*images: Layer | None) -> int:
+    """Bytes of GDAL's block cache that images need which are read together, window by window along their rows.
+
+    `CACHE_BYTES` for files in tiles. A file in strips across its whole width is decoded again for every window unless the
+    strips of a row of windows stay, with all bands that are stored together: as much as they take, up to `MOST_CACHE_BYTES`.
+    """
+    needed = sum(_row_bytes(image) * _window_rows(image) for image in images if image is not None)
+    return max(CACHE_BYTES, min(needed, MOST_CACHE_BYTES))
+
+
+def _window_rows(image: Layer) -> int:
+    """Most rows of the image that a window has."""
+    rows = WINDOW_PX if image.grid.crs is None else max(WINDOW_PX, round(WINDOW_M / mean_gsd_m(image.grid)))
+    return min(rows, image.shape[0])
+
+
+def _row_bytes(image: Layer) -> int:
+    """Bytes of one row of an image in strips, as GDAL keeps it; 0 of one in tiles or in memory."""
+    if not image.paths:
+        return 0
+    with open_raster(image.paths[0]) as file:
+        if file.block_shapes[0][1] < file.width:
+            return 0
+        bands = file.count if file.interleaving == Interleaving.pixel else image.count
+    return image.shape[1] * bands * image.dtype.itemsize
 
 
 @contextmanager

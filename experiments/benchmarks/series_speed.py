@@ -26,8 +26,8 @@ from deepnets4eo.change.series.features import SpectralTexture
 from deepnets4eo.change.series.measure import BLOCK_PX, measure_cells
 from deepnets4eo.change.series.page import write_page
 from deepnets4eo.change.series.stack import ImageSeries
-from deepnets4eo.prediction.memory import CACHE_BYTES, peak_bytes
-from deepnets4eo.rasters.gdal_cache import gdal_cache
+from deepnets4eo.prediction.memory import peak_bytes
+from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.prefetch import in_order
 
 FULL_DATES, FULL_SIDE = 50, 4000

@@ -16,7 +16,7 @@ from deepnets4eo.damage import JobControl, Part, Settings, assess, assess_inputs
 from deepnets4eo.damage.evidence import collect, gather
 from deepnets4eo.damage.siamese import box
 from deepnets4eo.errors import InputError
-from deepnets4eo.prediction.memory import CACHE_BYTES
+from deepnets4eo.rasters.gdal_cache import CACHE_BYTES
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.synthetic import City, Event

@@ -1,10 +1,15 @@
 """GDAL's block cache is as large as a job says while the job lasts, and no longer."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import rasterio
+from geotiff import write_geotiff
 from rasterio.env import get_gdal_config
 
-from deepnets4eo.rasters.gdal_cache import gdal_cache
+from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, MOST_CACHE_BYTES, WINDOW_PX, cache_bytes, gdal_cache
+from deepnets4eo.rasters.scene import Layer
 
 
 def limit() -> int:
@@ -28,3 +33,35 @@ def test_the_limit_from_before_returns_after_an_error() -> None:
         with pytest.raises(ZeroDivisionError), gdal_cache(7 << 20):
             _ = 1 // 0
         assert limit() == before
+
+
+WIDE = np.zeros((2, 1300, 20_000), np.uint8)
+TILED = {"tiled": True, "blockxsize": 256, "blockysize": 256}
+
+
+def test_strips_of_a_row_of_windows_stay_in_the_cache(tmp_path: Path) -> None:
+    row = WIDE.shape[2]
+    pixel = Layer.open(write_geotiff(tmp_path / "a.tif", WIDE, sparse_ok=True, interleave="pixel"))
+    assert cache_bytes(pixel, None) == CACHE_BYTES  # more than enough
+    assert cache_bytes(pixel, pixel) == 2 * 2 * row * WINDOW_PX
+    assert cache_bytes(pixel.subset([2]), pixel) == 2 * 2 * row * WINDOW_PX, "all bands are decoded"
+    assert cache_bytes(*[pixel] * 50) == MOST_CACHE_BYTES
+    fine = Layer.open(write_geotiff(tmp_path / "b.tif", WIDE, sparse_ok=True, interleave="pixel", gsd=0.47))
+    assert cache_bytes(fine, fine) == pytest.approx(2 * 2 * row * 600 / 0.47, rel=0.01), "as many metres"
+    band = Layer.open(write_geotiff(tmp_path / "c.tif", WIDE, sparse_ok=True, interleave="band"))
+    assert cache_bytes(*[band] * 3) == 3 * 2 * row * WINDOW_PX
+    assert cache_bytes(*[band.subset([1])] * 3) == 3 * row * WINDOW_PX
+    low = Layer.open(write_geotiff(tmp_path / "d.tif", WIDE[:, :900], sparse_ok=True, interleave="pixel"))
+    assert cache_bytes(low, low) == 2 * 2 * row * 900
+
+
+def test_tiles_and_arrays_need_the_least(tmp_path: Path) -> None:
+    tiled = Layer.open(write_geotiff(tmp_path / "a.tif", WIDE, sparse_ok=True, interleave="pixel", **TILED))
+    assert cache_bytes(*[tiled, Layer.open(WIDE)] * 9) == CACHE_BYTES
+
+
+def test_a_mosaic_of_striped_files_is_as_wide_as_all(tmp_path: Path) -> None:
+    for number in (0, 1):
+        origin = (500_000 + 20_000 * number, 5_000_000)
+        write_geotiff(tmp_path / f"{number}.tif", WIDE, sparse_ok=True, interleave="pixel", origin=origin)
+    assert cache_bytes(Layer.open(tmp_path)) == 2 * 40_000 * WINDOW_PX

@@ -22,8 +22,7 @@ from deepnets4eo.files import write_json
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import plain_options
 from deepnets4eo.outputs.event import SeriesEvent
-from deepnets4eo.prediction.memory import CACHE_BYTES
-from deepnets4eo.rasters.gdal_cache import gdal_cache
+from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.version import __version__
 
 PAGE, MANIFEST, BREAKS = "report.html", "series.json", "breaks.tif"
