@@ -220,6 +220,15 @@ def mean_gsd_m(grid: Grid) -> float:
     return math.sqrt(_pixel_m(grid.crs, grid.affine, (grid.shape[0], grid.shape[1]))[2])
 
 
+def metres_on_the_ground(crs: Any, position: tuple[float, float]) -> float:
+    """Metres of one unit of a projected CRS at a position; 1 without a CRS.
+
+    >>> round(metres_on_the_ground("EPSG:3857", (0.0, 8_399_737.9)), 2)  # at 60° north
+    0.5
+    """
+    return mean_gsd_m(GeoBox((1, 1), Affine(1, 0, position[0], 0, -1, position[1]), crs))
+
+
 def transformer(source: Any, target: Any) -> Transformer:
     """PROJ's map from one CRS to another, x before y. Errors: GridError where there is none."""
     try:
@@ -241,6 +250,22 @@ def projected_extent(extent: Geometry, crs: CRS) -> Geometry | None:
     except (ValueError, OverflowError):  # corners at infinity make no ring
         return None
     return projected if all(math.isfinite(side) for side in projected.boundingbox.bbox) else None
+
+
+def window_under(grid: Grid, other: Grid) -> Window:
+    """The window of `grid` that `other` covers, and a pixel around it; all of it where that is not known."""
+    extent: Geometry | None = other.extent
+    if grid.crs is not None and grid.crs != other.crs:
+        extent = projected_extent(other.extent, grid.crs)
+    if extent is None:
+        return whole(grid)
+    box = extent.boundingbox
+    corners = np.array([(x, y) for x in (box.left, box.right) for y in (box.bottom, box.top)])
+    pixels = apply_affine(~grid.affine, corners)
+    col, row = (math.floor(low) - 1 for low in pixels.min(axis=0))
+    right, bottom = (math.ceil(high) + 1 for high in pixels.max(axis=0))
+    covered = Window(row, col, bottom - row, right - col)
+    return covered.clip((grid.shape[0], grid.shape[1]))
 
 
 def only_one_placed(a: Grid, b: Grid) -> bool:

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import LabelError
+from deepnets4eo.evaluation.label_reader import LabelReader, Remedies
 from deepnets4eo.grid import Grid, Window, blocks, pixel_areas_m2
 from deepnets4eo.polygons import Shaping, polygonize
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.tiling.scores import PACKED_ONE
+from deepnets4eo.training.scenes import LegendLabels
 from deepnets4eo.zonal import band_sums, class_counts
 
 if TYPE_CHECKING:
@@ -164,7 +166,8 @@ def _majority(polygons: gpd.GeoDataFrame, cover: Layer) -> list[str | None]:
     legend = legend_of_cover(cover)
     if not len(polygons):
         return []
-    counts = class_counts(cover, polygons, max(legend.values) + 1).counts
+    labels = Layer(LegendLabels(LabelReader(cover, legend, remedies=Remedies()), legend))
+    counts = class_counts(labels, polygons, max(legend.values) + 1).counts
     names = dict(zip(legend.values, legend.names, strict=True))
     return [names.get(int(row.argmax())) if row.any() else None for row in counts]
 

@@ -49,6 +49,7 @@ def write_products(
     labels, score = Layer.open(products.labels), Layer.open(products.score)
     polygons = change_polygons(labels, score, min_area_m2=options.min_area_m2, workers=options.workers)
     if covers is not None:
+        covers = covers[0].on(labels.grid, "nearest"), covers[1].on(labels.grid, "nearest")
         polygons = with_transitions(polygons, *covers)
         if labels.grid.crs is not None and _same_classes(*covers):  # without a CRS pixels have no area
             write_transitions(

@@ -65,7 +65,7 @@ def polygons(
     shaping = Shaping(min_area_m2=min_area, simplify_m=simplify, right_angles=right_angles)
     with output_lock(out), progress("polygons") as advance:
         check_overwrite(out, overwrite=overwrite)
-        frame = polygonize(layer, chosen, shaping, legend=known if classes is None else None, progress=advance)
+        frame = polygonize(layer, chosen, shaping, legend=known, progress=advance)
         counts = ", ".join(f"{count} {name}" for name, count in frame["class"].value_counts().items()) or "no"
         logging.getLogger(__name__).info("%s polygons", counts)
         write_vector(frame, out)

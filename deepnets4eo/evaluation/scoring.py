@@ -276,8 +276,9 @@ def evaluate_pairs(
                     result.eroded += eroded
                 if result.boundaries is not None and full.total:
                     _count_boundaries(readers, window, ignored, result.boundaries)
-                if intervals.draws and full.total:
-                    tiles.append(full.ignoring(ignored))
+                scored = full.ignoring(ignored)
+                if intervals.draws and scored.total:
+                    tiles.append(scored)
                 if progress is not None:
                     progress((number + done / len(windows)) / len(pairs))
     result.matrix = result.matrix.ignoring(ignored)

@@ -159,6 +159,7 @@ def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
         _describe_grid(result, layer.grid)
     else:  # arrays have no CRS
         result.grid = None
+    _describe_stored_values(result, layer)
     if layer.synthetic:
         result.facts["synthetic"] = layer.tags["SYNTHETIC"]
     if (masking := describe_masking_band(layer)) is not None:
@@ -194,6 +195,18 @@ def _describe_grid(result: Inspection, grid: Grid) -> None:
     result.facts["extent"] = f"longitude {west:.6f} to {east:.6f}, latitude {south:.6f} to {north:.6f}"
     if max(west, east) > 180 or min(west, east) < -180:
         result.problems.append("its longitudes leave −180…180. Check its georeference.")
+
+
+def _describe_stored_values(result: Inspection, layer: Layer) -> None:
+    stored = layer.stored_values
+    units = list(dict.fromkeys(one.unit for one in stored if one.unit))
+    if units:
+        result.facts["unit"] = ", ".join(units[:6])
+    scaled = next((one for one in stored if not one.plain), None)
+    if scaled is not None:
+        result.facts["stored"] = (
+            f"values are numbers × {scaled.scale:g} + {scaled.offset:g}; numbers are read as they are stored"
+        )
 
 
 def _describe_values(result: Inspection, layer: Layer) -> None:
@@ -240,12 +253,12 @@ def _describe_labels(result: Inspection, layer: Layer, legend: Legend) -> None:
         if problem:
             result.problems.append(problem)
             return
-        counts += np.bincount(labels[valid], minlength=256)
+        counts += np.bincount(legend.from_file(labels)[valid], minlength=256)
     present = {item.name: counts[item.value] for item in legend.classes if counts[item.value]}
     total = max(int(counts.sum()), 1)
     result.facts["classes"] = ", ".join(f"{name} {n / total:.1%}" for name, n in present.items())
     strange = [
-        int(value) for value in np.flatnonzero(counts) if value not in {c.value for c in legend.classes} | {VOID}
+        int(value) for value in np.flatnonzero(counts) if value not in {*legend.values, *legend.void_values, VOID}
     ]
     if strange:
         result.problems.append(

@@ -6,6 +6,7 @@ Refuses layers of which only one has a CRS.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.grid import metres_on_the_ground
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -209,7 +211,16 @@ def _on_one_plane(
     if metric and crs.is_geographic and len(reference) + len(detections):
         crs = (reference if len(reference) else detections).estimate_utm_crs()
     frames = [frame if frame.crs == crs else frame.to_crs(crs) for frame in (detections, reference)]
-    return frames[0], frames[1], float(crs.axis_info[0].unit_conversion_factor) if metric else 1.0
+    return frames[0], frames[1], _unit_m(frames) if metric else 1.0
+
+
+def _unit_m(frames: Sequence[gpd.GeoDataFrame]) -> float:
+    """Metres on the ground of a unit of the frames' CRS, in their middle."""
+    boxes = np.array([frame.total_bounds for frame in frames if len(frame)]).reshape(-1, 4)
+    if not np.isfinite(boxes).any():
+        return 1.0
+    x, y = (float(np.nanmean(boxes[:, [axis, axis + 2]])) for axis in (0, 1))
+    return metres_on_the_ground(frames[0].crs, (x, y))
 
 
 def scores_of(hit: NDArray[np.bool_], scores: NDArray[np.float64], total: int) -> DetectionScores:
@@ -224,9 +235,12 @@ def scores_of(hit: NDArray[np.bool_], scores: NDArray[np.float64], total: int) -
     precision = number / len(hit) if len(hit) else float("nan")
     recall = number / total if total else float("nan")
     f1 = 2 * number / (len(hit) + total) if len(hit) + total else float("nan")
-    curve = hits / np.arange(1, len(hit) + 1)
+    ends = np.flatnonzero(
+        np.diff(scores[order], append=np.nan)
+    )  # equal scores enter together, in whatever order they come
+    curve, steps = hits[ends] / (ends + 1), np.diff(hits[ends], prepend=0)
     envelope = np.maximum.accumulate(curve[::-1])[::-1]
-    area = float((envelope * hit[order]).sum()) / total if total else float("nan")
+    area = float((envelope * steps).sum()) / total if total else float("nan")
     return DetectionScores(precision, recall, f1, area, number, len(hit) - number, total - number)
 
 

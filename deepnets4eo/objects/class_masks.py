@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, gsd_m
 from deepnets4eo.rasters.scene import Layer
@@ -19,10 +20,11 @@ from deepnets4eo.rasters.scene import Layer
 Read = Callable[[Window], tuple[NDArray[Any], NDArray[np.bool_]]]
 
 
-def class_mask(labels: Layer, value: int, opening_m: float = 0.0) -> Read:
+def class_mask(labels: Layer, value: int, opening_m: float = 0.0, legend: Legend | None = None) -> Read:
     """Return a reader of windows: (1, h, w) uint8, 1 where the label is `value` and the opening keeps it; all valid.
 
     opening_m : diameter of the disc in metres, 0 or more; what is thinner is removed. Below three pixels it does nothing.
+    legend : says which values of the file stand for others, if it is given.
     Errors: InputError for an opening wider than the labels.
 
     Source of the step: Audebert et al., Remote Sensing 9(4):368, 2017. Peak memory: 40 bytes a pixel of a window.
@@ -42,7 +44,7 @@ def class_mask(labels: Layer, value: int, opening_m: float = 0.0) -> Read:
     def read(window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         around = window.grow(halo_px)
         data, valid = labels.read(around)
-        mask = valid & (data[0] == value)
+        mask = valid & ((data[0] if legend is None else legend.from_file(data[0])) == value)
         if halo_px and mask.any():
             mask = open_mask(mask, radius_m, sides_m)
         rows, cols = window.within(around).slices

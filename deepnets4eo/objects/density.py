@@ -16,7 +16,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Grid, Window, apply_affine, gsd_m
+from deepnets4eo.grid import Grid, Window, apply_affine, gsd_m, pixel_areas_m2
 from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.rasters.cog import CogWriter
 
@@ -36,7 +36,7 @@ def count_in(objects: gpd.GeoDataFrame, polygons: gpd.GeoDataFrame, *, by: str |
     objects
         Outlines or points, counted by their centre.
     polygons
-        The polygons; areas are those of the plane of their CRS, geographic ones in an equal-area CRS.
+        The polygons; areas are those on the ground.
     by
         Column of `objects`, such as `type`; each of its values is also counted in a column of its own, objects without
         a value in `count_nan`.
@@ -71,8 +71,9 @@ def count_in(objects: gpd.GeoDataFrame, polygons: gpd.GeoDataFrame, *, by: str |
     flat = polygons.geometry
     if polygons.crs is not None and polygons.crs.is_geographic:
         flat = flat.to_crs("EPSG:6933")
-    unit = 1.0 if flat.crs is None else float(flat.crs.axis_info[0].unit_conversion_factor)
-    hectares = flat.area.to_numpy() * unit**2 / HECTARE_M2
+    middles = shapely.centroid(flat.to_numpy())
+    places = np.column_stack([shapely.get_x(middles), shapely.get_y(middles)])
+    hectares = flat.area.to_numpy() * pixel_areas_m2(Grid((1, 1), Affine.identity(), flat.crs), places) / HECTARE_M2
     counted["per_ha"] = np.divide(counted["count"], hectares, out=np.full(len(hectares), np.nan), where=hectares > 0)
     if by is not None:
         kinds = objects[by].astype(object).where(objects[by].notna(), "nan").to_numpy(object)

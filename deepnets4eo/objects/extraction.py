@@ -146,7 +146,7 @@ def extract_objects(
     legend = legend if isinstance(legend, Legend) else Legend.load(legend)
     layer, value = Layer.open(labels), legend.value(class_name)
     region_progress = between(progress, 0.0, 0.8)
-    mask = class_mask(layer, value, rules.opening_m)
+    mask = class_mask(layer, value, rules.opening_m, legend)
     regions = trace_regions(layer, [1], read=mask, block_px=block_px, workers=workers, progress=region_progress)
     polygons = regions.polygons
     if rules.connectivity == 8:

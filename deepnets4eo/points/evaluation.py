@@ -83,6 +83,7 @@ def evaluate_cloud(
         done += len(truth)
         if progress is not None:
             progress(done / reference_file.point_count)
+    ignored = tuple(chosen.names[chosen.index(name)] for name in ignored)
     counted = matrix.ignoring([chosen.index(name) for name in ignored])
     if not counted.total:
         raise InputError(
@@ -91,7 +92,7 @@ def evaluate_cloud(
         )
     result = Evaluation(
         chosen,
-        Protocol(ignored=tuple(ignored), unknown="void" if unknown_is_void else "error"),
+        Protocol(ignored=ignored, unknown="void" if unknown_is_void else "error"),
         counted,
         None,
         inputs=[{"prediction": str(labelled), "reference": str(reference)}],

@@ -24,7 +24,7 @@ from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.outputs.progress_share import between
-from deepnets4eo.outputs.scratch import job_scratch
+from deepnets4eo.outputs.scratch import job_scratch, scratch_folder
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile, open_cloud
@@ -89,7 +89,7 @@ def label_cloud(
     options = options or LabelOptions()
     check_not_inputs([out], [path, list(options.neighbours), orthophoto.layers if orthophoto is not None else None])
     with output_lock(out):
-        check_overwrite(out, overwrite=options.overwrite, resume=options.resume)
+        check_overwrite(out, overwrite=options.overwrite, resume=options.resume and scratch_folder(out).is_dir())
         file = open_cloud(path, crs=options.crs)
         check_needs(file, labeller, orthophoto)
         with job_scratch(out, resume=options.resume) as scratch:
@@ -134,7 +134,7 @@ def describe_labelling(
     options = options or LabelOptions()
     layers = orthophoto.layers if orthophoto is not None else None
     check_not_inputs([out], [path, list(options.neighbours), layers])
-    check_overwrite(out, overwrite=options.overwrite, resume=options.resume)
+    check_overwrite(out, overwrite=options.overwrite, resume=options.resume and scratch_folder(out).is_dir())
     file = open_cloud(path, crs=options.crs)
     check_needs(file, labeller, orthophoto)
     next(file.chunks(1))  # refuses a file without points, and coordinates that are no lengths

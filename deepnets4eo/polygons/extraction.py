@@ -81,7 +81,8 @@ def polygonize(
     shaping
         How outlines are simplified, by default not at all.
     legend
-        What the values in the file mean, where all of them shall have a class or be void; by default none is needed.
+        What the values in the file mean; by default none is needed. Where all of its classes are traced, other values than
+        those and void are refused.
     block_px
         Side of the blocks that are read at once, pixels; the result does not depend on it.
     workers
@@ -116,7 +117,8 @@ def polygonize(
         raise InputError(f'classes are {classes!r}, expected label values as whole numbers, such as {{1: "building"}}.')
     labels = Layer.open(labels, labels=True)
     values = None if classes is None else list(classes)
-    read = None if legend is None else lambda window: _read_known(labels, legend, window)
+    complete = legend is not None and (values is None or set(legend.values) <= set(values))
+    read = None if legend is None else lambda window: _read_in_legend(labels, legend, window, complete=complete)
     regions = trace_regions(labels, values, read=read, block_px=block_px, workers=workers, progress=progress)
     row_m, col_m = gsd_m(labels.grid)
     centres = shapely.get_coordinates(shapely.centroid(regions.polygons))
@@ -142,10 +144,14 @@ def polygonize(
     )
 
 
-def _read_known(labels: Layer, legend: Legend, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Labels of the legend in a window (1, h, w), and where they are valid; refuses values that the legend lacks."""
+def _read_in_legend(
+    labels: Layer, legend: Legend, window: Window, *, complete: bool
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Labels of the legend in a window (1, h, w), and where they are valid; complete : refuse values that the legend lacks."""
     written, valid = labels.read(window)
     data = legend.from_file(written)
+    if not complete:
+        return data, valid
     try:
         legend.check(data[0][valid], f"{labels.source}, near row {window.row}, column {window.col},")
     except LabelError as error:

@@ -25,6 +25,7 @@ from deepnets4eo.rasters.sources import (
     ArraySource,
     FileSource,
     Source,
+    StoredValues,
     WarpedSource,
     same_grid,
     with_grid,
@@ -186,6 +187,12 @@ class Layer(WithSummary):
         if roles is None or self._bands != self._source.bands:
             return None
         return [roles[band - 1] for band in self._bands]
+
+    @property
+    def stored_values(self) -> list[StoredValues]:
+        """How the file says that the numbers of each band read are meant; they are read as they are stored."""
+        every: list[StoredValues] | None = getattr(self._source, "stored_values", None)
+        return [StoredValues() if every is None else every[band - 1] for band in self._bands]
 
     @property
     def masking_band(self) -> str | None:

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import rasterio
@@ -40,6 +40,22 @@ Read = tuple[NDArray[Any], NDArray[np.bool_]]
 WARP_TOLERANCE_PX = 0.02  # GDAL's default of 0.125 px would show in sub-pixel registration
 PLAIN_CRS = "EPSG:3857"  # stands in where neither side has a CRS: pixels are warped as plane coordinates
 FLIP = Affine.scale(1, -1)  # GDAL takes an identity transform for none; flipped, it is one
+
+
+class StoredValues(NamedTuple):
+    """How a file says that its numbers are meant: number × scale + offset, in a unit ("" where it names none).
+
+    Layers have the numbers as they are stored.
+    """
+
+    scale: float = 1.0
+    offset: float = 0.0
+    unit: str = ""
+
+    @property
+    def plain(self) -> bool:
+        """Whether the numbers are the values."""
+        return self.scale == 1 and self.offset == 0
 
 
 class Source(Protocol):
@@ -154,6 +170,8 @@ class FileSource:
         )  # IMAGERY: satellite and time, of side files
         self.wavelengths_nm = raster_wavelengths_nm(dataset)
         self.colour_roles: list[str] | None = [role.name for role in dataset.colorinterp]
+        units = (unit or "" for unit in dataset.units)
+        self.stored_values = [StoredValues(*each) for each in zip(dataset.scales, dataset.offsets, units, strict=True)]
         self.grid = _grid(dataset)
         check_grid(self.grid, self.name)
 

@@ -15,12 +15,11 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from odc.geo.geom import Geometry
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
-from deepnets4eo.grid import Grid, Window, apply_affine, blocks, gsd_m, projected_extent, whole
+from deepnets4eo.grid import Grid, Window, blocks, gsd_m, window_under
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.rasters.band_roles import layer_names, normalised_difference, role_indices
@@ -31,7 +30,7 @@ from deepnets4eo.rasters.sources import same_grid
 from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, Method, reach_px
 from deepnets4eo.terrain.heights import HIGHEST_M, LOWEST_M, impossible, ndsm, warn_of_impossible
 from deepnets4eo.terrain.slope import slope_deg
-from deepnets4eo.terrain.units import check_height_unit
+from deepnets4eo.terrain.units import check_height_unit, check_stored_heights
 
 Channel = Literal["dsm", "ndsm", "ndvi", "slope"]
 
@@ -292,6 +291,7 @@ def _one_band(layer: Layer, name: str) -> Layer:
             f"{name}: {layer.source} has {layer.count} bands, expected one of heights. Choose one of them, e.g. with "
             "gdal_translate -b 1."
         )
+    check_stored_heights(layer)
     return layer
 
 
@@ -308,7 +308,7 @@ def _fit_for_warp(layer: Layer, grid: Grid) -> Layer:
     """The same terrain model; refuses one to be warped that has impossible heights, as they would mix into others."""
     if same_grid(layer.grid, grid) or (layer.grid.crs is None) != (grid.crs is None):
         return layer
-    part = _under(layer.grid, grid)
+    part = window_under(layer.grid, grid)
     for block in blocks((part.height, part.width), BLOCK_PX):
         _, wrong = _heights(layer, block._replace(row=block.row + part.row, col=block.col + part.col))
         if wrong.any():
@@ -318,22 +318,6 @@ def _fit_for_warp(layer: Layer, grid: Grid) -> Layer:
                 "-a_nodata -9999."
             )
     return layer
-
-
-def _under(grid: Grid, other: Grid) -> Window:
-    """The window of `grid` that `other` covers, and a pixel around it."""
-    extent: Geometry | None = other.extent
-    if grid.crs is not None and grid.crs != other.crs:
-        extent = projected_extent(other.extent, grid.crs)
-    if extent is None:
-        return whole(grid)
-    box = extent.boundingbox
-    corners = np.array([(x, y) for x in (box.left, box.right) for y in (box.bottom, box.top)])
-    pixels = apply_affine(~grid.affine, corners)
-    col, row = (math.floor(low) - 1 for low in pixels.min(axis=0))
-    right, bottom = (math.ceil(high) + 1 for high in pixels.max(axis=0))
-    covered = Window(row, col, bottom - row, right - col)
-    return covered.clip((grid.shape[0], grid.shape[1]))
 
 
 def _infrared_and_red(image: Layer, names: Sequence[str] | None) -> Layer:

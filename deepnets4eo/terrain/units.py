@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 import shlex
-from typing import Any
-
-from affine import Affine
+from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Grid, mean_gsd_m, transformer
+from deepnets4eo.grid import metres_on_the_ground, transformer
 
+if TYPE_CHECKING:
+    from deepnets4eo.rasters.layer import Layer
+
+METRE_NAMES = ("", "m", "metre", "meter", "metres", "meters")
 SAME = 0.005  # lengths that differ by less count as equal: UTM and its like are within 0.1 %
 
 
@@ -48,6 +50,32 @@ def check_height_unit(crs: Any, position: tuple[float, float], source: str) -> N
     )
 
 
+def check_stored_heights(layer: Layer) -> None:
+    """Refuse a surface model whose numbers are no heights in metres, as its file says: scaled, or in another unit.
+
+    Parameters
+    ----------
+    layer
+        One band.
+
+    Raises
+    ------
+    InputError
+        With the command that converts it.
+    """
+    stored, source = layer.stored_values[0], shlex.quote(layer.source)
+    if not stored.plain:
+        raise InputError(
+            f"{layer.source} has a scale of {stored.scale:g} and an offset of {stored.offset:g}; expected heights in metres as they "
+            f"are stored. Write them so: `gdal_translate -unscale -ot Float32 {source} metres.tif`."
+        )
+    if stored.unit.lower() not in METRE_NAMES:
+        raise InputError(
+            f"{layer.source} says that its heights are in {stored.unit!r}; expected metres. Multiply them: `gdal_calc.py -A {source} "
+            '--calc="A*…" --outfile=metres.tif`, or correct the unit: gdal_edit.py -units m.'
+        )
+
+
 def check_ground_metres(crs: Any, position: tuple[float, float], source: str) -> None:
     """Refuse a surface model whose coordinates are no metres on the ground, such as those of web maps (Mercator).
 
@@ -67,15 +95,6 @@ def check_ground_metres(crs: Any, position: tuple[float, float], source: str) ->
             f"{source} is in {crs.name}, where a unit is {unit_m:.3g} m on the ground; expected a CRS in metres, such as UTM. "
             f"Bring it to one, e.g. with `{_warp(crs, position, source, 'metres.tif')}`."
         )
-
-
-def metres_on_the_ground(crs: Any, position: tuple[float, float]) -> float:
-    """Metres of one unit of a projected CRS at a position; 1 without a CRS.
-
-    >>> round(metres_on_the_ground("EPSG:3857", (0.0, 8_399_737.9)), 2)  # at 60° north
-    0.5
-    """
-    return mean_gsd_m(Grid((1, 1), Affine(1, 0, position[0], 0, -1, position[1]), crs))
 
 
 def utm_code(crs: Any, position: tuple[float, float]) -> str:

@@ -37,6 +37,11 @@ PIXELS = np.ones((1, 8, 8), np.uint8)
         ("mosaic_2019_7.tif", None, None),  # a month, or a number of its own
         ("mosaic_2019_07_3m.tif", None, date(2019, 7, 1)),
         ("S2_2019-1-5_of_2019-03-07.tif", None, date(2019, 3, 7)),
+        ("a_28-02-2019.tif", None, None),  # the year comes last
+        ("28.02.2019.tif", None, None),
+        ("S2_5_03_2018_x.tif", None, None),
+        ("2019 02 28.tif", None, date(2019, 2, 28)),
+        ("h18_v04_2019.tif", None, date(2019, 7, 1)),
         ("season_2019-2020.tif", None, date(2019, 7, 1)),
         ("mosaic_2019_100m.tif", None, date(2019, 7, 1)),
         ("1234567890_20190501.tif", "%Y%m%d", date(2019, 5, 1)),

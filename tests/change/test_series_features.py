@@ -4,6 +4,7 @@ from datetime import date
 
 import numpy as np
 import pytest
+import rasterio
 from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
 
@@ -202,3 +203,44 @@ def test_an_encoder_describes_cells_by_a_local_checkpoint(tmp_path, image):
     assert moved[2:4, 2:4].min() > 2 * moved[0, 5:].max()
     with pytest.raises(InputError, match="cells of 6 px are not made of whole cells"):
         EncoderFeatures(series, "mobilenetv3_small_050", weights, side_px=6)
+
+
+def test_only_the_bands_that_are_used_say_where_an_image_has_data(tmp_path, image):
+    gap = image.copy()
+    gap[:, :9] = 7
+    stored = np.concatenate([gap, np.full((2, 40, 56), 3, np.uint16)])  # a mask and a band that nothing uses
+    dated = [DatedImage(DAYS[0], (write_geotiff(tmp_path / "i.tif", stored, nodata=7),))]
+    window = Window(0, 0, 40, 56)
+    expected = np.arange(40)[:, None] >= np.full(56, 9)
+    series = ImageSeries(dated, bands={"nir": 3, "red": 1})
+    np.testing.assert_array_equal(series.read(0, window)[1], expected)
+    np.testing.assert_array_equal(series.read(0, window)[0], stored[[2, 0]])
+    masked = ImageSeries(dated, bands={"red": 1, "green": 2, "blue": 3}, mask=MaskRule(band=4, values=(9,)))
+    np.testing.assert_array_equal(masked.read(0, window)[1], expected)
+
+
+def test_bands_of_several_files_of_a_date_keep_the_order_in_which_they_are_named(tmp_path, image):
+    files = tuple(write_geotiff(tmp_path / f"{k}.tif", band[None]) for k, band in enumerate(image))
+    series = ImageSeries([DatedImage(DAYS[0], files)], bands={"blue": 3, "red": 1})
+    np.testing.assert_array_equal(series.read(0, Window(0, 0, 40, 56))[0], image[[2, 0]])
+
+
+def test_a_mask_band_whose_clear_value_is_the_nodata_value_is_refused(tmp_path, image):
+    stored = np.concatenate([image, 0 * image[:1]])
+    dated = [DatedImage(DAYS[0], (write_geotiff(tmp_path / "i.tif", stored, nodata=0),))]
+    with pytest.raises(InputError, match="declares 0 as nodata, but 0 is clear in its mask, band 4"):
+        ImageSeries(dated, mask=MaskRule(band=4))
+    assert ImageSeries(dated, mask=MaskRule(band=4, values=(9,))).read(0, Window(0, 0, 4, 4))[1].sum() == 0
+
+
+def test_dates_with_the_same_bands_in_another_order_are_read_by_name(tmp_path, image):
+    dated = []
+    for day, order in zip(DAYS, ([0, 1, 2], [2, 0, 1]), strict=False):
+        path = write_geotiff(tmp_path / f"{day}.tif", image[order])
+        with rasterio.open(path, "r+") as file:
+            file.descriptions = [("red", "green", "nir")[band] for band in order]
+        dated.append(DatedImage(day, (path,)))
+    for bands, expected in ((None, image), ({"nir": 3, "red": 1}, image[[2, 0]])):
+        series = ImageSeries(dated, bands=bands)
+        for index in range(2):
+            np.testing.assert_array_equal(series.read(index, Window(0, 0, 40, 56))[0], expected)

@@ -108,3 +108,14 @@ def test_values_that_a_legend_maps_to_a_class_are_traced_as_that_class(tmp_path:
     values[:2], values[4:6] = 1, 200
     frame = polygonize(Layer.open(values), {1: "building"}, legend=replace(Legend.load("isprs"), file_values={200: 1}))
     assert frame["area_m2"].tolist() == [16, 16]
+
+
+@pytest.mark.parametrize("classes", [[], ["--classes", "change"], ["--classes", "1"]])
+def test_a_mask_of_255_is_read_by_its_legend_with_and_without_classes(classes: list[str], tmp_path: Path) -> None:
+    mask = np.zeros((8, 8), np.uint8)
+    mask[2:5, 2:6] = 255
+    labels = write_geotiff(tmp_path / "mask.tif", mask)
+    out = tmp_path / "out.gpkg"
+    assert main(["polygons", str(labels), "--out", str(out), "--legend", "change-mask", *classes]) == 0
+    frame = gpd.read_file(out)
+    assert frame.loc[frame["class"] == "change", "area_m2"].tolist() == [12.0]

@@ -223,8 +223,8 @@ def test_intervals_are_the_bootstrap_of_the_tiles_with_the_seed_and_level_that_w
 
 
 def test_tiles_without_a_reference_and_ignored_classes_are_no_evidence_for_the_intervals():
-    reference = town(4, 50, 200, void=0)
-    reference[:, 150:] = VOID
+    reference = town(4, 50, 250, void=0)
+    reference[:, 150:200], reference[:, 200:] = VOID, 5
     prediction = guess(reference)
     tiles = [
         ConfusionMatrix(6).update(reference[:, col : col + 50], prediction[:, col : col + 50]).ignoring([5])

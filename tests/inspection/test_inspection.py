@@ -6,6 +6,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 from geotiff import write_geotiff
 from pyproj import Transformer
@@ -324,3 +325,21 @@ def test_degrees_up_to_a_whole_turn_and_the_pole_keep_their_area(tmp_path: Path)
     found = inspect(str(tmp_path / "f.gpkg"))
     assert {"area", "extent"} <= set(found.facts)
     assert found.problems == []
+
+
+def test_values_of_a_legend_that_stand_for_others_and_its_void_values_are_no_problem(tmp_path: Path) -> None:
+    mask = np.zeros((1, 10, 10), np.uint8)
+    mask[:, :3] = 255
+    found = inspect(write(tmp_path / "a.tif", mask, **PLACE), Legend.load("change-mask"))
+    assert found.facts["classes"] == "no change 70.0%, change 30.0%"
+    cover = inspect(write(tmp_path / "b.tif", mask // 255, **PLACE), Legend.load("hrscd"))
+    assert not any("not in the legend" in problem for problem in cover.problems)
+
+
+def test_how_numbers_are_meant_is_a_fact(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tif", np.arange(81, dtype=np.int16).reshape(1, 9, 9), **PLACE)
+    with rasterio.open(path, "r+") as file:
+        file.scales, file.offsets, file.units = (0.1,), (-3,), ("dm",)
+    facts = inspect(path).facts
+    assert facts["unit"] == "dm"
+    assert facts["stored"] == "values are numbers × 0.1 + -3; numbers are read as they are stored"

@@ -137,3 +137,17 @@ def test_recall_by_area_is_of_the_reference_and_undefined_without_one():
     small, large = (gpd.GeoDataFrame(geometry=[shapely.box(0, 0, side, 1)]) for side in (1, 4))
     assert area_scores(small, large) == pytest.approx((1, 0.25, 0.4))
     assert area_scores(small, small.iloc[:0]) == pytest.approx((0, np.nan, 0), nan_ok=True)
+
+
+def test_equal_scores_count_together_in_whatever_order_they_come():
+    hit, scores = np.array([True, False, True, False, True]), np.array([0.5, 0.5, 0.5, 0.5, 0.9])
+    orders = [np.random.default_rng(seed).permutation(5) for seed in range(5)]
+    found = {round(scores_of(hit[order], scores[order], 3).average_precision, 9) for order in orders}
+    assert found == {round(float(average_precision_score(hit, scores)), 9)}
+
+
+def test_distances_in_web_maps_are_those_on_the_ground():
+    at_60_north = gpd.GeoSeries(shapely.points([(1_000_000.0, 8_399_737.9)]), crs="EPSG:3857").buffer(2)
+    moved = at_60_north.translate(20.0, 0).to_frame("geometry")  # 10 m
+    assert evaluate_detections(moved, at_60_north.to_frame("geometry"), max_distance_m=10.2).hits == 1
+    assert evaluate_detections(moved, at_60_north.to_frame("geometry"), max_distance_m=9.8).hits == 0

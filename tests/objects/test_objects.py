@@ -182,3 +182,9 @@ def test_rules_that_make_no_sense_are_refused(wrong: dict, message: str) -> None
 def test_fractions_are_no_labels(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="whole numbers"):
         extract_objects(np.zeros((4, 4), np.float32), "car", "isprs")
+
+
+def test_values_that_stand_for_others_in_the_legend_are_read_so():
+    mask = np.zeros((8, 8), np.uint8)
+    mask[2:5, 2:6] = 255
+    assert len(extract_objects(mask, "change", "change-mask")) == 1

@@ -130,3 +130,10 @@ def test_objects_without_a_type_are_counted_as_such(missing: float | None) -> No
     cars = gpd.GeoDataFrame({"type": ["car", missing, missing]}, geometry=gpd.points_from_xy([1, 2, 3], [1, 2, 3]))
     counted = count_in(cars, gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 9, 9)]), by="type")
     assert counted[["count", "count_car", "count_nan"]].values.tolist() == [[3, 1, 2]]
+
+
+def test_hectares_are_those_on_the_ground_in_web_maps_too() -> None:
+    zone = gpd.GeoDataFrame(geometry=[shapely.box(500_000, 6_650_000, 500_400, 6_650_400), None], crs="EPSG:32633")
+    objects = gpd.GeoDataFrame(geometry=shapely.points([(500_100, 6_650_100), (500_300, 6_650_300)]), crs=zone.crs)
+    assert count_in(objects.to_crs("EPSG:3857"), zone.to_crs("EPSG:3857")).per_ha[0] == pytest.approx(2 / 16, rel=0.005)
+    assert np.isnan(count_in(objects, zone).per_ha[1])

@@ -12,6 +12,7 @@ import pytest
 from geotiff import write_geotiff
 from made_up_clouds import LEGEND, ORIGIN, NeighbourCount, scattered, write_las
 
+from deepnets4eo.errors import OutputError
 from deepnets4eo.points import LabelOptions, Orthophoto, PointCloud, label_cloud, labellers, labelling
 from deepnets4eo.points.features.rules import RuleLabeller, RuleOptions
 from deepnets4eo.points.labeller import PointLabeller
@@ -120,3 +121,12 @@ def test_other_thresholds_of_the_rules_begin_again(tmp_path: Path, stop_after: C
     np.testing.assert_array_equal(
         labels_after_resuming(path, high, out, None), laspy.read(tmp_path / "whole.laz").pred_class
     )
+
+
+def test_a_finished_result_is_not_resumed_by_another_job(tmp_path: Path) -> None:
+    out = tmp_path / "out.laz"
+    label_cloud(write_las(tmp_path / "a.laz", scattered(50)), NeighbourCount(), out)
+    before = out.read_bytes()
+    with pytest.raises(OutputError, match="exists already"):
+        label_cloud(write_las(tmp_path / "b.laz", scattered(60)), NeighbourCount(), out, LabelOptions(resume=True))
+    assert out.read_bytes() == before

@@ -404,3 +404,39 @@ def test_falls_of_a_real_track_agree_with_published_m3c2_distances(real_data):
     assert known.sum() > 80
     assert np.corrcoef(fall[known], distance[known])[0, 1] > 0.75
     assert abs(np.median(fall[known] - distance[known])) < 0.2
+
+
+def test_impossible_heights_are_left_out_before_cells_are_averaged(caplog):
+    from affine import Affine
+
+    from deepnets4eo.grid import Grid
+    from deepnets4eo.points.rubble.surfaces import Heights
+
+    fine = np.full((40, 40), 20.0, np.float32)
+    fine[12, 13], fine[20:24, 20:24] = -9999, -9999
+    layer = Layer.open(fine, grid=Grid((40, 40), Affine(0.25, 0, 500_000, 0, -0.25, 5_000_000), CRS))
+    heights = Heights.open(layer).on(Grid((10, 10), Affine(1, 0, 500_000, 0, -1, 5_000_000), CRS)).top
+    assert np.isnan(heights[5, 5])
+    heights[5, 5] = 20
+    assert heights == pytest.approx(20)
+    assert "17 heights outside -500 to 9000 m are read as no data" in caplog.text
+
+
+@pytest.mark.parametrize(("stored", "words"), [({"scale": 0.01}, "has a scale of 0.01"), ({"unit": "ft"}, "in 'ft'")])
+def test_heights_that_are_stored_in_other_numbers_than_metres_are_refused(stored, words, tmp_path):
+    import rasterio
+    from geotiff import write_geotiff
+
+    from deepnets4eo.points.rubble.surfaces import Heights
+    from deepnets4eo.terrain import composite_raster
+
+    path = write_geotiff(tmp_path / "dsm.tif", np.full((8, 8), 900, np.int16))
+    with rasterio.open(path, "r+") as file:
+        if "scale" in stored:
+            file.scales = (stored["scale"],)
+        else:
+            file.units = (stored["unit"],)
+    with pytest.raises(InputError, match=words):
+        Heights.open(path)
+    with pytest.raises(InputError, match=words):
+        composite_raster(path, tmp_path / "out.tif", channels=("dsm",))

@@ -96,7 +96,6 @@ class ImageSeries:
                 "The images do not name their bands: they are taken for %s. Name them with --bands if they show others.",
                 ", ".join(self.band_names),
             )
-        self._numbers = [number - 1 for number in numbers]
         for image, layers in zip(images, opened, strict=True):
             count = sum(layer.count for layer in layers)
             if count != len(own):
@@ -106,11 +105,15 @@ class ImageSeries:
                 )
             for layer in layers:
                 covered_share(self.grid, layer, str(image.day))
+        orders = [_order_by_name(own, [name for layer in layers for name in layer.band_names]) for layers in opened]
         self.sources = [layers[0].source for layers in opened]
         self.paths = [path for layers in opened for layer in layers for path in layer.paths]
         self.synthetic = any(layer.synthetic for layers in opened for layer in layers)
-        self._layers = [[layer.on(self.grid) for layer in layers] for layers in opened]
-        self._masks = [self._masks_of(image, layers) for image, layers in zip(images, opened, strict=True)]
+        dated = list(zip(images, opened, orders, strict=True))
+        used = [_used_bands(layers, [order[number - 1] for number in numbers]) for _, layers, order in dated]
+        self._layers = [[layer.on(self.grid) for layer in layers] for layers, _ in used]
+        self._orders = [order for _, order in used]
+        self._masks = [self._masks_of(image, layers, order) for image, layers, order in dated]
 
     @classmethod
     def open(
@@ -134,25 +137,26 @@ class ImageSeries:
         return height, width
 
     def read(self, index: int, window: Window) -> tuple[FloatImage, Mask]:
-        """The values of a date (C, h, w) and where they are valid: no clouds, and valid in all bands."""
+        """The values of a date (C, h, w) and where they are valid: no clouds, and data in the bands that are used."""
         parts = [layer.read(window) for layer in self._layers[index]]
         data = np.concatenate([part for part, _ in parts]) if len(parts) > 1 else parts[0][0]
         valid = np.logical_and.reduce([valid for _, valid in parts])
         for mask in self._masks[index]:
             values, inside = mask.read(window)
             valid = valid & inside & ~self.rule.clouds(values[0])
-        if self._numbers != list(range(len(data))):
-            data = data[self._numbers]
+        order = self._orders[index]
+        if order != list(range(len(data))):
+            data = data[order]
         return data.astype(np.float32), valid
 
-    def _masks_of(self, image: DatedImage, layers: Sequence[Layer]) -> list[Layer]:
+    def _masks_of(self, image: DatedImage, layers: Sequence[Layer], order: Sequence[int]) -> list[Layer]:
         zero_is_clear = not self.rule.values
         masks = [
             open_cloud_mask(mask, layers[0], f"the mask of {image.day}", zero_is_clear=zero_is_clear)
             for mask in image.masks
         ]
         if not masks and self.rule.band is not None:
-            masks = [layers[0].subset([self.rule.band])]
+            masks = [_mask_band(image.day, layers[0], order[self.rule.band - 1], zero_is_clear)]
         return [mask.on(self.grid, "nearest") for mask in masks]
 
 
@@ -161,6 +165,39 @@ def _open(day: date, source: LayerLike) -> Layer:
         return Layer.open(source)
     except InputError as error:
         raise type(error)(f"the image of {day} cannot be read: {error}") from error
+
+
+def _order_by_name(own: Sequence[str], names: Sequence[str]) -> list[int]:
+    """Numbers, 1-based, of the bands of a date in the order of the first: by their names where both have the same ones."""
+    if len(set(own)) == len(own) and set(own) == set(names):
+        return [names.index(name) + 1 for name in own]
+    return list(range(1, len(names) + 1))
+
+
+def _used_bands(layers: Sequence[Layer], numbers: Sequence[int]) -> tuple[list[Layer], list[int]]:
+    """Layers of the bands that are used alone, so that no other says what is valid, and the order of what they read.
+
+    numbers : 1-based, counted over all layers.
+    """
+    read: list[int] = []
+    subsets, before = [], 0
+    for layer in layers:
+        own = sorted({number for number in numbers if before < number <= before + layer.count})
+        if own:
+            subsets.append(layer.subset([layer.bands[number - before - 1] for number in own]))
+        read += own
+        before += layer.count
+    return subsets, [read.index(number) for number in numbers]
+
+
+def _mask_band(day: date, layer: Layer, number: int, zero_is_clear: bool) -> Layer:
+    """The band of an image that is its mask. Errors: InputError where the image's nodata value would hide what is clear."""
+    if zero_is_clear and layer.nodata == 0:
+        raise InputError(
+            f"the image of {day} ({layer.source}) declares 0 as nodata, but 0 is clear in its mask, band {number}. Give the mask "
+            "as a raster of its own (--masks), made with gdal_translate -b … -a_nodata none, or the values that are clouds."
+        )
+    return layer.subset([layer.bands[number - 1]])
 
 
 def _choose(

@@ -14,12 +14,18 @@ import numpy as np
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid
+from deepnets4eo.grid import Grid, crop, metres_on_the_ground, window_under
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.height_grid import class_share, height_grid
 from deepnets4eo.points.rubble.vocabulary import NOISE_CLASSES, RUBBLE_CLASS, VEGETATION_CLASSES
-from deepnets4eo.terrain.heights import impossible
-from deepnets4eo.terrain.units import SAME, check_ground_metres, check_height_unit, metres_on_the_ground, utm_code
+from deepnets4eo.terrain.heights import impossible, warn_of_impossible
+from deepnets4eo.terrain.units import (
+    SAME,
+    check_ground_metres,
+    check_height_unit,
+    check_stored_heights,
+    utm_code,
+)
 
 if TYPE_CHECKING:
     from deepnets4eo.rasters.scene import Layer
@@ -82,6 +88,7 @@ class Heights:
         layer = Layer.open(source)
         if layer.count != 1:
             raise InputError(f"{layer.source} has {layer.count} bands; a surface model has one, of heights in metres.")
+        check_stored_heights(layer)
         return cls(None, layer)
 
     @property
@@ -143,9 +150,23 @@ class Heights:
     def on(self, grid: Grid) -> BlockHeights:
         """Heights on the cells of a grid, in the CRS of the heights. Errors: NoHeightsError where a cloud has none."""
         if self.layer is not None:
-            data, valid = self.layer.on(grid, "average").read()
-            heights = np.where(valid & ~impossible(data[0]), data[0], np.nan).astype(np.float32)
+            heights = _mean_heights(self.layer, grid)
             return BlockHeights(grid, heights, heights, heights)
         cells = height_grid(self.chunks, grid, leave_out=(*NOISE_CLASSES, *VEGETATION_CLASSES))
         rubble = class_share(self.chunks, grid, RUBBLE_CLASS)
         return BlockHeights(grid, cells.top, cells.mean, cells.lowest, rubble)
+
+
+def _mean_heights(layer: Layer, grid: Grid) -> FloatImage:
+    """Means (h, w) over the cells of a grid. Impossible heights are left out first: a mean would mix them into others."""
+    from deepnets4eo.rasters.scene import Layer
+
+    part = window_under(layer.grid, grid)
+    data, valid = layer.read(part)
+    wrong = valid & impossible(data[0])
+    if wrong.any():
+        warn_of_impossible(int(wrong.sum()), layer.source)
+        known = np.where(valid & ~wrong, data, np.nan).astype(np.float32)
+        layer = Layer.open(known, grid=crop(layer.grid, part), nodata=np.nan)
+    data, valid = layer.on(grid, "average").read()
+    return np.where(valid, data[0], np.nan).astype(np.float32)
