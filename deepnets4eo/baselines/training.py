@@ -164,11 +164,17 @@ def _features(recipe: BaselineRecipe) -> list[Any]:
 def _shares(recipe: BaselineRecipe, prepared: Prepared) -> list[float] | None:
     """Return the factors of the classes: their shares in the training labels; None where samples have the shares wanted.
 
-    Balanced samples make probabilities of equal shares, random ones those of the labels.
+    Balanced samples and balanced weights make probabilities of equal shares, random samples without weights those of the
+    labels. Angles know no shares: they are adjusted to the labels' where samples are balanced, and never to equal ones.
     """
-    model, total = recipe.model, sum(prepared.pixels)
+    from deepnets4eo.baselines.estimators import UNWEIGHTED
+
+    model, estimator, total = recipe.model, recipe.estimator, sum(prepared.pixels)
     at_random = model.sampling == "random" and model.method == "pixels"
-    if not total or (model.priors == "observed") == at_random:
+    weighted = estimator.class_weight == "balanced" and estimator.name not in UNWEIGHTED
+    if not total or (model.priors == "observed") != (not at_random or weighted):
+        return None
+    if estimator.name == "sam" and model.priors == "equal":
         return None
     shares = [count / total for count in prepared.pixels]
     return shares if model.priors == "observed" else [1 / share if share else 0.0 for share in shares]

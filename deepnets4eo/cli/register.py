@@ -25,7 +25,7 @@ def register(
         str | None, typer.Option("--layer", help="Layer of the footprints' file.", show_default=False)
     ] = None,
     footprints_crs: Annotated[
-        str | None, typer.Option(help="CRS of the footprints, e.g. EPSG:4326; or pixels.", show_default=False)
+        str | None, typer.Option(help="CRS of the footprints, e.g. EPSG:4326; or pixels (of POST).", show_default=False)
     ] = None,
     motion: Annotated[
         Literal["auto", "translation", "similarity", "affine"], typer.Option(help="How pre may lie against post.")
@@ -68,8 +68,9 @@ def register(
     outlines = None
     if footprints:
         before = before.on(after.grid) if before.grid.crs is None and after.grid.crs is not None else before
-        read = read_footprints(footprints, layer=layer, assume_crs=footprints_crs, image=before.grid)
-        outlines = read.frame_beside(before.grid)
+        frame = before.grid if after.grid.crs is None else after.grid  # pixels are those of POST, as for `damage`
+        read = read_footprints(footprints, layer=layer, assume_crs=footprints_crs, image=frame)
+        outlines = read.frame_beside(frame)
     registration = measure(before, after, model=motion, max_shift_m=max_shift, max_rotation_deg=max_rotation, seed=seed)
     alignment = None if outlines is None else align_footprints(before, outlines, seed=seed)
     if str(json) != "-":

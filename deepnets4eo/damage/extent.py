@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from shapely.geometry import MultiPolygon, shape
 
+from deepnets4eo.damage.evidence.radiometry import nonzero_valid
 from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer
@@ -43,7 +44,8 @@ def map_extents(
 
     outlines : (N,) polygons in the post image's CRS, where it shows the buildings; assessed : (N,).
     """
-    _, seen, coarse = post.thumbnail(OVERVIEW_PX)
+    data, valid, coarse = post.thumbnail(OVERVIEW_PX)
+    seen = nonzero_valid(data, valid)
     if cloud_mask is not None:
         cloud, known = cloud_mask.on(coarse, "nearest").read()
         seen = seen & known & (cloud[0] == 0)

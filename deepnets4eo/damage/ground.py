@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.products.counting import blocks_of
 from deepnets4eo.damage.site_estimates import BuildingGround
-from deepnets4eo.grid import Grid, pixel_areas_m2
+from deepnets4eo.grid import Grid, metres_on_the_ground, pixel_areas_m2
 
 
 def building_ground(outlines: NDArray[np.object_], crs: Any) -> BuildingGround:
@@ -32,8 +32,8 @@ def centres_m(frame: gpd.GeoDataFrame) -> Floats:
     xy = _centres(frame)
     if frame.crs is not None and frame.crs.is_geographic:
         return np.asarray(xy * np.array([np.cos(np.radians(np.nanmean(xy[:, 1]))), 1.0]) * 111_320.0)
-    if frame.crs is not None:
-        return np.asarray(xy * frame.crs.axis_info[0].unit_conversion_factor)
+    if frame.crs is not None and np.isfinite(xy).any():
+        return np.asarray(xy * metres_on_the_ground(frame.crs, tuple(np.nanmean(xy, axis=0))))
     return np.asarray(xy)
 
 
@@ -43,7 +43,13 @@ def outline_areas_m2(frame: gpd.GeoDataFrame) -> Floats:
         return np.full(len(frame), np.nan)
     if frame.crs.is_geographic:
         geod = frame.crs.get_geod()
-        return np.array([abs(geod.geometry_area_perimeter(shape)[0]) for shape in frame.geometry], float)
+        return np.array(
+            [
+                abs(geod.geometry_area_perimeter(shape)[0])
+                for shape in shapely.orient_polygons(frame.geometry.to_numpy())
+            ],
+            float,
+        )
     units = Grid((1, 1), Affine.identity(), frame.crs)
     return np.asarray(frame.geometry.area.to_numpy(float) * pixel_areas_m2(units, _centres(frame)))
 

@@ -49,6 +49,8 @@ def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
     Peak memory: one window of 256² pixels.
     """
     images = {"pre": pre, "post": post}
+    for role, image in images.items():
+        _check_no_colour_table(image, role)
     findings = [*unknown_colours(images), *masking_bands(images)]
     radar: list[str] = []
     pre, post = None if pre is None else in_colour(pre), in_colour(post)
@@ -72,6 +74,14 @@ def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
                         "post image alone.", "Give another pre image, or - for PRE.")
             )  # fmt: skip
     return CheckedImages(pre, post, tuple(findings), tuple(radar))
+
+
+def _check_no_colour_table(image: Layer | None, role: str) -> None:
+    if image is not None and image.count == 1 and image.colour_roles == ["palette"]:
+        raise InputError(
+            f"the {role} image {image.source} has a colour table: its numbers are no brightness. Write its colours: "
+            f"gdal_translate -expand rgb {image.source} rgb.tif"
+        )
 
 
 def _declare_nodata(layer: Layer, role: str, findings: list[Finding]) -> Layer:

@@ -66,7 +66,7 @@ class Withheld:
 
     @classmethod
     def of_run(cls, run: str | Path) -> Withheld:
-        """Read what a run withheld. Errors: InputError for a folder that is no run, or of which no map is needed or there."""
+        """Read what a run withheld. Errors: InputError for a folder that is no run, or of which no map is needed or there, or that learnt from all in the end."""
         folder = Path(run)
         if not (folder / SPLIT).is_file():
             raise InputError(
@@ -77,6 +77,11 @@ class Withheld:
         if not layers:
             raise InputError(f"{folder} has no maps of withheld pixels: {_reason(split)}")
         notes = read_json(folder / CARD)["notes"] if (folder / CARD).is_file() else {}
+        if "refit" in notes:
+            raise InputError(
+                f"{folder} learnt from all its scenes in the end (train.refit); metrics.json has the scores of the training "
+                "without the withheld pixels. Score other scenes, or train with train.refit=false."
+            )
         return cls(folder, {layer.tags[SCENE]: layer for layer in layers}, notes.get("scenes", {}), split)
 
     def on(self, reference: Layer) -> Callable[[Window], NDArray[np.bool_]]:

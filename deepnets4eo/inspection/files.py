@@ -290,15 +290,23 @@ def _inspect_vector(path: str) -> Inspection:
         if is_parquet(inner):
             frame = gpd.read_parquet(inner)
         else:
-            layers = [str(name) for name in pyogrio.list_layers(inner)[:, 0]]
+            layers = {str(name): str(kind) for name, kind in pyogrio.list_layers(inner)}
             if not layers:
                 raise InputError(f"{path} has no layer. Give a file with polygons.")
             result.facts["layers"] = ", ".join(layers)
+            polygons = [name for name, kind in layers.items() if "Polygon" in kind or "Surface" in kind]
+            chosen = next(iter(polygons or layers))
+            if len(layers) > 1:
+                result.facts["layer described"] = chosen
+            if len(polygons) > 1:
+                result.problems.append(
+                    f"it has several layers of polygons: {', '.join(polygons)}. Name one with --layer."
+                )
             try:
-                frame = pyogrio.read_dataframe(inner, layer=layers[0], on_invalid="fix")
+                frame = pyogrio.read_dataframe(inner, layer=chosen, on_invalid="fix")
             except UnicodeDecodeError:
                 result.problems.append(encoding_note(path))
-                frame = pyogrio.read_dataframe(inner, layer=layers[0], on_invalid="fix", encoding=FALLBACK)
+                frame = pyogrio.read_dataframe(inner, layer=chosen, on_invalid="fix", encoding=FALLBACK)
         if not isinstance(frame, gpd.GeoDataFrame):
             raise InputError(f"{path} has a table but no geometry. Give a layer with polygons.")
         _describe_features(result, frame)

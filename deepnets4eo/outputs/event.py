@@ -171,9 +171,13 @@ class EventInfo(EventTexts):
 
     @property
     def has_reversed_dates(self) -> bool:
-        """Whether both dates are known and the one before is the later one."""
-        pre, post = iso_day(self.date_pre), iso_day(self.date_post)
-        return pre is not None and post is not None and pre > post
+        """Whether both dates are known and the one before is the later one; by their times where both say their zone."""
+        pre, post = _iso_time(self.date_pre), _iso_time(self.date_post)
+        if pre is None or post is None:
+            return False
+        if pre.tzinfo is not None and post.tzinfo is not None:
+            return pre > post
+        return pre.date() > post.date()
 
     @property
     def facts(self) -> list[tuple[str, str]]:
@@ -262,10 +266,16 @@ def event_findings(event: EventInfo) -> tuple[Finding, ...]:
 
 def iso_day(text: str) -> date | None:
     """The day of an ISO date, None for other text."""
+    time = _iso_time(text)
+    return None if time is None else time.date()
+
+
+def _iso_time(text: str) -> datetime | None:
+    """The time of an ISO date, midnight where it has none; None for other text."""
     if not DATE.fullmatch(text):
         return None
     try:
-        return datetime.fromisoformat(text.replace("Z", "+00:00")).date()
+        return datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
         return None
 

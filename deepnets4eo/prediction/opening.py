@@ -24,7 +24,8 @@ def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Se
     Returns
     -------
     Scene
-        Not yet checked against the segmenter's inputs. Of a layer with more bands, those that training had, by their names.
+        Not yet checked against the segmenter's inputs. Of each layer the bands that training had, by their names, and the
+        nodata value that its recipe gave.
 
     Raises
     ------
@@ -41,19 +42,21 @@ def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Se
         return scene
     layers = scene if isinstance(scene, Mapping) else {segmenter.inputs.names[0]: scene}
     opened = Scene.open(None, **layers)
-    expected = {name: segmenter.inputs.layers[name].bands for name in opened.layers if name in segmenter.inputs.layers}
-    chosen = {name: _choose_bands(opened.layers[name], bands) for name, bands in expected.items()}
+    expected = {name: segmenter.inputs.layers[name] for name in opened.layers if name in segmenter.inputs.layers}
+    chosen = {name: _choose_bands(opened.layers[name], layer.bands) for name, layer in expected.items()}
+    stated = {name: layer.nodata for name, layer in expected.items() if layer.nodata is not None}
+    chosen |= {name: chosen[name].with_nodata(value) for name, value in stated.items()}
     return Scene({**opened.layers, **chosen}, opened.grid)
 
 
 def _choose_bands(layer: Layer, names: Sequence[str]) -> Layer:
-    """The bands of these names, where the layer has them among others; else the layer as it is.
+    """The bands of these names, where the layer has them, also among others or in another order; else the layer as it is.
 
     band_1, band_2, … without a gap say nothing: any file without names has them, whatever its bands show.
     """
     known = dict(zip(layer.band_names, layer.bands, strict=True))
     nameless = list(names) == [f"band_{number}" for number in range(1, len(names) + 1)]
-    if nameless or layer.count <= len(names) or len(known) < layer.count or not known.keys() >= set(names):
+    if nameless or layer.band_names == list(names) or len(known) < layer.count or not known.keys() >= set(names):
         return layer
-    log.info("of the %d bands of %s those that training had are read", layer.count, layer.source)
+    log.info("of the %d bands of %s those that training had are read, in its order", layer.count, layer.source)
     return layer.subset([known[name] for name in names])

@@ -390,7 +390,7 @@ def _read(
     roles = list(dataset.colorinterp)
     if ColorInterp.alpha in roles:
         valid &= dataset.read(roles.index(ColorInterp.alpha) + 1, **mask_how) > 0
-    elif MaskFlags.per_dataset in dataset.mask_flag_enums[0] and MaskFlags.alpha not in dataset.mask_flag_enums[0]:
+    if MaskFlags.per_dataset in dataset.mask_flag_enums[0] and MaskFlags.alpha not in dataset.mask_flag_enums[0]:
         valid &= dataset.read_masks(1, **mask_how) > 0
     return data, valid
 

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from affine import Affine
 
+from deepnets4eo.arrays import Points
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import apply_affine, mean_gsd_m
 from deepnets4eo.rasters.scene import Layer
@@ -35,14 +36,15 @@ from deepnets4eo.registration.quality import (
 from deepnets4eo.registration.result import Registration
 from deepnets4eo.registration.tiepoints import (
     IDENTITY,
+    LEAST_FILLED,
     ImagePair,
     Matches,
     Search,
-    match_windows,
-    window_centres,
+    match_spread,
 )
 
 ModelChoice: TypeAlias = Literal["auto", "translation", "similarity", "affine"]
+Box: TypeAlias = tuple[float, float, float, float]
 
 FINE_SIDES_PX = (256, 128, 64, 32)
 FINE_RADIUS_PX = 12
@@ -51,6 +53,8 @@ HOLDOUT = 0.3
 ROTATION_MARGIN_DEG = 2.0  # a first guess may be off by as much
 TOLERANCE_PX = 3.0  # a tie point within that distance agrees with the model
 MIN_OVERLAP_PX = 48
+PROBES = 12  # along each side, that say whether images fill what both cover
+SEEN_POINTS = 64  # along each side, among which those with data are looked for
 
 
 def register(
@@ -187,7 +191,34 @@ def make_pair(pre: Layer, post: Layer, *, least_px: int = MIN_OVERLAP_PX) -> Ima
             f"both; expected at least {least_px} × {least_px}: {where}. Give images that share more ground, or "
             "finer ones."
         )
-    return ImagePair(pre_sampler, post_sampler, box, gsd_m)
+    return ImagePair(pre_sampler, post_sampler, _box_of_data(pre_sampler, post_sampler, box), gsd_m)
+
+
+def _box_of_data(pre: LayerSampler, post: LayerSampler, box: Box) -> Box:
+    """The part of a box in which both images have data, where they have little: a wide margin would leave no room for windows.
+
+    Some pixels spread over the box are read first; only where less than half of them hold data all of both images is.
+    """
+    points = _spread_points(box, PROBES)
+    with_data = [
+        all(sampler.read(Affine.translation(*point), (2, 2))[1].any() for sampler in (pre, post)) for point in points
+    ]
+    if np.mean(with_data) >= LEAST_FILLED:
+        return box
+    points = _spread_points(box, SEEN_POINTS)
+    shown = points[pre.shows(points) & post.shows(points)]
+    if not len(shown):
+        return box
+    step = np.array([box[2] - box[0], box[3] - box[1]]) / SEEN_POINTS
+    low, high = np.maximum(shown.min(axis=0) - step, box[:2]), np.minimum(shown.max(axis=0) + step, box[2:])
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def _spread_points(box: Box, per_side: int) -> Points:
+    """(per_side², 2) points of a box, the middles of as many parts."""
+    share = (np.arange(per_side) + 0.5) / per_side
+    x, y = np.meshgrid(box[0] + share * (box[2] - box[0]), box[1] + share * (box[3] - box[1]))
+    return np.column_stack((x.ravel(), y.ravel()))
 
 
 def fine_search(pair: ImagePair) -> Search:
@@ -200,7 +231,7 @@ def fine_search(pair: ImagePair) -> Search:
 
 def _fit_round(pair: ImagePair, search: Search, start: Affine, choice: ModelChoice, seed: int) -> FittedModel:
     """Match windows through the starting model and fit a better one to 70 % of them."""
-    matches = match_windows(pair, search, window_centres(pair, search, start), start, seed)
+    matches = match_spread(pair, search, start, seed)
     rng = np.random.default_rng(seed)
     holdout = rng.random(len(matches.points)) < HOLDOUT
     tolerance = TOLERANCE_PX * search.gsd_m
@@ -217,7 +248,7 @@ def _fit_by_halves(
 ) -> tuple[FittedModel, RegistrationQuality]:
     """Where single windows are not reliable: one shift from all of them, checked half against half."""
     first = coarse_shift(pair, max_shift_m, seed)
-    matches = match_windows(pair, search, window_centres(pair, search, first), first, seed)
+    matches = match_spread(pair, search, first, seed)
     correction, apart_m, score = shift_by_halves(matches, search)
     holdout = np.ones(len(matches.points), bool)
     fitted = FittedModel("translation", correction * first, matches, holdout, TOLERANCE_PX * search.gsd_m)

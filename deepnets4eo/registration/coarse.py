@@ -19,8 +19,7 @@ from deepnets4eo.registration.tiepoints import (
     ImagePair,
     Matches,
     Search,
-    match_windows,
-    window_centres,
+    match_spread,
 )
 
 SIDE_PX = 128
@@ -61,7 +60,7 @@ def coarse_shift(pair: ImagePair, max_shift_m: float, seed: int) -> Affine:
 
 def _match(pair: ImagePair, search: Search, seed: int) -> tuple[Matches, NDArray[np.float32]]:
     """Matches of the wide windows, and their surfaces made smooth."""
-    matches = match_windows(pair, search, window_centres(pair, search), IDENTITY, seed)
+    matches = match_spread(pair, search, IDENTITY, seed)
     return matches, ndimage.gaussian_filter(matches.surfaces, (0, 1.0, 1.0), mode="nearest")
 
 

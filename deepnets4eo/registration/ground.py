@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from affine import Affine
@@ -21,6 +22,7 @@ from deepnets4eo.grid import Grid, Window, apply_affine, gsd_m, transformer
 from deepnets4eo.rasters.scene import Layer
 
 GREY_BANDS = 4  # visible and near infrared; more than that is read as every n-th band
+SEEN_PX = 512  # sides of what says coarsely where a layer has data
 SAME_PX = 0.01
 STRAIGHT_PX = 0.05  # a window turned by less than this over its whole side is read as straight
 CONTROL = np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.5, 0.5)])
@@ -127,6 +129,19 @@ class LayerSampler:
         """Which points of the frame fall on the layer's pixels."""
         pixels = self.pixels(points)
         return np.asarray(((pixels >= 0) & (pixels <= self.shape[::-1])).all(axis=1))
+
+    def shows(self, points: Points) -> NDArray[np.bool_]:
+        """At which points of the frame the layer has data, seen coarsely; the first call reads all of it."""
+        height, width = self._seen.shape
+        cells = np.floor(self.pixels(points) / self.shape[::-1] * (width, height)).astype(int)
+        inside = ((cells >= 0) & (cells < (width, height))).all(axis=1)
+        col, row = np.clip(cells, 0, (width - 1, height - 1)).T
+        return np.asarray(inside & self._seen[row, col])
+
+    @cached_property
+    def _seen(self) -> NDArray[np.bool_]:
+        """(h, w) where the layer has data, of at most `SEEN_PX` a side."""
+        return self._layer.thumbnail(SEEN_PX)[1]
 
     def read(self, window: Affine, shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Grey values of a window of the frame.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -21,10 +21,15 @@ from deepnets4eo.grid import apply_affine
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.registration.correlation import correlate_spectra, find_peaks, orientation_field, taper
 from deepnets4eo.registration.ground import LayerSampler
+from deepnets4eo.tiling.spread import spread_indices
 
 READERS = 2
 MIN_VALID = 0.8  # share of a window that must be valid in both images
 DECOY_QUANTILE = 0.95  # a match is reliable when it beats this share of the matches made by chance
+LEAST_FILLED = (
+    0.5  # share of the windows of a regular grid that hold data, below which a finer grid is searched for such
+)
+LEAST_SHARE = 1 / 256  # the finer grid has at most so many times the windows
 CHUNK = 32  # windows held at a time, spread over the overlap
 DECOY_STEP = 2  # every other window is also matched with one of another site
 IDENTITY = Affine.identity()
@@ -79,6 +84,31 @@ class Matches:
     surfaces: NDArray[np.float32]
 
 
+def match_spread(pair: ImagePair, search: Search, model: Affine, seed: int) -> Matches:
+    """Compare windows spread over what both images show; see `match_windows`.
+
+    Where most of the windows of a regular grid hold no data, as between tiles far apart or within a wide margin, those of a
+    finer grid are taken that do.
+    """
+    centres = window_centres(pair, search, model)
+    matches = match_windows(pair, search, centres, model, seed)
+    if len(matches.points) >= LEAST_FILLED * len(centres):
+        return matches
+    filled = _filled_centres(pair, search, model, len(matches.points) / max(len(centres), 1))
+    return match_windows(pair, search, filled, model, seed) if len(filled) > len(matches.points) else matches
+
+
+def _filled_centres(pair: ImagePair, search: Search, model: Affine, share: float) -> Points:
+    """Centres of at most `max_count` windows that hold data in both images; share : of those of the regular grid that did."""
+    finer = replace(search, max_count=math.ceil(search.max_count / max(share, LEAST_SHARE)))
+    centres = window_centres(pair, finer, model)
+    filled = np.ones(len(centres), bool)
+    for step in _steps(search):
+        filled &= pair.post.shows(centres + step) & pair.pre.shows(apply_affine(model, centres + step))
+    kept: Points = centres[filled]
+    return kept[spread_indices(len(kept), search.max_count)]
+
+
 def window_centres(pair: ImagePair, search: Search, model: Affine = IDENTITY) -> Points:
     """Centres of at most `max_count` windows on a regular grid, those that lie on both images.
 
@@ -97,13 +127,18 @@ def window_centres(pair: ImagePair, search: Search, model: Affine = IDENTITY) ->
         axes.append(start + search.side_m / 2 + spread)
     x, y = np.meshgrid(*axes)
     centres = np.column_stack((x.ravel(), y.ravel()))
-    half = 0.4 * search.side_m
     visible = np.ones(len(centres), bool)
-    for step in ((0, 0), (-half, -half), (half, -half), (-half, half), (half, half)):
+    for step in _steps(search):
         corner = centres + step
         visible &= pair.post.covers(corner) & pair.pre.covers(apply_affine(model, corner))
     kept: Points = centres[visible]
     return kept
+
+
+def _steps(search: Search) -> Iterator[tuple[float, float]]:
+    """From the centre of a window to where it is looked at: the centre, and near the corners."""
+    half = 0.4 * search.side_m
+    yield from ((0, 0), (-half, -half), (half, -half), (-half, half), (half, half))
 
 
 def match_windows(pair: ImagePair, search: Search, centres: Points, model: Affine, seed: int) -> Matches:

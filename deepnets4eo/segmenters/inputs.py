@@ -31,6 +31,8 @@ PROBE_VALUES = 8 * PROBE_PX**2  # values a window at most, so that hundreds of b
 GSD_FACTOR = 2.0  # beyond this, objects have another size than in training
 RANGE_FACTOR = 4.0  # beyond this many times the span of training, values are of another kind
 BYTE = 255
+FLAT = 1e-6  # of the size of values, up to 1: a smaller spread is rounding
+SMALL = 1e-4  # deviation below which values are rounded to more digits
 RANGE_SHRUNK = 50.0  # 0–1 where training had 0–255, but not a dark scene
 
 
@@ -39,7 +41,8 @@ class LayerInput:
     """One layer as a segmenter expects it; all per band, in order.
 
     low, high : the range of values in training (1st and 99th percentile, in `units`). mean, std : scaling.
-    optional : scenes may lack it, because training left it out at times.
+    optional : scenes may lack it, because training left it out at times. nodata : value without data that the recipe gave
+    in place of the files' own.
     """
 
     bands: tuple[str, ...]
@@ -50,6 +53,7 @@ class LayerInput:
     dtype: str = "uint8"
     units: str = ""
     optional: bool = False
+    nodata: float | None = None
 
 
 # Display values of 8 bits. One scaling for all networks that learn from made-up images, so that one can start from another.
@@ -84,6 +88,12 @@ class InputSpec:
         """The same spec, in which scenes may lack the named layers."""
         layers = {name: replace(layer, optional=name in names) for name, layer in self.layers.items()}
         return InputSpec(layers, self.gsd_m)
+
+    def with_nodata(self, values: Mapping[str, float]) -> InputSpec:
+        """The same spec with the value without data of some layers."""
+        return InputSpec(
+            {name: replace(layer, nodata=values.get(name)) for name, layer in self.layers.items()}, self.gsd_m
+        )
 
     def prepare(self, sample: Mapping[str, NDArray[Any]]) -> FloatImage:
         """Concatenate and standardise a sample of `Scene.read` or `read_stored`; what is not valid becomes 0, the mean.
@@ -153,7 +163,11 @@ class InputSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as kept in a run's card."""
-        return {"layers": {name: asdict(layer) for name, layer in self.layers.items()}, "gsd_m": self.gsd_m}
+        layers = {name: asdict(layer) for name, layer in self.layers.items()}
+        for described in layers.values():
+            if described["nodata"] is None:
+                del described["nodata"]
+        return {"layers": layers, "gsd_m": self.gsd_m}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> InputSpec:
@@ -184,6 +198,18 @@ class InputSpec:
 def scene_gsd_m(scene: Scene) -> float | None:
     """Ground size of a scene's pixel in metres (geometric mean of both axes); None without a CRS."""
     return None if scene.grid.crs is None else mean_gsd_m(scene.grid)
+
+
+def is_flat(spread: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Where a spread is rounding alone, of values of this size: as good as constant."""
+    return np.asarray(spread <= FLAT * np.minimum(np.abs(size), 1.0))
+
+
+def scaling_of(mean: NDArray[np.float64], std: NDArray[np.float64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """`mean` and `std` of a `LayerInput`, (C,) each, rounded; constant bands are divided by 1. Small values keep their digits."""
+    std = np.where(is_flat(std, mean), 1.0, std)
+    digits = max(0, -math.floor(math.log10(max(float(std.max()), 1e-30)))) if std.max() < SMALL else 0
+    return tuple(mean.round(6 + digits).tolist()), tuple(std.round(9 + digits).tolist())
 
 
 def _layer_from(described: Mapping[str, Any]) -> LayerInput:
@@ -231,10 +257,10 @@ def _measure_layer(scenes: Sequence[Scene], name: str, units: str, far_spans: fl
     means, deviations = zip(*(_mean_and_deviation(band, far_spans) for band in pixels), strict=True)
     mean, std = np.array(means), np.array(deviations)
     low, high = np.percentile(pixels, (1, 99))
+    mean_rounded, std_rounded = scaling_of(mean, std)
     return LayerInput(
         bands=tuple(layers[0].band_names),
-        mean=tuple(mean.round(6).tolist()),
-        std=tuple(np.where(std > 1e-6, std, 1.0).round(9).tolist()),
+        mean=mean_rounded, std=std_rounded,
         low=float(low), high=float(high), dtype=str(layers[0].dtype), units=units,
     )  # fmt: skip
 

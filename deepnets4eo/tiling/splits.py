@@ -164,7 +164,9 @@ class BlockSplit:
     def random_windows(self, part: str, window_px: int, count: int, rng: np.random.Generator) -> list[Window]:
         """`count` windows centred in blocks of a part; they may reach out of it, so mask their labels with `mask`."""
         chosen = self.blocks(part)
-        drawn = rng.integers(len(chosen), size=count)
+        areas = np.array([block.height * block.width for block in chosen])
+        even = (areas == areas[0]).all()
+        drawn = rng.integers(len(chosen), size=count) if even else rng.choice(len(chosen), count, p=areas / areas.sum())
         middles = rng.random((count, 2))
         windows = []
         for index, (down, right) in zip(drawn, middles, strict=True):

@@ -89,13 +89,18 @@ def set_mean_weights(network: nn.Module, optimizer: Optimizer) -> None:
 
 
 def _averaged(network: nn.Module, optimizer: Optimizer) -> list[_Averaged]:
-    """Weights that had a step (others have no state), and the statistics of normalisation with such weights."""
-    weights = [weight for group in optimizer.param_groups for weight in group["params"] if optimizer.state.get(weight)]
+    """Weights that had a step, and the statistics of normalisation with such weights."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"] if _had_step(weight, optimizer)]
     averaged = [_Averaged(weight, optimizer.state[weight], f"{MEAN}weight") for weight in weights]
     for module in network.modules():
-        if isinstance(module, _BatchNorm) and optimizer.state.get(module.weight):
+        if isinstance(module, _BatchNorm) and module.weight is not None and _had_step(module.weight, optimizer):
             state = optimizer.state[module.weight]
             for name in ("running_mean", "running_var"):
                 statistic = getattr(module, name)
                 averaged += [] if statistic is None else [_Averaged(statistic, state, MEAN + name)]
     return averaged
+
+
+def _had_step(weight: Tensor, optimizer: Optimizer) -> bool:
+    """Others have no state and no gradient; SGD without momentum keeps no state of its own."""
+    return bool(optimizer.state.get(weight)) or weight.grad is not None

@@ -48,7 +48,11 @@ class CrossEntropy(nn.Module):
 
 
 class Lovasz(nn.Module):
-    """Lovász-Softmax (Berman 2018): the extended Jaccard loss of each class that is present, and their mean."""
+    """Lovász-Softmax (Berman 2018): the extended Jaccard loss of each class that is present, and their weighted mean."""
+
+    def __init__(self, class_weights: Tensor | None = None) -> None:
+        super().__init__()
+        self.register_buffer("class_weights", class_weights, persistent=False)
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """As `CrossEntropy.forward`."""
@@ -58,9 +62,11 @@ class Lovasz(nn.Module):
         for index in range(logits.shape[1]):
             truth = labels == index
             met = truth.any().to(logits.dtype)
+            if isinstance(self.class_weights, Tensor):
+                met = met * self.class_weights[index]
             total = total + met * _jaccard_loss(probabilities[:, index].flatten(), truth, counted)
             present = present + met
-        return total / present.clamp_min(1)
+        return total / present.clamp_min(torch.finfo(logits.dtype).tiny)
 
 
 def _jaccard_loss(probability: Tensor, truth: Tensor, counted: Tensor) -> Tensor:
@@ -109,7 +115,7 @@ def _build(name: str, class_weights: Tensor | None) -> nn.Module:
         case "dice":
             return _dice(class_weights)
         case "lovasz":
-            return Lovasz()
+            return Lovasz(class_weights)
         case "focal":
             return Focal(class_weights)
         case "contrastive":

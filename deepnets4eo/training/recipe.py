@@ -253,6 +253,11 @@ class Recipe(Section):
             raise ValueError(
                 f"has train.refit, which the task {self.task} does not do; expected {' or '.join(REFITTED)}"
             )
+        if self.train.schedule == "plateau":
+            raise ValueError(
+                "has train.refit with train.schedule=plateau, but a training on everything has no score by which the rate falls. "
+                "Choose another schedule, or train.refit=false"
+            )
         if self.train.patience:
             raise ValueError(
                 f"has train.refit with train.patience={self.train.patience}, but a training on everything has no score to "

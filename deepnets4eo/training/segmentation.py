@@ -153,6 +153,7 @@ def prepare_split(recipe: Recipe, legend: Legend, scenes: Sequence[LabelledScene
     inputs = measure_inputs(split, recipe.model.layers, scaling=recipe.data.scaling).with_optional(
         recipe.train.modality_dropout
     )
+    inputs = inputs.with_nodata(recipe.data.nodata)
     return Prepared(recipe, legend, split, inputs, class_cells(split))
 
 

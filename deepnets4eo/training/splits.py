@@ -171,7 +171,7 @@ class SplitRule:
 
     def split_scene(self, name: str, shape: tuple[int, int], number: int) -> BlockSplit:
         """The blocks of one scene; number : its index, so that no two scenes are split alike."""
-        block_px = self.block_px or int(np.clip(min(shape) // BLOCKS_ALONG, SMALLEST_BLOCK_PX, LARGEST_BLOCK_PX))
+        block_px = self.block_px or int(np.clip(-(-min(shape) // BLOCKS_ALONG), SMALLEST_BLOCK_PX, LARGEST_BLOCK_PX))
         buffer_px = min(BUFFER_PX, block_px // 4) if self.buffer_px is None else self.buffer_px
         if self.narrow_buffer:
             buffer_px = min(buffer_px, block_px - 1)

@@ -19,7 +19,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.inspection.cubes import describe_negative, is_cube
 from deepnets4eo.rasters.outliers import Outliers, find_outliers
 from deepnets4eo.rasters.scene import LABELS, Layer
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, scene_gsd_m
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, is_flat, scaling_of, scene_gsd_m
 from deepnets4eo.tiling.sampling import ClassCells
 from deepnets4eo.tiling.spread import spread_indices
 from deepnets4eo.training.scenes import LabelledScene
@@ -31,7 +31,6 @@ WINDOW_PX = 256
 MOST_WINDOWS = 1000  # the statistics are made of: 65 million pixels; of layers of many bands fewer, see MANY_BANDS
 KEPT_PIXELS = 1000  # a window, for the percentiles
 MANY_BANDS = 16  # of layers of more bands, no more values are read and kept than of these
-FLAT = 1e-6  # a deviation or range below it is none
 
 Scaling = Literal["standard", "unit", "range", "none"]
 
@@ -240,8 +239,8 @@ def _to_unit(spec: LayerInput, pixels: NDArray[np.float32]) -> LayerInput:
     if dtype.kind in "iu":
         return replace(spec, mean=(0.0,) * len(spec.mean), std=(float(np.iinfo(dtype).max),) * len(spec.std))
     low, high = np.percentile(pixels, (1, 99), axis=1)
-    span = np.where(high - low > FLAT, high - low, 1.0)
-    return replace(spec, mean=tuple(low.round(6).tolist()), std=tuple(span.round(9).tolist()))
+    mean, std = scaling_of(low, high - low)
+    return replace(spec, mean=mean, std=std)
 
 
 def _extremes(extremes: dict[tuple[str, int], list[NDArray[np.float32]]], layer: str) -> tuple[float, float]:
@@ -252,7 +251,8 @@ def _extremes(extremes: dict[tuple[str, int], list[NDArray[np.float32]]], layer:
 
 def _to_range(spec: LayerInput, low: float, high: float) -> LayerInput:
     """The same layer scaled from low … high to 0 … 1, all bands alike."""
-    span = high - low if high - low > FLAT else 1.0
+    flat = is_flat(np.array(high - low), np.array(max(abs(low), abs(high))))
+    span = 1.0 if flat else high - low
     return replace(spec, mean=(low,) * len(spec.mean), std=(span,) * len(spec.std))
 
 
@@ -268,10 +268,11 @@ def _bands(split: DataSplit[Any], layer: str) -> int:
 def _layer_input(split: DataSplit[Any], name: str, moments: Moments, pixels: NDArray[np.float32]) -> LayerInput:
     layer = split.scenes[0].scene.layers[name]
     low, high = np.percentile(pixels, (1, 99))
+    mean, std = scaling_of(moments.mean, moments.std)
     return LayerInput(
         bands=tuple(layer.band_names),
-        mean=tuple(moments.mean.round(6).tolist()),
-        std=tuple(np.where(moments.std > FLAT, moments.std, 1.0).round(9).tolist()),
+        mean=mean,
+        std=std,
         low=float(low),
         high=float(high),
         dtype=str(layer.dtype),

@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import pytest
+from geotiff import write_geotiff
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
@@ -181,3 +182,44 @@ def test_a_feature_can_be_given_instead_of_its_name():
     assert classifier.columns[0] == "double.image.red"
     with pytest.raises(InputError, match="no feature was named"):
         PixelClassifier(LogisticRegression(), INPUTS, LEGEND, features=[])
+
+
+@pytest.mark.parametrize("sampling", ["random", "balanced"])
+@pytest.mark.parametrize("weight", ["none", "balanced"])
+def test_priors_are_those_that_are_wanted_however_samples_and_weights_are(sampling, weight, tmp_path):
+    import deepnets4eo
+    from deepnets4eo.baselines.recipe import BaselineRecipe
+    from deepnets4eo.training.recipe import resolve
+
+    rng = np.random.default_rng(0)
+    labels = (rng.random((200, 200)) < 0.05).astype(np.uint8)
+    image = (rng.normal(0, 1, labels.shape) + labels).astype(np.float32)
+    files = {
+        name: str(write_geotiff(tmp_path / f"{name}.tif", each))
+        for name, each in (("image", image), ("labels", labels))
+    }
+    mean = {}
+    for priors in ("observed", "equal"):
+        values = {
+            "task": "baseline",
+            "legend": {
+                "name": "two",
+                "classes": [{"value": v, "name": f"c{v}", "color": [v + 1, 0, 0]} for v in (0, 1)],
+            },
+            "data": {"layers": files, "val_share": 0.0, "num_workers": 0},
+            "model": {
+                "method": "pixels",
+                "features": ["pixels"],
+                "sampling": sampling,
+                "priors": priors,
+                "max_samples": 1500,
+            },
+            "estimator": {"name": "lda", "class_weight": weight},
+        }
+        run = deepnets4eo.load_run(deepnets4eo.train(resolve(values, kind=BaselineRecipe), tmp_path / priors))
+        batch = run.inputs.prepare({"image": image[None], "valid": np.ones(labels.shape, bool)})[None]
+        mean[priors] = float(run.segmenter.predict_proba(batch)[0, 1].mean())
+    assert mean["observed"] == pytest.approx(0.05, abs=0.015)
+    assert mean["equal"] == pytest.approx(
+        float(np.mean(1 / (1 + np.exp(0.5 - image)))), abs=0.03
+    )  # the densities' ratio

@@ -73,3 +73,10 @@ def test_a_house_smaller_than_a_pixel_has_ground_around_it() -> None:
     small = shapely.box(300_101, 3_999_891, 300_104, 3_999_894)  # holds no centre of a pixel of 10 m
     found = map_extents(post, None, np.array([small], object), np.array([True]))
     assert found.assessed.geometry.area.sum() == pytest.approx(np.pi * NEAR_M**2, rel=0.2)
+
+
+def test_an_undeclared_collar_of_zeros_is_no_imaged_ground() -> None:
+    collar = np.full((3, *GRID.shape), 90, np.uint8)
+    collar[:, :, :60] = 0
+    assessed, bare = areas([house(300, 300)], [True], post=Layer.open(collar, grid=GRID))
+    assert assessed + bare == pytest.approx(400 * 540)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from geotiff import write_geotiff
 from made_up_town import GRID, layer, photo
 
@@ -95,3 +96,11 @@ def test_undeclared_nodata_is_declared_and_named(tmp_path, value: int) -> None:
 def test_values_that_occur_in_pictures_are_no_nodata() -> None:
     assert undeclared_nodata(layer(AFTER.astype(np.int16))) is None
     assert undeclared_nodata(layer(AFTER)) is None
+
+
+def test_an_image_with_a_colour_table_is_refused(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "p.tif", AFTER[:1])
+    with rasterio.open(path, "r+") as file:
+        file.write_colormap(1, {value: (value, 0, 255 - value) for value in range(256)})
+    with pytest.raises(InputError, match=r"the post image .*p\.tif has a colour table"):
+        check_images(None, Layer.open(path))

@@ -2,6 +2,7 @@
 
 import geopandas as gpd
 import numpy as np
+import pyproj
 import pytest
 from affine import Affine
 from shapely import box
@@ -74,3 +75,10 @@ def test_buildings_that_the_edge_of_the_image_cuts_are_named_so() -> None:
     table = gpd.GeoDataFrame(geometry=[*outlines, *CITY.footprints().geometry[:3]], crs=POST.grid.crs)
     reasons = assess(None, POST, table).buildings["reason"].tolist()
     assert reasons[:2] == ["partly outside the post image", "outside the post image"]
+
+
+def test_surface_models_in_feet_are_refused() -> None:
+    grid = Grid(POST.grid.shape, POST.grid.affine, pyproj.CRS("EPSG:32633+6360").to_wkt())
+    heights = [Layer.open(np.zeros((1, *POST.shape), np.float32), grid=grid) for _ in range(2)]
+    with pytest.raises(InputError, match="has its heights in US survey foot"):
+        open_inputs(None, POST, CITY.footprints(), Settings(), dsm_pre=heights[0], dsm_post=heights[1])

@@ -110,3 +110,19 @@ def test_with_the_weights_of_the_shares_the_most_likely_is_what_is_expected_here
     assert share.interval_95 == pytest.approx([0.16, 0.24], abs=0.015)
     limited = ShareEstimate(0.2, LIMITED, "too few", 0.3)
     assert site_estimates(p, spread, ground, limited, certain)[0].most_likely == 0.3
+
+
+def test_areas_do_not_depend_on_the_order_of_corners_and_metres_are_those_on_the_ground() -> None:
+    import geopandas as gpd
+    import shapely
+
+    from deepnets4eo.damage.ground import centres_m, outline_areas_m2
+
+    left, right, ring = shapely.box(0, 0, 10, 20), shapely.box(30, 0, 40, 20), shapely.box(2, 2, 8, 8)
+    several = shapely.MultiPolygon([left, right.reverse()])
+    court = shapely.Polygon(left.exterior.coords, [ring.exterior.coords])
+    shapes = shapely.transform(np.array([several, court]), lambda xy: xy + (500_000, 5_800_000))
+    plane = gpd.GeoDataFrame(geometry=shapes, crs="EPSG:32633")
+    assert outline_areas_m2(plane.to_crs("EPSG:4326")) == pytest.approx([400, 164], rel=0.005)
+    web = centres_m(plane.to_crs("EPSG:3857"))
+    assert np.hypot(*(web[0] - web[1])) == pytest.approx(15, rel=0.005)

@@ -137,3 +137,10 @@ def test_what_was_not_withheld_or_not_seen_is_refused(scene: Path, run: Path, tm
     placed = train(tmp_path / "placed", **{name: str(tmp_path / "scenes" / "1" / f"{name}.tif") for name in layers})
     with pytest.raises(GridError, match="all of it is new to that run"):
         Withheld.of_run(placed).on(Layer.open(tmp_path / "scenes" / "2" / "labels.tif"))
+
+
+def test_a_run_that_learnt_from_all_in_the_end_withheld_nothing(scene: Path, tmp_path: Path) -> None:
+    files = {name: str(scene / f"{name}.tif") for name in ("image", "labels")}
+    run = train(tmp_path / "run", "train.refit=true", **files)
+    with pytest.raises(InputError, match=r"learnt from all its scenes in the end \(train.refit\)"):
+        Withheld.of_run(run)

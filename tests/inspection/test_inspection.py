@@ -343,3 +343,14 @@ def test_how_numbers_are_meant_is_a_fact(tmp_path: Path) -> None:
     facts = inspect(path).facts
     assert facts["unit"] == "dm"
     assert facts["stored"] == "values are numbers × 0.1 + -3; numbers are read as they are stored"
+
+
+def test_of_several_layers_the_one_of_polygons_is_described(tmp_path: Path) -> None:
+    path = tmp_path / "f.gpkg"
+    gpd.GeoDataFrame(geometry=gpd.points_from_xy([0], [0]), crs="EPSG:32633").to_file(path, layer="addresses")
+    gpd.GeoDataFrame(geometry=[box(0, 0, 10, 10)], crs="EPSG:32633").to_file(path, layer="buildings")
+    found = inspect(str(path))
+    assert found.facts["layer described"] == "buildings"
+    assert not any("no polygons" in problem for problem in found.problems)
+    gpd.GeoDataFrame(geometry=[box(0, 0, 10, 10)], crs="EPSG:32633").to_file(path, layer="more")
+    assert any("several layers of polygons: buildings, more" in problem for problem in inspect(str(path)).problems)

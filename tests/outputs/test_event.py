@@ -39,6 +39,13 @@ def test_a_pre_image_that_is_younger_is_refused():
     assert not EventInfo(date_pre="2011-05-22T09:00", date_post="2011-05-22").has_reversed_dates
 
 
+def test_times_are_compared_where_both_say_their_zone():
+    assert not EventInfo(date_pre="2011-05-23T00:30+10:00", date_post="2011-05-22T20:00Z").has_reversed_dates
+    with pytest.raises(InputError, match="later than date_post"):
+        EventInfo(date_pre="2011-05-22T18:00Z", date_post="2011-05-22T06:00Z")
+    assert not EventInfo(date_pre="2011-05-22T18:00", date_post="2011-05-22T06:00Z").has_reversed_dates
+
+
 @pytest.mark.parametrize("text", ["two\nlines", "\x1b[31mred", "x" * 1001])
 def test_texts_are_one_line(text):
     with pytest.raises(InputError, match="credit is .* expected one line of text"):

@@ -12,6 +12,7 @@ from geotiff import write_geotiff
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
+from rasterio.enums import ColorInterp, MaskFlags
 
 from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.grid import Window, crop, overlap_share
@@ -406,3 +407,17 @@ def test_a_type_that_gdal_lacks_is_refused_where_it_is_warped() -> None:
     assert layer.read()[0].dtype == np.float16
     with pytest.raises(InputError, match="float16, which cannot be warped or reduced"):
         layer.on(layer.grid.zoom_out(2)).read()
+
+
+def test_a_mask_hides_pixels_beside_an_alpha_band_too(tmp_path: Path) -> None:
+    values = np.full((4, 20, 20), 200, np.uint8)
+    values[3, :5] = 0
+    path = write_geotiff(tmp_path / "a.tif", values)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as file:
+        file.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha]
+        file.write_mask(np.arange(20)[None].repeat(20, axis=0) < 15)
+    with rasterio.open(path) as file:
+        masked = MaskFlags.alpha not in file.mask_flag_enums[0]
+    valid = Layer.open(path).read()[1]
+    assert valid.sum() == 15 * (15 if masked else 20)
+    assert masked

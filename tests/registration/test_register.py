@@ -199,3 +199,11 @@ def test_real_images_of_different_places_fail(real_data):
     for first, second in list(zip(files, files[1:], strict=False))[:2]:
         other = second.parents[1] / "B" / second.name
         assert register(Layer.open(first), Layer.open(other)).status == "failed"
+
+
+def test_images_that_fill_little_of_their_frame_are_registered_by_windows_that_hold_data(post):
+    margin = 1600
+    pre, later = (np.pad(image.clip(1, 255), margin) for image in (moved(post, SHIFT), noisy(post)))
+    found = register(as_layer(pre).with_nodata(0), as_layer(later).with_nodata(0))
+    assert found.status in ("ok", "degraded")
+    np.testing.assert_allclose(found.matrix[:, 2], (9, -5), atol=0.3)

@@ -226,3 +226,20 @@ def test_scenes_that_cannot_be_measured_are_refused():
         InputSpec.measure([scene(RAMP), scene(np.stack([RAMP, RAMP]))])
     with pytest.raises(InputError, match=r"layer 'image' \(array\) has no valid pixel in the windows that were read"):
         InputSpec.measure([scene(np.full((4, 4), np.nan, np.float32))])
+
+
+def test_small_values_keep_their_digits_and_constant_ones_are_flat():
+    rng = np.random.default_rng(0)
+    small = (5e-7 + 2e-7 * rng.standard_normal((40, 40))).astype(np.float32)
+    layer = InputSpec.measure([scene(small)]).layers["image"]
+    assert layer.mean[0] == pytest.approx(small.mean(), rel=1e-4)
+    assert layer.std[0] == pytest.approx(small.std(), rel=1e-4)
+    for value in (0.1, 1e-7, 4e4):
+        assert InputSpec.measure([scene(np.full((8, 8), value, np.float32))]).layers["image"].std == (1.0,)
+
+
+def test_the_nodata_value_of_a_recipe_is_kept_and_others_are_not_named():
+    spec = InputSpec({"image": layer_input(), "dsm": layer_input()}).with_nodata({"dsm": -99.0})
+    assert spec.to_dict()["layers"]["dsm"]["nodata"] == -99.0
+    assert "nodata" not in spec.to_dict()["layers"]["image"]
+    assert InputSpec.from_dict(spec.to_dict()) == spec

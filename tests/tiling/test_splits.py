@@ -97,3 +97,9 @@ def test_impossible_splits_are_refused(wrong, message):
 def test_unknown_part_is_refused():
     with pytest.raises(InputError, match=r"parts \['train', 'val'\], not 'test'"):
         BlockSplit((200, 200), 64, 8, SHARES).blocks("test")
+
+
+def test_windows_are_drawn_by_area_where_blocks_are_cut_by_the_edge():
+    split = BlockSplit((103, 200), 50, 0, {"train": 1.0}, 0)
+    windows = split.random_windows("train", 1, 6000, np.random.default_rng(0))
+    assert np.mean([window.row >= 100 for window in windows]) == pytest.approx(3 / 103, abs=0.01)

@@ -160,3 +160,17 @@ def test_shipped_networks_learnt_at_a_constant_rate_keep_the_mean_of_their_weigh
     train = read_yaml(recipe_path(name))["train"]
     assert train["schedule"] == "constant"
     assert train.get("average", 0) >= 0.99  # the last weights are good or bad by chance, see unet-mobilenet's card
+
+
+def test_a_mean_is_kept_where_the_optimiser_keeps_nothing() -> None:
+    network = nn.Linear(2, 1, bias=False)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    for number in range(1, FIRST_STEPS + 20):
+        optimizer.zero_grad()
+        (network(torch.randn(4, 2)) - 1).square().mean().backward()
+        optimizer.step()
+        update_mean_weights(network, optimizer, 0.8, number)
+    now = network.weight.detach().clone()
+    with mean_weights(network, optimizer):
+        assert not torch.equal(network.weight, now)
+    assert torch.equal(network.weight, now)

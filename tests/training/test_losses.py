@@ -143,3 +143,11 @@ def test_an_unknown_loss_lists_those_there_are() -> None:
 def test_median_frequency_needs_one_labelled_pixel() -> None:
     with pytest.raises(InputError, match="no training pixel carries a label"):
         median_frequency([0, 0])
+
+
+def test_lovasz_weighs_the_classes() -> None:
+    batch, weights = make_batch(2), np.array([1.0, 0.0, 3.0, 0.5])
+    probabilities, labels = counted_pixels(*batch)
+    of_classes = [jaccard_loss_by_hand(probabilities, labels, one) for one in range(4)]
+    found = float(SumOfLosses({"lovasz": 1.0}, weights.tolist())(*batch))
+    assert found == pytest.approx(np.average(of_classes, weights=weights), rel=1e-4)

@@ -148,3 +148,8 @@ def test_a_wrong_value_is_said_of_what_set_it(tmp_path):
     path.write_text("train: {epochs: soon}\n")
     with pytest.raises(InputError, match=r"own\.yaml: .*train\.epochs"):
         load_recipe(path, overrides=["train.batch_size=2"])
+
+
+def test_a_rate_that_falls_by_scores_and_a_training_on_everything_are_refused_together() -> None:
+    with pytest.raises(InputError, match=r"train.refit with train.schedule=plateau"):
+        load_recipe("unet-mobilenet", overrides=["train.refit=true", "train.schedule=plateau", "train.patience=0"])

@@ -216,9 +216,9 @@ def _inside_values(maps: Maps, flat: Indices) -> Iterator[NDArray[np.generic]]:
     scale = 1 / (energy + np.float32(1e-9))
     yield (cosine * cosine - sine * sine) * scale  # … and of four times: directions modulo 90°
     yield 2 * cosine * sine * scale
-    bands = [maps.bands[band].ravel()[flat].astype(np.float32) for band in _colours(maps)]
-    total = 1 / (np.maximum(bands[0] + bands[1] + bands[2], 0) + np.float32(1e-6))
-    red, green, blue = (np.maximum(band, 0) * total for band in bands)
+    bands = [np.maximum(maps.bands[band].ravel()[flat].astype(np.float32), 0) for band in _colours(maps)]
+    total = 1 / (bands[0] + bands[1] + bands[2] + np.float32(1e-6))
+    red, green, blue = (band * total for band in bands)
     yield from (red, green, blue, (blue - red > TARP_EXCESS).astype(np.float32))
 
 
