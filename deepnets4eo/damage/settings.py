@@ -128,7 +128,8 @@ class Settings:
         str | None, Field(description="Column that holds the buildings' ids.", json_schema_extra=INPUTS)
     ] = None
     footprints_crs: Annotated[
-        str | None, Field(description="CRS of the footprints, e.g. EPSG:4326; or pixels.", json_schema_extra=INPUTS)
+        str | None,
+        Field(description="CRS of the footprints, e.g. EPSG:4326; or pixels (of POST).", json_schema_extra=INPUTS),
     ] = None
     segmenter: Annotated[
         str | None,

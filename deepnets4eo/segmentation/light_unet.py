@@ -72,42 +72,12 @@ class DecoderBlock(nn.Module):
         return self.conv2(mixed)
 
 
-class ContextBranch(nn.Module):
-    """Adds to the deepest map of an encoder what its surroundings show, at half of its resolution.
-
-    Three convolutions, the last one dilated, see 7 x 7 of the doubled pixels (Yu & Koltun 2016: dilated convolutions). The
-    weights that lead back start at 0, so that a network which has learnt without this branch computes the same with it.
-
-    Parameters
-    ----------
-    in_channels
-        Of the map.
-    channels
-        Within the branch.
-    """
-
-    def __init__(self, in_channels: int, channels: int) -> None:
-        super().__init__()
-        self.down = _norm_conv(in_channels, channels, stride=2)
-        self.near, self.far = _norm_conv(channels, channels), _norm_conv(channels, channels, dilation=2)
-        self.back = nn.Conv2d(channels, in_channels, 1, bias=False)
-        nn.init.zeros_(self.back.weight)
-
-    def forward(self, deepest: Tensor) -> Tensor:
-        """(N, C, H, W) → the same shape."""
-        context = self.down(deepest)
-        context = context + self.near(context)
-        context = context + self.far(context)
-        return deepest + F.interpolate(self.back(context), size=deepest.shape[2:], mode="bilinear")
-
-
 def light_unet(
     in_channels: int,
     num_classes: int,
     *,
     encoder: str = "resnet18",
     decoder_channels: Sequence[int] = DECODER_CHANNELS,
-    context_channels: int = 0,
     unscaled_bands: int = 0,
     weights: str | None = None,
 ) -> nn.Module:
@@ -128,8 +98,6 @@ def light_unet(
         A ResNet of smp.
     decoder_channels
         Channels of the decoder's three stages, coarse to fine.
-    context_channels
-        Channels of the `ContextBranch` below the encoder; 0: none.
     unscaled_bands
         How many of the last bands keep their values, such as heights; fewer than `in_channels`.
     weights
@@ -155,8 +123,6 @@ def light_unet(
         raise InputError(f"decoder_channels is {list(decoder_channels)}, expected {SCALES - 1} numbers of channels.")
     if not 0 <= unscaled_bands < in_channels:
         raise InputError(f"unscaled_bands is {unscaled_bands}, expected 0 to {in_channels - 1} of {in_channels} bands.")
-    if context_channels < 0:
-        raise InputError(f"context_channels is {context_channels}, expected 0 (no branch) or more.")
     network: Any = create_model(
         "unet", in_channels=in_channels, num_classes=num_classes, encoder=encoder, weights=weights,
         encoder_depth=SCALES, decoder_channels=[*decoder_channels, 1],
@@ -166,15 +132,8 @@ def light_unet(
         nn.Conv2d(decoder_channels[-1], num_classes, 3, padding=1), nn.Upsample(scale_factor=2, mode="bilinear")
     )
     network.encoder.layer4 = nn.Identity()
-    if context_channels:
-        network.decoder.center = ContextBranch(network.encoder.out_channels[-1], context_channels)
     network.encoder.conv1 = _scaled(network.encoder.conv1, unscaled_bands)
     return network
-
-
-def _norm_conv(in_channels: int, channels: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    conv = nn.Conv2d(in_channels, channels, 3, stride, padding=dilation, dilation=dilation, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
 
 
 def _kernel_of_doubled(weight: Tensor) -> Tensor:

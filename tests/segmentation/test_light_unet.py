@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from deepnets4eo.errors import InputError  # noqa: E402
-from deepnets4eo.segmentation.light_unet import ContextBranch, DecoderBlock, ScaledConv, light_unet  # noqa: E402
+from deepnets4eo.segmentation.light_unet import DecoderBlock, ScaledConv, light_unet  # noqa: E402
 
 
 def test_brightness_tint_and_contrast_do_not_change_the_scores():
@@ -32,29 +32,6 @@ def test_each_window_is_scaled_by_its_own_values_and_a_grey_one_stays_grey():
 def test_decoders_of_other_than_three_stages_are_refused():
     with pytest.raises(InputError, match="expected 3 numbers"):
         light_unet(3, 2, decoder_channels=(16, 8))
-
-
-def test_context_reaches_far_and_changes_nothing_before_it_learns() -> None:
-    torch.manual_seed(0)
-    branch = ContextBranch(4, 3).eval()
-    deepest = torch.randn(2, 4, 21, 24)
-    assert torch.equal(branch(deepest), deepest)
-    torch.nn.init.ones_(branch.back.weight)
-    far = deepest.clone()
-    far[:, :, 10, 4] += 100
-    with torch.no_grad():
-        reached = ((branch(far) - branch(deepest)).abs().amax(dim=(0, 1)) > 0).any(dim=0)
-    assert reached[: 4 + 6].all()  # (1 + 1 + 2) pixels of the doubled size to either side, less what lies between them
-    assert not reached[4 + 10 :].any()
-
-
-def test_a_network_with_context_takes_any_sides_of_16_and_learns_everywhere() -> None:
-    network = light_unet(3, 2, decoder_channels=(8, 8, 8), context_channels=4)
-    torch.nn.init.ones_(network.decoder.center.back.weight)
-    network(torch.randn(2, 3, 80, 48)).square().sum().backward()
-    assert all(parameter.grad is not None and parameter.grad.any() for parameter in network.decoder.center.parameters())
-    with pytest.raises(InputError, match="context_channels is -1, expected 0"):
-        light_unet(3, 2, context_channels=-1)
 
 
 def test_the_last_bands_can_keep_their_values():

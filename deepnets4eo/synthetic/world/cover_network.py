@@ -5,14 +5,14 @@ Takes a resolved recipe; returns a segmenter with the outputs of both legends.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepnets4eo.cards.catalog import run_path
-from deepnets4eo.cards.dataset_reader import abbreviate
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml
@@ -23,7 +23,6 @@ from deepnets4eo.synthetic.world.cover_recipe import WorldRecipe, WorldSection
 from deepnets4eo.synthetic.world.windows import INPUTS, INPUTS_WITH_HEIGHTS
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.training.fit import build_segmenter
-from deepnets4eo.training.recipe import resolve
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 RUNS = ("landcover", "buildings")  # in the order of the network's outputs
 HEAD, FIRST = "segmentation_head.0", "encoder.conv1.weight"
 HEAD_KEYS = (f"{HEAD}.weight", f"{HEAD}.bias")
-LAST_NORM = ".bn2.weight"  # of a residual block of the encoder
 HEIGHTS_BANDS = INPUTS_WITH_HEIGHTS.in_channels - INPUTS.in_channels
 
 
@@ -59,7 +57,7 @@ def build_cover(recipe: WorldRecipe) -> NetworkSegmenter:
     ----------
     recipe
         With `data.start`: the last weights of that training, those of both its runs where it has no others, or those of
-        that run. Its network may be smaller.
+        that run.
 
     Returns
     -------
@@ -69,11 +67,11 @@ def build_cover(recipe: WorldRecipe) -> NetworkSegmenter:
     Raises
     ------
     InputError
-        For a start of another or a larger network, or that learnt with heights where this one does not.
+        For a start of another network, or that learnt with heights where this one does not.
     """
-    segmenter = _untrained(recipe)
+    segmenter = _untrained(recipe, recipe.data)
     if recipe.data.start is not None:
-        _start(segmenter, run_path(recipe.data.start))
+        _start(segmenter, run_path(recipe.data.start), partial(_untrained, recipe))
     return segmenter
 
 
@@ -92,8 +90,8 @@ def cover_of_runs(recipe: WorldRecipe, training: Path) -> NetworkSegmenter:
     NetworkSegmenter
         As of `build_cover`, with the weights that were shipped: the running mean, in half precision, shifted.
     """
-    segmenter = _untrained(recipe)
-    segmenter.module.load_state_dict(_state_of_runs(segmenter, [training / name for name in runs_of(recipe.data)]))
+    segmenter = _untrained(recipe, recipe.data)
+    _load_runs(segmenter, training, runs_of(recipe.data))
     return segmenter
 
 
@@ -145,7 +143,7 @@ def write_cover_run(
     return save_run(one, folder, recipe=recipe.to_dict(), seed=recipe.train.seed, notes={"task": recipe.task, **notes})
 
 
-def _untrained(recipe: WorldRecipe) -> NetworkSegmenter:
+def _untrained(recipe: WorldRecipe, data: WorldSection) -> NetworkSegmenter:
     classes = [
         {
             "value": 10 * number + each.value,
@@ -158,12 +156,12 @@ def _untrained(recipe: WorldRecipe) -> NetworkSegmenter:
     both = Legend.from_dict({"name": "world-cover", "classes": classes})
     predict = recipe.predict
     tiling = Tiling(predict.tile_px, predict.halo_px, predict.overlap_px)
-    unscaled = {"unscaled_bands": HEIGHTS_BANDS} if recipe.data.heights else {}
+    unscaled = {"unscaled_bands": HEIGHTS_BANDS} if data.heights else {}
     network = {"name": recipe.model.network, **recipe.model.options, **unscaled}
-    return build_segmenter(recipe, network, _inputs(recipe.data), both, tiling)
+    return build_segmenter(recipe, network, _inputs(data), both, tiling)
 
 
-def _start(segmenter: NetworkSegmenter, folder: Path) -> None:
+def _start(segmenter: NetworkSegmenter, folder: Path, build: Callable[[WorldSection], NetworkSegmenter]) -> None:
     """Take over the last weights of a training, or those of one of its runs, which has the outputs of one legend alone.
 
     A folder of runs without a training, as that of a mean of several, has the outputs of both.
@@ -172,64 +170,52 @@ def _start(segmenter: NetworkSegmenter, folder: Path) -> None:
     """
     import torch
 
-    is_run = (folder / CARD).is_file()
-    state = _state_of_runs(segmenter, [folder]) if is_run else _training_state(segmenter, folder)
+    state = _run_state(segmenter, folder) if (folder / CARD).is_file() else _training_state(folder, build)
     own = segmenter.module.state_dict()[FIRST]
     missing = own.shape[1] - state[FIRST].shape[1]
     if missing < 0:
         raise InputError(f"{folder} learnt with heights. Set data.heights=true, or start from a training without.")
     state[FIRST] = torch.cat([state[FIRST], torch.zeros_like(own[:, :missing])], dim=1)
-    _load_grown(segmenter, state, folder)
+    segmenter.module.load_state_dict(state)
 
 
-def _load_grown(segmenter: NetworkSegmenter, state: dict[str, Tensor], folder: Path) -> None:
-    """Take weights over; what a smaller network does not have leaves its results as they are, until it learns.
-
-    Such are residual blocks of a deeper encoder, whose last normalisation becomes 0 (Goyal et al. 2017), and the branch of
-    context, which starts so by itself.
-    """
-    own = segmenter.module.state_dict()
-    other = sorted(key for key, value in state.items() if key not in own or own[key].shape != value.shape)
-    if other:
-        raise InputError(
-            f"{folder} has weights that this network does not have, or of another size ({abbreviate(other)}). Start from a "
-            "network that is no deeper, with the same decoder_channels and context_channels, or without context."
-        )
-    new = {key: own[key] for key in own if key not in state}
-    last_norms = {key: value.zero_() for key, value in new.items() if key.endswith(LAST_NORM)}
-    segmenter.module.load_state_dict(state | new | last_norms)
-
-
-def _training_state(segmenter: NetworkSegmenter, folder: Path) -> dict[str, Tensor]:
+def _training_state(folder: Path, build: Callable[[WorldSection], NetworkSegmenter]) -> dict[str, Tensor]:
     from deepnets4eo.training.epochs import CHECKPOINTS, LAST
     from deepnets4eo.training.state import load_state
 
     if not (folder / RECIPE).is_file() and all((folder / name / CARD).is_file() for name in RUNS):
-        return _state_of_runs(segmenter, [folder / name for name in RUNS])
-    former = _untrained(resolve(read_yaml(folder / RECIPE), kind=WorldRecipe))
-    load_state(folder / CHECKPOINTS / LAST, former.module)
+        former = build(WorldSection())
+        _load_runs(former, folder, RUNS)
+    else:
+        former = build(WorldSection(heights=read_yaml(folder / RECIPE)["data"].get("heights", False)))
+        load_state(folder / CHECKPOINTS / LAST, former.module)
     return dict(former.module.state_dict())
 
 
-def _state_of_runs(segmenter: NetworkSegmenter, folders: Sequence[Path]) -> dict[str, Tensor]:
-    """Weights of runs of one training; the outputs of a legend that none of them has stay those of the segmenter."""
+def _load_runs(segmenter: NetworkSegmenter, folder: Path, names: Sequence[str]) -> None:
+    """Put together the outputs of several runs of a training."""
+    for name in names:
+        segmenter.module.load_state_dict(_run_state(segmenter, folder / name))
+
+
+def _run_state(segmenter: NetworkSegmenter, folder: Path) -> dict[str, Tensor]:
+    """Weights of a run; the outputs of the other legend stay those of the segmenter."""
     from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
-    expected, own = segmenter.network["name"], segmenter.module.state_dict()
-    heads = {key: own[key].clone() for key in HEAD_KEYS}
-    state: dict[str, Tensor] = {}
-    for folder in folders:
-        run = load_run(folder)
-        name, former = run.legend.name, run.segmenter
-        if name not in RUNS or not isinstance(former, NetworkSegmenter) or former.network["name"] != expected:
-            raise InputError(
-                f'{folder} is a run of "{run.card["kind"]}" with the legend "{name}". Start from a network "{expected}" of '
-                f"{' or '.join(RUNS)}."
-            )
-        state = dict(former.module.state_dict())
-        for key, rows in heads.items():
-            rows[_outputs_of(name)] = state[key].to(rows.dtype)
-    return state | heads
+    run = load_run(folder)
+    name, former = run.legend.name, run.segmenter
+    expected = segmenter.network["name"]
+    if name not in RUNS or not isinstance(former, NetworkSegmenter) or former.network["name"] != expected:
+        raise InputError(
+            f'{folder} is a run of "{run.card["kind"]}" with the legend "{name}". Start from a network "{expected}" of '
+            f"{' or '.join(RUNS)}."
+        )
+    state, own = dict(former.module.state_dict()), segmenter.module.state_dict()
+    for key in HEAD_KEYS:
+        rows = own[key].clone()
+        rows[_outputs_of(name)] = state[key].to(rows.dtype)
+        state[key] = rows
+    return state
 
 
 def _outputs_of(name: str) -> slice:

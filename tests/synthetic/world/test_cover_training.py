@@ -14,7 +14,7 @@ from deepnets4eo.errors import InputError  # noqa: E402
 from deepnets4eo.rasters.scene import Layer  # noqa: E402
 from deepnets4eo.segmenters.run import load_run  # noqa: E402
 from deepnets4eo.synthetic.world.cover_criterion import CoverScorer  # noqa: E402
-from deepnets4eo.synthetic.world.cover_network import HEAD_KEYS, RUNS, build_cover, cover_of_runs, lower_background  # noqa: E402
+from deepnets4eo.synthetic.world.cover_network import HEAD_KEYS, RUNS, cover_of_runs, lower_background  # noqa: E402
 from deepnets4eo.synthetic.world.cover_recipe import WorldRecipe  # noqa: E402
 from deepnets4eo.training import TrainOptions, load_recipe, train  # noqa: E402
 from deepnets4eo.training.recipe import resolve  # noqa: E402
@@ -115,33 +115,6 @@ def test_a_training_starts_from_a_folder_of_runs_without_a_training(trained: Pat
     for name in RUNS:
         begun, former = (load_run(folder / name).segmenter.module.state_dict() for folder in (out, trained))
         assert torch.equal(begun[HEAD_KEYS[0]], former[HEAD_KEYS[0]])
-
-
-def test_a_larger_network_begins_with_the_results_of_the_smaller_one(trained: Path) -> None:
-    larger = "model.options={decoder_channels: [8, 8, 8], encoder: resnet34, context_channels: 8}"
-    image = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
-    for start in (trained, trained / "buildings"):
-        recipe, _ = load_recipe("buildings", overrides=[*SMALL, f"data.start={start}"])
-        grown, _ = load_recipe("buildings", overrides=[*SMALL, f"data.start={start}", larger])
-        small, large = (build_cover(each).module.eval() for each in (recipe, grown))
-        assert len(large.state_dict()) > len(small.state_dict())
-        rows = slice(0 if start == trained else 7, None)  # of a run alone the outputs of land cover begin anew
-        with torch.no_grad():
-            torch.testing.assert_close(large(image)[:, rows], small(image)[:, rows], rtol=1e-4, atol=1e-5)
-    large.train()(image).square().sum().backward()
-    blocks = [
-        value for name, value in large.named_parameters() if "layer1.2.bn2.weight" in name or "center.back" in name
-    ]
-    assert len(blocks) == 2
-    assert all(value.grad.any() for value in blocks)
-
-
-def test_a_training_does_not_start_from_a_larger_network(trained: Path) -> None:
-    recipe, _ = load_recipe(
-        "buildings", overrides=[*SMALL, f"data.start={trained}", "model.options.decoder_channels=[8, 8, 4]"]
-    )
-    with pytest.raises(InputError, match="weights that this network does not have, or of another size"):
-        build_cover(recipe)
 
 
 def test_a_training_does_not_start_from_a_run_of_another_task(tmp_path: Path) -> None:
