@@ -72,8 +72,8 @@ def count_in(objects: gpd.GeoDataFrame, polygons: gpd.GeoDataFrame, *, by: str |
     if polygons.crs is not None and polygons.crs.is_geographic:
         flat = flat.to_crs("EPSG:6933")
     middles = shapely.centroid(flat.to_numpy())
-    places = np.column_stack([shapely.get_x(middles), shapely.get_y(middles)])
-    hectares = flat.area.to_numpy() * pixel_areas_m2(Grid((1, 1), Affine.identity(), flat.crs), places) / HECTARE_M2
+    positions = np.column_stack([shapely.get_x(middles), shapely.get_y(middles)])
+    hectares = flat.area.to_numpy() * pixel_areas_m2(Grid((1, 1), Affine.identity(), flat.crs), positions) / HECTARE_M2
     counted["per_ha"] = np.divide(counted["count"], hectares, out=np.full(len(hectares), np.nan), where=hectares > 0)
     if by is not None:
         kinds = objects[by].astype(object).where(objects[by].notna(), "nan").to_numpy(object)

@@ -53,7 +53,7 @@ HOLDOUT = 0.3
 ROTATION_MARGIN_DEG = 2.0  # a first guess may be off by as much
 TOLERANCE_PX = 3.0  # a tie point within that distance agrees with the model
 MIN_OVERLAP_PX = 48
-PROBES = 12  # along each side, that say whether images fill what both cover
+PROBES = 8  # along each side, that say whether images fill what both cover
 SEEN_POINTS = 64  # along each side, among which those with data are looked for
 
 
@@ -206,11 +206,11 @@ def _box_of_data(pre: LayerSampler, post: LayerSampler, box: Box) -> Box:
     if np.mean(with_data) >= LEAST_FILLED:
         return box
     points = _spread_points(box, SEEN_POINTS)
-    shown = points[pre.shows(points) & post.shows(points)]
-    if not len(shown):
+    seen = points[pre.shows(points) & post.shows(points)]
+    if not len(seen):
         return box
     step = np.array([box[2] - box[0], box[3] - box[1]]) / SEEN_POINTS
-    low, high = np.maximum(shown.min(axis=0) - step, box[:2]), np.minimum(shown.max(axis=0) + step, box[2:])
+    low, high = np.maximum(seen.min(axis=0) - step, box[:2]), np.minimum(seen.max(axis=0) + step, box[2:])
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 

@@ -137,11 +137,17 @@ def test_a_constant_image_is_mapped_in_one_class(kind, place, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_bands_in_another_order_than_in_training_are_refused(kind, place, tmp_path):
+def test_bands_in_another_order_than_in_training_are_read_by_name_and_other_bands_refused(kind, place, tmp_path):
     run = save_run(train(kind, Scene.open(None, **place)), tmp_path / "run")
     image = Layer.open(place["image"]).read()[0]
     swapped = write(tmp_path / "swapped.tif", image[::-1], NAMES[::-1])
-    with pytest.raises(RunError, match=r"bands in the order \(blue, green, red\), training had \(red, green, blue\)"):
-        predict(run, {"image": swapped, "dsm": place["dsm"]}, tmp_path / "map.tif")
+    layers = {"image": place["image"], "dsm": place["dsm"]}
+    predict(run, layers, tmp_path / "map.tif")
+    predict(run, layers | {"image": swapped}, tmp_path / "swapped_map.tif")
+    ours, theirs = (Layer.open(tmp_path / name).read()[0] for name in ("map.tif", "swapped_map.tif"))
+    np.testing.assert_array_equal(ours, theirs)
+    others = write(tmp_path / "others.tif", image, ["nir", *NAMES[1:]])
+    with pytest.raises(RunError, match=r"bands named \(nir, green, blue\), training had \(red, green, blue\)"):
+        predict(run, {"image": others, "dsm": place["dsm"]}, tmp_path / "others_map.tif")
     with pytest.raises(RunError, match="layer 'dsm' is missing"):
-        predict(run, {"image": place["image"]}, tmp_path / "map.tif")
+        predict(run, {"image": place["image"]}, tmp_path / "alone_map.tif")
