@@ -58,7 +58,8 @@ def refine(
     guides = [Layer.open(image) for image in images]
     with output_lock(out), progress("refine") as advance:
         finished = ProgressFile(out)
-        check_overwrite(out, overwrite=overwrite, resume=resume and finished.path.is_file())
+        interrupted = finished.path.is_file() or None  # nothing to go on with: the message does not advise it
+        check_overwrite(out, overwrite=overwrite, resume=resume and interrupted)
         finished.check_kept(overwrite=overwrite, resume=resume)
         refine_scores(
             layer.subset([layer.bands[band - 1]]), guides, out,

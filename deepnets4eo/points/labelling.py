@@ -89,7 +89,9 @@ def label_cloud(
     options = options or LabelOptions()
     check_not_inputs([out], [path, list(options.neighbours), orthophoto.layers if orthophoto is not None else None])
     with output_lock(out):
-        check_overwrite(out, overwrite=options.overwrite, resume=options.resume and scratch_folder(Path(out)).is_dir())
+        check_overwrite(
+            out, overwrite=options.overwrite, resume=options.resume and (scratch_folder(Path(out)).is_dir() or None)
+        )
         file = open_cloud(path, crs=options.crs)
         check_needs(file, labeller, orthophoto)
         with job_scratch(out, resume=options.resume) as scratch:
@@ -134,7 +136,9 @@ def describe_labelling(
     options = options or LabelOptions()
     layers = orthophoto.layers if orthophoto is not None else None
     check_not_inputs([out], [path, list(options.neighbours), layers])
-    check_overwrite(out, overwrite=options.overwrite, resume=options.resume and scratch_folder(Path(out)).is_dir())
+    check_overwrite(
+        out, overwrite=options.overwrite, resume=options.resume and (scratch_folder(Path(out)).is_dir() or None)
+    )
     file = open_cloud(path, crs=options.crs)
     check_needs(file, labeller, orthophoto)
     next(file.chunks(1))  # refuses a file without points, and coordinates that are no lengths

@@ -72,9 +72,13 @@ def test_a_mask_whose_clear_pixels_are_no_data_is_refused() -> None:
 def test_buildings_that_the_edge_of_the_image_cuts_are_named_so() -> None:
     left, top = POST.grid.affine @ (0, 0)
     outlines = [box(left - 4, top - 40, left + 6, top - 30), box(left - 30, top - 40, left - 20, top - 30)]
-    table = gpd.GeoDataFrame(geometry=[*outlines, *CITY.footprints().geometry[:3]], crs=POST.grid.crs)
+    bent = box(left - 40, top - 20, left + 40, top - 12) | box(
+        left - 40, top - 40, left - 5, top - 12
+    )  # its box lies half inside
+    table = gpd.GeoDataFrame(geometry=[*outlines, bent, *CITY.footprints().geometry[:3]], crs=POST.grid.crs)
     reasons = assess(None, POST, table).buildings["reason"].tolist()
     assert reasons[:2] == ["partly outside the post image", "outside the post image"]
+    assert "outside the post image" in reasons[2]
 
 
 def test_surface_models_in_feet_are_refused() -> None:

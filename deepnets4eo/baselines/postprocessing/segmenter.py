@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from deepnets4eo.arrays import Batch, FloatImage
+from deepnets4eo.arrays import Batch, FloatImage, Mask
 from deepnets4eo.baselines.bands import Bands, band_names, unstandardise
 from deepnets4eo.baselines.postprocessing.steps import build_steps, plain_steps
 from deepnets4eo.errors import InputError
@@ -82,13 +82,22 @@ class PostProcessed(WrappedSegmenter):
         done = []
         for proba, image in zip(probabilities, batch, strict=True):
             bands = unstandardise(image[:, rows, cols], self.inputs, self.band_names)
-            done.append(self._apply_steps(proba, bands)[:, cut_px : height - cut_px, cut_px : width - cut_px])
+            smooth = self._apply_steps(proba, bands, self._known(image[:, rows, cols]))
+            done.append(smooth[:, cut_px : height - cut_px, cut_px : width - cut_px])
         return np.stack(done)
 
-    def _apply_steps(self, proba: FloatImage, bands: Bands) -> FloatImage:
+    def _apply_steps(self, proba: FloatImage, bands: Bands, known: Mask) -> FloatImage:
+        """Probabilities after all steps; pixels without data have no vote in them, and keep theirs."""
+        result = np.where(known, proba, np.float32(np.nan))
         for step in self._steps:
-            proba = step.apply(proba, bands)
-        return proba
+            result = step.apply(result, bands)
+        return np.where(known, result, proba)
+
+    def _known(self, image: FloatImage) -> Mask:
+        """(h, w) where an image has data: what has none is the mean, 0, in every band. Black counts as data where the mean is 0."""
+        if not any(mean for layer in self.inputs.layers.values() for mean in layer.mean):
+            return np.ones(image.shape[1:], bool)
+        return np.asarray((image != 0).any(axis=0))
 
     def _check_steps(self, segmenter: Segmenter) -> int:
         """Check before long work starts that the inputs have what the steps need; returns the pixels around that they use."""

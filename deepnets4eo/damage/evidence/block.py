@@ -48,6 +48,7 @@ class BuildingGeometry:
     sides : of their outlines; own : the pixels these enclose; body : the same, grown by a metre.
     centres : (N, 2) float64, row and col of the middle of each bounding box, NaN for empty outlines.
     left_out : (N,) why an outline is not measured and stands here as an empty one; '' where it is measured.
+    inside_share : (N,) share of its area that lies in the image, 0–1; 1 for empty outlines.
     """
 
     sides: Sides
@@ -55,6 +56,7 @@ class BuildingGeometry:
     body: Outlines
     centres: NDArray[np.float64]
     left_out: NDArray[np.object_]
+    inside_share: NDArray[np.float64]
 
     @classmethod
     def concatenate(cls, parts: list[BuildingGeometry]) -> BuildingGeometry:
@@ -65,6 +67,7 @@ class BuildingGeometry:
             Outlines.concatenate([part.body for part in parts]),
             np.concatenate([part.centres for part in parts]),
             np.concatenate([part.left_out for part in parts]),
+            np.concatenate([part.inside_share for part in parts]),
         )
 
 

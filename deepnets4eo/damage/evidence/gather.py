@@ -177,7 +177,21 @@ def building_geometry(
     grown = shapely.buffer(on_working_grid, BODY_M / working_grid.gsd_m, join_style="mitre", quad_segs=2)
     own, body = (Outlines.on(shapes, shape=working_grid.shape) for shapes in (on_working_grid, grown))
     left_out = np.select([larger, enclosing], [LARGE, ENCLOSING], "").astype(object)
-    return BuildingGeometry(Sides.of(on_working_grid), own, body, _centres(on_working_grid)[:, ::-1], left_out)
+    inside_share = _inside_share(on_working_grid, working_grid.shape)
+    return BuildingGeometry(
+        Sides.of(on_working_grid), own, body, _centres(on_working_grid)[:, ::-1], left_out, inside_share
+    )
+
+
+def _inside_share(outlines: Geometries, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """(N,) share of the area of outlines in pixels that lies in an image; 1 for empty ones."""
+    size, share = shape[::-1], np.ones(len(outlines))
+    bounds = shapely.bounds(outlines)
+    crossing = np.flatnonzero((bounds[:, :2] < 0).any(axis=1) | (bounds[:, 2:] > size).any(axis=1))
+    areas = shapely.area(outlines[crossing])
+    inside = shapely.area(shapely.clip_by_rect(outlines[crossing], 0, 0, *size))
+    share[crossing] = np.divide(inside, areas, out=np.zeros(len(crossing)), where=areas > 0)
+    return share
 
 
 def _centres(outlines: Geometries) -> Points:

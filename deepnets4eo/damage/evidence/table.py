@@ -107,7 +107,7 @@ def assess_coverage(sums: dict[str, BuildingSums], geometry: BuildingGeometry, w
         cloudy = _total(sums, "cloud", count) / np.maximum(pixels, 1)
     reason = np.full(count, "", dtype=object)
     few, cut = pixels < (1 - VISIBLE_SHARE) * full, pixels < VISIBLE_SHARE * full
-    inside = _inside_share(geometry, working_grid) >= VISIBLE_SHARE
+    inside = geometry.inside_share >= VISIBLE_SHARE
     small = (full < SMALLEST_PX) | (full * working_grid.gsd_m**2 < SMALLEST_M2)
     rules = [
         (seen_post < VISIBLE_SHARE, NODATA),
@@ -127,11 +127,3 @@ def assess_coverage(sums: dict[str, BuildingSums], geometry: BuildingGeometry, w
 
 def _total(sums: dict[str, BuildingSums], name: str, count: int) -> NDArray[np.float64]:
     return sums[name][:, 0] if name in sums else np.zeros(count)
-
-
-def _inside_share(geometry: BuildingGeometry, working_grid: WorkingGrid) -> NDArray[np.float64]:
-    """Share of each footprint's bounding box that lies in the image; 1 for empty footprints."""
-    low, high = geometry.sides.boxes
-    size = working_grid.shape[::-1]
-    share = (np.clip(high, 0, size) - np.clip(low, 0, size)) / np.maximum(high - low, 1e-9)
-    return np.where(np.isnan(low[:, 0]), 1.0, share[:, 1] * share[:, 0])

@@ -65,6 +65,24 @@ def test_it_is_the_steps_applied_to_the_probabilities(segmenter):
     np.testing.assert_allclose(np.exp(segmenter.predict_raw(BATCH)), found, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "step", [{"majority": {"radius_px": 2}}, {"crf": {"radius_px": 2}}, {"minimum_area": {"area_px": 9}}]
+)
+def test_pixels_without_data_have_no_vote_and_keep_their_probabilities(step):
+    inner, batch = rules(), BATCH.copy()
+    batch[:, :, :60], batch[:, :, 40:, 90:] = 0, 0
+    known = (batch[0] != 0).any(axis=0)
+    before = inner.predict_proba(batch)
+    found = PostProcessed(inner, [step]).predict_proba(batch)
+    np.testing.assert_array_equal(found[0][:, ~known], before[0][:, ~known])
+    bands = unstandardise(batch[0], INPUTS, PostProcessed(inner, [step]).band_names)
+    expected = build_steps([step])[0].apply(np.where(known, before[0], np.float32(np.nan)), bands)
+    np.testing.assert_array_equal(found[0][:, known], expected[:, known])
+    assert np.isfinite(found).all()
+    without = build_steps([step])[0].apply(before[0], bands)
+    assert "minimum_area" in step or (found[0][:, known] != without[:, known]).any()
+
+
 @pytest.mark.parametrize("margin", [3, 9, 30])
 def test_margin_is_cut_off_and_changes_nothing_else(margin):
     segmenter = PostProcessed(rules(), STEPS)
