@@ -20,11 +20,10 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.formats.array_files import parse_reference
-from deepnets4eo.formats.vector_tables import FALLBACK, encoding_note, vector_errors
-from deepnets4eo.formats.vectors import is_parquet, vector_file
-from deepnets4eo.grid import FARTHEST_DEGREES, Grid, blocks, gsd_m, only_one_placed, overlap_share
+from deepnets4eo.grid import Grid, blocks, gsd_m, only_one_placed, overlap_share
 from deepnets4eo.inspection.cubes import describe_arrays, describe_cube, is_cube
 from deepnets4eo.inspection.masking_band import describe_masking_band
+from deepnets4eo.inspection.vectors import describe_vector
 from deepnets4eo.plugins import INSPECTIONS, load_plugin, plugins_of
 from deepnets4eo.rasters.outliers import find_outliers
 from deepnets4eo.rasters.scene import Layer
@@ -47,7 +46,6 @@ RASTERS = {"raster", "mosaic", "cube"}  # kinds of inspections
 BLOCK_PX = 2048
 STATISTICS_PX = 2048  # value ranges are taken from a thumbnail of this size at the most
 MAX_VALUES = 4 * STATISTICS_PX**2  # values of all bands together that are searched for outliers
-EQUAL_AREA = "EPSG:6933"
 
 
 @dataclass
@@ -280,108 +278,9 @@ def _as_labels(data: NDArray[Any], legend: Legend) -> tuple[NDArray[np.uint8], s
 
 
 def _inspect_vector(path: str) -> Inspection:
-    import geopandas as gpd
-    import pyogrio
-
-    if not Path(path).exists():
-        raise InputError(f"{path} does not exist. Check the path.")
     result = Inspection(path, "vector")
-    with vector_file(path) as inner, vector_errors(path):
-        if is_parquet(inner):
-            frame = gpd.read_parquet(inner)
-        else:
-            layers = {str(name): str(kind) for name, kind in pyogrio.list_layers(inner)}
-            if not layers:
-                raise InputError(f"{path} has no layer. Give a file with polygons.")
-            result.facts["layers"] = ", ".join(layers)
-            polygons = [name for name, kind in layers.items() if "Polygon" in kind or "Surface" in kind]
-            chosen = next(iter(polygons or layers))
-            if len(layers) > 1:
-                result.facts["layer described"] = chosen
-            if len(polygons) > 1:
-                result.problems.append(
-                    f"it has several layers of polygons: {', '.join(polygons)}. Name one with --layer."
-                )
-            try:
-                frame = pyogrio.read_dataframe(inner, layer=chosen, on_invalid="fix")
-            except UnicodeDecodeError:
-                result.problems.append(encoding_note(path))
-                frame = pyogrio.read_dataframe(inner, layer=chosen, on_invalid="fix", encoding=FALLBACK)
-        if not isinstance(frame, gpd.GeoDataFrame):
-            raise InputError(f"{path} has a table but no geometry. Give a layer with polygons.")
-        _describe_features(result, frame)
+    result.grid = describe_vector(result.facts, result.problems, path)
     return result
-
-
-def _describe_features(result: Inspection, frame: Any) -> None:
-    kinds = frame.geometry.geom_type.value_counts(dropna=False).to_dict()
-    result.facts["features"] = f"{len(frame)}: " + ", ".join(
-        f"{n} {kind if isinstance(kind, str) else 'without geometry'}" for kind, n in kinds.items()
-    )
-    result.facts["columns"] = ", ".join(str(name) for name in frame.columns if name != frame.geometry.name) or "none"
-    if not len(frame):
-        result.problems.append("it has no feature.")
-        return
-    if frame.crs is None:
-        result.problems.append("it has no CRS. Assign the right one, e.g. ogr2ogr -a_srs EPSG:4326 out.gpkg in.shp")
-    else:
-        epsg = frame.crs.to_epsg()
-        result.facts["CRS"] = f"EPSG:{epsg} {frame.crs.name}" if epsg else frame.crs.name
-        _describe_extent(result, frame)
-    without = frame.geometry.is_empty | frame.geometry.isna()
-    invalid, empty = int((~frame.geometry.is_valid & ~without).sum()), int(without.sum())
-    if invalid:
-        result.problems.append(f"{invalid} geometries are invalid (they are repaired when read as footprints).")
-    if empty:
-        result.problems.append(f"{empty} features have no geometry (they are dropped when read as footprints).")
-    if not frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"]).any():
-        result.problems.append("it holds no polygons: it cannot serve as footprints.")
-    if frame.geometry.has_z.any():
-        result.facts["dimensions"] = "3D (heights are dropped where footprints are needed)"
-
-
-def _describe_extent(result: Inspection, frame: Any) -> None:
-    from odc.geo.geobox import GeoBox
-    from odc.geo.geom import BoundingBox
-
-    frame = _within_degrees(result, frame)
-    if frame.empty:
-        return
-    west, south, east, north = frame.to_crs("EPSG:4326").total_bounds
-    result.facts["extent"] = f"longitude {west:.6f} to {east:.6f}, latitude {south:.6f} to {north:.6f}"
-    bounds = frame.total_bounds
-    if np.isfinite(bounds).all() and bounds[2] > bounds[0] and bounds[3] > bounds[1]:
-        result.grid = GeoBox.from_bbox(
-            BoundingBox(bounds[0], bounds[1], bounds[2], bounds[3], frame.crs.to_wkt()), shape=(256, 256), tight=True
-        )
-    polygons = frame[frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"])]
-    if len(polygons):
-        areas = polygons.to_crs(EQUAL_AREA).area
-        result.facts["area"] = f"median {areas.median():.1f} m², {areas.min():.1f} to {areas.max():.1f} m²"
-    if east - west > 180:
-        result.problems.append("it spans more than 180° of longitude: it may cross the antimeridian.")
-
-
-def _within_degrees(result: Inspection, frame: Any) -> Any:
-    """The features whose coordinates can be the degrees that the CRS says they are; none where most cannot be.
-
-    Those that cannot are added as a problem.
-    """
-    beyond = (np.abs(frame.bounds.to_numpy()) > FARTHEST_DEGREES * 2).any(axis=1)
-    if not frame.crs.is_geographic or not beyond.any():
-        return frame
-    if beyond.sum() * 2 <= len(frame):
-        result.problems.append(
-            f"{beyond.sum()} features have coordinates beyond the Earth (they are dropped when read as footprints)."
-        )
-        return frame[~beyond]
-    west, south, east, north = frame.total_bounds
-    result.problems.append(
-        f"its CRS says degrees, but its coordinates are none: they reach from ({west:.6g}, {south:.6g}) to "
-        f"({east:.6g}, {north:.6g}). As footprints it needs --footprints-crs EPSG:…, or pixels; or write the true CRS "
-        "into a copy: ogr2ogr -a_srs EPSG:… out.gpkg in.geojson"
-    )
-    return frame[:0]
 
 
 def _inspect_json(path: str) -> Inspection:

@@ -25,13 +25,13 @@ from deepnets4eo.rasters.sources import (
     ArraySource,
     FileSource,
     Source,
-    StoredValues,
     WarpedSource,
     same_grid,
     with_grid,
     with_names,
     with_nodata,
 )
+from deepnets4eo.rasters.stored_values import StoredValues
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import rasterio
@@ -34,28 +34,13 @@ from deepnets4eo.rasters.band_subset import subset_bands
 from deepnets4eo.rasters.handles import Handles
 from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
 from deepnets4eo.rasters.stack import MARK, stack_files, stack_vrt
+from deepnets4eo.rasters.stored_values import StoredValues
 
 Read = tuple[NDArray[Any], NDArray[np.bool_]]
 
 WARP_TOLERANCE_PX = 0.02  # GDAL's default of 0.125 px would show in sub-pixel registration
 PLAIN_CRS = "EPSG:3857"  # stands in where neither side has a CRS: pixels are warped as plane coordinates
 FLIP = Affine.scale(1, -1)  # GDAL takes an identity transform for none; flipped, it is one
-
-
-class StoredValues(NamedTuple):
-    """How a file says that its numbers are meant: number × scale + offset, in a unit ("" where it names none).
-
-    Layers have the numbers as they are stored.
-    """
-
-    scale: float = 1.0
-    offset: float = 0.0
-    unit: str = ""
-
-    @property
-    def plain(self) -> bool:
-        """Whether the numbers are the values."""
-        return self.scale == 1 and self.offset == 0
 
 
 class Source(Protocol):

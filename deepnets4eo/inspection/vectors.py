@@ -1,0 +1,141 @@
+"""What a vector file holds: its layers, features, extent and areas, and what is wrong with it as footprints.
+
+Takes a path; adds facts and problems. Memory: all features of a layer.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.formats.vector_tables import FALLBACK, encoding_note, vector_errors
+from deepnets4eo.formats.vectors import is_parquet, vector_file
+from deepnets4eo.grid import FARTHEST_DEGREES, Grid
+
+EQUAL_AREA = "EPSG:6933"
+
+
+def describe_vector(facts: dict[str, Any], problems: list[str], path: str) -> Grid | None:
+    """Add what a vector file holds, and what is wrong with it; of several layers, the first one of polygons.
+
+    Parameters
+    ----------
+    facts, problems
+        Are added to.
+    path
+        The file.
+
+    Returns
+    -------
+    A grid over its extent; None where that is not known.
+
+    Raises
+    ------
+    InputError
+        For a file that is missing, or has no geometry.
+    """
+    import geopandas as gpd
+    import pyogrio
+
+    if not Path(path).exists():
+        raise InputError(f"{path} does not exist. Check the path.")
+    with vector_file(path) as inner, vector_errors(path):
+        if is_parquet(inner):
+            frame = gpd.read_parquet(inner)
+        else:
+            layers = {str(name): str(kind) for name, kind in pyogrio.list_layers(inner)}
+            if not layers:
+                raise InputError(f"{path} has no layer. Give a file with polygons.")
+            facts["layers"] = ", ".join(layers)
+            polygons = [name for name, kind in layers.items() if "Polygon" in kind or "Surface" in kind]
+            chosen = next(iter(polygons or layers))
+            if len(layers) > 1:
+                facts["layer described"] = chosen
+            if len(polygons) > 1:
+                problems.append(f"it has several layers of polygons: {', '.join(polygons)}. Name one with --layer.")
+            try:
+                frame = pyogrio.read_dataframe(inner, layer=chosen, on_invalid="fix")
+            except UnicodeDecodeError:
+                problems.append(encoding_note(path))
+                frame = pyogrio.read_dataframe(inner, layer=chosen, on_invalid="fix", encoding=FALLBACK)
+        if not isinstance(frame, gpd.GeoDataFrame):
+            raise InputError(f"{path} has a table but no geometry. Give a layer with polygons.")
+        return _describe_features(facts, problems, frame)
+
+
+def _describe_features(facts: dict[str, Any], problems: list[str], frame: Any) -> Grid | None:
+    kinds = frame.geometry.geom_type.value_counts(dropna=False).to_dict()
+    facts["features"] = f"{len(frame)}: " + ", ".join(
+        f"{n} {kind if isinstance(kind, str) else 'without geometry'}" for kind, n in kinds.items()
+    )
+    facts["columns"] = ", ".join(str(name) for name in frame.columns if name != frame.geometry.name) or "none"
+    if not len(frame):
+        problems.append("it has no feature.")
+        return None
+    grid = None
+    if frame.crs is None:
+        problems.append("it has no CRS. Assign the right one, e.g. ogr2ogr -a_srs EPSG:4326 out.gpkg in.shp")
+    else:
+        epsg = frame.crs.to_epsg()
+        facts["CRS"] = f"EPSG:{epsg} {frame.crs.name}" if epsg else frame.crs.name
+        grid = _describe_extent(facts, problems, frame)
+    without = frame.geometry.is_empty | frame.geometry.isna()
+    invalid, empty = int((~frame.geometry.is_valid & ~without).sum()), int(without.sum())
+    if invalid:
+        problems.append(f"{invalid} geometries are invalid (they are repaired when read as footprints).")
+    if empty:
+        problems.append(f"{empty} features have no geometry (they are dropped when read as footprints).")
+    if not frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"]).any():
+        problems.append("it holds no polygons: it cannot serve as footprints.")
+    if frame.geometry.has_z.any():
+        facts["dimensions"] = "3D (heights are dropped where footprints are needed)"
+    return grid
+
+
+def _describe_extent(facts: dict[str, Any], problems: list[str], frame: Any) -> Grid | None:
+    from odc.geo.geobox import GeoBox
+    from odc.geo.geom import BoundingBox
+
+    frame = _within_degrees(problems, frame)
+    if frame.empty:
+        return None
+    grid = None
+    west, south, east, north = frame.to_crs("EPSG:4326").total_bounds
+    facts["extent"] = f"longitude {west:.6f} to {east:.6f}, latitude {south:.6f} to {north:.6f}"
+    bounds = frame.total_bounds
+    if np.isfinite(bounds).all() and bounds[2] > bounds[0] and bounds[3] > bounds[1]:
+        grid = GeoBox.from_bbox(
+            BoundingBox(bounds[0], bounds[1], bounds[2], bounds[3], frame.crs.to_wkt()), shape=(256, 256), tight=True
+        )
+    polygons = frame[frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"])]
+    if len(polygons):
+        areas = polygons.to_crs(EQUAL_AREA).area
+        facts["area"] = f"median {areas.median():.1f} m², {areas.min():.1f} to {areas.max():.1f} m²"
+    if east - west > 180:
+        problems.append("it spans more than 180° of longitude: it may cross the antimeridian.")
+    return grid
+
+
+def _within_degrees(problems: list[str], frame: Any) -> Any:
+    """The features whose coordinates can be the degrees that the CRS says they are; none where most cannot be.
+
+    Those that cannot are added as a problem.
+    """
+    beyond = (np.abs(frame.bounds.to_numpy()) > FARTHEST_DEGREES * 2).any(axis=1)
+    if not frame.crs.is_geographic or not beyond.any():
+        return frame
+    if beyond.sum() * 2 <= len(frame):
+        problems.append(
+            f"{beyond.sum()} features have coordinates beyond the Earth (they are dropped when read as footprints)."
+        )
+        return frame[~beyond]
+    west, south, east, north = frame.total_bounds
+    problems.append(
+        f"its CRS says degrees, but its coordinates are none: they reach from ({west:.6g}, {south:.6g}) to "
+        f"({east:.6g}, {north:.6g}). As footprints it needs --footprints-crs EPSG:…, or pixels; or write the true CRS "
+        "into a copy: ogr2ogr -a_srs EPSG:… out.gpkg in.geojson"
+    )
+    return frame[:0]
