@@ -11,6 +11,7 @@ import mmap
 import re
 import sqlite3
 import tempfile
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -204,14 +205,28 @@ def _local(name: str, limit_bytes: int) -> Iterator[Path]:
         yield path
 
 
-@contextmanager
-def _gdal_offline() -> Iterator[None]:
-    """The vector library's own GDAL without network: for what a format fetches although it looks harmless."""
-    import pyogrio
+class _Offline:
+    """The vector library's own GDAL without network while any thread reads: for what a format fetches although it looks harmless."""
 
-    before = {key: pyogrio.get_gdal_config_option(key) for key in OFFLINE}
-    pyogrio.set_gdal_config_options(OFFLINE)
-    try:
-        yield
-    finally:
-        pyogrio.set_gdal_config_options(before)
+    def __init__(self) -> None:
+        self._lock, self._count, self._before = threading.Lock(), 0, dict[str, Any]()
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        import pyogrio
+
+        with self._lock:
+            if not self._count:
+                self._before = {key: pyogrio.get_gdal_config_option(key) for key in OFFLINE}
+                pyogrio.set_gdal_config_options(OFFLINE)
+            self._count += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._count -= 1
+                if not self._count:
+                    pyogrio.set_gdal_config_options(self._before)
+
+
+_gdal_offline = _Offline()

@@ -21,7 +21,7 @@ from deepnets4eo.formats.array_files import ArrayReference, ImageArray, open_arr
 from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.band_subset import subset_bands
-from deepnets4eo.rasters.sources import Read, check_gdal_type, rasterio_crs, valid_values
+from deepnets4eo.rasters.sources import Read, check_gdal_type, holds, rasterio_crs, valid_values
 
 STRIP_BYTES = 64 << 20  # read at a time for a reduced view
 MOST_COPY_BYTES = 2 << 30  # copied into memory for a warped view
@@ -96,8 +96,9 @@ class ArrayFileSource:
             self._file = MemoryFile()
             weakref.finalize(self, self._file.close)
             array = self.read(Window(0, 0, height, width), self.bands)[0]
+            nodata = self.nodata if self.nodata is not None and holds(array.dtype, self.nodata) else None
             profile: dict[str, Any] = dict(driver="GTiff", count=count, height=height, width=width, dtype=array.dtype)
-            profile |= dict(nodata=self.nodata, crs=rasterio_crs(self.grid), BIGTIFF="IF_SAFER")
+            profile |= dict(nodata=nodata, crs=rasterio_crs(self.grid), BIGTIFF="IF_SAFER")
             with self._file.open(transform=self.grid.affine, **profile) as dataset:
                 dataset.write(array)
         return subset_bands(open_raster(self._file.name), bands or self.bands)

@@ -178,13 +178,19 @@ class CogWriter:
             _check_whole(partial)
             for path, text in self._side_files().items():
                 files.enter_context(atomic_write(path)).write_text(text, encoding="utf-8")
+        if self._legend is None:  # those of a raster that this one replaced would name its values
+            for path in self._side_paths:
+                path.unlink(missing_ok=True)
+
+    @property
+    def _side_paths(self) -> tuple[Path, Path]:
+        return self.path.with_suffix(".qml"), Path(f"{self.path}.aux.xml")
 
     def _side_files(self) -> dict[Path, str]:
         """What a legend needs beside the raster: the style for QGIS, the names for GDAL."""
         if self._legend is None:
             return {}
-        aside = Path(f"{self.path}.aux.xml")
-        return {self.path.with_suffix(".qml"): self._legend.qml(), aside: _category_names(self._legend)}
+        return dict(zip(self._side_paths, (self._legend.qml(), _category_names(self._legend)), strict=True))
 
 
 class _Listeners:

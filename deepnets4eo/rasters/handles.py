@@ -5,6 +5,7 @@ GDAL keeps decoded blocks by handle, so the one used last is lent first: threads
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,7 @@ class Handles:
 
     def __init__(self) -> None:
         self._idle: list[DatasetReader] = []
+        self._process, self._inherited = os.getpid(), list[list[DatasetReader]]()
 
     @contextmanager
     def lend(self, open_dataset: Callable[[], DatasetReader]) -> Iterator[DatasetReader]:
@@ -23,11 +25,14 @@ class Handles:
 
         open_dataset : opens a new one where all are lent. Errors: those of opening.
         """
+        if os.getpid() != self._process:  # a forked process shares the position in the files of handles it inherited
+            self._process, self._inherited, self._idle = os.getpid(), [*self._inherited, self._idle], []
+        idle = self._idle
         try:
-            handle = self._idle.pop()
+            handle = idle.pop()
         except IndexError:  # not looked up before: another thread may take the last one in between
             handle = open_dataset()
         try:
             yield handle
         finally:
-            self._idle.append(handle)
+            idle.append(handle)

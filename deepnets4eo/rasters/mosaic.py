@@ -12,14 +12,14 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 from affine import Affine
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, MaskFlags
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats import envi
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.grid import check_affine
-from deepnets4eo.rasters.band_subset import GDAL_TYPES
+from deepnets4eo.rasters.band_subset import GDAL_TYPES, same_nodata
 
 TILE_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img"}
 
@@ -35,6 +35,7 @@ class MosaicTile(NamedTuple):
     dtypes: tuple[str, ...]
     nodata: float | None
     roles: tuple[ColorInterp, ...]
+    masked: bool
     names: tuple[str | None, ...]
 
 
@@ -65,12 +66,16 @@ def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
     return [str(envi.image_file(path)) if envi.is_header(path) else text]
 
 
-def mosaic_vrt(paths: Sequence[str]) -> str:
-    """A GDAL virtual raster over tiles; later tiles lie on top, gaps between them are not valid.
+def mosaic_vrt(paths: Sequence[str], nodata: float | None = None) -> str:
+    """A GDAL virtual raster over tiles; what a later tile knows lies on top, gaps between them are not valid.
 
-    Errors: GridError for tiles that differ in CRS, bands, type, resolution or rotation.
+    nodata : replaces the tiles' own value where it is given.
+    Errors: GridError for tiles that differ in CRS, bands, type, resolution or rotation, or that do not say where they lie.
     """
     tiles = [_describe(path) for path in paths]
+    if nodata is not None:
+        tiles = [tile._replace(nodata=nodata) for tile in tiles]
+    _check_placed(tiles)
     first = tiles[0]
     for tile in tiles[1:]:
         _check_same_kind(first, tile)
@@ -103,7 +108,18 @@ def _describe(path: str) -> MosaicTile:
             tile.dtypes,
             tile.nodata,
             tile.colorinterp,
+            MaskFlags.per_dataset in tile.mask_flag_enums[0],
             tile.descriptions,
+        )
+
+
+def _check_placed(tiles: Sequence[MosaicTile]) -> None:
+    """Refuse tiles of which nothing says where they lie. Errors: GridError."""
+    unplaced = [tile.path for tile in tiles if tile.transform.is_identity and not tile.crs]
+    if len(tiles) > 1 and unplaced:
+        raise GridError(
+            f"{unplaced[0]} does not say where it lies, and is one of {len(tiles)} tiles: they cannot be put together. Give the files one "
+            "by one, or with world files."
         )
 
 
@@ -112,7 +128,7 @@ def _check_same_kind(first: MosaicTile, tile: MosaicTile) -> None:
     differences = {
         "CRS": first.crs != tile.crs,
         "bands or data type": first.dtypes != tile.dtypes,
-        "nodata value": first.nodata != tile.nodata,
+        "nodata value": not same_nodata(first.nodata, tile.nodata),
         "resolution": abs(a.a - b.a) > 1e-6 * abs(a.a) or abs(a.e - b.e) > 1e-6 * abs(a.e),
         "rotation": any((a.b, a.d, b.b, b.d)),
     }
@@ -128,18 +144,23 @@ def _band(first: MosaicTile, band: int, offset_tiles: Sequence[tuple[MosaicTile,
     nodata = "" if first.nodata is None else f"<NoDataValue>{first.nodata!r}</NoDataValue>"
     role = f"<ColorInterp>{first.roles[band - 1].name.title()}</ColorInterp>"
     name = f"<Description>{escape(first.names[band - 1] or '')}</Description>"
-    sources = "".join(_source(tile, str(band), col, row, first.nodata) for tile, col, row in offset_tiles)
-    gdal_type = GDAL_TYPES.get(first.dtypes[band - 1], "Float64")
+    skipped = 0 if first.roles[band - 1] == ColorInterp.alpha else first.nodata
+    sources = "".join(_source(tile, str(band), col, row, skipped) for tile, col, row in offset_tiles)
+    gdal_type = GDAL_TYPES[first.dtypes[band - 1]]
     return f'<VRTRasterBand dataType="{gdal_type}" band="{band}">{name}{role}{nodata}{sources}</VRTRasterBand>'
 
 
 def _mask(offset_tiles: Sequence[tuple[MosaicTile, int, int]]) -> str:
-    sources = "".join(_source(tile, "mask,1", col, row, None) for tile, col, row in offset_tiles)
+    sources = "".join(_source(tile, "mask,1", col, row, 0) for tile, col, row in offset_tiles)
     return f'<MaskBand><VRTRasterBand dataType="Byte">{sources}</VRTRasterBand></MaskBand>'
 
 
 def _source(tile: MosaicTile, band: str, col: int, row: int, nodata: float | None) -> str:
-    kind, skip = ("SimpleSource", "") if nodata is None else ("ComplexSource", f"<NODATA>{nodata!r}</NODATA>")
+    kind, skip = "SimpleSource", ""  # which keeps all digits of 64-bit integers, and is faster
+    if nodata is not None:
+        kind, skip = "ComplexSource", f"<NODATA>{nodata!r}</NODATA>"
+    elif tile.masked:
+        kind, skip = "ComplexSource", "<UseMaskBand>true</UseMaskBand>"
     size = f'xSize="{tile.width}" ySize="{tile.height}"'
     return (
         f'<{kind}><SourceFilename relativeToVRT="0">{escape(tile.path)}</SourceFilename><SourceBand>{band}</SourceBand>'

@@ -30,7 +30,7 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.grid import Grid, Window, apply_affine, check_grid, only_one_placed
-from deepnets4eo.rasters.band_subset import subset_bands
+from deepnets4eo.rasters.band_subset import same_nodata, subset_bands
 from deepnets4eo.rasters.handles import Handles
 from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
 from deepnets4eo.rasters.stack import MARK, stack_files, stack_vrt
@@ -108,16 +108,17 @@ class ArraySource:
             weakref.finalize(self, self._file.close)  # GDAL's memory would keep the pixels
             array = np.asarray(self._array.astype(np.uint8) if self._array.dtype == bool else self._array)
             check_gdal_type(array.dtype, self.name)
-            if self._hidden is not None and self.nodata is not None:
-                array = np.where(self._hidden, array.dtype.type(self.nodata), array)
+            nodata = self.nodata if self.nodata is not None and holds(array.dtype, self.nodata) else None
+            if self._hidden is not None and nodata is not None:
+                array = np.where(self._hidden, array.dtype.type(nodata), array)
             profile = dict(driver="GTiff", count=array.shape[0], height=array.shape[1], width=array.shape[2])
-            profile |= dict(dtype=array.dtype, nodata=self.nodata, crs=rasterio_crs(self.grid), BIGTIFF="IF_SAFER")
+            profile |= dict(dtype=array.dtype, nodata=nodata, crs=rasterio_crs(self.grid), BIGTIFF="IF_SAFER")
             with (
                 rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
                 self._file.open(transform=self.grid.affine, **profile) as dataset,
             ):
                 dataset.write(array)
-                if self._hidden is not None and self.nodata is None:
+                if self._hidden is not None and nodata is None:
                     dataset.write_mask(~self._hidden)
         return subset_bands(open_raster(self._file.name), bands or self.bands)
 
@@ -147,6 +148,11 @@ class FileSource:
             )
         alpha = [i + 1 for i, role in enumerate(dataset.colorinterp) if role == ColorInterp.alpha]
         self.bands = [band for band in range(1, dataset.count + 1) if band not in alpha] or [1]
+        if len({dataset.dtypes[band - 1] for band in self.bands}) > 1:
+            raise InputError(
+                f"{self.name} has bands of several types ({', '.join(dict.fromkeys(dataset.dtypes))}). Write it in one: gdal_translate -ot "
+                "Float32 IN OUT.tif"
+            )
         self.band_names = [text or f"band_{i + 1}" for i, text in enumerate(dataset.descriptions)]
         self.dtype = np.dtype(dataset.dtypes[0])
         self.nodata = nodata if nodata is not None else dataset.nodata
@@ -168,7 +174,7 @@ class FileSource:
         tiles = find_tiles(source)
         if len(tiles) == 1:
             return cls(tiles[0], tiles[0], tiles, nodata)
-        file = MemoryFile(mosaic_vrt(tiles).encode(), ext=".vrt")
+        file = MemoryFile(mosaic_vrt(tiles, nodata).encode(), ext=".vrt")
         opened = cls(f"{Path(tiles[0]).parent} ({len(tiles)} tiles)", file.name, tiles, nodata)
         with open_raster(tiles[0]) as first:  # the mosaic has no metadata of bands
             opened.wavelengths_nm = raster_wavelengths_nm(first)
@@ -198,7 +204,12 @@ class FileSource:
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
         try:
             with self._handles.lend(self.open_dataset) as dataset:
-                return _read(dataset, None, bands, self.nodata, shape)
+                if self.nodata is None or same_nodata(self.nodata, dataset.nodata) or dataset.gcps[0]:
+                    return _read(dataset, None, bands, self.nodata, shape)
+                with subset_bands(
+                    dataset, bands, self.nodata
+                ) as declared:  # GDAL must know it to leave it out of means
+                    return _read(declared, None, range(1, len(bands) + 1), self.nodata, shape)
         except READ_ERRORS as error:
             raise InputError(
                 f"{self.name} cannot be read: the file is truncated or damaged. Fetch it again."
@@ -384,14 +395,14 @@ def valid_values(data: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
     """A pixel is valid unless all its bands are nodata, or any is NaN or infinite."""
     valid = np.ones(data.shape[1:], bool)
     if nodata is not None and not np.isnan(nodata):
-        valid = (data != data.dtype.type(nodata)).any(axis=0) if _holds(data.dtype, nodata) else valid
-    if np.issubdtype(data.dtype, np.floating):
+        valid = (data != data.dtype.type(nodata)).any(axis=0) if holds(data.dtype, nodata) else valid
+    if np.issubdtype(data.dtype, np.inexact):
         valid = valid & np.isfinite(data).all(axis=0)
     return valid
 
 
-def _holds(dtype: np.dtype[Any], value: float) -> bool:
+def holds(dtype: np.dtype[Any], value: float) -> bool:
     if not np.issubdtype(dtype, np.integer):
         return True
     limits = np.iinfo(dtype)
-    return bool(limits.min <= value <= limits.max)
+    return bool(limits.min <= value <= limits.max and float(value).is_integer())

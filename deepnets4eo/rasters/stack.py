@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from rasterio.enums import MaskFlags
+
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.rasters import open_raster
@@ -41,9 +43,20 @@ def stack_vrt(paths: Sequence[str]) -> tuple[str, list[float | None] | None]:
     for path in paths:
         with open_raster(path) as file:
             crs = file.crs.to_wkt() if file.crs else ""
-            kind = (file.shape, tuple(round(value, 9) for value in file.transform), crs, file.dtypes[0], file.nodata)
+            kind = (
+                file.shape,
+                tuple(round(value, 9) for value in file.transform),
+                crs,
+                file.dtypes[0],
+                repr(file.nodata),
+            )
             first = first or kind
             _check_same_kind(paths[0], first, path, kind)
+            if MaskFlags.per_dataset in file.mask_flag_enums[0]:
+                raise GridError(
+                    f"{path} has a mask or an alpha band, which bands of one cube cannot keep each for itself. Write its hidden "
+                    f"pixels as a nodata value: gdalwarp -dstnodata VALUE {path} OUT.tif"
+                )
             names = [
                 text or Path(path).stem + (f" {k + 1}" if file.count > 1 else "")
                 for k, text in enumerate(file.descriptions)
@@ -52,7 +65,7 @@ def stack_vrt(paths: Sequence[str]) -> tuple[str, list[float | None] | None]:
             target = path if is_remote(path) else str(Path(path).resolve())
             for number, name in enumerate(names, start=1):
                 bands.append(
-                    f'<VRTRasterBand dataType="{GDAL_TYPES.get(file.dtypes[0], "Float64")}" band="{len(bands) + 1}">'
+                    f'<VRTRasterBand dataType="{GDAL_TYPES[file.dtypes[0]]}" band="{len(bands) + 1}">'
                     f"<Description>{escape(name)}</Description>{nodata}<SimpleSource>"
                     f'<SourceFilename relativeToVRT="0">{escape(target)}</SourceFilename>'
                     f"<SourceBand>{number}</SourceBand></SimpleSource></VRTRasterBand>"

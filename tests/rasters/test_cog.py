@@ -149,3 +149,11 @@ def test_writing_leaves_the_level_of_gdals_logger_as_it_was(tmp_path: Path, monk
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(write, range(8)))
     assert (logger.level, logger.filters) == (logging.ERROR, [])
+
+
+def test_side_files_of_a_legend_go_with_the_raster_that_is_replaced(tmp_path: Path, labels: np.ndarray) -> None:
+    path, grid = tmp_path / "a.tif", GeoBox(labels.shape, Affine(1, 0, 0, 0, -1, 0), "EPSG:32631")
+    for legend in (Legend.load("isprs"), None):
+        with CogWriter(path, grid, count=1, dtype="uint8", legend=legend) as file:
+            file.write(Window(0, 0, *labels.shape), labels[None])
+        assert (tmp_path / "a.qml").exists() == (tmp_path / "a.tif.aux.xml").exists() == (legend is not None)

@@ -239,3 +239,54 @@ def test_categories_that_are_no_classes_have_no_name(tmp_path: Path) -> None:
         writer.write(Window(0, 0, 4, 4), np.full((4, 4), 2, np.uint8))
     text = (tmp_path / "a.tif.aux.xml").read_text()
     assert "<Category></Category><Category></Category><Category>a &amp; b</Category></CategoryNames>" in text
+
+
+@pytest.mark.parametrize("hidden", ["alpha", "mask", "nodata given"])
+def test_what_a_later_tile_does_not_know_hides_nothing_of_an_earlier_one(hidden: str, tmp_path: Path) -> None:
+    for number, value in enumerate((7, 9)):
+        values = np.full((2 if hidden == "alpha" else 1, 2, 4), value, np.uint8)
+        known = np.arange(4) >= (2 if number else 0)
+        if hidden == "alpha":
+            values[1] = 255 * known
+        if hidden != "mask":
+            values[0] *= known
+        path = write_geotiff(tmp_path / f"{number}.tif", values, origin=(500_000 + 2 * number, 5_000_000))
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as file:
+            if hidden == "alpha":
+                file.colorinterp = [ColorInterp.gray, ColorInterp.alpha]
+            if hidden == "mask":
+                file.write_mask(np.broadcast_to(known, (2, 4)))
+    data, valid = Layer.open(tmp_path, nodata=0 if hidden == "nodata given" else None).read()
+    assert data[0].tolist() == [[7, 7, 7, 7, 9, 9]] * 2
+    assert valid.all()
+
+
+def test_tiles_that_do_not_say_where_they_lie_make_no_mosaic(tmp_path: Path) -> None:
+    for number in (0, 1):
+        write_geotiff(tmp_path / f"{number}.tif", np.full((1, 4, 4), number, np.uint8), crs=None)
+    with pytest.raises(GridError, match=r"0\.tif does not say where it lies, and is one of 2 tiles"):
+        Layer.open(tmp_path)
+
+
+def test_gaps_as_nan_and_every_type_of_values_are_kept(tmp_path: Path) -> None:
+    for number in (0, 1):
+        origin = (500_000 + 4 * number, 5_000_000)
+        write_geotiff(
+            tmp_path / "nan" / f"{number}.tif", np.full((1, 4, 4), number, np.float32), origin=origin, nodata=np.nan
+        )
+        write_geotiff(tmp_path / "long" / f"{number}.tif", np.full((1, 4, 4), 2**60 + number, np.int64), origin=origin)
+        write_geotiff(tmp_path / "complex" / f"{number}.tif", np.full((1, 4, 4), 3 + 4j, np.complex64), origin=origin)
+    assert Layer.open(tmp_path / "nan").read()[0][0, 0].tolist() == [0] * 4 + [1] * 4
+    assert Layer.open(tmp_path / "long").read()[0][0, 0].tolist() == [2**60] * 4 + [2**60 + 1] * 4
+    assert (Layer.open(tmp_path / "complex").read()[0] == 3 + 4j).all()
+
+
+def test_bands_with_masks_of_their_own_are_refused_and_gaps_as_nan_are_not(tmp_path: Path) -> None:
+    for number in (0, 1):
+        write_geotiff(tmp_path / "nan" / f"{number}.tif", np.full((1, 4, 4), number, np.float32), nodata=np.nan)
+        path = write_geotiff(tmp_path / "mask" / f"{number}.tif", np.full((1, 4, 4), number, np.uint8))
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as file:
+            file.write_mask(np.arange(16).reshape(4, 4) > 5)
+    assert Layer.open(f"{tmp_path / 'nan'}#bands").count == 2
+    with pytest.raises(GridError, match="has a mask or an alpha band"):
+        Layer.open(f"{tmp_path / 'mask'}#bands")

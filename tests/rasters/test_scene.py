@@ -421,3 +421,46 @@ def test_a_mask_hides_pixels_beside_an_alpha_band_too(tmp_path: Path) -> None:
     valid = Layer.open(path).read()[1]
     assert valid.sum() == 15 * (15 if masked else 20)
     assert masked
+
+
+def test_a_value_without_data_that_is_given_is_left_out_of_means_and_may_be_none_of_the_type(tmp_path: Path) -> None:
+    values = np.full((1, 40, 40), 10, np.float32)
+    values[:, ::2] = -9999
+    path = write_geotiff(tmp_path / "z.tif", values)
+    small, valid, _ = Layer.open(path, nodata=-9999).thumbnail(4)
+    assert valid.all()
+    assert small == pytest.approx(10)
+    grid = Layer.open(path).grid
+    for source in (np.ones((1, 40, 40), np.uint8), np.ma.masked_less(np.ones((1, 40, 40), np.uint8), 0)):
+        assert Layer.open(source, grid=grid, nodata=-9999).thumbnail(4)[1].all()
+    assert Layer.open(np.zeros((1, 4, 4), np.uint8), nodata=0.5).read()[1].all()
+
+
+def test_bands_of_several_types_are_refused(tmp_path: Path) -> None:
+    for name, dtype in (("a", np.uint8), ("b", np.float32)):
+        write_geotiff(tmp_path / f"{name}.tif", np.ones((1, 8, 8), dtype))
+    bands = "".join(
+        f'<VRTRasterBand dataType="{kind}" band="{k}"><SimpleSource><SourceFilename relativeToVRT="1">{name}.tif</SourceFilename>'
+        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
+        for k, (name, kind) in enumerate((("a", "Byte"), ("b", "Float32")), start=1)
+    )
+    (tmp_path / "m.vrt").write_text(f'<VRTDataset rasterXSize="8" rasterYSize="8">{bands}</VRTDataset>')
+    with pytest.raises(InputError, match="bands of several types"):
+        Layer.open(tmp_path / "m.vrt")
+
+
+def test_a_forked_process_opens_files_anew() -> None:
+    handles, opened = Handles(), []
+
+    def open_dataset() -> object:
+        opened.append(object())
+        return opened[-1]
+
+    with handles.lend(open_dataset) as first:
+        pass
+    handles._process -= 1  # as after a fork
+    with handles.lend(open_dataset) as second:
+        assert second is not first
+    with handles.lend(open_dataset) as third:
+        assert third is second
+    assert len(opened) == 2
