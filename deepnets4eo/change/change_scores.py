@@ -50,6 +50,28 @@ def is_from_to(legend: Legend) -> bool:
     return True
 
 
+def check_two_classes(legend: Legend, what: str) -> None:
+    """Refuse a legend of other than two classes, and one that lists change first.
+
+    Parameters
+    ----------
+    legend
+        No change and change.
+    what
+        Has the legend, for the message.
+
+    Raises
+    ------
+    InputError
+        With the order that is expected.
+    """
+    if legend.num_classes != 2 or legend.names[0].casefold() == CHANGE:
+        raise InputError(
+            f"{what} has the classes {', '.join(legend.names)}; expected no change and change, in this order. Set legend=change, or list "
+            "them so."
+        )
+
+
 def check_change_legend(legend: Legend, source: str) -> None:
     """Refuse classes that are neither no change and change, nor pairs from → to.
 

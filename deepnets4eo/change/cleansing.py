@@ -20,6 +20,7 @@ from pydantic import Field
 
 from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.cards.legend import VOID
+from deepnets4eo.change.change_scores import check_two_classes
 from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.change.diffusion import EDGE_LEVEL, FEW_STEPS, RATE, Diffusion, guided_anisotropic_diffusion
 from deepnets4eo.change.label_noise import LEVELS, LabelNoise, confident_classes, count_packed, estimate_label_noise
@@ -37,8 +38,9 @@ from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, to_bytes
 from deepnets4eo.training.fit import fit_segmenter
 from deepnets4eo.training.recipe import Recipe
-from deepnets4eo.training.scenes import LabelledScene, LegendLabels
+from deepnets4eo.training.scenes import Keep, LabelledScene, LegendLabels
 from deepnets4eo.training.segmentation import Prepared, prepare, score_and_write, untrained_segmenter
+from deepnets4eo.training.splits import TRAIN
 from deepnets4eo.training.statistics import class_cells
 from deepnets4eo.training.tasks import Task, TrainOptions
 
@@ -135,21 +137,22 @@ def merge_labels(original: ByteImage, predicted: ByteImage, rule: Merge) -> Byte
 class _Predicted:
     """A scene with its original labels, and what a network predicts on it.
 
-    scores : packed probabilities of no change and change.
+    scores : packed probabilities of no change and change. learnt : window → (h, w) bool, what is learnt from.
     """
 
     original: LabelledScene
     images: Scene
     scores: Layer
     folder: Path
+    learnt: Keep
 
     def count(self) -> NDArray[np.int64]:
-        """Pixels by original label and packed probability of change, (2, 256)."""
+        """Pixels that are learnt from by original label and packed probability of change, (2, 256)."""
         to_index = self.original.labels.legend.to_index()
         counts = np.zeros((2, LEVELS), np.int64)
         for window in self._windows():
             packed, known = self.scores.read(window)
-            counts += count_packed(to_index[self._labels(window)], packed[CHANGE], known)
+            counts += count_packed(to_index[self._labels(window)], packed[CHANGE], known & self.learnt(window))
         return counts
 
     def diffuse(self, segmenter: NetworkSegmenter, diffusion: Diffusion) -> _Predicted:
@@ -193,7 +196,9 @@ def _scene_file(folder: Path, kind: str, scene: LabelledScene) -> Path:
     return folder / f"{kind}-{scene.name.replace('/', '-')}.tif"
 
 
-def _predict_scene(segmenter: NetworkSegmenter, original: LabelledScene, folder: Path, device: str) -> _Predicted:
+def _predict_scene(
+    segmenter: NetworkSegmenter, original: LabelledScene, folder: Path, device: str, learnt: Keep
+) -> _Predicted:
     """Peak memory: that of `predict`."""
     scene = original.scene
     labels, scores = (_scene_file(folder, kind, original) for kind in ("predicted", "scores"))
@@ -202,17 +207,17 @@ def _predict_scene(segmenter: NetworkSegmenter, original: LabelledScene, folder:
         segmenter, images, labels,
         PredictOptions(probabilities=scores, device=device, precision="float32", overwrite=True),
     )  # fmt: skip
-    return _Predicted(original, images, Layer.open(scores), folder)
+    return _Predicted(original, images, Layer.open(scores), folder, learnt)
 
 
 def train_with_cleansing(recipe: CleansingRecipe, out: Path, options: TrainOptions) -> Path:
     """Train in hyperepochs with cleansing between them; validated on original labels. Returns the run folder."""
     check_extra("deep")
     original = prepare(recipe)
-    if original.legend.num_classes != 2 or set(recipe.model.layers) != {PRE, POST}:
+    check_two_classes(original.legend, f"cleansing got the legend {original.legend.name!r}, which")
+    if set(recipe.model.layers) != {PRE, POST}:
         raise InputError(
-            f"cleansing got the legend {original.legend.name!r} with {original.legend.num_classes} classes and the layers "
-            f"{list(recipe.model.layers)}; expected no change and change, and {PRE} and {POST}. Use the task segmentation."
+            f"cleansing got the layers {list(recipe.model.layers)}; expected {PRE} and {POST}. Use the task segmentation."
         )
     segmenter, prepared, notes = untrained_segmenter(original), original, dict[str, Any]()
     cleansed: list[dict[str, Any]] = []
@@ -233,18 +238,23 @@ def _cleanse(
     segmenter: NetworkSegmenter, original: Prepared, settings: CleansingSection, folder: Path, device: str
 ) -> tuple[Prepared, LabelNoise]:
     """What the next hyperepoch learns from; where the labels stay, few scenes are predicted."""
-    every = original.split.scenes
+    split = original.split
+    every = [number for number, one in enumerate(split.splits) if TRAIN in one.parts]
+
+    def predicted_scene(number: int) -> _Predicted:
+        return _predict_scene(segmenter, split.scenes[number], folder, device, split.usable(number, TRAIN))
+
     few = every[:: math.ceil(len(every) / ESTIMATED_SCENES)]
-    predicted = {one.name: _predict_scene(segmenter, one, folder, device) for one in few}
+    predicted = {number: predicted_scene(number) for number in few}
     noise = estimate_label_noise(_count(list(predicted.values())))
     if noise.change < settings.least_noise:
         log.info("%s seem wrong: the labels stay as they are", noise)
         return original, noise
-    scenes = [predicted.get(one.name) or _predict_scene(segmenter, one, folder, device) for one in every]
+    scenes = [predicted.get(number) or predicted_scene(number) for number in every]
     diffused = _diffuse(scenes, segmenter, Diffusion(settings.steps, settings.edge_level, settings.rate))
     classes = confident_classes(_count(diffused)) if settings.merge == "ignore-confident" else MORE_PROBABLE
-    merged = [one.merge(settings.merge, classes) for one in diffused]
-    return _with_scenes(original, merged), noise
+    merged = {number: one.merge(settings.merge, classes) for number, one in zip(every, diffused, strict=True)}
+    return _with_scenes(original, [merged.get(number, one) for number, one in enumerate(split.scenes)]), noise
 
 
 def _train_once(

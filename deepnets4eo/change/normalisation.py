@@ -98,10 +98,8 @@ class HistogramMap:
 
     def apply(self, image: NDArray[Any]) -> FloatImage:
         """image : (C, h, w) → (C, h, w) float32"""
-        bands = [
-            np.interp(band, *table) for band, table in zip(image, zip(self.pre, self.post, strict=True), strict=True)
-        ]
-        return np.stack(bands).astype(np.float32)
+        tables = [_without_ties(pre, post) for pre, post in zip(self.pre, self.post, strict=True)]
+        return np.stack([np.interp(band, *table) for band, table in zip(image, tables, strict=True)]).astype(np.float32)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for manifests."""
@@ -319,3 +317,11 @@ class _MappedSource(LayerView):
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         data, valid, _ = self.layer.thumbnail(max(shape))
         return self.values.apply(data)[[band - 1 for band in bands]], valid
+
+
+def _without_ties(
+    pre: NDArray[np.float64], post: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same table with each value of pre once: many pixels of one value get the mean of theirs, not the highest."""
+    values, inverse, counts = np.unique(pre, return_inverse=True, return_counts=True)
+    return values, np.bincount(inverse, post) / counts

@@ -15,11 +15,12 @@ import numpy as np
 
 from deepnets4eo.arrays import Batch, ByteImage, FloatImage
 from deepnets4eo.cards.legend import Legend
+from deepnets4eo.change.change_scores import check_two_classes
 from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.change.transitions import from_to_legend
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters.inputs import GSD_FACTOR, InputSpec, LayerInput, name_problems
 from deepnets4eo.segmenters.nested import describe_nested, rebuild_member, save_member, with_wider_halo
 from deepnets4eo.segmenters.segmenter import ProbabilitySegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
@@ -63,7 +64,7 @@ class CoverComparison(ProbabilitySegmenter):
         self.legend = from_to_legend(cover.legend)
         self.inputs = InputSpec({PRE: layer, POST: layer}, cover.inputs.gsd_m)
         if change is not None:
-            _check_change(change, layer)
+            _check_change(change, cover, layer)
             self.inputs = change.inputs
         halo_px = max(member.halo_px for member in self._members())
         self.tiling = with_wider_halo(cover.tiling, halo_px) if tiling is None else tiling
@@ -138,17 +139,24 @@ def _check_one_layer(cover: Segmenter) -> LayerInput:
     return next(iter(cover.inputs.layers.values()))
 
 
-def _check_change(change: Segmenter, layer: LayerInput) -> None:
+def _check_change(change: Segmenter, cover: Segmenter, layer: LayerInput) -> None:
     dated = change.inputs.layers
-    if list(dated) != [PRE, POST] or change.legend.num_classes != 2:
-        raise InputError(
-            f"change takes the layers {list(dated)} and has {change.legend.num_classes} classes, expected {PRE} and {POST}, "
-            "and two classes. Name a run of change."
-        )
+    if list(dated) != [PRE, POST]:
+        raise InputError(f"change takes the layers {list(dated)}, expected {PRE} and {POST}. Name a run of change.")
+    check_two_classes(change.legend, "the run of change")
     counts = {name: len(one.bands) for name, one in dated.items()}
     if set(counts.values()) != {len(layer.bands)}:
         raise InputError(
             f"the dates of change have {counts} bands, land cover has {len(layer.bands)}. Train both on the same bands."
+        )
+    for name, one in dated.items():
+        if problems := name_problems(f"layer {name!r} of change", layer.bands, one.bands):
+            raise InputError(f"{problems[0]}. Train both on the same bands, in one order.")
+    sizes = [size for size in (cover.inputs.gsd_m, change.inputs.gsd_m) if size is not None]
+    if len(sizes) == 2 and max(sizes) > GSD_FACTOR * min(sizes):
+        raise InputError(
+            f"land cover learnt with pixels of {sizes[0]:.3g} m, change with {sizes[1]:.3g} m: more than a factor of {GSD_FACTOR:g}. "
+            "Train both at one size."
         )
 
 

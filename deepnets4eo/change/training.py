@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from deepnets4eo.cards.legend import Legend
+from deepnets4eo.change.change_scores import check_two_classes
 from deepnets4eo.change.cover_samples import COVERS, CoverReaders, CoverSamples, count_pairs, open_covers
 from deepnets4eo.change.transitions import from_to_legend
 from deepnets4eo.errors import InputError
@@ -152,11 +153,7 @@ def _prepare(recipe: CoverRecipe) -> _Covers:
         )
     cover = load_legend(Recipe(legend=recipe.cover.legend))
     prepared = prepare(recipe, COVERS)
-    if prepared.legend.num_classes != 2:
-        raise InputError(
-            f"legend {prepared.legend.name!r} has {prepared.legend.num_classes} classes, expected no change and change. "
-            "Set legend=change."
-        )
+    check_two_classes(prepared.legend, f"legend {prepared.legend.name!r}")
     return _Covers(recipe, prepared, cover)
 
 

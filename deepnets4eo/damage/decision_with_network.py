@@ -107,7 +107,7 @@ class DecisionModel:
                 f"the share of damaged buildings is {damaged_share}, expected more than 0 and less than 1."
             )
         if not is_run(model):
-            return cls(DamageModel.load(model), damaged_share=damaged_share)
+            return cls(DamageModel.load(model), weight=weight, damaged_share=damaged_share)
         grader = NetworkGrader.load(model)
         skill = validated_skill(grader.run.card)
         if skill.value == 0:
@@ -124,7 +124,7 @@ class DecisionModel:
         hazard : what struck the place, where it is known: a key of `NAME_FOR`.
         As it is where a run was given, and where the toolbox comes without weights.
         """
-        if self.skill is not None:
+        if self.skill is not None or self.weight == 0:
             return self
         grader, finding = open_box(hazard)
         if grader is None:
@@ -235,7 +235,8 @@ class DecisionModel:
         second = share_by_calls(weight_free[:, 2:].sum(axis=1), full.frame["method"].to_numpy(), rates)
         kind, table = self.model.variant_names(full.frame), self.model.reliabilities
         even = self.reliability.apply(weight_free, full.frame, self._weights(full.frame), kind, table)
-        share, even, share_weights = self._site(even, kind, table, second, unlike=bool(unlike.any()))
+        alone = self.weight == 1 and network is not None
+        share, even, share_weights = self._site(even, kind, table, second, unlike=bool(unlike.any()), alone=alone)
         probabilities = self._pool_unmeasured(even, full.frame, scores, kind, table)
         thresholds = values_of(kind, table, lambda fitted: fitted.thresholds)
         kind[unlike] = ""  # no measured spread and no sets hold there
@@ -262,7 +263,7 @@ class DecisionModel:
         The variant's spread and thresholds stand in there, and no grade can be excluded: `kind` and `table` are changed.
         """
         probabilities = even
-        unmeasured = np.isin(kind, list(self.model.variants)) & graded_by_network(frame)
+        unmeasured = np.isin(kind, list(self.model.variants)) & graded_by_network(frame) & (self._weights(frame) > 0)
         if unmeasured.any():
             pooled = pool_log_odds(even, frame, self._weights(frame))
             probabilities = np.where(unmeasured[:, None], pooled, even)
@@ -297,14 +298,15 @@ class DecisionModel:
         second: float | None,
         *,
         unlike: bool,
+        alone: bool,
     ) -> tuple[ShareEstimate, NDArray[np.float64], NDArray[np.float64] | None]:
         """The share of damaged buildings; the (N, 4) probabilities, fitted to the site; weights of the shares.
 
         The share given; one half where nothing calibrated takes part, as on radar; else estimated, together with the
         shift of the site's evidence where it is known how far sites are shifted. second : the other opinion of the share;
-        unlike : whether evidence is unlike that of the fit.
+        unlike : whether evidence is unlike that of the fit. alone : whether a network decides alone.
         """
-        if self.damaged_share is None and self.grader is not None and self.weight == 1:
+        if self.damaged_share is None and alone:
             return ShareEstimate(0.5, EVEN), even, None
         at_site = fit_to_site(even, kind, table, self.damaged_share)
         if self.damaged_share is not None:

@@ -2,7 +2,8 @@
 
 Takes the probabilities of the assessed buildings, how far evidence shifts from site to site, the buildings' blocks and
 areas; returns expected numbers with 95 % intervals from draws. Each draw shifts the log-odds of all buildings as another
-site would, resamples blocks of neighbours, estimates the share anew and adds the chance of single buildings.
+site would, draws the share by its weights for the site (without such: resamples blocks of neighbours and estimates it anew)
+and adds the chance of single buildings.
 """
 
 from __future__ import annotations

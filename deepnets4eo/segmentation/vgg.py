@@ -55,6 +55,11 @@ def load_encoder(encoder: SegNetEncoder, source: str | Path) -> None:
     state = {
         match[1]: value for name, value in tensors.items() if (match := OWN.fullmatch(name)) and "encoder." in name
     }
+    prefixes = sorted({name.partition("stages.")[0] for name in tensors if OWN.fullmatch(name) and "encoder." in name})
+    if len(prefixes) > 1:
+        raise InputError(
+            f"{path} has the encoders {', '.join(prefix.rstrip('.') for prefix in prefixes)}; expected one. Use a run of one SegNet."
+        )
     if notebook := group_layers(tensors):
         state = rename_layers(encoder, notebook, ENCODER_LAYERS)
     elif not state:

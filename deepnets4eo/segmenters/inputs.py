@@ -284,10 +284,10 @@ def _check_layer(name: str, expected: LayerInput, layer: Layer) -> list[str]:
         if "#" in layer.source and len(expected.bands) in layer.shape:
             return [f"{problem}its axes seem to be in another order: name them, e.g. {layer.source}:bhw"]
         return [f"{problem}give a file of these, e.g. taken out with gdal_translate -b 1 -b 2 …"]
-    return _check_names(source, expected.bands, layer.band_names) + _check_range(source, expected, layer)
+    return name_problems(source, expected.bands, layer.band_names) + _check_range(source, expected, layer)
 
 
-def _check_names(source: str, expected: Sequence[str], names: Sequence[str]) -> list[str]:
+def name_problems(source: str, expected: Sequence[str], names: Sequence[str]) -> list[str]:
     """Names such as band_1 are not compared; many files have no others."""
     pairs = [(a.casefold(), b.casefold()) for a, b in zip(expected, names, strict=True)]
     if all(a == b or a.startswith("band_") or b.startswith("band_") for a, b in pairs):

@@ -42,14 +42,15 @@ def last_layer(network: nn.Module, num_classes: int) -> tuple[str, nn.Conv2d]:
     layers = [
         (name, layer)
         for name, layer in network.named_modules()
-        if name and isinstance(layer, nn.Conv2d) and layer.out_channels == num_classes
+        if name and isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) and layer.out_channels == num_classes
     ]
-    if not layers:
+    name, layer = layers[-1] if layers else ("", None)
+    if not isinstance(layer, nn.Conv2d):
         raise InputError(
             f"{type(network).__name__} has no convolution with {num_classes} channels, so its last layer cannot be "
             "replaced by a head. Choose a network that ends in one, or leave the head out."
         )
-    return layers[-1]
+    return name, layer
 
 
 def replace_last_layer(network: nn.Module, num_classes: int, build: Callable[[nn.Conv2d], nn.Module], /) -> nn.Module:

@@ -75,17 +75,17 @@ def test_every_hyperepoch_merges_with_the_original_labels_and_never_with_merged_
 
     monkeypatch.setattr(cleansing, "merge_labels", record)
     run = deepnets4eo.train(recipe(), tmp_path / "run", data=data)
-    labels = [Layer.open(data / f"pair{number}" / "labels.tif").read()[0][0] for number in range(2)]
-    assert len(merges) == 4  # after two of three hyperepochs, on both pairs
-    for number, original in enumerate(merges):
-        np.testing.assert_array_equal(original, labels[number % 2])
+    labels = Layer.open(data / "pair1" / "labels.tif").read()[0][0]
+    assert len(merges) == 2  # after two of three hyperepochs, on the pair that is learnt from
+    for original in merges:
+        np.testing.assert_array_equal(original, labels)
     first, second = (
-        Layer.open(run / "checkpoints" / f"hyperepoch-{number}" / LABELS / "labels-pair0.tif").read()[0][0]
+        Layer.open(run / "checkpoints" / f"hyperepoch-{number}" / LABELS / "labels-pair1.tif").read()[0][0]
         for number in (1, 2)
     )
     for merged in (first, second):
         kept = merged != VOID
-        np.testing.assert_array_equal(merged[kept], labels[0][kept])
+        np.testing.assert_array_equal(merged[kept], labels[kept])
         assert not kept.all()
     card = read_json(run / "card.json")["notes"]
     assert len(card["cleansing"]) == 2
@@ -152,9 +152,9 @@ def test_ignore_confident_takes_out_only_labels_of_which_the_network_is_sure_tha
         data=data,
     )
     folder = run / "checkpoints" / "hyperepoch-1" / LABELS
-    change = Layer.open(folder / "scores-pair0.tif").read()[0][1].astype(float)
-    merged = Layer.open(folder / "labels-pair0.tif").read()[0][0]
-    labels = Layer.open(data / "pair0" / "labels.tif").read()[0][0]
+    change = Layer.open(folder / "scores-pair1.tif").read()[0][1].astype(float)
+    merged = Layer.open(folder / "labels-pair1.tif").read()[0][0]
+    labels = Layer.open(data / "pair1" / "labels.tif").read()[0][0]
     sure_of_change, sure_of_none = change >= change[labels == 1].mean(), change <= change[labels == 0].mean()
     both = sure_of_change & sure_of_none
     sure_of_change[both], sure_of_none[both] = change[both] >= 127, change[both] < 127
@@ -194,7 +194,7 @@ def test_where_diffusion_lets_small_changes_leak_away_the_scores_are_merged_with
         run = deepnets4eo.train(
             recipe("cleansing.hyperepochs=2", f"cleansing.steps={steps}"), tmp_path / name, data=data
         )
-        return Layer.open(run / "checkpoints" / "hyperepoch-1" / LABELS / "labels-pair0.tif").read()[0]
+        return Layer.open(run / "checkpoints" / "hyperepoch-1" / LABELS / "labels-pair1.tif").read()[0]
 
     plain = merged("plain", 0)
     monkeypatch.setattr(cleansing, "guided_anisotropic_diffusion", lambda scores, *_, **__: np.zeros_like(scores))
@@ -211,10 +211,32 @@ def test_guides_are_in_grey_levels() -> None:
 
 
 def test_other_layers_than_a_pair_are_refused(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"expected no change and change, and image_pre and image_post"):
+    with pytest.raises(InputError, match=r"expected image_pre and image_post"):
         deepnets4eo.train(recipe("model.layers=[image_pre]"), tmp_path / "run", data=data)
 
 
 def test_an_unknown_rule_is_refused() -> None:
     with pytest.raises(InputError, match="rule is 'intersecton'. Did you mean 'intersection'"):
         merge_labels(np.zeros((2, 2), np.uint8), np.ones((2, 2), np.uint8), "intersecton")
+
+
+def test_labels_that_are_validated_on_change_nothing_that_is_learnt(data: Path, tmp_path: Path) -> None:
+    weights = []
+    for name in ("given", "turned"):
+        run = deepnets4eo.train(recipe("train.keep=last"), tmp_path / name, data=data)
+        weights.append((run / "weights.safetensors").read_bytes())
+        labels = Layer.open(data / "pair0" / "labels.tif").read()[0][0]
+        write_geotiff(data / "pair0" / "labels.tif", np.uint8(1) - labels)
+    assert weights[0] == weights[1]
+
+
+def test_a_legend_that_lists_change_first_is_refused(data: Path, tmp_path: Path) -> None:
+    names = ("change", "no change")
+    legend = {
+        "name": "turned",
+        "classes": [{"value": 1 - k, "name": one, "color": [k, 9, 9]} for k, one in enumerate(names)],
+    }
+    with pytest.raises(
+        InputError, match="has the classes change, no change; expected no change and change, in this order"
+    ):
+        deepnets4eo.train(recipe().model_copy(update={"legend": legend}), tmp_path / "run", data=data)

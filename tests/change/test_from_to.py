@@ -120,7 +120,7 @@ def test_runs_that_do_not_fit_are_refused() -> None:
     both = NetworkSegmenter({"name": "osmnet", "width": 4}, INPUTS, LEGEND)
     with pytest.raises(InputError, match=r"takes the layers \['image', 'dsm'\], expected one image"):
         CoverComparison(both)
-    with pytest.raises(InputError, match="has 3 classes, expected image_pre and image_post, and two classes"):
+    with pytest.raises(InputError, match="expected image_pre and image_post. Name a run of change"):
         CoverComparison(cover(), cover())
     inputs = InputSpec({"image": INPUTS.layers["dsm"]})
     heights = NetworkSegmenter({"name": "osmnet", "width": 4}, inputs, LEGEND)

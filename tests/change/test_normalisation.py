@@ -120,3 +120,8 @@ def test_a_band_that_is_upside_down_is_refused_and_named() -> None:
     sample["image_post"][1] = 300 - sample["image_post"][1]
     with pytest.raises(InputError, match=r"in band 2 the unchanged pixels .* use histograms instead"):
         invariant_regression(Scene.open(image_pre=sample["image_pre"], image_post=sample["image_post"]))
+
+
+def test_many_pixels_of_one_value_get_the_mean_of_theirs() -> None:
+    table = HistogramMap(np.array([[12.0, 12, 12, 40]]), np.array([[8.0, 12, 16, 40]]))
+    assert table.apply(np.array([[[12, 40, 26]]]))[0, 0].tolist() == [12, 40, 26]

@@ -208,3 +208,14 @@ def test_too_few_dates_are_refused_and_no_change_is_an_empty_ranking(tmp_path, c
     assert len(empty) == 0
     empty.write(tmp_path)
     assert len(NoveltyRanking.read(tmp_path)) == 0
+
+
+def test_events_beyond_those_that_are_clustered_are_as_rare_as_those_around_them(monkeypatch):
+    from deepnets4eo.change.series import events
+
+    rng = np.random.default_rng(0)
+    vectors = (rng.normal(0, 0.1, (600, 2)) + 10 * np.arange(3).repeat(200)[:, None]).astype(np.float32)
+    monkeypatch.setattr(events, "MOST_BY_DENSITY", 300)
+    labels = events._cluster(vectors, NoveltyOptions(clustering="hdbscan"))
+    rare = events._rarity(labels)
+    assert (rare < 2).mean() > 0.95

@@ -79,6 +79,17 @@ def test_both_heads_decide_with_their_skill_and_no_network_is_the_weight_free_wa
     assert (alone.parameters["network"], alone.parameters["network_weight"]) == (False, 0.0)
 
 
+def test_the_network_in_the_box_has_the_weight_that_is_given(city, run, in_box):
+    in_box(run)
+    half, none, without = (
+        job(city, damaged_share=0.5, **given)
+        for given in ({"network_weight": 0.2}, {"network_weight": 0.0}, {"network": False})
+    )
+    assert half.parameters["network_weight"] == pytest.approx(0.2 * 0.6)
+    np.testing.assert_array_equal(none.buildings["damage_prob"], without.buildings["damage_prob"])
+    assert none.buildings["damage_set"].tolist() == without.buildings["damage_set"].tolist()
+
+
 def test_without_a_pre_image_the_head_of_post_alone_decides(city, run, in_box):
     in_box(run)
     found = job(city, pre=False).buildings

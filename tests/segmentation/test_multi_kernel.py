@@ -68,3 +68,8 @@ def test_a_network_without_a_last_convolution_is_refused():
 def test_kernels_without_a_middle_are_refused(kernels):
     with pytest.raises(InputError, match="expected odd sides"):
         MultiKernelHead(4, 2, kernels=kernels)
+
+
+def test_a_network_that_ends_in_a_transposed_convolution_takes_no_head():
+    with pytest.raises(InputError, match="has no convolution with 16 channels|cannot be replaced by a head"):
+        create_model("fc-ef", in_channels=6, num_classes=16, head="multi-kernel")

@@ -134,3 +134,11 @@ def test_vggs_weights_are_loaded_where_normalisation_comes_last_too(vgg, tmp_pat
     assert torch.equal(encoder.stages[0][0].weight, vgg[0].weight)
     assert torch.equal(encoder.stages[0][2].running_var, vgg[1].running_var)
     assert torch.equal(encoder.stages[0][5].bias, vgg[4].bias)
+
+
+def test_a_run_of_several_encoders_is_refused(tmp_path):
+    state = SegNetEncoder(3, width=4).state_dict()
+    both = {f"members.{k}.encoder.{name}": value.clone() for k in (0, 1) for name, value in state.items()}
+    save_file(both, tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match=r"has the encoders members.0.encoder, members.1.encoder; expected one"):
+        load_encoder(SegNetEncoder(3, width=4), tmp_path / "w.safetensors")

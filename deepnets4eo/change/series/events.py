@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.change.series.deltas import HOLDS, DateDeltas
@@ -99,6 +100,9 @@ def _cluster(vectors: NDArray[np.float32], options: NoveltyOptions) -> Indices:
         sample = np.random.default_rng(options.seed).permutation(len(vectors))[:MOST_BY_DENSITY]
         labels = np.full(len(vectors), -1)
         labels[sample] = HDBSCAN(LEAST_IN_CLUSTER, copy=True).fit_predict(vectors[sample])
+        if len(sample) < len(vectors):  # the others belong where the nearest of these does
+            others = np.setdiff1d(np.arange(len(vectors)), sample)
+            labels[others] = labels[sample][cKDTree(vectors[sample]).query(vectors[others])[1]]
         return labels
     from sklearn.cluster import MiniBatchKMeans
 

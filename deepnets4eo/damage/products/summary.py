@@ -35,8 +35,9 @@ INTERVALS = {
     "wider of the block bootstrap and Wilson's interval, which hold no grading error; for damaged that of grading where "
     "there is one, else the widest of model_based, block_bootstrap and wilson: of the expected number, without grading error",
     "share_interval_95": "interval_95 as a share of the assessed buildings",
-    "estimates": "500 draws: log-odds shifted for all buildings as between sites left out of the fit, blocks of neighbours "
-    "resampled, the share of damaged buildings estimated anew, the chance of single buildings added",
+    "estimates": "500 draws: log-odds shifted for all buildings as between sites left out of the fit, the share of damaged "
+    "buildings drawn by how well it explains the site (else blocks of neighbours resampled and the share estimated anew), the chance of "
+    "single buildings added",
     "grading": "true number among the assessed buildings, from how often the model grades right at places left out of its "
     "fit: 4000 draws of a place's sensitivity and specificity and of the chance of single buildings",
     "block_bootstrap": "percentiles of 1000 draws of whole blocks with replacement: neighbouring buildings go together",
