@@ -129,13 +129,15 @@ def fit_variant(data: Graded, columns: tuple[str, ...], ridge: float = RIDGE) ->
         for column, middle, unit in zip(columns, centre, scale, strict=True)
     }
     content = {"buildings": len(known.grade), "evidence": standard, "borders": borders}
-    return content | _validity(evidence, known, log_odds)
+    return content | _validity(evidence, known, log_odds, shifted=HEIGHT[0] not in columns)
 
 
-def _validity(standard: Floats, known: Graded, log_odds: Floats) -> dict[str, Any]:
+def _validity(standard: Floats, known: Graded, log_odds: Floats, *, shifted: bool) -> dict[str, Any]:
     """Range, rates and reliability of a variant from left-out (N, 3) log-odds; the latter two are those within the range.
 
-    The range and its limits come from the sites that bound it, the reliability from those that calibrate.
+    The range and its limits come from the sites that bound it, the reliability from those that calibrate. shifted : as of
+    `fit_reliability`. With heights not: damaged roofs that lost none have log-odds far from the others, which no normal
+    distribution holds.
     """
     damaged = known.grade >= MAJOR
     right = _called(log_odds, Reliability()) == damaged
@@ -145,7 +147,7 @@ def _validity(standard: Floats, known: Graded, log_odds: Floats) -> dict[str, An
     )
     inside = known_range.reasons(standard, known.evidence) == ""
     used = inside if known.calibrates is None else inside & known.calibrates
-    reliability = fit_reliability(log_odds[used], known.grade[used], known.group[used])
+    reliability = fit_reliability(log_odds[used], known.grade[used], known.group[used], shifted=shifted)
     called = _called(log_odds, reliability)
     rates = fit_rates(called[inside], damaged[inside], known.group[inside])
     return {"range": known_range.to_dict(), "rates": rates.to_dict(), "reliability": reliability.to_dict()}

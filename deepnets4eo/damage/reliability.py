@@ -100,6 +100,8 @@ def fit_reliability(
     grade: NDArray[np.integer],
     site: NDArray[np.generic],
     most_information: float = MOST_INFORMATION,
+    *,
+    shifted: bool = True,
 ) -> Reliability:
     """Reliability from buildings of sites that were left out of the fit.
 
@@ -113,6 +115,8 @@ def fit_reliability(
         (N,) a whole site is one draw.
     most_information
         Buildings of a site that say something of how far its evidence is shifted.
+    shifted
+        Whether jobs fit the probabilities to their site. Not where the log-odds of either kind are no normal distribution.
 
     Returns
     -------
@@ -131,7 +135,8 @@ def fit_reliability(
     minor = fit_beta(log_odds[:, 0], grade > 0, weight)
     calibration = (minor, *(_straight(log_odds[:, k], grade > k, weight) for k in range(1, len(BORDERS))))
     probabilities = Reliability(calibration).probabilities(log_odds)
-    shift = fit_site_shift(side_log_odds(probabilities)[:, 0], damaged, site, most_information)
+    log_odds_damaged = side_log_odds(probabilities)[:, 0]
+    shift = fit_site_shift(log_odds_damaged, damaged, site, most_information) if shifted else None
     even, final = probabilities.copy(), probabilities.copy()
     for name in np.unique(site):
         here = site == name

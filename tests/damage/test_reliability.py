@@ -169,3 +169,18 @@ def test_log_odds_that_say_nothing_have_next_to_no_slope() -> None:
     beyond = rng.random(4000) < 0.5
     found = _straight(rng.normal(size=4000), beyond, np.ones(4000))
     assert max(found.to_dict().values()) < 0.1
+
+
+def test_where_probabilities_are_not_fitted_to_a_site_no_shift_is_kept() -> None:
+    rng = np.random.default_rng(0)
+    grade = rng.integers(0, 4, 2000)
+    log_odds = 2 * (grade[:, None] + rng.normal(size=(2000, 1)) - [0.5, 1.5, 2.5])
+    assert fit_reliability(log_odds, grade, np.arange(2000) % 20).site is not None
+    assert fit_reliability(log_odds, grade, np.arange(2000) % 20, shifted=False).site is None
+
+
+def test_the_model_in_the_box_fits_no_heights_to_the_site() -> None:
+    from deepnets4eo.damage.decision import DamageModel
+
+    for name, reliability in DamageModel.load("damage-evidence").reliabilities.items():
+        assert (reliability.site is None) == name.endswith("_height")
