@@ -53,7 +53,8 @@ class RasterEvidence:
         run have the bands "no change" and "change").
     weight
         Share of its log-odds in the decision, 0–1. With a card it is multiplied by the card's skill, and None is 0.5.
-        Without a card None is 0: shown only; above 0 the mean score is taken as the probability of major damage or worse.
+        Without a card None is 0: shown only; above 0 the mean score is taken as the probability of major damage or worse
+        where half of the buildings are damaged; the share of the site comes on top.
     card
         What the scores say about damage; None reads `STEM.evidence.yaml` beside the raster where there is one.
 

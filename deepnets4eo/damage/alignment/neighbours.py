@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from deepnets4eo.arrays import Points
+from deepnets4eo.arrays import Indices, Points
 from deepnets4eo.zonal.outlines import chunks
 
 NEIGHBOURS = 8
 RADIUS_M = 150.0
 MIN_NEIGHBOURS = 3
+SAME_DIGITS = 2  # of metres: outlines that agree so far are copies of one
 CHUNK = 50_000  # buildings whose neighbours are compared at the same time
 
 
@@ -31,8 +32,13 @@ def regularise(
     points : (N, 2) metres. offsets : (N, 2) metres, own best match. reliable : (N,) bool, which of them may be used.
     fallback : (2,) or (N, 2) metres, where there are fewer than three reliable neighbours.
     tolerance_m : smallest distance from the median that still agrees; twice the neighbours' spread does too.
-    returns : (N, 2) offsets to use; (N,) bool, True where the building's own one was kept.
+    returns : (N, 2) offsets to use; (N,) bool, True where the building's own one was kept. Copies of an outline count once.
     """
+    first, copy_of = _distinct(points, offsets)
+    if len(first) < len(points):
+        around = np.array(np.broadcast_to(fallback, offsets.shape), float)[first]
+        used, kept = regularise(points[first], offsets[first], reliable[first], around, tolerance_m, chunk)
+        return used[copy_of], kept[copy_of]
     result = np.array(np.broadcast_to(fallback, offsets.shape), float)
     own = np.zeros(len(points), bool)
     if not reliable.any():
@@ -51,6 +57,13 @@ def regularise(
         own[part] = reliable[part] & (off <= np.where(enough, np.maximum(tolerance_m, 2 * spread), tolerance_m))
     result[own] = offsets[own]
     return result, own
+
+
+def _distinct(points: Points, offsets: Points) -> tuple[Indices, Indices]:
+    """Rows that differ in their position or offset, and for each row which of them it is a copy of."""
+    rows = np.round(np.nan_to_num(np.hstack([points, offsets])), SAME_DIGITS)
+    _, first, copy_of = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    return first, copy_of.reshape(-1)
 
 
 def _median(offsets: NDArray[np.float64], known: NDArray[np.bool_]) -> tuple[Points, NDArray[np.float64]]:

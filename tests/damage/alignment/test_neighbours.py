@@ -70,3 +70,16 @@ def test_without_trust_all_take_the_common_offset():
     result, own = regularise(ROW, np.ones((12, 2)), np.zeros(12, bool), np.array([3.0, 4.0]), 0.5)
     assert not own.any()
     assert (result == (3, 4)).all()
+
+
+def test_copies_of_an_outline_do_not_confirm_each_other():
+    col, row = np.meshgrid(np.arange(6) * 20.0, np.arange(6) * 20.0)
+    points = np.column_stack([col.ravel(), row.ravel()])
+    offsets = np.tile([1.0, 0.0], (36, 1))
+    offsets[14] = -6, 7
+    once, own = regularise(points, offsets, np.ones(36, bool), np.zeros(2), 1.0)
+    rows = np.concatenate([np.arange(36), np.full(9, 14)])
+    copied, own_copied = regularise(points[rows], offsets[rows], np.ones(45, bool), np.zeros((45, 2)), 1.0)
+    np.testing.assert_array_equal(once[14], [1, 0])
+    np.testing.assert_array_equal(copied, once[rows])
+    np.testing.assert_array_equal(own_copied, own[rows])
