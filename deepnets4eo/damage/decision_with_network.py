@@ -23,7 +23,7 @@ from deepnets4eo.damage.conformal import fill_between, set_names
 from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel, to_decision_table
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
-from deepnets4eo.damage.grading_rates import UNKNOWN_RATES, share_by_calls
+from deepnets4eo.damage.grading_rates import CALLED, UNKNOWN_RATES, share_by_calls
 from deepnets4eo.damage.network_reliability import NetworkReliability, graded_by_network
 from deepnets4eo.damage.network_skill import NetworkSkill, validated_skill
 from deepnets4eo.damage.opinion_pool import CERTAIN, pool_log_odds, pool_scores
@@ -248,7 +248,8 @@ class DecisionModel:
             *self.findings, *result_findings(full.frame, unlike, self.skill), *share_findings(share), *score_findings(scores, full.frame),
         )  # fmt: skip
         model_alone = network is None and post is None and not any(score.weight for score in scores)
-        return Decision(full, graded, share, findings, rates if model_alone else {}, estimates)
+        grading = _with_calls(rates, weight_free, full.frame) if model_alone else {}
+        return Decision(full, graded, share, findings, grading, estimates)
 
     def _pool_unmeasured(
         self,
@@ -348,6 +349,15 @@ def with_sets(graded: pd.DataFrame, members: NDArray[np.bool_]) -> pd.DataFrame:
     names = set_names(fill_between(members | named))
     names[~assessed] = None
     return graded.assign(damage_set=pd.Series(names, graded.index, dtype=object))
+
+
+def _with_calls(
+    rates: dict[str, dict[str, Any]], weight_free: NDArray[np.float64], frame: pd.DataFrame
+) -> dict[str, dict[str, Any]]:
+    """The rates of each method, and how many of its buildings the model calls damaged where half are, as the rates were measured."""
+    called = weight_free[:, 2:].sum(axis=1) >= 0.5
+    method = frame["method"].to_numpy()
+    return {name: content | {CALLED: int((called & (method == name)).sum())} for name, content in rates.items()}
 
 
 def _site_estimates(

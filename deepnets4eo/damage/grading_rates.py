@@ -18,6 +18,7 @@ DRAWS = 4000
 LEAST_AT_SITE = 10  # buildings of one side for a site's rate to count
 LEAST_GAIN = 0.1  # sensitivity + specificity − 1 is taken to be no smaller: below it, calls say nothing of the count
 LEAST_SD = 0.01
+CALLED = "called"  # key beside rates: how many buildings are called damaged
 
 
 @dataclass(frozen=True)

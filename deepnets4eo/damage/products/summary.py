@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepnets4eo.damage.grading_rates import GradingRates, count_interval
+from deepnets4eo.damage.grading_rates import CALLED, GradingRates, count_interval
 from deepnets4eo.damage.ground import centres_m, outline_areas_m2
 from deepnets4eo.damage.products.counting import block_bootstrap, blocks_of, expected_count, widest
 from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES
@@ -130,18 +130,13 @@ def _grades(assessed: gpd.GeoDataFrame, seed: int, damage_map: DamageMapContent)
 def grading_interval(
     assessed: gpd.GeoDataFrame, damage_map: DamageMapContent, rng: np.random.Generator
 ) -> dict[str, Any] | None:
-    """Interval of the true number of damaged buildings and the rates behind it; None where a method has no rates.
-
-    Buildings count as called where their probability at an even prior, at which the rates were measured, is one half.
-    """
-    share = float(damage_map.parameters.get("damaged_share") or 0.5)
-    called = assessed["damage_prob"] >= share  # the prior moves the log-odds of the probability by its own
+    """Interval of the true number of damaged buildings, the rates and numbers called behind it; None where a method has no rates."""
     parts = []
     for method, rows in assessed.groupby("method").groups.items():
         if method not in damage_map.grading:
             return None
-        rates = GradingRates.from_dict(damage_map.grading[str(method)])
-        parts.append((rates, int(called.loc[rows].sum()), len(rows)))
+        content = damage_map.grading[str(method)]
+        parts.append((GradingRates.from_dict(content), min(int(content[CALLED]), len(rows)), len(rows)))
     return {"interval_95": count_interval(parts, rng), "rates": damage_map.grading}
 
 

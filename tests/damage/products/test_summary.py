@@ -72,9 +72,16 @@ RATES = {
 }
 
 
+def rates_with_calls(buildings):
+    called = buildings["damage_prob"] >= 0.5
+    return {
+        name: RATES | {"called": int(called[rows].sum())} for name, rows in buildings.groupby("method").groups.items()
+    }
+
+
 def test_the_headline_interval_holds_the_grading_error_where_the_rates_are_known():
     damage_map = make_map(300, assessed=1.0)
-    damage_map.grading = {"pre_post": RATES, "post_only": RATES}
+    damage_map.grading = rates_with_calls(damage_map.buildings)
     damaged = summarize(damage_map, make_grid())["damaged"]
     count = damaged["count"]
     undone = (count - 0.05 * 300) / 0.85  # Rogan & Gladen
@@ -106,13 +113,11 @@ def test_estimates_of_the_job_are_the_intervals_of_every_grade():
     assert found["estimates"]["buildings"] == rows
 
 
-def test_calls_are_counted_at_the_even_prior_of_the_rates():
+def test_calls_are_those_of_the_rates_whatever_share_and_site_made_of_the_probabilities():
     damage_map = make_map(300, assessed=1.0)
-    damage_map.grading = {"pre_post": RATES, "post_only": RATES}
+    damage_map.grading = rates_with_calls(damage_map.buildings)
     even = summarize(damage_map, make_grid())["damaged"]
-    prob = damage_map.buildings["damage_prob"]
-    odds = prob / (1 - prob) * (0.1 / 0.9)  # the same evidence where damage is rare
-    damage_map.buildings["damage_prob"] = odds / (1 + odds)
+    damage_map.buildings["damage_prob"] **= 3
     damage_map.parameters["damaged_share"] = 0.1
     rare = summarize(damage_map, make_grid())["damaged"]
     assert rare["interval_95"] == even["interval_95"]
@@ -120,7 +125,7 @@ def test_calls_are_counted_at_the_even_prior_of_the_rates():
 
 def test_a_method_without_rates_leaves_the_interval_without_grading_error():
     damage_map = make_map(300, assessed=1.0)
-    damage_map.grading = {"pre_post": RATES}  # some are judged from the post image alone
+    damage_map.grading = {"pre_post": RATES | {"called": 3}}  # some are judged from the post image alone
     damaged = summarize(damage_map, make_grid())["damaged"]
     assert damaged["grading"] is None
     wilson = [300 * bound for bound in damaged["wilson"]]
