@@ -26,7 +26,7 @@ from deepnets4eo.grid import overlap_share
 from deepnets4eo.outputs.findings import Finding, one_or_many
 from deepnets4eo.rasters.cloud_mask import open_cloud_mask
 from deepnets4eo.rasters.scene import WHOLE, Layer, LayerLike, covered_share
-from deepnets4eo.terrain.units import check_height_unit, check_stored_heights
+from deepnets4eo.terrain.units import check_layer_unit, check_stored_heights
 
 
 @dataclass(frozen=True)
@@ -176,13 +176,17 @@ def _check_inside(outlines_px: NDArray[np.object_], post: Layer, source: str) ->
 
 
 def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Finding]:
-    """What is unknown of surface models and the cloud mask. Errors: GridError where one is of another site or size."""
+    """What is unknown of surface models and the cloud mask.
+
+    Errors: GridError where one is of another site or size; InputError for surface models that are not in metres.
+    """
     findings = []
     for role, layer in layers.items():
         if layer is None:
             continue
         if role.startswith("dsm"):
-            _check_heights(layer)
+            check_stored_heights(layer)
+            check_layer_unit(layer)
         layer.on(post.grid)  # which refuses another size where only pixel numbers pair them
         share = covered_share(post.grid, layer, role)
         if share < WHOLE:
@@ -190,14 +194,6 @@ def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Findi
             text = f"{layer.source} covers {share:.0%} of the post image; {beyond}."
             findings.append(Finding(f"{role}_covers_a_part", "caution", text, "Give one that covers the image."))
     return findings
-
-
-def _check_heights(layer: Layer) -> None:
-    """Refuse a surface model that is not in metres. Errors: InputError."""
-    check_stored_heights(layer)
-    if layer.grid.crs is not None:
-        box = layer.grid.extent.boundingbox
-        check_height_unit(layer.grid.crs.proj, ((box.left + box.right) / 2, (box.bottom + box.top) / 2), layer.source)
 
 
 def _paths(layers: Mapping[str, Layer | None], footprints: str) -> dict[str, str]:

@@ -276,8 +276,7 @@ def evaluate_pairs(
                     result.eroded += eroded
                 if result.boundaries is not None and full.total:
                     _count_boundaries(readers, window, ignored, result.boundaries)
-                scored = full.ignoring(ignored)
-                if intervals.draws and scored.total:
+                if intervals.draws and (scored := full.ignoring(ignored)).total:
                     tiles.append(scored)
                 if progress is not None:
                     progress((number + done / len(windows)) / len(pairs))

@@ -235,9 +235,7 @@ def scores_of(hit: NDArray[np.bool_], scores: NDArray[np.float64], total: int) -
     precision = number / len(hit) if len(hit) else float("nan")
     recall = number / total if total else float("nan")
     f1 = 2 * number / (len(hit) + total) if len(hit) + total else float("nan")
-    ends = np.flatnonzero(
-        np.diff(scores[order], append=np.nan)
-    )  # equal scores enter together, in whatever order they come
+    ends = np.flatnonzero(np.diff(scores[order], append=np.nan))  # equal scores enter together
     curve, steps = hits[ends] / (ends + 1), np.diff(hits[ends], prepend=0)
     envelope = np.maximum.accumulate(curve[::-1])[::-1]
     area = float((envelope * steps).sum()) / total if total else float("nan")

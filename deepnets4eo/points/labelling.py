@@ -89,9 +89,7 @@ def label_cloud(
     options = options or LabelOptions()
     check_not_inputs([out], [path, list(options.neighbours), orthophoto.layers if orthophoto is not None else None])
     with output_lock(out):
-        check_overwrite(
-            out, overwrite=options.overwrite, resume=options.resume and (scratch_folder(Path(out)).is_dir() or None)
-        )
+        _check_free(out, options)
         file = open_cloud(path, crs=options.crs)
         check_needs(file, labeller, orthophoto)
         with job_scratch(out, resume=options.resume) as scratch:
@@ -102,6 +100,12 @@ def label_cloud(
                 _check_covered(file, done, orthophoto)
             _write(file, labeller.legend, out, done, steps, replace=options.replace)
             return _count(out, labeller.legend, done)
+
+
+def _check_free(out: Path, options: LabelOptions) -> None:
+    """Refuse an output that exists, but for one whose job goes on; resuming is not advised where nothing was interrupted."""
+    interrupted = scratch_folder(out).is_dir() or None
+    check_overwrite(out, overwrite=options.overwrite, resume=options.resume and interrupted)
 
 
 def describe_labelling(
@@ -136,9 +140,7 @@ def describe_labelling(
     options = options or LabelOptions()
     layers = orthophoto.layers if orthophoto is not None else None
     check_not_inputs([out], [path, list(options.neighbours), layers])
-    check_overwrite(
-        out, overwrite=options.overwrite, resume=options.resume and (scratch_folder(Path(out)).is_dir() or None)
-    )
+    _check_free(Path(out), options)
     file = open_cloud(path, crs=options.crs)
     check_needs(file, labeller, orthophoto)
     next(file.chunks(1))  # refuses a file without points, and coordinates that are no lengths

@@ -21,7 +21,8 @@ from deepnets4eo.formats.array_files import ArrayReference, ImageArray, open_arr
 from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.band_subset import subset_bands
-from deepnets4eo.rasters.sources import Read, check_gdal_type, holds, rasterio_crs, valid_values
+from deepnets4eo.rasters.sources import Read, check_gdal_type, rasterio_crs
+from deepnets4eo.rasters.valid_values import storable_nodata, valid_values
 
 STRIP_BYTES = 64 << 20  # read at a time for a reduced view
 MOST_COPY_BYTES = 2 << 30  # copied into memory for a warped view
@@ -96,7 +97,7 @@ class ArrayFileSource:
             self._file = MemoryFile()
             weakref.finalize(self, self._file.close)
             array = self.read(Window(0, 0, height, width), self.bands)[0]
-            nodata = self.nodata if self.nodata is not None and holds(array.dtype, self.nodata) else None
+            nodata = storable_nodata(array.dtype, self.nodata)
             profile: dict[str, Any] = dict(driver="GTiff", count=count, height=height, width=width, dtype=array.dtype)
             profile |= dict(nodata=nodata, crs=rasterio_crs(self.grid), BIGTIFF="IF_SAFER")
             with self._file.open(transform=self.grid.affine, **profile) as dataset:

@@ -35,6 +35,7 @@ from deepnets4eo.rasters.handles import Handles
 from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
 from deepnets4eo.rasters.stack import MARK, stack_files, stack_vrt
 from deepnets4eo.rasters.stored_values import StoredValues
+from deepnets4eo.rasters.valid_values import storable_nodata, valid_values
 
 Read = tuple[NDArray[Any], NDArray[np.bool_]]
 
@@ -108,7 +109,7 @@ class ArraySource:
             weakref.finalize(self, self._file.close)  # GDAL's memory would keep the pixels
             array = np.asarray(self._array.astype(np.uint8) if self._array.dtype == bool else self._array)
             check_gdal_type(array.dtype, self.name)
-            nodata = self.nodata if self.nodata is not None and holds(array.dtype, self.nodata) else None
+            nodata = storable_nodata(array.dtype, self.nodata)
             if self._hidden is not None and nodata is not None:
                 array = np.where(self._hidden, array.dtype.type(nodata), array)
             profile = dict(driver="GTiff", count=array.shape[0], height=array.shape[1], width=array.shape[2])
@@ -389,20 +390,3 @@ def _read(
     if MaskFlags.per_dataset in dataset.mask_flag_enums[0] and MaskFlags.alpha not in dataset.mask_flag_enums[0]:
         valid &= dataset.read_masks(1, **mask_how) > 0
     return data, valid
-
-
-def valid_values(data: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
-    """A pixel is valid unless all its bands are nodata, or any is NaN or infinite."""
-    valid = np.ones(data.shape[1:], bool)
-    if nodata is not None and not np.isnan(nodata):
-        valid = (data != data.dtype.type(nodata)).any(axis=0) if holds(data.dtype, nodata) else valid
-    if np.issubdtype(data.dtype, np.inexact):
-        valid = valid & np.isfinite(data).all(axis=0)
-    return valid
-
-
-def holds(dtype: np.dtype[Any], value: float) -> bool:
-    if not np.issubdtype(dtype, np.integer):
-        return True
-    limits = np.iinfo(dtype)
-    return bool(limits.min <= value <= limits.max and float(value).is_integer())

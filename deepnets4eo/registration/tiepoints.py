@@ -26,9 +26,7 @@ from deepnets4eo.tiling.spread import spread_indices
 READERS = 2
 MIN_VALID = 0.8  # share of a window that must be valid in both images
 DECOY_QUANTILE = 0.95  # a match is reliable when it beats this share of the matches made by chance
-LEAST_FILLED = (
-    0.5  # share of the windows of a regular grid that hold data, below which a finer grid is searched for such
-)
+LEAST_FILLED = 0.5  # share of a regular grid's windows that hold data, below which a finer grid is searched for such
 LEAST_SHARE = 1 / 256  # the finer grid has at most so many times the windows
 CHUNK = 32  # windows held at a time, spread over the overlap
 DECOY_STEP = 2  # every other window is also matched with one of another site

@@ -30,7 +30,7 @@ from deepnets4eo.rasters.sources import same_grid
 from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, Method, reach_px
 from deepnets4eo.terrain.heights import HIGHEST_M, LOWEST_M, impossible, ndsm, warn_of_impossible
 from deepnets4eo.terrain.slope import slope_deg
-from deepnets4eo.terrain.units import check_height_unit, check_stored_heights
+from deepnets4eo.terrain.units import check_layer_unit, check_stored_heights
 
 Channel = Literal["dsm", "ndsm", "ndvi", "slope"]
 
@@ -298,10 +298,8 @@ def _one_band(layer: Layer, name: str) -> Layer:
 def _check_units(layers: dict[str, Layer]) -> None:
     """Refuse heights in feet. Errors: InputError with the commands that convert them."""
     for name in ("dsm", "dtm"):
-        if name in layers and (crs := layers[name].grid.crs) is not None:
-            middle = layers[name].grid.extent.boundingbox
-            position = (middle.left + middle.right) / 2, (middle.bottom + middle.top) / 2
-            check_height_unit(crs.proj, position, layers[name].source)
+        if name in layers:
+            check_layer_unit(layers[name])
 
 
 def _fit_for_warp(layer: Layer, grid: Grid) -> Layer:

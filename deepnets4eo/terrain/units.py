@@ -50,6 +50,19 @@ def check_height_unit(crs: Any, position: tuple[float, float], source: str) -> N
     )
 
 
+def check_layer_unit(layer: Layer) -> None:
+    """Refuse a surface model whose heights are, or may be, in another unit than the metre, by its CRS; see `check_height_unit`.
+
+    Parameters
+    ----------
+    layer
+        Of heights; without a CRS nothing is known.
+    """
+    if layer.grid.crs is not None:
+        box = layer.grid.extent.boundingbox
+        check_height_unit(layer.grid.crs.proj, ((box.left + box.right) / 2, (box.bottom + box.top) / 2), layer.source)
+
+
 def check_stored_heights(layer: Layer) -> None:
     """Refuse a surface model whose numbers are no heights in metres, as its file says: scaled, or in another unit.
 

@@ -33,11 +33,7 @@ IN_NAMES = (  # expression; how its groups are read, and what is added to them
     (re.compile(rf"(?<!\d)({YEAR})[-_./ ]?(0[1-9]|1[0-2])[-_./ ]?([0-2]\d|3[01])(?!\d)"), "%Y%m%d", ""),
     (re.compile(rf"{NO_DAY_FIRST}({YEAR})[-_.](0[1-9]|1[0-2])(?!\d|{NEXT_FIELD})"), "%Y%m%d", "01"),
     (re.compile(rf"(?<!\d)({YEAR})[-.]({DAY_OF_YEAR})"), "%Y%j", ""),
-    (
-        re.compile(rf"{NO_DAY_FIRST}({YEAR})(?!\d|[-_.]{DAY_OF_YEAR}|{NEXT_FIELD})"),
-        "%Y%m%d",
-        "0701",
-    ),  # middle of the year
+    (re.compile(rf"{NO_DAY_FIRST}({YEAR})(?!\d|[-_.]{DAY_OF_YEAR}|{NEXT_FIELD})"), "%Y%m%d", "0701"),  # mid-year
 )  # 2013_100 and 2013_7 are none: a day or month of the year, or a number of its own
 REST = {len("2020"): "-07-01", len("2020-06"): "-01"}  # of given dates, as of those in names
 FIELDS = {"Y": r"\d{4}", "y": r"\d{2}", "m": r"\d{2}", "d": r"\d{2}", "j": r"\d{3}", "b": r"[A-Za-z]{3}",
