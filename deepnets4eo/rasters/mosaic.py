@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
+import numpy as np
 from affine import Affine
 from rasterio.enums import ColorInterp, MaskFlags
 
@@ -20,6 +21,7 @@ from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.grid import check_affine
 from deepnets4eo.rasters.band_subset import GDAL_TYPES, same_nodata
+from deepnets4eo.rasters.valid_values import storable_nodata
 
 TILE_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img"}
 
@@ -74,7 +76,7 @@ def mosaic_vrt(paths: Sequence[str], nodata: float | None = None) -> str:
     """
     tiles = [_describe(path) for path in paths]
     if nodata is not None:
-        tiles = [tile._replace(nodata=nodata) for tile in tiles]
+        tiles = [tile._replace(nodata=storable_nodata(np.dtype(tile.dtypes[0]), nodata)) for tile in tiles]
     _check_placed(tiles)
     first = tiles[0]
     for tile in tiles[1:]:

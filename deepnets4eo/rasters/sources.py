@@ -205,11 +205,10 @@ class FileSource:
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
         try:
             with self._handles.lend(self.open_dataset) as dataset:
-                if self.nodata is None or same_nodata(self.nodata, dataset.nodata) or dataset.gcps[0]:
+                nodata = storable_nodata(self.dtype, self.nodata)
+                if nodata is None or same_nodata(nodata, dataset.nodata) or dataset.gcps[0]:
                     return _read(dataset, None, bands, self.nodata, shape)
-                with subset_bands(
-                    dataset, bands, self.nodata
-                ) as declared:  # GDAL must know it to leave it out of means
+                with subset_bands(dataset, bands, nodata) as declared:  # GDAL leaves out of means what it knows of
                     return _read(declared, None, range(1, len(bands) + 1), self.nodata, shape)
         except READ_ERRORS as error:
             raise InputError(

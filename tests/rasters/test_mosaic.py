@@ -290,3 +290,17 @@ def test_bands_with_masks_of_their_own_are_refused_and_gaps_as_nan_are_not(tmp_p
     assert Layer.open(f"{tmp_path / 'nan'}#bands").count == 2
     with pytest.raises(GridError, match="has a mask or an alpha band"):
         Layer.open(f"{tmp_path / 'mask'}#bands")
+
+
+@pytest.mark.parametrize("nodata", [-9999, 300, 0.5])
+def test_a_value_without_data_that_no_pixel_can_have_changes_nothing(nodata: float, tmp_path: Path) -> None:
+    values = np.zeros((1, 40, 40), np.uint8)
+    values[:, ::2] = 100
+    for number in (0, 1):
+        write_geotiff(tmp_path / f"{number}.tif", values, origin=(500_000 + 40 * number, 5_000_000))
+    data, valid = Layer.open(tmp_path, nodata=nodata).read()
+    np.testing.assert_array_equal(data, np.concatenate([values, values], axis=2))
+    assert valid.all()
+    small, known, _ = Layer.open(tmp_path / "0.tif", nodata=nodata).thumbnail(4)
+    assert small.tolist() == [[[50] * 4] * 4]
+    assert known.all()
