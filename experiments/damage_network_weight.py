@@ -27,9 +27,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from damage_left_out import LEAST_BUILDINGS, left_out_rows, model_rows
 from numpy.typing import NDArray
 from places.damage_scores import even_loss, scores_of
+from places.left_out import LEAST_BUILDINGS, left_out_rows, model_rows
 from places.made_up_pair import FOOTPRINT_ERROR_M, MadeUpPair, world_pair
 from script import plain_errors
 from sklearn.metrics import log_loss, roc_auc_score

@@ -1,12 +1,13 @@
 """Every real place beside the goals: grades of damage, false alarms, buildings out of one image, and speed.
 
 Usage: python experiments/real_places.py --data FOLDER [--out runs/real_places] [--buildings RUN …] [--network RUN …]
-                                         [--shipped] [--hazards] [--parts buildings damage] [--smoke]
+                                         [--shipped] [--hazards] [--parts buildings damage misuse pairs] [--smoke]
 
 FOLDER holds the sample sets by name; where one is missing, its row says so. Nothing is ever fitted or chosen on these
 places. Two baselines come along: the weight-free damage model, and a random forest taught on miniature cities (trained and
 scored once, then kept in --out). Every run's scores are kept in --out as well: table.md and table.json gather all that
-lie there, sheets/ holds pictures of every site. Runs read red, green and blue; images are brought to the pixel size of
+lie there, sheets/ holds pictures of every site; misuse.csv has wrong, coarse, swapped and foreign inputs, pairs.csv how every
+real pair registers (--parts misuse pairs, not done otherwise). Runs read red, green and blue; images are brought to the pixel size of
 their training, between 0.3 and 1 m.
 """
 
@@ -29,6 +30,8 @@ from places import building_sites, damage_sites
 from places.building_scores import check_reads_colours, find_buildings, score_buildings, working_gsd_m
 from places.damage_scores import WEIGHT_FREE, assess_case, ranges_of, scores_of, weight_free_settings
 from places.forest import city_forest
+from places.misuse import misuse_table
+from places.pairs import pair_table
 from places.results import HURRICANE, INTACT, MISSING, write_results
 from places.sheets import building_sheet, damage_sheet, save_mask
 from places.speed import grading_speed, labelling_speed
@@ -38,11 +41,12 @@ from smoke import NOTE, add_smoke
 
 from deepnets4eo.damage import Settings
 from deepnets4eo.errors import DeepNets4EOError
-from deepnets4eo.files import write_json
+from deepnets4eo.files import write_json, write_text
 from deepnets4eo.segmenters.run import load_run
 
 FOREST = "forest"
 PARTS = ("buildings", "damage")
+TABLES = {"misuse": misuse_table, "pairs": pair_table}
 SMOKE_SITES = 3  # the first ones of each part
 
 
@@ -131,7 +135,7 @@ def main() -> None:
     parser.add_argument("--network", type=Path, nargs="*", default=[], help="runs that grade buildings in two images")
     parser.add_argument("--shipped", action="store_true", help="the damage job with the network that comes with it")
     parser.add_argument("--hazards", action="store_true", help="the same, given what struck each place")
-    parser.add_argument("--parts", choices=PARTS, nargs="*", default=PARTS)
+    parser.add_argument("--parts", choices=(*PARTS, *TABLES), nargs="*", default=PARTS)
     add_smoke(parser)
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
@@ -162,6 +166,9 @@ def main() -> None:
                 measure_speed(grading_speed, folder, name, options.out)
             except DeepNets4EOError as error:
                 print(f"{name} is left out: {error}", file=sys.stderr)
+    for part in options.parts:
+        if part in TABLES:
+            print(write_text(options.out / f"{part}.csv", TABLES[part](options.data).to_csv(index=False)))
     notes = {
         "damage": {site.name: site.note for site in damage_sites.SITES},
         "buildings": {site.name: site.note for site in building_sites.SITES},

@@ -3,7 +3,6 @@
 import sys
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import geopandas as gpd
 import numpy as np
@@ -21,7 +20,7 @@ from places.building_scores import BuildingMap, score_buildings  # noqa: E402
 from places.damage_scores import at_half, ranges_of, scores_of  # noqa: E402
 from places.working_grid import CRS, SourceImage, on_working_grid, regions_of  # noqa: E402
 
-from deepnets4eo.cards.legend import VOID, Legend  # noqa: E402
+from deepnets4eo.cards.legend import VOID  # noqa: E402
 from deepnets4eo.damage.reliability import adjust_to_share  # noqa: E402
 
 
@@ -137,24 +136,6 @@ def test_tables_stand_beside_the_goals_and_name_what_is_missing(
     assert "| Joplin, AUC | 0.994 | ≥ 0.994 | 0.750 | 1.000 ✓ | – |" in text
     assert "| vegas | missing: there is no vegas |" in text
     assert f"| kampala | missing: there is no {tmp_path / 'fair_kampala'} |" in text
-
-
-def test_a_roof_under_a_crown_is_neither_building_nor_none() -> None:
-    pytest.importorskip("numba")
-    import world_left_out
-
-    building = Legend.load("minicity").value("building")
-    labels, roofs = np.zeros((64, 64), np.uint8), np.zeros((64, 64), np.int32)
-    roofs[10:30, 10:30] = 1
-    labels[10:30, 10:20] = building  # a crown hides the other half
-    sample = SimpleNamespace(
-        pre=np.zeros((4, 64, 64), np.uint8), labels_pre=labels, roofs_pre=roofs, gsd_m=0.5,
-        polygons=lambda: [shapely.box(10, 10, 30, 30), shapely.Polygon()],
-    )  # fmt: skip
-    scene = world_left_out.building_scene(sample)
-    assert np.bincount(scene.reference.ravel(), minlength=256)[[0, 1, VOID]].tolist() == [64 * 64 - 400, 200, 200]
-    assert scene.objects["id"].tolist() == ["b0000"]
-    assert scene.objects.area.tolist() == [100]
 
 
 @pytest.mark.real_data

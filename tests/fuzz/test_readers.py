@@ -1,6 +1,6 @@
 """Damaged files of every kind: each reader returns a result or an error of the package, and nothing else.
 
-`experiments/fuzz_readers.py` does the same for thousands of files, and counts crashes of native libraries.
+`fuzz_readers.py` does the same for thousands of files, and counts crashes of native libraries.
 """
 
 import sys
@@ -10,17 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
-sys.path.insert(0, str(EXPERIMENTS))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from fuzzing import harness  # noqa: E402
-from fuzzing.byte_mutators import BYTE_MUTATORS  # noqa: E402
-from fuzzing.harness import ACCEPTED, REFUSED, TRACEBACK, broken_cases, read_within, run_case  # noqa: E402
-from fuzzing.make_seeds import make_seeds  # noqa: E402
-from fuzzing.reader import Reader  # noqa: E402
-from fuzzing.readers import READERS  # noqa: E402
-from fuzzing.seed import Seed  # noqa: E402
-from fuzzing.tree_mutators import mutate_tree  # noqa: E402
+from fuzzing import harness
+from fuzzing.byte_mutators import BYTE_MUTATORS
+from fuzzing.harness import ACCEPTED, REFUSED, TRACEBACK, broken_cases, read_within, run_case
+from fuzzing.make_seeds import make_seeds
+from fuzzing.reader import Reader
+from fuzzing.readers import READERS
+from fuzzing.seed import Seed
+from fuzzing.tree_mutators import mutate_tree
 
 CASES = 240
 SLOW = {

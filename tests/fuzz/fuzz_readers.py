@@ -1,7 +1,7 @@
 """Every reader of the package on thousands of damaged files: a result or an error that names the file, nothing else.
 
-    python experiments/fuzz_readers.py --cases 10000 --seed 0 --jobs 2
-    python experiments/fuzz_readers.py --seed 0 --only 1234
+    python tests/fuzz/fuzz_readers.py --cases 10000 --seed 0 --jobs 2
+    python tests/fuzz/fuzz_readers.py --seed 0 --only 1234
 
 Cases run in processes of their own, so that a crash of a native library is counted and the others go on. Prints a table
 a reader: cases, accepted, refused, tracebacks, hangs, crashes, seconds and the most memory that one case took beyond

@@ -1,8 +1,5 @@
 """Results of the damage job for wrong inputs: wrong, swapped, coarse, noisy and foreign ones, and intact scenes.
 
-Usage: python experiments/damage_misuse.py --data FOLDER [--only joplin] [--out runs/damage_misuse.csv]
-FOLDER holds the sample sets by name (joplin, xbd_midwest, xbd_post_scenes, wv3_vegas, spacenet, fair_kampala,
-isprs_potsdam_crop, isprs_vaihingen_crop, loveda, levir_cd); absent ones are skipped with a message.
 One row a case: how many buildings were assessed, the main reason of the others, how many were called damaged (major or
 worse), mean confidence of the assessed ones (in the grade, and in the side: damaged or not), false alarms among those
 known to be undamaged, AUC where both sides are known, and the codes of the findings or the refusal.
@@ -10,7 +7,6 @@ known to be undamaged, AUC where both sides are known, and the codes of the find
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,19 +19,21 @@ import numpy as np
 import pandas as pd
 import shapely
 from affine import Affine
-from damage_intact_scenes import SCENES
-from damage_real_pairs import pairs, regions
 from numpy.typing import NDArray
-from script import plain_errors, require_files
 from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.damage import assess
 from deepnets4eo.damage.vocabulary import DAMAGED, GRADES
 from deepnets4eo.errors import DeepNets4EOError
-from deepnets4eo.files import atomic_write
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer
+from places.pairs import pairs, regions
 
+SCENES = {  # image and outlines of places without damage
+    "Las Vegas": ("wv3_vegas/tiff_3channel_uint8.tif", "wv3_vegas/tiff_3channel_uint8.geojson"),
+    "Atlanta": ("spacenet/data/sample_geotiff.tif", "spacenet/data/geotiff_labels.geojson"),
+    "Kampala": ("fair_kampala/block0_image.tif", "fair_kampala/labels.geojson"),
+}
 NODATA = -9999
 COARSER = (2, 4, 8, 16)
 SHIFTS_M = (2, 6, 12, 24, 50)
@@ -45,7 +43,7 @@ BUILDING = {  # value of buildings in the label masks, and the ground size of a 
     "isprs_vaihingen_crop": (2, 0.09),
     "loveda": (2, 0.3),
 }
-INTACT, BUILDING_LABEL = ("Las Vegas", "Atlanta", "Kampala"), 1
+BUILDING_LABEL = 1
 SMALLEST_REGION = 60  # pixels of a mask's region that serves as an outline
 
 
@@ -105,7 +103,6 @@ def cases(data: Path) -> Iterator[Callable[[], Iterator[Case]]]:
         "xbd_post_scenes": burnt_cases,
         "levir_cd": new_buildings_cases,
     }
-    require_files(data, *groups)
     for name, make in groups.items():
         if (data / name).is_dir():
             yield lambda make=make: make(data)  # type: ignore[misc]
@@ -164,8 +161,7 @@ def midwest_cases(data: Path) -> Iterator[Case]:
 
 def intact_cases(data: Path) -> Iterator[Case]:
     """Places without any damage, from one image each."""
-    for name in INTACT:
-        image, outlines = SCENES[name][:2]
+    for name, (image, outlines) in SCENES.items():
         shapes = gpd.read_file(data / outlines)
         if "label" in shapes:  # Las Vegas has outlines of roads and trees, too
             shapes = shapes[shapes["label"] == BUILDING_LABEL].reset_index(drop=True)
@@ -291,26 +287,11 @@ def move_to(outlines: gpd.GeoDataFrame, other: Path) -> gpd.GeoDataFrame:
     return foreign.assign(geometry=foreign.translate(*(here - there)), id=[f"v{k}" for k in range(len(foreign))])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--only", default="", help="cases whose name holds this")
-    parser.add_argument("--out", type=Path, default=None, help="CSV file of the table")
-    options = parser.parse_args()
+def misuse_table(data: Path) -> pd.DataFrame:
+    """One row a case of the sample sets that are there."""
     rows = []
-    for group in cases(options.data):
+    for group in cases(data):
         for case in group():
-            if options.only in case.name:
-                rows.append(row(case))
-                print(f"{case.name}: { ({k: v for k, v in rows[-1].items() if k != 'case'}) }", file=sys.stderr)
-    table = pd.DataFrame(rows)
-    print(table.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.3f}", max_colwidth=90))
-    if options.out is not None:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(options.out) as partial:
-            table.to_csv(partial, index=False)
-
-
-if __name__ == "__main__":
-    with plain_errors():
-        main()
+            rows.append(row(case))
+            print(rows[-1], file=sys.stderr)
+    return pd.DataFrame(rows)
