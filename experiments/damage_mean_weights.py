@@ -1,6 +1,6 @@
 """The mean of the weights of several trainings of the network in the box for damage, scored and written like a training.
 
-Usage: python experiments/damage_mean_weights.py RUN RUN … --out FOLDER [--models models] [--recipe damage-network-flood] [--smoke]
+Usage: python experiments/damage_mean_weights.py RUN RUN … --out FOLDER [--models models] [--smoke]
 
 For trainings of world_train_damage.py that began from the same weights (`--start`) with other seeds, or with other hazards and
 styles left out (Wortsman et al. 2022); or for one of them and, after it, the run that it began from. The mean is scored at the pairs that the first of them is validated on, and its
@@ -20,7 +20,6 @@ from script import plain_errors
 from smoke import NOTE, add_smoke
 from torch import Tensor
 from world_train import ship
-from world_train_damage import RECIPES
 
 from deepnets4eo.damage.siamese.box import NAME
 from deepnets4eo.damage.siamese.stream_recipe import StreamRecipe
@@ -72,7 +71,6 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--models", type=Path, help="folder to ship the run into, e.g. models")
-    parser.add_argument("--recipe", choices=RECIPES, default=NAME, help="which model to ship")
     add_smoke(parser)
     arguments = parser.parse_args()
     if arguments.smoke:
@@ -94,7 +92,7 @@ def main() -> None:
     write_json(arguments.out / METRICS, metrics)
     print(arguments.out)
     if arguments.models:
-        ship(arguments.out, arguments.models / arguments.recipe)
+        ship(arguments.out, arguments.models / NAME)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Every real place beside the goals: grades of damage, false alarms, buildings out of one image, and speed.
 
 Usage: python experiments/real_places.py --data FOLDER [--out runs/real_places] [--buildings RUN …] [--network RUN …]
-                                         [--shipped] [--hazards] [--parts buildings damage misuse pairs] [--smoke]
+                                         [--shipped] [--parts buildings damage misuse pairs] [--smoke]
 
 FOLDER holds the sample sets by name; where one is missing, its row says so. Nothing is ever fitted or chosen on these
 places. Two baselines come along: the weight-free damage model, and a random forest taught on miniature cities (trained and
@@ -18,7 +18,6 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -76,13 +75,8 @@ def score_run_on_buildings(folder: Path, name: str, data: Path, out: Path, sites
     write_json(out / f"buildings-{name}.json", scores)
 
 
-def score_damage(
-    settings: Settings, name: str, data: Path, out: Path, sites: Sequence[Any], *, hazards: bool = False
-) -> None:
-    """Score the damage job on all sites; keeps the scores by method, every building's row, and pictures in `out`.
-
-    hazards : whether the job is given what struck the place, which those who map it know.
-    """
+def score_damage(settings: Settings, name: str, data: Path, out: Path, sites: Sequence[Any]) -> None:
+    """Score the damage job on all sites; keeps the scores by method, every building's row, and pictures in `out`."""
     tables: dict[str, list[gpd.GeoDataFrame]] = {}
     missing = {}
     for site in sites:
@@ -91,7 +85,7 @@ def score_damage(
             missing[site.name] = {MISSING: f"missing: there is no {data / site.folder}"}
             continue
         for number, case in enumerate(site.read(data / site.folder)):
-            methods = assess_case(case, replace(settings, hazard=case.hazard) if hazards else settings)
+            methods = assess_case(case, settings)
             if not methods:
                 missing[site.name] = {MISSING: "the job refuses the images"}
                 continue
@@ -134,7 +128,6 @@ def main() -> None:
     parser.add_argument("--buildings", type=Path, nargs="*", default=[], help="runs that label buildings")
     parser.add_argument("--network", type=Path, nargs="*", default=[], help="runs that grade buildings in two images")
     parser.add_argument("--shipped", action="store_true", help="the damage job with the network that comes with it")
-    parser.add_argument("--hazards", action="store_true", help="the same, given what struck each place")
     parser.add_argument("--parts", choices=(*PARTS, *TABLES), nargs="*", default=PARTS)
     add_smoke(parser)
     options = parser.parse_args()
@@ -156,8 +149,6 @@ def main() -> None:
         score_damage(weight_free_settings(), WEIGHT_FREE, options.data, options.out, damage_sites.SITES[:few])
         if options.shipped:
             score_damage(Settings(), "shipped", options.data, options.out, damage_sites.SITES[:few])
-        if options.hazards:
-            score_damage(Settings(), "hazard-given", options.data, options.out, damage_sites.SITES[:few], hazards=True)
         for folder in options.network:
             name = run_name(folder)
             try:

@@ -1,13 +1,12 @@
 """The network in the box for building damage, trained on the miniature world without files.
 
 Usage: nice -n 5 python experiments/world_train_damage.py --out runs/damage --minutes 60 [--world world|city] [--resume]
-       [--recipe damage-network-flood] [--start RUN] [--left-out-styles old-town …] [--left-out-hazards flood …] (with --world world) [--seed 0] [--set train.lr=5e-4 …]
+       [--start RUN] [--left-out-styles old-town …] [--left-out-hazards flood …] (with --world world) [--seed 0] [--set train.lr=5e-4 …]
 
 Trains the head of pairs and that of the post image alone together, and writes a run with weights in half precision,
 its card and metrics.json: scores on places of other seeds, in all, by style and by hazard; log.csv has them after each
 epoch of some four minutes. Ctrl-C saves the step that runs; `--resume` goes on, and `--resume --minutes 0` writes the run of
-what is there; `--models models` ships it. One core is enough: two windows a second. --recipe: a network for some hazards
-alone, which goes on from `models/damage-network`.
+what is there; `--models models` ships it. One core is enough: two windows a second.
 """
 
 from __future__ import annotations
@@ -21,10 +20,9 @@ from script import plain_errors
 from smoke import NOTE, add_smoke
 from world_train import ship
 
-from deepnets4eo.damage.siamese.box import NAME, NAME_FOR
+from deepnets4eo.damage.siamese.box import NAME
 from deepnets4eo.training import TrainOptions, train
 
-RECIPES = [NAME, *sorted(set(NAME_FOR.values()))]
 SMOKE = (
     "data.windows_per_epoch=4", "train.batch_size=2", "data.size_px=256", "data.val_pairs=2",
     "data.tile_px=128", "predict.tile_px=256", "train.epochs=1",
@@ -46,7 +44,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, help="the epoch that runs then is the last; over all resumptions")
-    parser.add_argument("--recipe", choices=RECIPES, default=NAME)
     parser.add_argument("--world", choices=("both", "world", "city"), help="in place of what the recipe says")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", help="run of a U-Net that labels pixels, whose weights are started from")
@@ -65,10 +62,10 @@ def main() -> None:
     options = TrainOptions(
         device=arguments.device, resume=arguments.resume, overwrite=arguments.overwrite, minutes=arguments.minutes
     )
-    run = train(arguments.recipe, arguments.out, overrides=overrides_of(arguments), options=options)
+    run = train(NAME, arguments.out, overrides=overrides_of(arguments), options=options)
     print(run)
     if arguments.models:
-        ship(run, arguments.models / arguments.recipe)
+        ship(run, arguments.models / NAME)
 
 
 if __name__ == "__main__":

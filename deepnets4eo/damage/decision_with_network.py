@@ -32,7 +32,7 @@ from deepnets4eo.damage.prior import BY_USER, EVEN, ShareEstimate, choose_share,
 from deepnets4eo.damage.raster_evidence import Score, score_findings
 from deepnets4eo.damage.reliability import Reliability, adjust_to_share, fit_to_site, members_of, values_of
 from deepnets4eo.damage.result_findings import result_findings
-from deepnets4eo.damage.siamese.box import chosen_for, not_used, open_box, why_unfit
+from deepnets4eo.damage.siamese.box import not_used, open_box, why_unfit
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader, is_run
 from deepnets4eo.damage.siamese.tile_work import TileWork
 from deepnets4eo.damage.site_estimates import BuildingGround, site_estimates
@@ -118,30 +118,26 @@ class DecisionModel:
             DamageModel.load(DEFAULT_MODEL), grader if skill.value else None, *weights, damaged_share, skill, measured
         )
 
-    def with_box(self, pre: Layer | None, post: Layer, hazard: str | None = None) -> DecisionModel:
+    def with_box(self, pre: Layer | None, post: Layer) -> DecisionModel:
         """The same with the network that comes with the toolbox, or with the finding why it is not used here.
 
-        hazard : what struck the place, where it is known: a key of `NAME_FOR`.
         As it is where a run was given, and where the toolbox comes without weights.
         """
         if self.skill is not None or self.weight == 0:
             return self
-        grader, finding = open_box(hazard)
+        grader, finding = open_box()
         if grader is None:
-            return self if finding is None else replace(self, findings=(_for_hazard(finding, hazard),))
+            return self if finding is None else replace(self, findings=(finding,))
         skills = [validated_skill(grader.run.card, head) for head in (None, POST_ALONE)]
         reason = skills[0].reason or why_unfit(grader, pre, post)
         if reason:
-            return replace(self, findings=(_for_hazard(not_used(reason), hazard),))
+            return replace(self, findings=(not_used(reason),))
         weight, post_weight = (self.weight * skill.value for skill in skills)
         try:
             measured = NetworkReliability.of_card(grader.run.card, str(grader.run.folder), weight, post_weight)
         except RunError as error:
-            return replace(self, findings=(_for_hazard(not_used(str(error)), hazard),))
-        findings = () if hazard is None else (chosen_for(hazard),)
-        return replace(
-            self, grader=grader, weight=weight, post_weight=post_weight, reliability=measured, findings=findings
-        )
+            return replace(self, findings=(not_used(str(error)),))
+        return replace(self, grader=grader, weight=weight, post_weight=post_weight, reliability=measured)
 
     @property
     def box_decides(self) -> bool:
@@ -319,16 +315,6 @@ class DecisionModel:
             return share, at_site.probabilities, at_site.weights
         log_odds = logit(np.clip(damaged, CERTAIN, 1 - CERTAIN))
         return choose_share(log_odds, second, unlike=unlike), even, None
-
-
-def _for_hazard(finding: Finding, hazard: str | None) -> Finding:
-    """The finding that the network was not used, and that the hazard had no effect where one was given."""
-    if hazard is None:
-        return finding
-    return replace(
-        finding,
-        message=f"{finding.message} The hazard was given as {hazard}, which had no effect: its network was not heard.",
-    )
 
 
 def _stand_in(kind: NDArray[np.object_], table: dict[str, Reliability], rows: NDArray[np.bool_]) -> None:

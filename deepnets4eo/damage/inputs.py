@@ -20,7 +20,6 @@ from deepnets4eo.damage.input_checks import check_images
 from deepnets4eo.damage.point_evidence import PointEvidence, check_point_evidence
 from deepnets4eo.damage.raster_evidence import RasterEvidence, ScoreLayer, open_raster_evidence
 from deepnets4eo.damage.settings import Settings
-from deepnets4eo.damage.siamese.evidence import is_run
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import overlap_share
 from deepnets4eo.outputs.findings import Finding, one_or_many
@@ -129,9 +128,8 @@ def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> tup
     """Both images, pre None where it is None or "-"; of two of one size, one without CRS takes the other's grid.
 
     Errors: GridError where one image has no CRS and another size than the other, and where they do not overlap;
-    InputError where the settings take a pre image as registered and there is none, or choose a network of the toolbox and none takes part.
+    InputError where the settings take a pre image as registered and there is none.
     """
-    _check_hazard(settings)
     after = Layer.open(post)
     if pre is None or (isinstance(pre, str) and pre == "-"):
         if settings.assume_registered:
@@ -147,18 +145,6 @@ def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> tup
             f"pre image {before.source} and post image {after.source} do not overlap. Check their CRS with `deepnets4eo check`."
         )
     return before, after
-
-
-def _check_hazard(settings: Settings) -> None:
-    """Raise InputError where a hazard is given and none of the networks that come with the toolbox takes part."""
-    by_run = is_run(settings.model)
-    if settings.hazard is None or (settings.network and not by_run):
-        return
-    why = f"the run {settings.model} decides" if by_run else "the network is left out"
-    raise InputError(
-        f"the hazard is {settings.hazard}, which chooses among the networks that come with the toolbox, but {why}. "
-        "Leave out the hazard, or --model and --no-network."
-    )
 
 
 def _check_inside(outlines_px: NDArray[np.object_], post: Layer, source: str) -> None:

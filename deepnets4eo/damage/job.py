@@ -305,7 +305,7 @@ def load_model(inputs: Inputs | CheckedImages, settings: Settings) -> DecisionMo
         )
     if radar:
         return replace(model, weight=1.0)
-    return model.with_box(inputs.pre, inputs.post, settings.hazard) if settings.network else model
+    return model.with_box(inputs.pre, inputs.post) if settings.network else model
 
 
 def _register(inputs: Inputs, settings: Settings) -> Registration | None:

@@ -139,7 +139,7 @@ def _job_hash(inputs: Inputs, settings: Settings) -> str:
     digest = hashlib.sha256(f"{__version__} {json.dumps(plain(values), sort_keys=True)}".encode())
     for name in (settings.model, settings.class_shares, settings.segmenter):
         digest.update(f"\n{_file(Path(name) / CARD)} {_file(Path(name))}".encode() if name else b"\n")
-    folder = box.box_folder(settings.hazard) if settings.network else None
+    folder = box.box_folder() if settings.network else None
     digest.update(f"\nnetwork {None if folder is None else _file(folder / CARD)}".encode())
     for name in ("pre", "post", "dsm_pre", "dsm_post", "cloud_mask"):
         digest.update(f"\n{name} {_layer(getattr(inputs, name))}".encode())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -17,7 +17,6 @@ from deepnets4eo.registration.options import (
     Motion,
 )
 
-Hazard: TypeAlias = Literal["earthquake", "explosion", "flood", "hurricane", "lahar", "tornado", "tsunami", "wildfire"]
 INPUTS: dict[str, Any] = {"group": "Inputs"}
 DECISION: dict[str, Any] = {"group": "Decision"}
 
@@ -33,9 +32,6 @@ class Settings:
     network
         Whether the network that comes with the toolbox decides, too, where PyTorch is installed and the images are such as
         it knows; not with a run in `model`.
-    hazard
-        What struck the place, where it is known: the network that comes with the toolbox for such events decides in place of the
-        one for all; not with a run in `model`, nor without network.
     network_weight
         Share of such a run's log-odds in the average, 0–1, if its validated skill is perfect; multiplied by that skill.
     damaged_share
@@ -84,13 +80,6 @@ class Settings:
             json_schema_extra=DECISION,
         ),
     ] = True
-    hazard: Annotated[
-        Hazard | None,
-        Field(
-            description="What struck the place, where known: a network trained further on such events decides.",
-            json_schema_extra=DECISION,
-        ),
-    ] = None
     network_weight: Annotated[
         float,
         Field(

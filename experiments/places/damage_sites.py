@@ -20,7 +20,6 @@ import shapely
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects, label
 
-from deepnets4eo.damage.settings import Hazard
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.rasters.scene import Layer
@@ -50,8 +49,6 @@ class DamageCase:
         Of the image, where a site has several.
     changes
         Settings of the job that this case needs.
-    hazard
-        What struck the place, which those who map it know; None where nothing did.
     """
 
     site: str
@@ -61,7 +58,6 @@ class DamageCase:
     truth: pd.DataFrame
     name: str = ""
     changes: dict[str, Any] = field(default_factory=dict)
-    hazard: Hazard | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +74,7 @@ def _joplin(folder: Path) -> Iterator[DamageCase]:
     outlines = gpd.read_file(folder / "footprints_overlap.geojson")
     labels = pd.DataFrame(gpd.read_file(folder / "damage_labels.geojson")[["id", "damage"]])
     pre, post = Layer.open(folder / "pre"), Layer.open(folder / "post")
-    yield DamageCase("joplin", pre, post, outlines, labels, hazard="tornado")
+    yield DamageCase("joplin", pre, post, outlines, labels)
 
 
 def _joplin_before(folder: Path) -> Iterator[DamageCase]:
@@ -91,7 +87,7 @@ def _midwest(folder: Path) -> Iterator[DamageCase]:
     pre, post = (Layer.open(folder / f"{date}.png") for date in ("pre", "post"))
     truth = pd.DataFrame({"id": table["id"].astype(str), "damage": table["grade"]})
     outlines = _on_image(table["id"], table.geometry, post)
-    yield DamageCase("xbd_midwest", pre, post, outlines, truth, changes=PIXELS, hazard="flood")
+    yield DamageCase("xbd_midwest", pre, post, outlines, truth, changes=PIXELS)
 
 
 def _midwest_before(folder: Path) -> Iterator[DamageCase]:
@@ -119,7 +115,7 @@ def _xbd_scene(site: str, folder: Path, number: int, image: Layer) -> DamageCase
     truth = pd.DataFrame({"id": outlines["id"], "damage": grades})
     changes = PIXELS if image.grid.crs is None else {}
     name = f"scene {number}"
-    return DamageCase(site, None, image, outlines, truth, name, changes, STRUCK_BY.get(name))
+    return DamageCase(site, None, image, outlines, truth, name, changes)
 
 
 def _vegas(folder: Path) -> Iterator[DamageCase]:
@@ -159,7 +155,6 @@ SITES = (
 )  # fmt: skip
 INTACT_SITES = ("vegas", "kampala", "atlanta", "ign", "potsdam", "joplin before")
 HURRICANE = "scene 3"
-STRUCK_BY: dict[str, Hazard] = {"scene 2": "wildfire", HURRICANE: "hurricane"}
 
 
 def intact(outlines: gpd.GeoDataFrame) -> pd.DataFrame:

@@ -357,9 +357,9 @@ def test_damage(reach, tmp_path) -> None:
         "i",
     ]
     last = ["--footprints-crs", "pixels", "--workers", 3, "--seed", 4, "--dsm-pre", "d", "--dsm-post", "e"]
-    found = reach(function, *start, *out, *words, *more, *last, "--cloud-mask", "m.tif", "--hazard", "lahar")
+    found = reach(function, *start, *out, *words, *more, *last, "--cloud-mask", "m.tif")
     assert found.words[3] == Settings(
-        model="m", hazard="lahar", network_weight=0.25, damaged_share=0.1, motion="similarity", max_shift_m=8.0, align=False,
+        model="m", network_weight=0.25, damaged_share=0.1, motion="similarity", max_shift_m=8.0, align=False,
         max_rotation_deg=5.0, assume_registered=True, network=False,
         sensor="optical", class_shares="c", layer="l", id_column="i", footprints_crs="pixels", workers=3, seed=4,
     )  # fmt: skip

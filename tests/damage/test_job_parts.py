@@ -54,7 +54,7 @@ def count(network: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[
         done.update(blocks=0, tiles=0)
         return counts
 
-    monkeypatch.setattr(box, "box_folder", lambda hazard=None: network)
+    monkeypatch.setattr(box, "box_folder", lambda: network)
     monkeypatch.setattr(job, "gather", partial(gather, block_px=64))
     monkeypatch.setattr(collect, "measure_block", measure_one)
     monkeypatch.setattr(NetworkSegmenter, "predict_raw", label_one)

@@ -1,10 +1,8 @@
 """The network that comes with the toolbox: when it decides, with which head, and the one line that says when not."""
 
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -18,14 +16,12 @@ from small_grader import GSD_M, make_grader
 
 from deepnets4eo.damage import DamageMap, Settings, assess
 from deepnets4eo.damage.decision_with_network import DecisionModel
-from deepnets4eo.damage.settings import Hazard
 from deepnets4eo.damage.siamese import box
 from deepnets4eo.damage.siamese.evidence import COLUMNS
-from deepnets4eo.errors import InputError, MissingExtraError
+from deepnets4eo.errors import MissingExtraError
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City, Event
-from deepnets4eo.training import load_recipe
 
 pytestmark = pytest.mark.usefixtures("registered_once", "labelled_once")
 NET = list(COLUMNS.values())
@@ -41,7 +37,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def in_box(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path | None], None]:
     """A function that puts a run into the toolbox, or takes the one that is there out."""
-    return lambda folder: monkeypatch.setattr(box, "box_folder", lambda hazard=None: folder)
+    return lambda folder: monkeypatch.setattr(box, "box_folder", lambda: folder)
 
 
 @pytest.fixture(scope="module")
@@ -170,9 +166,9 @@ def test_damaged_weights_and_no_pytorch_are_one_line_each(city, run, in_box, tmp
     monkeypatch.setattr(box, "check_extra", missing)
     alone = "The network was not used: PyTorch is not installed. The weight-free model decided alone."
     assert reason(image) == alone
-    found = job(city, hazard="flood")
+    found = job(city)
     (message,) = [finding.message for finding in found.findings if finding.code == "network_not_used"]
-    assert message == f"{alone} The hazard was given as flood, which had no effect: its network was not heard."
+    assert message == alone
     assert (found.parameters["network"], found.parameters["network_weight"]) == (False, 0.0)
 
 
@@ -184,49 +180,6 @@ def test_the_run_is_looked_for_among_the_models_and_nowhere_else(run, tmp_path, 
     assert BOX_FOLDER() == run
     monkeypatch.setattr(box, "recipes", lambda: ["damage-siamese"])
     assert BOX_FOLDER() is None
-
-
-def test_a_hazard_has_its_own_network(city, run, tmp_path, monkeypatch):
-    folders = {name: tmp_path / name for name in ("damage-network", "damage-network-flood")}
-    for folder in folders.values():
-        shutil.copytree(run, folder)
-    monkeypatch.setattr(box, "recipes", lambda: list(folders))
-    monkeypatch.setattr(box, "model_path", folders.get)
-    monkeypatch.setattr(box, "box_folder", BOX_FOLDER)
-    for hazard, name in (
-        (None, "damage-network"),
-        ("flood", "damage-network-flood"),
-        ("lahar", "damage-network-flood"),
-    ):
-        found = job(city, pre=False, hazard=hazard)
-        assert found.inputs["run"] == str(folders[name] / "card.json")
-        assert found.parameters["hazard"] == hazard
-        said = [finding.message for finding in found.findings if finding.code == "network_for_hazard"]
-        assert [hazard in message and name in message for message in said] == [True] * (hazard is not None)
-    layer = Layer.open(city.pre.image, grid=city.pre.grid)
-    model = DecisionModel.load("damage-evidence").with_box(layer, layer, "tornado")
-    assert model.grader is None
-    assert "this copy comes without the weights of damage-network-wind" in model.findings[0].message
-
-
-def test_every_hazard_of_the_settings_has_a_network_with_a_recipe_that_learns_it():
-    assert set(box.NAME_FOR) == set(get_args(Hazard))
-    for hazard, name in box.NAME_FOR.items():
-        recipe, _ = load_recipe(name)
-        assert set(recipe.data.hazards) == {key for key, own in box.NAME_FOR.items() if own == name} | {"none"}
-        assert recipe.model.start == "damage-network", hazard
-
-
-def test_a_hazard_without_the_network_in_the_box_is_refused(city, run):
-    for keys, why in (({"network": False}, "the network is left out"), ({"model": str(run)}, f"the run {run} decides")):
-        with pytest.raises(InputError, match=f"the hazard is flood.*{re.escape(why)}"):
-            job(city, hazard="flood", **keys)
-
-
-def test_an_unknown_hazard_is_refused(city, monkeypatch):
-    monkeypatch.setattr(box, "box_folder", BOX_FOLDER)
-    with pytest.raises(InputError, match="hazard is 'hurrican'. Input should be .* Did you mean 'hurricane'"):
-        job(city, hazard="hurrican")
 
 
 def test_a_toolbox_without_weights_says_nothing(in_box):

@@ -14,7 +14,7 @@ from deepnets4eo.damage.building_image import COARSEST_M, FINEST_M
 from deepnets4eo.damage.colour_choice import in_colour
 from deepnets4eo.damage.siamese.evidence import NetworkGrader, is_run
 from deepnets4eo.damage.siamese.pairs import POST, PRE
-from deepnets4eo.errors import InputError, RunError, name_hint
+from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.inspection.daylight import DARKEST, bright_value, is_grey
 from deepnets4eo.lazy import check_extra
@@ -23,60 +23,30 @@ from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 
 NAME = "damage-network"
-EARTHQUAKE, FIRE, FLOOD, WIND = (f"{NAME}-{kind}" for kind in ("earthquake", "fire", "flood", "wind"))
-# Networks that were trained further on such events alone; where the hazard is not known, there is the one for all.
-NAME_FOR = {
-    "earthquake": EARTHQUAKE, "explosion": EARTHQUAKE, "flood": FLOOD, "lahar": FLOOD, "tsunami": FLOOD,
-    "hurricane": WIND, "tornado": WIND, "wildfire": FIRE,
-}  # fmt: skip
 GSD_FACTOR = 3.0  # from the pixels of the training to the coarsest ones
 MOST_OFF_NADIR_DEG = 30.0  # of the sensors that it learnt from
 BANDS = 3
 OFF_NADIR = re.compile(r"OFF_?NADIR|VIEW_?ANGLE|INCIDENCE_?FROM_?NADIR")
 
 
-def box_folder(hazard: str | None = None) -> Path | None:
-    """Return the folder of the network's run; None where this copy of the toolbox comes without its weights.
-
-    Parameters
-    ----------
-    hazard
-        A key of `NAME_FOR`, for the network that was trained further on such events; None for the one for all.
-
-    Raises
-    ------
-    InputError
-        There is no network for such a hazard.
-    """
-    if hazard is not None and hazard not in NAME_FOR:
-        raise InputError(f"there is no network for the hazard {hazard!r}. {name_hint(hazard, NAME_FOR)}")
-    name = NAME if hazard is None else NAME_FOR[hazard]
-    if name not in recipes():
+def box_folder() -> Path | None:
+    """Return the folder of the network's run; None where this copy of the toolbox comes without its weights."""
+    if NAME not in recipes():
         return None
-    folder = model_path(name)
+    folder = model_path(NAME)
     return folder if is_run(folder) else None
 
 
-def open_box(hazard: str | None = None) -> tuple[NetworkGrader | None, Finding | None]:
+def open_box() -> tuple[NetworkGrader | None, Finding | None]:
     """Open the network, in the fastest precision of this machine.
-
-    Parameters
-    ----------
-    hazard
-        As of `box_folder`.
 
     Returns
     -------
     The grader and no finding; no grader and the finding that says why; or neither, where there are no weights at all.
-
-    Raises
-    ------
-    InputError
-        As of `box_folder`.
     """
-    folder = box_folder(hazard)
+    folder = box_folder()
     if folder is None:
-        return None, None if hazard is None else not_used(f"this copy comes without the weights of {NAME_FOR[hazard]}")
+        return None, None
     try:
         check_extra("deep")
         return NetworkGrader.load(folder, precision="auto", gsd_factor=GSD_FACTOR), None
@@ -96,22 +66,6 @@ def not_used(reason: str) -> Finding:
         "network_not_used",
         "note",
         f"The network was not used: {reason.rstrip('.')}. The weight-free model decided alone.",
-    )
-
-
-def chosen_for(hazard: str) -> Finding:
-    """Return the finding that the network for a hazard took part.
-
-    Parameters
-    ----------
-    hazard
-        A key of `NAME_FOR`.
-    """
-    return Finding(
-        "network_for_hazard",
-        "note",
-        f"The network {NAME_FOR[hazard]} took part, which was trained further on such events; the hazard was given as {hazard}.",
-        "Leave the hazard out where it is not certain, or where several struck the place.",
     )
 
 
