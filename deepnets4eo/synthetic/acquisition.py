@@ -24,12 +24,9 @@ from deepnets4eo.synthetic.surface import OPAQUE, Surface
 
 @dataclass
 class Acquisition:
-    """All products of one sensor at one date.
-
-    grid : stated georeference of the image; to_pre : affine map from ground coordinates of this image to the true ones
-    of the pre image (identity for pre itself)
-    matrix : affine map from (col, row) pixel centres of this image to the canvas; canvas : grid of the surface
-    """
+    """All products of one sensor at one date. `grid` is the stated georeference of the image, `to_pre` the affine map
+    from its ground coordinates to the true ones of the pre image, `matrix` the map from pixel centres (col, row) to
+    `canvas`, the grid of the surface."""
 
     surface: Surface
     grid: Grid
@@ -77,10 +74,8 @@ class Acquisition:
         return labels if target.name == source.name else source.remap_to(target)[labels]
 
     def building_ids(self) -> np.ndarray:
-        """(H, W) int32: number of the building whose plan covers the pixel, 0 for none.
-
-        Number k is row k − 1 of `City.all_buildings`; numbers beyond that are buildings that only post has.
-        """
+        """(H, W) int32 number of the building whose plan covers the pixel, 0 for none. Number k is row k − 1 of
+        `City.all_buildings`; larger numbers are buildings that only the post date has."""
         return view(self.surface.building, self.matrix, self.shape, 0)
 
     def points(self, density: float = 8.0) -> PointCloud:

@@ -27,11 +27,9 @@ class BuildingPart:
 
 @dataclass(frozen=True)
 class Building:
-    """A building as planned: position, plan, roof and colours; `key` is the seed of its random details.
-
-    x, y : centre in local metres; angle : direction of a, radians; eave_m : wall height; pitch : rise over run
-    covering : shingle, tile, metal, membrane or bitumen; use : house, shed, block, hall, tank
-    """
+    """A building as planned: centre `x`, `y` in local metres, direction `angle` in radians, wall height `eave_m`,
+    `pitch` as rise over run; `covering` is shingle, tile, metal, membrane or bitumen, `use` is house, shed, block,
+    hall or tank, `key` seeds the random details."""
 
     x: float
     y: float
@@ -75,11 +73,8 @@ class Building:
         return cos * right + sin * down, -sin * right + cos * down
 
     def profile(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Roof over a grid of (a, b).
-
-        returns : height above ground (m; negative outside), distance inward from the edge (m; negative outside),
-            gradient along a and along b (rise over run)
-        """
+        """Return the roof over a grid of (a, b): height above ground and distance inward from the edge in metres (both
+        negative outside), and the gradient along a and along b (rise over run)."""
         if self.roof == "dome":
             radius = self.parts[0].length / 2
             distance = radius - np.hypot(a, b)

@@ -16,12 +16,9 @@ from deepnets4eo.synthetic.style import Light, Season, Sensor
 
 @dataclass(frozen=True)
 class EventType:
-    """Effects of one type of event; shares 0–1 at full intensity.
-
-    debris_per_m2 : loose pieces over the whole damaged area; drift_m : mean distance of debris down-wind
-    churn : new ground of lawns, "mud", "scorch" or ""; felled, stripped : shares of trees; thrown : share of cars
-    spread : width of the damaged area relative to the city, drawn between two values
-    """
+    """The effects of one type of event at full intensity: `debris_per_m2` of the damaged area, mean drift of debris
+    down-wind, new ground of lawns ("mud", "scorch" or ""), shares 0–1 of trees and of thrown cars, and the span of
+    the width of the damaged area relative to the city."""
 
     debris_per_m2: float
     drift_m: float
@@ -186,11 +183,8 @@ class Intensity:
 def grade_buildings(
     rng: np.random.Generator, event: Event, intensity: Intensity, positions: np.ndarray, frail: np.ndarray
 ) -> np.ndarray:
-    """Damage grade of each building so that the event's shares hold.
-
-    positions : (N, 2) local metres; frail : (N,) vulnerability, about 1
-    returns : (N,) uint8, index into GRADES
-    """
+    """Return the damage grade (N,) uint8, an index into GRADES, of each building so that the shares of the event hold.
+    `positions` is (N, 2) in local metres, `frail` (N,) the vulnerability, about 1."""
     count = len(positions)
     if not count:
         return np.zeros(0, np.uint8)

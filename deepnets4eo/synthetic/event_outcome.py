@@ -20,12 +20,9 @@ CHANGES = ("reroofed", "extended", "panels")
 
 @dataclass
 class EventOutcome:
-    """Outcome of the event.
-
-    grades : (N,) uint8 by planned building, index into event.GRADES; modes : (N,) look of the destroyed, else ""
-    changes : (N,) harmless change of the undamaged, "" for none; added : buildings that exist only at the post date
-    ponds : new pools; works : earthworks as (x, y, length, width, angle); fallen, stripped : (T,) bool by tree
-    """
+    """The outcome of the event: grades (N,) uint8 and looks of the planned buildings, harmless changes, buildings and
+    pools that only the post date has, earthworks as (x, y, length, width, angle), and (T,) bool by tree for fallen
+    and stripped ones."""
 
     event: Event
     intensity: Intensity

@@ -13,10 +13,8 @@ BAND_ROWS = 512
 
 
 def class_map(surface: Surface, legend: Legend) -> np.ndarray:
-    """(H, W) uint8 class values: crowns first, then standing buildings, then materials.
-
-    A destroyed building is clutter; the parts of a damaged building that are still high enough are building.
-    """
+    """Return (H, W) uint8 class values: crowns first, then standing buildings, then materials. A destroyed building is
+    clutter; parts of a damaged building that are still high enough are building."""
     lookup = np.array([legend.value(kind) for kind in KIND], np.uint8)
     building, clutter, tree = (legend.value(name) for name in ("building", "clutter", "tree"))
     out = np.empty(surface.shape, np.uint8)

@@ -16,14 +16,9 @@ SKY_TINT = np.array([0.92, 0.98, 1.14, 0.85], np.float32)  # light from the sky 
 
 
 def horizon(top: np.ndarray, light: Light, gsd_m: float) -> np.ndarray:
-    """Height of the shadow's edge above each pixel: lower surfaces are in cast shadow.
-
-    One pass from the sun's side: in coordinates sheared along the azimuth a sun ray stays in one column,
-    so the running maximum loses gsd · tan(elevation) per step and meets each row's heights.
-
-    top : (H, W) float32, metres
-    returns : (H, W) float32, metres, -inf where nothing is up-sun
-    """
+    """Return the height (H, W) of the shadow's edge above each pixel, -inf where nothing is up-sun; lower surfaces are
+    in cast shadow. In coordinates sheared along the azimuth a sun ray stays in one column, so that a running maximum
+    that loses gsd · tan(elevation) per step is enough."""
     azimuth = np.radians(light.azimuth_deg)
     right, down = float(np.sin(azimuth)), float(-np.cos(azimuth))  # towards the sun
     if abs(right) > abs(down):

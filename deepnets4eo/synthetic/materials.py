@@ -16,14 +16,9 @@ Colour = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Material:
-    """One surface material.
-
-    name : str
-    low, high : display colours 0–255 of the two poles (red, green, blue, near infrared)
-    texture : weights of the broad, middle and fine texture in the mix of the poles
-    swir : reflectance 0–1 at 1650 and 2200 nm
-    kind : class name in the legend "minicity"
-    """
+    """A surface material: `low` and `high` are the display colours 0–255 of its two poles (red, green, blue, near
+    infrared), `texture` the weights of broad, middle and fine texture between them, `swir` the reflectance at 1650
+    and 2200 nm, `kind` the class of the legend "minicity"."""
 
     name: str
     low: Colour
@@ -83,24 +78,16 @@ KIND: tuple[str, ...] = tuple(material.kind for material in _MATERIALS)
 
 @lru_cache(maxsize=1)
 def poles() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Look-up tables by material code.
-
-    returns : low (M, 4) float32 and high (M, 4) float32 display colours, texture weights (M, 3) float32
-    """
+    """Return look-up tables by material code: low and high display colours (M, 4) and texture weights (M, 3), float32."""
     low = np.array([material.low for material in _MATERIALS], np.float32)
     high = np.array([material.high for material in _MATERIALS], np.float32)
     return low, high, np.array([material.texture for material in _MATERIALS], np.float32)
 
 
 def spectra(wavelengths_nm: np.ndarray) -> np.ndarray:
-    """Mean reflectance spectrum of each material, interpolated between its bands.
-
-    Vegetation keeps low red reflectance up to the red edge (690 nm) and reaches its plateau at 760 nm;
-    water absorption at 1450 and 1940 nm dents moist materials.
-
-    wavelengths_nm : (B,) float, 350–2500
-    returns : (M, B) float32, reflectance 0–1, in the order of `NAMES`
-    """
+    """Return the mean reflectance spectrum (M, B) of each material in the order of `NAMES`, for wavelengths of 350–2500
+    nm. Vegetation stays dark in red up to 690 nm and reaches its plateau at 760 nm; water absorption at 1450 and
+    1940 nm dents moist materials."""
     curves = []
     for material in _MATERIALS:
         colour = tuple((a / 510 + b / 510) ** 2 for a, b in zip(material.low, material.high, strict=True))

@@ -95,10 +95,8 @@ def debris_pieces(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Rec
 
 
 def scatter_debris(surface: Surface, pieces: Rectangles, rng: np.random.Generator, intact: np.ndarray) -> None:
-    """Draw pieces of debris on the ground, on rubble and under trees, not on `intact` roofs.
-
-    intact : (number of buildings + 1,) bool by building number, false at 0
-    """
+    """Draw pieces of debris on the ground, on rubble and under trees, but not on the roofs that `intact` marks by
+    building number (false at 0)."""
     if not len(pieces):
         return
     colour = DEBRIS[rng.choice(len(DEBRIS), size=len(pieces), p=DEBRIS_SHARES)]

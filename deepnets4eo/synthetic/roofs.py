@@ -17,13 +17,9 @@ from deepnets4eo.synthetic.textures import Textures
 
 @dataclass
 class Patch:
-    """The window of one building, margin included, while it is being painted.
-
-    a, b : (h, w) position in the building's frame, metres; inside : inward distance from the outline, metres
-    height : metres above ground; colour : (4, h, w) float32 display colours; material : uint8 codes
-    slope_x, slope_y : roof gradient to the right and down; drawn : pixels that will be written back
-    free : pixels without a building so far
-    """
+    """The window of one building, margin included, while it is painted: position (h, w) in the frame of the building,
+    distance `inside` the outline and height in metres, display colours, material codes, gradients to the right and
+    down, pixels to write back (`drawn`) and pixels without a building so far (`free`)."""
 
     rows: slice
     cols: slice

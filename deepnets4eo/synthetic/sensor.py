@@ -18,11 +18,8 @@ BAND_ROWS = 256
 
 
 def radiance(surface: Surface, light: Light, dimming: np.ndarray | None = None) -> np.ndarray:
-    """Light leaving the top surface as the square root of radiance.
-
-    dimming : (H, W) float32 share of direct light left by clouds, or None
-    returns : (4, H, W) float32, 0–1.3 (1 is a white level field in full light)
-    """
+    """Return the light that leaves the top surface, (4, H, W) float32, as the square root of radiance (1 is a white
+    level field in full light). `dimming` is the share (H, W) of direct light that clouds leave."""
     lit = sunlit(surface, light)
     level = np.float32(light.direct) + np.float32(1 - light.direct) * SKY_TINT  # the white balance is set for it
     if dimming is not None:
@@ -47,10 +44,8 @@ def radiance(surface: Surface, light: Light, dimming: np.ndarray | None = None) 
 
 
 def relief_displacement(image: np.ndarray, height: np.ndarray, sensor: Sensor, gsd_m: float) -> np.ndarray:
-    """Displace tall objects away from the nadir and show their walls, as in an oblique view.
-
-    image : (4, H, W) float32; height : (H, W) float32, metres above ground
-    """
+    """Displace tall objects away from the nadir and show their walls, as in an oblique view. `height` is in metres
+    above ground."""
     tilt = float(np.hypot(*sensor.view))
     farthest = min(int(np.ceil(float(height.max()) * tilt / gsd_m)), 40)
     if farthest < 1:
@@ -119,11 +114,8 @@ def blur(plane: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def simulate_sensor_image(scene: np.ndarray, sensor: Sensor, rng: np.random.Generator) -> np.ndarray:
-    """Blur, sharpening, tone and noise.
-
-    scene : (4, H, W) float32 square root of radiance on the image's own grid
-    returns : (4, H, W) uint8
-    """
+    """Return the scene (4, H, W), the square root of radiance on the grid of the image, after blur, sharpening, tone
+    and noise as uint8."""
     height, width = scene.shape[1:]
     tiles = [noise_tile(rng, period, (1.0, 6.0), 0.35) for period in (401, 467, 523, 601)]
     blurred = [blur(band, sensor.blur_px) for band in scene]

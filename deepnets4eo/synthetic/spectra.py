@@ -12,11 +12,8 @@ from deepnets4eo.synthetic.surface import OPAQUE, Surface
 
 @dataclass(frozen=True)
 class MaterialSpectra:
-    """Materials and their spectra.
-
-    names : M material names; material : (H, W) uint8, index into names
-    reflectance : (M, B) float32, 0–1; brightness : (H, W) float32, light and texture of the pixel about 1
-    """
+    """Materials and their spectra: M names, `material` (H, W) as index into them, `reflectance` (M, B) 0–1, and
+    `brightness` (H, W), light and texture of the pixel about 1."""
 
     names: tuple[str, ...]
     material: np.ndarray
@@ -30,10 +27,8 @@ class MaterialSpectra:
 
 
 def material_spectra(surface: Surface, wavelengths_nm: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Material codes as seen from above (H, W) uint8, reflectance (M, B), names; crowns count as foliage or branches.
-
-    Materials that only the miniature world has are left out where no pixel has one.
-    """
+    """Return the material codes as seen from above (H, W), their reflectance (M, B) and names; crowns count as foliage
+    or branches. Materials that only the miniature world has are left out where no pixel has one."""
     codes = surface.material.copy()
     crown = surface.cover > OPAQUE
     leafy = surface.leaf[3] > surface.leaf[0] * np.float32(1.5)

@@ -17,10 +17,8 @@ BANDS_M = {"broad": (15.0, 150.0, 1.4), "middle": (2.0, 15.0, 1.2), "fine": (0.0
 def noise_tile(
     rng: np.random.Generator, size_px: int, wavelengths_px: tuple[float, float], exponent: float
 ) -> np.ndarray:
-    """Periodic noise whose amplitude falls as frequency^-exponent between two wavelengths.
-
-    returns : (size_px, size_px) float32, mean 0, standard deviation 1, clipped to ±3
-    """
+    """Return periodic noise (size_px, size_px) float32 of mean 0 and standard deviation 1, clipped to ±3, whose
+    amplitude falls as frequency^-exponent between two wavelengths."""
     white = rng.standard_normal((size_px, size_px), dtype=np.float32)
     noise = fft.irfft2(fft.rfft2(white) * _gain(size_px, wavelengths_px, exponent), s=white.shape)
     return np.clip((noise - noise.mean()) / (noise.std() + 1e-9), -3, 3).astype(np.float32)

@@ -48,11 +48,8 @@ def building_frame(plan: Plan, outcome: EventOutcome, canvas: Grid, gsd_m: float
 def footprint_layer(
     buildings: gpd.GeoDataFrame, rng: np.random.Generator, offset_m: float, missing_share: float, extra_share: float
 ) -> gpd.GeoDataFrame:
-    """Footprints as mapped by others: a common and an own offset, some turned, simplified, missing or invented.
-
-    offset_m : length of the common offset; each outline strays by a third of it besides
-    returns : columns id, geometry; the ids of the truth, "x…" for buildings that are not there
-    """
+    """Return footprints as mapped by others: shifted together by `offset_m` and each by a third of it, some turned,
+    simplified, missing, or invented (ids "x…")."""
     heading = rng.uniform(0, 2 * np.pi)
     common = offset_m * np.array([np.cos(heading), np.sin(heading)])
     keep = rng.random(len(buildings)) >= missing_share

@@ -44,10 +44,8 @@ def write_layers(
     *,
     overwrite: bool = False,
 ) -> Path:
-    """Write rasters one by one, GeoPackages (file name → layer name → geometries) and `city.json`; returns the folder.
-
-    A new folder appears when everything in it is written. Errors: OutputError where the folder holds a city already.
-    """
+    """Write rasters one by one, GeoPackages (file name → layer name → geometries) and `city.json`, and return the
+    folder, which appears when everything in it is written. Raises OutputError where the folder holds a city already."""
     with output_lock(folder):
         check_overwrite(folder / DESCRIPTION, overwrite=overwrite)
         if folder.exists():

@@ -20,25 +20,8 @@ CITY_DRAW = 9  # beside a pair's seed, so that no other draw follows from the sa
 
 @dataclass(frozen=True)
 class CityPair:
-    """Both dates of a city and their truth on the image grids; fields as of the world's `PairSample`.
-
-    Parameters
-    ----------
-    pre, post
-        (4, H, W) uint8.
-    labels_pre, labels_post
-        (H, W) uint8, legend `minicity`.
-    roofs_pre, roofs_post
-        (H, W) int32, number of the building, 0 for none.
-    height_pre, height_post
-        (H, W) float32, metres above ground.
-    gsd_m
-        Ground size of a pixel, metres.
-    seed
-        Of the city.
-    style
-        Always "city".
-    """
+    """Both dates of a city and their truth on the image grids, with the fields of the world's `PairSample`: images (4,
+    H, W) uint8, labels of the legend `minicity`, numbers of roofs (0 for none) and heights above ground in metres."""
 
     pre: ByteImage
     post: ByteImage
@@ -54,17 +37,9 @@ class CityPair:
 
 
 def is_city(seed: int, world: str) -> bool:
-    """Whether a pair that is learnt from is a suburb of the miniature city.
+    """Whether the training pair of a seed is a suburb of the miniature city: never for "world", a third of the seeds
+    for "both", always for "city".
 
-    Parameters
-    ----------
-    seed
-        Of the pair.
-    world
-        "world": never, "both": a third of the seeds, "city": always.
-
-    Examples
-    --------
     >>> is_city(3, "world"), is_city(3, "city")
     (False, True)
     """
@@ -72,22 +47,8 @@ def is_city(seed: int, world: str) -> bool:
 
 
 def city_pair(seed: int, *, size_px: int = 512) -> CityPair:
-    """Make a city of 0.3 to 0.7 m a pixel.
+    """Make a city of 0.3 to 0.7 m a pixel; its truth is as each image shows it, except for relief displacement.
 
-    Parameters
-    ----------
-    seed
-        Of the city and of its ground size.
-    size_px
-        Side of its images.
-
-    Returns
-    -------
-    CityPair
-        Its truth as each image shows it, but for relief displacement.
-
-    Examples
-    --------
     >>> city_pair(3, size_px=64).roofs_pre.shape
     (64, 64)
     """

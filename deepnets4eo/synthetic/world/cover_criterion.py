@@ -28,15 +28,8 @@ LANDCOVER, BUILDINGS = Legend.load("landcover"), Legend.load("buildings")
 
 
 class CoverCriterion:
-    """The sum of the losses of land cover and of buildings.
+    """The sum of the losses of land cover and of buildings; `losses` of the training section hold for both.
 
-    Parameters
-    ----------
-    train
-        Its `losses` are used for both.
-
-    Examples
-    --------
     >>> criterion = CoverCriterion(TrainSection())
     >>> batch = {"mask": torch.zeros(1, 4, 4, dtype=torch.uint8), "buildings": torch.ones(1, 4, 4, dtype=torch.uint8)}
     >>> batch |= {"image": torch.zeros(1, 3, 4, 4), "valid": torch.ones(1, 4, 4, dtype=torch.bool)}
@@ -49,15 +42,8 @@ class CoverCriterion:
         self.buildings = SumOfLosses(train.losses, BUILDING_WEIGHTS)
 
     def step(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the loss of one batch, () float32.
-
-        Parameters
-        ----------
-        network
-            (N, 3, H, W) → logits (N, 7 + 3, H, W).
-        batch
-            Samples of `WindowCutter`, stacked.
-        """
+        """Return the loss of one batch of stacked `WindowCutter` samples; the network maps (N, 3, H, W) to logits (N, 7
+        + 3, H, W)."""
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         logits = network(image)
         self.cover.to(logits.device)
@@ -68,38 +54,15 @@ class CoverCriterion:
 
 
 class CoverScorer:
-    """Scores on windows that stay the same: of land cover, of buildings, and of buildings by style.
-
-    Parameters
-    ----------
-    windows
-        Pairs of style and sample; styles in any order.
-    batch_size
-        Windows that are predicted at once.
-
-    Examples
-    --------
-    ```python
-    scores = CoverScorer(validation_windows(recipe))(segmenter)
-    ```
-    """
+    """Scores on windows that stay the same, pairs of style and sample: of land cover, of buildings, and of buildings by
+    style."""
 
     def __init__(self, windows: Iterable[tuple[str, Sample]], batch_size: int = 8) -> None:
         self.windows, self.batch_size = list(windows), batch_size
 
     def __call__(self, segmenter: NetworkSegmenter) -> dict[str, float]:
-        """Predict all windows.
-
-        Parameters
-        ----------
-        segmenter
-            Its module has the outputs of `CoverCriterion`.
-
-        Returns
-        -------
-        mean_iou and overall_accuracy of land cover; f1.building and iou.building of building pixels, borders included;
-        f1.border; iou.STYLE of building pixels by style. NaN where there is none.
-        """
+        """Return mean_iou and overall_accuracy of land cover, f1.building, iou.building (borders included), f1.border
+        and iou.STYLE over all windows; NaN where there is none."""
         cover = ConfusionMatrix(LANDCOVER.num_classes)
         borders = ConfusionMatrix(BUILDINGS.num_classes)
         styles = {style: ConfusionMatrix(2) for style, _ in self.windows}
@@ -116,19 +79,8 @@ class CoverScorer:
         return scores | {f"iou.{style}": float(matrix.iou[1]) for style, matrix in sorted(styles.items())}
 
     def best_shift(self, segmenter: NetworkSegmenter) -> float:
-        """By how much the background's logit is too high for the best IoU of building pixels.
-
-        Buildings are rarer than their background, so a network that is not yet sure names too few.
-
-        Parameters
-        ----------
-        segmenter
-            As of a call.
-
-        Returns
-        -------
-        The shift of `SHIFTS` with the largest IoU over all windows.
-        """
+        """Return the shift of `SHIFTS` that, taken from the logit of the background, gives the best IoU of building
+        pixels. Buildings are rarer than their background, so a network that is not yet sure names too few."""
         matrices = [ConfusionMatrix(2) for _ in SHIFTS]
         for several, (_, logits) in self._batches(segmenter.module):
             odds = (logits[:, BUILDING:].amax(dim=1) - logits[:, 0]).cpu().numpy()

@@ -36,39 +36,15 @@ HEIGHTS_BANDS = INPUTS_WITH_HEIGHTS.in_channels - INPUTS.in_channels
 
 
 def runs_of(data: WorldSection) -> tuple[str, ...]:
-    """Names of the runs that a training writes.
-
-    Parameters
-    ----------
-    data
-        Section of the recipe.
-
-    Returns
-    -------
-    Land cover and buildings; land cover alone where it is learnt with heights, which footprints are not found with.
-    """
+    """Return the names of the runs that a training writes: land cover and buildings, or land cover alone where heights
+    are learnt, which footprints are not found with."""
     return RUNS[:1] if data.heights else RUNS
 
 
 def build_cover(recipe: WorldRecipe) -> NetworkSegmenter:
-    """Build the network of both outputs before its first step.
-
-    Parameters
-    ----------
-    recipe
-        With `data.start`: the last weights of that training, those of both its runs where it has no others, or those of
-        that run.
-
-    Returns
-    -------
-    NetworkSegmenter
-        Its legend has the classes of land cover and of buildings, one after the other.
-
-    Raises
-    ------
-    InputError
-        For a start of another network, or that learnt with heights where this one does not.
-    """
+    """Build the network of both outputs before its first step; its legend has the classes of land cover, then those of
+    buildings. Raises InputError where `data.start` is another network, or learnt with heights where this one does
+    not."""
     segmenter = _untrained(recipe, recipe.data)
     if recipe.data.start is not None:
         _start(segmenter, run_path(recipe.data.start), partial(_untrained, recipe))
@@ -76,35 +52,15 @@ def build_cover(recipe: WorldRecipe) -> NetworkSegmenter:
 
 
 def cover_of_runs(recipe: WorldRecipe, training: Path) -> NetworkSegmenter:
-    """Put the network of both outputs together again, from the runs of a training.
-
-    Parameters
-    ----------
-    recipe
-        Of the training.
-    training
-        Its folder.
-
-    Returns
-    -------
-    NetworkSegmenter
-        As of `build_cover`, with the weights that were shipped: the running mean, in half precision, shifted.
-    """
+    """Join the runs of a training into the network of both outputs again, with the weights that were shipped: the
+    running mean, in half precision, shifted."""
     segmenter = _untrained(recipe, recipe.data)
     _load_runs(segmenter, training, runs_of(recipe.data))
     return segmenter
 
 
 def lower_background(segmenter: NetworkSegmenter, shift: float) -> None:
-    """Take a constant from the logit of "no building" everywhere.
-
-    Parameters
-    ----------
-    segmenter
-        Of both outputs; changed in place.
-    shift
-        As of `CoverScorer.best_shift`.
-    """
+    """Subtract `CoverScorer.best_shift` from the logit of "no building" everywhere, in place."""
     bias = segmenter.module.get_parameter(f"{HEAD}.bias")
     bias.data[Legend.load("landcover").num_classes] -= shift
 
@@ -112,26 +68,8 @@ def lower_background(segmenter: NetworkSegmenter, shift: float) -> None:
 def write_cover_run(
     segmenter: NetworkSegmenter, name: str, folder: Path, recipe: WorldRecipe, notes: dict[str, Any]
 ) -> Path:
-    """Write the run of one of both outputs.
-
-    Parameters
-    ----------
-    segmenter
-        Of both outputs.
-    name
-        "landcover" or "buildings": the legend, and which outputs.
-    folder
-        Of the run.
-    recipe
-        Kept in the run.
-    notes
-        For the card.
-
-    Returns
-    -------
-    Path
-        The folder.
-    """
+    """Write the run of one output, "landcover" or "buildings", with the recipe and the notes for its card; returns its
+    folder."""
     from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
     network = {key: value for key, value in segmenter.network.items() if key != "num_classes"}
@@ -162,12 +100,8 @@ def _untrained(recipe: WorldRecipe, data: WorldSection) -> NetworkSegmenter:
 
 
 def _start(segmenter: NetworkSegmenter, folder: Path, build: Callable[[WorldSection], NetworkSegmenter]) -> None:
-    """Take over the last weights of a training, or those of one of its runs, which has the outputs of one legend alone.
-
-    A folder of runs without a training, as that of a mean of several, has the outputs of both.
-
-    A training without heights has weights of 0 for them.
-    """
+    """Load the last weights of a training, or those of one of its runs, which has the outputs of one legend alone. A
+    folder with both runs has both outputs; a training without heights has weights of 0 for them."""
     import torch
 
     state = _run_state(segmenter, folder) if (folder / CARD).is_file() else _training_state(folder, build)

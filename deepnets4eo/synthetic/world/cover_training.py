@@ -40,27 +40,8 @@ HEIGHTS_SHARES = {"with_heights": 1.0, "without_heights": 0.0}  # that are score
 
 
 def train_cover(recipe: WorldRecipe, out: Path, options: TrainOptions) -> Path:
-    """Train one network for land cover and buildings, and write a run of each; with heights of land cover alone.
-
-    Parameters
-    ----------
-    recipe
-        As resolved.
-    out
-        Folder of the log, the checkpoints and the runs `out / "landcover"` and `out / "buildings"`.
-    options
-        Device, resume, minutes.
-
-    Returns
-    -------
-    Path
-        The folder.
-
-    Raises
-    ------
-    InputError
-        For unknown styles, and where all of them are left out.
-    """
+    """Train one network for land cover and buildings and write a run of each below `out`, or of land cover alone where
+    it learns with heights. Raises InputError for unknown styles, and where all of them are left out."""
     cutter = _cutter(recipe.data, HEIGHTS_SHARE)
     return train_cover_on(training_pairs(recipe.data), cutter, recipe, out, options)
 
@@ -72,22 +53,8 @@ def train_cover_on(
     out: Path,
     options: TrainOptions,
 ) -> Path:
-    """As `train_cover`, from any pairs.
-
-    Parameters
-    ----------
-    make_training_pair
-        Seed → pair that is learnt from; the same seed makes the same pair.
-    cut_window
-        As `WindowCutter`: pair and source of the draw → sample.
-    recipe, out, options
-        As of `train_cover`.
-
-    Returns
-    -------
-    Path
-        The folder.
-    """
+    """Do the same from any pairs: `make_training_pair` maps a seed to its pair, `cut_window` a pair and a generator to
+    a sample."""
     check_extra("deep", "world")
     from deepnets4eo.synthetic.world.cover_criterion import CoverCriterion, CoverScorer
 
@@ -108,21 +75,8 @@ def train_cover_on(
 def write_cover(
     segmenter: NetworkSegmenter, scorer: CoverScorer, recipe: WorldRecipe, out: Path, notes: dict[str, Any]
 ) -> None:
-    """Lower the logit of "no building" to where the windows validated on score best, score them, and write the runs.
-
-    Parameters
-    ----------
-    segmenter
-        Of both outputs; changed in place.
-    scorer
-        Of the windows validated on.
-    recipe
-        Kept in the runs.
-    out
-        Folder of `metrics.json` and of the runs.
-    notes
-        For their cards.
-    """
+    """Lower the logit of "no building" to where the validation windows score best, score them, and write `metrics.json`
+    and the runs."""
     data = recipe.data
     shift = scorer.best_shift(segmenter)
     lower_background(segmenter, shift)
@@ -142,44 +96,16 @@ def write_cover(
 
 
 def training_styles(data: WorldSection) -> tuple[str, ...]:
-    """Styles that are trained on.
-
-    Parameters
-    ----------
-    data
-        Section of the recipe.
-
-    Returns
-    -------
-    Names of the world's, those left out not among them, and "city" for suburbs of the miniature city.
-
-    Raises
-    ------
-    InputError
-        For unknown styles, and where none is left.
-    """
+    """Return the styles that are trained on, without those left out, and "city" for suburbs of the miniature city.
+    Raises InputError for unknown styles, and where none is left."""
     if data.world == "city":
         return (CITY,)
     return (*chosen_names("styles", data.styles, data.left_out_styles), *((CITY,) if data.world == "both" else ()))
 
 
 def training_pairs(data: WorldSection) -> Callable[[int], PairWithTruth]:
-    """Choose what is learnt from.
-
-    Parameters
-    ----------
-    data
-        Section of the recipe.
-
-    Returns
-    -------
-    Seed → pair, of nothing that is left out.
-
-    Raises
-    ------
-    InputError
-        For unknown styles, and where none is left.
-    """
+    """Return the function that makes the training pair of a seed, from nothing that is left out. Raises InputError for
+    unknown styles, and where none is left."""
     styles = tuple(style for style in training_styles(data) if style != CITY)
 
     def make_training_pair(seed: int) -> PairWithTruth:
@@ -189,24 +115,7 @@ def training_pairs(data: WorldSection) -> Callable[[int], PairWithTruth]:
 
 
 def make_pair(seed: int, data: WorldSection, styles: tuple[str, ...], mixed_share: float = 0.0) -> PairWithTruth:
-    """Make the pair of a seed.
-
-    Parameters
-    ----------
-    seed
-        Of everything in it.
-    data
-        Its `size_px` is used.
-    styles
-        Of which the pair has one: names of the world's, or "city" alone.
-    mixed_share
-        As of `pair_stream`.
-
-    Returns
-    -------
-    PairWithTruth
-        Images of both dates with their truth.
-    """
+    """Make the pair of a seed with one of the styles, both dates with their truth; `mixed_share` as in `pair_stream`."""
     if styles == (CITY,):
         return city_pair(seed, size_px=data.size_px)
     from deepnets4eo.synthetic.world.stream import pair_stream
@@ -216,15 +125,8 @@ def make_pair(seed: int, data: WorldSection, styles: tuple[str, ...], mixed_shar
 
 
 def validation_windows(data: WorldSection, heights_share: float | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield style and sample of every window that is validated on: of all styles, those left out of training included.
-
-    Parameters
-    ----------
-    data
-        Section of the recipe.
-    heights_share
-        Of the windows with heights, where these are learnt from; every second window has them where None.
-    """
+    """Yield the style and sample of every validation window of all styles, those left out of training included.
+    `heights_share` is the share of windows with heights; every second one has them where it is None."""
     for style in (*training_styles(data), *data.left_out_styles):
         for number in range(data.validation_pairs):
             seed = VALIDATION_SEED + number

@@ -24,20 +24,8 @@ _CONCRETE = CODE["concrete"]
 
 
 def paint_building_damage(surface: WorldSurface, plan: Plan, outcome: Outcome) -> None:
-    """Paint the damage of every building onto its roof.
-
-    Where a roof is gone, `surface.roof` and the slopes become 0 and the material rubble, ash, mud or concrete;
-    `surface.building` keeps the building's row.
-
-    Parameters
-    ----------
-    surface
-        Of the date after the event, with its roofs; changed in its own memory.
-    plan
-        Of the date after the event.
-    outcome
-        Damage of each building.
-    """
+    """Paint the damage of every building onto its roof, in place. Where a roof is gone, `surface.roof` and the slopes
+    become 0 and the material rubble, ash, mud or concrete; `surface.building` keeps the row of the building."""
     if not outcome.modes.any() or not len(plan.roofs):
         return
     roofs, buildings = plan.roofs, plan.buildings

@@ -21,19 +21,7 @@ _SIN = np.sin(np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS)
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def bilinear(grid, x_m, y_m):  # type: ignore[no-untyped-def]
-    """Return the value of a grid of nodes at a position.
-
-    Parameters
-    ----------
-    grid
-        (R, C) float32 at nodes `CELL_M` apart.
-    x_m, y_m
-        Position, metres.
-
-    Returns
-    -------
-    float32.
-    """
+    """Return the value at a position, metres, of a float32 grid of nodes that lie `CELL_M` apart."""
     u = min(max(x_m / CELL_M, 0.0), grid.shape[1] - 1.001)
     v = min(max(y_m / CELL_M, 0.0), grid.shape[0] - 1.001)
     j, i = int(u), int(v)
@@ -45,21 +33,8 @@ def bilinear(grid, x_m, y_m):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def board_noise(a_m, b_m, step_m, seed):  # type: ignore[no-untyped-def]
-    """Return noise in blocks of the size of boards, with broader clumps.
-
-    Parameters
-    ----------
-    a_m, b_m
-        Position along and across the roof, metres.
-    step_m
-        Length of a board; its width is six tenths of it.
-    seed
-        Integer.
-
-    Returns
-    -------
-    float32, mean 0, standard deviation about 0.55.
-    """
+    """Return noise of mean 0 and standard deviation about 0.55 in blocks of the size of boards (`step_m` long, six
+    tenths as wide), with broader clumps; a and b run along and across the roof."""
     block = hash_unit(math.floor(a_m / step_m), math.floor(b_m / (0.6 * step_m)), seed)
     clump = value_noise(a_m, b_m, 4.0 * step_m, seed + 1)
     return np.float32(0.7) * (2 * block - 1) + np.float32(0.95) * clump
@@ -67,21 +42,8 @@ def board_noise(a_m, b_m, step_m, seed):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def piece(x_m, y_m, size_m, seed):  # type: ignore[no-untyped-def]
-    """Return one value for all of a broken piece; pieces lie in changing directions.
-
-    Parameters
-    ----------
-    x_m, y_m
-        Position, metres.
-    size_m
-        Length of a piece, metres; half as wide.
-    seed
-        Integer.
-
-    Returns
-    -------
-    float32, uniform in 0–1.
-    """
+    """Return one value, uniform in 0–1, for all of a broken piece of `size_m`, half as wide; pieces lie in changing
+    directions."""
     i, j = math.floor(x_m / _TURN_M), math.floor(y_m / _TURN_M)
     turn = (7 * i + 11 * j + ((i * i + 3 * j * j) >> 1) + seed) & (_DIRECTIONS - 1)  # cheaper than a hash
     cos, sin = _COS[turn], _SIN[turn]
@@ -91,23 +53,8 @@ def piece(x_m, y_m, size_m, seed):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def rubble_colour(x_m, y_m, construction, dust, seed):  # type: ignore[no-untyped-def]
-    """Return the display colour of rubble at a position: broken pieces, dust between, dark gaps.
-
-    Parameters
-    ----------
-    x_m, y_m
-        Position, metres.
-    construction
-        Code of `plan.CONSTRUCTIONS`.
-    dust
-        0 clean pieces to 1 all under dust.
-    seed
-        Integer of the building.
-
-    Returns
-    -------
-    Red, green, blue, near infrared, 0–255.
-    """
+    """Return the display colour (red, green, blue, near infrared, 0–255) of rubble at a position: broken pieces, dark
+    gaps, and dust between them (0 none to 1 all). `construction` is a code of `plan.CONSTRUCTIONS`."""
     value = piece(x_m, y_m, 1.3, seed)
     fine = piece(x_m + 7.3, y_m, 0.65, seed + 11)
     clump = value_noise(x_m, y_m, 3.5, seed + 5)
@@ -131,23 +78,8 @@ def rubble_colour(x_m, y_m, construction, dust, seed):  # type: ignore[no-untype
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def is_wall(a_m, b_m, inward_m, width_m, seed):  # type: ignore[no-untyped-def]
-    """Return whether a position lies on an outer or inner wall that still stands.
-
-    Parameters
-    ----------
-    a_m, b_m
-        Position along and across the building, metres.
-    inward_m
-        Metres inside the edge.
-    width_m
-        Thickness as a view from above can resolve it, metres.
-    seed
-        Integer of the building.
-
-    Returns
-    -------
-    bool.
-    """
+    """Return whether a position, metres along and across the building and inside its edge, lies on an outer or inner
+    wall of `width_m` that still stands."""
     pitch_a, pitch_b = 3.0 + 2.2 * hash_unit(1, 0, seed), 2.8 + 1.8 * hash_unit(2, 0, seed)
     outer = inward_m < width_m
     if not outer and (a_m + 90) % pitch_a > width_m and (b_m + 90) % pitch_b > width_m:

@@ -34,27 +34,8 @@ TRIES = 4  # pairs of a style and hazard that are made until one has a graded bu
 
 
 def train_damage(recipe: StreamRecipe, out: Path, options: TrainOptions) -> Path:
-    """Train the network on made-up pairs, and write its run.
-
-    Parameters
-    ----------
-    recipe
-        As resolved.
-    out
-        The run folder.
-    options
-        Device, resume, minutes.
-
-    Returns
-    -------
-    Path
-        The folder.
-
-    Raises
-    ------
-    InputError
-        For unknown styles or hazards, and where all of them are left out.
-    """
+    """Train the network on made-up pairs and write its run to `out`. Raises InputError for unknown styles or hazards,
+    and where all of them are left out."""
     check_extra("deep", "world")
     from deepnets4eo.synthetic.world.sensor_variation import SensorVariation
 
@@ -65,22 +46,8 @@ def train_damage(recipe: StreamRecipe, out: Path, options: TrainOptions) -> Path
 
 
 def training_pairs(recipe: StreamRecipe) -> Callable[[int], GradedPair]:
-    """Choose what is learnt from.
-
-    Parameters
-    ----------
-    recipe
-        Its section `data` is used.
-
-    Returns
-    -------
-    Seed → pair with a graded building, of nothing that is left out.
-
-    Raises
-    ------
-    InputError
-        For unknown styles or hazards, and where all of them are left out.
-    """
+    """Return the function that makes the training pair of a seed, with a graded building and from nothing that is left
+    out. Raises InputError for unknown styles or hazards, and where all of them are left out."""
     data = recipe.data
     styles = chosen_names("styles", data.styles, data.left_out_styles)
     hazards = chosen_names("hazards", data.hazards, data.left_out_hazards)
@@ -94,30 +61,14 @@ def training_pairs(recipe: StreamRecipe) -> Callable[[int], GradedPair]:
 
 
 def keep_graded(pairs: Iterator[GradedPair]) -> Iterator[GradedPair]:
-    """Yield those with at least one graded building.
-
-    Parameters
-    ----------
-    pairs
-        Without end, or not.
-    """
+    """Yield the pairs that have at least one graded building."""
     return (pair for pair in pairs if (pair.grades != VOID).any())
 
 
 def validation_pairs(recipe: StreamRecipe) -> list[GradedPair]:
-    """Make the pairs that are validated on: suburbs in the share in which they are learnt from, the others of the world.
-
-    The latter are of what is left out where anything is, else of all styles and hazards in turn.
-
-    Parameters
-    ----------
-    recipe
-        Its section `data` is used.
-
-    Returns
-    -------
-    Up to `data.val_pairs` pairs of seeds that no training uses; those without any graded building are left out.
-    """
+    """Make up to `data.val_pairs` pairs of seeds that no training uses: suburbs in the share in which they are trained
+    on, the others of the world, from what is left out where anything is. Pairs without a graded building are left
+    out."""
     data = recipe.data
     suburbs = round(CITY_SHARE[data.world] * data.val_pairs)
     cities = islice(city_pairs((VALIDATION,), data.size_px), suburbs)
@@ -135,19 +86,8 @@ def _validation_of_world(recipe: StreamRecipe, count: int) -> list[GradedPair]:
 def places_in_turn(
     seed: int, count: int, size_px: int, styles: Sequence[str], hazards: Sequence[str]
 ) -> Iterator[GradedPair]:
-    """Yield places of the miniature world to score on, all styles and hazards in turn; those without a graded building are left out.
-
-    Parameters
-    ----------
-    seed
-        Of all places; a place depends on no other.
-    count
-        Most places.
-    size_px
-        Side of the images.
-    styles, hazards
-        Names; each style meets one hazard after the other.
-    """
+    """Yield at most `count` places of the miniature world to score on, all styles and hazards in turn; a place depends
+    on no other one, and places without a graded building are left out."""
     for number in range(count):
         row, column = divmod(number, len(styles))
         style, hazard = styles[column], hazards[(row + column) % len(hazards)]
@@ -158,17 +98,8 @@ def places_in_turn(
 def world_pairs(
     seed: Sequence[int], size_px: int, styles: Sequence[str], hazards: Sequence[str]
 ) -> Iterator[GradedPair]:
-    """Yield places of the miniature world without end; buildings that people took down have no grade.
-
-    Parameters
-    ----------
-    seed
-        Of all that follows.
-    size_px
-        Side of the images.
-    styles, hazards
-        Names that are drawn from.
-    """
+    """Yield places of the miniature world without end, styles and hazards drawn from the names; buildings that people
+    took down have no grade."""
     from deepnets4eo.damage import GradedPair
     from deepnets4eo.synthetic.world.plan import BOTH
     from deepnets4eo.synthetic.world.stream import pair_stream
@@ -182,15 +113,7 @@ def world_pairs(
 
 
 def city_pairs(seed: Sequence[int], size_px: int) -> Iterator[GradedPair]:
-    """Yield suburbs of the miniature city without end, the dates nearly registered.
-
-    Parameters
-    ----------
-    seed
-        Of all that follows.
-    size_px
-        Side of the images.
-    """
+    """Yield suburbs of the miniature city without end, with nearly registered dates."""
     from deepnets4eo.damage import GradedPair
     from deepnets4eo.synthetic.city import City
     from deepnets4eo.synthetic.event import Event

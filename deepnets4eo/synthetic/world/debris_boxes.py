@@ -22,21 +22,8 @@ PER_M2 = 0.035  # larger pieces at full density
 
 
 def add_debris(plan: Plan, outcome: Outcome, rng: np.random.Generator) -> Plan:
-    """Add the larger pieces, tents in the open, and move cars.
-
-    Parameters
-    ----------
-    plan
-        The place.
-    outcome
-        With the density of debris.
-    rng
-        Source of the draw.
-
-    Returns
-    -------
-    The plan with more boxes after the event.
-    """
+    """Return the plan with the larger pieces of debris and tents in the open as boxes after the event, and with cars
+    moved."""
     plan = _move_cars(_clear_things(plan, outcome, rng), outcome, rng)
     return plan.with_rows(boxes=join_rows([_pieces(plan, outcome, rng), _tents(plan, outcome, rng)]))
 

@@ -29,17 +29,8 @@ _WATER = CODE["water"]
 
 
 def paint_ground_effects(surface: WorldSurface, plan: Plan, outcome: Outcome) -> None:
-    """Paint mud, scorch, ash, dust, fine debris and heaps beside walls onto the ground.
-
-    Parameters
-    ----------
-    surface
-        Of the date after the event, with its ground, before roofs; changed in its own memory.
-    plan
-        Of the date after the event.
-    outcome
-        Intensity, debris and water.
-    """
+    """Paint mud, scorch, ash, dust, fine debris and heaps beside walls onto the ground of the date after the event, in
+    place and before roofs."""
     if outcome.hazard == "none":
         return
     effects, water = outcome.effects, outcome.water

@@ -22,15 +22,7 @@ _HEAPED = (DEBRIS >= 0.18) & (np.arange(len(DEBRIS)) != MODE["slab"])
 
 
 def paint_crater(surface: WorldSurface, outcome: Outcome) -> None:
-    """Paint bare soil with a rim where the intensity is highest.
-
-    Parameters
-    ----------
-    surface
-        Of the date after the event, before roofs; changed in its own memory.
-    outcome
-        Damage of each building.
-    """
+    """Paint bare soil with a rim where the intensity is highest, in place and before roofs."""
     row, col = np.unravel_index(int(outcome.intensity.argmax()), outcome.intensity.shape)
     _crater(
         surface.gsd_m, surface.albedo, surface.material, surface.height, CELL_M * col, CELL_M * row,
@@ -61,17 +53,7 @@ def _crater(gsd_m, albedo, material, height, x_m, y_m, radius, seed):  # type: i
 
 
 def paint_aprons(surface: WorldSurface, plan: Plan, outcome: Outcome) -> None:
-    """Paint heaps on the ground beside the walls of buildings that came down in part or whole.
-
-    Parameters
-    ----------
-    surface
-        Of the date after the event, before roofs; changed in its own memory.
-    plan
-        Of the date after the event.
-    outcome
-        Damage of each building.
-    """
+    """Paint heaps beside the walls of buildings that came down in part or whole, in place and before roofs."""
     roofs = plan.roofs
     owner = roofs["building"]
     rows = np.flatnonzero(owner != NO_BUILDING)

@@ -73,21 +73,8 @@ def change(plan: Plan, rng: np.random.Generator) -> Plan:
 
 
 def roof_again(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
-    """Give some buildings a new covering of another colour, clean or weather others.
-
-    Parameters
-    ----------
-    plan
-        Of both dates.
-    amount
-        Of the change, about 0–1.
-    rng
-        Source of all draws.
-
-    Returns
-    -------
-    The plan with roofs of one date each.
-    """
+    """Give some buildings a new covering of another colour, and clean or weather others; `amount` of the change is
+    about 0–1."""
     count = len(plan.buildings)
     draw = rng.random(count)
     renewed, toned = draw < 0.12 * amount, (draw > 1 - 0.4 * amount)
@@ -109,21 +96,8 @@ def roof_again(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
 
 
 def extend(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
-    """Add extensions to buildings, sheds and carports beside them, and new buildings on free ground.
-
-    Parameters
-    ----------
-    plan
-        Of both dates.
-    amount
-        Of the change, about 0–1.
-    rng
-        Source of all draws.
-
-    Returns
-    -------
-    The plan with more roofs, there after only.
-    """
+    """Add extensions to buildings, sheds and carports beside them, and new buildings on free ground, all at the later
+    date; `amount` of the change is about 0–1."""
     own = np.flatnonzero(_of_buildings(plan))
     chosen_rows = own[rng.random(len(own)) < 0.1 * amount]
     base = plan.roofs[chosen_rows]
@@ -166,21 +140,8 @@ def _build_new(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
 
 
 def take_down(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
-    """Let people take down a few buildings and clear the plots: nothing of them is left but bare or green ground.
-
-    Parameters
-    ----------
-    plan
-        Of both dates.
-    amount
-        Of the change, about 0–1.
-    rng
-        Source of all draws.
-
-    Returns
-    -------
-    The plan with buildings that are there BEFORE only.
-    """
+    """Let people take down a few buildings and clear the plots, which leaves bare or green ground; `amount` of the
+    change is about 0–1."""
     gone = (rng.random(len(plan.buildings)) < 0.025 * amount) & (plan.buildings["when"] == BOTH)
     if not gone.any():
         return plan
@@ -198,21 +159,7 @@ def take_down(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
 
 
 def mount_panels(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
-    """Mount solar panels on roofs.
-
-    Parameters
-    ----------
-    plan
-        Of both dates.
-    amount
-        Of the change, about 0–1.
-    rng
-        Source of all draws.
-
-    Returns
-    -------
-    The plan with boxes on roofs, there after only.
-    """
+    """Mount solar panels on roofs at the later date; `amount` of the change is about 0–1."""
     usable = _of_buildings(plan) & np.isin(plan.roofs["kind"], (FLAT, GABLE, HIP, MONO)) & (plan.roofs["width"] > 5)
     base = plan.roofs[usable & (rng.random(len(plan.roofs)) < 0.15 * amount)]
     n = len(base)

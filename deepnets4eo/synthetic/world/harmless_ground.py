@@ -20,42 +20,15 @@ _STREETS = ("asphalt", "old_asphalt")
 
 
 def is_free(plan: Plan, rows: NDArray[Any], gap_m: float = 0.5) -> NDArray[np.bool_]:
-    """Which rows stand free of roofs, water, streets and one another.
-
-    Parameters
-    ----------
-    plan
-        With what is there.
-    rows
-        Rows of roofs, boxes or areas, (N,).
-    gap_m
-        Least distance, metres; a little below 0 lets walls touch.
-
-    Returns
-    -------
-    (N,) bool.
-    """
+    """Return (N,) bool, which rows of roofs, boxes or areas stand free of roofs, water, streets and one another by
+    `gap_m`; a gap a little below 0 lets walls touch."""
     hard = np.isin(plan.areas["material"], [CODE[name] for name in (*_STREETS, "water", "pool")])
     taken = np.concatenate([outline_rows(plan.roofs), outline_rows(plan.areas[hard])])
     return keep_apart(outline_rows(rows), taken, gap_m)
 
 
 def move_cars(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
-    """Let some cars leave, others come, and others stand where one was.
-
-    Parameters
-    ----------
-    plan
-        Of both dates.
-    amount
-        Of the change, about 0–1.
-    rng
-        Source of all draws.
-
-    Returns
-    -------
-    The plan with cars of one date each.
-    """
+    """Let some cars leave, others come, and others stand where one was; `amount` of the change is about 0–1."""
     boxes = plan.boxes.copy()
     cars = np.flatnonzero((boxes["material"] == CODE["car"]) & (boxes["when"] == BOTH))
     moved = cars[rng.random(len(cars)) < 0.4 + 0.6 * amount]  # cars move even where little else changes
@@ -67,21 +40,7 @@ def move_cars(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
 
 
 def change_fields(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
-    """Harvest, plough or sow fields, and let lawns dry or grow.
-
-    Parameters
-    ----------
-    plan
-        Of both dates.
-    amount
-        Of the change, about 0–1.
-    rng
-        Source of all draws.
-
-    Returns
-    -------
-    The plan with areas of one date each, in the order of painting.
-    """
+    """Harvest, plough or sow fields, and let lawns dry or grow; `amount` of the change is about 0–1."""
     areas = plan.areas
     soft = np.isin(areas["material"], [CODE[name] for name in _SOFT]) & (areas["when"] == BOTH)
     large = areas["length"] * areas["width"] > _FIELD_M2
@@ -101,21 +60,7 @@ def change_fields(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
 
 
 def cover_pools(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
-    """Cover or uncover pools, empty others.
-
-    Parameters
-    ----------
-    plan
-        Of both dates.
-    amount
-        Of the change, about 0–1.
-    rng
-        Source of all draws.
-
-    Returns
-    -------
-    The plan with covers over pools at one date, and pools of other tones.
-    """
+    """Cover or uncover pools, and empty others; `amount` of the change is about 0–1."""
     pools = plan.areas["material"] == CODE["pool"]
     pools &= (plan.areas["when"] == BOTH) & (rng.random(len(plan.areas)) < 0.2 + 0.5 * amount)
     rows = np.flatnonzero(pools)
@@ -131,21 +76,7 @@ def cover_pools(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
 
 
 def dig(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
-    """Dig up ground or fill it: bare earth with heaps and machines, on open ground.
-
-    Parameters
-    ----------
-    plan
-        Of both dates.
-    amount
-        Of the change, about 0–1.
-    rng
-        Source of all draws.
-
-    Returns
-    -------
-    The plan with areas and boxes that are there at one date.
-    """
+    """Dig up or fill open ground, which shows bare earth with heaps and machines; `amount` of the change is about 0–1."""
     count = int(rng.poisson(3 * amount))
     rows = _anywhere(plan, count, (5.0, 40.0), rng)
     rows = rows[is_free(plan, rows, 1.0)]
@@ -165,21 +96,8 @@ def dig(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
 
 
 def put_things_on_ground(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
-    """Put containers, market stalls, stacks or tarps on free ground, or take them away.
-
-    Parameters
-    ----------
-    plan
-        Of both dates.
-    amount
-        Of the change, about 0–1.
-    rng
-        Source of all draws.
-
-    Returns
-    -------
-    The plan with boxes that are there at one date.
-    """
+    """Put containers, market stalls, stacks or tarps on free ground, or take them away; `amount` of the change is about
+    0–1."""
     kind = rng.integers(3)
     count = int(rng.poisson(12 * amount))
     size, height = [((5.9, 12.3), 2.6), ((2.0, 4.0), 2.3), ((2.0, 9.0), 0.2)][kind]
@@ -197,21 +115,7 @@ def put_things_on_ground(plan: Plan, amount: float, rng: np.random.Generator) ->
 
 
 def fell_trees(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
-    """Fell some trees and shrubs, and let others grow up.
-
-    Parameters
-    ----------
-    plan
-        Of both dates.
-    amount
-        Of the change, about 0–1.
-    rng
-        Source of all draws.
-
-    Returns
-    -------
-    The plan with trees of one date each.
-    """
+    """Fell some trees and shrubs, and let others grow up; `amount` of the change is about 0–1."""
     trees = plan.trees.copy()
     rows = np.flatnonzero((trees["when"] == BOTH) & (rng.random(len(trees)) < 0.12 * amount))
     trees["when"][rows] = rng.choice([BEFORE, BEFORE, AFTER], len(rows))
@@ -219,25 +123,8 @@ def fell_trees(plan: Plan, amount: float, rng: np.random.Generator) -> Plan:
 
 
 def box_rows(rows: NDArray[Any], height_m: Any, colour: NDArray[Any], material: str, when: int) -> NDArray[Any]:
-    """Boxes over the rectangles of other rows.
-
-    Parameters
-    ----------
-    rows
-        (N,) rows of roofs, boxes or areas.
-    height_m
-        Number or (N,).
-    colour
-        (N, 4) display values.
-    material
-        Name of it.
-    when
-        BEFORE, AFTER or BOTH.
-
-    Returns
-    -------
-    (N,) rows of the table of boxes.
-    """
+    """Return (N,) boxes over the rectangles of rows, with heights, display colours (N, 4), a material name, and the
+    date BEFORE, AFTER or BOTH."""
     columns = {"height_m": height_m, "colour": colour, "material": CODE[material], "when": when}
     return table_rows("boxes", outline_rows(rows), **columns)
 

@@ -17,17 +17,7 @@ Form = Callable[[np.random.Generator, tuple[float, float], float], Grid]
 
 
 def node_positions(extent_m: tuple[float, float]) -> tuple[Grid, Grid]:
-    """Positions of the nodes over a place.
-
-    Parameters
-    ----------
-    extent_m
-        (width, height) in metres.
-
-    Returns
-    -------
-    x (1, C), y (R, 1) float32, metres.
-    """
+    """Return the positions in metres of the nodes over a place of (width, height) metres: x (1, C), y (R, 1) float32."""
     width, height = extent_m
     x = np.arange(int(np.ceil(width / CELL_M)) + 1, dtype=np.float32) * np.float32(CELL_M)
     y = np.arange(int(np.ceil(height / CELL_M)) + 1, dtype=np.float32) * np.float32(CELL_M)
@@ -35,19 +25,7 @@ def node_positions(extent_m: tuple[float, float]) -> tuple[Grid, Grid]:
 
 
 def sample_nodes(grid: Grid, x: NDArray[np.floating], y: NDArray[np.floating]) -> Grid:
-    """Values of a grid of nodes at positions.
-
-    Parameters
-    ----------
-    grid
-        (R, C) values at the nodes.
-    x, y
-        Positions of any one shape, metres.
-
-    Returns
-    -------
-    float32 of that shape.
-    """
+    """Return the values of a grid (R, C) of nodes at positions in metres."""
     rows, cols = grid.shape
     u = np.clip(np.asarray(x) / CELL_M, 0, cols - 1.001)
     v = np.clip(np.asarray(y) / CELL_M, 0, rows - 1.001)
@@ -59,21 +37,8 @@ def sample_nodes(grid: Grid, x: NDArray[np.floating], y: NDArray[np.floating]) -
 
 
 def smooth_noise(rng: np.random.Generator, extent_m: tuple[float, float], period_m: float) -> Grid:
-    """Random smooth values of two octaves at the nodes.
-
-    Parameters
-    ----------
-    rng
-        Source of the draw.
-    extent_m
-        (width, height) in metres.
-    period_m
-        Distance of the broad octave's random values.
-
-    Returns
-    -------
-    (R, C) float32, about −1 to 1.
-    """
+    """Return smooth random values (R, C) of about −1 to 1 at the nodes, in two octaves, the broad one with `period_m`
+    between its values."""
     x, y = node_positions(extent_m)
     total = np.zeros((y.size, x.size), np.float32)
     for period, weight in ((period_m, 0.7), (period_m / 2.3, 0.3)):
@@ -91,44 +56,16 @@ def _ease(fraction: NDArray[np.floating]) -> Grid:
 
 
 def draw_intensity(rng: np.random.Generator, field: str, extent_m: tuple[float, float], reach: float) -> Grid:
-    """Draw the intensity of a hazard over a place.
-
-    Parameters
-    ----------
-    rng
-        Source of the draw.
-    field
-        A key of `FIELDS`.
-    extent_m
-        (width, height) in metres.
-    reach
-        Width of the form over the smaller side of the place.
-
-    Returns
-    -------
-    (R, C) float32, 0–1, at the nodes.
-    """
+    """Draw the intensity (R, C) 0–1 of a hazard at the nodes over a place. `field` is a key of `FIELDS`, `reach` the
+    width of the form over the smaller side of the place."""
     grid = FIELDS[field](rng, extent_m, reach * min(extent_m))
     noise = smooth_noise(rng, extent_m, 45.0)
     return np.clip(grid * (1 + 0.2 * noise), 0, 1).astype(np.float32)
 
 
 def bent_line(rng: np.random.Generator, extent_m: tuple[float, float], bend: float) -> Grid:
-    """Distance from a bent line across the middle half of a place, at the nodes.
-
-    Parameters
-    ----------
-    rng
-        Source of the draw.
-    extent_m
-        (width, height) in metres.
-    bend
-        Amplitude of the bends over the smaller side.
-
-    Returns
-    -------
-    (R, C) float32, metres, negative on one side.
-    """
+    """Return the distance (R, C) in metres from a bent line across the middle half of a place, negative on one side.
+    `bend` is the amplitude over the smaller side."""
     x, y = node_positions(extent_m)
     size = min(extent_m)
     angle = rng.uniform(0, 2 * np.pi)
@@ -141,21 +78,8 @@ def bent_line(rng: np.random.Generator, extent_m: tuple[float, float], bend: flo
 
 
 def edge_distance(rng: np.random.Generator, extent_m: tuple[float, float], heading: float | None = None) -> Grid:
-    """Distance from a ragged line near one edge of a place, across the place, at the nodes.
-
-    Parameters
-    ----------
-    rng
-        Source of the draw.
-    extent_m
-        (width, height) in metres.
-    heading
-        Direction in which the distance grows, radians; drawn where None.
-
-    Returns
-    -------
-    (R, C) float32, metres, 0 at the edge's line and growing over the place.
-    """
+    """Return the distance (R, C) in metres from a ragged line near one edge of a place, growing across it along
+    `heading` (radians; drawn where None)."""
     x, y = node_positions(extent_m)
     drawn = rng.uniform(0, 2 * np.pi)
     angle = drawn if heading is None else heading

@@ -37,19 +37,8 @@ _RING = np.linspace(0, 2 * np.pi, 12, endpoint=False)
 
 @dataclass(frozen=True)
 class Inundation:
-    """Water or mud over a place.
-
-    Parameters
-    ----------
-    depth_m
-        (R, C) at the nodes of `intensity`, metres over the ground; negative where the ground stays dry.
-    clear
-        0 brown to 1 clear water.
-    drained
-        Whether the water has gone and mud is left; for mud flows too.
-    flow
-        0 still water to 1 a wave that takes houses.
-    """
+    """Water or mud over a place: `depth_m` (R, C) at the nodes, negative where the ground stays dry; `clear` 0 brown to
+    1 clear; `drained` where the water has gone and left mud; `flow` 0 still to 1 a wave that takes houses."""
 
     depth_m: Grid
     clear: float
@@ -60,25 +49,8 @@ class Inundation:
 def draw_inundation(
     rng: np.random.Generator, plan: Plan, hazard: Hazard, share: float, effects: dict[str, float]
 ) -> Inundation:
-    """Draw the depth of water so that it reaches a share of the buildings.
-
-    Parameters
-    ----------
-    rng
-        Source of the draw.
-    plan
-        The place.
-    hazard
-        With a field of water: "valley" or "coast".
-    share
-        Of the buildings whose walls get wet, 0–1.
-    effects
-        Strength of each effect as drawn; "depth" is the fall of the ground over the place, metres.
-
-    Returns
-    -------
-    The depth at the nodes and the kind of water.
-    """
+    """Draw the depth of water from the field "valley" or "coast" of a hazard so that it wets the walls of a share of
+    the buildings. `effects["depth"]` is the fall of the ground over the place in metres."""
     ground = _ground_form(rng, plan, hazard.field) * np.float32(effects["depth"])
     walls = _lowest_wall(ground, plan.buildings)
     if walls.size:
@@ -115,17 +87,7 @@ def _inland(plan: Plan) -> float | None:
 
 
 def points_around(buildings: NDArray[Any]) -> tuple[Grid, Grid]:
-    """Positions at the middle and at 12 points around each building.
-
-    Parameters
-    ----------
-    buildings
-        (N,) rows of a plan.
-
-    Returns
-    -------
-    x, y (N, 13) float32, metres; the middle comes first.
-    """
+    """Return x, y (N, 13) in metres of the middle and of 12 points around each building; the middle comes first."""
     reach = buildings["radius_m"][:, None] * 0.75
     x = buildings["x"][:, None] + np.concatenate([np.zeros_like(reach), reach * np.cos(_RING)], axis=1)
     y = buildings["y"][:, None] + np.concatenate([np.zeros_like(reach), reach * np.sin(_RING)], axis=1)
@@ -141,25 +103,8 @@ def _lowest_wall(ground: Grid, buildings: NDArray[Any]) -> Grid:
 def grade_by_depth(
     rng: np.random.Generator, buildings: NDArray[Any], water: Inundation, frailty: NDArray[np.floating], *, mud: bool
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Grade buildings by the depth of the water at them.
-
-    Parameters
-    ----------
-    rng
-        Source of the draw.
-    buildings
-        (N,) rows of the plan.
-    water
-        Depth and flow.
-    frailty
-        (N,) how soon each fails, about 1.
-    mud
-        Whether mud buries what it does not take.
-
-    Returns
-    -------
-    Grades and modes, (N,) uint8 each.
-    """
+    """Return grades and modes (N,) uint8 of buildings by the depth and flow of the water at them. `frailty` (N,) is how
+    soon each fails, about 1; `mud` buries what it does not take."""
     count = len(buildings)
     if not count:
         return np.zeros(0, np.uint8), np.zeros(0, np.uint8)

@@ -17,36 +17,16 @@ THROUGH_CROWN = 0.12
 
 
 def draw_light(rng: np.random.Generator) -> Light:
-    """Draw a sun of 15–70° and the share of direct light; one sky in eight is overcast.
-
-    Parameters
-    ----------
-    rng
-        Source of the draw.
-
-    Returns
-    -------
-    Light; the sun stands between east and west on the southern side, or on the northern one time in four.
-    """
+    """Draw a sun of 15–70°, between east and west on the southern side or, one time in four, on the northern, and the
+    share of direct light; one sky in eight is overcast."""
     direct = rng.uniform(0.05, 0.4) if rng.random() < 0.12 else rng.uniform(0.6, 0.88)
     azimuth = rng.uniform(95, 265) + (180 if rng.random() < 0.25 else 0)
     return Light(float(azimuth % 360), float(15 + 55 * rng.beta(1.4, 1.4)), float(direct))
 
 
 def sun_and_sky(surface: WorldSurface, light: Light) -> tuple[Floats, Floats, Floats]:
-    """Share of direct sun and of the sky at every pixel.
-
-    Parameters
-    ----------
-    surface
-        Painted.
-    light
-        Sun.
-
-    Returns
-    -------
-    Three (H, W) float32 of 0–1: direct sun on the solid top, on the top of crowns, sky on the solid top.
-    """
+    """Return three (H, W) float32 of 0–1: direct sun on the solid top, direct sun on the top of crowns, sky on the
+    solid top."""
     azimuth = np.radians(light.azimuth_deg)
     right, down = float(np.sin(azimuth)), float(-np.cos(azimuth))
     tangent = float(np.tan(np.radians(light.elevation_deg)))
@@ -68,11 +48,8 @@ def sun_and_sky(surface: WorldSurface, light: Light) -> tuple[Floats, Floats, Fl
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _step(base, height, canopy, here, solid, crown, dimming, per_soft, opaque):  # type: ignore[no-untyped-def]
-    """One step of a sun ray: what it leaves on the solid top and on the crown, and its shadow's edges behind them.
-
-    base, height, canopy, here : of the pixel, `here` its cover; solid, crown, dimming : edges of the shadow of solid
-    things and of crowns at this pixel, share of light that the crown takes
-    """
+    """Follow a sun ray by one step: what it leaves on the solid top and on the crown of the pixel, and the edges of the
+    shadow of solid things and of crowns behind them."""
     zero, one, over = np.float32(0), np.float32(1), np.float32(0.12)
     top = base + height
     # Shadow where the edge is above the top; the border is as wide as one step of the ray.

@@ -20,19 +20,8 @@ _LOOSE = [MODE[name] for name in ("opened", "partial", "peeled", "leaning", "pan
 
 
 def move_roofs(plan: Plan, outcome: Outcome) -> Plan:
-    """Split the roofs of buildings that sank or lean into a row before and a row after.
-
-    Parameters
-    ----------
-    plan
-        The place before.
-    outcome
-        With the modes of its buildings.
-
-    Returns
-    -------
-    The plan with the rows after at the end of `roofs`; a roof that stays keeps its row.
-    """
+    """Return the plan in which the roofs of buildings that sank or lean have a row before and, at the end of `roofs`, a
+    row after; a roof that stays keeps its row."""
     plan = _clear_roofs(plan, outcome)
     owner = plan.roofs["building"]
     has_owner = (owner != NO_BUILDING) & (plan.roofs["when"] & AFTER > 0)
@@ -64,15 +53,7 @@ def move_roofs(plan: Plan, outcome: Outcome) -> Plan:
 
 
 def lean_m(eave_m: NDArray[np.floating], strength: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Return by how many metres the roofs of leaning buildings lie beside their foundations, (N,).
-
-    Parameters
-    ----------
-    eave_m
-        (N,) heights of the eaves.
-    strength
-        (N,) 0–1.
-    """
+    """Return by how many metres (N,) the roofs of leaning buildings lie beside their foundations; `strength` is 0–1."""
     return np.minimum(eave_m * (LEAN[0] + LEAN[1] * strength), MOST_LEAN_M)
 
 

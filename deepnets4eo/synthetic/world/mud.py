@@ -30,23 +30,8 @@ def mud_share(depth, force, broad, middle, mud, soft, drained, lahar):  # type: 
 
 
 def mud_at_walls(plan: Plan, water: Inundation, mud: float, *, lahar: bool) -> Grid:
-    """Share of the ground that mud hides at the walls that were wet.
-
-    Parameters
-    ----------
-    plan
-        The place; its areas say where the ground is soft.
-    water
-        That has gone.
-    mud
-        Strength of the effect, 0–1.
-    lahar
-        Whether the mud itself flowed.
-
-    Returns
-    -------
-    (N,) float32, 0–1, one a row of `plan.buildings`; 0 where no wall was wet.
-    """
+    """Return the share (N,) of the ground that mud hides at the walls that were wet, 0 where no wall was; one value a
+    row of `plan.buildings`. `mud` is the strength of the effect, `lahar` says that the mud itself flowed."""
     x, y = points_around(plan.buildings)
     depth = sample_nodes(water.depth_m, x, y)
     soft = np.append(SOFT[plan.areas["material"]], SOFT[plan.ground])[

@@ -18,19 +18,7 @@ RELIEF_PERIODS_M = ((230.0, 2.0), (83.0, 0.8))  # lattice and weight; their sum 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def hash_unit(i, j, seed):  # type: ignore[no-untyped-def]
-    """Return a value in 0–1 for a pair of integers and a seed.
-
-    Parameters
-    ----------
-    i, j
-        Integers, of any sign.
-    seed
-        Integer.
-
-    Returns
-    -------
-    float32, uniform in 0–1.
-    """
+    """Return a value, uniform in 0–1, for a pair of integers of any sign and a seed."""
     value = (np.int64(i) * 374761393 + np.int64(j) * 668265263 + np.int64(seed) * 2246822519) & 0xFFFFFFFF
     value = ((value ^ (value >> 15)) * 2246822519) & 0xFFFFFFFF
     value = ((value ^ (value >> 13)) * 3266489917) & 0xFFFFFFFF
@@ -40,21 +28,7 @@ def hash_unit(i, j, seed):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def value_noise(x_m, y_m, period_m, seed):  # type: ignore[no-untyped-def]
-    """Return smooth noise in −1..1 at a position.
-
-    Parameters
-    ----------
-    x_m, y_m
-        Position, metres.
-    period_m
-        Length of the lattice, metres.
-    seed
-        Integer.
-
-    Returns
-    -------
-    float32 in −1..1, standard deviation about 0.4.
-    """
+    """Return smooth noise in −1..1, standard deviation about 0.4, at a position in metres on a lattice of `period_m`."""
     u, v = x_m / period_m, y_m / period_m
     left, top = int(np.floor(u)), int(np.floor(v))
     u, v = np.float32(u - left), np.float32(v - top)
@@ -67,17 +41,7 @@ def value_noise(x_m, y_m, period_m, seed):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def sine_of_turns(turns):  # type: ignore[no-untyped-def]
-    """Return the sine of an angle from two parabolas, right to 0.002.
-
-    Parameters
-    ----------
-    turns
-        Angle, 1 for 360 degrees; float32.
-
-    Returns
-    -------
-    float32.
-    """
+    """Return the sine of an angle in turns from two parabolas, right to 0.002."""
     part = turns - np.floor(turns) - np.float32(0.5)
     value = np.float32(-16) * part * (np.float32(0.5) - abs(part))
     return value + np.float32(0.225) * (value * abs(value) - value)
@@ -85,17 +49,8 @@ def sine_of_turns(turns):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def fill_lattice(lattice, points, seed):  # type: ignore[no-untyped-def]
-    """Write the lattice of a noise over a square, for `lattice_value`: each point is hashed once for all pixels.
-
-    Parameters
-    ----------
-    lattice
-        (N, N) float32; its first points are written.
-    points
-        How many along each side, at most N.
-    seed
-        Integer.
-    """
+    """Write the first `points` × `points` values of the lattice of a noise, for `lattice_value`: each point is hashed
+    once for all pixels."""
     for i in range(points):
         for j in range(points):
             lattice[i, j] = np.float32(2) * hash_unit(j, i, seed) - np.float32(1)
@@ -103,19 +58,8 @@ def fill_lattice(lattice, points, seed):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def lattice_value(lattice, u, v):  # type: ignore[no-untyped-def]
-    """Return smooth noise between the points of a lattice.
-
-    Parameters
-    ----------
-    lattice
-        From `fill_lattice`.
-    u, v
-        Column and row in it, from 0 to one less than its points.
-
-    Returns
-    -------
-    float32 in −1..1, standard deviation about 0.4.
-    """
+    """Return smooth noise in −1..1, standard deviation about 0.4, at column u and row v of a lattice from
+    `fill_lattice`."""
     j, i = np.uint32(u), np.uint32(v)
     u, v = u - np.float32(j), v - np.float32(i)
     u, v = u * u * (np.float32(3) - np.float32(2) * u), v * v * (np.float32(3) - np.float32(2) * v)
@@ -173,41 +117,14 @@ def _fill_rows(out, gsd_m, period_m, scale, seed):  # type: ignore[no-untyped-de
 
 
 def add_noise(out: NDArray[np.float32], gsd_m: float, period_m: float, weight: float, seed: int) -> None:
-    """Add one noise to an array.
-
-    Parameters
-    ----------
-    out
-        (H, W) float32, changed in its own memory.
-    gsd_m
-        Side of a pixel, metres.
-    period_m
-        Length of the lattice, metres.
-    weight
-        Of values in −1..1.
-    seed
-        Integer.
-    """
+    """Add one noise of a lattice of `period_m`, times `weight`, to an array (H, W) in its own memory."""
     _fill_rows(out, gsd_m, period_m, np.float32(weight), seed)
 
 
 @lru_cache(maxsize=2)
 def noise_fields(seed: int, gsd_m: float, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Broad, middle and fine texture of the ground, the same at both dates.
-
-    Parameters
-    ----------
-    seed
-        Of the world.
-    gsd_m
-        Of the surface, metres.
-    shape
-        (rows, columns).
-
-    Returns
-    -------
-    (3, rows, columns) float32, mean 0, standard deviation about 1; read-only.
-    """
+    """Return broad, middle and fine texture of the ground, (3, rows, columns) of mean 0 and standard deviation about 1,
+    the same at both dates; read-only."""
     fields = np.zeros((3, *shape), np.float32)
     broad, middle, fine = (max(period_m, 2.2 * gsd_m) for period_m in PERIODS_M)
     add_noise(fields[0], gsd_m, broad, 2.4, seed)

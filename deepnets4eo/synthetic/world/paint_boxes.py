@@ -15,15 +15,8 @@ from deepnets4eo.synthetic.world.surface import WorldSurface
 
 
 def paint_boxes(surface: WorldSurface, boxes: NDArray[Any]) -> None:
-    """Paint boxes in their order; those on the ground do not lie over roofs.
-
-    Parameters
-    ----------
-    surface
-        Its heights, colours, materials and slopes are written.
-    boxes
-        Rows of the type `plan.BOX`.
-    """
+    """Paint boxes in their order onto heights, colours, materials and slopes of a surface; those on the ground do not
+    lie over roofs."""
     noise = noise_fields(surface.seed, surface.gsd_m, surface.shape)
     _paint_boxes(
         surface.height, surface.albedo, surface.material, surface.roof, surface.slope_x, surface.slope_y, noise, boxes,

@@ -20,17 +20,8 @@ FRESH = {"grass": ((62, 88, 48, 172), (92, 116, 66, 196)), "crop": ((58, 92, 44,
 
 
 def paint_ground(surface: WorldSurface, plan: Plan, season: WorldSeason) -> None:
-    """Paint terrain, base material, patches and areas.
-
-    Parameters
-    ----------
-    surface
-        Its ground, material and albedo are written.
-    plan
-        Of one date.
-    season
-        State of grass and crops.
-    """
+    """Paint terrain, base material, patches and areas of one date onto a surface; `season` has the state of grass and
+    crops."""
     surface.ground[:] = terrain(surface.seed, surface.gsd_m, surface.shape, plan.relief_m)
     noise = noise_fields(surface.seed, surface.gsd_m, surface.shape)
     factor = np.ones(surface.shape, np.float32)
@@ -43,19 +34,8 @@ def paint_ground(surface: WorldSurface, plan: Plan, season: WorldSeason) -> None
 
 
 def season_poles(plan: Plan, season: WorldSeason) -> tuple[Floats, Floats, Floats]:
-    """Display colours of both poles of each material and the weights of its texture.
-
-    Parameters
-    ----------
-    plan
-        Its poles replace those of `materials`.
-    season
-        Grass and crops lie between straw and fresh green.
-
-    Returns
-    -------
-    Two (M, 4) float32 of 0–255 and one (M, 3) float32.
-    """
+    """Return the display colours of both poles of each material, two (M, 4), and the weights (M, 3) of its texture;
+    grass and crops lie between straw and fresh green, and the poles of the plan replace those of `materials`."""
     low, high, weights = (table.copy() for table in material_poles())
     for name, two in plan.poles.items():
         low[CODE[name]], high[CODE[name]] = np.asarray(two, np.float32)

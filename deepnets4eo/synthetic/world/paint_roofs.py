@@ -34,15 +34,8 @@ ROOF_CODE, OTHER_CODE = CODE["roof"], CODE["wood"]  # of a building; of a struct
 
 
 def paint_roofs(surface: WorldSurface, plan: Plan) -> None:
-    """Paint all roofs.
-
-    Parameters
-    ----------
-    surface
-        Its heights, colours, materials, slopes, `building`, `roof` and `inward` are written.
-    plan
-        Of one date.
-    """
+    """Paint all roofs of one date: heights, colours, materials, slopes, `building`, `roof` and `inward` of the surface
+    are written."""
     noise = noise_fields(surface.seed, surface.gsd_m, surface.shape)
     _paint_roofs(
         surface.height, surface.albedo, surface.material, surface.building, surface.roof, surface.inward,
@@ -52,19 +45,8 @@ def paint_roofs(surface: WorldSurface, plan: Plan) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def roof_shape(roof, a, b):  # type: ignore[no-untyped-def]
-    """Return what a roof is at a position in its frame.
-
-    Parameters
-    ----------
-    roof
-        Record of the type `plan.ROOF`.
-    a, b
-        Position along and across, metres from the middle.
-
-    Returns
-    -------
-    Metres inside the edge (negative outside), height above the eave in metres, gradient along and across.
-    """
+    """Return what a roof is at a position (a, b) in its frame, metres from the middle: metres inside the edge (negative
+    outside), height above the eave in metres, gradient along and across."""
     zero, one = np.float32(0), np.float32(1)
     half_a, half_b = np.float32(0.5) * roof.length, np.float32(0.5) * roof.width
     kind, rise = roof.kind, roof.rise

@@ -14,18 +14,8 @@ WHITE = (226, 229, 235, 214)
 
 
 def paint_snow(surface: WorldSurface, snow: float) -> None:
-    """Whiten what lies under the sky; materials stay what they are.
-
-    How warm roofs are differs from building to building and from date to date. At half of the dates the snow is older than the
-    damage, so that rubble lies bare.
-
-    Parameters
-    ----------
-    surface
-        Its albedo is written.
-    snow
-        0 for none to 1, see `WorldSeason`.
-    """
+    """Whiten the albedo of what lies under the sky by `snow` (0–1); materials stay what they are. Roofs differ in
+    warmth from date to date. At half of the dates the snow is older than the damage, so that rubble lies bare."""
     rng = np.random.default_rng([surface.seed, 57, round(snow * 10_000)])
     buildings = int(surface.building.max()) + 1
     warmth = (rng.uniform(0, 1.2) * rng.uniform(0, 1, buildings)).astype(np.float32)

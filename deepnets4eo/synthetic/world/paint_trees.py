@@ -21,17 +21,8 @@ LIMB_PLACES, LIMB_STEPS = 48, np.float32(36)  # where limbs are planned, and pla
 
 
 def paint_trees(surface: WorldSurface, plan: Plan, season: WorldSeason) -> None:
-    """Paint all crowns.
-
-    Parameters
-    ----------
-    surface
-        Its canopy, cover and leaf are written.
-    plan
-        Of one date; crown colours of the poles "foliage" replace those of summer.
-    season
-        Leaves of deciduous trees, autumn tint, snow.
-    """
+    """Paint all crowns of one date onto canopy, cover and leaf of the surface; the poles "foliage" replace the colours
+    of summer, `season` has leaves, autumn tint and snow."""
     colours = np.array([SUMMER, TINTED, WOOD, CONIFER, BUSH, FROND, SNOWY, SOOT], np.float32)
     if "foliage" in plan.poles:
         regional = np.asarray(plan.poles["foliage"], np.float32).mean(axis=0)

@@ -95,23 +95,8 @@ class PairSample:
 
 
 def building_shapes(plan: Plan, gsd_m: float, margin_px: int, shape: tuple[int, ...]) -> list[BaseGeometry]:
-    """Return the outlines of a plan's buildings before the event, cut at the image's border.
-
-    Parameters
-    ----------
-    plan
-        Of both dates.
-    gsd_m
-        Of the image, metres.
-    margin_px
-        Of the plan around the image, pixels.
-    shape
-        (rows, columns) of the image.
-
-    Returns
-    -------
-    One shape a row of `plan.buildings`, pixels (x, y) of the image; empty where nothing is in it.
-    """
+    """Return the outlines before the event, one shape a row of `plan.buildings`, in pixels (x, y) of the image and cut
+    at its border; empty where nothing is in it."""
     parts: list[list[BaseGeometry]] = [[] for _ in plan.buildings]
     for roof in plan.roofs[(plan.roofs["when"] & BEFORE > 0) & (plan.roofs["building"] >= 0)]:
         if roof["kind"] in (CONE, DOME):
@@ -196,15 +181,7 @@ def render_pair(
 
 
 def seasons_of(seed: int, climate: str) -> tuple[WorldSeason, WorldSeason]:
-    """Seasons of both dates of the pair of a seed, without drawing it.
-
-    Parameters
-    ----------
-    seed
-        As of `render_pair`.
-    climate
-        Of the pair's style, see `WorldStyle`.
-    """
+    """Return the seasons of both dates of the pair of a seed, without drawing it; `climate` is that of the style."""
     return _draw_seasons(_image_rng(seed), climate)
 
 

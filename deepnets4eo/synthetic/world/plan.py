@@ -145,19 +145,9 @@ class Plan:
 
 
 def join_rows(groups: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Rows of one table after another, as bytes: NumPy compares all columns of structured arrays first, 40× as long.
+    """Return the rows of one table after another, joined as bytes: NumPy compares all columns of structured arrays
+    first, which takes 40 times as long.
 
-    Parameters
-    ----------
-    groups
-        Rows of the same table, at least one group.
-
-    Returns
-    -------
-    (N,) structured array.
-
-    Examples
-    --------
     >>> len(join_rows([np.zeros(2, TREE), np.zeros(3, TREE)]))
     5
     """
@@ -167,21 +157,8 @@ def join_rows(groups: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 
 def make_rows(table: str, values: Sequence[tuple[Any, ...]]) -> NDArray[Any]:
-    """Rows of a table of a plan from tuples in the order of its columns.
+    """Return rows of a table (a key of `TABLES`) from tuples in the order of its columns.
 
-    Parameters
-    ----------
-    table
-        Name of the table, a key of `TABLES`.
-    values
-        One tuple a row.
-
-    Returns
-    -------
-    (N,) structured array.
-
-    Examples
-    --------
     >>> make_rows("trees", [(3.0, 4.0, 2.0, 6.0, PALM, 1.0, BOTH)])["radius"]
     array([2.], dtype=float32)
     """

@@ -40,19 +40,8 @@ def _block_tops(height, canopy, cover, crowns):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def find_tops(height, canopy, cover, lean):  # type: ignore[no-untyped-def]
-    """Return the tops of crowns, and the highest top that can lean into each block of pixels.
-
-    Parameters
-    ----------
-    height, canopy, cover
-        (H, W) float32 of a surface.
-    lean
-        (2,) float32, pixels to the right and down per metre.
-
-    Returns
-    -------
-    (H, W) float32 metres, negative where no crown rises over what is solid; one value a block of `BLOCK_PX` pixels.
-    """
+    """Return the tops of crowns (H, W) in metres, negative where no crown rises over what is solid, and the highest top
+    that can lean into each block of `BLOCK_PX` pixels. `lean` (2,) is in pixels to the right and down per metre."""
     crowns = np.empty(height.shape, np.float32)
     top = _block_tops(height, canopy, cover, crowns)
     reach_x, reach_y = lean[0] * top.max() / BLOCK_PX, lean[1] * top.max() / BLOCK_PX
@@ -69,19 +58,8 @@ def find_tops(height, canopy, cover, lean):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def ray_steps(lean, highest_m):  # type: ignore[no-untyped-def]
-    """Return the steps of a ray of view from the ground up: one pixel along the longer axis each.
-
-    Parameters
-    ----------
-    lean
-        (2,) float32, pixels to the right and down per metre.
-    highest_m
-        Height up to which the steps go.
-
-    Returns
-    -------
-    Height of a step in metres; offsets of each step in rows and columns, int64.
-    """
+    """Return the steps of a ray of view from the ground up to `highest_m`, one pixel along the longer axis each:
+    heights in metres, and offsets in rows and columns."""
     faster = max(abs(lean[0]), abs(lean[1]))
     step_m = np.float32(1) / faster if faster > np.float32(1e-4) else np.float32(1e6)
     heights = np.arange(int(highest_m / step_m + np.float32(0.5)) + 2) * np.float64(step_m)
@@ -102,23 +80,9 @@ def _meet(solids, crowns, ray_m, step_m, step, met, met_crown):  # type: ignore[
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def walk_rays(height, crowns, highest, rays, at_row, at_col, met, met_crown):  # type: ignore[no-untyped-def]
-    """Walk down the rays of one row of an image; nothing stands beyond the surface.
-
-    Parameters
-    ----------
-    height
-        (H, W) float32, solid tops.
-    crowns, highest
-        From `find_tops`.
-    rays
-        From `ray_steps`.
-    at_row, at_col
-        Row of the surface below this row of the image, column below its first pixel.
-    met
-        Written: (W,) int32, step at which the ray meets something solid, 0 for the ground.
-    met_crown
-        Written: (W,) int32, step at which it meets a crown before, -1 for none.
-    """
+    """Walk down the rays of one row of an image. Written are `met`, the step at which a ray meets something solid (0
+    for the ground), and `met_crown`, the step at which it meets a crown before (-1 for none). Nothing stands beyond
+    the surface."""
     rows, cols = height.shape
     step_m, down, right = rays
     met[:] = 0

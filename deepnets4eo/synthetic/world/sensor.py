@@ -24,35 +24,10 @@ NOISE_BITS = 15
 
 @dataclass(frozen=True)
 class WorldSensor:
-    """Optics and radiometry of one delivered image.
-
-    Parameters
-    ----------
-    blur_px
-        Standard deviation of the point spread function, pixels.
-    sharpening
-        Weight of the sharpening filter, 0 for none.
-    pan
-        Strength of the detail that pan-sharpening adds to colours of a quarter of the resolution; 0 for full colours.
-    colour_shift_px
-        (rows, columns) by which these colours lie beside the details.
-    median, black, white
-        Display values that the scene's median, first percentile and 99.5th percentile get.
-    gain
-        Factors of red, green, blue and near infrared on display values.
-    cast
-        Offsets of the same bands, display values.
-    saturation
-        Factor of the distance from grey.
-    chroma
-        Largest 98th percentile of the range between red, green and blue; the saturation is lowered to it.
-    noise
-        Standard deviation in display values.
-    stripes
-        Standard deviation of the gains of columns, relative.
-    jpeg
-        Quality, 0 for none.
-    """
+    """Optics and radiometry of one delivered image: blur and sharpening, pan-sharpening (`pan` with colours shifted by
+    `colour_shift_px`), display values of the median, the 1st and the 99.5th percentile, gains and casts of the
+    bands, saturation limited so that the 98th percentile of the range between bands stays below `chroma`, noise,
+    stripes of columns, and JPEG quality (0 for none)."""
 
     blur_px: float
     sharpening: float
@@ -71,13 +46,7 @@ class WorldSensor:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> WorldSensor:
-        """Draw a sensor and a way to deliver its images.
-
-        Parameters
-        ----------
-        rng
-            Source of the draw.
-        """
+        """Draw a sensor and a way to deliver its images."""
         spans = {
             "plain": ((62, 122), (14, 56), (170, 245)),
             "dark": ((44, 74), (0, 30), (135, 225)),
@@ -111,23 +80,8 @@ class WorldSensor:
 def expose(
     radiance: Floats, sensor: WorldSensor, rng: np.random.Generator, *, shift_px: tuple[float, float] = (0.0, 0.0)
 ) -> NDArray[np.uint8]:
-    """Return the delivered image.
-
-    Parameters
-    ----------
-    radiance
-        (H, W, 4) float32, linear.
-    sensor
-        Optics and radiometry.
-    rng
-        Source of the noise.
-    shift_px
-        (rows, columns) by which the scene moves down and to the right, parts of a pixel.
-
-    Returns
-    -------
-    (4, H, W) uint8: red, green, blue, near infrared.
-    """
+    """Return the delivered image (4, H, W) uint8 of linear radiance (H, W, 4). The scene moves down and to the right by
+    `shift_px`, parts of a pixel."""
     sharp = np.empty_like(radiance)
     _filter(radiance, sharp, _taps(sensor, shift_px[0]), _taps(sensor, shift_px[1]))
     if sensor.pan > 0:

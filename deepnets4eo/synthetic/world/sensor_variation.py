@@ -21,23 +21,10 @@ COARSEST = 2.2  # pixels of the sensor in delivered ones, at most
 
 @dataclass(frozen=True)
 class SensorVariation:
-    """How far tones and colours vary: so far that colour alone does not separate a roof from the ground.
+    """How far tones and colours vary, so far that colour alone does not separate a roof from the ground: standard
+    deviations of log gain, log exponent, haze (share of full scale) and mixing of bands (a quarter of the first two
+    for each band), and spans of the factors of contrast and saturation.
 
-    Parameters
-    ----------
-    gain
-        Standard deviation of the logarithm of the gain of all bands, and a quarter of it of each.
-    gamma
-        Standard deviation of the logarithm of the exponent of the tone curve.
-    haze
-        Standard deviation of what is added to all bands, and a quarter of it of each, as a share of full scale.
-    contrast, saturation
-        Least and largest factor of the distance from the mean, and from grey.
-    mixing
-        Standard deviation of the share of each band in each other one.
-
-    Examples
-    --------
     >>> SensorVariation()(np.full((4, 8, 8), 90, np.uint8), np.random.default_rng(0)).shape
     (3, 8, 8)
     """

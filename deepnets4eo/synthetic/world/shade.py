@@ -26,13 +26,9 @@ Floats = NDArray[np.float32]
 
 
 class Layers(NamedTuple):
-    """Layers of a `WorldSurface` that are seen, and light on them; (H · W,) or (H · W, 4).
-
-    Flat, so that one number finds a pixel in all of them.
-
-    `crowns` : tops of those that rise over what is solid; `sun`, `sky` : share of direct sun and of the sky on the solid top; `facing` : sun on its slope relative to level
-    ground; `crown_sun` : direct sun on crowns and their slopes.
-    """
+    """Layers of a `WorldSurface` that are seen and the light on them, flat (H · W,) so that one number finds a pixel in
+    all of them. `crowns` are tops that rise over what is solid; `sun` and `sky` are shares on the solid top,
+    `facing` the sun on its slope relative to level ground, `crown_sun` the direct sun on crowns."""
 
     height: Floats
     albedo: Floats
@@ -114,23 +110,9 @@ def _face_crowns(canopy, to_sun, half_step, crown_sun):  # type: ignore[no-untyp
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def face_sun(ground, height, canopy, slope_x, slope_y, to_sun, gsd_m, crown_sun):  # type: ignore[no-untyped-def]
-    """Return how the solid tops of a surface face the sun, and let its crowns face it.
-
-    Parameters
-    ----------
-    ground, height, canopy, slope_x, slope_y
-        Layers of a surface, (H, W) float32.
-    to_sun
-        (2,) float32, length of a shadow to the left and up per metre of height.
-    gsd_m
-        Side of a pixel, metres.
-    crown_sun
-        (H, W) float32, direct sun on crowns; multiplied by what their slopes take of it.
-
-    Returns
-    -------
-    (H, W) float32, direct sun on the slope relative to level ground, 0–2.2; 1 along the border.
-    """
+    """Return the direct sun (H, W) on the slopes of the solid tops relative to level ground, 0–2.2 and 1 along the
+    border; `crown_sun` is multiplied by what the slopes of crowns take. `to_sun` (2,) is the shadow's length to the
+    left and up per metre."""
     facing = np.ones(ground.shape, np.float32)
     half_step = np.float32(0.5) / np.float32(gsd_m)
     _face_solids(ground, height, slope_x, slope_y, to_sun, half_step, facing)
@@ -140,10 +122,8 @@ def face_sun(ground, height, canopy, slope_x, slope_y, to_sun, gsd_m, crown_sun)
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _wall(roof, x, y, sun_x, sun_y, below, gsd_m):  # type: ignore[no-untyped-def]
-    """Sun on the wall under a roof's edge relative to level ground, and its tone with windows.
-
-    x, y : position on the edge, metres; below : metres under the edge
-    """
+    """Return the sun on the wall under the edge of a roof relative to level ground, and its tone with windows, `below`
+    metres under the edge."""
     cos, sin = np.float32(np.cos(roof.angle)), np.float32(np.sin(roof.angle))
     dx, dy = x - roof.x, y - roof.y
     a, b = cos * dx + sin * dy, cos * dy - sin * dx
@@ -283,25 +263,8 @@ def _cloud_line(values, row, line):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def see_pixels(height, crowns, highest, layers, roofs, scene, origin, radiance, labels, seen_roofs, seen_height):  # type: ignore[no-untyped-def]
-    """Write what each pixel of an image shows.
-
-    Parameters
-    ----------
-    height
-        (H, W) float32 of a surface, solid tops.
-    crowns, highest
-        From `find_tops`.
-    layers
-        Of the same surface, see `Layers`.
-    roofs
-        Table of the date's plan.
-    scene
-        See `Scene`.
-    origin
-        Row and column of the surface at the image's upper left pixel.
-    radiance, labels, seen_roofs, seen_height
-        Written: (H, W, 4) float32, (H, W) uint8, int32 and float32.
-    """
+    """Write what each pixel of an image shows: radiance (H, W, 4), labels, rows of roofs and heights. `origin` is the
+    row and column of the surface at the upper left pixel; crowns and highest tops come from `find_tops`."""
     width = labels.shape[1]
     rays = ray_steps(scene.lean, highest.max())
     least_m = max(np.float32(0.52) * rays[0], np.float32(0.3))

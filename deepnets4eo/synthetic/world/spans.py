@@ -13,50 +13,16 @@ _LEAST = np.float32(1e-5)
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def rows_of(cos, sin, half_a, half_b, y_m, gsd_m, rows):  # type: ignore[no-untyped-def]
-    """Return the rows of pixels that a rectangle can cover.
-
-    Parameters
-    ----------
-    cos, sin
-        Of the angle of its length.
-    half_a, half_b
-        Half its length and width, metres.
-    y_m
-        Its middle, metres.
-    gsd_m
-        Side of a pixel, metres.
-    rows
-        Of the image.
-
-    Returns
-    -------
-    First row and the one after the last.
-    """
+    """Return the first row, and the one after the last, of the pixels that a rectangle can cover; `half_a` and `half_b`
+    are half its length and width, `y_m` its middle, metres."""
     reach = abs(sin) * half_a + abs(cos) * half_b
     return max(int((y_m - reach) / gsd_m), 0), min(int((y_m + reach) / gsd_m) + 2, rows)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def columns_of(cos, sin, half_a, half_b, x_m, dy_m, gsd_m, cols):  # type: ignore[no-untyped-def]
-    """Return the columns of pixels that a rectangle can cover in one row.
-
-    Parameters
-    ----------
-    cos, sin, half_a, half_b
-        As in `rows_of`.
-    x_m
-        Its middle, metres.
-    dy_m
-        Of the row below that middle, metres.
-    gsd_m
-        Side of a pixel, metres.
-    cols
-        Of the image.
-
-    Returns
-    -------
-    First column and the one after the last; none where the rectangle does not reach the row.
-    """
+    """Return the first column, and the one after the last, that a rectangle can cover in the row `dy_m` below its
+    middle; none where it does not reach the row."""
     low, high = -half_a - half_b, half_a + half_b
     if abs(cos) > _LEAST:
         middle, reach = -sin * dy_m / cos, half_a / abs(cos)

@@ -17,23 +17,9 @@ from deepnets4eo.synthetic.world.yaml_folder import Span, names_in, read_named, 
 
 @dataclass(frozen=True)
 class RoofType:
-    """One kind of roof of a style.
-
-    Parameters
-    ----------
-    share
-        Of the style's buildings, 0–1.
-    construction
-        What carries the building, a key of `plan.CONSTRUCTIONS`.
-    kinds
-        Shape (`plan.ROOF_KINDS`) → share.
-    surface
-        A key of `plan.SURFACES`.
-    colours
-        Display colours (red, green, blue), of which each roof takes one and varies it.
-    rise
-        Height of the ridge over half the span, from and to.
-    """
+    """One kind of roof of a style: share of the buildings 0–1, `construction` of `plan.CONSTRUCTIONS`, shares of shapes
+    (`plan.ROOF_KINDS`), `surface` of `plan.SURFACES`, display colours of which each roof takes one and varies it,
+    and `rise`, the height of the ridge over half the span."""
 
     share: float
     construction: str

@@ -20,21 +20,8 @@ MOST_TRUNKS = 1500
 
 
 def damage_trees(plan: Plan, outcome: Outcome, rng: np.random.Generator) -> Plan:
-    """Fell, strip and char trees by the intensity at them.
-
-    Parameters
-    ----------
-    plan
-        The place.
-    outcome
-        With intensity, effects and depth of water.
-    rng
-        Source of the draw.
-
-    Returns
-    -------
-    The plan with the trees of both dates, and the wood on the ground as boxes after the event.
-    """
+    """Fell, strip and char trees by the intensity at them; returns the plan with the trees of both dates, and the wood
+    on the ground as boxes after the event."""
     trees, effects = plan.trees, outcome.effects
     if not len(trees) or max(effects["felled"], effects["stripped"], effects["charred"]) == 0:
         return plan

@@ -60,23 +60,8 @@ def tree_rows(
     x: NDArray[Any], y: NDArray[Any], radius: NDArray[Any], kind: int, slender: tuple[float, float],
     rng: np.random.Generator,
 ) -> NDArray[Any]:  # fmt: skip
-    """Trees of one kind.
-
-    Parameters
-    ----------
-    x, y, radius
-        (N,) positions and crown radii, metres.
-    kind
-        `DECIDUOUS`, `EVERGREEN`, `SHRUB` or `PALM`.
-    slender
-        Height over radius, from and to.
-    rng
-        Source of heights and tones.
-
-    Returns
-    -------
-    (N,) rows of trees.
-    """
+    """Return trees (N,) of one kind (`DECIDUOUS`, `EVERGREEN`, `SHRUB` or `PALM`) from positions and crown radii in
+    metres; `slender` is the span of height over radius."""
     height = np.maximum(radius * rng.uniform(*slender, len(x)), 0.6)
     return table_rows("trees", x=x, y=y, radius=radius, height_m=height, kind=kind, tone=_tones(len(x), rng))
 
@@ -90,21 +75,7 @@ def _broad_trees(x: NDArray[Any], y: NDArray[Any], radius: NDArray[Any], rng: np
 
 
 def mix_kinds(rows: NDArray[Any], evergreen: float, palms: float, rng: np.random.Generator) -> NDArray[Any]:
-    """Turn shares of deciduous trees into conifers and palms.
-
-    Parameters
-    ----------
-    rows
-        Rows of trees; changed in place.
-    evergreen, palms
-        Shares, 0–1: conifers of those that are no palms.
-    rng
-        Source of the draws.
-
-    Returns
-    -------
-    The same rows.
-    """
+    """Turn shares 0–1 of deciduous trees into palms and, of the others, into conifers, in place; returns the same rows."""
     draw = rng.random(len(rows))
     broad = rows["kind"] == DECIDUOUS
     palm, conifer = broad & (draw < palms), broad & (draw >= palms) & (draw < palms + (1 - palms) * evergreen)
@@ -168,21 +139,8 @@ def _single_trees(plan: Plan, walls: Rectangles, style: WorldStyle, rng: np.rand
 def smooth_field(
     x: NDArray[Any], y: NDArray[Any], period_m: tuple[float, float], rng: np.random.Generator
 ) -> NDArray[Any]:
-    """Smooth random field at points.
-
-    Parameters
-    ----------
-    x, y
-        (N,) metres.
-    period_m
-        Wavelengths, from and to.
-    rng
-        Source of the field.
-
-    Returns
-    -------
-    (N,) values of mean about 0 and standard deviation about 1.
-    """
+    """Return a smooth random field (N,) at points, of mean about 0 and standard deviation about 1, with wavelengths
+    from the span `period_m`."""
     total = np.zeros(len(x))
     for _ in range(6):
         turn, number = rng.uniform(0, 2 * np.pi), 2 * np.pi / rng.uniform(*period_m)
@@ -193,44 +151,16 @@ def smooth_field(
 def wood_positions(
     extent_m: tuple[float, float], spacing_m: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Positions of closely standing trees: a shaken grid over the place and its margin.
-
-    Parameters
-    ----------
-    extent_m
-        (width, height) of the place, metres.
-    spacing_m
-        Mean distance of neighbours.
-    rng
-        Source of the shaking.
-
-    Returns
-    -------
-    x and y, (N,) metres.
-    """
+    """Return x and y (N,) in metres of closely standing trees: a shaken grid of `spacing_m` over the place and its
+    margin."""
     axes = [np.arange(-MARGIN_M, side + MARGIN_M, spacing_m) for side in extent_m]
     x, y = (values.ravel() for values in np.meshgrid(*axes))
     return x + rng.uniform(-0.55, 0.55, len(x)) * spacing_m, y + rng.uniform(-0.55, 0.55, len(x)) * spacing_m
 
 
 def wood_rows(plan: Plan, walls: Rectangles, share: float, rng: np.random.Generator) -> NDArray[Any]:
-    """Woods on a share of the land, in shapes of a smooth field, crowns touching.
-
-    Parameters
-    ----------
-    plan
-        Whose ways, waters and fields stay free.
-    walls
-        (M, 5) rectangles of buildings, over which crowns reach by a little at most.
-    share
-        Of the land, 0–1.
-    rng
-        Source of the trees.
-
-    Returns
-    -------
-    (N,) rows of deciduous trees.
-    """
+    """Return deciduous trees in woods on a share 0–1 of the land, in shapes of a smooth field with touching crowns;
+    ways, waters and fields stay free, and crowns reach over buildings (M, 5) by a little at most."""
     if share < 0.01:
         return table_rows("trees", x=np.zeros(0))
     spacing = rng.uniform(3.8, 6.5)
@@ -286,10 +216,8 @@ def _beside(
 
 
 def _trees_over_roofs(plan: Plan, walls: Rectangles, style: WorldStyle, rng: np.random.Generator) -> NDArray[Any]:
-    """Trees whose crowns hide 20–80 % of the largest roof of a share of the buildings.
-
-    Of ten sets of one to four trees for each building, the one that comes nearest the share to hide is taken.
-    """
+    """Return trees whose crowns hide 20–80 % of the largest roof of a share of the buildings. Of ten sets of one to
+    four trees for each building, the one that comes nearest the share to hide is taken."""
     chosen = _roofs_to_hide(plan, float(rng.uniform(*style.over_roofs)), rng)
     count, sets, most = len(chosen), 10, 4
     if not count:

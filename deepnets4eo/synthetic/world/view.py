@@ -44,30 +44,15 @@ class Frame:
 
 @dataclass(frozen=True)
 class Sky:
-    """Clouds over an image on a coarse lattice of `CLOUD_PX` pixels.
-
-    Parameters
-    ----------
-    veil
-        (h, w) float32 opacity of thin cloud, 0–1.
-    dimming
-        (h, w) float32 share of direct light that cloud shadow takes, 0–1.
-    """
+    """Clouds over an image on a coarse lattice of `CLOUD_PX` pixels: `veil` (h, w) opacity of thin cloud, `dimming` (h,
+    w) share of direct light that cloud shadow takes, 0–1."""
 
     veil: Floats
     dimming: Floats
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, int]) -> Sky:
-        """Draw a sky: mostly clear; thin cloud over one image in twelve, cloud shadow over one in ten.
-
-        Parameters
-        ----------
-        rng
-            Source of the draw.
-        shape
-            (rows, columns) of the image.
-        """
+        """Draw a sky: mostly clear; thin cloud over one image in twelve, cloud shadow over one in ten."""
         size = tuple(side // CLOUD_PX + 2 for side in shape)
         veil = _soft_patches(rng, size, rng.uniform(0.08, 0.45)) if rng.random() < 0.08 else np.zeros(size, np.float32)
         shadow = _soft_patches(rng, size, rng.uniform(0.4, 0.85)) if rng.random() < 0.1 else np.zeros(size, np.float32)
@@ -85,19 +70,9 @@ def _soft_patches(rng: np.random.Generator, size: tuple[int, ...], depth: float)
 
 @dataclass(frozen=True)
 class Sight:
-    """What an image shows, all (H, W) unless said.
-
-    Parameters
-    ----------
-    radiance
-        (H, W, 4) float32, linear; 1 is a white level field in full light.
-    labels
-        uint8 in the values of the legend "minicity".
-    roofs
-        int32, row of `plan.buildings` plus 1 where its roof is seen or would be without crowns.
-    height
-        float32, metres above ground of what is seen.
-    """
+    """What an image shows: radiance (H, W, 4), linear, 1 for a white level field in full light; labels of the legend
+    "minicity"; `roofs`, row of `plan.buildings` plus 1, also under crowns; height above ground in metres of what is
+    seen."""
 
     radiance: Floats
     labels: NDArray[np.uint8]
@@ -106,21 +81,8 @@ class Sight:
 
 
 def see(surface: WorldSurface, plan: Plan, light: Light, frame: Frame, sky: Sky) -> Sight:
-    """Return what an image of a surface shows.
-
-    Parameters
-    ----------
-    surface
-        Painted from the plan.
-    plan
-        Of one date; walls stand under its roofs.
-    light
-        Sun.
-    frame
-        Position and lean of the image.
-    sky
-        Clouds.
-    """
+    """Return what an image of a surface shows under a sun and clouds; `frame` has the position and lean of the image,
+    and walls stand under the roofs of the plan."""
     sun, crown_sun, open_sky = sun_and_sky(surface, light)
     azimuth, elevation = np.radians(light.azimuth_deg), np.radians(light.elevation_deg)
     to_sun = (np.array([np.sin(azimuth), -np.cos(azimuth)]) / np.tan(elevation)).astype(np.float32)

@@ -19,17 +19,7 @@ _PUDDLE_M = 0.35  # drained ground keeps puddles where the water was deepest: sh
 
 
 def paint_water(surface: WorldSurface, plan: Plan, outcome: Outcome) -> None:
-    """Paint water over everything that is lower than its level, and wet ground beside it.
-
-    Parameters
-    ----------
-    surface
-        Of the date after the event, with its roofs, before trees; changed in its own memory.
-    plan
-        Of the date after the event.
-    outcome
-        With the depth of water over the ground; nothing is painted where it has none.
-    """
+    """Paint water over everything that is lower than its level, and wet ground beside it, in place and before trees."""
     if outcome.water is None:
         return
     depth = outcome.water.depth_m

@@ -76,29 +76,9 @@ class PairWithTruth(Protocol):
 
 @dataclass(frozen=True)
 class WindowCutter:
-    """Cuts windows at the working ground size, at another scale and with other radiometry each.
-
-    Parameters
-    ----------
-    tile_px
-        Side of a window.
-    scales
-        Least and largest ground size of a pixel, as a factor of the working one.
-    post_share
-        Share of the windows that show the second date.
-    varied_share
-        Share of the windows that another sensor shows than the one of the pair.
-    variation
-        Of that other sensor.
-    heights_share
-        Share of the windows that have heights above ground as well; None for networks that take none.
-
-    Examples
-    --------
-    ```python
-    sample = WindowCutter(256)(pair, np.random.default_rng(0))
-    ```
-    """
+    """Cuts windows of `tile_px` at the working ground size, each at another scale (factors `scales`) and with other
+    radiometry. `post_share` shows the second date, `varied_share` another sensor than that of the pair,
+    `heights_share` heights as well (None for networks that take none)."""
 
     tile_px: int = 256
     scales: tuple[float, float] = (0.7, 1.4)
@@ -108,20 +88,8 @@ class WindowCutter:
     heights_share: float | None = None
 
     def __call__(self, pair: PairWithTruth, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
-        """Cut one window.
-
-        Parameters
-        ----------
-        pair
-            Images of both dates with their truth.
-        rng
-            Source of the draw.
-
-        Returns
-        -------
-        image (3 or 4, tile_px, tile_px) float32, standardised; mask and buildings (tile_px, tile_px) uint8, classes of the
-        legends `landcover` and `buildings`, void 255; valid (tile_px, tile_px) bool.
-        """
+        """Cut one window: standardised image (3 or 4, tile_px, tile_px), `mask` and `buildings` in the legends
+        `landcover` and `buildings` with void 255, and `valid`."""
         date = "post" if rng.random() < self.post_share else "pre"
         image, *layers = (getattr(pair, f"{name}{date}") for name in ("", "labels_", "roofs_", "height_"))
         scale = np.exp(rng.uniform(*np.log(self.scales)))
@@ -147,24 +115,10 @@ class WindowCutter:
 def building_classes(
     roofs: NDArray[np.int32], labels: NDArray[np.uint8], height: NDArray[np.float32]
 ) -> NDArray[np.uint8]:
-    """Classes of the legend `buildings`: roofs, and borders where two buildings nearly touch.
+    """Return classes (H, W) uint8 of the legend `buildings`: roofs, and borders where two buildings nearly touch. Void
+    is what an image does not show (roofs under crowns, destroyed buildings) and what stands like a building and is
+    none, such as greenhouses.
 
-    Parameters
-    ----------
-    roofs
-        (H, W) building of each pixel, 0 for none.
-    labels
-        (H, W) classes of the legend `minicity`, as the image shows them.
-    height
-        (H, W) float32, metres above ground of what the image shows.
-
-    Returns
-    -------
-    (H, W) uint8. Void, 255, is what an image does not show: roofs under crowns, what is left of destroyed buildings, and
-    what stands like a building and is none: walls that lean out, greenhouses, carports, containers.
-
-    Examples
-    --------
     >>> roofs = np.zeros((1, 12), np.int32)
     >>> roofs[0, 2:6], roofs[0, 6:10] = 1, 2
     >>> building_classes(roofs, np.where(roofs > 0, 1, 0).astype(np.uint8), 4 * (roofs > 0).astype(np.float32)).tolist()

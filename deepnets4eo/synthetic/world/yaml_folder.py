@@ -18,38 +18,14 @@ ROOT = "deepnets4eo.synthetic.world"
 
 
 def names_in(folder: str) -> tuple[str, ...]:
-    """Names of the files of a folder, sorted.
-
-    Parameters
-    ----------
-    folder
-        `styles` or `hazards`.
-    """
+    """Return the sorted names of the files of a folder, `styles` or `hazards`."""
     paths = (files(ROOT) / folder).iterdir()
     return tuple(sorted(path.name.removesuffix(ENDING) for path in paths if path.name.endswith(ENDING)))
 
 
 def chosen_names(folder: str, chosen: Sequence[str], left_out: Sequence[str]) -> tuple[str, ...]:
-    """Names of a folder that a training learns from.
-
-    Parameters
-    ----------
-    folder
-        `styles` or `hazards`.
-    chosen
-        Names; none of them: all.
-    left_out
-        Names that are not learnt from.
-
-    Returns
-    -------
-    At least one name.
-
-    Raises
-    ------
-    InputError
-        For unknown names, and where none is left.
-    """
+    """Return the names of a folder that a training learns from: those chosen (all where none is) without those left
+    out. Raises InputError for unknown names, and where none is left."""
     known = names_in(folder)
     unknown = sorted({*chosen, *left_out} - {*known})
     kept = tuple(name for name in chosen or known if name not in left_out)
@@ -60,26 +36,12 @@ def chosen_names(folder: str, chosen: Sequence[str], left_out: Sequence[str]) ->
 
 
 def read_named(folder: str, name: str) -> dict[str, Any]:
-    """Content of a file.
-
-    Parameters
-    ----------
-    folder
-        `styles` or `hazards`.
-    name
-        One of `names_in(folder)`.
-    """
+    """Return the content of a file of a folder, `styles` or `hazards`."""
     content: dict[str, Any] = read_yaml(str(files(ROOT) / folder / f"{name}{ENDING}"))
     return content
 
 
 def to_span(values: Sequence[float]) -> Span:
-    """Two numbers of a file, from and to.
-
-    Parameters
-    ----------
-    values
-        Two numbers.
-    """
+    """Return two numbers of a file as from and to."""
     low, high = values
     return float(low), float(high)

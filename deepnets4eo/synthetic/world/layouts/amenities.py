@@ -19,20 +19,8 @@ from deepnets4eo.synthetic.world.plan import CROP_ROWS, ELLIPSE, FLAT, PAVING_JO
 
 
 def split_amenities(draft: Draft, town: Town) -> Rects:
-    """Turn some blocks into amenities, and return the others.
-
-    Parameters
-    ----------
-    draft
-        The plan in the making; its style has the number amenities, the share of the blocks, and the shares of their
-        kinds under amenity_kinds.
-    town
-        Blocks and bend.
-
-    Returns
-    -------
-    Blocks to build on, (N, 5), before they are bent.
-    """
+    """Turn some blocks into amenities and return the others (N, 5), not yet bent. The style has their share (`amenity`)
+    and the shares of the kinds (`amenity_kinds`)."""
     rng = draft.rng
     blocks = town.blocks
     chosen_rows = rng.random(len(blocks)) < draft.number("amenities")

@@ -19,25 +19,16 @@ _KERB_M = 0.4  # from the carriageway to the nearest wall, at least
 
 @dataclass(frozen=True)
 class Bend:
-    """A map that bends a frame and keeps right angles: z → z + b z² + c z³ of complex positions.
-
-    Streets become curves that still cross at right angles, and what lies between them grows or shrinks a little.
-    """
+    """A map z → z + b z² + c z³ of complex positions that bends a frame and keeps right angles, so that streets become
+    curves that still cross at right angles."""
 
     square: complex
     cube: complex
 
     @classmethod
     def draw(cls, draft: Draft, strength: float) -> Bend:
-        """Draw a map.
-
-        Parameters
-        ----------
-        draft
-            The plan in the making, for its draws and its extent.
-        strength
-            Largest turn, radians, and largest change of scale at the frame's corners; 0 for straight streets.
-        """
+        """Draw a map; `strength` is the largest turn in radians and the largest change of scale at the corners of the
+        frame, 0 for straight streets."""
         radius = float(np.hypot(*draft.half_m))
         heading = np.exp(1j * draft.rng.uniform(0, 2 * np.pi, 2))
         share = draft.rng.uniform(0, 1)
@@ -47,17 +38,7 @@ class Bend:
         )
 
     def move(self, rects: Rects) -> Rects:
-        """Move rectangles with the bent frame: they turn and change their size with it.
-
-        Parameters
-        ----------
-        rects
-            (N, 5).
-
-        Returns
-        -------
-        (N, 5) float64.
-        """
+        """Move rectangles (N, 5) with the bent frame; they turn and change their size with it."""
         z = rects[:, 0] + 1j * rects[:, 1]
         moved = z * (1 + z * (self.square + z * self.cube))
         slope = 1 + z * (2 * self.square + z * 3 * self.cube)
@@ -77,17 +58,8 @@ class Town:
 
 
 def draw_town(draft: Draft) -> Town:
-    """Draw streets and blocks by the style's numbers block_m, row_m, street_m, main_m, aligned, bend.
-
-    Parameters
-    ----------
-    draft
-        The plan in the making.
-
-    Returns
-    -------
-    Blocks near the site, and all streets; nothing is added to the draft.
-    """
+    """Draw streets and the blocks near the site by the numbers block_m, row_m, street_m, main_m, aligned and bend of
+    the style; nothing is added to the draft."""
     rng = draft.rng
     half_x, half_y = (1.2 * half + MARGIN_M for half in draft.half_m)  # the bend may shrink it
     lanes, strips = _cut(draft, "block_m", half_y)
@@ -122,23 +94,8 @@ def _cut(draft: Draft, name: str, half: float) -> tuple[NDArray[np.float64], NDA
 
 
 def pave_streets(draft: Draft, town: Town, material: str, *, verge: str | None = None) -> Rects:
-    """Add the streets, with verges or pavements beside them, and take their ground.
-
-    Parameters
-    ----------
-    draft
-        The plan in the making.
-    town
-        Streets and bend.
-    material
-        Of the carriageways: "asphalt" or "old_asphalt", on which no building stands.
-    verge
-        Material beside the carriageway, if any.
-
-    Returns
-    -------
-    Pieces of the carriageways, (N, 5).
-    """
+    """Add the streets of a material ("asphalt" or "old_asphalt", on which no building stands) with verges beside them,
+    take their ground, and return the pieces of the carriageways (N, 5)."""
     bent = town.bend.move(_pieces(town))
     bent = bent[draft.near_site(bent)]
     if verge is not None:
@@ -160,19 +117,7 @@ def _pieces(town: Town) -> Rects:
 
 
 def block_sides(blocks: Rects, front_m: float = 0.5) -> Rects:
-    """The two halves of each block, their v axes to the street.
-
-    Parameters
-    ----------
-    blocks
-        (N, 5).
-    front_m
-        Left free along the street.
-
-    Returns
-    -------
-    (2 N, 5) float64.
-    """
+    """Return the two halves (2 N, 5) of each block, their v axes to the street, of which `front_m` stays free."""
     depth = np.maximum(blocks[:, 3] / 2 - front_m, 1.0)
     sides = np.concatenate(
         [within(blocks, 0.0, side * depth / 2, blocks[:, 2] - 2 * front_m, depth) for side in (1, -1)]
@@ -182,19 +127,8 @@ def block_sides(blocks: Rects, front_m: float = 0.5) -> Rects:
 
 
 def repeat_runs(counts: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Index of each run, and position in it, for runs of different lengths.
+    """Return the index of each run and the position in it, for runs of different lengths.
 
-    Parameters
-    ----------
-    counts
-        Lengths of the runs, (N,).
-
-    Returns
-    -------
-    Two arrays (sum of counts,).
-
-    Examples
-    --------
     >>> repeat_runs(np.array([2, 0, 3]))
     (array([0, 0, 2, 2, 2]), array([0, 1, 0, 1, 2]))
     """
@@ -206,23 +140,8 @@ def repeat_runs(counts: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.
 def cut_lots(
     draft: Draft, lengths: NDArray[np.float64], typical: float, spread: float = 0.15
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
-    """Cut lines into lots that fill them.
-
-    Parameters
-    ----------
-    draft
-        The plan in the making, for its draws.
-    lengths
-        Of the lines, (N,), metres.
-    typical
-        Frontage of a lot, metres.
-    spread
-        Of the frontages, share of them.
-
-    Returns
-    -------
-    Line of each lot, its middle from the middle of the line, its frontage; lines shorter than 0.7 lots have none.
-    """
+    """Cut lines into lots of about `typical` metres that fill them: line, middle (from the middle of the line) and
+    frontage of each lot. Lines shorter than 0.7 lots have none."""
     counts = np.where(lengths > 0.7 * typical, np.maximum(1, np.round(lengths / typical)), 0).astype(int)
     line, _ = repeat_runs(counts)
     weight = np.clip(draft.rng.normal(1.0, spread, len(line)), 0.5, 1.8)

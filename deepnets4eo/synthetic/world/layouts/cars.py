@@ -20,17 +20,7 @@ _DISTANCE_M = 13.0  # between cars that drive
 
 
 def add_street_cars(draft: Draft, pieces: Rects, share: float) -> None:
-    """Add cars at both kerbs of streets, and few that drive.
-
-    Parameters
-    ----------
-    draft
-        The plan in the making.
-    pieces
-        Carriageways, (N, 5).
-    share
-        Of the room at the kerbs that cars take, 0–1.
-    """
+    """Add cars at both kerbs of carriageways (N, 5), which take `share` (0–1) of the room, and a few that drive."""
     rng = draft.rng
     slots = (pieces[:, 2] / 6.2).astype(int)
     piece, step = repeat_runs(np.tile(slots, 2))
@@ -46,17 +36,8 @@ def add_street_cars(draft: Draft, pieces: Rects, share: float) -> None:
 
 
 def add_traffic(draft: Draft, pieces: Rects, share: float) -> None:
-    """Add lanes with cars and lorries to wide roads, painted lines between them, and a strip in the middle of the widest.
-
-    Parameters
-    ----------
-    draft
-        The plan in the making.
-    pieces
-        Carriageways, (N, 5); narrow ones stay as they are.
-    share
-        Of the room in the lanes that cars take, 0–1.
-    """
+    """Add lanes with cars and lorries (a `share` 0–1 of the room) to wide carriageways (N, 5), painted lines, and a
+    strip in the middle of the widest."""
     rng = draft.rng
     wide = pieces[pieces[:, 3] >= _TWO_LANES_M * 2]
     lanes = (wide[:, 3] / _LANE_M).astype(int)
@@ -80,36 +61,15 @@ def add_traffic(draft: Draft, pieces: Rects, share: float) -> None:
 
 
 def add_lorries(draft: Draft, rects: Rects, length_m: float, height_m: float) -> None:
-    """Add lorries of one size.
-
-    Parameters
-    ----------
-    draft
-        The plan in the making.
-    rects
-        Where they stand, (N, 5); their sizes do not count.
-    length_m, height_m
-        Of each.
-    """
+    """Add lorries of one size where the rectangles (N, 5) lie, whose own sizes do not count."""
     sized = rects.copy()
     sized[:, 2:4] = length_m, 2.5
     draft.add_boxes(sized, height_m, car_colours(len(rects), draft.rng), "car")
 
 
 def add_parking(draft: Draft, rects: Rects, fill: float, *, material: str = "asphalt") -> None:
-    """Add parking areas with rows of bays, lines and cars, and take their ground.
-
-    Parameters
-    ----------
-    draft
-        The plan in the making.
-    rects
-        (N, 5), rows of bays along the length.
-    fill
-        Share of the bays with a car, 0–1.
-    material
-        Of the ground.
-    """
+    """Add parking areas (N, 5) with rows of bays along the length, lines and cars in a share `fill` of the bays, and
+    take their ground."""
     rng = draft.rng
     rects = rects[(rects[:, 2] > 6) & (rects[:, 3] > 5)]
     draft.add_area(rects, material, tone=rng.uniform(0.85, 1.15))
@@ -148,17 +108,7 @@ def _add_canopies(draft: Draft, rects: Rects, v: NDArray[np.float64], length: ND
 
 
 def add_containers(draft: Draft, rects: Rects, fill: float) -> None:
-    """Add rows of containers and lorries on yards.
-
-    Parameters
-    ----------
-    draft
-        The plan in the making.
-    rects
-        Yards, (N, 5).
-    fill
-        Share of the room that they take, 0–1.
-    """
+    """Add rows of containers and lorries to yards (N, 5); they take a share `fill` of the room."""
     rng = draft.rng
     across = (rects[:, 3] / 3.2).astype(int)
     yard, row = repeat_runs(across)

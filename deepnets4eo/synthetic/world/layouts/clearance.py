@@ -18,17 +18,7 @@ OUTLINE = ("x", "y", "length", "width", "angle")
 
 
 def outline_rows(rows: NDArray[Any]) -> Rectangles:
-    """Rectangles of rows of a plan's table.
-
-    Parameters
-    ----------
-    rows
-        Rows of roofs, boxes or areas.
-
-    Returns
-    -------
-    (N, 5) x, y, length, width in metres, angle in radians.
-    """
+    """Return the rectangles (N, 5) of rows of a table: x, y, length, width in metres, angle in radians."""
     return np.stack([rows[name] for name in OUTLINE], axis=1).astype(np.float64)
 
 
@@ -39,25 +29,8 @@ def keep_apart(
     groups: NDArray[np.int64] | None = None,
     taken_groups: NDArray[np.int64] | None = None,
 ) -> NDArray[np.bool_]:
-    """Accept rectangles in their order as long as they keep their distance from all before them.
-
-    Parameters
-    ----------
-    candidates
-        (N, 5) rectangles.
-    taken
-        (M, 5) rectangles that stand already.
-    gap_m
-        Least distance along the sides, metres.
-    groups
-        (N,) number of what the candidate is a try for; at most one of a group is accepted. None for one group each.
-    taken_groups
-        (M,) group of what stands: a candidate ignores those of its own group. None where it ignores none.
-
-    Returns
-    -------
-    (N,) True where accepted.
-    """
+    """Return (N,) bool: rectangles are accepted in their order as long as they keep `gap_m` from all before them and
+    from those taken. At most one of each group is accepted; a candidate ignores taken ones of its own group."""
     own = np.arange(len(candidates)) if groups is None else np.asarray(groups, np.int64)
     other = np.full(len(taken), -1) if taken_groups is None else np.asarray(taken_groups, np.int64)
     starts = np.arange(len(candidates) + 1)
@@ -65,21 +38,8 @@ def keep_apart(
 
 
 def keep_whole(parts: Rectangles, owner: NDArray[Any], taken: Rectangles) -> NDArray[np.bool_]:
-    """Accept buildings of several parts in their order, as long as no part overlaps one before them or what stands.
-
-    Parameters
-    ----------
-    parts
-        (N, 5) rectangles; those of one building may overlap.
-    owner
-        (N,) building of each part, from 0.
-    taken
-        (M, 5) rectangles that stand already.
-
-    Returns
-    -------
-    (max(owner) + 1,) True where accepted.
-    """
+    """Return (buildings,) bool: buildings of several parts (N, 5) are accepted in their order as long as no part
+    overlaps an earlier building or what stands. `owner` (N,) is the building of each part."""
     count = int(owner.max()) + 1 if len(owner) else 0
     starts = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=count))])
     sorted_parts = parts[np.argsort(owner, kind="stable")]
@@ -117,10 +77,8 @@ def _list_in_cells(j, cells, columns, listed, last):  # type: ignore[no-untyped-
 
 @njit(cache=True, nogil=True)
 def _accept(parts, starts, taken, gap_m, groups, taken_groups):  # type: ignore[no-untyped-def]
-    """Which things can stay; parts `starts[i]` to `starts[i + 1]` are those of thing i.
-
-    What stands is listed in cells: `head` of a cell, `following` entry, `owner` of an entry.
-    """
+    """Which things can stay; parts `starts[i]` to `starts[i + 1]` belong to thing i. What stands is listed in cells:
+    `head` of a cell, `following` entry, `owner` of an entry."""
     before = len(taken)
     everything = np.concatenate((taken, parts))
     cells, columns, lines = _cells(everything, gap_m)
@@ -186,21 +144,7 @@ def overlap(one, other, gap_m):  # type: ignore[no-untyped-def]
 
 
 def distance_m(x: NDArray[Any], y: NDArray[Any], rectangles: Rectangles, limit_m: float = 12.0) -> NDArray[np.float64]:
-    """Distance of points from the nearest rectangle.
-
-    Parameters
-    ----------
-    x, y
-        (N,) metres.
-    rectangles
-        (M, 5) rectangles.
-    limit_m
-        Distances beyond it are returned as it.
-
-    Returns
-    -------
-    (N,) metres, 0 inside a rectangle.
-    """
+    """Return the distance (N,) in metres of points from the nearest rectangle, 0 inside one and at most `limit_m`."""
     return _distance(_flat(x), _flat(y), np.ascontiguousarray(rectangles), float(limit_m))
 
 
@@ -258,19 +202,7 @@ def _span(low, high, count):  # type: ignore[no-untyped-def]
 
 
 def top_area(x: NDArray[Any], y: NDArray[Any], areas: NDArray[Any]) -> NDArray[np.int32]:
-    """Area that lies on top at each point.
-
-    Parameters
-    ----------
-    x, y
-        (N,) metres.
-    areas
-        Rows of a plan's areas.
-
-    Returns
-    -------
-    (N,) row of the area, −1 where there is only the plan's ground.
-    """
+    """Return the row (N,) of the area that lies on top at each point, −1 where there is only the ground of the plan."""
     return _top_area(_flat(x), _flat(y), outline_rows(areas), np.ascontiguousarray(areas["shape"]))
 
 

@@ -22,21 +22,8 @@ _THINGS = {"tank": 3.0, "conditioner": 1.0, "laundry": 1.5, "dish": 1.0, "clutte
 
 
 def lay_out_compounds(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
-    """Lay out concrete blocks.
-
-    Parameters
-    ----------
-    style
-        With the numbers of `styles/concrete-blocks.yaml`.
-    extent_m
-        (width, height) of the site, metres.
-    rng
-        Source of all draws.
-
-    Returns
-    -------
-    The plan, its frame at any angle.
-    """
+    """Lay out concrete blocks with the numbers of `styles/concrete-blocks.yaml` over (width, height) metres, the frame
+    at any angle."""
     draft = Draft(style, extent_m, rng)
     town = draw_town(draft)
     _pave(draft, town)

@@ -39,23 +39,9 @@ BARE = (
 
 
 def countryside(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
-    """Lay out countryside without buildings.
-
-    Parameters
-    ----------
-    style
-        Its numbers: `scenes` (one of fields, forest, orchards, scrub, bare, meadow, paved → share), `field_m`,
-        `crops`, `hedges` (share), `walls` (share of borders), `tracks` (how many), `track_materials`, `river`, `lake`
-        (chance), `ponds` (how many).
-    extent_m
-        (width, height), metres.
-    rng
-        Source of everything.
-
-    Returns
-    -------
-    The plan, with the trees of woods, orchards, scrub and hedgerows.
-    """
+    """Lay out countryside without buildings over (width, height) metres: fields, forest, orchards, scrub, bare ground,
+    meadow or pavement by the shares `scenes`, with tracks, hedges, walls and water by the other numbers of the
+    style."""
     numbers = style.numbers
     plan = start_plan(style, extent_m, rng)
     parcels = draw_parcels(extent_m, numbers["field_m"], rng)

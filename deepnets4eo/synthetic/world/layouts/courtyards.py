@@ -25,21 +25,8 @@ _THINGS = {"vent": 2.0, "dish": 1.0, "tank": 1.0, "laundry": 1.0, "clutter": 1.0
 
 
 def lay_out_courtyards(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
-    """Lay out an old town.
-
-    Parameters
-    ----------
-    style
-        With the numbers of `styles/old-town.yaml`.
-    extent_m
-        (width, height) of the site, metres.
-    rng
-        Source of all draws.
-
-    Returns
-    -------
-    The plan, its frame at any angle.
-    """
+    """Lay out an old town with the numbers of `styles/old-town.yaml` over (width, height) metres, the frame at any
+    angle."""
     draft = Draft(style, extent_m, rng)
     town = draw_town(draft)
     wide = town.streets[:, 3] > 8.5

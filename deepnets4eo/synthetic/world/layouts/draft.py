@@ -23,17 +23,7 @@ MARGIN_M = 30.0  # objects so far beyond the site still throw shadows into it
 
 @dataclass
 class Draft:
-    """A plan in the making.
-
-    Parameters
-    ----------
-    style
-        Its style.
-    extent_m
-        (width, height) of the site, metres.
-    rng
-        Source of all draws.
-    """
+    """A plan in the making for a style and a site of (width, height) metres; `rng` is the source of all draws."""
 
     style: WorldStyle
     extent_m: tuple[float, float]
@@ -56,42 +46,16 @@ class Draft:
         return (width * cosine + height * sine) / 2, (width * sine + height * cosine) / 2
 
     def number(self, name: str) -> float:
-        """Draw one of the style's numbers.
-
-        Parameters
-        ----------
-        name
-            A key of the style's `numbers`.
-        """
+        """Draw one of the numbers of the style by its key."""
         return self.style.draw(self.rng, name)
 
     def numbers(self, name: str, count: int) -> NDArray[np.float64]:
-        """Draw one of the style's numbers for many objects.
-
-        Parameters
-        ----------
-        name
-            A key of the style's `numbers`.
-        count
-            How many, N.
-        """
+        """Draw one of the numbers of the style for `count` objects."""
         low, high = self.style.numbers[name]
         return self.rng.uniform(low, high, count)
 
     def near_site(self, rects: Rects, margin_m: float = MARGIN_M) -> NDArray[np.bool_]:
-        """Whether rectangles may show in the image or throw shadows into it.
-
-        Parameters
-        ----------
-        rects
-            (N, 5), in the frame.
-        margin_m
-            How far beyond the site.
-
-        Returns
-        -------
-        (N,) bool.
-        """
+        """Return (N,) bool, whether rectangles (N, 5) in the frame may show in the image or throw shadows into it."""
         turned_rects = turn_about_origin(rects, self.turn)
         reach = margin_m + np.hypot(rects[:, 2], rects[:, 3]) / 2
         half_width, half_height = self.extent_m[0] / 2, self.extent_m[1] / 2
@@ -101,17 +65,8 @@ class Draft:
         return near
 
     def add(self, table: str, rects: Rects, **columns: Any) -> None:
-        """Add rows of roofs, boxes or areas.
-
-        Parameters
-        ----------
-        table
-            "roofs", "boxes" or "areas".
-        rects
-            Their rectangles, (N, 5).
-        columns
-            Values of the other columns, numbers or (N,); what is left out is 0, `when` is BOTH.
-        """
+        """Add rows of "roofs", "boxes" or "areas" at rectangles (N, 5); columns are numbers or (N,), 0 where left out,
+        `when` is BOTH."""
         rows = np.zeros(len(rects), TABLES[table])
         rows["when"] = BOTH
         for name, values in zip(OUTLINE, rects.T, strict=True):
@@ -123,45 +78,15 @@ class Draft:
         self._rows[table].append(rows)
 
     def add_area(self, rects: Rects, material: str, **columns: Any) -> None:
-        """Add ground covers.
-
-        Parameters
-        ----------
-        rects
-            (N, 5).
-        material
-            Name of it.
-        columns
-            Other columns of the table of areas; tone is 1 where left out.
-        """
+        """Add ground covers of a material at rectangles (N, 5); the tone is 1 where it is left out."""
         self.add("areas", rects, **{"material": CODE[material], "tone": 1.0} | columns)
 
     def add_boxes(self, rects: Rects, height_m: Any, colour: Any, material: str = "roof", **columns: Any) -> None:
-        """Add boxes.
-
-        Parameters
-        ----------
-        rects
-            (N, 5).
-        height_m
-            Above what is below, number or (N,).
-        colour
-            (N, 4) or (4,) display values.
-        material
-            Name of it.
-        columns
-            Other columns of the table of boxes.
-        """
+        """Add boxes at rectangles (N, 5), `height_m` above what is below, with display colours (N, 4) or (4,)."""
         self.add("boxes", rects, **{"height_m": height_m, "colour": colour, "material": CODE[material]} | columns)
 
     def add_cars(self, rects: Rects) -> None:
-        """Add cars, vans among them.
-
-        Parameters
-        ----------
-        rects
-            Where they stand, (N, 5); their sizes are drawn.
-        """
+        """Add cars, vans among them, where the rectangles (N, 5) lie; their sizes are drawn."""
         n = len(rects)
         vans = self.rng.random(n) < 0.08
         sized = rects.copy()
@@ -170,23 +95,12 @@ class Draft:
         self.add_boxes(sized, np.where(vans, 2.4, 1.5), car_colours(n, self.rng), "car")
 
     def take(self, rects: Rects) -> None:
-        """Take ground, on which no building will stand.
-
-        Parameters
-        ----------
-        rects
-            (N, 5).
-        """
+        """Take the ground of rectangles (N, 5), on which no building will stand."""
         self._taken.append(rects)
 
     def clear(self, rects: Rects) -> None:
-        """Remove the boxes, and the structures that are no buildings, that stand on some ground with part of their length.
-
-        Parameters
-        ----------
-        rects
-            The ground, (N, 5).
-        """
+        """Remove the boxes, and the structures that are no buildings, that stand on some ground (N, 5) with part of
+        their length."""
         for name in ("boxes", "roofs"):
             if not self._rows[name]:
                 continue
@@ -199,19 +113,8 @@ class Draft:
             self._rows[name] = [rows[~gone]]
 
     def take_free(self, parts: Rects, owner: NDArray[Any]) -> NDArray[np.bool_]:
-        """Take the ground of those buildings that overlap nothing taken and no earlier one of the same call.
-
-        Parameters
-        ----------
-        parts
-            Rectangles of their parts, (N, 5).
-        owner
-            Building of each part, from 0.
-
-        Returns
-        -------
-        Whether each building stays, (max(owner) + 1,).
-        """
+        """Take the ground of the buildings that overlap nothing taken and no earlier one of this call; returns
+        (buildings,) bool. `owner` (N,) is the building of each part (N, 5)."""
         if len(self._taken) > 1:
             self._taken = [np.concatenate(self._taken)]
         stays = keep_whole(parts, owner, self._taken[0] if self._taken else np.zeros((0, 5)))
@@ -228,27 +131,9 @@ class Draft:
         parapet_m: Any = 0.0,
         storey_m: float = 3.0,
     ) -> NDArray[np.intp]:
-        """Add buildings with their roofs, without a look at what is taken.
-
-        Parameters
-        ----------
-        parts
-            Rectangles of their parts, (N, 5).
-        owner
-            Building of each part, (N,), from 0, none left out.
-        eave_m
-            Of each part, metres.
-        looks
-            Of each building (M rows), or of each part (N rows) where they differ.
-        parapet_m
-            Of each part, metres.
-        storey_m
-            Height of one storey.
-
-        Returns
-        -------
-        Rows of the roofs' buildings in the table, (N,).
-        """
+        """Add buildings with their roofs, without a look at what is taken, and return their rows (N,) in the table.
+        `owner` (N,) is the building of each part (N, 5), from 0 without gaps; `looks` are those of each building or
+        of each part."""
         if not len(parts):
             return np.zeros(0, np.intp)
         n = int(owner.max()) + 1
@@ -262,17 +147,7 @@ class Draft:
         return building
 
     def add_structures(self, rects: Rects, eave_m: Any, **columns: Any) -> None:
-        """Add roofs that are no buildings: canopies, carports, tanks, greenhouses.
-
-        Parameters
-        ----------
-        rects
-            (N, 5).
-        eave_m
-            Number or (N,), metres.
-        columns
-            Other columns of the table of roofs.
-        """
+        """Add roofs (N, 5) that are no buildings: canopies, carports, tanks, greenhouses."""
         self.add("roofs", rects, **{"eave_m": eave_m, "building": NO_BUILDING, "relief": 0.8} | columns)
 
     def _outlines(
@@ -300,12 +175,8 @@ class Draft:
         return rows
 
     def to_plan(self) -> Plan:
-        """The plan in the image's axes, without what lies far beyond the site.
-
-        Returns
-        -------
-        The plan; its poles and ground are those of the style.
-        """
+        """Return the plan in the axes of the image, without what lies far beyond the site; its poles and ground are
+        those of the style."""
         tables = {name: join_rows(rows) if rows else np.zeros(0, TABLES[name]) for name, rows in self._rows.items()}
         for name, rows in tables.items():
             x, y = rows["x"].copy(), rows["y"].copy()

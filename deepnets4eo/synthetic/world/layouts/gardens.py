@@ -17,17 +17,8 @@ _SHED_TONES = ((118, 96, 78), (150, 150, 148), (92, 92, 90), (176, 172, 164), (1
 
 
 def add_garden_things(draft: Draft, lots: Rects, back: NDArray[np.float64]) -> None:
-    """Add garages, sheds, pools and beds behind houses.
-
-    Parameters
-    ----------
-    draft
-        The plan in the making; its style has the shares garages, sheds and pools.
-    lots
-        (N, 5), v to the street.
-    back
-        v of each house's wall to the garden, (N,), metres.
-    """
+    """Add garages, sheds, pools and beds behind houses by the shares of the style. Lots (N, 5) have their v axis to the
+    street; `back` (N,) is the v in metres of the wall to the garden."""
     rng = draft.rng
     n = len(lots)
     room = back + lots[:, 3] / 2  # from the wall to the rear fence
@@ -56,15 +47,7 @@ def _add_garages(draft: Draft, rects: Rects) -> None:
 
 
 def add_sheds(draft: Draft, rects: Rects) -> None:
-    """Add small sheds of wood or sheet, which no responder maps.
-
-    Parameters
-    ----------
-    draft
-        The plan in the making.
-    rects
-        (N, 5).
-    """
+    """Add small sheds of wood or sheet at rectangles (N, 5), which no responder maps."""
     rng = draft.rng
     rects = rects[draft.take_free(rects, np.arange(len(rects)))]
     n = len(rects)
@@ -74,15 +57,7 @@ def add_sheds(draft: Draft, rects: Rects) -> None:
 
 
 def add_pools(draft: Draft, rects: Rects) -> None:
-    """Add pools with paved rims; their sizes are drawn.
-
-    Parameters
-    ----------
-    draft
-        The plan in the making.
-    rects
-        (N, 5).
-    """
+    """Add pools with paved rims at rectangles (N, 5); their sizes are drawn."""
     rng = draft.rng
     n = len(rects)
     pools = rects.copy()
@@ -96,15 +71,7 @@ def add_pools(draft: Draft, rects: Rects) -> None:
 
 
 def add_greenhouses(draft: Draft, rects: Rects) -> None:
-    """Add greenhouses of glass or film, which are no buildings.
-
-    Parameters
-    ----------
-    draft
-        The plan in the making.
-    rects
-        (N, 5).
-    """
+    """Add greenhouses of glass or film at rectangles (N, 5), which are no buildings."""
     rng = draft.rng
     rects = rects[draft.take_free(rects, np.arange(len(rects)))]
     n = len(rects)
@@ -113,17 +80,8 @@ def add_greenhouses(draft: Draft, rects: Rects) -> None:
 
 
 def add_fences(draft: Draft, lots: Rects, height_m: float | None = None) -> None:
-    """Add fences, hedges or walls on one long and the rear border of every lot, most of them.
-
-    Parameters
-    ----------
-    draft
-        The plan in the making.
-    lots
-        (N, 5), v to the street.
-    height_m
-        Of walls; fences or hedges of drawn height where left out.
-    """
+    """Add fences, hedges or walls on one long and the rear border of most lots (N, 5), whose v axis points to the
+    street. `height_m` makes walls; without it fences or hedges of drawn height."""
     rng = draft.rng
     n = len(lots)
     side = within(lots, lots[:, 2] / 2, -0.1 * lots[:, 3], 0.8 * lots[:, 3], 0.25, np.pi / 2)

@@ -22,22 +22,8 @@ _VENTS = {"vent": 3.0, "conditioner": 2.0, "clutter": 0.4}
 
 
 def lay_out_halls(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
-    """Lay out an industrial estate or a shopping district, or what stands beside a motorway.
-
-    Parameters
-    ----------
-    style
-        With the numbers of `styles/industrial.yaml`, `styles/retail.yaml` or `styles/motorway.yaml`; a motorway is
-        drawn where they have `lanes`.
-    extent_m
-        (width, height) of the site, metres.
-    rng
-        Source of all draws.
-
-    Returns
-    -------
-    The plan, its frame at any angle.
-    """
+    """Lay out an industrial estate, a shopping district, or what stands beside a motorway, with the numbers of
+    `styles/industrial.yaml`, `retail.yaml` or `motorway.yaml`; a motorway is drawn where they have `lanes`."""
     draft = Draft(style, extent_m, rng)
     motorway = draw_motorway(draft) if "lanes" in style.numbers else None
     town = draw_town(draft)

@@ -28,23 +28,8 @@ from deepnets4eo.synthetic.world.style import WorldStyle
 
 
 def informal(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
-    """Lay out an informal settlement.
-
-    Parameters
-    ----------
-    style
-        Its numbers: `hut_m` (length of a side), `path_m`, `district_m` (size of parts of one direction), `free` (share
-        of huts missing), `tracks`, `track_m`, `halls_per_ha` (larger buildings), `eave_m`, `settled` (share of the
-        land), `drain` (chance), `junk_per_ha`.
-    extent_m
-        (width, height), metres.
-    rng
-        Source of everything.
-
-    Returns
-    -------
-    The plan without trees.
-    """
+    """Lay out an informal settlement without trees over (width, height) metres: huts, paths, districts of one
+    direction, tracks, larger halls, a drain and junk by the numbers of the style."""
     plan = start_plan(style, extent_m, rng)
     ways = [
         way_rows(

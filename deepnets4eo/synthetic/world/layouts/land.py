@@ -17,21 +17,8 @@ Extent = tuple[float, float]
 
 
 def draw_parcels(extent_m: Extent, size_m: tuple[float, float], rng: np.random.Generator) -> Rectangles:
-    """Divide a place and its surroundings into parcels of one direction.
-
-    Parameters
-    ----------
-    extent_m
-        (width, height), metres.
-    size_m
-        Length of a parcel's sides, from and to.
-    rng
-        Source of the borders.
-
-    Returns
-    -------
-    (N, 5) rectangles without gaps.
-    """
+    """Divide a place and its surroundings into parcels (N, 5) of one direction without gaps, with sides of `size_m`
+    (from, to)."""
     extent = np.array(extent_m)
     half = 0.5 * float(np.hypot(*extent)) + 10
     corners = np.array([[-half, half, -half, half]])
@@ -58,21 +45,8 @@ def draw_parcels(extent_m: Extent, size_m: tuple[float, float], rng: np.random.G
 
 
 def field_rows(parcels: Rectangles, crops: dict[str, float], rng: np.random.Generator) -> NDArray[Any]:
-    """Fields on parcels: crops, stubble, meadow, ploughed soil, most in rows, with a grassy border between.
-
-    Parameters
-    ----------
-    parcels
-        (N, 5) rectangles.
-    crops
-        Material → share of the fields.
-    rng
-        Source of crops, directions and tones.
-
-    Returns
-    -------
-    (N,) rows of areas.
-    """
+    """Return fields on parcels (N, 5) as areas: crops by their shares, stubble, meadow, ploughed soil, most in rows,
+    with a grassy border between."""
     shares = np.array(list(crops.values()))
     codes = np.array([materials.CODE[name] for name in crops])
     outlines = parcels.copy()
@@ -92,25 +66,8 @@ def field_rows(parcels: Rectangles, crops: dict[str, float], rng: np.random.Gene
 def hedgerow_rows(
     parcels: Rectangles, share: float, areas: NDArray[Any], walls: Rectangles, rng: np.random.Generator
 ) -> NDArray[Any]:
-    """Rows of shrubs and trees along borders of parcels.
-
-    Parameters
-    ----------
-    parcels
-        (N, 5) rectangles.
-    share
-        Of the borders, 0–1.
-    areas
-        Areas of the plan; trees on ways and in water are left out.
-    walls
-        (M, 5) rectangles of buildings, from which they keep away.
-    rng
-        Source of the trees.
-
-    Returns
-    -------
-    (K,) rows of trees.
-    """
+    """Return rows of shrubs and trees along a share of the borders of parcels; none stands on ways, in water or near
+    buildings (M, 5)."""
     own = parcels[rng.random(len(parcels)) < share]
     spacing = rng.uniform(1.2, 4)
     numbers = (own[:, 2] / spacing).astype(int)
@@ -130,38 +87,14 @@ def hedgerow_rows(
 
 
 def is_open(rows: NDArray[Any], areas: NDArray[Any]) -> NDArray[np.bool_]:
-    """Whether trees stand on no way and in no water.
-
-    Parameters
-    ----------
-    rows
-        Rows of trees.
-    areas
-        Areas of the plan.
-
-    Returns
-    -------
-    (N,) bool.
-    """
+    """Return (N,) bool, whether trees stand on no way and in no water."""
     wet = np.isin(areas["material"], [materials.CODE[name] for name in ("water", "asphalt", "old_asphalt", "concrete")])
     track = (areas["pattern"] == NO_ROWS) & (np.minimum(areas["length"], areas["width"]) < 7)
     return ~np.append(wet | track, False)[top_area(rows["x"], rows["y"], areas)]
 
 
 def orchard_rows(outline: NDArray[np.float64], rng: np.random.Generator) -> NDArray[Any]:
-    """Equal trees in rows on a rectangle: fruit, olives, vines, young plantings.
-
-    Parameters
-    ----------
-    outline
-        (5,) rectangle.
-    rng
-        Source of kind, spacing and gaps.
-
-    Returns
-    -------
-    (N,) rows of trees.
-    """
+    """Return equal trees in rows on a rectangle (5,): fruit, olives, vines or young plantings."""
     x, y, length, width, angle = outline
     step_u, step_v = rng.uniform(2.2, 9), rng.uniform(3, 10)
     radius = rng.uniform(0.25, 0.55) * min(step_u, step_v)
@@ -188,23 +121,8 @@ def orchard_rows(outline: NDArray[np.float64], rng: np.random.Generator) -> NDAr
 def water_rows(
     extent_m: Extent, rng: np.random.Generator, river: float, lake: float, ponds: tuple[int, int]
 ) -> NDArray[Any]:
-    """Water bodies with their banks.
-
-    Parameters
-    ----------
-    extent_m
-        (width, height), metres.
-    rng
-        Source of everything.
-    river, lake
-        Chance of one.
-    ponds
-        Number of ponds, from and to.
-
-    Returns
-    -------
-    (N,) rows of areas.
-    """
+    """Return water bodies with their banks as areas; `river` and `lake` are chances, `ponds` the number of ponds (from,
+    to)."""
     groups = [table_rows("areas", np.zeros((0, 5)))]
     bank = str(rng.choice(["mud", "soil", "grass", "shrub"]))
     if rng.random() < river:

@@ -10,15 +10,7 @@ from deepnets4eo.synthetic.world.plan import CONE, DOME, FLAT, GABLE, HIP, PAVIN
 
 
 def add_landmark(draft: Draft, block: Rects) -> None:
-    """Add a landmark to a block.
-
-    Parameters
-    ----------
-    draft
-        The plan in the making.
-    block
-        (1, 5).
-    """
+    """Add a landmark to a block (1, 5)."""
     rng = draft.rng
     material = str(rng.choice(["concrete", "gravel", "soil"]))
     draft.add_area(block, material, pattern=PAVING_JOINTS, period_m=rng.uniform(2, 6), strength=rng.uniform(0, 0.4))

@@ -25,25 +25,9 @@ _SURFACES = ("asphalt", "old_asphalt", "concrete")
 
 @dataclass(frozen=True)
 class Motorway:
-    """A motorway in the frame of a draft.
-
-    Parameters
-    ----------
-    line
-        Pieces along its middle, (N, 5); their width is that of both carriageways and the strip between them.
-    lanes
-        Of each direction.
-    shoulder_m
-        Width of the paved strip beside the lanes.
-    verge_m
-        Width of the ground on either side that belongs to it.
-    ramps
-        Pieces of each ramp, (M, 5) each.
-    crossings
-        Roads on bridges over it, (K, 5), the length along the road.
-    basins
-        Ponds beside it, (P, 5), on ellipses.
-    """
+    """A motorway in the frame of a draft: pieces (N, 5) along its middle, as wide as both carriageways and the strip
+    between them, lanes of each direction, widths of shoulder and verge, pieces of each ramp, roads on bridges over
+    it (K, 5), and ponds beside it."""
 
     line: Rects
     lanes: int
@@ -69,19 +53,8 @@ class Motorway:
 
 
 def draw_motorway(draft: Draft) -> Motorway:
-    """Draw a motorway through a site, and take its ground.
-
-    Parameters
-    ----------
-    draft
-        The plan in the making; its style has the numbers lanes, ramps, bridges, basins (how many of each) and traffic
-        (share of the room in the lanes).
-
-    Returns
-    -------
-    Motorway
-        Nothing is painted yet.
-    """
+    """Draw a motorway through a site and take its ground; nothing is painted yet. The style has the numbers lanes,
+    ramps, bridges, basins and traffic."""
     rng = draft.rng
     radius = float(np.hypot(*draft.half_m)) + MARGIN_M
     heading, bend = rng.uniform(0, np.pi), rng.choice([0.0, rng.uniform(-1, 1) / 300])
@@ -105,15 +78,8 @@ def draw_motorway(draft: Draft) -> Motorway:
 
 
 def pave_motorway(draft: Draft, motorway: Motorway) -> None:
-    """Paint a motorway over all that was laid out before.
-
-    Parameters
-    ----------
-    draft
-        The plan in the making; boxes and structures on the motorway's ground are removed from it.
-    motorway
-        From `draw_motorway` of the same draft.
-    """
+    """Paint a motorway of the same draft over all that was laid out before; boxes and structures on its ground are
+    removed."""
     rng = draft.rng
     corridor = motorway.corridor()
     draft.clear(np.concatenate([corridor, widen(motorway.crossings, 1.0)]))

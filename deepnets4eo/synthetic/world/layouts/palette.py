@@ -33,26 +33,12 @@ class Looks:
     colour: NDArray[np.float32]
 
     def take(self, index: NDArray[Any]) -> Looks:
-        """The looks of some roofs.
-
-        Parameters
-        ----------
-        index
-            Rows or a mask.
-        """
+        """Return the looks of some roofs, by rows or a mask."""
         return Looks(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
 
 class Palette:
-    """The looks of one site, drawn once from its style.
-
-    Parameters
-    ----------
-    style
-        Whose roofs.
-    rng
-        Source of the draws.
-    """
+    """The looks of one site, drawn once from its style."""
 
     def __init__(self, style: WorldStyle, rng: np.random.Generator) -> None:
         self._types = style.roofs
@@ -66,15 +52,7 @@ class Palette:
         self._relief = rng.uniform(0.4, 1.5)
 
     def draw(self, count: int, rng: np.random.Generator) -> Looks:
-        """Looks of new roofs.
-
-        Parameters
-        ----------
-        count
-            How many, N.
-        rng
-            Source of the draws.
-        """
+        """Draw the looks of `count` new roofs."""
         kind, surface, construction = (np.zeros(count, np.uint8) for _ in range(3))
         rise, colour = np.zeros(count), np.zeros((count, 3), np.float32)
         types = rng.choice(len(self._types), count, p=self._shares)
@@ -97,57 +75,21 @@ class Palette:
 
 
 def add_infrared(colour: NDArray[Any]) -> NDArray[np.float32]:
-    """Display colours with a near infrared that minerals and paints have: near red, a little brighter.
-
-    Parameters
-    ----------
-    colour
-        (N, 3) red, green, blue, 0–255.
-
-    Returns
-    -------
-    (N, 4) float32, limited to 8–250.
-    """
+    """Return display colours (N, 4), limited to 8–250, with the near infrared of minerals and paints: near red, a
+    little brighter."""
     infrared = 0.75 * colour[:, :1] + 0.25 * colour[:, 1:2] + 10.0
     limited: NDArray[np.float32] = np.clip(np.concatenate([colour, infrared], axis=1), 8, 250).astype(np.float32)
     return limited
 
 
 def car_colours(count: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Colours of cars: many white, silver and black, few red and blue.
-
-    Parameters
-    ----------
-    count
-        How many, N.
-    rng
-        Source of the draws.
-
-    Returns
-    -------
-    (N, 4) float32 display values.
-    """
+    """Return display colours (N, 4) of cars: many white, silver and black, few red and blue."""
     base = _CARS[rng.choice(len(_CARS), count, p=_CAR_SHARES)]
     return add_infrared(base * rng.uniform(0.85, 1.1, (count, 1)))
 
 
 def vary(colour: Any, count: int, rng: np.random.Generator, spread: float = 0.1) -> NDArray[np.float32]:
-    """One colour, or one for each object, varied.
-
-    Parameters
-    ----------
-    colour
-        Red, green, blue: (3,) or (N, 3).
-    count
-        How many, N.
-    rng
-        Source of the draws.
-    spread
-        Standard deviation of the brightness, share of it.
-
-    Returns
-    -------
-    (N, 4) float32 display values.
-    """
+    """Return one colour, or one for each object, varied: (N, 4) display values. `spread` is the standard deviation of
+    the brightness as a share of it."""
     tones = rng.normal(1.0, spread, (count, 1)) * rng.normal(1.0, spread / 4, (count, 3))
     return add_infrared(np.asarray(colour, np.float64) * tones)

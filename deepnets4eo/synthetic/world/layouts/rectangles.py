@@ -14,21 +14,8 @@ Rects = NDArray[np.float64]
 
 
 def rect_rows(x: Any, y: Any, length: Any, width: Any, angle: Any = 0.0) -> Rects:
-    """Rows of rectangles from their columns; numbers are repeated.
-
-    Parameters
-    ----------
-    x, y
-        Centres, (N,) or numbers, metres.
-    length, width
-        Sides along and across the angle, metres.
-    angle
-        Of the length, radians.
-
-    Returns
-    -------
-    (N, 5) float64.
-    """
+    """Return rectangles (N, 5) from centres and sides in metres and the angle of the length in radians; numbers are
+    repeated."""
     columns = (x, y, length, width, angle)
     sizes = [np.size(column) for column in columns]
     rows = np.empty((max(sizes) if min(sizes) else 0, 5))
@@ -38,23 +25,8 @@ def rect_rows(x: Any, y: Any, length: Any, width: Any, angle: Any = 0.0) -> Rect
 
 
 def within(base: Rects, u: Any, v: Any, length: Any, width: Any, angle: Any = 0.0) -> Rects:
-    """Rectangles in the frames of others: u along the length of each base, v across it, from its centre.
-
-    Parameters
-    ----------
-    base
-        Frames, (N, 5).
-    u, v
-        Centres in the frames, (N,) or numbers, metres.
-    length, width
-        Sides, metres.
-    angle
-        Against the base, radians.
-
-    Returns
-    -------
-    (N, 5) float64.
-    """
+    """Return rectangles (N, 5) given in the frames of others: u along the length of each base, v across it, from its
+    centre, in metres; the angle is against the base."""
     cosine, sine = np.cos(base[:, 4]), np.sin(base[:, 4])
     along, across = np.asarray(u, np.float64), np.asarray(v, np.float64)
     x = base[:, 0] + along * cosine - across * sine
@@ -63,19 +35,7 @@ def within(base: Rects, u: Any, v: Any, length: Any, width: Any, angle: Any = 0.
 
 
 def turn_about_origin(rects: Rects, angle: float) -> Rects:
-    """The same rectangles, turned about (0, 0).
-
-    Parameters
-    ----------
-    rects
-        (N, 5).
-    angle
-        Radians.
-
-    Returns
-    -------
-    (N, 5) float64.
-    """
+    """Return the rectangles (N, 5) turned about (0, 0) by an angle in radians."""
     cosine, sine = np.cos(angle), np.sin(angle)
     turned_rects = rects.copy()
     turned_rects[:, 0] = rects[:, 0] * cosine - rects[:, 1] * sine
@@ -85,19 +45,7 @@ def turn_about_origin(rects: Rects, angle: float) -> Rects:
 
 
 def widen(rects: Rects, margin_m: float) -> Rects:
-    """The same rectangles, wider on both sides of their length.
-
-    Parameters
-    ----------
-    rects
-        (N, 5).
-    margin_m
-        On each side, metres.
-
-    Returns
-    -------
-    (N, 5) float64.
-    """
+    """Return the rectangles (N, 5), wider by `margin_m` on both sides of their length."""
     wide = rects.copy()
     wide[:, 3] += 2 * margin_m
     return wide

@@ -37,19 +37,7 @@ class Shore:
     half_m: float
 
     def outlines(self, u: Any, v: Any, length: Any, width: Any, angle: Any) -> Rectangles:
-        """Rectangles of the plan from their middles and angles in the frame.
-
-        Parameters
-        ----------
-        u, v, length, width
-            Metres, (N,) or numbers.
-        angle
-            Radians.
-
-        Returns
-        -------
-        (N, 5).
-        """
+        """Return rectangles (N, 5) of the plan from middles, sides and angles in the frame, metres and radians."""
         u, v, length, width, angle = np.broadcast_arrays(*map(np.atleast_1d, (u, v, length, width, angle)))
         x = self.origin[0] + u * np.cos(self.turn) - v * np.sin(self.turn)
         y = self.origin[1] + u * np.sin(self.turn) + v * np.cos(self.turn)
@@ -57,23 +45,8 @@ class Shore:
 
 
 def resort(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
-    """Lay out a coastal resort.
-
-    Parameters
-    ----------
-    style
-        Its numbers: `sea` (share of the land), `beach_m`, `storeys` (of hotels), `roads_m` (between parallel roads), `hotels_per_ha`,
-        `bungalows_per_ha`, `houses_per_ha`, `umbrellas`, `boats` (how many), and the rows of the roofs of
-        each: `hotel_roofs`, `bungalow_roofs`, `house_roofs`, `hut_roofs`.
-    extent_m
-        (width, height), metres.
-    rng
-        Source of everything.
-
-    Returns
-    -------
-    The plan without trees.
-    """
+    """Lay out a coastal resort without trees over (width, height) metres: sea, beach, roads, hotels, bungalows, houses,
+    umbrellas and boats by the numbers of the style."""
     plan = start_plan(style, extent_m, rng)
     half = 0.75 * float(np.hypot(*extent_m))
     turn, sea = rng.uniform(0, 2 * np.pi), style.draw(rng, "sea")

@@ -26,20 +26,8 @@ _THINGS: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, 
 
 
 def add_roof_things(draft: Draft, roofs: Rects, shares: dict[str, float], per_100_m2: float) -> None:
-    """Add things to roofs, parallel to their edges.
-
-    Parameters
-    ----------
-    draft
-        The plan in the making.
-    roofs
-        (N, 5).
-    shares
-        Kind ("tank", "conditioner", "laundry", "dish", "clutter", "heater", "canopy", "chimney", "window", "vent")
-        → share.
-    per_100_m2
-        How many on 100 m² of roof, on the average.
-    """
+    """Add `per_100_m2` things to roofs (N, 5), parallel to their edges, by the shares of their kinds: tank,
+    conditioner, laundry, dish, clutter, heater, canopy, chimney, window, vent."""
     rng = draft.rng
     counts = rng.poisson(np.minimum(roofs[:, 2] * roofs[:, 3] / 100 * per_100_m2, 60))
     roof, _ = repeat_runs(counts)
@@ -64,15 +52,7 @@ def add_roof_things(draft: Draft, roofs: Rects, shares: dict[str, float], per_10
 
 
 def add_columns(draft: Draft, roofs: Rects) -> None:
-    """Add the stubs of columns to roofs on which a storey may follow.
-
-    Parameters
-    ----------
-    draft
-        The plan in the making.
-    roofs
-        (N, 5).
-    """
+    """Add the stubs of columns to roofs (N, 5) on which a storey may follow."""
     rng = draft.rng
     along, across = (np.maximum(2, np.round(roofs[:, axis] / 4.0)).astype(int) for axis in (2, 3))
     roof, k = repeat_runs(along * across)
@@ -84,17 +64,8 @@ def add_columns(draft: Draft, roofs: Rects) -> None:
 
 
 def add_skylights(draft: Draft, roofs: Rects, axis_v: NDArray[np.float64]) -> None:
-    """Add rows of skylights to halls, along the length; translucent, paler or darker than the roof.
-
-    Parameters
-    ----------
-    draft
-        The plan in the making.
-    roofs
-        (N, 5), one row each; more rows by repeating the roof.
-    axis_v
-        Where each row lies across the roof, (N,), metres.
-    """
+    """Add one row of skylights to each hall roof (N, 5), along its length at `axis_v` metres across it; translucent,
+    paler or darker than the roof."""
     rng = draft.rng
     pitch = rng.uniform(5.0, 14.0)
     length = rng.uniform(0.25, 0.95) * pitch
@@ -107,17 +78,7 @@ def add_skylights(draft: Draft, roofs: Rects, axis_v: NDArray[np.float64]) -> No
 
 
 def add_panels(draft: Draft, roofs: Rects, share: float) -> None:
-    """Add rows of solar panels to flat roofs.
-
-    Parameters
-    ----------
-    draft
-        The plan in the making.
-    roofs
-        (N, 5).
-    share
-        Of the roof's length that each row takes, 0–1.
-    """
+    """Add rows of solar panels to flat roofs (N, 5); each row takes `share` (0–1) of the length of the roof."""
     pitch = draft.rng.uniform(2.2, 3.5)
     counts = np.maximum(((roofs[:, 3] - 2.5) / pitch).astype(int), 0)
     roof, k = repeat_runs(counts)

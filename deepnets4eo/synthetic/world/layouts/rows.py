@@ -21,21 +21,7 @@ from deepnets4eo.synthetic.world.style import WorldStyle
 
 
 def lay_out_rows(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
-    """Lay out terraces.
-
-    Parameters
-    ----------
-    style
-        With the numbers of `styles/terraces.yaml`.
-    extent_m
-        (width, height) of the site, metres.
-    rng
-        Source of all draws.
-
-    Returns
-    -------
-    The plan, its frame at any angle.
-    """
+    """Lay out terraces with the numbers of `styles/terraces.yaml` over (width, height) metres, the frame at any angle."""
     draft = Draft(style, extent_m, rng)
     town = draw_town(draft)
     pieces = pave_streets(draft, town, str(rng.choice(["asphalt", "old_asphalt"])), verge="concrete")

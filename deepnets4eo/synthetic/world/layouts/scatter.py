@@ -50,27 +50,10 @@ class Sites:
 
 
 def scatter(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
-    """Lay out a scattered settlement.
+    """Lay out a scattered settlement over (width, height) metres, with trees of orchards and hedgerows only.
 
-    Parameters
-    ----------
-    style
-        Its numbers: `lanes` (how many), `lane_m` (width), `lane_materials`, `meander_m`, `straight_lanes` (chance of a
-        grid of straight lanes), `sites_per_ha`, `site_gap_m`, `along_lanes` (share of sites), `setback_m`, `wings`
-        (share of long buildings with a second part), `buildings` (types: `roofs`, `count`, `length_m`, `width_m`,
-        `eave_m`, `spread_m`; `share` of the sites that have it where it is not 1; `building: false` of what is none),
-        `gap_m`, `askew` (radians), `yards` (`material`, `radius_m`, `share`), `drives` (share), `drive_material`,
-        `fences` (share), `junk` (a site), `fields` (share), `field_m`, `crops`, `hedges` (share), `orchards` (how
-        many), `river`, `lake` (chance), `ponds` (how many).
-    extent_m
-        (width, height), metres.
-    rng
-        Source of everything.
-
-    Returns
-    -------
-    The plan, with trees of orchards and hedgerows only.
-    """
+    The numbers of the style are those of the YAML files with this layout: spans are (from, to), and names without a unit
+    are shares, chances or counts."""
     numbers = style.numbers
     plan = start_plan(style, extent_m, rng)
     parcels = draw_parcels(extent_m, numbers["field_m"], rng)

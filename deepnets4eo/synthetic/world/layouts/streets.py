@@ -16,21 +16,7 @@ from deepnets4eo.synthetic.world.style import WorldStyle
 
 
 def lay_out_streets(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
-    """Lay out a suburb.
-
-    Parameters
-    ----------
-    style
-        With the numbers of `styles/suburb.yaml`.
-    extent_m
-        (width, height) of the site, metres.
-    rng
-        Source of all draws.
-
-    Returns
-    -------
-    The plan, its frame at any angle.
-    """
+    """Lay out a suburb with the numbers of `styles/suburb.yaml` over (width, height) metres, the frame at any angle."""
     draft = Draft(style, extent_m, rng)
     town = draw_town(draft)
     unpaved = rng.random() < draft.number("unpaved")
@@ -46,10 +32,8 @@ def lay_out_streets(style: WorldStyle, extent_m: tuple[float, float], rng: np.ra
 
 
 def _lots(draft: Draft, blocks: Rects) -> Rects:
-    """Lots on both long sides of each block: length along the street, width to the middle of the block.
-
-    The lot's v axis points to the street.
-    """
+    """Return lots on both long sides of each block: length along the street, width to the middle of the block, v axis
+    to the street."""
     sides = block_sides(blocks)
     side, u, frontage = cut_lots(draft, sides[:, 2], draft.number("lot_m"))
     return within(sides[side], u, 0.0, frontage, sides[side, 3])

@@ -31,21 +31,8 @@ from deepnets4eo.synthetic.world.style import WorldStyle
 
 
 def table_rows(table: str, outlines: Rectangles | None = None, **columns: Any) -> NDArray[Any]:
-    """Rows of a table from columns; at both dates, tone and relief 1 where the columns say nothing else.
-
-    Parameters
-    ----------
-    table
-        Name of the table, a key of `plan.TABLES`.
-    outlines
-        (N, 5) rectangles for the first five columns, None for a table without them.
-    columns
-        Column → one value for all rows, or (N,) values; a column `x` must be (N,) where there are no outlines.
-
-    Returns
-    -------
-    (N,) structured array.
-    """
+    """Return rows of a table (a key of `plan.TABLES`) from columns and rectangles (N, 5); they are at both dates, with
+    tone and relief 1, where the columns say nothing else. Without rectangles a column `x` must be (N,)."""
     rows: NDArray[Any] = np.zeros(len(columns["x"] if outlines is None else outlines), TABLES[table])
     for name, value in (("when", BOTH), ("tone", 1), ("relief", 1)):
         if name in (TABLES[table].names or ()):
@@ -59,23 +46,7 @@ def table_rows(table: str, outlines: Rectangles | None = None, **columns: Any) -
 
 
 def way_rows(points: NDArray[np.float64], width_m: float, material: str, **columns: Any) -> NDArray[Any]:
-    """Areas along a curve: roads, tracks, rivers.
-
-    Parameters
-    ----------
-    points
-        (K, 2) metres.
-    width_m
-        Across the way.
-    material
-        A key of `materials.CODE`.
-    columns
-        Further columns of the areas.
-
-    Returns
-    -------
-    (K − 1,) rows of areas.
-    """
+    """Return areas of a material along a curve (K, 2) in metres: roads, tracks, rivers of `width_m`."""
     step = np.diff(points, axis=0)
     length = np.hypot(*step.T)
     outlines = np.column_stack(
@@ -87,23 +58,8 @@ def way_rows(points: NDArray[np.float64], width_m: float, material: str, **colum
 def draw_curve(
     extent_m: tuple[float, float], rng: np.random.Generator, meander_m: float, heading: float | None = None
 ) -> NDArray[np.float64]:
-    """Curve across a place, from far outside to far outside.
-
-    Parameters
-    ----------
-    extent_m
-        (width, height) of the place.
-    rng
-        Source of the course.
-    meander_m
-        Amplitude of the bends, 0 for a straight line.
-    heading
-        Direction, radians; drawn where None.
-
-    Returns
-    -------
-    (K, 2) points, metres, about 7 m apart.
-    """
+    """Return a curve (K, 2) in metres across a place, from far outside to far outside, with points about 7 m apart.
+    `meander_m` is the amplitude of the bends, `heading` the direction in radians (drawn where None)."""
     extent = np.array(extent_m)
     half = 0.75 * float(np.hypot(*extent)) + meander_m
     along = np.linspace(-half, half, max(int(half / 3.5), 8))
@@ -117,37 +73,13 @@ def draw_curve(
 
 
 def draw_within(rng: np.random.Generator, span: Sequence[float], shape: Any) -> NDArray[np.float64]:
-    """Draw evenly within a span.
-
-    Parameters
-    ----------
-    rng
-        Source of the draws.
-    span
-        From and to.
-    shape
-        Of the result.
-    """
+    """Draw evenly within a span (from, to)."""
     low, high = span
     return rng.uniform(low, high, shape)
 
 
 def draw_counts(rng: np.random.Generator, span: Sequence[int], count: int) -> NDArray[np.int64]:
-    """Draw whole numbers evenly within a span, both ends included.
-
-    Parameters
-    ----------
-    rng
-        Source of the draws.
-    span
-        From and to.
-    count
-        How many.
-
-    Returns
-    -------
-    (count,) int64.
-    """
+    """Draw `count` whole numbers evenly within a span, both ends included."""
     low, high = span
     return rng.integers(low, high + 1, count)
 
@@ -155,21 +87,8 @@ def draw_counts(rng: np.random.Generator, span: Sequence[int], count: int) -> ND
 def draw_outline_sizes(
     sizes: dict[str, Any], count: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Draw lengths and widths of a type of building.
-
-    Parameters
-    ----------
-    sizes
-        Spans `length_m` and, unless the building is as wide as long, `width_m`.
-    count
-        Number of buildings.
-    rng
-        Source of the sizes.
-
-    Returns
-    -------
-    Two (count,) arrays, metres, the length being the greater.
-    """
+    """Draw lengths and widths (count,) in metres of a type of building from the spans `length_m` and, unless it is
+    square, `width_m`; the length is the greater."""
     length = draw_within(rng, sizes["length_m"], count)
     if "width_m" not in sizes:
         return length, length
@@ -178,23 +97,8 @@ def draw_outline_sizes(
 
 
 def draw_types(style: WorldStyle, choices: list[int] | None, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw the kind of roof of buildings by the shares of the style.
-
-    Parameters
-    ----------
-    style
-        With its kinds of roofs.
-    choices
-        Rows of `style.roofs` that come into question, None for all.
-    count
-        Number of buildings.
-    rng
-        Source of the draws.
-
-    Returns
-    -------
-    (count,) rows of `style.roofs`.
-    """
+    """Draw the kind of roof, a row of `style.roofs`, of `count` buildings by the shares of the style; `choices`
+    restricts the rows."""
     rows = np.arange(len(style.roofs)) if choices is None else np.array(choices)
     shares = np.array([style.roofs[row].share for row in rows])
     return rng.choice(rows, count, p=shares / shares.sum())
@@ -208,27 +112,8 @@ def add_buildings(
     eave_m: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> Plan:
-    """Add buildings of one rectangle each.
-
-    Parameters
-    ----------
-    plan
-        To add to.
-    style
-        Whose kinds of roofs `types` counts.
-    outlines
-        (N, 5) rectangles.
-    types
-        (N,) rows of `style.roofs`.
-    eave_m
-        (N,) height of the eaves, metres.
-    rng
-        Source of colours, shapes and keys.
-
-    Returns
-    -------
-    The plan with N more buildings, in order, and their roofs.
-    """
+    """Return the plan with N more buildings of one rectangle each, in order, and their roofs; `types` (N,) are rows of
+    `style.roofs`."""
     constructions = np.array([CONSTRUCTIONS[kind.construction] for kind in style.roofs], np.uint8)
     rows = table_rows(
         "buildings", x=outlines[:, 0], y=outlines[:, 1], radius_m=np.hypot(outlines[:, 2], outlines[:, 3]) / 2,
@@ -247,27 +132,8 @@ def roof_rows(
     building: NDArray[np.int64] | int,
     rng: np.random.Generator,
 ) -> NDArray[Any]:
-    """Roofs over rectangles: parts of buildings, or structures that are none.
-
-    Parameters
-    ----------
-    style
-        Whose kinds of roofs `types` counts.
-    outlines
-        (N, 5) rectangles.
-    types
-        (N,) rows of `style.roofs`.
-    eave_m
-        (N,) height of the eaves, metres.
-    building
-        (N,) row of the building, or `NO_BUILDING`.
-    rng
-        Source of colours and shapes.
-
-    Returns
-    -------
-    (N,) rows of roofs.
-    """
+    """Return roofs (N,) over rectangles (N, 5): parts of the buildings of the rows `building`, or structures that are
+    none (`NO_BUILDING`). `types` (N,) are rows of `style.roofs`."""
     rows = table_rows("roofs", outlines, eave_m=eave_m, building=building)
     for index in np.unique(types):
         kind, own = style.roofs[index], types == index
@@ -286,17 +152,8 @@ def roof_rows(
 
 
 def start_plan(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
-    """Plan with nothing but the style's ground, its colours varied for this site.
-
-    Parameters
-    ----------
-    style
-        Way to build; `grounds` among its numbers are pairs of display colours, of which the ground takes one.
-    extent_m
-        (width, height), metres.
-    rng
-        Source of the ground.
-    """
+    """Return a plan with nothing but the ground of the style, its colours varied for this site; `grounds` among the
+    numbers are pairs of display colours of which one is taken."""
     low, high, _ = materials.poles()
     ground, patches, share = style.ground
     common = np.clip(rng.normal(1, 0.12), 0.72, 1.3) * rng.normal(1, 0.035, 4)

@@ -23,21 +23,8 @@ _Group = tuple[Rects, NDArray[np.intp]]
 
 
 def lay_out_towers(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
-    """Lay out blocks of large buildings.
-
-    Parameters
-    ----------
-    style
-        With the numbers of `styles/high-rise.yaml` or `styles/campus.yaml`.
-    extent_m
-        (width, height) of the site, metres.
-    rng
-        Source of all draws.
-
-    Returns
-    -------
-    The plan, its frame at any angle.
-    """
+    """Lay out blocks of large buildings with the numbers of `styles/high-rise.yaml` or `campus.yaml` over (width,
+    height) metres, the frame at any angle."""
     draft = Draft(style, extent_m, rng)
     town = draw_town(draft)
     pieces = pave_streets(draft, town, str(rng.choice(["asphalt", "old_asphalt"])), verge="concrete")
