@@ -8,14 +8,14 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
-    "DualStream": "deepnets4eo.fusion.dual_stream",
+    "DualStream": "deepnets4eo.fusion.late_fusion",
     "FuseNet": "deepnets4eo.fusion.fusenet",
     "OSMNet": "deepnets4eo.fusion.osmnet",
     "OsmRules": "deepnets4eo.osm.rules",
-    "ResidualCorrection": "deepnets4eo.fusion.residual_correction",
+    "ResidualCorrection": "deepnets4eo.fusion.late_fusion",
     "SmpFusion": "deepnets4eo.fusion.smp_fusion",
     "Streams": "deepnets4eo.fusion.streams",
-    "VFuseNet": "deepnets4eo.fusion.vfusenet",
+    "VFuseNet": "deepnets4eo.fusion.fusenet",
     "rasterize_osm": "deepnets4eo.osm.rasterize",
     "composite_raster": "deepnets4eo.terrain.composites",
     "ground": "deepnets4eo.terrain.ground_filter",

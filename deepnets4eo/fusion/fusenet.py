@@ -1,18 +1,64 @@
-"""FuseNet: one SegNet, and a second encoder whose activations are added to the first's before each pooling.
+"""FuseNet and V-FuseNet: SegNet with one encoder a sensor, whose activations are added before each pooling.
 
-Takes the bands of the main sensor followed by those of the auxiliary ones; returns logits of the image's size.
-Refuses images of other bands than it was built for. Not symmetric: the main encoder's pooling indices are used.
+Takes the bands of the sensors one after the other; returns logits of the image's size.
+Refuses images of other bands than a network was built for, and weights that do not fit an encoder. FuseNet is not symmetric:
+the pooling indices of the main encoder are used. V-FuseNet is: a virtual encoder learns what the sensors share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deepnets4eo.fusion.segnet_fusion import WIDTH, SegNetFusion, next_stage
-from deepnets4eo.fusion.streams import MEAN, mask_absent_streams, total
-from deepnets4eo.segmentation import NORM_FIRST, Order, SegNetEncoder, max_pool
+from deepnets4eo.fusion.streams import MEAN, EncoderFusion, first_weights, mask_absent_streams, total
+from deepnets4eo.segmentation import NORM_FIRST, Order, SegNetDecoder, SegNetEncoder, he_init, load_encoder, max_pool
+
+WIDTH = 64  # channels of VGG-16's first stage
+
+
+class SegNetFusion(EncoderFusion):
+    """Base of fusion networks with SegNet's encoders and decoder; subclasses say which encoders and how they meet."""
+
+    def __init__(
+        self,
+        in_channels: int | Sequence[int],
+        num_classes: int,
+        *,
+        streams: Sequence[int] | None = None,
+        width: int = WIDTH,
+        order: Order = NORM_FIRST,
+        absent: str = MEAN,
+        weights: str | None = None,
+    ) -> None:
+        super().__init__(in_channels, streams, absent)
+        encoders = self.add_encoders(width, order)
+        self.decoder = SegNetDecoder(width=width, order=order)
+        self.head: nn.Module = nn.Conv2d(width, num_classes, 3, padding=1)
+        he_init(self)
+        for source, encoder in zip(first_weights(weights, len(encoders)), encoders, strict=True):
+            if source is not None:
+                load_encoder(encoder, source)
+
+    @abstractmethod
+    def add_encoders(self, width: int, order: Order) -> list[SegNetEncoder]:
+        """Set the encoders as attributes and return those of the sensors, in the order of the streams."""
+
+    def decode(self, maps: Tensor, pool_indices: list[Tensor]) -> Tensor:
+        """Scores (N, K, H, W) from the last pooled maps and the pooling indices of all stages."""
+        logits: Tensor = self.head(self.decoder(maps, pool_indices)[-1])
+        return logits
+
+
+def next_stage(encoders: Iterable[nn.Module], maps: Sequence[Tensor], stage_index: int) -> list[Tensor]:
+    """Maps of several encoders after their next stage; each encoder pools its own maps before it."""
+    if stage_index:
+        maps = [F.max_pool2d(one, 2) for one in maps]
+    stages = [encoder.get_submodule(f"stages.{stage_index}") for encoder in encoders]
+    return [stage(one) for stage, one in zip(stages, maps, strict=True)]
 
 
 class FuseNet(SegNetFusion):
@@ -48,29 +94,16 @@ class FuseNet(SegNetFusion):
 
     Examples
     --------
-    >>> import torch
     >>> network = FuseNet((3, 1), 6, width=4).eval()
     >>> network(torch.zeros(1, 4, 50, 70)).shape
     torch.Size([1, 6, 50, 70])
     """
 
-    def __init__(
-        self,
-        in_channels: int | Sequence[int],
-        num_classes: int,
-        *,
-        streams: Sequence[int] | None = None,
-        width: int = WIDTH,
-        order: Order = NORM_FIRST,
-        absent: str = MEAN,
-        weights: str | None = None,
-    ) -> None:
-        super().__init__(in_channels, streams, absent)
-        main, *others = self.sizes
-        self.encoder = SegNetEncoder(main, width=width, order=order)
-        auxiliary = [SegNetEncoder(size, width=width, order=order) for size in others]
+    def add_encoders(self, width: int, order: Order) -> list[SegNetEncoder]:
+        """One encoder a sensor; the first one is the main encoder."""
+        self.encoder, *auxiliary = [SegNetEncoder(size, width=width, order=order) for size in self.sizes]
         self.auxiliary = nn.ModuleList(auxiliary)
-        self.add_decoder(num_classes, width, order, [self.encoder, *auxiliary], weights)
+        return [self.encoder, *auxiliary]
 
     def encoder_modules(self) -> Sequence[nn.Module]:
         """The encoders of all sensors."""
@@ -83,5 +116,67 @@ class FuseNet(SegNetFusion):
         for index, stage in enumerate(self.encoder.stages):
             others = next_stage(self.auxiliary, others, index)
             maps, indices = max_pool(total(mask_absent_streams([stage(maps), *others], present)))
+            pool_indices.append(indices)
+        return self.decode(maps, pool_indices)
+
+
+class VFuseNet(SegNetFusion):
+    """V-FuseNet: a virtual encoder between those of the sensors, whose maps are added after each stage.
+
+    The first virtual stage takes the sensors' first maps side by side, the others the pooled sums. After each stage
+    the maps of the virtual encoder and of the sensors are added, then pooled; the decoder uses those pooling
+    indices. Each sensor's encoder pools its own maps. No sensor comes first: swapped with their encoders, and with
+    their halves of the first virtual convolution, they return the same logits. 58,964,742 weights for 3 + 3 bands
+    and 6 classes. Source: Audebert, Le Saux, Lefèvre, ISPRS J. 2018.
+
+    Parameters
+    ----------
+    in_channels
+        Bands of each sensor, or their sum beside `streams`.
+    num_classes
+        Classes K, at least 1.
+    streams
+        Bands of each sensor, in the order of the layers.
+    width
+        Channels of the first stage; VGG-16 has 64.
+    order
+        Of convolution, normalisation and ReLU, see `deepnets4eo.segmentation.conv_block`.
+    absent
+        What an absent stream is replaced by, see `Streams`.
+    weights
+        First weights of the sensors' encoders, "RUN,RUN", "FILE,FILE" or "imagenet", see
+        `deepnets4eo.segmentation.load_encoder`; the authors began with SegNets trained on each sensor.
+
+    Raises
+    ------
+    InputError
+        Streams that do not add up, and weights that do not fit.
+
+    Examples
+    --------
+    >>> network = VFuseNet((3, 1), 6, width=4).eval()
+    >>> network(torch.zeros(1, 4, 50, 70)).shape
+    torch.Size([1, 6, 50, 70])
+    """
+
+    def add_encoders(self, width: int, order: Order) -> list[SegNetEncoder]:
+        """One encoder a sensor, and the virtual one."""
+        encoders = [SegNetEncoder(size, width=width, order=order) for size in self.sizes]
+        self.encoders = nn.ModuleList(encoders)
+        self.virtual = SegNetEncoder(len(encoders) * width, width=width, order=order)
+        return encoders
+
+    def encoder_modules(self) -> Sequence[nn.Module]:
+        """The encoders of all sensors, and the virtual one."""
+        return [self.encoders, self.virtual]
+
+    def fuse(self, parts: list[Tensor], present: list[Tensor] | None) -> Tensor:
+        """Logits of the padded streams: the virtual encoder's next stage takes the sums."""
+        maps, pool_indices = parts[0], []
+        for index, stage in enumerate(self.virtual.stages):
+            parts = next_stage(self.encoders, parts, index)
+            masked = mask_absent_streams(parts, present)
+            shared = stage(maps if index else torch.cat(masked, dim=1))
+            maps, indices = max_pool(shared + total(masked))
             pool_indices.append(indices)
         return self.decode(maps, pool_indices)

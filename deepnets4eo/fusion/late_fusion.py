@@ -1,17 +1,29 @@
-"""What averaging and residual correction share: one network a stream, which may stay as it was trained before.
+"""Late fusion: one network a sensor, and the mean of their scores, which a small network may correct.
 
-Refuses another learning rate for encoders where a stream's network has no part named encoder.
+Takes the bands of the sensors one after the other, and optionally runs whose weights the networks start from; returns
+logits of the image's size. Refuses images of other bands than a network was built for, runs of another network, and
+networks that do not end in a convolution. Residual correction equals averaging until the correction is trained.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.fusion.network import FusionNetwork
+from deepnets4eo.fusion.streams import MEAN, FusionNetwork, average, first_weights, mask_absent_streams, one_each
+from deepnets4eo.segmentation import conv_block, he_init, last_layer, replace_last_layer
+from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+
+SCORES, PROBABILITIES = "scores", "probabilities"
 
 
 class LateFusion(FusionNetwork):
@@ -41,3 +53,255 @@ class LateFusion(FusionNetwork):
         if without:
             raise InputError(f"{', '.join(without)} has no part named encoder. Set train.encoder_lr_factor to 1.")
         return [network.get_submodule("encoder") for network in networks]
+
+
+class DualStream(LateFusion):
+    """The mean of two or more networks, one a sensor.
+
+    A head of `create_model` is added to each stream. Source: Audebert et al., ACCV 2016.
+
+    Parameters
+    ----------
+    in_channels
+        Bands of each sensor, or their sum beside `streams`.
+    num_classes
+        Classes K, at least 1.
+    streams
+        Bands of each sensor, in the order of the layers.
+    network, encoder, weights, options
+        Of the streams' networks, see `MemberSpec`.
+    of
+        "scores": the mean before the softmax, a geometric mean of the probabilities; "probabilities": their
+        arithmetic mean, of which the network returns the logarithm.
+    frozen
+        The streams are not trained, nor the statistics of their normalisation: for networks trained before.
+    absent
+        What an absent stream is replaced by, see `Streams`; "silent": the mean is over the sensors present.
+
+    Raises
+    ------
+    InputError
+        Arguments that do not fit together.
+
+    Examples
+    --------
+    >>> network = DualStream((3, 1), 6, options={"width": 4}).eval()
+    >>> network(torch.zeros(1, 4, 50, 70)).shape
+    torch.Size([1, 6, 50, 70])
+    """
+
+    def __init__(
+        self,
+        in_channels: int | Sequence[int],
+        num_classes: int,
+        *,
+        streams: Sequence[int] | None = None,
+        network: str | Sequence[str] = "segnet",
+        encoder: str | Sequence[str | None] | None = None,
+        weights: str | None = None,
+        options: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        of: str = SCORES,
+        frozen: bool = False,
+        absent: str = MEAN,
+    ) -> None:
+        if of not in (SCORES, PROBABILITIES):
+            raise InputError(f"of={of!r} is unknown; expected {SCORES} or {PROBABILITIES}.")
+        super().__init__(in_channels, streams, absent)
+        self.of = of
+        members = MemberSpec(network, encoder, weights, options).build(self.sizes, num_classes)
+        self.add_members(members, frozen=frozen)
+
+    @property
+    def averaged(self) -> list[nn.Module]:
+        """The streams' networks: a head of the toolbox replaces the last layer of each."""
+        return list(self.members)
+
+    def stream_networks(self) -> Sequence[nn.Module]:
+        """The network of each stream."""
+        return list(self.members)
+
+    def fuse(self, parts: list[Tensor], present: list[Tensor] | None) -> Tensor:
+        """Mean over the streams that are present."""
+        scores = [member(part) for member, part in zip(self.members, parts, strict=True)]
+        if self.of == SCORES:
+            return average(scores, present)
+        mean = average([score.softmax(dim=1) for score in scores], present)
+        return mean.clamp(min=1e-12).log()  # a probability of 0 in all streams stays finite
+
+
+class ResidualCorrection(LateFusion):
+    """P = ½ (P_a + P_b) + C(Z_a, Z_b), on scores, with Z the maps before each network's last layer.
+
+    C is two convolutions with normalisation and ReLU, and one to the scores whose weights start at zero: the first
+    logits are the average. With SegNet streams Z_a and Z_b are 64 + 64 maps. A head of `create_model` replaces C's
+    last layer; it does not start at zero. Source: Audebert et al., ACCV 2016.
+
+    Parameters
+    ----------
+    in_channels
+        Bands of each sensor, or their sum beside `streams`.
+    num_classes
+        Classes K, at least 1.
+    streams
+        Bands of each sensor, in the order of the layers.
+    network, encoder, weights, options
+        Of the streams' networks, see `MemberSpec`; weights "RUN,RUN" start from trained streams, as in the paper.
+    frozen
+        Only C is trained: for streams that are trained already.
+    correction_width
+        Channels within C.
+    absent
+        What an absent stream is replaced by, see `Streams`; "silent": mean and correction use the sensors present.
+
+    Raises
+    ------
+    InputError
+        Arguments that do not fit together.
+
+    Examples
+    --------
+    >>> network = ResidualCorrection((3, 1), 6, options={"width": 4}).eval()
+    >>> network(torch.zeros(1, 4, 50, 70)).shape
+    torch.Size([1, 6, 50, 70])
+    """
+
+    def __init__(
+        self,
+        in_channels: int | Sequence[int],
+        num_classes: int,
+        *,
+        streams: Sequence[int] | None = None,
+        network: str | Sequence[str] = "segnet",
+        encoder: str | Sequence[str | None] | None = None,
+        weights: str | None = None,
+        options: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        frozen: bool = False,
+        correction_width: int = 64,
+        absent: str = MEAN,
+    ) -> None:
+        super().__init__(in_channels, streams, absent)
+        check_no_head(options)
+        built = MemberSpec(network, encoder, weights, options).build(self.sizes, num_classes)
+        members = [NetworkWithFeatures(member, num_classes) for member in built]
+        self.add_members(members, frozen=frozen)
+        feature_channels = sum(member.width for member in members)
+        self.correction = conv_block([feature_channels, correction_width, correction_width])
+        self.head: nn.Module = nn.Conv2d(correction_width, num_classes, 3, padding=1)
+        he_init(self.correction)
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
+
+    def stream_networks(self) -> Sequence[nn.Module]:
+        """The network of each stream."""
+        return [member.get_submodule("network") for member in self.members]
+
+    def fuse(self, parts: list[Tensor], present: list[Tensor] | None) -> Tensor:
+        """The mean of the scores, corrected."""
+        outputs = [member(part) for member, part in zip(self.members, parts, strict=True)]
+        scores, maps = zip(*outputs, strict=True)
+        correction: Tensor = self.head(self.correction(torch.cat(mask_absent_streams(maps, present), dim=1)))
+        return average(scores, present) + correction
+
+
+@dataclass(frozen=True)
+class MemberSpec:
+    """What the networks of the streams are: `create_model`'s arguments, one for all or one each.
+
+    weights : of each stream, separated by commas: what `create_model` takes, or the folder of a run on that stream.
+    options : further arguments of the networks, e.g. {"width": 32}; one mapping for all, or one each.
+    """
+
+    network: str | Sequence[str] = "segnet"
+    encoder: str | Sequence[str | None] | None = None
+    weights: str | None = None
+    options: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
+
+    def build(self, sizes: Sequence[int], num_classes: int) -> list[nn.Module]:
+        """One network a stream. Errors: InputError as `create_model`, and for runs that do not fit."""
+        count = len(sizes)
+        networks, encoders = one_each(self.network, count, "network"), one_each(self.encoder, count, "encoder")
+        options, sources = one_each(self.options, count, "options"), first_weights(self.weights, count)
+        return [
+            _build(size, num_classes, *arguments)
+            for size, *arguments in zip(sizes, networks, encoders, options, sources, strict=True)
+        ]
+
+
+class ScoreAndFeatureLayer(nn.Module):
+    """A network's last convolution, which returns its scores followed by the maps that it took.
+
+    What a network does after it (interpolation, cutting) is then done to both alike.
+    """
+
+    def __init__(self, layer: nn.Conv2d) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """maps : (N, C, h, w) · returns : (N, K + C, h, w)."""
+        return torch.cat([self.layer(maps), maps], dim=1)
+
+
+class NetworkWithFeatures(nn.Module):
+    """A network of the toolbox that returns scores (N, K, H, W) and its last maps (N, width, H, W).
+
+    Errors: InputError for a network without a last convolution of `num_classes` channels.
+    """
+
+    def __init__(self, network: nn.Module, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.width = last_layer(network, num_classes)[1].in_channels
+        self.network = replace_last_layer(network, num_classes, ScoreAndFeatureLayer)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """image : (N, C, H, W) · returns : scores and maps."""
+        output: Tensor = self.network(image)
+        return output[:, : self.num_classes], output[:, self.num_classes :]
+
+
+def check_no_head(options: Any) -> None:
+    """Refuse heads: they are more than one convolution, so no one layer takes the last maps."""
+    for one in options if isinstance(options, Sequence) else [options or {}]:
+        if one.get("head"):
+            raise InputError(
+                f"streams of a residual correction got head={one['head']!r}; they end in one convolution. Set the "
+                "head of the residual correction itself, or leave it out."
+            )
+
+
+def _build(
+    in_channels: int,
+    num_classes: int,
+    network: str,
+    encoder: str | None,
+    options: Mapping[str, Any] | None,
+    source: str | None,
+) -> nn.Module:
+    further = dict(options or {})
+    if further.get("deep_supervision"):
+        raise InputError("deep_supervision returns several scores in training; a stream of a late fusion returns one.")
+    is_run = source is not None and Path(source).is_dir()
+    built = create_model(
+        network, in_channels=in_channels, num_classes=num_classes, encoder=encoder,
+        weights=None if is_run else source, **further,
+    )  # fmt: skip
+    if source is not None and is_run:
+        _load_run(built, Path(source))
+    return built
+
+
+def _load_run(network: nn.Module, folder: Path) -> None:
+    """Copy a run's weights. Its scaling is not copied, so the stream needs values scaled in the same way."""
+    segmenter = load_run(folder).segmenter
+    if not isinstance(segmenter, NetworkSegmenter):
+        raise InputError(
+            f"{folder} holds a segmenter of kind {segmenter.kind!r}, expected a network. Name another run."
+        )
+    try:
+        network.load_state_dict(segmenter.module.state_dict())
+    except RuntimeError as error:
+        raise InputError(
+            f"{folder} holds the network {segmenter.network}, whose weights do not fit this stream: {error}. "
+            "Describe the stream with the same network, bands, classes and options."
+        ) from error

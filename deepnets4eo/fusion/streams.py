@@ -1,12 +1,13 @@
-"""Streams of a fusion network: the concatenated tensor cut into one tensor a sensor, and which of them are there.
+"""What all fusion networks share: the image cut into one tensor a sensor, absent sensors, padding, and encoders.
 
-Takes (N, C, H, W) with all layers in order, standardised, an absent layer all zeros; returns one tensor a stream.
+Takes (N, C, H, W) with all layers in order, standardised, an absent layer all zeros; returns logits of the image's size.
 Refuses numbers of bands that do not add up, fewer than two streams, and images of other bands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from operator import add
 from typing import Any
@@ -15,9 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.segmentation import pad_to_stride
 
 MEAN, SILENT, LEARNED = "mean", "silent", "learned"
 ABSENT = (MEAN, SILENT, LEARNED)
+STRIDE_PX = 32  # the encoders halve the image five times
 
 
 def stream_sizes(in_channels: int | Sequence[int], streams: Sequence[int] | None = None) -> tuple[int, ...]:
@@ -157,6 +160,55 @@ def average(maps: Sequence[Tensor], present: Sequence[Tensor] | None) -> Tensor:
     return total(mask_absent_streams(maps, present)) / total(present).clamp(min=1)
 
 
-def parameters_of(*modules: nn.Module) -> list[nn.Parameter]:
-    """Parameters of several modules, one after the other."""
-    return [parameter for module in modules for parameter in module.parameters()]
+class FusionNetwork(nn.Module, ABC):
+    """Base of networks with one stream a sensor; subclasses define how the streams are fused.
+
+    Parameters
+    ----------
+    in_channels
+        Bands of each sensor, or their sum beside `streams`.
+    streams
+        Bands of each sensor, in the order of the layers.
+    absent
+        What an absent stream is replaced by, see `Streams`.
+
+    Raises
+    ------
+    InputError
+        Streams that do not add up to `in_channels`, or an unknown `absent`.
+    """
+
+    def __init__(self, in_channels: int | Sequence[int], streams: Sequence[int] | None, absent: str) -> None:
+        super().__init__()
+        self.streams = Streams(stream_sizes(in_channels, streams), absent)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Bands of each stream."""
+        return self.streams.sizes
+
+    @abstractmethod
+    def fuse(self, parts: list[Tensor], present: list[Tensor] | None) -> Tensor:
+        """Logits (N, K, H, W) from the streams (N, size, H, W), and which are present, both as `Streams` returns them."""
+
+    @abstractmethod
+    def encoder_modules(self) -> Sequence[nn.Module]:
+        """The encoders of all sensors."""
+
+    def encoder_parameters(self) -> Iterable[nn.Parameter]:
+        """Parameters of all encoders, for which training can set another learning rate."""
+        return [parameter for module in self.encoder_modules() for parameter in module.parameters()]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """image : (N, sum of bands, H, W) float32, standardised · returns : logits (N, K, H, W)."""
+        return self.fuse(*self.streams(image))
+
+
+class EncoderFusion(FusionNetwork):
+    """Base of networks whose encoders are fused stage by stage: images of any size are padded and cut again."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """image : (N, sum of bands, H, W) float32, standardised · returns : logits (N, K, H, W)."""
+        height, width = image.shape[2:]
+        logits = super().forward(pad_to_stride(image, STRIDE_PX))
+        return logits[:, :, :height, :width]
