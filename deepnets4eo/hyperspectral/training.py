@@ -8,9 +8,13 @@ of the split. Refuses networks that label no patches, and buffers narrower than 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.cards.legend import Legend
@@ -18,9 +22,11 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.hyperspectral.leakage import describe_sampling
 from deepnets4eo.hyperspectral.recipe import HyperspectralData, HyperspectralRecipe
 from deepnets4eo.lazy import check_extra
+from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
+from deepnets4eo.training.losses import SumOfLosses
 from deepnets4eo.training.segmentation import (
     Prepared,
     open_labelled,
@@ -30,6 +36,8 @@ from deepnets4eo.training.segmentation import (
 )
 from deepnets4eo.training.splits import TRAIN
 from deepnets4eo.training.tasks import Task, TrainOptions
+
+WATCHED = ("overall_accuracy", "kappa", "mean_f1", "mean_iou")
 
 if TYPE_CHECKING:
     from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
@@ -69,7 +77,6 @@ def train_patches(
     prepared: Prepared, spec: Mapping[str, Any], out: Path, options: TrainOptions
 ) -> tuple[NetworkSegmenter, dict[str, Any]]:
     """Train a patch network; returns it, and notes for the card. spec : arguments of `create_model`."""
-    from deepnets4eo.hyperspectral.criterion import PatchCriterion
     from deepnets4eo.hyperspectral.patch_store import PatchStore
     from deepnets4eo.hyperspectral.pixel_sets import Pixels, labelled_pixels, set_aside, unlabelled_pixels
     from deepnets4eo.hyperspectral.samples import PatchAugmentation, PatchLoader
@@ -164,3 +171,54 @@ def with_buffer(recipe: HyperspectralRecipe, patch_px: int) -> HyperspectralReci
 
 
 TASK = Task(train_hyperspectral, HyperspectralRecipe)
+
+
+class PatchCriterion:
+    """The loss of a patch network on a batch, and its scores on watched pixels.
+
+    losses : name → weight. class_weights : (K,) factors; None: all alike.
+    """
+
+    def __init__(self, losses: Mapping[Any, float], class_weights: list[float] | None) -> None:
+        self.loss = SumOfLosses(losses, class_weights)
+
+    def step(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """The loss of one batch, () float32."""
+        patches: Any = batch["patches"]
+        if not hasattr(network, "reconstruct"):
+            return self._classify(_call(network, "patch_scores", patches), batch["mask"])
+        scores, reconstruction = _call(network, "reconstruct", patches)
+        weight = float(network.reconstruction_weight)  # type: ignore[arg-type]
+        return self._classify(scores, batch["mask"]) + weight * F.mse_loss(
+            reconstruction.float(), _middle_spectra(network, patches)
+        )
+
+    @torch.no_grad()
+    def watch(self, network: nn.Module, num_classes: int, batches: Iterable[Mapping[str, Tensor]]) -> dict[str, float]:
+        """Mean loss and overall scores on watched pixels; NaN without any."""
+        device = next(network.parameters()).device
+        matrix, total, count = ConfusionMatrix(num_classes), 0.0, 0
+        for batch in batches:
+            scores, mask = _call(network, "patch_scores", batch["patches"].to(device)), batch["mask"].to(device)
+            total += float(self._classify(scores, mask)) * len(mask)
+            count += len(mask)
+            matrix.update(batch["mask"].numpy(), scores.argmax(dim=1).to(torch.uint8).cpu().numpy())
+        loss = total / count if count else float("nan")
+        return {"val_loss": loss} | {name: getattr(matrix, name) for name in WATCHED}
+
+    def _classify(self, scores: Tensor, mask: Tensor) -> Tensor:
+        self.loss.to(scores.device)
+        loss: Tensor = self.loss(scores[..., None, None], mask.long()[:, None, None])
+        return loss
+
+
+def _middle_spectra(network: nn.Module, patches: Tensor) -> Tensor:
+    """(N, B) spectra of the middle pixels, as the network takes them: normalised and reduced where its first part does that."""
+    middle = patches.shape[-1] // 2
+    pixels = patches[:, :, middle : middle + 1, middle : middle + 1]
+    spectra: Tensor = network.spectra(pixels) if hasattr(network, "spectra") else pixels  # type: ignore[operator]
+    return spectra[:, :, 0, 0]
+
+
+def _call(network: nn.Module, method: str, patches: Tensor) -> Any:
+    return getattr(network, method)(patches)

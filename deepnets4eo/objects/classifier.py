@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field
+from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError, RunError, name_hint
 from deepnets4eo.files import atomic_write
@@ -20,6 +22,9 @@ from deepnets4eo.objects.patches import upright_patches
 from deepnets4eo.options import option_group, options_from, plain_options
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.checksums import open_sealed, seal
+
+WIDTH = 16
+BATCH = 64
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -103,8 +108,6 @@ class ObjectClassifier:
         """
         import torch
 
-        from deepnets4eo.objects.network import ObjectNetwork, train
-
         if len(layers) != len(objects):
             raise InputError(
                 f"{len(objects)} tables of objects were given for {len(layers)} layers. Give one for each."
@@ -140,7 +143,6 @@ class ObjectClassifier:
         self, layer: Layer, objects: gpd.GeoDataFrame, *, chunk_objects: int = CHUNK_OBJECTS
     ) -> NDArray[np.float32]:
         """Return (N, number of types) float32, rows sum to 1. Memory: the patches of `chunk_objects` objects."""
-        from deepnets4eo.objects.network import predict_probabilities
 
         if self._network is None:
             raise RunError("this classifier is not trained. Call fit, or load a saved one.")
@@ -179,7 +181,6 @@ class ObjectClassifier:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        from deepnets4eo.objects.network import ObjectNetwork
         from deepnets4eo.segmenters.run import UNFIT
 
         card = open_sealed(folder)
@@ -216,3 +217,81 @@ def _log_sizes(objects: gpd.GeoDataFrame) -> NDArray[np.float64]:
     """Return (N, 2) logarithms of length and width in metres."""
     sizes = objects[["length_m", "width_m"]].to_numpy(np.float64)
     return np.log(np.maximum(sizes, 0.01))
+
+
+class ObjectNetwork(nn.Module):
+    """Three convolutions, averaged over the patch, concatenated with the object's size, one hidden layer.
+
+    forward : (N, C, s, s) standardised patches, (N, 2) standardised log sizes → (N, num_classes) logits
+
+    >>> ObjectNetwork(3, 9)(torch.zeros(2, 3, 32, 32), torch.zeros(2, 2)).shape
+    torch.Size([2, 9])
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, width: int = WIDTH) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for channels_in, channels_out in ((in_channels, width), (width, 2 * width), (2 * width, 4 * width)):
+            layers += [
+                nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
+                nn.BatchNorm2d(channels_out),
+                nn.ReLU(),
+            ]
+            layers += [nn.MaxPool2d(2)]
+        self.patch = nn.Sequential(*layers)
+        self.num_classes = num_classes
+        self.decision = nn.Sequential(nn.Linear(4 * width + 2, 4 * width), nn.ReLU(), nn.Linear(4 * width, num_classes))
+
+    def forward(self, patches: Tensor, sizes: Tensor) -> Tensor:
+        """Return logits (N, num_classes) of (N, C, s, s) and (N, 2)."""
+        pooled = self.patch(patches).mean(dim=(2, 3))
+        logits: Tensor = self.decision(torch.cat([pooled, sizes], dim=1))
+        return logits
+
+
+def train(
+    network: ObjectNetwork, patches: Tensor, sizes: Tensor, types: Tensor, *, epochs: int, seed: int
+) -> list[float]:
+    """Train in place by Adam on class-balanced cross-entropy; returns the mean loss of each epoch.
+
+    Patches are mirrored at random along both axes; sizes vary by 5 %.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    count = torch.bincount(types, minlength=network.num_classes).float()
+    weight = torch.where(count > 0, count.sum() / (count > 0).sum() / count.clamp(min=1), 0.0)
+    criterion = nn.CrossEntropyLoss(weight)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-3)
+    batches = max(1, len(types) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=max(epochs * batches, 2))
+    history = []
+    network.train()
+    for _ in range(epochs):
+        order = torch.randperm(len(types), generator=draw)
+        losses = []
+        # batches of similar size, so that none has a single patch, which cannot be normalised
+        for rows in torch.tensor_split(order, batches):
+            batch = patches[rows]
+            for axis in (2, 3):
+                mirrored = torch.rand(len(rows), generator=draw) < 0.5
+                batch = torch.where(mirrored[:, None, None, None], batch.flip(axis), batch)
+            jitter = sizes[rows] + 0.1 * torch.randn(len(rows), 2, generator=draw)
+            loss = criterion(network(batch, jitter), types[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            losses.append(float(loss.detach()))
+        history.append(float(np.mean(losses)))
+    network.eval()
+    return history
+
+
+def predict_probabilities(network: ObjectNetwork, patches: Tensor, sizes: Tensor) -> NDArray[np.float32]:
+    """Return (N, num_classes) float32, rows sum to 1."""
+    network.eval()
+    parts: list[Any] = []
+    with torch.no_grad():
+        for at in range(0, len(patches), 8 * BATCH):
+            rows = slice(at, at + 8 * BATCH)
+            parts.append(network(patches[rows], sizes[rows]).softmax(dim=1).numpy())
+    return np.concatenate([np.zeros((0, network.num_classes), np.float32), *parts])

@@ -17,7 +17,7 @@ from deepnets4eo.evaluation import Protocol, Withheld
 from deepnets4eo.files import write_yaml
 from deepnets4eo.hyperspectral import Cube, report
 from deepnets4eo.synthetic import City
-from deepnets4eo.synthetic.cube_spectra import material_legend
+from deepnets4eo.synthetic.cube import material_legend
 
 folder = Path(tempfile.mkdtemp())
 City(seed=3, size_px=320).cube(bands=48).write(folder)

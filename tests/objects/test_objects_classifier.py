@@ -11,7 +11,7 @@ from affine import Affine
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Grid
 from deepnets4eo.objects import ObjectClassifier, ObjectView, extract_objects, upright_patches
-from deepnets4eo.objects.network import ObjectNetwork, train
+from deepnets4eo.objects.classifier import ObjectNetwork, train
 from deepnets4eo.polygons.boxes import paint
 from deepnets4eo.rasters.scene import Layer
 

@@ -9,7 +9,7 @@ from scipy.ndimage import binary_opening, label
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.objects import ObjectRules
-from deepnets4eo.objects.class_masks import class_mask
+from deepnets4eo.objects.extraction import class_mask
 from deepnets4eo.objects.splitting import split_at_necks, split_both, split_by_area
 from deepnets4eo.rasters.scene import Layer
 

@@ -9,7 +9,7 @@ import rasterio
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City, Cube, Event
-from deepnets4eo.synthetic.cube_spectra import CUBE_MATERIALS, cube_spectra, light_left, material_legend
+from deepnets4eo.synthetic.cube import CUBE_MATERIALS, cube_spectra, light_left, material_legend
 
 CITY = City(12, 192, 0.5, event=Event(kind="quake", cloud_shadows=0))
 NM = np.linspace(400, 2500, 85)

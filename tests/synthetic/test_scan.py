@@ -6,7 +6,7 @@ import pytest
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.synthetic import City, Event, aerial_scan, building_volumes, scanner_positions, terrestrial_scan
-from deepnets4eo.synthetic.rays import Rays, hit_distances
+from deepnets4eo.synthetic.scan import Rays, hit_distances
 from deepnets4eo.synthetic.surface import Surface
 
 

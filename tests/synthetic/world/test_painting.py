@@ -21,8 +21,7 @@ from deepnets4eo.synthetic.world.noise import (
     sine_of_turns,
     value_noise,
 )
-from deepnets4eo.synthetic.world.paint_snow import paint_snow
-from deepnets4eo.synthetic.world.paint_world import paint
+from deepnets4eo.synthetic.world.paint_world import paint, paint_snow
 from deepnets4eo.synthetic.world.season import WorldSeason
 from deepnets4eo.synthetic.world.spans import columns_of, rows_of
 from deepnets4eo.synthetic.world.surface import WorldSurface
