@@ -32,7 +32,7 @@ _HOMES = {
     "plant": "deepnets4eo.synthetic.world.vegetation",
     "render_pair": "deepnets4eo.synthetic.world.pair",
     "style_names": "deepnets4eo.synthetic.world.style",
-    "surface_of": "deepnets4eo.synthetic.world.city_surface",
+    "surface_of": "deepnets4eo.synthetic.world.city_pairs",
 }
 
 __all__ = list(_HOMES)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.synthetic.city import City
+from deepnets4eo.synthetic.surface import Surface
+from deepnets4eo.synthetic.world.surface import WorldSurface
 
 CITY_SHARE = {"world": 0.0, "both": 1 / 3, "city": 1.0}  # of the pairs that are suburbs of the miniature city
 CITY_DRAW = 9  # beside a pair's seed, so that no other draw follows from the same numbers
@@ -59,3 +61,34 @@ def city_pair(seed: int, *, size_px: int = 512) -> CityPair:
         fields |= {name: date.image, f"labels_{name}": date.labels("minicity"), f"roofs_{name}": date.building_ids()}
         fields[f"height_{name}"] = date.dsm - date.dtm
     return CityPair(**fields, gsd_m=gsd_m, seed=seed)
+
+
+def surface_of(surface: WorldSurface) -> Surface:
+    """Return the surface in the miniature city's layout.
+
+    Parameters
+    ----------
+    surface
+        Painted; display values are rounded to whole numbers.
+
+    Returns
+    -------
+    Surface, for `synthetic.points.sample_points` and `synthetic.spectra.material_spectra`; its `dsm` is the top of all.
+    """
+    return Surface(
+        surface.gsd_m,
+        surface.ground,
+        height=surface.height,
+        canopy=surface.canopy,
+        cover=np.rint(surface.cover * 255).astype(np.uint8),
+        leaf=_bands_first(surface.leaf),
+        building=surface.building,
+        material=surface.material,
+        albedo=_bands_first(surface.albedo),
+        slope_x=surface.slope_x.astype(np.float16),
+        slope_y=surface.slope_y.astype(np.float16),
+    )
+
+
+def _bands_first(colours: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(np.rint(np.clip(colours, 0, 255)).astype(np.uint8).transpose(2, 0, 1))

@@ -18,8 +18,8 @@ from deepnets4eo.lazy import check_extra
 from deepnets4eo.synthetic.world.city_pairs import city_pair, is_city
 from deepnets4eo.synthetic.world.cover_network import build_cover, lower_background, runs_of, write_cover_run
 from deepnets4eo.synthetic.world.cover_recipe import WorldRecipe, WorldSection
+from deepnets4eo.synthetic.world.style import chosen_names
 from deepnets4eo.synthetic.world.windows import PairWithTruth, WindowCutter
-from deepnets4eo.synthetic.world.yaml_folder import chosen_names
 from deepnets4eo.training.data import Sample
 from deepnets4eo.training.fit import METRICS, fit_segmenter
 from deepnets4eo.training.ranks import Rank

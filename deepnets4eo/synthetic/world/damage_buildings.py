@@ -8,10 +8,9 @@ from numba import njit
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world import damage_collapse as collapse
 from deepnets4eo.synthetic.world import damage_cover as cover
-from deepnets4eo.synthetic.world.damage_cover import CHAR, GONE, KEEP, TARP
+from deepnets4eo.synthetic.world.damage_cover import CHAR, GONE, KEEP, TARP, bilinear
 from deepnets4eo.synthetic.world.damage_modes import MODE
 from deepnets4eo.synthetic.world.damage_state import Outcome
-from deepnets4eo.synthetic.world.damage_texture import bilinear
 from deepnets4eo.synthetic.world.plan import Plan
 from deepnets4eo.synthetic.world.surface import WorldSurface
 

@@ -9,8 +9,7 @@ import math
 
 from numba import njit
 
-from deepnets4eo.synthetic.world.damage_cover import COLOUR, GONE, KEEP
-from deepnets4eo.synthetic.world.damage_texture import board_noise, is_wall, piece, rubble_colour
+from deepnets4eo.synthetic.world.damage_cover import COLOUR, GONE, KEEP, board_noise, is_wall, piece, rubble_colour
 from deepnets4eo.synthetic.world.noise import hash_unit, value_noise
 
 

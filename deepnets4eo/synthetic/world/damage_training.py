@@ -20,7 +20,7 @@ from deepnets4eo.damage import GRADES, StreamRecipe, train_on_stream
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.synthetic.world.city_pairs import CITY_SHARE, is_city
-from deepnets4eo.synthetic.world.yaml_folder import chosen_names
+from deepnets4eo.synthetic.world.style import chosen_names
 from deepnets4eo.training.tasks import Task, TrainOptions
 
 if TYPE_CHECKING:

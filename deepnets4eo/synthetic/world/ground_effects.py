@@ -9,9 +9,9 @@ import numpy as np
 from numba import njit
 
 from deepnets4eo.synthetic.materials import CODE
+from deepnets4eo.synthetic.world.damage_cover import piece
 from deepnets4eo.synthetic.world.damage_modes import DEBRIS, PIECES
 from deepnets4eo.synthetic.world.damage_state import Outcome
-from deepnets4eo.synthetic.world.damage_texture import piece
 from deepnets4eo.synthetic.world.ground_heaps import paint_aprons, paint_crater
 from deepnets4eo.synthetic.world.intensity import CELL_M
 from deepnets4eo.synthetic.world.mud import SOFT, mud_share

@@ -8,9 +8,9 @@ import numpy as np
 from numba import njit
 
 from deepnets4eo.synthetic.materials import CODE
+from deepnets4eo.synthetic.world.damage_cover import piece, rubble_colour
 from deepnets4eo.synthetic.world.damage_modes import DEBRIS, MODE
 from deepnets4eo.synthetic.world.damage_state import Outcome
-from deepnets4eo.synthetic.world.damage_texture import piece, rubble_colour
 from deepnets4eo.synthetic.world.intensity import CELL_M
 from deepnets4eo.synthetic.world.noise import value_noise
 from deepnets4eo.synthetic.world.plan import NO_BUILDING, Plan

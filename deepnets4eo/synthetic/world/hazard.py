@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.synthetic.world.yaml_folder import Span, names_in, read_named, to_span
+from deepnets4eo.synthetic.world.style import Span, names_in, read_named, to_span
 
 
 @dataclass(frozen=True)

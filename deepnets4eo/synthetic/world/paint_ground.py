@@ -13,8 +13,7 @@ from deepnets4eo.synthetic.materials import poles as material_poles
 from deepnets4eo.synthetic.world.noise import noise_fields, sine_of_turns, terrain
 from deepnets4eo.synthetic.world.plan import CROP_ROWS, ELLIPSE, NO_ROWS, PAVING_JOINTS, Plan
 from deepnets4eo.synthetic.world.season import WorldSeason
-from deepnets4eo.synthetic.world.spans import columns_of, rows_of
-from deepnets4eo.synthetic.world.surface import Floats, WorldSurface
+from deepnets4eo.synthetic.world.surface import Floats, WorldSurface, columns_of, rows_of
 
 FRESH = {"grass": ((62, 88, 48, 172), (92, 116, 66, 196)), "crop": ((58, 92, 44, 176), (88, 120, 60, 200))}
 

@@ -27,8 +27,7 @@ from deepnets4eo.synthetic.world.plan import (
     VAULT,
     Plan,
 )
-from deepnets4eo.synthetic.world.spans import columns_of, rows_of
-from deepnets4eo.synthetic.world.surface import WorldSurface
+from deepnets4eo.synthetic.world.surface import WorldSurface, columns_of, rows_of
 
 ROOF_CODE, OTHER_CODE = CODE["roof"], CODE["wood"]  # of a building; of a structure that is none
 

@@ -15,8 +15,7 @@ from deepnets4eo.synthetic.world.paint_roofs import paint_roofs
 from deepnets4eo.synthetic.world.paint_trees import paint_trees
 from deepnets4eo.synthetic.world.plan import Plan
 from deepnets4eo.synthetic.world.season import WorldSeason
-from deepnets4eo.synthetic.world.spans import columns_of, rows_of
-from deepnets4eo.synthetic.world.surface import WorldSurface
+from deepnets4eo.synthetic.world.surface import WorldSurface, columns_of, rows_of
 
 WHITE = (226, 229, 235, 214)
 

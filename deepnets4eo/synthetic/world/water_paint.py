@@ -8,8 +8,8 @@ import numpy as np
 from numba import njit
 
 from deepnets4eo.synthetic.materials import CODE
+from deepnets4eo.synthetic.world.damage_cover import bilinear, piece
 from deepnets4eo.synthetic.world.damage_state import Outcome
-from deepnets4eo.synthetic.world.damage_texture import bilinear, piece
 from deepnets4eo.synthetic.world.noise import hash_unit, value_noise
 from deepnets4eo.synthetic.world.plan import Plan
 from deepnets4eo.synthetic.world.surface import WorldSurface

@@ -23,8 +23,7 @@ from deepnets4eo.synthetic.world.noise import (
 )
 from deepnets4eo.synthetic.world.paint_world import paint, paint_snow
 from deepnets4eo.synthetic.world.season import WorldSeason
-from deepnets4eo.synthetic.world.spans import columns_of, rows_of
-from deepnets4eo.synthetic.world.surface import WorldSurface
+from deepnets4eo.synthetic.world.surface import WorldSurface, columns_of, rows_of
 from deepnets4eo.synthetic.world.view import Frame, Sky, see
 
 GSD_M = 0.5
@@ -268,7 +267,7 @@ def test_the_citys_products_are_made_of_a_world():
     from deepnets4eo.grid import Grid
     from deepnets4eo.synthetic.points import sample_points
     from deepnets4eo.synthetic.spectra import material_spectra
-    from deepnets4eo.synthetic.world.city_surface import surface_of
+    from deepnets4eo.synthetic.world.city_pairs import surface_of
 
     surface = paint(small_plan(60.0), GSD_M, (120, 120), SUMMER, seed=1)
     city = surface_of(surface)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.synthetic.world.layouts.clearance import Rects, rect_rows, widen, within
 from deepnets4eo.synthetic.world.layouts.draft import MARGIN_M, Draft
-from deepnets4eo.synthetic.world.layouts.rectangles import Rects, rect_rows, widen, within
 
 _PIECE_M = 13.0  # bent streets are chains of such pieces
 _KERB_M = 0.4  # from the carriageway to the nearest wall, at least

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.world.layouts.blocks import repeat_runs
+from deepnets4eo.synthetic.world.layouts.clearance import Rects, within
 from deepnets4eo.synthetic.world.layouts.draft import Draft
 from deepnets4eo.synthetic.world.layouts.palette import car_colours, vary
-from deepnets4eo.synthetic.world.layouts.rectangles import Rects, within
 from deepnets4eo.synthetic.world.plan import FLAT, MONO, SHEETS
 
 _BAY_M, _BAY_DEPTH_M, _AISLE_M = 2.5, 5.0, 6.5

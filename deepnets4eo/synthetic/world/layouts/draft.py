@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.materials import CODE
-from deepnets4eo.synthetic.world.layouts.clearance import OUTLINE, distance_m, keep_whole
+from deepnets4eo.synthetic.world.layouts.clearance import OUTLINE, Rects, distance_m, keep_whole, turn_about_origin
 from deepnets4eo.synthetic.world.layouts.palette import Looks, Palette, car_colours
-from deepnets4eo.synthetic.world.layouts.rectangles import Rects, turn_about_origin
 from deepnets4eo.synthetic.world.plan import BOTH, NO_BUILDING, TABLES, Plan, join_rows
 from deepnets4eo.synthetic.world.style import WorldStyle
 

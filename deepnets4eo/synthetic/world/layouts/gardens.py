@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.synthetic.world.layouts.clearance import Rects, within
 from deepnets4eo.synthetic.world.layouts.draft import Draft
 from deepnets4eo.synthetic.world.layouts.palette import vary
-from deepnets4eo.synthetic.world.layouts.rectangles import Rects, within
 from deepnets4eo.synthetic.world.plan import ELLIPSE, FLAT, GABLE, MONO, PLAIN, RECTANGLE, SHEETS
 
 _SHED_TONES = ((118, 96, 78), (150, 150, 148), (92, 92, 90), (176, 172, 164), (128, 74, 56), (92, 116, 100))

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.world.layouts.blocks import repeat_runs
+from deepnets4eo.synthetic.world.layouts.clearance import Rects, within
 from deepnets4eo.synthetic.world.layouts.draft import Draft
 from deepnets4eo.synthetic.world.layouts.palette import add_infrared, vary
-from deepnets4eo.synthetic.world.layouts.rectangles import Rects, within
 
 # length, width and height from–to in metres, and colours
 _THINGS: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, float], list[tuple[int, int, int]]]] = {
