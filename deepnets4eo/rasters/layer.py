@@ -26,12 +26,14 @@ from deepnets4eo.rasters.sources import (
     FileSource,
     Source,
     WarpedSource,
+    nodata_of,
     same_grid,
     with_grid,
     with_names,
     with_nodata,
 )
 from deepnets4eo.rasters.stored_values import StoredValues
+from deepnets4eo.rasters.valid_values import common_nodata
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -161,8 +163,13 @@ class Layer(WithSummary):
 
     @property
     def nodata(self) -> float | None:
-        """The value that means no data, if there is one."""
-        return self._source.nodata
+        """The value that means no data in all bands read; None without, and where bands have several."""
+        return common_nodata(self.band_nodata)
+
+    @property
+    def band_nodata(self) -> list[float | None]:
+        """The value that means no data in each band read, None where it has none."""
+        return nodata_of(self._source, self._bands)
 
     @property
     def band_names(self) -> list[str]:
