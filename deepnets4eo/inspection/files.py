@@ -25,6 +25,7 @@ from deepnets4eo.inspection.cubes import describe_arrays, describe_cube, is_cube
 from deepnets4eo.inspection.masking_band import describe_masking_band
 from deepnets4eo.inspection.vectors import describe_vector
 from deepnets4eo.plugins import INSPECTIONS, load_plugin, plugins_of
+from deepnets4eo.rasters.label_values import hidden_class_note
 from deepnets4eo.rasters.outliers import find_outliers
 from deepnets4eo.rasters.scene import Layer
 
@@ -245,6 +246,8 @@ def _report_outliers(result: Inspection, name: str, band: NDArray[Any]) -> None:
 def _describe_labels(result: Inspection, layer: Layer, legend: Legend) -> None:
     result.facts["legend"] = f"{legend.name} ({legend.num_classes} classes)"
     counts = np.zeros(256, np.int64)
+    if (hidden := hidden_class_note(layer, legend)) is not None:
+        result.problems.append(hidden)
     for window in blocks(layer.shape, BLOCK_PX):
         data, valid = layer.read(window)
         labels, problem = _as_labels(data, legend)
