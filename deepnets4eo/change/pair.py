@@ -16,7 +16,7 @@ from deepnets4eo.change.clouds import hide_clouds
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import blocks, only_one_placed
-from deepnets4eo.inspection.pairs import check_two_images
+from deepnets4eo.inspection.pairs import check_no_colour_table, check_two_images
 from deepnets4eo.outputs.findings import Finding, one_or_many
 from deepnets4eo.rasters.cloud_mask import open_cloud_mask
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
@@ -64,7 +64,10 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
     GridError
         The images do not overlap, or only one of them has a CRS; the same of land cover and the post image.
     """
-    before, after = choose_bands(Layer.open(pre), Layer.open(post), options)
+    opened = {PRE: Layer.open(pre), POST: Layer.open(post)}
+    for role, image in opened.items():
+        check_no_colour_table(image, role)
+    before, after = choose_bands(opened[PRE], opened[POST], options)
     check_two_images(before, after)
     clouds = _open_masks({PRE: before, POST: after}, options)
     covers = _open_covers(after, options)

@@ -307,6 +307,8 @@ def test_pairs_that_are_none_are_refused(tmp_path: Path) -> None:
         open_pair(before, before)
     with pytest.raises(InputError, match="are one image"):
         open_pair(other("copy.tif", post), after)
+    with pytest.raises(InputError, match=r"the pre image .*palette\.tif has a colour table"):
+        open_pair(other("palette.tif", pre[:1], photometric="PALETTE"), other("grey.tif", post[:1]))
     with pytest.raises(InputError, match="could not be registered .*--assume-registered"):
         noise = np.random.default_rng(5).integers(1, 255, pre.shape, np.uint8)
         open_pair(other("noise.tif", noise), after)
