@@ -66,7 +66,7 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
     """
     opened = {PRE: Layer.open(pre), POST: Layer.open(post)}
     for role, image in opened.items():
-        check_no_colour_table(image, role)
+        check_no_colour_table(image, role.removeprefix("image_"))
     before, after = choose_bands(opened[PRE], opened[POST], options)
     check_two_images(before, after)
     clouds = _open_masks({PRE: before, POST: after}, options)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.colour_choice import in_colour, masking_bands, unknown_colours
+from deepnets4eo.damage.colour_choice import in_colour, unknown_colours, unmasked_bands
 from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.errors import InputError
 from deepnets4eo.inspection.pairs import check_no_colour_table, check_two_images, sample_windows
@@ -52,7 +52,7 @@ def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
     for role, image in images.items():
         if image is not None:
             check_no_colour_table(image, role)
-    findings = [*unknown_colours(images), *masking_bands(images)]
+    findings = [*unknown_colours(images), *unmasked_bands(images)]
     radar: list[str] = []
     pre, post = None if pre is None else in_colour(pre), in_colour(post)
     post = _declare_nodata(post, "post", findings)

@@ -22,7 +22,7 @@ from deepnets4eo.files import read_json
 from deepnets4eo.formats.array_files import parse_reference
 from deepnets4eo.grid import Grid, blocks, gsd_m, only_one_placed, overlap_share
 from deepnets4eo.inspection.cubes import describe_arrays, describe_cube, is_cube
-from deepnets4eo.inspection.masking_band import describe_masking_band
+from deepnets4eo.inspection.unmasked_band import describe_unmasked_band
 from deepnets4eo.inspection.vectors import describe_vector
 from deepnets4eo.plugins import INSPECTIONS, load_plugin, plugins_of
 from deepnets4eo.rasters.label_values import hidden_class_note
@@ -161,7 +161,7 @@ def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
     _describe_stored_values(result, layer)
     if layer.synthetic:
         result.facts["synthetic"] = layer.tags["SYNTHETIC"]
-    if (masking := describe_masking_band(layer)) is not None:
+    if (masking := describe_unmasked_band(layer)) is not None:
         result.problems.append(" ".join(masking))
     if is_cube(layer):
         describe_cube(result.facts, result.problems, layer)

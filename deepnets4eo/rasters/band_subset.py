@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import MaskFlags
 from rasterio.io import DatasetReader, MemoryFile
 
 from deepnets4eo.formats.rasters import open_raster
+from deepnets4eo.rasters.alpha import alpha_bands
 from deepnets4eo.rasters.valid_values import common_nodata, same_nodata, storable_nodata
 
 GDAL_TYPES = {
@@ -34,10 +35,16 @@ def subset_bands(
     values = [own[band - 1] for band in bands] if nodata is None else list(nodata)
     if common_nodata(values) is None and any(value is not None for value in values):
         return _open(dataset, _masked(dataset, bands, values))
-    wanted = [*bands, *(band for band in _alpha_bands(dataset) if band not in bands)]
+    wanted = [*bands, *(band for band in alpha_bands(dataset) if band not in bands)]
     if wanted == list(dataset.indexes) and all(same_nodata(values[0], own[band - 1]) for band in bands):
         return dataset
     return _open(dataset, _described(dataset, wanted, [values[0]] * len(wanted)) + _own_mask(dataset))
+
+
+def without_alpha(dataset: DatasetReader) -> str:
+    """A virtual raster, as text, in which all bands of `dataset` are bands like the others and none is marked as alpha."""
+    text = _vrt(dataset, _described(dataset, dataset.indexes, dataset.nodatavals))
+    return text.replace("<ColorInterp>Alpha<", "<ColorInterp>Undefined<")
 
 
 def _open(dataset: DatasetReader, bands: str) -> DatasetReader:
@@ -73,7 +80,7 @@ def _masked(dataset: DatasetReader, bands: Sequence[int], nodata: Sequence[float
     ]
     sources = [(inner, f"mask,{number}", 0) for number in stated]  # what any band knows is laid over the others
     file = dataset.files[0]
-    sources += [(file, str(band), 255) for band in _alpha_bands(dataset)]  # and what these hide over all
+    sources += [(file, str(band), 255) for band in alpha_bands(dataset)]  # and what these hide over all
     sources += [(file, "mask,1", 255)] if _has_mask(dataset) else []
     texts = "".join(
         f'<ComplexSource><SourceFilename relativeToVRT="0">{escape(name)}</SourceFilename><SourceBand>{band}</SourceBand>'
@@ -82,10 +89,6 @@ def _masked(dataset: DatasetReader, bands: Sequence[int], nodata: Sequence[float
     )
     mask = f'<MaskBand><VRTRasterBand dataType="Byte">{texts}</VRTRasterBand></MaskBand>' if stated else ""
     return _described(dataset, bands, [None] * len(bands)) + mask
-
-
-def _alpha_bands(dataset: DatasetReader) -> list[int]:
-    return [band for band, role in enumerate(dataset.colorinterp, start=1) if role == ColorInterp.alpha]
 
 
 def _has_mask(dataset: DatasetReader) -> bool:

@@ -20,16 +20,23 @@ from deepnets4eo.formats import envi
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.grid import check_affine
-from deepnets4eo.rasters.band_subset import GDAL_TYPES
+from deepnets4eo.rasters.alpha import alpha_bands, false_alpha
+from deepnets4eo.rasters.band_subset import GDAL_TYPES, without_alpha
 from deepnets4eo.rasters.valid_values import same_nodata, storable_nodata
 
 TILE_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img"}
 
 
 class MosaicTile(NamedTuple):
-    """One tile of a mosaic: file, size in pixels, georeference, types, nodata values and names of its bands."""
+    """One tile of a mosaic: file, size in pixels, georeference, types, nodata values and names of its bands.
+
+    target : what GDAL opens. plain : the same without alpha band, "" where it has none. unmasked : whether its alpha band is no mask.
+    """
 
     path: str
+    target: str
+    plain: str
+    unmasked: bool
     height: int
     width: int
     transform: Affine
@@ -81,6 +88,8 @@ def mosaic_vrt(paths: Sequence[str], nodata: float | None = None) -> str:
             for tile in tiles
         ]
     _check_placed(tiles)
+    if any(tile.unmasked for tile in tiles):
+        tiles = [_without_alpha(tile) for tile in tiles]
     first = tiles[0]
     for tile in tiles[1:]:
         _check_same_kind(first, tile)
@@ -106,7 +115,10 @@ def _describe(path: str) -> MosaicTile:
     with open_raster(path) as tile:
         check_affine(tile.transform, (tile.height, tile.width), path)
         return MosaicTile(
+            path,
             path if is_remote(path) else str(Path(path).resolve()),
+            without_alpha(tile) if alpha_bands(tile) else "",
+            bool(false_alpha(tile)),
             tile.height,
             tile.width,
             tile.transform,
@@ -117,6 +129,12 @@ def _describe(path: str) -> MosaicTile:
             MaskFlags.per_dataset in tile.mask_flag_enums[0],
             tile.descriptions,
         )
+
+
+def _without_alpha(tile: MosaicTile) -> MosaicTile:
+    """A tile whose alpha band is a band like the others: that of some tile is no mask."""
+    roles = tuple(ColorInterp.undefined if role == ColorInterp.alpha else role for role in tile.roles)
+    return tile._replace(target=tile.plain, roles=roles, masked=False) if tile.plain else tile
 
 
 def _check_placed(tiles: Sequence[MosaicTile]) -> None:
@@ -171,6 +189,6 @@ def _source(tile: MosaicTile, band: str, col: int, row: int, nodata: float | Non
         kind, skip = "ComplexSource", "<UseMaskBand>true</UseMaskBand>"
     size = f'xSize="{tile.width}" ySize="{tile.height}"'
     return (
-        f'<{kind}><SourceFilename relativeToVRT="0">{escape(tile.path)}</SourceFilename><SourceBand>{band}</SourceBand>'
+        f'<{kind}><SourceFilename relativeToVRT="0">{escape(tile.target)}</SourceFilename><SourceBand>{band}</SourceBand>'
         f'<SrcRect xOff="0" yOff="0" {size}/><DstRect xOff="{col}" yOff="{row}" {size}/>{skip}</{kind}>'
     )

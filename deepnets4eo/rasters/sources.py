@@ -29,18 +29,14 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.grid import Grid, Window, apply_affine, check_grid, only_one_placed
-from deepnets4eo.rasters.band_subset import subset_bands
+from deepnets4eo.rasters.alpha import alpha_bands, false_alpha
+from deepnets4eo.rasters.band_subset import subset_bands, without_alpha
 from deepnets4eo.rasters.dataset_read import Read, read_dataset
 from deepnets4eo.rasters.handles import Handles
 from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
 from deepnets4eo.rasters.stack import MARK, stack_files, stack_vrt
 from deepnets4eo.rasters.stored_values import StoredValues
-from deepnets4eo.rasters.valid_values import (
-    common_nodata,
-    same_nodata,
-    storable_nodata,
-    valid_values,
-)
+from deepnets4eo.rasters.valid_values import common_nodata, same_nodata, storable_nodata, valid_values
 
 WARP_TOLERANCE_PX = 0.02  # GDAL's default of 0.125 px would show in sub-pixel registration
 PLAIN_CRS = "EPSG:3857"  # stands in where neither side has a CRS: pixels are warped as plane coordinates
@@ -144,8 +140,13 @@ class FileSource:
     def __init__(self, name: str, target: str, paths: list[str], nodata: float | None) -> None:
         self.name, self.paths = name, paths
         self._target, self._handles = target, Handles()
+        self._without_alpha: MemoryFile | None = None
         with _description_errors(name), self._handles.lend(self.open_dataset) as dataset:
             self._describe(dataset, nodata)
+            if self.unmasked_bands:
+                self._without_alpha = MemoryFile(without_alpha(dataset).encode(), ext=".vrt")
+        if self._without_alpha is not None:
+            self._target, self._handles = self._without_alpha.name, Handles()
 
     def _describe(self, dataset: DatasetReader, nodata: float | None) -> None:
         """Take all but the pixels from the file."""
@@ -153,7 +154,8 @@ class FileSource:
             raise InputError(
                 f"{self.name} has {dataset.count} bands of {dataset.height} × {dataset.width} pixels: nothing to read."
             )
-        alpha = [i + 1 for i, role in enumerate(dataset.colorinterp) if role == ColorInterp.alpha]
+        shown = false_alpha(dataset)
+        alpha = [band for band in alpha_bands(dataset) if band not in shown]
         self.bands = [band for band in range(1, dataset.count + 1) if band not in alpha] or [1]
         if len({dataset.dtypes[band - 1] for band in self.bands}) > 1:
             raise InputError(
@@ -161,6 +163,7 @@ class FileSource:
                 "Float32 IN OUT.tif"
             )
         self.band_names = [text or f"band_{i + 1}" for i, text in enumerate(dataset.descriptions)]
+        self.unmasked_bands = [self.band_names[band - 1] for band in shown]  # marked as alpha, read as bands
         self.dtype = np.dtype(dataset.dtypes[0])
         self.band_nodata = [nodata] * dataset.count if nodata is not None else list(dataset.nodatavals)
         self.nodata = common_nodata([self.band_nodata[band - 1] for band in self.bands])
@@ -168,7 +171,8 @@ class FileSource:
             dataset.tags()
         )  # IMAGERY: satellite and time, of side files
         self.wavelengths_nm = raster_wavelengths_nm(dataset)
-        self.colour_roles: list[str] | None = [role.name for role in dataset.colorinterp]
+        roles = enumerate(dataset.colorinterp, start=1)
+        self.colour_roles: list[str] | None = ["undefined" if band in shown else role.name for band, role in roles]
         units = (unit or "" for unit in dataset.units)
         self.stored_values = [StoredValues(*each) for each in zip(dataset.scales, dataset.offsets, units, strict=True)]
         self.grid = _grid(dataset)
@@ -186,6 +190,8 @@ class FileSource:
         opened = cls(f"{Path(tiles[0]).parent} ({len(tiles)} tiles)", file.name, tiles, nodata)
         with open_raster(tiles[0]) as first:  # the mosaic has no metadata of bands
             opened.wavelengths_nm = raster_wavelengths_nm(first)
+            marked = [opened.band_names[band - 1] for band in alpha_bands(first)]
+            opened.unmasked_bands = [] if ColorInterp.alpha.name in (opened.colour_roles or []) else marked
         opened._file = file  # type: ignore[attr-defined]  # keeps the VRT alive as long as its reader
         return opened
 
