@@ -124,7 +124,8 @@ def test_bands_that_say_nothing_are_the_first_three_and_a_finding_says_how_to_na
 
 @pytest.mark.parametrize("names", [BGRN, None])
 def test_a_band_that_is_marked_as_alpha_and_is_no_mask_is_a_finding(tmp_path, names):
-    path = write(tmp_path / "four.tif", AFTER, BGRN, names=names, colours=("blue", "green", "red", "alpha"))
+    named = {"names": names} if names else {}
+    path = write(tmp_path / "four.tif", AFTER, BGRN, colours=("blue", "green", "red", "alpha"), **named)
     checked = check_images(None, Layer.open(path))
     np.testing.assert_array_equal(checked.post.read()[0], AFTER)
     assert checked.post.read()[1].all()

@@ -120,7 +120,7 @@ def test_a_band_marked_as_alpha_is_a_mask_only_if_its_values_are_those_of_one(tm
         png = write(tmp_path / f"{name}.png", values, grid, driver="PNG")
         for path in (tif, sixteen, png):
             assert in_all_ways(path) == [(bands, unmasked, pytest.approx(share[name], abs=0.01))] * 3
-            np.testing.assert_array_equal(Layer.open(path).read()[0] % 256, values[:bands])
+            np.testing.assert_array_equal(Layer.open(path).read()[0].astype(np.uint8), values[:bands])
     one = np.full_like(image, 255)
     for name, last in (("masks", hard), ("mixed", image)):
         for number, values in enumerate((one, last)):
