@@ -24,7 +24,9 @@ from deepnets4eo.grid import Grid, blocks, gsd_m, only_one_placed, overlap_share
 from deepnets4eo.inspection.cubes import describe_arrays, describe_cube, is_cube
 from deepnets4eo.inspection.unmasked_band import describe_unmasked_band
 from deepnets4eo.inspection.vectors import describe_vector
+from deepnets4eo.inspection.zeros import undeclared_zeros
 from deepnets4eo.plugins import INSPECTIONS, load_plugin, plugins_of
+from deepnets4eo.rasters.band_roles import COLOURS
 from deepnets4eo.rasters.label_values import hidden_class_note
 from deepnets4eo.rasters.outliers import find_outliers
 from deepnets4eo.rasters.scene import Layer
@@ -167,6 +169,11 @@ def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
         describe_cube(result.facts, result.problems, layer)
     else:
         _describe_values(result, layer)
+    if layer.count >= len(COLOURS) and (zeros := undeclared_zeros(layer)):
+        result.problems.append(
+            f"it is 0 in every band at {zeros:.1%} of the pixels looked at, and hardly anywhere near 0, as where it has no data: "
+            f"declare it, e.g. with gdal_edit.py -a_nodata 0 {path}."
+        )
     known = legend or layer.legend
     if known is not None:
         _describe_labels(result, layer, known)
