@@ -217,9 +217,10 @@ def _describe_stored_values(result: Inspection, layer: Layer) -> None:
 
 def _describe_values(result: Inspection, layer: Layer) -> None:
     data, valid, _ = layer.thumbnail(STATISTICS_PX)
-    result.facts["not valid"] = f"{1 - valid.mean():.1%} of the pixels" + (
-        f" (nodata {layer.nodata:g})" if layer.nodata is not None else ""
-    )
+    stated = layer.band_nodata[:1] if layer.nodata is not None else layer.band_nodata[:6]
+    nodata = ", ".join("none" if value is None else f"{value:g}" for value in stated)
+    known = f" (nodata {nodata})" if any(value is not None for value in stated) else ""
+    result.facts["not valid"] = f"{1 - valid.mean():.1%} of the pixels{known}"
     if not valid.any():
         result.problems.append("no pixel is valid: all are nodata, masked or NaN. Check its nodata value.")
         return

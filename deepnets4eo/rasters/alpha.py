@@ -5,6 +5,8 @@ Takes an open dataset; looks at nine small windows. Such bands are read as bands
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
@@ -48,7 +50,7 @@ def _is_mask(dataset: DatasetReader, band: int) -> bool:
     return float((seen < seen.max()).mean()) <= MOST_SOFT
 
 
-def _look(dataset: DatasetReader, band: int) -> NDArray[np.generic]:
+def _look(dataset: DatasetReader, band: int) -> NDArray[Any]:
     """Values of a band in windows spread over the raster, (n,)."""
     tops, lefts = (
         np.linspace(0, max(size - WINDOW_PX, 0), PER_AXIS).astype(int) for size in (dataset.height, dataset.width)

@@ -154,8 +154,8 @@ class FileSource:
             raise InputError(
                 f"{self.name} has {dataset.count} bands of {dataset.height} × {dataset.width} pixels: nothing to read."
             )
-        shown = false_alpha(dataset)
-        alpha = [band for band in alpha_bands(dataset) if band not in shown]
+        unmasked = false_alpha(dataset)
+        alpha = [band for band in alpha_bands(dataset) if band not in unmasked]
         self.bands = [band for band in range(1, dataset.count + 1) if band not in alpha] or [1]
         if len({dataset.dtypes[band - 1] for band in self.bands}) > 1:
             raise InputError(
@@ -163,7 +163,7 @@ class FileSource:
                 "Float32 IN OUT.tif"
             )
         self.band_names = [text or f"band_{i + 1}" for i, text in enumerate(dataset.descriptions)]
-        self.unmasked_bands = [self.band_names[band - 1] for band in shown]  # marked as alpha, read as bands
+        self.unmasked_bands = [self.band_names[band - 1] for band in unmasked]  # marked as alpha, read as bands
         self.dtype = np.dtype(dataset.dtypes[0])
         self.band_nodata = [nodata] * dataset.count if nodata is not None else list(dataset.nodatavals)
         self.nodata = common_nodata([self.band_nodata[band - 1] for band in self.bands])
@@ -172,7 +172,7 @@ class FileSource:
         )  # IMAGERY: satellite and time, of side files
         self.wavelengths_nm = raster_wavelengths_nm(dataset)
         roles = enumerate(dataset.colorinterp, start=1)
-        self.colour_roles: list[str] | None = ["undefined" if band in shown else role.name for band, role in roles]
+        self.colour_roles: list[str] | None = ["undefined" if band in unmasked else role.name for band, role in roles]
         units = (unit or "" for unit in dataset.units)
         self.stored_values = [StoredValues(*each) for each in zip(dataset.scales, dataset.offsets, units, strict=True)]
         self.grid = _grid(dataset)
