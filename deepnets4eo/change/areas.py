@@ -5,6 +5,7 @@ Takes label rasters of no change (0) and change (1); areas are in hectares on th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ from deepnets4eo.zonal import band_sums, class_counts
 
 if TYPE_CHECKING:
     import geopandas as gpd
+
+log = logging.getLogger(__name__)
 
 CHANGE = 1
 BLOCK_PX, LEAST_BLOCK_PX = 256, 32
@@ -166,7 +169,10 @@ def _majority(polygons: gpd.GeoDataFrame, cover: Layer) -> list[str | None]:
     legend = legend_of_cover(cover)
     if not len(polygons):
         return []
-    labels = Layer(LegendLabels(LabelReader(cover, legend, remedies=Remedies()), legend))
+    reader = LabelReader(cover, legend, remedies=Remedies())
+    if (hidden := reader.hidden_note) is not None:
+        log.warning(hidden)
+    labels = Layer(LegendLabels(reader, legend))
     counts = class_counts(labels, polygons, max(legend.values) + 1).counts
     names = dict(zip(legend.values, legend.names, strict=True))
     return [names.get(int(row.argmax())) if row.any() else None for row in counts]

@@ -18,7 +18,7 @@ from deepnets4eo.grid import blocks
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.training.data import ClassSamples, Sample
 from deepnets4eo.training.recipe import DataSection
-from deepnets4eo.training.scenes import LabelledScene
+from deepnets4eo.training.scenes import LabelledScene, warn_of_hidden_class
 from deepnets4eo.training.splits import TRAIN, DataSplit, SampleWindow
 
 COVERS = (COVER_PRE, COVER_POST)
@@ -32,7 +32,9 @@ def open_covers(scenes: Sequence[LabelledScene], legend: Legend, data: DataSecti
 
     def one(named: LabelledScene, layer: str) -> LabelReader:
         raw = Layer.open(named.sources[layer], nodata=data.nodata.get(layer))
-        return LabelReader(raw, legend, unknown=data.unknown_labels, remedies=OF_TRAINING).on(named.grid)
+        reader = LabelReader(raw, legend, unknown=data.unknown_labels, remedies=OF_TRAINING)
+        warn_of_hidden_class(reader, layer)
+        return reader.on(named.grid)
 
     return [{layer: one(named, layer) for layer in COVERS} for named in scenes]
 

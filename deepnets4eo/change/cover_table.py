@@ -142,11 +142,8 @@ def _legend_of(layer: Layer, legend: Legend | None) -> Legend:
 def _open_reader(layer: Layer, legend: Legend) -> LabelReader:
     """A reader that warns of pixels that it takes as void although they may have a class."""
     reader = LabelReader(layer, legend, remedies=Remedies())
-    if (hidden := reader.hidden_class) is not None:
-        log.warning(
-            '%s declares %g as nodata, which is its value for "%s": those pixels are taken as void. Remove that, e.g. with '
-            "gdal_edit.py -unsetnodata.", layer.source, layer.nodata, hidden,
-        )  # fmt: skip
+    if (hidden := reader.hidden_note) is not None:
+        log.warning(hidden)
     if (note := reader.mask_note) is not None:
         log.warning(note)
     return reader

@@ -16,7 +16,8 @@ from deepnets4eo.change.clouds import hide_clouds
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import blocks, only_one_placed
-from deepnets4eo.inspection.pairs import check_two_images
+from deepnets4eo.inspection.pairs import check_no_colour_table, check_two_images
+from deepnets4eo.inspection.zeros import undeclared_zeros
 from deepnets4eo.outputs.findings import Finding, one_or_many
 from deepnets4eo.rasters.cloud_mask import open_cloud_mask
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
@@ -64,7 +65,10 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
     GridError
         The images do not overlap, or only one of them has a CRS; the same of land cover and the post image.
     """
-    before, after = choose_bands(Layer.open(pre), Layer.open(post), options)
+    opened = {PRE: Layer.open(pre), POST: Layer.open(post)}
+    for role, image in opened.items():
+        check_no_colour_table(image, role.removeprefix("image_"))
+    before, after = choose_bands(opened[PRE], opened[POST], options)
     check_two_images(before, after)
     clouds = _open_masks({PRE: before, POST: after}, options)
     covers = _open_covers(after, options)
@@ -75,7 +79,27 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
         layers[name] = hide_clouds(layers[name], mask, after.grid, motions[name])
     scene = Scene(layers, after.grid)
     check_common_pixels(scene)
-    return ChangePair(scene, registration, _registration_findings(registration, options), covers)
+    findings = (
+        *_registration_findings(registration, options),
+        *_zero_findings(before, "pre"),
+        *_zero_findings(after, "post"),
+    )
+    return ChangePair(scene, registration, findings, covers)
+
+
+def _zero_findings(image: Layer, role: str) -> tuple[Finding, ...]:
+    """A caution where stripes or collars of zeros pass for change."""
+    share = undeclared_zeros(image)
+    if not share:
+        return ()
+    return (
+        Finding(
+            f"undeclared_zeros_{role}", "caution",
+            f"The {role} image {image.source} is 0 in every band at {share:.0%} of its pixels, and hardly anywhere near 0, as where "
+            "it has no data: where the other image has values, that counts as change.",
+            "Declare it, e.g. with gdal_edit.py -a_nodata 0 FILE.",
+        ),
+    )  # fmt: skip
 
 
 def choose_bands(pre: Layer, post: Layer, options: ChangeOptions) -> tuple[Layer, Layer]:

@@ -6,6 +6,7 @@ Refuses more than 15 classes of land cover, which make more pairs than a byte ho
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,10 +24,13 @@ from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.metrics import area_adjusted
 from deepnets4eo.rasters.cog import BLOCK_PX as COG_PX
 from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.label_values import hidden_class_note
 from deepnets4eo.rasters.scene import Layer
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 MOST_COVERS = 15
 ARROW = " → "
@@ -347,6 +351,8 @@ def _open_from_to(source: Path | str) -> tuple[Layer, Legend]:
     layer = Layer.open(source)
     if layer.legend is None:
         raise InputError(f"{source} names no legend. Give a raster that a run of land cover at two dates predicted.")
+    if (hidden := hidden_class_note(layer, layer.legend)) is not None:
+        log.warning(hidden)
     return layer, layer.legend
 
 

@@ -53,6 +53,7 @@ def register(
     from deepnets4eo.damage.footprints import read_footprints
     from deepnets4eo.errors import InputError
     from deepnets4eo.files import check_overwrite
+    from deepnets4eo.inspection.pairs import check_no_colour_table
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.polygons.vector_files import check_vector_suffix, write_vector
     from deepnets4eo.rasters.scene import Layer
@@ -65,6 +66,8 @@ def register(
         check_vector_suffix(tie_points)
         check_overwrite(tie_points, overwrite=overwrite)
     before, after = Layer.open(pre), Layer.open(post)
+    for role, image in (("pre", before), ("post", after)):
+        check_no_colour_table(image, role)
     outlines = None
     if footprints:
         before = before.on(after.grid) if before.grid.crs is None and after.grid.crs is not None else before

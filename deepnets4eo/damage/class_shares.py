@@ -8,6 +8,7 @@ Refuses runs whose inputs the job does not have, and labels of another site or w
 
 from __future__ import annotations
 
+import logging
 import re
 import tempfile
 from collections.abc import Callable
@@ -24,9 +25,12 @@ from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError, LabelError, RunError
 from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.rasters.label_values import hidden_class_note
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.zonal import class_counts
+
+log = logging.getLogger(__name__)
 
 PREFIX = "ev_class_"
 
@@ -80,6 +84,8 @@ def _open_labels(labels: Layer, post: Layer) -> ClassMapSource:
         raise LabelError(
             f"{labels.source} does not say what its values mean. Give labels that `deepnets4eo predict` wrote, or a run."
         )
+    if (hidden := hidden_class_note(labels, legend)) is not None:
+        log.warning(hidden)
     on_post = Scene({"labels": labels}, post.grid).layers["labels"]
     return ClassMapSource(legend, f"the raster {Path(labels.source).name!r}", lambda *_: on_post)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from deepnets4eo.inspection.masking_band import describe_masking_band
+from deepnets4eo.inspection.unmasked_band import describe_unmasked_band
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.band_roles import COLOURS
 from deepnets4eo.rasters.display import declared_colours
@@ -28,13 +28,13 @@ def in_colour(image: Layer) -> Layer:
     return image.subset(declared).with_names(COLOURS)
 
 
-def masking_bands(images: Mapping[str, Layer | None]) -> list[Finding]:
+def unmasked_bands(images: Mapping[str, Layer | None]) -> list[Finding]:
     """A finding for each image, by role, of which a band with the name of what it shows serves as mask."""
     described = [
-        (role, image.source, describe_masking_band(image)) for role, image in images.items() if image is not None
+        (role, image.source, describe_unmasked_band(image)) for role, image in images.items() if image is not None
     ]
     return [
-        Finding(f"masking_band_{role}", "caution", f"The {role} image {source}: {masking[0]}", masking[1])
+        Finding(f"unmasked_band_{role}", "caution", f"The {role} image {source}: {masking[0]}", masking[1])
         for role, source, masking in described
         if masking is not None
     ]

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.colour_choice import in_colour, masking_bands, unknown_colours
+from deepnets4eo.damage.colour_choice import in_colour, unknown_colours, unmasked_bands
 from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.errors import InputError
-from deepnets4eo.inspection.pairs import check_two_images, sample_windows
+from deepnets4eo.inspection.pairs import check_no_colour_table, check_two_images, sample_windows
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.outliers import find_outliers
 from deepnets4eo.rasters.scene import Layer
@@ -50,8 +50,9 @@ def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
     """
     images = {"pre": pre, "post": post}
     for role, image in images.items():
-        _check_no_colour_table(image, role)
-    findings = [*unknown_colours(images), *masking_bands(images)]
+        if image is not None:
+            check_no_colour_table(image, role)
+    findings = [*unknown_colours(images), *unmasked_bands(images)]
     radar: list[str] = []
     pre, post = None if pre is None else in_colour(pre), in_colour(post)
     post = _declare_nodata(post, "post", findings)
@@ -74,14 +75,6 @@ def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
                         "post image alone.", "Give another pre image, or - for PRE.")
             )  # fmt: skip
     return CheckedImages(pre, post, tuple(findings), tuple(radar))
-
-
-def _check_no_colour_table(image: Layer | None, role: str) -> None:
-    if image is not None and image.count == 1 and image.colour_roles == ["palette"]:
-        raise InputError(
-            f"the {role} image {image.source} has a colour table: its numbers are no brightness. Write its colours: "
-            f"gdal_translate -expand rgb {image.source} rgb.tif"
-        )
 
 
 def _declare_nodata(layer: Layer, role: str, findings: list[Finding]) -> Layer:

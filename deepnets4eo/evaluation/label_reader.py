@@ -16,7 +16,7 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.options import Unknown
-from deepnets4eo.rasters.label_values import whole_numbers
+from deepnets4eo.rasters.label_values import hidden_class, hidden_class_note, whole_numbers
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.tiling.spread import spread_windows
 
@@ -78,10 +78,13 @@ class LabelReader:
 
     @property
     def hidden_class(self) -> str | None:
-        """The class whose label value the raster declares as nodata: its pixels are read as void."""
-        if self.has_colors or self.layer.nodata is None or self.layer.nodata not in self._own.values:
-            return None
-        return self._own.names[self._own.values.index(int(self.layer.nodata))]
+        """The class whose value or colour the raster declares as nodata: its pixels are read as void."""
+        return hidden_class(self.layer, self._own)
+
+    @property
+    def hidden_note(self) -> str | None:
+        """What to say of such a class, and what to do; None without one."""
+        return hidden_class_note(self.layer, self._own)
 
     @property
     def mask_note(self) -> str | None:

@@ -314,11 +314,8 @@ def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluatio
     for source, own in ((prediction, protocol.prediction_legend), (reference, protocol.reference_legend)):
         layer = Layer.open(source, labels=True)
         readers.append(LabelReader(layer, legend, own or layer.legend, protocol.unknown))
-        if (hidden := readers[-1].hidden_class) is not None:
-            result.notes.append(
-                f'{layer.source} declares {layer.nodata:g} as nodata, which is its value for "{hidden}": '
-                "those pixels are taken as void."
-            )
+        if (hidden := readers[-1].hidden_note) is not None:
+            result.notes.append(hidden)
     predicted, truth = readers
     if (note := truth.mask_note) is not None:
         result.notes.append(note)

@@ -16,6 +16,7 @@ from deepnets4eo.formats.wavelengths import list_entries
 MOST_BYTES = 64 << 20
 MOST_DIGITS = 15
 MAGIC = b"ENVI"
+COMMENT = ";"
 SUFFIX = ".hdr"
 TYPE_BYTES = {1: 1, 2: 2, 3: 4, 4: 4, 5: 8, 6: 8, 9: 16, 12: 2, 13: 4, 14: 8, 15: 8}  # by "data type"
 ORDERS = ("bsq", "bil", "bip")
@@ -63,17 +64,15 @@ def header_of(data: Path) -> Path:
 
 
 def read_header(path: Path) -> dict[str, str]:
-    """Entries of a header: name in lower case → text, lists in their braces. Errors: InputError for what is no ENVI header."""
-    if path.stat().st_size > MOST_BYTES:
-        raise InputError(f"{path} has more than {MOST_BYTES:,} bytes, too many for a header. Check the file.")
-    text = path.read_bytes().decode("utf-8", "replace")
-    if not text.lstrip("\ufeff \t\r\n").startswith(MAGIC.decode()):
-        raise InputError(f"{path} is no ENVI header: it does not begin with ENVI. Check the path.")
+    """Entries of a header: name in lower case → text, lists in their braces; comments say nothing.
+
+    Errors: InputError for what is no ENVI header.
+    """
     entries: dict[str, str] = {}
-    lines = iter(text.splitlines()[1:])
+    lines = iter(_lines(path))
     for line in lines:
         name, mark, value = line.partition("=")
-        if not mark:
+        if not mark or name.lstrip().startswith(COMMENT):
             continue
         parts = [value.strip()]
         while parts[0].startswith("{") and "}" not in parts[-1]:
@@ -85,6 +84,16 @@ def read_header(path: Path) -> dict[str, str]:
     return entries
 
 
+def _lines(path: Path) -> list[str]:
+    """Lines of a header after the first. Errors: InputError for what is no ENVI header."""
+    if path.stat().st_size > MOST_BYTES:
+        raise InputError(f"{path} has more than {MOST_BYTES:,} bytes, too many for a header. Check the file.")
+    text = path.read_bytes().decode("utf-8", "replace")
+    if not text.lstrip("\ufeff \t\r\n").startswith(MAGIC.decode()):
+        raise InputError(f"{path} is no ENVI header: it does not begin with ENVI. Check the path.")
+    return text.splitlines()[1:]
+
+
 def check_image(data: Path) -> None:
     """Refuse an image whose header has values that describe none, or whose file is shorter than its header says.
 
@@ -93,6 +102,11 @@ def check_image(data: Path) -> None:
     """
     header = header_of(data)
     entries = read_header(header)
+    for line in _lines(header):  # GDAL reads a list there, up to the next closing brace
+        if line.lstrip().startswith(COMMENT) and "=" in line and "{" in line and "}" not in line:
+            raise InputError(
+                f"{header} has a comment with an open brace, {line.strip()!r}, which hides the entries after it. Take the brace out."
+            )
     pixels = _number(header, entries, "samples", 1) * _number(header, entries, "lines", 1)
     bands, kind = _number(header, entries, "bands", 1, "1"), _number(header, entries, "data type", 1, "1")
     if kind not in TYPE_BYTES:

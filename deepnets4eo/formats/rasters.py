@@ -1,7 +1,7 @@
 """Rasters opened by the one driver that belongs to their first bytes.
 
 Takes a path, or a URL or archive that the user typed; returns GDAL's handle. Refuses other formats, virtual rasters that
-refer to files outside their folder (see `virtual`), and side files that are no TIFFs. Costs 0.1 ms a file.
+refer to files outside their folder (see `virtual`), side files that are no TIFFs, and negatives. Costs 0.1 ms a file.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def open_raster(target: str | Path, most_block_bytes: int = MOST_BLOCK_BYTES) ->
         raise InputError(f"{name} is not a raster: {hint}. Check the path; {REMEDY[0].lower()}{REMEDY[1:]}")
     driver = _allowed_driver(_state(path))
     dataset = _open(os.path.abspath(path), driver)  # absolute: no name can pass for a driver's prefix
-    _check_overview_file(dataset, name)
+    _check_described(dataset, name)
     _check_block_sizes(dataset, name, most_block_bytes)
     return dataset
 
@@ -89,7 +89,7 @@ def _open_remote(name: str) -> DatasetReader:
             dataset = rasterio.open(name, driver=driver)
         except (*READ_ERRORS, UnicodeError):
             continue
-        _check_overview_file(dataset, name)
+        _check_described(dataset, name)
         beside = [file for file in dataset.files if file.lower().endswith((*SIDE_IMAGES, ".vrt"))]
         if beside:
             dataset.close()
@@ -101,8 +101,18 @@ def _open_remote(name: str) -> DatasetReader:
     )
 
 
-def _check_overview_file(dataset: DatasetReader, name: str) -> None:
-    """Metadata, also of an .aux.xml beside it, may name any file or URL as overviews; GDAL opens it with any driver."""
+def _check_described(dataset: DatasetReader, name: str) -> None:
+    """Refuse negatives, and metadata, also of an .aux.xml beside it, that name any file or URL as overviews, which GDAL opens."""
+    if dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES":
+        kind = np.dtype(dataset.dtypes[0])
+        bits = int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8 * kind.itemsize))
+        most = 2**bits - 1
+        invert = f"where it is an image, gdal_translate -scale 0 {most} {most} 0 IN OUT.tif; " * (kind.kind == "u")
+        dataset.close()
+        raise InputError(
+            f"{name} is a negative: its photometric interpretation is MINISWHITE, 0 is white and its largest number black. "
+            f"Write its brightness: {invert}where its numbers are labels or measurements, gdal_translate IN OUT.tif keeps them."
+        )
     if "OVERVIEW_FILE" in dataset.tags(ns="OVERVIEWS"):
         dataset.close()
         raise InputError(
@@ -166,7 +176,7 @@ def _allowed_driver(state: _State, nested: int = 0) -> str:
             inner = _allowed_driver(_state(reference), nested + 1)
             if inner != VRT:
                 with _open(str(reference), inner) as dataset:
-                    _check_overview_file(dataset, str(reference))
+                    _check_described(dataset, str(reference))
     return driver
 
 

@@ -6,6 +6,7 @@ Takes paths or arrays; returns spectra, also resampled to the bands of a cube. R
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +22,15 @@ from deepnets4eo.files import atomic_write
 from deepnets4eo.formats import envi
 from deepnets4eo.formats.wavelengths import list_entries, to_nm
 from deepnets4eo.outputs.csv_cells import csv_text
+from deepnets4eo.rasters.valid_values import is_nodata
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ENVI_TYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
 WAVELENGTH = "wavelength_nm"  # the first column of a CSV
+DELETED = -1.23e34  # stands for deleted channels in libraries of the USGS, declared or not
+LEAST_KNOWN = 0.5  # of the weight of a band, for its mean
 FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
 
 
@@ -39,7 +43,7 @@ class SpectralLibrary(WithSummary):
     names
         One a spectrum.
     spectra
-        (S, B) float64, in the unit of their source, such as reflectance 0–1.
+        (S, B) float64, in the unit of their source, such as reflectance 0–1; NaN where a channel was deleted or not measured.
     wavelengths_nm
         (B,) ascending, nanometres; None where not known.
 
@@ -134,6 +138,7 @@ class SpectralLibrary(WithSummary):
         Returns
         -------
         SpectralLibrary
+            NaN where a neighbour, or more than half of the weight, is NaN.
 
         Raises
         ------
@@ -153,7 +158,13 @@ class SpectralLibrary(WithSummary):
         if fwhm_nm is None:
             spectra = np.stack([np.interp(target, self.wavelengths_nm, spectrum) for spectrum in self.spectra])
         else:
-            spectra = self.spectra @ _gaussian_weights(self.wavelengths_nm, target, np.asarray(fwhm_nm, np.float64))
+            weights = _gaussian_weights(self.wavelengths_nm, target, np.asarray(fwhm_nm, np.float64))
+            spectra = self.spectra @ weights
+            known = np.isfinite(self.spectra)
+            if not known.all():
+                share = known @ weights
+                means = np.where(known, self.spectra, 0) @ weights / np.maximum(share, LEAST_KNOWN)
+                spectra = np.where(share >= LEAST_KNOWN, means, np.nan)
         return SpectralLibrary(self.names, spectra, target if (np.diff(target) > 0).all() else None)
 
     def plot(self, axes: Axes | None = None) -> Axes:
@@ -179,7 +190,8 @@ class SpectralLibrary(WithSummary):
     def _write_csv(self, path: Path) -> None:
         if self.wavelengths_nm is None:
             raise InputError("the library has no wavelengths, which a CSV needs. Write it as .sli.")
-        columns = zip(self.wavelengths_nm.tolist(), *self.spectra.tolist(), strict=True)
+        spectra = [["" if math.isnan(value) else value for value in spectrum] for spectrum in self.spectra.tolist()]
+        columns = zip(self.wavelengths_nm.tolist(), *spectra, strict=True)
         with atomic_write(path) as partial:
             partial.write_text(csv_text([[WAVELENGTH, *self.names], *columns]), encoding="utf-8")
 
@@ -229,6 +241,7 @@ def _read_envi(header: Path) -> SpectralLibrary:
         )
         offset = int(entries.get("header offset", "0"))
         scale = float(entries.get("reflectance scale factor", "1"))
+        ignored = float(entries.get("data ignore value", "nan"))
     except (KeyError, ValueError) as error:
         raise InputError(
             f"{header} lacks, or does not state plainly, {error}. It is no header of a spectral library."
@@ -236,12 +249,18 @@ def _read_envi(header: Path) -> SpectralLibrary:
     data = envi.data_file(header)
     if min(bands, count, offset + 1) < 1 or data.stat().st_size < offset + bands * count * dtype.itemsize:
         raise InputError(f"{data} is too small for {count} spectra of {bands} bands. The file is truncated or damaged.")
-    spectra = np.fromfile(data, dtype, bands * count, offset=offset).reshape(count, bands).astype(np.float64)
+    spectra = np.fromfile(data, dtype, bands * count, offset=offset).reshape(count, bands)
+    spectra = np.where(is_nodata(spectra, ignored), np.nan, _measured(spectra.astype(np.float64)))
     names = list_entries(entries["spectra names"]) if "spectra names" in entries else []
     if len(names) != count:
         names = [f"spectrum {number + 1}" for number in range(count)]
     wavelengths = to_nm(_numbers(entries.get("wavelength", ""), header), entries.get("wavelength units", ""))
     return SpectralLibrary(tuple(names), spectra / (scale or 1.0), wavelengths)
+
+
+def _measured(spectra: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Spectra, NaN where their channel was deleted."""
+    return np.where(is_nodata(spectra, DELETED), np.nan, spectra)
 
 
 def _numbers(text: str, header: Path) -> list[float]:
@@ -253,9 +272,12 @@ def _numbers(text: str, header: Path) -> list[float]:
 
 def _read_csv(path: Path) -> SpectralLibrary:
     try:
-        rows = [row for row in csv.reader(path.read_text(encoding="utf-8-sig").splitlines()) if row]
+        rows = [
+            row for row in csv.reader(path.read_text(encoding="utf-8-sig").splitlines()) if any(map(str.strip, row))
+        ]
         names = tuple(name.strip().removeprefix("'") for name in rows[0][1:])
-        table = np.array([[float(cell) for cell in row] for row in rows[1:]], np.float64)
+        cells = [[row[0], *(cell.strip() or "nan" for cell in row[1:])] for row in rows[1:]]  # empty: not measured
+        table = np.array([[float(cell) for cell in row] for row in cells], np.float64)
         if table.ndim != 2 or table.shape[1] != len(names) + 1:
             raise ValueError(f"its rows do not all have {len(names) + 1} columns")
     except (csv.Error, IndexError, ValueError) as error:
@@ -263,4 +285,4 @@ def _read_csv(path: Path) -> SpectralLibrary:
             f"{path} is no spectral library: {error}. Expected a row of names, then wavelength and values in each row."
         ) from error
     units = "micrometers" if rows[0][0].strip().lower().endswith(("um", "µm", "micrometers")) else ""
-    return SpectralLibrary(names, table[:, 1:].T.copy(), to_nm(table[:, 0], units))
+    return SpectralLibrary(names, _measured(table[:, 1:].T.copy()), to_nm(table[:, 0], units))

@@ -39,11 +39,11 @@ def spectral_angles(pixels: NDArray[Any], spectra: NDArray[Any]) -> NDArray[np.f
     pixels
         (B, …) of any number of axes.
     spectra
-        (S, B).
+        (S, B); bands where a spectrum is NaN do not enter its angles.
 
     Returns
     -------
-    (S, …) radians, 0–π.
+    (S, …) radians, 0–π; NaN for spectra of which nothing is known.
 
     Raises
     ------
@@ -62,7 +62,13 @@ def spectral_angles(pixels: NDArray[Any], spectra: NDArray[Any]) -> NDArray[np.f
             "Resample the library to the wavelengths of the cube: SpectralLibrary.resample."
         )
     flat = np.asarray(pixels, np.float64).reshape(len(pixels), -1)
-    angles = _angles_of_units(_to_units(flat, 0), _to_units(spectra, 1))
+    known = np.isfinite(spectra)
+    if known.all():
+        angles = _angles_of_units(_to_units(flat, 0), _to_units(spectra, 1))
+    else:
+        lengths = np.sqrt(known.astype(np.float64) @ flat**2)  # (S, N), over the bands that each spectrum has
+        cosines = _to_units(np.where(known, spectra, 0), 1) @ flat / np.where(lengths == 0, 1, lengths)
+        angles = np.where(known.any(axis=1)[:, None], np.arccos(np.clip(cosines, -1, 1)), np.nan)
     return angles.reshape(len(spectra), *np.shape(pixels)[1:])
 
 

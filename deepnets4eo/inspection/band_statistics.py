@@ -6,12 +6,14 @@ Takes a layer; reads evenly spread windows, each band by itself, so that one emp
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters.valid_values import is_nodata
 from deepnets4eo.tiling.spread import spread_windows
 
 WATER_VAPOUR_NM = ((1350.0, 1430.0), (1800.0, 1950.0))  # the air lets no sunlight through there
@@ -75,7 +77,7 @@ def measure_bands(layer: Layer, wavelengths_nm: Values | None = None) -> BandSta
     side_px = max(2, math.isqrt(WINDOW_VALUES // bands))
     per_axis = min(WINDOWS_PER_AXIS, math.ceil(max(layer.shape) / side_px))
     for window in spread_windows(layer.shape, (side_px, side_px), per_axis):
-        sums.add(layer.read(window)[0], layer.nodata)
+        sums.add(layer.read(window)[0], layer.band_nodata)
     known = wavelengths_nm if wavelengths_nm is not None else layer.wavelengths_nm
     return sums.result(layer.bands, known)
 
@@ -91,11 +93,12 @@ class _Sums:
         self.low, self.high = np.full(bands, np.inf), np.full(bands, -np.inf)
         self.origin = np.full(bands, np.nan)
 
-    def add(self, data: NDArray[np.generic], nodata: float | None) -> None:
-        """data : (B, h, w)."""
+    def add(self, data: NDArray[np.generic], nodata: Sequence[float | None]) -> None:
+        """data : (B, h, w); nodata : the value of each band."""
         known = np.isfinite(data) if data.dtype.kind == "f" else np.ones(data.shape, bool)
-        if nodata is not None and not math.isnan(nodata):
-            known &= data != nodata
+        for band, value, own in zip(data, nodata, known, strict=True):
+            if value is not None:
+                own &= ~is_nodata(band, value)
         self.pixels += int(known.any(axis=0).sum())
         self.all_pixels += known[0].size
         flat = np.where(known, data, np.nan).reshape(len(data), -1)

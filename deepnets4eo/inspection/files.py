@@ -22,9 +22,12 @@ from deepnets4eo.files import read_json
 from deepnets4eo.formats.array_files import parse_reference
 from deepnets4eo.grid import Grid, blocks, gsd_m, only_one_placed, overlap_share
 from deepnets4eo.inspection.cubes import describe_arrays, describe_cube, is_cube
-from deepnets4eo.inspection.masking_band import describe_masking_band
+from deepnets4eo.inspection.unmasked_band import describe_unmasked_band
 from deepnets4eo.inspection.vectors import describe_vector
+from deepnets4eo.inspection.zeros import undeclared_zeros
 from deepnets4eo.plugins import INSPECTIONS, load_plugin, plugins_of
+from deepnets4eo.rasters.band_roles import COLOURS
+from deepnets4eo.rasters.label_values import hidden_class_note
 from deepnets4eo.rasters.outliers import find_outliers
 from deepnets4eo.rasters.scene import Layer
 
@@ -160,12 +163,17 @@ def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
     _describe_stored_values(result, layer)
     if layer.synthetic:
         result.facts["synthetic"] = layer.tags["SYNTHETIC"]
-    if (masking := describe_masking_band(layer)) is not None:
+    if (masking := describe_unmasked_band(layer)) is not None:
         result.problems.append(" ".join(masking))
     if is_cube(layer):
         describe_cube(result.facts, result.problems, layer)
     else:
         _describe_values(result, layer)
+    if layer.count >= len(COLOURS) and (zeros := undeclared_zeros(layer)):
+        result.problems.append(
+            f"it is 0 in every band at {zeros:.1%} of the pixels looked at, and hardly anywhere near 0, as where it has no data: "
+            f"declare it, e.g. with gdal_edit.py -a_nodata 0 {path}."
+        )
     known = legend or layer.legend
     if known is not None:
         _describe_labels(result, layer, known)
@@ -209,9 +217,10 @@ def _describe_stored_values(result: Inspection, layer: Layer) -> None:
 
 def _describe_values(result: Inspection, layer: Layer) -> None:
     data, valid, _ = layer.thumbnail(STATISTICS_PX)
-    result.facts["not valid"] = f"{1 - valid.mean():.1%} of the pixels" + (
-        f" (nodata {layer.nodata:g})" if layer.nodata is not None else ""
-    )
+    stated = layer.band_nodata[:1] if layer.nodata is not None else layer.band_nodata[:6]
+    nodata = ", ".join("none" if value is None else f"{value:g}" for value in stated)
+    known = f" (nodata {nodata})" if any(value is not None for value in stated) else ""
+    result.facts["not valid"] = f"{1 - valid.mean():.1%} of the pixels{known}"
     if not valid.any():
         result.problems.append("no pixel is valid: all are nodata, masked or NaN. Check its nodata value.")
         return
@@ -245,6 +254,8 @@ def _report_outliers(result: Inspection, name: str, band: NDArray[Any]) -> None:
 def _describe_labels(result: Inspection, layer: Layer, legend: Legend) -> None:
     result.facts["legend"] = f"{legend.name} ({legend.num_classes} classes)"
     counts = np.zeros(256, np.int64)
+    if (hidden := hidden_class_note(layer, legend)) is not None:
+        result.problems.append(hidden)
     for window in blocks(layer.shape, BLOCK_PX):
         data, valid = layer.read(window)
         labels, problem = _as_labels(data, legend)

@@ -1,6 +1,6 @@
-"""What two images show of a pair before any long work: whether they are two.
+"""What two images show of a pair before any long work: whether they are two, and images at all.
 
-Takes opened layers; looks at a few windows of each. Refuses one image given twice.
+Takes opened layers; looks at a few windows of each. Refuses one image given twice, and numbers of colours.
 """
 
 from __future__ import annotations
@@ -20,6 +20,28 @@ SHOWN_CHANGE = 0.002  # share of the values that must differ between two images
 def sample_windows(shape: tuple[int, int]) -> list[Window]:
     """Windows spread over an image of (h, w) pixels."""
     return spread_windows(shape, (WINDOW_PX, WINDOW_PX), WINDOWS)
+
+
+def check_no_colour_table(image: Layer, role: str) -> None:
+    """Refuse an image whose numbers stand for colours.
+
+    Parameters
+    ----------
+    image
+        The image.
+    role
+        "pre", "post" or its date, for the message.
+
+    Raises
+    ------
+    InputError
+        It has a colour table.
+    """
+    if image.colour_roles == ["palette"]:
+        raise InputError(
+            f"the {role} image {image.source} has a colour table: its numbers are no brightness. Write its colours: "
+            f"gdal_translate -expand rgb {image.source} rgb.tif"
+        )
 
 
 def check_two_images(pre: Layer, post: Layer, otherwise: str = "") -> None:

@@ -6,6 +6,7 @@ whatever the CRS; without one a pixel counts as a metre.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,12 +28,15 @@ from deepnets4eo.objects.table import object_table
 from deepnets4eo.options import option_group
 from deepnets4eo.outputs.progress_share import between
 from deepnets4eo.polygons.regions import trace_regions
+from deepnets4eo.rasters.label_values import hidden_class, hidden_class_note
 from deepnets4eo.rasters.scene import Layer, LayerLike
 
 Read = Callable[[Window], tuple[NDArray[Any], NDArray[np.bool_]]]
 
 if TYPE_CHECKING:
     import geopandas as gpd
+
+log = logging.getLogger(__name__)
 
 BLOCK_PX = 2048
 MAX_SPLIT_PX = 4096**2  # of a region's bounding box; larger regions are not split
@@ -148,6 +152,8 @@ def extract_objects(
     rules = rules or ObjectRules()
     legend = legend if isinstance(legend, Legend) else Legend.load(legend)
     layer, value = Layer.open(labels), legend.value(class_name)
+    if hidden_class(layer, legend) == legend.names[legend.index(class_name)]:
+        log.warning(hidden_class_note(layer, legend))
     region_progress = between(progress, 0.0, 0.8)
     mask = class_mask(layer, value, rules.opening_m, legend)
     regions = trace_regions(layer, [1], read=mask, block_px=block_px, workers=workers, progress=region_progress)

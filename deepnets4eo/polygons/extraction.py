@@ -6,6 +6,7 @@ are in metres whatever the CRS. Refuses rasters that are no labels, values witho
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ from deepnets4eo.rasters.scene import Layer, LayerLike
 
 if TYPE_CHECKING:
     import geopandas as gpd
+
+log = logging.getLogger(__name__)
 
 
 @option_group
@@ -119,6 +122,7 @@ def polygonize(
     values = None if classes is None else list(classes)
     complete = legend is not None and (values is None or set(legend.values) <= set(values))
     read = None if legend is None else lambda window: _read_in_legend(labels, legend, window, complete=complete)
+    _warn_of_hidden_class(labels, classes, legend)
     regions = trace_regions(labels, values, read=read, block_px=block_px, workers=workers, progress=progress)
     row_m, col_m = gsd_m(labels.grid)
     centres = shapely.get_coordinates(shapely.centroid(regions.polygons))
@@ -142,6 +146,20 @@ def polygonize(
         geometry=shapely.orient_polygons(_still_valid(ground, regions.polygons, labels.grid.affine)),
         crs=labels.grid.crs.proj if labels.grid.crs is not None else None,
     )
+
+
+def _warn_of_hidden_class(labels: Layer, classes: Mapping[int, str] | None, legend: Legend | None) -> None:
+    """Warn where the value of a class that is to be traced is the raster's nodata value."""
+    value = labels.nodata
+    if classes is None or value is None or not float(value).is_integer():
+        return
+    stored = np.array([int(value)])
+    name = classes.get(int((stored if legend is None else legend.from_file(stored))[0]))
+    if name is not None:
+        log.warning(
+            '%s declares %g as nodata, which is its value for "%s": of that class nothing is traced. Remove that, e.g. with '
+            "gdal_edit.py -unsetnodata FILE.", labels.source, value, name,
+        )  # fmt: skip
 
 
 def _read_in_legend(

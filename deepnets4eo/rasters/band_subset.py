@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
 
-from rasterio.enums import ColorInterp, MaskFlags
+import numpy as np
+from rasterio.enums import MaskFlags
 from rasterio.io import DatasetReader, MemoryFile
 
 from deepnets4eo.formats.rasters import open_raster
+from deepnets4eo.rasters.alpha import alpha_bands
+from deepnets4eo.rasters.valid_values import common_nodata, same_nodata, storable_nodata
 
 GDAL_TYPES = {
     "uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32", "int32": "Int32",
@@ -20,32 +23,78 @@ GDAL_TYPES = {
 }  # fmt: skip
 
 
-def subset_bands(dataset: DatasetReader, bands: Sequence[int], nodata: float | None = None) -> DatasetReader:
+def subset_bands(
+    dataset: DatasetReader, bands: Sequence[int], nodata: Sequence[float | None] | None = None
+) -> DatasetReader:
     """A raster whose first bands are these, 1-based, and whose place, nodata value, alpha band and mask are those of `dataset`.
 
-    nodata : replaces the nodata value where it is given. It is `dataset` itself where that has no other bands or value.
+    nodata : one value for each of the bands, instead of its own. Where they differ, a mask says what is valid: GDAL warps
+    with one value for all bands. It is `dataset` itself where that has no other bands or values.
     """
-    alpha = [band for band, role in enumerate(dataset.colorinterp, start=1) if role == ColorInterp.alpha]
-    wanted = [*bands, *(band for band in alpha if band not in bands)]
-    nodata = dataset.nodata if nodata is None else nodata
-    if wanted == list(dataset.indexes) and same_nodata(nodata, dataset.nodata):
+    own = dataset.nodatavals
+    values = [own[band - 1] for band in bands] if nodata is None else list(nodata)
+    if common_nodata(values) is None and any(value is not None for value in values):
+        return _open(dataset, _masked(dataset, bands, values))
+    wanted = [*bands, *(band for band in alpha_bands(dataset) if band not in bands)]
+    if wanted == list(dataset.indexes) and all(same_nodata(values[0], own[band - 1]) for band in bands):
         return dataset
-    with MemoryFile(_describe(dataset, wanted, nodata).encode(), ext=".vrt") as file:
+    return _open(dataset, _described(dataset, wanted, [values[0]] * len(wanted)) + _own_mask(dataset))
+
+
+def without_alpha(dataset: DatasetReader) -> str:
+    """A virtual raster, as text, in which all bands of `dataset` are bands like the others and none is marked as alpha."""
+    text = _vrt(dataset, _described(dataset, dataset.indexes, dataset.nodatavals))
+    return text.replace("<ColorInterp>Alpha<", "<ColorInterp>Undefined<")
+
+
+def _open(dataset: DatasetReader, bands: str) -> DatasetReader:
+    """A virtual raster of the size and place of `dataset`."""
+    with MemoryFile(_vrt(dataset, bands).encode(), ext=".vrt") as file:
         return open_raster(file.name)
 
 
-def same_nodata(first: float | None, second: float | None) -> bool:
-    """Whether two values without data are the same, also where both are NaN."""
-    return first == second or (first is not None and second is not None and first != first and second != second)
-
-
-def _describe(dataset: DatasetReader, bands: Sequence[int], nodata: float | None) -> str:
-    """A GDAL virtual raster."""
+def _vrt(dataset: DatasetReader, bands: str) -> str:
     height, width = dataset.shape
-    texts = [_band(dataset, str(band), band, number, nodata) for number, band in enumerate(bands, start=1)]
-    if MaskFlags.per_dataset in dataset.mask_flag_enums[0] and MaskFlags.alpha not in dataset.mask_flag_enums[0]:
-        texts.append(f"<MaskBand>{_band(dataset, 'mask,1', None, 1, None)}</MaskBand>")
-    return f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{_georeference(dataset)}{"".join(texts)}</VRTDataset>'
+    return f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{_georeference(dataset)}{bands}</VRTDataset>'
+
+
+def _described(dataset: DatasetReader, bands: Sequence[int], nodata: Sequence[float | None]) -> str:
+    """Bands of a virtual raster, with one nodata value each."""
+    return "".join(
+        _band(dataset, str(band), band, number, value)
+        for number, (band, value) in enumerate(zip(bands, nodata, strict=True), start=1)
+    )
+
+
+def _own_mask(dataset: DatasetReader) -> str:
+    return f"<MaskBand>{_band(dataset, 'mask,1', None, 1, None)}</MaskBand>" if _has_mask(dataset) else ""
+
+
+def _masked(dataset: DatasetReader, bands: Sequence[int], nodata: Sequence[float | None]) -> str:
+    """Bands, and a mask that is 0 where all that have a nodata value hold it, or where the raster's own mask or alpha band is."""
+    inner = _vrt(dataset, _described(dataset, bands, nodata))  # whose bands have masks of their own
+    stated = [
+        number
+        for number, (band, value) in enumerate(zip(bands, nodata, strict=True), start=1)
+        if storable_nodata(np.dtype(dataset.dtypes[band - 1]), value) is not None
+    ]
+    sources = [(inner, f"mask,{number}", 0) for number in stated]  # what any band knows is laid over the others
+    file = dataset.files[0]
+    sources += [(file, str(band), 255) for band in alpha_bands(dataset)]  # and what these hide over all
+    sources += [(file, "mask,1", 255)] if _has_mask(dataset) else []
+    texts = "".join(
+        f'<ComplexSource><SourceFilename relativeToVRT="0">{escape(name)}</SourceFilename><SourceBand>{band}</SourceBand>'
+        f"<NODATA>{skipped}</NODATA></ComplexSource>"
+        for name, band, skipped in sources
+    )
+    mask = f'<MaskBand><VRTRasterBand dataType="Byte">{texts}</VRTRasterBand></MaskBand>' if stated else ""
+    return _described(dataset, bands, [None] * len(bands)) + mask
+
+
+def _has_mask(dataset: DatasetReader) -> bool:
+    """Whether a mask of its own, and no alpha band, says what is valid."""
+    flags = dataset.mask_flag_enums[0]
+    return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
 
 
 def _georeference(dataset: DatasetReader) -> str:

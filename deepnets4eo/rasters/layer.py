@@ -19,19 +19,20 @@ from deepnets4eo.display.summary import Summary, WithSummary
 from deepnets4eo.errors import InputError, check_choice
 from deepnets4eo.grid import Grid, Window, coarse_grid, whole
 from deepnets4eo.rasters.array_files import open_reference
-from deepnets4eo.rasters.band_roles import role_indices
 from deepnets4eo.rasters.display import layer_summary, plot_layer
 from deepnets4eo.rasters.sources import (
     ArraySource,
     FileSource,
     Source,
     WarpedSource,
+    nodata_of,
     same_grid,
     with_grid,
     with_names,
     with_nodata,
 )
 from deepnets4eo.rasters.stored_values import StoredValues
+from deepnets4eo.rasters.valid_values import common_nodata
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -161,8 +162,13 @@ class Layer(WithSummary):
 
     @property
     def nodata(self) -> float | None:
-        """The value that means no data, if there is one."""
-        return self._source.nodata
+        """The value that means no data in all bands read; None without, and where bands have several."""
+        return common_nodata(self.band_nodata)
+
+    @property
+    def band_nodata(self) -> list[float | None]:
+        """The value that means no data in each band read, None where it has none."""
+        return nodata_of(self._source, self._bands)
 
     @property
     def band_names(self) -> list[str]:
@@ -195,11 +201,9 @@ class Layer(WithSummary):
         return [StoredValues() if every is None else every[band - 1] for band in self._bands]
 
     @property
-    def masking_band(self) -> str | None:
-        """Name of the band that the file marks as alpha, and so as mask, though its name says that it shows something: "NIR"."""
-        roles = self._source.colour_roles or []
-        masks = [name for role, name in zip(roles, self._source.band_names, strict=False) if role == "alpha"]
-        return next((name for name in masks if role_indices([name])), None)
+    def unmasked_band(self) -> str | None:
+        """Name of the band that the file marks as alpha, but that shows something and is read as a band; None without one."""
+        return next(iter(getattr(self._source, "unmasked_bands", [])), None)
 
     @property
     def source(self) -> str:

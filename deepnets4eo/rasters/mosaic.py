@@ -20,22 +20,29 @@ from deepnets4eo.formats import envi
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.grid import check_affine
-from deepnets4eo.rasters.band_subset import GDAL_TYPES, same_nodata
-from deepnets4eo.rasters.valid_values import storable_nodata
+from deepnets4eo.rasters.alpha import alpha_bands, false_alpha
+from deepnets4eo.rasters.band_subset import GDAL_TYPES, without_alpha
+from deepnets4eo.rasters.valid_values import same_nodata, storable_nodata
 
 TILE_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img"}
 
 
 class MosaicTile(NamedTuple):
-    """One tile of a mosaic: file, size in pixels, georeference, types and names of its bands."""
+    """One tile of a mosaic: file, size in pixels, georeference, types, nodata values and names of its bands.
+
+    target : what GDAL opens. plain : the same without alpha band, "" where it has none. unmasked : whether its alpha band is no mask.
+    """
 
     path: str
+    target: str
+    plain: str
+    unmasked: bool
     height: int
     width: int
     transform: Affine
     crs: str
     dtypes: tuple[str, ...]
-    nodata: float | None
+    nodata: tuple[float | None, ...]
     roles: tuple[ColorInterp, ...]
     masked: bool
     names: tuple[str | None, ...]
@@ -76,8 +83,13 @@ def mosaic_vrt(paths: Sequence[str], nodata: float | None = None) -> str:
     """
     tiles = [_describe(path) for path in paths]
     if nodata is not None:
-        tiles = [tile._replace(nodata=storable_nodata(np.dtype(tile.dtypes[0]), nodata)) for tile in tiles]
+        tiles = [
+            tile._replace(nodata=tuple(storable_nodata(np.dtype(kind), nodata) for kind in tile.dtypes))
+            for tile in tiles
+        ]
     _check_placed(tiles)
+    if any(tile.unmasked for tile in tiles):
+        tiles = [_without_alpha(tile) for tile in tiles]
     first = tiles[0]
     for tile in tiles[1:]:
         _check_same_kind(first, tile)
@@ -91,7 +103,8 @@ def mosaic_vrt(paths: Sequence[str], nodata: float | None = None) -> str:
     height = max(row + tile.height for tile, _, row in offset_tiles)
     x, y = first.transform * (left, top)
     bands = "".join(_band(first, band, offset_tiles) for band in range(1, len(first.dtypes) + 1))
-    mask = _mask(offset_tiles) if first.nodata is None and ColorInterp.alpha not in first.roles else ""
+    unstated = [band for band, value in enumerate(first.nodata, start=1) if value is None]
+    mask = _mask(offset_tiles, unstated[0]) if unstated and ColorInterp.alpha not in first.roles else ""
     return (
         f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>{escape(first.crs)}</SRS>'
         f"<GeoTransform>{x!r}, {scale[0]!r}, 0, {y!r}, 0, {scale[1]!r}</GeoTransform>{bands}{mask}</VRTDataset>"
@@ -102,17 +115,26 @@ def _describe(path: str) -> MosaicTile:
     with open_raster(path) as tile:
         check_affine(tile.transform, (tile.height, tile.width), path)
         return MosaicTile(
+            path,
             path if is_remote(path) else str(Path(path).resolve()),
+            without_alpha(tile) if alpha_bands(tile) else "",
+            bool(false_alpha(tile)),
             tile.height,
             tile.width,
             tile.transform,
             tile.crs.to_wkt() if tile.crs else "",
             tile.dtypes,
-            tile.nodata,
+            tile.nodatavals,
             tile.colorinterp,
             MaskFlags.per_dataset in tile.mask_flag_enums[0],
             tile.descriptions,
         )
+
+
+def _without_alpha(tile: MosaicTile) -> MosaicTile:
+    """A tile whose alpha band is a band like the others: that of some tile is no mask."""
+    roles = tuple(ColorInterp.undefined if role == ColorInterp.alpha else role for role in tile.roles)
+    return tile._replace(target=tile.plain, roles=roles, masked=False) if tile.plain else tile
 
 
 def _check_placed(tiles: Sequence[MosaicTile]) -> None:
@@ -130,7 +152,7 @@ def _check_same_kind(first: MosaicTile, tile: MosaicTile) -> None:
     differences = {
         "CRS": first.crs != tile.crs,
         "bands or data type": first.dtypes != tile.dtypes,
-        "nodata value": not same_nodata(first.nodata, tile.nodata),
+        "nodata value": not all(map(same_nodata, first.nodata, tile.nodata)),
         "resolution": abs(a.a - b.a) > 1e-6 * abs(a.a) or abs(a.e - b.e) > 1e-6 * abs(a.e),
         "rotation": any((a.b, a.d, b.b, b.d)),
     }
@@ -143,17 +165,19 @@ def _check_same_kind(first: MosaicTile, tile: MosaicTile) -> None:
 
 
 def _band(first: MosaicTile, band: int, offset_tiles: Sequence[tuple[MosaicTile, int, int]]) -> str:
-    nodata = "" if first.nodata is None else f"<NoDataValue>{first.nodata!r}</NoDataValue>"
+    value = first.nodata[band - 1]
+    nodata = "" if value is None else f"<NoDataValue>{value!r}</NoDataValue>"
     role = f"<ColorInterp>{first.roles[band - 1].name.title()}</ColorInterp>"
     name = f"<Description>{escape(first.names[band - 1] or '')}</Description>"
-    skipped = 0 if first.roles[band - 1] == ColorInterp.alpha else first.nodata
+    skipped = 0 if first.roles[band - 1] == ColorInterp.alpha else value
     sources = "".join(_source(tile, str(band), col, row, skipped) for tile, col, row in offset_tiles)
     gdal_type = GDAL_TYPES[first.dtypes[band - 1]]
     return f'<VRTRasterBand dataType="{gdal_type}" band="{band}">{name}{role}{nodata}{sources}</VRTRasterBand>'
 
 
-def _mask(offset_tiles: Sequence[tuple[MosaicTile, int, int]]) -> str:
-    sources = "".join(_source(tile, "mask,1", col, row, 0) for tile, col, row in offset_tiles)
+def _mask(offset_tiles: Sequence[tuple[MosaicTile, int, int]], band: int) -> str:
+    """What the tiles' masks show; the mask of a band without nodata value, which would say nothing between tiles."""
+    sources = "".join(_source(tile, f"mask,{band}", col, row, 0) for tile, col, row in offset_tiles)
     return f'<MaskBand><VRTRasterBand dataType="Byte">{sources}</VRTRasterBand></MaskBand>'
 
 
@@ -165,6 +189,6 @@ def _source(tile: MosaicTile, band: str, col: int, row: int, nodata: float | Non
         kind, skip = "ComplexSource", "<UseMaskBand>true</UseMaskBand>"
     size = f'xSize="{tile.width}" ySize="{tile.height}"'
     return (
-        f'<{kind}><SourceFilename relativeToVRT="0">{escape(tile.path)}</SourceFilename><SourceBand>{band}</SourceBand>'
+        f'<{kind}><SourceFilename relativeToVRT="0">{escape(tile.target)}</SourceFilename><SourceBand>{band}</SourceBand>'
         f'<SrcRect xOff="0" yOff="0" {size}/><DstRect xOff="{col}" yOff="{row}" {size}/>{skip}</{kind}>'
     )

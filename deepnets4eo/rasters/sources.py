@@ -20,24 +20,23 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj.exceptions import ProjError
 from rasterio.dtypes import check_dtype
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.transform import guard_transform
 from rasterio.vrt import WarpedVRT
-from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.grid import Grid, Window, apply_affine, check_grid, only_one_placed
-from deepnets4eo.rasters.band_subset import same_nodata, subset_bands
+from deepnets4eo.rasters.alpha import alpha_bands, false_alpha
+from deepnets4eo.rasters.band_subset import subset_bands, without_alpha
+from deepnets4eo.rasters.dataset_read import Read, read_dataset
 from deepnets4eo.rasters.handles import Handles
 from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
 from deepnets4eo.rasters.stack import MARK, stack_files, stack_vrt
 from deepnets4eo.rasters.stored_values import StoredValues
-from deepnets4eo.rasters.valid_values import storable_nodata, valid_values
-
-Read = tuple[NDArray[Any], NDArray[np.bool_]]
+from deepnets4eo.rasters.valid_values import common_nodata, same_nodata, storable_nodata, valid_values
 
 WARP_TOLERANCE_PX = 0.02  # GDAL's default of 0.125 px would show in sub-pixel registration
 PLAIN_CRS = "EPSG:3857"  # stands in where neither side has a CRS: pixels are warped as plane coordinates
@@ -45,7 +44,10 @@ FLIP = Affine.scale(1, -1)  # GDAL takes an identity transform for none; flipped
 
 
 class Source(Protocol):
-    """What a Layer reads from."""
+    """What a Layer reads from.
+
+    nodata : value of all bands; None where they have none, or several, which are in `band_nodata` of a file then.
+    """
 
     name: str
     grid: Grid
@@ -101,7 +103,7 @@ class ArraySource:
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
         with self.open_dataset() as dataset:
-            return _read(dataset, None, bands, self.nodata, shape)
+            return read_dataset(dataset, None, bands, self.nodata, shape)
 
     def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
         if self._file is None:
@@ -138,8 +140,13 @@ class FileSource:
     def __init__(self, name: str, target: str, paths: list[str], nodata: float | None) -> None:
         self.name, self.paths = name, paths
         self._target, self._handles = target, Handles()
+        self._without_alpha: MemoryFile | None = None
         with _description_errors(name), self._handles.lend(self.open_dataset) as dataset:
             self._describe(dataset, nodata)
+            if self.unmasked_bands:
+                self._without_alpha = MemoryFile(without_alpha(dataset).encode(), ext=".vrt")
+        if self._without_alpha is not None:
+            self._target, self._handles = self._without_alpha.name, Handles()
 
     def _describe(self, dataset: DatasetReader, nodata: float | None) -> None:
         """Take all but the pixels from the file."""
@@ -147,7 +154,8 @@ class FileSource:
             raise InputError(
                 f"{self.name} has {dataset.count} bands of {dataset.height} × {dataset.width} pixels: nothing to read."
             )
-        alpha = [i + 1 for i, role in enumerate(dataset.colorinterp) if role == ColorInterp.alpha]
+        unmasked = false_alpha(dataset)
+        alpha = [band for band in alpha_bands(dataset) if band not in unmasked]
         self.bands = [band for band in range(1, dataset.count + 1) if band not in alpha] or [1]
         if len({dataset.dtypes[band - 1] for band in self.bands}) > 1:
             raise InputError(
@@ -155,13 +163,16 @@ class FileSource:
                 "Float32 IN OUT.tif"
             )
         self.band_names = [text or f"band_{i + 1}" for i, text in enumerate(dataset.descriptions)]
+        self.unmasked_bands = [self.band_names[band - 1] for band in unmasked]  # marked as alpha, read as bands
         self.dtype = np.dtype(dataset.dtypes[0])
-        self.nodata = nodata if nodata is not None else dataset.nodata
+        self.band_nodata = [nodata] * dataset.count if nodata is not None else list(dataset.nodatavals)
+        self.nodata = common_nodata([self.band_nodata[band - 1] for band in self.bands])
         self.tags = dict(dataset.tags(ns="IMAGERY")) | dict(
             dataset.tags()
         )  # IMAGERY: satellite and time, of side files
         self.wavelengths_nm = raster_wavelengths_nm(dataset)
-        self.colour_roles: list[str] | None = [role.name for role in dataset.colorinterp]
+        roles = enumerate(dataset.colorinterp, start=1)
+        self.colour_roles: list[str] | None = ["undefined" if band in unmasked else role.name for band, role in roles]
         units = (unit or "" for unit in dataset.units)
         self.stored_values = [StoredValues(*each) for each in zip(dataset.scales, dataset.offsets, units, strict=True)]
         self.grid = _grid(dataset)
@@ -179,6 +190,8 @@ class FileSource:
         opened = cls(f"{Path(tiles[0]).parent} ({len(tiles)} tiles)", file.name, tiles, nodata)
         with open_raster(tiles[0]) as first:  # the mosaic has no metadata of bands
             opened.wavelengths_nm = raster_wavelengths_nm(first)
+            marked = [opened.band_names[band - 1] for band in alpha_bands(first)]
+            opened.unmasked_bands = [] if ColorInterp.alpha.name in (opened.colour_roles or []) else marked
         opened._file = file  # type: ignore[attr-defined]  # keeps the VRT alive as long as its reader
         return opened
 
@@ -195,7 +208,7 @@ class FileSource:
     def read(self, window: Window, bands: Sequence[int]) -> Read:
         try:
             with self._handles.lend(self.open_dataset) as dataset:
-                return _read(dataset, window, bands, self.nodata)
+                return read_dataset(dataset, window, bands, nodata_of(self, bands))
         except READ_ERRORS as error:
             raise InputError(
                 f"{self.name} cannot be read at rows {window.row}–{window.row + window.height}, columns "
@@ -205,11 +218,14 @@ class FileSource:
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
         try:
             with self._handles.lend(self.open_dataset) as dataset:
-                nodata = storable_nodata(self.dtype, self.nodata)
-                if nodata is None or same_nodata(nodata, dataset.nodata) or dataset.gcps[0]:
-                    return _read(dataset, None, bands, self.nodata, shape)
-                with subset_bands(dataset, bands, nodata) as declared:  # GDAL leaves out of means what it knows of
-                    return _read(declared, None, range(1, len(bands) + 1), self.nodata, shape)
+                values = nodata_of(self, bands)
+                nodata = storable_nodata(self.dtype, common_nodata(values))
+                known = all(same_nodata(nodata, dataset.nodatavals[band - 1]) for band in bands)
+                if nodata is None or known or dataset.gcps[0]:
+                    return read_dataset(dataset, None, bands, values, shape)
+                # GDAL leaves out of means what it knows of
+                with subset_bands(dataset, bands, [nodata] * len(bands)) as declared:
+                    return read_dataset(declared, None, range(1, len(bands) + 1), values, shape)
         except READ_ERRORS as error:
             raise InputError(
                 f"{self.name} cannot be read: the file is truncated or damaged. Fetch it again."
@@ -217,8 +233,11 @@ class FileSource:
 
     def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
         dataset = open_raster(self._target)
+        crooked = bool(dataset.gcps[0]) and dataset.transform.is_identity
+        if bands is None and crooked and common_nodata(dataset.nodatavals) is None:
+            bands = dataset.indexes
         dataset = dataset if bands is None else subset_bands(dataset, bands)
-        return _straighten(dataset) if dataset.gcps[0] and dataset.transform.is_identity else dataset
+        return _straighten(dataset) if crooked else dataset
 
 
 class WarpedSource:
@@ -228,6 +247,7 @@ class WarpedSource:
         self.name, self.paths, self.tags = origin.name, origin.paths, origin.tags
         self.wavelengths_nm, self.colour_roles = origin.wavelengths_nm, origin.colour_roles
         self.dtype, self.nodata = origin.dtype, origin.nodata
+        self.band_nodata = nodata_of(origin, range(1, len(origin.band_names) + 1))
         self.bands, self.band_names, self.grid = origin.bands, origin.band_names, grid
         self._origin, self._resampling = origin, Resampling[resampling]
         self._handles: dict[tuple[int, ...], Handles] = {}  # by the bands that are read
@@ -251,14 +271,14 @@ class WarpedSource:
         handles = self._handles.setdefault(tuple(bands), Handles())
         try:
             with handles.lend(lambda: self.open_dataset(bands)) as dataset:
-                return _read(dataset, window, range(1, len(bands) + 1), self.nodata)
+                return read_dataset(dataset, window, range(1, len(bands) + 1), common_nodata(nodata_of(self, bands)))
         except READ_ERRORS as error:
             raise self._unreadable(error) from error
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
         try:
             with self._warped(self.grid.zoom_to(shape), Resampling.average, bands) as dataset:
-                return _read(dataset, None, range(1, len(bands) + 1), self.nodata)
+                return read_dataset(dataset, None, range(1, len(bands) + 1), common_nodata(nodata_of(self, bands)))
         except READ_ERRORS as error:
             raise self._unreadable(error) from error
 
@@ -269,7 +289,9 @@ class WarpedSource:
         return self._warped(self.grid, self._resampling, bands)
 
     def _warped(self, grid: Grid, resampling: Resampling, bands: Sequence[int] | None) -> DatasetReader:
+        bands = self.bands if bands is None else bands
         dataset = self._origin.open_dataset(bands)
+        nodata = storable_nodata(self.dtype, common_nodata(nodata_of(self, bands)))
         plain = grid.crs is None
         has_alpha = ColorInterp.alpha in dataset.colorinterp
         return WarpedVRT(
@@ -281,9 +303,9 @@ class WarpedSource:
             height=grid.shape[0],
             width=grid.shape[1],
             resampling=resampling,
-            src_nodata=self.nodata,
-            nodata=self.nodata,
-            add_alpha=self.nodata is None and not has_alpha,
+            src_nodata=nodata,
+            nodata=nodata,
+            add_alpha=nodata is None and not has_alpha,
             tolerance=WARP_TOLERANCE_PX,
         )
 
@@ -294,6 +316,7 @@ class _PixelForPixel:
     def __init__(self, origin: Source, grid: Grid, band_names: list[str] | None = None) -> None:
         self.name, self.paths, self.tags = origin.name, origin.paths, origin.tags
         self.dtype, self.nodata, self._origin = origin.dtype, origin.nodata, origin
+        self.band_nodata = nodata_of(origin, range(1, len(origin.band_names) + 1))
         self.wavelengths_nm, self.colour_roles = origin.wavelengths_nm, origin.colour_roles
         self.bands, self.band_names, self.grid = origin.bands, band_names or origin.band_names, grid
         self.read, self.read_coarse, self.open_dataset = origin.read, origin.read_coarse, origin.open_dataset
@@ -325,8 +348,14 @@ def with_nodata(source: Source, value: float) -> Source:
     if isinstance(source, _PixelForPixel):
         return _PixelForPixel(with_nodata(source._origin, value), source.grid, source.band_names)
     declared = copy.copy(source)  # of a file, whose handles serve both: nodata is applied to what they return
-    declared.nodata = value
+    declared.nodata, declared.band_nodata = value, [value] * len(source.band_names)  # type: ignore[attr-defined]
     return declared
+
+
+def nodata_of(source: Source, bands: Sequence[int]) -> list[float | None]:
+    """The value without data of each of these bands, 1-based."""
+    own: list[float | None] | None = getattr(source, "band_nodata", None)
+    return [source.nodata if own is None else own[band - 1] for band in bands]
 
 
 def same_grid(a: Grid, b: Grid) -> bool:
@@ -367,25 +396,3 @@ def _crs_text(dataset: DatasetReader) -> str | None:
 
 def rasterio_crs(grid: Grid) -> str | None:
     return grid.crs.to_wkt() if grid.crs is not None else None
-
-
-def _read(
-    dataset: DatasetReader,
-    window: Window | None,
-    bands: Sequence[int],
-    nodata: float | None,
-    shape: tuple[int, int] | None = None,
-) -> Read:
-    part = None if window is None else RasterioWindow(window.col, window.row, window.width, window.height)
-    how: dict[str, Any] = {"window": part}
-    if shape is not None:
-        how |= {"out_shape": (len(bands), *shape), "resampling": Resampling.average}
-    data = dataset.read(list(bands), **how)
-    valid = valid_values(data, nodata)
-    mask_how = how | ({"out_shape": shape, "resampling": Resampling.nearest} if shape is not None else {})
-    roles = list(dataset.colorinterp)
-    if ColorInterp.alpha in roles:
-        valid &= dataset.read(roles.index(ColorInterp.alpha) + 1, **mask_how) > 0
-    if MaskFlags.per_dataset in dataset.mask_flag_enums[0] and MaskFlags.alpha not in dataset.mask_flag_enums[0]:
-        valid &= dataset.read_masks(1, **mask_how) > 0
-    return data, valid

@@ -1,6 +1,6 @@
 """Rasters of one size as bands of one: a virtual raster described in memory.
 
-Takes files; refuses files that differ in size, georeference, type or nodata value, and names both.
+Takes files, each with its own nodata values; refuses files that differ in size, georeference or type, and names both.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def stack_vrt(paths: Sequence[str]) -> tuple[str, list[float | None] | None]:
     """A GDAL virtual raster whose bands are all bands of the files, one file after the other; and their wavelengths.
 
     Bands have the names that the files give them, else the name of their file.
-    Errors: InputError without files; GridError for files that differ in size, georeference, type or nodata value.
+    Errors: InputError without files; GridError for files that differ in size, georeference or type.
     """
     if not paths:
         raise InputError("the list of bands is empty. Give at least one raster.")
@@ -43,13 +43,7 @@ def stack_vrt(paths: Sequence[str]) -> tuple[str, list[float | None] | None]:
     for path in paths:
         with open_raster(path) as file:
             crs = file.crs.to_wkt() if file.crs else ""
-            kind = (
-                file.shape,
-                tuple(round(value, 9) for value in file.transform),
-                crs,
-                file.dtypes[0],
-                repr(file.nodata),
-            )
+            kind = (file.shape, tuple(round(value, 9) for value in file.transform), crs, file.dtypes[0])
             first = first or kind
             _check_same_kind(paths[0], first, path, kind)
             if MaskFlags.per_dataset in file.mask_flag_enums[0]:
@@ -61,9 +55,9 @@ def stack_vrt(paths: Sequence[str]) -> tuple[str, list[float | None] | None]:
                 text or Path(path).stem + (f" {k + 1}" if file.count > 1 else "")
                 for k, text in enumerate(file.descriptions)
             ]
-            nodata = "" if file.nodata is None else f"<NoDataValue>{file.nodata!r}</NoDataValue>"
             target = path if is_remote(path) else str(Path(path).resolve())
-            for number, name in enumerate(names, start=1):
+            for number, (name, value) in enumerate(zip(names, file.nodatavals, strict=True), start=1):
+                nodata = "" if value is None else f"<NoDataValue>{value!r}</NoDataValue>"
                 bands.append(
                     f'<VRTRasterBand dataType="{GDAL_TYPES[file.dtypes[0]]}" band="{len(bands) + 1}">'
                     f"<Description>{escape(name)}</Description>{nodata}<SimpleSource>"
@@ -82,7 +76,7 @@ def stack_vrt(paths: Sequence[str]) -> tuple[str, list[float | None] | None]:
 
 
 def _check_same_kind(first_path: str, first: tuple[object, ...], path: str, kind: tuple[object, ...]) -> None:
-    names = ("size", "georeference", "CRS", "data type", "nodata value")
+    names = ("size", "georeference", "CRS", "data type")
     wrong = [name for name, a, b in zip(names, first, kind, strict=True) if a != b]
     if wrong:
         raise GridError(

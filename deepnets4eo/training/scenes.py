@@ -189,11 +189,7 @@ def _open(
     raw = opened.pop(LABELS)
     scene = Scene(opened)
     reader = LabelReader(raw, *legends, unknown=data.unknown_labels, remedies=OF_TRAINING)
-    if reader.hidden_class:
-        log.warning(
-            "%s declares the value of class %s as nodata: those pixels are void and not learnt from. "
-            "Set data.nodata={labels: 255} to learn from them.", raw.source, reader.hidden_class,
-        )  # fmt: skip
+    warn_of_hidden_class(reader, LABELS)
     if (note := reader.mask_note) is not None:
         log.warning(note)
     if not shared_labels:
@@ -201,6 +197,15 @@ def _open(
     labels = LegendLabels(reader.on(scene.grid), legends[0])
     labelled = Scene({**scene.layers, LABELS: Layer(labels)}, scene.grid)
     return LabelledScene(name, labelled, _only(sources, [*layers, LABELS]), labels)
+
+
+def warn_of_hidden_class(reader: LabelReader, layer: str) -> None:
+    """Warn where a raster declares the value of one of its classes as nodata; `layer` is its name in the recipe."""
+    if reader.hidden_class is not None:
+        log.warning(
+            "%s declares the value of class %s as nodata: those pixels are void and not learnt from. "
+            "Set data.nodata={%s: 255} to learn from them.", reader.layer.source, reader.hidden_class, layer,
+        )  # fmt: skip
 
 
 def _open_layers(name: str, sources: Mapping[str, str], data: DataSection, layers: Sequence[str]) -> dict[str, Layer]:

@@ -25,6 +25,7 @@ from deepnets4eo.change.transitions import from_to_legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError, OutputError, RunError
 from deepnets4eo.grid import Window
+from deepnets4eo.inspection.files import inspect
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer
@@ -307,6 +308,8 @@ def test_pairs_that_are_none_are_refused(tmp_path: Path) -> None:
         open_pair(before, before)
     with pytest.raises(InputError, match="are one image"):
         open_pair(other("copy.tif", post), after)
+    with pytest.raises(InputError, match=r"the pre image .*palette\.tif has a colour table"):
+        open_pair(other("palette.tif", pre[:1], photometric="PALETTE"), other("grey.tif", post[:1]))
     with pytest.raises(InputError, match="could not be registered .*--assume-registered"):
         noise = np.random.default_rng(5).integers(1, 255, pre.shape, np.uint8)
         open_pair(other("noise.tif", noise), after)
@@ -541,3 +544,20 @@ def test_taizhou_is_mapped_from_file_to_file(real_data: Path, tmp_path: Path) ->
     labels = Layer.open(change.paths["change.tif"]).read()[0][0]
     reference = np.where(changed, 1, np.where(unchanged, 0, 255)).astype(np.uint8)
     assert ConfusionMatrix(2).update(reference, labels).kappa > 0.94
+
+
+def test_stripes_of_zeros_without_nodata_are_a_caution(tmp_path: Path) -> None:
+    pre, post = images()
+    post[:, 40:56] = 0
+    before, after = (str(write_geotiff(tmp_path / f"{n}.tif", one, gsd=GSD)) for n, one in enumerate((pre, post)))
+    (found,) = [finding for finding in open_pair(before, after, PLAIN).findings if "zeros" in finding.code]
+    assert found.code == "undeclared_zeros_post"
+    assert "is 0 in every band at 10% of its pixels" in found.message
+    declared = str(write_geotiff(tmp_path / "declared.tif", post, gsd=GSD, nodata=0))
+    dark = (
+        (post.astype(np.int16) - np.arange(SIDE)[None, :, None]).clip(0).astype(np.uint8)
+    )  # zeros, and what is nearly 0
+    for image in (declared, str(write_geotiff(tmp_path / "dark.tif", np.where(post > 0, dark, 1), gsd=GSD))):
+        assert not [finding for finding in open_pair(before, image, PLAIN).findings if "zeros" in finding.code]
+    assert any("0 in every band at 10.0% of the pixels" in problem for problem in inspect(after).problems)
+    assert not any("0 in every band" in problem for problem in inspect(declared).problems + inspect(before).problems)

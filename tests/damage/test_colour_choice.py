@@ -122,13 +122,19 @@ def test_bands_that_say_nothing_are_the_first_three_and_a_finding_says_how_to_na
     np.testing.assert_array_equal(checked.post.read()[0], image)
 
 
-def test_a_named_band_that_is_marked_as_alpha_is_a_mask_and_a_finding_says_how_to_mend_it(tmp_path):
-    path = write(tmp_path / "four.tif", AFTER, BGRN, names=BGRN, colours=("blue", "green", "red", "alpha"))
-    (finding,) = check_images(None, Layer.open(path)).findings
-    assert finding.code == "masking_band_post"
-    assert f"The post image {path}: band 'nir' is marked as alpha" in finding.message
-    assert finding.remedy.endswith("rio edit-info --colorinterp blue,green,red,undefined FILE")
-    assert any("band 'nir' is marked as alpha" in problem for problem in inspect(path).problems)
+@pytest.mark.parametrize("names", [BGRN, None])
+def test_a_band_that_is_marked_as_alpha_and_is_no_mask_is_a_finding(tmp_path, names):
+    named = {"names": names} if names else {}
+    path = write(tmp_path / "four.tif", AFTER, BGRN, colours=("blue", "green", "red", "alpha"), **named)
+    checked = check_images(None, Layer.open(path))
+    np.testing.assert_array_equal(checked.post.read()[0], AFTER)
+    assert checked.post.read()[1].all()
+    (finding,) = checked.findings
+    assert finding.code == "unmasked_band_post"
+    name = "nir" if names else "band_4"
+    assert f"The post image {path}: band {name!r} is marked as alpha" in finding.message
+    assert "rio edit-info --colorinterp blue,green,red,undefined FILE" in finding.remedy
+    assert any(f"band {name!r} is marked as alpha" in problem for problem in inspect(path).problems)
     with rasterio.open(path, "r+") as file:  # which is what that command does
         file.colorinterp = [ColorInterp[name] for name in ("blue", "green", "red", "undefined")]
     checked = check_images(None, Layer.open(path))

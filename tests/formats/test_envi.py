@@ -7,7 +7,7 @@ import pytest
 import rasterio
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.envi import marked_bands
+from deepnets4eo.formats.envi import marked_bands, read_header
 from deepnets4eo.rasters.scene import Layer
 
 CUBE = np.arange(3 * 4 * 5, dtype=np.int16).reshape(3, 4, 5)
@@ -104,3 +104,21 @@ def test_wavelengths_of_one_unit_are_all_known_or_none_of_them(
     assert (known is None) == (expected is None)
     assert known is None or known == pytest.approx(expected, nan_ok=True)
     assert (warning in caplog.text) if warning else not caplog.text
+
+
+def test_a_comment_is_no_entry_and_one_with_an_open_brace_is_refused(tmp_path: Path) -> None:
+    path = write_envi(tmp_path)
+    header = (tmp_path / "a.hdr").read_text()
+    waves = "wavelength = {400, 500, 600}\nwavelength units = Nanometers\n"
+    for comment in ("; samples = 9", "; made by {x", "; made = {by x}"):
+        (tmp_path / "a.hdr").write_text(f"{header}{comment}\n{waves}")
+        layer = Layer.open(path)
+        assert np.array_equal(layer.read()[0], CUBE)
+        assert layer.wavelengths_nm.tolist() == [400, 500, 600]
+    (tmp_path / "other").mkdir()
+    path = write_envi(tmp_path / "other")
+    path.with_suffix(".hdr").write_text(f"{header}; made = {{by x\n{waves}")
+    with pytest.raises(InputError, match=r"a comment with an open brace, '; made = \{by x'"):
+        Layer.open(path)
+    path.with_suffix(".hdr").write_text(f"ENVI\n; made = {{by x\n{header.removeprefix('ENVI')}")
+    assert read_header(path.with_suffix(".hdr"))["samples"] == "5"

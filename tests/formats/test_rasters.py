@@ -304,3 +304,18 @@ def test_a_file_is_looked_at_once_however_many_threads_open_it(tmp_path, monkeyp
     for path in paths * 4:
         open_raster(path).close()
     assert sorted(looks) == paths
+
+
+@pytest.mark.parametrize(("kind", "most"), [({}, 255), ({"nbits": 1}, 1), ({"dtype": np.uint16}, 65535)])
+def test_a_negative_is_refused_wherever_it_stands(tmp_path: Path, kind: dict, most: int) -> None:
+    values = np.random.default_rng(0).integers(0, 2, (SIDE_PX, SIDE_PX)).astype(kind.pop("dtype", np.uint8))
+    for number in (0, 1):
+        place = {"origin": (500_000 + SIDE_PX * number, 5_000_000)}
+        write_geotiff(tmp_path / f"{number}.tif", values, photometric="MINISWHITE", **place, **kind)
+    refused(
+        tmp_path / "0.tif", "0.tif is a negative", "MINISWHITE", f"gdal_translate -scale 0 {most} {most} 0 IN OUT.tif"
+    )
+    (tmp_path / "v.vrt").write_text(vrt("0.tif", relative=True))
+    for source in (tmp_path, f"{tmp_path}#bands", f"{tmp_path}/?.tif", tmp_path / "v.vrt"):
+        with pytest.raises(InputError, match=r"0\.tif is a negative"):
+            Layer.open(source)

@@ -111,3 +111,38 @@ def test_a_real_library_is_read_and_matched(real_data: Path, tmp_path: Path) -> 
     angles = spectral_angle_map(Cube.open(real_data / "envi_gamsberg/cubus_gamsberg_subset.hdr"), library)
     assert angles.nearest.max() < 27
     assert angles.angle.max() < 0.5
+
+
+@pytest.mark.parametrize("declared", [-1.23e34, -999.0, None])
+@pytest.mark.parametrize("suffix", [".sli", ".csv"])
+def test_deleted_channels_enter_no_resampling_and_no_angle(suffix: str, declared: float | None, tmp_path: Path) -> None:
+    deleted = -1.23e34 if declared is None else declared
+    spectra = LIBRARY.spectra.astype(np.float32)
+    spectra[1, 20:25] = deleted
+    if suffix == ".sli":
+        LIBRARY.write(tmp_path / "a.sli")
+        header = (tmp_path / "a.hdr").read_text().replace("data type = 5", "data type = 4")
+        (tmp_path / "a.hdr").write_text(header + (f"data ignore value = {declared}\n" if declared else ""))
+        (tmp_path / "a.sli").write_bytes(spectra.tobytes())
+    else:  # an empty cell
+        rows = [[nm, a, "" if b == np.float32(deleted) else b] for nm, a, b in zip(NM, *spectra, strict=True)]
+        (tmp_path / "a.csv").write_text("\n".join(",".join(map(str, row)) for row in [["nm", "soil", "grass"], *rows]))
+    library = SpectralLibrary.open(tmp_path / f"a{suffix}")
+    known = np.ones(61, bool)
+    known[20:25] = False
+    assert np.isnan(library.spectra[1]).tolist() == (~known).tolist()
+    np.testing.assert_allclose(library.spectra[:, known], LIBRARY.spectra[:, known], rtol=1e-6)
+    library.write(tmp_path / "again.csv")
+    np.testing.assert_array_equal(SpectralLibrary.open(tmp_path / "again.csv").spectra, library.spectra)
+    targets = np.array([455.0, 595, 620, 645, 700])  # 600 to 640 nm were deleted
+    assert np.isnan(library.resample(targets).spectra[1]).tolist() == [False, True, True, True, False]
+    means = library.resample(targets, fwhm_nm=np.full(5, 20.0)).spectra
+    assert np.isnan(means[1]).tolist() == [False, False, True, False, False]
+    assert np.nanmax(np.abs(means - LIBRARY.resample(targets, fwhm_nm=np.full(5, 20.0)).spectra)) < 0.1
+    pixel = LIBRARY.spectra[1] * 3
+    angles = spectral_angles(pixel, library.spectra)
+    soil = LIBRARY.spectra[0]
+    assert angles[1] == pytest.approx(0, abs=1e-3)
+    assert angles[0] == pytest.approx(np.arccos(soil @ pixel / np.linalg.norm(soil) / np.linalg.norm(pixel)), abs=1e-6)
+    nothing = spectral_angles(pixel, np.full((1, 61), np.nan))
+    assert np.isnan(nothing).all()

@@ -354,3 +354,13 @@ def test_of_several_layers_the_one_of_polygons_is_described(tmp_path: Path) -> N
     assert not any("no polygons" in problem for problem in found.problems)
     gpd.GeoDataFrame(geometry=[box(0, 0, 10, 10)], crs="EPSG:32633").to_file(path, layer="more")
     assert any("several layers of polygons: buildings, more" in problem for problem in inspect(str(path)).problems)
+
+
+def test_a_class_whose_value_is_nodata_is_named(tmp_path: Path) -> None:
+    labels = np.array([[[0, 0, 1], [5, 1, 1]]], np.uint8)
+    said = 'declares 0 as nodata, which is its value for "impervious": those pixels are taken as void.'
+    for nodata, problems in ((0, 1), (255, 0), (None, 0)):
+        found = inspect(write(tmp_path / "a.tif", labels, nodata=nodata, **PLACE), Legend.load("isprs"))
+        assert sum(said in problem for problem in found.problems) == problems
+    black = write(tmp_path / "b.tif", np.zeros((3, 4, 4), np.uint8), nodata=0, **PLACE)
+    assert any('its value for "background"' in problem for problem in inspect(black, Legend.load("bright")).problems)

@@ -188,3 +188,12 @@ def test_values_that_stand_for_others_in_the_legend_are_read_so():
     mask = np.zeros((8, 8), np.uint8)
     mask[2:5, 2:6] = 255
     assert len(extract_objects(mask, "change", "change-mask")) == 1
+
+
+def test_a_class_whose_value_is_nodata_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    labels = Layer.open(drawn((60, 60), [(30, 30, 20, 8, 0)]), nodata=CAR)
+    assert len(extract_objects(labels, "car", "isprs")) == 0
+    assert 'declares 4 as nodata, which is its value for "car"' in caplog.text
+    caplog.clear()
+    extract_objects(labels, "tree", "isprs")
+    assert not caplog.text

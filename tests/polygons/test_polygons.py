@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 from pyproj import Geod
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.polygons import Shaping, polygonize
 from deepnets4eo.rasters.scene import Layer
@@ -168,3 +169,17 @@ def test_arrays_and_paths_are_traced_as_layers_are(tmp_path: Path) -> None:
     np.save(path, labels)
     for source in (labels, str(path)):
         assert polygonize(source, {np.uint8(1): "building"})["class"].tolist() == ["building"]
+
+
+def test_a_class_whose_value_is_nodata_is_named_before_it_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    labels = Layer.open(np.array([[0, 0, 1], [0, 1, 1]], np.uint8), nodata=0)
+    isprs, mask = Legend.load("isprs"), Legend.load("change-mask")
+    polygonize(labels, dict(zip(isprs.values, isprs.names, strict=True)), legend=isprs)
+    assert 'declares 0 as nodata, which is its value for "impervious": of that class nothing is traced.' in caplog.text
+    caplog.clear()
+    polygonize(Layer.open(np.array([[0, 255]], np.uint8), nodata=255), {1: "change"}, legend=mask)
+    assert 'declares 255 as nodata, which is its value for "change"' in caplog.text
+    caplog.clear()
+    polygonize(labels, {1: "building"}, legend=isprs)  # of which all is there
+    polygonize(Layer.open(np.array([[0, 1]], np.uint8), nodata=np.nan), {1: "building"}, legend=isprs)
+    assert not caplog.text

@@ -128,7 +128,7 @@ def test_files_of_one_band_are_stacked_in_the_order_of_their_numbers(tmp_path: P
     assert (layer.band_names, layer.wavelengths_nm.tolist(), layer.nodata) == (["B1", "B2", "B10"], [401, 402, 410], -1)
     assert len(list(files_behind(f"{tmp_path}#bands"))) > 3
     write_geotiff(tmp_path / "B3.tif", CUBE[3, None, :5])
-    with pytest.raises(GridError, match="differ in size, nodata value: they are no bands of one cube"):
+    with pytest.raises(GridError, match="differ in size: they are no bands of one cube"):
         Layer.open(f"{tmp_path}#bands")
 
 

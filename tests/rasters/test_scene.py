@@ -87,10 +87,54 @@ def test_alpha_is_a_mask_and_no_band(tmp_path: Path) -> None:
     assert layer.count == 3
     assert not valid[5].any()
     assert valid.sum() == 39 * 60
-    assert layer.masking_band is None
+    assert layer.unmasked_band is None
     with rasterio.open(tmp_path / "a.tif", "r+") as file:
         file.descriptions = ("Red", "Green", "Blue", "NIR")
-    assert Layer.open(tmp_path / "a.tif").masking_band == "NIR"
+    named = Layer.open(tmp_path / "a.tif")
+    assert (named.unmasked_band, named.count, named.read()[1].all()) == ("NIR", 4, True)
+
+
+def in_all_ways(source: object) -> list[tuple[int, str | None, float]]:
+    """Number of bands, the band that is no mask, and the share of valid pixels: as read, warped, and reduced."""
+    layer = Layer.open(source)
+    valid = (layer.read()[1], layer.on(layer.grid.zoom_out(0.5), "nearest").read()[1], layer.thumbnail(30)[1])
+    return [(layer.count, layer.unmasked_band, round(float(one.mean()), 3)) for one in valid]
+
+
+def test_a_band_marked_as_alpha_is_a_mask_only_if_its_values_are_those_of_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (4, 100, 120)).astype(np.uint8)  # near infrared has zeros too
+    hard = image.copy()
+    hard[3] = 255
+    hard[3, :, :20] = 0
+    soft = hard.copy()
+    soft[3, :, 20:40] = rng.integers(1, 255, (100, 20))
+    share = {"hard": 1 - 20 / 120, "soft": 1 - 20 / 120, "shown": 1.0}
+    for name, values in (("hard", hard), ("soft", soft), ("shown", image)):
+        bands, unmasked = (4, "band_4") if name == "shown" else (3, None)
+        grid = GeoBox((100, 120), UTM.affine, UTM.crs)
+        tif = write(tmp_path / f"{name}.tif", values, grid, photometric="RGB", alpha="YES")
+        sixteen = write(
+            tmp_path / f"{name}16.tif", values.astype(np.uint16) * 257, grid, photometric="RGB", alpha="YES"
+        )
+        png = write(tmp_path / f"{name}.png", values, grid, driver="PNG")
+        for path in (tif, sixteen, png):
+            assert in_all_ways(path) == [(bands, unmasked, pytest.approx(share[name], abs=0.01))] * 3
+            np.testing.assert_array_equal(Layer.open(path).read()[0].astype(np.uint8), values[:bands])
+    one = np.full_like(image, 255)
+    for name, last in (("masks", hard), ("mixed", image)):
+        for number, values in enumerate((one, last)):
+            place = UTM.affine * Affine.translation(140 * number, 0)
+            write(
+                tmp_path / name / f"{number}.tif",
+                values,
+                GeoBox((100, 120), place, UTM.crs),
+                photometric="RGB",
+                alpha="YES",
+            )
+    assert {found[:2] for found in in_all_ways(tmp_path / "masks")} == {(3, None)}
+    assert Layer.open(tmp_path / "masks").read()[1].mean() == pytest.approx((120 + 100) / 260)
+    assert in_all_ways(tmp_path / "mixed") == [(4, "band_4", pytest.approx(240 / 260, abs=0.02))] * 3
 
 
 def test_an_internal_mask_counts(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.change.series.dates import DatedImage, find_images
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
+from deepnets4eo.inspection.pairs import check_no_colour_table
 from deepnets4eo.rasters.band_roles import layer_names
 from deepnets4eo.rasters.cloud_mask import open_cloud_mask
 from deepnets4eo.rasters.scene import Layer, LayerLike, covered_share
@@ -162,7 +163,9 @@ class ImageSeries:
 
 def _open(day: date, source: LayerLike) -> Layer:
     try:
-        return Layer.open(source)
+        layer = Layer.open(source)
+        check_no_colour_table(layer, str(day))
+        return layer
     except InputError as error:
         raise type(error)(f"the image of {day} cannot be read: {error}") from error
 
