@@ -16,8 +16,9 @@ from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, crop, metres_on_the_ground, window_under
 from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.files.cloud_file import without_withheld
 from deepnets4eo.points.height_grid import class_share, height_grid
-from deepnets4eo.points.rubble.vocabulary import NOISE_CLASSES, RUBBLE_CLASS, VEGETATION_CLASSES
+from deepnets4eo.points.rubble.vocabulary import RUBBLE_CLASS, VEGETATION_CLASSES
 from deepnets4eo.terrain.heights import impossible, warn_of_impossible
 from deepnets4eo.terrain.units import (
     SAME,
@@ -79,7 +80,10 @@ class Heights:
         from deepnets4eo.rasters.scene import Layer
 
         if isinstance(source, PointCloud):
-            return cls(source, None)
+            used = without_withheld(source)
+            if used is None:
+                raise InputError(f"all {len(source):,} points of {source.source} are withheld. Give other points.")
+            return cls(used, None)
         if isinstance(source, (str, Path)) and Path(source).suffix.lower() in CLOUD_SUFFIXES:
             cloud = open_cloud(source)
             if not cloud.point_count:
@@ -152,7 +156,7 @@ class Heights:
         if self.layer is not None:
             heights = _mean_heights(self.layer, grid)
             return BlockHeights(grid, heights, heights, heights)
-        cells = height_grid(self.chunks, grid, leave_out=(*NOISE_CLASSES, *VEGETATION_CLASSES))
+        cells = height_grid(self.chunks, grid, leave_out=VEGETATION_CLASSES)
         rubble = class_share(self.chunks, grid, RUBBLE_CLASS)
         return BlockHeights(grid, cells.top, cells.mean, cells.lowest, rubble)
 
