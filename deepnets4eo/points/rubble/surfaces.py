@@ -124,6 +124,13 @@ class Heights:
         (left, bottom), (right, top) = xyz[:, :2].min(axis=0), xyz[:, :2].max(axis=0)
         return float(left), float(bottom), float(right), float(top)
 
+    @property
+    def unit_m(self) -> float:
+        """Metres of one unit of the coordinates of a file of points that has a unit, but no CRS; else 1."""
+        if self.layer is not None or isinstance(self.cloud, PointCloud) or self.cloud.crs is not None:
+            return 1.0
+        return float(self.cloud.units.horizontal_m)
+
     def check_metres(self) -> None:
         """Refuse coordinates or heights that are no metres; clouds in feet are read in metres. Errors: InputError."""
         crs, (left, bottom, right, top) = self.crs, self.bounds
