@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-BLOCK_CELLS, LEAST_BLOCK_CELLS = 2048, 256
-MOST_SIDE_CELLS = 2208  # of a block with its halo, about 1 GB: as of 0.5 m; finer cells have smaller blocks
+BLOCK_CELLS = 2048
+MOST_SIDE_CELLS = 2208  # of a block with its halo, about 1 GB: that of cells of 0.5 m; finer ones have smaller blocks
 HALO_M = 40.0  # of a block: heaps around its buildings, and ground beside them
 # stands in for the CRS of heights that have none, which are taken for metres
 PLAIN_METRES = 'ENGCRS["metres",EDATUM["unknown"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north],LENGTHUNIT["metre",1]]'
@@ -110,7 +110,7 @@ def debris_volumes(
     heights_m, unusable = stated_heights(outlines, options.height_column)
     fits, tables, polygons, gaps = [], [], [], []
     halo = int(np.ceil(HALO_M / options.cell_m))
-    block_cells = max(min(BLOCK_CELLS, MOST_SIDE_CELLS - 2 * halo), LEAST_BLOCK_CELLS)
+    block_cells = min(BLOCK_CELLS, MOST_SIDE_CELLS - 2 * halo)
     owner_of = _block_of(frame, grid, block_cells)
     windows = blocks((grid.shape[0], grid.shape[1]), block_cells)
     for number, window in enumerate(windows):
