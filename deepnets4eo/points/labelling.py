@@ -96,7 +96,9 @@ def label_cloud(
         file = open_cloud(path, crs=options.crs)
         check_needs(file, labeller, orthophoto)
         file.check_not_empty()
-        make_header(file, _additions(labeller.legend, replace=options.replace))  # refuses what could not be written later
+        make_header(
+            file, _additions(labeller.legend, replace=options.replace)
+        )  # refuses what could not be written later
         with job_scratch(out, resume=options.resume) as scratch:
             steps = _Steps(progress)
             done = _sort(file, labeller, options, scratch, steps, orthophoto)

@@ -212,7 +212,9 @@ def test_las_1_0_is_labelled_and_becomes_1_2(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("at", "value"), [(155, 1e308), (131, 1e9), (155, float("inf")), (131, float("nan"))])
-def test_scales_and_offsets_of_no_place_are_refused_despite_honest_looking_bounds(tmp_path, at: int, value: float) -> None:
+def test_scales_and_offsets_of_no_place_are_refused_despite_honest_looking_bounds(
+    tmp_path, at: int, value: float
+) -> None:
     path = write_las(tmp_path / "a.las", scattered(50))
     data = bytearray(path.read_bytes())
     data[at : at + 8] = np.array([value], "<f8").tobytes()

@@ -92,7 +92,10 @@ def test_real_files_are_described(real_data: Path) -> None:
     assert any("geocentric" in problem for problem in wrong.problems)
 
 
-@pytest.mark.parametrize(("codes", "legend", "noise"), [((7, 2, 18), None, 200), ((7, 2, 2), None, 100), ((2, 2, 6), None, 0), ((7, 2, 18), "asprs_las", 0)])
+@pytest.mark.parametrize(
+    ("codes", "legend", "noise"),
+    [((7, 2, 18), None, 200), ((7, 2, 2), None, 100), ((2, 2, 6), None, 0), ((7, 2, 18), "asprs_las", 0)],
+)
 def test_noise_is_counted_where_no_legend_says_what_its_codes_are(tmp_path: Path, codes, legend, noise: int) -> None:
     path = write_las(tmp_path / "a.las", scattered(300))
     cloud = laspy.read(path)

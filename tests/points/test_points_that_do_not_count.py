@@ -33,7 +33,9 @@ def with_out(path: Path, kind: str, version: str = "1.4", point_format: int = 8,
     if kind == "withheld":
         cloud.withheld = OUT.astype(np.uint8)
     else:
-        cloud.classification = np.where(OUT, 7 if kind == "low" else 18, np.asarray(cloud.classification)).astype(np.uint8)
+        cloud.classification = np.where(OUT, 7 if kind == "low" else 18, np.asarray(cloud.classification)).astype(
+            np.uint8
+        )
     cloud.write(path)
     return path
 
@@ -105,14 +107,21 @@ def test_ground_features_surfaces_and_cells_are_those_without_them(kind: str) ->
     np.testing.assert_array_equal(surface.vertices, expected.vertices)
     np.testing.assert_array_equal(surface.point_index, np.flatnonzero(~OUT)[expected.point_index])
     grid = grid_around((*FAR.min(axis=0)[:2], *FAR.max(axis=0)[:2]), 2.0)
-    counts, lowest = (height_grid(lambda: [cloud], grid).count.sum(), np.nanmin(height_grid(lambda: [cloud], grid).lowest))
+    counts, lowest = (
+        height_grid(lambda: [cloud], grid).count.sum(),
+        np.nanmin(height_grid(lambda: [cloud], grid).lowest),
+    )
     assert (counts, lowest) == ((~OUT).sum(), pytest.approx(XYZ[~OUT, 2].min(), abs=1e-4))
 
 
 def test_codes_of_other_lists_than_asprs_are_no_noise(tmp_path: Path) -> None:
     """7 is poles in DALES, trees in H3D and shrubs in the text files of Vaihingen."""
     assert [has_asprs_noise(Legend.load(name)) for name in ("dales", "h3d", "asprs_las")] == [False, False, True]
-    np.savetxt(tmp_path / "a.pts", np.column_stack([XYZ[:9] - XYZ[0], np.full(9, 5), *np.ones((2, 9)), np.arange(9)]), fmt="%.6g")
+    np.savetxt(
+        tmp_path / "a.pts",
+        np.column_stack([XYZ[:9] - XYZ[0], np.full(9, 5), *np.ones((2, 9)), np.arange(9)]),
+        fmt="%.6g",
+    )
     cloud = open_cloud(tmp_path / "a.pts").read()
     assert cloud.classification.tolist() == list(range(9))
     assert cloud.counted.all()

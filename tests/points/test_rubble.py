@@ -286,6 +286,7 @@ def test_values_that_are_no_heights_are_unknown_and_counted(houses, after):
 @pytest.mark.parametrize("raster", [False, True])
 def test_buildings_in_a_gap_of_the_heights_are_not_assessed_and_the_others_are(houses, after, raster, monkeypatch):
     from deepnets4eo.points.height_grid import grid_around, height_grid
+
     monkeypatch.setattr(job, "BLOCK_CELLS", 200)
     far = shapely.box(*(ORIGIN + 500), *(ORIGIN + 510))
     outlines = gpd.GeoDataFrame({"id": [*houses["id"], "far"]}, geometry=[*houses.geometry, far], crs=CRS)
@@ -577,7 +578,14 @@ def test_products_that_need_points_are_named_where_heights_are_a_surface_model(h
     cells = height_grid(lambda: [after], grid_around((*ORIGIN, *(ORIGIN + 69)), 0.5, CRS))
     write_geotiff(tmp_path / "dsm.tif", cells.top, transform=cells.grid.affine, crs=CRS, nodata=np.nan)
     houses.to_file(tmp_path / "houses.gpkg")
-    arguments = ["rubble", str(tmp_path / "dsm.tif"), "--footprints", str(tmp_path / "houses.gpkg"), "--out", str(tmp_path / "o")]
+    arguments = [
+        "rubble",
+        str(tmp_path / "dsm.tif"),
+        "--footprints",
+        str(tmp_path / "houses.gpkg"),
+        "--out",
+        str(tmp_path / "o"),
+    ]
     assert main([*arguments, "--also", "laz,page"]) == 0
     assert "points.laz, view.html need points: not written, as" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "o" / "view.html").exists()

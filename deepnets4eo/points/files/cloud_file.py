@@ -198,9 +198,7 @@ class CloudFile(ABC):
 
     def _prepare(self, cloud: PointCloud) -> PointCloud:
         xyz = cloud.xyz if self.units.are_metres else cloud.xyz * self._to_metres
-        return replace(
-            cloud, xyz=xyz, crs=self.crs, source=str(self.path), synthetic=self.synthetic, asprs=self.asprs
-        )
+        return replace(cloud, xyz=xyz, crs=self.crs, source=str(self.path), synthetic=self.synthetic, asprs=self.asprs)
 
     def _all_withheld(self) -> InputError:
         return InputError(

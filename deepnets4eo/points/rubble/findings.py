@@ -73,7 +73,9 @@ def findings_of(buildings: gpd.GeoDataFrame, fits: list[dict[str, Any]], paired:
             f"The stated heights lie up to {abs(most):.1f} m {'above' if most > 0 else 'below'} the roofs of the buildings that "
             f"stand, in {len(offsets)} of {count_of(len(fits), 'block')}: this was taken out."
         )
-        findings.append(Finding("stated_heights_off", "caution", text, "Check what the column measures, and from where."))
+        findings.append(
+            Finding("stated_heights_off", "caution", text, "Check what the column measures, and from where.")
+        )
     unfitted = [fit for fit in fits if fit["cells"] < FEW_STABLE]
     if paired and unfitted:
         text = f"In {len(unfitted)} of {count_of(len(fits), 'block')} both dates share too little ground to compare heights."

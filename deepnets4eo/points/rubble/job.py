@@ -184,7 +184,11 @@ def _frame_on(footprints: Footprints, crs: Any, after: Heights, before: Heights 
         return footprints.frame if footprints.crs is None else footprints.to(crs).frame
     unit_m = after.unit_m if before is None or after.unit_m != 1 else before.unit_m
     frame = footprints.frame
-    return frame if unit_m == 1 else frame.set_geometry(shapely.transform(frame.geometry.to_numpy(), lambda xy: xy * unit_m))
+    return (
+        frame
+        if unit_m == 1
+        else frame.set_geometry(shapely.transform(frame.geometry.to_numpy(), lambda xy: xy * unit_m))
+    )
 
 
 def _common_crs(after: Heights, before: Heights | None) -> Any:

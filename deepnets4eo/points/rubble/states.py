@@ -17,7 +17,9 @@ LEAST_LOSS_M, LOSS_SHARE = (
     2.5,
     0.3,
 )  # mean loss from which a building is collapsed: the greater of a storey and 0.3 height
-LOW_SHARE = 0.5  # of the plan that must lie as low as a heap for a mean fall to say that a building is gone without debris
+LOW_SHARE = (
+    0.5  # of the plan that must lie as low as a heap for a mean fall to say that a building is gone without debris
+)
 HEAP_SHARE = 0.25  # of what has come down that must be heaps, else the site is cleared
 
 
