@@ -210,11 +210,11 @@ def test_units_of_geotiff_keys_become_metres(tmp_path: Path, keys, horizontal_m:
 def test_a_user_defined_crs_of_geotiff_keys_has_its_projection(tmp_path: Path) -> None:
     numbers = (43.0, 45.5, -120.5, 41.75, 400_000 / SURVEY_FOOT, 0.0)  # those of EPSG:2991, which is in metres
     file = open_cloud(with_keys(tmp_path / "a.las", NAD83_LCC, numbers))
-    places = [
+    positions = [
         Transformer.from_crs(crs, "EPSG:4269", always_xy=True).transform(405_000, 90_000)
         for crs in (file.crs, "EPSG:2991")
     ]
-    np.testing.assert_allclose(*places, atol=1e-9)
+    np.testing.assert_allclose(*positions, atol=1e-9)
 
 
 @pytest.mark.parametrize("header", [np.zeros((2, 3)), np.array([ORIGIN + 5, ORIGIN + 6]), np.full((2, 3), np.nan)])

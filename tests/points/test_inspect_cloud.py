@@ -102,5 +102,5 @@ def test_noise_is_counted_where_no_legend_says_what_its_codes_are(tmp_path: Path
     cloud.classification = np.array(codes, np.uint8)[np.arange(300) % 3]
     cloud.write(path)
     problems = inspect(str(path), legend=None if legend is None else Legend.load(legend)).problems
-    found = [problem for problem in problems if "classified as noise" in problem]
-    assert [problem.split(" are ")[0] for problem in found] == ([f"{noise} points"] if noise else [])
+    noted = [problem for problem in problems if "classified as noise" in problem]
+    assert [problem.split(" are ")[0] for problem in noted] == ([f"{noise} points"] if noise else [])

@@ -469,9 +469,9 @@ def test_a_systematic_offset_of_stated_heights_is_taken_out_and_said(off):
     result = debris_volumes(cloud, frame, options=STATED)
     assert set(result.buildings["state"]) == {"standing"}
     np.testing.assert_allclose(result.buildings["height_pre_m"], roofs, atol=0.1)
-    said = [one.message for one in result.findings if one.code == "stated_heights_off"]
-    assert len(said) == (off != 0)
-    assert all(f"{abs(off):.1f} m {'above' if off > 0 else 'below'} the roofs" in message for message in said)
+    messages = [one.message for one in result.findings if one.code == "stated_heights_off"]
+    assert len(messages) == (off != 0)
+    assert all(f"{abs(off):.1f} m {'above' if off > 0 else 'below'} the roofs" in message for message in messages)
 
 
 def test_a_house_that_fell_is_found_among_stated_heights_that_are_all_too_high():

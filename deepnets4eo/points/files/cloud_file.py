@@ -136,13 +136,13 @@ class CloudFile(ABC):
         InputError
             The file has no points, is damaged, or has coordinates that are no lengths.
         """
-        found = False
+        any_used = False
         for cloud in self.whole_chunks(points):
             used = without_withheld(cloud)
             if used is not None:
-                found = True
+                any_used = True
                 yield used
-        if not found:
+        if not any_used:
             raise self._all_withheld()
 
     def whole_chunks(self, points: int = CHUNK_POINTS) -> Iterator[PointCloud]:

@@ -25,7 +25,7 @@ SHORT, LONG, ASCII, DOUBLE = 3, 4, 2, 12  # types of TIFF
 TAGS = {DIRECTORY: (SHORT, 2), DOUBLES: (DOUBLE, 8), TEXTS: (ASCII, 1)}  # their types, and bytes of one value
 # of an image of one pixel: width, height, bits, no compression, black is 0, offset, samples, rows, bytes
 PIXEL = {256: 1, 257: 1, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: 1}
-PLACE = {33550: (1.0, 1.0, 0.0), 33922: (0.0,) * 6}  # size and position of the pixel
+GEOREFERENCE = {33550: (1.0, 1.0, 0.0), 33922: (0.0,) * 6}  # size and position of the pixel
 FIRST_ENTRY, ENTRY_BYTES = 10, 12
 Keys = dict[
     int, tuple[int, int, int]
@@ -51,12 +51,12 @@ def crs_of_keys(records: Mapping[int, bytes]) -> CRS | None:
         Errors of GDAL and PROJ for keys that cannot be understood.
     """
     keys = _keys(records.get(DIRECTORY, b""))
-    found = _read(keys, records) if keys else None
-    if found is None:  # texts that are cut off, as GDAL wants all of them
-        found = _named(_value(keys, PROJECTED)) or _named(_value(keys, GEOGRAPHIC))
-    if found is None:
+    crs = _read(keys, records) if keys else None
+    if crs is None:  # texts that are cut off, of which GDAL needs all
+        crs = _named(_value(keys, PROJECTED)) or _named(_value(keys, GEOGRAPHIC))
+    if crs is None:
         return None
-    horizontal, vertical = found.sub_crs_list[:2] if found.is_compound else (found, None)
+    horizontal, vertical = crs.sub_crs_list[:2] if crs.is_compound else (crs, None)
     if vertical is not None and vertical.to_epsg() is None:  # GDAL's stand-in for one that it does not know
         vertical = None
     unit_m = _linear_unit_m(keys, records)
@@ -75,7 +75,7 @@ def _keys(directory: bytes) -> Keys:
     """Returns the keys of a directory, without the zeros that some programs write behind them."""
     whole = struct.unpack(f"<{len(directory) // 2}H", directory[: len(directory) // 2 * 2])
     entries = (whole[at : at + 4] for at in range(4, len(whole) - 3, 4))
-    return {key: (place, count, value) for key, place, count, value in entries if key}
+    return {key: (record, count, value) for key, record, count, value in entries if key}
 
 
 def _value(keys: Keys, key: int) -> int:
@@ -140,7 +140,7 @@ def _read(keys: Keys, records: Mapping[int, bytes]) -> CRS | None:
 def _image(records: Mapping[int, bytes]) -> bytes:
     """Returns the bytes of a TIFF of one pixel with geographic keys."""
     data = {tag: (*TAGS[tag], values) for tag, values in records.items() if values}
-    data |= {tag: (DOUBLE, 8, struct.pack(f"<{len(values)}d", *values)) for tag, values in PLACE.items()}
+    data |= {tag: (DOUBLE, 8, struct.pack(f"<{len(values)}d", *values)) for tag, values in GEOREFERENCE.items()}
     entries = {tag: struct.pack("<HHII", tag, LONG, 1, value) for tag, value in PIXEL.items()}
     behind = b""
     start = FIRST_ENTRY + 2 + ENTRY_BYTES * (len(entries) + len(data)) + 4

@@ -116,18 +116,15 @@ def debris_volumes(
     for number, window in enumerate(windows):
         rows = np.flatnonzero(owner_of == number)
         if len(rows):
-            around = window.grow(halo)
-            if 2 * halo > MOST_SIDE_CELLS - BLOCK_CELLS:  # so many cells that those off the heights are too dear
-                around = _clip_to(around, grid, _common_bounds(after, before))
-            block = crop(grid, around)
+            block = crop(grid, _with_halo(window, grid, halo, _common_bounds(after, before)))
             try:
                 fit, measures, moved, unaligned = _measure(after, before, block, frame, rows, heights_m, options)
             except NoHeightsError as error:
                 gaps.append((len(rows), error))
             else:
+                offset = {"stated_offset_m": measures.stated_offset_m} if measures.stated_offset_m else {}
                 fits.append(
-                    {"corner": [block.affine.c, block.affine.f], **asdict(fit), "unaligned": unaligned}
-                    | ({"stated_offset_m": measures.stated_offset_m} if measures.stated_offset_m else {})
+                    {"corner": [block.affine.c, block.affine.f], **asdict(fit), "unaligned": unaligned, **offset}
                 )
                 tables.append(gpd.GeoDataFrame(measures.table.set_axis(rows), geometry=moved, crs=crs))
                 polygons.append(rubble_polygons(measures, block, frame["id"].to_numpy()[rows]))
@@ -249,13 +246,16 @@ def _block_of(frame: gpd.GeoDataFrame, grid: Grid, block_cells: int) -> NDArray[
     return np.where(on_grid, row // block_cells * across + col // block_cells, -1).astype(np.int64)
 
 
-def _clip_to(window: Window, grid: Grid, bounds: tuple[float, float, float, float]) -> Window:
-    """The part of a window that bounds reach into, beyond the grid too."""
+def _with_halo(window: Window, grid: Grid, halo: int, bounds: tuple[float, float, float, float]) -> Window:
+    """A block with its halo; of fine cells only the part that the heights' bounds reach into, as cells without are dear."""
+    wide = window.grow(halo)
+    if 2 * halo <= MOST_SIDE_CELLS - BLOCK_CELLS:
+        return wide
     left, bottom, right, top = bounds
     corners = apply_affine(~grid.affine, np.array([[left, top], [right, bottom]]))
     (col, row), (last_col, last_row) = np.floor(corners).astype(int).tolist()
     cells = Window(row, col, last_row - row + 1, last_col - col + 1)
-    part = window.within(cells).clip((cells.height, cells.width))
+    part = wide.within(cells).clip((cells.height, cells.width))
     return part._replace(row=part.row + row, col=part.col + col)
 
 

@@ -66,11 +66,7 @@ def measure_block(inputs: BlockInputs, options: RubbleOptions) -> BlockMeasures:
     if inputs.pre is not None:
         plan = plan_of_both(inputs, inputs.pre, cells, area, options)
     else:
-        plan = plan_alone(inputs, cells, above, rough, area, options)
-        offset_m = _stated_offset_m(plan, cells)
-        if offset_m:
-            inputs = replace(inputs, heights_m=without_offset(inputs.heights_m, offset_m))
-            plan = plan_alone(inputs, cells, above, rough, area, options)
+        plan, offset_m = _plan_alone(inputs, cells, above, rough, area, options)
     heap = plan.gone & (plan.after <= plan.limit[cells.owner])
     high = heap & (plan.after >= options.least_heap_m)
     collapsed, rubble = plan.mean(cells, plan.gone), plan.mean(cells, high)
@@ -110,6 +106,23 @@ def measure_block(inputs: BlockInputs, options: RubbleOptions) -> BlockMeasures:
     )  # fmt: skip
     ring[cells.flat[counted & plan.known]] = cells.owner[counted & plan.known] + 1
     return BlockMeasures(table, ring.reshape(above.shape).astype(np.int32), above, inputs.terrain, offset_m)
+
+
+def _plan_alone(
+    inputs: BlockInputs,
+    cells: BuildingCells,
+    above: FloatImage,
+    rough: NDArray[np.bool_],
+    area: NDArray[np.float64],
+    options: RubbleOptions,
+) -> tuple[Plan, float]:
+    """The plans by heights after the event alone, and the systematic offset of stated heights that was taken out."""
+    plan = plan_alone(inputs, cells, above, rough, area, options)
+    offset_m = _stated_offset_m(plan, cells)
+    if offset_m:
+        inputs = replace(inputs, heights_m=without_offset(inputs.heights_m, offset_m))
+        plan = plan_alone(inputs, cells, above, rough, area, options)
+    return plan, offset_m
 
 
 def _low_share(plan: Plan, cells: BuildingCells) -> NDArray[np.float64]:
