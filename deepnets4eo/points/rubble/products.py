@@ -25,7 +25,7 @@ from deepnets4eo.points.display3d.thin_cloud import thin_cloud
 from deepnets4eo.points.display3d.view_page import MOST_POINTS, write_point_page
 from deepnets4eo.points.rubble.label_rubble import rubble_classes, write_rubble_points
 from deepnets4eo.points.rubble.rubble_map import MEANING, SUBJECT, RubbleMap
-from deepnets4eo.points.rubble.surfaces import Heights, HeightSource
+from deepnets4eo.points.rubble.surfaces import Heights, HeightSource, is_of_points
 from deepnets4eo.points.rubble.vocabulary import STATES, UNKNOWN
 from deepnets4eo.version import __version__
 
@@ -50,7 +50,7 @@ def check_products(also: Sequence[str]) -> tuple[str, ...]:
 
 def products_of_points(post: HeightSource, also: Sequence[str]) -> list[str]:
     """The files among further products that need points, where the heights are a surface model; none where they are points."""
-    return [] if Heights.open(post).from_points else [OF_POINTS[name] for name in also]
+    return [] if is_of_points(post) else [OF_POINTS[name] for name in also]
 
 
 def save_rubble(

@@ -76,7 +76,7 @@ class Heights:
     @classmethod
     def open(cls, source: HeightSource) -> Heights:
         """Open a file by its suffix. Errors: InputError for what is no file of points or heights, or holds none."""
-        from deepnets4eo.points.files import CLOUD_SUFFIXES, open_cloud
+        from deepnets4eo.points.files import open_cloud
         from deepnets4eo.rasters.scene import Layer
 
         if isinstance(source, PointCloud):
@@ -84,7 +84,7 @@ class Heights:
             if used is None:
                 raise InputError(f"all {len(source):,} points of {source.source} are withheld. Give other points.")
             return cls(used, None)
-        if isinstance(source, (str, Path)) and Path(source).suffix.lower() in CLOUD_SUFFIXES:
+        if isinstance(source, (str, Path)) and is_of_points(source):
             cloud = open_cloud(source)
             if not cloud.point_count:
                 raise InputError(f"{source} has no points. Give a cloud of the buildings.")
@@ -166,6 +166,14 @@ class Heights:
         cells = height_grid(self.chunks, grid, leave_out=VEGETATION_CLASSES)
         rubble = class_share(self.chunks, grid, RUBBLE_CLASS)
         return BlockHeights(grid, cells.top, cells.mean, cells.lowest, rubble)
+
+
+def is_of_points(source: HeightSource) -> bool:
+    """Whether heights are points, in memory or by the suffix of their file, and no surface model."""
+    from deepnets4eo.points.files import CLOUD_SUFFIXES
+
+    is_file = isinstance(source, (str, Path)) and Path(source).suffix.lower() in CLOUD_SUFFIXES
+    return is_file or isinstance(source, PointCloud)
 
 
 def _mean_heights(layer: Layer, grid: Grid) -> FloatImage:
