@@ -49,7 +49,7 @@ def rubble(
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.outputs.lock import output_lock
     from deepnets4eo.points import check_heights, debris_volumes, save_rubble
-    from deepnets4eo.points.rubble.products import ALSO, PRODUCTS, check_products
+    from deepnets4eo.points.rubble.products import ALSO, PRODUCTS, check_products, products_of_points
 
     check_not_inputs([out, *(out / name for name in PRODUCTS)], [post, pre, footprints])
     formats = check_products(ALSO if also is None else [name for name in names(also) if name != "none"])
@@ -58,6 +58,8 @@ def rubble(
         footprints, layer=options.layer, id_column=options.id_column, assume_crs=options.footprints_crs
     )
     check_heights(post, outlines, pre)
+    if needing := products_of_points(post, formats):
+        echo(f"note: {', '.join(needing)} need points: not written, as {post} is a surface model.", err=True)
     if dry_run:
         echo(f"{count_of(len(outlines), 'building')} would be measured into {out}")
         return

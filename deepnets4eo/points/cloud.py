@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Mask
 from deepnets4eo.errors import InputError
 
 if TYPE_CHECKING:
     from pyproj import CRS
 
 
-ABOUT = ("xyz", "crs", "source", "synthetic")  # fields that are no measurements
+ABOUT = ("xyz", "withheld", "crs", "source", "synthetic", "asprs")  # fields that are no measurements
+NOISE_CODES = (7, 18)  # ASPRS: low and high noise
+MOST_COORDINATE = 1e10  # some 250 times round the earth in metres; beyond, it is no length but a damaged header
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +45,15 @@ class PointCloud:
         Where the points are from, for messages.
     synthetic
         Whether the points are made up.
+    asprs
+        Whether the classification has the codes of ASPRS, where 7 and 18 are noise.
+    withheld
+        (N,) bool, points that the file says to leave out; None for none. What `open_cloud` reads has none of them.
 
     Raises
     ------
     InputError
-        No points, arrays of different lengths, or coordinates that are no numbers.
+        No points, arrays of different lengths, or coordinates that are no numbers, or beyond 1e10.
 
     Examples
     --------
@@ -64,19 +72,23 @@ class PointCloud:
     crs: CRS | None = None
     source: str = "points in memory"
     synthetic: bool = False
+    asprs: bool = True
+    withheld: Mask | None = None
 
     def __post_init__(self) -> None:
         if self.xyz.ndim != 2 or self.xyz.shape[1] != 3 or not len(self.xyz):
             raise InputError(
                 f"{self.source}: coordinates of shape {self.xyz.shape}; expected (N, 3), x, y and z of at least one point"
             )
-        if not np.isfinite(self.xyz).all():
-            wrong = int((~np.isfinite(self.xyz).all(axis=1)).sum())
+        usable = np.abs(self.xyz) <= MOST_COORDINATE
+        if not usable.all():
+            wrong, first = int((~usable.all(axis=1)).sum()), self.xyz[~usable][0]
             raise InputError(
-                f"{self.source}: {wrong:,} of {len(self):,} points have coordinates that are no finite numbers. Remove them"
+                f"{self.source}: {wrong:,} of {len(self):,} points have coordinates that are no finite numbers up to "
+                f"{MOST_COORDINATE:.0e}, such as {first:.6g}. Remove them, or mend the scales and offsets of the file"
             )
-        for name, values in self.measurements().items():
-            if len(values) != len(self):
+        for name, values in (self.measurements() | {"withheld": self.withheld}).items():
+            if values is not None and len(values) != len(self):
                 raise InputError(
                     f"{self.source}: {len(values):,} values of {name} for {len(self):,} points; expected one for each point"
                 )
@@ -89,8 +101,54 @@ class PointCloud:
         beside = [field.name for field in fields(self) if field.name not in ABOUT]
         return {name: getattr(self, name) for name in beside if getattr(self, name) is not None}
 
+    @property
+    def noise(self) -> Mask:
+        """(N,) bool, which points are classified as noise: 7 and 18 of ASPRS."""
+        if self.classification is None or not self.asprs:
+            return np.zeros(len(self), bool)
+        return np.asarray(np.isin(self.classification, NOISE_CODES))
+
+    @property
+    def counted(self) -> Mask:
+        """(N,) bool, which points take part in all work: those that are neither withheld nor noise."""
+        return ~self.noise if self.withheld is None else ~(self.noise | self.withheld)
+
     def subset(self, index: NDArray[Any]) -> PointCloud:
         """The points at an index (M,) or of a mask (N,), with all that was measured at them; at least one."""
-        return replace(
-            self, xyz=self.xyz[index], **{name: values[index] for name, values in self.measurements().items()}
+        columns = {name: values[index] for name, values in self.measurements().items()}
+        withheld = None if self.withheld is None else self.withheld[index]
+        return replace(self, xyz=self.xyz[index], withheld=withheld, **columns)
+
+
+def at_counted(cloud: PointCloud, compute: Callable[[PointCloud], NDArray[Any]], fill: float) -> NDArray[Any]:
+    """Values of the points of a cloud of which withheld points and noise are no part.
+
+    Parameters
+    ----------
+    cloud
+        N points.
+    compute
+        Returns one row for each point of the cloud that it is given: those that count.
+    fill
+        What withheld points and noise have instead.
+
+    Returns
+    -------
+    (N, …) values.
+
+    Raises
+    ------
+    InputError
+        No point counts.
+    """
+    counted = cloud.counted
+    if counted.all():
+        return compute(cloud)
+    if not counted.any():
+        raise InputError(
+            f"{cloud.source}: all {len(cloud):,} points are withheld or classified as noise (7, 18). Check its classes"
         )
+    part = compute(cloud.subset(counted))
+    values = np.full((len(cloud), *part.shape[1:]), fill, part.dtype)
+    values[counted] = part
+    return values

@@ -25,7 +25,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.options import Section
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.codes import legend_codes
+from deepnets4eo.points.codes import has_asprs_noise, legend_codes
 from deepnets4eo.points.files import CloudFile, open_cloud
 from deepnets4eo.points.tiles import TiledPoints, sort_in_tiles
 from deepnets4eo.training.splits import WHOLE, DataSplit, SplitRule, assign_blocks
@@ -92,7 +92,8 @@ class LabelledCloud:
 
     @property
     def grid(self) -> Grid:
-        """The cells that the bounds of the points reach into."""
+        """The cells that the bounds of the points reach into. Errors: InputError where they lie too far apart."""
+        self.file.check_extent()
         (left, bottom), (right, top) = np.floor(self.file.bounds[:, :2] / self.cell_m).astype(np.int64).tolist()
         affine = Affine.scale(self.cell_m, -self.cell_m) * Affine.translation(left, -(top + 1))
         return Grid((top - bottom + 1, right - left + 1), affine, self.file.crs)
@@ -121,7 +122,8 @@ class LabelledCloud:
         Yields
         ------
         Piece
-            Every point of the file is one of its piece's own once. Memory: some 100 bytes a point of one piece.
+            Every point of the file, but for withheld points and noise, is one of its piece's own once. Memory: some 100
+            bytes a point of one piece.
 
         Raises
         ------
@@ -129,17 +131,17 @@ class LabelledCloud:
             The file has no classification, or codes that the legend lacks.
         """
         if self.file.point_count <= data.most_points:
-            cloud = _with_indices(self.file.read(), legend, data)
-            yield Piece(cloud, len(cloud))
+            cloud = self.file.read()
+            yield from _pieces(cloud, len(cloud), legend, data)
             return
         with TemporaryDirectory(dir=folder, prefix=".deepnets4eo-tiles-") as tiles:
             for _ in sort_in_tiles(self.file, Path(tiles), most_points=data.most_points, halo_m=halo_m):
                 pass
-            tiled = TiledPoints(Path(tiles), self.file.crs, str(self.file.path))
+            tiled = TiledPoints(Path(tiles), self.file.crs, str(self.file.path), asprs=self.file.asprs)
             for tile in tiled.tiles:
                 points = tiled.read(tile, halo_m)
                 if points is not None:
-                    yield Piece(_with_indices(points.cloud, legend, data), len(points.index))
+                    yield from _pieces(points.cloud, len(points.index), legend, data)
 
 
 def find_clouds(data: CloudData, cell_m: float) -> list[LabelledCloud]:
@@ -233,6 +235,14 @@ def point_parts(split: DataSplit[LabelledCloud], number: int, xy: NDArray[np.flo
     return np.select([split.splits[number].contains(VAL, cells), learnt], [WITHHELD, LEARNT], NEITHER).astype(np.uint8)
 
 
+def _pieces(cloud: PointCloud, own: int, legend: Legend, data: CloudData) -> Iterator[Piece]:
+    """Yields the points without noise, none where no own point is left."""
+    counted = replace(cloud, asprs=cloud.asprs and has_asprs_noise(legend)).counted
+    if counted[:own].any():
+        part = cloud if counted.all() else cloud.subset(counted)
+        yield Piece(_with_indices(part, legend, data), int(counted[:own].sum()))
+
+
 def _with_indices(cloud: PointCloud, legend: Legend, data: CloudData) -> PointCloud:
     codes = legend_codes(cloud, legend, unknown_is_void=data.unknown_labels == "void")
-    return replace(cloud, classification=legend.to_index()[codes])
+    return replace(cloud, classification=legend.to_index()[codes], asprs=False)

@@ -9,9 +9,33 @@ from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import LabelError
-from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.cloud import NOISE_CODES, PointCloud
 
 MOST_NAMED = 10
+NOISE = "noise"
+
+
+def has_asprs_noise(legend: Legend) -> bool:
+    """Returns whether 7 and 18 in files of a legend are noise, as of ASPRS: it has no other classes with these codes.
+
+    Parameters
+    ----------
+    legend
+        Of the classes.
+
+    Returns
+    -------
+    bool
+        False e.g. for `dales`, where 7 is poles.
+
+    Examples
+    --------
+    >>> [has_asprs_noise(Legend.load(name)) for name in ("asprs_las", "ign_lidar_hd", "dales", "h3d")]
+    [True, True, False, False]
+    """
+    names = {one.value: one.name for one in legend.classes}
+    names |= {stored: names.get(value, "") for stored, value in legend.file_values.items()}
+    return all(NOISE in names.get(code, NOISE) for code in NOISE_CODES)
 
 
 def legend_codes(cloud: PointCloud, legend: Legend, *, unknown_is_void: bool = False) -> NDArray[np.uint8]:

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Evaluation, Protocol
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.points.codes import legend_codes
+from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.codes import has_asprs_noise, legend_codes
 from deepnets4eo.points.files import CloudFile, open_cloud
 
 PREDICTED = "pred_class"
@@ -50,7 +52,8 @@ def evaluate_cloud(
     -------
     dict
         As `evaluate` returns for rasters: overall accuracy, F1, IoU, precision and recall by class and their means, counts
-        of points. Points that are void in the reference are left out, points without label count as errors.
+        of points. Points that are void in the reference or withheld are left out, and where `pred_class` is scored those
+        that the reference calls noise, which labelling leaves alone; points without label count as errors.
 
     Raises
     ------
@@ -70,16 +73,19 @@ def evaluate_cloud(
         )
     for name in ignored:
         chosen.index(name)
+    noise_left_alone = PREDICTED in getattr(predicted_file, "extra_dimensions", ()) and has_asprs_noise(chosen)
     matrix, indices, done = ConfusionMatrix(chosen.num_classes), chosen.to_index(), 0
-    for predicted, truth in zip(predicted_file.chunks(), reference_file.chunks(), strict=True):
+    for predicted, truth in zip(predicted_file.whole_chunks(), reference_file.whole_chunks(), strict=True):
         if not np.allclose(predicted.xyz, truth.xyz, rtol=0, atol=NEAR_M):
             raise InputError(
                 f"{labelled} and {reference} hold other points, or the same in another order, from point {done:,} on. "
                 "Label the reference file itself, so that the order is kept."
             )
-        rows = indices[legend_codes(truth, chosen, unknown_is_void=unknown_is_void)]
-        columns = indices[legend_codes(predicted, chosen, unknown_is_void=True)]
-        matrix.update(rows, columns)
+        used = _scored(predicted, truth, noise_left_alone=noise_left_alone)
+        if used.any():
+            rows = indices[legend_codes(truth.subset(used), chosen, unknown_is_void=unknown_is_void)]
+            columns = indices[legend_codes(predicted.subset(used), chosen, unknown_is_void=True)]
+            matrix.update(rows, columns)
         done += len(truth)
         if progress is not None:
             progress(done / reference_file.point_count)
@@ -103,6 +109,15 @@ def evaluate_cloud(
 def _open_predicted(path: str | Path) -> CloudFile:
     file = open_cloud(path)
     return open_cloud(path, classes=PREDICTED) if PREDICTED in getattr(file, "extra_dimensions", ()) else file
+
+
+def _scored(predicted: PointCloud, truth: PointCloud, *, noise_left_alone: bool) -> NDArray[np.bool_]:
+    """(N,) which points are scored."""
+    used = np.ones(len(truth), bool)
+    for cloud in (predicted, truth):
+        if cloud.withheld is not None:
+            used &= ~cloud.withheld
+    return used & ~truth.noise if noise_left_alone else used
 
 
 def _check_reference(reference: CloudFile) -> None:

@@ -27,7 +27,7 @@ def heights_above_ground(
     Parameters
     ----------
     cloud
-        N points; those below the ground count as they are.
+        N points; those below the ground count as they are, withheld points and noise shape no ground.
     gsd_m
         Side of the cells whose lowest points are filtered, metres.
     max_building_m
@@ -48,15 +48,16 @@ def heights_above_ground(
     >>> float(np.abs(heights_above_ground(cloud)).max())
     0.0
     """
-    low = cloud.xyz[:, :2].min(axis=0)
+    counted = cloud.counted if cloud.counted.any() else np.ones(len(cloud), bool)
+    low = cloud.xyz[counted, :2].min(axis=0)
     cells = (cloud.xyz[:, :2] - low) / gsd_m
-    shape = tuple(int(side) + 1 for side in np.floor(cells.max(axis=0)))
+    shape = tuple(int(side) + 1 for side in np.floor(cells[counted].max(axis=0)))
     if math.prod(shape) > MOST_CELLS:
         raise InputError(
             f"{cloud.source}: the points lie within {shape[0] * gsd_m:,.0f} x {shape[1] * gsd_m:,.0f} m, more than "
             f"{MOST_CELLS:,} cells of {gsd_m} m. {_remedy(cloud)}"
         )
-    lowest = _lowest(cells, cloud.xyz[:, 2], (shape[0], shape[1]))
+    lowest = _lowest(cells[counted], cloud.xyz[counted, 2], (shape[0], shape[1]))
     terrain = ground(lowest, gsd_m, max_building_m=max_building_m)
     return (cloud.xyz[:, 2] - _interpolate(terrain, cells - 0.5)).astype(np.float32)
 

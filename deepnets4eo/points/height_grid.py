@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -114,7 +114,7 @@ def height_grid(chunks: Chunks, grid: Grid, *, leave_out: Sequence[int] = ()) ->
     grid
         The cells, in the cloud's coordinates.
     leave_out
-        Classes (of a classified cloud) whose points do not count.
+        Classes of ASPRS (of a classified cloud) whose points do not count; withheld points and noise never do.
 
     Returns
     -------
@@ -185,10 +185,11 @@ def class_share(chunks: Chunks, grid: Grid, code: int) -> FloatImage | None:
 def _without_heights(chunks: Chunks, grid: Grid, leave_out: Sequence[int], name: str) -> NoHeightsError:
     """Why no cell has a height."""
     area = tuple(grid.extent.boundingbox)
-    if len(leave_out) and any(len(_cells(cloud, grid, ())[0]) for cloud in chunks()):
+    as_they_are = (replace(cloud, asprs=False, withheld=None) for cloud in chunks())
+    if any(len(_cells(cloud, grid, ())[0]) for cloud in as_they_are):
+        classes = f"of classes that do not count ({', '.join(map(str, leave_out))}), " if len(leave_out) else ""
         return NoHeightsError(
-            f"all points of {name} on the grid {area} are of classes that do not count ({', '.join(map(str, leave_out))}). "
-            "Check its classes, or set them to 0."
+            f"all points of {name} on the grid {area} are {classes}noise or withheld. Check its classes, or set them to 0."
         )
     return NoHeightsError(
         f"no point of {name} lies on the grid {area}. Check the CRS of the cloud and of the footprints."
@@ -216,10 +217,10 @@ def _add(total: NDArray[np.float64], count: NDArray[np.int32], cell: NDArray[np.
 
 
 def _cells(cloud: PointCloud, grid: Grid, leave_out: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Flat cell (P,) and height (P,) of the points that lie on the grid and count."""
+    """Flat cell (P,) and height (P,) of the points that lie on the grid and count; noise and withheld points never do."""
     col, row = np.floor(apply_affine(~grid.affine, cloud.xyz[:, :2])).T
-    counted = (row >= 0) & (row < grid.shape[0]) & (col >= 0) & (col < grid.shape[1])
-    if cloud.classification is not None and len(leave_out):
+    counted = cloud.counted & (row >= 0) & (row < grid.shape[0]) & (col >= 0) & (col < grid.shape[1])
+    if cloud.classification is not None and cloud.asprs and len(leave_out):
         counted &= ~np.isin(cloud.classification, leave_out)
     cell = row[counted].astype(np.int64) * grid.shape[1] + col[counted].astype(np.int64)
     return cell, cloud.xyz[counted, 2].astype(np.float32)

@@ -1,6 +1,6 @@
 """What a file of points is and what is wrong with it, for the verb `check`: points, density, CRS, classes, colours.
 
-Reads the file once. Memory: one chunk, and one bit a square metre of the file's bounds.
+Reads the file twice, as bounds of headers are not trusted. Memory: one chunk, and one bit a square metre of the file's bounds.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from deepnets4eo.inspection.files import Inspection
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.codes import MOST_NAMED
 from deepnets4eo.points.files import CloudFile, open_cloud
-from deepnets4eo.points.files.cloud_file import CHUNK_POINTS
+from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, MOST_EXTENT_M, without_withheld
 
 CELL_M = 1.0
 MOST_CELLS = 100_000_000
 MOST_HEIGHT_M, LEAST_HEIGHT_M = 9_000.0, -500.0
 NOISE = {7: "low noise", 18: "high noise"}
+NEAR = 0.02  # by which bounds of a header may differ, in the unit of the file
 STEP_M = 1e-3  # points in one cube of that side are duplicates
 PRIMES = np.array([73_856_093, 19_349_663, 83_492_791])  # Teschner et al. 2003: mix three whole numbers into one
 
@@ -33,6 +34,7 @@ class _Sums:
     """What one pass over the points counts."""
 
     points: int = 0
+    withheld: int = 0
     classes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
     low: NDArray[np.float64] = field(default_factory=lambda: np.full(3, np.inf))
     high: NDArray[np.float64] = field(default_factory=lambda: np.full(3, -np.inf))
@@ -74,11 +76,22 @@ def inspect_cloud(path: str, legend: Legend | None = None) -> Inspection:
     if extra:
         result.facts["extra dimensions"] = ", ".join(extra)
     lengths = _describe_crs(result, file)
-    cells = _Cells(file.bounds if lengths else np.zeros((2, 3)))
+    try:
+        cells = _Cells(file.bounds if lengths else np.zeros((2, 3)))
+    except InputError as error:  # all points are withheld
+        result.problems.append(str(error).removeprefix(f"{file.path} "))
+        return result
     sums = _Sums()
     for cloud in _clouds(file, lengths=lengths):
-        _add(sums, cloud, lengths=lengths)
-        cells.add(cloud.xyz)
+        used = without_withheld(cloud)
+        sums.withheld += 0 if cloud.withheld is None else int(cloud.withheld.sum())
+        if used is not None:
+            _add(sums, used, lengths=lengths)
+            cells.add(used.xyz)
+    if not sums.points:
+        return result
+    if sums.withheld:
+        result.facts["withheld"] = f"{sums.withheld:,} of the points, which take no part in anything"
     _describe_extent(result, file, sums, cells, lengths=lengths)
     _describe_measurements(result, file, sums)
     _describe_classes(result, sums, legend)
@@ -87,7 +100,7 @@ def inspect_cloud(path: str, legend: Legend | None = None) -> Inspection:
 
 def _clouds(file: CloudFile, *, lengths: bool) -> Iterator[PointCloud]:
     """Yields chunks in metres, or as they stand in the file where they are no lengths."""
-    return file.chunks() if lengths else file.stored_chunks(CHUNK_POINTS)
+    return file.whole_chunks() if lengths else file.stored_chunks(CHUNK_POINTS)
 
 
 def _describe_crs(result: Inspection, file: CloudFile) -> bool:
@@ -173,13 +186,21 @@ def _describe_extent(result: Inspection, file: CloudFile, sums: _Sums, cells: _C
             result.problems.append(
                 "it has about one point a square metre: small objects do not show, and features need larger scales."
             )
-    if not np.allclose(file.bounds if lengths else file.file_bounds, [sums.low, sums.high], atol=0.02, rtol=0):
+    if _is_stale(getattr(file, "header_bounds", None), file.file_bounds, sums.withheld):
         result.problems.append("the bounds in its header are not those of its points. Write it again: pdal translate")
-    if lengths and (size[:2] > 1_000_000).any():
+    if lengths and (size[:2] > MOST_EXTENT_M).any():
         result.problems.append("its points lie more than 1,000 km apart. Remove stray points, and check its unit.")
     if lengths and (sums.high[2] > MOST_HEIGHT_M or sums.low[2] < LEAST_HEIGHT_M):
         result.problems.append("heights leave −500 to 9,000 m. Remove noise, and check the unit of the heights.")
     _describe_area_of_use(result, file, sums)
+
+
+def _is_stale(header: NDArray[np.float64] | None, points: NDArray[np.float64], withheld: int) -> bool:
+    """Whether the bounds (2, 3) of a header are not those of its points; withheld ones may lie beyond the others."""
+    if header is None:
+        return False
+    beyond = (points - header) * np.array([[1], [-1]])  # below 0: points outside; above: a header that is too wide
+    return bool((beyond < -NEAR).any() or (not withheld and (beyond > NEAR).any()) or not np.isfinite(header).all())
 
 
 def _describe_area_of_use(result: Inspection, file: CloudFile, sums: _Sums) -> None:
@@ -245,4 +266,7 @@ def _describe_classes(result: Inspection, sums: _Sums, legend: Legend | None) ->
         )
     noise = sum(int(sums.classes[code]) for code in NOISE)
     if noise and legend is None:
-        result.problems.append(f"{noise:,} points are classified as noise (7, 18): leave them out before heights.")
+        result.problems.append(
+            f"{noise:,} points are classified as noise (7, 18): they take no part in ground, features, surfaces and rubble. "
+            "Check that no others are among them."
+        )

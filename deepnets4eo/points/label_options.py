@@ -54,9 +54,13 @@ class LabelResult:
     propagated
         Points that the labeller knew nothing of and that took the label of the nearest one.
     without_label
-        Points that have no label, as none near them had any.
+        Points that have no label, as none near them had any; withheld ones are not counted.
     without_colour
         Points beyond the orthophoto or on its void pixels, which count as black; 0 without an orthophoto.
+    noise
+        Points that the file classifies as noise (7, 18 of ASPRS): they took no part and keep their code.
+    withheld
+        Points that the file says to leave out: they took no part and have no label.
     """
 
     path: Path
@@ -65,6 +69,8 @@ class LabelResult:
     propagated: int
     without_label: int
     without_colour: int = 0
+    noise: int = 0
+    withheld: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values for JSON."""
@@ -75,6 +81,10 @@ class LabelResult:
         shares = ", ".join(f"{name} {count / self.points:.1%}" for name, count in self.counts.items())
         text = f"{self.points:,} points: {shares}. {self.propagated:,} took the label of the nearest labelled point"
         text += f", {self.without_label:,} have none." if self.without_label else "."
-        return (
-            f"{text} {self.without_colour:,} lie beyond the orthophoto and are black." if self.without_colour else text
-        )
+        if self.without_colour:
+            text += f" {self.without_colour:,} lie beyond the orthophoto and are black."
+        if self.noise:
+            text += f" {self.noise:,} are classified as noise (7, 18): they took no part and keep their code."
+        if self.withheld:
+            text += f" {self.withheld:,} are withheld: they took no part and have no label."
+        return text

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import plain, read_json, write_json, writing
+from deepnets4eo.points.codes import has_asprs_noise
 from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile
 from deepnets4eo.points.labeller import PointLabeller
@@ -52,6 +53,7 @@ class LabelProgress:
         orthophoto: Orthophoto | None = None,
     ) -> None:
         self._folder, self._file = folder, file
+        self._asprs = file.asprs and has_asprs_noise(labeller.legend)
         self._job = plain(
             {
                 "file": _identity(file),
@@ -97,7 +99,7 @@ class LabelProgress:
 
     def open_tiles(self) -> TiledPoints:
         """Returns the sorted points."""
-        return TiledPoints(self.tile_folder, self._file.crs, str(self._file.path))
+        return TiledPoints(self.tile_folder, self._file.crs, str(self._file.path), asprs=self._asprs)
 
     def store(self, index: NDArray[np.uint64], labels: NDArray[np.uint8]) -> None:
         """Keeps the labels (n, 4) of the points at an index (n,) of the file."""

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.outputs.progress_share import between
 from deepnets4eo.outputs.scratch import job_scratch, scratch_folder
-from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.cloud import NOISE_CODES, PointCloud
 from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile, open_cloud
 from deepnets4eo.points.label_options import LabelOptions, LabelResult
@@ -33,6 +33,9 @@ from deepnets4eo.points.label_progress import LabelProgress
 from deepnets4eo.points.labeller import PointLabeller
 from deepnets4eo.points.tile_labels import CENT, label_tile
 from deepnets4eo.points.tiles import sort_in_tiles
+
+if TYPE_CHECKING:
+    from deepnets4eo.points.files.las_writer import Additions
 
 log = logging.getLogger(__name__)
 POINT_BYTES = 1000  # of work for one point of a tile: coordinates, features, scores, an index of neighbours
@@ -83,7 +86,7 @@ def label_cloud(
         The output exists, is an input, or cannot be written.
     """
     with name_missing_extra():
-        from deepnets4eo.points.files.las_writer import check_suffix
+        from deepnets4eo.points.files.las_writer import check_suffix, make_header
 
         out = check_suffix(Path(out))
     options = options or LabelOptions()
@@ -92,6 +95,10 @@ def label_cloud(
         _check_free(out, options)
         file = open_cloud(path, crs=options.crs)
         check_needs(file, labeller, orthophoto)
+        file.check_not_empty()
+        make_header(
+            file, _additions(labeller.legend, replace=options.replace)
+        )  # refuses what could not be written later
         with job_scratch(out, resume=options.resume) as scratch:
             steps = _Steps(progress)
             done = _sort(file, labeller, options, scratch, steps, orthophoto)
@@ -256,28 +263,34 @@ def _check_covered(file: CloudFile, done: LabelProgress, orthophoto: Orthophoto)
     """Warns of points without colour; raises InputError where no point has any."""
     without = done.without_colour
     names = " and ".join(str(layer.source) for layer in orthophoto.layers)
-    if without == file.point_count:
+    if without == done.open_tiles().own_points:
         raise InputError(f"{names} covers no point of {file.path}. Check the CRS of both (--crs).")
     if without:
         log.warning("%s of %s points lie beyond %s and count as black.", f"{without:,}", f"{file.point_count:,}", names)
 
 
-def _write(file: CloudFile, legend: Legend, out: Path, done: LabelProgress, steps: _Steps, *, replace: bool) -> None:
-    from deepnets4eo.points.files.las_writer import Additions, ExtraDimension, write_points
+def _additions(legend: Legend, *, replace: bool) -> Additions:
+    """The dimensions of the labels, in the order of their columns."""
+    from deepnets4eo.points.files.las_writer import Additions, ExtraDimension
 
-    labels = done.labels()
     dimensions = (
         ExtraDimension("pred_class", "uint8", "code of the class, 255 none"),
         ExtraDimension("pred_prob", "uint8", "probability of the class", 1 / CENT),
         ExtraDimension("entropy", "uint8", "0 sure to 1 all alike", 1 / CENT),
         ExtraDimension("propagated", "uint8", "1: label of the nearest point"),
     )
+    return Additions(dimensions, legend, highest_code=max(legend.values) if replace else 0, predicted=replace)
+
+
+def _write(file: CloudFile, legend: Legend, out: Path, done: LabelProgress, steps: _Steps, *, replace: bool) -> None:
+    from deepnets4eo.points.files.las_writer import write_points
+
+    labels, additions = done.labels(), _additions(legend, replace=replace)
 
     def values(points: slice, cloud: PointCloud | None) -> dict[str, NDArray[Any]]:
         part = labels[points]
-        return {dimension.name: part[:, column] for column, dimension in enumerate(dimensions)}
+        return {dimension.name: part[:, column] for column, dimension in enumerate(additions.dimensions)}
 
-    additions = Additions(dimensions, legend, highest_code=max(legend.values) if replace else 0, predicted=replace)
     write_points(
         file, out, values, additions, classes=("pred_class", VOID) if replace else None,
         progress=lambda share: steps(2, share),
@@ -292,7 +305,10 @@ def _count(out: Path, legend: Legend, done: LabelProgress) -> LabelResult:
         codes += np.bincount(part[:, 0], minlength=256)
         propagated += int(part[:, 3].sum())
     counts = {one.name: int(codes[one.value]) for one in legend.classes if codes[one.value]}
-    return LabelResult(out, len(labels), counts, propagated, int(codes[VOID]), done.without_colour)
+    noise = sum(int(codes[code]) for code in NOISE_CODES if code not in legend.values)
+    withheld = len(labels) - done.open_tiles().own_points
+    without = int(codes[VOID]) - withheld
+    return LabelResult(out, len(labels), counts, propagated, without, done.without_colour, noise, withheld)
 
 
 def label_clouds(

@@ -16,6 +16,8 @@ CENT = 100  # probability and entropy are stored in hundredths
 def label_tile(labeller: PointLabeller, cloud: PointCloud, own: int) -> NDArray[np.uint8]:
     """Returns the labels of the points of a tile; points that the labeller does not know take those of the nearest known one.
 
+    Withheld points and noise take no part: noise keeps its code, withheld points have no label.
+
     Parameters
     ----------
     labeller
@@ -35,6 +37,22 @@ def label_tile(labeller: PointLabeller, cloud: PointCloud, own: int) -> NDArray[
     InputError
         The labeller returned scores of another shape.
     """
+    counted = cloud.counted
+    if counted.all():
+        return _labels(labeller, cloud, own)
+    result = np.zeros((own, 4), np.uint8)
+    result[:, 0] = VOID
+    noise = cloud.noise[:own]
+    if cloud.classification is not None:
+        result[noise, 0] = cloud.classification[:own][noise]
+        result[noise, 1] = CENT
+    if counted[:own].any():
+        result[counted[:own]] = _labels(labeller, cloud.subset(counted), int(counted[:own].sum()))
+    return result
+
+
+def _labels(labeller: PointLabeller, cloud: PointCloud, own: int) -> NDArray[np.uint8]:
+    """(own, 4) labels of points that all count."""
     scores = labeller.scores(cloud)
     expected = (len(cloud), labeller.legend.num_classes)
     if scores.shape != expected:

@@ -19,11 +19,10 @@ from pyproj import CRS
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json, write_json, writing
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, Bounds, CloudFile, within
+from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, Bounds, CloudFile, within, without_withheld
 
 NEIGHBOUR = np.iinfo(np.uint64).max  # index of points that belong to another file
 LEAST_SIDE_M = 0.5  # of tiles that are divided: points that lie on each other cannot be separated
-MOST_EXTENT_M = 1_000_000.0
 PLAN = "tiles.json"
 Records = NDArray[np.void]
 
@@ -74,6 +73,13 @@ class TiledPoints:
         CRS of the points.
     source
         Where they are from, for messages.
+    asprs
+        Whether their classification has the codes of ASPRS, where 7 and 18 are noise.
+
+    Attributes
+    ----------
+    own_points
+        How many points belong to the file itself.
 
     Raises
     ------
@@ -81,8 +87,9 @@ class TiledPoints:
         The folder holds no sorted points.
     """
 
-    def __init__(self, folder: Path, crs: CRS | None, source: str) -> None:
+    def __init__(self, folder: Path, crs: CRS | None, source: str, *, asprs: bool = True) -> None:
         plan = read_json(folder / PLAN)
+        self.own_points, self._asprs = int(plan["own_points"]), asprs
         self.tiles = tuple(Tile(*tile) for tile in plan["tiles"])
         self._dtype = np.dtype([tuple(field) if len(field) == 2 else (*field[:2], tuple(field[2])) for field in plan["fields"]])  # fmt: skip
         self._folder, self._crs, self._source = folder, crs, source
@@ -127,13 +134,14 @@ class TiledPoints:
     def _to_cloud(self, records: Records) -> PointCloud:
         names = [name for name in self._dtype.names or () if name not in ("xyz", "index")]
         measured: dict[str, Any] = {name: np.ascontiguousarray(records[name]) for name in names}
-        return PointCloud(np.ascontiguousarray(records["xyz"]), crs=self._crs, source=self._source, **measured)
+        xyz = np.ascontiguousarray(records["xyz"])
+        return PointCloud(xyz, crs=self._crs, source=self._source, asprs=self._asprs, **measured)
 
 
 def sort_in_tiles(
     file: CloudFile, folder: Path, *, most_points: int, halo_m: float = 0.0, neighbours: Sequence[CloudFile] = ()
 ) -> Iterator[int]:
-    """Sorts the points of a file into tiles in a folder; yields the count of points sorted so far.
+    """Sorts the points of a file, but for withheld ones, into tiles in a folder; yields the count of points read so far.
 
     Parameters
     ----------
@@ -151,7 +159,7 @@ def sort_in_tiles(
     Yields
     ------
     int
-        Points of the file sorted so far, a chunk at a time.
+        Points of the file read so far, a chunk at a time.
 
     Raises
     ------
@@ -165,11 +173,16 @@ def sort_in_tiles(
     (x0, y0, _), (x1, y1, _) = file.bounds
     dtype, counts = _record_type(file), dict[tuple[int, int], int]()
     numbers: dict[tuple[int, int], int] = {}
-    done = 0
+    done = own = 0
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for cloud in file.chunks(CHUNK_POINTS):
-            _spill(folder, cloud, np.arange(done, done + len(cloud)), low, side_m, dtype, numbers, counts)
+        for cloud in file.whole_chunks(CHUNK_POINTS):
+            used = without_withheld(cloud)
+            if used is not None:
+                index = np.arange(done, done + len(cloud))
+                index = index if cloud.withheld is None else index[~cloud.withheld]
+                _spill(folder, used, index, low, side_m, dtype, numbers, counts)
+                own += len(used)
             done += len(cloud)
             yield done
         box = (x0 - halo_m, y0 - halo_m, x1 + halo_m, y1 + halo_m)
@@ -187,19 +200,13 @@ def sort_in_tiles(
         ]
         tiles = _divide(folder, tiles, dtype, most_points)
         fields = [[name, *_field(dtype[name])] for name in dtype.names or ()]
-        write_json(folder / PLAN, {"tiles": [list(tile) for tile in tiles], "fields": fields})
+        write_json(folder / PLAN, {"tiles": [list(tile) for tile in tiles], "fields": fields, "own_points": own})
 
 
 def _side(file: CloudFile, most_points: int, halo_m: float) -> float:
     """Returns the side of tiles that hold half of `most_points` where points lie evenly, in metres."""
-    low, high = file.bounds
-    width, height = (high - low)[:2]
-    if not np.isfinite(high - low).all() or (high - low).max() > MOST_EXTENT_M:
-        size = " × ".join(f"{length / 1000:,.0f}" for length in high - low)
-        raise InputError(
-            f"{file.path} spans {size} km; expected at most {MOST_EXTENT_M / 1000:,.0f} km. "
-            "Some of its points, its header or its unit are wrong: see deepnets4eo check, and remove stray points."
-        )
+    file.check_extent()
+    width, height = np.ptp(file.bounds, axis=0)[:2]
     area = max(width, 1.0) * max(height, 1.0)
     side = float(np.sqrt(area * most_points / 2 / max(file.point_count, 1)))
     longest = np.floor(max(width, height)) + 1.0  # points on the far edge belong to the same tile

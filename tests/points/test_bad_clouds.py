@@ -169,3 +169,67 @@ def test_labellers_are_made_by_entry_points(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "card.json").write_text('{"kind": "network"}')
     (tmp_path / "recipe.yaml").write_text("task: snapnet\n")
     assert isinstance(labellers.load_labeller(tmp_path), NeighbourCount)
+
+
+@pytest.mark.parametrize("suffix", [".las", ".laz"])
+@pytest.mark.parametrize("at", [26, 58])  # system identifier, generating software
+def test_texts_of_a_header_that_are_no_ascii_are_kept(tmp_path: Path, suffix: str, at: int) -> None:
+    path = write_las(tmp_path / f"a{suffix}", scattered(50))
+    data = bytearray(path.read_bytes())
+    data[at] = 0xB1
+    path.write_bytes(data)
+    out = tmp_path / f"out{suffix}"
+    assert label_cloud(path, NeighbourCount(), out).points == 50
+    assert out.read_bytes()[26:90] == bytes(data[26:90])
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "message"),
+    [
+        (24, 0, r"a\.las names the LAS version 0\.2, expected 1\.0 to 1\.5"),
+        (24, 5, r"names the LAS version 5\.2, expected 1\.0 to 1\.5"),
+        (25, 9, r"names the LAS version 1\.9, expected 1\.0 to 1\.5"),
+        (25, 5, r"names the LAS version 1\.5, whose header has at least 393 bytes, and a header of 227"),
+        (104, 6, r"names the LAS version 1\.2, and point format 6, which came with LAS 1\.4"),
+    ],
+)
+def test_versions_that_there_are_not_are_named(tmp_path: Path, at: int, value: int, message: str) -> None:
+    path = write_las(tmp_path / "a.las", scattered(50), version="1.2", point_format=1)
+    data = bytearray(path.read_bytes())
+    data[at] = value
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=message):
+        label_cloud(path, NeighbourCount(), tmp_path / "out.las")
+
+
+def test_las_1_0_is_labelled_and_becomes_1_2(tmp_path: Path) -> None:
+    path = write_las(tmp_path / "a.las", scattered(50), version="1.2", point_format=1)
+    data = bytearray(path.read_bytes())
+    data[25] = 0
+    path.write_bytes(data)
+    assert label_cloud(path, NeighbourCount(), tmp_path / "out.las").points == 50
+    assert str(laspy.read(tmp_path / "out.las").header.version) == "1.2"
+
+
+@pytest.mark.parametrize(("at", "value"), [(155, 1e308), (131, 1e9), (155, float("inf")), (131, float("nan"))])
+def test_scales_and_offsets_of_no_place_are_refused_despite_honest_looking_bounds(
+    tmp_path, at: int, value: float
+) -> None:
+    path = write_las(tmp_path / "a.las", scattered(50))
+    data = bytearray(path.read_bytes())
+    data[at : at + 8] = np.array([value], "<f8").tobytes()
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"a\.las has coordinates from .* expected finite numbers up to 1e\+10"):
+        label_cloud(path, NeighbourCount(), tmp_path / "out.las")
+    with pytest.raises(InputError, match=r"a\.las: \d+ of 50 points have coordinates that are no finite numbers"):
+        open_cloud(path).read()
+    assert any("expected finite numbers up to" in problem for problem in inspect(str(path)).problems)
+
+
+def test_points_far_apart_are_refused_despite_honest_looking_bounds(tmp_path: Path) -> None:
+    path = write_las(tmp_path / "a.las", scattered(50))
+    data = bytearray(path.read_bytes())
+    data[131:139] = np.array([1e4], "<f8").tobytes()  # the x scale: a million times as wide
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"a\.las spans 3\d,\d+ × 0 × 0 km; expected at most 1,000 km"):
+        label_cloud(path, NeighbourCount(), tmp_path / "out.las")

@@ -164,3 +164,116 @@ def test_a_real_file_in_feet_is_read_in_metres(real_data: Path) -> None:
     cloud, stored = open_cloud(path).read(), laspy.read(path)
     np.testing.assert_allclose(cloud.xyz, np.asarray(stored.xyz) * 0.3048, atol=1e-6)
     assert cloud.colour.max() == stored.red.max()  # 8-bit values in 16-bit fields
+
+
+FOOT, SURVEY_FOOT = 0.3048, 1200 / 3937
+NAD83_LCC = [(2048, 0, 4269), (3072, 0, 32767), (3074, 0, 32767), (3075, 0, 8), (3076, 0, 9003)]
+NAD83_LCC += [(key, 34736, at) for at, key in enumerate((3078, 3079, 3084, 3085, 3086, 3087))]
+
+
+def with_keys(path: Path, keys: list[tuple[int, int, int]], numbers: tuple[float, ...] = ()) -> Path:
+    """A LAS file with GeoTIFF keys: (key, record of the value or 0, value or place)."""
+    write_las(path, XYZ, version="1.2", point_format=1, crs=None)
+    cloud = laspy.read(path)
+    entries = [number for key, record, value in [(1024, 0, 1), *keys] for number in (key, record, 1, value)]
+    directory = np.array([1, 1, 0, len(keys) + 1, *entries], "<u2").tobytes()
+    cloud.header.vlrs.append(laspy.VLR("LASF_Projection", 34735, "", directory))
+    cloud.header.vlrs.append(laspy.VLR("LASF_Projection", 34736, "", np.array(numbers, "<f8").tobytes()))
+    cloud.write(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("keys", "horizontal_m", "vertical_m"),
+    [
+        ([(3072, 0, 26910)], 1, 1),
+        ([(3072, 0, 26910), (4096, 0, 6360)], 1, SURVEY_FOOT),  # NAVD88 height (ftUS)
+        ([(3072, 0, 26910), (4099, 0, 9002)], 1, FOOT),
+        ([(3072, 0, 26910), (4096, 0, 5703), (4099, 0, 9003)], 1, SURVEY_FOOT),
+        ([(3072, 0, 26910), (4096, 0, 5103), (4099, 0, 9003)], 1, SURVEY_FOOT),  # a code of the old GeoTIFF
+        ([(3072, 0, 2992)], FOOT, FOOT),
+        ([(3072, 0, 2992), (4096, 0, 5703)], FOOT, 1),
+        ([(3072, 0, 2992), (4099, 0, 9001)], FOOT, 1),
+        ([(3072, 0, 32767), (3076, 0, 9002)], FOOT, FOOT),
+        ([(2048, 0, 4269), (3072, 0, 32767), (3076, 0, 9003), (4099, 0, 9001)], SURVEY_FOOT, 1),
+        (NAD83_LCC, SURVEY_FOOT, SURVEY_FOOT),
+    ],
+)
+def test_units_of_geotiff_keys_become_metres(tmp_path: Path, keys, horizontal_m: float, vertical_m: float) -> None:
+    numbers = (43.0, 45.5, -120.5, 41.75, 1312335.958, 0.0)
+    file = open_cloud(with_keys(tmp_path / "a.las", keys, numbers))
+    scales = [horizontal_m, horizontal_m, vertical_m]
+    np.testing.assert_allclose(file.read().xyz, laspy.read(file.path).xyz * scales, rtol=1e-12)
+    np.testing.assert_allclose(file.bounds, [XYZ.min(axis=0) * scales, XYZ.max(axis=0) * scales], rtol=1e-9)
+
+
+def test_a_user_defined_crs_of_geotiff_keys_has_its_projection(tmp_path: Path) -> None:
+    numbers = (43.0, 45.5, -120.5, 41.75, 400_000 / SURVEY_FOOT, 0.0)  # those of EPSG:2991, which is in metres
+    file = open_cloud(with_keys(tmp_path / "a.las", NAD83_LCC, numbers))
+    positions = [
+        Transformer.from_crs(crs, "EPSG:4269", always_xy=True).transform(405_000, 90_000)
+        for crs in (file.crs, "EPSG:2991")
+    ]
+    np.testing.assert_allclose(*positions, atol=1e-9)
+
+
+@pytest.mark.parametrize("header", [np.zeros((2, 3)), np.array([ORIGIN + 5, ORIGIN + 6]), np.full((2, 3), np.nan)])
+def test_bounds_are_those_of_the_points_whatever_the_header_says(tmp_path: Path, header) -> None:
+    path = write_las(tmp_path / "a.las", XYZ, crs=None)
+    data = bytearray(path.read_bytes())
+    data[179:227] = np.stack([header[1], header[0]], axis=1).astype("<f8").tobytes()
+    path.write_bytes(data)
+    file = open_cloud(path)
+    np.testing.assert_allclose(file.bounds, [XYZ.min(axis=0), XYZ.max(axis=0)], atol=1e-9)
+    assert any("bounds in its header are not those of its points" in one for one in inspect(str(path)).problems)
+    label_cloud(path, NeighbourCount(), tmp_path / "out.las")
+    label_cloud(write_las(tmp_path / "b.las", XYZ, crs=None), NeighbourCount(), tmp_path / "expected.las")
+    codes = [laspy.read(tmp_path / name).pred_class for name in ("out.las", "expected.las")]
+    np.testing.assert_array_equal(*codes)
+
+
+def test_one_bright_colour_and_infrared_of_16_bits_leave_colours_of_8_bits_as_they_are(tmp_path: Path) -> None:
+    colours = np.random.default_rng(0).integers(1, 256, (500, 3)).astype(np.uint16)
+    path = write_las(tmp_path / "a.las", XYZ, colours=colours)
+    cloud = laspy.read(path)
+    red, infrared = colours[:, 0].copy(), (colours[:, 1] * 257).astype(np.uint16)
+    red[7] = 256
+    cloud.red, cloud.nir = red, infrared
+    cloud.write(path)
+    read = open_cloud(path).read()
+    np.testing.assert_array_equal(read.colour, np.minimum(np.column_stack([red, colours[:, 1:]]), 255))
+    np.testing.assert_array_equal(read.near_infrared, colours[:, 1])
+
+
+@pytest.mark.parametrize("layout", ["ascii", "binary_little_endian", "binary_big_endian"])
+@pytest.mark.parametrize("kind", ["ushort", "uint16", "uint", "short"])
+def test_ply_colours_of_16_bits_are_read(tmp_path: Path, layout: str, kind: str) -> None:
+    pytest.importorskip("open3d")
+    colours = np.random.default_rng(0).integers(0, 32768, (50, 3))
+    order = ">" if layout.endswith("big_endian") else "<"
+    code = order + {"ushort": "u2", "uint16": "u2", "uint": "u4", "short": "i2"}[kind]
+    table = np.zeros(50, [("xyz", order + "f8", 3), ("rgb", code, 3), ("intensity", code)])
+    table["xyz"], table["rgb"], table["intensity"] = XYZ[:50], colours, np.arange(50) * 300
+    names = [f"property double {axis}" for axis in "xyz"]
+    names += [f"property {kind} {name}" for name in ("red", "green", "blue", "intensity")]
+    header = "\n".join(["ply", f"format {layout} 1.0", "element vertex 50", *names, "end_header\n"])
+    rows = (" ".join(map(repr, [*map(float, row[0]), *map(int, row[1]), int(row[2])])) for row in table)
+    body = "\n".join(rows).encode() if layout == "ascii" else table.tobytes()
+    (tmp_path / "a.ply").write_bytes(header.encode() + body)
+    read = open_cloud(tmp_path / "a.ply").read()
+    np.testing.assert_array_equal(read.colour, colours // 256)
+    np.testing.assert_array_equal(read.intensity, np.arange(50) * 300)
+    np.testing.assert_allclose(read.xyz, XYZ[:50])
+
+
+@pytest.mark.parametrize("suffix", [".las", ".laz"])
+def test_las_1_4_with_the_legacy_count_alone_has_its_points(tmp_path: Path, suffix: str) -> None:
+    path = write_las(tmp_path / f"a{suffix}", XYZ, point_format=1)
+    data = bytearray(path.read_bytes())
+    data[107:111], data[247:255] = len(XYZ).to_bytes(4, "little"), bytes(8)
+    path.write_bytes(data)
+    file = open_cloud(path)
+    assert file.point_count == 500
+    np.testing.assert_allclose(file.read().xyz, XYZ, atol=1e-9)
+    assert label_cloud(path, NeighbourCount(), tmp_path / f"out{suffix}").points == 500
+    assert len(laspy.read(tmp_path / f"out{suffix}")) == 500

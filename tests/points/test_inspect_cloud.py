@@ -90,3 +90,17 @@ def test_real_files_are_described(real_data: Path) -> None:
     assert feet.facts["centre"].startswith("longitude -123.0")
     wrong = inspect(str(real_data / "autzen" / "lone-star.copc.laz"))
     assert any("geocentric" in problem for problem in wrong.problems)
+
+
+@pytest.mark.parametrize(
+    ("codes", "legend", "noise"),
+    [((7, 2, 18), None, 200), ((7, 2, 2), None, 100), ((2, 2, 6), None, 0), ((7, 2, 18), "asprs_las", 0)],
+)
+def test_noise_is_counted_where_no_legend_says_what_its_codes_are(tmp_path: Path, codes, legend, noise: int) -> None:
+    path = write_las(tmp_path / "a.las", scattered(300))
+    cloud = laspy.read(path)
+    cloud.classification = np.array(codes, np.uint8)[np.arange(300) % 3]
+    cloud.write(path)
+    problems = inspect(str(path), legend=None if legend is None else Legend.load(legend)).problems
+    noted = [problem for problem in problems if "classified as noise" in problem]
+    assert [problem.split(" are ")[0] for problem in noted] == ([f"{noise} points"] if noise else [])

@@ -1,12 +1,17 @@
 """Height loss and debris of made-up houses on sloping ground, whose volumes are known, and of a miniature city."""
 
 import geopandas as gpd
+import laspy
 import numpy as np
 import pytest
 import shapely
+from geotiff import write_geotiff
 
+from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.points import PointCloud, RubbleOptions, check_heights, debris_volumes
+from deepnets4eo.points.height_grid import NoHeightsError, grid_around, height_grid
+from deepnets4eo.points.rubble import job
 from deepnets4eo.points.rubble.cells import roughness
 from deepnets4eo.points.rubble.states import states_of
 from deepnets4eo.rasters.scene import Layer
@@ -152,8 +157,6 @@ def test_surface_models_measure_the_same_as_the_points_they_were_made_of(houses,
 
 
 def test_blocks_do_not_change_what_is_measured(houses, both, monkeypatch):
-    from deepnets4eo.points.rubble import job
-
     monkeypatch.setattr(job, "BLOCK_CELLS", 64)
     rng = np.random.default_rng(3)
     split = debris_volumes(scan(after=True, rng=rng), houses, scan(after=False, rng=rng, raised=-0.35), PLAIN)
@@ -283,7 +286,6 @@ def test_values_that_are_no_heights_are_unknown_and_counted(houses, after):
 @pytest.mark.parametrize("raster", [False, True])
 def test_buildings_in_a_gap_of_the_heights_are_not_assessed_and_the_others_are(houses, after, raster, monkeypatch):
     from deepnets4eo.points.height_grid import grid_around, height_grid
-    from deepnets4eo.points.rubble import job
 
     monkeypatch.setattr(job, "BLOCK_CELLS", 200)
     far = shapely.box(*(ORIGIN + 500), *(ORIGIN + 510))
@@ -440,3 +442,152 @@ def test_heights_that_are_stored_in_other_numbers_than_metres_are_refused(stored
         Heights.open(path)
     with pytest.raises(InputError, match=words):
         composite_raster(path, tmp_path / "out.tif", channels=("dsm",))
+
+
+def town(top, roofs, *, side=150, seed=0):
+    """Heights of flat roofs on level ground, four points a square metre, and the outlines with what a table states of them."""
+    rng = np.random.default_rng(seed)
+    xy = rng.uniform(0, side, (4 * side * side, 2))
+    z = rng.normal(0, 0.02, len(xy))
+    boxes = []
+    for number, height in enumerate(roofs):
+        corner = np.array([12 + number % 4 * 35, 12 + number // 4 * 35])
+        inside = ((xy > corner) & (xy < corner + 14)).all(axis=1)
+        z[inside] += height
+        boxes.append(shapely.box(*(corner + ORIGIN), *(corner + 14 + ORIGIN)))
+    frame = gpd.GeoDataFrame({"tall": np.asarray(roofs, float) + top}, geometry=boxes, crs=CRS)
+    return PointCloud(np.column_stack([xy + ORIGIN, z]), crs=shapely_crs()), frame
+
+
+STATED = RubbleOptions(align=False, height_column="tall")
+
+
+@pytest.mark.parametrize("off", [2.5, -2.0, 0.0])
+def test_a_systematic_offset_of_stated_heights_is_taken_out_and_said(off):
+    roofs = [6, 7, 5, 9, 4, 12, 6, 8]
+    cloud, frame = town(off, roofs)
+    result = debris_volumes(cloud, frame, options=STATED)
+    assert set(result.buildings["state"]) == {"standing"}
+    np.testing.assert_allclose(result.buildings["height_pre_m"], roofs, atol=0.1)
+    messages = [one.message for one in result.findings if one.code == "stated_heights_off"]
+    assert len(messages) == (off != 0)
+    assert all(f"{abs(off):.1f} m {'above' if off > 0 else 'below'} the roofs" in message for message in messages)
+
+
+def test_a_house_that_fell_is_found_among_stated_heights_that_are_all_too_high():
+    cloud, frame = town(2.5, [6, 7, 5, 9, 4, 12, 6, 8])
+    x, y = (cloud.xyz[:, :2] - ORIGIN).T
+    fallen = (x > 12) & (x < 26) & (y > 12) & (y < 26)
+    cloud.xyz[fallen, 2] += 1.5 - 6 + np.random.default_rng(1).uniform(-0.4, 0.4, fallen.sum())
+    table = debris_volumes(cloud, frame, options=STATED).buildings
+    assert table["state"].tolist() == ["collapsed"] + ["standing"] * 7
+    assert table["roof_height_loss_m"][0] == pytest.approx(4.5, abs=0.15)
+
+
+def test_no_building_collapses_by_its_mean_height_alone():
+    """Of three houses no offset can be estimated; their roofs are flat, whole and higher than a heap."""
+    cloud, frame = town(3.0, [5, 6, 4])
+    assert set(debris_volumes(cloud, frame, options=STATED).buildings["state"]) == {"standing"}
+
+
+@pytest.mark.parametrize(
+    ("share", "loss", "height", "low", "state"),
+    [
+        (0.3, 2.6, 5.0, 0.0, "collapsed"),  # a storey
+        (0.3, 2.4, 5.0, 0.0, "partly-collapsed"),
+        (0.3, 6.1, 20.0, 0.0, "collapsed"),  # 0.3 of the height
+        (0.3, 5.9, 20.0, 0.0, "partly-collapsed"),
+        (0.05, 9.0, 10.0, 0.0, "standing"),  # a mean alone
+        (0.05, 9.0, 10.0, 0.6, "collapsed"),  # smooth debris: low all over
+        (0.6, 0.5, 10.0, 0.0, "collapsed"),
+        (0.09, 0.5, 10.0, 0.9, "standing"),
+    ],
+)
+def test_states_follow_from_shares_and_mean_falls(share, loss, height, low, state):
+    values = (np.array([one]) for one in (share, 0.5, loss, height))
+    assert states_of(*values, np.array([True]), np.array([low])).tolist() == [state]
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_house_of_which_heights_show_the_edge_alone_is_not_assessed(paired, after):
+    edge = gpd.GeoDataFrame(geometry=[shapely.box(*(ORIGIN + [68, 20]), *(ORIGIN + [120, 60]))], crs=CRS)
+    result = debris_volumes(after, edge, after if paired else None, PLAIN)
+    assert result.buildings["state"].tolist() == ["not-assessed"]
+    assert "few_heights" in {one.code for one in result.findings}
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_house_whose_middle_lies_off_the_heights_is_assessed_by_the_share_that_is_known(paired):
+    cloud, _ = town(0.0, [6])
+    kept = PointCloud(cloud.xyz[cloud.xyz[:, 0] < ORIGIN[0] + 18], crs=cloud.crs)
+    frame = gpd.GeoDataFrame(geometry=[shapely.box(*(ORIGIN + [12, 12]), *(ORIGIN + [26, 26]))], crs=CRS)
+    row = debris_volumes(kept, frame, kept if paired else None, PLAIN).buildings.iloc[0]
+    assert row["state"] == "standing"
+    assert row["known_share"] == pytest.approx(6 / 14, abs=0.06)
+
+
+@pytest.mark.parametrize(("cell_m", "most"), [(0.05, 960), (0.05, 2208), (0.1, 2208), (0.5, 2208)])
+def test_blocks_hold_as_many_cells_whatever_their_size(cell_m, most, monkeypatch):
+    """About 1 GB; small areas of fine cells take what their heights need."""
+    sides = []
+
+    def remember(after, before, block, *_):
+        sides.extend(block.shape)
+        raise NoHeightsError("enough")
+
+    monkeypatch.setattr(job, "_measure", remember)
+    side = 48 if most == 960 else 400
+    corners = PointCloud(np.array([[0, 0, 0], [side, side, 0.0]]) + [*ORIGIN, 0], crs=shapely_crs())
+    outline = shapely.box(*(ORIGIN + 2), *(ORIGIN + side - 2))
+    frame = gpd.GeoDataFrame(geometry=[outline], crs=CRS)
+    with pytest.raises(NoHeightsError, match="enough"):
+        debris_volumes(corners, frame, options=RubbleOptions(cell_m=cell_m))
+    assert max(sides) <= most + 2
+
+
+def test_heights_in_feet_by_geotiff_keys_lose_as_much_as_in_metres(tmp_path, houses, both):
+    rng = np.random.default_rng(3)
+    files = []
+    for name, cloud in (("post", scan(after=True, rng=rng)), ("pre", scan(after=False, rng=rng, raised=-0.35))):
+        las = laspy.LasData(laspy.LasHeader(version="1.2", point_format=0))
+        las.header.scales, las.header.offsets = np.full(3, 0.001), [*ORIGIN, 0]
+        las.x, las.y, las.z = cloud.xyz[:, 0], cloud.xyz[:, 1], cloud.xyz[:, 2] / 0.3048
+        keys = np.array([1, 1, 0, 3, 1024, 0, 1, 1, 3072, 0, 1, 32633, 4099, 0, 1, 9002], "<u2")
+        las.header.vlrs.append(laspy.VLR("LASF_Projection", 34735, "", keys.tobytes()))
+        files.append(tmp_path / f"{name}.las")
+        las.write(files[-1])
+    result = debris_volumes(files[0], houses, files[1], PLAIN)
+    np.testing.assert_allclose(result.buildings["lost_m3"], both.buildings["lost_m3"], rtol=1e-3, atol=0.5)
+
+
+def test_outlines_lie_in_the_feet_of_a_cloud_that_names_no_crs(tmp_path):
+    cloud, frame = town(0.0, [6])
+    las = laspy.LasData(laspy.LasHeader(version="1.2", point_format=0))
+    las.header.scales, las.header.offsets = np.full(3, 0.001), [1e6, 1e6, 0]
+    las.x, las.y, las.z = ((cloud.xyz - [*ORIGIN, 0]) / 0.3048 + [1e6, 1e6, 0]).T
+    keys = np.array([1, 1, 0, 3, 1024, 0, 1, 1, 3072, 0, 1, 32767, 3076, 0, 1, 9002], "<u2")
+    las.header.vlrs.append(laspy.VLR("LASF_Projection", 34735, "", keys.tobytes()))
+    las.write(tmp_path / "a.las")
+    feet = shapely.transform(frame.geometry.to_numpy(), lambda xy: (xy - ORIGIN) / 0.3048 + 1e6)
+    local = gpd.GeoDataFrame(geometry=feet, crs="EPSG:2992")
+    row = debris_volumes(tmp_path / "a.las", local, tmp_path / "a.las", PLAIN).buildings.iloc[0]
+    assert (row["area_m2"], row["height_pre_m"]) == (pytest.approx(196, rel=1e-6), pytest.approx(6, abs=0.1))
+
+
+def test_products_that_need_points_are_named_where_heights_are_a_surface_model(houses, after, tmp_path, capsys):
+    cells = height_grid(lambda: [after], grid_around((*ORIGIN, *(ORIGIN + 69)), 0.5, CRS))
+    write_geotiff(tmp_path / "dsm.tif", cells.top, transform=cells.grid.affine, crs=CRS, nodata=np.nan)
+    houses.to_file(tmp_path / "houses.gpkg")
+    arguments = [
+        "rubble",
+        str(tmp_path / "dsm.tif"),
+        "--footprints",
+        str(tmp_path / "houses.gpkg"),
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    assert main([*arguments, "--also", "laz,page"]) == 0
+    assert "points.laz, view.html need points: not written, as" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "o" / "view.html").exists()
+    main([*arguments, "--also", "none", "--overwrite"])
+    assert "need points" not in capsys.readouterr().err

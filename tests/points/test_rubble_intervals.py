@@ -1,5 +1,7 @@
 """Intervals of volumes hold the truth: at edges, beside outlines that lie off, under unseen roofs, and on miniature cities."""
 
+from types import SimpleNamespace
+
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ import pytest
 import shapely
 
 from deepnets4eo.points import PointCloud, RubbleOptions, debris_volumes
+from deepnets4eo.points.height_grid import grid_around
 from deepnets4eo.points.rubble import intervals
 from deepnets4eo.points.rubble.cells import BuildingCells
 from deepnets4eo.synthetic import City, Event, aerial_scan, building_volumes
@@ -166,3 +169,18 @@ def test_intervals_hold_the_truth_on_cities_that_nothing_was_chosen_on():
     assert debris[small].mean() >= 0.9
     assert debris.mean() >= 0.9
     assert lost.mean() >= 0.9
+
+
+@pytest.mark.parametrize("cell_m", [0.25, 0.5, 1.0, 2.0])
+def test_falls_farther_from_those_within_than_the_margin_and_a_cell_are_at_the_edge_alone(cell_m):
+    """A row of cells that have come down, of which the first lies away from the edge: by distance in metres."""
+    grid = grid_around((0, 0, 12 * cell_m - 1e-3, 1e-3), cell_m)
+    cells = BuildingCells.of(np.array([shapely.box(0, 0, 12 * cell_m, cell_m)]), grid)
+    column = cells.flat % grid.shape[1]
+    gone = column != 11
+    inputs = SimpleNamespace(terrain=np.zeros(grid.shape, np.float32), cell_m=cell_m)
+    plan = SimpleNamespace(gone=gone, inner=column == 0)
+    doubts = intervals.Doubts(inputs, cells, plan, None, None, 0.5, None)
+    np.testing.assert_array_equal(doubts._at_edge_alone(), gone & (column * cell_m > 1.25 + cell_m))
+    nothing_within = intervals.Doubts(inputs, cells, SimpleNamespace(gone=gone, inner=~gone), None, None, 0.5, None)
+    np.testing.assert_array_equal(nothing_within._at_edge_alone(), gone)

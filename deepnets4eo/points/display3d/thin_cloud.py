@@ -43,7 +43,7 @@ def thin_cloud(chunks: Iterable[PointCloud], total: int, most: int, seed: int = 
             kept.append(cloud.subset(index))
     if not kept:
         raise ValueError("no point is left: the chunks are empty")
-    columns = {
+    columns: dict[str, Any] = {
         name: np.concatenate([part.measurements()[name] for part in kept])
         for name in ("colour", "classification")
         if name in kept[0].measurements()
@@ -54,6 +54,7 @@ def thin_cloud(chunks: Iterable[PointCloud], total: int, most: int, seed: int = 
         crs=kept[0].crs,
         source=kept[0].source,
         synthetic=kept[0].synthetic,
+        asprs=kept[0].asprs,
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats
-from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.cloud import PointCloud, at_counted
 from deepnets4eo.points.features.neighbourhoods import Neighbours, Voxels, for_all_blocks, voxelise
 
 COLUMNS_PER_RADIUS = 2.5  # about 20 columns a cylinder
@@ -32,13 +32,17 @@ def column_features(cloud: PointCloud, radius: float, workers: int | None = None
     -------
     ndarray
         (N, 5) float32, metres: range and standard deviation of the heights in the cylinder, the point's height above the
-        lowest of them and below the highest; and points a square metre.
+        lowest of them and below the highest; and points a square metre. 0 at withheld points and noise, which take no part.
 
     Raises
     ------
     InputError
         The cloud is too wide for columns of radius / 2.5.
     """
+    return at_counted(cloud, lambda counted: _column_features(counted, radius, workers), 0)
+
+
+def _column_features(cloud: PointCloud, radius: float, workers: int | None) -> NDArray[np.float32]:
     heights, columns = _columns(cloud, radius / COLUMNS_PER_RADIUS)
     lowest, negated = _lowest(columns, heights), _lowest(columns, -heights)
     sums = np.stack([columns.count, columns.total(heights), columns.total(heights * heights)], axis=1)
@@ -72,13 +76,17 @@ def heights_above_lowest(cloud: PointCloud, radius: float, workers: int | None =
     Returns
     -------
     ndarray
-        (N, 1) float32, metres.
+        (N, 1) float32, metres. 0 at withheld points and noise, which take no part.
 
     Raises
     ------
     InputError
         The cloud is too wide for columns of radius / 10.
     """
+    return at_counted(cloud, lambda counted: _above_lowest(counted, radius, workers), 0)
+
+
+def _above_lowest(cloud: PointCloud, radius: float, workers: int | None) -> NDArray[np.float32]:
     heights, columns = _columns(cloud, radius / LOWEST_COLUMNS_PER_RADIUS)
     lowest = _lowest(columns, heights)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.errors import InputError
-from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.cloud import PointCloud, at_counted
 from deepnets4eo.points.features.neighbourhoods import Neighbours, for_all_blocks, voxelise
 from deepnets4eo.points.features.options import GEOMETRY, NEEDS, FeatureOptions
 from deepnets4eo.points.features.symmetric import eigen_3x3
@@ -49,7 +49,8 @@ def neighbourhood_features(
     Returns
     -------
     ndarray
-        (N, F) float32, those columns of `feature_names` that a sphere has, one radius after the other.
+        (N, F) float32, those columns of `feature_names` that a sphere has, one radius after the other. 0 at withheld points
+        and noise, which take no part.
 
     Raises
     ------
@@ -65,10 +66,14 @@ def neighbourhood_features(
     >>> dict(zip(feature_names(options), features.mean(axis=0).round(2).tolist()))["verticality@1m"]
     1.0
     """
-    options = options or FeatureOptions()
-    measured = measured_values(cloud, options)
-    scales = [scale_features(cloud, radius, options.cells_per_radius, measured, workers) for radius in options.radii_m]
-    return np.concatenate(scales, axis=1)
+    chosen = options or FeatureOptions()
+
+    def of_spheres(counted: PointCloud) -> NDArray[np.float32]:
+        measured = measured_values(counted, chosen)
+        radii, cells = chosen.radii_m, chosen.cells_per_radius
+        return np.concatenate([scale_features(counted, radius, cells, measured, workers) for radius in radii], axis=1)
+
+    return at_counted(cloud, of_spheres, 0)
 
 
 def scale_features(

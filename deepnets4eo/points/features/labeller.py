@@ -18,7 +18,7 @@ from deepnets4eo.baselines import adjust_to_priors, fit_estimator, load_estimato
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.options import options_from, plain_options
-from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.cloud import PointCloud, at_counted
 from deepnets4eo.points.features.options import FeatureOptions, feature_names
 from deepnets4eo.points.features.point_table import point_features
 from deepnets4eo.points.features.samples import PointSamples
@@ -119,13 +119,16 @@ class FeatureLabeller:
         Returns
         -------
         ndarray
-            (N, K) float32; rows sum to 1. 0 for classes without samples.
+            (N, K) float32; rows sum to 1. 0 for classes without samples. NaN at withheld points and noise, which take no part.
 
         Raises
         ------
         InputError
             The cloud lacks a measurement of `needs`, or it is not finite.
         """
+        return at_counted(cloud, self._scores, np.nan)
+
+    def _scores(self, cloud: PointCloud) -> NDArray[np.float32]:
         vectors = self.vectors(cloud)
         chunks = [vectors[start : start + CHUNK_POINTS] for start in range(0, len(vectors), CHUNK_POINTS)]
         probabilities = np.concatenate(list(in_order(self.estimator.predict_proba, chunks, self.workers)))

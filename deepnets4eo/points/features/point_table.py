@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.cloud import PointCloud, at_counted
 from deepnets4eo.points.features.columns import column_features, heights_above_lowest
 from deepnets4eo.points.features.eigenfeatures import neighbourhood_features
 from deepnets4eo.points.features.options import NEEDS, FeatureOptions
@@ -31,7 +31,7 @@ def point_features(
     Returns
     -------
     ndarray
-        (N, F) float32, finite; the columns of `feature_names`.
+        (N, F) float32, finite; the columns of `feature_names`. 0 at withheld points and noise, which take no part.
 
     Raises
     ------
@@ -43,7 +43,11 @@ def point_features(
     >>> point_features(PointCloud(np.eye(3)), FeatureOptions(measured=(), above_ground=False)).shape
     (3, 62)
     """
-    options = options or FeatureOptions()
+    chosen = options or FeatureOptions()
+    return at_counted(cloud, lambda counted: _features(counted, chosen, workers), 0)
+
+
+def _features(cloud: PointCloud, options: FeatureOptions, workers: int | None) -> NDArray[np.float32]:
     parts = [neighbourhood_features(cloud, options, workers=workers)]
     parts += [column_features(cloud, radius, workers) for radius in options.cylinder_radii_m]
     if options.lowest_radius_m:

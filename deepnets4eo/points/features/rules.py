@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.options import Section
-from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.cloud import PointCloud, at_counted
 from deepnets4eo.points.features.eigenfeatures import scale_features
 from deepnets4eo.points.features.options import SHAPES
 from deepnets4eo.points.features.smoothing import smooth_scores
@@ -139,8 +139,12 @@ class RuleLabeller:
         Returns
         -------
         ndarray
-            (N, 6) float32, in the order of the legend; 1 for ground, shares of building and vegetation above.
+            (N, 6) float32, in the order of the legend; 1 for ground, shares of building and vegetation above. NaN at withheld
+            points and noise, which take no part.
         """
+        return at_counted(cloud, self._scores, np.nan)
+
+    def _scores(self, cloud: PointCloud) -> NDArray[np.float32]:
         from deepnets4eo.points.ground import heights_above_ground
 
         options = self.options

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.points.cloud import ABOUT, PointCloud
+from deepnets4eo.points.cloud import ABOUT, MOST_COORDINATE, PointCloud
 from deepnets4eo.points.files.units import CloudUnits, check_no_degrees, cloud_units
 
 CHUNK_POINTS = 1_000_000
+MOST_EXTENT_M = 1_000_000.0
 Bounds: TypeAlias = tuple[float, float, float, float]  # x_min, y_min, x_max, y_max in metres
 
 
@@ -35,6 +36,7 @@ class CloudFile(ABC):
     """
 
     point_format = "points"  # in words
+    asprs = True  # whether the classification has the codes of ASPRS, where 7 and 18 are noise
 
     def __init__(self, path: Path, crs: CRS | None = None) -> None:
         self.path = path
@@ -43,7 +45,7 @@ class CloudFile(ABC):
     @property
     @abstractmethod
     def point_count(self) -> int:
-        """Number of points."""
+        """Number of points, withheld ones included."""
 
     @property
     @abstractmethod
@@ -58,7 +60,7 @@ class CloudFile(ABC):
     @property
     @abstractmethod
     def file_bounds(self) -> NDArray[np.float64]:
-        """(2, 3) least and greatest x, y and z, in the units of the file."""
+        """(2, 3) least and greatest x, y and z of its points, but for withheld ones, in the units of the file."""
 
     @property
     def synthetic(self) -> bool:
@@ -67,7 +69,7 @@ class CloudFile(ABC):
 
     @abstractmethod
     def stored_chunks(self, points: int) -> Iterator[PointCloud]:
-        """Yields chunks of so many points with the coordinates of the file, in its units and without CRS."""
+        """Yields chunks of so many points, withheld ones marked, with the coordinates of the file, without CRS."""
 
     def _stored_crs(self) -> CRS | None:
         """Returns the CRS that the file names."""
@@ -92,8 +94,24 @@ class CloudFile(ABC):
 
     @property
     def bounds(self) -> NDArray[np.float64]:
-        """(2, 3) least and greatest x, y and z in metres."""
+        """(2, 3) least and greatest x, y and z in metres; InputError for what can be no coordinates."""
+        if not (np.abs(self.file_bounds) <= MOST_COORDINATE).all():
+            low, high = self.file_bounds
+            raise InputError(
+                f"{self.path} has coordinates from {low.min():.6g} to {high.max():.6g}; expected finite numbers up to "
+                f"{MOST_COORDINATE:.0e}. Mend its scales and offsets, and remove stray points."
+            )
         return self.file_bounds * self._to_metres
+
+    def check_extent(self) -> None:
+        """Raises InputError where the points lie too far apart to be one scene."""
+        size = np.ptp(self.bounds, axis=0)
+        if size.max() > MOST_EXTENT_M:
+            raise InputError(
+                f"{self.path} spans {' × '.join(f'{length / 1000:,.0f}' for length in size)} km; expected at most "
+                f"{MOST_EXTENT_M / 1000:,.0f} km. Some of its points, its header or its unit are wrong: see deepnets4eo check, "
+                "and remove stray points."
+            )
 
     def check_not_empty(self) -> None:
         """Raises InputError where the file has no points."""
@@ -101,7 +119,34 @@ class CloudFile(ABC):
             raise InputError(f"{self.path} has no points. Give a file with points.")
 
     def chunks(self, points: int = CHUNK_POINTS) -> Iterator[PointCloud]:
-        """Yields the points in the file's order, some at a time.
+        """Yields the points in the file's order, some at a time, without those that are withheld.
+
+        Parameters
+        ----------
+        points
+            How many points of the file are read for a chunk. Memory: some 100 bytes a point of one chunk.
+
+        Yields
+        ------
+        PointCloud
+            Coordinates in metres.
+
+        Raises
+        ------
+        InputError
+            The file has no points, is damaged, or has coordinates that are no lengths.
+        """
+        any_used = False
+        for cloud in self.whole_chunks(points):
+            used = without_withheld(cloud)
+            if used is not None:
+                any_used = True
+                yield used
+        if not any_used:
+            raise self._all_withheld()
+
+    def whole_chunks(self, points: int = CHUNK_POINTS) -> Iterator[PointCloud]:
+        """Yields all points in the file's order, some at a time; those that are withheld are marked.
 
         Parameters
         ----------
@@ -153,7 +198,12 @@ class CloudFile(ABC):
 
     def _prepare(self, cloud: PointCloud) -> PointCloud:
         xyz = cloud.xyz if self.units.are_metres else cloud.xyz * self._to_metres
-        return replace(cloud, xyz=xyz, crs=self.crs, source=str(self.path), synthetic=self.synthetic)
+        return replace(cloud, xyz=xyz, crs=self.crs, source=str(self.path), synthetic=self.synthetic, asprs=self.asprs)
+
+    def _all_withheld(self) -> InputError:
+        return InputError(
+            f"{self.path} has no point that counts: all {self.point_count:,} are withheld. Give a file with other points."
+        )
 
     def _xy_text(self) -> str:
         (x0, y0, _), (x1, y1, _) = self.bounds
@@ -181,7 +231,22 @@ def join_clouds(clouds: list[PointCloud]) -> PointCloud:
         for field in fields(PointCloud)
         if field.name not in ABOUT
     }
-    return replace(clouds[0], xyz=np.concatenate([cloud.xyz for cloud in clouds]), **every)
+    withheld = None
+    if any(cloud.withheld is not None for cloud in clouds):
+        withheld = np.concatenate([_withheld(cloud) for cloud in clouds])
+    return replace(clouds[0], xyz=np.concatenate([cloud.xyz for cloud in clouds]), withheld=withheld, **every)
+
+
+def without_withheld(cloud: PointCloud) -> PointCloud | None:
+    """Returns the points that are not withheld; None where all are."""
+    if cloud.withheld is None:
+        return cloud
+    used = np.flatnonzero(~cloud.withheld)
+    return replace(cloud.subset(used), withheld=None) if len(used) else None
+
+
+def _withheld(cloud: PointCloud) -> NDArray[np.bool_]:
+    return np.zeros(len(cloud), bool) if cloud.withheld is None else cloud.withheld
 
 
 def within(xyz: NDArray[np.float64], bounds: Bounds) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ SHIFT = 8  # 65,280 or 65,535 → 255: files hold 8 bit times 256, or the whole 
 
 
 def holds_bytes(values: NDArray[Any]) -> bool:
-    """Returns whether 16-bit values of a file are 8-bit ones: none is above 255.
+    """Returns whether 16-bit values of a file are 8-bit ones: most that are not 0 are at most 255, whatever a few are.
 
     Parameters
     ----------
@@ -24,7 +24,8 @@ def holds_bytes(values: NDArray[Any]) -> bool:
     bool
         True for 8-bit values.
     """
-    return bool(values.max(initial=0) <= BYTE)
+    known = values[values > 0]
+    return bool(not known.size or np.median(known) <= BYTE)
 
 
 def to_bytes(values: NDArray[Any], *, are_bytes: bool) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ Refuses damaged and truncated files, naming what was expected. Memory: one chunk
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from pyproj import CRS
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.files.cloud_file import Bounds, CloudFile
+from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, Bounds, CloudFile, without_withheld
 from deepnets4eo.points.files.colours import holds_bytes, to_bytes
+from deepnets4eo.points.files.geo_keys import TAGS, crs_of_keys
 from deepnets4eo.points.files.las_header import check_header, las_errors
 from deepnets4eo.points.files.laz_table import check_chunks
 
@@ -28,6 +30,10 @@ SAMPLES, SAMPLE_POINTS = 8, 4096  # spread over a file, to see what its colours 
 RGB = ("red", "green", "blue")
 FIELDS = ("intensity", "return_number", "number_of_returns")  # every LAS file has them, measured or not
 NEAR_INFRARED = "nir"
+WITHHELD = (
+    "withheld"  # the flag of points to leave out: of the classification byte, from point format 6 on of the flags
+)
+PROJECTION, WKT = "LASF_Projection", 2112
 SYNTHETIC = "SYNTHETIC"  # system identifier of files whose points are made up
 
 
@@ -54,12 +60,14 @@ class LasFile(CloudFile):
         facts = check_header(path)
         if facts.is_compressed and facts.points:
             check_chunks(path, facts)
-        with las_errors(path), laspy.open(path) as reader:
+        self._points = facts.points
+        with self._reader() as reader:
             self.header = reader.header
         names = list(self.header.point_format.dimension_names)
         if classes not in names:
             raise InputError(f"{path} has no dimension {classes}. It has {', '.join(names)}.")
         self._classes = classes
+        self.asprs = classes == CLASSIFICATION
         self.point_format = f"LAS {self.header.version}, point format {self.header.point_format.id}"
 
     @property
@@ -68,9 +76,26 @@ class LasFile(CloudFile):
         return int(self.header.point_count)
 
     @property
-    def file_bounds(self) -> NDArray[np.float64]:
-        """(2, 3) least and greatest coordinates of the header."""
+    def header_bounds(self) -> NDArray[np.float64]:
+        """(2, 3) least and greatest coordinates as the header names them, which are wrong in some files."""
         return np.array([self.header.mins, self.header.maxs], np.float64)
+
+    @cached_property
+    def file_bounds(self) -> NDArray[np.float64]:
+        """(2, 3) least and greatest coordinates of the points that are not withheld, by a pass over the file."""
+        self.check_not_empty()
+        low, high = np.full(3, np.inf), np.full(3, -np.inf)
+        for record in self.records(CHUNK_POINTS, Fields.base().decompress_z().decompress_flags()):
+            used = _withheld(record)
+            raw = record.array if used is None else record.array[~used]
+            if len(raw):
+                low = np.minimum(low, [raw[axis].min() for axis in "XYZ"])
+                high = np.maximum(high, [raw[axis].max() for axis in "XYZ"])
+        if not np.isfinite(low).all():
+            raise self._all_withheld()
+        with np.errstate(over="ignore", invalid="ignore"):  # scales of a damaged header
+            ends = np.array([low, high]) * self.header.scales + self.header.offsets
+            return np.sort(ends, axis=0)  # a scale may be below 0
 
     @property
     def synthetic(self) -> bool:
@@ -101,8 +126,13 @@ class LasFile(CloudFile):
 
     @cached_property
     def colours_are_bytes(self) -> bool:
-        """Whether the 16-bit fields of the colours hold 8-bit values."""
-        return all(holds_bytes(values) for values in self._colours)
+        """Whether the 16-bit fields of red, green and blue hold 8-bit values."""
+        return holds_bytes(self._colours[0])
+
+    @cached_property
+    def near_infrared_is_bytes(self) -> bool:
+        """Whether the 16-bit field of near infrared holds 8-bit values."""
+        return holds_bytes(self._colours[1])
 
     def records(self, points: int, fields: Fields | None = None) -> Iterator[laspy.ScaleAwarePointRecord]:
         """Yields the points as they are stored.
@@ -125,7 +155,7 @@ class LasFile(CloudFile):
             The file ends before its last point, or is damaged.
         """
         seen = 0
-        with las_errors(self.path), laspy.open(self.path, decompression_selection=fields or Fields.all()) as reader:
+        with self._reader(fields) as reader:
             for record in reader.chunk_iterator(points):
                 seen += len(record)
                 yield record
@@ -141,9 +171,10 @@ class LasFile(CloudFile):
         box = np.array(bounds).reshape(2, 2) / self.units.horizontal_m
         with las_errors(self.path), laspy.CopcReader.open(str(self.path)) as reader:
             record = reader.query(laspy.copc.Bounds(mins=box[0], maxs=box[1]))
-        if not len(record):
+        cloud = without_withheld(self.to_cloud(record)) if len(record) else None
+        if cloud is None:
             raise InputError(f"{self.path} has no point within {bounds}. Its points lie within {self._xy_text()}.")
-        return self.to_cloud(record)
+        return cloud
 
     def to_cloud(self, record: laspy.ScaleAwarePointRecord) -> PointCloud:
         """Returns points as they are stored as a cloud in metres."""
@@ -151,7 +182,7 @@ class LasFile(CloudFile):
 
     def stored_chunks(self, points: int) -> Iterator[PointCloud]:
         """Yields chunks with the coordinates of the file; decompresses only what a `PointCloud` holds."""
-        fields = Fields.base().decompress_z().decompress_classification().decompress_intensity()
+        fields = Fields.base().decompress_z().decompress_classification().decompress_flags().decompress_intensity()
         if "colour" in self.measurements:
             fields = fields.decompress_rgb()
         if "near_infrared" in self.measurements:
@@ -163,11 +194,19 @@ class LasFile(CloudFile):
     def _stored_crs(self) -> CRS | None:
         with las_errors(self.path):
             try:
-                return self.header.parse_crs()
+                return self._named_crs()
             except Exception as error:  # pyproj and laspy raise many kinds for WKT and keys that are wrong
                 raise InputError(
                     f"{self.path} names a coordinate reference system that cannot be read ({error}). Name it with --crs (crs=)."
                 ) from error
+
+    def _named_crs(self) -> CRS | None:
+        """Returns the CRS of the text record, or else of the GeoTIFF keys, whose units laspy does not read."""
+        records = [one for one in (*self.header.vlrs, *(self.header.evlrs or ())) if one.user_id == PROJECTION]
+        text = next((one for one in records if one.record_id == WKT), None)
+        if text is not None and (wkt := text.record_data_bytes().decode("latin-1").strip("\0 ")):
+            return CRS.from_wkt(wkt)
+        return crs_of_keys({one.record_id: one.record_data_bytes() for one in records if one.record_id in TAGS})
 
     def _to_cloud(self, record: laspy.ScaleAwarePointRecord) -> PointCloud:
         raw = record.array
@@ -176,7 +215,7 @@ class LasFile(CloudFile):
             xyz[:, axis] = raw[name] * self.header.scales[axis] + self.header.offsets[axis]
         near_infrared = None
         if "near_infrared" in self.measurements:
-            near_infrared = to_bytes(raw[NEAR_INFRARED], are_bytes=self.colours_are_bytes)
+            near_infrared = to_bytes(raw[NEAR_INFRARED], are_bytes=self.near_infrared_is_bytes)
         colour = None
         if "colour" in self.measurements:
             colour = to_bytes(np.column_stack([raw[name] for name in RGB]), are_bytes=self.colours_are_bytes)
@@ -188,6 +227,7 @@ class LasFile(CloudFile):
             return_number=self._field(record, "return_number", np.uint8),
             number_of_returns=self._field(record, "number_of_returns", np.uint8),
             classification=np.asarray(record[self._classes]).astype(np.uint8),
+            withheld=_withheld(record),
             source=str(self.path),
         )
 
@@ -219,8 +259,20 @@ class LasFile(CloudFile):
                 yield reader.query(level=0)
             return
         step = max(1, self.point_count // SAMPLES)
-        fields = Fields.base().decompress_intensity().decompress_rgb().decompress_nir()
-        with las_errors(self.path), laspy.open(self.path, decompression_selection=fields) as reader:
+        with self._reader(Fields.base().decompress_intensity().decompress_rgb().decompress_nir()) as reader:
             for start in range(0, self.point_count, step):
                 reader.seek(start)
                 yield reader.read_points(min(SAMPLE_POINTS, self.point_count - start))
+
+    @contextmanager
+    def _reader(self, fields: Fields | None = None) -> Iterator[laspy.LasReader]:
+        """A reader that decompresses some fields, by default all, and knows how many points there are."""
+        with las_errors(self.path), laspy.open(self.path, decompression_selection=fields or Fields.all()) as reader:
+            reader.header.point_count = self._points
+            yield reader
+
+
+def _withheld(record: laspy.ScaleAwarePointRecord) -> NDArray[np.bool_] | None:
+    """(N,) which points the file says to leave out; None where it is none of them."""
+    withheld = np.asarray(record[WITHHELD]).astype(bool)
+    return withheld if withheld.any() else None

@@ -7,6 +7,7 @@ Point format, scales, offsets, extra bytes and variable length records are kept.
 from __future__ import annotations
 
 import copy
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any
 
 import laspy
 import numpy as np
+from laspy.point.dims import is_point_fmt_compatible_with_version, preferred_file_version_for_point_format
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import Legend
@@ -40,6 +42,7 @@ PROJECTION = "LASF_Projection"
 SPECIFICATION, TEXT_RECORD = "LASF_Spec", 3  # the text area description
 COPC = "copc"  # its octree does not hold for points that are written again
 MOST_RECORD_BYTES = 65_535
+KEEP_BYTES = "ignore"  # of laspy: bytes that are no ASCII, as of Latin-1 texts in headers, are written as they are
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,9 @@ def write_points(
             if progress is not None:
                 progress(done / file.point_count)
         evlrs = [vlr for vlr in header.evlrs or [] if vlr.user_id != COPC]
+        for vlr in evlrs:
+            if isinstance(vlr.description, bytes):  # no ASCII, which laspy does not write here
+                vlr.description = vlr.description.decode("ascii", errors="ignore")
         if evlrs:
             writer.write_evlrs(laspy.vlrs.vlrlist.VLRList(evlrs))
 
@@ -191,7 +197,7 @@ def make_header(file: CloudFile, additions: Additions) -> laspy.LasHeader:
     Raises
     ------
     InputError
-        The file has a dimension of the same name and another type.
+        The file has a dimension of the same name and another type, or a header that cannot be written again.
     """
     header = _las_header(file, additions) if isinstance(file, LasFile) else _new_header(file, additions)
     known = {one.name: one for one in header.point_format.extra_dimensions}
@@ -213,7 +219,19 @@ def make_header(file: CloudFile, additions: Additions) -> laspy.LasHeader:
     if additions.text:
         data = "\n".join(additions.text).encode()[:MOST_RECORD_BYTES]
         header.vlrs.append(laspy.VLR(SPECIFICATION, TEXT_RECORD, "what the points are of", data))
+    _check_writable(header, file.path)
     return header
+
+
+def _check_writable(header: laspy.LasHeader, path: Path) -> None:
+    """Raises InputError where a header cannot be written, which would show after all the work."""
+    try:
+        copy.deepcopy(header).write_to(io.BytesIO(), encoding_errors=KEEP_BYTES)
+    except Exception as error:  # laspy raises many kinds for what a damaged header holds
+        raise InputError(
+            f"{path} has a header that cannot be written again ({' '.join(str(error).split())[:200]}). "
+            f"Mend it first: pdal translate {path} mended.laz"
+        ) from error
 
 
 def stored_legend(file: CloudFile) -> Legend | None:
@@ -281,16 +299,24 @@ def _las_header(file: LasFile, additions: Additions) -> laspy.LasHeader:
     if additions.near_infrared:
         wanted = WITH_INFRARED.get(wanted, wanted)
     header.vlrs[:] = [vlr for vlr in header.vlrs if _is_kept(vlr)]
-    if wanted != old:
+    if wanted != old or not _goes_together(header):
         point_format = laspy.PointFormat(wanted)
         for one in file.header.point_format.extra_dimensions:
             point_format.dimensions.append(one)
-        version = laspy.header.Version(1, 4) if wanted >= 6 else header.version
-        header.set_version_and_point_format(version, point_format)
+        least = laspy.header.Version.from_str(preferred_file_version_for_point_format(wanted))
+        header.set_version_and_point_format(max(header.version, least), point_format)
     if file.file_crs is not None and (file.given_crs is not None or (wanted >= 6) != (old >= 6)):
         header.add_crs(file.file_crs)
         header.evlrs = [vlr for vlr in header.evlrs or [] if vlr.user_id != PROJECTION]
     return header
+
+
+def _goes_together(header: laspy.LasHeader) -> bool:
+    """Returns whether laspy writes the version of a header with its point format; it does not write LAS 1.0."""
+    try:
+        return is_point_fmt_compatible_with_version(header.point_format.id, str(header.version))
+    except laspy.errors.FileVersionNotSupported:
+        return False
 
 
 def _new_header(file: CloudFile, additions: Additions) -> laspy.LasHeader:
@@ -363,5 +389,6 @@ def _from_cloud(file: CloudFile, cloud: PointCloud, header: laspy.LasHeader) -> 
 
 @contextmanager
 def _writer(path: Path, header: laspy.LasHeader) -> Iterator[laspy.LasWriter]:
-    with laspy.open(path, mode="w", header=header, do_compress=path.suffix.lower() == ".laz") as writer:
+    compressed = path.suffix.lower() == ".laz"
+    with laspy.open(path, "w", header=header, do_compress=compressed, encoding_errors=KEEP_BYTES) as writer:
         yield writer

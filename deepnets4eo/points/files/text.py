@@ -76,6 +76,7 @@ class TextFile(CloudFile):
         self._labels = path.with_suffix(LABELS_SUFFIX) if path.with_suffix(LABELS_SUFFIX).is_file() else None
         if self._columns is None and rows:
             self._columns = _known_order(rows, path, labels_beside=self._labels is not None)
+        self.asprs = self._labels is None and self._columns != ISPRS  # those have lists of their own
         if rows and not {*XYZ} <= set(self._columns or ()):
             raise InputError(
                 f"{path} has the columns {', '.join(self._columns or ())}; expected x, y and z among them. {NAME_COLUMNS}"

@@ -56,7 +56,7 @@ def cloud_units(crs: CRS | None, source: str) -> CloudUnits:
     Returns
     -------
     CloudUnits
-        Metres of one unit, and the CRS in metres.
+        Metres of one unit, and the CRS in metres; none of a local (engineering) one, which has no place on the earth.
 
     Raises
     ------
@@ -75,6 +75,8 @@ def cloud_units(crs: CRS | None, source: str) -> CloudUnits:
         )
     horizontal_m = float(horizontal.axis_info[0].unit_conversion_factor)
     vertical_m = float(vertical.axis_info[0].unit_conversion_factor) if vertical is not None else horizontal_m
+    if horizontal.is_engineering:  # says units, but no place on the earth
+        return CloudUnits(horizontal_m, vertical_m)
     if horizontal_m == vertical_m == 1.0:
         return CloudUnits(crs=crs)
     return CloudUnits(horizontal_m, vertical_m, _in_metres(crs))

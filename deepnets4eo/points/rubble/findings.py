@@ -66,6 +66,7 @@ def findings_of(buildings: gpd.GeoDataFrame, fits: list[dict[str, Any]], paired:
             "heights before are: the sum of rule_m3 leaves them out."
         )
         findings.append(Finding("rule_unknown", "caution", text, "Give the heights of all buildings."))
+    findings += _offset_findings(fits)
     unfitted = [fit for fit in fits if fit["cells"] < FEW_STABLE]
     if paired and unfitted:
         text = f"In {len(unfitted)} of {count_of(len(fits), 'block')} both dates share too little ground to compare heights."
@@ -84,3 +85,16 @@ def findings_of(buildings: gpd.GeoDataFrame, fits: list[dict[str, Any]], paired:
         text = "There are no heights from before: volumes lost are unknown, and smooth heaps or leaning roofs are not found."
         findings.append(Finding("post_only", "note", text, "Give heights from before the event."))
     return tuple(findings)
+
+
+def _offset_findings(fits: list[dict[str, Any]]) -> list[Finding]:
+    """A finding where stated heights lay above or below the roofs that stand."""
+    offsets = [fit["stated_offset_m"] for fit in fits if fit.get("stated_offset_m")]
+    if not offsets:
+        return []
+    most = max(offsets, key=abs)
+    text = (
+        f"The stated heights lie up to {abs(most):.1f} m {'above' if most > 0 else 'below'} the roofs of the buildings that "
+        f"stand, in {len(offsets)} of {count_of(len(fits), 'block')}: this was taken out."
+    )
+    return [Finding("stated_heights_off", "caution", text, "Check what the column measures, and from where.")]

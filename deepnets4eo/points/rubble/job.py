@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import GridError
-from deepnets4eo.grid import blocks, crop
+from deepnets4eo.grid import Window, apply_affine, blocks, crop
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import count_of
 from deepnets4eo.points.height_grid import NoHeightsError, grid_around
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BLOCK_CELLS = 2048
+MOST_SIDE_CELLS = 2208  # of a block with its halo, about 1 GB: that of cells of 0.5 m; finer ones have smaller blocks
 HALO_M = 40.0  # of a block: heaps around its buildings, and ground beside them
 # stands in for the CRS of heights that have none, which are taken for metres
 PLAIN_METRES = 'ENGCRS["metres",EDATUM["unknown"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north],LENGTHUNIT["metre",1]]'
@@ -104,23 +105,27 @@ def debris_volumes(
     outlines = read_footprints(
         footprints, layer=options.layer, id_column=options.id_column, assume_crs=options.footprints_crs
     )
-    frame = outlines.frame if crs is None or outlines.crs is None else outlines.to(crs).frame
+    frame = _frame_on(outlines, crs, after, before)
     grid = grid_around(_bounds(after, before, frame), options.cell_m, crs)
     heights_m, unusable = stated_heights(outlines, options.height_column)
     fits, tables, polygons, gaps = [], [], [], []
-    shape, halo = (grid.shape[0], grid.shape[1]), int(np.ceil(HALO_M / options.cell_m))
-    owner_of = _block_of(frame, grid)
-    windows = blocks(shape, BLOCK_CELLS)
+    halo = int(np.ceil(HALO_M / options.cell_m))
+    block_cells = min(BLOCK_CELLS, MOST_SIDE_CELLS - 2 * halo)
+    owner_of = _block_of(frame, grid, block_cells)
+    windows = blocks((grid.shape[0], grid.shape[1]), block_cells)
     for number, window in enumerate(windows):
         rows = np.flatnonzero(owner_of == number)
         if len(rows):
-            block = crop(grid, window.grow(halo))
+            block = crop(grid, _with_halo(window, grid, halo, _common_bounds(after, before)))
             try:
                 fit, measures, moved, unaligned = _measure(after, before, block, frame, rows, heights_m, options)
             except NoHeightsError as error:
                 gaps.append((len(rows), error))
             else:
-                fits.append({"corner": [block.affine.c, block.affine.f], **asdict(fit), "unaligned": unaligned})
+                offset = {"stated_offset_m": measures.stated_offset_m} if measures.stated_offset_m else {}
+                fits.append(
+                    {"corner": [block.affine.c, block.affine.f], **asdict(fit), "unaligned": unaligned, **offset}
+                )
                 tables.append(gpd.GeoDataFrame(measures.table.set_axis(rows), geometry=moved, crs=crs))
                 polygons.append(rubble_polygons(measures, block, frame["id"].to_numpy()[rows]))
         if progress is not None:
@@ -167,7 +172,20 @@ def check_heights(post: HeightSource, footprints: Footprints, pre: HeightSource 
     """
     after, before = Heights.open(post), None if pre is None else Heights.open(pre)
     crs = _common_crs(after, before)
-    _bounds(after, before, footprints.frame if crs is None or footprints.crs is None else footprints.to(crs).frame)
+    _bounds(after, before, _frame_on(footprints, crs, after, before))
+
+
+def _frame_on(footprints: Footprints, crs: Any, after: Heights, before: Heights | None) -> gpd.GeoDataFrame:
+    """The footprints in the coordinates of the heights, in metres; of heights without a CRS they are taken to be in the same."""
+    if crs is not None:
+        return footprints.frame if footprints.crs is None else footprints.to(crs).frame
+    unit_m = after.unit_m if before is None or after.unit_m != 1 else before.unit_m
+    frame = footprints.frame
+    return (
+        frame
+        if unit_m == 1
+        else frame.set_geometry(shapely.transform(frame.geometry.to_numpy(), lambda xy: xy * unit_m))
+    )
 
 
 def _common_crs(after: Heights, before: Heights | None) -> Any:
@@ -194,12 +212,18 @@ def _same_plane(one: Any, other: Any) -> bool:
     return bool(first == second or first.to_epsg() == second.to_epsg() is not None)
 
 
+def _common_bounds(after: Heights, before: Heights | None) -> tuple[float, float, float, float]:
+    """Left, bottom, right and top of what the heights of both dates share; left is not below right where they do not."""
+    left, bottom, right, top = after.bounds
+    if before is None:
+        return left, bottom, right, top
+    also = before.bounds
+    return max(left, also[0]), max(bottom, also[1]), min(right, also[2]), min(top, also[3])
+
+
 def _bounds(after: Heights, before: Heights | None, frame: gpd.GeoDataFrame) -> tuple[float, ...]:
     """The part of the heights around the footprints. Errors: GridError where there is none."""
-    left, bottom, right, top = after.bounds
-    if before is not None:
-        also = before.bounds
-        left, bottom, right, top = max(left, also[0]), max(bottom, also[1]), min(right, also[2]), min(top, also[3])
+    left, bottom, right, top = _common_bounds(after, before)
     own = shapely.box(left, bottom, right, top) if left < right and bottom < top else shapely.Polygon()
     if not shapely.intersects(own, frame.geometry.to_numpy()).any():
         raise GridError(
@@ -211,16 +235,28 @@ def _bounds(after: Heights, before: Heights | None, frame: gpd.GeoDataFrame) -> 
     return max(left, around[0]), max(bottom, around[1]), min(right, around[2]), min(top, around[3])
 
 
-def _block_of(frame: gpd.GeoDataFrame, grid: Grid) -> NDArray[np.int64]:
-    """(N,) number of the block that holds the middle of each footprint, −1 where none does."""
-    bounds = shapely.bounds(frame.geometry.to_numpy())
-    with np.errstate(invalid="ignore"):
-        col = ((bounds[:, 0] + bounds[:, 2]) / 2 - grid.affine.c) / grid.affine.a
-        row = ((bounds[:, 1] + bounds[:, 3]) / 2 - grid.affine.f) / grid.affine.e
-        inside = (col >= 0) & (row >= 0) & (col < grid.shape[1]) & (row < grid.shape[0])
-    across = -(-grid.shape[1] // BLOCK_CELLS)
-    number = np.nan_to_num(row) // BLOCK_CELLS * across + np.nan_to_num(col) // BLOCK_CELLS
-    return np.where(inside, number, -1).astype(np.int64)
+def _block_of(frame: gpd.GeoDataFrame, grid: Grid, block_cells: int) -> NDArray[np.int64]:
+    """(N,) number of the block that holds the middle of each footprint, or is nearest to it; −1 for those off the grid."""
+    left, bottom, right, top = shapely.bounds(frame.geometry.to_numpy()).T
+    box = grid.extent.boundingbox
+    on_grid = (left <= box.right) & (right >= box.left) & (bottom <= box.top) & (top >= box.bottom)
+    col = np.clip(np.nan_to_num(((left + right) / 2 - grid.affine.c) / grid.affine.a), 0, grid.shape[1] - 1)
+    row = np.clip(np.nan_to_num(((bottom + top) / 2 - grid.affine.f) / grid.affine.e), 0, grid.shape[0] - 1)
+    across = -(-grid.shape[1] // block_cells)
+    return np.where(on_grid, row // block_cells * across + col // block_cells, -1).astype(np.int64)
+
+
+def _with_halo(window: Window, grid: Grid, halo: int, bounds: tuple[float, float, float, float]) -> Window:
+    """A block with its halo; of fine cells only the part that the heights' bounds reach into, as cells without are dear."""
+    wide = window.grow(halo)
+    if 2 * halo <= MOST_SIDE_CELLS - BLOCK_CELLS:
+        return wide
+    left, bottom, right, top = bounds
+    corners = apply_affine(~grid.affine, np.array([[left, top], [right, bottom]]))
+    (col, row), (last_col, last_row) = np.floor(corners).astype(int).tolist()
+    cells = Window(row, col, last_row - row + 1, last_col - col + 1)
+    part = wide.within(cells).clip((cells.height, cells.width))
+    return part._replace(row=part.row + row, col=part.col + col)
 
 
 def _measure(

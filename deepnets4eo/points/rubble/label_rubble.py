@@ -1,7 +1,7 @@
 """The points of a cloud with the class of rubble where debris lies.
 
 Takes a cloud and polygons of rubble; a point is rubble within a polygon, above its terrain and no higher than its heap.
-Vegetation and noise keep their class.
+Vegetation, noise and withheld points keep their class.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.rubble.vocabulary import NOISE_CLASSES, RUBBLE_CLASS, VEGETATION_CLASSES
+from deepnets4eo.points.rubble.vocabulary import RUBBLE_CLASS, VEGETATION_CLASSES
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -45,7 +45,7 @@ def rubble_classes(cloud: PointCloud, rubble: gpd.GeoDataFrame) -> NDArray[np.ui
     left, bottom, right, top = rubble.total_bounds
     x, y, z = cloud.xyz.T
     near = np.flatnonzero((x >= left) & (x <= right) & (y >= bottom) & (y <= top))
-    near = near[~np.isin(classes[near], (*NOISE_CLASSES, *VEGETATION_CLASSES))]
+    near = near[(cloud.counted & ~np.isin(classes, VEGETATION_CLASSES))[near]]
     tree = shapely.STRtree(rubble.geometry.to_numpy())
     point, patch = tree.query(shapely.points(cloud.xyz[near, :2]), predicate="intersects")
     terrain, highest = (rubble[name].to_numpy(float)[patch] for name in ("terrain_m", "highest_m"))

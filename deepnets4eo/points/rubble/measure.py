@@ -7,7 +7,7 @@ rough, and what is bare has come down.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,7 @@ from deepnets4eo.points.rubble.plans import (
     plan_of_both,
     sigma_m,
 )
+from deepnets4eo.points.rubble.stated_heights import systematic_offset_m, without_offset
 from deepnets4eo.points.rubble.states import PARTLY_SHARE, destroyed_share, states_of
 from deepnets4eo.points.rubble.surfaces import BlockHeights
 from deepnets4eo.points.rubble.vocabulary import GRADE_OF_STATE, STANDING
@@ -45,13 +46,14 @@ class BlockMeasures:
     """One row per building (`table`), and which cells are rubble of which building.
 
     rubble : (h, w) int32, building plus one, 0 elsewhere; above : (h, w) heights above the terrain after the event;
-    terrain : (h, w) its heights.
+    terrain : (h, w) its heights; stated_offset_m : by how much stated heights lay above the roofs that stand, taken out.
     """
 
     table: pd.DataFrame
     rubble: NDArray[np.int32]
     above: FloatImage
     terrain: FloatImage
+    stated_offset_m: float = 0.0
 
 
 def measure_block(inputs: BlockInputs, options: RubbleOptions) -> BlockMeasures:
@@ -60,11 +62,11 @@ def measure_block(inputs: BlockInputs, options: RubbleOptions) -> BlockMeasures:
     above = inputs.post.above(inputs.terrain)
     rough = _is_rough(inputs.post, above)
     area, cell_m2 = shapely.area(inputs.outlines), inputs.cell_m**2
-    plan = (
-        plan_alone(inputs, cells, above, rough, area, options)
-        if inputs.pre is None
-        else plan_of_both(inputs, inputs.pre, cells, area, options)
-    )
+    offset_m = 0.0
+    if inputs.pre is not None:
+        plan = plan_of_both(inputs, inputs.pre, cells, area, options)
+    else:
+        plan, offset_m = _plan_alone(inputs, cells, above, rough, area, options)
     heap = plan.gone & (plan.after <= plan.limit[cells.owner])
     high = heap & (plan.after >= options.least_heap_m)
     collapsed, rubble = plan.mean(cells, plan.gone), plan.mean(cells, high)
@@ -74,7 +76,8 @@ def measure_block(inputs: BlockInputs, options: RubbleOptions) -> BlockMeasures:
     nearest = nearest_building(cells, above.shape)
     around, ring = _around(inputs, nearest, above, rough, plan, collapsed, options)
     known_share = np.minimum(cells.total(plan.known) * cell_m2 / np.maximum(area, cell_m2), 1)
-    state = states_of(collapsed, rubble, plan.loss, plan.height, known_share >= options.least_known_share)
+    enough = known_share >= options.least_known_share
+    state = states_of(collapsed, rubble, plan.loss, plan.height, enough, _low_share(plan, cells))
     rule = rule_of_thumb(area, plan.height, destroyed_share(collapsed, plan.loss, plan.height, state))
     debris_cells = cells.total(counted & plan.known) / np.maximum(known_share, 1e-9) + around / cell_m2
     lost_cells = cells.total(plan.gone & plan.known) / np.maximum(known_share, 1e-9)
@@ -102,7 +105,38 @@ def measure_block(inputs: BlockInputs, options: RubbleOptions) -> BlockMeasures:
         }
     )  # fmt: skip
     ring[cells.flat[counted & plan.known]] = cells.owner[counted & plan.known] + 1
-    return BlockMeasures(table, ring.reshape(above.shape).astype(np.int32), above, inputs.terrain)
+    return BlockMeasures(table, ring.reshape(above.shape).astype(np.int32), above, inputs.terrain, offset_m)
+
+
+def _plan_alone(
+    inputs: BlockInputs,
+    cells: BuildingCells,
+    above: FloatImage,
+    rough: NDArray[np.bool_],
+    area: NDArray[np.float64],
+    options: RubbleOptions,
+) -> tuple[Plan, float]:
+    """The plans by heights after the event alone, and the systematic offset of stated heights that was taken out."""
+    plan = plan_alone(inputs, cells, above, rough, area, options)
+    offset_m = _stated_offset_m(plan, cells)
+    if offset_m:
+        inputs = replace(inputs, heights_m=without_offset(inputs.heights_m, offset_m))
+        plan = plan_alone(inputs, cells, above, rough, area, options)
+    return plan, offset_m
+
+
+def _low_share(plan: Plan, cells: BuildingCells) -> NDArray[np.float64]:
+    """(N,) share of each plan whose surface is no higher than a heap can be."""
+    with np.errstate(invalid="ignore"):
+        return plan.mean(cells, plan.after <= plan.limit[cells.owner])
+
+
+def _stated_offset_m(plan: Plan, cells: BuildingCells) -> float:
+    """By how much stated heights lie above the roofs of buildings that stand: those without debris, higher than a heap."""
+    seen_m = plan.height - plan.loss
+    with np.errstate(invalid="ignore"):
+        standing = (plan.mean(cells, plan.gone) < PARTLY_SHARE) & (seen_m > plan.limit)
+    return systematic_offset_m(plan.loss[standing])
 
 
 def _around(

@@ -25,12 +25,13 @@ from deepnets4eo.points.display3d.thin_cloud import thin_cloud
 from deepnets4eo.points.display3d.view_page import MOST_POINTS, write_point_page
 from deepnets4eo.points.rubble.label_rubble import rubble_classes, write_rubble_points
 from deepnets4eo.points.rubble.rubble_map import MEANING, SUBJECT, RubbleMap
-from deepnets4eo.points.rubble.surfaces import Heights, HeightSource
+from deepnets4eo.points.rubble.surfaces import Heights, HeightSource, is_of_points
 from deepnets4eo.points.rubble.vocabulary import STATES, UNKNOWN
 from deepnets4eo.version import __version__
 
-ALSO = ("laz", "ply", "glb", "page")
-PRODUCTS = ("rubble.gpkg", "rubble.csv", "points.laz", "points.ply", "points.glb", "view.html", "manifest.json")
+OF_POINTS = {"laz": "points.laz", "ply": "points.ply", "glb": "points.glb", "page": "view.html"}  # --also → file
+ALSO = tuple(OF_POINTS)
+PRODUCTS = ("rubble.gpkg", "rubble.csv", *OF_POINTS.values(), "manifest.json")
 MOST_VIEWED = 2_000_000  # points of PLY and glTF
 MOST_BOXES = 3000
 STATE_COLOURS = dict(
@@ -45,6 +46,11 @@ def check_products(also: Sequence[str]) -> tuple[str, ...]:
     if unknown:
         raise InputError(f"--also names {', '.join(unknown)}; expected some of {', '.join(ALSO)}, or none.")
     return tuple(also)
+
+
+def products_of_points(post: HeightSource, also: Sequence[str]) -> list[str]:
+    """The files among further products that need points, where the heights are a surface model; none where they are points."""
+    return [] if is_of_points(post) else [OF_POINTS[name] for name in also]
 
 
 def save_rubble(
@@ -62,7 +68,7 @@ def save_rubble(
         The heights after the event, as passed to `debris_volumes`.
     also
         Further products of clouds: "laz" (points.laz, all points with the class of rubble; of files only), "ply" and
-        "glb" (at most 2 million points), "page" (view.html).
+        "glb" (at most 2 million points), "page" (view.html); surface models have none of them.
     overwrite
         Whether products that are there already are replaced.
 

@@ -17,6 +17,8 @@ from deepnets4eo.outputs.findings import Finding, count_of
 if TYPE_CHECKING:
     from deepnets4eo.damage import Footprints
 
+LEAST_STANDING = 5  # buildings from which a systematic offset is estimated
+LEAST_OFFSET_M = 0.5  # smaller ones are within the accuracy of heights and the shape of roofs
 REMEDY = "Give metres above 0 as numbers with a point, and leave the others empty."
 
 
@@ -62,3 +64,32 @@ def stated_heights(outlines: Footprints, column: str | None) -> tuple[NDArray[np
         f"heights{example}: these heights are unknown."
     )
     return np.where(usable, heights_m, np.nan), (Finding("heights_unusable", "caution", text, REMEDY),)
+
+
+def systematic_offset_m(above_roofs_m: NDArray[np.float64]) -> float:
+    """By how much stated heights lie above the mean surface of roofs that stand: a median.
+
+    Parameters
+    ----------
+    above_roofs_m
+        (N,) stated height less that of the surface, of buildings that stand, metres.
+
+    Returns
+    -------
+    Metres; 0 where it is below 0.5 m, or of fewer than 5 buildings.
+
+    Examples
+    --------
+    >>> systematic_offset_m(np.array([2.4, 2.5, 2.6, 2.5, 9.0])), systematic_offset_m(np.array([2.5, 2.5]))
+    (2.5, 0.0)
+    """
+    known = above_roofs_m[np.isfinite(above_roofs_m)]
+    offset_m = float(np.median(known)) if len(known) >= LEAST_STANDING else 0.0
+    return offset_m if abs(offset_m) >= LEAST_OFFSET_M else 0.0
+
+
+def without_offset(heights_m: NDArray[np.float64], offset_m: float) -> NDArray[np.float64]:
+    """(N,) stated heights less an offset; unknown where nothing is left."""
+    left = heights_m - offset_m
+    with np.errstate(invalid="ignore"):
+        return np.where(left > 0, left, np.nan)

@@ -17,6 +17,9 @@ LEAST_LOSS_M, LOSS_SHARE = (
     2.5,
     0.3,
 )  # mean loss from which a building is collapsed: the greater of a storey and 0.3 height
+LOW_SHARE = (
+    0.5  # of the plan that must lie as low as a heap for a mean fall to say that a building is gone without debris
+)
 HEAP_SHARE = 0.25  # of what has come down that must be heaps, else the site is cleared
 
 
@@ -26,8 +29,9 @@ def states_of(
     loss_m: NDArray[np.float64],
     height_m: NDArray[np.float64],
     known: NDArray[np.bool_],
+    low_share: NDArray[np.float64] | None = None,
 ) -> NDArray[np.object_]:
-    """State of each building.
+    """State of each building; a mean fall alone collapses none, as the height that it is measured from may be wrong.
 
     Parameters
     ----------
@@ -39,6 +43,8 @@ def states_of(
         (N,) mean fall of the surface, and mean height before; NaN where unknown.
     known
         (N,) whether enough of the building was measured.
+    low_share
+        (N,) share of the plan whose surface is no higher than a heap, 0–1; None where it was not measured.
 
     Returns
     -------
@@ -46,7 +52,10 @@ def states_of(
     """
     with np.errstate(invalid="ignore"):
         fallen = loss_m >= np.maximum(LEAST_LOSS_M, LOSS_SHARE * height_m)
-        collapsed = (collapsed_share >= COLLAPSED_SHARE) | fallen
+        seen = collapsed_share >= PARTLY_SHARE
+        if low_share is not None:
+            seen |= low_share >= LOW_SHARE
+        collapsed = (collapsed_share >= COLLAPSED_SHARE) | (fallen & seen)
         cleared = collapsed & (rubble_share < HEAP_SHARE * collapsed_share)
         rules = [(collapsed_share >= PARTLY_SHARE, PARTLY), (collapsed, COLLAPSED), (cleared, CLEARED)]
     state = np.full(len(known), STANDING, dtype=object)

@@ -16,8 +16,9 @@ from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, crop, metres_on_the_ground, window_under
 from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.files.cloud_file import without_withheld
 from deepnets4eo.points.height_grid import class_share, height_grid
-from deepnets4eo.points.rubble.vocabulary import NOISE_CLASSES, RUBBLE_CLASS, VEGETATION_CLASSES
+from deepnets4eo.points.rubble.vocabulary import RUBBLE_CLASS, VEGETATION_CLASSES
 from deepnets4eo.terrain.heights import impossible, warn_of_impossible
 from deepnets4eo.terrain.units import (
     SAME,
@@ -75,12 +76,15 @@ class Heights:
     @classmethod
     def open(cls, source: HeightSource) -> Heights:
         """Open a file by its suffix. Errors: InputError for what is no file of points or heights, or holds none."""
-        from deepnets4eo.points.files import CLOUD_SUFFIXES, open_cloud
+        from deepnets4eo.points.files import open_cloud
         from deepnets4eo.rasters.scene import Layer
 
         if isinstance(source, PointCloud):
-            return cls(source, None)
-        if isinstance(source, (str, Path)) and Path(source).suffix.lower() in CLOUD_SUFFIXES:
+            used = without_withheld(source)
+            if used is None:
+                raise InputError(f"all {len(source):,} points of {source.source} are withheld. Give other points.")
+            return cls(used, None)
+        if isinstance(source, (str, Path)) and is_of_points(source):
             cloud = open_cloud(source)
             if not cloud.point_count:
                 raise InputError(f"{source} has no points. Give a cloud of the buildings.")
@@ -120,6 +124,13 @@ class Heights:
         (left, bottom), (right, top) = xyz[:, :2].min(axis=0), xyz[:, :2].max(axis=0)
         return float(left), float(bottom), float(right), float(top)
 
+    @property
+    def unit_m(self) -> float:
+        """Metres of one unit of the coordinates of a file of points that has a unit, but no CRS; else 1."""
+        if self.layer is not None or isinstance(self.cloud, PointCloud) or self.cloud.crs is not None:
+            return 1.0
+        return float(self.cloud.units.horizontal_m)
+
     def check_metres(self) -> None:
         """Refuse coordinates or heights that are no metres; clouds in feet are read in metres. Errors: InputError."""
         crs, (left, bottom, right, top) = self.crs, self.bounds
@@ -152,9 +163,17 @@ class Heights:
         if self.layer is not None:
             heights = _mean_heights(self.layer, grid)
             return BlockHeights(grid, heights, heights, heights)
-        cells = height_grid(self.chunks, grid, leave_out=(*NOISE_CLASSES, *VEGETATION_CLASSES))
+        cells = height_grid(self.chunks, grid, leave_out=VEGETATION_CLASSES)
         rubble = class_share(self.chunks, grid, RUBBLE_CLASS)
         return BlockHeights(grid, cells.top, cells.mean, cells.lowest, rubble)
+
+
+def is_of_points(source: HeightSource) -> bool:
+    """Whether heights are points, in memory or by the suffix of their file, and no surface model."""
+    from deepnets4eo.points.files import CLOUD_SUFFIXES
+
+    is_file = isinstance(source, (str, Path)) and Path(source).suffix.lower() in CLOUD_SUFFIXES
+    return is_file or isinstance(source, PointCloud)
 
 
 def _mean_heights(layer: Layer, grid: Grid) -> FloatImage:

@@ -17,6 +17,5 @@ GRADE_OF_STATE = {
     UNKNOWN: "not-assessed",
 }
 
-NOISE_CLASSES = (7, 18)  # ASPRS: low and high noise
 VEGETATION_CLASSES = (3, 4, 5)
 GROUND_CLASSES = (2, 9, 11)  # ground, water, road surface

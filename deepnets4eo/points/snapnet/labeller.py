@@ -14,7 +14,7 @@ from deepnets4eo.arrays import Vectors
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import options_from
-from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.cloud import PointCloud, at_counted
 from deepnets4eo.points.snapnet.cameras import place_cameras, reach_m
 from deepnets4eo.points.snapnet.measurements import check_measured
 from deepnets4eo.points.snapnet.recipe import MEASURED, ViewSection
@@ -102,7 +102,7 @@ class SnapNetLabeller:
         Returns
         -------
         ndarray
-            (N, K) float32; rows of NaN at points that no view shows.
+            (N, K) float32; rows of NaN at points that no view shows, and at withheld points and noise, which take no part.
 
         Raises
         ------
@@ -110,6 +110,9 @@ class SnapNetLabeller:
             The cloud lacks what a layer shows.
         """
         check_measured(cloud, self.segmenter.inputs.names)
+        return at_counted(cloud, self._scores, np.nan)
+
+    def _scores(self, cloud: PointCloud) -> Vectors:
         surface = make_surface(cloud, self.surface)
         views = rendered_views(
             surface, place_cameras(surface, self.views), third=self.views.third, ahead=self.batch_size

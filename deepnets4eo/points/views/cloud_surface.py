@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Indices
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.ground import heights_above_ground
@@ -23,8 +24,8 @@ def make_surface(cloud: PointCloud, options: SurfaceOptions = DEFAULTS) -> Surfa
     Parameters
     ----------
     cloud
-        N points, e.g. those of a tile and its halo. For training, first leave out points without a class, so that none
-        stands for a voxel.
+        N points, e.g. those of a tile and its halo. Withheld points and noise take no part. For training, first leave out
+        points without a class, so that none stands for a voxel.
     options
         Voxels, neighbours, faces.
 
@@ -36,7 +37,7 @@ def make_surface(cloud: PointCloud, options: SurfaceOptions = DEFAULTS) -> Surfa
     Raises
     ------
     InputError
-        Coordinates that lie too far apart; for the mesh "delaunay" points that span no triangle.
+        No point that counts; coordinates that lie too far apart; for the mesh "delaunay" points that span no triangle.
 
     Memory: about 40 bytes a point and 480 a vertex.
 
@@ -47,7 +48,7 @@ def make_surface(cloud: PointCloud, options: SurfaceOptions = DEFAULTS) -> Surfa
     >>> surface.vertices.shape, surface.faces.shape
     ((324, 3), (648, 3))
     """
-    kept, of_point = decimate_with_voxels(cloud.xyz, options.voxel_m, cloud.source)
+    kept, of_point = _decimated(cloud, options.voxel_m)
     part = cloud.subset(kept)
     origin = np.floor(part.xyz.min(axis=0))
     vertices = (part.xyz - origin).astype(np.float32)
@@ -76,6 +77,15 @@ def make_surface(cloud: PointCloud, options: SurfaceOptions = DEFAULTS) -> Surfa
         corners=corners,
         near=NearVertices(of_point, attributes.around, attributes.distance_m),
     )
+
+
+def _decimated(cloud: PointCloud, voxel_m: float) -> tuple[Indices, NDArray[np.int32]]:
+    """The points that are kept, one of each voxel, and which of them is of the voxel of each point that counts."""
+    counted = np.flatnonzero(cloud.counted)
+    if not len(counted):
+        raise InputError(f"{cloud.source}: no point is left without noise and withheld points. Check its classes")
+    kept, of_point = decimate_with_voxels(cloud.xyz[counted], voxel_m, cloud.source)
+    return counted[kept], of_point
 
 
 def _of_one_class(faces: NDArray[np.int32], cloud: PointCloud) -> NDArray[np.int32]:

@@ -166,3 +166,23 @@ def test_what_features_cannot_be_made_of_is_refused():
         neighbourhood_features(far, FeatureOptions(measured=()))
     with pytest.raises(InputError, match="each larger than the one before"):
         FeatureOptions(radii_m=(2.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("points", "verticality", "line_verticality"),
+    [
+        (np.mgrid[0:1, 0:1, 0:9], 0, 1),  # an upright line has no normal
+        (np.mgrid[0:9, 0:1, 0:1], 0, 0),
+        (np.mgrid[0:1, 0:9, 0:9], 1, 0),  # of a square wall no axis is the first
+        (np.mgrid[0:9, 0:9, 0:1], 0, 0),
+        (np.mgrid[0:1, 0:5, 0:9], 1, 1),
+        (np.mgrid[0:5, 0:5, 0:5], 0, 0),  # of a cube neither
+        (np.mgrid[0:1, 0:1, 0:1], 0, 0),
+    ],
+)
+def test_axes_that_are_undefined_have_no_verticality(points, verticality, line_verticality):
+    xyz = points.reshape(3, -1).T + 0.5
+    options = FeatureOptions(radii_m=(12.0,), cells_per_radius=12.0, measured=())
+    table = dict(zip(feature_names(options), neighbourhood_features(PointCloud(xyz), options).T, strict=False))
+    np.testing.assert_allclose(table["verticality@12m"], verticality, atol=1e-4)
+    np.testing.assert_allclose(table["line_verticality@12m"], line_verticality, atol=1e-4)
