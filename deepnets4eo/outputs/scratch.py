@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.files import PARTIAL, write_text
+from deepnets4eo.files import PARTIAL, check_own_folder, remove, write_text, writing
 from deepnets4eo.outputs.findings import count_of, one_or_many
 from deepnets4eo.outputs.job_part import Part
 from deepnets4eo.outputs.lock import scratch_home
@@ -68,8 +68,10 @@ def report_parts(folder: Path) -> None:
 @contextmanager
 def part_scratch(out: Path) -> Iterator[Path]:
     """Yield the scratch folder of a job into `out` that several processes share; it stays, whatever happens."""
+    scratch = scratch_folder(out)
+    check_own_folder(scratch)
     try:
-        yield scratch_folder(out)
+        yield scratch
     except OutputError as error:
         raise OutputError(f"{error} What is done is kept: start the part again then.") from error
 
@@ -83,7 +85,9 @@ def job_scratch(out: Path, *, resume: bool) -> Iterator[Path]:
     """
     scratch = scratch_folder(out)
     if not resume:
-        shutil.rmtree(scratch, ignore_errors=True)
+        with writing(scratch):
+            remove(scratch)
+    check_own_folder(scratch)
     new = not scratch.exists()
     try:
         yield scratch
