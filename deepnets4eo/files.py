@@ -28,7 +28,7 @@ from zipfile import BadZipFile
 import numpy as np
 import yaml
 
-from deepnets4eo.errors import InputError, OutputError
+from deepnets4eo.errors import PROJ_REMEDY, CompleteError, InputError, OutputError
 from deepnets4eo.formats.yaml_text import MOST_CHARACTERS, load_yaml
 
 PARTIAL = ".partial-"
@@ -92,8 +92,9 @@ def writing(path: str | Path) -> Iterator[None]:
         raise
     except writer_errors() as error:
         code = error.errno if isinstance(error, OSError) else None  # GDAL has numbers of its own
-        remedy = FULL if code is None else REMEDIES.get(code, FULL)
-        raise OutputError(f"could not write {path}: {_reason(error)}. {remedy}") from error
+        reason = _reason(error)
+        remedy = REMEDIES.get(code, FULL) if code is not None else PROJ_REMEDY if "PROJ: " in reason else FULL
+        raise OutputError(f"could not write {path}: {reason}. {remedy}") from error
 
 
 def partial_path(path: Path) -> Path:
@@ -179,10 +180,11 @@ def remove_leftovers(out: Path) -> None:
                 remove(Path(item.path))
 
 
-def check_overwrite(path: str | Path, *, overwrite: bool, resume: bool | None = None) -> Path:
+def check_overwrite(path: str | Path, *, overwrite: bool, resume: bool | None = None, complete: bool = False) -> Path:
     """Return `path` if it may be written, else raise OutputError, which names the flags that allow it.
 
-    resume : whether to resume the job that wrote what is there; None where jobs cannot be resumed.
+    resume : whether to resume the job that wrote what is there; None where jobs cannot be resumed. complete : whether a job is to
+    be resumed that has written all; the error is a CompleteError then.
     """
     path = Path(path)
     if path.is_dir():  # half-written files of killed jobs do not count
@@ -191,7 +193,10 @@ def check_overwrite(path: str | Path, *, overwrite: bool, resume: bool | None = 
         occupied = path.exists()
     if occupied and not (overwrite or resume):
         go_on = "" if resume is None else ", --resume to go on with it"
-        raise OutputError(f"{path} exists already. Pass --overwrite to replace it{go_on}, or choose another path.")
+        text = f"{path} exists already. Pass --overwrite to replace it{go_on}, or choose another path."
+        if complete:
+            raise CompleteError(f"already complete, nothing is left to resume: {text}")
+        raise OutputError(text)
     return path
 
 

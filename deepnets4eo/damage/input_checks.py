@@ -7,7 +7,6 @@ twice; undeclared nodata is declared and named.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +14,9 @@ from numpy.typing import NDArray
 from deepnets4eo.damage.colour_choice import in_colour, masking_bands, unknown_colours
 from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.errors import InputError
-from deepnets4eo.inspection.pairs import check_two_images, sample_windows
+from deepnets4eo.inspection.pairs import check_two_images, declare_nodata, sample_windows
+from deepnets4eo.inspection.pairs import undeclared_nodata as undeclared_nodata
 from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.rasters.outliers import find_outliers
 from deepnets4eo.rasters.scene import Layer
 
 LEAST_VALID = 0.9  # of a window's pixels, for its structure to count
@@ -54,14 +53,14 @@ def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
     findings = [*unknown_colours(images), *masking_bands(images)]
     radar: list[str] = []
     pre, post = None if pre is None else in_colour(pre), in_colour(post)
-    post = _declare_nodata(post, "post", findings)
+    post = declare_nodata(post, "post", findings)
     if is_radar(post):  # its speckle is noise too
         radar.append("post")
     else:
         _require_structure(post, "post")
     if pre is not None:
         check_two_images(pre, post, "or - for PRE to assess from the post image alone")
-        pre = _declare_nodata(pre, "pre", findings)
+        pre = declare_nodata(pre, "pre", findings)
         try:
             if is_radar(pre):
                 radar.insert(0, "pre")
@@ -82,35 +81,6 @@ def _check_no_colour_table(image: Layer | None, role: str) -> None:
             f"the {role} image {image.source} has a colour table: its numbers are no brightness. Write its colours: "
             f"gdal_translate -expand rgb {image.source} rgb.tif"
         )
-
-
-def _declare_nodata(layer: Layer, role: str, findings: list[Finding]) -> Layer:
-    """The layer with the nodata value that its file does not declare, as `deepnets4eo check` finds it."""
-    value = undeclared_nodata(layer)
-    if value is None:
-        return layer
-    findings.append(
-        Finding(
-            f"undeclared_nodata_{role}", "caution",
-            f"The {role} image {layer.source} holds {value:g} where it has no data, and does not declare it; it was taken "
-            "as no data.",
-            f"Declare it: gdal_edit.py -a_nodata {value:.17g} FILE",
-        )
-    )  # fmt: skip
-    return layer.with_nodata(value)
-
-
-def undeclared_nodata(layer: Layer) -> float | None:
-    """The value that means no data by custom and stands far from all others; None where there is none."""
-    if layer.dtype.itemsize == 1:
-        return None
-    values: list[NDArray[Any]] = []
-    for window in sample_windows(layer.shape):
-        data, valid = layer.read(window)
-        same = (data == data[:1]).all(axis=0) & valid  # no data is no data in every band
-        values.append(np.concatenate([data[0][valid][::7], np.unique(data[0][same])]))
-    far = find_outliers(np.concatenate(values))
-    return None if far is None else far.nodata
 
 
 def _require_structure(layer: Layer, role: str) -> None:

@@ -30,6 +30,11 @@ def was_interrupted(out: Path) -> bool:
     return scratch_folder(out).is_dir() and not (out / "manifest.json").exists()
 
 
+def is_complete(out: Path) -> bool:
+    """Whether a job into `out` has written all its products, the manifest last, and left nothing to go on with."""
+    return (out / "manifest.json").exists() and not scratch_folder(out).is_dir()
+
+
 def mark_part(folder: Path, part: Part) -> None:
     """Note in the folder of a divided job's finished steps that a part is done."""
     write_text(folder / f"{PART_MARK}{part.number}-of-{part.total}", "")
@@ -52,17 +57,35 @@ def check_parts(out: Path, *, resume: bool, overwrite: bool) -> None:
     raise OutputError(f"{parts}. Pass --resume to make the map of them, or --overwrite to begin anew.")
 
 
+def check_same_job(folder: Path, part: Part | None = None) -> None:
+    """Refuse parts that belong to different jobs: done with other inputs, options or code, or of another number of parts.
+
+    folder : of the finished steps of this job. part : the one that begins; None for the job that completes them.
+    Errors: OutputError.
+    """
+    anew = f"or remove {folder.parent} and begin all parts anew."
+    others = sum(len(parts_done(other)) for other in folder.parent.glob("*/") if other.name != folder.name)
+    if others:
+        raise OutputError(
+            f"{count_of(others, 'part')} beside this one {one_or_many(others, 'was', 'were')} done with other inputs, options or code of "
+            f"this package. Give all parts the same, {anew}"
+        )
+    totals = {done.total for done in parts_done(folder)} | ({part.total} if part is not None else set())
+    if len(totals) > 1:
+        raise OutputError(
+            f"the job was divided into {' and into '.join(map(str, sorted(totals)))} parts. Give all parts the same number, {anew}"
+        )
+
+
 def report_parts(folder: Path) -> None:
-    """Log which parts of a divided job are missing; and that there are parts of another job, which are not used."""
+    """Log which parts of a divided job are missing. Errors: OutputError where there are parts of another job."""
+    check_same_job(folder)
     done = parts_done(folder)
-    for total in sorted({part.total for part in done}):
-        missing = sorted(set(range(1, total + 1)) - {part.number for part in done if part.total == total})
+    for total in {part.total for part in done}:
+        missing = sorted(set(range(1, total + 1)) - {part.number for part in done})
         if missing:
             names = ", ".join(map(str, missing))
             logger.warning("of %d parts these are not done: %s; their work is done now", total, names)
-    others = sum(len(parts_done(other)) for other in folder.parent.glob("*/") if other.name != folder.name)
-    if others:
-        logger.warning("parts done with other inputs or options are not used: %d", others)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from deepnets4eo.points.labellers import run_digest
 from deepnets4eo.points.tiles import TiledPoints
 from deepnets4eo.prediction.progress_file import file_identity
 from deepnets4eo.rasters.layer import Layer
+from deepnets4eo.version import code_version
 
 JOB, LABELS, FINISHED = "job.json", "labels.npy", "finished.txt"
 
@@ -54,6 +55,7 @@ class LabelProgress:
         self._folder, self._file = folder, file
         self._job = plain(
             {
+                "version": code_version(),
                 "file": _identity(file),
                 "labeller": _describe(labeller),
                 "neighbours": [_identity(one) for one in neighbours],

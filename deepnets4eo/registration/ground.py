@@ -19,6 +19,7 @@ from scipy import ndimage
 from deepnets4eo.arrays import Points
 from deepnets4eo.errors import GridError
 from deepnets4eo.grid import Grid, Window, apply_affine, gsd_m, transformer
+from deepnets4eo.rasters.plausible import plausible
 from deepnets4eo.rasters.scene import Layer
 
 GREY_BANDS = 4  # visible and near infrared; more than that is read as every n-th band
@@ -177,6 +178,7 @@ class LayerSampler:
         left, top = (int(v) for v in start - before * factor)
         width, height = (int(v) for v in (before + after) * factor)
         data, valid = self._layer.read(Window(top, left, height, width))
+        valid = plausible(data, valid)
         grey = data.mean(axis=0, dtype=np.float32) if len(data) > 1 else data[0].astype(np.float32)
         return grey, valid, (top, left)
 

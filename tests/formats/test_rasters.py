@@ -1,5 +1,8 @@
 """Rasters are opened by the driver of their first bytes, and reach nothing that the user did not name."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -304,3 +307,35 @@ def test_a_file_is_looked_at_once_however_many_threads_open_it(tmp_path, monkeyp
     for path in paths * 4:
         open_raster(path).close()
     assert sorted(looks) == paths
+
+
+@pytest.mark.parametrize(("dtype", "bits", "stored"), [("uint16", None, 2 * 6 * 5 * 2), ("uint8", 1, 2 * 6 * 5 // 8)])
+def test_a_raw_file_of_fewer_bytes_than_its_pixels_take_is_refused(tmp_path, dtype, bits, stored):
+    path = tmp_path / "a.bil"
+    options = {} if bits is None else {"NBITS": bits}
+    with rasterio.open(
+        path, "w", driver="EHdr", width=5, height=6, count=2 if bits is None else 1, dtype=dtype, **options
+    ) as file:
+        file.write(np.ones((file.count, 6, 5), dtype))
+    stored = stored if bits is None else 6 * 5 // 8  # one band of single bits
+    path.write_bytes(path.read_bytes()[:stored].ljust(stored, b"\0"))
+    with open_raster(path) as file:
+        assert file.shape == (6, 5)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(
+        InputError, match=rf"a\.bil has {stored - 1} bytes, its header names {stored}: the file is truncated"
+    ):
+        open_raster(path)
+
+
+def test_tables_of_crss_of_another_installation_are_named_before_any_work(tmp_path):
+    write_tif(tmp_path / "a.tif")
+    (tmp_path / "proj").mkdir()  # as of an older PROJ: without a table that this one reads
+    code = "import sys; from deepnets4eo.formats.rasters import open_raster; open_raster(sys.argv[1])"
+    environment = os.environ | {"PROJ_DATA": str(tmp_path / "proj")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "a.tif"], env=environment, capture_output=True, text=True, timeout=100
+    )
+    message = done.stderr.strip().splitlines()[-1]
+    assert f"PROJ_DATA={tmp_path / 'proj'} in the environment" in message
+    assert "Unset PROJ_DATA and PROJ_LIB where they name the files of another installation" in message
