@@ -19,7 +19,7 @@ import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
+from rasterio.errors import CRSError, RasterioError
 from rasterio.io import DatasetReader
 
 from deepnets4eo.errors import PROJ_REMEDY, InputError
@@ -75,7 +75,7 @@ def _check_proj(*folders: str) -> None:
     """Refuse an environment that makes GDAL look for CRSs in the files of another PROJ; once a process. Errors: InputError."""
     try:
         CRS.from_epsg(4326)
-    except READ_ERRORS as error:
+    except (CRSError, *READ_ERRORS) as error:
         named = ", ".join(f"{name}={folder}" for name, folder in zip(PROJ_VARIABLES, folders, strict=True) if folder)
         raise InputError(
             f"GDAL does not find its table of CRSs{f' ({named} in the environment)' if named else ''}: {error}. {PROJ_REMEDY}"

@@ -180,7 +180,10 @@ def test_the_whole_markdown_table(scored):
 
 def test_names_are_no_marks_of_markdown_and_no_html():
     names = ["a|b", "<img src=x onerror=alert(1)>", "[x](http://y)\nz"]
-    made = report.scores(ConfusionMatrix(np.diag([3, 2, 0])), names) | {"legend": names[1], "notes": [f"of {names[1]}"]}
+    made = report.scores(ConfusionMatrix(3).update(np.array([0, 0, 1]), np.array([0, 1, 1])), names) | {
+        "legend": names[1],
+        "notes": [f"of {names[1]}"],
+    }
     text = report.markdown_table(made)
     rows = [line for line in text.splitlines() if line.startswith("|")]
     cells = [re.split(r"(?<!\\)\|", row) for row in rows]

@@ -309,16 +309,14 @@ def test_a_file_is_looked_at_once_however_many_threads_open_it(tmp_path, monkeyp
     assert sorted(looks) == paths
 
 
-@pytest.mark.parametrize(("dtype", "bits", "stored"), [("uint16", None, 2 * 6 * 5 * 2), ("uint8", 1, 2 * 6 * 5 // 8)])
-def test_a_raw_file_of_fewer_bytes_than_its_pixels_take_is_refused(tmp_path, dtype, bits, stored):
+@pytest.mark.parametrize(
+    ("dtype", "stored"), [("uint16", 2 * 6 * 5 * 2), ("uint8", 2 * 6 * 5), ("float32", 2 * 6 * 5 * 4)]
+)
+def test_a_raw_file_of_fewer_bytes_than_its_pixels_take_is_refused(tmp_path, dtype, stored):
     path = tmp_path / "a.bil"
-    options = {} if bits is None else {"NBITS": bits}
-    with rasterio.open(
-        path, "w", driver="EHdr", width=5, height=6, count=2 if bits is None else 1, dtype=dtype, **options
-    ) as file:
-        file.write(np.ones((file.count, 6, 5), dtype))
-    stored = stored if bits is None else 6 * 5 // 8  # one band of single bits
-    path.write_bytes(path.read_bytes()[:stored].ljust(stored, b"\0"))
+    with rasterio.open(path, "w", driver="EHdr", width=5, height=6, count=2, dtype=dtype) as file:
+        file.write(np.ones((2, 6, 5), dtype))
+    assert path.stat().st_size == stored
     with open_raster(path) as file:
         assert file.shape == (6, 5)
     path.write_bytes(path.read_bytes()[:-1])
@@ -326,6 +324,15 @@ def test_a_raw_file_of_fewer_bytes_than_its_pixels_take_is_refused(tmp_path, dty
         InputError, match=rf"a\.bil has {stored - 1} bytes, its header names {stored}: the file is truncated"
     ):
         open_raster(path)
+
+
+def test_pixels_of_single_bits_take_an_eighth_of_a_byte(tmp_path):
+    with rasterio.open(
+        tmp_path / "a.tif", "w", driver="GTiff", width=16, height=6, count=3, dtype="uint8", NBITS=1
+    ) as made:
+        made.write(np.ones((3, 6, 16), np.uint8))
+    with open_raster(tmp_path / "a.tif") as file:
+        assert rasters._stored_bytes(file) == 3 * 6 * 16 // 8
 
 
 def test_tables_of_crss_of_another_installation_are_named_before_any_work(tmp_path):
