@@ -98,7 +98,7 @@ def writing(path: str | Path) -> Iterator[None]:
 
 
 def partial_path(path: Path) -> Path:
-    """Return a new name beside `path` for what is not finished; nobody can foretell it and plant a link there."""
+    """Return a new name beside `path` for what is not finished, which cannot be foretold, so that no link is there."""
     return path.with_name(f"{PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
 
 
@@ -128,8 +128,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 def open_own(path: str | Path, flags: int) -> int:
     """Open a job's own file whose name can be foretold, with flags of `os.open`, and return its descriptor.
 
-    Raises OutputError for a link and for what is no plain file: somebody may have planted it, and what it leads to would be
-    overwritten.
+    Raises OutputError for a link and for what is no plain file: it may have been planted there, and what it leads to would
+    be overwritten.
     """
     try:
         if os.path.islink(path):  # where the system has no O_NOFOLLOW

@@ -1,4 +1,4 @@
-"""The version of the package, in one place, and what tells two states of its code apart between releases."""
+"""The version of the package, in one place, and that of its code, which differs between releases as well."""
 
 import hashlib
 from functools import lru_cache

@@ -551,6 +551,9 @@ def test_the_verb_prints_its_files_findings_and_summary(tmp_path: Path, monkeypa
     assert "CAUTION: The images were taken as lying on each other" in printed.err
     assert main(command) == 1
     assert "exists already" in capsys.readouterr().err
+    for more in ([], ["--dry-run"]):
+        assert main([*command, "--resume", *more]) == 0
+        assert "already complete, nothing is left to resume" in capsys.readouterr().err
 
 
 @pytest.mark.real_data
