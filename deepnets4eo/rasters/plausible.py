@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,6 @@ class PlausibleSource(LayerView):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer, layer.dtype, layer.nodata)
-        self._named = False
 
     def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
         return self._kept(*self._chosen(bands).read(window))
@@ -58,12 +58,17 @@ class PlausibleSource(LayerView):
 
     def _kept(self, data: NDArray[Any], valid: Mask) -> tuple[NDArray[Any], Mask]:
         kept = plausible(data, valid)
-        if not self._named and (kept != valid).any():
-            self._named = True
+        if (kept != valid).any():
             values = data[:, valid & ~kept]
-            log.warning(
-                "%s holds values such as %g, which nothing measures: these pixels are left out. Declare them as nodata: "
-                "gdal_edit.py -a_nodata VALUE FILE", self.name, values.ravel()[np.abs(values).argmax()],
-            )  # fmt: skip
+            _name_once(self.name, float(values.ravel()[np.abs(values).argmax()]))
         far = np.abs(data) > MOST  # also of pixels that are not valid: what is computed of them and dropped is finite
         return np.where(far, data.dtype.type(0), data) if far.any() else data, kept
+
+
+@lru_cache(maxsize=256)
+def _name_once(name: str, value: float) -> None:
+    """Say what is left out of a file, once for each value: it is read window by window, and by several steps of a job."""
+    log.warning(
+        "%s holds values such as %g, which nothing measures: these pixels are left out. Declare them as nodata: "
+        "gdal_edit.py -a_nodata VALUE FILE", name, value,
+    )  # fmt: skip
