@@ -6,6 +6,8 @@ Readers and the command line raise them before long work starts; array functions
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+PROJ_REMEDY = "Unset PROJ_DATA and PROJ_LIB where they name the files of another installation of PROJ."
+
 
 class DeepNets4EOError(Exception):
     """Root of all errors of this package."""
@@ -33,6 +35,10 @@ class MissingExtraError(InputError, ImportError):
 
 class OutputError(DeepNets4EOError, OSError):
     """An output that cannot be written: it exists already, or the disk refused it."""
+
+
+class CompleteError(OutputError):
+    """A job that is to be resumed and is complete already; the command line says so and ends without an error."""
 
 
 def nearest_name(wanted: object, known: Iterable[str]) -> str | None:

@@ -13,21 +13,22 @@ import math
 import os
 import re
 import shutil
+import stat
 import struct
 import sys
 import tokenize
 import uuid
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from zipfile import BadZipFile
 
 import numpy as np
 import yaml
 
-from deepnets4eo.errors import InputError, OutputError
+from deepnets4eo.errors import PROJ_REMEDY, CompleteError, InputError, OutputError
 from deepnets4eo.formats.yaml_text import MOST_CHARACTERS, load_yaml
 
 PARTIAL = ".partial-"
@@ -41,7 +42,7 @@ ARCHIVE_ERRORS = (
     IndexError, AttributeError, RuntimeError, OverflowError, MemoryError,
 )  # fmt: skip
 
-# A partial file: eight letters or digits, or `stream`, then the name. Files that a job can resume with are named otherwise.
+# A partial file: eight letters or digits, or `stream` in earlier versions, then the name. Files that a job can resume with are named otherwise.
 LEFTOVER = re.compile(rf"{re.escape(PARTIAL)}(?:[0-9a-z_]{{8}}|stream)-(?P<name>.+)")
 SIDE_FILES = ("", ".aux.xml", "-journal", "-wal", "-shm", ".ovr.tmp", ".msk.ovr.tmp")  # of GDAL and SQLite
 
@@ -67,6 +68,9 @@ REMEDIES = {
     errno.EEXIST: "A part of its path is a file, not a folder; choose another path.",
     errno.EISDIR: "A folder has that name; choose another path.",
 }
+# of files with names that can be foretold: no link is followed, and no pipe waited for; Windows has no such flags
+OWN_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+FOREIGN = {errno.ELOOP, errno.EMLINK, errno.ENXIO}  # a link, a link on BSD, a pipe that nobody reads
 
 
 def writer_errors() -> tuple[type[Exception], ...]:
@@ -88,8 +92,14 @@ def writing(path: str | Path) -> Iterator[None]:
         raise
     except writer_errors() as error:
         code = error.errno if isinstance(error, OSError) else None  # GDAL has numbers of its own
-        remedy = FULL if code is None else REMEDIES.get(code, FULL)
-        raise OutputError(f"could not write {path}: {_reason(error)}. {remedy}") from error
+        reason = _reason(error)
+        remedy = REMEDIES.get(code, FULL) if code is not None else PROJ_REMEDY if "PROJ: " in reason else FULL
+        raise OutputError(f"could not write {path}: {reason}. {remedy}") from error
+
+
+def partial_path(path: Path) -> Path:
+    """Return a new name beside `path` for what is not finished, which cannot be foretold, so that no link is there."""
+    return path.with_name(f"{PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
 
 
 @contextmanager
@@ -100,7 +110,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     writer chose. Raises OutputError where it cannot be written.
     """
     path = Path(path)
-    partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
+    partial = partial_path(path)
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,8 +121,46 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             os.replace(partial, path)
     except BaseException:
         for left in _with_side_files(partial):  # GDAL and SQLite write files of their own beside it
-            _remove(left)
+            remove(left)
         raise
+
+
+def open_own(path: str | Path, flags: int) -> int:
+    """Open a job's own file whose name can be foretold, with flags of `os.open`, and return its descriptor.
+
+    Raises OutputError for a link and for what is no plain file: it may have been planted there, and what it leads to would
+    be overwritten.
+    """
+    try:
+        if os.path.islink(path):  # where the system has no O_NOFOLLOW
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        file = os.open(path, flags | OWN_FLAGS, 0o666)
+    except OSError as error:
+        if error.errno in FOREIGN:
+            raise _foreign(path) from error
+        raise
+    if not _is_own(os.fstat(file)):
+        os.close(file)
+        raise _foreign(path)
+    return file
+
+
+def open_own_file(path: str | Path, mode: str) -> IO[Any]:
+    """Open a job's own file as `open` does, with the checks of `open_own`."""
+    return open(path, mode, opener=open_own)
+
+
+def check_own_folder(folder: Path) -> None:
+    """Refuse a job's own folder that is a link or holds one, at any depth. Raises OutputError naming it."""
+    if folder.is_symlink():
+        raise _foreign(folder)
+    for parent, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            path = Path(parent, name)
+            with suppress(FileNotFoundError):  # another part of the job has just renamed it
+                status = path.lstat()
+                if not (stat.S_ISDIR(status.st_mode) or _is_own(status)):
+                    raise _foreign(path)
 
 
 def remove_leftovers(out: Path) -> None:
@@ -124,18 +172,19 @@ def remove_leftovers(out: Path) -> None:
         for item in os.scandir(out.parent):
             match = LEFTOVER.fullmatch(item.name)
             if match and match["name"] in {out.name + suffix for suffix in SIDE_FILES}:
-                _remove(Path(item.path))
+                remove(Path(item.path))
     if out.is_dir():
         for item in os.scandir(out):
             match = LEFTOVER.fullmatch(item.name)
             if match and not (out / f"{PARTIAL}lock-{match['name']}").exists():  # else another job writes it here
-                _remove(Path(item.path))
+                remove(Path(item.path))
 
 
-def check_overwrite(path: str | Path, *, overwrite: bool, resume: bool | None = None) -> Path:
+def check_overwrite(path: str | Path, *, overwrite: bool, resume: bool | None = None, complete: bool = False) -> Path:
     """Return `path` if it may be written, else raise OutputError, which names the flags that allow it.
 
-    resume : whether to resume the job that wrote what is there; None where jobs cannot be resumed.
+    resume : whether to resume the job that wrote what is there; None where jobs cannot be resumed. complete : whether a job is to
+    be resumed that has written all; the error is a CompleteError then.
     """
     path = Path(path)
     if path.is_dir():  # half-written files of killed jobs do not count
@@ -144,7 +193,10 @@ def check_overwrite(path: str | Path, *, overwrite: bool, resume: bool | None = 
         occupied = path.exists()
     if occupied and not (overwrite or resume):
         go_on = "" if resume is None else ", --resume to go on with it"
-        raise OutputError(f"{path} exists already. Pass --overwrite to replace it{go_on}, or choose another path.")
+        text = f"{path} exists already. Pass --overwrite to replace it{go_on}, or choose another path."
+        if complete:
+            raise CompleteError(f"already complete, nothing is left to resume: {text}")
+        raise OutputError(text)
     return path
 
 
@@ -295,7 +347,19 @@ def _with_side_files(partial: Path) -> list[Path]:
         return []
 
 
-def _remove(path: Path) -> None:
+def _is_own(status: os.stat_result) -> bool:
+    """Whether it is a plain file with one name: a second name is a link as well."""
+    return stat.S_ISREG(status.st_mode) and status.st_nlink <= 1
+
+
+def _foreign(path: str | Path) -> OutputError:
+    return OutputError(
+        f"{path} is a link or no plain file, but a job keeps a file or folder of its own there. Remove it, or choose another path."
+    )
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder; of a link the link itself."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
         return

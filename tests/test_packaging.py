@@ -5,10 +5,13 @@ import configparser
 import re
 import sys
 from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from deepnets4eo.lazy import EXTRAS
 
@@ -22,6 +25,7 @@ MODULES = {
 }  # distribution → module, where names differ by more than - and _
 CONDA = {"matplotlib": "matplotlib-base", "torch": "pytorch"}
 COMES_ALONG = "onnx_ir"  # with onnxscript
+FROM_TORCH = {"triton"}  # of one version for each of PyTorch's, which names it
 IMPORTED_BY_OTHERS = {"pyarrow", "Pillow", "onnxscript"}  # by geopandas and pyogrio, matplotlib, torch.onnx
 
 
@@ -134,3 +138,37 @@ def test_every_python_that_is_announced_is_tested() -> None:
     announced = re.findall(r"Python :: (3\.\d+)", _setup()["metadata"]["classifiers"])
     workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8")
     assert set(re.findall(r'python: "(3\.\d+)"', workflow)) == set(announced)
+
+
+def test_what_others_can_move_is_named_by_what_it_holds() -> None:
+    workflows = [path.read_text(encoding="utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml")]
+    actions = [use for text in workflows for use in re.findall(r"uses: +(\S+.*)", text)]
+    assert actions
+    assert [use for use in actions if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} +# v\d+(\.\d+)*", use)] == []
+    assert all(
+        "-c constraints.txt" in line for text in workflows for line in text.splitlines() if "pip install" in line
+    )
+    images = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert images
+    assert all(re.fullmatch(r"[\w.:/-]+@sha256:[0-9a-f]{64}", image) for image in images)
+
+
+def test_all_that_the_extras_bring_along_has_a_tested_version() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {canonicalize_name(re.split("[=;]", line)[0]) for line in lines if not line.startswith("#")}
+    waiting, tree = ["deepnets4eo[dev]"], set()
+    while waiting:
+        wanted = Requirement(waiting.pop())
+        name = canonicalize_name(wanted.name)
+        if (name, *sorted(wanted.extras)) in tree or name in FROM_TORCH or name.startswith(("nvidia-", "cuda-")):
+            continue
+        tree.add((name, *sorted(wanted.extras)))
+        try:
+            needs = [Requirement(text) for text in distribution(name).requires or ()]
+        except PackageNotFoundError:  # an extra that is not installed here
+            continue
+        chosen = [{"extra": extra} for extra in ("", *wanted.extras)]
+        waiting += [
+            str(one) for one in needs if one.marker is None or any(one.marker.evaluate(each) for each in chosen)
+        ]
+    assert {name for name, *_ in tree} - pinned - {"deepnets4eo", "pip", "setuptools", "wheel"} == set()

@@ -13,7 +13,7 @@ from typing import Any
 from deepnets4eo.benchmark.rows import Outcome, scored_names
 from deepnets4eo.cards.dataset_card import PublishedScores
 from deepnets4eo.files import write_json, write_text
-from deepnets4eo.outputs.csv_cells import csv_text
+from deepnets4eo.outputs.csv_cells import csv_text, markdown_text
 
 Line = tuple[str, str, dict[str, float], float, float, float, float]
 """Row, whose, F1 by class (percent), OA (percent), kappa, seconds of training, seconds of prediction."""
@@ -52,13 +52,13 @@ def markdown(
     >>> print(markdown([ours], ["road"], {}, "Roads").splitlines()[-1])
     | U-Net | ours | 50.00 | 50.00 | 75.00 | 0.50 | – | – |
     """
-    head = ["method", "whose", *classes, "mean F1", "OA", "kappa", "train s", "predict s"]
+    head = ["method", "whose", *map(markdown_text, classes), "mean F1", "OA", "kappa", "train s", "predict s"]
     rows = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
     for name, whose, f1, accuracy, kappa, training, prediction in _lines(outcomes, classes, published, rest=rest):
         by_class = [_format(f1.get(one)) for one in classes]
         overall = (_format(_mean(f1, classes)), _format(accuracy), _format(kappa))
-        rows.append([name, whose, *by_class, *overall, _format(training, 0), _format(prediction, 0)])
-    return "\n".join([f"## {title}", "", *(f"| {' | '.join(row)} |" for row in rows), ""])
+        rows.append([markdown_text(name), whose, *by_class, *overall, _format(training, 0), _format(prediction, 0)])
+    return "\n".join([f"## {markdown_text(title)}", "", *(f"| {' | '.join(row)} |" for row in rows), ""])
 
 
 def write_table(
@@ -94,7 +94,7 @@ def write_table(
     """
     folder = Path(out)
     text = markdown(outcomes, classes, published, title, rest=rest)
-    text += "".join(f"\n- {key}: {value}" for key, value in (notes or {}).items()) + "\n"
+    text += "".join(f"\n- {markdown_text(key)}: {markdown_text(value)}" for key, value in (notes or {}).items()) + "\n"
     write_text(folder / "table.md", text)
     rows: list[list[Any]] = [["method", "whose", *(f"f1.{one}" for one in classes), "overall_accuracy", "kappa", "train_seconds",
              "predict_seconds"]]  # fmt: skip

@@ -34,7 +34,7 @@ from deepnets4eo.outputs.findings import Finding, count_of, one_or_many, worst_f
 from deepnets4eo.outputs.folders import hidden_folder, publish
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.lock import output_lock
-from deepnets4eo.outputs.scratch import job_scratch, was_interrupted
+from deepnets4eo.outputs.scratch import is_complete, job_scratch, was_interrupted
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
@@ -42,6 +42,7 @@ from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.segmenters.checksums import CARD
 from deepnets4eo.segmenters.run import Run, load_run, save_run
 from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE
+from deepnets4eo.version import code_version
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -149,7 +150,8 @@ def map_change(
     check_options(options)
     run = load_change_run(options)  # refused before the pair is registered
     with output_lock(out):
-        check_overwrite(out, overwrite=overwrite or (resume and was_interrupted(out)))
+        overwrite = overwrite or (resume and was_interrupted(out))
+        check_overwrite(out, overwrite=overwrite, complete=resume and is_complete(out))
         with job_scratch(out, resume=resume) as scratch, gdal_cache(CACHE_BYTES):
             pair = open_pair(pre, post, options)
             event = event.with_tags(pair.scene.layers[PRE], pair.scene.layers[POST])
@@ -376,5 +378,8 @@ def _identity(pair: ChangePair, options: ChangeOptions) -> str:
         [path, Path(path).stat().st_size, Path(path).stat().st_mtime_ns] if Path(path).is_file() else path
         for path in [*(path for layer in pair.scene.layers.values() for path in layer.paths), *further]
     ]
-    text = json.dumps([shaping, files, pair.registration.matrix.tolist(), list(pair.scene.grid.affine)], sort_keys=True)
+    text = json.dumps(
+        [code_version(), shaping, files, pair.registration.matrix.tolist(), list(pair.scene.grid.affine)],
+        sort_keys=True,
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -16,10 +16,11 @@ from deepnets4eo.change.clouds import hide_clouds
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import blocks, only_one_placed
-from deepnets4eo.inspection.pairs import check_no_colour_table, check_two_images
+from deepnets4eo.inspection.pairs import check_no_colour_table, check_two_images, declare_nodata
 from deepnets4eo.inspection.zeros import undeclared_zeros
 from deepnets4eo.outputs.findings import Finding, one_or_many
 from deepnets4eo.rasters.cloud_mask import open_cloud_mask
+from deepnets4eo.rasters.plausible import without_implausible
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
 from deepnets4eo.registration import Registration, assume_registered, on_post_grid, register
 from deepnets4eo.registration.view import UNMOVED
@@ -70,21 +71,24 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
         check_no_colour_table(image, role.removeprefix("image_"))
     before, after = choose_bands(opened[PRE], opened[POST], options)
     check_two_images(before, after)
+    findings: list[Finding] = []
+    before, after = declare_nodata(before, "pre", findings), declare_nodata(after, "post", findings)
     clouds = _open_masks({PRE: before, POST: after}, options)
     covers = _open_covers(after, options)
     registration = _register(before, after, options)
     layers = {PRE: on_post_grid(before, after.grid, registration.matrix), POST: after}
+    layers = {name: without_implausible(layer) for name, layer in layers.items()}
     motions = {PRE: registration.matrix, POST: UNMOVED}
     for name, mask in clouds.items():
         layers[name] = hide_clouds(layers[name], mask, after.grid, motions[name])
     scene = Scene(layers, after.grid)
     check_common_pixels(scene)
-    findings = (
+    findings += (
         *_registration_findings(registration, options),
         *_zero_findings(before, "pre"),
         *_zero_findings(after, "post"),
     )
-    return ChangePair(scene, registration, findings, covers)
+    return ChangePair(scene, registration, tuple(findings), covers)
 
 
 def _zero_findings(image: Layer, role: str) -> tuple[Finding, ...]:

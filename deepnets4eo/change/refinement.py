@@ -28,7 +28,7 @@ from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, to_bytes
 from deepnets4eo.tiling.spread import spread_windows
-from deepnets4eo.version import __version__
+from deepnets4eo.version import code_version
 
 log = logging.getLogger(__name__)
 
@@ -187,7 +187,7 @@ def _identity(
         "diffusion": asdict(diffusion),
         "tile_px": tile_px,
         "device": device if device == "cpu" else choose(device, "float32").device,
-        "version": __version__,
+        "version": code_version(),
     }
 
 

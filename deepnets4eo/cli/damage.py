@@ -161,9 +161,10 @@ def _check_alone(
     from deepnets4eo.damage.products.write import formats_of
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.findings import count_of
-    from deepnets4eo.outputs.scratch import was_interrupted
+    from deepnets4eo.outputs.scratch import is_complete, was_interrupted
 
-    check_overwrite(out, overwrite=overwrite or (resume and was_interrupted(out)))
+    begun = resume and was_interrupted(out)
+    check_overwrite(out, overwrite=overwrite or begun, complete=resume and is_complete(out))
     if settings.segmenter is not None:
         _open_pair(sources.pre, sources.post, settings)
         which = f"the buildings that {settings.segmenter} finds"
@@ -192,12 +193,12 @@ def _assess(
     from deepnets4eo.damage.products.write import formats_of
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.lock import output_lock
-    from deepnets4eo.outputs.scratch import check_parts, job_scratch, was_interrupted
+    from deepnets4eo.outputs.scratch import check_parts, is_complete, job_scratch, was_interrupted
 
     with output_lock(out):
         check_parts(out, resume=resume, overwrite=overwrite)
         overwrite = overwrite or (resume and was_interrupted(out))
-        check_overwrite(out, overwrite=overwrite)
+        check_overwrite(out, overwrite=overwrite, complete=resume and is_complete(out))
         with job_scratch(out, resume=resume) as scratch:
             if settings.segmenter is None:
                 inputs = sources.open(settings)

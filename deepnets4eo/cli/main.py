@@ -15,9 +15,9 @@ import typer.core
 import typer.main
 
 from deepnets4eo.cli.option_groups import GroupedCommand
-from deepnets4eo.cli.output import VisibleFormatter, echo, visible, visible_warning
+from deepnets4eo.cli.output import VisibleFormatter, echo, open_closed_streams, visible, visible_warning
 from deepnets4eo.cli.suggestions import unknown_option, unknown_verb
-from deepnets4eo.errors import DeepNets4EOError
+from deepnets4eo.errors import CompleteError, DeepNets4EOError
 from deepnets4eo.formats.access import allow_user_files
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.version import __version__
@@ -104,6 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     0 done, 1 failed, 2 wrong input, 3 a map was written that must not be used, 130 interrupted.
     """
+    open_closed_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     for stream in (sys.stdout, sys.stderr):
@@ -122,6 +123,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with allow_user_files(arguments), name_missing_extra():
             result = command.main(arguments, prog_name="deepnets4eo", standalone_mode=False)
+    except CompleteError as error:  # not an error of whoever starts a job again until it is done
+        echo(str(error), err=True)
+        return 0
     except DeepNets4EOError as error:
         if debug:
             raise

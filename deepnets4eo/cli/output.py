@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -36,13 +38,33 @@ def visible(text: Any, *, one_line: bool = False) -> str:
 
 
 def echo(message: Any, *, err: bool = False, nl: bool = True) -> None:
-    """Print a line, to stderr with `err`; all verbs print with this function. Errors: OutputError where it cannot go."""
+    """Print a line, to stderr with `err`; all verbs print with this function. Errors: OutputError where it cannot go.
+
+    A line that stderr does not take is lost: it is no result, and ends no job.
+    """
     try:
         typer.echo(visible(message), err=err, nl=nl)
-    except BrokenPipeError:
-        raise  # the reader has seen enough, e.g. `head`
     except OSError as error:
+        if err:
+            return
+        if isinstance(error, BrokenPipeError):
+            raise  # the reader has seen enough, e.g. `head`
         raise OutputError(f"nothing can be printed: {error.strerror}. Free some space, or print elsewhere.") from error
+
+
+def open_closed_streams() -> None:
+    """Give streams that the caller closed (`2>&-`) to the null device, before a file of the job takes their number.
+
+    Libraries that print to that number would write into the file.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            file = os.open(os.devnull, os.O_RDWR)
+            try:
+                os.fstat(number)
+            except OSError:  # still free: the lowest, unless it is taken by then
+                os.dup2(file, number)
+            setattr(sys, name, os.fdopen(file, "w" if number else "r", encoding="utf-8"))
 
 
 class VisibleFormatter(logging.Formatter):

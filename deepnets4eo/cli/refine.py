@@ -59,7 +59,7 @@ def refine(
     with output_lock(out), progress("refine") as advance:
         finished = ProgressFile(out)
         interrupted = finished.path.is_file() or None  # nothing to go on with: the message does not advise it
-        check_overwrite(out, overwrite=overwrite, resume=resume and interrupted)
+        check_overwrite(out, overwrite=overwrite, resume=resume and interrupted, complete=resume and not interrupted)
         finished.check_kept(overwrite=overwrite, resume=resume)
         refine_scores(
             layer.subset([layer.bands[band - 1]]), guides, out,

@@ -12,6 +12,7 @@ from deepnets4eo.cli.output import echo
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.alignment import FootprintAlignment
+    from deepnets4eo.outputs.findings import Finding
     from deepnets4eo.registration import Registration
 
 
@@ -48,12 +49,13 @@ def register(
     deepnets4eo register pre.tif post.tif --json registration.json
     deepnets4eo register pre_tiles/ post_tiles/ --footprints buildings.gpkg --tie-points ties.gpkg
     """
+    from deepnets4eo.cli.findings import end_with_findings
     from deepnets4eo.cli.output import show_json
     from deepnets4eo.damage.alignment import align_footprints
     from deepnets4eo.damage.footprints import read_footprints
     from deepnets4eo.errors import InputError
     from deepnets4eo.files import check_overwrite
-    from deepnets4eo.inspection.pairs import check_no_colour_table
+    from deepnets4eo.inspection.pairs import check_no_colour_table, declare_nodata
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.polygons.vector_files import check_vector_suffix, write_vector
     from deepnets4eo.rasters.scene import Layer
@@ -65,7 +67,8 @@ def register(
     if tie_points:
         check_vector_suffix(tie_points)
         check_overwrite(tie_points, overwrite=overwrite)
-    before, after = Layer.open(pre), Layer.open(post)
+    findings: list[Finding] = []
+    before, after = declare_nodata(Layer.open(pre), "pre", findings), declare_nodata(Layer.open(post), "post", findings)
     for role, image in (("pre", before), ("post", after)):
         check_no_colour_table(image, role)
     outlines = None
@@ -84,6 +87,7 @@ def register(
     if json:
         result: dict[str, Any] = registration.to_dict()
         show_json(result | ({"footprints": alignment.to_dict()} if alignment else {}), json)
+    end_with_findings(findings)
     if not registration.usable:
         raise typer.Exit(1)
 

@@ -21,6 +21,7 @@ from deepnets4eo.damage.footprint_files import PIXEL_COLUMN, read_table
 from deepnets4eo.damage.footprint_ids import make_ids
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import FARTHEST_DEGREES, Grid, transform_shapes
+from deepnets4eo.polygons.vertices import off_the_earth
 
 FARTHEST = 1e9  # map units or pixels: no place on Earth is as far off, and geometry fails with such numbers
 GEOJSON = re.compile(r"\.(geo)?json(\.(gz|bz2|zip))?$", re.IGNORECASE)
@@ -192,9 +193,7 @@ def read_footprints(
         assume_crs = PIXELS
     table = _with_crs(table, name, assume_crs, image)
     ids, made_ids, renamed, passed_over = make_ids(table, id_column, name)
-    outlines, reasons, repaired = _polygons(
-        table.geometry.to_numpy(), table.crs is not None and table.crs.is_geographic
-    )
+    outlines, reasons, repaired = _polygons(table.geometry.to_numpy(), table.crs)
     keep = reasons == ""
     if not keep.any():
         kinds = sorted({str(kind) for kind in table.geometry.geom_type.dropna()}) or ["empty geometries"]
@@ -267,8 +266,9 @@ def _with_crs(
     return table
 
 
-def _polygons(geometries: np.ndarray, geographic: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _polygons(geometries: np.ndarray, crs: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Outlines (N,), the reason each row is unusable ('' where it is usable), and which were mended."""
+    geographic = crs is not None and crs.is_geographic
     reasons = np.full(len(geometries), "", dtype=object)
     outlines, high = geometries.copy(), shapely.get_coordinate_dimension(geometries) > 2
     outlines[high] = shapely.force_2d(outlines[high])
@@ -278,6 +278,9 @@ def _polygons(geometries: np.ndarray, geographic: bool) -> tuple[np.ndarray, np.
     reasons[_beyond(outlines, limit) & (reasons == "")] = "coordinates beyond the Earth"
     reasons[(shapely.get_dimensions(outlines) < 2) & (reasons == "")] = "not a polygon"
     outlines[reasons != ""] = shapely.Polygon()
+    if crs is not None and not geographic:
+        lost = off_the_earth(outlines, crs)
+        reasons[lost], outlines[lost] = "coordinates beyond the Earth", shapely.Polygon()
     if geographic:
         outlines = cut_at_antimeridian(outlines)
     outlines, mended = _mend(outlines)

@@ -7,7 +7,6 @@ twice; undeclared nodata is declared and named.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +14,9 @@ from numpy.typing import NDArray
 from deepnets4eo.damage.colour_choice import in_colour, unknown_colours, unmasked_bands
 from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.errors import InputError
-from deepnets4eo.inspection.pairs import check_no_colour_table, check_two_images, sample_windows
+from deepnets4eo.inspection.pairs import check_no_colour_table, check_two_images, declare_nodata, sample_windows
+from deepnets4eo.inspection.pairs import undeclared_nodata as undeclared_nodata
 from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.rasters.outliers import find_outliers
 from deepnets4eo.rasters.scene import Layer
 
 LEAST_VALID = 0.9  # of a window's pixels, for its structure to count
@@ -55,14 +54,14 @@ def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
     findings = [*unknown_colours(images), *unmasked_bands(images)]
     radar: list[str] = []
     pre, post = None if pre is None else in_colour(pre), in_colour(post)
-    post = _declare_nodata(post, "post", findings)
+    post = declare_nodata(post, "post", findings)
     if is_radar(post):  # its speckle is noise too
         radar.append("post")
     else:
         _require_structure(post, "post")
     if pre is not None:
         check_two_images(pre, post, "or - for PRE to assess from the post image alone")
-        pre = _declare_nodata(pre, "pre", findings)
+        pre = declare_nodata(pre, "pre", findings)
         try:
             if is_radar(pre):
                 radar.insert(0, "pre")
@@ -75,35 +74,6 @@ def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
                         "post image alone.", "Give another pre image, or - for PRE.")
             )  # fmt: skip
     return CheckedImages(pre, post, tuple(findings), tuple(radar))
-
-
-def _declare_nodata(layer: Layer, role: str, findings: list[Finding]) -> Layer:
-    """The layer with the nodata value that its file does not declare, as `deepnets4eo check` finds it."""
-    value = undeclared_nodata(layer)
-    if value is None:
-        return layer
-    findings.append(
-        Finding(
-            f"undeclared_nodata_{role}", "caution",
-            f"The {role} image {layer.source} holds {value:g} where it has no data, and does not declare it; it was taken "
-            "as no data.",
-            f"Declare it: gdal_edit.py -a_nodata {value:.17g} FILE",
-        )
-    )  # fmt: skip
-    return layer.with_nodata(value)
-
-
-def undeclared_nodata(layer: Layer) -> float | None:
-    """The value that means no data by custom and stands far from all others; None where there is none."""
-    if layer.dtype.itemsize == 1:
-        return None
-    values: list[NDArray[Any]] = []
-    for window in sample_windows(layer.shape):
-        data, valid = layer.read(window)
-        same = (data == data[:1]).all(axis=0) & valid  # no data is no data in every band
-        values.append(np.concatenate([data[0][valid][::7], np.unique(data[0][same])]))
-    far = find_outliers(np.concatenate(values))
-    return None if far is None else far.nodata
 
 
 def _require_structure(layer: Layer, role: str) -> None:

@@ -234,6 +234,7 @@ def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), wor
 
 
 def _assess_part(inputs: Inputs, part: Part, settings: Settings, steps: Steps, progress: Progress | None) -> None:
+    steps.check_part(part)
     model, _ = open_models(inputs, settings)
     registration, position = _locate(inputs, settings, steps)
     passes = Passes.of(progress, graded=model.grader is not None, paired=_is_usable(registration))

@@ -28,11 +28,11 @@ from deepnets4eo.files import atomic_write, plain
 from deepnets4eo.grid import Grid, blocks
 from deepnets4eo.outputs.array_store import ArrayStore
 from deepnets4eo.outputs.job_part import Part
-from deepnets4eo.outputs.scratch import mark_part, report_parts
+from deepnets4eo.outputs.scratch import check_same_job, mark_part, report_parts
 from deepnets4eo.registration.quality import RegistrationQuality
 from deepnets4eo.registration.result import Registration
 from deepnets4eo.segmenters.checksums import CARD
-from deepnets4eo.version import __version__
+from deepnets4eo.version import code_version
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.inputs import Inputs
@@ -95,6 +95,11 @@ class Steps:
         with np.load(path, allow_pickle=False) as arrays:
             return _unpack(json.loads(arrays[TREE].tobytes()), arrays, self.grids)
 
+    def check_part(self, part: Part) -> None:
+        """Refuse a part of another job than those that are done. Errors: OutputError."""
+        if self.folder is not None:
+            check_same_job(self.folder, part)
+
     def mark(self, part: Part) -> None:
         """Note that a part of the job is done."""
         if self.folder is not None:
@@ -116,7 +121,7 @@ class Steps:
 
 def products_folder(scratch: Path, damage_map: DamageMapContent, post: Layer, pre: Layer | None) -> Path:
     """Where the products of this very map are kept until all of them are there."""
-    digest = hashlib.sha256(f"{__version__} {_layer(post)} {_layer(pre)}".encode())
+    digest = hashlib.sha256(f"{code_version()} {_layer(post)} {_layer(pre)}".encode())
     for field in fields(damage_map):
         value = getattr(damage_map, field.name)
         digest.update(f"\n{field.name} ".encode())
@@ -129,14 +134,14 @@ def products_folder(scratch: Path, damage_map: DamageMapContent, post: Layer, pr
 
 def labels_file(scratch: Path, run: str, image: Layer) -> Path:
     """Where the labels are kept that a run finds in an image."""
-    identity = hashlib.sha256(f"{__version__} {_file(Path(run) / CARD)} {_layer(image)}".encode())
+    identity = hashlib.sha256(f"{code_version()} {_file(Path(run) / CARD)} {_layer(image)}".encode())
     return scratch / f"labels-{identity.hexdigest()[:16]}" / "labels.tif"
 
 
 def _job_hash(inputs: Inputs, settings: Settings) -> str:
     """Hash of all that shapes the steps: program, settings, runs, images, footprints."""
     values = {name: value for name, value in asdict(settings).items() if name not in NO_SHAPE}
-    digest = hashlib.sha256(f"{__version__} {json.dumps(plain(values), sort_keys=True)}".encode())
+    digest = hashlib.sha256(f"{code_version()} {json.dumps(plain(values), sort_keys=True)}".encode())
     for name in (settings.model, settings.class_shares, settings.segmenter):
         digest.update(f"\n{_file(Path(name) / CARD)} {_file(Path(name))}".encode() if name else b"\n")
     folder = box.box_folder() if settings.network else None

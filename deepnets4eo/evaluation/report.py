@@ -16,7 +16,7 @@ import numpy as np
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.outputs.csv_cells import csv_text
+from deepnets4eo.outputs.csv_cells import csv_text, markdown_text
 
 OVERALL = ("overall_accuracy", "kappa", "average_accuracy", "mean_f1", "mean_iou", "fw_iou")
 BY_CLASS = ("f1", "iou", "precision", "recall")
@@ -60,15 +60,19 @@ def markdown_table(report: Report) -> str:
     """Returns the same table as Markdown."""
     parts = []
     for title, part in _sections(report):
-        head, *rows = [list(row) for row in _class_rows(part)]
+        head, *rows = [[markdown_text(cell) for cell in row] for row in _class_rows(part)]
         rule = ["---", *["---:"] * (len(head) - 1)]
         table = "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
-        overall = [f"- {line}" for line in _overall_lines(part, report.get("intervals"), title)]
-        parts.append("\n".join([f"### {title}", "", table, "", *overall, *(f"- {line}" for line in _remarks(part))]))
-    parts += [
-        "\n".join([f"### {first}", "", *(f"- {line}" for line in rest)]) for first, *rest in _boundary_lines(report)
-    ]
-    return "\n\n".join([*parts, *(f"Note: {note}" for note in report.get("notes", []))]) + "\n"
+        lines = [*_overall_lines(part, report.get("intervals"), title), *_remarks(part)]
+        parts.append("\n".join([f"### {markdown_text(title)}", "", table, "", *_markdown_items(lines)]))
+    for first, *rest in _boundary_lines(report):
+        parts.append("\n".join([f"### {markdown_text(first)}", "", *_markdown_items(rest)]))
+    return "\n\n".join([*parts, *(f"Note: {markdown_text(note)}" for note in report.get("notes", []))]) + "\n"
+
+
+def _markdown_items(lines: Sequence[str]) -> list[str]:
+    """Returns lines as items of a list."""
+    return [f"- {markdown_text(line)}" for line in lines]
 
 
 def csv_table(report: Report) -> str:

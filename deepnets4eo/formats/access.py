@@ -40,6 +40,13 @@ def is_user_file(path: Path) -> bool:
     return any(path == one or one in path.parents for one in _user_files)
 
 
+def check_beside(file: Path, target: Path, remedy: str) -> None:
+    """Refuse what a file refers to outside its own folder, unless the user named it; target : resolved. Errors: InputError."""
+    folder = file.resolve().parent
+    if folder not in target.parents and not is_user_file(target):
+        raise InputError(f"{file} refers to {target}, outside its own folder {folder}. {remedy}")
+
+
 @contextmanager
 def offline(reason: str) -> Iterator[None]:
     """Download nothing within a `with` block; `reason` says why and what to do, for the message."""

@@ -1,7 +1,8 @@
 """Arrays of HDF5 files, MATLAB files of version 7.3 and HDF-EOS 5 among them, read by window.
 
 Takes a path; returns data sets that NumPy indexes. MATLAB stores axes reversed: here they are as MATLAB shows them. Refuses
-data sets that lie in other files (external, virtual) and chunks that unpack to more than a gigabyte; links are not followed.
+data sets that lie in other files (external, virtual) and chunks that unpack to more than a gigabyte, or to more than honest
+packing makes of them; links are not followed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.array_info import DAMAGED, ArrayInfo, damage_error, is_number
 from deepnets4eo.formats.drivers import read_head
+from deepnets4eo.formats.unpacking import MOST_TIMES_LARGER, PLAUSIBLE_BYTES
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MATLAB_BLOCK = 512  # bytes of MATLAB's own header before the signature
@@ -60,17 +62,29 @@ def open_array(path: Path, name: str) -> Any:
         data = h5py.File(path, "r")[name]
         if data.external or data.is_virtual:
             raise InputError(f"{path}: {name} lies in other files, which are not opened. Copy it into one file.")
-        chunk_bytes = math.prod(data.chunks or ()) * data.dtype.itemsize
-        if chunk_bytes > MOST_CHUNK_BYTES:
-            raise InputError(
-                f"{path}: {name} has chunks of {chunk_bytes:,} bytes, more than {MOST_CHUNK_BYTES:,}; each is unpacked "
-                "whole. Write it with smaller chunks where you trust it: h5repack -l CHUNK=…"
-            )
+        _check_chunks(path, name, data)
         return _Reversed(data) if _written_by_matlab(path, data) else data
     except InputError:
         raise
     except DAMAGED as error:
         raise damage_error(path, error) from error
+
+
+def _check_chunks(path: Path, name: str, data: Any) -> None:
+    """Refuse large chunks, as each is unpacked whole for every window that touches it. Errors: InputError."""
+    chunk_bytes = math.prod(data.chunks or ()) * data.dtype.itemsize
+    if chunk_bytes <= PLAUSIBLE_BYTES:
+        return
+    limit, what = MOST_CHUNK_BYTES, f"more than {MOST_CHUNK_BYTES:,}"
+    if data.id.get_num_chunks():
+        packed_bytes = data.id.get_storage_size() // data.id.get_num_chunks()
+        limit = min(limit, max(MOST_TIMES_LARGER * packed_bytes, PLAUSIBLE_BYTES))
+        what = what if limit == MOST_CHUNK_BYTES else f"packed to {packed_bytes:,}"
+    if chunk_bytes > limit:
+        raise InputError(
+            f"{path}: {name} has chunks of {chunk_bytes:,} bytes, {what}; each is unpacked whole. Write it with smaller chunks "
+            "where you trust it: h5repack -l CHUNK=…"
+        )
 
 
 class _Reversed:

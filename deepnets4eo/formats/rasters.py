@@ -18,10 +18,11 @@ from typing import NamedTuple
 import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError
-from rasterio.errors import RasterioError
+from rasterio.crs import CRS
+from rasterio.errors import CRSError, RasterioError
 from rasterio.io import DatasetReader
 
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import PROJ_REMEDY, InputError
 from deepnets4eo.formats.access import is_remote, user_files
 from deepnets4eo.formats.drivers import REMEDY, VRT, is_tiff, raster_driver
 from deepnets4eo.formats.envi import check_image, check_size
@@ -33,6 +34,7 @@ REMOTE = re.compile(r"(https?|s3|gs|az)://|/vsi(zip|gzip|tar|curl|s3|gs|az)/|/vs
 REMOTE_DRIVERS = ("GTiff", "JP2OpenJPEG", "PNG", "JPEG")  # one after the other: their first bytes are far away
 MOST_BLOCK_BYTES = 1 << 30
 MOST_NESTED = 4  # virtual rasters within virtual rasters
+PROJ_VARIABLES = ("PROJ_DATA", "PROJ_LIB")
 SIDE_IMAGES = (".ovr", ".msk")  # GDAL opens them with any driver
 
 
@@ -51,6 +53,7 @@ def open_raster(target: str | Path, most_block_bytes: int = MOST_BLOCK_BYTES) ->
     InputError
         What cannot be read, naming the file and what was expected.
     """
+    _check_proj(*(os.environ.get(variable, "") for variable in PROJ_VARIABLES))
     name = str(target)
     if name.startswith(MEMORY):  # made by this very process
         return _open(name, None)
@@ -65,6 +68,18 @@ def open_raster(target: str | Path, most_block_bytes: int = MOST_BLOCK_BYTES) ->
     _check_described(dataset, name)
     _check_block_sizes(dataset, name, most_block_bytes)
     return dataset
+
+
+@lru_cache(maxsize=8)
+def _check_proj(*folders: str) -> None:
+    """Refuse an environment that makes GDAL look for CRSs in the files of another PROJ; once a process. Errors: InputError."""
+    try:
+        CRS.from_epsg(4326)
+    except (CRSError, *READ_ERRORS) as error:
+        named = ", ".join(f"{name}={folder}" for name, folder in zip(PROJ_VARIABLES, folders, strict=True) if folder)
+        raise InputError(
+            f"GDAL does not find its table of CRSs{f' ({named} in the environment)' if named else ''}: {error}. {PROJ_REMEDY}"
+        ) from error
 
 
 def _open(name: str, driver: str | None) -> DatasetReader:

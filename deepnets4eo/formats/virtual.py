@@ -12,11 +12,12 @@ from typing import Any
 from xml.parsers import expat
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.access import is_remote, is_user_file
+from deepnets4eo.formats.access import check_beside, is_remote
 
 MOST_BYTES = 64 << 20  # of XML: a hundred thousand tiles
 SOURCES = {"sourcefilename", "sourcedataset"}
 TEXTS = {*SOURCES, "srs", "sourcesrs", "targetsrs"}
+REMEDY = "Put the VRT into a folder that holds its files, or give the files themselves (a folder of tiles, or a list)."
 PLAIN_CRS = re.compile(r"\s*(\w+\s*\[|[A-Za-z]+:[\w:+]+\s*$|\+proj=|$)")  # WKT, EPSG:32615, PROJ; no address or file
 # GDAL takes names of elements and attributes in any case, and attributes for elements: so both are listed, in lower case.
 _ELEMENTS = """
@@ -55,11 +56,7 @@ def vrt_references(path: Path) -> list[Path]:
                 f"{path} refers to {name}, expected files beside it. Download it, or give it by itself, not through a VRT."
             )
         target = (folder / name if relative else Path(name)).resolve()
-        if folder not in target.parents and not is_user_file(target):
-            raise InputError(
-                f"{path} refers to {target}, outside its own folder {folder}. Put the VRT into a folder that holds its "
-                "files, or give the files themselves (a folder of tiles, or a list)."
-            )
+        check_beside(path, target, REMEDY)
         if target.exists():
             references.append(target)
     return references

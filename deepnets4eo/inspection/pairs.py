@@ -1,4 +1,4 @@
-"""What two images show of a pair before any long work: whether they are two, and images at all.
+"""What images show before any long work: whether two are two, whether they are images at all, and undeclared nodata.
 
 Takes opened layers; looks at a few windows of each. Refuses one image given twice, and numbers of colours.
 """
@@ -6,9 +6,15 @@ Takes opened layers; looks at a few windows of each. Refuses one image given twi
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.rasters.outliers import find_outliers
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.rasters.sources import same_grid
 from deepnets4eo.tiling.spread import spread_windows
@@ -79,3 +85,32 @@ def _same_values(pre: Layer, post: Layer) -> bool:
         differing += int((first[:, both] != second[:, both]).sum())
         seen += first.shape[0] * int(both.sum())
     return seen > 0 and differing <= SHOWN_CHANGE * seen
+
+
+def declare_nodata(layer: Layer, role: str, findings: list[Finding]) -> Layer:
+    """The layer with the nodata value that its file does not declare, as `deepnets4eo check` finds it."""
+    value = undeclared_nodata(layer)
+    if value is None:
+        return layer
+    findings.append(
+        Finding(
+            f"undeclared_nodata_{role}", "caution",
+            f"The {role} image {layer.source} holds {value:g} where it has no data, and does not declare it; it was taken "
+            "as no data.",
+            f"Declare it: gdal_edit.py -a_nodata {value:.17g} FILE",
+        )
+    )  # fmt: skip
+    return layer.with_nodata(value)
+
+
+def undeclared_nodata(layer: Layer) -> float | None:
+    """The value that means no data by custom and stands far from all others; None where there is none."""
+    if layer.dtype.itemsize == 1:
+        return None
+    values: list[NDArray[Any]] = []
+    for window in sample_windows(layer.shape):
+        data, valid = layer.read(window)
+        same = (data == data[:1]).all(axis=0) & valid  # no data is no data in every band
+        values.append(np.concatenate([data[0][valid][::7], np.unique(data[0][same])]))
+    far = find_outliers(np.concatenate(values))
+    return None if far is None else far.nodata

@@ -14,6 +14,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.formats.vector_tables import FALLBACK, encoding_note, vector_errors
 from deepnets4eo.formats.vectors import is_parquet, vector_file
 from deepnets4eo.grid import FARTHEST_DEGREES, Grid
+from deepnets4eo.polygons.vertices import off_the_earth
 
 EQUAL_AREA = "EPSG:6933"
 
@@ -99,7 +100,7 @@ def _describe_extent(facts: dict[str, Any], problems: list[str], frame: Any) -> 
     from odc.geo.geobox import GeoBox
     from odc.geo.geom import BoundingBox
 
-    frame = _within_degrees(problems, frame)
+    frame = _on_the_earth(problems, frame)
     if frame.empty:
         return None
     grid = None
@@ -119,13 +120,16 @@ def _describe_extent(facts: dict[str, Any], problems: list[str], frame: Any) -> 
     return grid
 
 
-def _within_degrees(problems: list[str], frame: Any) -> Any:
-    """The features whose coordinates can be the degrees that the CRS says they are; none where most cannot be.
+def _on_the_earth(problems: list[str], frame: Any) -> Any:
+    """The features whose coordinates can be what the CRS says they are; none where most cannot be.
 
     Those that cannot are added as a problem.
     """
-    beyond = (np.abs(frame.bounds.to_numpy()) > FARTHEST_DEGREES * 2).any(axis=1)
-    if not frame.crs.is_geographic or not beyond.any():
+    if frame.crs.is_geographic:
+        beyond = (np.abs(frame.bounds.to_numpy()) > FARTHEST_DEGREES * 2).any(axis=1)
+    else:
+        beyond = off_the_earth(frame.geometry.to_numpy(), frame.crs)
+    if not beyond.any():
         return frame
     if beyond.sum() * 2 <= len(frame):
         problems.append(
@@ -133,8 +137,11 @@ def _within_degrees(problems: list[str], frame: Any) -> Any:
         )
         return frame[~beyond]
     west, south, east, north = frame.total_bounds
+    what = (
+        "says degrees, but its coordinates are none" if frame.crs.is_geographic else "has no place for its coordinates"
+    )
     problems.append(
-        f"its CRS says degrees, but its coordinates are none: they reach from ({west:.6g}, {south:.6g}) to "
+        f"its CRS {what}: they reach from ({west:.6g}, {south:.6g}) to "
         f"({east:.6g}, {north:.6g}). As footprints it needs --footprints-crs EPSG:…, or pixels; or write the true CRS "
         "into a copy: ogr2ogr -a_srs EPSG:… out.gpkg in.geojson"
     )

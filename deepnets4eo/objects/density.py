@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window, apply_affine, gsd_m, pixel_areas_m2
 from deepnets4eo.outputs.lock import output_lock
+from deepnets4eo.polygons.vertices import centres
 from deepnets4eo.rasters.cog import CogWriter
 
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ def count_in(objects: gpd.GeoDataFrame, polygons: gpd.GeoDataFrame, *, by: str |
     flat = polygons.geometry
     if polygons.crs is not None and polygons.crs.is_geographic:
         flat = flat.to_crs("EPSG:6933")
-    middles = shapely.centroid(flat.to_numpy())
-    positions = np.column_stack([shapely.get_x(middles), shapely.get_y(middles)])
+    positions = centres(flat.to_numpy())
     hectares = flat.area.to_numpy() * pixel_areas_m2(Grid((1, 1), Affine.identity(), flat.crs), positions) / HECTARE_M2
     counted["per_ha"] = np.divide(counted["count"], hectares, out=np.full(len(hectares), np.nan), where=hectares > 0)
     if by is not None:
@@ -268,7 +268,4 @@ def _centroids(objects: gpd.GeoDataFrame, crs: Any, target: str) -> NDArray[np.f
     points = shapely.centroid(np.asarray(objects.geometry.to_numpy(), object))
     if objects.crs is not None and objects.crs != crs:
         points = objects.set_geometry(points, crs=objects.crs).to_crs(crs).geometry.to_numpy()
-    centres = np.full((len(points), 2), np.nan)
-    present = ~(shapely.is_missing(points) | shapely.is_empty(points))
-    centres[present] = shapely.get_coordinates(points[present])
-    return centres
+    return centres(points)

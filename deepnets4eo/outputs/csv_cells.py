@@ -1,8 +1,9 @@
-"""Tables as CSV text in which no cell is a formula for a spreadsheet."""
+"""Tables as CSV text in which no cell is a formula for a spreadsheet, and text for Markdown that is no mark of it."""
 
 from __future__ import annotations
 
 import csv
+import html
 import io
 import re
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,20 @@ from typing import Any
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 # What spreadsheets take for a number; -inf and +1_0, which Python takes for one, are formulas to them
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+MARKDOWN = re.compile(
+    r"([\\`*\[\]|])"
+)  # what begins code, emphasis, links and cells; an underscore within a word is none
+
+
+def markdown_text(text: Any) -> str:
+    """Return text for a line or cell of Markdown: no HTML, no further cell, link or line.
+
+    >>> print(markdown_text("roof|flat <b> [x](y)"))
+    roof\\|flat &lt;b&gt; \\[x\\](y)
+    """
+    return MARKDOWN.sub(r"\\\1", html.escape(" ".join(str(text).split()), quote=False))
 
 
 def csv_text(rows: Iterable[Sequence[Any]]) -> str:

@@ -6,19 +6,18 @@ Takes products in a hidden folder beside the output; the file that says that all
 from __future__ import annotations
 
 import shutil
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from deepnets4eo.files import PARTIAL, atomic_write, writing
+from deepnets4eo.files import PARTIAL, atomic_write, partial_path, writing
 from deepnets4eo.outputs.lock import scratch_home
 
 
 @contextmanager
 def hidden_folder(out_dir: Path, kept: Path | None = None) -> Iterator[Path]:
     """A folder for products beside `out_dir`; nothing of it stays on failure unless it is `kept`."""
-    hidden = kept or scratch_home(out_dir) / f"{PARTIAL}{uuid.uuid4().hex[:8]}-{out_dir.name}"
+    hidden = kept or partial_path(scratch_home(out_dir) / out_dir.name)
     try:
         with writing(out_dir):
             hidden.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from importlib import import_module
 from pathlib import Path
 
 from deepnets4eo.errors import OutputError
-from deepnets4eo.files import PARTIAL, remove_leftovers, writing
+from deepnets4eo.files import PARTIAL, open_own, remove_leftovers, writing
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def _lock_one(out: Path, *, shared: bool) -> Iterator[None]:
 def _acquire(path: Path, out: Path, *, shared: bool) -> int:
     """Return the open lock file, locked. Raises OutputError, which names the process that has it."""
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        file = open_own(path, os.O_RDWR | os.O_CREAT)
         if not _try_lock(file, shared=shared):
             holder = _read_process(file)
             os.close(file)
@@ -154,7 +154,7 @@ def _lock_at_once(file: int, *, shared: bool) -> None:
 
 def _is_at(file: int, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(file), path.stat())
+        return os.path.samestat(os.fstat(file), path.lstat())
     except FileNotFoundError:
         return False
 

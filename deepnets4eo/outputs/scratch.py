@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.files import PARTIAL, write_text
+from deepnets4eo.files import PARTIAL, check_own_folder, remove, write_text, writing
 from deepnets4eo.outputs.findings import count_of, one_or_many
 from deepnets4eo.outputs.job_part import Part
 from deepnets4eo.outputs.lock import scratch_home
@@ -28,6 +28,11 @@ def scratch_folder(out: Path) -> Path:
 def was_interrupted(out: Path) -> bool:
     """Whether a job into `out` was stopped before all its products were written."""
     return scratch_folder(out).is_dir() and not (out / "manifest.json").exists()
+
+
+def is_complete(out: Path) -> bool:
+    """Whether a job into `out` has written all its products, the manifest last, and left nothing to go on with."""
+    return (out / "manifest.json").exists() and not scratch_folder(out).is_dir()
 
 
 def mark_part(folder: Path, part: Part) -> None:
@@ -52,24 +57,44 @@ def check_parts(out: Path, *, resume: bool, overwrite: bool) -> None:
     raise OutputError(f"{parts}. Pass --resume to make the map of them, or --overwrite to begin anew.")
 
 
+def check_same_job(folder: Path, part: Part | None = None) -> None:
+    """Refuse parts that belong to different jobs: done with other inputs, options or code, or of another number of parts.
+
+    folder : of the finished steps of this job. part : the one that begins; None for the job that completes them.
+    Errors: OutputError.
+    """
+    anew = f"or remove {folder.parent} and begin all parts anew."
+    others = sum(len(parts_done(other)) for other in folder.parent.glob("*/") if other.name != folder.name)
+    if others:
+        raise OutputError(
+            f"{count_of(others, 'part')} beside this one {one_or_many(others, 'was', 'were')} done with other inputs, options or code of "
+            f"this package. Give all parts the same, {anew}"
+        )
+    totals = {done.total for done in parts_done(folder)} | ({part.total} if part is not None else set())
+    if len(totals) > 1:
+        raise OutputError(
+            f"the job was divided into {' and into '.join(map(str, sorted(totals)))} parts. Give all parts the same number, {anew}"
+        )
+
+
 def report_parts(folder: Path) -> None:
-    """Log which parts of a divided job are missing; and that there are parts of another job, which are not used."""
+    """Log which parts of a divided job are missing. Errors: OutputError where there are parts of another job."""
+    check_same_job(folder)
     done = parts_done(folder)
-    for total in sorted({part.total for part in done}):
-        missing = sorted(set(range(1, total + 1)) - {part.number for part in done if part.total == total})
+    for total in {part.total for part in done}:
+        missing = sorted(set(range(1, total + 1)) - {part.number for part in done})
         if missing:
             names = ", ".join(map(str, missing))
             logger.warning("of %d parts these are not done: %s; their work is done now", total, names)
-    others = sum(len(parts_done(other)) for other in folder.parent.glob("*/") if other.name != folder.name)
-    if others:
-        logger.warning("parts done with other inputs or options are not used: %d", others)
 
 
 @contextmanager
 def part_scratch(out: Path) -> Iterator[Path]:
     """Yield the scratch folder of a job into `out` that several processes share; it stays, whatever happens."""
+    scratch = scratch_folder(out)
+    check_own_folder(scratch)
     try:
-        yield scratch_folder(out)
+        yield scratch
     except OutputError as error:
         raise OutputError(f"{error} What is done is kept: start the part again then.") from error
 
@@ -83,7 +108,9 @@ def job_scratch(out: Path, *, resume: bool) -> Iterator[Path]:
     """
     scratch = scratch_folder(out)
     if not resume:
-        shutil.rmtree(scratch, ignore_errors=True)
+        with writing(scratch):
+            remove(scratch)
+    check_own_folder(scratch)
     new = not scratch.exists()
     try:
         yield scratch

@@ -23,6 +23,7 @@ from deepnets4eo.points.labellers import run_digest
 from deepnets4eo.points.tiles import TiledPoints
 from deepnets4eo.prediction.progress_file import file_identity
 from deepnets4eo.rasters.layer import Layer
+from deepnets4eo.version import code_version
 
 JOB, LABELS, FINISHED = "job.json", "labels.npy", "finished.txt"
 
@@ -56,6 +57,7 @@ class LabelProgress:
         self._asprs = file.asprs and has_asprs_noise(labeller.legend)
         self._job = plain(
             {
+                "version": code_version(),
                 "file": _identity(file),
                 "labeller": _describe(labeller),
                 "neighbours": [_identity(one) for one in neighbours],

@@ -112,7 +112,10 @@ def label_cloud(
 def _check_free(out: Path, options: LabelOptions) -> None:
     """Refuse an output that exists, but for one whose job goes on; resuming is not advised where nothing was interrupted."""
     interrupted = scratch_folder(out).is_dir() or None
-    check_overwrite(out, overwrite=options.overwrite, resume=options.resume and interrupted)
+    check_overwrite(
+        out, overwrite=options.overwrite, resume=options.resume and interrupted,
+        complete=options.resume and not interrupted,
+    )  # fmt: skip
 
 
 def describe_labelling(

@@ -1,15 +1,19 @@
-"""Polygons as flat arrays of vertices and back, so that NumPy can work on all of them at once.
+"""Polygons as flat arrays of vertices and back, so that NumPy can work on all of them at once; centres and maps of shapes.
 
-Takes arrays of shapely Polygons without None or empty ones.
+Takes arrays of shapely Polygons, to be taken apart without None or empty ones.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+
+from deepnets4eo.errors import GridError
+from deepnets4eo.grid import transformer
 
 
 class Vertices(NamedTuple):
@@ -43,3 +47,39 @@ def vertices(polygons: NDArray[Any]) -> Vertices:
 def from_rings(xy: NDArray[np.float64], ring: NDArray[np.int64], owner: NDArray[np.int64]) -> NDArray[Any]:
     """Put polygons together from vertices (V, 2) in order, their rings (V,) and each ring's polygon (R,)."""
     return shapely.polygons(shapely.linearrings(xy, indices=ring), indices=owner)
+
+
+def centres(shapes: NDArray[Any]) -> NDArray[np.float64]:
+    """Centroids (N, 2) of shapes (N,), NaN where a shape is missing or empty."""
+    points = shapely.centroid(shapes)
+    xy = np.full((len(points), 2), np.nan)
+    present = ~(shapely.is_missing(points) | shapely.is_empty(points))
+    xy[present] = shapely.get_coordinates(points[present])
+    return xy
+
+
+def map_shapes(shapes: NDArray[Any], forth: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
+    """Shapes (N,) whose coordinates (V, 2) a function maps; empty where it has no place for one of them."""
+    xy, owner = shapely.get_coordinates(shapes, return_index=True)
+    mapped = forth(xy)
+    nowhere = np.zeros(len(shapes), bool)
+    nowhere[owner[~np.isfinite(mapped).all(axis=1)]] = True
+    kept = np.where(nowhere, shapely.Polygon(), shapely.force_2d(shapes))
+    return np.asarray(shapely.set_coordinates(kept, mapped[~nowhere[owner]]))
+
+
+def off_the_earth(shapes: NDArray[Any], crs: Any) -> NDArray[np.bool_]:
+    """(N,) bool: the projection has no longitude and latitude for a coordinate; none of a CRS without a position on the Earth."""
+    lost = np.zeros(len(shapes), bool)
+    try:
+        to_degrees = transformer(crs, 4326)
+    except GridError:
+        return lost
+    known = np.flatnonzero(~(shapely.is_missing(shapes) | shapely.is_empty(shapes)))
+    corners = shapely.bounds(shapes[known])[:, [[0, 1], [2, 1], [0, 3], [2, 3]]]
+    doubtful = known[~np.isfinite(to_degrees.transform(corners[..., 0], corners[..., 1])).all(axis=(0, 2))]
+    xy, owner = shapely.get_coordinates(
+        shapes[doubtful], return_index=True
+    )  # a corner of the bounds need not be one of the shape
+    lost[doubtful[owner[~np.isfinite(to_degrees.transform(*xy.T)).all(axis=0)]]] = True
+    return lost

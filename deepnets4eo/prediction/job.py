@@ -39,7 +39,7 @@ from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.segmenters.window_scaling import scaled_beforehand, window_scalers
 from deepnets4eo.tiling import Lattice, Tiling
-from deepnets4eo.version import __version__
+from deepnets4eo.version import __version__, code_version
 
 log = logging.getLogger(__name__)
 
@@ -183,8 +183,9 @@ def _check(paths: Mapping[str, Path], options: PredictOptions, inputs: Sequence[
     written = [*label_raster_files(paths[LABELS]), *(path for name, path in paths.items() if name != LABELS)]
     read = [item.folder if isinstance(item, Run) else item for item in inputs]
     check_not_inputs(written, [list(item.layers.values()) if isinstance(item, Scene) else item for item in read])
+    complete = options.resume and not resumed and all(path.is_file() for path in paths.values())
     for path in paths.values():
-        check_overwrite(check_raster_suffix(path), overwrite=options.overwrite, resume=resumed)
+        check_overwrite(check_raster_suffix(path), overwrite=options.overwrite, resume=resumed, complete=complete)
     if options.part is None:
         for part in [WHOLE, *ProgressFile.parts(paths[LABELS])]:
             ProgressFile(paths[LABELS], part).check_kept(overwrite=options.overwrite, resume=options.resume)
@@ -324,7 +325,7 @@ def _identity(run: str, plan: _Plan, segmenter: Segmenter, scene: Scene, paths: 
         "tiling": plan.lattice.tiling.to_dict(),
         "compute": plan.compute.to_dict() | {"batch_tiles": plan.batch_tiles},
         "outputs": {name: str(path) for name, path in paths.items()},
-        "version": __version__,
+        "version": code_version(),
     }
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.errors import OutputError, RunError
-from deepnets4eo.files import PARTIAL, plain, writing
+from deepnets4eo.files import PARTIAL, open_own_file, plain, writing
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.outputs.job_part import WHOLE, Part
 
@@ -63,7 +63,8 @@ class ProgressFile:
         """
         if not (self.path.is_file() and self.rows_path.is_file()):
             return False
-        complete = self.path.read_bytes().rpartition(b"\n")[0]
+        with open_own_file(self.path, "rb") as file:
+            complete = file.read().rpartition(b"\n")[0]
         if not complete:
             return False
         first, *lines = complete.split(b"\n")
@@ -73,8 +74,11 @@ class ProgressFile:
         self.job, self.entries = job, entries
         if not cut:
             return True
-        os.truncate(self.path, len(first) + 1 + sum(len(line) + 1 for line in lines[: len(self.entries)]))
-        os.truncate(self.rows_path, sum(sum(entry["bytes"].values()) for entry in self.entries))
+        intact = len(first) + 1 + sum(len(line) + 1 for line in lines[: len(self.entries)])
+        intact_rows = sum(sum(entry["bytes"].values()) for entry in self.entries)
+        for path, length in ((self.path, intact), (self.rows_path, intact_rows)):
+            with open_own_file(path, "r+b") as file:
+                file.truncate(length)
         return True
 
     @classmethod
@@ -130,7 +134,7 @@ class ProgressFile:
 
     def replay(self, product: str, bands: int) -> Iterator[tuple[Window, ByteImage]]:
         """All rows of a product, in the order in which they were recorded: window and (bands, h, w)."""
-        with self.rows_path.open("rb") as file:
+        with open_own_file(self.rows_path, "rb") as file:
             for entry in self.entries:
                 window = Window(*entry["window"])
                 for name, length in entry["bytes"].items():
@@ -152,7 +156,7 @@ class ProgressFile:
         try:
             with writing(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open("ab") as file:
+                with open_own_file(path, "ab") as file:
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
@@ -201,7 +205,7 @@ def _checksum(value: Mapping[str, Any]) -> int:
 def _intact_entries(lines: Sequence[bytes], rows_path: Path) -> list[dict[str, Any]]:
     """The entries of lines up to the first that is damaged, or whose rows are. Memory: the rows of one entry."""
     entries: list[dict[str, Any]] = []
-    with rows_path.open("rb") as file:
+    with open_own_file(rows_path, "rb") as file:
         for line in lines:
             entry = _parse_line(line)
             if entry is None or not all(_is_complete(file.read(length)) for length in entry["bytes"].values()):

@@ -26,6 +26,7 @@ from deepnets4eo.rasters.valid_values import storable_nodata, valid_values
 
 STRIP_BYTES = 64 << 20  # read at a time for a reduced view
 MOST_COPY_BYTES = 2 << 30  # copied into memory for a warped view
+MOST_BANDS, MOST_SIDE_PX = 65_535, 2**31 - 1  # the limits of GDAL, with which all other rasters are read
 
 
 class ArrayFileSource:
@@ -33,6 +34,12 @@ class ArrayFileSource:
 
     def __init__(self, image: ImageArray, grid: Grid | None, nodata: float | None) -> None:
         count, height, width = image.shape
+        if count > MOST_BANDS or max(height, width) > MOST_SIDE_PX:
+            raise InputError(
+                f"{image.reference} has {count:,} bands of {height:,} × {width:,} pixels; expected at most {MOST_BANDS:,} bands and "
+                f"{MOST_SIDE_PX:,} pixels along a side. If its axes have another order, name it, e.g. "
+                f"{image.path}#{image.info.name}:{'hwb' if image.axes != 'hwb' else 'bhw'}."
+            )
         if grid is not None and tuple(grid.shape) != (height, width):
             raise GridError(f"{image.reference} has {(height, width)} pixels and its grid {tuple(grid.shape)}.")
         self.image, self.name = image, f"{image.path}#{image.info.name}"

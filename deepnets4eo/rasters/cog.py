@@ -27,7 +27,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import PARTIAL, atomic_write, writer_errors, writing
+from deepnets4eo.files import atomic_write, partial_path, writer_errors, writing
 from deepnets4eo.grid import Grid, Window
 
 BLOCK_PX = 512
@@ -99,7 +99,7 @@ class CogWriter:
         level: int = 6,
     ) -> None:
         self.path = check_raster_suffix(path)
-        self.stream = self.path.with_name(f"{PARTIAL}stream-{self.path.name}")
+        self.stream = partial_path(self.path)
         self._legend, self._band_names, self._level = legend, list(band_names), level
         self._wavelengths_nm = list(wavelengths_nm)
         self._categorical = categorical or legend is not None

@@ -19,6 +19,7 @@ from scipy import ndimage
 from deepnets4eo.arrays import Points
 from deepnets4eo.errors import GridError
 from deepnets4eo.grid import Grid, Window, apply_affine, gsd_m, transformer
+from deepnets4eo.rasters.plausible import without_implausible
 from deepnets4eo.rasters.scene import Layer
 
 GREY_BANDS = 4  # visible and near infrared; more than that is read as every n-th band
@@ -79,7 +80,7 @@ class LayerSampler:
 
     def __init__(self, layer: Layer, frame: MetricFrame) -> None:
         step = max(1, math.ceil(layer.count / GREY_BANDS)) if layer.count > GREY_BANDS else 1
-        self._layer = layer.subset(layer.bands[::step]) if step > 1 else layer
+        self._layer = without_implausible(layer.subset(layer.bands[::step]) if step > 1 else layer)
         self._frame = frame
         pixel_for_pixel = (layer.grid.crs is None) != (frame.grid.crs is None)
         if pixel_for_pixel and layer.shape != tuple(frame.grid.shape):

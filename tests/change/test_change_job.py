@@ -325,6 +325,27 @@ def test_pairs_that_are_none_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.filterwarnings("ignore:overflow")  # while the search for such values measures how far off they are
+@pytest.mark.parametrize("method", ["ir-mad", "cva", "slow-features", "pca-kmeans"])
+@pytest.mark.parametrize(("value", "bands"), [(-3.4028234663852886e38, 3), (1e200, 1)])
+def test_values_that_nothing_measures_do_not_enter_a_change(tmp_path: Path, caplog, method, value, bands) -> None:
+    pre, post = (image.astype(np.float64) for image in images())
+    hole = np.s_[100:130, 20:60]
+    scores = []
+    for name, spoil in (("declared", np.nan), ("spoilt", value)):
+        post[(slice(bands), *hole)] = spoil
+        paths = [tmp_path / f"{name}_{date}.tif" for date in ("pre", "post")]
+        for path, image in zip(paths, (pre, post), strict=True):
+            write_geotiff(path, image, gsd=GSD)
+        made = map_change(*map(str, paths), tmp_path / name, replace(PLAIN, method=method, refine=False))
+        scores.append(Layer.open(made.paths["score.tif"]).read())
+    np.testing.assert_array_equal(scores[0][1], scores[1][1])
+    np.testing.assert_array_equal(scores[0][0][:, scores[0][1]], scores[1][0][:, scores[0][1]])
+    assert not scores[1][1][hole].any()
+    said = caplog.text if bands == 1 else " ".join(finding.message for finding in made.findings)
+    assert f"{value:g}" in said
+
+
 def test_images_of_other_sizes_and_crs_are_seen_on_the_grid_of_post(tmp_path: Path) -> None:
     pre, post = images()
     larger = np.pad(pre, ((0, 0), (30, 10), (20, 40)), mode="reflect")
@@ -533,6 +554,9 @@ def test_the_verb_prints_its_files_findings_and_summary(tmp_path: Path, monkeypa
     assert "CAUTION: The images were taken as lying on each other" in printed.err
     assert main(command) == 1
     assert "exists already" in capsys.readouterr().err
+    for more in ([], ["--dry-run"]):
+        assert main([*command, "--resume", *more]) == 0
+        assert "already complete, nothing is left to resume" in capsys.readouterr().err
 
 
 @pytest.mark.real_data

@@ -98,6 +98,17 @@ def test_inputs_stay_as_they_are(pair):
     assert all(np.array_equal(one, two) for one, two in zip(before, (*guides, scores), strict=True))
 
 
+@pytest.mark.parametrize(("steps", "rate"), [(50, 0.04), (30, 0.24), (7, 0.1), (0, 0.2)])
+def test_the_reach_is_four_deviations_of_what_spreads_from_one_pixel(steps, rate):
+    flat, point = np.zeros((1, 61, 61), np.float32), np.zeros((1, 61, 61), np.float32)
+    point[0, 30, 30] = 1
+    options = Diffusion(steps=steps, rate=rate)
+    spread = guided_anisotropic_diffusion(point, [flat], diffusion=options)[0].astype(float)
+    deviation = np.sqrt((spread.sum(axis=0) * (np.arange(61) - 30) ** 2).sum())
+    assert 4 * deviation - 1e-3 <= options.reach_px < 4 * deviation + 1 + 1e-3
+    assert Diffusion(2500, rate=0.24).reach_px == 139  # 4 √1200 = 138.56
+
+
 def test_rates_of_a_quarter_are_refused():
     with pytest.raises(InputError, match="below 0.25"):
         Diffusion(rate=0.25)

@@ -170,6 +170,8 @@ def test_the_verb_refines_one_band_of_probabilities(
     assert Layer.open("out.tif").read()[0].mean() == pytest.approx(scores.mean(), abs=1e-4)
     assert main(command) == 1
     assert "out.tif exists already" in capsys.readouterr().err
+    assert main([*command, "--resume"]) == 0
+    assert "already complete, nothing is left to resume" in capsys.readouterr().err
     assert main([*command, "--overwrite", "--rate", "0.25"]) == 2
     assert "below 0.25" in capsys.readouterr().err
     assert main(["refine", "image.tif", "proba.tif", "--band", "3", "--out", "b.tif"]) == 2

@@ -9,6 +9,7 @@ from geotiff import write_geotiff
 
 from deepnets4eo.change.series.dates import as_date, date_of_name, find_images
 from deepnets4eo.errors import InputError
+from deepnets4eo.formats.access import allow_user_files
 
 PIXELS = np.ones((1, 8, 8), np.uint8)
 
@@ -165,6 +166,29 @@ def test_stac_items_are_read_from_their_local_assets(tmp_path):
     with pytest.raises(InputError, match=r"no asset 'redd'. Did you mean 'red'"):
         find_images(path, assets=["redd"])
     assert len(find_images(stac(tmp_path, red=names["red"], scl=names["scl"]), masks="scl")) == 2
+
+
+@pytest.mark.parametrize("how", ["../", "absolute", "file://", "link"])
+def test_stac_assets_outside_the_folder_of_the_items_are_read_only_where_the_user_named_them(tmp_path, how):
+    secret = tmp_path / "private" / "red_2021-01-01.tif"
+    write_geotiff(secret, PIXELS)
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    if how == "link":
+        (folder / "red.tif").symlink_to(secret)
+    names = {
+        "../": "../private/red_2021-01-01.tif",
+        "absolute": str(secret),
+        "file://": f"file://{secret}",
+        "link": "red.tif",
+    }
+    path = folder / "items.json"
+    item = {"id": "x", "properties": {"datetime": "2021-01-01T10:00:00Z"}, "assets": {"red": {"href": names[how]}}}
+    path.write_text(json.dumps({"features": [item]}))
+    with pytest.raises(InputError, match=rf"items\.json refers to {secret}, outside its own folder {folder}\. Put"):
+        find_images(path)
+    with allow_user_files(["series", str(path), str(tmp_path / "private")]):
+        assert [image.day.isoformat() for image in find_images(path)] == ["2021-01-01"]
 
 
 def test_stac_files_that_are_none_and_assets_elsewhere_are_refused(tmp_path):

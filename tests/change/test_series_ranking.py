@@ -219,3 +219,25 @@ def test_events_beyond_those_that_are_clustered_are_as_rare_as_those_around_them
     labels = events._cluster(vectors, NoveltyOptions(clustering="hdbscan"))
     rare = events._rarity(labels)
     assert (rare < 2).mean() > 0.95
+
+
+@pytest.mark.parametrize(("value", "bands"), [(-3.4028234663852886e38, 4), (-9999.0, 4), (1e30, 1), (-1e200, 4)])
+def test_values_that_nothing_measures_are_named_and_left_out_as_declared_nodata_is(caplog, value, bands):
+    images = [
+        replace(image, sources=(image.sources[0].astype(np.float64),)) for image in make_series(count=8, size=128)
+    ]
+    hole = np.s_[20:60, 30:50]
+    holed, spoilt = list(images), list(images)
+    for index in (2, 5):
+        data = images[index].sources[0]
+        data[(slice(None), *hole)] = np.nan
+        holed[index] = replace(images[index], sources=(data,))
+        known = np.where(np.isnan(data), 500.0, data)
+        known[(slice(bands), *hole)] = value
+        spoilt[index] = replace(images[index], sources=(known,))
+    expected, found = measure(holed), measure(spoilt)
+    np.testing.assert_array_equal(found.valid, expected.valid)
+    np.testing.assert_array_equal(found.values, expected.values)
+    rank_novelty(found)  # whose linear algebra does not end on such values
+    assert f"{value:g}" in caplog.text
+    assert "gdal_edit.py -a_nodata" in caplog.text

@@ -4,12 +4,16 @@ import ast
 import io
 import json
 import logging
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
 import geopandas as gpd
+import numpy as np
 import pytest
 import shapely
+from geotiff import write_geotiff
 
 import deepnets4eo.cli
 from deepnets4eo.cli.main import main
@@ -109,3 +113,32 @@ def test_a_full_disk_behind_stdout_is_one_line(monkeypatch, capsys):
     assert capsys.readouterr().err == (
         "Error: nothing can be printed: No space left on device. Free some space, or print elsewhere.\n"
     )
+
+
+def test_a_job_whose_stderr_is_closed_or_full_writes_its_result(tmp_path, monkeypatch, capsys):
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+    ramp = np.linspace(0, 1, 400, dtype=np.float32).reshape(1, 20, 20)
+    for name in ("scores.tif", "image.tif"):
+        write_geotiff(tmp_path / name, ramp)
+    for number, stream in enumerate((None, Full())):
+        monkeypatch.setattr(sys, "stderr", stream)
+        out = tmp_path / f"out{number}.tif"
+        inputs = [str(tmp_path / "scores.tif"), str(tmp_path / "image.tif")]
+        assert main(["refine", *inputs, "--steps", "1", "--device", "cpu", "--out", str(out)]) == 0
+        assert out.is_file()
+        assert capsys.readouterr().out == f"{out}\n"
+        echo("a line that is no result", err=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="closes a stream as shells of POSIX do")
+def test_no_file_of_a_job_gets_the_number_of_a_stream_that_is_closed():
+    code = (
+        "import os, sys; from deepnets4eo.cli.output import open_closed_streams; open_closed_streams();"
+        "print('lost', file=sys.stderr); os.write(2, b'lost'); print(os.open(os.devnull, os.O_RDONLY) > 2)"
+    )
+    command = f"exec '{sys.executable}' -c \"{code}\" 0<&- 2>&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=100, check=True)
+    assert done.stdout == "True\n"

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,6 +45,16 @@ def test_it_prints_the_paths_it_wrote(case, capsys):
     assert capsys.readouterr().out.split() == [str(case / "labels.tif"), str(case / "e.tif")]
     with rasterio.open(case / "labels.tif") as labels:
         assert set(np.unique(labels.read())) == {0, 1}
+
+
+def test_resuming_what_is_complete_is_no_error(case, capsys):
+    assert main(arguments(case)) == 0
+    written = capsys.readouterr().out.split()
+    before = [Path(path).read_bytes() for path in written]
+    assert main(arguments(case, "--resume")) == 0
+    assert "already complete, nothing is left to resume" in capsys.readouterr().err
+    assert [Path(path).read_bytes() for path in written] == before
+    assert main(arguments(case, "--resume", "--entropy", str(case / "e.tif"))) == 1  # which is not there yet
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(case, capsys):

@@ -117,6 +117,19 @@ def test_coordinates_beyond_the_earth_are_dropped_by_row_with_the_reason(farthes
     assert found.dropped == {"coordinates beyond the Earth": 1}
 
 
+def test_outlines_where_the_projection_has_no_degrees_are_dropped_by_row_with_the_reason() -> None:
+    far = shapely.box(5e8, 4e6, 5e8 + 10, 4e6 + 10)  # metres that are far less than a billion, but no place in UTM
+    at_the_edge = shapely.box(-500_000, 0, -499_990, 10)
+    shapes = [shapely.box(500_000, 4e6, 500_009, 4e6 + 9), far, shapely.MultiPolygon([far, at_the_edge]), at_the_edge]
+    found = read_footprints(gpd.GeoDataFrame({"id": list("abcd")}, geometry=shapes, crs=UTM))
+    assert found.frame["id"].tolist() == ["a", "d"]
+    assert found.dropped == {"coordinates beyond the Earth": 2}
+    local = gpd.GeoDataFrame({"id": ["a"]}, geometry=[far], crs='LOCAL_CS["site",UNIT["metre",1]]')
+    assert read_footprints(local).frame["id"].tolist() == [
+        "a"
+    ]  # a CRS without any place on the Earth has no such limit
+
+
 def test_a_few_rows_of_impossible_degrees_are_dropped_and_the_rest_stays() -> None:
     house = shapely.box(9.0, 47.0, 9.001, 47.001)
     shapes = [house, shapely.box(500_000, 47.0, 500_010, 47.1), house, shapely.box(9.0, 95.0, 9.1, 95.1), house]

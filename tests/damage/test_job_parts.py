@@ -12,7 +12,7 @@ from rasterio.env import get_gdal_config
 from small_grader import make_grader
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage import JobControl, Part, Settings, assess, assess_inputs, assess_part, job, open_inputs
+from deepnets4eo.damage import JobControl, Part, Settings, assess, assess_inputs, assess_part, job, open_inputs, resume
 from deepnets4eo.damage.evidence import collect, gather
 from deepnets4eo.damage.siamese import box
 from deepnets4eo.errors import InputError
@@ -121,8 +121,8 @@ def place(city: City, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return city.write(tmp_path_factory.mktemp("place"))
 
 
-def damage(place: Path, out: Path, *more: str, footprints: str = "") -> int:
-    names = [str(place / "pre.tif"), str(place / "post.tif"), footprints or str(place / "footprints.gpkg")]
+def damage(place: Path, out: Path, *more: str, footprints: str = "", post: str = "") -> int:
+    names = [str(place / "pre.tif"), post or str(place / "post.tif"), footprints or str(place / "footprints.gpkg")]
     return main(["damage", *names, "--out", str(out), *more])
 
 
@@ -150,8 +150,8 @@ def test_parts_on_the_command_line_and_the_job_that_completes_them(
     assert made["damage"].tolist() == alone.buildings["damage"].tolist()
 
 
-def test_parts_over_an_older_map_or_of_other_options_are_said(
-    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+def test_parts_over_an_older_map_and_those_of_another_job_are_refused(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "city"
     assert damage(place, out, "--also", "none") == 0
@@ -159,9 +159,33 @@ def test_parts_over_an_older_map_or_of_other_options_are_said(
     assert damage(place, out, "--resume") == 1
     assert "exists already, and 1 part of a job into" in (refused := capsys.readouterr().err)
     assert "Pass --resume --overwrite to replace it by their map." in refused
-    assert damage(place, out, "--resume", "--overwrite", "--damaged-share", "0.3", "--also", "none") == 0
-    assert "parts done with other inputs or options are not used: 1" in caplog.text
-    assert [path.name for path in tmp_path.iterdir()] == ["city"]
+    flat = tmp_path / "flat.tif"  # another image after the event
+    flat.write_bytes((place / "post.tif").read_bytes())
+    complete = ["--resume", "--overwrite", "--also", "none"]
+    done_with_others = (
+        "1 part beside this one was done with other inputs, options or code of this package. Give all parts"
+    )
+    for options, post in ((["--damaged-share", "0.3"], ""), ([], str(flat))):
+        for verb in (complete, ["--part", "2/2", "--overwrite"]):
+            assert damage(place, out, *verb, *options, post=post) == 1
+            assert done_with_others in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(resume, "code_version", lambda: "0.1.0+another")
+        assert damage(place, out, *complete) == 1
+        assert done_with_others in capsys.readouterr().err
+    assert damage(place, out, "--part", "2/3", "--overwrite") == 1
+    assert (
+        "the job was divided into 2 and into 3 parts. Give all parts the same number, or remove"
+        in capsys.readouterr().err
+    )
+    assert damage(place, out, "--part", "2/2", "--overwrite") == 0
+    assert damage(place, out, *complete) == 0
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".partial")] == []
+    written = {path.name: path.read_bytes() for path in out.iterdir()}
+    capsys.readouterr()
+    assert damage(place, out, "--resume") == 0  # so that whoever starts it again until it is done comes to an end
+    assert "already complete, nothing is left to resume" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == written
 
 
 def test_a_part_is_refused_where_buildings_must_be_found_and_where_a_map_is(

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -175,6 +176,22 @@ def test_the_whole_markdown_table(scored):
     ]
     assert rest[4:10] == [f"- {line}" for line in TEXT.splitlines()[6:12]]
     assert rest[-2:] == ["", "Note: n"]
+
+
+def test_names_are_no_marks_of_markdown_and_no_html():
+    names = ["a|b", "<img src=x onerror=alert(1)>", "[x](http://y)\nz"]
+    made = report.scores(ConfusionMatrix(3).update(np.array([0, 0, 1]), np.array([0, 1, 1])), names) | {
+        "legend": names[1],
+        "notes": [f"of {names[1]}"],
+    }
+    text = report.markdown_table(made)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [re.split(r"(?<!\\)\|", row) for row in rows]
+    assert {len(row) for row in cells} == {8}  # six columns, and what is before and behind them
+    first = [row[1].strip() for row in cells[2:]]
+    assert first == ["a\\|b", "&lt;img src=x onerror=alert(1)&gt;", "\\[x\\](http://y) z"]
+    assert "<" not in text
+    assert text.endswith("Note: of &lt;img src=x onerror=alert(1)&gt;\n")
 
 
 def test_the_confusion_matrix_in_a_file_has_the_reference_in_its_rows(scored):

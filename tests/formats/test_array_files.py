@@ -191,6 +191,21 @@ def test_archives_that_unpack_to_too_much_are_refused_unread(tmp_path: Path) -> 
         read_all(tmp_path / "a.mat")
 
 
+def test_chunks_of_hdf5_that_no_honest_packing_makes_so_small_are_refused_unread(tmp_path: Path) -> None:
+    side = 4352  # 72 MiB, of zeros but for one
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name, pack in (("packed", {"compression": "gzip"}), ("plain", {}), ("in_rows", {"compression": "gzip"})):
+            chunks = (1, side, 4) if name == "in_rows" else (side, side, 4)
+            file.create_dataset(name, (side, side, 4), "u1", chunks=chunks, **pack)[0, 0, 0] = 1
+    with pytest.raises(
+        InputError, match=r"packed has chunks of 75,759,616 bytes, packed to \d\d,\d\d\d; .*h5repack -l CHUNK"
+    ):
+        open_array(parse_reference(f"{tmp_path / 'a.h5'}#packed:hwb"))
+    for name in ("plain", "in_rows"):
+        image = open_array(parse_reference(f"{tmp_path / 'a.h5'}#{name}:hwb"))
+        assert image.read([0], slice(0, 1), slice(0, 2)).tolist() == [[[1, 0]]]
+
+
 def test_sizes_that_announce_more_than_there_is_are_refused(tmp_path: Path) -> None:
     body = _mat_body((1000, 1000, 100), bytes(1000))
     (tmp_path / "a.mat").write_bytes(_mat_header() + struct.pack("<2I", 15, len(body)) + body)
@@ -219,6 +234,22 @@ def test_big_endian_matlab_files_are_read(tmp_path: Path) -> None:
     path.write_bytes(b"MATLAB 5.0".ljust(124) + b"\x01\x00MI" + _element(14, body, ">"))
     assert np.array_equal(scipy.io.loadmat(path)["cube"], values)
     assert np.array_equal(read_all(path), values.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize(
+    "values", [np.array([[7, 8, 250]], "u1"), np.array([[-300], [2]], "i2"), np.array([[1.5]], "f4")]
+)
+def test_numbers_that_lie_within_their_tag_are_read(tmp_path: Path, values: np.ndarray) -> None:
+    scipy.io.savemat(
+        tmp_path / "a.mat", {"x": values, "longer_name": np.arange(40).reshape(5, 8)}
+    )  # names lie there as well
+    for name, expected in (("x", values), ("longer_name", np.arange(40).reshape(5, 8))):
+        assert np.array_equal(mat5.open_array(tmp_path / "a.mat", name), expected)
+    assert [(info.name, info.shape, info.dtype) for info in list_arrays(tmp_path / "a.mat")][0] == (
+        "x",
+        values.shape,
+        values.dtype,
+    )
 
 
 def _mat_header() -> bytes:

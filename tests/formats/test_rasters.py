@@ -1,5 +1,8 @@
 """Rasters are opened by the driver of their first bytes, and reach nothing that the user did not name."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -319,3 +322,42 @@ def test_a_negative_is_refused_wherever_it_stands(tmp_path: Path, kind: dict, mo
     for source in (tmp_path, f"{tmp_path}#bands", f"{tmp_path}/?.tif", tmp_path / "v.vrt"):
         with pytest.raises(InputError, match=r"0\.tif is a negative"):
             Layer.open(source)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "stored"), [("uint16", 2 * 6 * 5 * 2), ("uint8", 2 * 6 * 5), ("float32", 2 * 6 * 5 * 4)]
+)
+def test_a_raw_file_of_fewer_bytes_than_its_pixels_take_is_refused(tmp_path, dtype, stored):
+    path = tmp_path / "a.bil"
+    with rasterio.open(path, "w", driver="EHdr", width=5, height=6, count=2, dtype=dtype) as file:
+        file.write(np.ones((2, 6, 5), dtype))
+    assert path.stat().st_size == stored
+    with open_raster(path) as file:
+        assert file.shape == (6, 5)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(
+        InputError, match=rf"a\.bil has {stored - 1} bytes, its header names {stored}: the file is truncated"
+    ):
+        open_raster(path)
+
+
+def test_pixels_of_single_bits_take_an_eighth_of_a_byte(tmp_path):
+    with rasterio.open(
+        tmp_path / "a.tif", "w", driver="GTiff", width=16, height=6, count=3, dtype="uint8", NBITS=1
+    ) as made:
+        made.write(np.ones((3, 6, 16), np.uint8))
+    with open_raster(tmp_path / "a.tif") as file:
+        assert rasters._stored_bytes(file) == 3 * 6 * 16 // 8
+
+
+def test_tables_of_crss_of_another_installation_are_named_before_any_work(tmp_path):
+    write_tif(tmp_path / "a.tif")
+    (tmp_path / "proj").mkdir()  # as of an older PROJ: without a table that this one reads
+    code = "import sys; from deepnets4eo.formats.rasters import open_raster; open_raster(sys.argv[1])"
+    environment = os.environ | {"PROJ_DATA": str(tmp_path / "proj")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "a.tif"], env=environment, capture_output=True, text=True, timeout=100
+    )
+    message = done.stderr.strip().splitlines()[-1]
+    assert f"PROJ_DATA={tmp_path / 'proj'} in the environment" in message
+    assert "Unset PROJ_DATA and PROJ_LIB where they name the files of another installation" in message

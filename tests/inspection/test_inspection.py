@@ -309,6 +309,25 @@ def test_coordinates_that_are_no_degrees_are_said_instead_of_an_area(corner: tup
     assert "--footprints-crs" in found.problems[0]
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_feature_where_the_projection_has_no_degrees_does_not_hide_the_extent_of_the_others(tmp_path: Path) -> None:
+    houses = [
+        box(5e5, 4e6, 5e5 + 20, 4e6 + 9),
+        box(5e5, 4e6 + 30, 5e5 + 20, 4e6 + 39),
+        box(5e8, 4e6, 5e8 + 10, 4e6 + 10),
+    ]
+    gpd.GeoDataFrame(geometry=houses, crs="EPSG:32633").to_file(tmp_path / "f.gpkg")
+    found = inspect(str(tmp_path / "f.gpkg"))
+    west, south, east, north = gpd.GeoSeries(houses[:2], crs="EPSG:32633").to_crs(4326).total_bounds
+    assert found.facts["extent"] == f"longitude {west:.6f} to {east:.6f}, latitude {south:.6f} to {north:.6f}"
+    assert found.problems == [
+        "1 features have coordinates beyond the Earth (they are dropped when read as footprints)."
+    ]
+    gpd.GeoDataFrame(geometry=houses[2:], crs="EPSG:32633").to_file(tmp_path / "g.gpkg")
+    problem = inspect(str(tmp_path / "g.gpkg")).problems[0]
+    assert "its CRS has no place for its coordinates: they reach from (5e+08, 4e+06)" in problem
+
+
 def test_a_few_features_beyond_the_earth_do_not_hide_the_extent_of_the_others(tmp_path: Path) -> None:
     houses = [box(15, 36, 15.001, 36.001), box(15.1, 36, 15.101, 36.001), box(3e5, 4e6, 3.1e5, 4.1e6)]
     gpd.GeoDataFrame(geometry=houses, crs="EPSG:4326").to_file(tmp_path / "f.geojson")

@@ -8,12 +8,17 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from deepnets4eo.errors import OutputError
 from deepnets4eo.files import remove_leftovers
+from deepnets4eo.grid import Grid, Window
 from deepnets4eo.outputs import lock as lock_module
 from deepnets4eo.outputs.lock import output_lock
+from deepnets4eo.outputs.scratch import job_scratch, part_scratch, scratch_folder
+from deepnets4eo.prediction.progress_file import ProgressFile
+from deepnets4eo.rasters.cog import CogWriter
 
 HOLDER = """
 import sys, time
@@ -229,3 +234,83 @@ def test_leftovers_in_a_folder_go_but_not_those_of_a_job_in_it(tmp_path: Path) -
             ".partial-lock-labels.tif",
             ".partial-0123abcd-labels.tif",
         }
+
+
+def plant(name: Path, victim: Path, kind: str) -> None:
+    """Another's link or pipe under a name that a job can be foretold to use."""
+    if kind == "symbolic":
+        name.symlink_to(victim)
+    elif kind == "hard":
+        os.link(victim, name)
+    else:
+        os.mkfifo(name)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and pipes of POSIX")
+@pytest.mark.parametrize("kind", ["symbolic", "hard", "pipe"])
+def test_a_lock_never_writes_through_a_link_or_waits_for_a_pipe(tmp_path: Path, kind: str) -> None:
+    victim = tmp_path / "victim.txt"
+    victim.write_text("years of work")
+    name = tmp_path / ".partial-lock-out.tif"
+    plant(name, victim, kind)
+    refusal = r"\.partial-lock-out\.tif is a link or no plain file.*Remove it"
+    with pytest.raises(OutputError, match=refusal), output_lock(tmp_path / "out.tif"):
+        pass
+    assert victim.read_text() == "years of work"
+    name.unlink()
+    with output_lock(tmp_path / "out.tif"):
+        pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and pipes of POSIX")
+@pytest.mark.parametrize("kind", ["symbolic", "hard", "pipe"])
+@pytest.mark.parametrize("name", [".partial-tiles-out.tif.jsonl", ".partial-rows-out.tif"])
+def test_a_record_of_rows_never_grows_or_shrinks_a_file_behind_a_link(tmp_path: Path, name: str, kind: str) -> None:
+    victim = tmp_path / "victim.txt"
+    record = ProgressFile(tmp_path / "out.tif")
+    record.start({"run": "a"})
+    (tmp_path / name).rename(victim)
+    before = victim.read_bytes()
+    plant(tmp_path / name, victim, kind)
+    rows = {"labels": np.zeros((1, 2, 2), np.uint8)}
+    with pytest.raises(OutputError, match="is a link or no plain file"):
+        record.record(0, Window(0, 0, 2, 2), rows, {"tiles": 1})
+    again = ProgressFile(tmp_path / "out.tif")
+    if kind != "pipe":
+        with pytest.raises(OutputError, match="is a link or no plain file"):
+            again.load()
+    again.start({"run": "b"})  # a new job removes the link and not what it leads to
+    assert again.load()
+    assert victim.read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and pipes of POSIX")
+def test_a_scratch_folder_that_is_or_holds_a_link_is_never_written_to(tmp_path: Path) -> None:
+    out, private = tmp_path / "out", tmp_path / "private"
+    private.mkdir()
+    (private / "labels.npy").write_text("years of work")
+    scratch = scratch_folder(out)
+    scratch.symlink_to(private)
+    with pytest.raises(OutputError, match="is a link"), job_scratch(out, resume=True):
+        pass
+    with pytest.raises(OutputError, match="is a link"), part_scratch(out):
+        pass
+    with job_scratch(out, resume=False) as folder:  # begun anew: the link goes, not what it leads to
+        (folder / "tiles").mkdir(parents=True)
+        (folder / "tiles" / "labels.npy").symlink_to(private / "labels.npy")
+        with pytest.raises(OutputError, match=r"tiles/labels\.npy is a link"), job_scratch(out, resume=True):
+            pass
+        with pytest.raises(OutputError, match=r"tiles/labels\.npy is a link"), part_scratch(out):
+            pass
+    assert (private / "labels.npy").read_text() == "years of work"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and pipes of POSIX")
+def test_a_raster_is_never_streamed_through_a_link(tmp_path: Path) -> None:
+    victim = tmp_path / "victim.txt"
+    victim.write_text("years of work")
+    (tmp_path / ".partial-stream-out.tif").symlink_to(victim)
+    grid = Grid((2, 2), (1, 0, 0, 0, -1, 0), None)
+    with CogWriter(tmp_path / "out.tif", grid) as writer:
+        writer.write(Window(0, 0, 2, 2), np.ones((2, 2), np.uint8))
+    assert victim.read_text() == "years of work"

@@ -12,7 +12,7 @@ import pytest
 from geotiff import write_geotiff
 from made_up_clouds import LEGEND, ORIGIN, NeighbourCount, scattered, write_las
 
-from deepnets4eo.errors import OutputError
+from deepnets4eo.errors import CompleteError
 from deepnets4eo.points import LabelOptions, Orthophoto, PointCloud, label_cloud, labellers, labelling
 from deepnets4eo.points.features.rules import RuleLabeller, RuleOptions
 from deepnets4eo.points.labeller import PointLabeller
@@ -127,6 +127,6 @@ def test_a_finished_result_is_not_resumed_by_another_job(tmp_path: Path) -> None
     out = tmp_path / "out.laz"
     label_cloud(write_las(tmp_path / "a.laz", scattered(50)), NeighbourCount(), out)
     before = out.read_bytes()
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(CompleteError, match="already complete, nothing is left to resume: .* exists already"):
         label_cloud(write_las(tmp_path / "b.laz", scattered(60)), NeighbourCount(), out, LabelOptions(resume=True))
     assert out.read_bytes() == before

@@ -210,3 +210,15 @@ def test_real_wavelengths_are_nanometres(real_data: Path) -> None:
     }.items():
         nm = Layer.open(real_data / name).wavelengths_nm
         assert (nm[0], nm[-1]) == pytest.approx((low, high), abs=0.01)
+
+
+@pytest.mark.parametrize("shape", [(2**33, 8, 4), (65_536, 70_000, 70_000), (4, 2**31, 4)])
+def test_arrays_with_more_bands_or_pixels_than_any_raster_are_refused_before_they_are_counted(
+    tmp_path: Path, shape: tuple[int, int, int]
+) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("cube", shape, "u1", chunks=(1, 8, 4))
+    with pytest.raises(
+        InputError, match=r"bands of .* pixels; expected at most 65,535 bands .*name it, e\.g\. .*a\.h5#cube:hwb"
+    ):
+        Layer.open(f"{tmp_path / 'a.h5'}#cube:bhw")

@@ -41,6 +41,16 @@ def test_points_move_east_and_north_on_the_ground(shifted):
     np.testing.assert_allclose(shifted.to_post(there), here, atol=1e-6)
 
 
+@pytest.mark.parametrize("value", [-3.4028234663852886e38, 2e30, -3e200])
+def test_values_that_nothing_measures_are_named_and_move_nothing(post, value, caplog):
+    image = noisy(post).astype(np.float64)
+    image[..., 40:90, 200:260] = value
+    found = register(as_layer(moved(post, SHIFT)), Layer.open(image, grid=as_layer(post).grid))
+    assert found.status == "ok"
+    np.testing.assert_allclose(found.matrix, [[1, 0, 9], [0, 1, -5]], atol=0.2)
+    assert caplog.text.count(f"holds values such as {value:g}, which nothing measures") == 1
+
+
 def test_the_residual_comes_from_held_out_points(shifted):
     ties = shifted.tie_points
     judged = ties[ties.holdout & ties.inlier]

@@ -16,7 +16,7 @@ from typing import Any
 
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import read_json
-from deepnets4eo.formats.access import is_remote
+from deepnets4eo.formats.access import check_beside, is_remote
 from deepnets4eo.outputs.event import iso_day
 from deepnets4eo.rasters.mosaic import TILE_SUFFIXES, find_tiles
 from deepnets4eo.rasters.scene import Layer, LayerLike
@@ -287,4 +287,8 @@ def _href(path: Path, item: Mapping[str, Any], name: str) -> str:
         raise InputError(
             f"{path}: asset {name!r} lies at {href}, expected a file here. Download it, and give its path."
         )
+    check_beside(
+        path, (path.parent / href).resolve(),
+        "Put the collection into a folder that holds its files, or name their folder with --masks or as SERIES.",
+    )  # fmt: skip
     return str(path.parent / href)

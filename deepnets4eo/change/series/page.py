@@ -23,6 +23,7 @@ from deepnets4eo.files import write_text
 from deepnets4eo.grid import transformer
 from deepnets4eo.outputs.event import SeriesEvent
 from deepnets4eo.outputs.html import fill_template, image_address
+from deepnets4eo.polygons.vertices import centres
 from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
@@ -120,8 +121,7 @@ def _cards(rows: Any, series: ImageSeries) -> list[str]:
 
 def _positions(shapes: gpd.GeoSeries) -> list[str]:
     """Where the middles of shapes are: latitude and longitude, or x and y with what they are counted in."""
-    middles = shapely.centroid(shapes.to_numpy())
-    x, y = shapely.get_x(middles), shapely.get_y(middles)
+    x, y = centres(shapes.to_numpy()).T
     try:
         lon, lat = transformer(shapes.crs, 4326).transform(x, y)
     except GridError:  # none, or a local engineering CRS: no position on the earth

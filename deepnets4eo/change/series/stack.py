@@ -19,9 +19,11 @@ from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.change.series.dates import DatedImage, find_images
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.inspection.pairs import check_no_colour_table
+from deepnets4eo.inspection.pairs import check_no_colour_table, declare_nodata
+from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.band_roles import layer_names
 from deepnets4eo.rasters.cloud_mask import open_cloud_mask
+from deepnets4eo.rasters.plausible import without_implausible
 from deepnets4eo.rasters.scene import Layer, LayerLike, covered_share
 
 log = logging.getLogger(__name__)
@@ -112,7 +114,7 @@ class ImageSeries:
         self.synthetic = any(layer.synthetic for layers in opened for layer in layers)
         dated = list(zip(images, opened, orders, strict=True))
         used = [_used_bands(layers, [order[number - 1] for number in numbers]) for _, layers, order in dated]
-        self._layers = [[layer.on(self.grid) for layer in layers] for layers, _ in used]
+        self._layers = [[without_implausible(layer.on(self.grid)) for layer in layers] for layers, _ in used]
         self._orders = [order for _, order in used]
         self._masks = [self._masks_of(image, layers, order) for image, layers, order in dated]
 
@@ -162,12 +164,16 @@ class ImageSeries:
 
 
 def _open(day: date, source: LayerLike) -> Layer:
+    """The image of a date, with the nodata value that its file does not declare. Errors: InputError naming the date."""
+    findings: list[Finding] = []
     try:
-        layer = Layer.open(source)
+        layer = declare_nodata(Layer.open(source), str(day), findings)
         check_no_colour_table(layer, str(day))
-        return layer
     except InputError as error:
         raise type(error)(f"the image of {day} cannot be read: {error}") from error
+    for finding in findings:
+        log.warning("%s %s", finding.message, finding.remedy)
+    return layer
 
 
 def _order_by_name(own: Sequence[str], names: Sequence[str]) -> list[int]:

@@ -73,12 +73,14 @@ class FootprintAlignment:
         return float(np.hypot(self.dx_m, self.dy_m))
 
     def apply(self, footprints: GeoDataFrame) -> GeoDataFrame:
-        """The same footprints, each moved by its offset; CRS, ids and order are kept."""
+        """The same footprints, each moved by its offset; those that the image's CRS does not reach stay. CRS, ids and order are kept."""
         polygons = np.asarray(footprints.geometry.values, object)
         coords, owner = shapely.get_coordinates(polygons, return_index=True)
         forth, back = crs_maps(footprints.crs, self.grid)
         to_ground = self._to_ground
         moved = back(apply_affine(to_ground, apply_affine(~to_ground, forth(coords)) + self.offsets_m[owner]))
+        beyond = np.isin(owner, owner[~np.isfinite(moved).all(axis=1)])
+        moved[beyond] = coords[beyond]
         result = footprints.copy()
         result.geometry = shapely.set_coordinates(polygons.copy(), moved)
         return result

@@ -25,6 +25,7 @@ from deepnets4eo.damage.outline_order import order_by_place
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, apply_affine, mean_gsd_m
 from deepnets4eo.outputs.findings import count_of
+from deepnets4eo.polygons.vertices import map_shapes
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration.correlation import find_peaks, orientation_field
@@ -248,7 +249,7 @@ def _building_sides(
     polygons = np.asarray(footprints.geometry.values, object)
 
     def part(rows: slice) -> BuildingSides:
-        pixels = shapely.transform(polygons[rows], lambda coords: apply_affine(to_working, forth(coords)))
+        pixels = map_shapes(polygons[rows], lambda coords: apply_affine(to_working, forth(coords)))
         return BuildingSides.of(without(pixels, larger_than_buildings(pixels, gsd_m)))
 
     sides, centres = zip(*(part(rows) for rows in chunks(len(polygons), chunk)), strict=True)

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import shapely
 
 from deepnets4eo.damage.products.positions import pieces
@@ -38,7 +39,8 @@ def write_geojson(damage_map: DamageMapContent, path: str | Path) -> Path:
         separator = "\n"
         for piece in pieces(damage_map.buildings):
             rows = zip(*piece.columns.values(), strict=True)
-            for geometry, row in zip(shapely.to_geojson(piece.shapes), rows, strict=True):
+            shapes = np.where(shapely.is_empty(piece.shapes), None, piece.shapes)  # RFC 7946 has no empty rings
+            for geometry, row in zip(shapely.to_geojson(shapes), rows, strict=True):
                 properties = json.dumps(dict(zip(piece.columns, row, strict=True)), ensure_ascii=False)
                 stream.write(
                     f'{separator}{{"type":"Feature","geometry":{geometry or "null"},"properties":{properties}}}'

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.footprints import cut_at_antimeridian, eastward
 from deepnets4eo.errors import InputError
+from deepnets4eo.polygons.vertices import centres, map_shapes
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -68,8 +69,7 @@ def middles(shapes: NDArray[np.object_]) -> NDArray[np.float64]:
     halves = right - left > 180  # cut at the antimeridian: both parts side by side again
     whole = shapes.copy()
     whole[halves] = shapely.transform(shapes[halves], eastward)
-    centroids = shapely.centroid(whole)
-    lon, lat = shapely.get_x(centroids), shapely.get_y(centroids)
+    lon, lat = centres(whole).T
     return np.column_stack([np.where(lon > 180, lon - 360, lon), lat])
 
 
@@ -80,9 +80,8 @@ def xml_text(value: Any) -> str:
 
 
 def _lonlat(shapes: NDArray[np.object_], to_lonlat: pyproj.Transformer) -> NDArray[np.object_]:
-    xy = shapely.get_coordinates(shapes)
-    degrees = np.column_stack(to_lonlat.transform(xy[:, 0], xy[:, 1]))
-    outlines = cut_at_antimeridian(shapely.set_coordinates(shapely.force_2d(shapes), degrees))
+    outlines = map_shapes(shapes, lambda xy: np.column_stack(to_lonlat.transform(xy[:, 0], xy[:, 1])))
+    outlines = cut_at_antimeridian(outlines)
     outlines = shapely.orient_polygons(outlines, exterior_cw=False)
     rounded: NDArray[np.object_] = shapely.set_coordinates(
         outlines, np.round(shapely.get_coordinates(outlines), DECIMALS)

@@ -17,6 +17,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.grid import Grid, apply_affine
+from deepnets4eo.polygons.vertices import centres
 from deepnets4eo.zonal.outlines import CHUNK, chunks
 
 UNITS_PER_PX = 2
@@ -93,9 +94,7 @@ def outlines(shapes: NDArray[Any], grid: Grid, chunk: int = CHUNK) -> dict[str, 
 
 def middles(shapes: NDArray[Any], grid: Grid) -> dict[str, NDArray[np.float32]]:
     """Centroids in pixels of the grid: `cx`, `cy`, whose positions other products have too; NaN where there is no shape."""
-    centroids = shapely.centroid(shapes)
-    xy = np.column_stack([shapely.get_x(centroids), shapely.get_y(centroids)])
-    cx, cy = apply_affine(~grid.affine, xy).astype(np.float32).T
+    cx, cy = apply_affine(~grid.affine, centres(shapes)).astype(np.float32).T
     return {"cx": cx, "cy": cy}
 
 

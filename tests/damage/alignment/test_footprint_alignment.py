@@ -115,6 +115,17 @@ def test_footprints_outside_the_image_take_the_common_offset(image, footprints):
     assert align_footprints(image, far).status == "failed"
 
 
+def test_outlines_that_the_images_projection_does_not_reach_have_no_sides_and_stop_nothing(image, footprints, aligned):
+    beyond = gpd.GeoDataFrame(
+        {"id": ["far"]}, geometry=[shapely.box(-3, 0, -2.9, 0.1)], crs=4326
+    )  # 90° off its meridian
+    both = gpd.GeoDataFrame(gpd.pd.concat([footprints.to_crs(4326), beyond], ignore_index=True), crs=4326)
+    found = align_footprints(image, both)
+    assert (found.dx_m, found.dy_m) == pytest.approx((aligned.dx_m, aligned.dy_m), abs=0.05)
+    assert np.isnan(found.agreement[-1])
+    assert np.isfinite(found.apply(both).geometry[:64].area).all()
+
+
 def test_empty_tables_and_missing_crs_are_refused(image, footprints):
     with pytest.raises(InputError, match="0 rows"):
         align_footprints(image, footprints.iloc[:0])

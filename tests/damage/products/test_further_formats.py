@@ -180,3 +180,19 @@ def test_an_empty_map_is_written(tmp_path):
     assert json.loads(paths[1].read_text())["features"] == []
     assert ET.parse(paths[0]).getroot().tag == f"{KML}kml"
     assert len(paths[2].read_text().splitlines()) == 1
+
+
+def test_buildings_without_an_outline_have_no_position_and_stop_no_format(tmp_path):
+    made = make_map(3)
+    ring = shapely.box(*made.buildings.geometry.iloc[0].bounds)
+    shapes = [ring, shapely.Polygon(), shapely.box(5e8, 4e6, 5e8 + 10, 4e6 + 10)]  # the last has no degrees in UTM
+    made.buildings = made.buildings.set_geometry(gpd.GeoSeries(shapes, made.buildings.index, crs=made.buildings.crs))
+    for name, write in WRITERS.items():
+        write(made, tmp_path / name)
+    with (tmp_path / "damage.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    centre = gpd.GeoSeries([ring.centroid], crs=made.buildings.crs).to_crs(4326).iloc[0]
+    assert [float(rows[0][axis]) for axis in ("longitude", "latitude")] == pytest.approx([centre.x, centre.y], abs=1e-6)
+    assert [(row["latitude"], row["longitude"]) for row in rows[1:]] == [("", ""), ("", "")]
+    features = json.loads((tmp_path / "damage.geojson").read_text(encoding="utf-8"))["features"]
+    assert [feature["geometry"] is None for feature in features] == [False, True, True]
