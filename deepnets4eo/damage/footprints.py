@@ -21,9 +21,11 @@ from deepnets4eo.damage.footprint_files import PIXEL_COLUMN, read_table
 from deepnets4eo.damage.footprint_ids import make_ids
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import FARTHEST_DEGREES, Grid, transform_shapes
+from deepnets4eo.osm.elements import no_buildings
 
 FARTHEST = 1e9  # map units or pixels: no place on Earth is as far off, and geometry fails with such numbers
 GEOJSON = re.compile(r"\.(geo)?json(\.(gz|bz2|zip))?$", re.IGNORECASE)
+NO_BUILDING = "no building tag"  # of an area of OpenStreetMap
 PIXELS = "pixels"  # value of assume_crs: coordinates are image pixels, x = column, y = row
 
 
@@ -195,7 +197,13 @@ def read_footprints(
     outlines, reasons, repaired = _polygons(
         table.geometry.to_numpy(), table.crs is not None and table.crs.is_geographic
     )
+    reasons[no_buildings(table) & (reasons == "")] = NO_BUILDING
     keep = reasons == ""
+    if NO_BUILDING in reasons and not keep.any():
+        raise InputError(
+            f"footprints {name} have no row with a building tag: they are areas of other things, or parts of buildings. Export "
+            'the buildings of OpenStreetMap, in Overpass with way["building"] and relation["building"].'
+        )
     if not keep.any():
         kinds = sorted({str(kind) for kind in table.geometry.geom_type.dropna()}) or ["empty geometries"]
         raise InputError(

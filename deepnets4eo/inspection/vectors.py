@@ -14,6 +14,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.formats.vector_tables import FALLBACK, encoding_note, vector_errors
 from deepnets4eo.formats.vectors import is_parquet, vector_file
 from deepnets4eo.grid import FARTHEST_DEGREES, Grid
+from deepnets4eo.osm.elements import no_buildings
 
 EQUAL_AREA = "EPSG:6933"
 
@@ -88,6 +89,8 @@ def _describe_features(facts: dict[str, Any], problems: list[str], frame: Any) -
         problems.append(f"{invalid} geometries are invalid (they are repaired when read as footprints).")
     if empty:
         problems.append(f"{empty} features have no geometry (they are dropped when read as footprints).")
+    if others := int((no_buildings(frame) & frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"])).sum()):
+        problems.append(f"{others} areas have no building tag (they are left out when read as footprints).")
     if not frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"]).any():
         problems.append("it holds no polygons: it cannot serve as footprints.")
     if frame.geometry.has_z.any():

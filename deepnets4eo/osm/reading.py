@@ -21,7 +21,8 @@ from deepnets4eo.formats.vector_tables import read_ogr, vector_errors
 from deepnets4eo.formats.vectors import vector_file
 from deepnets4eo.grid import Grid
 from deepnets4eo.osm.covered_boxes import HALF_TURN, Boxes, may_cross, stated_boxes, west_and_east
-from deepnets4eo.osm.rules import TEXT_TAGS, OsmRules
+from deepnets4eo.osm.elements import TEXT_TAGS, WAY_COLUMNS
+from deepnets4eo.osm.rules import OsmRules
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 OSM_SUFFIXES = {".osm", ".pbf"}
 OSM_LAYERS = ("points", "lines", "multipolygons")
-# Tags that make a closed way an area: GDAL's own list, and what the rules may name. area=yes always does.
+# Tags that make a closed way an area: GDAL's own list, and what the rules may name. area=yes always does. GDAL takes no
+# exceptions, such as natural=tree_row: `elements.makes_area` knows them.
 AREA_TAGS = (
     "aeroway,amenity,boundary,building,craft,geological,historic,landuse,leisure,military,natural,office,place,shop,"
     "sport,tourism,water,waterway=riverbank,highway=platform,public_transport=platform"
@@ -125,8 +127,9 @@ def _read_osm(path: Path, name: str, known_class: str | None, rules: OsmRules, a
 
 
 def _osm_settings(keys: Sequence[str]) -> str:
-    shared = f"osm_id=no\nother_tags=no\nattributes={','.join(keys)}\n"
-    layers = "".join(f"[{layer}]\n{shared}" for layer in OSM_LAYERS)
+    shared = f"other_tags=no\nattributes={','.join(keys)}\n"
+    with_id = {layer: "yes" if layer == "multipolygons" else "no" for layer in OSM_LAYERS}  # tells which were ways
+    layers = "".join(f"[{layer}]\nosm_id={with_id[layer]}\n{shared}" for layer in OSM_LAYERS)
     unread = "".join(f"[{layer}]\nother_tags=no\n" for layer in ("multilinestrings", "other_relations"))
     return f"closed_ways_are_polygons={AREA_TAGS}\nattribute_name_laundering=no\n{layers}{unread}"
 
@@ -141,7 +144,7 @@ def _read_vector(path: Path, name: str, known_class: str | None, rules: OsmRules
         for layer in layers:
             info = pyogrio.read_info(path, layer=layer, force_total_bounds=True)
             fields = {str(field) for field in info["fields"]}
-            columns = [key for key in (*rules.keys, TEXT_TAGS) if key in fields]
+            columns = [key for key in (*rules.keys, *WAY_COLUMNS, TEXT_TAGS) if key in fields]
             box = _box_in(info["crs"], area, name)
             table = read_ogr(path, name, layer=layer, columns=columns, bbox=box)
             known = known_class or (layer if layer in rules.names else None)
