@@ -26,6 +26,7 @@ from deepnets4eo.errors import GridError
 Grid = GeoBox
 
 REMEDY = "Correct it, e.g. with gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM and -a_srs."
+NO_CRS_REMEDY = "Assign the missing one, e.g. with gdal_translate -a_srs; an image that has only RPCs is put on the ground by gdalwarp -rpc."
 FARTHEST = 1e12  # largest coordinate: the squares of larger ones are no longer exact
 FARTHEST_DEGREES = (540.0, 91.0)  # east or west, north or south; what lies beyond is metres or pixels, or a mistake
 FINEST = 16 * 2.0**-52  # least share of the coordinates that a pixel's side must be, or neighbours have the same ones
@@ -287,9 +288,7 @@ def overlap_share(a: Grid, b: Grid) -> float:
     if only_one_placed(a, b):
         if a.crs is None and b.crs is None:
             raise GridError("one raster has a world file and the other has none. Give both one, of the same place.")
-        raise GridError(
-            "one file has a CRS and the other has none. Assign the missing one, e.g. with gdal_translate -a_srs."
-        )
+        raise GridError(f"one file has a CRS and the other has none. {NO_CRS_REMEDY}")
     first, second = a.extent, b.extent
     if a.crs is None or b.crs is None or a.crs == b.crs:
         return _share(first, second)

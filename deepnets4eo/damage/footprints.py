@@ -121,7 +121,7 @@ class Footprints:
         if grid.crs is None and self.frame.crs is not None:
             raise GridError(
                 f"the image has no CRS but the footprints {self.source} are in {self.frame.crs.to_string()}. "
-                'Georeference the image, or say that they are in its pixels with assume_crs="pixels" '
+                'Georeference the image (one with RPCs by gdalwarp -rpc), or say that they are in its pixels with assume_crs="pixels" '
                 "(--footprints-crs pixels)."
             )
         frame = self.frame if grid.crs is None else self.to(grid.crs.proj).frame

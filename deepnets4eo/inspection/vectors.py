@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.vector_tables import FALLBACK, encoding_note, vector_errors
+from deepnets4eo.formats.vector_tables import FALLBACK, encoding_note, vector_errors, without_undefined_crs
 from deepnets4eo.formats.vectors import is_parquet, vector_file
 from deepnets4eo.grid import FARTHEST_DEGREES, Grid
 from deepnets4eo.osm.elements import no_buildings
@@ -64,7 +64,7 @@ def describe_vector(facts: dict[str, Any], problems: list[str], path: str) -> Gr
                 frame = pyogrio.read_dataframe(inner, layer=chosen, on_invalid="fix", encoding=FALLBACK)
         if not isinstance(frame, gpd.GeoDataFrame):
             raise InputError(f"{path} has a table but no geometry. Give a layer with polygons.")
-        return _describe_features(facts, problems, frame)
+        return _describe_features(facts, problems, without_undefined_crs(frame))
 
 
 def _describe_features(facts: dict[str, Any], problems: list[str], frame: Any) -> Grid | None:

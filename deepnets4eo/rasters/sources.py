@@ -27,9 +27,9 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
+from deepnets4eo.formats.rasters import READ_ERRORS, open_raster, rpc_advice
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
-from deepnets4eo.grid import Grid, Window, apply_affine, check_grid, only_one_placed
+from deepnets4eo.grid import NO_CRS_REMEDY, Grid, Window, apply_affine, check_grid, only_one_placed
 from deepnets4eo.rasters.band_subset import same_nodata, subset_bands
 from deepnets4eo.rasters.handles import Handles
 from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
@@ -164,7 +164,7 @@ class FileSource:
         self.colour_roles: list[str] | None = [role.name for role in dataset.colorinterp]
         units = (unit or "" for unit in dataset.units)
         self.stored_values = [StoredValues(*each) for each in zip(dataset.scales, dataset.offsets, units, strict=True)]
-        self.grid = _grid(dataset)
+        self.grid, self.place_advice = _grid(dataset), rpc_advice(dataset)
         check_grid(self.grid, self.name)
 
     @classmethod
@@ -243,7 +243,7 @@ class WarpedSource:
             raise GridError(
                 f"{origin.name} has {'no' if without else 'a'} {what} and {tuple(origin.grid.shape)} pixels, "
                 f"the reference grid has {'one' if without else f'no {what}'} and {tuple(grid.shape)}. "
-                "Georeference both, or give images of the same size."
+                f"Georeference both, or give images of the same size. {NO_CRS_REMEDY}"
             )
         return _PixelForPixel(origin, grid)
 
