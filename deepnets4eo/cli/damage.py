@@ -95,7 +95,8 @@ def damage(
     Exit status: 0 where a map was written that can be used; 3 where it was written, but must not be used.
     """
     read = [pre, post, footprints, dsm_pre, dsm_post, cloud_mask, points_pre, points_post, settings.class_shares]
-    check_exist(each for each in read if each is not None)
+    if dry_run:  # the job itself does so once it opens them
+        check_exist(each for each in read if each is not None)
 
     from deepnets4eo.cli.findings import end_with_findings, show_footprints
     from deepnets4eo.damage.map import PRODUCTS

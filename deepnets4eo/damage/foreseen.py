@@ -52,7 +52,7 @@ def _seen(inputs: Inputs, outlines: NDArray[np.object_]) -> NDArray[np.bool_]:
     _, valid, _ = inputs.post.thumbnail(SEEN_PX)
     points = shapely.point_on_surface(outlines)
     scale = np.array(valid.shape) / inputs.post.shape
-    places = np.column_stack([shapely.get_y(points), shapely.get_x(points)]) * scale
-    known = np.isfinite(places).all(axis=1)
-    row, col = np.clip(np.where(known[:, None], places, 0).astype(int), 0, np.array(valid.shape) - 1).T
+    row_col = np.column_stack([shapely.get_y(points), shapely.get_x(points)]) * scale
+    known = np.isfinite(row_col).all(axis=1)
+    row, col = np.clip(np.where(known[:, None], row_col, 0).astype(int), 0, np.array(valid.shape) - 1).T
     return known & valid[row, col]

@@ -17,7 +17,7 @@ def test_a_dot_of_the_timeline_leads_to_its_pictures(visit, tmp_path):
     page = visit(tmp_path / "report.html", DESKTOP).page
     pictures = page.locator("article image")
     assert page.locator(".overview path").count() == len(NoveltyRanking.read(tmp_path).table)
-    assert "5" in page.locator(".timeline .score").all_inner_texts()
+    assert "5" in page.locator(".timeline .score").all_text_contents()
     with page.expect_download() as saved:
         page.get_by_text("Save the table (CSV)").click()
     rows = list(csv.DictReader(saved.value.path().open()))

@@ -313,7 +313,9 @@ def test_a_value_without_data_that_no_pixel_can_have_changes_nothing(nodata: flo
 
 
 def test_an_image_that_only_rpcs_place_is_told_how_to_be_put_on_the_ground(tmp_path: Path) -> None:
-    path = write_geotiff(tmp_path / "raw.tif", VALUES)
+    path = tmp_path / "raw.tif"
+    with rasterio.open(path, "w", driver="GTiff", height=3, width=4, count=1, dtype="uint8") as file:
+        file.write(VALUES, 1)
     coefficients = " ".join(["1"] + ["0"] * 19)
     offsets = dict.fromkeys(("LINE_OFF", "SAMP_OFF", "LAT_OFF", "LONG_OFF", "HEIGHT_OFF"), "1")
     scales = dict.fromkeys(("LINE_SCALE", "SAMP_SCALE", "LAT_SCALE", "LONG_SCALE", "HEIGHT_SCALE"), "1")
