@@ -64,7 +64,7 @@ class Chips:
 
     def webp(self, index: int, chip: Chip) -> bytes:
         """The picture of a date; what is not valid is transparent."""
-        return _webp(self._picture(index, chip.window, chip.window.height // chip.height))
+        return _encode(self._picture(index, chip.window, chip.window.height // chip.height), "WEBP")
 
     def _picture(self, index: int, window: Window, step: int) -> NDArray[np.uint8]:
         """Red, green, blue and opacity (4, h, w) of every `step`-th pixel of a window."""
@@ -75,14 +75,14 @@ class Chips:
         return np.concatenate([colours, valid[None].astype(np.uint8) * 255])
 
     def overview(self, index: int) -> tuple[bytes, int]:
-        """The whole picture of a date, small, and how many pixels one of its pixels stands for. Memory: a strip of rows."""
+        """The whole picture of a date as JPEG, small, and how many pixels one of its pixels stands for. Memory: a strip of rows."""
         height, width = self._series.shape
         step = max(1, math.ceil(max(height, width) / OVERVIEW_PX))
         rows = step * max(1, STRIP_PX // (step * width))
         strips = [
             self._picture(index, Window(row, 0, min(rows, height - row), width), step) for row in range(0, height, rows)
         ]
-        return _webp(np.concatenate(strips, axis=1)), step
+        return _encode(np.concatenate(strips, axis=1)[:3], "JPEG"), step
 
     def _measure_stretch(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         pixels = []
@@ -96,9 +96,10 @@ class Chips:
         return low, np.maximum(high, low + 1e-6)
 
 
-def _webp(picture: NDArray[np.uint8]) -> bytes:
+def _encode(picture: NDArray[np.uint8], kind: str) -> bytes:
+    """A picture (bands, h, w) as a file; kind : WEBP, or JPEG, which is smaller for large ones and has no opacity."""
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(np.moveaxis(picture, 0, 2))).save(buffer, "WEBP", quality=QUALITY, method=2)
+    Image.fromarray(np.ascontiguousarray(np.moveaxis(picture, 0, 2))).save(buffer, kind, quality=QUALITY, method=2)
     return buffer.getvalue()

@@ -112,7 +112,7 @@ def _overview(ranking: NoveltyRanking, series: ImageSeries, chips: Chips, count:
         outlines.append(f'<a href="#change-{row.id}">{shape}</a>' if row.rank <= count else shape)
     return (
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="Where the changes are, on the image of {series.dates[-1]}">'
-        f'<image width="{width}" height="{height}" href="{image_address(picture, "webp")}"/>{"".join(outlines)}</svg>'
+        f'<image width="{width}" height="{height}" href="{image_address(picture, "jpeg")}"/>{"".join(outlines)}</svg>'
     )
 
 
