@@ -41,6 +41,13 @@ VECTOR_SUFFIXES = {
     ".gdb",
     ".zip",
     ".gz",
+    ".bz2",
+    ".osm",
+    ".pbf",
+    ".csv",
+    ".geojsonl",
+    ".geojsons",
+    ".ndjson",
 }
 RASTERS = {"raster", "mosaic", "cube"}  # kinds of inspections
 BLOCK_PX = 2048

@@ -18,6 +18,7 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.damage.footprint_ids import make_ids
 from deepnets4eo.damage.footprints import Footprints, read_footprints
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.inspection.files import inspect
 
 UTM = "EPSG:32615"
 
@@ -395,6 +396,7 @@ def test_buildings_of_an_openstreetmap_file_have_the_ids_of_their_ways_and_other
     assert found.frame["id"].tolist() == ["101", "205"]
     assert not found.made_ids
     assert found.dropped == {"no building tag": 2}
+    assert any(problem.startswith("2 areas have no building tag") for problem in inspect(str(path)).problems)
     pyogrio.write_dataframe(pyogrio.read_dataframe(path, layer="multipolygons"), tmp_path / "site.gpkg")
     assert read_footprints(tmp_path / "site.gpkg").frame["id"].tolist() == ["101", "205"]
 
