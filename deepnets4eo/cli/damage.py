@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from deepnets4eo.cli.option_groups import with_options
@@ -180,13 +180,12 @@ def _check_alone(
     inputs = sources.open(settings)
     open_models(inputs, alone)
     formats_of(formats, inputs.post.grid.crs)
-    reasons, counts = np.unique(foreseen_reasons(inputs), return_counts=True)
-    left_out = {str(reason): int(count) for reason, count in zip(reasons, counts, strict=True) if reason}
-    total, assessed = len(inputs.footprints), len(inputs.footprints) - sum(left_out.values())
+    left_out = Counter(reason for reason in foreseen_reasons(inputs).tolist() if reason)
+    total, assessed = len(inputs.footprints), len(inputs.footprints) - left_out.total()
     which = count_of(total, "building") if assessed == total else f"{assessed:,} of {count_of(total, 'building')}"
     echo(f"{which} would be assessed into {out}")
     if left_out:
-        echo("not assessed: " + "; ".join(f"{count:,} × {reason}" for reason, count in left_out.items()))
+        echo("not assessed: " + "; ".join(f"{count:,} × {reason}" for reason, count in left_out.most_common()))
     show_footprints(inputs.footprints.account())
 
 
