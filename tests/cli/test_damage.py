@@ -266,6 +266,7 @@ def test_a_wrong_path_is_noticed_before_anything_large_is_loaded(place: Path, tm
         "--out",
         str(tmp_path / "out"),
     ]
+    command.append("--dry-run")
     code = (
         f"import sys; from deepnets4eo.cli.main import main; status = main({command!r}); "
         "print(status, sorted(set(sys.modules) & {'geopandas', 'torch', 'scipy', 'rasterio'}))"
