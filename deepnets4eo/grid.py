@@ -26,13 +26,14 @@ from deepnets4eo.errors import GridError
 Grid = GeoBox
 
 REMEDY = "Correct it, e.g. with gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM and -a_srs."
+NO_CRS_REMEDY = "Assign the missing one, e.g. with gdal_translate -a_srs; an image that has only RPCs is put on the ground by gdalwarp -rpc."
 FARTHEST = 1e12  # largest coordinate: the squares of larger ones are no longer exact
 FARTHEST_DEGREES = (540.0, 91.0)  # east or west, north or south; what lies beyond is metres or pixels, or a mistake
 FINEST = 16 * 2.0**-52  # least share of the coordinates that a pixel's side must be, or neighbours have the same ones
 TRUE_TO_SCALE = 0.003  # by how much units of national grids and UTM differ from metres on the ground at the most, about
 SAME_AREA = 0.001  # relative difference of areas within a raster that are taken for one
 STEP_M = 100.0  # on the map, by which its scale is measured: far above rounding, far below what a projection changes in
-METRES_PER_DEGREE = 111_319.49079327358  # of arc on the equator of WGS 84, 2·π·6378137 / 360
+WGS84_AXES_M = (6_378_137.0, 6_356_752.314245179)  # of the ellipsoid, for the CRSs that name none
 
 
 class Window(NamedTuple):
@@ -190,7 +191,7 @@ def pixel_areas_m2(grid: Grid, pixels: NDArray[Any]) -> NDArray[np.float64]:
 
     >>> degrees = GeoBox((60, 1), Affine(1, 0, 0, 0, -1, 60), "EPSG:4326")  # 60° north to the equator
     >>> [round(area / 1e6) for area in pixel_areas_m2(degrees, np.array([(0.5, 0.5), (0.5, 59.5)]))]  # km²
-    [6289, 12392]
+    [6310, 12309]
     """
     positions = apply_affine(grid.affine, np.asarray(pixels, float))
     if grid.crs is None or not np.isfinite(positions).any():
@@ -287,9 +288,7 @@ def overlap_share(a: Grid, b: Grid) -> float:
     if only_one_placed(a, b):
         if a.crs is None and b.crs is None:
             raise GridError("one raster has a world file and the other has none. Give both one, of the same place.")
-        raise GridError(
-            "one file has a CRS and the other has none. Assign the missing one, e.g. with gdal_translate -a_srs."
-        )
+        raise GridError(f"one file has a CRS and the other has none. {NO_CRS_REMEDY}")
     first, second = a.extent, b.extent
     if a.crs is None or b.crs is None or a.crs == b.crs:
         return _share(first, second)
@@ -349,10 +348,8 @@ def _metres_of_units(crs: CRS, positions: NDArray[Any]) -> NDArray[np.float64]:
     Along x and y themselves, not to the east and north, where a projection is true to scale, or cannot say what it does there.
     """
     if crs.geographic:
-        scales = np.zeros((len(positions), 2, 2))
-        scales[:, 0, 0] = METRES_PER_DEGREE * np.cos(np.radians(positions[:, 1]))
-        scales[:, 1, 1] = METRES_PER_DEGREE
-        return scales
+        angle = float(crs.proj.axis_info[0].unit_conversion_factor)  # radians of a degree, or of a gradian
+        return angle * _metres_per_radian(crs.proj.ellipsoid, angle * positions[:, 1])[:, :, None] * np.eye(2)
     unit = float(crs.proj.axis_info[0].unit_conversion_factor)
     nominal = np.broadcast_to(unit * np.eye(2), (len(positions), 2, 2))
     to_geodetic, geodetic, ellipsoid = _to_geodetic(crs), crs.proj.geodetic_crs, crs.proj.ellipsoid
@@ -364,16 +361,21 @@ def _metres_of_units(crs: CRS, positions: NDArray[Any]) -> NDArray[np.float64]:
     radians = angle * np.stack(to_geodetic.transform(around[..., 0], around[..., 1]), axis=-1)
     turned = radians[:, 0:4:2] - radians[:, 1:4:2]  # (N, along x or y, longitude or latitude)
     turned[..., 0] = (turned[..., 0] + math.pi) % (2 * math.pi) - math.pi  # across the antimeridian
-    latitudes = radians[:, 4, 1]
-    flattened = 1 - (ellipsoid.semi_minor_metre / ellipsoid.semi_major_metre) ** 2
-    curved = 1 - flattened * np.sin(latitudes) ** 2
-    radii_m = ellipsoid.semi_major_metre * np.stack(
-        [np.cos(latitudes) / np.sqrt(curved), (1 - flattened) / curved**1.5], axis=-1
-    )
+    radii_m = _metres_per_radian(ellipsoid, radians[:, 4, 1])
     true = (turned * radii_m[:, None]).transpose(0, 2, 1) / (2 * step)
     stretch = true.transpose(0, 2, 1) @ true / unit**2 - np.eye(2)
     stretched = (np.abs(stretch) > 2 * TRUE_TO_SCALE).any(axis=(1, 2)) & np.isfinite(true).all(axis=(1, 2))
     return np.where(stretched[:, None, None], true, nominal)
+
+
+def _metres_per_radian(ellipsoid: Any, latitudes: NDArray[Any]) -> NDArray[np.float64]:
+    """Metres on an ellipsoid of a radian of longitude and of latitude (columns), at latitudes (N,) in radians; (N, 2)."""
+    major, minor = (ellipsoid.semi_major_metre, ellipsoid.semi_minor_metre) if ellipsoid is not None else WGS84_AXES_M
+    flattened = 1 - (minor / major) ** 2
+    curved = 1 - flattened * np.sin(latitudes) ** 2
+    return np.asarray(
+        major * np.stack([np.cos(latitudes) / np.sqrt(curved), (1 - flattened) / curved**1.5], axis=-1), float
+    )
 
 
 @lru_cache(maxsize=64)

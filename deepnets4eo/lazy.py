@@ -5,6 +5,7 @@ So `import deepnets4eo` stays quick (PEP 562), and an installation without PyTor
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -106,7 +107,7 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
     -------
     Callable[[str], Any]
         Imports a name's module and returns the name's value. Raises AttributeError for names not in `homes`, and
-        MissingExtraError where the module needs a package that is not installed.
+        MissingExtraError where the module needs a package that is not installed. `dir` of the package lists the names, too.
 
     Raises
     ------
@@ -119,6 +120,9 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
     hidden = [name for name, module in homes.items() if module == f"{package}.{name}"]
     if hidden:
         raise ValueError(f"{package} has modules called {hidden}, as names in them are. Rename the modules.")
+
+    own = vars(sys.modules[package])
+    own.setdefault("__dir__", lambda: sorted({*own, *homes}))
 
     def find(name: str) -> Any:
         if name not in homes:

@@ -115,6 +115,19 @@ def test_the_area_of_a_pixel_is_that_on_the_ground(crs: str, x: float, y: float,
     assert mean_gsd_m(grid) ** 2 == pytest.approx(area_m2, rel=0.004)
 
 
+@pytest.mark.parametrize(("latitude", "degrees"), [(0.0, 1e-5), (37.07, 6e-6), (-60.0, 1e-3), (78.0, 1e-4)])
+def test_areas_and_sides_of_pixels_in_degrees_are_those_of_the_ellipsoid(latitude: float, degrees: float) -> None:
+    grid = GeoBox((4, 4), Affine(degrees, 0, 10, 0, -degrees, latitude + 2 * degrees), "EPSG:4326")
+    pixel = shapely.box(10, latitude - degrees / 2, 10 + degrees, latitude + degrees / 2)
+    geod = Geod(ellps="WGS84")
+    area_m2 = geod.geometry_area_perimeter(pixel)[0] if degrees > 1e-4 else None
+    rows = geod.inv(10, latitude - degrees / 2, 10, latitude + degrees / 2)[2]
+    cols = geod.inv(10, latitude, 10 + degrees, latitude)[2]
+    assert gsd_m(grid) == pytest.approx((rows, cols), rel=1e-5)
+    assert pixel_areas_m2(grid, np.array([(2.0, 2.0)]))[0] == pytest.approx(area_m2 or rows * cols, rel=2e-5)
+    assert mean_gsd_m(grid) ** 2 == pytest.approx(rows * cols, rel=2e-5)
+
+
 def test_areas_of_places_without_coordinates_do_not_stop_the_others() -> None:
     grid = GeoBox((60, 1), Affine(1, 0, 0, 0, -1, 60), "EPSG:4326")
     areas = pixel_areas_m2(grid, np.array([(0.5, 0.5), (np.nan, np.nan), (0.5, 59.5)]))

@@ -1,6 +1,8 @@
 """Names of packages come when asked for, and no module hides one of them."""
 
 import importlib
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -24,6 +26,15 @@ def test_every_public_name_is_there_and_stays_after_its_module_was_imported(pack
         first = getattr(module, name)
         assert getattr(module, name) is first
         assert not isinstance(first, ModuleType) or package == "deepnets4eo"
+
+
+@pytest.mark.parametrize("package", LAZY)
+def test_dir_of_a_package_shows_its_names_before_they_are_used(package):
+    code = f"import {package} as package; print(set(package.__all__) <= set(dir(package)))"
+    assert package == "deepnets4eo" or "__dir__" in vars(importlib.import_module(package))
+    assert set(importlib.import_module(package).__all__) <= set(dir(importlib.import_module(package)))
+    if package == "deepnets4eo.damage":  # one in a process of its own, where no test has used any name
+        assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "True"
 
 
 def test_unknown_names_are_attribute_errors():

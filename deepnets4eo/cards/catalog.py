@@ -38,6 +38,21 @@ def model_path(name: str | Path) -> Path:
     return _root("models") / _check_name(str(name), recipes(), "model", "deepnets4eo models")
 
 
+def about_model(name: str) -> str:
+    """Returns what a model of `recipes` is, in one line: the first comment of its recipe, else the heading of its card."""
+    folder = model_path(name)
+    for file in (folder / "recipe.yaml", folder / "card.md"):
+        line = file.read_text(encoding="utf-8").partition("\n")[0] if file.is_file() else ""
+        if line.startswith("# ") and not line.startswith("# resolved recipe"):
+            return line.removeprefix("# ").strip()
+    return ""
+
+
+def has_weights(name: str) -> bool:
+    """Whether a model of `recipes` comes trained: it is a run, or coefficients, and can be used as it is."""
+    return any(model_path(name).glob("weights.*")) or not (model_path(name) / "recipe.yaml").is_file()
+
+
 def run_path(name: str | Path) -> Path:
     """Returns the folder of a run; the name of a model that comes with weights stands for its folder."""
     folder = Path(name)

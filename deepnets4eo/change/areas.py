@@ -6,6 +6,7 @@ Takes label rasters of no change (0) and change (1); areas are in hectares on th
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,35 @@ def changed_area(labels: Layer, *, seed: int = 0) -> ChangedArea:
     areas = (counts * hectares_by_window(labels.grid, windows)[:, None])[counts[:, 1] > 0]
     changed, seen = (float(total) for total in areas.sum(axis=0)) if len(areas) else (0.0, 0.0)
     return ChangedArea(changed, seen, _interval(areas, seen, seed), block_px)
+
+
+def area_text(hectares: float, interval: Sequence[float] | None = None) -> str:
+    """An area as it is read: three digits, since no map is truer; square metres below one hectare.
+
+    Parameters
+    ----------
+    hectares
+        On the ground.
+    interval
+        Of it, in brackets behind.
+
+    Returns
+    -------
+    Number and unit.
+
+    >>> [area_text(hectares) for hectares in (1234.567, 12.345, 0.0123456, 0.0)]
+    ['1,230 ha', '12.3 ha', '123 m²', '0 m²']
+    >>> area_text(1.5, (1.2, 11.26))
+    '1.50 ha (1.20–11.3)'
+    """
+    scale, unit = (1.0, "ha") if hectares >= 1 else (SQUARE_METRES, "m²")
+    around = "" if interval is None else f" ({'–'.join(_three_digits(scale * end) for end in interval)})"
+    return f"{_three_digits(scale * hectares)} {unit}{around}"
+
+
+def _three_digits(value: float) -> str:
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.{max(0, 2 - math.floor(math.log10(rounded))) if rounded > 0 else 0}f}"
 
 
 def hectares_by_window(grid: Grid, windows: Sequence[Window]) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
-from deepnets4eo.change.areas import SQUARE_METRES
+from deepnets4eo.change.areas import SQUARE_METRES, area_text
 from deepnets4eo.change.pair import POST, PRE
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.event import EventInfo
@@ -135,14 +135,12 @@ def _classes(polygons: gpd.GeoDataFrame) -> tuple[list[dict[str, Any]], np.ndarr
 def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
     area = summary["area"]
     interval = area["changed_ha_interval"]
-    changed = f"{area['changed_ha']:,.2f} ha" + (
-        "" if interval is None else f" ({interval[0]:,.2f}–{interval[1]:,.2f})"
-    )
+    changed = area_text(area["changed_ha"], interval)
     share = f"{area['changed_share']:.2%}" if area["seen_ha"] else "nothing"
     clouds = summary.get("clouds")
     return [
         ("Changed", changed),
-        ("Share of what both images show", f"{share} of {area['seen_ha']:,.1f} ha"),
+        ("Share of what both images show", f"{share} of {area_text(area['seen_ha'])}"),
         *([("Not looked at under clouds", _clouds(clouds))] if clouds is not None else []),
         ("Polygons", _count(summary["polygons"])),
         (
@@ -160,9 +158,9 @@ def _method(summary: dict[str, Any]) -> str:
 
 def _clouds(clouds: dict[str, Any]) -> str:
     by_date = ", ".join(
-        f"{name} {clouds['by_layer_ha'][layer]:,.2f} ha" for name, layer in (("pre", PRE), ("post", POST))
+        f"{name} {area_text(clouds['by_layer_ha'][layer])}" for name, layer in (("pre", PRE), ("post", POST))
     )
-    return f"{clouds['either_ha']:,.2f} ha ({clouds['share']:.1%}); {by_date}"
+    return f"{area_text(clouds['either_ha'])} ({clouds['share']:.1%}); {by_date}"
 
 
 def _count(polygons: dict[str, Any]) -> str:

@@ -15,7 +15,8 @@ from deepnets4eo.errors import InputError
 
 def check(
     paths: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Rasters, vectors, runs, datasets, folders of tiles.")
+        list[str],
+        typer.Argument(metavar="FILE...", help="Rasters, vectors, point clouds, runs, datasets, folders of tiles."),
     ],
     legend: Annotated[
         str | None,
@@ -34,7 +35,7 @@ def check(
     json: Json = None,
     debug: Debug = False,
 ) -> None:
-    """Describe a raster, vector, dataset or run, and what is wrong with it.
+    """Describe a raster, vector, point cloud, dataset or run, and what is wrong with it.
 
     Exit status: 1 where a folder is not the dataset of the card, 2 where a file cannot be read.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,7 @@ from deepnets4eo.cli.options import Debug, DryRun, Out, Overwrite, PartOption, R
 from deepnets4eo.cli.output import echo
 from deepnets4eo.damage.settings import DECISION, INPUTS, Settings
 from deepnets4eo.errors import InputError, MissingExtraError, RunError
+from deepnets4eo.formats.access import check_exist
 from deepnets4eo.outputs.event import EventInfo
 
 if TYPE_CHECKING:
@@ -92,6 +94,10 @@ def damage(
 
     Exit status: 0 where a map was written that can be used; 3 where it was written, but must not be used.
     """
+    read = [pre, post, footprints, dsm_pre, dsm_post, cloud_mask, points_pre, points_post, settings.class_shares]
+    if dry_run:  # the job itself does so once it opens them
+        check_exist(each for each in read if each is not None)
+
     from deepnets4eo.cli.findings import end_with_findings, show_footprints
     from deepnets4eo.damage.map import PRODUCTS
     from deepnets4eo.damage.products.write import check_formats
@@ -156,7 +162,9 @@ class _Sources:
 def _check_alone(
     sources: _Sources, settings: Settings, formats: list[str] | None, out: Path, *, overwrite: bool, resume: bool
 ) -> None:
-    """Open and check everything that a map needs, and say what it would be of."""
+    """Open and check everything that a map needs, and say what it would be of; the network in the box is not loaded for that."""
+    from deepnets4eo.cli.findings import show_footprints
+    from deepnets4eo.damage.foreseen import foreseen_reasons
     from deepnets4eo.damage.job import open_models
     from deepnets4eo.damage.products.write import formats_of
     from deepnets4eo.files import check_overwrite
@@ -165,15 +173,21 @@ def _check_alone(
 
     begun = resume and was_interrupted(out)
     check_overwrite(out, overwrite=overwrite or begun, complete=resume and is_complete(out))
+    alone = replace(settings, network=False)
     if settings.segmenter is not None:
-        _open_pair(sources.pre, sources.post, settings)
-        which = f"the buildings that {settings.segmenter} finds"
-    else:
-        inputs = sources.open(settings)
-        open_models(inputs, settings)
-        formats_of(formats, inputs.post.grid.crs)
-        which = count_of(len(inputs.footprints), "building")
+        _open_pair(sources.pre, sources.post, settings, alone)
+        echo(f"the buildings that {settings.segmenter} finds would be assessed into {out}")
+        return
+    inputs = sources.open(settings)
+    open_models(inputs, alone)
+    formats_of(formats, inputs.post.grid.crs)
+    left_out = Counter(reason for reason in foreseen_reasons(inputs).tolist() if reason)
+    total, assessed = len(inputs.footprints), len(inputs.footprints) - left_out.total()
+    which = count_of(total, "building") if assessed == total else f"{assessed:,} of {count_of(total, 'building')}"
     echo(f"{which} would be assessed into {out}")
+    if left_out:
+        echo("not assessed: " + "; ".join(f"{count:,} × {reason}" for reason, count in left_out.most_common()))
+    show_footprints(inputs.footprints.account())
 
 
 def _assess(
@@ -301,14 +315,17 @@ def _with_segmenter(footprints: str, settings: Settings) -> Settings:
     return settings
 
 
-def _open_pair(pre: str, post: str, settings: Settings) -> tuple[Layer | None, Layer]:
-    """Both images, pre None where it is "-"; refuses what the job would refuse once the buildings were found."""
+def _open_pair(pre: str, post: str, settings: Settings, model: Settings | None = None) -> tuple[Layer | None, Layer]:
+    """Both images, pre None where it is "-"; refuses what the job would refuse once the buildings were found.
+
+    model : settings of the model that is loaded for that, by default the same.
+    """
     from deepnets4eo.damage.input_checks import check_images
     from deepnets4eo.damage.inputs import open_pair
     from deepnets4eo.damage.job import load_model
 
     before, after = open_pair(pre, post, settings)
-    load_model(check_images(before, after), settings)
+    load_model(check_images(before, after), model or settings)
     return before, after
 
 

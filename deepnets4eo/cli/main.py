@@ -50,6 +50,9 @@ VERBS = {
 # Typer has its own copy of click or uses the installed one, by version; this is the public way to its base error.
 UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
 
+NUMPY_WARNINGS = (
+    r"(overflow|underflow|divide by zero|invalid value) encountered|All-NaN|Mean of empty slice|Degrees of freedom"
+)
 INTERRUPTED = 130  # the shell's code for Ctrl-C
 
 SHORT_HELP = "Semantic segmentation of remote-sensing data, up to building-damage maps."
@@ -102,7 +105,7 @@ def root(
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status.
 
-    0 done, 1 failed, 2 wrong input, 3 a map was written that must not be used, 130 interrupted.
+    0 done, 1 failed (also where an output exists already), 2 wrong input, 3 a map was written that must not be used, 130 interrupted.
     """
     open_closed_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -114,6 +117,8 @@ def main(arguments: list[str] | None = None) -> int:
     handler.setFormatter(VisibleFormatter("%(message)s"))
     logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler])
     warnings.formatwarning = visible_warning
+    if not debug:  # NumPy's of absurd values, which name neither file nor remedy: findings and errors of ours do
+        warnings.filterwarnings("ignore", NUMPY_WARNINGS, RuntimeWarning)
     for chatty in (
         "rasterio", "fiona", "pyogrio", "matplotlib", "fontTools", "PIL", "lightning", "asyncio", "onnxscript", "onnx_ir",
     ):  # fmt: skip

@@ -21,7 +21,7 @@ def models(
     json: Json = None,
     debug: Debug = False,
 ) -> None:
-    """List recipes and networks whose name matches; the full name of a recipe shows its card.
+    """List recipes and networks whose name matches, what each recipe is, and which come with weights; the full name of a recipe shows its card.
 
     \b
     deepnets4eo models
@@ -49,9 +49,15 @@ def models(
         hint = name_hint(pattern, known, '"deepnets4eo models" lists all.')
         raise InputError(f'No recipe or network has a name like "{pattern}". {hint}')
     if json is not None:
-        show_json({"recipes": recipes, "networks": networks}, json)
+        about = [
+            {"name": name, "about": catalog.about_model(name), "weights": catalog.has_weights(name)} for name in recipes
+        ]
+        show_json({"recipes": recipes, "networks": networks, "models": about}, json)
         return
-    for title, names in (("recipes", recipes), ("networks", networks)):
+    width = max(map(len, recipes), default=0)
+    weights = {name: "with weights" if catalog.has_weights(name) else "" for name in recipes}
+    lines = [f"{name:{width}}  {text:12}  {catalog.about_model(name)}".rstrip() for name, text in weights.items()]
+    for title, names in (("recipes", lines), ("networks", networks)):
         echo(f"{title}:")
         for name in names or [reason if names is None else "none"]:
             echo(f"  {name}")

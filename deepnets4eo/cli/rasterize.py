@@ -36,7 +36,7 @@ def rasterize(
 ) -> None:
     """Draw OpenStreetMap classes as layers of an image: one band a class, 0 for unknown.
 
-    Reads .osm, .osm.bz2, .pbf, GeoPackage, GeoJSON and Shapefile. Scenes take the result as osm=FILE.
+    Reads .osm, .osm.bz2, .pbf, GeoPackage, GeoJSON, GeoParquet and Shapefile. Scenes take the result as osm=FILE.
 
     \b
     deepnets4eo rasterize image.tif map.osm.pbf --out osm.tif
@@ -54,10 +54,11 @@ def rasterize(
 
 
 def _sources(items: list[str]) -> list[str] | dict[str, str]:
-    """Returns a mapping where the items are class=file, else the files."""
+    """Returns a mapping where the items are class=file, else the files; what exists under its whole name is a file."""
     from deepnets4eo.errors import InputError
+    from deepnets4eo.formats.access import is_remote
 
-    pairs = [item.partition("=") for item in items]
+    pairs = [("", "", item) if Path(item).exists() or is_remote(item) else item.partition("=") for item in items]
     by_class = {name: path for name, equals, path in pairs if equals}
     if not by_class:
         return items

@@ -26,6 +26,7 @@ from deepnets4eo.formats.vectors import is_parquet, vector_file
 PIXEL_COLUMN = "xbd_pixels"  # geometries in image pixels beside the geographic ones of an xBD label file
 FORMATS = "GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet or xBD label JSON"
 POLYGON_TYPES = ("Polygon", "Unknown", "Surface", "GeometryCollection")
+OSM_AREAS = "multipolygons"  # GDAL's layer of the areas of an OpenStreetMap file
 KEYED = ("GPKG", "SQLite", "OpenFileGDB")  # drivers of files that keep a key of each row
 
 
@@ -152,7 +153,7 @@ def _choose_layer(path: Path, name: str, layer: str | None) -> str:
         return layer
     spatial = [item for item, kind in layers.items() if kind is not None]
     polygons = [item for item in spatial if any(word in str(layers[item]) for word in POLYGON_TYPES)]
-    candidates = polygons or spatial
+    candidates = [OSM_AREAS] if OSM_AREAS in polygons and "other_relations" in polygons else polygons or spatial
     if not candidates:
         raise InputError(f"footprints {name} have no layer with geometry. Expected {FORMATS}.")
     if len(candidates) > 1:

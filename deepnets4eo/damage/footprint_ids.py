@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.osm.elements import with_way_ids
 from deepnets4eo.outputs.findings import count_of
 
 # In order of trust; compared without regard to case. The file's own row keys are the last resort.
@@ -23,8 +24,10 @@ ID_COLUMNS = (
     "bldg_id",
     "footprint_id",
     "osm_id",
+    "osm_way_id",
     "@id",
     "osmid",
+    "full_id",
     "full_plus_code",
     "objectid",
     "fid",
@@ -52,7 +55,7 @@ def make_ids(table: gpd.GeoDataFrame, id_column: str | None, source: str) -> Ids
         return Ids(ids, False, renamed, "")
     column, passed_over = usable_column(table)
     if column is not None:
-        ids, renamed = _unique(_text(table[column]))
+        ids, renamed = _unique(_text(_values(table, column)))
         return Ids(ids, False, renamed, "")
     if table.index.name == ROW_KEY:
         keys = table.index.to_series()
@@ -74,11 +77,17 @@ def usable_column(table: gpd.GeoDataFrame) -> tuple[Any, str]:
     names = {str(column).lower(): column for column in reversed(table.columns)}
     passed_over = ""
     for column in (names[name] for name in ID_COLUMNS if name in names):
-        fault = _fault(table[column]) or _scarcity(table[column])
+        values = _values(table, column)
+        fault = _fault(values) or _scarcity(values)
         if not fault:
             return column, ""
         passed_over = passed_over or f"column {column!r} {fault}"
     return None, passed_over
+
+
+def _values(table: gpd.GeoDataFrame, column: Any) -> pd.Series:
+    """A column of ids; that of OpenStreetMap's areas holds relations alone, closed ways have theirs in another column."""
+    return with_way_ids(table) if column == "osm_id" else table[column]
 
 
 def _named(table: gpd.GeoDataFrame, column: str, source: str) -> list[str]:

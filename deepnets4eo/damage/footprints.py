@@ -21,10 +21,12 @@ from deepnets4eo.damage.footprint_files import PIXEL_COLUMN, read_table
 from deepnets4eo.damage.footprint_ids import make_ids
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import FARTHEST_DEGREES, Grid, transform_shapes
+from deepnets4eo.osm.elements import no_buildings
 from deepnets4eo.polygons.vertices import off_the_earth
 
 FARTHEST = 1e9  # map units or pixels: no place on Earth is as far off, and geometry fails with such numbers
 GEOJSON = re.compile(r"\.(geo)?json(\.(gz|bz2|zip))?$", re.IGNORECASE)
+NO_BUILDING = "no building tag"  # of an area of OpenStreetMap
 PIXELS = "pixels"  # value of assume_crs: coordinates are image pixels, x = column, y = row
 
 
@@ -120,7 +122,7 @@ class Footprints:
         if grid.crs is None and self.frame.crs is not None:
             raise GridError(
                 f"the image has no CRS but the footprints {self.source} are in {self.frame.crs.to_string()}. "
-                'Georeference the image, or say that they are in its pixels with assume_crs="pixels" '
+                'Georeference the image (one with RPCs by gdalwarp -rpc), or say that they are in its pixels with assume_crs="pixels" '
                 "(--footprints-crs pixels)."
             )
         frame = self.frame if grid.crs is None else self.to(grid.crs.proj).frame
@@ -194,7 +196,13 @@ def read_footprints(
     table = _with_crs(table, name, assume_crs, image)
     ids, made_ids, renamed, passed_over = make_ids(table, id_column, name)
     outlines, reasons, repaired = _polygons(table.geometry.to_numpy(), table.crs)
+    reasons[no_buildings(table) & (reasons == "")] = NO_BUILDING
     keep = reasons == ""
+    if NO_BUILDING in reasons and not keep.any():
+        raise InputError(
+            f"footprints {name} have no row with a building tag: they are areas of other things, or parts of buildings. Export "
+            'the buildings of OpenStreetMap, in Overpass with way["building"] and relation["building"].'
+        )
     if not keep.any():
         kinds = sorted({str(kind) for kind in table.geometry.geom_type.dropna()}) or ["empty geometries"]
         raise InputError(

@@ -21,6 +21,7 @@ from deepnets4eo.damage.point_evidence import PointEvidence, check_point_evidenc
 from deepnets4eo.damage.raster_evidence import RasterEvidence, ScoreLayer, open_raster_evidence
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.formats.access import check_exist
 from deepnets4eo.grid import overlap_share
 from deepnets4eo.outputs.findings import Finding, one_or_many
 from deepnets4eo.rasters.cloud_mask import open_cloud_mask
@@ -92,6 +93,7 @@ def open_inputs(
     inputs = open_inputs("pre.tif", "post.tif", "footprints.gpkg")
     ```
     """
+    check_exist(one for one in (pre, post, footprints, dsm_pre, dsm_post, cloud_mask) if isinstance(one, str))
     heights_pre, heights_post = (None if source is None else Layer.open(source) for source in (dsm_pre, dsm_post))
     if (heights_pre is None) != (heights_post is None):
         raise GridError("one surface model is given, height loss needs both: --dsm-pre and --dsm-post.")

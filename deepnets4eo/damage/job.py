@@ -301,8 +301,8 @@ def load_model(inputs: Inputs | CheckedImages, settings: Settings) -> DecisionMo
         raise InputError(
             f"{getattr(inputs, radar[0]).source} looks like radar (speckle); the weight-free model reads optical images only"
             + (f", and the run does not decide: {model.skill.reason}" if model.skill is not None else "")
-            + ". Give a run trained on radar with --model RUN, a pre image of - if it is the pre image, or --sensor "
-            "optical if it is none."
+            + f". Give a run trained on radar with --model RUN{', - for the pre image' if radar[0] == 'pre' else ''}, or "
+            "--sensor optical if it is none."
         )
     if radar:
         return replace(model, weight=1.0)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from deepnets4eo.damage.map_content import DamageMapContent
 from deepnets4eo.display.figures import MAX_PX
 from deepnets4eo.display.summary import Summary, WithSummary
-from deepnets4eo.errors import OutputError
+from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.outputs.folders import hidden_folder, publish
 from deepnets4eo.outputs.lock import output_lock
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 FURTHER = ("damage.csv", "damage.geojson", "damage.kml")  # where buildings have a longitude and latitude
 PRODUCTS = ("damage.gpkg", "damage.parquet", "summary.json", "report.html", "damage.qgz", *FURTHER, MANIFEST)
+
+
+class MapImages(NamedTuple):
+    """The images that a map was made of, and the rasters of its evidence."""
+
+    pre: Layer | None
+    post: Layer
+    scores: Sequence[ScoreLayer] = ()
 
 
 class DamageMap(WithSummary, DamageMapContent):
@@ -79,14 +87,16 @@ class DamageMap(WithSummary, DamageMapContent):
 
         damage_map = assess("pre.tif", "post.tif", "footprints.gpkg")
         damage_map.buildings.query("damage == 'destroyed'")
-        damage_map.save("damage", pre=Layer.open("pre.tif"), post=Layer.open("post.tif"))
+        damage_map.save("damage")
     """
+
+    images: MapImages | None = None  # what it was made of, for `save`; a map from elsewhere has none
 
     def save(
         self,
         out_dir: str | Path,
         *,
-        post: Layer,
+        post: Layer | None = None,
         pre: Layer | None = None,
         scores: Sequence[ScoreLayer] = (),
         overwrite: bool = False,
@@ -104,7 +114,8 @@ class DamageMap(WithSummary, DamageMapContent):
         out_dir
             Folder to write.
         post, pre
-            The images, for the panels of the report; pre None where the job had none.
+            The images, for the panels of the report; pre None where the job had none. Without post, both and the scores are
+            those that the map was made of.
         scores
             Rasters that can be laid over the images of the report: those of the evidence, `Inputs.scores`.
         overwrite
@@ -123,7 +134,8 @@ class DamageMap(WithSummary, DamageMapContent):
         Raises
         ------
         InputError
-            A further format does not exist, or needs a CRS that the post image has not.
+            A further format does not exist, or needs a CRS that the post image has not; post is not given, and the map was
+            not made by `assess`.
         OutputError
             The folder holds something already, another job writes it, or the disk refuses.
         """
@@ -131,6 +143,12 @@ class DamageMap(WithSummary, DamageMapContent):
         from deepnets4eo.damage.resume import products_folder
         from deepnets4eo.rasters.gdal_cache import cache_bytes, gdal_cache
 
+        if post is None:
+            if self.images is None:
+                raise InputError(
+                    "this damage map does not hold its images. Give post=Layer.open(…), and pre where there was one."
+                )
+            pre, post, scores = self.images
         out_dir = Path(out_dir)
         with output_lock(out_dir):
             check_overwrite(out_dir, overwrite=overwrite)

@@ -16,7 +16,7 @@ from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence_findings import evidence_findings, unbuilt_findings
 from deepnets4eo.damage.extent import map_extents
 from deepnets4eo.damage.inputs import Inputs
-from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.damage.map import DamageMap, MapImages
 from deepnets4eo.damage.outline_findings import footprint_findings, segmenter_findings
 from deepnets4eo.damage.point_evidence import PointScore
 from deepnets4eo.damage.position import (
@@ -54,7 +54,7 @@ def make_map(
     }
     crs = None if inputs.post.grid.crs is None else inputs.post.grid.crs.to_wkt()
     extents = map_extents(inputs.post, inputs.cloud_mask, outlines, (frame["status"] == ASSESSED).to_numpy())
-    return DamageMap(
+    damage_map = DamageMap(
         buildings=gpd.GeoDataFrame(columns, geometry=outlines, crs=crs),
         assessed_extent=extents.assessed,
         extent_without_outlines=extents.without_outlines,
@@ -81,6 +81,8 @@ def make_map(
         estimates=decision.estimates,
         event=event,
     )
+    damage_map.images = MapImages(inputs.pre, inputs.post, inputs.scores)
+    return damage_map
 
 
 def _scores_of(inputs: Inputs) -> tuple[Score, ...]:

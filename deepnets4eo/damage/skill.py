@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES
 from deepnets4eo.errors import InputError
@@ -88,6 +87,8 @@ def _detection(
     truth: NDArray[np.bool_], probability: NDArray[np.float64], named: NDArray[np.bool_]
 ) -> tuple[float, float, float, float]:
     """AUC, F1, precision and recall of the positive side."""
+    from sklearn.metrics import roc_auc_score  # takes half a second, which a dry run need not wait
+
     auc = float(roc_auc_score(truth, probability)) if 0 < truth.sum() < len(truth) else float("nan")
     pair = ConfusionMatrix(2).update(truth.astype(np.uint8), named.astype(np.uint8))
     return auc, float(pair.f1[1]), float(pair.precision[1]), float(pair.recall[1])

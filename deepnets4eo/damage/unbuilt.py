@@ -15,7 +15,6 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from scipy.special import expit
-from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.arrays import Floats, Geometries
 from deepnets4eo.damage.alignment import FootprintAlignment
@@ -168,6 +167,8 @@ def ground_likeness(sums: dict[str, Floats]) -> Floats:
 
 def _compare(values: Floats, ground: NDArray[np.bool_]) -> tuple[Floats, float]:
     """Probability of each row to be open ground where outlines and copies are as many, and AUC of rows left out."""
+    from sklearn.metrics import roc_auc_score  # takes half a second, which a dry run need not wait
+
     scale = values.std(axis=0) + 1e-9
     standard = np.clip((values - values.mean(axis=0)) / scale, -3, 3)
     fold = np.arange(len(ground)) % FOLDS

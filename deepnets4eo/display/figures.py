@@ -123,6 +123,14 @@ def color_patches(entries: Iterable[tuple[tuple[int, int, int], str]]) -> list[P
 
 
 def add_key(axes: Axes, entries: Iterable[tuple[tuple[int, int, int], str]]) -> Axes:
-    """Write a key of colours to the right of the Axes."""
-    axes.legend(handles=color_patches(entries), loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    """Write a key of colours to the right of the Axes, which become narrower where the figure would end within the key."""
+    key = axes.legend(handles=color_patches(entries), loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    figure = axes.figure
+    if figure.get_layout_engine() is None:  # one that the caller made: nothing makes room in it
+        axes.set_anchor("W")
+        axes.apply_aspect()
+        beyond = (key.get_window_extent().x1 - figure.bbox.x1) / figure.bbox.width
+        left, low, width, height = axes.get_position().bounds
+        if 0 < beyond < width:
+            axes.set_position((left, low, width - beyond, height))
     return axes

@@ -69,6 +69,20 @@ def is_remote(text: str) -> bool:
     return "://" in text or text.startswith("/vsi")
 
 
+def check_exist(sources: Iterable[str]) -> None:
+    """Refuse files and folders that are not there, before anything large is loaded. Errors: InputError names them all.
+
+    What may be no plain path passes: addresses, patterns, "-", and parts of a file or folder (FILE#NAME).
+    """
+    missing = [
+        text for text in sources
+        if text != "-" and not is_remote(text) and not set(text) & set("*?[#") and not _exists(text)
+    ]  # fmt: skip
+    if missing:
+        verb = "does not exist" if len(missing) == 1 else "do not exist"
+        raise InputError(f"{', '.join(missing)} {verb}. Check the path.")
+
+
 def _exists(word: str) -> bool:
     try:
         return bool(word) and Path(word).exists()

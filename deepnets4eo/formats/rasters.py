@@ -82,6 +82,16 @@ def _check_proj(*folders: str) -> None:
         ) from error
 
 
+def rpc_advice(dataset: DatasetReader) -> str:
+    """What to do with an image whose place is known by rational polynomial coefficients (RPC) alone; "" for any other."""
+    if dataset.crs or dataset.gcps[0] or not dataset.transform.is_identity or dataset.rpcs is None:
+        return ""
+    return (
+        "it has no CRS, only RPCs, which say where it lies together with the heights of the ground. It is taken as plain "
+        "pixels. Put it on the ground first: gdalwarp -rpc -to RPC_DEM=dem.tif -t_srs EPSG:… in.tif out.tif"
+    )
+
+
 def _open(name: str, driver: str | None) -> DatasetReader:
     try:
         return rasterio.open(name, driver=driver)

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 FORMATS = "GeoPackage, GeoJSON, Shapefile, FlatGeobuf or GeoParquet"
 FALLBACK = "ISO-8859-1"  # takes any byte
+UNDEFINED = ("Undefined Cartesian SRS", "Undefined SRS")
 ROUNDED_FROM = 2.0**53  # from here on, 64-bit floats leave out whole numbers
 
 
@@ -74,10 +75,22 @@ def read_ogr(path: Path, name: str, **how: Any) -> gpd.GeoDataFrame:
     import pyogrio
 
     try:
-        return pyogrio.read_dataframe(path, **how)
+        table = pyogrio.read_dataframe(path, **how)
     except UnicodeDecodeError:
         log.warning("%s", encoding_note(name))
-        return pyogrio.read_dataframe(path, encoding=FALLBACK, **how)
+        table = pyogrio.read_dataframe(path, encoding=FALLBACK, **how)
+    return without_undefined_crs(table)
+
+
+def without_undefined_crs(table: Any) -> Any:
+    """The table, without the CRS that GDAL gives those that state an undefined one (GeoPackages with the SRS −1)."""
+    undefined = table.crs is not None and is_undefined(table.crs) if hasattr(table, "crs") else False
+    return table.set_crs(None, allow_override=True) if undefined else table
+
+
+def is_undefined(crs: Any) -> bool:
+    """Whether a CRS, or the text of one, says that it is undefined and has no place on Earth."""
+    return str(getattr(crs, "name", crs)).removeprefix('LOCAL_CS["').removeprefix('ENGCRS["').startswith(UNDEFINED)
 
 
 def keep_whole_numbers(

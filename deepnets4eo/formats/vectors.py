@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import mmap
 import re
+import shutil
 import sqlite3
 import tempfile
 import threading
@@ -30,6 +31,8 @@ VECTOR_FORMATS = (
     "GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet, KML, GML, SpatiaLite, File Geodatabase or OpenStreetMap"
 )
 HEAD_BYTES = 1 << 16
+BLANKS = b"\xef\xbb\xbf \t\r\n\x1e"  # that may stand before JSON
+TABLES = (".csv", ".tsv", ".psv")
 MOST_ROWS = 100_000_000  # of a Parquet file: one value may stand for any number of rows
 TIMEOUT_S = 60
 # Drivers look for these anywhere in the first bytes: a query over other sources, a web service, a command to run.
@@ -63,8 +66,23 @@ def vector_file(source: str | Path, limit_bytes: int = MOST_UNPACKED_BYTES) -> I
     """
     with _local(str(source), limit_bytes) as path, unpack(path, limit_bytes) as inner:
         _check(inner, str(source), limit_bytes)
-        with _gdal_offline():
-            yield inner
+        with _gdal_offline(), _by_content(inner) as named:
+            yield named
+
+
+@contextmanager
+def _by_content(path: Path) -> Iterator[Path]:
+    """The file, by another name where it is GeoJSON called a table of text, as building outlines are published: GDAL goes by names."""
+    if path.suffix.lower() not in TABLES or not read_head(path, HEAD_BYTES).lstrip(BLANKS).startswith((b"{", b"[")):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        named = Path(folder) / f"{path.stem}.geojson"
+        try:
+            named.symlink_to(path.absolute())
+        except OSError:  # Windows allows links to some users alone
+            shutil.copyfile(path, named)
+        yield named
 
 
 def is_parquet(path: Path) -> bool:
@@ -95,7 +113,7 @@ def _check(path: Path, name: str, limit_bytes: int) -> None:
     elif head.startswith(b"SQLite format 3\0"):
         _check_database(path, name)
     else:
-        text = head.lstrip(b"\xef\xbb\xbf \t\r\n\x1e")
+        text = head.lstrip(BLANKS)
         if text.startswith((b"{", b"[")):
             _check_crs_not_linked(path, name)
         elif not (text.startswith(b"<") and _xml_kind(head)):

@@ -44,6 +44,13 @@ VECTOR_SUFFIXES = {
     ".gdb",
     ".zip",
     ".gz",
+    ".bz2",
+    ".osm",
+    ".pbf",
+    ".csv",
+    ".geojsonl",
+    ".geojsons",
+    ".ndjson",
 }
 RASTERS = {"raster", "mosaic", "cube"}  # kinds of inspections
 BLOCK_PX = 2048
@@ -157,7 +164,7 @@ def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
         "bands": ", ".join(layer.band_names[:12]) + (" …" if layer.count > 12 else ""),
     }
     if reference is None:
-        _describe_grid(result, layer.grid)
+        _describe_grid(result, layer)
     else:  # arrays have no CRS
         result.grid = None
     _describe_stored_values(result, layer)
@@ -180,10 +187,13 @@ def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
     return result
 
 
-def _describe_grid(result: Inspection, grid: Grid) -> None:
+def _describe_grid(result: Inspection, layer: Layer) -> None:
+    grid = layer.grid
     if grid.crs is None:
         result.facts["CRS"] = "none: plain pixels"
-        result.problems.append("it has no CRS. Where that is known: gdal_translate -a_srs EPSG:… in.tif out.tif")
+        result.problems.append(
+            layer.place_advice or "it has no CRS. Where that is known: gdal_translate -a_srs EPSG:… in.tif out.tif"
+        )
         return
     rows, cols = gsd_m(grid)
     name = grid.crs.proj.name

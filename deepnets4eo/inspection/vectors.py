@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.vector_tables import FALLBACK, encoding_note, vector_errors
+from deepnets4eo.formats.vector_tables import FALLBACK, encoding_note, vector_errors, without_undefined_crs
 from deepnets4eo.formats.vectors import is_parquet, vector_file
 from deepnets4eo.grid import FARTHEST_DEGREES, Grid
+from deepnets4eo.osm.elements import no_buildings
 from deepnets4eo.polygons.vertices import off_the_earth
 
 EQUAL_AREA = "EPSG:6933"
@@ -64,7 +65,7 @@ def describe_vector(facts: dict[str, Any], problems: list[str], path: str) -> Gr
                 frame = pyogrio.read_dataframe(inner, layer=chosen, on_invalid="fix", encoding=FALLBACK)
         if not isinstance(frame, gpd.GeoDataFrame):
             raise InputError(f"{path} has a table but no geometry. Give a layer with polygons.")
-        return _describe_features(facts, problems, frame)
+        return _describe_features(facts, problems, without_undefined_crs(frame))
 
 
 def _describe_features(facts: dict[str, Any], problems: list[str], frame: Any) -> Grid | None:
@@ -89,6 +90,8 @@ def _describe_features(facts: dict[str, Any], problems: list[str], frame: Any) -
         problems.append(f"{invalid} geometries are invalid (they are repaired when read as footprints).")
     if empty:
         problems.append(f"{empty} features have no geometry (they are dropped when read as footprints).")
+    if others := int((no_buildings(frame) & frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"])).sum()):
+        problems.append(f"{others} areas have no building tag (they are left out when read as footprints).")
     if not frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"]).any():
         problems.append("it holds no polygons: it cannot serve as footprints.")
     if frame.geometry.has_z.any():

@@ -17,11 +17,12 @@ from pyproj import CRS
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.access import is_remote
-from deepnets4eo.formats.vector_tables import read_ogr, vector_errors
-from deepnets4eo.formats.vectors import vector_file
+from deepnets4eo.formats.vector_tables import is_undefined, read_ogr, vector_errors
+from deepnets4eo.formats.vectors import is_parquet, vector_file
 from deepnets4eo.grid import Grid
 from deepnets4eo.osm.covered_boxes import HALF_TURN, Boxes, may_cross, stated_boxes, west_and_east
-from deepnets4eo.osm.rules import TEXT_TAGS, OsmRules
+from deepnets4eo.osm.elements import TEXT_TAGS, WAY_COLUMNS
+from deepnets4eo.osm.rules import OsmRules
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -31,12 +32,13 @@ if TYPE_CHECKING:
 
 OSM_SUFFIXES = {".osm", ".pbf"}
 OSM_LAYERS = ("points", "lines", "multipolygons")
-# Tags that make a closed way an area: GDAL's own list, and what the rules may name. area=yes always does.
+# Tags that make a closed way an area: GDAL's own list, and what the rules may name. area=yes always does. GDAL takes no
+# exceptions, such as natural=tree_row: `elements.makes_area` knows them.
 AREA_TAGS = (
     "aeroway,amenity,boundary,building,craft,geological,historic,landuse,leisure,military,natural,office,place,shop,"
     "sport,tourism,water,waterway=riverbank,highway=platform,public_transport=platform"
 )
-FORMATS = "OpenStreetMap (.osm, .osm.bz2, .pbf), GeoPackage, GeoJSON or Shapefile"
+FORMATS = "OpenStreetMap (.osm, .osm.bz2, .pbf), GeoPackage, GeoJSON, GeoParquet or Shapefile"
 
 
 class Features(NamedTuple):
@@ -74,8 +76,12 @@ def read_features(source: OsmSource, rules: OsmRules, area: Grid) -> list[Featur
 def read_area(path: str | Path) -> gpd.GeoSeries:
     """The polygons of a vector file with the area that an extract covers. Errors: InputError names the file."""
     _check_exists(path)
+    import geopandas as gpd
+
     with vector_file(path) as inner, vector_errors(str(path), FORMATS):
-        return read_ogr(inner, str(path), columns=[]).geometry
+        return (
+            gpd.read_parquet(inner).geometry if is_parquet(inner) else read_ogr(inner, str(path), columns=[]).geometry
+        )
 
 
 def _items(source: OsmSource, rules: OsmRules) -> Iterator[tuple[str | None, Source]]:
@@ -100,7 +106,9 @@ def _read(source: Source, known_class: str | None, rules: OsmRules, area: Grid) 
         return
     _check_exists(source)
     with vector_file(source) as path:
-        if path.suffix.lower() in OSM_SUFFIXES:
+        if is_parquet(path):
+            yield from _read_parquet(path, str(source), known_class, rules)
+        elif path.suffix.lower() in OSM_SUFFIXES:
             yield from _read_osm(path, str(source), known_class, rules, area)
         else:
             yield from _read_vector(path, str(source), known_class, rules, area)
@@ -125,10 +133,19 @@ def _read_osm(path: Path, name: str, known_class: str | None, rules: OsmRules, a
 
 
 def _osm_settings(keys: Sequence[str]) -> str:
-    shared = f"osm_id=no\nother_tags=no\nattributes={','.join(keys)}\n"
-    layers = "".join(f"[{layer}]\n{shared}" for layer in OSM_LAYERS)
+    shared = f"other_tags=no\nattributes={','.join(keys)}\n"
+    with_id = {layer: "yes" if layer == "multipolygons" else "no" for layer in OSM_LAYERS}  # tells which were ways
+    layers = "".join(f"[{layer}]\nosm_id={with_id[layer]}\n{shared}" for layer in OSM_LAYERS)
     unread = "".join(f"[{layer}]\nother_tags=no\n" for layer in ("multilinestrings", "other_relations"))
     return f"closed_ways_are_polygons={AREA_TAGS}\nattribute_name_laundering=no\n{layers}{unread}"
+
+
+def _read_parquet(path: Path, name: str, known_class: str | None, rules: OsmRules) -> Iterator[Features]:
+    import geopandas as gpd
+
+    with vector_errors(name, FORMATS):
+        table = gpd.read_parquet(path)
+        yield Features(rules.spread_tags(table), known_class, west_and_east(table.bounds.to_numpy()), name)
 
 
 def _read_vector(path: Path, name: str, known_class: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
@@ -141,8 +158,8 @@ def _read_vector(path: Path, name: str, known_class: str | None, rules: OsmRules
         for layer in layers:
             info = pyogrio.read_info(path, layer=layer, force_total_bounds=True)
             fields = {str(field) for field in info["fields"]}
-            columns = [key for key in (*rules.keys, TEXT_TAGS) if key in fields]
-            box = _box_in(info["crs"], area, name)
+            columns = [key for key in (*rules.keys, *WAY_COLUMNS, TEXT_TAGS) if key in fields]
+            box = None if is_undefined(info["crs"]) else _box_in(info["crs"], area, name)
             table = read_ogr(path, name, layer=layer, columns=columns, bbox=box)
             known = known_class or (layer if layer in rules.names else None)
             yield Features(rules.spread_tags(table), known, _boxes_of_layer(path, layer, info), name)
@@ -156,7 +173,7 @@ def _boxes_of_layer(path: Path, layer: str, info: Mapping[str, Any]) -> Boxes:
     """The box that a vector file states; where it is wider than half of the world, those of `west_and_east` if all lies around 180°."""
     boxes = stated_boxes(info["total_bounds"])
     wide = len(boxes) and np.ptp(boxes[:, [0, 2]]) > HALF_TURN
-    if not wide or info["crs"] is None or not CRS(info["crs"]).is_geographic:
+    if not wide or info["crs"] is None or is_undefined(info["crs"]) or not CRS(info["crs"]).is_geographic:
         return boxes
     sides = boxes
     for sides in _growing_boxes(path, layer=layer, columns=[]):

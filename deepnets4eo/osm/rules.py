@@ -18,21 +18,25 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml
+from deepnets4eo.osm.elements import NONE, TEXT_TAGS, closed_ways, makes_area, tag_values
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ANY = "*"  # any value but "no"
 WIDTHS_M = (0.1, 200.0)  # beyond this a stated width is a typing error
-TEXT_TAGS = "other_tags"  # where GDAL puts the tags that have no column, as "key"=>"value"
 
 
 class ClassMembers(NamedTuple):
-    """Which features (N,) belong to a class, and how wide they are drawn in metres (N,): NaN where not at all."""
+    """Which features (N,) belong to a class, and how wide they are drawn in metres (N,): NaN where not at all.
+
+    outline : (N,) areas that are closed ways of line features, such as a road around a block: drawn along their outline
+    """
 
     member: NDArray[np.bool_]
     line_m: NDArray[np.float64]
     point_m: NDArray[np.float64]
+    outline: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ class OsmRules:
     @property
     def keys(self) -> list[str]:
         """Every tag that the table uses."""
-        return list(dict.fromkeys([*self.class_keys, *self.width_keys, *(key for key, _ in self.hidden)]))
+        return list(dict.fromkeys([*self.class_keys, *self.width_keys, *(key for key, _ in self.hidden), "area"]))
 
     def match(self, table: pd.DataFrame, known_class: str | None = None) -> dict[str, ClassMembers]:
         """Sort features into classes; a feature may belong to several.
@@ -132,9 +136,9 @@ class OsmRules:
         drawn = np.ones(len(table), bool)
         for key, values in self.hidden:
             drawn &= ~_tagged(table, key, values)
-        stated_m = _stated_widths(table, self.width_keys)
+        stated_m, ways = _stated_widths(table, self.width_keys), closed_ways(table)
         return {
-            each.name: _match_class(each, table, drawn, stated_m, known_class=known_class == each.name)
+            each.name: _match_class(each, table, drawn, stated_m, ways, known_class=known_class == each.name)
             for each in self.classes
             if known_class in (None, each.name)
         }
@@ -143,24 +147,25 @@ class OsmRules:
         """The table with tags that GDAL put into one text column spread over columns, those that the rules use."""
         if TEXT_TAGS not in table.columns:
             return table
-        text = table[TEXT_TAGS].astype("string")
         absent = [key for key in self.keys if key not in table.columns]
-        columns = {key: text.str.extract(f'"{key}"=>"([^"]*)"', expand=False) for key in absent}
-        return table.assign(**columns)
+        return table.assign(**{key: tag_values(table, key) for key in absent})
 
 
 def _match_class(
-    each: OsmClass, table: pd.DataFrame, drawn: NDArray[np.bool_], stated_m: NDArray[np.float64], *, known_class: bool
-) -> ClassMembers:
-    member = np.full(len(table), known_class)
+    each: OsmClass, table: pd.DataFrame, drawn: NDArray[np.bool_], stated_m: NDArray[np.float64], ways: NDArray[np.bool_],
+    *, known_class: bool,
+) -> ClassMembers:  # fmt: skip
+    member, lines, areas = np.full(len(table), known_class), np.zeros(len(table), bool), np.zeros(len(table), bool)
     line_m = np.full(len(table), each.line_m if known_class else np.nan)
     point_m = np.full(len(table), each.point_m if known_class else np.nan)
     for rule in reversed(each.rules):  # the first rule that matches a feature decides
         matches = rule.match(table)
         member |= matches
+        of_area = makes_area(table, rule.key)
+        lines, areas = lines | (matches & ~of_area), areas | (matches & of_area)
         line_m[matches], point_m[matches] = rule.line_m, rule.point_m
     line_m = np.where(np.isfinite(stated_m) & np.isfinite(line_m), stated_m, line_m)
-    return ClassMembers(member & drawn, line_m, point_m)
+    return ClassMembers(member & drawn, line_m, point_m, ways & lines & ~areas)
 
 
 def _tagged(table: pd.DataFrame, key: str, values: Sequence[str]) -> NDArray[np.bool_]:
@@ -169,7 +174,7 @@ def _tagged(table: pd.DataFrame, key: str, values: Sequence[str]) -> NDArray[np.
     column = table[key]
     if ANY in values:
         text = column.astype("string").str.strip().fillna("")
-        return (~text.isin(["", "no", "0", "False"])).to_numpy(bool)
+        return (~text.isin(NONE)).to_numpy(bool)
     return column.isin(list(values)).to_numpy(bool)
 
 

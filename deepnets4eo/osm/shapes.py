@@ -20,7 +20,7 @@ from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.zonal.outline_sides import inverse_geotransform, to_pixels
 from deepnets4eo.zonal.outlines import Outlines
 
-POINT, LINE, RING, POLYGON = 0, 1, 2, 3  # shapely type ids
+POINT, LINE, RING, POLYGON, MULTIPOLYGON = 0, 1, 2, 3, 6  # shapely type ids
 COLLECTIONS = (4, 5, 6, 7)  # of points, lines, polygons, anything; curves have higher ids, and are their only part
 PIECE = 10_000  # features that a thread widens at a time
 ARC_SIDES = 4  # sides of a quarter circle: round ends are true to 2 % of the width
@@ -99,6 +99,8 @@ def _draw(shapes: NDArray[Any], matched: ClassMembers, size_m: NDArray[np.float6
     """Polygons of one class's features, those that meet the grid."""
     owner = np.flatnonzero(matched.member)
     parts = shapes[owner]
+    outlined = matched.outline[owner] & np.isin(shapely.get_type_id(parts), (POLYGON, MULTIPOLYGON))
+    parts[outlined] = shapely.boundary(parts[outlined])
     kind = shapely.get_type_id(parts)
     while np.isin(
         kind, COLLECTIONS

@@ -59,7 +59,7 @@ def script_safe(value: Any) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def image_address(encoded: bytes, kind: Literal["png", "webp"]) -> str:
+def image_address(encoded: bytes, kind: Literal["png", "webp", "jpeg"]) -> str:
     """An image file as an address that holds it.
 
     >>> image_address(b"RIFF", "webp")

@@ -216,6 +216,12 @@ class Layer(WithSummary):
         return self._source.paths
 
     @property
+    def place_advice(self) -> str:
+        """How an image that only RPCs place is put on the ground; "" for any other."""
+        advice: str = getattr(self._source, "place_advice", "")
+        return advice
+
+    @property
     def tags(self) -> dict[str, str]:
         """The file's metadata tags."""
         return self._source.tags

@@ -153,7 +153,9 @@ def _check_same_kind(first: MosaicTile, tile: MosaicTile) -> None:
         "CRS": first.crs != tile.crs,
         "bands or data type": first.dtypes != tile.dtypes,
         "nodata value": not all(map(same_nodata, first.nodata, tile.nodata)),
-        "resolution": abs(a.a - b.a) > 1e-6 * abs(a.a) or abs(a.e - b.e) > 1e-6 * abs(a.e),
+        "the direction of their rows (one runs from south to north)": a.e * b.e < 0,
+        "the direction of their columns": a.a * b.a < 0,
+        "resolution": any(abs(abs(one) - abs(other)) > 1e-6 * abs(one) for one, other in ((a.a, b.a), (a.e, b.e))),
         "rotation": any((a.b, a.d, b.b, b.d)),
     }
     wrong = [name for name, differs in differences.items() if differs]

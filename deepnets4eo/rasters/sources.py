@@ -26,9 +26,9 @@ from rasterio.transform import guard_transform
 from rasterio.vrt import WarpedVRT
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
+from deepnets4eo.formats.rasters import READ_ERRORS, open_raster, rpc_advice
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
-from deepnets4eo.grid import Grid, Window, apply_affine, check_grid, only_one_placed
+from deepnets4eo.grid import NO_CRS_REMEDY, Grid, Window, apply_affine, check_grid, only_one_placed
 from deepnets4eo.rasters.alpha import alpha_bands, false_alpha
 from deepnets4eo.rasters.band_subset import subset_bands, without_alpha
 from deepnets4eo.rasters.dataset_read import Read, read_dataset
@@ -175,7 +175,7 @@ class FileSource:
         self.colour_roles: list[str] | None = ["undefined" if band in unmasked else role.name for band, role in roles]
         units = (unit or "" for unit in dataset.units)
         self.stored_values = [StoredValues(*each) for each in zip(dataset.scales, dataset.offsets, units, strict=True)]
-        self.grid = _grid(dataset)
+        self.grid, self.place_advice = _grid(dataset), rpc_advice(dataset)
         check_grid(self.grid, self.name)
 
     @classmethod
@@ -263,7 +263,7 @@ class WarpedSource:
             raise GridError(
                 f"{origin.name} has {'no' if without else 'a'} {what} and {tuple(origin.grid.shape)} pixels, "
                 f"the reference grid has {'one' if without else f'no {what}'} and {tuple(grid.shape)}. "
-                "Georeference both, or give images of the same size."
+                f"Georeference both, or give images of the same size. {NO_CRS_REMEDY}"
             )
         return _PixelForPixel(origin, grid)
 

@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from deepnets4eo.arrays import Points
 from deepnets4eo.errors import GridError
-from deepnets4eo.grid import Grid, Window, apply_affine, gsd_m, transformer
+from deepnets4eo.grid import NO_CRS_REMEDY, Grid, Window, apply_affine, gsd_m, transformer
 from deepnets4eo.rasters.plausible import without_implausible
 from deepnets4eo.rasters.scene import Layer
 
@@ -35,9 +35,7 @@ def crs_change(source: Grid, target: Grid) -> Callable[[Points], Points]:
     Errors: GridError where only one of them has a CRS.
     """
     if (source.crs is None) != (target.crs is None):
-        raise GridError(
-            "one image has a CRS and the other has none. Assign the missing one, e.g. with gdal_translate -a_srs."
-        )
+        raise GridError(f"one image has a CRS and the other has none. {NO_CRS_REMEDY}")
     if source.crs is None or target.crs is None or source.crs == target.crs:
         return lambda points: points
     change = transformer(source.crs.to_wkt(), target.crs.to_wkt())

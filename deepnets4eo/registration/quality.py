@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
 
-from scipy import stats
-
 from deepnets4eo.registration.options import MAX_ROTATION_DEG
 
 Status: TypeAlias = Literal["ok", "degraded", "failed"]
@@ -41,6 +39,8 @@ class RegistrationQuality:
     @property
     def significance(self) -> float:
         """Probability of that many inliers among the tested windows by chance alone."""
+        from scipy import stats  # takes a second, which a dry run need not wait
+
         return float(stats.binom.sf(self.inliers - 1, max(self.tested, 1), self.chance)) if self.inliers else 1.0
 
     def to_dict(self) -> dict[str, float]:

@@ -10,19 +10,24 @@ from __future__ import annotations
 
 import fnmatch
 import inspect
+import re
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import EntryPoint
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.formats.access import check_online
-from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.lazy import is_installed, name_missing_extra
 from deepnets4eo.plugins import HEADS, NETWORKS, load_plugin, plugins_of
 
 if TYPE_CHECKING:
     from torch import nn
 
+SMP_LIST = re.compile(r"^_MODEL_ARCHITECTURES = \[([\w\s,]*)\]", re.MULTILINE)
 DEFAULT_ENCODER = "resnet34"
 
 
@@ -180,6 +185,12 @@ def _registered() -> dict[str, EntryPoint]:
 
 
 def _architectures() -> list[str]:
+    """Names of smp's architectures, read from its source where that lists them: importing it takes seconds."""
+    if "segmentation_models_pytorch" not in sys.modules and is_installed("segmentation_models_pytorch"):
+        spec = find_spec("segmentation_models_pytorch")
+        listed = SMP_LIST.search(Path(spec.origin).read_text(encoding="utf-8")) if spec and spec.origin else None
+        if listed is not None:
+            return sorted(name.lower() for name in re.findall(r"\w+", listed[1]))
     import segmentation_models_pytorch as smp
 
     return sorted(smp.MODEL_ARCHITECTURES_MAPPING)

@@ -1,10 +1,13 @@
 """The page of a ranked series in a browser: it works offline, shows both pictures of a change, and dots lead to changes."""
 
+import csv
+
 from made_up_series import BANDS, Change, make_series
 from report_visit import DESKTOP, PHONE
 
 from deepnets4eo.change.series.job import write_series
 from deepnets4eo.change.series.options import NoveltyOptions
+from deepnets4eo.change.series.ranking import NoveltyRanking
 from deepnets4eo.change.series.stack import ImageSeries
 
 
@@ -13,6 +16,12 @@ def test_a_dot_of_the_timeline_leads_to_its_pictures(visit, tmp_path):
     write_series(series, tmp_path, NoveltyOptions(cell_px=16), top=3)
     page = visit(tmp_path / "report.html", DESKTOP).page
     pictures = page.locator("article image")
+    assert page.locator(".overview path").count() == len(NoveltyRanking.read(tmp_path).table)
+    assert "5" in page.locator(".timeline .score").all_text_contents()
+    with page.expect_download() as saved:
+        page.get_by_text("Save the table (CSV)").click()
+    rows = list(csv.DictReader(saved.value.path().open()))
+    assert [row["id"] for row in rows] == [str(number) for number in NoveltyRanking.read(tmp_path).table["id"]]
     assert pictures.count() == 6
     boxes = [pictures.nth(number).bounding_box() for number in range(6)]
     assert all(box["width"] > 100 and box["height"] > 100 for box in boxes)

@@ -10,6 +10,7 @@ from affine import Affine
 from geotiff import write_geotiff
 
 from deepnets4eo.change import ChangeOptions, map_change
+from deepnets4eo.change.areas import area_text
 from deepnets4eo.change.pair import PRE, open_pair
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.rasters.scene import Layer
@@ -80,7 +81,7 @@ def test_the_hidden_area_is_counted_in_summary_and_page(mapped) -> None:
     assert clouds["share"] == pytest.approx(clouded().mean())
     assert change.summary["area"]["seen_ha"] == pytest.approx((~clouded()).sum() * hectare)
     page = (folder / "out" / "report.html").read_text()
-    assert f"{pre + post:,.2f} ha ({clouded().mean():.1%}); pre {pre:,.2f} ha, post {post:,.2f} ha" in page
+    assert f"{area_text(pre + post)} ({clouded().mean():.1%}); pre {area_text(pre)}, post {area_text(post)}" in page
 
 
 def test_without_masks_the_clouds_are_change_and_nothing_is_counted(mapped, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from geotiff import write_geotiff
 
 from deepnets4eo.change.series.dates import as_date, date_of_name, find_images
+from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.access import allow_user_files
 
@@ -207,3 +208,16 @@ def test_stac_files_that_are_none_and_assets_elsewhere_are_refused(tmp_path):
         path.write_text(text)
         with pytest.raises(InputError, match=message):
             find_images(path)
+
+
+def test_dates_of_which_only_the_year_is_known_are_said_and_so_is_the_file_of_the_grid(tmp_path, caplog):
+    for name in ("1985.tif", "1990_06_03.tif", "1995.tif"):
+        write_geotiff(tmp_path / name, PIXELS)
+    images = find_images(tmp_path)
+    assert [image.year_alone for image in images] == [True, False, True]
+    given = find_images(tmp_path, dates=["1985-02", "1990", "1995-07-01"])
+    assert [image.year_alone for image in given] == [False, True, False]
+    assert [image.year_alone for image in find_images(tmp_path, date_pattern="%Y")] == [True, True, True]
+    series = ImageSeries(images)
+    assert "Of 1985, 1995 only the year is known: the middle of the year (1 July) stands for the date" in caplog.text
+    assert series.grid_source == str(tmp_path / "1985.tif")

@@ -70,6 +70,7 @@ def test_the_page_loads_nothing_and_shows_the_first_changes(result):
     assert "SYNTHETIC" in page
     assert page.count("<article") == 4
     assert page.count("data:image/webp;base64,") == 8
+    assert page.count("data:image/jpeg;base64,") == 1, "the overview"
     assert not re.search(r"<script|https?://|url\(", page)
     targets = set(re.findall(r'id="(change-\d+)"', page))
     assert set(re.findall(r'href="#(change-\d+)"', page)) == targets

@@ -1,11 +1,15 @@
 """The main job on the command line: it works on a made-up place, and what is wrong is said before long work starts."""
 
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyogrio
 import pytest
 from affine import Affine
@@ -227,6 +231,60 @@ def test_dry_run_refuses_what_the_job_would_refuse(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, words: str
 ) -> None:
     refused(capsys, run(place, tmp_path / "out", "--dry-run", option, value), words)
+
+
+def test_a_dry_run_counts_the_buildings_that_the_post_image_shows_and_names_unusable_rows(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    houses = gpd.read_file(place / "footprints.gpkg")
+    here = len(houses)
+    far = [
+        *(off_the_image(5000 + 50 * k, 5000) for k in range(7)),
+        off_the_image(-5, 100),
+        LineString([(0, 0), (9, 9)]),
+    ]
+    more = gpd.GeoDataFrame({"id": [f"far-{k}" for k in range(len(far))]}, geometry=far, crs=houses.crs)
+    pd.concat([houses, more]).to_file(tmp_path / "all.gpkg")
+    assert run(place, tmp_path / "out", "--dry-run", footprints=tmp_path / "all.gpkg") == 0
+    said = capsys.readouterr()
+    counted, total = re.search(r"([\d,]+) of (\d+) buildings would be assessed", said.out).groups()
+    assert int(total) == here + 8
+    assert run(place, tmp_path / "map", footprints=tmp_path / "all.gpkg", pre="-") == 0
+    table = gpd.read_file(tmp_path / "map" / "damage.gpkg", layer="buildings")
+    assert abs(int(counted) - (table["status"] == "assessed").sum()) <= 1  # the job moves outlines by some pixels
+    assert "7 × outside the post image" in said.out
+    assert " × partly outside the post image" in said.out
+    assert '"not a polygon": 1' in said.err
+
+
+def test_a_wrong_path_is_noticed_before_anything_large_is_loaded(place: Path, tmp_path: Path) -> None:
+    command = [
+        "damage",
+        str(place / "pre.tif"),
+        str(place / "post.tif"),
+        "nowhere.gpkg",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    command.append("--dry-run")
+    code = (
+        f"import sys; from deepnets4eo.cli.main import main; status = main({command!r}); "
+        "print(status, sorted(set(sys.modules) & {'geopandas', 'torch', 'scipy', 'rasterio'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "2 []"
+    assert done.stderr.strip() == "Error: nowhere.gpkg does not exist. Check the path."
+
+
+def test_a_dry_run_loads_no_network(place: Path, tmp_path: Path) -> None:
+    paths = [str(place / name) for name in ("pre.tif", "post.tif", "footprints.gpkg")]
+    command = ["damage", *paths, "--out", str(tmp_path / "out"), "--dry-run"]
+    code = (
+        f"import sys; from deepnets4eo.cli.main import main; status = main({command!r}); "
+        "print(status, sorted(set(sys.modules) & {'torch', 'scipy.stats', 'sklearn', 'matplotlib', 'numba'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 []"
 
 
 def refused(capsys: pytest.CaptureFixture[str], status: int, *words: str) -> None:

@@ -1,6 +1,10 @@
 """The verbs `datasets` and `models`: lists, cards, styles."""
 
 import json
+import subprocess
+import sys
+
+import pytest
 
 from deepnets4eo.cards import catalog
 from deepnets4eo.cards.catalog import dataset_path
@@ -39,20 +43,24 @@ def test_an_unknown_card_is_refused(capsys):
 
 
 def listing(recipes, networks):
-    """What `models` prints."""
-    lines = ["recipes:", *(f"  {name}" for name in recipes), "networks:", *(f"  {name}" for name in networks)]
-    return "\n".join(lines) + "\n"
+    """The names that `models` prints, without what it says of each."""
+    return ["recipes:", *(f"  {name}" for name in recipes), "networks:", *(f"  {name}" for name in networks)]
+
+
+def listed(text):
+    """The names in the lines of `models`."""
+    return [line if line.endswith(":") else f"  {line.split()[0]}" for line in text.splitlines()]
 
 
 def test_models_lists_recipes_and_networks_by_wildcard(capsys):
     assert main(["models"]) == 0
-    assert capsys.readouterr().out == listing(catalog.recipes(), list_models())
+    assert listed(capsys.readouterr().out) == listing(catalog.recipes(), list_models())
     assert main(["models", "segnet*"]) == 0
     found = capsys.readouterr().out
-    assert found == listing([name for name in catalog.recipes() if name.startswith("segnet")], ["segnet"])
-    assert "none" not in found
+    assert listed(found) == listing([name for name in catalog.recipes() if name.startswith("segnet")], ["segnet"])
+    assert "  none" not in found.splitlines()
     assert main(["models", "dpt"]) == 0
-    assert capsys.readouterr().out == listing(["none"], ["dpt"])
+    assert listed(capsys.readouterr().out) == listing(["none"], ["dpt"])
     assert main(["models", "unet*", "--json", "-"]) == 0
     assert "unet" in json.loads(capsys.readouterr().out)["networks"]
     assert main(["models", "unett"]) == 2
@@ -76,3 +84,28 @@ def test_a_recipe_without_a_card_is_shown_as_such(capsys, tmp_path, monkeypatch)
     monkeypatch.setattr(catalog, "model_path", lambda name: tmp_path)
     assert main(["models", "bare"]) == 0
     assert capsys.readouterr().out == f"{tmp_path}\nIt has no card.md.\n"
+
+
+def test_models_say_what_each_is_and_which_come_with_weights(capsys) -> None:
+    assert main(["models", "*", "--json", "-"]) == 0
+    about = {one["name"]: one for one in json.loads(capsys.readouterr().out)["models"]}
+    assert all(one["about"] for one in about.values())
+    trained = {name for name, one in about.items() if one["weights"]}
+    assert {"buildings", "landcover", "damage-network", "damage-evidence"} <= trained
+    assert not {"segnet", "baselines/knn"} & trained
+    assert main(["models", "b*"]) == 0
+    shown = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")}
+    assert shown["buildings"].endswith("  with weights  Buildings of one image")
+    assert "with weights" not in shown["baselines/knn"]
+    assert shown["baselines/knn"].endswith("k nearest neighbours.")
+
+
+def test_models_are_listed_without_loading_them() -> None:
+    code = (
+        "import sys; from deepnets4eo.cli.main import main; main(['models']); "
+        "print(sorted(set(sys.modules) & {'torch', 'segmentation_models_pytorch', 'scipy'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    smp = pytest.importorskip("segmentation_models_pytorch")
+    assert set(smp.MODEL_ARCHITECTURES_MAPPING) <= {line.strip() for line in done.stdout.splitlines()}

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 
@@ -120,3 +121,32 @@ def test_libraries_that_talk_much_are_kept_quiet() -> None:
 def test_mistyped_verbs_and_options_get_the_nearest_name(arguments: list[str], line: str, capsys) -> None:
     assert main(arguments) == 2
     assert " ".join(capsys.readouterr().err.split()).endswith(line)
+
+
+def test_a_file_whose_name_has_an_equals_sign_is_a_file() -> None:
+    from deepnets4eo.cli.rasterize import _sources
+
+    assert _sources(["buildings=nowhere.gpkg"]) == {"buildings": "nowhere.gpkg"}
+    assert _sources(["https://place/x.geojson?a=b"]) == ["https://place/x.geojson?a=b"]
+
+
+def test_a_file_in_a_folder_with_an_equals_sign_is_a_file(tmp_path) -> None:
+    from deepnets4eo.cli.rasterize import _sources
+
+    path = tmp_path / "theme=buildings" / "b.gpkg"
+    path.parent.mkdir()
+    path.touch()
+    assert _sources([str(path)]) == [str(path)]
+    assert _sources([f"buildings={path}"]) == {"buildings": str(path)}
+
+
+def test_numpys_warnings_of_absurd_values_are_for_debugging(capsys) -> None:
+    import warnings
+
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        main(["--version"])
+        np.float32(3e38) * np.float32(10)
+        np.sqrt(np.float64(-1))
+        np.nanmean(np.full(3, np.nan))
+    assert not shown

@@ -18,6 +18,7 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.damage.footprint_ids import make_ids
 from deepnets4eo.damage.footprints import Footprints, read_footprints
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.inspection.files import inspect
 
 UTM = "EPSG:32615"
 
@@ -380,3 +381,51 @@ def test_geometries_without_a_table_are_refused_in_one_line() -> None:
     for source, kind in ((boxes, "GeoSeries"), (boxes.to_frame().rename(columns=str).drop(columns="0"), "DataFrame")):
         with pytest.raises(InputError, match=f"given as {kind}; expected a path, a GeoDataFrame or Footprints"):
             read_footprints(source)
+
+
+def osm_text(**ways: dict[str, str]) -> str:
+    """OpenStreetMap XML of squares side by side, a way each."""
+    nodes, parts = [], []
+    for k, (name, tags) in enumerate(ways.items()):
+        west, corners = 10.068 + 0.0005 * k, ((0, 0), (3, 0), (3, 3), (0, 3))
+        refs = [4 * k + n for n in (1, 2, 3, 4, 1)]
+        nodes += [
+            f'<node id="{4 * k + n}" lat="{48.136 + y * 1e-4}" lon="{west + x * 1e-4}"/>'
+            for n, (x, y) in enumerate(corners, 1)
+        ]
+        text = "".join(f'<nd ref="{ref}"/>' for ref in refs) + "".join(
+            f'<tag k="{a}" v="{b}"/>' for a, b in tags.items()
+        )
+        parts.append(f'<way id="{name[1:]}">{text}</way>')
+    return f'<osm version="0.6">{"".join(nodes + parts)}</osm>'
+
+
+def test_buildings_of_an_openstreetmap_file_have_the_ids_of_their_ways_and_other_areas_are_left_out(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "site.osm"
+    path.write_text(osm_text(w101={"building": "yes"}, w205={"building": "house", "amenity": "cafe"}, w330={"landuse": "grass"}, w331={"building": "no"}))  # fmt: skip
+    found = read_footprints(path)
+    assert found.frame["id"].tolist() == ["101", "205"]
+    assert not found.made_ids
+    assert found.dropped == {"no building tag": 2}
+    assert any(problem.startswith("2 areas have no building tag") for problem in inspect(str(path)).problems)
+    pyogrio.write_dataframe(pyogrio.read_dataframe(path, layer="multipolygons"), tmp_path / "site.gpkg")
+    assert read_footprints(tmp_path / "site.gpkg").frame["id"].tolist() == ["101", "205"]
+
+
+def test_areas_without_a_building_tag_in_an_overpass_export_are_no_buildings() -> None:
+    ids = [f"way/{k}" for k in range(4)]
+    table = houses(4, **{"@id": ids, "building": ["yes", None, None, "roof"], "leisure": [None, "park", None, None]})
+    found = read_footprints(table)
+    assert found.frame["id"].tolist() == ["way/0", "way/3"]
+    assert found.dropped == {"no building tag": 2}
+    with pytest.raises(InputError, match=r'no row with a building tag.*way\["building"\]'):
+        read_footprints(houses(2, **{"@id": ids[:2], "landuse": ["grass", "forest"]}))
+    assert len(read_footprints(houses(2, **{"@id": ids[:2], "name": ["a", None]}))) == 2
+
+
+def test_outlines_of_other_sources_without_a_building_tag_stay() -> None:
+    mixed = houses(3, osm_id=[7, None, None], building=["yes", None, None], source=["osm", "ml", "ml"])
+    assert len(read_footprints(mixed)) == 3
+    assert len(read_footprints(houses(2, place=["Joplin", "Joplin"]))) == 2

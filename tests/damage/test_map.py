@@ -4,10 +4,11 @@ import json
 import zipfile
 
 import geopandas as gpd
+import matplotlib.pyplot as plt
 import pytest
 from made_up_map import make_grid, make_images, make_map
 
-from deepnets4eo.damage.map import FURTHER, PRODUCTS, DamageMap
+from deepnets4eo.damage.map import FURTHER, PRODUCTS, DamageMap, MapImages
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import sha256
 from deepnets4eo.outputs.event import EventInfo
@@ -170,3 +171,29 @@ def test_a_grade_without_assessment_and_missing_columns_are_refused():
         DamageMap(damage_map.buildings.drop(columns="damage_prob"), damage_map.assessed_extent)
     with pytest.raises(InputError, match="has 0 rows, expected 1"):
         DamageMap(make_map(5).buildings, gpd.GeoDataFrame(geometry=[]))
+
+
+def test_a_map_that_holds_its_images_is_saved_without_naming_them(made, tmp_path):
+    damage_map, pre, post = made
+    damage_map.images = MapImages(pre, post)
+    try:
+        assert set(damage_map.save(tmp_path / "own")) == FILES
+    finally:
+        damage_map.images = None
+    given = damage_map.save(tmp_path / "given", pre=pre, post=post)
+    sizes = [(tmp_path / name / "report.html").stat().st_size for name in ("own", "given")]
+    assert abs(sizes[0] - sizes[1]) < 100
+    assert given
+    with pytest.raises(InputError, match=r"does not hold its images. Give post=Layer.open"):
+        damage_map.save(tmp_path / "none")
+
+
+def test_the_key_of_a_plot_stays_in_the_figure_that_the_caller_made(made):
+    damage_map, _, post = made
+    axes = plt.subplots()[1]
+    damage_map.plot(post, axes=axes)
+    axes.figure.canvas.draw()
+    key = axes.get_legend().get_window_extent()
+    assert key.x1 <= axes.figure.bbox.x1 + 1
+    assert key.x0 >= axes.get_window_extent().x1 - 1
+    plt.close(axes.figure)

@@ -21,6 +21,7 @@ from odc.geo.geobox import GeoBox
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage.footprint_files import read_table
+from deepnets4eo.damage.footprints import read_footprints
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats import vectors
 from deepnets4eo.formats.unpacking import unpack
@@ -277,3 +278,35 @@ def test_a_web_address_that_the_user_gave_is_downloaded_and_looked_at(server):
 def test_names_that_only_gdal_understands_are_refused(name):
     with pytest.raises(InputError):
         read_table(name)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_lines_of_geojson_that_are_called_a_table_are_read_as_geojson(tmp_path: Path, packed: bool) -> None:
+    lines = "\n".join(json.dumps(feature) for feature in json.loads(HOUSES.to_crs(4326).to_json())["features"])
+    path = tmp_path / ("houses.csv.gz" if packed else "houses.csv")
+    path.write_bytes(gzip.compress(lines.encode()) if packed else lines.encode())
+    shapes = read_table(path).to_crs(HOUSES.crs).geometry.to_numpy()
+    assert shapely.area(shapely.symmetric_difference(shapes, HOUSES.geometry.to_numpy())).max() < 0.01
+    assert not (tmp_path / "houses.geojson").exists()
+
+
+def test_a_geopackage_with_an_undefined_crs_has_none(tmp_path: Path) -> None:
+    path = write(tmp_path / "local.gpkg")
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE gpkg_contents SET srs_id = -1")
+        database.execute("UPDATE gpkg_geometry_columns SET srs_id = -1")
+    database.close()
+    assert read_table(path).crs is None
+    plain = GeoBox((64, 64), Affine(1, 0, 0, 0, -1, 64), None)
+    (part,) = read_features({"buildings": path}, OsmRules.load(), plain)
+    assert len(part.table) == 2
+    with pytest.raises(InputError, match=r"no CRS.*--footprints-crs"):
+        read_footprints(path)
+
+
+def test_geoparquet_gives_layers_and_areas_as_geopackages_do(tmp_path: Path) -> None:
+    for name in ("houses.parquet", "houses.gpkg"):
+        (part,) = read_features({"buildings": write(tmp_path / name)}, OsmRules.load(), area())
+        assert part.table.geometry.area.tolist() == HOUSES.geometry.area.tolist()
+        assert part.boxes.tolist() == [list(HOUSES.total_bounds)]
+        assert read_area(tmp_path / name).area.tolist() == HOUSES.geometry.area.tolist()

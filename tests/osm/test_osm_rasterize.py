@@ -317,3 +317,45 @@ def test_the_distance_that_values_end_at_is_a_tag_of_distances_alone(tmp_path):
     for encoding, clip in (("distance", "12.5"), ("binary", None)):
         out = rasterize_osm(houses, PLAIN, tmp_path / f"{encoding}.tif", encoding=encoding, clip_m=12.5)
         assert Layer.open(out).tags.get("OSM_CLIP_M") == clip
+
+
+LOOP = '<way id="{id}"><nd ref="1"/><nd ref="2"/><nd ref="3"/><nd ref="4"/><nd ref="1"/>{tags}</way>'
+
+
+def loop(tmp_path, **tags):
+    """What a closed way of 75 × 67 m with such tags covers of each class, pixels of 1 m²."""
+    text = "".join(f'<tag k="{key}" v="{value}"/>' for key, value in tags.items())
+    ways = LOOP.format(id=7, tags=text)
+    (tmp_path / "loop.osm").write_text(f'<osm version="0.6">{HOUSE_NODES}{ways}</osm>')
+    grid = metre_grid(10.0685, 48.1363, 32632, (200, 200))
+    found = rasterize_osm(tmp_path / "loop.osm", grid, tmp_path / "loop.tif", coverage="everywhere", overwrite=True)
+    return {name: int((band == 1).sum()) for name, band in zip(NAMES, values(found), strict=True)}
+
+
+def test_closed_ways_of_line_features_are_lines_unless_they_say_that_they_are_areas(tmp_path):
+    x, y = Transformer.from_crs(4326, 32632, always_xy=True).transform([10.0680, 10.0690, 10.0690, 10.0680], [48.1360, 48.1360, 48.1366, 48.1366])  # fmt: skip
+    area = shapely.Polygon(np.column_stack([x, y]))
+    for tags, name, width in (
+        ({"natural": "tree_row"}, "vegetation", 4), ({"highway": "residential", "place": "square"}, "roads", 5.5),
+        ({"waterway": "stream", "tourism": "attraction"}, "water", 2),
+    ):  # fmt: skip
+        ring = area.exterior.buffer(width / 2).area
+        assert loop(tmp_path, **tags)[name] == pytest.approx(ring, rel=0.04)
+        assert loop(tmp_path, **tags, area="yes")[name] == pytest.approx(area.area, rel=0.01)
+    for tags, name in (
+        ({"natural": "wood"}, "vegetation"),
+        ({"natural": "tree_row", "landuse": "forest"}, "vegetation"),
+    ):
+        assert loop(tmp_path, **tags)[name] - (8 if name == "vegetation" else 0) == pytest.approx(area.area, rel=0.01)
+    assert loop(tmp_path, barrier="fence", landuse="farmyard", natural="water")["water"] == pytest.approx(
+        area.area, rel=0.01
+    )
+
+
+def test_closed_ways_that_gdal_has_made_areas_of_are_lines_in_any_format(tmp_path):
+    square = shapely.box(20, 10, 60, 50)
+    rows = frame([square] * 2, natural=["tree_row"] * 2, osm_way_id=["5", None], osm_id=[None, "6"])
+    found = values(rasterize_osm(rows[:1], PLAIN, tmp_path / "a.tif", coverage="everywhere"))
+    assert np.array_equal(found[VEGETATION] == 1, burnt([square.exterior.buffer(2, quad_segs=4)], PLAIN))
+    relation = values(rasterize_osm(rows[1:], PLAIN, tmp_path / "b.tif", coverage="everywhere"))
+    assert (relation[VEGETATION] == 1).sum() == 1600

@@ -15,6 +15,7 @@ from rasterio.enums import ColorInterp
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Window, blocks
+from deepnets4eo.inspection.files import inspect
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.mosaic import find_tiles
 from deepnets4eo.rasters.scene import Layer
@@ -38,6 +39,11 @@ VALUES = np.arange(1, 13, dtype=np.uint8).reshape(3, 4)
         (VALUES.astype(np.int16), {}, "bands or data type"),
         (np.stack([VALUES, VALUES]), {}, "bands or data type"),
         (VALUES, {"nodata": 0}, "nodata value"),
+        (
+            VALUES,
+            {"transform": Affine(0.5, 0, 500_002, 0, 0.5, 4_000_000)},
+            r"the direction of their rows \(one runs from south to north\)",
+        ),
         (VALUES, {"transform": Affine(0.6, 0, 500_002, 0, -0.5, 4_000_000)}, "resolution"),
         (VALUES, {"transform": Affine(0.5, 0, 500_002, 0, -0.6, 4_000_000)}, "resolution"),
         (VALUES, {"transform": Affine(0.5, 0.01, 500_002, 0, -0.5, 4_000_000)}, "rotation"),
@@ -304,3 +310,19 @@ def test_a_value_without_data_that_no_pixel_can_have_changes_nothing(nodata: flo
     small, known, _ = Layer.open(tmp_path / "0.tif", nodata=nodata).thumbnail(4)
     assert small.tolist() == [[[50] * 4] * 4]
     assert known.all()
+
+
+def test_an_image_that_only_rpcs_place_is_told_how_to_be_put_on_the_ground(tmp_path: Path) -> None:
+    path = tmp_path / "raw.tif"
+    with rasterio.open(path, "w", driver="GTiff", height=3, width=4, count=1, dtype="uint8") as file:
+        file.write(VALUES, 1)
+    coefficients = " ".join(["1"] + ["0"] * 19)
+    offsets = dict.fromkeys(("LINE_OFF", "SAMP_OFF", "LAT_OFF", "LONG_OFF", "HEIGHT_OFF"), "1")
+    scales = dict.fromkeys(("LINE_SCALE", "SAMP_SCALE", "LAT_SCALE", "LONG_SCALE", "HEIGHT_SCALE"), "1")
+    terms = dict.fromkeys(("LINE_NUM_COEFF", "LINE_DEN_COEFF", "SAMP_NUM_COEFF", "SAMP_DEN_COEFF"), coefficients)
+    with rasterio.open(path, "r+") as file:
+        file.update_tags(ns="RPC", **offsets, **scales, **terms)
+    (problem,) = [problem for problem in inspect(str(path)).problems if "CRS" in problem]
+    assert "only RPCs" in problem
+    assert "gdalwarp -rpc" in problem
+    assert not Layer.open(VALUES).place_advice

@@ -1,7 +1,9 @@
 // What a change map amounts to: its area with interval, its classes, how it was made, what to beware of.
 
 // Square metres where hectares would be a small fraction.
-const areaText = (hectares) => (hectares < 1 ? `${number(Math.round(10_000 * hectares))} m²` : `${hectares.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 })} ha`);
+// Three digits, since no map is truer.
+const threeDigits = (value) => (value > 0 && value < 99.95 ? value.toPrecision(3) : number(Number(value.toPrecision(3))));
+const areaText = (hectares) => (hectares < 1 ? `${threeDigits(10_000 * hectares)} m²` : `${threeDigits(hectares)} ha`);
 const sheetNotes = () => [];
 const legendParts = () => [classTable(), factList(page.facts)];
 const summaryBoxes = () => [eventBox(), box("Change", factList(page.facts)), box("Polygons", classTable(), page.left_out ? paragraph(page.left_out) : "")];

@@ -23,6 +23,8 @@ LEAST_PX, MOST_PX = 64, 512  # of the ground that a chip shows
 SIDE_PX = 192  # of the picture at most
 MARGIN = 1.0  # of the outline's own size, on each side
 STRETCH_PERCENT = (1, 99)
+OVERVIEW_PX = 900  # longer side of the picture of the whole place at most
+STRIP_PX = 1 << 22  # pixels read at a time for it
 SAMPLE_PX, SAMPLES = 256, 3
 QUALITY = 75
 
@@ -62,18 +64,25 @@ class Chips:
 
     def webp(self, index: int, chip: Chip) -> bytes:
         """The picture of a date; what is not valid is transparent."""
-        from PIL import Image
+        return _encode(self._picture(index, chip.window, chip.window.height // chip.height), "WEBP")
 
-        image, valid = self._series.read(index, chip.window)
+    def _picture(self, index: int, window: Window, step: int) -> NDArray[np.uint8]:
+        """Red, green, blue and opacity (4, h, w) of every `step`-th pixel of a window."""
+        image, valid = self._series.read(index, window)
+        image, valid = image[self._bands][:, ::step, ::step], valid[::step, ::step]
         low, high = self._stretch(index)
-        colours = np.where(valid, (image[self._bands] - low) / (high - low) * 255, 0).clip(0, 255).astype(np.uint8)
-        picture = np.concatenate([colours, valid[None].astype(np.uint8) * 255])
-        step = chip.window.height // chip.height
-        buffer = io.BytesIO()
-        Image.fromarray(np.ascontiguousarray(np.moveaxis(picture[:, ::step, ::step], 0, 2))).save(
-            buffer, "WEBP", quality=QUALITY, method=2
-        )
-        return buffer.getvalue()
+        colours = np.where(valid, (image - low) / (high - low) * 255, 0).clip(0, 255).astype(np.uint8)
+        return np.concatenate([colours, valid[None].astype(np.uint8) * 255])
+
+    def overview(self, index: int) -> tuple[bytes, int]:
+        """The whole picture of a date as JPEG, small, and how many pixels one of its pixels stands for. Memory: a strip of rows."""
+        height, width = self._series.shape
+        step = max(1, math.ceil(max(height, width) / OVERVIEW_PX))
+        rows = step * max(1, STRIP_PX // (step * width))
+        strips = [
+            self._picture(index, Window(row, 0, min(rows, height - row), width), step) for row in range(0, height, rows)
+        ]
+        return _encode(np.concatenate(strips, axis=1)[:3], "JPEG"), step
 
     def _measure_stretch(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         pixels = []
@@ -85,3 +94,12 @@ class Chips:
             values = np.zeros((3, 1), np.float32)
         low, high = np.percentile(values, STRETCH_PERCENT, axis=1).astype(np.float32)[:, :, None, None]
         return low, np.maximum(high, low + 1e-6)
+
+
+def _encode(picture: NDArray[np.uint8], kind: str) -> bytes:
+    """A picture (bands, h, w) as a file; kind : WEBP, or JPEG, which is smaller for large ones and has no opacity."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(np.moveaxis(picture, 0, 2))).save(buffer, kind, quality=QUALITY, method=2)
+    return buffer.getvalue()

@@ -29,11 +29,12 @@ DAY_OF_YEAR = r"(?:[0-2]\d\d|3[0-5]\d|36[0-6])(?![0-9A-Za-z])"
 NO_DAY_FIRST = r"(?<!\d)(?<!\d[-_./ ]\d\d[-_./ ])(?<!\d[-_./ ]\d[-_./ ])"  # 28-02-2019 has its year last
 NEXT_FIELD = r"[-_./ ]\d{1,2}(?:T\d|(?![0-9A-Za-z]))"  # a month or day, also where it is wrong or has one digit
 USUAL_YEARS = range(1900, 2100)
+MIDDLE = "0701"  # of a year whose month is not known
 IN_NAMES = (  # expression; how its groups are read, and what is added to them
     (re.compile(rf"(?<!\d)({YEAR})[-_./ ]?(0[1-9]|1[0-2])[-_./ ]?([0-2]\d|3[01])(?!\d)"), "%Y%m%d", ""),
     (re.compile(rf"{NO_DAY_FIRST}({YEAR})[-_.](0[1-9]|1[0-2])(?!\d|{NEXT_FIELD})"), "%Y%m%d", "01"),
     (re.compile(rf"(?<!\d)({YEAR})[-.]({DAY_OF_YEAR})"), "%Y%j", ""),
-    (re.compile(rf"{NO_DAY_FIRST}({YEAR})(?!\d|[-_.]{DAY_OF_YEAR}|{NEXT_FIELD})"), "%Y%m%d", "0701"),  # mid-year
+    (re.compile(rf"{NO_DAY_FIRST}({YEAR})(?!\d|[-_.]{DAY_OF_YEAR}|{NEXT_FIELD})"), "%Y%m%d", MIDDLE),
 )  # 2013_100 and 2013_7 are none: a day or month of the year, or a number of its own
 REST = {len("2020"): "-07-01", len("2020-06"): "-01"}  # of given dates, as of those in names
 FIELDS = {"Y": r"\d{4}", "y": r"\d{2}", "m": r"\d{2}", "d": r"\d{2}", "j": r"\d{3}", "b": r"[A-Za-z]{3}",
@@ -45,12 +46,13 @@ class DatedImage:
     """One date of a series.
 
     day : of acquisition. sources : rasters whose bands follow each other. masks : rasters of clouds, shadows …, on any grid;
-    a pixel is left out where any of them says so.
+    a pixel is left out where any of them says so. year_alone : whether only its year is known, and the day is the middle.
     """
 
     day: date
     sources: tuple[LayerLike, ...]
     masks: tuple[LayerLike, ...] = ()
+    year_alone: bool = False
 
 
 def find_images(
@@ -95,7 +97,10 @@ def find_images(
         images = _stac_images(Path(str(source)), assets, None if masks is None else str(masks))
     else:
         rasters = _rasters(source)
-        images = [DatedImage(day, (raster,)) for raster, day in _with_dates(rasters, dates, date_pattern)]
+        images = [
+            DatedImage(day, (raster,), year_alone=alone)
+            for raster, (day, alone) in zip(rasters, _dates(rasters, dates, date_pattern), strict=True)
+        ]
     images.sort(key=lambda image: image.day)
     for one, other in zip(images, images[1:], strict=False):
         if one.day == other.day:
@@ -106,7 +111,8 @@ def find_images(
     if masks is None or stac:
         return images
     by_day: dict[date, list[LayerLike]] = defaultdict(list)
-    for mask, day in _with_dates(_rasters(masks), dates, date_pattern, "masks"):
+    listed = _rasters(masks)
+    for mask, (day, _) in zip(listed, _dates(listed, dates, date_pattern, "masks"), strict=True):
         by_day[day].append(mask)
     missing = [str(image.day) for image in images if image.day not in by_day]
     if missing:
@@ -122,14 +128,19 @@ def date_of_name(name: str, pattern: str | None = None) -> date | None:
     >>> date_of_name("S2A_20190228T101.tif"), date_of_name("x_2019-060.tif", "%Y-%j"), date_of_name("2019-1-5.tif")
     (datetime.date(2019, 2, 28), datetime.date(2019, 3, 1), None)
     """
+    return _dated_name(name, pattern)[0]
+
+
+def _dated_name(name: str, pattern: str | None) -> tuple[date | None, bool]:
+    """The date in a name, and whether it is a year alone."""
     if pattern is not None:
-        return _date_by_pattern(name, pattern)
+        return _date_by_pattern(name, pattern), not any(letter in pattern for letter in ("%m", "%b", "%j"))
     for expression, reading, rest in IN_NAMES:
         for match in expression.finditer(name):
             day = _parse("".join(match.groups()) + rest, reading)
             if day is not None:  # 31 February is none
-                return day
-    return None
+                return day, rest == MIDDLE
+    return None, False
 
 
 def as_date(day: str | date, option: str = "") -> date:
@@ -182,30 +193,32 @@ def _rasters(source: str | Path | Sequence[LayerLike]) -> list[LayerLike]:
     return [*(files or folders)]
 
 
-def _with_dates(
+def _dates(
     rasters: Sequence[LayerLike], dates: Sequence[str | date] | None, pattern: str | None, what: str = "rasters"
-) -> list[tuple[LayerLike, date]]:
+) -> list[tuple[date, bool]]:
+    """The date of each raster, and whether only its year is known."""
     if dates is not None:
         if len(dates) != len(rasters):
             raise InputError(f"{len(dates)} dates were given for {len(rasters)} {what}. Give as many {what} as dates.")
-        return [(raster, as_date(day)) for raster, day in zip(rasters, dates, strict=True)]
-    return [(raster, _date_of(raster, pattern)) for raster in rasters]
+        return [(as_date(day), isinstance(day, str) and len(day) == len("2020")) for day in dates]
+    return [_date_of(raster, pattern) for raster in rasters]
 
 
-def _date_of(raster: LayerLike, pattern: str | None) -> date:
+def _date_of(raster: LayerLike, pattern: str | None) -> tuple[date, bool]:
     name = _name(raster)
-    day = date_of_name(Path(name).name, pattern)
+    day, alone = _dated_name(Path(name).name, pattern)
     if day is None and pattern is None:
         tags = {key.lower(): text for key, text in Layer.open(raster).tags.items()}
         texts = [tags[key] for key in DATE_TAGS if key in tags]
-        day = next((day for text in texts if (day := date_of_name(text.replace(":", "-")[:10]))), None)
+        dated = (_dated_name(text.replace(":", "-")[:10], None) for text in texts)
+        day, alone = next((one for one in dated if one[0]), (None, False))
     if day is None:
         where = f"by the pattern {pattern!r}" if pattern else "in its name or tags"
         raise InputError(
             f"{name} has no date {where}, such as 2020-06-30 or 20200630, with two digits for month and day. Give the dates "
             "(--dates), or how they stand in the names (--date-pattern)."
         )
-    return day
+    return day, alone
 
 
 def _date_by_pattern(name: str, pattern: str) -> date | None:
@@ -268,7 +281,8 @@ def _stac_image(path: Path, item: Mapping[str, Any], assets: Sequence[str], mask
             f"{path}: item {item.get('id')!r} has the raster assets {names}. Choose those to use with --assets."
         )
     sources = tuple(_href(path, item, name) for name in names)
-    return DatedImage(day, sources, () if mask is None else (_href(path, item, mask),))
+    masks = () if mask is None else (_href(path, item, mask),)
+    return DatedImage(day, sources, masks, year_alone=len(text) == len("2020"))
 
 
 def _image_assets(assets: Mapping[str, Any]) -> list[str]:

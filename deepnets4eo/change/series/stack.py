@@ -26,6 +26,8 @@ from deepnets4eo.rasters.cloud_mask import open_cloud_mask
 from deepnets4eo.rasters.plausible import without_implausible
 from deepnets4eo.rasters.scene import Layer, LayerLike, covered_share
 
+MOST_NAMED = 5  # dates in a message
+
 log = logging.getLogger(__name__)
 
 
@@ -44,6 +46,15 @@ class MaskRule:
     def clouds(self, mask: Any) -> Mask:
         """mask : (h, w) → (h, w) bool, True under clouds"""
         return np.asarray(np.isin(mask, self.values) if self.values else mask > self.above)
+
+
+def year_note(days: Sequence[date]) -> str:
+    """What to say of dates of which only the year is known."""
+    years = ", ".join(str(day.year) for day in days[:MOST_NAMED]) + (" …" if len(days) > MOST_NAMED else "")
+    return (
+        f"Of {years} only the year is known: the middle of the year (1 July) stands for the date, and seasons cannot be told apart. "
+        "Give the days with --dates where they are known."
+    )
 
 
 class ImageSeries:
@@ -110,6 +121,10 @@ class ImageSeries:
                 covered_share(self.grid, layer, str(image.day))
         orders = [_order_by_name(own, [name for layer in layers for name in layer.band_names]) for layers in opened]
         self.sources = [layers[0].source for layers in opened]
+        self.grid_source = self.sources[0] if grid is None else None
+        self.years_alone = [image.day for image in images if image.year_alone]
+        if self.years_alone:
+            log.warning("%s", year_note(self.years_alone))
         self.paths = [path for layers in opened for layer in layers for path in layer.paths]
         self.synthetic = any(layer.synthetic for layers in opened for layer in layers)
         dated = list(zip(images, opened, orders, strict=True))

@@ -1,6 +1,7 @@
 // The sheet for paper: both images as they are seen now, and what the kind of map puts below them.
 
-const SHEET_PX = { width: 760, height: 430 }; // of one image; drawn twice as fine
+const SHEET_PX = { width: 760, height: 320 }; // of one image, so low that all fits one page of A4; drawn twice as fine
+const MOST_FILES = 12;
 
 function wirePrinting(store, panels) {
   const host = document.getElementById("sheet");
@@ -24,10 +25,15 @@ function sheetParts(store, panels) {
     shown < store.count ? paragraph(`Of ${objects(store.count)} the images show the ${number(shown)} chosen in the list.`) : "",
     make("div", { class: "sheet-columns" },
       box("Legend and counts", ...legendParts()),
-      box("What this is", factList(facts), box("Images and files", factList(Object.entries(page.inputs)))),
+      box("What this is", factList(facts), box("Images and files", factList(fewFiles(Object.entries(page.inputs))))),
       box("Read this before use", make("ul", {}, ...page.caveats.map((text) => make("li", {}, text))), ...sheetNotes()),
       box("Registration of before and after", factList(registrationFacts()))),
   ];
+}
+
+// A mosaic of many tiles would take a page of its own.
+function fewFiles(files) {
+  return files.length > MOST_FILES ? [...files.slice(0, MOST_FILES), ["…", `and ${number(files.length - MOST_FILES)} more`]] : files;
 }
 
 // The same place at the same width on the ground as on the screen.

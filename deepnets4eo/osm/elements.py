@@ -1,0 +1,103 @@
+"""What tables made of OpenStreetMap say of their rows: which element a row is, and what its tags make of it.
+
+Takes tables with a column a tag, as GDAL, Overpass, OSMnx and QuickOSM write them; tags in GDAL's one text column count too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEXT_TAGS = "other_tags"  # where GDAL puts the tags that have no column, as "key"=>"value"
+WAY_ID = "osm_way_id"  # of a way that GDAL has closed to an area; its osm_id is then missing
+ID_COLUMNS = ("osm_id", WAY_ID, "@id", "osmid", "full_id")
+KIND_COLUMNS = ("osm_type", "element_type", "element")  # node, way or relation
+WAY = r"^w(?:ay/|ay$|\d)"  # way/12 (Overpass), way (OSMnx), w12 (QuickOSM)
+WAY_COLUMNS = (WAY_ID, "@id", "full_id", *KIND_COLUMNS)
+NONE = ("", "no", "0", "False")  # values of a tag that say that something is not there
+
+# What closed ways are, see the wiki of OpenStreetMap on areas: of these keys always areas, but for the values named in
+# LINE_VALUES; of those in AREA_VALUES only with these values; of any other key, as barrier, they are lines. area=yes and
+# area=no stand above all.
+AREA_KEYS = (
+    "aeroway", "amenity", "area:highway", "boundary", "building", "building:part", "craft", "geological", "golf", "historic",
+    "indoor", "landuse", "leisure", "man_made", "military", "natural", "office", "place", "public_transport", "ruins", "shop",
+    "sport", "tourism", "water",
+)  # fmt: skip
+LINE_VALUES = {
+    "natural": ("tree_row", "coastline", "cliff", "ridge", "arete"),
+    "man_made": ("cutline", "embankment", "pipeline"), "aeroway": ("taxiway",),
+}  # fmt: skip
+AREA_VALUES = {
+    "highway": ("platform", "services", "rest_area", "escape", "elevator"),
+    "waterway": ("riverbank", "dock", "boatyard", "dam"),
+    "railway": ("station", "turntable", "roundhouse", "platform"),
+    "power": ("plant", "substation", "generator", "transformer"),
+}  # fmt: skip
+OTHER_THINGS = (
+    "aeroway", "amenity", "barrier", "boundary", "golf", "highway", "landuse", "leisure", "man_made", "military", "natural",
+    "place", "power", "railway", "sport", "water", "waterway",
+)  # fmt: skip
+
+
+def tag_values(table: pd.DataFrame, key: str) -> Any:
+    """Text of a tag in each row, from its column or GDAL's text column; "" where a row does not have it."""
+    import pandas as pd
+
+    if key in table.columns:
+        column = table[key].astype("string").str.strip()
+    elif TEXT_TAGS in table.columns:
+        column = table[TEXT_TAGS].astype("string").str.extract(f'"{key}"=>"([^"]*)"', expand=False)
+    else:
+        column = pd.Series(pd.NA, index=table.index, dtype="string")
+    return column.fillna("")
+
+
+def closed_ways(table: pd.DataFrame) -> NDArray[np.bool_]:
+    """(N,) bool: rows that say that they are ways, so that a polygon is a closed way and its tags say whether it is an area."""
+    ways = np.zeros(len(table), bool)
+    for name in WAY_COLUMNS:
+        if name in table.columns:
+            text = table[name].astype("string").fillna("")
+            ways |= (text != "" if name == WAY_ID else text.str.contains(WAY)).to_numpy(bool)
+    return ways
+
+
+def makes_area(table: pd.DataFrame, key: str) -> NDArray[np.bool_]:
+    """(N,) bool: rows whose value of a tag makes a closed way an area; area=yes and area=no decide where they are given."""
+    values, area = tag_values(table, key), tag_values(table, "area")
+    if key in AREA_VALUES:
+        says = values.isin(AREA_VALUES[key])
+    else:
+        says = ~values.isin(LINE_VALUES.get(key, ())) if key in AREA_KEYS else values.isin(())
+    return np.asarray((says & (area != "no")) | (area == "yes"), bool)
+
+
+def no_buildings(table: pd.DataFrame) -> NDArray[np.bool_]:
+    """(N,) bool: rows that are something else than a building, or building=no, in a table that says which rows are buildings.
+
+    Rows of OpenStreetMap without a `building` tag where others have one, or that are tagged as something else; rows of any
+    other table only where it has both kinds. A table without tags holds what its giver says.
+    """
+    value = tag_values(table, "building")
+    building = ~value.isin(NONE).to_numpy(bool)
+    element, other = np.zeros(len(table), bool), np.zeros(len(table), bool)
+    for name in (name for name in (*ID_COLUMNS, *KIND_COLUMNS) if name in table.columns):
+        element |= table[name].notna().to_numpy(bool)
+    if table.index.dtype == object:  # ids beside the properties of GeoJSON
+        element |= table.index.astype(str).str.match(r"(way|relation)/\d").astype(bool)
+    for key in OTHER_THINGS:
+        other |= ~tag_values(table, key).isin(NONE).to_numpy(bool)
+    known = building.any()
+    return np.asarray(~building & ((element & (known | other)) | (other & known) | (value == "no").to_numpy(bool)))
+
+
+def with_way_ids(table: pd.DataFrame) -> pd.Series:
+    """The ids of GDAL's areas: those of relations (`osm_id`), and where they are missing those of closed ways."""
+    ids = table["osm_id"]
+    return ids if WAY_ID not in table.columns else ids.astype(object).where(ids.notna(), table[WAY_ID].astype(object))
