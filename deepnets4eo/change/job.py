@@ -241,7 +241,7 @@ def _prepare(
     if trained is not None:
         if options.normalise == "none":
             return trained, pair.scene, {"method": f"run {options.model}", "threshold": FINAL}
-        scene, values = normalise(pair.scene, options.normalise, trained.inputs)
+        scene, values = normalise(trained.inputs.as_trained(pair.scene), options.normalise, trained.inputs)
         return trained, scene, {"method": f"run {options.model}", "threshold": FINAL, "normalisation": values}
     if not (scratch / "run" / "card.json").is_file():
         log.info("fitting %s to the pair …", options.method)

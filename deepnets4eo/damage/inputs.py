@@ -26,7 +26,7 @@ from deepnets4eo.grid import overlap_share
 from deepnets4eo.outputs.findings import Finding, one_or_many
 from deepnets4eo.rasters.cloud_mask import open_cloud_mask
 from deepnets4eo.rasters.scene import WHOLE, Layer, LayerLike, covered_share
-from deepnets4eo.terrain.units import check_layer_unit, check_stored_heights
+from deepnets4eo.terrain.units import check_layer_unit, check_stated_unit
 
 
 @dataclass(frozen=True)
@@ -132,12 +132,12 @@ def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> tup
     InputError where the settings take a pre image as registered and there is none, or choose a network of the toolbox and none takes part.
     """
     _check_hazard(settings)
-    after = Layer.open(post)
+    after = Layer.open(post).as_shown()
     if pre is None or (isinstance(pre, str) and pre == "-"):
         if settings.assume_registered:
             raise InputError("--assume-registered takes a pre image as lying right, but there is none. Leave it out.")
         return None, after
-    before = Layer.open(pre)
+    before = Layer.open(pre).as_shown()
     if before.grid.crs is None and after.grid.crs is not None:
         return before.on(after.grid), after
     if after.grid.crs is None and before.grid.crs is not None:
@@ -185,7 +185,7 @@ def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Findi
         if layer is None:
             continue
         if role.startswith("dsm"):
-            check_stored_heights(layer)
+            check_stated_unit(layer)
             check_layer_unit(layer)
         layer.on(post.grid)  # which refuses another size where only pixel numbers pair them
         share = covered_share(post.grid, layer, role)

@@ -27,6 +27,7 @@ from deepnets4eo.inspection.vectors import describe_vector
 from deepnets4eo.plugins import INSPECTIONS, load_plugin, plugins_of
 from deepnets4eo.rasters.outliers import find_outliers
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters.stored_values import to_physical
 
 VECTOR_SUFFIXES = {
     ".gpkg",
@@ -203,12 +204,13 @@ def _describe_stored_values(result: Inspection, layer: Layer) -> None:
     scaled = next((one for one in stored if not one.plain), None)
     if scaled is not None:
         result.facts["stored"] = (
-            f"values are numbers × {scaled.scale:g} + {scaled.offset:g}; numbers are read as they are stored"
+            f"values are numbers × {scaled.scale:g} + {scaled.offset:g}, and are read so; labels are read as they are stored"
         )
 
 
 def _describe_values(result: Inspection, layer: Layer) -> None:
-    data, valid, _ = layer.thumbnail(STATISTICS_PX)
+    numbers, valid, _ = layer.as_stored().thumbnail(STATISTICS_PX)
+    data = to_physical(numbers, layer.scaling)
     result.facts["not valid"] = f"{1 - valid.mean():.1%} of the pixels" + (
         f" (nodata {layer.nodata:g})" if layer.nodata is not None else ""
     )
@@ -227,7 +229,9 @@ def _describe_values(result: Inspection, layer: Layer) -> None:
     if np.issubdtype(layer.dtype, np.floating) and np.isinf(data).any():
         result.problems.append("it holds infinite values, which are not valid. Set them to nodata.")
     step = max(1, values.size // MAX_VALUES)
-    for name, band in zip(layer.band_names, values, strict=True):
+    for name, band in zip(
+        layer.band_names, numbers[:, valid], strict=True
+    ):  # values that mean no data are told by them
         _report_outliers(result, name, np.concatenate([band[::step], [band.min(), band.max()]]))
 
 
@@ -315,6 +319,7 @@ def _inspect_run(path: str) -> Inspection:
         f"{name}: {', '.join(item.bands)}"
         + (f" ({item.units})" if item.units else "")
         + (", optional" if item.optional else "")
+        + (", numbers as they are stored" if item.values == "stored" else "")
         for name, item in segmenter.inputs.layers.items()
     )
     return result

@@ -6,6 +6,7 @@ Takes a file, a folder, a glob or a list; refuses tiles that differ in CRS, band
 from __future__ import annotations
 
 import glob
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,13 +22,14 @@ from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.grid import check_affine
 from deepnets4eo.rasters.band_subset import GDAL_TYPES, same_nodata
+from deepnets4eo.rasters.stored_values import StoredValues, describe_vrt, same_unit, stated_values
 from deepnets4eo.rasters.valid_values import storable_nodata
 
 TILE_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img"}
 
 
 class MosaicTile(NamedTuple):
-    """One tile of a mosaic: file, size in pixels, georeference, types and names of its bands."""
+    """One tile of a mosaic: file, size in pixels, georeference, types and names of its bands, and how their numbers are meant."""
 
     path: str
     height: int
@@ -39,6 +41,7 @@ class MosaicTile(NamedTuple):
     roles: tuple[ColorInterp, ...]
     masked: bool
     names: tuple[str | None, ...]
+    stored: tuple[StoredValues, ...]
 
 
 def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
@@ -68,9 +71,10 @@ def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
     return [str(envi.image_file(path)) if envi.is_header(path) else text]
 
 
-def mosaic_vrt(paths: Sequence[str], nodata: float | None = None) -> str:
+def mosaic_vrt(paths: Sequence[str], nodata: float | None = None) -> tuple[str, bool]:
     """A GDAL virtual raster over tiles; what a later tile knows lies on top, gaps between them are not valid.
 
+    Tiles that state different scales or offsets are brought to physical values, with NaN for nodata: then the second result is True.
     nodata : replaces the tiles' own value where it is given.
     Errors: GridError for tiles that differ in CRS, bands, type, resolution or rotation, or that do not say where they lie.
     """
@@ -92,10 +96,16 @@ def mosaic_vrt(paths: Sequence[str], nodata: float | None = None) -> str:
     x, y = first.transform * (left, top)
     bands = "".join(_band(first, band, offset_tiles) for band in range(1, len(first.dtypes) + 1))
     mask = _mask(offset_tiles) if first.nodata is None and ColorInterp.alpha not in first.roles else ""
-    return (
+    vrt = (
         f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>{escape(first.crs)}</SRS>'
         f"<GeoTransform>{x!r}, {scale[0]!r}, 0, {y!r}, 0, {scale[1]!r}</GeoTransform>{bands}{mask}</VRTDataset>"
     )
+    return vrt, _differ(tiles)
+
+
+def _differ(tiles: Sequence[MosaicTile]) -> bool:
+    """Whether the numbers of some tiles are meant in another way than those of others."""
+    return len({tuple((one.scale, one.offset) for one in tile.stored) for tile in tiles}) > 1
 
 
 def _describe(path: str) -> MosaicTile:
@@ -112,6 +122,7 @@ def _describe(path: str) -> MosaicTile:
             tile.colorinterp,
             MaskFlags.per_dataset in tile.mask_flag_enums[0],
             tile.descriptions,
+            stated_values(tile, path),
         )
 
 
@@ -131,6 +142,7 @@ def _check_same_kind(first: MosaicTile, tile: MosaicTile) -> None:
         "CRS": first.crs != tile.crs,
         "bands or data type": first.dtypes != tile.dtypes,
         "nodata value": not same_nodata(first.nodata, tile.nodata),
+        "unit": not all(same_unit(one.unit, other.unit) for one, other in zip(first.stored, tile.stored, strict=False)),
         "resolution": abs(a.a - b.a) > 1e-6 * abs(a.a) or abs(a.e - b.e) > 1e-6 * abs(a.e),
         "rotation": any((a.b, a.d, b.b, b.d)),
     }
@@ -143,13 +155,21 @@ def _check_same_kind(first: MosaicTile, tile: MosaicTile) -> None:
 
 
 def _band(first: MosaicTile, band: int, offset_tiles: Sequence[tuple[MosaicTile, int, int]]) -> str:
-    nodata = "" if first.nodata is None else f"<NoDataValue>{first.nodata!r}</NoDataValue>"
+    alpha, stored = first.roles[band - 1] == ColorInterp.alpha, first.stored[band - 1]
+    physical = _differ([tile for tile, _, _ in offset_tiles]) and not alpha
+    no_value = first.nodata if not physical or first.nodata is None else math.nan
+    nodata = "" if no_value is None else f"<NoDataValue>{no_value!r}</NoDataValue>"
     role = f"<ColorInterp>{first.roles[band - 1].name.title()}</ColorInterp>"
     name = f"<Description>{escape(first.names[band - 1] or '')}</Description>"
-    skipped = 0 if first.roles[band - 1] == ColorInterp.alpha else first.nodata
-    sources = "".join(_source(tile, str(band), col, row, skipped) for tile, col, row in offset_tiles)
-    gdal_type = GDAL_TYPES[first.dtypes[band - 1]]
-    return f'<VRTRasterBand dataType="{gdal_type}" band="{band}">{name}{role}{nodata}{sources}</VRTRasterBand>'
+    skipped = 0 if alpha else first.nodata
+    sources = "".join(
+        _source(tile, str(band), col, row, skipped, tile.stored[band - 1] if physical else None)
+        for tile, col, row in offset_tiles
+    )
+    dtype = np.dtype(first.dtypes[band - 1])
+    gdal_type = GDAL_TYPES[np.result_type(dtype, np.float32).name if physical else dtype.name]
+    meant = describe_vrt(StoredValues(unit=stored.unit) if physical else stored)
+    return f'<VRTRasterBand dataType="{gdal_type}" band="{band}">{name}{role}{nodata}{meant}{sources}</VRTRasterBand>'
 
 
 def _mask(offset_tiles: Sequence[tuple[MosaicTile, int, int]]) -> str:
@@ -157,12 +177,18 @@ def _mask(offset_tiles: Sequence[tuple[MosaicTile, int, int]]) -> str:
     return f'<MaskBand><VRTRasterBand dataType="Byte">{sources}</VRTRasterBand></MaskBand>'
 
 
-def _source(tile: MosaicTile, band: str, col: int, row: int, nodata: float | None) -> str:
+def _source(
+    tile: MosaicTile, band: str, col: int, row: int, nodata: float | None, scaled: StoredValues | None = None
+) -> str:
+    """One tile in a band. nodata : what is left out. scaled : how its numbers are brought to physical values, None to keep them."""
     kind, skip = "SimpleSource", ""  # which keeps all digits of 64-bit integers, and is faster
     if nodata is not None:
         kind, skip = "ComplexSource", f"<NODATA>{nodata!r}</NODATA>"
     elif tile.masked:
         kind, skip = "ComplexSource", "<UseMaskBand>true</UseMaskBand>"
+    if scaled is not None:
+        kind = "ComplexSource"
+        skip += f"<ScaleOffset>{scaled.offset!r}</ScaleOffset><ScaleRatio>{scaled.scale!r}</ScaleRatio>"
     size = f'xSize="{tile.width}" ySize="{tile.height}"'
     return (
         f'<{kind}><SourceFilename relativeToVRT="0">{escape(tile.path)}</SourceFilename><SourceBand>{band}</SourceBand>'

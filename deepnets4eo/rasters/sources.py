@@ -10,6 +10,7 @@ import copy
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,7 +35,7 @@ from deepnets4eo.rasters.band_subset import same_nodata, subset_bands
 from deepnets4eo.rasters.handles import Handles
 from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
 from deepnets4eo.rasters.stack import MARK, stack_files, stack_vrt
-from deepnets4eo.rasters.stored_values import StoredValues
+from deepnets4eo.rasters.stored_values import stated_values, stored_values_of
 from deepnets4eo.rasters.valid_values import storable_nodata, valid_values
 
 Read = tuple[NDArray[Any], NDArray[np.bool_]]
@@ -162,8 +163,7 @@ class FileSource:
         )  # IMAGERY: satellite and time, of side files
         self.wavelengths_nm = raster_wavelengths_nm(dataset)
         self.colour_roles: list[str] | None = [role.name for role in dataset.colorinterp]
-        units = (unit or "" for unit in dataset.units)
-        self.stored_values = [StoredValues(*each) for each in zip(dataset.scales, dataset.offsets, units, strict=True)]
+        self.stored_values = list(stated_values(dataset, self.name))
         self.grid = _grid(dataset)
         check_grid(self.grid, self.name)
 
@@ -175,8 +175,11 @@ class FileSource:
         tiles = find_tiles(source)
         if len(tiles) == 1:
             return cls(tiles[0], tiles[0], tiles, nodata)
-        file = MemoryFile(mosaic_vrt(tiles, nodata).encode(), ext=".vrt")
-        opened = cls(f"{Path(tiles[0]).parent} ({len(tiles)} tiles)", file.name, tiles, nodata)
+        vrt, physical = mosaic_vrt(tiles, nodata)
+        file, name = MemoryFile(vrt.encode(), ext=".vrt"), f"{Path(tiles[0]).parent} ({len(tiles)} tiles)"
+        opened = cls(name, file.name, tiles, None if physical else nodata)
+        if physical:  # the value without data is one of the tiles' numbers
+            opened.with_nodata = partial(cls.open, source)  # type: ignore[attr-defined]
         with open_raster(tiles[0]) as first:  # the mosaic has no metadata of bands
             opened.wavelengths_nm = raster_wavelengths_nm(first)
         opened._file = file  # type: ignore[attr-defined]  # keeps the VRT alive as long as its reader
@@ -228,6 +231,7 @@ class WarpedSource:
         self.name, self.paths, self.tags = origin.name, origin.paths, origin.tags
         self.wavelengths_nm, self.colour_roles = origin.wavelengths_nm, origin.colour_roles
         self.dtype, self.nodata = origin.dtype, origin.nodata
+        self.stored_values = stored_values_of(origin)
         self.bands, self.band_names, self.grid = origin.bands, origin.band_names, grid
         self._origin, self._resampling = origin, Resampling[resampling]
         self._handles: dict[tuple[int, ...], Handles] = {}  # by the bands that are read
@@ -295,6 +299,7 @@ class _PixelForPixel:
         self.name, self.paths, self.tags = origin.name, origin.paths, origin.tags
         self.dtype, self.nodata, self._origin = origin.dtype, origin.nodata, origin
         self.wavelengths_nm, self.colour_roles = origin.wavelengths_nm, origin.colour_roles
+        self.stored_values = stored_values_of(origin)
         self.bands, self.band_names, self.grid = origin.bands, band_names or origin.band_names, grid
         self.read, self.read_coarse, self.open_dataset = origin.read, origin.read_coarse, origin.open_dataset
 

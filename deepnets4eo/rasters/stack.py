@@ -18,6 +18,7 @@ from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.rasters.band_subset import GDAL_TYPES
 from deepnets4eo.rasters.mosaic import find_tiles
+from deepnets4eo.rasters.stored_values import describe_vrt, stated_values
 
 MARK = "#bands"  # after a folder or pattern: its files are bands, not tiles
 
@@ -62,11 +63,12 @@ def stack_vrt(paths: Sequence[str]) -> tuple[str, list[float | None] | None]:
                 for k, text in enumerate(file.descriptions)
             ]
             nodata = "" if file.nodata is None else f"<NoDataValue>{file.nodata!r}</NoDataValue>"
+            stored = stated_values(file, path)
             target = path if is_remote(path) else str(Path(path).resolve())
             for number, name in enumerate(names, start=1):
                 bands.append(
                     f'<VRTRasterBand dataType="{GDAL_TYPES[file.dtypes[0]]}" band="{len(bands) + 1}">'
-                    f"<Description>{escape(name)}</Description>{nodata}<SimpleSource>"
+                    f"<Description>{escape(name)}</Description>{nodata}{describe_vrt(stored[number - 1])}<SimpleSource>"
                     f'<SourceFilename relativeToVRT="0">{escape(target)}</SourceFilename>'
                     f"<SourceBand>{number}</SourceBand></SimpleSource></VRTRasterBand>"
                 )

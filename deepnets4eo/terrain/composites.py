@@ -30,7 +30,7 @@ from deepnets4eo.rasters.sources import same_grid
 from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, Method, reach_px
 from deepnets4eo.terrain.heights import HIGHEST_M, LOWEST_M, impossible, ndsm, warn_of_impossible
 from deepnets4eo.terrain.slope import slope_deg
-from deepnets4eo.terrain.units import check_layer_unit, check_stored_heights
+from deepnets4eo.terrain.units import check_layer_unit, check_stated_unit
 
 Channel = Literal["dsm", "ndsm", "ndvi", "slope"]
 
@@ -291,7 +291,7 @@ def _one_band(layer: Layer, name: str) -> Layer:
             f"{name}: {layer.source} has {layer.count} bands, expected one of heights. Choose one of them, e.g. with "
             "gdal_translate -b 1."
         )
-    check_stored_heights(layer)
+    check_stated_unit(layer)
     return layer
 
 

@@ -23,7 +23,7 @@ from deepnets4eo.terrain.units import (
     SAME,
     check_ground_metres,
     check_height_unit,
-    check_stored_heights,
+    check_stated_unit,
     utm_code,
 )
 
@@ -88,7 +88,7 @@ class Heights:
         layer = Layer.open(source)
         if layer.count != 1:
             raise InputError(f"{layer.source} has {layer.count} bands; a surface model has one, of heights in metres.")
-        check_stored_heights(layer)
+        check_stated_unit(layer)
         return cls(None, layer)
 
     @property
