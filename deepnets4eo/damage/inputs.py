@@ -26,6 +26,7 @@ from deepnets4eo.grid import overlap_share
 from deepnets4eo.outputs.findings import Finding, one_or_many
 from deepnets4eo.rasters.cloud_mask import open_cloud_mask
 from deepnets4eo.rasters.scene import WHOLE, Layer, LayerLike, covered_share
+from deepnets4eo.terrain.datums import check_same_datum
 from deepnets4eo.terrain.units import check_layer_unit, check_stated_unit
 
 
@@ -178,9 +179,13 @@ def _check_inside(outlines_px: NDArray[np.object_], post: Layer, source: str) ->
 def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Finding]:
     """What is unknown of surface models and the cloud mask.
 
-    Errors: GridError where one is of another site or size; InputError for surface models that are not in metres.
+    Errors: GridError where one is of another site or size; InputError for surface models that are not in metres, or refer to two
+    vertical datums.
     """
     findings = []
+    before, after = layers["dsm_pre"], layers["dsm_post"]
+    if before is not None and after is not None:
+        check_same_datum(before.height_crs, after.height_crs, (before.source, after.source))
     for role, layer in layers.items():
         if layer is None:
             continue

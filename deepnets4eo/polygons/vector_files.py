@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
+from deepnets4eo.formats.flat_crs import without_heights
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -85,7 +86,7 @@ def write_vector(frame: gpd.GeoDataFrame, path: str | Path, layer: str | None = 
     import pyogrio
 
     path = check_vector_suffix(path)
-    driver = DRIVERS[path.suffix.lower()]
+    driver, frame = DRIVERS[path.suffix.lower()], without_heights(frame)
     with atomic_write(path) as partial:
         if not driver:
             frame.to_parquet(partial, schema_version="1.1.0", write_covering_bbox=True)

@@ -34,6 +34,7 @@ from deepnets4eo.rasters.sources import (
 from deepnets4eo.rasters.stored_values import StoredValues, physical_dtype, stored_values_of, to_physical
 
 if TYPE_CHECKING:
+    import pyproj
     from matplotlib.axes import Axes
 
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average")
@@ -141,6 +142,12 @@ class Layer(WithSummary):
     def grid(self) -> Grid:
         """Shape, affine and CRS."""
         return self._source.grid
+
+    @property
+    def height_crs(self) -> pyproj.CRS | None:
+        """The CRS of the file with what heights refer to, which a grid may lack; also where the layer lies on another grid."""
+        own: pyproj.CRS | None = getattr(self._source, "height_crs", None)
+        return own or (None if self.grid.crs is None else self.grid.crs.proj)
 
     @property
     def shape(self) -> tuple[int, int]:

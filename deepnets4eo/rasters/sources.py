@@ -19,6 +19,7 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from pyproj import CRS
 from pyproj.exceptions import ProjError
 from rasterio.dtypes import check_dtype
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
@@ -28,6 +29,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.formats.flat_crs import flat_crs
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.grid import Grid, Window, apply_affine, check_grid, only_one_placed
@@ -164,7 +166,7 @@ class FileSource:
         self.wavelengths_nm = raster_wavelengths_nm(dataset)
         self.colour_roles: list[str] | None = [role.name for role in dataset.colorinterp]
         self.stored_values = list(stated_values(dataset, self.name))
-        self.grid = _grid(dataset)
+        self.grid, self.height_crs = _grid(dataset), pyproj_crs(dataset)
         check_grid(self.grid, self.name)
 
     @classmethod
@@ -231,7 +233,7 @@ class WarpedSource:
         self.name, self.paths, self.tags = origin.name, origin.paths, origin.tags
         self.wavelengths_nm, self.colour_roles = origin.wavelengths_nm, origin.colour_roles
         self.dtype, self.nodata = origin.dtype, origin.nodata
-        self.stored_values = stored_values_of(origin)
+        self.stored_values, self.height_crs = stored_values_of(origin), getattr(origin, "height_crs", None)
         self.bands, self.band_names, self.grid = origin.bands, origin.band_names, grid
         self._origin, self._resampling = origin, Resampling[resampling]
         self._handles: dict[tuple[int, ...], Handles] = {}  # by the bands that are read
@@ -299,7 +301,7 @@ class _PixelForPixel:
         self.name, self.paths, self.tags = origin.name, origin.paths, origin.tags
         self.dtype, self.nodata, self._origin = origin.dtype, origin.nodata, origin
         self.wavelengths_nm, self.colour_roles = origin.wavelengths_nm, origin.colour_roles
-        self.stored_values = stored_values_of(origin)
+        self.stored_values, self.height_crs = stored_values_of(origin), getattr(origin, "height_crs", None)
         self.bands, self.band_names, self.grid = origin.bands, band_names or origin.band_names, grid
         self.read, self.read_coarse, self.open_dataset = origin.read, origin.read_coarse, origin.open_dataset
 
@@ -367,7 +369,14 @@ def _grid(dataset: DatasetReader) -> Grid:
 
 
 def _crs_text(dataset: DatasetReader) -> str | None:
-    return dataset.crs.to_string() if dataset.crs else None
+    crs = pyproj_crs(dataset)
+    flat = flat_crs(crs)
+    return None if crs is None else dataset.crs.to_string() if flat is crs else flat.to_wkt()
+
+
+def pyproj_crs(dataset: DatasetReader) -> CRS | None:
+    """The CRS that a file states, with what its heights refer to."""
+    return CRS.from_user_input(dataset.crs.to_string()) if dataset.crs else None
 
 
 def rasterio_crs(grid: Grid) -> str | None:

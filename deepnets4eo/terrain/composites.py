@@ -27,6 +27,7 @@ from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.rasters.sources import same_grid
+from deepnets4eo.terrain.datums import check_same_datum
 from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, Method, reach_px
 from deepnets4eo.terrain.heights import HIGHEST_M, LOWEST_M, impossible, ndsm, warn_of_impossible
 from deepnets4eo.terrain.slope import slope_deg
@@ -115,6 +116,9 @@ def composite_raster(
         layers["image"] = _infrared_and_red(Layer.open(image), bands)
     if set(channels) != {"ndvi"}:
         _check_units(layers)
+    if "dtm" in layers and "ndsm" in channels:
+        surface, terrain = layers["dsm"], layers["dtm"]
+        check_same_datum(surface.height_crs, terrain.height_crs, (surface.source, terrain.source))
     warped = Scene(layers).layers
     composite = _Composite(
         warped["dsm"], warped.get("dtm"), warped.get("image"), tuple(channels), method, max_building_m

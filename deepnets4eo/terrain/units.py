@@ -60,7 +60,7 @@ def check_layer_unit(layer: Layer) -> None:
     """
     if layer.grid.crs is not None:
         box = layer.grid.extent.boundingbox
-        check_height_unit(layer.grid.crs.proj, ((box.left + box.right) / 2, (box.bottom + box.top) / 2), layer.source)
+        check_height_unit(layer.height_crs, ((box.left + box.right) / 2, (box.bottom + box.top) / 2), layer.source)
 
 
 def check_stated_unit(layer: Layer) -> None:

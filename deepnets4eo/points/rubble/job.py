@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import GridError
+from deepnets4eo.formats.flat_crs import flat_crs
 from deepnets4eo.grid import blocks, crop
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import count_of
@@ -35,6 +36,7 @@ from deepnets4eo.points.rubble.stated_heights import stated_heights
 from deepnets4eo.points.rubble.surfaces import BlockHeights, Heights, HeightSource
 from deepnets4eo.points.rubble.terrain import VerticalFit, fit_vertically, terrain_under
 from deepnets4eo.points.rubble.vocabulary import UNKNOWN
+from deepnets4eo.terrain.datums import check_same_datum
 
 if TYPE_CHECKING:
     from deepnets4eo.damage import Footprints
@@ -185,7 +187,9 @@ def _common_crs(after: Heights, before: Heights | None) -> Any:
     for heights in (after, before):
         if heights is not None:
             heights.check_metres()
-    return crs
+    if before is not None:
+        check_same_datum(after.crs, before.crs, (after.source, before.source))
+    return flat_crs(crs)
 
 
 def _same_plane(one: Any, other: Any) -> bool:

@@ -103,7 +103,7 @@ class Heights:
         """CRS of the heights, None where unknown."""
         if self.layer is None:
             return self.cloud.crs
-        return None if self.layer.grid.crs is None else self.layer.grid.crs.proj
+        return self.layer.height_crs
 
     @property
     def synthetic(self) -> bool:
