@@ -259,8 +259,12 @@ def _method_findings(pair: ChangePair, run: Run) -> list[Finding]:
     """What pixels of this size, or of none, and scores without two groups mean for the map."""
     grid, detector, findings = pair.scene.grid, run.segmenter, list[Finding]()
     if grid.crs is None:
-        message = "The post image has no CRS: areas are pixels, each counted as 1 m²."
-        findings.append(Finding("no_crs", "note", message, "Georeference the post image for areas on the ground."))
+        message = "The post image has no CRS: lengths and areas are in pixels."
+        findings.append(
+            Finding(
+                "no_crs", "note", message, "Georeference the post image, or state the size of its pixels: --gsd METRES."
+            )
+        )
     if not isinstance(detector, ChangeDetector):
         return findings
     if grid.crs is not None and mean_gsd_m(grid) < FINEST_SPECTRAL_M:

@@ -134,15 +134,16 @@ def _classes(polygons: gpd.GeoDataFrame) -> tuple[list[dict[str, Any]], np.ndarr
 
 def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
     area = summary["area"]
-    interval = area["changed_ha_interval"]
-    changed = f"{area['changed_ha']:,.2f} ha" + (
-        "" if interval is None else f" ({interval[0]:,.2f}–{interval[1]:,.2f})"
+    unit, digits = ("px", 0) if "seen_px" in area else ("ha", 2)
+    interval, seen = area[f"changed_{unit}_interval"], area[f"seen_{unit}"]
+    changed = f"{area[f'changed_{unit}']:,.{digits}f} {unit}" + (
+        "" if interval is None else f" ({interval[0]:,.{digits}f}–{interval[1]:,.{digits}f})"
     )
-    share = f"{area['changed_share']:.2%}" if area["seen_ha"] else "nothing"
+    share = f"{area['changed_share']:.2%}" if seen else "nothing"
     clouds = summary.get("clouds")
     return [
         ("Changed", changed),
-        ("Share of what both images show", f"{share} of {area['seen_ha']:,.1f} ha"),
+        ("Share of what both images show", f"{share} of {seen:,.{min(digits, 1)}f} {unit}"),
         *([("Not looked at under clouds", _clouds(clouds))] if clouds is not None else []),
         ("Polygons", _count(summary["polygons"])),
         (
@@ -159,13 +160,16 @@ def _method(summary: dict[str, Any]) -> str:
 
 
 def _clouds(clouds: dict[str, Any]) -> str:
+    unit, digits = ("px", 0) if "either_px" in clouds else ("ha", 2)
     by_date = ", ".join(
-        f"{name} {clouds['by_layer_ha'][layer]:,.2f} ha" for name, layer in (("pre", PRE), ("post", POST))
+        f"{name} {clouds[f'by_layer_{unit}'][layer]:,.{digits}f} {unit}"
+        for name, layer in (("pre", PRE), ("post", POST))
     )
-    return f"{clouds['either_ha']:,.2f} ha ({clouds['share']:.1%}); {by_date}"
+    return f"{clouds[f'either_{unit}']:,.{digits}f} {unit} ({clouds['share']:.1%}); {by_date}"
 
 
 def _count(polygons: dict[str, Any]) -> str:
     """How many polygons there are, and their least area where there is one."""
-    least = f" of {polygons['min_area_m2']:g} m² or more" if polygons["min_area_m2"] else ""
+    unit, size = ("px", polygons["min_area_px"]) if "min_area_px" in polygons else ("m²", polygons["min_area_m2"])
+    least = f" of {size:g} {unit} or more" if size else ""
     return f"{polygons['count']:,}{least}"

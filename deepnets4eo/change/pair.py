@@ -19,6 +19,7 @@ from deepnets4eo.grid import blocks, only_one_placed
 from deepnets4eo.inspection.pairs import check_two_images
 from deepnets4eo.outputs.findings import Finding, one_or_many
 from deepnets4eo.rasters.cloud_mask import open_cloud_mask
+from deepnets4eo.rasters.pixel_size import with_pixel_size
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
 from deepnets4eo.registration import Registration, assume_registered, on_post_grid, register
 from deepnets4eo.registration.view import UNMOVED
@@ -64,7 +65,8 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
     GridError
         The images do not overlap, or only one of them has a CRS; the same of land cover and the post image.
     """
-    before, after = choose_bands(Layer.open(pre), Layer.open(post), options)
+    before, after = (with_pixel_size(Layer.open(image), options.gsd_m) for image in (pre, post))
+    before, after = choose_bands(before, after, options)
     check_two_images(before, after)
     clouds = _open_masks({PRE: before, POST: after}, options)
     covers = _open_covers(after, options)
@@ -133,11 +135,14 @@ def _open_covers(post: Layer, options: ChangeOptions) -> tuple[Layer, Layer] | N
     """Land cover of both dates where it was given, on its own grids; before the registration, which takes longer."""
     if options.cover_pre is None or options.cover_post is None:
         return None
-    return _open_cover(options.cover_pre, post, "--cover-pre"), _open_cover(options.cover_post, post, "--cover-post")
+    return (
+        _open_cover(options.cover_pre, post, "--cover-pre", options.gsd_m),
+        _open_cover(options.cover_post, post, "--cover-post", options.gsd_m),
+    )
 
 
-def _open_cover(source: str, post: Layer, flag: str) -> Layer:
-    cover = Layer.open(source, labels=True)
+def _open_cover(source: str, post: Layer, flag: str, gsd_m: float | None) -> Layer:
+    cover = with_pixel_size(Layer.open(source, labels=True), gsd_m)
     legend_of_cover(cover)
     if only_one_placed(cover.grid, post.grid):
         raise GridError(

@@ -36,6 +36,7 @@ from deepnets4eo.grid import Grid, Window, apply_affine, check_grid, only_one_pl
 from deepnets4eo.rasters.band_subset import same_nodata, subset_bands
 from deepnets4eo.rasters.handles import Handles
 from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
+from deepnets4eo.rasters.pixel_size import PLAIN_METRES, PLANE
 from deepnets4eo.rasters.stack import MARK, stack_files, stack_vrt
 from deepnets4eo.rasters.stored_values import stated_values, stored_values_of
 from deepnets4eo.rasters.valid_values import storable_nodata, valid_values
@@ -370,6 +371,8 @@ def _grid(dataset: DatasetReader) -> Grid:
 
 def _crs_text(dataset: DatasetReader) -> str | None:
     crs = pyproj_crs(dataset)
+    if crs is not None and crs.is_engineering and crs.name == PLANE:
+        return PLAIN_METRES  # GeoTIFFs keep its name and unit alone
     flat = flat_crs(crs)
     return None if crs is None else dataset.crs.to_string() if flat is crs else flat.to_wkt()
 

@@ -24,6 +24,7 @@ from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.rasters.band_roles import layer_names, normalised_difference, role_indices
 from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.pixel_size import with_pixel_size
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.rasters.sources import same_grid
@@ -52,6 +53,7 @@ def composite_raster(
     bands: Sequence[str] | None = None,
     method: Method = "zhang",
     max_building_m: float = MAX_BUILDING_M,
+    gsd_m: float | None = None,
     block_px: int = BLOCK_PX,
     overwrite: bool = False,
     progress: Callable[[float], None] | None = None,
@@ -74,6 +76,8 @@ def composite_raster(
         What the image's bands show ("nir", "red" …), where its file does not name them.
     method, max_building_m
         How the ground is estimated where there is no dtm, see `ground`.
+    gsd_m
+        Size of a pixel in metres, for rasters without CRS; without it a pixel counts as one metre.
     block_px
         Side of the blocks, pixels.
     overwrite
@@ -109,11 +113,16 @@ def composite_raster(
     if not 0 < max_building_m < math.inf:
         raise InputError(f"max_building_m is {max_building_m}, expected metres above 0.")
     check_not_inputs([out], [dsm, dtm, image])
-    layers = {"dsm": _one_band(Layer.open(dsm), "dsm")}
+    opened = {
+        name: with_pixel_size(Layer.open(source), gsd_m)
+        for name, source in (("dsm", dsm), ("dtm", dtm), ("image", image))
+        if source is not None
+    }
+    layers = {"dsm": _one_band(opened["dsm"], "dsm")}
     if dtm is not None:
-        layers["dtm"] = _fit_for_warp(_one_band(Layer.open(dtm), "dtm"), layers["dsm"].grid)
+        layers["dtm"] = _fit_for_warp(_one_band(opened["dtm"], "dtm"), layers["dsm"].grid)
     if image is not None:
-        layers["image"] = _infrared_and_red(Layer.open(image), bands)
+        layers["image"] = _infrared_and_red(opened["image"], bands)
     if set(channels) != {"ndvi"}:
         _check_units(layers)
     if "dtm" in layers and "ndsm" in channels:
@@ -255,7 +264,9 @@ class _Composite:
 def _write(composite: _Composite, out: Path, block_px: int, progress: Callable[[float], None] | None) -> None:
     grid, channels = composite.surface.grid, composite.channels
     if grid.crs is None:
-        _log.warning("dsm: %s has no CRS; a pixel counts as one metre.", composite.surface.source)
+        _log.warning(
+            "dsm: %s has no CRS; a pixel counts as one metre, unless --gsd says its size.", composite.surface.source
+        )
     wrong: Counter[str] = Counter()
     known = np.zeros(len(channels), bool)
     windows = blocks(composite.surface.shape, block_px)

@@ -36,6 +36,7 @@ from deepnets4eo.points.rubble.stated_heights import stated_heights
 from deepnets4eo.points.rubble.surfaces import BlockHeights, Heights, HeightSource
 from deepnets4eo.points.rubble.terrain import VerticalFit, fit_vertically, terrain_under
 from deepnets4eo.points.rubble.vocabulary import UNKNOWN
+from deepnets4eo.rasters.pixel_size import PLAIN_METRES
 from deepnets4eo.terrain.datums import check_same_datum
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ logger = logging.getLogger(__name__)
 BLOCK_CELLS = 2048
 HALO_M = 40.0  # of a block: heaps around its buildings, and ground beside them
 # stands in for the CRS of heights that have none, which are taken for metres
-PLAIN_METRES = 'ENGCRS["metres",EDATUM["unknown"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north],LENGTHUNIT["metre",1]]'
 HIGHEST_EDGE_M = 6.0  # heights are cut there before outlines are laid on them, so that all roofs have the same edges
 
 
