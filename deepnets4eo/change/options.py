@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field
 
 from deepnets4eo.options import option_group
-from deepnets4eo.rasters.pixel_size import PixelSize
+from deepnets4eo.rasters.stated_gsd import PixelSize
 from deepnets4eo.registration.options import (
     MAX_ROTATION_DEG,
     MAX_SHIFT_M,

@@ -19,8 +19,8 @@ from deepnets4eo.grid import blocks, only_one_placed
 from deepnets4eo.inspection.pairs import check_two_images
 from deepnets4eo.outputs.findings import Finding, one_or_many
 from deepnets4eo.rasters.cloud_mask import open_cloud_mask
-from deepnets4eo.rasters.pixel_size import with_pixel_size
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
+from deepnets4eo.rasters.stated_gsd import with_gsd
 from deepnets4eo.registration import Registration, assume_registered, on_post_grid, register
 from deepnets4eo.registration.view import UNMOVED
 
@@ -65,7 +65,7 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
     GridError
         The images do not overlap, or only one of them has a CRS; the same of land cover and the post image.
     """
-    before, after = (with_pixel_size(Layer.open(image), options.gsd_m) for image in (pre, post))
+    before, after = (with_gsd(Layer.open(image), options.gsd_m) for image in (pre, post))
     before, after = choose_bands(before, after, options)
     check_two_images(before, after)
     clouds = _open_masks({PRE: before, POST: after}, options)
@@ -142,7 +142,7 @@ def _open_covers(post: Layer, options: ChangeOptions) -> tuple[Layer, Layer] | N
 
 
 def _open_cover(source: str, post: Layer, flag: str, gsd_m: float | None) -> Layer:
-    cover = with_pixel_size(Layer.open(source, labels=True), gsd_m)
+    cover = with_gsd(Layer.open(source, labels=True), gsd_m)
     legend_of_cover(cover)
     if only_one_placed(cover.grid, post.grid):
         raise GridError(

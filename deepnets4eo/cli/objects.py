@@ -60,13 +60,13 @@ def objects(
     from deepnets4eo.outputs.lock import output_lock
     from deepnets4eo.polygons import write_vector
     from deepnets4eo.polygons.vector_files import check_ground, check_vector_suffix
-    from deepnets4eo.rasters.pixel_size import with_pixel_size
     from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.rasters.stated_gsd import with_gsd
 
     check_vector_suffix(out)
     check_not_inputs([out, density], [labels, legend])
     rules = ObjectRules(opening, min_area, split, object_area, connectivity=connectivity, shape=shape)
-    layer = with_pixel_size(Layer.open(labels), gsd)
+    layer = with_gsd(Layer.open(labels), gsd)
     check_ground(layer, out)
     cells = density_grid(layer.grid, cell) if density is not None else None
     known = find_legend(layer, legend)

@@ -55,12 +55,12 @@ def polygons(
     from deepnets4eo.outputs.lock import output_lock
     from deepnets4eo.polygons import Shaping, polygonize
     from deepnets4eo.polygons.vector_files import check_ground, check_vector_suffix, write_vector
-    from deepnets4eo.rasters.pixel_size import with_pixel_size
     from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.rasters.stated_gsd import with_gsd
 
     check_vector_suffix(out)
     check_not_inputs([out], [labels, legend])
-    layer = with_pixel_size(Layer.open(labels), gsd)
+    layer = with_gsd(Layer.open(labels), gsd)
     check_ground(layer, out)
     known = _legend_or_none(layer, legend)
     chosen = _selected_classes(layer, classes, known)

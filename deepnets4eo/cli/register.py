@@ -56,8 +56,8 @@ def register(
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.polygons.vector_files import check_vector_suffix, write_vector
-    from deepnets4eo.rasters.pixel_size import with_pixel_size
     from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.rasters.stated_gsd import with_gsd
     from deepnets4eo.registration import register as measure
 
     if footprints is None and (layer or footprints_crs):
@@ -66,7 +66,7 @@ def register(
     if tie_points:
         check_vector_suffix(tie_points)
         check_overwrite(tie_points, overwrite=overwrite)
-    before, after = (with_pixel_size(Layer.open(image), gsd) for image in (pre, post))
+    before, after = (with_gsd(Layer.open(image), gsd) for image in (pre, post))
     outlines = None
     if footprints:
         before = before.on(after.grid) if before.grid.crs is None and after.grid.crs is not None else before

@@ -21,7 +21,7 @@ from deepnets4eo.damage.footprint_files import PIXEL_COLUMN, read_table
 from deepnets4eo.damage.footprint_ids import make_ids
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import FARTHEST_DEGREES, Grid, transform_shapes
-from deepnets4eo.rasters.pixel_size import is_placed
+from deepnets4eo.rasters.stated_gsd import is_placed
 
 FARTHEST = 1e9  # map units or pixels: no place on Earth is as far off, and geometry fails with such numbers
 GEOJSON = re.compile(r"\.(geo)?json(\.(gz|bz2|zip))?$", re.IGNORECASE)

@@ -25,8 +25,8 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import overlap_share
 from deepnets4eo.outputs.findings import Finding, one_or_many
 from deepnets4eo.rasters.cloud_mask import open_cloud_mask
-from deepnets4eo.rasters.pixel_size import with_pixel_size
 from deepnets4eo.rasters.scene import WHOLE, Layer, LayerLike, covered_share
+from deepnets4eo.rasters.stated_gsd import with_gsd
 from deepnets4eo.terrain.datums import check_same_datum
 from deepnets4eo.terrain.units import check_layer_unit, check_stated_unit
 
@@ -134,12 +134,12 @@ def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> tup
     InputError where the settings take a pre image as registered and there is none, or choose a network of the toolbox and none takes part.
     """
     _check_hazard(settings)
-    after = with_pixel_size(Layer.open(post).as_shown(), settings.gsd_m)
+    after = with_gsd(Layer.open(post).as_shown(), settings.gsd_m)
     if pre is None or (isinstance(pre, str) and pre == "-"):
         if settings.assume_registered:
             raise InputError("--assume-registered takes a pre image as lying right, but there is none. Leave it out.")
         return None, after
-    before = with_pixel_size(Layer.open(pre).as_shown(), settings.gsd_m)
+    before = with_gsd(Layer.open(pre).as_shown(), settings.gsd_m)
     if before.grid.crs is None and after.grid.crs is not None:
         return before.on(after.grid), after
     if after.grid.crs is None and before.grid.crs is not None:

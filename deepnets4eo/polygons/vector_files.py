@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.formats.flat_crs import without_heights
-from deepnets4eo.rasters.pixel_size import is_placed
+from deepnets4eo.rasters.stated_gsd import is_placed
 
 if TYPE_CHECKING:
     import geopandas as gpd

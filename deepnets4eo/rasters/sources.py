@@ -36,8 +36,8 @@ from deepnets4eo.grid import Grid, Window, apply_affine, check_grid, only_one_pl
 from deepnets4eo.rasters.band_subset import same_nodata, subset_bands
 from deepnets4eo.rasters.handles import Handles
 from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
-from deepnets4eo.rasters.pixel_size import PLAIN_METRES, PLANE
 from deepnets4eo.rasters.stack import MARK, stack_files, stack_vrt
+from deepnets4eo.rasters.stated_gsd import PLAIN_METRES, PLANE
 from deepnets4eo.rasters.stored_values import stated_values, stored_values_of
 from deepnets4eo.rasters.valid_values import storable_nodata, valid_values
 

@@ -1,7 +1,7 @@
 """How the numbers of a raster are meant, as its file says: their scale, offset and unit.
 
 Layers are read in physical values, number × scale + offset, so that bands, dates and files can be compared. Values without
-data are told apart before, as the file states them of its numbers.
+data are left out before, as the file states them of its numbers.
 """
 
 from __future__ import annotations

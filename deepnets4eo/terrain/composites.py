@@ -24,10 +24,10 @@ from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.rasters.band_roles import layer_names, normalised_difference, role_indices
 from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.pixel_size import with_pixel_size
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.rasters.sources import same_grid
+from deepnets4eo.rasters.stated_gsd import with_gsd
 from deepnets4eo.terrain.datums import check_same_datum
 from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, Method, reach_px
 from deepnets4eo.terrain.heights import HIGHEST_M, LOWEST_M, impossible, ndsm, warn_of_impossible
@@ -114,7 +114,7 @@ def composite_raster(
         raise InputError(f"max_building_m is {max_building_m}, expected metres above 0.")
     check_not_inputs([out], [dsm, dtm, image])
     opened = {
-        name: with_pixel_size(Layer.open(source), gsd_m)
+        name: with_gsd(Layer.open(source), gsd_m)
         for name, source in (("dsm", dsm), ("dtm", dtm), ("image", image))
         if source is not None
     }

@@ -36,7 +36,7 @@ from deepnets4eo.points.rubble.stated_heights import stated_heights
 from deepnets4eo.points.rubble.surfaces import BlockHeights, Heights, HeightSource
 from deepnets4eo.points.rubble.terrain import VerticalFit, fit_vertically, terrain_under
 from deepnets4eo.points.rubble.vocabulary import UNKNOWN
-from deepnets4eo.rasters.pixel_size import PLAIN_METRES
+from deepnets4eo.rasters.stated_gsd import PLAIN_METRES
 from deepnets4eo.terrain.datums import check_same_datum
 
 if TYPE_CHECKING:

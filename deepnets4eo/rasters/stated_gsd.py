@@ -33,7 +33,7 @@ PixelSize = Annotated[
 ]  # fmt: skip
 
 
-def with_pixel_size(layer: Layer, gsd_m: float | None) -> Layer:
+def with_gsd(layer: Layer, gsd_m: float | None) -> Layer:
     """A raster without CRS on a plane in metres, whose pixels have this size; None leaves it in pixels.
 
     Errors: InputError for a raster whose CRS says how large its pixels are.
@@ -67,13 +67,13 @@ def areas_in_pixels(figures: Any) -> Any:
     """
     if not isinstance(figures, dict):
         return figures
-    found: dict[str, Any] = {}
+    renamed: dict[str, Any] = {}
     for name, value in figures.items():
         if "_ha" in name:
-            found[name.replace("_ha", "_px")] = _times(value, SQUARE_METRES)
+            renamed[name.replace("_ha", "_px")] = _times(value, SQUARE_METRES)
         else:
-            found[name.removesuffix("_m2") + "_px" if name.endswith("_m2") else name] = areas_in_pixels(value)
-    return found
+            renamed[name.removesuffix("_m2") + "_px" if name.endswith("_m2") else name] = areas_in_pixels(value)
+    return renamed
 
 
 def _times(value: Any, factor: float) -> Any:
