@@ -8,6 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 PLANE_AXES = 2
+PLANE = "metres"  # name of the plane without a place on the Earth
+PLAIN_METRES = (
+    f'ENGCRS["{PLANE}",EDATUM["unknown"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north],LENGTHUNIT["metre",1]]'
+)
 
 
 def flat_crs(crs: Any) -> Any:

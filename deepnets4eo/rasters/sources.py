@@ -29,7 +29,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.formats.flat_crs import flat_crs
+from deepnets4eo.formats.flat_crs import PLAIN_METRES, PLANE, flat_crs
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.grid import Grid, Window, apply_affine, check_grid, only_one_placed
@@ -37,7 +37,6 @@ from deepnets4eo.rasters.band_subset import same_nodata, subset_bands
 from deepnets4eo.rasters.handles import Handles
 from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
 from deepnets4eo.rasters.stack import MARK, stack_files, stack_vrt
-from deepnets4eo.rasters.stated_gsd import PLAIN_METRES, PLANE
 from deepnets4eo.rasters.stored_values import stated_values, stored_values_of
 from deepnets4eo.rasters.valid_values import storable_nodata, valid_values
 

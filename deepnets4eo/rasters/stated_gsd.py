@@ -13,15 +13,12 @@ from odc.geo.geobox import GeoBox
 from pydantic import Field
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.formats.flat_crs import PLAIN_METRES
 from deepnets4eo.grid import Grid
 
 if TYPE_CHECKING:
     from deepnets4eo.rasters.layer import Layer
 
-PLANE = "metres"  # name of the plane without a place on the Earth
-PLAIN_METRES = (
-    f'ENGCRS["{PLANE}",EDATUM["unknown"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north],LENGTHUNIT["metre",1]]'
-)
 SQUARE_METRES = 10_000  # of a hectare
 
 PixelSize = Annotated[

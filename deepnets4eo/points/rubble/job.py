@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import GridError
-from deepnets4eo.formats.flat_crs import flat_crs
+from deepnets4eo.formats.flat_crs import PLAIN_METRES, flat_crs
 from deepnets4eo.grid import blocks, crop
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import count_of
@@ -36,7 +36,6 @@ from deepnets4eo.points.rubble.stated_heights import stated_heights
 from deepnets4eo.points.rubble.surfaces import BlockHeights, Heights, HeightSource
 from deepnets4eo.points.rubble.terrain import VerticalFit, fit_vertically, terrain_under
 from deepnets4eo.points.rubble.vocabulary import UNKNOWN
-from deepnets4eo.rasters.stated_gsd import PLAIN_METRES
 from deepnets4eo.terrain.datums import check_same_datum
 
 if TYPE_CHECKING:
