@@ -106,16 +106,17 @@ class CloudMaskedSource(LayerView):
     """A layer that is not valid under clouds; it is read by window, and not warped any more."""
 
     def __init__(self, layer: Layer, mask: Layer) -> None:
-        super().__init__(layer, layer.dtype, layer.nodata)
-        self.mask = mask
+        numbers = layer.as_stored()
+        super().__init__(numbers, numbers.dtype, layer.nodata)
+        self.mask, self.stored_values = mask, layer.scaling
 
     def read(self, window: Any, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         data, valid = self._chosen(bands).read(window)
         return data, valid & ~self._clouds(window)
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        data, valid = self._chosen(bands).reader.read_coarse(shape, self._chosen(bands).bands)
-        values, inside = self.mask.reader.read_coarse(shape, self.mask.bands)
+        data, valid = self._chosen(bands).read_coarse(shape)
+        values, inside = self.mask.read_coarse(shape)
         return data, valid & inside & (values[0] < COARSE_CLOUDS)
 
     def read_parts(self, window: Any) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -243,7 +243,7 @@ def _prepare(
     if trained is not None:
         if options.normalise == "none":
             return trained, pair.scene, {"method": f"run {options.model}", "threshold": FINAL}
-        scene, values = normalise(pair.scene, options.normalise, trained.inputs)
+        scene, values = normalise(trained.inputs.as_trained(pair.scene), options.normalise, trained.inputs)
         return trained, scene, {"method": f"run {options.model}", "threshold": FINAL, "normalisation": values}
     if not (scratch / "run" / "card.json").is_file():
         log.info("fitting %s to the pair …", options.method)
@@ -261,8 +261,12 @@ def _method_findings(pair: ChangePair, run: Run) -> list[Finding]:
     """What pixels of this size, or of none, and scores without two groups mean for the map."""
     grid, detector, findings = pair.scene.grid, run.segmenter, list[Finding]()
     if grid.crs is None:
-        message = "The post image has no CRS: areas are pixels, each counted as 1 m²."
-        findings.append(Finding("no_crs", "note", message, "Georeference the post image for areas on the ground."))
+        message = "The post image has no CRS: lengths and areas are in pixels."
+        findings.append(
+            Finding(
+                "no_crs", "note", message, "Georeference the post image, or state the size of its pixels: --gsd METRES."
+            )
+        )
     if not isinstance(detector, ChangeDetector):
         return findings
     if grid.crs is not None and mean_gsd_m(grid) < FINEST_SPECTRAL_M:

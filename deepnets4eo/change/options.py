@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field
 
 from deepnets4eo.options import option_group
+from deepnets4eo.rasters.stated_gsd import PixelSize
 from deepnets4eo.registration.options import (
     MAX_ROTATION_DEG,
     MAX_SHIFT_M,
@@ -54,6 +55,8 @@ class ChangeOptions:
     normalise
         Light of the images, for a run: the pre image in that of the post image, by regression on pixels without change or by
         histograms; or training: both in that of the run's training images.
+    gsd_m
+        Size of a pixel in metres, for images without CRS; without it lengths and areas are in pixels.
     motion, max_shift_m, max_rotation_deg, assume_registered
         See `deepnets4eo.damage.Settings`.
     memory_bytes
@@ -129,6 +132,7 @@ class ChangeOptions:
             json_schema_extra=INPUTS,
         ),
     ] = "none"
+    gsd_m: PixelSize = None
     motion: Motion = "auto"
     max_shift_m: MaxShift = MAX_SHIFT_M
     max_rotation_deg: MaxRotation = MAX_ROTATION_DEG

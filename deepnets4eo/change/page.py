@@ -134,13 +134,12 @@ def _classes(polygons: gpd.GeoDataFrame) -> tuple[list[dict[str, Any]], np.ndarr
 
 def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
     area = summary["area"]
-    interval = area["changed_ha_interval"]
-    changed = area_text(area["changed_ha"], interval)
-    share = f"{area['changed_share']:.2%}" if area["seen_ha"] else "nothing"
+    interval = area[f"changed_{_unit(area)}_interval"]
+    share = f"{area['changed_share']:.2%}" if area[f"seen_{_unit(area)}"] else "nothing"
     clouds = summary.get("clouds")
     return [
-        ("Changed", changed),
-        ("Share of what both images show", f"{share} of {area_text(area['seen_ha'])}"),
+        ("Changed", _area(area, "changed", interval)),
+        ("Share of what both images show", f"{share} of {_area(area, 'seen')}"),
         *([("Not looked at under clouds", _clouds(clouds))] if clouds is not None else []),
         ("Polygons", _count(summary["polygons"])),
         (
@@ -157,13 +156,31 @@ def _method(summary: dict[str, Any]) -> str:
 
 
 def _clouds(clouds: dict[str, Any]) -> str:
+    names = clouds[f"by_layer_{_unit(clouds)}"]
     by_date = ", ".join(
-        f"{name} {area_text(clouds['by_layer_ha'][layer])}" for name, layer in (("pre", PRE), ("post", POST))
+        f"{name} {_size(names[layer], _unit(clouds))}" for name, layer in (("pre", PRE), ("post", POST))
     )
-    return f"{area_text(clouds['either_ha'])} ({clouds['share']:.1%}); {by_date}"
+    return f"{_area(clouds, 'either')} ({clouds['share']:.1%}); {by_date}"
+
+
+def _unit(areas: dict[str, Any]) -> str:
+    """The unit of areas in the summary: pixels where the images have no CRS, else hectares."""
+    return "px" if {"seen_px", "either_px"} & areas.keys() else "ha"
+
+
+def _area(areas: dict[str, Any], name: str, interval: Sequence[float] | None = None) -> str:
+    return _size(areas[f"{name}_{_unit(areas)}"], _unit(areas), interval)
+
+
+def _size(value: float, unit: str, interval: Sequence[float] | None = None) -> str:
+    if unit == "ha":
+        return area_text(value, interval)
+    around = "" if interval is None else f" ({'–'.join(f'{end:,.0f}' for end in interval)})"
+    return f"{value:,.0f} px{around}"
 
 
 def _count(polygons: dict[str, Any]) -> str:
     """How many polygons there are, and their least area where there is one."""
-    least = f" of {polygons['min_area_m2']:g} m² or more" if polygons["min_area_m2"] else ""
+    unit, size = ("px", polygons["min_area_px"]) if "min_area_px" in polygons else ("m²", polygons["min_area_m2"])
+    least = f" of {size:g} {unit} or more" if size else ""
     return f"{polygons['count']:,}{least}"

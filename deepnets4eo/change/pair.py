@@ -22,6 +22,7 @@ from deepnets4eo.outputs.findings import Finding, one_or_many
 from deepnets4eo.rasters.cloud_mask import open_cloud_mask
 from deepnets4eo.rasters.plausible import without_implausible
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
+from deepnets4eo.rasters.stated_gsd import with_gsd
 from deepnets4eo.registration import Registration, assume_registered, on_post_grid, register
 from deepnets4eo.registration.view import UNMOVED
 
@@ -66,7 +67,7 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
     GridError
         The images do not overlap, or only one of them has a CRS; the same of land cover and the post image.
     """
-    opened = {PRE: Layer.open(pre), POST: Layer.open(post)}
+    opened = {role: with_gsd(Layer.open(image), options.gsd_m) for role, image in ((PRE, pre), (POST, post))}
     for role, image in opened.items():
         check_no_colour_table(image, role.removeprefix("image_"))
     before, after = choose_bands(opened[PRE], opened[POST], options)
@@ -161,11 +162,14 @@ def _open_covers(post: Layer, options: ChangeOptions) -> tuple[Layer, Layer] | N
     """Land cover of both dates where it was given, on its own grids; before the registration, which takes longer."""
     if options.cover_pre is None or options.cover_post is None:
         return None
-    return _open_cover(options.cover_pre, post, "--cover-pre"), _open_cover(options.cover_post, post, "--cover-post")
+    return (
+        _open_cover(options.cover_pre, post, "--cover-pre", options.gsd_m),
+        _open_cover(options.cover_post, post, "--cover-post", options.gsd_m),
+    )
 
 
-def _open_cover(source: str, post: Layer, flag: str) -> Layer:
-    cover = Layer.open(source, labels=True)
+def _open_cover(source: str, post: Layer, flag: str, gsd_m: float | None) -> Layer:
+    cover = with_gsd(Layer.open(source, labels=True), gsd_m)
     legend_of_cover(cover)
     if only_one_placed(cover.grid, post.grid):
         raise GridError(

@@ -26,6 +26,7 @@ from deepnets4eo.outputs.gpkg_tables import write_event
 from deepnets4eo.outputs.origins import describe, file_facts, versions
 from deepnets4eo.polygons import write_vector
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters.stated_gsd import areas_in_pixels
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -82,7 +83,7 @@ def summarize(
     """Figures of a change map, ready for JSON."""
     pre, post = pair.scene.layers[PRE], pair.scene.layers[POST]
     clouds = clouded_area(pair.scene, (PRE, POST))
-    return {
+    figures = {
         "product": "deepnets4eo change map",
         "synthetic": pair.scene.synthetic,
         "event": event.to_dict(),
@@ -102,6 +103,7 @@ def summarize(
         "registration": pair.registration.to_dict(),
         "findings": [finding.to_dict() for finding in findings],
     }
+    return figures if labels.grid.crs is not None else areas_in_pixels(figures)
 
 
 def _manifest(

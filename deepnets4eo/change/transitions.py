@@ -348,7 +348,7 @@ def _with_empty_strata(
 
 
 def _open_from_to(source: Path | str) -> tuple[Layer, Legend]:
-    layer = Layer.open(source)
+    layer = Layer.open(source, labels=True)
     if layer.legend is None:
         raise InputError(f"{source} names no legend. Give a raster that a run of land cover at two dates predicted.")
     if (hidden := hidden_class_note(layer, layer.legend)) is not None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deepnets4eo.cli.options import Debug, Out, Overwrite, names
+from deepnets4eo.cli.options import Debug, Gsd, Out, Overwrite, names
 from deepnets4eo.cli.output import echo
 
 
@@ -30,6 +30,7 @@ def heights(
     max_building_m: Annotated[
         float, typer.Option(help="Width of the largest building, where the ground is estimated.")
     ] = 50.0,
+    gsd: Gsd = None,
     overwrite: Overwrite = False,
     debug: Debug = False,
 ) -> None:
@@ -47,6 +48,6 @@ def heights(
     with progress("heights") as advance:
         written = composite_raster(
             dsm, out, dtm=dtm, image=image, channels=names(channels), bands=None if bands is None else names(bands),
-            max_building_m=max_building_m, overwrite=overwrite, progress=advance,
+            max_building_m=max_building_m, gsd_m=gsd, overwrite=overwrite, progress=advance,
         )  # fmt: skip
     echo(written)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from deepnets4eo.cli.completion import legend_names
-from deepnets4eo.cli.options import Debug, Out, Overwrite, Workers
+from deepnets4eo.cli.options import Debug, Gsd, Out, Overwrite, Workers
 from deepnets4eo.cli.output import echo
 
 
@@ -40,6 +40,7 @@ def objects(
     cell: Annotated[float, typer.Option(help="Side of a cell of --density in metres.", min=0)] = 10.0,
     radius: Annotated[float, typer.Option(help="Spread each object over this many metres in --density.", min=0)] = 0.0,
     workers: Workers = 2,
+    gsd: Gsd = None,
     overwrite: Overwrite = False,
     debug: Debug = False,
 ) -> None:
@@ -60,11 +61,12 @@ def objects(
     from deepnets4eo.polygons import write_vector
     from deepnets4eo.polygons.vector_files import check_ground, check_vector_suffix
     from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.rasters.stated_gsd import with_gsd
 
     check_vector_suffix(out)
     check_not_inputs([out, density], [labels, legend])
     rules = ObjectRules(opening, min_area, split, object_area, connectivity=connectivity, shape=shape)
-    layer = Layer.open(labels)
+    layer = with_gsd(Layer.open(labels), gsd)
     check_ground(layer, out)
     cells = density_grid(layer.grid, cell) if density is not None else None
     known = find_legend(layer, legend)

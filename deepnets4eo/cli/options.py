@@ -37,6 +37,15 @@ Precision = Annotated[
         rich_help_panel=RESOURCES,
     ),
 ]
+Gsd = Annotated[
+    float | None,
+    typer.Option(
+        "--gsd",
+        help="Size of a pixel in metres, for rasters without CRS; without it lengths and areas are in pixels.",
+        min=1e-6,
+        show_default=False,
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all randomness.", min=0)]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted job.")]
 ResumeParts = Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deepnets4eo.cli.completion import legend_names
-from deepnets4eo.cli.options import Debug, Out, Overwrite
+from deepnets4eo.cli.options import Debug, Gsd, Out, Overwrite
 from deepnets4eo.cli.output import echo
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def polygons(
     right_angles: Annotated[
         bool, typer.Option("--right-angles", help="Make outlines right-angled where that fits.")
     ] = False,
+    gsd: Gsd = None,
     overwrite: Overwrite = False,
     debug: Debug = False,
 ) -> None:
@@ -55,10 +56,11 @@ def polygons(
     from deepnets4eo.polygons import Shaping, polygonize
     from deepnets4eo.polygons.vector_files import check_ground, check_vector_suffix, write_vector
     from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.rasters.stated_gsd import with_gsd
 
     check_vector_suffix(out)
     check_not_inputs([out], [labels, legend])
-    layer = Layer.open(labels)
+    layer = with_gsd(Layer.open(labels), gsd)
     check_ground(layer, out)
     known = _legend_or_none(layer, legend)
     chosen = _selected_classes(layer, classes, known)

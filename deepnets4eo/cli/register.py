@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from deepnets4eo.cli.options import Debug, Json, Overwrite, Seed
+from deepnets4eo.cli.options import Debug, Gsd, Json, Overwrite, Seed
 from deepnets4eo.cli.output import echo
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def register(
     tie_points: Annotated[
         Path | None, typer.Option(help="Write the tie points here (.gpkg, .geojson …).", show_default=False)
     ] = None,
+    gsd: Gsd = None,
     json: Json = None,
     overwrite: Overwrite = False,
     seed: Seed = 0,
@@ -59,6 +60,7 @@ def register(
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.polygons.vector_files import check_vector_suffix, write_vector
     from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.rasters.stated_gsd import with_gsd
     from deepnets4eo.registration import register as measure
 
     if footprints is None and (layer or footprints_crs):
@@ -68,7 +70,8 @@ def register(
         check_vector_suffix(tie_points)
         check_overwrite(tie_points, overwrite=overwrite)
     findings: list[Finding] = []
-    before, after = declare_nodata(Layer.open(pre), "pre", findings), declare_nodata(Layer.open(post), "post", findings)
+    before, after = (with_gsd(Layer.open(image), gsd) for image in (pre, post))
+    before, after = declare_nodata(before, "pre", findings), declare_nodata(after, "post", findings)
     for role, image in (("pre", before), ("post", after)):
         check_no_colour_table(image, role)
     outlines = None
@@ -80,7 +83,7 @@ def register(
     registration = measure(before, after, model=motion, max_shift_m=max_shift, max_rotation_deg=max_rotation, seed=seed)
     alignment = None if outlines is None else align_footprints(before, outlines, seed=seed)
     if str(json) != "-":
-        for line in _lines(registration) + (_alignment_lines(alignment) if alignment else []):
+        for line in _lines(registration) + (_alignment_lines(alignment, registration.unit) if alignment else []):
             echo(line)
     if tie_points:
         echo(write_vector(registration.tie_points, tie_points, "tie_points"), err=str(json) == "-")
@@ -95,7 +98,7 @@ def register(
 def _lines(registration: Registration) -> list[str]:
     from deepnets4eo.damage.position import FARTHER
 
-    measured = registration.measured
+    measured, unit = registration.measured, registration.unit
     lines = [f"registration: {registration.status}" + (f" ({registration.reason})" if registration.reason else "")]
     if not registration.usable:
         lines.append(f"  {FARTHER}")
@@ -103,21 +106,27 @@ def _lines(registration: Registration) -> list[str]:
         lines += [
             f"  model: {registration.model}, scale {measured.scale_min:.4f}–{measured.scale_max:.4f}, "
             f"rotation {measured.rotation_deg:.3f}°",
-            f"  things in the post image lie in the pre image {registration.dx_m:+.2f} m right, {registration.dy_m:+.2f} m down",
+            f"  things in the post image lie in the pre image {registration.dx_m:+.2f} {unit} right, "
+            f"{registration.dy_m:+.2f} {unit} down",
         ]
     return [
         *lines,
-        f"  hold-out residual: {registration.residual_m:.2f} m ({registration.residual_px:.2f} px of {measured.gsd_m:.2f} m)",
+        f"  hold-out residual: {registration.residual_m:.2f} {unit} "
+        + (
+            f"({registration.residual_px:.2f} px of {measured.gsd_m:.2f} m)"
+            if unit == "m"
+            else "(without a CRS; --gsd states the size of a pixel)"
+        ),
         f"  tie points: {registration.inliers} of {len(registration.ties['inlier'])} agree; of {measured.tested} held out, "
         f"{measured.reliable} are reliable and {measured.inliers} agree",
         f"  gradient correlation: {measured.ncc_before:.3f} as georeferenced, {measured.ncc_after:.3f} registered",
     ]
 
 
-def _alignment_lines(alignment: FootprintAlignment) -> list[str]:
+def _alignment_lines(alignment: FootprintAlignment, unit: str) -> list[str]:
     return [
         f"footprints: {alignment.status}" + (f" ({alignment.reason})" if alignment.reason else ""),
-        f"  they must move {alignment.dx_m:+.2f} m right, {alignment.dy_m:+.2f} m down to follow the pre image",
+        f"  they must move {alignment.dx_m:+.2f} {unit} right, {alignment.dy_m:+.2f} {unit} down to follow the pre image",
         f"  {alignment.agreeing:.0%} agree by themselves (chance: {alignment.chance:.0%}); {int(alignment.own.sum())} of "
         f"{len(alignment.own)} keep an offset of their own, the others take their neighbours'",
     ]

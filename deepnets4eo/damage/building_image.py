@@ -39,6 +39,7 @@ def to_working_image(image: Layer, working_gsd_m: float) -> Layer:
         The image has no CRS, a pixel outside 0.2–1.5 m, fewer than three bands, more than 8 bits, or is dark as by night.
     """
     _check_grid(image)
+    image = image.as_shown()
     if image.dtype != np.uint8:
         raise InputError(
             f"{image.source} has {image.dtype} values; buildings are found in images of 8 bits. Convert it with "

@@ -60,7 +60,7 @@ def open_class_map_source(source: str | Path, post: Layer, dsm_post: Layer | Non
     run = load_run(source)
     image = next((name for name in run.inputs.names if name != "dsm"), "image")
     layers = {image: post} | ({"dsm": dsm_post} if dsm_post is not None and "dsm" in run.inputs.names else {})
-    scene = Scene(layers, post.grid)
+    scene = run.inputs.as_trained(Scene(layers, post.grid))
     try:
         run.inputs.check(scene)
     except RunError as error:

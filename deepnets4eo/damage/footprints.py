@@ -23,6 +23,7 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import FARTHEST_DEGREES, Grid, transform_shapes
 from deepnets4eo.osm.elements import no_buildings
 from deepnets4eo.polygons.vertices import off_the_earth
+from deepnets4eo.rasters.stated_gsd import is_placed
 
 FARTHEST = 1e9  # map units or pixels: no place on Earth is as far off, and geometry fails with such numbers
 GEOJSON = re.compile(r"\.(geo)?json(\.(gz|bz2|zip))?$", re.IGNORECASE)
@@ -117,7 +118,7 @@ class Footprints:
         xBD outlines come from the label file itself when the grid has no CRS. Raises GridError when only one of the
         two has a CRS.
         """
-        if grid.crs is None and self.pixels is not None:
+        if not is_placed(grid) and self.pixels is not None:
             return self.pixels
         if grid.crs is None and self.frame.crs is not None:
             raise GridError(
@@ -191,7 +192,7 @@ def read_footprints(
         name, table = str(source), read_table(source, layer)
     if len(table) == 0:
         raise InputError(f"footprints {name} are empty: no features. Expected building polygons.")
-    if assume_crs is None and image is not None and image.crs is None and _in_pixels(table, name):
+    if assume_crs is None and image is not None and not is_placed(image) and _in_pixels(table, name):
         assume_crs = PIXELS
     table = _with_crs(table, name, assume_crs, image)
     ids, made_ids, renamed, passed_over = make_ids(table, id_column, name)
@@ -249,7 +250,8 @@ def _with_crs(
         table = table.set_crs(None, allow_override=True)
         if image is None or image.crs is None:
             return table
-        on_ground = transform_shapes(image.affine, table.geometry.to_numpy())
+        pixels = table.get(PIXEL_COLUMN, table.geometry)
+        on_ground = transform_shapes(image.affine, pixels.to_numpy())
         return table.set_geometry(gpd.GeoSeries(on_ground, table.index, crs=image.crs.to_wkt()))
     if assume_crs is not None:
         try:

@@ -26,7 +26,9 @@ from deepnets4eo.grid import overlap_share
 from deepnets4eo.outputs.findings import Finding, one_or_many
 from deepnets4eo.rasters.cloud_mask import open_cloud_mask
 from deepnets4eo.rasters.scene import WHOLE, Layer, LayerLike, covered_share
-from deepnets4eo.terrain.units import check_layer_unit, check_stored_heights
+from deepnets4eo.rasters.stated_gsd import with_gsd
+from deepnets4eo.terrain.datums import check_same_datum
+from deepnets4eo.terrain.units import check_layer_unit, check_stated_unit
 
 
 @dataclass(frozen=True)
@@ -132,12 +134,12 @@ def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> tup
     Errors: GridError where one image has no CRS and another size than the other, and where they do not overlap;
     InputError where the settings take a pre image as registered and there is none.
     """
-    after = Layer.open(post)
+    after = with_gsd(Layer.open(post).as_shown(), settings.gsd_m)
     if pre is None or (isinstance(pre, str) and pre == "-"):
         if settings.assume_registered:
             raise InputError("--assume-registered takes a pre image as lying right, but there is none. Leave it out.")
         return None, after
-    before = Layer.open(pre)
+    before = with_gsd(Layer.open(pre).as_shown(), settings.gsd_m)
     if before.grid.crs is None and after.grid.crs is not None:
         return before.on(after.grid), after
     if after.grid.crs is None and before.grid.crs is not None:
@@ -166,14 +168,18 @@ def _check_inside(outlines_px: NDArray[np.object_], post: Layer, source: str) ->
 def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Finding]:
     """What is unknown of surface models and the cloud mask.
 
-    Errors: GridError where one is of another site or size; InputError for surface models that are not in metres.
+    Errors: GridError where one is of another site or size; InputError for surface models that are not in metres, or refer to two
+    vertical datums.
     """
     findings = []
+    before, after = layers["dsm_pre"], layers["dsm_post"]
+    if before is not None and after is not None:
+        check_same_datum(before.height_crs, after.height_crs, (before.source, after.source))
     for role, layer in layers.items():
         if layer is None:
             continue
         if role.startswith("dsm"):
-            check_stored_heights(layer)
+            check_stated_unit(layer)
             check_layer_unit(layer)
         layer.on(post.grid)  # which refuses another size where only pixel numbers pair them
         share = covered_share(post.grid, layer, role)

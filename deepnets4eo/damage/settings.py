@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from deepnets4eo.options import option_group
+from deepnets4eo.rasters.stated_gsd import PixelSize
 from deepnets4eo.registration.options import (
     ALIGNMENT,
     MAX_ROTATION_DEG,
@@ -36,6 +37,8 @@ class Settings:
         Share of such a run's log-odds in the average, 0–1, if its validated skill is perfect; multiplied by that skill.
     damaged_share
         Share of buildings expected with major damage or worse, between 0 and 1; None estimates it from the evidence.
+    gsd_m
+        Size of a pixel in metres, for images without CRS; without it a pixel of such images is taken for 0.5 m.
     motion
         How the pre image may lie against the post image.
     max_shift_m
@@ -96,6 +99,7 @@ class Settings:
             json_schema_extra=DECISION,
         ),
     ] = None
+    gsd_m: PixelSize = None
     motion: Motion = "auto"
     max_shift_m: MaxShift = MAX_SHIFT_M
     max_rotation_deg: MaxRotation = MAX_ROTATION_DEG

@@ -23,7 +23,7 @@ class ArrayInfo:
 
     name : as in the file; groups of HDF5 are joined by "/". shape : its axes in the order of the program that wrote it
     (rows first for MATLAB). dtype : None for what is no array of real numbers; `kind` then says what it is.
-    units, nodata : of the values, where the file says so.
+    units, nodata, scale, offset : of the values, where the file says so; a value is number × scale + offset.
     """
 
     name: str
@@ -32,6 +32,8 @@ class ArrayInfo:
     kind: str = "numbers"
     units: str = ""
     nodata: float | None = None
+    scale: float = 1.0
+    offset: float = 0.0
 
     def __str__(self) -> str:
         sizes = " × ".join(str(size) for size in self.shape)

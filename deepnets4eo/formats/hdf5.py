@@ -114,9 +114,17 @@ def _describe(name: str, data: Any, reverse: bool) -> ArrayInfo:
     kind = _text(data.attrs.get("MATLAB_class", b""))
     if not is_number(np.dtype(dtype)) or kind == "char" or "MATLAB_empty" in data.attrs:
         return ArrayInfo(name, shape, None, kind or str(dtype))
-    fill = data.attrs.get("_FillValue")
-    nodata = float(np.ravel(fill)[0]) if fill is not None and np.asarray(fill).dtype.kind in "iuf" else None
-    return ArrayInfo(name, shape, np.dtype(dtype), units=_text(data.attrs.get("units", "")), nodata=nodata)
+    nodata, scale, offset = (_number(data.attrs.get(key)) for key in ("_FillValue", "scale_factor", "add_offset"))
+    return ArrayInfo(
+        name, shape, np.dtype(dtype), units=_text(data.attrs.get("units", "")), nodata=nodata,
+        scale=1.0 if scale is None else scale, offset=offset or 0.0,
+    )  # fmt: skip
+
+
+def _number(value: Any) -> float | None:
+    """The first number of an attribute; None where it has none."""
+    values = np.ravel(value) if value is not None else np.zeros(0)
+    return float(values[0]) if values.size and values.dtype.kind in "iuf" else None
 
 
 def _text(value: Any) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters.stored_values import StoredValues
 from deepnets4eo.rasters.valid_values import is_nodata
 from deepnets4eo.tiling.spread import spread_windows
 
@@ -28,10 +29,10 @@ Values = NDArray[np.float64]
 
 @dataclass
 class BandStatistics:
-    """What the windows that were read show, per band, all (B,).
+    """What the windows that were read show, per band, all (B,), in numbers as they are stored.
 
     count : values. missing : shares of pixels without a number (nodata, NaN, infinite) among those with any. negative : shares
-    of values below 0. low, high : range, NaN for empty bands. autocorrelation : correlation of neighbouring pixels, 1 for smooth
+    of physical values below 0. low, high : range, NaN for empty bands. autocorrelation : correlation of neighbouring pixels, 1 for smooth
     images, 0 for noise; NaN for constant bands. samples : (B, n) evenly spread values. missing_pixels : share of pixels without a
     number in any band. wavelengths_nm : None where the file lists none.
     """
@@ -72,12 +73,12 @@ def measure_bands(layer: Layer, wavelengths_nm: Values | None = None) -> BandSta
 
     wavelengths_nm : (B,), by default those of the layer.
     """
-    bands = layer.count
-    sums = _Sums(bands)
+    bands, numbers = layer.count, layer.as_stored()  # nodata and its usual values are told by the numbers
+    sums = _Sums(layer.scaling)
     side_px = max(2, math.isqrt(WINDOW_VALUES // bands))
     per_axis = min(WINDOWS_PER_AXIS, math.ceil(max(layer.shape) / side_px))
     for window in spread_windows(layer.shape, (side_px, side_px), per_axis):
-        sums.add(layer.read(window)[0], layer.band_nodata)
+        sums.add(numbers.read(window)[0], layer.band_nodata)
     known = wavelengths_nm if wavelengths_nm is not None else layer.wavelengths_nm
     return sums.result(layer.bands, known)
 
@@ -85,7 +86,8 @@ def measure_bands(layer: Layer, wavelengths_nm: Values | None = None) -> BandSta
 class _Sums:
     """Sums over windows, (B,) each; `squares` about the first value of each band, for precision."""
 
-    def __init__(self, bands: int) -> None:
+    def __init__(self, scaling: Sequence[StoredValues]) -> None:
+        self.scaling, bands = scaling, len(scaling)
         self.pixels, self.all_pixels = 0, 0
         self.samples: list[Values] = []
         self.count, self.negative, self.pairs = (np.zeros(bands, np.int64) for _ in range(3))
@@ -114,7 +116,8 @@ class _Sums:
             self.origin[band] = values[0]
         plane = np.where(valid, plane - self.origin[band], 0)
         self.count[band] += values.size
-        self.negative[band] += int((values < 0).sum())
+        scale, offset, _ = self.scaling[band]
+        self.negative[band] += int((values * scale + offset < 0).sum())
         self.low[band], self.high[band] = min(self.low[band], values.min()), max(self.high[band], values.max())
         self.sum[band] += plane.sum()
         self.squares[band] += np.square(plane).sum()

@@ -65,7 +65,9 @@ def describe_cube(facts: dict[str, Any], problems: list[str], layer: Layer) -> N
     if not statistics.count.any():
         problems.append("no pixel is valid: all are nodata, masked or NaN. Check its nodata value.")
         return
-    facts["values"] = f"{np.nanmin(statistics.low):g} to {np.nanmax(statistics.high):g}"
+    scale, offset, _ = np.array(layer.scaling, object).T
+    ends = np.stack([statistics.low, statistics.high]) * scale.astype(np.float64) + offset.astype(np.float64)
+    facts["values"] = f"{np.nanmin(ends):g} to {np.nanmax(ends):g}"
     _report_bad_bands(problems, bad_bands(layer, statistics))
     _report_missing(problems, layer, statistics)
     _report_negative(problems, statistics)

@@ -30,6 +30,7 @@ from deepnets4eo.rasters.band_roles import COLOURS
 from deepnets4eo.rasters.label_values import hidden_class_note
 from deepnets4eo.rasters.outliers import find_outliers
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters.stored_values import to_physical
 
 VECTOR_SUFFIXES = {
     ".gpkg",
@@ -221,12 +222,13 @@ def _describe_stored_values(result: Inspection, layer: Layer) -> None:
     scaled = next((one for one in stored if not one.plain), None)
     if scaled is not None:
         result.facts["stored"] = (
-            f"values are numbers × {scaled.scale:g} + {scaled.offset:g}; numbers are read as they are stored"
+            f"values are numbers × {scaled.scale:g} + {scaled.offset:g}, and are read so; labels are read as they are stored"
         )
 
 
 def _describe_values(result: Inspection, layer: Layer) -> None:
-    data, valid, _ = layer.thumbnail(STATISTICS_PX)
+    numbers, valid, _ = layer.as_stored().thumbnail(STATISTICS_PX)
+    data = to_physical(numbers, layer.scaling)
     stated = layer.band_nodata[:1] if layer.nodata is not None else layer.band_nodata[:6]
     nodata = ", ".join("none" if value is None else f"{value:g}" for value in stated)
     known = f" (nodata {nodata})" if any(value is not None for value in stated) else ""
@@ -246,7 +248,9 @@ def _describe_values(result: Inspection, layer: Layer) -> None:
     if np.issubdtype(layer.dtype, np.floating) and np.isinf(data).any():
         result.problems.append("it holds infinite values, which are not valid. Set them to nodata.")
     step = max(1, values.size // MAX_VALUES)
-    for name, band in zip(layer.band_names, values, strict=True):
+    for name, band in zip(
+        layer.band_names, numbers[:, valid], strict=True
+    ):  # values that mean no data are told by them
         _report_outliers(result, name, np.concatenate([band[::step], [band.min(), band.max()]]))
 
 
@@ -336,6 +340,7 @@ def _inspect_run(path: str) -> Inspection:
         f"{name}: {', '.join(item.bands)}"
         + (f" ({item.units})" if item.units else "")
         + (", optional" if item.optional else "")
+        + (", numbers as they are stored" if item.values == "stored" else "")
         for name, item in segmenter.inputs.layers.items()
     )
     return result

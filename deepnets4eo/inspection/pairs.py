@@ -108,8 +108,9 @@ def undeclared_nodata(layer: Layer) -> float | None:
     if layer.dtype.itemsize == 1:
         return None
     values: list[NDArray[Any]] = []
+    numbers = layer.as_stored()
     for window in sample_windows(layer.shape):
-        data, valid = layer.read(window)
+        data, valid = numbers.read(window)
         same = (data == data[:1]).all(axis=0) & valid  # no data is no data in every band
         values.append(np.concatenate([data[0][valid][::7], np.unique(data[0][same])]))
     far = find_outliers(np.concatenate(values))

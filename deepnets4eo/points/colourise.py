@@ -47,13 +47,13 @@ class Orthophoto:
     """
 
     def __init__(self, colour: LayerLike, infrared: LayerLike | None = None, *, all_returns: bool = False) -> None:
-        opened = Layer.open(colour)
+        opened = Layer.open(colour).as_shown()
         if opened.count < 3:
             raise InputError(
                 f"{opened.source} has {opened.count} bands, expected red, green and blue. Give an orthophoto in colours."
             )
         self._colour = opened.subset(opened.bands[:3])
-        near = Layer.open(infrared) if infrared is not None else opened if opened.count > 3 else None
+        near = Layer.open(infrared).as_shown() if infrared is not None else opened if opened.count > 3 else None
         self._near = None if near is None else near.subset([near.bands[0 if infrared is not None else 3]])
         self.all_returns = all_returns
         for layer in self.layers:

@@ -64,6 +64,7 @@ def trace_regions(
     >>> regions.polygons[0].wkt, regions.values.tolist()
     ('POLYGON ((0 0, 0 1, 1 1, 1 2, 2 2, 2 0, 0 0))', [1])
     """
+    layer = layer.as_stored()
     if layer.count != 1 or layer.dtype.kind not in "biu":
         raise InputError(
             f"{layer.source} has {layer.count} bands of {layer.dtype}; labels are one band of whole numbers."

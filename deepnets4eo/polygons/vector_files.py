@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
+from deepnets4eo.formats.flat_crs import without_heights
+from deepnets4eo.rasters.stated_gsd import is_placed
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -39,16 +41,18 @@ def check_vector_suffix(path: str | Path) -> Path:
 
 def check_ground(labels: Layer, path: str | Path) -> None:
     """Say what areas mean where labels have no CRS; refuse GeoJSON there, which is read as degrees. Errors: InputError."""
-    if labels.grid.crs is not None:
+    if is_placed(labels.grid):
         return
     if DRIVERS.get(Path(path).suffix.lower()) == "GeoJSON":
         raise InputError(
             f"{labels.source} has no CRS, but {path} is GeoJSON, whose coordinates are read as degrees. Write a .gpkg, or "
             f'assign the CRS first, e.g. with gdal_edit.py -a_srs EPSG:32633 "{labels.source}".'
         )
+    if labels.grid.crs is not None:  # on a plane in metres
+        return
     log.warning(
-        "%s has no CRS: areas are pixels, each counted as 1 m², and lengths count a pixel as 1 m. Assign a CRS for sizes on "
-        "the ground.",
+        "%s has no CRS: lengths and areas are in pixels. State the size of a pixel (--gsd), or assign a CRS for sizes on the "
+        "ground.",
         labels.source,
     )
 
@@ -85,7 +89,7 @@ def write_vector(frame: gpd.GeoDataFrame, path: str | Path, layer: str | None = 
     import pyogrio
 
     path = check_vector_suffix(path)
-    driver = DRIVERS[path.suffix.lower()]
+    driver, frame = DRIVERS[path.suffix.lower()], without_heights(frame)
     with atomic_write(path) as partial:
         if not driver:
             frame.to_parquet(partial, schema_version="1.1.0", write_covering_bbox=True)

@@ -24,8 +24,8 @@ def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Se
     Returns
     -------
     Scene
-        Not yet checked against the segmenter's inputs. Of each layer the bands that training had, by their names, and the
-        nodata value that its recipe gave.
+        Not yet checked against the segmenter's inputs. Of each layer the bands that training had, by their names, the nodata
+        value that its recipe gave, and physical values or numbers as they are stored, whichever training had.
 
     Raises
     ------
@@ -39,14 +39,14 @@ def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Se
         scene = open_scene("ortho.tif", load_run("runs/unet").segmenter)
     """
     if isinstance(scene, Scene):
-        return scene
+        return segmenter.inputs.as_trained(scene)
     layers = scene if isinstance(scene, Mapping) else {segmenter.inputs.names[0]: scene}
     opened = Scene.open(None, **layers)
     expected = {name: segmenter.inputs.layers[name] for name in opened.layers if name in segmenter.inputs.layers}
     chosen = {name: _choose_bands(opened.layers[name], layer.bands) for name, layer in expected.items()}
     stated = {name: layer.nodata for name, layer in expected.items() if layer.nodata is not None}
     chosen |= {name: chosen[name].with_nodata(value) for name, value in stated.items()}
-    return Scene({**opened.layers, **chosen}, opened.grid)
+    return segmenter.inputs.as_trained(Scene({**opened.layers, **chosen}, opened.grid))
 
 
 def _choose_bands(layer: Layer, names: Sequence[str]) -> Layer:

@@ -22,6 +22,7 @@ from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.band_subset import subset_bands
 from deepnets4eo.rasters.sources import Read, check_gdal_type, rasterio_crs
+from deepnets4eo.rasters.stored_values import StoredValues, check_stated
 from deepnets4eo.rasters.valid_values import storable_nodata, valid_values
 
 STRIP_BYTES = 64 << 20  # read at a time for a reduced view
@@ -52,6 +53,9 @@ class ArrayFileSource:
             list(image.wavelengths_nm) if image.wavelengths_nm is not None else None
         )
         self.colour_roles: list[str] | None = None
+        info = image.info
+        self.stored_values = [StoredValues(info.scale, info.offset, info.units.strip())] * count
+        check_stated(self.stored_values, self.name)
         self._handles = threading.local()
         self._handles.image = image
         self._file: MemoryFile | None = None

@@ -28,6 +28,7 @@ from rasterio.windows import Window as RasterioWindow
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, partial_path, writer_errors, writing
+from deepnets4eo.formats.flat_crs import flat_crs
 from deepnets4eo.grid import Grid, Window
 
 BLOCK_PX = 512
@@ -106,7 +107,7 @@ class CogWriter:
         self._tags = dict(tags or {}) | ({"LEGEND": json.dumps(legend.to_dict())} if legend else {})
         self._profile: dict[str, Any] = dict(
             driver="GTiff", count=count, dtype=dtype, nodata=nodata, height=grid.shape[0], width=grid.shape[1],
-            transform=grid.affine, crs=grid.crs.to_wkt() if grid.crs is not None else None,
+            transform=grid.affine, crs=_crs_text(grid),
             tiled=True, blockxsize=BLOCK_PX, blockysize=BLOCK_PX, compress="zstd", zstd_level=1, BIGTIFF="YES",
             SPARSE_OK="TRUE", interleave="band",
         )  # fmt: skip
@@ -191,6 +192,14 @@ class CogWriter:
         if self._legend is None:
             return {}
         return dict(zip(self._side_paths, (self._legend.qml(), _category_names(self._legend)), strict=True))
+
+
+def _crs_text(grid: Grid) -> str | None:
+    """The CRS of a grid as a GeoTIFF can hold it."""
+    if grid.crs is None:
+        return None
+    flat = flat_crs(grid.crs.proj)
+    return str(grid.crs.to_wkt() if flat is grid.crs.proj else flat.to_wkt())
 
 
 class _Listeners:

@@ -1,6 +1,6 @@
 """A raster of bands on a grid, read by window: a file, a mosaic of tiles, a URL, an array, or one of a file of arrays.
 
-Takes whatever `Layer.open` is given; returns values in the raster's own type beside a mask of what is valid.
+Takes whatever `Layer.open` is given; returns physical values (see `stored_values`) beside a mask of what is valid.
 Refuses what is not a raster, has no pixels, or cannot be resampled to a grid, naming the file and the reason.
 """
 
@@ -31,10 +31,11 @@ from deepnets4eo.rasters.sources import (
     with_names,
     with_nodata,
 )
-from deepnets4eo.rasters.stored_values import StoredValues
+from deepnets4eo.rasters.stored_values import StoredValues, physical_dtype, stored_values_of, to_physical
 from deepnets4eo.rasters.valid_values import common_nodata
 
 if TYPE_CHECKING:
+    import pyproj
     from matplotlib.axes import Axes
 
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average")
@@ -45,8 +46,9 @@ LayerLike: TypeAlias = "Layer | str | Path | Sequence[str | Path] | NDArray[Any]
 class Layer(WithSummary):
     """One raster of bands on a grid, read by window; thread-safe.
 
-    Make one with `Layer.open`. Values have the raster's own type; validity is an array of its own: nodata, alpha,
-    internal masks, NaN, infinite values and everything beyond the edge are not valid.
+    Make one with `Layer.open`. Values are physical: where the file states a scale or an offset, its numbers are brought to them
+    in floating point, else they have the raster's own type. Validity is an array of its own: nodata, alpha, internal masks, NaN,
+    infinite values and everything beyond the edge are not valid.
 
     Parameters
     ----------
@@ -54,6 +56,8 @@ class Layer(WithSummary):
         What is read from.
     bands
         1-based numbers of the bands, by default all but alpha.
+    as_stored
+        Whether the numbers are read as they are stored, whatever scale and offset the file states.
 
     Raises
     ------
@@ -67,8 +71,8 @@ class Layer(WithSummary):
     ([[6, 7, 0], [10, 11, 0]], [[True, True, False], [True, True, False]])
     """
 
-    def __init__(self, source: Source, bands: Sequence[int] | None = None) -> None:
-        self._source = source
+    def __init__(self, source: Source, bands: Sequence[int] | None = None, *, as_stored: bool = False) -> None:
+        self._source, self._as_stored = source, as_stored
         self._bands = list(bands) if bands is not None else list(source.bands)
         unknown = [band for band in self._bands if band not in source.bands]
         if unknown:
@@ -98,11 +102,11 @@ class Layer(WithSummary):
         bands
             1-based numbers of the bands, by default all but alpha.
         nodata
-            Value that means no data; replaces the file's own.
+            Value that means no data, as it is stored; replaces the file's own.
         grid
             Where an array or a Layer lies, by default plain pixels without CRS, and the layer's own.
         labels
-            Whether, of a file of several arrays, the only one with two axes is meant.
+            Whether categories are read: numbers as they are stored, and of a file of several arrays the only one with two axes.
 
         Raises
         ------
@@ -114,6 +118,7 @@ class Layer(WithSummary):
         if isinstance(source, Layer):
             layer = source if bands is None else source.subset(bands)
             layer = layer if nodata is None else layer.with_nodata(nodata)
+            layer = layer.as_stored() if labels else layer
             return layer if grid is None else layer.with_grid(grid)
         if isinstance(source, np.ndarray):
             return cls(ArraySource(source, grid, nodata), bands)
@@ -122,7 +127,7 @@ class Layer(WithSummary):
                 f"a layer cannot be opened from {type(source).__name__}. Give a path, a list of paths, an array or a Layer."
             )
         array = open_reference(source, grid, nodata, labels=labels) if isinstance(source, (str, Path)) else None
-        return cls(array if array is not None else FileSource.open(source, nodata), bands)
+        return cls(array if array is not None else FileSource.open(source, nodata), bands, as_stored=labels)
 
     @classmethod
     def stack(cls, files: Sequence[str | Path]) -> Layer:
@@ -138,6 +143,12 @@ class Layer(WithSummary):
     def grid(self) -> Grid:
         """Shape, affine and CRS."""
         return self._source.grid
+
+    @property
+    def height_crs(self) -> pyproj.CRS | None:
+        """The CRS of the file with what heights refer to, which a grid may lack; also where the layer lies on another grid."""
+        own: pyproj.CRS | None = getattr(self._source, "height_crs", None)
+        return own or (None if self.grid.crs is None else self.grid.crs.proj)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -158,16 +169,16 @@ class Layer(WithSummary):
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the values as read."""
-        return self._source.dtype
+        return physical_dtype(self._source.dtype, self.scaling)
 
     @property
     def nodata(self) -> float | None:
-        """The value that means no data in all bands read; None without, and where bands have several."""
+        """The value that means no data in all bands read, as it is stored; None without, and where bands have several."""
         return common_nodata(self.band_nodata)
 
     @property
     def band_nodata(self) -> list[float | None]:
-        """The value that means no data in each band read, None where it has none."""
+        """The value that means no data in each band read, as it is stored, None where it has none."""
         return nodata_of(self._source, self._bands)
 
     @property
@@ -196,14 +207,24 @@ class Layer(WithSummary):
 
     @property
     def stored_values(self) -> list[StoredValues]:
-        """How the file says that the numbers of each band read are meant; they are read as they are stored."""
-        every: list[StoredValues] | None = getattr(self._source, "stored_values", None)
+        """How the file says that the numbers of each band read are meant."""
+        every = stored_values_of(self._source)
         return [StoredValues() if every is None else every[band - 1] for band in self._bands]
 
     @property
     def unmasked_band(self) -> str | None:
         """Name of the band that the file marks as alpha, but that shows something and is read as a band; None without one."""
         return next(iter(getattr(self._source, "unmasked_bands", [])), None)
+
+    @property
+    def reads_stored(self) -> bool:
+        """Whether numbers are read as they are stored, see `as_stored`."""
+        return self._as_stored
+
+    @property
+    def scaling(self) -> list[StoredValues]:
+        """What is done to the numbers of each band as they are read: nothing where they are read as they are stored."""
+        return [StoredValues()] * self.count if self._as_stored else self.stored_values
 
     @property
     def source(self) -> str:
@@ -238,22 +259,34 @@ class Layer(WithSummary):
 
     def subset(self, bands: Sequence[int]) -> Layer:
         """The same layer with other bands (1-based, of the source)."""
-        return Layer(self._source, bands)
+        return self._of(self._source, bands)
+
+    def as_stored(self) -> Layer:
+        """The same layer in numbers as they are stored, for categories, and for models that were trained on them."""
+        return self if self._as_stored else Layer(self._source, self._bands, as_stored=True)
+
+    def as_shown(self) -> Layer:
+        """The same layer for eyes and for networks of photos: numbers of 8 bits are brightness, whatever scale the file states."""
+        return self.as_stored() if self._source.dtype.itemsize == 1 else self
 
     def with_nodata(self, value: float) -> Layer:
-        """The same layer, of which pixels with `value` in every band are not valid; replaces the file's own."""
-        return Layer(with_nodata(self._source, value), self._bands)
+        """The same layer, of which pixels with `value`, as it is stored, in every band are not valid; replaces the file's own."""
+        return self._of(with_nodata(self._source, value))
 
     def with_names(self, names: Sequence[str]) -> Layer:
         """The same layer, whose bands have other names, one for each band read."""
         every = list(self._source.band_names)
         for band, name in zip(self._bands, names, strict=True):
             every[band - 1] = name
-        return self if every == self._source.band_names else Layer(with_names(self._source, every), self._bands)
+        return self if every == self._source.band_names else self._of(with_names(self._source, every))
 
     def with_grid(self, grid: Grid) -> Layer:
         """The same pixels, taken as lying on another grid of the same shape; nothing is resampled."""
-        return self if self.grid == grid else Layer(with_grid(self._source, grid), self._bands)
+        return self if self.grid == grid else self._of(with_grid(self._source, grid))
+
+    def _of(self, source: Source, bands: Sequence[int] | None = None) -> Layer:
+        """A layer of another view of the source, read in the same way."""
+        return Layer(source, self._bands if bands is None else bands, as_stored=self._as_stored)
 
     def read(self, window: Window | None = None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Read a window, also one that reaches beyond the edge.
@@ -265,19 +298,20 @@ class Layer(WithSummary):
 
         Returns
         -------
-        (C, h, w) in the raster's own type, 0 beyond the edge; (h, w) bool, True where valid.
+        (C, h, w) of type `dtype`, 0 beyond the edge; (h, w) bool, True where valid.
 
         Peak memory: twice the window.
         """
         window = window or whole(self.grid)
         inside = window.clip(self.shape)
         if inside == window:
-            return self._source.read(window, self._bands)
+            stored, valid = self._source.read(window, self._bands)
+            return to_physical(stored, self.scaling), valid
         data = np.zeros((self.count, window.height, window.width), self.dtype)
         valid = np.zeros((window.height, window.width), bool)
         if inside.height and inside.width:
             rows, cols = inside.within(window).slices
-            data[:, rows, cols], valid[rows, cols] = self._source.read(inside, self._bands)
+            data[:, rows, cols], valid[rows, cols] = self.read(inside)
         return data, valid
 
     def thumbnail(self, max_px: int) -> tuple[NDArray[Any], NDArray[np.bool_], Grid]:
@@ -288,7 +322,12 @@ class Layer(WithSummary):
         (C, h, w) values, (h, w) bool valid, and the coarse grid.
         """
         coarse = coarse_grid(self.grid, max_px)
-        return *self._source.read_coarse((coarse.shape[0], coarse.shape[1]), self._bands), coarse
+        return *self.read_coarse((coarse.shape[0], coarse.shape[1])), coarse
+
+    def read_coarse(self, shape: tuple[int, int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """The whole layer averaged down to `shape`: (C, h, w) values, and (h, w) bool valid."""
+        stored, valid = self._source.read_coarse(shape, self._bands)
+        return to_physical(stored, self.scaling), valid
 
     def on(self, grid: Grid, resampling: str = "bilinear") -> Layer:
         """This layer on another grid, warped window by window as it is read.
@@ -310,7 +349,7 @@ class Layer(WithSummary):
         check_choice("resampling", resampling, RESAMPLINGS)
         if same_grid(self.grid, grid):
             return self
-        return Layer(WarpedSource.view(self._source, grid, resampling), self._bands)
+        return self._of(WarpedSource.view(self._source, grid, resampling))
 
     def plot(
         self,

@@ -6,6 +6,7 @@ Takes a file, a folder, a glob or a list; refuses tiles that differ in CRS, band
 from __future__ import annotations
 
 import glob
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -22,13 +23,14 @@ from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.grid import check_affine
 from deepnets4eo.rasters.alpha import alpha_bands, false_alpha
 from deepnets4eo.rasters.band_subset import GDAL_TYPES, without_alpha
+from deepnets4eo.rasters.stored_values import StoredValues, describe_vrt, same_unit, stated_values
 from deepnets4eo.rasters.valid_values import same_nodata, storable_nodata
 
 TILE_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img"}
 
 
 class MosaicTile(NamedTuple):
-    """One tile of a mosaic: file, size in pixels, georeference, types, nodata values and names of its bands.
+    """One tile of a mosaic: file, size in pixels, georeference, types, nodata values and names of its bands, and how their numbers are meant.
 
     target : what GDAL opens. plain : the same without alpha band, "" where it has none. unmasked : whether its alpha band is no mask.
     """
@@ -46,6 +48,7 @@ class MosaicTile(NamedTuple):
     roles: tuple[ColorInterp, ...]
     masked: bool
     names: tuple[str | None, ...]
+    stored: tuple[StoredValues, ...]
 
 
 def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
@@ -75,9 +78,10 @@ def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
     return [str(envi.image_file(path)) if envi.is_header(path) else text]
 
 
-def mosaic_vrt(paths: Sequence[str], nodata: float | None = None) -> str:
+def mosaic_vrt(paths: Sequence[str], nodata: float | None = None) -> tuple[str, bool]:
     """A GDAL virtual raster over tiles; what a later tile knows lies on top, gaps between them are not valid.
 
+    Tiles that state different scales or offsets are brought to physical values, with NaN for nodata: then the second result is True.
     nodata : replaces the tiles' own value where it is given.
     Errors: GridError for tiles that differ in CRS, bands, type, resolution or rotation, or that do not say where they lie.
     """
@@ -105,10 +109,16 @@ def mosaic_vrt(paths: Sequence[str], nodata: float | None = None) -> str:
     bands = "".join(_band(first, band, offset_tiles) for band in range(1, len(first.dtypes) + 1))
     unstated = [band for band, value in enumerate(first.nodata, start=1) if value is None]
     mask = _mask(offset_tiles, unstated[0]) if unstated and ColorInterp.alpha not in first.roles else ""
-    return (
+    vrt = (
         f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>{escape(first.crs)}</SRS>'
         f"<GeoTransform>{x!r}, {scale[0]!r}, 0, {y!r}, 0, {scale[1]!r}</GeoTransform>{bands}{mask}</VRTDataset>"
     )
+    return vrt, _differ(tiles)
+
+
+def _differ(tiles: Sequence[MosaicTile]) -> bool:
+    """Whether the numbers of some tiles are meant in another way than those of others."""
+    return len({tuple((one.scale, one.offset) for one in tile.stored) for tile in tiles}) > 1
 
 
 def _describe(path: str) -> MosaicTile:
@@ -128,6 +138,7 @@ def _describe(path: str) -> MosaicTile:
             tile.colorinterp,
             MaskFlags.per_dataset in tile.mask_flag_enums[0],
             tile.descriptions,
+            stated_values(tile, path),
         )
 
 
@@ -153,6 +164,7 @@ def _check_same_kind(first: MosaicTile, tile: MosaicTile) -> None:
         "CRS": first.crs != tile.crs,
         "bands or data type": first.dtypes != tile.dtypes,
         "nodata value": not all(map(same_nodata, first.nodata, tile.nodata)),
+        "unit": not all(same_unit(one.unit, other.unit) for one, other in zip(first.stored, tile.stored, strict=False)),
         "the direction of their rows (one runs from south to north)": a.e * b.e < 0,
         "the direction of their columns": a.a * b.a < 0,
         "resolution": any(abs(abs(one) - abs(other)) > 1e-6 * abs(one) for one, other in ((a.a, b.a), (a.e, b.e))),
@@ -167,14 +179,21 @@ def _check_same_kind(first: MosaicTile, tile: MosaicTile) -> None:
 
 
 def _band(first: MosaicTile, band: int, offset_tiles: Sequence[tuple[MosaicTile, int, int]]) -> str:
-    value = first.nodata[band - 1]
-    nodata = "" if value is None else f"<NoDataValue>{value!r}</NoDataValue>"
+    alpha, stored, value = first.roles[band - 1] == ColorInterp.alpha, first.stored[band - 1], first.nodata[band - 1]
+    physical = _differ([tile for tile, _, _ in offset_tiles]) and not alpha
+    no_value = value if not physical or value is None else math.nan
+    nodata = "" if no_value is None else f"<NoDataValue>{no_value!r}</NoDataValue>"
     role = f"<ColorInterp>{first.roles[band - 1].name.title()}</ColorInterp>"
     name = f"<Description>{escape(first.names[band - 1] or '')}</Description>"
-    skipped = 0 if first.roles[band - 1] == ColorInterp.alpha else value
-    sources = "".join(_source(tile, str(band), col, row, skipped) for tile, col, row in offset_tiles)
-    gdal_type = GDAL_TYPES[first.dtypes[band - 1]]
-    return f'<VRTRasterBand dataType="{gdal_type}" band="{band}">{name}{role}{nodata}{sources}</VRTRasterBand>'
+    skipped = 0 if alpha else value
+    sources = "".join(
+        _source(tile, str(band), col, row, skipped, tile.stored[band - 1] if physical else None)
+        for tile, col, row in offset_tiles
+    )
+    dtype = np.dtype(first.dtypes[band - 1])
+    gdal_type = GDAL_TYPES[np.result_type(dtype, np.float32).name if physical else dtype.name]
+    meant = describe_vrt(StoredValues(unit=stored.unit) if physical else stored)
+    return f'<VRTRasterBand dataType="{gdal_type}" band="{band}">{name}{role}{nodata}{meant}{sources}</VRTRasterBand>'
 
 
 def _mask(offset_tiles: Sequence[tuple[MosaicTile, int, int]], band: int) -> str:
@@ -183,12 +202,18 @@ def _mask(offset_tiles: Sequence[tuple[MosaicTile, int, int]], band: int) -> str
     return f'<MaskBand><VRTRasterBand dataType="Byte">{sources}</VRTRasterBand></MaskBand>'
 
 
-def _source(tile: MosaicTile, band: str, col: int, row: int, nodata: float | None) -> str:
+def _source(
+    tile: MosaicTile, band: str, col: int, row: int, nodata: float | None, scaled: StoredValues | None = None
+) -> str:
+    """One tile in a band. nodata : what is left out. scaled : how its numbers are brought to physical values, None to keep them."""
     kind, skip = "SimpleSource", ""  # which keeps all digits of 64-bit integers, and is faster
     if nodata is not None:
         kind, skip = "ComplexSource", f"<NODATA>{nodata!r}</NODATA>"
     elif tile.masked:
         kind, skip = "ComplexSource", "<UseMaskBand>true</UseMaskBand>"
+    if scaled is not None:
+        kind = "ComplexSource"
+        skip += f"<ScaleOffset>{scaled.offset!r}</ScaleOffset><ScaleRatio>{scaled.scale!r}</ScaleRatio>"
     size = f'xSize="{tile.width}" ySize="{tile.height}"'
     return (
         f'<{kind}><SourceFilename relativeToVRT="0">{escape(tile.target)}</SourceFilename><SourceBand>{band}</SourceBand>'

@@ -104,7 +104,7 @@ class Scene(WithSummary):
         return {name: data if name in (LABELS, "valid") else data.astype(np.float32) for name, data in sample.items()}
 
     def read_stored(self, window: Window | None = None, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
-        """Read as `read` does, with each layer in the type that it is stored in: less memory, for values that are scaled anyway.
+        """Read as `read` does, with each layer in its own type (`Layer.dtype`): less memory, for values that are scaled anyway.
 
         Parameters
         ----------
@@ -157,7 +157,7 @@ class Scene(WithSummary):
 
     def _on_grid(self, name: str, layer: Layer) -> Layer:
         if name == LABELS:  # one raster may label some of many tiles; training refuses a scene without labels
-            return layer.on(self.grid, "nearest")
+            return layer.as_stored().on(self.grid, "nearest")
         warped = layer.on(self.grid)
         share = covered_share(self.grid, layer, name)
         if share < WHOLE:
@@ -183,7 +183,8 @@ def fit_axes(layers: Mapping[str, Layer]) -> dict[str, Layer]:
     fitted = dict(layers)
     for name, source in transposed.items():
         all_bands = layers[name].bands == layers[name].reader.bands
-        fitted[name] = Layer(source, None if all_bands else layers[name].bands)
+        bands = None if all_bands else layers[name].bands
+        fitted[name] = Layer(source, bands, as_stored=layers[name].reads_stored)
     return fitted
 
 

@@ -10,6 +10,7 @@ import copy
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from pyproj import CRS
 from pyproj.exceptions import ProjError
 from rasterio.dtypes import check_dtype
 from rasterio.enums import ColorInterp, Resampling
@@ -26,6 +28,7 @@ from rasterio.transform import guard_transform
 from rasterio.vrt import WarpedVRT
 
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.formats.flat_crs import PLAIN_METRES, PLANE, flat_crs
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster, rpc_advice
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.grid import NO_CRS_REMEDY, Grid, Window, apply_affine, check_grid, only_one_placed
@@ -35,7 +38,7 @@ from deepnets4eo.rasters.dataset_read import Read, read_dataset
 from deepnets4eo.rasters.handles import Handles
 from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
 from deepnets4eo.rasters.stack import MARK, stack_files, stack_vrt
-from deepnets4eo.rasters.stored_values import StoredValues
+from deepnets4eo.rasters.stored_values import stated_values, stored_values_of
 from deepnets4eo.rasters.valid_values import common_nodata, same_nodata, storable_nodata, valid_values
 
 WARP_TOLERANCE_PX = 0.02  # GDAL's default of 0.125 px would show in sub-pixel registration
@@ -173,9 +176,8 @@ class FileSource:
         self.wavelengths_nm = raster_wavelengths_nm(dataset)
         roles = enumerate(dataset.colorinterp, start=1)
         self.colour_roles: list[str] | None = ["undefined" if band in unmasked else role.name for band, role in roles]
-        units = (unit or "" for unit in dataset.units)
-        self.stored_values = [StoredValues(*each) for each in zip(dataset.scales, dataset.offsets, units, strict=True)]
-        self.grid, self.place_advice = _grid(dataset), rpc_advice(dataset)
+        self.stored_values = list(stated_values(dataset, self.name))
+        self.grid, self.place_advice, self.height_crs = _grid(dataset), rpc_advice(dataset), pyproj_crs(dataset)
         check_grid(self.grid, self.name)
 
     @classmethod
@@ -186,8 +188,11 @@ class FileSource:
         tiles = find_tiles(source)
         if len(tiles) == 1:
             return cls(tiles[0], tiles[0], tiles, nodata)
-        file = MemoryFile(mosaic_vrt(tiles, nodata).encode(), ext=".vrt")
-        opened = cls(f"{Path(tiles[0]).parent} ({len(tiles)} tiles)", file.name, tiles, nodata)
+        vrt, physical = mosaic_vrt(tiles, nodata)
+        file, name = MemoryFile(vrt.encode(), ext=".vrt"), f"{Path(tiles[0]).parent} ({len(tiles)} tiles)"
+        opened = cls(name, file.name, tiles, None if physical else nodata)
+        if physical:  # the value without data is one of the tiles' numbers
+            opened.with_nodata = partial(cls.open, source)  # type: ignore[attr-defined]
         with open_raster(tiles[0]) as first:  # the mosaic has no metadata of bands
             opened.wavelengths_nm = raster_wavelengths_nm(first)
             marked = [opened.band_names[band - 1] for band in alpha_bands(first)]
@@ -248,6 +253,7 @@ class WarpedSource:
         self.wavelengths_nm, self.colour_roles = origin.wavelengths_nm, origin.colour_roles
         self.dtype, self.nodata = origin.dtype, origin.nodata
         self.band_nodata = nodata_of(origin, range(1, len(origin.band_names) + 1))
+        self.stored_values, self.height_crs = stored_values_of(origin), getattr(origin, "height_crs", None)
         self.bands, self.band_names, self.grid = origin.bands, origin.band_names, grid
         self._origin, self._resampling = origin, Resampling[resampling]
         self._handles: dict[tuple[int, ...], Handles] = {}  # by the bands that are read
@@ -318,6 +324,7 @@ class _PixelForPixel:
         self.dtype, self.nodata, self._origin = origin.dtype, origin.nodata, origin
         self.band_nodata = nodata_of(origin, range(1, len(origin.band_names) + 1))
         self.wavelengths_nm, self.colour_roles = origin.wavelengths_nm, origin.colour_roles
+        self.stored_values, self.height_crs = stored_values_of(origin), getattr(origin, "height_crs", None)
         self.bands, self.band_names, self.grid = origin.bands, band_names or origin.band_names, grid
         self.read, self.read_coarse, self.open_dataset = origin.read, origin.read_coarse, origin.open_dataset
 
@@ -391,7 +398,16 @@ def _grid(dataset: DatasetReader) -> Grid:
 
 
 def _crs_text(dataset: DatasetReader) -> str | None:
-    return dataset.crs.to_string() if dataset.crs else None
+    crs = pyproj_crs(dataset)
+    if crs is not None and crs.is_engineering and crs.name == PLANE:
+        return PLAIN_METRES  # GeoTIFFs keep its name and unit alone
+    flat = flat_crs(crs)
+    return None if crs is None else dataset.crs.to_string() if flat is crs else flat.to_wkt()
+
+
+def pyproj_crs(dataset: DatasetReader) -> CRS | None:
+    """The CRS that a file states, with what its heights refer to."""
+    return CRS.from_user_input(dataset.crs.to_string()) if dataset.crs else None
 
 
 def rasterio_crs(grid: Grid) -> str | None:

@@ -18,6 +18,7 @@ from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.rasters.band_subset import GDAL_TYPES
 from deepnets4eo.rasters.mosaic import find_tiles
+from deepnets4eo.rasters.stored_values import describe_vrt, stated_values
 
 MARK = "#bands"  # after a folder or pattern: its files are bands, not tiles
 
@@ -55,12 +56,13 @@ def stack_vrt(paths: Sequence[str]) -> tuple[str, list[float | None] | None]:
                 text or Path(path).stem + (f" {k + 1}" if file.count > 1 else "")
                 for k, text in enumerate(file.descriptions)
             ]
+            stored = stated_values(file, path)
             target = path if is_remote(path) else str(Path(path).resolve())
             for number, (name, value) in enumerate(zip(names, file.nodatavals, strict=True), start=1):
                 nodata = "" if value is None else f"<NoDataValue>{value!r}</NoDataValue>"
                 bands.append(
                     f'<VRTRasterBand dataType="{GDAL_TYPES[file.dtypes[0]]}" band="{len(bands) + 1}">'
-                    f"<Description>{escape(name)}</Description>{nodata}<SimpleSource>"
+                    f"<Description>{escape(name)}</Description>{nodata}{describe_vrt(stored[number - 1])}<SimpleSource>"
                     f'<SourceFilename relativeToVRT="0">{escape(target)}</SourceFilename>'
                     f"<SourceBand>{number}</SourceBand></SimpleSource></VRTRasterBand>"
                 )

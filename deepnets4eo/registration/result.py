@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Points
 from deepnets4eo.grid import Grid, apply_affine
+from deepnets4eo.rasters.stated_gsd import length_unit
 from deepnets4eo.registration.ground import crs_change
 from deepnets4eo.registration.quality import RegistrationQuality, Status
 
@@ -88,6 +89,11 @@ class Registration:
         return self.measured.ncc_after - self.measured.ncc_before
 
     @property
+    def unit(self) -> str:
+        """Unit of all lengths: "m", or "px" where the post image has no CRS."""
+        return length_unit(self.post_grid)
+
+    @property
     def tie_points(self) -> GeoDataFrame:
         """One row per window: where it lies in the post image (its CRS), displacement, quality, inlier, holdout."""
         import geopandas
@@ -117,6 +123,7 @@ class Registration:
             "status": self.status,
             "reason": self.reason,
             "model": self.model,
+            "unit": self.unit,
             "matrix": self.matrix.tolist(),
             "dx_m": self.dx_m,
             "dy_m": self.dy_m,

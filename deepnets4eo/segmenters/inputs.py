@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,8 @@ class LayerInput:
 
     low, high : the range of values in training (1st and 99th percentile, in `units`). mean, std : scaling.
     optional : scenes may lack it, because training left it out at times. nodata : value without data that the recipe gave
-    in place of the files' own.
+    in place of the files' own. values : whether training had the physical values of files that state a scale or an offset, or
+    their numbers as they are stored, which display values of 8 bits are, and what runs of former versions learnt from.
     """
 
     bands: tuple[str, ...]
@@ -54,6 +55,7 @@ class LayerInput:
     units: str = ""
     optional: bool = False
     nodata: float | None = None
+    values: Literal["stored", "physical"] = "stored"
 
 
 # Display values of 8 bits. One scaling for all networks that learn from made-up images, so that one can start from another.
@@ -94,6 +96,19 @@ class InputSpec:
         return InputSpec(
             {name: replace(layer, nodata=values.get(name)) for name, layer in self.layers.items()}, self.gsd_m
         )
+
+    def as_trained(self, scene: Scene) -> Scene:
+        """The same scene, whose layers are read in numbers as they are stored where training had these; a message names them."""
+        stored = {name for name, layer in self.layers.items() if layer.values == "stored" and name in scene.layers}
+        scaled = [name for name in sorted(stored) if not all(one.plain for one in scene.layers[name].scaling)]
+        for name in scaled:
+            log.warning(
+                "Layer %r (%s) states a scale or an offset; its numbers are read as they are stored, as the run learnt from such.",
+                name, scene.layers[name].source,
+            )  # fmt: skip
+        return scene if not scaled else Scene(
+            {name: layer.as_stored() if name in scaled else layer for name, layer in scene.layers.items()}, scene.grid
+        )  # fmt: skip
 
     def prepare(self, sample: Mapping[str, NDArray[Any]]) -> FloatImage:
         """Concatenate and standardise a sample of `Scene.read` or `read_stored`; what is not valid becomes 0, the mean.
@@ -261,7 +276,7 @@ def _measure_layer(scenes: Sequence[Scene], name: str, units: str, far_spans: fl
     return LayerInput(
         bands=tuple(layers[0].band_names),
         mean=mean_rounded, std=std_rounded,
-        low=float(low), high=float(high), dtype=str(layers[0].dtype), units=units,
+        low=float(low), high=float(high), dtype=str(layers[0].dtype), units=units, values="physical",
     )  # fmt: skip
 
 

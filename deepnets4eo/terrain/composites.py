@@ -27,10 +27,12 @@ from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.rasters.sources import same_grid
+from deepnets4eo.rasters.stated_gsd import with_gsd
+from deepnets4eo.terrain.datums import check_same_datum
 from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, Method, reach_px
 from deepnets4eo.terrain.heights import HIGHEST_M, LOWEST_M, impossible, ndsm, warn_of_impossible
 from deepnets4eo.terrain.slope import slope_deg
-from deepnets4eo.terrain.units import check_layer_unit, check_stored_heights
+from deepnets4eo.terrain.units import check_layer_unit, check_stated_unit
 
 Channel = Literal["dsm", "ndsm", "ndvi", "slope"]
 
@@ -51,6 +53,7 @@ def composite_raster(
     bands: Sequence[str] | None = None,
     method: Method = "zhang",
     max_building_m: float = MAX_BUILDING_M,
+    gsd_m: float | None = None,
     block_px: int = BLOCK_PX,
     overwrite: bool = False,
     progress: Callable[[float], None] | None = None,
@@ -73,6 +76,8 @@ def composite_raster(
         What the image's bands show ("nir", "red" …), where its file does not name them.
     method, max_building_m
         How the ground is estimated where there is no dtm, see `ground`.
+    gsd_m
+        Size of a pixel in metres, for rasters without CRS; without it a pixel counts as one metre.
     block_px
         Side of the blocks, pixels.
     overwrite
@@ -108,13 +113,21 @@ def composite_raster(
     if not 0 < max_building_m < math.inf:
         raise InputError(f"max_building_m is {max_building_m}, expected metres above 0.")
     check_not_inputs([out], [dsm, dtm, image])
-    layers = {"dsm": _one_band(Layer.open(dsm), "dsm")}
+    opened = {
+        name: with_gsd(Layer.open(source), gsd_m)
+        for name, source in (("dsm", dsm), ("dtm", dtm), ("image", image))
+        if source is not None
+    }
+    layers = {"dsm": _one_band(opened["dsm"], "dsm")}
     if dtm is not None:
-        layers["dtm"] = _fit_for_warp(_one_band(Layer.open(dtm), "dtm"), layers["dsm"].grid)
+        layers["dtm"] = _fit_for_warp(_one_band(opened["dtm"], "dtm"), layers["dsm"].grid)
     if image is not None:
-        layers["image"] = _infrared_and_red(Layer.open(image), bands)
+        layers["image"] = _infrared_and_red(opened["image"], bands)
     if set(channels) != {"ndvi"}:
         _check_units(layers)
+    if "dtm" in layers and "ndsm" in channels:
+        surface, terrain = layers["dsm"], layers["dtm"]
+        check_same_datum(surface.height_crs, terrain.height_crs, (surface.source, terrain.source))
     warped = Scene(layers).layers
     composite = _Composite(
         warped["dsm"], warped.get("dtm"), warped.get("image"), tuple(channels), method, max_building_m
@@ -251,7 +264,9 @@ class _Composite:
 def _write(composite: _Composite, out: Path, block_px: int, progress: Callable[[float], None] | None) -> None:
     grid, channels = composite.surface.grid, composite.channels
     if grid.crs is None:
-        _log.warning("dsm: %s has no CRS; a pixel counts as one metre.", composite.surface.source)
+        _log.warning(
+            "dsm: %s has no CRS; a pixel counts as one metre, unless --gsd says its size.", composite.surface.source
+        )
     wrong: Counter[str] = Counter()
     known = np.zeros(len(channels), bool)
     windows = blocks(composite.surface.shape, block_px)
@@ -291,7 +306,7 @@ def _one_band(layer: Layer, name: str) -> Layer:
             f"{name}: {layer.source} has {layer.count} bands, expected one of heights. Choose one of them, e.g. with "
             "gdal_translate -b 1."
         )
-    check_stored_heights(layer)
+    check_stated_unit(layer)
     return layer
 
 

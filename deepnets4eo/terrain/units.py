@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import metres_on_the_ground, transformer
+from deepnets4eo.rasters.stored_values import METRE_NAMES
 
 if TYPE_CHECKING:
     from deepnets4eo.rasters.layer import Layer
 
-METRE_NAMES = ("", "m", "metre", "meter", "metres", "meters")
 SAME = 0.005  # lengths that differ by less count as equal: UTM and its like are within 0.1 %
 
 
@@ -60,11 +60,11 @@ def check_layer_unit(layer: Layer) -> None:
     """
     if layer.grid.crs is not None:
         box = layer.grid.extent.boundingbox
-        check_height_unit(layer.grid.crs.proj, ((box.left + box.right) / 2, (box.bottom + box.top) / 2), layer.source)
+        check_height_unit(layer.height_crs, ((box.left + box.right) / 2, (box.bottom + box.top) / 2), layer.source)
 
 
-def check_stored_heights(layer: Layer) -> None:
-    """Refuse a surface model whose numbers are no heights in metres, as its file says: scaled, or in another unit.
+def check_stated_unit(layer: Layer) -> None:
+    """Refuse a surface model whose heights are in another unit than the metre, as its file says of its band.
 
     Parameters
     ----------
@@ -76,17 +76,16 @@ def check_stored_heights(layer: Layer) -> None:
     InputError
         With the command that converts it.
     """
-    stored, source = layer.stored_values[0], shlex.quote(layer.source)
-    if not stored.plain:
-        raise InputError(
-            f"{layer.source} has a scale of {stored.scale:g} and an offset of {stored.offset:g}; expected heights in metres as they "
-            f"are stored. Write them so: `gdal_translate -unscale -ot Float32 {source} metres.tif`."
-        )
-    if stored.unit.lower() not in METRE_NAMES:
-        raise InputError(
-            f"{layer.source} says that its heights are in {stored.unit!r}; expected metres. Multiply them: `gdal_calc.py -A {source} "
-            '--calc="A*…" --outfile=metres.tif`, or correct the unit: gdal_edit.py -units m.'
-        )
+    stored = layer.stored_values[0]
+    if stored.unit.lower() in METRE_NAMES:
+        return
+    first = layer.paths[0] if layer.paths else layer.source
+    calc = "A" if stored.plain else f"(A*{stored.scale:.10g}+{stored.offset:.10g})"
+    raise InputError(
+        f"{layer.source} says that its heights are in {stored.unit!r}; expected metres. Multiply them: `gdal_calc.py -A "
+        f'{shlex.quote(first)} --type Float32 --calc="{calc}*{_metres_of(stored.unit)}" --outfile=metres.tif`, or correct the '
+        "unit: gdal_edit.py -units m."
+    )
 
 
 def check_ground_metres(crs: Any, position: tuple[float, float], source: str) -> None:
@@ -128,6 +127,15 @@ def utm_code(crs: Any, position: tuple[float, float]) -> str:
 def _warp(crs: Any, position: tuple[float, float], source: str, out: str) -> str:
     # GDAL converts heights of some CRS with a vertical part, not of others: so it shall convert none
     return f"gdalwarp -novshift -t_srs {utm_code(crs, position)} {shlex.quote(source)} {out}"
+
+
+def _metres_of(unit: str) -> str:
+    """Metres of a unit by its name or short name, such as "US survey foot", "ft" or "cm"; "…" for an unknown one."""
+    from pyproj.database import get_units_map
+
+    name = "foot" if unit.lower() == "feet" else unit.lower()
+    known = get_units_map(category="linear").values()
+    return next((f"{one.conv_factor:.10g}" for one in known if name in (one.name.lower(), one.proj_short_name)), "…")
 
 
 def _height_axis(crs: Any) -> Any:

@@ -276,4 +276,5 @@ def _layer_input(split: DataSplit[Any], name: str, moments: Moments, pixels: NDA
         low=float(low),
         high=float(high),
         dtype=str(layer.dtype),
+        values="physical",
     )

@@ -132,6 +132,7 @@ def class_counts(
     >>> pixels.counts.tolist(), pixels.excluded.tolist()
     ([[1, 4]], [1])
     """
+    layer = layer.as_stored()
     if layer.count != 1 or layer.dtype.kind not in "biu":
         raise InputError(
             f"{layer.source} has {layer.count} bands of {layer.dtype}; labels are one band of whole numbers."

@@ -368,6 +368,16 @@ def test_reversed_dates_and_pixels_without_a_place_are_findings(tmp_path: Path) 
         paths.append(str(write_geotiff(tmp_path / f"{name}.tif", image, crs=None, tags=tags)))
     change = map_change(*paths, tmp_path / "out", PLAIN)
     assert [finding.code for finding in change.findings] == ["dates_reversed", "registration_assumed", "no_crs"]
+    pixels = float((Layer.open(tmp_path / "out" / "change.tif").read()[0] == 1).sum())
+    assert change.summary["area"]["changed_px"] == pytest.approx(pixels)
+    assert not any("_ha" in name for name in change.summary["area"])
+    report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert f"{pixels:,.0f} px" in report
+    sized = map_change(*paths, tmp_path / "sized", replace(PLAIN, gsd_m=0.5))
+    assert sized.summary["area"]["changed_ha"] == pytest.approx(pixels * 0.25 / 10_000)
+    assert sized.polygons["area_m2"].sum() == pytest.approx(change.polygons["area_m2"].sum() / 4)
+    assert sized.summary["registration"]["unit"] == "m"
+    assert change.summary["registration"]["unit"] == "px"
 
 
 def test_a_small_pair_is_mapped_where_nothing_is_measured_and_few_changed_pixels_are_a_finding(tmp_path: Path) -> None:

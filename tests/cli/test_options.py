@@ -81,14 +81,15 @@ def test_heights(reach) -> None:
     found = reach("deepnets4eo.terrain.composite_raster", "heights", "dsm.tif", "--out", "a.tif")
     assert found.words == (Path("dsm.tif"), Path("a.tif"))
     assert found.options == {
-        "dtm": None, "image": None, "channels": ["ndsm"], "bands": None, "max_building_m": 50.0, "overwrite": False,
+        "dtm": None, "image": None, "channels": ["ndsm"], "bands": None, "max_building_m": 50.0, "gsd_m": None,
+        "overwrite": False,
     }  # fmt: skip
     words = ["--dtm", "t.tif", "--image", "i.tif", "--channels", "dsm, ,ndvi", "--bands", "nir,red"]
-    more = ["--max-building-m", 30, "--overwrite"]
+    more = ["--max-building-m", 30, "--gsd", 0.5, "--overwrite"]
     found = reach("deepnets4eo.terrain.composite_raster", "heights", "dsm.tif", "--out", "a.tif", *words, *more)
     assert found.options == {
         "dtm": Path("t.tif"), "image": Path("i.tif"), "channels": ["dsm", "ndvi"], "bands": ["nir", "red"],
-        "max_building_m": 30.0, "overwrite": True,
+        "max_building_m": 30.0, "gsd_m": 0.5, "overwrite": True,
     }  # fmt: skip
 
 
@@ -357,10 +358,10 @@ def test_damage(reach, tmp_path) -> None:
         "i",
     ]
     last = ["--footprints-crs", "pixels", "--workers", 3, "--seed", 4, "--dsm-pre", "d", "--dsm-post", "e"]
-    found = reach(function, *start, *out, *words, *more, *last, "--cloud-mask", "m.tif")
+    found = reach(function, *start, *out, *words, *more, *last, "--cloud-mask", "m.tif", "--gsd", 0.3)
     assert found.words[3] == Settings(
         model="m", network_weight=0.25, damaged_share=0.1, motion="similarity", max_shift_m=8.0, align=False,
-        max_rotation_deg=5.0, assume_registered=True, network=False,
+        max_rotation_deg=5.0, assume_registered=True, network=False, gsd_m=0.3,
         sensor="optical", class_shares="c", layer="l", id_column="i", footprints_crs="pixels", workers=3, seed=4,
     )  # fmt: skip
     assert {"dsm_pre": "d", "dsm_post": "e", "cloud_mask": "m.tif"}.items() <= found.options.items()
@@ -448,12 +449,12 @@ def test_change(reach, tmp_path) -> None:
     more = ["--cover-post", "d", "--pre-bands", "1,2", "--post-bands", "3,4", "--normalise", "histogram"]
     last = ["--motion", "affine", "--max-shift", 5, "--max-rotation", 1, "--assume-registered", "--memory", "1GB"]
     limits = ["--device", "cpu", "--workers", 3, "--seed", 4, "--resume", "--overwrite"]
-    clouds = ["--cloud-mask-pre", "e", "--cloud-mask-post", "f"]
+    clouds = ["--cloud-mask-pre", "e", "--cloud-mask-post", "f", "--gsd", 0.5]
     found = reach(function, *start, *words, *more, *clouds, *last, *limits, *EVENT)
     assert found.words[3] == ChangeOptions(
         method="cva", threshold="em", model="run", refine=True, min_area_m2=9.0, cover_pre="c", cover_post="d",
         cloud_mask_pre="e", cloud_mask_post="f", pre_bands="1,2", post_bands="3,4", normalise="histogram", motion="affine", max_shift_m=5.0, max_rotation_deg=1.0,
-        assume_registered=True, memory_bytes=10**9, device="cpu", workers=3, seed=4,
+        assume_registered=True, gsd_m=0.5, memory_bytes=10**9, device="cpu", workers=3, seed=4,
     )  # fmt: skip
     assert found.options == {"event": GIVEN, "resume": True, "overwrite": True}
 

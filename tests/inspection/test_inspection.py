@@ -361,7 +361,8 @@ def test_how_numbers_are_meant_is_a_fact(tmp_path: Path) -> None:
         file.scales, file.offsets, file.units = (0.1,), (-3,), ("dm",)
     facts = inspect(path).facts
     assert facts["unit"] == "dm"
-    assert facts["stored"] == "values are numbers × 0.1 + -3; numbers are read as they are stored"
+    assert facts["stored"] == "values are numbers × 0.1 + -3, and are read so; labels are read as they are stored"
+    assert facts["values"] == "-3 to 5"
 
 
 def test_of_several_layers_the_one_of_polygons_is_described(tmp_path: Path) -> None:

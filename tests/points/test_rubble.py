@@ -424,8 +424,8 @@ def test_impossible_heights_are_left_out_before_cells_are_averaged(caplog):
     assert "17 heights outside -500 to 9000 m are read as no data" in caplog.text
 
 
-@pytest.mark.parametrize(("stored", "words"), [({"scale": 0.01}, "has a scale of 0.01"), ({"unit": "ft"}, "in 'ft'")])
-def test_heights_that_are_stored_in_other_numbers_than_metres_are_refused(stored, words, tmp_path):
+@pytest.mark.parametrize(("unit", "factor"), [("ft", "0.3048"), ("US survey foot", "0.3048006096"), ("cm", "0.01")])
+def test_heights_in_another_unit_are_refused_and_scaled_ones_read(unit, factor, tmp_path):
     import rasterio
     from geotiff import write_geotiff
 
@@ -434,10 +434,12 @@ def test_heights_that_are_stored_in_other_numbers_than_metres_are_refused(stored
 
     path = write_geotiff(tmp_path / "dsm.tif", np.full((8, 8), 900, np.int16))
     with rasterio.open(path, "r+") as file:
-        if "scale" in stored:
-            file.scales = (stored["scale"],)
-        else:
-            file.units = (stored["unit"],)
+        file.scales, file.offsets = (0.01,), (3.0,)
+    heights = Heights.open(path)
+    assert heights.on(heights.layer.grid).top == pytest.approx(12)
+    with rasterio.open(path, "r+") as file:
+        file.units = (unit,)
+    words = rf"in '{unit}'.*\(A\*0\.01\+3\)\*{factor}"
     with pytest.raises(InputError, match=words):
         Heights.open(path)
     with pytest.raises(InputError, match=words):
@@ -591,3 +593,21 @@ def test_products_that_need_points_are_named_where_heights_are_a_surface_model(h
     assert not (tmp_path / "o" / "view.html").exists()
     main([*arguments, "--also", "none", "--overwrite"])
     assert "need points" not in capsys.readouterr().err
+
+
+def test_rubble_refuses_heights_over_two_vertical_datums(tmp_path):
+    import pyproj
+    from geotiff import write_geotiff
+
+    from deepnets4eo.points.rubble.job import _common_crs
+    from deepnets4eo.points.rubble.surfaces import Heights
+
+    flat = np.full((8, 8), 30, np.float32)
+    geoid = Heights.open(write_geotiff(tmp_path / "a.tif", flat, crs="EPSG:32631+5773"))
+    ellipsoid = Heights.open(
+        write_geotiff(tmp_path / "b.tif", flat + 28, crs=pyproj.CRS("EPSG:32631").to_3d().to_wkt())
+    )
+    with pytest.raises(InputError, match=r"b\.tif refer to the ellipsoid, those of .*a\.tif to EGM96 geoid"):
+        _common_crs(ellipsoid, geoid)
+    unknown = Heights.open(write_geotiff(tmp_path / "c.tif", flat, crs="EPSG:32631"))
+    assert _common_crs(ellipsoid, unknown).to_epsg() == 32631

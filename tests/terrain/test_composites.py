@@ -2,14 +2,18 @@
 
 import logging
 
+import geopandas as gpd
 import numpy as np
 import pyproj
 import pytest
 import rasterio
+import shapely
 from affine import Affine
+from geotiff import write_geotiff
 
 from deepnets4eo.errors import GridError, InputError, OutputError
 from deepnets4eo.grid import Grid, gsd_m, whole
+from deepnets4eo.polygons import write_vector
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City
@@ -239,3 +243,55 @@ def test_heights_in_metres_are_taken_whatever_the_unit_of_the_plane(tmp_path, cr
     grid = Grid((40, 50), Affine(2, 0, 800_000, 0, -2, 900_000), pyproj.CRS(crs).to_wkt())
     found, _ = written(composite_raster(placed(PLAIN, grid), tmp_path / "a.tif", channels=("dsm",)))
     assert (found == 100).all()
+
+
+def test_the_index_is_computed_of_reflectances_where_the_image_states_scale_and_offset(tmp_path):
+    red, nir = np.full((40, 50), 0.1), np.full((40, 50), 0.3)
+    numbers = np.rint((np.stack([nir, red]) + 0.1) * 1e4).astype(np.uint16)
+    path = write_geotiff(tmp_path / "image.tif", numbers, crs="EPSG:32615", transform=GRID.affine)
+    with rasterio.open(path, "r+") as file:
+        file.scales, file.offsets = (1e-4, 1e-4), (-0.1, -0.1)
+    out = composite_raster(placed(PLAIN), tmp_path / "a.tif", image=path, channels=("ndvi",), bands=("nir", "red"))
+    assert written(out)[0] == pytest.approx((0.3 - 0.1) / (0.3 + 0.1), abs=1e-6)
+
+
+def heights_over(tmp_path, name, crs):
+    wkt = pyproj.CRS(crs).to_3d().to_wkt() if crs == "EPSG:32615" else pyproj.CRS(crs).to_wkt()
+    return write_geotiff(tmp_path / name, PLAIN, crs=wkt, transform=GRID.affine)
+
+
+def test_heights_over_two_vertical_datums_are_refused_where_both_are_stated(tmp_path):
+    ellipsoidal, geoid = (
+        heights_over(tmp_path, "a.tif", "EPSG:32615"),
+        heights_over(tmp_path, "b.tif", "EPSG:32615+5773"),
+    )
+    with pytest.raises(InputError, match=r"a\.tif refer to the ellipsoid, those of .*b\.tif to EGM96 geoid"):
+        composite_raster(ellipsoidal, tmp_path / "out.tif", dtm=geoid, channels=("ndsm",))
+    levelled = heights_over(tmp_path, "c.tif", "EPSG:32615+5703")
+    with pytest.raises(InputError, match="refer to EGM96 geoid, those of .* to North American Vertical Datum 1988"):
+        composite_raster(geoid, tmp_path / "out.tif", dtm=levelled, channels=("ndsm",))
+    plain = write_geotiff(tmp_path / "d.tif", PLAIN - 2, crs="EPSG:32615", transform=GRID.affine)
+    found, _ = written(composite_raster(ellipsoidal, tmp_path / "out.tif", dtm=plain, channels=("ndsm",)))
+    assert found == pytest.approx(2)
+
+
+def test_rasters_with_ellipsoidal_heights_give_outputs_with_their_horizontal_crs(tmp_path):
+    source = Layer.open(heights_over(tmp_path, "a.tif", "EPSG:32615"))
+    assert [axis.direction for axis in source.height_crs.axis_info] == ["east", "north", "up"]
+    out = composite_raster(source, tmp_path / "out.tif", channels=("dsm",))
+    assert Layer.open(out).grid.crs.epsg == 32615
+    frame = gpd.GeoDataFrame(geometry=[shapely.box(500_000, 3_999_000, 500_010, 3_999_010)], crs=source.height_crs)
+    for suffix in (".gpkg", ".fgb", ".parquet"):
+        path = write_vector(frame, tmp_path / f"outlines{suffix}")
+        read = gpd.read_parquet(path) if suffix == ".parquet" else gpd.read_file(path)
+        assert read.crs == pyproj.CRS("EPSG:32615")
+        assert read.total_bounds.tolist() == frame.total_bounds.tolist()
+
+
+def test_the_size_of_a_pixel_can_be_stated_where_there_is_no_crs(tmp_path):
+    slope = np.tile(np.arange(50, dtype=np.float32) / 2, (40, 1))
+    path = write_geotiff(tmp_path / "a.tif", slope, crs=None)
+    found, _ = written(composite_raster(path, tmp_path / "out.tif", channels=("slope",), gsd_m=0.5))
+    assert found[0, 20, 20] == pytest.approx(45)
+    with pytest.raises(InputError, match="--gsd.*has a CRS, which says how large its pixels are"):
+        composite_raster(placed(slope), tmp_path / "b.tif", channels=("slope",), gsd_m=0.5)

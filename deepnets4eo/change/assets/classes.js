@@ -13,7 +13,7 @@ const LIST = {
   },
   id: { heading: "Id", sort: byId, cell: idCell },
   area: {
-    heading: "m²",
+    heading: "seen_px" in page.summary.area ? "px" : "m²",
     sort: { title: "area, largest first", sign: -1, value: (store) => (i) => store.area[i] },
     cell: (store, i) => gridCell({ class: "num" }, number(Math.round(store.area[i]))),
   },
@@ -43,6 +43,6 @@ const cardParts = (store, i) => [
 
 function changeFacts(store, i) {
   const place = latLon(store, i), [from, to] = store.pairs ? pairOf(store, i) : [];
-  const pairs = [["Area", `${number(Math.round(store.area[i]))} m²`], ["Before", from], ["After", to], ["Latitude, longitude", place && whereabouts(place)]].filter(([, value]) => value);
+  const pairs = [["Area", `${number(Math.round(store.area[i]))} ${inPixels() ? "px" : "m²"}`], ["Before", from], ["After", to], ["Latitude, longitude", place && whereabouts(place)]].filter(([, value]) => value);
   return make("dl", { class: "facts" }, ...pairs.flatMap(([key, value]) => [make("dt", {}, key), make("dd", {}, value)]));
 }

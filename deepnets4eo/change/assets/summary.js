@@ -1,17 +1,20 @@
 // What a change map amounts to: its area with interval, its classes, how it was made, what to beware of.
 
-// Square metres where hectares would be a small fraction.
+// Pixels where the images have no CRS, each of them counted as 1 m²; square metres where hectares would be a small fraction.
 // Three digits, since no map is truer.
+const inPixels = () => "seen_px" in page.summary.area;
 const threeDigits = (value) => (value > 0 && value < 99.95 ? value.toPrecision(3) : number(Number(value.toPrecision(3))));
-const areaText = (hectares) => (hectares < 1 ? `${threeDigits(10_000 * hectares)} m²` : `${threeDigits(hectares)} ha`);
+const groundText = (hectares) => (hectares < 1 ? `${threeDigits(10_000 * hectares)} m²` : `${threeDigits(hectares)} ha`);
+const areaText = (hectares) => (inPixels() ? `${number(Math.round(10_000 * hectares))} px` : groundText(hectares));
 const sheetNotes = () => [];
 const legendParts = () => [classTable(), factList(page.facts)];
 const summaryBoxes = () => [eventBox(), box("Change", factList(page.facts)), box("Polygons", classTable(), page.left_out ? paragraph(page.left_out) : "")];
 
 function headline() {
   const { area } = page.summary;
-  if (!area.seen_ha) return ["Nothing could be compared."];
-  return [make("b", {}, areaText(area.changed_ha)), ` changed, ${percent(area.changed_share, 1)} of ${areaText(area.seen_ha)} that both images show`];
+  const [changed, seen] = inPixels() ? [area.changed_px / 10_000, area.seen_px / 10_000] : [area.changed_ha, area.seen_ha];
+  if (!seen) return ["Nothing could be compared."];
+  return [make("b", {}, areaText(changed)), ` changed, ${percent(area.changed_share, 1)} of ${areaText(seen)} that both images show`];
 }
 
 function chipOf(index) {

@@ -221,7 +221,7 @@ def _mask_band(day: date, layer: Layer, number: int, zero_is_clear: bool) -> Lay
             f"the image of {day} ({layer.source}) declares 0 as nodata, but 0 is clear in its mask, band {number}. Give the mask "
             "as a raster of its own (--masks), made with gdal_translate -b … -a_nodata none, or the values that are clouds."
         )
-    return layer.subset([layer.bands[number - 1]])
+    return layer.as_stored().subset([layer.bands[number - 1]])
 
 
 def _choose(

@@ -17,6 +17,7 @@ import pyogrio
 from deepnets4eo.damage.products.style import buildings_qml, extent_qml, without_outlines_qml
 from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST, SUBJECT
 from deepnets4eo.files import atomic_write
+from deepnets4eo.formats.flat_crs import without_heights
 from deepnets4eo.outputs.gpkg_tables import add_event, register_table
 from deepnets4eo.polygons.vector_files import set_fixed_times
 
@@ -85,6 +86,7 @@ def write_gpkg(damage_map: DamageMapContent, path: str | Path) -> Path:
 
 
 def _write_layer(frame: gpd.GeoDataFrame, path: Path, layer: str) -> None:
+    frame = without_heights(frame)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "'crs' was not provided")  # plain pixels have none; undefined is right
         pyogrio.write_dataframe(

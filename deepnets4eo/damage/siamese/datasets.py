@@ -185,7 +185,7 @@ def _graded(names: Sequence[str]) -> tuple[np.ndarray, dict[str, int]]:
 
 
 def _open(pre: Path, post: Path) -> Scene:
-    first, second = Layer.open(pre), Layer.open(post)
+    first, second = Layer.open(pre).as_shown(), Layer.open(post).as_shown()
     if first.shape != second.shape:
         raise _size_error(str(post), second.shape, first)
     return make_scene(first, second)

@@ -136,6 +136,7 @@ class NetworkGrader:
         scene = make_scene(with_bands(canvas.layers[PRE], bands), with_bands(canvas.layers[POST], bands))
         registered = registration if aligned_on == "pre" else None
         outlines = in_pixels(on_canvas(outlines_px, post, canvas, alignment, registered), canvas.shape)
+        scene = self.run.inputs.as_trained(scene)
         self.run.inputs.check(scene, gsd_factor=self.gsd_factor)
         return pd.DataFrame(self.grade(scene, outlines, work), columns=list(COLUMNS.values()))
 
@@ -162,6 +163,7 @@ class NetworkGrader:
             scene = Scene({POST: with_bands(canvas.layers[POST], len(inputs.layers[POST].bands))}, canvas.grid)
             registered = registration if aligned_on == "pre" else None
             outlines = in_pixels(on_canvas(outlines_px, post, canvas, alignment, registered), canvas.shape)
+            scene = inputs.as_trained(scene)
             inputs.check(scene, gsd_factor=self.gsd_factor)
             pooled = self._pool(scene, outlines, inputs, rows, work)
             graded[rows] = softmax(pooled.mean[rows] / self.post_temperature + self.grade_odds, axis=1)

@@ -66,7 +66,10 @@ def _measure(pairs: Sequence[LabelledPair], name: str) -> LayerInput:
     layer = pairs[0].scene.layers[name]
     low, high = np.percentile(np.concatenate(kept, axis=1), (1, 99))
     mean, std = _scaling(moments)
-    return LayerInput(tuple(layer.band_names), mean, std, float(low), float(high), str(layer.dtype))
+    return LayerInput(
+        tuple(layer.band_names), mean, std, float(low), float(high), str(layer.dtype),
+        values="stored" if layer.reads_stored else "physical",
+    )  # fmt: skip
 
 
 def _scaling(moments: Moments) -> tuple[tuple[float, ...], tuple[float, ...]]:

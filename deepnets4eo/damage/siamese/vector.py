@@ -41,7 +41,7 @@ def _read(name: str, sources: Mapping[str, str], data: PairSection, seed: int) -
     lacking = [layer for layer in (PRE, POST, LABELS) if layer not in sources]
     if lacking:
         raise InputError(f"pair {name!r} has no {', '.join(lacking)}. Check the patterns of data.layers.")
-    pre, post = Layer.open(sources[PRE]), Layer.open(sources[POST])
+    pre, post = Layer.open(sources[PRE]).as_shown(), Layer.open(sources[POST]).as_shown()
     footprints = read_footprints(sources[LABELS], layer=data.labels_layer, image=post.grid)
     grades, ignored = _grades(footprints, data.grade_column)
     if not data.register_images:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import GridError
+from deepnets4eo.formats.flat_crs import PLAIN_METRES, flat_crs
 from deepnets4eo.grid import Window, apply_affine, blocks, crop
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import count_of
@@ -35,6 +36,7 @@ from deepnets4eo.points.rubble.stated_heights import stated_heights
 from deepnets4eo.points.rubble.surfaces import BlockHeights, Heights, HeightSource
 from deepnets4eo.points.rubble.terrain import VerticalFit, fit_vertically, terrain_under
 from deepnets4eo.points.rubble.vocabulary import UNKNOWN
+from deepnets4eo.terrain.datums import check_same_datum
 
 if TYPE_CHECKING:
     from deepnets4eo.damage import Footprints
@@ -46,7 +48,6 @@ BLOCK_CELLS = 2048
 MOST_SIDE_CELLS = 2208  # of a block with its halo, about 1 GB: that of cells of 0.5 m; finer ones have smaller blocks
 HALO_M = 40.0  # of a block: heaps around its buildings, and ground beside them
 # stands in for the CRS of heights that have none, which are taken for metres
-PLAIN_METRES = 'ENGCRS["metres",EDATUM["unknown"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north],LENGTHUNIT["metre",1]]'
 HIGHEST_EDGE_M = 6.0  # heights are cut there before outlines are laid on them, so that all roofs have the same edges
 
 
@@ -203,7 +204,9 @@ def _common_crs(after: Heights, before: Heights | None) -> Any:
     for heights in (after, before):
         if heights is not None:
             heights.check_metres()
-    return crs
+    if before is not None:
+        check_same_datum(after.crs, before.crs, (after.source, before.source))
+    return flat_crs(crs)
 
 
 def _same_plane(one: Any, other: Any) -> bool:

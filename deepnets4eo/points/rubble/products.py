@@ -15,6 +15,7 @@ import numpy as np
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite, write_json, write_text
+from deepnets4eo.formats.flat_crs import without_heights
 from deepnets4eo.outputs.csv_cells import csv_text
 from deepnets4eo.outputs.folders import hidden_folder, publish
 from deepnets4eo.outputs.gpkg_tables import write_event
@@ -112,7 +113,7 @@ def _write_gpkg(rubble: RubbleMap, path: Path) -> None:
                 "ignore", "'crs' was not provided"
             )  # heights without one have none; undefined is right
             pyogrio.write_dataframe(
-                frame, path, layer=layer, driver="GPKG", geometry_type="Unknown", append=path.exists()
+                without_heights(frame), path, layer=layer, driver="GPKG", geometry_type="Unknown", append=path.exists()
             )
     set_fixed_times(path)
     write_event(path, rubble.event, SUBJECT, "buildings")

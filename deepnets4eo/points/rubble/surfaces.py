@@ -24,7 +24,7 @@ from deepnets4eo.terrain.units import (
     SAME,
     check_ground_metres,
     check_height_unit,
-    check_stored_heights,
+    check_stated_unit,
     utm_code,
 )
 
@@ -92,7 +92,7 @@ class Heights:
         layer = Layer.open(source)
         if layer.count != 1:
             raise InputError(f"{layer.source} has {layer.count} bands; a surface model has one, of heights in metres.")
-        check_stored_heights(layer)
+        check_stated_unit(layer)
         return cls(None, layer)
 
     @property
@@ -107,7 +107,7 @@ class Heights:
         """CRS of the heights, None where unknown."""
         if self.layer is None:
             return self.cloud.crs
-        return None if self.layer.grid.crs is None else self.layer.grid.crs.proj
+        return self.layer.height_crs
 
     @property
     def synthetic(self) -> bool:

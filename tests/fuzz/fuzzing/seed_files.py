@@ -52,7 +52,7 @@ def _rasters(root: Path) -> dict[str, list[Seed]]:
         moved = TRANSFORM * Affine.translation(2 * east, 0)
         write_raster(folder / "mosaic" / "tiles" / f"t{number}.tif", image, transform=moved)
     single = write_raster(folder / "vrt" / "part.tif", image)
-    (folder / "vrt" / "a.vrt").write_text(mosaic_vrt([str(single)]).replace(str(single.resolve()), "part.tif").replace(
+    (folder / "vrt" / "a.vrt").write_text(mosaic_vrt([str(single)])[0].replace(str(single.resolve()), "part.tif").replace(
         'relativeToVRT="0"', 'relativeToVRT="1"'))  # fmt: skip
     mains = {"mosaic": "tiles", "png": "a.png", "jpg": "a.jpg", "vrt": "a.vrt"}
     return {"raster": [Seed(one, mains.get(one.name, "a.tif")) for one in sorted(folder.iterdir())]}
