@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
     from deepnets4eo.damage import DamageMap, PointEvidence, RasterEvidence
+    from deepnets4eo.damage.decision_with_network import DecisionModel
     from deepnets4eo.damage.inputs import Inputs
     from deepnets4eo.outputs.job_part import Part
     from deepnets4eo.rasters.scene import Layer, LayerLike
@@ -159,19 +160,23 @@ def _check_alone(
     """Open and check everything that a map needs, and say what it would be of."""
     from deepnets4eo.damage.job import open_models
     from deepnets4eo.damage.products.write import formats_of
+    from deepnets4eo.damage.stretched_images import stretch_findings, stretches_of_job
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.findings import count_of
     from deepnets4eo.outputs.scratch import was_interrupted
 
     check_overwrite(out, overwrite=overwrite or (resume and was_interrupted(out)))
     if settings.segmenter is not None:
-        _open_pair(sources.pre, sources.post, settings)
+        before, after, model = _open_pair(sources.pre, sources.post, settings)
         which = f"the buildings that {settings.segmenter} finds"
     else:
         inputs = sources.open(settings)
-        open_models(inputs, settings)
+        before, after, model = inputs.pre, inputs.post, open_models(inputs, settings)[0]
         formats_of(formats, inputs.post.grid.crs)
         which = count_of(len(inputs.footprints), "building")
+    stretches = stretches_of_job(model.grader, settings.segmenter, before, after)
+    for finding in stretch_findings(stretches, {"pre": before, "post": after}):
+        echo(finding.message)
     echo(f"{which} would be assessed into {out}")
 
 
@@ -300,15 +305,14 @@ def _with_segmenter(footprints: str, settings: Settings) -> Settings:
     return settings
 
 
-def _open_pair(pre: str, post: str, settings: Settings) -> tuple[Layer | None, Layer]:
-    """Both images, pre None where it is "-"; refuses what the job would refuse once the buildings were found."""
+def _open_pair(pre: str, post: str, settings: Settings) -> tuple[Layer | None, Layer, DecisionModel]:
+    """Both images, pre None where it is "-", and the model that decides; refuses what the job would refuse once the buildings were found."""
     from deepnets4eo.damage.input_checks import check_images
     from deepnets4eo.damage.inputs import open_pair
     from deepnets4eo.damage.job import load_model
 
     before, after = open_pair(pre, post, settings)
-    load_model(check_images(before, after), settings)
-    return before, after
+    return before, after, load_model(check_images(before, after), settings)
 
 
 def _find_buildings(
@@ -320,7 +324,7 @@ def _find_buildings(
     from deepnets4eo.damage.resume import labels_file
     from deepnets4eo.prediction import PredictOptions
 
-    before, after = _open_pair(pre, post, settings)
+    before, after, _ = _open_pair(pre, post, settings)
     segmenter, image = str(settings.segmenter), after if before is None else before
     labels = labels_file(scratch, segmenter, image)
     with progress("buildings") as advance:

@@ -143,6 +143,10 @@ class DecisionModel:
             self, grader=grader, weight=weight, post_weight=post_weight, reliability=measured, findings=findings
         )
 
+    def fitted_to(self, pre: Layer | None, post: Layer) -> DecisionModel:
+        """The same, whose network sees these images as of 8 bits where it learnt from such ones (`NetworkGrader.fitted_to`)."""
+        return self if self.grader is None else replace(self, grader=self.grader.fitted_to(pre, post))
+
     @property
     def box_decides(self) -> bool:
         """Whether the network that comes with the toolbox takes part."""
