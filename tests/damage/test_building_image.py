@@ -49,7 +49,7 @@ def test_images_that_were_never_learnt_are_refused_with_a_way_out(options: dict,
 @pytest.mark.parametrize(("dtype", "scale", "offset"), [("uint16", 7, 300), ("float32", 1 / 255, 0.02)])
 def test_images_of_more_bits_and_of_fractions_are_shown_as_of_8_bits(dtype: str, scale: float, offset: float) -> None:
     plain = make_image(bright=256)
-    stored = (plain.read()[0] * scale + offset).astype(dtype)
+    stored = (plain.read()[0].astype(float) * scale + offset).astype(dtype)
     shown, valid = to_working_image(Layer.open(stored, grid=plain.grid), 0.3).read()
     assert valid.all()
     for band, mean, std in zip(range(3), (104, 103, 97), (52, 50, 48), strict=True):
