@@ -174,7 +174,7 @@ def _check_alone(
         before, after, model = inputs.pre, inputs.post, open_models(inputs, settings)[0]
         formats_of(formats, inputs.post.grid.crs)
         which = count_of(len(inputs.footprints), "building")
-    stretches = stretches_of_job(model.grader, settings.segmenter, before, after)
+    stretches = stretches_of_job(model.stretches, settings.segmenter, before, after)
     for finding in stretch_findings(stretches, {"pre": before, "post": after}):
         echo(finding.message)
     echo(f"{which} would be assessed into {out}")

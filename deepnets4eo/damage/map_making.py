@@ -54,7 +54,7 @@ def make_map(
         name: frame[name].to_numpy() for name in ("status", "reason", "method", "dx_px", "dy_px", *evidence.names)
     }
     crs = None if inputs.post.grid.crs is None else inputs.post.grid.crs.to_wkt()
-    stretches = stretches_of_job(model.grader, settings.segmenter, inputs.pre, inputs.post)
+    stretches = stretches_of_job(model.stretches, settings.segmenter, inputs.pre, inputs.post)
     extents = map_extents(inputs.post, inputs.cloud_mask, outlines, (frame["status"] == ASSESSED).to_numpy())
     return DamageMap(
         buildings=gpd.GeoDataFrame(columns, geometry=outlines, crs=crs),

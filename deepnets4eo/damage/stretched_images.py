@@ -7,7 +7,6 @@ the values as they are stored.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from deepnets4eo.damage.colour_choice import in_colour
 from deepnets4eo.damage.siamese.pairs import POST, PRE, with_bands
@@ -18,40 +17,36 @@ from deepnets4eo.segmenters.inputs import LayerInput
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.segmenters.stretch import Stretch, needed_stretch
 
-if TYPE_CHECKING:
-    from deepnets4eo.damage.siamese.evidence import NetworkGrader
-
 
 def image_stretches(expected: Mapping[str, LayerInput], pre: Layer | None, post: Layer | None) -> dict[str, Stretch]:
     """The stretch of each image that needs one, by role, each measured on that image alone.
 
     expected : what the run expects of an image, by role.
     """
-    found = {}
+    stretches = {}
     for role, image in ((PRE, pre), (POST, post)):
         if image is not None and role in expected:
             colours = with_bands(in_colour(image), len(expected[role].bands))
-            found[role] = needed_stretch(expected[role], colours)
-    return {role: stretch for role, stretch in found.items() if stretch is not None}
+            stretches[role] = needed_stretch(expected[role], colours)
+    return {role: stretch for role, stretch in stretches.items() if stretch is not None}
 
 
 def stretches_of_job(
-    grader: NetworkGrader | None, segmenter: str | None, pre: Layer | None, post: Layer
+    for_network: Mapping[str, Stretch], segmenter: str | None, pre: Layer | None, post: Layer
 ) -> dict[str, Stretch]:
     """The stretches by which a job shows its images: to the network that grades, and to the run that found the buildings.
 
-    segmenter : folder or name of that run; one that cannot be read any more says nothing.
+    for_network : those of the network, by role. segmenter : folder or name of the run; one that cannot be read any more says nothing.
     """
-    found = {} if grader is None else dict(grader.stretches)
     if segmenter is None:
-        return found
+        return dict(for_network)
     try:
         expected = next(iter(load_run(segmenter).inputs.layers.values()))
     except (InputError, RunError):
-        return found
+        return dict(for_network)
     before = pre is not None
-    seen = image_stretches({PRE if before else POST: expected}, pre, None if before else post)
-    return seen | found
+    for_outlines = image_stretches({PRE if before else POST: expected}, pre, None if before else post)
+    return for_outlines | dict(for_network)
 
 
 def stretch_findings(stretches: Mapping[str, Stretch], images: Mapping[str, Layer | None]) -> list[Finding]:
@@ -59,7 +54,7 @@ def stretch_findings(stretches: Mapping[str, Stretch], images: Mapping[str, Laye
     return [
         Finding(
             f"stretched_{role}", "note",
-            f"The {role} image {image.source} has {image.dtype} values; for what learnt from images of 8 bits it was {stretch}.",
+            f"The {role} image {image.source} has {image.dtype} values; the networks see it {stretch}.",
         )
         for role, stretch in stretches.items()
         if (image := images.get(role)) is not None

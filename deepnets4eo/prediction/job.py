@@ -289,7 +289,7 @@ def _run(
             for product in reversed(outputs.products):  # labels last: when they are there, all is
                 bands = outputs.bands(product)
                 rows = chain.from_iterable(job.progress_file.replay(product, bands) for job in jobs)
-                outputs.write(product, prepared.on_given_grid(rows))
+                outputs.write(product, prepared.on_scene_grid(rows))
             for job in jobs:
                 job.progress_file.remove()
     tiles, skipped, computed = (
@@ -318,7 +318,7 @@ def _compute(job: Job, identity: dict[str, Any], options: PredictOptions, *, res
 
 
 def _labeller(run: Run | Segmenter | str | Path) -> Any:
-    """The run, loaded, with the views of its recipe unless others were asked for; a bare segmenter as it is."""
+    """The run, loaded, with the views of its recipe unless others were chosen; a bare segmenter as it is."""
     if isinstance(run, (str, Path)):
         run = load_run(run)
     return ensemble_run([run]) if isinstance(run, Run) and "views" not in run.card else run
@@ -355,7 +355,7 @@ def _stretches(prepared: PreparedScene) -> dict[str, dict[str, list[float]]]:
 
 
 def _tags(segmenter: Segmenter, identity: str, prepared: PreparedScene, tiling: Tiling) -> dict[str, str]:
-    made = {layer.tags[SYNTHETIC] for layer in prepared.given.layers.values() if layer.synthetic}
+    made = {layer.tags[SYNTHETIC] for layer in prepared.scene.layers.values() if layer.synthetic}
     tags = {
         "SOFTWARE": f"deepnets4eo {__version__}",
         "RUN": identity,

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.errors import RunError
 from deepnets4eo.grid import Grid, Window, mean_gsd_m
-from deepnets4eo.prediction.stitching import CHUNK_ROWS, NOTHING
+from deepnets4eo.prediction.stitching import NOTHING
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.any_size import COARSEST_M, FINEST_M, takes_any_size, working_grid
 from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.segmenters.stretch import Stretch, needed_stretches, show_scene
+
+CHUNK_ROWS = 256  # of the scene whose validity is read together
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class PreparedScene:
 
     Parameters
     ----------
-    given
+    scene
         On whose grid results are written.
     labelled
         As the run takes it, maybe with other pixels over the same ground.
@@ -37,32 +39,32 @@ class PreparedScene:
         By the name of the layer: how values are shown that are not those of 8 bits.
     """
 
-    given: Scene
+    scene: Scene
     labelled: Scene
     stretches: dict[str, Stretch]
 
     def __str__(self) -> str:
         """What was done to the scene, in words; '' where nothing was."""
         texts = [f"layer {name!r} is {stretch}" for name, stretch in self.stretches.items()]
-        if self.labelled.grid != self.given.grid:
+        if self.labelled.grid != self.scene.grid:
             height, width = self.labelled.shape
             texts.insert(0, f"labelled at {height} x {width} px of {mean_gsd_m(self.labelled.grid):.3g} m")
         return "; ".join(texts)
 
-    def on_given_grid(self, rows: Iterable[tuple[Window, ByteImage]]) -> Iterator[tuple[Window, ByteImage]]:
-        """Finished rows of what was labelled, as rows of the given scene. Memory: 64 rows of it."""
-        if self.labelled.grid == self.given.grid:
+    def on_scene_grid(self, rows: Iterable[tuple[Window, ByteImage]]) -> Iterator[tuple[Window, ByteImage]]:
+        """Finished rows of what was labelled, as rows of the scene. Memory: 256 rows of it."""
+        if self.labelled.grid == self.scene.grid:
             yield from rows
             return
-        row_of, col_of = _nearest(self.given.grid, self.labelled.grid)
-        names = [name for name in self.labelled.layers if name in self.given.layers]
+        row_of, col_of = _nearest(self.scene.grid, self.labelled.grid)
+        names = [name for name in self.labelled.layers if name in self.scene.layers]
         for window, part in rows:
             top, bottom = np.searchsorted(row_of, (window.row, window.row + window.height)).tolist()
             left, right = np.searchsorted(col_of, (window.col, window.col + window.width)).tolist()
             cols = col_of[left:right] - window.col
             for first in range(top, bottom if left < right else top, CHUNK_ROWS):
                 target = Window(first, left, min(CHUNK_ROWS, bottom - first), right - left)
-                valid = self.given.read_stored(target, names)["valid"]
+                valid = self.scene.read_stored(target, names)["valid"]
                 pixels = part[:, row_of[target.slices[0]] - window.row][:, :, cols]
                 yield target, np.where(valid, pixels, np.uint8(NOTHING))
 

@@ -30,7 +30,7 @@ def takes_any_size(recipe: Mapping[str, Any]) -> bool:
 
 
 def own_views(recipe: Mapping[str, Any]) -> str:
-    """Return the views of every tile by which a run of this recipe labels unless others are asked for.
+    """Return the views of every tile by which a run of this recipe labels unless others are chosen.
 
     Parameters
     ----------

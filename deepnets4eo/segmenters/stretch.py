@@ -134,12 +134,12 @@ def needed_stretches(inputs: InputSpec, scene: Scene) -> dict[str, Stretch]:
     scene
         With all or some of its layers.
     """
-    found = {
+    stretches = {
         name: needed_stretch(expected, scene.layers[name])
         for name, expected in inputs.layers.items()
         if name in scene.layers
     }
-    return {name: stretch for name, stretch in found.items() if stretch is not None}
+    return {name: stretch for name, stretch in stretches.items() if stretch is not None}
 
 
 def needed_stretch(expected: LayerInput, layer: Layer) -> Stretch | None:
@@ -174,8 +174,8 @@ def needed_stretch(expected: LayerInput, layer: Layer) -> Stretch | None:
         return None
     high = np.where(high > low, high, low + 1)
     mean, reach = np.array(expected.mean), DEVIATIONS * np.array(expected.std)
-    shown = np.clip(mean - reach, 0, BYTE), np.clip(mean + reach, 0, BYTE)
-    return Stretch(*(tuple(values.round(9).tolist()) for values in (low, high, *shown)))
+    targets = np.clip(mean - reach, 0, BYTE), np.clip(mean + reach, 0, BYTE)
+    return Stretch(*(tuple(values.round(9).tolist()) for values in (low, high, *targets)))
 
 
 def _sample(layer: Layer) -> NDArray[np.float64]:
