@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
     from deepnets4eo.damage import DamageMap, PointEvidence, RasterEvidence
+    from deepnets4eo.damage.decision_with_network import DecisionModel
     from deepnets4eo.damage.inputs import Inputs
     from deepnets4eo.outputs.job_part import Part
     from deepnets4eo.rasters.scene import Layer, LayerLike
@@ -163,24 +164,36 @@ def _check_alone(
     sources: _Sources, settings: Settings, formats: list[str] | None, out: Path, *, overwrite: bool, resume: bool
 ) -> None:
     """Open and check everything that a map needs, and say what it would be of; the network in the box is not loaded for that."""
-    from deepnets4eo.cli.findings import show_footprints
-    from deepnets4eo.damage.foreseen import foreseen_reasons
     from deepnets4eo.damage.job import open_models
     from deepnets4eo.damage.products.write import formats_of
     from deepnets4eo.files import check_overwrite
-    from deepnets4eo.outputs.findings import count_of
     from deepnets4eo.outputs.scratch import is_complete, was_interrupted
 
     begun = resume and was_interrupted(out)
     check_overwrite(out, overwrite=overwrite or begun, complete=resume and is_complete(out))
-    alone = replace(settings, network=False)
     if settings.segmenter is not None:
-        _open_pair(sources.pre, sources.post, settings, alone)
+        before, after, model = _open_pair(sources.pre, sources.post, settings, dry_run=True)
         echo(f"the buildings that {settings.segmenter} finds would be assessed into {out}")
-        return
-    inputs = sources.open(settings)
-    open_models(inputs, alone)
-    formats_of(formats, inputs.post.grid.crs)
+    else:
+        inputs = sources.open(settings)
+        before, after = inputs.pre, inputs.post
+        model = open_models(inputs, _dry_settings(settings, before, after))[0]
+        formats_of(formats, inputs.post.grid.crs)
+        _say_assessed(inputs, out)
+    if _is_wide(before, after):
+        from deepnets4eo.damage.stretched_images import stretch_findings, stretches_of_job
+
+        stretches = stretches_of_job(model.stretches, settings.segmenter, before, after)
+        for finding in stretch_findings(stretches, {"pre": before, "post": after}):
+            echo(finding.message)
+
+
+def _say_assessed(inputs: Inputs, out: Path) -> None:
+    """How many buildings would be assessed, why others not, and what was left out of the footprints' file."""
+    from deepnets4eo.cli.findings import show_footprints
+    from deepnets4eo.damage.foreseen import foreseen_reasons
+    from deepnets4eo.outputs.findings import count_of
+
     left_out = Counter(reason for reason in foreseen_reasons(inputs).tolist() if reason)
     total, assessed = len(inputs.footprints), len(inputs.footprints) - left_out.total()
     which = count_of(total, "building") if assessed == total else f"{assessed:,} of {count_of(total, 'building')}"
@@ -315,18 +328,27 @@ def _with_segmenter(footprints: str, settings: Settings) -> Settings:
     return settings
 
 
-def _open_pair(pre: str, post: str, settings: Settings, model: Settings | None = None) -> tuple[Layer | None, Layer]:
-    """Both images, pre None where it is "-"; refuses what the job would refuse once the buildings were found.
-
-    model : settings of the model that is loaded for that, by default the same.
-    """
+def _open_pair(
+    pre: str, post: str, settings: Settings, *, dry_run: bool = False
+) -> tuple[Layer | None, Layer, DecisionModel]:
+    """Both images, pre None where it is "-", and the model that decides; refuses what the job would refuse once the buildings were found."""
     from deepnets4eo.damage.input_checks import check_images
     from deepnets4eo.damage.inputs import open_pair
     from deepnets4eo.damage.job import load_model
 
     before, after = open_pair(pre, post, settings)
-    load_model(check_images(before, after), model or settings)
-    return before, after
+    deciding = _dry_settings(settings, before, after) if dry_run else settings
+    return before, after, load_model(check_images(before, after), deciding)
+
+
+def _dry_settings(settings: Settings, pre: Layer | None, post: Layer) -> Settings:
+    """Settings without the default network, which takes seconds to load, unless an image of more than 8 bits has to be shown to it."""
+    return settings if _is_wide(pre, post) else replace(settings, network=False)
+
+
+def _is_wide(*images: Layer | None) -> bool:
+    """Whether an image has values of more than 8 bits."""
+    return any(image is not None and image.as_stored().dtype.itemsize > 1 for image in images)
 
 
 def _find_buildings(
@@ -338,7 +360,7 @@ def _find_buildings(
     from deepnets4eo.damage.resume import labels_file
     from deepnets4eo.prediction import PredictOptions
 
-    before, after = _open_pair(pre, post, settings)
+    before, after, _ = _open_pair(pre, post, settings)
     segmenter, image = str(settings.segmenter), after if before is None else before
     labels = labels_file(scratch, segmenter, image)
     with progress("buildings") as advance:

@@ -77,7 +77,9 @@ def predict(
     augment: Annotated[
         str | None,
         typer.Option(
-            help="Average over views: half-turn (2), flips (4) or turns (8).", show_default=False, rich_help_panel=VOTES
+            help="Average over views: none, half-turn (2), flips (4) or turns (8); by default the run's.",
+            show_default=False,
+            rich_help_panel=VOTES,
         ),
     ] = None,
     scales: Annotated[
@@ -122,7 +124,7 @@ def predict(
         part=None if part is None else Part.parse(part), resume=resume, overwrite=overwrite,
     )  # fmt: skip
     runs = [load_run(folder) for folder in (run, *(ensemble or []))]
-    loaded = ensemble_run(runs, vote=vote, views=augment or "none", scales=numbers(scales))
+    loaded = ensemble_run(runs, vote=vote, views=augment, scales=numbers(scales))
     layers = named_layers(scene, loaded.inputs.names[0])
     if unread := sorted(set(layers) - set(loaded.inputs.names)):
         log.warning(

@@ -1,20 +1,19 @@
-"""An image as the buildings' network learnt them: three bands of 8 bits by daylight, at its own ground size of a pixel.
+"""An image as the buildings' network learnt them: three bands as in 8 bits, by daylight, at its own ground size of a pixel.
 
-Takes any optical image of 0.2 to 1.5 m a pixel; refuses what the network never saw, since its answer would mean nothing.
+Takes any optical image of 0.2 to 1.5 m a pixel, stretched where it has other values than those of 8 bits; refuses what the network never saw, since its answer would mean nothing.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from affine import Affine
-
 from deepnets4eo.damage.colour_choice import in_colour
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid, gsd_m, mean_gsd_m
+from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.inspection.daylight import BRIGHT_PERCENTILE, DARKEST, bright_value
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.segmenters.any_size import COARSEST_M, FINEST_M, working_grid
+from deepnets4eo.segmenters.inputs import DISPLAY_RGB
+from deepnets4eo.segmenters.stretch import needed_stretch, show
 
-FINEST_M, COARSEST_M = 0.2, 1.5  # ground size of a pixel
 REMEDY = "Give footprints, or --segmenter with a run that learnt such images."
 
 
@@ -31,25 +30,22 @@ def to_working_image(image: Layer, working_gsd_m: float) -> Layer:
     Returns
     -------
     Layer
-        Three bands, warped window by window as it is read.
+        Three bands, warped and stretched window by window as it is read.
 
     Raises
     ------
     InputError
-        The image has no CRS, a pixel outside 0.2–1.5 m, fewer than three bands, more than 8 bits, or is dark as by night.
+        The image has no CRS, a pixel outside 0.2–1.5 m, fewer than three bands, or is dark as by night.
     """
     _check_grid(image)
     image = image.as_shown()
-    if image.dtype != np.uint8:
-        raise InputError(
-            f"{image.source} has {image.dtype} values; buildings are found in images of 8 bits. Convert it with "
-            f"gdal_translate -ot Byte -scale. {REMEDY}"
-        )
     if image.count < 3:
         raise InputError(f"{image.source} has {image.count} band(s); buildings are found in red, green, blue. {REMEDY}")
     colour = in_colour(image)
-    _check_daylight(colour)
-    return colour.on(_working_grid(image.grid, working_gsd_m))
+    stretch = needed_stretch(DISPLAY_RGB, colour)
+    if stretch is None:
+        _check_daylight(colour)
+    return show(colour.on(working_grid(image.grid, working_gsd_m)), stretch)
 
 
 def _check_grid(image: Layer) -> None:
@@ -77,11 +73,3 @@ def _check_daylight(image: Layer) -> None:
             f"{image.source} is as dark as by night: {BRIGHT_PERCENTILE} % of its values are below {bright:.0f} of 255. "
             f"Stretch it with gdal_translate -scale if it was taken by day. {REMEDY}"
         )
-
-
-def _working_grid(grid: Grid, working_gsd_m: float) -> Grid:
-    """The same extent, up to a pixel, with square pixels on the ground."""
-    row_m, col_m = gsd_m(grid)
-    rows, cols = working_gsd_m / row_m, working_gsd_m / col_m
-    shape = (max(round(grid.shape[0] / rows), 1), max(round(grid.shape[1] / cols), 1))
-    return Grid(shape, grid.affine * Affine.scale(cols, rows), grid.crs)

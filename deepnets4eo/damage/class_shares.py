@@ -25,6 +25,7 @@ from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError, LabelError, RunError
 from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.prediction.preparation import prepare_scene
 from deepnets4eo.rasters.label_values import hidden_class_note
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.run import Run, load_run
@@ -62,7 +63,7 @@ def open_class_map_source(source: str | Path, post: Layer, dsm_post: Layer | Non
     layers = {image: post} | ({"dsm": dsm_post} if dsm_post is not None and "dsm" in run.inputs.names else {})
     scene = run.inputs.as_trained(Scene(layers, post.grid))
     try:
-        run.inputs.check(scene)
+        prepare_scene(scene, run)
     except RunError as error:
         raise RunError(
             f"{error} The job gives its post image and --dsm-post. For other layers, label the post image with "

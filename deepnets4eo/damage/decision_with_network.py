@@ -9,7 +9,7 @@ buildings; a run without skill does not decide.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from deepnets4eo.damage.position import OutlinePosition
     from deepnets4eo.rasters.scene import Layer
     from deepnets4eo.registration import Registration
+    from deepnets4eo.segmenters.stretch import Stretch
 
 logger = logging.getLogger(__name__)
 
@@ -138,6 +139,15 @@ class DecisionModel:
         except RunError as error:
             return replace(self, findings=(not_used(str(error)),))
         return replace(self, grader=grader, weight=weight, post_weight=post_weight, reliability=measured)
+
+    def fitted_to(self, pre: Layer | None, post: Layer) -> DecisionModel:
+        """The same, whose network sees these images as of 8 bits where it learnt from such ones (`NetworkGrader.fitted_to`)."""
+        return self if self.grader is None else replace(self, grader=self.grader.fitted_to(pre, post))
+
+    @property
+    def stretches(self) -> Mapping[str, Stretch]:
+        """How the network sees images that are not of 8 bits, by role."""
+        return {} if self.grader is None else self.grader.stretches
 
     @property
     def box_decides(self) -> bool:

@@ -25,8 +25,8 @@ from deepnets4eo.grid import gsd_m, mean_gsd_m, transform_shapes
 from deepnets4eo.polygons import Shaping, grow_into_borders, polygonize
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.segmenters.any_size import takes_any_size
 from deepnets4eo.segmenters.run import load_run
-from deepnets4eo.segmenters.voting import ensemble_run
 from deepnets4eo.tiling.scores import PACKED_ONE
 from deepnets4eo.zonal import band_sums
 
@@ -37,9 +37,7 @@ SHIPPED = "buildings"  # name of the model that comes with the toolbox
 BUILDING, BORDER = "building", "border"
 BORDER_REACH_M = 1.0  # half the width of the borders that it was taught
 INNER_SHARE = 0.3  # of its area that a small house in a row has at least without its borders
-WORLD_TASK = "world-cover"  # of recipes whose runs take images of any ground size, resampled
-VIEWS = "half-turn"  # of every tile, by such runs: twice the time for IoU 0.618 → 0.631 of outlines (SYNTHETIC)
-LEAST_PROBABILITY = 0.7  # mean over an outline of such runs: of those below, six in seven match no building (SYNTHETIC)
+LEAST_PROBABILITY = 0.7  # mean over an outline of runs that take any ground size: of those below, six in seven match no building (SYNTHETIC)
 SHAPING = Shaping(min_area_m2=20.0, simplify_m=0.5, right_angles=True)  # sheds and crumbs are no buildings to assess
 
 logger = logging.getLogger(__name__)
@@ -102,9 +100,8 @@ def buildings_of(
     loaded.legend.value(class_name)  # refuses runs that know no buildings before the image is labelled
     logger.info("no footprints: the run %s looks for them in %s", run, image.source)
     options, probabilities = options or PredictOptions(overwrite=True), None
-    if loaded.recipe.get("task") == WORLD_TASK:
+    if takes_any_size(loaded.recipe):
         image = to_working_image(image, loaded.inputs.gsd_m or mean_gsd_m(image.grid))
-        loaded = ensemble_run([loaded], views=VIEWS)
         probabilities = labels.with_name(f"{labels.stem}_probabilities.tif")
         # labels without their probabilities, as of an earlier version, cannot be resumed: they are replaced
         options = replace(options, probabilities=probabilities, overwrite=options.overwrite or options.resume)

@@ -305,8 +305,10 @@ def load_model(inputs: Inputs | CheckedImages, settings: Settings) -> DecisionMo
             "--sensor optical if it is none."
         )
     if radar:
-        return replace(model, weight=1.0)
-    return model.with_box(inputs.pre, inputs.post) if settings.network else model
+        model = replace(model, weight=1.0)
+    elif settings.network:
+        model = model.with_box(inputs.pre, inputs.post)
+    return model.fitted_to(inputs.pre, inputs.post)
 
 
 def _register(inputs: Inputs, settings: Settings) -> Registration | None:

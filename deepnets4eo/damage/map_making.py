@@ -26,6 +26,7 @@ from deepnets4eo.damage.position import (
 from deepnets4eo.damage.raster_evidence import Score
 from deepnets4eo.damage.result_findings import join_findings
 from deepnets4eo.damage.settings import Settings
+from deepnets4eo.damage.stretched_images import stretch_findings, stretches_of_job
 from deepnets4eo.damage.unbuilt import UnbuiltOutlines
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.outputs.event import EventInfo, event_findings
@@ -53,6 +54,7 @@ def make_map(
         name: frame[name].to_numpy() for name in ("status", "reason", "method", "dx_px", "dy_px", *evidence.names)
     }
     crs = None if inputs.post.grid.crs is None else inputs.post.grid.crs.to_wkt()
+    stretches = stretches_of_job(model.stretches, settings.segmenter, inputs.pre, inputs.post)
     extents = map_extents(inputs.post, inputs.cloud_mask, outlines, (frame["status"] == ASSESSED).to_numpy())
     damage_map = DamageMap(
         buildings=gpd.GeoDataFrame(columns, geometry=outlines, crs=crs),
@@ -65,12 +67,14 @@ def make_map(
         parameters=asdict(settings)
         | {"damaged_share": decision.share.value, "network": model.box_decides}
         | {"network_weight": model.weight if model.grader is not None else 0.0}
-        | {"evidence": {score.name: score.to_dict() for score in _scores_of(inputs)}},
+        | {"evidence": {score.name: score.to_dict() for score in _scores_of(inputs)}}
+        | ({"stretch": {role: stretch.to_dict() for role, stretch in stretches.items()}} if stretches else {}),
         inputs=inputs.paths | model.paths(),
         findings=join_findings(
             [
                 *_input_findings(inputs, registration, position, evidence, settings),
                 *(() if unbuilt is None else unbuilt_findings(unbuilt)),
+                *stretch_findings(stretches, {"pre": inputs.pre, "post": inputs.post}),
                 *event_findings(event),
             ],
             decision.findings,

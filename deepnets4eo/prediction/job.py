@@ -6,6 +6,7 @@ Refuses scenes that do not fit the run, outputs that exist, memory that does not
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 import uuid
@@ -26,6 +27,7 @@ from deepnets4eo.prediction.batch_size import batch_size
 from deepnets4eo.prediction.opening import open_scene
 from deepnets4eo.prediction.options import PredictOptions
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, Outputs
+from deepnets4eo.prediction.preparation import PreparedScene, prepare_scene
 from deepnets4eo.prediction.progress_file import ProgressFile, file_identity, grid_identity
 from deepnets4eo.prediction.records import begun_job, goes_on, records_of
 from deepnets4eo.prediction.scene_scaling import SceneScaling
@@ -37,6 +39,7 @@ from deepnets4eo.rasters.scene import LayerLike, Scene
 from deepnets4eo.segmenters.checksums import hash_of
 from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.segmenters.voting import ensemble_run
 from deepnets4eo.segmenters.window_scaling import scaled_beforehand, window_scalers
 from deepnets4eo.tiling import Lattice, Tiling
 from deepnets4eo.version import __version__, code_version
@@ -44,6 +47,7 @@ from deepnets4eo.version import __version__, code_version
 log = logging.getLogger(__name__)
 
 SYNTHETIC = "SYNTHETIC"
+STRETCH = "STRETCH"  # tag: how the layers that are not of 8 bits were shown to the run
 
 
 @dataclass(frozen=True)
@@ -120,21 +124,22 @@ def predict(
         result = predict("runs/unet", {"image": "ortho.tif", "dsm": "dsm.tif"}, "labels.tif")
     """
     options = options or PredictOptions()
-    segmenter, identity = _segmenter_of(run)
+    labeller = _labeller(run)
+    segmenter, identity = _segmenter_of(labeller)
     scene = open_scene(scene, segmenter)
-    segmenter.inputs.check(scene)
+    prepared = prepare_scene(scene, labeller)
     paths = _paths(out, options)
     with output_lock(*paths.values(), shared=options.part is not None):
         records = records_of(paths[LABELS], options)
         resumed = [goes_on(options) and record.load() for record in records.values()]
         _check(paths, options, [run, scene], resumed=any(resumed))
-        plan = _plan(segmenter, scene, options, begun_job(paths[LABELS], options, records, resumed))
+        plan = _plan(segmenter, prepared.labelled, options, begun_job(paths[LABELS], options, records, resumed))
         compute, lattice = plan.compute, plan.lattice
-        tags = _tags(segmenter, identity, scene, lattice.tiling) | {PRECISION: compute.precision}
+        tags = _tags(segmenter, identity, prepared, lattice.tiling) | {PRECISION: compute.precision}
         outputs = Outputs(paths, scene.grid, segmenter.legend, tags)
         scalers = window_scalers(segmenter)
-        scaling = SceneScaling(scene, segmenter.inputs, scalers[0].unscaled_bands) if scalers else None
-        reader = TileReader(scene, segmenter.inputs, lattice, scaling)
+        scaling = SceneScaling(prepared.labelled, segmenter.inputs, scalers[0].unscaled_bands) if scalers else None
+        reader = TileReader(prepared.labelled, segmenter.inputs, lattice, scaling)
         jobs = [
             Job(
                 segmenter, lattice, compute, reader, outputs, record, plan.batch_tiles, options.block_px, options.workers,
@@ -142,7 +147,7 @@ def predict(
             )
             for number, (part, record) in enumerate(records.items())
         ]  # fmt: skip
-        return _run(jobs, _identity(identity, plan, segmenter, scene, paths), options, resumed)
+        return _run(jobs, _identity(identity, plan, segmenter, prepared, paths), options, resumed, prepared)
 
 
 def check_outputs(
@@ -221,21 +226,22 @@ def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | 
 
         print(describe(run, open_scene("ortho.tif", run.segmenter), PredictOptions(tile_px=512)))
     """
-    run.inputs.check(scene)
+    run = _labeller(run)
+    prepared = prepare_scene(scene, run)
     records = records_of(Path(out), options).values() if out is not None and options.resume else ()
     begun_records = [record for record in records if record.load(cut=False)]
     begun = begun_records[0].job if begun_records else {}
     cut = options if begun else replace(options, batch_tiles=1)  # to find this number takes a tile on a GPU
-    plan = _plan(run.segmenter, scene, cut, begun)
+    plan = _plan(run.segmenter, prepared.labelled, cut, begun)
     lattice, compute = plan.lattice, plan.compute
     text = (
         f"{scene.shape[0]} x {scene.shape[1]} px, {len(lattice)} tiles of {lattice.tiling.tile_px} px "
         f"({lattice.tiling.blending if lattice.tiling.blends else 'crop'}, step {lattice.tiling.stride_px} px), {run.legend.num_classes} classes, "
         f"on {compute.device} in {compute.precision} with {compute.threads} threads"
-    )
+    ) + (f"; {prepared}" if str(prepared) else "")
     if out is None or not begun_records:
         return text
-    identity = _identity(_segmenter_of(run)[1], plan, run.segmenter, scene, _paths(out, options))
+    identity = _identity(_segmenter_of(run)[1], plan, run.segmenter, prepared, _paths(out, options))
     for record in begun_records:
         record.check(identity | {"strip_px": record.job["strip_px"]})
     done = sum(record.counts.get("tiles", 0) for record in begun_records)
@@ -266,7 +272,13 @@ def _tiling(segmenter: Segmenter, options: PredictOptions, shape: tuple[int, int
     return tiling.least_work(shape) if free else tiling
 
 
-def _run(jobs: Sequence[Job], identity: dict[str, Any], options: PredictOptions, resumed: Sequence[bool]) -> Prediction:
+def _run(
+    jobs: Sequence[Job],
+    identity: dict[str, Any],
+    options: PredictOptions,
+    resumed: Sequence[bool],
+    prepared: PreparedScene,
+) -> Prediction:
     """Compute what each job has not finished, one after the other, and write the outputs of all; not of a part alone."""
     started, outputs = time.perf_counter(), jobs[0].outputs
     scaled = scaled_beforehand(window_scalers(jobs[0].segmenter))
@@ -277,7 +289,8 @@ def _run(jobs: Sequence[Job], identity: dict[str, Any], options: PredictOptions,
         if options.part is None:
             for product in reversed(outputs.products):  # labels last: when they are there, all is
                 bands = outputs.bands(product)
-                outputs.write(product, chain.from_iterable(job.progress_file.replay(product, bands) for job in jobs))
+                rows = chain.from_iterable(job.progress_file.replay(product, bands) for job in jobs)
+                outputs.write(product, prepared.on_scene_grid(rows))
             for job in jobs:
                 job.progress_file.remove()
     tiles, skipped, computed = (
@@ -305,16 +318,24 @@ def _compute(job: Job, identity: dict[str, Any], options: PredictOptions, *, res
     predict_strips(job, record.job["strip_px"])
 
 
-def _segmenter_of(run: Run | Segmenter | str | Path) -> tuple[Segmenter, str]:
-    """The segmenter, and its identity: the hash of the run's card."""
+def _labeller(run: Run | Segmenter | str | Path) -> Any:
+    """The run, loaded, with the views of its recipe unless others were chosen; a bare segmenter as it is."""
     if isinstance(run, (str, Path)):
         run = load_run(run)
+    return ensemble_run([run]) if isinstance(run, Run) and "views" not in run.card else run
+
+
+def _segmenter_of(run: Run | Segmenter) -> tuple[Segmenter, str]:
+    """The segmenter, and its identity: the hash of the run's card."""
     if isinstance(run, Run):
         return run.segmenter, hash_of(run.card)
     return run, f"unsaved-{uuid.uuid4().hex}"  # its weights have no hash, so a job with it cannot be resumed
 
 
-def _identity(run: str, plan: _Plan, segmenter: Segmenter, scene: Scene, paths: Mapping[str, Path]) -> dict[str, Any]:
+def _identity(
+    run: str, plan: _Plan, segmenter: Segmenter, prepared: PreparedScene, paths: Mapping[str, Path]
+) -> dict[str, Any]:
+    scene = prepared.labelled
     layers = {
         name: [file_identity(path) for path in scene.layers[name].paths] for name in segmenter.inputs.present(scene)
     }
@@ -322,6 +343,7 @@ def _identity(run: str, plan: _Plan, segmenter: Segmenter, scene: Scene, paths: 
         "run": run,
         "scene": layers,
         "grid": grid_identity(scene.grid),
+        "stretch": _stretches(prepared),
         "tiling": plan.lattice.tiling.to_dict(),
         "compute": plan.compute.to_dict() | {"batch_tiles": plan.batch_tiles},
         "outputs": {name: str(path) for name, path in paths.items()},
@@ -329,12 +351,18 @@ def _identity(run: str, plan: _Plan, segmenter: Segmenter, scene: Scene, paths: 
     }
 
 
-def _tags(segmenter: Segmenter, identity: str, scene: Scene, tiling: Tiling) -> dict[str, str]:
-    made = {layer.tags[SYNTHETIC] for layer in scene.layers.values() if layer.synthetic}
+def _stretches(prepared: PreparedScene) -> dict[str, dict[str, list[float]]]:
+    return {name: stretch.to_dict() for name, stretch in prepared.stretches.items()}
+
+
+def _tags(segmenter: Segmenter, identity: str, prepared: PreparedScene, tiling: Tiling) -> dict[str, str]:
+    made = {layer.tags[SYNTHETIC] for layer in prepared.scene.layers.values() if layer.synthetic}
     tags = {
         "SOFTWARE": f"deepnets4eo {__version__}",
         "RUN": identity,
         "SEGMENTER": segmenter.kind,
         "TILING": ", ".join(f"{key}={value}" for key, value in tiling.to_dict().items()),
     }
+    if prepared.stretches:
+        tags[STRETCH] = json.dumps(_stretches(prepared))
     return tags | ({SYNTHETIC: "; ".join(sorted(made))} if made else {})

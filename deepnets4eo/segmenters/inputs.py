@@ -162,6 +162,11 @@ class InputSpec:
         gsd_factor : by which its pixels may be larger or smaller than those of training.
         Errors: RunError.
         """
+        if problems := self.problems(scene, gsd_factor=gsd_factor):
+            raise RunError("the scene does not fit the run: " + "; ".join(problems) + ".")
+
+    def problems(self, scene: Scene, *, gsd_factor: float = GSD_FACTOR) -> list[str]:
+        """Why a scene does not fit, each difference in words; `check` has the details."""
         problems = self._check_gsd(scene, gsd_factor)
         none = not self.layers.keys() & scene.layers.keys()
         for name, expected in self.layers.items():
@@ -173,8 +178,7 @@ class InputSpec:
                 problems.append(f"layer {name!r} is missing {present}; give {name}=FILE{hint}")
             else:
                 problems += _check_layer(name, expected, scene.layers[name])
-        if problems:
-            raise RunError("the scene does not fit the run: " + "; ".join(problems) + ".")
+        return problems
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as kept in a run's card."""

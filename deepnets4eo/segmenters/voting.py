@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.segmenters.any_size import own_views
 from deepnets4eo.segmenters.checksums import hash_of
 from deepnets4eo.segmenters.ensemble import VOTES, Ensemble
 from deepnets4eo.segmenters.run import Run
@@ -16,7 +17,7 @@ from deepnets4eo.segmenters.views import TestTimeAugmentation
 
 
 def ensemble_run(
-    runs: Sequence[Run], *, vote: str = "mean", views: str = "none", scales: Sequence[float] = (1.0,)
+    runs: Sequence[Run], *, vote: str = "mean", views: str | None = None, scales: Sequence[float] = (1.0,)
 ) -> Run:
     """One run, not saved, of several runs and several views of each tile.
 
@@ -29,7 +30,8 @@ def ensemble_run(
     vote
         "mean" or "majority", see `Ensemble`.
     views, scales
-        See `TestTimeAugmentation`.
+        See `TestTimeAugmentation`. Views are by default those that the first run has by its recipe: "half-turn" for the networks
+        that learnt from the miniature world, else "none".
 
     Returns
     -------
@@ -50,12 +52,14 @@ def ensemble_run(
     if vote not in VOTES:  # a single run has no ensemble, which would refuse it
         raise InputError(f"vote {vote!r} is unknown. Choose mean or majority.")
     first = runs[0]
+    own = own_views(first.recipe)
+    views = own if views is None else views
     segmenter: Segmenter = first.segmenter
     if len(runs) > 1:
         segmenter = Ensemble([run.segmenter for run in runs], vote)
     if views != "none" or tuple(scales) != (1.0,):
         segmenter = TestTimeAugmentation(segmenter, views, scales=scales)
-    if segmenter is first.segmenter:
+    if segmenter is first.segmenter and views == own:
         return first
     card = {"runs": [hash_of(run.card) for run in runs], "vote": vote, "views": views, "scales": list(scales)}
     return Run(first.folder, segmenter, first.recipe, card)

@@ -20,8 +20,6 @@ from deepnets4eo.damage.find_buildings import (
     BORDER,
     BUILDING,
     LEAST_PROBABILITY,
-    VIEWS,
-    WORLD_TASK,
     outline_buildings,
     sure_buildings,
 )
@@ -29,8 +27,8 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import ConfusionMatrix, DetectionScores, evaluate_detections
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.any_size import takes_any_size
 from deepnets4eo.segmenters.run import Run
-from deepnets4eo.segmenters.voting import ensemble_run
 from places.working_grid import BuildingScene
 
 WORKING_GSD_M = 0.5
@@ -123,8 +121,7 @@ def find_buildings(run: Run, scene: BuildingScene, least: float = LEAST_PROBABIL
 
     least : as of `sure_buildings`, where the run is the network in the box or learnt like it.
     """
-    of_world = run.recipe.get("task") == WORLD_TASK
-    labeller = ensemble_run([run], views=VIEWS) if of_world else run
+    of_world = takes_any_size(run.recipe)
     layer = next(name for name, one in run.inputs.layers.items() if not one.optional)
     names = run.legend.names
     indices = [names.index(name) for name in (BUILDING, BORDER) if name in names]
@@ -132,7 +129,7 @@ def find_buildings(run: Run, scene: BuildingScene, least: float = LEAST_PROBABIL
         probabilities = Path(folder) / "probabilities.tif"
         options = PredictOptions(probabilities=probabilities, precision="float32")
         image = Layer.open(scene.image, grid=scene.grid)
-        prediction = predict(labeller, Scene({layer: image}), Path(folder) / "labels.tif", options)
+        prediction = predict(run, Scene({layer: image}), Path(folder) / "labels.tif", options)
         packed, valid = Layer.open(probabilities).read()
         labels = Layer.open(Path(folder) / "labels.tif").read()[0][0]
         known = np.where(scene.reference != VOID, labels, VOID).astype(np.uint8)

@@ -14,6 +14,7 @@ from deepnets4eo.damage.siamese.pairs import in_pixels, make_scene
 from deepnets4eo.prediction import predict
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.segmenters.voting import ensemble_run
 from places.working_grid import metric_grid
 
 SIDE_PX, STEP_PX, ROOF_PX = 1024, 40, 24
@@ -21,13 +22,13 @@ GSD_M = 0.5
 
 
 def labelling_speed(folder: Path, side_px: int = SIDE_PX) -> dict[str, float | int]:
-    """Speed of a run that labels pixels, in the best precision of the device.
+    """Speed of a run that labels pixels, by one view, in the best precision of the device.
 
     Returns
     -------
     Million pixels a second of the network alone and of the whole prediction, and the threads of torch.
     """
-    run = load_run(folder)
+    run = ensemble_run([load_run(folder)], views="none")
     layers = {name: _noise(len(one.bands), side_px) for name, one in run.inputs.layers.items() if not one.optional}
     with TemporaryDirectory() as out:
         prediction = predict(run, Scene(layers), Path(out) / "labels.tif")

@@ -204,7 +204,7 @@ def test_predict(reach, monkeypatch) -> None:
     function, start = "deepnets4eo.prediction.predict", ["predict", "r", "i.tif", "--out", "o.tif"]
     found = reach(function, *start)
     assert found.words == (Loaded, {"image": "i.tif"}, Path("o.tif"), PredictOptions(memory_bytes=4 * 10**9))
-    assert runs.pop() == (([Path("r")],), {"vote": "mean", "views": "none", "scales": (1.0,)})
+    assert runs.pop() == (([Path("r")],), {"vote": "mean", "views": None, "scales": (1.0,)})
     words = ["dsm=d.tif", "--probabilities", "p.tif", "--entropy", "e.tif", "--tile", 64, "--halo", 8, "--overlap", 4]
     more = ["--scores", "raw", "--memory", "500MB", "--workers", 5, "--threads", 3, "--device", "cpu", "--precision"]
     last = ["float32", "--resume", "--overwrite", "--augment", "flips", "--scales", "1,2", "--vote", "majority"]

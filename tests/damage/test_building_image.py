@@ -37,7 +37,6 @@ def test_degrees_are_measured_on_the_ground() -> None:
         ({"gsd_m": 2.0}, r"pixels of 2 m"),
         ({"crs": None}, "no CRS"),
         ({"bands": 1}, r"has 1 band\(s\)"),
-        ({"dtype": np.uint16}, "uint16 values; buildings are found in images of 8 bits"),
         ({"bright": 20}, "dark as by night"),
     ],
 )
@@ -45,3 +44,23 @@ def test_images_that_were_never_learnt_are_refused_with_a_way_out(options: dict,
     with pytest.raises(InputError, match=message) as caught:
         to_working_image(make_image(**options), 0.5)
     assert "Give footprints, or --segmenter" in str(caught.value)
+
+
+@pytest.mark.parametrize(("dtype", "scale", "offset"), [("uint16", 7, 300), ("float32", 1 / 255, 0.02)])
+def test_images_of_more_bits_and_of_fractions_are_shown_as_of_8_bits(dtype: str, scale: float, offset: float) -> None:
+    plain = make_image(bright=256)
+    stored = (plain.read()[0].astype(float) * scale + offset).astype(dtype)
+    shown, valid = to_working_image(Layer.open(stored, grid=plain.grid), 0.3).read()
+    assert valid.all()
+    for band, mean, std in zip(range(3), (104, 103, 97), (52, 50, 48), strict=True):
+        low, high = np.percentile(plain.read()[0][band], (2, 98))
+        line = max(mean - 2 * std, 0) + (plain.read()[0][band] - low) / (high - low) * (
+            mean + 2 * std - max(mean - 2 * std, 0)
+        )
+        assert shown[band] == pytest.approx(np.clip(line, 0, 255), abs=1.5)
+
+
+def test_values_of_8_bits_in_a_file_of_16_are_taken_as_they_are() -> None:
+    wide, plain = (to_working_image(make_image(dtype=dtype), 0.3).read()[0] for dtype in (np.uint16, np.uint8))
+    assert wide.dtype == np.uint16
+    np.testing.assert_array_equal(wide, plain)

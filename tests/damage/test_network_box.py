@@ -71,6 +71,7 @@ def test_both_heads_decide_with_their_skill_and_no_network_is_the_weight_free_wa
         np.testing.assert_allclose(frame.loc[rows, "damage_prob"], expit(expected), atol=2e-3)
     assert "network_not_used" not in {finding.code for finding in found.findings}
     assert found.parameters["network"] is True
+    assert "stretch" not in found.parameters
     assert found.parameters["network_weight"] == pytest.approx(0.3)
     assert (alone.parameters["network"], alone.parameters["network_weight"]) == (False, 0.0)
 
@@ -120,11 +121,33 @@ def test_images_that_it_does_not_know_are_named_and_judged_without_it(city, run,
     assert "the pre image has pixels of 1.6 m" in reason(image, gsd_m=1.6)
     assert "has 1 band, it learnt from red, green and blue" in reason(image[:1])
     assert "is grey, three bands with the same values" in reason(np.repeat(image[:1], 3, axis=0))
-    assert "uint16 values from" in reason(image.astype(np.uint16) * 40)
+    assert reason(image.astype(np.uint16) * 40) == ""
+    assert reason(image / np.float32(255)) == ""
+    flat = "the pre image does not fit: layer 'pre' (array) has uint16 values from 900 to 900, training had uint8"
+    assert flat in reason(np.full_like(image, 900, np.uint16))
     assert reason(image.astype(np.uint16)) == ""
     assert "as dark as by night" in reason(image // 12)
     assert "was taken 41 degrees off nadir" in reason(image, OFF_NADIR_ANGLE="41.2")
     assert reason(image, OFF_NADIR_ANGLE="-12") == ""
+
+
+def test_images_of_16_bits_are_shown_to_it_each_by_its_own_percentiles_and_the_map_says_so(city, run, in_box):
+    in_box(run)
+    expected = box.NetworkGrader.load(run).run.inputs.layers
+    dates = {"pre": (city.pre, 5), "post": (city.post, 9)}
+    wide = {role: (date.image[:3].astype(np.uint16) * factor + 200) for role, (date, factor) in dates.items()}
+    images = {role: Layer.open(values, grid=dates[role][0].grid) for role, values in wide.items()}
+    found = assess(images["pre"], images["post"], city.footprints(), settings=Settings(workers=1))
+    for role, values in wide.items():
+        stretch = found.parameters["stretch"][role]
+        assert stretch["low"] == pytest.approx(np.percentile(values, 2, axis=(1, 2)), rel=0.05)
+        assert stretch["high"] == pytest.approx(np.percentile(values, 98, axis=(1, 2)), rel=0.05)
+        top = np.array(expected[role].mean) + 2 * np.array(expected[role].std)
+        assert stretch["shown_high"] == pytest.approx(np.clip(top, 0, 255))
+    codes = {finding.code for finding in found.findings}
+    assert {"stretched_pre", "stretched_post"} <= codes
+    assert "network_not_used" not in codes
+    assert found.buildings[NET].notna().all(axis=1).any()
 
 
 def test_a_file_of_four_bands_that_declares_its_colours_is_heard_with_them(city, run, in_box, tmp_path):

@@ -12,7 +12,6 @@ from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import buildings_of
-from deepnets4eo.damage.find_buildings import WORLD_TASK
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import Grid, whole
@@ -20,6 +19,7 @@ from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.prediction import PredictOptions
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.any_size import WORLD_TASK
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.synthetic.world.stream import draw_pair
@@ -209,7 +209,6 @@ def test_outlines_that_the_network_in_the_box_is_not_sure_of_are_left_out(
         predicted.append(path)
 
     monkeypatch.setattr("deepnets4eo.damage.find_buildings.load_run", lambda _: PaintedBoxRun)
-    monkeypatch.setattr("deepnets4eo.damage.find_buildings.ensemble_run", lambda runs, views: runs[0])
     monkeypatch.setattr("deepnets4eo.damage.find_buildings.predict", paint)
     options = PredictOptions(resume=True)
     for _ in range(2):  # the second time from the files of the first
@@ -245,7 +244,6 @@ def test_where_the_network_is_sure_of_no_outline_the_image_is_refused(
             file.write(whole(GRID), np.full((3, *GRID.shape), 84, np.uint8))
 
     monkeypatch.setattr("deepnets4eo.damage.find_buildings.load_run", lambda _: PaintedBoxRun)
-    monkeypatch.setattr("deepnets4eo.damage.find_buildings.ensemble_run", lambda runs, views: runs[0])
     monkeypatch.setattr("deepnets4eo.damage.find_buildings.predict", paint)
     with pytest.raises(InputError, match="that it is sure of"):
         buildings_of("painted", Layer.open(case / "pre.tif"), tmp_path / "labels.tif")

@@ -21,6 +21,7 @@ from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.stretch import needed_stretch, show
 
 NAME = "damage-network"
 GSD_FACTOR = 3.0  # from the pixels of the training to the coarsest ones
@@ -95,11 +96,11 @@ def _why_unfit(grader: NetworkGrader, role: str, layer: Layer) -> str:
     angle_deg = off_nadir_deg(layer)
     if angle_deg is not None and angle_deg > MOST_OFF_NADIR_DEG:
         return f"was taken {angle_deg:.0f} degrees off nadir, it knows up to {MOST_OFF_NADIR_DEG:g}"
-    colours = in_colour(layer)
-    try:
-        InputSpec({role: grader.run.inputs.layers[role]}).check(Scene({role: colours}, layer.grid))
-    except RunError as error:
-        return f"does not fit: {error}"
+    colours, expected = in_colour(layer), grader.run.inputs.layers[role]
+    stretch = needed_stretch(expected, colours)
+    colours = show(colours, stretch)
+    if problems := InputSpec({role: expected}).problems(Scene({role: colours}, layer.grid)):
+        return f"does not fit: {'; '.join(problems)}"
     if is_grey(colours):
         return "is grey, three bands with the same values; it learnt from red, green and blue"
     bright = bright_value(colours) if layer.dtype.itemsize == 1 else None

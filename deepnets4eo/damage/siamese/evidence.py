@@ -7,7 +7,8 @@ that do not fit the run. Buildings that are not in both images have no such evid
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,7 @@ from deepnets4eo.damage.siamese.pooling import Pooled, pool_scene
 from deepnets4eo.damage.siamese.scaling import scaled_to
 from deepnets4eo.damage.siamese.tile_work import TileWork
 from deepnets4eo.damage.siamese.vector import on_canvas
+from deepnets4eo.damage.stretched_images import image_stretches
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.device import choose
 from deepnets4eo.errors import RunError
@@ -31,6 +33,7 @@ from deepnets4eo.registration import Registration
 from deepnets4eo.segmenters.checksums import CARD
 from deepnets4eo.segmenters.inputs import GSD_FACTOR, InputSpec
 from deepnets4eo.segmenters.run import Run, load_run
+from deepnets4eo.segmenters.stretch import Stretch, show_scene
 from deepnets4eo.zonal.outlines import Outlines
 
 COLUMNS = {grade: f"ev_net_{grade.replace('-', '_')}" for grade in GRADES}
@@ -56,6 +59,8 @@ class NetworkGrader:
         Of the task `damage`; `NetworkGrader.load` reads one and moves it to a device.
     gsd_factor
         By which pixels may be larger or smaller than those of the training.
+    stretches
+        How images that are not of 8 bits are shown to it, by role; see `fitted_to`.
 
     Examples
     --------
@@ -67,6 +72,7 @@ class NetworkGrader:
 
     run: Run
     gsd_factor: float = GSD_FACTOR
+    stretches: Mapping[str, Stretch] = field(default_factory=dict)
 
     @classmethod
     def load(
@@ -87,6 +93,10 @@ class NetworkGrader:
             )
         run.segmenter.to(choose(device, precision))
         return cls(run, gsd_factor)
+
+    def fitted_to(self, pre: Layer | None, post: Layer) -> NetworkGrader:
+        """The same grader, to which these images are shown as of 8 bits where it learnt from such ones and they are not."""
+        return replace(self, stretches=image_stretches(self.run.inputs.layers, pre, post))
 
     @property
     def temperature(self) -> float:
@@ -134,6 +144,7 @@ class NetworkGrader:
         canvas = make_working_grid(pre, post, registration, finest_m=training_gsd_m or FINEST_GSD_M)
         bands = len(self.run.inputs.layers[PRE].bands)
         scene = make_scene(with_bands(canvas.layers[PRE], bands), with_bands(canvas.layers[POST], bands))
+        scene = show_scene(scene, self.stretches)
         registered = registration if aligned_on == "pre" else None
         outlines = in_pixels(on_canvas(outlines_px, post, canvas, alignment, registered), canvas.shape)
         scene = self.run.inputs.as_trained(scene)
@@ -161,6 +172,7 @@ class NetworkGrader:
             canvas = make_working_grid(None, post, None, finest_m=training_gsd_m or FINEST_GSD_M)
             inputs = InputSpec({POST: self.run.inputs.layers[POST]}, self.run.inputs.gsd_m)
             scene = Scene({POST: with_bands(canvas.layers[POST], len(inputs.layers[POST].bands))}, canvas.grid)
+            scene = show_scene(scene, self.stretches)
             registered = registration if aligned_on == "pre" else None
             outlines = in_pixels(on_canvas(outlines_px, post, canvas, alignment, registered), canvas.shape)
             scene = inputs.as_trained(scene)

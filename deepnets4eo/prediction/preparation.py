@@ -1,0 +1,124 @@
+"""A scene as a run takes it: values as it learnt them, pixels of the size that it works at; and its results on the scene's own grid.
+
+Takes an open scene; refuses one that does not fit the run. Results of other pixels are the nearest ones, and void where the scene
+is not valid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import ByteImage
+from deepnets4eo.errors import RunError
+from deepnets4eo.grid import Grid, Window, mean_gsd_m
+from deepnets4eo.prediction.stitching import NOTHING
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.any_size import COARSEST_M, FINEST_M, takes_any_size, working_grid
+from deepnets4eo.segmenters.run import Run
+from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.segmenters.stretch import Stretch, needed_stretches, show_scene
+
+CHUNK_ROWS = 256  # of the scene whose validity is read together
+
+
+@dataclass(frozen=True)
+class PreparedScene:
+    """A scene and what is labelled of it.
+
+    Parameters
+    ----------
+    scene
+        On whose grid results are written.
+    labelled
+        As the run takes it, maybe with other pixels over the same ground.
+    stretches
+        By the name of the layer: how values are shown that are not those of 8 bits.
+    """
+
+    scene: Scene
+    labelled: Scene
+    stretches: dict[str, Stretch]
+
+    def __str__(self) -> str:
+        """What was done to the scene, in words; '' where nothing was."""
+        texts = [f"layer {name!r} is {stretch}" for name, stretch in self.stretches.items()]
+        if self.labelled.grid != self.scene.grid:
+            height, width = self.labelled.shape
+            texts.insert(0, f"labelled at {height} x {width} px of {mean_gsd_m(self.labelled.grid):.3g} m")
+        return "; ".join(texts)
+
+    def on_scene_grid(self, rows: Iterable[tuple[Window, ByteImage]]) -> Iterator[tuple[Window, ByteImage]]:
+        """Finished rows of what was labelled, as rows of the scene. Memory: 256 rows of it."""
+        if self.labelled.grid == self.scene.grid:
+            yield from rows
+            return
+        row_of, col_of = _nearest(self.scene.grid, self.labelled.grid)
+        names = [name for name in self.labelled.layers if name in self.scene.layers]
+        for window, part in rows:
+            top, bottom = np.searchsorted(row_of, (window.row, window.row + window.height)).tolist()
+            left, right = np.searchsorted(col_of, (window.col, window.col + window.width)).tolist()
+            cols = col_of[left:right] - window.col
+            for first in range(top, bottom if left < right else top, CHUNK_ROWS):
+                target = Window(first, left, min(CHUNK_ROWS, bottom - first), right - left)
+                valid = self.scene.read_stored(target, names)["valid"]
+                pixels = part[:, row_of[target.slices[0]] - window.row][:, :, cols]
+                yield target, np.where(valid, pixels, np.uint8(NOTHING))
+
+
+def prepare_scene(scene: Scene, labeller: Run | Segmenter) -> PreparedScene:
+    """Prepare a scene and check that it fits.
+
+    Parameters
+    ----------
+    scene
+        As of `open_scene`.
+    labeller
+        A run; of a bare segmenter it is not known whether it takes other ground sizes.
+
+    Returns
+    -------
+    PreparedScene
+        The scene itself where nothing is to be done. Reads at most 256 small windows of an image that is not of 8 bits.
+
+    Raises
+    ------
+    RunError
+        It does not fit.
+    """
+    inputs = labeller.inputs
+    stretches = needed_stretches(inputs, scene)
+    labelled = scene
+    if isinstance(labeller, Run) and takes_any_size(labeller.recipe) and inputs.gsd_m and scene.grid.crs is not None:
+        _check_size(scene.grid)
+        grid = working_grid(scene.grid, inputs.gsd_m)
+        if grid != scene.grid:
+            layers = {name: layer for name, layer in scene.layers.items() if name in inputs.layers}
+            labelled = Scene(layers or scene.layers, grid)
+    labelled = show_scene(labelled, stretches)
+    inputs.check(labelled)
+    return PreparedScene(scene, labelled, stretches)
+
+
+def _check_size(grid: Grid) -> None:
+    """Errors: RunError for pixels far from those that such runs learnt."""
+    size_m = mean_gsd_m(grid)
+    if not FINEST_M <= size_m <= COARSEST_M:
+        raise RunError(
+            f"the scene does not fit the run: its pixels measure {size_m:.3g} m, the run takes {FINEST_M:g} to {COARSEST_M:g} m; "
+            "resample the scene, e.g. with gdalwarp -tr."
+        )
+
+
+def _nearest(grid: Grid, other: Grid) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """For each row and each column of a grid, those of another one over the same ground that its middle lies in."""
+    to_other = ~other.affine * grid.affine
+    steps = to_other.e, to_other.a
+    rows, cols = (
+        np.clip(np.floor((np.arange(side) + 0.5) * step), 0, most - 1).astype(np.intp)
+        for side, step, most in zip(grid.shape, steps, other.shape, strict=True)
+    )
+    return rows, cols

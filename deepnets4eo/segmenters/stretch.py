@@ -1,0 +1,202 @@
+"""Images of more than 8 bits, and of fractions, shown as a run learnt them that was trained on images of 8 bits.
+
+Takes what a run expects of a layer, and the layer; returns a linear stretch for each band, measured on the image itself from a
+bounded, evenly spread sample. None where nothing is to be done: images of 8 bits, also in files of 16, and runs that learnt others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import FloatImage
+from deepnets4eo.grid import Window
+from deepnets4eo.rasters.layer import Layer
+from deepnets4eo.rasters.layer_view import LayerView
+from deepnets4eo.rasters.outliers import find_outliers
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.inputs import BYTE, RANGE_SHRUNK, InputSpec, LayerInput
+from deepnets4eo.tiling.spread import spread_windows
+
+PERCENTILES = (2.0, 98.0)
+DEVIATIONS = 2.0  # from the mean of training to where these are shown: about where they lie in images of 8 bits
+ENDS = (0.1, 99.9)  # percentiles between which values are those of 8 bits: a few hot pixels make no other image
+COLOURS = 3  # bands at least: heights and maps keep their values
+LEAST_SPAN = 25.0  # of the values of training: fewer are classes or marks
+SAMPLES, SAMPLE_PX = 16, 64  # windows along each axis, and their side: a million pixels whatever the size of the image
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """How the stored values of each band are shown.
+
+    Parameters
+    ----------
+    low, high
+        Stored values (C,): the 2nd and 98th percentile of each band.
+    shown_low, shown_high
+        What they are shown as (C,), 0–255; values between and beyond them follow the same line, cut at 0 and 255.
+
+    Examples
+    --------
+    >>> stretch = Stretch((300.0,), (1300.0,), (0.0,), (200.0,))
+    >>> stretch.apply(np.array([[[100, 300, 800, 1300, 1550, 9000]]], np.uint16)).ravel().tolist()
+    [0.0, 0.0, 100.0, 200.0, 250.0, 255.0]
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    shown_low: tuple[float, ...]
+    shown_high: tuple[float, ...]
+
+    def apply(self, data: NDArray[Any]) -> FloatImage:
+        """Return the values (C, h, w) as they are shown.
+
+        Parameters
+        ----------
+        data
+            (C, h, w) as stored.
+
+        Returns
+        -------
+        (C, h, w) float32, 0–255; NaN stays NaN.
+        """
+        low, high, shown_low, shown_high = (
+            np.array(values)[:, None, None] for values in (self.low, self.high, self.shown_low, self.shown_high)
+        )
+        step = (high - low) / (shown_high - shown_low)
+        black, white = low - shown_low * step, low + (BYTE - shown_low) * step
+        return np.asarray((np.clip(data, black, white) - black) / step, np.float32)
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """Return plain values, as kept in manifests and tags."""
+        return {name: list(values) for name, values in asdict(self).items()}
+
+    def __str__(self) -> str:
+        """As in a sentence."""
+        return f"stretched to 8 bits, by the 2nd and 98th percentile of each band ({_listed(self.low)} and {_listed(self.high)})"
+
+
+class StretchedLayer(LayerView):
+    """A layer as a stretch shows it, float32."""
+
+    def __init__(self, layer: Layer, stretch: Stretch) -> None:
+        super().__init__(layer, np.float32, None)
+        self._stretch = stretch
+
+    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Values (C, h, w), 0–255, and validity (h, w)."""
+        data, valid = self.layer.read(window)
+        return self._stretch.apply(data)[[band - 1 for band in bands]], valid
+
+
+def show(layer: Layer, stretch: Stretch | None) -> Layer:
+    """Return the layer as a stretch shows it; as it is without one, or where it has another number of bands.
+
+    Parameters
+    ----------
+    layer
+        The image, on any grid.
+    stretch
+        As of `needed_stretch`.
+    """
+    if stretch is None or layer.count != len(stretch.low):
+        return layer
+    return Layer(StretchedLayer(layer, stretch))
+
+
+def show_scene(scene: Scene, stretches: Mapping[str, Stretch]) -> Scene:
+    """Return the scene with some layers as their stretches show them.
+
+    Parameters
+    ----------
+    scene
+        The scene.
+    stretches
+        By the name of the layer.
+    """
+    if not stretches:
+        return scene
+    return Scene({name: show(layer, stretches.get(name)) for name, layer in scene.layers.items()}, scene.grid)
+
+
+def needed_stretches(inputs: InputSpec, scene: Scene) -> dict[str, Stretch]:
+    """Return the stretch of every layer that needs one.
+
+    Parameters
+    ----------
+    inputs
+        What a run expects.
+    scene
+        With all or some of its layers.
+    """
+    stretches = {
+        name: needed_stretch(expected, scene.layers[name])
+        for name, expected in inputs.layers.items()
+        if name in scene.layers
+    }
+    return {name: stretch for name, stretch in stretches.items() if stretch is not None}
+
+
+def needed_stretch(expected: LayerInput, layer: Layer) -> Stretch | None:
+    """Return how an image is shown to a run that learnt from images of 8 bits.
+
+    Measured on the valid pixels of at most 256 windows of 64 × 64 pixels, without those that are 0 in every band (collars) and values
+    far from all others. The same image always gives the same stretch.
+
+    Parameters
+    ----------
+    expected
+        What the run expects of the layer.
+    layer
+        The image, on its own grid.
+
+    Returns
+    -------
+    Stretch or None
+        None where the image is shown as it is stored: it has 8 bits, or values from 0 to 255 in a wider type, or is flat; the run
+        learnt from other values, or from no colours.
+    """
+    learnt_bytes = expected.dtype == "uint8" and expected.high - expected.low >= LEAST_SPAN
+    if not learnt_bytes or len(expected.bands) < COLOURS or layer.count != len(expected.bands):
+        return None
+    if layer.dtype.itemsize == 1 or layer.dtype.kind not in "iuf":
+        return None
+    pixels = _sample(layer)
+    if not pixels.shape[1] or _is_display(pixels, layer.dtype):
+        return None
+    low, high = np.array([np.percentile(_without_outliers(band), PERCENTILES) for band in pixels]).T
+    if not (high > low).any():
+        return None
+    high = np.where(high > low, high, low + 1)
+    mean, reach = np.array(expected.mean), DEVIATIONS * np.array(expected.std)
+    targets = np.clip(mean - reach, 0, BYTE), np.clip(mean + reach, 0, BYTE)
+    return Stretch(*(tuple(values.round(9).tolist()) for values in (low, high, *targets)))
+
+
+def _sample(layer: Layer) -> NDArray[np.float64]:
+    """Pixels (C, n) of spread windows that are valid and not 0 in every band."""
+    pixels = []
+    for window in spread_windows(layer.shape, (SAMPLE_PX, SAMPLE_PX), SAMPLES):
+        data, valid = layer.read(window)
+        pixels.append(data[:, valid & (data != 0).any(axis=0)].astype(np.float64))
+    return np.concatenate(pixels, axis=1)
+
+
+def _is_display(pixels: NDArray[np.float64], dtype: np.dtype[Any]) -> bool:
+    """Whether values of a type wider than 8 bits are display values all the same; fractions are not."""
+    low, high = np.percentile(pixels, ENDS)
+    return bool(high <= BYTE and (dtype.kind != "f" or high - low >= BYTE / RANGE_SHRUNK))
+
+
+def _without_outliers(band: NDArray[np.float64]) -> NDArray[np.float64]:
+    outliers = find_outliers(band)
+    return band if outliers is None else np.asarray(outliers.others(band))
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)
