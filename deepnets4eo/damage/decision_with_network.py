@@ -32,8 +32,9 @@ from deepnets4eo.damage.prior import BY_USER, EVEN, ShareEstimate, choose_share,
 from deepnets4eo.damage.raster_evidence import Score, score_findings
 from deepnets4eo.damage.reliability import Reliability, adjust_to_share, fit_to_site, members_of, values_of
 from deepnets4eo.damage.result_findings import result_findings
-from deepnets4eo.damage.siamese.box import chosen_for, not_used, open_box, why_unfit
+from deepnets4eo.damage.siamese.box import chosen_for, not_used, open_box, pre_not_read, why_unfit
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader, is_run
+from deepnets4eo.damage.siamese.pairs import POST, PRE
 from deepnets4eo.damage.siamese.tile_work import TileWork
 from deepnets4eo.damage.site_estimates import BuildingGround, site_estimates
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, NOT_ASSESSED, POST_ONLY, PRE_POST
@@ -80,6 +81,7 @@ class DecisionModel:
     post_weight : of the network where it grades from the post image alone; findings : why the network in the box is not used.
     reliability : of the network, from the notes of the run's card. Where it was not measured beside the weight-free model, the site is
     fitted to that model alone; where it was not measured alone, buildings that the model does not know are not assessed.
+    reads_pre : whether the network knows such a pre image; where not, every building is assessed from the post image alone.
     """
 
     model: DamageModel
@@ -89,6 +91,7 @@ class DecisionModel:
     damaged_share: float | None = None
     skill: NetworkSkill | None = None
     reliability: NetworkReliability = NetworkReliability()
+    reads_pre: bool = True
     findings: tuple[Finding, ...] = ()
 
     @classmethod
@@ -130,7 +133,8 @@ class DecisionModel:
         if grader is None:
             return self if finding is None else replace(self, findings=(_for_hazard(finding, hazard),))
         skills = [validated_skill(grader.run.card, head) for head in (None, POST_ALONE)]
-        reason = skills[0].reason or why_unfit(grader, pre, post)
+        unread = why_unfit(grader, PRE, pre)
+        reason = skills[0].reason or why_unfit(grader, POST, post) or ("" if skills[1].value else unread)
         if reason:
             return replace(self, findings=(_for_hazard(not_used(reason), hazard),))
         weight, post_weight = (self.weight * skill.value for skill in skills)
@@ -140,8 +144,9 @@ class DecisionModel:
             return replace(self, findings=(_for_hazard(not_used(str(error)), hazard),))
         findings = () if hazard is None else (chosen_for(hazard),)
         return replace(
-            self, grader=grader, weight=weight, post_weight=post_weight, reliability=measured, findings=findings
-        )
+            self, grader=grader, weight=weight, post_weight=post_weight, reliability=measured, reads_pre=not unread,
+            findings=(*findings, pre_not_read(unread)) if unread else findings,
+        )  # fmt: skip
 
     @property
     def box_decides(self) -> bool:
@@ -166,6 +171,8 @@ class DecisionModel:
         if pre is None or registration is None or not registration.usable:
             if self.grader.post_temperature is None:
                 logger.warning("the network is not used: it needs a pre image that could be registered")
+            return None
+        if not self.reads_pre:
             return None
         if pre_ratio(pre, post) > COARSEST_PRE:
             logger.warning("the network is not used: the pre image is too coarse")

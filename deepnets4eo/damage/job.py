@@ -159,13 +159,16 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     steps = Steps.of(work.scratch, inputs, settings)
     steps.report_parts()
     registration, position = _locate(inputs, settings, steps)
-    passes = Passes.of(work.progress, graded=model.grader is not None, paired=_is_usable(registration))
+    paired = _is_usable(registration) and model.reads_pre
+    passes = Passes.of(work.progress, graded=model.grader is not None, paired=paired)
     network = post_alone = None
     if position.known and model.grader is not None:
         tiles = TileWork(steps.store("network"), progress=passes.network)
         network = steps.run("network", lambda: model.network_probabilities(inputs, registration, position, tiles))
     evidence = _image_evidence(inputs, settings, passes.evidence, steps, registration, position)
     model.require_pair(evidence)
+    if not model.reads_pre:
+        evidence = evidence.without_pre()
     unbuilt = _find_unbuilt(inputs, settings, passes.unbuilt, steps, registration, position)
     if unbuilt is not None:
         evidence = set_not_assessed(evidence, np.where(unbuilt.flags, NO_BUILDING, "").astype(object))
@@ -236,11 +239,14 @@ def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), wor
 def _assess_part(inputs: Inputs, part: Part, settings: Settings, steps: Steps, progress: Progress | None) -> None:
     model, _ = open_models(inputs, settings)
     registration, position = _locate(inputs, settings, steps)
-    passes = Passes.of(progress, graded=model.grader is not None, paired=_is_usable(registration))
+    paired = _is_usable(registration) and model.reads_pre
+    passes = Passes.of(progress, graded=model.grader is not None, paired=paired)
     if position.known and model.grader is not None:
         tiles = TileWork(steps.store("network"), part, passes.network)
         model.network_probabilities(inputs, registration, position, tiles)
     evidence = _image_evidence(inputs, settings, passes.evidence, steps, registration, position, part)
+    if not model.reads_pre:
+        evidence = evidence.without_pre()
     _find_unbuilt(inputs, settings, passes.unbuilt, steps, registration, position, part)
     if position.known and model.grader is not None:
         tiles = TileWork(steps.store("network_post"), progress=passes.post)  # those around the buildings of this part

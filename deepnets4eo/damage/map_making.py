@@ -69,7 +69,7 @@ def make_map(
         inputs=inputs.paths | model.paths(),
         findings=join_findings(
             [
-                *_input_findings(inputs, registration, position, evidence, settings),
+                *_input_findings(inputs, model, registration, position, evidence, settings),
                 *(() if unbuilt is None else unbuilt_findings(unbuilt)),
                 *event_findings(event),
             ],
@@ -89,6 +89,7 @@ def _scores_of(inputs: Inputs) -> tuple[Score, ...]:
 
 def _input_findings(
     inputs: Inputs,
+    model: DecisionModel,
     registration: Registration | None,
     position: OutlinePosition,
     evidence: EvidenceTable,
@@ -103,6 +104,6 @@ def _input_findings(
     if position.known:
         findings += [
             *registration_findings(registration, settings),
-            *evidence_findings(inputs.pre, inputs.post, evidence),
+            *evidence_findings(inputs.pre if model.reads_pre else None, inputs.post, evidence),
         ]
     return findings
