@@ -322,7 +322,7 @@ class DecisionModel:
         damaged = even[:, 2:].sum(axis=1)
         if at_site is not None:
             number = int(np.isfinite(damaged).sum())
-            share = share_of_site(at_site.share, at_site.expected, number, second, unlike=unlike)
+            share = share_of_site(at_site.share, at_site.expected, number, unlike=unlike)
             return share, at_site.probabilities, at_site.weights
         log_odds = logit(np.clip(damaged, CERTAIN, 1 - CERTAIN))
         return choose_share(log_odds, second, unlike=unlike), even, None
