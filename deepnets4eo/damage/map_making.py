@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.decision_with_network import Decision, DecisionModel
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.evidence_findings import evidence_findings, unbuilt_findings
+from deepnets4eo.damage.evidence_findings import empty_outline_findings, evidence_findings, unbuilt_findings
 from deepnets4eo.damage.extent import map_extents
 from deepnets4eo.damage.inputs import Inputs
 from deepnets4eo.damage.map import DamageMap
@@ -71,6 +71,7 @@ def make_map(
             [
                 *_input_findings(inputs, model, registration, position, evidence, settings),
                 *(() if unbuilt is None else unbuilt_findings(unbuilt)),
+                *(() if settings.segmenter else empty_outline_findings(evidence, unbuilt)),
                 *event_findings(event),
             ],
             decision.findings,
