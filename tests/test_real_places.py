@@ -73,7 +73,7 @@ def rows_of(truth: list[int], grade: list[int], probability: list[float], site: 
     frame = pd.DataFrame(
         {"site": site, "case": "", "id": "", "truth": truth, "grade": grade, "probability": probability}
     )
-    return frame.assign(probability_half=probability)
+    return frame.assign(probability_half=probability, interval_low=np.nan, interval_high=np.nan)
 
 
 def test_ranges_are_wide_where_few_buildings_are_known_and_hold_the_scores() -> None:

@@ -170,7 +170,7 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     model.require_pair(evidence)
     if not model.reads_pre:
         evidence = evidence.without_pre()
-    unbuilt = _find_unbuilt(inputs, settings, model, passes.unbuilt, steps, registration, position)
+    unbuilt = _find_unbuilt(inputs, settings, model, passes, steps, registration, position)
     if unbuilt is not None:
         evidence = set_not_assessed(evidence, np.where(unbuilt.flags, NO_BUILDING, "").astype(object))
     outlines = _outlines_on_post(inputs, evidence)
@@ -248,7 +248,7 @@ def _assess_part(inputs: Inputs, part: Part, settings: Settings, steps: Steps, p
     evidence = _image_evidence(inputs, settings, passes.evidence, steps, registration, position, part)
     if not model.reads_pre:
         evidence = evidence.without_pre()
-    _find_unbuilt(inputs, settings, model, passes.unbuilt, steps, registration, position, part)
+    _find_unbuilt(inputs, settings, model, passes, steps, registration, position, part)
     if position.known and model.grader is not None:
         tiles = TileWork(steps.store("network_post"), progress=passes.post)  # those around the buildings of this part
         model.post_probabilities(inputs, registration, position, evidence, tiles)
@@ -357,7 +357,7 @@ def measure_alignments(inputs: Inputs, settings: Settings, *, paired: bool) -> d
 
 
 def _find_unbuilt(
-    inputs: Inputs, settings: Settings, model: DecisionModel, progress: Progress | None, steps: Steps,
+    inputs: Inputs, settings: Settings, model: DecisionModel, passes: Passes, steps: Steps,
     registration: Registration | None, position: OutlinePosition, part: Part = WHOLE,
 ) -> UnbuiltOutlines | None:  # fmt: skip
     """Outlines that show no building in the registered pre image; None where they are not aligned on it, or it is radar."""
@@ -373,9 +373,9 @@ def _find_unbuilt(
         return None
     logger.info("looking for outlines without a building in the pre image …")
     return find_unbuilt(
-        pre, inputs.footprints, alignment, workers=settings.workers, seed=settings.seed, progress=progress,
+        pre, inputs.footprints, alignment, workers=settings.workers, seed=settings.seed, progress=passes.unbuilt,
         scratch=steps.folder_of("unbuilt"), part=part, network=BuildingNetwork.in_box() if model.box_decides else None,
-        tiles=TileWork(steps.store("buildings"), part),
+        tiles=TileWork(steps.store("buildings"), part, passes.built),
     )  # fmt: skip
 
 
