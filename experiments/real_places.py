@@ -27,11 +27,11 @@ import geopandas as gpd
 import pandas as pd
 from places import building_sites, damage_sites
 from places.building_scores import check_reads_colours, find_buildings, score_buildings, working_gsd_m
-from places.damage_scores import WEIGHT_FREE, assess_case, ranges_of, scores_of, weight_free_settings
+from places.damage_scores import WEIGHT_FREE, assess_case, intervals_of, ranges_of, scores_of, weight_free_settings
 from places.forest import city_forest
 from places.misuse import misuse_table
 from places.pairs import pair_table
-from places.results import HURRICANE, INTACT, MISSING, write_results
+from places.results import ALL, HURRICANE, INTACT, MISSING, write_results
 from places.sheets import building_sheet, damage_sheet, save_mask
 from places.speed import grading_speed, labelling_speed
 from places.working_grid import on_working_grid
@@ -104,11 +104,12 @@ def score_damage(settings: Settings, name: str, data: Path, out: Path, sites: Se
 
 
 def scores_by_site(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Scores of every site, of the hurricane alone, and of all intact sites together, with what chance leaves open."""
+    """Scores of every site, of all together, of the hurricane alone, and of all intact sites, with what chance leaves open."""
     parts = {str(site): part for site, part in rows.groupby("site", sort=False)}
     parts[HURRICANE] = rows[(rows["site"] == "xbd_post_scenes") & (rows["case"] == damage_sites.HURRICANE)]
+    parts[ALL] = rows
     parts[INTACT] = rows[rows["site"].isin(damage_sites.INTACT_SITES)]
-    return {name: scores_of(part) | ranges_of(part) for name, part in parts.items() if len(part)}
+    return {name: scores_of(part) | intervals_of(part) | ranges_of(part) for name, part in parts.items() if len(part)}
 
 
 def run_name(folder: Path) -> str:

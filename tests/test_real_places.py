@@ -17,7 +17,7 @@ sys.path.insert(0, str(EXPERIMENTS))
 import real_places  # noqa: E402
 from places import building_sites, damage_sites, results  # noqa: E402
 from places.building_scores import BuildingMap, score_buildings  # noqa: E402
-from places.damage_scores import at_half, ranges_of, scores_of  # noqa: E402
+from places.damage_scores import at_half, intervals_of, ranges_of, scores_of  # noqa: E402
 from places.working_grid import CRS, SourceImage, on_working_grid, regions_of  # noqa: E402
 
 from deepnets4eo.cards.legend import VOID  # noqa: E402
@@ -72,7 +72,7 @@ def rows_of(truth: list[int], grade: list[int], probability: list[float], site: 
     frame = pd.DataFrame(
         {"site": site, "case": "", "id": "", "truth": truth, "grade": grade, "probability": probability}
     )
-    return frame.assign(probability_half=probability)
+    return frame.assign(probability_half=probability, interval_low=np.nan, interval_high=np.nan)
 
 
 def test_ranges_are_wide_where_few_buildings_are_known_and_hold_the_scores() -> None:
@@ -90,6 +90,24 @@ def test_ranges_are_wide_where_few_buildings_are_known_and_hold_the_scores() -> 
         assert ranges["ece_if_right_range"][0] > 0
     assert (np.array(widths[0]) > 2 * np.array(widths[1])).all()
     assert ranges_of(rows_of([0, 1], [0, 0], [0.1, 0.2])) == {}
+
+
+def test_intervals_are_right_job_by_job_and_have_a_width() -> None:
+    jobs = [  # truth of the assessed buildings, interval
+        ([3, 3, 0, 0], (0.4, 0.7)), ([0, 0, 0, 0], (0.0, 0.2)), ([3, 3, 3, 1], (0.1, 0.5)), ([2], (None, None)),
+    ]  # fmt: skip
+    parts = [
+        rows_of(truth, [0] * len(truth), [0.1] * len(truth)).assign(case=str(k), interval_low=low, interval_high=high)
+        for k, (truth, (low, high)) in enumerate(jobs)
+    ]
+    unseen = rows_of([3], [-1], [np.nan]).assign(case="1", interval_low=0.0, interval_high=0.2)  # not assessed
+    found = intervals_of(pd.concat([*parts, unseen], ignore_index=True))
+    assert found == {
+        "intervals": 3,
+        "intervals_right": pytest.approx(2 / 3),
+        "interval_width": pytest.approx((0.3 + 0.2 + 0.4) / 3),
+    }
+    assert intervals_of(parts[3]) == {}
 
 
 def test_scores_of_damage_count_the_assessed_and_name_the_rest() -> None:

@@ -32,8 +32,9 @@ from deepnets4eo.damage.prior import BY_USER, EVEN, ShareEstimate, choose_share,
 from deepnets4eo.damage.raster_evidence import Score, score_findings
 from deepnets4eo.damage.reliability import Reliability, adjust_to_share, fit_to_site, members_of, values_of
 from deepnets4eo.damage.result_findings import result_findings
-from deepnets4eo.damage.siamese.box import not_used, open_box, why_unfit
+from deepnets4eo.damage.siamese.box import not_used, open_box, pre_not_read, why_unfit
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader, is_run
+from deepnets4eo.damage.siamese.pairs import POST, PRE
 from deepnets4eo.damage.siamese.tile_work import TileWork
 from deepnets4eo.damage.site_estimates import BuildingGround, site_estimates
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, NOT_ASSESSED, POST_ONLY, PRE_POST
@@ -81,6 +82,7 @@ class DecisionModel:
     post_weight : of the network where it grades from the post image alone; findings : why the network in the box is not used.
     reliability : of the network, from the notes of the run's card. Where it was not measured beside the weight-free model, the site is
     fitted to that model alone; where it was not measured alone, buildings that the model does not know are not assessed.
+    reads_pre : whether the network knows such a pre image; where not, every building is assessed from the post image alone.
     """
 
     model: DamageModel
@@ -90,6 +92,7 @@ class DecisionModel:
     damaged_share: float | None = None
     skill: NetworkSkill | None = None
     reliability: NetworkReliability = NetworkReliability()
+    reads_pre: bool = True
     findings: tuple[Finding, ...] = ()
 
     @classmethod
@@ -130,7 +133,8 @@ class DecisionModel:
         if grader is None:
             return self if finding is None else replace(self, findings=(finding,))
         skills = [validated_skill(grader.run.card, head) for head in (None, POST_ALONE)]
-        reason = skills[0].reason or why_unfit(grader, pre, post)
+        unread = why_unfit(grader, PRE, pre)
+        reason = skills[0].reason or why_unfit(grader, POST, post) or ("" if skills[1].value else unread)
         if reason:
             return replace(self, findings=(not_used(reason),))
         weight, post_weight = (self.weight * skill.value for skill in skills)
@@ -138,11 +142,17 @@ class DecisionModel:
             measured = NetworkReliability.of_card(grader.run.card, str(grader.run.folder), weight, post_weight)
         except RunError as error:
             return replace(self, findings=(not_used(str(error)),))
-        return replace(self, grader=grader, weight=weight, post_weight=post_weight, reliability=measured)
+        findings = (pre_not_read(unread),) if unread else ()
+        return replace(
+            self, grader=grader, weight=weight, post_weight=post_weight, reliability=measured, reads_pre=not unread,
+            findings=findings,
+        )  # fmt: skip
 
     def fitted_to(self, pre: Layer | None, post: Layer) -> DecisionModel:
         """The same, whose network sees these images as of 8 bits where it learnt from such ones (`NetworkGrader.fitted_to`)."""
-        return self if self.grader is None else replace(self, grader=self.grader.fitted_to(pre, post))
+        if self.grader is None:
+            return self
+        return replace(self, grader=self.grader.fitted_to(pre if self.reads_pre else None, post))
 
     @property
     def stretches(self) -> Mapping[str, Stretch]:
@@ -172,6 +182,8 @@ class DecisionModel:
         if pre is None or registration is None or not registration.usable:
             if self.grader.post_temperature is None:
                 logger.warning("the network is not used: it needs a pre image that could be registered")
+            return None
+        if not self.reads_pre:
             return None
         if pre_ratio(pre, post) > COARSEST_PRE:
             logger.warning("the network is not used: the pre image is too coarse")
@@ -321,7 +333,7 @@ class DecisionModel:
         damaged = even[:, 2:].sum(axis=1)
         if at_site is not None:
             number = int(np.isfinite(damaged).sum())
-            share = share_of_site(at_site.share, at_site.expected, number, second, unlike=unlike)
+            share = share_of_site(at_site.share, at_site.expected, number, unlike=unlike)
             return share, at_site.probabilities, at_site.weights
         log_odds = logit(np.clip(damaged, CERTAIN, 1 - CERTAIN))
         return choose_share(log_odds, second, unlike=unlike), even, None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.table import BLANK
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, mean_gsd, pre_ratio
-from deepnets4eo.damage.unbuilt import LEAST_DECOYS, UnbuiltOutlines
+from deepnets4eo.damage.unbuilt import LEAST_AUC, LEAST_DECOYS, UnbuiltOutlines
 from deepnets4eo.damage.vocabulary import ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.rasters.scene import Layer
@@ -73,5 +73,25 @@ def unbuilt_findings(unbuilt: UnbuiltOutlines) -> tuple[Finding, ...]:
             "Outlines that show no building in the pre image were not looked for: they are compared with copies of themselves "
             f"on open ground near by, where only {copies} of at least {LEAST_DECOYS} fitted. Such outlines may get a grade.",
             "Use footprints from before the event, and leave out outlines that are no buildings.",
+        ),
+    )  # fmt: skip
+
+
+def empty_outline_findings(evidence: EvidenceTable, unbuilt: UnbuiltOutlines | None) -> tuple[Finding, ...]:
+    """That outlines without a building look destroyed, where all are assessed from the post image alone and none was looked for.
+
+    unbuilt : what the pre image said of them; None where there is none.
+    """
+    frame = evidence.frame
+    graded = frame.loc[frame["status"] == ASSESSED, "method"]
+    looked = unbuilt is not None and (unbuilt.auc >= LEAST_AUC or unbuilt.few_copies is not None)
+    if looked or not len(graded) or (graded == PRE_POST).any():
+        return ()
+    return (
+        Finding(
+            "empty_outlines", "note",
+            "From the post image alone, an outline where no building stood looks like one that was destroyed: of 22 such "
+            "outlines at Joplin, Missouri, 20 were called destroyed and one damaged.",
+            "Use footprints from shortly before the event, and leave out outlines that are no buildings; or give a pre image.",
         ),
     )  # fmt: skip

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.abstention import set_not_assessed
 from deepnets4eo.damage.alignment import FootprintAlignment, align_footprints
+from deepnets4eo.damage.building_network import BuildingNetwork
 from deepnets4eo.damage.class_shares import ClassMapSource, open_class_map_source, with_class_shares
 from deepnets4eo.damage.decision_with_network import DecisionModel
 from deepnets4eo.damage.evidence import EvidenceTable, gather
@@ -159,14 +160,17 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     steps = Steps.of(work.scratch, inputs, settings)
     steps.report_parts()
     registration, position = _locate(inputs, settings, steps)
-    passes = Passes.of(work.progress, graded=model.grader is not None, paired=_is_usable(registration))
+    paired = _is_usable(registration) and model.reads_pre
+    passes = Passes.of(work.progress, graded=model.grader is not None, paired=paired)
     network = post_alone = None
     if position.known and model.grader is not None:
         tiles = TileWork(steps.store("network"), progress=passes.network)
         network = steps.run("network", lambda: model.network_probabilities(inputs, registration, position, tiles))
     evidence = _image_evidence(inputs, settings, passes.evidence, steps, registration, position)
     model.require_pair(evidence)
-    unbuilt = _find_unbuilt(inputs, settings, passes.unbuilt, steps, registration, position)
+    if not model.reads_pre:
+        evidence = evidence.without_pre()
+    unbuilt = _find_unbuilt(inputs, settings, model, passes, steps, registration, position)
     if unbuilt is not None:
         evidence = set_not_assessed(evidence, np.where(unbuilt.flags, NO_BUILDING, "").astype(object))
     outlines = _outlines_on_post(inputs, evidence)
@@ -237,12 +241,15 @@ def _assess_part(inputs: Inputs, part: Part, settings: Settings, steps: Steps, p
     steps.check_part(part)
     model, _ = open_models(inputs, settings)
     registration, position = _locate(inputs, settings, steps)
-    passes = Passes.of(progress, graded=model.grader is not None, paired=_is_usable(registration))
+    paired = _is_usable(registration) and model.reads_pre
+    passes = Passes.of(progress, graded=model.grader is not None, paired=paired)
     if position.known and model.grader is not None:
         tiles = TileWork(steps.store("network"), part, passes.network)
         model.network_probabilities(inputs, registration, position, tiles)
     evidence = _image_evidence(inputs, settings, passes.evidence, steps, registration, position, part)
-    _find_unbuilt(inputs, settings, passes.unbuilt, steps, registration, position, part)
+    if not model.reads_pre:
+        evidence = evidence.without_pre()
+    _find_unbuilt(inputs, settings, model, passes, steps, registration, position, part)
     if position.known and model.grader is not None:
         tiles = TileWork(steps.store("network_post"), progress=passes.post)  # those around the buildings of this part
         model.post_probabilities(inputs, registration, position, evidence, tiles)
@@ -353,8 +360,8 @@ def measure_alignments(inputs: Inputs, settings: Settings, *, paired: bool) -> d
 
 
 def _find_unbuilt(
-    inputs: Inputs, settings: Settings, progress: Progress | None, steps: Steps, registration: Registration | None,
-    position: OutlinePosition, part: Part = WHOLE,
+    inputs: Inputs, settings: Settings, model: DecisionModel, passes: Passes, steps: Steps,
+    registration: Registration | None, position: OutlinePosition, part: Part = WHOLE,
 ) -> UnbuiltOutlines | None:  # fmt: skip
     """Outlines that show no building in the registered pre image; None where they are not aligned on it, or it is radar."""
     pre, alignment = inputs.pre, position.alignment
@@ -368,10 +375,14 @@ def _find_unbuilt(
     if settings.sensor == "auto" and "pre" in inputs.radar:
         return None
     logger.info("looking for outlines without a building in the pre image …")
-    return find_unbuilt(
-        pre, inputs.footprints, alignment, workers=settings.workers, seed=settings.seed, progress=progress,
-        scratch=steps.folder_of("unbuilt"), part=part,
+    found = find_unbuilt(
+        pre, inputs.footprints, alignment, workers=settings.workers, seed=settings.seed, progress=passes.unbuilt,
+        scratch=steps.folder_of("unbuilt"), part=part, network=BuildingNetwork.in_box() if model.box_decides else None,
+        tiles=TileWork(steps.store("buildings"), part, passes.built),
     )  # fmt: skip
+    if passes.built is not None:
+        passes.built(1.0)  # done, or there was no network to look
+    return found
 
 
 def _outlines_on_post(inputs: Inputs, evidence: EvidenceTable) -> NDArray[np.object_]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from deepnets4eo.outputs.progress_share import Progress, between
 
-NETWORK_TIME, UNBUILT_TIME = 4.0, 0.5  # of the passes over the images, times that of the evidence
+NETWORK_TIME, UNBUILT_TIME, BUILT_TIME = 4.0, 0.5, 2.0  # of the passes over the images, times that of the evidence
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,26 @@ class JobControl:
 class Passes:
     """Progress of the passes over the images in their order, each called with its own share that is done.
 
-    network : over both images; evidence; unbuilt : of outlines without a building; post : of the network over the post image
-    alone.
+    network : over both images; evidence; unbuilt, built : of outlines without a building, of their sums and of the network for
+    buildings; post : of the network over the post image alone.
     """
 
     network: Progress | None
     evidence: Progress | None
     unbuilt: Progress | None
+    built: Progress | None
     post: Progress | None
 
     @classmethod
     def of(cls, progress: Progress | None, *, graded: bool, paired: bool) -> Passes:
         """The passes of a job. graded : whether the network takes part; paired : whether both images do."""
-        times = (graded * paired * NETWORK_TIME, 1.0, paired * UNBUILT_TIME, graded * (not paired) * NETWORK_TIME)
+        both = graded * paired
+        times = (
+            both * NETWORK_TIME,
+            1.0,
+            paired * UNBUILT_TIME,
+            both * BUILT_TIME,
+            graded * (not paired) * NETWORK_TIME,
+        )
         ends = np.cumsum((0.0, *times)) / sum(times)
         return cls(*(between(progress, *limits) for limits in pairwise(ends.tolist())))

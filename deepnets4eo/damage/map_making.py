@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.decision_with_network import Decision, DecisionModel
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.evidence_findings import evidence_findings, unbuilt_findings
+from deepnets4eo.damage.evidence_findings import empty_outline_findings, evidence_findings, unbuilt_findings
 from deepnets4eo.damage.extent import map_extents
 from deepnets4eo.damage.inputs import Inputs
 from deepnets4eo.damage.map import DamageMap, MapImages
@@ -72,9 +72,10 @@ def make_map(
         inputs=inputs.paths | model.paths(),
         findings=join_findings(
             [
-                *_input_findings(inputs, registration, position, evidence, settings),
+                *_input_findings(inputs, model, registration, position, evidence, settings),
                 *(() if unbuilt is None else unbuilt_findings(unbuilt)),
                 *stretch_findings(stretches, {"pre": inputs.pre, "post": inputs.post}),
+                *(() if settings.segmenter else empty_outline_findings(evidence, unbuilt)),
                 *event_findings(event),
             ],
             decision.findings,
@@ -95,6 +96,7 @@ def _scores_of(inputs: Inputs) -> tuple[Score, ...]:
 
 def _input_findings(
     inputs: Inputs,
+    model: DecisionModel,
     registration: Registration | None,
     position: OutlinePosition,
     evidence: EvidenceTable,
@@ -109,6 +111,6 @@ def _input_findings(
     if position.known:
         findings += [
             *registration_findings(registration, settings),
-            *evidence_findings(inputs.pre, inputs.post, evidence),
+            *evidence_findings(inputs.pre if model.reads_pre else None, inputs.post, evidence),
         ]
     return findings

@@ -45,7 +45,8 @@ class ShareEstimate:
     most_likely
         The share that is expected among these buildings by their own evidence, without limits; None where it is not estimated.
     second_opinion
-        From the number of buildings called damaged at one half and how often such calls are right; None without rates.
+        From the number of buildings called damaged at one half and how often such calls are right; None without rates, and
+        where the shift of the site was estimated, of which such calls know nothing.
     interval_95
         Of the true share among these buildings, by `site_estimates`; None where it is not estimated.
     buildings
@@ -141,21 +142,19 @@ def choose_share(log_odds: Floats, second_opinion: float | None, *, unlike: bool
     return ShareEstimate(value, LIMITED if reason else ESTIMATED, reason, likely, second_opinion, None, len(known))
 
 
-def share_of_site(
-    share: float, expected: float, buildings: int, second_opinion: float | None, *, unlike: bool = False
-) -> ShareEstimate:
+def share_of_site(share: float, expected: float, buildings: int, *, unlike: bool = False) -> ShareEstimate:
     """The share to use where it was estimated together with the shift of the site's evidence (`reliability.fit_to_site`).
 
     That estimate is cautious by itself; it stays within 0.05 to 0.5 where there are few buildings, and where the evidence is unlike
-    that of the fit. A second opinion that differs from the share that is expected is only reported.
+    that of the fit. There is no second opinion: calls at one half know nothing of the shift, so that both differ at most sites
+    where many buildings are damaged, however right the estimate is.
 
-    >>> share_of_site(0.8, 0.9, 200, 0.4).value, share_of_site(0.8, 0.9, 200, None, unlike=True).value
+    >>> share_of_site(0.8, 0.9, 200).value, share_of_site(0.8, 0.9, 200, unlike=True).value
     (0.8, 0.5)
     """
-    reason = _doubt(expected, buildings, second_opinion, unlike)
-    limited = reason in (TOO_FEW, UNLIKE)
-    value = float(np.clip(share, *NARROW_LIMITS)) if limited else share
-    return ShareEstimate(value, LIMITED if limited else ESTIMATED, reason, expected, second_opinion, None, buildings)
+    reason = _doubt(expected, buildings, None, unlike)
+    value = float(np.clip(share, *NARROW_LIMITS)) if reason else share
+    return ShareEstimate(value, LIMITED if reason else ESTIMATED, reason, expected, None, None, buildings)
 
 
 def _doubt(share: float, buildings: int, second_opinion: float | None, unlike: bool) -> str:

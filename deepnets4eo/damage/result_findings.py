@@ -94,8 +94,8 @@ def _unbuilt_findings(frame: pd.DataFrame) -> list[Finding]:
             "not_in_pre",
             "note",
             f"{number} of {count_of(len(frame), 'outline')} {one_or_many(number, 'shows', 'show')} no building in the pre image "
-            f"and {one_or_many(number, 'was', 'were')} not assessed. About half of "
-            "such outlines are recognised; the others may get a damage grade.",
+            f"and {one_or_many(number, 'was', 'were')} not assessed. Not all such outlines are recognised, 12 of 22 at Joplin and "
+            "18 where the network for buildings looked too; the others may get a damage grade.",
             "Use footprints from before the event.",
         )
     ]

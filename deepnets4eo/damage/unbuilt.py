@@ -18,6 +18,7 @@ from scipy.special import expit
 
 from deepnets4eo.arrays import Floats, Geometries
 from deepnets4eo.damage.alignment import FootprintAlignment
+from deepnets4eo.damage.building_network import BuildingNetwork
 from deepnets4eo.damage.evidence.collect import collect
 from deepnets4eo.damage.evidence.columns import image_means
 from deepnets4eo.damage.evidence.gather import building_geometry, on_post
@@ -28,6 +29,7 @@ from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.ordinal import Border, balance_weights, fit_border
 from deepnets4eo.damage.outline_limits import encloses_others, larger_than_buildings, without
 from deepnets4eo.damage.outline_order import order_by_place
+from deepnets4eo.damage.siamese.tile_work import TileWork
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.outputs.job_part import WHOLE, Part
 from deepnets4eo.rasters.scene import Layer
@@ -36,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 NO_BUILDING = "no building in the pre image"
 COARSEST_M = 1.0  # on coarser pixels a house does not differ enough from its garden
+COARSEST_BY_NETWORK_M = 1.5  # that the network for buildings takes
 LEAST_OUTLINES = 50
 LEAST_DECOYS = 20
 MOST_DECOYS = 400
@@ -44,6 +47,7 @@ APART_M = 1.0  # least distance of a copy from every outline
 DRAWS = 40  # candidates for each copy that is to be placed
 LEAST_AUC = 0.8  # of outlines against copies, left out in turn; below, both look alike in the image
 SURE = 0.8  # an outline is dropped where it is four times more like open ground than like the other outlines
+SURE_BY_NETWORK = 0.7  # the same where the network for buildings looked too, which tells both apart better
 FOLDS = 5
 RIDGE = 0.01
 LEAST_LIGHT, LEAST_COLOUR = 0.05, 0.003  # below these a contrast is that of noise
@@ -73,15 +77,17 @@ def find_unbuilt(
     progress: Callable[[float], None] | None = None,
     scratch: Path | None = None,
     part: Part = WHOLE,
+    network: BuildingNetwork | None = None,
+    tiles: TileWork = TileWork(),
 ) -> UnbuiltOutlines:
     """Outlines that look like the open ground around them in the pre image, not like the other outlines.
 
     alignment : how the outlines must move to lie on the roofs of the pre image; None where they lie right.
-    progress, scratch, part : as of `gather`.
+    progress, scratch, part : as of `gather`. network : looks within outlines and copies too; tiles : of its pass.
     Cost: one pass over the pre image where outlines are. Memory: as `gather`.
     """
     nothing = UnbuiltOutlines(np.zeros(len(footprints), bool))
-    if pre.grid.crs is not None and max(gsd_m(pre.grid)) > COARSEST_M:
+    if pre.grid.crs is not None and max(gsd_m(pre.grid)) > (COARSEST_M if network is None else COARSEST_BY_NETWORK_M):
         return nothing
     outlines = on_post(footprints.in_pixels(pre.grid), pre.grid, alignment, None)
     if len(outlines) < LEAST_OUTLINES:
@@ -94,9 +100,12 @@ def find_unbuilt(
     geometry = building_geometry(together, working_grid, np.zeros(len(together), bool))
     store = None if scratch is None else BlockStore(scratch, working_grid, geometry)
     sums = collect(working_grid, geometry, workers=workers, progress=progress, store=store, part=part)
+    seen_built = None if network is None else network.log_odds(pre, together, tiles)
     if part != WHOLE:  # the sums are kept for the whole job
         return nothing
-    values = ground_likeness(sums)
+    values, points, sure = ground_likeness(sums), POINTS, SURE
+    if seen_built is not None:
+        values, points, sure = np.column_stack([values, seen_built]), np.append(POINTS, -1), SURE_BY_NETWORK
     seen = assess_coverage(sums, geometry, working_grid).reason == ""
     usable = seen & np.isfinite(values).all(axis=1)  # not where there is no open ground around
     ground = np.arange(len(values)) >= len(outlines)
@@ -104,10 +113,10 @@ def find_unbuilt(
         return replace(nothing, few_copies=int((usable & ground).sum()))
     if (usable & ~ground).sum() < LEAST_OUTLINES:
         return nothing
-    probability, auc = _compare(values[usable], ground[usable])
+    probability, auc = _compare(values[usable], ground[usable], points)
     logger.info("pre image: outlines differ from open ground with AUC %.2f", auc)
     like_ground = np.zeros(len(values), bool)
-    like_ground[usable] = (probability > SURE) & (auc >= LEAST_AUC)
+    like_ground[usable] = (probability > sure) & (auc >= LEAST_AUC)
     flags = np.zeros(len(outlines), bool)
     flags[order] = like_ground[: len(outlines)]
     return UnbuiltOutlines(flags, auc)
@@ -165,7 +174,7 @@ def ground_likeness(sums: dict[str, Floats]) -> Floats:
         )
 
 
-def _compare(values: Floats, ground: NDArray[np.bool_]) -> tuple[Floats, float]:
+def _compare(values: Floats, ground: NDArray[np.bool_], points: NDArray[np.int64]) -> tuple[Floats, float]:
     """Probability of each row to be open ground where outlines and copies are as many, and AUC of rows left out."""
     from sklearn.metrics import roc_auc_score  # takes half a second, which a dry run need not wait
 
@@ -175,12 +184,12 @@ def _compare(values: Floats, ground: NDArray[np.bool_]) -> tuple[Floats, float]:
     left_out = np.zeros(len(ground))
     for number in range(FOLDS):
         out = fold == number
-        left_out[out] = _log_odds(_fit(standard[~out], ground[~out]), standard[out])
-    return expit(_log_odds(_fit(standard, ground), standard)), float(roc_auc_score(ground, left_out))
+        left_out[out] = _log_odds(_fit(standard[~out], ground[~out], points), standard[out])
+    return expit(_log_odds(_fit(standard, ground, points), standard)), float(roc_auc_score(ground, left_out))
 
 
-def _fit(standard: Floats, ground: NDArray[np.bool_]) -> Border:
-    return fit_border(standard, ground, balance_weights(ground, np.zeros(len(ground))), POINTS, RIDGE)
+def _fit(standard: Floats, ground: NDArray[np.bool_], points: NDArray[np.int64]) -> Border:
+    return fit_border(standard, ground, balance_weights(ground, np.zeros(len(ground))), points, RIDGE)
 
 
 def _log_odds(border: Border, standard: Floats) -> Floats:

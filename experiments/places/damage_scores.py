@@ -7,6 +7,7 @@ whole: alignment, registration, evidence, decision, whatever it refuses.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -43,8 +44,8 @@ def assess_case(case: DamageCase, settings: Settings) -> dict[str, gpd.GeoDataFr
 
     `weight-free` where no network took part; else `both` as the job decides, and `network` alone for the buildings that
     it graded. Columns: site, case, id, truth (0–3), grade (0–3, −1 not assessed), probability (at the estimated share),
-    probability_half (at a share of one half), and the outline where the post image shows it. Nothing where the job
-    refuses the images.
+    probability_half (at a share of one half), interval_low and interval_high (95 % interval of the share of damaged
+    buildings, the job's), and the outline where the post image shows it. Nothing where the job refuses the images.
     """
     try:
         damage_map = assess(case.pre, case.post, case.outlines, settings=replace(settings, **case.changes))
@@ -53,7 +54,7 @@ def assess_case(case: DamageCase, settings: Settings) -> dict[str, gpd.GeoDataFr
         return {}
     share = float(damage_map.parameters["damaged_share"])
     buildings = damage_map.buildings
-    methods = {BOTH: _rows(case, buildings, share)}
+    methods = {BOTH: _rows(case, buildings, share, damage_map.damaged_share.get("interval_95"))}
     if settings == weight_free_settings():
         return {WEIGHT_FREE: methods[BOTH]}
     if set(COLUMNS.values()) <= set(buildings.columns):
@@ -124,6 +125,25 @@ def ranges_of(rows: pd.DataFrame, draws: int = 1000) -> dict[str, list[float]]:
     return {key: np.nanquantile(values, (0.025, 0.975)).tolist() for key, values in drawn.items()}
 
 
+def intervals_of(rows: pd.DataFrame) -> dict[str, Any]:
+    """How the jobs' 95 % intervals of the share of damaged buildings agree with the truth of their assessed buildings.
+
+    intervals : jobs with one; intervals_right : share of them whose interval holds the truth; interval_width : mean width, as a
+    share of the buildings. Nothing where no job has one.
+    """
+    jobs = [job[job["grade"] >= 0] for _, job in rows.dropna(subset="interval_low").groupby(["site", "case"])]
+    jobs = [job for job in jobs if len(job)]
+    if not jobs:
+        return {}
+    low, high = (np.array([job[name].iloc[0] for job in jobs]) for name in ("interval_low", "interval_high"))
+    truth = np.array([(job["truth"] >= MAJOR).mean() for job in jobs])
+    return {
+        "intervals": len(jobs),
+        "intervals_right": float(((low <= truth) & (truth <= high)).mean()),
+        "interval_width": float((high - low).mean()),
+    }
+
+
 def at_half(probability: NDArray[np.float64], share: float) -> NDArray[np.float64]:
     """Probabilities of damage where half of the buildings are taken to be damaged, from those at `share`.
 
@@ -159,7 +179,10 @@ def _decided_by_network(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     return alone
 
 
-def _rows(case: DamageCase, buildings: gpd.GeoDataFrame, share: float) -> gpd.GeoDataFrame:
+def _rows(
+    case: DamageCase, buildings: gpd.GeoDataFrame, share: float, interval: Sequence[float] | None = None
+) -> gpd.GeoDataFrame:
+    low, high = interval or (float("nan"), float("nan"))
     truth = case.truth[case.truth["damage"].isin(GRADES)]
     numbers = pd.Series([GRADES.index(grade) for grade in truth["damage"]], truth["id"].astype(str), dtype=int)
     table = buildings[buildings["id"].isin(numbers.index)]
@@ -172,6 +195,7 @@ def _rows(case: DamageCase, buildings: gpd.GeoDataFrame, share: float) -> gpd.Ge
             "truth": numbers.loc[table["id"]].to_numpy(),
             "grade": np.where(assessed, grade.astype(float).fillna(-1), -1).astype(int),
             "probability": probability, "probability_half": at_half(probability, share),
+            "interval_low": low, "interval_high": high,
         },
         geometry=table.geometry.to_numpy(), crs=table.crs,
     )  # fmt: skip

@@ -17,7 +17,7 @@ from deepnets4eo.files import read_json, write_json, write_text
 from places.damage_sites import INTACT_SITES
 
 Scores = Mapping[str, Mapping[str, Any]]  # site → score → value
-INTACT, HURRICANE = "intact sites together", "xbd_post_scenes, hurricane"
+ALL, INTACT, HURRICANE = "all sites together", "intact sites together", "xbd_post_scenes, hurricane"
 LEAST_BUILDINGS = 30  # of a site whose calibration error counts
 MISSING = "missing"
 
@@ -69,7 +69,7 @@ BUILDING_GOALS = (
 )
 DAMAGE_COLUMNS = (
     "buildings", "damaged", "assessed", "auc", "auc_half", "auc_all", "f1", "four_grades", "quadratic_kappa",
-    "false_alarms", "false_alarms_half", "ece", "brier", "auc_range", "four_grades_range", "quadratic_kappa_range",
+    "false_alarms", "false_alarms_half", "ece", "brier", "intervals", "intervals_right", "interval_width", "auc_range", "four_grades_range", "quadratic_kappa_range",
     "ece_if_right_range",
 )  # fmt: skip
 BUILDING_COLUMNS = ("iou", "precision", "recall", "object_f1", "object_precision", "object_recall", "objects")
@@ -80,7 +80,7 @@ def damage_summary(scores: Scores) -> dict[str, float]:
     errors = [
         one["ece"]
         for site, one in scores.items()
-        if site not in (INTACT, HURRICANE, *INTACT_SITES) and one.get("assessed", 0) >= LEAST_BUILDINGS
+        if site not in (ALL, INTACT, HURRICANE, *INTACT_SITES) and one.get("assessed", 0) >= LEAST_BUILDINGS
     ]
     return {"ece": float(max(errors, default=float("nan")))}
 

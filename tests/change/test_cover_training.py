@@ -1,6 +1,7 @@
 """Change and land cover learnt together: each strategy trains by one command and predicts classes from → to."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from made_up_covers import COVER, LAYERS, covers, write_covers
 from safetensors.torch import load_file
 
 import deepnets4eo
+from deepnets4eo.change.cover_criterion import score_covers
 from deepnets4eo.change.cover_samples import open_covers
 from deepnets4eo.change.training import CoverRecipe
 from deepnets4eo.errors import InputError
@@ -137,3 +139,29 @@ def test_recipes_that_lack_a_part_are_refused(data: Path, tmp_path: Path) -> Non
         other = recipe("joint").model_copy(update={"legend": {**COVER, "classes": [
             {"value": v, "name": f"c{v}", "color": [v, 0, 1]} for v in range(3)]}})  # fmt: skip
         deepnets4eo.train(other, tmp_path / "c", data=data)
+
+
+def test_scores_of_change_and_cover_are_those_of_the_classes_counted_by_hand() -> None:
+    covers, rng = 3, np.random.default_rng(2)
+    pre, post, true_pre, true_post = rng.integers(0, covers, (4, 2, 5, 6))
+    true_pre[0, 0, 0] = 255  # not known: in no matrix but that of the other date and of change
+    edge = ((0, 0), (1, 1), (1, 1))  # the margin that the network needs, which is not scored
+    batch = {
+        name: np.pad(values, edge, constant_values=255).astype(np.uint8)
+        for name, values in (
+            ("mask", true_pre != true_post), ("cover_pre", true_pre), ("cover_post", true_post)
+        )
+    } | {"image": np.zeros((2, 1, 7, 8), np.float32)}  # fmt: skip
+    segmenter = SimpleNamespace(
+        inputs=SimpleNamespace(names=["image"]), predict_classes=lambda stack, margin_px: pre * covers + post
+    )
+    found = score_covers(segmenter, [batch], covers, margin_px=1)
+    expected = {"change": np.zeros((2, 2), int), "cover": np.zeros((3, 3), int), "from_to": np.zeros((9, 9), int)}
+    for a, b, c, d in zip(true_pre.flat, true_post.flat, pre.flat, post.flat, strict=True):
+        expected["change"][int(a != b), int(c != d)] += 1
+        expected["cover"][b, d] += 1
+        if a < covers:
+            expected["cover"][a, c] += 1
+            expected["from_to"][a * covers + b, c * covers + d] += 1
+    for name, matrix in expected.items():
+        np.testing.assert_array_equal(found[name].matrix, matrix, err_msg=name)

@@ -23,8 +23,10 @@ from deepnets4eo.damage.calibration import BetaCalibration
 from deepnets4eo.damage.conformal import GradeSets
 from deepnets4eo.damage.decision_with_network import DecisionModel
 from deepnets4eo.damage.footprints import read_footprints
+from deepnets4eo.damage.grading_rates import share_by_calls
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.opinion_pool import CERTAIN, border_odds, pool_log_odds
+from deepnets4eo.damage.prior import opinions_differ, share_findings
 from deepnets4eo.damage.reliability import Reliability, adjust_to_share, fit_to_site
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader
 from deepnets4eo.damage.siamese.network import SiameseNet
@@ -267,3 +269,23 @@ def test_a_rarer_event_lowers_every_probability_as_bayes_rule_says() -> None:
     assert adjust_to_share(probabilities, 0.5) is probabilities
     with pytest.raises(InputError, match="more than 0"):
         DecisionModel.load("damage-evidence", damaged_share=0)
+
+
+def test_the_number_of_calls_contradicts_no_share_that_was_estimated_with_the_shift_of_its_site() -> None:
+    """Made-up sites as shifted as those of the fit: the corrected number of calls is far off at many of them, the share is not."""
+    model, rng = DecisionModel.load("damage-evidence"), np.random.default_rng(0)
+    fitted = model.model.variants["pre_post"]
+    shift, rates = fitted.reliability.site, {"pre_post": fitted.rates.to_dict()}
+    spread = np.array([[1.0, shift.correlation], [shift.correlation, 1.0]]) * np.outer(shift.between, shift.between)
+    far_off = 0
+    for share in np.tile([0.0, 0.1, 0.5, 0.8, 0.9], 8):
+        damaged = rng.random(200) < share
+        level = rng.multivariate_normal(shift.level, spread)
+        p = expit(level[damaged.astype(int)] + shift.within * rng.normal(size=200))
+        even = np.stack([0.7 * (1 - p), 0.3 * (1 - p), 0.4 * p, 0.6 * p], axis=1)
+        kind = np.full(200, "pre_post", object)
+        second = share_by_calls(p, kind, rates)
+        found, _, _ = model._site(even, kind, model.model.reliabilities, second, unlike=False, alone=False)
+        far_off += opinions_differ(found.most_likely, second)
+        assert share_findings(found) == []
+    assert far_off > 8  # of 40: a finding of them would be a false alarm

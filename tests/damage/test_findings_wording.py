@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepnets4eo.damage.evidence_findings import unbuilt_findings
+from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.evidence_findings import empty_outline_findings, unbuilt_findings
 from deepnets4eo.damage.fitted_range import UNLIKE
 from deepnets4eo.damage.outline_findings import footprint_findings, segmenter_findings
 from deepnets4eo.damage.result_findings import result_findings
@@ -85,3 +86,20 @@ def test_that_unbuilt_outlines_were_not_looked_for_is_said_with_the_reason(numbe
     assert (finding.code, finding.severity) == ("not_in_pre_unknown", "note")
     assert words in finding.message
     assert unbuilt_findings(UnbuiltOutlines(np.zeros(60, bool), auc=0.9)) == ()
+
+
+def test_a_map_of_the_post_image_alone_says_that_empty_outlines_look_destroyed() -> None:
+    def findings(method: list[str], unbuilt: UnbuiltOutlines | None = None) -> list[str]:
+        frame = pd.DataFrame({"status": "assessed", "method": method})
+        return [finding.code for finding in empty_outline_findings(EvidenceTable(frame, {}), unbuilt)]
+
+    none, few = np.zeros(2, bool), np.zeros(60, bool)
+    alone = ["post_only", "post_only"]
+    assert findings(alone) == findings(alone, UnbuiltOutlines(none)) == ["empty_outlines"]
+    assert findings(alone, UnbuiltOutlines(none, auc=0.7)) == ["empty_outlines"]  # both looked alike: none was found
+    assert findings(alone, UnbuiltOutlines(none, auc=0.9)) == findings(alone, UnbuiltOutlines(few, few_copies=3)) == []
+    assert findings(["pre_post", "post_only"]) == findings([]) == []
+    (finding,) = empty_outline_findings(
+        EvidenceTable(pd.DataFrame({"status": ["assessed"], "method": "post_only"}), {}), None
+    )
+    assert "of 22 such outlines at Joplin, Missouri, 20 were called destroyed and one damaged" in finding.message

@@ -95,6 +95,35 @@ def test_without_a_pre_image_the_head_of_post_alone_decides(city, run, in_box):
     assert found.loc[graded, NET].notna().all(axis=None)
 
 
+@pytest.mark.parametrize("unread", ["grey", "dark", "coarse"])
+def test_a_pre_image_that_the_network_cannot_read_leaves_the_map_of_the_post_image(city, run, in_box, unread):
+    in_box(run)
+    image, grid = city.pre.image, city.pre.grid
+    if unread == "coarse":  # eight times larger pixels: means of blocks
+        rows, cols = (side // 8 for side in image.shape[1:])
+        image = image.reshape(-1, rows, 8, cols, 8).mean(axis=(2, 4)).astype(np.uint8)
+        grid = Grid((rows, cols), grid.affine * Affine.scale(8), grid.crs)
+    elif unread == "grey":
+        image = image[1:2]
+    else:
+        image = image // 12
+    after = Layer.open(city.post.image, grid=city.post.grid)
+    found, alone = (
+        assess(
+            pre, after, city.footprints(), settings=Settings(workers=1, align=False, assume_registered=pre is not None)
+        )
+        for pre in (Layer.open(image, grid=grid), None)
+    )
+    (said,) = [finding.message for finding in found.findings if finding.code == "pre_not_read"]
+    assert said.startswith("Every building was assessed from the post image alone")
+    assert not {"network_not_used", "pre_coarse"} & {finding.code for finding in found.findings}
+    assert found.buildings["method"].eq("post_only").sum() > 10
+    assert found.buildings[NET].notna().any(axis=None)
+    pd.testing.assert_frame_equal(
+        pd.DataFrame(found.buildings.drop(columns="geometry")), pd.DataFrame(alone.buildings.drop(columns="geometry"))
+    )
+
+
 def reason(image: np.ndarray, *, gsd_m: float = GSD_M, **tags: str) -> str:
     """What the finding says where this image is both pre and post; '' where the network is heard."""
     grid = Grid(image.shape[1:], Affine(gsd_m, 0, 400_000, 0, -gsd_m, 5_000_000), "EPSG:32633")
@@ -117,8 +146,8 @@ def test_images_that_it_does_not_know_are_named_and_judged_without_it(city, run,
     image = city.pre.image[:, :192, :192]
     assert reason(image) == ""
     assert reason(image, gsd_m=1.4) == ""
-    assert "the pre image has pixels of 0.15 m, it knows 0.2 to 1.5 m" in reason(image, gsd_m=0.15)
-    assert "the pre image has pixels of 1.6 m" in reason(image, gsd_m=1.6)
+    assert "the post image has pixels of 0.15 m, it knows 0.2 to 1.5 m" in reason(image, gsd_m=0.15)
+    assert "the post image has pixels of 1.6 m" in reason(image, gsd_m=1.6)
     assert "has 1 band, it learnt from red, green and blue" in reason(image[:1])
     assert "is grey, three bands with the same values" in reason(np.repeat(image[:1], 3, axis=0))
     assert reason(image.astype(np.uint16) * 40) == ""

@@ -8,6 +8,7 @@ from scipy.special import expit, logit
 from deepnets4eo.damage.decision import to_decision_table
 from deepnets4eo.damage.reliability import (
     Reliability,
+    _mean_over_sites,
     _site_shift,
     _straight,
     adjust_to_share,
@@ -184,3 +185,8 @@ def test_the_model_in_the_box_fits_no_heights_to_the_site() -> None:
 
     for name, reliability in DamageModel.load("damage-evidence").reliabilities.items():
         assert (reliability.site is None) == name.endswith("_height")
+
+
+def test_every_site_counts_the_same_in_a_mean_over_sites() -> None:
+    right = np.array([True, False, True, True, True, True])
+    assert _mean_over_sites(right, np.array(["a", "a", "b", "b", "b", "b"])) == pytest.approx((0.5 + 1.0) / 2)

@@ -9,6 +9,7 @@ from odc.geo.geobox import GeoBox
 from scipy.ndimage import gaussian_filter, zoom
 
 from deepnets4eo.damage.footprints import Footprints, read_footprints
+from deepnets4eo.damage.siamese.tile_work import TileWork
 from deepnets4eo.damage.unbuilt import find_unbuilt, place_decoys
 from deepnets4eo.rasters.scene import Layer
 
@@ -61,6 +62,29 @@ def test_outlines_on_bare_ground_are_found_and_houses_kept(street: tuple[np.ndar
     assert found.auc > 0.85
     assert found.flags[~built].mean() > 0.6
     assert found.flags[built].mean() <= 0.03
+
+
+class Looker:
+    """A network that sees a building where most of an outline lies on one, on the whole."""
+
+    def __init__(self, boxes: np.ndarray) -> None:
+        self.boxes, self.rng = boxes, np.random.default_rng(3)
+
+    def log_odds(self, image: Layer, outlines: np.ndarray, work: TileWork) -> np.ndarray:
+        on_houses = shapely.area(shapely.intersection(outlines, shapely.union_all(self.boxes))) / shapely.area(outlines)
+        return np.where(on_houses > 0.5, 2.0, -4.0) + self.rng.normal(0, 1, len(outlines))
+
+
+def test_with_the_network_for_buildings_nearly_all_outlines_on_bare_ground_are_found(
+    street: tuple[np.ndarray, np.ndarray],
+) -> None:
+    boxes, built = street
+    picture, footprints = image(boxes, built, np.random.default_rng(0)), on_ground(boxes)
+    alone = find_unbuilt(picture, footprints, None, workers=1)
+    both = find_unbuilt(picture, footprints, None, workers=1, network=Looker(boxes[built]))
+    assert both.flags[~built].sum() > alone.flags[~built].sum()
+    assert both.flags[~built].mean() > 0.9
+    assert both.flags[built].mean() <= alone.flags[built].mean()
 
 
 def test_neither_their_order_nor_an_outline_around_all_of_them_changes_what_is_found(

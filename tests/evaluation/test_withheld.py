@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from affine import Affine
 from geotiff import write_geotiff
 
 import deepnets4eo
@@ -12,8 +13,9 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.evaluation import Protocol, Withheld, evaluate
 from deepnets4eo.evaluation.options import ProtocolChanges
+from deepnets4eo.evaluation.withheld import WITHHELD
 from deepnets4eo.files import read_json
-from deepnets4eo.grid import whole
+from deepnets4eo.grid import Grid, whole
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, erode_boundaries
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.training.recipe import resolve
@@ -137,6 +139,23 @@ def test_what_was_not_withheld_or_not_seen_is_refused(scene: Path, run: Path, tm
     placed = train(tmp_path / "placed", **{name: str(tmp_path / "scenes" / "1" / f"{name}.tif") for name in layers})
     with pytest.raises(GridError, match="all of it is new to that run"):
         Withheld.of_run(placed).on(Layer.open(tmp_path / "scenes" / "2" / "labels.tif"))
+
+
+@pytest.mark.parametrize("crs", [None, "EPSG:32632"])
+def test_a_scene_elsewhere_is_new_to_the_run_and_a_part_of_its_scene_is_not(tmp_path: Path, crs: str | None) -> None:
+    def layer(col: int, values: np.ndarray, crs: str | None = crs) -> Layer:
+        return Layer.open(values, grid=Grid(values.shape[1:], Affine(2, 0, 500_000 + 2 * col, 0, -2, 5_000), crs))
+
+    parts = np.where(np.arange(40)[None, None] < 20, WITHHELD, 1) * np.ones((1, 10, 1), int)
+    withheld = Withheld(tmp_path, {"only": layer(0, parts.astype(np.uint8))})
+    part, beside = layer(15, np.zeros((1, 10, 10), np.uint8)), layer(40, np.zeros((1, 10, 10), np.uint8))
+    expected = np.tile(np.arange(15, 25) < 20, (10, 1))
+    np.testing.assert_array_equal(withheld.on(part)(whole(part.grid)), expected)
+    with pytest.raises(GridError, match="shows nothing of the scenes of .*: all of it is new to that run"):
+        withheld.on(beside)
+    other = layer(15, np.zeros((1, 10, 10), np.uint8), "EPSG:32632" if crs is None else None)
+    with pytest.raises(GridError, match="CRS"):
+        withheld.on(other)(whole(other.grid))
 
 
 def test_a_run_that_learnt_from_all_in_the_end_withheld_nothing(scene: Path, tmp_path: Path) -> None:

@@ -44,4 +44,9 @@ EVIDENCE = (
 )  # fmt: skip
 
 MEANING = {evidence.name: evidence.meaning for evidence in EVIDENCE}
+COMPARED = {  # columns that need both images
+    "ev_roof_roughness_change", "ev_texture_change", "ev_outline_loss", "ev_right_angle_loss", "ev_edge_similarity",
+    "ev_edge_similarity_in_place", "ev_structural_similarity", "ev_light_change", "ev_colour_change", "ev_shadow_loss",
+    "ev_context_change",
+}  # fmt: skip
 POINTS = {evidence.name: evidence.points for evidence in EVIDENCE}

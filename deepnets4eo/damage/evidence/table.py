@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import BuildingSums
 from deepnets4eo.damage.evidence.block import BuildingGeometry
-from deepnets4eo.damage.evidence.meaning import MEANING
+from deepnets4eo.damage.evidence.meaning import COMPARED, MEANING
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST
 
@@ -88,6 +88,13 @@ class EvidenceTable:
             {"id": ids, "status": NOT_ASSESSED, "reason": reason, "method": "", "dx_px": 0.0, "dy_px": 0.0}
         )
         return cls(frame.astype(dict.fromkeys(("status", "reason", "method"), object)), {})
+
+    def without_pre(self) -> EvidenceTable:
+        """The same where the pre image is no evidence: all buildings are assessed from the post image alone."""
+        method = self.frame["method"].where(self.frame["method"] != PRE_POST, POST_ONLY)
+        meaning = {name: text for name, text in self.meaning.items() if name not in COMPARED}
+        frame = self.frame.drop(columns=[name for name in self.meaning if name in COMPARED])
+        return EvidenceTable(frame.assign(method=method), meaning)
 
     @property
     def names(self) -> list[str]:

@@ -13,7 +13,6 @@ from deepnets4eo.cards.catalog import model_path, recipes
 from deepnets4eo.damage.building_image import COARSEST_M, FINEST_M
 from deepnets4eo.damage.colour_choice import in_colour
 from deepnets4eo.damage.siamese.evidence import NetworkGrader, is_run
-from deepnets4eo.damage.siamese.pairs import POST, PRE
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.inspection.daylight import DARKEST, bright_value, is_grey
@@ -70,21 +69,31 @@ def not_used(reason: str) -> Finding:
     )
 
 
-def why_unfit(grader: NetworkGrader, pre: Layer | None, post: Layer) -> str:
-    """Return why the network is not used on these images; '' where it is. Reads a few windows of each.
+def pre_not_read(reason: str) -> Finding:
+    """Return the finding that the network grades from the post image alone, because it does not know such a pre image."""
+    return Finding(
+        "pre_not_read",
+        "note",
+        f"Every building was assessed from the post image alone, because of what the network can read: {reason}. With the "
+        "network, that is more often right than both images without it. The pre image was used to align the footprints.",
+        "Give a pre image that the network knows, or --no-network to compare the images without it.",
+    )
+
+
+def why_unfit(grader: NetworkGrader, role: str, layer: Layer | None) -> str:
+    """Return why the network does not read an image; '' where it does, and without an image. Reads a few windows.
 
     Parameters
     ----------
     grader
         The network.
-    pre, post
-        The images; pre None for a job on post alone.
+    role
+        "pre" or "post".
+    layer
+        The image; None for the pre image of a job on post alone.
     """
-    for role, layer in ((PRE, pre), (POST, post)):
-        reason = "" if layer is None else _why_unfit(grader, role, layer)
-        if reason:
-            return f"the {role} image {reason}"
-    return ""
+    reason = "" if layer is None else _why_unfit(grader, role, layer)
+    return reason and f"the {role} image {reason}"
 
 
 def _why_unfit(grader: NetworkGrader, role: str, layer: Layer) -> str:

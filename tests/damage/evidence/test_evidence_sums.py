@@ -1,10 +1,18 @@
 """Sums per building against plain loops, correlations against numpy's."""
 
+from types import SimpleNamespace
+
 import numpy as np
+import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepnets4eo.damage.evidence.block import BlockWithMargin, _outline_sums
+from deepnets4eo.damage.evidence.columns import _of_change
+from deepnets4eo.damage.evidence.shifts import best_of_shifts
 from deepnets4eo.damage.evidence.sums import Groups, correlation_sums, correlations
+from deepnets4eo.grid import Window
+from deepnets4eo.zonal.outline_points import Sides
 
 
 @settings(max_examples=30, deadline=None)
@@ -40,3 +48,43 @@ def test_a_flat_building_correlates_with_nothing() -> None:
     pearson, structure = correlations(np.array([9.0]), sums, 1e-3)
     assert abs(pearson[0, 0]) < 1e-3
     assert abs(structure[0, 0]) < 0.01
+
+
+def test_of_the_shifts_the_largest_edge_strength_and_correlation_are_kept() -> None:
+    rng = np.random.default_rng(3)
+    post, pre = rng.normal(size=(2, 20, 30)).astype(np.float32)
+    rows, cols = np.mgrid[5:12, 6:15]
+    flat, offsets = (rows * 30 + cols).ravel(), np.array([-31, 0, 31])
+    group = Groups(np.zeros(len(flat), np.int64), 1)
+    both = correlation_sums(group, flat, post, pre, offsets)
+    sums = {"pair": np.array([[float(len(flat))]]), "pair_edges": both, "pair_light": both}
+    sums["post_outline"] = np.array([[2.0, 9.0, 4.0]])
+    best = best_of_shifts(sums)
+    assert best["post_outline"].tolist() == [[9.0]]
+    moved = [np.corrcoef(post.ravel()[flat], pre.ravel()[flat + offset])[0, 1] for offset in offsets]
+    assert np.isclose(best["pair_edges"][0, 0], max(moved), atol=1e-3)
+    assert np.isclose(best["pair_edges_in_place"][0, 0], moved[1], atol=1e-3)
+
+
+def test_edge_strength_across_an_oblique_outline_is_the_slope_along_its_normals() -> None:
+    """A rectangle turned by 3, 4, 5 on an even slope of light: each side counts the slope along its own normal."""
+    down, right, side = np.float32(0.6), np.float32(0.3), 60
+    flat = np.ones((side, side), np.float32)
+    maps = SimpleNamespace(along_row=down * flat, along_col=right * flat, light=flat)
+    corners = np.array([[20.0, 16.0], [36.0, 28.0], [30.0, 36.0], [14.0, 24.0]])  # x, y; sides of 20 and 10 pixels
+    window = Window(0, 0, side, side)
+    block = BlockWithMargin(SimpleNamespace(gsd_m=0.5), window, window)
+    sides = Sides.of(np.array([shapely.Polygon(corners)], object))
+    across, _ = _outline_sums(block, sides, np.array([0]), maps)
+    expected = 2 * 20 * abs(0.8 * down - 0.6 * right) + 2 * 10 * abs(0.6 * down + 0.8 * right)
+    np.testing.assert_allclose(across, expected, rtol=1e-5)
+
+
+def test_a_change_of_colour_counts_beyond_the_median_change_of_the_open_ground() -> None:
+    pre = dict.fromkeys(
+        ("log_floor", "texture", "support", "right", "light", "near_light", "near_log_floor"), np.zeros(4)
+    ) | {name: np.zeros(4) for band in ("red", "green", "blue") for name in (band, f"near_{band}")}
+    post = pre | {"near_red": np.array([0.03, 0.01, np.nan, 0.09]), "red": np.array([0.03, 0.07, 0.05, 0.03])}
+    post |= {"blue": np.array([0.0, 0.03, 0.0, 0.0])}
+    found = _of_change(pre, post)["ev_colour_change"]
+    np.testing.assert_allclose(found, [0.0, 0.05, 0.02, 0.0], atol=1e-12)  # the median of what is known is 0.03
