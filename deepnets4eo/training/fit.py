@@ -183,7 +183,7 @@ def fit_segmenter(
         _check_has_weights(recipe)
         _end_others(rank, options)
         segmenter.to(at_rest)
-        return {"compute": compute.to_dict(), "seconds": 0.0}
+        return {"compute": at_rest.to_dict(), "seconds": 0.0}
     device = rank.own_device(compute.device)
     segmenter.send_batches_to(
         replace(at_rest, device=device)
