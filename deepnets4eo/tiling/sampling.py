@@ -189,7 +189,7 @@ def sample_pixels(
     vectors: list[NDArray[np.float32]] = []
     class_indices: list[NDArray[np.uint8]] = []
     windows_of: list[NDArray[np.int64]] = []
-    cell_px = _cell_side([window for _, _, window in choice.windows])
+    cell_px = _cell_side([window for _, _, window in windows])
     cells_of: list[NDArray[np.int64]] = []
     first, margin = stride_px // 2, halo_px // stride_px
     for number, scene, window in choice.windows:
@@ -216,7 +216,7 @@ def sample_pixels(
 
 
 def _cell_side(windows: Sequence[Window]) -> int:
-    """Side of the cells that keep samples apart, so that so many windows hold `FEWEST_CELLS` where these are not too small.
+    """Side of the cells that keep samples apart: windows of scenes that are large enough hold `FEWEST_CELLS`.
 
     >>> _cell_side([Window(0, 0, 128, 128)]), _cell_side([Window(0, 0, 256, 256)] * 4)
     (26, 64)

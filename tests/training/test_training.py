@@ -202,7 +202,9 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
         deepnets4eo.train(make_recipe(), tmp_path / "cut", data=data, options=options)
     os.utime(labels, ns=(written_ns, written_ns))
     monkeypatch.setattr(TrainLoader, "set_epoch", interrupted)  # not an epoch more is learnt
-    finished = deepnets4eo.train(make_recipe(), tmp_path / "cut", data=data, options=TrainOptions(resume=True, finish=True))
+    finished = deepnets4eo.train(
+        make_recipe(), tmp_path / "cut", data=data, options=TrainOptions(resume=True, finish=True)
+    )
     card = read_json(finished / "card.json")
     assert card["notes"]["finished_after"] == f"2 of {card['notes']['epochs'] + 1} epochs"
     scored = score_segmenter(deepnets4eo.load_run(finished).segmenter, prepare(make_recipe(f"data.folders=[{data}]")))
