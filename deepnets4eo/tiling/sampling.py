@@ -227,7 +227,7 @@ def _cell_side(windows: Sequence[Window]) -> int:
 
 def _cell_numbers(picked: NDArray[np.int64], columns: int, stride_px: int, cell_px: int) -> NDArray[np.int64]:
     """Number of the cell, within a window, of flat indices of sites, (n,)."""
-    row, col = (positions * stride_px // cell_px for positions in np.divmod(picked, columns))
+    row, col = ((positions * stride_px + stride_px // 2) // cell_px for positions in np.divmod(picked, columns))
     return row * -(-columns * stride_px // cell_px) + col
 
 

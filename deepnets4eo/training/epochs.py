@@ -49,7 +49,7 @@ class Fit:
         """Where a checkpoint lies."""
         return checkpoint(self.out, name)
 
-    def kept(self, progress: Progress) -> str:
+    def choose_weights(self, progress: Progress) -> str:
         """Which weights a training ends with, "best" or "last": the last ones also where no epoch was scored yet."""
         return self.train.keep if progress.epochs_done else "last"
 
@@ -77,7 +77,7 @@ class Progress:
         return -math.inf if math.isnan(value) else value
 
 
-def unfinished(progress: Progress, fit: Fit) -> str:
+def say_how_far(progress: Progress, fit: Fit) -> str:
     """How far a training came that was finished before its time, in words; "" for one that was complete."""
     if not fit.finish or progress.epochs_done >= fit.last_epoch or stops_early(progress, fit):
         return ""

@@ -175,7 +175,7 @@ def fit_segmenter(
 
     from deepnets4eo.training.batch_size import with_batch_size
     from deepnets4eo.training.batches import Loader
-    from deepnets4eo.training.epochs import Fit, unfinished
+    from deepnets4eo.training.epochs import Fit, say_how_far
     from deepnets4eo.training.loop import fit_network
 
     rank, compute = Rank.current(), choose(options.device, recipe.train.precision)
@@ -201,8 +201,8 @@ def fit_segmenter(
         progress = fit_network(segmenter.module, criterion, loader, lambda _: scorer(segmenter), fit)
     _end_others(rank, options)
     segmenter.to(at_rest)
-    epochs = {"epochs": progress.epochs_done, "best_epoch": progress.best_epoch, "kept": fit.kept(progress)}
-    if how_far := unfinished(progress, fit):
+    epochs = {"epochs": progress.epochs_done, "best_epoch": progress.best_epoch, "kept": fit.choose_weights(progress)}
+    if how_far := say_how_far(progress, fit):
         epochs["finished_after"] = how_far
     seconds = round(sum(row["seconds"] for row in progress.history), 3)
     batch_size = train.usual_batch_size

@@ -28,7 +28,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.segmenters.history import LOG, draw_curves, write_log
 from deepnets4eo.training.averaging import mean_weights, set_mean_weights, update_mean_weights
 from deepnets4eo.training.batches import Batch, EpochBatches, Loader
-from deepnets4eo.training.epochs import BEST, LAST, Fit, Progress, stops_early, unfinished
+from deepnets4eo.training.epochs import BEST, LAST, Fit, Progress, say_how_far, stops_early
 from deepnets4eo.training.interruption import Interruption
 from deepnets4eo.training.progress import EpochProgress, quiet_lightning
 from deepnets4eo.training.schedules import LR_FACTOR, build_optimizer, lr_factor
@@ -80,10 +80,10 @@ def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Valida
             network.train()
             _run(_trainer(fit, left, display), module)
     if fit.rank.is_first:
-        kept = fit.kept(progress)
+        kept = fit.choose_weights(progress)
         if progress.history:
             _draw(fit, progress)
-        if how_far := unfinished(progress, fit):
+        if how_far := say_how_far(progress, fit):
             of_epoch = f"of epoch {progress.best_epoch}, the best" if kept == "best" else "the last ones"
             log.warning("finished after %s (kept: %s); the weights are %s.", how_far, module.kept, of_epoch)
         load_state(fit.path(BEST if kept == "best" else LAST), network)
