@@ -317,8 +317,7 @@ def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluatio
     """Returns readers of both on the reference's grid; adds inputs and notes to the result."""
     protocol, legend = result.protocol, result.legend
     withheld = protocol.withheld
-    learnt = withheld.labels_legend if withheld is not None else None
-    labels_nodata = withheld.labels_nodata if withheld is not None else None
+    learnt, labels_nodata = (withheld.labels_legend, withheld.labels_nodata) if withheld is not None else (None, None)
     readers = []
     for source, own, usual, nodata in (
         (prediction, protocol.prediction_legend, None, None),
