@@ -31,6 +31,7 @@ class TileSegmenter(ProbabilitySegmenter):
     """
 
     kind = ""
+    only_float32 = True  # whatever precision is chosen
     any_tile = False  # whether scores of a pixel follow from the halo around it, whatever the tile that it lies in
 
     def __init__(

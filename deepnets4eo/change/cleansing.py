@@ -36,6 +36,7 @@ from deepnets4eo.rasters.scene import LABELS, Layer, Scene
 from deepnets4eo.segmenters.inputs import LayerInput
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, to_bytes
+from deepnets4eo.training.epochs import CHECKPOINTS, checkpoint
 from deepnets4eo.training.fit import fit_segmenter
 from deepnets4eo.training.recipe import Recipe
 from deepnets4eo.training.scenes import Keep, LabelledScene, LegendLabels
@@ -222,15 +223,17 @@ def train_with_cleansing(recipe: CleansingRecipe, out: Path, options: TrainOptio
     segmenter, prepared, notes = untrained_segmenter(original), original, dict[str, Any]()
     cleansed: list[dict[str, Any]] = []
     hyperepochs = recipe.cleansing.hyperepochs
-    for number in range(1, hyperepochs + 1):
-        last = number == hyperepochs
+    folders = [out / CHECKPOINTS / f"hyperepoch-{number}" for number in range(1, hyperepochs)] + [out]
+    begun = [folder for folder in folders if not options.finish or checkpoint(folder).exists()]
+    for number, folder in enumerate(begun, start=1):
         log.info("hyperepoch %d of %d", number, hyperepochs)
-        folder = out / "checkpoints" / f"hyperepoch-{number}"
-        notes = _train_once(segmenter, prepared, original, number, out if last else folder, options)
-        if not last:
+        notes = _train_once(segmenter, prepared, original, number, folder, options)
+        if number < len(begun):
             prepared, noise = _cleanse(segmenter, original, recipe.cleansing, folder / LABELS, options.device)
             cleansed.append({"kept": _shares(original, prepared), "wrong": noise.to_dict()})
             log.info("labels after hyperepoch %d: %s", number, cleansed[-1])
+    if len(begun) < hyperepochs:
+        notes["finished_after"] = f"{len(begun)} of {hyperepochs} hyperepochs"
     return score_and_write(segmenter, original, out, notes | {"cleansing": cleansed})
 
 

@@ -66,7 +66,7 @@ class CoverComparison(ProbabilitySegmenter):
         if change is not None:
             _check_change(change, cover, layer)
             self.inputs = change.inputs
-        halo_px = max(member.halo_px for member in self._members())
+        halo_px = max(member.halo_px for member in self.members)
         self.tiling = with_wider_halo(cover.tiling, halo_px) if tiling is None else tiling
         self._scales = [_rescale(dated, layer) for dated in self.inputs.layers.values()]
 
@@ -88,7 +88,7 @@ class CoverComparison(ProbabilitySegmenter):
 
     def to(self, compute: Compute) -> None:
         """Move both members to a device and precision."""
-        for member in self._members():
+        for member in self.members:
             member.to(compute)
 
     def describe(self) -> dict[str, Any]:
@@ -112,7 +112,9 @@ class CoverComparison(ProbabilitySegmenter):
         ]
         return cls(*members, tiling=tiling)
 
-    def _members(self) -> list[Segmenter]:
+    @property
+    def members(self) -> list[Segmenter]:
+        """The segmenters inside."""
         return [self.cover] if self.change is None else [self.cover, self.change]
 
 

@@ -58,6 +58,9 @@ def train(
     ] = "1",
     online: Online = False,
     resume: Resume = False,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="With --resume: train no more, write the run with the best weights so far.")
+    ] = False,
     overwrite: Overwrite = False,
     debug: Debug = False,
 ) -> None:
@@ -70,6 +73,7 @@ def train(
     deepnets4eo train hyperspectral/hamida --data pavia_university=FOLDER --out runs/pavia
     deepnets4eo train hyperspectral/svm --data pavia_university=FOLDER --seeds 3 --out runs/svm
     deepnets4eo train my.yaml --set train.epochs=20 --seed 1 --out runs/second --resume
+    deepnets4eo train my.yaml --set train.epochs=20 --seed 1 --out runs/second --resume --finish
     deepnets4eo train unet-resnet34 --data tiles/ --set legend=isprs --out runs/third --devices all
     """
     from deepnets4eo.training import train as train_recipe
@@ -79,7 +83,7 @@ def train(
     overrides += [f"train.seed={seed}"] if seed is not None else []
     overrides += [f"train.precision={precision}"] if precision is not None else []
     count = _device_count(devices, device)
-    options = TrainOptions(device, resume=resume, overwrite=overwrite, online=online, devices=count)
+    options = TrainOptions(device, resume=resume, finish=finish, overwrite=overwrite, online=online, devices=count)
     if seeds is None:
         echo(train_recipe(recipe, out, data=data or (), overrides=overrides, options=options))
         return

@@ -36,7 +36,7 @@ class ProtocolChanges:
     ignore
         Classes whose reference pixels are left out.
     unknown
-        "error" or "void", for labels that the legend does not have.
+        "error" or "void", for labels that the legend does not have; None: as the run of `withheld` learnt, else "error".
     withheld
         Run folder: only pixels that its training withheld are scored; None: all.
     """
@@ -63,8 +63,12 @@ class ProtocolChanges:
         list[str] | None, Field(description="Class whose reference pixels are left out.", json_schema_extra=PROTOCOL)
     ] = None
     unknown: Annotated[
-        Unknown, Field(description="What labels that the legend lacks become.", json_schema_extra=PROTOCOL)
-    ] = "error"
+        Unknown | None,
+        Field(
+            description="What labels that the legend lacks become; by default error, or as the run of --withheld learnt.",
+            json_schema_extra=PROTOCOL,
+        ),
+    ] = None
     withheld: Annotated[
         Path | None,
         Field(description="Run folder: score only pixels that its training withheld.", json_schema_extra=PROTOCOL),

@@ -45,9 +45,10 @@ class Protocol:
     ignored
         Names of the classes whose reference pixels are left out.
     prediction_legend, reference_legend
-        Legends that the files are stored in, where they differ from the one scored and the files have no legend tag.
+        Legends that the files are stored in, where they differ from the one scored and the files have no legend tag. The
+        reference's is by default the one that the run of `withheld` learnt with.
     unknown
-        "error" or "void", for colours and values that are in no legend.
+        "error" or "void", for colours and values that are in no legend; None: as the run of `withheld` learnt, else "error".
     card
         The protocol's entry in the dataset card (split, reference, window, averaging).
     withheld
@@ -70,15 +71,20 @@ class Protocol:
     ignored: tuple[str, ...] = ()
     prediction_legend: Legend | None = None
     reference_legend: Legend | None = None
-    unknown: Unknown = "error"
+    unknown: Unknown | None = None
     card: Mapping[str, Any] = field(default_factory=dict)
     withheld: Withheld | None = None
 
     def __post_init__(self) -> None:
-        check_choice("unknown", self.unknown, get_args(Unknown))
+        check_choice("unknown", self.unknown_labels, get_args(Unknown))
         for name in ("erode_px", "boundary_px"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}, expected a number of pixels, 0 for none.")
+
+    @property
+    def unknown_labels(self) -> Unknown:
+        """What colours and values become that are in no legend."""
+        return self.unknown or (self.withheld.unknown if self.withheld is not None else "error")
 
     def apply_changes(self, changes: ProtocolChanges) -> Protocol:
         """Returns the protocol with the given changes. Raises InputError for a legend or a run that is not known."""
@@ -89,7 +95,7 @@ class Protocol:
             ignored=tuple(changes.ignore) if changes.ignore else self.ignored,
             prediction_legend=load_legend(changes.prediction_legend),
             reference_legend=load_legend(changes.reference_legend),
-            unknown=changes.unknown,
+            unknown=changes.unknown or self.unknown,
             withheld=self.withheld if changes.withheld is None else Withheld.of_run(changes.withheld),
         )
 
@@ -102,7 +108,7 @@ class Protocol:
             **({"boundary_px": self.boundary_px} if self.boundary_px else {}),
             "ignored_classes": list(self.ignored),
             "stored_in": {role: legend.name for role, legend in stored.items() if legend is not None},
-            "unknown_labels": self.unknown,
+            "unknown_labels": self.unknown_labels,
             "void_in_reference": "ignored",
             "void_in_prediction": "counted as an error",
             "absent_classes": "NaN, left out of means",
@@ -310,10 +316,15 @@ class _Readers:
 def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluation) -> _Readers:
     """Returns readers of both on the reference's grid; adds inputs and notes to the result."""
     protocol, legend = result.protocol, result.legend
+    withheld = protocol.withheld
+    learnt, labels_nodata = (withheld.labels_legend, withheld.labels_nodata) if withheld is not None else (None, None)
     readers = []
-    for source, own in ((prediction, protocol.prediction_legend), (reference, protocol.reference_legend)):
-        layer = Layer.open(source, labels=True)
-        readers.append(LabelReader(layer, legend, own or layer.legend, protocol.unknown))
+    for source, own, usual, nodata in (
+        (prediction, protocol.prediction_legend, None, None),
+        (reference, protocol.reference_legend, load_legend(learnt), labels_nodata),
+    ):
+        layer = Layer.open(source, labels=True, nodata=nodata)
+        readers.append(LabelReader(layer, legend, own or layer.legend or usual, protocol.unknown_labels))
         if (hidden := readers[-1].hidden_note) is not None:
             result.notes.append(hidden)
     predicted, truth = readers
@@ -325,7 +336,6 @@ def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluatio
     result.inputs.append({"prediction": predicted.layer.source, "reference": truth.layer.source})
     if note := _grid_note(predicted.layer.source, predicted.layer.grid, truth.layer.grid):
         result.notes.append(note)
-    withheld = protocol.withheld
     if withheld is not None:
         leaky = ", a leaky split" if withheld.split.get("leaky") else ""
         result.notes.append(f"Only pixels are scored that the training of {withheld.run} withheld{leaky}.")

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.files import read_json
+from deepnets4eo.files import read_json, read_yaml
 from deepnets4eo.grid import Window, overlap_share
+from deepnets4eo.options import Unknown
 from deepnets4eo.rasters.scene import Layer
 
-MAPS, SPLIT, CARD = "split", "split.geojson", "card.json"  # of a run folder
+MAPS, SPLIT, CARD, RECIPE = "split", "split.geojson", "card.json", "recipe.yaml"  # of a run folder
 SCENE = "SCENE"  # tag of a map: the scene's name
 PRECISION, FLOAT32 = "PRECISION", "float32"  # tag of a predicted map, and what runs are scored in
 LEARNT, WITHHELD = 1, 2  # values of a map; void where a pixel is in neither part
@@ -51,6 +52,12 @@ class Withheld:
         Scene → layer → what it was opened from, as the run's card lists it.
     split
         Kind and sizes of the split.
+    unknown
+        "error" or "void": what the training took labels for that its legend lacks.
+    labels_legend
+        Legend that its label files are stored in, where that is another; None: its own.
+    labels_nodata
+        Value of the label files that it took for no data; None: their own.
 
     Examples
     --------
@@ -63,6 +70,9 @@ class Withheld:
     maps: Mapping[str, Layer]
     sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     split: Mapping[str, Any] = field(default_factory=dict)
+    unknown: Unknown = "error"
+    labels_legend: str | None = None
+    labels_nodata: float | None = None
 
     @classmethod
     def of_run(cls, run: str | Path) -> Withheld:
@@ -82,7 +92,11 @@ class Withheld:
                 f"{folder} learnt from all its scenes in the end (train.refit); metrics.json has the scores of the training "
                 "without the withheld pixels. Score other scenes, or train with train.refit=false."
             )
-        return cls(folder, {layer.tags[SCENE]: layer for layer in layers}, notes.get("scenes", {}), split)
+        data = (read_yaml(folder / RECIPE) or {}).get("data", {}) if (folder / RECIPE).is_file() else {}
+        return cls(
+            folder, {layer.tags[SCENE]: layer for layer in layers}, notes.get("scenes", {}), split,
+            data.get("unknown_labels", "error"), data.get("labels_legend"), data.get("nodata", {}).get("labels"),
+        )  # fmt: skip
 
     def on(self, reference: Layer) -> Callable[[Window], NDArray[np.bool_]]:
         """A function window → (h, w) bool on the grid of a reference, True where it was withheld.

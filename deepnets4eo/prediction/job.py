@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deepnets4eo.device import Compute, choose, torch_settings
-from deepnets4eo.evaluation.withheld import PRECISION
+from deepnets4eo.evaluation.withheld import FLOAT32, PRECISION
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.outputs.input_files import check_not_inputs, label_raster_files
 from deepnets4eo.outputs.job_part import WHOLE
@@ -260,9 +260,17 @@ def _plan(segmenter: Segmenter, scene: Scene, options: PredictOptions, begun: Ma
     """By the options, and where they leave it open as the interrupted job began, whose description is `begun`."""
     before = begun.get("compute", {})
     compute = choose(options.device, options.precision, options.threads or before.get("threads"))
+    if _only_float32(segmenter):
+        compute = replace(compute, precision=FLOAT32)
     lattice = Lattice(scene.shape, _tiling(segmenter, options, scene.shape))
     together = options.batch_tiles or before.get("batch_tiles")
     return _Plan(lattice, compute, together or batch_size(segmenter, compute, lattice.tiling.tile_px))
+
+
+def _only_float32(segmenter: Any) -> bool:
+    """Whether nothing in a segmenter computes in another precision, whichever is chosen: no network is part of it."""
+    members = getattr(segmenter, "members", ())
+    return getattr(segmenter, "only_float32", False) or (bool(members) and all(map(_only_float32, members)))
 
 
 def _tiling(segmenter: Segmenter, options: PredictOptions, shape: tuple[int, int]) -> Tiling:

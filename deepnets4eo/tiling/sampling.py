@@ -22,6 +22,7 @@ from deepnets4eo.tiling.lattice import reflect_indices
 CELL_PX = 64
 READ_PX = 1024
 FEW_BLOCKS = 8  # from fewer windows, samples are kept disjoint by cells: folds need blocks of ground to be disjoint
+FEWEST_CELLS, LEAST_CELL_PX = 24, 8  # smaller cells of small scenes, so that folds of them hold all classes
 FEW_PIXELS = 2000  # of a class from one window where there are many windows, so that many are used
 SPARSE_PIXELS = (
     2000  # labelled in all: as many are drawn whatever share was named, since sparse labels do not repeat each other
@@ -122,7 +123,7 @@ class Samples:
         (n,) uint8, index in the legend.
     blocks
         (n,) int64, number of the block of ground that each came from: a window, or, where all came from few windows, a
-        cell of 64 pixels.
+        cell of 64 pixels, in small scenes of fewer, so that there are some 24 of them.
     """
 
     vectors: NDArray[np.float32]
@@ -188,6 +189,7 @@ def sample_pixels(
     vectors: list[NDArray[np.float32]] = []
     class_indices: list[NDArray[np.uint8]] = []
     windows_of: list[NDArray[np.int64]] = []
+    cell_px = _cell_side([window for _, _, window in windows])
     cells_of: list[NDArray[np.int64]] = []
     first, margin = stride_px // 2, halo_px // stride_px
     for number, scene, window in choice.windows:
@@ -201,7 +203,7 @@ def sample_pixels(
             vectors.append(stack.reshape(stack.shape[0], -1).T[picked])
             class_indices.append(np.searchsorted(legend.values, labels.ravel()[picked]).astype(np.uint8))
             windows_of.append(np.full(picked.size, number))
-            cells_of.append(_cell_numbers(picked, labels.shape[1], stride_px))
+            cells_of.append(_cell_numbers(picked, labels.shape[1], stride_px, cell_px))
         if choice.done:
             break
     if not vectors:
@@ -213,10 +215,20 @@ def sample_pixels(
     return Samples(np.concatenate(vectors), np.concatenate(class_indices), blocks_of)
 
 
-def _cell_numbers(picked: NDArray[np.int64], columns: int, stride_px: int) -> NDArray[np.int64]:
-    """Number of the cell of 64 pixels, within a window, of flat indices of sites, (n,)."""
-    row, col = (positions * stride_px // CELL_PX for positions in np.divmod(picked, columns))
-    return row * -(-columns * stride_px // CELL_PX) + col
+def _cell_side(windows: Sequence[Window]) -> int:
+    """Side of the cells that keep samples apart: windows of scenes that are large enough hold `FEWEST_CELLS`.
+
+    >>> _cell_side([Window(0, 0, 128, 128)]), _cell_side([Window(0, 0, 256, 256)] * 4)
+    (26, 64)
+    """
+    area = sum(window.height * window.width for window in windows)
+    return int(np.clip(math.isqrt(area // FEWEST_CELLS), LEAST_CELL_PX, CELL_PX))
+
+
+def _cell_numbers(picked: NDArray[np.int64], columns: int, stride_px: int, cell_px: int) -> NDArray[np.int64]:
+    """Number of the cell, within a window, of flat indices of sites, (n,)."""
+    row, col = ((positions * stride_px + stride_px // 2) // cell_px for positions in np.divmod(picked, columns))
+    return row * -(-columns * stride_px // cell_px) + col
 
 
 def read_mirrored(scene: Scene, window: Window, names: Sequence[str]) -> dict[str, NDArray[Any]]:

@@ -16,11 +16,17 @@ CHECKPOINTS = "checkpoints"
 LAST, BEST = "last.safetensors", "best.safetensors"
 
 
+def checkpoint(folder: Path, name: str = LAST) -> Path:
+    """Where a checkpoint of a training into a folder lies."""
+    return folder / CHECKPOINTS / name
+
+
 @dataclass(frozen=True)
 class Fit:
     """How to fit: the train section, where to write, the recipe's identity, device ("cpu", "cuda"), precision, rank.
 
     minutes : time after which the epoch that runs is the last one; epochs : most epochs; over all resumptions, None: no limit.
+    finish : whether to train no more, but to take the weights that an earlier training left.
     """
 
     train: TrainSection
@@ -32,6 +38,7 @@ class Fit:
     rank: Rank = Rank()
     minutes: float | None = None
     epochs: int | None = None
+    finish: bool = False
 
     @property
     def last_epoch(self) -> int:
@@ -40,7 +47,11 @@ class Fit:
 
     def path(self, name: str) -> Path:
         """Where a checkpoint lies."""
-        return self.out / CHECKPOINTS / name
+        return checkpoint(self.out, name)
+
+    def choose_weights(self, progress: Progress) -> str:
+        """Which weights a training ends with, "best" or "last": the last ones also where no epoch was scored yet."""
+        return self.train.keep if progress.epochs_done else "last"
 
 
 @dataclass
@@ -64,6 +75,13 @@ class Progress:
         """The monitored score of an epoch; an undefined one counts as the worst."""
         value = self.history[epoch].get(monitor, math.nan) if epoch >= 0 else math.nan
         return -math.inf if math.isnan(value) else value
+
+
+def say_how_far(progress: Progress, fit: Fit) -> str:
+    """How far a training came that was finished before its time, in words; "" for one that was complete."""
+    if not fit.finish or progress.epochs_done >= fit.last_epoch or stops_early(progress, fit):
+        return ""
+    return f"{progress.epochs_done} of {fit.last_epoch} epochs"
 
 
 def stops_early(progress: Progress, fit: Fit) -> str:

@@ -155,7 +155,8 @@ def fit_segmenter(
 
     Returns
     -------
-    Notes for the run's card: epochs, best_epoch, kept, batch_size, compute, devices, seconds. Of several processes that train
+    Notes for the run's card: epochs, best_epoch, kept, batch_size, compute, devices, seconds; `finished_after` where the
+    training was ended before its time. Of several processes that train
     together (`training.ranks`) only the first one returns; the others end here, unless `options.followed`.
 
     Raises
@@ -174,7 +175,7 @@ def fit_segmenter(
 
     from deepnets4eo.training.batch_size import with_batch_size
     from deepnets4eo.training.batches import Loader
-    from deepnets4eo.training.epochs import Fit
+    from deepnets4eo.training.epochs import Fit, say_how_far
     from deepnets4eo.training.loop import fit_network
 
     rank, compute = Rank.current(), choose(options.device, recipe.train.precision)
@@ -183,7 +184,7 @@ def fit_segmenter(
         _check_has_weights(recipe)
         _end_others(rank, options)
         segmenter.to(at_rest)
-        return {"compute": compute.to_dict(), "seconds": 0.0}
+        return {"compute": at_rest.to_dict(), "seconds": 0.0}
     device = rank.own_device(compute.device)
     segmenter.send_batches_to(
         replace(at_rest, device=device)
@@ -194,12 +195,15 @@ def fit_segmenter(
         recipe = with_batch_size(recipe, segmenter.module, criterion, samples, compute)
         loader = _load_windows(samples, recipe, rank)
     train = recipe.train
-    fit = Fit(train, out, recipe.hash, device, compute.precision, options.resume, rank, options.minutes, options.epochs)
+    limits = {"minutes": options.minutes, "epochs": options.epochs, "finish": options.finish}
+    fit = Fit(train, out, recipe.hash, device, compute.precision, options.resume, rank, **limits)  # type: ignore[arg-type]
     with rank.group(fit.device):
         progress = fit_network(segmenter.module, criterion, loader, lambda _: scorer(segmenter), fit)
     _end_others(rank, options)
     segmenter.to(at_rest)
-    epochs = {"epochs": progress.epochs_done, "best_epoch": progress.best_epoch, "kept": train.keep}
+    epochs = {"epochs": progress.epochs_done, "best_epoch": progress.best_epoch, "kept": fit.choose_weights(progress)}
+    if how_far := say_how_far(progress, fit):
+        epochs["finished_after"] = how_far
     seconds = round(sum(row["seconds"] for row in progress.history), 3)
     batch_size = train.usual_batch_size
     return {**epochs, "batch_size": batch_size, "compute": compute.to_dict(), "devices": rank.count, "seconds": seconds}

@@ -25,12 +25,13 @@ from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.training.data_files import check_data_files, note_data_files, paths_in
+from deepnets4eo.training.epochs import CHECKPOINTS, LAST
 from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import Recipe, differing_keys, read_recipe, resolve
 from deepnets4eo.training.tasks import SEGMENTATION, Task, TrainOptions, load_task
 
 OFFLINE = "a recipe goes online only where that was asked for. Add --online, or give a file on this computer."
-RECIPE, CHECKPOINTS = "recipe.yaml", "checkpoints"
+RECIPE = "recipe.yaml"
 MADE = (
     "card.json", CHECKPOINTS, "confusion.csv", "curves.png", "estimator.skops", "legend.yaml", "log.csv",
     "metrics.json", RECIPE, "refit", "split", "split.geojson", "weights.safetensors",
@@ -63,7 +64,7 @@ def train(
     overrides
         Values of the recipe to change, as `section.key=value`.
     options
-        Device, resume, overwrite, online, devices.
+        Device, resume, finish, overwrite, online, devices.
 
     Returns
     -------
@@ -94,6 +95,8 @@ def train(
     check_not_inputs([out, *(out / name for name in MADE)], [recipe_file, paths_in(resolved.to_dict())])
     with output_lock(out):
         check_overwrite(out, overwrite=options.overwrite, resume=options.resume)
+        if options.finish:
+            _check_begun(resolved, out)
         if options.resume:
             check_same_recipe(out / RECIPE, resolved)
             check_data_files(out)
@@ -112,7 +115,7 @@ def train(
             run_ranks(options.devices, _train_as_rank, *job)
             return out
         except DeepNets4EOError:
-            if not any((out / CHECKPOINTS).glob("*.safetensors")):  # there is nothing to resume
+            if not any(out.rglob(f"{CHECKPOINTS}/**/*.safetensors")):  # there is nothing to resume
                 _clear(out)
             raise
 
@@ -193,6 +196,14 @@ def _check_shared(recipe: Recipe, options: TrainOptions, rank: Rank) -> None:
         raise InputError(
             f"train.batch_size={batch_size} cannot be shared evenly by {count} devices. Set train.batch_size={near}."
         )
+
+
+def _check_begun(recipe: Recipe, out: Path) -> None:
+    """Refuse to finish what learns in one go, and what has learnt nothing yet."""
+    if not recipe.model.network:
+        raise InputError("the recipe trains no network, and what it trains is learnt in one go. Leave out --finish.")
+    if not any(out.rglob(f"{CHECKPOINTS}/{LAST}")):
+        raise RunError(f"{out} has no checkpoint: there is nothing to finish. Train it with --resume alone.")
 
 
 def _data_folders(data: Sequence[str | Path]) -> tuple[str, list[str]]:

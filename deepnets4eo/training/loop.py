@@ -28,7 +28,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.segmenters.history import LOG, draw_curves, write_log
 from deepnets4eo.training.averaging import mean_weights, set_mean_weights, update_mean_weights
 from deepnets4eo.training.batches import Batch, EpochBatches, Loader
-from deepnets4eo.training.epochs import BEST, LAST, Fit, Progress, stops_early
+from deepnets4eo.training.epochs import BEST, LAST, Fit, Progress, say_how_far, stops_early
 from deepnets4eo.training.interruption import Interruption
 from deepnets4eo.training.progress import EpochProgress, quiet_lightning
 from deepnets4eo.training.schedules import LR_FACTOR, build_optimizer, lr_factor
@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 Step = Callable[[nn.Module, Batch], Tensor]
 Validate = Callable[[nn.Module], dict[str, float]]
 
+NOTHING = "nothing yet"  # kept of a training that has just begun
 REDRAW_S = 30.0  # a figure costs a third of a second: not after every short epoch
 LIGHTNING_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
@@ -58,7 +59,8 @@ def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Valida
     and `busy`, the share of the training's seconds in which the network did not wait for data.
     Writes checkpoints/last.safetensors and best.safetensors, log.csv and curves.png under `fit.out` after each epoch.
     Of several processes the first one alone validates and writes, and has all scores; the others know the monitored one.
-    Errors: InputError for a loader without batches, RunError for a loss that is not finite or a foreign checkpoint.
+    With `fit.finish` nothing is trained: the network gets those weights of the checkpoints.
+    Errors: InputError for a loader without batches, RunError for a loss that is not finite, a foreign checkpoint, or none to finish.
     """
     if len(loader) == 0:
         raise InputError("the training data make no full batch. Lower train.batch_size or give more windows.")
@@ -67,7 +69,9 @@ def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Valida
     progress = module.progress
     if fit.resume and fit.path(LAST).exists():
         module.load_checkpoint(fit.path(LAST))
-    left = 0 if stops_early(progress, fit) else fit.last_epoch - progress.epochs_done
+    elif fit.finish:
+        raise RunError(f"{fit.out} has no checkpoint: there is nothing to finish. Train it with --resume alone.")
+    left = 0 if fit.finish or stops_early(progress, fit) else fit.last_epoch - progress.epochs_done
     if left > 0:
         deterministic = cudnn_settings(deterministic=train.deterministic)
         normalisation = synchronised_normalisation(network, shared=fit.rank.count > 1 and fit.device.startswith("cuda"))
@@ -76,9 +80,14 @@ def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Valida
             network.train()
             _run(_trainer(fit, left, display), module)
     if fit.rank.is_first:
-        _draw(fit, progress)
-        load_state(fit.path(BEST if train.keep == "best" else LAST), network)
-        if train.average and train.keep == "last":
+        kept = fit.choose_weights(progress)
+        if progress.history:
+            _draw(fit, progress)
+        if how_far := say_how_far(progress, fit):
+            of_epoch = f"of epoch {progress.best_epoch}, the best" if kept == "best" else "the last ones"
+            log.warning("finished after %s (kept: %s); the weights are %s.", how_far, module.kept, of_epoch)
+        load_state(fit.path(BEST if kept == "best" else LAST), network)
+        if train.average and kept == "last":
             set_mean_weights(network, module.optimizer)
     network.eval()
     return progress
@@ -115,7 +124,7 @@ class _Loop(lightning.LightningModule):
         self.first_epoch = 0
         self.started_s, self.drawn_s, self.loss_sum = 0.0, time.monotonic(), torch.zeros(())
         self.batches = EpochBatches(loader, self)
-        self.interruption, self.kept = Interruption(), "nothing yet"
+        self.interruption, self.kept = Interruption(), NOTHING
         self.steps, self.steps_before = 0, 0  # of this epoch: done, and of these before this training was resumed
         self.within: dict[str, Any] = {}  # what an interrupted epoch goes on with
 
@@ -319,7 +328,8 @@ def _run(trainer: lightning.Trainer, module: _Loop) -> None:
         except SystemExit as exit_:
             if not trainer.interrupted:
                 raise
-            log.warning("training stopped; kept: %s. To go on: --resume.", module.kept)
+            end = "" if module.kept == NOTHING else " To end here and use what was learnt: with --resume --finish."
+            log.warning("training stopped; kept: %s. To go on: the same command with --resume.%s", module.kept, end)
             raise KeyboardInterrupt from exit_
 
 

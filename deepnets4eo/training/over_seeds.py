@@ -14,6 +14,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.over_seeds import mean_scores
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.training.epochs import LAST
 from deepnets4eo.training.fit import METRICS
 from deepnets4eo.training.job import RECIPE, check_same_recipe, load_recipe, train
 from deepnets4eo.training.ranks import Rank
@@ -48,7 +49,8 @@ def train_seeds(
     count
         Number of seeds, at least 2.
     options
-        As of `train`. With `resume`, finished runs of the same recipe are kept.
+        As of `train`. With `resume`, finished runs of the same recipe are kept; with `finish`, seeds that were not begun are
+        left out.
 
     Returns
     -------
@@ -57,7 +59,7 @@ def train_seeds(
     Raises
     ------
     InputError
-        For fewer than two seeds, or a recipe that withholds nothing; else as `train`.
+        For fewer than two seeds, also of those to finish, or a recipe that withholds nothing; else as `train`.
 
     Examples
     --------
@@ -79,6 +81,12 @@ def train_seeds(
         )
     first = resolved.train.seed
     runs = {f"seed-{seed}": seed for seed in range(first, first + count)}
+    if options.finish:
+        runs = {name: seed for name, seed in runs.items() if _is_begun(out / name)}
+        if len(runs) < 2:
+            raise InputError(
+                f"{len(runs)} of {count} seeds have begun in {out}; their spread takes two. Go on with --resume alone."
+            )
     for name, seed in runs.items():
         changes = [*overrides, f"train.seed={seed}", *_part_of_seed(resolved.data, seed, overrides)]
         if options.resume and (out / name / CARD).exists():
@@ -87,6 +95,10 @@ def train_seeds(
             train(recipe, out / name, data=data, overrides=changes, options=options)
     write_json(out / SEEDS, mean_scores({name: read_json(out / name / METRICS) for name in runs}))
     return out
+
+
+def _is_begun(run: Path) -> bool:
+    return (run / CARD).exists() or any(run.rglob(LAST))
 
 
 def _part_of_seed(data: Any, seed: int, overrides: Sequence[str]) -> list[str]:

@@ -107,10 +107,11 @@ def fit_and_write(recipe: Recipe, out: Path, options: TrainOptions, fit: Fit) ->
     """Fit to the training part, score on the validation part, and write the run; returns the folder.
 
     With `train.refit`, what is written was fitted once more, to everything; its log and checkpoints are in `out / REFIT`. Where
-    the best epoch's weights are kept, that training ends after as many: later ones scored lower.
+    the best epoch's weights are kept, that training ends after as many: later ones scored lower. With `options.finish` the
+    validated weights are written.
     """
     prepared = prepare(recipe)
-    refit = recipe.train.refit and prepared.split.validated
+    refit = recipe.train.refit and prepared.split.validated and not options.finish
     segmenter, notes = fit(prepared, out, replace(options, followed=refit))
     if not refit:
         return score_and_write(segmenter, prepared, out, notes)

@@ -38,8 +38,15 @@ class TrainOptions:
         Time after which the training ends with the epoch that runs, over all resumptions; None: after all epochs.
     epochs
         Epochs after which the training ends, over all resumptions; the learning rate falls as for all those of the recipe. None: all.
+    finish
+        With `resume`: train no more, and write the run with the best weights so far. The run's card says how far it came.
     followed
         Whether the task trains once more afterwards: then all of several processes return from this training, not the first alone.
+
+    Raises
+    ------
+    InputError
+        `finish` without `resume`.
 
     Examples
     --------
@@ -54,7 +61,12 @@ class TrainOptions:
     devices: int = 1
     minutes: float | None = None
     epochs: int | None = None
+    finish: bool = False
     followed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.finish and not self.resume:
+            raise InputError("finish (--finish) ends a training that was stopped. Give resume (--resume) beside it.")
 
 
 Trainer = Callable[[Any, Path, TrainOptions], Path]

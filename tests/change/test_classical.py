@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.linalg import eigh
+from scipy.stats import chi2
 from skimage.filters import threshold_otsu
 
 from deepnets4eo.change.classical.canonical import mad_variates, slow_variates
@@ -85,6 +86,20 @@ def test_mad_is_calibrated_on_noise_without_change_and_converged_ir_mad_is_not()
         rejected.append(float((method.fitted.no_change(values[:, 0]) < 0.01).mean()))
     assert rejected[0] == pytest.approx(0.01, abs=0.002)
     assert rejected[1] > 0.15
+
+
+def test_ir_mad_of_a_small_pair_has_converged():
+    """Another step by the defining equations moves no correlation by more than 1e-5, where a fifth of the pixels changed."""
+    values = correlated(6_000, seed=4)
+    values[4:, :1_200] += np.random.default_rng(5).normal(0, 3, (4, 1_200))
+    blocks = lambda: iter([(values[:, None].astype(np.float32), np.ones((1, 6_000), bool))])  # noqa: E731
+    method = IrMad()
+    method.fit(blocks)
+    weights = chi2.sf(np.asarray(method.fitted.chi_square(values), float), 4)
+    joint = np.cov(values, aweights=weights, ddof=0)
+    first, cross, second = joint[:4, :4], joint[:4, 4:], joint[4:, 4:]
+    stepped = np.sqrt(eigh(cross @ np.linalg.solve(second, cross.T), first, eigvals_only=True))
+    np.testing.assert_allclose(method.fitted.correlation, stepped, atol=1e-5)
 
 
 def test_repeated_bands_are_no_obstacle():

@@ -173,11 +173,11 @@ def test_train(reach) -> None:
     assert found.words == ("unet", Path("run"))
     assert found.options == {"data": (), "overrides": [], "options": TrainOptions("auto", resume=False)}
     words = ["--data", "a", "--data", "b", "--set", "x=1", "--seed", 0, "--device", "cpu", "--precision", "bfloat16"]
-    found = reach(function, *start, *words, "--resume", "--overwrite")
+    found = reach(function, *start, *words, "--resume", "--finish", "--overwrite")
     assert found.options == {
         "data": [Path("a"), Path("b")],
         "overrides": ["x=1", "train.seed=0", "train.precision=bfloat16"],
-        "options": TrainOptions("cpu", resume=True, overwrite=True),
+        "options": TrainOptions("cpu", resume=True, finish=True, overwrite=True),
     }
     for devices, count in (("2", 2), ("all", 1)):
         found = reach(function, *start, "--device", "cpu", "--devices", devices)

@@ -9,15 +9,20 @@ from geotiff import write_geotiff
 
 import deepnets4eo
 from deepnets4eo.baselines.recipe import BaselineRecipe
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.evaluation import Protocol, Withheld, evaluate
 from deepnets4eo.evaluation.options import ProtocolChanges
 from deepnets4eo.evaluation.withheld import WITHHELD
-from deepnets4eo.files import read_json
+from deepnets4eo.files import read_json, write_yaml
 from deepnets4eo.grid import Grid, whole
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, erode_boundaries
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.prediction import PredictOptions
+from deepnets4eo.prediction.job import describe
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.ensemble import Ensemble
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.training.recipe import resolve
 
 LEGEND = {
@@ -163,3 +168,43 @@ def test_a_run_that_learnt_from_all_in_the_end_withheld_nothing(scene: Path, tmp
     run = train(tmp_path / "run", "train.refit=true", **files)
     with pytest.raises(InputError, match=r"learnt from all its scenes in the end \(train.refit\)"):
         Withheld.of_run(run)
+
+
+def test_labels_are_read_as_the_training_read_them(scene: Path, tmp_path: Path) -> None:
+    """Values without a class, a stored legend and a value without data, all of the recipe, need not be said again."""
+    labels = Layer.open(scene / "labels.tif").read()[0][0].astype(int)
+    stored = np.array([7, 11, 12])[labels]  # 7: no data, 11 and 12: the classes
+    stored[::9] = 99  # no class
+    write_geotiff(tmp_path / "stored.tif", stored[None].astype(np.uint8))
+    card = LEGEND | {"name": "stored", "void_values": [3]}
+    card["classes"] = [one | {"value": one["value"] + 10} for one in LEGEND["classes"]]
+    write_yaml(tmp_path / "stored.yaml", card)
+    told = (f"data.labels_legend={tmp_path / 'stored.yaml'}", "data.unknown_labels=void", "data.nodata={labels: 7}")
+    run = train(tmp_path / "run", *told, image=str(scene / "image.tif"), labels=str(tmp_path / "stored.tif"))
+    deepnets4eo.predict(run, scene / "image.tif", tmp_path / "map.tif")
+    command = ["evaluate", str(tmp_path / "map.tif"), str(tmp_path / "stored.tif"), "--withheld", str(run)]
+    assert main([*command, "--json", str(tmp_path / "scores.json")]) == 0
+    predicted = Layer.open(tmp_path / "map.tif").read()[0][0]
+    counted = (parts_of(run) == 2) & np.isin(stored, (11, 12))
+    expected = [[int((counted & (stored == 10 + row) & (predicted == col)).sum()) for col in (1, 2)] for row in (1, 2)]
+    scores = read_json(tmp_path / "scores.json")
+    assert np.asarray(scores["confusion"])[:, :2].tolist() == expected
+    assert scores["confusion"] == read_json(run / "metrics.json")["confusion"]
+    assert scores["protocol"]["unknown_labels"] == "void"
+    assert main([*command, "--unknown", "error"]) == 2  # the option goes before the run
+
+
+@pytest.mark.parametrize("precision", ["auto", "bfloat16"])
+def test_the_map_of_a_forest_says_float32_on_a_processor_with_bfloat16(scene, run, tmp_path, monkeypatch, precision):
+    monkeypatch.setattr("deepnets4eo.device.cpu_has_bfloat16_units", lambda: True)
+    votes = [Ensemble([deepnets4eo.load_run(run).segmenter] * 2), run]
+    for number, segmenter in enumerate(votes):
+        out = tmp_path / f"{number}.tif"
+        deepnets4eo.predict(segmenter, scene / "image.tif", out, PredictOptions(precision=precision))
+        assert Layer.open(out).tags["PRECISION"] == "float32"
+    assert "in float32" in describe(deepnets4eo.load_run(run), Scene.open(image=scene / "image.tif"), PredictOptions())
+    network = NetworkSegmenter(
+        {"name": "segnet", "width": 2}, deepnets4eo.load_run(run).inputs, Legend.from_dict(LEGEND)
+    )
+    deepnets4eo.predict(network, scene / "image.tif", tmp_path / "n.tif", PredictOptions(precision=precision))
+    assert Layer.open(tmp_path / "n.tif").tags["PRECISION"] == "bfloat16"

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from deepnets4eo.baselines.tuned_classifier import block_folds
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Scene
@@ -98,9 +99,9 @@ def test_sites_a_few_pixels_apart_carry_the_label_in_their_middle(stride_px):
     assert len(np.unique(drawn.blocks)) > 1
 
 
-def test_pixels_of_few_windows_are_told_apart_by_cells_of_64_pixels():
+def test_pixels_of_few_windows_are_told_apart_by_cells():
     labels = np.where(np.indices((150, 200)).sum(axis=0) % 2, 2, 5).astype(np.uint8)
-    cells = (np.arange(150)[:, None] // 64 * 10 + np.arange(200) // 64).astype(np.uint8)
+    cells = (np.arange(150)[:, None] // 35 * 10 + np.arange(200) // 35).astype(np.uint8)
     scene = Scene.open(image=cells[None], labels=labels)
     for stride_px in (1, 4):
         at_sites = slice(stride_px // 2, None, stride_px)
@@ -108,7 +109,7 @@ def test_pixels_of_few_windows_are_told_apart_by_cells_of_64_pixels():
             [scene], LEGEND, lambda sample, at=at_sites: sample["image"][:, at, at], max_pixels=900, stride_px=stride_px
         )
         pairs = np.unique(np.stack([drawn.blocks, drawn.vectors[:, 0]]), axis=1)
-        assert len(pairs[0]) == len(np.unique(pairs[0])) == len(np.unique(pairs[1])) == 12
+        assert len(pairs[0]) == len(np.unique(pairs[0])) == len(np.unique(pairs[1])) == 30
     many = sample_pixels([scene], LEGEND, lambda sample: sample["image"], max_pixels=90_000, window_px=32)
     assert len(np.unique(many.blocks)) == 35
 
@@ -140,6 +141,16 @@ def test_few_pixels_at_random_come_from_few_windows() -> None:
     )
     assert len(np.unique(drawn.blocks)) == 5
     assert len(drawn.blocks) == 1000
+
+
+def test_folds_of_a_small_scene_hold_each_class_on_both_sides() -> None:
+    """Four fields of a class in 128 pixels: folds of 64 px cells would lose whole classes, by which settings are chosen."""
+    labels = np.kron(np.repeat([[2, 5]], 2, axis=0), np.ones((64, 64))).astype(np.uint8)
+    drawn = sample_pixels([make_scene(labels)], LEGEND, lambda sample: sample["image"], max_pixels=9000, balanced=False)
+    assert len(np.unique(drawn.blocks)) == 25
+    for train, test in block_folds(drawn.class_indices.astype(np.intp), drawn.blocks, 3, 0):
+        assert not set(drawn.blocks[train]) & set(drawn.blocks[test])
+        assert [len(np.unique(drawn.class_indices[part])) for part in (train, test)] == [2, 2]
 
 
 def test_a_scene_of_one_window_fills_the_quota_of_each_class() -> None:

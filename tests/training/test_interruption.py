@@ -12,11 +12,13 @@ import pytest
 import torch
 from torch import nn
 
+from deepnets4eo.errors import RunError
 from deepnets4eo.training import averaging
 from deepnets4eo.training.epochs import Fit, Progress
 from deepnets4eo.training.interruption import Interruption
 from deepnets4eo.training.loop import fit_network
 from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
+from deepnets4eo.training.state import load_state
 
 STEPS, EPOCHS = 4, 3
 
@@ -156,8 +158,49 @@ def test_what_was_kept_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture)
         caplog.clear()
         with pytest.raises(KeyboardInterrupt):
             fit(tmp_path / str(times), Step(interrupted, times), Batches(), False)
-        assert f"training stopped; kept: {kept}. To go on: --resume." in caplog.messages
+        end = " To end here and use what was learnt: with --resume --finish." if times == 1 else ""
+        assert f"training stopped; kept: {kept}. To go on: the same command with --resume.{end}" in caplog.messages
         assert (tmp_path / str(times) / "checkpoints" / "last.safetensors").exists() == (times == 1)
+
+
+@pytest.mark.parametrize(
+    ("interrupted", "keep", "epochs", "said"),
+    [
+        (STEPS + 2, "best", 1, "finished after 1 of 3 epochs (kept: everything up to step 2 of 4 in epoch 2)"),
+        (2 * STEPS, "last", 2, "finished after 1 of 3 epochs (kept: everything up to step 4 of 4 in epoch 2)"),
+        (2, "best", 0, "finished after 0 of 3 epochs (kept: everything up to step 2 of 4 in epoch 1)"),
+    ],
+    ids=["best", "last", "first epoch"],
+)
+def test_a_stopped_training_is_finished_with_the_weights_that_it_had(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, interrupted: int, keep: str, epochs: int, said: str
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, Step(interrupted), Batches(), False, f"train.keep={keep}")
+    left, network = Batches(), make_network()
+    progress = fit_network(
+        network,
+        Step(),
+        left,
+        validate,
+        Fit(section(f"train.keep={keep}"), tmp_path, "recipe", resume=True, finish=True),
+    )
+    assert (left.read, progress.epochs_done) == ([], min(epochs, 1))
+    assert said in caplog.text
+    shorter = make_network()  # a training of so many epochs, or steps of the first
+    if epochs:
+        plan = Fit(section(f"train.keep={keep}"), tmp_path / "shorter", "recipe", epochs=epochs)
+        fit_network(shorter, Step(), Batches(), validate, plan)
+    else:
+        load_state(tmp_path / "checkpoints" / "last.safetensors", shorter)
+    assert equal(network, shorter)
+
+
+def test_what_has_learnt_nothing_cannot_be_finished(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="there is nothing to finish"):
+        fit_network(
+            make_network(), Step(), Batches(), validate, Fit(section(), tmp_path, "recipe", resume=True, finish=True)
+        )
 
 
 def test_ctrl_c_does_what_it_did_after_the_training_and_in_other_threads(tmp_path: Path) -> None:

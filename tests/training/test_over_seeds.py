@@ -50,6 +50,11 @@ def test_finished_seeds_are_kept_by_resume_where_the_recipe_is_the_same(cube: Pa
     out = train_seeds("hyperspectral/lda", tmp_path / "runs", 2, data=cube, overrides=OVERRIDES)
     card = out / "seed-0" / "card.json"
     before = card.stat().st_mtime_ns
+    ended = TrainOptions(resume=True, finish=True)
+    train_seeds("hyperspectral/lda", out, 3, data=cube, overrides=OVERRIDES, options=ended)
+    assert len(json.loads((out / "seeds.json").read_text())["runs"]) == 2  # the third was not begun
+    with pytest.raises(InputError, match="0 of 3 seeds have begun"):
+        train_seeds("hyperspectral/lda", tmp_path / "new", 3, data=cube, overrides=OVERRIDES, options=ended)
     train_seeds("hyperspectral/lda", out, 3, data=cube, overrides=OVERRIDES, options=TrainOptions(resume=True))
     assert card.stat().st_mtime_ns == before
     assert len(json.loads((out / "seeds.json").read_text())["runs"]) == 3

@@ -19,13 +19,14 @@ from torch import nn
 import deepnets4eo
 from deepnets4eo.baselines.recipe import BaselineRecipe
 from deepnets4eo.errors import InputError, LabelError, OutputError, RunError
+from deepnets4eo.files import read_json
 from deepnets4eo.grid import Window
 from deepnets4eo.segmenters import networks
 from deepnets4eo.training.criterion import class_weights
 from deepnets4eo.training.data import TrainLoader
 from deepnets4eo.training.recipe import Recipe, resolve
 from deepnets4eo.training.scenes import find_sources
-from deepnets4eo.training.segmentation import load_legend, prepare
+from deepnets4eo.training.segmentation import load_legend, prepare, score_segmenter
 from deepnets4eo.training.splits import TRAIN, VAL
 from deepnets4eo.training.tasks import Task, TrainOptions
 
@@ -200,6 +201,15 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
     with pytest.raises(RunError, match=r"labels\.tif: changed since the training in .*cut began"):
         deepnets4eo.train(make_recipe(), tmp_path / "cut", data=data, options=options)
     os.utime(labels, ns=(written_ns, written_ns))
+    monkeypatch.setattr(TrainLoader, "set_epoch", interrupted)  # not an epoch more is learnt
+    finished = deepnets4eo.train(
+        make_recipe(), tmp_path / "cut", data=data, options=TrainOptions(resume=True, finish=True)
+    )
+    card = read_json(finished / "card.json")
+    assert card["notes"]["finished_after"] == f"2 of {card['notes']['epochs'] + 1} epochs"
+    scored = score_segmenter(deepnets4eo.load_run(finished).segmenter, prepare(make_recipe(f"data.folders=[{data}]")))
+    assert metrics(finished)["confusion"] == scored["confusion"]
+    monkeypatch.setattr(TrainLoader, "set_epoch", original)
     resumed = deepnets4eo.train(make_recipe(), tmp_path / "cut", data=data, options=options)
     assert equal(whole, resumed)
     assert metrics(whole) == metrics(resumed)

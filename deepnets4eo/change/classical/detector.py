@@ -79,6 +79,7 @@ class ChangeDetector(ProbabilitySegmenter):
     """
 
     kind = "change-detector"
+    only_float32 = True  # whatever precision is chosen
 
     def __init__(
         self, method: str, inputs: InputSpec, *, threshold_method: str = "two-means", tiling: Tiling | None = None

@@ -21,6 +21,8 @@ Blocks = Callable[[], Iterable[tuple[FloatImage, Mask]]]  # each call goes over 
 Score = NDArray[np.float32]
 
 MOST_ITERATIONS, TOLERANCE = 50, 1e-3  # of IR-MAD; the tolerance is of its correlations
+SMALL_VALUES = 4_000_000  # of a pair that costs seconds to iterate until it has converged
+FINE_ITERATIONS, FINE_TOLERANCE = 200, 1e-6  # of such a pair; one of Landsat takes 50
 BLOCK_PX = 4  # side of a block of PCA-k-means (Celik 2009)
 COMPONENTS = 3
 KMEANS_STEPS = 100
@@ -121,31 +123,36 @@ class Mad(VariateScore):
     """Multivariate alteration detection (Nielsen et al. 1998): one estimate, all pixels weighed alike."""
 
     name = "mad"
-    most_iterations = 1
 
     def fit(self, blocks: Blocks) -> None:
-        """Iterate until no correlation moves by more than 0.001. Each iteration goes over the pair once."""
-        before: NDArray[np.float64] | None = None
-        for _ in range(self.most_iterations):
-            self.variates = self._estimate(blocks)
-            correlation = self.variates.correlation
-            if before is not None and np.abs(correlation - before).max() < TOLERANCE:
-                break
-            before = correlation
+        """Go over the pair once."""
+        self._estimate(blocks)
 
-    def _estimate(self, blocks: Blocks) -> PairVariates:
-        sums = MomentSums()
+    def _estimate(self, blocks: Blocks) -> int:
+        """Estimate the variates, pixels weighed by those known so far; returns the number of values of valid pixels."""
+        sums, count = MomentSums(), 0
         for values, valid in blocks():
             pixels = values[:, valid]
             sums.add(pixels, None if self.variates is None else self.variates.no_change(pixels))
-        return mad_variates(sums.moments(), self.penalty)
+            count += pixels.size
+        self.variates = mad_variates(sums.moments(), self.penalty)
+        return count
 
 
 class IrMad(Mad):
     """Iteratively re-weighted MAD (Nielsen 2007): pixels count by their probability of no change."""
 
     name = "ir-mad"
-    most_iterations = MOST_ITERATIONS
+
+    def fit(self, blocks: Blocks) -> None:
+        """Iterate until no correlation moves by more than 0.001, of a small pair 0.000001. Each iteration goes over the pair once."""
+        small = self._estimate(blocks) <= SMALL_VALUES
+        most, tolerance = (FINE_ITERATIONS, FINE_TOLERANCE) if small else (MOST_ITERATIONS, TOLERANCE)
+        for _ in range(most - 1):
+            before = self.fitted.correlation
+            self._estimate(blocks)
+            if np.abs(self.fitted.correlation - before).max() < tolerance:
+                break
 
 
 class SlowFeatures(VariateScore):

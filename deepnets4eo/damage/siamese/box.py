@@ -55,13 +55,7 @@ def open_box() -> tuple[NetworkGrader | None, Finding | None]:
 
 
 def not_used(reason: str) -> Finding:
-    """Return the finding that the network did not take part.
-
-    Parameters
-    ----------
-    reason
-        A sentence, or the start of one.
-    """
+    """Return the finding that the network did not take part; `reason` is a sentence, or the start of one."""
     return Finding(
         "network_not_used",
         "note",
