@@ -55,4 +55,4 @@ def _seen(inputs: Inputs, outlines: NDArray[np.object_]) -> NDArray[np.bool_]:
     row_col = np.column_stack([shapely.get_y(points), shapely.get_x(points)]) * scale
     known = np.isfinite(row_col).all(axis=1)
     row, col = np.clip(np.where(known[:, None], row_col, 0).astype(int), 0, np.array(valid.shape) - 1).T
-    return known & valid[row, col]
+    return np.asarray(known & valid[row, col])

@@ -39,7 +39,8 @@ def write_geojson(damage_map: DamageMapContent, path: str | Path) -> Path:
         separator = "\n"
         for piece in pieces(damage_map.buildings):
             rows = zip(*piece.columns.values(), strict=True)
-            shapes = np.where(shapely.is_empty(piece.shapes), None, piece.shapes)  # RFC 7946 has no empty rings
+            shapes = np.array(piece.shapes, object)
+            shapes[shapely.is_empty(shapes)] = None  # RFC 7946 has no empty rings
             for geometry, row in zip(shapely.to_geojson(shapes), rows, strict=True):
                 properties = json.dumps(dict(zip(piece.columns, row, strict=True)), ensure_ascii=False)
                 stream.write(
