@@ -50,6 +50,9 @@ class CloudInMemory:
     def read(self):
         return self.cloud
 
+    def check_extent(self):
+        """Points in memory are near each other."""
+
 
 def write_las(cloud, path):
     """The cloud as a LAS file."""

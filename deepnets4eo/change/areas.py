@@ -39,11 +39,9 @@ SQUARE_METRES = 10_000.0  # of a hectare
 
 @dataclass(frozen=True)
 class ChangedArea:
-    """Hectares that changed, of those that both images show.
-
-    interval : percentile interval of the changed hectares, None for scenes of fewer than 8 blocks. It says how much the
-    figure depends on which blocks of the scene are counted, nothing about errors of the map. block_px : their side.
-    """
+    """Hectares that changed, of those that both images show. `interval` is a percentile interval over resampled blocks
+    of `block_px`, None for fewer than 8 blocks: it says how much the figure depends on which blocks are counted,
+    nothing about errors of the map."""
 
     changed_ha: float
     seen_ha: float
@@ -65,10 +63,8 @@ class ChangedArea:
 
 
 def changed_area(labels: Layer, *, seed: int = 0) -> ChangedArea:
-    """Count the changed area, block by block; blocks are drawn with replacement for the interval (Efron 1979).
-
-    labels : no change (0), change (1), else void. Memory: one block, and two numbers a block.
-    """
+    """Count the changed area of labels no change (0) and change (1), else void, block by block; blocks are drawn with
+    replacement for the interval (Efron 1979). Memory: one block, and two numbers a block."""
     block_px = int(np.clip(min(labels.shape) // 4, LEAST_BLOCK_PX, BLOCK_PX))
     windows = blocks(labels.shape, block_px)
     counts = np.array([_count(labels, window) for window in windows], float)
@@ -107,40 +103,15 @@ def _three_digits(value: float) -> str:
 
 
 def hectares_by_window(grid: Grid, windows: Sequence[Window]) -> NDArray[np.float64]:
-    """Hectares of a pixel on the ground in each window, at its centre; without a CRS a pixel counts as 1 m².
-
-    Parameters
-    ----------
-    grid
-        Of the raster.
-    windows
-        Parts of it, small beside the Earth.
-
-    Returns
-    -------
-    (windows,) float64
-        Hectares.
-    """
+    """Return the hectares of a pixel on the ground at the centre of each window (windows,); without a CRS a pixel
+    counts as 1 m²."""
     centres = [(window.col + window.width / 2, window.row + window.height / 2) for window in windows]
     return pixel_areas_m2(grid, np.array(centres)) / SQUARE_METRES
 
 
 def redraw_blocks(counts: NDArray[Any], draws: int, seed: int) -> NDArray[np.float64]:
-    """Sums over a site whose blocks are drawn anew with replacement (Efron and Tibshirani 1993).
-
-    Parameters
-    ----------
-    counts
-        (blocks, …) what each block has.
-    draws
-        Number of resamples.
-    seed
-        Of the draws.
-
-    Returns
-    -------
-    (draws, …) sums over as many blocks as there are.
-    """
+    """Return (draws, …) sums over a site whose blocks (blocks, …) are drawn anew with replacement (Efron and Tibshirani
+    1993)."""
     number = len(counts)
     return np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), draws) @ counts
 
@@ -148,24 +119,8 @@ def redraw_blocks(counts: NDArray[Any], draws: int, seed: int) -> NDArray[np.flo
 def change_polygons(
     labels: Layer, score: Layer, *, min_area_m2: float = 0.0, workers: int | None = None
 ) -> gpd.GeoDataFrame:
-    """Polygons of connected changed pixels, the largest first.
-
-    Parameters
-    ----------
-    labels
-        No change (0), change (1), else void.
-    score
-        Probability of change as bytes, value / 254, on the same grid.
-    min_area_m2
-        Smaller ones are left out, square metres.
-    workers
-        Threads, by default one per core.
-
-    Returns
-    -------
-    GeoDataFrame
-        `id` text, `area_m2`, `score` (mean, 0–1), and geometry in the raster's CRS.
-    """
+    """Return polygons of connected changed pixels, the largest first: `id` text, `area_m2` (at least `min_area_m2`),
+    mean `score` 0–1 (bytes value / 254 in the raster), and geometry in the CRS of the raster."""
     frame = polygonize(labels, {CHANGE: "change"}, Shaping(min_area_m2=min_area_m2), block_px=TRACE_PX, workers=workers)
     frame = frame.drop(columns=["class", "value"])
     means = band_sums(score, frame.geometry.to_numpy(), workers=workers).mean[:, 0] if len(frame) else np.zeros(0)
@@ -175,11 +130,8 @@ def change_polygons(
 
 
 def with_transitions(polygons: gpd.GeoDataFrame, cover_pre: Layer, cover_post: Layer) -> gpd.GeoDataFrame:
-    """The polygons with their most frequent land cover at both dates, in the columns `from` and `to`.
-
-    cover_pre, cover_post : labels with a legend in their tags; void where nothing is counted gets None.
-    Errors: LabelError where a raster has no legend.
-    """
+    """Return the polygons with their most frequent land cover at both dates in the columns `from` and `to`, None where
+    nothing is counted. Raises LabelError where a raster has no legend."""
     columns = {"from": _majority(polygons, cover_pre), "to": _majority(polygons, cover_post)}
     return polygons.assign(**columns)[[*polygons.columns[:-1], *columns, polygons.geometry.name]]
 

@@ -26,20 +26,8 @@ LEAST_CHANGED = round(FINAL * PACKED_ONE)  # the byte from which on a score is c
 
 
 def is_from_to(legend: Legend) -> bool:
-    """Whether the classes are pairs of land cover from → to.
+    """Return whether the classes are pairs of land cover from → to, as `cover_legend` takes them.
 
-    Parameters
-    ----------
-    legend
-        Of a run.
-
-    Returns
-    -------
-    bool
-        As `cover_legend` takes it.
-
-    Examples
-    --------
     >>> is_from_to(Legend.load("change"))
     False
     """
@@ -51,20 +39,7 @@ def is_from_to(legend: Legend) -> bool:
 
 
 def check_two_classes(legend: Legend, what: str) -> None:
-    """Refuse a legend of other than two classes, and one that lists change first.
-
-    Parameters
-    ----------
-    legend
-        No change and change.
-    what
-        Has the legend, for the message.
-
-    Raises
-    ------
-    InputError
-        With the order that is expected.
-    """
+    """Raise InputError for a legend of other than two classes, or one that lists change first; `what` has the legend."""
     if legend.num_classes != 2 or legend.names[0].casefold() == CHANGE:
         raise InputError(
             f"{what} has the classes {', '.join(legend.names)}; expected no change and change, in this order. Set legend=change, or list "
@@ -73,20 +48,8 @@ def check_two_classes(legend: Legend, what: str) -> None:
 
 
 def check_change_legend(legend: Legend, source: str) -> None:
-    """Refuse classes that are neither no change and change, nor pairs from → to.
-
-    Parameters
-    ----------
-    legend
-        Of a run.
-    source
-        Its folder, for the message.
-
-    Raises
-    ------
-    InputError
-        For other classes.
-    """
+    """Raise InputError for classes that are neither no change and change, nor pairs from → to; `source` is the folder
+    of the run."""
     names = [name.casefold() for name in legend.names]
     if (len(names) == 2 and CHANGE in names) or is_from_to(legend):
         return
@@ -97,30 +60,9 @@ def check_change_legend(legend: Legend, source: str) -> None:
 
 
 def change_scores(probabilities: Layer, legend: Legend, source: str, *, classes: Layer | None = None) -> Layer:
-    """The probability of change as a layer of one band, read by window.
-
-    Parameters
-    ----------
-    probabilities
-        Of all classes as bytes, value / 254.
-    legend
-        Of the run.
-    source
-        Its folder, for messages.
-    classes
-        Labels of the same prediction, where they decide: probabilities as bytes may tie where the network did not.
-
-    Returns
-    -------
-    Layer
-        Of classes from → to the share of the best pair that changed in that and the best one that stayed, which is what the
-        network decided by. With `classes` at least `LEAST_CHANGED` where these changed, and below it elsewhere.
-
-    Raises
-    ------
-    InputError
-        As `check_change_legend`.
-    """
+    """Return the probability of change, from probabilities as bytes (value / 254), as a layer read by window. For
+    classes from → to it is the share of the best pair that changed in that and the best that stayed. Labels in
+    `classes` decide where bytes tie. Raises InputError as `check_change_legend`."""
     check_change_legend(legend, source)
     changes = _changes(legend)
     if is_from_to(legend):

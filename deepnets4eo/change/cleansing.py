@@ -79,17 +79,8 @@ class CleansingSection(Section):
 
 
 class CleansingRecipe(Recipe):
-    """All that decides the training of a network of change with labels that are cleansed.
-
-    Parameters
-    ----------
-    data, legend, model, predict
-        As of the task segmentation, with the layers image_pre and image_post.
-    train
-        Of each hyperepoch.
-    cleansing
-        How labels are cleansed.
-    """
+    """All that decides the training of a network of change with labels that are cleansed: `train` holds for each
+    hyperepoch, the other sections are those of the task segmentation with the layers image_pre and image_post."""
 
     cleansing: CleansingSection = CleansingSection()
 
@@ -136,10 +127,8 @@ def merge_labels(original: ByteImage, predicted: ByteImage, rule: Merge) -> Byte
 
 @dataclass(frozen=True)
 class _Predicted:
-    """A scene with its original labels, and what a network predicts on it.
-
-    scores : packed probabilities of no change and change. learnt : window → (h, w) bool, what is learnt from.
-    """
+    """A scene with its original labels, and packed probabilities that a network predicts on it; `learnt` maps a window
+    to (h, w) bool, what is learnt from."""
 
     original: LabelledScene
     images: Scene
@@ -327,20 +316,8 @@ def _diffused_scores(
 
 
 def to_grey_levels(image: FloatImage, layer: LayerInput) -> FloatImage:
-    """An image in grey levels of 0 to 255, which edge levels of the diffusion are in; bytes stay as they are.
-
-    Parameters
-    ----------
-    image
-        (B, H, W), values as of the files.
-    layer
-        Its type and range in training.
-
-    Returns
-    -------
-    FloatImage
-        (B, H, W) float32; other types are scaled so that the range of training is 0 to 255, and cut off there.
-    """
+    """Return an image (B, H, W) in grey levels of 0 to 255, in which edge levels of the diffusion are; bytes stay as
+    they are, other types are scaled by the range of the training."""
     if layer.dtype == "uint8":
         return image
     span = max(layer.high - layer.low, np.finfo(np.float32).tiny)

@@ -26,10 +26,8 @@ COARSE_CLOUDS = 0.5  # share of a pixel of a preview under clouds from which it 
 
 @dataclass(frozen=True)
 class CloudedArea:
-    """Hectares of the post image's grid that are not looked at because of clouds, of those that the image shows.
-
-    by_layer : layer name → hectares. either_ha : under a cloud at one date at least. visible_ha : valid at both dates but for clouds.
-    """
+    """Hectares of the grid of the post image that clouds hide by layer name, under a cloud at one date at least
+    (`either_ha`), and valid at both dates except for clouds (`visible_ha`)."""
 
     by_layer: dict[str, float]
     either_ha: float
@@ -46,42 +44,13 @@ class CloudedArea:
 
 
 def hide_clouds(image: Layer, mask: Layer, grid: Grid, motion: Motion = UNMOVED) -> Layer:
-    """An image on the grid of the post image, not valid under the clouds of its mask.
-
-    Parameters
-    ----------
-    image
-        Already on `grid`.
-    mask
-        As of `open_cloud_mask`, on the grid that the image was read from.
-    grid
-        Of the post image.
-    motion
-        (2, 3), as in `Registration`: the mask moves with its image.
-
-    Returns
-    -------
-    Layer
-        Same values, bands and names.
-    """
+    """Return an image on the grid of the post image that is not valid under the clouds of its mask, which moves with it
+    (`motion` (2, 3), as in `Registration`)."""
     return Layer(CloudMaskedSource(image, on_post_grid(mask, grid, motion, resampling="nearest")))
 
 
 def clouded_area(scene: Scene, names: Sequence[str]) -> CloudedArea | None:
-    """Count what clouds hide of the layers of a scene; None where no layer has a mask. Memory: one window.
-
-    Parameters
-    ----------
-    scene
-        With layers as of `hide_clouds`, or without masks.
-    names
-        The layers of both dates.
-
-    Returns
-    -------
-    CloudedArea
-        On the ground of the scene.
-    """
+    """Count what clouds hide of the layers of a scene; None where no layer has a mask. Memory: one window."""
     layers = {name: scene.layers[name].reader for name in names}
     if not any(isinstance(source, CloudMaskedSource) for source in layers.values()):
         return None

@@ -26,11 +26,8 @@ OVERALL = ("overall_accuracy", "kappa", "mean_f1", "mean_iou")
 
 
 class CoverCriterion:
-    """Losses of change, of land cover, or of both; networks are those of `CoverAndChange`, compiled or not.
-
-    layers : inputs in order. legend : of change. pixels : training pixels of no change and change; cover_pixels : (L,) of
-    land cover at both dates, None where it is not weighted.
-    """
+    """Losses of change, of land cover, or of both, for networks of the kind `CoverAndChange`. `pixels` are training
+    pixels of no change and change, `cover_pixels` (L,) those of land cover, None where it is not weighted."""
 
     def __init__(
         self,

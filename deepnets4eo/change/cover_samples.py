@@ -51,11 +51,8 @@ def count_pairs(split: DataSplit[LabelledScene], readers: Sequence[CoverReaders]
 
 
 class CoverSamples(ClassSamples):
-    """Windows with the change mask, and `cover_pre` and `cover_post` (h, w) uint8 beside it.
-
-    readers : land cover of each scene. pairs : classes of land cover L where the mask is to be the pair from → to; 0: it
-    is change. Others as of `ClassSamples`.
-    """
+    """Windows with the change mask, and `cover_pre` and `cover_post` (h, w) uint8 from the readers of each scene. With
+    `pairs` L the mask is the pair of covers from → to; with 0 it is change."""
 
     def __init__(self, *arguments: Any, readers: Sequence[CoverReaders], pairs: int = 0) -> None:
         super().__init__(*arguments)

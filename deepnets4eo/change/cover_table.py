@@ -124,10 +124,8 @@ def write_transitions(path: str | Path, transitions: Transitions, about: Mapping
 
 
 def _legend_of(layer: Layer, legend: Legend | None) -> Legend:
-    """The legend in the tags, which says how the file stores its classes, else the one given.
-
-    Errors: InputError without any, and where the tags name other classes than the one given.
-    """
+    """Return the legend in the tags, which says how the file stores its classes, else the one given. Raises InputError
+    without any, and where the tags name other classes than the one given."""
     own = layer.legend or legend
     if own is None:
         raise InputError(f"{layer.source} has no legend in its tags. Give one, e.g. --legend hrscd.")

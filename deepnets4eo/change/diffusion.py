@@ -173,10 +173,8 @@ def _advance(state: FloatImage, step: _Step, count: int, pool: ThreadPoolExecuto
 
 @dataclass
 class _Step:
-    """One explicit step on guides and scores together.
-
-    num_guides, bands : how the channels of a state are divided; what follows them are scores. valid : (H, W) float32, 0 or 1
-    """
+    """One explicit step on guides and scores together: the channels of a state are `num_guides` guides of `bands`, then
+    scores; `valid` is (H, W) float32 of 0 or 1."""
 
     num_guides: int
     bands: int
@@ -224,10 +222,8 @@ def _both(valid: FloatImage | None, first: int, strip: int, axis: int) -> FloatI
 
 
 class _Flow:
-    """What flows between neighbours along one axis in one step; its arrays are used again in each step.
-
-    axis : of rows 0, of columns 2. shape : (h, N, w) of the largest flow
-    """
+    """The flow between neighbours along one axis (rows 0, columns 2) in one step; its arrays are used again in each
+    step."""
 
     def __init__(self, axis: int, step: _Step, shape: tuple[int, int, int]) -> None:
         self.axis, self.step = axis, step

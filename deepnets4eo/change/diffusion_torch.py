@@ -21,24 +21,8 @@ def diffuse_on_device(
     valid: NDArray[np.bool_] | None = None,
     device: str = "cuda",
 ) -> FloatImage:
-    """Diffuse scores along the edges that all guides agree to be free of; see `guided_anisotropic_diffusion`.
-
-    Parameters
-    ----------
-    scores, guides, diffusion, valid
-        As there.
-    device
-        Such as "cuda" or "cpu".
-
-    Returns
-    -------
-    (C, H, W) float32, equal to the other's result but for rounding.
-
-    Raises
-    ------
-    InputError
-        As there.
-    """
+    """Do what `guided_anisotropic_diffusion` does on a device such as "cuda"; the result differs by rounding alone.
+    Raises the same errors."""
     diffusion = diffusion or Diffusion()
     check_arrays(scores, guides, valid)
     state = torch.from_numpy(np.asarray(scores, np.float32).copy()).to(device)

@@ -174,10 +174,8 @@ def check_options(options: ChangeOptions) -> None:
 
 
 def load_change_run(options: ChangeOptions) -> Run | None:
-    """Open the run of the options, None without one; refuse one that does not label change in pairs, or finds the land cover itself.
-
-    Errors: InputError and RunError.
-    """
+    """Open the run of the options, None without one. Raises InputError or RunError for a run that does not label change
+    in pairs, or finds the land cover itself."""
     model = options.model
     if model is None:
         return None

@@ -21,15 +21,8 @@ LEVELS = 256  # of packed probabilities
 
 @dataclass(frozen=True)
 class LabelNoise:
-    """Shares of labels that are wrong.
-
-    Parameters
-    ----------
-    no_change
-        Of the pixels labelled as no change, 0 to 1; NaN where the network is sure of none of them, or one class is not labelled.
-    change
-        Of the pixels labelled as change, likewise.
-    """
+    """Shares 0 to 1 of the labels of no change and of change that are wrong; NaN where the network is sure of none of
+    them, or one class is not labelled."""
 
     no_change: float
     change: float
@@ -43,43 +36,17 @@ class LabelNoise:
 
 
 def count_packed(labels: ByteImage, packed: ByteImage, known: Mask) -> NDArray[np.int64]:
-    """Pixels by label and packed probability of change.
-
-    Parameters
-    ----------
-    labels
-        (H, W) class indices, 0 no change, 1 change; others do not count.
-    packed
-        (H, W), probability of change times 254.
-    known
-        (H, W), where there is a probability.
-
-    Returns
-    -------
-    NDArray[np.int64]
-        (2, 256), to be summed over scenes.
-    """
+    """Count known pixels by label (0 no change, 1 change) and packed probability (value / 254): (2, 256), to be summed
+    over scenes."""
     counted = known & (labels < 2)
     flat = labels[counted].astype(np.int64) * LEVELS + packed[counted]
     return np.bincount(flat, minlength=2 * LEVELS).reshape(2, LEVELS)
 
 
 def confident_classes(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """The class that a network is sure of at each probability.
+    """Return the class (256,) that a network is sure of at each packed probability: 1 from the mean where change is
+    labelled on, 0 up to the mean where no change is labelled, 255 between and where one class is not labelled.
 
-    Parameters
-    ----------
-    counts
-        (2, 256), see `count_packed`.
-
-    Returns
-    -------
-    NDArray[np.uint8]
-        (256,), by packed probability: 1 where it is at least as large as on average where change is labelled, 0 where at most as
-        large as on average where no change is labelled, 255 between, and everywhere where one class is not labelled.
-
-    Examples
-    --------
     >>> counts = np.zeros((2, 256), np.int64)
     >>> counts[0, 20], counts[1, 240] = 100, 16
     >>> confident_classes(counts)[[10, 20, 130, 240, 250]].tolist()
@@ -99,20 +66,8 @@ def confident_classes(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
 
 
 def estimate_label_noise(counts: NDArray[np.int64]) -> LabelNoise:
-    """Shares of wrong labels; network errors count as well where the network is sure of them.
-
-    Parameters
-    ----------
-    counts
-        (2, 256), see `count_packed`.
-
-    Returns
-    -------
-    LabelNoise
-
-    Examples
-    --------
-    Of twenty labels of change, four lie where the network is as sure of no change as elsewhere:
+    """Return the shares of wrong labels from counts (2, 256) of `count_packed`; errors of the network count as well
+    where it is sure of them.
 
     >>> counts = np.zeros((2, 256), np.int64)
     >>> counts[0, 20], counts[1, 240], counts[1, 10] = 100, 16, 4

@@ -62,17 +62,8 @@ class _GainAndOffset(ABC):
 
 @dataclass(frozen=True)
 class LinearMap(_GainAndOffset):
-    """Gain and offset of each band.
-
-    Parameters
-    ----------
-    gain, offset
-        (C,): post = gain · pre + offset where nothing changed.
-    correlation
-        (C,) of both dates over the pixels used.
-    pixels
-        Number of these.
-    """
+    """Gain and offset (C,) of each band, post = gain · pre + offset where nothing changed, and the correlation of both
+    dates over the pixels used."""
 
     gain: NDArray[np.float64]
     offset: NDArray[np.float64]
@@ -85,13 +76,7 @@ class LinearMap(_GainAndOffset):
 
 @dataclass(frozen=True)
 class HistogramMap:
-    """Values of both dates at equal shares of their pixels; in between by straight lines.
-
-    Parameters
-    ----------
-    pre, post
-        (C, Q), ascending.
-    """
+    """Ascending values (C, Q) of both dates at equal shares of their pixels; in between by straight lines."""
 
     pre: NDArray[np.float64]
     post: NDArray[np.float64]
@@ -108,15 +93,7 @@ class HistogramMap:
 
 @dataclass(frozen=True)
 class TrainingLight(_GainAndOffset):
-    """Mean and deviation of each band, and those of the training images that it gets.
-
-    Parameters
-    ----------
-    mean, std
-        (C,) of the image.
-    trained_mean, trained_std
-        (C,) of the training images.
-    """
+    """Mean and deviation (C,) of an image, and those of the training images that it gets."""
 
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
@@ -129,25 +106,9 @@ class TrainingLight(_GainAndOffset):
 
 
 def invariant_regression(scene: Scene, *, unchanged: float = UNCHANGED) -> LinearMap:
-    """Gain and offset of each band by orthogonal regression on pixels that IR-MAD finds unchanged.
-
-    Parameters
-    ----------
-    scene
-        With the layers `image_pre` and `image_post`, of the same bands.
-    unchanged
-        Least probability of no change of the pixels used, between 0 and 1.
-
-    Returns
-    -------
-    LinearMap
-        From pre to post.
-
-    Raises
-    ------
-    InputError
-        Fewer than 100 such pixels, or a band without variance in them.
-    """
+    """Return gain and offset of each band from pre to post by orthogonal regression on pixels that IR-MAD finds
+    unchanged with a probability of at least `unchanged`. Raises InputError for fewer than 100 such pixels, or a band
+    without variance in them."""
     inputs = InputSpec.measure([scene], [PRE, POST])
     windows = spread_windows(scene.shape, (SIDE_PX, SIDE_PX), WINDOWS)
 
@@ -175,23 +136,8 @@ def invariant_regression(scene: Scene, *, unchanged: float = UNCHANGED) -> Linea
 
 
 def match_histograms(scene: Scene) -> HistogramMap:
-    """Values of the pre image at which each share of its pixels lies below → those of the post image.
-
-    Parameters
-    ----------
-    scene
-        With the layers `image_pre` and `image_post`, of the same bands.
-
-    Returns
-    -------
-    HistogramMap
-        From pre to post, of 257 shares of a million spread pixels at most.
-
-    Raises
-    ------
-    InputError
-        No pixel is valid in both.
-    """
+    """Return the values of both dates at 257 shares of at most a million spread pixels, from pre to post. Raises
+    InputError where no pixel is valid in both."""
     samples: list[FloatImage] = []
     for window in spread_windows(scene.shape, (SIDE_PX // 2, SIDE_PX // 2), WINDOWS):
         sample = scene.read(window, [PRE, POST])
@@ -205,29 +151,9 @@ def match_histograms(scene: Scene) -> HistogramMap:
 
 
 def light_of_training(scene: Scene, inputs: InputSpec) -> dict[str, TrainingLight]:
-    """Maps that give each band of each date the mean and deviation of the training images.
-
-    A network knows the light, haze and tones of its training images; another light looks like change to it. Each date is
-    mapped by itself, so dates that differ in light become alike as well. A scene that is mostly of one kind, such as
-    water, gets a contrast that it does not have.
-
-    Parameters
-    ----------
-    scene
-        With the layers `image_pre` and `image_post`.
-    inputs
-        Of the network.
-
-    Returns
-    -------
-    dict
-        Of both layers.
-
-    Raises
-    ------
-    InputError
-        No valid pixel, or a band with one value in all of them.
-    """
+    """Return maps that give each band of each date the mean and deviation of the training images: another light looks
+    like change to a network. Scenes that are mostly of one kind, such as water, get a contrast that they do not
+    have. Raises InputError without valid pixels or variance."""
     sums = {PRE: MomentSums(), POST: MomentSums()}
     for window in spread_windows(scene.shape, (SIDE_PX, SIDE_PX), WINDOWS):
         sample = scene.read(window, [PRE, POST])

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field
 
 from deepnets4eo.options import option_group
-from deepnets4eo.rasters.stated_gsd import PixelSize
 from deepnets4eo.registration.options import (
     MAX_ROTATION_DEG,
     MAX_SHIFT_M,
@@ -17,6 +16,7 @@ from deepnets4eo.registration.options import (
     MaxRotation,
     MaxShift,
     Motion,
+    PixelSize,
 )
 
 DECISION: dict[str, Any] = {"group": "Decision"}

@@ -33,11 +33,8 @@ BLOCK_PX = 1024
 
 @dataclass(frozen=True)
 class ChangePair:
-    """A pair that is ready for change detection.
-
-    scene : layers `image_pre` and `image_post` on the grid of the post image. registration : how the pre image lies.
-    findings : what limits the worth of a map of it. covers : land cover before and after, where the options name it.
-    """
+    """A pair that is ready for change detection: layers `image_pre` and `image_post` on the grid of the post image, the
+    registration, findings that limit a map of it, and land cover of both dates where the options name it."""
 
     scene: Scene
     registration: Registration
@@ -46,27 +43,9 @@ class ChangePair:
 
 
 def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOptions()) -> ChangePair:
-    """Open, check and register a pair.
-
-    Parameters
-    ----------
-    pre, post
-        Image before and after: paths, folders of tiles, or layers.
-    options
-        Bands and alignment.
-
-    Returns
-    -------
-    The pair; nothing is resampled yet, and the post image never is.
-
-    Raises
-    ------
-    InputError
-        Bands that do not correspond, one image given twice, a registration that failed, a mask of clouds that is none,
-        land cover that is missing or has no legend, or no common valid pixel.
-    GridError
-        The images do not overlap, or only one of them has a CRS; the same of land cover and the post image.
-    """
+    """Open, check and register a pair; nothing is resampled yet, and the post image never is. Raises InputError for
+    bands that do not correspond, one image given twice, a failed registration, masks or land cover that do not fit,
+    GridError for images that do not overlap or of which one has no CRS."""
     opened = {role: with_gsd(Layer.open(image), options.gsd_m) for role, image in ((PRE, pre), (POST, post))}
     for role, image in opened.items():
         check_no_colour_table(image, role.removeprefix("image_"))
@@ -108,10 +87,8 @@ def _zero_findings(image: Layer, role: str) -> tuple[Finding, ...]:
 
 
 def choose_bands(pre: Layer, post: Layer, options: ChangeOptions) -> tuple[Layer, Layer]:
-    """Both layers with corresponding bands: as the options say, else those of the same names, else all of equally many.
-
-    Errors: InputError.
-    """
+    """Return both layers with corresponding bands: as the options say, else those of the same names, else all of
+    equally many. Raises InputError."""
     chosen = [
         layer if text is None else layer.subset(_numbers(text, flag))
         for layer, text, flag in (

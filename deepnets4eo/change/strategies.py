@@ -123,10 +123,8 @@ def _describe(member: Segmenter) -> dict[str, Any]:
 
 
 def _follow_decision(pairs: FloatImage, change: FloatImage) -> None:
-    """Scale scores so that the best one without change is P(no change), the best one with change P(change), in place.
-
-    pairs : (N, L, L, h, w). change : (N, 2, h, w)
-    """
+    """Scale pair scores (N, L, L, h, w) in place so that the best one without change is P(no change) and the best one
+    with change P(change), from change (N, 2, h, w)."""
     same = np.eye(pairs.shape[1], dtype=bool)
     for group, probability in ((same, change[:, 0]), (~same, change[:, 1])):
         best = np.maximum(pairs[:, group].max(axis=1), np.finfo(np.float32).tiny)

@@ -66,21 +66,9 @@ class CoverTrain(TrainSection):
 
 
 class CoverRecipe(Recipe):
-    """All that decides the training of land cover and change.
-
-    Parameters
-    ----------
-    data
-        Pairs; layers image_pre, image_post, labels (change), cover_pre and cover_post.
-    legend
-        Of change.
-    model
-        The network: "hrscd" or "change-encoder" for strategies joint and sequential, any for direct.
-    cover
-        Land cover and the strategy.
-    train
-        Optimisation.
-    """
+    """All that decides the training of land cover and change: pairs with the layers image_pre, image_post, labels
+    (change), cover_pre and cover_post; the network "hrscd" or "change-encoder" for the strategies joint and
+    sequential, any for direct."""
 
     cover: CoverSection = CoverSection()
     train: CoverTrain = CoverTrain()

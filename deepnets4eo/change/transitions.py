@@ -78,25 +78,9 @@ def from_to_legend(cover: Legend) -> Legend:
 
 
 def cover_legend(from_to: Legend) -> Legend:
-    """The legend of land cover that a legend from → to was made of.
+    """Return the legend of L land-cover classes that a legend of `from_to_legend` was made of. Raises InputError for
+    any other legend.
 
-    Parameters
-    ----------
-    from_to
-        Of `from_to_legend`.
-
-    Returns
-    -------
-    Legend
-        L classes with the values 0 … L − 1.
-
-    Raises
-    ------
-    InputError
-        For any other legend.
-
-    Examples
-    --------
     >>> cover_legend(from_to_legend(Legend.load("change"))).names
     ('no change', 'change')
     """
@@ -112,22 +96,8 @@ def cover_legend(from_to: Legend) -> Legend:
 
 
 def join_covers(pre: ByteImage, post: ByteImage, count: int) -> ByteImage:
-    """Class indices from → to of two maps; void where either is.
+    """Return class indices i · count + j of two maps of indices, void where either is.
 
-    Parameters
-    ----------
-    pre, post
-        Class indices 0 … count − 1 of one shape, void 255.
-    count
-        Classes of land cover.
-
-    Returns
-    -------
-    ByteImage
-        i · count + j, void 255.
-
-    Examples
-    --------
     >>> join_covers(np.array([[1, 2, 255]], np.uint8), np.array([[1, 0, 0]], np.uint8), 3)
     array([[  4,   6, 255]], dtype=uint8)
     """
@@ -268,11 +238,8 @@ def transitions_of_counts(
     seed: int,
     where: tuple[str, int],
 ) -> Transitions:
-    """Areas of pairs and their intervals from counts of blocks, which are drawn with replacement.
-
-    counts : (blocks, L²) pixels of each pair i · L + j. names : of the L classes. pixel_ha : (blocks,)
-    hectares of a pixel. where : the raster and the side of its blocks, for messages. Errors: InputError for fewer than two blocks.
-    """
+    """Return areas of pairs i · L + j and their intervals from counts (blocks, L²), drawn with replacement, and
+    hectares of a pixel (blocks,). Raises InputError for fewer than two blocks."""
     number, (source, block_px) = len(counts), where
     if number < 2:
         raise InputError(f"{source} is one block of {block_px} px; intervals need two or more. Set block_px lower.")

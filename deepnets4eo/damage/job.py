@@ -375,14 +375,14 @@ def _find_unbuilt(
     if settings.sensor == "auto" and "pre" in inputs.radar:
         return None
     logger.info("looking for outlines without a building in the pre image …")
-    found = find_unbuilt(
+    outlines = find_unbuilt(
         pre, inputs.footprints, alignment, workers=settings.workers, seed=settings.seed, progress=passes.unbuilt,
         scratch=steps.folder_of("unbuilt"), part=part, network=BuildingNetwork.in_box() if model.box_decides else None,
         tiles=TileWork(steps.store("buildings"), part, passes.built),
     )  # fmt: skip
     if passes.built is not None:
         passes.built(1.0)  # done, or there was no network to look
-    return found
+    return outlines
 
 
 def _outlines_on_post(inputs: Inputs, evidence: EvidenceTable) -> NDArray[np.object_]:

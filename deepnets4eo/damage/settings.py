@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from deepnets4eo.options import option_group
-from deepnets4eo.rasters.stated_gsd import PixelSize
 from deepnets4eo.registration.options import (
     ALIGNMENT,
     MAX_ROTATION_DEG,
@@ -16,6 +15,7 @@ from deepnets4eo.registration.options import (
     MaxRotation,
     MaxShift,
     Motion,
+    PixelSize,
 )
 
 INPUTS: dict[str, Any] = {"group": "Inputs"}

@@ -19,6 +19,7 @@ def flat_crs(crs: Any) -> Any:
 
     crs : of pyproj, or None. Compound CRSs can be held by files, and say what heights refer to.
 
+    >>> import pyproj
     >>> flat_crs(pyproj.CRS("EPSG:4979")).to_epsg(), flat_crs(pyproj.CRS("EPSG:32633+5773")).name
     (4326, 'WGS 84 / UTM zone 33N + EGM96 height')
     """

@@ -29,21 +29,8 @@ GAP = 4.0  # times the usual distance of two bands: bands were removed in betwee
 
 @dataclass(frozen=True)
 class ClassSpectra:
-    """Spectra of each class by part; part 0 is learnt from, part 1 withheld.
-
-    Parameters
-    ----------
-    legend
-        K classes.
-    bands
-        Numbers of the B bands, 1-based, of the source.
-    wavelengths_nm
-        (B,) centres in nanometres; None where the cube lists none.
-    count
-        (2, K) pixels.
-    mean, deviation
-        (2, K, B) in the units of the cube; NaN without pixels.
-    """
+    """Spectra of each class by split (0 learnt from, 1 withheld): pixels (2, K), mean and deviation (2, K, B) in the
+    units of the cube, NaN without pixels, and wavelengths (B,) where the cube lists them."""
 
     legend: Legend
     bands: Sequence[int]

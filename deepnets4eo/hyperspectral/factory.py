@@ -132,10 +132,8 @@ def behind_spectra(
     spectra: Mapping[str, Any],
     options: Mapping[str, Any] | None = None,
 ) -> nn.Module:
-    """A network behind a `SpectralInput`, as `create_model` builds it; of the network's own kind.
-
-    Errors: InputError for unknown options of either.
-    """
+    """Return a network behind a `SpectralInput`, as `create_model` builds it. Raises InputError for unknown options of
+    either."""
     unknown = sorted(spectra.keys() - set(SPECTRA_OPTIONS))
     if unknown:
         raise InputError(

@@ -26,19 +26,8 @@ VOID = 255
 
 @dataclass(frozen=True)
 class Leakage:
-    """How many test pixels share pixels with training.
-
-    Parameters
-    ----------
-    patch_px
-        Side P of the patch that a pixel is labelled from.
-    test_pixels
-        Test pixels in all.
-    overlapping
-        Those whose patch shares a pixel with the patch of a training pixel: nearer than P in rows and columns.
-    containing
-        Those whose patch shows a training pixel: at most P // 2 away (for even P, one row and column too many).
-    """
+    """How many of `test_pixels` share pixels with training: `overlapping`, whose patch of `patch_px` shares a pixel
+    with that of a training pixel, and `containing`, whose patch shows a training pixel."""
 
     patch_px: int
     test_pixels: int
@@ -71,20 +60,8 @@ class Leakage:
 
 
 def leakage(train_mask: NDArray[np.bool_], test_mask: NDArray[np.bool_], patch_px: int) -> Leakage:
-    """Count the test pixels whose patch is known from training.
-
-    Parameters
-    ----------
-    train_mask
-        (h, w) bool, pixels that were learnt from.
-    test_mask
-        (h, w) bool, pixels that are scored.
-    patch_px
-        Side of the patch that a pixel is labelled from; 1 for spectra alone.
-
-    Returns
-    -------
-    The counts. Peak memory: some 10 bytes a pixel.
+    """Count the test pixels (h, w) whose patch is known from training pixels (h, w). Peak memory: some 10 bytes a
+    pixel.
 
     >>> train, test = np.zeros((2, 1, 9), bool)
     >>> train[0, 0], test[0, [2, 4, 8]] = True, True
@@ -102,19 +79,8 @@ def leakage(train_mask: NDArray[np.bool_], test_mask: NDArray[np.bool_], patch_p
 
 
 def describe_sampling(split: DataSplit[LabelledScene], patch_px: int) -> dict[str, Any]:
-    """What a report says of the samples: the leakage of a split over all its scenes, and the pixels of each class by part.
-
-    Parameters
-    ----------
-    split
-        Labelled scenes and their parts.
-    patch_px
-        Side of the patch that a pixel is labelled from.
-
-    Returns
-    -------
-    {"leakage": …, "pixels": {class: {"train": n, "test": m}}}; a warning is logged where a leaky split is used with patches.
-    """
+    """Return {"leakage": …, "pixels": {class: {"train": n, "test": m}}} of a split; a warning is logged where a leaky
+    split is used with patches."""
     total = Leakage(patch_px, 0, 0, 0)
     for number in range(len(split.scenes)):
         total += leakage(*_parts(split, number), patch_px)

@@ -85,11 +85,8 @@ def band_positions(bands: int, wavelengths_nm: Sequence[float] | None) -> NDArra
 
 
 def upper_hull(spectra: Vectors, positions: NDArray[np.float32]) -> Vectors:
-    """The continuum: the least concave curve that no band exceeds.
-
-    Steps from hull point to hull point, for all spectra at once: about twenty steps for 200 bands.
-    spectra : (n, B) · positions : (B,), increasing · returns : (n, B)
-    """
+    """Return the continuum (n, B) of spectra at increasing positions (B,): the least concave curve that no band
+    exceeds. Steps from hull point to hull point for all spectra at once, about twenty for 200 bands."""
     chunk = max(1, CHUNK_VALUES // spectra.shape[1])
     hulls = [_interpolate(part, positions, _hull_points(part, positions)) for part in _parts(spectra, chunk)]
     return np.concatenate(hulls) if hulls else spectra.copy()

@@ -24,11 +24,8 @@ MOST_PX = 4096  # beyond it nothing is tried
 
 @dataclass(frozen=True)
 class PatchGeometry:
-    """What layers leave of a patch.
-
-    side_px : side of the last map. dilation : between its values on the dense map. before_px, after_px : context of the
-    labelled pixel on the cube, the last map being used whole.
-    """
+    """What layers leave of a patch: side of the last map, dilation between its values on the dense map, and context of
+    the labelled pixel on the cube."""
 
     side_px: int
     dilation: int
@@ -77,10 +74,8 @@ def check_bands(network: str, in_channels: int, length: Callable[[int], int]) ->
 
 
 def apply_dense(layers: Iterable[nn.Module], cube: Tensor) -> Tensor:
-    """Apply layers to a whole cube (N, C, [bands,] h, w), with dilations instead of their spatial strides.
-
-    Convolutions are applied without spatial padding; poolings have windows of two.
-    """
+    """Apply layers to a whole cube (N, C, [bands,] h, w), with dilations instead of spatial strides; convolutions are
+    not padded, poolings have windows of two."""
     dilation = 1
     for layer in layers:
         if isinstance(layer, (nn.MaxPool2d, nn.MaxPool3d)):
@@ -113,11 +108,9 @@ def convolve(
     padding: int = 0,
     dilation: tuple[int, int, int] = (1, 1, 1),
 ) -> Tensor:
-    """A 3-D convolution in the layout that CPUs are fastest with; stride and padding along the spectrum alone.
-
-    Maps are kept with their channels last. Of one map, the bands of a kernel become channels of 2-D images; a kernel along
-    the spectrum alone sees all pixels as one row. Both are two to ten times as fast as the 3-D convolution itself.
-    """
+    """Compute a 3-D convolution in the layout that CPUs are fastest with; stride and padding along the spectrum alone.
+    Of one map, the bands of a kernel become channels of 2-D images; a kernel along the spectrum alone sees all
+    pixels as one row (two to ten times as fast)."""
     depth, height, width = weight.shape[2:]
     if cube.shape[1] == 1:
         bands = F.pad(cube[:, 0], (0, 0, 0, 0, padding, padding)).unfold(1, dilation[0] * (depth - 1) + 1, stride)

@@ -25,23 +25,8 @@ READ_PX = 128
 
 
 class PatchStore:
-    """The spectra around given pixels, one row a pixel.
-
-    Parameters
-    ----------
-    scenes
-        Scenes with the layers of `inputs`.
-    inputs
-        Layers and scaling; pixels that are not valid are 0.
-    pixels
-        In the middle of the patches (number P // 2 along each axis).
-    patch_px
-        Side P of a patch.
-    memory_bytes
-        Larger stores are a temporary file.
-    folder
-        Of that file; it disappears with the process.
-    """
+    """The spectra around given pixels, one row a pixel, which lie at P // 2 of patches of side P; pixels that are not
+    valid are 0. Stores above `memory_bytes` are a temporary file in `folder`, which disappears with the process."""
 
     def __init__(
         self,
@@ -80,11 +65,8 @@ class PatchStore:
         )
 
     def patches(self, pixels: Pixels, down: NDArray[np.int64], right: NDArray[np.int64]) -> FloatImage:
-        """The patches around pixels.
-
-        down, right : (1 or N, P, P), which pixel each element shows, in rows and columns from the middle.
-        returns : (N, C, P, P) float32, a view of (N, P, P, C).
-        """
+        """Return the patches (N, C, P, P) around pixels, a view of (N, P, P, C); `down` and `right` (1 or N, P, P) say
+        which pixel each element shows."""
         at = self._lookup(pixels, down, right)
         taken = self.spectra.take(at.ravel(), axis=0).reshape(*at.shape, -1)
         return np.moveaxis(taken, 3, 1)

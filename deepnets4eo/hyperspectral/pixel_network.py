@@ -19,12 +19,9 @@ Columns = Callable[[Tensor], Tensor]
 
 
 class PixelNetwork(PatchClassifier):
-    """Base of networks of single spectra; subclasses implement `spectrum_scores`, and `prepare_columns` where it is faster.
-
-    patch_px : 1, as of all patch networks. in_channels : bands. pixels_at_once : how many pixels of a whole cube are computed
-    together, so that windows of it, for which weights are prepared anew, may be wide.
-    Errors: InputError for another patch.
-    """
+    """Base of networks of single spectra; subclasses implement `spectrum_scores`, and `prepare_columns` where it is
+    faster. `pixels_at_once` pixels of a whole cube are computed together. Raises InputError for patches of more than
+    one pixel."""
 
     pixels_at_once = 512  # their values stay in the cache
 
@@ -72,9 +69,7 @@ def band_products(rows: Tensor, weight: Tensor, step: int) -> Tensor:
 
 
 def half_tanh(doubled: Tensor, term: Tensor) -> Tensor:
-    """tanh(x) / 2 of values 2x = doubled + term: σ(2x) − ½, a tenth of the time of torch's tanh on CPUs.
-
-    Computed in float32, in which CPUs add terms faster, too; doubled is overwritten where it is float32. term : float32; any shapes; the same dtype.
-    The factors of two go into the weights before and after it, exactly.
-    """
+    """Return tanh(x) / 2 of values 2x = doubled + term as σ(2x) − ½, in float32 and a tenth of the time of torch's tanh
+    on CPUs; the factors of two go into the weights before and after it, exactly. `doubled` is overwritten where it
+    is float32."""
     return doubled.float().add_(term).sigmoid_().sub_(0.5).to(doubled.dtype)

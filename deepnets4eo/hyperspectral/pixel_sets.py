@@ -21,15 +21,8 @@ from deepnets4eo.training.splits import TRAIN, VAL, DataSplit
 
 @dataclass(frozen=True)
 class Pixels:
-    """Pixels of several scenes.
-
-    Parameters
-    ----------
-    scene, row, col
-        (n,) int32: number of the scene, and where in it.
-    mask
-        (n,) uint8: class index, void 255 without label.
-    """
+    """Pixels of several scenes (n,): number of the scene, row and column in it, and class index, void 255 without
+    label."""
 
     scene: NDArray[np.int32]
     row: NDArray[np.int32]

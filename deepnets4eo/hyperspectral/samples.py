@@ -30,17 +30,8 @@ Offsets = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class PatchAugmentation:
-    """What may change: mirror images and quarter turns of a patch, and two changes of spectra.
-
-    Parameters
-    ----------
-    flips, rotations
-        Whether patches are mirrored (each axis in half of them), and turned by quarter turns.
-    radiation_noise
-        Share of the patches that are multiplied by 0.9 to 1.1, with noise of deviation 1/25 added.
-    mixture
-        Share of the patches that are mixed with that of another training pixel of the same class, with the same noise.
-    """
+    """What may change: mirror images and quarter turns of a patch; shares of patches that are multiplied by 0.9 to 1.1
+    with noise of deviation 1/25, and that are mixed with another training pixel of the same class."""
 
     flips: bool = False
     rotations: bool = False
@@ -57,27 +48,8 @@ class PatchAugmentation:
 
 
 class PatchLoader:
-    """Batches of patches around pixels; see the module.
-
-    Parameters
-    ----------
-    store
-        The spectra.
-    pixels
-        What is learnt from, with their classes.
-    batch_size
-        Most labelled pixels a batch.
-    augment
-        What changes.
-    seed
-        Of the order and the augmentation.
-    unlabelled
-        Pixels without a label that are added to each batch, drawn at random.
-    unlabelled_share
-        So many of them to each labelled pixel.
-    workers
-        Threads that read ahead; 0: none.
-    """
+    """Batches of patches around at most `batch_size` labelled pixels, with `unlabelled_share` pixels without a label to
+    each, drawn at random; `workers` threads read ahead."""
 
     def __init__(
         self, store: PatchStore, pixels: Pixels, batch_size: int, *, augment: PatchAugmentation | None = None,

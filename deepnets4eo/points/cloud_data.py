@@ -63,10 +63,8 @@ class CloudData(Section):
 
 
 class Piece(NamedTuple):
-    """Points that are worked on at once; those after the first `own` only surround them.
-
-    Their classification is class indices, void 255.
-    """
+    """Points that are worked on at once; those after the first `own` only surround them. Their classification is class
+    indices, void 255."""
 
     cloud: PointCloud
     own: int
@@ -74,17 +72,8 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class LabelledCloud:
-    """A file of labelled points, and where they lie as a grid of square cells, those of the north first.
-
-    Parameters
-    ----------
-    name
-        Unique among the clouds.
-    file
-        The points.
-    cell_m
-        Side of a cell, metres; cells begin at whole multiples of it.
-    """
+    """A file of labelled points with a unique name, seen as a grid of square cells of `cell_m`, which begin at whole
+    multiples of it, those of the north first."""
 
     name: str
     file: CloudFile
@@ -145,25 +134,8 @@ class LabelledCloud:
 
 
 def find_clouds(data: CloudData, cell_m: float) -> list[LabelledCloud]:
-    """Return the clouds of a recipe, in the order of their names.
-
-    Parameters
-    ----------
-    data
-        Its folders and patterns.
-    cell_m
-        Side of a cell of their grids, metres.
-
-    Returns
-    -------
-    list
-        At least one.
-
-    Raises
-    ------
-    InputError
-        No folder was given, no file in one matches, or a file cannot be read.
-    """
+    """Return the clouds of a recipe, at least one, in the order of their names. Raises InputError where no folder was
+    given, no file matches, or a file cannot be read."""
     if not data.folders:
         raise InputError("no clouds were given. Pass --data FOLDER.")
     named: list[tuple[str, Path]] = []
@@ -181,25 +153,8 @@ def find_clouds(data: CloudData, cell_m: float) -> list[LabelledCloud]:
 
 
 def split_clouds(clouds: Sequence[LabelledCloud], data: CloudData) -> DataSplit[LabelledCloud]:
-    """Split clouds in squares of x and y, or as a whole, into what is learnt from and what is validated on.
-
-    Parameters
-    ----------
-    clouds
-        With grids of one cell size.
-    data
-        `split`, `val_share`, `val_scenes`, `split_seed`, `block_m`, `buffer_m`.
-
-    Returns
-    -------
-    DataSplit
-        The parts train and val; train alone where nothing is validated.
-
-    Raises
-    ------
-    InputError
-        When a part would stay empty.
-    """
+    """Split clouds in squares of x and y, or as a whole, into the splits train and val; train alone where nothing is
+    validated. Raises InputError where a split would stay empty."""
     cell_m = clouds[0].cell_m
     block_px, buffer_px = (None if side is None else round(side / cell_m) for side in (data.block_m, data.buffer_m))
     rule = SplitRule(
@@ -210,22 +165,8 @@ def split_clouds(clouds: Sequence[LabelledCloud], data: CloudData) -> DataSplit[
 
 
 def point_parts(split: DataSplit[LabelledCloud], number: int, xy: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Return the part of each point: LEARNT, WITHHELD for validation, or NEITHER in the buffer between them.
-
-    Parameters
-    ----------
-    split
-        Of the clouds.
-    number
-        Of the cloud among them.
-    xy
-        (N, 2) metres in the CRS of the cloud.
-
-    Returns
-    -------
-    ndarray
-        (N,) uint8. Memory: a byte for each cell of the box around the points.
-    """
+    """Return the split (N,) uint8 of each point (N, 2) of cloud `number`: LEARNT, WITHHELD for validation, or NEITHER
+    in the buffer between them. Memory: a byte for each cell of the box around the points."""
     if not len(xy):
         return np.empty(0, np.uint8)
     cells = split.scenes[number].cells(xy)

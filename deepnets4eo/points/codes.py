@@ -80,24 +80,8 @@ def legend_codes(cloud: PointCloud, legend: Legend, *, unknown_is_void: bool = F
 
 
 def check_codes(counts: NDArray[Any], known: set[int], legend: Legend, source: str) -> None:
-    """Raises LabelError where points have codes that are not known.
-
-    Parameters
-    ----------
-    counts
-        (256,) points of each code.
-    known
-        The codes that are.
-    legend
-        Named in the message.
-    source
-        The file, for the message.
-
-    Raises
-    ------
-    LabelError
-        Lists the codes with their counts.
-    """
+    """Raise LabelError, which lists codes with their counts, where points have codes that are not in `known`. `counts`
+    (256,) has the points of each code."""
     strange = [int(code) for code in np.flatnonzero(counts) if code not in known]
     if strange:
         listed = ", ".join(f"{code} ({int(counts[code]):,} points)" for code in strange[:MOST_NAMED])

@@ -56,26 +56,9 @@ class HeightGrid:
 
 
 def grid_around(bounds: Sequence[float], cell_m: float, crs: Any = None) -> Grid:
-    """A grid of square cells, on multiples of the cell's side, in which every position within bounds lies, those on
-    their border too.
-
-    Parameters
-    ----------
-    bounds
-        Left, bottom, right, top.
-    cell_m
-        Side of a cell, in the units of the coordinates.
-    crs
-        The coordinate reference system, None where unknown.
-
-    Returns
-    -------
-    The grid, north up.
-
-    Raises
-    ------
-    InputError
-        A side that is not above 0, bounds without area or not finite, or more than 268 million cells.
+    """Return a north-up grid of square cells, on multiples of their side, that holds every position within bounds
+    (left, bottom, right, top), those on the border too. Raises InputError for a side that is not above 0, bounds
+    without area, or more than 268 million cells.
 
     >>> grid_around((0.2, 0.2, 2.9, 1.9), 0.5).shape
     Shape2d(x=6, y=4)
@@ -153,21 +136,8 @@ def height_grid(chunks: Chunks, grid: Grid, *, leave_out: Sequence[int] = ()) ->
 
 
 def class_share(chunks: Chunks, grid: Grid, code: int) -> FloatImage | None:
-    """Share of each cell's points that have a class.
-
-    Parameters
-    ----------
-    chunks
-        Returns the chunks of one cloud.
-    grid
-        The cells.
-    code
-        Of the class.
-
-    Returns
-    -------
-    (h, w) float32, 0 in cells without points; None where no point of the cloud on the grid has the class.
-    """
+    """Return the share (h, w) of the points of each cell that have a class, 0 in cells without points; None where no
+    point on the grid has it."""
     size = grid.shape[0] * grid.shape[1]
     every, those = np.zeros(size, np.int32), np.zeros(size, np.int32)
     unused = np.zeros(size)

@@ -45,25 +45,8 @@ class _Sums:
 
 
 def inspect_cloud(path: str, legend: Legend | None = None) -> Inspection:
-    """Describes a file of points.
-
-    Parameters
-    ----------
-    path
-        Any file that `open_cloud` reads.
-    legend
-        Legend that its class codes are compared with; by default the ASPRS codes.
-
-    Returns
-    -------
-    Inspection
-        Facts and problems, each with its remedy.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read.
-    """
+    """Describe a file of points, with a remedy for each problem; its codes are compared with the legend, by default the
+    ASPRS codes. Raises InputError where it cannot be read."""
     file = open_cloud(path)
     result = Inspection(path, "points")
     result.facts["format"] = file.point_format

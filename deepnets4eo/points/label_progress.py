@@ -29,21 +29,8 @@ JOB, LABELS, FINISHED = "job.json", "labels.npy", "finished.txt"
 
 
 class LabelProgress:
-    """The scratch folder of a job.
-
-    Parameters
-    ----------
-    folder
-        Where the job keeps what it has finished.
-    file
-        The points that are labelled.
-    labeller
-        What labels them.
-    neighbours
-        Files whose points count in halos.
-    orthophoto
-        Colours that the points are given.
-    """
+    """The scratch folder of a job that labels the points of a file, with neighbours whose points count in halos and an
+    orthophoto for colours."""
 
     def __init__(
         self,

@@ -66,18 +66,8 @@ def load_labeller(source: str | Path) -> PointLabeller:
 
 
 def run_digest(labeller: PointLabeller) -> str | None:
-    """Returns the SHA-256 of the card of the run that a labeller was loaded from, which names the hashes of its files.
-
-    Parameters
-    ----------
-    labeller
-        By `load_labeller`, or any other.
-
-    Returns
-    -------
-    str or None
-        None where it was not loaded from a folder.
-    """
+    """Return the SHA-256 of the card of the run that a labeller was loaded from, which names the hashes of its files;
+    None where it was not loaded from a folder."""
     return getattr(labeller, DIGEST, None)
 
 

@@ -169,22 +169,7 @@ def describe_labelling(
 
 
 def check_needs(file: CloudFile, labeller: PointLabeller, orthophoto: Orthophoto | None) -> None:
-    """Raises InputError where a file lacks what a labeller needs.
-
-    Parameters
-    ----------
-    file
-        The points.
-    labeller
-        Names its needs.
-    orthophoto
-        Colours that are added to the points.
-
-    Raises
-    ------
-    InputError
-        Names what is missing, and the remedy.
-    """
+    """Raise InputError, naming the remedy, where a file and its orthophoto lack what a labeller needs."""
     has = {*file.measurements, *(orthophoto.measurements if orthophoto is not None else ())}
     missing = [name for name in labeller.needs if name not in has]
     if missing:

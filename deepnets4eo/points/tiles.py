@@ -48,15 +48,7 @@ class Tile(NamedTuple):
 
 @dataclass(frozen=True)
 class TilePoints:
-    """The points of a tile with its halo.
-
-    Parameters
-    ----------
-    cloud
-        The points of the tile, then those of its halo.
-    index
-        (n,) uint64, the points of the tile in the file's order.
-    """
+    """The points of a tile, then those of its halo; `index` (n,) has the points of the tile in the order of the file."""
 
     cloud: PointCloud
     index: NDArray[np.uint64]
@@ -96,20 +88,8 @@ class TiledPoints:
         self._edges = np.array([tile.bounds() for tile in self.tiles]).reshape(-1, 4)
 
     def read(self, tile: Tile, halo_m: float) -> TilePoints | None:
-        """Returns the points of a tile and those around it; None where all points of the tile belong to neighbours.
-
-        Parameters
-        ----------
-        tile
-            One of `tiles`.
-        halo_m
-            How far around the tile points are read, in metres.
-
-        Returns
-        -------
-        TilePoints or None
-            The points. Memory: those of the tile and of the tiles that touch its halo, one after the other.
-        """
+        """Return the points of a tile and those within `halo_m` around it; None where all points of the tile belong to
+        neighbours. Memory: the points of the tile and of the tiles that touch its halo, one after the other."""
         records = self._load(tile.number)
         is_own = records["index"] != NEIGHBOUR
         own = records[is_own]

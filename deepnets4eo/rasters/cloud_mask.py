@@ -12,32 +12,9 @@ from deepnets4eo.rasters.scene import covered_share
 
 
 def open_cloud_mask(mask: LayerLike, image: Layer, flag: str, *, zero_is_clear: bool = True) -> Layer:
-    """Open a mask of clouds of an image.
-
-    Parameters
-    ----------
-    mask
-        0 where the image is clear, any other value where it is not looked at; one band. Pixels that the mask does not
-        reach, or where it has no data, are not looked at either.
-    image
-        The image that it belongs to.
-    flag
-        Option that names it, or what it is, for messages.
-    zero_is_clear
-        Whether 0 says that the image is clear; False where other values say what is clear, and 0 may be nodata.
-
-    Returns
-    -------
-    Layer
-        The mask on its own grid.
-
-    Raises
-    ------
-    InputError
-        For several bands, or a nodata value of 0 where 0 is clear.
-    GridError
-        Where mask and image do not overlap, or only one has a place and the sizes differ.
-    """
+    """Open a mask of clouds (0 clear, other values not looked at, nor where it has no data) of an image, on its own
+    grid; `flag` names it in messages. Raises InputError for several bands, or nodata 0 where 0 is clear, GridError
+    where mask and image do not fit."""
     layer = Layer.open(mask, labels=True)
     if layer.count != 1:
         raise InputError(

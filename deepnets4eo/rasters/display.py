@@ -97,11 +97,8 @@ def plot_layer(
 
 
 def plot_bands(layer: Readable, title: str, bands: Sequence[int] | None, axes: Axes | None, max_px: int) -> Axes:
-    """Draw one band in grey or three in red, green and blue, each stretched.
-
-    bands : 1-based, of the source; by default those named red, green and blue, else the first three, else the first.
-    Errors: InputError for another number of bands than one or three.
-    """
+    """Draw one band in grey or three in red, green and blue, each stretched; by default those declared as colours, else
+    the first three, else the first. Raises InputError for another number of bands."""
     chosen = list(bands) if bands is not None else colour_bands(layer)
     if len(chosen) not in (1, 3):
         raise InputError(
@@ -128,10 +125,8 @@ def colour_bands(layer: Readable) -> list[int]:
 
 
 def declared_colours(layer: Readable) -> list[int] | None:
-    """Returns the bands (1-based, of the source) that show red, green and blue as the file says; None where it does not.
-
-    By their names, else their wavelengths where three different bands are nearest, else its colour interpretation.
-    """
+    """Return the 1-based bands that show red, green and blue by their names, else their wavelengths, else the colour
+    interpretation; None where the file does not say."""
     roles = role_indices(layer.band_names)
     if all(role in roles for role in COLOURS):
         return [layer.bands[roles[role]] for role in COLOURS]

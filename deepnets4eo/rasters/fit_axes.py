@@ -18,10 +18,8 @@ log = logging.getLogger(__name__)
 
 
 def transposed_sources(sources: Mapping[str, Source], labels: str) -> dict[str, ArrayFileSource]:
-    """The arrays of files whose axes have to be read in another order to fit `labels` (else the first layer), so read.
-
-    Errors: GridError where sizes differ in every order and neither layer has a georeference.
-    """
+    """Return the arrays of files whose axes have to be read in another order to fit `labels` (else the first layer).
+    Raises GridError where sizes differ in every order and neither layer has a georeference."""
     arrays = {name: source for name, source in sources.items() if isinstance(source, ArrayFileSource)}
     if not any(_is_plain(source.grid) for source in arrays.values()):
         return {}

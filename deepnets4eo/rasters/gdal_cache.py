@@ -22,11 +22,9 @@ WINDOW_PX, WINDOW_M = 1200, 600.0  # rows of a window with its margins: at least
 
 
 def cache_bytes(*images: Layer | None) -> int:
-    """Bytes of GDAL's block cache that images need which are read together, window by window along their rows.
-
-    `CACHE_BYTES` for files in tiles. A file in strips across its whole width is decoded again for every window unless the
-    strips of a row of windows stay, with all bands that are stored together: as much as they take, up to `MOST_CACHE_BYTES`.
-    """
+    """Return the bytes of GDAL's block cache for images that are read together, window by window: `CACHE_BYTES` for
+    files in tiles; for strips as much as a row of windows takes, up to `MOST_CACHE_BYTES`, since they would be
+    decoded again for every window."""
     needed = sum(_row_bytes(image) * _window_rows(image) for image in images if image is not None)
     return max(CACHE_BYTES, min(needed, MOST_CACHE_BYTES))
 
@@ -50,12 +48,7 @@ def _row_bytes(image: Layer) -> int:
 
 @contextmanager
 def gdal_cache(size_bytes: int) -> Iterator[None]:
-    """Limit GDAL's block cache within a `with` block; the limit from before returns afterwards.
-
-    Parameters
-    ----------
-    size_bytes
-        Most bytes of decoded blocks that GDAL keeps, of all open files together.
+    """Limit GDAL's block cache, of all open files together, within a `with` block.
 
     >>> with gdal_cache(64 << 20):
     ...     get_gdal_config("GDAL_CACHEMAX")

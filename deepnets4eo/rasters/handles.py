@@ -21,10 +21,7 @@ class Handles:
 
     @contextmanager
     def lend(self, open_dataset: Callable[[], DatasetReader]) -> Iterator[DatasetReader]:
-        """A handle that no other thread uses within the `with` block.
-
-        open_dataset : opens a new one where all are lent. Errors: those of opening.
-        """
+        """Lend a handle that no other thread uses within the `with` block; a new one is opened where all are lent."""
         if os.getpid() != self._process:  # a forked process shares the position in the files of handles it inherited
             self._process, self._inherited, self._idle = os.getpid(), [*self._inherited, self._idle], []
         idle = self._idle

@@ -44,10 +44,8 @@ def hidden_class_note(labels: Layer, legend: Legend) -> str | None:
 
 
 def whole_numbers(values: NDArray[Any], valid: NDArray[np.bool_], source: str) -> NDArray[np.int64]:
-    """Values (h, w) as integers, void where not valid; MATLAB and some tools store labels as floats.
-
-    source : the raster's name. Errors: LabelError for fractions, and for floats beyond 2³¹.
-    """
+    """Return values (h, w) as integers, void where not valid; MATLAB and some tools store labels as floats. Raises
+    LabelError for fractions, and for floats beyond 2³¹."""
     if values.dtype.kind in "biu":
         return np.where(valid, values.astype(np.int64), VOID)
     numbers = np.where(valid, values, VOID)
@@ -57,10 +55,7 @@ def whole_numbers(values: NDArray[Any], valid: NDArray[np.bool_], source: str) -
 
 
 def label_bytes(values: NDArray[Any], valid: NDArray[np.bool_], source: str) -> NDArray[np.uint8]:
-    """Label values (h, w) uint8, void where not valid.
-
-    source : the raster's name. Errors: LabelError for what is no whole number 0–255.
-    """
+    """Return label values (h, w) uint8, void where not valid. Raises LabelError for what is no whole number 0–255."""
     if values.dtype == np.uint8:
         return np.where(valid, values, np.uint8(VOID))
     labels = whole_numbers(values, valid, source)

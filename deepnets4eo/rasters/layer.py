@@ -7,6 +7,7 @@ Refuses what is not a raster, has no pixels, or cannot be resampled to a grid, n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -263,7 +264,11 @@ class Layer(WithSummary):
 
     def as_stored(self) -> Layer:
         """The same layer in numbers as they are stored, for categories, and for models that were trained on them."""
-        return self if self._as_stored else Layer(self._source, self._bands, as_stored=True)
+        if self._as_stored:
+            return self
+        other = copy(self)
+        other._as_stored = True
+        return other
 
     def as_shown(self) -> Layer:
         """The same layer for eyes and for networks of photos: numbers of 8 bits are brightness, whatever scale the file states."""
@@ -305,14 +310,17 @@ class Layer(WithSummary):
         window = window or whole(self.grid)
         inside = window.clip(self.shape)
         if inside == window:
-            stored, valid = self._source.read(window, self._bands)
-            return to_physical(stored, self.scaling), valid
+            return self._read(inside)
         data = np.zeros((self.count, window.height, window.width), self.dtype)
         valid = np.zeros((window.height, window.width), bool)
         if inside.height and inside.width:
             rows, cols = inside.within(window).slices
-            data[:, rows, cols], valid[rows, cols] = self.read(inside)
+            data[:, rows, cols], valid[rows, cols] = self._read(inside)
         return data, valid
+
+    def _read(self, inside: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        stored, valid = self._source.read(inside, self._bands)
+        return to_physical(stored, self.scaling), valid
 
     def thumbnail(self, max_px: int) -> tuple[NDArray[Any], NDArray[np.bool_], Grid]:
         """The whole layer, averaged down so that neither side exceeds `max_px`; uses overviews where there are some.

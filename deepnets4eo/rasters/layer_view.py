@@ -20,25 +20,9 @@ if TYPE_CHECKING:
 
 
 class LayerView(ABC):
-    """A source for a `Layer` with the name, place and tags of another layer, and values of its own.
-
-    Parameters
-    ----------
-    layer
-        Whose pixels are read.
-    dtype
-        Type of the values.
-    nodata
-        Value that means no data, if there is one.
-    band_names
-        Of the bands, by default those of the layer, which then also keep their wavelengths and colours.
-
-    Raises
-    ------
-    TypeError
-        By `read_coarse` and `open_dataset`, unless a subclass has them: averages and warped grids are not those of the
-        values that `read` makes.
-    """
+    """A source for a `Layer` with the name, place and tags of another layer, and values of its own. `read_coarse` and
+    `open_dataset` raise TypeError unless a subclass has them: averages and warped grids are not those of the values
+    that `read` makes."""
 
     def __init__(
         self, layer: Layer, dtype: DTypeLike, nodata: float | None, band_names: Sequence[str] | None = None

@@ -18,17 +18,7 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean and covariance of weighted pixels.
-
-    Parameters
-    ----------
-    weight
-        Sum of the weights.
-    mean
-        (B,)
-    covariance
-        (B, B), divided by the weight.
-    """
+    """Sum of weights, mean (B,) and covariance (B, B), divided by the weight, of weighted pixels."""
 
     weight: float
     mean: Vector

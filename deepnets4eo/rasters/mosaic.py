@@ -52,10 +52,8 @@ class MosaicTile(NamedTuple):
 
 
 def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
-    """The files behind a source; one for a single raster.
-
-    Errors: InputError for a missing path, an empty folder or list.
-    """
+    """Return the files behind a source, one for a single raster. Raises InputError for a missing path, an empty folder
+    or list."""
     if not isinstance(source, (str, Path)):
         tiles = [str(item) for item in source]
         if not tiles:

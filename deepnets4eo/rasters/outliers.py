@@ -21,15 +21,7 @@ RUINED = 2.0  # times the deviation without them: fewer or nearer values change 
 
 @dataclass(frozen=True)
 class Outliers:
-    """Values far from all others.
-
-    Parameters
-    ----------
-    lowest, highest
-        Range of the far values.
-    low, high
-        Range of the others.
-    """
+    """Values far from all others: the range of the far values, and that of the others."""
 
     lowest: float
     highest: float

@@ -19,22 +19,8 @@ Result = TypeVar("Result")
 def in_order(
     work: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None, ahead: int | None = None
 ) -> Iterator[Result]:
-    """Yield work(item) for every item, in order, computed by threads that work ahead.
-
-    Parameters
-    ----------
-    work
-        The function, called once an item.
-    items
-        What it is called with; taken one by one as results are used.
-    workers
-        Threads, by default one per core; 1 computes in the caller's thread.
-    ahead
-        Results computed or under way beyond the one being waited for, by default as many as workers.
-
-    Yields
-    ------
-    The results. An error of `work` is raised at its position in the order.
+    """Yield work(item) for every item, in order, computed by threads (one a core by default) that work `ahead`; an
+    error is raised at its position in the order. One worker computes in the caller's thread.
 
     >>> list(in_order(str, range(4), workers=2))
     ['0', '1', '2', '3']

@@ -174,11 +174,9 @@ class Scene(WithSummary):
 
 
 def fit_axes(layers: Mapping[str, Layer]) -> dict[str, Layer]:
-    """The layers, arrays of files with their axes in the order in which they fit the labels (without: the first layer).
-
-    A warning names what is read in another order. Errors: GridError where sizes differ in every order and neither layer
-    has a georeference.
-    """
+    """Return the layers, arrays of files with their axes in the order in which they fit the labels (else the first
+    layer); a warning names what is read in another order. Raises GridError where no order fits and neither layer has
+    a georeference."""
     transposed = transposed_sources({name: layer.reader for name, layer in layers.items()}, LABELS)
     fitted = dict(layers)
     for name, source in transposed.items():
@@ -189,10 +187,8 @@ def fit_axes(layers: Mapping[str, Layer]) -> dict[str, Layer]:
 
 
 def covered_share(grid: Grid, layer: Layer, name: str) -> float:
-    """Share of a scene's grid, above 0 up to 1, that a layer covers; 1 where it is placed pixel for pixel.
-
-    Errors: GridError where it covers nothing.
-    """
+    """Return the share 0–1 of a scene's grid that a layer covers, 1 where it is placed pixel for pixel. Raises
+    GridError where it covers nothing."""
     if same_grid(layer.grid, grid) or only_one_placed(layer.grid, grid):
         return 1.0
     share = overlap_share(grid, layer.grid)

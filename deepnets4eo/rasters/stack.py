@@ -24,10 +24,8 @@ MARK = "#bands"  # after a folder or pattern: its files are bands, not tiles
 
 
 def stack_files(source: str) -> list[str]:
-    """The files behind `FOLDER#bands` or `PATTERN#bands`, in the order of the numbers in their names (B2 before B10).
-
-    Errors: InputError for a folder or pattern without rasters.
-    """
+    """Return the files behind `FOLDER#bands` or `PATTERN#bands`, in the order of the numbers in their names (B2 before
+    B10). Raises InputError without rasters."""
     return sorted(find_tiles(source.removesuffix(MARK)), key=_natural)
 
 

@@ -6,11 +6,10 @@ A stated size puts the raster on a plane in metres, without a place on the Earth
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from affine import Affine
 from odc.geo.geobox import GeoBox
-from pydantic import Field
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.flat_crs import PLAIN_METRES
@@ -20,14 +19,6 @@ if TYPE_CHECKING:
     from deepnets4eo.rasters.layer import Layer
 
 SQUARE_METRES = 10_000  # of a hectare
-
-PixelSize = Annotated[
-    float | None,
-    Field(
-        gt=0, allow_inf_nan=False, json_schema_extra={"group": "Inputs", "flag": "--gsd"},
-        description="Size of a pixel in metres, for images without CRS; without it lengths and areas are in pixels.",
-    ),
-]  # fmt: skip
 
 
 def with_gsd(layer: Layer, gsd_m: float | None) -> Layer:

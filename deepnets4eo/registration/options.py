@@ -39,3 +39,12 @@ AssumeRegistered: TypeAlias = Annotated[
         json_schema_extra={**ALIGNMENT, "flag": "--assume-registered"},
     ),
 ]
+PixelSize: TypeAlias = Annotated[
+    float | None,
+    Field(
+        description="Size of a pixel in metres, for images without CRS; without it lengths and areas are in pixels.",
+        gt=0,
+        allow_inf_nan=False,
+        json_schema_extra={"group": "Inputs", "flag": "--gsd"},
+    ),
+]

@@ -27,14 +27,8 @@ Labels = Sequence[NDArray[np.uint8]]
 
 @dataclass(frozen=True, eq=False)
 class PixelSplit:
-    """Pixels of one scene, each in training, in validation, or in none of them.
-
-    Parameters
-    ----------
-    part_map
-        (h, w) uint8: 1 training, 2 validation, 0 neither; a byte a pixel in memory.
-    buffer_px
-        Distance in rows or columns that training pixels keep from those of validation.
+    """Pixels of one scene by `part_map` (h, w): 1 training, 2 validation, 0 neither; training pixels keep `buffer_px`
+    rows or columns from those of validation.
 
     >>> split = PixelSplit(np.array([[1, 0, 2], [1, 1, 2]], np.uint8))
     >>> split.area("train"), split.mask("val", Window(0, 1, 2, 2)).tolist()
@@ -87,10 +81,8 @@ class PixelSplit:
         return np.asarray(self.part_map[pixels[:, 0], pixels[:, 1]] == self._value(part))
 
     def near(self, part: str, boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """(N,) bool: which boxes show a pixel of a part, or lie nearer to one than the buffer.
-
-        boxes : (N, 4) first row, first column, row after the last, column after the last.
-        """
+        """Return (N,) bool, which boxes (first row, first column, row after the last, column after the last) show a
+        pixel of a part, or lie nearer to one than the buffer."""
         windows = [Window(row, col, below - row, right - col) for row, col, below, right in boxes.tolist()]
         return np.array([self.intersects_part(part, window.grow(self.buffer_px)) for window in windows], bool)
 
@@ -115,11 +107,8 @@ class PixelSplit:
 
 
 def split_share(labels: Labels, names: Sequence[str], val_share: float, seed: int) -> list[PixelSplit]:
-    """Validate on a share of the labelled pixels of each class, drawn at random; learn from the others.
-
-    labels : class indices (h, w) uint8 of each scene, void 255. names : K classes. val_share : 0 < share < 1; of each
-    class at least one pixel is in each part. Errors: InputError naming classes of a single pixel.
-    """
+    """Validate on a share of the labelled pixels of each class, drawn at random, and learn from the others; each class
+    has a pixel in both. Raises InputError naming classes of a single pixel."""
     counts = count_classes(labels, len(names))
     single = [name for name, count in zip(names, counts, strict=True) if count == 1]
     if single:
@@ -134,10 +123,8 @@ def split_share(labels: Labels, names: Sequence[str], val_share: float, seed: in
 
 
 def split_per_class(labels: Labels, names: Sequence[str], number: int, seed: int) -> list[PixelSplit]:
-    """Learn from `number` labelled pixels of each class, drawn at random; validate on all others.
-
-    Errors: InputError naming classes that have no more than `number` pixels; classes without any are left out.
-    """
+    """Learn from `number` labelled pixels of each class, drawn at random, and validate on all others; classes without
+    any are left out. Raises InputError naming classes that have no more than `number` pixels."""
     counts = count_classes(labels, len(names))
     small = {name: int(count) for name, count in zip(names, counts, strict=True) if 0 < count <= number}
     if small:
@@ -153,11 +140,9 @@ def split_per_class(labels: Labels, names: Sequence[str], number: int, seed: int
 def split_components(
     labels: Labels, names: Sequence[str], val_share: float, buffer_px: int, seed: int
 ) -> list[PixelSplit]:
-    """Assign connected components of each class (neighbours at corners included) as a whole, about `val_share` of its pixels to validation.
-
-    Training pixels nearer than `buffer_px` to one of validation are in no part. Errors: InputError naming classes of a
-    single component, and classes whose training pixels all lie in the buffer.
-    """
+    """Assign connected components of each class as a whole, about `val_share` of its pixels to validation; training
+    pixels within `buffer_px` of these are in no split. Raises InputError naming classes of a single component, or
+    whose training pixels all lie in the buffer."""
     rng = np.random.default_rng(seed)
     part_maps = [np.zeros(one.shape, np.uint8) for one in labels]
     whole = []
@@ -181,10 +166,8 @@ def split_components(
 
 
 def assign_folds(counts: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
-    """Assign blocks to folds so that each class is in as many folds as it can be, with about as many pixels.
-
-    counts : (N, K) pixels of each class in each block. Returns (N,) fold of each block. Rare classes choose first.
-    """
+    """Return the fold (N,) of each block so that each class, by counts (N, K), is in as many folds as it can be, with
+    about as many pixels; rare classes choose first."""
     rng = np.random.default_rng(seed)
     fold_of = np.full(len(counts), -1)
     pixels = np.zeros((folds, counts.shape[1]), np.int64)

@@ -45,10 +45,8 @@ def random_windows(shape: tuple[int, int], window_px: int, count: int, rng: np.r
 
 @dataclass(frozen=True)
 class ClassCells:
-    """Where each class occurs: for every class index of the legend, the cells (row, col) of a coarse grid that show it.
-
-    cells : K arrays (n, 2) int32. counts : (K,) int64, pixels of each class.
-    """
+    """Where each class occurs: for every class index the cells (row, col) of a coarse grid that show it, and its pixels
+    (K,)."""
 
     shape: tuple[int, int]
     cells: tuple[NDArray[np.int32], ...]
@@ -56,10 +54,8 @@ class ClassCells:
 
     @classmethod
     def build(cls, scene: Scene, legend: Legend, usable: Usable | None = None) -> ClassCells:
-        """Read the labels once, block by block; `usable(window)` → (h, w) bool leaves pixels out, e.g. of another split.
-
-        Peak memory: one block and a few bytes per 64 × 64 pixels.
-        """
+        """Read the labels once, block by block; `usable(window)` (h, w) bool leaves pixels out, such as those of
+        another split. Peak memory: one block and a few bytes per 64 × 64 pixels."""
         height, width = scene.shape
         cells_of: list[list[NDArray[np.int32]]] = [[] for _ in legend.values]
         counts = np.zeros(legend.num_classes, np.int64)
@@ -89,10 +85,8 @@ def _pixels_by_cell(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def balanced_windows(cells: ClassCells, window_px: int, count: int, rng: np.random.Generator) -> list[Window]:
-    """`count` windows, each around a cell of a class drawn uniformly among those that occur, jittered.
-
-    Errors: InputError where no pixel is labelled.
-    """
+    """Return `count` windows, each around a cell of a class drawn uniformly among those that occur, jittered. Raises
+    InputError where no pixel is labelled."""
     present = cells.present
     if not present:
         raise InputError(
@@ -232,10 +226,8 @@ def _cell_numbers(picked: NDArray[np.int64], columns: int, stride_px: int, cell_
 
 
 def read_mirrored(scene: Scene, window: Window, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """What `Scene.read` returns, the scene mirrored at its edges where a window reaches beyond them, as for prediction.
-
-    The window has a pixel of the scene at its middle, or reaches beyond both of its edges.
-    """
+    """Read a window as `Scene.read` does, the scene mirrored at its edges as for prediction. The window has a pixel of
+    the scene at its middle, or reaches beyond both of its edges."""
     inside = window.clip(scene.shape)
     sample = scene.read(inside, names)
     if inside == window:
@@ -285,10 +277,8 @@ class _Balanced:
 
 
 class _AtRandom:
-    """Pixels in proportion to the labelled ones of each window; reads all labels once.
-
-    Of more windows than the pixels fill with `LEAST_PIXELS` each, as many are drawn.
-    """
+    """Pixels in proportion to the labelled ones of each window; all labels are read once. Of more windows than the
+    pixels fill with `LEAST_PIXELS` each, as many are drawn."""
 
     done = False  # every window of `windows` is needed
 

@@ -49,10 +49,8 @@ def blended_probabilities(mean: FloatImage, kind: Scores, axis: int = 0) -> Floa
 
 
 def best_class(scores: FloatImage) -> NDArray[np.uint8]:
-    """Index of the largest score along the first axis, the first one of equals, (…) uint8.
-
-    Class by class where each class lies together in memory, a few rows at a time: several times faster than argmax.
-    """
+    """Return the index (…) uint8 of the largest score along the first axis, the first one of equals, class by class and
+    a few rows at a time: several times faster than argmax."""
     if scores.strides[0] != scores.itemsize:
         return _best_plane(scores)
     tops = range(0, scores.shape[1], FEW_ROWS)  # channels last, as networks return them

@@ -187,10 +187,8 @@ class BlockSplit:
         return np.asarray(self.block_assignment[row, col] == self._index(part))
 
     def near(self, part: str, boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """(N,) bool: which boxes reach into a block of a part, or into the buffer around it.
-
-        boxes : (N, 4) first row, first column, row after the last, column after the last.
-        """
+        """Return (N,) bool, which boxes (first row, first column, row after the last, column after the last) reach into
+        a block of a part, or into the buffer around it."""
         near = np.zeros(len(boxes), bool)
         for block in self.blocks(part) if part in self.shares else []:
             reach = block.grow(self.buffer_px)

@@ -12,24 +12,11 @@ from deepnets4eo.grid import Window
 
 
 def spread_windows(shape: tuple[int, int], window: tuple[int, int], per_axis: int) -> list[Window]:
-    """Windows spread evenly over a raster, from edge to edge.
-
-    Parameters
-    ----------
-    shape
-        (h, w) of the raster, pixels.
-    window
-        (h, w) of a window, pixels; a side longer than the raster's is cut to it.
-    per_axis
-        Windows along each axis, at least 1; fewer where several would begin at the same pixel.
-
-    Returns
-    -------
-    Windows in row order, all of one size. They overlap where the raster is small.
+    """Return windows of one size spread evenly over a raster from edge to edge, in row order; fewer than `per_axis`
+    where several would begin at the same pixel, cut to the raster where it is small.
 
     >>> spread_windows((100, 20), (40, 40), 3)
-    [Window(row=0, col=0, height=40, width=20), Window(row=30, col=0, height=40, width=20), \
-Window(row=60, col=0, height=40, width=20)]
+    [Window(row=0, col=0, height=40, width=20), Window(row=30, col=0, height=40, width=20), Window(row=60, col=0, height=40, width=20)]
     """
     height, width = (min(side, length) for side, length in zip(window, shape, strict=True))
     rows, cols = (
@@ -40,20 +27,8 @@ Window(row=60, col=0, height=40, width=20)]
 
 
 def spread_indices(count: int, most: int, *, round_down: bool = False) -> NDArray[np.intp]:
-    """Indices of at most `most` of `count` items, spread evenly from the first to the last.
-
-    Parameters
-    ----------
-    count
-        Number of items.
-    most
-        Largest number of indices.
-    round_down
-        Take the item before a position between two, not the nearest one.
-
-    Returns
-    -------
-    (n,) ascending indices without repetition, n = min(count, most).
+    """Return at most `most` ascending indices of `count` items, spread evenly from the first to the last; `round_down`
+    takes the item before a position between two.
 
     >>> spread_indices(10, 4).tolist(), spread_indices(10, 3, round_down=True).tolist(), spread_indices(2, 4).tolist()
     ([0, 3, 6, 9], [0, 4, 9], [0, 1])

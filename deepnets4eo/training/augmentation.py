@@ -20,10 +20,8 @@ MASK, VALID = "mask", "valid"
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may change: mirror images, quarter turns, light (strength 0 to 1, in standard deviations).
-
-    missing : layer → share of the samples that do not show it (modality dropout).
-    """
+    """What may change: mirror images, quarter turns, light (strength 0 to 1, in standard deviations), and by layer the
+    share of samples that do not show it (modality dropout)."""
 
     flips: bool = True
     rotations: bool = True
@@ -54,10 +52,8 @@ def mirror(sample: Sample, *, rows: bool, cols: bool) -> Sample:
 
 
 def relit(sample: Sample, strength: float, rng: np.random.Generator) -> Sample:
-    """Images under another light: one gain and offset for all bands, a smaller one per band, fine noise.
-
-    Images of two dates (`image_pre`, `image_post`) are relit independently, as two flights are. Heights are not.
-    """
+    """Return images under another light: one gain and offset for all bands, a smaller one per band, fine noise. Images
+    of two dates are relit independently, as two flights are; heights are not."""
     valid = sample.get(VALID)
     relighted = dict(sample)
     for name in sorted(sample):
@@ -68,10 +64,8 @@ def relit(sample: Sample, strength: float, rng: np.random.Generator) -> Sample:
 
 
 def without_layers(sample: Sample, shares: Mapping[str, float], rng: np.random.Generator) -> Sample:
-    """Some layers 0 all over, as `InputSpec.prepare` gives those that a scene lacks.
-
-    shares : layer → probability of being left out, independently of others; where all would be, one of them stays.
-    """
+    """Return the sample with some layers 0 all over, as `InputSpec.prepare` makes those that a scene lacks; where all
+    would be, one of them stays."""
     left_out = [name for name in sorted(shares) if rng.random() < shares[name]]
     if len(left_out) == len(sample.keys() - {MASK, VALID}):
         left_out.pop(int(rng.integers(len(left_out))))

@@ -30,19 +30,8 @@ class _Averaged(NamedTuple):
 
 @torch.no_grad()
 def update_mean_weights(network: nn.Module, optimizer: Optimizer, keep: float, steps: int) -> None:
-    """Move the mean of every learnt weight towards its value now.
-
-    Parameters
-    ----------
-    network
-        Of the optimiser.
-    optimizer
-        After its step.
-    keep
-        Share of the mean that is kept at each step, 0–1; the mean is over about 1 / (1 - keep) steps.
-    steps
-        Steps done in all, at least 1; after few steps the mean is over fewer, after the first `FIRST_STEPS` the weights themselves.
-    """
+    """Move the mean of every learnt weight towards its value now: `keep` of the mean stays at each step, so it covers
+    about 1 / (1 - keep) steps, and fewer while few steps are done; up to `FIRST_STEPS` it is the weights themselves."""
     later = max(steps - FIRST_STEPS, 0)
     keep = min(keep, later / (later + PARTS))
     averaged = _averaged(network, optimizer)
@@ -52,15 +41,7 @@ def update_mean_weights(network: nn.Module, optimizer: Optimizer, keep: float, s
 
 @contextmanager
 def mean_weights(network: nn.Module, optimizer: Optimizer) -> Iterator[None]:
-    """Within the context the network has its mean weights; without any mean, those it has.
-
-    Parameters
-    ----------
-    network
-        Of the optimiser.
-    optimizer
-        With the means.
-    """
+    """Give the network its mean weights within the context, or those it has where there is no mean."""
     averaged = _averaged(network, optimizer)
     own = [each.value.detach().clone() for each in averaged]
     set_mean_weights(network, optimizer)
@@ -74,15 +55,7 @@ def mean_weights(network: nn.Module, optimizer: Optimizer) -> Iterator[None]:
 
 @torch.no_grad()
 def set_mean_weights(network: nn.Module, optimizer: Optimizer) -> None:
-    """Set a network's weights to their means, where there are any.
-
-    Parameters
-    ----------
-    network
-        Of the optimiser.
-    optimizer
-        With the means.
-    """
+    """Set the weights of a network to their means, where there are any."""
     for value, state, key in _averaged(network, optimizer):
         if key in state:
             value.copy_(state[key])

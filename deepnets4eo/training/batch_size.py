@@ -35,21 +35,8 @@ def with_batch_size(
     samples: Samples,
     compute: Compute,
 ) -> Recipe:
-    """The recipe with a number of windows a step: its own, or what the device computes; 8 on a CPU.
-
-    Parameters
-    ----------
-    recipe
-        Where its `train.batch_size` is 0, the number is chosen.
-    network
-        Stays as it is.
-    criterion
-        As of `fit_segmenter`.
-    samples
-        The first window of its first epoch is read.
-    compute
-        Device and precision of the training.
-    """
+    """Return the recipe with its windows a step; where `train.batch_size` is 0, as many as the device computes, 8 on a
+    CPU."""
     train = recipe.train
     if train.batch_size:
         return recipe
@@ -63,16 +50,8 @@ def with_batch_size(
 
 
 def largest_batch(bytes_of: Callable[[int], int], limit_bytes: int, most: int) -> int:
-    """The largest power of two of windows, 2 to `most`, whose step keeps within the limit; none beyond it is tried.
-
-    Parameters
-    ----------
-    bytes_of
-        Memory that a step with so many windows takes; twice the windows take at most twice as much.
-    limit_bytes
-        What it may take.
-    most
-        Windows, at least 2.
+    """Return the largest power of two of windows, 2 to `most`, whose step keeps within the limit; none beyond it is
+    tried.
 
     >>> largest_batch(lambda windows: 100 + 10 * windows, 1000, 128)
     64

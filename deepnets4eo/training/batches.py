@@ -18,11 +18,8 @@ Batch = dict[str, Any]
 
 @runtime_checkable
 class Loader(Protocol):
-    """Batches of one epoch, the same number in each.
-
-    When it has `set_epoch(epoch)`, what it yields must follow from that number alone. When it has `first_batch`, it leaves
-    out the batches before that one; of other loaders they are read and dropped.
-    """
+    """Batches of one epoch, the same number in each. With `set_epoch(epoch)`, what it yields follows from that number
+    alone; with `first_batch`, it leaves out the batches before, which are read and dropped of other loaders."""
 
     def __iter__(self) -> Iterator[Batch]: ...
 
@@ -43,13 +40,8 @@ class Position(Protocol):
 
 
 class EpochBatches:
-    """Sets the epoch of the loader as late as possible: Lightning makes its iterators before the epoch begins.
-
-    Attributes
-    ----------
-    waited_s
-        Seconds that the network had to wait for batches.
-    """
+    """Sets the epoch of the loader as late as possible, since Lightning makes its iterators before the epoch begins;
+    `waited_s` are the seconds that the network waited for batches."""
 
     def __init__(self, loader: Loader, position: Position) -> None:
         self.loader, self.position, self.waited_s = loader, position, 0.0

@@ -26,22 +26,10 @@ CHANGE = "change"
 
 
 class FeatureContrast(nn.Module):
-    """Measures how far the features of two dates are apart in training, and what the loss is of that.
+    """Measures how far the features of two dates are apart in training, and the loss of that; it has no weights, so
+    runs stay as they are. A network that offers it has an attribute `contrast` and calls it with the features of
+    both dates. `margin` is the distance that is enough between changed pixels; published: 2.
 
-    A network that offers it has an attribute `contrast`, None by default, and calls it with the features of both dates
-    where it is set. It has no weights, so runs stay as they are.
-
-    Parameters
-    ----------
-    weight
-        Of this loss beside the others, at least 0.
-    margin
-        Distance that is enough between features of changed pixels, above 0; published: 2.
-    change_index
-        Class index of change, 0 or 1.
-
-    Examples
-    --------
     >>> contrast = FeatureContrast(weight=1.0, margin=2.0)
     >>> contrast([(torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2))])
     >>> contrast.extra_loss(torch.zeros(1, 2, 2, dtype=torch.int64))
@@ -61,10 +49,8 @@ class FeatureContrast(nn.Module):
             ]
 
     def extra_loss(self, mask: Tensor) -> Tensor:
-        """Weight times the mean loss of the levels of the last batch, () float32; each batch is compared once.
-
-        mask : (N, H, W) int64, 0 and 1, void 255
-        """
+        """Return the weight times the mean loss of the levels of the last batch for a mask (N, H, W) of 0, 1 and void;
+        each batch is compared once."""
         if not self.distances:
             raise InputError(
                 "the contrastive loss has no features yet. Run the network on a batch in training mode first."
@@ -79,26 +65,9 @@ class FeatureContrast(nn.Module):
 
 
 def contrastive_loss(distances: Tensor, mask: Tensor, *, margin: float = 2.0, change_index: int = 1) -> Tensor:
-    """The batch-balanced contrastive loss of a map of distances.
+    """Return the batch-balanced contrastive loss of distances (N, H, W) and a mask of 0, 1 and void; a batch without
+    pixels of one kind has no loss of that kind.
 
-    Parameters
-    ----------
-    distances
-        (N, H, W) float32, at least 0.
-    mask
-        (N, H, W) int64, 0 and 1, void 255.
-    margin
-        Distance that is enough where a pixel changed, above 0.
-    change_index
-        Class index of change, 0 or 1.
-
-    Returns
-    -------
-    Tensor
-        () float32; a batch without pixels of one kind has no loss of that kind.
-
-    Examples
-    --------
     >>> mask = torch.tensor([[[0, 0, 1, 255]]])
     >>> contrastive_loss(torch.tensor([[[1.0, 0.0, 0.5, 9.0]]]), mask, margin=2.0)
     tensor(1.3750)
@@ -111,22 +80,8 @@ def contrastive_loss(distances: Tensor, mask: Tensor, *, margin: float = 2.0, ch
 
 
 def set_contrastive_loss(network: nn.Module, train: TrainSection, legend: Legend) -> None:
-    """Let a Siamese network measure the distance of its dates' features, where a recipe has the contrastive loss.
-
-    Parameters
-    ----------
-    network
-        Of two dates; changed in place.
-    train
-        Its `losses` may have "contrastive"; `contrastive_margin` is the margin.
-    legend
-        Two classes, one of which is called change.
-
-    Raises
-    ------
-    InputError
-        For a network that has no features of two dates apart, or classes that are not no change and change.
-    """
+    """Let a Siamese network measure the distance of its dates' features, where `losses` have "contrastive". Raises
+    InputError for a network without features of two dates, or classes that are not no change and change."""
     weight = sum(value for name, value in train.losses.items() if name == ON_FEATURES)
     if weight <= 0:
         return

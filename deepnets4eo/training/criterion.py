@@ -24,10 +24,8 @@ Batch = Mapping[str, Tensor]
 
 
 class SegmentationCriterion:
-    """The loss of a network's logits on a batch, and its scores over a validation set.
-
-    layers : names in the order of the segmenter's inputs. pixels : (K,) training pixels of each class.
-    """
+    """The loss of the logits of a network on a batch, and its scores over a validation set; `pixels` (K,) are training
+    pixels of each class."""
 
     def __init__(self, train: TrainSection, legend: Legend, layers: Sequence[str], pixels: Sequence[int]) -> None:
         self.layers, self.num_classes = list(layers), legend.num_classes

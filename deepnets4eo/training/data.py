@@ -47,10 +47,8 @@ class Samples(Protocol):
         """The windows of an epoch, `data.windows_per_epoch` of them, in order; they follow from (seed, epoch)."""
 
     def read(self, window: Any) -> Sample:
-        """One of these windows: inputs by name (C, H, W) float32, valid (H, W) bool, and the target.
-
-        A target turns with the images, so it has two dimensions at least; that of a whole image is (1, 1).
-        """
+        """Return one window: inputs by name (C, H, W), valid (H, W) and the target, which turns with the images and so
+        has two dimensions at least; that of a whole image is (1, 1)."""
 
 
 class SceneSamples:
@@ -149,10 +147,8 @@ class SceneSamples:
 
 
 class ClassSamples(SceneSamples):
-    """Windows of labelled scenes: at random, or around each class in turn (`data.sampling`).
-
-    The target is mask (H, W) uint8: indices in the legend, void 255. cells : where each class lies in each scene.
-    """
+    """Windows of labelled scenes, at random or around each class in turn (`data.sampling`); the target is mask (H, W)
+    uint8 with void 255."""
 
     target_layers = (LABELS,)
 
@@ -288,8 +284,6 @@ def to_tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
 
 
 def read_ahead(batch: Callable[[int], Batch], numbers: range, workers: int) -> Iterator[Batch]:
-    """Batches of these numbers in order, made by threads while earlier ones are used; 0 workers: when the next is needed.
-
-    Threads, not processes: GDAL and NumPy release the interpreter, and handles on files do not survive a fork.
-    """
+    """Return batches in order, made by threads while earlier ones are used. Threads, not processes: GDAL and NumPy
+    release the interpreter, and file handles do not survive a fork."""
     return in_order(batch, numbers, workers, workers + AHEAD - 1) if workers else map(batch, numbers)

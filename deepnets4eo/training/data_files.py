@@ -21,32 +21,15 @@ NAMED = 3
 
 
 def note_data_files(recipe: Recipe, out: Path) -> None:
-    """Write down the files of the section `data`, and those in its folders, where checkpoints are kept.
-
-    Parameters
-    ----------
-    recipe
-        As resolved.
-    out
-        The run folder; files in it do not count.
-    """
+    """Write down the files of the section `data`, and those in its folders, where checkpoints are kept; files in the
+    run folder do not count."""
     identities = {str(path): file_identity(str(path))[1:] for path in _files(recipe, out)}
     write_json(out / CHECKPOINTS / FILES, dict(sorted(identities.items())))
 
 
 def check_data_files(out: Path) -> None:
-    """Refuse to go on with a training whose files are others now.
-
-    Parameters
-    ----------
-    out
-        The run folder; without a note, as of an earlier version, nothing is checked.
-
-    Raises
-    ------
-    RunError
-        Naming files that have another size or time, or are gone.
-    """
+    """Raise RunError, naming files of another size or time or that are gone, where a training would go on with other
+    data."""
     note = out / CHECKPOINTS / FILES
     if not note.is_file():
         return
@@ -60,16 +43,7 @@ def check_data_files(out: Path) -> None:
 
 
 def paths_in(values: Any) -> list[str]:
-    """Everything in a recipe that may be a path: data, legends, first weights.
-
-    Parameters
-    ----------
-    values
-        Of a recipe or a section, as plain values.
-
-    Returns
-    -------
-    All texts in it, in order.
+    """Return all texts of a recipe or section that may be paths (data, legends, first weights), in order.
 
     >>> paths_in({"layers": {"image": "image.tif"}, "epochs": 3, "folders": ["a", "b"]})
     ['image.tif', 'a', 'b']

@@ -287,15 +287,7 @@ def write_run(
 
 
 def write_results(out: Path, *, split: Split, scores: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
-    """Write what a run folder has beside its model: split, scores, and a log of one epoch where there is none.
-
-    Parameters
-    ----------
-    out
-        The run folder.
-    split, scores, notes
-        As of `write_run`.
-    """
+    """Write what a run folder has beside its model: split, scores, and a log of one epoch where there is none."""
     write_json(out / SPLIT, split.to_geojson())
     if isinstance(split, DataSplit):
         write_split_maps(split, out)

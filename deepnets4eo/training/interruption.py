@@ -13,15 +13,8 @@ log = logging.getLogger(__name__)
 
 
 class Interruption:
-    """Whether a training is to stop.
+    """Whether a training is to stop: `requested` is True once Ctrl-C was pressed within `watch`.
 
-    Attributes
-    ----------
-    requested
-        Whether Ctrl-C was pressed since `watch` began.
-
-    Examples
-    --------
     >>> interruption = Interruption()
     >>> with interruption.watch():
     ...     interruption.requested
@@ -33,10 +26,8 @@ class Interruption:
 
     @contextlib.contextmanager
     def watch(self) -> Iterator[None]:
-        """Within the context the first Ctrl-C is noted here, and the second raises KeyboardInterrupt.
-
-        Only the main thread can watch; in another one Ctrl-C does what it did before.
-        """
+        """Note the first Ctrl-C within the context; the second raises KeyboardInterrupt. Only the main thread can
+        watch."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

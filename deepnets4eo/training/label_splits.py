@@ -33,10 +33,8 @@ BLOCKS_PER_FOLD = 2  # along the shorter side, unless that makes blocks too smal
 
 
 def split_by_labels(scenes: Sequence[Any], data: DataSection) -> list[SceneSplit]:
-    """Split labelled scenes as `data.split` says: random_pixels, per_class, components or folds.
-
-    Errors: InputError where scenes have no labels, or a class cannot be in both parts.
-    """
+    """Split labelled scenes as `data.split` says: random_pixels, per_class, components or folds. Raises InputError
+    where scenes have no labels, or a class cannot be in both splits."""
     if not all(hasattr(named, "labels") for named in scenes):
         raise InputError(f"data.split={data.split} follows labels, and this task has none. Set data.split=blocks.")
     labels, names = [valid_labels(named) for named in scenes], scenes[0].labels.legend.names

@@ -42,26 +42,9 @@ class _Failure:
 
 
 def run_ranks(count: int, function: Callable[..., Any], *arguments: Any) -> None:
-    """Call function(*arguments) in `count` new processes and wait for all of them.
-
-    The first Ctrl-C is passed on to the first process alone; the second ends all.
-
-    Parameters
-    ----------
-    count
-        Processes, each a `Rank` of its own.
-    function
-        Name of a module; a script that leads here needs `if __name__ == "__main__"`.
-    arguments
-        Plain values.
-
-    Raises
-    ------
-    DeepNets4EOError
-        What a process raised first; other errors with the process and the stack trace.
-    KeyboardInterrupt
-        After Ctrl-C.
-    """
+    """Call function(*arguments) in `count` new processes, each a `Rank`, and wait for them. The first Ctrl-C goes to
+    the first process, the second ends all. Raises the DeepNets4EOError that a process raised first, or one with the
+    process and its stack trace."""
     from torch.distributed import TCPStore
 
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # where the processes meet; any free port

@@ -99,10 +99,8 @@ def step_seed(*numbers: int) -> int:
 
 
 def seed_torch(seed: int, device: torch.device) -> None:
-    """Seed what is drawn on the CPU and on a GPU that is trained on: what `torch.manual_seed` does, without its 2 ms.
-
-    That also queues the seed, with a trace of the call, for each kind of device that is not in use.
-    """
+    """Seed what is drawn on the CPU and on the GPU that is trained on. `torch.manual_seed` would also queue the seed,
+    with a trace of the call, for each kind of device that is not in use (2 ms)."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed_all(seed)

@@ -21,11 +21,9 @@ from deepnets4eo.training.ranks import Rank
 
 
 class CrossEntropy(nn.Module):
-    """Mean of -w[y] log p[y] over counted pixels, divided by the sum of the weights met.
-
-    over_ranks : where several processes learn from one batch, divide by the mean of their sums, so that the mean of
-    their losses is that of the batch. All of them call it then, as often, wherever gradients are computed.
-    """
+    """Mean of -w[y] log p[y] over counted pixels, divided by the sum of the weights. With `over_ranks`, processes that
+    share a batch divide by the mean of their sums, so that the mean of their losses is that of the batch; all of
+    them then call it as often."""
 
     def __init__(self, class_weights: Tensor | None = None, *, over_ranks: bool = False) -> None:
         super().__init__()
@@ -142,10 +140,8 @@ class SumOfLosses(nn.Module):
         self.parts = nn.ModuleDict({name: _build(name, weights) for name in self.weights})
 
     def forward(self, logits: Tensor, mask: Tensor, valid: Tensor | None = None) -> Tensor:
-        """The loss of a batch; computed in float32 whatever the precision of the network.
-
-        logits : (N, K, H, W) · mask : (N, H, W) int64, void 255 · valid : (N, H, W) bool · returns : () float32
-        """
+        """Return the loss () of logits (N, K, H, W) and mask (N, H, W), void 255, over valid pixels, in float32
+        whatever the precision of the network."""
         logits = logits.float()
         counted = mask != VOID if valid is None else (mask != VOID) & valid
         mask = mask.masked_fill(~counted, VOID)

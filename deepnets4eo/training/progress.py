@@ -25,17 +25,7 @@ LINE_S = 30.0  # off a terminal: longest silence
 
 
 class EpochProgress(lightning.Callback):
-    """Shows the batches of each epoch as they pass, then its loss and its monitored score.
-
-    Parameters
-    ----------
-    epochs
-        Of the whole training.
-    monitor
-        Name of the score that is shown.
-    clock
-        Seconds that only rise.
-    """
+    """Shows the batches of each epoch as they pass, then its loss and its monitored score."""
 
     def __init__(self, epochs: int, monitor: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.epochs, self.monitor, self.clock = epochs, monitor, clock

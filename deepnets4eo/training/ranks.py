@@ -25,21 +25,9 @@ PATIENCE = timedelta(days=7)  # the others wait while the first one validates
 
 @dataclass(frozen=True)
 class Rank:
-    """One of the processes that train a network together; without arguments, the only one.
+    """One of the processes that train a network together, by number from 0 and count, in all and on this computer (and
+    so of its GPU); without arguments, the only one.
 
-    Parameters
-    ----------
-    index
-        Its number, from 0.
-    count
-        How many there are.
-    local_index
-        Its number among those on this computer, and so of its GPU.
-    local_count
-        How many there are on this computer.
-
-    Examples
-    --------
     >>> Rank(1, 4).share(8)
     range(2, 4)
     """
@@ -74,10 +62,8 @@ class Rank:
 
     @contextmanager
     def group(self, device: str) -> Iterator[None]:
-        """Within the context the processes are connected: by NCCL for GPUs, by Gloo on CPUs, whose cores they share.
-
-        They stay connected until they end: where they meet, a second connection would find the addresses of the first.
-        """
+        """Connect the processes within the context: by NCCL for GPUs, by Gloo on CPUs, whose cores they share. They
+        stay connected until they end, since a second connection would find the addresses of the first."""
         if self.count == 1:
             yield
             return

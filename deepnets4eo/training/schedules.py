@@ -23,12 +23,9 @@ LR_FACTOR = "lr_factor"  # key of an optimiser's group
 
 
 def lr_factor(train: TrainSection, step: int, steps_per_epoch: int, scores: Sequence[float] = ()) -> float:
-    """The factor 0–1 on the learning rate at a step counted from 0; scores : `monitor` of each epoch before, larger is better.
-
-    step: falls by step_factor at step_epochs; exponential: after each epoch. plateau: falls so where the score was not better
-    for longer than plateau_epochs. poly: (1 - s)^power (Liu 2015). one_cycle: cosine to 1/100 000 after
-    the warm-up (Smith 2018). Poly, one_cycle and constant rise linearly over the first warmup_share of the steps.
-    """
+    """Return the factor 0–1 on the learning rate at a step from 0. step falls by step_factor at step_epochs,
+    exponential after each epoch, plateau where `scores` were not better for plateau_epochs; poly is (1 - s)^power
+    (Liu 2015), one_cycle a cosine to 1/100 000 (Smith 2018), both and constant after a warm-up."""
     total = train.epochs * steps_per_epoch
     if train.schedule == "step":
         falls = train.step_epochs or (round(train.epochs * 0.6), round(train.epochs * 0.85))
@@ -62,12 +59,9 @@ def _plateaus(train: TrainSection, scores: Sequence[float]) -> int:
 
 
 def build_optimizer(network: nn.Module, train: TrainSection) -> Optimizer:
-    """The optimiser of the recipe over all parameters; biases and normalisation weights are not decayed unless `decay` is "all".
-
-    The encoder's parameters are in groups of their own where `encoder_lr_factor` is not 1; each group carries its
-    factor on the learning rate as "lr_factor", which the loop multiplies the schedule with.
-    Errors: InputError where the encoder has a rate of its own, but the network has no encoder.
-    """
+    """Return the optimiser of the recipe; biases and normalisation weights are not decayed unless `decay` is "all", and
+    the encoder has groups of its own with "lr_factor" where its rate differs. Raises InputError where the network
+    then has no encoder."""
     import torch
 
     slower = _encoder_parameters(network) if train.encoder_lr_factor != 1 else set()

@@ -81,10 +81,8 @@ class Prepared:
         *,
         labelled: bool = False,
     ) -> ValidationLoader:
-        """Tiles that show each validation pixel once, with `halo_px` of context on each side of `core_px`.
-
-        batch_size : tiles a batch; None: as in training. labelled : whether tiles without any label are left out.
-        """
+        """Return tiles that show each validation pixel once, with `halo_px` of context around `core_px`; `labelled`
+        leaves out tiles without any label."""
         from deepnets4eo.training.data import ValidationLoader
 
         batch_size = batch_size or self.recipe.train.usual_batch_size
@@ -206,11 +204,8 @@ def load_legend(recipe: Recipe) -> Legend:
 
 
 def score_segmenter(segmenter: Segmenter, prepared: Prepared, *, batch_size: int | None = None) -> dict[str, Any]:
-    """All scores over the validation part, with the split that they were reached under; NaN where nothing is validated.
-
-    The overall ones also without each optional layer, as scenes that lack it are predicted. batch_size : tiles a batch;
-    None: as in training.
-    """
+    """Return all scores over the validation split with the split that they were reached under, NaN where nothing is
+    validated; the overall ones also without each optional layer."""
     inputs = segmenter.inputs
     optional = [name for name, layer in inputs.layers.items() if layer.optional]
     matrices = {left_out: ConfusionMatrix(prepared.legend.num_classes) for left_out in [None, *optional]}
@@ -273,10 +268,8 @@ def _check_streams(streams: Any, inputs: InputSpec) -> None:
 
 
 def run_notes(prepared: Prepared, scores: dict[str, Any], pixels: list[int] | None = None) -> dict[str, Any]:
-    """What the card says about the training, beside what prediction needs.
-
-    pixels : K counts, of what is written; None: those of the training part.
-    """
+    """Return what the card says about the training, beside what prediction needs; `pixels` are (K,) counts of what is
+    written, by default those of the training split."""
     return {
         "scenes": {named.name: named.sources for named in prepared.split.scenes},
         "split": prepared.split.describe(),

@@ -50,10 +50,8 @@ def share_step(
 
 @contextmanager
 def synchronised_normalisation(network: nn.Module, *, shared: bool) -> Iterator[None]:
-    """Within the context batch normalisation counts the windows of all processes, where `shared`.
-
-    Afterwards the network has its own modules again, whose running statistics are to be loaded from a checkpoint.
-    """
+    """Let batch normalisation count the windows of all processes within the context, where `shared`. Afterwards the
+    network has its own modules again, whose running statistics come from a checkpoint."""
     modules = {name: module for name, module in network.named_modules() if isinstance(module, _BatchNorm)}
     if shared:
         nn.SyncBatchNorm.convert_sync_batchnorm(network)

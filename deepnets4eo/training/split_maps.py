@@ -21,19 +21,8 @@ from deepnets4eo.training.splits import DataSplit
 
 
 def write_split_maps(split: DataSplit[Any], out: Path) -> list[Path]:
-    """Write `split/SCENE.tif` for each scene of which one part is learnt from and another one withheld.
-
-    Parameters
-    ----------
-    split
-        Scenes and their parts.
-    out
-        The run folder.
-
-    Returns
-    -------
-    The rasters: 1 learnt, 2 withheld, 255 neither (buffers, and pixels without a label where single pixels are drawn).
-    """
+    """Write `split/SCENE.tif` (1 learnt, 2 withheld, 255 neither) for each scene that is divided, and return the
+    rasters."""
     paths: list[Path] = []
     for number, (named, of_scene) in enumerate(zip(split.scenes, split.splits, strict=True)):
         if not {TRAIN, VAL} <= set(of_scene.parts):

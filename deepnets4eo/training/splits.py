@@ -53,10 +53,8 @@ class SampleWindow:
 
 @dataclass(frozen=True)
 class DataSplit(Generic[SceneT]):
-    """A split over several scenes; `leaky` when neighbouring pixels may lie in different parts.
-
-    dataset : the card, its split and the part that all of the scenes are of, where they are those of a dataset.
-    """
+    """A split over several scenes; `leaky` when neighbouring pixels may lie in different splits. `dataset` names card,
+    split and part where the scenes are those of a dataset."""
 
     scenes: Sequence[SceneT]
     splits: Sequence[SceneSplit]
@@ -116,11 +114,8 @@ class DataSplit(Generic[SceneT]):
     def objects_in(
         self, scene: int, centres: NDArray[np.int64], boxes: NDArray[np.int64]
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Which objects of a scene, such as buildings, are learnt from and which are validated on, each (N,) bool.
-
-        An object is of the part in which its centre lies, but none is learnt from that reaches into a validation block
-        or its buffer. centres : (N, 2) row and column inside the scene. boxes : as of `BlockSplit.near`.
-        """
+        """Return which objects of a scene, such as buildings, are learnt from and which are validated on, by their
+        centres (N, 2); none is learnt from that reaches into a validation block or its buffer."""
         split = self.splits[scene]
         return split.contains(TRAIN, centres) & ~split.near(VAL, boxes), split.contains(VAL, centres)
 
@@ -147,13 +142,9 @@ class DataSplit(Generic[SceneT]):
 
 @dataclass(frozen=True)
 class SplitRule:
-    """How scenes are split: "blocks" of each scene, "random" blocks without a buffer (leaky), or whole scenes or groups.
-
-    kind : blocks, random, or what is kept whole: scenes, events, …. val_share : share of blocks or groups that are
-    validated on, 0: none. val_names : names or patterns of groups that are validated on, instead. names_key : recipe key of
-    val_names, for messages. block_px : None: a fifth of the shorter side, 64 to 512. buffer_px : None: 32, a quarter of
-    a block at most. narrow_buffer : whether a buffer as wide as a block is narrowed instead of refused.
-    """
+    """How scenes are split: "blocks" of each scene, "random" blocks without buffer (leaky), or whole scenes or groups;
+    `val_share` or names of groups to validate on. Blocks are a fifth of the shorter side (64 to 512 px) and buffers
+    32 px, at most a quarter of a block, where they are None."""
 
     kind: str
     val_share: float
@@ -199,26 +190,8 @@ class SplitRule:
 def assign_blocks(
     scenes: Sequence[SplitScene], rule: SplitRule, groups: Sequence[str] | None = None
 ) -> list[BlockSplit]:
-    """Assign every block of every scene to training or validation.
-
-    Parameters
-    ----------
-    scenes
-        N scenes with a name and a grid.
-    rule
-        How to split; blocks and groups are drawn from its seed alone.
-    groups
-        N names of what stays together where whole scenes are assigned, such as their events; None: each scene alone.
-
-    Returns
-    -------
-    N splits, in the order of the scenes.
-
-    Raises
-    ------
-    InputError
-        When a part would stay empty.
-    """
+    """Assign every block of every scene to training or validation, from the seed of the rule alone; `groups` name what
+    stays together, such as events. Raises InputError when a split would stay empty."""
     shapes = [(int(scene.grid.shape[0]), int(scene.grid.shape[1])) for scene in scenes]
     if rule.whole:
         return [BlockSplit(shape, max(shape), 0, {TRAIN: 1.0}) for shape in shapes]

@@ -36,25 +36,9 @@ class StreamWindow:
 
 @dataclass
 class StreamSamples(Generic[SceneType]):
-    """What a network learns from where scenes are made on demand; `training.data.Samples` for `fit_segmenter`.
+    """What a network learns from where scenes are made on demand: `make_scene` maps a seed to its scene, `cut_window` a
+    scene and a generator to a sample. Peak memory: 64 scenes.
 
-    Peak memory: 64 scenes.
-
-    Parameters
-    ----------
-    make_scene
-        Seed → scene; the same seed makes the same scene.
-    cut_window
-        (scene, generator of random numbers) → one sample: arrays by name, all of one size whatever the scene.
-    windows_per_epoch
-        Windows of an epoch.
-    windows_per_scene
-        Windows that are cut out of each scene, at least 1.
-    seed
-        Of the training; also of the scenes.
-
-    Examples
-    --------
     >>> def cut(scene, rng):
     ...     return {"image": np.full((1, 2, 2), scene, np.float32), "valid": np.ones((2, 2), bool)}
     >>> samples = StreamSamples(lambda seed: seed % 7, cut, windows_per_epoch=6, windows_per_scene=2)
@@ -94,16 +78,7 @@ class StreamSamples(Generic[SceneType]):
         return self.cut_window(scene, np.random.default_rng([window.scene_seed, window.number]))
 
     def learnt(self, epochs: int, start: str | Path | None) -> int:
-        """How many windows weights have learnt from, with those before the training.
-
-        Parameters
-        ----------
-        epochs
-            Of this training.
-        start
-            Folder of the run that it started from, whose card has `windows`, or of the training that wrote such runs, or the name of a
-            model; None for none.
-        """
+        """Return how many windows weights have learnt from, with those of the run, training or model `start` before."""
         windows = epochs * self.windows_per_epoch
         former = [] if start is None else sorted(run_path(start).glob(f"**/{CARD}"))
         return windows + (int(open_sealed(former[0].parent)["notes"].get("windows", 0)) if former else 0)

@@ -189,6 +189,10 @@ def test_an_infrared_band_that_is_marked_alpha_is_not_lost_in_silence(tmp_path: 
     with rasterio.open(tmp_path / tile_path(card, "image_rgbir", "2_10"), "r+") as file:
         colors = ColorInterp
         file.colorinterp = (colors.red, colors.green, colors.blue, colors.alpha)
+    (kept,) = dataset_scenes(card, tmp_path, data=data)  # its many values are those of no mask
+    np.testing.assert_array_equal(kept.scene.read()["image"], named.scene.read()["image"])
+    with rasterio.open(tmp_path / tile_path(card, "image_rgbir", "2_10"), "r+") as file:
+        file.write(np.full(file.shape, 255, np.uint8), 4)
     with pytest.raises(InputError, match="has 3 bands, the image of isprs_potsdam 4 .*the last is marked alpha"):
         dataset_scenes(card, tmp_path, data=data)
 

@@ -152,7 +152,7 @@ def test_images_that_it_does_not_know_are_named_and_judged_without_it(city, run,
     assert "is grey, three bands with the same values" in reason(np.repeat(image[:1], 3, axis=0))
     assert reason(image.astype(np.uint16) * 40) == ""
     assert reason(image / np.float32(255)) == ""
-    flat = "the pre image does not fit: layer 'pre' (array) has uint16 values from 900 to 900, training had uint8"
+    flat = "the post image does not fit: layer 'post' (array) has uint16 values from 900 to 900, training had uint8"
     assert flat in reason(np.full_like(image, 900, np.uint16))
     assert reason(image.astype(np.uint16)) == ""
     assert "as dark as by night" in reason(image // 12)

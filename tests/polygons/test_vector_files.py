@@ -70,7 +70,7 @@ def test_sizes_without_a_crs_are_said_to_be_pixels_and_are_no_geojson(
     assert not (tmp_path / "bare.tif.geojson").exists()
     assert not caplog.messages
     assert status("bare.tif", ".gpkg") == 0
-    assert [text for text in caplog.messages if "areas are pixels, each counted as 1 m²" in text] == caplog.messages[:1]
+    assert [text for text in caplog.messages if "lengths and areas are in pixels" in text] == caplog.messages[:1]
     caplog.clear()
     assert status("placed.tif", ".geojson") == status("placed.tif", ".gpkg") == 0
     assert "no CRS" not in caplog.text

@@ -24,19 +24,9 @@ SMALLEST = 1e-12
 
 @dataclass(frozen=True)
 class PairVariates:
-    """p differences of linear combinations of two dates, in order of their variance, the largest first.
-
-    Parameters
-    ----------
-    pre, post
-        (p, p), one combination a row.
-    offset
-        (p,), the mean of each difference.
-    variance
-        (p,), of each difference where nothing changed.
-    correlation
-        (p,), between the two combinations; ascending: where it is low, most has changed.
-    """
+    """p differences of linear combinations of two dates, in order of their variance, the largest first: combinations
+    (p, p) a row, mean and variance of each difference where nothing changed, and ascending correlations; where these
+    are low, most has changed."""
 
     pre: Matrix
     post: Matrix
@@ -59,34 +49,17 @@ class PairVariates:
         return result
 
     def no_change(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Probability of a larger χ² without change, 0 to 1. values : (2 p, n) → (n,)
-
-        After re-weighting it is far too low (with p < 0.01 converged IR-MAD calls a quarter of unchanged noise changed):
-        a weight, and a rank, but no level of significance.
-        """
+        """Return the probability (n,) of a larger χ² without change for values (2 p, n). After re-weighting it is far
+        too low: a weight and a rank, but no level of significance (with p < 0.01 converged IR-MAD calls a quarter of
+        unchanged noise changed)."""
         probabilities: NDArray[np.float64] = chi2.sf(self.chi_square(values), len(self.variance))
         return probabilities
 
 
 def mad_variates(moments: Moments, penalty: float = PENALTY) -> PairVariates:
-    """Combinations of maximal correlation between the dates, from canonical correlation analysis.
-
-    Parameters
-    ----------
-    moments
-        Of the 2 p bands of a pair, pre before post.
-    penalty
-        Share of each band's variance that is added to it; for many or collinear bands up to 0.01.
-
-    Returns
-    -------
-    p variates, the least correlated first; each combination has variance 1, correlations are positive.
-
-    Raises
-    ------
-    InputError
-        For an odd number of bands, or a date that has one value everywhere.
-    """
+    """Return p combinations of maximal positive correlation between the dates (canonical correlation analysis), each of
+    variance 1, the least correlated first. `penalty` is the share of each band's variance that is added to it, up to
+    0.01 for many or collinear bands. Raises InputError for an odd number of bands, or a date of one value."""
     first, cross, second = _split(moments, penalty)
     root_first, root_second = np.linalg.cholesky(first), np.linalg.cholesky(second)
     whitened = scipy.linalg.solve_triangular(root_first, cross, lower=True)
@@ -103,24 +76,8 @@ def mad_variates(moments: Moments, penalty: float = PENALTY) -> PairVariates:
 
 
 def slow_variates(moments: Moments, penalty: float = PENALTY) -> PairVariates:
-    """One combination for both dates whose difference varies least against its own variance.
-
-    Parameters
-    ----------
-    moments
-        Of the 2 p bands of a pair, pre before post, each standardised at its own date.
-    penalty
-        Share of each band's variance that is added to it.
-
-    Returns
-    -------
-    p variates, the one that differs most first.
-
-    Raises
-    ------
-    InputError
-        For an odd number of bands, or a date that has one value everywhere.
-    """
+    """Return p combinations, the same for both standardised dates, whose difference varies least against their own
+    variance, the one that differs most first. Raises InputError for an odd number of bands, or a date of one value."""
     first, cross, second = _split(moments, penalty)
     common, difference = (first + second) / 2, first + second - cross - cross.T
     eigenvalues, vectors = scipy.linalg.eigh(difference, common)

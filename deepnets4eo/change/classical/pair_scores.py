@@ -29,10 +29,8 @@ KMEANS_STEPS = 100
 
 
 class PairScore(ABC):
-    """A method without training data.
-
-    threshold : the score from which on a pixel is changed, where the method itself knows it.
-    """
+    """A method without training data. `threshold` is the score from which on a pixel is changed, where the method
+    itself knows it."""
 
     name: ClassVar[str]
     threshold: float | None = None
@@ -169,11 +167,8 @@ class SlowFeatures(VariateScore):
 
 
 class PcaKMeans(PairScore):
-    """PCA and k-means (Celik 2009) on the length of the change vector: blocks of pixels in two clusters.
-
-    The score of a pixel is how much nearer its block lies to the cluster of large differences: 1 at its centre, 0 at
-    that of the other.
-    """
+    """PCA and k-means (Celik 2009) on the length of the change vector: blocks of pixels in two clusters. The score is
+    how much nearer a block lies to the cluster of large differences: 1 at its centre, 0 at that of the other."""
 
     name = "pca-kmeans"
     threshold = 0.5

@@ -21,15 +21,7 @@ EM_TOLERANCE = 1e-8
 
 @dataclass(frozen=True)
 class Histogram:
-    """Counts of a score.
-
-    Parameters
-    ----------
-    counts
-        (n,) at least 0.
-    low, high
-        Values of the first bin's lower and the last one's upper edge.
-    """
+    """Counts (n,) of a score, and the lower edge of the first and the upper edge of the last bin."""
 
     counts: NDArray[np.float64]
     low: float
@@ -43,21 +35,7 @@ class Histogram:
 
 
 def histogram_of(scores: Iterable[NDArray[np.floating]], high: float, bins: int = BINS) -> Histogram:
-    """Count scores block by block; what lies above `high` is counted in the last bin.
-
-    Parameters
-    ----------
-    scores
-        Arrays of any shape, of values from 0.
-    high
-        Above 0.
-    bins
-        Number of bins.
-
-    Returns
-    -------
-    The histogram from 0 to `high`.
-    """
+    """Count scores from 0 to `high` block by block; what lies above is counted in the last bin."""
     counts = np.zeros(bins)
     for block in scores:
         bins_of = np.minimum(np.asarray(block).ravel() * (bins / high), bins - 1).astype(np.intp)
@@ -66,24 +44,8 @@ def histogram_of(scores: Iterable[NDArray[np.floating]], high: float, bins: int 
 
 
 def threshold(histogram: Histogram, method: str = "two-means") -> float:
-    """The score from which on a pixel is called changed.
-
-    Parameters
-    ----------
-    histogram
-        Of the score over the scene.
-    method
-        "two-means", "otsu", "kittler" or "em".
-
-    Returns
-    -------
-    A value between the first and the last one counted.
-
-    Raises
-    ------
-    InputError
-        For another method, or a score with a single value: then change and no change are the same.
-    """
+    """Return the score from which on a pixel is called changed, by "two-means", "otsu", "kittler" or "em". Raises
+    InputError for another method, or a score of a single value."""
     if method not in THRESHOLDS:
         raise InputError(f"threshold method {method!r} is unknown. {name_hint(method, list(THRESHOLDS))}")
     if np.count_nonzero(histogram.counts) < 2:
@@ -92,21 +54,8 @@ def threshold(histogram: Histogram, method: str = "two-means") -> float:
 
 
 def separation(histogram: Histogram, cut: float) -> tuple[float, float]:
-    """How much of the score lies above a threshold, and how far it parts the score into two groups.
-
-    Parameters
-    ----------
-    histogram
-        Of the score over the scene.
-    cut
-        The threshold.
-
-    Returns
-    -------
-    tuple of float
-        Share of the pixels above, and share of the variance that lies between both sides (Otsu 1979), 0 to 1 each. The cut
-        through the middle of one Gaussian has 2/π = 0.64 of the variance between its sides.
-    """
+    """Return the share of the pixels above a threshold, and the share of the variance between both sides (Otsu 1979); a
+    cut through the middle of one Gaussian has 2/π = 0.64."""
     values, weights = histogram.centres, histogram.counts / histogram.counts.sum()
     above = values >= cut
     share, mean = float(weights[above].sum()), float((weights * values).sum())

@@ -18,22 +18,7 @@ DROPOUT = 0.2
 
 
 def bands_of_one_date(in_channels: int) -> int:
-    """Half of the bands of a pair.
-
-    Parameters
-    ----------
-    in_channels
-        Bands of both dates together.
-
-    Returns
-    -------
-    Bands of each date.
-
-    Raises
-    ------
-    InputError
-        For an odd number, or none.
-    """
+    """Return half of the bands of a pair. Raises InputError for an odd number, or none."""
     if in_channels < 2 or in_channels % 2:
         raise InputError(
             f"a change network got {in_channels} bands for two dates; give both dates the same bands, pre before post."
@@ -42,20 +27,9 @@ def bands_of_one_date(in_channels: int) -> int:
 
 
 def convolutions(channels: Sequence[int], *, transposed: bool = False) -> nn.Sequential:
-    """3 × 3 convolution, batch normalisation, ReLU and dropout of whole maps for each step between numbers of channels.
-
-    Parameters
-    ----------
-    channels
-        Numbers of channels, the input's first.
-    transposed
-        Transposed convolutions of stride 1, as in the decoders of Daudt et al. 2018; the same but for the order of weights.
-
-    Returns
-    -------
-    nn.Sequential
-        (N, channels[0], H, W) → (N, channels[-1], H, W).
-    """
+    """Return 3 × 3 convolution, batch normalisation, ReLU and dropout of whole maps for each step between numbers of
+    channels. Transposed convolutions of stride 1, as in the decoders of Daudt et al. 2018, differ in the order of
+    weights alone."""
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(channels):
         kind = nn.ConvTranspose2d if transposed else nn.Conv2d
@@ -64,38 +38,13 @@ def convolutions(channels: Sequence[int], *, transposed: bool = False) -> nn.Seq
 
 
 def double_size(channels_in: int, channels_out: int, *, bias: bool = True) -> nn.ConvTranspose2d:
-    """A transposed 3 × 3 convolution that doubles both sides.
-
-    Parameters
-    ----------
-    channels_in, channels_out
-        Numbers of channels.
-    bias
-        Whether it adds one.
-
-    Returns
-    -------
-    nn.ConvTranspose2d
-        (N, channels_in, H, W) → (N, channels_out, 2H, 2W).
-    """
+    """Return a transposed 3 × 3 convolution (N, channels_in, H, W) → (N, channels_out, 2H, 2W)."""
     return nn.ConvTranspose2d(channels_in, channels_out, 3, stride=2, padding=1, output_padding=1, bias=bias)
 
 
 def join(maps: Tensor, *skips: Tensor) -> Tensor:
-    """Put maps before those of the encoder; where a side was odd, the last row or column is repeated.
-
-    Parameters
-    ----------
-    maps
-        (N, C, h, w), at most one row and column smaller than the skips.
-    skips
-        (N, …, H, W) each.
-
-    Returns
-    -------
-    Tensor
-        (N, sum of channels, H, W).
-    """
+    """Put maps before those of the encoder, (N, sum of channels, H, W); where a side was odd, the last row or column is
+    repeated."""
     below, right = skips[0].shape[2] - maps.shape[2], skips[0].shape[3] - maps.shape[3]
     if below or right:
         maps = F.pad(maps, (0, right, 0, below), mode="replicate")

@@ -124,25 +124,8 @@ class FromTo(CoverAndChange):
 
 
 def count_covers(num_classes: int) -> int:
-    """Number of classes of land cover L of L² classes from → to.
+    """Return the number L ≥ 2 of classes of land cover of L² classes from → to. Raises InputError for other numbers.
 
-    Parameters
-    ----------
-    num_classes
-        L².
-
-    Returns
-    -------
-    int
-        L, at least 2.
-
-    Raises
-    ------
-    InputError
-        For other numbers.
-
-    Examples
-    --------
     >>> count_covers(25)
     5
     """
@@ -153,23 +136,10 @@ def count_covers(num_classes: int) -> int:
 
 
 def from_to_scores(change: Tensor, pre: Tensor, post: Tensor) -> Tensor:
-    """Scores of the classes from → to, of which the best one agrees with the decision on change.
+    """Return scores (N, L², H, W), logarithms up to a constant, of classes from → to from logits of change (N, 2, H, W)
+    and land cover (N, L, H, W). The best class without change has the score of no change, the best one with change
+    that of change.
 
-    Parameters
-    ----------
-    change
-        (N, 2, H, W), logits of no change and change.
-    pre, post
-        (N, L, H, W), logits of land cover.
-
-    Returns
-    -------
-    Tensor
-        (N, L², H, W), logarithms up to a constant: the best class of those without change has the score of no change,
-        the best one of those with change that of change.
-
-    Examples
-    --------
     >>> logits = torch.tensor([2.0, 0.0]).reshape(1, 2, 1, 1)
     >>> from_to_scores(logits.flip(1), logits, logits).flatten().argmax()
     tensor(1)

@@ -21,17 +21,8 @@ SMALLEST_PX = 16  # four poolings leave one pixel
 
 
 class ChangeUNet(nn.Module, ABC):
-    """Base of the three networks: one encoder, one decoder; subclasses say what the decoder sees of both dates.
-
-    Parameters
-    ----------
-    bands
-        Of the image that the encoder takes.
-    num_classes
-        2: no change and change.
-    skip_factor
-        How many times the encoder's channels the decoder sees at each level.
-    """
+    """Base of the three networks: one encoder, one decoder; subclasses say what the decoder sees of both dates
+    (`skip_factor` times the encoder's channels at each level)."""
 
     def __init__(self, bands: int, num_classes: int, skip_factor: int) -> None:
         super().__init__()

@@ -107,13 +107,7 @@ class MultitaskChangeNet(CoverAndChange):
 
 
 class Encoder(nn.Module):
-    """Five levels of two blocks, each followed by one that halves the sides and doubles the channels.
-
-    Parameters
-    ----------
-    in_channels
-        Bands of the image.
-    """
+    """Five levels of two blocks, each followed by one that halves the sides and doubles the channels."""
 
     def __init__(self, in_channels: int) -> None:
         super().__init__()
@@ -134,15 +128,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The way back from the coarsest features; at each level it sees the encoder's.
-
-    Parameters
-    ----------
-    num_classes
-        Outputs.
-    skip_factor
-        How many times the encoder's channels it sees at each level.
-    """
+    """The way back from the coarsest features; at each level it sees `skip_factor` times the encoder's channels."""
 
     def __init__(self, num_classes: int, skip_factor: int) -> None:
         super().__init__()

@@ -68,24 +68,9 @@ class ConvAutoencoder(nn.Module):
 
 
 class AutoencoderFeatures:
-    """What an autoencoder, trained on the series when this is made, knows of a cell.
-
-    Parameters
-    ----------
-    series
-        Trained on and measured.
-    side_px
-        Of the cells and their stride, a multiple of 4.
-    steps
-        Of the training, at least 1.
-    seed
-        Of first weights and patches; the same seed trains the same features on one machine.
-
-    Raises
-    ------
-    InputError
-        Cells that are no multiple of 4 px, or no window of the series with enough valid pixels.
-    """
+    """What an autoencoder, trained on the series when this is made, knows of a cell of `side_px`, a multiple of 4; the
+    same seed trains the same features on one machine. Raises InputError for other cells, and where no window has
+    enough valid pixels."""
 
     def __init__(self, series: ImageSeries, *, side_px: int, steps: int = STEPS, seed: int = 0) -> None:
         if side_px % REDUCTION:

@@ -36,12 +36,9 @@ def write_breaks(
     tags: Mapping[str, str] | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Path:
-    """Write the breaks of all pixels.
-
-    series : the images. path : of the COG, float32, NaN where there is no break or no history. start : first date of
-    monitoring. quantity : a band by its name, or "ndvi"; by default NDVI where red and near infrared are known, else the
-    first band. tags : further tags of the raster. Errors: InputError for a quantity that the series does not have, or a start without history.
-    """
+    """Write the breaks of all pixels since `start` to a float32 COG, NaN where there is no break or no history.
+    `quantity` is a band or "ndvi", by default NDVI where red and near infrared are known, else the first band.
+    Raises InputError for a quantity that the series does not have, or a start without history."""
     quantity = quantity or default_quantity(series)
     take = _quantity(series, quantity)
     times = decimal_years(series.dates)

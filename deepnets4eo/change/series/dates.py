@@ -63,35 +63,9 @@ def find_images(
     masks: str | Path | Sequence[LayerLike] | None = None,
     assets: Sequence[str] = (),
 ) -> list[DatedImage]:
-    """The images of a series, by date.
-
-    Parameters
-    ----------
-    source
-        Folder of rasters (or of folders of tiles, one a date), a pattern such as `images/*_NDVI_*.tif`, a list of rasters,
-        or a STAC ItemCollection as JSON.
-    dates
-        Dates of the images, and of the masks, in the order of the names, as `as_date` reads them; by default from the
-        names, else from the tags.
-    date_pattern
-        How dates stand in the names, in the letters of strptime: `%Y%j`.
-    masks
-        The rasters of clouds, found and dated in the same way; with STAC the name of an asset. Several of one date, such as
-        clouds and shadows, are joined.
-    assets
-        STAC assets whose bands follow each other; by default the only raster.
-
-    Returns
-    -------
-    list of DatedImage
-        Sorted by date.
-
-    Raises
-    ------
-    InputError
-        Rasters without a date, dates that are none, two images of one date, dates without a mask, another
-        number of dates than of rasters.
-    """
+    """Return the images of a folder, pattern, list or STAC ItemCollection by date, with their masks; dates come from
+    `dates`, else the names (`date_pattern` in the letters of strptime), else the tags. Raises InputError for rasters
+    without a date, two images of one date, dates without a mask, or another number of dates."""
     stac = isinstance(source, (str, Path)) and Path(source).suffix.lower() in STAC_SUFFIXES
     if stac:
         images = _stac_images(Path(str(source)), assets, None if masks is None else str(masks))
@@ -144,22 +118,9 @@ def _dated_name(name: str, pattern: str | None) -> tuple[date | None, bool]:
 
 
 def as_date(day: str | date, option: str = "") -> date:
-    """A date that was given: a day (also with its time), a month for its first day, or a year for its middle.
+    """Return a given date: a day (`YYYY-MM-DD`, `YYYYMMDD`, also with its time), a month for its first day, or a year
+    for its middle. Raises InputError, naming the option, for any other text.
 
-    Parameters
-    ----------
-    day
-        `YYYY-MM-DD`, `YYYYMMDD`, `YYYY-MM`, `YYYY`, or a date.
-    option
-        That gave it, for the message.
-
-    Raises
-    ------
-    InputError
-        For any other text, and days that no month has.
-
-    Examples
-    --------
     >>> as_date("2020-06-30"), as_date("2020-06"), as_date("2020")
     (datetime.date(2020, 6, 30), datetime.date(2020, 6, 1), datetime.date(2020, 7, 1))
     """

@@ -38,13 +38,9 @@ NEIGHBOURHOOD = 7  # the same, where a change is told from clouds at several dat
 
 @dataclass(frozen=True)
 class DateDeltas:
-    """The deltas of one date.
-
-    index : of the date. known : (N,) bool, cells with a delta. whitened : (N, F), 0 elsewhere; comparable between dates,
-    as the median length of each date is 1. magnitude : (N,) its length. candidates : (N,) bool, those that changed most.
-    held : (N,) the least share of a candidate's change that the later dates still show, 0 where there are too few; 1
-    without persistence.
-    """
+    """The deltas of one date: which cells (N,) have one, whitened deltas (N, F) whose median length is 1, their
+    lengths, the candidates that changed most, and `held` (N,), the least share of a change that the later dates
+    still show (0 where there are too few, 1 without persistence)."""
 
     index: int
     known: Mask
@@ -142,12 +138,9 @@ def _held(
     whitened: Rows,
     left: NDArray[np.int64],
 ) -> NDArray[np.float32]:
-    """Least share of each change, along its own direction, that the next valid dates still show against the same baseline.
-
-    left : (N,) how many valid dates each cell needs. Where there are fewer, the median share of all later dates counts, spikes
-    included: what is new may scatter more than most cells do, as dark water does in its indices, so that every date of it is
-    a spike. Returns (N,) from 0 to 1.
-    """
+    """Return the least share (N,) of each change, along its own direction, that the next `left` valid dates still show
+    against the same baseline. Where there are fewer, the median share of all later dates counts: what is new may
+    scatter more than most cells do, as dark water does in its indices."""
     valid, spikes = seen
     least = np.ones(len(whitened), np.float32)
     changed = whitened.any(axis=1)
@@ -175,12 +168,9 @@ def _typical(shares: list[NDArray[np.float32]], wanted: Mask) -> NDArray[np.floa
 
 
 def find_spikes(standard: Rows, valid: Mask) -> Mask:
-    """Cells that differ at a single date (or two) from the dates before and from those after; (T, N) bool.
-
-    standard : (T, N, F). Such as clouds and shadows that the mask has missed: they would spoil the baselines. The first
-    dates are compared with those after alone; the last date is never a spike. A date that lies much nearer to one side than
-    to the other belongs there: a change begins or ends with it, however much what is new may scatter.
-    """
+    """Return (T, N) cells that differ at one date (or two) from the dates before and after, such as missed clouds,
+    which would spoil the baselines. The first dates are compared with those after alone; the last date is never a
+    spike, nor is one that lies much nearer to one side."""
     near = _both_sides(standard, valid, NEIGHBOURS, _whitened_distance)
     far = _both_sides(standard, valid, NEIGHBOURHOOD, _plain_distance)
     one_side = np.isfinite(far).all(axis=0) & (far.min(axis=0) < ONE_SIDE * far.max(axis=0))

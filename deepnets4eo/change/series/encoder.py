@@ -30,12 +30,9 @@ COMPONENTS = 32  # columns: maps of more channels are projected to so many rando
 
 
 class EncoderFeatures:
-    """What an encoder sees in a cell.
-
-    series : the images; red, green and blue by name where they have them, else the first three bands, else the first as
-    grey. name, weights : see `FrozenEncoder`. side_px : of the cells and their stride, which the encoder's step divides.
-    Errors: InputError for encoders without a level that fits the cells.
-    """
+    """What a `FrozenEncoder` sees in a cell of `side_px`, which the encoder's step divides: red, green and blue by
+    name, else the first three bands, else the first as grey. Raises InputError for encoders without a level that
+    fits the cells."""
 
     def __init__(
         self, series: ImageSeries, name: str, weights: str | Path | None, *, side_px: int, seed: int = 0

@@ -23,11 +23,8 @@ FOREST = 200  # trees
 
 @dataclass(frozen=True)
 class CellEvents:
-    """Changes of single cells.
-
-    date : (n,) index of the date. cell : (n,). vector : (n, F) whitened delta. magnitude : (n,). cluster : (n,), -1 for
-    none. rarity, score : (n,).
-    """
+    """Changes of single cells (n,): date index, cell, whitened delta (n, F), magnitude, cluster (-1 for none), rarity
+    and score."""
 
     date: Indices
     cell: Indices
@@ -42,11 +39,9 @@ class CellEvents:
 
 
 def collect_events(deltas: Iterable[DateDeltas], history: int) -> CellEvents:
-    """The candidates whose change holds; candidates of a cell within `history` dates of each other are one event.
-
-    Its delta and magnitude are those of the largest, its date is the first with half of that: until the baseline has
-    followed, a change is a candidate at each date.
-    """
+    """Return the candidates whose change holds; those of a cell within `history` dates are one event, with the delta of
+    the largest and the date of the first with half of that, since a change stays a candidate until the baseline has
+    followed."""
     dates, cells, vectors, magnitudes = [], [], [], []
     for delta in deltas:
         chosen = np.flatnonzero(delta.candidates & (delta.held >= HOLDS))

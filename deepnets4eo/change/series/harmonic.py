@@ -33,19 +33,8 @@ RIDGE = 1e-8
 
 @option_group
 class HarmonicOptions:
-    """The curve and its monitoring.
-
-    Parameters
-    ----------
-    harmonics
-        Waves of the season: 1 has one a year, 2 adds one of half a year.
-    trend
-        Whether the curve may rise or fall from year to year.
-    window
-        Valid values over which residuals are summed; a break is detected within so many.
-    level
-        Share of the pixels without break that may be called one, over the whole monitoring.
-    """
+    """The curve and its monitoring: waves a year, whether it has a trend, the valid values over which residuals are
+    summed, and the share `level` of pixels without break that may be called one over the whole monitoring."""
 
     harmonics: int = Field(default=2, ge=1, le=4)
     trend: bool = True
@@ -55,12 +44,9 @@ class HarmonicOptions:
 
 @dataclass(frozen=True)
 class Breaks:
-    """Breaks of P pixels.
-
-    time : decimal year of the first value after the break, NaN without one. magnitude : median of what is seen since less
-    what the curve predicts, in the values' units. statistic : the largest size of a moving sum by its critical value, so
-    that breaks are above 1. monitored : bool, False where the history has too few valid values, whose other members are NaN.
-    """
+    """Breaks of P pixels: decimal year of the first value after the break (NaN without one), median of what is seen
+    since less the prediction, the largest moving sum by its critical value (breaks are above 1), and whether the
+    history has enough valid values."""
 
     time: Floats
     magnitude: Floats
@@ -85,32 +71,9 @@ def detect_breaks(
     start: float,
     options: HarmonicOptions | None = None,
 ) -> Breaks:
-    """Detect the first break of each pixel.
-
-    Parameters
-    ----------
-    values : (T, P)
-        One quantity, such as a vegetation index.
-    valid : (T, P) bool
-        Other values are not looked at.
-    times : (T,)
-        Decimal years, ascending.
-    start : float
-        Where monitoring starts; all before is the stable history.
-    options : HarmonicOptions, optional
-        The curve and its monitoring.
-
-    Returns
-    -------
-    Breaks
-
-    Raises
-    ------
-    InputError
-        Too few dates before the start for the curve, or fewer from it on than the window has.
-
-    Memory: 8 · P · p² bytes for p coefficients; call it by blocks of pixels.
-    """
+    """Detect the first break of each pixel in values (T, P) at decimal years (T,), from `start` on; all before is the
+    stable history. Raises InputError for too few dates before or after the start. Memory: 8 · P · p² bytes for p
+    coefficients."""
     options = options or HarmonicOptions()
     check_start(times, start, options)
     history = np.asarray(times) < start
@@ -254,11 +217,8 @@ def _critical_values(monitored: int, options: HarmonicOptions, freedom: Floats) 
 
 @lru_cache(maxsize=1024)
 def critical_value(monitored: int, window: int, level: float, freedom: float) -> float:
-    """Size that moving sums of a series without break exceed in a share `level` of the series, by simulation.
-
-    monitored : values from the start on. window : values of a sum, which is divided by √window. freedom : of the standard
-    deviation that residuals are divided by, estimated from the history; inf where it is known.
-    """
+    """Return, by simulation, the size that moving sums of `window` values exceed in a share `level` of the series
+    without break; `freedom` is that of the standard deviation estimated from the history, inf where it is known."""
     rng = np.random.default_rng(monitored * 1000 + window)
     noise = rng.normal(size=(TRIALS, monitored))
     if math.isfinite(freedom):

@@ -75,12 +75,8 @@ def write_series(
     event: SeriesEvent = SeriesEvent(),
     progress: Progress | None = None,
 ) -> list[Path]:
-    """Rank a series and write the result.
-
-    series : what is ranked. out : the folder. top : changes with chips on the page. breaks_from, break_of : start and
-    quantity of `write_breaks`; without a start there are no breaks. event : what the result is of, for every
-    file but the vectors. Returns the paths.
-    """
+    """Rank a series and write the result to `out`; `top` changes have chips on the page, and breaks of `break_of` are
+    written where `breaks_from` is given. Returns the paths."""
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with gdal_cache(CACHE_BYTES):

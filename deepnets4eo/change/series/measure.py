@@ -28,10 +28,7 @@ BLOCK_PX = 1024
 
 @dataclass(frozen=True)
 class CellSeries:
-    """Features of cells by date.
-
-    dates : in order. values : (T, N, F) float32. valid : (T, N) bool; other values are 0. names : of the features.
-    """
+    """Features of cells by date: values (T, N, F), 0 where not valid (T, N), and the names of the features."""
 
     cells: CellGrid
     dates: list[date]
@@ -49,12 +46,8 @@ def measure_cells(
     workers: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> CellSeries:
-    """Measure the features of all cells.
-
-    series : what is measured. cells : on its grid. features : what describes a cell. min_valid : share of a cell's pixels
-    that must be valid. workers : threads. progress : takes the share that is done.
-    Errors: InputError where nothing is valid at any date.
-    """
+    """Measure the features of all cells; `min_valid` is the share of a cell's pixels that must be valid. Raises
+    InputError where nothing is valid at any date."""
     blocks = cells.blocks(BLOCK_PX)
     tasks = [(index, block) for index in range(len(series)) for block in blocks]
     rows, cols = cells.shape

@@ -23,10 +23,8 @@ ROWS_A_COLUMN = 4  # cells for each coefficient of the fit; with fewer, only the
 
 
 def standardise(series: CellSeries, valid: Mask, *, also: Mask | None = None) -> Rows:
-    """Features of each date less their median, by half the width of their middle 68 %; (T, N, F), 0 where not valid.
-
-    valid : (T, N) cells that median and width are taken of. also : (T, N) further cells that are standardised by them.
-    """
+    """Return the features (T, N, F) of each date less their median, by half the width of their middle 68 %, over valid
+    cells (T, N); 0 elsewhere, except for cells in `also`."""
     standard = np.zeros_like(series.values)
     for index, known in enumerate(valid):
         if not known.any():
@@ -41,11 +39,8 @@ def standardise(series: CellSeries, valid: Mask, *, also: Mask | None = None) ->
 def running_medians(
     standard: Rows, valid: Mask, history: int, order: Iterable[int], least: int
 ) -> Iterator[tuple[int, Rows, Mask]]:
-    """Goes through dates in an order and yields each with the median of its `history` valid dates before in that order.
-
-    standard : (T, N, F). valid : (T, N). Yields the date's index, (N, F) medians, and (N,) bool: cells with at least `least`
-    valid dates before; a first date stands for those that are still missing.
-    """
+    """Yield each date in an order with the medians (N, F) of its `history` valid dates before, and which cells (N,)
+    have at least `least` of them; a first date stands for those that are missing."""
     cells, features = standard.shape[1:]
     recent = np.zeros((history, cells, features), np.float32)
     filled = np.zeros(cells, np.int64)
@@ -62,11 +57,9 @@ def running_medians(
 
 
 def linear_residuals(values: Rows, baseline: Rows, known: Mask) -> Rows:
-    """What the baseline does not predict of a date, (N, F), 0 where not known.
-
-    The change that is predicted is linear in the baseline, which is cut at ±`CUT`, and drawn towards that of the median
-    cell by a ridge. Residuals of cells far from all others, whose prediction is uncertain, are smaller by √(1 + leverage).
-    """
+    """Return what the baseline does not predict of a date (N, F), 0 where not known. The prediction is linear in the
+    baseline, cut at ±`CUT` and drawn towards that of the median cell by a ridge; residuals of cells far from all
+    others are smaller by √(1 + leverage)."""
     delta = (values[known] - baseline[known]).astype(np.float64)
     middle = np.median(delta, axis=0)
     residual = delta - middle

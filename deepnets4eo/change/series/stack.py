@@ -33,11 +33,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class MaskRule:
-    """Which values of a mask are clouds.
-
-    values : these; empty: all above `above`. band : of the image itself that is the mask (1-based), where there is no
-    raster of its own; it is not used as an image.
-    """
+    """Which values of a mask are clouds: `values`, or where empty all above `above`; `band` is the 1-based band of the
+    image itself that is the mask, where there is no raster of its own."""
 
     values: tuple[float, ...] = ()
     above: float = 0.0
@@ -199,10 +196,8 @@ def _order_by_name(own: Sequence[str], names: Sequence[str]) -> list[int]:
 
 
 def _used_bands(layers: Sequence[Layer], numbers: Sequence[int]) -> tuple[list[Layer], list[int]]:
-    """Layers of the bands that are used alone, so that no other says what is valid, and the order of what they read.
-
-    numbers : 1-based, counted over all layers.
-    """
+    """Return the layers of the bands that are used alone, so that no other says what is valid, and the order of what
+    they read; `numbers` are 1-based over all layers."""
     read: list[int] = []
     subsets, before = [], 0
     for layer in layers:
@@ -227,10 +222,8 @@ def _mask_band(day: date, layer: Layer, number: int, zero_is_clear: bool) -> Lay
 def _choose(
     own: Sequence[str], bands: Mapping[str, int] | Sequence[str] | None, mask_band: int | None
 ) -> tuple[list[int], list[str], bool]:
-    """Numbers and names of the bands that are used, and whether neither the files nor `bands` say these names.
-
-    Names of all bands may leave out that of the mask, which is none of those that are used.
-    """
+    """Return numbers and names of the bands that are used, and whether neither the files nor `bands` say these names.
+    Names of all bands may leave out that of the mask."""
     if not isinstance(bands, Mapping):
         numbers = [number for number in range(1, len(own) + 1) if number != mask_band]
         if not numbers:

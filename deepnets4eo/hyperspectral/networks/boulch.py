@@ -64,11 +64,8 @@ class Boulch(PixelNetwork):
         return self.output(code), self.regressor(code)
 
     def prepare_columns(self) -> Columns:
-        """A function of pixels in columns; maps lie as values, pixels, channels, as CPUs convolve them fastest.
-
-        One map alone would waste that layout: the first convolution is a product of four bands in a row. Normalisations become part
-        of the convolution after them.
-        """
+        """Return a function of pixels in columns, as CPUs convolve them fastest. The first convolution is a product of
+        four bands in a row, and normalisations become part of the convolution after them."""
         blocks = cast(Iterable[tuple[nn.Conv1d, nn.Module, nn.Module, nn.BatchNorm1d]], self.blocks)
         (entry, _, _, norm), *later = blocks
         pair = _kernel_pair(entry)

@@ -57,10 +57,8 @@ class Lee(PatchClassifier):
 
 
 class _LocalResponse(nn.Module):
-    """Local response normalisation over channels, as torch's, which neither bfloat16 nor many channels suit.
-
-    The mean of squares around each channel is one product with a matrix of ones near the diagonal.
-    """
+    """Local response normalisation over channels, as torch's, which neither bfloat16 nor many channels suit: the mean
+    of squares around each channel is one product with a matrix of ones near the diagonal."""
 
     near: Tensor
 

@@ -39,11 +39,8 @@ class Mou(PixelNetwork):
         return scores
 
     def prepare_columns(self) -> Columns:
-        """A function of pixels in columns: one product a band for all gates; the states of several bands are scored by one.
-
-        Products, and what they are of, are in the network's precision; the states in float32, as rounding adds up from band
-        to band.
-        """
+        """Return a function of pixels in columns: one product a band for all gates, in the precision of the network;
+        the states stay in float32, as rounding adds up from band to band."""
         gates, of_band = self._gate_weights()
         dtype = self.output.weight.dtype
         scales, shifts = (factors.unbind() for factors in self._norm_weights())
@@ -69,10 +66,8 @@ class Mou(PixelNetwork):
         return scores
 
     def _gate_weights(self) -> tuple[Tensor, Tensor]:
-        """Weights of (half the state, band, 1): (3 × 64, 66) of reset, update and state; (2, 64, 1) of the band and of 1 alone.
-
-        What tanh is taken of is twice as large, for tanh(x) / 2 = σ(2x) − ½.
-        """
+        """Return weights of (half the state, band, 1): (3 × 64, 66) of reset, update and state, and (2, 64, 1) of the
+        band and of 1 alone. What tanh is taken of is twice as large, for tanh(x) / 2 = σ(2x) − ½."""
         of_band, of_state, band_bias, state_bias = (
             cast(Tensor, getattr(self.recurrent, f"{kind}_l0")).float()
             for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -92,10 +87,8 @@ class Mou(PixelNetwork):
 
 
 class _HalvedUnit:
-    """The recurrent unit of pixels in columns; it keeps half of its states (64, M), as σ(2x) − ½ returns them.
-
-    All buffers are made once: a band takes a few passes over values that stay in the cache, in float32, in which CPUs are fastest.
-    """
+    """The recurrent unit of pixels in columns; it keeps half of its states (64, M), as σ(2x) − ½ returns them. All
+    buffers are made once, so that a band takes a few passes over values in the cache."""
 
     def __init__(self, weights: Tensor, of_band: Tensor, pixels: int) -> None:
         self.weights, self.of_band = weights, of_band

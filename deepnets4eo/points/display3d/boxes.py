@@ -12,23 +12,8 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class BuildingBox:
-    """A building to be drawn.
-
-    Parameters
-    ----------
-    name
-        Its id.
-    outline
-        Polygon or MultiPolygon, in the coordinates of the cloud.
-    bottom_m, top_m
-        Heights of its foot and its top.
-    colour
-        Red, green, blue, 0–255.
-    group
-        Its class, such as a grade, which the page can hide.
-    facts
-        Pairs of a name and a value, as text.
-    """
+    """A building to be drawn: outline in the coordinates of the cloud, heights of foot and top in metres, colour 0–255,
+    `group` such as a grade, which the page can hide, and facts as pairs of text."""
 
     name: str
     outline: Any
@@ -44,17 +29,7 @@ class BuildingBox:
 
 
 def box_lines(boxes: list[BuildingBox]) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Edges of prisms.
-
-    Parameters
-    ----------
-    boxes
-        The buildings.
-
-    Returns
-    -------
-    (M, 2, 3) ends of lines, (M, 3) their colours.
-    """
+    """Return the edges of prisms: (M, 2, 3) ends of lines and (M, 3) colours."""
     lines, colours = [np.zeros((0, 2, 3))], [np.zeros((0, 3), np.uint8)]
     for box in boxes:
         for ring in box.rings():

@@ -33,32 +33,9 @@ def write_glb(
     *,
     about: Sequence[str] = (),
 ) -> Path:
-    """Write a binary glTF file of points, and of lines such as the edges of buildings.
-
-    Parameters
-    ----------
-    cloud
-        N points.
-    path
-        The file, .glb.
-    lines
-        (M, 2, 3) ends of lines, in the coordinates of the cloud.
-    line_colours
-        (M, 3) red, green and blue of each line.
-    about
-        Lines of text that describe the points, in the `extras` of the file's asset.
-
-    Returns
-    -------
-    The path.
-
-    Raises
-    ------
-    OutputError
-        The file cannot be written.
-
-    Memory: 40 bytes a point. Coordinates are from the `origin` in the `extras` of the file's asset.
-    """
+    """Write a binary glTF file of points and of lines (M, 2, 3) in their coordinates, such as the edges of buildings;
+    `about` and the origin of the coordinates go into `extras`. Raises OutputError where it cannot be written.
+    Memory: 40 bytes a point."""
     origin = np.floor(cloud.xyz.min(axis=0))
     pieces = [(POINTS, cloud.xyz, point_colours(cloud))]
     if lines is not None and len(lines):
@@ -113,26 +90,8 @@ def _accessor(view: int, kind: int, shape: str, values: NDArray[Any], *, with_ra
 
 
 def write_ply(cloud: PointCloud, path: str | Path, about: Sequence[str] = ()) -> Path:
-    """Write a binary PLY file: x, y, z as double, red, green, blue, and the classification where there is one.
-
-    Parameters
-    ----------
-    cloud
-        N points.
-    path
-        The file, .ply.
-    about
-        Lines of text that describe the points, as comments of the header.
-
-    Returns
-    -------
-    The path.
-
-    Raises
-    ------
-    OutputError
-        The file cannot be written.
-    """
+    """Write a binary PLY file: x, y, z as double, red, green, blue, the classification where there is one, and `about`
+    as comments. Raises OutputError where it cannot be written."""
     fields: list[tuple[str, str]] = [
         ("x", "<f8"),
         ("y", "<f8"),

@@ -17,23 +17,8 @@ OTHER_COLOUR = (200, 200, 200)
 
 
 def thin_cloud(chunks: Iterable[PointCloud], total: int, most: int, seed: int = 0) -> PointCloud:
-    """Draw points at random until about `most` are left.
-
-    Parameters
-    ----------
-    chunks
-        Of one cloud.
-    total
-        Number of points of all chunks.
-    most
-        Number of points wanted.
-    seed
-        Of the draw.
-
-    Returns
-    -------
-    PointCloud in the order of the chunks; coordinates, colour and classification alone.
-    """
+    """Draw about `most` of the `total` points of the chunks of a cloud at random, in their order; coordinates, colour
+    and classification alone are kept."""
     rng = np.random.default_rng(seed)
     share = min(1.0, most / max(total, 1))
     kept = []

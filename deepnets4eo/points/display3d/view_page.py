@@ -37,36 +37,9 @@ def write_point_page(
     findings: Sequence[Finding] = (),
     synthetic: bool = False,
 ) -> Path:
-    """Write the page.
+    """Write the page of a cloud (at most some 250,000 points open quickly) with buildings, facts for its top, findings,
+    and a note where the data are made up. Raises OutputError where it cannot be written.
 
-    Parameters
-    ----------
-    cloud
-        Points, at most some 250,000 for a page that opens quickly.
-    path
-        The file, .html.
-    boxes
-        Buildings.
-    title
-        Heading of the page.
-    facts
-        Pairs of a name and a value for the top of the page.
-    findings
-        What limits the worth of what is shown.
-    synthetic
-        Whether the data are made up; the page says so.
-
-    Returns
-    -------
-    The path.
-
-    Raises
-    ------
-    OutputError
-        The file cannot be written.
-
-    Examples
-    --------
     >>> page = write_point_page(PointCloud(np.random.default_rng(0).uniform(0, 9, (50, 3))), "page.html")
     >>> "<canvas" in page.read_text()
     True

@@ -24,19 +24,8 @@ CELL_M = 1.0
 
 @dataclass(frozen=True)
 class CloudPart:
-    """Points of a tile with those around it.
-
-    Parameters
-    ----------
-    cloud
-        First the points of the tile, then those around it.
-    classes
-        (n,) uint8 class indices of the points of the tile, 255 void.
-    learnt, validated
-        (n,) which of them are learnt from, and which validated on.
-    blocks
-        (n,) number of the block of ground of each of them.
-    """
+    """The points of a tile, then those around it; for the points of the tile class indices (n,) with void 255, which
+    are learnt from, which are validated on, and the number of their block of ground."""
 
     cloud: PointCloud
     classes: NDArray[np.uint8]
@@ -46,54 +35,16 @@ class CloudPart:
 
 
 def find_clouds(data: CloudData) -> list[LabelledCloud]:
-    """Return the clouds that a data section names, with cells of 1 m.
-
-    Parameters
-    ----------
-    data
-        Folders and patterns.
-
-    Returns
-    -------
-    list
-        At least one.
-
-    Raises
-    ------
-    InputError
-        No file matches, or one cannot be read.
-    """
+    """Return the clouds that a data section names, at least one, with cells of 1 m. Raises InputError where no file
+    matches, or one cannot be read."""
     return cloud_data.find_clouds(data, CELL_M)
 
 
 def parts_of_cloud(
     split: DataSplit[LabelledCloud], number: int, legend: Legend, data: CloudData, halo_m: float
 ) -> Iterator[CloudPart]:
-    """Yield the labelled points of a cloud with those around them, tile by tile.
-
-    Parameters
-    ----------
-    split
-        Of all clouds.
-    number
-        Index of the cloud.
-    legend
-        Of the classes.
-    data
-        Largest number of points of a tile, and what becomes of unknown codes.
-    halo_m
-        How far around a tile points are added, metres.
-
-    Yields
-    ------
-    CloudPart
-        Every point is in one of them.
-
-    Raises
-    ------
-    InputError
-        The file has no classification, or codes that the legend does not have.
-    """
+    """Yield the labelled points of cloud `number` with those within `halo_m` around them, tile by tile; every point is
+    in one part. Raises InputError where the file has no classification, or codes that the legend does not have."""
     named, of_cloud = split.scenes[number], split.splits[number]
     assert isinstance(of_cloud, BlockSplit)
     across = -(-of_cloud.shape[1] // of_cloud.block_px)

@@ -79,10 +79,8 @@ def neighbourhood_features(
 def scale_features(
     cloud: PointCloud, radius: float, cells_per_radius: float, measured: Sequence[Floats], workers: int | None
 ) -> NDArray[np.float32]:
-    """(N, F) float32 features of the spheres of one radius, metres; `GEOMETRY`, then mean and deviation of what is measured.
-
-    measured : (N,) each.
-    """
+    """Return (N, F) float32 features of the spheres of one radius: `GEOMETRY`, then mean and deviation of the
+    measurements (N,)."""
     voxels = voxelise(cloud.xyz, radius / cells_per_radius, cloud.source)
     centres = voxels.centres - voxels.centres.mean(axis=0)
     sums = np.stack([voxels.count, *(voxels.total(power) for one in measured for power in (one, one * one))], axis=1)

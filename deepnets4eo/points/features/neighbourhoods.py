@@ -21,10 +21,8 @@ LARGEST_INDEX = 1 << 20  # of a voxel along an axis: three of them fit into 64 b
 
 @dataclass(frozen=True, eq=False)
 class Voxels:
-    """A cloud thinned to one point a voxel.
-
-    centres : (V, D) means of the points of a voxel, metres. voxel : (N,) index of each point's voxel. count : (V,) points.
-    """
+    """A cloud thinned to one point a voxel: means of the points (V, D), the voxel of each point (N,), and points of
+    each voxel (V,)."""
 
     centres: Floats
     voxel: Indices
@@ -39,29 +37,9 @@ class Voxels:
 
 
 def voxelise(points: Floats, side_m: float, source: str = "the cloud") -> Voxels:
-    """Return a cloud thinned to the mean of the points in each voxel.
-
-    The grid of voxels goes through the origin of the coordinates, so that tiles of one cloud have the same voxels.
-
-    Parameters
-    ----------
-    points
-        (N, D) metres, D of 2 or 3.
-    side_m
-        Side of a voxel, metres.
-    source
-        Of the points, for messages.
-
-    Returns
-    -------
-    Voxels
-        In the order of their position in space, x varying slowest.
-
-    Raises
-    ------
-    InputError
-        An extent of more than a million voxels along an axis.
-    """
+    """Return a cloud (N, D) thinned to the mean of the points in each voxel, in the order of their position, x varying
+    slowest. The grid goes through the origin, so that tiles of one cloud have the same voxels. Raises InputError for
+    more than a million voxels along an axis."""
     cells = np.floor(points / side_m)
     cells -= cells.min(axis=0)
     corner = points.min(axis=0)
@@ -81,24 +59,8 @@ def voxelise(points: Floats, side_m: float, source: str = "the cloud") -> Voxels
 
 
 def blocks_with_halo(centres: Floats, radius: float, most: int = BLOCK_VOXELS) -> Iterator[tuple[Indices, Indices]]:
-    """Yield boxes that hold at most so many voxels.
-
-    Parameters
-    ----------
-    centres
-        (V, D) metres, no two alike.
-    radius
-        How far around a box others are needed, metres.
-    most
-        Voxels in a box.
-
-    Yields
-    ------
-    core : ndarray
-        Indices of the voxels in a box; each is in one of them.
-    halo : ndarray
-        Those of the voxels around it, nearer than the radius along each axis.
-    """
+    """Yield boxes of at most `most` voxels (V, D): indices of the voxels in a box, each in one box only, and of those
+    nearer than the radius along each axis."""
     every = np.arange(len(centres))
     waiting = [(every, every[:0])]
     while waiting:
@@ -118,11 +80,8 @@ def blocks_with_halo(centres: Floats, radius: float, most: int = BLOCK_VOXELS) -
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """Pairs of voxels within a radius of each other, the core of a block first.
-
-    index : (M,) of the voxels of the block and its halo. cores : how many of them are of the block. first, second : (P,)
-    int32 places in `index` of each pair; every pair once.
-    """
+    """Pairs of voxels within a radius of each other. `index` (M,) are the voxels of the block, which are the first
+    `cores`, and its halo; `first` and `second` (P,) are positions in it, every pair once with the core first."""
 
     index: Indices
     cores: int
@@ -166,26 +125,8 @@ def for_all_blocks(
     work: Callable[[Neighbours], NDArray[np.floating]],
     workers: int | None = None,
 ) -> NDArray[np.float32]:
-    """Return what a function computes of the neighbours of every voxel.
-
-    Parameters
-    ----------
-    centres
-        (V, D) metres.
-    radius
-        Of a neighbourhood, metres.
-    width
-        Values that the function returns for a voxel.
-    work
-        neighbours of a block → (cores, width) values.
-    workers
-        Threads, by default one a core; the values do not depend on them.
-
-    Returns
-    -------
-    ndarray
-        (V, width) float32.
-    """
+    """Return (V, width) float32 of what `work` computes from the neighbours of each voxel in threads; the values do not
+    depend on their number."""
     from deepnets4eo.rasters.prefetch import in_order
 
     def of_block(block: tuple[Indices, Indices]) -> tuple[Indices, NDArray[np.floating]]:

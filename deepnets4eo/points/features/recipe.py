@@ -26,19 +26,9 @@ class FeatureClouds(CloudData):
 
 
 class PointModel(ModelSection):
-    """What is learnt from, and what becomes of the probabilities.
-
-    Parameters
-    ----------
-    network, encoder, encoder_weights, options, layers
-        As in any recipe; not used.
-    max_samples
-        Points that are learnt from, at most; equally many of each class.
-    priors
-        Probabilities for equal or observed shares of the classes.
-    smooth_m
-        Radius in which probabilities are averaged.
-    """
+    """What is learnt from, and what becomes of the probabilities: at most `max_samples` points, equally many of each
+    class; `priors` for equal or observed shares of the classes; `smooth_m`, the radius in which probabilities are
+    averaged."""
 
     max_samples: int = Field(
         default=20_000, ge=10, description="points that are learnt from, equally many of each class"

@@ -16,24 +16,8 @@ from deepnets4eo.training.recipe import Recipe
 
 
 def save_feature_labeller(labeller: FeatureLabeller, folder: Path, recipe: Recipe, notes: Mapping[str, Any]) -> Path:
-    """Write a labeller into a folder, which may hold logs and metrics already; the card is written last.
-
-    Parameters
-    ----------
-    labeller
-        Fitted.
-    folder
-        The run folder.
-    recipe
-        As resolved; kept with its hash.
-    notes
-        Further plain values for the card.
-
-    Returns
-    -------
-    Path
-        The folder.
-    """
+    """Write a fitted labeller with its recipe and notes for the card into a folder, which may hold logs and metrics
+    already; the card is written last."""
     folder.mkdir(parents=True, exist_ok=True)
     write_yaml(folder / LEGEND, labeller.legend.to_dict())
     recipe.save(folder / RECIPE)
@@ -51,23 +35,8 @@ def save_feature_labeller(labeller: FeatureLabeller, folder: Path, recipe: Recip
 
 
 def load_feature_labeller(folder: Path) -> FeatureLabeller:
-    """Read the labeller of a run after checking every file against its card.
-
-    Parameters
-    ----------
-    folder
-        The folder that training wrote.
-
-    Returns
-    -------
-    FeatureLabeller
-        Fitted.
-
-    Raises
-    ------
-    RunError
-        The folder is no such run, or is truncated or changed.
-    """
+    """Read the labeller of a run after checking every file against its card. Raises RunError where the folder is no
+    such run, or is truncated or changed."""
     card = open_sealed(folder)
     if card.get("kind") != FeatureLabeller.kind or "labeller" not in card or LEGEND not in card["files"]:
         raise RunError(

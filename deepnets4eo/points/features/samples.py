@@ -13,24 +13,10 @@ from deepnets4eo.cards.legend import VOID
 
 
 class PointSamples:
-    """The points with the lowest random numbers of each class: a sample without knowing how many there are.
+    """The points with the lowest random numbers of each class, a sample without knowing how many there are. Each class
+    that occurs has an equal part of `most_samples`, or all its points where these are fewer; `counts` (K,) are the
+    points seen.
 
-    Parameters
-    ----------
-    num_classes
-        K.
-    most_samples
-        Of all classes together; each class that occurs has an equal part, or all its points where these are fewer.
-    seed
-        Of the random numbers.
-
-    Attributes
-    ----------
-    counts
-        (K,) int64, points of each class that were seen.
-
-    Examples
-    --------
     >>> samples = PointSamples(2, 4)
     >>> samples.add(np.eye(6, dtype=np.float32), np.array([0, 0, 0, 1, 1, 255], np.uint8), np.arange(6))
     >>> samples.counts.tolist(), samples.classes.tolist()
@@ -46,17 +32,8 @@ class PointSamples:
         ]
 
     def add(self, vectors: Vectors, classes: NDArray[np.uint8], blocks: Indices) -> None:
-        """Sees further points.
-
-        Parameters
-        ----------
-        vectors
-            (n, F) features.
-        classes
-            (n,) class indices; 255 is void.
-        blocks
-            (n,) number of the block of ground of each point.
-        """
+        """Take further points: features (n, F), class indices (n,) with void 255, and the number (n,) of their block of
+        ground."""
         order = self._rng.random(len(classes))
         self.counts += np.bincount(classes[classes != VOID], minlength=len(self.counts))
         for index, (lowest, before, ground) in enumerate(self._kept):

@@ -12,26 +12,11 @@ from deepnets4eo.arrays import Floats
 
 
 def eigen_3x3(entries: Floats) -> tuple[Floats, Floats]:
-    """Return eigenvalues and eigenvectors of symmetric, positive semi-definite matrices.
+    """Return the eigenvalues (3, M), the largest first and at least 0, and unit eigenvectors (3, 3, M) of symmetric,
+    positive semi-definite matrices (6, M): xx, xy, xz, yy, yz, zz. The value farthest from the middle one comes from
+    the trigonometric formula (Smith 1961), the others from the plane across its vector, so that equal values cost no
+    accuracy.
 
-    The eigenvalue that is farthest from the middle one is found by the trigonometric formula (Smith 1961), its vector by
-    a cross product; the other two are those of a 2 × 2 matrix in the plane across it, so that two that are equal, or
-    nearly, cost no accuracy.
-
-    Parameters
-    ----------
-    entries
-        (6, M) float64: xx, xy, xz, yy, yz, zz.
-
-    Returns
-    -------
-    values : ndarray
-        (3, M), the largest first, at least 0.
-    vectors : ndarray
-        (3, 3, M): `vectors[i]` has the x, y and z of the i-th vector, of length 1 and of either sign.
-
-    Examples
-    --------
     >>> values, vectors = eigen_3x3(np.array([[1.0], [0.0], [0.0], [9.0], [0.0], [4.0]]))
     >>> values[:, 0].round(6).tolist(), np.abs(vectors[0, :, 0]).round(6).tolist()
     ([9.0, 4.0, 1.0], [0.0, 1.0, 0.0])

@@ -30,27 +30,8 @@ from deepnets4eo.training.tasks import Task, TrainOptions
 
 
 def train_on_features(recipe: FeatureRecipe, out: Path, options: TrainOptions) -> Path:
-    """Train a classifier on features of points.
-
-    Parameters
-    ----------
-    recipe
-        Clouds, legend, features and classifier.
-    out
-        The run folder.
-    options
-        Not used: it runs on the processor, in one go.
-
-    Returns
-    -------
-    Path
-        The run folder.
-
-    Raises
-    ------
-    InputError
-        No cloud, an unknown code, a missing measurement, or fewer than two classes.
-    """
+    """Train a classifier on features of points and write its run. Raises InputError for no cloud, an unknown code, a
+    missing measurement, or fewer than two classes."""
     started = time.perf_counter()
     legend = load_legend(recipe)
     clouds = find_clouds(recipe.data)

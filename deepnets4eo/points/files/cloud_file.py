@@ -211,18 +211,8 @@ class CloudFile(ABC):
 
 
 def join_clouds(clouds: list[PointCloud]) -> PointCloud:
-    """Returns the points of clouds of one kind as one cloud; a measurement that one of them lacks is left out.
-
-    Parameters
-    ----------
-    clouds
-        At least one.
-
-    Returns
-    -------
-    PointCloud
-        CRS and source are those of the first.
-    """
+    """Return the points of clouds of one kind as one cloud with the CRS and source of the first; a measurement that one
+    of them lacks is left out."""
     if len(clouds) == 1:
         return clouds[0]
     names = set.intersection(*(set(cloud.measurements()) for cloud in clouds))

@@ -29,34 +29,11 @@ def holds_bytes(values: NDArray[Any]) -> bool:
 
 
 def to_bytes(values: NDArray[Any], *, are_bytes: bool) -> NDArray[np.uint8]:
-    """Returns 16-bit colours as 8 bit.
-
-    Parameters
-    ----------
-    values
-        uint16 of any shape.
-    are_bytes
-        Whether they are 8-bit values already, see `holds_bytes`; then what is above 255 becomes 255.
-
-    Returns
-    -------
-    ndarray
-        uint8 of the same shape.
-    """
+    """Return 16-bit colours as 8 bit. Where they are 8-bit values already (`holds_bytes`), what is above 255 becomes
+    255."""
     return (np.minimum(values, BYTE) if are_bytes else values >> SHIFT).astype(np.uint8)
 
 
 def to_words(values: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """Returns 8-bit colours as LAS stores them, 0–65,280.
-
-    Parameters
-    ----------
-    values
-        uint8 of any shape.
-
-    Returns
-    -------
-    ndarray
-        uint16 of the same shape; `to_bytes` returns the same 8-bit values.
-    """
+    """Return 8-bit colours as LAS stores them, 0–65,280, from which `to_bytes` returns the same values."""
     return np.left_shift(values.astype(np.uint16), SHIFT, dtype=np.uint16)

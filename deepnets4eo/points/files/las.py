@@ -38,22 +38,9 @@ SYNTHETIC = "SYNTHETIC"  # system identifier of files whose points are made up
 
 
 class LasFile(CloudFile):
-    """A LAS, LAZ or COPC file.
-
-    Parameters
-    ----------
-    path
-        The file.
-    crs
-        The CRS, instead of the one of the file.
-    classes
-        The dimension that is read as the classification, e.g. `pred_class` of a labelled file.
-
-    Raises
-    ------
-    InputError
-        The file is missing, damaged or no LAS file, or has no such dimension.
-    """
+    """A LAS, LAZ or COPC file. `crs` replaces the one of the file; `classes` is the dimension that is read as the
+    classification, such as `pred_class`. Raises InputError where the file is missing, damaged or no LAS file, or has
+    no such dimension."""
 
     def __init__(self, path: Path, crs: CRS | None = None, classes: str = CLASSIFICATION) -> None:
         super().__init__(path, crs)
@@ -135,25 +122,8 @@ class LasFile(CloudFile):
         return holds_bytes(self._colours[1])
 
     def records(self, points: int, fields: Fields | None = None) -> Iterator[laspy.ScaleAwarePointRecord]:
-        """Yields the points as they are stored.
-
-        Parameters
-        ----------
-        points
-            How many points a chunk has.
-        fields
-            What is decompressed of point formats 6 to 10; by default everything.
-
-        Yields
-        ------
-        laspy.ScaleAwarePointRecord
-            The next points, in the file's order.
-
-        Raises
-        ------
-        InputError
-            The file ends before its last point, or is damaged.
-        """
+        """Yield the points as they are stored, `points` at a time; `fields` limits what is decompressed of point
+        formats 6 to 10. Raises InputError where the file ends before its last point, or is damaged."""
         seen = 0
         with self._reader(fields) as reader:
             for record in reader.chunk_iterator(points):

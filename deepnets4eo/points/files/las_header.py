@@ -35,23 +35,8 @@ class LasHeaderFacts(NamedTuple):
 
 
 def check_header(path: Path) -> LasHeaderFacts:
-    """Returns what the header of a LAS file names, where the file holds it.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    LasHeaderFacts
-        Sizes and counts.
-
-    Raises
-    ------
-    InputError
-        The file is no LAS file, or its header names more than the file holds.
-    """
+    """Return what the header of a LAS file names. Raises InputError where the file is no LAS file, or its header names
+    more than the file holds."""
     if not path.is_file():
         raise InputError(f"{path} does not exist as a file. Check the path.")
     size = path.stat().st_size
@@ -101,18 +86,7 @@ def _check_version(path: Path, major: int, minor: int, header_bytes: int, point_
 
 @contextmanager
 def las_errors(path: Path) -> Iterator[None]:
-    """A context that raises InputError, naming the file, for all that laspy and lazrs raise for damaged files.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read.
-    """
+    """Raise InputError, naming the file, for all that laspy and lazrs raise for damaged files."""
     try:
         yield
     except (DeepNets4EOError, GeneratorExit, KeyboardInterrupt, SystemExit):

@@ -47,19 +47,8 @@ KEEP_BYTES = "ignore"  # of laspy: bytes that are no ASCII, as of Latin-1 texts 
 
 @dataclass(frozen=True)
 class ExtraDimension:
-    """A dimension that is added to the points.
-
-    Parameters
-    ----------
-    name
-        At most 32 characters.
-    dtype
-        NumPy type of the values as they are stored.
-    description
-        At most 32 characters.
-    scale
-        What the stored values are multiplied by to be read; 1 stores no scale.
-    """
+    """A dimension that is added to the points: name and description of at most 32 characters, NumPy type as stored, and
+    the scale that stored values are multiplied by to be read (1 stores none)."""
 
     name: str
     dtype: str
@@ -69,23 +58,9 @@ class ExtraDimension:
 
 @dataclass(frozen=True)
 class Additions:
-    """What is written beside or instead of what a file holds.
-
-    Parameters
-    ----------
-    dimensions
-        Dimensions that are added.
-    legend
-        The classes of the codes; stored in the file. None without.
-    highest_code
-        Highest code that the classification takes.
-    colour, near_infrared
-        Whether colours, and near infrared, are written.
-    text
-        Lines that describe the points: the record "text area description" of the specification.
-    predicted
-        Whether the classification is overwritten with a prediction; stored in the file.
-    """
+    """What is written beside or instead of what a file holds: dimensions, the legend and highest code of the
+    classification, colours, near infrared, lines of text ("text area description"), and whether the classification
+    is overwritten with a prediction."""
 
     dimensions: tuple[ExtraDimension, ...] = ()
     legend: Legend | None = None
@@ -106,33 +81,10 @@ def write_points(
     with_clouds: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> None:
-    """Writes the points of a file in their order, with other or further values.
-
-    Parameters
-    ----------
-    file
-        The points.
-    out
-        .las or .laz; written beside and renamed.
-    values
-        Called for each chunk with its points' numbers in the file's order, and the points themselves where `with_clouds`; returns dimension →
-        values (n,), as they are stored.
-    additions
-        What the header needs for these values.
-    classes
-        Dimension that the classification takes its codes from, and the code that leaves it as it is.
-    with_clouds
-        Whether `values` takes the points in metres.
-    progress
-        Called with the share that is done, 0–1.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read, or has a dimension of the same name and another type.
-    OutputError
-        The result cannot be written.
-    """
+    """Write the points of a file in their order. `values` maps the numbers of a chunk (and, with `with_clouds`, its
+    points in metres) to stored values of dimensions; `classes` names the dimension of the codes and the code that
+    leaves a class as it is. Raises InputError for a dimension of the same name and another type, OutputError where
+    it cannot be written."""
     header = make_header(file, additions)
     done = 0
     with atomic_write(out) as partial, _writer(partial, header) as writer:
@@ -157,23 +109,7 @@ def write_points(
 
 
 def check_suffix(out: Path) -> Path:
-    """Returns a path that can be written.
-
-    Parameters
-    ----------
-    out
-        Where the points go.
-
-    Returns
-    -------
-    Path
-        The same.
-
-    Raises
-    ------
-    OutputError
-        The suffix is neither .las nor .laz.
-    """
+    """Return the path. Raises OutputError where its suffix is neither .las nor .laz."""
     if out.suffix.lower() not in (".las", ".laz"):
         raise OutputError(f"{out} is no name of a point file that is written here. Name it .laz or .las.")
     return out
@@ -235,23 +171,8 @@ def _check_writable(header: laspy.LasHeader, path: Path) -> None:
 
 
 def stored_legend(file: CloudFile) -> Legend | None:
-    """Returns the legend that `write_points` stored in a file.
-
-    Parameters
-    ----------
-    file
-        A file of points.
-
-    Returns
-    -------
-    Legend or None
-        None where there is none.
-
-    Raises
-    ------
-    InputError
-        It cannot be read.
-    """
+    """Return the legend that `write_points` stored in a file, None where there is none. Raises InputError where it
+    cannot be read."""
     for vlr in file.header.vlrs if isinstance(file, LasFile) else ():
         if vlr.user_id == OWN_RECORD and vlr.record_id == LEGEND_RECORD:
             text = vlr.record_data_bytes().decode("utf-8", errors="replace")
@@ -260,18 +181,8 @@ def stored_legend(file: CloudFile) -> Legend | None:
 
 
 def is_predicted(file: CloudFile) -> bool:
-    """Returns whether `write_points` overwrote the classification of a file with a prediction.
-
-    Parameters
-    ----------
-    file
-        A file of points.
-
-    Returns
-    -------
-    bool
-        False for files that are not LAS.
-    """
+    """Return whether `write_points` overwrote the classification of a file with a prediction; False for files that are
+    not LAS."""
     return isinstance(file, LasFile) and _is_marked(file.header)
 
 

@@ -28,20 +28,7 @@ COUNT_BYTES = 4
 
 
 def check_chunks(path: Path, facts: LasHeaderFacts) -> None:
-    """Raises InputError where a LAZ file is truncated, or its table of chunks does not fit the file.
-
-    Parameters
-    ----------
-    path
-        The file.
-    facts
-        Of its header.
-
-    Raises
-    ------
-    InputError
-        Naming the file, and what does not fit.
-    """
+    """Raise InputError where a LAZ file is truncated, or its table of chunks does not fit the file."""
     with las_errors(path), path.open("rb") as file:
         record = _record(file, facts)
         items = _items(record)

@@ -13,25 +13,8 @@ BYTE = 255
 
 
 def as_bytes(values: NDArray[Any], name: str, source: str) -> NDArray[np.uint8]:
-    """Returns whole numbers 0–255 as uint8.
-
-    Parameters
-    ----------
-    values
-        Numbers of any shape.
-    name, source
-        What they are and where they are from, for the message.
-
-    Returns
-    -------
-    ndarray
-        uint8 of the same shape.
-
-    Raises
-    ------
-    InputError
-        A value is out of range, not whole, or no number.
-    """
+    """Return whole numbers 0–255 as uint8. Raises InputError, naming what they are and where they are from, for a value
+    that is out of range, not whole, or no number."""
     with np.errstate(invalid="ignore"):
         wrong = ~((values >= 0) & (values <= BYTE) & (values % 1 == 0))
     if wrong.any():
@@ -44,18 +27,8 @@ def as_bytes(values: NDArray[Any], name: str, source: str) -> NDArray[np.uint8]:
 
 
 def as_intensity(values: NDArray[Any] | None) -> NDArray[np.float32] | None:
-    """Returns an intensity that was measured somewhere as float32; None where there is none but NaN.
-
-    Parameters
-    ----------
-    values
-        (N,) numbers, or None.
-
-    Returns
-    -------
-    ndarray or None
-        (N,) float32; single NaN values become 0, as scanners store what they could not measure.
-    """
+    """Return a measured intensity (N,) as float32, None where there is none but NaN; single NaN values become 0, as
+    scanners store what they could not measure."""
     if values is None:
         return None
     known = np.isfinite(values)

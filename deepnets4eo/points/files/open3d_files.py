@@ -40,20 +40,7 @@ WORD = 65_535
 
 
 class Open3dFile(CloudFile):
-    """A PLY or PCD file.
-
-    Parameters
-    ----------
-    path
-        The file.
-    crs
-        Its CRS, which these formats do not hold.
-
-    Raises
-    ------
-    InputError
-        The file is of another format.
-    """
+    """A PLY or PCD file with the CRS that these formats do not hold. Raises InputError where it is of another format."""
 
     def __init__(self, path: Path, crs: CRS | None = None) -> None:
         super().__init__(path, crs)

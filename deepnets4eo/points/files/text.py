@@ -44,22 +44,9 @@ NAME_COLUMNS = (
 
 
 class TextFile(CloudFile):
-    """A text file of points.
-
-    Parameters
-    ----------
-    path
-        The file; a file of the same name with the suffix .labels holds one class a line.
-    crs
-        Its CRS, which text does not hold.
-    columns
-        Names of the columns, e.g. "x y z intensity"; columns of other names are ignored.
-
-    Raises
-    ------
-    InputError
-        The file is no text of numbers, or its columns are not known.
-    """
+    """A text file of points in named columns, of which unknown names are ignored, with the CRS that text does not hold;
+    a file of the same name with the suffix .labels holds one class a line. Raises InputError where it is no text of
+    numbers, or its columns are not known."""
 
     point_format = "text"
 

@@ -21,15 +21,7 @@ NEAR_ORIGIN = 10.0  # widths: objects in coordinates of their own lie within
 
 @dataclass(frozen=True)
 class CloudUnits:
-    """What one unit of a file's coordinates is in metres, and the CRS of coordinates in metres.
-
-    Parameters
-    ----------
-    horizontal_m, vertical_m
-        Metres of one unit of x and y, and of z.
-    crs
-        The file's CRS with metres as its unit; None where the file has none.
-    """
+    """Metres of one unit of x and y, and of z, and the CRS with metres as its unit; None where the file has none."""
 
     horizontal_m: float = 1.0
     vertical_m: float = 1.0
@@ -83,22 +75,8 @@ def cloud_units(crs: CRS | None, source: str) -> CloudUnits:
 
 
 def check_no_degrees(bounds: NDArray[np.float64], source: str) -> None:
-    """Refuses coordinates without a CRS that can only be degrees, with heights in metres.
-
-    Objects in coordinates of their own pass, as these are near the origin; so do poles of up to 100 times their width.
-
-    Parameters
-    ----------
-    bounds
-        (2, 3) least and greatest x, y and z, in the units of the file.
-    source
-        The file, for the message.
-
-    Raises
-    ------
-    InputError
-        x and y are within ±180 and ±90, and the heights are more than 100 times as far apart as they are.
-    """
+    """Raise InputError where coordinates without CRS, with (2, 3) bounds, can only be degrees: x and y within ±180 and
+    ±90, and heights more than 100 times as far apart. Objects in coordinates of their own and poles pass."""
     size, farthest = bounds[1] - bounds[0], np.abs(bounds[:, :2]).max(axis=0)
     width = size[:2].max()
     if not (width > 0 and width * MOST_SLENDER < size[2] < np.inf):
@@ -114,23 +92,7 @@ def check_no_degrees(bounds: NDArray[np.float64], source: str) -> None:
 
 
 def parse_crs(text: str | CRS | None) -> CRS | None:
-    """Returns the CRS of a text such as EPSG:2154, or None for None.
-
-    Parameters
-    ----------
-    text
-        Anything that pyproj reads as a CRS.
-
-    Returns
-    -------
-    CRS or None
-        The CRS.
-
-    Raises
-    ------
-    InputError
-        The text is no CRS.
-    """
+    """Return the CRS of a text such as EPSG:2154, None for None. Raises InputError where the text is no CRS."""
     try:
         return None if text is None else CRS.from_user_input(text)
     except CRSError as error:

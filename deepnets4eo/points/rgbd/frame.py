@@ -143,18 +143,8 @@ class Frame:
 
 
 def nearest_pixels(shape: tuple[int, int], size: tuple[int, int]) -> tuple[NDArray[np.intp], ...]:
-    """The index that takes the nearest pixels of an image when it is brought to another size.
-
-    Parameters
-    ----------
-    shape
-        Rows and columns of the image.
-    size
-        Rows and columns of the result.
-
-    Returns
-    -------
-    Rows (size[0], 1) and columns (1, size[1]).
+    """Return rows (size[0], 1) and columns (1, size[1]) that take the nearest pixels of an image of a shape when it is
+    brought to another size.
 
     >>> np.arange(4)[nearest_pixels((4, 1), (2, 1))[0].ravel()].tolist()
     [1, 3]

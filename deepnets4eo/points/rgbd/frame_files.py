@@ -38,16 +38,7 @@ class FrameSource(Protocol):
 
 
 def depth_of_mm(stored: NDArray[np.uint16]) -> FloatImage:
-    """Depth in metres of what is stored in millimetres.
-
-    Parameters
-    ----------
-    stored
-        (h, w) uint16; 0 and 65535 where unknown.
-
-    Returns
-    -------
-    (h, w) float32, metres; 0 where unknown.
+    """Return the depth (h, w) in metres of millimetres in 16 bits; 0 and 65535 are unknown and become 0.
 
     >>> depth_of_mm(np.array([[0, 1500, 65535]], np.uint16)).tolist()
     [[0.0, 1.5, 0.0]]
@@ -56,16 +47,8 @@ def depth_of_mm(stored: NDArray[np.uint16]) -> FloatImage:
 
 
 def depth_of_sun(stored: NDArray[np.uint16]) -> FloatImage:
-    """Depth in metres of what SUN RGB-D stores: millimetres, each word of 16 bits turned left by three.
-
-    Parameters
-    ----------
-    stored
-        (h, w) uint16; 0 where unknown.
-
-    Returns
-    -------
-    (h, w) float32, metres; 0 where unknown.
+    """Return the depth (h, w) in metres of what SUN RGB-D stores: millimetres, each word of 16 bits turned left by
+    three; 0 where unknown.
 
     >>> depth_of_sun(np.array([[0, 1500 << 3, 7]], np.uint16)).tolist()
     [[0.0, 1.5, 57.34400177001953]]
@@ -75,22 +58,8 @@ def depth_of_sun(stored: NDArray[np.uint16]) -> FloatImage:
 
 
 def read_colour(path: Path) -> ByteImage:
-    """The colours of an image file.
-
-    Parameters
-    ----------
-    path
-        PNG, JPEG or another raster of three bands, or four.
-
-    Returns
-    -------
-    (3, h, w) uint8.
-
-    Raises
-    ------
-    InputError
-        No image, or one of other bands or values.
-    """
+    """Return the colours (3, h, w) uint8 of an image of three or four bands. Raises InputError for no image, or other
+    bands or values."""
     values = _read(path)
     if len(values) not in (3, 4) or values.dtype != np.uint8:
         raise InputError(
@@ -100,24 +69,8 @@ def read_colour(path: Path) -> ByteImage:
 
 
 def read_depth(path: Path, metres: Depth = depth_of_mm) -> FloatImage:
-    """The depth of an image file of 16 bits.
-
-    Parameters
-    ----------
-    path
-        PNG of one band.
-    metres
-        How stored numbers become metres: `depth_of_mm` or `depth_of_sun`.
-
-    Returns
-    -------
-    (h, w) float32, metres; 0 where unknown.
-
-    Raises
-    ------
-    InputError
-        No image, or one that is not of 16 bits and one band.
-    """
+    """Return the depth (h, w) in metres of a PNG of 16 bits and one band, 0 where unknown; `metres` converts what is
+    stored. Raises InputError for anything else."""
     values = _read(path)
     if len(values) != 1 or values.dtype != np.uint16:
         raise InputError(
@@ -128,18 +81,8 @@ def read_depth(path: Path, metres: Depth = depth_of_mm) -> FloatImage:
 
 
 def read_labels(path: Path) -> ByteImage:
-    """The codes of a label image, (h, w) uint8.
-
-    Parameters
-    ----------
-    path
-        PNG of one band of whole numbers, 0 to 255.
-
-    Raises
-    ------
-    InputError
-        No image, or one of several bands or larger codes.
-    """
+    """Return the codes (h, w) uint8 of a label image of one band. Raises InputError for no image, several bands or
+    codes above 255."""
     values = _read(path)
     if len(values) != 1 or values.dtype.kind not in "ui" or values.max(initial=0) > MOST_CODE:
         raise InputError(
@@ -150,20 +93,8 @@ def read_labels(path: Path) -> ByteImage:
 
 
 def read_matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """A matrix from a text file.
-
-    Parameters
-    ----------
-    path
-        Numbers apart by spaces and line ends.
-    shape
-        Rows and columns that are expected.
-
-    Raises
-    ------
-    InputError
-        The file is missing, or holds no such matrix of finite numbers.
-    """
+    """Return a matrix of a shape from a text file. Raises InputError where it is missing, or holds no such matrix of
+    finite numbers."""
     try:
         numbers = np.array(path.read_text(encoding="utf-8").split(), np.float64)
     except (OSError, ValueError) as error:
@@ -174,18 +105,8 @@ def read_matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float64]:
 
 
 def read_intrinsics(path: Path) -> Intrinsics:
-    """(fx, fy, cx, cy), pixels, of a text file with the camera's 3 x 3 matrix.
-
-    Parameters
-    ----------
-    path
-        Text file.
-
-    Raises
-    ------
-    InputError
-        The file is missing: depth without intrinsics is no cloud.
-    """
+    """Return (fx, fy, cx, cy) in pixels from a text file with the 3 x 3 matrix of the camera. Raises InputError where
+    it is missing: depth without intrinsics is no cloud."""
     if not path.is_file():
         raise InputError(
             f"{path} does not exist: depth without intrinsics cannot be turned into points. Write the camera's 3 x 3 matrix "

@@ -32,15 +32,7 @@ WHOLE = "none"  # kind of a split without validation part
 
 @dataclass(frozen=True)
 class NamedFrame:
-    """A frame of a split, in the pixels that the network sees.
-
-    Parameters
-    ----------
-    source
-        Reads it.
-    height_px, width_px
-        Of what the network sees.
-    """
+    """A frame of a split, in the pixels that the network sees."""
 
     source: FrameSource
     height_px: int
@@ -88,24 +80,8 @@ def find_frames(data: FrameSection, legend: Legend) -> list[FrameSource]:
 
 
 def split_frames(frames: Sequence[FrameSource], data: FrameSection) -> DataSplit[NamedFrame]:
-    """Split whole frames into what is learnt from and what is withheld.
-
-    Parameters
-    ----------
-    frames
-        As of `find_frames`.
-    data
-        `split`, `val_share`, `val_scenes`, `split_seed`, and the lists.
-
-    Returns
-    -------
-    The split; with official lists the frames that are in neither are left out.
-
-    Raises
-    ------
-    InputError
-        A part would stay empty, or the official lists are not given.
-    """
+    """Split whole frames; with official lists, frames in neither are left out. Raises InputError where a split would
+    stay empty, or the official lists are not given."""
 
     def with_names(chosen: Sequence[FrameSource]) -> list[NamedFrame]:
         return [NamedFrame(one, data.height_px, data.width_px) for one in chosen]
@@ -122,26 +98,9 @@ def split_frames(frames: Sequence[FrameSource], data: FrameSection) -> DataSplit
 
 
 def frame_classes(frame: Frame, legend: Legend, *, unknown_is_void: bool = False) -> ByteImage:
-    """The labels of a frame as class indices.
-
-    Parameters
-    ----------
-    frame
-        With labels.
-    legend
-        Its `file_values` say which codes stand for another, its `void_values` which mean nothing.
-    unknown_is_void
-        Whether codes that the legend does not have are void, too.
-
-    Returns
-    -------
-    (h, w) uint8, class indices; 255 for void.
-
-    Raises
-    ------
-    LabelError
-        The frame has no labels, or codes that the legend does not have.
-    """
+    """Return the labels of a frame as class indices (h, w) uint8, void 255, by the file and void values of the legend.
+    Raises LabelError where the frame has no labels, or codes that the legend does not have (void with
+    `unknown_is_void`)."""
     if frame.labels is None:
         raise LabelError(f"frame {frame.name} has no labels. Give labelled frames to learn from and to score.")
     table = legend.to_index()

@@ -29,19 +29,8 @@ MOST_BYTES = 1 << 20  # of a mapping
 
 @dataclass(frozen=True)
 class NyuFrame:
-    """A frame of the labelled set.
-
-    Parameters
-    ----------
-    name
-        Its number from 1, as splits.mat counts: 0001.
-    path
-        The MATLAB file.
-    number
-        From 0.
-    classes
-        Object → code of a class, 0 unlabelled; none: frames are read without labels.
-    """
+    """A frame of the labelled set, by its number from 1 (0001) as in splits.mat. `classes` maps objects to codes, 0
+    unlabelled; None reads frames without labels."""
 
     name: str
     path: Path
@@ -67,20 +56,8 @@ class NyuFrame:
 
 
 def find_nyu(folder: Path, num_classes: int) -> list[NyuFrame]:
-    """The frames of the labelled set, in the labels of 40 or 13 classes.
-
-    Parameters
-    ----------
-    folder
-        With nyu_depth_v2_labeled.mat, and the mappings of classes.
-    num_classes
-        40 or 13.
-
-    Raises
-    ------
-    InputError
-        Another number of classes, or a file that is missing.
-    """
+    """Return the frames of nyu_depth_v2_labeled.mat in the labels of 40 or 13 classes. Raises InputError for another
+    number, or a file that is missing."""
     classes = class_table(folder, num_classes)
     path = folder / IMAGES
     shape = _open(path, "depths").shape
@@ -88,37 +65,16 @@ def find_nyu(folder: Path, num_classes: int) -> list[NyuFrame]:
 
 
 def official_split(folder: Path) -> dict[str, list[str]]:
-    """Part (train, test) → names of its frames, of splits.mat.
-
-    Parameters
-    ----------
-    folder
-        With splits.mat.
-
-    Raises
-    ------
-    InputError
-        The file is missing, or is no such file.
-    """
+    """Return the names of the frames of each split (train, test) of splits.mat. Raises InputError where it is missing,
+    or no such file."""
     numbers = {part: _numbers(folder / SPLITS, variable) for part, variable in PARTS.items()}
     return {part: [f"{number:04d}" for number in of_part] for part, of_part in numbers.items()}
 
 
 def class_table(folder: Path, num_classes: int) -> tuple[int, ...]:
-    """Object of NYUv2 → code of one of 40 or 13 classes, 1 and above; 0 → 0, unlabelled.
-
-    Parameters
-    ----------
-    folder
-        With classMapping40.mat, and for 13 classes class13Mapping.mat.
-    num_classes
-        40 or 13.
-
-    Raises
-    ------
-    InputError
-        Another number of classes, or a mapping that is missing or of another kind.
-    """
+    """Return the code of each object of NYUv2 in one of 40 or 13 classes from classMapping40.mat and
+    class13Mapping.mat; 0 is unlabelled. Raises InputError for another number, or a mapping that is missing or of
+    another kind."""
     if num_classes not in (13, 40):
         raise InputError(
             f"the legend has {num_classes} classes; expected 13 or 40, which NYUv2 has. Set legend to nyuv2-40 or nyuv2-13."

@@ -23,15 +23,7 @@ LARGEST_PX = 0.5  # error of a pinhole camera
 
 @dataclass(frozen=True)
 class OrganisedFrame:
-    """A frame in one file.
-
-    Parameters
-    ----------
-    name
-        Of the frame.
-    path
-        The .npz file.
-    """
+    """A frame in one .npz file."""
 
     name: str
     path: Path
@@ -75,11 +67,5 @@ def _fit(slope: NDArray[np.float64], pixel: NDArray[np.intp], path: Path) -> tup
 
 
 def find_organised(folder: Path) -> list[OrganisedFrame]:
-    """The .npz files of a folder, by name.
-
-    Parameters
-    ----------
-    folder
-        With files *.npz.
-    """
+    """Return the .npz files of a folder as frames, by name."""
     return [OrganisedFrame(path.stem, path) for path in sorted(folder.glob("*.npz"))]

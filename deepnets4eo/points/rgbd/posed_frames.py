@@ -22,15 +22,7 @@ COLOURS = (".color.png", ".color.jpg")
 
 @dataclass(frozen=True)
 class PosedFrame:
-    """A frame of files that share a name.
-
-    Parameters
-    ----------
-    name
-        Of the frame.
-    depth
-        Its depth image; the other files lie beside it.
-    """
+    """A frame of files that share a name with its depth image."""
 
     name: str
     depth: Path
@@ -59,12 +51,6 @@ def _upright(pose: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def find_posed_frames(folder: Path) -> list[PosedFrame]:
-    """The frames of a folder and those below it, by name.
-
-    Parameters
-    ----------
-    folder
-        With files *.depth.png.
-    """
+    """Return the frames (files *.depth.png) of a folder and those below it, by name."""
     paths = sorted(folder.rglob(f"*{DEPTH}"))
     return [PosedFrame(str(path.relative_to(folder)).removesuffix(DEPTH).replace("/", "-"), path) for path in paths]

@@ -27,43 +27,17 @@ Layers = dict[str, NDArray[Any]]
 
 
 def place_views(frame: Frame, views: ResampledViewSection, count: int, *, seed: int = 0) -> list[Camera]:
-    """Cameras around that of a frame, turned about the middle of its scene.
-
-    Parameters
-    ----------
-    frame
-        The frame.
-    views
-        Largest turn and shift.
-    count
-        How many cameras.
-    seed
-        Added to that of the recipe, so that no two frames have the same draws.
-    """
+    """Return `count` cameras around that of a frame, turned about the middle of its scene; `seed` keeps the draws of
+    frames apart."""
     return cameras_near(
         frame.camera, count, seed=views.seed + seed, pivot_m=frame.pivot_m, turn_deg=views.turn_deg, shift=views.shift
     )
 
 
 def own_layers(frame: Frame, surface: Surface, views: ResampledViewSection, names: Sequence[str]) -> Layers:
-    """What the network sees of a frame itself: all its colours, and the geometry where depth is known.
-
-    Parameters
-    ----------
-    frame
-        The frame.
-    surface
-        Of the frame.
-    views
-        Its third band, and what is done with holes in the geometry.
-    names
-        Layers of the network: one without colours sees nothing in holes, unless they are filled.
-
-    Returns
-    -------
-    "image" and "composite" (3, h, w) uint8; "valid" (h, w) bool, where the network sees something; with labels also
-    "labels" (h, w) uint8, those of pixels without depth included.
-    """
+    """Return what the network sees of a frame: "image" and "composite" (3, h, w) uint8, "valid" (h, w), and with labels
+    "labels", those of pixels without depth included. A network without colours sees nothing in holes, unless they
+    are filled."""
     composite = np.zeros((3, *frame.shape), np.uint8)
     flat = composite.reshape(3, -1)
     for band, share in zip(range(GEOMETRY), (surface.verticality, surface.noise), strict=True):
@@ -80,47 +54,14 @@ def own_layers(frame: Frame, surface: Surface, views: ResampledViewSection, name
 def resampled_views(
     frame: Frame, surface: Surface, views: ResampledViewSection, count: int, *, seed: int = 0
 ) -> Iterator[tuple[FaceView, Layers]]:
-    """Yields views around the camera of a frame.
-
-    Parameters
-    ----------
-    frame
-        The frame.
-    surface
-        Of the frame.
-    views
-        Cameras, third band, and what is done with holes.
-    count
-        How many views.
-    seed
-        See `place_views`.
-
-    Yields
-    ------
-    The faces of each view, and its layers, see `own_layers`; "valid" is False in holes, unless they are filled, and labels are
-    255, void, there.
-    """
+    """Yield the faces and layers (as in `own_layers`) of `count` views around the camera of a frame; holes are not
+    valid, unless they are filled, and their labels are void."""
     yield from _with_holes(surface, place_views(frame, views, count, seed=seed), views)
 
 
 def rendered_own_layers(frame: Frame, surface: Surface, views: ResampledViewSection, names: Sequence[str]) -> Layers:
-    """What the camera of a frame sees of its surface, which is like the views around it; published as preprocessing.
-
-    Parameters
-    ----------
-    frame
-        The frame.
-    surface
-        Of the frame.
-    views
-        Third band, and what is done with holes.
-    names
-        Layers of the network, for a frame whose surface has no face.
-
-    Returns
-    -------
-    As of `resampled_views`; as of `own_layers` where the camera sees no face.
-    """
+    """Return the layers of the surface of a frame as its own camera sees it, like the views around it, which is the
+    published preprocessing; those of `own_layers` where it sees no face."""
     rendered = next(_with_holes(surface, [frame.camera], views), None)
     return own_layers(frame, surface, views, names) if rendered is None else rendered[1]
 
@@ -136,18 +77,7 @@ def _with_holes(
 
 
 def fill_nearest(image: ByteImage, known: Mask) -> ByteImage:
-    """An image whose unknown pixels have the values of the nearest known one.
-
-    Parameters
-    ----------
-    image
-        (C, h, w) uint8.
-    known
-        (h, w) bool, at least one True.
-
-    Returns
-    -------
-    (C, h, w) uint8.
+    """Return an image (C, h, w) whose unknown pixels have the values of the nearest known one.
 
     >>> fill_nearest(np.array([[[7, 0, 0, 9]]], np.uint8), np.array([[True, False, False, True]])).tolist()
     [[[7, 7, 9, 9]]]

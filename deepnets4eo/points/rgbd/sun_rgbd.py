@@ -29,17 +29,8 @@ FRAME_DEPTH = 2  # folders between the path of an image in a list and its frame
 
 @dataclass(frozen=True)
 class SunFrame:
-    """A frame in a folder of its own.
-
-    Parameters
-    ----------
-    name
-        Path of the folder below the root, e.g. kv1/NYUdata/NYU0001.
-    folder
-        Of the frame.
-    labels
-        Its label image of codes 1 to 37, 0 void; none where it has none.
-    """
+    """A frame in a folder of its own, named by its path below the root, with its label image of codes 1 to 37 (0 void)
+    where it has one."""
 
     name: str
     folder: Path
@@ -61,13 +52,7 @@ class SunFrame:
 
 
 def find_sun_rgbd(root: Path) -> list[SunFrame]:
-    """The frames below a folder, with labels37.png in their folders where there is one.
-
-    Parameters
-    ----------
-    root
-        The folder SUNRGBD, or a part of it.
-    """
+    """Return the frames below the folder SUNRGBD or a part of it, with labels37.png where there is one."""
     folders = sorted(path.parent for path in root.rglob(INTRINSICS))
     return [
         SunFrame(folder.relative_to(root).as_posix(), folder, own if (own := folder / OWN_LABELS).is_file() else None)
@@ -77,18 +62,8 @@ def find_sun_rgbd(root: Path) -> list[SunFrame]:
 
 
 def read_frame_list(path: Path) -> list[str]:
-    """The frames that a list of the split names, in order: names as of `find_sun_rgbd`.
-
-    Parameters
-    ----------
-    path
-        One path a line: of the image (SUNRGBD/kv1/…/image/0001.jpg), or of the frame's folder.
-
-    Raises
-    ------
-    InputError
-        The list is missing or empty.
-    """
+    """Return the names of the frames that a list of the split has, one path of an image or a folder a line. Raises
+    InputError where it is missing or empty."""
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeError) as error:
@@ -101,22 +76,8 @@ def read_frame_list(path: Path) -> list[str]:
 
 
 def number_labels(frames: Sequence[SunFrame], order: Sequence[str], folder: Path) -> list[SunFrame]:
-    """The frames of the lists with their label images img-000001.png …, in the order of the lists; others are left out.
-
-    Parameters
-    ----------
-    frames
-        As of `find_sun_rgbd`.
-    order
-        Names of the test frames, then of those to train on, as of `read_frame_list`.
-    folder
-        Of the label images.
-
-    Raises
-    ------
-    InputError
-        A frame of the lists, or its label image, is missing.
-    """
+    """Return the frames of the lists (test frames first) with their label images img-000001.png … in that order; others
+    are left out. Raises InputError where a frame or its label image is missing."""
     by_name = {frame.name: frame for frame in frames}
     numbered = []
     for number, name in enumerate(order, start=1):

@@ -68,30 +68,9 @@ def train_frames(recipe: RgbdRecipe, out: Path, options: TrainOptions) -> Path:
 
 
 def render_frames(recipe: RgbdRecipe, legend: Legend, split: DataSplit[NamedFrame], folder: Path) -> RenderedViews:
-    """Every frame in the pixels of the network, and views around those that are learnt from.
-
-    Memory: one frame, about 500 bytes a pixel; disk: 5 to 8 bytes a pixel of all frames and views.
-
-    Parameters
-    ----------
-    recipe
-        Its sections `data`, `views` and `model.layers`.
-    legend
-        The classes.
-    split
-        Frames and their parts.
-    folder
-        Where the temporary file is made.
-
-    Returns
-    -------
-    Frames and views that show labels.
-
-    Raises
-    ------
-    InputError
-        Where the training part shows no label.
-    """
+    """Render every frame in the pixels of the network, and views around the training frames. Raises InputError where
+    the training split shows no label. Memory: one frame, about 500 bytes a pixel; disk: 5 to 8 bytes a pixel of all
+    frames and views."""
     rendered = RenderedViews(legend, split, snapshot_inputs(recipe.model.layers, recipe.views.third), ViewStore(folder))
     for number, (named, of_frame) in enumerate(zip(split.scenes, split.splits, strict=True)):
         part = WITHHELD if VAL in of_frame.parts else LEARNT

@@ -23,10 +23,8 @@ WINDOW_PX = 5  # side of the square in which a plane is fitted
 
 @dataclass(frozen=True)
 class BuildingCells:
-    """Pairs of a building and a cell whose centre it encloses.
-
-    owner : (P,) building; flat : (P,) cell, row · width + col; count : number of buildings.
-    """
+    """Pairs (P,) of a building (`owner`) and a cell whose centre it encloses (`flat`, row · width + col), for `count`
+    buildings."""
 
     owner: NDArray[np.int64]
     flat: NDArray[np.int64]
@@ -71,11 +69,9 @@ class BuildingCells:
     def mean_of_parts(
         self, values: NDArray[Any], known: NDArray[np.bool_], inner: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
-        """(N,) means of (P,) values where known, each part of a plan, away from its edge (inner) and along it, by its cells.
-
-        A scan from the street sees more of the edge than of the roof, which a plain mean would follow. A part without
-        known cells takes the mean of the other; NaN where neither has any.
-        """
+        """Return (N,) means of known values (P,), of which the inner part and the edge of a plan count by their cells:
+        a scan from the street sees more of the edge than of the roof. A part without known cells takes the mean of
+        the other; NaN where neither has any."""
         plain = self.mean(values, known)
         means = [self.mean(values, known & part) for part in (inner, ~inner)]
         means = [np.where(np.isfinite(part), part, plain) for part in means]
@@ -117,18 +113,8 @@ def nearest_building(cells: BuildingCells, shape: tuple[int, int]) -> tuple[NDAr
 
 
 def roughness(heights: FloatImage, window_px: int = WINDOW_PX) -> FloatImage:
-    """Standard deviation of heights about the plane that fits best around each cell.
-
-    Parameters
-    ----------
-    heights
-        (h, w) metres; gaps are filled smoothly first.
-    window_px
-        Side of the square of the fit, odd.
-
-    Returns
-    -------
-    (h, w) float32 metres; near 0 on roofs and ground.
+    """Return the standard deviation (h, w) in metres of heights about the plane that fits best in a square of
+    `window_px` around each cell; gaps are filled smoothly first.
 
     >>> rows, cols = np.mgrid[:9, :9]
     >>> float(roughness((0.5 * rows + 0.2 * cols).astype(np.float32))[4, 4].round(3))

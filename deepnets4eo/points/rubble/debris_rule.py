@@ -18,13 +18,7 @@ NORMAL_95 = 1.96
 
 
 class VolumeRange(NamedTuple):
-    """A volume with its range, (N,) m³ each.
-
-    Parameters
-    ----------
-    low, mid, high
-        The least, the likely and the greatest volume.
-    """
+    """The least, the likely and the greatest volume, (N,) m³ each."""
 
     low: NDArray[np.float64]
     mid: NDArray[np.float64]
@@ -32,23 +26,9 @@ class VolumeRange(NamedTuple):
 
 
 def rule_of_thumb(area_m2: ArrayLike, height_m: ArrayLike, destroyed_share: ArrayLike = 1.0) -> VolumeRange:
-    """Estimate the debris of buildings that have come down: 0.33 · area · height, between 0.25 and 0.40.
+    """Estimate the debris of buildings that have come down: 0.33 · area · mean height before the event · destroyed
+    share, between 0.25 and 0.40 of it.
 
-    Parameters
-    ----------
-    area_m2
-        (N,) areas of the footprints.
-    height_m
-        (N,) mean heights above ground before the event.
-    destroyed_share
-        (N,) shares of the buildings that came down, 0–1.
-
-    Returns
-    -------
-    VolumeRange
-
-    Examples
-    --------
     >>> rule_of_thumb(100, 6).mid.round(1).item()
     198.0
     """
@@ -57,28 +37,10 @@ def rule_of_thumb(area_m2: ArrayLike, height_m: ArrayLike, destroyed_share: Arra
 
 
 def volume_sigma(cells: ArrayLike, cell_area_m2: float, sigma_m: float, correlation_m: float) -> NDArray[np.float64]:
-    """Standard error of a volume that is a sum over cells whose errors are alike within a distance.
+    """Return the standard error (N,) in m³ of sums over n cells whose errors are alike within `correlation_m` (range L
+    of a spherical correlation): cell area · sigma · sqrt(n · n_corr) with n_corr = pi L² / (5 · cell area), at least
+    1 and at most n.
 
-    cell area · sigma · sqrt(n · n_corr), where n_corr = pi L² / (5 · cell area) cells have one error together, at least 1
-    and at most n.
-
-    Parameters
-    ----------
-    cells
-        (N,) number of cells of each volume, n.
-    cell_area_m2
-        Area of a cell.
-    sigma_m
-        Standard error of the height of a cell, metres.
-    correlation_m
-        Range L of a spherical correlation, metres.
-
-    Returns
-    -------
-    (N,) float64, m³.
-
-    Examples
-    --------
     >>> volume_sigma(400, 0.25, 0.1, 0).item()  # independent cells
     0.5
     """
@@ -88,15 +50,9 @@ def volume_sigma(cells: ArrayLike, cell_area_m2: float, sigma_m: float, correlat
 
 
 def nmad(values: ArrayLike) -> float:
-    """Spread of values that outliers do not change: 1.4826 · median of the distances from the median; NaN without values.
+    """Return the spread of values that outliers do not change: 1.4826 · median of the distances from the median; NaN
+    are left out.
 
-    Parameters
-    ----------
-    values
-        Any shape; NaN are left out.
-
-    Examples
-    --------
     >>> nmad([0.0, 1.0, 2.0, 3.0, 1000.0])
     1.4826
     """

@@ -62,11 +62,9 @@ def interval(
 
 @dataclass(frozen=True)
 class Doubts:
-    """Finds what is doubtful of the volumes of N buildings.
-
-    owner, distance : (h, w) the nearest building of each cell and how far it is, in cells; least_m : smallest fall that
-    counts; known_share : (N,) of the cells of each plan.
-    """
+    """Finds what is doubtful of the volumes of N buildings: `owner` and `distance` (h, w) are the nearest building of
+    each cell and how far it is in cells, `least_m` the smallest fall that counts, `known_share` (N,) of the cells of
+    each plan."""
 
     inputs: BlockInputs
     cells: BuildingCells
@@ -89,12 +87,9 @@ class Doubts:
         return Doubt(by_chance - self.plan.volume(self.cells, rise, self._at_edge_alone()), more)
 
     def of_debris(self, counted: NDArray[np.bool_], standing: NDArray[np.bool_]) -> Doubt:
-        """Debris at edges alone, and all of a building that stands; heaps beside walls in cells that are higher than a
-        heap, litter that was taken for a bare slab, and heaps where a roof was beyond the outline; both ways, that few points
-        show an uneven heap.
-
-        counted : (P,) cells whose debris counts; standing : (N,) whether the building stands.
-        """
+        """Return what is doubtful of the debris of cells that count (P,): edges alone, buildings that stand (N,), heaps
+        beside walls, litter taken for a bare slab, heaps where a roof was beyond the outline, and uneven heaps under
+        few points."""
         after = np.maximum(self.plan.after, 0)
         alone = self.plan.volume(self.cells, after, counted & self._at_edge_alone())
         less = np.where(standing, self.plan.volume(self.cells, after, counted), alone)

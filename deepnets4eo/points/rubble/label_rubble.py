@@ -26,19 +26,8 @@ SLACK_M = 0.5  # terrain and heaps of a patch are not level
 
 
 def rubble_classes(cloud: PointCloud, rubble: gpd.GeoDataFrame) -> NDArray[np.uint8]:
-    """Classes of points with rubble among them.
-
-    Parameters
-    ----------
-    cloud
-        N points; without classes they count as 1, unclassified.
-    rubble
-        Polygons with terrain_m and highest_m, as of `RubbleMap.rubble`.
-
-    Returns
-    -------
-    (N,) uint8.
-    """
+    """Return the classes (N,) of points with rubble among them; points without classes count as 1, unclassified. The
+    polygons have terrain_m and highest_m, as in `RubbleMap.rubble`."""
     classes = np.ones(len(cloud), np.uint8) if cloud.classification is None else cloud.classification.copy()
     if not len(rubble):
         return classes
@@ -55,28 +44,8 @@ def rubble_classes(cloud: PointCloud, rubble: gpd.GeoDataFrame) -> NDArray[np.ui
 
 
 def write_rubble_points(file: CloudFile, rubble: gpd.GeoDataFrame, out: Path, about: Sequence[str] = ()) -> Path:
-    """Write the points of a file again, with the class of rubble; all else stays. Memory: that of a chunk.
-
-    Parameters
-    ----------
-    file
-        The points, as of `open_cloud`.
-    rubble
-        Polygons, in the coordinates of the points in metres.
-    out
-        .las or .laz.
-    about
-        Lines of text that the file holds as its description.
-
-    Returns
-    -------
-    The path.
-
-    Raises
-    ------
-    OutputError
-        The file cannot be written.
-    """
+    """Write the points of a file again with the class of rubble inside polygons in metres; all else stays. Raises
+    OutputError where it cannot be written. Memory: one chunk."""
     from deepnets4eo.points.files.las_writer import Additions, write_points
 
     def values(_: slice, cloud: PointCloud | None) -> dict[str, NDArray[Any]]:

@@ -29,10 +29,8 @@ NMADS = 3.0  # a fall counts from so many times the spread on stable ground
 
 @dataclass(frozen=True)
 class BlockInputs:
-    """Heights of a block on one grid, brought to each other, and N outlines in its CRS.
-
-    pre : None for work on post alone; heights_m : (N,) heights before by other sources, NaN where unknown.
-    """
+    """Heights of a block on one grid, brought to each other, and N outlines in its CRS; `pre` is None for post alone,
+    `heights_m` (N,) are heights before by other sources, NaN where unknown."""
 
     post: BlockHeights
     pre: BlockHeights | None

@@ -16,21 +16,8 @@ LEAST_CELLS = 4  # smaller patches are noise of measurement
 
 
 def rubble_polygons(measures: BlockMeasures, grid: Grid, ids: NDArray[Any]) -> gpd.GeoDataFrame:
-    """Patches of touching rubble cells of one building.
-
-    Parameters
-    ----------
-    measures
-        Of a block.
-    grid
-        Of the block.
-    ids
-        (N,) of its buildings.
-
-    Returns
-    -------
-    One row a patch of at least 4 cells: id, area_m2, volume_m3, highest_m above the terrain, terrain_m and geometry.
-    """
+    """Return patches of at least 4 touching rubble cells of one building: id, area_m2, volume_m3, highest_m above the
+    terrain, terrain_m and geometry."""
     import shapely
     from rasterio.features import shapes
 

@@ -150,13 +150,8 @@ def _with_classes(cloud: PointCloud, rubble: RubbleMap) -> PointCloud:
 
 
 def building_boxes(rubble: RubbleMap) -> list[BuildingBox]:
-    """Buildings as prisms of their height before the event (else a flat outline), coloured by state; the worst first.
-
-    Parameters
-    ----------
-    rubble
-        The map; at most 3,000 of its buildings are drawn.
-    """
+    """Return buildings, at most 3,000 and the worst first, as prisms of their height before the event (else flat
+    outlines), coloured by state."""
     frame = rubble.buildings
     order = np.argsort(-frame["debris_m3"].fillna(-1).to_numpy(), kind="stable")[:MOST_BOXES]
     bottom = frame["terrain_m"].fillna(frame["terrain_m"].median()).fillna(0).to_numpy(float)

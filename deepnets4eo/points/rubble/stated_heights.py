@@ -23,24 +23,9 @@ REMEDY = "Give metres above 0 as numbers with a point, and leave the others empt
 
 
 def stated_heights(outlines: Footprints, column: str | None) -> tuple[NDArray[np.float64], tuple[Finding, ...]]:
-    """Heights above ground before the event.
-
-    Parameters
-    ----------
-    outlines
-        N buildings.
-    column
-        Name of their column of heights in metres; None without.
-
-    Returns
-    -------
-    (N,) metres, NaN where unknown; and a finding where values are no heights: words, 0 and less.
-
-    Raises
-    ------
-    InputError
-        There is no such column, or no height in it.
-    """
+    """Return the heights (N,) above ground before the event from a column in metres, NaN where unknown, and a finding
+    where values are no heights: words, 0 and less. Raises InputError where there is no such column, or no height in
+    it."""
     table = outlines.attributes
     if column is None:
         return np.full(len(outlines), np.nan), ()

@@ -71,24 +71,10 @@ def destroyed_share(
     height_m: NDArray[np.float64],
     state: NDArray[np.object_],
 ) -> NDArray[np.float64]:
-    """Share of each building that came down, as the rule of thumb needs it.
+    """Return the share (N,) 0–1 of each building that came down, NaN where unknown: of the plan, and of a collapsed
+    building at least the share of its height, since smooth heaps of post alone are no part of the collapsed plan
+    though the building is gone.
 
-    Of the plan; of a building that has come down altogether at least the share of its height: after alone, smooth heaps are
-    no part of the collapsed plan, though the mean fall shows that the building is gone.
-
-    Parameters
-    ----------
-    collapsed_share, loss_m, height_m
-        As for `states_of`.
-    state
-        (N,) words, from `states_of`.
-
-    Returns
-    -------
-    (N,) 0–1, NaN where unknown.
-
-    Examples
-    --------
     >>> state = np.array([COLLAPSED, STANDING], object)
     >>> destroyed_share(np.array([0.0, 0.05]), np.array([6.5, 0.1]), np.array([8.0, 8.0]), state).tolist()
     [0.8125, 0.05]

@@ -37,11 +37,8 @@ WALL_M = 2.0  # above it a cell holds a roof or wall, whose top counts; below, r
 
 @dataclass(frozen=True)
 class BlockHeights:
-    """Heights of one date on a grid, (h, w) float32 metres, NaN where unknown.
-
-    top : of roofs and walls; mean : of all points of the cell; lowest; rubble : share of the cell's points that are
-    classified as rubble, None where no classes say so.
-    """
+    """Heights (h, w) of one date in metres, NaN where unknown: `top` of roofs and walls, `mean` and `lowest` of all
+    points; `rubble` is the share of the points of a cell classified so, None where no classes say so."""
 
     grid: Grid
     top: FloatImage
@@ -65,10 +62,8 @@ class BlockHeights:
 
 @dataclass(frozen=True)
 class Heights:
-    """Where heights of one date come from. Make it with `Heights.open`.
-
-    cloud : a file of points or points in memory; layer : a surface model; one of both is None.
-    """
+    """Heights of one date, from points (`cloud`) or a surface model (`layer`), of which one is None. Make it with
+    `Heights.open`."""
 
     cloud: Any
     layer: Layer | None

@@ -24,17 +24,8 @@ LEAST_SIGMA_M = 0.02
 
 @dataclass(frozen=True)
 class VerticalFit:
-    """How two dates' heights fit on stable ground.
-
-    Parameters
-    ----------
-    shift_m
-        What was added to the heights before the event, metres.
-    nmad_m
-        Spread of the differences that are left, metres; NaN where none could be measured.
-    cells
-        Number of cells of stable ground.
-    """
+    """How two dates' heights fit on stable ground: metres added to the heights before, spread of the remaining
+    differences (NaN where none was measured), and number of cells."""
 
     shift_m: float = 0.0
     nmad_m: float = float("nan")
@@ -42,26 +33,8 @@ class VerticalFit:
 
 
 def terrain_under(heights: BlockHeights, built: NDArray[np.bool_], cell_m: float) -> FloatImage:
-    """Terrain heights.
-
-    Parameters
-    ----------
-    heights
-        Of one date.
-    built
-        (h, w) cells of footprints, with a margin.
-    cell_m
-        Side of a cell, metres.
-
-    Returns
-    -------
-    (h, w) float32 metres, known everywhere.
-
-    Raises
-    ------
-    NoHeightsError
-        No height is known beside the footprints.
-    """
+    """Return terrain heights (h, w), known everywhere; `built` are cells of footprints with a margin. Raises
+    NoHeightsError where no height is known beside the footprints."""
     open_ground = np.where(built, np.nan, heights.lowest)
     if not np.isfinite(open_ground).any():
         raise NoHeightsError("no height is known beside the footprints. Give heights of a wider area.")
@@ -69,17 +42,8 @@ def terrain_under(heights: BlockHeights, built: NDArray[np.bool_], cell_m: float
 
 
 def fit_vertically(pre: BlockHeights, post: BlockHeights, terrain: FloatImage, built: NDArray[np.bool_]) -> VerticalFit:
-    """Measure how much higher post is than pre on stable ground: the median difference, and the spread about it.
-
-    Parameters
-    ----------
-    pre, post
-        Heights of both dates on one grid.
-    terrain
-        (h, w) of the heights before the event.
-    built
-        (h, w) cells that do not count.
-    """
+    """Measure how much higher post is than pre on stable ground: the median difference and the spread about it; cells
+    that are `built` do not count."""
     difference = post.mean - pre.mean
     with np.errstate(invalid="ignore"):
         stable = ~built & (np.abs(pre.mean - terrain) < STABLE_M) & (np.abs(difference) < FAR_M)

@@ -17,22 +17,8 @@ MIDDLE, SPAN = 127.5, 255.0  # bytes become -0.5 to 0.5, as published
 
 
 def place_cameras(surface: Surface, views: ViewSection, *, seed: int = 0) -> list[Camera]:
-    """The cameras that a recipe places over a surface.
-
-    Parameters
-    ----------
-    surface
-        Of a cloud.
-    views
-        Which cameras, and where.
-    seed
-        Added to that of the recipe, so that no two clouds have the same draws.
-
-    Returns
-    -------
-    Cameras; indoors `directions` times the number of distances, around points in proportion to the ground, at least one a
-    distance.
-    """
+    """Return the cameras that a recipe places over a surface; indoors `directions` times the distances, around points
+    in proportion to the ground. `seed` keeps the draws of clouds apart."""
     if views.cameras == "above":
         return cameras_above(
             surface, gsd_m=views.gsd_m, overlap=views.overlap, tilt_deg=views.tilt_deg, headings=views.headings
@@ -47,44 +33,21 @@ def place_cameras(surface: Surface, views: ViewSection, *, seed: int = 0) -> lis
 
 
 def covered_m2(surface: Surface) -> float:
-    """The ground that has vertices, counted in square metres of whole coordinates: tiles add up to their cloud.
-
-    Parameters
-    ----------
-    surface
-        Of a cloud, of one vertex a metre or more.
-
-    Returns
-    -------
-    Square metres.
-    """
+    """Return the ground that has vertices, counted in square metres of whole coordinates, so that tiles add up to their
+    cloud."""
     x, y = np.floor(surface.vertices[:, :2]).astype(np.int64).T
     return float(len(np.unique((x << 32) + y)))
 
 
 def reach_m(views: ViewSection) -> float:
-    """How far from the point that it looks at a camera sees the ground, whole metres.
-
-    Parameters
-    ----------
-    views
-        Which cameras, and where.
-    """
+    """Return how far from the point that it looks at a camera sees the ground, whole metres."""
     if views.cameras == "above":
         return math.ceil(Camera.width_px / 2 * views.gsd_m)
     return math.ceil(max(views.distances_m) * math.tan(math.radians(Camera.field_of_view_deg) / 2))
 
 
 def snapshot_inputs(layers: Sequence[str], third: Third) -> InputSpec:
-    """How snapshots are scaled: bytes to -0.5 … 0.5, as published; what shows nothing is 0.
-
-    Parameters
-    ----------
-    layers
-        Of the network: image, composite, intensity.
-    third
-        What the third band of the composite shows, see `snapshot`.
-    """
+    """Return how the layers of snapshots are scaled: bytes to -0.5 … 0.5, as published; what shows nothing is 0."""
     bands = {**BANDS, COMPOSITE: (*BANDS[COMPOSITE][:2], third.partition("_")[0])}
     return InputSpec({name: _byte_layer(bands[name]) for name in layers})
 

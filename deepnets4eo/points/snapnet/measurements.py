@@ -10,20 +10,7 @@ from deepnets4eo.points.snapnet.recipe import MEASURED
 
 
 def check_measured(cloud: PointCloud, layers: Sequence[str]) -> None:
-    """Refuse a cloud that lacks what the layers of its snapshots need.
-
-    Parameters
-    ----------
-    cloud
-        Points.
-    layers
-        Of the network: image, composite, intensity.
-
-    Raises
-    ------
-    InputError
-        Naming the layer and what to do.
-    """
+    """Raise InputError where a cloud lacks what the layers of its snapshots (image, composite, intensity) need."""
     for layer in layers:
         measured = MEASURED.get(layer)
         if measured is not None and getattr(cloud, measured) is None:

@@ -36,19 +36,8 @@ FEWEST = 0.01  # share of labelled pixels that makes a view worth reading
 
 @dataclass
 class RenderedViews:
-    """Snapshots of all clouds or frames, and which of them show labelled points of which part.
-
-    Parameters
-    ----------
-    legend
-        The K classes.
-    split
-        The clouds, or frames, and their parts.
-    inputs
-        Layers and scaling.
-    store
-        Snapshots, with their labels and the part of each pixel.
-    """
+    """Snapshots of all clouds or frames in a store, with their labels and the split of each pixel, and which of them
+    show labelled points of which split."""
 
     legend: Legend
     split: DataSplit[Any]
@@ -79,30 +68,9 @@ class RenderedViews:
 
 
 def render_views(recipe: SnapNetRecipe, legend: Legend, clouds: Sequence[LabelledCloud], folder: Path) -> RenderedViews:
-    """Render the views of all clouds, one cloud after the other.
-
-    Memory: the largest cloud or tile and its surface, about 400 bytes a point; disk: 5 to 9 bytes a pixel of all views.
-
-    Parameters
-    ----------
-    recipe
-        Its sections `data`, `surface`, `views` and `model.layers`.
-    legend
-        The classes.
-    clouds
-        As of `find_clouds`.
-    folder
-        Where the temporary file is made.
-
-    Returns
-    -------
-    The snapshots that show labelled points.
-
-    Raises
-    ------
-    InputError
-        Where a cloud lacks what a layer needs, or no view shows labelled points to learn from.
-    """
+    """Render the views of all clouds, one cloud after the other. Raises InputError where a cloud lacks what a layer
+    needs, or no view shows labelled points to learn from. Memory: the largest cloud or tile, about 400 bytes a
+    point; disk: 5 to 9 bytes a pixel of all views."""
     layers = recipe.model.layers
     rendered = RenderedViews(
         legend, split_clouds(clouds, recipe.data), snapshot_inputs(layers, recipe.views.third), ViewStore(folder)
@@ -120,15 +88,8 @@ def render_views(recipe: SnapNetRecipe, legend: Legend, clouds: Sequence[Labelle
 
 
 def part_of_faces(surface: Surface, parts: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The part of each face (F,): that of its corners where all have one; BORDER where some are withheld, else NEITHER.
-
-    Parameters
-    ----------
-    surface
-        V vertices and F faces.
-    parts
-        (V,) of the vertices, see `point_parts`.
-    """
+    """Return the split (F,) of each face: that of its corners where all have one; BORDER where some are withheld, else
+    NEITHER."""
     corners = parts[surface.faces]
     withheld, learnt = corners == WITHHELD, corners == LEARNT
     chosen = [withheld.all(axis=1), withheld.any(axis=1), learnt.all(axis=1)]
@@ -136,15 +97,7 @@ def part_of_faces(surface: Surface, parts: NDArray[np.uint8]) -> NDArray[np.uint
 
 
 def part_of_pixels(view: FaceView, face_parts: NDArray[np.uint8]) -> ByteImage:
-    """The part of each pixel (H, W); NOTHING where it shows no face.
-
-    Parameters
-    ----------
-    view
-        Of F faces.
-    face_parts
-        (F,), see `part_of_faces`.
-    """
+    """Return the split (H, W) of each pixel of a view, NOTHING where it shows no face."""
     part = np.full(view.face.shape, NOTHING, np.uint8)
     part[view.seen] = face_parts[view.face[view.seen]]
     return part

@@ -22,32 +22,15 @@ from deepnets4eo.training.recipe import Recipe
 
 
 class ViewWindow(NamedTuple):
-    """A view of an epoch.
-
-    Parameters
-    ----------
-    number
-        Of the view.
-    third_factor
-        What the third band of its composite is multiplied by.
-    """
+    """A view of an epoch, and what the third band of its composite is multiplied by."""
 
     number: int
     third_factor: float = 1.0
 
 
 class ViewSamples:
-    """Views to learn from: each as often as any other.
-
-    Parameters
-    ----------
-    rendered
-        Of the clouds.
-    recipe
-        Its `data.windows_per_epoch` and `train.seed` are used.
-    third_factor
-        The third band of the composite of each view is multiplied by a random factor between 1 by this and this.
-    """
+    """Views to learn from, each as often as any other; the third band of each composite is multiplied by a random
+    factor between 1 by `third_factor` and `third_factor`."""
 
     def __init__(self, rendered: RenderedViews, recipe: Recipe, third_factor: float = 1.0) -> None:
         self.rendered, self.count, self.seed = rendered, recipe.data.windows_per_epoch, recipe.train.seed
@@ -70,17 +53,7 @@ class ViewSamples:
 
 @dataclass(frozen=True)
 class ValidationViews:
-    """Batches of the views that show validation points; the labels of others are void.
-
-    Parameters
-    ----------
-    rendered
-        Of the clouds.
-    batch_size
-        Views a batch.
-    workers
-        Threads that read ahead; 0: none.
-    """
+    """Batches of the views that show validation points, read ahead by `workers` threads; the labels of others are void."""
 
     rendered: RenderedViews
     batch_size: int
@@ -98,23 +71,8 @@ class ValidationViews:
 
 
 def read_view(rendered: RenderedViews, number: int, part: int, third_factor: float = 1.0) -> Sample:
-    """A snapshot, scaled, with the labels of one part; to learn from, withheld faces are hidden.
-
-    Parameters
-    ----------
-    rendered
-        Of the clouds.
-    number
-        Of the view.
-    part
-        LEARNT or WITHHELD.
-    third_factor
-        What the third band of its composite is multiplied by.
-
-    Returns
-    -------
-    The layers by name, valid and mask.
-    """
+    """Return a scaled snapshot by layers with `valid` and the labels of one split (LEARNT or WITHHELD) as `mask`;
+    withheld faces are hidden from what is learnt."""
     layers = rendered.store.read(number)
     if third_factor != 1 and COMPOSITE in layers:
         third = layers[COMPOSITE][2]

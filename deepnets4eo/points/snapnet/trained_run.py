@@ -10,27 +10,8 @@ from deepnets4eo.segmenters.run import Run, load_run
 
 
 def open_view_run(run: str | Path | Run, task: str, use: str) -> Run:
-    """Open a run of a task, its network on a GPU where there is one.
-
-    Parameters
-    ----------
-    run
-        Its folder, or the run itself.
-    task
-        Name of the task, and of the recipe `points/TASK`.
-    use
-        What runs of other tasks do not do, for the error.
-
-    Returns
-    -------
-    Run
-        Computes in float32.
-
-    Raises
-    ------
-    RunError
-        The folder is no run, or one of another task.
-    """
+    """Open a run of a task, its network on a GPU where there is one, computing in float32. Raises RunError where the
+    folder is no run, or one of another task; `use` says what those do not do."""
     loaded = run if isinstance(run, Run) else load_run(run)
     own_task = loaded.recipe.get("task")
     if own_task != task:

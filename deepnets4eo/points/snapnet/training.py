@@ -65,23 +65,8 @@ def train_snapnet(recipe: SnapNetRecipe, out: Path, options: TrainOptions) -> Pa
 def score_points(
     labeller: SnapNetLabeller, rendered: RenderedViews, recipe: SnapNetRecipe, folder: Path
 ) -> dict[str, Any]:
-    """Label the clouds that have a validation part as `label_cloud` does, and count its original points.
-
-    Parameters
-    ----------
-    labeller
-        With the trained network.
-    rendered
-        Clouds and their parts.
-    recipe
-        Its section `data` says how the codes of points are read.
-    folder
-        For temporary files.
-
-    Returns
-    -------
-    All scores, NaN where nothing is validated; `seen_share`, the share of the points that a view shows.
-    """
+    """Label the clouds that have a validation split as `label_cloud` does, and return all scores of their original
+    points (NaN where nothing is validated) and `seen_share`, the share of points that a view shows."""
     split, legend = rendered.split, rendered.legend
     matrix, seen_points, points = ConfusionMatrix(legend.num_classes), 0, 0
     for number, (named, of_cloud) in enumerate(zip(split.scenes, split.splits, strict=True)):
@@ -103,25 +88,13 @@ def score_points(
 
 
 def network_arguments(model: SnapNetModel) -> dict[str, Any]:
-    """Arguments of `create_model`, but for channels and classes.
-
-    Parameters
-    ----------
-    model
-        Section of a recipe.
-    """
+    """Return the arguments of `create_model` except for channels and classes."""
     named = {"name": model.network, "encoder": model.encoder}
     return {key: value for key, value in named.items() if value is not None} | model.options
 
 
 def warn_of_lacking(rendered: RenderedViews) -> None:
-    """Warn of classes that no view to learn from shows, and of a validation part that none shows.
-
-    Parameters
-    ----------
-    rendered
-        Views and their labels.
-    """
+    """Warn of classes that no training view shows, and of a validation split that no view shows."""
     legend: Legend = rendered.legend
     lacking = [name for name, count in zip(legend.names, rendered.training_pixels, strict=True) if not count]
     if lacking:

@@ -17,15 +17,8 @@ from deepnets4eo.files import writing
 
 
 class ViewStore:
-    """Records of arrays in a file that disappears with the process.
+    """Records of arrays in a file below an existing folder; the file disappears with the process.
 
-    Parameters
-    ----------
-    folder
-        An existing folder for the file.
-
-    Examples
-    --------
     >>> store = ViewStore(Path(tempfile.gettempdir()))
     >>> store.append({"labels": np.full((2, 2), 7, np.uint8)})
     0

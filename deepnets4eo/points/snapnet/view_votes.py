@@ -27,23 +27,8 @@ VoteKind = Literal["probabilities", "logits"]
 def rendered_views(
     surface: Surface, cameras: Sequence[Camera], *, third: Third = "depth", ahead: int = BATCH
 ) -> Iterator[tuple[FaceView, dict[str, NDArray[Any]]]]:
-    """Yields what cameras see of a surface, and the layers of it; views that show nothing are left out.
-
-    Parameters
-    ----------
-    surface
-        Of a cloud, a depth image (`surface_of_depth`) or a surface model (`surface_of_heights`).
-    cameras
-        Which views.
-    third
-        Third band of the composite, see `snapshot`.
-    ahead
-        Views that are computed ahead of the network.
-
-    Yields
-    ------
-    The faces of each view, and the layers of `snapshot` with "valid" (H, W) bool, where it shows the surface.
-    """
+    """Yield what cameras see of a surface: the faces of each view and the layers of `snapshot` with "valid" (H, W);
+    views that show nothing are left out, and `ahead` views are computed before the network needs them."""
     for view in in_order(ray_caster(surface).view, cameras, 1, ahead):
         if view.seen.any():
             yield view, snapshot(surface, view, third=third) | {"valid": view.seen}
@@ -57,30 +42,9 @@ def vote_views(
     kind: VoteKind = "probabilities",
     batch_size: int = BATCH,
 ) -> Votes:
-    """Label views, and add the scores of their pixels to the vertices that they show.
-
-    Parameters
-    ----------
-    segmenter
-        Of K classes; its inputs are layers of snapshots.
-    surface
-        V vertices.
-    views
-        Faces and layers, as of `rendered_views`; all of one size.
-    kind
-        What is added, see `Votes`.
-    batch_size
-        Views that are labelled at once; memory grows with it, not with the number of views.
-
-    Returns
-    -------
-    The votes; `vertex_scores()` of them is (V, K).
-
-    Raises
-    ------
-    InputError
-        Views of another surface.
-    """
+    """Label views and add the scores of their pixels to the vertices that they show; `vertex_scores()` of the result is
+    (V, K). Raises InputError for views of another surface. Memory grows with `batch_size`, not with the number of
+    views."""
     votes = Votes(surface, segmenter.legend.num_classes, kind)
     predict = predictor(segmenter, kind)
     for batch in _batches(views, batch_size):
@@ -91,46 +55,16 @@ def vote_views(
 
 
 def predictor(segmenter: Segmenter, kind: VoteKind) -> Callable[[FloatImage], FloatImage]:
-    """The method of a segmenter that returns what votes are counted in.
-
-    Parameters
-    ----------
-    segmenter
-        The segmenter.
-    kind
-        "probabilities" or "logits".
-    """
+    """Return the method of a segmenter for "probabilities" or "logits"."""
     return segmenter.predict_raw if kind == "logits" else segmenter.predict_proba
 
 
 def grid_scores(
     surface: Surface, vertex_scores: NDArray[np.floating], shape: tuple[int, int]
 ) -> tuple[FloatImage, Mask]:
-    """Scores of vertices, on the grid of the depth image or surface model that the surface was made of.
+    """Return the scores (K, h, w) of vertices, NaN where unknown, and where they are known (h, w), on the grid of the
+    depth image or surface model of the surface. Raises InputError for another number of vertices or pixels.
 
-    Parameters
-    ----------
-    surface
-        Of `surface_of_depth` or `surface_of_heights`: its `point_index` counts pixels row by row.
-    vertex_scores
-        (V, K); rows of NaN where unknown.
-    shape
-        Rows and columns of that grid.
-
-    Returns
-    -------
-    scores
-        (K, h, w) float32, NaN where unknown.
-    seen
-        (h, w) bool, where they are known.
-
-    Raises
-    ------
-    InputError
-        A surface of more pixels than the grid has, or scores for another number of vertices.
-
-    Examples
-    --------
     >>> from affine import Affine
     >>> from deepnets4eo.points.views import surface_of_heights
     >>> surface = surface_of_heights(np.array([[1, np.nan], [3, 4.0]]), Affine.identity())

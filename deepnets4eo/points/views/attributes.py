@@ -24,24 +24,9 @@ SPACING_RANK = 4  # on a square lattice the fourth nearest point is as far away 
 
 
 class Attributes(NamedTuple):
-    """Of each of V points.
-
-    Parameters
-    ----------
-    normal
-        (V, 3) float32, length 1, of either sign; upwards where fewer than 3 points make no plane.
-    verticality
-        (V,) float32: the angle between normal and vertical by 90°, acos|n_z| / (π/2); 0 flat, 1 upright.
-    noise
-        (V,) float32: smallest by largest variance of the points around, λ3 / λ1, as the papers of SnapNet describe it; 0 on
-        planes and lines, 1 where the points spread evenly. Or what the public code measures, `normal_disagreement`.
-    spacing_m
-        (V,) float32, distance to the fourth nearest point, or the farthest where there are fewer.
-    around
-        (V, k) int32, the nearest points of each, itself included, the nearest first; at most 16.
-    distance_m
-        (V, k) float32, how far they are away.
-    """
+    """Attributes of V points: unit normal (V, 3) of either sign, verticality 0 flat to 1 upright, noise λ3 / λ1 (or
+    `normal_disagreement`), distance to the fourth nearest point, and the at most 16 nearest points, itself first,
+    with their distances in metres."""
 
     normal: Vectors
     verticality: NDArray[np.float32]
@@ -54,22 +39,8 @@ class Attributes(NamedTuple):
 def surface_attributes(
     points: NDArray[np.floating], neighbours: int = 16, noise: NoiseKind = "variances"
 ) -> Attributes:
-    """Estimate normals and roughness from the nearest points around each, by their principal axes.
-
-    Parameters
-    ----------
-    points
-        (V, 3) metres; quick where points that follow each other lie near each other, as `decimate` orders them.
-    neighbours
-        How many points are used, the point itself included.
-    noise
-        How noise is measured: by "variances", or by the agreement of estimated "normals".
-
-    Returns
-    -------
-    The attributes of each point.
-
-    Memory: 200 bytes a point, and a few MiB a thread.
+    """Estimate normals and roughness of points (V, 3) by the principal axes of the nearest points around each; quick
+    where points that follow each other lie near each other. Memory: 200 bytes a point, and a few MiB a thread.
 
     >>> flat = np.column_stack([*np.divmod(np.arange(100.0), 10), np.zeros(100)])
     >>> attributes = surface_attributes(flat)
@@ -123,19 +94,9 @@ def _covariances(columns: NDArray[np.floating], index: NDArray[np.integer]) -> F
 
 
 def principal_axes(covariances: Floats) -> tuple[Floats, Floats]:
-    """Variances along the principal axes of symmetric 3 x 3 matrices, and the axis of the least.
-
-    Parameters
-    ----------
-    covariances
-        (6, n) float64: xx, yy, zz, xy, xz, yz.
-
-    Returns
-    -------
-    (n, 3) float64 variances, ascending, none below 0; (n, 3) float64 axes of length 1, upwards where all are equal.
-
-    The roots of the characteristic polynomial by the cosine formula (Smith 1961, CACM 4(4)); the axis is the longest of
-    the cross products of rows. About five times as fast as `numpy.linalg.eigh` on stacks of so small matrices.
+    """Return ascending variances (n, 3) along the principal axes of symmetric 3 x 3 matrices (6, n: xx, yy, zz, xy, xz,
+    yz), and the unit axes (n, 3) of the least. By the cosine formula (Smith 1961, CACM 4(4)), about five times as
+    fast as `numpy.linalg.eigh` on such stacks.
 
     >>> variances, axes = principal_axes(np.array([[4.0], [1.0], [2.0], [0.0], [0.0], [0.0]]))
     >>> variances.round(12).tolist(), np.abs(axes).tolist()

@@ -218,10 +218,8 @@ _MODEL = Camera(np.zeros(3), np.array([0, 1.0, 0]), np.array([0, 0, 1.0]))
 
 
 def _towards(target: Floats, azimuth_deg: float, elevation_deg: float, distance_m: float, near_m: float = 1) -> Camera:
-    """A camera that is seen from its target at an azimuth, counterclockwise from east, and an elevation.
-
-    Its up is the vertical, tilted away from it, which stays defined where it looks straight down.
-    """
+    """Return a camera at an azimuth (counterclockwise from east) and an elevation seen from its target. Up is the
+    vertical tilted away from the target, which stays defined where it looks straight down."""
     azimuth, elevation = math.radians(azimuth_deg), math.radians(elevation_deg)
     level = np.array([math.cos(azimuth), math.sin(azimuth), 0])
     vertical = np.array([0, 0, 1.0])

@@ -20,28 +20,9 @@ MOST = 1 << 62  # voxels, and voxels times points that are sorted as one number
 
 
 def decimate(xyz: Floats, voxel_m: float = 0.1, source: str = "points in memory") -> Indices:
-    """Keep one point of each voxel that has any.
-
-    Parameters
-    ----------
-    xyz
-        (N, 3) float64 metres, finite.
-    voxel_m
-        Side of the voxels, metres. Voxels count from coordinate 0, so that those of neighbouring tiles are the same.
-    source
-        Where the points are from, for messages.
-
-    Returns
-    -------
-    (V,) int64, the points kept, in the order of their voxels: the one nearest the voxel's middle, and of equally near
-    ones the first.
-
-    Raises
-    ------
-    InputError
-        Coordinates that lie too far apart.
-
-    Memory: 40 bytes a point.
+    """Return the points (V,) kept, one of each voxel (the one nearest its middle, the first of equal ones), in the
+    order of the voxels, which count from coordinate 0. Raises InputError for coordinates too far apart. Memory: 40
+    bytes a point.
 
     >>> decimate(np.array([[-0.01, 0, 0], [0.01, 0, 0], [0.04, 0.05, 0.05]])).tolist()
     [0, 2]
@@ -52,24 +33,7 @@ def decimate(xyz: Floats, voxel_m: float = 0.1, source: str = "points in memory"
 def decimate_with_voxels(
     xyz: Floats, voxel_m: float = 0.1, source: str = "points in memory"
 ) -> tuple[Indices, NDArray[np.int32]]:
-    """Keep one point of each voxel; return, too, which of those kept is of the voxel of each point.
-
-    Parameters
-    ----------
-    xyz, voxel_m, source
-        As of `decimate`.
-
-    Returns
-    -------
-    kept
-        (V,) int64, as of `decimate`.
-    of_point
-        (N,) int32, position in `kept`.
-
-    Raises
-    ------
-    InputError
-        Coordinates that lie too far apart.
+    """Do the same, and return for each point (N,) the position of the kept point of its voxel.
 
     >>> kept, of_point = decimate_with_voxels(np.array([[-0.01, 0, 0], [0.01, 0, 0], [0.04, 0.05, 0.05]]))
     >>> of_point.tolist()

@@ -47,20 +47,7 @@ class Caster(Protocol):
 
 
 def check_of_surface(view: FaceView, faces: int) -> None:
-    """Refuse a view of another surface.
-
-    Parameters
-    ----------
-    view
-        The view.
-    faces
-        How many faces the surface has.
-
-    Raises
-    ------
-    InputError
-        Numbers of faces outside -1 to one less than there are.
-    """
+    """Raise InputError for a view of another surface, with numbers of faces outside -1 to one less than there are."""
     lowest, highest = int(view.face.min()), int(view.face.max())
     if lowest < BACKGROUND or highest >= faces:
         raise InputError(

@@ -20,22 +20,8 @@ HALVES = np.array([[[-1, -1], [1, -1], [1, 1]], [[-1, -1], [1, 1], [-1, 1]]], np
 def splats(
     points: NDArray[np.floating], normal: Vectors, spacing_m: NDArray[np.floating], max_edge_m: float
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Make a square of two triangles at each point, along the surface.
-
-    Parameters
-    ----------
-    points
-        (V, 3) metres.
-    normal
-        (V, 3), length 1.
-    spacing_m
-        (V,) distance of the points around, metres; the half side is 0.65 of it.
-    max_edge_m
-        Longest diagonal of a square, metres.
-
-    Returns
-    -------
-    Faces (2V, 3) int32, each three times the point that it is of; corners (2V, 3, 3) float32, metres.
+    """Make a square of two triangles at each point, along the surface: faces (2V, 3), each three times its point, and
+    corners (2V, 3, 3) in metres. The half side is 0.65 of the spacing, the diagonal at most `max_edge_m`.
 
     >>> faces, corners = splats(np.zeros((1, 3)), np.array([[0, 0, 1]], np.float32), np.array([1.0]), 2)
     >>> faces.tolist(), np.rint(corners[0, 0] * 100).tolist()
@@ -69,28 +55,9 @@ def triangles_from_above(
     min_angle_deg: float = 0,
     max_angle_deg: float = 180,
 ) -> NDArray[np.int32]:
-    """Join the points that are seen from above to Delaunay triangles.
-
-    Parameters
-    ----------
-    points
-        (V, 3) metres.
-    cell_m
-        Of the points above a square cell of this side only the highest is used, metres: lower ones, on walls and under
-        crowns, would make needles.
-    max_edge_m
-        Triangles with a longer edge are left out, metres.
-    min_angle_deg, max_angle_deg
-        Triangles with a smaller or larger angle are left out, degrees.
-
-    Returns
-    -------
-    (F, 3) int32, numbers of points; counterclockwise seen from above.
-
-    Raises
-    ------
-    InputError
-        Points that span no triangle.
+    """Join the points that are seen from above to Delaunay triangles (F, 3), counterclockwise. Only the highest point
+    of a square cell of `cell_m` is used, since lower ones on walls and under crowns would make needles. Raises
+    InputError for points that span no triangle.
 
     >>> square = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0.0]])
     >>> triangles_from_above(square, 0.1, max_edge_m=2).shape

@@ -25,40 +25,15 @@ Search = Callable[[Floats], Indices]  # (n, 3) positions → (n,) nearest vertic
 
 @dataclass(frozen=True, eq=False)
 class NearVertices:
-    """A vertex near each point, and the vertices around each vertex.
-
-    Parameters
-    ----------
-    of_point
-        (N,) int32, for each point a vertex near it: that of its voxel. Any vertex is right, a far one is slow.
-    around
-        (V, k) int32, the nearest vertices of each vertex, itself included, the nearest first.
-    distance_m
-        (V, k) float32, how far they are away.
-    """
+    """A vertex near each point (N,), any vertex is right but a far one is slow, and the nearest vertices (V, k) of each
+    vertex, itself first, with their distances in metres."""
 
     of_point: NDArray[np.int32]
     around: NDArray[np.int32]
     distance_m: NDArray[np.float32]
 
     def nearest(self, vertices: NDArray[np.float32], xyz: Floats, points: slice, search: Search) -> Indices:
-        """Find the vertex nearest to each of some points.
-
-        Parameters
-        ----------
-        vertices
-            (V, 3) metres.
-        xyz
-            (n, 3) float64, the points, metres from the origin of the vertices.
-        points
-            Which of the N points these are.
-        search
-            Returns the nearest vertices of positions that the lists do not decide.
-
-        Returns
-        -------
-        (n,) int64; of equally near vertices one of them.
-        """
+        """Find the vertex nearest to each of some of the points (n, 3); `search` answers where the lists do not decide."""
         best = self.of_point[points].astype(np.int64)
         listed = self.around.shape[1]
         first_m = _distances(xyz, vertices.take(best, axis=0))
@@ -84,17 +59,7 @@ class NearVertices:
         return _Undecided._make(values.take(rows, axis=0) for values in left)
 
     def nearest_known(self, known: Mask) -> Indices:
-        """The nearest vertex of a kind within the list of each vertex of the other kind.
-
-        Parameters
-        ----------
-        known
-            (V,) bool, which vertices are of the kind.
-
-        Returns
-        -------
-        (U,) int64 for the U vertices that are not known, in their order; −1 where the list holds none that is.
-        """
+        """Return for each vertex that is not known the nearest known one in its list, −1 where the list holds none."""
         around = self.around[~known]
         listed = known[around]
         first = listed.argmax(axis=1)

@@ -20,25 +20,9 @@ LOWEST = 0.95  # mean |cosine| between the estimates that is shown as 1, as in t
 
 
 def normal_disagreement(columns: NDArray[np.floating], index: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Compare the normals that random planes through the points around each point vote for.
-
-    Each of 5 normals is the mean of the largest group of like normals among 24 planes, each through three of the points, in
-    the manner of Boulch and Marlet 2012 (Computer Graphics Forum 31(5)), who count votes in cells of the sphere. The same
-    positions in the lists of neighbours are drawn for all points, so that a result depends on the points around alone.
-
-    Parameters
-    ----------
-    columns
-        (3, V) metres.
-    index
-        (n, k) the points around each of n, at least 3.
-
-    Returns
-    -------
-    (n,) float32: (1 − m) / 0.05, at most 1, with m the mean of |cos| over the 10 pairs of normals; 0 where the points span
-    no plane.
-
-    Memory: 8 MiB.
+    """Return (n,) (1 − m) / 0.05, at most 1, with m the mean of |cos| over the 10 pairs of 5 normals, each the mean of
+    the largest group of like normals among 24 planes through three of the points around (after Boulch and Marlet
+    2012); 0 where the points span no plane. Memory: 8 MiB.
 
     >>> flat = np.stack([*np.divmod(np.arange(16.0), 4), np.zeros(16)])
     >>> normal_disagreement(flat, np.arange(16)[None]).tolist()

@@ -61,11 +61,8 @@ class RayCaster:
 
 
 def _world_rays(camera: Camera) -> NDArray[np.float32]:
-    """(H, W, 6) float32: where the ray of each pixel crosses the near limit, and its direction, in the surface's coordinates.
-
-    A direction is the sum of one that its column has and one that its row has, which takes a quarter of the time of a product of
-    matrices.
-    """
+    """Return (H, W, 6) where the ray of each pixel crosses the near limit, and its direction. A direction is the sum of
+    one of its column and one of its row, which takes a quarter of the time of a product of matrices."""
     along = camera.rays()
     right, down, forward = camera.axes()
     columns, rows = along[0, :, :1] * right + forward, along[:, 0, 1:2] * down

@@ -68,11 +68,8 @@ def snapshot(surface: Surface, view: FaceView, *, third: Third = "depth") -> dic
 
 @dataclass(frozen=True, eq=False)
 class _FaceTable:
-    """The bytes of each face (F + 1,), those of all bands in one word, so that a pixel costs one look-up.
-
-    Background is face -1, which is the last word: so it needs no mask, and is never taken for a face.
-    bands : layer → its bytes in a word.
-    """
+    """The bytes of each face (F + 1,), those of all bands in one word, so that a pixel costs one look-up. Background is
+    face -1, which is the last word: so it needs no mask, and is never taken for a face."""
 
     words: NDArray[np.uint64]
     bands: dict[str, slice]
@@ -114,15 +111,8 @@ def _vertex_layers(surface: Surface, third: Third) -> dict[str, ByteImage]:
 
 
 def inverted_depth(view: FaceView, third: Third) -> ByteImage:
-    """(H, W) uint8: the depth of a view, 255 at the near end, 0 at the far end and for background.
-
-    Parameters
-    ----------
-    view
-        Depth in metres.
-    third
-        "depth": stretched over the view; "depth_m": between the limits of the camera.
-    """
+    """Return the depth (H, W) uint8 of a view, 255 at the near end, 0 at the far end and for background; "depth" is
+    stretched over the view, "depth_m" between the limits of the camera."""
     seen = view.seen
     near, far = view.camera.near_m, view.camera.far_m
     if third == "depth":
