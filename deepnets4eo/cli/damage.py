@@ -112,15 +112,8 @@ def damage(
     layers = {"dsm_pre": dsm_pre, "dsm_post": dsm_post, "cloud_mask": cloud_mask}
     sources = _Sources(pre, post, footprints, layers, rasters, points)
     settings = _with_segmenter(footprints, settings)
-    read: list[LayerLike | None] = [
-        *sources.files,
-        points_pre,
-        points_post,
-        settings.model,
-        settings.class_shares,
-        settings.segmenter,
-    ]
-    check_not_inputs([out, *(out / name for name in PRODUCTS)], read)
+    others = [points_pre, points_post, settings.model, settings.class_shares, settings.segmenter]
+    check_not_inputs([out, *(out / name for name in PRODUCTS)], [*sources.files, *others])
     if dry_run:
         _check_alone(sources, settings, formats, out, overwrite=overwrite, resume=resume)
         return

@@ -53,6 +53,6 @@ def _seen(inputs: Inputs, outlines: NDArray[np.object_]) -> NDArray[np.bool_]:
     points = shapely.point_on_surface(outlines)
     scale = np.array(valid.shape) / inputs.post.shape
     row_col = np.column_stack([shapely.get_y(points), shapely.get_x(points)]) * scale
-    known = np.isfinite(row_col).all(axis=1)
+    known = np.asarray(np.isfinite(row_col).all(axis=1))
     row, col = np.clip(np.where(known[:, None], row_col, 0).astype(int), 0, np.array(valid.shape) - 1).T
     return np.asarray(known & valid[row, col])
