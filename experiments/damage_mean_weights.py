@@ -1,4 +1,4 @@
-"""The mean of the weights of several trainings of the network in the box for damage, scored and written like a training.
+"""The mean of the weights of several trainings of the default damage network, scored and written like a training.
 
 Usage: python experiments/damage_mean_weights.py RUN RUN … --out FOLDER [--models models] [--smoke]
 

@@ -1,4 +1,4 @@
-"""The network in the box for building damage, trained on the miniature world without files.
+"""The default damage network, trained on the miniature world without files.
 
 Usage: nice -n 5 python experiments/world_train_damage.py --out runs/damage --minutes 60 [--world world|city] [--resume]
        [--start RUN] [--left-out-styles old-town …] [--left-out-hazards flood …] (with --world world) [--seed 0] [--set train.lr=5e-4 …]

@@ -163,7 +163,7 @@ class _Sources:
 def _check_alone(
     sources: _Sources, settings: Settings, formats: list[str] | None, out: Path, *, overwrite: bool, resume: bool
 ) -> None:
-    """Open and check everything that a map needs, and say what it would be of; the network in the box is not loaded for that."""
+    """Open and check everything that a map needs, and say what it would be of; the default damage network is not loaded for that."""
     from deepnets4eo.damage.job import open_models
     from deepnets4eo.damage.products.write import formats_of
     from deepnets4eo.files import check_overwrite

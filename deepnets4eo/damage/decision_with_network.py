@@ -79,7 +79,7 @@ class DecisionModel:
     damaged_share : share of the site's buildings with major damage or worse, where it is known beforehand; None
     estimates it from the buildings themselves.
     skill : of the run that was given; one without skill has no grader.
-    post_weight : of the network where it grades from the post image alone; findings : why the network in the box is not used.
+    post_weight : of the network where it grades from the post image alone; findings : why the default damage network is not used.
     reliability : of the network, from the notes of the run's card. Where it was not measured beside the weight-free model, the site is
     fitted to that model alone; where it was not measured alone, buildings that the model does not know are not assessed.
     reads_pre : whether the network knows such a pre image; where not, every building is assessed from the post image alone.

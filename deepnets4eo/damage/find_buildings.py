@@ -1,7 +1,7 @@
 """Buildings where no footprints exist: a segmenter labels an image, the regions of its class become outlines.
 
 Takes an image and a trained run, by default the one that comes with the toolbox; returns polygons for the damage job,
-without those that the network in the box is not sure of.
+without those that the default network for buildings is not sure of.
 Refuses runs without such a class, images that do not fit the run, and images in which nothing of the class is found.
 """
 
@@ -63,7 +63,7 @@ def buildings_of(
         Image from which the run's first layer is read.
     labels
         Where the label raster is written and kept; one that is there is replaced, or used where `options` resume. The
-        probabilities of the network in the box are kept beside it.
+        probabilities of the default network for buildings are kept beside it.
     class_name
         Class of the buildings in the run's legend.
     shaping
@@ -77,7 +77,7 @@ def buildings_of(
     -------
     geopandas.GeoDataFrame
         Polygons in the image's CRS with `id`, `class`, `value` and `area_m2` (m²). Touching buildings are one, unless the
-        run's legend has a class "border" between them. With the network in the box `building_prob` as well, and only those of
+        run's legend has a class "border" between them. With the default network for buildings `building_prob` as well, and only those of
         `sure_buildings`. Peak memory: that of `predict`, then of `polygonize`.
 
     Raises

@@ -97,7 +97,7 @@ def assess(
     -------
     DamageMap
         In the CRS of the post image, outlines where the post image shows them. Peak memory: about 1 GB with
-        two workers, 2 GB with the network in the box, and 5 to 10 kB a building, whatever the size of the images.
+        two workers, 2 GB with the default damage network, and 5 to 10 kB a building, whatever the size of the images.
 
     Raises
     ------

@@ -79,7 +79,7 @@ class Settings:
     network: Annotated[
         bool,
         Field(
-            description="Let the network in the box decide, too, where PyTorch is installed.",
+            description="Let the default damage network decide, too, where PyTorch is installed.",
             json_schema_extra=DECISION,
         ),
     ] = True

@@ -1,4 +1,4 @@
-"""Grading of buildings by the network in the box: reading, network and pooling against its bare forward pass, and against crops.
+"""Grading of buildings by the default damage network: reading, network and pooling against its bare forward pass, and against crops.
 
 Run: python experiments/benchmarks/damage_grading.py [--size 5632 --buildings 10000 --threads 2 --repeats 3]
 The scene is made up: two images of 0.5 m a pixel with houses of 12 m on a grid. Three ways take turns, so that other work on the machine

@@ -119,7 +119,7 @@ def check_reads_colours(run: Run) -> None:
 def find_buildings(run: Run, scene: BuildingScene, least: float = LEAST_PROBABILITY) -> BuildingMap:
     """Label a scene as users do, by windows, and outline the regions that are likelier buildings than not.
 
-    least : as of `sure_buildings`, where the run is the network in the box or learnt like it.
+    least : as of `sure_buildings`, where the run is the default network for buildings or learnt like it.
     """
     of_world = takes_any_size(run.recipe)
     layer = next(name for name, one in run.inputs.layers.items() if not one.optional)

@@ -37,7 +37,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def count(network: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[int, int]]:
-    """Blocks of 64 px, and a network in the box; returns how many blocks and tiles were computed since the last call."""
+    """Blocks of 64 px, and a default damage network; returns how many blocks and tiles were computed since the last call."""
     done = {"blocks": 0, "tiles": 0}
     measure, label = collect.measure_block, NetworkSegmenter.predict_raw
 

@@ -78,7 +78,7 @@ class OrdinalSection(GradingSection):
 
 
 class StreamRecipe(Recipe):
-    """All that decides the training of the network in the box.
+    """All that decides the training of the default damage network.
 
     Parameters
     ----------

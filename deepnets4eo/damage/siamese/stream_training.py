@@ -1,4 +1,4 @@
-"""Training of the network in the box on a stream of graded pairs: pairs and a recipe in, a run folder out.
+"""Training of the default damage network on a stream of graded pairs: pairs and a recipe in, a run folder out.
 
 Takes a function that makes the pair of a seed, and pairs to validate on; writes a run with weights in half precision.
 """

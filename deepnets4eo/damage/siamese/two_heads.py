@@ -1,4 +1,4 @@
-"""The network in the box: one light U-Net for both dates, and two heads, for a pair and for the post image alone.
+"""The default damage network: one light U-Net for both dates, and two heads, for a pair and for the post image alone.
 
 Takes the bands of pre followed by those of post, or those of post alone; returns logits of the four grades.
 Refuses an odd number of bands, and what the light U-Net refuses.

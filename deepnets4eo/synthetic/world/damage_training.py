@@ -1,4 +1,4 @@
-"""The task `damage-stream`: a recipe in, the run of the network in the box for building damage out.
+"""The task `damage-stream`: a recipe in, the run of the default damage network out.
 
 Takes a resolved recipe; makes its pairs while it trains, no file is read. Refuses unknown styles and hazards.
 """

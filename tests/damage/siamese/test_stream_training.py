@@ -1,4 +1,4 @@
-"""The training of the network in the box, whole, on a few windows; and what it starts from."""
+"""The training of the default damage network, whole, on a few windows; and what it starts from."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The network in the box: two heads over one U-Net, and the loss that both learn by."""
+"""The default damage network: two heads over one U-Net, and the loss that both learn by."""
 
 import numpy as np
 import pytest

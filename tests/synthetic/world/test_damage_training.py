@@ -1,4 +1,4 @@
-"""What the network in the box learns from and is validated on: names as chosen, nothing of what is left out."""
+"""What the default damage network learns from and is validated on: names as chosen, nothing of what is left out."""
 
 import numpy as np
 import pytest
