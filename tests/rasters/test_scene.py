@@ -508,3 +508,10 @@ def test_a_forked_process_opens_files_anew() -> None:
     with handles.lend(open_dataset) as third:
         assert third is second
     assert len(opened) == 2
+
+
+def test_new_names_go_to_the_bands_that_are_read() -> None:
+    layer = Layer.open(np.zeros((4, 2, 2), np.uint8)).subset([4, 2])
+    renamed = layer.with_names(["blue", "red"])
+    assert renamed.band_names == ["blue", "red"]
+    assert renamed.subset([1, 2, 3, 4]).band_names == ["band_1", "red", "band_3", "blue"]

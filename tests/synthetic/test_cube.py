@@ -121,3 +121,8 @@ def test_files_are_marked_as_synthetic_and_open_as_layers(tmp_path: Path) -> Non
 def test_cubes_that_cannot_be_are_refused(bands: int, factor: int) -> None:
     with pytest.raises(InputError, match=f"bands={bands} and factor={factor}"):
         CITY.cube(bands=bands, factor=factor)
+
+
+def test_a_cube_may_be_as_fine_as_the_images() -> None:
+    city = City(1, 32, 0.5)
+    assert city.cube(bands=4, factor=1).data.shape == (4, 32, 32)

@@ -9,7 +9,7 @@ from small_world_plan import small_plan
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.synthetic.world.paint_world import paint
 from deepnets4eo.synthetic.world.pair import PairSample, render_pair, seasons_of
-from deepnets4eo.synthetic.world.sensor import WorldSensor, expose
+from deepnets4eo.synthetic.world.sensor import WorldSensor, _sharpen_row, expose
 from deepnets4eo.synthetic.world.stream import draw_pair, pair_stream
 from deepnets4eo.synthetic.world.style import WorldStyle
 
@@ -119,3 +119,14 @@ def test_the_seasons_of_a_seed_are_known_without_its_images(monkeypatch):
     monkeypatch.setattr("deepnets4eo.synthetic.world.pair.paint", keep_season)
     draw_pair(2, style="high-rise", hazard="none", size_px=128)
     assert tuple(painted) == seasons_of(2, "continental")
+
+
+def test_pan_sharpening_gives_a_pixel_the_coarse_colour_at_the_fine_brightness() -> None:
+    rng = np.random.default_rng(0)
+    fine, coarse = (rng.uniform(0.2, 1, (size, 4)).astype(np.float32) for size in (8, 4))
+    place = (np.arange(8) + 0.5) / 4
+    colour = np.stack([np.interp(place, np.arange(4), coarse[:, band]) for band in range(4)], axis=1)
+    ratio = 1 + 0.8 * (fine.sum(axis=1) / colour.sum(axis=1) - 1)
+    sharpened = fine.copy()
+    _sharpen_row(sharpened, coarse, np.float32(0.8))
+    np.testing.assert_allclose(sharpened, colour * ratio[:, None], rtol=1e-4)
