@@ -44,8 +44,20 @@ def stated_values(dataset: DatasetReader, name: str) -> tuple[StoredValues, ...]
     """How a file says that the numbers of each band are meant. Errors: as of `check_stated`."""
     units = ((unit or "").strip() for unit in dataset.units)
     stated = tuple(StoredValues(*each) for each in zip(dataset.scales, dataset.offsets, units, strict=True))
+    if all(one.plain for one in stated):
+        scale = _envi_scale(dataset)
+        stated = tuple(StoredValues(scale, unit=one.unit) for one in stated)
     check_stated(stated, name)
     return stated
+
+
+def _envi_scale(dataset: DatasetReader) -> float:
+    """What the header of an ENVI file says in words that GDAL leaves to others: reflectance = number / factor; 1 without it."""
+    try:
+        factor = float(dataset.tags(ns="ENVI").get("reflectance_scale_factor", 1))
+    except ValueError:
+        return 1.0
+    return 1 / factor if factor > 0 and math.isfinite(factor) else 1.0
 
 
 def check_stated(stated: Sequence[StoredValues], name: str) -> None:

@@ -168,3 +168,12 @@ def test_check_tells_values_as_they_are_meant_and_undeclared_nodata_as_it_is_sto
     found = inspect(str(stated(tmp_path / "a.tif", numbers, (1e-4,), (0.0,))))
     assert found.facts["values"].endswith("to 0.4")
     assert any("gdal_edit.py -a_nodata -9999 " in problem for problem in found.problems)
+
+
+def test_the_reflectance_scale_factor_of_an_envi_header_is_a_scale(tmp_path: Path) -> None:
+    path, header = tmp_path / "a.img", tmp_path / "a.hdr"
+    with rasterio.open(path, "w", driver="ENVI", width=4, height=3, count=2, dtype="int16") as file:
+        file.write(np.full((2, 3, 4), 2500, np.int16))
+    header.write_text(header.read_text() + "reflectance scale factor = 10000\n")
+    assert Layer.open(path).read()[0] == pytest.approx(0.25)
+    assert (Layer.open(path).as_stored().read()[0] == 2500).all()
