@@ -10,6 +10,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.synthetic.world.paint_world import paint
 from deepnets4eo.synthetic.world.pair import PairSample, render_pair, seasons_of
 from deepnets4eo.synthetic.world.sensor import WorldSensor, _sharpen_row, expose
+from deepnets4eo.synthetic.world.shade import CLOUD_PX, _cloud_line
 from deepnets4eo.synthetic.world.stream import draw_pair, pair_stream
 from deepnets4eo.synthetic.world.style import WorldStyle
 
@@ -130,3 +131,12 @@ def test_pan_sharpening_gives_a_pixel_the_coarse_colour_at_the_fine_brightness()
     sharpened = fine.copy()
     _sharpen_row(sharpened, coarse, np.float32(0.8))
     np.testing.assert_allclose(sharpened, colour * ratio[:, None], rtol=1e-4)
+
+
+def test_clouds_are_linear_between_the_points_of_their_lattice() -> None:
+    lattice = np.random.default_rng(0).uniform(0, 1, (4, 5)).astype(np.float32)
+    row = 21
+    between = lattice[1] + (lattice[2] - lattice[1]) * (row / CLOUD_PX - 1)
+    line = np.empty(3 * CLOUD_PX, np.float32)
+    _cloud_line(lattice, row, line)
+    np.testing.assert_allclose(line, np.interp(np.arange(len(line)) / CLOUD_PX, np.arange(5), between), atol=1e-5)
