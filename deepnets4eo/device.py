@@ -96,7 +96,7 @@ def check_devices(device: str, count: int) -> None:
     Parameters
     ----------
     device
-        As of `choose`.
+        The same as in `choose`.
     count
         GPUs, or processes on a CPU.
 

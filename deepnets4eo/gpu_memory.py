@@ -14,7 +14,7 @@ def bytes_taken(device: str, work: Callable[[], object]) -> int:
     Parameters
     ----------
     device
-        As of `device.choose`.
+        The same as in `device.choose`.
     work
         What it raises is raised here.
 
@@ -43,7 +43,7 @@ def memory_bytes(device: str) -> int:
     Parameters
     ----------
     device
-        As of `device.choose`.
+        The same as in `device.choose`.
 
     Examples
     --------

@@ -42,9 +42,9 @@ class Window(NamedTuple):
     Parameters
     ----------
     row, col
-        Of its first pixel; they may be negative.
+        The row and col of its first pixel; they may be negative.
     height, width
-        Its size, pixels.
+        The size of the window, pixels.
 
     >>> Window(-2, 3, 4, 5).clip((100, 6))
     Window(row=0, col=3, height=2, width=3)
@@ -181,7 +181,7 @@ def pixel_areas_m2(grid: Grid, pixels: NDArray[Any]) -> NDArray[np.float64]:
     Parameters
     ----------
     grid
-        Of the raster.
+        The grid of the raster.
     pixels
         (N, 2) places in pixels, x before y.
 

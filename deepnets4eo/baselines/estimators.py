@@ -35,21 +35,21 @@ class EstimatorOptions(Section):
     Parameters
     ----------
     name
-        Of the classifier.
+        The name of the classifier.
     scaling, class_weight
-        Of features and of classes.
+        The scaling and class weight of features and of classes.
     C, gamma, components
-        Of support vector machines and logistic regression.
+        The C, gamma and components of support vector machines and logistic regression.
     trees, leaf_samples, split_features
-        Of forests and boosting.
+        The trees, leaf samples and split features of forests and boosting.
     neighbours
-        Of knn.
+        The neighbours of knn.
     som_shape, som_epochs
-        Of som.
+        The som shape and som epochs of som.
     search, search_c, search_gamma, search_neighbours, search_samples, folds
         Whether and how settings are chosen by folds of ground.
     calibration
-        Of the probabilities.
+        The calibration of the probabilities.
     """
 
     name: EstimatorName = "random_forest"
@@ -194,9 +194,9 @@ def build_estimator(options: EstimatorOptions, seed: int = 0) -> Any:
     Parameters
     ----------
     options
-        Its name and settings.
+        The options; its name and settings.
     seed
-        Of all that is drawn at random.
+        The seed of all that is drawn at random.
 
     Returns
     -------

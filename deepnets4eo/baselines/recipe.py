@@ -23,7 +23,7 @@ class BaselineSection(ModelSection):
     method
         pixels, superpixels, rules, parts, or network: trained as in the task segmentation, then `post`.
     network, encoder, encoder_weights, options, layers
-        As in any recipe.
+        The same as in any recipe.
     bands
         Layer → what its bands show, for files without names.
     features
@@ -84,7 +84,7 @@ class BaselineRecipe(Recipe):
     Parameters
     ----------
     task, data, legend, train, predict
-        As in any recipe.
+        The same as in any recipe.
     model
         The method, and its inputs.
     estimator

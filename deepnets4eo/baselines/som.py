@@ -41,7 +41,7 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
     class_weight
         "balanced" weighs samples of rare classes more, None weighs all samples the same.
     seed
-        Of the samples drawn for `init="samples"`.
+        The seed of the samples drawn for `init="samples"`.
 
     Raises
     ------

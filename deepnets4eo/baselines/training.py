@@ -50,7 +50,7 @@ def fit_baseline(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
     Parameters
     ----------
     recipe
-        Its sections `model`, `estimator`, `deep`, `superpixels`, `parts` and `post` are used.
+        The recipe; its sections `model`, `estimator`, `deep`, `superpixels`, `parts` and `post` are used.
     prepared
         Split scenes and what was measured of their training part, as of `training.segmentation.prepare`.
 

@@ -39,7 +39,7 @@ def run_possible(
     folds
         Training and test scenes of each fold.
     legend, out, protocol
-        As of `run_row`.
+        The same as in `run_row`.
 
     Returns
     -------
@@ -48,7 +48,8 @@ def run_possible(
     Raises
     ------
     DeepNets4EOError
-        As of `run_row`, but for `InputError`, which leaves the row out; where that leaves none, an `InputError` with the
+        The same as in `run_row`, but for `InputError`, which leaves the row out; where that leaves none, an
+        `InputError` with the
         reasons.
 
     Examples
@@ -90,7 +91,7 @@ def run_folds(
     Parameters
     ----------
     row, legend, out, protocol
-        As of `run_row`.
+        The same as in `run_row`.
     folds
         Training and test scenes of each fold. One fold alone is written to `out/<row>`.
 
@@ -101,7 +102,7 @@ def run_folds(
     Raises
     ------
     DeepNets4EOError
-        As of `run_row`.
+        The same as in `run_row`.
 
     Examples
     --------

@@ -78,7 +78,7 @@ class Row:
     Parameters
     ----------
     name
-        As in the published table, where the method is there.
+        The same as in the published table, where the method is there.
     recipe
         A name of the catalog, or a file.
     overrides
@@ -107,7 +107,7 @@ class Outcome:
     name
         The row's name.
     scores
-        As of `Evaluation.to_dict`; fractions 0–1.
+        The same as in `Evaluation.to_dict`; fractions 0–1.
     scored
         Names of the classes that the method is about; none: all.
     train_seconds, predict_seconds
@@ -153,7 +153,7 @@ def run_row(
     protocol
         How maps are scored; none: all labelled pixels.
     options
-        Of the training; none: online, and unfinished rows are replaced.
+        The options of the training; none: online, and unfinished rows are replaced.
 
     Returns
     -------
@@ -162,7 +162,7 @@ def run_row(
     Raises
     ------
     DeepNets4EOError
-        As of training, prediction and evaluation.
+        The same as in training, prediction and evaluation.
 
     Examples
     --------
@@ -212,7 +212,7 @@ def run_rows(
     rows
         The recipes.
     scenes, legend, out, protocol
-        As of `run_row`.
+        The same as in `run_row`.
     workers
         Processes that take a row each, on their share of the cores; rows that run side by side take more seconds each.
 
@@ -224,7 +224,7 @@ def run_rows(
     Raises
     ------
     DeepNets4EOError
-        As of `run_row`.
+        The same as in `run_row`.
 
     Examples
     --------

@@ -76,7 +76,7 @@ def write_table(
     Parameters
     ----------
     outcomes, classes, published, title, rest
-        As of `markdown`.
+        The same as in `markdown`.
     out
         The folder.
     notes

@@ -81,7 +81,7 @@ def area_text(hectares: float, interval: Sequence[float] | None = None) -> str:
     hectares
         On the ground.
     interval
-        Of it, in brackets behind.
+        An interval of the area, written in brackets behind it.
 
     Returns
     -------

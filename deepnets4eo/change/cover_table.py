@@ -45,7 +45,7 @@ def compare_covers(
     pre, post
         Label rasters before and after; pre is read on the grid of post, by nearest neighbour.
     legend
-        Of those that have none in their tags; refused where the tags of the other name other classes.
+        The legend of those that have none in their tags; refused where the tags of the other name other classes.
     level
         Share of the draws inside the interval, between 0 and 1.
     draws

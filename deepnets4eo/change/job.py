@@ -77,7 +77,7 @@ class ChangeMap:
     polygons
         One row a region of change, the largest first: id, area_m2, score.
     summary
-        As in summary.json.
+        The same as in summary.json.
     findings
         What limits the worth of the map, worst first.
     """

@@ -173,7 +173,7 @@ def normalise(scene: Scene, method: str, inputs: InputSpec) -> tuple[Scene, dict
         "regression" or "histogram": the pre image in the light of the post image; "training": both in that of the training
         images.
     inputs
-        Of the network that sees the scene.
+        The inputs of the network that sees the scene.
 
     Returns
     -------

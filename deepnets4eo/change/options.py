@@ -62,7 +62,7 @@ class ChangeOptions:
     memory_bytes
         Limit of the whole process during prediction.
     device
-        Of a network: auto, cpu or cuda.
+        The device of a network: auto, cpu or cuda.
     workers
         Threads.
     seed

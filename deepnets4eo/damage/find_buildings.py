@@ -127,9 +127,9 @@ def sure_buildings(
     Parameters
     ----------
     buildings
-        As of `outline_buildings`.
+        The same as in `outline_buildings`.
     probabilities
-        Of the classes of the legend, as `predict` writes them: value / 254.
+        The probabilities of the classes of the legend, as `predict` writes them: value / 254.
     legend
         Has the class "building"; pixels of its class "border", if it has one, are buildings as well.
     least
@@ -159,7 +159,7 @@ def outline_buildings(
     labels
         Values of the legend.
     legend
-        Its class "border", if it has one, lies where two buildings touch.
+        The legend; its class "border", if it has one, lies where two buildings touch.
     class_name
         Class of the buildings.
     shaping

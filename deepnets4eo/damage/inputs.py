@@ -73,7 +73,7 @@ def open_inputs(
     Parameters
     ----------
     pre, post, footprints, dsm_pre, dsm_post, cloud_mask, evidence, points
-        As of `assess`.
+        The same as in `assess`.
     settings
         How the job is done; those that say how the inputs are to be read count here.
 

@@ -133,12 +133,12 @@ def assess_inputs(
     inputs
         What `open_inputs` opened and checked.
     settings, work, event
-        As of `assess`.
+        The same as in `assess`.
 
     Returns
     -------
     DamageMap
-        As of `assess`.
+        The same as in `assess`.
 
     Raises
     ------

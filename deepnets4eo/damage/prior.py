@@ -48,7 +48,7 @@ class ShareEstimate:
         From the number of buildings called damaged at one half and how often such calls are right; None without rates, and
         where the shift of the site was estimated, of which such calls know nothing.
     interval_95
-        Of the true share among these buildings, by `site_estimates`; None where it is not estimated.
+        The interval 95 of the true share among these buildings, by `site_estimates`; None where it is not estimated.
     buildings
         Buildings it rests on.
 

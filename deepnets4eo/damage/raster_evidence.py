@@ -47,7 +47,7 @@ class RasterEvidence:
     Parameters
     ----------
     name
-        Of the column, `ev_NAME`: small letters, digits and underscores.
+        The name of the column, `ev_NAME`: small letters, digits and underscores.
     source
         Path or layer with one score a pixel; of several bands, the one called NAME is read (probabilities of a change
         run have the bands "no change" and "change").

@@ -105,13 +105,13 @@ def site_estimates(
     spread
         (N, 3) standard deviations between sites of the log-odds of `side_log_odds`.
     ground
-        Of the same N buildings.
+        The ground of the same N buildings.
     share
         As chosen for the site.
     weights
         (P,) of `site_shift.SHARES`, where the share was estimated together with the shift of the site; None where it was not.
     seed
-        Of the draws.
+        The seed of the draws.
 
     Returns
     -------

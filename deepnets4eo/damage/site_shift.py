@@ -42,7 +42,7 @@ class SiteShift:
     between
         (2,) standard deviations of the two levels between sites.
     correlation
-        Of the two levels, −1 to 1.
+        The correlation of the two levels, −1 to 1.
     within
         Standard deviation within a site, of either kind.
     most_information
@@ -189,7 +189,7 @@ def fit_site_shift(
     site
         (N,) names.
     most_information
-        As of `SiteShift`.
+        The same as in `SiteShift`.
 
     Returns
     -------

@@ -79,7 +79,7 @@ class FuseNet(SegNetFusion):
     width
         Channels of the first stage; VGG-16 has 64.
     order
-        Of convolution, normalisation and ReLU, see `deepnets4eo.segmentation.conv_block`.
+        The order of convolution, normalisation and ReLU, see `deepnets4eo.segmentation.conv_block`.
     absent
         What an absent stream is replaced by, see `Streams`. With "silent" and without its auxiliary sensors the
         network is a SegNet of the main sensor.
@@ -140,7 +140,7 @@ class VFuseNet(SegNetFusion):
     width
         Channels of the first stage; VGG-16 has 64.
     order
-        Of convolution, normalisation and ReLU, see `deepnets4eo.segmentation.conv_block`.
+        The order of convolution, normalisation and ReLU, see `deepnets4eo.segmentation.conv_block`.
     absent
         What an absent stream is replaced by, see `Streams`.
     weights

@@ -69,7 +69,7 @@ class DualStream(LateFusion):
     streams
         Bands of each sensor, in the order of the layers.
     network, encoder, weights, options
-        Of the streams' networks, see `MemberSpec`.
+        Arguments of the networks of the streams, see `MemberSpec`.
     of
         "scores": the mean before the softmax, a geometric mean of the probabilities; "probabilities": their
         arithmetic mean, of which the network returns the logarithm.
@@ -145,7 +145,7 @@ class ResidualCorrection(LateFusion):
     streams
         Bands of each sensor, in the order of the layers.
     network, encoder, weights, options
-        Of the streams' networks, see `MemberSpec`; weights "RUN,RUN" start from trained streams, as in the paper.
+        Arguments of the networks of the streams, see `MemberSpec`; weights "RUN,RUN" start from trained streams, as in the paper.
     frozen
         Only C is trained: for streams that are trained already.
     correction_width

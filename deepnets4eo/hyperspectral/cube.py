@@ -147,7 +147,7 @@ class Cube(WithSummary):
         Parameters
         ----------
         wavelengths_nm
-            Of red, green and blue; the nearest bands are taken.
+            The wavelengths of red, green and blue; the nearest bands are taken.
         bands
             Three bands by number instead (1-based, of the source), for cubes without wavelengths.
         max_px
@@ -180,7 +180,7 @@ class Cube(WithSummary):
         axes
             Where to draw, by default in a new figure.
         wavelengths_nm, bands, max_px
-            As of `false_colour`.
+            The same as in `false_colour`.
 
         Returns
         -------

@@ -105,7 +105,7 @@ def fit_spectra(
         Pairs of (C, h, w) float, scaled as in training, and training pixels, (h, w) bool. Bands of a second sensor,
         which follow those of the cube, are left out.
     seed
-        Of the sample for "nmf".
+        The seed of the sample for "nmf".
 
     Returns
     -------
@@ -115,7 +115,7 @@ def fit_spectra(
     Raises
     ------
     InputError
-        As of `fit_reduction`.
+        The same as in `fit_reduction`.
     """
     spectra = next((module for module in network.modules() if isinstance(module, SpectralInput)), None)
     if spectra is None:

@@ -109,7 +109,7 @@ def convolve(
     dilation: tuple[int, int, int] = (1, 1, 1),
 ) -> Tensor:
     """Compute a 3-D convolution in the layout that CPUs are fastest with; stride and padding along the spectrum alone.
-    Of one map, the bands of a kernel become channels of 2-D images; a kernel along the spectrum alone sees all
+    For a single map, the bands of a kernel become channels of 2-D images; a kernel along the spectrum alone sees all
     pixels as one row (two to ten times as fast)."""
     depth, height, width = weight.shape[2:]
     if cube.shape[1] == 1:

@@ -93,7 +93,7 @@ def fit_reduction(
     whiten
         Scale scores to unit variance over the training pixels ("pca", "mnf"). Those of "nmf" always have a mean square of 1.
     seed
-        Of the sample for "nmf".
+        The seed of the sample for "nmf".
 
     Returns
     -------

@@ -67,7 +67,7 @@ def report(
     data
         Where the training's files lie now, as `train` takes them; by default where they lay then.
     options
-        Of the predictions, such as their memory.
+        The options of the predictions, such as their memory.
     overwrite
         Whether a report that is there already is replaced.
 

@@ -107,7 +107,7 @@ def spectral_angle_map(cube: Cube, library: SpectralLibrary, *, most_angle: floa
     Parameters
     ----------
     cube, library
-        As of `angle_windows`.
+        The same as in `angle_windows`.
     most_angle
         Pixels with a larger angle to every spectrum, radians, have no nearest spectrum.
 

@@ -31,13 +31,13 @@ class SpectralInput(nn.Module):
     bands
         B, at least 1.
     normalisations
-        Of `normalise`: "l2", "snv", "continuum", "derivative".
+        The normalisations of `normalise`: "l2", "snv", "continuum", "derivative".
     reduction
         "pca", "mnf" or "nmf"; None: none.
     components
         Bands that the reduction returns.
     wavelengths_nm
-        Of the B bands, increasing; None: bands are one unit apart.
+        The wavelengths of the B bands, increasing; None: bands are one unit apart.
 
     Raises
     ------

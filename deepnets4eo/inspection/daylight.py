@@ -37,7 +37,7 @@ def is_grey(image: Layer) -> bool:
     Parameters
     ----------
     image
-        Of two bands or more; a few windows are read.
+        The image of two bands or more; a few windows are read.
 
     Returns
     -------

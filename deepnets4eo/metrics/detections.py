@@ -33,7 +33,7 @@ class DetectionScores:
     Parameters
     ----------
     precision, recall, f1
-        Of all detections, 0–1.
+        The precision, recall and f1 of all detections, 0–1.
     average_precision
         Area under the curve of precision over recall, 0–1; NaN without scores.
     hits

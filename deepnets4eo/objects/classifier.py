@@ -76,7 +76,7 @@ class ObjectClassifier:
     view
         The square around an object that is used, by default `ObjectView()`.
     seed
-        Of the network's first weights and of the training.
+        The seed of the network's first weights and of the training.
 
     Raises
     ------

@@ -95,7 +95,7 @@ def density_grid(grid: Grid, cell_m: float) -> Grid:
     Returns
     -------
     Grid
-        Of whole cells.
+        The Grid of whole cells.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def write_density_map(
     path
         File to write.
     radius_m
-        As of `density_map`, in metres.
+        The same as in `density_map`, in metres.
     tags
         Further tags of the file.
 

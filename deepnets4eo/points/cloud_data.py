@@ -100,9 +100,9 @@ class LabelledCloud:
         Parameters
         ----------
         legend
-            Of the classes.
+            The legend of the classes.
         data
-            Its `most_points` and `unknown_labels`.
+            The data; its `most_points` and `unknown_labels`.
         halo_m
             How far around a tile points surround it, metres.
         folder

@@ -21,7 +21,7 @@ def has_asprs_noise(legend: Legend) -> bool:
     Parameters
     ----------
     legend
-        Of the classes.
+        The legend of the classes.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def legend_codes(cloud: PointCloud, legend: Legend, *, unknown_is_void: bool = F
     cloud
         Points with a classification.
     legend
-        Its `file_values` say which codes stand for another, its `void_values` which mean nothing.
+        The legend; its `file_values` say which codes stand for another, its `void_values` which mean nothing.
     unknown_is_void
         Whether codes that the legend does not have are void, too.
 

@@ -131,7 +131,7 @@ def describe_labelling(
     Parameters
     ----------
     path, labeller, out, options, orthophoto
-        As of `label_cloud`.
+        The same as in `label_cloud`.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def describe_labelling(
     Raises
     ------
     InputError, OutputError
-        As of `label_cloud`.
+        The same as in `label_cloud`.
     """
     with name_missing_extra():
         from deepnets4eo.points.files.las_writer import check_suffix
@@ -315,7 +315,7 @@ def label_clouds(
     paths
         Files of different names.
     labeller, options, orthophoto, progress
-        As of `label_cloud`.
+        The same as in `label_cloud`.
     folder
         Where the results go: as the files are called, with the suffix .laz.
 
@@ -327,7 +327,7 @@ def label_clouds(
     Raises
     ------
     InputError, OutputError
-        As of `label_cloud`.
+        The same as in `label_cloud`.
     """
     options = options or LabelOptions()
     results = []

@@ -61,13 +61,13 @@ class Prediction:
     tiles
         Tiles of the lattice.
     skipped
-        Of these, without a valid pixel.
+        The skipped of these, without a valid pixel.
     computed
-        Of these, by this call; fewer than the rest where a job was resumed.
+        The computed of these, by this call; fewer than the rest where a job was resumed.
     seconds
         Duration of this call.
     network_s
-        Of it, seconds in the network; on a GPU those that this thread took to hand the work over.
+        The network s of it, seconds in the network; on a GPU those that this thread took to hand the work over.
     """
 
     paths: dict[str, Path]

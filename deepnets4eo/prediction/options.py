@@ -30,7 +30,8 @@ class PredictOptions:
     device, precision
         See `device.choose`.
     threads
-        Of the network on a CPU; by default those of `device.choose`, and on resuming those of the interrupted job.
+        The threads of the network on a CPU; by default those of `device.choose`, and on resuming those of the
+        interrupted job.
     batch_tiles
         Tiles computed together; by default 1 on a CPU, on a GPU as many as take a quarter of its memory (at most 32).
     block_px

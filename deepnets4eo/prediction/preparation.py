@@ -75,7 +75,7 @@ def prepare_scene(scene: Scene, labeller: Run | Segmenter) -> PreparedScene:
     Parameters
     ----------
     scene
-        As of `open_scene`.
+        The scene from `open_scene`.
     labeller
         A run; of a bare segmenter it is not known whether it takes other ground sizes.
 

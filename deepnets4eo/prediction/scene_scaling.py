@@ -56,7 +56,7 @@ class SceneScaling:
     scene
         The scene.
     inputs
-        Of the network.
+        The inputs of the network.
     unscaled_bands
         How many of the last bands keep their values.
     """

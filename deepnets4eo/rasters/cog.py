@@ -56,7 +56,7 @@ class CogWriter:
     grid
         Shape, affine and CRS.
     count, dtype, nodata
-        Of the bands.
+        The count, dtype and nodata of the bands.
     legend
         For label rasters; its colours, names and void value are written into the file, a `.qml` beside it.
     categorical
@@ -66,7 +66,7 @@ class CogWriter:
     wavelengths_nm
         Centre of each band in nanometres, kept in the bands' tags.
     level
-        Of deflate, 1 (quick) to 9 (small).
+        The level of deflate, 1 (quick) to 9 (small).
 
     Raises
     ------

@@ -109,7 +109,7 @@ class Scene(WithSummary):
         Parameters
         ----------
         window, names
-            As of `read`.
+            The same as in `read`.
 
         Returns
         -------
@@ -141,7 +141,7 @@ class Scene(WithSummary):
         Parameters
         ----------
         legend
-            Of the layer `labels`, by default the one in its tags.
+            The legend of the layer `labels`, by default the one in its tags.
         max_px
             Longer side of what is read of each layer.
 

@@ -43,7 +43,7 @@ def is_placed(grid: Grid) -> bool:
 
 
 def length_unit(grid: Grid) -> str:
-    """Of lengths on a grid: "m", or "px" without a CRS."""
+    """Return the unit of lengths on a grid: "m", or "px" without a CRS."""
     return "px" if grid.crs is None else "m"
 
 

@@ -42,7 +42,7 @@ class Registration:
     measured
         The numbers that the status follows from.
     post_grid, pre_grid
-        Of both images.
+        The post grid and pre grid of both images.
     ties
         Columns of the tie points; `tie_points` has them as a table.
     """

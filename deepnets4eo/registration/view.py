@@ -31,7 +31,8 @@ def grid_in_pre(
     matrix
         (2, 3), as in `Registration`.
     shape, scale
-        Of a grid in other pixels over the same ground, and the map from post pixels to these; by default the post image's own.
+        The shape and scale of a grid in other pixels over the same ground, and the map from post pixels to these; by
+        default the post image's own.
 
     Returns
     -------
@@ -55,7 +56,7 @@ def on_post_grid(pre: Layer, post_grid: Grid, matrix: Motion = UNMOVED, *, resam
     matrix
         (2, 3), as in `Registration`; by default nothing moves.
     resampling
-        As of `Layer.on`.
+        The same as in `Layer.on`.
 
     Returns
     -------

@@ -29,7 +29,7 @@ class SegNetEncoder(nn.Module):
     width
         Channels of the first stage; VGG-16 has 64.
     order
-        Of convolution, normalisation and ReLU, see `conv_block`.
+        The order of convolution, normalisation and ReLU, see `conv_block`.
 
     Raises
     ------
@@ -72,7 +72,7 @@ class SegNetDecoder(nn.Module):
     width
         Channels of the encoder's first stage; VGG-16 has 64.
     order
-        Of convolution, normalisation and ReLU, see `conv_block`.
+        The order of convolution, normalisation and ReLU, see `conv_block`.
 
     Examples
     --------

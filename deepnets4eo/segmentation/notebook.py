@@ -110,7 +110,7 @@ def notebook_segmenter(
     Raises
     ------
     InputError
-        As of `load_notebook`.
+        The same as in `load_notebook`.
 
     Examples
     --------

@@ -24,7 +24,7 @@ def takes_any_size(recipe: Mapping[str, Any]) -> bool:
     Parameters
     ----------
     recipe
-        Of the run.
+        The recipe of the run.
     """
     return recipe.get("task") == WORLD_TASK
 
@@ -35,7 +35,7 @@ def own_views(recipe: Mapping[str, Any]) -> str:
     Parameters
     ----------
     recipe
-        Of the run.
+        The recipe of the run.
     """
     return VIEWS if takes_any_size(recipe) else "none"
 

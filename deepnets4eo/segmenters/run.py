@@ -144,7 +144,7 @@ def save_run(
     recipe
         As resolved; kept with its hash.
     seed
-        Of training.
+        The seed of training.
     notes
         Further plain values for the card, e.g. what it was trained on.
 
@@ -184,7 +184,7 @@ def load_run(folder: str | Path) -> Run:
     Returns
     -------
     Run
-        Its segmenter is on the CPU.
+        The Run; its segmenter is on the CPU.
 
     Raises
     ------

@@ -77,7 +77,7 @@ class Stretch:
         return {name: list(values) for name, values in asdict(self).items()}
 
     def __str__(self) -> str:
-        """As in a sentence."""
+        """Return the stretch in words, as part of a sentence."""
         return f"stretched to 8 bits, by the 2nd and 98th percentile of each band ({_listed(self.low)} and {_listed(self.high)})"
 
 
@@ -102,7 +102,7 @@ def show(layer: Layer, stretch: Stretch | None) -> Layer:
     layer
         The image, on any grid.
     stretch
-        As of `needed_stretch`.
+        The result of `needed_stretch`.
     """
     if stretch is None or layer.count != len(stretch.low):
         return layer

@@ -56,7 +56,7 @@ def scaled_beforehand(layers: Sequence[WindowScaler]) -> Iterator[None]:
     Parameters
     ----------
     layers
-        As of `window_scalers`.
+        The same as in `window_scalers`.
     """
     for layer in layers:
         layer.scaled_beforehand = True

@@ -49,7 +49,7 @@ def aerial_scan(
     strips
         Number of flight lines, spread evenly from the western to the eastern edge; one lies in the middle.
     seed
-        Of the random numbers.
+        The seed of the random numbers.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def terrestrial_scan(
     eye_m
         Height of the scanners above the ground, or what stands on it, metres; 1.8 is that of a tripod.
     seed
-        Of the random numbers.
+        The seed of the random numbers.
 
     Returns
     -------

@@ -62,7 +62,7 @@ class Season:
     Parameters
     ----------
     greenness
-        Of lawns, 0 (straw) to 1 (fresh green).
+        The greenness of lawns, 0 (straw) to 1 (fresh green).
     leaf
         Leaves on deciduous trees, 0 (bare) to 1 (full).
     tint

@@ -25,7 +25,7 @@ def check_height_unit(crs: Any, position: tuple[float, float], source: str) -> N
     Parameters
     ----------
     crs
-        Its CRS (pyproj), None where unknown. Without a vertical part, heights may be in its horizontal unit.
+        The crs; its CRS (pyproj), None where unknown. Without a vertical part, heights may be in its horizontal unit.
     position
         x and y of its middle.
     source
@@ -56,7 +56,7 @@ def check_layer_unit(layer: Layer) -> None:
     Parameters
     ----------
     layer
-        Of heights; without a CRS nothing is known.
+        The layer of heights; without a CRS nothing is known.
     """
     if layer.grid.crs is not None:
         box = layer.grid.extent.boundingbox

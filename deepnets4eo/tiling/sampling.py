@@ -158,7 +158,7 @@ def sample_pixels(
     names
         Layers that `features` uses.
     seed
-        Of the choice.
+        The seed of the choice.
     window_px
         Side of the windows that are read, pixels; a multiple of the stride.
     balanced

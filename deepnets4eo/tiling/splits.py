@@ -79,7 +79,7 @@ class BlockSplit:
     shares
         Part → share of the blocks, above 0; they sum to 1.
     seed
-        Of the assignment.
+        The seed of the assignment.
     fixed_assignment
         (block rows, block cols) int8, the index of each block's part, instead of a random assignment.
 

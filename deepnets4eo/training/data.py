@@ -61,7 +61,7 @@ class SceneSamples:
     inputs
         Layers and scaling.
     recipe
-        Its `data.tile_px`, `data.sampling`, `data.windows_per_epoch` and `train.seed` are used.
+        The recipe; its `data.tile_px`, `data.sampling`, `data.windows_per_epoch` and `train.seed` are used.
 
     Examples
     --------

@@ -81,7 +81,7 @@ def build_segmenter(
     Parameters
     ----------
     recipe
-        Its `train.seed`, `model.encoder_weights` and, without `tiling`, its section `predict` are used.
+        The recipe; its `train.seed`, `model.encoder_weights` and, without `tiling`, its section `predict` are used.
     network
         Arguments of `create_model`: the name and options of a registered network, without channels and classes.
     inputs
@@ -147,7 +147,8 @@ def fit_segmenter(
         segmenter → scores by name, the larger the better; it is called without gradients after each epoch.
         `train.monitor` is one of the names; `val_loss` is drawn beside the loss.
     recipe
-        Its section `train` says how to optimise; `data.windows_per_epoch` and `data.num_workers` are used as well.
+        The recipe; its section `train` says how to optimise; `data.windows_per_epoch` and `data.num_workers` are used
+        as well.
     out
         The run folder.
     options

@@ -43,13 +43,13 @@ def train_seeds(
     Parameters
     ----------
     recipe, data, overrides
-        As of `train`.
+        Arguments as in `train`.
     out
         Folder of the runs.
     count
         Number of seeds, at least 2.
     options
-        As of `train`. With `resume`, finished runs of the same recipe are kept; with `finish`, seeds that were not begun are
+        Arguments as in `train`. With `resume`, finished runs of the same recipe are kept; with `finish`, seeds that were not begun are
         left out.
 
     Returns

@@ -68,7 +68,7 @@ class DeepFeatures:
     components
         Columns of each image and scale after a random orthonormal projection, which keeps SVMs fast; None: all.
     seed
-        Of random weights and of the projection.
+        The seed of random weights and of the projection.
     name
         Name of the feature and of its file in a run.
 

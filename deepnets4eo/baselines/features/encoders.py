@@ -46,14 +46,14 @@ class FrozenEncoder:
     Parameters
     ----------
     name
-        Of timm ("resnet18", "convnext_atto") or of smp ("mit_b0").
+        The name of timm ("resnet18", "convnext_atto") or of smp ("mit_b0").
     reduction
         Pixels per cell along a side; None: of the deepest level.
     weights
         None (random, drawn from `seed`), "imagenet" (downloaded), or a .safetensors file of the encoder, of a network that
         contains it, or of a run of this package.
     seed
-        Of random weights.
+        The seed of random weights.
 
     Raises
     ------

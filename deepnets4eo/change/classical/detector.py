@@ -54,7 +54,7 @@ class ChangeDetector(ProbabilitySegmenter):
     method
         "ir-mad", "mad", "cva", "difference", "slow-features" or "pca-kmeans".
     inputs
-        Of both dates, with the same number of bands; each band is standardised at its own date.
+        The inputs of both dates, with the same number of bands; each band is standardised at its own date.
     threshold_method
         "two-means", "otsu", "kittler" or "em"; pca-kmeans has its own threshold.
     tiling

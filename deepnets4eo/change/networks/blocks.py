@@ -61,7 +61,7 @@ class ResidualBlock(nn.Module):
     scale
         "keep", "halve" (by maxima after the first convolution, and on the short way) or "double" (transposed convolutions).
     slope
-        Of the rectifier below 0; 0 is ReLU.
+        The slope of the rectifier below 0; 0 is ReLU.
     bias
         Whether the convolutions add one.
 

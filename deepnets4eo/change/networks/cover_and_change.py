@@ -66,7 +66,7 @@ class FromTo(CoverAndChange):
     network
         "hrscd" or "change-encoder".
     encoder, weights
-        Of "change-encoder".
+        The encoder and weights of "change-encoder".
     options
         Further arguments of the network.
 

@@ -37,7 +37,7 @@ class ConvAutoencoder(nn.Module):
     Parameters
     ----------
     bands
-        Of the images.
+        The bands of the images.
 
     Examples
     --------

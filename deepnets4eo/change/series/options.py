@@ -41,7 +41,7 @@ class NoveltyOptions:
     rank_by
         "rarity": magnitude × −log of the cluster's share; "isolation": magnitude × isolation forest; "magnitude".
     seed
-        Of the clusters.
+        The seed of the clusters.
     """
 
     cell_px: Annotated[int, Field(description="Side of a cell, pixels.", ge=4, le=4096, json_schema_extra=CELLS)] = 32

@@ -63,7 +63,7 @@ class NoveltyRanking:
         Parameters
         ----------
         id : int
-            Of the change, as in the table.
+            The id of the change, as in the table.
         number : int
             How many are returned at most.
 

@@ -44,7 +44,7 @@ class FootprintAlignment:
     agreement
         (N,) float64, how well the image's edges follow the outline there, −1 to 1; NaN outside the image.
     grid
-        Of the image.
+        The grid of the image.
     voters
         Number of footprints sampled for the common offset.
     in_place

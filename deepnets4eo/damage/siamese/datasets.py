@@ -41,7 +41,7 @@ def read_pairs(data: PairSection, seed: int = 0) -> list[LabelledPair]:
     data
         Folders and their layout.
     seed
-        Of the registration, in the layout "vector".
+        The seed of the registration, in the layout "vector".
 
     Returns
     -------

@@ -56,7 +56,7 @@ class NetworkGrader:
     Parameters
     ----------
     run
-        Of the task `damage`; `NetworkGrader.load` reads one and moves it to a device.
+        The run of the task `damage`; `NetworkGrader.load` reads one and moves it to a device.
     gsd_factor
         By which pixels may be larger or smaller than those of the training.
     stretches

@@ -33,7 +33,7 @@ class SiameseNet(nn.Module):
     encoder
         Name of an smp encoder.
     weights
-        Of the encoder, e.g. "imagenet", which is downloaded; none: random.
+        The weights of the encoder, e.g. "imagenet", which is downloaded; none: random.
     decoder_channels
         Widths from the coarsest level to the image's own; as many levels as numbers.
 

@@ -41,7 +41,7 @@ class LabelledPair:
     opener
         Opens the layers pre and post on one grid.
     grid
-        Of post.
+        The grid of post.
     outlines
         N buildings in the pixels of post.
     grades

@@ -35,7 +35,7 @@ class PairOrPostNet(nn.Module):
     encoder
         A ResNet of smp.
     weights
-        Of the encoder, e.g. "imagenet", which is downloaded; none: random.
+        The weights of the encoder, e.g. "imagenet", which is downloaded; none: random.
     decoder_channels
         Widths of the decoder's three stages, coarsest first.
 

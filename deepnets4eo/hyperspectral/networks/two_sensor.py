@@ -37,7 +37,7 @@ class TwoSensor(PatchClassifier):
     width
         Features of the cube.
     patch_px
-        Of the cube's network, as it is published without.
+        The patch of the cube's network, as it is published without.
     options
         Further arguments of the cube's network.
 

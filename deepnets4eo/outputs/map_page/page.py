@@ -49,7 +49,7 @@ class MapKind:
     Parameters
     ----------
     title
-        Of the window and the page without JavaScript.
+        The title of the window and the page without JavaScript.
     subject
         What is mapped, for titles that name the event.
     one, many, file
@@ -119,7 +119,7 @@ def write_map_page(
     banner
         HTML of the findings.
     grid
-        Of the post image.
+        The grid of the post image.
     inputs
         Role → file or address.
     """

@@ -24,7 +24,7 @@ def column_features(cloud: PointCloud, radius: float, workers: int | None = None
     cloud
         N points.
     radius
-        Of a cylinder, metres.
+        The radius of a cylinder, metres.
     workers
         Threads, by default one a core.
 
@@ -69,7 +69,7 @@ def heights_above_lowest(cloud: PointCloud, radius: float, workers: int | None =
     cloud
         N points.
     radius
-        Of a cylinder, metres.
+        The radius of a cylinder, metres.
     workers
         Threads, by default one a core.
 

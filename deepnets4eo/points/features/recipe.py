@@ -48,7 +48,7 @@ class FeatureRecipe(Recipe):
     Parameters
     ----------
     task, train, predict
-        As in any recipe; of train only `seed` is used, of predict nothing.
+        The same as in any recipe; of train only `seed` is used, of predict nothing.
     legend
         The classes; the values are the codes that are written to clouds.
     data

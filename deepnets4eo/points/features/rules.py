@@ -44,7 +44,7 @@ class RuleOptions(Section):
     max_variation
         Largest surface variation of a flat neighbourhood, see `neighbourhood_features`.
     radius_m
-        Of the neighbourhoods that are flat or not.
+        The radius of the neighbourhoods that are flat or not.
     single_returns
         Least mean of return number by number of returns on a roof or a wall; crowns let pulses through.
     share

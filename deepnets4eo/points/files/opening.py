@@ -29,9 +29,11 @@ def open_cloud(
     crs
         The coordinate reference system, instead of the one of the file; for a file that has none.
     classes
-        Of LAS: the dimension that is read as the classification, e.g. `pred_class`; by default `classification`.
+        The classes of LAS: the dimension that is read as the classification, e.g. `pred_class`; by default
+        `classification`.
     columns
-        Of text: the names of its columns, e.g. "x y z intensity red green blue"; by default those of its first line,
+        The columns of text: the names of its columns, e.g. "x y z intensity red green blue"; by default those of its
+        first line,
         or known orders (see `points.files.text`).
 
     Returns

@@ -27,7 +27,7 @@ class Frame:
     Parameters
     ----------
     name
-        Of the frame, unique within its dataset.
+        The name of the frame, unique within its dataset.
     colour
         (3, h, w) uint8, red, green, blue.
     depth_m

@@ -32,7 +32,7 @@ class FrameLabeller:
     Parameters
     ----------
     segmenter
-        Of frames: its inputs are image, composite or both.
+        The segmenter of frames: its inputs are image, composite or both.
     views
         How many views vote (`test`), where their cameras stand, and what they show.
     size_px
@@ -60,7 +60,7 @@ class FrameLabeller:
         Parameters
         ----------
         run
-            Its folder, or the run itself. Its network moves to a GPU where there is one.
+            The run; its folder, or the run itself. Its network moves to a GPU where there is one.
 
         Raises
         ------

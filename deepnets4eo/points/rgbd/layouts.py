@@ -55,9 +55,9 @@ def find_frames(data: FrameSection, legend: Legend) -> list[FrameSource]:
     Parameters
     ----------
     data
-        Its folders and layout.
+        The data; its folders and layout.
     legend
-        Of NYUv2 it decides on the mapping of objects to classes: 40 or 13.
+        The legend of NYUv2 it decides on the mapping of objects to classes: 40 or 13.
 
     Returns
     -------

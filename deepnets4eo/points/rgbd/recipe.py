@@ -77,7 +77,7 @@ class RgbdRecipe(Recipe):
     Parameters
     ----------
     task
-        As in any recipe.
+        The same as in any recipe.
     data
         Which frames, and which of them are trained and validated on.
     legend

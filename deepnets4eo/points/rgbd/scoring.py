@@ -23,7 +23,7 @@ def score_frames(
     Parameters
     ----------
     labeller
-        Of the frames.
+        The labeller of the frames.
     frames
         With labels, read one at a time.
     unknown_is_void

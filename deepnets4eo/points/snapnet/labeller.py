@@ -33,7 +33,7 @@ class SnapNetLabeller:
     Parameters
     ----------
     segmenter
-        Of snapshots: its inputs are their layers, its legend's values are the codes of points.
+        The segmenter of snapshots: its inputs are their layers, its legend's values are the codes of points.
     surface
         How the surface of a cloud is made, as in training.
     views
@@ -61,7 +61,7 @@ class SnapNetLabeller:
         Parameters
         ----------
         run
-            Its folder, or the run itself. Its network moves to a GPU where there is one.
+            The run; its folder, or the run itself. Its network moves to a GPU where there is one.
 
         Raises
         ------

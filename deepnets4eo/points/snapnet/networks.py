@@ -104,7 +104,8 @@ class SnapNetFusion(ResidualCorrection):
     streams
         Bands of each stream, in the order of the layers.
     network, encoder, weights, options
-        Of the streams' networks, as of `deepnets4eo.fusion.ResidualCorrection`.
+        The network, encoder, weights and options of the streams' networks, as of
+        `deepnets4eo.fusion.ResidualCorrection`.
     frozen
         Only C is trained: for streams that are trained already.
 

@@ -34,17 +34,19 @@ class ViewSection(Section):
     cameras
         `around` random points, as published; `above`, a grid that looks down and in oblique directions; `indoors`.
     directions, distances_m, elevation_deg
-        Of cameras around points and indoors: number, distances in metres, least and largest angle to the ground in degrees.
+        The directions, distances and elevation of cameras around points and indoors: number, distances in metres, least
+        and largest angle to the ground in degrees.
     area_m2
         Ground that so many directions are for, m²; indoors a room has them, whatever its area.
     gsd_m, overlap, tilt_deg, headings
-        Of cameras above: metres a pixel, share that neighbours show again, angle and number of the oblique views.
+        The pixel size, overlap, tilt and headings of cameras above: metres a pixel, share that neighbours show again,
+        angle and number of the oblique views.
     third, height_factor
         Third band of the composite, see `snapshot`, and how far heights vary in training.
     votes
         What is averaged over pixels and views.
     seed
-        Of random cameras.
+        The seed of random cameras.
     """
 
     cameras: Literal["around", "above", "indoors"] = Field(
@@ -124,7 +126,7 @@ class SnapNetRecipe(Recipe):
     Parameters
     ----------
     task
-        As in any recipe.
+        The same as in any recipe.
     data
         Which clouds, and which of their points are trained and validated on.
     legend

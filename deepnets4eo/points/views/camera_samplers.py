@@ -36,7 +36,7 @@ def cameras_around(
         How many vertices are looked at. Published results need 500 to 800; 10, the default of the public code, does not
         reproduce them.
     seed
-        Of the random numbers.
+        The seed of the random numbers.
     distances_m
         Cameras of one direction stand so far from its vertex, metres.
     elevation_deg
@@ -127,7 +127,7 @@ def cameras_indoors(
     directions
         How many vertices are looked at.
     seed
-        Of the random numbers.
+        The seed of the random numbers.
     distances_m
         Cameras of one direction stand so far from its vertex, metres, or nearer where a wall would be in the way.
     elevation_deg
@@ -179,7 +179,7 @@ def cameras_near(
     count
         How many cameras.
     seed
-        Of the random numbers.
+        The seed of the random numbers.
     pivot_m
         Distance of the point they are turned about, metres: about that of the scene's middle.
     turn_deg

@@ -26,9 +26,9 @@ class Outcome:
     Parameters
     ----------
     hazard
-        Its name.
+        The hazard; its name.
     seed
-        Of the noise in the paint.
+        The seed of the noise in the paint.
     grades
         (N,) uint8 true grade of each building: 0 none, 1 minor, 2 major, 3 destroyed.
     visible

@@ -181,7 +181,7 @@ def change(plan: Plan, rng: np.random.Generator) -> Plan:
     Parameters
     ----------
     plan
-        Its objects are there at both dates.
+        The plan; its objects are there at both dates.
     rng
         Source of all draws.
 

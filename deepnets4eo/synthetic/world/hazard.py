@@ -21,7 +21,7 @@ class Hazard:
     Parameters
     ----------
     name
-        Of the file.
+        The name of the file.
     title
         In words.
     field

@@ -143,9 +143,9 @@ def terrain(seed: int, gsd_m: float, shape: tuple[int, int], relief_m: float) ->
     Parameters
     ----------
     seed
-        Of the world.
+        The seed of the world.
     gsd_m
-        Of the surface, metres.
+        The pixel size of the surface, metres.
     shape
         (rows, columns).
     relief_m

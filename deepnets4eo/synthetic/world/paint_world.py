@@ -37,7 +37,7 @@ def paint(
     Parameters
     ----------
     plan
-        Of one date, see `Plan.at`.
+        The plan of one date, see `Plan.at`.
     gsd_m
         Side of a pixel, metres.
     shape
@@ -47,7 +47,7 @@ def paint(
     outcome
         What a hazard did; None before it.
     seed
-        Of the noise; the same at both dates of a world.
+        The seed of the noise; the same at both dates of a world.
 
     Returns
     -------

@@ -54,15 +54,15 @@ class PairSample:
     style, hazard
         Their names.
     gsd_m
-        Of both images, metres.
+        The pixel size of both images, metres.
     seed
-        Of the pair.
+        The seed of the pair.
     post_shift_px
         (rows, columns) by which a point on the ground lies further down and to the right in `post`.
     plan
-        Of both dates.
+        The plan of both dates.
     margin_px
-        Of the plan around the images, pixels.
+        The margin of the plan around the images, pixels.
     """
 
     pre: NDArray[np.uint8]
@@ -140,19 +140,19 @@ def render_pair(
     seed
         Seasons, light, sensors and noise.
     plan
-        Of both dates, from `draw_outcome` where a hazard struck.
+        The plan of both dates, from `draw_outcome` where a hazard struck.
     outcome
         What the hazard did; None for no damage.
     style
-        Of the plan; its climate sets the seasons.
+        The style of the plan; its climate sets the seasons.
     hazard
         Name to write into the sample.
     size_px
         Side of the images, pixels.
     gsd_m
-        Of both images, metres.
+        The pixel size of both images, metres.
     margin_px
-        Of the plan around the images, pixels; tall things outside lean in and cast shadows.
+        The margin of the plan around the images, pixels; tall things outside lean in and cast shadows.
 
     Returns
     -------

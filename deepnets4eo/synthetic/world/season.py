@@ -20,7 +20,7 @@ class WorldSeason(Season):
     Parameters
     ----------
     greenness
-        Of lawns, 0 (straw) to 1 (fresh green).
+        The greenness of lawns, 0 (straw) to 1 (fresh green).
     leaf
         Leaves on deciduous trees, 0 (bare) to 1 (full).
     tint
@@ -45,9 +45,9 @@ class WorldSeason(Season):
         rng
             Source of the draw.
         climate
-            As in `WorldStyle`.
+            The same as in `WorldStyle`.
         day
-            Of the year on the northern hemisphere, 1 to 366; drawn where None.
+            The day of the year on the northern hemisphere, 1 to 366; drawn where None.
         """
         day = float(rng.uniform(1, 366)) if day is None else day
         shift = rng.normal(0, 0.12)

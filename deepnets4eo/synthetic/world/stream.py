@@ -34,7 +34,7 @@ def draw_pair(
     Parameters
     ----------
     seed
-        Of everything.
+        The seed of everything.
     style
         One of `style_names()`; drawn where None.
     hazard
@@ -98,7 +98,7 @@ def pair_stream(
     Parameters
     ----------
     seed
-        Of the stream; streams of different seeds have no pair in common.
+        The seed of the stream; streams of different seeds have no pair in common.
     styles
         Names to draw from; all where None.
     hazards
@@ -106,7 +106,8 @@ def pair_stream(
     size_px
         Side of the images, pixels.
     mixed_share
-        Of the pairs whose roofs and ground have the colours of other styles than the one of their plan, 0–1.
+        The mixed share of the pairs whose roofs and ground have the colours of other styles than the one of their plan,
+        0–1.
 
     Yields
     ------

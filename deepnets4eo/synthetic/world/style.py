@@ -42,7 +42,7 @@ class WorldStyle:
     Parameters
     ----------
     name
-        Of the file.
+        The name of the file.
     title
         In words.
     layout

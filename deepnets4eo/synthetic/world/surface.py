@@ -31,7 +31,7 @@ class WorldSurface:
     gsd_m
         Side of a pixel, metres.
     seed
-        Of the noise, the same at both dates.
+        The seed of the noise, the same at both dates.
     ground
         Height of the terrain, metres.
     height
@@ -80,7 +80,7 @@ class WorldSurface:
         gsd_m
             Side of a pixel, metres.
         seed
-            Of the noise.
+            The seed of the noise.
         shape
             (rows, columns).
         """
