@@ -22,7 +22,7 @@ FARTHEST_GROUND_PX = 257  # … up to this size
 
 
 class Quantity(NamedTuple):
-    """Its halo, the roles it needs of these bands, and its values (h, w) float32."""
+    """A quantity of rules: how to find its halo, the roles it needs of given bands, and its values (h, w) float32."""
 
     halo_px: Callable[[Bands], int]
     roles: Callable[[Bands], Sequence[str]]

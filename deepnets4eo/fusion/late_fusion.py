@@ -40,7 +40,7 @@ class LateFusion(FusionNetwork):
         """The network of each stream, as `create_model` built it."""
 
     def train(self, mode: bool = True) -> LateFusion:
-        """As of any module; members that are frozen stay in evaluation mode."""
+        """Set the mode of the module; members that are frozen stay in evaluation mode."""
         super().train(mode)
         if self.frozen:
             self.members.eval()

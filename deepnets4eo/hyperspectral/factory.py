@@ -189,7 +189,7 @@ class SemiSupervisedBehindSpectra(PatchClassifierBehindSpectra):
 
     @property
     def reconstruction_weight(self) -> float:
-        """Of the reconstruction in the loss."""
+        """The weight of the reconstruction in the loss."""
         return float(self.network.reconstruction_weight)
 
     def reconstruct(self, patches: Tensor) -> tuple[Tensor, Tensor]:

@@ -131,7 +131,7 @@ class SceneScaling:
 
 
 def _between(start: int, length: int, cells: int, side: int) -> Interpolation:
-    """Of the pixels start, start + 1, …"""
+    """How the pixels start, start + 1, … lie between the centres of cells along one axis."""
     position = np.clip((np.arange(start, start + length) + 0.5) * cells / side - 0.5, 0, cells - 1)
     before = np.floor(position).astype(np.intp)
     return Interpolation(before, np.minimum(before + 1, cells - 1), (position - before).astype(np.float32))

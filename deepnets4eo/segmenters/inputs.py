@@ -285,7 +285,7 @@ def _measure_layer(scenes: Sequence[Scene], name: str, units: str, far_spans: fl
 
 
 def _mean_and_deviation(values: NDArray[np.float64], far_spans: float) -> tuple[float, float]:
-    """Of the values (n,) of a band, without those far from the others; of all where most have one value."""
+    """The mean and deviation of the values (n,) of a band without those far off, or of all where most have one value."""
     if math.isfinite(far_spans):
         low, high = np.percentile(values, (1, 99))
         reach = far_spans * (high - low)

@@ -33,7 +33,7 @@ class SplitScene(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name, unique among the scenes."""
+        """The name of the scene, unique among all scenes."""
 
     @property
     def grid(self) -> Grid:

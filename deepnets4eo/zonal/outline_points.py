@@ -190,7 +190,7 @@ class Sides:
 
 
 def pieces_near(begin: Points, end: Points, count: Indices, low: Points, high: Points) -> tuple[Indices, Indices]:
-    """Of sides cut into equal pieces, the pieces that may meet a box: number of the first (E,), how many (E,).
+    """The pieces of sides cut into equal pieces that may meet a box: number of the first (E,), how many (E,).
 
     begin, end : (E, 2) float64, ends of the sides; count : (E,) int64, pieces of each; low, high : (2,) corners.
 

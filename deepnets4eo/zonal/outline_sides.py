@@ -106,7 +106,7 @@ def decompose(geometries: NDArray[Any], coefficients: NDArray[np.float64]) -> De
 def _leftward(
     rings: NDArray[Any], owner: NDArray[np.int64], x0: NDArray[Any], x1: NDArray[Any], y: NDArray[Any]
 ) -> Ledges:
-    """Of level sides on centres, those that run leftwards once GDAL has turned their ring clockwise."""
+    """The level sides on centres that run leftwards once GDAL has turned their ring clockwise."""
     clockwise = ~shapely.is_ccw(rings)
     right, left = np.where(clockwise, x0, x1), np.where(clockwise, x1, x0)
     keep = right > left

@@ -10,7 +10,7 @@ from deepnets4eo.options import Section
 
 
 class ProfileOptions(Section):
-    """Of how many principal components profiles are made, and with which disks."""
+    """How many principal components profiles are made of, and with which disks."""
 
     components: int = Field(default=3, ge=1, description="extended_profile: principal components of the bands")
     radii_px: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(

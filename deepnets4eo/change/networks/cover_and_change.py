@@ -43,7 +43,7 @@ class CoverAndChange(nn.Module, ABC):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> CoverAndChange:
-        """As of any module; land cover that is frozen stays in evaluation mode."""
+        """Set the mode of the module; land cover that is frozen stays in evaluation mode."""
         super().train(mode)
         if self.cover_is_frozen:
             for module in self.cover_modules():

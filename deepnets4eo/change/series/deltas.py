@@ -90,7 +90,7 @@ def _compare(
 
 
 def _smaller(previous: DateDeltas, seasonal: DateDeltas) -> DateDeltas:
-    """Of two deltas of a date the smaller, cell by cell: what is new differs from the dates before and from the season."""
+    """The smaller of two deltas of a date, cell by cell: what is new differs from the dates before and from the season."""
     use = seasonal.known & (~previous.known | (seasonal.magnitude < previous.magnitude))
     candidates = np.where(previous.known & seasonal.known, previous.candidates & seasonal.candidates,
                           previous.candidates | seasonal.candidates)  # fmt: skip

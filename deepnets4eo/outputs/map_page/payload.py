@@ -38,7 +38,7 @@ class Payload:
 
     @property
     def size_bytes(self) -> int:
-        """Of the columns and ids, before base64."""
+        """Bytes of the columns and ids, before base64."""
         return (len(self.packed) + len(self.described["ids"])) * 3 // 4
 
 

@@ -64,6 +64,6 @@ class PointSamples:
         return np.concatenate([ground[rows] for (_, _, ground), rows in zip(self._kept, self._rows(), strict=True)])
 
     def _rows(self) -> list[Indices]:
-        """Of the points kept of each class, those that are samples."""
+        """The points kept of each class that are samples."""
         each = max(self._most // max(int((self.counts > 0).sum()), 1), 1)
         return [np.sort(np.argsort(keys, kind="stable")[:each]) for keys, _, _ in self._kept]

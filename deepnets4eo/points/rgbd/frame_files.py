@@ -31,7 +31,7 @@ class FrameSource(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the frame, unique within its dataset."""
+        """The name of the frame, unique within its dataset."""
 
     def read(self) -> Frame:
         """The frame, with its labels where there are any. Errors: InputError for files that do not fit together."""

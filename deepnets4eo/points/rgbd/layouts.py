@@ -40,12 +40,12 @@ class NamedFrame:
 
     @property
     def name(self) -> str:
-        """Of the frame."""
+        """The name of the frame."""
         return self.source.name
 
     @property
     def grid(self) -> Grid:
-        """Its pixels, without a place on Earth."""
+        """The pixels of the frame, without a place on Earth."""
         return GeoBox((self.height_px, self.width_px), Affine.identity(), None)
 
 

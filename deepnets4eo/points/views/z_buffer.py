@@ -22,7 +22,7 @@ PAD_PX = 0.01  # of the box around a face, against rounding
 
 
 class _Boxes(NamedTuple):
-    """Of n faces: numbers (n,), corners (n, 3, 3) in the camera's axes, first pixel and extent (n, 2), columns first."""
+    """The boxes of n faces: numbers (n,), corners (n, 3, 3) in the camera's axes, first pixel and extent (n, 2), columns first."""
 
     number: Indices
     corners: Floats

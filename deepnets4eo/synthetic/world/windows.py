@@ -47,7 +47,7 @@ class PairWithTruth(Protocol):
 
     @property
     def labels_post(self) -> NDArray[np.uint8]:
-        """As of the image after."""
+        """Classes that the image after shows, (H, W) uint8, legend `minicity`."""
 
     @property
     def roofs_pre(self) -> NDArray[np.int32]:
@@ -55,7 +55,7 @@ class PairWithTruth(Protocol):
 
     @property
     def roofs_post(self) -> NDArray[np.int32]:
-        """As of the image after."""
+        """Buildings that the image after shows, (H, W) int32, 0 none."""
 
     @property
     def height_pre(self) -> NDArray[np.float32]:
@@ -63,7 +63,7 @@ class PairWithTruth(Protocol):
 
     @property
     def height_post(self) -> NDArray[np.float32]:
-        """As of the image after."""
+        """Metres above ground of what the image after shows, (H, W) float32."""
 
     @property
     def gsd_m(self) -> float:
