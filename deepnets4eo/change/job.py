@@ -27,14 +27,13 @@ from deepnets4eo.change.pair import POST, PRE, ChangePair, open_pair
 from deepnets4eo.change.refinement import FINAL, PACKED_TAG, refine_scores
 from deepnets4eo.change.transitions import COVER_POST, COVER_PRE, split_from_to
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import blocks, mean_gsd_m
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many, worst_first
 from deepnets4eo.outputs.folders import hidden_folder, publish
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.lock import output_lock
-from deepnets4eo.outputs.scratch import is_complete, job_scratch, was_interrupted
+from deepnets4eo.outputs.scratch import check_job_output, job_scratch
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
@@ -150,8 +149,7 @@ def map_change(
     check_options(options)
     run = load_change_run(options)  # refused before the pair is registered
     with output_lock(out):
-        overwrite = overwrite or (resume and was_interrupted(out))
-        check_overwrite(out, overwrite=overwrite, complete=resume and is_complete(out))
+        overwrite = check_job_output(out, overwrite=overwrite, resume=resume)
         with job_scratch(out, resume=resume) as scratch, gdal_cache(CACHE_BYTES):
             pair = open_pair(pre, post, options)
             event = event.with_tags(pair.scene.layers[PRE], pair.scene.layers[POST])

@@ -54,9 +54,8 @@ def change(
     from deepnets4eo.cli.findings import end_with_findings
     from deepnets4eo.cli.output import show_json
     from deepnets4eo.cli.progress import progress
-    from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.input_files import check_not_inputs
-    from deepnets4eo.outputs.scratch import is_complete, was_interrupted
+    from deepnets4eo.outputs.scratch import check_job_output
 
     options = replace(options, memory_bytes=memory_bytes(memory), device=device)
     check_not_inputs([json], [pre, post, *options.further_inputs.values()])
@@ -64,8 +63,7 @@ def change(
     if dry_run:
         check_options(options)
         load_change_run(options)
-        begun = resume and was_interrupted(out)
-        check_overwrite(out, overwrite=overwrite or begun, complete=resume and is_complete(out))
+        check_job_output(out, overwrite=overwrite, resume=resume)
         pair = open_pair(pre, post, options)
         rows, cols = pair.scene.shape
         echo(f"{rows} x {cols} px would be mapped into {out}; registration {pair.registration.status}")

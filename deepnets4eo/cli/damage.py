@@ -166,11 +166,9 @@ def _check_alone(
     """Open and check everything that a map needs, and say what it would be of; the default damage network is not loaded for that."""
     from deepnets4eo.damage.job import open_models
     from deepnets4eo.damage.products.write import formats_of
-    from deepnets4eo.files import check_overwrite
-    from deepnets4eo.outputs.scratch import is_complete, was_interrupted
+    from deepnets4eo.outputs.scratch import check_job_output
 
-    begun = resume and was_interrupted(out)
-    check_overwrite(out, overwrite=overwrite or begun, complete=resume and is_complete(out))
+    check_job_output(out, overwrite=overwrite, resume=resume)
     if settings.segmenter is not None:
         before, after, model = _open_pair(sources.pre, sources.post, settings, dry_run=True)
         echo(f"the buildings that {settings.segmenter} finds would be assessed into {out}")
@@ -218,14 +216,12 @@ def _assess(
     from deepnets4eo.damage.job import assess_inputs
     from deepnets4eo.damage.job_control import JobControl
     from deepnets4eo.damage.products.write import formats_of
-    from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.lock import output_lock
-    from deepnets4eo.outputs.scratch import check_parts, is_complete, job_scratch, was_interrupted
+    from deepnets4eo.outputs.scratch import check_job_output, check_parts, job_scratch
 
     with output_lock(out):
         check_parts(out, resume=resume, overwrite=overwrite)
-        overwrite = overwrite or (resume and was_interrupted(out))
-        check_overwrite(out, overwrite=overwrite, complete=resume and is_complete(out))
+        overwrite = check_job_output(out, overwrite=overwrite, resume=resume)
         with job_scratch(out, resume=resume) as scratch:
             if settings.segmenter is None:
                 inputs = sources.open(settings)

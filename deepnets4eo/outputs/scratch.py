@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.files import PARTIAL, check_own_folder, remove, write_text, writing
+from deepnets4eo.files import PARTIAL, check_overwrite, check_own_folder, remove, write_text, writing
 from deepnets4eo.outputs.findings import count_of, one_or_many
 from deepnets4eo.outputs.job_part import Part
 from deepnets4eo.outputs.lock import scratch_home
@@ -33,6 +33,16 @@ def was_interrupted(out: Path) -> bool:
 def is_complete(out: Path) -> bool:
     """Whether a job into `out` has written all its products, the manifest last, and left nothing to go on with."""
     return (out / "manifest.json").exists() and not scratch_folder(out).is_dir()
+
+
+def check_job_output(out: Path, *, overwrite: bool, resume: bool) -> bool:
+    """Return whether products in `out` may be replaced: on request, or to go on with a job that was stopped.
+
+    Errors: OutputError where the products of a job are there already; CompleteError where that is the job to be resumed.
+    """
+    replaced = overwrite or (resume and was_interrupted(out))
+    check_overwrite(out, overwrite=replaced, complete=resume and is_complete(out))
+    return replaced
 
 
 def mark_part(folder: Path, part: Part) -> None:
