@@ -42,7 +42,7 @@ class Window(NamedTuple):
     Parameters
     ----------
     row, col
-        The row and col of its first pixel; they may be negative.
+        The row and column of the first pixel; they may be negative.
     height, width
         The size of the window, pixels.
 

@@ -37,7 +37,7 @@ class EstimatorOptions(Section):
     name
         The name of the classifier.
     scaling, class_weight
-        The scaling and class weight of features and of classes.
+        How features are scaled, and how classes are weighted.
     C, gamma, components
         The C, gamma and components of support vector machines and logistic regression.
     trees, leaf_samples, split_features
@@ -194,7 +194,7 @@ def build_estimator(options: EstimatorOptions, seed: int = 0) -> Any:
     Parameters
     ----------
     options
-        The options; its name and settings.
+        The name and settings of the estimator.
     seed
         The seed of all that is drawn at random.
 

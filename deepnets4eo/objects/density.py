@@ -95,7 +95,7 @@ def density_grid(grid: Grid, cell_m: float) -> Grid:
     Returns
     -------
     Grid
-        The Grid of whole cells.
+        The grid of whole cells.
 
     Raises
     ------

@@ -102,7 +102,7 @@ class LabelledCloud:
         legend
             The legend of the classes.
         data
-            The data; its `most_points` and `unknown_labels`.
+            The section data of the recipe; its `most_points` and `unknown_labels`.
         halo_m
             How far around a tile points surround it, metres.
         folder

@@ -36,7 +36,7 @@ def evaluate_cloud(
     Parameters
     ----------
     labelled
-        The labelled; its dimension `pred_class` is scored, or its classification where it has none.
+        The labelled points; their dimension `pred_class` is scored, or their classification where they have none.
     reference
         The same points in the same order; it may be the same file, whose classification is the reference then.
     legend

@@ -61,13 +61,13 @@ class Prediction:
     tiles
         Tiles of the lattice.
     skipped
-        The skipped of these, without a valid pixel.
+        Tiles without a valid pixel, which are not computed.
     computed
-        The computed of these, by this call; fewer than the rest where a job was resumed.
+        Tiles computed by this call; fewer than the rest where a job was resumed.
     seconds
         Duration of this call.
     network_s
-        The network s of it, seconds in the network; on a GPU those that this thread took to hand the work over.
+        Seconds of this call in the network; on a GPU those that this thread took to hand the work over.
     """
 
     paths: dict[str, Path]

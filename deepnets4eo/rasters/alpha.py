@@ -18,9 +18,8 @@ from deepnets4eo.rasters.band_roles import role_indices
 
 MASK_NAMES = ("alpha", "mask", "opacity", "transparency")
 PER_AXIS, WINDOW_PX = 3, 64
-MOST_SOFT = (
-    0.5  # share of the pixels above 0 that lie below the largest value; soft edges have less, what a camera saw more
-)
+# Share of the pixels above 0 that lie below the largest value; soft edges have less, what a camera saw more.
+MOST_SOFT = 0.5
 LEAST_VALUES = 16  # different values of what a camera saw
 
 
@@ -30,7 +29,7 @@ def alpha_bands(dataset: DatasetReader) -> list[int]:
 
 
 def false_alpha(dataset: DatasetReader) -> list[int]:
-    """Those of them that are no mask: by their name, else by their values."""
+    """The alpha bands that are no mask: by their name, else by their values."""
     return [band for band in alpha_bands(dataset) if not _is_mask(dataset, band)]
 
 

@@ -42,7 +42,7 @@ class Registration:
     measured
         The numbers that the status follows from.
     post_grid, pre_grid
-        The post grid and pre grid of both images.
+        The grids of the post image and of the pre image.
     ties
         Columns of the tie points; `tie_points` has them as a table.
     """

@@ -184,7 +184,7 @@ def load_run(folder: str | Path) -> Run:
     Returns
     -------
     Run
-        The Run; its segmenter is on the CPU.
+        The run, whose segmenter is on the CPU.
 
     Raises
     ------

@@ -38,7 +38,7 @@ def ndsm(
     gsd_m
         Ground size of a pixel, metres, for the estimate.
     method, max_building_m
-        The method and max building of the estimate, see `ground`.
+        How the ground is estimated, see `ground`.
 
     Returns
     -------

@@ -25,7 +25,7 @@ def check_height_unit(crs: Any, position: tuple[float, float], source: str) -> N
     Parameters
     ----------
     crs
-        The crs; its CRS (pyproj), None where unknown. Without a vertical part, heights may be in its horizontal unit.
+        The CRS (pyproj), None where unknown. Without a vertical part, heights may be in its horizontal unit.
     position
         x and y of its middle.
     source

@@ -37,7 +37,7 @@ class TwoSensor(PatchClassifier):
     width
         Features of the cube.
     patch_px
-        The patch of the cube's network, as it is published without.
+        The side of the patches of the cube's network, pixels; by default the published one.
     options
         Further arguments of the cube's network.
 

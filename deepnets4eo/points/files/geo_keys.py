@@ -27,9 +27,8 @@ TAGS = {DIRECTORY: (SHORT, 2), DOUBLES: (DOUBLE, 8), TEXTS: (ASCII, 1)}  # their
 PIXEL = {256: 1, 257: 1, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: 1}
 GEOREFERENCE = {33550: (1.0, 1.0, 0.0), 33922: (0.0,) * 6}  # size and position of the pixel
 FIRST_ENTRY, ENTRY_BYTES = 10, 12
-Keys = dict[
-    int, tuple[int, int, int]
-]  # key → record that holds the value (0 for none), count, value or where it stands
+# Key → record that holds the value (0 for none), count, value or where it stands.
+Keys = dict[int, tuple[int, int, int]]
 
 
 def crs_of_keys(records: Mapping[int, bytes]) -> CRS | None:

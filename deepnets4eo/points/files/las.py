@@ -30,9 +30,8 @@ SAMPLES, SAMPLE_POINTS = 8, 4096  # spread over a file, to see what its colours 
 RGB = ("red", "green", "blue")
 FIELDS = ("intensity", "return_number", "number_of_returns")  # every LAS file has them, measured or not
 NEAR_INFRARED = "nir"
-WITHHELD = (
-    "withheld"  # the flag of points to leave out: of the classification byte, from point format 6 on of the flags
-)
+# The flag of points to leave out: of the classification byte, from point format 6 on of the flags.
+WITHHELD = "withheld"
 PROJECTION, WKT = "LASF_Projection", 2112
 SYNTHETIC = "SYNTHETIC"  # system identifier of files whose points are made up
 

@@ -29,11 +29,10 @@ def open_cloud(
     crs
         The coordinate reference system, instead of the one of the file; for a file that has none.
     classes
-        The classes of LAS: the dimension that is read as the classification, e.g. `pred_class`; by default
+        For LAS files, the dimension that is read as the classification, e.g. `pred_class`; by default
         `classification`.
     columns
-        The columns of text: the names of its columns, e.g. "x y z intensity red green blue"; by default those of its
-        first line,
+        For files of text, the names of the columns, e.g. "x y z intensity red green blue"; by default those of the first line,
         or known orders (see `points.files.text`).
 
     Returns

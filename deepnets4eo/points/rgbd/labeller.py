@@ -60,7 +60,7 @@ class FrameLabeller:
         Parameters
         ----------
         run
-            The run; its folder, or the run itself. Its network moves to a GPU where there is one.
+            The folder of a run, or the run itself. Its network moves to a GPU where there is one.
 
         Raises
         ------

@@ -55,9 +55,9 @@ def find_frames(data: FrameSection, legend: Legend) -> list[FrameSource]:
     Parameters
     ----------
     data
-        The data; its folders and layout.
+        The section data of the recipe; its folders and layout are used.
     legend
-        The legend of NYUv2 it decides on the mapping of objects to classes: 40 or 13.
+        The legend of the labels; for NYUv2 it decides on the mapping of objects to classes: 40 or 13.
 
     Returns
     -------

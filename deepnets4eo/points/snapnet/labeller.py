@@ -61,7 +61,7 @@ class SnapNetLabeller:
         Parameters
         ----------
         run
-            The run; its folder, or the run itself. Its network moves to a GPU where there is one.
+            The folder of a run, or the run itself. Its network moves to a GPU where there is one.
 
         Raises
         ------

@@ -26,7 +26,7 @@ class Outcome:
     Parameters
     ----------
     hazard
-        The hazard; its name.
+        The name of the hazard.
     seed
         The seed of the noise in the paint.
     grades

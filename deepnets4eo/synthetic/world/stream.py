@@ -106,7 +106,7 @@ def pair_stream(
     size_px
         Side of the images, pixels.
     mixed_share
-        The mixed share of the pairs whose roofs and ground have the colours of other styles than the one of their plan,
+        The share of the pairs whose roofs and ground have the colours of other styles than the one of their plan,
         0–1.
 
     Yields
