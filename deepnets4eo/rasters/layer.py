@@ -7,6 +7,7 @@ Refuses what is not a raster, has no pixels, or cannot be resampled to a grid, n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -263,7 +264,11 @@ class Layer(WithSummary):
 
     def as_stored(self) -> Layer:
         """The same layer in numbers as they are stored, for categories, and for models that were trained on them."""
-        return self if self._as_stored else Layer(self._source, self._bands, as_stored=True)
+        if self._as_stored:
+            return self
+        other = copy(self)
+        other._as_stored = True
+        return other
 
     def as_shown(self) -> Layer:
         """The same layer for eyes and for networks of photos: numbers of 8 bits are brightness, whatever scale the file states."""
