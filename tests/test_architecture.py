@@ -16,6 +16,7 @@ CORE_PACKAGES = {
     "display",
     "evaluation",
     "inspection",
+    "jobs",
     "metrics",
     "formats",
     "objects",

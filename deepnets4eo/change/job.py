@@ -28,12 +28,11 @@ from deepnets4eo.change.refinement import FINAL, PACKED_TAG, refine_scores
 from deepnets4eo.change.transitions import COVER_POST, COVER_PRE, split_from_to
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import blocks, mean_gsd_m
+from deepnets4eo.jobs.lock import output_lock
+from deepnets4eo.jobs.scratch import check_job_output, hidden_folder, job_scratch, publish
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many, worst_first
-from deepnets4eo.outputs.folders import hidden_folder, publish
 from deepnets4eo.outputs.input_files import check_not_inputs
-from deepnets4eo.outputs.lock import output_lock
-from deepnets4eo.outputs.scratch import check_job_output, job_scratch
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache

@@ -54,8 +54,8 @@ def change(
     from deepnets4eo.cli.findings import end_with_findings
     from deepnets4eo.cli.output import show_json
     from deepnets4eo.cli.progress import progress
+    from deepnets4eo.jobs.scratch import check_job_output
     from deepnets4eo.outputs.input_files import check_not_inputs
-    from deepnets4eo.outputs.scratch import check_job_output
 
     options = replace(options, memory_bytes=memory_bytes(memory), device=device)
     check_not_inputs([json], [pre, post, *options.further_inputs.values()])

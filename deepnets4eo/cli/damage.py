@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from deepnets4eo.damage import DamageMap, PointEvidence, RasterEvidence
     from deepnets4eo.damage.decision_with_network import DecisionModel
     from deepnets4eo.damage.inputs import Inputs
-    from deepnets4eo.outputs.job_part import Part
+    from deepnets4eo.jobs.parts import Part
     from deepnets4eo.rasters.scene import Layer, LayerLike
 
 GROUP, DECISION_GROUP = INPUTS["group"], DECISION["group"]
@@ -166,7 +166,7 @@ def _check_alone(
     """Open and check everything that a map needs, and say what it would be of; the default damage network is not loaded for that."""
     from deepnets4eo.damage.job import open_models
     from deepnets4eo.damage.products.write import formats_of
-    from deepnets4eo.outputs.scratch import check_job_output
+    from deepnets4eo.jobs.scratch import check_job_output
 
     check_job_output(out, overwrite=overwrite, resume=resume)
     if settings.segmenter is not None:
@@ -216,8 +216,8 @@ def _assess(
     from deepnets4eo.damage.job import assess_inputs
     from deepnets4eo.damage.job_control import JobControl
     from deepnets4eo.damage.products.write import formats_of
-    from deepnets4eo.outputs.lock import output_lock
-    from deepnets4eo.outputs.scratch import check_job_output, check_parts, job_scratch
+    from deepnets4eo.jobs.lock import output_lock
+    from deepnets4eo.jobs.scratch import check_job_output, check_parts, job_scratch
 
     with output_lock(out):
         check_parts(out, resume=resume, overwrite=overwrite)
@@ -239,7 +239,7 @@ def _assess(
 
 def _parse_part(text: str, footprints: str) -> Part:
     """The part of a job that a number of a number names. Errors: InputError; also where buildings must be found first."""
-    from deepnets4eo.outputs.job_part import Part
+    from deepnets4eo.jobs.parts import Part
 
     if footprints == "-":
         raise InputError(
@@ -255,8 +255,8 @@ def _do_part(sources: _Sources, settings: Settings, part: Part, out: Path, *, ov
     from deepnets4eo.damage.job import assess_part
     from deepnets4eo.damage.job_control import JobControl
     from deepnets4eo.files import check_overwrite
-    from deepnets4eo.outputs.lock import output_lock
-    from deepnets4eo.outputs.scratch import part_scratch, was_interrupted
+    from deepnets4eo.jobs.lock import output_lock
+    from deepnets4eo.jobs.scratch import part_scratch, was_interrupted
 
     with output_lock(out, shared=True):
         check_overwrite(out, overwrite=overwrite or was_interrupted(out))

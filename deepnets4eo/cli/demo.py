@@ -28,7 +28,7 @@ def demo(
     from deepnets4eo.damage import Settings, assess
     from deepnets4eo.damage.skill import compare_with_reference
     from deepnets4eo.files import check_overwrite
-    from deepnets4eo.outputs.lock import output_lock
+    from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.rasters.scene import Layer
     from deepnets4eo.synthetic import City
 

@@ -29,8 +29,8 @@ def export(
 
     check_extra("deep", install="onnx")  # which has PyTorch as well: one installation is enough
     from deepnets4eo.files import check_overwrite
+    from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.outputs.input_files import check_not_inputs
-    from deepnets4eo.outputs.lock import output_lock
     from deepnets4eo.segmenters.export import export_onnx
     from deepnets4eo.segmenters.run import load_run
 

@@ -55,9 +55,9 @@ def objects(
     from deepnets4eo.cli.polygons import find_legend
     from deepnets4eo.cli.progress import progress
     from deepnets4eo.files import check_overwrite
+    from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.objects import ObjectRules, density_grid, extract_objects, write_density_map
     from deepnets4eo.outputs.input_files import check_not_inputs
-    from deepnets4eo.outputs.lock import output_lock
     from deepnets4eo.polygons import write_vector
     from deepnets4eo.polygons.vector_files import check_ground, check_vector_suffix
     from deepnets4eo.rasters.scene import Layer

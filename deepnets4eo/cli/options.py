@@ -12,7 +12,7 @@ from deepnets4eo.cli.completion import choices
 from deepnets4eo.errors import InputError
 
 if TYPE_CHECKING:
-    from deepnets4eo.outputs.job_part import Part
+    from deepnets4eo.jobs.parts import Part
 
 Out = Annotated[Path, typer.Option("--out", help="Where the result goes.", show_default=False)]
 RESOURCES = "Resources"  # the group of options in help texts

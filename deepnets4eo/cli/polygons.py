@@ -51,8 +51,8 @@ def polygons(
 
     from deepnets4eo.cli.progress import progress
     from deepnets4eo.files import check_overwrite
+    from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.outputs.input_files import check_not_inputs
-    from deepnets4eo.outputs.lock import output_lock
     from deepnets4eo.polygons import Shaping, polygonize
     from deepnets4eo.polygons.vector_files import check_ground, check_vector_suffix, write_vector
     from deepnets4eo.rasters.scene import Layer

@@ -114,7 +114,7 @@ def predict(
     deepnets4eo predict runs/a city.tif --ensemble runs/b --ensemble runs/c --augment flips --out labels.tif
     """
     from deepnets4eo import prediction
-    from deepnets4eo.outputs.job_part import Part
+    from deepnets4eo.jobs.parts import Part
     from deepnets4eo.segmenters import ensemble_run
     from deepnets4eo.segmenters.run import load_run
 

@@ -45,9 +45,9 @@ def refine(
     from deepnets4eo.cli.progress import progress
     from deepnets4eo.errors import InputError
     from deepnets4eo.files import check_overwrite
+    from deepnets4eo.jobs.lock import output_lock
+    from deepnets4eo.jobs.progress_file import ProgressFile
     from deepnets4eo.outputs.input_files import check_not_inputs
-    from deepnets4eo.outputs.lock import output_lock
-    from deepnets4eo.prediction.progress_file import ProgressFile
     from deepnets4eo.rasters.scene import Layer
 
     diffusion = Diffusion(steps, edge_level, rate)

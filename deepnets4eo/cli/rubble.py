@@ -45,9 +45,9 @@ def rubble(
     from deepnets4eo.cli.progress import progress
     from deepnets4eo.damage import read_footprints
     from deepnets4eo.files import check_overwrite
+    from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.outputs.findings import count_of
     from deepnets4eo.outputs.input_files import check_not_inputs
-    from deepnets4eo.outputs.lock import output_lock
     from deepnets4eo.points import check_heights, debris_volumes, save_rubble
     from deepnets4eo.points.rubble.products import ALSO, PRODUCTS, check_products, products_of_points
 

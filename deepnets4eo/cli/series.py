@@ -111,8 +111,8 @@ def series(
     from deepnets4eo.cli.output import show_json
     from deepnets4eo.cli.progress import progress
     from deepnets4eo.files import check_overwrite
+    from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.outputs.input_files import check_not_inputs
-    from deepnets4eo.outputs.lock import output_lock
 
     start = None if breaks_from is None else as_date(breaks_from, "--breaks-from")
     if breaks_from is None and break_of is not None:

@@ -43,8 +43,8 @@ def transitions(
     from deepnets4eo.cli.output import show_json
     from deepnets4eo.evaluation.options import load_legend
     from deepnets4eo.files import check_overwrite
+    from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.outputs.input_files import check_not_inputs
-    from deepnets4eo.outputs.lock import output_lock
 
     inputs: list[str | Path | None] = [cover_pre, cover_post, legend]
     check_not_inputs([out, json], inputs)

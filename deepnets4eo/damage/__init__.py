@@ -10,7 +10,7 @@ _HOMES = {
     "assess_inputs": "deepnets4eo.damage.job",
     "assess_part": "deepnets4eo.damage.job",
     "JobControl": "deepnets4eo.damage.job_control",
-    "Part": "deepnets4eo.outputs.job_part",
+    "Part": "deepnets4eo.jobs.parts",
     "open_inputs": "deepnets4eo.damage.inputs",
     "buildings_of": "deepnets4eo.damage.find_buildings",
     "Settings": "deepnets4eo.damage.settings",

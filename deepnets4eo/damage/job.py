@@ -43,10 +43,10 @@ from deepnets4eo.damage.siamese.tile_work import TileWork
 from deepnets4eo.damage.unbuilt import NO_BUILDING, UnbuiltOutlines, find_unbuilt
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine
+from deepnets4eo.jobs.parts import WHOLE, Part
+from deepnets4eo.jobs.progress import Progress
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import count_of
-from deepnets4eo.outputs.job_part import WHOLE, Part
-from deepnets4eo.outputs.progress_share import Progress
 from deepnets4eo.rasters.gdal_cache import cache_bytes, gdal_cache
 from deepnets4eo.rasters.scene import LayerLike
 from deepnets4eo.registration import Registration, assume_registered, register

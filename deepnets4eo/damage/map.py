@@ -15,8 +15,8 @@ from deepnets4eo.display.figures import MAX_PX
 from deepnets4eo.display.summary import Summary, WithSummary
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import check_overwrite
-from deepnets4eo.outputs.folders import hidden_folder, publish
-from deepnets4eo.outputs.lock import output_lock
+from deepnets4eo.jobs.lock import output_lock
+from deepnets4eo.jobs.scratch import hidden_folder, publish
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -26,9 +26,9 @@ from deepnets4eo.damage.alignment.footprint_offsets import FootprintAlignment
 from deepnets4eo.damage.siamese import box
 from deepnets4eo.files import atomic_write, plain
 from deepnets4eo.grid import Grid, blocks
-from deepnets4eo.outputs.array_store import ArrayStore
-from deepnets4eo.outputs.job_part import Part
-from deepnets4eo.outputs.scratch import check_same_job, mark_part, report_parts
+from deepnets4eo.jobs.array_store import ArrayStore
+from deepnets4eo.jobs.parts import Part
+from deepnets4eo.jobs.scratch import check_same_job, mark_part, report_parts
 from deepnets4eo.registration.quality import RegistrationQuality
 from deepnets4eo.registration.result import Registration
 from deepnets4eo.segmenters.checksums import CARD

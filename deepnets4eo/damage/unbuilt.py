@@ -31,7 +31,7 @@ from deepnets4eo.damage.outline_limits import encloses_others, larger_than_build
 from deepnets4eo.damage.outline_order import order_by_place
 from deepnets4eo.damage.siamese.tile_work import TileWork
 from deepnets4eo.grid import gsd_m
-from deepnets4eo.outputs.job_part import WHOLE, Part
+from deepnets4eo.jobs.parts import WHOLE, Part
 from deepnets4eo.rasters.scene import Layer
 
 logger = logging.getLogger(__name__)

@@ -24,8 +24,8 @@ from deepnets4eo.grid import whole
 from deepnets4eo.hyperspectral.class_spectra import ClassSpectra
 from deepnets4eo.hyperspectral.cube import Cube
 from deepnets4eo.hyperspectral.report_page import Figures, page
+from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.outputs.input_files import check_not_inputs
-from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.display import coarse_labels
 from deepnets4eo.rasters.scene import Layer

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window, apply_affine, gsd_m, pixel_areas_m2
-from deepnets4eo.outputs.lock import output_lock
+from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.polygons.vertices import centres
 from deepnets4eo.rasters.cog import CogWriter
 

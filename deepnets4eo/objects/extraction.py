@@ -23,10 +23,10 @@ from scipy.sparse.csgraph import connected_components
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, gsd_m
+from deepnets4eo.jobs.progress import between
 from deepnets4eo.objects.splitting import DEPTH, Pieces, split_at_necks, split_both
 from deepnets4eo.objects.table import object_table
 from deepnets4eo.options import option_group
-from deepnets4eo.outputs.progress_share import between
 from deepnets4eo.polygons.regions import trace_regions
 from deepnets4eo.rasters.label_values import hidden_class, hidden_class_note
 from deepnets4eo.rasters.scene import Layer, LayerLike

@@ -1,10 +1,9 @@
-"""Outputs: one job at a time writes each, no output replaces an input, and no cell of a CSV table is a formula."""
+"""Outputs: none replaces an input, and no cell of a CSV table is a formula."""
 
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "csv_text": "deepnets4eo.outputs.csv_cells",
-    "output_lock": "deepnets4eo.outputs.lock",
     "check_not_inputs": "deepnets4eo.outputs.input_files",
 }
 

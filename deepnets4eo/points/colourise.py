@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Window, apply_affine, transformer
+from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.outputs.input_files import check_not_inputs
-from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files import open_cloud
 from deepnets4eo.points.files.colours import to_words

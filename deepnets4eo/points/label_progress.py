@@ -15,13 +15,13 @@ from pydantic import BaseModel
 
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import plain, read_json, write_json, writing
+from deepnets4eo.jobs.progress_file import file_identity
 from deepnets4eo.points.codes import has_asprs_noise
 from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile
 from deepnets4eo.points.labeller import PointLabeller
 from deepnets4eo.points.labellers import run_digest
 from deepnets4eo.points.tiles import TiledPoints
-from deepnets4eo.prediction.progress_file import file_identity
 from deepnets4eo.rasters.layer import Layer
 from deepnets4eo.version import code_version
 

@@ -20,11 +20,11 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import apply_affine, transformer
+from deepnets4eo.jobs.lock import output_lock
+from deepnets4eo.jobs.progress import between
+from deepnets4eo.jobs.scratch import job_scratch, scratch_folder
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.outputs.input_files import check_not_inputs
-from deepnets4eo.outputs.lock import output_lock
-from deepnets4eo.outputs.progress_share import between
-from deepnets4eo.outputs.scratch import job_scratch, scratch_folder
 from deepnets4eo.points.cloud import NOISE_CODES, PointCloud
 from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile, open_cloud

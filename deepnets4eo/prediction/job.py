@@ -19,16 +19,16 @@ from typing import Any, NamedTuple
 from deepnets4eo.device import Compute, choose, torch_settings
 from deepnets4eo.evaluation.withheld import FLOAT32, PRECISION
 from deepnets4eo.files import check_overwrite
+from deepnets4eo.jobs.lock import output_lock
+from deepnets4eo.jobs.parts import WHOLE
+from deepnets4eo.jobs.progress import between
+from deepnets4eo.jobs.progress_file import ProgressFile, file_identity, grid_identity
 from deepnets4eo.outputs.input_files import check_not_inputs, label_raster_files
-from deepnets4eo.outputs.job_part import WHOLE
-from deepnets4eo.outputs.lock import output_lock
-from deepnets4eo.outputs.progress_share import between
 from deepnets4eo.prediction.batch_size import batch_size
 from deepnets4eo.prediction.opening import open_scene
 from deepnets4eo.prediction.options import PredictOptions
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, Outputs
 from deepnets4eo.prediction.preparation import PreparedScene, prepare_scene
-from deepnets4eo.prediction.progress_file import ProgressFile, file_identity, grid_identity
 from deepnets4eo.prediction.records import begun_job, goes_on, records_of
 from deepnets4eo.prediction.scene_scaling import SceneScaling
 from deepnets4eo.prediction.strips import Job, plan_strip_px, predict_strips

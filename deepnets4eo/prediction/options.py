@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.outputs.job_part import Part
+from deepnets4eo.jobs.parts import Part
 from deepnets4eo.rasters.cog import BLOCK_PX
 from deepnets4eo.tiling import Tiling
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from deepnets4eo.errors import OutputError
-from deepnets4eo.outputs.job_part import WHOLE, Part
+from deepnets4eo.jobs.parts import WHOLE, Part
+from deepnets4eo.jobs.progress_file import ProgressFile
 from deepnets4eo.prediction.options import PredictOptions
-from deepnets4eo.prediction.progress_file import ProgressFile
 
 
 def goes_on(options: PredictOptions) -> bool:

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write, plain
+from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.lazy import is_installed
 from deepnets4eo.outputs.input_files import check_not_inputs
-from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.segmenters.export_check import INPUT, OUTPUT, Reference
 from deepnets4eo.segmenters.patch_modules import PatchModule
 from deepnets4eo.segmenters.run import Run

@@ -19,7 +19,7 @@ from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Grid
-from deepnets4eo.outputs.lock import output_lock
+from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.synthetic.acquisition import Acquisition
 from deepnets4eo.synthetic.materials import CODE, NAMES, curve, spectra
 from deepnets4eo.synthetic.sensor import view

@@ -16,7 +16,7 @@ import numpy as np
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.files import atomic_write, check_overwrite, write_json
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.outputs.lock import output_lock
+from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.polygons.vector_files import set_fixed_times
 from deepnets4eo.rasters.cog import CogWriter
 

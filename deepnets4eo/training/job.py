@@ -21,9 +21,9 @@ from deepnets4eo.device import check_devices
 from deepnets4eo.errors import DeepNets4EOError, InputError, RunError
 from deepnets4eo.files import check_overwrite, remove_leftovers
 from deepnets4eo.formats.access import allow_user_files, offline, user_files
+from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.outputs.input_files import check_not_inputs
-from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.training.data_files import check_data_files, note_data_files, paths_in
 from deepnets4eo.training.epochs import CHECKPOINTS, LAST
 from deepnets4eo.training.ranks import Rank

@@ -22,8 +22,8 @@ from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import VERBS, main
 from deepnets4eo.damage.map import PRODUCTS
-from deepnets4eo.outputs.lock import output_lock
-from deepnets4eo.prediction.progress_file import ProgressFile
+from deepnets4eo.jobs.lock import output_lock
+from deepnets4eo.jobs.progress_file import ProgressFile
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import save_run

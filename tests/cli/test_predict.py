@@ -15,8 +15,8 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.cli.predict import named_layers
 from deepnets4eo.errors import InputError
+from deepnets4eo.jobs.progress_file import ProgressFile
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.prediction.progress_file import ProgressFile
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import save_run

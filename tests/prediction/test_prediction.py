@@ -18,9 +18,9 @@ from sklearn.linear_model import LogisticRegression
 from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.errors import InputError, OutputError, RunError
-from deepnets4eo.outputs.job_part import Part
+from deepnets4eo.jobs.parts import Part
+from deepnets4eo.jobs.progress_file import ProgressFile
 from deepnets4eo.prediction import PredictOptions, check_outputs, describe, predict
-from deepnets4eo.prediction.progress_file import ProgressFile
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import load_run, save_run

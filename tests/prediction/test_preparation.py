@@ -15,7 +15,7 @@ from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import RunError
-from deepnets4eo.outputs.job_part import Part
+from deepnets4eo.jobs.parts import Part
 from deepnets4eo.prediction import PredictOptions, describe, open_scene, predict
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters import ensemble_run

@@ -24,8 +24,8 @@ from deepnets4eo.baselines.superpixels.scene_bands import SceneBands
 from deepnets4eo.baselines.superpixels.segmenting import Superpixels
 from deepnets4eo.files import PARTIAL
 from deepnets4eo.grid import Window, blocks
+from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.options import option_group
-from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer, Scene

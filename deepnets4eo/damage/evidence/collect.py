@@ -26,7 +26,7 @@ from deepnets4eo.damage.evidence.shifts import best_of_shifts
 from deepnets4eo.damage.evidence.store import BlockStore
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.outputs.job_part import WHOLE, Part
+from deepnets4eo.jobs.parts import WHOLE, Part
 from deepnets4eo.rasters.prefetch import in_order
 
 

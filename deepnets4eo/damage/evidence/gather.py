@@ -25,7 +25,7 @@ from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, WorkingGrid, 
 from deepnets4eo.damage.outline_limits import encloses_others, larger_than_buildings, without
 from deepnets4eo.damage.vocabulary import PRE_POST
 from deepnets4eo.grid import Grid, apply_affine, transform_shapes
-from deepnets4eo.outputs.job_part import WHOLE, Part
+from deepnets4eo.jobs.parts import WHOLE, Part
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal.outline_points import Sides
 from deepnets4eo.zonal.outlines import Outlines, chunks

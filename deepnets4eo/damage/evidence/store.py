@@ -15,7 +15,7 @@ import numpy as np
 from deepnets4eo.damage.evidence.block import BlockSums, BuildingGeometry, Table
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.grid import Window
-from deepnets4eo.outputs.array_store import ArrayStore
+from deepnets4eo.jobs.array_store import ArrayStore
 from deepnets4eo.version import __version__
 
 FORMAT = 2  # of the files; part of what identifies a job

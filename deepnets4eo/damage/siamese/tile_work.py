@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.outputs.array_store import ArrayStore
-from deepnets4eo.outputs.job_part import WHOLE, Part
+from deepnets4eo.jobs.array_store import ArrayStore
+from deepnets4eo.jobs.parts import WHOLE, Part
 from deepnets4eo.tiling import Tile
 
 

@@ -16,8 +16,8 @@ import numpy as np
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite, write_json, write_text
 from deepnets4eo.formats.flat_crs import without_heights
+from deepnets4eo.jobs.scratch import hidden_folder, publish
 from deepnets4eo.outputs.csv_cells import csv_text
-from deepnets4eo.outputs.folders import hidden_folder, publish
 from deepnets4eo.outputs.gpkg_tables import write_event
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.display3d.boxes import BuildingBox, box_lines

@@ -9,7 +9,7 @@ import pytest
 from deepnets4eo.damage.evidence.block import BlockSums, Table
 from deepnets4eo.damage.evidence.store import BlockStore
 from deepnets4eo.grid import Window
-from deepnets4eo.outputs.array_store import ArrayStore
+from deepnets4eo.jobs.array_store import ArrayStore
 
 WINDOW = Window(0, 0, 8, 8)
 THREE, TWO = (Table(np.arange(count), {"ev": np.ones((count, 2))}) for count in (3, 2))

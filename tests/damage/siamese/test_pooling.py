@@ -11,7 +11,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage.siamese.pairs import in_pixels, make_scene
 from deepnets4eo.damage.siamese.pooling import pool_batch, pool_scene
 from deepnets4eo.damage.siamese.tile_work import TileWork
-from deepnets4eo.outputs.array_store import ArrayStore
+from deepnets4eo.jobs.array_store import ArrayStore
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.tiling import Tiling

@@ -194,7 +194,7 @@ def state(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def journal(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.prediction.progress_file import ProgressFile
+    from deepnets4eo.jobs.progress_file import ProgressFile
 
     ledger = ProgressFile(main / "labels.tif")
     if not ledger.load():
@@ -217,7 +217,7 @@ def bank(main: Path, out: Path, sound: Seeds) -> object:
 def block(main: Path, out: Path, sound: Seeds) -> object:
     from deepnets4eo.damage.evidence.store import BlockStore
     from deepnets4eo.grid import Window
-    from deepnets4eo.outputs.array_store import ArrayStore
+    from deepnets4eo.jobs.array_store import ArrayStore
 
     store = BlockStore.__new__(BlockStore)  # the folder's name is a hash of a whole job, which no case has
     store.files = ArrayStore(main.parent)

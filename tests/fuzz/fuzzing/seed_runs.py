@@ -19,7 +19,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json, sha256
 from deepnets4eo.grid import Window
-from deepnets4eo.prediction.progress_file import ProgressFile
+from deepnets4eo.jobs.progress_file import ProgressFile
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.checksums import CARD, SIGNATURE, hash_of
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from deepnets4eo.errors import OutputError, RunError
 from deepnets4eo.grid import Window
-from deepnets4eo.prediction.progress_file import ProgressFile
+from deepnets4eo.jobs.progress_file import ProgressFile
 
 
 def rows_of(number):

@@ -20,7 +20,7 @@ from deepnets4eo.arrays import ByteImage
 from deepnets4eo.errors import OutputError, RunError
 from deepnets4eo.files import PARTIAL, open_own_file, plain, writing
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.outputs.job_part import WHOLE, Part
+from deepnets4eo.jobs.parts import WHOLE, Part
 
 CHECKSUM = "crc32"  # of a line's other values
 

@@ -14,15 +14,15 @@ import pytest
 from deepnets4eo.errors import OutputError
 from deepnets4eo.files import remove_leftovers
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.outputs import lock as lock_module
-from deepnets4eo.outputs.lock import output_lock
-from deepnets4eo.outputs.scratch import job_scratch, part_scratch, scratch_folder
-from deepnets4eo.prediction.progress_file import ProgressFile
+from deepnets4eo.jobs import lock as lock_module
+from deepnets4eo.jobs.lock import output_lock
+from deepnets4eo.jobs.progress_file import ProgressFile
+from deepnets4eo.jobs.scratch import job_scratch, part_scratch, scratch_folder
 from deepnets4eo.rasters.cog import CogWriter
 
 HOLDER = """
 import sys, time
-from deepnets4eo.outputs.lock import output_lock
+from deepnets4eo.jobs.lock import output_lock
 with output_lock(sys.argv[1]):
     print("held", flush=True)
     time.sleep(60)

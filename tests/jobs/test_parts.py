@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.outputs.job_part import WHOLE, Part
+from deepnets4eo.jobs.parts import WHOLE, Part
 
 
 @given(st.integers(0, 200), st.integers(1, 40))
