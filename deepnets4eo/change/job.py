@@ -6,8 +6,6 @@ fitted to the pair itself; with one, its network decides. Streamed and resumable
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import uuid
 from collections.abc import Callable
@@ -28,6 +26,7 @@ from deepnets4eo.change.refinement import FINAL, PACKED_TAG, refine_scores
 from deepnets4eo.change.transitions import COVER_POST, COVER_PRE, split_from_to
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import blocks, mean_gsd_m
+from deepnets4eo.jobs.identity import file_identity, identity_hash
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.scratch import check_job_output, hidden_folder, job_scratch, publish
 from deepnets4eo.outputs.event import EventInfo, event_findings
@@ -40,7 +39,6 @@ from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.segmenters.checksums import CARD
 from deepnets4eo.segmenters.run import Run, load_run, save_run
 from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE
-from deepnets4eo.version import code_version
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -373,12 +371,6 @@ def _identity(pair: ChangePair, options: ChangeOptions) -> str:
     further = [path for path in (options.cloud_mask_pre, options.cloud_mask_post) if path is not None]
     if options.model is not None:
         further.append(str(Path(options.model) / CARD))
-    files = [
-        [path, Path(path).stat().st_size, Path(path).stat().st_mtime_ns] if Path(path).is_file() else path
-        for path in [*(path for layer in pair.scene.layers.values() for path in layer.paths), *further]
-    ]
-    text = json.dumps(
-        [code_version(), shaping, files, pair.registration.matrix.tolist(), list(pair.scene.grid.affine)],
-        sort_keys=True,
-    )
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    files = [*(path for layer in pair.scene.layers.values() for path in layer.paths), *further]
+    position = [pair.registration.matrix, list(pair.scene.grid.affine)]
+    return identity_hash(shaping, [file_identity(path) for path in files], position)

@@ -22,7 +22,8 @@ from deepnets4eo.change.diffusion import Diffusion, guided_anisotropic_diffusion
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.jobs.progress_file import ProgressFile, file_identity, grid_identity
+from deepnets4eo.jobs.identity import file_identity, grid_identity
+from deepnets4eo.jobs.progress_file import ProgressFile
 from deepnets4eo.rasters.cog import CogWriter, check_raster_suffix
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import Layer

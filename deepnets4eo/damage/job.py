@@ -37,12 +37,13 @@ from deepnets4eo.damage.position import (
     outline_position,
 )
 from deepnets4eo.damage.raster_evidence import RasterEvidence, Score, mean_scores, with_scores
-from deepnets4eo.damage.resume import Steps
+from deepnets4eo.damage.resume import damage_journal
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.siamese.tile_work import TileWork
 from deepnets4eo.damage.unbuilt import NO_BUILDING, UnbuiltOutlines, find_unbuilt
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine
+from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.parts import WHOLE, Part
 from deepnets4eo.jobs.progress import Progress
 from deepnets4eo.outputs.event import EventInfo
@@ -157,34 +158,34 @@ def assess_inputs(
 
 def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventInfo) -> DamageMap:
     model, class_map = open_models(inputs, settings)
-    steps = Steps.of(work.scratch, inputs, settings)
-    steps.report_parts()
-    registration, position = _locate(inputs, settings, steps)
+    journal = damage_journal(work.scratch, inputs, settings)
+    journal.report_parts()
+    registration, position = _locate(inputs, settings, journal)
     paired = _is_usable(registration) and model.reads_pre
     passes = Passes.of(work.progress, graded=model.grader is not None, paired=paired)
     network = post_alone = None
     if position.known and model.grader is not None:
-        tiles = TileWork(steps.store("network"), progress=passes.network)
-        network = steps.run("network", lambda: model.network_probabilities(inputs, registration, position, tiles))
-    evidence = _image_evidence(inputs, settings, passes.evidence, steps, registration, position)
+        tiles = TileWork(journal.tiles("network"), progress=passes.network)
+        network = journal.run("network", lambda: model.network_probabilities(inputs, registration, position, tiles))
+    evidence = _image_evidence(inputs, settings, passes.evidence, journal, registration, position)
     model.require_pair(evidence)
     if not model.reads_pre:
         evidence = evidence.without_pre()
-    unbuilt = _find_unbuilt(inputs, settings, model, passes, steps, registration, position)
+    unbuilt = _find_unbuilt(inputs, settings, model, passes, journal, registration, position)
     if unbuilt is not None:
         evidence = set_not_assessed(evidence, np.where(unbuilt.flags, NO_BUILDING, "").astype(object))
     outlines = _outlines_on_post(inputs, evidence)
     rasters, points = (inputs.scores, inputs.points) if position.known else ((), None)
     scores: tuple[Score, ...] = rasters
     if rasters:
-        means = steps.run("scores", lambda: mean_scores(rasters, outlines, settings.workers))
+        means = journal.run("scores", lambda: mean_scores(rasters, outlines, settings.workers))
         evidence = with_scores(evidence, rasters, means)
     if points is not None:
-        measures = steps.run("points", lambda: points.measure(inputs.footprints))
+        measures = journal.run("points", lambda: points.measure(inputs.footprints))
         evidence, scores = with_point_columns(evidence, measures), (*rasters, PointScore(points))
     if position.known and model.grader is not None:
-        table, tiles = evidence, TileWork(steps.store("network_post"), progress=passes.post)
-        post_alone = steps.run(
+        table, tiles = evidence, TileWork(journal.tiles("network_post"), progress=passes.post)
+        post_alone = journal.run(
             "network_post", lambda: model.post_probabilities(inputs, registration, position, table, tiles)
         )
     ground = building_ground(outlines, inputs.post.grid.crs)
@@ -192,7 +193,7 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     if class_map is not None and position.known:
         logger.info("labelling the post image …")
         evidence = with_class_shares(
-            decision.evidence, class_map, outlines, settings.workers, steps.folder_of("classes")
+            decision.evidence, class_map, outlines, settings.workers, journal.folder_of("classes")
         )
         decision = replace(decision, evidence=evidence)
     decision = replace(decision, evidence=with_outline_probability(decision.evidence, inputs.footprints))
@@ -234,33 +235,33 @@ def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), wor
     if work.scratch is None:
         raise InputError("a part of a job has no scratch folder. Give JobControl one that all parts see.")
     with gdal_cache(cache_bytes(inputs.pre, inputs.post)):
-        _assess_part(inputs, part, settings, Steps.of(work.scratch, inputs, settings), work.progress)
+        _assess_part(inputs, part, settings, damage_journal(work.scratch, inputs, settings), work.progress)
 
 
-def _assess_part(inputs: Inputs, part: Part, settings: Settings, steps: Steps, progress: Progress | None) -> None:
-    steps.check_part(part)
+def _assess_part(inputs: Inputs, part: Part, settings: Settings, journal: Journal, progress: Progress | None) -> None:
+    journal.check_part(part)
     model, _ = open_models(inputs, settings)
-    registration, position = _locate(inputs, settings, steps)
+    registration, position = _locate(inputs, settings, journal)
     paired = _is_usable(registration) and model.reads_pre
     passes = Passes.of(progress, graded=model.grader is not None, paired=paired)
     if position.known and model.grader is not None:
-        tiles = TileWork(steps.store("network"), part, passes.network)
+        tiles = TileWork(journal.tiles("network"), part, passes.network)
         model.network_probabilities(inputs, registration, position, tiles)
-    evidence = _image_evidence(inputs, settings, passes.evidence, steps, registration, position, part)
+    evidence = _image_evidence(inputs, settings, passes.evidence, journal, registration, position, part)
     if not model.reads_pre:
         evidence = evidence.without_pre()
-    _find_unbuilt(inputs, settings, model, passes, steps, registration, position, part)
+    _find_unbuilt(inputs, settings, model, passes, journal, registration, position, part)
     if position.known and model.grader is not None:
-        tiles = TileWork(steps.store("network_post"), progress=passes.post)  # those around the buildings of this part
+        tiles = TileWork(journal.tiles("network_post"), progress=passes.post)  # those around the buildings of this part
         model.post_probabilities(inputs, registration, position, evidence, tiles)
-    steps.mark(part)
+    journal.mark_part(part)
 
 
-def _locate(inputs: Inputs, settings: Settings, steps: Steps) -> tuple[Registration | None, OutlinePosition]:
+def _locate(inputs: Inputs, settings: Settings, journal: Journal) -> tuple[Registration | None, OutlinePosition]:
     """How the pre image lies against the post image, and where the outlines lie: measured, or kept from an earlier job."""
-    registration = steps.run("registration", lambda: _register(inputs, settings))
+    registration = journal.run("registration", lambda: _register(inputs, settings))
     paired = _is_usable(registration)
-    alignments = steps.run("alignments", lambda: measure_alignments(inputs, settings, paired=paired))
+    alignments = journal.run("alignments", lambda: measure_alignments(inputs, settings, paired=paired))
     return registration, outline_position(alignments, registration)
 
 
@@ -270,7 +271,7 @@ def _is_usable(registration: Registration | None) -> bool:
 
 
 def _image_evidence(
-    inputs: Inputs, settings: Settings, progress: Progress | None, steps: Steps, registration: Registration | None,
+    inputs: Inputs, settings: Settings, progress: Progress | None, journal: Journal, registration: Registration | None,
     position: OutlinePosition, part: Part = WHOLE,
 ) -> EvidenceTable:  # fmt: skip
     """What both images and the surface models say of every building; of none where the outlines may lie beside them."""
@@ -283,7 +284,7 @@ def _image_evidence(
         inputs.pre, inputs.post, inputs.footprints, registration, outlines_px=inputs.outlines_px,
         alignment=position.alignment, aligned_on=position.image, dsm_pre=inputs.dsm_pre, dsm_post=inputs.dsm_post,
         cloud_mask=inputs.cloud_mask, workers=settings.workers, progress=progress,
-        scratch=steps.folder_of("blocks"), part=part,
+        scratch=journal.folder_of("blocks"), part=part,
     )  # fmt: skip
 
 
@@ -360,7 +361,7 @@ def measure_alignments(inputs: Inputs, settings: Settings, *, paired: bool) -> d
 
 
 def _find_unbuilt(
-    inputs: Inputs, settings: Settings, model: DecisionModel, passes: Passes, steps: Steps,
+    inputs: Inputs, settings: Settings, model: DecisionModel, passes: Passes, journal: Journal,
     registration: Registration | None, position: OutlinePosition, part: Part = WHOLE,
 ) -> UnbuiltOutlines | None:  # fmt: skip
     """Outlines that show no building in the registered pre image; None where they are not aligned on it, or it is radar."""
@@ -377,8 +378,8 @@ def _find_unbuilt(
     logger.info("looking for outlines without a building in the pre image …")
     outlines = find_unbuilt(
         pre, inputs.footprints, alignment, workers=settings.workers, seed=settings.seed, progress=passes.unbuilt,
-        scratch=steps.folder_of("unbuilt"), part=part, network=BuildingNetwork.in_box() if model.box_decides else None,
-        tiles=TileWork(steps.store("buildings"), part, passes.built),
+        scratch=journal.folder_of("unbuilt"), part=part, network=BuildingNetwork.in_box() if model.box_decides else None,
+        tiles=TileWork(journal.tiles("buildings"), part, passes.built),
     )  # fmt: skip
     if passes.built is not None:
         passes.built(1.0)  # done, or there was no network to look

@@ -14,6 +14,7 @@ from typing import TypeVar
 from deepnets4eo.errors import InputError
 
 T = TypeVar("T")
+PART_MARK = "part-"  # of files in a journal: part-3-of-16 is done
 
 
 @dataclass(frozen=True)

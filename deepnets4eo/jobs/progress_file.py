@@ -19,7 +19,7 @@ import numpy as np
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.errors import OutputError, RunError
 from deepnets4eo.files import PARTIAL, open_own_file, plain, writing
-from deepnets4eo.grid import Grid, Window
+from deepnets4eo.grid import Window
 from deepnets4eo.jobs.parts import WHOLE, Part
 
 CHECKSUM = "crc32"  # of a line's other values
@@ -170,18 +170,6 @@ def _files_of_parts(out: Path) -> list[tuple[Path, int]]:
     names = re.compile(rf"{re.escape(PARTIAL)}(?:tiles{own}[.]jsonl|rows{own})")
     matches = [(path, names.fullmatch(path.name)) for path in out.parent.glob(f"{PARTIAL}*-of-*")]
     return [(path, int(match[1] or match[2])) for path, match in matches if match is not None]
-
-
-def file_identity(path: str) -> list[Any]:
-    """What says that a file is the same as before: its path, size and time; the path alone where it is no file here."""
-    file = Path(path)
-    return [str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] if file.is_file() else [path]
-
-
-def grid_identity(grid: Grid) -> dict[str, Any]:
-    """Shape, affine and CRS of a grid as plain values."""
-    crs = None if grid.crs is None else grid.crs.to_wkt()
-    return {"shape": list(grid.shape), "affine": list(grid.affine)[:6], "crs": crs}
 
 
 def _to_line(value: dict[str, Any]) -> bytes:

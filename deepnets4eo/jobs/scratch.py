@@ -6,8 +6,6 @@ is there, the manifest, comes last.
 
 from __future__ import annotations
 
-import logging
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,16 +19,11 @@ from deepnets4eo.files import (
     check_own_folder,
     partial_path,
     remove,
-    write_text,
     writing,
 )
 from deepnets4eo.jobs.lock import scratch_home
-from deepnets4eo.jobs.parts import Part
+from deepnets4eo.jobs.parts import PART_MARK
 from deepnets4eo.outputs.findings import count_of, one_or_many
-
-logger = logging.getLogger(__name__)
-
-PART_MARK = "part-"  # of files in the scratch folder: part-3-of-16 is done
 
 
 def scratch_folder(out: Path) -> Path:
@@ -58,17 +51,6 @@ def check_job_output(out: Path, *, overwrite: bool, resume: bool) -> bool:
     return replaced
 
 
-def mark_part(folder: Path, part: Part) -> None:
-    """Note in the folder of a divided job's finished steps that a part is done."""
-    write_text(folder / f"{PART_MARK}{part.number}-of-{part.total}", "")
-
-
-def parts_done(folder: Path) -> list[Part]:
-    """Return the parts that are done, of a job whose finished steps are in this folder."""
-    marks = (re.fullmatch(rf"{PART_MARK}(\d+)-of-(\d+)", path.name) for path in folder.glob(f"{PART_MARK}*"))
-    return [Part(int(mark[1]), int(mark[2])) for mark in marks if mark is not None]
-
-
 def check_parts(out: Path, *, resume: bool, overwrite: bool) -> None:
     """Raises OutputError where a new job into `out` would remove the parts that are done, or their map an older one."""
     done = len(list(scratch_folder(out).glob(f"*/{PART_MARK}*")))
@@ -78,37 +60,6 @@ def check_parts(out: Path, *, resume: bool, overwrite: bool) -> None:
     if (out / "manifest.json").exists():
         raise OutputError(f"{out} exists already, and {parts}. Pass --resume --overwrite to replace it by their map.")
     raise OutputError(f"{parts}. Pass --resume to make the map of them, or --overwrite to begin anew.")
-
-
-def check_same_job(folder: Path, part: Part | None = None) -> None:
-    """Refuse parts that belong to different jobs: done with other inputs, options or code, or of another number of parts.
-
-    folder : of the finished steps of this job. part : the one that begins; None for the job that completes them.
-    Errors: OutputError.
-    """
-    anew = f"or remove {folder.parent} and begin all parts anew."
-    others = sum(len(parts_done(other)) for other in folder.parent.glob("*/") if other.name != folder.name)
-    if others:
-        raise OutputError(
-            f"{count_of(others, 'part')} beside this one {one_or_many(others, 'was', 'were')} done with other inputs, options or code of "
-            f"this package. Give all parts the same, {anew}"
-        )
-    totals = {done.total for done in parts_done(folder)} | ({part.total} if part is not None else set())
-    if len(totals) > 1:
-        raise OutputError(
-            f"the job was divided into {' and into '.join(map(str, sorted(totals)))} parts. Give all parts the same number, {anew}"
-        )
-
-
-def report_parts(folder: Path) -> None:
-    """Log which parts of a divided job are missing. Errors: OutputError where there are parts of another job."""
-    check_same_job(folder)
-    done = parts_done(folder)
-    for total in {part.total for part in done}:
-        missing = sorted(set(range(1, total + 1)) - {part.number for part in done})
-        if missing:
-            names = ", ".join(map(str, missing))
-            logger.warning("of %d parts these are not done: %s; their work is done now", total, names)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Sequence
@@ -15,14 +14,13 @@ from pydantic import BaseModel
 
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import plain, read_json, write_json, writing
-from deepnets4eo.jobs.progress_file import file_identity
+from deepnets4eo.jobs.identity import file_identity, layer_identity
 from deepnets4eo.points.codes import has_asprs_noise
 from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile
 from deepnets4eo.points.labeller import PointLabeller
 from deepnets4eo.points.labellers import run_digest
 from deepnets4eo.points.tiles import TiledPoints
-from deepnets4eo.rasters.layer import Layer
 from deepnets4eo.version import code_version
 
 JOB, LABELS, FINISHED = "job.json", "labels.npy", "finished.txt"
@@ -134,10 +132,4 @@ def _describe(labeller: PointLabeller) -> list[Any]:
 
 
 def _describe_orthophoto(orthophoto: Orthophoto) -> list[Any]:
-    return [orthophoto.all_returns, *(_describe_layer(layer) for layer in orthophoto.layers)]
-
-
-def _describe_layer(layer: Layer) -> list[Any]:
-    files = [file_identity(path) for path in layer.paths]
-    content = files or hashlib.sha256(layer.read()[0].tobytes()).hexdigest()
-    return [content, layer.bands, str(layer.grid.crs), list(layer.grid.affine)]
+    return [orthophoto.all_returns, *map(layer_identity, orthophoto.layers)]

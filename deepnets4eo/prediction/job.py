@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 from deepnets4eo.device import Compute, choose, torch_settings
 from deepnets4eo.evaluation.withheld import FLOAT32, PRECISION
 from deepnets4eo.files import check_overwrite
+from deepnets4eo.jobs.identity import file_identity, grid_identity
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.parts import WHOLE
 from deepnets4eo.jobs.progress import between
-from deepnets4eo.jobs.progress_file import ProgressFile, file_identity, grid_identity
+from deepnets4eo.jobs.progress_file import ProgressFile
 from deepnets4eo.outputs.input_files import check_not_inputs, label_raster_files
 from deepnets4eo.prediction.batch_size import batch_size
 from deepnets4eo.prediction.opening import open_scene

@@ -11,7 +11,7 @@ from typing import Any
 
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import read_json, write_json
-from deepnets4eo.jobs.progress_file import file_identity
+from deepnets4eo.jobs.identity import file_identity
 from deepnets4eo.training.epochs import CHECKPOINTS
 from deepnets4eo.training.recipe import Recipe
 

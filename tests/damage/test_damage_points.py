@@ -108,11 +108,11 @@ def test_clouds_that_cannot_be_used_are_refused_before_the_long_work(city, cloud
 
 
 def test_the_identity_of_a_job_includes_its_clouds(city, clouds, images, tmp_path):
-    from deepnets4eo.damage.resume import Steps
+    from deepnets4eo.damage.resume import damage_journal
 
     def folder(points):
         inputs = open_inputs(*images, city.footprints(), Settings(), points=points)
-        return Steps.of(tmp_path, inputs, Settings()).folder
+        return damage_journal(tmp_path, inputs, Settings()).folder
 
     header = laspy.LasHeader(point_format=6, version="1.4")
     header.offsets, header.scales = np.floor(clouds[1].xyz.min(axis=0)), [0.001] * 3

@@ -12,10 +12,11 @@ from rasterio.env import get_gdal_config
 from small_grader import make_grader
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage import JobControl, Part, Settings, assess, assess_inputs, assess_part, job, open_inputs, resume
+from deepnets4eo.damage import JobControl, Part, Settings, assess, assess_inputs, assess_part, job, open_inputs
 from deepnets4eo.damage.evidence import collect, gather
 from deepnets4eo.damage.siamese import box
 from deepnets4eo.errors import InputError
+from deepnets4eo.jobs import identity
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
@@ -170,7 +171,7 @@ def test_parts_over_an_older_map_and_those_of_another_job_are_refused(
             assert damage(place, out, *verb, *options, post=post) == 1
             assert done_with_others in capsys.readouterr().err
     with monkeypatch.context() as patch:
-        patch.setattr(resume, "code_version", lambda: "0.1.0+another")
+        patch.setattr(identity, "code_version", lambda: "0.1.0+another")
         assert damage(place, out, *complete) == 1
         assert done_with_others in capsys.readouterr().err
     assert damage(place, out, "--part", "2/3", "--overwrite") == 1

@@ -23,7 +23,7 @@ from deepnets4eo.damage.evidence import collect, gather
 from deepnets4eo.damage.inputs import open_inputs
 from deepnets4eo.damage.map import PRODUCTS
 from deepnets4eo.damage.products import write
-from deepnets4eo.damage.resume import Steps
+from deepnets4eo.damage.resume import damage_journal
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import register
@@ -207,14 +207,14 @@ def test_a_change_of_inputs_or_version_is_another_job(
     def folder() -> Path | None:
         given = Layer.open(pixels, grid=Layer.open(post).grid) if change == "array" else post
         inputs = open_inputs(place / "pre.tif", given, place / "footprints.gpkg", Settings())
-        return Steps.of(tmp_path, inputs, Settings()).folder
+        return damage_journal(tmp_path, inputs, Settings()).folder
 
     first = folder()
     assert folder() == first
     if change == "touch":
         os.utime(post, (0, 0))
     elif change == "version":
-        monkeypatch.setattr("deepnets4eo.damage.resume.code_version", lambda: "0.0")
+        monkeypatch.setattr("deepnets4eo.jobs.identity.code_version", lambda: "0.0")
     else:
         pixels[0, 100, 100] ^= 1
     assert folder() != first
@@ -272,12 +272,12 @@ def test_refused_inputs_leave_no_scratch_and_a_full_disk_keeps_it(
 
 def test_a_step_that_is_cut_short_on_disk_is_made_again(place: Path, tmp_path: Path) -> None:
     inputs = open_inputs(place / "pre.tif", place / "post.tif", place / "footprints.gpkg", Settings())
-    steps = Steps.of(tmp_path, inputs, Settings())
-    assert steps.run("numbers", lambda: {"a": np.arange(5)})["a"].tolist() == [0, 1, 2, 3, 4]
+    journal = damage_journal(tmp_path, inputs, Settings())
+    assert journal.run("numbers", lambda: {"a": np.arange(5)})["a"].tolist() == [0, 1, 2, 3, 4]
     (path,) = tmp_path.rglob("numbers.npz")
     for length in (0, 40, path.stat().st_size - 30):
         path.write_bytes(path.read_bytes()[:length])
-        assert steps.run("numbers", lambda: {"a": np.arange(3)})["a"].tolist() == [0, 1, 2]
+        assert journal.run("numbers", lambda: {"a": np.arange(3)})["a"].tolist() == [0, 1, 2]
 
 
 def test_results_come_back_as_they_were(place: Path, tmp_path: Path) -> None:
@@ -289,10 +289,10 @@ def test_results_come_back_as_they_were(place: Path, tmp_path: Path) -> None:
         "network": pd.DataFrame({"p": [0.1, np.nan, 0.5]}),
         "nothing": None,
     }
-    steps = Steps.of(tmp_path, inputs, Settings())
+    journal = damage_journal(tmp_path, inputs, Settings())
     for name, result in results.items():
-        assert steps.run(name, lambda result=result: result) is result  # type: ignore[misc]
-        kept = steps.run(name, lambda: pytest.fail("made again"))  # type: ignore[arg-type, return-value]
+        assert journal.run(name, lambda result=result: result) is result  # type: ignore[misc]
+        kept = journal.run(name, lambda: pytest.fail("made again"))  # type: ignore[arg-type, return-value]
         same(kept, result)
 
 

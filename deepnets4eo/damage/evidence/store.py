@@ -15,10 +15,9 @@ import numpy as np
 from deepnets4eo.damage.evidence.block import BlockSums, BuildingGeometry, Table
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.grid import Window
-from deepnets4eo.jobs.array_store import ArrayStore
-from deepnets4eo.version import __version__
+from deepnets4eo.jobs.identity import grid_identity, identity_hash, layer_identity
+from deepnets4eo.jobs.journal import Journal
 
-FORMAT = 2  # of the files; part of what identifies a job
 KINDS = tuple(field.name for field in fields(BlockSums))
 
 
@@ -26,11 +25,11 @@ class BlockStore:
     """The blocks of one job: `get` what is there, `put` what is new."""
 
     def __init__(self, folder: Path, working_grid: WorkingGrid, geometry: BuildingGeometry) -> None:
-        self.files = ArrayStore(folder / _identity(working_grid, geometry))
+        self.journal = Journal(folder / _identity(working_grid, geometry))
 
     def get(self, window: Window) -> BlockSums | None:
         """The sums of a block, or None where it was not finished."""
-        arrays = self.files.get(_name(window))
+        arrays = self.journal.get(_name(window))
         if arrays is None or not set(KINDS) <= set(arrays):
             return None
         tables = {kind: Table(arrays[kind], {}) for kind in KINDS}
@@ -46,7 +45,7 @@ class BlockStore:
         for kind in KINDS:
             table: Table = getattr(part, kind)
             arrays |= {kind: table.buildings} | {f"{kind}:{name}": rows for name, rows in table.rows.items()}
-        self.files.put(_name(window), arrays)
+        self.journal.put(_name(window), arrays)
 
 
 def _name(window: Window) -> str:
@@ -63,15 +62,7 @@ def _fits_together(table: Table) -> bool:
 
 def _identity(working_grid: WorkingGrid, geometry: BuildingGeometry) -> str:
     """Hash of all that the sums depend on: program, files, grids as registered, outlines as moved."""
-    digest = hashlib.sha256(
-        f"{FORMAT} {__version__} {tuple(working_grid.grid.shape)} {working_grid.grid.affine} {working_grid.gsd_m}".encode()
-    )
-    for name, layer in sorted(working_grid.layers.items()):
-        digest.update(f"{name} {layer.source} {layer.grid.affine} {layer.bands}".encode())
-        for path in map(Path, layer.paths):
-            if path.exists():
-                digest.update(f"{path.stat().st_size} {path.stat().st_mtime_ns}".encode())
-    digest.update(np.ascontiguousarray(geometry.centres).tobytes())
-    digest.update(np.ascontiguousarray(geometry.sides.begin).tobytes())
-    digest.update(np.ascontiguousarray(geometry.sides.end).tobytes())
-    return digest.hexdigest()[:16]
+    layers = {name: layer_identity(layer) for name, layer in working_grid.layers.items()}
+    positions = (geometry.centres, geometry.sides.begin, geometry.sides.end)
+    outlines = hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in positions))
+    return identity_hash(grid_identity(working_grid.grid), working_grid.gsd_m, layers, outlines.hexdigest())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.jobs.array_store import ArrayStore
+from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.parts import WHOLE, Part
 from deepnets4eo.tiling import Tile
 
@@ -49,21 +49,21 @@ class TileWork:
 
     Parameters
     ----------
-    store
-        Keeps the sums of finished tiles of this job, and returns those that are there; None keeps none.
+    journal
+        Keeps the sums of finished tiles of this job, and returns those that are there; by default nothing is kept.
     part
         Whose tiles are computed; the sums of buildings that reach into other tiles are incomplete.
     progress
         Called with the share of these tiles that is done, 0–1.
     """
 
-    store: ArrayStore | None = None
+    journal: Journal = Journal()
     part: Part = WHOLE
     progress: Callable[[float], None] | None = None
 
     def get(self, tile: Tile, count: int) -> TileSums | None:
         """Return the sums of a finished tile, of some of `count` buildings; None where it is not finished."""
-        arrays = None if self.store is None else self.store.get(_name(tile))
+        arrays = self.journal.get(_name(tile))
         if arrays is None or set(arrays) != {field.name for field in fields(TileSums)}:
             return None
         sums = TileSums(**arrays)
@@ -71,8 +71,7 @@ class TileWork:
 
     def put(self, tile: Tile, sums: TileSums) -> None:
         """Keep the sums of a finished tile. Raises OutputError where they cannot be written."""
-        if self.store is not None:
-            self.store.put(_name(tile), vars(sums))
+        self.journal.put(_name(tile), vars(sums))
 
 
 def _name(tile: Tile) -> str:

@@ -9,7 +9,7 @@ import pytest
 from deepnets4eo.damage.evidence.block import BlockSums, Table
 from deepnets4eo.damage.evidence.store import BlockStore
 from deepnets4eo.grid import Window
-from deepnets4eo.jobs.array_store import ArrayStore
+from deepnets4eo.jobs.journal import Journal
 
 WINDOW = Window(0, 0, 8, 8)
 THREE, TWO = (Table(np.arange(count), {"ev": np.ones((count, 2))}) for count in (3, 2))
@@ -20,7 +20,7 @@ PART = BlockSums(THREE, TWO, Table(np.arange(0), {}), TWO)
 def store(tmp_path: Path) -> BlockStore:
     """A store whose folder is given; its name is a hash of a job, which this test has not."""
     made = BlockStore.__new__(BlockStore)
-    made.files = ArrayStore(tmp_path)
+    made.journal = Journal(tmp_path)
     return made
 
 
@@ -35,14 +35,14 @@ def test_a_block_comes_back_as_it_went_in(store: BlockStore) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"x" * 300, b"PK\x05\x06" + bytes(18)])
 def test_a_damaged_block_counts_as_not_finished_and_can_be_written_again(store: BlockStore, content: bytes) -> None:
-    (store.files.folder / "0-0.npz").write_bytes(content)
+    (store.journal.folder / "0-0.npz").write_bytes(content)
     assert store.get(WINDOW) is None
     store.put(WINDOW, PART)
     assert store.get(WINDOW) is not None
 
 
 def test_a_folder_in_its_place_counts_as_not_finished(store: BlockStore) -> None:
-    (store.files.folder / "0-0.npz").mkdir()
+    (store.journal.folder / "0-0.npz").mkdir()
     assert store.get(WINDOW) is None
 
 

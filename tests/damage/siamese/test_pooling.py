@@ -11,7 +11,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage.siamese.pairs import in_pixels, make_scene
 from deepnets4eo.damage.siamese.pooling import pool_batch, pool_scene
 from deepnets4eo.damage.siamese.tile_work import TileWork
-from deepnets4eo.jobs.array_store import ArrayStore
+from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.tiling import Tiling
@@ -92,7 +92,7 @@ def test_tiles_without_a_wanted_building_are_not_computed():
 def test_finished_tiles_are_not_computed_again_unless_they_are_damaged(tmp_path):
     image, houses = make_place(70, 80, 3)
     scene = make_scene(Layer.open(image[:2]), Layer.open(image[2:]))
-    outlines, echo, work = in_pixels(houses, scene.shape), Echo(), TileWork(ArrayStore(tmp_path))
+    outlines, echo, work = in_pixels(houses, scene.shape), Echo(), TileWork(Journal(tmp_path))
     whole = pool_scene(echo, scene, outlines, INPUTS, Tiling(32, 4), work=work)
     tiles, files = echo.tiles, sorted(tmp_path.iterdir())
     assert tiles == len(files) > 4

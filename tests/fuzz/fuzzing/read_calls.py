@@ -217,10 +217,10 @@ def bank(main: Path, out: Path, sound: Seeds) -> object:
 def block(main: Path, out: Path, sound: Seeds) -> object:
     from deepnets4eo.damage.evidence.store import BlockStore
     from deepnets4eo.grid import Window
-    from deepnets4eo.jobs.array_store import ArrayStore
+    from deepnets4eo.jobs.journal import Journal
 
     store = BlockStore.__new__(BlockStore)  # the folder's name is a hash of a whole job, which no case has
-    store.files = ArrayStore(main.parent)
+    store.journal = Journal(main.parent)
     return store.get(Window(0, 0, 48, 48))
 
 

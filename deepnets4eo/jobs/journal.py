@@ -1,0 +1,199 @@
+"""The journal of one job: named blocks of work that are finished, so that an interrupted or divided job goes on from them.
+
+Takes a folder that belongs to one identity of inputs, options and code (`jobs.identity`). One .npz a block of work,
+written beside and renamed, read without pickle; one that is cut short or damaged counts as not finished.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import OutputError
+from deepnets4eo.files import ARCHIVE_ERRORS, atomic_write, write_text
+from deepnets4eo.grid import Grid
+from deepnets4eo.jobs.parts import PART_MARK, Part
+from deepnets4eo.outputs.findings import count_of, one_or_many
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+TREE = "tree"  # entry of a result's file: its values as JSON, which name the arrays beside it
+NOT_FINISHED = object()
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The finished work of one job.
+
+    Parameters
+    ----------
+    folder
+        Where the results are kept; it may not exist yet. None keeps nothing, so that all work is done.
+    grids
+        Grids by name, which results refer to.
+    kinds
+        Dataclasses that results may consist of.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     journal = Journal(Path(folder))
+    ...     first = journal.run("sum", lambda: {"total": 3})
+    ...     again = journal.run("sum", lambda: {"total": 4})
+    ...     tiles = journal.tiles("network")
+    ...     tiles.put("0-0", {"sums": np.ones(3)})
+    ...     again, tiles.get("0-0")["sums"].tolist(), tiles.get("0-512")
+    ({'total': 3}, [1.0, 1.0, 1.0], None)
+    """
+
+    folder: Path | None = None
+    grids: Mapping[str, Grid] = field(default_factory=dict)
+    kinds: tuple[type, ...] = ()
+
+    def run(self, name: str, step: Callable[[], T]) -> T:
+        """Return the result of a step: what an earlier job kept, else what `step()` returns, which is then kept."""
+        if self.folder is None:
+            return step()
+        kept = self._read(name)
+        if kept is not NOT_FINISHED:
+            if kept is not None:
+                logger.info("%s: kept from an earlier job", name)
+            return kept
+        if (self.folder / f"{name}.npz").exists():
+            logger.info("%s: what was kept cannot be read, it is made again", name)
+        result = step()
+        kept = self._read(name)  # of another part of the job: all of them go on with the same
+        if kept is not NOT_FINISHED:
+            return kept
+        arrays: dict[str, NDArray[Any]] = {}
+        tree = json.dumps(self._pack(result, arrays))
+        self.put(name, {TREE: np.frombuffer(tree.encode(), np.uint8), **arrays})
+        return result
+
+    def tiles(self, name: str) -> Journal:
+        """Return the journal of a step that is itself many blocks of work, such as tiles or blocks of an image."""
+        return Journal(self.folder_of(name), self.grids, self.kinds)
+
+    def folder_of(self, name: str) -> Path | None:
+        """Return the folder for what a step keeps by itself; None where nothing is kept."""
+        return None if self.folder is None else self.folder / name
+
+    def get(self, name: str) -> dict[str, NDArray[Any]] | None:
+        """Return the arrays of a finished block of work; None where it is not finished, or its file is damaged."""
+        if self.folder is None:
+            return None
+        try:
+            with np.load(self.folder / f"{name}.npz", allow_pickle=False) as archive:
+                arrays = {key: archive[key] for key in archive.files}
+        except ARCHIVE_ERRORS:  # a file that is not there among them
+            return None
+        # a member without NumPy's header comes as bytes
+        return arrays if all(isinstance(array, np.ndarray) for array in arrays.values()) else None
+
+    def put(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep the arrays of a finished block of work. Raises OutputError where they cannot be written."""
+        if self.folder is not None:
+            with atomic_write(self.folder / f"{name}.npz") as partial:
+                np.savez(partial, **arrays)  # type: ignore[arg-type]
+
+    def mark_part(self, part: Part) -> None:
+        """Note that a part of the job is done."""
+        if self.folder is not None:
+            write_text(self.folder / f"{PART_MARK}{part.number}-of-{part.total}", "")
+
+    def check_part(self, part: Part | None) -> None:
+        """Refuse parts of different jobs: done with other inputs, options or code, or of another number of parts.
+
+        part : the one that begins; None for the job that completes them. Errors: OutputError.
+        """
+        if self.folder is None:
+            return
+        anew = f"or remove {self.folder.parent} and begin all parts anew."
+        others = sum(
+            len(_parts_done(other)) for other in self.folder.parent.glob("*/") if other.name != self.folder.name
+        )
+        if others:
+            raise OutputError(
+                f"{count_of(others, 'part')} beside this one {one_or_many(others, 'was', 'were')} done with other inputs, options "
+                f"or code of this package. Give all parts the same, {anew}"
+            )
+        totals = {done.total for done in _parts_done(self.folder)} | ({part.total} if part is not None else set())
+        if len(totals) > 1:
+            raise OutputError(
+                f"the job was divided into {' and into '.join(map(str, sorted(totals)))} parts. Give all parts the same number, {anew}"
+            )
+
+    def report_parts(self) -> None:
+        """Log which parts of a divided job are missing. Errors: OutputError where there are parts of another job."""
+        self.check_part(None)
+        done = [] if self.folder is None else _parts_done(self.folder)
+        for total in {part.total for part in done}:
+            missing = sorted(set(range(1, total + 1)) - {part.number for part in done})
+            if missing:
+                names = ", ".join(map(str, missing))
+                logger.warning("of %d parts these are not done: %s; their work is done now", total, names)
+
+    def _read(self, name: str) -> Any:
+        """What `run` kept, or NOT_FINISHED."""
+        arrays = self.get(name)
+        try:
+            return NOT_FINISHED if arrays is None else self._unpack(json.loads(arrays[TREE].tobytes()), arrays)
+        except (ValueError, KeyError, TypeError):  # of another version
+            return NOT_FINISHED
+
+    def _pack(self, value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
+        """Plain values for JSON; arrays go to `arrays` under the name that stands for them. Errors: TypeError."""
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return value
+        if isinstance(value, np.generic):
+            return value.item()
+        if isinstance(value, np.ndarray):
+            arrays[f"array_{len(arrays)}"] = value
+            return {"array": f"array_{len(arrays) - 1}"}
+        if isinstance(value, pd.DataFrame):
+            return {"table": {str(name): self._pack(value[name].to_numpy(), arrays) for name in value.columns}}
+        if isinstance(value, dict):
+            return {"mapping": {str(key): self._pack(item, arrays) for key, item in value.items()}}
+        if isinstance(value, tuple):
+            return {"items": [self._pack(item, arrays) for item in value]}
+        if is_dataclass(value) and type(value) in self.kinds:
+            values = {one.name: self._pack(getattr(value, one.name), arrays) for one in fields(value)}
+            return {"class": type(value).__name__, "values": values}
+        for name, grid in self.grids.items():
+            if isinstance(value, type(grid)) and value == grid:
+                return {"grid": name}
+        raise TypeError(f"a {type(value).__name__} cannot be kept")
+
+    def _unpack(self, tree: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
+        """What `_pack` took; see there."""
+        if not isinstance(tree, dict):
+            return tree
+        kind = next(iter(tree), "")
+        if kind == "array":
+            return arrays[tree[kind]]
+        if kind == "grid":
+            return self.grids[tree[kind]]
+        if kind == "items":
+            return tuple(self._unpack(item, arrays) for item in tree[kind])
+        if kind in ("table", "mapping"):
+            values = {name: self._unpack(item, arrays) for name, item in tree[kind].items()}
+            return pd.DataFrame(values) if kind == "table" else values
+        made = {one.__name__: one for one in self.kinds}[tree["class"]]
+        return made(**{name: self._unpack(item, arrays) for name, item in tree["values"].items()})
+
+
+def _parts_done(folder: Path) -> list[Part]:
+    """The parts that are done, of a job whose journal lies in this folder."""
+    marks = (re.fullmatch(rf"{PART_MARK}(\d+)-of-(\d+)", path.name) for path in folder.glob(f"{PART_MARK}*"))
+    return [Part(int(mark[1]), int(mark[2])) for mark in marks if mark is not None]
