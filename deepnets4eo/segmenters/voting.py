@@ -30,8 +30,8 @@ def ensemble_run(
     vote
         "mean" or "majority", see `Ensemble`.
     views, scales
-        See `TestTimeAugmentation`. Views are by default those that the first run has by its recipe: "half-turn" for the networks
-        that learnt from the miniature world, else "none".
+        See `TestTimeAugmentation`. Views are by default those that the first run has by its recipe: "half-turn" for buildings
+        learnt from the miniature world, else "none".
 
     Returns
     -------
@@ -52,7 +52,7 @@ def ensemble_run(
     if vote not in VOTES:  # a single run has no ensemble, which would refuse it
         raise InputError(f"vote {vote!r} is unknown. Choose mean or majority.")
     first = runs[0]
-    own = own_views(first.recipe)
+    own = own_views(first.recipe, first.segmenter.legend.name)
     views = own if views is None else views
     segmenter: Segmenter = first.segmenter
     if len(runs) > 1:

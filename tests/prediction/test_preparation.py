@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,8 +125,10 @@ def test_pixels_that_such_a_run_never_learnt_are_refused(make_run: Callable, tmp
             predict(run, write(tmp_path / "image.tif", IMAGE, size_m), tmp_path / "labels.tif", ONE)
 
 
-def test_such_a_run_labels_every_tile_by_two_views_unless_one_is_asked_for(make_run: Callable) -> None:
+def test_a_run_of_buildings_labels_every_tile_by_two_views_unless_one_is_asked_for(make_run: Callable) -> None:
     of_world, other = load_run(make_run(WORLD_TASK)), load_run(make_run())
+    assert ensemble_run([of_world]) is of_world, "land cover, by one view"
+    of_world.segmenter.legend = replace(of_world.segmenter.legend, name="buildings")
     assert ensemble_run([of_world]).card["views"] == "half-turn"
     assert ensemble_run([of_world], views="none").segmenter is of_world.segmenter
     assert ensemble_run([of_world], views="none").card["views"] == "none"
