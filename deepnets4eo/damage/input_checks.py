@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.colour_choice import in_colour, unknown_colours, unmasked_bands
+from deepnets4eo.damage.evidence.working_grid import UNKNOWN_GSD_M
 from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.errors import InputError
 from deepnets4eo.inspection.pairs import check_no_colour_table, check_two_images, declare_nodata, sample_windows
@@ -51,7 +52,7 @@ def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
     for role, image in images.items():
         if image is not None:
             check_no_colour_table(image, role)
-    findings = [*unknown_colours(images), *unmasked_bands(images)]
+    findings = [*unknown_colours(images), *unmasked_bands(images), *assumed_pixel_size(post)]
     radar: list[str] = []
     pre, post = None if pre is None else in_colour(pre), in_colour(post)
     post = declare_nodata(post, "post", findings)
@@ -74,6 +75,16 @@ def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
                         "post image alone.", "Give another pre image, or - for PRE.")
             )  # fmt: skip
     return CheckedImages(pre, post, tuple(findings), tuple(radar))
+
+
+def assumed_pixel_size(post: Layer) -> list[Finding]:
+    """What is assumed of the size of a pixel where neither a CRS nor the user says it: roofs and neighbourhoods are measured in metres."""
+    if post.grid.crs is not None:
+        return []
+    return [
+        Finding("pixel_size_assumed", "caution", f"The post image has no CRS. A pixel was taken for {UNKNOWN_GSD_M:g} m, and areas "
+                "are not known.", "Say how large a pixel is, in metres: --gsd 0.3.")
+    ]  # fmt: skip
 
 
 def _require_structure(layer: Layer, role: str) -> None:

@@ -11,6 +11,7 @@ from made_up_town import GRID, layer, photo
 from deepnets4eo.damage.input_checks import check_images, neighbour_correlations, undeclared_nodata
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters.stated_gsd import with_gsd
 
 BEFORE, AFTER = photo(after=False), photo(after=True)
 
@@ -104,3 +105,11 @@ def test_an_image_with_a_colour_table_is_refused(tmp_path: Path) -> None:
         file.write_colormap(1, {value: (value, 0, 255 - value) for value in range(256)})
     with pytest.raises(InputError, match=r"the post image .*p\.tif has a colour table"):
         check_images(None, Layer.open(path))
+
+
+def test_a_pixel_without_a_size_is_said_to_be_assumed_and_one_whose_size_is_stated_is_not():
+    image = np.random.default_rng(0).integers(0, 255, (3, 64, 64)).repeat(8, axis=1).repeat(8, axis=2).astype(np.uint8)
+    found = {finding.code: finding for finding in check_images(None, Layer.open(image)).findings}
+    assert "taken for 0.5 m" in found["pixel_size_assumed"].message
+    stated = with_gsd(Layer.open(image), 0.3)
+    assert "pixel_size_assumed" not in {finding.code for finding in check_images(None, stated).findings}
