@@ -36,7 +36,8 @@ from smoke import add_smoke, crop_folds, title_of
 from tile_rows import SPLIT, tile_rows
 
 from deepnets4eo.arrays import Vectors
-from deepnets4eo.benchmark import BenchmarkScenes, Row as BenchmarkRow, run_possible
+from deepnets4eo.benchmark import BenchmarkScenes, run_possible
+from deepnets4eo.benchmark import Row as BenchmarkRow
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import write_text
