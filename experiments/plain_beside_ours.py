@@ -213,13 +213,13 @@ def plain_unet(fold: BenchmarkScenes, layers: tuple[str, ...], legend: Legend) -
 
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
-    places = [(read_layers(sources, layers), read_labels(sources, legend)) for sources in fold.train.values()]
-    mean, sd = (statistic(np.concatenate([image.reshape(len(image), -1) for image, _ in places], axis=1), axis=1)[:, None, None]
+    scenes = [(read_layers(sources, layers), read_labels(sources, legend)) for sources in fold.train.values()]
+    mean, sd = (statistic(np.concatenate([image.reshape(len(image), -1) for image, _ in scenes], axis=1), axis=1)[:, None, None]
                 for statistic in (np.mean, np.std))  # fmt: skip
     net = smp.Unet("resnet18", encoder_weights=None, in_channels=len(mean), classes=legend.num_classes)
     steps = torch.optim.AdamW(net.parameters(), 1e-3)
     for _ in range(EPOCHS * WINDOWS // BATCH):
-        batch = [window(*places[rng.integers(len(places))], rng) for _ in range(BATCH)]
+        batch = [window(*scenes[rng.integers(len(scenes))], rng) for _ in range(BATCH)]
         images, labels = (np.stack(part) for part in zip(*batch, strict=True))
         scores = net(torch.from_numpy(np.float32((images - mean) / sd)))
         loss = torch.nn.functional.cross_entropy(scores, torch.from_numpy(labels.astype(np.int64)), ignore_index=VOID)
@@ -241,7 +241,7 @@ def window(image: NDArray[Any], labels: NDArray[Any], rng: np.random.Generator) 
     """A square anywhere, turned and mirrored at random."""
     row, col = (int(rng.integers(side - SIDE_PX + 1)) for side in labels.shape)
     both = [array[..., row : row + SIDE_PX, col : col + SIDE_PX] for array in (image, labels)]
-    turns, mirrored = rng.integers(4), rng.integers(2)
+    turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
     both = [np.rot90(array, turns, axes=(-2, -1)) for array in both]
     image, labels = (array[..., ::-1] if mirrored else array for array in both)
     return image, labels

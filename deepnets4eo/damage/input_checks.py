@@ -52,7 +52,7 @@ def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
     for role, image in images.items():
         if image is not None:
             check_no_colour_table(image, role)
-    findings = [*unknown_colours(images), *unmasked_bands(images), *assumed_pixel_size(post)]
+    findings = [*unknown_colours(images), *unmasked_bands(images), *assumed_gsd(post)]
     radar: list[str] = []
     pre, post = None if pre is None else in_colour(pre), in_colour(post)
     post = declare_nodata(post, "post", findings)
@@ -77,7 +77,7 @@ def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
     return CheckedImages(pre, post, tuple(findings), tuple(radar))
 
 
-def assumed_pixel_size(post: Layer) -> list[Finding]:
+def assumed_gsd(post: Layer) -> list[Finding]:
     """What is assumed of the size of a pixel where neither a CRS nor the user says it: roofs and neighbourhoods are measured in metres."""
     if post.grid.crs is not None:
         return []
