@@ -22,8 +22,8 @@ from torch import Tensor
 from world_train import ship
 
 from deepnets4eo.damage.siamese.box import NAME
-from deepnets4eo.damage.siamese.stream_recipe import StreamRecipe
-from deepnets4eo.damage.siamese.stream_scores import to_labelled_pair
+from deepnets4eo.damage.siamese.recipe import StreamRecipe
+from deepnets4eo.damage.siamese.scoring import to_labelled_pair
 from deepnets4eo.damage.siamese.stream_training import score_as_stored
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_json

@@ -27,7 +27,7 @@ _HOMES = {
     "Registration": "deepnets4eo.registration",
     "align_footprints": "deepnets4eo.damage.alignment",
     "GradedPair": "deepnets4eo.damage.siamese.stream",
-    "StreamRecipe": "deepnets4eo.damage.siamese.stream_recipe",
+    "StreamRecipe": "deepnets4eo.damage.siamese.recipe",
     "train_on_stream": "deepnets4eo.damage.siamese.stream_training",
 }
 

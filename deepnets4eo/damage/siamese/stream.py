@@ -15,7 +15,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID
-from deepnets4eo.damage.siamese.stream_recipe import StreamSection
+from deepnets4eo.damage.siamese.recipe import StreamSection
 from deepnets4eo.grid import Window
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
 from deepnets4eo.zonal.outlines import Outlines

@@ -27,9 +27,9 @@ from deepnets4eo.training.tasks import TrainOptions
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.siamese.pairs import LabelledPair
+    from deepnets4eo.damage.siamese.recipe import StreamRecipe, StreamSection
+    from deepnets4eo.damage.siamese.scoring import StreamGraded
     from deepnets4eo.damage.siamese.stream import GradedPair, Variation
-    from deepnets4eo.damage.siamese.stream_recipe import StreamRecipe, StreamSection
-    from deepnets4eo.damage.siamese.stream_scores import StreamGraded
 
 GSD_DRAW = 7  # beside a pair's seed, so that no other draw follows from the same numbers
 SHARED = "twin."  # what names of the U-Net of both dates begin with
@@ -70,9 +70,9 @@ def train_on_stream(
     train_on_stream(make_pair, validation, StreamRecipe(), SensorVariation(), Path("runs/pair"), TrainOptions(minutes=30))
     ```
     """
-    from deepnets4eo.damage.siamese.ordinal_criterion import OrdinalCriterion
+    from deepnets4eo.damage.siamese.criterion import OrdinalCriterion
+    from deepnets4eo.damage.siamese.scoring import epoch_scores, grade_stream, to_labelled_pair
     from deepnets4eo.damage.siamese.stream import read_window
-    from deepnets4eo.damage.siamese.stream_scores import epoch_scores, grade_stream, to_labelled_pair
 
     inputs = InputSpec({PRE: DISPLAY_RGB, POST: DISPLAY_RGB}, recipe.data.gsd_m)
     segmenter = build_untrained(recipe, inputs)
@@ -116,7 +116,7 @@ def score_as_stored(
     -------
     Metrics of the run, and what its card holds of them, with the temperatures of both heads.
     """
-    from deepnets4eo.damage.siamese.stream_scores import grade_stream
+    from deepnets4eo.damage.siamese.scoring import grade_stream
 
     segmenter.module.half().float()  # what is scored is what is written
     segmenter.stored = "float16"
@@ -163,7 +163,7 @@ def _take_over(segmenter: NetworkSegmenter, run: Path) -> None:
 
 def _scores(graded: StreamGraded, pairs: Sequence[GradedPair]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Metrics of the run, and what its card holds of them."""
-    from deepnets4eo.damage.siamese.stream_scores import group_scores, head_scores
+    from deepnets4eo.damage.siamese.scoring import group_scores, head_scores
 
     names = Legend.load(LEGEND).names
     counts = dict(zip(names, np.bincount(graded.pair.grades, minlength=len(names)).tolist(), strict=True))

@@ -13,10 +13,16 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage.network_skill import validated_skill
 from deepnets4eo.damage.siamese.evidence import NetworkGrader
-from deepnets4eo.damage.siamese.scoring import Graded, damage_probability
+from deepnets4eo.damage.siamese.recipe import StreamRecipe
+from deepnets4eo.damage.siamese.scoring import (
+    Graded,
+    StreamGraded,
+    damage_probability,
+    evenly_graded,
+    group_scores,
+    head_scores,
+)
 from deepnets4eo.damage.siamese.stream import GradedPair
-from deepnets4eo.damage.siamese.stream_recipe import StreamRecipe
-from deepnets4eo.damage.siamese.stream_scores import StreamGraded, evenly_graded, group_scores, head_scores
 from deepnets4eo.damage.siamese.stream_training import build_untrained, train_on_stream
 from deepnets4eo.errors import RunError
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
