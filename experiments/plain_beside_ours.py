@@ -1,7 +1,7 @@
 """Recipes beside the plain way to do the same: a pipeline of scikit-learn on the same pixels or points.
 
 Usage: python experiments/plain_beside_ours.py --data ROOT --out FOLDER [--names houston_crop …] [--methods svm …]
-       [--points] [--tiles vaihingen …] [--networks] [--smoke]
+       [--points] [--tiles vaihingen …] [--smoke]
 ROOT is the folder of samples, with houston2018_crop, salinasA, jasper_ridge, enmap_potsdam and, for --points, ign_lidar_hd;
 for --tiles those of `real_tiles.py`.
 
@@ -10,7 +10,7 @@ learns from the same pixels as they are in the file, and is tested on the same. 
 Points: points/NAME as in `aerial_lidar.py`, every tile tested on once; the plain way is eigenvalues of the 10, 20 and 50 nearest points, the
 height above the lowest point around, and 100 extremely randomised trees on 60,000 points at random.
 Tiles: baselines/NAME on both halves of real tiles; the plain way is a forest of 200 trees on the bands and their Gaussians of the same
-layers, 20,000 pixels at random. --networks: networks for whole images beside a U-Net and a loop of thirty lines that sees as many windows.
+layers, 20,000 pixels at random.
 What is more than a point below the plain way is marked. Writes table.md; what is finished is not run again.
 """
 
@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from real_tiles import Folds, tile_folds
 from script import plain_errors, require_files
 from smoke import add_smoke, crop_folds, title_of
-from tile_rows import SPLIT, tile_rows
+from tile_rows import tile_rows
 
 from deepnets4eo.arrays import Vectors
 from deepnets4eo.benchmark import BenchmarkScenes, run_possible
@@ -51,9 +51,8 @@ POINTS = "ign_lidar_hd"
 NEAREST, LOW_M, DRAWN, TREES = (10, 20, 50), 10.0, 60_000, 100
 TILES = ("vaihingen", "potsdam", "vegas", "ign")
 SIGMAS, PIXELS = (1, 2, 4, 8), 20_000
+FOREST_WORDS = "bands and Gaussians, RandomForestClassifier(200)"
 MORE = ("random-forest", "gradient-boosting", "knn", "logistic")
-NETWORKS = ("unet-mobilenet", "unet-resnet34", "unet-distance")
-SIDE_PX, BATCH, EPOCHS, WINDOWS = 96, 8, 8, 160
 HEAD = "| data | recipe | ours: overall accuracy | the plain way | plain: overall accuracy | difference |\n|---|---|---:|---|---:|---:|\n"
 
 Pixels = tuple[NDArray[np.float32], NDArray[np.uint8]]
@@ -206,47 +205,6 @@ def plain_forest(fold: BenchmarkScenes, layers: tuple[str, ...], legend: Legend)
     return count_right(fold, legend, lambda sources: forest.predict(vectors(sources)))
 
 
-def plain_unet(fold: BenchmarkScenes, layers: tuple[str, ...], legend: Legend) -> tuple[int, int]:
-    """The same with a U-Net of segmentation_models_pytorch, random windows, AdamW and nothing else."""
-    import segmentation_models_pytorch as smp
-    import torch
-
-    torch.manual_seed(0)
-    rng = np.random.default_rng(0)
-    scenes = [(read_layers(sources, layers), read_labels(sources, legend)) for sources in fold.train.values()]
-    mean, sd = (statistic(np.concatenate([image.reshape(len(image), -1) for image, _ in scenes], axis=1), axis=1)[:, None, None]
-                for statistic in (np.mean, np.std))  # fmt: skip
-    net = smp.Unet("resnet18", encoder_weights=None, in_channels=len(mean), classes=legend.num_classes)
-    steps = torch.optim.AdamW(net.parameters(), 1e-3)
-    for _ in range(EPOCHS * WINDOWS // BATCH):
-        batch = [window(*scenes[rng.integers(len(scenes))], rng) for _ in range(BATCH)]
-        images, labels = (np.stack(part) for part in zip(*batch, strict=True))
-        scores = net(torch.from_numpy(np.float32((images - mean) / sd)))
-        loss = torch.nn.functional.cross_entropy(scores, torch.from_numpy(labels.astype(np.int64)), ignore_index=VOID)
-        steps.zero_grad()
-        loss.backward()
-        steps.step()
-
-    @torch.no_grad()
-    def predict(sources: Mapping[str, str]) -> NDArray[Any]:
-        image = np.float32((read_layers(sources, layers) - mean) / sd)
-        padded = np.pad(image, [(0, 0), (0, -image.shape[1] % 32), (0, -image.shape[2] % 32)], "reflect")
-        return net(torch.from_numpy(padded)[None])[0].argmax(0).numpy()[: image.shape[1], : image.shape[2]].ravel()
-
-    net.eval()
-    return count_right(fold, legend, predict)
-
-
-def window(image: NDArray[Any], labels: NDArray[Any], rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
-    """A square anywhere, turned and mirrored at random."""
-    row, col = (int(rng.integers(side - SIDE_PX + 1)) for side in labels.shape)
-    both = [array[..., row : row + SIDE_PX, col : col + SIDE_PX] for array in (image, labels)]
-    turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
-    both = [np.rot90(array, turns, axes=(-2, -1)) for array in both]
-    image, labels = (array[..., ::-1] if mirrored else array for array in both)
-    return image, labels
-
-
 def count_right(
     fold: BenchmarkScenes, legend: Legend, predict: Callable[[Mapping[str, str]], NDArray[Any]]
 ) -> tuple[int, int]:
@@ -259,11 +217,8 @@ def count_right(
     return right, known
 
 
-def tile_lines(
-    tile: str, legend: Legend, folds: Folds, rows: list[BenchmarkRow], way: tuple[str, Any], out: Path
-) -> str:
+def tile_lines(tile: str, legend: Legend, folds: Folds, rows: list[BenchmarkRow], out: Path) -> str:
     """The rows that are possible on a tile beside the plain way on the same layers; both halves are scored as one."""
-    words, plain = way
     known: dict[tuple[str, ...], float] = {}
     text = ""
     recipes = {row.name: row.recipe for row in rows}
@@ -272,31 +227,22 @@ def tile_lines(
     for outcome in outcomes:
         layers = layers_of[outcome.name]
         if layers not in known:
-            counts = np.array([plain(fold, layers, legend) for fold in folds]).sum(axis=0)
+            counts = np.array([plain_forest(fold, layers, legend) for fold in folds]).sum(axis=0)
             known[layers] = 100 * float(counts[0] / counts[1])
         data = f"{tile}, {' + '.join(layers)}"
         ours = 100 * outcome.scores["overall_accuracy"]
-        text += line(data, f"{recipes[outcome.name]} ({outcome.name})", [ours], words, [known[layers]])
+        text += line(data, f"{recipes[outcome.name]} ({outcome.name})", [ours], FOREST_WORDS, [known[layers]])
     return text
 
 
-def all_tile_lines(root: Path, out: Path, names: list[str], *, networks: bool, smoke: bool) -> str:
-    """The baselines, or the networks, on real tiles."""
-    if networks:
-        fit = (*SPLIT, f"data.tile_px={SIDE_PX}", f"data.windows_per_epoch={WINDOWS}", f"train.epochs={EPOCHS}",
-               f"train.batch_size={BATCH}", "predict.tile_px=192", "predict.halo_px=16", "predict.overlap_px=16")  # fmt: skip
-        table = [BenchmarkRow(name, name, (*fit, "model.layers=[image]")) for name in NETWORKS]
-        way = ("smp.Unet(resnet18), AdamW 1e-3, windows at random", plain_unet)
-    else:
-        table = [*(BenchmarkRow(name, f"baselines/{name}", ("model.layers=[image]",)) for name in MORE)]
-        table += contest_rows(None, made_up=False)
-        way = ("bands and Gaussians, RandomForestClassifier(200)", plain_forest)
+def all_tile_lines(root: Path, out: Path, names: list[str], *, smoke: bool) -> str:
+    """The baselines on real tiles."""
+    table = [*(BenchmarkRow(name, f"baselines/{name}", ("model.layers=[image]",)) for name in MORE)]
+    table += contest_rows(None, made_up=False)
     text = ""
     for tile, (legend, folds) in tile_folds(root, out / "tiles", names).items():
-        rows = table if networks else tile_rows(tile, table)
         folds = crop_folds(folds, out / "smoke" / tile) if smoke else folds
-        text += tile_lines(tile, legend, folds, rows, way, out / tile)
-        print(text, flush=True)
+        text += tile_lines(tile, legend, folds, tile_rows(tile, table), out / tile)
     return text
 
 
@@ -311,7 +257,6 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", default=list(METHODS), help="recipes hyperspectral/NAME")
     parser.add_argument("--points", action="store_true", help="the recipes of points, too")
     parser.add_argument("--tiles", nargs="*", help="the baselines on real tiles, too; named none: on all")
-    parser.add_argument("--networks", action="store_true", help="networks for whole images instead of the baselines")
     add_smoke(parser)
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
@@ -329,7 +274,7 @@ def main() -> None:
         require_files(options.data / POINTS, aerial_lidar.CLOUDS)
         text += points_lines(options.data, out, smoke=smoke)
     if options.tiles is not None:
-        text += all_tile_lines(options.data, out, options.tiles or list(TILES), networks=options.networks, smoke=smoke)
+        text += all_tile_lines(options.data, out, options.tiles or list(TILES), smoke=smoke)
     print(write_text(out / "table.md", text).read_text(encoding="utf-8"))
 
 
