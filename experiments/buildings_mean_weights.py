@@ -19,8 +19,7 @@ from world_train import ship
 
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.synthetic.world.cover_criterion import CoverScorer
-from deepnets4eo.synthetic.world.cover_network import RUNS, cover_of_runs
-from deepnets4eo.synthetic.world.cover_recipe import WorldRecipe
+from deepnets4eo.synthetic.world.cover_network import RUNS, WorldRecipe, cover_of_runs
 from deepnets4eo.synthetic.world.cover_training import validation_windows, write_cover
 from deepnets4eo.training.recipe import resolve
 

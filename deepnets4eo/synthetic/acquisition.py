@@ -14,10 +14,9 @@ from affine import Affine
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.grid import Grid
 from deepnets4eo.points import PointCloud
-from deepnets4eo.synthetic.labels import class_map
+from deepnets4eo.synthetic.materials import MaterialSpectra, class_map, material_spectra
 from deepnets4eo.synthetic.points import sample_points
 from deepnets4eo.synthetic.sensor import blur, radiance, relief_displacement, simulate_sensor_image, view
-from deepnets4eo.synthetic.spectra import MaterialSpectra, material_spectra
 from deepnets4eo.synthetic.style import Light, Season, Sensor
 from deepnets4eo.synthetic.surface import OPAQUE, Surface
 

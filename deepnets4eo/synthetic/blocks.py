@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepnets4eo.synthetic.building import Building, plan_parts
-from deepnets4eo.synthetic.plan import Plan, kind_name
-from deepnets4eo.synthetic.streets import Streets
+from deepnets4eo.synthetic.plan import Plan, Streets, kind_name
 from deepnets4eo.synthetic.style import Style, roof_colour
 
 BEYOND_M = 45.0  # how far beyond the canvas lots are still laid out, for their shadows and crowns

@@ -8,8 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from deepnets4eo.synthetic.materials import CODE, NAMES, poles
-from deepnets4eo.synthetic.plan import Plan, Row
-from deepnets4eo.synthetic.streets import ARTERIAL_M, KINDS, Streets
+from deepnets4eo.synthetic.plan import ARTERIAL_M, KINDS, Plan, Row, Streets
 from deepnets4eo.synthetic.style import Season
 from deepnets4eo.synthetic.surface import Rectangles, Surface
 from deepnets4eo.synthetic.textures import Textures

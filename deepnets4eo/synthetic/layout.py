@@ -9,8 +9,7 @@ import numpy as np
 from shapely import STRtree
 
 from deepnets4eo.synthetic.blocks import Block, fill_block
-from deepnets4eo.synthetic.plan import Plan
-from deepnets4eo.synthetic.streets import draw_streets
+from deepnets4eo.synthetic.plan import Plan, draw_streets
 from deepnets4eo.synthetic.style import Style
 
 DENSITY = {"residential": 1.0, "apartments": 0.7, "commerce": 0.2, "park": 1.3, "field": 0.15, "wood": 9.0, "site": 0.1}

@@ -1,4 +1,4 @@
-"""What the miniature city is made of: the look of each material and the class it belongs to.
+"""What the miniature city is made of: the look, spectrum and class of each material, and of each pixel of a surface.
 
 Colours are display values 0–255 of (red, green, blue, near infrared); reflectance is their square over 255².
 A material varies between two poles, mixed by broad (15–150 m), middle (2–15 m) and fine (< 2 m) texture.
@@ -10,6 +10,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.synthetic.surface import OPAQUE, Surface
+
+STANDING_M = 1.6  # a lower building is rubble
+BAND_ROWS = 512
 
 Colour = tuple[int, int, int, int]
 
@@ -109,3 +115,49 @@ def curve(
     values = [blue * 0.8, blue, green, red, edge, plateau, infrared, (infrared + shortwave) / 2, shortwave]
     values += [shortwave * dent, shortwave, (shortwave + far) / 2 * 0.9, far * dent, far, far * 0.85]
     return np.interp(wavelengths_nm, nodes, values).astype(np.float32)
+
+
+def class_map(surface: Surface, legend: Legend) -> np.ndarray:
+    """Return (H, W) uint8 class values: crowns first, then standing buildings, then materials. A destroyed building is
+    clutter; parts of a damaged building that are still high enough are building."""
+    lookup = np.array([legend.value(kind) for kind in KIND], np.uint8)
+    building, clutter, tree = (legend.value(name) for name in ("building", "clutter", "tree"))
+    out = np.empty(surface.shape, np.uint8)
+    for top in range(0, surface.shape[0], BAND_ROWS):
+        rows = slice(top, top + BAND_ROWS)
+        values = lookup[surface.material[rows]]
+        own = surface.building[rows] > 0
+        standing = surface.height[rows] >= STANDING_M
+        values[own & standing] = building
+        values[own & ~standing] = np.where(values[own & ~standing] == building, clutter, values[own & ~standing])
+        values[surface.cover[rows] > OPAQUE] = tree
+        out[rows] = values
+    return out
+
+
+@dataclass(frozen=True)
+class MaterialSpectra:
+    """Materials and their spectra: M names, `material` (H, W) as index into them, `reflectance` (M, B) 0–1, and
+    `brightness` (H, W), light and texture of the pixel about 1."""
+
+    names: tuple[str, ...]
+    material: np.ndarray
+    reflectance: np.ndarray
+    brightness: np.ndarray
+
+    def cube(self) -> np.ndarray:
+        """(B, H, W) float32 radiance factor: the material's spectrum under the pixel's light. Memory: B · H · W · 4 bytes."""
+        lit = self.brightness * self.brightness
+        return np.stack([band[self.material] * lit for band in self.reflectance.T])
+
+
+def material_spectra(surface: Surface, wavelengths_nm: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Return the material codes as seen from above (H, W), their reflectance (M, B) and names; crowns count as foliage
+    or branches. Materials that only the miniature world has are left out where no pixel has one."""
+    codes = surface.material.copy()
+    crown = surface.cover > OPAQUE
+    leafy = surface.leaf[3] > surface.leaf[0] * np.float32(1.5)
+    codes[crown & leafy] = CODE["foliage"]
+    codes[crown & ~leafy] = CODE["branches"]
+    count = max(int(codes.max(initial=0)) + 1, CITY_COUNT)
+    return codes, spectra(wavelengths_nm)[:count], NAMES[:count]

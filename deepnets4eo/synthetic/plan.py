@@ -1,14 +1,120 @@
-"""The plan of the city: positions of all objects, before any pixel is painted.
+"""The plan of the city: its street net and the positions of all objects, before any pixel is painted.
 
-Made by `layout` from streets and a style; used for painting, vectors and the event.
+Streets are two families of lines in bent coordinates (u across, v along the blocks). Made by `layout` from a style; used for painting, vectors and the event.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from deepnets4eo.synthetic.building import Building
-from deepnets4eo.synthetic.streets import KINDS, Streets
+from deepnets4eo.synthetic.style import Region
+
+KINDS = ("residential", "apartments", "commerce", "park", "field", "wood", "site", "river")
+ARTERIAL_M = 14.0  # streets at least this wide carry markings
+
+
+@dataclass
+class Streets:
+    """Lines u = const (always open) and v = const (open cell by cell), their widths and paving, and the blocks' uses."""
+
+    centre: tuple[float, float]
+    angle: float
+    bend: tuple[tuple[float, float, float], tuple[float, float, float]]  # amplitude m, length m, phase; of u and of v
+    u: np.ndarray
+    v: np.ndarray
+    u_width: np.ndarray
+    v_width: np.ndarray
+    u_paving: np.ndarray
+    v_paving: np.ndarray
+    open_v: np.ndarray  # (columns, lines) bool: is line v open between u[i] and u[i + 1]
+    kind: np.ndarray  # (columns, rows) index into KINDS
+    lot: np.ndarray  # (columns, rows) lot width in metres
+    diagonal: tuple[float, float, float] = field(default=(0.0, 0.0, np.inf))  # unit normal and offset in (u, v)
+
+    def to_uv(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Local metres (x, y) to bent coordinates (u, v)."""
+        cos, sin = np.float32(np.cos(self.angle)), np.float32(np.sin(self.angle))
+        right, down = x - np.float32(self.centre[0]), y - np.float32(self.centre[1])
+        across, along = cos * right + sin * down, -sin * right + cos * down
+        (a, length_a, phase_a), (b, length_b, phase_b) = self.bend
+        u = across + a * np.sin(2 * np.pi / length_a * along + phase_a)
+        v = along + b * np.sin(2 * np.pi / length_b * across + phase_b)
+        return u, v
+
+    def to_xy(self, u: float, v: float) -> tuple[float, float]:
+        """Bent coordinates (u, v) to local metres, by fixed-point iteration (the bend's slope is below one)."""
+        (a, length_a, phase_a), (b, length_b, phase_b) = self.bend
+        wave_a, wave_b = 2 * math.pi / length_a, 2 * math.pi / length_b
+        across, along = u, v = float(u), float(v)
+        for _ in range(12):
+            across = u - a * math.sin(wave_a * along + phase_a)
+            along = v - b * math.sin(wave_b * across + phase_b)
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        return self.centre[0] + cos * across - sin * along, self.centre[1] + sin * across + cos * along
+
+    def heading(self, u: float, v: float) -> float:
+        """Direction of increasing v at a position, radians in the image (x right, y down)."""
+        x0, y0 = self.to_xy(u, v - 1)
+        x1, y1 = self.to_xy(u, v + 1)
+        return math.atan2(y1 - y0, x1 - x0)
+
+
+def _lines(rng: np.random.Generator, radius: float, spacing: tuple[float, float]) -> np.ndarray:
+    """Positions of parallel streets over ±radius metres, spacing drawn from a range."""
+    steps = rng.uniform(*spacing, size=int(2 * radius / spacing[0]) + 3)
+    lines = np.cumsum(steps) - radius - rng.uniform(0, spacing[1])
+    return lines[: int(np.searchsorted(lines, radius)) + 1]
+
+
+def _widths(rng: np.random.Generator, count: int, base: float) -> np.ndarray:
+    """Street widths in metres: mostly `base`, here and there an arterial road."""
+    widths = base + rng.uniform(-0.8, 1.2, count)
+    arterial = np.arange(count) % max(int(rng.integers(5, 9)), 1) == 1
+    return np.where(arterial, rng.uniform(ARTERIAL_M, 19.0, count), widths)
+
+
+def draw_streets(rng: np.random.Generator, region: Region, extent_m: tuple[float, float]) -> Streets:
+    """Streets, block uses and lot widths of a city of `extent_m` (width, height) metres."""
+    radius = max(float(np.hypot(*extent_m)) / 2 + 60, 1.2 * max(region.row_m))  # never less than a block all around
+    base = {"suburb": 8.0, "town": 6.5, "dense": 4.5}[region.name]
+    u, v = _lines(rng, radius, region.block_m), _lines(rng, radius, region.row_m)
+    columns, rows = len(u) - 1, len(v) - 1
+    shares = np.array([0.74, 0.07, 0.09, 0.035, 0.025, 0.025, 0.015, 0.0])
+    kind = rng.choice(len(KINDS), size=(columns, rows), p=shares / shares.sum())
+    middle = int(np.clip(np.searchsorted(u, 0.0) - 1, 0, columns - 1))
+    if rng.random() < 0.35 and columns > 4:
+        river = int(rng.integers(1, columns - 1))
+        kind[river if river != middle else river - 1] = KINDS.index("river")
+    row = int(np.clip(np.searchsorted(v, 0.0) - 1, 0, rows - 1))
+    kind[middle, max(row - 1, 0) : row + 2] = KINDS.index("residential")  # so that small images have buildings, too
+    amplitude = region.curvature * rng.uniform(0.2, 2.0, 2)
+    length = np.maximum(rng.uniform(350, 900, 2), amplitude * 14)
+    phase = rng.uniform(0, 2 * np.pi, 2)
+    turn = rng.uniform(0.6, 0.95)
+    diagonal = (np.cos(turn), np.sin(turn), float(rng.uniform(-0.3, 0.3) * radius)) if rng.random() < 0.35 else None
+    return Streets(
+        centre=(extent_m[0] / 2, extent_m[1] / 2),
+        angle=float(rng.choice([rng.normal(0, 0.04), rng.uniform(-np.pi, np.pi)])),
+        bend=(
+            (float(amplitude[0]), float(length[0]), float(phase[0])),
+            (float(amplitude[1]), float(length[1]), float(phase[1])),
+        ),
+        u=u,
+        v=v,
+        u_width=_widths(rng, len(u), base),
+        v_width=_widths(rng, len(v), base),
+        u_paving=rng.random(len(u)) < rng.uniform(0.2, 0.8),
+        v_paving=rng.random(len(v)) < rng.uniform(0.2, 0.8),
+        open_v=rng.random((columns, len(v))) < 0.8,
+        kind=kind,
+        lot=rng.uniform(*region.lot_m, size=(columns, rows)),
+        diagonal=diagonal or (0.0, 0.0, np.inf),
+    )
+
 
 Row = tuple[float, float, float, float, float]
 

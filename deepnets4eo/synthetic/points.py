@@ -11,8 +11,7 @@ import numpy as np
 
 from deepnets4eo.grid import Grid, apply_affine
 from deepnets4eo.points import PointCloud
-from deepnets4eo.synthetic.labels import STANDING_M
-from deepnets4eo.synthetic.materials import CODE, KIND
+from deepnets4eo.synthetic.materials import CODE, KIND, STANDING_M
 from deepnets4eo.synthetic.surface import OPAQUE, Surface
 
 ASPRS = {"impervious": 11, "low_vegetation": 2, "water": 9, "building": 6, "tree": 5}

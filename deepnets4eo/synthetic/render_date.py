@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepnets4eo.synthetic.building import Building
-from deepnets4eo.synthetic.damage import HALO_M, paint_damage
-from deepnets4eo.synthetic.debris import paint_mud_and_ash, scatter_all_debris
-from deepnets4eo.synthetic.event_outcome import EventOutcome, apply_harmless_change
+from deepnets4eo.synthetic.damage import HALO_M, paint_damage, paint_mud_and_ash, scatter_all_debris
+from deepnets4eo.synthetic.event import EventOutcome, apply_harmless_change
 from deepnets4eo.synthetic.ground import break_ground, colour_ground, paint_ground
 from deepnets4eo.synthetic.objects import stamp_boats, stamp_cars, stamp_clutter, stamp_fences
 from deepnets4eo.synthetic.plan import Plan, Row

@@ -16,7 +16,7 @@ from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "Hazard": "deepnets4eo.synthetic.world.hazard",
-    "Outcome": "deepnets4eo.synthetic.world.damage_state",
+    "Outcome": "deepnets4eo.synthetic.world.outcome",
     "PairSample": "deepnets4eo.synthetic.world.pair",
     "Plan": "deepnets4eo.synthetic.world.plan",
     "WorldSeason": "deepnets4eo.synthetic.world.season",

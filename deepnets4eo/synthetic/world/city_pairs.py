@@ -73,7 +73,7 @@ def surface_of(surface: WorldSurface) -> Surface:
 
     Returns
     -------
-    Surface, for `synthetic.points.sample_points` and `synthetic.spectra.material_spectra`; its `dsm` is the top of all.
+    Surface, for `synthetic.points.sample_points` and `synthetic.materials.material_spectra`; its `dsm` is the top of all.
     """
     return Surface(
         surface.gsd_m,

@@ -1,4 +1,4 @@
-"""The network of land cover and buildings at once: built, started from another one, and written as a run of each.
+"""The recipe of the task `world-cover` and its network of land cover and buildings: built, started, written as runs.
 
 Takes a resolved recipe; returns a segmenter with the outputs of both legends.
 """
@@ -8,21 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from deepnets4eo.cards.catalog import run_path
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml
+from deepnets4eo.options import Section
 from deepnets4eo.segmenters.checksums import CARD
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import RECIPE, load_run, save_run
-from deepnets4eo.synthetic.world.cover_recipe import WorldRecipe, WorldSection
 from deepnets4eo.synthetic.world.windows import INPUTS, INPUTS_WITH_HEIGHTS
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.training.fit import build_segmenter
+from deepnets4eo.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,6 +35,50 @@ RUNS = ("landcover", "buildings")  # in the order of the network's outputs
 HEAD, FIRST = "segmentation_head.0", "encoder.conv1.weight"
 HEAD_KEYS = (f"{HEAD}.weight", f"{HEAD}.bias")
 HEIGHTS_BANDS = INPUTS_WITH_HEIGHTS.in_channels - INPUTS.in_channels
+
+
+class WorldSection(Section):
+    """Which made-up sites are trained on, and which validated on."""
+
+    world: Literal["both", "world", "city"] = Field(
+        default="world",
+        description="world: all styles and hazards; city: suburbs of the miniature city; both: a third are suburbs",
+    )
+    styles: tuple[str, ...] = Field(default=(), description="names of styles to learn from; none: all")
+    left_out_styles: tuple[str, ...] = Field(default=(), description="styles that are validated on alone")
+    mixed_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="of the sites, share whose roofs and ground have the colours of other styles",
+    )
+    size_px: int = Field(default=512, ge=128, description="side of the images of a pair")
+    tile_px: int = Field(default=256, ge=32, multiple_of=32, description="side of a training window")
+    windows_per_epoch: int = Field(default=512, ge=1)
+    windows_per_pair: int = Field(default=8, ge=1, description="cut out of each pair")
+    validation_pairs: int = Field(default=4, ge=1, description="of each style; their seeds are never trained on")
+    heights: bool = Field(
+        default=False,
+        description="land cover is learnt with heights above ground, a layer `ndsm`, in half of the windows",
+    )
+    start: str | None = Field(
+        default=None,
+        description="folder of a training of this task, of the mean of several, or of one of its runs, whose weights are the first; or the name of a model",
+    )
+    num_workers: int = Field(default=1, ge=0, description="threads that make windows ahead of the network")
+
+
+class WorldRecipe(Recipe):
+    """All that decides the training of the networks for one image.
+
+    Examples
+    --------
+    >>> WorldRecipe(data={"world": "city"}).data.tile_px
+    256
+    """
+
+    task: str = "world-cover"
+    data: WorldSection = WorldSection()  # type: ignore[assignment]
 
 
 def runs_of(data: WorldSection) -> tuple[str, ...]:

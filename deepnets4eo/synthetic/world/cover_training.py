@@ -16,8 +16,14 @@ import numpy as np
 from deepnets4eo.files import write_json
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.synthetic.world.city_pairs import city_pair, is_city
-from deepnets4eo.synthetic.world.cover_network import build_cover, lower_background, runs_of, write_cover_run
-from deepnets4eo.synthetic.world.cover_recipe import WorldRecipe, WorldSection
+from deepnets4eo.synthetic.world.cover_network import (
+    WorldRecipe,
+    WorldSection,
+    build_cover,
+    lower_background,
+    runs_of,
+    write_cover_run,
+)
 from deepnets4eo.synthetic.world.style import chosen_names
 from deepnets4eo.synthetic.world.windows import PairWithTruth, WindowCutter
 from deepnets4eo.training.data import Sample

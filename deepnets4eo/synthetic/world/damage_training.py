@@ -37,7 +37,7 @@ def train_damage(recipe: StreamRecipe, out: Path, options: TrainOptions) -> Path
     """Train the network on made-up pairs and write its run to `out`. Raises InputError for unknown styles or hazards,
     and where all of them are left out."""
     check_extra("deep", "world")
-    from deepnets4eo.synthetic.world.sensor_variation import SensorVariation
+    from deepnets4eo.synthetic.world.sensor import SensorVariation
 
     make_pair = training_pairs(recipe)
     validation = validation_pairs(recipe)

@@ -1,31 +1,32 @@
-"""Paints what an event did to the ground: mud, scorched lawns, ash, dust, fine debris, heaps beside collapsed walls.
+"""Paints what an event did to the ground: mud, scorch, ash, debris, heaps beside walls, a crater, water that stands.
 
-Called before the roofs are painted, so that whole roofs cover what lies below them.
+All but the water is painted before the roofs, so that whole roofs cover what lies below them; roofs rise out of the
+water, which is painted last.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numba import njit
 
 from deepnets4eo.synthetic.materials import CODE
-from deepnets4eo.synthetic.world.damage_cover import piece
-from deepnets4eo.synthetic.world.damage_modes import DEBRIS, PIECES
-from deepnets4eo.synthetic.world.damage_state import Outcome
-from deepnets4eo.synthetic.world.ground_heaps import paint_aprons, paint_crater
+from deepnets4eo.synthetic.world.damage_cover import bilinear, piece, rubble_colour
+from deepnets4eo.synthetic.world.damage_modes import DEBRIS, MODE, PIECES
 from deepnets4eo.synthetic.world.intensity import CELL_M
-from deepnets4eo.synthetic.world.mud import SOFT, mud_share
+from deepnets4eo.synthetic.world.inundation import SOFT, mud_share
 from deepnets4eo.synthetic.world.noise import hash_unit, noise_fields, value_noise
-from deepnets4eo.synthetic.world.plan import Plan
+from deepnets4eo.synthetic.world.outcome import Outcome
+from deepnets4eo.synthetic.world.plan import NO_BUILDING, Plan
 from deepnets4eo.synthetic.world.surface import WorldSurface
-from deepnets4eo.synthetic.world.water_paint import paint_water
 
-__all__ = ["paint_ground_effects", "paint_water"]
-
-_MUD, _BURNT, _RUBBLE = CODE["mud"], CODE["burnt"], CODE["rubble"]
+_MUD, _BURNT, _RUBBLE, _SOIL, _WATER = (CODE[name] for name in ("mud", "burnt", "rubble", "soil", "water"))
 _SEALED = np.zeros(256, np.bool_)
 _SEALED[[CODE[name] for name in ("asphalt", "old_asphalt", "concrete", "paint")]] = True
-_WATER = CODE["water"]
+# Modes with a heap beside the walls; what swept a slab took the pieces along.
+_HEAPED = (DEBRIS >= 0.18) & (np.arange(len(DEBRIS)) != MODE["slab"])
+_PUDDLE_M = 0.35  # drained ground keeps puddles where the water was deepest: share of the highest depth
 
 
 def paint_ground_effects(surface: WorldSurface, plan: Plan, outcome: Outcome) -> None:
@@ -43,8 +44,8 @@ def paint_ground_effects(surface: WorldSurface, plan: Plan, outcome: Outcome) ->
         effects["dust"], drained, outcome.hazard == "lahar", outcome.seed,
     )  # fmt: skip
     if effects["crater"] > 0.5:
-        paint_crater(surface, outcome)
-    paint_aprons(surface, plan, outcome)
+        _paint_crater(surface, outcome)
+    _paint_aprons(surface, plan, outcome)
 
 
 def _debris_colours(plan: Plan, outcome: Outcome) -> np.ndarray:
@@ -170,3 +171,141 @@ def _paint_ground(  # type: ignore[no-untyped-def]
                         colour[band] = colours[which, band] * (0.85 + 0.12 * fine)
                     height[row, col] = max(height[row, col], 0.06 + 0.2 * value)
                     material[row, col] = _RUBBLE
+
+
+def _paint_crater(surface: WorldSurface, outcome: Outcome) -> None:
+    """Paint bare soil with a rim where the intensity is highest, in place and before roofs."""
+    row, col = np.unravel_index(int(outcome.intensity.argmax()), outcome.intensity.shape)
+    _crater(
+        surface.gsd_m, surface.albedo, surface.material, surface.height, CELL_M * col, CELL_M * row,
+        6.0 + 24.0 * (outcome.effects["crater"] - 0.5), outcome.seed,
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _crater(gsd_m, albedo, material, height, x_m, y_m, radius, seed):  # type: ignore[no-untyped-def]
+    reach = 2.0 * radius
+    top, bottom = max(int((y_m - reach) / gsd_m), 0), min(int((y_m + reach) / gsd_m) + 1, material.shape[0])
+    left, right = max(int((x_m - reach) / gsd_m), 0), min(int((x_m + reach) / gsd_m) + 1, material.shape[1])
+    for row in range(top, bottom):
+        for col in range(left, right):
+            x, y = (col + 0.5) * gsd_m, (row + 0.5) * gsd_m
+            ragged = 1 + 0.3 * value_noise(x, y, 6.0, seed + 40)
+            distance = math.hypot(x - x_m, y - y_m) / (radius * ragged)
+            if distance > 1.8:
+                continue
+            weight = 0.95 if distance < 1 else 0.9 * (1.8 - distance) / 0.8
+            tone = (0.7 if distance < 0.6 else 1.05) * (0.9 + 0.2 * piece(x, y, 1.0, seed))
+            for band in range(4):
+                soil = (142 - 14 * band if band < 3 else 138) * tone
+                albedo[row, col, band] += weight * (soil - albedo[row, col, band])
+            if distance < 1.2:
+                material[row, col] = _SOIL
+                height[row, col] = max(0.9 - 4.0 * abs(distance - 1.0), 0.0)
+
+
+def _paint_aprons(surface: WorldSurface, plan: Plan, outcome: Outcome) -> None:
+    """Paint heaps beside the walls of buildings that came down in part or whole, in place and before roofs."""
+    roofs = plan.roofs
+    owner = roofs["building"]
+    rows = np.flatnonzero(owner != NO_BUILDING)
+    rows = rows[_HEAPED[outcome.modes[owner[rows]]]]
+    if not len(rows):
+        return
+    roofs, owner = roofs[rows], owner[rows]
+    reach = (0.8 + 3.5 * DEBRIS[outcome.modes[owner]] * outcome.strength[owner]) * np.sqrt(
+        np.clip(plan.buildings["eave_m"][owner] / 4, 0.6, 4)
+    )
+    parts = np.stack([roofs["x"], roofs["y"], np.cos(roofs["angle"]), np.sin(roofs["angle"]), roofs["length"] / 2,
+                      roofs["width"] / 2, reach, np.cos(outcome.heading[owner]), np.sin(outcome.heading[owner])],
+                     axis=1).astype(np.float64)  # fmt: skip
+    _aprons(
+        surface.gsd_m, surface.albedo, surface.material, surface.height, parts, outcome.seeds[owner],
+        plan.buildings["construction"][owner].astype(np.int64), _dust_share(outcome)[owner],
+    )  # fmt: skip
+
+
+def _dust_share(outcome: Outcome) -> np.ndarray:
+    """How far dust or ash covers the heaps of each building."""
+    return np.asarray(np.where(outcome.modes == MODE["ash"], 0.9, outcome.effects["dust"]), np.float64)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _aprons(gsd_m, albedo, material, height, parts, seeds, constructions, dusts):  # type: ignore[no-untyped-def]
+    for index in range(len(parts)):
+        part, seed = parts[index], seeds[index]
+        around = math.hypot(part[4], part[5]) + 1.6 * part[6]
+        top, bottom = max(int((part[1] - around) / gsd_m), 0), min(int((part[1] + around) / gsd_m) + 1, len(material))
+        left = max(int((part[0] - around) / gsd_m), 0)
+        right = min(int((part[0] + around) / gsd_m) + 1, material.shape[1])
+        for row in range(top, bottom):
+            for col in range(left, right):
+                x, y = (col + 0.5) * gsd_m, (row + 0.5) * gsd_m
+                u, v = x - part[0], y - part[1]
+                a = max(abs(u * part[2] + v * part[3]) - part[4], 0.0)
+                b = max(abs(v * part[2] - u * part[3]) - part[5], 0.0)
+                side = (u * part[7] + v * part[8]) / (math.hypot(u, v) + 0.1)
+                reach = part[6] * (1 + 0.6 * side)  # most falls one way
+                distance = math.sqrt(a * a + b * b) / reach
+                if distance == 0:  # the roof is painted there
+                    continue
+                if distance > 1.4 or distance + 0.5 * value_noise(x, y, 2.6, seed + 50) > 0.8:
+                    continue
+                red, green, blue, infrared = rubble_colour(x, y, constructions[index], dusts[index], seed)
+                albedo[row, col, 0], albedo[row, col, 1] = red, green
+                albedo[row, col, 2], albedo[row, col, 3] = blue, infrared
+                material[row, col] = _RUBBLE
+                heap = max(0.45 * reach * (1 - distance), 0.1) * (0.7 + 0.5 * piece(x, y, 1.3, seed))
+                height[row, col] = max(height[row, col], min(heap, 2.5))
+
+
+def paint_water(surface: WorldSurface, plan: Plan, outcome: Outcome) -> None:
+    """Paint water over everything that is lower than its level, and wet ground beside it, in place and before trees."""
+    if outcome.water is None:
+        return
+    depth = outcome.water.depth_m
+    if outcome.water.drained:
+        depth = depth - max((1 - _PUDDLE_M) * float(depth.max()), 0.3)
+    rng = np.random.default_rng([outcome.seed, 2])
+    brown = np.array([(118, 104, 82, 74), (134, 116, 92, 86), (104, 98, 82, 62), (146, 120, 88, 96)], np.float32)
+    colour = brown[int(rng.integers(len(brown)))] * np.float32(rng.uniform(0.85, 1.1))
+    clear = np.array([50, 58, 54, 30], np.float32) * np.float32(rng.uniform(0.8, 1.2))
+    mixed = colour + np.float32(outcome.water.clear) * (clear - colour)
+    opacity_m = 0.06 + 0.7 * outcome.water.clear  # depth at which 63 % of the ground is hidden
+    _paint_water(
+        surface.gsd_m, surface.height, surface.albedo, surface.material, surface.roof, surface.slope_x,
+        surface.slope_y, np.asarray(depth, np.float32), mixed, opacity_m, outcome.effects["debris"], outcome.seed,
+        outcome.water.drained,
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _paint_water(
+    gsd_m, height, albedo, material, roof, slope_x, slope_y, depth_m, colour, opacity_m, debris, seed, drained
+):  # type: ignore[no-untyped-def]
+    for row in range(height.shape[0]):
+        y = (row + 0.5) * gsd_m
+        for col in range(height.shape[1]):
+            x = (col + 0.5) * gsd_m
+            if drained and material[row, col] == _WATER:  # the sea is there again, and no puddle in it
+                continue
+            over = bilinear(depth_m, x, y) - height[row, col]
+            if over < -0.25 or (over < 0 and roof[row, col] > 0):
+                continue
+            if over <= 0:  # wet ground
+                dark = 1 - 0.28 * (1 + over / 0.25)
+                for band in range(4):
+                    albedo[row, col, band] *= dark
+                continue
+            weight = 1 - math.exp(-over / opacity_m)
+            streak = 1 + 0.06 * value_noise(x, y, 38.0, seed) + 0.02 * value_noise(x, y, 5.0, seed + 1)
+            for band in range(4):
+                wet = 0.6 * albedo[row, col, band] if band < 3 else 0.3 * albedo[row, col, band]
+                albedo[row, col, band] = wet + weight * (colour[band] * streak - wet)
+            height[row, col] += over
+            slope_x[row, col], slope_y[row, col], roof[row, col] = 0, 0, 0
+            material[row, col] = _WATER
+            if debris > 0 and value_noise(x, y, 14.0, seed + 2) > 0.35 and piece(x, y, 1.2, seed) < 0.6 * debris:
+                tone = 90 + 70 * hash_unit(int(x / 1.2), int(y / 1.2), seed)
+                albedo[row, col, 0], albedo[row, col, 1] = tone, 0.92 * tone
+                albedo[row, col, 2], albedo[row, col, 3] = 0.82 * tone, tone

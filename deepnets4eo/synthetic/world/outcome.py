@@ -6,7 +6,7 @@ rows of the plan, what only the paint shows is in the `Outcome`.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.damage_cover import RIM_M
 from deepnets4eo.synthetic.world.damage_modes import DEBRIS, MODE, MOST_VISIBLE, NO_ROOF, PIECES
-from deepnets4eo.synthetic.world.damage_state import EFFECTS, Outcome
 from deepnets4eo.synthetic.world.hazard import Hazard
 from deepnets4eo.synthetic.world.intensity import (
     CELL_M,
@@ -26,8 +25,7 @@ from deepnets4eo.synthetic.world.intensity import (
     smooth_noise,
 )
 from deepnets4eo.synthetic.world.inundation import FIELDS as WATER_FIELDS
-from deepnets4eo.synthetic.world.inundation import draw_inundation, grade_by_depth
-from deepnets4eo.synthetic.world.mud import mud_at_walls
+from deepnets4eo.synthetic.world.inundation import Inundation, draw_inundation, grade_by_depth, mud_at_walls
 from deepnets4eo.synthetic.world.plan import (
     AFTER,
     BARE,
@@ -42,20 +40,69 @@ from deepnets4eo.synthetic.world.plan import (
     join_rows,
 )
 
+# Effects of hazards on the ground (mud, scorch, ash, dust: share of the ground at full intensity; crater), loose pieces
+# (debris, blown down-wind), trees (felled, stripped, charred), cars moved, tents put up; of water its depth, clear,
+# drained and flow.
+EFFECTS = (
+    "mud", "scorch", "ash", "dust", "crater", "debris", "blown", "felled", "stripped", "charred", "cars", "tents",
+    "depth", "clear", "drained", "flow",
+)  # fmt: skip
+
 LEAN = 0.04, 0.2  # metres sideways per metre of height: of every leaning building, and more at full strength
 MOST_LEAN_M = 4.0  # what leans further falls
 _LOOSE = [MODE[name] for name in ("opened", "partial", "peeled", "leaning", "pancake")]
-
 MOST_TRUNKS = 1500
-
 MOST_BOXES = 2500
 PER_M2 = 0.035  # larger pieces at full density
-
-__all__ = ["EFFECTS", "Outcome", "draw_outcome"]
-
 SEEN_MUD = 0.25, 0.45  # share of the ground at the walls that mud hides, from which it is recognised as such
 SEEN_LEAN_M = 0.8, 1.5  # from which a leaning roof looks like minor, like major damage: two and three pixels of 0.5 m
 SEEN_RIM_M = 0.8, 1.3  # the same of broken edges
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Damage of a place.
+
+    Parameters
+    ----------
+    hazard
+        The name of the hazard.
+    seed
+        The seed of the noise in the paint.
+    grades
+        (N,) uint8 true grade of each building: 0 none, 1 minor, 2 major, 3 destroyed.
+    visible
+        (N,) uint8 grade that a view from above can show, at most the true one.
+    modes
+        (N,) uint8 codes of `damage_modes.MODE`.
+    strength
+        (N,) float32 0–1, how far the mode goes within its grade.
+    heading
+        (N,) float32 radians, towards which a building opens or falls.
+    seeds
+        (N,) int64 of the noise of each building.
+    effects
+        Strength of the effects on ground and trees, 0–1 (depth: metres), by name of `EFFECTS`.
+    intensity
+        (R, C) float32 0–1 at the nodes of `intensity.node_positions`.
+    debris
+        (R, C) float32 0–1, density of loose pieces on the ground.
+    water
+        Depth of water or mud, or None.
+    """
+
+    hazard: str
+    seed: int
+    grades: NDArray[np.uint8]
+    visible: NDArray[np.uint8]
+    modes: NDArray[np.uint8]
+    strength: NDArray[np.float32]
+    heading: NDArray[np.float32]
+    seeds: NDArray[np.int64]
+    effects: dict[str, float]
+    intensity: Grid
+    debris: Grid
+    water: Inundation | None = None
 
 
 def draw_outcome(plan: Plan, hazard: Hazard, rng: np.random.Generator) -> tuple[Plan, Outcome]:

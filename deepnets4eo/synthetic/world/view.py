@@ -18,8 +18,7 @@ from deepnets4eo.synthetic.materials import KIND
 from deepnets4eo.synthetic.style import Light
 from deepnets4eo.synthetic.world.light import sun_and_sky
 from deepnets4eo.synthetic.world.plan import Plan
-from deepnets4eo.synthetic.world.rays import find_tops
-from deepnets4eo.synthetic.world.shade import CLOUD_PX, Layers, Scene, face_sun, see_pixels
+from deepnets4eo.synthetic.world.shade import CLOUD_PX, Layers, Scene, face_sun, find_tops, see_pixels
 from deepnets4eo.synthetic.world.surface import Floats, WorldSurface
 
 

@@ -16,7 +16,7 @@ from scipy import ndimage
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec, LayerInput
-from deepnets4eo.synthetic.world.sensor_variation import SensorVariation
+from deepnets4eo.synthetic.world.sensor import SensorVariation
 
 GSD_M = 0.5  # ground size of a pixel that the networks work at
 BACKGROUND, BUILDING, BORDER = range(3)  # values of the legend `buildings`

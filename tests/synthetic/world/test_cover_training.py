@@ -14,8 +14,13 @@ from deepnets4eo.errors import InputError  # noqa: E402
 from deepnets4eo.rasters.scene import Layer  # noqa: E402
 from deepnets4eo.segmenters.run import load_run  # noqa: E402
 from deepnets4eo.synthetic.world.cover_criterion import CoverScorer  # noqa: E402
-from deepnets4eo.synthetic.world.cover_network import HEAD_KEYS, RUNS, cover_of_runs, lower_background  # noqa: E402
-from deepnets4eo.synthetic.world.cover_recipe import WorldRecipe  # noqa: E402
+from deepnets4eo.synthetic.world.cover_network import (  # noqa: E402
+    HEAD_KEYS,
+    RUNS,
+    WorldRecipe,
+    cover_of_runs,
+    lower_background,
+)
 from deepnets4eo.training import TrainOptions, load_recipe, train  # noqa: E402
 from deepnets4eo.training.recipe import resolve  # noqa: E402
 

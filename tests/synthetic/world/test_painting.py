@@ -265,8 +265,8 @@ def test_the_citys_products_are_made_of_a_world():
     from affine import Affine
 
     from deepnets4eo.grid import Grid
+    from deepnets4eo.synthetic.materials import material_spectra
     from deepnets4eo.synthetic.points import sample_points
-    from deepnets4eo.synthetic.spectra import material_spectra
     from deepnets4eo.synthetic.world.city_pairs import surface_of
 
     surface = paint(small_plan(60.0), GSD_M, (120, 120), SUMMER, seed=1)

@@ -10,10 +10,9 @@ from collections.abc import Callable
 import numpy as np
 
 from deepnets4eo.synthetic.world.layouts.blocks import Town
-from deepnets4eo.synthetic.world.layouts.cars import add_parking
 from deepnets4eo.synthetic.world.layouts.clearance import Rects, rect_rows, within
 from deepnets4eo.synthetic.world.layouts.draft import Draft
-from deepnets4eo.synthetic.world.layouts.gardens import add_greenhouses
+from deepnets4eo.synthetic.world.layouts.furnishings import add_greenhouses, add_parking
 from deepnets4eo.synthetic.world.layouts.palette import vary
 from deepnets4eo.synthetic.world.plan import CROP_ROWS, ELLIPSE, FLAT, PAVING_JOINTS
 

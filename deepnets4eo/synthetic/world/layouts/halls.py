@@ -8,13 +8,20 @@ import numpy as np
 
 from deepnets4eo.synthetic.world.layouts.amenities import split_amenities
 from deepnets4eo.synthetic.world.layouts.blocks import draw_town, pave_streets
-from deepnets4eo.synthetic.world.layouts.cars import add_containers, add_parking, add_street_cars, add_traffic
 from deepnets4eo.synthetic.world.layouts.clearance import Rects, rect_rows, within
 from deepnets4eo.synthetic.world.layouts.draft import Draft
-from deepnets4eo.synthetic.world.layouts.gardens import add_greenhouses
+from deepnets4eo.synthetic.world.layouts.furnishings import (
+    add_containers,
+    add_greenhouses,
+    add_panels,
+    add_parking,
+    add_roof_things,
+    add_skylights,
+    add_street_cars,
+    add_traffic,
+)
 from deepnets4eo.synthetic.world.layouts.motorway import draw_motorway, pave_motorway
 from deepnets4eo.synthetic.world.layouts.palette import vary
-from deepnets4eo.synthetic.world.layouts.rooftops import add_panels, add_roof_things, add_skylights
 from deepnets4eo.synthetic.world.plan import CONE, DOME, ELLIPSE, FLAT, MONO, PLAIN, RECTANGLE, VAULT, Plan
 from deepnets4eo.synthetic.world.style import WorldStyle
 

@@ -26,7 +26,7 @@ LAYOUTS = {
     "scatter": f"{_HERE}.scatter:scatter",
     "informal": f"{_HERE}.informal:informal",
     "resort": f"{_HERE}.resort:resort",
-    "countryside": f"{_HERE}.countryside:countryside",
+    "countryside": f"{_HERE}.land:countryside",
 }  # layout of a style → its module and function
 
 

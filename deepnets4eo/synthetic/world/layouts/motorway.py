@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepnets4eo.synthetic.world.layouts.blocks import repeat_runs
-from deepnets4eo.synthetic.world.layouts.cars import add_lorries
 from deepnets4eo.synthetic.world.layouts.clearance import Rects, rect_rows, widen, within
 from deepnets4eo.synthetic.world.layouts.draft import MARGIN_M, Draft
+from deepnets4eo.synthetic.world.layouts.furnishings import add_lorries
 from deepnets4eo.synthetic.world.layouts.palette import car_colours, vary
 from deepnets4eo.synthetic.world.plan import ELLIPSE
 

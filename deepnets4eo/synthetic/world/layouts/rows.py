@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.world.layouts.amenities import split_amenities
 from deepnets4eo.synthetic.world.layouts.blocks import block_sides, cut_lots, draw_town, pave_streets
-from deepnets4eo.synthetic.world.layouts.cars import add_street_cars
 from deepnets4eo.synthetic.world.layouts.clearance import Rects, within
 from deepnets4eo.synthetic.world.layouts.draft import Draft
-from deepnets4eo.synthetic.world.layouts.gardens import add_fences, add_sheds
+from deepnets4eo.synthetic.world.layouts.furnishings import add_fences, add_sheds, add_street_cars
 from deepnets4eo.synthetic.world.layouts.palette import Looks, vary
 from deepnets4eo.synthetic.world.plan import FLAT, MONO, PLAIN, SHEETS, STAINED, Plan
 from deepnets4eo.synthetic.world.style import WorldStyle
