@@ -272,7 +272,7 @@ def paint_water(surface: WorldSurface, plan: Plan, outcome: Outcome) -> None:
     clear = np.array([50, 58, 54, 30], np.float32) * np.float32(rng.uniform(0.8, 1.2))
     mixed = colour + np.float32(outcome.water.clear) * (clear - colour)
     opacity_m = 0.06 + 0.7 * outcome.water.clear  # depth at which 63 % of the ground is hidden
-    _paint_water(
+    _flood(
         surface.gsd_m, surface.height, surface.albedo, surface.material, surface.roof, surface.slope_x,
         surface.slope_y, np.asarray(depth, np.float32), mixed, opacity_m, outcome.effects["debris"], outcome.seed,
         outcome.water.drained,
@@ -280,9 +280,7 @@ def paint_water(surface: WorldSurface, plan: Plan, outcome: Outcome) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _paint_water(
-    gsd_m, height, albedo, material, roof, slope_x, slope_y, depth_m, colour, opacity_m, debris, seed, drained
-):  # type: ignore[no-untyped-def]
+def _flood(gsd_m, height, albedo, material, roof, slope_x, slope_y, depth_m, colour, opacity_m, debris, seed, drained):  # type: ignore[no-untyped-def]
     for row in range(height.shape[0]):
         y = (row + 0.5) * gsd_m
         for col in range(height.shape[1]):
