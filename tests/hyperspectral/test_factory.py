@@ -13,7 +13,7 @@ from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
 from deepnets4eo.hyperspectral import PatchClassifier, build, fit_reduction, fit_spectra, normalise
 from deepnets4eo.hyperspectral.factory import SemiSupervisedBehindSpectra, WithSpectralInput, network_spec
-from deepnets4eo.hyperspectral.networks.ssrn import SSRN
+from deepnets4eo.hyperspectral.networks.spectral_spatial import SSRN
 from deepnets4eo.hyperspectral.spectral_input import SpectralInput
 from deepnets4eo.segmenters import export
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput

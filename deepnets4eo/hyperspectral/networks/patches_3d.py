@@ -1,0 +1,265 @@
+"""Networks of patches whose convolutions are 3-D: along the spectrum and over the neighbourhood together.
+
+Takes patches of a cube (N, B, P, P) or whole cubes; returns logits of centre pixels. Refuses too few bands, and patches that
+are too small.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.hyperspectral.initialise import initialise
+from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
+from deepnets4eo.hyperspectral.patch_layers import (
+    apply_dense,
+    apply_linear,
+    check_bands,
+    convolve,
+    measure_patch,
+    out_length,
+)
+
+CHEN_MAPS = 32
+CHEN_KERNEL = (32, 4, 4)
+CHEN_DROPOUT = 0.5
+CHEN_SPREAD = 0.001  # of first weights
+
+
+class Chen(PatchClassifier):
+    """Chen et al., TGRS 2016: three 3-D convolutions of 32 × 4 × 4, the first two pooled, on patches of 27 pixels.
+
+    patch_px : 25 at least; of 27 pixels the poolings leave out the last two rows and columns.
+    Errors: InputError for less than 94 bands, or smaller patches.
+
+    >>> sum(parameter.numel() for parameter in Chen(103, 9).parameters())
+    1067945
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 27) -> None:
+        layers: list[nn.Module] = [
+            nn.Conv3d(1, CHEN_MAPS, CHEN_KERNEL), nn.ReLU(inplace=True), nn.MaxPool3d((1, 2, 2)), nn.Dropout(CHEN_DROPOUT),
+            nn.Conv3d(CHEN_MAPS, CHEN_MAPS, CHEN_KERNEL), nn.ReLU(inplace=True), nn.MaxPool3d((1, 2, 2)), nn.Dropout(CHEN_DROPOUT),
+            nn.Conv3d(CHEN_MAPS, CHEN_MAPS, CHEN_KERNEL), nn.ReLU(inplace=True), nn.Dropout(CHEN_DROPOUT),
+        ]  # fmt: skip
+        check_bands("Chen et al. 2016", in_channels, lambda bands: out_length(layers, bands, -3))
+        geometry = measure_patch(layers, patch_px)
+        super().__init__(patch_px, geometry.before_px, geometry.after_px, CHEN_MAPS * in_channels)
+        self.geometry, self.features = geometry, nn.Sequential(*layers)
+        flat = CHEN_MAPS * out_length(layers, in_channels, -3) * self.geometry.side_px**2
+        self.output = nn.Linear(flat, num_classes)
+        initialise(self.modules(), partial(nn.init.normal_, std=CHEN_SPREAD), zero_bias=True)
+
+    def patch_scores(self, patches: Tensor) -> Tensor:
+        """Logits of centre pixels. patches : (N, B, P, P) → (N, K)"""
+        self.check_patches(patches)
+        scores: Tensor = self.output(self.features(patches[:, None]).flatten(1))
+        return scores
+
+    def inner_scores(self, cube: Tensor) -> Tensor:
+        """Logits wherever the context lies inside. cube : (N, B, h, w) → (N, K, h − b, w − b), b = before_px + after_px"""
+        maps = apply_dense(self.features, cube[:, None])
+        return apply_linear(self.output, maps, self.geometry.side_px, self.geometry.dilation)
+
+
+class Li(PatchClassifier):
+    """Li, Zhang and Shen, Remote Sensing 2017: two 3-D convolutions, the second with twice the maps, and no pooling.
+
+    patch_px : 5 at least. planes : maps of the first convolution; 16 in the comparison of Audebert et al. 2019, 2 in the
+    original. Errors: InputError for less than 5 bands, smaller patches, or no planes.
+
+    >>> sum(parameter.numel() for parameter in Li(103, 9).parameters())
+    43401
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 5, planes: int = 16) -> None:
+        if planes < 1:
+            raise InputError(f"planes={planes} maps; expected at least 1 (published: 2 or 16).")
+        layers: list[nn.Module] = [
+            nn.Conv3d(1, planes, (7, 3, 3), padding=(1, 0, 0)), nn.ReLU(inplace=True),
+            nn.Conv3d(planes, 2 * planes, 3, padding=(1, 0, 0)), nn.ReLU(inplace=True),
+        ]  # fmt: skip
+        check_bands("Li et al. 2017", in_channels, lambda bands: out_length(layers, bands, -3))
+        geometry = measure_patch(layers, patch_px)
+        super().__init__(patch_px, geometry.before_px, geometry.after_px, 4 * planes * in_channels)
+        self.geometry, self.features = geometry, nn.Sequential(*layers)
+        flat = 2 * planes * out_length(layers, in_channels, -3) * geometry.side_px**2
+        self.output = nn.Linear(flat, num_classes)
+        initialise(self.modules(), nn.init.xavier_uniform_, zero_bias=True)
+
+    def patch_scores(self, patches: Tensor) -> Tensor:
+        """Logits of centre pixels. patches : (N, B, P, P) → (N, K)"""
+        self.check_patches(patches)
+        scores: Tensor = self.output(self.features(patches[:, None]).flatten(1))
+        return scores
+
+    def inner_scores(self, cube: Tensor) -> Tensor:
+        """Logits wherever the context lies inside. cube : (N, B, h, w) → (N, K, h − P + 1, w − P + 1)"""
+        maps = apply_dense(self.features, cube[:, None])
+        return apply_linear(self.output, maps, self.geometry.side_px)
+
+
+HE_MAPS = 16
+HE_SCALES = (1, 3, 5, 11)
+HE_DROPOUT = 0.6
+
+
+class He(PatchClassifier):
+    """He, Li and Chen, ICIP 2017: twice the sum of four convolutions along the spectrum, of 1, 3, 5 and 11 bands.
+
+    patch_px : 4 at least. Errors: InputError for less than 17 bands, or smaller patches.
+
+    >>> sum(parameter.numel() for parameter in He(103, 9).parameters())
+    81881
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 7) -> None:
+        layers: list[nn.Module] = [
+            nn.Conv3d(1, HE_MAPS, (11, 3, 3), stride=(3, 1, 1)), nn.ReLU(inplace=True),
+            _MultiScale(), nn.ReLU(inplace=True),
+            _MultiScale(), nn.ReLU(inplace=True),
+            nn.Conv3d(HE_MAPS, HE_MAPS, (3, 2, 2)), nn.ReLU(inplace=True),
+        ]  # fmt: skip
+        check_bands("He et al. 2017", in_channels, lambda bands: out_length(layers, bands, -3))
+        geometry = measure_patch(layers, patch_px)
+        super().__init__(patch_px, geometry.before_px, geometry.after_px, HE_MAPS * in_channels)
+        self.geometry, self.features = geometry, nn.Sequential(*layers)
+        self.dropout = nn.Dropout(HE_DROPOUT)
+        self.output = nn.Linear(HE_MAPS * out_length(layers, in_channels, -3) * geometry.side_px**2, num_classes)
+        initialise(self.modules(), nn.init.kaiming_uniform_)
+
+    def patch_scores(self, patches: Tensor) -> Tensor:
+        """Logits of centre pixels. patches : (N, B, P, P) → (N, K)"""
+        self.check_patches(patches)
+        scores: Tensor = self.output(self.dropout(self.features(patches[:, None]).flatten(1)))
+        return scores
+
+    def inner_scores(self, cube: Tensor) -> Tensor:
+        """Logits wherever the context lies inside. cube : (N, B, h, w) → (N, K, h − P + 1, w − P + 1)"""
+        maps = self.dropout(apply_dense(self.features, cube[:, None]))
+        return apply_linear(self.output, maps, self.geometry.side_px)
+
+
+class _MultiScale(nn.Module):
+    """The sum of four convolutions along the spectrum, which they leave as long as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(
+            nn.Conv3d(HE_MAPS, HE_MAPS, (kernel, 1, 1), padding=(kernel // 2, 0, 0)) for kernel in HE_SCALES
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """maps : (N, 16, bands, h, w) → the same, by one convolution with the sum of the four kernels"""
+        longest = max(HE_SCALES) // 2
+        scales = [cast(nn.Conv3d, scale) for scale in self.scales]
+        weights = [F.pad(scale.weight, (0, 0, 0, 0, *[longest - scale.kernel_size[0] // 2] * 2)) for scale in scales]
+        bias = torch.stack([cast(Tensor, scale.bias) for scale in scales]).sum(dim=0)
+        return convolve(maps, torch.stack(weights).sum(dim=0), bias, padding=longest)
+
+
+HAMIDA_FIRST, HAMIDA_LATER = 20, 35  # maps
+HAMIDA_PATCHES = (3, 5, 7)
+
+
+class Hamida(PatchClassifier):
+    """Ben Hamida et al., TGRS 2018: small 3-D kernels, and strided convolutions along the spectrum for poolings.
+
+    patch_px : 3, 5 or 7. dilation : of all kernels along the spectrum. Patches of 3 pixels are padded with zeros, patch by
+    patch, so that whole cubes are computed as their patches: exact, but without gain.
+    Errors: InputError for another patch, a dilation below 1, or too few bands (3 without dilation).
+
+    >>> sum(parameter.numel() for parameter in Hamida(103, 9).parameters())
+    35039
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 5, dilation: int = 1) -> None:
+        _check_hamida(patch_px, dilation)
+        layers = _hamida_layers(1 if patch_px == 3 else 0, dilation)
+        check_bands("Ben Hamida et al. 2018", in_channels, lambda bands: out_length(layers, bands, -3))
+        geometry = measure_patch(layers, patch_px)
+        super().__init__(patch_px, patch_px // 2, patch_px // 2, 2 * HAMIDA_FIRST * in_channels)
+        self.side_px, self.features = geometry.side_px, nn.Sequential(*layers)
+        self.output = nn.Linear(HAMIDA_LATER * out_length(layers, in_channels, -3) * geometry.side_px**2, num_classes)
+        initialise(self.modules(), nn.init.kaiming_normal_, zero_bias=True)
+
+    def patch_scores(self, patches: Tensor) -> Tensor:
+        """Logits of centre pixels. patches : (N, B, P, P) → (N, K)"""
+        self.check_patches(patches)
+        scores: Tensor = self.output(self.features(patches[:, None]).flatten(1))
+        return scores
+
+    def inner_scores(self, cube: Tensor) -> Tensor:
+        """Logits wherever the context lies inside. cube : (N, B, h, w) → (N, K, h − P + 1, w − P + 1)"""
+        if self.patch_px == 3:
+            return super().inner_scores(cube)
+        return apply_linear(self.output, apply_dense(self.features, cube[:, None]), self.side_px)
+
+
+def _check_hamida(patch_px: int, dilation: int) -> None:
+    if patch_px not in HAMIDA_PATCHES:
+        raise InputError(f"patch_px={patch_px} is not among {', '.join(map(str, HAMIDA_PATCHES))}. Choose one of them.")
+    if dilation < 1:
+        raise InputError(f"dilation={dilation} along the spectrum; expected at least 1 (1: none).")
+
+
+def _hamida_layers(padding: int, dilation: int) -> list[nn.Module]:
+    def along(before: int, after: int, kernel: tuple[int, int, int], stride: int = 1) -> nn.Conv3d:
+        return nn.Conv3d(before, after, kernel, (stride, 1, 1), (1, 0, 0), (dilation, 1, 1))
+
+    return [
+        nn.Conv3d(1, HAMIDA_FIRST, 3, padding=padding, dilation=(dilation, 1, 1)), nn.ReLU(inplace=True),
+        along(HAMIDA_FIRST, HAMIDA_FIRST, (3, 1, 1), stride=2),
+        along(HAMIDA_FIRST, HAMIDA_LATER, (3, 3, 3)), nn.ReLU(inplace=True),
+        along(HAMIDA_LATER, HAMIDA_LATER, (3, 1, 1), stride=2),
+        along(HAMIDA_LATER, HAMIDA_LATER, (3, 1, 1)), nn.ReLU(inplace=True),
+        along(HAMIDA_LATER, HAMIDA_LATER, (2, 1, 1), stride=2), nn.ReLU(inplace=True),
+    ]  # fmt: skip
+
+
+LUO_MAPS = 90
+LUO_IMAGE_MAPS = 64
+LUO_HIDDEN = 1024
+
+
+class Luo(PatchClassifier):
+    """HSI-CNN (Luo et al., ICPR 2018): 90 maps of T values along the spectrum are convolved as one image of T × 90.
+
+    The image is the memory of the maps, cut into rows of 90, as in the public code: not their transpose.
+    patch_px : 3. Errors: InputError for less than 42 bands (T = 3), or another patch.
+
+    >>> Luo(51, 9).length
+    4
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 3) -> None:
+        if patch_px != 3:
+            raise InputError(f"patch_px={patch_px} was given; HSI-CNN is made for 3. Leave it out.")
+        spectral = nn.Conv3d(1, LUO_MAPS, (24, 3, 3), stride=(9, 1, 1))
+        check_bands("Luo et al. 2018", in_channels, lambda bands: out_length([spectral], bands, -3) - 2)
+        length = out_length([spectral], in_channels, -3)
+        image_values = LUO_IMAGE_MAPS * (length - 2) * (LUO_MAPS - 2)
+        super().__init__(patch_px, 1, 1, 2 * image_values + LUO_HIDDEN)
+        self.length, self.spectral = length, spectral
+        self.image = nn.Conv2d(1, LUO_IMAGE_MAPS, 3)
+        self.hidden = nn.Linear(image_values, LUO_HIDDEN)
+        self.output = nn.Linear(LUO_HIDDEN, num_classes)
+        initialise(self.modules(), nn.init.kaiming_uniform_)
+
+    def patch_scores(self, patches: Tensor) -> Tensor:
+        """Logits of centre pixels. patches : (N, B, P, P) → (N, K)"""
+        self.check_patches(patches)
+        return self.inner_scores(patches).flatten(1)
+
+    def inner_scores(self, cube: Tensor) -> Tensor:
+        """Logits of all but the outermost pixels. cube : (N, B, h, w) → (N, K, h − 2, w − 2)"""
+        maps = torch.relu(self.spectral(cube[:, None])).permute(0, 3, 4, 1, 2)
+        images = maps.reshape(-1, 1, self.length, LUO_MAPS)
+        hidden = torch.relu(self.hidden(torch.relu(self.image(images)).flatten(1)))
+        scores: Tensor = self.output(hidden)
+        return scores.unflatten(0, maps.shape[:3]).permute(0, 3, 1, 2)
