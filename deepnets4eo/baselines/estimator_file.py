@@ -6,16 +6,20 @@ vectors whose indices are outside their arrays, since compiled code would read f
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 
-from deepnets4eo.baselines.stable_skops import make_stable
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import ARCHIVE_ERRORS, atomic_write
 from deepnets4eo.formats.unpacking import check_array_sizes
+
+SCHEMA = "schema.json"
+OBJECT, FILE = "__id__", "file"  # keys of the schema: the number of an object, the file with its values
 
 ESTIMATOR = "estimator.skops"  # name of the file in a run's folder
 MAX_UNPACKED_BYTES = 8 << 30  # a forest of a thousand deep trees; skops does not compress, so files are as large
@@ -62,7 +66,7 @@ def save_estimator(estimator: Any, path: str | Path) -> Path:
 
     with atomic_write(path) as partial:
         io.dump(estimator, partial)
-        make_stable(partial)
+        renumber_skops(partial)
     return Path(path)
 
 
@@ -192,3 +196,36 @@ def _check_support_vectors(machine: Any) -> None:
     wrong = [name for name, shape in shapes.items() if np.shape(getattr(machine, name)) != shape]
     if wrong or (counts < 0).any() or not np.isfinite(vectors).all() or np.size(machine._probA) not in (0, len(counts)):
         raise _InvalidIndexError(f"has support vectors that do not fit together ({', '.join(wrong) or 'counts'})")
+
+
+def renumber_skops(path: Path) -> None:
+    """Write a skops file anew, in place, with numbers in their order: equal estimators make equal files, whatever their memory
+    addresses. Memory: one of its arrays."""
+    aside = path.with_name(f"{path.name}.stable")
+    try:
+        with ZipFile(path) as source, ZipFile(aside, "w") as target:
+            schema = json.loads(source.read(SCHEMA))
+            numbers: dict[int, int] = {}
+            files: dict[str, str] = {}
+            _renumber(schema, numbers, files)
+            for name, new in files.items():
+                target.writestr(ZipInfo(new), source.read(name))
+            target.writestr(ZipInfo(SCHEMA), json.dumps(schema))
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _renumber(node: Any, numbers: dict[int, int], files: dict[str, str]) -> None:
+    """Number objects in their order in the schema; files likewise, by their old names."""
+    if isinstance(node, list):
+        for item in node:
+            _renumber(item, numbers, files)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            if key == OBJECT and isinstance(value, int):
+                node[key] = numbers.setdefault(value, len(numbers) + 1)
+            elif key == FILE and isinstance(value, str):
+                node[key] = files.setdefault(value, f"{len(files) + 1}{Path(value).suffix}")
+            else:
+                _renumber(value, numbers, files)

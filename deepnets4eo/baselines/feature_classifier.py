@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,8 @@ from numpy.typing import NDArray
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.estimator_file import ESTIMATOR, load_estimator, save_estimator
 from deepnets4eo.baselines.estimators import fit_estimator
-from deepnets4eo.baselines.features import Feature, as_features, column_names
+from deepnets4eo.baselines.features import Feature, as_features, build_features, column_names
 from deepnets4eo.baselines.features.feature import FittedFeature
-from deepnets4eo.baselines.features.saving import describe_features, restore_features, save_features
 from deepnets4eo.baselines.tile_segmenter import TileSegmenter
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, RunError
@@ -27,6 +27,11 @@ from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.tiling.sampling import sample_pixels
+
+LEARNED = {  # kind → class
+    "deep": "deepnets4eo.baselines.features.deep:DeepFeatures",
+    "extended_profile": "deepnets4eo.baselines.features.extended_profile:ExtendedProfile",
+}
 
 log = logging.getLogger(__name__)
 
@@ -199,3 +204,46 @@ def _name_differences(first: Sequence[str], second: Sequence[str]) -> str:
     """Return a few of the names that only the first list has, or a phrase about their order."""
     lost = [name for name in first if name not in second]
     return ", ".join(lost[:5]) or "in another order"
+
+
+@runtime_checkable
+class LearnedFeature(Feature, Protocol):
+    """A feature whose values depend on weights as well as on its name, e.g. those of a frozen network."""
+
+    kind: str
+
+    def describe(self) -> dict[str, Any]:
+        """Return plain values from which the class method `restore(folder, description)` makes it again."""
+
+    def save(self, folder: Path) -> list[str]:
+        """Write the weights; returns the files' names."""
+
+
+def describe_features(features: Sequence[Feature]) -> list[str | dict[str, Any]]:
+    """Return names, and for learned features descriptions with their kind."""
+    return [
+        {"kind": feature.kind} | feature.describe() if isinstance(feature, LearnedFeature) else feature.name
+        for feature in features
+    ]
+
+
+def save_features(features: Sequence[Feature], folder: Path) -> list[str]:
+    """Write the files of learned features; returns their names."""
+    return [name for feature in features if isinstance(feature, LearnedFeature) for name in feature.save(folder)]
+
+
+def restore_features(described: Sequence[str | Mapping[str, Any]], folder: Path) -> tuple[Feature, ...]:
+    """Make the features that were described and saved. Errors: RunError for a kind that this version does not have."""
+    return tuple(_restore(one, folder) for one in described)
+
+
+def _restore(described: str | Mapping[str, Any], folder: Path) -> Feature:
+    if isinstance(described, str):
+        return build_features([described])[0]
+    description = dict(described)
+    kind = description.pop("kind")
+    if kind not in LEARNED:
+        raise RunError(f"{folder} needs features of kind {kind!r}; this version knows {sorted(LEARNED)}. Update it.")
+    module, name = LEARNED[kind].split(":")
+    feature: Feature = getattr(import_module(module), name).restore(folder, description)
+    return feature

@@ -1,4 +1,4 @@
-"""The layers of patch networks on whole cubes: each spatial stride becomes a dilation of all that follows.
+"""The layers of patch networks on whole cubes: each spatial stride becomes a dilation of all that follows. First weights.
 
 Takes plain torch layers, convolutions and poolings, whose axes are (rows, columns) or (bands, rows, columns); returns
 what they make of a cube at every pixel, and the sizes that they leave of a patch. Refuses sizes that leave nothing.
@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
+
+WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 Windowed = nn.Conv2d | nn.Conv3d | nn.MaxPool2d | nn.MaxPool3d
 WINDOWED = (nn.Conv2d, nn.Conv3d, nn.MaxPool2d, nn.MaxPool3d)
@@ -145,3 +147,22 @@ def _pool_two(cube: Tensor, axis: int, dilation: int) -> Tensor:
 def _along(value: int | str | tuple[int, ...], axis: int) -> int:
     """An attribute of a layer along one axis."""
     return cast(int, value[axis] if isinstance(value, tuple) else value)
+
+
+def initialise(modules: Iterable[nn.Module], weight: Callable[[Tensor], object], *, zero_bias: bool = False) -> None:
+    """Set the weights of all linear layers and convolutions by one of `torch.nn.init`; biases become 0, or stay as
+    torch makes them."""
+    for module in modules:
+        if isinstance(module, WEIGHTED):
+            weight(module.weight)
+            if zero_bias and module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def map_pixels(function: Callable[[Tensor], Tensor], cube: Tensor, pixels: int | None = None) -> Tensor:
+    """Apply a function (M, B) → (M, C) of spectra to each pixel of a cube (N, B, h, w), `pixels` at once; None takes
+    all, as batch statistics in training need it."""
+    count, _, height, width = cube.shape
+    spectra = cube.permute(0, 2, 3, 1).flatten(0, 2)
+    outputs = function(spectra) if pixels is None else torch.cat([function(part) for part in spectra.split(pixels)])
+    return outputs.reshape(count, height, width, -1).permute(0, 3, 1, 2)

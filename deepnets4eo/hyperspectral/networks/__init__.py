@@ -1,1 +1,1 @@
-"""The zoo: one module a network, named after its first author; registered as `hyperspectral/NAME`."""
+"""The networks, in files by what they read; most are named after their first author and registered as `hyperspectral/NAME`."""

@@ -10,9 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.hyperspectral.initialise import initialise
 from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
-from deepnets4eo.hyperspectral.patch_layers import apply_dense, apply_linear, check_bands, measure_patch, out_length
+from deepnets4eo.hyperspectral.patch_layers import (
+    apply_dense,
+    apply_linear,
+    check_bands,
+    initialise,
+    measure_patch,
+    out_length,
+)
 
 LEE_WIDTH = 128
 LEE_DROPOUT = 0.5

@@ -14,13 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.hyperspectral.initialise import initialise
 from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
 from deepnets4eo.hyperspectral.patch_layers import (
     apply_dense,
     apply_linear,
     check_bands,
     convolve,
+    initialise,
     measure_patch,
     out_length,
 )

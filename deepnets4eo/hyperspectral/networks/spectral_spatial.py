@@ -11,17 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.hyperspectral.initialise import initialise
 from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
-from deepnets4eo.hyperspectral.patch_layers import apply_linear
-from deepnets4eo.hyperspectral.pixelwise import map_pixels
+from deepnets4eo.hyperspectral.patch_layers import apply_linear, initialise, map_pixels
 
 SSRN_KERNEL = 7  # bands
 SSRN_WIDTH, SSRN_SPECTRAL_WIDTH = 24, 128
 
 
 class SSRN(PatchClassifier):
-    """Zhong et al. 2018: two spectral and two spatial residual blocks, each of two convolutions.
+    """Zhong, Li, Luo and Chapman, TGRS 56(2), 2018: two spectral and two spatial residual blocks of two convolutions each.
 
     The spectral convolutions see single pixels and are computed once for each. The spatial blocks keep the size of
     the patch with zeros at its edges, so that they are computed for each patch. Convolutions have no bias, as batch
@@ -121,7 +119,9 @@ HYBRIDSN_VALUES_PER_BAND = 64  # that the 3-D convolutions hold of a pixel
 
 
 class HybridSN(PatchClassifier):
-    """Roy et al. 2020; published with 30 principal components for Indian Pines and 15 for the other scenes.
+    """Roy, Krishna, Dubey and Chaudhuri, GRSL 17(2), 2020: three 3-D convolutions, one 2-D convolution, three linear layers.
+
+    Published with 30 principal components for Indian Pines and 15 for the other scenes.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ SPECTRALFORMER_WIDTH, SPECTRALFORMER_HEADS, SPECTRALFORMER_HEAD_WIDTH, SPECTRALF
 
 
 class SpectralFormer(PatchClassifier):
-    """Hong et al. 2021: five layers of four heads, 64 wide; the first token, which belongs to no band, is classified.
+    """Hong et al., TGRS 60, 2022: five layers of four heads, 64 wide; the first token, which belongs to no band, is classified.
 
     Whole cubes are computed as their patches. A band's token comes from the pixels of the patch in the band and its neighbours; the last band's neighbour is the
     first. From the third layer on, a layer's input is fused with the input of the layer two before it.

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.hyperspectral.pixelwise import map_pixels
+from deepnets4eo.hyperspectral.patch_layers import map_pixels
 from deepnets4eo.segmentation import pad_to_stride
 
 KERNELS, WIDTHS = (7, 5), (16, 32)  # of the spectral convolutions, stride 2

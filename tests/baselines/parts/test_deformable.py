@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from deepnets4eo.baselines.parts.bank_file import load_bank, save_bank
 from deepnets4eo.baselines.parts.deformable import REACH, align_parts, first_parts, in_used_frame, part_scores
+from deepnets4eo.baselines.parts.detector import load_bank, save_bank
 from deepnets4eo.baselines.parts.templates import PartModels, Shapes, TemplateBank
 
 

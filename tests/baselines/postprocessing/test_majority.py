@@ -6,8 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from deepnets4eo.baselines.postprocessing.majority import argmax_class, majority_filter, vote_shares
-from deepnets4eo.baselines.postprocessing.windows import fraction_bits, window_sums
+from deepnets4eo.baselines.postprocessing.majority import (
+    argmax_class,
+    fraction_bits,
+    majority_filter,
+    vote_shares,
+    window_sums,
+)
 from deepnets4eo.errors import InputError
 
 LABELS = arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.sampled_from([0, 1, 4, 255]))  # fmt: skip

@@ -209,7 +209,7 @@ def resume(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def bank(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.baselines.parts.bank_file import load_bank
+    from deepnets4eo.baselines.parts.detector import load_bank
 
     return load_bank(main)
 

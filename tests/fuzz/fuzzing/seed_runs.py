@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from deepnets4eo.baselines import ExpertRules, PixelClassifier
-from deepnets4eo.baselines.parts.bank_file import save_bank
+from deepnets4eo.baselines.parts.detector import save_bank
 from deepnets4eo.baselines.parts.templates import Shapes, TemplateBank
 from deepnets4eo.baselines.rule_table import RuleTable
 from deepnets4eo.cards.legend import Legend
