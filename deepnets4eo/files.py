@@ -29,7 +29,7 @@ import numpy as np
 import yaml
 
 from deepnets4eo.errors import PROJ_REMEDY, CompleteError, InputError, OutputError
-from deepnets4eo.formats.yaml_text import MOST_CHARACTERS, load_yaml
+from deepnets4eo.yaml_text import MOST_CHARACTERS, load_yaml
 
 PARTIAL = ".partial-"
 MAX_YAML_BYTES = 4 * MOST_CHARACTERS  # larger files are not read, as they cannot be parsed

@@ -28,14 +28,14 @@ from script import JOPLIN, plain_errors, require_all
 from smoke import NOTE, add_smoke
 
 from deepnets4eo.damage import assess
-from deepnets4eo.damage.alignment import align_footprints
 from deepnets4eo.damage.evidence import gather
 from deepnets4eo.damage.fit_model import PAIR, VARIANTS, Graded, fit_model, fit_variant, grade_numbers
 from deepnets4eo.damage.fitted_range import UNLIKE
-from deepnets4eo.damage.footprints import read_footprints
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_yaml
+from deepnets4eo.footprints import align_footprints
+from deepnets4eo.footprints.read import read_footprints
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import register
 from deepnets4eo.synthetic import City, Event

@@ -31,7 +31,7 @@ from deepnets4eo.cards.dataset_reader import open_dataset
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.grid import blocks
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.rasters.prefetch import cores
+from deepnets4eo.prefetch import cores
 from deepnets4eo.rasters.scene import LABELS, Layer, Scene
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.synthetic import City

@@ -15,6 +15,7 @@ CORE_PACKAGES = {
     "cards",
     "display",
     "evaluation",
+    "footprints",
     "inspection",
     "jobs",
     "metrics",
@@ -143,6 +144,35 @@ def test_no_modules_import_each_other_in_a_circle(folder):
     names = {path: ".".join(path.relative_to(root).with_suffix("").parts) for path in paths}
     graph = {name: {target for _, target in imports(path)} - {name} for path, name in names.items()}
     assert not in_circles(graph)
+
+
+def room_of(dotted: str) -> str | None:
+    """The folder of the package, or the file of its ground, that a module belongs to; None outside the package."""
+    parts = dotted.split(".")
+    return parts[1] if parts[0] == "deepnets4eo" and len(parts) > 1 else None
+
+
+def rooms() -> dict[str, set[str]]:
+    """Room or file of the ground → those that it imports, in functions and for type checkers too."""
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    ground = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
+    graph: dict[str, set[str]] = {name: set() for name in folders | ground}
+    for path in source_files("deepnets4eo"):
+        room = path.relative_to(PACKAGE).with_suffix("").parts[0]
+        if room in graph:
+            graph[room] |= {room_of(name) for _, name in imports(path)} & graph.keys() - {room}
+    return graph
+
+
+def test_no_rooms_import_each_other_in_a_circle():
+    assert not in_circles(rooms())
+
+
+def test_the_ground_imports_no_room():
+    """Files beside the rooms are what rooms stand on."""
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    graph = rooms()
+    assert not {name: graph[name] & folders for name in graph.keys() - folders if graph[name] & folders}
 
 
 def test_a_circle_is_found_behind_modules_that_are_in_none():

@@ -22,7 +22,7 @@ from deepnets4eo.baselines.features.feature import FittedFeature
 from deepnets4eo.baselines.tile_segmenter import TileSegmenter
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.tiling import Tiling

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.prefetch import in_order
 
 SHARED_KERNEL = 6000  # samples whose kernel is computed once for all classes: 288 MB
 KERNEL_VALUES = 1 << 17  # in memory at once: half a megabyte fits into the processor's cache

@@ -11,7 +11,7 @@ from deepnets4eo.cli.options import Debug, Gsd, Json, Overwrite, Seed
 from deepnets4eo.cli.output import echo
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.alignment import FootprintAlignment
+    from deepnets4eo.footprints import FootprintAlignment
     from deepnets4eo.outputs.findings import Finding
     from deepnets4eo.registration import Registration
 
@@ -52,10 +52,10 @@ def register(
     """
     from deepnets4eo.cli.findings import end_with_findings
     from deepnets4eo.cli.output import show_json
-    from deepnets4eo.damage.alignment import align_footprints
-    from deepnets4eo.damage.footprints import read_footprints
     from deepnets4eo.errors import InputError
     from deepnets4eo.files import check_overwrite
+    from deepnets4eo.footprints import align_footprints
+    from deepnets4eo.footprints.read import read_footprints
     from deepnets4eo.inspection.pairs import check_no_colour_table, declare_nodata
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.polygons.vector_files import check_vector_suffix, write_vector

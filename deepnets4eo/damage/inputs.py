@@ -15,12 +15,12 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.footprints import Footprints, read_footprints
 from deepnets4eo.damage.input_checks import check_images
 from deepnets4eo.damage.point_evidence import PointEvidence, check_point_evidence
 from deepnets4eo.damage.raster_evidence import RasterEvidence, ScoreLayer, open_raster_evidence
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.footprints.read import Footprints, read_footprints
 from deepnets4eo.formats.access import check_exist
 from deepnets4eo.grid import overlap_share
 from deepnets4eo.outputs.findings import Finding, one_or_many

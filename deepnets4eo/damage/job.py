@@ -17,12 +17,10 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.abstention import set_not_assessed
-from deepnets4eo.damage.alignment import FootprintAlignment, align_footprints
 from deepnets4eo.damage.building_network import BuildingNetwork
 from deepnets4eo.damage.class_shares import ClassMapSource, open_class_map_source, with_class_shares
 from deepnets4eo.damage.decision_with_network import DecisionModel
 from deepnets4eo.damage.evidence import EvidenceTable, gather
-from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.ground import building_ground
 from deepnets4eo.damage.input_checks import CheckedImages
 from deepnets4eo.damage.inputs import Inputs, open_inputs
@@ -42,6 +40,8 @@ from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.siamese.tile_work import TileWork
 from deepnets4eo.damage.unbuilt import NO_BUILDING, UnbuiltOutlines, find_unbuilt
 from deepnets4eo.errors import InputError
+from deepnets4eo.footprints import FootprintAlignment, align_footprints
+from deepnets4eo.footprints.read import Footprints
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.parts import WHOLE, Part

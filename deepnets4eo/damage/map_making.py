@@ -6,6 +6,7 @@ Takes what the steps of a job returned; computes nothing of the images but the e
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
@@ -17,7 +18,6 @@ from deepnets4eo.damage.evidence_findings import empty_outline_findings, evidenc
 from deepnets4eo.damage.extent import map_extents
 from deepnets4eo.damage.inputs import Inputs
 from deepnets4eo.damage.map import DamageMap, MapImages
-from deepnets4eo.damage.outline_findings import footprint_findings, segmenter_findings
 from deepnets4eo.damage.point_evidence import PointScore
 from deepnets4eo.damage.position import (
     OutlinePosition,
@@ -29,6 +29,7 @@ from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.stretched_images import stretch_findings, stretches_of_job
 from deepnets4eo.damage.unbuilt import UnbuiltOutlines
 from deepnets4eo.damage.vocabulary import ASSESSED
+from deepnets4eo.footprints.read import footprint_findings
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.registration import Registration
@@ -114,3 +115,27 @@ def _input_findings(
             *evidence_findings(inputs.pre if model.reads_pre else None, inputs.post, evidence),
         ]
     return findings
+
+
+def segmenter_findings(segmenter: str | None, *, after: bool) -> tuple[Finding, ...]:
+    """Findings where a network found the buildings.
+
+    segmenter : its run's folder or name, None where there was a file. after : whether it looked at the image after the event.
+    """
+    if segmenter is None:
+        return ()
+    outlines = Finding(
+        "outlines_of_network", "note",
+        f"The outlines were found by the network {Path(segmenter).name}: buildings that it missed are not in the map, and "
+        "some outlines are no buildings, or several.",
+        "Look at the outlines before you use counts; give footprints where there are any.",
+    )  # fmt: skip
+    if not after:
+        return (outlines,)
+    destroyed = Finding(
+        "outlines_after_event", "caution",
+        "The outlines were found in the image after the event, which shows few of the destroyed buildings as buildings: more "
+        "is damaged than the map says.",
+        "Give footprints, or an image from before the event.",
+    )  # fmt: skip
+    return (destroyed, outlines)

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pandas as pd
 
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.vocabulary import ASSESSED
+from deepnets4eo.footprints.read import Footprints
 
 PROBABILITY = "building_prob"  # column of the outlines
 COLUMN = "ev_building"

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence_card import EvidenceCard
-from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.vocabulary import ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError
+from deepnets4eo.footprints.read import Footprints
 from deepnets4eo.outputs.findings import Finding, count_of
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from deepnets4eo.damage.alignment import FootprintAlignment
-from deepnets4eo.damage.alignment.footprints import LEAST_FOOTPRINTS
 from deepnets4eo.damage.settings import Settings
+from deepnets4eo.footprints import FootprintAlignment
+from deepnets4eo.footprints.alignment import LEAST_FOOTPRINTS
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.registration import Registration
 from deepnets4eo.registration.options import MAX_ROTATION_DEG

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from deepnets4eo.damage.alignment.footprint_offsets import FootprintAlignment
 from deepnets4eo.damage.siamese import box
+from deepnets4eo.footprints.offsets import FootprintAlignment
 from deepnets4eo.jobs.identity import file_identity, identity_hash, layer_identity
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.registration.quality import RegistrationQuality

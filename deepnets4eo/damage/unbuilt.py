@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from deepnets4eo.arrays import Floats, Geometries
-from deepnets4eo.damage.alignment import FootprintAlignment
 from deepnets4eo.damage.building_network import BuildingNetwork
 from deepnets4eo.damage.evidence.collect import collect
 from deepnets4eo.damage.evidence.columns import image_means
@@ -25,11 +24,11 @@ from deepnets4eo.damage.evidence.gather import building_geometry, on_post
 from deepnets4eo.damage.evidence.store import BlockStore
 from deepnets4eo.damage.evidence.table import assess_coverage
 from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m, make_working_grid
-from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.ordinal import Border, balance_weights, fit_border
-from deepnets4eo.damage.outline_limits import encloses_others, larger_than_buildings, without
-from deepnets4eo.damage.outline_order import order_by_place
 from deepnets4eo.damage.siamese.tile_work import TileWork
+from deepnets4eo.footprints import FootprintAlignment
+from deepnets4eo.footprints.outlines import encloses_others, larger_than_buildings, order_by_place, without
+from deepnets4eo.footprints.read import Footprints
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.jobs.parts import WHOLE, Part
 from deepnets4eo.rasters.scene import Layer

@@ -29,8 +29,8 @@ from deepnets4eo.osm.reading import Features, read_area, read_features
 from deepnets4eo.osm.rules import OsmRules
 from deepnets4eo.osm.shapes import area_shapes, class_shapes, metre_outlines
 from deepnets4eo.outputs.input_files import check_not_inputs
+from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer, LayerLike
 from deepnets4eo.zonal.outlines import Outlines
 

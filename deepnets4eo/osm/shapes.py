@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deepnets4eo.grid import FARTHEST, Grid, gsd_m
 from deepnets4eo.osm.reading import Features
 from deepnets4eo.osm.rules import ClassMembers, OsmRules
-from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.prefetch import in_order
 from deepnets4eo.zonal.outline_sides import inverse_geotransform, to_pixels
 from deepnets4eo.zonal.outlines import Outlines
 

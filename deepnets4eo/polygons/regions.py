@@ -22,7 +22,7 @@ from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.polygons.vertices import from_rings, vertices
-from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer
 
 BLOCK_PX = 2048

@@ -14,7 +14,7 @@ import numpy as np
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.grid import Window
 from deepnets4eo.prediction.scene_scaling import SceneScaling
-from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.tiling import Lattice, Tile, mirror_window

@@ -18,7 +18,7 @@ from scipy import fft
 
 from deepnets4eo.arrays import Points, Spectrum
 from deepnets4eo.grid import apply_affine
-from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.prefetch import in_order
 from deepnets4eo.registration.correlation import correlate_spectra, find_peaks, orientation_field, taper
 from deepnets4eo.registration.ground import LayerSampler
 from deepnets4eo.tiling.spread import spread_indices

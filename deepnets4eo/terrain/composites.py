@@ -22,9 +22,9 @@ from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Grid, Window, blocks, gsd_m, window_under
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.outputs.input_files import check_not_inputs
+from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.band_roles import layer_names, normalised_difference, role_indices
 from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.rasters.sources import same_grid
 from deepnets4eo.rasters.stated_gsd import with_gsd

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import LABELS
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.tiling.lattice import mirror_window

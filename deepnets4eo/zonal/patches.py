@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, apply_affine
-from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer
 
 BLOCK_PX = 2048

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal.outlines import Outlines, Spans, ranges
 

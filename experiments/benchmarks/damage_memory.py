@@ -22,10 +22,10 @@ import numpy as np
 import shapely
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.damage.alignment import align_footprints
 from deepnets4eo.damage.evidence import gather
-from deepnets4eo.damage.footprints import read_footprints
 from deepnets4eo.damage.job import assess
+from deepnets4eo.footprints import align_footprints
+from deepnets4eo.footprints.read import read_footprints
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer

@@ -21,7 +21,7 @@ from rasterio.features import rasterize
 from rasterio.transform import from_origin
 from scipy import ndimage
 
-from deepnets4eo.damage.alignment import align_footprints
+from deepnets4eo.footprints import align_footprints
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import register
 

@@ -27,8 +27,8 @@ from deepnets4eo.change.series.measure import BLOCK_PX, measure_cells
 from deepnets4eo.change.series.page import write_page
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.prediction.memory import peak_bytes
+from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
-from deepnets4eo.rasters.prefetch import in_order
 
 FULL_DATES, FULL_SIDE = 50, 4000
 CHANGES, CHANGED_PX = 40, 64

@@ -22,7 +22,6 @@ from deepnets4eo.damage import job as job_module
 from deepnets4eo.damage.calibration import BetaCalibration
 from deepnets4eo.damage.conformal import GradeSets
 from deepnets4eo.damage.decision_with_network import DecisionModel
-from deepnets4eo.damage.footprints import read_footprints
 from deepnets4eo.damage.grading_rates import share_by_calls
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.opinion_pool import CERTAIN, border_odds, pool_log_odds
@@ -33,6 +32,7 @@ from deepnets4eo.damage.siamese.network import SiameseNet
 from deepnets4eo.damage.site_shift import SiteShift
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.footprints.read import read_footprints
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.run import save_run

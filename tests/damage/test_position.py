@@ -10,9 +10,9 @@ import shapely
 from made_up_town import GRID
 
 from deepnets4eo.damage import Settings, assess, job, read_footprints
-from deepnets4eo.damage.alignment import FootprintAlignment
 from deepnets4eo.damage.inputs import Inputs
 from deepnets4eo.damage.position import outline_position, registration_findings
+from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City

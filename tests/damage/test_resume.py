@@ -18,13 +18,13 @@ import pytest
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import job
-from deepnets4eo.damage.alignment import align_footprints
 from deepnets4eo.damage.evidence import collect, gather
 from deepnets4eo.damage.inputs import open_inputs
 from deepnets4eo.damage.map import PRODUCTS
 from deepnets4eo.damage.products import write
 from deepnets4eo.damage.resume import damage_journal
 from deepnets4eo.damage.settings import Settings
+from deepnets4eo.footprints import align_footprints
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import register
 from deepnets4eo.synthetic import City, Event

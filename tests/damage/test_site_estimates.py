@@ -116,7 +116,7 @@ def test_areas_do_not_depend_on_the_order_of_corners_and_metres_are_those_on_the
     import geopandas as gpd
     import shapely
 
-    from deepnets4eo.damage.ground import centres_m, outline_areas_m2
+    from deepnets4eo.footprints.outlines import centres_m, outline_areas_m2
 
     left, right, ring = shapely.box(0, 0, 10, 20), shapely.box(30, 0, 40, 20), shapely.box(2, 2, 8, 8)
     several = shapely.MultiPolygon([left, right.reverse()])

@@ -8,9 +8,9 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from scipy.ndimage import gaussian_filter, zoom
 
-from deepnets4eo.damage.footprints import Footprints, read_footprints
 from deepnets4eo.damage.siamese.tile_work import TileWork
 from deepnets4eo.damage.unbuilt import find_unbuilt, place_decoys
+from deepnets4eo.footprints.read import Footprints, read_footprints
 from deepnets4eo.rasters.scene import Layer
 
 SIZE_PX, STEP_PX, HOUSES = 480, 40, 100

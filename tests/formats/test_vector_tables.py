@@ -11,8 +11,8 @@ import pytest
 import shapely
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage.footprints import read_footprints
 from deepnets4eo.errors import InputError
+from deepnets4eo.footprints.read import read_footprints
 from deepnets4eo.inspection.files import inspect
 
 CRS = "EPSG:32615"

@@ -20,9 +20,9 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage.footprint_files import read_table
-from deepnets4eo.damage.footprints import read_footprints
 from deepnets4eo.errors import InputError
+from deepnets4eo.footprints.files import read_table
+from deepnets4eo.footprints.read import read_footprints
 from deepnets4eo.formats import vectors
 from deepnets4eo.formats.unpacking import unpack
 from deepnets4eo.formats.vectors import vector_file

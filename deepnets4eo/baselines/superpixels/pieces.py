@@ -24,7 +24,7 @@ from deepnets4eo.baselines.superpixels.connection import (
     small_region_groups,
 )
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.prefetch import in_order
 
 Line = NDArray[np.int64]  # (2, n): piece and group of the pixels along an edge; −1 is none
 

@@ -26,8 +26,8 @@ from deepnets4eo.files import PARTIAL
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.options import option_group
+from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer, Scene
 
 MIN_SHARED = 0.5  # share of the pixels of two regions in the common area from which on they are one region

@@ -21,7 +21,7 @@ from deepnets4eo.baselines.superpixels.statistics import RegionSums, pool, poole
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer, Scene
 
 if TYPE_CHECKING:

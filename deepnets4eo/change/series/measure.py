@@ -19,7 +19,7 @@ from deepnets4eo.change.series.cells import CellBlock, CellGrid
 from deepnets4eo.change.series.features import CellFeatures, cell_sums
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.prefetch import in_order
 
 log = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from deepnets4eo.damage.evidence.store import BlockStore
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.jobs.parts import WHOLE, Part
-from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.prefetch import in_order
 
 
 def collect(

@@ -22,8 +22,8 @@ from deepnets4eo.damage.evidence.columns import evidence_columns, post_columns_o
 from deepnets4eo.damage.evidence.store import BlockStore
 from deepnets4eo.damage.evidence.table import ENCLOSING, LARGE, OUTSIDE, EvidenceTable, assess_coverage
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, WorkingGrid, make_working_grid
-from deepnets4eo.damage.outline_limits import encloses_others, larger_than_buildings, without
 from deepnets4eo.damage.vocabulary import PRE_POST
+from deepnets4eo.footprints.outlines import encloses_others, larger_than_buildings, without
 from deepnets4eo.grid import Grid, apply_affine, transform_shapes
 from deepnets4eo.jobs.parts import WHOLE, Part
 from deepnets4eo.rasters.scene import Layer
@@ -31,8 +31,8 @@ from deepnets4eo.zonal.outline_points import Sides
 from deepnets4eo.zonal.outlines import Outlines, chunks
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.alignment import FootprintAlignment
-    from deepnets4eo.damage.footprints import Footprints
+    from deepnets4eo.footprints import FootprintAlignment
+    from deepnets4eo.footprints.read import Footprints
     from deepnets4eo.registration import Registration
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.damage.evidence.filters import maximum, minimum
-from deepnets4eo.damage.outline_order import order_by_place
+from deepnets4eo.footprints.outlines import order_by_place
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.tiling.spread import spread_indices

@@ -16,8 +16,8 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.footprints import cut_at_antimeridian, eastward
 from deepnets4eo.errors import InputError
+from deepnets4eo.footprints.repair import cut_at_antimeridian, eastward
 from deepnets4eo.polygons.vertices import centres, map_shapes
 
 if TYPE_CHECKING:

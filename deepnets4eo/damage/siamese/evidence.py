@@ -17,7 +17,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from deepnets4eo.damage.alignment import FootprintAlignment
 from deepnets4eo.damage.evidence.working_grid import FINEST_GSD_M, make_working_grid
 from deepnets4eo.damage.siamese.pairs import POST, PRE, box_centres, in_pixels, make_scene, with_bands
 from deepnets4eo.damage.siamese.pooling import Pooled, pool_scene
@@ -28,6 +27,7 @@ from deepnets4eo.damage.stretched_images import image_stretches
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.device import choose
 from deepnets4eo.errors import RunError
+from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.registration import Registration
 from deepnets4eo.segmenters.checksums import CARD

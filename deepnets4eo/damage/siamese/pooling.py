@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.siamese.tile_work import TileSums, TileWork
-from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import Segmenter

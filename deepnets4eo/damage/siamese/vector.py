@@ -13,13 +13,13 @@ import numpy as np
 from geopandas import GeoDataFrame
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.alignment import FootprintAlignment, align_footprints
 from deepnets4eo.damage.evidence.gather import on_post
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid, make_working_grid
-from deepnets4eo.damage.footprints import Footprints, read_footprints
 from deepnets4eo.damage.siamese.pairs import POST, PRE, LabelledPair, grades_of, make_scene
 from deepnets4eo.damage.siamese.recipe import PairSection
 from deepnets4eo.errors import InputError
+from deepnets4eo.footprints import FootprintAlignment, align_footprints
+from deepnets4eo.footprints.read import Footprints, read_footprints
 from deepnets4eo.grid import mean_gsd_m, transform_shapes
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.registration import Registration, register

@@ -23,7 +23,7 @@ from deepnets4eo.points.features.options import FeatureOptions, feature_names
 from deepnets4eo.points.features.point_table import point_features
 from deepnets4eo.points.features.samples import PointSamples
 from deepnets4eo.points.features.smoothing import smooth_scores
-from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.prefetch import in_order
 
 log = logging.getLogger(__name__)
 

@@ -127,7 +127,7 @@ def for_all_blocks(
 ) -> NDArray[np.float32]:
     """Return (V, width) float32 of what `work` computes from the neighbours of each voxel in threads; the values do not
     depend on their number."""
-    from deepnets4eo.rasters.prefetch import in_order
+    from deepnets4eo.prefetch import in_order
 
     def of_block(block: tuple[Indices, Indices]) -> tuple[Indices, NDArray[np.floating]]:
         return block[0], work(find_neighbours(centres, *block, radius))

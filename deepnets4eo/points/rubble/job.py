@@ -39,7 +39,7 @@ from deepnets4eo.points.rubble.vocabulary import UNKNOWN
 from deepnets4eo.terrain.datums import check_same_datum
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage import Footprints
+    from deepnets4eo.footprints import Footprints
     from deepnets4eo.grid import Grid
 
 logger = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ def debris_volumes(
     >>> bool((rubble.buildings["debris_m3"].dropna() >= 0).all())
     True
     """
-    from deepnets4eo.damage import footprint_findings, read_footprints
+    from deepnets4eo.footprints import footprint_findings, read_footprints
 
     after, before = Heights.open(post), None if pre is None else Heights.open(pre)
     crs = _common_crs(after, before)
@@ -299,7 +299,7 @@ def _on_heights(
     heights: BlockHeights, terrain: Any, frame: gpd.GeoDataFrame, block: Grid
 ) -> tuple[NDArray[Any], str | None]:
     """Outlines moved to where the heights show edges of buildings; as they are where that is not clear, and why."""
-    from deepnets4eo.damage import align_footprints
+    from deepnets4eo.footprints import align_footprints
     from deepnets4eo.rasters.scene import Layer
     from deepnets4eo.terrain.ground_filter import without_gaps
 

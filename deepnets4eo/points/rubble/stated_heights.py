@@ -15,7 +15,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.outputs.findings import Finding, count_of
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage import Footprints
+    from deepnets4eo.footprints import Footprints
 
 LEAST_STANDING = 5  # buildings from which a systematic offset is estimated
 LEAST_OFFSET_M = 0.5  # smaller ones are within the accuracy of heights and the shape of roofs

@@ -15,7 +15,7 @@ from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.views import Camera, FaceView, Surface, Votes, ray_caster, snapshot
 from deepnets4eo.points.views.snapshots import Third
-from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.prefetch import in_order
 from deepnets4eo.segmenters.segmenter import Segmenter
 
 BATCH = 8  # views that a network labels at once

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Floats, Vectors
 from deepnets4eo.points.views.near_vertices import LISTED
 from deepnets4eo.points.views.normal_agreement import normal_disagreement
-from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.prefetch import in_order
 
 NoiseKind = Literal["variances", "normals"]
 

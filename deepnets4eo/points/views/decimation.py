@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.prefetch import in_order
 
 BLOCK = 1 << 18
 MOST = 1 << 62  # voxels, and voxels times points that are sorted as one number

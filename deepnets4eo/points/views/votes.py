@@ -16,7 +16,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.views.face_view import FaceView, check_of_surface
 from deepnets4eo.points.views.surface import Surface
-from deepnets4eo.rasters.prefetch import cores, in_order
+from deepnets4eo.prefetch import cores, in_order
 
 BLOCK = 1 << 18
 SIDE = 256  # cells beside each other: points are looked up cell by cell, as neighbours use the same part of the tree

@@ -8,11 +8,11 @@ import pytest
 import shapely
 from affine import Affine
 
-from deepnets4eo.damage.alignment import FootprintAlignment
 from deepnets4eo.damage.evidence import EvidenceTable, gather
 from deepnets4eo.damage.evidence.gather import on_post
 from deepnets4eo.damage.evidence.meaning import EVIDENCE, POINTS
-from deepnets4eo.damage.footprints import Footprints, read_footprints
+from deepnets4eo.footprints import FootprintAlignment
+from deepnets4eo.footprints.read import Footprints, read_footprints
 from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.rasters.scene import Layer
 

@@ -11,7 +11,7 @@ import shapely
 from affine import Affine
 
 from deepnets4eo.damage.evidence import block, collect, gather
-from deepnets4eo.damage.footprints import Footprints, read_footprints
+from deepnets4eo.footprints.read import Footprints, read_footprints
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal import Outlines, class_counts

@@ -237,7 +237,7 @@ def first_weights(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def footprints(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.damage.footprints import read_footprints
+    from deepnets4eo.footprints.read import read_footprints
     from deepnets4eo.rasters.scene import Layer
 
     footprints = read_footprints(main)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import shapely
 
-from deepnets4eo.damage.outline_limits import encloses_others, larger_than_buildings, without
+from deepnets4eo.footprints.outlines import encloses_others, larger_than_buildings, without
 
 
 def test_two_square_kilometres_are_no_building_in_any_pixel_size() -> None:

@@ -17,16 +17,17 @@ import pandas as pd
 import shapely
 from pyproj.exceptions import ProjError
 
-from deepnets4eo.damage.footprint_files import PIXEL_COLUMN, read_table
-from deepnets4eo.damage.footprint_ids import make_ids
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.footprints.files import PIXEL_COLUMN, read_table
+from deepnets4eo.footprints.ids import make_ids
+from deepnets4eo.footprints.repair import FARTHEST, farther_than, finite, mended, usable_polygons
 from deepnets4eo.grid import FARTHEST_DEGREES, Grid, transform_shapes
 from deepnets4eo.osm.elements import no_buildings
-from deepnets4eo.polygons.vertices import off_the_earth
+from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.rasters.stated_gsd import is_placed
 
-FARTHEST = 1e9  # map units or pixels: no place on Earth is as far off, and geometry fails with such numbers
 GEOJSON = re.compile(r"\.(geo)?json(\.(gz|bz2|zip))?$", re.IGNORECASE)
+MANY_DROPPED = 0.05  # share of the rows from which buildings may be missing from the map
 NO_BUILDING = "no building tag"  # of an area of OpenStreetMap
 PIXELS = "pixels"  # value of assume_crs: coordinates are image pixels, x = column, y = row
 
@@ -106,11 +107,11 @@ class Footprints:
                 f"there is no way from the CRS of the footprints {self.source} to {crs}: {error}. Check both CRSs."
             ) from error
         outlines = moved.geometry.to_numpy()
-        reachable = _finite(outlines)
+        reachable = finite(outlines)
         if len(moved) and not reachable.any():
             raise GridError(f"none of the footprints {self.source} can be expressed in {crs}. Check their CRS.")
         outlines = np.where(reachable, outlines, shapely.Polygon())
-        return replace(self, frame=moved.set_geometry(_mend(outlines)[0], crs=moved.crs))
+        return replace(self, frame=moved.set_geometry(mended(outlines)[0], crs=moved.crs))
 
     def in_pixels(self, grid: Grid) -> np.ndarray:
         """Outlines (N,) in the pixel coordinates of `grid`: x = column, y = row, (0, 0) the outer corner.
@@ -154,7 +155,7 @@ def read_footprints(
     layer
         Layer name, for files with several.
     id_column
-        Column with the ids; by default the first usable of `footprint_ids.ID_COLUMNS`.
+        Column with the ids; by default the first usable of `footprints.ids.ID_COLUMNS`.
     assume_crs
         CRS to take instead of the file's own, for files that state none or a wrong one; "pixels" for outlines in the
         image's pixel coordinates.
@@ -196,7 +197,7 @@ def read_footprints(
         assume_crs = PIXELS
     table = _with_crs(table, name, assume_crs, image)
     ids, made_ids, renamed, passed_over = make_ids(table, id_column, name)
-    outlines, reasons, repaired = _polygons(table.geometry.to_numpy(), table.crs)
+    outlines, reasons, repaired = usable_polygons(table.geometry.to_numpy(), table.crs)
     reasons[no_buildings(table) & (reasons == "")] = NO_BUILDING
     keep = reasons == ""
     if NO_BUILDING in reasons and not keep.any():
@@ -215,7 +216,7 @@ def read_footprints(
     pixels = None
     if PIXEL_COLUMN in table and table[PIXEL_COLUMN].notna().all():
         pixels = shapely.force_2d(table[PIXEL_COLUMN].to_numpy())
-        pixels = _mend(np.where(_finite(pixels) & ~_beyond(pixels, FARTHEST), pixels, shapely.Polygon()))[0][keep]
+        pixels = mended(np.where(finite(pixels) & ~farther_than(pixels, FARTHEST), pixels, shapely.Polygon()))[0][keep]
     return Footprints(
         frame=frame,
         repaired=int(repaired[keep].sum()),
@@ -239,7 +240,7 @@ def _in_pixels(table: gpd.GeoDataFrame, name: str) -> bool:
 def _no_degrees(table: gpd.GeoDataFrame) -> bool:
     """Whether most of the outlines are not in the degrees that their CRS says."""
     known = int((~table.geometry.isna()).sum())
-    beyond = _beyond(table.geometry.to_numpy(), FARTHEST_DEGREES)
+    beyond = farther_than(table.geometry.to_numpy(), FARTHEST_DEGREES)
     return bool(table.crs.is_geographic and beyond.sum() * 2 > known)
 
 
@@ -276,80 +277,56 @@ def _with_crs(
     return table
 
 
-def _polygons(geometries: np.ndarray, crs: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Outlines (N,), the reason each row is unusable ('' where it is usable), and which were mended."""
-    geographic = crs is not None and crs.is_geographic
-    reasons = np.full(len(geometries), "", dtype=object)
-    outlines, high = geometries.copy(), shapely.get_coordinate_dimension(geometries) > 2
-    outlines[high] = shapely.force_2d(outlines[high])
-    reasons[shapely.is_missing(outlines) | shapely.is_empty(outlines)] = "empty geometry"
-    reasons[~_finite(outlines) & (reasons == "")] = "coordinates not finite"
-    limit = FARTHEST_DEGREES if geographic else FARTHEST
-    reasons[_beyond(outlines, limit) & (reasons == "")] = "coordinates beyond the Earth"
-    reasons[(shapely.get_dimensions(outlines) < 2) & (reasons == "")] = "not a polygon"
-    outlines[reasons != ""] = shapely.Polygon()
-    if crs is not None and not geographic:
-        lost = off_the_earth(outlines, crs)
-        reasons[lost], outlines[lost] = "coordinates beyond the Earth", shapely.Polygon()
-    if geographic:
-        outlines = cut_at_antimeridian(outlines)
-    outlines, mended = _mend(outlines)
-    reasons[shapely.is_empty(outlines) & (reasons == "")] = "no area"
-    return outlines, reasons, mended
+def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:
+    """What became of the rows of a footprints' file.
 
+    Parameters
+    ----------
+    footprints
+        As read.
 
-def _mend(outlines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Valid Polygons and MultiPolygons, and which were not; lines and points that repair leaves over are dropped."""
-    outlines = outlines.copy()
-    collections = shapely.get_type_id(outlines) == shapely.GeometryType.GEOMETRYCOLLECTION
-    broken = ~shapely.is_valid(outlines) | collections
-    for row in np.flatnonzero(broken):
-        outlines[row] = _areas(shapely.make_valid(outlines[row]))
-        if not shapely.is_valid(outlines[row]):  # areas of a collection may overlap: unite them
-            outlines[row] = _areas(shapely.make_valid(outlines[row], method="structure", keep_collapsed=False))
-    outlines[shapely.is_missing(outlines) | (shapely.get_dimensions(outlines) < 2)] = shapely.Polygon()
-    return outlines, broken
+    Returns
+    -------
+    tuple of Finding
+        One where rows were dropped, one where outlines or ids were changed, one where a column of ids was not used.
 
-
-def _areas(shape: shapely.Geometry) -> shapely.Geometry:
-    parts = shapely.get_parts(shapely.get_parts(shape))
-    areas = parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
-    return areas[0] if len(areas) == 1 else shapely.MultiPolygon(list(areas))
-
-
-def _finite(outlines: np.ndarray) -> np.ndarray:
-    """(N,) bool: no coordinate is NaN or infinite."""
-    xy, row = shapely.get_coordinates(outlines, return_index=True)
-    finite = np.ones(len(outlines), bool)
-    finite[row[~np.isfinite(xy).all(axis=1)]] = False
-    return finite
-
-
-def _beyond(outlines: np.ndarray, limit: float | tuple[float, float]) -> np.ndarray:
-    """(N,) bool: a coordinate is farther from 0 than `limit` (of x and y)."""
-    bounds = np.abs(shapely.bounds(outlines))
-    return np.asarray((np.maximum(bounds[:, :2], bounds[:, 2:]) > limit).any(axis=1))
-
-
-def cut_at_antimeridian(outlines: np.ndarray) -> np.ndarray:
-    """Outlines whose degrees run the long way round, or beyond ±180, cut in two at the antimeridian."""
-    outlines = outlines.copy()
-    bounds = shapely.bounds(outlines)
-    wide = bounds[:, 2] - bounds[:, 0] > 180
-    for row in np.flatnonzero(wide | (bounds[:, 2] > 180) | (bounds[:, 0] < -180)):
-        turned = shapely.transform(outlines[row], eastward) if wide[row] else outlines[row]
-        turned = _mend(np.array([turned]))[0][0]
-        pieces = [
-            shapely.transform(piece, lambda xy, turn=turn: xy - [360.0 * turn, 0.0])
-            for turn in (-1, 0, 1)
-            if shapely.area(
-                piece := shapely.intersection(turned, shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90))
+    Examples
+    --------
+    >>> from deepnets4eo.footprints import read_footprints
+    >>> from deepnets4eo.synthetic import City
+    >>> footprint_findings(read_footprints(City(seed=1, size_px=256).footprints()))
+    ()
+    """
+    account, findings = footprints.account(), []
+    dropped = sum(account["dropped"].values())
+    if dropped:
+        reasons = "; ".join(f"{count} × {reason}" for reason, count in account["dropped"].items())
+        findings.append(
+            Finding(
+                "footprints_dropped",
+                "caution" if dropped > MANY_DROPPED * account["read"] else "note",
+                f"{dropped} of {count_of(account['read'], 'row')} of the footprints could not be used ({reasons}).",
+                "Give every building as a Polygon or MultiPolygon; close lines to areas.",
             )
-        ]
-        outlines[row] = shapely.union_all(pieces) if pieces else shapely.Polygon()
-    return outlines
-
-
-def eastward(xy: np.ndarray) -> np.ndarray:
-    """Degrees (N, 2) with western longitudes as those beyond 180."""
-    return np.column_stack([np.where(xy[:, 0] < 0, xy[:, 0] + 360.0, xy[:, 0]), xy[:, 1]])
+        )
+    changes = [
+        f"{count_of(account[key], noun)} {one_or_many(account[key], 'was', 'were')} {change}"
+        for key, noun, change in (
+            ("repaired", "outline", "repaired"),
+            ("renamed", "id", "missing or twice and renamed"),
+        )
+        if account[key]
+    ]
+    if changes:
+        findings.append(Finding("footprints_changed", "note", f"Footprints: {'; '.join(changes)}."))
+    if footprints.passed_over:
+        taken = "row numbers" if footprints.made_ids else "the row keys or feature ids of the file"
+        findings.append(
+            Finding(
+                "id_column_not_used",
+                "note",
+                f"The ids of the footprints are {taken}, because {footprints.passed_over}.",
+                "Name another column with --id-column.",
+            )
+        )
+    return tuple(findings)

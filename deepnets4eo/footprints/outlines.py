@@ -1,16 +1,21 @@
-"""Which outlines can be buildings: one larger than any building, or around many others, is not measured, nor does it
-count as built ground.
+"""Outlines as shapes on the ground: which can be buildings, in which order they are taken, how large and where they are.
 
-Kernels on arrays; inputs are trusted.
+An outline larger than any building, or around many others, is not measured, nor does it count as built ground. What takes
+some of many outlines takes them by place, so that another order or file format gives the same result. Inputs are trusted.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+import geopandas as gpd
 import numpy as np
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Indices
+from deepnets4eo.arrays import Floats, Indices
+from deepnets4eo.grid import Grid, metres_on_the_ground, pixel_areas_m2
 
 LARGEST_M2 = 2e6  # the largest buildings on Earth cover a little over one square kilometre
 # An outline is that of a site or district where it holds so many others, not smaller than the median of all, each at most a
@@ -76,3 +81,47 @@ def _inside(outlines: NDArray[np.object_], large: Indices) -> tuple[Indices, Ind
 def without(outlines: NDArray[np.object_], unwanted: NDArray[np.bool_]) -> NDArray[np.object_]:
     """The outlines (N,), empty where they are unwanted."""
     return np.where(unwanted, shapely.Polygon(), outlines) if unwanted.any() else outlines
+
+
+def order_by_place(*keys: NDArray[np.number[Any]]) -> Indices:
+    """Numbers (N,) of outlines in the order of their keys: where they lie, rows first; then, where two lie at one place, more.
+
+    keys : each (N,) or (N, K), such as (row, col) of the middles, then areas. What is NaN comes last.
+
+    >>> order_by_place(np.array([[7.0, 1], [2, 9], [2, 4]])).tolist()
+    [2, 1, 0]
+    """
+    order: Indices = np.lexsort(np.column_stack(keys).T[::-1])
+    return order
+
+
+def centres_m(frame: gpd.GeoDataFrame) -> Floats:
+    """(N, 2) where buildings are, in metres good enough to cut blocks (pixels count as metres without CRS)."""
+    xy = _centres(frame)
+    if frame.crs is not None and frame.crs.is_geographic:
+        return np.asarray(xy * np.array([np.cos(np.radians(np.nanmean(xy[:, 1]))), 1.0]) * 111_320.0)
+    if frame.crs is not None and np.isfinite(xy).any():
+        return np.asarray(xy * metres_on_the_ground(frame.crs, tuple(np.nanmean(xy, axis=0))))
+    return np.asarray(xy)
+
+
+def outline_areas_m2(frame: gpd.GeoDataFrame) -> Floats:
+    """(N,) ground area of each row: geodesic where the CRS is geographic, scaled at its centre where projected, NaN without a CRS."""
+    if frame.crs is None:
+        return np.full(len(frame), np.nan)
+    if frame.crs.is_geographic:
+        geod = frame.crs.get_geod()
+        return np.array(
+            [
+                abs(geod.geometry_area_perimeter(shape)[0])
+                for shape in shapely.orient_polygons(frame.geometry.to_numpy())
+            ],
+            float,
+        )
+    units = Grid((1, 1), Affine.identity(), frame.crs)
+    return np.asarray(frame.geometry.area.to_numpy(float) * pixel_areas_m2(units, _centres(frame)))
+
+
+def _centres(frame: gpd.GeoDataFrame) -> Floats:
+    bounds = shapely.bounds(frame.geometry.to_numpy())
+    return np.asarray((bounds[:, :2] + bounds[:, 2:]) / 2)

@@ -16,9 +16,9 @@ import pandas as pd
 import pyogrio
 import shapely
 
-from deepnets4eo.damage.footprint_ids import ROW_KEY, usable_column
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
+from deepnets4eo.footprints.ids import ROW_KEY, usable_column
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.vector_tables import keep_whole_numbers, read_ogr, vector_errors
 from deepnets4eo.formats.vectors import is_parquet, vector_file
@@ -33,7 +33,7 @@ KEYED = ("GPKG", "SQLite", "OpenFileGDB")  # drivers of files that keep a key of
 def read_table(source: str | Path, layer: str | None = None) -> gpd.GeoDataFrame:
     """Every row and column of a vector file, geometry as it stands; xBD files also give `xbd_pixels`.
 
-    The index is called `footprint_ids.ROW_KEY` where it holds keys or feature ids that the file itself gives.
+    The index is called `ids.ROW_KEY` where it holds keys or feature ids that the file itself gives.
 
     Parameters
     ----------

@@ -18,10 +18,9 @@ import pyarrow.parquet
 import pytest
 import shapely
 
-from deepnets4eo.damage.footprint_ids import make_ids
-from deepnets4eo.damage.footprints import Footprints, read_footprints
-from deepnets4eo.damage.outline_findings import footprint_findings
 from deepnets4eo.errors import InputError
+from deepnets4eo.footprints.ids import make_ids
+from deepnets4eo.footprints.read import Footprints, footprint_findings, read_footprints
 
 UTM = "EPSG:32615"
 LARGE = 2**53 + 1  # the first whole number that a 64-bit float cannot hold

@@ -17,16 +17,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
 from deepnets4eo.arrays import Points
-from deepnets4eo.damage.alignment.edge_agreement import edge_agreement
-from deepnets4eo.damage.alignment.footprint_offsets import FootprintAlignment, crs_maps
-from deepnets4eo.damage.alignment.neighbours import regularise
-from deepnets4eo.damage.outline_limits import encloses_others, larger_than_buildings, without
-from deepnets4eo.damage.outline_order import order_by_place
 from deepnets4eo.errors import InputError
+from deepnets4eo.footprints.offsets import FootprintAlignment, crs_maps, regularise
+from deepnets4eo.footprints.outlines import encloses_others, larger_than_buildings, order_by_place, without
 from deepnets4eo.grid import Grid, apply_affine, mean_gsd_m
 from deepnets4eo.outputs.findings import count_of
 from deepnets4eo.polygons.vertices import map_shapes
-from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration.correlation import find_peaks, orientation_field
 from deepnets4eo.registration.ground import LayerSampler, MetricFrame
@@ -35,6 +32,12 @@ from deepnets4eo.zonal.outlines import CHUNK, chunks, groups
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
+
+
+from scipy.sparse import csr_matrix
+
+from deepnets4eo.arrays import Spectrum
+from deepnets4eo.zonal.outline_points import OutlinePoints
 
 FINEST_GSD_M = 0.5
 BLOCK_PX = 1536
@@ -309,3 +312,54 @@ def _by_block(centres: Points) -> list[NDArray[np.intp]]:
     order = np.lexsort((cell[:, 0], cell[:, 1]))
     change = np.flatnonzero((np.diff(cell[order], axis=0) != 0).any(axis=1)) + 1
     return np.split(order, change)
+
+
+TIE_PX = 1e-4  # points on a border of pixels belong to the later one, however their coordinates were rounded
+
+
+def squared_normals(outlines: OutlinePoints) -> NDArray[np.complex64]:
+    """(P,) normals as complex numbers, squared as `orientation_field` squares gradients: either side is the same."""
+    normals = outlines.normals[:, 0] + 1j * outlines.normals[:, 1]
+    return (normals * normals).astype(np.complex64)
+
+
+def edge_agreement(field: Spectrum, outlines: OutlinePoints, radius_px: int) -> NDArray[np.float32]:
+    """How well the edges of a field follow the outlines, moved by every shift up to ± radius.
+
+    Parameters
+    ----------
+    field
+        (h, w) complex64 from `orientation_field`; beyond it there are no edges.
+    outlines
+        Points along N outlines in the field's pixels.
+    radius_px
+        Largest shift along either axis.
+
+    Returns
+    -------
+    (N, 2 · radius + 1, 2 · radius + 1) float32, shifts in rows × shifts in columns: mean over the outline's points of
+    the edge component along the normal. 1: strong edges all along, 0: no relation, −1: edges across the outline.
+
+    Peak memory: a few vectors of P values.
+    """
+    height, width = field.shape
+    side = 2 * radius_px + 1
+    padded = np.zeros((height + side - 1, width + side - 1), np.complex64)
+    padded[radius_px : radius_px + height, radius_px : radius_px + width] = field
+    col, row = np.floor(outlines.points + TIE_PX).astype(np.intp).T
+    inside = (row >= 0) & (col >= 0) & (row < height) & (col < width)
+    first = np.where(inside, row * padded.shape[1] + col, 0)
+    normals = np.where(inside, squared_normals(outlines), 0).astype(np.complex64)
+    flat = padded.view(np.float32).ravel()
+    reach = ((side - 1) * padded.shape[1] + side - 1) * 2
+    lengths = np.diff(outlines.starts)
+    weights = (normals / np.repeat(np.maximum(outlines.whole, 1), lengths)).astype(np.complex64).view(np.float32)
+    columns = np.repeat(2 * first, 2)
+    columns[1::2] += 1
+    along = csr_matrix((weights, columns, 2 * outlines.starts), shape=(len(lengths), len(flat) - reach))
+    scores = np.empty((len(lengths), side, side), np.float32)
+    for dy in range(side):
+        for dx in range(side):
+            start = 2 * (dy * padded.shape[1] + dx)
+            scores[:, dy, dx] = along @ flat[start : start + along.shape[1]]
+    return scores

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepnets4eo.damage.alignment.neighbours import regularise
+from deepnets4eo.footprints.offsets import regularise
 
 ROW = np.column_stack((np.arange(12) * 20.0, np.zeros(12)))
 

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.damage.footprint_ids import make_ids
-from deepnets4eo.damage.footprints import Footprints, read_footprints
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.footprints.ids import make_ids
+from deepnets4eo.footprints.read import Footprints, read_footprints
 from deepnets4eo.inspection.files import inspect
 
 UTM = "EPSG:32615"

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.prefetch import in_order
 
 
 @pytest.mark.parametrize("workers", [1, 3])

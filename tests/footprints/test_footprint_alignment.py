@@ -8,10 +8,9 @@ import pytest
 import shapely
 from moved_place import UTM, as_layer, houses, place, roofs
 
-from deepnets4eo.damage.alignment import align_footprints
-from deepnets4eo.damage.alignment.edge_agreement import edge_agreement, squared_normals
-from deepnets4eo.damage.alignment.footprints import _building_sides, _scores, in_place_score
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.footprints import align_footprints
+from deepnets4eo.footprints.alignment import _building_sides, _scores, edge_agreement, in_place_score, squared_normals
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration.correlation import find_peaks, orientation_field
 from deepnets4eo.registration.ground import LayerSampler, MetricFrame

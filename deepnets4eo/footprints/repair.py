@@ -1,0 +1,95 @@
+"""Geometries made polygons that are valid, flat and on the Earth; with the reason for each row that cannot be.
+
+Takes geometries of any kind; returns arrays of the same length, an empty polygon where nothing is left.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import shapely
+
+from deepnets4eo.grid import FARTHEST_DEGREES
+from deepnets4eo.polygons.vertices import off_the_earth
+
+FARTHEST = 1e9  # map units or pixels: no place on Earth is as far off, and geometry fails with such numbers
+
+
+def usable_polygons(geometries: np.ndarray, crs: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Outlines (N,), the reason each row is unusable ('' where it is usable), and which were mended."""
+    geographic = crs is not None and crs.is_geographic
+    reasons = np.full(len(geometries), "", dtype=object)
+    outlines, high = geometries.copy(), shapely.get_coordinate_dimension(geometries) > 2
+    outlines[high] = shapely.force_2d(outlines[high])
+    reasons[shapely.is_missing(outlines) | shapely.is_empty(outlines)] = "empty geometry"
+    reasons[~finite(outlines) & (reasons == "")] = "coordinates not finite"
+    limit = FARTHEST_DEGREES if geographic else FARTHEST
+    reasons[farther_than(outlines, limit) & (reasons == "")] = "coordinates beyond the Earth"
+    reasons[(shapely.get_dimensions(outlines) < 2) & (reasons == "")] = "not a polygon"
+    outlines[reasons != ""] = shapely.Polygon()
+    if crs is not None and not geographic:
+        lost = off_the_earth(outlines, crs)
+        reasons[lost], outlines[lost] = "coordinates beyond the Earth", shapely.Polygon()
+    if geographic:
+        outlines = cut_at_antimeridian(outlines)
+    outlines, broken = mended(outlines)
+    reasons[shapely.is_empty(outlines) & (reasons == "")] = "no area"
+    return outlines, reasons, broken
+
+
+def mended(outlines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Valid Polygons and MultiPolygons, and which were not; lines and points that repair leaves over are dropped."""
+    outlines = outlines.copy()
+    collections = shapely.get_type_id(outlines) == shapely.GeometryType.GEOMETRYCOLLECTION
+    broken = ~shapely.is_valid(outlines) | collections
+    for row in np.flatnonzero(broken):
+        outlines[row] = _areas(shapely.make_valid(outlines[row]))
+        if not shapely.is_valid(outlines[row]):  # areas of a collection may overlap: unite them
+            outlines[row] = _areas(shapely.make_valid(outlines[row], method="structure", keep_collapsed=False))
+    outlines[shapely.is_missing(outlines) | (shapely.get_dimensions(outlines) < 2)] = shapely.Polygon()
+    return outlines, broken
+
+
+def _areas(shape: shapely.Geometry) -> shapely.Geometry:
+    parts = shapely.get_parts(shapely.get_parts(shape))
+    areas = parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
+    return areas[0] if len(areas) == 1 else shapely.MultiPolygon(list(areas))
+
+
+def finite(outlines: np.ndarray) -> np.ndarray:
+    """(N,) bool: no coordinate is NaN or infinite."""
+    xy, row = shapely.get_coordinates(outlines, return_index=True)
+    finite = np.ones(len(outlines), bool)
+    finite[row[~np.isfinite(xy).all(axis=1)]] = False
+    return finite
+
+
+def farther_than(outlines: np.ndarray, limit: float | tuple[float, float]) -> np.ndarray:
+    """(N,) bool: a coordinate is farther from 0 than `limit` (of x and y)."""
+    bounds = np.abs(shapely.bounds(outlines))
+    return np.asarray((np.maximum(bounds[:, :2], bounds[:, 2:]) > limit).any(axis=1))
+
+
+def cut_at_antimeridian(outlines: np.ndarray) -> np.ndarray:
+    """Outlines whose degrees run the long way round, or beyond ±180, cut in two at the antimeridian."""
+    outlines = outlines.copy()
+    bounds = shapely.bounds(outlines)
+    wide = bounds[:, 2] - bounds[:, 0] > 180
+    for row in np.flatnonzero(wide | (bounds[:, 2] > 180) | (bounds[:, 0] < -180)):
+        turned = shapely.transform(outlines[row], eastward) if wide[row] else outlines[row]
+        turned = mended(np.array([turned]))[0][0]
+        pieces = [
+            shapely.transform(piece, lambda xy, turn=turn: xy - [360.0 * turn, 0.0])
+            for turn in (-1, 0, 1)
+            if shapely.area(
+                piece := shapely.intersection(turned, shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90))
+            )
+        ]
+        outlines[row] = shapely.union_all(pieces) if pieces else shapely.Polygon()
+    return outlines
+
+
+def eastward(xy: np.ndarray) -> np.ndarray:
+    """Degrees (N, 2) with western longitudes as those beyond 180."""
+    return np.column_stack([np.where(xy[:, 0] < 0, xy[:, 0] + 360.0, xy[:, 0]), xy[:, 1]])
