@@ -32,7 +32,7 @@ from deepnets4eo.points.views import (
     to_points,
 )  # fmt: skip
 from deepnets4eo.points.views.attributes import surface_attributes
-from deepnets4eo.points.views.decimation import decimate
+from deepnets4eo.points.views.cloud_surface import decimate
 
 NUM_CLASSES = 8
 VOXEL_M = 0.1

@@ -5,15 +5,20 @@ Takes a run of the task `snapnet-r`; returns probabilities at the pixels of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.cards.legend import Legend
+from deepnets4eo.evaluation import report
+from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.options import options_from
 from deepnets4eo.points.rgbd.frame import Frame, nearest_pixels
+from deepnets4eo.points.rgbd.frame_files import FrameSource
+from deepnets4eo.points.rgbd.layouts import frame_classes
 from deepnets4eo.points.rgbd.recipe import ResampledViewSection
 from deepnets4eo.points.rgbd.resampling import Layers, own_layers, rendered_own_layers, resampled_views
 from deepnets4eo.points.snapnet.trained_run import open_view_run
@@ -119,3 +124,35 @@ class FrameLabeller:
         if view.seen.any():
             yield view, own
         yield from resampled_views(frame, surface, self.views, self.views.test)
+
+
+def score_frames(
+    labeller: FrameLabeller, frames: Iterable[FrameSource], *, unknown_is_void: bool = False
+) -> dict[str, Any]:
+    """Label frames, and count all their labelled pixels.
+
+    Parameters
+    ----------
+    labeller
+        The labeller of the frames.
+    frames
+        With labels, read one at a time.
+    unknown_is_void
+        Whether codes that the legend does not have are void.
+
+    Returns
+    -------
+    All scores, fractions; NaN where nothing was counted.
+
+    Raises
+    ------
+    InputError
+        Frames without labels, or with codes that the legend does not have.
+    """
+    legend = labeller.legend
+    matrix = ConfusionMatrix(legend.num_classes)
+    for source in frames:
+        frame = source.read()
+        reference = frame_classes(frame, legend, unknown_is_void=unknown_is_void)
+        matrix.update(reference, labeller.scores(frame).argmax(axis=0))
+    return report.scores(matrix, legend.names) | {"legend": legend.name}

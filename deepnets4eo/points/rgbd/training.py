@@ -19,11 +19,10 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.points.cloud_data import LEARNT, WITHHELD
-from deepnets4eo.points.rgbd.labeller import FrameLabeller
+from deepnets4eo.points.rgbd.labeller import FrameLabeller, score_frames
 from deepnets4eo.points.rgbd.layouts import NamedFrame, find_frames, frame_classes, split_frames
 from deepnets4eo.points.rgbd.recipe import RgbdRecipe
 from deepnets4eo.points.rgbd.resampling import LABELS, VALID, Layers, own_layers, rendered_own_layers, resampled_views
-from deepnets4eo.points.rgbd.scoring import score_frames
 from deepnets4eo.points.snapnet.cameras import snapshot_inputs
 from deepnets4eo.points.snapnet.rendering import NOTHING, RenderedViews
 from deepnets4eo.points.snapnet.training import network_arguments, warn_of_lacking
