@@ -199,7 +199,8 @@ class ResidualCorrection(LateFusion):
         check_no_head(options)
         members = MemberSpec(network or self.usual_network, encoder, weights, options)
         super().__init__(in_channels, num_classes, streams, members, frozen=frozen, absent=absent)
-        channels = [sum(member.width for member in self.members), correction_width, correction_width]
+        features = sum(member.width for member in self.members)  # type: ignore[misc]
+        channels = [features, correction_width, correction_width]
         self.correction = conv_block(channels)
         self.head: nn.Module = nn.Conv2d(correction_width, num_classes, 3, padding=1)
         he_init(self.correction)

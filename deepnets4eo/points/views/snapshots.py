@@ -1,4 +1,4 @@
-"""Images of a view by table look-up: colour, composite, intensity, labels; no second rendering.
+"""Images of a view by table look-up: colour, composite, intensity, labels; no second rendering. Their scaling, and a sheet.
 
 A pixel has the values of the first vertex of its face, as published; background is 0, and 255, void, among labels.
 """
@@ -19,16 +19,20 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.files import atomic_write
 from deepnets4eo.points.views.camera import FaceView, check_of_surface
 from deepnets4eo.points.views.surface import Surface
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 
-SIDE_IN = 2.0
-ROWS = ("image", "intensity", "composite", "labels")
+COLOUR, COMPOSITE, INTENSITY, LABELS = "image", "composite", "intensity", "labels"  # layers
+BANDS = {COLOUR: ("red", "green", "blue"), COMPOSITE: ("verticality", "noise", "depth"), INTENSITY: ("intensity",)}
+MIDDLE, SPAN = 127.5, 255.0  # bytes become -0.5 to 0.5, as published
 
 Third = Literal["depth", "depth_m", "height", "height_root"]
 
 HIGHEST_M = 51.0  # heights above ground count in steps of 0.2 m; their roots in steps of 4 cm at 1 m, of 0.2 m at 12 m
 INTENSITY_PERCENTILE = 98
-LABELS = "labels"
 WORD_BYTES = 8  # bytes of a uint64, as many as the layers have bands
+
+SIDE_IN = 2.0  # of a view on a sheet
+ROWS = (COLOUR, INTENSITY, COMPOSITE, LABELS)
 
 
 def snapshot(surface: Surface, view: FaceView, *, third: Third = "depth") -> dict[str, NDArray[Any]]:
@@ -68,7 +72,7 @@ def snapshot(surface: Surface, view: FaceView, *, third: Third = "depth") -> dic
     if LABELS in layers:
         layers[LABELS] = layers[LABELS][0]
     if not third.startswith("height"):
-        layers["composite"][2] = inverted_depth(view, third)
+        layers[COMPOSITE][2] = inverted_depth(view, third)
     return layers
 
 
@@ -106,11 +110,11 @@ def _vertex_layers(surface: Surface, third: Third) -> dict[str, ByteImage]:
         np.maximum(surface.height_m, 0) / HIGHEST_M if third.startswith("height") else np.zeros(len(surface.vertices))
     )
     height = _bytes(np.sqrt(share) if third == "height_root" else share)
-    layers = {"composite": np.stack([_bytes(surface.verticality), _bytes(surface.noise), height])}
+    layers = {COMPOSITE: np.stack([_bytes(surface.verticality), _bytes(surface.noise), height])}
     if surface.colour is not None:
-        layers["image"] = surface.colour.T
+        layers[COLOUR] = surface.colour.T
     if surface.intensity is not None:
-        layers["intensity"] = _bytes(surface.intensity / _bright(surface.intensity))[None]
+        layers[INTENSITY] = _bytes(surface.intensity / _bright(surface.intensity))[None]
     if surface.classes is not None:
         layers[LABELS] = surface.classes[None]
     return layers
@@ -138,6 +142,17 @@ def _bright(intensity: NDArray[np.float32]) -> float:
 def _bytes(share: NDArray[np.floating]) -> ByteImage:
     """0 to 1 as 0 to 255; values beyond are cut off, NaN is 0."""
     return np.rint(np.clip(np.where(np.isnan(share), 0, share), 0, 1) * 255).astype(np.uint8)
+
+
+def snapshot_inputs(layers: Sequence[str], third: Third) -> InputSpec:
+    """Return how the layers of snapshots are scaled for a network: bytes to -0.5 … 0.5, as published; what shows nothing is 0."""
+    bands = {**BANDS, COMPOSITE: (*BANDS[COMPOSITE][:2], third.partition("_")[0])}
+    return InputSpec({name: _byte_layer(bands[name]) for name in layers})
+
+
+def _byte_layer(bands: Sequence[str]) -> LayerInput:
+    count = len(bands)
+    return LayerInput(tuple(bands), (MIDDLE,) * count, (SPAN,) * count, 0.0, SPAN)
 
 
 def write_view_sheet(
@@ -192,7 +207,7 @@ def write_view_sheet(
 
 def _pixels(name: str, layer: NDArray[Any], seen: Mask, legend: Legend | None) -> NDArray[Any]:
     """(H, W, 3) uint8; background is white."""
-    if name == "labels":
+    if name == LABELS:
         colors = _colors(legend)[layer]
     else:
         colors = np.broadcast_to(np.moveaxis(layer, 0, -1), (*seen.shape, 3))
