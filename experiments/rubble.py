@@ -27,7 +27,7 @@ from smoke import add_smoke, title_of
 from deepnets4eo.damage import EvidenceCard, PointEvidence, assess
 from deepnets4eo.points import PointCloud, RubbleMap, RubbleOptions, debris_volumes, open_cloud
 from deepnets4eo.points.height_grid import grid_around, height_grid
-from deepnets4eo.points.rubble.findings import MOST_UNSEEN
+from deepnets4eo.points.rubble.rubble_map import MOST_UNSEEN
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City, aerial_scan, building_volumes, scanner_positions, terrestrial_scan
 from deepnets4eo.synthetic.acquisition import Acquisition

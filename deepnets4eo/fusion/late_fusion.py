@@ -27,13 +27,28 @@ SCORES, PROBABILITIES = "scores", "probabilities"
 
 
 class LateFusion(FusionNetwork):
-    """Base of networks that fuse the scores of one network a stream, the `members`."""
+    """Base of networks that fuse the scores of one network a stream, the `members`; where they are frozen, neither their
+    weights nor their statistics change in training."""
 
-    def add_members(self, members: Sequence[nn.Module], *, frozen: bool) -> None:
-        """Set the networks of the streams. frozen : neither their weights nor their statistics change in training."""
+    def __init__(
+        self,
+        in_channels: int | Sequence[int],
+        num_classes: int,
+        streams: Sequence[int] | None,
+        members: MemberSpec,
+        *,
+        frozen: bool,
+        absent: str,
+    ) -> None:
+        super().__init__(in_channels, streams, absent)
         self.frozen = frozen
-        self.members = nn.ModuleList(members).requires_grad_(not frozen)
+        built = [self.as_member(network, num_classes) for network in members.build(self.sizes, num_classes)]
+        self.members = nn.ModuleList(built).requires_grad_(not frozen)
         self.train(self.training)
+
+    def as_member(self, network: nn.Module, num_classes: int) -> nn.Module:
+        """A network of a stream as this fusion needs it."""
+        return network
 
     @abstractmethod
     def stream_networks(self) -> Sequence[nn.Module]:
@@ -106,10 +121,9 @@ class DualStream(LateFusion):
     ) -> None:
         if of not in (SCORES, PROBABILITIES):
             raise InputError(f"of={of!r} is unknown; expected {SCORES} or {PROBABILITIES}.")
-        super().__init__(in_channels, streams, absent)
+        members = MemberSpec(network, encoder, weights, options)
+        super().__init__(in_channels, num_classes, streams, members, frozen=frozen, absent=absent)
         self.of = of
-        members = MemberSpec(network, encoder, weights, options).build(self.sizes, num_classes)
-        self.add_members(members, frozen=frozen)
 
     @property
     def averaged(self) -> list[nn.Module]:
@@ -145,7 +159,8 @@ class ResidualCorrection(LateFusion):
     streams
         Bands of each sensor, in the order of the layers.
     network, encoder, weights, options
-        Arguments of the networks of the streams, see `MemberSpec`; weights "RUN,RUN" start from trained streams, as in the paper.
+        Arguments of the networks of the streams, by default "segnet", see `MemberSpec`; weights "RUN,RUN" start from
+        trained streams, as in the paper.
     frozen
         Only C is trained: for streams that are trained already.
     correction_width
@@ -165,13 +180,15 @@ class ResidualCorrection(LateFusion):
     torch.Size([1, 6, 50, 70])
     """
 
+    usual_network = "segnet"  # of the streams, where none is named
+
     def __init__(
         self,
         in_channels: int | Sequence[int],
         num_classes: int,
         *,
         streams: Sequence[int] | None = None,
-        network: str | Sequence[str] = "segnet",
+        network: str | Sequence[str] | None = None,
         encoder: str | Sequence[str | None] | None = None,
         weights: str | None = None,
         options: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
@@ -179,28 +196,40 @@ class ResidualCorrection(LateFusion):
         correction_width: int = 64,
         absent: str = MEAN,
     ) -> None:
-        super().__init__(in_channels, streams, absent)
         check_no_head(options)
-        built = MemberSpec(network, encoder, weights, options).build(self.sizes, num_classes)
-        members = [NetworkWithFeatures(member, num_classes) for member in built]
-        self.add_members(members, frozen=frozen)
-        feature_channels = sum(member.width for member in members)
-        self.correction = conv_block([feature_channels, correction_width, correction_width])
+        members = MemberSpec(network or self.usual_network, encoder, weights, options)
+        super().__init__(in_channels, num_classes, streams, members, frozen=frozen, absent=absent)
+        features = sum(member.width for member in self.members)  # type: ignore[misc]
+        channels = [features, correction_width, correction_width]
+        self.correction = conv_block(channels)
         self.head: nn.Module = nn.Conv2d(correction_width, num_classes, 3, padding=1)
         he_init(self.correction)
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
+        self.correction = self.correction_layers(self.correction, channels)
+
+    def as_member(self, network: nn.Module, num_classes: int) -> nn.Module:
+        """The network, which returns its last maps beside the scores."""
+        return NetworkWithFeatures(network, num_classes)
+
+    def correction_layers(self, normalised: nn.Sequential, channels: Sequence[int]) -> nn.Sequential:
+        """C but for its last layer: convolutions with normalisation, or others with `channels` before, between and after."""
+        return normalised
+
+    def join(self, scores: Sequence[Tensor], present: list[Tensor] | None) -> Tensor:
+        """What is corrected: the mean of the scores (N, K, H, W) of the streams that are present; those of others are 0."""
+        return average(scores, present)
 
     def stream_networks(self) -> Sequence[nn.Module]:
         """The network of each stream."""
         return [member.get_submodule("network") for member in self.members]
 
     def fuse(self, parts: list[Tensor], present: list[Tensor] | None) -> Tensor:
-        """The mean of the scores, corrected."""
+        """The joined scores, corrected."""
         outputs = [member(part) for member, part in zip(self.members, parts, strict=True)]
         scores, maps = zip(*outputs, strict=True)
         correction: Tensor = self.head(self.correction(torch.cat(mask_absent_streams(maps, present), dim=1)))
-        return average(scores, present) + correction
+        return self.join(mask_absent_streams(scores, present), present) + correction
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "CloudFile": "deepnets4eo.points.files.cloud_file",
-    "LabelOptions": "deepnets4eo.points.label_options",
-    "LabelResult": "deepnets4eo.points.label_options",
+    "LabelOptions": "deepnets4eo.points.labelling",
+    "LabelResult": "deepnets4eo.points.labelling",
     "Orthophoto": "deepnets4eo.points.colourise",
     "PointCloud": "deepnets4eo.points.cloud",
     "EventInfo": "deepnets4eo.outputs.event",
@@ -16,7 +16,7 @@ _HOMES = {
     "check_heights": "deepnets4eo.points.rubble.job",
     "save_rubble": "deepnets4eo.points.rubble.products",
     "debris_volumes": "deepnets4eo.points.rubble.job",
-    "RUBBLE_CLASS": "deepnets4eo.points.rubble.vocabulary",
+    "RUBBLE_CLASS": "deepnets4eo.points.rubble.rubble_map",
     "PointLabeller": "deepnets4eo.points.labeller",
     "colourise_cloud": "deepnets4eo.points.colourise",
     "describe_labelling": "deepnets4eo.points.labelling",
@@ -25,7 +25,7 @@ _HOMES = {
     "label_cloud": "deepnets4eo.points.labelling",
     "label_clouds": "deepnets4eo.points.labelling",
     "legend_codes": "deepnets4eo.points.codes",
-    "load_labeller": "deepnets4eo.points.labellers",
+    "load_labeller": "deepnets4eo.points.labeller",
     "open_cloud": "deepnets4eo.points.files.opening",
 }
 

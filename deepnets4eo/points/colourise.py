@@ -20,7 +20,7 @@ from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files import open_cloud
-from deepnets4eo.points.files.colours import to_words
+from deepnets4eo.points.files.measured import to_words
 from deepnets4eo.rasters.layer import Layer, LayerLike
 
 BLOCK_PX = 1024

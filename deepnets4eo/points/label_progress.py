@@ -18,8 +18,7 @@ from deepnets4eo.jobs.identity import file_identity, layer_identity
 from deepnets4eo.points.codes import has_asprs_noise
 from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile
-from deepnets4eo.points.labeller import PointLabeller
-from deepnets4eo.points.labellers import run_digest
+from deepnets4eo.points.labeller import PointLabeller, run_digest
 from deepnets4eo.points.tiles import TiledPoints
 from deepnets4eo.version import code_version
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
@@ -24,11 +25,11 @@ from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.progress import between
 from deepnets4eo.jobs.scratch import job_scratch, scratch_folder
 from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.options import option_group
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.points.cloud import NOISE_CODES, PointCloud
 from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile, open_cloud
-from deepnets4eo.points.label_options import LabelOptions, LabelResult
 from deepnets4eo.points.label_progress import LabelProgress
 from deepnets4eo.points.labeller import PointLabeller
 from deepnets4eo.points.tile_labels import CENT, label_tile
@@ -338,3 +339,82 @@ def label_clouds(
         out = Path(folder) / f"{Path(path).stem}.laz"
         results.append(label_cloud(path, labeller, out, own, orthophoto=orthophoto, progress=advance))
     return results
+
+
+@option_group
+class LabelOptions:
+    """Options of `label_cloud`.
+
+    Parameters
+    ----------
+    replace
+        Whether the classification is overwritten, too; points without label keep theirs.
+    crs
+        CRS of the file, where it has none or a wrong one.
+    neighbours
+        Files of the same scene whose points count in halos only.
+    memory_bytes
+        What the work may use; tiles are made to fit.
+    resume
+        Whether to go on with an interrupted job.
+    overwrite
+        Whether a result that exists is replaced.
+    """
+
+    replace: bool = False
+    crs: str | None = None
+    neighbours: tuple[Path, ...] = ()
+    memory_bytes: int = Field(default=4_000_000_000, gt=0)
+    resume: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class LabelResult:
+    """What was written.
+
+    Parameters
+    ----------
+    path
+        The labelled file.
+    points
+        Number of points.
+    counts
+        Class name → points that were labelled so.
+    propagated
+        Points that the labeller knew nothing of and that took the label of the nearest one.
+    without_label
+        Points that have no label, as none near them had any; withheld ones are not counted.
+    without_colour
+        Points beyond the orthophoto or on its void pixels, which count as black; 0 without an orthophoto.
+    noise
+        Points that the file classifies as noise (7, 18 of ASPRS): they took no part and keep their code.
+    withheld
+        Points that the file says to leave out: they took no part and have no label.
+    """
+
+    path: Path
+    points: int
+    counts: dict[str, int]
+    propagated: int
+    without_label: int
+    without_colour: int = 0
+    noise: int = 0
+    withheld: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values for JSON."""
+        return {**vars(self), "path": str(self.path)}
+
+    def summary(self) -> str:
+        """Returns the counts in a sentence."""
+        shares = ", ".join(f"{name} {count / self.points:.1%}" for name, count in self.counts.items())
+        text = f"{self.points:,} points: {shares}. {self.propagated:,} took the label of the nearest labelled point"
+        text += f", {self.without_label:,} have none." if self.without_label else "."
+        if self.without_colour:
+            text += f" {self.without_colour:,} lie beyond the orthophoto and are black."
+        if self.noise:
+            text += f" {self.noise:,} are classified as noise (7, 18): they took no part and keep their code."
+        if self.withheld:
+            text += f" {self.withheld:,} are withheld: they took no part and have no label."
+        return text

@@ -18,7 +18,6 @@ import numpy as np
 from affine import Affine
 
 from deepnets4eo.points import PointCloud
-from deepnets4eo.points.snapnet.view_votes import rendered_views
 from deepnets4eo.points.views import (
     Surface,
     SurfaceOptions,
@@ -32,7 +31,8 @@ from deepnets4eo.points.views import (
     to_points,
 )  # fmt: skip
 from deepnets4eo.points.views.attributes import surface_attributes
-from deepnets4eo.points.views.decimation import decimate
+from deepnets4eo.points.views.cloud_surface import decimate
+from deepnets4eo.points.views.labeller import rendered_views
 
 NUM_CLASSES = 8
 VOXEL_M = 0.1

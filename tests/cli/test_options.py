@@ -282,7 +282,7 @@ def test_evaluate_of_a_dataset(reach, capsys) -> None:
 def test_label_points(reach, monkeypatch, capsys) -> None:
     loaded: list[Any] = []
     labeller = NeighbourCount()
-    monkeypatch.setattr("deepnets4eo.points.labellers.load_labeller", lambda source: loaded.append(source) or labeller)
+    monkeypatch.setattr("deepnets4eo.points.labeller.load_labeller", lambda source: loaded.append(source) or labeller)
     monkeypatch.setattr("deepnets4eo.points.colourise.Orthophoto", lambda *words, **options: (words, options))
     function, start = (
         "deepnets4eo.points.labelling.label_cloud",

@@ -9,7 +9,7 @@ from made_up_clouds import NeighbourCount, scattered, write_las
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.inspection import inspect
-from deepnets4eo.points import LabelOptions, label_cloud, labellers, open_cloud
+from deepnets4eo.points import LabelOptions, label_cloud, labeller, open_cloud
 
 
 @pytest.mark.parametrize("suffix", [".las", ".laz"])
@@ -149,12 +149,12 @@ def test_a_dimension_of_the_same_name_and_another_type_is_refused(tmp_path: Path
 
 def test_models_that_label_no_points_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing_like_it is neither a run folder nor a labeller of points"):
-        labellers.load_labeller("nothing_like_it")
+        labeller.load_labeller("nothing_like_it")
     with pytest.raises(InputError, match=r"has no card\.json: it is no run"):
-        labellers.load_labeller(tmp_path)
+        labeller.load_labeller(tmp_path)
     (tmp_path / "card.json").write_text('{"kind": "pixel-classifier"}')
     with pytest.raises(InputError, match="is a run of the kind pixel-classifier, which labels no points"):
-        labellers.load_labeller(tmp_path)
+        labeller.load_labeller(tmp_path)
 
 
 def test_labellers_are_made_by_entry_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,11 +164,11 @@ def test_labellers_are_made_by_entry_points(tmp_path: Path, monkeypatch: pytest.
         def load(self):
             return lambda folder=None: NeighbourCount() if folder is None or folder == tmp_path else None
 
-    monkeypatch.setattr(labellers, "plugins_of", lambda group: {"rules": Entry(), "snapnet": Entry()})
-    assert isinstance(labellers.load_labeller("rules"), NeighbourCount)
+    monkeypatch.setattr(labeller, "plugins_of", lambda group: {"rules": Entry(), "snapnet": Entry()})
+    assert isinstance(labeller.load_labeller("rules"), NeighbourCount)
     (tmp_path / "card.json").write_text('{"kind": "network"}')
     (tmp_path / "recipe.yaml").write_text("task: snapnet\n")
-    assert isinstance(labellers.load_labeller(tmp_path), NeighbourCount)
+    assert isinstance(labeller.load_labeller(tmp_path), NeighbourCount)
 
 
 @pytest.mark.parametrize("suffix", [".las", ".laz"])

@@ -13,7 +13,7 @@ from geotiff import write_geotiff
 from made_up_clouds import LEGEND, ORIGIN, NeighbourCount, scattered, write_las
 
 from deepnets4eo.errors import CompleteError
-from deepnets4eo.points import LabelOptions, Orthophoto, PointCloud, label_cloud, labellers, labelling
+from deepnets4eo.points import LabelOptions, Orthophoto, PointCloud, label_cloud, labeller, labelling
 from deepnets4eo.points.features.rules import RuleLabeller, RuleOptions
 from deepnets4eo.points.labeller import PointLabeller
 
@@ -95,13 +95,13 @@ def test_a_run_that_was_trained_again_in_its_folder_begins_again(
             self.calls += 1
             return np.eye(3, dtype=np.float32)[np.full(len(cloud), self.best)]
 
-    monkeypatch.setattr(labellers, "plugins_of", lambda group: {"made-up": OfRun})
-    monkeypatch.setattr(labellers, "load_plugin", lambda entry: entry)
+    monkeypatch.setattr(labeller, "plugins_of", lambda group: {"made-up": OfRun})
+    monkeypatch.setattr(labeller, "load_plugin", lambda entry: entry)
 
     def trained(best: int) -> PointLabeller:
         (tmp_path / "run").mkdir(exist_ok=True)
         (tmp_path / "run" / "card.json").write_text(json.dumps({"kind": "made-up", "best": best}))
-        return labellers.load_labeller(tmp_path / "run")
+        return labeller.load_labeller(tmp_path / "run")
 
     path, out = write_las(tmp_path / "a.laz", scattered(600)), tmp_path / "out.laz"
     label_cloud(path, whole := trained(0), tmp_path / "whole.laz", TILES)

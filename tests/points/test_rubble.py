@@ -13,7 +13,7 @@ from deepnets4eo.points import PointCloud, RubbleOptions, check_heights, debris_
 from deepnets4eo.points.height_grid import NoHeightsError, grid_around, height_grid
 from deepnets4eo.points.rubble import job
 from deepnets4eo.points.rubble.cells import roughness
-from deepnets4eo.points.rubble.states import states_of
+from deepnets4eo.points.rubble.measure import states_of
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City, Event, aerial_scan, building_volumes
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.rubble.vocabulary import RUBBLE_CLASS
+from deepnets4eo.points.rubble.rubble_map import RUBBLE_CLASS
 
 RUBBLE_COLOUR = (255, 0, 170)
 OTHER_COLOUR = (200, 200, 200)

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import shapely
+from numpy.typing import NDArray
 
 from deepnets4eo.files import write_text
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.outputs.html import fill_template, script_safe
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.display3d.boxes import BuildingBox
 from deepnets4eo.points.display3d.thin_cloud import class_table, height_colours, point_colours
 from deepnets4eo.version import __version__
 
@@ -93,3 +96,35 @@ def _finding(finding: Finding) -> str:
 
 def _asset(name: str) -> str:
     return (files("deepnets4eo.points.display3d") / "assets" / name).read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class BuildingBox:
+    """A building to be drawn: outline in the coordinates of the cloud, heights of foot and top in metres, colour 0–255,
+    `group` such as a grade, which the page can hide, and facts as pairs of text."""
+
+    name: str
+    outline: Any
+    bottom_m: float
+    top_m: float
+    colour: tuple[int, int, int]
+    group: str
+    facts: tuple[tuple[str, str], ...] = ()
+
+    def rings(self) -> list[NDArray[np.float64]]:
+        """Rings (n, 2) of its outline, the last point the same as the first."""
+        return [shapely.get_coordinates(ring) for ring in shapely.get_rings(self.outline)]
+
+
+def box_lines(boxes: list[BuildingBox]) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """Return the edges of prisms: (M, 2, 3) ends of lines and (M, 3) colours."""
+    lines, colours = [np.zeros((0, 2, 3))], [np.zeros((0, 3), np.uint8)]
+    for box in boxes:
+        for ring in box.rings():
+            low = np.column_stack([ring, np.full(len(ring), box.bottom_m)])
+            high = np.column_stack([ring, np.full(len(ring), box.top_m)])
+            edges = [np.stack([level[:-1], level[1:]], axis=1) for level in (low, high)]
+            edges.append(np.stack([low[:-1], high[:-1]], axis=1))
+            lines += edges
+            colours.append(np.tile(np.array(box.colour, np.uint8), (sum(map(len, edges)), 1)))
+    return np.concatenate(lines), np.concatenate(colours)

@@ -7,14 +7,14 @@ _HOMES = {
     "Decision": "deepnets4eo.points.features.building_validation",
     "FeatureLabeller": "deepnets4eo.points.features.labeller",
     "FeatureOptions": "deepnets4eo.points.features.options",
-    "FeatureRecipe": "deepnets4eo.points.features.recipe",
+    "FeatureRecipe": "deepnets4eo.points.features.training",
     "RuleLabeller": "deepnets4eo.points.features.rules",
     "RuleOptions": "deepnets4eo.points.features.rules",
     "ValidationOptions": "deepnets4eo.points.features.building_validation",
     "neighbourhood_features": "deepnets4eo.points.features.eigenfeatures",
     "feature_names": "deepnets4eo.points.features.options",
     "point_features": "deepnets4eo.points.features.point_table",
-    "smooth_scores": "deepnets4eo.points.features.smoothing",
+    "smooth_scores": "deepnets4eo.points.features.neighbourhoods",
     "validate_buildings": "deepnets4eo.points.features.building_validation",
 }
 

@@ -17,13 +17,17 @@ from deepnets4eo.arrays import Vectors
 from deepnets4eo.baselines import adjust_to_priors, fit_estimator, load_estimator, save_estimator
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.files import read_yaml, write_yaml
 from deepnets4eo.options import options_from, plain_options
 from deepnets4eo.points.cloud import PointCloud, at_counted
+from deepnets4eo.points.features.neighbourhoods import smooth_scores
 from deepnets4eo.points.features.options import FeatureOptions, feature_names
 from deepnets4eo.points.features.point_table import point_features
 from deepnets4eo.points.features.samples import PointSamples
-from deepnets4eo.points.features.smoothing import smooth_scores
 from deepnets4eo.prefetch import in_order
+from deepnets4eo.segmenters.checksums import open_sealed, seal
+from deepnets4eo.segmenters.run import LEGEND, RECIPE, UNFIT, versions
+from deepnets4eo.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
@@ -172,3 +176,41 @@ class FeatureLabeller:
                 f"{legend.num_classes} classes and the run {len(description['columns'])} features. Copy the run again."
             )
         return cls(estimator, legend, features, shares=description["shares"], smooth_m=description["smooth_m"])
+
+
+def save_feature_labeller(labeller: FeatureLabeller, folder: Path, recipe: Recipe, notes: Mapping[str, Any]) -> Path:
+    """Write a fitted labeller with its recipe and notes for the card into a folder, which may hold logs and metrics
+    already; the card is written last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_yaml(folder / LEGEND, labeller.legend.to_dict())
+    recipe.save(folder / RECIPE)
+    card = {
+        "kind": labeller.kind,
+        "labeller": labeller.describe(),
+        "legend": labeller.legend.name,
+        "recipe_sha256": recipe.hash,
+        "seed": recipe.train.seed,
+        "versions": versions(),
+        "notes": {"task": recipe.task, **notes},
+    }
+    seal(folder, card, [*labeller.save(folder), LEGEND, RECIPE])
+    return folder
+
+
+def load_feature_labeller(folder: Path) -> FeatureLabeller:
+    """Read the labeller of a run after checking every file against its card. Raises RunError where the folder is no
+    such run, or is truncated or changed."""
+    card = open_sealed(folder)
+    if card.get("kind") != FeatureLabeller.kind or "labeller" not in card or LEGEND not in card["files"]:
+        raise RunError(
+            f"{folder} holds a run of the kind {card.get('kind')}, expected {FeatureLabeller.kind} with a legend. "
+            "Give a run that was trained on features of points."
+        )
+    try:
+        return FeatureLabeller.restore(folder, card["labeller"], Legend.from_dict(read_yaml(folder / LEGEND)))
+    except RunError:
+        raise
+    except UNFIT as error:
+        raise RunError(
+            f"{folder} cannot be rebuilt: {error if isinstance(error, InputError) else repr(error)}"
+        ) from error

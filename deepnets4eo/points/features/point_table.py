@@ -8,10 +8,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats
 from deepnets4eo.points.cloud import PointCloud, at_counted
-from deepnets4eo.points.features.columns import column_features, heights_above_lowest
 from deepnets4eo.points.features.eigenfeatures import neighbourhood_features
+from deepnets4eo.points.features.neighbourhoods import Neighbours, Voxels, for_all_blocks, voxelise
 from deepnets4eo.points.features.options import NEEDS, FeatureOptions
+
+COLUMNS_PER_RADIUS = 2.5  # about 20 columns a cylinder
+LOWEST_COLUMNS_PER_RADIUS = 10.0  # about 300: of wide cylinders, the edge of which must not be coarse
 
 
 def point_features(
@@ -59,3 +63,96 @@ def _features(cloud: PointCloud, options: FeatureOptions, workers: int | None) -
 
         parts.append(heights_above_ground(cloud).reshape(-1, 1))
     return np.concatenate(parts, axis=1).astype(np.float32, copy=False)
+
+
+def column_features(cloud: PointCloud, radius: float, workers: int | None = None) -> NDArray[np.float32]:
+    """Return how high the points stand in the cylinders around them.
+
+    Parameters
+    ----------
+    cloud
+        N points.
+    radius
+        The radius of a cylinder, metres.
+    workers
+        Threads, by default one a core.
+
+    Returns
+    -------
+    ndarray
+        (N, 5) float32, metres: range and standard deviation of the heights in the cylinder, the point's height above the
+        lowest of them and below the highest; and points a square metre. 0 at withheld points and noise, which take no part.
+
+    Raises
+    ------
+    InputError
+        The cloud is too wide for columns of radius / 2.5.
+    """
+    return at_counted(cloud, lambda counted: _column_features(counted, radius, workers), 0)
+
+
+def _column_features(cloud: PointCloud, radius: float, workers: int | None) -> NDArray[np.float32]:
+    heights, columns = _columns(cloud, radius / COLUMNS_PER_RADIUS)
+    lowest, negated = _lowest(columns, heights), _lowest(columns, -heights)
+    sums = np.stack([columns.count, columns.total(heights), columns.total(heights * heights)], axis=1)
+
+    def of_block(near: Neighbours) -> Floats:
+        total = near.sums(sums[near.index])
+        count, mean = total[:, 0], total[:, 1] / total[:, 0]
+        std = np.sqrt(np.maximum(total[:, 2] / count - mean * mean, 0))
+        low, high = near.lowest(lowest[near.index]), -near.lowest(negated[near.index])
+        return np.stack([low, high, std, count / (np.pi * radius**2)], axis=1)
+
+    low, high, std, density = for_all_blocks(columns.centres, radius, 4, of_block, workers)[columns.voxel].T
+    own = heights.astype(np.float32)
+    return np.stack([high - low, std, own - low, high - own, density], axis=1)
+
+
+def heights_above_lowest(cloud: PointCloud, radius: float, workers: int | None = None) -> NDArray[np.float32]:
+    """Return how high the points stand above the lowest point in wide cylinders around them.
+
+    Water lies lowest in its surroundings; a forest has no other feature that says so from one place to the next.
+
+    Parameters
+    ----------
+    cloud
+        N points.
+    radius
+        The radius of a cylinder, metres.
+    workers
+        Threads, by default one a core.
+
+    Returns
+    -------
+    ndarray
+        (N, 1) float32, metres. 0 at withheld points and noise, which take no part.
+
+    Raises
+    ------
+    InputError
+        The cloud is too wide for columns of radius / 10.
+    """
+    return at_counted(cloud, lambda counted: _above_lowest(counted, radius, workers), 0)
+
+
+def _above_lowest(cloud: PointCloud, radius: float, workers: int | None) -> NDArray[np.float32]:
+    heights, columns = _columns(cloud, radius / LOWEST_COLUMNS_PER_RADIUS)
+    lowest = _lowest(columns, heights)
+
+    def of_block(near: Neighbours) -> Floats:
+        return near.lowest(lowest[near.index])[:, np.newaxis]
+
+    low = for_all_blocks(columns.centres, radius, 1, of_block, workers)[columns.voxel]
+    return heights[:, np.newaxis].astype(np.float32) - low
+
+
+def _columns(cloud: PointCloud, side: float) -> tuple[Floats, Voxels]:
+    """(N,) heights above the cloud's lowest point, and the points in square columns of `side` metres."""
+    return cloud.xyz[:, 2] - cloud.xyz[:, 2].min(), voxelise(cloud.xyz[:, :2], side, cloud.source)
+
+
+def _lowest(columns: Voxels, heights: Floats) -> Floats:
+    """(V,) the least height of the points of each column."""
+    lowest = np.full(len(columns), np.inf)
+    np.minimum.at(lowest, columns.voxel, heights)
+    return lowest

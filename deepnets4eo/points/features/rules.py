@@ -17,8 +17,8 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.options import Section
 from deepnets4eo.points.cloud import PointCloud, at_counted
 from deepnets4eo.points.features.eigenfeatures import scale_features
+from deepnets4eo.points.features.neighbourhoods import smooth_scores
 from deepnets4eo.points.features.options import SHAPES
-from deepnets4eo.points.features.smoothing import smooth_scores
 
 OTHER, GROUND, LOW, MEDIUM, HIGH, BUILDING = 1, 2, 3, 4, 5, 6
 CELLS_PER_RADIUS = 5.0

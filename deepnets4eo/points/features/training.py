@@ -7,26 +7,102 @@ halo, its features and the samples.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
 
-from deepnets4eo.baselines import build_estimator
+from deepnets4eo.arrays import Indices, Mask
+from deepnets4eo.baselines import EstimatorOptions, build_estimator
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.points.cloud_data import LabelledCloud, split_clouds
-from deepnets4eo.points.features.clouds import find_clouds, parts_of_cloud
-from deepnets4eo.points.features.labeller import FeatureLabeller
-from deepnets4eo.points.features.recipe import FeatureRecipe
-from deepnets4eo.points.features.run import save_feature_labeller
+from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.cloud_data import (
+    LEARNT,
+    WITHHELD,
+    CloudData,
+    LabelledCloud,
+    find_clouds,
+    point_parts,
+    split_clouds,
+)
+from deepnets4eo.points.features.labeller import FeatureLabeller, save_feature_labeller
+from deepnets4eo.points.features.options import FeatureOptions
 from deepnets4eo.points.features.samples import PointSamples
+from deepnets4eo.tiling.splits import BlockSplit
 from deepnets4eo.training.fit import write_results
+from deepnets4eo.training.recipe import ModelSection, Recipe
 from deepnets4eo.training.segmentation import load_legend
 from deepnets4eo.training.splits import DataSplit
 from deepnets4eo.training.tasks import Task, TrainOptions
+
+CELL_M = 1.0  # side of the cells of the split
+
+
+class FeatureClouds(CloudData):
+    """Which clouds, and which of their points are learnt from and which validated on, in cells of 1 m."""
+
+    most_points: int = Field(
+        default=2_000_000, ge=1000, description="clouds of more points are cut in tiles of so many, halos aside"
+    )
+    block_m: float = Field(default=16, ge=2, description="side of a block of the split")
+    buffer_m: float = Field(default=4, ge=0, description="points nearer to a validation block are not learnt from")
+
+
+class PointModel(ModelSection):
+    """What is learnt from, and what becomes of the probabilities: at most `max_samples` points, equally many of each
+    class; `priors` for equal or observed shares of the classes; `smooth_m`, the radius in which probabilities are
+    averaged."""
+
+    max_samples: int = Field(
+        default=20_000, ge=10, description="points that are learnt from, equally many of each class"
+    )
+    priors: Literal["equal", "observed"] = Field(
+        default="equal",
+        description="probabilities for equal shares of the classes, or for those in the training clouds",
+    )
+    smooth_m: float = Field(
+        default=0.0, ge=0, description="radius in which probabilities are averaged; 0: they are not"
+    )
+
+
+class FeatureRecipe(Recipe):
+    """All that decides a training on features of points.
+
+    Parameters
+    ----------
+    task, train, predict
+        The same as in any recipe; of train only `seed` is used, of predict nothing.
+    legend
+        The classes; the values are the codes that are written to clouds.
+    data
+        Which clouds, and how they are split.
+    model
+        Samples and priors.
+    features
+        Scales and measurements.
+    estimator
+        The classifier.
+
+    Examples
+    --------
+    >>> FeatureRecipe(legend="ign_lidar_hd").features.radii_m
+    (1.0, 2.0, 4.0)
+    """
+
+    task: str = "points-features"
+    data: FeatureClouds = FeatureClouds()  # type: ignore[assignment]
+    model: PointModel = PointModel()
+    features: FeatureOptions = FeatureOptions()
+    estimator: EstimatorOptions = EstimatorOptions(
+        leaf_samples=5, split_features=25, scaling="none", class_weight="none", trees=100
+    )
 
 
 def train_on_features(recipe: FeatureRecipe, out: Path, options: TrainOptions) -> Path:
@@ -34,7 +110,7 @@ def train_on_features(recipe: FeatureRecipe, out: Path, options: TrainOptions) -
     missing measurement, or fewer than two classes."""
     started = time.perf_counter()
     legend = load_legend(recipe)
-    clouds = find_clouds(recipe.data)
+    clouds = find_clouds(recipe.data, CELL_M)
     split = split_clouds(clouds, recipe.data)
     labeller = FeatureLabeller(
         build_estimator(recipe.estimator, recipe.train.seed), legend, recipe.features, smooth_m=recipe.model.smooth_m
@@ -100,6 +176,36 @@ def _notes(
         "classifier": recipe.estimator.name,
         "training_points": dict(zip(legend.names, samples.counts.tolist(), strict=True)),
     }
+
+
+@dataclass(frozen=True)
+class CloudPart:
+    """The points of a tile, then those around it; for the points of the tile class indices (n,) with void 255, which
+    are learnt from, which are validated on, and the number of their block of ground."""
+
+    cloud: PointCloud
+    classes: NDArray[np.uint8]
+    learnt: Mask
+    validated: Mask
+    blocks: Indices
+
+
+def parts_of_cloud(
+    split: DataSplit[LabelledCloud], number: int, legend: Legend, data: CloudData, halo_m: float
+) -> Iterator[CloudPart]:
+    """Yield the labelled points of cloud `number` with those within `halo_m` around them, tile by tile; every point is
+    in one part. Raises InputError where the file has no classification, or codes that the legend does not have."""
+    named, of_cloud = split.scenes[number], split.splits[number]
+    assert isinstance(of_cloud, BlockSplit)
+    across = -(-of_cloud.shape[1] // of_cloud.block_px)
+    for cloud, own in named.pieces(legend, data, halo_m):
+        assert cloud.classification is not None
+        xy = cloud.xyz[:own, :2]
+        part, block = point_parts(split, number, xy), named.cells(xy) // of_cloud.block_px
+        yield CloudPart(
+            cloud, cloud.classification[:own], part == LEARNT, part == WITHHELD,
+            (number << 32) + block[:, 0] * across + block[:, 1],
+        )  # fmt: skip
 
 
 TASK = Task(train_on_features, FeatureRecipe)

@@ -25,8 +25,8 @@ from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, CloudFile
-from deepnets4eo.points.files.colours import to_words
 from deepnets4eo.points.files.las import RGB, LasFile
+from deepnets4eo.points.files.measured import to_words
 
 Values = Mapping[str, NDArray[Any]]
 MODERN = {0: 6, 1: 6, 2: 7, 3: 7, 4: 9, 5: 10}  # point formats of LAS 1.4 that hold what older ones do

@@ -10,7 +10,7 @@ _HOMES = {
     "FrameLabeller": "deepnets4eo.points.rgbd.labeller",
     "RgbdRecipe": "deepnets4eo.points.rgbd.recipe",
     "find_frames": "deepnets4eo.points.rgbd.layouts",
-    "score_frames": "deepnets4eo.points.rgbd.scoring",
+    "score_frames": "deepnets4eo.points.rgbd.labeller",
 }
 
 __all__ = list(_HOMES)

@@ -1,11 +1,17 @@
-"""Images and numbers of RGB-D frames: depth in millimetres, also as SUN RGB-D stores it, colours, labels, matrices of text.
+"""Frames in files: depth in millimetres, colours, labels and matrices of text, and the two layouts for data of one's own.
 
-Takes paths; returns arrays. Refuses what is missing, damaged, or of another kind, naming the file.
+Posed frames as 7-Scenes has them: NAME.color.jpg or .png, NAME.depth.png in millimetres, NAME.pose.txt,
+camera-intrinsics.txt; labels lie beside them as NAME.labels.png, and without poses cameras are taken as level. Organised clouds
+in .npz files, as of a Kinect: rgb, x, y, z in metres for every pixel, and label; their intrinsics follow from x / z and y / z,
+which are linear in columns and rows where one pinhole camera measured them.
+
+Takes paths; returns arrays and frames. Refuses what is missing, damaged, or of another kind, naming the file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,13 +21,24 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.errors import InputError
+from deepnets4eo.formats.numpy_files import list_npz, open_npz
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
 from deepnets4eo.points.rgbd.frame import Frame, Intrinsics
+from deepnets4eo.points.views.grid_surfaces import LEVEL
 
 MM = 1000.0
 UNKNOWN_MM = (0, 65535)  # what Kinects store where they measure nothing
 LOST_BITS, WORD_BITS = 3, 16  # SUN RGB-D turns each word of 16 bits by three
 MOST_CODE = 255
+
+DEPTH, INTRINSICS = ".depth.png", "camera-intrinsics.txt"
+COLOURS = (".color.png", ".color.jpg")
+
+NEEDED = ("rgb", "x", "y", "z")
+LABEL = "label"
+FEWEST = 100  # pixels that intrinsics are fitted to
+LARGEST_PX = 0.5  # error of a pinhole camera
+
 
 Depth = Callable[[NDArray[np.uint16]], FloatImage]
 
@@ -127,3 +144,89 @@ def _read(path: Path) -> NDArray[Any]:
             except READ_ERRORS as error:
                 raise InputError(f"{path} cannot be read: the file is truncated or damaged.") from error
     return values
+
+
+@dataclass(frozen=True)
+class OrganisedFrame:
+    """A frame in one .npz file."""
+
+    name: str
+    path: Path
+
+    def read(self) -> Frame:
+        """The frame; labels are as stored. Errors: InputError for other arrays, or no pinhole camera."""
+        names = [one.name for one in list_npz(self.path)]
+        missing = [name for name in NEEDED if name not in names]
+        if missing:
+            raise InputError(f"{self.path} has the arrays {', '.join(names)}; expected {', '.join(NEEDED)} as well.")
+        x, y, z = (np.asarray(open_npz(self.path, name), np.float64) for name in ("x", "y", "z"))
+        if not x.shape == y.shape == z.shape or z.ndim != 2:
+            raise InputError(
+                f"{self.path}: x, y and z have the shapes {x.shape}, {y.shape} and {z.shape}; expected one (H, W)."
+            )
+        known = np.isfinite(x) & np.isfinite(y) & np.isfinite(z) & (z > 0)
+        if known.sum() < FEWEST:
+            raise InputError(f"{self.path} has {known.sum()} points; expected {FEWEST} at least, with z above 0.")
+        rows, columns = np.nonzero(known)
+        fx, cx = _fit(x[known] / z[known], columns, self.path)
+        fy, cy = _fit(y[known] / z[known], rows, self.path)
+        rgb = np.asarray(open_npz(self.path, "rgb"))
+        return Frame(
+            self.name, np.ascontiguousarray(np.moveaxis(rgb, -1, 0)), np.where(known, z, 0).astype(np.float32),
+            (fx, fy, cx, cy), labels=np.asarray(open_npz(self.path, LABEL), np.uint8) if LABEL in names else None,
+        )  # fmt: skip
+
+
+def _fit(slope: NDArray[np.float64], pixel: NDArray[np.intp], path: Path) -> tuple[float, float]:
+    """Focal length and principal point of an axis: pixel = focal · slope + middle."""
+    if not np.isfinite(slope).all():
+        raise InputError(f"{path} has coordinates too large for points of a camera. Check their unit: metres.")
+    focal, middle = np.polyfit(slope, pixel, 1)
+    worst = float(np.abs(focal * slope + middle - pixel).max())
+    if not worst <= LARGEST_PX:
+        raise InputError(
+            f"{path}: no pinhole camera measured these points; the best one is {worst:.1f} pixels off. Give depth and "
+            "intrinsics as files (see posed_frames)."
+        )
+    return float(focal), float(middle)
+
+
+def find_organised(folder: Path) -> list[OrganisedFrame]:
+    """Return the .npz files of a folder as frames, by name."""
+    return [OrganisedFrame(path.stem, path) for path in sorted(folder.glob("*.npz"))]
+
+
+@dataclass(frozen=True)
+class PosedFrame:
+    """A frame of files that share a name with its depth image."""
+
+    name: str
+    depth: Path
+
+    def read(self) -> Frame:
+        """The frame. Errors: InputError for files that are missing or do not fit together."""
+        stem = self.depth.name.removesuffix(DEPTH)
+        folder = self.depth.parent
+        colour = next((folder / (stem + end) for end in COLOURS if (folder / (stem + end)).is_file()), None)
+        if colour is None:
+            raise InputError(
+                f"{self.depth} has no colours beside it; expected {' or '.join(stem + one for one in COLOURS)}."
+            )
+        labels, pose = folder / f"{stem}.labels.png", folder / f"{stem}.pose.txt"
+        return Frame(
+            self.name, read_colour(colour), read_depth(self.depth), read_intrinsics(folder / INTRINSICS),
+            _upright(read_matrix(pose, (4, 4))) if pose.is_file() else LEVEL,
+            read_labels(labels) if labels.is_file() else None,
+        )  # fmt: skip
+
+
+def _upright(pose: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The world of a reconstruction is its first camera's, y down; here z is up."""
+    turned: NDArray[np.float64] = LEVEL @ pose
+    return turned
+
+
+def find_posed_frames(folder: Path) -> list[PosedFrame]:
+    """Return the frames (files *.depth.png) of a folder and those below it, by name."""
+    paths = sorted(folder.rglob(f"*{DEPTH}"))
+    return [PosedFrame(str(path.relative_to(folder)).removesuffix(DEPTH).replace("/", "-"), path) for path in paths]

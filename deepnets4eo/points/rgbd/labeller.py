@@ -5,20 +5,23 @@ Takes a run of the task `snapnet-r`; returns probabilities at the pixels of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from deepnets4eo.arrays import FloatImage
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.evaluation import report
+from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.options import options_from
 from deepnets4eo.points.rgbd.frame import Frame, nearest_pixels
+from deepnets4eo.points.rgbd.frame_files import FrameSource
+from deepnets4eo.points.rgbd.layouts import frame_classes
 from deepnets4eo.points.rgbd.recipe import ResampledViewSection
 from deepnets4eo.points.rgbd.resampling import Layers, own_layers, rendered_own_layers, resampled_views
-from deepnets4eo.points.snapnet.trained_run import open_view_run
-from deepnets4eo.points.snapnet.view_votes import BATCH, grid_scores, predictor, vote_views
 from deepnets4eo.points.views import FaceView, Surface, ray_caster
+from deepnets4eo.points.views.labeller import BATCH, ViewLabeller, grid_scores, open_view_run, predictor
 from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.tiling.scores import probabilities
@@ -26,7 +29,7 @@ from deepnets4eo.tiling.scores import probabilities
 TASK_NAME = "snapnet-r"
 
 
-class FrameLabeller:
+class FrameLabeller(ViewLabeller):
     """Labels RGB-D frames by the votes of resampled views.
 
     Parameters
@@ -51,7 +54,8 @@ class FrameLabeller:
     def __init__(
         self, segmenter: Segmenter, views: ResampledViewSection, size_px: tuple[int, int], *, batch_size: int = BATCH
     ) -> None:
-        self.segmenter, self.views, self.size_px, self.batch_size = segmenter, views, size_px, batch_size
+        super().__init__(segmenter, batch_size=batch_size)
+        self.views, self.size_px = views, size_px
 
     @classmethod
     def from_run(cls, run: str | Path | Run) -> FrameLabeller:
@@ -72,11 +76,6 @@ class FrameLabeller:
         views = options_from(ResampledViewSection, recipe.get("views") or {}, str(loaded.folder))
         size_px = int(recipe["data"]["height_px"]), int(recipe["data"]["width_px"])
         return cls(loaded.segmenter, views, size_px)
-
-    @property
-    def legend(self) -> Legend:
-        """The classes; values are the codes of label images."""
-        return self.segmenter.legend
 
     def scores(self, frame: Frame) -> FloatImage:
         """Probabilities of the classes at the pixels of a frame.
@@ -99,11 +98,8 @@ class FrameLabeller:
         own = make_own(small, surface, self.views, self.segmenter.inputs.names)
         scores: FloatImage = self._predict(own)
         if self.views.test:
-            votes = vote_views(
-                self.segmenter, surface, self._voting(small, surface, own), kind=self.views.votes,
-                batch_size=self.batch_size,
-            )  # fmt: skip
-            voted, seen = grid_scores(surface, votes.vertex_scores(), small.shape)
+            votes = self.vertex_scores(surface, self._voting(small, surface, own), self.views.votes)
+            voted, seen = grid_scores(surface, votes, small.shape)
             scores = np.where(seen, voted, scores)
         rows, columns = nearest_pixels(small.shape, frame.shape)
         return scores[:, rows, columns]
@@ -119,3 +115,35 @@ class FrameLabeller:
         if view.seen.any():
             yield view, own
         yield from resampled_views(frame, surface, self.views, self.views.test)
+
+
+def score_frames(
+    labeller: FrameLabeller, frames: Iterable[FrameSource], *, unknown_is_void: bool = False
+) -> dict[str, Any]:
+    """Label frames, and count all their labelled pixels.
+
+    Parameters
+    ----------
+    labeller
+        The labeller of the frames.
+    frames
+        With labels, read one at a time.
+    unknown_is_void
+        Whether codes that the legend does not have are void.
+
+    Returns
+    -------
+    All scores, fractions; NaN where nothing was counted.
+
+    Raises
+    ------
+    InputError
+        Frames without labels, or with codes that the legend does not have.
+    """
+    legend = labeller.legend
+    matrix = ConfusionMatrix(legend.num_classes)
+    for source in frames:
+        frame = source.read()
+        reference = frame_classes(frame, legend, unknown_is_void=unknown_is_void)
+        matrix.update(reference, labeller.scores(frame).argmax(axis=0))
+    return report.scores(matrix, legend.names) | {"legend": legend.name}

@@ -19,12 +19,9 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Grid
 from deepnets4eo.points.rgbd.frame import Frame
-from deepnets4eo.points.rgbd.frame_files import FrameSource
-from deepnets4eo.points.rgbd.nyu import find_nyu, official_split
-from deepnets4eo.points.rgbd.organised import find_organised
-from deepnets4eo.points.rgbd.posed_frames import find_posed_frames
+from deepnets4eo.points.rgbd.frame_files import FrameSource, find_organised, find_posed_frames
+from deepnets4eo.points.rgbd.public_sets import find_nyu, find_sun_rgbd, number_labels, official_split, read_frame_list
 from deepnets4eo.points.rgbd.recipe import FrameSection
-from deepnets4eo.points.rgbd.sun_rgbd import find_sun_rgbd, number_labels, read_frame_list
 from deepnets4eo.training.splits import DataSplit, SplitRule, assign_blocks
 
 WHOLE = "none"  # kind of a split without validation part

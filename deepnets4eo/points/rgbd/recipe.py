@@ -10,7 +10,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from deepnets4eo.options import Section
-from deepnets4eo.points.snapnet.recipe import INTENSITY, SnapNetModel, SnapNetTrain
+from deepnets4eo.points.snapnet.recipe import SnapNetModel, SnapNetTrain
+from deepnets4eo.points.views.snapshots import INTENSITY
 from deepnets4eo.training.recipe import Recipe
 
 Layout = Literal["posed", "organised", "sun-rgbd", "nyuv2"]

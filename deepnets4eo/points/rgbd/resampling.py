@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import ByteImage, Mask
 from deepnets4eo.points.rgbd.frame import Frame
 from deepnets4eo.points.rgbd.recipe import ResampledViewSection
-from deepnets4eo.points.snapnet.recipe import COLOUR, COMPOSITE
-from deepnets4eo.points.snapnet.view_votes import rendered_views
 from deepnets4eo.points.views import Camera, FaceView, Surface, cameras_near
-from deepnets4eo.points.views.snapshots import Third, inverted_depth
+from deepnets4eo.points.views.labeller import rendered_views
+from deepnets4eo.points.views.snapshots import COLOUR, COMPOSITE, LABELS, Third, inverted_depth
 
-LABELS, VALID = "labels", "valid"
+VALID = "valid"
 GEOMETRY = 2  # bands of the composite that are looked up at vertices: verticality and noise
 
 Layers = dict[str, NDArray[Any]]

@@ -16,21 +16,24 @@ import numpy as np
 from deepnets4eo.cards.dataset_card import VAL
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.evaluation import report
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.points.cloud_data import LEARNT, WITHHELD
-from deepnets4eo.points.rgbd.labeller import FrameLabeller
+from deepnets4eo.points.rgbd.labeller import FrameLabeller, score_frames
 from deepnets4eo.points.rgbd.layouts import NamedFrame, find_frames, frame_classes, split_frames
 from deepnets4eo.points.rgbd.recipe import RgbdRecipe
-from deepnets4eo.points.rgbd.resampling import LABELS, VALID, Layers, own_layers, rendered_own_layers, resampled_views
-from deepnets4eo.points.rgbd.scoring import score_frames
-from deepnets4eo.points.snapnet.cameras import snapshot_inputs
-from deepnets4eo.points.snapnet.rendering import NOTHING, RenderedViews
-from deepnets4eo.points.snapnet.training import network_arguments, warn_of_lacking
-from deepnets4eo.points.snapnet.view_store import ViewStore
+from deepnets4eo.points.rgbd.resampling import VALID, Layers, own_layers, rendered_own_layers, resampled_views
+from deepnets4eo.points.views.snapshots import LABELS, snapshot_inputs
+from deepnets4eo.points.views.training import (
+    NOTHING,
+    RenderedViews,
+    ViewStore,
+    protocol_of,
+    train_on_views,
+    view_legend,
+    view_notes,
+)
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
-from deepnets4eo.training.segmentation import NOT_VALIDATED, load_legend
+from deepnets4eo.training.fit import write_run
 from deepnets4eo.training.splits import DataSplit
 from deepnets4eo.training.tasks import Task, TrainOptions
 
@@ -43,28 +46,12 @@ REPORT_EVERY = 500  # frames
 def train_frames(recipe: RgbdRecipe, out: Path, options: TrainOptions) -> Path:
     """Train a network on frames and views around them; returns the run folder."""
     check_extra("deep")
-    from deepnets4eo.points.snapnet.samples import ValidationViews, ViewSamples
-    from deepnets4eo.training.criterion import SegmentationCriterion
-
-    legend = load_legend(recipe)
-    if not recipe.model.network:
-        raise InputError("the recipe names no model. Set model.network, e.g. to fusenet.")
+    legend = view_legend(recipe, "fusenet")
     split = split_frames(find_frames(recipe.data, legend), recipe.data)
     rendered = render_frames(recipe, legend, split, out)
-    warn_of_lacking(rendered)
-    segmenter = build_segmenter(recipe, network_arguments(recipe.model), rendered.inputs, legend)
-    criterion = SegmentationCriterion(recipe.train, legend, rendered.inputs.names, rendered.training_pixels)
-    validation = ValidationViews(rendered, recipe.train.usual_batch_size, recipe.data.num_workers)
-
-    def score(segmenter: NetworkSegmenter) -> dict[str, float]:
-        if not rendered.withheld:
-            return {recipe.train.monitor: float("nan")}  # undefined, so that the last epoch's weights are kept
-        return criterion.validate(segmenter.module, validation)
-
-    samples = ViewSamples(rendered, recipe)
-    notes = fit_segmenter(segmenter, samples, criterion.step, score, recipe, out, options)
+    segmenter, notes = train_on_views(recipe, rendered, out, options)
     scores = _score(segmenter, split, recipe)
-    return write_run(segmenter, recipe, out, split=split, scores=scores, notes=_notes(rendered, scores) | notes)
+    return write_run(segmenter, recipe, out, split=split, scores=scores, notes=view_notes(rendered, scores) | notes)
 
 
 def render_frames(recipe: RgbdRecipe, legend: Legend, split: DataSplit[NamedFrame], folder: Path) -> RenderedViews:
@@ -102,20 +89,7 @@ def _score(segmenter: NetworkSegmenter, split: DataSplit[NamedFrame], recipe: Rg
     labeller = FrameLabeller(segmenter, recipe.views, (recipe.data.height_px, recipe.data.width_px))
     withheld = [one.source for one, of_frame in zip(split.scenes, split.splits, strict=True) if VAL in of_frame.parts]
     scores = score_frames(labeller, withheld, unknown_is_void=recipe.data.unknown_labels == "void")
-    protocol = {"name": PROTOCOL if withheld else NOT_VALIDATED, "leaky": False, "split": split.describe()}
-    return scores | {"protocol": protocol}
-
-
-def _notes(rendered: RenderedViews, scores: dict[str, Any]) -> dict[str, Any]:
-    """What the card says about the training, beside what prediction needs."""
-    return {
-        "split": rendered.split.describe(),
-        "leaky": False,
-        "training_views": len(rendered.learnt),
-        "validation_views": len(rendered.withheld),
-        "training_pixels": dict(zip(rendered.legend.names, rendered.training_pixels, strict=True)),
-        "validation": {name: scores[name] for name in report.OVERALL},
-    }
+    return scores | {"protocol": protocol_of(PROTOCOL, split, bool(withheld))}
 
 
 TASK = Task(train_frames, RgbdRecipe)

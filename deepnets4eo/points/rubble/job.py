@@ -26,16 +26,12 @@ from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import count_of
 from deepnets4eo.points.height_grid import NoHeightsError, grid_around
 from deepnets4eo.points.rubble.cells import BuildingCells
-from deepnets4eo.points.rubble.findings import findings_of, gap_findings
-from deepnets4eo.points.rubble.measure import BlockInputs, BlockMeasures, measure_block
+from deepnets4eo.points.rubble.measure import BlockInputs, BlockMeasures, measure_block, rubble_polygons
 from deepnets4eo.points.rubble.options import RubbleOptions
-from deepnets4eo.points.rubble.plans import BUILT_MARGIN_M
-from deepnets4eo.points.rubble.polygons import rubble_polygons
-from deepnets4eo.points.rubble.rubble_map import MEANING, RubbleMap
+from deepnets4eo.points.rubble.plans import BUILT_MARGIN_M, VerticalFit, fit_vertically, terrain_under
+from deepnets4eo.points.rubble.rubble_map import MEANING, UNKNOWN, RubbleMap, findings_of, gap_findings
 from deepnets4eo.points.rubble.stated_heights import stated_heights
 from deepnets4eo.points.rubble.surfaces import BlockHeights, Heights, HeightSource
-from deepnets4eo.points.rubble.terrain import VerticalFit, fit_vertically, terrain_under
-from deepnets4eo.points.rubble.vocabulary import UNKNOWN
 from deepnets4eo.terrain.datums import check_same_datum
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Height loss, rubble and debris of every building of a block, with their intervals.
+"""Height loss, rubble and debris of every building of a block, with their intervals, and the polygons of rubble.
 
 Volumes are means over the known cells of an outline times its area. Debris is what lies where the surface has fallen, up
 to the height of a heap, and what has risen around the building. Without heights from before, rubble is what is low and
@@ -8,13 +8,16 @@ rough, and what is bare has come down.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage
+from deepnets4eo.grid import Grid
 from deepnets4eo.points.rubble.cells import BuildingCells, nearest_building, roughness
 from deepnets4eo.points.rubble.debris_rule import rule_of_thumb
 from deepnets4eo.points.rubble.intervals import TERRAIN_ERROR, Doubts, Measured, interval
@@ -29,15 +32,23 @@ from deepnets4eo.points.rubble.plans import (
     plan_of_both,
     sigma_m,
 )
+from deepnets4eo.points.rubble.rubble_map import CLEARED, COLLAPSED, GRADE_OF_STATE, PARTLY, STANDING, UNKNOWN
 from deepnets4eo.points.rubble.stated_heights import systematic_offset_m, without_offset
-from deepnets4eo.points.rubble.states import PARTLY_SHARE, destroyed_share, states_of
 from deepnets4eo.points.rubble.surfaces import BlockHeights
-from deepnets4eo.points.rubble.vocabulary import GRADE_OF_STATE, STANDING
+
+COLLAPSED_SHARE = 0.5  # of the plan that has come down
+PARTLY_SHARE = 0.1
+# mean loss from which a building is collapsed: the greater of a storey and 0.3 height
+LEAST_LOSS_M, LOSS_SHARE = 2.5, 0.3
+# of the plan that must lie as low as a heap for a mean fall to say that a building is gone without debris
+LOW_SHARE = 0.5
+HEAP_SHARE = 0.25  # of what has come down that must be heaps, else the site is cleared
 
 REACH = 0.5  # of the height before: how far a heap spreads around its building
 NEAREST_M, FARTHEST_M = 1.0, 8.0  # limits of that distance
 ROUGH_M = 0.08  # standard deviation about a plane from which a low surface is rubble
 MIXED_SHARE = 0.4  # of what has come down that is heap, from which its low spots are debris, too, and no bare slab
+LEAST_PATCH_CELLS = 4  # smaller patches of rubble are noise of measurement
 RUBBLE_POINTS = 0.5  # share of a cell's points that are classified as rubble, from which the cell is rubble
 
 
@@ -168,3 +179,103 @@ def _is_rough(post: BlockHeights, above: FloatImage) -> NDArray[np.bool_]:
 
     rough = binary_opening(roughness(above) > ROUGH_M, np.ones((3, 3), bool))
     return rough if post.rubble is None else rough | (post.rubble >= RUBBLE_POINTS)
+
+
+def states_of(
+    collapsed_share: NDArray[np.float64],
+    rubble_share: NDArray[np.float64],
+    loss_m: NDArray[np.float64],
+    height_m: NDArray[np.float64],
+    known: NDArray[np.bool_],
+    low_share: NDArray[np.float64] | None = None,
+) -> NDArray[np.object_]:
+    """State of each building; a mean fall alone collapses none, as the height that it is measured from may be wrong.
+
+    Parameters
+    ----------
+    collapsed_share
+        (N,) share of the plan whose surface has fallen, 0–1.
+    rubble_share
+        (N,) share of the plan where debris lies, 0–1.
+    loss_m, height_m
+        (N,) mean fall of the surface, and mean height before; NaN where unknown.
+    known
+        (N,) whether enough of the building was measured.
+    low_share
+        (N,) share of the plan whose surface is no higher than a heap, 0–1; None where it was not measured.
+
+    Returns
+    -------
+    (N,) words of `STATES`.
+    """
+    with np.errstate(invalid="ignore"):
+        fallen = loss_m >= np.maximum(LEAST_LOSS_M, LOSS_SHARE * height_m)
+        seen = collapsed_share >= PARTLY_SHARE
+        if low_share is not None:
+            seen |= low_share >= LOW_SHARE
+        collapsed = (collapsed_share >= COLLAPSED_SHARE) | (fallen & seen)
+        cleared = collapsed & (rubble_share < HEAP_SHARE * collapsed_share)
+        rules = [(collapsed_share >= PARTLY_SHARE, PARTLY), (collapsed, COLLAPSED), (cleared, CLEARED)]
+    state = np.full(len(known), STANDING, dtype=object)
+    for rule, word in rules:
+        state[rule] = word
+    state[~known | ~np.isfinite(collapsed_share)] = UNKNOWN
+    return state
+
+
+def destroyed_share(
+    collapsed_share: NDArray[np.float64],
+    loss_m: NDArray[np.float64],
+    height_m: NDArray[np.float64],
+    state: NDArray[np.object_],
+) -> NDArray[np.float64]:
+    """Return the share (N,) 0–1 of each building that came down, NaN where unknown: of the plan, and of a collapsed
+    building at least the share of its height, since smooth heaps of post alone are no part of the collapsed plan
+    though the building is gone.
+
+    >>> state = np.array([COLLAPSED, STANDING], object)
+    >>> destroyed_share(np.array([0.0, 0.05]), np.array([6.5, 0.1]), np.array([8.0, 8.0]), state).tolist()
+    [0.8125, 0.05]
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        of_height = np.clip(loss_m / height_m, 0, 1)
+    down = np.isin(state, (COLLAPSED, CLEARED))
+    return np.where(down, np.fmax(collapsed_share, of_height), collapsed_share)
+
+
+def rubble_polygons(measures: BlockMeasures, grid: Grid, ids: NDArray[Any]) -> gpd.GeoDataFrame:
+    """Return patches of at least 4 touching rubble cells of one building: id, area_m2, volume_m3, highest_m above the
+    terrain, terrain_m and geometry."""
+    from rasterio.features import shapes
+
+    cells = measures.rubble
+    crs = None if grid.crs is None else grid.crs.proj
+    traced = [
+        (shapely.geometry.shape(outline), int(value))
+        for outline, value in shapes(cells, mask=cells > 0, connectivity=4, transform=grid.affine)
+    ]
+    cell_m2 = abs(grid.affine.a * grid.affine.e)
+    traced = [(shape, value) for shape, value in traced if shape.area >= LEAST_PATCH_CELLS * cell_m2 * 0.99]
+    outlines = np.array([shape for shape, _ in traced], dtype=object)
+    volume, highest, terrain = _heaps(measures, grid, outlines)
+    return gpd.GeoDataFrame(
+        {
+            "id": np.asarray(ids, dtype=object)[[value - 1 for _, value in traced]],
+            "area_m2": shapely.area(outlines) if len(traced) else np.zeros(0),
+            "volume_m3": volume,
+            "highest_m": highest,
+            "terrain_m": terrain,
+        },
+        geometry=outlines,
+        crs=crs,
+    )
+
+
+def _heaps(measures: BlockMeasures, grid: Grid, outlines: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    """Volume (M,), greatest height (M,) and middle height of the terrain (M,) of patches."""
+    if not len(outlines):
+        return np.zeros(0), np.zeros(0), np.zeros(0)
+    cells = BuildingCells.of(outlines, grid)
+    above = np.maximum(np.nan_to_num(cells.of_image(measures.above)), 0)
+    volume = cells.total(above) * abs(grid.affine.a * grid.affine.e)
+    return volume, cells.quantile(above, 1.0), cells.quantile(cells.of_image(measures.terrain), 0.5)

@@ -9,9 +9,11 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import shapely
+from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite, write_json, write_text
@@ -20,15 +22,25 @@ from deepnets4eo.jobs.scratch import hidden_folder, publish
 from deepnets4eo.outputs.csv_cells import csv_text
 from deepnets4eo.outputs.gpkg_tables import write_event
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.display3d.boxes import BuildingBox, box_lines
 from deepnets4eo.points.display3d.glb import write_glb, write_ply
 from deepnets4eo.points.display3d.thin_cloud import thin_cloud
-from deepnets4eo.points.display3d.view_page import MOST_POINTS, write_point_page
-from deepnets4eo.points.rubble.label_rubble import rubble_classes, write_rubble_points
-from deepnets4eo.points.rubble.rubble_map import MEANING, SUBJECT, RubbleMap
+from deepnets4eo.points.display3d.view_page import MOST_POINTS, BuildingBox, box_lines, write_point_page
+from deepnets4eo.points.rubble.rubble_map import (
+    MEANING,
+    RUBBLE_CLASS,
+    STATES,
+    SUBJECT,
+    UNKNOWN,
+    VEGETATION_CLASSES,
+    RubbleMap,
+)
 from deepnets4eo.points.rubble.surfaces import Heights, HeightSource, is_of_points
-from deepnets4eo.points.rubble.vocabulary import STATES, UNKNOWN
 from deepnets4eo.version import __version__
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+    from deepnets4eo.points.files import CloudFile
 
 OF_POINTS = {"laz": "points.laz", "ply": "points.ply", "glb": "points.glb", "page": "view.html"}  # --also → file
 ALSO = tuple(OF_POINTS)
@@ -39,6 +51,7 @@ STATE_COLOURS = dict(
     zip(STATES, ((90, 160, 255), (255, 214, 64), (255, 60, 60), (255, 130, 220), (160, 160, 160)), strict=True)
 )
 LOWEST_BOX_M = 0.5
+SLACK_M = 0.5  # of points around the heights of a patch: terrain and heaps are not level
 
 
 def check_products(also: Sequence[str]) -> tuple[str, ...]:
@@ -219,3 +232,34 @@ def _manifest(rubble: RubbleMap, names: list[str]) -> dict[str, Any]:
         "columns": MEANING,
         "products": names,
     }
+
+
+def rubble_classes(cloud: PointCloud, rubble: gpd.GeoDataFrame) -> NDArray[np.uint8]:
+    """Return the classes (N,) of points with rubble among them; points without classes count as 1, unclassified. The
+    polygons have terrain_m and highest_m, as in `RubbleMap.rubble`."""
+    classes = np.ones(len(cloud), np.uint8) if cloud.classification is None else cloud.classification.copy()
+    if not len(rubble):
+        return classes
+    left, bottom, right, top = rubble.total_bounds
+    x, y, z = cloud.xyz.T
+    near = np.flatnonzero((x >= left) & (x <= right) & (y >= bottom) & (y <= top))
+    near = near[(cloud.counted & ~np.isin(classes, VEGETATION_CLASSES))[near]]
+    tree = shapely.STRtree(rubble.geometry.to_numpy())
+    point, patch = tree.query(shapely.points(cloud.xyz[near, :2]), predicate="intersects")
+    terrain, highest = (rubble[name].to_numpy(float)[patch] for name in ("terrain_m", "highest_m"))
+    height = z[near[point]] - terrain
+    classes[near[point[(height >= -SLACK_M) & (height <= highest + SLACK_M)]]] = RUBBLE_CLASS
+    return classes
+
+
+def write_rubble_points(file: CloudFile, rubble: gpd.GeoDataFrame, out: Path, about: Sequence[str] = ()) -> Path:
+    """Write the points of a file again with the class of rubble inside polygons in metres; all else stays. Raises
+    OutputError where it cannot be written. Memory: one chunk."""
+    from deepnets4eo.points.files.las_writer import Additions, write_points
+
+    def values(_: slice, cloud: PointCloud | None) -> dict[str, NDArray[Any]]:
+        assert cloud is not None, "points are passed with_clouds"
+        return {"classification": rubble_classes(cloud, rubble)}
+
+    write_points(file, out, values, Additions(highest_code=RUBBLE_CLASS, text=tuple(about)), with_clouds=True)
+    return out

@@ -18,7 +18,7 @@ from deepnets4eo.grid import Grid, crop, metres_on_the_ground, window_under
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files.cloud_file import without_withheld
 from deepnets4eo.points.height_grid import class_share, height_grid
-from deepnets4eo.points.rubble.vocabulary import RUBBLE_CLASS, VEGETATION_CLASSES
+from deepnets4eo.points.rubble.rubble_map import RUBBLE_CLASS, VEGETATION_CLASSES
 from deepnets4eo.terrain.heights import impossible, warn_of_impossible
 from deepnets4eo.terrain.units import (
     SAME,

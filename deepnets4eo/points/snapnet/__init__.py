@@ -10,7 +10,7 @@ _HOMES = {
     "SnapNetLabeller": "deepnets4eo.points.snapnet.labeller",
     "SnapNetRecipe": "deepnets4eo.points.snapnet.recipe",
     "ViewSection": "deepnets4eo.points.snapnet.recipe",
-    "label_heights": "deepnets4eo.points.snapnet.height_labelling",
+    "label_heights": "deepnets4eo.points.snapnet.labeller",
     "SnapNetFusion": "deepnets4eo.points.snapnet.networks",
     "SnapNetUNet": "deepnets4eo.points.snapnet.networks",
 }

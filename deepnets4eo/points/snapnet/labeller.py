@@ -1,33 +1,44 @@
-"""SnapNet on a cloud: its surface is seen from many sides, each view is labelled, and pixels vote for points.
+"""SnapNet on a cloud or a surface model: it is seen from many sides, each view is labelled, and pixels vote for points.
 
-Takes a run of the task `snapnet`; returns probabilities of points, NaN where no view shows them. Refuses clouds without what
-the network's layers show.
+Takes a run of the task `snapnet`; returns probabilities of points or cells, NaN where no view shows them. Refuses clouds
+without what the network's layers show.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Vectors
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.arrays import FloatImage, Mask, Vectors
+from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import options_from
 from deepnets4eo.points.cloud import PointCloud, at_counted
-from deepnets4eo.points.snapnet.cameras import place_cameras, reach_m
-from deepnets4eo.points.snapnet.measurements import check_measured
 from deepnets4eo.points.snapnet.recipe import MEASURED, ViewSection
-from deepnets4eo.points.snapnet.trained_run import open_view_run
-from deepnets4eo.points.snapnet.view_votes import BATCH, rendered_views, vote_views
-from deepnets4eo.points.views import SurfaceOptions, make_surface, to_points
+from deepnets4eo.points.views import (
+    Camera,
+    Surface,
+    SurfaceOptions,
+    cameras_above,
+    cameras_around,
+    cameras_indoors,
+    make_surface,
+    surface_of_heights,
+    to_points,
+)
+from deepnets4eo.points.views.labeller import BATCH, ViewLabeller, grid_scores, open_view_run, rendered_views
 from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import Segmenter
 
 TASK_NAME = "snapnet"
 
 
-class SnapNetLabeller:
+class SnapNetLabeller(ViewLabeller):
     """Labels points by the votes of snapshots; a `PointLabeller`.
 
     Parameters
@@ -52,7 +63,8 @@ class SnapNetLabeller:
     def __init__(
         self, segmenter: Segmenter, surface: SurfaceOptions, views: ViewSection, *, batch_size: int = BATCH
     ) -> None:
-        self.segmenter, self.surface, self.views, self.batch_size = segmenter, surface, views, batch_size
+        super().__init__(segmenter, batch_size=batch_size)
+        self.surface, self.views = surface, views
 
     @classmethod
     def from_run(cls, run: str | Path | Run) -> SnapNetLabeller:
@@ -75,11 +87,6 @@ class SnapNetLabeller:
         recipe, where = loaded.recipe, str(loaded.folder)
         surface = options_from(SurfaceOptions, recipe.get("surface") or {}, where)
         return cls(loaded.segmenter, surface, options_from(ViewSection, recipe.get("views") or {}, where))
-
-    @property
-    def legend(self) -> Legend:
-        """The classes; values are the codes written to files."""
-        return self.segmenter.legend
 
     @property
     def halo_m(self) -> float:
@@ -114,10 +121,104 @@ class SnapNetLabeller:
 
     def _scores(self, cloud: PointCloud) -> Vectors:
         surface = make_surface(cloud, self.surface)
-        views = rendered_views(
-            surface, place_cameras(surface, self.views), third=self.views.third, ahead=self.batch_size
-        )
-        votes = vote_views(self.segmenter, surface, views, kind=self.views.votes, batch_size=self.batch_size)
-        scores, seen = to_points(surface, votes.vertex_scores(), cloud)
+        scores, seen = to_points(surface, self.surface_scores(surface), cloud)
         scores[~seen] = np.nan
         return scores
+
+    def surface_scores(self, surface: Surface) -> NDArray[np.floating]:
+        """Return the scores (V, K) of the vertices of a surface by views of it, NaN where none shows them."""
+        cameras = place_cameras(surface, self.views)
+        views = rendered_views(surface, cameras, third=self.views.third, ahead=self.batch_size)
+        return self.vertex_scores(surface, views, self.views.votes)
+
+
+def label_heights(
+    labeller: SnapNetLabeller,
+    dsm: NDArray[np.floating],
+    transform: Affine,
+    *,
+    colour: NDArray[np.uint8] | None = None,
+) -> tuple[FloatImage, Mask]:
+    """Label the cells of a surface model by views of it.
+
+    Parameters
+    ----------
+    labeller
+        With its network, cameras and votes.
+    dsm
+        (h, w) heights, metres; NaN where unknown.
+    transform
+        From columns and rows to coordinates in metres, as rasters have it.
+    colour
+        (3, h, w) uint8, of an orthophoto on the same grid.
+
+    Returns
+    -------
+    scores
+        (K, h, w) float32 probabilities; NaN where no view shows the cell.
+    seen
+        (h, w) bool, where one does.
+
+    Raises
+    ------
+    InputError
+        No known height, images that do not fit, or a layer of the network that heights and colours do not show.
+
+    Memory: some 400 bytes a cell, and one batch of views: label tiles of some 2,000 cells a side.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        scores, seen = label_heights(SnapNetLabeller.from_run("runs/snapnet"), dsm, transform, colour=ortho)
+    """
+    lacking = [name for name in labeller.needs if name != "colour" or colour is None]
+    if lacking:
+        raise InputError(
+            f"the network sees {', '.join(lacking)}, which the surface model lacks. Give an orthophoto (colour), or use a model "
+            "of the layer composite alone, such as points/snapnet-composite."
+        )
+    surface = surface_of_heights(dsm, transform, colour=colour)
+    shape = int(dsm.shape[0]), int(dsm.shape[1])
+    return grid_scores(surface, labeller.surface_scores(surface), shape)
+
+
+def place_cameras(surface: Surface, views: ViewSection, *, seed: int = 0) -> list[Camera]:
+    """Return the cameras that a recipe places over a surface; indoors `directions` times the distances, around points
+    in proportion to the ground. `seed` keeps the draws of clouds apart."""
+    if views.cameras == "above":
+        return cameras_above(
+            surface, gsd_m=views.gsd_m, overlap=views.overlap, tilt_deg=views.tilt_deg, headings=views.headings
+        )
+    if views.cameras == "indoors":
+        return cameras_indoors(surface, views.directions, seed=views.seed + seed, distances_m=views.distances_m)
+    directions = math.ceil(views.directions * covered_m2(surface) / views.area_m2)
+    return cameras_around(
+        surface, directions, seed=views.seed + seed, distances_m=views.distances_m,
+        elevation_deg=views.elevation_deg,
+    )  # fmt: skip
+
+
+def covered_m2(surface: Surface) -> float:
+    """Return the ground that has vertices, counted in square metres of whole coordinates, so that tiles add up to their
+    cloud."""
+    x, y = np.floor(surface.vertices[:, :2]).astype(np.int64).T
+    return float(len(np.unique((x << 32) + y)))
+
+
+def reach_m(views: ViewSection) -> float:
+    """Return how far from the point that it looks at a camera sees the ground, whole metres."""
+    if views.cameras == "above":
+        return math.ceil(Camera.width_px / 2 * views.gsd_m)
+    return math.ceil(max(views.distances_m) * math.tan(math.radians(Camera.field_of_view_deg) / 2))
+
+
+def check_measured(cloud: PointCloud, layers: Sequence[str]) -> None:
+    """Raise InputError where a cloud lacks what the layers of its snapshots (image, composite, intensity) need."""
+    for layer in layers:
+        measured = MEASURED.get(layer)
+        if measured is not None and getattr(cloud, measured) is None:
+            raise InputError(
+                f"{cloud.source} has no {measured}, which the layer {layer!r} shows. Add it (colours: from an orthophoto), or "
+                "use a model of the layer composite alone, such as points/snapnet-composite."
+            )

@@ -8,9 +8,8 @@ Refuses images of other bands than a network was built for, and weights of anoth
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -104,10 +103,14 @@ class SnapNetFusion(ResidualCorrection):
     streams
         Bands of each stream, in the order of the layers.
     network, encoder, weights, options
-        The network, encoder, weights and options of the streams' networks, as of
+        The network, by default "snapnet-unet", encoder, weights and options of the streams' networks, as for
         `deepnets4eo.fusion.ResidualCorrection`.
     frozen
         Only C is trained: for streams that are trained already.
+    correction_width
+        Channels within C.
+    absent
+        What an absent stream is replaced by, see `deepnets4eo.fusion.Streams`.
 
     Raises
     ------
@@ -121,30 +124,19 @@ class SnapNetFusion(ResidualCorrection):
     torch.Size([1, 10, 50, 70])
     """
 
-    def __init__(
-        self,
-        in_channels: int | Sequence[int],
-        num_classes: int,
-        *,
-        streams: Sequence[int] | None = None,
-        network: str | Sequence[str] = "snapnet-unet",
-        encoder: str | Sequence[str | None] | None = None,
-        weights: str | None = None,
-        options: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
-        frozen: bool = False,
-    ) -> None:
-        super().__init__(
-            in_channels, num_classes, streams=streams, network=network, encoder=encoder, weights=weights,
-            options=options, frozen=frozen, correction_width=WIDTH,
-        )  # fmt: skip
-        self.correction = _plain_convolutions([sum(member.width for member in self.members), WIDTH, WIDTH])
+    usual_network = "snapnet-unet"
 
-    def fuse(self, parts: list[Tensor], present: list[Tensor] | None) -> Tensor:
-        """The sum of the scores, corrected."""
-        outputs = [member(part) for member, part in zip(self.members, parts, strict=True)]
-        scores, maps = zip(*outputs, strict=True)
-        correction: Tensor = self.head(self.correction(torch.cat(maps, dim=1)))
-        return torch.stack(scores).sum(dim=0) + correction
+    def correction_layers(self, normalised: nn.Sequential, channels: Sequence[int]) -> nn.Sequential:
+        """3 × 3 convolutions with ReLU, without normalisation."""
+        pairs = itertools.pairwise(channels)
+        layers = [layer for a, b in pairs for layer in (nn.Conv2d(a, b, 3, padding=1), nn.ReLU(inplace=True))]
+        plain = nn.Sequential(*layers)
+        he_init(plain)
+        return plain
+
+    def join(self, scores: Sequence[Tensor], present: list[Tensor] | None) -> Tensor:
+        """The sum of the scores; those of absent streams are 0."""
+        return torch.stack(list(scores)).sum(dim=0)
 
 
 def _decoder_chains() -> list[list[int]]:
@@ -154,12 +146,3 @@ def _decoder_chains() -> list[list[int]]:
     return [
         [2 * maps, *[maps] * (count - 1), left] for maps, count, left in zip(MAPS, convolutions, after, strict=True)
     ]
-
-
-def _plain_convolutions(channels: Sequence[int]) -> nn.Sequential:
-    """3 × 3 convolutions with ReLU, without normalisation."""
-    pairs = itertools.pairwise(channels)
-    layers = [layer for a, b in pairs for layer in (nn.Conv2d(a, b, 3, padding=1), nn.ReLU(inplace=True))]
-    block = nn.Sequential(*layers)
-    he_init(block)
-    return block

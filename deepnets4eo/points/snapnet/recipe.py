@@ -12,9 +12,9 @@ from pydantic import Field, model_validator
 from deepnets4eo.options import Section
 from deepnets4eo.points.cloud_data import CloudData
 from deepnets4eo.points.views import SurfaceOptions
+from deepnets4eo.points.views.snapshots import COLOUR, INTENSITY
 from deepnets4eo.training.recipe import ModelSection, Recipe, TrainSection
 
-COLOUR, COMPOSITE, INTENSITY = "image", "composite", "intensity"  # layers of a snapshot
 HEIGHT_EXPONENTS = {"height": 1.0, "height_root": 0.5}  # third band -> the power of the height that it shows
 MEASURED = {COLOUR: "colour", INTENSITY: "intensity"}  # layer -> what a cloud must have for it
 

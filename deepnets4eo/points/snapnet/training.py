@@ -1,31 +1,53 @@
 """The task `snapnet`: labelled clouds and a recipe in, a run folder out.
 
-Takes a resolved recipe; writes the tree that every run has. Its scores are counted in points of the validation part, by the
-votes of all views. Refuses recipes without legend or model, and clouds that show nothing to learn from.
+Snapshots of the clouds are rendered once, one cloud after the other, with their labels and the split that each pixel shows.
+Scores are counted in points of the validation part, by the votes of all views. Refuses recipes without legend or model, and
+clouds whose views show nothing to learn from.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards.dataset_card import VAL
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.points.cloud_data import WITHHELD, find_clouds, point_parts
-from deepnets4eo.points.snapnet.labeller import SnapNetLabeller
-from deepnets4eo.points.snapnet.recipe import HEIGHT_EXPONENTS, SnapNetModel, SnapNetRecipe
-from deepnets4eo.points.snapnet.rendering import RenderedViews, render_views
+from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.cloud_data import (
+    LEARNT,
+    NEITHER,
+    WITHHELD,
+    LabelledCloud,
+    find_clouds,
+    point_parts,
+    split_clouds,
+)
+from deepnets4eo.points.snapnet.labeller import SnapNetLabeller, check_measured, place_cameras, reach_m
+from deepnets4eo.points.snapnet.recipe import HEIGHT_EXPONENTS, SnapNetRecipe
 from deepnets4eo.points.tile_labels import label_tile
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
-from deepnets4eo.training.segmentation import NOT_VALIDATED, load_legend
+from deepnets4eo.points.views import FaceView, Surface, make_surface, ray_caster, snapshot
+from deepnets4eo.points.views.snapshots import snapshot_inputs
+from deepnets4eo.points.views.training import (
+    BORDER,
+    NOTHING,
+    RenderedViews,
+    ViewStore,
+    protocol_of,
+    train_on_views,
+    view_legend,
+    view_notes,
+)
+from deepnets4eo.training.fit import write_run
 from deepnets4eo.training.tasks import Task, TrainOptions
 
 log = logging.getLogger(__name__)
@@ -37,29 +59,60 @@ PROTOCOL = "points of the validation part of the training clouds, by the votes o
 def train_snapnet(recipe: SnapNetRecipe, out: Path, options: TrainOptions) -> Path:
     """Train a network on snapshots of labelled clouds; returns the run folder."""
     check_extra("deep", install="deep,points")  # clouds are mostly LAS: one installation is enough
-    from deepnets4eo.points.snapnet.samples import ValidationViews, ViewSamples
-    from deepnets4eo.training.criterion import SegmentationCriterion
-
-    legend = load_legend(recipe)
-    if not recipe.model.network:
-        raise InputError("the recipe names no model. Set model.network, e.g. to snapnet-unet.")
+    legend = view_legend(recipe, "snapnet-unet")
     rendered = render_views(recipe, legend, find_clouds(recipe.data, recipe.surface.voxel_m), out)
-    warn_of_lacking(rendered)
-    segmenter = build_segmenter(recipe, network_arguments(recipe.model), rendered.inputs, legend)
-    criterion = SegmentationCriterion(recipe.train, legend, rendered.inputs.names, rendered.training_pixels)
-    validation = ValidationViews(rendered, recipe.train.usual_batch_size, recipe.data.num_workers)
-
-    def score(segmenter: NetworkSegmenter) -> dict[str, float]:
-        if not rendered.withheld:
-            return {recipe.train.monitor: float("nan")}  # undefined, so that the last epoch's weights are kept
-        return criterion.validate(segmenter.module, validation)
-
     factor = recipe.views.height_factor ** HEIGHT_EXPONENTS.get(recipe.views.third, 0.0)
-    samples = ViewSamples(rendered, recipe, factor)
-    notes = fit_segmenter(segmenter, samples, criterion.step, score, recipe, out, options)
+    segmenter, notes = train_on_views(recipe, rendered, out, options, third_factor=factor)
     scores = score_points(SnapNetLabeller(segmenter, recipe.surface, recipe.views), rendered, recipe, out)
-    notes = _notes(rendered, scores) | notes
+    scenes = {named.name: {"cloud": str(named.file.path)} for named in rendered.split.scenes}
+    notes = {"scenes": scenes} | view_notes(rendered, scores) | notes
     return write_run(segmenter, recipe, out, split=rendered.split, scores=scores, notes=notes)
+
+
+def render_views(recipe: SnapNetRecipe, legend: Legend, clouds: Sequence[LabelledCloud], folder: Path) -> RenderedViews:
+    """Render the views of all clouds, one cloud after the other. Raises InputError where a cloud lacks what a layer
+    needs, or no view shows labelled points to learn from. Memory: the largest cloud or tile, about 400 bytes a
+    point; disk: 5 to 9 bytes a pixel of all views."""
+    layers = recipe.model.layers
+    rendered = RenderedViews(
+        legend, split_clouds(clouds, recipe.data), snapshot_inputs(layers, recipe.views.third), ViewStore(folder)
+    )
+    for number, named in enumerate(clouds):
+        for piece in named.pieces(legend, recipe.data, reach_m(recipe.views), folder):
+            _render_piece(rendered, recipe, number, piece.cloud)
+        log.info("%s: %d views so far show labelled points.", named.name, len(rendered.store))
+    if not rendered.learnt:
+        raise InputError(
+            f"no view shows a labelled point of the training part of {len(clouds)} clouds. Check their classification, the "
+            "legend, data.block_m and the section views."
+        )
+    return rendered
+
+
+def part_of_faces(surface: Surface, parts: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the split (F,) of each face: that of its corners where all have one; BORDER where some are withheld, else
+    NEITHER."""
+    corners = parts[surface.faces]
+    withheld, learnt = corners == WITHHELD, corners == LEARNT
+    chosen = [withheld.all(axis=1), withheld.any(axis=1), learnt.all(axis=1)]
+    return np.select(chosen, [WITHHELD, BORDER, LEARNT], NEITHER).astype(np.uint8)
+
+
+def part_of_pixels(view: FaceView, face_parts: NDArray[np.uint8]) -> ByteImage:
+    """Return the split (H, W) of each pixel of a view, NOTHING where it shows no face."""
+    part = np.full(view.face.shape, NOTHING, np.uint8)
+    part[view.seen] = face_parts[view.face[view.seen]]
+    return part
+
+
+def _render_piece(rendered: RenderedViews, recipe: SnapNetRecipe, number: int, cloud: PointCloud) -> None:
+    check_measured(cloud, recipe.model.layers)
+    surface = make_surface(cloud, recipe.surface)
+    face_parts = part_of_faces(surface, point_parts(rendered.split, number, cloud.xyz[surface.point_index, :2]))
+    caster = ray_caster(surface)
+    for camera in place_cameras(surface, recipe.views, seed=number):
+        view = caster.view(camera)
+        rendered.add(snapshot(surface, view, third=recipe.views.third), part_of_pixels(view, face_parts))
 
 
 def score_points(
@@ -81,42 +134,10 @@ def score_points(
                 matrix.update(cloud.classification[scored], legend.to_index()[labels[:, CODE]])
                 seen = (labels[:, CODE] != VOID) & (labels[:, PROPAGATED] == 0)
                 seen_points, points = seen_points + int(seen.sum()), points + len(labels)
-    protocol = {"name": PROTOCOL if split.validated else NOT_VALIDATED, "leaky": False, "split": split.describe()}
+    protocol = protocol_of(PROTOCOL, split, split.validated)
     return report.scores(matrix, legend.names) | {
         "legend": legend.name, "protocol": protocol, "seen_share": seen_points / points if points else float("nan"),
     }  # fmt: skip
-
-
-def network_arguments(model: SnapNetModel) -> dict[str, Any]:
-    """Return the arguments of `create_model` except for channels and classes."""
-    named = {"name": model.network, "encoder": model.encoder}
-    return {key: value for key, value in named.items() if value is not None} | model.options
-
-
-def warn_of_lacking(rendered: RenderedViews) -> None:
-    """Warn of classes that no training view shows, and of a validation split that no view shows."""
-    legend: Legend = rendered.legend
-    lacking = [name for name, count in zip(legend.names, rendered.training_pixels, strict=True) if not count]
-    if lacking:
-        log.warning(
-            "No training view shows %s: never learnt, and not reliable where it is predicted. Check the labels, or choose "
-            "data or a split that show it.", ", ".join(lacking),
-        )  # fmt: skip
-    if rendered.split.validated and not rendered.withheld:
-        log.warning("No view shows a labelled point of the validation part: no epoch is better than another.")
-
-
-def _notes(rendered: RenderedViews, scores: dict[str, Any]) -> dict[str, Any]:
-    """What the card says about the training, beside what prediction needs."""
-    return {
-        "scenes": {named.name: {"cloud": str(named.file.path)} for named in rendered.split.scenes},
-        "split": rendered.split.describe(),
-        "leaky": False,
-        "training_views": len(rendered.learnt),
-        "validation_views": len(rendered.withheld),
-        "training_pixels": dict(zip(rendered.legend.names, rendered.training_pixels, strict=True)),
-        "validation": {name: scores[name] for name in report.OVERALL} | {"seen_share": scores["seen_share"]},
-    }
 
 
 TASK = Task(train_snapnet, SnapNetRecipe)

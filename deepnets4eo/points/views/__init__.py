@@ -4,12 +4,12 @@ from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "Camera": "deepnets4eo.points.views.camera",
-    "FaceView": "deepnets4eo.points.views.face_view",
-    "RayCaster": "deepnets4eo.points.views.ray_casting",
+    "FaceView": "deepnets4eo.points.views.camera",
+    "RayCaster": "deepnets4eo.points.views.casters",
     "Surface": "deepnets4eo.points.views.surface",
     "SurfaceOptions": "deepnets4eo.points.views.surface",
     "Votes": "deepnets4eo.points.views.votes",
-    "ZBuffer": "deepnets4eo.points.views.z_buffer",
+    "ZBuffer": "deepnets4eo.points.views.casters",
     "cameras_above": "deepnets4eo.points.views.camera_samplers",
     "cameras_around": "deepnets4eo.points.views.camera_samplers",
     "cameras_indoors": "deepnets4eo.points.views.camera_samplers",
@@ -20,7 +20,7 @@ _HOMES = {
     "surface_of_depth": "deepnets4eo.points.views.grid_surfaces",
     "surface_of_heights": "deepnets4eo.points.views.grid_surfaces",
     "to_points": "deepnets4eo.points.views.votes",
-    "write_view_sheet": "deepnets4eo.points.views.sheet",
+    "write_view_sheet": "deepnets4eo.points.views.snapshots",
 }
 
 __all__ = list(_HOMES)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Indices
+from deepnets4eo.arrays import Floats, Indices, Vectors
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.ground import heights_above_ground
 from deepnets4eo.points.views.attributes import surface_attributes
-from deepnets4eo.points.views.decimation import decimate_with_voxels
-from deepnets4eo.points.views.meshing import splats, triangles_from_above
-from deepnets4eo.points.views.near_vertices import NearVertices
-from deepnets4eo.points.views.surface import Surface, SurfaceOptions
+from deepnets4eo.points.views.surface import NearVertices, Surface, SurfaceOptions
+from deepnets4eo.prefetch import in_order
+
+BLOCK_POINTS = 1 << 18  # that a thread takes at once
+MOST_VOXELS = 1 << 62  # voxels, and voxels times points that are sorted as one number
+
+# half side by the spacing: leaves 1 % of a plane open where points are decimated; larger ones hide each other
+SPLAT = 0.65
+HALVES = np.array([[[-1, -1], [1, -1], [1, 1]], [[-1, -1], [1, 1], [-1, 1]]], np.float32)
 
 DEFAULTS = SurfaceOptions()
 
@@ -93,3 +101,188 @@ def _of_one_class(faces: NDArray[np.int32], cloud: PointCloud) -> NDArray[np.int
         raise InputError(f"{cloud.source}: drop_mixed needs classes, but the points have none. Leave drop_mixed out")
     of_corners = cloud.classification[faces]
     return faces[(of_corners == of_corners[:, :1]).all(axis=1)]
+
+
+def splats(
+    points: NDArray[np.floating], normal: Vectors, spacing_m: NDArray[np.floating], max_edge_m: float
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Make a square of two triangles at each point, along the surface: faces (2V, 3), each three times its point, and
+    corners (2V, 3, 3) in metres. The half side is 0.65 of the spacing, the diagonal at most `max_edge_m`.
+
+    >>> faces, corners = splats(np.zeros((1, 3)), np.array([[0, 0, 1]], np.float32), np.array([1.0]), 2)
+    >>> faces.tolist(), np.rint(corners[0, 0] * 100).tolist()
+    ([[0, 0, 0], [0, 0, 0]], [-65.0, -65.0, 0.0])
+    """
+    half = np.minimum(SPLAT * spacing_m, max_edge_m / np.sqrt(8)).astype(np.float32)
+    first, second = (half[:, None] * tangent for tangent in _tangents(normal))
+    sides = HALVES[None, :, :, 0, None] * first[:, None, None] + HALVES[None, :, :, 1, None] * second[:, None, None]
+    corners = (sides + points.astype(np.float32)[:, None, None]).reshape(-1, 3, 3)
+    faces = np.arange(len(points), dtype=np.int32).repeat(6).reshape(-1, 3)
+    return faces, corners
+
+
+def _tangents(normal: Vectors) -> tuple[Vectors, Vectors]:
+    """Two directions (V, 3) across each normal; without a branch (Duff et al. 2017, JCGT 6(1))."""
+    x, y, z = normal.T
+    sign = np.where(z < 0, np.float32(-1), np.float32(1))
+    a = -1 / (sign + z)
+    b = x * y * a
+    return (
+        np.stack([1 + sign * x * x * a, sign * b, -sign * x], axis=1),
+        np.stack([b, sign + y * y * a, -y], axis=1),
+    )
+
+
+def triangles_from_above(
+    points: NDArray[np.floating],
+    cell_m: float,
+    *,
+    max_edge_m: float,
+    min_angle_deg: float = 0,
+    max_angle_deg: float = 180,
+) -> NDArray[np.int32]:
+    """Join the points that are seen from above to Delaunay triangles (F, 3), counterclockwise. Only the highest point
+    of a square cell of `cell_m` is used, since lower ones on walls and under crowns would make needles. Raises
+    InputError for points that span no triangle.
+
+    >>> square = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0.0]])
+    >>> triangles_from_above(square, 0.1, max_edge_m=2).shape
+    (2, 3)
+    """
+    from scipy.spatial import Delaunay, QhullError
+
+    top = highest(points, cell_m)
+    try:
+        found_triangles = Delaunay(points[top, :2].astype(np.float64)).simplices
+    except (QhullError, ValueError) as error:
+        raise InputError(
+            f"{len(top):,} points seen from above span no triangle; expected three or more that do not lie on a line. "
+            "Use the mesh of splats."
+        ) from error
+    faces = top[found_triangles].astype(np.int32)
+    return faces[within_limits(points[faces], max_edge_m, min_angle_deg, max_angle_deg)]
+
+
+def highest(points: NDArray[np.floating], cell_m: float) -> NDArray[np.int64]:
+    """Numbers (n,) of the highest point above each square cell of a side in metres that has any."""
+    cells = np.floor((points[:, :2] - points[:, :2].min(axis=0)) / cell_m).astype(np.int64)
+    number = cells[:, 0] * (int(cells[:, 1].max()) + 1) + cells[:, 1]
+    order = np.lexsort((points[:, 2], number))
+    last = np.append(np.diff(number[order]) > 0, True)
+    return order[last]
+
+
+def within_limits(
+    corners: NDArray[np.floating], max_edge_m: float, min_angle_deg: float = 0, max_angle_deg: float = 180
+) -> NDArray[np.bool_]:
+    """Whether the edges and angles of triangles (F, 3, 3) are within limits; (F,) bool.
+
+    >>> within_limits(np.array([[[0, 0, 0], [3, 0, 0], [0, 4, 0.0]]]), 5, 36, 91).tolist()
+    [True]
+    """
+    edges = corners[:, (1, 2, 0)] - corners
+    length: Floats = np.sqrt(np.einsum("fec,fec->fe", edges, edges, dtype=np.float64))
+    kept: NDArray[np.bool_] = length.max(axis=1) <= max_edge_m
+    if min_angle_deg > 0 or max_angle_deg < 180:
+        dot = -np.einsum("fec,fec->fe", edges, edges[:, (2, 0, 1)], dtype=np.float64)
+        product = np.maximum(length * length[:, (2, 0, 1)], np.finfo(np.float64).tiny)
+        angle = np.degrees(np.arccos(np.clip(dot / product, -1, 1)))
+        kept &= (angle.min(axis=1) >= min_angle_deg) & (angle.max(axis=1) <= max_angle_deg)
+    return kept
+
+
+def decimate(xyz: Floats, voxel_m: float = 0.1, source: str = "points in memory") -> Indices:
+    """Return the points (V,) kept, one of each voxel (the one nearest its middle, the first of equal ones), in the
+    order of the voxels, which count from coordinate 0. Raises InputError for coordinates too far apart. Memory: 40
+    bytes a point.
+
+    >>> decimate(np.array([[-0.01, 0, 0], [0.01, 0, 0], [0.04, 0.05, 0.05]])).tolist()
+    [0, 2]
+    """
+    return _nearest(*_sorted_by_voxel(xyz, voxel_m, source))
+
+
+def decimate_with_voxels(
+    xyz: Floats, voxel_m: float = 0.1, source: str = "points in memory"
+) -> tuple[Indices, NDArray[np.int32]]:
+    """Do the same, and return for each point (N,) the position of the kept point of its voxel.
+
+    >>> kept, of_point = decimate_with_voxels(np.array([[-0.01, 0, 0], [0.01, 0, 0], [0.04, 0.05, 0.05]]))
+    >>> of_point.tolist()
+    [0, 1, 1]
+    """
+    distance, groups = _sorted_by_voxel(xyz, voxel_m, source)
+    of_point = np.empty(len(xyz), np.int32)
+    of_point[groups.order] = np.repeat(np.arange(len(groups.starts), dtype=np.int32), groups.counts)
+    return _nearest(distance, groups), of_point
+
+
+def _sorted_by_voxel(xyz: Floats, voxel_m: float, source: str) -> tuple[Floats, _Groups]:
+    """Each point's distance from the middle of its voxel, and the points by voxels."""
+    low, high = (np.floor(limit(xyz, axis=0) / voxel_m) for limit in (np.min, np.max))
+    sizes = [int(side) + 1 for side in high - low]
+    if math.prod(sizes) > MOST_VOXELS:
+        raise InputError(
+            f"{source}: the points lie within {' x '.join(f'{side * voxel_m:,.0f}' for side in sizes)} m, too far apart for "
+            f"voxels of {voxel_m} m. Remove points with wrong coordinates, or choose larger voxels."
+        )
+    number, distance = np.empty(len(xyz), np.int64), np.empty(len(xyz))
+
+    def fill(start: int) -> None:
+        part = slice(start, start + BLOCK_POINTS)
+        number[part], distance[part] = _voxels(xyz[part], voxel_m, low, sizes)
+
+    for _ in in_order(fill, range(0, len(xyz), BLOCK_POINTS)):
+        pass
+    return distance, _groups(number, math.prod(sizes))
+
+
+def _voxels(xyz: Floats, voxel_m: float, low: Floats, sizes: list[int]) -> tuple[Indices, Floats]:
+    """Number of each point's voxel, and the squared distance from its middle in voxels, which orders as metres do."""
+    number, distance = np.zeros(len(xyz), np.int64), np.zeros(len(xyz))
+    for axis in range(3):
+        position = xyz[:, axis] / voxel_m
+        corner = np.floor(position)
+        number *= sizes[axis]
+        number += (corner - low[axis]).astype(np.int64)
+        position -= corner
+        position -= 0.5
+        position *= position
+        distance += position
+    return number, distance
+
+
+class _Groups(NamedTuple):
+    """Points (N,) sorted by voxel, then by themselves; starts (V,): where each voxel's first stands."""
+
+    order: Indices
+    starts: Indices
+
+    @property
+    def counts(self) -> Indices:
+        """(V,) number of points of each voxel."""
+        return np.diff(self.starts, append=len(self.order))
+
+
+def _groups(number: Indices, voxels: int) -> _Groups:
+    bits = max(len(number) - 1, 1).bit_length()
+    if voxels << bits <= MOST_VOXELS:  # sorting one number is several times faster than sorting positions
+        number <<= bits
+        number |= np.arange(len(number))
+        number.sort()
+        order = number & ((1 << bits) - 1)
+        number >>= bits
+    else:
+        order = np.argsort(number, kind="stable")
+        number = number[order]
+    first = np.ones(len(number), bool)
+    np.not_equal(number[1:], number[:-1], out=first[1:])
+    return _Groups(order, np.flatnonzero(first))
+
+
+def _nearest(distance: Floats, groups: _Groups) -> Indices:
+    ordered = distance[groups.order]
+    least = np.minimum.reduceat(ordered, groups.starts)
+    nearest = np.flatnonzero(ordered == np.repeat(least, groups.counts))
+    firsts = nearest[np.searchsorted(nearest, groups.starts)]
+    return groups.order[firsts]

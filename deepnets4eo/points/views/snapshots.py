@@ -1,28 +1,38 @@
-"""Images of a view by table look-up: colour, composite, intensity, labels; no second rendering.
+"""Images of a view by table look-up: colour, composite, intensity, labels; no second rendering. Their scaling, and a sheet.
 
 A pixel has the values of the first vertex of its face, as published; background is 0, and 255, void, among labels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import ByteImage, RegionIds
-from deepnets4eo.cards.legend import VOID
-from deepnets4eo.points.views.face_view import FaceView, check_of_surface
+from deepnets4eo.arrays import ByteImage, Mask, RegionIds
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.files import atomic_write
+from deepnets4eo.points.views.camera import FaceView, check_of_surface
 from deepnets4eo.points.views.surface import Surface
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+
+COLOUR, COMPOSITE, INTENSITY, LABELS = "image", "composite", "intensity", "labels"  # layers
+BANDS = {COLOUR: ("red", "green", "blue"), COMPOSITE: ("verticality", "noise", "depth"), INTENSITY: ("intensity",)}
+MIDDLE, SPAN = 127.5, 255.0  # bytes become -0.5 to 0.5, as published
 
 Third = Literal["depth", "depth_m", "height", "height_root"]
 
 HIGHEST_M = 51.0  # heights above ground count in steps of 0.2 m; their roots in steps of 4 cm at 1 m, of 0.2 m at 12 m
 INTENSITY_PERCENTILE = 98
-LABELS = "labels"
 WORD_BYTES = 8  # bytes of a uint64, as many as the layers have bands
+
+SIDE_IN = 2.0  # of a view on a sheet
+ROWS = (COLOUR, INTENSITY, COMPOSITE, LABELS)
 
 
 def snapshot(surface: Surface, view: FaceView, *, third: Third = "depth") -> dict[str, NDArray[Any]]:
@@ -62,7 +72,7 @@ def snapshot(surface: Surface, view: FaceView, *, third: Third = "depth") -> dic
     if LABELS in layers:
         layers[LABELS] = layers[LABELS][0]
     if not third.startswith("height"):
-        layers["composite"][2] = inverted_depth(view, third)
+        layers[COMPOSITE][2] = inverted_depth(view, third)
     return layers
 
 
@@ -100,11 +110,11 @@ def _vertex_layers(surface: Surface, third: Third) -> dict[str, ByteImage]:
         np.maximum(surface.height_m, 0) / HIGHEST_M if third.startswith("height") else np.zeros(len(surface.vertices))
     )
     height = _bytes(np.sqrt(share) if third == "height_root" else share)
-    layers = {"composite": np.stack([_bytes(surface.verticality), _bytes(surface.noise), height])}
+    layers = {COMPOSITE: np.stack([_bytes(surface.verticality), _bytes(surface.noise), height])}
     if surface.colour is not None:
-        layers["image"] = surface.colour.T
+        layers[COLOUR] = surface.colour.T
     if surface.intensity is not None:
-        layers["intensity"] = _bytes(surface.intensity / _bright(surface.intensity))[None]
+        layers[INTENSITY] = _bytes(surface.intensity / _bright(surface.intensity))[None]
     if surface.classes is not None:
         layers[LABELS] = surface.classes[None]
     return layers
@@ -132,3 +142,83 @@ def _bright(intensity: NDArray[np.float32]) -> float:
 def _bytes(share: NDArray[np.floating]) -> ByteImage:
     """0 to 1 as 0 to 255; values beyond are cut off, NaN is 0."""
     return np.rint(np.clip(np.where(np.isnan(share), 0, share), 0, 1) * 255).astype(np.uint8)
+
+
+def snapshot_inputs(layers: Sequence[str], third: Third) -> InputSpec:
+    """Return how the layers of snapshots are scaled for a network: bytes to -0.5 … 0.5, as published; what shows nothing is 0."""
+    bands = {**BANDS, COMPOSITE: (*BANDS[COMPOSITE][:2], third.partition("_")[0])}
+    return InputSpec({name: _byte_layer(bands[name]) for name in layers})
+
+
+def _byte_layer(bands: Sequence[str]) -> LayerInput:
+    count = len(bands)
+    return LayerInput(tuple(bands), (MIDDLE,) * count, (SPAN,) * count, 0.0, SPAN)
+
+
+def write_view_sheet(
+    surface: Surface,
+    views: Sequence[FaceView],
+    path: str | Path,
+    *,
+    legend: Legend | None = None,
+    third: Third = "depth",
+    title: str = "",
+) -> Path:
+    """Draw the layers of views on one sheet.
+
+    Parameters
+    ----------
+    surface
+        The surface of the views.
+    views
+        Which faces the cameras see; some ten.
+    path
+        PNG, PDF or SVG.
+    legend
+        Colours of the classes, whose values are the surface's codes; without one matplotlib's colours are used.
+    third
+        Last channel of the composite, see `snapshot`.
+    title
+        Above the sheet.
+
+    Returns
+    -------
+    The path.
+    """
+    from matplotlib.figure import Figure
+
+    layers = [snapshot(surface, view, third=third) for view in views]
+    rows = [name for name in ROWS if name in layers[0]]
+    size_in = (SIDE_IN * len(views) + 0.6, (SIDE_IN + 0.1) * len(rows) + 0.4)
+    figure = Figure(figsize=size_in, layout="constrained")
+    axes = figure.subplots(len(rows), len(views), squeeze=False)
+    for row, name in enumerate(rows):
+        for column, view in enumerate(views):
+            panel = axes[row, column]
+            panel.imshow(_pixels(name, layers[column][name], view.seen, legend), interpolation="nearest")
+            panel.set(xticks=[], yticks=[])
+        axes[row, 0].set_ylabel(name, fontsize=8)
+    if title:
+        figure.suptitle(title, fontsize=9)
+    with atomic_write(path) as partial:
+        figure.savefig(partial, dpi=130)
+    return Path(path)
+
+
+def _pixels(name: str, layer: NDArray[Any], seen: Mask, legend: Legend | None) -> NDArray[Any]:
+    """(H, W, 3) uint8; background is white."""
+    if name == LABELS:
+        colors = _colors(legend)[layer]
+    else:
+        colors = np.broadcast_to(np.moveaxis(layer, 0, -1), (*seen.shape, 3))
+    return np.where(seen[..., None], colors, 255).astype(np.uint8)
+
+
+def _colors(legend: Legend | None) -> NDArray[np.uint8]:
+    """(256, 3) uint8, the colour of each code."""
+    from matplotlib import colormaps
+
+    colors = np.array([colormaps["tab20"](code % 20)[:3] for code in range(256)]) * 255
+    if legend is not None:
+        colors[list(legend.values)] = legend.colors
+    return colors.astype(np.uint8)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import FloatImage, Floats, Indices, Mask, Vectors
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.views.face_view import FaceView, check_of_surface
+from deepnets4eo.points.views.camera import FaceView, check_of_surface
 from deepnets4eo.points.views.surface import Surface
 from deepnets4eo.prefetch import cores, in_order
 

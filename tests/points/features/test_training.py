@@ -9,13 +9,12 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_json
 from deepnets4eo.points import PointCloud, PointLabeller
-from deepnets4eo.points.cloud_data import split_clouds
+from deepnets4eo.points.cloud_data import find_clouds, split_clouds
 from deepnets4eo.points.features import FeatureLabeller, FeatureOptions
-from deepnets4eo.points.features.clouds import find_clouds, parts_of_cloud
-from deepnets4eo.points.features.recipe import FeatureClouds
-from deepnets4eo.points.features.run import load_feature_labeller
+from deepnets4eo.points.features.labeller import load_feature_labeller
 from deepnets4eo.points.features.samples import PointSamples
-from deepnets4eo.points.labellers import load_labeller
+from deepnets4eo.points.features.training import CELL_M, FeatureClouds, parts_of_cloud
+from deepnets4eo.points.labeller import load_labeller
 from deepnets4eo.training import train
 
 laspy = pytest.importorskip("laspy")
@@ -104,7 +103,7 @@ def test_a_changed_run_and_one_of_another_kind_are_refused(run, tmp_path):
 
 def test_no_point_near_a_validation_block_is_learnt_from(folder):
     data = FeatureClouds(folders=(str(folder),), block_m=10, buffer_m=3, val_share=0.3)
-    split = split_clouds(find_clouds(data), data)
+    split = split_clouds(find_clouds(data, CELL_M), data)
     for number in range(2):
         (part,) = parts_of_cloud(split, number, Legend.load("ign_lidar_hd"), data, 50.0)
         xy = part.cloud.xyz[:, :2]
@@ -117,7 +116,7 @@ def test_no_point_near_a_validation_block_is_learnt_from(folder):
 
 def test_tiles_have_every_point_once_with_its_neighbours(folder):
     data = FeatureClouds(folders=(str(folder),), clouds=("street-0.laz",), most_points=1500)
-    split = split_clouds(find_clouds(data), data)
+    split = split_clouds(find_clouds(data, CELL_M), data)
     parts = list(parts_of_cloud(split, 0, Legend.load("ign_lidar_hd"), data, 5.0))
     assert len(parts) > 1
     assert sum(len(part.classes) for part in parts) == len(make_street(0))

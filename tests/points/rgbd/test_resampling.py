@@ -9,16 +9,15 @@ from made_up_room import BOX, COLOURS, LEGEND, WALL, make_frame
 
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.points.rgbd.frame_files import FrameSource
-from deepnets4eo.points.rgbd.labeller import FrameLabeller
+from deepnets4eo.points.rgbd.labeller import FrameLabeller, score_frames
 from deepnets4eo.points.rgbd.recipe import ResampledViewSection
 from deepnets4eo.points.rgbd.resampling import own_layers, place_views, rendered_own_layers, resampled_views
-from deepnets4eo.points.rgbd.scoring import score_frames
 from deepnets4eo.points.snapnet import label_heights
-from deepnets4eo.points.snapnet.cameras import snapshot_inputs
 from deepnets4eo.points.snapnet.labeller import SnapNetLabeller
 from deepnets4eo.points.snapnet.recipe import ViewSection
-from deepnets4eo.points.snapnet.view_votes import grid_scores
 from deepnets4eo.points.views import SurfaceOptions
+from deepnets4eo.points.views.labeller import grid_scores
+from deepnets4eo.points.views.snapshots import snapshot_inputs
 
 FRAME = make_frame()
 VIEWS = ResampledViewSection(train=3, test=3)

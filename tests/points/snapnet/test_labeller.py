@@ -9,11 +9,11 @@ from made_up_field import BUILDING, COLOURS, GROUND, LEGEND, make_cloud, write_l
 
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.points import LabelOptions, PointLabeller, label_cloud, labelling
-from deepnets4eo.points.snapnet.cameras import covered_m2, place_cameras, reach_m, snapshot_inputs
-from deepnets4eo.points.snapnet.labeller import SnapNetLabeller
+from deepnets4eo.points.snapnet.labeller import SnapNetLabeller, covered_m2, place_cameras, reach_m
 from deepnets4eo.points.snapnet.recipe import ViewSection
 from deepnets4eo.points.tile_labels import label_tile
 from deepnets4eo.points.views import SurfaceOptions, make_surface
+from deepnets4eo.points.views.snapshots import snapshot_inputs
 from deepnets4eo.segmenters.run import Run
 
 AREA_M2 = 800  # of the field

@@ -20,11 +20,11 @@ from deepnets4eo.points.cloud_data import (
     point_parts,
     split_clouds,
 )
-from deepnets4eo.points.snapnet.measurements import check_measured
+from deepnets4eo.points.snapnet.labeller import check_measured
 from deepnets4eo.points.snapnet.recipe import SnapNetRecipe
-from deepnets4eo.points.snapnet.rendering import LABELS, render_views
-from deepnets4eo.points.snapnet.samples import ValidationViews, ViewSamples, ViewWindow, read_view
-from deepnets4eo.points.snapnet.view_store import ViewStore
+from deepnets4eo.points.snapnet.training import render_views
+from deepnets4eo.points.views.snapshots import LABELS
+from deepnets4eo.points.views.training import ValidationViews, ViewSamples, ViewStore, ViewWindow, read_view
 from deepnets4eo.training import load_recipe
 
 CELL_M = 0.5

@@ -15,7 +15,7 @@ from deepnets4eo.points import label_cloud
 from deepnets4eo.points.cloud_data import LabelledCloud
 from deepnets4eo.points.codes import legend_codes
 from deepnets4eo.points.files import open_cloud
-from deepnets4eo.points.labellers import load_labeller
+from deepnets4eo.points.labeller import load_labeller
 from deepnets4eo.points.snapnet import SnapNetLabeller, SnapNetRecipe
 from deepnets4eo.segmenters.networks import create_model
 from deepnets4eo.training import load_recipe, train

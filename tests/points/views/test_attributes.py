@@ -5,8 +5,13 @@ import pytest
 from scipy.spatial import cKDTree
 
 from deepnets4eo.points.views import attributes as module
-from deepnets4eo.points.views.attributes import principal_axes, surface_attributes
-from deepnets4eo.points.views.normal_agreement import LOWEST, drawn_positions, normal_disagreement
+from deepnets4eo.points.views.attributes import (
+    LOWEST,
+    drawn_positions,
+    normal_disagreement,
+    principal_axes,
+    surface_attributes,
+)
 
 
 @pytest.fixture(scope="module")

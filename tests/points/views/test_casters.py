@@ -18,7 +18,6 @@ from deepnets4eo.points.views import (
     casters,
     make_surface,
     ray_caster,
-    z_buffer,
 )  # fmt: skip
 
 pytest.importorskip("open3d")
@@ -138,8 +137,8 @@ def test_both_sides_of_a_face_are_seen(kind):
 
 
 def test_of_equally_near_faces_the_depth_buffer_gives_the_first(monkeypatch):
-    monkeypatch.setattr(z_buffer, "MOST_PAIRS", 7)
-    monkeypatch.setattr(z_buffer, "FACES_AT_ONCE", 2)
+    monkeypatch.setattr(casters, "MOST_PAIRS", 7)
+    monkeypatch.setattr(casters, "FACES_AT_ONCE", 2)
     surface = triangles(plane(0), plane(0), plane(-1), plane(0))
     assert (ZBuffer(surface).view(Camera(**DOWN, width_px=9, height_px=9)).face == 0).all()
 
@@ -148,8 +147,8 @@ def test_portions_do_not_matter(monkeypatch):
     surface = make_surface(hill_with_house(3000), SurfaceOptions(voxel_m=1))
     camera = cameras_above(surface, gsd_m=0.2)[1]
     whole = ZBuffer(surface).view(camera)
-    monkeypatch.setattr(z_buffer, "MOST_PAIRS", 999)
-    monkeypatch.setattr(z_buffer, "FACES_AT_ONCE", 77)
+    monkeypatch.setattr(casters, "MOST_PAIRS", 999)
+    monkeypatch.setattr(casters, "FACES_AT_ONCE", 77)
     portions = ZBuffer(surface).view(camera)
     np.testing.assert_array_equal(portions.face, whole.face)
     np.testing.assert_array_equal(portions.depth_m, whole.depth_m)

@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 
 from deepnets4eo.points import PointCloud
 from deepnets4eo.points.views import SurfaceOptions, make_surface, to_points
-from deepnets4eo.points.views.near_vertices import NearVertices
+from deepnets4eo.points.views.surface import NearVertices
 
 
 def plane(rng, count):

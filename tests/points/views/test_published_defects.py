@@ -17,7 +17,7 @@ from deepnets4eo.points.views import (
     snapshot,
     to_points,
 )  # fmt: skip
-from deepnets4eo.points.views.decimation import decimate
+from deepnets4eo.points.views.cloud_surface import decimate
 
 DOWN = {"eye": np.array([0, 0, 10.0]), "target": np.zeros(3), "up": np.array([0, 1.0, 0])}
 PLANE = ((-20, -20, 0), (20, -20, 0), (0, 20, 0))

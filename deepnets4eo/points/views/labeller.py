@@ -1,27 +1,68 @@
-"""Views of a surface are labelled in batches, and their pixels vote for its vertices: of clouds, depth images and grids alike.
+"""Labelling by views: views of a surface are labelled in batches, and their pixels vote for its vertices.
 
-Takes views and what they show; returns votes, and scores on the grid that a surface was made of.
+Of clouds, depth images and grids alike. Takes views and what they show; returns votes, and scores on the grid that a surface
+was made of.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage, Mask
-from deepnets4eo.errors import InputError
-from deepnets4eo.points.views import Camera, FaceView, Surface, Votes, ray_caster, snapshot
-from deepnets4eo.points.views.snapshots import Third
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.device import choose
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.points.views.camera import Camera, FaceView
+from deepnets4eo.points.views.casters import ray_caster
+from deepnets4eo.points.views.snapshots import Third, snapshot
+from deepnets4eo.points.views.surface import Surface
+from deepnets4eo.points.views.votes import Votes
 from deepnets4eo.prefetch import in_order
+from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.segmenters.segmenter import Segmenter
 
 BATCH = 8  # views that a network labels at once
 
 Layers = Mapping[str, NDArray[Any]]
 VoteKind = Literal["probabilities", "logits"]
+
+
+class ViewLabeller:
+    """What labellers by views share: the segmenter of views, and how many of them it labels at once (memory grows with
+    that number, not with the number of views)."""
+
+    def __init__(self, segmenter: Segmenter, *, batch_size: int = BATCH) -> None:
+        self.segmenter, self.batch_size = segmenter, batch_size
+
+    @property
+    def legend(self) -> Legend:
+        """The classes; values are the codes written to files."""
+        return self.segmenter.legend
+
+    def vertex_scores(
+        self, surface: Surface, views: Iterable[tuple[FaceView, Layers]], kind: VoteKind
+    ) -> NDArray[np.floating]:
+        """Return the scores (V, K) of the vertices of a surface by the votes of views; NaN where none shows them."""
+        return vote_views(self.segmenter, surface, views, kind=kind, batch_size=self.batch_size).vertex_scores()
+
+
+def open_view_run(run: str | Path | Run, task: str, use: str) -> Run:
+    """Open a run of a task, its network on a GPU where there is one, computing in float32. Raises RunError where the
+    folder is no run, or one of another task; `use` says what those do not do."""
+    loaded = run if isinstance(run, Run) else load_run(run)
+    own_task = loaded.recipe.get("task")
+    if own_task != task:
+        raise RunError(
+            f"{loaded.folder} is a run of the task {own_task!r}, which does not {use}. Train one with deepnets4eo train "
+            f"points/{task}."
+        )
+    loaded.segmenter.to(choose(precision="float32"))
+    return loaded
 
 
 def rendered_views(
