@@ -53,8 +53,7 @@ class GradingCriterion:
         if not bool((building > 0).any()):
             return logits.sum() * 0.0
         means, index = pool_batch(logits, building)
-        grades = torch.zeros(len(means), dtype=torch.int64, device=logits.device)
-        grades[index] = batch["mask"][building > 0]
+        grades = _of_each(batch["mask"][building > 0], index, len(means))
         total: Tensor = self.cross_entropy.to(logits.device)(means, grades)
         return total
 
@@ -98,9 +97,8 @@ class OrdinalCriterion:
             return (pair.sum() + post.sum()) * 0.0
         means, index = pool_batch(pair.float(), building)
         inside = building > 0
-        grades, window = torch.zeros(2, len(means), dtype=torch.int64, device=pair.device)
-        grades[index] = batch["mask"][inside]
-        window[index] = inside.nonzero()[:, 0]
+        grades = _of_each(batch["mask"][inside], index, len(means))
+        window = _of_each(inside.nonzero()[:, 0], index, len(means))
         weight = self._weight(grades) / window.bincount()[window].sqrt()  # a dense town is not all that is learnt
         loss = ordinal_loss(means, grades, weight)
         if self.post_loss > 0:
@@ -112,6 +110,13 @@ class OrdinalCriterion:
         self.met = MEMORY * self.met + torch.bincount(grades.cpu(), minlength=NUM_GRADES)
         factors = (self.met.mean() / self.met).clamp(1 / LARGEST_WEIGHT, LARGEST_WEIGHT)
         return factors.to(grades.device)[grades]
+
+
+def _of_each(values: Tensor, index: Tensor, count: int) -> Tensor:
+    """Values (B,) int64 of buildings from those of their pixels (n,), which are equal within a building."""
+    out = torch.zeros(count, dtype=torch.int64, device=values.device)
+    out[index] = values
+    return out
 
 
 def ordinal_loss(logits: Tensor, grades: Tensor, weight: Tensor) -> Tensor:

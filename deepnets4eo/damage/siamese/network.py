@@ -70,7 +70,7 @@ class SiameseNet(nn.Module):
     def forward(self, dates: Tensor) -> Tensor:
         """dates : (N, 2 C, H, W) float32, pre then post, standardised · returns : logits (N, K, H, W)."""
         pre, post = self.twin(torch.cat(dates.chunk(2, dim=1))).chunk(2)
-        logits: Tensor = self.head(torch.cat([pre, post, (pre - post).abs()], dim=1))
+        logits: Tensor = self.head(side_by_side(pre, post))
         return logits
 
 
@@ -78,6 +78,11 @@ def check_two_dates(in_channels: int) -> None:
     """Raise InputError for an odd number of bands."""
     if in_channels % 2:
         raise InputError(f"a Siamese network got {in_channels} bands for two dates; give both dates the same bands.")
+
+
+def side_by_side(pre: Tensor, post: Tensor) -> Tensor:
+    """Features (N, 3 C, H, W) of pre, of post, and the size of their difference."""
+    return torch.cat([pre, post, (pre - post).abs()], dim=1)
 
 
 def make_head(in_channels: int, width: int, num_classes: int) -> nn.Sequential:
@@ -168,7 +173,7 @@ class PairOrPostNet(nn.Module):
     def both(self, dates: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of both heads, (N, K, H, W) each, from (N, 2 C, H, W): of the pair, and of post as if it were alone."""
         pre, post = self.twin(torch.cat(dates.chunk(2, dim=1))).chunk(2)
-        pair = self.head(torch.cat([pre, post, (pre - post).abs()], dim=1))
+        pair = self.head(side_by_side(pre, post))
         return _full_size(pair, dates), _full_size(self.post_head(post), dates)
 
 

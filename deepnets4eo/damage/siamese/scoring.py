@@ -18,9 +18,8 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.damage.calibration import calibration_error, temperature
 from deepnets4eo.damage.siamese.pairs import LEGEND, POST, LabelledPair, make_scene
 from deepnets4eo.damage.siamese.pooling import pool_scene
-from deepnets4eo.damage.siamese.samples import PairSamples
+from deepnets4eo.damage.siamese.samples import GradedPair, PairSamples
 from deepnets4eo.damage.siamese.split import BuildingSplit
-from deepnets4eo.damage.siamese.stream import GradedPair
 from deepnets4eo.evaluation import report
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters.scene import Layer, Scene

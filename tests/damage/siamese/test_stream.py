@@ -6,7 +6,7 @@ import numpy as np
 import shapely
 
 from deepnets4eo.damage.siamese.recipe import StreamSection
-from deepnets4eo.damage.siamese.stream import GradedPair, read_window
+from deepnets4eo.damage.siamese.samples import GradedPair, read_window
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB
 
 SIDE = 96
