@@ -11,7 +11,7 @@ from moved_place import UTM, as_layer, houses, roofs
 from deepnets4eo.damage import DamageMap, assess
 from deepnets4eo.damage.alignment import align_footprints
 from deepnets4eo.damage.alignment import footprints as alignment
-from deepnets4eo.damage.evidence.radiometry import measure
+from deepnets4eo.damage.evidence.maps import measure
 from deepnets4eo.damage.outline_order import order_by_place
 from deepnets4eo.rasters.scene import Layer
 

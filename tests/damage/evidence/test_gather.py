@@ -10,8 +10,8 @@ from affine import Affine
 
 from deepnets4eo.damage.alignment import FootprintAlignment
 from deepnets4eo.damage.evidence import EvidenceTable, gather
+from deepnets4eo.damage.evidence.columns import EVIDENCE, POINTS
 from deepnets4eo.damage.evidence.gather import on_post
-from deepnets4eo.damage.evidence.meaning import EVIDENCE, POINTS
 from deepnets4eo.damage.footprints import Footprints, read_footprints
 from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.rasters.scene import Layer
