@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +29,6 @@ from deepnets4eo.jobs.parts import WHOLE, Part
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.zonal.outline_points import Sides
 from deepnets4eo.zonal.outlines import Outlines
-
-if TYPE_CHECKING:
-    from deepnets4eo.damage.evidence.store import BlockStore
 
 BLOCK_PX = 1024
 MARGIN_PX = 56  # a multiple of the cell, wide enough for the neighbourhood, the shifts and the filters
@@ -303,13 +300,23 @@ def _context(block: BlockWithMargin, geometry: BuildingGeometry, maps: dict[str,
     return Table(centred, context)
 
 
+class FinishedBlocks(Protocol):
+    """What keeps the sums of finished blocks (see `store.BlockStore`)."""
+
+    def get(self, window: Window) -> BlockSums | None:
+        """The sums of a block, or None where it was not finished."""
+
+    def put(self, window: Window, part: BlockSums) -> None:
+        """Keep the sums of a finished block."""
+
+
 def collect(
     working_grid: WorkingGrid,
     geometry: BuildingGeometry,
     *,
     workers: int = 2,
     progress: Callable[[float], None] | None = None,
-    store: BlockStore | None = None,
+    store: FinishedBlocks | None = None,
     part: Part = WHOLE,
     block_px: int = BLOCK_PX,
 ) -> dict[str, BuildingSums]:
