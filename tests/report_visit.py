@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from made_up_map import make_grid
 
-from deepnets4eo.damage.products.html import write_report
+from deepnets4eo.damage.products.report import write_report
 from deepnets4eo.damage.products.summary import summarize
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.rasters.scene import Layer

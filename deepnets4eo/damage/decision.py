@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.catalog import model_path
-from deepnets4eo.damage.evidence.meaning import MEANING
+from deepnets4eo.damage.evidence.columns import MEANING
 from deepnets4eo.damage.evidence.table import EvidenceTable
 from deepnets4eo.damage.fitted_range import FittedRange
 from deepnets4eo.damage.grading_rates import GradingRates

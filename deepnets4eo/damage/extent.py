@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from shapely.geometry import MultiPolygon, shape
 
-from deepnets4eo.damage.evidence.radiometry import nonzero_valid
+from deepnets4eo.damage.evidence.maps import nonzero_valid
 from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer

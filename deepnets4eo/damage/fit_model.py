@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.calibration import platt
 from deepnets4eo.damage.decision import FARTHEST, WITH_HEIGHT
-from deepnets4eo.damage.evidence.meaning import POINTS
+from deepnets4eo.damage.evidence.columns import POINTS
 from deepnets4eo.damage.fitted_range import fit_range
 from deepnets4eo.damage.grading_rates import fit_rates
 from deepnets4eo.damage.ordinal import balance_weights, fit_border

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deepnets4eo.damage.products.grades import TITLES, colors
-from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, UNGRADED
+from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, TITLES, UNGRADED, colors
 from deepnets4eo.display.figures import SYNTHETIC_MARK, WITH_KEY, add_key, make_axes
 from deepnets4eo.display.summary import ColorRow, Summary, count_text
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.class_shares import PREFIX as CLASS_PREFIX
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.evidence.meaning import MEANING
+from deepnets4eo.damage.evidence.columns import MEANING
 from deepnets4eo.damage.evidence_card import EvidenceCard, card_path
 from deepnets4eo.damage.point_evidence import MEANING as POINT_MEANING
 from deepnets4eo.damage.siamese.evidence import COLUMNS as NETWORK_COLUMNS

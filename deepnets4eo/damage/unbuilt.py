@@ -18,7 +18,7 @@ from scipy.special import expit
 
 from deepnets4eo.arrays import Floats, Geometries
 from deepnets4eo.damage.building_network import BuildingNetwork
-from deepnets4eo.damage.evidence.collect import collect
+from deepnets4eo.damage.evidence.block import collect
 from deepnets4eo.damage.evidence.columns import image_means
 from deepnets4eo.damage.evidence.gather import building_geometry, on_post
 from deepnets4eo.damage.evidence.store import BlockStore

@@ -17,8 +17,7 @@ from odc.geo.geobox import GeoBox
 from report_visit import by_probability, write
 
 from deepnets4eo.damage.map import DamageMap
-from deepnets4eo.damage.products.csv_table import write_csv
-from deepnets4eo.damage.products.geojson import write_geojson
+from deepnets4eo.damage.products.exchange_formats import write_csv, write_geojson
 
 pytestmark = pytest.mark.browser
 

@@ -13,7 +13,7 @@ from small_grader import make_grader
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import JobControl, Part, Settings, assess, assess_inputs, assess_part, job, open_inputs
-from deepnets4eo.damage.evidence import collect, gather
+from deepnets4eo.damage.evidence import block, gather
 from deepnets4eo.damage.siamese import box
 from deepnets4eo.errors import InputError
 from deepnets4eo.jobs import identity
@@ -40,7 +40,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def count(network: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[int, int]]:
     """Blocks of 64 px, and a default damage network; returns how many blocks and tiles were computed since the last call."""
     done = {"blocks": 0, "tiles": 0}
-    measure, label = collect.measure_block, NetworkSegmenter.predict_raw
+    measure, label = block.measure_block, NetworkSegmenter.predict_raw
 
     def measure_one(*positional: object) -> object:
         done["blocks"] += 1
@@ -57,7 +57,7 @@ def count(network: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[
 
     monkeypatch.setattr(box, "box_folder", lambda: network)
     monkeypatch.setattr(job, "gather", partial(gather, block_px=64))
-    monkeypatch.setattr(collect, "measure_block", measure_one)
+    monkeypatch.setattr(block, "measure_block", measure_one)
     monkeypatch.setattr(NetworkSegmenter, "predict_raw", label_one)
     return since
 

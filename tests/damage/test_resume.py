@@ -18,7 +18,7 @@ import pytest
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import job
-from deepnets4eo.damage.evidence import collect, gather
+from deepnets4eo.damage.evidence import block, gather
 from deepnets4eo.damage.inputs import open_inputs
 from deepnets4eo.damage.map import PRODUCTS
 from deepnets4eo.damage.products import write
@@ -36,7 +36,7 @@ CREATED = re.compile(rb'"created": ?"[^"]* UTC"')
 STEPS: dict[str, tuple[Any, str]] = {
     "registration": (job, "register"),
     "alignment": (job, "align_footprints"),
-    "block": (collect, "measure_block"),
+    "block": (block, "measure_block"),
     "damage.gpkg": (write, "write_gpkg"),
     "damage.parquet": (write, "write_parquet"),
     "report.html": (write, "write_report"),
@@ -358,7 +358,7 @@ def test_blocks_that_were_finished_are_not_measured_again(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inputs = open_inputs(None, place / "post.tif", place / "footprints.gpkg", Settings())
-    really, windows = collect.measure_block, []
+    really, windows = block.measure_block, []
 
     def measure(window: Any, *more: Any) -> Any:
         windows.append(window)
@@ -369,7 +369,7 @@ def test_blocks_that_were_finished_are_not_measured_again(
     def evidence(scratch: Path) -> pd.DataFrame:
         return gather(None, inputs.post, inputs.footprints, None, workers=1, scratch=scratch, block_px=128).frame
 
-    monkeypatch.setattr(collect, "measure_block", measure)
+    monkeypatch.setattr(block, "measure_block", measure)
     with pytest.raises(KilledError):
         evidence(tmp_path / "blocks")
     resumed = evidence(tmp_path / "blocks")

@@ -18,8 +18,7 @@ from matplotlib.axes import Axes
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.damage.products.grades import colors
-from deepnets4eo.damage.vocabulary import CLASSES
+from deepnets4eo.damage.vocabulary import CLASSES, colors
 from deepnets4eo.display.figures import stretch
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.display import colour_bands, declared_colours

@@ -16,8 +16,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Geometries, Points
-from deepnets4eo.damage.evidence.block import BLOCK_PX, BODY_M, BuildingGeometry
-from deepnets4eo.damage.evidence.collect import collect
+from deepnets4eo.damage.evidence.block import BLOCK_PX, BODY_M, BuildingGeometry, collect
 from deepnets4eo.damage.evidence.columns import evidence_columns, post_columns_of_pre
 from deepnets4eo.damage.evidence.store import BlockStore
 from deepnets4eo.damage.evidence.table import ENCLOSING, LARGE, OUTSIDE, EvidenceTable, assess_coverage

@@ -1,7 +1,8 @@
-"""What is measured at every pixel of one image: light, its derivatives and its roughness, in contrast units.
+"""What is measured at every pixel of one image: light, its derivatives and its roughness, in the image's own contrast unit.
 
-Takes a block of up to three bands with its validity. Roughness is the local standard deviation; its floor is the
-smoothest spot nearby: a roof, even a patched one, has smooth planes everywhere, rubble has none.
+Three steps: small-window filters on maps without NaN, a few passes over memory each; the radiometry of an image, measured once from
+windows spread over its buildings, so that sensors, stretches and light cancel; the maps of a block. Roughness is the local
+standard deviation; its floor is the smoothest spot nearby: a roof, even a patched one, has smooth planes everywhere, rubble has none.
 """
 
 from __future__ import annotations
@@ -14,8 +15,171 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage
-from deepnets4eo.damage.evidence.filters import box, deviation, gradient, minimum
-from deepnets4eo.damage.evidence.radiometry import Radiometry, blank, luminance, nonzero_valid
+from deepnets4eo.footprints.outlines import order_by_place
+from deepnets4eo.grid import Window
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.tiling.spread import spread_indices
+
+
+def box(values: FloatImage, size_px: int) -> FloatImage:
+    """Mean over a square window of an odd side.
+
+    >>> box(np.eye(3, dtype="float32"), 3)[1, 1].round(4)
+    np.float32(0.3333)
+    """
+    return _means(_means(values, size_px, 0), size_px, 1)
+
+
+def deviation(values: FloatImage) -> FloatImage:
+    """Standard deviation in 3 × 3 pixels, from differences: exact also where the mean is large against it."""
+    out = np.zeros_like(values)
+    mean = (values[:, :-2] + values[:, 1:-1] + values[:, 2:]) * np.float32(1 / 3)
+    inner = _squares(values[:, 1:] - values[:, :-1], 1)
+    total = _squares(mean[1:] - mean[:-1], 0)
+    total *= 3
+    for offset in range(3):
+        total += _part(inner, 0, offset, len(total))
+    total *= np.float32(1 / 9)
+    np.sqrt(total, out=out[1:-1, 1:-1])
+    return out
+
+
+def maximum(values: NDArray[Any], size_px: int) -> NDArray[Any]:
+    """Largest value in a square window of an odd side."""
+    top = values.max()
+    return np.asarray(top - minimum(top - values, size_px))
+
+
+def minimum(values: NDArray[Any], size_px: int) -> NDArray[Any]:
+    """Smallest value in a square window of an odd side."""
+    for axis in (0, 1):
+        reach, part = 1, values
+        while 2 * reach <= size_px:  # minima over 1, 2, 4 … pixels, then two overlapping ones make the window
+            shorter = part.shape[axis] - reach
+            part = np.minimum(_part(part, axis, 0, shorter), _part(part, axis, reach, shorter))
+            reach *= 2
+        length = values.shape[axis] - size_px + 1
+        values = values.copy()
+        _part(values, axis, size_px // 2, length)[...] = np.minimum(
+            _part(part, axis, 0, length), _part(part, axis, size_px - reach, length)
+        )
+    return values
+
+
+def gradient(values: FloatImage) -> tuple[FloatImage, FloatImage]:
+    """Derivatives along rows and columns (Sobel: smoothed across, central differences along), per pixel; 0 at the rim."""
+    along_row, along_col = np.zeros_like(values), np.zeros_like(values)
+    smooth = values[:, :-2] + values[:, 2:] + 2 * values[:, 1:-1]
+    np.multiply(smooth[2:] - smooth[:-2], np.float32(1 / 8), out=along_row[1:-1, 1:-1])
+    smooth = values[:-2] + values[2:] + 2 * values[1:-1]
+    np.multiply(smooth[:, 2:] - smooth[:, :-2], np.float32(1 / 8), out=along_col[1:-1, 1:-1])
+    return along_row, along_col
+
+
+def cell_sums(values: NDArray[np.generic], cell_px: int) -> FloatImage:
+    """Sums over square cells; the sides of `values` are multiples of the cell's."""
+    rows, cols = values.shape[0] // cell_px, values.shape[1] // cell_px
+    stripes = values.reshape(rows, cell_px, values.shape[1]).sum(axis=1, dtype=np.float32)
+    return stripes.reshape(rows, cols, cell_px).sum(axis=2)
+
+
+def _means(values: FloatImage, size_px: int, axis: int) -> FloatImage:
+    length = values.shape[axis] - size_px + 1
+    out = values.copy()
+    total = _part(values, axis, 0, length).copy()
+    for offset in range(1, size_px):
+        total += _part(values, axis, offset, length)
+    np.multiply(total, np.float32(1 / size_px), out=_part(out, axis, size_px // 2, length))
+    return out
+
+
+def _squares(steps: FloatImage, axis: int) -> FloatImage:
+    """Squared deviations of three neighbours from their mean, summed, from the two steps between them."""
+    length = steps.shape[axis] - 1
+    first, second = _part(steps, axis, 0, length), _part(steps, axis, 1, length)
+    total = first * second
+    steps = steps * steps
+    total += _part(steps, axis, 0, length)
+    total += _part(steps, axis, 1, length)
+    total *= np.float32(2 / 3)
+    return total
+
+
+def _part(values: NDArray[Any], axis: int, start: int, length: int) -> NDArray[Any]:
+    return values[start : start + length] if axis == 0 else values[:, start : start + length]
+
+
+SAMPLE_PX = 256
+CELL_PX = 8  # contrast is that of 4 m cells: coarser than the texture that is measured with it
+MAX_SAMPLES = 32
+BLANK_PX = 31  # side of a square of one single value that no ground shows, not even a saturated roof
+
+
+@dataclass(frozen=True)
+class Radiometry:
+    """Typical luminance and contrast of an image, in its own counts.
+
+    level : median luminance; unit : median over windows of the spread (84th − 16th percentile) of cell luminances.
+    """
+
+    level: float
+    unit: float
+
+
+def luminance(data: NDArray[Any]) -> FloatImage:
+    """Mean of the (at most three) bands (C, h, w): (h, w) float32."""
+    return data.astype(np.float32).mean(axis=0)
+
+
+def nonzero_valid(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Valid pixels that are not exactly 0 in every band: collars are often left without a nodata value."""
+    return valid & (data != 0).any(axis=0)
+
+
+def blank(data: NDArray[Any]) -> NDArray[np.bool_]:
+    """Pixels (h, w) in a square of 31 × 31 pixels whose values are exactly one and the same in every band.
+
+    data : (C, h, w). No camera records that: it is undeclared nodata, or a saturated or lost block.
+    """
+    same = np.ones(data.shape[1:], bool)
+    same[1:] &= (data[:, 1:] == data[:, :-1]).all(axis=0)
+    same[:, 1:] &= (data[:, :, 1:] == data[:, :, :-1]).all(axis=0)
+    half = BLANK_PX // 2
+    if min(same.shape) < BLANK_PX or same.sum() < (BLANK_PX - 1) ** 2:
+        return np.zeros_like(same)
+    core = minimum(same.astype(np.uint8), BLANK_PX)
+    core[:half] = core[-half:] = 0  # there the square is not whole
+    core[:, :half] = core[:, -half:] = 0
+    return np.asarray(maximum(core, BLANK_PX), bool) if core.any() else np.zeros_like(same)
+
+
+def measure(layer: Layer, centres: NDArray[np.float64]) -> Radiometry:
+    """Radiometry of a layer from up to 32 windows around (row, col) positions, whatever their order.
+
+    Peak memory: one window of 256² pixels.
+    """
+    chosen = order_by_place(centres)[spread_indices(len(centres), MAX_SAMPLES, round_down=True)]
+    spreads, levels = [], []
+    for row, col in centres[chosen]:
+        data, valid = layer.read(Window(int(row) - SAMPLE_PX // 2, int(col) - SAMPLE_PX // 2, SAMPLE_PX, SAMPLE_PX))
+        cells = _cells(luminance(data), nonzero_valid(data, valid) & ~blank(data))
+        if len(cells) >= 16:
+            low, middle, high = np.percentile(cells, [16, 50, 84])
+            spreads.append(high - low)
+            levels.append(middle)
+    if not spreads:
+        return Radiometry(0.0, 1.0)
+    return Radiometry(
+        float(np.median(levels)), max(float(np.median(spreads)), 1e-6 * (1 + abs(float(np.median(levels)))))
+    )
+
+
+def _cells(values: FloatImage, valid: NDArray[np.bool_]) -> FloatImage:
+    side = SAMPLE_PX // CELL_PX
+    shape = (side, CELL_PX, side, CELL_PX)
+    full = valid.reshape(shape).all(axis=(1, 3))
+    return values.reshape(shape).mean(axis=(1, 3))[full]
+
 
 FLOOR_M = 3.5  # side of the window in which the smoothest spot is looked for
 SMALLEST_ROUGHNESS = np.float32(0.003)  # contrast units; about the step of an 8-bit image

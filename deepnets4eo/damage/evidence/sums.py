@@ -1,4 +1,4 @@
-"""Sums per building over pixels and outline samples, added up block by block.
+"""Sums per building over pixels and outline samples, what they come to for every shift, and means over the ground around.
 
 Takes positions grouped by building in ascending order. A building that spans several blocks simply adds up; nothing
 is ever cut out per building, so any size of building costs what its pixels cost.
@@ -6,13 +6,14 @@ is ever cut out per building, so any size of building costs what its pixels cost
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import BuildingSums, FloatImage, Indices
+from deepnets4eo.damage.evidence.maps import box, cell_sums, minimum
 
 
 @dataclass(frozen=True)
@@ -72,3 +73,61 @@ def correlations(pixels: NDArray[np.float64], sums: BuildingSums, floor: float) 
     cov = xy - x * y
     pearson = cov / np.sqrt((var_x + floor) * (var_y + floor))
     return pearson, (2 * cov + floor) / (var_x + var_y + floor)
+
+
+FLAT_EDGES, FLAT_LIGHT = 1e-3, 1e-2  # variances below which there is nothing to correlate, contrast units²
+IN_PLACE = "pair_edges_in_place"
+
+
+def best_of_shifts(sums: dict[str, BuildingSums]) -> dict[str, BuildingSums]:
+    """Per building and name one number, (M, 1) each.
+
+    sums : `pre_outline`, `post_outline` (M, S), and with a pre image `pair`, `pair_edges`, `pair_light` of
+    `correlation_sums`. returns : `…_outline`, the largest sum of edge strength; `pair_edges`, the largest correlation,
+    `pair_edges_in_place`, that without a shift, and `pair_light`, the largest structural similarity.
+    """
+    best = {name: rows.max(axis=1, keepdims=True) for name, rows in sums.items() if name.endswith("_outline")}
+    if "pair" in sums:
+        pixels = sums["pair"][:, 0]
+        edges, _ = correlations(pixels, sums["pair_edges"], FLAT_EDGES)
+        _, structure = correlations(pixels, sums["pair_light"], FLAT_LIGHT)
+        middle = edges.shape[1] // 2
+        best["pair_edges"] = edges.max(axis=1, keepdims=True)
+        best[IN_PLACE] = edges[:, middle : middle + 1]
+        best["pair_light"] = structure.max(axis=1, keepdims=True)
+    return best
+
+
+CELL_PX = 8
+NEAR_M = 20.0
+LEAST_OPEN = 1e-3  # share of open ground below which there is none
+NO_GROUND = np.float32(1e9)
+
+
+def open_means(
+    values: Sequence[NDArray[np.generic]], open_ground: NDArray[np.bool_], cells: tuple[Indices, Indices], gsd_m: float
+) -> NDArray[np.float64]:
+    """Means of K maps over open ground in squares around N cells: (N, K), NaN where there is none.
+
+    open_ground : (h, w) bool, sides multiples of 8 pixels; cells : (row, col) numbers of the centre cells.
+    """
+    side = window_cells(gsd_m)
+    share = box(cell_sums(open_ground, CELL_PX), side)[cells].astype(np.float64)
+    columns = [box(cell_sums(value * open_ground, CELL_PX), side)[cells] for value in values]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(share[:, None] > LEAST_OPEN * CELL_PX**2, np.column_stack(columns) / share[:, None], np.nan)
+
+
+def lowest_ground(
+    height: FloatImage, open_ground: NDArray[np.bool_], cells: tuple[Indices, Indices], gsd_m: float
+) -> NDArray[np.float64]:
+    """Lowest fully open cell within 20 m: (N,), NaN where there is none."""
+    full = cell_sums(open_ground, CELL_PX) == CELL_PX**2
+    mean = cell_sums(np.where(open_ground, height, 0), CELL_PX) / np.float32(CELL_PX**2)
+    lowest = minimum(np.where(full, mean, NO_GROUND), window_cells(gsd_m))[cells].astype(np.float64)
+    return np.where(lowest < NO_GROUND, lowest, np.nan)
+
+
+def window_cells(gsd_m: float) -> int:
+    """Odd number of cells across a square that reaches 20 m to either side."""
+    return 2 * max(1, round(NEAR_M / (CELL_PX * gsd_m))) + 1

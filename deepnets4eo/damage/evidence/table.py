@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import BuildingSums
 from deepnets4eo.damage.evidence.block import BuildingGeometry
-from deepnets4eo.damage.evidence.meaning import COMPARED, MEANING
+from deepnets4eo.damage.evidence.columns import COMPARED, MEANING
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST
 

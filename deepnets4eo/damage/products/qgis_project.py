@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from deepnets4eo.damage.products.positions import NOT_IN_XML
-from deepnets4eo.damage.products.raster_style import raster_pipe
-from deepnets4eo.damage.products.style import (
+from deepnets4eo.damage.products.exchange_formats import NOT_IN_XML
+from deepnets4eo.damage.products.qgis_styles import (
     DOCTYPE,
     VERSION,
     buildings_style,
     extent_style,
+    raster_pipe,
     without_outlines_style,
 )
-from deepnets4eo.damage.products.summary import caveats
+from deepnets4eo.damage.products.summary import description_lines
 from deepnets4eo.files import atomic_write
 from deepnets4eo.formats.access import is_remote
 
@@ -214,12 +214,11 @@ def _add_properties(root: ET.Element, title: str, damage_map: DamageMapContent) 
         for name, (kind, value) in items.items():
             ET.SubElement(parent, name, type=kind).text = value
     metadata = ET.SubElement(root, "projectMetadata")
-    findings = [f"{item.severity.upper()}: {item.message} {item.remedy}".strip() for item in damage_map.findings]
     for name, value in {
         "identifier": "",
         "type": "dataset",
         "title": title,
-        "abstract": "\n".join([*damage_map.event.lines, *findings, *caveats(damage_map)]),
+        "abstract": "\n".join(description_lines(damage_map)),
         "author": damage_map.event.producer,
     }.items():
         ET.SubElement(metadata, name).text = _clean(value)

@@ -83,6 +83,12 @@ def caveats(damage_map: DamageMapContent) -> list[str]:
     return [*([SYNTHETIC_CAVEAT] if damage_map.synthetic else []), *CAVEATS]
 
 
+def description_lines(damage_map: DamageMapContent) -> list[str]:
+    """What a product says of itself in words: the event, the findings and the caveats, one line each."""
+    findings = [f"{item.severity.upper()}: {item.message} {item.remedy}".strip() for item in damage_map.findings]
+    return [*damage_map.event.lines, *findings, *caveats(damage_map)]
+
+
 def _tally(column: Any) -> dict[str, int]:
     return {str(name): int(count) for name, count in column.value_counts().items()}
 

@@ -1,32 +1,53 @@
 """All products of one damage map into one folder, the manifest last.
 
-Takes a DamageMap and the images it came from; refuses further formats that do not exist or need a CRS that is missing.
+Takes a damage map and the images it came from; refuses further formats that do not exist or need a CRS that is missing. Files
+of the inputs are hashed whole, other sources are named without a hash.
 """
 
 from __future__ import annotations
 
 import logging
+import shlex
+import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepnets4eo.damage.products.csv_table import write_csv
-from deepnets4eo.damage.products.geojson import write_geojson
-from deepnets4eo.damage.products.gpkg import write_gpkg
-from deepnets4eo.damage.products.html import write_report
-from deepnets4eo.damage.products.kml import write_kml
-from deepnets4eo.damage.products.manifest import write_manifest
-from deepnets4eo.damage.products.parquet import write_parquet
-from deepnets4eo.damage.products.positions import has_position
+from deepnets4eo.damage.products.exchange_formats import has_position, write_csv, write_geojson, write_kml
 from deepnets4eo.damage.products.qgis_project import write_project
+from deepnets4eo.damage.products.report import write_report
 from deepnets4eo.damage.products.summary import summarize
+from deepnets4eo.damage.products.tables import write_gpkg, write_parquet
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import write_json
+from deepnets4eo.outputs.origins import describe, file_facts, versions
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.map_content import DamageMapContent
     from deepnets4eo.damage.raster_evidence import ScoreLayer
     from deepnets4eo.rasters.scene import Layer
+
+
+def write_manifest(damage_map: DamageMapContent, folder: Path, outputs: list[str]) -> Path:
+    """Write `folder`/manifest.json; `outputs` are the names of the other files in it."""
+    manifest = {
+        "product": "deepnets4eo damage map",
+        "synthetic": damage_map.synthetic,
+        "event": damage_map.event.to_dict(),
+        "findings": [finding.to_dict() for finding in damage_map.findings],
+        "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": shlex.join(sys.argv),
+        "parameters": damage_map.parameters,
+        "damaged_share": damage_map.damaged_share,
+        "seed": damage_map.parameters.get("seed"),
+        "footprints": damage_map.footprints,
+        "inputs": {role: describe(source) for role, source in damage_map.inputs.items()},
+        "outputs": {name: file_facts(folder / name) for name in outputs},
+        "versions": versions(),
+    }
+    return write_json(folder / "manifest.json", manifest)
+
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from deepnets4eo.damage.evidence.filters import box, cell_sums, deviation, gradient, minimum
-from deepnets4eo.damage.evidence.radiometry import blank, nonzero_valid
+from deepnets4eo.damage.evidence.maps import blank, box, cell_sums, deviation, gradient, minimum, nonzero_valid
 
 
 @pytest.fixture

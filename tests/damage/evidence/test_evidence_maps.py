@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from deepnets4eo.damage.evidence.maps import measure_maps
-from deepnets4eo.damage.evidence.radiometry import blank, measure
+from deepnets4eo.damage.evidence.maps import blank, measure, measure_maps
 from deepnets4eo.rasters.scene import Layer
 
 CENTRES = np.array([[128.0, 128.0], [200.0, 220.0]])

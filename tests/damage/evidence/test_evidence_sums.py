@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from deepnets4eo.damage.evidence.block import BlockWithMargin, _outline_sums
 from deepnets4eo.damage.evidence.columns import _of_change
-from deepnets4eo.damage.evidence.shifts import best_of_shifts
-from deepnets4eo.damage.evidence.sums import Groups, correlation_sums, correlations
+from deepnets4eo.damage.evidence.sums import Groups, best_of_shifts, correlation_sums, correlations
 from deepnets4eo.grid import Window
 from deepnets4eo.zonal.outline_points import Sides
 

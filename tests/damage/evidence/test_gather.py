@@ -9,8 +9,8 @@ import shapely
 from affine import Affine
 
 from deepnets4eo.damage.evidence import EvidenceTable, gather
+from deepnets4eo.damage.evidence.columns import EVIDENCE, POINTS
 from deepnets4eo.damage.evidence.gather import on_post
-from deepnets4eo.damage.evidence.meaning import EVIDENCE, POINTS
 from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.footprints.read import Footprints, read_footprints
 from deepnets4eo.grid import Grid, transform_shapes

@@ -10,7 +10,7 @@ import pytest
 import shapely
 from affine import Affine
 
-from deepnets4eo.damage.evidence import block, collect, gather
+from deepnets4eo.damage.evidence import block, gather
 from deepnets4eo.footprints.read import Footprints, read_footprints
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.scene import Layer
@@ -137,7 +137,7 @@ def test_only_buildings_across_a_border_keep_the_sums_of_every_shift(
     block_px: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: dict[str, set[int]] = {"best": set(), "shifted": set()}
-    measure = collect.measure_block
+    measure = block.measure_block
 
     def watched(*inputs: object) -> block.BlockSums:
         part = measure(*inputs)  # type: ignore[arg-type]
@@ -146,7 +146,7 @@ def test_only_buildings_across_a_border_keep_the_sums_of_every_shift(
         assert part.shifted.rows["pair_edges"].shape[1] > 10 * part.best.rows["pair_edges"].shape[1]
         return part
 
-    monkeypatch.setattr(collect, "measure_block", watched)
+    monkeypatch.setattr(block, "measure_block", watched)
     frame = evidence(houses(), block_px=block_px)
     assert kept["best"]
     assert kept["shifted"]

@@ -12,12 +12,9 @@ import pytest
 import shapely
 from made_up_map import make_grid, make_map
 
-from deepnets4eo.damage.products import positions
-from deepnets4eo.damage.products.csv_table import write_csv
-from deepnets4eo.damage.products.geojson import write_geojson
-from deepnets4eo.damage.products.grades import colors
-from deepnets4eo.damage.products.kml import write_kml
-from deepnets4eo.damage.vocabulary import GRADES, UNGRADED
+from deepnets4eo.damage.products import exchange_formats
+from deepnets4eo.damage.products.exchange_formats import write_csv, write_geojson, write_kml
+from deepnets4eo.damage.vocabulary import GRADES, UNGRADED, colors
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding
@@ -153,7 +150,7 @@ def test_every_row_of_the_csv_says_what_is_known_of_the_event(damage_map, tmp_pa
 @pytest.mark.parametrize("name", WRITERS)
 def test_pieces_do_not_change_the_file_and_buildings_without_crs_are_refused(name, damage_map, tmp_path, monkeypatch):
     whole = WRITERS[name](damage_map, tmp_path / name).read_bytes()
-    monkeypatch.setattr(positions.pieces, "__defaults__", (7,))
+    monkeypatch.setattr(exchange_formats.pieces, "__defaults__", (7,))
     assert WRITERS[name](damage_map, tmp_path / name).read_bytes() == whole
     with pytest.raises(InputError, match="have no CRS, so they have no longitude and latitude"):
         WRITERS[name](make_map(3, grid=make_grid(epsg=None)), tmp_path / "none")
@@ -162,7 +159,7 @@ def test_pieces_do_not_change_the_file_and_buildings_without_crs_are_refused(nam
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_memory_does_not_grow_with_the_buildings(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(positions.pieces, "__defaults__", (200,))
+    monkeypatch.setattr(exchange_formats.pieces, "__defaults__", (200,))
     peaks = []
     for number in (1000, 6000):
         made = make_map(number)

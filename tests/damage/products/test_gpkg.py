@@ -9,9 +9,8 @@ import pytest
 import shapely
 from made_up_map import MEANING, make_grid, make_map
 
-from deepnets4eo.damage.products.gpkg import write_gpkg
-from deepnets4eo.damage.products.grades import colors
-from deepnets4eo.damage.vocabulary import GRADES, UNGRADED
+from deepnets4eo.damage.products.tables import write_gpkg
+from deepnets4eo.damage.vocabulary import GRADES, UNGRADED, colors
 from deepnets4eo.errors import OutputError
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding

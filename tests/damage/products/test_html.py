@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from made_up_map import make_grid, make_map
 
-from deepnets4eo.damage.products.html import write_report
+from deepnets4eo.damage.products.report import write_report
 from deepnets4eo.damage.products.summary import summarize
 from deepnets4eo.rasters.scene import Layer
 

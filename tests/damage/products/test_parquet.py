@@ -11,7 +11,7 @@ import pytest
 import shapely
 from made_up_map import make_grid, make_map
 
-from deepnets4eo.damage.products.parquet import write_parquet
+from deepnets4eo.damage.products.tables import write_parquet
 
 
 def geo(path):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_map import MEANING, make_grid, make_map
 
-from deepnets4eo.damage.products.payload import _rank, encode, most_damaged_first
+from deepnets4eo.damage.products.report import _rank, encode, most_damaged_first
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.outputs.map_page.payload import UNITS_PER_PX, outlines
 

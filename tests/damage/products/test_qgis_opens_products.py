@@ -13,8 +13,7 @@ from geotiff import write_geotiff
 from made_up_map import make_grid, make_images, make_map
 from PIL import Image
 
-from deepnets4eo.damage.products.grades import colors
-from deepnets4eo.damage.vocabulary import GRADES, UNGRADED
+from deepnets4eo.damage.vocabulary import GRADES, UNGRADED, colors
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.rasters.scene import Layer
 

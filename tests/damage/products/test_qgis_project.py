@@ -11,7 +11,7 @@ from geotiff import write_geotiff
 from made_up_map import make_grid, make_images, make_map
 
 from deepnets4eo.damage.products.qgis_project import write_project
-from deepnets4eo.damage.products.style import buildings_style
+from deepnets4eo.damage.products.qgis_styles import buildings_style
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer

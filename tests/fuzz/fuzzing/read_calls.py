@@ -157,7 +157,7 @@ def damage_model(main: Path, out: Path, sound: Seeds) -> object:
     import pandas as pd
 
     from deepnets4eo.damage.decision import DamageModel
-    from deepnets4eo.damage.evidence.meaning import MEANING
+    from deepnets4eo.damage.evidence.columns import MEANING
 
     frame = pd.DataFrame({name: np.linspace(-1, 1, 4) for name in MEANING})
     frame["status"], frame["method"] = "assessed", ["pre_post", "post_only"] * 2

@@ -1,0 +1,240 @@
+"""The buildings in longitude and latitude, for programs that know no other CRS: damage.csv, damage.geojson and damage.kml.
+
+Takes a damage map whose buildings have a CRS; refuses others. Buildings are turned into WGS 84 some thousand rows at a time, so
+that memory does not grow with the city. Evidence is left out: it is in damage.gpkg.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+import pyproj
+import shapely
+from numpy.typing import NDArray
+
+from deepnets4eo.footprints.repair import cut_at_antimeridian, eastward
+from deepnets4eo.damage.products.summary import caveats, description_lines
+from deepnets4eo.damage.vocabulary import GRADES, TITLES, UNGRADED, colors
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import atomic_write, plain
+from deepnets4eo.outputs.csv_cells import csv_text
+from deepnets4eo.polygons.vertices import centres, map_shapes
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+    from deepnets4eo.damage.map_content import DamageMapContent
+
+ROWS = 20_000
+DECIMALS = 7  # of a degree: a centimetre
+SHARE_DECIMALS = 4
+PROPERTIES = ("id", "damage", "damage_prob", "confidence", "damage_set", "status", "reason", "method")
+NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some buildings: column name to values (None where missing), and their outlines in longitude and latitude."""
+
+    columns: dict[str, list[Any]]
+    shapes: NDArray[np.object_]
+
+
+def has_position(crs: Any) -> bool:
+    """Whether coordinates in this CRS have a longitude and latitude: false for plain pixels and local engineering CRSs."""
+    if crs is None:
+        return False
+    try:
+        pyproj.Transformer.from_crs(crs, 4326, always_xy=True)
+    except pyproj.exceptions.ProjError:
+        return False
+    return True
+
+
+def pieces(buildings: gpd.GeoDataFrame, rows: int = ROWS) -> Iterator[Piece]:
+    """The buildings in their order, at most `rows` at a time.
+
+    Outlines follow RFC 7946: WGS 84, outer rings counterclockwise, cut at the antimeridian, 7 decimals. Probabilities
+    have 4 decimals. Errors: InputError for buildings without a position on the earth.
+    """
+    if not has_position(buildings.crs):
+        raise InputError("the buildings have no CRS, so they have no longitude and latitude. Give images with a CRS.")
+    to_lonlat = pyproj.Transformer.from_crs(buildings.crs, 4326, always_xy=True)
+    for start in range(0, len(buildings), rows):
+        part = buildings.iloc[start : start + rows]
+        yield Piece({name: _values(part[name]) for name in PROPERTIES}, _lonlat(part.geometry.to_numpy(), to_lonlat))
+
+
+def middles(shapes: NDArray[np.object_]) -> NDArray[np.float64]:
+    """Centroids of outlines as `pieces` gives them: (N, 2) float64, longitude −180 to 180 and latitude, NaN for no shape."""
+    left, _, right, _ = shapely.bounds(shapes).T
+    halves = right - left > 180  # cut at the antimeridian: both parts side by side again
+    whole = shapes.copy()
+    whole[halves] = shapely.transform(shapes[halves], eastward)
+    lon, lat = centres(whole).T
+    return np.column_stack([np.where(lon > 180, lon - 360, lon), lat])
+
+
+def xml_text(value: Any) -> str:
+    """Text for XML 1.0: escaped, characters that it cannot hold replaced by a question mark."""
+    text = NOT_IN_XML.sub("?", str(value))
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _lonlat(shapes: NDArray[np.object_], to_lonlat: pyproj.Transformer) -> NDArray[np.object_]:
+    outlines = map_shapes(shapes, lambda xy: np.column_stack(to_lonlat.transform(xy[:, 0], xy[:, 1])))
+    outlines = cut_at_antimeridian(outlines)
+    outlines = shapely.orient_polygons(outlines, exterior_cw=False)
+    rounded: NDArray[np.object_] = shapely.set_coordinates(
+        outlines, np.round(shapely.get_coordinates(outlines), DECIMALS)
+    )
+    return rounded
+
+
+def _values(column: Any) -> list[Any]:
+    """Plain values; None for what is missing, "" where the map has an empty text."""
+    if column.dtype.kind == "f":
+        rounded = np.round(column.to_numpy(float), SHARE_DECIMALS)
+        return [None if missing else value for value, missing in zip(rounded.tolist(), np.isnan(rounded), strict=True)]
+    return [None if missing else str(value) for value, missing in zip(column.tolist(), column.isna(), strict=True)]
+
+
+def write_csv(damage_map: DamageMapContent, path: str | Path) -> Path:
+    """Write id, latitude, longitude (degrees, WGS 84), the grade's columns and those of the event. Memory: one piece.
+
+    Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses.
+    """
+    path = Path(path)
+    first, *others = PROPERTIES
+    event = damage_map.event.columns_of_rows(synthetic=damage_map.synthetic)
+    with (
+        atomic_write(path) as partial,
+        partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
+    ):
+        stream.write(csv_text([[first, "latitude", "longitude", *others, *event]]))
+        for piece in pieces(damage_map.buildings):
+            lon, lat = middles(piece.shapes).T
+            degrees = (np.round(axis, DECIMALS).tolist() for axis in (lat, lon))
+            known = ([None if value != value else value for value in values] for values in degrees)
+            same = ([value] * len(piece.columns[first]) for value in event.values())
+            columns = (piece.columns[name] for name in others)
+            stream.write(csv_text(zip(piece.columns[first], *known, *columns, *same, strict=True)))
+    return path
+
+
+def write_geojson(damage_map: DamageMapContent, path: str | Path) -> Path:
+    """Write a feature a line; event, findings and caveats are members of the collection. Memory: one piece.
+
+    Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses.
+    """
+    path = Path(path)
+    head = {
+        "type": "FeatureCollection",
+        "title": damage_map.title,
+        "synthetic": damage_map.synthetic,
+        "event": damage_map.event.to_dict(),
+        "findings": [finding.to_dict() for finding in damage_map.findings],
+        "caveats": caveats(damage_map),
+    }
+    with atomic_write(path) as partial, partial.open("w", encoding="utf-8", errors="backslashreplace") as stream:
+        stream.write(json.dumps(plain(head), ensure_ascii=False, allow_nan=False)[:-1] + ', "features": [')
+        separator = "\n"
+        for piece in pieces(damage_map.buildings):
+            rows = zip(*piece.columns.values(), strict=True)
+            shapes = np.array(piece.shapes, object)
+            shapes[shapely.is_empty(shapes)] = None  # RFC 7946 has no empty rings
+            for geometry, row in zip(shapely.to_geojson(shapes), rows, strict=True):
+                properties = json.dumps(dict(zip(piece.columns, row, strict=True)), ensure_ascii=False)
+                stream.write(
+                    f'{separator}{{"type":"Feature","geometry":{geometry or "null"},"properties":{properties}}}'
+                )
+                separator = ",\n"
+        stream.write("\n]}\n")
+    return path
+
+
+HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<kml xmlns="http://www.opengis.net/kml/2.2">\n<Document>\n'
+FILL = "40"  # opacity of the fill in hexadecimal, of ff
+WIDTH_PX = 2
+POINT = f"%.{DECIMALS}f,%.{DECIMALS}f "
+
+
+def write_kml(damage_map: DamageMapContent, path: str | Path) -> Path:
+    """Write KML 2.2; event, findings and caveats are the document's description. Memory: one piece.
+
+    Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses.
+    """
+    path = Path(path)
+    grades = damage_map.buildings["damage"].fillna(UNGRADED).to_numpy(str)
+    with atomic_write(path) as partial, partial.open("w", encoding="utf-8", errors="backslashreplace") as stream:
+        stream.write(HEAD + _description(damage_map) + "".join(_styles()))
+        for grade in (*reversed(GRADES), UNGRADED):
+            stream.write(f"<Folder><name>{TITLES[grade]}</name>\n")
+            for piece in pieces(damage_map.buildings[grades == grade]):
+                _write_placemarks(stream, piece, grade)
+            stream.write("</Folder>\n")
+        stream.write("</Document>\n</kml>\n")
+    return path
+
+
+def _description(damage_map: DamageMapContent) -> str:
+    title = ("SYNTHETIC " if damage_map.synthetic else "") + damage_map.title
+    text = "\n".join(description_lines(damage_map))
+    return f"<name>{xml_text(title)}</name>\n<description>{xml_text(text)}</description>\n"
+
+
+def _styles() -> Iterator[str]:
+    for grade, (red, green, blue) in colors().items():
+        color = f"{blue:02x}{green:02x}{red:02x}"  # the order of KML, after the opacity
+        yield (
+            f'<Style id="{grade}"><LineStyle><color>ff{color}</color><width>{WIDTH_PX}</width></LineStyle>'
+            f"<PolyStyle><color>{FILL}{color}</color></PolyStyle></Style>\n"
+        )
+
+
+def _write_placemarks(stream: IO[str], piece: Piece, grade: str) -> None:
+    names = ("id", "damage_prob", "confidence", "damage_set", "status", "reason", "method")
+    for name, *values, geometry in zip(
+        *(piece.columns[name] for name in names), _geometries(piece.shapes), strict=True
+    ):
+        stream.write(
+            f"<Placemark><name>{xml_text(name)}</name><description>{xml_text(_words(grade, *values))}</description>"
+            f"<styleUrl>#{grade}</styleUrl>{geometry}</Placemark>\n"
+        )
+
+
+def _words(
+    grade: str, prob: float | None, confidence: float | None, grades: str | None, status: str, reason: str, method: str
+) -> str:
+    if grade == UNGRADED:
+        return f"{TITLES[grade]}: {reason or status}"
+    possible = f", not excluded: {grades.replace(',', ', ')}" if grades else ""
+    return f"{TITLES[grade]}. Probability of major damage or worse {prob}, confidence {confidence}{possible}, method {method}."
+
+
+def _geometries(shapes: NDArray[np.object_]) -> list[str]:
+    """A Polygon each, or a MultiGeometry of several."""
+    parts, shape_of_part = shapely.get_parts(shapes, return_index=True)
+    rings, part_of_ring = shapely.get_rings(parts, return_index=True)
+    bounds: list[str] = [""] * len(parts)
+    for part, ring in zip(part_of_ring.tolist(), _rings(rings), strict=True):
+        side = "inner" if bounds[part] else "outer"
+        bounds[part] += f"<{side}BoundaryIs>{ring}</{side}BoundaryIs>"
+    polygons: list[list[str]] = [[] for _ in shapes]
+    for shape, bound in zip(shape_of_part.tolist(), bounds, strict=True):
+        polygons[shape].append(f"<Polygon>{bound}</Polygon>")
+    return [own[0] if len(own) == 1 else f"<MultiGeometry>{''.join(own)}</MultiGeometry>" for own in polygons]
+
+
+def _rings(rings: NDArray[np.object_]) -> Iterator[str]:
+    points = shapely.get_coordinates(rings).ravel().tolist()
+    ends = np.cumsum(shapely.get_num_coordinates(rings) * 2).tolist()
+    for start, end in zip([0, *ends], ends, strict=False):
+        text = POINT * ((end - start) // 2) % tuple(points[start:end])
+        yield f"<LinearRing><coordinates>{text[:-1]}</coordinates></LinearRing>"
