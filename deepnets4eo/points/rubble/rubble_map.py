@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.points.rubble.vocabulary import COLLAPSED, PARTLY
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -81,6 +82,16 @@ class RubbleMap:
     def title(self) -> str:
         """Title of its products."""
         return self.event.title(SUBJECT)
+
+    def headline(self) -> str:
+        """How many buildings collapsed, in part or whole, and the volume of debris, in one line."""
+        totals = self.totals()
+        states = totals["states"]
+        partly = f", {states[PARTLY]:,} partly" if states.get(PARTLY) else ""
+        debris = totals.get("debris_m3")
+        return f"{states.get(COLLAPSED, 0):,} collapsed{partly}, " + (
+            "debris not measured" if debris is None else f"{debris:,.0f} m³ of debris"
+        )
 
     def totals(self) -> dict[str, Any]:
         """Sums over all assessed buildings: number by state, lost and debris volumes. Errors of buildings partly cancel
