@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -21,6 +21,8 @@ from deepnets4eo.errors import InputError, name_hint
 Options = TypeVar("Options")
 
 Unknown: TypeAlias = Literal["error", "void"]  # what becomes of colours and classes that a legend lacks
+KEY: dict[str, Any] = {"key": True}  # json_schema_extra of a field that the command line takes as --set KEY=VALUE
+SeedKey: TypeAlias = Annotated[int, Field(description="Seed of all randomness.", ge=0, json_schema_extra=KEY)]
 UNKNOWN_NAMES = (
     "extra_forbidden",
     "unexpected_keyword_argument",
@@ -123,6 +125,11 @@ def options_from(kind: type[Options], values: Mapping[str, Any], where: str) -> 
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         raise option_error(error, kind, where) from error
+
+
+def split_names(text: str) -> list[str]:
+    """The names between the commas of `a, b`."""
+    return [name for name in (word.strip() for word in text.split(",")) if name]
 
 
 def plain_options(options: Any, *, exclude_none: bool = False) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Fills the documentation from the code, so that it cannot fall behind: help texts of verbs, public names with docstrings.
 
-In a page, `{{ help VERB }}` becomes what `deepnets4eo VERB --help` prints, and `{{ public PACKAGE }}` the reference of all
+In a page, `{{ help VERB }}` becomes what `deepnets4eo VERB --help` prints, with its sub-verbs and its keys of --set, and `{{ public PACKAGE }}` the reference of all
 names in the package's `__all__`. A public name without a docstring, or one that does not exist, stops the build.
 """
 
@@ -23,15 +23,26 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def help_text(verb: str) -> str:
-    """What `deepnets4eo VERB --help` prints, as a block of text."""
+    """What `deepnets4eo VERB --help` prints, of its sub-verbs too, and `--set help` where it has keys, as blocks of text."""
     from typer.testing import CliRunner
 
-    from deepnets4eo.cli.main import VERBS, app
+    from deepnets4eo.cli.main import PARTS, VERBS, app
 
     if verb not in VERBS:
         raise PluginError(f"the documentation names the verb {verb}, which deepnets4eo does not have.")
-    result = CliRunner(env={"COLUMNS": "100", "TERM": "dumb"}).invoke(app, [verb, "--help"], prog_name="deepnets4eo")
-    return f"```text\n{result.output.strip()}\n```"
+
+    def printed(*words: str) -> str:
+        """What the words print, as a block."""
+        runner = CliRunner(env={"COLUMNS": "100", "TERM": "dumb"})
+        return f"```text\n{runner.invoke(app, list(words), prog_name='deepnets4eo').output.strip()}\n```"
+
+    blocks = [printed(verb, *part, "--help") for part in ([], *([name] for name in PARTS.get(verb, ())))]
+    if "--set KEY=VALUE" in blocks[0] and verb != "train":
+        blocks += [
+            f"The keys of `--set`, with their defaults (`deepnets4eo {verb} --set help`):",
+            printed(verb, "--set", "help"),
+        ]
+    return "\n\n".join(blocks)
 
 
 def public_names(package: str) -> str:

@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--wrong", type=float, default=0.0, help="share of wrong change labels to learn from")
     parser.add_argument("--train-cities", type=int, nargs="+", default=list(TRAIN_CITIES))
     parser.add_argument("--test-cities", type=int, nargs="+", default=list(TEST_CITIES))
-    parser.add_argument("--light", default="none", choices=("none", "training"), help="see `change --normalise`")
+    parser.add_argument("--light", default="none", choices=("none", "training"), help="see `change --set normalise=…`")
     add_smoke(parser)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")

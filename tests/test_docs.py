@@ -37,7 +37,7 @@ def test_the_site_builds_strictly(tmp_path: Path) -> None:
     pages = {path.relative_to(tmp_path / "site").as_posix(): path for path in (tmp_path / "site").rglob("*.html")}
     texts = {name: path.read_text(encoding="utf-8") for name, path in pages.items()}
     assert "ConfusionMatrix" in texts["reference/metrics.html"]
-    assert "--damaged-share" in texts["howto/verbs/damage.html"]
+    assert "damaged_share" in texts["howto/verbs/damage.html"]
     loaded = {name: FETCHED.findall(text) for name, text in texts.items()}
     assert {name: addresses for name, addresses in loaded.items() if addresses} == {}
     assert "assets/iframe-worker.js" in texts["index.html"]

@@ -1,8 +1,8 @@
 """What the README and the documentation tell users to type is there, and the README fits one screen."""
 
 import re
-from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -28,14 +28,23 @@ LINES = commands(README)
 LINES_OF_PAGES = sorted({line for page in PAGES for line in commands(page.read_text(encoding="utf-8"))})
 
 
-def options_of(verb: str) -> set[str]:
-    module = verb.replace("-", "_")
-    alone = typer.Typer(add_completion=False)
-    alone.command()(getattr(import_module(f"deepnets4eo.cli.{module}"), module))
+def command_of(line: str) -> Any:
+    """The verb of a command line, or the part of it that the line names."""
+    command = typer.main.get_command(app).get_command(None, line.split()[1])
+    return getattr(command, "commands", {}).get(line.split()[2], command) if len(line.split()) > 2 else command
+
+
+def options_of(line: str) -> set[str]:
+    return {name for parameter in command_of(line).params for name in (*parameter.opts, *parameter.secondary_opts)}
+
+
+def keys_of(line: str) -> set[str]:
+    """The keys of --set; none for a verb that takes any, such as train."""
     return {
-        name
-        for parameter in typer.main.get_command(alone).params
-        for name in (*parameter.opts, *parameter.secondary_opts)
+        item.value.removesuffix("=")
+        for parameter in command_of(line).params
+        if parameter.name == "set_keys"
+        for item in parameter.shell_complete(typer.Context(command_of(line)), "")
     }
 
 
@@ -59,13 +68,17 @@ def test_every_command_has_its_verb_and_options(line: str) -> None:
         assert verb in {name for parameter in typer.main.get_command(app).params for name in parameter.opts}
         return
     assert verb in VERBS
-    assert set(re.findall(r"(?<=\s)--[a-z-]+", line)) <= options_of(verb)
+    assert set(re.findall(r"(?<=\s)--[a-z-]+", line)) <= options_of(line)
+    if verb != "train":
+        assert set(re.findall(r"--set (\w+)=", line)) <= keys_of(line)
 
 
 def test_options_named_in_the_text_are_those_of_the_damage_verb() -> None:
     named = set(re.findall(r"`--?([a-z-]+)", HOWTO_DAMAGE))
     assert {"dry-run", "resume", "segmenter"} <= named
-    assert named <= {name.lstrip("-") for name in options_of("damage")} | {""}
+    assert named <= {name.lstrip("-") for name in options_of("deepnets4eo damage")} | {""}
+    keys = set(re.findall(r"`--set (\w+)=", HOWTO_DAMAGE))
+    assert {"max_shift_m", "network"} <= keys <= keys_of("deepnets4eo damage")
 
 
 def test_every_verb_is_in_the_readme() -> None:

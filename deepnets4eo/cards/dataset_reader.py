@@ -120,7 +120,7 @@ def check_same_bands(card: DatasetCard, layer: str, path: str | Path, count: int
     if layer.startswith("labels"):
         remedy = (
             "The classes of its values are unknown: name the legend it is stored in, such as isprs-mmseg "
-            "(data.labels_legend, --reference-legend)."
+            "(data.labels_legend, --set reference_legend=…)."
         )
     elif count == len(expected) - 1:
         remedy = (

@@ -83,6 +83,13 @@ class ChangeMap:
     summary: dict[str, Any]
     findings: tuple[Finding, ...]
 
+    def headline(self) -> str:
+        """The changed area in one line, with its interval where there is one."""
+        from deepnets4eo.change.page import area_in_words, changed_interval
+
+        area = self.summary["area"]
+        return f"{area_in_words(area, 'changed', changed_interval(area))} changed"
+
 
 def map_change(
     pre: LayerLike,
@@ -163,7 +170,7 @@ def check_options(options: ChangeOptions) -> None:
         )
     if options.model is None and options.normalise != "none":
         raise InputError(
-            f"--normalise {options.normalise} was given without --model; methods without training standardise both dates "
+            f"--set normalise={options.normalise} was given without --model; methods without training standardise both dates "
             "themselves. Leave it out."
         )
 
@@ -277,7 +284,7 @@ def _method_findings(pair: ChangePair, run: Run) -> list[Finding]:
                 "no_two_groups", "caution",
                 f"The score does not part into no change and change: {detector.changed_share:.0%} of the pixels lie above the "
                 "threshold, as of two images without any change, or without anything in common.",
-                "Look whether the page shows change there, or try another --method or --threshold.",
+                "Look whether the page shows change there, or try another --method or --set threshold=….",
             )
         )  # fmt: skip
     return findings
@@ -328,7 +335,7 @@ def _write_rasters(
                 "most_changed", "caution",
                 f"{changed / seen:.0%} of the ground is mapped as changed: the images may differ by season, light or sensor "
                 "rather than by change.",
-                "Look at the page; try another --method or --threshold.",
+                "Look at the page; try another --method or --set threshold=….",
             )
         )  # fmt: skip
     elif seen and changed < FEW_CHANGED and options.model is None:
@@ -337,7 +344,7 @@ def _write_rasters(
                 "few_changed", "note",
                 f"Only {count_of(changed, 'pixel')} of {seen} {one_or_many(changed, 'is', 'are')} mapped as changed: the "
                 "threshold may part a few outlying values from all others.",
-                "Look for undeclared nodata and defects in both images, e.g. with deepnets4eo check, or try another --threshold.",
+                "Look for undeclared nodata and defects in both images, e.g. with deepnets4eo check, or try another --set threshold=….",
             )
         )  # fmt: skip
     return findings

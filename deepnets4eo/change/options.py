@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from deepnets4eo.options import option_group
+from deepnets4eo.options import KEY, SeedKey, option_group
 from deepnets4eo.registration.options import (
     MAX_ROTATION_DEG,
     MAX_SHIFT_M,
@@ -80,9 +80,7 @@ class ChangeOptions:
     ] = "ir-mad"
     threshold: Annotated[
         ThresholdMethod,
-        Field(
-            description="How that method's threshold between no change and change is found.", json_schema_extra=DECISION
-        ),
+        Field(description="How that method's threshold between no change and change is found.", json_schema_extra=KEY),
     ] = "two-means"
     model: Annotated[
         str | None,
@@ -121,15 +119,15 @@ class ChangeOptions:
     )
     pre_bands: Annotated[
         str | None,
-        Field(description="Bands of PRE, such as 1,2,3; by default those that POST has too.", json_schema_extra=INPUTS),
+        Field(description="Bands of PRE, such as 1,2,3; by default those that POST has too.", json_schema_extra=KEY),
     ] = None
-    post_bands: Annotated[str | None, Field(description="Bands of POST.", json_schema_extra=INPUTS)] = None
+    post_bands: Annotated[str | None, Field(description="Bands of POST.", json_schema_extra=KEY)] = None
     normalise: Annotated[
         Normalisation,
         Field(
             description="Light of the images for a --model: PRE in that of POST by regression on unchanged pixels or by "
             "histograms; or training: both in that of its training images.",
-            json_schema_extra=INPUTS,
+            json_schema_extra=KEY,
         ),
     ] = "none"
     gsd_m: PixelSize = None
@@ -140,7 +138,7 @@ class ChangeOptions:
     memory_bytes: int = 4 * 10**9
     device: str = "auto"
     workers: int = 2
-    seed: int = 0
+    seed: SeedKey = 0
 
     @property
     def further_inputs(self) -> dict[str, str]:
@@ -155,6 +153,20 @@ class ChangeOptions:
     def refines(self) -> bool:
         """Whether scores are fitted to edges: where nothing was decided, those of methods without training are."""
         return self.model is None if self.refine is None else self.refine
+
+
+@option_group
+class TransitionOptions:
+    """How two maps of land cover are compared, beside the seed of `ChangeOptions`."""
+
+    block_px: Annotated[
+        int | None,
+        Field(
+            description="Side of the blocks that are drawn for the intervals of --transitions, pixels.",
+            ge=1,
+            json_schema_extra=KEY,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

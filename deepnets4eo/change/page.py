@@ -132,12 +132,12 @@ def _classes(polygons: gpd.GeoDataFrame) -> tuple[list[dict[str, Any]], np.ndarr
 
 def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
     area = summary["area"]
-    interval = area[f"changed_{_unit(area)}_interval"]
+    interval = changed_interval(area)
     share = f"{area['changed_share']:.2%}" if area[f"seen_{_unit(area)}"] else "nothing"
     clouds = summary.get("clouds")
     return [
-        ("Changed", _area(area, "changed", interval)),
-        ("Share of what both images show", f"{share} of {_area(area, 'seen')}"),
+        ("Changed", area_in_words(area, "changed", interval)),
+        ("Share of what both images show", f"{share} of {area_in_words(area, 'seen')}"),
         *([("Not looked at under clouds", _clouds(clouds))] if clouds is not None else []),
         ("Polygons", _count(summary["polygons"])),
         (
@@ -145,6 +145,12 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
             f"{_method(summary)}, threshold {summary['threshold']:.3g}{', refined' if summary['refined'] else ''}",
         ),
     ]
+
+
+def changed_interval(area: dict[str, Any]) -> Sequence[float] | None:
+    """The interval of the changed area of a summary; None where there is none."""
+    interval: Sequence[float] | None = area[f"changed_{_unit(area)}_interval"]
+    return interval
 
 
 def _method(summary: dict[str, Any]) -> str:
@@ -158,7 +164,7 @@ def _clouds(clouds: dict[str, Any]) -> str:
     by_date = ", ".join(
         f"{name} {_size(names[layer], _unit(clouds))}" for name, layer in (("pre", PRE), ("post", POST))
     )
-    return f"{_area(clouds, 'either')} ({clouds['share']:.1%}); {by_date}"
+    return f"{area_in_words(clouds, 'either')} ({clouds['share']:.1%}); {by_date}"
 
 
 def _unit(areas: dict[str, Any]) -> str:
@@ -166,7 +172,8 @@ def _unit(areas: dict[str, Any]) -> str:
     return "px" if {"seen_px", "either_px"} & areas.keys() else "ha"
 
 
-def _area(areas: dict[str, Any], name: str, interval: Sequence[float] | None = None) -> str:
+def area_in_words(areas: dict[str, Any], name: str, interval: Sequence[float] | None = None) -> str:
+    """An area of the summary by its name, such as "changed", with its unit and interval."""
     return _size(areas[f"{name}_{_unit(areas)}"], _unit(areas), interval)
 
 

@@ -92,8 +92,8 @@ def choose_bands(pre: Layer, post: Layer, options: ChangeOptions) -> tuple[Layer
     chosen = [
         layer if text is None else layer.subset(_numbers(text, flag))
         for layer, text, flag in (
-            (pre, options.pre_bands, "--pre-bands"),
-            (post, options.post_bands, "--post-bands"),
+            (pre, options.pre_bands, "--set pre_bands"),
+            (post, options.post_bands, "--set post_bands"),
         )
     ]
     before, after = chosen
@@ -102,8 +102,8 @@ def choose_bands(pre: Layer, post: Layer, options: ChangeOptions) -> tuple[Layer
     if before.count != after.count:
         raise InputError(
             f"{pre.source} has {before.count} bands ({', '.join(before.band_names[:8])}), {post.source} {after.count} "
-            f"({', '.join(after.band_names[:8])}); expected the same bands in both. Choose them with --pre-bands and "
-            "--post-bands."
+            f"({', '.join(after.band_names[:8])}); expected the same bands in both. Choose them with --set pre_bands=… and "
+            "--set post_bands=…."
         )
     return before, after
 
@@ -195,7 +195,7 @@ def _register(pre: Layer, post: Layer, options: ChangeOptions) -> Registration:
     if not registration.usable:
         raise InputError(
             f"{pre.source} could not be registered to {post.source}: {registration.reason}. Check that both show one site, "
-            "raise --max-shift, or pass --assume-registered if the images lie on each other already."
+            "raise --set max_shift_m=…, or pass --assume-registered if the images lie on each other already."
         )
     return registration
 

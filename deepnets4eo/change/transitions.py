@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards.legend import VOID, Color, Legend, LegendClass
-from deepnets4eo.change.areas import hectares_by_window, redraw_blocks
+from deepnets4eo.change.areas import area_text, hectares_by_window, redraw_blocks
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.metrics import area_adjusted
@@ -169,6 +169,10 @@ class Transitions:
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     method: str
+
+    def headline(self) -> str:
+        """The changed area in one line."""
+        return f"{area_text(float(self.hectares.sum() - self.hectares.trace()))} changed class"
 
     def table(self) -> pd.DataFrame:
         """One row for each pair: from, to, hectares, low, high."""

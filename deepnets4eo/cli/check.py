@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deepnets4eo.cli.completion import dataset_names, legend_names
-from deepnets4eo.cli.options import Debug, Json, patterns
-from deepnets4eo.cli.output import echo, visible
+from deepnets4eo.cli.options import Json, patterns
+from deepnets4eo.cli.output import echo, show_result, visible
 from deepnets4eo.errors import InputError
+
+if TYPE_CHECKING:
+    from deepnets4eo.cards.dataset_card import DatasetCard
+    from deepnets4eo.cards.legend import Legend
+    from deepnets4eo.inspection.files import Inspection
+
+
+Split = Annotated[str | None, typer.Option("--split", help="Its split that must be complete; by default the first.")]
+Layers = Annotated[list[str] | None, typer.Option("--layer", help="Where a layer lies, e.g. image=rgb/{id}.tif.")]
+Thorough = Annotated[bool, typer.Option("--thorough", help="Read all pixels of datasets, not samples.")]
 
 
 def check(
@@ -25,15 +36,10 @@ def check(
     dataset: Annotated[
         str | None, typer.Option("--dataset", help="Check folders against this card.", autocompletion=dataset_names)
     ] = None,
-    split: Annotated[
-        str | None, typer.Option("--split", help="Its split that must be complete; by default the first.")
-    ] = None,
-    layer: Annotated[
-        list[str] | None, typer.Option("--layer", help="Where a layer lies, e.g. image=rgb/{id}.tif.")
-    ] = None,
-    thorough: Annotated[bool, typer.Option("--thorough", help="Read all pixels of datasets, not samples.")] = False,
+    split: Split = None,
+    layer: Layers = None,
+    thorough: Thorough = False,
     json: Json = None,
-    debug: Debug = False,
 ) -> None:
     """Describe a raster, vector, point cloud, dataset or run, and what is wrong with it.
 
@@ -45,10 +51,9 @@ def check(
     """
     from deepnets4eo.cards.dataset_card import DatasetCard
     from deepnets4eo.cards.legend import Legend
-    from deepnets4eo.cli.progress import progress
     from deepnets4eo.files import write_json
-    from deepnets4eo.inspection.datasets import inspect_dataset, recognise
-    from deepnets4eo.inspection.files import inspect, overlaps
+    from deepnets4eo.inspection.files import overlaps
+    from deepnets4eo.outputs.findings import count_of
     from deepnets4eo.outputs.input_files import check_not_inputs
 
     check_not_inputs([json], [paths, legend, dataset])
@@ -56,29 +61,47 @@ def check(
     chosen_card = DatasetCard.load(dataset).with_layout(patterns(layer)) if dataset else None
     if chosen_card is None and (split or layer or thorough):
         raise InputError("--split, --layer and --thorough belong to a dataset. Name it with --dataset.")
-    inspections = []
-    for path in paths:
-        card = (chosen_card or recognise(Path(path))) if Path(path).is_dir() else None
-        if card:
-            with progress("check") as advance:
-                inspections.append(inspect_dataset(path, card, split=split, thorough=thorough, progress=advance))
-        else:
-            inspections.append(inspect(path, chosen))
+    inspections = [_inspect(path, chosen, chosen_card, split, thorough=thorough) for path in paths]
+    pairs = overlaps(inspections)
+    _show(inspections, pairs)
+    problems = sum(len(item.problems) for item in inspections)
+    line = f"{count_of(len(inspections), 'file')} checked, {count_of(problems, 'problem')}"
+    written = (
+        []
+        if json is None
+        else [write_json(json, {"files": [item.to_dict() for item in inspections], "overlap": pairs})]
+    )
+    show_result(line, *written)
+    if any(item.kind == "unreadable" for item in inspections):
+        raise typer.Exit(2)
+    if chosen_card is not None and problems:
+        raise typer.Exit(1)
+
+
+def _inspect(
+    path: str, legend: Legend | None, card: DatasetCard | None, split: str | None, *, thorough: bool
+) -> Inspection:
+    """What a file is, or a folder: a dataset of the card, or of the one that it is recognised as."""
+    from deepnets4eo.cli.output import progress
+    from deepnets4eo.inspection.datasets import inspect_dataset, recognise
+    from deepnets4eo.inspection.files import inspect
+
+    card = (card or recognise(Path(path))) if Path(path).is_dir() else None
+    if card is None:
+        return inspect(path, legend)
+    with progress("check") as advance:
+        return inspect_dataset(path, card, split=split, thorough=thorough, progress=advance)
+
+
+def _show(inspections: Sequence[Inspection], pairs: Sequence[str]) -> None:
+    """Print what each file is, its facts and its problems, and how the files overlap."""
     for item in inspections:
         echo(f"{visible(item.path, one_line=True)}: {item.kind}")
         for name, value in item.facts.items():
             echo(f"  {visible(name, one_line=True)}: {visible(value, one_line=True)}")
         for problem in item.problems:
             echo(f"  ! {visible(problem, one_line=True)}")
-    pairs = overlaps(inspections)
     if pairs:
         echo("overlap:")
         for line in pairs:
             echo(f"  {visible(line, one_line=True)}")
-    if json:
-        write_json(json, {"files": [item.to_dict() for item in inspections], "overlap": pairs})
-        echo(json)
-    if any(item.kind == "unreadable" for item in inspections):
-        raise typer.Exit(2)
-    if chosen_card is not None and any(item.problems for item in inspections):
-        raise typer.Exit(1)

@@ -42,19 +42,21 @@ def card_names(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def protocol_names(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Returns the protocols `DATASET/PROTOCOL` that start with `incomplete`; with `--dataset` those of its card alone."""
+    """Returns the protocols `DATASET/PROTOCOL`, and xview2, that start with `incomplete`; with `--dataset` those of its card alone."""
     from deepnets4eo.cards import catalog
     from deepnets4eo.cards.dataset_card import DatasetCard
     from deepnets4eo.errors import InputError
 
     dataset = ctx.params.get("dataset")
+    rules = _starting_with(incomplete, [] if dataset else ["xview2"])
     try:
         if dataset:
             return _starting_with(incomplete, list(DatasetCard.load(dataset).protocols))
         cards = [DatasetCard.load(name) for name in _cards_of(incomplete, catalog.datasets())]
     except InputError:  # a card that cannot be read: the verb says so
         return []
-    return _starting_with(incomplete, [f"{card.name}/{protocol}" for card in cards for protocol in card.protocols])
+    protocols = [f"{card.name}/{protocol}" for card in cards for protocol in card.protocols]
+    return [*_starting_with(incomplete, protocols), *rules]
 
 
 def choices(*names: str) -> Callable[[str], list[str]]:

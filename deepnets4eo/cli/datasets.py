@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from deepnets4eo.cli.completion import card_names
-from deepnets4eo.cli.options import Debug, Json
+from deepnets4eo.cli.options import Json
 from deepnets4eo.cli.output import echo
 
 
@@ -18,7 +18,6 @@ def datasets(
     legends: Annotated[bool, typer.Option("--legends", help="List legends, or show the given one.")] = False,
     qml: Annotated[bool, typer.Option("--qml", help="Print the legend as a QGIS style.")] = False,
     json: Json = None,
-    debug: Debug = False,
 ) -> None:
     """List the dataset cards that come with the toolbox, or show one: source, licence, layout, splits, protocols.
 

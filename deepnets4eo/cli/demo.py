@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from deepnets4eo.cli.options import Debug, Overwrite, Seed
-from deepnets4eo.cli.output import echo
+from deepnets4eo.cli.options import Overwrite, Seed
+from deepnets4eo.cli.output import echo, show_result
 
 
 def demo(
@@ -16,7 +16,6 @@ def demo(
     size: Annotated[int, typer.Option(help="Side of the city in pixels.")] = 1536,
     seed: Seed = 2026,
     overwrite: Overwrite = False,
-    debug: Debug = False,
 ) -> None:
     """Make a miniature city (synthetic), map its damage, and compare the map with the truth.
 
@@ -24,7 +23,7 @@ def demo(
     deepnets4eo demo
     deepnets4eo demo --out my_demo --seed 7 --size 2048
     """
-    from deepnets4eo.cli.findings import end_with_findings, show_footprints
+    from deepnets4eo.cli.output import end_with_findings, show_footprints
     from deepnets4eo.damage import Settings, assess
     from deepnets4eo.damage.skill import compare_with_reference
     from deepnets4eo.files import check_overwrite
@@ -45,4 +44,5 @@ def demo(
     echo(f"Against its truth (synthetic): {compare_with_reference(result.buildings, city.buildings)}")
     echo("On your own files: deepnets4eo damage PRE POST FOOTPRINTS --out DIR")
     show_footprints(result.footprints)
+    show_result(result.headline(), report)
     end_with_findings(result.findings)

@@ -7,15 +7,14 @@ from typing import Annotated
 
 import typer
 
-from deepnets4eo.cli.options import Debug, Overwrite
-from deepnets4eo.cli.output import echo
+from deepnets4eo.cli.options import Overwrite
+from deepnets4eo.cli.output import echo, show_result
 
 
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder that 'deepnets4eo train' made.", show_default=False)],
     onnx: Annotated[Path, typer.Option("--onnx", help="Where the ONNX file goes.", show_default=False)],
     overwrite: Overwrite = False,
-    debug: Debug = False,
 ) -> None:
     """Write a run's network as one ONNX file, compared with the run where onnxruntime is installed.
 
@@ -42,11 +41,10 @@ def export(
     if not done.any_size:
         echo(f"The network takes images of {done.side_px} × {done.side_px} px only.", err=True)
     if done.same_labels is None:
-        echo("Not compared with the run: onnxruntime is not installed.", err=True)
+        line = "Not compared with the run: onnxruntime is not installed."
     else:
-        echo(
+        line = (
             f"onnxruntime has the run's label on {done.same_labels:.4%} of pixels; largest difference of logits "
-            f"{done.largest_difference:.2g}.",
-            err=True,
+            f"{done.largest_difference:.2g}."
         )
-    echo(done.path)
+    show_result(line, done.path)

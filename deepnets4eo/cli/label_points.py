@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from deepnets4eo.cli.options import Debug, DryRun, Json, Memory, Out, Overwrite, Resume, memory_bytes
-from deepnets4eo.cli.output import echo
-from deepnets4eo.cli.progress import progress
+from deepnets4eo.cli.options import DryRun, Json, Memory, Out, Overwrite, Resume, memory_bytes
+from deepnets4eo.cli.output import echo, progress, show_result
 
-log = logging.getLogger(__name__)
 COLOURS = "Colours"
+
+
+Colour = Annotated[
+    Path | None, typer.Option(help="Orthophoto of red, green, blue (and near infrared).", rich_help_panel=COLOURS)
+]
+Infrared = Annotated[
+    Path | None, typer.Option(help="Orthophoto whose first band is near infrared.", rich_help_panel=COLOURS)
+]
+AllReturns = Annotated[
+    bool,
+    typer.Option("--all-returns", help="Colour later returns, too, not only the first.", rich_help_panel=COLOURS),
+]
 
 
 def label_points(
@@ -32,22 +41,14 @@ def label_points(
     crs: Annotated[
         str | None, typer.Option(help="CRS of the points, where the file has none or a wrong one, e.g. EPSG:2154.")
     ] = None,
-    colour: Annotated[
-        Path | None, typer.Option(help="Orthophoto of red, green, blue (and near infrared).", rich_help_panel=COLOURS)
-    ] = None,
-    infrared: Annotated[
-        Path | None, typer.Option(help="Orthophoto whose first band is near infrared.", rich_help_panel=COLOURS)
-    ] = None,
-    all_returns: Annotated[
-        bool,
-        typer.Option("--all-returns", help="Colour later returns, too, not only the first.", rich_help_panel=COLOURS),
-    ] = False,
+    colour: Colour = None,
+    infrared: Infrared = None,
+    all_returns: AllReturns = False,
     memory: Memory = "4GB",
     json: Json = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
-    debug: Debug = False,
 ) -> None:
     """Label a file of points; prints the path of the labelled file, .laz or .las.
 
@@ -77,7 +78,6 @@ def label_points(
         return
     with progress("label-points") as advance:
         result = points.label_cloud(cloud, labeller, out, options, orthophoto=orthophoto, progress=advance)
-    log.info("%s", result.summary())
     if json is not None:
         echo(write_json(json, result.to_dict()))
-    echo(result.path)
+    show_result(result.summary(), result.path)

@@ -8,6 +8,7 @@ import io
 import logging
 import sys
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import typer
@@ -16,36 +17,41 @@ import typer.main
 
 from deepnets4eo.cli.option_groups import GroupedCommand
 from deepnets4eo.cli.output import VisibleFormatter, echo, open_closed_streams, visible, visible_warning
-from deepnets4eo.cli.suggestions import unknown_option, unknown_verb
-from deepnets4eo.errors import CompleteError, DeepNets4EOError
+from deepnets4eo.errors import CompleteError, DeepNets4EOError, name_hint, nearest_name
 from deepnets4eo.formats.access import allow_user_files
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.version import __version__
 
-VERBS = {
-    "demo": "Run the main job on a synthetic miniature city.",
-    "check": "Describe a raster, vector, point cloud, dataset or run, and what is wrong with it.",
-    "damage": "Map building damage: pre and post image and footprints in, polygons out.",
-    "change": "Map what changed between two images.",
-    "transitions": "Write the areas from one land cover to another between two maps.",
-    "refine": "Fit a map of scores to the edges of images.",
-    "register": "Measure how far a pre image lies from a post image.",
-    "train": "Train a recipe on data; writes a run folder.",
-    "predict": "Label a scene with a trained run.",
-    "label-points": "Label a point cloud with a trained run or with rules.",
-    "export": "Write a trained network as ONNX.",
-    "evaluate": "Score a label raster or a labelled point cloud against a reference.",
-    "report": "Write the page of a hyperspectral run: maps, spectra, scores, leakage.",
-    "rasterize": "Draw OpenStreetMap or other vectors as layers of an image.",
-    "heights": "Write heights above ground, slope and vegetation index from a surface model.",
-    "polygons": "Turn a label raster into building polygons.",
-    "objects": "Find the single objects of a class, such as cars, in a label raster.",
-    "rubble": "Measure height loss and debris volume of buildings from clouds of points.",
-    "series": "Rank the rare changes of a series of dates.",
-    "score": "Score damage rasters by a benchmark's official rule.",
-    "models": "List recipes and networks.",
-    "datasets": "List dataset cards, or show one.",
-}
+PANELS = {
+    "Damage": {
+        "damage": "Map building damage: pre and post image and footprints in, polygons out.",
+        "rubble": "Measure height loss and debris volume of buildings from clouds of points.",
+        "demo": "Run the main job on a synthetic miniature city.",
+    },
+    "Change": {
+        "change": "Map what changed between two images, or between two maps of land cover.",
+        "series": "Rank the rare changes of a series of dates.",
+        "register": "Measure how far a pre image lies from a post image.",
+    },
+    "Train and predict": {
+        "train": "Train a recipe on data; writes a run folder.",
+        "predict": "Label a scene with a trained run; or fit scores to the edges of images.",
+        "evaluate": "Score a label raster, labelled points or damage rasters against a reference.",
+        "export": "Write a trained network as ONNX.",
+        "models": "List recipes and networks.",
+    },
+    "Points": {
+        "label-points": "Label a point cloud with a trained run or with rules.",
+    },
+    "Helpers": {
+        "check": "Describe a raster, vector, point cloud, dataset or run, and what is wrong with it.",
+        "polygons": "Turn a label raster into polygons, or find single objects such as cars in it.",
+        "layers": "Write further layers of a scene: heights above ground, OpenStreetMap.",
+        "datasets": "List dataset cards, or show one.",
+    },
+}  # fmt: skip
+VERBS = {verb: line for panel in PANELS.values() for verb, line in panel.items()}
+PARTS = {"layers": ("heights", "osm")}  # verbs of several sub-verbs
 
 # Typer has its own copy of click or uses the installed one, by version; this is the public way to its base error.
 UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
@@ -58,7 +64,17 @@ INTERRUPTED = 130  # the shell's code for Ctrl-C
 SHORT_HELP = "Semantic segmentation of remote-sensing data, up to building-damage maps."
 
 
-class Verbs(typer.core.TyperGroup):
+class NamedVerbs(typer.core.TyperGroup):
+    """Verbs whose names, mistyped, get the nearest name."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        names = self.list_commands(ctx)
+        if args[0] not in names and not args[0].startswith("-") and not ctx.resilient_parsing:
+            ctx.fail(unknown_verb(args[0], names))
+        return super().resolve_command(ctx, args)
+
+
+class Verbs(NamedVerbs):
     """Loads a verb's module when the verb is called; `--help` needs only the table."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -68,22 +84,25 @@ class Verbs(typer.core.TyperGroup):
         if cmd_name not in VERBS:
             return None
         function = cmd_name.replace("-", "_")
-        verb = getattr(importlib.import_module(f"deepnets4eo.cli.{function}"), function)
-        needs = any(each.default is each.empty for each in inspect.signature(verb).parameters.values())
-        single = typer.Typer(add_completion=False, rich_markup_mode=None)
-        single.command(cmd_name, cls=GroupedCommand, no_args_is_help=needs)(verb)
+        module = importlib.import_module(f"deepnets4eo.cli.{function}")
+        single = typer.Typer(cls=NamedVerbs, add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+        for part in PARTS.get(cmd_name, ()):
+            single.command(part, cls=GroupedCommand, no_args_is_help=True)(getattr(module, part))
+        verb = getattr(module, function)
+        if cmd_name in PARTS:
+            single.callback()(verb)
+        else:
+            needs = any(each.default is each.empty for each in inspect.signature(verb).parameters.values())
+            single.command(cmd_name, cls=GroupedCommand, no_args_is_help=needs)(verb)
         command = typer.main.get_command(single)
         command.name = cmd_name
         return command
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args[0] not in VERBS and not args[0].startswith("-") and not ctx.resilient_parsing:
-            ctx.fail(unknown_verb(args[0], VERBS))
-        return super().resolve_command(ctx, args)
-
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        with formatter.section("Verbs"):
-            formatter.write_dl(list(VERBS.items()))
+        width = max(map(len, VERBS))
+        for panel, verbs in PANELS.items():
+            with formatter.section(panel):
+                formatter.write_dl([(verb.ljust(width), line) for verb, line in verbs.items()])
 
 
 app = typer.Typer(cls=Verbs, help=SHORT_HELP, no_args_is_help=True, rich_markup_mode=None)
@@ -98,6 +117,7 @@ def root(
         is_eager=True,
         callback=lambda value: _print_version(requested=value),
     ),
+    debug: bool = typer.Option(False, "--debug", help="Show the stack trace of an error; goes with every verb."),
 ) -> None:
     """Semantic segmentation of remote-sensing data, up to building-damage maps."""
 
@@ -109,7 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     open_closed_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in arguments
+    debug, arguments = "--debug" in arguments, [word for word in arguments if word != "--debug"]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # file names may have characters that the terminal does not have
             stream.reconfigure(errors="backslashreplace")
@@ -150,6 +170,49 @@ def main(arguments: list[str] | None = None) -> int:
     if result == INTERRUPTED:  # typer makes this exit code of Ctrl-C, and says nothing
         echo("Interrupted. Finished work is kept; continue with --resume where the verb has it.", err=True)
     return result if isinstance(result, int) else 0
+
+
+def unknown_verb(name: str, verbs: Iterable[str]) -> str:
+    """Returns the message for a verb that does not exist.
+
+    >>> unknown_verb("damge", ["demo", "damage"])
+    "No such verb 'damge'. Did you mean 'damage'?"
+    """
+    return f"No such verb {name!r}. {name_hint(name, verbs)}"
+
+
+def unknown_option(error: Exception) -> str | None:
+    """Returns the message for an option that its verb does not have; None for any other error of the command line.
+
+    error : as the parser raises it. Its class is not public in Typer, so it is known by the two attributes that it alone
+    has: the option's name and the names that the parser would propose.
+    """
+    name, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
+    if name is None or context is None or not hasattr(error, "possibilities"):
+        return None
+    keys = {f"--{key.replace('_', '-')}": f"--set {key}=…" for key in set_keys(context)}
+    near = nearest_name(name, [*option_names(context), *keys])
+    return f"No such option {name}." + ("" if near is None else f" Did you mean '{keys.get(near, near)}'?")
+
+
+def set_keys(context: Any) -> list[str]:
+    """Returns the keys of --set of the verb, as the shell completes them; none where the verb completes none."""
+    return [
+        item.value.removesuffix("=")
+        for parameter in context.command.get_params(context)
+        if parameter.name == "set_keys"
+        for item in parameter.shell_complete(context, "")
+    ]
+
+
+def option_names(context: Any) -> list[str]:
+    """Returns the names of all options of the verb that a context of the parser belongs to, such as `--out`."""
+    return [
+        name
+        for parameter in context.command.get_params(context)
+        if parameter.param_type_name == "option"
+        for name in (*parameter.opts, *parameter.secondary_opts)
+    ]
 
 
 def _log_unraisable(unraisable: sys.UnraisableHookArgs) -> None:

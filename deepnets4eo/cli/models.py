@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from deepnets4eo.cli.completion import recipe_names
-from deepnets4eo.cli.options import Debug, Json
+from deepnets4eo.cli.options import Json
 from deepnets4eo.cli.output import echo
 
 
@@ -19,7 +19,6 @@ def models(
         ),
     ] = "*",
     json: Json = None,
-    debug: Debug = False,
 ) -> None:
     """List recipes and networks whose name matches, what each recipe is, and which come with weights; the full name of a recipe shows its card.
 

@@ -1,50 +1,57 @@
-"""Options of a verb from the fields of a settings class, and a help text that shows options in groups.
+"""Options of a verb from the fields of a settings class, rarer ones as keys of `--set`, and help in groups.
 
 A field is an option where its annotation has a pydantic `Field` with a description:
 
-    max_shift_m: Annotated[
-        float, Field(description="Farthest that pre may lie off, metres.", ge=0, json_schema_extra={"group": "Alignment"})
-    ] = 30.0
+    sensor: Annotated[
+        Literal["auto", "optical"], Field(description="auto refuses radar.", json_schema_extra={"group": "Inputs"})
+    ] = "auto"
 
 Name, type, default, limits (`ge`, `le`), help and group are thus written once, in the settings class. `json_schema_extra`
-also takes `flag`, where the option has another name than the field.
+also takes `flag`, where the option has another name than the field, its `metavar`, and `key`: True where the field is a key of
+`--set KEY=VALUE` instead of an option. `--set help` lists the keys of a verb.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 import typer.core
 
+from deepnets4eo.cli.completion import choices
+from deepnets4eo.errors import InputError, name_hint
+from deepnets4eo.options import options_from
+
 UNGROUPED = "Options"
+HELP = "help"
 
 Result = TypeVar("Result")
 
 
-def with_options(settings_class: type, **shared: Any) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
-    """Decorator of a verb: replaces its parameter of the type `settings_class` by one option a described field.
+def with_options(*classes: type, **shared: Any) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
+    """Decorator of a verb: replaces its parameters of the settings classes by one option a described field.
 
     Parameters
     ----------
-    settings_class : type
-        A dataclass, also a pydantic one. A field without description keeps its default and is no option.
+    *classes : type
+        Dataclasses, also pydantic ones. A field without description keeps its default and is no option.
     **shared
-        Field name to its option, for fields that several verbs share, such as `seed=Seed`.
+        Field name to its option, for fields that several verbs share, such as `workers=Workers`.
 
     Returns
     -------
     callable
-        The decorator. The verb is called with a `settings_class` made of the values of the command line.
+        The decorator. The verb is called with settings made of the values of the command line. Where a class has fields
+        that are keys, the verb has the option `--set`, too.
 
     Raises
     ------
     TypeError
-        The verb has no parameter of this type, or an option without default follows one with a default.
+        The verb has no parameter of such a type, or an option without default follows one with a default.
 
     Examples
     --------
@@ -52,24 +59,31 @@ def with_options(settings_class: type, **shared: Any) -> Callable[[Callable[...,
     >>> @with_options(Settings)
     ... def assess(image: str, settings: Settings) -> None: ...
     >>> list(inspect.signature(assess).parameters)[:3]
-    ['image', 'model', 'network']
+    ['image', 'model', 'class_shares']
     """
-    options = _options(settings_class, shared)
+    options = {each: _options(each, shared) for each in classes}
+    keys = {each: _keys(each) for each in classes}
 
     def decorate(verb: Callable[..., Result]) -> Callable[..., Result]:
         signature = inspect.signature(verb, eval_str=True)
-        name = next((each.name for each in signature.parameters.values() if each.annotation is settings_class), None)
-        if name is None:
-            raise TypeError(f"{verb.__name__} has no parameter of type {settings_class.__name__}")
+        names = {each.annotation: each.name for each in signature.parameters.values() if each.annotation in classes}
+        for missing in set(classes) - set(names):
+            raise TypeError(f"{verb.__name__} has no parameter of type {missing.__name__}")
 
         @functools.wraps(verb)
         def run(**values: Any) -> Result:
-            settings = settings_class(**{option.name: values.pop(option.name) for option in options})
-            return verb(**values, **{name: settings})
+            texts = _set_values(values.pop("set_keys", None) or [], keys, options)
+            for each, name in names.items():
+                own = {option.name: values.pop(option.name) for option in options[each]}
+                values[name] = _settings(each, own, {key: text for key, text in texts.items() if key in keys[each]})
+            return verb(**values)
 
         parameters: list[inspect.Parameter] = []
         for each in signature.parameters.values():
-            parameters += options if each.name == name else [each.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+            own = options.get(each.annotation)
+            parameters += own if own is not None else [each.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+        if any(keys.values()):
+            parameters.append(_set_option(keys))
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {each.name: each.annotation for each in parameters}
         return run
@@ -77,8 +91,88 @@ def with_options(settings_class: type, **shared: Any) -> Callable[[Callable[...,
     return decorate
 
 
+def _settings(kind: type, values: dict[str, Any], texts: dict[str, str]) -> Any:
+    """Settings of a class from values of options and texts of keys. Errors: InputError."""
+    settings = kind(**values)  # also names a value of an option that is wrong, without --set
+    if not texts:
+        return settings
+    hints = get_type_hints(kind)
+    return options_from(kind, values | {key: _choice(hints[key], text) for key, text in texts.items()}, "--set")
+
+
+def _choice(hint: Any, text: str) -> Any:
+    """The choice that a text stands for, such as 8 of `Literal[4, 8]`; else the text, which pydantic reads by its type."""
+    choices_of = get_args(hint) if get_origin(hint) is Literal else ()
+    return {str(each): each for each in choices_of}.get(text, text)
+
+
+def _set_values(
+    words: Sequence[str], keys: dict[type, dict[str, Any]], options: dict[type, list[inspect.Parameter]]
+) -> dict[str, str]:
+    """Key → text of the words KEY=VALUE; a later word counts. Errors: InputError."""
+    known = [key for each in keys.values() for key in each]
+    flags = {each.name: _flag(each) for some in options.values() for each in some}
+    texts = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals:
+            raise InputError(f"--set {word} has no value; expected KEY=VALUE. `--set help` lists the keys.")
+        if key in flags:
+            raise InputError(f"--set {word}: {key} is an option. Give it as {flags[key]}.")
+        if key not in known:
+            raise InputError(f"--set {word}: unknown key {key!r}. {name_hint(key, known)}")
+        texts[key] = text
+    return texts
+
+
+def _flag(parameter: inspect.Parameter) -> str:
+    """How an option is written on the command line."""
+    names = get_args(parameter.annotation)[1].param_decls
+    return str(names[0]) if names else f"--{parameter.name.replace('_', '-')}"
+
+
+def _set_option(keys: dict[type, dict[str, Any]]) -> inspect.Parameter:
+    """The option `--set`, which prints the keys and ends the verb where its value is help."""
+
+    def show_keys(words: list[str] | None) -> list[str] | None:
+        if words and HELP in words:
+            from deepnets4eo.cli.output import echo
+
+            for line in _key_lines(keys):
+                echo(line)
+            raise typer.Exit
+        return words
+
+    option = typer.Option(
+        "--set", metavar="KEY=VALUE", is_eager=True, callback=show_keys,
+        help="Set a value that has no option of its own; repeatable. --set help lists the keys.",
+        autocompletion=choices(*(f"{key}=" for each in keys.values() for key in each)),
+    )  # fmt: skip
+    return inspect.Parameter(
+        "set_keys", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[list[str] | None, option]
+    )
+
+
+def _key_lines(keys: dict[type, dict[str, Any]]) -> list[str]:
+    """One line a key: its default, then its meaning."""
+    lines = []
+    for kind, described in keys.items():
+        defaults = {each.name: each.default for each in fields(kind)}
+        for key, field in described.items():
+            default = "" if defaults[key] is None else f"={defaults[key]}".lower()
+            lines.append(f"{key + default:28} {field.description}")
+    return lines
+
+
+def _keys(settings_class: type) -> dict[str, Any]:
+    """Name → pydantic field of the fields that are keys of `--set`."""
+    hints = get_type_hints(settings_class, include_extras=True)
+    described = {each.name: _described(hints[each.name]) for each in fields(settings_class)}
+    return {name: field for name, field in described.items() if field is not None and _extra(field).get("key")}
+
+
 def _options(settings_class: type, shared: dict[str, Any]) -> list[inspect.Parameter]:
-    """The fields with a description, and the shared ones, as parameters that typer reads."""
+    """The fields with a description that are no keys, and the shared ones, as parameters that typer reads."""
     hints = get_type_hints(settings_class, include_extras=True)
     parameters = []
     for field in fields(settings_class):
@@ -91,21 +185,31 @@ def _options(settings_class: type, shared: dict[str, Any]) -> list[inspect.Param
     return parameters
 
 
-def _option(hint: Any) -> Any:
-    """The annotation of a field as one that typer reads; None where it has no description."""
+def _described(hint: Any) -> Any:
+    """The pydantic field of an annotation; None where there is none with a description."""
     from pydantic.fields import FieldInfo
 
     described = [each for each in get_args(hint) if isinstance(each, FieldInfo) and each.description]
-    if get_origin(hint) is not Annotated or not described:
+    return described[0] if get_origin(hint) is Annotated and described else None
+
+
+def _extra(field: Any) -> dict[str, Any]:
+    """Group, flag and key of a pydantic field."""
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+
+
+def _option(hint: Any) -> Any:
+    """The annotation of a field as one that typer reads; None where it is no option."""
+    field = _described(hint)
+    if field is None or (extra := _extra(field)).get("key"):
         return None
-    field = described[0]
-    extra: dict[str, Any] = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     limits = {name: getattr(each, name) for each in field.metadata for name in ("ge", "le") if hasattr(each, name)}
     option = typer.Option(
         *([extra["flag"]] if "flag" in extra else []),
         help=field.description,
         min=limits.get("ge"),
         max=limits.get("le"),
+        metavar=extra.get("metavar"),
         rich_help_panel=extra.get("group"),
     )
     return Annotated[get_args(hint)[0], option]

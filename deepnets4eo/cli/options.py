@@ -10,6 +10,7 @@ import typer
 
 from deepnets4eo.cli.completion import choices
 from deepnets4eo.errors import InputError
+from deepnets4eo.options import split_names
 
 if TYPE_CHECKING:
     from deepnets4eo.jobs.parts import Part
@@ -63,13 +64,22 @@ PartOption = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only check the inputs and print what would be done.")]
+Event = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--event",
+        metavar="FILE|KEY=VALUE",
+        help="What the map is of, for titles and captions: a YAML or JSON file, or one key; repeatable. "
+        "Keys: name, place, credit, producer; of two dates date_pre, date_post, sensor_pre, sensor_post; of a series sensor.",
+        show_default=False,
+    ),
+]
 Json = Annotated[
     Path | None, typer.Option("--json", help="Write the result as JSON here, over an older file.", show_default=False)
 ]
 Online = Annotated[
     bool, typer.Option("--online", help="Download files of the recipe: first weights, rasters at web addresses.")
 ]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the stack trace of an error.")]
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
@@ -87,9 +97,9 @@ def part_is_done(part: Part, out: Path) -> str:
     return f"part {part} is done and kept beside {out}. When all are: the same command with --resume in place of --part"
 
 
-def names(text: str) -> list[str]:
-    """Returns the names between the commas of `a, b`."""
-    return [name for name in (word.strip() for word in text.split(",")) if name]
+def formats(also: str | None) -> list[str] | None:
+    """Returns the formats between the commas of --also, none of `none`; None where it is not given, for all."""
+    return None if also is None else [name for name in split_names(also) if name != "none"]
 
 
 def patterns(settings: list[str] | None) -> dict[str, str]:

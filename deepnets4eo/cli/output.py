@@ -1,6 +1,7 @@
-"""Output of verbs: text without control characters, and JSON to stdout or to a file.
+"""What verbs print: lines without control characters, progress, the result in one line, findings, JSON.
 
-Takes text and plain values; NaN becomes null. Control characters in names, columns and tags are escaped.
+Takes text and plain values; NaN becomes null. Control characters in names, columns and tags are escaped. Results and files go
+to stdout, all else to stderr.
 """
 
 from __future__ import annotations
@@ -10,15 +11,23 @@ import logging
 import os
 import re
 import sys
+import time
 import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from deepnets4eo.errors import OutputError
 from deepnets4eo.files import plain, write_json
 
+if TYPE_CHECKING:
+    from deepnets4eo.outputs.findings import Finding
+
+WORTHLESS = 3  # exit status of a job whose map was written, to be looked into, and must not be used
+LOG_EVERY_S = 10.0  # progress, where stderr is no terminal
 STDOUT = Path("-")
 _format_warning = warnings.formatwarning
 
@@ -80,9 +89,64 @@ def visible_warning(*parts: Any, **named: Any) -> str:
     return visible(_format_warning(*parts, **named))
 
 
+def show_result(line: str, *paths: Any, err: bool = False) -> None:
+    """The end of a verb: its result in one line on stderr, then its files on stdout (with `err` on stderr, too)."""
+    echo(line, err=True)
+    for path in paths:
+        echo(path, err=err)
+
+
 def show_json(value: Any, target: Path) -> None:
     """Write JSON to `target` and print its path; `-` prints the JSON itself."""
     if target == STDOUT:
         echo(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
     else:
         echo(write_json(target, value))
+
+
+def show_footprints(account: dict[str, Any]) -> None:
+    """One line on stderr where rows of the footprints' file were left out or changed."""
+    from deepnets4eo.outputs.findings import count_of
+
+    if account and (account["dropped"] or account["repaired"] or account["renamed"]):
+        dropped = json.dumps(account["dropped"], ensure_ascii=False)
+        echo(
+            f"footprints: {account['used']} of {count_of(account['read'], 'row')} used, {account['repaired']} repaired, "
+            f"{count_of(account['renamed'], 'id')} renamed, left out: {dropped}",
+            err=True,
+        )
+
+
+def end_with_findings(findings: Sequence[Finding]) -> None:
+    """Every finding on stderr, worst last, so that it is the last line; exit status 3 where one is "worthless"."""
+    for finding in reversed(findings):
+        label = {"note": "note", "caution": "CAUTION", "worthless": "DO NOT USE THIS MAP"}[finding.severity]
+        echo(f"{label}: {finding.message}{f' {finding.remedy}' if finding.remedy else ''}", err=True)
+    if any(finding.severity == "worthless" for finding in findings):
+        raise typer.Exit(WORTHLESS)
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[float], None]]:
+    """A context whose value is a function that takes the share of the work that is done, 0–1."""
+    if not sys.stderr.isatty():
+        yield _log_progress(title)
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=1.0)
+        yield lambda share: bar.update(task, completed=share)
+
+
+def _log_progress(title: str) -> Callable[[float], None]:
+    last = time.monotonic()
+
+    def advance(share: float) -> None:
+        nonlocal last
+        if time.monotonic() - last >= LOG_EVERY_S:
+            last = time.monotonic()
+            logging.getLogger(__name__).info("%s: %.0f %%", title, 100 * share)
+
+    return advance

@@ -1,28 +1,25 @@
-"""`deepnets4eo polygons`: polygons of buildings or other classes from a label raster."""
+"""`deepnets4eo polygons`: polygons of buildings or other classes, or single objects such as cars, from a label raster."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from deepnets4eo.cli.completion import legend_names
-from deepnets4eo.cli.options import Debug, Gsd, Out, Overwrite
-from deepnets4eo.cli.output import echo
+from deepnets4eo.cli.option_groups import with_options
+from deepnets4eo.cli.options import Gsd, Out, Overwrite, Workers
+from deepnets4eo.errors import InputError
+from deepnets4eo.objects.options import ObjectOptions
 
-if TYPE_CHECKING:
-    from deepnets4eo.cards.legend import Legend
-    from deepnets4eo.rasters.scene import Layer
+OBJECTS = "Single objects"
 
 
+@with_options(ObjectOptions)
 def polygons(
     labels: Annotated[Path, typer.Argument(help="Label raster.", show_default=False)],
     out: Out,
-    classes: Annotated[
-        str | None,
-        typer.Option(help="Classes to trace, by name or label value, with commas between; all by default."),
-    ] = None,
     legend: Annotated[
         str | None,
         typer.Option(
@@ -31,29 +28,68 @@ def polygons(
         ),
     ] = None,
     min_area: Annotated[float, typer.Option(help="Leave out polygons below this many m².", min=0)] = 0.0,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="Classes to trace, by name or label value, with commas between; all by default."),
+    ] = None,
     simplify: Annotated[float, typer.Option(help="Simplify outlines to this many metres.", min=0)] = 0.0,
     right_angles: Annotated[
         bool, typer.Option("--right-angles", help="Make outlines right-angled where that fits.")
     ] = False,
+    objects: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLASS",
+            help="Find the single objects of this class, such as car, also where they touch.",
+            rich_help_panel=OBJECTS,
+            show_default=False,
+        ),
+    ] = None,
+    density: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write a raster of objects per hectare here.", show_default=False, rich_help_panel=OBJECTS
+        ),
+    ] = None,
+    rules: ObjectOptions = ObjectOptions(),
+    workers: Workers = 2,
     gsd: Gsd = None,
     overwrite: Overwrite = False,
-    debug: Debug = False,
 ) -> None:
     """Turn a label raster into polygons, one per connected region; the format follows from the suffix of --out.
 
-    GeoPackage (.gpkg), GeoJSON (.geojson), FlatGeobuf (.fgb) or GeoParquet (.parquet), with id, class, value and area.
+    GeoPackage (.gpkg), GeoJSON (.geojson), FlatGeobuf (.fgb) or GeoParquet (.parquet), with id, class, value and area. With
+    --objects, single objects of a class, with length, width and heading.
 
     \b
     deepnets4eo polygons labels.tif --out buildings.gpkg --classes building --min-area 10 --simplify 0.5 --right-angles
     deepnets4eo polygons labels.tif --out cover.parquet --legend isprs
+    deepnets4eo polygons labels.tif --out cars.gpkg --objects car --min-area 2 --set opening_m=0.5
+    deepnets4eo polygons labels.tif --out cars.gpkg --objects car --density cars_per_ha.tif --set radius_m=50
     """
-    import logging
+    if objects is None:
+        if density is not None or rules != ObjectOptions():
+            raise InputError("--density and the values of single objects belong to --objects. Name a class with it.")
+        shaping = min_area, simplify, right_angles
+        _write_polygons(labels, out, legend, classes, shaping, gsd, overwrite=overwrite)
+        return
+    if classes or simplify or right_angles:
+        raise InputError(
+            "--classes, --simplify and --right-angles shape regions, not the single objects of --objects. Leave them out."
+        )
+    _write_objects(labels, out, legend, min_area, objects, density, rules, workers, gsd, overwrite=overwrite)
 
-    from deepnets4eo.cli.progress import progress
+
+def _write_polygons(
+    labels: Path, out: Path, legend: str | None, classes: str | None, shaping: tuple[float, float, bool], gsd: float | None,
+    *, overwrite: bool,
+) -> None:  # fmt: skip
+    from deepnets4eo.cli.output import progress, show_result
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.polygons import Shaping, polygonize
+    from deepnets4eo.polygons.label_classes import legend_or_none, selected_classes
     from deepnets4eo.polygons.vector_files import check_ground, check_vector_suffix, write_vector
     from deepnets4eo.rasters.scene import Layer
     from deepnets4eo.rasters.stated_gsd import with_gsd
@@ -62,51 +98,45 @@ def polygons(
     check_not_inputs([out], [labels, legend])
     layer = with_gsd(Layer.open(labels), gsd)
     check_ground(layer, out)
-    known = _legend_or_none(layer, legend)
-    chosen = _selected_classes(layer, classes, known)
-    shaping = Shaping(min_area_m2=min_area, simplify_m=simplify, right_angles=right_angles)
+    known = legend_or_none(layer, legend)
+    chosen = selected_classes(layer, classes, known)
+    min_area, simplify, right_angles = shaping
+    rules = Shaping(min_area_m2=min_area, simplify_m=simplify, right_angles=right_angles)
     with output_lock(out), progress("polygons") as advance:
         check_overwrite(out, overwrite=overwrite)
-        frame = polygonize(layer, chosen, shaping, legend=known, progress=advance)
-        counts = ", ".join(f"{count} {name}" for name, count in frame["class"].value_counts().items()) or "no"
-        logging.getLogger(__name__).info("%s polygons", counts)
+        frame = polygonize(layer, chosen, rules, legend=known, progress=advance)
         write_vector(frame, out)
-    echo(out)
+    counts = ", ".join(f"{count:,} {name}" for name, count in frame["class"].value_counts().items()) or "no"
+    show_result(f"{counts} polygons", out)
 
 
-def _selected_classes(layer: Layer, classes: str | None, known: Legend | None) -> dict[int, str] | None:
-    """Returns label value → class name of the selected classes; None for all, named by their numbers."""
-    from deepnets4eo.errors import LabelError
+def _write_objects(
+    labels: Path, out: Path, legend: str | None, min_area: float, class_name: str, density: Path | None,
+    options: ObjectOptions, workers: int, gsd: float | None, *, overwrite: bool,
+) -> None:  # fmt: skip
+    from deepnets4eo.cli.output import progress, show_result
+    from deepnets4eo.files import check_overwrite
+    from deepnets4eo.jobs.lock import output_lock
+    from deepnets4eo.objects import density_grid, extract_objects, write_density_map
+    from deepnets4eo.outputs.input_files import check_not_inputs
+    from deepnets4eo.polygons import write_vector
+    from deepnets4eo.polygons.label_classes import find_legend
+    from deepnets4eo.polygons.vector_files import check_ground, check_vector_suffix
+    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.rasters.stated_gsd import with_gsd
 
-    if classes is None:
-        return None if known is None else dict(zip(known.values, known.names, strict=True))
-    chosen = {}
-    for word in (word.strip() for word in classes.split(",")):
-        if word.isdigit():
-            value = int(word)
-            in_legend = known is not None and value in known.values
-            chosen[value] = known.names[known.values.index(value)] if known is not None and in_legend else word
-        elif known is None:
-            raise LabelError(
-                f'{layer.source} has no legend, so "{word}" has no label value. Give the legend with '
-                "--legend, or give --classes as label values."
-            )
-        else:
-            chosen[known.value(word)] = known.names[known.index(word)]
-    return chosen
-
-
-def find_legend(layer: Layer, legend: str | None) -> Legend:
-    """Returns the given legend, else the one in the raster's tags; LabelError where there is neither."""
-    from deepnets4eo.errors import LabelError
-
-    known = _legend_or_none(layer, legend)
-    if known is None:
-        raise LabelError(f"{layer.source} has no legend in its tags. Give it with --legend.")
-    return known
-
-
-def _legend_or_none(layer: Layer, legend: str | None) -> Legend | None:
-    from deepnets4eo.cards.legend import Legend
-
-    return Legend.load(legend) if legend else layer.legend
+    check_vector_suffix(out)
+    check_not_inputs([out, density], [labels, legend])
+    layer = with_gsd(Layer.open(labels), gsd)
+    check_ground(layer, out)
+    cells = density_grid(layer.grid, options.cell_m) if density is not None else None
+    known, rules = find_legend(layer, legend), options.rules(min_area)
+    with output_lock(out, density), progress("objects") as advance:
+        for path in (out, density):
+            if path is not None:
+                check_overwrite(path, overwrite=overwrite)
+        extracted = extract_objects(layer, class_name, known, rules, workers=workers, progress=advance)
+        paths = [write_vector(extracted, out)]
+        if density is not None and cells is not None:
+            paths.append(write_density_map(extracted, cells, density, radius_m=options.radius_m))
+    show_result(f"{len(extracted):,} objects of class {class_name}", *paths)

@@ -3,44 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepnets4eo.cli.options import Debug, Gsd, Json, Overwrite, Seed
+from deepnets4eo.cli.option_groups import with_options
+from deepnets4eo.cli.options import Json, Overwrite
 from deepnets4eo.cli.output import echo
+from deepnets4eo.registration.options import RegisterOptions
 
 if TYPE_CHECKING:
+    import geopandas as gpd
+
     from deepnets4eo.footprints import FootprintAlignment
     from deepnets4eo.outputs.findings import Finding
+    from deepnets4eo.rasters.scene import Layer
     from deepnets4eo.registration import Registration
 
 
+@with_options(RegisterOptions)
 def register(
     pre: Annotated[str, typer.Argument(metavar="PRE", help="Image before: a raster or a folder of tiles.")],
     post: Annotated[str, typer.Argument(metavar="POST", help="Image after: a raster or a folder of tiles.")],
     footprints: Annotated[
         str | None, typer.Option(help="Building outlines to align to the pre image too.", show_default=False)
     ] = None,
-    layer: Annotated[
-        str | None, typer.Option("--layer", help="Layer of the footprints' file.", show_default=False)
-    ] = None,
-    footprints_crs: Annotated[
-        str | None, typer.Option(help="CRS of the footprints, e.g. EPSG:4326; or pixels (of POST).", show_default=False)
-    ] = None,
-    motion: Annotated[
-        Literal["auto", "translation", "similarity", "affine"], typer.Option(help="How pre may lie against post.")
-    ] = "auto",
-    max_shift: Annotated[float, typer.Option(help="Farthest that pre may lie off, metres.")] = 30.0,
-    max_rotation: Annotated[float, typer.Option(help="Farthest that pre may be turned, degrees.", min=0, max=10)] = 3.0,
     tie_points: Annotated[
         Path | None, typer.Option(help="Write the tie points here (.gpkg, .geojson …).", show_default=False)
     ] = None,
-    gsd: Gsd = None,
+    options: RegisterOptions = RegisterOptions(),
     json: Json = None,
     overwrite: Overwrite = False,
-    seed: Seed = 0,
-    debug: Debug = False,
 ) -> None:
     """Measure how far a pre image lies from a post image, and whether that can be trusted: ok, degraded or failed.
 
@@ -50,49 +43,70 @@ def register(
     deepnets4eo register pre.tif post.tif --json registration.json
     deepnets4eo register pre_tiles/ post_tiles/ --footprints buildings.gpkg --tie-points ties.gpkg
     """
-    from deepnets4eo.cli.findings import end_with_findings
-    from deepnets4eo.cli.output import show_json
+    from deepnets4eo.cli.output import end_with_findings, show_json, show_result
     from deepnets4eo.errors import InputError
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.footprints import align_footprints
-    from deepnets4eo.footprints.read import read_footprints
-    from deepnets4eo.inspection.pairs import check_no_colour_table, declare_nodata
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.polygons.vector_files import check_vector_suffix, write_vector
-    from deepnets4eo.rasters.scene import Layer
-    from deepnets4eo.rasters.stated_gsd import with_gsd
     from deepnets4eo.registration import register as measure
 
-    if footprints is None and (layer or footprints_crs):
-        raise InputError("--layer and --footprints-crs belong to footprints. Name them with --footprints.")
+    if footprints is None and (options.layer or options.footprints_crs):
+        raise InputError("--set layer and --footprints-crs belong to footprints. Name them with --footprints.")
     check_not_inputs([tie_points, json], [pre, post, footprints])
     if tie_points:
         check_vector_suffix(tie_points)
         check_overwrite(tie_points, overwrite=overwrite)
-    findings: list[Finding] = []
-    before, after = (with_gsd(Layer.open(image), gsd) for image in (pre, post))
-    before, after = declare_nodata(before, "pre", findings), declare_nodata(after, "post", findings)
-    for role, image in (("pre", before), ("post", after)):
-        check_no_colour_table(image, role)
-    outlines = None
-    if footprints:
-        before = before.on(after.grid) if before.grid.crs is None and after.grid.crs is not None else before
-        frame = before.grid if after.grid.crs is None else after.grid  # pixels are those of POST, as for `damage`
-        read = read_footprints(footprints, layer=layer, assume_crs=footprints_crs, image=frame)
-        outlines = read.frame_beside(frame)
-    registration = measure(before, after, model=motion, max_shift_m=max_shift, max_rotation_deg=max_rotation, seed=seed)
-    alignment = None if outlines is None else align_footprints(before, outlines, seed=seed)
-    if str(json) != "-":
+    before, after, outlines, findings = _open(pre, post, footprints, options)
+    registration = measure(
+        before, after, model=options.motion, max_shift_m=options.max_shift_m, max_rotation_deg=options.max_rotation_deg,
+        seed=options.seed,
+    )  # fmt: skip
+    alignment = None if outlines is None else align_footprints(before, outlines, seed=options.seed)
+    silent = str(json) == "-"
+    if not silent:
         for line in _lines(registration) + (_alignment_lines(alignment, registration.unit) if alignment else []):
             echo(line)
-    if tie_points:
-        echo(write_vector(registration.tie_points, tie_points, "tie_points"), err=str(json) == "-")
     if json:
         result: dict[str, Any] = registration.to_dict()
         show_json(result | ({"footprints": alignment.to_dict()} if alignment else {}), json)
+    ties = [write_vector(registration.tie_points, tie_points, "tie_points")] if tie_points else []
+    show_result(_headline(registration), *ties, err=silent)
     end_with_findings(findings)
     if not registration.usable:
         raise typer.Exit(1)
+
+
+def _open(
+    pre: str, post: str, footprints: str | None, options: RegisterOptions
+) -> tuple[Layer, Layer, gpd.GeoDataFrame | None, list[Finding]]:
+    """Both images, the footprints beside them, and what was seen of the images. Errors: InputError."""
+    from deepnets4eo.footprints.read import read_footprints
+    from deepnets4eo.inspection.pairs import check_no_colour_table, declare_nodata
+    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.rasters.stated_gsd import with_gsd
+
+    findings: list[Finding] = []
+    before, after = (with_gsd(Layer.open(image), options.gsd_m) for image in (pre, post))
+    before, after = declare_nodata(before, "pre", findings), declare_nodata(after, "post", findings)
+    for role, image in (("pre", before), ("post", after)):
+        check_no_colour_table(image, role)
+    if footprints is None:
+        return before, after, None, findings
+    before = before.on(after.grid) if before.grid.crs is None and after.grid.crs is not None else before
+    frame = before.grid if after.grid.crs is None else after.grid  # pixels are those of POST, as for `damage`
+    read = read_footprints(footprints, layer=options.layer, assume_crs=options.footprints_crs, image=frame)
+    return before, after, read.frame_beside(frame), findings
+
+
+def _headline(registration: Registration) -> str:
+    """The result in one line."""
+    if not registration.usable:
+        return f"registration {registration.status}"
+    return (
+        f"registration {registration.status}: {registration.dx_m:+.2f} {registration.unit} right, "
+        f"{registration.dy_m:+.2f} {registration.unit} down"
+    )
 
 
 def _lines(registration: Registration) -> list[str]:

@@ -7,14 +7,13 @@ from typing import Annotated
 import typer
 
 from deepnets4eo.cli.option_groups import with_options
-from deepnets4eo.cli.options import Debug, DryRun, Out, Overwrite, names
+from deepnets4eo.cli.options import DryRun, Event, Out, Overwrite, formats
 from deepnets4eo.cli.output import echo
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.points.rubble.options import RubbleOptions
 
 
 @with_options(RubbleOptions)
-@with_options(EventInfo)
 def rubble(
     post: Annotated[
         str, typer.Argument(metavar="POST", help="Heights after the event: LAS, LAZ or other points; or a raster.")
@@ -25,14 +24,13 @@ def rubble(
         str | None, typer.Option(help="Heights before the event; without them, rubble is what is low and rough.")
     ] = None,
     options: RubbleOptions = RubbleOptions(),
-    event: EventInfo = EventInfo(),
+    event: Event = None,
     also: Annotated[
         str | None,
         typer.Option(metavar="FORMATS", help="Which of laz,ply,glb,page to write too, or none; all by default."),
     ] = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
-    debug: Debug = False,
 ) -> None:
     """Measure how much of each building has come down, and the volume of debris with its interval.
 
@@ -41,8 +39,7 @@ def rubble(
     deepnets4eo rubble post.laz --footprints footprints.gpkg --height-column height_m --out rubble
     deepnets4eo rubble dsm_post.tif --pre dsm_pre.tif --footprints footprints.gpkg --least-loss-m 2.5 --out rubble
     """
-    from deepnets4eo.cli.findings import end_with_findings
-    from deepnets4eo.cli.progress import progress
+    from deepnets4eo.cli.output import end_with_findings, progress, show_result
     from deepnets4eo.damage import read_footprints
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.jobs.lock import output_lock
@@ -51,21 +48,21 @@ def rubble(
     from deepnets4eo.points import check_heights, debris_volumes, save_rubble
     from deepnets4eo.points.rubble.products import ALSO, PRODUCTS, check_products, products_of_points
 
+    about = EventInfo.parse(event or [])
     check_not_inputs([out, *(out / name for name in PRODUCTS)], [post, pre, footprints])
-    formats = check_products(ALSO if also is None else [name for name in names(also) if name != "none"])
+    further = check_products(ALSO if (chosen := formats(also)) is None else chosen)
     check_overwrite(out, overwrite=overwrite)
     outlines = read_footprints(
         footprints, layer=options.layer, id_column=options.id_column, assume_crs=options.footprints_crs
     )
     check_heights(post, outlines, pre)
-    if needing := products_of_points(post, formats):
+    if needing := products_of_points(post, further):
         echo(f"note: {', '.join(needing)} need points: not written, as {post} is a surface model.", err=True)
     if dry_run:
         echo(f"{count_of(len(outlines), 'building')} would be measured into {out}")
         return
     with output_lock(out), progress("rubble") as advance:
-        result = debris_volumes(post, outlines, pre, options, event=event, progress=advance)
-        paths = save_rubble(result, out, post, also=formats, overwrite=overwrite)
-    for path in paths.values():
-        echo(path)
+        result = debris_volumes(post, outlines, pre, options, event=about, progress=advance)
+        paths = save_rubble(result, out, post, also=further, overwrite=overwrite)
+    show_result(result.headline(), *paths.values())
     end_with_findings(result.findings)

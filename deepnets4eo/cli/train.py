@@ -8,9 +8,39 @@ from typing import Annotated
 import typer
 
 from deepnets4eo.cli.completion import choices, recipe_names
-from deepnets4eo.cli.options import Debug, Online, Out, Overwrite, Resume, complete_device, complete_precision
-from deepnets4eo.cli.output import echo
+from deepnets4eo.cli.options import RESOURCES, Device, Online, Out, Overwrite, Resume, complete_precision
+from deepnets4eo.cli.output import echo, show_result
 from deepnets4eo.errors import InputError
+
+Seeds = Annotated[
+    int | None,
+    typer.Option(
+        "--seeds",
+        help="Train with so many seeds, each with another part withheld; writes mean ± sd to seeds.json.",
+        show_default=False,
+    ),
+]
+TrainPrecision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        help="auto, float32, bfloat16 or float16 (GPU); by default the recipe's.",
+        autocompletion=complete_precision,
+        rich_help_panel=RESOURCES,
+    ),
+]
+Devices = Annotated[
+    str,
+    typer.Option(
+        "--devices",
+        help="GPUs that train together: a number, or all; on a CPU: processes.",
+        autocompletion=choices("1", "2", "4", "8", "all"),
+        rich_help_panel=RESOURCES,
+    ),
+]
+Finish = Annotated[
+    bool, typer.Option("--finish", help="With --resume: train no more, write the run with the best weights so far.")
+]
 
 
 def train(
@@ -29,40 +59,14 @@ def train(
         list[str] | None, typer.Option("--set", help="Change a value of the recipe, e.g. train.epochs=20.")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of all randomness; by default the recipe's.")] = None,
-    seeds: Annotated[
-        int | None,
-        typer.Option(
-            "--seeds",
-            help="Train with so many seeds, each with another part withheld; writes mean ± sd to seeds.json.",
-            show_default=False,
-        ),
-    ] = None,
-    device: Annotated[
-        str, typer.Option("--device", help="auto, cpu or cuda.", autocompletion=complete_device)
-    ] = "auto",
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            "--precision",
-            help="auto, float32, bfloat16 or float16 (GPU); by default the recipe's.",
-            autocompletion=complete_precision,
-        ),
-    ] = None,
-    devices: Annotated[
-        str,
-        typer.Option(
-            "--devices",
-            help="GPUs that train together: a number, or all; on a CPU: processes.",
-            autocompletion=choices("1", "2", "4", "8", "all"),
-        ),
-    ] = "1",
+    seeds: Seeds = None,
+    device: Device = "auto",
+    precision: TrainPrecision = None,
+    devices: Devices = "1",
     online: Online = False,
     resume: Resume = False,
-    finish: Annotated[
-        bool, typer.Option("--finish", help="With --resume: train no more, write the run with the best weights so far.")
-    ] = False,
+    finish: Finish = False,
     overwrite: Overwrite = False,
-    debug: Debug = False,
 ) -> None:
     """Train a recipe on data; writes a run folder and prints its path.
 
@@ -85,7 +89,8 @@ def train(
     count = _device_count(devices, device)
     options = TrainOptions(device, resume=resume, finish=finish, overwrite=overwrite, online=online, devices=count)
     if seeds is None:
-        echo(train_recipe(recipe, out, data=data or (), overrides=overrides, options=options))
+        run = train_recipe(recipe, out, data=data or (), overrides=overrides, options=options)
+        show_result(_headline(run), run)
         return
     from deepnets4eo.evaluation import seeds_table
     from deepnets4eo.files import read_json
@@ -93,7 +98,17 @@ def train(
 
     folder = train_seeds(recipe, out, seeds, data=data or (), overrides=overrides, options=options)
     echo(seeds_table(read_json(folder / SEEDS)), err=True, nl=False)
-    echo(folder)
+    show_result(f"{seeds} runs of {recipe}", folder)
+
+
+def _headline(run: Path) -> str:
+    """The scores on what the training withheld, in one line; tasks with other scores have them in metrics.json alone."""
+    from deepnets4eo.evaluation.report import headline
+    from deepnets4eo.files import read_json
+    from deepnets4eo.training.fit import METRICS
+
+    scores = headline(read_json(run / METRICS)) if (run / METRICS).is_file() else ""
+    return f"trained; on what was withheld: {scores}" if scores else f"trained; its scores are in {run / METRICS}"
 
 
 def _device_count(text: str, device: str) -> int:

@@ -310,7 +310,7 @@ def load_model(inputs: Inputs | CheckedImages, settings: Settings) -> DecisionMo
             f"{getattr(inputs, radar[0]).source} looks like radar (speckle); the weight-free model reads optical images only"
             + (f", and the run does not decide: {model.skill.reason}" if model.skill is not None else "")
             + f". Give a run trained on radar with --model RUN{', - for the pre image' if radar[0] == 'pre' else ''}, or "
-            "--sensor optical if it is none."
+            "--set sensor=optical if it is none."
         )
     if radar:
         model = replace(model, weight=1.0)

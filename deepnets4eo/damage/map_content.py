@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, METHODS, NOT_ASSESSED, STATUSES, SUBJECT
+from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES, METHODS, NOT_ASSESSED, STATUSES, SUBJECT
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding
@@ -46,6 +46,20 @@ class DamageMapContent:
     def title(self) -> str:
         """Title of its products: what is mapped, and of which event."""
         return self.event.title(SUBJECT)
+
+    def headline(self) -> str:
+        """The result in one line: the expected number of damaged buildings (major damage or worse) with its 95 % interval.
+
+        Without estimates the number of buildings with such grades.
+        """
+        rows = self.buildings
+        assessed = int((rows["status"] == ASSESSED).sum())
+        of_all = f"{assessed:,} assessed {'building' if assessed == 1 else 'buildings'}"
+        expected = (self.estimates.get("buildings") or {}).get("damaged")
+        if expected is None:
+            return f"{int(rows['damage'].isin(DAMAGED).sum()):,} of {of_all} damaged"
+        low, high = expected["interval_95"]
+        return f"{expected['expected']:,.0f} of {of_all} damaged ({low:,.0f}–{high:,.0f})"
 
     @property
     def evidence(self) -> list[str]:

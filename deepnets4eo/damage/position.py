@@ -24,9 +24,9 @@ FAR_M = 8.0  # footprints seldom lie farther off than that
 NOT_ON_BUILDINGS = "footprint not on a building: alignment failed"
 CHECK = (
     "Check that footprints and images show one site, and the CRS of each, with `deepnets4eo check`; where you know that "
-    "the footprints lie on the buildings, give --no-align."
+    "the footprints lie on the buildings, give --set align=no."
 )
-FARTHER = "Where the images lie farther apart or turned, raise --max-shift or --max-rotation."
+FARTHER = "Where the images lie farther apart or turned, raise max_shift_m or max_rotation_deg with --set."
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _as_requested(registration: Registration, settings: Settings) -> tuple[Findi
         return (
             Finding(
                 "registration_turned", "caution",
-                f"The pre image is turned by {turn:.1f}°, which only --max-rotation {settings.max_rotation_deg:g} allows; "
+                f"The pre image is turned by {turn:.1f}°, which only max_rotation_deg={settings.max_rotation_deg:g} allows; "
                 f"georeferenced images are seldom turned by more than {MAX_ROTATION_DEG:g}°.",
                 "Look whether pre and post agree on the page.",
             ),

@@ -191,6 +191,6 @@ def share_findings(share: ShareEstimate) -> list[Finding]:
             "caution",
             f"The share of damaged buildings is uncertain ({share.reason}): {opinions}. The probabilities of all buildings "
             f"begin from {share.value:.0%}.",
-            "Grade a random sample of 100 to 200 buildings by eye and give the share with --damaged-share.",
+            "Grade a random sample of 100 to 200 buildings by eye and give the share with --set damaged_share=SHARE.",
         )
     ]

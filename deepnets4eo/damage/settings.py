@@ -6,9 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from deepnets4eo.options import option_group
+from deepnets4eo.options import KEY, SeedKey, option_group
 from deepnets4eo.registration.options import (
-    ALIGNMENT,
     MAX_ROTATION_DEG,
     MAX_SHIFT_M,
     AssumeRegistered,
@@ -80,7 +79,7 @@ class Settings:
         bool,
         Field(
             description="Let the default damage network decide, too, where PyTorch is installed.",
-            json_schema_extra=DECISION,
+            json_schema_extra=KEY,
         ),
     ] = True
     network_weight: Annotated[
@@ -89,14 +88,14 @@ class Settings:
             description="Share of a run in the decision if its skill is perfect; it is multiplied by its validated skill.",
             ge=0,
             le=1,
-            json_schema_extra=DECISION,
+            json_schema_extra=KEY,
         ),
     ] = 0.5
     damaged_share: Annotated[
         float | None,
         Field(
             description="Share of buildings expected with major damage or worse; estimated from the buildings by default.",
-            json_schema_extra=DECISION,
+            json_schema_extra=KEY,
         ),
     ] = None
     gsd_m: PixelSize = None
@@ -104,10 +103,10 @@ class Settings:
     max_shift_m: MaxShift = MAX_SHIFT_M
     max_rotation_deg: MaxRotation = MAX_ROTATION_DEG
     assume_registered: AssumeRegistered = False
-    align: Annotated[bool, Field(description="Move footprints onto the roofs.", json_schema_extra=ALIGNMENT)] = True
+    align: Annotated[bool, Field(description="Move footprints onto the roofs.", json_schema_extra=KEY)] = True
     sensor: Annotated[
         Literal["auto", "optical"],
-        Field(description="auto refuses radar, which only a --model RUN can read.", json_schema_extra=INPUTS),
+        Field(description="auto refuses radar, which only a --model RUN can read.", json_schema_extra=KEY),
     ] = "auto"
     class_shares: Annotated[
         str | None,
@@ -116,9 +115,9 @@ class Settings:
             json_schema_extra=DECISION,
         ),
     ] = None
-    layer: Annotated[str | None, Field(description="Layer of the footprints' file.", json_schema_extra=INPUTS)] = None
+    layer: Annotated[str | None, Field(description="Layer of the footprints' file.", json_schema_extra=KEY)] = None
     id_column: Annotated[
-        str | None, Field(description="Column that holds the buildings' ids.", json_schema_extra=INPUTS)
+        str | None, Field(description="Column that holds the buildings' ids.", json_schema_extra=KEY)
     ] = None
     footprints_crs: Annotated[
         str | None,
@@ -132,4 +131,48 @@ class Settings:
         ),
     ] = None
     workers: int = 2
-    seed: int = 0
+    seed: SeedKey = 0
+
+
+@option_group
+class FurtherInputs:
+    """What a damage job reads beside images and footprints, as the command line takes it; paths.
+
+    evidence : NAME=RASTER, a raster of scores each. evidence_weight : NAME=WEIGHT of these, or points=WEIGHT.
+    """
+
+    dsm_pre: Annotated[
+        str | None, Field(description="Surface model before, for height loss.", json_schema_extra=INPUTS)
+    ] = None
+    dsm_post: Annotated[str | None, Field(description="Surface model after.", json_schema_extra=INPUTS)] = None
+    cloud_mask: Annotated[
+        str | None, Field(description="Raster that is not 0 under clouds.", json_schema_extra=INPUTS)
+    ] = None
+    points_pre: Annotated[
+        str | None,
+        Field(description="Cloud of points before (LAS, LAZ, …), with --points-post.", json_schema_extra=INPUTS),
+    ] = None
+    points_post: Annotated[
+        str | None,
+        Field(description="Cloud of points after: height loss and debris as evidence.", json_schema_extra=INPUTS),
+    ] = None
+    evidence: Annotated[
+        list[str] | None,
+        Field(
+            description="Raster of scores, such as change, as evidence ev_NAME; it decides by its card, else is shown only. "
+            "Repeatable.",
+            json_schema_extra={**DECISION, "metavar": "NAME=RASTER"},
+        ),
+    ] = None
+    evidence_weight: Annotated[
+        list[str] | None,
+        Field(
+            description="Share of such scores, or of points, in the decision, 0-1; times the skill in their card.",
+            json_schema_extra={**DECISION, "metavar": "NAME=WEIGHT"},
+        ),
+    ] = None
+
+    @property
+    def layers(self) -> dict[str, str | None]:
+        """The rasters by their names in `damage.inputs.open_inputs`."""
+        return {"dsm_pre": self.dsm_pre, "dsm_post": self.dsm_post, "cloud_mask": self.cloud_mask}

@@ -35,7 +35,7 @@ class Remedies:
     stored_legend: str = ""
 
 
-OF_EVALUATION = Remedies('unknown="void" (--unknown void)', "--reference-legend ")
+OF_EVALUATION = Remedies('unknown="void" (--unknown void)', "--set reference_legend=")
 OF_TRAINING = Remedies("--set data.unknown_labels=void", "--set data.labels_legend=")
 
 

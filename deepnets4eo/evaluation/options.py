@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from deepnets4eo.options import Unknown, option_group
+from deepnets4eo.options import KEY, SeedKey, Unknown, option_group
 
 if TYPE_CHECKING:
     from deepnets4eo.cards.legend import Legend
@@ -19,6 +19,7 @@ LEGENDS: dict[str, Any] = {"group": "Legends"}
 PROTOCOL: dict[str, Any] = {"group": "Protocol"}
 INTERVALS: dict[str, Any] = {"group": "Intervals"}
 RESULTS: dict[str, Any] = {"group": "Results"}
+PAGE: dict[str, Any] = {"group": "Page of a hyperspectral run"}
 
 
 @option_group
@@ -42,10 +43,10 @@ class ProtocolChanges:
     """
 
     prediction_legend: Annotated[
-        str | None, Field(description="Legend the prediction is stored in.", json_schema_extra=LEGENDS)
+        str | None, Field(description="Legend the prediction is stored in.", json_schema_extra=KEY)
     ] = None
     reference_legend: Annotated[
-        str | None, Field(description="Legend the reference is stored in.", json_schema_extra=LEGENDS)
+        str | None, Field(description="Legend the reference is stored in.", json_schema_extra=KEY)
     ] = None
     erode: Annotated[
         int | None,
@@ -106,10 +107,61 @@ class Intervals:
     ] = 0
     tile_px: Annotated[
         int,
-        Field(description="Side of those tiles in px.", ge=16, json_schema_extra={**INTERVALS, "flag": "--tile"}),
+        Field(description="Side of the tiles of --bootstrap in px.", ge=16, json_schema_extra=KEY),
     ] = 512
-    seed: int = 0
+    seed: SeedKey = 0
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
+
+
+@option_group
+class ScoredFiles:
+    """What is scored, and by which rules, in the words of the command line.
+
+    layer : LAYER=PATTERN, where labels of a dataset lie. against : an earlier report of the same protocol.
+    """
+
+    legend: str | None = None
+    protocol: str | None = None
+    dataset: str | None = None
+    layer: Annotated[
+        list[str] | None,
+        Field(
+            description="Where its labels lie, e.g. labels=gt/{id}.tif.",
+            json_schema_extra={**PROTOCOL, "metavar": "LAYER=PATTERN"},
+        ),
+    ] = None
+    against: Annotated[
+        Path | None,
+        Field(description="An earlier --json of the same protocol: show the difference.", json_schema_extra=RESULTS),
+    ] = None
+
+
+@option_group
+class PageOptions:
+    """The page of a hyperspectral run, in the words of the command line."""
+
+    page: Annotated[
+        Path | None,
+        Field(
+            description="PREDICTION is a run of the task hyperspectral: write its page of maps, spectra, scores and "
+            "leakage into this folder.",
+            json_schema_extra=PAGE,
+        ),
+    ] = None
+    data: Annotated[
+        list[Path] | None,
+        Field(
+            description="Where the files of that run's training lie now; by default where they lay then.",
+            json_schema_extra=PAGE,
+        ),
+    ] = None
+    overwrite: Annotated[
+        bool, Field(description="Replace a page that exists.", json_schema_extra={**PAGE, "flag": "--overwrite"})
+    ] = False
+    memory: Annotated[str, Field(description="How much memory --page may use, e.g. 4GB.", json_schema_extra=KEY)] = (
+        "4GB"
+    )
+    device: Annotated[str, Field(description="Device of --page: auto, cpu or cuda.", json_schema_extra=KEY)] = "auto"
 
 
 @option_group

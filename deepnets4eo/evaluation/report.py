@@ -56,6 +56,12 @@ def text_table(report: Report) -> str:
     return "\n\n".join([*parts, *(f"Note: {note}" for note in report.get("notes", []))]) + "\n"
 
 
+def headline(report: Report) -> str:
+    """Returns overall accuracy, mean F1 and mean IoU in percent, in one line, of those that the report has."""
+    overall = (("overall accuracy", "overall_accuracy"), ("mean F1", "mean_f1"), ("mean IoU", "mean_iou"))
+    return ", ".join(f"{title} {percent(report[key])} %" for title, key in overall if key in report)
+
+
 def markdown_table(report: Report) -> str:
     """Returns the same table as Markdown."""
     parts = []

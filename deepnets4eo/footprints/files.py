@@ -158,7 +158,7 @@ def _choose_layer(path: Path, name: str, layer: str | None) -> str:
         raise InputError(f"footprints {name} have no layer with geometry. Expected {FORMATS}.")
     if len(candidates) > 1:
         raise InputError(
-            f"footprints {name} have several layers: {', '.join(candidates)}. Name one with layer=… (--layer)."
+            f"footprints {name} have several layers: {', '.join(candidates)}. Name one with layer=NAME (--set layer=NAME)."
         )
     return candidates[0]
 

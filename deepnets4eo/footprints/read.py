@@ -209,7 +209,7 @@ def read_footprints(
         kinds = sorted({str(kind) for kind in table.geometry.geom_type.dropna()}) or ["empty geometries"]
         raise InputError(
             f"footprints {name} have no usable polygons, only {', '.join(kinds)}. Expected building outlines as "
-            "Polygon or MultiPolygon; choose another layer with --layer, or close the lines to areas."
+            "Polygon or MultiPolygon; choose another layer with --set layer=NAME, or close the lines to areas."
         )
     frame = gpd.GeoDataFrame({"id": ids[keep]}, geometry=outlines[keep], crs=table.crs)
     others = [column for column in table.columns if column not in (table.geometry.name, PIXEL_COLUMN)]
@@ -326,7 +326,7 @@ def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:
                 "id_column_not_used",
                 "note",
                 f"The ids of the footprints are {taken}, because {footprints.passed_over}.",
-                "Name another column with --id-column.",
+                "Name another column with --set id_column=NAME.",
             )
         )
     return tuple(findings)

@@ -57,7 +57,9 @@ def describe_vector(facts: dict[str, Any], problems: list[str], path: str) -> Gr
             if len(layers) > 1:
                 facts["layer described"] = chosen
             if len(polygons) > 1:
-                problems.append(f"it has several layers of polygons: {', '.join(polygons)}. Name one with --layer.")
+                problems.append(
+                    f"it has several layers of polygons: {', '.join(polygons)}. Name one with --set layer=NAME."
+                )
             try:
                 frame = pyogrio.read_dataframe(inner, layer=chosen, on_invalid="fix")
             except UnicodeDecodeError:

@@ -7,21 +7,22 @@ is taken from the tags of their files where they have it, with a finding that na
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field
+from typing_extensions import Self
 
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, name_hint
+from deepnets4eo.files import read_yaml
 from deepnets4eo.outputs.findings import Finding
 
 if TYPE_CHECKING:
     from deepnets4eo.rasters.scene import Layer
 
-EVENT: dict[str, Any] = {"group": "Event"}
+FILE_SUFFIXES = (".yaml", ".yml", ".json")
 LONGEST = 1000  # characters; these texts are titles and lines of a caption
 DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?")
 TAG_DATE = re.compile(r"(\d{4})[-:/]?(\d\d)[-:/]?(\d\d)(?:\d{4}|\d{6})?(?!\d)")  # also with hours, minutes and seconds
@@ -30,23 +31,51 @@ DATE_TAGS = ("ACQUISITIONDATETIME", "ACQUISITION_DATETIME", "ACQUISITION_DATE", 
 SENSOR_TAGS = ("SATELLITEID", "SATELLITE", "SENSOR")
 KEYS = {"name": "event", "location": "place"}  # in products where fields stand by themselves
 
-EventName: TypeAlias = Annotated[
-    str, Field(description="Event, for titles.", json_schema_extra={**EVENT, "flag": "--event-name"})
-]
-Location: TypeAlias = Annotated[str, Field(description="Where it was.", json_schema_extra={**EVENT, "flag": "--place"})]
-Credit: TypeAlias = Annotated[str, Field(description="Credit of images and outlines.", json_schema_extra=EVENT)]
-Producer: TypeAlias = Annotated[str, Field(description="Who makes the map.", json_schema_extra=EVENT)]
-
 
 class EventTexts:
     """Base of what is known of a map: dataclasses with these four texts, and others that `LABELS` names."""
 
     LABELS: ClassVar[Mapping[str, str]]  # field → what it is called, in the order of products
 
-    name: EventName
-    location: Location
-    credit: Credit
-    producer: Producer
+    name: str
+    location: str
+    credit: str
+    producer: str
+
+    @classmethod
+    def keys(cls) -> dict[str, str]:
+        """What a user calls a field → the field."""
+        return {"place" if name == "location" else name: name for name in cls.LABELS}
+
+    @classmethod
+    def parse(cls, texts: Sequence[str]) -> Self:
+        """What texts KEY=VALUE and files of such keys (YAML, JSON) say; a later one counts. Errors: InputError."""
+        values: dict[str, str] = {}
+        for text in texts:
+            key, equals, value = text.partition("=")
+            if Path(text).suffix.lower() in FILE_SUFFIXES and (not equals or Path(text).is_file()):
+                read = read_yaml(text)
+                if not isinstance(read, dict):
+                    raise InputError(f"{text} has no keys; expected a line such as `name: Flood`. Write some.")
+                values |= cls._fields(read, text)
+            elif equals:
+                values |= cls._fields({key: value}, f"--event {text}")
+            else:
+                raise InputError(
+                    f"--event {text} is neither KEY=VALUE, such as name=Flood, nor a YAML or JSON file of such keys. "
+                    f"The keys are {', '.join(cls.keys())}."
+                )
+        return cls(**values)
+
+    @classmethod
+    def _fields(cls, values: Mapping[str, Any], where: str) -> dict[str, str]:
+        """Field → text; a day that YAML has read as a date becomes text again. Errors: InputError for an unknown key."""
+        keys = cls.keys()
+        for key in values:
+            if key not in keys:
+                raise InputError(f"{where}: unknown key {key!r}. {name_hint(key, keys)}")
+        texts = {name: value.isoformat() if isinstance(value, date) else value for name, value in values.items()}
+        return {keys[name]: text for name, text in texts.items() if text is not None}
 
     def __post_init__(self) -> None:
         for name in self.LABELS:
@@ -145,18 +174,14 @@ class EventInfo(EventTexts):
         "producer": "Producer",
     }
 
-    name: EventName = ""
-    location: Location = ""
-    date_pre: Annotated[
-        str, Field(description="When PRE was taken, e.g. 2011-05-20; of its tags by default.", json_schema_extra=EVENT)
-    ] = ""
-    date_post: Annotated[
-        str, Field(description="When POST was taken; of its tags by default.", json_schema_extra=EVENT)
-    ] = ""
-    sensor_pre: Annotated[str, Field(description="What took PRE.", json_schema_extra=EVENT)] = ""
-    sensor_post: Annotated[str, Field(description="What took POST.", json_schema_extra=EVENT)] = ""
-    credit: Credit = ""
-    producer: Producer = ""
+    name: str = ""
+    location: str = ""
+    date_pre: str = ""
+    date_post: str = ""
+    sensor_pre: str = ""
+    sensor_post: str = ""
+    credit: str = ""
+    producer: str = ""
     from_files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -234,11 +259,11 @@ class SeriesEvent(EventTexts):
         "producer": "Producer",
     }
 
-    name: EventName = ""
-    location: Location = ""
-    sensor: Annotated[str, Field(description="What took the images.", json_schema_extra=EVENT)] = ""
-    credit: Credit = ""
-    producer: Producer = ""
+    name: str = ""
+    location: str = ""
+    sensor: str = ""
+    credit: str = ""
+    producer: str = ""
 
 
 def event_findings(event: EventInfo) -> tuple[Finding, ...]:
@@ -250,7 +275,7 @@ def event_findings(event: EventInfo) -> tuple[Finding, ...]:
                 "dates_reversed",
                 "caution",
                 f"The image from before seems to be younger than the one from after ({dates}).",
-                "Swap PRE and POST where they are; else give --date-pre and --date-post.",
+                "Swap PRE and POST where they are; else give --event date_pre=… and --event date_post=….",
             ),
         )
     taken = [
@@ -261,7 +286,11 @@ def event_findings(event: EventInfo) -> tuple[Finding, ...]:
     if not taken:
         return ()
     message = "Dates were taken from the files' tags, which may hold the time of processing: " + "; ".join(taken) + "."
-    return (Finding("dates_from_tags", "note", message, "Give --date-pre and --date-post where they are wrong."),)
+    return (
+        Finding(
+            "dates_from_tags", "note", message, "Give --event date_pre=… and --event date_post=… where they are wrong."
+        ),
+    )
 
 
 def iso_day(text: str) -> date | None:

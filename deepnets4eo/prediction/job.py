@@ -78,6 +78,11 @@ class Prediction:
     seconds: float
     network_s: float
 
+    def headline(self) -> str:
+        """What was labelled, and how long it took, in one line."""
+        empty = f", {self.skipped:,} of them without data" if self.skipped else ""
+        return f"{self.tiles:,} {'tile' if self.tiles == 1 else 'tiles'} labelled in {self.seconds:.0f} s{empty}"
+
 
 def predict(
     run: Run | Segmenter | str | Path,

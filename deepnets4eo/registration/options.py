@@ -6,13 +6,15 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
+from deepnets4eo.options import KEY, SeedKey, option_group
+
 ALIGNMENT: dict[str, Any] = {"group": "Alignment"}
 MAX_SHIFT_M = 30.0
 MAX_ROTATION_DEG = 3.0  # georeferenced pairs seldom lie turned by more
 
 Motion: TypeAlias = Annotated[
     Literal["auto", "translation", "similarity", "affine"],
-    Field(description="How pre may lie against post.", json_schema_extra=ALIGNMENT),
+    Field(description="How pre may lie against post: auto, translation, similarity or affine.", json_schema_extra=KEY),
 ]
 MaxShift: TypeAlias = Annotated[
     float,
@@ -20,7 +22,7 @@ MaxShift: TypeAlias = Annotated[
         description="Farthest that pre may lie off, metres.",
         gt=0,
         allow_inf_nan=False,
-        json_schema_extra={**ALIGNMENT, "flag": "--max-shift"},
+        json_schema_extra=KEY,
     ),
 ]
 MaxRotation: TypeAlias = Annotated[
@@ -29,7 +31,7 @@ MaxRotation: TypeAlias = Annotated[
         description="Farthest that pre may be turned, degrees; above 3 a wrong match is more likely.",
         ge=0,
         le=10,
-        json_schema_extra={**ALIGNMENT, "flag": "--max-rotation"},
+        json_schema_extra=KEY,
     ),
 ]
 AssumeRegistered: TypeAlias = Annotated[
@@ -48,3 +50,21 @@ PixelSize: TypeAlias = Annotated[
         json_schema_extra={"group": "Inputs", "flag": "--gsd"},
     ),
 ]
+
+
+@option_group
+class RegisterOptions:
+    """How `deepnets4eo register` measures; `registration.register` says what the values mean.
+
+    layer, footprints_crs : of the footprints' file, whose alignment is measured too.
+    """
+
+    footprints_crs: Annotated[
+        str | None, Field(description="CRS of the footprints, e.g. EPSG:4326; or pixels (of POST).")
+    ] = None
+    gsd_m: PixelSize = None
+    layer: Annotated[str | None, Field(description="Layer of the footprints' file.", json_schema_extra=KEY)] = None
+    motion: Motion = "auto"
+    max_shift_m: MaxShift = MAX_SHIFT_M
+    max_rotation_deg: MaxRotation = MAX_ROTATION_DEG
+    seed: SeedKey = 0

@@ -2,7 +2,7 @@
 
 Usage: python experiments/benchmarks/damage_city.py [--side 20000] [--folder runs/damage_city] [--parts 4]
 The pair is one synthetic miniature city of 2,000² pixels laid side by side, with its footprints. The job runs as users
-run it (`deepnets4eo damage`), in a process of its own, and again with `--no-network`. The plain way beside it, in the same run: two window reads and
+run it (`deepnets4eo damage`), in a process of its own, and again with `--set network=no`. The plain way beside it, in the same run: two window reads and
 one structural similarity per building, in a loop, over a sample, extrapolated; it makes no decision and no product.
 
 With --parts the job as it comes is also divided (`--part 1/4` to `4/4`, one after the other, then `--resume`): on as many computers it
@@ -111,7 +111,7 @@ def main() -> None:
     plain = plain_seconds(options.folder) * buildings
     print(f"{buildings} buildings over {options.side}² pixels (synthetic)")
     print(f"plain loop, evidence of one kind only: {plain:.0f} s (extrapolated from {SAMPLE})")
-    for name, choice in (("without its network", ("--no-network",)), ("as it comes", ())):
+    for name, choice in (("without its network", ("--set", "network=no")), ("as it comes", ())):
         seconds, processor = run_job(options.folder, options.folder / "damage", "--overwrite", *choice)
         assessed = int(read_json(options.folder / "damage" / "summary.json")["buildings"]["assessed"])
         peak_gib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # of all jobs up to now

@@ -283,7 +283,7 @@ def test_bands_are_paired_by_name_then_by_number() -> None:
     pre, post = choose_bands(*map(Named, sources), ChangeOptions())
     assert (pre.bands, post.bands) == ([4, 3, 2], [1, 2, 3])
     four, three = (Layer.open(np.ones((count, 4, 4), np.uint8)) for count in (4, 3))
-    with pytest.raises(InputError, match="has 4 bands .* 3 .*--pre-bands"):
+    with pytest.raises(InputError, match="has 4 bands .* 3 .*--set pre_bands"):
         choose_bands(four, three, ChangeOptions())
     pre, post = choose_bands(four, three, ChangeOptions(pre_bands="4,1,2"))
     assert (pre.bands, post.bands) == ([4, 1, 2], [1, 2, 3])
@@ -484,7 +484,7 @@ def test_options_that_contradict_each_other_are_refused_before_any_work(tmp_path
         options = ChangeOptions(**{f"cover_{given}": "cover.tif"})
         with pytest.raises(InputError, match=f"--cover-{given} was given without --cover-{missing}"):
             map_change("no.tif", "such.tif", tmp_path / "out", options)
-    with pytest.raises(InputError, match="--normalise histogram was given without --model"):
+    with pytest.raises(InputError, match="--set normalise=histogram was given without --model"):
         map_change("no.tif", "such.tif", tmp_path / "out", ChangeOptions(normalise="histogram"))
     assert not (tmp_path / "out").exists()
 

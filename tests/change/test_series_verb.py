@@ -32,7 +32,11 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def result(folder):
     words = ["--masks", folder / "masks", "--bands", ",".join(BANDS), "--cell-px", CELL, "--top", 4, "--workers", 1]
-    words += ["--event-name", "Fire <1>", "--place", "Valley", "--sensor", "Sentinel-2", "--producer", "Team 7"]
+    words += [
+        word
+        for key in ("name=Fire <1>", "place=Valley", "sensor=Sentinel-2", "producer=Team 7")
+        for word in ("--event", key)
+    ]
     words += ["--breaks-from", "2020-01-20"]
     out = folder / "out"
     # 12 dates of history for the curve: two harmonics and a trend need as many
@@ -119,11 +123,11 @@ def test_the_changes_most_like_one_are_listed(result, capsys):
             "no cell of 32 px has 70% of valid pixels",
         ),
         (["images", "--out", "x", "--mask-values", "3"], "--mask-values was given without a mask"),
-        (["images", "--out", "x", "--mask-above", "50"], "--mask-above was given without a mask"),
-        (["images", "--out", "x", "--masks", "masks", "--mask-band", "1"], "Choose one of them"),
+        (["images", "--out", "x", "--set", "mask_above=50"], "--set mask_above was given without a mask"),
+        (["images", "--out", "x", "--masks", "masks", "--set", "mask_band=1"], "Choose one of them"),
         (
-            ["images", "--out", "x", "--masks", "masks", "--mask-values", "3", "--mask-above", "5"],
-            "--mask-values and --mask-above were given",
+            ["images", "--out", "x", "--masks", "masks", "--mask-values", "3", "--set", "mask_above=5"],
+            "--mask-values and --set mask_above were given",
         ),
         (["images", "--out", "x", "--break-of", "nir"], "--break-of nir was given without --breaks-from"),
         (["images/2019-01-15*", "--out", "x"], "the series has 1 dates with valid cells, expected at least 6"),

@@ -147,7 +147,16 @@ def test_what_limits_the_map_is_the_end_of_what_is_printed_and_stands_in_every_p
 def test_event_formats_and_an_assumed_registration_are_options(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    event = ("--event-name", "Tornado", "--place", "Joplin", "--date-post", "2011-05-22", "--credit", "NOAA")
+    event = (
+        "--event",
+        "name=Tornado",
+        "--event",
+        "place=Joplin",
+        "--event",
+        "date_post=2011-05-22",
+        "--event",
+        "credit=NOAA",
+    )
     assert run(place, tmp_path / "out", *event, "--also", "kml", "--assume-registered") == 0
     said = capsys.readouterr().err
     names = {path.name for path in (tmp_path / "out").iterdir()}
@@ -163,10 +172,13 @@ def test_event_formats_and_an_assumed_registration_are_options(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--date-post", "22.05.2011"), ("date_post is '22.05.2011', expected a date",)),
-        (("--date-pre", "2012-01-01", "--date-post", "2011-05-22"), ("later than date_post, which is 2011-05-22",)),
+        (("--event", "date_post=22.05.2011"), ("date_post is '22.05.2011', expected a date",)),
+        (
+            ("--event", "date_pre=2012-01-01", "--event", "date_post=2011-05-22"),
+            ("later than date_post, which is 2011-05-22",),
+        ),
         (("--also", "kml,kmz"), ("'kmz' is no further format", "Did you mean 'kml'?")),
-        (("--max-rotation", "11"), ("--max-rotation", "less than or equal to 10")),
+        (("--set", "max_rotation_deg=11"), ("--set: max_rotation_deg", "less than or equal to 10")),
     ],
 )
 def test_bad_options_are_refused_before_long_work(
@@ -186,28 +198,34 @@ def test_an_assumed_registration_needs_a_pre_image(
     )
 
 
-@pytest.mark.parametrize("verb", ["change", "rubble"])
-def test_other_verbs_of_two_dates_have_the_same_options_of_the_event(
-    verb: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("verb", ["damage", "change", "rubble", "series"])
+def test_the_event_is_one_option_of_every_verb_of_several_dates(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb, "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "--event FILE|KEY=VALUE" in said
+    assert "Keys: name, place, credit, producer" in said
+
+
+def test_the_event_can_stand_in_a_file(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "event.yaml").write_text("name: Tornado\ndate_post: 2011-05-22\nplace: Joplin\n")
+    assert run(place, tmp_path / "out", "--event", str(tmp_path / "event.yaml"), "--event", "place=Duquesne") == 0
+    event = json.loads((tmp_path / "out" / "summary.json").read_text())["event"]
+    assert (event["name"], event["place"], event["date_post"]) == ("Tornado", "Duquesne", "2011-05-22")
+    (tmp_path / "wrong.json").write_text('{"title": "Tornado"}')
+    assert run(place, tmp_path / "new", "--event", str(tmp_path / "wrong.json"), "--dry-run") == 2
+    assert "wrong.json: unknown key 'title'" in capsys.readouterr().err
+
+
+def test_the_result_is_a_line_before_the_findings(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    groups = []
-    for name in ("damage", verb):
-        assert main([name, "--help"]) == 0
-        groups.append(
-            next(text for text in capsys.readouterr().out.split("\n\n") if text.lstrip().startswith("Event:"))
-        )
-    assert groups[0].split() == groups[1].split()
-
-
-def test_the_help_has_a_group_of_the_event(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["damage", "--help"]) == 0
-    groups = capsys.readouterr().out.split("\n\n")
-    (event,) = (group for group in groups if group.lstrip().startswith("Event:"))
-    for option in ("event-name", "place", "date-pre", "date-post", "sensor-pre", "sensor-post", "credit", "producer"):
-        assert f"--{option} " in event
-    (alignment,) = (group for group in groups if group.lstrip().startswith("Alignment:"))
-    assert "--max-rotation" in alignment
-    assert "--assume-registered" in alignment
+    assert run(place, tmp_path / "out") == 0
+    said = capsys.readouterr().err
+    damaged = json.loads((tmp_path / "out" / "summary.json").read_text())["estimates"]["buildings"]["damaged"]
+    low, high = damaged["interval_95"]
+    assert re.search(
+        rf"^{damaged['expected']:,.0f} of \d+ assessed buildings damaged \({low:,.0f}–{high:,.0f}\)$", said, re.M
+    )
 
 
 def test_dry_run_says_what_would_be_done_and_writes_nothing(
@@ -221,10 +239,10 @@ def test_dry_run_says_what_would_be_done_and_writes_nothing(
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
-        ("--damaged-share", "1.5", "expected more than 0 and less than 1"),
+        ("--set", "damaged_share=1.5", "expected more than 0 and less than 1"),
         ("--model", "nope", "nope"),
         ("--class-shares", "nope", "does not exist"),
-        ("--seed", "-3", "--seed"),
+        ("--set", "seed=-3", "seed"),
     ],
 )
 def test_dry_run_refuses_what_the_job_would_refuse(

@@ -78,7 +78,7 @@ def test_a_protocol_of_a_card_brings_its_legend_and_name(files, capsys):
 
 
 def test_intervals_are_printed(files, capsys):
-    words = ["--legend", "isprs", "--bootstrap", "50", "--tile", "30", "--ignore", "clutter"]
+    words = ["--legend", "isprs", "--bootstrap", "50", "--set", "tile_px=30", "--ignore", "clutter"]
     assert main(["evaluate", *files[:2], *words]) == 0
     assert " to " in next(line for line in capsys.readouterr().out.splitlines() if line.startswith("overall accuracy"))
 

@@ -1,4 +1,4 @@
-"""The verb `heights` as a user meets it."""
+"""The verb `layers heights` as a user meets it."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def dsm(tmp_path: Path) -> str:
 
 def test_heights_above_ground_come_out_and_only_the_path_is_on_stdout(dsm: str, tmp_path: Path, capsys) -> None:
     out = tmp_path / "out" / "ndsm.tif"
-    assert main(["heights", dsm, "--out", str(out), "--max-building-m", "30"]) == 0
+    assert main(["layers", "heights", dsm, "--out", str(out), "--max-building-m", "30"]) == 0
     assert capsys.readouterr().out == f"{out}\n"
     with rasterio.open(out) as file:
         assert file.descriptions == ("ndsm",)
@@ -41,7 +41,7 @@ def test_the_published_composite_comes_out_of_a_surface_and_a_false_colour_image
     dtm = raster(tmp_path / "dtm.tif", CITY.dtm.astype(np.float32))
     out = tmp_path / "a.tif"
     options = ["--image", image, "--bands", "nir, red, green", "--channels", "dsm,ndsm, ndvi", "--dtm", dtm]
-    assert main(["heights", dsm, "--out", str(out), *options]) == 0
+    assert main(["layers", "heights", dsm, "--out", str(out), *options]) == 0
     with rasterio.open(out) as file:
         assert file.descriptions == ("dsm", "ndsm", "ndvi")
         assert file.tags()["GROUND"] == dtm
@@ -51,10 +51,10 @@ def test_the_published_composite_comes_out_of_a_surface_and_a_false_colour_image
 def test_existing_files_stay_without_overwrite(dsm: str, tmp_path: Path, capsys) -> None:
     out = tmp_path / "a.tif"
     out.write_text("precious")
-    assert main(["heights", dsm, "--out", str(out), "--channels", "slope"]) != 0
+    assert main(["layers", "heights", dsm, "--out", str(out), "--channels", "slope"]) != 0
     assert "--overwrite" in capsys.readouterr().err
     assert out.read_text() == "precious"
-    assert main(["heights", dsm, "--out", str(out), "--channels", "slope", "--overwrite"]) == 0
+    assert main(["layers", "heights", dsm, "--out", str(out), "--channels", "slope", "--overwrite"]) == 0
 
 
 def test_mistakes_are_explained(dsm: str, tmp_path: Path, capsys) -> None:
@@ -70,7 +70,7 @@ def test_mistakes_are_explained(dsm: str, tmp_path: Path, capsys) -> None:
         ([raster(tmp_path / "void.tif", np.full_like(CITY.dsm, -9999, "f4")), *out], "Check its nodata value"),
         ([dsm, *out, "--max-building-m", "0"], "max_building_m is 0"),
     ):
-        assert main(["heights", *command]) == 2, command
+        assert main(["layers", "heights", *command]) == 2, command
         assert message in capsys.readouterr().err
     assert not (tmp_path / "a.tif").exists()
 
@@ -79,5 +79,5 @@ def test_outliers_are_counted_in_a_warning(tmp_path: Path, caplog) -> None:
     values = CITY.dsm.astype(np.float32)
     values[5:8, 5] = -9999
     path = raster(tmp_path / "spiky.tif", values)
-    assert main(["heights", path, "--out", str(tmp_path / "a.tif"), "--channels", "dsm"]) == 0
+    assert main(["layers", "heights", path, "--out", str(tmp_path / "a.tif"), "--channels", "dsm"]) == 0
     assert f"dsm ({path}): 3 heights outside -500 to 9000 m" in caplog.text

@@ -50,19 +50,14 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("change out/score.tif post.tif --out out", "out/score.tif", ""),
         ("change pre.tif post.tif --out new --cover-pre labels.tif --json labels.tif", "labels.tif", ""),
         ("change pre.tif post.tif --out new --cloud-mask-post labels.tif --json labels.tif", "labels.tif", ""),
-    ],
-    "report": [("report run --out run", "run", "")],
-    "transitions": [
-        ("transitions labels.tif image.tif", "labels.tif", "--out"),
-        ("transitions image.tif labels.tif", "labels.tif", "--out"),
-        ("transitions image.tif labels.tif --out new.csv", "labels.tif", "--json"),
-    ],
-    "refine": [
-        ("refine labels.tif image.tif", "labels.tif", "--out"),
-        ("refine labels.tif image.tif", "image.tif", "--out"),
-        ("refine labels.tif pre.tif post.tif", "post.tif", "--out"),
+        ("change labels.tif image.tif --transitions", "labels.tif", "--out"),
+        ("change image.tif labels.tif --transitions", "labels.tif", "--out"),
+        ("change image.tif labels.tif --transitions --out new.csv", "labels.tif", "--json"),
     ],
     "predict": [
+        ("predict labels.tif image.tif --refine", "labels.tif", "--out"),
+        ("predict labels.tif image.tif --refine", "image.tif", "--out"),
+        ("predict labels.tif pre.tif post.tif --refine", "post.tif", "--out"),
         ("predict run image.tif", "image.tif", "--out"),
         ("predict run image.tif --out new.tif", "image.tif", "--entropy"),
         ("predict run image.tif --out new.tif", "image.tif", "--probabilities"),
@@ -72,28 +67,26 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("predict run image.tif", "run/estimator.skops", "--out"),
         ("predict run image.tif --ensemble other", "other/estimator.skops", "--out"),
     ],
-    "rasterize": [
-        ("rasterize image.tif houses.gpkg", "image.tif", "--out"),
-        ("rasterize image.tif houses.gpkg", "houses.gpkg", "--out"),
-        ("rasterize image.tif buildings=houses.gpkg", "houses.gpkg", "--out"),
-        ("rasterize image.tif roads.shp", "roads.dbf", "--out"),
-        ("rasterize image.tif houses.gpkg --coverage area.geojson", "area.geojson", "--out"),
-        ("rasterize image.tif houses.gpkg --rules rules.yaml", "rules.yaml", "--out"),
-    ],
-    "heights": [
-        ("heights dsm.tif", "dsm.tif", "--out"),
-        ("heights dsm.tif --dtm image.tif", "image.tif", "--out"),
-        ("heights dsm.tif --channels ndvi --image image.tif", "image.tif", "--out"),
+    "layers": [
+        ("layers osm image.tif houses.gpkg", "image.tif", "--out"),
+        ("layers osm image.tif houses.gpkg", "houses.gpkg", "--out"),
+        ("layers osm image.tif buildings=houses.gpkg", "houses.gpkg", "--out"),
+        ("layers osm image.tif roads.shp", "roads.dbf", "--out"),
+        ("layers osm image.tif houses.gpkg --coverage area.geojson", "area.geojson", "--out"),
+        ("layers osm image.tif houses.gpkg --rules rules.yaml", "rules.yaml", "--out"),
+        ("layers heights dsm.tif", "dsm.tif", "--out"),
+        ("layers heights dsm.tif --dtm image.tif", "image.tif", "--out"),
+        ("layers heights dsm.tif --channels ndvi --image image.tif", "image.tif", "--out"),
     ],
     "polygons": [
         ("polygons table.gpkg", "table.gpkg", "--out"),
         ("polygons labels.tif --legend card.geojson", "card.geojson", "--out"),
-    ],
-    "objects": [
-        ("objects table.gpkg", "table.gpkg", "--out"),
-        ("objects labels.tif --out cars.gpkg", "labels.tif", "--density"),
+        ("polygons table.gpkg --objects car", "table.gpkg", "--out"),
+        ("polygons labels.tif --objects car --out cars.gpkg", "labels.tif", "--density"),
     ],
     "evaluate": [
+        ("evaluate run --page run", "run", ""),
+        ("evaluate tiles other_tiles --protocol xview2", "tiles/a.tif", "--json"),
         ("evaluate labels.tif reference.tif", "labels.tif", "--json"),
         ("evaluate labels.tif reference.tif", "reference.tif", "--csv"),
         ("evaluate tiles tiles", "tiles/a.tif", "--figure"),
@@ -121,7 +114,6 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("export run", "run/card.json", "--onnx"),
     ],
     "check": [("check image.tif scores.json", "scores.json", "--json"), ("check tiles", "tiles/a.tif", "--json")],
-    "score": [("score xview2 tiles other_tiles", "tiles/a.tif", "--json")],
     "series": [
         ("series dates --bands red,green,blue --out dates", "dates", ""),
         ("series dates --masks masks --out masks", "masks", ""),
@@ -130,7 +122,7 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
     "datasets": [("datasets rules.yaml", "rules.yaml", "--json")],
 }
 NO_INPUT_FILES = {"demo", "models"}
-NO_OVERWRITE = {"evaluate", "check", "score", "datasets"}  # they replace their outputs without being asked to
+NO_OVERWRITE = {"evaluate", "check", "datasets"}  # they replace their outputs without being asked to
 FLAT = [pytest.param(*case, id=f"{case[0]} {case[2]} {case[1]}") for cases in CASES.values() for case in cases]
 
 
@@ -285,7 +277,7 @@ def test_a_side_file_of_an_output_does_not_replace_an_input(
     "command",
     [
         "evaluate labels.tif reference.tif --json a.json --csv ./a.json",
-        "objects labels.tif --out cars.gpkg --density cars.gpkg",
+        "polygons labels.tif --objects car --out cars.gpkg --density cars.gpkg",
         "predict run image.tif --out a.tif --entropy a.qml",
     ],
 )
@@ -326,21 +318,21 @@ WRITING = [
     "demo --out OUT",
     "change pre.tif post.tif --out OUT",
     "change pre.tif post.tif --out OUT --resume",
-    "refine labels.tif image.tif --out OUT",
-    "refine labels.tif image.tif --out OUT --resume",
-    "transitions labels.tif labels.tif --out OUT",
+    "predict labels.tif image.tif --refine --out OUT",
+    "predict labels.tif image.tif --refine --out OUT --resume",
+    "change labels.tif labels.tif --transitions --out OUT",
     "predict run image.tif --out OUT",
     "predict run image.tif --out free.tif --probabilities OUT",
     "predict run image.tif --out OUT --resume",
     "train recipe.yaml --data tiles --out OUT",
     "train recipe.yaml --data tiles --out OUT --resume",
     "export run --onnx OUT",
-    "rasterize image.tif houses.gpkg --out OUT",
-    "heights dsm.tif --out OUT",
+    "layers osm image.tif houses.gpkg --out OUT",
+    "layers heights dsm.tif --out OUT",
     "polygons labels.tif --out OUT",
-    "objects labels.tif --legend isprs --out OUT",
+    "polygons labels.tif --objects car --legend isprs --out OUT",
     "series dates --out OUT",
-    "objects labels.tif --legend isprs --out free.gpkg --density OUT",
+    "polygons labels.tif --objects car --legend isprs --out free.gpkg --density OUT",
 ]
 
 
@@ -351,7 +343,7 @@ def test_a_verb_does_not_write_what_another_job_is_writing(
     monkeypatch.chdir(place)
     Path("recipe.yaml").write_text("task: segmentation\n")
     before, statuses = contents(place), []
-    taken = "taken.gpkg" if command.startswith(("polygons", "objects")) else "taken.tif"
+    taken = "taken.gpkg" if command.startswith("polygons") else "taken.tif"
     words = command.replace("OUT", taken).split()
     second = threading.Thread(target=lambda: statuses.append(main(words)))
     with output_lock(taken):
@@ -393,13 +385,16 @@ RASTER_OF_LABELS = {"a.tif", "a.qml", "a.tif.aux.xml"}
     ("command", "made"),
     [
         ("predict run image.tif --out new/a.tif --entropy new/e.tif", RASTER_OF_LABELS | {"e.tif"}),
-        ("rasterize image.tif houses.gpkg --out new/a.tif", {"a.tif"}),
-        ("rasterize image.tif houses.gpkg --out new/a.tif --encoding distance", {"a.tif"}),
-        ("heights dsm.tif --out new/a.tif", {"a.tif"}),
+        ("layers osm image.tif houses.gpkg --out new/a.tif", {"a.tif"}),
+        ("layers osm image.tif houses.gpkg --out new/a.tif --encoding distance", {"a.tif"}),
+        ("layers heights dsm.tif --out new/a.tif", {"a.tif"}),
         ("polygons labels.tif --out new/a.gpkg", {"a.gpkg"}),
         ("polygons labels.tif --out new/a.geojson", {"a.geojson"}),
         ("polygons labels.tif --out new/a.parquet", {"a.parquet"}),
-        ("objects labels.tif --legend isprs --class building --out new/a.fgb --density new/d.tif", {"a.fgb", "d.tif"}),
+        (
+            "polygons labels.tif --legend isprs --objects building --out new/a.fgb --density new/d.tif",
+            {"a.fgb", "d.tif"},
+        ),
         (
             "evaluate labels.tif reference.tif --legend isprs --json new/a.json --csv new/a.csv --markdown new/a.md "
             "--figure new/a.png",
@@ -424,10 +419,10 @@ def test_a_verb_leaves_its_outputs_and_nothing_else(
     ("command", "kept"),
     [
         ("predict run image.tif --out new/a.tif", {".partial-rows-a.tif", ".partial-tiles-a.tif.jsonl"}),
-        ("rasterize image.tif houses.gpkg --out new/a.tif --encoding distance", set()),
-        ("heights dsm.tif --out new/a.tif", set()),
+        ("layers osm image.tif houses.gpkg --out new/a.tif --encoding distance", set()),
+        ("layers heights dsm.tif --out new/a.tif", set()),
         ("polygons labels.tif --out new/a.gpkg", set()),
-        ("objects labels.tif --legend isprs --class building --out new/a.parquet", set()),
+        ("polygons labels.tif --legend isprs --objects building --out new/a.parquet", set()),
         ("evaluate labels.tif reference.tif --legend isprs --json new/a.json", set()),
         ("check image.tif labels.tif run --json new/a.json", set()),
         (

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import typer
 
-from deepnets4eo.cli.main import VERBS, main
+from deepnets4eo.cli.main import PANELS, PARTS, VERBS, app, main
 from deepnets4eo.errors import GridError, InputError, LabelError, OutputError, RunError
 from deepnets4eo.version import __version__
 
@@ -42,6 +42,61 @@ def test_help_lists_every_verb_in_order_with_its_line(capsys) -> None:
     words = " ".join(out.split())
     assert all(f"{verb} {line}" in words for verb, line in VERBS.items())
     assert "Usage: deepnets4eo " in out
+
+
+def test_help_groups_the_verbs(capsys) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert list(PANELS) == ["Damage", "Change", "Train and predict", "Points", "Helpers"]
+    titles = [out.index(f"\n{panel}:\n") for panel in PANELS]
+    assert titles == sorted(titles)
+    assert len(VERBS) == 16
+
+
+@pytest.mark.parametrize("words", [[verb, part] for verb, parts in PARTS.items() for part in parts])
+def test_every_part_of_a_verb_has_a_paragraph_and_an_example(words: list[str], capsys) -> None:
+    assert main([*words, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert f"Usage: deepnets4eo {' '.join(words)} " in out
+    assert f"deepnets4eo {' '.join(words)}" in out.split("\n", 2)[2]
+
+
+def commands() -> dict[str, typer.core.TyperCommand]:
+    """Every verb, and every part of a verb, as typer makes it."""
+    group = typer.main.get_command(app)
+    found = {}
+    for verb in VERBS:
+        command = group.get_command(None, verb)
+        parts = getattr(command, "commands", None)
+        found |= {f"{verb} {name}": part for name, part in parts.items()} if parts else {verb: command}
+    return found
+
+
+def test_no_verb_has_more_than_22_options_and_all_together_at_most_200() -> None:
+    counts = {
+        name: sum(parameter.param_type_name == "option" for parameter in command.params)
+        for name, command in commands().items()
+    }
+    assert max(counts.values()) <= 22, counts
+    assert sum(counts.values()) <= 200, counts
+
+
+def test_keys_of_set_are_listed_and_mistyped_ones_get_the_nearest(capsys) -> None:
+    for verb in ("damage", "change", "series", "rubble", "register", "predict", "polygons", "evaluate"):
+        assert main([verb, "--set", "help"]) == 0
+        assert capsys.readouterr().out.count("\n") >= 4
+    damage = ["damage", "a", "b", "c", "--out", "x"]
+    for words, message in (
+        (["--set", "senor=optical"], "--set senor=optical: unknown key 'senor'. Did you mean 'sensor'?"),
+        (["--set", "sensor=lidar"], "--set: sensor is 'lidar'"),
+        (["--set", "sensor"], "--set sensor has no value; expected KEY=VALUE"),
+        (["--set", "model=x"], "--set model=x: model is an option. Give it as --model."),
+        (["--max-shift", "3"], "No such option --max-shift. Did you mean '--set max_shift_m=…'?"),
+        (["--event", "nme=Flood"], "--event nme=Flood: unknown key 'nme'. Did you mean 'name'?"),
+        (["--event", "Flood"], "--event Flood is neither KEY=VALUE"),
+    ):
+        assert main([*damage, *words]) == 2
+        assert message in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -115,6 +170,7 @@ def test_libraries_that_talk_much_are_kept_quiet() -> None:
         (["damage", "a", "b", "c", "--ouput", "x"], "Error: No such option --ouput. Did you mean '--out'?"),
         (["damage", "a", "b", "c", "--out", "x", "--zzz"], "Error: No such option --zzz."),
         (["models", "--jsno", "-"], "Error: No such option --jsno. Did you mean '--json'?"),
+        (["layers", "heigths"], "Error: No such verb 'heigths'. Did you mean 'heights'?"),
         (["--verson"], "Error: No such option --verson. Did you mean '--version'?"),
     ],
 )
@@ -124,20 +180,20 @@ def test_mistyped_verbs_and_options_get_the_nearest_name(arguments: list[str], l
 
 
 def test_a_file_whose_name_has_an_equals_sign_is_a_file() -> None:
-    from deepnets4eo.cli.rasterize import _sources
+    from deepnets4eo.cli.layers import by_class
 
-    assert _sources(["buildings=nowhere.gpkg"]) == {"buildings": "nowhere.gpkg"}
-    assert _sources(["https://place/x.geojson?a=b"]) == ["https://place/x.geojson?a=b"]
+    assert by_class(["buildings=nowhere.gpkg"]) == {"buildings": "nowhere.gpkg"}
+    assert by_class(["https://place/x.geojson?a=b"]) == ["https://place/x.geojson?a=b"]
 
 
 def test_a_file_in_a_folder_with_an_equals_sign_is_a_file(tmp_path) -> None:
-    from deepnets4eo.cli.rasterize import _sources
+    from deepnets4eo.cli.layers import by_class
 
     path = tmp_path / "theme=buildings" / "b.gpkg"
     path.parent.mkdir()
     path.touch()
-    assert _sources([str(path)]) == [str(path)]
-    assert _sources([f"buildings={path}"]) == {"buildings": str(path)}
+    assert by_class([str(path)]) == [str(path)]
+    assert by_class([f"buildings={path}"]) == {"buildings": str(path)}
 
 
 def test_numpys_warnings_of_absurd_values_are_for_debugging(capsys) -> None:

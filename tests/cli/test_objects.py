@@ -1,4 +1,4 @@
-"""The verb `objects` as a user meets it."""
+"""The verb `polygons --objects` as a user meets it."""
 
 from pathlib import Path
 
@@ -30,7 +30,23 @@ def labels(tmp_path: Path) -> str:
 def test_cars_and_their_density_come_out_and_only_paths_are_on_stdout(labels: str, tmp_path: Path, capsys) -> None:
     out, density = tmp_path / "cars.gpkg", tmp_path / "density.tif"
     assert (
-        main(["objects", labels, "--out", str(out), "--min-area", "1", "--density", str(density), "--cell", "4"]) == 0
+        main(
+            [
+                "polygons",
+                labels,
+                "--out",
+                str(out),
+                "--objects",
+                "car",
+                "--min-area",
+                "1",
+                "--density",
+                str(density),
+                "--set",
+                "cell_m=4",
+            ]
+        )
+        == 0
     )
     assert capsys.readouterr().out == f"{out}\n{density}\n"
     found = gpd.read_file(out)
@@ -41,8 +57,8 @@ def test_cars_and_their_density_come_out_and_only_paths_are_on_stdout(labels: st
 
 
 def test_a_wrong_class_and_a_missing_legend_are_reported(labels: str, tmp_path: Path, capsys) -> None:
-    assert main(["objects", labels, "--out", str(tmp_path / "a.gpkg"), "--class", "crs"]) == 2
+    assert main(["polygons", labels, "--out", str(tmp_path / "a.gpkg"), "--objects", "crs"]) == 2
     assert "Did you mean 'car'" in capsys.readouterr().err
     write_geotiff(tmp_path / "bare.tif", np.zeros((8, 8), np.uint8), crs=None)
-    assert main(["objects", str(tmp_path / "bare.tif"), "--out", str(tmp_path / "a.gpkg")]) == 2
+    assert main(["polygons", str(tmp_path / "bare.tif"), "--objects", "car", "--out", str(tmp_path / "a.gpkg")]) == 2
     assert "--legend" in capsys.readouterr().err

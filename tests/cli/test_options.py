@@ -51,8 +51,13 @@ def import_all(package: str) -> None:
         importlib.import_module(module.name)
 
 
-EVENT = ["--event-name", "Flood", "--place", "Derna", "--date-pre", "2023-09-01", "--date-post", "2023-09-13",
-         "--sensor-pre", "S2", "--sensor-post", "PNEO", "--credit", "ESA", "--producer", "Team"]  # fmt: skip
+def keys(option: str, **values: object) -> list[str]:
+    """An option that is repeated with KEY=VALUE."""
+    return [word for name, value in values.items() for word in (option, f"{name}={value}")]
+
+
+EVENT = keys("--event", name="Flood", place="Derna", date_pre="2023-09-01", date_post="2023-09-13", sensor_pre="S2",
+             sensor_post="PNEO", credit="ESA", producer="Team")  # fmt: skip
 GIVEN = EventInfo("Flood", "Derna", "2023-09-01", "2023-09-13", "S2", "PNEO", "ESA", "Team")
 
 
@@ -78,7 +83,7 @@ def labels(tmp_path: Path) -> Path:
 
 
 def test_heights(reach) -> None:
-    found = reach("deepnets4eo.terrain.composite_raster", "heights", "dsm.tif", "--out", "a.tif")
+    found = reach("deepnets4eo.terrain.composite_raster", "layers", "heights", "dsm.tif", "--out", "a.tif")
     assert found.words == (Path("dsm.tif"), Path("a.tif"))
     assert found.options == {
         "dtm": None, "image": None, "channels": ["ndsm"], "bands": None, "max_building_m": 50.0, "gsd_m": None,
@@ -86,7 +91,9 @@ def test_heights(reach) -> None:
     }  # fmt: skip
     words = ["--dtm", "t.tif", "--image", "i.tif", "--channels", "dsm, ,ndvi", "--bands", "nir,red"]
     more = ["--max-building-m", 30, "--gsd", 0.5, "--overwrite"]
-    found = reach("deepnets4eo.terrain.composite_raster", "heights", "dsm.tif", "--out", "a.tif", *words, *more)
+    found = reach(
+        "deepnets4eo.terrain.composite_raster", "layers", "heights", "dsm.tif", "--out", "a.tif", *words, *more
+    )
     assert found.options == {
         "dtm": Path("t.tif"), "image": Path("i.tif"), "channels": ["dsm", "ndvi"], "bands": ["nir", "red"],
         "max_building_m": 30.0, "gsd_m": 0.5, "overwrite": True,
@@ -94,7 +101,7 @@ def test_heights(reach) -> None:
 
 
 def test_rasterize(reach, capsys) -> None:
-    function, start = "deepnets4eo.osm.rasterize_osm", ["rasterize", "i.tif", "--out", "o.tif"]
+    function, start = "deepnets4eo.osm.rasterize_osm", ["layers", "osm", "i.tif", "--out", "o.tif"]
     found = reach(function, *start, "a.osm", "b.osm")
     assert found.words == (["a.osm", "b.osm"], Path("i.tif"), Path("o.tif"))
     assert found.options == {
@@ -131,14 +138,14 @@ def test_polygons(reach, labels) -> None:
 
 def test_objects(reach, labels) -> None:
     function = "deepnets4eo.objects.extract_objects"
-    start = ["objects", labels, "--out", "a.gpkg", "--legend", "isprs"]
+    start = ["polygons", labels, "--objects", "car", "--out", "a.gpkg", "--legend", "isprs"]
     found = reach(function, *start)
     assert found.words[1:] == (
         "car", Legend.load("isprs"), ObjectRules(0.0, 0.0, "distance", None, connectivity=4, shape="oriented_box"),
     )  # fmt: skip
     assert found.options == {"workers": 2}
-    words = ["--class", "tree", "--opening", 0.5, "--min-area", 2, "--split", "area", "--object-area", 8]
-    found = reach(function, *start, *words, "--connectivity", 8, "--shape", "polygon", "--workers", 3)
+    words = keys("--set", opening_m=0.5, split="area", object_area_m2=8, connectivity=8, shape="polygon")
+    found = reach(function, *start, "--objects", "tree", "--min-area", 2, *words, "--workers", 3)
     assert found.words[1] == "tree"
     assert found.words[3] == ObjectRules(0.5, 2.0, "area", 8.0, connectivity=8, shape="polygon")
     assert found.options == {"workers": 3}
@@ -147,12 +154,13 @@ def test_objects(reach, labels) -> None:
 def test_density_of_objects(reach, labels, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setattr("deepnets4eo.objects.extract_objects", lambda *_, **__: [])
     monkeypatch.setattr("deepnets4eo.polygons.write_vector", lambda found, out: out)
-    start = ["objects", labels, "--out", tmp_path / "a.gpkg", "--legend", "isprs", "--density", tmp_path / "d.tif"]
+    start = ["polygons", labels, "--objects", "car", "--out", tmp_path / "a.gpkg", "--legend", "isprs"]
+    start += ["--density", tmp_path / "d.tif"]
     found = reach("deepnets4eo.objects.write_density_map", *start)
     assert found.words[2] == tmp_path / "d.tif"
     assert tuple(found.words[1].shape) == (1, 1)  # cells of 10 m over 8 × 8 m
     assert found.options == {"radius_m": 0.0}
-    found = reach("deepnets4eo.objects.write_density_map", *start, "--cell", 2, "--radius", 7)
+    found = reach("deepnets4eo.objects.write_density_map", *start, *keys("--set", cell_m=2, radius_m=7))
     assert tuple(found.words[1].shape) == (4, 4)
     assert found.options == {"radius_m": 7.0}
     (tmp_path / "d.tif").write_text("precious")
@@ -163,7 +171,7 @@ def test_density_of_objects(reach, labels, tmp_path, monkeypatch, capsys) -> Non
 def test_register(reach, labels) -> None:
     function, start = "deepnets4eo.registration.register", ["register", labels, labels]
     assert reach(function, *start).options == {"model": "auto", "max_shift_m": 30.0, "max_rotation_deg": 3.0, "seed": 0}
-    found = reach(function, *start, "--motion", "affine", "--max-shift", 5, "--max-rotation", 4, "--seed", 7)
+    found = reach(function, *start, *keys("--set", motion="affine", max_shift_m=5, max_rotation_deg=4, seed=7))
     assert found.options == {"model": "affine", "max_shift_m": 5.0, "max_rotation_deg": 4.0, "seed": 7}
 
 
@@ -205,8 +213,17 @@ def test_predict(reach, monkeypatch) -> None:
     found = reach(function, *start)
     assert found.words == (Loaded, {"image": "i.tif"}, Path("o.tif"), PredictOptions(memory_bytes=4 * 10**9))
     assert runs.pop() == (([Path("r")],), {"vote": "mean", "views": None, "scales": (1.0,)})
-    words = ["dsm=d.tif", "--probabilities", "p.tif", "--entropy", "e.tif", "--tile", 64, "--halo", 8, "--overlap", 4]
-    more = ["--scores", "raw", "--memory", "500MB", "--workers", 5, "--threads", 3, "--device", "cpu", "--precision"]
+    words = ["dsm=d.tif", "--probabilities", "p.tif", "--entropy", "e.tif", "--tile", 64, "--overlap", 4]
+    more = [
+        *keys("--set", halo_px=8, scores="raw", threads=3),
+        "--memory",
+        "500MB",
+        "--workers",
+        5,
+        "--device",
+        "cpu",
+        "--precision",
+    ]
     last = ["float32", "--resume", "--overwrite", "--augment", "flips", "--scales", "1,2", "--vote", "majority"]
     found = reach(function, *start, *words, *more, *last, "--ensemble", "s", "--ensemble", "t")
     assert found.words[1] == {"image": "i.tif", "dsm": "d.tif"}
@@ -235,8 +252,8 @@ def test_evaluate_of_files(reach) -> None:
     assert found.words == ([(Path("p.tif"), Path("r.tif"))], Legend.load("isprs"), Protocol())
     assert found.options == {"intervals": Intervals(0, 512, 0)}
     words = ["--erode", 3, "--boundary-px", 2, "--ignore", "car", "--ignore", "tree", "--unknown", "void"]
-    stored = ["--prediction-legend", "isprs-mmseg", "--reference-legend", "isprs-delta"]
-    found = reach(function, *start, *words, *stored, "--bootstrap", 40, "--tile", 64, "--seed", 9)
+    stored = keys("--set", prediction_legend="isprs-mmseg", reference_legend="isprs-delta")
+    found = reach(function, *start, *words, *stored, "--bootstrap", 40, *keys("--set", tile_px=64, seed=9))
     assert found.words[2] == Protocol(
         erode_px=3, boundary_px=2, ignored=("car", "tree"), unknown="void",
         prediction_legend=Legend.load("isprs-mmseg"), reference_legend=Legend.load("isprs-delta"),
@@ -258,7 +275,7 @@ def test_a_protocol_keeps_its_own_rules_where_no_option_changes_them(reach) -> N
 def test_evaluate_of_a_dataset(reach, capsys) -> None:
     function = "deepnets4eo.evaluation.evaluate_dataset"
     start = ["evaluate", "predicted", "root", "--dataset", "isprs_vaihingen"]
-    found = reach(function, *start, "--bootstrap", 5, "--seed", 2)
+    found = reach(function, *start, "--bootstrap", 5, "--set", "seed=2")
     assert found.words == ("isprs_vaihingen", Path("root"), Path("predicted"), None)
     assert found.options.pop("rules")(Protocol(erode_px=4)) == Protocol(erode_px=4)
     assert found.options == {"layout": {}, "intervals": Intervals(5, 512, 2)}
@@ -324,40 +341,16 @@ def test_evaluate_of_points(reach, tmp_path, capsys) -> None:
 
 
 def test_damage(reach, tmp_path) -> None:
-    function, start = "deepnets4eo.damage.inputs.open_inputs", ["damage", "a.tif", "b.tif", "f.gpkg"]
+    function, start = "deepnets4eo.damage.file_job.open_inputs", ["damage", "a.tif", "b.tif", "f.gpkg"]
     out = ["--out", tmp_path / "out"]
     found = reach(function, *start, *out)
     assert found.words[:3] == ("a.tif", "b.tif", "f.gpkg")
     assert found.words[3] == Settings()
     assert {"dsm_pre": None, "dsm_post": None, "cloud_mask": None}.items() <= found.options.items()
-    words = [
-        "--model",
-        "m",
-        "--network-weight",
-        0.25,
-        "--damaged-share",
-        0.1,
-        "--motion",
-        "similarity",
-        "--no-align",
-        "--assume-registered",
-        "--no-network",
-    ]
-    more = [
-        "--max-shift",
-        8,
-        "--max-rotation",
-        5,
-        "--sensor",
-        "optical",
-        "--class-shares",
-        "c",
-        "--layer",
-        "l",
-        "--id-column",
-        "i",
-    ]
-    last = ["--footprints-crs", "pixels", "--workers", 3, "--seed", 4, "--dsm-pre", "d", "--dsm-post", "e"]
+    words = keys("--set", network_weight=0.25, damaged_share=0.1, motion="similarity", align="no", network="false")
+    more = keys("--set", max_shift_m=8, max_rotation_deg=5, sensor="optical", layer="l", id_column="i", seed=4)
+    last = ["--model", "m", "--assume-registered", "--class-shares", "c", "--footprints-crs", "pixels", "--workers", 3]
+    last += ["--dsm-pre", "d", "--dsm-post", "e"]
     found = reach(function, *start, *out, *words, *more, *last, "--cloud-mask", "m.tif", "--gsd", 0.3)
     assert found.words[3] == Settings(
         model="m", network_weight=0.25, damaged_share=0.1, motion="similarity", max_shift_m=8.0, align=False,
@@ -369,13 +362,13 @@ def test_damage(reach, tmp_path) -> None:
 
 def test_damage_evidence(reach, tmp_path) -> None:
     words = ["--evidence", "change=s=1.tif", "--evidence", "flood=f.tif", "--evidence-weight", "flood=0.3"]
-    function = "deepnets4eo.damage.inputs.open_inputs"
+    function = "deepnets4eo.damage.file_job.open_inputs"
     found = reach(function, "damage", "a.tif", "b.tif", "f.gpkg", "--out", tmp_path / "out", *words)
     assert found.options["evidence"] == [RasterEvidence("change", "s=1.tif"), RasterEvidence("flood", "f.tif", 0.3)]
 
 
 def test_damage_points(reach, tmp_path) -> None:
-    function = "deepnets4eo.damage.inputs.open_inputs"
+    function = "deepnets4eo.damage.file_job.open_inputs"
     start = ["damage", "a.tif", "b.tif", "f.gpkg", "--out", tmp_path / "out"]
     assert reach(function, *start).options["points"] is None
     found = reach(function, *start, "--points-post", "b.laz")
@@ -400,16 +393,16 @@ def test_rubble(reach, tmp_path, monkeypatch) -> None:
         "a.laz",
         "--cell-m",
         1,
-        "--no-align",
         "--height-column",
         "h",
         "--least-loss-m",
         2,
-        "--least-heap-m",
-        0.4,
+        "--footprints-crs",
+        "EPSG:4326",
     ]
-    more = ["--correlation-m", 9, "--bias-m", 0.2, "--least-known-share", 0.6, "--layer", "l", "--id-column", "i"]
-    found = reach(function, *start, *out, *words, *more, *EVENT, "--footprints-crs", "EPSG:4326", "--also", "laz, page")
+    more = keys("--set", align="no", least_heap_m=0.4, correlation_m=9, bias_m=0.2, least_known_share=0.6, layer="l",
+                id_column="i")  # fmt: skip
+    found = reach(function, *start, *out, *words, *more, *EVENT, "--also", "laz, page")
     named = {"layer": "l", "id_column": "i", "assume_crs": "EPSG:4326"}
     assert found.words == ("b.laz", ("f.gpkg", named), "a.laz", RubbleOptions(
         cell_m=1.0, align=False, height_column="h", least_loss_m=2.0, least_heap_m=0.4, correlation_m=9.0, bias_m=0.2,
@@ -445,10 +438,11 @@ def test_change(reach, tmp_path) -> None:
     found = reach(function, *start)
     assert found.words == ("a.tif", "b.tif", tmp_path / "out", ChangeOptions())
     assert found.options == {"event": EventInfo(), "resume": False, "overwrite": False}
-    words = ["--method", "cva", "--threshold", "em", "--model", "run", "--refine", "--min-area", 9, "--cover-pre", "c"]
-    more = ["--cover-post", "d", "--pre-bands", "1,2", "--post-bands", "3,4", "--normalise", "histogram"]
-    last = ["--motion", "affine", "--max-shift", 5, "--max-rotation", 1, "--assume-registered", "--memory", "1GB"]
-    limits = ["--device", "cpu", "--workers", 3, "--seed", 4, "--resume", "--overwrite"]
+    words = ["--method", "cva", "--model", "run", "--refine", "--min-area", 9, "--cover-pre", "c", "--cover-post", "d"]
+    more = keys("--set", threshold="em", pre_bands="1,2", post_bands="3,4", normalise="histogram", motion="affine",
+                max_shift_m=5, max_rotation_deg=1, seed=4)  # fmt: skip
+    last = ["--assume-registered", "--memory", "1GB"]
+    limits = ["--device", "cpu", "--workers", 3, "--resume", "--overwrite"]
     clouds = ["--cloud-mask-pre", "e", "--cloud-mask-post", "f", "--gsd", 0.5]
     found = reach(function, *start, *words, *more, *clouds, *last, *limits, *EVENT)
     assert found.words[3] == ChangeOptions(
@@ -462,7 +456,7 @@ def test_change(reach, tmp_path) -> None:
 def test_report(reach) -> None:
     from deepnets4eo.prediction import PredictOptions
 
-    function, start = "deepnets4eo.hyperspectral.run_report.report", ["report", "run", "--out", "o"]
+    function, start = "deepnets4eo.hyperspectral.run_report.report", ["evaluate", "run", "--page", "o"]
     found = reach(function, *start)
     assert found.words == (Path("run"), Path("o"))
     assert found.options == {
@@ -470,7 +464,7 @@ def test_report(reach) -> None:
         "options": PredictOptions(memory_bytes=4 * 10**9, device="auto"),
         "overwrite": False,
     }
-    found = reach(function, *start, "--data", "d", "--memory", "1GB", "--device", "cpu", "--overwrite")
+    found = reach(function, *start, "--data", "d", *keys("--set", memory="1GB", device="cpu"), "--overwrite")
     assert found.options == {
         "data": [Path("d")],
         "options": PredictOptions(memory_bytes=10**9, device="cpu"),
@@ -481,23 +475,25 @@ def test_report(reach) -> None:
 def test_transitions(reach) -> None:
     function, start = (
         "deepnets4eo.change.cover_table.compare_covers",
-        ["transitions", "a.tif", "b.tif", "--out", "t.csv"],
+        ["change", "a.tif", "b.tif", "--transitions", "--out", "t.csv"],
     )
     found = reach(function, *start)
     assert found.words == ("a.tif", "b.tif")
     assert found.options == {"legend": None, "block_px": None, "seed": 0}
-    found = reach(function, *start, "--legend", "hrscd", "--block-px", 64, "--seed", 3, "--overwrite", "--json", "-")
+    found = reach(
+        function, *start, "--legend", "hrscd", *keys("--set", block_px=64, seed=3), "--overwrite", "--json", "-"
+    )
     assert found.options == {"legend": Legend.load("hrscd"), "block_px": 64, "seed": 3}
 
 
 def test_refine(reach, labels) -> None:
     function = "deepnets4eo.change.refinement.refine_scores"
-    start = ["refine", labels, labels, "--out", "a.tif"]
+    start = ["predict", labels, labels, "--refine", "--out", "a.tif"]
     found = reach(function, *start)
     assert [found.words[0].source, *(image.source for image in found.words[1])] == [str(labels), str(labels)]
     assert found.words[2] == Path("a.tif")
     assert found.options == {"diffusion": Diffusion(2500, 5.0, 0.24), "device": "auto", "workers": 2, "resume": False}
-    words = ["--steps", 3, "--edge-level", 9, "--rate", 0.1, "--device", "cpu", "--workers", 4, "--band", 1]
+    words = [*keys("--set", steps=3, edge_level=9, rate=0.1, band=1), "--device", "cpu", "--workers", 4]
     found = reach(function, *start, *words, "--resume", "--overwrite")
     assert found.options == {"diffusion": Diffusion(3, 9.0, 0.1), "device": "cpu", "workers": 4, "resume": True}
 
@@ -529,32 +525,21 @@ def test_series(reach, monkeypatch) -> None:
     inputs = [
         "--dates",
         "2020-01-01,2020-02-01",
-        "--date-pattern",
-        "%Y%j",
+        "--set",
+        "date_pattern=%Y%j",
         "--bands",
         "nir=4, red=3",
         "--assets",
         "a,b",
     ]
     masks = ["--masks", "m", "--mask-values", "3,8"]
-    cells = [
-        "--cell-px",
-        16,
-        "--stride-px",
-        8,
-        "--min-valid",
-        0.5,
-        "--encoder",
-        "resnet18",
-        "--weights",
-        "w.safetensors",
-    ]
-    past = ["--history", 4, "--season-days", 0, "--persistence", 1]
-    rank = ["--candidates", 0.1, "--clusters", 4, "--clustering", "hdbscan", "--rank-by", "isolation", "--seed", 3]
+    cells = ["--cell-px", 16, *keys("--set", stride_px=8, min_valid=0.5, encoder="resnet18", weights="w.safetensors")]
+    past = [*keys("--set", history=4, season_days=0), "--persistence", 1]
+    rank = [*keys("--set", candidates=0.1, clusters=4, clustering="hdbscan", seed=3), "--rank-by", "isolation"]
     assert reach(function, *start, "--features", "autoencoder").words[2] == NoveltyOptions(features="autoencoder")
     opened.clear()
     last = ["--top", 5, "--breaks-from", "2020-02-01", "--break-of", "nir", "--workers", 1, "--overwrite"]
-    about = ["--event-name", "Flood", "--place", "Derna", "--sensor", "S2", "--credit", "ESA", "--producer", "Team"]
+    about = keys("--event", name="Flood", place="Derna", sensor="S2", credit="ESA", producer="Team")
     found = reach(function, *start, *inputs, *masks, *cells, *past, *rank, *last, *about)
     assert found.words[2] == NoveltyOptions(
         cell_px=16, stride_px=8, min_valid=0.5, encoder="resnet18", weights="w.safetensors", history=4, season_days=0,
@@ -568,7 +553,7 @@ def test_series(reach, monkeypatch) -> None:
         "source": "images", "dates": ["2020-01-01", "2020-02-01"], "date_pattern": "%Y%j", "masks": "m",
         "assets": ["a", "b"], "bands": {"nir": 4, "red": 3}, "mask": MaskRule((3, 8)),
     }  # fmt: skip
-    reach(function, *start, "--mask-band", 5, "--mask-above", 0.5)
+    reach(function, *start, *keys("--set", mask_band=5, mask_above=0.5))
     assert opened.pop()["mask"] == MaskRule((), 0.5, 5)
 
 

@@ -41,7 +41,7 @@ def arguments(case, *more):
 
 
 def test_it_prints_the_paths_it_wrote(case, capsys):
-    assert main(arguments(case, "--entropy", str(case / "e.tif"), "--memory", "8GB", "--threads", "1")) == 0
+    assert main(arguments(case, "--entropy", str(case / "e.tif"), "--memory", "8GB", "--set", "threads=1")) == 0
     assert capsys.readouterr().out.split() == [str(case / "labels.tif"), str(case / "e.tif")]
     with rasterio.open(case / "labels.tif") as labels:
         assert set(np.unique(labels.read())) == {0, 1}
@@ -75,7 +75,7 @@ def test_dry_run_says_what_an_interrupted_job_has_done_and_refuses_another(case,
     with record.path.open("ab") as file:
         file.write(b"half a li")
     before = [path.read_bytes() for path in (record.path, record.rows_path)]
-    dry = ("--dry-run", "--resume", "--device", "cpu", "--threads", "1")
+    dry = ("--dry-run", "--resume", "--device", "cpu", "--set", "threads=1")
     assert main(arguments(case, *dry, "--tile", "16")) == 0
     done = int(re.search(r"(\d+) of 16 tiles are done", capsys.readouterr().out)[1])
     assert 0 < done < 16
@@ -92,8 +92,8 @@ def test_dry_run_says_what_an_interrupted_job_has_done_and_refuses_another(case,
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--scores", "logits"], "scores='logits' is unknown. Choose from probabilities"),
-        (["--halo", "16"], "halo_px=16 leaves 0 pixels"),
+        (["--set", "scores=logits"], "scores='logits' is unknown. Choose from probabilities"),
+        (["--set", "halo_px=16"], "halo_px=16 leaves 0 pixels"),
         (["--precision", "float8"], "precision 'float8' is unknown"),
         (["--memory", "lots"], "--memory lots is not a size"),
         (["--augment", "spins"], "views 'spins' are unknown"),

@@ -66,7 +66,7 @@ def test_a_failed_registration_has_exit_status_1(files, capsys):
     assert main(["register", f"{files}/other.tif", f"{files}/post.tif"]) == 1
     said = capsys.readouterr().out
     assert said.startswith("registration: failed (")
-    assert "raise --max-shift or --max-rotation" in said
+    assert "raise max_shift_m or max_rotation_deg with --set" in said
     assert "lie in the pre image" not in said
     assert "model:" not in said
 
@@ -90,7 +90,7 @@ def test_layer_and_crs_of_the_footprints_can_be_said(files, tmp_path, capsys):
     pair = files / "pre.tif", files / "post.tif"
     assert main(["register", *map(str, pair), "--footprints", str(several)]) == 2
     assert "several layers" in capsys.readouterr().err
-    words = several, "--layer", "houses", "--footprints-crs", UTM
+    words = several, "--set", "layer=houses", "--footprints-crs", UTM
     assert footprints_shift(*pair, *words, to=tmp_path / "r.json") == pytest.approx((3, 2), abs=0.3)
 
 
@@ -128,7 +128,7 @@ def test_an_image_without_crs_takes_the_other_ones_for_the_footprints(plain, fil
     assert shift == pytest.approx((3, 2), abs=0.3)
 
 
-@pytest.mark.parametrize("option", ["--layer", "--footprints-crs"])
+@pytest.mark.parametrize("option", ["--set", "--footprints-crs"])
 def test_options_of_footprints_need_footprints(files, capsys, option):
     assert main(["register", f"{files}/pre.tif", f"{files}/post.tif", option, "x"]) == 2
-    assert "--layer and --footprints-crs belong to footprints" in capsys.readouterr().err
+    assert "--set layer and --footprints-crs belong to footprints" in capsys.readouterr().err

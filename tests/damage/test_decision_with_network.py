@@ -222,7 +222,7 @@ def test_the_verb_names_run_and_weight_in_its_manifest(place, tmp_path):
     city, run = place
     city.write(tmp_path / "city")
     sources = [str(tmp_path / "city" / name) for name in ("pre.tif", "post.tif", "footprints.gpkg")]
-    words = ["--model", str(run), "--network-weight", "0.3", "--out", str(tmp_path / "map"), "--workers", "1"]
+    words = ["--model", str(run), "--set", "network_weight=0.3", "--out", str(tmp_path / "map"), "--workers", "1"]
     assert main(["damage", *sources, *words]) == 0
     buildings = gpd.read_file(tmp_path / "map" / "damage.gpkg", layer="buildings")
     assert set(NET) < set(buildings.columns)

@@ -166,7 +166,7 @@ def test_parts_over_an_older_map_and_those_of_another_job_are_refused(
     done_with_others = (
         "1 part beside this one was done with other inputs, options or code of this package. Give all parts"
     )
-    for options, post in ((["--damaged-share", "0.3"], ""), ([], str(flat))):
+    for options, post in ((["--set", "damaged_share=0.3"], ""), ([], str(flat))):
         for verb in (complete, ["--part", "2/2", "--overwrite"]):
             assert damage(place, out, *verb, *options, post=post) == 1
             assert done_with_others in capsys.readouterr().err

@@ -41,7 +41,7 @@ def test_an_alignment_that_failed_everywhere_leaves_the_position_unknown() -> No
     found = outline_position({"pre": BAD, "post": BAD}, Registered("ok"))
     assert not found.known
     assert [(finding.code, finding.severity) for finding in found.findings] == [("alignment_failed", "worthless")]
-    assert "--no-align" in found.findings[0].remedy
+    assert "--set align=no" in found.findings[0].remedy
 
 
 @pytest.mark.parametrize(("in_place", "known"), [(3.6, True), (3.4, False), (float("nan"), False)])
@@ -102,9 +102,9 @@ def test_that_nothing_fits_names_what_stopped_the_registration() -> None:
     (finding,) = outline_position({"post": BAD}, Registered("failed")).findings
     assert finding.code == "alignment_failed"
     assert "Neither could the images be registered (too few tie points)" in finding.message
-    assert "raise --max-shift or --max-rotation" in finding.remedy
+    assert "raise max_shift_m or max_rotation_deg with --set" in finding.remedy
     (alone,) = outline_position({"post": BAD}, None).findings
-    assert "--max-rotation" not in alone.remedy
+    assert "max_rotation_deg" not in alone.remedy
 
 
 def test_what_the_user_took_upon_himself_is_a_finding() -> None:
@@ -112,7 +112,7 @@ def test_what_the_user_took_upon_himself_is_a_finding() -> None:
     assert (assumed.code, assumed.severity) == ("registration_assumed", "caution")
     (turned,) = registration_findings(Registered("ok", -4.2), Settings(max_rotation_deg=6))
     assert (turned.code, turned.severity) == ("registration_turned", "caution")
-    assert "turned by 4.2°, which only --max-rotation 6 allows" in turned.message
+    assert "turned by 4.2°, which only max_rotation_deg=6 allows" in turned.message
     assert registration_findings(Registered("ok", 2.9), Settings(max_rotation_deg=6)) == ()
 
 

@@ -117,7 +117,7 @@ def test_a_share_that_cannot_be_trusted_is_said_with_both_opinions() -> None:
         "The share of damaged buildings is uncertain (the two estimates differ): 0% by the evidence of each building, 30% "
         "by the number of buildings called damaged. The probabilities of all buildings begin from 30%."
     )
-    assert "--damaged-share" in finding.remedy
+    assert "--set damaged_share" in finding.remedy
     assert share_findings(choose_share(site_log_odds(0.2, 500), 0.2)) == []
 
 

@@ -168,10 +168,10 @@ def test_the_verb_prints_the_score_and_writes_json(folders, tmp_path, capsys):
     from deepnets4eo.cli.main import main
 
     target = tmp_path / "score.json"
-    assert main(["score", "xview2", *map(str, folders), "--json", str(target)]) == 0
+    assert main(["evaluate", *map(str, folders), "--protocol", "xview2", "--json", str(target)]) == 0
     assert capsys.readouterr().out.strip() == str(target)
     assert json.loads(target.read_text())["score"] == pytest.approx(0.6312910480748702)
-    assert main(["score", "xview2", *map(str, folders)]) == 0
+    assert main(["evaluate", *map(str, folders), "--protocol", "xview2"]) == 0
     assert "score                    0.631291" in capsys.readouterr().out
-    assert main(["score", "spacenet", *map(str, folders)]) == 2
-    assert "xview2" in capsys.readouterr().err
+    assert main(["evaluate", *map(str, folders), "--protocol", "xview2", "--erode", "3"]) == 2
+    assert "xview2 has rules of its own" in capsys.readouterr().err

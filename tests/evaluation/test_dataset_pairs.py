@@ -135,7 +135,7 @@ def test_labels_of_other_bands_than_the_cards_are_refused_until_their_legend_is_
         evaluate_dataset(card, root / "data", root / "predicted", "deepnetsforeo")
     words = ["evaluate", str(root / "predicted"), str(root / "data"), "--dataset", "isprs_vaihingen"]
     words += ["--protocol", "deepnetsforeo", "--json", str(root / "scores.json")]
-    assert main([*words, "--reference-legend", "isprs-mmseg"]) == 0
+    assert main([*words, "--set", "reference_legend=isprs-mmseg"]) == 0
     np.testing.assert_array_equal(json.loads((root / "scores.json").read_text())["confusion"], counted(range(4)))
 
 

@@ -329,7 +329,7 @@ def test_white_of_a_mask_is_a_class_where_its_legend_says_so():
     np.testing.assert_array_equal(LabelReader(Layer.open(mask), change).read(whole) == 255, mask == 255)
     note = LabelReader(Layer.open(mask), change).mask_note or ""
     assert "255 is void" in note
-    assert "give --reference-legend change-mask, or write 1 for 255, e.g. with gdal_translate" in note
+    assert "give --set reference_legend=change-mask, or write 1 for 255, e.g. with gdal_translate" in note
     assert LabelReader(Layer.open(mask), change, stored).mask_note is None
     hidden = LabelReader(Layer.open(mask, nodata=0), change, stored).read(whole)
     np.testing.assert_array_equal(hidden, np.where(mask, 1, 255))

@@ -27,8 +27,8 @@ SLOW = {
     "damage outlines",
     "damage --model",
     "register",
-    "rasterize osm",
-    "rasterize --rules",
+    "layers osm tags",
+    "layers osm --rules",
     "DecisionModel",
     "check pairs",
 }

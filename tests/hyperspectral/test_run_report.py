@@ -99,6 +99,6 @@ def test_the_map_of_a_run_scored_where_it_withheld_has_the_scores_of_the_run(
 def test_the_verb_writes_the_page(run: Path, tmp_path: Path, capsys) -> None:
     from deepnets4eo.cli.main import main
 
-    assert main(["report", str(run), "--out", str(tmp_path / "page"), "--device", "cpu"]) == 0
+    assert main(["evaluate", str(run), "--page", str(tmp_path / "page"), "--set", "device=cpu"]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "page" / "report.html")
-    assert main(["report", str(run), "--out", str(run)]) == 1
+    assert main(["evaluate", str(run), "--page", str(run)]) == 1

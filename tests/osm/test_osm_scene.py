@@ -59,7 +59,7 @@ def test_the_verb_takes_files_by_class_and_prints_where_the_result_is(tmp_path, 
     write_raster(tmp_path / "image.tif", CITY.grid, CITY.image, {})
     CITY.osm()["buildings"].to_file(tmp_path / "houses.gpkg")
     out = tmp_path / "osm.tif"
-    command = ["rasterize", str(tmp_path / "image.tif"), f"buildings={tmp_path / 'houses.gpkg'}", "--out", str(out)]
+    command = ["layers", "osm", str(tmp_path / "image.tif"), f"buildings={tmp_path / 'houses.gpkg'}", "--out", str(out)]
     assert main([*command, "--coverage", "everywhere", "--complete", "water,roads"]) == 0
     assert capsys.readouterr().out.strip() == str(out)
     data, _ = Layer.open(out).read()

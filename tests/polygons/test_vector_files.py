@@ -50,9 +50,9 @@ def test_unknown_suffixes_and_unwritable_folders_are_refused(tmp_path: Path) -> 
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder.gpkg"]
 
 
-@pytest.mark.parametrize("verb", ["polygons", "objects"])
+@pytest.mark.parametrize("what", [[], ["--objects", "car"]])
 def test_sizes_without_a_crs_are_said_to_be_pixels_and_are_no_geojson(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, verb: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, what: list[str]
 ) -> None:
     values = np.zeros((20, 20), np.uint8)
     values[4:9, 4:9] = 4
@@ -61,7 +61,7 @@ def test_sizes_without_a_crs_are_said_to_be_pixels_and_are_no_geojson(
 
     def status(source: str, suffix: str) -> int:
         out = tmp_path / f"{source}{suffix}"
-        return main([verb, str(tmp_path / source), "--out", str(out), "--legend", "isprs"])
+        return main(["polygons", str(tmp_path / source), "--out", str(out), "--legend", "isprs", *what])
 
     assert status("bare.tif", ".geojson") == 2
     refusal = capsys.readouterr().err

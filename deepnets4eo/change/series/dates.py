@@ -177,7 +177,7 @@ def _date_of(raster: LayerLike, pattern: str | None) -> tuple[date, bool]:
         where = f"by the pattern {pattern!r}" if pattern else "in its name or tags"
         raise InputError(
             f"{name} has no date {where}, such as 2020-06-30 or 20200630, with two digits for month and day. Give the dates "
-            "(--dates), or how they stand in the names (--date-pattern)."
+            "(--dates), or how they stand in the names (--set date_pattern=…)."
         )
     return day, alone
 

@@ -54,7 +54,9 @@ def make_features(series: ImageSeries, options: NoveltyOptions) -> CellFeatures:
         from deepnets4eo.change.series.autoencoder import AutoencoderFeatures
 
         if options.encoder is not None:
-            raise InputError(f"--features autoencoder and --encoder {options.encoder} were given. Choose one of them.")
+            raise InputError(
+                f"--features autoencoder and --set encoder={options.encoder} were given. Choose one of them."
+            )
         return AutoencoderFeatures(series, side_px=side_px, seed=options.seed)
     if options.encoder is None:
         return SpectralTexture(series.band_names)

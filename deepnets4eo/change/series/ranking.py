@@ -57,6 +57,13 @@ class NoveltyRanking:
     def __len__(self) -> int:
         return len(self.table)
 
+    def headline(self) -> str:
+        """The number of changes and the first of them, in one line."""
+        if not len(self):
+            return "0 changes"
+        first = self.table.iloc[0]
+        return f"{len(self):,} {'change' if len(self) == 1 else 'changes'}, the rarest of {first['date']}"
+
     def similar(self, id: int, number: int = 10) -> gpd.GeoDataFrame:
         """Find the changes most like one of them.
 

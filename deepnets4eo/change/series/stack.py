@@ -17,9 +17,11 @@ import numpy as np
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.change.series.dates import DatedImage, find_images
+from deepnets4eo.change.series.options import SeriesInputs
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.inspection.pairs import check_no_colour_table, declare_nodata
+from deepnets4eo.options import split_names
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.band_roles import layer_names
 from deepnets4eo.rasters.cloud_mask import open_cloud_mask
@@ -141,6 +143,15 @@ class ImageSeries:
     ) -> ImageSeries:
         """Open a folder, a list or a STAC collection; `how` as `find_images` takes it."""
         return cls(find_images(source, **how), bands=bands, mask=mask)
+
+    @classmethod
+    def from_words(cls, source: str, inputs: SeriesInputs) -> ImageSeries:
+        """Open a series as the words of a command line say."""
+        return cls.open(
+            source, dates=split_names(inputs.dates) if inputs.dates else None, date_pattern=inputs.date_pattern,
+            masks=inputs.masks, assets=split_names(inputs.assets or ""), bands=inputs.chosen_bands,
+            mask=MaskRule(inputs.cloud_values, inputs.mask_above, inputs.mask_band),
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.dates)

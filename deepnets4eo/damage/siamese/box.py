@@ -70,7 +70,7 @@ def pre_not_read(reason: str) -> Finding:
         "note",
         f"Every building was assessed from the post image alone, because of what the network can read: {reason}. With the "
         "network, that is more often right than both images without it. The pre image was used to align the footprints.",
-        "Give a pre image that the network knows, or --no-network to compare the images without it.",
+        "Give a pre image that the network knows, or --set network=no to compare the images without it.",
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from deepnets4eo.options import option_group
+from deepnets4eo.options import KEY, option_group
 
 MEASURING: dict[str, Any] = {"group": "Measuring"}
 FOOTPRINTS: dict[str, Any] = {"group": "Footprints"}
@@ -53,9 +53,7 @@ class RubbleOptions:
         float,
         Field(description="Side of a cell of heights, metres.", ge=0.05, le=10, json_schema_extra=MEASURING),
     ] = 0.5
-    align: Annotated[bool, Field(description="Move footprints onto the buildings.", json_schema_extra=FOOTPRINTS)] = (
-        True
-    )
+    align: Annotated[bool, Field(description="Move footprints onto the buildings.", json_schema_extra=KEY)] = True
     height_column: Annotated[
         str | None,
         Field(description="Column with heights before the event, metres.", json_schema_extra=FOOTPRINTS),
@@ -64,25 +62,23 @@ class RubbleOptions:
         float, Field(description="Smallest fall that counts, metres.", ge=0.05, le=20, json_schema_extra=MEASURING)
     ] = 0.5
     least_heap_m: Annotated[
-        float, Field(description="Debris is at least so high, metres.", ge=0.05, le=5, json_schema_extra=MEASURING)
+        float, Field(description="Debris is at least so high, metres.", ge=0.05, le=5, json_schema_extra=KEY)
     ] = 0.3
     correlation_m: Annotated[
         float,
-        Field(description="Distance over which errors are alike, metres.", ge=0, le=1000, json_schema_extra=MEASURING),
+        Field(description="Distance over which errors are alike, metres.", ge=0, le=1000, json_schema_extra=KEY),
     ] = 5.0
     bias_m: Annotated[
         float,
-        Field(description="Error that a whole building shares, metres.", ge=0, le=10, json_schema_extra=MEASURING),
+        Field(description="Error that a whole building shares, metres.", ge=0, le=10, json_schema_extra=KEY),
     ] = 0.1
     least_known_share: Annotated[
         float,
-        Field(description="Share of a footprint that needs heights.", ge=0.01, le=1, json_schema_extra=MEASURING),
+        Field(description="Share of a footprint that needs heights.", ge=0.01, le=1, json_schema_extra=KEY),
     ] = 0.3
-    layer: Annotated[str | None, Field(description="Layer of the footprints' file.", json_schema_extra=FOOTPRINTS)] = (
-        None
-    )
+    layer: Annotated[str | None, Field(description="Layer of the footprints' file.", json_schema_extra=KEY)] = None
     id_column: Annotated[
-        str | None, Field(description="Column that holds the buildings' ids.", json_schema_extra=FOOTPRINTS)
+        str | None, Field(description="Column that holds the buildings' ids.", json_schema_extra=KEY)
     ] = None
     footprints_crs: Annotated[
         str | None, Field(description="CRS of the footprints, e.g. EPSG:4326.", json_schema_extra=FOOTPRINTS)

@@ -108,6 +108,16 @@ class RubbleMap:
         """Title of its products."""
         return self.event.title(SUBJECT)
 
+    def headline(self) -> str:
+        """How many buildings collapsed, in part or whole, and the volume of debris, in one line."""
+        totals = self.totals()
+        states = totals["states"]
+        partly = f", {states[PARTLY]:,} partly" if states.get(PARTLY) else ""
+        debris = totals.get("debris_m3")
+        return f"{states.get(COLLAPSED, 0):,} collapsed{partly}, " + (
+            "debris not measured" if debris is None else f"{debris:,.0f} m³ of debris"
+        )
+
     def totals(self) -> dict[str, Any]:
         """Sums over all assessed buildings: number by state, lost and debris volumes. Errors of buildings partly cancel
         in sums, so that the ends of the intervals, which are added here, are wider than 95 %."""

@@ -204,7 +204,7 @@ def journal(main: Path, out: Path, sound: Seeds) -> object:
 
 def resume(main: Path, out: Path, sound: Seeds) -> object:
     with inside(main):
-        predict = verb("predict", "run", "image.tif", "--out", "labels.tif", "--threads", "1", "--resume")
+        predict = verb("predict", "run", "image.tif", "--out", "labels.tif", "--set", "threads=1", "--resume")
         return predict(main, out, sound)
 
 

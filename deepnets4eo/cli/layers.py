@@ -1,0 +1,125 @@
+"""`deepnets4eo layers`: further layers of a scene: heights above ground, and OpenStreetMap or other vectors as rasters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepnets4eo.cli.options import Gsd, Out, Overwrite
+from deepnets4eo.options import split_names
+
+
+def layers() -> None:
+    """Write further layers of a scene as rasters: heights from a surface model, or vectors drawn on an image's grid.
+
+    Scenes take the result as a further layer, such as dsm=FILE or osm=FILE.
+
+    \b
+    deepnets4eo layers heights dsm.tif --out ndsm.tif
+    deepnets4eo layers osm image.tif map.osm.pbf --out osm.tif
+    """
+
+
+def heights(
+    dsm: Annotated[Path, typer.Argument(help="Surface model: one band, in metres.", show_default=False)],
+    out: Out,
+    dtm: Annotated[
+        Path | None, typer.Option(help="Terrain model; without it the ground is estimated.", show_default=False)
+    ] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="Image with near infrared and red, for ndvi.", show_default=False)
+    ] = None,
+    channels: Annotated[
+        str, typer.Option(help="Bands to write: dsm, ndsm, ndvi, slope, with commas between.")
+    ] = "ndsm",
+    bands: Annotated[
+        str | None,
+        typer.Option(help="What the image's bands show, with commas between, as in nir,red,green.", show_default=False),
+    ] = None,
+    max_building_m: Annotated[
+        float, typer.Option(help="Width of the largest building, where the ground is estimated.")
+    ] = 50.0,
+    gsd: Gsd = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write heights above ground from a surface model; --channels adds its slope and an image's vegetation index.
+
+    Writes float32 in metres, degrees and -1…1, NaN for no data.
+
+    \b
+    deepnets4eo layers heights dsm.tif --out ndsm.tif
+    deepnets4eo layers heights dsm.tif --out all.tif --channels dsm,ndsm,ndvi --image irrg.tif --bands nir,red,green
+    """
+    from deepnets4eo.cli.output import progress, show_result
+    from deepnets4eo.terrain import composite_raster
+
+    chosen = split_names(channels)
+    with progress("heights") as advance:
+        written = composite_raster(
+            dsm, out, dtm=dtm, image=image, channels=chosen, bands=None if bands is None else split_names(bands),
+            max_building_m=max_building_m, gsd_m=gsd, overwrite=overwrite, progress=advance,
+        )  # fmt: skip
+    show_result(f"bands: {', '.join(chosen)}", written)
+
+
+def osm(
+    image: Annotated[Path, typer.Argument(help="Raster whose grid the layers use.", show_default=False)],
+    vectors: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="VECTORS...", help="Files with tags, or class=file for vectors without.", show_default=False
+        ),
+    ],
+    out: Out,
+    encoding: Annotated[
+        str, typer.Option(help="binary (1 inside, -1 outside) or distance (signed, metres).")
+    ] = "binary",
+    clip: Annotated[float, typer.Option(help="Largest distance in metres; farther ones become this.")] = 20.0,
+    rules: Annotated[Path | None, typer.Option(help="YAML table of tags and widths.", show_default=False)] = None,
+    coverage: Annotated[
+        str | None,
+        typer.Option(help="Polygons inside which the vectors are complete; or everywhere.", show_default=False),
+    ] = None,
+    unknown: Annotated[str, typer.Option(help="Classes that are unknown everywhere, with commas between.")] = "",
+    complete: Annotated[
+        str, typer.Option(help="Classes that are absent, not unknown, outside their objects, with commas between.")
+    ] = "",
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw OpenStreetMap classes as layers of an image: one band a class, 0 for unknown.
+
+    Reads .osm, .osm.bz2, .pbf, GeoPackage, GeoJSON, GeoParquet and Shapefile.
+
+    \b
+    deepnets4eo layers osm image.tif map.osm.pbf --out osm.tif
+    deepnets4eo layers osm image.tif buildings=houses.gpkg roads=roads.geojson --out osm.tif --encoding distance
+    """
+    from deepnets4eo.cli.output import progress, show_result
+    from deepnets4eo.osm import rasterize_osm
+    from deepnets4eo.rasters.scene import Layer
+
+    with progress("osm") as advance:
+        written = rasterize_osm(
+            by_class(vectors), image, out, encoding=encoding, clip_m=clip, rules=rules, coverage=coverage,
+            unknown=split_names(unknown), complete=split_names(complete), overwrite=overwrite, progress=advance,
+        )  # fmt: skip
+    show_result(f"bands: {', '.join(Layer.open(written).band_names)}", written)
+
+
+def by_class(items: list[str]) -> list[str] | dict[str, str]:
+    """A mapping where the items are class=file, else the files; what exists under its whole name is a file. Errors: InputError."""
+    from deepnets4eo.errors import InputError
+    from deepnets4eo.formats.access import is_remote
+
+    pairs = [("", "", item) if Path(item).exists() or is_remote(item) else item.partition("=") for item in items]
+    classes = {name: path for name, equals, path in pairs if equals}
+    if not classes:
+        return items
+    if len(classes) < len(items):
+        raise InputError(
+            f"{' '.join(items)} mixes class=file with files that have tags, or names a class twice. "
+            "Give either one file a class, or files with tags."
+        )
+    return classes

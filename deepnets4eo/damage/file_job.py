@@ -1,0 +1,250 @@
+"""A damage job from files to a folder: planned from the words of a command line, then checked alone, done in part, or done.
+
+Takes paths and options as text; refuses what cannot be meant before anything large is loaded. The job itself is `damage.job`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from deepnets4eo.cards.catalog import run_path
+from deepnets4eo.damage.find_buildings import SHIPPED, buildings_of
+from deepnets4eo.damage.foreseen import foreseen_reasons
+from deepnets4eo.damage.input_checks import check_images
+from deepnets4eo.damage.inputs import Inputs, open_inputs, open_pair
+from deepnets4eo.damage.job import assess_inputs, assess_part, load_model, open_models
+from deepnets4eo.damage.job_control import JobControl
+from deepnets4eo.damage.map import PRODUCTS, DamageMap
+from deepnets4eo.damage.point_evidence import PointEvidence
+from deepnets4eo.damage.products.write import check_formats, formats_of
+from deepnets4eo.damage.raster_evidence import RasterEvidence
+from deepnets4eo.damage.resume import labels_file
+from deepnets4eo.damage.settings import FurtherInputs, Settings
+from deepnets4eo.damage.stretched_images import stretch_findings, stretches_of_job
+from deepnets4eo.errors import InputError, MissingExtraError, RunError
+from deepnets4eo.files import check_overwrite
+from deepnets4eo.jobs.lock import output_lock
+from deepnets4eo.jobs.parts import Part
+from deepnets4eo.jobs.progress import Progress
+from deepnets4eo.jobs.scratch import check_job_output, check_parts, job_scratch, part_scratch, was_interrupted
+from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.outputs.findings import count_of
+from deepnets4eo.outputs.input_files import check_not_inputs
+from deepnets4eo.prediction import PredictOptions
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+    from deepnets4eo.damage.decision_with_network import DecisionModel
+    from deepnets4eo.rasters.scene import Layer, LayerLike
+
+FIND = "-"  # in place of footprints: find the buildings
+NUMBER = re.compile(r"\d*\.?\d+")
+
+ProgressBar: TypeAlias = Callable[[str], AbstractContextManager[Progress]]  # title → what is called with the share done
+
+
+@dataclass(frozen=True)
+class FileJob:
+    """A damage map of these files, to be written into a folder.
+
+    pre : "-" for a map of the post image alone. footprints : "-" to find the buildings with the segmenter of the settings.
+    formats : further formats to write; None for all that fit.
+    """
+
+    pre: str
+    post: str
+    footprints: str
+    further: FurtherInputs
+    settings: Settings
+    out: Path
+    formats: list[str] | None = None
+    overwrite: bool = False
+    resume: bool = False
+    rasters: Sequence[RasterEvidence] = ()
+    points: PointEvidence | None = None
+
+    @classmethod
+    def plan(
+        cls, pre: str, post: str, footprints: str, further: FurtherInputs, settings: Settings, out: Path, *,
+        formats: list[str] | None, overwrite: bool, resume: bool,
+    ) -> FileJob:  # fmt: skip
+        """The job of these words. Errors: InputError for words that cannot be meant, OutputError where it would write over its inputs."""
+        check_formats(formats or ())
+        points, weights = _point_evidence(further)
+        rasters = _raster_evidence(further.evidence or [], weights)
+        settings = _with_segmenter(footprints, settings)
+        read = [pre, post, footprints, *further.layers.values(), *(each.source for each in rasters)]
+        others = [further.points_pre, further.points_post, settings.model, settings.class_shares, settings.segmenter]
+        check_not_inputs([out, *(out / name for name in PRODUCTS)], [*read, *others])
+        return cls(pre, post, footprints, further, settings, out, formats, overwrite, resume, rasters, points)
+
+    def check(self) -> tuple[list[str], dict[str, Any]]:
+        """Open and check everything; lines that say what would be done, and the account of the footprints' file.
+
+        The default damage network is not loaded for that, unless an image has to be shown to it.
+        """
+        check_job_output(self.out, overwrite=self.overwrite, resume=self.resume)
+        if self.settings.segmenter is not None:
+            pre, post, model = self._open_pair(dry_run=True)
+            lines, account = (
+                [f"the buildings that {self.settings.segmenter} finds would be assessed into {self.out}"],
+                {},
+            )
+        else:
+            inputs = self._open()
+            pre, post = inputs.pre, inputs.post
+            model = open_models(inputs, _dry_settings(self.settings, pre, post))[0]
+            formats_of(self.formats, post.grid.crs)
+            lines, account = _foreseen_lines(inputs, self.out), inputs.footprints.account()
+        if _is_wide(pre, post):
+            stretches = stretches_of_job(model.stretches, self.settings.segmenter, pre, post)
+            lines += [finding.message for finding in stretch_findings(stretches, {"pre": pre, "post": post})]
+        return lines, account
+
+    def do_part(self, part: Part, progress: ProgressBar) -> None:
+        """Keep the share that a part has of the long work beside the output, for the job that completes the map."""
+        with output_lock(self.out, shared=True):
+            check_overwrite(self.out, overwrite=self.overwrite or was_interrupted(self.out))
+            with part_scratch(self.out) as scratch, progress(f"part {part}") as advance:
+                assess_part(self._open(), part, self.settings, JobControl(scratch, advance))
+
+    def do(self, event: EventInfo, progress: ProgressBar) -> tuple[DamageMap, dict[str, Path]]:
+        """Make the map and write its files; the map and the paths by name."""
+        with output_lock(self.out):
+            check_parts(self.out, resume=self.resume, overwrite=self.overwrite)
+            overwrite = check_job_output(self.out, overwrite=self.overwrite, resume=self.resume)
+            with job_scratch(self.out, resume=self.resume) as scratch:
+                inputs = self._open() if self.settings.segmenter is None else self._open_finding(scratch, progress)
+                formats_of(self.formats, inputs.post.grid.crs)  # before long work
+                with progress("evidence") as advance:
+                    result = assess_inputs(inputs, self.settings, JobControl(scratch, advance), event)
+                paths = result.save(
+                    self.out, pre=inputs.pre, post=inputs.post, scores=inputs.scores, overwrite=overwrite,
+                    scratch=scratch, also=self.formats,
+                )  # fmt: skip
+        return result, paths
+
+    def _open(self) -> Inputs:
+        return self._open_with(self.pre, self.post, self.footprints)
+
+    def _open_with(self, pre: LayerLike | None, post: LayerLike, footprints: str | gpd.GeoDataFrame) -> Inputs:
+        return open_inputs(
+            pre, post, footprints, self.settings, **self.further.layers, evidence=self.rasters, points=self.points
+        )
+
+    def _open_finding(self, scratch: Path, progress: ProgressBar) -> Inputs:
+        """With the buildings that the segmenter finds in the first of the images; its labels stay in the scratch folder."""
+        before, after, _ = self._open_pair()
+        segmenter, image = str(self.settings.segmenter), after if before is None else before
+        labels = labels_file(scratch, segmenter, image)
+        with progress("buildings") as advance:
+            try:
+                buildings = buildings_of(
+                    segmenter, image, labels, options=PredictOptions(resume=True), progress=advance
+                )
+            except (MissingExtraError, RunError) as error:
+                raise InputError(
+                    f"FOOTPRINTS is -, but the buildings cannot be found: {error} Or give a run of your own with "
+                    "--segmenter, or footprints."
+                ) from error
+        return self._open_with(before, after, buildings)
+
+    def _open_pair(self, *, dry_run: bool = False) -> tuple[Layer | None, Layer, DecisionModel]:
+        """Both images, pre None where it is "-", and the model that decides; refuses what the job would once buildings were found."""
+        before, after = open_pair(self.pre, self.post, self.settings)
+        deciding = _dry_settings(self.settings, before, after) if dry_run else self.settings
+        return before, after, load_model(check_images(before, after), deciding)
+
+
+def parse_part(text: str, footprints: str) -> Part:
+    """The part that 3/16 names. Errors: InputError; also where buildings must be found first."""
+    if footprints == FIND:
+        raise InputError(
+            "FOOTPRINTS is -, and --part is given; expected footprints, since the buildings must be known before the work is "
+            "divided. Find them first with `deepnets4eo predict` and `deepnets4eo polygons`, and give their file."
+        )
+    return Part.parse(text)
+
+
+def _foreseen_lines(inputs: Inputs, out: Path) -> list[str]:
+    """How many buildings would be assessed, and why others not."""
+    left_out = Counter(reason for reason in foreseen_reasons(inputs).tolist() if reason)
+    total, assessed = len(inputs.footprints), len(inputs.footprints) - left_out.total()
+    which = count_of(total, "building") if assessed == total else f"{assessed:,} of {count_of(total, 'building')}"
+    lines = [f"{which} would be assessed into {out}"]
+    if left_out:
+        lines.append("not assessed: " + "; ".join(f"{count:,} × {reason}" for reason, count in left_out.most_common()))
+    return lines
+
+
+def _point_evidence(further: FurtherInputs) -> tuple[PointEvidence | None, list[str]]:
+    """The clouds with the weight of `points=WEIGHT`, and the weights that are left. Errors: InputError."""
+    weights = further.evidence_weight or []
+    of_points = [text for text in weights if text.startswith("points=")]
+    if further.points_post is None:
+        if further.points_pre is not None:
+            raise InputError("--points-pre is given without --points-post. Give the cloud after the event, too.")
+        return None, weights
+    values = [text.removeprefix("points=") for text in of_points]
+    if len(values) > 1 or not all(NUMBER.fullmatch(value) for value in values):
+        raise InputError(
+            f"--evidence-weight is {', '.join(of_points)}; expected one number, such as points=0.3. Correct it."
+        )
+    clouds = further.points_post, further.points_pre
+    points = PointEvidence(*clouds, float(values[0])) if values else PointEvidence(*clouds)
+    return points, [text for text in weights if text not in of_points]
+
+
+def _raster_evidence(evidence: list[str], weights: list[str]) -> list[RasterEvidence]:
+    """The rasters of NAME=RASTER with the weights of NAME=WEIGHT. Errors: InputError."""
+    rasters, weight_of = _pairs("--evidence", evidence, "RASTER"), _pairs("--evidence-weight", weights, "WEIGHT")
+    for name, text in weight_of.items():
+        if name not in rasters or not NUMBER.fullmatch(text):
+            raise InputError(
+                f"--evidence-weight is {name}={text}; expected the name of an --evidence and a number, such as "
+                f"{next(iter(rasters), 'change')}=0.3. Correct it."
+            )
+    return [
+        RasterEvidence(name, source, float(weight_of[name]) if name in weight_of else None)
+        for name, source in rasters.items()
+    ]
+
+
+def _pairs(option: str, texts: list[str], value: str) -> dict[str, str]:
+    """Name → value of NAME=VALUE. Errors: InputError."""
+    pairs = dict(text.partition("=")[::2] for text in texts)
+    if len(pairs) < len(texts) or not all(name and text for name, text in pairs.items()):
+        raise InputError(f"{option} is {', '.join(texts)}; expected NAME={value}, each name once. Correct it.")
+    return pairs
+
+
+def _with_segmenter(footprints: str, settings: Settings) -> Settings:
+    """Settings with the run that finds the buildings where FOOTPRINTS is -: the one named, or the one that is shipped.
+
+    Errors: InputError where both a file and a run are named.
+    """
+    if footprints == FIND:
+        return replace(settings, segmenter=str(run_path(settings.segmenter or SHIPPED)))
+    if settings.segmenter is not None:
+        raise InputError(
+            f"FOOTPRINTS is {footprints} and --segmenter {settings.segmenter}; expected a file, or - and a run that finds "
+            "the buildings. Give one of the two."
+        )
+    return settings
+
+
+def _dry_settings(settings: Settings, pre: Layer | None, post: Layer) -> Settings:
+    """Settings without the default network, which takes seconds to load, unless an image of more than 8 bits has to be shown to it."""
+    return settings if _is_wide(pre, post) else replace(settings, network=False)
+
+
+def _is_wide(*images: Layer | None) -> bool:
+    """Whether an image has values of more than 8 bits."""
+    return any(image is not None and image.as_stored().dtype.itemsize > 1 for image in images)
