@@ -128,7 +128,7 @@ def test_an_image_without_crs_takes_the_other_ones_for_the_footprints(plain, fil
     assert shift == pytest.approx((3, 2), abs=0.3)
 
 
-@pytest.mark.parametrize("option", ["--set", "--footprints-crs"])
+@pytest.mark.parametrize("option", [("--set", "layer=x"), ("--footprints-crs", "x")])
 def test_options_of_footprints_need_footprints(files, capsys, option):
-    assert main(["register", f"{files}/pre.tif", f"{files}/post.tif", option, "x"]) == 2
+    assert main(["register", f"{files}/pre.tif", f"{files}/post.tif", *option]) == 2
     assert "--set layer and --footprints-crs belong to footprints" in capsys.readouterr().err
