@@ -86,7 +86,7 @@ def run_jobs(out: Path) -> dict[str, str]:
     with patch("deepnets4eo.damage.siamese.box.box_folder", return_value=None):  # the network needs PyTorch
         run("demo", "--out", out / "demo", "--size", SIZE_PX)
     pre, post, footprints = city / "pre.tif", city / "post.tif", city / "footprints.gpkg"
-    run("damage", "-", post, footprints, "--no-network", "--out", out / "damage")
+    run("damage", "-", post, footprints, "--set", "network=no", "--out", out / "damage")
     run("check", pre, post, footprints)
     run(
         "train",
@@ -102,9 +102,9 @@ def run_jobs(out: Path) -> dict[str, str]:
     run("predict", out / "forest", post, "--out", out / "labels.tif")
     run("evaluate", out / "labels.tif", city / "labels_post.tif", "--legend", "minicity", "--json", out / "scores.json")
     run("polygons", out / "labels.tif", "--out", out / "polygons.parquet")
-    run("heights", city / "dsm_pre.tif", "--out", out / "heights.tif")
-    run("rasterize", pre, city / "osm.gpkg", "--out", out / "osm.tif")
-    run("objects", city / "labels.tif", "--out", out / "cars.parquet")
+    run("layers", "heights", city / "dsm_pre.tif", "--out", out / "heights.tif")
+    run("layers", "osm", pre, city / "osm.gpkg", "--out", out / "osm.tif")
+    run("polygons", city / "labels.tif", "--objects", "car", "--out", out / "cars.parquet")
     listed = run("models")
     assert "random-forest" in listed
     assert "networks:\n  none" not in listed
