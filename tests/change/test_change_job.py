@@ -421,13 +421,13 @@ def test_the_event_is_on_every_product(tmp_path: Path) -> None:
         f"--cover-post={cover}",
     ]
     event = {
-        "event-name": "Tornado",
+        "name": "Tornado",
         "place": "Joplin",
-        "date-post": "2011-05-29",
+        "date_post": "2011-05-29",
         "credit": "NOAA",
         "producer": "Team",
     }
-    assert main([*words, *(f"--{name}={value}" for name, value in event.items())]) == 0
+    assert main([*words, *(f"--event={name}={value}" for name, value in event.items())]) == 0
     known = {
         "name": "Tornado", "place": "Joplin", "date_pre": "2011-05-20", "date_post": "2011-05-29", "sensor_pre": None,
         "sensor_post": None, "credit": "NOAA", "producer": "Team", "from_files": {"date_pre": "TIFFTAG_DATETIME of pre.tif"},

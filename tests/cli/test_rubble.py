@@ -68,8 +68,8 @@ def test_all_products_are_written_and_the_points_of_heaps_are_rubble(files, tmp_
 
 def test_the_event_is_on_every_product(files, tmp_path):
     words = ["rubble", f"{files}/post.laz", "--footprints", f"{files}/footprints.gpkg", "--out", str(tmp_path / "out")]
-    event = {"event-name": "Quake", "place": "Łódź", "date-post": "2024-01-01", "sensor-post": "ALS", "credit": "Ours"}
-    assert main([*words, *(f"--{name}={value}" for name, value in event.items())]) == 0
+    event = {"name": "Quake", "place": "Łódź", "date_post": "2024-01-01", "sensor_post": "ALS", "credit": "Ours"}
+    assert main([*words, *(f"--event={name}={value}" for name, value in event.items())]) == 0
     out = tmp_path / "out"
     known = json.loads((out / "manifest.json").read_text())["event"]
     names = ("name", "place", "date_post", "date_pre")
