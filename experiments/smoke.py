@@ -13,7 +13,7 @@ from pathlib import Path
 
 from real_tiles import Folds
 
-from deepnets4eo.baselines.recipe import BaselineRecipe
+from deepnets4eo.baselines.training import BaselineRecipe
 from deepnets4eo.benchmark import BenchmarkScenes, Row
 from deepnets4eo.grid import Window, crop
 from deepnets4eo.rasters.cog import CogWriter

@@ -16,8 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from deepnets4eo.baselines import ExpertRules, PartDetector, PixelClassifier, PostProcessed, SuperpixelClassifier
 from deepnets4eo.baselines.estimators import EstimatorOptions, build_estimator
 from deepnets4eo.baselines.features import Feature
-from deepnets4eo.baselines.features.extended_profile import ExtendedProfile
-from deepnets4eo.baselines.features.profile_options import ProfileOptions
+from deepnets4eo.baselines.features.profiles import ExtendedProfile, ProfileOptions
 from deepnets4eo.baselines.parts import PartSettings
 from deepnets4eo.baselines.parts.templates import Shapes, TemplateBank
 from deepnets4eo.baselines.rule_table import RuleTable

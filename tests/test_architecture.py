@@ -234,7 +234,7 @@ OWN_FILES = {
     "formats/rasters.py",
     "rasters/cog.py",
     "baselines/superpixels/scene.py",
-    "baselines/superpixels/pieces.py",
+    "baselines/superpixels/connection.py",
 }
 WITHIN_CHECKED = {"formats/vector_tables.py"}  # called by those who hold a vector_file
 READERS = {"rasterio.open", "pyogrio.read_dataframe", "pyogrio.read_info", "pyogrio.list_layers", "gpd.read_file",

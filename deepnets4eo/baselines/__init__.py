@@ -1,13 +1,10 @@
-"""Classical baselines: rules, and classifiers over pixels, superpixels, patches and parts.
-
-Each of them is a `Segmenter`: training, files, prediction and scores are as for a network.
-"""
+"""Classical baselines: rules, and classifiers over pixels, superpixels, patches and parts; each is a `Segmenter`."""
 
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
-    "BaselineRecipe": "deepnets4eo.baselines.recipe",
-    "BaselineSection": "deepnets4eo.baselines.recipe",
+    "BaselineRecipe": "deepnets4eo.baselines.training",
+    "BaselineSection": "deepnets4eo.baselines.training",
     "EstimatorOptions": "deepnets4eo.baselines.estimators",
     "ExpertRules": "deepnets4eo.baselines.rules",
     "FrozenEncoder": "deepnets4eo.baselines.features.encoders",

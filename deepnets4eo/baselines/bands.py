@@ -1,8 +1,4 @@
-"""An image in its own units whose bands have names: the input of features and rules.
-
-Takes prepared tiles of an `InputSpec`, or arrays; returns bands by what they show (red, nir, height …), whatever their
-names in a file. Raises InputError with the bands there are where no band has a role.
-"""
+"""An image in its own units whose bands have names and are picked by what they show: red, nir, height …"""
 
 from __future__ import annotations
 
@@ -25,14 +21,9 @@ BYTES = np.array([[0, 255]], np.float32)
 class Bands:
     """A scene, or part of one, as features use it.
 
-    values : (C, h, w) float32 in the files' own units (grey values, metres); pixels that were not valid have the
-    training mean. names : C names, "layer.band", as in "image.red" or "dsm.height". gsd_m : ground size of a pixel.
-    span : (C, 2) the values that are scaled to 0 and 1 where a feature needs that: 0 and 255 of bytes, else the 1st and
-    99th percentile of the layer in training; None: 0 and 255 for all.
-
-    >>> bands = Bands(np.zeros((4, 2, 2), np.float32), ("image.red", "image.green", "image.blue", "dsm.height"))
-    >>> bands.pick("height").shape, bands.has("nir")
-    ((1, 2, 2), False)
+    values : (C, h, w) float32 in the files' own units; pixels that are not valid have the training mean. names : C
+    names, "layer.band". gsd_m : ground size of a pixel. span : (C, 2) the values scaled to 0 and 1 where a feature
+    needs that (0 and 255 of bytes, else the 1st and 99th percentile of the layer in training); None: 0 and 255.
     """
 
     values: FloatImage
@@ -97,11 +88,9 @@ class Bands:
 
 
 def band_names(inputs: InputSpec, own_names: Mapping[str, Sequence[str]] | None = None) -> tuple[str, ...]:
-    """Return the names "layer.band" of all bands of an input spec, in order.
+    """Return the names "layer.band" of all bands of an input spec; own_names : layer → names, for files without names.
 
-    own_names : layer → names, for files without names; see `layer_names` for the names assumed otherwise.
-    Errors: InputError where `own_names` has another number of names than there are bands.
-    """
+    Errors: InputError where `own_names` has another number of names than there are bands."""
     names: list[str] = []
     for layer, expected in inputs.layers.items():
         names += [f"{layer}.{name}" for name in layer_names(layer, expected.bands, (own_names or {}).get(layer))]

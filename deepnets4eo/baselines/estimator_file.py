@@ -1,7 +1,6 @@
 """A fitted scikit-learn estimator in a file, through skops, without pickle.
 
-Takes and returns classifiers. Raises RunError for types that are not known to be safe, and for trees and support
-vectors whose indices are outside their arrays, since compiled code would read foreign memory through them.
+Indices of trees and support vectors are checked, since compiled code would read foreign memory through wrong ones.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ TRUSTED: tuple[str, ...] = (
     "sklearn._loss.link.Interval",
     "sklearn.calibration._CalibratedClassifier",  # holds an estimator and calibrators; NumPy only
     "sklearn.calibration._SigmoidCalibration",  # two numbers
-    "deepnets4eo.baselines.calibration.Calibrators",  # arrays; NumPy only
+    "deepnets4eo.baselines.tuned_classifier.Calibrators",  # arrays; NumPy only
     "deepnets4eo.baselines.tuned_classifier.TunedClassifier",  # contains an estimator, which is checked as any other
     "deepnets4eo.baselines.linear_discriminant.LinearDiscriminant",  # arrays; NumPy only
     "deepnets4eo.baselines.rbf_svm.RbfSvm",  # arrays; NumPy only
@@ -86,8 +85,7 @@ def load_estimator(path: str | Path) -> Any:
     Raises
     ------
     RunError
-        A file that cannot be read or unpacks to too much, types that are not in `TRUSTED`, trees and support vectors with
-        indices outside their arrays.
+        For a file that cannot be read or unpacks to too much, types not in `TRUSTED`, and indices outside their arrays.
     """
     from skops import io
 

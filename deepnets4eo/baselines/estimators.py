@@ -1,7 +1,4 @@
-"""Classifiers by name with the settings of a recipe: scaled, balanced, searched, calibrated, with probabilities.
-
-Takes `EstimatorOptions`; returns scikit-learn classifiers that `estimator_file` saves and loads without pickle.
-"""
+"""Classifiers by name with the settings of a recipe: scaled, balanced, searched, calibrated, with probabilities."""
 
 from __future__ import annotations
 
@@ -38,18 +35,12 @@ class EstimatorOptions(Section):
         The name of the classifier.
     scaling, class_weight
         How features are scaled, and how classes are weighted.
-    C, gamma, components
-        The C, gamma and components of support vector machines and logistic regression.
-    trees, leaf_samples, split_features
-        The trees, leaf samples and split features of forests and boosting.
-    neighbours
-        The neighbours of knn.
-    som_shape, som_epochs
-        The som shape and som epochs of som.
+    C, gamma, components, trees, leaf_samples, split_features, neighbours, som_shape, som_epochs
+        Settings of some classifiers; the description of each names them.
     search, search_c, search_gamma, search_neighbours, search_samples, folds
         Whether and how settings are chosen by folds of ground.
     calibration
-        The calibration of the probabilities.
+        How probabilities are calibrated.
     """
 
     name: EstimatorName = "random_forest"
@@ -194,9 +185,9 @@ def build_estimator(options: EstimatorOptions, seed: int = 0) -> Any:
     Parameters
     ----------
     options
-        The name and settings of the estimator.
-    seed
-        The seed of all that is drawn at random.
+        Name and settings.
+    seed : int
+        Decides all that is drawn at random.
 
     Returns
     -------
@@ -235,14 +226,11 @@ def fit_estimator(
     Parameters
     ----------
     estimator
-        Unfitted.
-    vectors
-        (n, F).
-    classes
-        (n,) class indices.
-    blocks
-        (n,) number of the block of ground of each sample, by which ours chooses its parameters and calibrates its
-        probabilities.
+        The classifier, unfitted.
+    vectors : (n, F) float32
+    classes : (n,) class indices
+    blocks : (n,) int64, block of ground of each sample
+        Ours chooses its settings and calibrates its probabilities by them.
 
     Returns
     -------
@@ -252,7 +240,7 @@ def fit_estimator(
     Raises
     ------
     InputError
-        Samples of one class (ours).
+        For samples of a single class (ours).
     """
     from deepnets4eo.baselines.tuned_classifier import TunedClassifier
 

@@ -1,7 +1,4 @@
-"""The common base of classifiers of pixels and of superpixels: a scikit-learn estimator over named columns.
-
-Takes features by name and any classifier with `predict_proba`.
-"""
+"""The common base of classifiers of pixels and of superpixels: a scikit-learn estimator over named columns."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ from deepnets4eo.tiling.sampling import sample_pixels
 
 LEARNED = {  # kind → class
     "deep": "deepnets4eo.baselines.features.deep:DeepFeatures",
-    "extended_profile": "deepnets4eo.baselines.features.extended_profile:ExtendedProfile",
+    "extended_profile": "deepnets4eo.baselines.features.profiles:ExtendedProfile",
 }
 
 log = logging.getLogger(__name__)
@@ -40,11 +37,10 @@ CHUNK_PIXELS = 1 << 15  # that an estimator gets at once
 
 
 class FeatureClassifier(TileSegmenter):
-    """The common base of classifiers of pixels and of superpixels: an estimator over named columns.
+    """An estimator with `predict_proba` over columns of features.
 
-    shares : of the K classes on the ground. Samples have equal shares of all classes, and so do probabilities; given
-    shares, probabilities are adjusted to these by Bayes' rule, and rare classes are predicted less often.
-    """
+    shares : (K,) of the classes on the ground. Samples, and so probabilities, have equal shares of all classes; given
+    shares, probabilities are adjusted to them by Bayes' rule, and rare classes are predicted less often."""
 
     def __init__(
         self,
@@ -68,10 +64,9 @@ class FeatureClassifier(TileSegmenter):
         return column_names(self.features, blank)
 
     def fit_features(self, scenes: Sequence[Scene], seed: int) -> None:
-        """Fit the features that learn, to labelled pixels of the scenes at random: at most `FEATURE_PIXELS`.
+        """Fit the features that learn, to at most `FEATURE_PIXELS` labelled pixels at random.
 
-        Errors: InputError where no pixel is labelled, or too few for a feature.
-        """
+        Errors: InputError where no pixel is labelled, or too few for a feature."""
         if not any(isinstance(feature, FittedFeature) for feature in self.features):
             return
         samples = sample_pixels(
@@ -89,10 +84,8 @@ class FeatureClassifier(TileSegmenter):
         )
 
     def fit_samples(self, vectors: NDArray[np.float32], classes: NDArray[np.uint8], blocks: NDArray[np.int64]) -> None:
-        """Fit the estimator to samples of at least two classes; the log names the classes without samples.
-
-        Errors: InputError for samples of fewer than two classes.
-        """
+        """Fit the estimator to samples; the log names classes without samples. Errors: InputError for fewer than two
+        classes."""
         present = np.unique(classes)
         if present.size < 2:
             raise InputError(
@@ -113,10 +106,8 @@ class FeatureClassifier(TileSegmenter):
         self._use_one_thread()
 
     def predict_vectors(self, vectors: NDArray[np.float32], *, chunk_pixels: int = CHUNK_PIXELS) -> NDArray[np.float32]:
-        """Return probabilities (n, K) of feature vectors (n, F), the same whatever the number of threads.
-
-        chunk_pixels : vectors that the estimator gets at once.
-        """
+        """Return probabilities (n, K) of vectors (n, F), the same whatever the number of threads; chunk_pixels :
+        vectors at once."""
         parts = [vectors[start : start + chunk_pixels] for start in range(0, len(vectors), chunk_pixels)]
         probabilities = np.concatenate(list(in_order(self.estimator.predict_proba, parts, self.threads)))
         scores = np.zeros((len(vectors), self.legend.num_classes), np.float32)
@@ -185,15 +176,13 @@ def adjust_to_priors(proba: NDArray[np.float32], shares: Sequence[float]) -> NDA
 
     Parameters
     ----------
-    proba
-        (n, K) float32.
-    shares
-        K shares of the classes on the ground.
+    proba : (n, K) float32
+    shares : K shares of the classes on the ground
 
     Returns
     -------
-    ndarray
-        (n, K) float32, rows sum to 1; rows without any class of a share above 0 stay as they are.
+    (n, K) float32
+        Rows sum to 1; rows without any class of a share above 0 stay as they are.
     """
     weighted = proba * np.asarray(shares, np.float32)
     total = weighted.sum(axis=1, keepdims=True)

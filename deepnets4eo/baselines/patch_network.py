@@ -1,8 +1,5 @@
-"""The patch CNN of the benchmark as a fully convolutional network: it labels the centre of each patch, all in one pass.
-
-Takes any number of bands and any size of image; returns logits on sites `stride_px` apart, resampled to all pixels.
-Trained by the task `segmentation`, as `model.network=patch-alexnet`.
-"""
+"""The patch CNN of the benchmark as a fully convolutional network (`model.network=patch-alexnet`): it labels the centre
+of each patch, all in one pass."""
 
 from __future__ import annotations
 
@@ -23,23 +20,13 @@ HIDDEN_WIDTH = 16  # of the two fully connected layers
 
 
 class PatchNetwork(nn.Module):
-    """AlexNet (Krizhevsky et al., NIPS 2012) for small patches, without padding inside.
+    """AlexNet (Krizhevsky et al., NIPS 2012) for small patches, without padding inside: an image labelled in one pass
+    has, at each site, exactly the logits of the patch around it. At the image's edges patches are mirrored.
 
-    Five convolutions, two hidden layers that use the whole patch, one that labels it; batch normalisation instead of
-    local response normalisation. As nothing is padded inside, an image labelled in one pass has, at each site, exactly the
-    logits of the patch around it. At the image's edges patches are mirrored.
-
-    patch_px : side of the patch from which a label is computed; even, as is stride_px (4, 8, 16 or 32): the side of the
-    square in the patch's centre that has the label. width : channels of the first layer; AlexNet has 64. dropout : of the
-    hidden layers. upsampling : "bilinear" between sites, or "nearest": the square has one label, as in the benchmark.
-    For maps without seams, tiles need `halo_px`, and cores of whole strides (predict.tile_px − 2 predict.halo_px).
-    Errors: InputError for a stride or a patch that do not fit the layers.
-
-    >>> network = PatchNetwork(4, 6, patch_px=64, stride_px=8).eval()
-    >>> image = torch.zeros(1, 4, 50, 70)
-    >>> network(image).shape, network.sites(image).shape
-    (torch.Size([1, 6, 50, 70]), torch.Size([1, 6, 7, 9]))
-    """
+    patch_px : even side of the patch. stride_px : 4, 8, 16 or 32, side of the square in its centre that has the label.
+    width : channels of the first layer (AlexNet: 64). dropout : of the hidden layers. upsampling : "bilinear" between
+    sites, or "nearest" as in the benchmark. For maps without seams, tiles need `halo_px`, and cores of whole strides.
+    Errors: InputError for a stride or a patch that do not fit the layers."""
 
     def __init__(
         self,
@@ -83,10 +70,8 @@ class PatchNetwork(nn.Module):
         return logits
 
     def classify(self, patches: Tensor) -> Tensor:
-        """Return logits (N, K) of the squares in the centre of patches (N, C, patch_px, patch_px) float32.
-
-        Errors: InputError for patches of another side.
-        """
+        """Return logits (N, K) of the centres of patches (N, C, patch_px, patch_px). Errors: InputError for another
+        side."""
         if patches.shape[2:] != (self.patch_px, self.patch_px):
             raise InputError(
                 f"patches of {tuple(patches.shape[2:])} pixels were given; the network needs {self.patch_px} × "
@@ -118,10 +103,8 @@ def _check_arguments(patch_px: int, stride_px: int, width: int, upsampling: str)
 
 
 def _build_convolutions(in_channels: int, patch_px: int, stride_px: int, width: int) -> tuple[list[nn.Module], int]:
-    """Return the convolutional part, and the side of its output for a patch.
-
-    The last three convolutions are 3 × 3 while the patch is large enough, 1 × 1 afterwards.
-    """
+    """Return the convolutions (the last three 3 × 3 while the patch is large enough, then 1 × 1), and a patch's output
+    side."""
     first_stride, poolings = POOLINGS[stride_px]
     room = KERNELS[-1] + (2 if poolings == len(POOLED) else 0)  # for a last pooling, where there is one
     layers: list[nn.Module] = []

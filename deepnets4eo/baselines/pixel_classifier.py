@@ -1,7 +1,4 @@
-"""A scikit-learn classifier over features of pixels, or of sites a few pixels apart.
-
-Takes features by name and any classifier with `predict_proba`; it is a `Segmenter`.
-"""
+"""A scikit-learn classifier over features of pixels, or of sites a few pixels apart, as a `Segmenter`."""
 
 from __future__ import annotations
 
@@ -35,10 +32,8 @@ class PixelClassifier(FeatureClassifier):
     ----------
     estimator
         A classifier of scikit-learn's interface, fitted or not.
-    inputs
-        Layers and bands of the images.
-    legend
-        The classes.
+    inputs, legend
+        Layers and bands of the images, and the classes.
     features
         Names as in `baselines.features.HOMES`, or features.
     bands
@@ -46,8 +41,8 @@ class PixelClassifier(FeatureClassifier):
     stride_px
         1, or a power of two up to 512: classify one site in the middle of every s × s pixels and use its probabilities
         for all of them (dense HOG and deep features change slowly and cost much).
-    shares
-        (K,) shares of the classes on the ground, to which probabilities are adjusted; see `FeatureClassifier`.
+    shares : (K,) shares of the classes on the ground
+        Probabilities are adjusted to them; see `FeatureClassifier`.
     tiling
         How scenes are cut for prediction, by default with a halo that suffices for the features.
 
@@ -60,7 +55,6 @@ class PixelClassifier(FeatureClassifier):
     --------
     ::
 
-        inputs = InputSpec.measure([scene])
         segmenter = PixelClassifier(build_estimator(EstimatorOptions()), inputs, legend, features=["pixels", "lbp"])
         segmenter.fit([scene])
     """
@@ -100,12 +94,10 @@ class PixelClassifier(FeatureClassifier):
         balanced: bool = True,
         max_share: float = 1.0,
     ) -> PixelClassifier:
-        """Fit to the scenes' `labels`, to at most `max_pixels` pixels; returns itself.
+        """Fit to at most `max_pixels` pixels of the scenes' `labels`; returns itself.
 
-        balanced : equally many pixels of each class; else at random, so that classes keep their shares.
-        max_share : of the labelled pixels at most, where they are drawn at random; 2,000 may always be.
-        Errors: InputError where fewer than two classes are labelled.
-        """
+        balanced : equally many pixels of each class; else at random, at most `max_share` of the labelled pixels (2,000
+        may always be). Errors: InputError where fewer than two classes are labelled."""
         self.fit_features(scenes, seed)
         samples = sample_pixels(
             scenes,

@@ -1,7 +1,6 @@
 """One-vs-all support vector machines with a Gaussian kernel: exact, or by Nyström features for many samples.
 
-Takes vectors and classes; returns a decision value a class. The state is arrays only: all machines share one table of
-vectors, so that prediction is one kernel matrix times one matrix of coefficients (8 classes cost as much as one).
+All machines share one table of vectors: prediction is one kernel matrix times one matrix of coefficients.
 """
 
 from __future__ import annotations
@@ -21,14 +20,9 @@ KERNEL_VALUES = 1 << 17  # in memory at once: half a megabyte fits into the proc
 class RbfSvm(ClassifierMixin, BaseEstimator):
     """f_k(x) = Σ_s coef[s, k] · exp(−γ ‖x − s‖²) + intercept[k], a machine for each class against all others.
 
-    C : penalty of samples on the wrong side. gamma : in units of 1 / (features × their variance), so that 1 is a sound
-    start whatever the scale. components : 0, exact support vectors (libsvm; up to some 10 000 samples), or the number
-    of landmarks of a Nyström approximation (Williams and Seeger, NIPS 2000). class_weight : "balanced" or None.
-
-    >>> points = np.array([[0, 0], [0, 1], [3, 3], [3, 4]], np.float32)
-    >>> RbfSvm(C=10).fit(points, [0, 0, 7, 7]).predict([[0.2, 0.3], [2.8, 3.9]])
-    array([0, 7])
-    """
+    gamma : in units of 1 / (features × their variance), so that 1 is a sound start. components : 0, exact support
+    vectors (libsvm; up to some 10 000 samples), or landmarks of a Nyström approximation (Williams and Seeger, NIPS
+    2000)."""
 
     def __init__(
         self, C: float = 1.0, gamma: float = 1.0, components: int = 0, class_weight: str | None = None, seed: int = 0
@@ -51,10 +45,8 @@ class RbfSvm(ClassifierMixin, BaseEstimator):
     def decision_function(
         self, vectors: NDArray[np.float32], *, kernel_values: int = KERNEL_VALUES
     ) -> NDArray[np.float32]:
-        """Return decision values (n, K); for two classes (n,), positive for the second, as in scikit-learn.
-
-        kernel_values : number of kernel values in memory at once.
-        """
+        """Return decision values (n, K); for two classes (n,), positive for the second. kernel_values : in memory at
+        once."""
         centred = np.asarray(vectors, np.float32) - self.centre_
         rows = max(32, kernel_values // len(self.vectors_))
         parts = [
@@ -127,11 +119,10 @@ def gaussian_kernel(first: NDArray[np.float32], second: NDArray[np.float32], gam
 def fit_linear_machines(
     vectors: NDArray[np.floating], positive: NDArray[np.bool_], penalty: float, class_weight: str | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Fit linear machines with squared hinge loss, one a column of `positive` (n, K), all at once by L-BFGS.
+    """Return weights (F, K) and intercepts (K,) that minimise ½‖w‖² + C Σ max(0, 1 − y f)², one machine a column of
+    `positive`.
 
-    returns : weights (F, K) and intercepts (K,), those that minimise ½‖w‖² + C Σ max(0, 1 − y f)² as liblinear's do (it
-    takes minutes where dense matrix products take seconds).
-    """
+    L-BFGS on all at once takes seconds where liblinear takes minutes."""
     from scipy.optimize import minimize
 
     design = np.column_stack([vectors, np.ones(len(vectors))]).astype(np.float32)

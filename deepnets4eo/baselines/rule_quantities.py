@@ -1,7 +1,6 @@
-"""Quantities of expert rules: bands, colour range, vegetation index, height above ground, slope, features.
+"""Quantities of expert rules by name: bands, colour range, vegetation index, height above ground, slope, features.
 
-Takes `Bands` in their own units; returns (h, w) float32 by the quantity's name. Unknown values are NaN, for which no
-rule holds. Raises InputError for unknown names, with the nearest, and for bands that are missing.
+Each is (h, w) float32 of `Bands` in their own units; unknown values are NaN, for which no rule holds.
 """
 
 from __future__ import annotations
@@ -32,8 +31,7 @@ class Quantity(NamedTuple):
 def quantity(name: str, ndvi_band: Sequence[str]) -> Quantity:
     """Return the quantity of a name; ndvi_band : roles that may serve as near infrared, the first one found is used.
 
-    Errors: InputError for an unknown name, with the nearest.
-    """
+    Errors: InputError for an unknown name, with the nearest."""
     own = {
         "colour_range": Quantity(_no_halo, lambda _: COLOURS, colour_range),
         "brightness": Quantity(_no_halo, lambda _: (), lambda bands: bands.grey()),
@@ -74,11 +72,9 @@ def infrared(bands: Bands, allowed: Sequence[str]) -> str:
 
 
 def ndvi(bands: Bands, ndvi_band: Sequence[str]) -> FloatImage:
-    """Return (N − R) / (N + R), −1 to 1; NaN where both are 0.
+    """Return (N − R) / (N + R), −1 to 1; NaN where both are 0. N is near infrared, in red's units.
 
-    N is near infrared, in red's units. A substitute (LiDAR intensity) has its own units: then both are first scaled to
-    0–1 of their range.
-    """
+    A substitute (LiDAR intensity) has its own units: then both are first scaled to 0–1 of their range."""
     role = infrared(bands, ndvi_band)
     near, red = bands.pick(role, "red") if role == "nir" else bands.unit(role, "red")
     return normalised_difference(near, red)

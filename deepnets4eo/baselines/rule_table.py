@@ -1,7 +1,6 @@
 """A table of expert rules as users write it: an ordered list of classes with ranges of quantities of a pixel.
 
-Takes YAML or plain values; returns a frozen `RuleTable`. Raises InputError for unknown keys, empty ranges and rules
-without conditions, with the rule's number, the key and the nearest key.
+Errors name the rule's number, the key and the nearest key.
 """
 
 from __future__ import annotations
@@ -55,11 +54,9 @@ Conditions = dict[str, Ranges]
 
 
 class Rule(Section):
-    """One class and its conditions: all of `when` hold, and one group of `any_of` if there are any.
-
-    A quantity with several ranges must lie in one of them. In YAML the conditions are keys beside the class:
-    {class: building, ndsm: {above: 2.5}, any_of: [{slope: {below: 30}}, {ndvi: {below: 0.2}}]}.
-    """
+    """One class and its conditions: all of `when` hold, and one group of `any_of` if there are any. In YAML conditions
+    are keys beside the class: {class: building, ndsm: {above: 2.5}, any_of: [{slope: {below: 30}}, {ndvi: {below:
+    0.2}}]}. A quantity with several ranges must lie in one of them."""
 
     name: str = Field(alias="class")
     when: Conditions = {}
@@ -101,8 +98,7 @@ class Rule(Section):
 class RuleTable(Section):
     """Rules in their order, and the class of pixels for which no rule holds.
 
-    ndvi_band : roles of the bands that serve as near infrared in `ndvi`; the first one found is used.
-    """
+    ndvi_band : roles of the bands that serve as near infrared in `ndvi`; the first one found is used."""
 
     name: str = ""
     source: str = ""

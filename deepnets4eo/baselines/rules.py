@@ -1,7 +1,4 @@
-"""Expert rules as a segmenter: nothing is learned, classes follow from a table of thresholds.
-
-Takes a `RuleTable`; the first rule that holds sets a pixel's class, with probability 1.
-"""
+"""Expert rules as a segmenter: the first rule of a table that holds sets a pixel's class, with probability 1."""
 
 from __future__ import annotations
 
@@ -34,10 +31,8 @@ class ExpertRules(TileSegmenter):
     ----------
     table
         Rules and thresholds in the bands' own units.
-    inputs
-        Layers and bands of the images.
-    legend
-        The classes.
+    inputs, legend
+        Layers and bands of the images, and the classes.
     bands
         Layer → names of its bands, for files without names.
     tiling
@@ -82,10 +77,8 @@ class ExpertRules(TileSegmenter):
         self._otherwise = _class_index(legend, "otherwise", table.otherwise)
 
     def masks(self, bands: Bands) -> dict[str, Mask]:
-        """Return class → (h, w) bool where one of its rules holds, independent of the rules before it.
-
-        The benchmark scores rules in this way: each class against all others.
-        """
+        """Return class → (h, w) bool where one of its rules holds, independent of the rules before it, as the benchmark
+        scores."""
         masks: dict[str, Mask] = {}
         for rule, holds in self._rule_masks(bands):
             masks[rule.name] = masks[rule.name] | holds if rule.name in masks else holds

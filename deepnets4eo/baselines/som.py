@@ -1,8 +1,4 @@
-"""A self-organising map: a grid of units that is fitted to samples so that neighbouring units are similar; a colour table.
-
-Takes vectors (n, F) of similar scales, with classes, some classes, or none. Returns the unit of each vector, and, where
-classes were given, probabilities.
-"""
+"""A self-organising map: a grid of units fitted to samples so that neighbouring units are similar; a colour table."""
 
 from __future__ import annotations
 
@@ -22,8 +18,8 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     Each epoch finds the best unit c(i) of each sample and sets every unit to the mean of all samples weighted by
     exp(−d(c(i), u)² / 2σ²), d being the distance on the grid; σ falls geometrically from `sigma_start` to `sigma_end`.
-    The library MiniSom updates one sample after another in Python; this class needs one matrix product an epoch, and its
-    state is two arrays that are safe to load.
+    MiniSom updates sample after sample in Python; this class needs one matrix product an epoch, and its state is
+    arrays.
 
     Parameters
     ----------
@@ -31,17 +27,13 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
         Units along the two sides of the grid.
     epochs
         Number of passes over all samples.
-    sigma_start
-        First σ in units; None: half the longer side.
-    sigma_end
-        Last σ in units.
+    sigma_start, sigma_end
+        First σ in units (None: half the longer side), and last.
     init
-        "pca": units start on the plane of the two first principal components, without randomness; "samples": on samples
-        drawn by `seed`.
+        "pca": units start on the plane of the first two principal components; "samples": on samples drawn by `seed`.
     class_weight
-        "balanced" weighs samples of rare classes more, None weighs all samples the same.
-    seed
-        The seed of the samples drawn for `init="samples"`.
+        "balanced" weighs samples of rare classes more, None all the same.
+    seed : int
 
     Raises
     ------
@@ -51,8 +43,7 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
     Examples
     --------
     >>> colours = np.array([[0, 0, 1], [0, 0, 0.9], [1, 0, 0], [0.9, 0, 0]], np.float32)
-    >>> som = SelfOrganizingMap(1, 2).fit(colours, [4, -1, 2, -1])
-    >>> som.predict(colours)
+    >>> SelfOrganizingMap(1, 2).fit(colours, [4, -1, 2, -1]).predict(colours)
     array([4, 4, 2, 2])
     """
 
@@ -75,12 +66,11 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
     def fit(
         self, vectors: ArrayLike, classes: ArrayLike | None = None, *, chunk_vectors: int = CHUNK_VECTORS
     ) -> SelfOrganizingMap:
-        """Fit the units to vectors (n, F), then set the classes of the units; returns itself. Memory: O(n F + n + units²).
+        """Fit the units to vectors (n, F), then set the classes of the units; returns itself. Memory: O(n F + n +
+        units²).
 
-        classes : (n,); −1 is unlabelled: such samples are used for the units, not for their classes.
-        chunk_vectors : vectors whose distances to all units are in memory at once.
-        quantisation_errors_ : the mean distance to the best unit, before each epoch and after the last.
-        """
+        classes : (n,); −1 is unlabelled, used for the units only. chunk_vectors : vectors whose distances are in memory
+        at once. quantisation_errors_ : the mean distance to the best unit, before each epoch and after the last."""
         samples = np.ascontiguousarray(vectors, np.float32)
         self.n_features_in_ = samples.shape[1]
         self.units_ = self._initial_units(samples)
@@ -107,10 +97,10 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
         return self.units_[self.predict_unit(vectors)]
 
     def predict_proba(self, vectors: ArrayLike) -> NDArray[np.float32]:
-        """Return probabilities (n, K) float32 in the order of `classes_`: shares of the classes among the unit's samples.
+        """Return probabilities (n, K) float32 in the order of `classes_`: shares of the classes among the unit's
+        samples.
 
-        Errors: InputError where the map was fitted without classes.
-        """
+        Errors: InputError where the map was fitted without classes."""
         if not hasattr(self, "proba_"):
             raise InputError(
                 "the self-organising map was fitted without classes; fit it with some, or use `predict_unit`."

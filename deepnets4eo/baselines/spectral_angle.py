@@ -1,8 +1,4 @@
-"""The spectral angle mapper: the class whose mean spectrum points the nearest way, whatever the brightness.
-
-Takes spectra in the files' own units (no scaling: angles are between spectra as measured); scores are angles in units of
-the spread of the training spectra about their means. The state is arrays only.
-"""
+"""The spectral angle mapper: the class whose mean spectrum points the nearest way, whatever the brightness."""
 
 from __future__ import annotations
 
@@ -17,16 +13,11 @@ LEAST_SPREAD = 1e-3  # radians: float32 cosines of nearly equal spectra know ang
 
 
 class SpectralAngleMapper(ClassifierMixin, BaseEstimator):
-    """Class k of the smallest angle θ_k = arccos(x · m_k / ‖x‖‖m_k‖), with m_k the mean spectrum of the class.
+    """Class k of the smallest angle θ_k = arccos(x · m_k / ‖x‖‖m_k‖), m_k being the mean spectrum of the class as
+    measured.
 
-    Decision values are −θ² / 2σ², σ being the root mean square of the angles between the training spectra and the mean
-    of their class: the softmax of them are probabilities, and the most probable class is that of the nearest angle.
-    Source: Kruse et al., Remote Sensing of Environment 44, 1993.
-
-    >>> spectra = np.array([[1, 2, 3], [2, 4, 6], [3, 2, 1], [3, 2, 1.2]], np.float32)
-    >>> SpectralAngleMapper().fit(spectra, [4, 4, 7, 7]).predict([[10, 20, 29], [0.3, 0.2, 0.1]])
-    array([4, 7])
-    """
+    Decision values are −θ² / 2σ², σ the root mean square of the training spectra's angles to their class; their softmax
+    are probabilities. Source: Kruse et al., Remote Sensing of Environment 44, 1993."""
 
     def fit(self, vectors: NDArray[np.float32], classes: ArrayLike) -> SpectralAngleMapper:
         """Fit to spectra (n, F) and their classes (n,); classes weigh the same in the spread."""
@@ -42,10 +33,8 @@ class SpectralAngleMapper(ClassifierMixin, BaseEstimator):
         return self
 
     def angles(self, vectors: ArrayLike) -> NDArray[np.float32]:
-        """Return the angle between each spectrum (n, F) and the mean of each class, (n, K) float32 radians, 0 to π.
-
-        A spectrum of zeros is at a right angle to all.
-        """
+        """Return the angle of each spectrum (n, F) to each class, (n, K) float32 radians, 0 to π; zeros are at right
+        angles to all."""
         vectors = np.asarray(vectors, np.float32)
         angles = np.empty((len(vectors), len(self.directions_)), np.float32)
         turned = np.ascontiguousarray(self.directions_.T)

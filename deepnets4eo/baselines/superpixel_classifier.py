@@ -1,7 +1,4 @@
-"""A scikit-learn classifier over features of superpixels: each region has one label.
-
-Takes features by name, options of superpixels and any classifier with `predict_proba`; it is a `Segmenter`.
-"""
+"""A scikit-learn classifier over features of superpixels, as a `Segmenter`: each region has one label."""
 
 from __future__ import annotations
 
@@ -38,18 +35,16 @@ class SuperpixelClassifier(FeatureClassifier):
     ----------
     estimator
         A classifier of scikit-learn's interface, fitted or not.
-    inputs
-        Layers and bands of the images.
-    legend
-        The classes.
+    inputs, legend
+        Layers and bands of the images, and the classes.
     features
         Names as in `baselines.features.HOMES`, or features; each has its own pooling over regions, else the mean.
     superpixels
-        How regions are cut, of each tile with its halo, in which most of them are whole; by default `Superpixels()`.
+        How regions are cut, of each tile with its halo, in which most of them are whole.
     bands
         Layer → names of its bands, for files without names.
-    shares
-        (K,) shares of the classes on the ground, to which probabilities are adjusted; see `FeatureClassifier`.
+    shares : (K,) shares of the classes on the ground
+        Probabilities are adjusted to them; see `FeatureClassifier`.
     tiling
         How scenes are cut for prediction, by default with a halo that suffices for features and superpixels.
 
@@ -63,7 +58,6 @@ class SuperpixelClassifier(FeatureClassifier):
     ::
 
         segmenter = SuperpixelClassifier(estimator, inputs, legend, features=["hsv_histogram", "hog16"])
-        segmenter.fit([scene])
     """
 
     kind = "superpixel-classifier"
@@ -95,11 +89,10 @@ class SuperpixelClassifier(FeatureClassifier):
         return pooled_columns(self.features, blank)
 
     def fit(self, scenes: Sequence[Scene], *, max_regions: int = 20_000, seed: int = 0) -> SuperpixelClassifier:
-        """Fit to superpixels of random windows, at most `max_regions`, equally many of each class; returns itself.
+        """Fit to at most `max_regions` superpixels of random windows, equally many of each class; returns itself.
 
-        A region's label is that of most of its labelled pixels, where at least half of it is labelled.
-        Errors: InputError where no region is labelled, or fewer than two classes are.
-        """
+        A region's label is that of most of its labelled pixels, where at least half of it is labelled. Errors:
+        InputError where no region is labelled, or fewer than two classes are."""
         self.fit_features(scenes, seed)
         rng = np.random.default_rng(seed)
         quota = np.full(self.legend.num_classes, max(1, max_regions // self.legend.num_classes))

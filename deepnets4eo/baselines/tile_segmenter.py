@@ -1,7 +1,4 @@
-"""The common base of all baselines: probabilities tile by tile on one thread, and the scores derived from them.
-
-A subclass labels one prepared image; batches, margins, scores and threads are the same for all.
-"""
+"""The common base of all baselines: probabilities tile by tile on one thread, and the scores derived from them."""
 
 from __future__ import annotations
 
@@ -27,8 +24,7 @@ if TYPE_CHECKING:
 class TileSegmenter(ProbabilitySegmenter):
     """A `Segmenter` for subclasses that implement `label(image, margin_px)`, `describe`, `save` and `restore`.
 
-    bands : layer → names, for files whose bands have none (see `baselines.bands.band_names`).
-    """
+    bands : layer → names, for files whose bands have none (see `baselines.bands.band_names`)."""
 
     kind = ""
     only_float32 = True  # whatever precision is chosen

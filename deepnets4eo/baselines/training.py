@@ -1,7 +1,4 @@
-"""The task `baseline`: takes scenes and a recipe, writes a run folder, for every method except plain networks.
-
-Errors of the methods are raised before long work starts.
-"""
+"""The task `baseline`: its recipe, and the training of every method with it into a run folder."""
 
 from __future__ import annotations
 
@@ -9,16 +6,116 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from deepnets4eo.baselines.recipe import BaselineRecipe
+from pydantic import Field
+
+from deepnets4eo.baselines.estimators import EstimatorOptions
+from deepnets4eo.baselines.features.deep import DeepOptions
+from deepnets4eo.baselines.features.profiles import ProfileOptions
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.training.recipe import ModelSection, Recipe
 from deepnets4eo.training.segmentation import Prepared, fit_and_write, train_network
 from deepnets4eo.training.splits import TRAIN
 from deepnets4eo.training.tasks import Task, TrainOptions
+
+
+class BaselineSection(ModelSection):
+    """The method, and its inputs; besides `network` and its options, those of any recipe's section `model`.
+
+    Parameters
+    ----------
+    method
+        pixels, superpixels, rules, parts, or network: trained as in the task segmentation, then `post`.
+    network, encoder, encoder_weights, options, layers
+        The same as in any recipe.
+    bands
+        Layer → what its bands show, for files without names.
+    features
+        Names of features.
+    stride_px
+        pixels: one site in the middle of so many pixels squared is classified.
+    max_samples, max_share, sampling
+        How many pixels or superpixels are learnt from, and how they are drawn.
+    priors
+        Probabilities for observed or equal shares of the classes.
+    rules
+        rules: a YAML file, or the table itself.
+    target
+        parts: the class that is detected.
+    """
+
+    method: Literal["pixels", "superpixels", "rules", "parts", "network"] = Field(
+        default="pixels", description="network: model.network, trained as in the task segmentation, then `post`"
+    )
+    bands: dict[str, tuple[str, ...]] = Field(
+        default={}, description="layer -> what its bands show, e.g. {image: [nir, red, green]}, for files without names"
+    )
+    features: tuple[str, ...] = Field(default=("pixels",), description="names, see the README's table of features")
+    stride_px: int = Field(default=1, ge=1, description="pixels: classify a site in the middle of so many squared")
+    max_samples: int = Field(default=100_000, ge=10, description="pixels or superpixels that are learned from")
+    max_share: float = Field(
+        default=1.0, gt=0, le=1, description="pixels at random: of the labelled ones; 2,000 may always be learned from"
+    )
+    sampling: Literal["balanced", "random"] = Field(
+        default="balanced", description="pixels: equally many of each class, or at random, each class with its share"
+    )
+    priors: Literal["observed", "equal"] = Field(
+        default="observed",
+        description="probabilities for the classes' shares in the training labels, or for equal ones",
+    )
+    rules: str | dict[str, Any] = Field(
+        default="rules-ndsm.yaml", description="rules: a YAML file, rules.yaml (Zeebruges), or the table itself"
+    )
+    target: str = Field(default="car", description="parts: the class that is detected")
+
+
+class DeepSection(DeepOptions):
+    """Features of a frozen encoder, beside or instead of `model.features`; none without `encoder`."""
+
+    weights: str | None = Field(default=None, description="a safetensors file, or imagenet: downloaded; none: random")
+    patch_px: int | None = Field(default=None, ge=16, description="averaged over a patch around each site")
+    input_px: int | None = Field(default=None, ge=16, description="patch: resized to this side first")
+    reduction: int | None = Field(default=None, ge=2, description="level of the encoder by pixels a cell; none: 16")
+
+
+class BaselineRecipe(Recipe):
+    """All options of the training of a baseline; branches add methods by subclassing.
+
+    Parameters
+    ----------
+    task, data, legend, train, predict
+        The same as in any recipe.
+    model
+        The method, and its inputs.
+    estimator
+        The classifier of pixels and superpixels.
+    deep, profile
+        Options of the features of a frozen encoder, and of the feature extended_profile.
+    superpixels, parts
+        Options of the superpixels and of the part detector.
+    post
+        Steps after the classification, in order.
+
+    Examples
+    --------
+    >>> BaselineRecipe(legend="isprs").estimator.name
+    'random_forest'
+    """
+
+    task: str = "baseline"
+    model: BaselineSection = BaselineSection()
+    estimator: EstimatorOptions = EstimatorOptions()
+    deep: DeepSection = DeepSection()
+    profile: ProfileOptions = ProfileOptions()
+    superpixels: dict[str, Any] = Field(default={}, description="superpixels: method and its parameters")
+    parts: dict[str, Any] = Field(default={}, description="parts: parameters of the detector")
+    post: tuple[dict[str, dict[str, Any]], ...] = Field(
+        default=(), description="steps after classification, in order, e.g. [{majority: {radius_px: 3}}]"
+    )
 
 
 def train_baseline(recipe: BaselineRecipe, out: Path, options: TrainOptions) -> Path:
@@ -50,13 +147,13 @@ def fit_baseline(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
     Parameters
     ----------
     recipe
-        The recipe; its sections `model`, `estimator`, `deep`, `superpixels`, `parts` and `post` are used.
+        The recipe.
     prepared
-        Split scenes and what was measured of their training part, as of `training.segmentation.prepare`.
+        Split scenes and what was measured of their training part, from `training.segmentation.prepare`.
 
     Returns
     -------
-    The fitted segmenter.
+    Segmenter
 
     Raises
     ------
@@ -151,7 +248,7 @@ def _features(recipe: BaselineRecipe) -> list[Any]:
     """Return named features and, where an encoder is named, deep ones."""
     features: list[Any] = list(recipe.model.features)
     if "extended_profile" in features:
-        from deepnets4eo.baselines.features.extended_profile import ExtendedProfile
+        from deepnets4eo.baselines.features.profiles import ExtendedProfile
 
         features[features.index("extended_profile")] = ExtendedProfile(recipe.profile)
     if recipe.deep.encoder:
@@ -162,11 +259,10 @@ def _features(recipe: BaselineRecipe) -> list[Any]:
 
 
 def _shares(recipe: BaselineRecipe, prepared: Prepared) -> list[float] | None:
-    """Return the factors of the classes: their shares in the training labels; None where samples have the shares wanted.
+    """Return the classes' shares in the training labels; None where samples have the shares that are wanted.
 
-    Balanced samples and balanced weights make probabilities of equal shares, random samples without weights those of the
-    labels. Angles know no shares: they are adjusted to the labels' where samples are balanced, and never to equal ones.
-    """
+    Balanced samples and weights make probabilities of equal shares, random samples without weights those of the labels.
+    Angles know no shares: they are adjusted to the labels' where samples are balanced, and never to equal ones."""
     from deepnets4eo.baselines.estimators import UNWEIGHTED
 
     model, estimator, total = recipe.model, recipe.estimator, sum(prepared.pixels)

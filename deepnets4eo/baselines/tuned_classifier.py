@@ -1,8 +1,5 @@
-"""A classifier whose settings are chosen, and whose probabilities are calibrated, on other blocks of ground than its own.
-
-Takes any scikit-learn classifier, vectors, classes and the block of ground that each sample comes from; has
-`predict_proba`.
-"""
+"""A classifier whose settings are chosen, and whose probabilities are calibrated, on other blocks of ground than its
+own."""
 
 from __future__ import annotations
 
@@ -13,28 +10,27 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.linear_model import SGDClassifier
 from sklearn.model_selection import ParameterGrid, StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from deepnets4eo.baselines.calibration import Calibrators
 from deepnets4eo.errors import InputError
+from deepnets4eo.metrics import fit_sigmoid
 
 log = logging.getLogger(__name__)
-
 Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
+MIN_SAMPLES = 3  # samples of a class, and of the others, needed for a curve of its own
 
 
 class TunedClassifier(ClassifierMixin, BaseEstimator):
     """Grid search and calibration by spatially disjoint folds around a classifier.
 
-    estimator : unfitted; needs `predict_proba` or `decision_function`. grid : parameter → values to try, of which the
-    best macro F1 of the out-of-fold predictions wins. calibration : "sigmoid", "isotonic", "softmax" of decision
-    values, or "none" (the estimator's own probabilities). balanced : classes weigh the same in the calibration.
-    search_samples : largest number of samples for the search.
-    """
+    grid : parameter → values to try, of which the best macro F1 of the out-of-fold predictions wins. calibration :
+    "sigmoid", "isotonic", "softmax" of decision values, or "none" (the estimator's own probabilities). balanced :
+    classes weigh the same in the calibration. search_samples : most samples for the search."""
 
     def __init__(
         self,
@@ -53,8 +49,7 @@ class TunedClassifier(ClassifierMixin, BaseEstimator):
     def fit(self, vectors: ArrayLike, classes: ArrayLike, blocks: ArrayLike | None = None) -> TunedClassifier:
         """Fit to vectors (n, F), classes (n,) and the block each sample comes from (n,), or None.
 
-        Errors: InputError for samples of fewer than two classes, or with numbers that are not finite.
-        """
+        Errors: InputError for samples of fewer than two classes, or with numbers that are not finite."""
         vectors = np.ascontiguousarray(vectors, np.float32)
         self.classes_, index = np.unique(np.asarray(classes), return_inverse=True)
         _check_samples(vectors, self.classes_)
@@ -109,9 +104,8 @@ class TunedClassifier(ClassifierMixin, BaseEstimator):
 def block_folds(index: NDArray[np.intp], blocks: ArrayLike | None, folds: int, seed: int) -> Folds:
     """Return (train, test) rows of at most `folds` folds without common blocks; each trains on at least two classes.
 
-    Classes are spread over the folds as evenly as the blocks allow. Fewer than two blocks: random folds, whose scores
-    neighbouring samples make too optimistic; the log contains a warning.
-    """
+    Classes are spread as evenly as the blocks allow. With fewer than two blocks folds are random, and a warning is
+    logged."""
     block_of = np.zeros(len(index), int) if blocks is None else np.unique(np.asarray(blocks), return_inverse=True)[1]
     count = int(block_of.max()) + 1 if len(block_of) else 0
     if count < 2:
@@ -220,3 +214,85 @@ def _check_samples(vectors: NDArray[np.float32], classes: NDArray[Any]) -> None:
             f"{bad.size} columns of the samples have numbers that are not finite, the first of them column {bad[0]}. "
             "Fill or mask the pixels they come from."
         )
+
+
+class Calibrators:
+    """A curve a class, score → probability, and their normalisation; rare classes take the curve of all together.
+
+    method : "sigmoid" (Platt, 1999), "isotonic" (Zadrozny and Elkan, 2002) or "none", the softmax of the scores. Each
+    curve is kept as knots (x, y): a sigmoid's are slope and intercept."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.curves: list[NDArray[np.float64]] = []
+
+    def fit(self, scores: NDArray[np.floating], index: NDArray[np.intp], *, balanced: bool) -> Calibrators:
+        """Fit the curves to scores (n, K), NaN where not known, and each sample's class 0 … K − 1; returns itself.
+
+        balanced : samples of rare classes weigh more, so that all classes weigh the same."""
+        count = scores.shape[1]
+        weights = np.ones(len(index))
+        if balanced:
+            weights = 1 / np.bincount(index, minlength=count).clip(1)[index]
+        positive = index[:, None] == np.arange(count)
+        known = np.isfinite(scores)
+        pooled = self._fit_curve(scores[known], positive[known], np.broadcast_to(weights[:, None], scores.shape)[known])
+        self.curves = []
+        for class_index in range(count):
+            own = known[:, class_index]
+            target = positive[own, class_index]
+            curve = pooled
+            if min(target.sum(), (~target).sum()) >= MIN_SAMPLES:
+                curve = self._fit_curve(scores[own, class_index], target, weights[own])
+            self.curves.append(curve if _is_increasing(curve) else pooled)
+        return self
+
+    def __call__(self, scores: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return probabilities (n, K) of scores (n, K)."""
+        if self.method == "none":
+            return softmax(scores)
+        probabilities = np.stack(
+            [self._apply_curve(curve, scores[:, class_index]) for class_index, curve in enumerate(self.curves)], axis=1
+        )
+        total = probabilities.sum(axis=1, keepdims=True)
+        nothing = total[:, 0] <= 1e-12  # all curves are 0 there: the softmax of the scores is used
+        probabilities[nothing], total[nothing] = softmax(scores[nothing]), 1
+        return (probabilities / total).astype(np.float32)
+
+    def _fit_curve(
+        self, scores: NDArray[np.floating], positive: NDArray[np.bool_], weights: NDArray[np.floating]
+    ) -> NDArray[np.float64]:
+        if self.method == "isotonic" and positive.any():
+            from sklearn.isotonic import IsotonicRegression
+
+            rising = IsotonicRegression(y_min=0, y_max=1).fit(scores, positive, sample_weight=weights)
+            return np.stack([rising.X_thresholds_, rising.y_thresholds_]).astype(np.float64)
+        return platt(scores.astype(np.float64), positive, weights)
+
+    def _apply_curve(self, curve: NDArray[np.float64], scores: NDArray[np.floating]) -> NDArray[np.float64]:
+        if curve.ndim == 2:
+            return np.interp(scores, curve[0], curve[1])
+        return np.asarray(expit(curve[0] * scores + curve[1]))
+
+
+def platt(
+    scores: NDArray[np.float64], positive: NDArray[np.bool_], weights: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Return slope and intercept (2,) of the sigmoid that fits best which samples are positive.
+
+    Targets are moved away from 0 and 1 as Platt does; samples of one sign only get the plain sigmoid of the score."""
+    if not positive.any() or positive.all():
+        return np.array([1.0, 0.0])
+    target = np.where(positive, 1 - 1 / (positive.sum() + 2), 1 / ((~positive).sum() + 2))
+    return np.array(fit_sigmoid(scores, target, weights))
+
+
+def softmax(scores: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return exp(score) over their sum, (n, K) float32."""
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _is_increasing(curve: NDArray[np.float64]) -> bool:
+    """Return whether higher scores mean higher probabilities; other curves are not used for new data."""
+    return bool(curve[0] > 0) if curve.ndim == 1 else bool(curve[1, -1] > curve[1, 0])

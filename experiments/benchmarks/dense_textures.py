@@ -20,9 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features import Feature, build_features
-from deepnets4eo.baselines.features.gabor import GABOR
-from deepnets4eo.baselines.features.glcm import GLCM, MEASURES
-from deepnets4eo.baselines.features.lbp import LBP, grey_levels
+from deepnets4eo.baselines.features.texture import GABOR, GLCM, LBP, MEASURES, grey_levels
 from deepnets4eo.synthetic import City
 
 AtSite = Callable[[int, int], np.ndarray]

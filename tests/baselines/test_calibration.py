@@ -5,7 +5,7 @@ import pytest
 from sklearn.calibration import _sigmoid_calibration
 from sklearn.isotonic import IsotonicRegression
 
-from deepnets4eo.baselines.calibration import Calibrators, platt, softmax
+from deepnets4eo.baselines.tuned_classifier import Calibrators, platt, softmax
 
 
 def scored(count=3000, classes=3, seed=0):

@@ -188,7 +188,7 @@ def test_a_feature_can_be_given_instead_of_its_name():
 @pytest.mark.parametrize("weight", ["none", "balanced"])
 def test_priors_are_those_that_are_wanted_however_samples_and_weights_are(sampling, weight, tmp_path):
     import deepnets4eo
-    from deepnets4eo.baselines.recipe import BaselineRecipe
+    from deepnets4eo.baselines.training import BaselineRecipe
     from deepnets4eo.training.recipe import resolve
 
     rng = np.random.default_rng(0)

@@ -8,7 +8,7 @@ from affine import Affine
 from geotiff import write_geotiff
 
 import deepnets4eo
-from deepnets4eo.baselines.recipe import BaselineRecipe
+from deepnets4eo.baselines.training import BaselineRecipe
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError

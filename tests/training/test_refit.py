@@ -10,7 +10,7 @@ from made_up_split import LEGEND, random_scene
 from safetensors.torch import load_file
 
 import deepnets4eo
-from deepnets4eo.baselines.recipe import BaselineRecipe
+from deepnets4eo.baselines.training import BaselineRecipe
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.segmenters.run import load_run

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import deepnets4eo
-from deepnets4eo.baselines.recipe import BaselineRecipe
+from deepnets4eo.baselines.training import BaselineRecipe
 from deepnets4eo.errors import InputError, LabelError, OutputError, RunError
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import Window

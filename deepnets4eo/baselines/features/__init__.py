@@ -1,7 +1,4 @@
-"""Features by name: columns computed from the bands of a scene, for classifiers other than networks.
-
-`build_features(["hsv", "hog16"])` makes them, `stack(features, bands)` computes them side by side.
-"""
+"""Features by name: columns computed from the bands of a scene, for classifiers other than networks."""
 
 from __future__ import annotations
 
@@ -21,20 +18,20 @@ HOMES = {
     "hsv_histogram": "colour:HSV_HISTOGRAM",
     "indices": "colour:INDICES",
     "lab": "colour:LAB",
-    "dalal16": "dalal:DALAL16",
-    "dalal32": "dalal:DALAL32",
-    "extended_profile": "extended_profile:EXTENDED_PROFILE",
-    "gabor": "gabor:GABOR",
-    "glcm": "glcm:GLCM",
+    "dalal16": "hog:DALAL16",
+    "dalal32": "hog:DALAL32",
+    "extended_profile": "profiles:EXTENDED_PROFILE",
+    "gabor": "texture:GABOR",
+    "glcm": "texture:GLCM",
     "height": "height:HEIGHT",
     "normals": "height:NORMALS",
     "hog16": "hog:HOG16",
     "hog32": "hog:HOG32",
-    "hsvdgr": "hsvdgr:HSVDGR",
-    "lbp": "lbp:LBP",
-    "lbp16": "lbp:LBP16",
-    "neighbourhood": "pixels:NEIGHBOURHOOD",
-    "pixels": "pixels:PIXELS",
+    "hsvdgr": "height:HSVDGR",
+    "lbp": "texture:LBP",
+    "lbp16": "texture:LBP16",
+    "neighbourhood": "feature:NEIGHBOURHOOD",
+    "pixels": "feature:PIXELS",
     "attribute_profile": "profiles:ATTRIBUTE_PROFILE",
     "differential_profile": "profiles:DIFFERENTIAL_PROFILE",
 }
@@ -55,7 +52,7 @@ def build_features(names: Sequence[str]) -> tuple[Feature, ...]:
     Returns
     -------
     tuple of Feature
-        One a name, in the same order.
+        In the same order.
 
     Raises
     ------
@@ -73,7 +70,7 @@ def build_features(names: Sequence[str]) -> tuple[Feature, ...]:
 
 
 def as_features(features: Sequence[str | Feature]) -> tuple[Feature, ...]:
-    """Make features of which some are given by name.
+    """Make features of which some are named.
 
     Parameters
     ----------
@@ -107,15 +104,12 @@ def stack(features: Sequence[Feature], bands: Bands, stride_px: int = 1) -> NDAr
     ----------
     features
         What is computed.
-    bands
-        The image, (C, h, w).
-    stride_px
-        Distance of the sites in pixels; 1 is every pixel.
+    bands : image (C, h, w)
+    stride_px : distance of the sites in pixels
 
     Returns
     -------
     (F, rows of sites, columns of sites) float32
-        All columns of all features.
 
     Raises
     ------
@@ -144,8 +138,7 @@ def column_names(features: Sequence[Feature], bands: Bands) -> list[str]:
 
     Returns
     -------
-    list of str
-        F names.
+    list of F names
 
     Raises
     ------
@@ -172,7 +165,7 @@ def halo_px(features: Sequence[Feature]) -> int:
     Returns
     -------
     int
-        The largest halo of the features.
+        The largest halo.
 
     Examples
     --------

@@ -1,7 +1,6 @@
 """Colours: indices of bands, hue-saturation-value, Lab, and histograms of colours.
 
-Takes bands by what they show; raises InputError where they are missing. The first three bands of an infrared composite
-are taken as red, green and blue; the names of the columns then contain the names of these bands.
+The first three bands of an infrared composite are taken as red, green and blue; columns then have the bands' names.
 """
 
 from __future__ import annotations
@@ -66,10 +65,10 @@ def _in_common_units(bands: Bands, *roles: str) -> FloatImage:
 
 
 def three_colours(bands: Bands) -> tuple[FloatImage, str]:
-    """Return red, green and blue scaled to 0–1, (3, h, w), and ""; else the first three spectral bands, and their names.
+    """Return red, green and blue scaled to 0–1, (3, h, w), and ""; else the first three spectral bands, and their
+    names.
 
-    Errors: InputError where there are fewer than three.
-    """
+    Errors: InputError where there are fewer than three."""
     if bands.has(*COLOURS):
         return bands.unit(*COLOURS), ""
     indices_of_three = bands.spectral_indices()[:3]
@@ -98,11 +97,10 @@ def lab(bands: Bands) -> FloatImage:
 
 @dataclass(frozen=True)
 class HsvHistogram:
-    """Shares of 16 hues, 8 saturations and 8 values among the pixels of a square, or of a superpixel.
+    """Shares of 16 hues, 8 saturations and 8 values in a square of half side `radius_px`, or a superpixel; each sums to
+    1.
 
-    The bins of each of the three sum to 1. radius_px : half of the square's side; at the edge only its inner part counts.
-    Source: Lagrange et al. 2015 use HSV histograms of superpixels and do not state the bins.
-    """
+    Source: Lagrange et al. 2015 use HSV histograms of superpixels and do not state the bins."""
 
     name: str = "hsv_histogram"
     radius_px: int = HISTOGRAM_RADIUS_PX

@@ -1,8 +1,7 @@
 """Deep features: a frozen encoder applied to colours, height and normals, densely or patch by patch, at several scales.
 
-Takes `Bands`; returns columns for classifiers other than networks: the modern form of ImageNet features + SVM (Lagrange
-et al., IGARSS 2015, 231 px patches at step 32; JURSE 2017, three scales). Raises InputError for weights that do not
-fit the encoder.
+The modern form of ImageNet features + SVM (Lagrange et al., IGARSS 2015: 231 px patches at step 32; JURSE 2017: three
+scales).
 """
 
 from __future__ import annotations
@@ -10,26 +9,38 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.features.deep_options import DeepOptions, Looks
-from deepnets4eo.baselines.features.encoder_images import IMAGE_KINDS, NORMALS_REACH_PX, Inputs, encoder_images
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.options import options_from
+from deepnets4eo.options import Section, options_from
+from deepnets4eo.rasters.band_roles import COLOURS, role_indices
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from deepnets4eo.baselines.features.encoders import FrozenEncoder
 
+Inputs = Literal["rgb", "rgbd", "rgbd+"]
+IMAGE_KINDS: dict[str, tuple[str, ...]] = {
+    "rgb": ("colours",),
+    "rgbd": ("colours", "height"),
+    "rgbd+": ("colours", "height", "normals"),
+}
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)[:, None, None]  # of ImageNet's photographs, red, green, blue
+STD = np.array([0.229, 0.224, 0.225], np.float32)[:, None, None]
+HEIGHT_SPAN_M = (0.0, 50.0)  # where bands have no span
+NORMALS_REACH_PX = 1
+Looks = Literal["dense", "patch"]
+Scale = Annotated[float, Field(gt=0, le=8)]
 REACH_CAP_PX = 96  # of the resized image: pixels farther away have little weight, and would make halos of 200 pixels
 DENSE_REDUCTION = 16
 BATCH = 16  # patches in each pass of the encoder; other batches may change the last bits
@@ -37,58 +48,86 @@ CHUNK = 256  # superpixels at once
 PROJECTION = "projection"
 
 
+def encoder_images(bands: Bands, inputs: Inputs) -> FloatImage:
+    """Return the images that an encoder gets, (M, 3, h, w) float32 in ImageNet's scaling: colours, height, normals.
+
+    Errors: InputError where no band is a height."""
+    makers = {"colours": _colours, "height": _height, "normals": _normals}
+    return np.stack([(makers[name](bands) - MEAN) / STD for name in IMAGE_KINDS[inputs]])
+
+
+def _colours(bands: Bands) -> FloatImage:
+    """Return 0–1: red, green, blue, or near infrared, red, green where there is no blue, or grey."""
+    for roles in (COLOURS, ("nir", "red", "green")):
+        if bands.has(*roles):
+            return bands.unit(*roles)
+    return np.broadcast_to(bands.grey(), (3, *bands.shape))
+
+
+def _height(bands: Bands) -> FloatImage:
+    """Return 0–1 over the span in training; above ground where a band is that."""
+    role = _height_role(bands)
+    low, high = HEIGHT_SPAN_M if bands.span is None else bands.span[role_indices(bands.names).get(role, 0)]
+    scaled = np.clip((bands.pick(role) - low) / np.float32(max(high - low, 1e-3)), 0, 1)
+    return np.broadcast_to(scaled, (3, *bands.shape))
+
+
+def _normals(bands: Bands) -> FloatImage:
+    """Return normals of the surface (east, south, up), from −1…1 to 0–1; in metres where the size of a pixel is known."""
+    (height,) = bands.pick(_height_role(bands))
+    down, right = (np.gradient(height, axis=axis) / np.float32(bands.gsd_m or 1.0) for axis in (0, 1))
+    length = np.sqrt(right * right + down * down + 1)
+    return np.stack([-right / length, -down / length, 1 / length]) / 2 + np.float32(0.5)
+
+
+def _height_role(bands: Bands) -> str:
+    return "ndsm" if bands.has("ndsm") else "height"
+
+
+class DeepOptions(Section):
+    """Which frozen encoder is used, on which inputs, and how."""
+
+    encoder: str | None = Field(default=None, description="a name of timm, e.g. resnet18")
+    weights: str | Path | None = Field(
+        default=None, description="a safetensors file, or imagenet: downloaded; none: random"
+    )
+    inputs: Inputs = Field(default="rgb", description="d: the height, too; +: its normals, too")
+    scales: tuple[Scale, ...] = Field(default=(1.0,), min_length=1, description="factors by which tiles are resized")
+    patch_px: int | None = Field(default=None, ge=1, description="averaged over a patch around each site")
+    looks: Looks = Field(default="dense", description="dense: one pass over a tile for all sites")
+    step_px: int = Field(default=16, ge=1, description="patch: sites nearer than this share a patch")
+    input_px: int | None = Field(default=None, ge=1, description="patch: resized to this side first")
+    reduction: int | None = Field(default=None, description="level of the encoder by pixels a cell; none: 16")
+    components: int | None = Field(default=None, ge=1, description="columns a image and scale; none: all")
+
+    @model_validator(mode="after")
+    def _patches_where_needed(self) -> DeepOptions:
+        if self.encoder is None:  # a recipe without deep features
+            return self
+        if self.looks == "patch" and not self.patch_px:
+            raise ValueError(
+                "has looks=patch, which needs the side of a patch. Set patch_px (231 in the benchmark of 2015)"
+            )
+        if self.looks == "dense" and self.input_px:
+            raise ValueError(
+                "has input_px, which resizes patches, with looks=dense, which has none. Set scales instead"
+            )
+        return self
+
+
 @dataclass(eq=False)
 class DeepFeatures:
-    """Features of a frozen encoder at sites or superpixels.
+    """Features of a frozen encoder at sites or superpixels; what the options mean stands in `DeepOptions`.
 
-    Parameters
-    ----------
-    encoder
-        A name of timm or smp.
-    weights
-        None: random, drawn from `seed` (weak, but not useless: a random filter bank); "imagenet": downloaded; or a
-        .safetensors file.
-    inputs
-        "rgb", "rgbd" (the encoder also gets the height) or "rgbd+" (and the surface's normals).
-    scales
-        Factors by which the image is resized first, above 0, up to 8; 0.5 doubles the distance that a value depends on.
-    patch_px
-        Side in pixels of a patch in the resized image, centred on the site; its maps are averaged.
-    looks
-        "dense": one pass over the image for all sites, which take the map at their position, or its mean over their
-        patch where patch_px is given; "patch": each patch is cut and processed by itself, as published; slower by orders
-        of magnitude.
-    step_px
-        With "patch", sites nearer than this share the patch whose central square they lie in.
-    input_px
-        With "patch", patches are resized to this side.
-    reduction
-        Level of the encoder by pixels per cell; None: 16 with "dense", the deepest with "patch".
-    components
-        Columns of each image and scale after a random orthonormal projection, which keeps SVMs fast; None: all.
-    seed
-        The seed of random weights and of the projection.
-    name
-        Name of the feature and of its file in a run.
+    Without weights the encoder is a random filter bank drawn from `seed`: weak, but not useless. looks="dense" is one
+    pass over the image, from which sites read the map at their position, or its mean over their patch; "patch" cuts
+    each patch and processes it by itself, as published, and is slower by orders of magnitude. `components` are columns
+    after a random orthonormal projection, which keeps SVMs fast. Errors: InputError for values that do not fit each
+    other or the encoder.
 
-    Raises
-    ------
-    InputError
-        For values that do not fit each other or the encoder.
-
-    Notes
-    -----
-    Dense values in the core of a tile differ from those of the whole image by the influence of pixels beyond the halo,
-    which is at most 96 px of the resized image; encoders with global parts (squeeze-excitation, attention) use the whole
-    tile. Values of patches are the same bits. Memory: 4 F bytes per site, and the encoder's maps of one scale.
-
-    Examples
-    --------
-    >>> names = ("image.red", "image.green", "image.blue")
-    >>> bands = Bands(np.zeros((3, 64, 64), np.float32), names)
-    >>> DeepFeatures("resnet18", scales=(1, 0.5), components=8).compute(bands, stride_px=8).shape
-    (16, 8, 8)
-    """
+    Dense values in the core of a tile differ from those of the whole image by the influence of pixels beyond the halo
+    (at most 96 px of the resized image); encoders with global parts (squeeze-excitation, attention) use the whole tile.
+    Values of patches are the same bits. Memory: 4 F bytes a site, and the encoder's maps of one scale."""
 
     encoder: str = "resnet18"
     weights: str | Path | None = None
@@ -155,10 +194,10 @@ class DeepFeatures:
         return self._at_patches(bands, down, across)[:, rows[:, None] // step, cols // step]
 
     def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> FloatImage:
-        """Return values of superpixels, (count, F) float32: of the patch around their centre, or the mean of the dense columns.
+        """Return values of superpixels `ids` (h, w), (count, F) float32: of the patch around their centre, or dense
+        means.
 
-        ids : (h, w) int32, 0 … count − 1, or −1 for none. Superpixels without pixels get the value at the corner, or 0.
-        """
+        Superpixels without pixels get the value at the corner, or 0."""
         if self.looks == "dense" and self.patch_px is None:
             return np.concatenate([self._means(maps, scale, ids, count) for scale, maps in self._maps(bands)], axis=1)
         rows, cols = _centroids(ids, count)
@@ -359,21 +398,14 @@ def _round_up(length: float, unit: float) -> int:
 
 
 def bilinear_weights(positions: NDArray[Any], cells: int) -> FloatImage:
-    """Return weights of the two nearest cells, (positions, cells) float32; beyond the first and last cell, only theirs.
-
-    >>> bilinear_weights(np.array([-1.0, 0.25, 2.0]), 3).tolist()
-    [[1.0, 0.0, 0.0], [0.75, 0.25, 0.0], [0.0, 0.0, 1.0]]
-    """
+    """Return weights of the two nearest cells, (positions, cells) float32; beyond the first and last cell, only theirs."""
     inside = np.clip(positions, 0, cells - 1)[:, None]
     return np.maximum(1 - np.abs(inside - np.arange(cells)), 0).astype(np.float32)
 
 
 def box_weights(positions: NDArray[Any], side: float, cells: int) -> FloatImage:
-    """Return weights of the mean over `side` cells around positions, (positions, cells) float32; what lies outside does not count.
-
-    >>> box_weights(np.array([1.0]), 2.0, 3).tolist()
-    [[0.25, 0.5, 0.25]]
-    """
+    """Return weights of the mean over `side` cells around positions, (positions, cells) float32; only cells inside
+    count."""
     centres = np.clip(positions, 0, cells - 1)[:, None]
     low, high = centres - side / 2, centres + side / 2
     numbers = np.arange(cells)

@@ -1,9 +1,4 @@
-"""Frozen encoders by name: the levels of a timm or smp network as maps of features, and the positions of their cells.
-
-Takes (N, 3, H, W) tensors; returns (N, channels, about H / reduction, about W / reduction), in inference mode, float32.
-Weights are random, a .safetensors file, or downloaded on demand ("imagenet"); raises InputError for files that lack
-tensors of the encoder.
-"""
+"""Frozen encoders by name: the levels of a timm or smp network as maps of features, and the positions of their cells."""
 
 from __future__ import annotations
 
@@ -41,19 +36,19 @@ BUILD_ERRORS = (
 
 
 class FrozenEncoder:
-    """One level of an encoder.
+    """One level of an encoder, in inference mode: (N, 3, H, W) → (N, channels, about H / reduction, about W /
+    reduction) float32.
 
     Parameters
     ----------
     name
         The name of timm ("resnet18", "convnext_atto") or of smp ("mit_b0").
     reduction
-        Pixels per cell along a side; None: of the deepest level.
+        Pixels per cell along a side; None: the deepest level.
     weights
-        None (random, drawn from `seed`), "imagenet" (downloaded), or a .safetensors file of the encoder, of a network that
-        contains it, or of a run of this package.
-    seed
-        The seed of random weights.
+        None (random), "imagenet" (downloaded), or a .safetensors file of the encoder, of a network that contains it, or
+        of a run.
+    seed : int, for random weights
 
     Raises
     ------
@@ -142,8 +137,7 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
 def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -> None:
     """Load the tensors of a file into an encoder, with or without a prefix; other tensors (heads) are left out.
 
-    Errors: InputError where some of the encoder's are missing or have another shape.
-    """
+    Errors: InputError where some of the encoder's are missing or have another shape."""
     expected = {key: value for key, value in module.state_dict().items() if not key.endswith(IGNORED_TENSOR)}
     matching = max((_match_names(expected, tensors, prefix) for prefix in PREFIXES), key=len)
     missing = sorted(expected.keys() - matching.keys())
@@ -234,9 +228,8 @@ def _enable_residual_branches(module: nn.Module) -> None:
 def _geometry(encoder: FrozenEncoder) -> tuple[float, float]:
     """Return the centre of the first cell and the largest reach of a cell, in pixels, from the kernels on the way.
 
-    A kernel of side k with p pixels of padding moves the centre by (k − 1) / 2 − p of its own input's pixels; only
-    kernels that skip pixels can have another padding than half of themselves. Parallel ones are averaged.
-    """
+    A kernel of side k with padding p moves the centre by (k − 1) / 2 − p of its input's pixels; parallel ones are
+    averaged."""
     moves: dict[float, list[float]] = defaultdict(list)
     reach = 0.0
 

@@ -1,7 +1,4 @@
-"""What a feature is: named columns computed from bands, on every pixel or on a regular grid of sites.
-
-Takes `Bands`; returns (F, h, w) float32 that depend on `halo_px` pixels around each site, and the names of the columns.
-"""
+"""What a feature is: named columns computed from bands, on every pixel or on a regular grid of sites; and the plainest ones, the band values."""
 
 from __future__ import annotations
 
@@ -11,11 +8,13 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
 
 Number = TypeVar("Number", bound=np.generic)
+RADII_PX = (2, 5)
 
 
 @runtime_checkable
@@ -85,19 +84,16 @@ class DenseFeature:
 
 
 def at_sites(image: NDArray[Number], stride_px: int) -> NDArray[Number]:
-    """Return the pixels at the sites of a stride.
+    """Return a view of the pixels at the sites of a stride s: rows and columns s // 2, s // 2 + s, ….
 
     Parameters
     ----------
-    image
-        (…, h, w) of any type.
-    stride_px
-        Distance of the sites in pixels; sites lie at rows and columns s // 2, s // 2 + s, ….
+    image : (…, h, w) of any type
+    stride_px : distance of the sites in pixels
 
     Returns
     -------
     (…, rows of sites, columns of sites) of the same type
-        A view.
 
     Examples
     --------
@@ -106,3 +102,29 @@ def at_sites(image: NDArray[Number], stride_px: int) -> NDArray[Number]:
     """
     first = stride_px // 2
     return image[..., first::stride_px, first::stride_px]
+
+
+def neighbourhood(bands: Bands) -> FloatImage:
+    """Return mean and standard deviation in squares of 5 and 11 pixels, and gradient magnitude, of each band: F = 5 C."""
+    parts = []
+    for radius in RADII_PX:
+        side = (0, 2 * radius + 1, 2 * radius + 1)
+        # about the mean: float32 squares of metres above sea level are too coarse for the differences
+        level = bands.values.mean(axis=(1, 2), keepdims=True, dtype=np.float32)
+        centred = bands.values - level
+        mean = ndimage.uniform_filter(centred, side, mode="nearest")
+        square = ndimage.uniform_filter(centred * centred, side, mode="nearest")
+        parts += [mean + level, np.sqrt(np.maximum(square - mean * mean, 0))]
+    down, right = (ndimage.sobel(bands.values, axis=axis, mode="nearest") for axis in (1, 2))
+    parts.append(np.hypot(down, right) / 8)
+    return np.concatenate(parts)
+
+
+def _neighbourhood_names(bands: Bands) -> list[str]:
+    sides = [2 * radius + 1 for radius in RADII_PX]
+    kinds = [f"{kind}{side}" for side in sides for kind in ("mean", "deviation")] + ["gradient"]
+    return [f"{kind}.{band}" for kind in kinds for band in bands.names]
+
+
+PIXELS = DenseFeature("pixels", 0, lambda bands: list(bands.names), lambda bands: bands.values)
+NEIGHBOURHOOD = DenseFeature("neighbourhood", max(RADII_PX), _neighbourhood_names, neighbourhood)

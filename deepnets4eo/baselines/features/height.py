@@ -1,7 +1,6 @@
-"""Heights: above ground, slope, normals, and their variation around a pixel.
+"""Heights: above ground, slope, normals, their variation around a pixel, and the benchmark's "HSV+Dgrad".
 
-Takes the bands `height` with `ground`, or `ndsm`, or `height` only; raises InputError where no band is a height. Above
-an estimated ground only objects narrower than `GROUND_PX` are correct: make an nDSM of the scene for larger buildings.
+Above an estimated ground only objects narrower than `GROUND_PX` are correct: make an nDSM for larger buildings.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from scipy import ndimage
 from deepnets4eo import fusion
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
+from deepnets4eo.baselines.features.colour import HISTOGRAM_RADIUS_PX, HsvHistogram
 from deepnets4eo.baselines.features.feature import DenseFeature, at_sites
 
 GROUND_PX = 57  # larger objects count as ground; with the squares around, the halo is 64
@@ -28,11 +28,10 @@ def surface(bands: Bands) -> FloatImage:
 
 
 def above_ground(bands: Bands, ground_px: int = GROUND_PX) -> FloatImage:
-    """Return height above ground in metres, (h, w): `ndsm`, else `height` less `ground`, else `height` less its opening.
+    """Return height above ground in metres, (h, w): `ndsm`, else `height` less `ground`, else `height` less its
+    opening.
 
-    ground_px : odd side of the square with which an unknown ground is opened; depends on ground_px − 1 pixels around.
-    Errors: InputError where no band is a height.
-    """
+    The opening takes a square of odd side `ground_px`. Errors: InputError where no band is a height."""
     if bands.has("ndsm"):
         return bands.pick("ndsm")[0]
     height = bands.pick("height")[0]
@@ -61,10 +60,9 @@ def slope_deg(bands: Bands) -> FloatImage:
 
 @dataclass(frozen=True)
 class HeightFeature:
-    """Height above ground (m), slope (°), normals, and statistics of heights above ground in two squares.
+    """Height above ground (m), slope (°), normals, and statistics of heights in squares of half sides `radii_px`.
 
-    ground_px : see `above_ground`. radii_px : halves of the squares' sides. Of superpixels: means, and the statistics inside.
-    """
+    For superpixels: means, and the statistics inside. ground_px : see `above_ground`."""
 
     name: str = "height"
     ground_px: int = GROUND_PX
@@ -138,3 +136,53 @@ def _normal_names(bands: Bands) -> list[str]:
 
 HEIGHT = HeightFeature()
 NORMALS = DenseFeature("normals", 1, _normal_names, normals)
+
+
+@dataclass(frozen=True)
+class HsvHeightGradient:
+    """The columns of `hsv_histogram`, mean height (m) and mean rise of the surface (m per m), over a square or
+    superpixel.
+
+    Source: Lagrange et al., IGARSS 2015, who use it on superpixels with a linear SVM."""
+
+    name: str = "hsvdgr"
+    radius_px: int = HISTOGRAM_RADIUS_PX
+
+    @property
+    def halo_px(self) -> int:
+        """The square, and one pixel for the gradient."""
+        return self.radius_px + 1
+
+    def columns(self, bands: Bands) -> list[str]:
+        """Return the names of the 34 columns."""
+        surface(bands)
+        return [*self._histogram.columns(bands), "height", "gradient"]
+
+    def pooled_columns(self, bands: Bands) -> list[str]:
+        """Return the names of the columns of superpixels, which are the same."""
+        return self.columns(bands)
+
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
+        """Return values at the sites, (34, h, w) float32."""
+        side = 2 * self.radius_px + 1
+        means = [ndimage.uniform_filter(one, side, mode="nearest") for one in _relief(bands)]
+        return np.concatenate([self._histogram.compute(bands, stride_px), at_sites(np.stack(means), stride_px)])
+
+    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> NDArray[np.float32]:
+        """Return values of superpixels, (count, 34) float32; 0 where a superpixel has no pixels."""
+        from deepnets4eo.baselines.superpixels.statistics import region_means
+
+        means = np.nan_to_num(region_means(_relief(bands), ids, count))
+        return np.concatenate([self._histogram.pool(bands, ids, count), means], axis=1).astype(np.float32)
+
+    @property
+    def _histogram(self) -> HsvHistogram:
+        return HsvHistogram(radius_px=self.radius_px)
+
+
+def _relief(bands: Bands) -> FloatImage:
+    """Return height and magnitude of its gradient, (2, h, w)."""
+    return np.stack([surface(bands), np.hypot(*gradient(bands))])
+
+
+HSVDGR = HsvHeightGradient()

@@ -1,7 +1,6 @@
-"""Histograms of oriented gradients as Felzenszwalb et al. (2010) define them, on a grid of cells or around each site.
-
-Takes a grey image, 0 to 1; returns 31 values a cell. Beyond the border of the image its outermost pixels are repeated.
-"""
+"""Histograms of oriented gradients: as Felzenszwalb et al. (2010) define them, on a grid of cells or around each site,
+and as Dalal and Triggs (2005) define them, of the patch around each site. Cells are computed only where a site needs
+them."""
 
 from __future__ import annotations
 
@@ -10,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from deepnets4eo.arrays import FloatImage, Indices
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.features.cells import central_differences, histograms, region_centres, site_places, tents
 
 SIGNED = 18  # directions over the full circle; half of them without sign
 HOG_NAMES = tuple(
@@ -24,20 +23,77 @@ HOG_NAMES = tuple(
 CLIP = 0.2
 # added to the energy of four cells: a difference of one of 255 grey levels all over a cell is hundred times more
 FLOOR = 1e-4
+DALAL_FLOOR = 1e-5
+_FIRST, _LAST = 1, 2  # a cell's place along the edge of its patch
+
+
+def site_places(length: int, stride_px: int) -> Indices:
+    """Return rows (or columns) of the sites of a stride along an edge of `length` pixels."""
+    return np.arange(stride_px // 2, length, stride_px)
+
+
+def region_centres(ids: NDArray[np.int32], count: int, step_px: int) -> tuple[Indices, Indices]:
+    """Return rows and columns (count,) of the regions' centres, rounded to whole steps so that few cells are distinct;
+    else 0."""
+    inside = np.nonzero(ids >= 0)
+    region = ids[inside]
+    sizes = np.maximum(np.bincount(region, minlength=count), 1)
+    means = [np.bincount(region, weights=positions, minlength=count) / sizes for positions in inside]
+    rows, cols = (np.rint(mean / step_px).astype(np.int64) * step_px for mean in means)
+    return rows, cols
+
+
+def central_differences(padded: FloatImage) -> tuple[FloatImage, FloatImage]:
+    """Return differences of the next and the previous pixel, down and right; both lose the border of one pixel."""
+    return padded[2:, 1:-1] - padded[:-2, 1:-1], padded[1:-1, 2:] - padded[1:-1, :-2]
+
+
+def tents(starts: Indices, cell_px: int, length: int) -> sparse.csr_array:
+    """Return (len(starts), length) weights of pixels in cells: 1 in a cell's centre, falling to 0 one cell further."""
+    distance = np.arange(2 * cell_px) - cell_px + (0.5 if cell_px % 2 == 0 else 0)
+    weights = np.broadcast_to(1 - np.abs(distance) / cell_px, (len(starts), 2 * cell_px))
+    return bands_of(starts - (cell_px + 1) // 2, weights, length)
+
+
+def bands_of(first: Indices, weights: NDArray[np.float64] | NDArray[np.bool_], length: int) -> sparse.csr_array:
+    """Return a (n, length) matrix whose row k has weights[k] from column first[k] on; what would lie outside is left out."""
+    at = first[:, None] + np.arange(weights.shape[1])
+    inside = (at >= 0) & (at < length) & (weights != 0)
+    counts = np.concatenate([[0], np.cumsum(inside.sum(axis=1))])
+    return sparse.csr_array((weights[inside].astype(np.float32), at[inside], counts), shape=(len(first), length))
+
+
+def weighted_sums(image: FloatImage, rows: sparse.csr_array, cols: sparse.csr_array) -> FloatImage:
+    """Return sums over rows and columns, (R, C): rows (R, h) and cols (C, w) are weights."""
+    across: FloatImage = cols @ (rows @ image).T
+    return across.T
+
+
+def histograms(
+    direction: NDArray[np.uint8],
+    magnitude: FloatImage,
+    rows: sparse.csr_array,
+    cols: sparse.csr_array,
+    num_directions: int,
+) -> FloatImage:
+    """Return sums of magnitude (h, w) over cells for each direction (h, w), (num_directions, R, C) float32.
+
+    rows : (R, h) and cols : (C, w) weights. Numbers from num_directions on are left out. Memory: one plane (h, w)."""
+    sums = np.empty((num_directions, rows.shape[0], cols.shape[0]), np.float32)
+    for one in range(num_directions):
+        sums[one] = weighted_sums(np.where(direction == one, magnitude, np.float32(0)), rows, cols)
+    return sums
 
 
 def felzenszwalb_cells(grey: FloatImage, cell_px: int = 8) -> FloatImage:
-    """Return HOG of each cell of a regular grid from the upper left corner, (31, h // cell_px, w // cell_px) float32.
+    """Return HOG of each cell of a regular grid of a grey image (h, w), 0 to 1: (31, h // cell_px, w // cell_px)
+    float32.
 
-    grey : (h, w), 0 to 1. Values lie between 0 and 0.4 (18 signed, then 9 unsigned directions) and 0.6 (4 textures:
-    energies against the four blocks of 2 × 2 cells that a cell is part of). A direction is where grey grows: 0 right,
-    90 down, by steps of 20 degrees. A pixel is shared bilinearly between the four cells around it; its direction is
-    the nearest one. A constant image has zeros. Memory: 25 bytes a pixel.
-    Source: Felzenszwalb, Girshick, McAllester, Ramanan, PAMI 32(9), 2010, section 6.
-
-    >>> felzenszwalb_cells(np.zeros((40, 64), np.float32)).shape
-    (31, 5, 8)
-    """
+    18 signed, then 9 unsigned directions (0 to 0.4), then 4 textures (0 to 0.6): energies against the four blocks of 2
+    × 2 cells that a cell is part of. Direction 0 is where grey grows to the right, 90 down, by steps of 20 degrees. A
+    pixel is shared bilinearly between the four cells around it; its direction is the nearest one. Memory: 25 bytes a
+    pixel.
+    Source: Felzenszwalb, Girshick, McAllester, Ramanan, PAMI 32(9), 2010, section 6."""
     height, width = grey.shape
     return _cells_at(grey, np.arange(height // cell_px) * cell_px, np.arange(width // cell_px) * cell_px, cell_px)
 
@@ -84,9 +140,7 @@ def _neighbour_indices(around: Indices, starts: Indices, cell_px: int) -> tuple[
 def _normalise(signed: FloatImage, rows: tuple[Indices, ...], cols: tuple[Indices, ...]) -> FloatImage:
     """Divide histograms by the energy of the four blocks that each cell is part of, clip them, and sum over the blocks.
 
-    The sums are projections of the 4 × 9 (4 × 18) clipped values, divided by the length of the vector projected on
-    (2; 3 for the texture), which keeps distances.
-    """
+    The sums are projections of 4 × 9 (4 × 18) clipped values, divided by 2 (texture: 3), which keeps distances."""
     half = SIGNED // 2
     energy = np.square(signed[:half] + signed[half:]).sum(axis=0)
     at = signed[:, rows[1][:, None], cols[1]]
@@ -106,10 +160,8 @@ def _normalise(signed: FloatImage, rows: tuple[Indices, ...], cols: tuple[Indice
 
 @dataclass(frozen=True)
 class FelzenszwalbHog:
-    """HOG of the square patch around each site: its side_px / 8 cells down and across, 31 values each.
-
-    The cells next to the patch take part in its normalisation, as they do on the regular grid.
-    """
+    """HOG of the square patch around each site: its side_px / 8 cells down and across, 31 values each, normalised as on
+    the regular grid, with the cells next to the patch."""
 
     name: str
     side_px: int
@@ -128,13 +180,12 @@ class FelzenszwalbHog:
     pooled_columns = columns
 
     def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
-        """(31 · cells, rows of sites, columns of sites) float32. Memory: the result, 30 bytes a pixel, 300 bytes a
-        distinct cell."""
+        """(31 · cells, rows of sites, columns of sites) float32. Memory: 30 bytes a pixel, 300 a distinct cell."""
         rows, cols = (site_places(length, stride_px) for length in bands.shape)
         return self._around(bands.grey(), rows[:, None], cols)
 
     def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> FloatImage:
-        """(count, 31 · cells) float32: of the patch around each superpixel's centre, to half a cell."""
+        """(count, 31 · cells) float32 of the patch around each superpixel's centre, to half a cell."""
         rows, cols = region_centres(ids, count, self.cell_px // 2)
         return self._around(bands.grey(), rows, cols).T
 
@@ -154,3 +205,118 @@ class FelzenszwalbHog:
 
 HOG16 = FelzenszwalbHog("hog16", 16)
 HOG32 = FelzenszwalbHog("hog32", 32)
+
+
+@dataclass(frozen=True)
+class DalalHog:
+    """Blocks of cells of the patch of side_px (a multiple of cell_px) around each site; each normalised, clipped,
+    normalised.
+
+    Values equal those of `skimage.feature.hog` (L2-Hys) on the patch by itself: directions without sign, each pixel
+    counts fully for one cell and one direction, gradients across the patch's border are zero. A patch begins side_px //
+    2 before its site. A constant patch has zeros. Source: Dalal, Triggs, CVPR 2005."""
+
+    name: str
+    side_px: int
+    cell_px: int = 8
+    block_cells: int = 2
+    directions: int = 9
+
+    @property
+    def halo_px(self) -> int:
+        """Half a patch."""
+        return self.side_px // 2
+
+    def columns(self, bands: Bands) -> list[str]:
+        """Names "block<row><column>.cell<row><column>.<degrees>"."""
+        blocks, cells = range(self.side_px // self.cell_px - self.block_cells + 1), range(self.block_cells)
+        return [
+            f"block{row}{col}.cell{down}{right}.{180 * number / self.directions:g}"
+            for row in blocks for col in blocks for down in cells for right in cells
+            for number in range(self.directions)
+        ]  # fmt: skip
+
+    pooled_columns = columns
+
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
+        """(blocks · cells · directions, rows and columns of sites) float32. Memory: 50 bytes a pixel, 40 a distinct
+        cell."""
+        rows, cols = (site_places(length, stride_px) for length in bands.shape)
+        return self.around(bands.grey(), rows[:, None], cols)
+
+    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> FloatImage:
+        """(count, F) float32 of the patch around each superpixel's centre, to half a cell."""
+        rows, cols = region_centres(ids, count, self.cell_px // 2)
+        return self.around(bands.grey(), rows, cols).T
+
+    def around(self, grey: FloatImage, rows: Indices, cols: Indices) -> FloatImage:
+        """Return HOG around sites, (F, *sites) float32; rows and columns of the sites are broadcast against each other."""
+        padded = np.pad(grey.astype(np.float32, copy=False), self.halo_px + 1, mode="edge")
+        down, right = central_differences(padded)
+        along = np.arange(self.side_px // self.cell_px)
+        kinds = _FIRST * (along == 0) | _LAST * (along == along[-1])
+        axes = [
+            _Axis.of_cells(positions[..., None] + along * self.cell_px, kinds, self.cell_px, length)
+            for positions, length in zip((rows, cols), down.shape, strict=True)
+        ]
+        cells = _dalal_histograms(down, right, axes, self.directions)
+        cells /= self.cell_px**2
+        return _block_vectors(cells, axes, self.block_cells)
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Cells along an axis. cells_of_site : (*sites, cells of a patch) indices into the distinct cells. inside, border :
+    (distinct cells, length) weights of pixels whose gradient along this axis is known, and is zero at the patch's
+    border."""
+
+    cells_of_site: Indices
+    inside: sparse.csr_array
+    border: sparse.csr_array
+
+    @classmethod
+    def of_cells(cls, starts: Indices, kinds: Indices, cell_px: int, length: int) -> _Axis:
+        """Cells of all patches, those that are the same only once."""
+        distinct, cells_of_site = np.unique(starts * 4 + kinds, return_inverse=True)
+        start, kind = distinct // 4, distinct % 4
+        outer = np.zeros((len(start), cell_px), bool)
+        outer[:, 0] |= kind & _FIRST > 0
+        outer[:, -1] |= kind & _LAST > 0
+        return cls(cells_of_site.reshape(starts.shape), bands_of(start, ~outer, length), bands_of(start, outer, length))
+
+
+def _dalal_histograms(down: FloatImage, right: FloatImage, axes: list[_Axis], directions: int) -> FloatImage:
+    """Return (directions, R, C) sums over the distinct cells; at a patch's border only the gradient along it counts."""
+    rows, cols = axes
+    # in double precision, so that a direction between two bins falls as it does for the patch alone
+    degrees = np.rad2deg(np.arctan2(down, right, dtype=np.float64)) % 180
+    direction = np.floor(degrees / (180 / directions)).astype(np.uint8)
+    cells = histograms(direction, np.hypot(down, right), rows.inside, cols.inside, directions)
+    cells[0] += weighted_sums(np.abs(right), rows.border, cols.inside)
+    cells[directions // 2] += weighted_sums(np.abs(down), rows.inside, cols.border)
+    return cells
+
+
+def _block_vectors(cells: FloatImage, axes: list[_Axis], block_cells: int) -> FloatImage:
+    """Return the blocks of the patches, (F, *sites)."""
+    rows, cols = (axis.cells_of_site for axis in axes)
+    across = rows.shape[-1] - block_cells + 1
+    sites = np.broadcast_shapes(rows.shape[:-1], cols.shape[:-1])
+    blocks = np.empty((across**2, block_cells**2, len(cells), *sites), np.float32)
+    for number, block in enumerate(blocks):
+        for cell in range(block_cells**2):
+            row, col = number // across + cell // block_cells, number % across + cell % block_cells
+            block[cell] = cells[:, rows[..., row], cols[..., col]]
+        _normalise_block(block)
+        np.minimum(block, CLIP, out=block)
+        _normalise_block(block)
+    return blocks.reshape(int(np.prod(blocks.shape[:3])), *sites)
+
+
+def _normalise_block(block: FloatImage) -> None:
+    """Scale each block, in place, to length 1 at each site, or to 0 where nothing changes."""
+    block /= np.sqrt(np.square(block).sum(axis=(0, 1)) + np.float32(DALAL_FLOOR**2))
+
+
+DALAL16 = DalalHog("dalal16", 16)
+DALAL32 = DalalHog("dalal32", 32)

@@ -1,9 +1,7 @@
 """The max-tree of an image: all connected parts of all its level sets, with measures of them.
 
-Takes an image of non-negative whole numbers, a few thousand levels at most; everything is done level by level on whole
-arrays. One tree serves all thresholds, radii and attributes; the min-tree is the max-tree of `image.max() - image`.
-scikit-image's `max_tree` takes 2 to 40 times as long (256 to 640 pixels a side), see `experiments/benchmarks/max_tree.py`,
-and measures area and extent only.
+One tree serves all thresholds and attributes; the min-tree is that of `image.max() - image`. scikit-image's takes 2 to
+40 times as long (`experiments/benchmarks/max_tree.py`).
 """
 
 from __future__ import annotations
@@ -22,16 +20,11 @@ COMPRESS_EVERY = 16  # levels; bounds how many steps lead from an old node to th
 
 @dataclass(frozen=True)
 class MaxTree:
-    """Nodes are numbered from the highest level down: a parent has a higher number than its children, the root the last.
+    """Nodes are numbered from the highest level down: a parent has a higher number than its children, the root the
+    last.
 
-    level : (m,) int64. parent : (m,) node numbers; the root is its own. node_of : (h, w) the node each pixel belongs to.
-    starts : first node of each level, and m.
-
-    Peak memory of `build`: about 120 bytes per pixel. Source: Salembier, Oliveras and Garrido 1998.
-
-    >>> tree = MaxTree.build(np.array([[1, 3, 1, 2], [1, 1, 1, 1]]))
-    >>> tree.level.tolist(), tree.parent.tolist(), tree.area().tolist()
-    ([3, 2, 1], [2, 2, 2], [1, 1, 8])
+    level, parent : (m,) int64; the root is its own parent. node_of : (h, w) the node of each pixel. starts : first node
+    of each level, and m. Peak memory of `build`: about 120 bytes a pixel. Source: Salembier, Oliveras and Garrido 1998.
     """
 
     level: Indices
@@ -102,10 +95,9 @@ class MaxTree:
         return level
 
     def reconstruct(self, marker: NDArray[Any], keep: NDArray[np.bool_] | None = None) -> Indices:
-        """Return levels of the nodes (m,) after reconstruction by dilation of a marker (h, w) that is nowhere above the image.
+        """Return levels (m,) after reconstruction by dilation of a marker (h, w) that is nowhere above the image.
 
-        keep : (m,) parts that stay unchanged, whatever the marker.
-        """
+        keep : (m,) parts that stay unchanged, whatever the marker."""
         reach = np.minimum(self.max_over_parts(marker), self.level)
         if keep is not None:
             reach[keep] = self.level[keep]
@@ -128,10 +120,8 @@ class MaxTree:
 
     @cached_property
     def _families(self) -> list[tuple[Indices, Indices, Indices]]:
-        """By level from the top: children sorted by parent, the first of each family, and the parents.
-
-        Gathering sorted families takes a third of the time of `ufunc.at`.
-        """
+        """By level from the top: children sorted by parent (a third of the time of `ufunc.at`), first of each family,
+        the parents."""
         families = []
         for part in self._levels_from_root()[::-1]:
             order = np.argsort(self.parent[part], kind="stable")
@@ -189,8 +179,7 @@ def _branch_roots(top: Indices, nodes: Indices) -> Indices:
 def _connect_zones(zones: Indices, branches: Indices, count: int, scratch: Indices) -> tuple[Indices, Indices, Indices]:
     """Connect `count` zones of a level through the branches above them that they touch; pairs sorted by zone.
 
-    returns : (count,) number of the new node of each zone; for each branch touched its new node, and the branch.
-    """
+    Returns the (count,) number of each zone's new node; for each branch touched its new node, and the branch."""
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import connected_components
 

@@ -1,7 +1,4 @@
-"""How often each code occurs in the window around each site, by running sums of several codes at a time.
-
-Takes an image of small whole numbers; returns counts at the sites. A window is cut at the border of the image.
-"""
+"""How often each code occurs in the window around each site, by running sums of several codes at a time."""
 
 from __future__ import annotations
 
@@ -58,15 +55,9 @@ class Windows:
 
 
 def window_counts(codes: Codes, windows: Windows) -> Iterator[tuple[Indices, NDArray[np.float32]]]:
-    """Yield counts of all codes that occur, a few at a time: (n codes, (n, rows of sites, columns of sites) float32).
+    """Yield counts of all codes (h, w) that occur, a few at a time: (n codes, (n, rows and columns of sites) float32).
 
-    codes : (h, w). Memory: two planes of 8 bytes a pixel, and n counts a site.
-
-    >>> codes = np.array([[0, 4, 4], [2, 4, 0]], np.uint8)
-    >>> windows = Windows.around_sites((2, 3), side_px=3, stride_px=2)
-    >>> [(some.tolist(), counts[:, 0, 0].tolist()) for some, counts in window_counts(codes, windows)]
-    [([0, 2, 4], [2.0, 1.0, 3.0])]
-    """
+    Windows are cut at the image's border. Memory: two planes of 8 bytes a pixel, and n counts a site."""
     # several counters share one 64-bit word: each has room for the largest window, so none runs over into the next
     bits = int(windows.areas.max(initial=1)).bit_length()
     together = WORD_BITS // bits

@@ -1,7 +1,4 @@
-"""A detector of cars and similar objects: a mixture of part templates over HOG, and the map made from its detections.
-
-Takes scenes with labels (or outlines) for training; returns boxes as polygons, or probabilities as any segmenter.
-"""
+"""A detector of cars and similar objects: a mixture of part templates over HOG, and the map made from its detections."""
 
 from __future__ import annotations
 
@@ -17,13 +14,11 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.parts.detection import Detections, find_objects
+from deepnets4eo.baselines.parts.detection import Detections, detect_scene, find_objects, to_geodataframe
 from deepnets4eo.baselines.parts.learning import train_templates
-from deepnets4eo.baselines.parts.references import references
-from deepnets4eo.baselines.parts.scene_detection import detect_scene, to_geodataframe
+from deepnets4eo.baselines.parts.references import references, training_windows
 from deepnets4eo.baselines.parts.settings import PartSettings
 from deepnets4eo.baselines.parts.templates import PARTS, PartModels, Shapes, TemplateBank
-from deepnets4eo.baselines.parts.windows import training_windows
 from deepnets4eo.baselines.tile_segmenter import TileSegmenter
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, RunError
@@ -54,21 +49,18 @@ LARGEST = 1.25  # the largest object to detect, in median diagonals
 class PartDetector(TileSegmenter):
     """Discriminatively trained mixture of part templates (DtMM).
 
-    Objects are sorted into sub-categories by their aspect ratio; each has a template at evenly spread headings, a linear
-    SVM over HOG cells trained on objects rotated to that heading and on background from its false alarms. As a segmenter:
-    inside a detected box, the class has the box's probability and the others share the rest equally; elsewhere the
-    class has 0 and the others share all, so only the scores of the class itself are meaningful.
-
-    Sources: Randrianarivo, Le Saux, Crucianu, Ferecatu, 2015; Felzenszwalb et al., PAMI 32(9), 2010.
+    Objects are sorted into sub-categories by aspect ratio; each has a template at evenly spread headings, a linear SVM
+    over HOG cells of objects rotated to that heading and of background from its false alarms. As a segmenter: inside a
+    detected box the class has the box's probability, elsewhere 0; the other classes share the rest equally, so only the
+    scores of the class itself are meaningful. Sources: Randrianarivo, Le Saux, Crucianu, Ferecatu, 2015; Felzenszwalb
+    et al., PAMI 32(9), 2010.
 
     Parameters
     ----------
-    inputs
-        Layers and bands of the images.
-    legend
-        The classes.
+    inputs, legend
+        Layers and bands of the images, and the classes.
     settings
-        How templates are made, trained and applied, by default `PartSettings()`.
+        How templates are made, trained and applied.
     class_name
         The class that is detected.
     bands
@@ -121,9 +113,8 @@ class PartDetector(TileSegmenter):
     ) -> PartDetector:
         """Learn from the scenes' `labels`, or from a layer of outlines for each scene; returns itself.
 
-        Errors: InputError where the scenes show nothing of the class, or nothing whole.
-        Memory: `max_windows` windows of about 500² pixels with their HOG, some 8 bytes a pixel and scale; 1 MB a thing.
-        """
+        Errors: InputError where the scenes show nothing of the class, or nothing whole. Memory: `max_windows` windows
+        of about 500² pixels with their HOG, some 8 bytes a pixel and scale; 1 MB a thing."""
         if class_name is not None:
             self.class_name = self.legend.names[self.legend.index(class_name)]
         reference_boxes = references(scenes, self.legend, self.class_name, outlines)
@@ -152,11 +143,9 @@ class PartDetector(TileSegmenter):
     ) -> gpd.GeoDataFrame:
         """Detect objects in a scene of any size, tile by tile; objects on a seam are returned once.
 
-        min_score : probability from which there is a detection, by default that of the settings.
-        returns : GeoDataFrame in the scene's CRS, best first: `id` text, `class` text, `score` float64 (probability),
-        `component` int64, `length_m`, `width_m` (pixels without a CRS), `heading_deg`, `geometry` rectangles.
-        Errors: RunError where the scene does not fit. Memory: one tile and all detections.
-        """
+        min_score : probability from which there is a detection. Returns a GeoDataFrame in the scene's CRS, best first:
+        `id`, `class`, `score` (probability), `component`, `length_m`, `width_m` (pixels without a CRS), `heading_deg`,
+        rectangles. Errors: RunError where the scene does not fit."""
         self.inputs.check(scene)
         found_gsd, own_gsd = scene_gsd_m(scene), self.inputs.gsd_m
         scale = found_gsd / own_gsd if found_gsd and own_gsd else 1.0

@@ -1,7 +1,4 @@
-"""From boxes and windows to calibrated templates: sub-categories, rounds of mining until validation converges.
-
-Takes training windows; returns a bank of templates and the scores of all rounds. Inputs are not checked.
-"""
+"""From boxes and windows to calibrated templates: sub-categories, rounds of mining until validation converges."""
 
 from __future__ import annotations
 
@@ -13,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Boxes, Indices
-from deepnets4eo.baselines.parts.deformable import first_parts
 from deepnets4eo.baselines.parts.detection import Detections, find_objects
 from deepnets4eo.baselines.parts.mining import TemplateTrainer
+from deepnets4eo.baselines.parts.references import TrainingWindow
 from deepnets4eo.baselines.parts.settings import PartSettings
-from deepnets4eo.baselines.parts.templates import Shapes, TemplateBank
-from deepnets4eo.baselines.parts.windows import TrainingWindow
+from deepnets4eo.baselines.parts.templates import Shapes, TemplateBank, first_parts
 from deepnets4eo.metrics.detections import Match, match, scores_of
 from deepnets4eo.polygons.boxes import outlines
 
@@ -42,10 +38,8 @@ class TrainedTemplates:
 
 
 def sub_categories(boxes: Boxes, components: int, seed: int) -> Indices:
-    """Return the sub-category of each box, (N,), numbered from 0: a Gaussian mixture on the logarithm of length ÷ width.
-
-    At most as many as there are boxes for; empty ones are left out. Source: Randrianarivo et al., 2015.
-    """
+    """Return the sub-category of each box, (N,) from 0: a Gaussian mixture on the logarithm of length ÷ width; at most
+    as many as there are boxes for, empty ones left out. Source: Randrianarivo et al., 2015."""
     from sklearn.mixture import GaussianMixture
 
     count = max(1, min(components, len(boxes) // MIN_BOXES))
@@ -103,10 +97,10 @@ def _add_parts(bank: TemplateBank, trainer: TemplateTrainer, settings: PartSetti
 
 
 def calibrate(bank: TemplateBank, held_out: Sequence[TrainingWindow], settings: PartSettings) -> TemplateBank:
-    """Set logits of margins: one slope for all, one offset a sub-category, by logistic regression on held-out candidates.
+    """Set logits of margins: one slope for all, one offset a sub-category, by logistic regression on held-out
+    candidates.
 
-    Templates of one sub-category at different headings are rotated copies and have the same offset.
-    """
+    Templates of one sub-category at different headings are rotated copies and have the same offset."""
     from sklearn.linear_model import LogisticRegression
 
     count = len(bank.shapes)

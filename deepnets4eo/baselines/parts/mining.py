@@ -1,7 +1,7 @@
 """Training of the templates: linear SVMs on aligned objects and on the background most similar to them.
 
-Takes training windows and shapes; returns a bank of templates. Source: Felzenszwalb, Girshick, McAllester, Ramanan,
-PAMI 32(9), 2010 (latent alignment, data mining); Randrianarivo et al., 2015 (mixture by aspect ratio, random negatives).
+Source: Felzenszwalb, Girshick, McAllester, Ramanan, PAMI 32(9), 2010 (latent alignment, data mining); Randrianarivo et
+al., 2015 (mixture by aspect ratio, random negatives).
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from scipy import ndimage
 
 from deepnets4eo.arrays import Boxes, FloatImage, Indices, Vectors
 from deepnets4eo.baselines.features.hog import felzenszwalb_cells
-from deepnets4eo.baselines.parts.deformable import REACH, in_used_frame, part_vectors
 from deepnets4eo.baselines.parts.detection import local_maxima, logits
+from deepnets4eo.baselines.parts.references import TrainingWindow
 from deepnets4eo.baselines.parts.settings import PartSettings
-from deepnets4eo.baselines.parts.templates import Shapes, TemplateBank
-from deepnets4eo.baselines.parts.windows import TrainingWindow
+from deepnets4eo.baselines.parts.templates import REACH, Shapes, TemplateBank, in_used_frame, part_vectors
 from deepnets4eo.metrics.detections import overlapping_pairs
 from deepnets4eo.polygons.boxes import outlines
 
@@ -44,9 +43,8 @@ ITERATIONS = 80
 
 @dataclass
 class Examples:
-    """Training examples of one template. positives : (N, sides, sizes, 31, h + 2, w + 2). negatives : (M, 4) window number,
-    index of the scale, row and column of cells where the template begins.
-    """
+    """Examples of one template. positives : (N, sides, sizes, 31, h + 2, w + 2). negatives : (M, 4) window, index of
+    the scale, row and column of cells where the template begins."""
 
     positives: NDArray[np.float16]
     negatives: Indices
@@ -55,8 +53,7 @@ class Examples:
 class TemplateTrainer:
     """Rounds of alignment, fitting and mining over all templates.
 
-    component : (N,) sub-category of each usable box, in the order of the windows' usable boxes.
-    """
+    component : (N,) sub-category of each usable box, in the order of the windows' usable boxes."""
 
     def __init__(
         self,
@@ -233,10 +230,10 @@ def group_by_side(cells: NDArray[np.float16]) -> NDArray[np.float16]:
 
 
 def best_alignments(positives: NDArray[np.float16], weights: NDArray[np.float32] | None) -> Alignments:
-    """Return one vector an object and side: the size and shift that score best under the template; centred without one.
+    """Return one vector an object and side: the size and shift that score best under weights (31, h, w); centred
+    without.
 
-    positives : (N, sides, sizes, 31, h + 2, w + 2). weights : (31, h, w).
-    """
+    positives : (N, sides, sizes, 31, h + 2, w + 2)."""
     objects, sides, sizes, _ = positives.shape[:4]
     rows, cols = positives.shape[4] - 2 * ROOM, positives.shape[5] - 2 * ROOM
     shifts = 2 * ROOM + 1
@@ -257,12 +254,11 @@ def linear_svm(
     start: NDArray[np.floating] | None = None,
     lower: NDArray[np.floating] | None = None,
 ) -> tuple[Vectors, float]:
-    """Return weights and bias of a linear SVM (squared hinge), a positive weighs `WEIGHT` times as much as a negative.
+    """Return weights and bias that minimise ½‖w‖² + C Σ c max(0, 1 − y (w·x + b))²; c is `WEIGHT` for positives, else
+    1.
 
-    Minimises ½‖w‖² + C Σ c max(0, 1 − y (w·x + b))² by L-BFGS on all vectors in float32, several times as fast as
-    liblinear on dense vectors. Textureless ground is a negative. start : (F + 1,) weights and bias of the last round.
-    lower : (F,) least weights.
-    """
+    L-BFGS on all vectors in float32 is several times as fast as liblinear on dense vectors. Textureless ground is a
+    negative. start : (F + 1,) weights and bias of the last round. lower : (F,) least weights."""
     from scipy.optimize import Bounds, minimize
 
     vectors = np.concatenate([positives, negatives, np.zeros((1, positives.shape[1]), np.float32)])
@@ -298,13 +294,12 @@ def positive_cells(
     *,
     fine_room: int | None = None,
 ) -> NDArray[np.float16]:
-    """Return cells (N, V, 31, h + 2 ROOM, w + 2 ROOM) of N objects in V views, h × w the template's size.
+    """Return cells (N, V, 31, h + 2 ROOM, w + 2 ROOM) of N objects in V views, h × w the template's size; 2 bytes a
+    value.
 
-    objects : the window (h, w) and the one box (1, 5) in it. All but the first side are rotated by up to half a step
-    between headings, as objects seldom have exactly a template's heading.
-    fine_room : return cells of half the side instead, twice as many, with this many more on each side (3 at most).
-    Memory: 2 bytes a value.
-    """
+    objects : the window (h, w) and the box (1, 5) in it. All but the first side are turned by up to half a step between
+    headings, as objects seldom have a template's. fine_room : cells of half the side instead, with this many more
+    around (3 at most)."""
     rows, cols = (int(side) + 2 * (ROOM + SPARE) for side in shapes.sizes[template])
     patch = rows * shapes.cell_px, cols * shapes.cell_px
     step = math.pi / max(1, len(np.unique(shapes.things[:, 2])))

@@ -1,25 +1,27 @@
-"""Boxes for training: connected regions of a class in label rasters, or a vector layer of outlines.
-
-Takes scenes with `labels`, or a GeoDataFrame for each scene; returns oriented boxes in pixels and which are usable.
-"""
+"""Boxes for training, from label rasters or outlines, and the windows of scenes around them with their HOG cells."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Boxes
+from deepnets4eo.arrays import Boxes, FloatImage
+from deepnets4eo.baselines.features.hog import felzenszwalb_cells
+from deepnets4eo.baselines.parts.detection import resize
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.polygons import polygonize
 from deepnets4eo.polygons.boxes import boxes_around
+from deepnets4eo.prediction.tile_reader import TileReader
 from deepnets4eo.rasters.scene import LABELS, Scene
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.tiling import Lattice, Tiling
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -30,6 +32,8 @@ SMALLEST, LARGEST = (
 )  # of the median area: smaller ones are cut off by trees or the edge, larger ones are several in one
 FULL = 0.65  # share of its box that an object fills; below, it is bent, or several in one
 EDGE_PX = 1.0
+CORE_PX = 384
+WITH_BOXES = 0.75  # of the windows at most, so that there is background without objects, too
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,10 @@ class References:
 def references(
     scenes: Sequence[Scene], legend: Legend, class_name: str, outlines: Sequence[gpd.GeoDataFrame] | None = None
 ) -> list[References]:
-    """Return boxes of each scene. outlines : one layer of polygons a scene, used instead of its labels.
+    """Return boxes of each scene from its labels, or from `outlines`, one layer of polygons a scene.
 
     Regions cut by the scene's edge, much smaller or larger than the median, or far from rectangular are not usable.
-    Errors: InputError where the class does not occur, or the number of layers is not that of scenes.
-    """
+    Errors: InputError where the class does not occur, or the number of layers is not that of scenes."""
     if outlines is not None and len(outlines) != len(scenes):
         raise InputError(f"{len(outlines)} layers of outlines were given for {len(scenes)} scenes. Give one for each.")
     frames = outlines if outlines is not None else [reference_polygons(scene, legend, class_name) for scene in scenes]
@@ -74,10 +77,8 @@ def reference_polygons(scene: Scene, legend: Legend, class_name: str) -> gpd.Geo
     ----------
     scene
         A scene with a layer `labels`.
-    legend
-        The legend of the labels.
-    class_name
-        A class of it.
+    legend, class_name
+        The legend of the labels, and a class of it.
 
     Returns
     -------
@@ -108,16 +109,14 @@ def reference_outlines(scene: Scene, legend: Legend, class_name: str) -> tuple[g
     ----------
     scene
         A scene with a layer `labels`.
-    legend
-        The legend of the labels.
-    class_name
-        A class of it.
+    legend, class_name
+        The legend of the labels, and a class of it.
 
     Returns
     -------
     tuple of two GeoDataFrame
-        Regions, and rectangles as `evaluate_detections` takes them; `difficult` are those that are not usable for
-        training either.
+        Regions, and rectangles as `evaluate_detections` takes them; `difficult` ones are not usable for training
+        either.
 
     Raises
     ------
@@ -155,3 +154,94 @@ def _usable_boxes(
     whole = (left >= EDGE_PX) & (top >= EDGE_PX) & (right <= shape[1] - EDGE_PX) & (bottom <= shape[0] - EDGE_PX)
     whole &= (area >= SMALLEST * median) & (area <= LARGEST * median)
     return References(boxes, whole & (area >= FULL * boxes[:, 2] * boxes[:, 3]))
+
+
+@dataclass
+class TrainingWindow:
+    """A window of a scene. grey : (h, w) with a margin of context around the core, of which `core` (h, w) pixels lie in
+    the scene. boxes : all that touch it, in its pixels. usable : those usable for training with their centre in the
+    core."""
+
+    grey: FloatImage
+    margin_px: int
+    core: tuple[int, int]
+    boxes: Boxes
+    usable: NDArray[np.bool_]
+    cells: dict[tuple[float, int], tuple[NDArray[np.float32], tuple[float, float]]] = field(
+        default_factory=dict, repr=False
+    )
+
+    def cells_at(self, scale: float, cell_px: int) -> tuple[NDArray[np.float32], tuple[float, float]]:
+        """Return HOG cells of the window resized by a factor, and the exact factors; computed once."""
+        if (scale, cell_px) not in self.cells:
+            image, exact = resize(self.grey, scale)
+            self.cells[scale, cell_px] = felzenszwalb_cells(image, cell_px), exact
+        return self.cells[scale, cell_px]
+
+    def in_core(self, boxes: Boxes) -> NDArray[np.bool_]:
+        """Return whether the centre of each box lies in the core."""
+        return _inside(boxes[:, :2] - self.margin_px, np.array(self.core))
+
+
+def training_windows(
+    scenes: Sequence[Scene],
+    reference_boxes: Sequence[References],
+    inputs: InputSpec,
+    grey_of: Callable[[NDArray[np.float32]], FloatImage],
+    *,
+    margin_px: int,
+    max_windows: int,
+    rng: np.random.Generator,
+) -> list[TrainingWindow]:
+    """Return windows of the scenes, chosen at random, those with usable boxes first; each tile is read once.
+
+    grey_of : prepared image (C, h, w) → grey (h, w), 0 to 1."""
+    chosen: list[TrainingWindow] = []
+    for number, which in _choose_tiles(scenes, reference_boxes, max_windows, rng).items():
+        scene, reference = scenes[number], reference_boxes[number]
+        lattice = _lattice(scene, margin_px)
+        reader = TileReader(scene, inputs, lattice)
+        for tile_index in which:
+            tile = lattice.tile(*divmod(tile_index, lattice.cols))
+            image = reader.read_segment([tile])[0].image
+            if image is None:
+                continue
+            boxes = reference.boxes - (tile.window.row, tile.window.col, 0, 0, 0)
+            near = _inside(boxes[:, :2] + margin_px, np.array(image.shape[1:]) + 2 * margin_px)
+            core = tile.core.clip(scene.shape)
+            window = TrainingWindow(
+                grey_of(image), margin_px, (core.height, core.width), boxes[near], reference.usable[near]
+            )
+            window.usable = window.usable & window.in_core(window.boxes)
+            chosen.append(window)
+    return chosen
+
+
+def _choose_tiles(
+    scenes: Sequence[Scene], reference_boxes: Sequence[References], max_windows: int, rng: np.random.Generator
+) -> dict[int, list[int]]:
+    """Return scene number → indices of its tiles that become windows."""
+    full, empty = [], []
+    for number, (scene, reference) in enumerate(zip(scenes, reference_boxes, strict=True)):
+        lattice = _lattice(scene, 0)
+        core = lattice.tiling.core_px
+        middle = reference.boxes[reference.usable, :2] // core
+        held = set((middle[:, 0] * lattice.cols + middle[:, 1]).astype(int).tolist())
+        full += [(number, tile) for tile in range(len(lattice)) if tile in held]
+        empty += [(number, tile) for tile in range(len(lattice)) if tile not in held]
+    full = [full[index] for index in rng.permutation(len(full))]
+    empty = [empty[index] for index in rng.permutation(len(empty))]
+    number_full = max(1, round(WITH_BOXES * max_windows), max_windows - len(empty))
+    full = full[:number_full]
+    chosen: dict[int, list[int]] = {}
+    for number, tile in sorted(full + empty[: max(0, max_windows - len(full))]):
+        chosen.setdefault(number, []).append(tile)
+    return chosen
+
+
+def _lattice(scene: Scene, margin_px: int) -> Lattice:
+    return Lattice(scene.shape, Tiling(min(CORE_PX, max(scene.shape)) + 2 * margin_px, margin_px))
+
+
+def _inside(positions: NDArray[np.float64], shape: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.asarray(((positions >= 0) & (positions < shape)).all(axis=1))

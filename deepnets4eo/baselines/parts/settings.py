@@ -22,20 +22,18 @@ class PartSettings:
     components
         Sub-categories by aspect ratio (5 in the paper); fewer where there are too few boxes for them.
     headings
-        Directions over half a turn for which each sub-category has a template. From above, objects have any heading
-        and look much the same when turned by 180 degrees.
+        Directions over half a turn for which each sub-category has a template; from above, objects have any heading.
     cell_px
         Side of a HOG cell in pixels; None: a fifth of the boxes' median width, 3 to 8.
     scales
-        Factors, 0.1 to 10, by which an image is resized, so that objects are also found smaller and larger than in
-        training.
+        Factors, 0.1 to 10, by which an image is resized, so that objects are also found smaller and larger.
     parts
-        Deformable parts of each template, at half the cell size; 0 for none. With parts, cells of the whole are twice
-        as large.
+        Deformable parts of each template, at half the cell size (cells of the whole are then twice as large); 0 for
+        none.
     rounds
-        Largest number of rounds of hard-negative mining; mining ends where the validation score no longer grows.
+        Largest number of rounds of hard-negative mining, which ends where the validation score no longer grows.
     penalty
-        C of the linear SVMs.
+        The C of the linear SVMs.
     score
         "svm" (margin) or "ncc" (the paper's normalised cross-correlation, which has no parts).
     max_iou

@@ -1,6 +1,7 @@
-"""Templates over HOG cells, all of them together, and their correlation with a map of cells.
+"""Templates over HOG cells and their deformable parts, and their correlation with a map of cells. Inputs are not
+checked.
 
-Takes (31, R, C) cells; returns a score for every template at every cell. Inputs are not checked.
+Source: Felzenszwalb, Girshick, McAllester, Ramanan, PAMI 32(9), 2010, section 3 (scores) and 5.2 (first parts).
 """
 
 from __future__ import annotations
@@ -11,19 +12,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Boxes, FloatImage, Floats, Indices
+from deepnets4eo.arrays import Boxes, FloatImage, Floats, Indices, Vectors
 from deepnets4eo.lazy import name_missing_extra
 
 PAD_CELLS = 1  # of surroundings on each side of the box: the outline's gradient lies on its edge
+REACH = 3  # fine cells by which a part may move, along rows and along columns
+COVERED = 0.8  # share of an object's area that its parts cover together
+SMALLEST = 3  # side of a part in fine cells
+SPRING = (0.02, 0.0, 0.02, 0.0)  # of the first parts: cost of y², y, x², x
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """Sizes and headings of T templates.
-
-    things : (T, 3) length, width (pixels in training), heading (radians). component : (T,) sub-category.
-    sizes : (T, 2) rows and columns of cells in use. cell_px : side of a cell.
-    """
+    """Sizes and headings of T templates: things (T, 3) length, width (pixels in training), heading (radians); component
+    (T,) sub-category; sizes (T, 2) rows and columns of cells in use; cell_px, the side of a cell."""
 
     things: Floats
     component: Indices
@@ -56,11 +58,6 @@ class Shapes:
         """(T, 2) row and column in the frame where each template begins."""
         return (np.array(self.frame) - self.sizes) // 2
 
-    @property
-    def reach_px(self) -> int:
-        """Largest distance in pixels from its centre that the largest template uses."""
-        return (max(self.frame) // 2 + 2) * self.cell_px
-
     def boxes(self, template: Indices, rows: Indices, cols: Indices, scale: tuple[float, float]) -> Boxes:
         """Return boxes of templates whose frames begin at these rows and columns of cells of an image resized by `scale`."""
         middle = (self.corner + self.sizes / 2)[template] + np.column_stack([rows, cols])
@@ -78,11 +75,9 @@ PARTS = ("weights", "anchors", "springs")
 
 @dataclass(frozen=True)
 class PartModels:
-    """Deformable parts of T templates, P each, on cells of half the side.
-
-    weights : (T, P, 31, h, w) float32. anchors : (T, P, 2) row and column of fine cells, from the frame's corner, of
-    a part at rest. springs : (T, P, 4) float32, cost of a displacement (y, x): y², y, x², x times these.
-    """
+    """P deformable parts of each of T templates, on cells of half the side: weights (T, P, 31, h, w) float32; anchors
+    (T, P, 2) row and column, from the frame's corner, of a part at rest; springs (T, P, 4), cost of a move: y², y, x²,
+    x times these."""
 
     weights: NDArray[np.float32]
     anchors: Indices
@@ -110,11 +105,8 @@ class PartModels:
 
 @dataclass(frozen=True)
 class TemplateBank:
-    """Weights of T templates.
-
-    weights : (T, 31, H, W) float32, H × W the frame, 0 outside a template. bias : (T,) float32.
-    slope, offset : (T,) float32; the logit of the probability is slope · score + offset.
-    """
+    """Weights of T templates: (T, 31, H, W) float32, H × W the frame, 0 outside a template; bias, slope, offset (T,)
+    float32: the logit of the probability is slope · score + offset."""
 
     shapes: Shapes
     weights: NDArray[np.float32]
@@ -137,12 +129,10 @@ class TemplateBank:
 def correlate(
     cells: FloatImage, weights: NDArray[np.float32], *, normalised: bool = False, threads: int = 1
 ) -> FloatImage:
-    """Return every template on every position of a map of cells, (T, R − H + 1, C − W + 1) float32.
+    """Return every template on every position of a map of cells (31, R, C): (T, R − H + 1, C − W + 1) float32.
 
-    cells : (31, R, C). normalised : the paper's score, Σ(t·I) / √Σ(t²·I²), 0 where both are 0; else Σ(t·I).
-    One pass for all templates; the same bits whatever the machine's number of threads, as `threads` are used.
-    Source: Randrianarivo, Le Saux, Crucianu, Ferecatu, 2015.
-    """
+    normalised : the score of Randrianarivo et al. 2015, Σ(t·I) / √Σ(t²·I²), 0 where both are 0; else Σ(t·I). The same
+    bits whatever the machine's number of threads, as `threads` are used."""
     import torch
 
     before = torch.get_num_threads()
@@ -163,3 +153,99 @@ def pad_half_frame(cells: FloatImage, frame: tuple[int, int]) -> FloatImage:
     """Return cells with half a frame of zeros around, so that objects cut by the border are found, too."""
     rows, cols = frame[0] // 2, frame[1] // 2
     return np.pad(cells, ((0, 0), (rows, rows), (cols, cols)))
+
+
+def first_parts(bank: TemplateBank, count: int) -> PartModels:
+    """Return parts where a template's positive weights are strongest, one after the other, without overlap."""
+    shapes = bank.shapes
+    area = 4 * float(np.median(shapes.things[:, 0] * shapes.things[:, 1])) / shapes.cell_px**2
+    side = min(max(SMALLEST, round(math.sqrt(COVERED * area / count))), 2 * int(shapes.sizes.min()))
+    fine = bank.weights.repeat(2, axis=2).repeat(2, axis=3)
+    weights = np.empty((len(shapes), count, fine.shape[1], side, side), np.float32)
+    anchors = np.empty((len(shapes), count, 2), np.int64)
+    for template in range(len(shapes)):
+        energy = np.square(np.maximum(fine[template], 0)).sum(axis=0)
+        for part in range(count):
+            sums = np.lib.stride_tricks.sliding_window_view(energy, (side, side)).sum(axis=(2, 3))
+            strongest = np.array(np.unravel_index(sums.argmax(), sums.shape))
+            first = 2 * shapes.corner[template]
+            row, col = np.clip(strongest, first, first + 2 * shapes.sizes[template] - side)
+            anchors[template, part] = row, col
+            # a coarse cell's weight is shared by its four fine cells
+            weights[template, part] = fine[template, :, row : row + side, col : col + side] / 4
+            energy[row : row + side, col : col + side] = 0
+    springs = np.broadcast_to(np.array(SPRING, np.float32), (len(shapes), count, 4))
+    return PartModels(weights, anchors, springs.copy())
+
+
+def part_scores(fine: FloatImage, bank: TemplateBank, shape: tuple[int, int], threads: int = 1) -> FloatImage:
+    """Return what parts add to the scores of frames that begin half a frame before the cells, (T, *shape) float32.
+
+    fine : (31, R, C) cells of half the side. Each part takes its best position, response less cost: a distance
+    transform bounded by `REACH`, one axis after the other, at every second fine cell only. Memory: 4 T P bytes a fine
+    cell."""
+    parts, frame = bank.parts, bank.shapes.frame
+    assert parts is not None, "the bank has parts"
+    count, each, _, side, _ = parts.weights.shape
+    before = [2 * (length // 2) + REACH for length in frame]
+    needed = [2 * (length - 1) + 2 * own + 2 * REACH for length, own in zip(shape, frame, strict=True)]
+    after = [max(0, want - first - have) for want, first, have in zip(needed, before, fine.shape[1:], strict=True)]
+    room = np.pad(fine, ((0, 0), (before[0], after[0]), (before[1], after[1])))
+    response = correlate(room, parts.weights.reshape(count * each, -1, side, side), threads=threads)
+    total = np.zeros((count, *shape), np.float32)
+    for number in range(count * each):
+        template, part = divmod(number, each)
+        down, right = parts.anchors[template, part]
+        spring = parts.springs[template, part]
+        part_of = response[number, down:, right:]
+        across = _max_along(part_of, spring[2:], shape[1], axis=1)
+        total[template] += _max_along(across, spring[:2], shape[0], axis=0)
+    return total
+
+
+def align_parts(crops: Vectors, parts: PartModels, template: int) -> tuple[Vectors, Vectors]:
+    """Return HOG of one template's parts at their best positions in crops, (M, P · 31 · p · p), and y², y, x², x (M, P
+    · 4).
+
+    crops : (M, 31, 2 h + 2 REACH, 2 w + 2 REACH) fine cells of the used frame, from whose corner anchors count."""
+    size = len(crops)
+    features, moves = [], []
+    steps = np.arange(-REACH, REACH + 1)
+    for weights, (row, col), spring in zip(
+        parts.weights[template], parts.anchors[template], parts.springs[template], strict=True
+    ):
+        side = weights.shape[-1]
+        area = crops[:, :, row : row + 2 * REACH + side, col : col + 2 * REACH + side]
+        views = np.lib.stride_tricks.sliding_window_view(area, (side, side), axis=(2, 3))
+        score = np.einsum("mcyxij,cij->myx", views, weights, optimize=False)
+        score -= (spring[0] * steps**2 + spring[1] * steps)[:, None] + spring[2] * steps**2 + spring[3] * steps
+        best = score.reshape(size, -1).argmax(axis=1)
+        down, right = np.divmod(best, len(steps))
+        features.append(views[np.arange(size), :, down, right].reshape(size, -1))
+        y, x = steps[down], steps[right]
+        moves.append(np.stack([y * y, y, x * x, x], axis=1))
+    return np.concatenate(features, axis=1), np.concatenate(moves, axis=1).astype(np.float32)
+
+
+def part_vectors(crops: Vectors, parts: PartModels, template: int) -> Vectors:
+    """Return what an SVM learns parts and springs from: HOG at the parts' positions, and the cost of their moves, (M, …)."""
+    features, moves = align_parts(crops, parts, template)
+    return np.concatenate([features, -moves * np.float32(MOVE_SCALE)], axis=1)
+
+
+def _max_along(response: FloatImage, spring: NDArray[np.float32], length: int, *, axis: int) -> FloatImage:
+    """Return the largest response less cost over all moves along one axis, at every second fine cell."""
+    best = None
+    for step in range(-REACH, REACH + 1):
+        start = REACH + step
+        where = [slice(None), slice(None)]
+        where[axis] = slice(start, start + 2 * length - 1, 2)
+        moved = response[tuple(where)] - np.float32(spring[0] * step * step + spring[1] * step)
+        best = moved if best is None else np.maximum(best, moved, out=best)
+    assert best is not None, "there is at least one step"
+    return best
+
+
+def in_used_frame(parts: PartModels, corner: Indices) -> PartModels:
+    """Return the same parts with anchors counted from the corner of the used part of the frame. corner : (T, 2) cells."""
+    return PartModels(parts.weights, parts.anchors - 2 * corner[:, None], parts.springs)

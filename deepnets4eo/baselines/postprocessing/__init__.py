@@ -1,14 +1,9 @@
-"""Post-processing of label maps: votes of windows and superpixels, a minimum area, a conditional random field.
-
-Pure functions on labels or probabilities, and `PostProcessed`, a segmenter that applies them after another segmenter.
-"""
+"""Post-processing of label maps: votes of windows and superpixels, a minimum area, a conditional random field."""
 
 from deepnets4eo.baselines.postprocessing.crf import CrfSettings, mean_field
-from deepnets4eo.baselines.postprocessing.majority import majority_filter
 from deepnets4eo.baselines.postprocessing.minimum_area import minimum_area
-from deepnets4eo.baselines.postprocessing.segmenter import PostProcessed
-from deepnets4eo.baselines.postprocessing.steps import build_steps
-from deepnets4eo.baselines.postprocessing.superpixel_vote import superpixel_vote
+from deepnets4eo.baselines.postprocessing.segmenter import PostProcessed, build_steps
+from deepnets4eo.baselines.postprocessing.votes import majority_filter, superpixel_vote
 
 __all__ = [
     "CrfSettings",

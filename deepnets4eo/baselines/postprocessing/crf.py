@@ -1,12 +1,9 @@
 """Smoothing that keeps to the edges of the image: mean field of a conditional random field on a local window.
 
-Takes probabilities and a guide image; returns probabilities. Unknown pixels (NaN) send no messages and stay unknown.
-
 A labelling x has the energy Σᵢ −log pᵢ(xᵢ) + Σ_{i<j} [xᵢ ≠ xⱼ] kᵢⱼ (Potts) over pairs up to `radius_px` apart, where
-kᵢⱼ = wₐ exp(−|i−j|² / 2 sₐ² − d(Iᵢ, Iⱼ)² / 2 c²) / √(nᵢ nⱼ) + wₛ exp(−|i−j|² / 2 sₛ²) / √(mᵢ mⱼ), n and m being the sums
-of the kernels around a pixel. Mean field repeats Qᵢ(l) ∝ pᵢ(l) exp(Σⱼ kᵢⱼ Qⱼ(l)) for all pixels at once.
-Source: Krähenbühl and Koltun, "Efficient inference in fully connected CRFs with Gaussian edge potentials", NeurIPS
-2011; there all pairs are summed, approximately, here the near ones, exactly.
+kᵢⱼ = wₐ exp(−|i−j|² / 2 sₐ² − d(Iᵢ, Iⱼ)² / 2 c²) / √(nᵢ nⱼ) + wₛ exp(−|i−j|² / 2 sₛ²) / √(mᵢ mⱼ), n and m being the
+sums of the kernels around a pixel. Mean field repeats Qᵢ(l) ∝ pᵢ(l) exp(Σⱼ kᵢⱼ Qⱼ(l)) for all pixels at once. Source:
+Krähenbühl and Koltun, NeurIPS 2011; there all pairs are summed, approximately, here the near ones, exactly.
 """
 
 from __future__ import annotations
@@ -28,26 +25,20 @@ MIN_KERNEL_SUM = (
 
 @option_group
 class CrfSettings:
-    """Range and weights of the kernels of a conditional random field.
+    """Range and weights of the kernels of a conditional random field; a pixel depends on (iterations + 1) × radius_px
+    around.
 
     Parameters
     ----------
     iterations
         Steps of mean field, 1 to 50.
-    radius_px
-        Half side of the window in pixels, 1 to 20.
-    step_px
-        Step between neighbours in pixels, 1 to 10; 2 takes every other neighbour, for wider windows at less cost.
-    appearance_weight
-        Weight of neighbours that look similar.
-    appearance_px
-        Standard deviation of their distance in pixels.
-    appearance_range
-        Standard deviation of the difference of the guide image, in its units.
-    smoothness_weight
-        Weight of all neighbours.
-    smoothness_px
-        Standard deviation of their distance in pixels.
+    radius_px, step_px
+        Half side of the window (1 to 20), and step between neighbours (1 to 10): 2 takes every other, for wider
+        windows.
+    appearance_weight, appearance_px, appearance_range
+        Weight of neighbours that look similar, and standard deviations of their distance and of the guide's difference.
+    smoothness_weight, smoothness_px
+        Weight of all neighbours, and standard deviation of their distance.
     least_proba
         Lower probabilities count as this one, above 0, below 0.5; 0.1 for expert rules, whose probabilities are 0 or 1.
 
@@ -55,10 +46,6 @@ class CrfSettings:
     ------
     InputError
         For a value out of range.
-
-    Notes
-    -----
-    A pixel depends on pixels up to (iterations + 1) × radius_px away.
 
     Examples
     --------
@@ -88,10 +75,8 @@ class CrfSettings:
 
 
 class _Plane:
-    """Images stored as one line, with a frame so that a neighbour is a fixed number of entries further.
-
-    Behind each row there are `radius_px` entries, and some rows above and below, so that neighbours beyond the edge exist.
-    """
+    """Images stored as one line, with a frame so that a neighbour is a fixed number of entries further, beyond the edge
+    too."""
 
     def __init__(self, shape: tuple[int, int], radius_px: int) -> None:
         self.shape, self.frame = shape, radius_px + 1
@@ -130,27 +115,22 @@ class _Kernels(NamedTuple):
 
 
 def mean_field(proba: FloatImage, guide: FloatImage, settings: CrfSettings | None = None) -> FloatImage:
-    """Smooth probabilities by mean-field inference.
+    """Smooth probabilities by mean-field inference; a pixel depends exactly on (iterations + 1) × radius_px around it.
+
+    Memory: 2 radius (radius + 1) / step² weights of 4 bytes a pixel (240 bytes for radius 5), and 20 K + 4 C bytes.
 
     Parameters
     ----------
-    proba
-        (K, h, w) float32, probabilities 0 to 1, NaN where not known.
-    guide
-        (C, h, w) float32, 0 to 1; differences are root mean squares over the C bands, and pairs with a NaN have no
-        appearance term.
+    proba : (K, h, w) float32, probabilities 0 to 1, NaN where not known
+        Unknown pixels send no messages and stay unknown.
+    guide : (C, h, w) float32, 0 to 1
+        Differences are root mean squares over the C bands; pairs with a NaN have no appearance term.
     settings
-        Range and weights of the kernels, by default `CrfSettings()`.
+        Range and weights of the kernels.
 
     Returns
     -------
-    (K, h, w) float32
-        Probabilities that sum to 1 over K; NaN where not known. A pixel depends exactly on the pixels up to
-        (iterations + 1) × radius_px away.
-
-    Notes
-    -----
-    Memory: 2 radius (radius + 1) / step² weights of 4 bytes a pixel (240 bytes for radius 5), and 20 K + 4 C bytes.
+    (K, h, w) float32, sums to 1 over K; NaN where not known
 
     Examples
     --------

@@ -1,8 +1,4 @@
-"""Small regions take the label of their surroundings: a smallest mapping unit.
-
-Takes labels; returns labels without regions below an area. Regions that only void surrounds stay. Void is no region,
-and stays.
-"""
+"""Small regions take the label of their surroundings: a smallest mapping unit. Void is no region, and stays."""
 
 from __future__ import annotations
 
@@ -19,16 +15,13 @@ Connectivity = Literal[4, 8]
 
 
 def minimum_area(labels: NDArray[np.uint8], area_px: int, *, connectivity: Connectivity = 4) -> NDArray[np.uint8]:
-    """Merge regions below an area into their neighbours.
+    """Merge regions below an area into their neighbours. Memory: about 60 bytes a pixel.
 
     Parameters
     ----------
-    labels
-        (h, w) uint8, void 255.
-    area_px
-        Smallest area in pixels, at least 1.
-    connectivity
-        4, or 8 where touching corners connect pixels of a region.
+    labels : (h, w) uint8, void 255
+    area_px : smallest area in pixels, at least 1
+    connectivity : 4, or 8 where touching corners connect pixels of a region
 
     Returns
     -------
@@ -41,10 +34,6 @@ def minimum_area(labels: NDArray[np.uint8], area_px: int, *, connectivity: Conne
     ------
     InputError
         For an area below 1.
-
-    Notes
-    -----
-    Memory: about 60 bytes a pixel.
 
     Examples
     --------

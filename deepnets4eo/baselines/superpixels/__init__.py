@@ -1,10 +1,6 @@
-"""Superpixels: of one image, of a whole scene without seams, and the statistics of each region.
-
-`Superpixels(method="slic").segment(bands)` returns ids; `segment_scene` writes them for a scene of any size.
-"""
+"""Superpixels: of one image, of a whole scene without seams, and the statistics of each region."""
 
 from deepnets4eo.baselines.superpixels.scene import segment_scene
-from deepnets4eo.baselines.superpixels.seams import SeamShares, seam_shares
 from deepnets4eo.baselines.superpixels.segmenting import METHODS, Superpixels
 from deepnets4eo.baselines.superpixels.statistics import (
     RegionSums,
@@ -12,7 +8,6 @@ from deepnets4eo.baselines.superpixels.statistics import (
     pool,
     pool_stack,
     pooled_columns,
-    region_histograms,
     region_means,
     region_ranges,
     region_sums,
@@ -22,17 +17,14 @@ from deepnets4eo.baselines.superpixels.table import region_table
 __all__ = [
     "METHODS",
     "RegionSums",
-    "SeamShares",
     "Superpixels",
     "majority",
     "pool",
     "pool_stack",
     "pooled_columns",
-    "region_histograms",
     "region_means",
     "region_ranges",
     "region_sums",
     "region_table",
-    "seam_shares",
     "segment_scene",
 ]

@@ -1,6 +1,5 @@
 """Superpixels of a whole scene, block by block, as if it had been cut at once: no seams, bounded memory.
 
-Takes a scene or layer of any size; writes a raster of ids 0 … N − 1 in which every region is 4-connected.
 The result depends on `block_px` and `halo_px`, not on the number of workers.
 """
 
@@ -18,32 +17,56 @@ from pydantic import Field, model_validator
 from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.arrays import Indices, RegionIds
-from deepnets4eo.baselines.superpixels.connection import group_pairs
-from deepnets4eo.baselines.superpixels.pieces import KeyFile, number_pieces
-from deepnets4eo.baselines.superpixels.scene_bands import SceneBands
+from deepnets4eo.baselines.bands import Bands, band_names, unstandardise
+from deepnets4eo.baselines.superpixels.connection import KeyFile, group_pairs, number_pieces
 from deepnets4eo.baselines.superpixels.segmenting import Superpixels
+from deepnets4eo.errors import InputError
 from deepnets4eo.files import PARTIAL
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.options import option_group
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.rasters.scene import LABELS, Layer, Scene
+from deepnets4eo.segmenters.inputs import InputSpec
 
 MIN_SHARED = 0.5  # share of the pixels of two regions in the common area from which on they are one region
-
 NONE = -1  # id where a layer is not valid
 REGIONS = "REGIONS"  # the file's tag that says how many there are
 MIN_HALO_PX = 64
 FILE_BLOCK_PX = 256
 
 
+@dataclass(frozen=True)
+class SceneBands:
+    """Reads windows of a scene as bands in their own units, scaled the same everywhere; invalid pixels hold the mean."""
+
+    scene: Scene
+    inputs: InputSpec
+    names: tuple[str, ...]
+
+    @classmethod
+    def open(cls, scene: Scene | Layer, bands: Mapping[str, Sequence[str]] | None = None) -> SceneBands:
+        """Open all layers but the labels; their range is measured on evenly spread windows. bands : layer → names.
+
+        Errors: InputError where there is no layer, or nothing is valid."""
+        if isinstance(scene, Layer):
+            scene = Scene({"image": scene})
+        layers = [name for name in scene.layers if name != LABELS]
+        if not layers:
+            raise InputError("the scene has labels only; superpixels need an image. Give image=FILE.")
+        inputs = InputSpec.measure([scene], layers)
+        return cls(scene, inputs, band_names(inputs, bands))
+
+    def read(self, window: Window) -> tuple[Bands, NDArray[np.bool_]]:
+        """Return bands of a window, and (h, w) where all layers are valid."""
+        sample = self.scene.read(window, self.inputs.names)
+        return unstandardise(self.inputs.prepare(sample), self.inputs, self.names), sample["valid"]
+
+
 @option_group
 class BlockPlan:
-    """How a scene of `shape` (h, w) is cut: cores of `block_px`, each seen with `halo_px` around it.
-
-    Errors: InputError for a halo that is not less than the block.
-    """
+    """How a scene of `shape` (h, w) is cut: cores of `block_px`, each seen with `halo_px`, which is less, around it."""
 
     shape: tuple[int, int]
     block_px: int
@@ -84,6 +107,9 @@ def segment_scene(
 ) -> Path:
     """Cut a scene into superpixels and write their ids as a COG of int32, −1 where a layer is not valid.
 
+    Peak memory: 300 bytes a pixel of a block and its halo for each worker, 15 bytes a pixel of a row of blocks, 100
+    bytes a region. On the disk the ids are stored twice, compressed, during the work.
+
     Parameters
     ----------
     scene
@@ -91,13 +117,12 @@ def segment_scene(
     out
         File to write.
     superpixels
-        How the image is cut, by default `Superpixels()`.
+        How the image is cut.
     bands
         Layer → names of its bands, for files without names.
-    block_px
-        Side of a block in pixels.
-    halo_px
-        Pixels around each block that are used too, less than block_px; by default enough for most regions, at least 64.
+    block_px, halo_px
+        Side of a block, and pixels around it that are used too: less than block_px, by default enough for most regions,
+        at least 64.
     workers
         Threads, by default one per core.
 
@@ -112,11 +137,6 @@ def segment_scene(
         For a halo as wide as a block, and for a scene with labels only.
     OutputError
         Where the file cannot be written.
-
-    Notes
-    -----
-    Peak memory: 300 bytes a pixel of a block and its halo for each worker, 15 bytes a pixel of a row of blocks, 100
-    bytes a region. On the disk the ids are stored twice, compressed, during the work.
 
     Examples
     --------
@@ -207,12 +227,9 @@ def _with_neighbours(rows: Iterator[list[Block]]) -> Iterator[tuple[list[Block],
 
 @dataclass(frozen=True)
 class Block:
-    """The superpixels of one block.
-
-    core : its part of the scene. window : the core and its halo, inside the scene. ids : (h, w) of the window.
-    valid : (h, w) of the core. first : key of its region 0. whole : (N,) regions not cut by the window. own : (N,) whole
-    ones centred in the core.
-    """
+    """The superpixels of one block: ids (h, w) of the window (core and halo, inside the scene), valid (h, w) of the
+    core, the key of region 0 (`first`), and which regions (N,) the window does not cut (`whole`) and are centred in the
+    core, too (`own`)."""
 
     core: Window
     window: Window
@@ -256,9 +273,8 @@ class Block:
 def merge_core(block: Block, around: Sequence[Block]) -> RegionIds:
     """Return keys of the pixels of a block's core, (h, w) int32; −1 where not valid.
 
-    around : all blocks whose windows reach into the core, itself too, in the scene's order. A pixel goes to the first
-    block that has its region as its own, else to the first that has it whole, else to its own block.
-    """
+    A pixel goes to the first block of `around` (all whose windows reach into the core, in order) that has its region as
+    its own, else to the first that has it whole, else to its own block."""
     core = block.core
     keys = np.full((core.height, core.width), -1, np.int32)
     for status in ("own", "whole"):
@@ -279,8 +295,7 @@ def merge_core(block: Block, around: Sequence[Block]) -> RegionIds:
 def match_regions(one: Block, other: Block) -> Indices:
     """Return pairs of keys (n, 2) of the same region: more than half of their pixels in the common area are shared.
 
-    For two regions that are cut by the windows, half of the smaller one suffices: each block has another part of a large one.
-    """
+    For two regions that are cut by the windows, half of the smaller one suffices: each block has another part."""
     common_window = _intersection(one.window, other.window)
     if not common_window.height or not common_window.width:
         return np.zeros((0, 2), np.int64)

@@ -1,8 +1,6 @@
-"""Superpixels of one image in memory: three methods, one kind of result.
+"""Superpixels of one image in memory: three methods, one kind of result; the same image has the same ids.
 
-Takes `Bands` of any number of bands; returns ids 0 … N − 1 in the order of the regions' first pixels, each 4-connected.
-The same image has the same ids. Values are scaled by the bands' span, never by the image itself, so that neighbouring
-blocks of a scene agree.
+Values are scaled by the bands' span, never by the image itself, so that neighbouring blocks of a scene agree.
 """
 
 from __future__ import annotations
@@ -37,18 +35,16 @@ QUICKSHIFT_PX = 0.25  # standard deviation of quickshift's kernel as a share of 
 
 @option_group
 class Superpixels:
-    """How an image is cut into superpixels.
+    """How an image is cut into superpixels. Peak memory: Felzenszwalb 250 bytes a pixel, the others 80.
 
     Parameters
     ----------
     method
         "felzenszwalb" (Felzenszwalb and Huttenlocher, IJCV 2004), "slic" (Achanta et al., PAMI 2012) or "quickshift"
         (Vedaldi and Soatto, ECCV 2008).
-    area_px
-        Desired area of a region in pixels. SLIC and quickshift come near it; for Felzenszwalb a quarter of it is the
-        smallest area and `scale` decides.
-    area_m2
-        The same in square metres, used where the ground size of a pixel is known.
+    area_px, area_m2
+        Desired area of a region, in square metres where the ground size of a pixel is known. SLIC and quickshift come
+        near it; for Felzenszwalb a quarter of it is the smallest area and `scale` decides.
     scale
         Felzenszwalb's preference for large regions, 10 to 1000, on a logarithmic scale.
     compactness
@@ -64,10 +60,6 @@ class Superpixels:
     ------
     InputError
         For an unknown method, and for a value out of range.
-
-    Notes
-    -----
-    Peak memory: Felzenszwalb 250 bytes a pixel, the others 80.
 
     Examples
     --------
@@ -105,19 +97,13 @@ class Superpixels:
         return max(1, round(self.area_m2 / gsd_m**2))
 
     def reach_px(self, gsd_m: float | None = None) -> int:
-        """Return a halo that contains most regions completely: twice the side of a region of the desired area.
-
-        >>> Superpixels(area_px=256).reach_px()
-        32
-        """
+        """Return a halo that contains most regions completely: twice the side of a region of the desired area."""
         return 2 * math.ceil(math.sqrt(self.wanted_px(gsd_m)))
 
     def segment(self, bands: Bands) -> RegionIds:
-        """Return ids (h, w) int32, 0 … N − 1 without gaps, of 4-connected regions.
+        """Return ids (h, w) int32, 0 … N − 1 without gaps in the order of first pixels, of 4-connected regions.
 
-        A constant image is one region with Felzenszwalb and regular ones with SLIC and quickshift.
-        Errors: InputError where height_weight is above 0 and no band is a height.
-        """
+        A constant image is one region with Felzenszwalb, else regular ones. Errors: those of `check_bands`."""
         target_px = self.wanted_px(bands.gsd_m)
         cut: Callable[[NDArray[np.float32], int], NDArray[np.int_]] = getattr(self, f"_{self.method}")
         image = self._channels(bands)

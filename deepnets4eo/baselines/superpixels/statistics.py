@@ -1,7 +1,6 @@
-"""Statistics per region: counts, means, deviations, ranges, histograms, majority labels and pooled features.
+"""Statistics per region: counts, means, deviations, ranges, majority labels and pooled features, one row per region.
 
-Takes values (F, h, w) and ids (h, w) from 0, −1 for none; returns one row per region. Sums of parts of a scene add up.
-Inputs are not checked: ids must be below `count`.
+Sums of parts of a scene add up. Inputs are not checked: ids must be below `count`.
 """
 
 from __future__ import annotations
@@ -24,12 +23,8 @@ class RegionSums:
 
     Parameters
     ----------
-    count
-        (N,) int64 pixels.
-    total
-        (N, F) float64 sums.
-    squares
-        (N, F) float64 sums of squares.
+    count : (N,) int64 pixels
+    total, squares : (N, F) float64 sums of values and of their squares
 
     Examples
     --------
@@ -58,25 +53,17 @@ class RegionSums:
 
 
 def region_sums(values: NDArray[np.floating], ids: RegionIds, count: int) -> RegionSums:
-    """Return count, sum and sum of squares of each band in each region.
+    """Return count, sum and sum of squares of each band in each region, in float64. Peak memory: 24 bytes a pixel.
 
     Parameters
     ----------
-    values
-        (F, h, w) floats.
-    ids
-        (h, w) int32, 0 … count − 1, −1 for none.
-    count
-        Number of regions N.
+    values : (F, h, w) floats
+    ids : (h, w) int32, 0 … count − 1, −1 for none
+    count : number of regions N
 
     Returns
     -------
     RegionSums
-        In float64.
-
-    Notes
-    -----
-    Peak memory: 24 bytes a pixel beside the arguments.
 
     Examples
     --------
@@ -98,17 +85,13 @@ def region_means(values: NDArray[np.floating], ids: RegionIds, count: int) -> Ve
 
     Parameters
     ----------
-    values
-        (F, h, w) floats.
-    ids
-        (h, w) int32, 0 … count − 1, −1 for none.
-    count
-        Number of regions N.
+    values : (F, h, w) floats
+    ids : (h, w) int32, 0 … count − 1, −1 for none
+    count : number of regions N
 
     Returns
     -------
-    (N, F) float32
-        NaN for regions without pixels.
+    (N, F) float32, NaN for regions without pixels
 
     Examples
     --------
@@ -128,17 +111,13 @@ def region_ranges(values: NDArray[np.floating], ids: RegionIds, count: int) -> t
 
     Parameters
     ----------
-    values
-        (F, h, w) floats.
-    ids
-        (h, w) int32, 0 … count − 1, −1 for none.
-    count
-        Number of regions N.
+    values : (F, h, w) floats
+    ids : (h, w) int32, 0 … count − 1, −1 for none
+    count : number of regions N
 
     Returns
     -------
-    tuple of two (N, F) float32
-        Lowest and highest values; NaN for regions without pixels.
+    tuple of two (N, F) float32, NaN for regions without pixels
 
     Examples
     --------
@@ -157,44 +136,6 @@ def region_ranges(values: NDArray[np.floating], ids: RegionIds, count: int) -> t
     return ranges[0], ranges[1]
 
 
-def region_histograms(
-    values: NDArray[np.floating], ids: RegionIds, count: int, bins: int, span: tuple[float, float]
-) -> NDArray[np.int64]:
-    """Count the pixels of each region in equal bins of each band.
-
-    Parameters
-    ----------
-    values
-        (F, h, w) floats.
-    ids
-        (h, w) int32, 0 … count − 1, −1 for none.
-    count
-        Number of regions N.
-    bins
-        Number of bins.
-    span
-        Lower limit of the first and upper limit of the last bin; values beyond count in these.
-
-    Returns
-    -------
-    (N, F, bins) int64
-        Pixels.
-
-    Examples
-    --------
-    >>> region_histograms(np.float32([[[0, 0.4, 2]]]), np.int32([[0, 0, 0]]), 1, 2, (0, 1)).tolist()
-    [[[2, 1]]]
-    """
-    indices = _flat_indices(ids) * bins
-    low, high = span
-    histograms = np.empty((count, len(values), bins), np.int64)
-    for column, band in enumerate(values):
-        bin_index = np.clip((band.ravel() - low) * (bins / (high - low)), 0, bins - 1).astype(np.intp)
-        counts = np.bincount(indices + bin_index, minlength=(count + 1) * bins)
-        histograms[:, column] = counts.reshape(count + 1, bins)[1:]
-    return histograms
-
-
 def majority(
     labels: NDArray[np.uint8], ids: RegionIds, count: int, num_classes: int, *, min_labelled: float = 0.5
 ) -> NDArray[np.uint8]:
@@ -202,21 +143,14 @@ def majority(
 
     Parameters
     ----------
-    labels
-        (h, w) uint8 class indices 0 … K − 1; void (255) does not count.
-    ids
-        (h, w) int32, 0 … count − 1, −1 for none.
-    count
-        Number of regions N.
-    num_classes
-        Number of classes K.
-    min_labelled
-        Share of a region's pixels, 0 to 1, that must have a label.
+    labels : (h, w) uint8 class indices 0 … K − 1; void (255) does not count
+    ids : (h, w) int32, 0 … count − 1, −1 for none
+    count, num_classes : number of regions N and of classes K
+    min_labelled : share of a region's pixels, 0 to 1, that must have a label
 
     Returns
     -------
-    (N,) uint8
-        Class indices; void where fewer pixels have a label.
+    (N,) uint8 class indices; void where fewer pixels have a label
 
     Examples
     --------
@@ -240,17 +174,13 @@ def pool(feature: Feature, bands: Bands, ids: RegionIds, count: int) -> Vectors:
     ----------
     feature
         What is computed.
-    bands
-        The image, (C, h, w).
-    ids
-        (h, w) int32, 0 … count − 1, −1 for none.
-    count
-        Number of regions N.
+    bands : image (C, h, w)
+    ids : (h, w) int32, 0 … count − 1, −1 for none
+    count : number of regions N
 
     Returns
     -------
     (N, F) float32
-        F columns.
 
     Raises
     ------
@@ -272,23 +202,19 @@ def pool(feature: Feature, bands: Bands, ids: RegionIds, count: int) -> Vectors:
 
 
 def pool_stack(features: Sequence[Feature], bands: Bands, ids: RegionIds, count: int) -> Vectors:
-    """Return all features of each region side by side.
+    """Return all features of each region side by side, each as by `pool`.
 
     Parameters
     ----------
     features
         What is computed, at least one.
-    bands
-        The image, (C, h, w).
-    ids
-        (h, w) int32, 0 … count − 1, −1 for none.
-    count
-        Number of regions N.
+    bands : image (C, h, w)
+    ids : (h, w) int32, 0 … count − 1, −1 for none
+    count : number of regions N
 
     Returns
     -------
     (N, F) float32
-        The columns of all features.
 
     Raises
     ------
@@ -317,8 +243,7 @@ def pooled_columns(features: Sequence[Feature], bands: Bands) -> list[str]:
 
     Returns
     -------
-    list of str
-        F names.
+    list of F names
 
     Raises
     ------

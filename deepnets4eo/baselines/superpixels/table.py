@@ -1,7 +1,4 @@
-"""One row of statistics for each superpixel of a scene; the scene is read once, block by block.
-
-Takes a scene and the raster of ids that `segment_scene` wrote; returns a table, and writes a Parquet file on demand.
-"""
+"""One row of statistics for each superpixel of a scene; the scene is read once, block by block."""
 
 from __future__ import annotations
 
@@ -15,8 +12,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import RegionIds
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features import Feature, as_features, halo_px
-from deepnets4eo.baselines.superpixels.scene import REGIONS
-from deepnets4eo.baselines.superpixels.scene_bands import SceneBands
+from deepnets4eo.baselines.superpixels.scene import REGIONS, SceneBands
 from deepnets4eo.baselines.superpixels.statistics import RegionSums, pool, pooled_columns, region_sums
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import atomic_write
@@ -49,6 +45,8 @@ def region_table(
 ) -> DataFrame:
     """Return pixels, centre, mean and deviation of features for each region; row i is region i.
 
+    Peak memory: 16 bytes a region and column, and for each worker the features of a block.
+
     Parameters
     ----------
     scene
@@ -62,15 +60,15 @@ def region_table(
     out
         A Parquet file to write, too.
     block_px
-        Side of the blocks in which the scene is read, in pixels.
+        Side of the blocks in which the scene is read.
     workers
         Threads, by default one per core.
 
     Returns
     -------
     DataFrame
-        Columns pixels, row, col (of the centre, in pixels), and for each column of each feature its mean under its own
-        name and, unless the feature has its own pooling, its deviation under "….std". A feature with its own pooling is
+        Columns pixels, row, col (centre, in pixels), and for each column of each feature its mean under its own name
+        and, unless the feature has its own pooling, its deviation under "….std". A feature with its own pooling is
         pooled block by block and averaged by pixels, which is exact for means and histograms.
 
     Raises
@@ -79,10 +77,6 @@ def region_table(
         Where the raster holds no ids.
     GridError
         Where it has another size than the scene.
-
-    Notes
-    -----
-    Peak memory: 16 bytes a region and column, and for each worker the features of a block.
 
     Examples
     --------

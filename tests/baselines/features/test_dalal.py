@@ -5,7 +5,7 @@ import pytest
 from skimage.feature import hog
 
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.features.dalal import DALAL32, DalalHog
+from deepnets4eo.baselines.features.hog import DALAL32, DalalHog
 
 
 @pytest.mark.parametrize(

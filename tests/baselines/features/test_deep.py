@@ -7,8 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features import Feature
-from deepnets4eo.baselines.features.deep import DeepFeatures, bilinear_weights, box_weights
-from deepnets4eo.baselines.features.encoder_images import MEAN, STD, encoder_images
+from deepnets4eo.baselines.features.deep import MEAN, STD, DeepFeatures, bilinear_weights, box_weights, encoder_images
 from deepnets4eo.baselines.features.encoders import FrozenEncoder, load_tensors
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.segmenters.networks import create_model

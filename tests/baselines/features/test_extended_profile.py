@@ -12,11 +12,9 @@ from sklearn.decomposition import PCA
 from deepnets4eo.baselines import PixelClassifier, SuperpixelClassifier
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.estimators import EstimatorOptions, build_estimator
-from deepnets4eo.baselines.features.extended_profile import FILE, ExtendedProfile
-from deepnets4eo.baselines.features.profile_options import ProfileOptions
-from deepnets4eo.baselines.recipe import BaselineRecipe
+from deepnets4eo.baselines.features.profiles import FILE, ExtendedProfile, ProfileOptions
 from deepnets4eo.baselines.superpixels import Superpixels
-from deepnets4eo.baselines.training import _features
+from deepnets4eo.baselines.training import BaselineRecipe, _features
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Window

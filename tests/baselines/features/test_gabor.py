@@ -5,7 +5,7 @@ import pytest
 from skimage.filters import gabor, gabor_kernel
 
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.features.gabor import GABOR, GaborBank, gabor_kernel_lines
+from deepnets4eo.baselines.features.texture import GABOR, GaborBank, gabor_kernel_lines
 
 
 @pytest.mark.parametrize("wavelength", [3, 4, 8.5])

@@ -5,8 +5,7 @@ import pytest
 from skimage.feature import graycomatrix, graycoprops
 
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.features.glcm import GLCM, MEASURES, OFFSETS, CoOccurrence
-from deepnets4eo.baselines.features.lbp import grey_levels
+from deepnets4eo.baselines.features.texture import GLCM, MEASURES, OFFSETS, CoOccurrence, grey_levels
 
 ANGLES = [0, np.pi / 4, np.pi / 2, 3 * np.pi / 4]
 

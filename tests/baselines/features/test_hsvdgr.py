@@ -5,7 +5,7 @@ import numpy as np
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features import Feature, build_features
 from deepnets4eo.baselines.features.colour import HSV_HISTOGRAM
-from deepnets4eo.baselines.features.hsvdgr import HSVDGR
+from deepnets4eo.baselines.features.height import HSVDGR
 
 NAMES = ("image.red", "image.green", "image.blue", "dsm.height")
 

@@ -8,7 +8,7 @@ import pytest
 from skimage.feature import local_binary_pattern
 
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.features.lbp import LBP, LocalBinaryPatterns, grey_levels, local_patterns
+from deepnets4eo.baselines.features.texture import LBP, LocalBinaryPatterns, grey_levels, local_patterns
 
 
 @pytest.mark.parametrize(("points", "radius"), [(8, 1), (8, 2), (12, 1.5), (16, 2)])

@@ -3,9 +3,17 @@
 import numpy as np
 import pytest
 
-from deepnets4eo.baselines.parts.deformable import REACH, align_parts, first_parts, in_used_frame, part_scores
 from deepnets4eo.baselines.parts.detector import load_bank, save_bank
-from deepnets4eo.baselines.parts.templates import PartModels, Shapes, TemplateBank
+from deepnets4eo.baselines.parts.templates import (
+    REACH,
+    PartModels,
+    Shapes,
+    TemplateBank,
+    align_parts,
+    first_parts,
+    in_used_frame,
+    part_scores,
+)
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,7 @@ from affine import Affine
 from deepnets4eo.baselines import PartDetector
 from deepnets4eo.baselines.parts import PartSettings, reference_outlines, reference_polygons
 from deepnets4eo.baselines.parts.detection import logits
-from deepnets4eo.baselines.parts.references import references
-from deepnets4eo.baselines.parts.windows import training_windows
+from deepnets4eo.baselines.parts.references import references, training_windows
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Grid

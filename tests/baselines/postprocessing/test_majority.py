@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from deepnets4eo.baselines.postprocessing.majority import (
+from deepnets4eo.baselines.postprocessing.votes import (
     argmax_class,
     fraction_bits,
     majority_filter,

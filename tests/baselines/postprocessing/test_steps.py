@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.postprocessing.steps import DenseCrfStep, MinimumArea, build_steps, plain_steps
+from deepnets4eo.baselines.postprocessing.segmenter import DenseCrfStep, MinimumArea, build_steps, plain_steps
 from deepnets4eo.errors import InputError
 
 LISTED = [

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from deepnets4eo.baselines.postprocessing.superpixel_vote import region_shares, superpixel_vote
+from deepnets4eo.baselines.postprocessing.votes import region_shares, superpixel_vote
 from deepnets4eo.errors import InputError
 
 SHAPE = (6, 7)

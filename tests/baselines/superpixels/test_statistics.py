@@ -16,7 +16,6 @@ from deepnets4eo.baselines.superpixels import (
     pool,
     pool_stack,
     pooled_columns,
-    region_histograms,
     region_means,
     region_ranges,
     region_sums,
@@ -65,18 +64,6 @@ def test_sums_of_parts_add_up_to_those_of_the_whole(seed, row):
     parts = region_sums(values[:, :row], ids[:row], COUNT) + region_sums(values[:, row:], ids[row:], COUNT)
     np.testing.assert_array_equal(parts.count, whole.count)
     np.testing.assert_allclose(parts.std, whole.std, rtol=1e-6, atol=1e-6)
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 10**6))
-def test_histograms_equal_numpys(seed):
-    values, ids = case(seed)
-    values = np.clip(values, -8, 7.99)
-    found = region_histograms(values, ids, COUNT, 5, (-8, 8))
-    for region in range(COUNT):
-        for band in range(2):
-            expected, _ = np.histogram(values[band][ids == region], bins=5, range=(-8, 8))
-            np.testing.assert_array_equal(found[region, band], expected)
 
 
 @settings(max_examples=25, deadline=None)

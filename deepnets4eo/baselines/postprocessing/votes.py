@@ -1,6 +1,6 @@
-"""Majority in a square window: isolated pixels take the class of their surroundings.
+"""Votes: pixels take the class of most pixels in a square window, or in their superpixel.
 
-Takes labels (h, w) or probabilities (K, h, w). Pixels that are void, or not known (NaN), have no vote and stay so.
+Pixels that are void (labels), or not known (NaN probabilities), have no vote and stay so.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ SHIFTED_PX = 8  # up to this radius adding shifted images is faster than running
 def majority_filter(values: NDArray[Any], radius_px: int) -> NDArray[Any]:
     """Replace each pixel by the majority of the (2 r + 1)² pixels around it; probabilities by their mean.
 
+    Memory: about 20 bytes a pixel beside values and result.
+
     Parameters
     ----------
-    values
-        (h, w) uint8 labels, void 255, or (K, h, w) float32 probabilities, NaN where not known.
-    radius_px
-        Half side r of the window in pixels, 1 to 1000.
+    values : (h, w) uint8 labels, void 255; or (K, h, w) float32 probabilities, NaN where not known
+    radius_px : half side r of the window in pixels, 1 to 1000
 
     Returns
     -------
@@ -38,10 +38,6 @@ def majority_filter(values: NDArray[Any], radius_px: int) -> NDArray[Any]:
     InputError
         For a radius out of range.
 
-    Notes
-    -----
-    Memory: about 20 bytes a pixel beside values and result.
-
     Examples
     --------
     >>> majority_filter(np.array([[1, 1, 1], [1, 0, 255]], np.uint8), 1).tolist()
@@ -52,10 +48,10 @@ def majority_filter(values: NDArray[Any], radius_px: int) -> NDArray[Any]:
 
 
 def vote_shares(labels: NDArray[np.uint8], num_classes: int, radius_px: int) -> NDArray[np.float32]:
-    """Return the share of each class in the votes of a window, (K, h, w) float32 summing to 1; NaN where the label is void.
+    """Return each class's share of the votes in a window, (K, h, w) float32, sum 1; NaN where the label (0 … K − 1) is
+    void.
 
-    labels : class indices 0 … K − 1. A pixel's own vote counts one and a half times, which decides ties.
-    """
+    A pixel's own vote counts one and a half times, which decides ties."""
     check_radius(radius_px)
     shares = np.empty((num_classes, *labels.shape), np.float32)
     total = 2 * window_sums((labels != VOID).astype(_votes_type(radius_px)), radius_px) + 1
@@ -108,11 +104,8 @@ def argmax_class(proba: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def window_sums(values: Codes, radius_px: int) -> Codes:
-    """Return the sum over rows and columns up to `radius_px` away, (…, h, w) of the same unsigned type, exact where it fits in.
-
-    >>> window_sums(np.ones((3, 3), np.uint16), 1).tolist()
-    [[4, 6, 4], [6, 9, 6], [4, 6, 4]]
-    """
+    """Return sums over rows and columns up to `radius_px` away, (…, h, w) of the same unsigned type, exact where it
+    fits in."""
     along = _shifted_sums if radius_px <= SHIFTED_PX else _running_sums
     return along(along(values, radius_px, -1), radius_px, -2)
 
@@ -151,3 +144,73 @@ def _running_sums(values: Codes, radius_px: int, axis: int) -> Codes:
     running[radius_px + 1 + length :] = running[radius_px + length]
     np.subtract(running[2 * radius_px + 1 :], running[:length], out=total)
     return sums
+
+
+def superpixel_vote(values: NDArray[Any], ids: NDArray[np.integer]) -> NDArray[Any]:
+    """Replace labels by the majority in each superpixel, or probabilities by their mean.
+
+    Memory: about 24 bytes a pixel, 8 K bytes a superpixel. Pixels without an id keep their value.
+
+    Parameters
+    ----------
+    values : (h, w) uint8 labels, void 255; or (K, h, w) float32 probabilities, NaN where not known
+    ids : (h, w) whole numbers, negative for none
+        Best without gaps, as memory grows with the largest.
+
+    Returns
+    -------
+    array of the same shape and type
+        Labels, the lowest of equals, or probabilities.
+
+    Raises
+    ------
+    InputError
+        Where the numbers of pixels differ.
+
+    Examples
+    --------
+    >>> superpixel_vote(np.array([[1, 1, 0, 0]], np.uint8), np.array([[0, 0, 0, -1]])).tolist()
+    [[1, 1, 1, 0]]
+    """
+    if values.shape[-2:] != ids.shape:
+        raise InputError(
+            f"values have {values.shape[-2:]} pixels, superpixels {ids.shape}. Give those of the same image."
+        )
+    region_numbers = np.where(ids < 0, 0, ids.astype(np.int64) + 1).ravel()
+    return (
+        _superpixel_majority(values, region_numbers) if values.ndim == 2 else _superpixel_means(values, region_numbers)
+    )
+
+
+def region_shares(labels: NDArray[np.uint8], ids: NDArray[np.integer], num_classes: int) -> NDArray[np.float32]:
+    """Return each class's share of the votes in a pixel's superpixel, (K, h, w) float32, sum 1; NaN where labels are
+    void.
+
+    A pixel without superpixel has only its own vote."""
+    own = (labels == np.arange(num_classes, dtype=np.uint8)[:, None, None]).astype(np.float32)
+    own[:, labels == VOID] = np.nan
+    return np.asarray(superpixel_vote(own, ids), np.float32)
+
+
+def _superpixel_majority(labels: NDArray[np.uint8], region_numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+    flat = labels.ravel()
+    voting = (flat != VOID) & (region_numbers > 0)
+    classes, code = np.unique(flat[voting], return_inverse=True)
+    if not classes.size:
+        return labels.copy()
+    count = int(region_numbers.max()) + 1
+    votes = np.bincount(region_numbers[voting] * classes.size + code, minlength=count * classes.size)
+    winner = classes[votes.reshape(count, classes.size).argmax(axis=1)]
+    return np.where(voting, winner[region_numbers], flat).reshape(labels.shape).astype(np.uint8)
+
+
+def _superpixel_means(proba: NDArray[np.float32], region_numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+    known = ~np.isnan(proba).any(axis=0).ravel()
+    voting = known & (region_numbers > 0)
+    pixels = np.maximum(np.bincount(region_numbers[voting], minlength=int(region_numbers.max()) + 1), 1)
+    voted = proba.copy()
+    for of_class in voted.reshape(len(proba), -1):
+        sums = np.bincount(region_numbers[voting], of_class[voting], pixels.size)
+        of_class[voting] = (sums / pixels)[region_numbers[voting]]
+    voted.reshape(len(proba), -1)[:, ~known] = np.nan
+    return voted
