@@ -35,7 +35,7 @@ from deepnets4eo.grid import Window  # noqa: E402
 from deepnets4eo.points import PointCloud  # noqa: E402
 from deepnets4eo.rasters.scene import Scene  # noqa: E402
 from deepnets4eo.segmentation import SegNetEncoder  # noqa: E402
-from deepnets4eo.segmentation.weight_files import conv_and_norm_names  # noqa: E402
+from deepnets4eo.segmentation.weights import conv_and_norm_names  # noqa: E402
 from deepnets4eo.segmenters.networks import create_model  # noqa: E402
 from deepnets4eo.training import load_recipe  # noqa: E402
 from deepnets4eo.training.recipe import differing_keys  # noqa: E402

@@ -20,7 +20,7 @@ from deepnets4eo.cards.dataset_card import PublishedScores  # noqa: E402
 from deepnets4eo.cards.legend import Legend  # noqa: E402
 from deepnets4eo.errors import InputError  # noqa: E402
 from deepnets4eo.files import write_json  # noqa: E402
-from deepnets4eo.hyperspectral.recipe import HyperspectralRecipe  # noqa: E402
+from deepnets4eo.hyperspectral.training import HyperspectralRecipe  # noqa: E402
 
 
 @pytest.fixture(scope="module")

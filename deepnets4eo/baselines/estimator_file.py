@@ -1,7 +1,6 @@
 """A fitted scikit-learn estimator in a file, through skops, without pickle.
 
-Indices of trees and support vectors are checked, since compiled code would read foreign memory through wrong ones.
-"""
+Indices of trees and support vectors are checked, since compiled code would read foreign memory through wrong ones."""
 
 from __future__ import annotations
 

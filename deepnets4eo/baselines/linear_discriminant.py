@@ -1,8 +1,7 @@
 """Linear discriminant analysis in one matrix product a pixel: classes of one shape about means of their own.
 
 Takes vectors and classes; returns logarithms of probabilities up to a constant. Fitted in float64 (neighbouring bands are
-nearly the same, which float32 cannot invert), used in float32. The state is arrays only.
-"""
+nearly the same, which float32 cannot invert), used in float32. The state is arrays only."""
 
 from __future__ import annotations
 

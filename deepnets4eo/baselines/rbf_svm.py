@@ -1,7 +1,6 @@
 """One-vs-all support vector machines with a Gaussian kernel: exact, or by Nyström features for many samples.
 
-All machines share one table of vectors: prediction is one kernel matrix times one matrix of coefficients.
-"""
+All machines share one table of vectors: prediction is one kernel matrix times one matrix of coefficients."""
 
 from __future__ import annotations
 

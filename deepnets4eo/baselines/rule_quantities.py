@@ -1,7 +1,6 @@
 """Quantities of expert rules by name: bands, colour range, vegetation index, height above ground, slope, features.
 
-Each is (h, w) float32 of `Bands` in their own units; unknown values are NaN, for which no rule holds.
-"""
+Each is (h, w) float32 of `Bands` in their own units; unknown values are NaN, for which no rule holds."""
 
 from __future__ import annotations
 

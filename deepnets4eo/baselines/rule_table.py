@@ -1,7 +1,6 @@
 """A table of expert rules as users write it: an ordered list of classes with ranges of quantities of a pixel.
 
-Errors name the rule's number, the key and the nearest key.
-"""
+Errors name the rule's number, the key and the nearest key."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Finds what comes with the toolbox: recipes (models/) and cards (datasets/), in the checkout or the installed package.
 
 Takes a name and returns a path; a path that exists is returned as it is.
-Refuses an unknown name and proposes the nearest.
-"""
+Refuses an unknown name and proposes the nearest."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Dataset cards: source, licence, files on disk, splits and protocols of a dataset.
 
 Takes YAML files of datasets/; returns checked values.
-Refuses unknown and missing keys, and splits and protocols that the card does not have; names the nearest.
-"""
+Refuses unknown and missing keys, and splits and protocols that the card does not have; names the nearest."""
 
 from __future__ import annotations
 
@@ -58,8 +57,7 @@ class PublishedScores(_Strict):
 
     f1, iou : class of the card's legend → percent. mean_f1, mean_iou, overall_accuracy : percent. kappa : fraction, as papers
     print them.
-    protocol : the protocol of the card under which they were measured; empty where none is the same.
-    """
+    protocol : the protocol of the card under which they were measured; empty where none is the same."""
 
     protocol: str = ""
     f1: dict[str, float] = Field(default_factory=dict)
@@ -178,8 +176,7 @@ class DatasetCard(_Strict):
         """Returns the card with other patterns: layer → pattern with placeholders, or the name of a layer of the card.
 
         The layer then has the bands of that layer. The bands of a pattern's files are unknown, except for labels,
-        which stay colours or values. Raises InputError for a value that is neither.
-        """
+        which stay colours or values. Raises InputError for a value that is neither."""
         patterns, bands = {}, dict(self.bands)
         for layer, value in layout.items():
             if value not in self.layout and "{" not in value and "/" not in value and "." not in value:

@@ -1,8 +1,7 @@
 """The tiles of a dataset on disk, by the layout of its card: all tiles, those of a part of a split, their files.
 
 Takes a card, the folder of the dataset, a part and layers; returns files by tile and layer.
-Refuses tiles that lack a layer; the message names the tiles, the layer, and the expected paths.
-"""
+Refuses tiles that lack a layer; the message names the tiles, the layer, and the expected paths."""
 
 from __future__ import annotations
 
@@ -34,8 +33,7 @@ def open_dataset(
     card : a card, its name, or a YAML file. split : by default the card's first. layers : each tile must have all of
     them; by default those of image, dsm and labels that the card has and that any tile has. layout : other patterns
     than the card's (see `DatasetCard.with_layout`). Raises InputError with the tiles without a file and the expected
-    paths, or for a part, split or layer that the card does not have.
-    """
+    paths, or for a part, split or layer that the card does not have."""
     card = (card if isinstance(card, DatasetCard) else DatasetCard.load(card)).with_layout(layout or {})
     root = Path(root)
     if not root.is_dir():
@@ -71,8 +69,7 @@ def find_tiles(card: DatasetCard, root: Path) -> Tiles:
 def part_tiles(card: DatasetCard, present: Tiles, split: str | None, part: str) -> Tiles:
     """Returns the tiles of one part; those in the card without any file have an empty mapping.
 
-    Raises InputError for a split or part that the card does not have.
-    """
+    Raises InputError for a split or part that the card does not have."""
     name, parts = card.split(split)
     if part not in parts:
         raise InputError(f'The split {name} of {card.name} has no part "{part}", only {", ".join(parts)}.')
@@ -111,8 +108,7 @@ def check_same_bands(card: DatasetCard, layer: str, path: str | Path, count: int
     """Raises InputError where a file has another number of bands than its layer in the card.
 
     The order of classes in labels that were converted from colours to values is unknown; an infrared band that a file
-    declares as alpha is read as a mask.
-    """
+    declares as alpha is read as a mask."""
     expected = card.bands.get(layer)
     if not expected or count == len(expected):
         return

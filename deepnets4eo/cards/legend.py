@@ -1,8 +1,7 @@
 """The classes of a labelling: values, names, colours, aliases, and void.
 
 Takes a card (YAML) or classes; converts between colours, label values, class indices and class names.
-Refuses colours, values and names that it does not have, and lists them.
-"""
+Refuses colours, values and names that it does not have, and lists them."""
 
 from __future__ import annotations
 
@@ -118,8 +117,7 @@ class Legend(WithSummary):
     def from_tags(cls, tags: Mapping[str, str], where: str = "the raster") -> Legend | None:
         """Returns the legend in the tag LEGEND, which this toolbox writes into label rasters; None without the tag.
 
-        Raises InputError for a tag that cannot be read; the message names `where` it is from.
-        """
+        Raises InputError for a tag that cannot be read; the message names `where` it is from."""
         if "LEGEND" not in tags:
             return None
         name = f"the tag LEGEND of {where}"
@@ -196,8 +194,7 @@ class Legend(WithSummary):
         LabelError
             The image has colours that the legend does not have; the message lists them with their counts.
         InputError
-            `unknown` is neither "error" nor "void".
-        """
+            `unknown` is neither "error" nor "void"."""
         check_choice("unknown", unknown, get_args(Unknown))
         colors = {c.color: c.value for c in self.classes} | {self.void_color: VOID}
         if unknown == "void":
@@ -247,8 +244,7 @@ class Legend(WithSummary):
         """Returns the look-up table from this legend's label values to another's, by name: `lookup[labels]`.
 
         The table is (256,) uint8, 255 for void. A class without counterpart raises LabelError, or becomes void with
-        missing="void".
-        """
+        missing="void"."""
         check_choice("missing", missing, get_args(Unknown))
         lookup = np.full(256, VOID, np.uint8)
         explicit = {normalise_name(k): v for k, v in self.remaps.get(other.name, {}).items()}

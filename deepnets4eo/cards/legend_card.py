@@ -1,8 +1,7 @@
 """Checks legend cards, which are plain values of YAML or JSON.
 
 Takes a mapping; returns the arguments of a legend and of its classes.
-Refuses unknown and missing keys and values of the wrong kind; names the file and the nearest key.
-"""
+Refuses unknown and missing keys and values of the wrong kind; names the file and the nearest key."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Colours to small integers by one table look-up, and palettes as QGIS styles.
 
 Takes (3, H, W) uint8 images and colour tables.
-Refuses images of other shapes or types.
-"""
+Refuses images of other shapes or types."""
 
 from __future__ import annotations
 
@@ -22,8 +21,7 @@ ColorValues = tuple[tuple[tuple[int, int, int], int], ...]
 def lookup(image: np.ndarray, colors: ColorValues, unknown: int) -> np.ndarray:
     """Returns the value of each pixel's colour, `unknown` where `colors` has none.
 
-    image : (3, H, W) uint8 ; returns (H, W) uint8. Memory: the output, one band of rows, and the 16 MiB table.
-    """
+    image : (3, H, W) uint8 ; returns (H, W) uint8. Memory: the output, one band of rows, and the 16 MiB table."""
     if image.ndim != 3 or image.shape[0] != 3 or image.dtype != np.uint8:
         raise LabelError(f"Got colours {image.shape} {image.dtype}, expected (3, H, W) uint8. Read them as RGB bytes.")
     table = _table(colors, unknown)

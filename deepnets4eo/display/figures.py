@@ -1,7 +1,6 @@
 """Images on their grid and keys of colours, drawn with matplotlib; works without a screen.
 
-Takes arrays of screen size; returns the Axes that were drawn on.
-"""
+Takes arrays of screen size; returns the Axes that were drawn on."""
 
 from __future__ import annotations
 
@@ -55,8 +54,7 @@ def stretch(bands: NDArray[Any], valid: Mask) -> ByteImage:
 
     Returns
     -------
-    (h, w, 4) uint8, red, green, blue and opacity.
-    """
+    (h, w, 4) uint8, red, green, blue and opacity."""
     image = np.zeros((*valid.shape, 4), np.uint8)
     image[..., 3] = np.where(valid, 255, 0)
     if not valid.any():
@@ -81,8 +79,7 @@ def score_colours(scores: NDArray[np.floating], valid: Mask) -> ByteImage:
 
     Returns
     -------
-    (h, w, 4) uint8, red, green, blue and opacity.
-    """
+    (h, w, 4) uint8, red, green, blue and opacity."""
     share = np.where(valid, scores, 0).astype(np.float32)
     image = np.zeros((*share.shape, 4), np.uint8)
     image[..., 0], image[..., 1] = 255, np.clip(230 * (1.2 - share), 0, 230)

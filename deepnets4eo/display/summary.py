@@ -1,7 +1,6 @@
 """The short text and the small HTML table by which an object shows itself.
 
-All text is made printable, and escaped for HTML: names of files, bands and classes come from others.
-"""
+All text is made printable, and escaped for HTML: names of files, bands and classes come from others."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 Takes polygons of any CRS and the image whose roofs they should follow (the pre image: in a destroyed street the post
 image has no roof edges left). Where no small offset is confirmed, larger ones are tried against a stricter limit.
-Refuses footprints and images of which only one has a CRS.
-"""
+Refuses footprints and images of which only one has a CRS."""
 
 from __future__ import annotations
 
@@ -190,8 +189,7 @@ def in_place_score(scores: NDArray[np.float32]) -> float:
     """How much better edges follow outlines without any shift than with others, in standard deviations.
 
     scores : (N, 2r + 1, 2r + 1), agreement by shift. Each building ranks its middle (with the pixels beside it) among
-    all shifts; by chance the ranks spread evenly over 0–1. NaN where the scores of every building are all alike.
-    """
+    all shifts; by chance the ranks spread evenly over 0–1. NaN where the scores of every building are all alike."""
     scores = scores[np.ptp(scores, axis=(1, 2)) > 0] if len(scores) else scores
     if not len(scores):
         return float("nan")
@@ -340,8 +338,7 @@ def edge_agreement(field: Spectrum, outlines: OutlinePoints, radius_px: int) -> 
     (N, 2 · radius + 1, 2 · radius + 1) float32, shifts in rows × shifts in columns: mean over the outline's points of
     the edge component along the normal. 1: strong edges all along, 0: no relation, −1: edges across the outline.
 
-    Peak memory: a few vectors of P values.
-    """
+    Peak memory: a few vectors of P values."""
     height, width = field.shape
     side = 2 * radius_px + 1
     padded = np.zeros((height + side - 1, width + side - 1), np.complex64)

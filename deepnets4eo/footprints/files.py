@@ -1,8 +1,7 @@
 """Footprint files as one table: the vector formats of `formats.vectors`, and xBD label JSON.
 
 Takes a path or URL and returns a GeoDataFrame with every column the file has; refuses what is missing, cut short,
-no vector file, or has several layers to choose from, naming them.
-"""
+no vector file, or has several layers to choose from, naming them."""
 
 from __future__ import annotations
 
@@ -41,8 +40,7 @@ def read_table(source: str | Path, layer: str | None = None) -> gpd.GeoDataFrame
     layer : name of the layer; needed only where a file has several with polygons
 
     Raises InputError when the file is missing, damaged, of a format that is not read (see `formats.vectors`), unpacks to
-    too much, or leaves the layer open.
-    """
+    too much, or leaves the layer open."""
     name = str(source)
     if not is_remote(name) and not Path(name).exists():
         raise InputError(f"footprints {name} do not exist. Check the path; expected {FORMATS}.")
@@ -117,8 +115,7 @@ def _with_row_keys(table: gpd.GeoDataFrame, path: Path, about: dict[str, Any]) -
 def _feature_ids(path: Path) -> list[str | int | float | None] | None:
     """The `id` beside each feature's properties in GeoJSON, None for each without; None where it is no plain GeoJSON.
 
-    GDAL gives whole numbers as row keys, where they look like those that it makes up for features without.
-    """
+    GDAL gives whole numbers as row keys, where they look like those that it makes up for features without."""
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     if '"id"' not in text:
         return None

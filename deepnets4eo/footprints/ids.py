@@ -1,7 +1,6 @@
 """Ids of footprints: the file's own where it has usable ones, as unique text; row numbers where it has none.
 
-Takes the table of a vector file; refuses a column named for ids that the file lacks, or that holds no ids.
-"""
+Takes the table of a vector file; refuses a column named for ids that the file lacks, or that holds no ids."""
 
 from __future__ import annotations
 
@@ -39,8 +38,7 @@ class Ids(NamedTuple):
     """Ids of all rows, and where they come from.
 
     texts : (N,) unique. made : whether they are row numbers. renamed : number that were missing or repeated. passed_over :
-    why the most trusted column of ids was not used, "" where a column was used or there is none.
-    """
+    why the most trusted column of ids was not used, "" where a column was used or there is none."""
 
     texts: np.ndarray
     made: bool
@@ -72,8 +70,7 @@ def usable_column(table: gpd.GeoDataFrame) -> tuple[Any, str]:
     """The first usable column of `ID_COLUMNS`, None where there is none; and why the first that exists was passed over.
 
     A column found by name alone is used when more than half of its values are there and differ: files come with an
-    `id` that is 0 or empty in every row.
-    """
+    `id` that is 0 or empty in every row."""
     names = {str(column).lower(): column for column in reversed(table.columns)}
     passed_over = ""
     for column in (names[name] for name in ID_COLUMNS if name in names):

@@ -102,8 +102,7 @@ class FootprintAlignment:
         """The offsets as another grid sees them, whose axes, pixels and CRS may be others than those of the image.
 
         points : (M, 2) where the footprints of `rows` lie, pixels (col, row) of `grid`. returns : (M, 2) in its pixels, 0
-        where a footprint lies beyond the reach of the image's CRS. Errors: GridError where only one grid has a CRS.
-        """
+        where a footprint lies beyond the reach of the image's CRS. Errors: GridError where only one grid has a CRS."""
         forth, back = crs_change(grid, self.grid), crs_change(self.grid, grid)
         to_ground, offsets = self._to_ground, self.offsets_m[rows]
         if grid.crs == self.grid.crs:  # the same everywhere, without the rounding of large coordinates

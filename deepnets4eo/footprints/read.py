@@ -1,8 +1,7 @@
 """Building outlines from any source, made fit for work: polygons, valid, flat, with a CRS and unique text ids.
 
 Takes a file, a GeoDataFrame or Footprints. Repairs what can be repaired and counts it; refuses empty layers, layers
-without polygons, unknown CRS, and coordinates that cannot be what the CRS says.
-"""
+without polygons, unknown CRS, and coordinates that cannot be what the CRS says."""
 
 from __future__ import annotations
 
@@ -96,8 +95,7 @@ class Footprints:
     def to(self, crs: Any) -> Footprints:
         """The same footprints in another CRS; outlines beyond its reach become empty.
 
-        Raises GridError when the footprints have no CRS, or none of them can be expressed in `crs`.
-        """
+        Raises GridError when the footprints have no CRS, or none of them can be expressed in `crs`."""
         if self.frame.crs is None:
             raise GridError(f"footprints {self.source} have no CRS, so they cannot be put in {crs}. Pass assume_crs.")
         try:
@@ -117,8 +115,7 @@ class Footprints:
         """Outlines (N,) in the pixel coordinates of `grid`: x = column, y = row, (0, 0) the outer corner.
 
         xBD outlines come from the label file itself when the grid has no CRS. Raises GridError when only one of the
-        two has a CRS.
-        """
+        two has a CRS."""
         if not is_placed(grid) and self.pixels is not None:
             return self.pixels
         if grid.crs is None and self.frame.crs is not None:

@@ -1,7 +1,6 @@
 """Geometries made polygons that are valid, flat and on the Earth; with the reason for each row that cannot be.
 
-Takes geometries of any kind; returns arrays of the same length, an empty polygon where nothing is left.
-"""
+Takes geometries of any kind; returns arrays of the same length, an empty polygon where nothing is left."""
 
 from __future__ import annotations
 

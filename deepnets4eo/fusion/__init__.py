@@ -1,9 +1,4 @@
-"""Several sensors together: fusion networks, heights above ground from surface models, map layers.
-
-`FuseNet`, `VFuseNet`, `SmpFusion`, `DualStream` and `ResidualCorrection` are built by `create_model` and in recipes.
-`ndsm` returns heights above a terrain model, or above a ground estimated from the surface itself (`ground`);
-`composite_raster` writes them beside the surface, its slope and the vegetation index of an image.
-"""
+"""Several sensors together: fusion networks, built by `create_model` and in recipes; heights and map layers for them."""
 
 from deepnets4eo.lazy import lazy_names
 
@@ -21,9 +16,9 @@ _HOMES = {
     "ground": "deepnets4eo.terrain.ground_filter",
     "ndsm": "deepnets4eo.terrain.heights",
     "ndsm_raster": "deepnets4eo.terrain.composites",
-    "slope_deg": "deepnets4eo.terrain.slope",
+    "slope_deg": "deepnets4eo.terrain.heights",
     "stream_sizes": "deepnets4eo.fusion.streams",
-    "surface_gradient": "deepnets4eo.terrain.slope",
+    "surface_gradient": "deepnets4eo.terrain.heights",
 }
 
 __all__ = list(_HOMES)

@@ -1,9 +1,7 @@
 """FuseNet and V-FuseNet: SegNet with one encoder a sensor, whose activations are added before each pooling.
 
-Takes the bands of the sensors one after the other; returns logits of the image's size.
-Refuses images of other bands than a network was built for, and weights that do not fit an encoder. FuseNet is not symmetric:
-the pooling indices of the main encoder are used. V-FuseNet is: a virtual encoder learns what the sensors share.
-"""
+FuseNet is not symmetric: the pooling indices of the main encoder are used. V-FuseNet is: a virtual encoder learns what
+the sensors share."""
 
 from __future__ import annotations
 
@@ -64,25 +62,21 @@ def next_stage(encoders: Iterable[nn.Module], maps: Sequence[Tensor], stage_inde
 class FuseNet(SegNetFusion):
     """FuseNet on SegNet: after each stage the auxiliary encoders' maps are added to the main encoder's, then pooled.
 
-    Each auxiliary encoder pools its own maps. Main encoder, decoder and head are named as SegNet's, whose weights
-    fit; where the auxiliary activations are zero, the logits are that SegNet's. 44,169,606 weights for 3 + 3 bands
-    and 6 classes. Sources: Hazirbas et al., ACCV 2016; Audebert, Le Saux, Lefèvre, ISPRS J. 2018.
+    Each auxiliary encoder pools its own maps. Main encoder, decoder and head are named as SegNet's, whose weights fit;
+    where the auxiliary activations are zero, the logits are that SegNet's. 44,169,606 weights for 3 + 3 bands and 6
+    classes. Sources: Hazirbas et al., ACCV 2016; Audebert, Le Saux, Lefèvre, ISPRS J. 2018.
 
     Parameters
     ----------
-    in_channels
-        Bands of the main sensor and of one or more auxiliary ones, or their sum beside `streams`.
-    num_classes
-        Classes K, at least 1.
-    streams
-        Bands of each sensor, in the order of the layers.
+    in_channels, num_classes, streams
+        Bands of the main sensor and of one or more auxiliary ones, or their sum beside `streams`; classes K.
     width
         Channels of the first stage; VGG-16 has 64.
     order
         The order of convolution, normalisation and ReLU, see `deepnets4eo.segmentation.conv_block`.
     absent
-        What an absent stream is replaced by, see `Streams`. With "silent" and without its auxiliary sensors the
-        network is a SegNet of the main sensor.
+        What replaces an absent stream, see `Streams`. With "silent" and without its auxiliary sensors the network is a
+        SegNet of the main sensor.
     weights
         First weights of the encoders: "imagenet" for the main one, or "RUN,RUN" or "FILE,FILE" for both, see
         `deepnets4eo.segmentation.load_encoder`.
@@ -90,7 +84,7 @@ class FuseNet(SegNetFusion):
     Raises
     ------
     InputError
-        Streams that do not add up, and weights that do not fit.
+        For streams that do not add up, and weights that do not fit.
 
     Examples
     --------
@@ -123,26 +117,16 @@ class FuseNet(SegNetFusion):
 class VFuseNet(SegNetFusion):
     """V-FuseNet: a virtual encoder between those of the sensors, whose maps are added after each stage.
 
-    The first virtual stage takes the sensors' first maps side by side, the others the pooled sums. After each stage
-    the maps of the virtual encoder and of the sensors are added, then pooled; the decoder uses those pooling
-    indices. Each sensor's encoder pools its own maps. No sensor comes first: swapped with their encoders, and with
-    their halves of the first virtual convolution, they return the same logits. 58,964,742 weights for 3 + 3 bands
-    and 6 classes. Source: Audebert, Le Saux, Lefèvre, ISPRS J. 2018.
+    The first virtual stage takes the sensors' first maps side by side, the others the pooled sums. After each stage the
+    maps of the virtual encoder and of the sensors are added, then pooled; the decoder uses those pooling indices. Each
+    sensor's encoder pools its own maps. No sensor comes first: swapped with their encoders, and with their halves of
+    the first virtual convolution, they return the same logits. 58,964,742 weights for 3 + 3 bands and 6 classes.
+    Source: Audebert, Le Saux, Lefèvre, ISPRS J. 2018.
 
     Parameters
     ----------
-    in_channels
-        Bands of each sensor, or their sum beside `streams`.
-    num_classes
-        Classes K, at least 1.
-    streams
-        Bands of each sensor, in the order of the layers.
-    width
-        Channels of the first stage; VGG-16 has 64.
-    order
-        The order of convolution, normalisation and ReLU, see `deepnets4eo.segmentation.conv_block`.
-    absent
-        What an absent stream is replaced by, see `Streams`.
+    in_channels, num_classes, streams, width, order, absent
+        The same as for `FuseNet`, but that no sensor is the main one.
     weights
         First weights of the sensors' encoders, "RUN,RUN", "FILE,FILE" or "imagenet", see
         `deepnets4eo.segmentation.load_encoder`; the authors began with SegNets trained on each sensor.
@@ -150,7 +134,7 @@ class VFuseNet(SegNetFusion):
     Raises
     ------
     InputError
-        Streams that do not add up, and weights that do not fit.
+        For streams that do not add up, and weights that do not fit.
 
     Examples
     --------

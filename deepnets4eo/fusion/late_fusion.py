@@ -1,9 +1,4 @@
-"""Late fusion: one network a sensor, and the mean of their scores, which a small network may correct.
-
-Takes the bands of the sensors one after the other, and optionally runs whose weights the networks start from; returns
-logits of the image's size. Refuses images of other bands than a network was built for, runs of another network, and
-networks that do not end in a convolution. Residual correction equals averaging until the correction is trained.
-"""
+"""Late fusion: one network a sensor, and the mean of their scores, which a small network may correct."""
 
 from __future__ import annotations
 
@@ -71,32 +66,28 @@ class LateFusion(FusionNetwork):
 
 
 class DualStream(LateFusion):
-    """The mean of two or more networks, one a sensor.
+    """The mean of two or more networks, one a sensor. Source: Audebert et al., ACCV 2016.
 
-    A head of `create_model` is added to each stream. Source: Audebert et al., ACCV 2016.
+    A head of `create_model` is added to each stream.
 
     Parameters
     ----------
-    in_channels
-        Bands of each sensor, or their sum beside `streams`.
-    num_classes
-        Classes K, at least 1.
-    streams
-        Bands of each sensor, in the order of the layers.
+    in_channels, num_classes, streams
+        Bands of each sensor, or their sum beside `streams`; classes K.
     network, encoder, weights, options
         Arguments of the networks of the streams, see `MemberSpec`.
     of
-        "scores": the mean before the softmax, a geometric mean of the probabilities; "probabilities": their
-        arithmetic mean, of which the network returns the logarithm.
+        "scores": the mean before the softmax, a geometric mean of the probabilities; "probabilities": their arithmetic
+        mean, of which the network returns the logarithm.
     frozen
         The streams are not trained, nor the statistics of their normalisation: for networks trained before.
     absent
-        What an absent stream is replaced by, see `Streams`; "silent": the mean is over the sensors present.
+        What replaces an absent stream, see `Streams`; "silent": the mean is over the sensors present.
 
     Raises
     ------
     InputError
-        Arguments that do not fit together.
+        For arguments that do not fit together.
 
     Examples
     --------
@@ -147,17 +138,13 @@ class ResidualCorrection(LateFusion):
     """P = ½ (P_a + P_b) + C(Z_a, Z_b), on scores, with Z the maps before each network's last layer.
 
     C is two convolutions with normalisation and ReLU, and one to the scores whose weights start at zero: the first
-    logits are the average. With SegNet streams Z_a and Z_b are 64 + 64 maps. A head of `create_model` replaces C's
-    last layer; it does not start at zero. Source: Audebert et al., ACCV 2016.
+    logits are the average. With SegNet streams Z_a and Z_b are 64 + 64 maps. A head of `create_model` replaces C's last
+    layer; it does not start at zero. Source: Audebert et al., ACCV 2016.
 
     Parameters
     ----------
-    in_channels
-        Bands of each sensor, or their sum beside `streams`.
-    num_classes
-        Classes K, at least 1.
-    streams
-        Bands of each sensor, in the order of the layers.
+    in_channels, num_classes, streams
+        Bands of each sensor, or their sum beside `streams`; classes K.
     network, encoder, weights, options
         Arguments of the networks of the streams, by default "segnet", see `MemberSpec`; weights "RUN,RUN" start from
         trained streams, as in the paper.
@@ -166,12 +153,12 @@ class ResidualCorrection(LateFusion):
     correction_width
         Channels within C.
     absent
-        What an absent stream is replaced by, see `Streams`; "silent": mean and correction use the sensors present.
+        What replaces an absent stream, see `Streams`; "silent": mean and correction use the sensors present.
 
     Raises
     ------
     InputError
-        Arguments that do not fit together.
+        For arguments that do not fit together.
 
     Examples
     --------
@@ -236,9 +223,7 @@ class ResidualCorrection(LateFusion):
 class MemberSpec:
     """What the networks of the streams are: `create_model`'s arguments, one for all or one each.
 
-    weights : of each stream, separated by commas: what `create_model` takes, or the folder of a run on that stream.
-    options : further arguments of the networks, e.g. {"width": 32}; one mapping for all, or one each.
-    """
+    weights : what `create_model` takes, or the folder of a run on that stream, separated by commas."""
 
     network: str | Sequence[str] = "segnet"
     encoder: str | Sequence[str | None] | None = None
@@ -257,10 +242,8 @@ class MemberSpec:
 
 
 class ScoreAndFeatureLayer(nn.Module):
-    """A network's last convolution, which returns its scores followed by the maps that it took.
-
-    What a network does after it (interpolation, cutting) is then done to both alike.
-    """
+    """A network's last convolution, which returns its scores followed by the maps that it took, so that what the
+    network does after it (interpolation, cutting) is done to both alike."""
 
     def __init__(self, layer: nn.Conv2d) -> None:
         super().__init__()
@@ -274,8 +257,7 @@ class ScoreAndFeatureLayer(nn.Module):
 class NetworkWithFeatures(nn.Module):
     """A network of the toolbox that returns scores (N, K, H, W) and its last maps (N, width, H, W).
 
-    Errors: InputError for a network without a last convolution of `num_classes` channels.
-    """
+    Errors: InputError for a network without a last convolution of `num_classes` channels."""
 
     def __init__(self, network: nn.Module, num_classes: int) -> None:
         super().__init__()

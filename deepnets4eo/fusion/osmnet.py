@@ -1,8 +1,4 @@
-"""OSMNet: a coarse semantic map from OpenStreetMap layers, two convolutions and scores at full resolution.
-
-Takes rasterised layers (see `deepnets4eo.fusion.rasterize_osm`); refuses widths below one.
-After Audebert, Le Saux and Lefèvre, "Joint Learning from Earth Observation and OpenStreetMap Data", CVPRW 2017.
-"""
+"""OSMNet: a coarse semantic map from OpenStreetMap layers, two convolutions and scores at full resolution."""
 
 from __future__ import annotations
 
@@ -15,12 +11,12 @@ from deepnets4eo.segmentation import he_init
 class OSMNet(nn.Module):
     """The first block of VGG-16 and a 3 × 3 score layer; scores depend on 7 × 7 pixels and keep the resolution.
 
+    After Audebert, Le Saux and Lefèvre, "Joint Learning from Earth Observation and OpenStreetMap Data", CVPRW 2017.
+
     Parameters
     ----------
-    in_channels
-        Bands of the OSM raster, at least 1.
-    num_classes
-        Classes K, at least 1.
+    in_channels, num_classes
+        Bands of the raster of `rasterize_osm`, and classes K, at least 1.
     batch_norm
         Normalise after each convolution.
     width
@@ -29,16 +25,12 @@ class OSMNet(nn.Module):
     Raises
     ------
     InputError
-        Numbers below 1.
+        For numbers below 1.
 
     Examples
     --------
-    >>> import torch
-    >>> network = OSMNet(3, 6)
-    >>> sum(parameter.numel() for parameter in network.parameters())
+    >>> sum(parameter.numel() for parameter in OSMNet(3, 6).parameters())
     42182
-    >>> network(torch.zeros(1, 3, 20, 30)).shape
-    torch.Size([1, 6, 20, 30])
     """
 
     def __init__(self, in_channels: int, num_classes: int, *, batch_norm: bool = False, width: int = 64) -> None:

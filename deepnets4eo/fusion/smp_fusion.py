@@ -1,8 +1,4 @@
-"""FuseNet and V-FuseNet over the encoders and decoders of segmentation-models-pytorch.
-
-Takes the bands of the sensors one after the other; returns logits of the image's size.
-Refuses encoders that cannot be taken apart, architectures without a decoder of feature maps, and unknown fusions.
-"""
+"""FuseNet and V-FuseNet over the encoders and decoders of segmentation-models-pytorch."""
 
 from __future__ import annotations
 
@@ -30,29 +26,23 @@ class SmpFusion(EncoderFusion):
 
     Parameters
     ----------
-    in_channels
-        Bands of each sensor, or their sum beside `streams`.
-    num_classes
-        Classes K, at least 1.
-    streams
-        Bands of each sensor, in the order of the layers.
+    in_channels, num_classes, streams
+        Bands of each sensor, or their sum beside `streams`; classes K.
     fusion
         "fusenet" or "v-fusenet".
-    architecture
-        "unet", "fpn", "deeplabv3plus" …, or with its encoder, as in "unet/resnet18".
-    encoder
-        Name of an smp encoder, where `architecture` names none.
+    architecture, encoder
+        "unet", "fpn", "deeplabv3plus" …, and an smp encoder, also in one, as "unet/resnet18".
     weights
         First weights of each sensor's encoder, as in "imagenet" or "imagenet,imagenet".
     absent
-        What an absent stream is replaced by, see `Streams`.
+        What replaces an absent stream, see `Streams`.
     **further
         Arguments of the architecture, e.g. encoder_depth=4.
 
     Raises
     ------
     InputError
-        Arguments that do not fit together.
+        For arguments that do not fit together.
 
     Examples
     --------
@@ -137,15 +127,9 @@ def _virtual(architecture: str, sizes: Sequence[int], arguments: dict[str, Any],
 
 
 def encoder_stages(encoder: nn.Module, name: str) -> tuple[list[nn.Module], bool]:
-    """The stages of an encoder, and whether its decoder also gets the image itself, before the first of them.
+    """Return the stages of an encoder, and whether its decoder also gets the image itself, before the first of them.
 
-    Errors: InputError for encoders that are no chain: those with `tu-` and transformers, for example.
-
-    >>> from segmentation_models_pytorch.encoders import get_encoder
-    >>> stages, with_image = encoder_stages(get_encoder("resnet18", weights=None, depth=4), "resnet18")
-    >>> len(stages), with_image
-    (4, True)
-    """
+    Errors: InputError for encoders that are no chain: those with `tu-` and transformers, for example."""
     for attributes, split in KINDS:
         if all(hasattr(encoder, name) for name in attributes):
             stages = split(encoder)

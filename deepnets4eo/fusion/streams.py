@@ -1,8 +1,4 @@
-"""What all fusion networks share: the image cut into one tensor a sensor, absent sensors, padding, and encoders.
-
-Takes (N, C, H, W) with all layers in order, standardised, an absent layer all zeros; returns logits of the image's size.
-Refuses numbers of bands that do not add up, fewer than two streams, and images of other bands.
-"""
+"""What all fusion networks share: the image cut into one tensor a sensor, absent sensors, padding, and encoders."""
 
 from __future__ import annotations
 
@@ -24,14 +20,12 @@ STRIDE_PX = 32  # the encoders halve the image five times
 
 
 def stream_sizes(in_channels: int | Sequence[int], streams: Sequence[int] | None = None) -> tuple[int, ...]:
-    """Bands of each stream, from one number a stream, or from their sum and `streams`.
+    """Return the bands of each stream, from one number a stream, or from their sum and `streams`.
 
     Parameters
     ----------
-    in_channels
-        Bands of each sensor, or their sum.
-    streams
-        Bands of each sensor, beside their sum.
+    in_channels, streams
+        Bands of each sensor, or their sum; beside their sum the bands of each.
 
     Returns
     -------
@@ -41,7 +35,7 @@ def stream_sizes(in_channels: int | Sequence[int], streams: Sequence[int] | None
     Raises
     ------
     InputError
-        Fewer than two streams, empty ones, or a sum that is not `in_channels`.
+        For fewer than two streams, empty ones, or a sum that is not `in_channels`.
 
     Examples
     --------
@@ -75,11 +69,7 @@ def one_each(value: Any, count: int, name: str) -> list[Any]:
 
 
 def first_weights(weights: str | None, count: int) -> list[str | None]:
-    """Sources of each stream's first weights, separated by commas; streams without one start at random.
-
-    >>> first_weights("imagenet", 2), first_weights("runs/a/weights.safetensors,runs/b/weights.safetensors", 2)
-    (['imagenet', None], ['runs/a/weights.safetensors', 'runs/b/weights.safetensors'])
-    """
+    """Return the source of each stream's first weights, separated by commas; streams without one start at random."""
     sources = [source.strip() or None for source in (weights or "").split(",")]
     if len(sources) > count:
         raise InputError(
@@ -105,7 +95,7 @@ class Streams(nn.Module):
     Raises
     ------
     InputError
-        Another `absent`.
+        For another `absent`.
 
     Examples
     --------
@@ -124,10 +114,9 @@ class Streams(nn.Module):
         self.fill = nn.ParameterList(nn.Parameter(torch.zeros(shape)) for shape in shapes)
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], list[Tensor] | None]:
-        """image : (N, sum of sizes, H, W) · returns : (N, size, H, W) a stream, and (N, 1, 1, 1) of 1 or 0 a stream.
+        """Return the streams (N, size, H, W) of an image (N, sum of sizes, H, W), and flags (N, 1, 1, 1) of 1 or 0.
 
-        The second is None unless `absent` is "silent": then all streams count.
-        """
+        The flags are None unless `absent` is "silent": then all streams count."""
         if image.shape[1] != sum(self.sizes):
             raise InputError(
                 f"an image of {image.shape[1]} bands was given to a fusion network of {' + '.join(map(str, self.sizes))}. "
@@ -161,22 +150,8 @@ def average(maps: Sequence[Tensor], present: Sequence[Tensor] | None) -> Tensor:
 
 
 class FusionNetwork(nn.Module, ABC):
-    """Base of networks with one stream a sensor; subclasses define how the streams are fused.
-
-    Parameters
-    ----------
-    in_channels
-        Bands of each sensor, or their sum beside `streams`.
-    streams
-        Bands of each sensor, in the order of the layers.
-    absent
-        What an absent stream is replaced by, see `Streams`.
-
-    Raises
-    ------
-    InputError
-        Streams that do not add up to `in_channels`, or an unknown `absent`.
-    """
+    """Base of networks with one stream a sensor, see `stream_sizes` and `Streams`; subclasses define how they are
+    fused."""
 
     def __init__(self, in_channels: int | Sequence[int], streams: Sequence[int] | None, absent: str) -> None:
         super().__init__()

@@ -14,9 +14,9 @@ _HOMES = {
     "normalise": "deepnets4eo.hyperspectral.normalisation",
     "SpectralLibrary": "deepnets4eo.hyperspectral.library",
     "angle_windows": "deepnets4eo.hyperspectral.spectral_angle",
-    "find_bad_bands": "deepnets4eo.hyperspectral.bad_bands",
+    "find_bad_bands": "deepnets4eo.hyperspectral.cube",
     "report": "deepnets4eo.hyperspectral.run_report",
-    "remove_bad_bands": "deepnets4eo.hyperspectral.bad_bands",
+    "remove_bad_bands": "deepnets4eo.hyperspectral.cube",
     "spectral_angle_map": "deepnets4eo.hyperspectral.spectral_angle",
     "spectral_angles": "deepnets4eo.hyperspectral.spectral_angle",
 }

@@ -1,7 +1,4 @@
-"""Mean and spread of the spectra of each class, of what was learnt from and of what was withheld, counted by windows.
-
-Takes split scenes with labels; returns means and deviations in the units of the cube. Memory: a window of the cube.
-"""
+"""Mean and spread of the spectra of each class, of what was learnt from and of what was withheld, counted by windows."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""A hyperspectral cube: a layer of many bands whose wavelengths are known, or may be.
+"""A hyperspectral cube: a layer of many bands whose wavelengths are known, or may be, and its bands that serve no
+purpose.
 
-Takes whatever a layer is opened from; returns bands by number or wavelength, windows, and a false-colour image. Bands count from
-1, as in the source, whichever of them a cube holds.
-"""
+Bands count from 1, as in the source, whichever of them a cube holds."""
 
 from __future__ import annotations
 
@@ -17,6 +16,8 @@ from deepnets4eo.display.figures import MAX_PX, draw_image, make_axes, stretch
 from deepnets4eo.display.summary import Summary, WithSummary, grid_facts
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
+from deepnets4eo.inspection.band_statistics import measure_bands
+from deepnets4eo.inspection.cubes import bad_bands
 from deepnets4eo.rasters.band_roles import COLOURS_NM, nearest_indices
 from deepnets4eo.rasters.scene import Layer, LayerLike
 
@@ -31,13 +32,12 @@ class Cube(WithSummary):
     ----------
     layer
         The bands.
-    wavelengths_nm
-        (B,) centre wavelengths in nanometres, by default those that the file lists.
+    wavelengths_nm : (B,) centres in nanometres, by default those that the file lists
 
     Raises
     ------
     InputError
-        Another number of wavelengths than bands, or wavelengths that are not above 0.
+        For another number of wavelengths than bands, or wavelengths that are not above 0.
 
     Examples
     --------
@@ -61,39 +61,13 @@ class Cube(WithSummary):
         *,
         nodata: float | None = None,
     ) -> Cube:
-        """Open a cube.
-
-        Parameters
-        ----------
-        source
-            What `Layer.open` takes: a file (`FILE.mat#NAME` for one array of several), folder, list of tiles or array;
-            `FOLDER#bands` for a folder of files of one band each.
-        wavelengths_nm
-            (B,) in nanometres, by default those that the file lists.
-        nodata
-            Value that means no data; replaces the file's own.
-
-        Returns
-        -------
-        Cube
-        """
+        """Open what `Layer.open` takes: a file (`FILE.mat#NAME` for one array of several), folder, list of tiles or
+        array; `FOLDER#bands` for a folder of files of one band each. nodata : replaces the file's own."""
         return cls(Layer.open(source, nodata=nodata), wavelengths_nm)
 
     @classmethod
     def stack(cls, files: Sequence[str | Path], wavelengths_nm: Sequence[float] | NDArray[Any] | None = None) -> Cube:
-        """Open files of one grid as bands, in this order.
-
-        Parameters
-        ----------
-        files
-            Rasters of one size, georeference and type.
-        wavelengths_nm
-            (B,) in nanometres, by default those that the files list.
-
-        Returns
-        -------
-        Cube
-        """
+        """Open rasters of one size, georeference and type as bands, in this order."""
         return cls(Layer.stack(files), wavelengths_nm)
 
     @property
@@ -132,36 +106,20 @@ class Cube(WithSummary):
         return [self.bands[index] for index in nearest_indices(self._known_wavelengths(), wavelengths_nm)]
 
     def bands_between(self, low_nm: float, high_nm: float) -> list[int]:
-        """The bands (1-based, of the source) whose centre lies from low to high, in nanometres; none is an empty list.
+        """Return the bands (1-based, of the source) whose centre lies from low to high; none is an empty list.
 
-        Takes bands out by `without_bands(cube.bands_between(1350, 1450))`. Errors: InputError without wavelengths.
-        """
+        `without_bands(cube.bands_between(1350, 1450))` takes them out. Errors: InputError without wavelengths."""
         centres = self._known_wavelengths()
         return [band for band, nm in zip(self.bands, centres, strict=True) if low_nm <= nm <= high_nm]
 
     def false_colour(
         self, wavelengths_nm: Sequence[float] = COLOURS_NM, *, bands: Sequence[int] | None = None, max_px: int = MAX_PX
     ) -> NDArray[np.uint8]:
-        """Three bands as red, green and blue, each stretched between its 2nd and 98th percentile.
+        """Return three bands as red, green and blue, (3, h, w) uint8, stretched from the 2nd to the 98th percentile;
+        black where not valid.
 
-        Parameters
-        ----------
-        wavelengths_nm
-            The wavelengths of red, green and blue; the nearest bands are taken.
-        bands
-            Three bands by number instead (1-based, of the source), for cubes without wavelengths.
-        max_px
-            Longer side of the image; larger cubes are averaged down.
-
-        Returns
-        -------
-        (3, h, w) uint8; black where not valid.
-
-        Raises
-        ------
-        InputError
-            Not three bands; neither wavelengths nor bands.
-        """
+        The bands nearest to the wavelengths are taken, or `bands` by number. max_px : longer side; larger cubes are
+        averaged down. Errors: InputError for other than three bands, and without wavelengths and bands."""
         layer, rgba = self._composite(wavelengths_nm, bands, max_px)
         return np.ascontiguousarray(rgba[..., :3].transpose(2, 0, 1))
 
@@ -173,19 +131,7 @@ class Cube(WithSummary):
         bands: Sequence[int] | None = None,
         max_px: int = MAX_PX,
     ) -> Axes:
-        """Draw the cube in false colours.
-
-        Parameters
-        ----------
-        axes
-            Where to draw, by default in a new figure.
-        wavelengths_nm, bands, max_px
-            The same as in `false_colour`.
-
-        Returns
-        -------
-        matplotlib.axes.Axes
-        """
+        """Draw the cube in false colours, see `false_colour`; returns the Axes, by default those of a new figure."""
         grid, rgba = self._composite(wavelengths_nm, bands, max_px)
         return draw_image(make_axes(axes), rgba, grid, Path(self.layer.source).name)
 
@@ -230,3 +176,55 @@ def _check_wavelengths(wavelengths_nm: NDArray[np.float64], layer: Layer) -> Non
         )
     if not (wavelengths_nm > 0).all():
         raise InputError(f"wavelengths of {layer.source} are not all above 0. Give them in nanometres.")
+
+
+def find_bad_bands(cube: Cube) -> dict[int, str]:
+    """Find bands that serve no purpose, of which at most 16 windows are read.
+
+    They are empty, constant, called bad in an ENVI header (bbl), in 1350–1430 or 1800–1950 nm, where water vapour
+    absorbs, or mostly noise: neighbouring pixels correlate by less than 0.3 (on AVIRIS scenes the bands usually
+    removed, and a few beside).
+
+    Parameters
+    ----------
+    cube
+        The cube.
+
+    Returns
+    -------
+    dict of int to str
+        Band number (1-based, of the source) → "empty", "constant", "water vapour", "noise" or "called bad by the
+        header".
+
+    Examples
+    --------
+    >>> smooth = np.add.outer(np.arange(20.0), np.arange(20.0))
+    >>> find_bad_bands(Cube.open(np.stack([smooth, smooth * 0 + 3])))
+    {2: 'constant'}
+    """
+    return bad_bands(cube.layer, measure_bands(cube.layer, cube.wavelengths_nm))
+
+
+def remove_bad_bands(cube: Cube) -> Cube:
+    """Leave out the bands that `find_bad_bands` finds.
+
+    Parameters
+    ----------
+    cube
+        The cube.
+
+    Returns
+    -------
+    Cube
+
+    Raises
+    ------
+    InputError
+        Where no band would be left.
+    """
+    bad = find_bad_bands(cube)
+    if len(bad) == len(cube.bands):
+        raise InputError(
+            f"every band of {cube.layer.source} is empty, constant or noise, or called bad by the header. Check the file and its nodata value."
+        )
+    return cube.without_bands(bad) if bad else cube

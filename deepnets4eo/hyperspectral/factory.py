@@ -1,7 +1,4 @@
-"""Hyperspectral networks by name, where needed behind a `SpectralInput`, which is saved with them.
-
-Takes names of `deepnets4eo.create_model` that begin with hyperspectral/, with or without that; refuses others.
-"""
+"""Hyperspectral networks by name, where needed behind a `SpectralInput`, which is saved with them."""
 
 from __future__ import annotations
 
@@ -39,15 +36,12 @@ def build(
     ----------
     name
         "hybridsn", "ssrn", "spectralformer", …, as listed by `list_models("hyperspectral/*")`.
-    bands
-        B, of the cube.
-    num_classes
-        Classes K.
+    bands, num_classes
+        Numbers of bands B and classes K.
     patch_px
         Side of the patch; None: as published.
     spectra
-        Normalisations and reduction before the network, arguments of `SpectralInput`:
-        {"normalisations": ["snv"], "reduction": "pca", "components": 30}.
+        Arguments of a `SpectralInput` before it: {"normalisations": ["snv"], "reduction": "pca", "components": 30}.
     **options
         Further arguments of the network.
 
@@ -59,7 +53,7 @@ def build(
     Raises
     ------
     InputError
-        Unknown names or options, or numbers that do not fit the network.
+        For unknown names or options, and numbers that do not fit the network.
 
     Examples
     --------
@@ -100,7 +94,7 @@ def fit_spectra(
     Parameters
     ----------
     network
-        As `build` returns it; without a reduction nothing is read.
+        A network from `build`; without a reduction nothing is read.
     windows
         Pairs of (C, h, w) float, scaled as in training, and training pixels, (h, w) bool. Bands of a second sensor,
         which follow those of the cube, are left out.

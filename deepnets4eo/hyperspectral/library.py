@@ -1,7 +1,5 @@
-"""Spectral libraries: named spectra with their wavelengths, read and written as ENVI (.sli with .hdr) or CSV.
-
-Takes paths or arrays; returns spectra, also resampled to the bands of a cube. Refuses wavelengths outside those of the library.
-"""
+"""Spectral libraries: named spectra with their wavelengths, read and written as ENVI (.sli with .hdr) or CSV, resampled
+to the bands of a cube."""
 
 from __future__ import annotations
 
@@ -41,16 +39,15 @@ class SpectralLibrary(WithSummary):
     Parameters
     ----------
     names
-        One a spectrum.
-    spectra
-        (S, B) float64, in the unit of their source, such as reflectance 0–1; NaN where a channel was deleted or not measured.
-    wavelengths_nm
-        (B,) ascending, nanometres; None where not known.
+        The name of each spectrum.
+    spectra : (S, B) float64, in the unit of their source, such as reflectance 0–1
+        NaN where a channel was deleted or not measured.
+    wavelengths_nm : (B,) ascending, nanometres; None where not known
 
     Raises
     ------
     InputError
-        Sizes that do not agree, or wavelengths that do not ascend.
+        For sizes that do not agree, or wavelengths that do not ascend.
 
     Examples
     --------
@@ -76,23 +73,9 @@ class SpectralLibrary(WithSummary):
 
     @classmethod
     def open(cls, path: str | Path) -> SpectralLibrary:
-        """Read a library.
-
-        Parameters
-        ----------
-        path
-            An ENVI spectral library, by its header or its file of numbers, or a CSV whose first column has the wavelengths
-            (nanometres or micrometres) and whose other columns are spectra under their names.
-
-        Returns
-        -------
-        SpectralLibrary
-
-        Raises
-        ------
-        InputError
-            What is neither, or damaged.
-        """
+        """Read an ENVI spectral library, by its header or its file of numbers, or a CSV whose first column has the
+        wavelengths (nanometres or micrometres) and whose others are spectra. Errors: InputError for what is neither, or
+        damaged."""
         path = Path(path)
         if not path.is_file():
             raise InputError(f"{path} does not exist. Check the path.")
@@ -102,18 +85,8 @@ class SpectralLibrary(WithSummary):
         return _read_envi(header)
 
     def write(self, path: str | Path) -> None:
-        """Write the library.
-
-        Parameters
-        ----------
-        path
-            A `.csv`; or a `.sli`, ENVI as float64, with its header beside it.
-
-        Raises
-        ------
-        InputError
-            Another suffix, or a CSV without wavelengths.
-        """
+        """Write a `.csv`, or a `.sli`, ENVI as float64, with its header. Errors: InputError for another suffix, or a
+        CSV without wavelengths."""
         path = Path(path)
         if path.suffix.lower() == ".csv":
             self._write_csv(path)
@@ -125,26 +98,11 @@ class SpectralLibrary(WithSummary):
     def resample(
         self, wavelengths_nm: Sequence[float] | NDArray[Any], fwhm_nm: Sequence[float] | NDArray[Any] | None = None
     ) -> SpectralLibrary:
-        """Return the spectra at other wavelengths.
+        """Return the spectra at other wavelengths (B,), within those of the library; NaN where a neighbour, or more
+        than half of the weight, is NaN.
 
-        Parameters
-        ----------
-        wavelengths_nm
-            (B,) nanometres, within the range of the library.
-        fwhm_nm
-            (B,) widths of the bands at half of their maximum, nanometres: means weighted by a Gaussian of that width. Without,
-            linear interpolation.
-
-        Returns
-        -------
-        SpectralLibrary
-            NaN where a neighbour, or more than half of the weight, is NaN.
-
-        Raises
-        ------
-        InputError
-            The library has no wavelengths, or these lie outside of them.
-        """
+        fwhm_nm : (B,) widths of the bands at half of their maximum: means weighted by a Gaussian. Without, linear
+        interpolation. Errors: InputError where the library has no wavelengths, or these lie outside of them."""
         target = np.asarray(wavelengths_nm, np.float64)
         if self.wavelengths_nm is None:
             raise InputError("the library has no wavelengths, so it cannot be resampled. Give them.")
@@ -168,17 +126,7 @@ class SpectralLibrary(WithSummary):
         return SpectralLibrary(self.names, spectra, target if (np.diff(target) > 0).all() else None)
 
     def plot(self, axes: Axes | None = None) -> Axes:
-        """Draw the spectra.
-
-        Parameters
-        ----------
-        axes
-            Where to draw, by default in a new figure.
-
-        Returns
-        -------
-        matplotlib.axes.Axes
-        """
+        """Draw the spectra; returns the Axes, by default those of a new figure."""
         axes = make_axes(axes)
         x = self.wavelengths_nm if self.wavelengths_nm is not None else np.arange(1, self.spectra.shape[1] + 1)
         for name, spectrum in zip(self.names, self.spectra, strict=True):

@@ -1,9 +1,7 @@
 """Normalisations of single spectra: unit length, standard normal variate, continuum removal, first derivative.
 
-Takes float arrays whose last axis is the spectrum, bands in the order of their wavelengths, in physical scale (not
-standardised band by band); returns float32. Nothing is fitted, so no pixel of a test area can enter.
-`spectral_input.SpectralInput` does the same in torch.
-"""
+Spectra come in physical scale, not standardised band by band. Nothing is fitted, so no pixel of a test area can enter.
+`spectral_input.SpectralInput` does the same in torch."""
 
 from __future__ import annotations
 
@@ -21,34 +19,31 @@ CHUNK_VALUES = 2**19  # of continuum removal: what a processor's cache holds
 
 
 def normalise(spectra: NDArray[Any], name: str, wavelengths_nm: Sequence[float] | None = None) -> NDArray[np.float32]:
-    """Normalise each spectrum on its own.
+    """Normalise each spectrum by itself.
 
     Parameters
     ----------
-    spectra : (…, B) float
-        Reflectance or radiance, one spectrum along the last axis.
+    spectra : (…, B) float, reflectance or radiance
     name
         "l2": divided by its length. "snv": less its mean, divided by its standard deviation (Barnes et al. 1989).
-        "continuum": divided by its upper convex hull (Clark and Roush 1984). "derivative": differences of
-        neighbouring bands divided by the distance of their wavelengths.
-    wavelengths_nm
-        (B,), increasing; without them, bands are one unit apart. Used by "continuum" and "derivative".
+        "continuum": divided by its upper convex hull (Clark and Roush 1984). "derivative": differences of neighbouring
+        bands divided by the distance of their wavelengths.
+    wavelengths_nm : (B,), increasing; without them, bands are one unit apart
+        "continuum" and "derivative" use them.
 
     Returns
     -------
-    NDArray[np.float32]
-        (…, B), of "derivative" (…, B − 1). Spectra that are zero stay zero under "l2", flat ones become zero under
-        "snv"; "continuum" is 1 where the hull is not positive.
+    (…, B) float32, of "derivative" (…, B − 1)
+        Spectra that are zero stay zero under "l2", flat ones become zero under "snv"; "continuum" is 1 where the hull
+        is not positive.
 
     Raises
     ------
     InputError
-        An unknown name, or wavelengths that are not as many as bands or do not increase.
+        For an unknown name, and wavelengths that are not as many as bands or do not increase.
 
     Examples
     --------
-    >>> normalise(np.array([[3.0, 4.0]]), "l2").tolist()
-    [[0.6000000238418579, 0.800000011920929]]
     >>> normalise(np.array([[1.0, 1.0, 3.0]]), "continuum").round(2).tolist()
     [[1.0, 0.5, 1.0]]
     """
@@ -85,8 +80,8 @@ def band_positions(bands: int, wavelengths_nm: Sequence[float] | None) -> NDArra
 
 
 def upper_hull(spectra: Vectors, positions: NDArray[np.float32]) -> Vectors:
-    """Return the continuum (n, B) of spectra at increasing positions (B,): the least concave curve that no band
-    exceeds. Steps from hull point to hull point for all spectra at once, about twenty for 200 bands."""
+    """Return the continuum (n, B) of spectra at positions (B,): the least concave curve that no band exceeds, from hull
+    point to hull point for all spectra at once."""
     chunk = max(1, CHUNK_VALUES // spectra.shape[1])
     hulls = [_interpolate(part, positions, _hull_points(part, positions)) for part in _parts(spectra, chunk)]
     return np.concatenate(hulls) if hulls else spectra.copy()

@@ -1,36 +1,44 @@
-"""Networks that label the centre of a patch of a cube, and label whole cubes in one pass with the same weights.
+"""Networks that label the centre of a patch of a cube, and whole cubes in one pass with the same weights; and their
+layers.
 
-Takes cubes (N, B, h, w) of any size; returns logits (N, K, h, w), equal to those of the patch around each pixel.
-Whole cubes are computed in windows, so that memory depends on the network alone. Refuses patches of another side.
-"""
+On whole cubes each spatial stride becomes a dilation of all that follows. They are computed in windows, so that memory
+depends on the network alone."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import count
+from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
 
 WINDOW_BYTES = 96 << 20  # of values that a network holds at once
 LEAST_WINDOW_PX = 8
+WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+Windowed = nn.Conv2d | nn.Conv3d | nn.MaxPool2d | nn.MaxPool3d
+WINDOWED = (nn.Conv2d, nn.Conv3d, nn.MaxPool2d, nn.MaxPool3d)
+MOST_PX = 4096  # beyond it nothing is tried
 
 
 class PatchClassifier(nn.Module):
     """Base of networks that label the centre of a patch.
 
-    A subclass computes `patch_scores`, with strides and poolings as published, and `inner_scores`: the same weights on a
-    whole cube, without padding at its edges and with dilations instead of strides. Both agree at every pixel. Without an
-    `inner_scores` of its own it computes the patches of all pixels together.
+    A subclass computes `patch_scores`, with strides and poolings as published, and `inner_scores`: the same weights on
+    a whole cube, without padding at its edges and with dilations instead of strides. Both agree at every pixel. Without
+    an `inner_scores` of its own it computes the patches of all pixels together.
 
     Parameters
     ----------
     patch_px
-        P, side of the published patch; the labelled pixel is number P // 2 along each axis.
+        Side P of the published patch; the labelled pixel is number P // 2 along each axis.
     before_px, after_px
-        Rows and columns before and after the labelled pixel that its logits depend on; less than the patch where
-        poolings leave pixels out.
+        Rows and columns before and after the labelled pixel that its logits depend on; poolings may leave pixels out.
     values_per_pixel
         How many numbers `inner_scores` holds at once for each pixel, about; None: P² × 512.
 
@@ -110,3 +118,147 @@ def mirror_edges(cube: Tensor, before_px: int, after_px: int) -> Tensor:
         in_period = torch.remainder(positions, period)
         cube = cube.index_select(axis, torch.minimum(in_period, period - in_period).clamp(max=size - 1))
     return cube
+
+
+@dataclass(frozen=True)
+class PatchGeometry:
+    """What layers leave of a patch: side of the last map, dilation between its values on the dense map, and context of
+    the labelled pixel on the cube."""
+
+    side_px: int
+    dilation: int
+    before_px: int
+    after_px: int
+
+
+def measure_patch(layers: Iterable[nn.Module], patch_px: int) -> PatchGeometry:
+    """Geometry of layers on patches of a side. Errors: InputError for a patch of which nothing is left; names one that fits."""
+    layers = list(layers)
+    side = out_length(layers, patch_px, -1)
+    if side < 1:
+        least = next((px for px in range(patch_px, MOST_PX) if out_length(layers, px, -1) >= 1), None)
+        raise InputError(f"patch_px={patch_px} is too small for the layers of the network; expected at least {least}.")
+    reach, dilation = 0, 1
+    for layer in layers:
+        if isinstance(layer, WINDOWED):
+            reach += (_along(layer.kernel_size, -1) - 1) * _along(layer.dilation, -1) * dilation
+            dilation *= _along(layer.stride, -1)
+    reach += (side - 1) * dilation
+    before = patch_px // 2
+    return PatchGeometry(side, dilation, before, reach - before)
+
+
+def out_length(layers: Iterable[nn.Module], length: int, axis: int) -> int:
+    """What layers leave of an axis (−3: bands, −2: rows, −1: columns); less than 1 where they do not fit."""
+    for layer in layers:
+        if isinstance(layer, WINDOWED):
+            kernel, stride, padding, dilation = (
+                _along(value, axis) for value in (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+            )
+            length = (length + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+            if length < 1:
+                return 0
+    return length
+
+
+def check_bands(network: str, in_channels: int, length: Callable[[int], int]) -> None:
+    """Refuse cubes of too few bands. length : bands → what the layers leave of them. Errors: InputError, names the least."""
+    if in_channels < 1 or length(in_channels) < 1:
+        least = next(bands for bands in count(1) if length(bands) >= 1)
+        raise InputError(
+            f"in_channels={in_channels} bands are too few for {network}: its convolutions along the spectrum need at least "
+            f"{least}. Give more bands, or choose another network."
+        )
+
+
+def apply_dense(layers: Iterable[nn.Module], cube: Tensor) -> Tensor:
+    """Apply layers to a whole cube (N, C, [bands,] h, w), with dilations instead of spatial strides; convolutions are
+    not padded, poolings have windows of two."""
+    dilation = 1
+    for layer in layers:
+        if isinstance(layer, (nn.MaxPool2d, nn.MaxPool3d)):
+            cube = _pool_two(_pool_two(cube, -1, dilation), -2, dilation)
+        elif isinstance(layer, nn.Conv3d):
+            stride, padding, spectral = (_along(value, -3) for value in (layer.stride, layer.padding, layer.dilation))
+            cube = convolve(cube, layer.weight, layer.bias, stride, padding, (spectral, dilation, dilation))
+        elif isinstance(layer, nn.Conv2d):
+            cube = F.conv2d(cube, layer.weight, layer.bias, dilation=dilation)
+        else:
+            cube = layer(cube)
+        if isinstance(layer, WINDOWED):
+            dilation *= _along(layer.stride, -1)
+    return cube
+
+
+def apply_linear(layer: nn.Linear, maps: Tensor, side_px: int, dilation: int = 1) -> Tensor:
+    """Apply a layer made for flat maps (C, [bands,] side, side) at every pixel. maps : (N, C, [bands,] h, w) → (N, K, h, w)"""
+    weight = layer.weight.unflatten(1, (*maps.shape[1:-2], side_px, side_px))
+    if maps.ndim == 4:
+        return F.conv2d(maps, weight, layer.bias, dilation=dilation)
+    return convolve(maps, weight, layer.bias, dilation=(1, dilation, dilation)).squeeze(2)
+
+
+def convolve(
+    cube: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: int = 1,
+    padding: int = 0,
+    dilation: tuple[int, int, int] = (1, 1, 1),
+) -> Tensor:
+    """Compute a 3-D convolution in the layout that CPUs are fastest with (two to ten times); stride and padding along
+    the spectrum alone. For a single map, bands of a kernel become channels of 2-D images; a kernel along the spectrum
+    alone sees all pixels as one row."""
+    depth, height, width = weight.shape[2:]
+    if cube.shape[1] == 1:
+        bands = F.pad(cube[:, 0], (0, 0, 0, 0, padding, padding)).unfold(1, dilation[0] * (depth - 1) + 1, stride)
+        images = bands[..., :: dilation[0]].permute(0, 1, 4, 2, 3)  # (N, T, depth, h, w)
+        maps = _convolve_images(images.flatten(0, 1), weight[:, 0], bias, dilation=dilation[1:])
+        return maps.unflatten(0, images.shape[:2]).transpose(1, 2)
+    if height == width == 1:
+        rows = cube.contiguous(memory_format=torch.channels_last_3d).flatten(3)
+        maps = _convolve_images(rows, weight[..., 0], bias, (stride, 1), (padding, 0), (dilation[0], 1))
+        return maps.unflatten(3, cube.shape[3:])
+    cube, weight = (tensor.contiguous(memory_format=torch.channels_last_3d) for tensor in (cube, weight))
+    return F.conv3d(cube, weight, bias, (stride, 1, 1), (padding, 0, 0), dilation)
+
+
+def _convolve_images(
+    images: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: tuple[int, ...] = (1, 1),
+    padding: tuple[int, ...] = (0, 0),
+    dilation: tuple[int, ...] = (1, 1),
+) -> Tensor:
+    images, weight = (tensor.contiguous(memory_format=torch.channels_last) for tensor in (images, weight))
+    return F.conv2d(images, weight, bias, stride, padding, dilation)
+
+
+def _pool_two(cube: Tensor, axis: int, dilation: int) -> Tensor:
+    length = cube.shape[axis] - dilation
+    return torch.maximum(cube.narrow(axis, 0, length), cube.narrow(axis, dilation, length))
+
+
+def _along(value: int | str | tuple[int, ...], axis: int) -> int:
+    """An attribute of a layer along one axis."""
+    return cast(int, value[axis] if isinstance(value, tuple) else value)
+
+
+def initialise(modules: Iterable[nn.Module], weight: Callable[[Tensor], object], *, zero_bias: bool = False) -> None:
+    """Set the weights of all linear layers and convolutions by one of `torch.nn.init`; biases become 0, or stay as
+    torch makes them."""
+    for module in modules:
+        if isinstance(module, WEIGHTED):
+            weight(module.weight)
+            if zero_bias and module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def map_pixels(function: Callable[[Tensor], Tensor], cube: Tensor, pixels: int | None = None) -> Tensor:
+    """Apply a function (M, B) → (M, C) of spectra to each pixel of a cube (N, B, h, w), `pixels` at once; None takes
+    all, as batch statistics in training need it."""
+    count, _, height, width = cube.shape
+    spectra = cube.permute(0, 2, 3, 1).flatten(0, 2)
+    outputs = function(spectra) if pixels is None else torch.cat([function(part) for part in spectra.split(pixels)])
+    return outputs.reshape(count, height, width, -1).permute(0, 3, 1, 2)

@@ -1,9 +1,6 @@
 """Fewer numbers for each spectrum: principal components, minimum noise fraction, non-negative factors.
 
-Takes windows of a cube with a mask of training pixels, one after the other; returns a `SpectralReduction` of plain
-arrays. Refuses values that are not finite, too few pixels, and negative values where factors are non-negative.
-Memory: O(B²) for "pca" and "mnf"; at most `SAMPLE` spectra more for "nmf".
-"""
+Memory: O(B²) for "pca" and "mnf"; at most `SAMPLE` spectra more for "nmf"."""
 
 from __future__ import annotations
 
@@ -17,26 +14,29 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage, Floats, Mask, Vectors
 from deepnets4eo.errors import InputError, name_hint
-from deepnets4eo.hyperspectral.nonnegative import nonnegative_scores
 from deepnets4eo.rasters.moments import MomentSums
 
 SAMPLE = 10_000  # spectra that non-negative factors are fitted on
 ITERATIONS = 200  # of fitting non-negative factors
 NOISE_FLOOR = 1e-10  # of the largest noise variance: directions without any noise would count infinitely
+CHUNK_VALUES = 2**20  # of the systems solved at once
+EXCHANGES = 200  # at most; a handful is usual
+TRIALS = 3  # exchanges of all wrong factors that may fail to leave fewer of them
+TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
 class SpectralReduction:
-    """What was fitted: the scores of a spectrum x are (x − mean) · basisᵀ, of "nmf" the best ones that are not negative.
+    """What was fitted: the scores of a spectrum x are (x − mean) · basisᵀ, of "nmf" the best ones that are not
+    negative.
 
     Parameters
     ----------
     kind
         "pca", "mnf" or "nmf".
-    mean : (B,) float32
-        Subtracted first; zero for "nmf".
-    basis : (n, B) float32
-        One row a component, the most important first; the entry of the largest size in each is positive.
+    mean : (B,) float32, subtracted first; zero for "nmf"
+    basis : (n, B) float32, one row a component, the most important first
+        The entry of the largest size in each is positive.
     importance : (n,) float32
         "pca": share of the variance. "mnf": variance in units of the noise. "nmf": share of the squared sum.
 
@@ -88,10 +88,10 @@ def fit_reduction(
         window (Green et al. 1988); "nmf": on at most 10,000 pixels, drawn at random.
     windows
         Pairs of a cube's window, (B, h, w) float, and its training pixels, (h, w) bool. They are read once.
-    components
-        n, 1 … B.
+    components : n, 1 … B
     whiten
-        Scale scores to unit variance over the training pixels ("pca", "mnf"). Those of "nmf" always have a mean square of 1.
+        Scale scores to unit variance over the training pixels ("pca", "mnf"). Those of "nmf" always have a mean square
+        of 1.
     seed
         The seed of the sample for "nmf".
 
@@ -103,8 +103,8 @@ def fit_reduction(
     Raises
     ------
     InputError
-        An unknown kind, more components than bands, values that are not finite, too few training pixels or
-        neighbours, negative values for "nmf".
+        For an unknown kind, more components than bands, values that are not finite, too few training pixels or
+        neighbours, and negative values for "nmf".
     """
     check_kind(kind)
     if kind == "nmf":
@@ -251,3 +251,45 @@ def neighbour_differences(cube: FloatImage, mask: Mask) -> Vectors:
     right = (cube[:, :, 1:] - cube[:, :, :-1])[:, mask[:, 1:] & mask[:, :-1]]
     lower = (cube[:, 1:] - cube[:, :-1])[:, mask[1:] & mask[:-1]]
     return np.concatenate([right, lower], axis=1).T
+
+
+def nonnegative_scores(spectra: Vectors, basis: NDArray[np.float32]) -> Vectors:
+    """Scores w ≥ 0 that minimise |x − w · basis| for each spectrum x. (m, B), (n, B) → (m, n)"""
+    exact = basis.astype(np.float64)
+    gram, products = exact @ exact.T, spectra.astype(np.float64) @ exact.T
+    chunk = max(1, CHUNK_VALUES // gram.size)
+    parts = [_solve_chunk(gram, products[start : start + chunk]) for start in range(0, len(products), chunk)]
+    return np.concatenate([np.zeros((0, len(gram))), *parts]).astype(np.float32)
+
+
+def _solve_chunk(gram: Floats, products: Floats) -> Floats:
+    """A factor that is used must have a positive score, an unused one must not lower the error by growing."""
+    count, size = products.shape
+    scores, passive = np.zeros_like(products), np.zeros(products.shape, np.bool_)
+    fewest, trials = np.full(count, size + 1), np.full(count, TRIALS)
+    active = np.arange(count)
+    for _ in range(EXCHANGES):
+        used = passive[active]
+        scores[active] = solved = _solve_passive(gram, products[active], used)
+        slope = solved @ gram - products[active]
+        limit = TOLERANCE * np.abs(products[active]).max(axis=1, keepdims=True)
+        wrong = np.where(used, solved < -TOLERANCE, slope < -limit)
+        counts = wrong.sum(axis=1)
+        keep = counts > 0
+        active, wrong, counts = active[keep], wrong[keep], counts[keep]
+        if not len(active):
+            break
+        better = counts < fewest[active]
+        last = (wrong[:, ::-1].cumsum(axis=1)[:, ::-1] == 1) & wrong
+        all_of_them = better | (trials[active] > 0)
+        passive[active] ^= np.where(all_of_them[:, None], wrong, last)
+        trials[active] = np.where(better, TRIALS, trials[active] - 1)
+        fewest[active] = np.minimum(fewest[active], counts)
+    return np.maximum(scores, 0)
+
+
+def _solve_passive(gram: Floats, products: Floats, used: Mask) -> Floats:
+    """Least squares with the factors in use, zero for the others."""
+    systems = np.where(used[:, :, None] & used[:, None, :], gram, np.eye(len(gram)))
+    solved: Floats = np.linalg.solve(systems, np.where(used, products, 0)[:, :, None])[:, :, 0]
+    return solved

@@ -1,8 +1,4 @@
-"""What a hyperspectral run learnt and how well: maps, spectra of the classes, confusion matrix and leakage on one page.
-
-Takes a run of the task `hyperspectral` and the data of its training; writes a folder of figures and one page that works
-offline. All scores are those of the withheld pixels, as the run measured them.
-"""
+"""What a hyperspectral run learnt and how well: maps, spectra of the classes, confusion matrix and leakage on one page."""
 
 from __future__ import annotations
 
@@ -73,8 +69,8 @@ def report(
     """Write the report of a run: report.html, which works offline, and its figures beside it.
 
     Maps of the training's scenes (12 at most) with their reference, legend and parts; mean spectra of each class with
-    their spread; confusion matrix, scores by class and leakage, of withheld pixels alone. The maps are predicted here and
-    stay in the folder, with spectra.csv and confusion.csv.
+    their spread; confusion matrix, scores by class and leakage, of withheld pixels alone. The maps are predicted here
+    and stay in the folder, with spectra.csv and confusion.csv.
 
     Parameters
     ----------
@@ -97,9 +93,9 @@ def report(
     Raises
     ------
     InputError
-        A run of another task, or data whose pixels are not those of the training.
+        For a run of another task, or data whose pixels are not those of the training.
     OutputError
-        The page is there already.
+        Where the page is there already.
 
     Examples
     --------
@@ -139,9 +135,8 @@ def _open_split(
     folder: Path, card: dict[str, Any], data: str | Path | Sequence[str | Path]
 ) -> tuple[dict[str, Any], DataSplit[LabelledScene]]:
     """Metrics of a run, and the scenes of its training, split as they were. Errors: InputError where they are others."""
-    from deepnets4eo.hyperspectral.leakage import describe_parts
-    from deepnets4eo.hyperspectral.recipe import HyperspectralRecipe
-    from deepnets4eo.hyperspectral.training import with_buffer
+    from deepnets4eo.hyperspectral.pixel_sets import describe_parts
+    from deepnets4eo.hyperspectral.training import HyperspectralRecipe, with_buffer
 
     recipe, _ = load_recipe(folder / "recipe.yaml", data=data)
     if not isinstance(recipe, HyperspectralRecipe):

@@ -1,8 +1,7 @@
-"""The angle between spectra (Kruse et al. 1993, spectral angle mapper): it does not change with brightness.
+"""The angle between spectra (Kruse et al. 1993, spectral angle mapper), which does not change with brightness.
 
-Takes spectra of the same bands; returns radians, 0 for the same shape up to π/2 for nothing in common (π with negative values). A
-spectrum of zeros has no direction: its angle to any other is π/2. What is not a number stays NaN.
-"""
+Radians, 0 for the same shape up to π/2 for nothing in common (π with negative values). Zeros have an angle of π/2 to
+any other; what is not a number stays NaN."""
 
 from __future__ import annotations
 
@@ -22,33 +21,29 @@ NO_SPECTRUM = 65535
 
 
 class AngleMap(NamedTuple):
-    """The nearest spectrum of each pixel.
-
-    nearest : (H, W) uint16, index of the spectrum; 65535 where not valid. angle : (H, W) float32 radians; NaN where not valid.
-    """
+    """The nearest spectrum of each pixel: index (H, W) uint16, 65535 where not valid; angle (H, W) float32 radians, NaN
+    there."""
 
     nearest: NDArray[np.uint16]
     angle: NDArray[np.float32]
 
 
 def spectral_angles(pixels: NDArray[Any], spectra: NDArray[Any]) -> NDArray[np.float64]:
-    """Angles between pixels and spectra.
+    """Return angles between pixels and spectra.
 
     Parameters
     ----------
-    pixels
-        (B, …) of any number of axes.
-    spectra
-        (S, B); bands where a spectrum is NaN do not enter its angles.
+    pixels : (B, …) of any number of axes
+    spectra : (S, B); bands where a spectrum is NaN do not enter its angles
 
     Returns
     -------
-    (S, …) radians, 0–π; NaN for spectra of which nothing is known.
+    (S, …) radians, 0–π; NaN for spectra of which nothing is known
 
     Raises
     ------
     InputError
-        Pixels and spectra of another number of bands.
+        For pixels and spectra of another number of bands.
 
     Examples
     --------
@@ -73,7 +68,7 @@ def spectral_angles(pixels: NDArray[Any], spectra: NDArray[Any]) -> NDArray[np.f
 
 
 def angle_windows(cube: Cube, library: SpectralLibrary) -> Iterator[tuple[Window, NDArray[np.float32]]]:
-    """Yield the angles to all spectra, window by window.
+    """Yield the angles to all spectra, window by window. Peak memory: some 300 MB, whatever the size of the cube.
 
     Parameters
     ----------
@@ -84,12 +79,12 @@ def angle_windows(cube: Cube, library: SpectralLibrary) -> Iterator[tuple[Window
 
     Yields
     ------
-    Window and (S, h, w) float32 radians, NaN where not valid. Peak memory: some 300 MB, whatever the size of the cube.
+    Window and (S, h, w) float32 radians, NaN where not valid
 
     Raises
     ------
     InputError
-        Spectra that cannot be brought to the bands of the cube.
+        For spectra that cannot be brought to the bands of the cube.
     """
     spectra = _spectra_for(cube, library)
     bands, height, width = cube.shape
@@ -119,7 +114,7 @@ def spectral_angle_map(cube: Cube, library: SpectralLibrary, *, most_angle: floa
     Raises
     ------
     InputError
-        Spectra that cannot be brought to the bands of the cube.
+        For spectra that cannot be brought to the bands of the cube.
     """
     _, height, width = cube.shape
     nearest = np.full((height, width), NO_SPECTRUM, np.uint16)

@@ -1,8 +1,6 @@
 """The first module of a hyperspectral network: spectra normalised and reduced, with what was fitted in its buffers.
 
-Takes cubes (N, B, h, w); returns (N, B', h, w), as `normalisation` and `reduction` do in NumPy. Computes in float32
-whatever the precision of the network. Refuses reductions of another kind or size.
-"""
+It does what `normalisation` and `reduction` do in NumPy, in float32 whatever the precision of the network."""
 
 from __future__ import annotations
 
@@ -15,13 +13,20 @@ from torch import Tensor, nn
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.errors import InputError
-from deepnets4eo.hyperspectral.nonnegative import CHUNK_VALUES, EXCHANGES, TOLERANCE, TRIALS
 from deepnets4eo.hyperspectral.normalisation import FLAT, band_positions, check_normalisation, normalise
-from deepnets4eo.hyperspectral.reduction import SpectralReduction, check_kind, fit_reduction
+from deepnets4eo.hyperspectral.reduction import (
+    CHUNK_VALUES,
+    EXCHANGES,
+    TOLERANCE,
+    TRIALS,
+    SpectralReduction,
+    check_kind,
+    fit_reduction,
+)
 
 
 class SpectralInput(nn.Module):
-    """Normalisations of each spectrum, one after the other, then a reduction.
+    """Normalisations of each spectrum, one after the other, then a reduction: (N, B, h, w) → (N, B', h, w).
 
     The reduction is part of the weights: it is fitted by `fit`, and saved and loaded with the network. Until then it
     averages groups of neighbouring bands. Cubes have to come in physical scale, not standardised band by band.
@@ -29,20 +34,20 @@ class SpectralInput(nn.Module):
     Parameters
     ----------
     bands
-        B, at least 1.
+        Number of bands B, at least 1.
     normalisations
-        The normalisations of `normalise`: "l2", "snv", "continuum", "derivative".
+        Names of `normalise`: "l2", "snv", "continuum", "derivative".
     reduction
         "pca", "mnf" or "nmf"; None: none.
     components
         Bands that the reduction returns.
     wavelengths_nm
-        The wavelengths of the B bands, increasing; None: bands are one unit apart.
+        Wavelengths of the B bands, increasing; None: bands are one unit apart.
 
     Raises
     ------
     InputError
-        Unknown names, wrong wavelengths, or more components than bands.
+        For unknown names, wrong wavelengths, or more components than bands.
 
     Examples
     --------
@@ -82,10 +87,9 @@ class SpectralInput(nn.Module):
             self.register_buffer("basis", _group_means(components, width))
 
     def forward(self, cube: Tensor) -> Tensor:
-        """cube : (N, B, h, w) → (N, B', h, w), of the same precision
+        """Return (N, B', h, w) of the same precision as a cube (N, B, h, w).
 
-        Errors: InputError where a graph is traced through "continuum" or "nmf", whose steps depend on the values.
-        """
+        Errors: InputError where a graph is traced through "continuum" or "nmf", whose steps depend on the values."""
         endless = {"continuum", "nmf"} & {*self.normalisations, self.reduction}
         if endless and torch.compiler.is_compiling():
             raise InputError(
@@ -101,11 +105,11 @@ class SpectralInput(nn.Module):
             return spectra.to(cube.dtype)
 
     def fit(self, windows: Iterable[tuple[FloatImage, Mask]], *, seed: int = 0) -> SpectralReduction | None:
-        """Fit the reduction on training pixels and keep it; whitened, so that the network's inputs have one size.
+        """Fit the reduction on training pixels, read once, and keep it; whitened, so that the network's inputs have one
+        size.
 
-        windows : pairs of (B, h, w) float, scaled as in training, and training pixels (h, w) bool, read once.
-        returns : what was fitted; None without a reduction, where nothing is read. Errors: InputError as `fit_reduction`.
-        """
+        windows : pairs of (B, h, w) float, scaled as in training, and training pixels (h, w) bool. Returns what was
+        fitted; None without a reduction. Errors: those of `fit_reduction`."""
         if self.reduction is None:
             return None
         fitted = fit_reduction(

@@ -1,32 +1,34 @@
-"""The task `hyperspectral`: cubes and a recipe in, a run folder out; its scores are those of test pixels alone.
+"""The task `hyperspectral`: its recipe, and a training of patch networks or classical methods on cubes into a run
+folder.
 
-Takes patch networks, and classical methods through `baselines`. The test part is predicted once, after the last epoch:
-schedules, early stopping and the choice of an epoch see watched training pixels only. Metrics and card have the leakage
-of the split. Refuses networks that label no patches, and buffers narrower than half a patch.
-"""
+The test part is predicted once, after the last epoch: schedules, early stopping and the choice of an epoch see watched
+training pixels only."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from deepnets4eo.arrays import FloatImage, Mask
+from deepnets4eo.baselines import BaselineRecipe, BaselineSection
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.hyperspectral.leakage import describe_sampling
-from deepnets4eo.hyperspectral.recipe import HyperspectralData, HyperspectralRecipe
+from deepnets4eo.hyperspectral.pixel_sets import describe_sampling
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.metrics import ConfusionMatrix
+from deepnets4eo.options import Section
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
 from deepnets4eo.training.losses import SumOfLosses
+from deepnets4eo.training.recipe import DataSection, PredictSection, TrainSection
 from deepnets4eo.training.segmentation import (
     Prepared,
     open_labelled,
@@ -37,15 +39,120 @@ from deepnets4eo.training.segmentation import (
 from deepnets4eo.training.splits import TRAIN
 from deepnets4eo.training.tasks import Task, TrainOptions
 
-WATCHED = ("overall_accuracy", "kappa", "mean_f1", "mean_iou")
-
 if TYPE_CHECKING:
     from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
 
+WATCHED = ("overall_accuracy", "kappa", "mean_f1", "mean_iou")
 BUFFERED = ("blocks", "components", "folds")  # kinds of splits with a buffer
 WATCH_BATCH = 512  # patches that are scored at once
 FIT_PX = 128  # side of the windows that reductions of spectra are fitted on
 GB = 1 << 30
+
+
+class HyperspectralData(DataSection):
+    """Which cubes, and which of their pixels are learnt from, watched and tested on."""
+
+    tile_px: int = Field(default=64, ge=32, multiple_of=32, description="side of a window that is scored at once")
+    scaling: Literal["standard", "unit", "range", "none"] = Field(
+        default="range", description="range: 0 to 1 over all bands of the training pixels; others as for images"
+    )
+    split: Literal["blocks", "scenes", "random", "random_pixels", "per_class", "components", "folds"] = Field(
+        default="folds", description="random_pixels and per_class are the published ones, and leaky"
+    )
+    buffer_px: int | None = Field(
+        default=None,
+        ge=0,
+        description="not learnt from beside test pixels; none: half a patch; a patch less 1: no leakage",
+    )
+    watch_share: float = Field(
+        default=0.05,
+        ge=0,
+        lt=1,
+        description="of each class's training pixels, not learnt from: scored after each epoch",
+    )
+    unlabelled_share: float = Field(
+        default=1.0,
+        ge=0,
+        description="networks that reconstruct: unlabelled pixels to each labelled one, none of the test part",
+    )
+    memory_gb: float = Field(default=4.0, gt=0, description="more spectra than that are kept in a temporary file")
+    num_workers: int = Field(default=1, ge=0, description="threads that read batches ahead of the network")
+
+
+class HyperspectralModel(BaselineSection):
+    """A patch network, or a classical method, and the layers it takes."""
+
+    method: Literal["network", "pixels", "superpixels"] = Field(
+        default="network",
+        description="network: model.network labels the middle of patches; others as in the task baseline",
+    )
+
+
+class SpectraSection(Section):
+    """What happens to each spectrum before the network; fitted on training pixels and kept in its weights."""
+
+    normalise: tuple[Literal["l2", "snv", "continuum", "derivative"], ...] = Field(
+        default=(), description="one after the other; none: only data.scaling"
+    )
+    reduce: Literal["none", "pca", "mnf", "nmf"] = Field(default="none", description="to data of fewer bands")
+    components: int = Field(default=30, ge=1, description="reduce: bands that are left")
+
+    def to_options(self) -> dict[str, Any]:
+        """Arguments of `SpectralInput`; none where spectra stay as they are."""
+        options: dict[str, Any] = {"normalisations": list(self.normalise)} if self.normalise else {}
+        reduced = {"reduction": self.reduce, "components": self.components}
+        return options | (reduced if self.reduce != "none" else {})
+
+
+class HyperspectralTrain(TrainSection):
+    """Optimisation of a network, and the augmentation of its patches."""
+
+    batch_size: int = Field(default=100, ge=1, description="labelled pixels")
+    flips: bool = False
+    rotations: bool = Field(default=False, description="by quarter turns")
+    photometric: float = Field(default=0.0, ge=0, le=0, description="of images; here radiation_noise")
+    radiation_noise: float = Field(
+        default=0.0, ge=0, le=1, description="share of the patches times 0.9 to 1.1, with noise; published: 0.1"
+    )
+    mixture: float = Field(
+        default=0.0, ge=0, le=1, description="share of the patches mixed with another of their class; published: 0.2"
+    )
+    keep: Literal["best", "last"] = Field(default="last", description="best: on the watched training pixels")
+    monitor: Literal["mean_iou", "mean_f1", "overall_accuracy", "kappa"] = Field(
+        default="overall_accuracy", description="on the watched training pixels, never on the test part"
+    )
+
+
+class HyperspectralPredict(PredictSection):
+    """Defaults that prediction with this run starts from."""
+
+    tile_px: int = Field(default=128, ge=32, description="side of a tile, its halo included")
+    halo_px: int = Field(
+        default=0, ge=0, description="context cut off on each side; at least what the network depends on"
+    )
+
+
+class HyperspectralRecipe(BaselineRecipe):  # type: ignore[misc, unused-ignore]
+    """All that decides a training on cubes."""
+
+    task: str = "hyperspectral"
+    data: HyperspectralData = HyperspectralData()
+    model: HyperspectralModel = HyperspectralModel()
+    spectra: SpectraSection = SpectraSection()
+    train: HyperspectralTrain = HyperspectralTrain()
+    predict: HyperspectralPredict = HyperspectralPredict()
+
+    @model_validator(mode="after")
+    def _method_and_its_sections(self) -> HyperspectralRecipe:
+        if self.model.method == "network" and not self.model.network:
+            raise ValueError(
+                "has no model.network; expected a name such as hyperspectral/hamida, or model.method=pixels"
+            )
+        if self.model.method != "network" and self.spectra.to_options():
+            raise ValueError(
+                f"has a section spectra, which model.method={self.model.method} does not use. Leave it out"
+            )
+        return self
 
 
 def train_hyperspectral(recipe: HyperspectralRecipe, out: Path, options: TrainOptions) -> Path:
@@ -77,9 +184,8 @@ def train_patches(
     prepared: Prepared, spec: Mapping[str, Any], out: Path, options: TrainOptions
 ) -> tuple[NetworkSegmenter, dict[str, Any]]:
     """Train a patch network; returns it, and notes for the card. spec : arguments of `create_model`."""
-    from deepnets4eo.hyperspectral.patch_store import PatchStore
     from deepnets4eo.hyperspectral.pixel_sets import Pixels, labelled_pixels, set_aside, unlabelled_pixels
-    from deepnets4eo.hyperspectral.samples import PatchAugmentation, PatchLoader
+    from deepnets4eo.hyperspectral.samples import PatchAugmentation, PatchLoader, PatchStore
     from deepnets4eo.training.criterion import class_weights
 
     recipe: Any = prepared.recipe
@@ -174,10 +280,8 @@ TASK = Task(train_hyperspectral, HyperspectralRecipe)
 
 
 class PatchCriterion:
-    """The loss of a patch network on a batch, and its scores on watched pixels.
-
-    losses : name → weight. class_weights : (K,) factors; None: all alike.
-    """
+    """The loss of a patch network on a batch (losses : name → weight; class_weights : (K,) factors, None: all alike),
+    and its scores on watched pixels."""
 
     def __init__(self, losses: Mapping[Any, float], class_weights: list[float] | None) -> None:
         self.loss = SumOfLosses(losses, class_weights)

@@ -1,7 +1,4 @@
-"""Parts of SegNet and the fusion networks: convolution blocks, pooling with indices, unpooling, padding.
-
-Takes feature maps (N, C, H, W) of any precision and memory format, and keeps both. Refuses unknown orders of layers.
-"""
+"""Parts of SegNet and the fusion networks: convolution blocks, pooling with indices, padding, and SegNet's two halves."""
 
 from __future__ import annotations
 
@@ -19,6 +16,9 @@ Order = Literal["conv-bn-relu", "conv-relu-bn"]
 NORM_FIRST: Order = "conv-bn-relu"
 RELU_FIRST: Order = "conv-relu-bn"
 ORDERS = (NORM_FIRST, RELU_FIRST)
+WIDTH = 64  # channels of VGG-16's first stage
+STAGES = ((1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8))  # convolutions of each encoder stage, relative to the first
+STRIDE_PX = 2 ** len(STAGES)
 
 
 def conv_block(channels: Sequence[int], order: Order = NORM_FIRST) -> nn.Sequential:
@@ -29,8 +29,8 @@ def conv_block(channels: Sequence[int], order: Order = NORM_FIRST) -> nn.Sequent
     channels
         Numbers of channels, the input's first.
     order
-        "conv-bn-relu", as in VGG-16-BN (Simonyan and Zisserman 2015) and in SegNet's own release; "conv-relu-bn", as
-        in the PyTorch notebook of DeepNetsForEO.
+        "conv-bn-relu", as in VGG-16-BN (Simonyan and Zisserman 2015) and in SegNet's own release; "conv-relu-bn", as in
+        the PyTorch notebook of DeepNetsForEO.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def conv_block(channels: Sequence[int], order: Order = NORM_FIRST) -> nn.Sequent
     Raises
     ------
     InputError
-        Another order.
+        For another order.
 
     Examples
     --------
@@ -57,19 +57,16 @@ def conv_block(channels: Sequence[int], order: Order = NORM_FIRST) -> nn.Sequent
 
 
 def max_pool(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Maxima of 2 × 2 squares, and their indices.
+    """Return the maxima of 2 × 2 squares, and their indices.
 
     Parameters
     ----------
-    maps
-        (N, C, H, W).
+    maps : (N, C, H, W)
 
     Returns
     -------
-    pooled : Tensor
-        (N, C, H/2, W/2).
-    pool_indices : Tensor
-        (N, C, H/2, W/2) int64, row × W + column in the plane that was pooled; of equal values the first one counts.
+    pooled : (N, C, H/2, W/2)
+    pool_indices : (N, C, H/2, W/2) int64, row × W + column in the plane that was pooled; of equal values the first
 
     Examples
     --------
@@ -85,15 +82,12 @@ def max_unpool(maps: Tensor, pool_indices: Tensor) -> Tensor:
 
     Parameters
     ----------
-    maps
-        (N, C, h, w).
-    pool_indices
-        (N, C, h, w) int64, from `max_pool`.
+    maps : (N, C, h, w)
+    pool_indices : (N, C, h, w) int64, from `max_pool`
 
     Returns
     -------
-    Tensor
-        (N, C, 2h, 2w).
+    (N, C, 2h, 2w)
 
     Examples
     --------
@@ -110,19 +104,16 @@ def max_unpool(maps: Tensor, pool_indices: Tensor) -> Tensor:
 
 
 def pad_to_stride(image: Tensor, stride_px: int) -> Tensor:
-    """The image with its last row and column repeated until both sides are multiples of a stride.
+    """Return the image with its last row and column repeated until both sides are multiples of a stride.
 
     Parameters
     ----------
-    image
-        (N, C, H, W).
-    stride_px
-        At least 1.
+    image : (N, C, H, W)
+    stride_px : at least 1
 
     Returns
     -------
-    Tensor
-        (N, C, H', W') with H ≤ H' < H + stride_px, W' likewise.
+    (N, C, H', W') with H ≤ H' < H + stride_px, W' likewise
 
     Examples
     --------
@@ -155,3 +146,87 @@ def he_init(module: nn.Module) -> None:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+class SegNetEncoder(nn.Module):
+    """The 13 convolutions of VGG-16-BN in five stages, each followed by 2 × 2 max-pooling that returns its indices.
+
+    `stages` are the blocks without their pooling, for fusion.
+
+    Parameters
+    ----------
+    in_channels
+        Bands of the image, at least 1.
+    width
+        Channels of the first stage; VGG-16 has 64.
+    order
+        The order of convolution, normalisation and ReLU, see `conv_block`.
+
+    Raises
+    ------
+    InputError
+        For numbers below 1.
+
+    Examples
+    --------
+    >>> sum(parameter.numel() for parameter in SegNetEncoder(3).parameters())
+    14723136
+    """
+
+    def __init__(self, in_channels: int, *, width: int = WIDTH, order: Order = NORM_FIRST) -> None:
+        super().__init__()
+        if in_channels < 1 or width < 1:
+            raise InputError(f"an encoder got in_channels={in_channels}, width={width}; both must be at least 1.")
+        self.in_channels, self.width = in_channels, width
+        before = [in_channels, *(stage[-1] * width for stage in STAGES)]
+        self.stages = nn.ModuleList(
+            conv_block([start, *(relative * width for relative in stage)], order)
+            for start, stage in zip(before, STAGES, strict=False)
+        )
+
+    def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """image : (N, C, H, W), sides multiples of 32 · returns : (N, 8·width, H/32, W/32), and pooling indices of 5 stages."""
+        maps, pool_indices = image, []
+        for stage in self.stages:
+            maps, indices = max_pool(stage(maps))
+            pool_indices.append(indices)
+        return maps, pool_indices
+
+
+class SegNetDecoder(nn.Module):
+    """The encoder mirrored: unpooling with its indices, then as many convolutions, narrowing at the end of a stage.
+
+    The last stage has one convolution only and leaves `width` channels; the layer that follows it makes the scores.
+
+    Parameters
+    ----------
+    width
+        Channels of the encoder's first stage; VGG-16 has 64.
+    order
+        The order of convolution, normalisation and ReLU, see `conv_block`.
+
+    Examples
+    --------
+    >>> sum(parameter.numel() for parameter in SegNetDecoder().parameters())
+    14719872
+    """
+
+    def __init__(self, *, width: int = WIDTH, order: Order = NORM_FIRST) -> None:
+        super().__init__()
+        self.width = width
+        inner = [(*reversed(stage), before[-1]) for before, stage in itertools.pairwise(STAGES)]
+        chains = [*reversed(inner), STAGES[0]]
+        self.stages = nn.ModuleList(conv_block([relative * width for relative in chain], order) for chain in chains)
+
+    @property
+    def channels(self) -> list[int]:
+        """Channels that each stage leaves, the coarsest first."""
+        return [stage[-3].out_channels for stage in self.stages]  # type: ignore[index]
+
+    def forward(self, maps: Tensor, pool_indices: list[Tensor]) -> list[Tensor]:
+        """maps, pool_indices : from the encoder · returns : the maps of each stage, the finest (1 : 1) last."""
+        levels = []
+        for stage, indices in zip(self.stages, reversed(pool_indices), strict=True):
+            maps = stage(max_unpool(maps, indices))
+            levels.append(maps)
+        return levels

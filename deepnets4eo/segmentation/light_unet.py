@@ -1,7 +1,5 @@
-"""A light U-Net: the first stages of a ResNet encoder and a narrow decoder of half resolution, for machines without a GPU.
-
-Takes images of any number of bands, sides multiples of 16 px; returns logits of the same size. Refuses what smp refuses.
-"""
+"""A light U-Net: the first stages of a ResNet encoder and a narrow decoder of half resolution, for machines without a
+GPU."""
 
 from __future__ import annotations
 
@@ -23,10 +21,9 @@ SCALES = 4  # of the encoder, the finest at half the resolution
 class ScaledConv(nn.Conv2d):
     """A convolution of windows that are scaled by their own values: no mean in a band, the same spread in all windows.
 
-    Light, haze and the tones of a provider differ more between places than anything that a roof looks like; without
-    them there is less to learn. Tiles of one scene are scaled together beforehand, see `segmenters.window_scaling`.
-    The last `unscaled_bands` keep their values: a height in metres means the same everywhere.
-    """
+    Light, haze and the tones of a provider differ more between places than anything that a roof looks like. Tiles of
+    one scene are scaled together beforehand, see `segmenters.window_scaling`. The last `unscaled_bands` keep their
+    values."""
 
     scaled_beforehand = False
     unscaled_bands = 0
@@ -44,15 +41,9 @@ class ScaledConv(nn.Conv2d):
 class DecoderBlock(nn.Module):
     """A block of smp's decoder, with its weights, that computes in float32 without the image of doubled pixels.
 
-    Each pixel of the map below becomes four, which are convolved together with the skip connection. To convolve doubled
-    pixels by 3 x 3 is to convolve the pixels themselves by 4 x 4, transposed with a stride of 2: 4 products in place of 9.
-    The whole network is 1.13 to 1.21 times as fast so (AVX2, `experiments/benchmarks/light_unet_decoder.py`).
-
-    Parameters
-    ----------
-    block
-        With `conv1` and `conv2` as smp names them, without attention.
-    """
+    To convolve doubled pixels by 3 x 3 is to convolve the pixels themselves by 4 x 4, transposed with a stride of 2: 4
+    products in place of 9. The network is 1.13 to 1.21 times as fast so (AVX2,
+    `experiments/benchmarks/light_unet_decoder.py`)."""
 
     def __init__(self, block: Any) -> None:
         super().__init__()
@@ -83,42 +74,13 @@ def light_unet(
 ) -> nn.Module:
     """U-Net (Ronneberger et al. 2015) of four scales; with ResNet-18 (He et al. 2016) 3.6 million weights.
 
-    Every window is scaled by its own values first, see `ScaledConv`. The decoder ends at half the resolution, and the
-    logits are interpolated: that saves two fifths of the time.
-    smp builds the encoder's fifth stage even where it is not used; here it is left out, so that it is neither kept nor
-    written: with ResNet-18 it has 8.4 of 12.0 million weights.
+    Every window is scaled by its own values first, see `ScaledConv`; sides are multiples of 16 px. The decoder
+    (channels of three stages, coarse to fine) ends at half the resolution, and the logits are interpolated: that saves
+    two fifths of the time. The encoder's fifth stage, 8.4 of 12.0 million weights in smp, is left out. Errors:
+    InputError for what smp refuses, decoders of other than three stages, and where no band is scaled.
 
-    Parameters
-    ----------
-    in_channels
-        Bands, at least 1.
-    num_classes
-        Classes, at least 1.
-    encoder
-        A ResNet of smp.
-    decoder_channels
-        Channels of the decoder's three stages, coarse to fine.
-    unscaled_bands
-        How many of the last bands keep their values, such as heights; fewer than `in_channels`.
-    weights
-        First weights of the encoder, e.g. "imagenet", which smp downloads.
-
-    Returns
-    -------
-    nn.Module
-        (N, in_channels, H, W) float32, standardised, H and W multiples of 16 → logits (N, num_classes, H, W).
-
-    Raises
-    ------
-    InputError
-        For numbers below 1, unknown encoders and weights, decoders of other than three stages, and where no band is scaled.
-
-    Examples
-    --------
-    >>> network = light_unet(3, 10)
-    >>> sum(parameter.numel() for parameter in network.parameters())
-    3601386
-    """
+    >>> sum(parameter.numel() for parameter in light_unet(3, 10).parameters())
+    3601386"""
     if len(decoder_channels) != SCALES - 1:
         raise InputError(f"decoder_channels is {list(decoder_channels)}, expected {SCALES - 1} numbers of channels.")
     if not 0 <= unscaled_bands < in_channels:

@@ -1,8 +1,6 @@
 """Weights of the SegNet in the PyTorch notebook of DeepNetsForEO, read into ours and scored as there.
 
-Takes safetensors files with the notebook's names of layers (conv1_1.weight, conv1_1_bn.weight … conv1_1_D.weight).
-Refuses files that lack a layer, have further ones, or layers of other shapes.
-"""
+Files are safetensors with the notebook's names of layers (conv1_1.weight, conv1_1_bn.weight … conv1_1_D.weight)."""
 
 from __future__ import annotations
 
@@ -13,17 +11,17 @@ from pathlib import Path
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmentation.blocks import RELU_FIRST
-from deepnets4eo.segmentation.notebook_layers import (
+from deepnets4eo.segmentation.segnet import SegNet
+from deepnets4eo.segmentation.weights import (
     COUNTER,
     DECODER_LAYERS,
     ENCODER_LAYERS,
     HEAD,
     NOTEBOOK,
     group_layers,
+    read_tensors,
     rename_layers,
 )
-from deepnets4eo.segmentation.segnet import SegNet
-from deepnets4eo.segmentation.weight_files import read_tensors
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.tiling import Tiling
@@ -45,14 +43,14 @@ def load_notebook(network: SegNet, source: str | Path) -> None:
     Raises
     ------
     InputError
-        A file that cannot be read, lacks a layer or has further ones, and a network of another order or other shapes.
+        For a file that cannot be read, lacks a layer or has further ones, and a network of another order or other
+        shapes.
 
     Examples
     --------
     .. code-block:: python
 
-        network = SegNet(3, 6, order="conv-relu-bn")
-        load_notebook(network, "segnet_irrg.safetensors")
+        load_notebook(SegNet(3, 6, order="conv-relu-bn"), "segnet_irrg.safetensors")
     """
     path = Path(source)
     layers = group_layers(read_tensors(path, [NOTEBOOK]))
@@ -94,7 +92,7 @@ def notebook_segmenter(
     Parameters
     ----------
     source
-        A safetensors file, as of `load_notebook`.
+        A safetensors file, see `load_notebook`.
     bands
         What the bands of its images show.
     legend
@@ -116,8 +114,7 @@ def notebook_segmenter(
     --------
     .. code-block:: python
 
-        segmenter = notebook_segmenter("segnet_irrg.safetensors")
-        predict(segmenter, "top_mosaic_09cm_area5.tif", "labels.tif")
+        predict(notebook_segmenter("segnet_irrg.safetensors"), "top_mosaic_09cm_area5.tif", "labels.tif")
     """
     classes = Legend.load(legend)
     width = _width(Path(source))

@@ -1,8 +1,4 @@
-"""SegNet: a VGG-16 encoder, and a decoder that puts values back to where the encoder had its maxima.
-
-Takes images of any number of bands and any size; returns logits of the same size.
-Refuses images of another number of bands than it was built for, and weights of another shape.
-"""
+"""SegNet: a VGG-16 encoder, and a decoder that puts values back to where the encoder had its maxima."""
 
 from __future__ import annotations
 
@@ -13,39 +9,43 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmentation.blocks import NORM_FIRST, Order, he_init, pad_to_stride
-from deepnets4eo.segmentation.encoder_decoder import STRIDE_PX, WIDTH, SegNetDecoder, SegNetEncoder
-from deepnets4eo.segmentation.vgg import load_encoder
+from deepnets4eo.segmentation.blocks import (
+    NORM_FIRST,
+    STRIDE_PX,
+    WIDTH,
+    Order,
+    SegNetDecoder,
+    SegNetEncoder,
+    he_init,
+    pad_to_stride,
+)
+from deepnets4eo.segmentation.weights import load_encoder
 
 
 class SegNet(nn.Module):
     """SegNet (Badrinarayanan et al. 2017) as used for aerial images (Audebert et al., ACCV 2016).
 
-    29,441,280 + 576 C + 577 K weights for C bands and K classes. Convolution, normalisation, ReLU in this order, as in
-    VGG-16-BN and in the original release, unless `order` says otherwise; He initialisation. Sides that are no multiples of 32 are padded by their last
-    row and column and cut again, so that a batch of one is normalised over 4 values or more, whatever its size.
+    29,441,280 + 576 C + 577 K weights for C bands and K classes; He initialisation. Sides that are no multiples of 32
+    are padded by their last row and column and cut again, so that a batch of one is normalised over 4 values or more.
 
     Parameters
     ----------
-    in_channels
-        Bands C of the image, at least 1.
-    num_classes
-        Classes K, at least 1.
+    in_channels, num_classes
+        Bands C of the image and classes K, at least 1.
     width
         Channels of the first stage; VGG-16 has 64, trials need fewer.
     order
-        "conv-bn-relu", or "conv-relu-bn" for weights of the notebook of DeepNetsForEO (see `load_notebook`).
+        "conv-bn-relu" as in VGG-16-BN and the original release, or "conv-relu-bn" for weights of the notebook of
+        DeepNetsForEO (see `load_notebook`).
     weights
-        First weights of the encoder: "imagenet" (VGG-16-BN, downloaded on demand) or a safetensors file, see
-        `load_encoder`.
+        First weights of the encoder: "imagenet" (VGG-16-BN, downloaded) or a safetensors file, see `load_encoder`.
     deep_supervision
-        In training, also predict at 1:2, 1:4 and 1:8 from the decoder's inner stages; those layers are not used
-        otherwise.
+        In training, also predict at 1:2, 1:4 and 1:8 from the decoder's inner stages.
 
     Raises
     ------
     InputError
-        Numbers below 1, and weights that do not fit.
+        For numbers below 1, and weights that do not fit.
 
     Examples
     --------
@@ -88,7 +88,7 @@ class SegNet(nn.Module):
         return levels
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """image : (N, C, H, W) float32, scaled as its inputs are · returns : logits (N, K, H, W).
+        """Return logits (N, K, H, W) of an image (N, C, H, W) float32, scaled as its inputs are.
 
         In training with deep supervision: a tuple of logits (N, K, ·, ·), the first at full size, then 1:2, 1:4, 1:8.
         """
@@ -103,13 +103,7 @@ class SegNet(nn.Module):
 class SideOutputs(nn.Module):
     """A last layer on each inner stage (Audebert et al., ISPRS J. 2018: 1:2, 1:4, 1:8 beside 1:1).
 
-    channels : of the stages, the finest first; stage k lies at 1 : 2^(k+1).
-
-    >>> import torch
-    >>> sides = SideOutputs([8, 16], 3)
-    >>> [tuple(side.shape) for side in sides([torch.zeros(1, 8, 16, 16), torch.zeros(1, 16, 8, 8)], (30, 32))]
-    [(1, 3, 30, 32), (1, 3, 30, 32)]
-    """
+    channels : of the stages, the finest first; stage k lies at 1 : 2^(k+1)."""
 
     def __init__(self, channels: Sequence[int], num_classes: int) -> None:
         super().__init__()

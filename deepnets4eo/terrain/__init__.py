@@ -7,8 +7,8 @@ _HOMES = {
     "ground": "deepnets4eo.terrain.ground_filter",
     "ndsm": "deepnets4eo.terrain.heights",
     "ndsm_raster": "deepnets4eo.terrain.composites",
-    "slope_deg": "deepnets4eo.terrain.slope",
-    "surface_gradient": "deepnets4eo.terrain.slope",
+    "slope_deg": "deepnets4eo.terrain.heights",
+    "surface_gradient": "deepnets4eo.terrain.heights",
 }
 
 __all__ = list(_HOMES)

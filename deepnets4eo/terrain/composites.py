@@ -1,7 +1,6 @@
 """Rasters of surface height, height above ground, vegetation index and slope, made block by block.
 
-Takes a surface model of any size, with a terrain model and an image or without; refuses channels without any value.
-"""
+Takes a surface model of any size, with a terrain model and an image or without; refuses channels without any value."""
 
 from __future__ import annotations
 
@@ -30,8 +29,7 @@ from deepnets4eo.rasters.sources import same_grid
 from deepnets4eo.rasters.stated_gsd import with_gsd
 from deepnets4eo.terrain.datums import check_same_datum
 from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, Method, reach_px
-from deepnets4eo.terrain.heights import HIGHEST_M, LOWEST_M, impossible, ndsm, warn_of_impossible
-from deepnets4eo.terrain.slope import slope_deg
+from deepnets4eo.terrain.heights import HIGHEST_M, LOWEST_M, impossible, ndsm, slope_deg, warn_of_impossible
 from deepnets4eo.terrain.units import check_layer_unit, check_stated_unit
 
 Channel = Literal["dsm", "ndsm", "ndvi", "slope"]

@@ -1,8 +1,7 @@
 """The ground under a surface model: objects are removed by morphological openings, and the gaps are filled smoothly.
 
 Takes heights in metres with NaN where unknown; refuses surfaces without any height, and settings that are no sizes.
-Buildings wider than `max_building_m` in both directions stay in the ground.
-"""
+Buildings wider than `max_building_m` in both directions stay in the ground."""
 
 from __future__ import annotations
 
@@ -88,8 +87,7 @@ def reach_px(gsd_m: float, max_building_m: float) -> int:
 def without_gaps(heights: NDArray[np.floating], known: NDArray[np.bool_]) -> FloatImage:
     """Heights (h, w) float32 with unknown ones filled smoothly, from coarse to fine; known ones stay.
 
-    Gaps solve nearly Laplace's equation: a plane around a gap continues inside it.
-    """
+    Gaps solve nearly Laplace's equation: a plane around a gap continues inside it."""
     filled = np.where(known, heights, 0).astype(np.float32)
     if known.all():
         return filled
@@ -135,8 +133,7 @@ def _objects(surface: FloatImage, limits: list[tuple[int, float]], min_height_m:
 def _limits(method: Method, gsd_m: float, max_building_m: float, slope: float, side_px: int) -> list[tuple[int, float]]:
     """(radius of the square in pixels, rise in metres that is still terrain), growing by half each time.
 
-    A square that covers a surface of `side_px` is the last: wider ones remove nothing more.
-    """
+    A square that covers a surface of `side_px` is the last: wider ones remove nothing more."""
     widest = _widest(gsd_m, max_building_m)
     radii = [1]
     while radii[-1] < min(widest, side_px):

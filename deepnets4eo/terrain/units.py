@@ -1,7 +1,6 @@
 """Whether coordinates and heights are metres, as slopes and volumes need them, and how to bring surface models to metres.
 
-Takes the CRS of a surface model and a position on it; degrees are left to those who can measure in them.
-"""
+Takes the CRS of a surface model and a position on it; degrees are left to those who can measure in them."""
 
 from __future__ import annotations
 
@@ -56,8 +55,7 @@ def check_layer_unit(layer: Layer) -> None:
     Parameters
     ----------
     layer
-        The layer of heights; without a CRS nothing is known.
-    """
+        The layer of heights; without a CRS nothing is known."""
     if layer.grid.crs is not None:
         box = layer.grid.extent.boundingbox
         check_height_unit(layer.height_crs, ((box.left + box.right) / 2, (box.bottom + box.top) / 2), layer.source)
@@ -74,8 +72,7 @@ def check_stated_unit(layer: Layer) -> None:
     Raises
     ------
     InputError
-        With the command that converts it.
-    """
+        With the command that converts it."""
     stored = layer.stored_values[0]
     if stored.unit.lower() in METRE_NAMES:
         return
@@ -99,8 +96,7 @@ def check_ground_metres(crs: Any, position: tuple[float, float], source: str) ->
     Raises
     ------
     InputError
-        With the command that converts it.
-    """
+        With the command that converts it."""
     unit_m = metres_on_the_ground(crs, position)
     if not abs(unit_m - 1) <= SAME:
         raise InputError(

@@ -1,8 +1,7 @@
 """The one sliding window: tiles on a global lattice of a scene's grid, in one shape, stitched back without seams.
 
 Pure geometry: takes shapes in pixels, returns windows and weights; refuses tiles that leave nothing after the halo.
-Each output pixel depends on lattice tiles alone, so the result does not depend on how the work is cut up.
-"""
+Each output pixel depends on lattice tiles alone, so the result does not depend on how the work is cut up."""
 
 from __future__ import annotations
 

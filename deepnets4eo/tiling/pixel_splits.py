@@ -1,8 +1,7 @@
 """Single pixels of a scene, assigned to parts such as training and validation: which pixel is in which part.
 
 Takes class indices (h, w) of the labels of scenes, void 255; returns masks and windows per part, as blocks do.
-Refuses classes of too few pixels or components for two parts, naming them.
-"""
+Refuses classes of too few pixels or components for two parts, naming them."""
 
 from __future__ import annotations
 

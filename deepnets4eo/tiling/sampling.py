@@ -1,7 +1,6 @@
 """Windows and pixels to train on: at random, or with each class in turn.
 
-Takes shapes, scenes and a NumPy generator; refuses scenes without any labelled pixel. Reads each label block once.
-"""
+Takes shapes, scenes and a NumPy generator; refuses scenes without any labelled pixel. Reads each label block once."""
 
 from __future__ import annotations
 
@@ -117,8 +116,7 @@ class Samples:
         (n,) uint8, index in the legend.
     blocks
         (n,) int64, number of the block of ground that each came from: a window, or, where all came from few windows, a
-        cell of 64 pixels, in small scenes of fewer, so that there are some 24 of them.
-    """
+        cell of 64 pixels, in small scenes of fewer, so that there are some 24 of them."""
 
     vectors: NDArray[np.float32]
     class_indices: NDArray[np.uint8]
@@ -170,8 +168,7 @@ def sample_pixels(
     Raises
     ------
     InputError
-        No scene has a labelled pixel.
-    """
+        No scene has a labelled pixel."""
     rng = np.random.default_rng(seed)
     windows = list(shuffle_windows(scenes, window_px, rng))
     choice: _Balanced | _AtRandom

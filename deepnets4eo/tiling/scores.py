@@ -1,7 +1,6 @@
 """Scores of classes: probabilities, best class, entropy, and fractions as bytes.
 
-Array in, array out; scores are float32 with the classes along one axis. Trusts its input.
-"""
+Array in, array out; scores are float32 with the classes along one axis. Trusts its input."""
 
 from __future__ import annotations
 

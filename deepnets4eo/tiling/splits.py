@@ -1,8 +1,7 @@
 """The square blocks of a scene, assigned to parts such as training and validation, with a buffer between them.
 
 Takes the shape of a scene; returns masks and windows per part, which boxes and pixels lie in a part, and GeoJSON.
-Refuses shares that make no part, and scenes of fewer blocks than parts. Splits of single pixels: `pixel_splits`.
-"""
+Refuses shares that make no part, and scenes of fewer blocks than parts. Splits of single pixels: `pixel_splits`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """A few windows or items spread evenly over many: enough to measure a raster, a scene or a dataset.
 
-Pure functions; the choice follows from the sizes alone, so that measuring twice gives the same bits.
-"""
+Pure functions; the choice follows from the sizes alone, so that measuring twice gives the same bits."""
 
 from __future__ import annotations
 

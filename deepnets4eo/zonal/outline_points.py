@@ -1,8 +1,6 @@
 """Points along the outlines of many polygons: each side is cut into equal pieces, with one point in the middle of each.
 
-Takes polygons in pixels (x = column, y = row) and works on all of them at once: overlapping outlines, holes and parts
-each in their own right. Refuses nothing; empty outlines have no sides. Of a long side only the pieces near a window
-need to be made, so that what an outline costs does not grow with its size.
+Of a long side only the pieces near a window need to be made, so that what an outline costs does not grow with its size.
 """
 
 from __future__ import annotations
@@ -24,19 +22,9 @@ SLACK_PX = 1.0  # around a box, so that rounding loses no piece
 
 @dataclass(frozen=True)
 class OutlinePoints:
-    """Points along N outlines, in order of the outline they belong to.
-
-    Parameters
-    ----------
-    points
-        (P, 2) float64, x and y.
-    normals
-        (P, 2) float64, unit vector (x, y) that points out of the polygon, also into its holes.
-    starts
-        (N + 1,) int64; points of outline i are starts[i] … starts[i + 1].
-    whole
-        (N,) int64, points of each whole outline, those included that were not made.
-    """
+    """Points along N outlines, in order of the outline they belong to: points (P, 2) x and y; normals (P, 2), unit
+    vectors out of the polygon, also into its holes; starts (N + 1,), points of outline i are starts[i] … starts[i + 1];
+    whole (N,), points of each whole outline, those included that were not made."""
 
     points: Points
     normals: Points
@@ -51,21 +39,8 @@ class OutlinePoints:
 
 @dataclass(frozen=True)
 class Sides:
-    """Straight sides of N outlines, in order of the outline they belong to. Make them with `Sides.of`.
-
-    Parameters
-    ----------
-    starts
-        (N + 1,) int64; sides of outline i are starts[i] … starts[i + 1].
-    begin, end
-        (E, 2) float64, x and y of both ends.
-    normals
-        (E, 2) float64, unit vector (x, y) that points out of the polygon.
-
-    >>> square = Sides.of(np.array([shapely.box(1, 2, 4, 4)], object))
-    >>> square.trace(1.5).points.tolist()[:3]
-    [[4.0, 2.5], [4.0, 3.5], [3.25, 4.0]]
-    """
+    """Straight sides of N outlines, from `Sides.of`: starts (N + 1,), sides of outline i are starts[i] … starts[i + 1];
+    begin, end (E, 2) x and y; normals (E, 2), unit vectors out of the polygon."""
 
     starts: Indices
     begin: Points
@@ -102,15 +77,7 @@ class Sides:
 
     @classmethod
     def of(cls, polygons: NDArray[np.object_], *, holes: bool = True) -> Sides:
-        """Take polygons apart.
-
-        Parameters
-        ----------
-        polygons
-            (N,) shapely Polygons and MultiPolygons; others and empty ones have no sides.
-        holes
-            Whether the sides of holes belong to an outline.
-        """
+        """Take (N,) Polygons and MultiPolygons in pixels apart; others and empty ones have no sides."""
         parts, owner = shapely.get_parts(polygons, return_index=True)
         rings, polygon = shapely.get_rings(parts, return_index=True)
         exterior = np.ones(len(rings), bool)
@@ -145,15 +112,9 @@ class Sides:
         return Sides(_starts(counts), self.begin[index], self.end[index], self.normals[index])
 
     def trace(self, step_px: float, box: Box | None = None) -> OutlinePoints:
-        """Points in the middle of the pieces of all sides.
+        """Return points in the middle of the pieces, at most `step_px` long, of all sides.
 
-        Parameters
-        ----------
-        step_px
-            Longest piece, pixels.
-        box
-            Only points in it, and a few around it, are made; their coordinates are the same as without it.
-        """
+        box : only points in it, and a few around it, are made; their coordinates are the same as without it."""
         pieces = self._pieces(step_px)
         first, made = self._pieces_in(pieces, box)
         side = np.repeat(np.arange(len(pieces)), made)
@@ -190,14 +151,10 @@ class Sides:
 
 
 def pieces_near(begin: Points, end: Points, count: Indices, low: Points, high: Points) -> tuple[Indices, Indices]:
-    """The pieces of sides cut into equal pieces that may meet a box: number of the first (E,), how many (E,).
+    """Return the pieces that may meet a box of sides cut into `count` (E,) equal pieces: number of the first (E,), how
+    many (E,).
 
-    begin, end : (E, 2) float64, ends of the sides; count : (E,) int64, pieces of each; low, high : (2,) corners.
-
-    >>> one = np.array([[0.0, 5.0]]), np.array([[1000.0, 5.0]]), np.array([1000])
-    >>> [part.tolist() for part in pieces_near(*one, np.array([500.0, 0.0]), np.array([510.0, 9.0]))]
-    [[498], [14]]
-    """
+    begin, end : (E, 2) ends of the sides; low, high : (2,) corners of the box."""
     low, high = low - SLACK_PX, high + SLACK_PX
     first, number = np.zeros(len(count), np.int64), np.array(count, np.int64)
     beyond = ((np.minimum(begin, end) < low) | (np.maximum(begin, end) > high)).any(axis=1)

@@ -1,8 +1,5 @@
-"""Sides of polygons in pixels, as GDAL's pixel-centre rule needs them.
-
-Takes shapely Polygons and MultiPolygons and the map from their coordinates to pixels. Missing, empty and not finite
-ones have no sides; anything but polygons is refused.
-"""
+"""Sides of polygons in pixels, as GDAL's pixel-centre rule needs them. Missing, empty and not finite polygons have
+none."""
 
 from __future__ import annotations
 
@@ -56,7 +53,7 @@ def inverse_geotransform(grid: Grid | None) -> NDArray[np.float64]:
 
 
 def to_pixels(coefficients: NDArray[np.float64], xy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Columns and rows (N, 2) of ground coordinates (N, 2), by coefficients of `inverse_geotransform`.
+    """Return columns and rows (N, 2) of ground coordinates (N, 2), by coefficients of `inverse_geotransform`.
 
     Not `grid.apply_affine`: the order of the sums is GDAL's, another one rounds differently and flips pixels on ties.
     """

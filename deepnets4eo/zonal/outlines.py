@@ -1,9 +1,6 @@
-"""Polygons as pixels: which pixel centres lie inside which outline, window by window.
+"""Polygons as pixels: which pixel centres lie inside which outline, window by window, by GDAL's rule to the last tie.
 
-Takes polygons in a grid's CRS (or in pixels) and works on all of them at once, window by window, in NumPy, by GDAL's own
-pixel-centre rule to the last tie. Overlapping polygons keep all their pixels. Outlines that are missing, empty or not
-finite own no pixel; anything but polygons is refused.
-"""
+Overlapping polygons keep all their pixels. Outlines that are missing, empty or not finite own no pixel."""
 
 from __future__ import annotations
 
@@ -23,11 +20,8 @@ CHUNK = 16_384  # shapes that are parts and rings at the same time: these take f
 
 
 class Spans(NamedTuple):
-    """Runs of pixels of the outlines in one window, in window coordinates, ordered by outline, row and column.
-
-    numbers : (M,) int64, the outlines that may reach into the window, ascending
-    owner : (S,) int64, position in `numbers` · row : (S,) int64 · start, stop : (S,) int64 columns, stop exclusive
-    """
+    """Runs of pixels of the outlines in one window, in window coordinates, ordered by outline, row and column: numbers
+    (M,) of the outlines that may reach into it; owner (S,) position in `numbers`; row, start, stop (exclusive) (S,)."""
 
     numbers: NDArray[np.int64]
     owner: NDArray[np.int64]
@@ -51,19 +45,17 @@ class Spans(NamedTuple):
 
 
 class Outlines:
-    """Polygons on the pixels of a grid. Make them with `Outlines.on`, once for all polygons.
+    """Polygons on the pixels of a grid. Make them with `Outlines.on`, once for all polygons. Memory: about 60 bytes a
+    vertex.
 
     Parameters
     ----------
-    geometries
-        (N,) shapely Polygons and MultiPolygons.
-    coefficients
-        (2, 3) float64, of the map from their coordinates to pixels: constant, x, y of column and row.
-    shape
-        (h, w) of the raster, pixels.
+    geometries : (N,) shapely Polygons and MultiPolygons
+    coefficients : (2, 3) float64, of the map from their coordinates to pixels: constant, x, y of column and row
+    shape : (h, w) of the raster, pixels
 
-    Memory: about 60 bytes a vertex.
-
+    Examples
+    --------
     >>> import shapely
     >>> square = Outlines.on(np.array([shapely.box(1, 0, 3, 2)]), shape=(4, 4))
     >>> square.paint(Window(0, 0, 3, 4)).tolist()
@@ -79,25 +71,11 @@ class Outlines:
 
     @classmethod
     def on(cls, geometries: Any, grid: Grid | None = None, *, shape: tuple[int, int] | None = None) -> Outlines:
-        """Make the outlines of polygons on a grid.
+        """Make the outlines of polygons (N,), a GeoSeries or GeoDataFrame on a grid.
 
-        Parameters
-        ----------
-        geometries
-            (N,) array of shapely Polygons and MultiPolygons, GeoSeries or GeoDataFrame. One with a CRS is transformed
-            to the grid's; arrays are taken to be in it already.
-        grid
-            The grid; None for geometries in pixels (x = column, y = row), which need `shape`.
-        shape
-            (h, w) of the raster, pixels, where there is no grid.
-
-        Raises
-        ------
-        InputError
-            Anything but polygons, or neither grid nor shape.
-        GridError
-            Only one of geometries and grid has a CRS.
-        """
+        Geometries with a CRS are transformed to the grid's; arrays are taken to be in it already, without a grid in
+        pixels (x = column, y = row) of a raster of `shape` (h, w). Errors: InputError for anything but polygons, or
+        neither grid nor shape; GridError where only one of both has a CRS."""
         if hasattr(geometries, "geometry"):
             geometries = _in_crs_of(geometries.geometry, grid)
         outlines = np.asarray(geometries, dtype=object)
@@ -141,17 +119,10 @@ class Outlines:
         return np.unique(near[meets])
 
     def spans(self, window: Window, only: NDArray[np.int64] | None = None) -> Spans:
-        """All runs of inside pixels in a window.
+        """Return all runs of inside pixels in a window, which may reach beyond the raster. Memory: 100 bytes an outline
+        and row.
 
-        Parameters
-        ----------
-        window
-            The window; it may reach beyond the raster.
-        only
-            (M,) ascending numbers of the outlines to use, by default those that touch the window.
-
-        Memory: about 100 bytes per outline and row.
-        """
+        only : (M,) ascending numbers of the outlines to use, by default those that touch the window."""
         index = self.touching(window) if only is None else only
         keys = np.sort(self._crossings(window, index))
         stride = window.width + 1
@@ -164,29 +135,17 @@ class Outlines:
     def pixels(
         self, window: Window, only: NDArray[np.int64] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Pixels of a window whose centres the outlines enclose, each outline on its own.
+        """Return the pixels of a window whose centres the outlines enclose, each outline separately.
 
-        Parameters
-        ----------
-        only
-            (M,) ascending numbers of the outlines to use, by default those that touch the window.
-
-        Returns
-        -------
-        (P,) position in `only`, ascending; (P,) flat pixel number in the window, row · width + col.
-
-        >>> import shapely
-        >>> square = Outlines.on(np.array([shapely.box(0, 0, 2, 2)]), shape=(3, 3))
-        >>> square.pixels(Window(0, 0, 3, 3))[1].tolist()
-        [0, 1, 3, 4]
-        """
+        That is (P,) position in `only`, ascending, and (P,) flat pixel number in the window, row · width + col. only :
+        as in `spans`."""
         return self.spans(window, only).pixels(window.width)
 
     def some_at_a_time(self, window: Window, most_pixels: int = MOST_PIXELS) -> list[NDArray[np.int64]]:
-        """Numbers of the outlines that touch a window, in runs (at least one) that own so many pixels of it at most.
+        """Return numbers of the outlines that touch a window, in runs that own at most so many pixels of it, or of one
+        outline.
 
-        What is made per pixel is bounded so, however many outlines lie over each other; one outline is never cut.
-        """
+        What is made per pixel is bounded so, however many outlines lie over each other."""
         touching = self.touching(window)
         corner = np.array([window.row, window.col])
         low = np.maximum(self._box[touching, :2], corner)
@@ -260,20 +219,12 @@ def ranges(start: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.in
 
 
 def chunks(count: int, most: int = CHUNK) -> list[slice]:
-    """Runs of at most `most` of `count` items; one empty run where there are none.
-
-    >>> chunks(5, 2)
-    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
-    """
+    """Return runs of at most `most` of `count` items; one empty run where there are none."""
     return [slice(first, min(first + most, count)) for first in range(0, max(count, 1), most)]
 
 
 def groups(cost: NDArray[np.int64], most: int) -> list[slice]:
-    """Runs of neighbours that cost at most `most` together; one that costs more is a run of its own.
-
-    >>> groups(np.array([3, 3, 9, 1, 1]), 6)
-    [slice(0, 2, None), slice(2, 3, None), slice(3, 5, None)]
-    """
+    """Return runs of neighbours that cost at most `most` together; one that costs more is a run by itself."""
     total = np.concatenate([[0], np.cumsum(cost, dtype=np.float64)])
     cuts, begin = [], 0
     while begin < len(cost):

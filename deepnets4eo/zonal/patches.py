@@ -1,8 +1,4 @@
-"""Patches around buildings, in block order: each block is read once and all its patches are cut from that read.
-
-Takes a layer and centres in its pixels; yields batches of patches with the numbers of the buildings they belong to.
-Patches reach over the raster's edge, what lies beyond is not valid. Refuses centres that are not finite.
-"""
+"""Patches around buildings, in block order: each block is read once and all its patches are cut from that read."""
 
 from __future__ import annotations
 
@@ -28,12 +24,9 @@ class PatchBatch(NamedTuple):
 
     Parameters
     ----------
-    rows
-        (n,) int64, which of the centres they lie around.
-    data
-        (n, C, p, p) values.
-    valid
-        (n, p, p) bool, True where known.
+    rows : (n,) int64, which of the centres they lie around
+    data : (n, C, p, p) values
+    valid : (n, p, p) bool, True where known
     """
 
     rows: NDArray[np.int64]
@@ -42,19 +35,20 @@ class PatchBatch(NamedTuple):
 
 
 def patch_centres(polygons: NDArray[Any], grid: Grid) -> NDArray[np.float64]:
-    """Centres of the bounding boxes of polygons, in pixels.
+    """Return the centres of the bounding boxes of polygons, in pixels.
 
     Parameters
     ----------
-    polygons
-        (N,) shapely geometries in the grid's CRS.
+    polygons : (N,) shapely geometries in the grid's CRS
     grid
         Where the pixels lie.
 
     Returns
     -------
-    (N, 2) float64, column and row; NaN for missing and empty ones.
+    (N, 2) float64, column and row; NaN for missing and empty ones
 
+    Examples
+    --------
     >>> patch_centres(np.array([shapely.box(0, 0, 4, 2)]), Layer.open(np.zeros((9, 9))).grid).tolist()
     [[2.0, 1.0]]
     """
@@ -73,35 +67,30 @@ def cut_patches(
 ) -> Iterator[PatchBatch]:
     """Cut a square of side_px × side_px pixels around every centre, without resampling.
 
+    What lies beyond the raster's edge is not valid. Peak memory: per worker one block grown by a patch, and one batch.
+
     Parameters
     ----------
     layer
         Raster with C bands.
-    centres
-        (N, 2) column and row, as from `patch_centres`; the first pixel's centre is (0.5, 0.5).
-    side_px
-        Side of a patch, pixels.
-    block_px
-        Side of the blocks that are read at once, pixels.
-    batch
-        Most patches in one batch.
-    workers
-        Threads that read ahead, by default one per core.
+    centres : (N, 2) column and row, as from `patch_centres`; the first pixel's centre is (0.5, 0.5)
+    side_px, block_px : sides of a patch, and of the blocks that are read at once, pixels
+    batch : most patches in one batch
+    workers : threads that read ahead, by default one per core
 
     Yields
     ------
-    PatchBatch in the layer's own type; every centre comes once, in block order.
+    PatchBatch in the layer's own type; every centre comes once, in block order
 
     Raises
     ------
     InputError
-        Centres that are not finite.
+        For centres that are not finite.
 
-    Peak memory: per worker one block grown by a patch, and one batch.
-
+    Examples
+    --------
     >>> layer = Layer.open(np.arange(25, dtype=np.uint8).reshape(5, 5))
-    >>> patches = next(cut_patches(layer, np.array([[2.5, 2.5]]), 3))
-    >>> patches.data[0, 0].tolist()
+    >>> next(cut_patches(layer, np.array([[2.5, 2.5]]), 3)).data[0, 0].tolist()
     [[6, 7, 8], [11, 12, 13], [16, 17, 18]]
     """
     corners = np.floor(_check_centres(centres) - side_px / 2 + 0.5).astype(np.int64)[:, ::-1]
@@ -126,33 +115,27 @@ def resample_patches(
 ) -> Iterator[PatchBatch]:
     """Cut a square of its own extent around every centre, and bring it to side_px × side_px pixels.
 
+    Peak memory: per worker one block grown by its largest extent, and one batch.
+
     Parameters
     ----------
-    layer
-        Raster with C bands.
-    centres
-        (N, 2) column and row, as for `cut_patches`.
-    extents_px
-        (N,) or a single number, side of the square to cut, in the layer's pixels, above 0.
-    side_px
-        Side of a patch, pixels.
-    block_px
-        Side of the blocks that are read at once, pixels.
-    batch
-        Most patches in one batch.
+    layer, centres, side_px, block_px, batch
+        The same as for `cut_patches`.
+    extents_px : (N,) or a single number, side of the square to cut, in the layer's pixels, above 0
 
     Yields
     ------
-    PatchBatch in float32: bilinear where a patch is enlarged, averaged where it is reduced; a pixel is valid where
-    everything it is made from is.
+    PatchBatch in float32
+        Bilinear where a patch is enlarged, averaged where it is reduced; a pixel is valid where everything it is made
+        from is.
 
     Raises
     ------
     InputError
-        Centres that are not finite, or extents that are not above 0.
+        For centres that are not finite, or extents that are not above 0.
 
-    Peak memory: per worker one block grown by its largest extent, and one batch.
-
+    Examples
+    --------
     >>> layer = Layer.open(np.arange(16, dtype=np.uint8).reshape(4, 4))
     >>> next(resample_patches(layer, np.array([[2.0, 2.0]]), 4.0, 2)).data[0, 0].tolist()
     [[2.5, 4.5], [10.5, 12.5]]

@@ -1,8 +1,6 @@
 """Zonal engine: one row of numbers per polygon, from rasters of any size, each block read once.
 
-Takes a layer and polygons in any CRS; counts classes of labels, or sums bands. Pixels belong to a polygon by their
-centre, to the last tie as in rasterio.mask; overlapping polygons all count their pixels. Refuses labels that are
-neither a class nor void, and label layers with several bands or fractions.
+Pixels belong to a polygon by their centre, to the last tie as in rasterio.mask; overlapping polygons all count theirs.
 """
 
 from __future__ import annotations
@@ -28,15 +26,8 @@ Parts: TypeAlias = tuple[NDArray[Any], ...]  # numbers of some outlines in one b
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """Pixels of each class in each polygon.
-
-    Parameters
-    ----------
-    counts
-        (N, K) int64.
-    pixels
-        (N,) int64, all pixels of the polygon on the raster, void and nodata too.
-    """
+    """Pixels of each class in each polygon: counts (N, K) int64; pixels (N,) int64, all of the polygon on the raster,
+    void and nodata too."""
 
     counts: NDArray[np.int64]
     pixels: NDArray[np.int64]
@@ -55,19 +46,8 @@ class ClassCounts:
 
 @dataclass(frozen=True)
 class BandSums:
-    """Sums of each band over each polygon, from which mean and standard deviation follow.
-
-    Parameters
-    ----------
-    count
-        (N, C) int64, valid pixels.
-    total
-        (N, C) float64, sum of their values.
-    deviations
-        (N, C) float64, sum of their squared deviations from the mean.
-    pixels
-        (N,) int64, all pixels of the polygon on the raster, valid or not.
-    """
+    """Sums of each band over each polygon: count (N, C) int64 of valid pixels, total (N, C) of their values, deviations
+    (N, C), squared, from the mean; pixels (N,) int64, all of the polygon on the raster."""
 
     count: NDArray[np.int64]
     total: NDArray[np.float64]
@@ -96,36 +76,35 @@ def class_counts(
 ) -> ClassCounts:
     """Count the pixels of each class 0 … num_classes − 1 in each polygon.
 
+    Peak memory: per worker 30 bytes a pixel of a block; about 60 bytes per vertex of all polygons.
+
     Parameters
     ----------
     layer
         One band of whole numbers.
     polygons
         (N,) Outlines, GeoDataFrame, GeoSeries, or array of shapely polygons in the layer's CRS.
-    num_classes
-        K, 1 to 255.
+    num_classes : K, 1 to 255
     void
         Label that means no class; nodata means the same.
-    block_px
-        Side of the blocks that are read at once, pixels.
-    workers
-        Threads that read and count, by default one per core.
+    block_px : side of the blocks that are read at once, pixels
+    workers : threads that read and count, by default one per core
 
     Returns
     -------
-    ClassCounts; polygons beyond the raster have zeros everywhere.
+    ClassCounts; polygons beyond the raster have zeros everywhere
 
     Raises
     ------
     InputError
-        Several bands or fractions, more than 255 classes, zones that are no polygons, Outlines on another raster.
+        For several bands or fractions, more than 255 classes, zones that are no polygons, Outlines on another raster.
     LabelError
-        Labels that are neither a class nor void.
+        For labels that are neither a class nor void.
     GridError
-        Only one of polygons and layer has a CRS.
+        Where only one of polygons and layer has a CRS.
 
-    Peak memory: per worker 30 bytes a pixel of a block; about 60 bytes per vertex of all polygons.
-
+    Examples
+    --------
     >>> import shapely
     >>> labels = Layer.open(np.array([[0, 1, 1], [1, 1, 255]], np.uint8))
     >>> pixels = class_counts(labels, np.array([shapely.box(0, 0, 3, 2)]), 2)
@@ -155,30 +134,28 @@ def class_counts(
 def band_sums(layer: Layer, polygons: Any, *, block_px: int = BLOCK_PX, workers: int | None = None) -> BandSums:
     """Count, sum and spread of every band in each polygon, without nodata and NaN.
 
+    Peak memory: per worker 60 bytes a pixel of a block and the bands read; about 60 bytes per vertex.
+
     Parameters
     ----------
     layer
         Raster with C bands; whole numbers of up to 16 bits are summed exactly.
-    polygons
-        (N,) polygons, as for `class_counts`.
-    block_px
-        Side of the blocks that are read at once, pixels.
-    workers
-        Threads that read and sum, by default one per core.
+    polygons, block_px, workers
+        The same as for `class_counts`.
 
     Returns
     -------
-    BandSums; polygons beyond the raster have zeros everywhere.
+    BandSums; polygons beyond the raster have zeros everywhere
 
     Raises
     ------
     InputError
-        Zones that are no polygons, Outlines on another raster.
+        For zones that are no polygons, Outlines on another raster.
     GridError
-        Only one of polygons and layer has a CRS.
+        Where only one of polygons and layer has a CRS.
 
-    Peak memory: per worker 60 bytes a pixel of a block and the bands read; about 60 bytes per vertex.
-
+    Examples
+    --------
     >>> import shapely
     >>> heights = Layer.open(np.array([[1.0, 2.0], [np.nan, 5.0]], np.float32))
     >>> band_sums(heights, np.array([shapely.box(0, 0, 2, 2)])).mean.round(3).tolist()
@@ -213,16 +190,15 @@ def sum_bands(
     ----------
     spans
         Runs of pixels of M outlines in the window.
-    data
-        (C, h, w) values of the window; whole numbers of up to 16 bits are summed exactly.
-    valid
-        (h, w) bool, True where known.
+    data : (C, h, w) values of the window; whole numbers of up to 16 bits are summed exactly
+    valid : (h, w) bool, True where known
 
     Returns
     -------
-    (M, C) int64 count, (M, C) float64 sum of the valid values, and (M, C) float64 sum of their squared deviations from
-    their mean.
+    (M, C) int64 count, (M, C) float64 sum, and (M, C) float64 sum of squared deviations from the mean, of valid values
 
+    Examples
+    --------
     >>> import shapely
     >>> square = Outlines.on(np.array([shapely.box(0, 0, 2, 1)]), shape=(1, 3))
     >>> spans = square.spans(Window(0, 0, 1, 3))

@@ -4,7 +4,7 @@ import pytest
 
 from deepnets4eo.baselines import BaselineRecipe
 from deepnets4eo.cards.catalog import recipes
-from deepnets4eo.hyperspectral.recipe import HyperspectralRecipe
+from deepnets4eo.hyperspectral.training import HyperspectralRecipe
 from deepnets4eo.segmenters.networks import list_models
 from deepnets4eo.training import load_recipe
 

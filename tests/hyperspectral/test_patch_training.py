@@ -14,8 +14,8 @@ import deepnets4eo
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.hyperspectral.recipe import HyperspectralRecipe
 from deepnets4eo.hyperspectral.samples import PatchLoader
+from deepnets4eo.hyperspectral.training import HyperspectralRecipe
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.prediction import predict
 from deepnets4eo.rasters.scene import Layer

@@ -13,7 +13,7 @@ import deepnets4eo
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import read_json
 from deepnets4eo.hyperspectral import report
-from deepnets4eo.hyperspectral.recipe import HyperspectralRecipe
+from deepnets4eo.hyperspectral.training import HyperspectralRecipe
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.training.recipe import resolve
 

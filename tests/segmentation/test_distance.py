@@ -10,7 +10,7 @@ from scipy.ndimage import distance_transform_edt
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmentation import signed_distance
-from deepnets4eo.segmentation.distance import window_targets
+from deepnets4eo.segmentation.heads import window_targets
 
 LABELS = arrays(
     np.uint8, st.tuples(st.integers(1, 24), st.integers(1, 24)), elements=st.sampled_from([0, 0, 0, 1, 2, 255])

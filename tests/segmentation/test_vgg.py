@@ -8,7 +8,7 @@ from torch import nn
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmentation import SegNet, SegNetEncoder, load_encoder
-from deepnets4eo.segmentation.vgg import fit_bands
+from deepnets4eo.segmentation.weights import fit_bands
 from deepnets4eo.segmenters.networks import create_model
 
 WIDTH = 4

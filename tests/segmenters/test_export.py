@@ -21,7 +21,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.plugins import NETWORKS as NETWORK_PLUGINS
 from deepnets4eo.plugins import plugins_of
 from deepnets4eo.points.snapnet import networks as snapnet
-from deepnets4eo.segmentation import encoder_decoder
+from deepnets4eo.segmentation import blocks
 from deepnets4eo.segmenters import export
 from deepnets4eo.segmenters.export import export_onnx
 from deepnets4eo.segmenters.export_check import Reference, probe_images
@@ -159,7 +159,7 @@ def fewer_layers():
     resnet = encoders["resnet18"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(encoders, "resnet10", resnet | {"params": resnet["params"] | {"layers": [1, 1, 1, 1]}})
-        patch.setattr(encoder_decoder, "STAGES", ((1, 1), (2,), (4,)))
+        patch.setattr(blocks, "STAGES", ((1, 1), (2,), (4,)))
         patch.setattr(snapnet, "MAPS", (4, 2, 1))
         patch.setattr(snapnet, "_decoder_chains", lambda: [[8, 2], [4, 1], [2, 1]])
         patch.setattr(fully_convolutional, "ENCODER", ((8, 8), (16,)))

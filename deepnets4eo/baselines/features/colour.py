@@ -1,7 +1,6 @@
 """Colours: indices of bands, hue-saturation-value, Lab, and histograms of colours.
 
-The first three bands of an infrared composite are taken as red, green and blue; columns then have the bands' names.
-"""
+The first three bands of an infrared composite are taken as red, green and blue; columns then have the bands' names."""
 
 from __future__ import annotations
 

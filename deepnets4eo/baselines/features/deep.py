@@ -1,8 +1,7 @@
 """Deep features: a frozen encoder applied to colours, height and normals, densely or patch by patch, at several scales.
 
 The modern form of ImageNet features + SVM (Lagrange et al., IGARSS 2015: 231 px patches at step 32; JURSE 2017: three
-scales).
-"""
+scales)."""
 
 from __future__ import annotations
 

@@ -21,8 +21,7 @@ RADII_PX = (2, 5)
 class Feature(Protocol):
     """A named group of columns.
 
-    Sites of a stride s lie at rows and columns s // 2, s // 2 + s, …: one in the middle of every s × s pixels.
-    """
+    Sites of a stride s lie at rows and columns s // 2, s // 2 + s, …: one in the middle of every s × s pixels."""
 
     @property
     def name(self) -> str:

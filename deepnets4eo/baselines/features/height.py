@@ -1,7 +1,6 @@
 """Heights: above ground, slope, normals, their variation around a pixel, and the benchmark's "HSV+Dgrad".
 
-Above an estimated ground only objects narrower than `GROUND_PX` are correct: make an nDSM for larger buildings.
-"""
+Above an estimated ground only objects narrower than `GROUND_PX` are correct: make an nDSM for larger buildings."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from deepnets4eo import fusion
+from deepnets4eo import terrain
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features.colour import HISTOGRAM_RADIUS_PX, HsvHistogram
@@ -43,7 +42,7 @@ def above_ground(bands: Bands, ground_px: int = GROUND_PX) -> FloatImage:
 
 def gradient(bands: Bands) -> FloatImage:
     """Return the rise of the surface per metre along columns (to the right) and along rows (down), (2, h, w)."""
-    return fusion.surface_gradient(surface(bands), _sides_m(bands))
+    return terrain.surface_gradient(surface(bands), _sides_m(bands))
 
 
 def normals(bands: Bands) -> FloatImage:
@@ -55,7 +54,7 @@ def normals(bands: Bands) -> FloatImage:
 
 def slope_deg(bands: Bands) -> FloatImage:
     """Return the slope of the surface in degrees, 0–90, (h, w); without a ground size a pixel counts as one metre."""
-    return fusion.slope_deg(surface(bands), _sides_m(bands))
+    return terrain.slope_deg(surface(bands), _sides_m(bands))
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
 """Morphological profiles: how bright and dark regions vanish as the required size or contrast grows.
 
 Regions of `largest_px` or more stay unchanged, so values are exact within a halo. Peak memory: 250 bytes a pixel, 16 a
-node and column.
-"""
+node and column."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Training of the templates: linear SVMs on aligned objects and on the background most similar to them.
 
 Source: Felzenszwalb, Girshick, McAllester, Ramanan, PAMI 32(9), 2010 (latent alignment, data mining); Randrianarivo et
-al., 2015 (mixture by aspect ratio, random negatives).
-"""
+al., 2015 (mixture by aspect ratio, random negatives)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Templates over HOG cells and their deformable parts, and their correlation with a map of cells. Inputs are not
 checked.
 
-Source: Felzenszwalb, Girshick, McAllester, Ramanan, PAMI 32(9), 2010, section 3 (scores) and 5.2 (first parts).
-"""
+Source: Felzenszwalb, Girshick, McAllester, Ramanan, PAMI 32(9), 2010, section 3 (scores) and 5.2 (first parts)."""
 
 from __future__ import annotations
 

@@ -3,8 +3,7 @@
 A labelling x has the energy Σᵢ −log pᵢ(xᵢ) + Σ_{i<j} [xᵢ ≠ xⱼ] kᵢⱼ (Potts) over pairs up to `radius_px` apart, where
 kᵢⱼ = wₐ exp(−|i−j|² / 2 sₐ² − d(Iᵢ, Iⱼ)² / 2 c²) / √(nᵢ nⱼ) + wₛ exp(−|i−j|² / 2 sₛ²) / √(mᵢ mⱼ), n and m being the
 sums of the kernels around a pixel. Mean field repeats Qᵢ(l) ∝ pᵢ(l) exp(Σⱼ kᵢⱼ Qⱼ(l)) for all pixels at once. Source:
-Krähenbühl and Koltun, NeurIPS 2011; there all pairs are summed, approximately, here the near ones, exactly.
-"""
+Krähenbühl and Koltun, NeurIPS 2011; there all pairs are summed, approximately, here the near ones, exactly."""
 
 from __future__ import annotations
 

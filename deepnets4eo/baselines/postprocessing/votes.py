@@ -1,7 +1,6 @@
 """Votes: pixels take the class of most pixels in a square window, or in their superpixel.
 
-Pixels that are void (labels), or not known (NaN probabilities), have no vote and stay so.
-"""
+Pixels that are void (labels), or not known (NaN probabilities), have no vote and stay so."""
 
 from __future__ import annotations
 

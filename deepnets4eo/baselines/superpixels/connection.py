@@ -1,8 +1,7 @@
 """Connected regions: of an image in memory, and of a large raster of keys, found block by block and numbered as if at
 once.
 
-Ids are 0 … N − 1 in the order of first pixels; −1 (none) stays −1. Inputs are not checked.
-"""
+Ids are 0 … N − 1 in the order of first pixels; −1 (none) stays −1. Inputs are not checked."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Superpixels of a whole scene, block by block, as if it had been cut at once: no seams, bounded memory.
 
-The result depends on `block_px` and `halo_px`, not on the number of workers.
-"""
+The result depends on `block_px` and `halo_px`, not on the number of workers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Superpixels of one image in memory: three methods, one kind of result; the same image has the same ids.
 
-Values are scaled by the bands' span, never by the image itself, so that neighbouring blocks of a scene agree.
-"""
+Values are scaled by the bands' span, never by the image itself, so that neighbouring blocks of a scene agree."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Statistics per region: counts, means, deviations, ranges, majority labels and pooled features, one row per region.
 
-Sums of parts of a scene add up. Inputs are not checked: ids must be below `count`.
-"""
+Sums of parts of a scene add up. Inputs are not checked: ids must be below `count`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Networks of patches whose first convolutions are 2-D, over all bands at once.
-
-Takes patches of a cube (N, B, P, P) or whole cubes; returns logits of centre pixels. Refuses patches that are too small.
-"""
+"""Networks of patches whose first convolutions are 2-D, over all bands at once."""
 
 from __future__ import annotations
 
@@ -10,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
-from deepnets4eo.hyperspectral.patch_layers import (
+from deepnets4eo.hyperspectral.patch_classifier import (
+    PatchClassifier,
     apply_dense,
     apply_linear,
     check_bands,
@@ -28,13 +25,11 @@ LEE_NORM_OFFSET, LEE_NORM_FACTOR, LEE_NORM_POWER = 1.0, 1e-4, 0.75
 class Lee(PatchClassifier):
     """Lee and Kwon, IGARSS 2016: kernels of 3 × 3 and 1 × 1 over all bands, then residual layers of 1 × 1.
 
-    Published for label maps of 5 × 5 pixels whose outermost pixels see zeros beyond the patch. Here a patch is labelled at
-    its centre, which no padding reaches, and a cube at every pixel by its 3 × 3 neighbours: both agree everywhere.
-    patch_px : 3 at least; the centre's 3 × 3 neighbours are used. Errors: InputError for smaller patches.
+    Published for label maps of 5 × 5 pixels whose outermost pixels see zeros beyond the patch. Here a patch (3 px at
+    least) is labelled at its centre, which no padding reaches, and a cube at every pixel by its 3 × 3 neighbours.
 
     >>> sum(parameter.numel() for parameter in Lee(103, 9).parameters())
-    265225
-    """
+    265225"""
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 5) -> None:
         check_bands("Lee and Kwon 2016", in_channels, lambda bands: bands)
@@ -104,11 +99,9 @@ class Sharma(PatchClassifier):
     """Sharma et al. 2016: three convolutions over all maps, two of them strided and pooled, and two linear layers.
 
     patch_px : 56 at least; of 64 pixels the poolings leave out the last eight rows and columns.
-    Errors: InputError for smaller patches.
 
     >>> sum(parameter.numel() for parameter in Sharma(103, 9).parameters())
-    2292905
-    """
+    2292905"""
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 64) -> None:
         check_bands("Sharma et al. 2016", in_channels, lambda bands: bands)
@@ -145,13 +138,11 @@ LIU_MAPS = 80
 class Liu(PatchClassifier):
     """Liu et al., Remote Sensing Letters 2017: one convolution, one linear layer, and a decoder with skips (ladder).
 
-    The public code declares one more normalisation, of the flat pooled maps, and never calls it; it is left out here, with
-    its 1,440 parameters. The maps that the decoder adds are those before pooling and before the activation.
-    patch_px : 4 at least. Errors: InputError for smaller patches.
+    The public code declares one more normalisation and never calls it; it is left out, with its 1,440 parameters. The
+    maps that the decoder adds are those before pooling and before the activation. patch_px : 4 at least.
 
     >>> sum(parameter.numel() for parameter in Liu(103, 9).parameters())
-    4358592
-    """
+    4358592"""
 
     reconstruction_weight = 1.0
 

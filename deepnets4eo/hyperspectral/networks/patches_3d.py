@@ -1,8 +1,4 @@
-"""Networks of patches whose convolutions are 3-D: along the spectrum and over the neighbourhood together.
-
-Takes patches of a cube (N, B, P, P) or whole cubes; returns logits of centre pixels. Refuses too few bands, and patches that
-are too small.
-"""
+"""Networks of patches whose convolutions are 3-D: along the spectrum and over the neighbourhood together."""
 
 from __future__ import annotations
 
@@ -14,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
-from deepnets4eo.hyperspectral.patch_layers import (
+from deepnets4eo.hyperspectral.patch_classifier import (
+    PatchClassifier,
     apply_dense,
     apply_linear,
     check_bands,
@@ -34,12 +30,10 @@ CHEN_SPREAD = 0.001  # of first weights
 class Chen(PatchClassifier):
     """Chen et al., TGRS 2016: three 3-D convolutions of 32 × 4 × 4, the first two pooled, on patches of 27 pixels.
 
-    patch_px : 25 at least; of 27 pixels the poolings leave out the last two rows and columns.
-    Errors: InputError for less than 94 bands, or smaller patches.
+    At least 94 bands, and patches of 25 px; of 27 the poolings leave out the last two rows and columns.
 
     >>> sum(parameter.numel() for parameter in Chen(103, 9).parameters())
-    1067945
-    """
+    1067945"""
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 27) -> None:
         layers: list[nn.Module] = [
@@ -70,12 +64,11 @@ class Chen(PatchClassifier):
 class Li(PatchClassifier):
     """Li, Zhang and Shen, Remote Sensing 2017: two 3-D convolutions, the second with twice the maps, and no pooling.
 
-    patch_px : 5 at least. planes : maps of the first convolution; 16 in the comparison of Audebert et al. 2019, 2 in the
-    original. Errors: InputError for less than 5 bands, smaller patches, or no planes.
+    At least 5 bands and patches of 5 px. planes : maps of the first convolution; 16 in the comparison of Audebert et
+    al. 2019, 2 in the original.
 
     >>> sum(parameter.numel() for parameter in Li(103, 9).parameters())
-    43401
-    """
+    43401"""
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 5, planes: int = 16) -> None:
         if planes < 1:
@@ -112,11 +105,10 @@ HE_DROPOUT = 0.6
 class He(PatchClassifier):
     """He, Li and Chen, ICIP 2017: twice the sum of four convolutions along the spectrum, of 1, 3, 5 and 11 bands.
 
-    patch_px : 4 at least. Errors: InputError for less than 17 bands, or smaller patches.
+    At least 17 bands and patches of 4 px.
 
     >>> sum(parameter.numel() for parameter in He(103, 9).parameters())
-    81881
-    """
+    81881"""
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 7) -> None:
         layers: list[nn.Module] = [
@@ -170,13 +162,11 @@ HAMIDA_PATCHES = (3, 5, 7)
 class Hamida(PatchClassifier):
     """Ben Hamida et al., TGRS 2018: small 3-D kernels, and strided convolutions along the spectrum for poolings.
 
-    patch_px : 3, 5 or 7. dilation : of all kernels along the spectrum. Patches of 3 pixels are padded with zeros, patch by
-    patch, so that whole cubes are computed as their patches: exact, but without gain.
-    Errors: InputError for another patch, a dilation below 1, or too few bands (3 without dilation).
+    patch_px : 3, 5 or 7. dilation : of all kernels along the spectrum. Patches of 3 pixels are padded with zeros, patch
+    by patch, so that whole cubes are computed as their patches: exact, but without gain.
 
     >>> sum(parameter.numel() for parameter in Hamida(103, 9).parameters())
-    35039
-    """
+    35039"""
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 5, dilation: int = 1) -> None:
         _check_hamida(patch_px, dilation)
@@ -230,12 +220,11 @@ LUO_HIDDEN = 1024
 class Luo(PatchClassifier):
     """HSI-CNN (Luo et al., ICPR 2018): 90 maps of T values along the spectrum are convolved as one image of T × 90.
 
-    The image is the memory of the maps, cut into rows of 90, as in the public code: not their transpose.
-    patch_px : 3. Errors: InputError for less than 42 bands (T = 3), or another patch.
+    The image is the memory of the maps, cut into rows of 90, as in the public code: not their transpose. At least 42
+    bands (T = 3), patches of 3 px.
 
     >>> Luo(51, 9).length
-    4
-    """
+    4"""
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 3) -> None:
         if patch_px != 3:

@@ -1,8 +1,7 @@
 """Networks of single spectra: fully connected, convolved along the bands, read band by band, and an autoencoder.
 
-Takes spectra in rows for training, and in columns for whole cubes: bands then lie as they do in the cube, each layer is one
-product of matrices, and the values of a batch of pixels stay in a processor's cache. Refuses patches of more than one pixel.
-"""
+Spectra come in rows for training, and in columns for whole cubes: each layer is then one product of matrices, and the
+values of a batch of pixels stay in a processor's cache."""
 
 from __future__ import annotations
 
@@ -15,16 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
-from deepnets4eo.hyperspectral.patch_layers import check_bands, initialise, map_pixels
+from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier, check_bands, initialise, map_pixels
 
 Columns = Callable[[Tensor], Tensor]
 
 
 class PixelNetwork(PatchClassifier):
-    """Base of networks of single spectra; subclasses implement `spectrum_scores`, and `prepare_columns` where it is
-    faster. `pixels_at_once` pixels of a whole cube are computed together. Raises InputError for patches of more than
-    one pixel."""
+    """Base of networks of single spectra: subclasses have `spectrum_scores`, and `prepare_columns` where it is faster.
+    Errors: InputError for patches of more than one pixel."""
 
     pixels_at_once = 512  # their values stay in the cache
 
@@ -62,19 +59,15 @@ class PixelNetwork(PatchClassifier):
 
 
 def band_products(rows: Tensor, weight: Tensor, step: int) -> Tensor:
-    """Products of a matrix with windows of rows, `step` apart. rows : (R, M), weight : (O, window) → (windows, O, M)
-
-    >>> band_products(torch.arange(5.0)[:, None], torch.ones(1, 3), 2).flatten().tolist()
-    [3.0, 9.0]
-    """
+    """Return products of a matrix with windows of rows, `step` apart: rows (R, M), weight (O, window) → (windows, O,
+    M)."""
     windows = rows.unfold(0, weight.shape[1], step).transpose(1, 2)
     return torch.bmm(weight.expand(len(windows), -1, -1), windows)
 
 
 def half_tanh(doubled: Tensor, term: Tensor) -> Tensor:
     """Return tanh(x) / 2 of values 2x = doubled + term as σ(2x) − ½, in float32 and a tenth of the time of torch's tanh
-    on CPUs; the factors of two go into the weights before and after it, exactly. `doubled` is overwritten where it
-    is float32."""
+    on CPUs. `doubled` is overwritten where it is float32."""
     return doubled.float().add_(term).sigmoid_().sub_(0.5).to(doubled.dtype)
 
 
@@ -85,11 +78,10 @@ NN_DROPOUT = 0.5
 class FullyConnected(PixelNetwork):
     """Three hidden layers of 2048, 4096 and 2048 units on single spectra; the baseline of Audebert et al., GRSM 2019.
 
-    patch_px : 1. dropout : half of the units of each hidden layer are left out in training.
+    dropout : half of the units of each hidden layer are left out in training.
 
     >>> sum(parameter.numel() for parameter in FullyConnected(103, 9).parameters())
-    17014793
-    """
+    17014793"""
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 1, dropout: bool = False) -> None:
         super().__init__(patch_px, in_channels)
@@ -113,13 +105,11 @@ HU_RANGE = 0.05  # of first weights
 class Hu(PixelNetwork):
     """One convolution along the spectrum, one pooling, one hidden layer (Hu et al., Journal of Sensors 2015).
 
-    The kernel is a ninth of the spectrum, the pooling a fifth of the kernel, both rounded up. patch_px : 1.
-    Errors: InputError for less than one band.
+    The kernel is a ninth of the spectrum, the pooling a fifth of the kernel, both rounded up.
 
     >>> network = Hu(200, 16)
     >>> network.kernel, network.pool, network.length
-    (23, 5, 35)
-    """
+    (23, 5, 35)"""
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 1) -> None:
         check_bands("Hu et al. 2015", in_channels, lambda bands: bands)
@@ -167,11 +157,10 @@ MOU_BANDS = 8  # whose states are scored together
 class Mou(PixelNetwork):
     """Mou, Ghamisi and Zhu, TGRS 2017: a gated recurrent unit over the bands; all its states label the pixel.
 
-    First weights are torch's, as in the public comparison. patch_px : 1. Errors: InputError for less than one band.
+    First weights are torch's, as in the public comparison.
 
     >>> sum(parameter.numel() for parameter in Mou(103, 9).parameters())
-    85385
-    """
+    85385"""
 
     pixels_at_once = 1536  # the product of a band is small: fewer calls
 
@@ -271,15 +260,14 @@ BOULCH_BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class Boulch(PixelNetwork):
-    """Boulch, Audebert and Dubucq, GRETSI 2017: the spectrum is halved until one value is left, of three maps.
+    """Boulch, Audebert and Dubucq, GRETSI 2017: the spectrum (4 bands at least) is halved until one value is left, of
+    three maps.
 
-    Two linear layers follow the code: one labels, one reconstructs the spectrum. patch_px : 1.
-    Errors: InputError for less than 4 bands.
+    Two linear layers follow the code: one labels, one reconstructs the spectrum.
 
     >>> network = Boulch(103, 9)
     >>> network.code(torch.zeros(2, 103)).shape, sum(parameter.numel() for parameter in network.parameters())
-    (torch.Size([2, 3]), 5635)
-    """
+    (torch.Size([2, 3]), 5635)"""
 
     pixels_at_once = 1024  # few values of each: fewer calls
     reconstruction_weight = 0.1
@@ -379,8 +367,7 @@ def _band_windows(columns: Tensor) -> Tensor:
 
 
 def _larger_or_zero(first: Tensor, second: Tensor) -> Tensor:
-    """max(first, second, 0) by the bits: above 0, numbers are ordered like their bits as integers, a third of the time in
-    bfloat16 on CPUs.
-    """
+    """Return max(first, second, 0) by the bits: above 0, numbers are ordered like their bits, a third of the time in
+    bfloat16."""
     bits = BOULCH_BITS[first.element_size()]
     return torch.maximum(first.view(bits), second.view(bits)).clamp_min_(0).view(first.dtype)

@@ -1,8 +1,4 @@
-"""Networks of patches that read the spectrum first and the neighbourhood after it: residual, hybrid, and a transformer.
-
-Takes patches of a cube (N, B, P, P) or whole cubes; returns logits of centre pixels. Refuses too few bands, and patches that
-are too small.
-"""
+"""Networks of patches that read the spectrum first and the neighbourhood after it: residual, hybrid, and a transformer."""
 
 from __future__ import annotations
 
@@ -11,39 +7,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
-from deepnets4eo.hyperspectral.patch_layers import apply_linear, initialise, map_pixels
+from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier, apply_linear, initialise, map_pixels
 
 SSRN_KERNEL = 7  # bands
 SSRN_WIDTH, SSRN_SPECTRAL_WIDTH = 24, 128
 
 
 class SSRN(PatchClassifier):
-    """Zhong, Li, Luo and Chapman, TGRS 56(2), 2018: two spectral and two spatial residual blocks of two convolutions each.
+    """Zhong, Li, Luo and Chapman, TGRS 56(2), 2018: two spectral and two spatial residual blocks of two convolutions
+    each.
 
-    The spectral convolutions see single pixels and are computed once for each. The spatial blocks keep the size of
-    the patch with zeros at its edges, so that they are computed for each patch. Convolutions have no bias, as batch
-    normalisation follows each.
+    Spectral convolutions (7 bands at least) see single pixels and are computed once for each. Spatial blocks keep the
+    size of the patch (3 px at least) with zeros at its edges, so that they are computed for each patch.
 
-    Parameters
-    ----------
-    in_channels
-        Bands B, at least 7.
-    num_classes
-        Classes K.
-    patch_px
-        7 as published, at least 3.
-
-    Raises
-    ------
-    InputError
-        Fewer bands or smaller patches than the convolutions need.
-
-    Examples
-    --------
     >>> sum(parameter.numel() for parameter in SSRN(200, 16).parameters())
-    363800
-    """
+    363800"""
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 7) -> None:
         if in_channels < SSRN_KERNEL or patch_px < 3:
@@ -119,31 +97,14 @@ HYBRIDSN_VALUES_PER_BAND = 64  # that the 3-D convolutions hold of a pixel
 
 
 class HybridSN(PatchClassifier):
-    """Roy, Krishna, Dubey and Chaudhuri, GRSL 17(2), 2020: three 3-D convolutions, one 2-D convolution, three linear layers.
+    """Roy, Krishna, Dubey and Chaudhuri, GRSL 17(2), 2020: three 3-D convolutions, one 2-D convolution, three linear
+    layers.
 
-    Published with 30 principal components for Indian Pines and 15 for the other scenes.
+    Published with 30 principal components for Indian Pines and 15 for the other scenes; at least 13, and patches of 9
+    px. dropout : after both hidden layers.
 
-    Parameters
-    ----------
-    in_channels
-        Bands or components, at least 13.
-    num_classes
-        Classes K.
-    patch_px
-        25 as published, at least 9.
-    dropout
-        After both hidden layers.
-
-    Raises
-    ------
-    InputError
-        Fewer bands or smaller patches than the convolutions need.
-
-    Examples
-    --------
     >>> sum(parameter.numel() for parameter in HybridSN(30, 16).parameters())
-    5122176
-    """
+    5122176"""
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 25, dropout: float = 0.4) -> None:
         if in_channels <= HYBRIDSN_SPECTRAL_LOSS or patch_px <= HYBRIDSN_SPATIAL_LOSS:
@@ -191,36 +152,15 @@ SPECTRALFORMER_WIDTH, SPECTRALFORMER_HEADS, SPECTRALFORMER_HEAD_WIDTH, SPECTRALF
 
 
 class SpectralFormer(PatchClassifier):
-    """Hong et al., TGRS 60, 2022: five layers of four heads, 64 wide; the first token, which belongs to no band, is classified.
+    """Hong et al., TGRS 60, 2022: five layers of four heads, 64 wide; the first token, which belongs to no band, is
+    classified.
 
-    Whole cubes are computed as their patches. A band's token comes from the pixels of the patch in the band and its neighbours; the last band's neighbour is the
-    first. From the third layer on, a layer's input is fused with the input of the layer two before it.
+    Whole cubes are computed as their patches (an odd side, 7 or 1 as published). A band's token comes from the pixels
+    of the patch in `group_bands` (odd, published: 3) neighbouring bands; the last band's neighbour is the first. From
+    the third of the `layers` (2 at least) on, the input is fused with that of the layer two before.
 
-    Parameters
-    ----------
-    in_channels
-        Bands B.
-    num_classes
-        Classes K.
-    patch_px
-        7, or 1 for single pixels, as published; any odd number.
-    group_bands
-        Neighbouring bands in a token, odd: published with 3 for patches; 1 embeds bands alone.
-    layers
-        5 as published, at least 2.
-    dropout
-        After the embedding, attention and hidden layers.
-
-    Raises
-    ------
-    InputError
-        Even numbers of pixels or bands, or fewer than 2 layers.
-
-    Examples
-    --------
     >>> sum(parameter.numel() for parameter in SpectralFormer(200, 16).parameters())
-    355577
-    """
+    355577"""
 
     def __init__(
         self,

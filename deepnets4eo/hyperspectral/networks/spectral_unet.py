@@ -1,7 +1,4 @@
-"""A spectral CNN on each pixel, then a U-Net over the features: dense labels from sparse ones, with wide context.
-
-Takes cubes of any number of bands and any size; returns logits of each pixel. Refuses numbers below one.
-"""
+"""A spectral CNN on each pixel, then a U-Net over the features: dense labels from sparse ones, with wide context."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.hyperspectral.patch_layers import map_pixels
+from deepnets4eo.hyperspectral.patch_classifier import map_pixels
 from deepnets4eo.segmentation import pad_to_stride
 
 KERNELS, WIDTHS = (7, 5), (16, 32)  # of the spectral convolutions, stride 2
@@ -22,29 +19,11 @@ PIXELS = 8192  # at once: some 100 MB at 200 bands
 class SpectralUNet(nn.Module):
     """Two convolutions along the spectrum and a linear layer for each pixel, then a U-Net (Ronneberger et al. 2015).
 
-    It is no patch network: a pixel's label depends on all pixels that the U-Net's levels reach.
+    It is no patch network: a pixel's label depends on all pixels that the levels reach. features : numbers that a
+    spectrum becomes. widths : channels of the levels, from the image's own resolution down.
 
-    Parameters
-    ----------
-    in_channels
-        Bands B.
-    num_classes
-        Classes K.
-    features
-        Numbers that a spectrum becomes.
-    widths
-        Channels of the levels, from the image's own resolution down; each halves the last one's.
-
-    Raises
-    ------
-    InputError
-        Numbers below 1, or no level.
-
-    Examples
-    --------
     >>> SpectralUNet(103, 9)(torch.zeros(1, 103, 30, 41)).shape
-    torch.Size([1, 9, 30, 41])
-    """
+    torch.Size([1, 9, 30, 41])"""
 
     def __init__(
         self, in_channels: int, num_classes: int, *, features: int = 64, widths: Sequence[int] = (64, 128, 256)

@@ -1,8 +1,4 @@
-"""Two sensors: any patch network on the hyperspectral cube, a small CNN on the other one, their features joined.
-
-Takes the bands of the cube followed by those of the other sensor (heights, LiDAR, radar), on one grid, standardised;
-a sensor that a scene lacks is zero. Refuses other streams than two.
-"""
+"""Two sensors: any patch network on the hyperspectral cube, a small CNN on the other one, their features joined."""
 
 from __future__ import annotations
 
@@ -24,34 +20,13 @@ KERNELS, WIDTHS = (3, 3, 3), (16, 32, 64)
 class TwoSensor(PatchClassifier):
     """Two branches, fused late, as is usual for hyperspectral images and LiDAR (Xu et al. 2018).
 
-    Parameters
-    ----------
-    in_channels
-        Bands of both sensors together.
-    num_classes
-        Classes K.
-    streams
-        [bands of the cube, bands of the other sensor].
-    network
-        Patch network of the cube; its last layer returns features.
-    width
-        Features of the cube.
-    patch_px
-        The side of the patches of the cube's network, pixels; by default the published one.
-    options
-        Further arguments of the cube's network.
+    The bands of the cube are followed by those of the other sensor (`streams`: numbers of both), on one grid,
+    standardised; a missing sensor is zero. The patch network of the cube (`network`, `patch_px`, `options`) returns
+    `width` features.
 
-    Raises
-    ------
-    InputError
-        Streams that do not add up or are not two, or a network that does not classify patches.
-
-    Examples
-    --------
     >>> network = TwoSensor(21, 5, streams=[20, 1])
     >>> network(torch.zeros(1, 21, 10, 12)).shape
-    torch.Size([1, 5, 10, 12])
-    """
+    torch.Size([1, 5, 10, 12])"""
 
     def __init__(
         self,

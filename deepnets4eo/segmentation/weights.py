@@ -1,30 +1,74 @@
-"""Weights for SegNet's encoder: VGG-16-BN as trained on ImageNet, or the encoder of a SegNet.
-
-Takes "imagenet" (downloaded on demand, safetensors), a run, or a safetensors file with names of torchvision, of a run
-or of the notebook of DeepNetsForEO.
-Refuses files without the 13 convolutions and their normalisation in the shapes of the encoder.
-"""
+"""Weights for SegNet's encoder: VGG-16-BN as trained on ImageNet, the encoder of a SegNet, or the notebook of
+DeepNetsForEO."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.access import check_online
-from deepnets4eo.segmentation.encoder_decoder import SegNetEncoder
-from deepnets4eo.segmentation.notebook_layers import COUNTER, ENCODER_LAYERS, NOTEBOOK, group_layers, rename_layers
-from deepnets4eo.segmentation.weight_files import conv_and_norm_names, read_tensors
+from deepnets4eo.segmentation.blocks import STAGES, SegNetEncoder
 from deepnets4eo.segmenters.segmenter import WEIGHTS
 
+CONVERSION = (
+    "Give a safetensors file; a .pth file of PyTorch is converted once by safetensors.torch.save_file(torch.load(FILE, "
+    "weights_only=True), OUT)."
+)
+NOTEBOOK = re.compile(r"(?:module\.)?(conv\d_\d(?:_D)?(?:_bn)?)\.(\w+)")
+ENCODER_LAYERS = [f"conv{at}_{one}" for at, stage in enumerate(STAGES, 1) for one in range(1, len(stage) + 1)]
+HEAD, *_BACKWARDS = [f"{name}_D" for name in ENCODER_LAYERS]
+DECODER_LAYERS = _BACKWARDS[::-1]
+COUNTER = "num_batches_tracked"  # absent from files of older versions; counts nothing that matters
 IMAGENET = "imagenet"
 REPOSITORY, FILE = "timm/vgg16_bn.tv_in1k", "model.safetensors"  # torchvision's weights, without pickle
 FEATURES = re.compile(r"(?:.*\.)?features\.(\d+)\.(\w+)")
 OWN = re.compile(r"(?:.*\.)?(stages\.\d+\.\d+\.\w+)")
+
+
+def read_tensors(path: Path, patterns: Sequence[re.Pattern[str]]) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file whose names fit a pattern. Errors: InputError where the file cannot be
+    read."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = [name for name in file.keys() if any(one.fullmatch(name) for one in patterns)]  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"the weights {path} cannot be read: {error}. {CONVERSION}") from error
+
+
+def conv_and_norm_names(module: nn.Module) -> list[tuple[str, str]]:
+    """Return names of each convolution of `conv_block`s and of its normalisation, in the order in which they compute."""
+    layers = list(module.named_modules())
+    convolutions = [name for name, layer in layers if isinstance(layer, nn.Conv2d)]
+    norms = [name for name, layer in layers if isinstance(layer, nn.BatchNorm2d)]
+    return list(zip(convolutions, norms, strict=True))
+
+
+def group_layers(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Tensors of the notebook's names by layer; what DataParallel puts before a name is left out."""
+    layers: dict[str, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if match := NOTEBOOK.fullmatch(name):
+            layers.setdefault(match[1], {})[match[2]] = value
+    return layers
+
+
+def rename_layers(
+    module: nn.Module, layers: Mapping[str, Mapping[str, Tensor]], names: Sequence[str]
+) -> dict[str, Tensor]:
+    """Weights of a half of SegNet, by our names; names : the notebook's, one a convolution of the half, in its order."""
+    state: dict[str, Tensor] = {}
+    for (convolution, norm), name in zip(conv_and_norm_names(module), names, strict=True):
+        state |= {f"{convolution}.{key}": value for key, value in layers.get(name, {}).items()}
+        state |= {f"{norm}.{key}": value for key, value in layers.get(f"{name}_bn", {}).items()}
+    return state
 
 
 def load_encoder(encoder: SegNetEncoder, source: str | Path) -> None:
@@ -41,7 +85,7 @@ def load_encoder(encoder: SegNetEncoder, source: str | Path) -> None:
     Raises
     ------
     InputError
-        A file that cannot be read or lacks a layer, and layers of other shapes.
+        For a file that cannot be read or lacks a layer, and layers of other shapes.
 
     Examples
     --------
@@ -81,14 +125,10 @@ def load_encoder(encoder: SegNetEncoder, source: str | Path) -> None:
 
 
 def fit_bands(weight: Tensor, in_channels: int) -> Tensor:
-    """The first layer's weights (O, B, k, k) for another number of bands: (O, in_channels, k, k).
+    """Return the first layer's weights (O, B, k, k) for another number of bands: (O, in_channels, k, k).
 
-    The first B bands keep theirs, further ones get the mean over B; fewer than B all get the mean. All are scaled by
-    B / in_channels, so that the responses keep their size.
-
-    >>> fit_bands(torch.tensor([[1.0, 2.0, 3.0]])[..., None, None], 4).flatten().tolist()
-    [0.75, 1.5, 2.25, 1.5]
-    """
+    The first B bands keep theirs, further ones get the mean over B; fewer than B all get the mean. All are scaled by B
+    / in_channels, so that the responses keep their size."""
     bands = weight.shape[1]
     if in_channels == bands:
         return weight
