@@ -1,7 +1,4 @@
-"""Finds what comes with the toolbox: recipes (models/) and cards (datasets/), in the checkout or the installed package.
-
-Takes a name and returns a path; a path that exists is returned as it is.
-Refuses an unknown name and proposes the nearest."""
+"""Finds what comes with the toolbox by name: recipes (models/) and cards (datasets/), in the checkout or the package."""
 
 from __future__ import annotations
 

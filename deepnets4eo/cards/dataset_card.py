@@ -1,7 +1,4 @@
-"""Dataset cards: source, licence, files on disk, splits and protocols of a dataset.
-
-Takes YAML files of datasets/; returns checked values.
-Refuses unknown and missing keys, and splits and protocols that the card does not have; names the nearest."""
+"""Dataset cards: source, licence, files on disk, splits and protocols of a dataset."""
 
 from __future__ import annotations
 
@@ -55,9 +52,8 @@ class ScoringProtocol(_Strict):
 class PublishedScores(_Strict):
     """The published scores of one method; what its authors do not state is left out.
 
-    f1, iou : class of the card's legend → percent. mean_f1, mean_iou, overall_accuracy : percent. kappa : fraction, as papers
-    print them.
-    protocol : the protocol of the card under which they were measured; empty where none is the same."""
+    f1, iou : class of the card's legend → percent. mean_f1, mean_iou, overall_accuracy : percent. kappa : fraction.
+    protocol : that of the card under which they were measured; empty where none is the same."""
 
     protocol: str = ""
     f1: dict[str, float] = Field(default_factory=dict)
@@ -70,10 +66,8 @@ class PublishedScores(_Strict):
 
 
 class CubeFacts(_Strict):
-    """What is known of a hyperspectral image: its bands as they are given out.
-
-    bands : how many. colour_bands : the three shown as red, green and blue, counted from 1. range_nm : first and last wavelength.
-    """
+    """What is known of a hyperspectral image: its bands as they are distributed, three of them shown as red, green and
+    blue, counted from 1, and the first and last wavelength."""
 
     sensor: str
     bands: int = Field(gt=3)
@@ -86,18 +80,8 @@ class DatasetCard(_Strict):
 
     Parameters
     ----------
-    name
-        Name of the card, as in `datasets/NAME.yaml`.
-    title
-        Name of the dataset in words.
-    source
-        Address or publication that the data comes from.
-    licence
-        Terms of use.
-    access
-        How to get the data.
-    citation
-        Publication to cite.
+    name, title, source, licence, access, citation, notes
+        Name of the card, as in `datasets/NAME.yaml`, and what people need to know of the data.
     synthetic
         Whether the data is made up.
     legend
@@ -122,8 +106,6 @@ class DatasetCard(_Strict):
         Method → scores, in the order of the published table.
     checksums
         Path pattern under the root → `md5:…` or `sha256:…`.
-    notes
-        Remarks on the data.
 
     Examples
     --------
@@ -173,10 +155,10 @@ class DatasetCard(_Strict):
         return self.protocols[name]
 
     def with_layout(self, layout: Mapping[str, str]) -> DatasetCard:
-        """Returns the card with other patterns: layer → pattern with placeholders, or the name of a layer of the card.
+        """Return the card with other patterns: layer → pattern with placeholders, or the name of a layer of the card.
 
-        The layer then has the bands of that layer. The bands of a pattern's files are unknown, except for labels,
-        which stay colours or values. Raises InputError for a value that is neither."""
+        The layer then has the bands of that layer. The bands of a pattern's files are unknown, except for labels, which
+        stay colours or values. Errors: InputError for a value that is neither."""
         patterns, bands = {}, dict(self.bands)
         for layer, value in layout.items():
             if value not in self.layout and "{" not in value and "/" not in value and "." not in value:

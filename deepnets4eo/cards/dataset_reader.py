@@ -1,7 +1,4 @@
-"""The tiles of a dataset on disk, by the layout of its card: all tiles, those of a part of a split, their files.
-
-Takes a card, the folder of the dataset, a part and layers; returns files by tile and layer.
-Refuses tiles that lack a layer; the message names the tiles, the layer, and the expected paths."""
+"""The tiles of a dataset on disk, by the layout of its card: all tiles, those of a part of a split, their files."""
 
 from __future__ import annotations
 
@@ -28,12 +25,12 @@ def open_dataset(
     layers: Sequence[str] | None = None,
     layout: Mapping[str, str] | None = None,
 ) -> Tiles:
-    """Returns tile id → layer → file, of one part of a split or, without `part`, of all tiles in the folder.
+    """Return tile id → layer → file, of one part of a split or, without `part`, of all tiles in the folder.
 
-    card : a card, its name, or a YAML file. split : by default the card's first. layers : each tile must have all of
-    them; by default those of image, dsm and labels that the card has and that any tile has. layout : other patterns
-    than the card's (see `DatasetCard.with_layout`). Raises InputError with the tiles without a file and the expected
-    paths, or for a part, split or layer that the card does not have."""
+    split : by default the card's first. layers : each tile must have all of them; by default those of image, dsm and
+    labels that the card has and any tile has. layout : other patterns, see `DatasetCard.with_layout`. Errors:
+    InputError with the tiles without a file and the expected paths, or for a part, split or layer that the card does
+    not have."""
     card = (card if isinstance(card, DatasetCard) else DatasetCard.load(card)).with_layout(layout or {})
     root = Path(root)
     if not root.is_dir():
@@ -67,9 +64,9 @@ def find_tiles(card: DatasetCard, root: Path) -> Tiles:
 
 
 def part_tiles(card: DatasetCard, present: Tiles, split: str | None, part: str) -> Tiles:
-    """Returns the tiles of one part; those in the card without any file have an empty mapping.
+    """Return the tiles of one part; those in the card without any file have an empty mapping.
 
-    Raises InputError for a split or part that the card does not have."""
+    Errors: InputError for a split or part that the card does not have."""
     name, parts = card.split(split)
     if part not in parts:
         raise InputError(f'The split {name} of {card.name} has no part "{part}", only {", ".join(parts)}.')
@@ -87,11 +84,7 @@ def part_tiles(card: DatasetCard, present: Tiles, split: str | None, part: str) 
 
 
 def strip_leading_zeros(tile: str) -> str:
-    """Returns a tile's id without the leading zeros of its numbers.
-
-    >>> strip_leading_zeros("02_10") == strip_leading_zeros("2_10")
-    True
-    """
+    """Return a tile's id without the leading zeros of its numbers."""
     return re.sub(r"(?<!\d)0+(?=\d)", "", tile)
 
 
@@ -105,7 +98,7 @@ def expected_paths(card: DatasetCard, layer: str, tile: str) -> str:
 
 
 def check_same_bands(card: DatasetCard, layer: str, path: str | Path, count: int) -> None:
-    """Raises InputError where a file has another number of bands than its layer in the card.
+    """Refuse a file that has another number of bands than its layer in the card.
 
     The order of classes in labels that were converted from colours to values is unknown; an infrared band that a file
     declares as alpha is read as a mask."""

@@ -1,18 +1,16 @@
-"""The classes of a labelling: values, names, colours, aliases, and void.
-
-Takes a card (YAML) or classes; converts between colours, label values, class indices and class names.
-Refuses colours, values and names that it does not have, and lists them."""
+"""The classes of a labelling: values, names, colours, aliases, and void."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
+from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from deepnets4eo.cards import legend_card, palette
 from deepnets4eo.cards.catalog import legend_path, legends
 from deepnets4eo.display.summary import MOST_NAMES, ColorRow, Summary, WithSummary, count_text, list_names
 from deepnets4eo.errors import InputError, LabelError, check_choice, name_hint
@@ -23,8 +21,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 VOID = 255
+NEEDED = {"name", "classes"}  # keys of a legend card
+KNOWN = NEEDED | {"title", "source", "void_color", "void_values", "void_names", "remaps", "file_values"}
+ROWS = 64  # of one pass, whose keys stay in the processor's cache: twice as fast as the whole image
+CHUNK = 1 << 18  # pixels counted at once
 
 Color = tuple[int, int, int]
+ColorValues = tuple[tuple[Color, int], ...]
 
 
 @dataclass(frozen=True)
@@ -43,35 +46,26 @@ class Legend(WithSummary):
 
     Parameters
     ----------
-    name
-        Name of the legend.
+    name, title, source
+        Name of the legend, the legend in words, and where it comes from.
     classes
         The classes in order: label value (0–254), name, colour, aliases.
-    void_color
-        Colour of void, (R, G, B) 0–255.
-    void_values
-        Label values that files use for void beside 255.
-    void_names
-        Words for void in vector files.
-    title
-        The legend in words.
-    source
-        Where the legend comes from.
+    void_color : (R, G, B) 0–255
+    void_values, void_names
+        Label values that files use for void beside 255, and words for void in vector files.
     remaps
-        Name of another legend → own class → its class, where the names differ.
+        Name of another legend → class here → class there, where the names differ.
     file_values
         Value in files → label value that it stands for, as 255 → 1 of masks; 255 is void otherwise.
 
     Raises
     ------
     InputError
-        There is no class, two classes share a value, a name or a colour, or a value is out of range.
+        Where there is no class, two classes share a value, a name or a colour, or a value is out of range.
 
     Examples
     --------
     >>> isprs = Legend.load("isprs")
-    >>> isprs.names
-    ('impervious', 'building', 'low_vegetation', 'tree', 'car', 'clutter')
     >>> Legend.load("isprs-torchgeo").remap_to(isprs)[:6].tolist()
     [5, 0, 1, 2, 3, 4]
     """
@@ -109,15 +103,15 @@ class Legend(WithSummary):
     @classmethod
     def from_dict(cls, card: Mapping[str, Any], where: str = "legend") -> Legend:
         """Returns the legend of a mapping as `to_dict` writes it; InputError names a missing or an unknown key."""
-        values = legend_card.parse(card, where)
+        values = _parse_card(card, where)
         classes = tuple(LegendClass(**one) for one in values.pop("classes"))
         return cls(classes=classes, **values)
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str], where: str = "the raster") -> Legend | None:
-        """Returns the legend in the tag LEGEND, which this toolbox writes into label rasters; None without the tag.
+        """Return the legend in the tag LEGEND, which this toolbox writes into label rasters; None without the tag.
 
-        Raises InputError for a tag that cannot be read; the message names `where` it is from."""
+        Errors: InputError for a tag that cannot be read; the message names `where` it is from."""
         if "LEGEND" not in tags:
             return None
         name = f"the tag LEGEND of {where}"
@@ -174,38 +168,22 @@ class Legend(WithSummary):
         return self.classes[self.index(name)].value
 
     def encode(self, image: np.ndarray, unknown: Unknown = "error") -> np.ndarray:
-        """Converts colours to label values.
+        """Convert colours (3, H, W) uint8 to label values (H, W) uint8; 255 where the colour is that of void.
 
-        Parameters
-        ----------
-        image
-            (3, H, W) uint8.
-        unknown
-            "error" raises for colours that the legend does not have; "void" makes them void.
-
-        Returns
-        -------
-        ndarray
-            (H, W) uint8, label values; 255 where the colour is the void colour. Memory: the output and 16 MiB for the
-            table of all colours, built once per palette.
-
-        Raises
-        ------
-        LabelError
-            The image has colours that the legend does not have; the message lists them with their counts.
-        InputError
-            `unknown` is neither "error" nor "void"."""
+        unknown : "error" raises for colours that the legend does not have; "void" makes them void. Memory: the output
+        and 16 MiB for the table of all colours, built once per palette. Errors: LabelError that lists such colours with
+        their counts."""
         check_choice("unknown", unknown, get_args(Unknown))
         colors = {c.color: c.value for c in self.classes} | {self.void_color: VOID}
         if unknown == "void":
-            return palette.lookup(image, tuple(colors.items()), VOID)
+            return _color_values(image, tuple(colors.items()), VOID)
         marker = next((v for v in range(254, -1, -1) if v not in self.values), VOID)
-        labels = palette.lookup(image, tuple(colors.items()), marker)
+        labels = _color_values(image, tuple(colors.items()), marker)
         others = labels == marker
         if marker == VOID:  # 255 classes leave no value of its own for unknown colours
-            others &= ~palette.has_color(image, self.void_color)
+            others &= ~_has_color(image, self.void_color)
         if others.any():
-            strange = palette.count_colors(image, others)
+            strange = _count_colors(image, others)
             raise LabelError(
                 f'{len(strange)} colours are not in legend "{self.name}": {_list_counts(strange)}. '
                 f"Expected {', '.join(f'{c.name} {c.color}' for c in self.classes)} or void {self.void_color}. "
@@ -232,7 +210,7 @@ class Legend(WithSummary):
     def check(self, labels: np.ndarray, where: str = "") -> None:
         """Raises LabelError where `labels` (integers of any shape) have a value that is neither a class nor void."""
         known = {*self.values, *self.void_values, VOID}
-        strange = {value: count for value, count in palette.count_values(labels).items() if value not in known}
+        strange = {value: count for value, count in _count_values(labels).items() if value not in known}
         if strange:
             raise LabelError(
                 f'{f"{where} holds" if where else "The labels hold"} values that are not in legend "{self.name}": {_list_counts(strange)}. '
@@ -241,10 +219,10 @@ class Legend(WithSummary):
             )
 
     def remap_to(self, other: Legend, missing: Unknown = "error") -> np.ndarray:
-        """Returns the look-up table from this legend's label values to another's, by name: `lookup[labels]`.
+        """Return the look-up table (256,) uint8 from this legend's label values to another's, by name:
+        `lookup[labels]`.
 
-        The table is (256,) uint8, 255 for void. A class without counterpart raises LabelError, or becomes void with
-        missing="void"."""
+        A class without counterpart raises LabelError, or becomes void with missing="void"."""
         check_choice("missing", missing, get_args(Unknown))
         lookup = np.full(256, VOID, np.uint8)
         explicit = {normalise_name(k): v for k, v in self.remaps.get(other.name, {}).items()}
@@ -285,7 +263,7 @@ class Legend(WithSummary):
 
     def qml(self) -> str:
         """Returns the legend as a QGIS style (paletted raster renderer, band 1)."""
-        return palette.qml(self.color_table(), self.category_names())
+        return _qgis_style(self.color_table(), self.category_names())
 
     def plot(self, axes: Axes | None = None) -> Axes:
         """Draw the colours and names of the classes, and void; returns the Axes, by default those of a new figure."""
@@ -336,3 +314,149 @@ def _check_unique(legend: str, what: str, items: list[Any]) -> None:
     duplicates = sorted({str(item) for item in items if items.count(item) > 1})
     if duplicates:
         raise InputError(f'Legend "{legend}" has the {what} {", ".join(duplicates)} twice. Give each class its own.')
+
+
+def _parse_card(card: Any, where: str) -> dict[str, Any]:
+    """Return the arguments of a Legend from plain values, with `classes` as arguments of LegendClass. Errors:
+    InputError."""
+    _check_keys(card, NEEDED, KNOWN, where)
+    return {
+        "name": str(card["name"]),
+        "title": str(card.get("title", "")),
+        "source": str(card.get("source", "")),
+        "classes": [_class(item, where) for item in _list_of(object, card, "classes", where)],
+        "void_color": _color(card.get("void_color", (0, 0, 0)), where),
+        "void_values": tuple(_list_of(int, card, "void_values", where)),
+        "void_names": tuple(_list_of(str, card, "void_names", where)),
+        "remaps": _remaps(card.get("remaps") or {}, where),
+        "file_values": _file_values(card.get("file_values") or {}, where),
+    }
+
+
+def _class(item: Any, where: str) -> dict[str, Any]:
+    _check_keys(item, {"value", "name", "color"}, {"value", "name", "color", "aliases"}, where)
+    if not isinstance(item["value"], int):
+        raise InputError(f"{where}: class {item['name']} has value {item['value']!r}, expected an integer 0–254.")
+    if not str(item["name"]).isprintable():
+        raise InputError(f"{where}: the class name {item['name']!r} holds control characters. Write it without.")
+    aliases = tuple(_list_of(str, item, "aliases", where))
+    return {
+        "value": item["value"],
+        "name": str(item["name"]),
+        "color": _color(item["color"], where),
+        "aliases": aliases,
+    }
+
+
+def _list_of(kind: type, card: Mapping[str, Any], key: str, where: str) -> list[Any]:
+    items = card.get(key) or []
+    if not isinstance(items, (list, tuple)) or not all(isinstance(item, kind) for item in items):
+        raise InputError(f"{where}: {key} is {items!r}, expected a list. Write it as [a, b], strings in quotes.")
+    return list(items)
+
+
+def _remaps(value: Any, where: str) -> dict[str, dict[str, str]]:
+    if not isinstance(value, Mapping) or not all(isinstance(names, Mapping) for names in value.values()):
+        raise InputError(f"{where}: remaps is {value!r}, expected {{other legend: {{own class: its class}}}}.")
+    return {str(other): {str(own): str(its) for own, its in names.items()} for other, names in value.items()}
+
+
+def _file_values(value: Any, where: str) -> dict[int, int]:
+    try:
+        return {int(stored): int(own) for stored, own in dict(value).items()}
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where}: file_values is {value!r}, expected {{value in files: label value}}.") from error
+
+
+def _color(value: Any, where: str) -> Color:
+    if not isinstance(value, (list, tuple)) or len(value) != 3 or not all(isinstance(v, int) for v in value):
+        raise InputError(f"{where}: colour {value!r} is not three integers. Write it as [R, G, B], each 0–255.")
+    return value[0], value[1], value[2]
+
+
+def _check_keys(card: Any, needed: set[str], known: set[str], where: str) -> None:
+    if not isinstance(card, Mapping):
+        raise InputError(f"{where}: got {type(card).__name__}, expected a mapping with {', '.join(sorted(needed))}.")
+    for key in needed - set(card):
+        raise InputError(f'{where} has no "{key}"; a legend needs {", ".join(sorted(needed))}. Add it.')
+    for key in set(card) - known:
+        raise InputError(f'{where} has an unknown key "{key}". {name_hint(key, sorted(known))}')
+
+
+def _color_values(image: np.ndarray, colors: ColorValues, unknown: int) -> np.ndarray:
+    """Return the value of each pixel's colour of an image (3, H, W) uint8, `unknown` where `colors` has none, (H, W)
+    uint8. Memory: the output, one band of rows, and a table of 16 MiB."""
+    if image.ndim != 3 or image.shape[0] != 3 or image.dtype != np.uint8:
+        raise LabelError(f"Got colours {image.shape} {image.dtype}, expected (3, H, W) uint8. Read them as RGB bytes.")
+    table = _table(colors, unknown)
+    values = np.empty(image.shape[1:], np.uint8)
+    for row in range(0, image.shape[1], ROWS):
+        keys = _keys(image[:, row : row + ROWS])
+        # keys are below 2**24 by construction; "clip" spares NumPy the range check and a copy
+        np.take(table, keys, out=values[row : row + ROWS], mode="clip")
+    return values
+
+
+def _has_color(image: np.ndarray, color: Color) -> np.ndarray:
+    """Returns where an image (3, H, W) uint8 has a colour, (H, W) bool."""
+    same = image[0] == color[0]
+    for band, value in zip(image[1:], color[1:], strict=True):
+        same &= band == value
+    return same
+
+
+def _count_colors(image: np.ndarray, where: np.ndarray) -> dict[Color, int]:
+    """Returns the colours (R, G, B) of the pixels where `where` (H, W) bool is True, each with its count."""
+    keys, counts = np.unique(_keys(image[:, where]), return_counts=True)
+    return {
+        (int(key) >> 16, int(key) >> 8 & 255, int(key) & 255): int(count)
+        for key, count in zip(keys, counts, strict=True)
+    }
+
+
+def _count_values(labels: np.ndarray) -> dict[int, int]:
+    """Returns the values (integers, any shape) with their counts; counting bytes is 30 times faster than sorting."""
+    if labels.dtype != np.uint8:
+        values, sums = np.unique(labels, return_counts=True)
+        return {int(value): int(count) for value, count in zip(values, sums, strict=True)}
+    counts = np.zeros(256, np.int64)
+    flat = labels.ravel()
+    for start in range(0, flat.size, CHUNK):  # bincount widens what it counts to 8 bytes
+        counts += np.bincount(flat[start : start + CHUNK], minlength=256)
+    return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
+
+
+def _qgis_style(colors: dict[int, tuple[int, int, int, int]], names: dict[int, str]) -> str:
+    """Returns a QGIS layer style with the paletted raster renderer on band 1."""
+    entries = "\n".join(
+        f'        <paletteEntry value="{value}" color="#{r:02x}{g:02x}{b:02x}" alpha="{alpha}" '
+        f"label={quoteattr(names.get(value, str(value)))}/>"
+        for value, (r, g, b, alpha) in sorted(colors.items())
+    )
+    return (
+        "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
+        '<qgis version="3.28" styleCategories="Symbology">\n'
+        "  <pipe>\n"
+        '    <rasterrenderer type="paletted" band="1" opacity="1" alphaBand="-1" nodataColor="">\n'
+        f"      <colorPalette>\n{entries}\n      </colorPalette>\n"
+        "    </rasterrenderer>\n"
+        "  </pipe>\n"
+        "</qgis>\n"
+    )
+
+
+@lru_cache(maxsize=4)
+def _table(colors: ColorValues, unknown: int) -> np.ndarray:
+    table = np.full(1 << 24, unknown, np.uint8)
+    for (red, green, blue), value in colors:
+        table[red << 16 | green << 8 | blue] = value
+    table.flags.writeable = False
+    return table
+
+
+def _keys(image: np.ndarray) -> np.ndarray:
+    """Returns (…) uint32, red << 16 | green << 8 | blue; writing bytes is twice as fast as shifting."""
+    keys = np.zeros((*image.shape[1:], 4), np.uint8)
+    for byte, band in zip((2, 1, 0), image, strict=True):
+        keys[..., byte] = band
+    return keys.view("<u4")[..., 0]

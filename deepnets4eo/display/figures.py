@@ -1,6 +1,4 @@
-"""Images on their grid and keys of colours, drawn with matplotlib; works without a screen.
-
-Takes arrays of screen size; returns the Axes that were drawn on."""
+"""Images on their grid and keys of colours, drawn with matplotlib; works without a screen."""
 
 from __future__ import annotations
 
@@ -43,18 +41,8 @@ def make_row(number: int, *, with_key: bool = False) -> list[Axes]:
 
 
 def stretch(bands: NDArray[Any], valid: Mask) -> ByteImage:
-    """Stretch each band between its 2nd and 98th percentile.
-
-    Parameters
-    ----------
-    bands
-        (1, h, w), drawn in grey, or (3, h, w), red, green and blue; any type.
-    valid
-        (h, w), True where the pixels have a value; the others become transparent.
-
-    Returns
-    -------
-    (h, w, 4) uint8, red, green, blue and opacity."""
+    """Return (1 or 3, h, w) bands, each stretched between its 2nd and 98th percentile, as (h, w, 4) uint8 red, green,
+    blue and opacity; transparent where not valid."""
     image = np.zeros((*valid.shape, 4), np.uint8)
     image[..., 3] = np.where(valid, 255, 0)
     if not valid.any():
@@ -68,18 +56,8 @@ def stretch(bands: NDArray[Any], valid: Mask) -> ByteImage:
 
 
 def score_colours(scores: NDArray[np.floating], valid: Mask) -> ByteImage:
-    """Colour scores to lie over an image: from yellow to red, clear below 0.1, nearly opaque at 1.
-
-    Parameters
-    ----------
-    scores
-        (h, w), 0–1.
-    valid
-        (h, w), True where there is a score; the others become transparent.
-
-    Returns
-    -------
-    (h, w, 4) uint8, red, green, blue and opacity."""
+    """Return scores (h, w), 0–1, as colours to lie over an image, (h, w, 4) uint8: from yellow to red, clear below 0.1,
+    nearly opaque at 1; transparent where not valid."""
     share = np.where(valid, scores, 0).astype(np.float32)
     image = np.zeros((*share.shape, 4), np.uint8)
     image[..., 0], image[..., 1] = 255, np.clip(230 * (1.2 - share), 0, 230)

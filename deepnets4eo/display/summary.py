@@ -26,27 +26,12 @@ class ColorRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Summary:
-    """What an object shows of itself.
+    """What an object shows of itself: a title such as "Layer pre.tif", `head` (name → value of the first line), `facts`
+    (name → value, one line each), and for the HTML table rows with a colour, which repeat the value named `in_colors`.
 
-    Parameters
-    ----------
-    title
-        Kind and name, such as "Layer pre.tif".
-    head
-        Name → value, the values of the first line.
-    facts
-        Name → value, one line each.
-    colors
-        Rows with a colour, for the HTML table alone.
-    in_colors
-        The name in `head` or `facts` whose value the rows with colours repeat; the HTML table leaves it out.
-
-    Examples
-    --------
     >>> print(Summary("Scene", {"size": "2 rows × 3 columns"}, {"image": "3 bands"}).text())
     <Scene: 2 rows × 3 columns>
-      image: 3 bands
-    """
+      image: 3 bands"""
 
     title: str
     head: Mapping[str, str] = field(default_factory=dict)

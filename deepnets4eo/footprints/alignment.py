@@ -1,8 +1,7 @@
 """Footprints to image: one offset for all buildings, then a small one for each building that its neighbours confirm.
 
-Takes polygons of any CRS and the image whose roofs they should follow (the pre image: in a destroyed street the post
-image has no roof edges left). Where no small offset is confirmed, larger ones are tried against a stricter limit.
-Refuses footprints and images of which only one has a CRS."""
+The image is the pre image: in a destroyed street the post image has no roof edges left. Where no small offset is
+confirmed, larger ones are tried against a stricter limit."""
 
 from __future__ import annotations
 
@@ -14,8 +13,9 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
+from scipy.sparse import csr_matrix
 
-from deepnets4eo.arrays import Points
+from deepnets4eo.arrays import Points, Spectrum
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.offsets import FootprintAlignment, crs_maps, regularise
 from deepnets4eo.footprints.outlines import encloses_others, larger_than_buildings, order_by_place, without
@@ -26,17 +26,11 @@ from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration.correlation import find_peaks, orientation_field
 from deepnets4eo.registration.ground import LayerSampler, MetricFrame
-from deepnets4eo.zonal.outline_points import Sides
+from deepnets4eo.zonal.outline_points import OutlinePoints, Sides
 from deepnets4eo.zonal.outlines import CHUNK, chunks, groups
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
-
-
-from scipy.sparse import csr_matrix
-
-from deepnets4eo.arrays import Spectrum
-from deepnets4eo.zonal.outline_points import OutlinePoints
 
 FINEST_GSD_M = 0.5
 BLOCK_PX = 1536
@@ -96,16 +90,17 @@ def align_footprints(
 ) -> FootprintAlignment:
     """Find how footprints must move to follow the edges of an image.
 
+    Peak memory: a block of 1,700² pixels and 250,000 points a thread, and 2 kB a building.
+
     Parameters
     ----------
     image
         The image whose roofs the footprints should follow; any CRS, resolution and bands.
     footprints
         (N,) polygons in any CRS; without one where the image has none, in pixels then.
-    max_shift_m
-        Largest common offset tried at first, metres.
-    wide_shift_m
-        Largest one tried where that fails, metres; many more buildings must agree with it.
+    max_shift_m, wide_shift_m
+        Largest common offset tried at first, and where that fails, metres; many more buildings must agree with the
+        latter.
     local
         Refine each building by up to 3.5 m where its neighbours agree.
     seed
@@ -113,24 +108,21 @@ def align_footprints(
 
     Returns
     -------
-    FootprintAlignment; all offsets are 0 when it failed.
+    FootprintAlignment; all offsets are 0 when it failed
 
     Raises
     ------
     GridError
-        Only one of the two has a CRS.
+        Where only one of the two has a CRS.
     InputError
-        The table has no rows.
-
-    Peak memory: a block of 1,700² pixels and 250,000 points a thread, and 2 kB a building.
+        For a table without rows.
 
     Examples
     --------
     ::
 
         alignment = align_footprints(Layer.open("pre.tif"), geopandas.read_file("footprints.gpkg"))
-        if alignment.status == "ok":
-            footprints = alignment.apply(footprints)
+        footprints = alignment.apply(footprints)
     """
     if not len(footprints):
         raise InputError("there are no footprints (0 rows), expected polygons. Check the layer that was read.")
@@ -186,7 +178,7 @@ def _refine(
 
 
 def in_place_score(scores: NDArray[np.float32]) -> float:
-    """How much better edges follow outlines without any shift than with others, in standard deviations.
+    """Return how much better edges follow outlines without any shift than with others, in standard deviations.
 
     scores : (N, 2r + 1, 2r + 1), agreement by shift. Each building ranks its middle (with the pixels beside it) among
     all shifts; by chance the ranks spread evenly over 0–1. NaN where the scores of every building are all alike."""
@@ -322,23 +314,12 @@ def squared_normals(outlines: OutlinePoints) -> NDArray[np.complex64]:
 
 
 def edge_agreement(field: Spectrum, outlines: OutlinePoints, radius_px: int) -> NDArray[np.float32]:
-    """How well the edges of a field follow the outlines, moved by every shift up to ± radius.
+    """Return how well the edges of a field follow N outlines, moved by every shift up to ± radius, (N, 2r + 1, 2r + 1)
+    float32.
 
-    Parameters
-    ----------
-    field
-        (h, w) complex64 from `orientation_field`; beyond it there are no edges.
-    outlines
-        Points along N outlines in the field's pixels.
-    radius_px
-        Largest shift along either axis.
-
-    Returns
-    -------
-    (N, 2 · radius + 1, 2 · radius + 1) float32, shifts in rows × shifts in columns: mean over the outline's points of
-    the edge component along the normal. 1: strong edges all along, 0: no relation, −1: edges across the outline.
-
-    Peak memory: a few vectors of P values."""
+    field : (h, w) complex64 from `orientation_field`; beyond it there are no edges. The mean over the outline's points
+    of the edge component along the normal: 1 strong edges all along, 0 no relation, −1 edges across. Peak memory: a few
+    vectors of P values."""
     height, width = field.shape
     side = 2 * radius_px + 1
     padded = np.zeros((height + side - 1, width + side - 1), np.complex64)

@@ -1,7 +1,4 @@
-"""Footprint files as one table: the vector formats of `formats.vectors`, and xBD label JSON.
-
-Takes a path or URL and returns a GeoDataFrame with every column the file has; refuses what is missing, cut short,
-no vector file, or has several layers to choose from, naming them."""
+"""Footprint files as one table: the vector formats of `formats.vectors`, and xBD label JSON."""
 
 from __future__ import annotations
 
@@ -30,17 +27,12 @@ KEYED = ("GPKG", "SQLite", "OpenFileGDB")  # drivers of files that keep a key of
 
 
 def read_table(source: str | Path, layer: str | None = None) -> gpd.GeoDataFrame:
-    """Every row and column of a vector file, geometry as it stands; xBD files also give `xbd_pixels`.
+    """Return every row and column of a vector file (also packed as .zip, .gz or .bz2, or a web address), geometry as it
+    stands.
 
-    The index is called `ids.ROW_KEY` where it holds keys or feature ids that the file itself gives.
-
-    Parameters
-    ----------
-    source : path, also of a file packed as .zip, .gz or .bz2, or a web address (http, https), which is downloaded
-    layer : name of the layer; needed only where a file has several with polygons
-
-    Raises InputError when the file is missing, damaged, of a format that is not read (see `formats.vectors`), unpacks to
-    too much, or leaves the layer open."""
+    xBD files also have `xbd_pixels`. The index is called `ids.ROW_KEY` where it holds keys or feature ids that the file
+    itself has. layer : needed where a file has several with polygons. Errors: InputError for a file that is missing,
+    damaged, of another format, unpacks to too much, or leaves the layer open."""
     name = str(source)
     if not is_remote(name) and not Path(name).exists():
         raise InputError(f"footprints {name} do not exist. Check the path; expected {FORMATS}.")
@@ -113,7 +105,8 @@ def _with_row_keys(table: gpd.GeoDataFrame, path: Path, about: dict[str, Any]) -
 
 
 def _feature_ids(path: Path) -> list[str | int | float | None] | None:
-    """The `id` beside each feature's properties in GeoJSON, None for each without; None where it is no plain GeoJSON.
+    """Return the `id` beside each feature's properties in GeoJSON, None for each without; None where it is no plain
+    GeoJSON.
 
     GDAL gives whole numbers as row keys, where they look like those that it makes up for features without."""
     text = path.read_text(encoding="utf-8-sig", errors="replace")

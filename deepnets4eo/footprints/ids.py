@@ -1,6 +1,4 @@
-"""Ids of footprints: the file's own where it has usable ones, as unique text; row numbers where it has none.
-
-Takes the table of a vector file; refuses a column named for ids that the file lacks, or that holds no ids."""
+"""Ids of footprints: the file's own where it has usable ones, as unique text; row numbers where it has none."""
 
 from __future__ import annotations
 
@@ -35,10 +33,8 @@ ROW_KEY = "row_key"  # name of a table's index that holds keys or feature ids wh
 
 
 class Ids(NamedTuple):
-    """Ids of all rows, and where they come from.
-
-    texts : (N,) unique. made : whether they are row numbers. renamed : number that were missing or repeated. passed_over :
-    why the most trusted column of ids was not used, "" where a column was used or there is none."""
+    """Ids of all rows: texts (N,) unique; made, whether they are row numbers; renamed, how many were missing or
+    repeated; passed_over, why the most trusted column of ids was not used, or ""."""
 
     texts: np.ndarray
     made: bool
@@ -67,10 +63,11 @@ def make_ids(table: gpd.GeoDataFrame, id_column: str | None, source: str) -> Ids
 
 
 def usable_column(table: gpd.GeoDataFrame) -> tuple[Any, str]:
-    """The first usable column of `ID_COLUMNS`, None where there is none; and why the first that exists was passed over.
+    """Return the first usable column of `ID_COLUMNS`, None where there is none; and why the first that exists was
+    passed over.
 
-    A column found by name alone is used when more than half of its values are there and differ: files come with an
-    `id` that is 0 or empty in every row."""
+    A column is used when more than half of its values are there and differ: files come with an `id` that is 0 or empty
+    in every row."""
     names = {str(column).lower(): column for column in reversed(table.columns)}
     passed_over = ""
     for column in (names[name] for name in ID_COLUMNS if name in names):

@@ -1,8 +1,7 @@
 """The result of laying footprints on an image: an offset for each of them, and how reliable the common one is.
 
-Moves coordinates of footprints, never pixels; a failed alignment moves nothing. A building has an offset of its own only where
-its neighbours agree: its best match may be a car park or a shadow, and the median of the neighbours is right more often.
-"""
+A building has its own offset only where its neighbours agree: its best match may be a car park or a shadow, and the
+median of the neighbours is right more often. A failed alignment moves nothing."""
 
 from __future__ import annotations
 
@@ -14,20 +13,16 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS
+from scipy.spatial import cKDTree
 
-from deepnets4eo.arrays import Points
+from deepnets4eo.arrays import Indices, Points
 from deepnets4eo.errors import GridError
 from deepnets4eo.grid import Grid, apply_affine, transformer
 from deepnets4eo.registration.ground import MetricFrame, crs_change
+from deepnets4eo.zonal.outlines import chunks
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
-
-
-from scipy.spatial import cKDTree
-
-from deepnets4eo.arrays import Indices
-from deepnets4eo.zonal.outlines import chunks
 
 NEIGHBOURS = 8
 RADIUS_M = 150.0
@@ -49,13 +44,11 @@ class FootprintAlignment:
     peak, ratio
         Mean agreement at the common offset above the median over all offsets, and how many times the second best's.
     agreeing, chance
-        Share of the sampled buildings whose own best offset is near the common one, and the share expected by chance, 0–1.
-    offsets_m
-        (N, 2) float64, the offset to use for each footprint, metres, axes as of dx_m and dy_m.
-    own
-        (N,) bool, True where it is the building's own best match, False where the neighbours' or the common one is used.
-    agreement
-        (N,) float64, how well the image's edges follow the outline there, −1 to 1; NaN outside the image.
+        Share of the sampled buildings whose own best offset is near the common one, and the share expected by chance,
+        0–1.
+    offsets_m : (N, 2) float64, the offset to use for each footprint, metres, axes like those of dx_m and dy_m
+    own : (N,) bool, True where it is the building's own best match, not the neighbours' or the common one
+    agreement : (N,) float64, how well the image's edges follow the outline there, −1 to 1; NaN outside the image
     grid
         The grid of the image.
     voters
@@ -99,9 +92,9 @@ class FootprintAlignment:
         return result
 
     def offsets_px(self, grid: Grid, points: Points, rows: slice = slice(None)) -> Points:
-        """The offsets as another grid sees them, whose axes, pixels and CRS may be others than those of the image.
+        """Return the offsets as another grid sees them, whose axes, pixels and CRS may differ from those of the image.
 
-        points : (M, 2) where the footprints of `rows` lie, pixels (col, row) of `grid`. returns : (M, 2) in its pixels, 0
+        points : (M, 2) where the footprints of `rows` lie, pixels (col, row) of `grid`. Returns (M, 2) in its pixels, 0
         where a footprint lies beyond the reach of the image's CRS. Errors: GridError where only one grid has a CRS."""
         forth, back = crs_change(grid, self.grid), crs_change(self.grid, grid)
         to_ground, offsets = self._to_ground, self.offsets_m[rows]
@@ -162,13 +155,11 @@ def regularise(
     tolerance_m: float,
     chunk: int = CHUNK,
 ) -> tuple[Points, NDArray[np.bool_]]:
-    """Keep an offset where it is reliable and the neighbours' median agrees, else take that median.
+    """Keep an offset where it is reliable and the neighbours' median agrees, else take that median; copies count once.
 
-    points : (N, 2) metres. offsets : (N, 2) metres, own best match. reliable : (N,) bool, which of them may be used.
-    fallback : (2,) or (N, 2) metres, where there are fewer than three reliable neighbours.
-    tolerance_m : smallest distance from the median that still agrees; twice the neighbours' spread does too.
-    returns : (N, 2) offsets to use; (N,) bool, True where the building's own one was kept. Copies of an outline count once.
-    """
+    points, offsets : (N, 2) metres. reliable : (N,) bool. fallback : (2,) or (N, 2) metres, with fewer than three
+    reliable neighbours. tolerance_m : smallest distance from the median that still agrees; twice the neighbours' spread
+    does too. Returns (N, 2) offsets to use; (N,) bool, True where the building's own was kept."""
     first, copy_of = _distinct(points, offsets)
     if len(first) < len(points):
         around = np.array(np.broadcast_to(fallback, offsets.shape), float)[first]

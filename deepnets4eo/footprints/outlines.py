@@ -1,8 +1,8 @@
-"""Outlines as shapes on the ground: which can be buildings, in which order they are taken, how large and where they are.
+"""Outlines as shapes on the ground: which can be buildings, in which order they are taken, how large and where they
+are.
 
-An outline larger than any building, or around many others, is not measured, nor does it count as built ground. What takes
-some of many outlines takes them by place, so that another order or file format gives the same result. Inputs are trusted.
-"""
+Steps that use only some of many outlines take them by place, so that another order or file format gives the same
+result."""
 
 from __future__ import annotations
 
@@ -26,27 +26,16 @@ MOST_FILLED = 0.5  # share of an outline's area that all the outlines in it take
 
 
 def larger_than_buildings(outlines: NDArray[np.object_], pixel_m: float) -> NDArray[np.bool_]:
-    """(N,) bool: outlines that cover more than any building does.
-
-    outlines : (N,) polygons in pixels; pixel_m : size of a pixel, metres.
-
-    >>> larger_than_buildings(np.array([shapely.box(0, 0, 30, 20), shapely.box(0, 0, 8000, 8000)]), 0.5).tolist()
-    [False, True]
-    """
+    """Return (N,) bool: which outlines, polygons in pixels of `pixel_m` metres, cover more than any building does."""
     too_large: NDArray[np.bool_] = shapely.area(outlines) * pixel_m**2 > LARGEST_M2
     return too_large
 
 
 def encloses_others(outlines: NDArray[np.object_]) -> NDArray[np.bool_]:
-    """(N,) bool: outlines around many others with open ground between them, such as those of sites and districts.
+    """Return (N,) bool: outlines around many others with open ground between them, such as those of sites and
+    districts.
 
-    outlines : (N,) polygons in any coordinates; one lies in another where a point of its inside does. Cost: 447,000 outlines
-    take a few seconds.
-
-    >>> houses = [shapely.box(x, 0, x + 10, 10) for x in range(0, 200, 20)]
-    >>> encloses_others(np.array([*houses, shapely.box(-5, -5, 200, 30)])).nonzero()[0].tolist()
-    [10]
-    """
+    An outline lies in another where a point of its inside does. 447,000 outlines take a few seconds."""
     area = shapely.area(outlines)
     enclosing = np.zeros(len(outlines), bool)
     if not (area > 0).any():
@@ -84,13 +73,8 @@ def without(outlines: NDArray[np.object_], unwanted: NDArray[np.bool_]) -> NDArr
 
 
 def order_by_place(*keys: NDArray[np.number[Any]]) -> Indices:
-    """Numbers (N,) of outlines in the order of their keys: where they lie, rows first; then, where two lie at one place, more.
-
-    keys : each (N,) or (N, K), such as (row, col) of the middles, then areas. What is NaN comes last.
-
-    >>> order_by_place(np.array([[7.0, 1], [2, 9], [2, 4]])).tolist()
-    [2, 1, 0]
-    """
+    """Return numbers (N,) of outlines in the order of their keys, each (N,) or (N, K), such as (row, col) of the
+    middles, then areas; NaN comes last."""
     order: Indices = np.lexsort(np.column_stack(keys).T[::-1])
     return order
 

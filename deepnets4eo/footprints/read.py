@@ -1,7 +1,4 @@
-"""Building outlines from any source, made fit for work: polygons, valid, flat, with a CRS and unique text ids.
-
-Takes a file, a GeoDataFrame or Footprints. Repairs what can be repaired and counts it; refuses empty layers, layers
-without polygons, unknown CRS, and coordinates that cannot be what the CRS says."""
+"""Building outlines from any source, made fit for work: polygons, valid, flat, with a CRS and unique text ids."""
 
 from __future__ import annotations
 
@@ -39,16 +36,13 @@ class Footprints:
     ----------
     frame
         N rows with the columns `id` (unique text) and `geometry` (valid 2-D Polygon or MultiPolygon).
-    repaired
-        Number of geometries that were invalid and have been repaired.
-    dropped
-        Number of rows left out, by reason.
+    repaired, dropped, renamed
+        Number of geometries that were repaired, of rows left out by reason, and of ids that occurred twice or were
+        missing.
     made_ids
         Whether no usable id column was found, so that ids are row numbers.
     source
         File or other origin, for messages.
-    renamed
-        Number of ids that occurred twice or were missing, and were replaced.
     attributes
         The other columns of the source, row by row with `frame`.
     pixels
@@ -93,9 +87,9 @@ class Footprints:
         return self.frame.crs
 
     def to(self, crs: Any) -> Footprints:
-        """The same footprints in another CRS; outlines beyond its reach become empty.
+        """Return the same footprints in another CRS; outlines beyond its reach become empty.
 
-        Raises GridError when the footprints have no CRS, or none of them can be expressed in `crs`."""
+        Errors: GridError where the footprints have no CRS, or none of them can be expressed in `crs`."""
         if self.frame.crs is None:
             raise GridError(f"footprints {self.source} have no CRS, so they cannot be put in {crs}. Pass assume_crs.")
         try:
@@ -112,9 +106,9 @@ class Footprints:
         return replace(self, frame=moved.set_geometry(mended(outlines)[0], crs=moved.crs))
 
     def in_pixels(self, grid: Grid) -> np.ndarray:
-        """Outlines (N,) in the pixel coordinates of `grid`: x = column, y = row, (0, 0) the outer corner.
+        """Return the outlines (N,) in the pixel coordinates of `grid`: x = column, y = row, (0, 0) the outer corner.
 
-        xBD outlines come from the label file itself when the grid has no CRS. Raises GridError when only one of the
+        xBD outlines come from the label file itself when the grid has no CRS. Errors: GridError where only one of the
         two has a CRS."""
         if not is_placed(grid) and self.pixels is not None:
             return self.pixels
@@ -147,8 +141,8 @@ def read_footprints(
     Parameters
     ----------
     source
-        GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet or xBD label JSON; a GeoDataFrame; or Footprints, which are
-        returned as they are.
+        GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet or xBD label JSON; a GeoDataFrame; or Footprints, which
+        are returned as they are.
     layer
         Layer name, for files with several.
     id_column
@@ -158,7 +152,8 @@ def read_footprints(
         image's pixel coordinates.
     image
         Grid of the image that they are laid over. Where it has no CRS, outlines of a file that states none are in its
-        pixels, as are those of xBD labels, and of a GeoJSON (which always says degrees) whose coordinates are no degrees.
+        pixels, as are those of xBD labels, and of a GeoJSON (which always says degrees) whose coordinates are no
+        degrees.
 
     Returns
     -------
@@ -168,8 +163,8 @@ def read_footprints(
     Raises
     ------
     InputError
-        Neither path nor GeoDataFrame, no such file, not readable, empty, no polygons, no CRS, or coordinates beyond its
-        range.
+        For what is neither path nor GeoDataFrame, no such file, not readable, empty, without polygons or CRS, or has
+        coordinates beyond its range.
 
     Examples
     --------

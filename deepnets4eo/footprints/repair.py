@@ -1,6 +1,4 @@
-"""Geometries made polygons that are valid, flat and on the Earth; with the reason for each row that cannot be.
-
-Takes geometries of any kind; returns arrays of the same length, an empty polygon where nothing is left."""
+"""Geometries made polygons that are valid, flat and on the Earth; with the reason for each row that cannot be."""
 
 from __future__ import annotations
 

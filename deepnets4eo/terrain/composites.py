@@ -1,6 +1,4 @@
-"""Rasters of surface height, height above ground, vegetation index and slope, made block by block.
-
-Takes a surface model of any size, with a terrain model and an image or without; refuses channels without any value."""
+"""Rasters of surface height, height above ground, vegetation index and slope, made block by block."""
 
 from __future__ import annotations
 
@@ -58,6 +56,10 @@ def composite_raster(
 ) -> Path:
     """Write heights, heights above ground, vegetation index and slope as a COG on the surface model's grid.
 
+    The composite of Audebert et al. (ACCV 2016, ISPRS J. 2018) is DSM, nDSM and NDVI on eight bits, in an order and a
+    scaling that could not be verified; here values keep their units, and are standardised where a run measures inputs.
+    Memory: O((block_px + 4·max_building_m / gsd)²) per core and GDAL's block cache, whatever the raster's size.
+
     Parameters
     ----------
     dsm
@@ -85,21 +87,18 @@ def composite_raster(
 
     Returns
     -------
-    The path of the file.
+    Path
+        The file.
 
     Raises
     ------
     OutputError
-        `out` exists and is not to be overwritten.
+        Where `out` exists and is not to be overwritten.
     InputError
-        Several bands of heights, heights that may be in feet, channels that are unknown or cannot be made, inputs that no channel needs, and channels
-        of no data alone.
+        For several bands of heights, heights that may be in feet, channels that are unknown or cannot be made, inputs
+        that no channel needs, and channels of no data alone.
     GridError
-        An image or dtm of another site.
-
-    The composite of Audebert et al. (ACCV 2016, ISPRS J. 2018) is DSM, nDSM and NDVI on eight bits, in an order and a
-    scaling that could not be verified; here values keep their units, and are standardised where a run measures inputs.
-    Memory: O((block_px + 4·max_building_m / gsd)²) per core and GDAL's block cache, whatever the raster's size.
+        For an image or dtm of another site.
 
     Examples
     --------
@@ -151,16 +150,12 @@ def ndsm_raster(
     Parameters
     ----------
     dsm, out, dtm, method, max_building_m, block_px, overwrite
-        As for `composite_raster`.
+        The same as for `composite_raster`, whose errors are raised, too.
 
     Returns
     -------
-    The path of the file.
-
-    Raises
-    ------
-    OutputError, InputError, GridError
-        As for `composite_raster`.
+    Path
+        The file.
 
     Examples
     --------

@@ -1,7 +1,4 @@
-"""What heights refer to: a geoid or levelling network, or the ellipsoid; up to 100 m lie between them.
-
-Takes CRSs as files state them. Refuses to compare heights over different surfaces; where one is not stated, nothing is known.
-"""
+"""What heights refer to: a geoid or levelling network, or the ellipsoid; up to 100 m lie between them."""
 
 from __future__ import annotations
 
@@ -14,12 +11,11 @@ ELLIPSOID = "the ellipsoid"
 
 
 def vertical_datum(crs: Any) -> str | None:
-    """Name of what heights in a CRS (pyproj) refer to; None where it does not say so.
+    """Return the name of what heights in a CRS (pyproj) refer to; None where it does not say so.
 
     >>> import pyproj
     >>> vertical_datum(pyproj.CRS("EPSG:32633+5773")), vertical_datum(pyproj.CRS("EPSG:4979")), vertical_datum(None)
-    ('EGM96 geoid', 'the ellipsoid', None)
-    """
+    ('EGM96 geoid', 'the ellipsoid', None)"""
     if crs is None:
         return None
     if crs.is_bound:
@@ -33,10 +29,7 @@ def vertical_datum(crs: Any) -> str | None:
 
 
 def check_same_datum(first: Any, second: Any, sources: tuple[str, str]) -> None:
-    """Refuse heights of which both say what they refer to, and not to the same.
-
-    first, second : CRSs, None where unknown. sources : the files, for the message. Errors: InputError with a command.
-    """
+    """Refuse heights of which both CRSs say what they refer to, and not to the same. Errors: InputError with a command."""
     datums = vertical_datum(first), vertical_datum(second)
     if None in datums or datums[0].casefold() == datums[1].casefold():  # type: ignore[union-attr]
         return

@@ -1,6 +1,5 @@
 """The ground under a surface model: objects are removed by morphological openings, and the gaps are filled smoothly.
 
-Takes heights in metres with NaN where unknown; refuses surfaces without any height, and settings that are no sizes.
 Buildings wider than `max_building_m` in both directions stay in the ground."""
 
 from __future__ import annotations
@@ -34,36 +33,31 @@ def ground(
     slope: float = SLOPE,
     min_height_m: float = MIN_HEIGHT_M,
 ) -> FloatImage:
-    """Estimate terrain heights from surface heights.
+    """Estimate terrain heights from surface heights. Memory: about 40 bytes per pixel.
 
     Parameters
     ----------
-    dsm
-        (h, w) surface heights, metres; NaN where unknown.
-    gsd_m
-        Ground size of a pixel, metres.
+    dsm : (h, w) surface heights, metres; NaN where unknown
+    gsd_m : ground size of a pixel, metres
     method
         "zhang", the progressive morphological filter (Zhang et al. 2003), whose threshold grows with the step between
         windows; "pingel", the simple filter (SMRF, Pingel et al. 2013), whose threshold grows with the window.
-    max_building_m
-        Width of the largest building, metres.
-    slope
-        Rise of the terrain per metre that is still ground.
-    min_height_m
-        Objects lower than this are ground, metres.
+    max_building_m : width of the largest building, metres
+    slope : rise of the terrain per metre that is still ground
+    min_height_m : objects lower than this are ground, metres
 
     Returns
     -------
-    (h, w) float32 metres, known everywhere; nowhere above the surface, except under single pixels that lie far below all
-    their neighbours.
+    (h, w) float32 metres, known everywhere
+        Nowhere above the surface, except under single pixels that lie far below all their neighbours.
 
     Raises
     ------
     InputError
-        A surface that is unknown everywhere, or settings that are not above 0.
+        For a surface that is unknown everywhere, or settings that are not above 0.
 
-    Memory: about 40 bytes per pixel.
-
+    Examples
+    --------
     >>> surface = np.zeros((40, 40), np.float32)
     >>> surface[10:20, 12:25] = 8.0
     >>> float(ground(surface, max_building_m=20).max())
@@ -85,7 +79,7 @@ def reach_px(gsd_m: float, max_building_m: float) -> int:
 
 
 def without_gaps(heights: NDArray[np.floating], known: NDArray[np.bool_]) -> FloatImage:
-    """Heights (h, w) float32 with unknown ones filled smoothly, from coarse to fine; known ones stay.
+    """Return heights (h, w) float32 with unknown ones filled smoothly, from coarse to fine; known ones stay.
 
     Gaps solve nearly Laplace's equation: a plane around a gap continues inside it."""
     filled = np.where(known, heights, 0).astype(np.float32)
@@ -131,7 +125,7 @@ def _objects(surface: FloatImage, limits: list[tuple[int, float]], min_height_m:
 
 
 def _limits(method: Method, gsd_m: float, max_building_m: float, slope: float, side_px: int) -> list[tuple[int, float]]:
-    """(radius of the square in pixels, rise in metres that is still terrain), growing by half each time.
+    """Return (radius of the square in pixels, rise in metres that is still terrain), growing by half each time.
 
     A square that covers a surface of `side_px` is the last: wider ones remove nothing more."""
     widest = _widest(gsd_m, max_building_m)

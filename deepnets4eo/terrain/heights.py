@@ -1,4 +1,4 @@
-"""Heights above ground and slopes of arrays."""
+"""Heights above ground (nDSM) and slopes of arrays, and which heights are possible."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ def ndsm(
 
     Parameters
     ----------
-    dsm
-        (h, w) surface heights, metres; NaN where unknown. Heights of no site on Earth count as NaN, with a warning.
-    dtm
-        (h, w) terrain heights, metres; without them the ground is estimated, see `ground`.
-    gsd_m
-        Ground size of a pixel, metres, for the estimate.
-    method, max_building_m
+    dsm : (h, w) surface heights, metres; NaN where unknown
+        Heights of no site on Earth count as NaN, with a warning.
+    dtm : (h, w) terrain heights, metres; without them the ground is estimated
+    gsd_m, method, max_building_m
         How the ground is estimated, see `ground`.
 
     Returns
     -------
-    (h, w) float32 metres; NaN where surface or terrain is NaN. Nothing lies below 0 where the ground is estimated.
+    (h, w) float32 metres; NaN where surface or terrain is NaN
+        Nothing lies below 0 where the ground is estimated.
 
     Raises
     ------
     InputError
-        Shapes that differ, arrays with a mask, or a surface that is unknown everywhere and has no terrain model.
+        For shapes that differ, arrays with a mask, or a surface that is unknown everywhere and has no terrain model.
 
+    Examples
+    --------
     >>> ndsm(np.array([[5.0, 9.0]]), np.array([[4.0, np.nan]])).tolist()
     [[1.0, nan]]
     """
@@ -60,11 +60,11 @@ def ndsm(
 
 
 def impossible(heights: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Where heights are known but none of this Earth, below -500 m or above 9000 m: spikes, and untagged no data.
+    """Return where heights are known but none of this Earth, below -500 m or above 9000 m: spikes, and untagged no
+    data.
 
     >>> impossible(np.array([-9999.0, -430.0, 8849.0, 12000.0, np.nan])).tolist()
-    [True, False, False, True, False]
-    """
+    [True, False, False, True, False]"""
     return ~np.isnan(heights) & ~((heights >= LOWEST_M) & (heights <= HIGHEST_M))
 
 
@@ -84,43 +84,43 @@ def _drop_impossible(heights: NDArray[np.floating], name: str) -> NDArray[np.flo
 
 
 def slope_deg(heights: NDArray[np.floating], gsd_m: tuple[float, float]) -> FloatImage:
-    """Steepness of a surface.
+    """Return the steepness of a surface, see `surface_gradient`.
 
     Parameters
     ----------
-    heights
-        (h, w) metres, NaN where unknown.
-    gsd_m
-        Ground size of a pixel along rows' step and columns' step, metres, as from `grid.gsd_m`.
+    heights : (h, w) metres, NaN where unknown
+    gsd_m : ground size of a pixel along rows' step and columns' step, metres, as from `grid.gsd_m`
 
     Returns
     -------
-    (h, w) float32 degrees, 0 flat, below 90; NaN where the height is unknown. See `surface_gradient`.
+    (h, w) float32 degrees, 0 flat, below 90; NaN where the height is unknown
 
-    >>> slope_deg(np.arange(9.0).reshape(3, 3) % 3, (1.0, 1.0)).tolist()
-    [[45.0, 45.0, 45.0], [45.0, 45.0, 45.0], [45.0, 45.0, 45.0]]
+    Examples
+    --------
+    >>> slope_deg(np.arange(9.0).reshape(3, 3) % 3, (1.0, 1.0))[1].tolist()
+    [45.0, 45.0, 45.0]
     """
     return np.degrees(np.arctan(np.hypot(*surface_gradient(heights, gsd_m)))).astype(np.float32)
 
 
 def surface_gradient(heights: NDArray[np.floating], gsd_m: tuple[float, float]) -> FloatImage:
-    """Rise of a surface per metre, to the right and down.
+    """Return the rise of a surface per metre, to the right and down.
 
-    Horn (1981), Hill shading and the reflectance map, Proc. IEEE 69(1): differences over three rows or columns, weighted
-    1, 2, 1. At edges and beside gaps the known neighbours are used, from one side where the other is missing, so that a
-    plane has its slope everywhere; a single pixel is flat.
+    Horn (1981), Hill shading and the reflectance map, Proc. IEEE 69(1): differences over three rows or columns,
+    weighted 1, 2, 1. At edges and beside gaps the known neighbours are used, from one side where the other is missing,
+    so that a plane has its slope everywhere; a single pixel is flat.
 
     Parameters
     ----------
-    heights
-        (h, w) metres, NaN where unknown.
-    gsd_m
-        Ground size of a pixel along rows' step and columns' step, metres, as from `grid.gsd_m`.
+    heights : (h, w) metres, NaN where unknown
+    gsd_m : ground size of a pixel along rows' step and columns' step, metres, as from `grid.gsd_m`
 
     Returns
     -------
-    (2, h, w) float32, along columns (to the right) and along rows (down); NaN where the height is unknown.
+    (2, h, w) float32, along columns (to the right) and along rows (down); NaN where the height is unknown
 
+    Examples
+    --------
     >>> surface_gradient(np.arange(9.0).reshape(3, 3), (1.0, 1.0))[:, 1, 1].tolist()
     [1.0, 3.0]
     """

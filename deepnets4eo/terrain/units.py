@@ -1,6 +1,5 @@
-"""Whether coordinates and heights are metres, as slopes and volumes need them, and how to bring surface models to metres.
-
-Takes the CRS of a surface model and a position on it; degrees are left to those who can measure in them."""
+"""Whether coordinates and heights are metres, as slopes and volumes need them, and how to bring surface models to
+metres."""
 
 from __future__ import annotations
 
@@ -19,24 +18,11 @@ SAME = 0.005  # lengths that differ by less count as equal: UTM and its like are
 
 
 def check_height_unit(crs: Any, position: tuple[float, float], source: str) -> None:
-    """Refuse a surface model whose heights are, or may be, in another unit than the metre.
+    """Refuse a surface model whose heights are, or may be, in another unit than the metre, by its CRS at a position (x,
+    y).
 
-    Parameters
-    ----------
-    crs
-        The CRS (pyproj), None where unknown. Without a vertical part, heights may be in its horizontal unit.
-    position
-        x and y of its middle.
-    source
-        The file, for the message.
-
-    Raises
-    ------
-    InputError
-        With the commands that convert it.
-
-    >>> check_height_unit(None, (0.0, 0.0), "dsm.tif")
-    """
+    Without a vertical part, heights may be in its horizontal unit. Errors: InputError with the commands that convert
+    it."""
     axis = _height_axis(crs)
     if axis is None or axis.unit_conversion_factor == 1:
         return
@@ -50,29 +36,16 @@ def check_height_unit(crs: Any, position: tuple[float, float], source: str) -> N
 
 
 def check_layer_unit(layer: Layer) -> None:
-    """Refuse a surface model whose heights are, or may be, in another unit than the metre, by its CRS; see `check_height_unit`.
-
-    Parameters
-    ----------
-    layer
-        The layer of heights; without a CRS nothing is known."""
+    """Refuse a layer of heights that are, or may be, in another unit than the metre, by its CRS; see
+    `check_height_unit`."""
     if layer.grid.crs is not None:
         box = layer.grid.extent.boundingbox
         check_height_unit(layer.height_crs, ((box.left + box.right) / 2, (box.bottom + box.top) / 2), layer.source)
 
 
 def check_stated_unit(layer: Layer) -> None:
-    """Refuse a surface model whose heights are in another unit than the metre, as its file says of its band.
-
-    Parameters
-    ----------
-    layer
-        One band.
-
-    Raises
-    ------
-    InputError
-        With the command that converts it."""
+    """Refuse a layer of heights in another unit than the metre, as its file says of its band. Errors: InputError with
+    the command that converts it."""
     stored = layer.stored_values[0]
     if stored.unit.lower() in METRE_NAMES:
         return
@@ -88,15 +61,7 @@ def check_stated_unit(layer: Layer) -> None:
 def check_ground_metres(crs: Any, position: tuple[float, float], source: str) -> None:
     """Refuse a surface model whose coordinates are no metres on the ground, such as those of web maps (Mercator).
 
-    Parameters
-    ----------
-    crs, position, source
-        As for `check_height_unit`.
-
-    Raises
-    ------
-    InputError
-        With the command that converts it."""
+    Errors: InputError with the command that converts it."""
     unit_m = metres_on_the_ground(crs, position)
     if not abs(unit_m - 1) <= SAME:
         raise InputError(
@@ -106,11 +71,10 @@ def check_ground_metres(crs: Any, position: tuple[float, float], source: str) ->
 
 
 def utm_code(crs: Any, position: tuple[float, float]) -> str:
-    """EPSG code of the UTM zone of a position; "EPSG:…" where there is none.
+    """Return the EPSG code of the UTM zone of a position; "EPSG:…" where there is none.
 
     >>> utm_code("EPSG:3857", (1_670_000.0, 6_890_000.0))
-    'EPSG:32633'
-    """
+    'EPSG:32633'"""
     try:
         longitude, latitude = transformer(crs, "EPSG:4326").transform(*position)
     except GridError:

@@ -1,6 +1,5 @@
 """The one sliding window: tiles on a global lattice of a scene's grid, in one shape, stitched back without seams.
 
-Pure geometry: takes shapes in pixels, returns windows and weights; refuses tiles that leave nothing after the halo.
 Each output pixel depends on lattice tiles alone, so the result does not depend on how the work is cut up."""
 
 from __future__ import annotations
@@ -31,10 +30,8 @@ class Tiling:
 
     Parameters
     ----------
-    tile_px
-        Side of a tile as the segmenter gets it, pixels.
-    halo_px
-        Context cut off on each side afterwards, pixels; the rest is the core.
+    tile_px, halo_px
+        Side of a tile as the segmenter gets it, and context cut off on each side afterwards; the rest is the core.
     overlap_px
         How far neighbouring cores overlap, and are blended; 0 means that cores abut (centre crop).
     scores
@@ -47,8 +44,10 @@ class Tiling:
     Raises
     ------
     InputError
-        Sizes that leave no core, an overlap as wide as the core, unknown scores or blending.
+        For sizes that leave no core, an overlap as wide as the core, unknown scores or blending.
 
+    Examples
+    --------
     >>> Tiling(tile_px=576, halo_px=32, overlap_px=64).stride_px
     448
     """
@@ -98,13 +97,9 @@ class Tiling:
         return self.core_px if self.blending == UNIFORM else self.overlap_px
 
     def least_work(self, shape: tuple[int, int], smallest_px: int = SMALLEST_HALF_PX) -> Tiling:
-        """This tiling of abutting cores, or one of half the core where that computes fewer pixels of a scene, halos included.
+        """Return this tiling of abutting cores, or that of half the core where it computes fewer pixels of a scene.
 
-        smallest_px : a core whose half is smaller stays as it is.
-
-        >>> Tiling(tile_px=522, halo_px=5).least_work((240, 512)).core_px
-        256
-        """
+        smallest_px : a core whose half is smaller stays as it is."""
         half_px = self.core_px // 2
         if half_px < smallest_px:
             return self
@@ -144,6 +139,8 @@ class Tile:
     halo_px
         Context on each side, pixels: `window` is the core with it.
 
+    Examples
+    --------
     >>> Tile(1, 0, Window(48, 0, 48, 48), halo_px=8).window
     Window(row=40, col=-8, height=64, width=64)
     """
@@ -164,11 +161,12 @@ class Lattice:
 
     Parameters
     ----------
-    shape
-        (h, w) of the scene, pixels.
+    shape : (h, w) of the scene, pixels
     tiling
         Sizes of tiles.
 
+    Examples
+    --------
     >>> lattice = Lattice((100, 70), Tiling(tile_px=64, halo_px=8))
     >>> lattice.rows, lattice.cols, lattice.tile(1, 0).window
     (3, 2, Window(row=40, col=-8, height=64, width=64))
@@ -225,7 +223,7 @@ class Lattice:
 
 
 def hann_weights(tiling: Tiling) -> NDArray[np.float32]:
-    """Blending weights along one axis of a core: Hann ramps over the overlap, 1 between.
+    """Return blending weights along one axis of a core: Hann ramps over the overlap, 1 between.
 
     Two neighbours' ramps sum to 1; where more than two cores overlap, or at the scene's edge, the sum is divided out.
 
@@ -236,8 +234,10 @@ def hann_weights(tiling: Tiling) -> NDArray[np.float32]:
 
     Returns
     -------
-    (core_px,) float32 in (0, 1].
+    (core_px,) float32 in (0, 1]
 
+    Examples
+    --------
     >>> print(hann_weights(Tiling(tile_px=6, halo_px=0, overlap_px=2)).round(2))
     [0.15 0.85 1.   1.   0.85 0.15]
     """
@@ -248,7 +248,7 @@ def hann_weights(tiling: Tiling) -> NDArray[np.float32]:
 
 
 def core_weights(tiling: Tiling) -> NDArray[np.float32]:
-    """Blending weights along one axis of a core: all 1 under "uniform", else `hann_weights`.
+    """Return blending weights along one axis of a core: all 1 under "uniform", else `hann_weights`.
 
     Parameters
     ----------
@@ -257,8 +257,10 @@ def core_weights(tiling: Tiling) -> NDArray[np.float32]:
 
     Returns
     -------
-    (core_px,) float32.
+    (core_px,) float32
 
+    Examples
+    --------
     >>> core_weights(Tiling(tile_px=6, halo_px=2, blending="uniform")).tolist()
     [1.0, 1.0]
     """
@@ -266,21 +268,21 @@ def core_weights(tiling: Tiling) -> NDArray[np.float32]:
 
 
 def weight_sums(lattice: Lattice, start: int, stop: int, length: int) -> NDArray[np.float32]:
-    """Sum of all tiles' weights along one axis of a scene.
+    """Return the sum of all tiles' weights along one axis of a scene.
 
     Parameters
     ----------
     lattice
         The tiles.
-    start, stop
-        The pixels start ≤ p < stop of the axis.
-    length
-        Length of the axis, pixels.
+    start, stop : the pixels start ≤ p < stop of the axis
+    length : of the whole axis, pixels
 
     Returns
     -------
-    (stop − start,) float32.
+    (stop − start,) float32
 
+    Examples
+    --------
     >>> weight_sums(Lattice((9, 9), Tiling(tile_px=6, halo_px=0, overlap_px=2)), 3, 6, 9).round(3).tolist()
     [1.0, 1.0, 1.0]
     """
@@ -294,19 +296,19 @@ def weight_sums(lattice: Lattice, start: int, stop: int, length: int) -> NDArray
 
 
 def reflect_indices(length: int, start: int, stop: int) -> NDArray[np.intp]:
-    """Indices into an axis for positions beyond its ends, mirrored there as often as needed.
+    """Return indices into an axis for positions beyond its ends, mirrored there as often as needed.
 
     Parameters
     ----------
-    length
-        Length of the axis, pixels.
-    start, stop
-        The positions start ≤ p < stop; they may be negative or beyond the length.
+    length : of the axis, pixels
+    start, stop : the positions start ≤ p < stop; they may be negative or beyond the length
 
     Returns
     -------
-    (stop − start,) indices, 0 … length − 1.
+    (stop − start,) indices, 0 … length − 1
 
+    Examples
+    --------
     >>> reflect_indices(3, -2, 5).tolist()
     [2, 1, 0, 1, 2, 1, 0]
     """
@@ -318,18 +320,17 @@ def reflect_indices(length: int, start: int, stop: int) -> NDArray[np.intp]:
 
 
 def mirror_window(part: NDArray[Any], window: Window) -> NDArray[Any]:
-    """A window that reaches beyond an image, filled by mirroring the image at its edges.
+    """Return a window that reaches beyond an image, filled by mirroring the image at its edges.
 
     Parameters
     ----------
-    part
-        (C, h, w).
+    part : (C, h, w)
     window
         In pixels of the image; it may begin before and end after it.
 
     Returns
     -------
-    (C, window.height, window.width), of the type of the image.
+    (C, window.height, window.width), of the type of the image
     """
     rows = reflect_indices(part.shape[1], window.row, window.row + window.height)
     cols = reflect_indices(part.shape[2], window.col, window.col + window.width)

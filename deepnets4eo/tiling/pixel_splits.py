@@ -1,7 +1,4 @@
-"""Single pixels of a scene, assigned to parts such as training and validation: which pixel is in which part.
-
-Takes class indices (h, w) of the labels of scenes, void 255; returns masks and windows per part, as blocks do.
-Refuses classes of too few pixels or components for two parts, naming them."""
+"""Single pixels of a scene, assigned to parts such as training and validation: which pixel is in which part."""
 
 from __future__ import annotations
 
@@ -27,12 +24,7 @@ Labels = Sequence[NDArray[np.uint8]]
 @dataclass(frozen=True, eq=False)
 class PixelSplit:
     """Pixels of one scene by `part_map` (h, w): 1 training, 2 validation, 0 neither; training pixels keep `buffer_px`
-    rows or columns from those of validation.
-
-    >>> split = PixelSplit(np.array([[1, 0, 2], [1, 1, 2]], np.uint8))
-    >>> split.area("train"), split.mask("val", Window(0, 1, 2, 2)).tolist()
-    (3, [[False, True], [False, True]])
-    """
+    rows or columns from those of validation."""
 
     part_map: PartMap
     buffer_px: int = 0
@@ -106,8 +98,8 @@ class PixelSplit:
 
 
 def split_share(labels: Labels, names: Sequence[str], val_share: float, seed: int) -> list[PixelSplit]:
-    """Validate on a share of the labelled pixels of each class, drawn at random, and learn from the others; each class
-    has a pixel in both. Raises InputError naming classes of a single pixel."""
+    """Validate on a share of the labelled pixels of each class, at random, and learn from the others; each class has a
+    pixel in both. Errors: InputError naming classes of a single pixel."""
     counts = count_classes(labels, len(names))
     single = [name for name, count in zip(names, counts, strict=True) if count == 1]
     if single:
@@ -122,8 +114,8 @@ def split_share(labels: Labels, names: Sequence[str], val_share: float, seed: in
 
 
 def split_per_class(labels: Labels, names: Sequence[str], number: int, seed: int) -> list[PixelSplit]:
-    """Learn from `number` labelled pixels of each class, drawn at random, and validate on all others; classes without
-    any are left out. Raises InputError naming classes that have no more than `number` pixels."""
+    """Learn from `number` labelled pixels of each class that occurs, at random, and validate on all others. Errors:
+    InputError naming classes that have no more."""
     counts = count_classes(labels, len(names))
     small = {name: int(count) for name, count in zip(names, counts, strict=True) if 0 < count <= number}
     if small:
@@ -140,7 +132,7 @@ def split_components(
     labels: Labels, names: Sequence[str], val_share: float, buffer_px: int, seed: int
 ) -> list[PixelSplit]:
     """Assign connected components of each class as a whole, about `val_share` of its pixels to validation; training
-    pixels within `buffer_px` of these are in no split. Raises InputError naming classes of a single component, or
+    pixels within `buffer_px` of these are in no split. Errors: InputError naming classes of a single component, or
     whose training pixels all lie in the buffer."""
     rng = np.random.default_rng(seed)
     part_maps = [np.zeros(one.shape, np.uint8) for one in labels]

@@ -1,6 +1,4 @@
-"""Windows and pixels to train on: at random, or with each class in turn.
-
-Takes shapes, scenes and a NumPy generator; refuses scenes without any labelled pixel. Reads each label block once."""
+"""Windows and pixels to train on: at random, or with each class in turn. Each label block is read once."""
 
 from __future__ import annotations
 
@@ -32,11 +30,7 @@ Usable = Callable[[Window], NDArray[np.bool_]]
 
 
 def random_windows(shape: tuple[int, int], window_px: int, count: int, rng: np.random.Generator) -> list[Window]:
-    """`count` windows of one size, uniformly over all positions inside; a smaller scene gives windows beyond its edge.
-
-    >>> random_windows((10, 10), 10, 1, np.random.default_rng(0))
-    [Window(row=0, col=0, height=10, width=10)]
-    """
+    """Return `count` windows of one size, uniformly over all positions inside; beyond the edge of a smaller scene."""
     rows = rng.integers(0, max(shape[0] - window_px, 0), count, endpoint=True)
     cols = rng.integers(0, max(shape[1] - window_px, 0), count, endpoint=True)
     return [Window(int(row), int(col), window_px, window_px) for row, col in zip(rows, cols, strict=True)]
@@ -44,8 +38,7 @@ def random_windows(shape: tuple[int, int], window_px: int, count: int, rng: np.r
 
 @dataclass(frozen=True)
 class ClassCells:
-    """Where each class occurs: for every class index the cells (row, col) of a coarse grid that show it, and its pixels
-    (K,)."""
+    """Where each class occurs: the cells (row, col) of a coarse grid that show it, and its pixels (K,)."""
 
     shape: tuple[int, int]
     cells: tuple[NDArray[np.int32], ...]
@@ -106,17 +99,9 @@ def balanced_windows(cells: ClassCells, window_px: int, count: int, rng: np.rand
 
 @dataclass(frozen=True)
 class Samples:
-    """Labelled pixels.
-
-    Parameters
-    ----------
-    vectors
-        (n, F) float32.
-    class_indices
-        (n,) uint8, index in the legend.
-    blocks
-        (n,) int64, number of the block of ground that each came from: a window, or, where all came from few windows, a
-        cell of 64 pixels, in small scenes of fewer, so that there are some 24 of them."""
+    """Labelled pixels: vectors (n, F) float32; class_indices (n,) uint8; blocks (n,) int64, the block of ground that
+    each came from: a window, or, where all came from few windows, a cell of 64 pixels, in small scenes of fewer (some
+    24 of them)."""
 
     vectors: NDArray[np.float32]
     class_indices: NDArray[np.uint8]
@@ -137,38 +122,12 @@ def sample_pixels(
     balanced: bool = True,
     max_share: float = 1.0,
 ) -> Samples:
-    """Draw labelled pixels, equally many of each class where there are enough, or at random.
+    """Draw at most `max_pixels` labelled pixels, equally many of each class where there are enough, or at random, so
+    that classes keep their shares. Errors: InputError where no scene has a labelled pixel.
 
-    Parameters
-    ----------
-    scenes
-        Scenes with labels.
-    legend
-        Classes of the labels.
-    features
-        Returns the vectors (F, rows, cols) of a sample, at pixels stride // 2, stride // 2 + stride, …
-    max_pixels
-        Most samples.
-    halo_px
-        Margin around a window that `features` depends on, pixels; a multiple of the stride.
-    stride_px
-        Step between the pixels that have vectors; 1 is every pixel.
-    names
-        Layers that `features` uses.
-    seed
-        The seed of the choice.
-    window_px
-        Side of the windows that are read, pixels; a multiple of the stride.
-    balanced
-        Whether classes get equal numbers; else every labelled pixel is as likely, and classes keep their shares.
-    max_share
-        Without `balanced`: most of the labelled pixels, 0–1. Neighbours say nearly the same, so that more cost time
-        and teach little. 2,000 samples may always be drawn.
-
-    Raises
-    ------
-    InputError
-        No scene has a labelled pixel."""
+    features : sample of the layers `names` → vectors (F, rows, cols) at pixels stride // 2, stride // 2 + stride, …,
+    which depend on `halo_px` around. Windows of `window_px` are read; both are multiples of the stride. max_share :
+    most of the labelled pixels at random, as neighbours say nearly the same; 2,000 samples may always be drawn."""
     rng = np.random.default_rng(seed)
     windows = list(shuffle_windows(scenes, window_px, rng))
     choice: _Balanced | _AtRandom
@@ -207,11 +166,8 @@ def sample_pixels(
 
 
 def _cell_side(windows: Sequence[Window]) -> int:
-    """Side of the cells that keep samples apart: windows of scenes that are large enough hold `FEWEST_CELLS`.
-
-    >>> _cell_side([Window(0, 0, 128, 128)]), _cell_side([Window(0, 0, 256, 256)] * 4)
-    (26, 64)
-    """
+    """Return the side of the cells that keep samples apart: windows of scenes that are large enough hold
+    `FEWEST_CELLS`."""
     area = sum(window.height * window.width for window in windows)
     return int(np.clip(math.isqrt(area // FEWEST_CELLS), LEAST_CELL_PX, CELL_PX))
 

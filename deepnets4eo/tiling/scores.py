@@ -1,6 +1,5 @@
-"""Scores of classes: probabilities, best class, entropy, and fractions as bytes.
-
-Array in, array out; scores are float32 with the classes along one axis. Trusts its input."""
+"""Scores of classes: probabilities, best class, entropy, and fractions as bytes; float32 with the classes along one
+axis."""
 
 from __future__ import annotations
 
@@ -25,11 +24,7 @@ def log_probabilities(raw: FloatImage, axis: int = 0) -> FloatImage:
 
 
 def probabilities(raw: FloatImage, axis: int = 0) -> FloatImage:
-    """Softmax over `axis`, float32 summing to 1.
-
-    >>> probabilities(np.log(np.array([1, 3], np.float32))).tolist()
-    [0.25, 0.75]
-    """
+    """Return the softmax over `axis`, float32 summing to 1."""
     exponential = np.exp(raw - raw.max(axis=axis, keepdims=True))
     exponential /= exponential.sum(axis=axis, keepdims=True)
     return exponential
@@ -68,20 +63,13 @@ def _best_plane(scores: FloatImage) -> NDArray[np.uint8]:
 
 
 def to_bytes(fraction: FloatImage) -> NDArray[np.uint8]:
-    """Fractions 0–1 as bytes 0–254, rounded to the nearest.
-
-    >>> to_bytes(np.array([0, 0.5, 1], np.float32)).tolist()
-    [0, 127, 254]
-    """
+    """Return fractions 0–1 as bytes 0–254, rounded to the nearest."""
     return np.rint(np.clip(fraction, 0, 1) * PACKED_ONE).astype(np.uint8)
 
 
 def entropy(proba: FloatImage) -> FloatImage:
-    """Shannon entropy over the first axis as a fraction of its maximum log K: 0 certain, 1 all classes alike.
-
-    >>> entropy(np.array([[0.5], [0.5]], np.float32)).tolist()
-    [1.0]
-    """
+    """Return the Shannon entropy over the first axis as a fraction of its maximum log K: 0 certain, 1 all classes
+    alike."""
     if proba.shape[0] == 1:
         return np.zeros(proba.shape[1:], np.float32)
     smallest = np.finfo(np.float32).tiny

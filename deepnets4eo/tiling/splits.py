@@ -1,7 +1,4 @@
-"""The square blocks of a scene, assigned to parts such as training and validation, with a buffer between them.
-
-Takes the shape of a scene; returns masks and windows per part, which boxes and pixels lie in a part, and GeoJSON.
-Refuses shares that make no part, and scenes of fewer blocks than parts. Splits of single pixels: `pixel_splits`."""
+"""The square blocks of a scene, assigned to parts such as training and validation, with a buffer between them."""
 
 from __future__ import annotations
 
@@ -64,33 +61,12 @@ class SceneSplit(Protocol):
 
 @dataclass(frozen=True)
 class BlockSplit:
-    """The square blocks of one scene, assigned at random to parts such as {"train": 0.8, "val": 0.2}.
+    """The square blocks of one scene of `shape` (h, w), assigned at random to parts such as {"train": 0.8, "val": 0.2}.
 
-    Parameters
-    ----------
-    shape
-        (h, w) of the scene, pixels.
-    block_px
-        Side of a block, pixels.
-    buffer_px
-        Pixels of the first part nearer than this (in rows or columns) to a block of another part belong to none; at
-        least the receptive field of what is trained. The other parts stay whole.
-    shares
-        Part → share of the blocks, above 0; they sum to 1.
-    seed
-        The seed of the assignment.
-    fixed_assignment
-        (block rows, block cols) int8, the index of each block's part, instead of a random assignment.
-
-    Raises
-    ------
-    InputError
-        Shares that do not sum to 1, a buffer wider than a block, fewer blocks than parts.
-
-    >>> split = BlockSplit((100, 100), 50, 8, {"train": 0.75, "val": 0.25})
-    >>> [len(split.blocks(part)) for part in split.parts]
-    [3, 1]
-    """
+    Pixels of the first part nearer than `buffer_px` (in rows or columns) to a block of another part belong to none; it
+    should be the receptive field of what is trained. fixed_assignment : (block rows, block cols) int8, index of each
+    block's part. Errors: InputError for shares that do not sum to 1, a buffer wider than a block, fewer blocks than
+    parts."""
 
     shape: tuple[int, int]
     block_px: int
@@ -186,8 +162,8 @@ class BlockSplit:
         return np.asarray(self.block_assignment[row, col] == self._index(part))
 
     def near(self, part: str, boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return (N,) bool, which boxes (first row, first column, row after the last, column after the last) reach into
-        a block of a part, or into the buffer around it."""
+        """Return (N,) bool, which boxes (first row, first column, row and column after the last) reach into a block of
+        a part, or into the buffer around it."""
         near = np.zeros(len(boxes), bool)
         for block in self.blocks(part) if part in self.shares else []:
             reach = block.grow(self.buffer_px)
