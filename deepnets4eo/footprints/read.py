@@ -16,7 +16,7 @@ from pyproj.exceptions import ProjError
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.footprints.files import PIXEL_COLUMN, read_table
 from deepnets4eo.footprints.ids import make_ids
-from deepnets4eo.footprints.repair import FARTHEST, farther_than, finite, mended, usable_polygons
+from deepnets4eo.footprints.repair import FARTHEST, farther_than, finite, mend_polygons, usable_polygons
 from deepnets4eo.grid import FARTHEST_DEGREES, Grid, transform_shapes
 from deepnets4eo.osm.elements import no_buildings
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
@@ -103,7 +103,7 @@ class Footprints:
         if len(moved) and not reachable.any():
             raise GridError(f"none of the footprints {self.source} can be expressed in {crs}. Check their CRS.")
         outlines = np.where(reachable, outlines, shapely.Polygon())
-        return replace(self, frame=moved.set_geometry(mended(outlines)[0], crs=moved.crs))
+        return replace(self, frame=moved.set_geometry(mend_polygons(outlines)[0], crs=moved.crs))
 
     def in_pixels(self, grid: Grid) -> np.ndarray:
         """Return the outlines (N,) in the pixel coordinates of `grid`: x = column, y = row, (0, 0) the outer corner.
@@ -208,7 +208,9 @@ def read_footprints(
     pixels = None
     if PIXEL_COLUMN in table and table[PIXEL_COLUMN].notna().all():
         pixels = shapely.force_2d(table[PIXEL_COLUMN].to_numpy())
-        pixels = mended(np.where(finite(pixels) & ~farther_than(pixels, FARTHEST), pixels, shapely.Polygon()))[0][keep]
+        pixels = mend_polygons(np.where(finite(pixels) & ~farther_than(pixels, FARTHEST), pixels, shapely.Polygon()))[
+            0
+        ][keep]
     return Footprints(
         frame=frame,
         repaired=int(repaired[keep].sum()),

@@ -30,12 +30,12 @@ def usable_polygons(geometries: np.ndarray, crs: Any) -> tuple[np.ndarray, np.nd
         reasons[lost], outlines[lost] = "coordinates beyond the Earth", shapely.Polygon()
     if geographic:
         outlines = cut_at_antimeridian(outlines)
-    outlines, broken = mended(outlines)
+    outlines, broken = mend_polygons(outlines)
     reasons[shapely.is_empty(outlines) & (reasons == "")] = "no area"
     return outlines, reasons, broken
 
 
-def mended(outlines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mend_polygons(outlines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Valid Polygons and MultiPolygons, and which were not; lines and points that repair leaves over are dropped."""
     outlines = outlines.copy()
     collections = shapely.get_type_id(outlines) == shapely.GeometryType.GEOMETRYCOLLECTION
@@ -75,7 +75,7 @@ def cut_at_antimeridian(outlines: np.ndarray) -> np.ndarray:
     wide = bounds[:, 2] - bounds[:, 0] > 180
     for row in np.flatnonzero(wide | (bounds[:, 2] > 180) | (bounds[:, 0] < -180)):
         turned = shapely.transform(outlines[row], eastward) if wide[row] else outlines[row]
-        turned = mended(np.array([turned]))[0][0]
+        turned = mend_polygons(np.array([turned]))[0][0]
         pieces = [
             shapely.transform(piece, lambda xy, turn=turn: xy - [360.0 * turn, 0.0])
             for turn in (-1, 0, 1)
