@@ -21,10 +21,10 @@ from smoke import NOTE, add_smoke
 from torch import Tensor
 from world_train import ship
 
-from deepnets4eo.damage.siamese.box import NAME
-from deepnets4eo.damage.siamese.recipe import StreamRecipe
-from deepnets4eo.damage.siamese.scoring import to_labelled_pair
-from deepnets4eo.damage.siamese.training import score_as_stored
+from deepnets4eo.damage.network.recipe import StreamRecipe
+from deepnets4eo.damage.network.scoring import to_labelled_pair
+from deepnets4eo.damage.network.shipped import NAME
+from deepnets4eo.damage.network.training import score_as_stored
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_json
 from deepnets4eo.segmenters.run import Run, load_run, save_run

@@ -20,7 +20,7 @@ from script import plain_errors
 from smoke import NOTE, add_smoke
 from world_train import ship
 
-from deepnets4eo.damage.siamese.box import NAME
+from deepnets4eo.damage.network.shipped import NAME
 from deepnets4eo.training import TrainOptions, train
 
 SMOKE = (

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.damage.siamese.network import PairOrPostNet
+from deepnets4eo.damage.network.architecture import PairOrPostNet
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter

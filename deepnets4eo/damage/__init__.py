@@ -26,9 +26,9 @@ _HOMES = {
     "register": "deepnets4eo.registration",
     "Registration": "deepnets4eo.registration",
     "align_footprints": "deepnets4eo.footprints.alignment",
-    "GradedPair": "deepnets4eo.damage.siamese.samples",
-    "StreamRecipe": "deepnets4eo.damage.siamese.recipe",
-    "train_on_stream": "deepnets4eo.damage.siamese.training",
+    "GradedPair": "deepnets4eo.damage.network.samples",
+    "StreamRecipe": "deepnets4eo.damage.network.recipe",
+    "train_on_stream": "deepnets4eo.damage.network.training",
 }
 
 __all__ = list(_HOMES)

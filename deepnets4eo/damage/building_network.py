@@ -17,10 +17,9 @@ from deepnets4eo.arrays import Floats, Geometries
 from deepnets4eo.cards.catalog import run_path
 from deepnets4eo.damage.building_image import to_working_image
 from deepnets4eo.damage.find_buildings import BORDER, BUILDING, SHIPPED
-from deepnets4eo.damage.siamese.evidence import is_run
-from deepnets4eo.damage.siamese.pairs import in_pixels
-from deepnets4eo.damage.siamese.pooling import pool_scene
-from deepnets4eo.damage.siamese.tile_work import TileWork
+from deepnets4eo.damage.network.grader import is_run
+from deepnets4eo.damage.network.pairs import in_pixels
+from deepnets4eo.damage.network.pooling import TileWork, pool_scene
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import transform_shapes

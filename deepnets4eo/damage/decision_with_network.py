@@ -24,6 +24,10 @@ from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel, to_decision_
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
 from deepnets4eo.damage.grading_rates import CALLED, UNKNOWN_RATES, share_by_calls
+from deepnets4eo.damage.network.grader import COLUMNS, MEANING, NetworkGrader, is_run
+from deepnets4eo.damage.network.pairs import POST, PRE
+from deepnets4eo.damage.network.pooling import TileWork
+from deepnets4eo.damage.network.shipped import not_used, open_shipped, pre_not_read, why_unfit
 from deepnets4eo.damage.network_reliability import NetworkReliability, graded_by_network
 from deepnets4eo.damage.network_skill import NetworkSkill, validated_skill
 from deepnets4eo.damage.opinion_pool import CERTAIN, pool_log_odds, pool_scores
@@ -32,10 +36,6 @@ from deepnets4eo.damage.prior import BY_USER, EVEN, ShareEstimate, choose_share,
 from deepnets4eo.damage.raster_evidence import Score, score_findings
 from deepnets4eo.damage.reliability import Reliability, adjust_to_share, fit_to_site, members_of, values_of
 from deepnets4eo.damage.result_findings import result_findings
-from deepnets4eo.damage.siamese.box import not_used, open_box, pre_not_read, why_unfit
-from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader, is_run
-from deepnets4eo.damage.siamese.pairs import POST, PRE
-from deepnets4eo.damage.siamese.tile_work import TileWork
 from deepnets4eo.damage.site_estimates import BuildingGround, site_estimates
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError, RunError
@@ -122,14 +122,14 @@ class DecisionModel:
             DamageModel.load(DEFAULT_MODEL), grader if skill.value else None, *weights, damaged_share, skill, measured
         )
 
-    def with_box(self, pre: Layer | None, post: Layer) -> DecisionModel:
+    def with_shipped(self, pre: Layer | None, post: Layer) -> DecisionModel:
         """The same with the network that comes with the toolbox, or with the finding why it is not used here.
 
         As it is where a run was given, and where the toolbox comes without weights.
         """
         if self.skill is not None or self.weight == 0:
             return self
-        grader, finding = open_box()
+        grader, finding = open_shipped()
         if grader is None:
             return self if finding is None else replace(self, findings=(finding,))
         skills = [validated_skill(grader.run.card, head) for head in (None, POST_ALONE)]

@@ -27,6 +27,7 @@ from deepnets4eo.damage.inputs import Inputs, open_inputs
 from deepnets4eo.damage.job_control import JobControl, Passes
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.map_making import make_map
+from deepnets4eo.damage.network.pooling import TileWork
 from deepnets4eo.damage.outline_probability import with_outline_probability
 from deepnets4eo.damage.point_evidence import PointEvidence, PointScore, with_point_columns
 from deepnets4eo.damage.position import (
@@ -37,7 +38,6 @@ from deepnets4eo.damage.position import (
 from deepnets4eo.damage.raster_evidence import RasterEvidence, Score, mean_scores, with_scores
 from deepnets4eo.damage.resume import damage_journal
 from deepnets4eo.damage.settings import Settings
-from deepnets4eo.damage.siamese.tile_work import TileWork
 from deepnets4eo.damage.unbuilt import NO_BUILDING, UnbuiltOutlines, find_unbuilt
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import FootprintAlignment, align_footprints
@@ -315,7 +315,7 @@ def load_model(inputs: Inputs | CheckedImages, settings: Settings) -> DecisionMo
     if radar:
         model = replace(model, weight=1.0)
     elif settings.network:
-        model = model.with_box(inputs.pre, inputs.post)
+        model = model.with_shipped(inputs.pre, inputs.post)
     return model.fitted_to(inputs.pre, inputs.post)
 
 

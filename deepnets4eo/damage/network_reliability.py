@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from deepnets4eo.damage.network.grader import COLUMNS
 from deepnets4eo.damage.opinion_pool import border_odds, pool_log_odds
 from deepnets4eo.damage.reliability import Reliability
-from deepnets4eo.damage.siamese.evidence import COLUMNS
 from deepnets4eo.damage.vocabulary import POST_ONLY, PRE_POST
 from deepnets4eo.errors import RunError
 

@@ -13,9 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from deepnets4eo.damage.network.grader import COLUMNS
 from deepnets4eo.damage.ordinal import grade_probabilities
 from deepnets4eo.damage.raster_evidence import Score
-from deepnets4eo.damage.siamese.evidence import COLUMNS
 
 CERTAIN = 1e-4  # no probability is taken to be nearer to 0 or 1, so that none outweighs all others
 

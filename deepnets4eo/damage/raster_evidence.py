@@ -22,8 +22,8 @@ from deepnets4eo.damage.class_shares import PREFIX as CLASS_PREFIX
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.columns import MEANING
 from deepnets4eo.damage.evidence_card import EvidenceCard, card_path
+from deepnets4eo.damage.network.grader import COLUMNS as NETWORK_COLUMNS
 from deepnets4eo.damage.point_evidence import MEANING as POINT_MEANING
-from deepnets4eo.damage.siamese.evidence import COLUMNS as NETWORK_COLUMNS
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import mean_gsd_m

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from deepnets4eo.damage.siamese import box
+from deepnets4eo.damage.network import shipped
 from deepnets4eo.footprints.offsets import FootprintAlignment
 from deepnets4eo.jobs.identity import file_identity, identity_hash, layer_identity
 from deepnets4eo.jobs.journal import Journal
@@ -56,12 +56,12 @@ def labels_file(scratch: Path, run: str, image: Layer) -> Path:
 def _job_hash(inputs: Inputs, settings: Settings) -> str:
     """Hash of all that shapes the steps: program, settings, runs, images, footprints."""
     runs = [name for name in (settings.model, settings.class_shares, settings.segmenter) if name]
-    box_folder = box.box_folder() if settings.network else None
+    shipped_folder = shipped.shipped_folder() if settings.network else None
     outlines = inputs.footprints.pixels
     return identity_hash(
         {name: value for name, value in asdict(settings).items() if name not in NO_SHAPE},
         [[file_identity(name), file_identity(Path(name) / CARD)] for name in runs],
-        None if box_folder is None else file_identity(box_folder / CARD),
+        None if shipped_folder is None else file_identity(shipped_folder / CARD),
         [layer_identity(getattr(inputs, name)) for name in ("pre", "post", "dsm_pre", "dsm_post", "cloud_mask")],
         [[one.column, one.scale, str(one.card), one.weight, layer_identity(one.layer)] for one in inputs.scores],
         None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from deepnets4eo.damage.colour_choice import in_colour
-from deepnets4eo.damage.siamese.pairs import POST, PRE, with_bands
+from deepnets4eo.damage.network.pairs import POST, PRE, with_bands
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer

@@ -21,9 +21,9 @@ import torch
 from numpy.typing import NDArray
 from prediction_case import make_scene as write_scene
 
-from deepnets4eo.damage.siamese.box import open_box
-from deepnets4eo.damage.siamese.evidence import NetworkGrader
-from deepnets4eo.damage.siamese.pairs import in_pixels, make_scene
+from deepnets4eo.damage.network.grader import NetworkGrader
+from deepnets4eo.damage.network.pairs import in_pixels, make_scene
+from deepnets4eo.damage.network.shipped import open_shipped
 from deepnets4eo.device import choose, torch_settings
 from deepnets4eo.rasters.scene import Layer
 
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    grader, finding = open_box()
+    grader, finding = open_shipped()
     if grader is None:
         parser.error(finding.message if finding is not None else "this copy comes without weights")
     compute = choose(threads=arguments.threads, precision="auto")

@@ -21,7 +21,7 @@ from sklearn.metrics import cohen_kappa_score, log_loss, roc_auc_score
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.calibration import calibration_error
 from deepnets4eo.damage.decision import to_decision_table
-from deepnets4eo.damage.siamese.evidence import COLUMNS
+from deepnets4eo.damage.network.grader import COLUMNS
 from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES, NOT_ASSESSED
 from deepnets4eo.errors import DeepNets4EOError
 from places.damage_sites import DamageCase

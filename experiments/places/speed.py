@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import shapely
 
-from deepnets4eo.damage.siamese.evidence import NetworkGrader
-from deepnets4eo.damage.siamese.pairs import in_pixels, make_scene
+from deepnets4eo.damage.network.grader import NetworkGrader
+from deepnets4eo.damage.network.pairs import in_pixels, make_scene
 from deepnets4eo.prediction import predict
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.run import load_run

@@ -16,7 +16,7 @@ from deepnets4eo.damage.colour_choice import in_colour, unknown_colours
 from deepnets4eo.damage.evidence.working_grid import make_working_grid
 from deepnets4eo.damage.input_checks import check_images
 from deepnets4eo.damage.inputs import open_inputs
-from deepnets4eo.damage.siamese.pairs import make_scene
+from deepnets4eo.damage.network.pairs import make_scene
 from deepnets4eo.inspection import inspect
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City

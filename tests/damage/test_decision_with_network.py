@@ -24,11 +24,11 @@ from deepnets4eo.damage.conformal import GradeSets
 from deepnets4eo.damage.decision_with_network import DecisionModel
 from deepnets4eo.damage.grading_rates import share_by_calls
 from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.damage.network.architecture import SiameseNet
+from deepnets4eo.damage.network.grader import COLUMNS, MEANING, NetworkGrader
 from deepnets4eo.damage.opinion_pool import CERTAIN, border_odds, pool_log_odds
 from deepnets4eo.damage.prior import opinions_differ, share_findings
 from deepnets4eo.damage.reliability import Reliability, adjust_to_share, fit_to_site
-from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader
-from deepnets4eo.damage.siamese.network import SiameseNet
 from deepnets4eo.damage.site_shift import SiteShift
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError, RunError

@@ -252,7 +252,7 @@ def outcome(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def pairs(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.damage.siamese.datasets import read_pairs
-    from deepnets4eo.damage.siamese.recipe import PairSection
+    from deepnets4eo.damage.network.datasets import read_pairs
+    from deepnets4eo.damage.network.recipe import PairSection
 
     return [(pair.scene, pair.grades) for pair in read_pairs(PairSection(folders=(str(main),)))]

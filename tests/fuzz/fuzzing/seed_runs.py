@@ -88,7 +88,7 @@ def _segmenters(scene: Scene) -> dict[str, Segmenter]:
     from deepnets4eo.baselines import SelfOrganizingMap
     from deepnets4eo.baselines.estimators import EstimatorOptions, build_estimator
     from deepnets4eo.baselines.postprocessing.segmenter import PostProcessed
-    from deepnets4eo.damage.siamese.network import SiameseNet
+    from deepnets4eo.damage.network.architecture import SiameseNet
     from deepnets4eo.segmenters.ensemble import Ensemble
 
     inputs, legend = InputSpec.measure([scene]), Legend.load("isprs")

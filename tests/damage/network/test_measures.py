@@ -6,11 +6,11 @@ from made_up_pairs import write_xbd
 from scipy.special import log_softmax, softmax
 
 from deepnets4eo.cards.legend import VOID
-from deepnets4eo.damage.siamese import read_pairs
-from deepnets4eo.damage.siamese.recipe import PairSection, SiameseRecipe
-from deepnets4eo.damage.siamese.scaling import measure_pairs, scaled_to
-from deepnets4eo.damage.siamese.scoring import Graded, damage_probability, full_scores, validation_scores
-from deepnets4eo.damage.siamese.split import split_buildings
+from deepnets4eo.damage.network import read_pairs
+from deepnets4eo.damage.network.recipe import PairSection, SiameseRecipe
+from deepnets4eo.damage.network.samples import split_buildings
+from deepnets4eo.damage.network.scaling import measure_pairs, scaled_to
+from deepnets4eo.damage.network.scoring import Graded, damage_probability, full_scores, validation_scores
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.training.recipe import resolve

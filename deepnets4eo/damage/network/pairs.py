@@ -18,9 +18,13 @@ from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.damage.colour_choice import in_colour
+from deepnets4eo.damage.evidence.gather import on_post
+from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.errors import LabelError
-from deepnets4eo.grid import Grid
+from deepnets4eo.footprints import FootprintAlignment
+from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.registration import Registration
 from deepnets4eo.zonal.outlines import Outlines
 
 PRE, POST = "pre", "post"
@@ -170,3 +174,16 @@ def grades_of(names: Sequence[Any], where: str) -> tuple[NDArray[np.uint8], dict
             "Choose the column with data.grade_column, or another file."
         )
     return grades, dict(ignored)
+
+
+def on_working_grid(
+    outlines_px: NDArray[Any],
+    post: Layer,
+    work: WorkingGrid,
+    alignment: FootprintAlignment | None,
+    registration: Registration | None,
+) -> NDArray[Any]:
+    """Outlines (N,), given in pixels of the post image, where the post image shows them, in pixels of the working grid."""
+    moved = on_post(outlines_px, post.grid, alignment, registration)
+    outlines: NDArray[Any] = transform_shapes(work.post_to_work, moved)
+    return outlines

@@ -1,7 +1,9 @@
 """Folders of labelled pairs in three layouts, read as one kind of pair.
 
-Takes folders as published (xBD, BRIGHT) or images with a labelled vector file; reads labels at once, images when
-needed. Refuses folders of no known layout, labels without their images, and labels that cannot be read.
+Takes folders as published (xBD, BRIGHT), or images of any kind with a vector file whose buildings carry grades: these are
+treated as the main job treats them (registered, outlines moved onto the roofs, one working grid). Reads labels at once,
+images when needed. Refuses folders of no known layout, labels without their images, labels that cannot be read, and pairs
+that cannot be registered.
 """
 
 from __future__ import annotations
@@ -9,26 +11,32 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import shapely
+from geopandas import GeoDataFrame
 
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.damage.siamese.pairs import LEGEND, LabelledPair, grades_of, make_scene
-from deepnets4eo.damage.siamese.recipe import PairSection
-from deepnets4eo.damage.siamese.vector import read_vector
+from deepnets4eo.damage.evidence.working_grid import make_working_grid
+from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE, LabelledPair, grades_of, make_scene, on_working_grid
+from deepnets4eo.damage.network.recipe import PairSection
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.files import read_json
+from deepnets4eo.footprints import align_footprints
+from deepnets4eo.footprints.read import Footprints, read_footprints
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.registration import Registration, register
+from deepnets4eo.training.scenes import find_sources
 
 log = logging.getLogger(__name__)
 
 XBD, BRIGHT = ("images", "labels"), ("pre-event", "post-event", "target")
+LABELS = "labels"  # the vector file of a pair, in `data.layers`
 SMALLEST_PX = 9  # connected pixels of a mask that count as a building
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg")
 
@@ -128,6 +136,66 @@ def components(target: Layer) -> tuple[np.ndarray, np.ndarray]:
     large = [(outline, value) for outline, value in regions if outline.area >= SMALLEST_PX]
     outlines = np.array([outline for outline, _ in large], dtype=object)
     return outlines, np.array([value for _, value in large], np.uint8)
+
+
+def read_vector(folders: Sequence[str], data: PairSection, seed: int = 0) -> list[LabelledPair]:
+    """Pairs by the patterns of `data.layers`, each registered as the main job would."""
+    missing = {PRE, POST, LABELS} - set(data.layers)
+    if missing:
+        raise InputError(f"data.layers lacks {', '.join(sorted(missing))}. Give a pattern for pre, post and labels.")
+    sources_of_pair = find_sources(folders, {name: data.layers[name] for name in (PRE, POST, LABELS)})
+    return [_read_by_patterns(name, sources, data, seed) for name, sources in sources_of_pair.items()]
+
+
+def _read_by_patterns(name: str, sources: Mapping[str, str], data: PairSection, seed: int) -> LabelledPair:
+    lacking = [layer for layer in (PRE, POST, LABELS) if layer not in sources]
+    if lacking:
+        raise InputError(f"pair {name!r} has no {', '.join(lacking)}. Check the patterns of data.layers.")
+    pre, post = Layer.open(sources[PRE]).as_shown(), Layer.open(sources[POST]).as_shown()
+    footprints = read_footprints(sources[LABELS], layer=data.labels_layer, image=post.grid)
+    grades, ignored = _column_grades(footprints, data.grade_column)
+    if not data.register_images:
+        scene, size_m = make_scene(pre.on(post.grid), post), _gsd_m(post)
+        outlines = footprints.in_pixels(post.grid)
+    else:
+        registration = _register(pre, post, seed)
+        alignment = align_footprints(pre, _in_crs_of(footprints, post), seed=seed)
+        work = make_working_grid(pre, post, registration)
+        scene, size_m = make_scene(work.layers[PRE], work.layers[POST]), work.gsd_m
+        outlines = on_working_grid(footprints.in_pixels(post.grid), post, work, alignment, registration)
+    return LabelledPair.of(name, lambda: scene, outlines, grades, gsd_m=size_m, ignored=ignored)
+
+
+def _column_grades(footprints: Footprints, column: str) -> tuple[np.ndarray, dict[str, int]]:
+    attributes = footprints.attributes
+    if attributes is None or column not in attributes:
+        known = ", ".join(map(str, attributes.columns)) if attributes is not None else "none"
+        raise InputError(
+            f"{footprints.source} has no column {column!r} with the grades, only {known}. Set data.grade_column."
+        )
+    return grades_of(attributes[column].tolist(), f"{footprints.source}, column {column}")
+
+
+def _register(pre: Layer, post: Layer, seed: int) -> Registration:
+    registration = register(pre, post, seed=seed)
+    if not registration.usable:
+        raise InputError(
+            f"{pre.source} could not be registered to {post.source}: {registration.reason} Leave the pair out, or set "
+            "data.register_images=false if the images lie on each other already."
+        )
+    return registration
+
+
+def _in_crs_of(footprints: Footprints, post: Layer) -> GeoDataFrame:
+    """Footprints in the coordinates of post: those of xBD in pixels where the image has no CRS."""
+    frame = footprints.frame
+    if frame.crs is None or post.grid.crs is not None:
+        return frame
+    return GeoDataFrame(frame.drop(columns="geometry"), geometry=footprints.in_pixels(post.grid))
+
+
+def _gsd_m(layer: Layer) -> float | None:
+    return None if layer.grid.crs is None else mean_gsd_m(layer.grid)
 
 
 def _by_layout(folders: Sequence[Path], layout: str) -> dict[str, list[Path]]:

@@ -11,9 +11,9 @@ from made_up_pairs import GSD_M, SIDE_PX, make_city, pixel_outlines, write_brigh
 from rasterio.features import rasterize
 from scipy import ndimage
 
-from deepnets4eo.damage.siamese import read_pairs
-from deepnets4eo.damage.siamese.pairs import MOST_OPEN
-from deepnets4eo.damage.siamese.recipe import PairSection
+from deepnets4eo.damage.network import read_pairs
+from deepnets4eo.damage.network.pairs import MOST_OPEN
+from deepnets4eo.damage.network.recipe import PairSection
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Window, whole
 from deepnets4eo.rasters.scene import Layer

@@ -4,7 +4,7 @@ import pytest
 import torch
 from gradients import without_gradient
 
-from deepnets4eo.damage.siamese import SiameseNet
+from deepnets4eo.damage.network import SiameseNet
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.networks import create_model, list_models
 

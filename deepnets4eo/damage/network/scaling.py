@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.siamese.pairs import POST, PRE, LabelledPair
+from deepnets4eo.damage.network.pairs import POST, PRE, LabelledPair
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.outlines import order_by_place
 from deepnets4eo.grid import Window

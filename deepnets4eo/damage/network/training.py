@@ -15,12 +15,12 @@ import numpy as np
 
 from deepnets4eo.cards.catalog import run_path
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.damage.siamese.datasets import read_pairs
-from deepnets4eo.damage.siamese.evidence import EVEN_GRADES
-from deepnets4eo.damage.siamese.pairs import LEGEND, POST, PRE
-from deepnets4eo.damage.siamese.recipe import SiameseRecipe
-from deepnets4eo.damage.siamese.scaling import measure_pairs
-from deepnets4eo.damage.siamese.split import BuildingSplit, split_buildings
+from deepnets4eo.damage.network.datasets import read_pairs
+from deepnets4eo.damage.network.grader import EVEN_GRADES
+from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE
+from deepnets4eo.damage.network.recipe import SiameseRecipe
+from deepnets4eo.damage.network.samples import BuildingSplit, split_buildings
+from deepnets4eo.damage.network.scaling import measure_pairs
 from deepnets4eo.errors import RunError
 from deepnets4eo.evaluation import report
 from deepnets4eo.files import write_json
@@ -34,10 +34,10 @@ from deepnets4eo.training.streams import StreamSamples
 from deepnets4eo.training.tasks import Task, TrainOptions
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.siamese.pairs import LabelledPair
-    from deepnets4eo.damage.siamese.recipe import StreamRecipe, StreamSection
-    from deepnets4eo.damage.siamese.samples import GradedPair, Variation
-    from deepnets4eo.damage.siamese.scoring import StreamGraded
+    from deepnets4eo.damage.network.pairs import LabelledPair
+    from deepnets4eo.damage.network.recipe import StreamRecipe, StreamSection
+    from deepnets4eo.damage.network.samples import GradedPair, Variation
+    from deepnets4eo.damage.network.scoring import StreamGraded
 
 GSD_DRAW = 7  # beside a pair's seed, so that no other draw follows from the same numbers
 SHARED = "twin."  # what names of the U-Net of both dates begin with
@@ -46,9 +46,9 @@ SHARED = "twin."  # what names of the U-Net of both dates begin with
 def train_grader(recipe: SiameseRecipe, out: Path, options: TrainOptions) -> Path:
     """Train a Siamese network on labelled pairs; returns the run folder."""
     check_extra("deep")
-    from deepnets4eo.damage.siamese.criterion import GradingCriterion
-    from deepnets4eo.damage.siamese.samples import PairSamples
-    from deepnets4eo.damage.siamese.scoring import full_scores, grade_validation, validation_scores
+    from deepnets4eo.damage.network.criterion import GradingCriterion
+    from deepnets4eo.damage.network.samples import PairSamples
+    from deepnets4eo.damage.network.scoring import full_scores, grade_validation, validation_scores
 
     split = split_buildings(read_pairs(recipe.data, recipe.train.seed), recipe.data, recipe.train.seed)
     samples = PairSamples(split, measure_pairs(split.training_pairs), recipe)
@@ -125,9 +125,9 @@ def train_on_stream(
     train_on_stream(make_pair, validation, StreamRecipe(), SensorVariation(), Path("runs/pair"), TrainOptions(minutes=30))
     ```
     """
-    from deepnets4eo.damage.siamese.criterion import OrdinalCriterion
-    from deepnets4eo.damage.siamese.samples import read_window
-    from deepnets4eo.damage.siamese.scoring import epoch_scores, grade_stream, to_labelled_pair
+    from deepnets4eo.damage.network.criterion import OrdinalCriterion
+    from deepnets4eo.damage.network.samples import read_window
+    from deepnets4eo.damage.network.scoring import epoch_scores, grade_stream, to_labelled_pair
 
     inputs = InputSpec({PRE: DISPLAY_RGB, POST: DISPLAY_RGB}, recipe.data.gsd_m)
     segmenter = build_untrained(recipe, inputs)
@@ -171,7 +171,7 @@ def score_as_stored(
     -------
     Metrics of the run, and what its card holds of them, with the temperatures of both heads.
     """
-    from deepnets4eo.damage.siamese.scoring import grade_stream
+    from deepnets4eo.damage.network.scoring import grade_stream
 
     segmenter.module.half().float()  # what is scored is what is written
     segmenter.stored = "float16"
@@ -215,7 +215,7 @@ def _take_over(segmenter: NetworkSegmenter, run: Path) -> None:
 
 def _scores(graded: StreamGraded, pairs: Sequence[GradedPair]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Metrics of the run, and what its card holds of them."""
-    from deepnets4eo.damage.siamese.scoring import group_scores, head_scores
+    from deepnets4eo.damage.network.scoring import group_scores, head_scores
 
     names = Legend.load(LEGEND).names
     counts = dict(zip(names, np.bincount(graded.pair.grades, minlength=len(names)).tolist(), strict=True))

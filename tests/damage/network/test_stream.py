@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import shapely
 
-from deepnets4eo.damage.siamese.recipe import StreamSection
-from deepnets4eo.damage.siamese.samples import GradedPair, read_window
+from deepnets4eo.damage.network.recipe import StreamSection
+from deepnets4eo.damage.network.samples import GradedPair, read_window
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB
 
 SIDE = 96

@@ -8,11 +8,10 @@ import pytest
 from made_up_pairs import write_xbd
 
 from deepnets4eo.cards.legend import VOID
-from deepnets4eo.damage.siamese import LabelledPair, SiameseRecipe, read_pairs
-from deepnets4eo.damage.siamese.recipe import PairSection
-from deepnets4eo.damage.siamese.samples import PairSamples, PairWindow
-from deepnets4eo.damage.siamese.scaling import measure_pairs, scaled_to
-from deepnets4eo.damage.siamese.split import split_buildings
+from deepnets4eo.damage.network import LabelledPair, SiameseRecipe, read_pairs
+from deepnets4eo.damage.network.recipe import PairSection
+from deepnets4eo.damage.network.samples import PairSamples, PairWindow, split_buildings
+from deepnets4eo.damage.network.scaling import measure_pairs, scaled_to
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.training.recipe import resolve

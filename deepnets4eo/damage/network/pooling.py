@@ -6,14 +6,15 @@ and a building on a border costs nothing extra. Pixels without data stay out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.siamese.tile_work import TileSums, TileWork
+from deepnets4eo.jobs.journal import Journal
+from deepnets4eo.jobs.parts import WHOLE, Part
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
@@ -25,6 +26,53 @@ from deepnets4eo.zonal.outlines import Outlines
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TileSums:
+    """Sums (M, K) float64 of the logits of the buildings in a tile's core, over `pixels` (M,) int64 valid pixels each;
+    `buildings` (M,) int64 are their numbers."""
+
+    buildings: NDArray[np.int64]
+    sums: NDArray[np.float64]
+    pixels: NDArray[np.int64]
+
+    def fit(self, count: int) -> bool:
+        """Whether these are sums of some of `count` buildings."""
+        rows, pixels = self.buildings, self.pixels
+        return (
+            rows.ndim == 1
+            and rows.shape == pixels.shape == self.sums.shape[:1]
+            and self.sums.ndim == 2
+            and [array.dtype.kind for array in (rows, self.sums, pixels)] == ["i", "f", "i"]
+            and bool(np.all((rows >= 0) & (rows < count)))
+        )
+
+
+@dataclass(frozen=True)
+class TileWork:
+    """What a pass over the tiles of a scene keeps in a journal, so that an interrupted pass goes on; which part of the tiles it
+    computes, where several processes share them; and what is called with the share (0–1) of these tiles that is done."""
+
+    journal: Journal = Journal()
+    part: Part = WHOLE
+    progress: Callable[[float], None] | None = None
+
+    def get(self, tile: Tile, count: int) -> TileSums | None:
+        """Return the sums of a finished tile, of some of `count` buildings; None where it is not finished."""
+        arrays = self.journal.get(_name(tile))
+        if arrays is None or set(arrays) != {field.name for field in fields(TileSums)}:
+            return None
+        sums = TileSums(**arrays)
+        return sums if sums.fit(count) else None
+
+    def put(self, tile: Tile, sums: TileSums) -> None:
+        """Keep the sums of a finished tile. Raises OutputError where they cannot be written."""
+        self.journal.put(_name(tile), vars(sums))
+
+
+def _name(tile: Tile) -> str:
+    return f"{tile.core.row}-{tile.core.col}"
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage.siamese import NetworkGrader, SiameseRecipe, read_pairs
-from deepnets4eo.damage.siamese.criterion import GradingCriterion
-from deepnets4eo.damage.siamese.recipe import PairSection
-from deepnets4eo.damage.siamese.scoring import Graded
+from deepnets4eo.damage.network import NetworkGrader, SiameseRecipe, read_pairs
+from deepnets4eo.damage.network.criterion import GradingCriterion
+from deepnets4eo.damage.network.recipe import PairSection
+from deepnets4eo.damage.network.scoring import Graded
 from deepnets4eo.errors import RunError
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.training.recipe import resolve

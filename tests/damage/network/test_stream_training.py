@@ -11,11 +11,10 @@ import torch
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.damage.network_skill import validated_skill
-from deepnets4eo.damage.siamese.evidence import NetworkGrader
-from deepnets4eo.damage.siamese.recipe import StreamRecipe
-from deepnets4eo.damage.siamese.samples import GradedPair
-from deepnets4eo.damage.siamese.scoring import (
+from deepnets4eo.damage.network.grader import NetworkGrader
+from deepnets4eo.damage.network.recipe import StreamRecipe
+from deepnets4eo.damage.network.samples import GradedPair
+from deepnets4eo.damage.network.scoring import (
     Graded,
     StreamGraded,
     damage_probability,
@@ -23,7 +22,8 @@ from deepnets4eo.damage.siamese.scoring import (
     group_scores,
     head_scores,
 )
-from deepnets4eo.damage.siamese.training import build_untrained, train_on_stream
+from deepnets4eo.damage.network.training import build_untrained, train_on_stream
+from deepnets4eo.damage.network_skill import validated_skill
 from deepnets4eo.errors import RunError
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
 from deepnets4eo.segmenters.run import save_run

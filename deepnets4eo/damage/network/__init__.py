@@ -6,11 +6,11 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
-    "SiameseNet": "deepnets4eo.damage.siamese.network",
-    "SiameseRecipe": "deepnets4eo.damage.siamese.recipe",
-    "LabelledPair": "deepnets4eo.damage.siamese.pairs",
-    "read_pairs": "deepnets4eo.damage.siamese.datasets",
-    "NetworkGrader": "deepnets4eo.damage.siamese.evidence",
+    "SiameseNet": "deepnets4eo.damage.network.architecture",
+    "SiameseRecipe": "deepnets4eo.damage.network.recipe",
+    "LabelledPair": "deepnets4eo.damage.network.pairs",
+    "read_pairs": "deepnets4eo.damage.network.datasets",
+    "NetworkGrader": "deepnets4eo.damage.network.grader",
 }
 
 __all__ = list(_HOMES)

@@ -12,7 +12,7 @@ from pathlib import Path
 from deepnets4eo.cards.catalog import model_path, recipes
 from deepnets4eo.damage.building_image import COARSEST_M, FINEST_M
 from deepnets4eo.damage.colour_choice import in_colour
-from deepnets4eo.damage.siamese.evidence import NetworkGrader, is_run
+from deepnets4eo.damage.network.grader import NetworkGrader, is_run
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.inspection.daylight import DARKEST, bright_value, is_grey
@@ -29,7 +29,7 @@ BANDS = 3
 OFF_NADIR = re.compile(r"OFF_?NADIR|VIEW_?ANGLE|INCIDENCE_?FROM_?NADIR")
 
 
-def box_folder() -> Path | None:
+def shipped_folder() -> Path | None:
     """Return the folder of the network's run; None where this copy of the toolbox comes without its weights."""
     if NAME not in recipes():
         return None
@@ -37,14 +37,14 @@ def box_folder() -> Path | None:
     return folder if is_run(folder) else None
 
 
-def open_box() -> tuple[NetworkGrader | None, Finding | None]:
+def open_shipped() -> tuple[NetworkGrader | None, Finding | None]:
     """Open the network, in the fastest precision of this machine.
 
     Returns
     -------
     The grader and no finding; no grader and the finding that says why; or neither, where there are no weights at all.
     """
-    folder = box_folder()
+    folder = shipped_folder()
     if folder is None:
         return None, None
     try:

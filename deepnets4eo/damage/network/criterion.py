@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.damage.siamese.network import PairOrPostNet
-from deepnets4eo.damage.siamese.pooling import pool_batch
-from deepnets4eo.damage.siamese.recipe import GradingSection
+from deepnets4eo.damage.network.architecture import PairOrPostNet
+from deepnets4eo.damage.network.pooling import pool_batch
+from deepnets4eo.damage.network.recipe import GradingSection
 from deepnets4eo.training.criterion import class_weights
 from deepnets4eo.training.losses import CrossEntropy, SumOfLosses
 

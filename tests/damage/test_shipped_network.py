@@ -16,8 +16,8 @@ from small_grader import GSD_M, make_grader
 
 from deepnets4eo.damage import DamageMap, Settings, assess
 from deepnets4eo.damage.decision_with_network import DecisionModel
-from deepnets4eo.damage.siamese import box
-from deepnets4eo.damage.siamese.evidence import COLUMNS
+from deepnets4eo.damage.network import shipped
+from deepnets4eo.damage.network.grader import COLUMNS
 from deepnets4eo.errors import MissingExtraError
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer
@@ -25,19 +25,19 @@ from deepnets4eo.synthetic import City, Event
 
 pytestmark = pytest.mark.usefixtures("registered_once", "labelled_once")
 NET = list(COLUMNS.values())
-BOX_FOLDER = box.box_folder  # as it is; all tests but those of this file see a toolbox without weights
+SHIPPED_FOLDER = shipped.shipped_folder  # as it is; all tests but those of this file see a toolbox without weights
 WIDTH = 230
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_grader(tmp_path_factory.mktemp("box") / "run")
+    return make_grader(tmp_path_factory.mktemp("shipped") / "run")
 
 
 @pytest.fixture
-def in_box(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path | None], None]:
+def ship_run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path | None], None]:
     """A function that puts a run into the toolbox, or takes the one that is there out."""
-    return lambda folder: monkeypatch.setattr(box, "box_folder", lambda: folder)
+    return lambda folder: monkeypatch.setattr(shipped, "shipped_folder", lambda: folder)
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +56,8 @@ def odds(buildings: pd.DataFrame) -> np.ndarray:
     return logit(np.clip(buildings["damage_prob"].to_numpy(float), 1e-4, 1 - 1e-4))
 
 
-def test_both_heads_decide_with_their_skill_and_no_network_is_the_weight_free_way(city, run, in_box):
-    in_box(run)
+def test_both_heads_decide_with_their_skill_and_no_network_is_the_weight_free_way(city, run, ship_run):
+    ship_run(run)
     found, alone = job(city, damaged_share=0.5), job(city, damaged_share=0.5, network=False)
     frame = found.buildings
     assert not set(NET) & set(alone.buildings.columns)
@@ -76,8 +76,8 @@ def test_both_heads_decide_with_their_skill_and_no_network_is_the_weight_free_wa
     assert (alone.parameters["network"], alone.parameters["network_weight"]) == (False, 0.0)
 
 
-def test_the_network_in_the_box_has_the_weight_that_is_given(city, run, in_box):
-    in_box(run)
+def test_the_network_in_the_box_has_the_weight_that_is_given(city, run, ship_run):
+    ship_run(run)
     half, none, without = (
         job(city, damaged_share=0.5, **given)
         for given in ({"network_weight": 0.2}, {"network_weight": 0.0}, {"network": False})
@@ -87,8 +87,8 @@ def test_the_network_in_the_box_has_the_weight_that_is_given(city, run, in_box):
     assert none.buildings["damage_set"].tolist() == without.buildings["damage_set"].tolist()
 
 
-def test_without_a_pre_image_the_head_of_post_alone_decides(city, run, in_box):
-    in_box(run)
+def test_without_a_pre_image_the_head_of_post_alone_decides(city, run, ship_run):
+    ship_run(run)
     found = job(city, pre=False).buildings
     graded = (found["method"] == "post_only").to_numpy()
     assert graded.any()
@@ -96,8 +96,8 @@ def test_without_a_pre_image_the_head_of_post_alone_decides(city, run, in_box):
 
 
 @pytest.mark.parametrize("unread", ["grey", "dark", "coarse"])
-def test_a_pre_image_that_the_network_cannot_read_leaves_the_map_of_the_post_image(city, run, in_box, unread):
-    in_box(run)
+def test_a_pre_image_that_the_network_cannot_read_leaves_the_map_of_the_post_image(city, run, ship_run, unread):
+    ship_run(run)
     image, grid = city.pre.image, city.pre.grid
     if unread == "coarse":  # eight times larger pixels: means of blocks
         rows, cols = (side // 8 for side in image.shape[1:])
@@ -129,7 +129,7 @@ def reason(image: np.ndarray, *, gsd_m: float = GSD_M, **tags: str) -> str:
     grid = Grid(image.shape[1:], Affine(gsd_m, 0, 400_000, 0, -gsd_m, 5_000_000), "EPSG:32633")
     layer = Layer.open(image, grid=grid)
     layer.tags.update(tags)
-    model = DecisionModel.load("damage-evidence").with_box(layer, layer)
+    model = DecisionModel.load("damage-evidence").with_shipped(layer, layer)
     if not model.findings:
         assert model.grader is not None
         return ""
@@ -139,10 +139,12 @@ def reason(image: np.ndarray, *, gsd_m: float = GSD_M, **tags: str) -> str:
     return finding.message
 
 
-def test_images_that_it_does_not_know_are_named_and_judged_without_it(city, run, in_box, monkeypatch):
-    in_box(run)
-    grader = box.NetworkGrader.load(run, precision="auto")
-    monkeypatch.setattr(box.NetworkGrader, "load", lambda *_, **__: grader)  # read once: the images differ, not the run
+def test_images_that_it_does_not_know_are_named_and_judged_without_it(city, run, ship_run, monkeypatch):
+    ship_run(run)
+    grader = shipped.NetworkGrader.load(run, precision="auto")
+    monkeypatch.setattr(
+        shipped.NetworkGrader, "load", lambda *_, **__: grader
+    )  # read once: the images differ, not the run
     image = city.pre.image[:, :192, :192]
     assert reason(image) == ""
     assert reason(image, gsd_m=1.4) == ""
@@ -160,9 +162,9 @@ def test_images_that_it_does_not_know_are_named_and_judged_without_it(city, run,
     assert reason(image, OFF_NADIR_ANGLE="-12") == ""
 
 
-def test_images_of_16_bits_are_shown_to_it_each_by_its_own_percentiles_and_the_map_says_so(city, run, in_box):
-    in_box(run)
-    expected = box.NetworkGrader.load(run).run.inputs.layers
+def test_images_of_16_bits_are_shown_to_it_each_by_its_own_percentiles_and_the_map_says_so(city, run, ship_run):
+    ship_run(run)
+    expected = shipped.NetworkGrader.load(run).run.inputs.layers
     dates = {"pre": (city.pre, 5), "post": (city.post, 9)}
     wide = {role: (date.image[:3].astype(np.uint16) * factor + 200) for role, (date, factor) in dates.items()}
     images = {role: Layer.open(values, grid=dates[role][0].grid) for role, values in wide.items()}
@@ -179,8 +181,8 @@ def test_images_of_16_bits_are_shown_to_it_each_by_its_own_percentiles_and_the_m
     assert found.buildings[NET].notna().all(axis=1).any()
 
 
-def test_a_file_of_four_bands_that_declares_its_colours_is_heard_with_them(city, run, in_box, tmp_path):
-    in_box(run)
+def test_a_file_of_four_bands_that_declares_its_colours_is_heard_with_them(city, run, ship_run, tmp_path):
+    ship_run(run)
     colours = city.post.image[:3]
     path = write_geotiff(
         tmp_path / "nrgb.tif", np.concatenate([city.post.image[3:], colours]), crs=city.post.grid.crs,
@@ -189,7 +191,7 @@ def test_a_file_of_four_bands_that_declares_its_colours_is_heard_with_them(city,
     with rasterio.open(path, "r+") as file:
         file.descriptions = ("NIR", "R", "G", "B")
     four, three = Layer.open(path), Layer.open(colours, grid=city.post.grid)
-    model = DecisionModel.load("damage-evidence").with_box(four, four)
+    model = DecisionModel.load("damage-evidence").with_shipped(four, four)
     assert model.grader is not None
     outlines = shapely.box([20, 80, 140], 40, [50, 110, 170], 70)
     found, wanted = (
@@ -199,23 +201,23 @@ def test_a_file_of_four_bands_that_declares_its_colours_is_heard_with_them(city,
     pd.testing.assert_frame_equal(found, wanted, check_exact=True)
 
 
-def test_damaged_weights_and_no_pytorch_are_one_line_each(city, run, in_box, tmp_path, monkeypatch):
+def test_damaged_weights_and_no_pytorch_are_one_line_each(city, run, ship_run, tmp_path, monkeypatch):
     image = city.pre.image
     damaged = shutil.copytree(run, tmp_path / "run")
     weights = damaged / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    in_box(damaged)
+    ship_run(damaged)
     assert "is truncated or was changed" in reason(image)
     weights.unlink()
     assert "is missing from the run" in reason(image)
-    in_box(make_grader(tmp_path / "poor", {"auc_major_or_worse": 0.5, "kappa": 0.0}))
+    ship_run(make_grader(tmp_path / "poor", {"auc_major_or_worse": 0.5, "kappa": 0.0}))
     assert "its AUC is 0.50" in reason(image)
-    in_box(run)
+    ship_run(run)
 
     def missing(extra: str) -> None:
         raise MissingExtraError("PyTorch is not installed.")
 
-    monkeypatch.setattr(box, "check_extra", missing)
+    monkeypatch.setattr(shipped, "check_extra", missing)
     alone = "The network was not used: PyTorch is not installed. The weight-free model decided alone."
     assert reason(image) == alone
     found = job(city)
@@ -225,17 +227,17 @@ def test_damaged_weights_and_no_pytorch_are_one_line_each(city, run, in_box, tmp
 
 
 def test_the_run_is_looked_for_among_the_models_and_nowhere_else(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(box, "recipes", lambda: ["damage-network"])
-    monkeypatch.setattr(box, "model_path", lambda name: tmp_path)
-    assert BOX_FOLDER() is None
-    monkeypatch.setattr(box, "model_path", lambda name: run)
-    assert BOX_FOLDER() == run
-    monkeypatch.setattr(box, "recipes", lambda: ["damage-siamese"])
-    assert BOX_FOLDER() is None
+    monkeypatch.setattr(shipped, "recipes", lambda: ["damage-network"])
+    monkeypatch.setattr(shipped, "model_path", lambda name: tmp_path)
+    assert SHIPPED_FOLDER() is None
+    monkeypatch.setattr(shipped, "model_path", lambda name: run)
+    assert SHIPPED_FOLDER() == run
+    monkeypatch.setattr(shipped, "recipes", lambda: ["damage-siamese"])
+    assert SHIPPED_FOLDER() is None
 
 
-def test_a_toolbox_without_weights_says_nothing(in_box):
-    in_box(None)
+def test_a_toolbox_without_weights_says_nothing(ship_run):
+    ship_run(None)
     plain = DecisionModel.load("damage-evidence")
     layer = Layer.open(np.zeros((3, 8, 8), np.uint8))
-    assert plain.with_box(None, layer) is plain
+    assert plain.with_shipped(None, layer) is plain

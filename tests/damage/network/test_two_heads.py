@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy.special import logit, softmax
 
+from deepnets4eo.damage.network.architecture import PairOrPostNet
+from deepnets4eo.damage.network.criterion import OrdinalCriterion, border_odds, ordinal_loss
 from deepnets4eo.damage.ordinal import grade_probabilities
-from deepnets4eo.damage.siamese.criterion import OrdinalCriterion, border_odds, ordinal_loss
-from deepnets4eo.damage.siamese.network import PairOrPostNet
 from deepnets4eo.errors import InputError
 
 SMALL = (16, 16, 8)

@@ -18,11 +18,9 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from deepnets4eo.damage.evidence.working_grid import FINEST_GSD_M, make_working_grid
-from deepnets4eo.damage.siamese.pairs import POST, PRE, box_centres, in_pixels, make_scene, with_bands
-from deepnets4eo.damage.siamese.pooling import Pooled, pool_scene
-from deepnets4eo.damage.siamese.scaling import scaled_to
-from deepnets4eo.damage.siamese.tile_work import TileWork
-from deepnets4eo.damage.siamese.vector import on_canvas
+from deepnets4eo.damage.network.pairs import POST, PRE, box_centres, in_pixels, make_scene, on_working_grid, with_bands
+from deepnets4eo.damage.network.pooling import Pooled, TileWork, pool_scene
+from deepnets4eo.damage.network.scaling import scaled_to
 from deepnets4eo.damage.stretched_images import image_stretches
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.device import choose
@@ -141,12 +139,12 @@ class NetworkGrader:
         Errors: RunError where the images do not fit the run. Peak memory: three tiles and 80 bytes a building.
         """
         training_gsd_m = self.run.inputs.gsd_m if post.grid.crs is not None else None
-        canvas = make_working_grid(pre, post, registration, finest_m=training_gsd_m or FINEST_GSD_M)
+        work_grid = make_working_grid(pre, post, registration, finest_m=training_gsd_m or FINEST_GSD_M)
         bands = len(self.run.inputs.layers[PRE].bands)
-        scene = make_scene(with_bands(canvas.layers[PRE], bands), with_bands(canvas.layers[POST], bands))
+        scene = make_scene(with_bands(work_grid.layers[PRE], bands), with_bands(work_grid.layers[POST], bands))
         scene = show_scene(scene, self.stretches)
         registered = registration if aligned_on == "pre" else None
-        outlines = in_pixels(on_canvas(outlines_px, post, canvas, alignment, registered), canvas.shape)
+        outlines = in_pixels(on_working_grid(outlines_px, post, work_grid, alignment, registered), work_grid.shape)
         scene = self.run.inputs.as_trained(scene)
         self.run.inputs.check(scene, gsd_factor=self.gsd_factor)
         return pd.DataFrame(self.grade(scene, outlines, work), columns=list(COLUMNS.values()))
@@ -169,12 +167,12 @@ class NetworkGrader:
         graded = np.full((len(outlines_px), len(COLUMNS)), np.nan)
         if self.post_temperature is not None and len(rows):
             training_gsd_m = self.run.inputs.gsd_m if post.grid.crs is not None else None
-            canvas = make_working_grid(None, post, None, finest_m=training_gsd_m or FINEST_GSD_M)
+            work_grid = make_working_grid(None, post, None, finest_m=training_gsd_m or FINEST_GSD_M)
             inputs = InputSpec({POST: self.run.inputs.layers[POST]}, self.run.inputs.gsd_m)
-            scene = Scene({POST: with_bands(canvas.layers[POST], len(inputs.layers[POST].bands))}, canvas.grid)
+            scene = Scene({POST: with_bands(work_grid.layers[POST], len(inputs.layers[POST].bands))}, work_grid.grid)
             scene = show_scene(scene, self.stretches)
             registered = registration if aligned_on == "pre" else None
-            outlines = in_pixels(on_canvas(outlines_px, post, canvas, alignment, registered), canvas.shape)
+            outlines = in_pixels(on_working_grid(outlines_px, post, work_grid, alignment, registered), work_grid.shape)
             scene = inputs.as_trained(scene)
             inputs.check(scene, gsd_factor=self.gsd_factor)
             pooled = self._pool(scene, outlines, inputs, rows, work)

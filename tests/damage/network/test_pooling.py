@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 from shapely import affinity, box, contains_xy
 
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.damage.siamese.pairs import in_pixels, make_scene
-from deepnets4eo.damage.siamese.pooling import pool_batch, pool_scene
-from deepnets4eo.damage.siamese.tile_work import TileWork
+from deepnets4eo.damage.network.pairs import in_pixels, make_scene
+from deepnets4eo.damage.network.pooling import TileWork, pool_batch, pool_scene
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput

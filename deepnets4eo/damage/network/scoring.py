@@ -16,10 +16,9 @@ from scipy.special import log_softmax, softmax
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.damage.calibration import calibration_error, temperature
-from deepnets4eo.damage.siamese.pairs import LEGEND, POST, LabelledPair, make_scene
-from deepnets4eo.damage.siamese.pooling import pool_scene
-from deepnets4eo.damage.siamese.samples import GradedPair, PairSamples
-from deepnets4eo.damage.siamese.split import BuildingSplit
+from deepnets4eo.damage.network.pairs import LEGEND, POST, LabelledPair, make_scene
+from deepnets4eo.damage.network.pooling import pool_scene
+from deepnets4eo.damage.network.samples import BuildingSplit, GradedPair, PairSamples
 from deepnets4eo.evaluation import report
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters.scene import Layer, Scene
