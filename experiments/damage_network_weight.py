@@ -37,14 +37,13 @@ from smoke import NOTE, add_smoke
 
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.abstention import BY_NETWORK
-from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel
-from deepnets4eo.damage.decision_with_network import POST_ALONE
+from deepnets4eo.damage.decision import POST_ALONE
 from deepnets4eo.damage.fit_model import Graded
-from deepnets4eo.damage.network_reliability import ALONE, NETWORK, RELIABILITY
-from deepnets4eo.damage.network_skill import EQUAL_SHARE, SHARE
-from deepnets4eo.damage.opinion_pool import border_odds, pool_log_odds
-from deepnets4eo.damage.reliability import MAJOR, fit_reliability
-from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, NOT_ASSESSED, POST_ONLY, PRE_POST
+from deepnets4eo.damage.model import DEFAULT_MODEL, DamageModel
+from deepnets4eo.damage.pool import ALONE, EQUAL_SHARE, NETWORK, RELIABILITY, SHARE, pool_log_odds
+from deepnets4eo.damage.probabilities import border_log_odds
+from deepnets4eo.damage.reliability import fit_reliability
+from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import read_yaml
 from deepnets4eo.rasters.scene import Layer
@@ -227,7 +226,7 @@ def pooled_log_odds(
     table = buildings[(buildings["dates"] == dates) & buildings[NETWORK].notna().all(axis=1)].reset_index(drop=True)
     weight_free = model.probabilities(table)
     known = np.isfinite(weight_free[:, 0])
-    log_odds = border_odds(pool_log_odds(weight_free, table, weight))[known]
+    log_odds = border_log_odds(pool_log_odds(weight_free, table, weight))[known]
     table = table[known].reset_index(drop=True)
     return _graded(table), log_odds
 
@@ -237,7 +236,7 @@ def log_odds_alone(buildings: pd.DataFrame, dates: str) -> tuple[Graded, NDArray
     outside = (buildings["status"] != ASSESSED) & buildings["truth"].isin(GRADES)
     rows = (buildings["dates"] == dates) & outside & buildings[NETWORK].notna().all(axis=1)
     table = buildings[rows].reset_index(drop=True)
-    return _graded(table), border_odds(table[NETWORK].to_numpy(float))
+    return _graded(table), border_log_odds(table[NETWORK].to_numpy(float))
 
 
 def _graded(table: pd.DataFrame) -> Graded:

@@ -30,7 +30,7 @@ from smoke import NOTE, add_smoke
 from deepnets4eo.damage import assess
 from deepnets4eo.damage.evidence import gather
 from deepnets4eo.damage.fit_model import PAIR, VARIANTS, Graded, fit_model, fit_variant, grade_numbers
-from deepnets4eo.damage.fitted_range import UNLIKE
+from deepnets4eo.damage.model import UNLIKE
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_yaml

@@ -25,7 +25,7 @@ def demo(
     """
     from deepnets4eo.cli.output import end_with_findings, show_footprints
     from deepnets4eo.damage import Settings, assess
-    from deepnets4eo.damage.skill import compare_with_reference
+    from deepnets4eo.damage.accuracy import compare_with_reference
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.rasters.scene import Layer

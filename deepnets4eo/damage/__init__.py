@@ -16,7 +16,7 @@ _HOMES = {
     "Settings": "deepnets4eo.damage.settings",
     "GRADES": "deepnets4eo.damage.vocabulary",
     "DamageMap": "deepnets4eo.damage.map",
-    "EvidenceCard": "deepnets4eo.damage.evidence_card",
+    "EvidenceCard": "deepnets4eo.damage.pool",
     "RasterEvidence": "deepnets4eo.damage.raster_evidence",
     "PointEvidence": "deepnets4eo.damage.point_evidence",
     "EventInfo": "deepnets4eo.outputs.event",

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.decision import DamageModel
 from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.model import DamageModel
 from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED
 
 MOST_CONFIDENT = 0.6  # confidence in a grade on a site unlike those that the model was fitted on

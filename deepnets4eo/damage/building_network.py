@@ -20,6 +20,7 @@ from deepnets4eo.damage.find_buildings import BORDER, BUILDING, SHIPPED
 from deepnets4eo.damage.network.grader import is_run
 from deepnets4eo.damage.network.pairs import in_pixels
 from deepnets4eo.damage.network.pooling import TileWork, pool_scene
+from deepnets4eo.damage.probabilities import MOST_LOG_ODDS
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import transform_shapes
@@ -27,7 +28,6 @@ from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.run import Run, load_run
 
 WORKING_GSD_M = 0.7  # at Joplin as good as at 0.5 m, in half the time
-CERTAIN = 9.2  # no log-odds count as farther from 0
 
 
 @dataclass(frozen=True)
@@ -65,4 +65,4 @@ class BuildingNetwork:
         logits = pool_scene(self.run.segmenter, scene, shapes, self.run.inputs, self.run.tiling, work=work).mean
         built = np.isin(self.run.legend.names, (BUILDING, BORDER))
         odds = logsumexp(logits[:, built], axis=1) - logsumexp(logits[:, ~built], axis=1)
-        return np.clip(odds, -CERTAIN, CERTAIN)
+        return np.clip(odds, -MOST_LOG_ODDS, MOST_LOG_ODDS)

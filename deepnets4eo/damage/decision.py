@@ -1,189 +1,402 @@
-"""From evidence to a grade with its probability: a small calibrated model, one variant per kind of evidence at hand.
+"""The decision: by the weight-free model alone, or together with a trained network.
 
-Takes an evidence table; uses for each building the richest variant whose inputs it has (post only, pre and post, with
-heights). Refuses model files with unknown columns or missing parts. Buildings not assessed get no grade, and
-`outside_range` names those whose evidence lies beyond what the model was fitted on.
+Takes the name of a model or a run's folder; returns the evidence with the network's columns, and the decision.
+Buildings that the network did not grade on both images keep the weight-free decision. Rasters of scores take part with
+their own weights. Refuses runs that grade no
+buildings; a run without skill does not decide.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import logit
 
-from deepnets4eo.cards.catalog import model_path
-from deepnets4eo.damage.evidence.columns import MEANING
-from deepnets4eo.damage.evidence.table import EvidenceTable
-from deepnets4eo.damage.fitted_range import FittedRange
-from deepnets4eo.damage.grading_rates import GradingRates
-from deepnets4eo.damage.reliability import MAJOR, Reliability, border_probabilities, values_of
-from deepnets4eo.damage.vocabulary import ASSESSED, BORDERS, GRADES, POST_ONLY, PRE_POST
-from deepnets4eo.errors import RunError
-from deepnets4eo.files import read_yaml
+from deepnets4eo.damage.abstention import cap_confidence, set_by_network, set_not_assessed, unlike_the_fit
+from deepnets4eo.damage.estimates import CALLED, UNKNOWN_RATES, BuildingGround, share_by_calls, site_estimates
+from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
+from deepnets4eo.damage.findings import result_findings, share_findings
+from deepnets4eo.damage.model import DEFAULT_MODEL, DamageModel, to_decision_table
+from deepnets4eo.damage.network.grader import COLUMNS, MEANING, NetworkGrader, is_run
+from deepnets4eo.damage.network.pairs import POST, PRE
+from deepnets4eo.damage.network.pooling import TileWork
+from deepnets4eo.damage.network.shipped import not_used, open_shipped, pre_not_read, why_unfit
+from deepnets4eo.damage.pair_checks import require_order, require_two_pictures
+from deepnets4eo.damage.pool import (
+    NetworkReliability,
+    NetworkSkill,
+    Score,
+    graded_by_network,
+    pool_log_odds,
+    pool_scores,
+    validated_skill,
+)
+from deepnets4eo.damage.probabilities import LEAST_PROBABILITY, adjust_to_share
+from deepnets4eo.damage.raster_evidence import score_findings
+from deepnets4eo.damage.reliability import Reliability, fill_between, members_of, set_names, values_of
+from deepnets4eo.damage.site import BY_USER, EVEN, ShareEstimate, choose_share, fit_to_site, share_of_site
+from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NOT_ASSESSED, POST_ONLY, PRE_POST
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.segmenters.checksums import CARD
 
-DEFAULT_MODEL = "damage-evidence"
-COEFFICIENTS = "coefficients.yaml"
-HEIGHT_COLUMN = "ev_height_loss_m"
-WITH_HEIGHT = "_height"
-FARTHEST = 3.0  # standardised evidence is cut there, so that no value outweighs all others
+if TYPE_CHECKING:
+    from deepnets4eo.damage.inputs import Inputs
+    from deepnets4eo.damage.position import OutlinePosition
+    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.registration import Registration
+    from deepnets4eo.segmenters.stretch import Stretch
+
+logger = logging.getLogger(__name__)
+
+
+POST_ALONE = "post_alone"  # of a run's card: its head that grades from the post image alone
+STAND_IN = "_stand_in"  # a kind of reliability, after the name of another
 
 
 @dataclass(frozen=True)
-class Variant:
-    """Logistic regressions on standardised evidence for one kind of input.
+class Decision:
+    """The decision of a job.
 
-    columns : K names; centre, scale : (K,); intercepts : (3,), weights : (3, K), per border of BORDERS.
-    known : range of the evidence of the fit; rates : how often its grades are right. Both None in files without them.
-    reliability : calibration, thresholds and spread between sites; neutral and wide in files without it.
+    evidence : the table with the network's columns, in which buildings without a decision are not assessed; graded : as of
+    `DamageModel.decide`; share : of damaged buildings, as used; findings : what limits its worth; grading : rates of
+    right grades by method (`GradingRates`); estimates : of `site_estimates`, empty where nothing was assessed.
     """
 
-    columns: tuple[str, ...]
-    centre: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    intercepts: NDArray[np.float64]
-    weights: NDArray[np.float64]
-    known: FittedRange | None = None
-    rates: GradingRates | None = None
-    reliability: Reliability = Reliability()
-
-    def standardise(self, frame: pd.DataFrame) -> NDArray[np.float64]:
-        """(N, K) evidence in standard units, cut at ± 3; 0 where it is not known."""
-        values = frame.reindex(columns=self.columns).to_numpy(float)
-        return np.clip(np.nan_to_num((values - self.centre) / self.scale), -FARTHEST, FARTHEST)
-
-    def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
-        """(N, 4) probabilities of the grades where half of the buildings are damaged, summing to 1."""
-        return self.reliability.probabilities(self.standardise(frame) @ self.weights.T + self.intercepts)
+    evidence: EvidenceTable
+    graded: pd.DataFrame
+    share: ShareEstimate
+    findings: tuple[Finding, ...] = ()
+    grading: dict[str, dict[str, Any]] = field(default_factory=dict)
+    estimates: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class DamageModel:
-    """The variants of a model, by name: post_only, pre_post, and each with _height."""
+class DecisionModel:
+    """The weight-free model, and a network with its weight in the decision where one is given.
 
-    name: str
-    variants: dict[str, Variant]
-    about: dict[str, Any]
+    damaged_share : share of the site's buildings with major damage or worse, where it is known beforehand; None
+    estimates it from the buildings themselves.
+    skill : of the run that was given; one without skill has no grader.
+    post_weight : of the network where it grades from the post image alone; findings : why the default damage network is not used.
+    reliability : of the network, from the notes of the run's card. Where it was not measured beside the weight-free model, the site is
+    fitted to that model alone; where it was not measured alone, buildings that the model does not know are not assessed.
+    reads_pre : whether the network knows such a pre image; where not, every building is assessed from the post image alone.
+    """
+
+    model: DamageModel
+    grader: NetworkGrader | None = None
+    weight: float = 0.5
+    post_weight: float = 0.0
+    damaged_share: float | None = None
+    skill: NetworkSkill | None = None
+    reliability: NetworkReliability = NetworkReliability()
+    reads_pre: bool = True
+    findings: tuple[Finding, ...] = ()
 
     @classmethod
-    def load(cls, folder: str | Path = DEFAULT_MODEL) -> DamageModel:
-        """Read a model by its folder or its name in models/.
+    def load(cls, model: str, weight: float = 0.5, damaged_share: float | None = None) -> DecisionModel:
+        """Open a model of models/, or a run's folder, which decides beside the default model.
 
-        Errors: RunError for files that are no evidence model; InputError for unknown names.
+        weight : of a run with perfect skill; another one's is that times its skill (see `NetworkSkill`), and none without.
+        Errors: RunError for a run that grades no buildings; InputError for unknown names or a share outside its range.
         """
-        path = model_path(folder) / COEFFICIENTS
-        content = read_yaml(path)
-        parts = content.get("variants") if isinstance(content, dict) else None
-        if not isinstance(parts, dict) or not {POST_ONLY, PRE_POST} <= parts.keys():
-            raise RunError(
-                f"{path} is no damage model: expected `variants` with {POST_ONLY} and {PRE_POST}. Fit it again."
+        if not 0 <= weight <= 1:
+            raise InputError(
+                f"the network's weight is {weight}, expected 0 (the network is not used) to 1 (it decides alone)."
             )
-        variants = {name: _variant(path, name, part) for name, part in parts.items()}
-        return cls(path.parent.name, variants, {key: value for key, value in content.items() if key != "variants"})
+        if damaged_share is not None and not 0 < damaged_share < 1:
+            raise InputError(
+                f"the share of damaged buildings is {damaged_share}, expected more than 0 and less than 1."
+            )
+        if not is_run(model):
+            return cls(DamageModel.load(model), weight=weight, damaged_share=damaged_share)
+        grader = NetworkGrader.load(model)
+        skill = validated_skill(grader.run.card)
+        if skill.value == 0:
+            logger.warning("the run %s does not decide: %s", model, skill.reason)
+        weights = weight * skill.value, weight * validated_skill(grader.run.card, POST_ALONE).value
+        measured = NetworkReliability.of_card(grader.run.card, model, *weights)
+        return cls(
+            DamageModel.load(DEFAULT_MODEL), grader if skill.value else None, *weights, damaged_share, skill, measured
+        )
 
-    def decide(self, evidence: EvidenceTable | pd.DataFrame) -> pd.DataFrame:
-        """Grade every assessed building.
+    def with_shipped(self, pre: Layer | None, post: Layer) -> DecisionModel:
+        """The same with the network that comes with the toolbox, or with the finding why it is not used here.
 
-        evidence : the table, or its frame (`status`, `method` and `ev_…` columns).
-        returns : DataFrame with the same index: damage (grade or None), damage_prob (probability of major damage or
-        worse), confidence (probability of the grade named); NaN where not assessed.
+        As it is where a run was given, and where the toolbox comes without weights.
         """
-        frame = evidence.frame if isinstance(evidence, EvidenceTable) else evidence
-        thresholds = values_of(self.variant_names(frame), self.reliabilities, lambda fitted: fitted.thresholds)
-        return to_decision_table(self.probabilities(frame), frame.index, thresholds)
+        if self.skill is not None or self.weight == 0:
+            return self
+        grader, finding = open_shipped()
+        if grader is None:
+            return self if finding is None else replace(self, findings=(finding,))
+        skills = [validated_skill(grader.run.card, head) for head in (None, POST_ALONE)]
+        unread = why_unfit(grader, PRE, pre)
+        reason = skills[0].reason or why_unfit(grader, POST, post) or ("" if skills[1].value else unread)
+        if reason:
+            return replace(self, findings=(not_used(reason),))
+        weight, post_weight = (self.weight * skill.value for skill in skills)
+        try:
+            measured = NetworkReliability.of_card(grader.run.card, str(grader.run.folder), weight, post_weight)
+        except RunError as error:
+            return replace(self, findings=(not_used(str(error)),))
+        findings = (pre_not_read(unread),) if unread else ()
+        return replace(
+            self, grader=grader, weight=weight, post_weight=post_weight, reliability=measured, reads_pre=not unread,
+            findings=findings,
+        )  # fmt: skip
 
-    def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
-        """(N, 4) probabilities of the grades; NaN rows for buildings that are not assessed."""
-        out = np.full((len(frame), len(GRADES)), np.nan)
-        kind = self.variant_names(frame)
-        for name, variant in self.variants.items():
-            rows = np.flatnonzero(kind == name)
-            if len(rows):
-                out[rows] = variant.probabilities(frame.iloc[rows])
-        return out
+    def fitted_to(self, pre: Layer | None, post: Layer) -> DecisionModel:
+        """The same, whose network sees these images as of 8 bits where it learnt from such ones (`NetworkGrader.fitted_to`)."""
+        if self.grader is None:
+            return self
+        return replace(self, grader=self.grader.fitted_to(pre if self.reads_pre else None, post))
 
     @property
-    def reliabilities(self) -> dict[str, Reliability]:
-        """Reliability of each variant."""
-        return {name: variant.reliability for name, variant in self.variants.items()}
+    def stretches(self) -> Mapping[str, Stretch]:
+        """How the network sees images that are not of 8 bits, by role."""
+        return {} if self.grader is None else self.grader.stretches
 
-    def outside_range(self, frame: pd.DataFrame) -> NDArray[np.object_]:
-        """(N,) why the evidence of a building lies outside the range its variant was fitted on; '' inside, and where not assessed."""
-        reason = np.full(len(frame), "", dtype=object)
-        kind = self.variant_names(frame)
-        for name, variant in self.variants.items():
-            rows = np.flatnonzero(kind == name)
-            if len(rows) and variant.known is not None:
-                part = frame.iloc[rows]
-                reason[rows] = variant.known.reasons(variant.standardise(part), part)
-        return reason
+    @property
+    def box_decides(self) -> bool:
+        """Whether the network that comes with the toolbox takes part."""
+        return self.grader is not None and self.skill is None
 
-    def variant_names(self, frame: pd.DataFrame) -> NDArray[np.object_]:
-        """Name of the variant to use for each building, '' where it is not assessed."""
-        kind = np.where(frame["status"] == ASSESSED, frame["method"], "").astype(object)
-        if HEIGHT_COLUMN in frame.columns:
-            richer = kind + np.where(frame[HEIGHT_COLUMN].notna() & (kind != ""), WITH_HEIGHT, "").astype(object)
-            kind = np.where(np.isin(richer, list(self.variants)), richer, kind)
-        return kind
+    def paths(self) -> dict[str, str]:
+        """Role to path of the run that decides, for the manifest: the card of a run names all its files with their hashes."""
+        return {} if self.grader is None else {"run": str(self.grader.run.folder / CARD)}
+
+    def network_probabilities(
+        self, inputs: Inputs, registration: Registration | None, position: OutlinePosition, work: TileWork
+    ) -> pd.DataFrame | None:
+        """The network's probabilities, one row a footprint; None without a network or a registered pair of images.
+
+        work : what is kept of the tiles, and which are computed.
+        Errors: RunError where the images do not fit the run, before the long work.
+        """
+        pre, post = inputs.pre, inputs.post
+        if self.grader is None:
+            return None
+        if pre is None or registration is None or not registration.usable:
+            if self.grader.post_temperature is None:
+                logger.warning("the network is not used: it needs a pre image that could be registered")
+            return None
+        if not self.reads_pre:
+            return None
+        if pre_ratio(pre, post) > COARSEST_PRE:
+            logger.warning("the network is not used: the pre image is too coarse")
+            return None
+        logger.info("grading by the network …")
+        return self.grader.probabilities(
+            pre, post, inputs.outlines_px, registration, position.alignment, position.image, work
+        )
+
+    def post_probabilities(
+        self,
+        inputs: Inputs,
+        registration: Registration | None,
+        position: OutlinePosition,
+        evidence: EvidenceTable,
+        work: TileWork,
+    ) -> pd.DataFrame | None:
+        """The network's probabilities from the post image alone, for buildings assessed so; None where there is no such head."""
+        if self.grader is None or self.grader.post_temperature is None or self.post_weight == 0:
+            return None
+        rows = np.flatnonzero((evidence.frame["method"] == POST_ONLY).to_numpy())
+        return self.grader.post_probabilities(
+            inputs.post, inputs.outlines_px, registration, position.alignment, position.image, rows, work
+        )
+
+    def require_pair(self, evidence: EvidenceTable) -> None:
+        """Refuse images that seem to be swapped, or copies of one: see `pair_checks`. Errors: InputError."""
+        if evidence.before is None:
+            return
+        frame = evidence.frame
+        require_two_pictures(frame["ev_edge_similarity"].to_numpy(float))
+        both = (frame["method"] == PRE_POST).to_numpy()
+        alone = pd.DataFrame({"status": np.where(both, ASSESSED, NOT_ASSESSED), "method": POST_ONLY}, frame.index)
+        before, after = (
+            self.model.probabilities(pd.concat([alone, columns], axis=1))[:, MAJOR:].sum(axis=1)
+            for columns in (evidence.before, frame[evidence.before.columns])
+        )
+        require_order(before, after)
+
+    def decide(
+        self,
+        evidence: EvidenceTable,
+        network: pd.DataFrame | None,
+        scores: Sequence[Score] = (),
+        post: pd.DataFrame | None = None,
+        ground: BuildingGround | None = None,
+    ) -> Decision:
+        """The evidence, with the network's where it decides, and the decision (see `DamageModel.decide`).
+
+        scores : rasters whose columns the evidence has; network, post : the network's probabilities from both images, and
+        from the post image alone; ground : areas and blocks of the buildings, for the estimates.
+
+        Buildings whose evidence lies outside what the model knows are graded by the network alone where its reliability there was
+        measured, else not assessed; where the network decides alone, all are.
+        """
+        full = evidence if network is None and post is None else with_network(evidence, network, post)
+        unlike, by_network = np.zeros((2, len(full.frame)), bool)
+        if network is None or self.weight < 1:
+            outside = self.model.outside_range(full.frame)
+            unlike = unlike_the_fit(full.frame, self.model, outside)
+            by_network = (outside != "") & self.reliability.gradable_alone(full.frame, self._weights(full.frame))
+            full = set_not_assessed(full, np.where(by_network, "", outside))
+            full = set_by_network(full, np.where(by_network, outside, ""))
+        weight_free = self.model.probabilities(full.frame)
+        weight_free[by_network] = np.nan
+        rates = self._rates(full.frame, unlike)
+        second = share_by_calls(weight_free[:, MAJOR:].sum(axis=1), full.frame["method"].to_numpy(), rates)
+        kind, table = self.model.variant_names(full.frame), self.model.reliabilities
+        even = self.reliability.apply(weight_free, full.frame, self._weights(full.frame), kind, table)
+        alone = self.weight == 1 and network is not None
+        share, even, share_weights = self._site(even, kind, table, second, unlike=bool(unlike.any()), alone=alone)
+        probabilities = self._pool_unmeasured(even, full.frame, scores, kind, table)
+        thresholds = values_of(kind, table, lambda fitted: fitted.thresholds)
+        kind[unlike] = ""  # no measured spread and no sets hold there
+        spread = values_of(kind, table, lambda fitted: fitted.spread)
+        share, estimates = _site_estimates(probabilities, spread, ground, share, share_weights)
+        graded = to_decision_table(adjust_to_share(probabilities, share.value), full.frame.index, thresholds)
+        graded = with_sets(cap_confidence(graded, unlike), members_of(kind, table, probabilities))
+        findings = (
+            *self.findings, *result_findings(full.frame, unlike, self.skill), *share_findings(share), *score_findings(scores, full.frame),
+        )  # fmt: skip
+        model_alone = network is None and post is None and not any(score.weight for score in scores)
+        grading = _with_calls(rates, weight_free, full.frame) if model_alone else {}
+        return Decision(full, graded, share, findings, grading, estimates)
+
+    def _pool_unmeasured(
+        self,
+        even: NDArray[np.float64],
+        frame: pd.DataFrame,
+        scores: Sequence[Score],
+        kind: NDArray[np.object_],
+        table: dict[str, Reliability],
+    ) -> NDArray[np.float64]:
+        """Probabilities (N, 4) together with what was not measured beside the model: a network of the user's, and scores.
+
+        The variant's spread and thresholds stand in there, and no grade can be excluded: `kind` and `table` are changed.
+        """
+        probabilities = even
+        unmeasured = np.isin(kind, list(self.model.variants)) & graded_by_network(frame) & (self._weights(frame) > 0)
+        if unmeasured.any():
+            pooled = pool_log_odds(even, frame, self._weights(frame))
+            probabilities = np.where(unmeasured[:, None], pooled, even)
+        probabilities = pool_scores(probabilities, frame, scores)
+        _stand_in(kind, table, (probabilities != even).any(axis=1) & (kind != ""))
+        return probabilities
+
+    def _weights(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """(N,) weight of the network, by the images that show a building."""
+        return np.where(frame["method"] == PRE_POST, self.weight, self.post_weight)
+
+    def _rates(self, frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> dict[str, dict[str, Any]]:
+        """Rates of right grades by method, of the variant that was used for most of its buildings.
+
+        unlike : (N,) buildings unlike those that their variant was fitted on; its rates do not hold there.
+        """
+        names = pd.Series(self.model.variant_names(frame), frame.index)
+        rates = {}
+        for method, used in names[names != ""].groupby(frame["method"]):
+            fitted = self.model.variants[str(used.mode().iloc[0])].rates
+            if fitted is not None:
+                rates[str(method)] = (
+                    UNKNOWN_RATES if unlike[frame.index.get_indexer(used.index)].any() else fitted
+                ).to_dict()
+        return rates
+
+    def _site(
+        self,
+        even: NDArray[np.float64],
+        kind: NDArray[np.object_],
+        table: dict[str, Reliability],
+        second: float | None,
+        *,
+        unlike: bool,
+        alone: bool,
+    ) -> tuple[ShareEstimate, NDArray[np.float64], NDArray[np.float64] | None]:
+        """The share of damaged buildings; the (N, 4) probabilities, fitted to the site; weights of the shares.
+
+        The share given; one half where nothing calibrated takes part, as on radar; else estimated, together with the
+        shift of the site's evidence where it is known how far sites are shifted. second : the other opinion of the share;
+        unlike : whether evidence is unlike that of the fit. alone : whether a network decides alone.
+        """
+        if self.damaged_share is None and alone:
+            return ShareEstimate(0.5, EVEN), even, None
+        at_site = fit_to_site(even, kind, {name: fitted.site for name, fitted in table.items()}, self.damaged_share)
+        if self.damaged_share is not None:
+            return ShareEstimate(self.damaged_share, BY_USER), even if at_site is None else at_site.probabilities, None
+        damaged = even[:, MAJOR:].sum(axis=1)
+        if at_site is not None:
+            number = int(np.isfinite(damaged).sum())
+            share = share_of_site(at_site.share, at_site.expected, number, unlike=unlike)
+            return share, at_site.probabilities, at_site.weights
+        log_odds = logit(np.clip(damaged, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
+        return choose_share(log_odds, second, unlike=unlike), even, None
 
 
-def to_decision_table(
-    probabilities: NDArray[np.float64], index: pd.Index, thresholds: NDArray[np.float64] | None = None
-) -> pd.DataFrame:
-    """The decision from (N, 4) probabilities of the grades, NaN rows for buildings not assessed: see `decide`.
+def _stand_in(kind: NDArray[np.object_], table: dict[str, Reliability], rows: NDArray[np.bool_]) -> None:
+    """Let the variant's spread and thresholds stand in where other evidence took part; its sets do not hold there."""
+    for name in np.unique(kind[rows].astype(str)):
+        table[name + STAND_IN] = replace(table[name], sets=None)
+    kind[rows] += STAND_IN
 
-    A building is damaged (major damage or worse) where the probability of that reaches its threshold. Of the two grades on
-    each side, the worse is taken where its share of that side's probability reaches its own. Thresholds: (N, 3), one per border,
-    by default one half. So every grade has its chance to be named, however rare it is.
+
+def with_sets(graded: pd.DataFrame, members: NDArray[np.bool_]) -> pd.DataFrame:
+    """The decision with the column `damage_set`: the grades (N, 4) that cannot be excluded and the one named, mildest first.
+
+    Without the share of damaged buildings, on which the sets do not depend, a grade may be named that is not in its set; it
+    is added, with what lies between. None where not assessed.
     """
-    known = np.isfinite(probabilities[:, 0])
-    damaged = probabilities[:, MAJOR:].sum(axis=1)
-    reached = border_probabilities(np.nan_to_num(probabilities)) >= (0.5 if thresholds is None else thresholds)
-    minor, major, destroyed = reached.T
-    grade = np.where(major, MAJOR + destroyed, minor).astype(int) * known
-    names = np.array(GRADES, dtype=object)[grade]
-    names[~known] = None
-    return pd.DataFrame(
-        {
-            "damage": pd.Series(names, index, dtype=object),
-            "damage_prob": np.where(known, damaged, np.nan),
-            "confidence": probabilities[np.arange(len(probabilities)), grade],
-        },
-        index=index,
-    )
+    assessed = graded["damage"].notna().to_numpy()
+    named = graded["damage"].to_numpy()[:, None] == np.array(GRADES, dtype=object)
+    names = set_names(fill_between(members | named))
+    names[~assessed] = None
+    return graded.assign(damage_set=pd.Series(names, graded.index, dtype=object))
 
 
-def _variant(path: Path, name: str, part: dict[str, Any]) -> Variant:
-    try:
-        evidence, borders = part["evidence"], part["borders"]
-        columns = tuple(evidence)
-        unknown = [column for column in columns if column not in MEANING]
-        if unknown:
-            raise RunError(f"{path} weighs {unknown} in {name}, which this version does not gather. Fit it again.")
-        variant = Variant(
-            columns,
-            np.array([evidence[column]["centre"] for column in columns], float),
-            np.array([evidence[column]["scale"] for column in columns], float),
-            np.array([borders[grade]["intercept"] for grade in BORDERS], float),
-            np.array([[borders[grade]["weights"].get(column, 0.0) for column in columns] for grade in BORDERS], float),
-            FittedRange.from_dict(part["range"]) if "range" in part else None,
-            GradingRates.from_dict(part["rates"]) if "rates" in part else None,
-            Reliability.from_dict(part["reliability"]) if "reliability" in part else Reliability(),
-        )
-    except RunError:
-        raise
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise RunError(f"{path} is damaged: {name} lacks {error}. Fetch or fit it again.") from error
-    except (ValueError, OverflowError) as error:
-        raise RunError(
-            f"{path} is damaged: {name} holds what is no number ({error}). Fetch or fit it again."
-        ) from error
-    numbers = (variant.centre, variant.scale, variant.intercepts, variant.weights)
-    if not columns or not all(np.isfinite(values).all() for values in numbers) or not (variant.scale > 0).all():
-        raise RunError(
-            f"{path} is damaged: {name} needs evidence, finite numbers and scales above 0. Fetch or fit it again."
-        )
-    return variant
+def _with_calls(
+    rates: dict[str, dict[str, Any]], weight_free: NDArray[np.float64], frame: pd.DataFrame
+) -> dict[str, dict[str, Any]]:
+    """The rates of each method, and how many of its buildings the model calls damaged where half are, as the rates were measured."""
+    called = weight_free[:, MAJOR:].sum(axis=1) >= 0.5
+    method = frame["method"].to_numpy()
+    return {name: content | {CALLED: int((called & (method == name)).sum())} for name, content in rates.items()}
+
+
+def _site_estimates(
+    probabilities: NDArray[np.float64],
+    spread: NDArray[np.float64],
+    ground: BuildingGround | None,
+    share: ShareEstimate,
+    weights: NDArray[np.float64] | None,
+) -> tuple[ShareEstimate, dict[str, Any]]:
+    """Estimates of the assessed buildings; none where their ground is not known."""
+    assessed = np.isfinite(probabilities[:, 0])
+    if ground is None or not assessed.any():
+        return share, {}
+    return site_estimates(probabilities[assessed], spread[assessed], ground.rows(assessed), share, weights)
+
+
+def with_network(
+    evidence: EvidenceTable, probabilities: pd.DataFrame | None, post: pd.DataFrame | None = None
+) -> EvidenceTable:
+    """The table with the network's columns: of both images or of the post image alone, as each building is assessed."""
+    method = evidence.frame["method"].to_numpy()
+    graded = np.full((len(method), len(COLUMNS)), np.nan)
+    for used, table in ((PRE_POST, probabilities), (POST_ONLY, post)):
+        if table is not None:
+            graded = np.where((method == used)[:, None], table.to_numpy(float), graded)
+    logger.info("the network graded %d of %d buildings", int(np.isfinite(graded).all(axis=1).sum()), len(method))
+    added = dict(zip(COLUMNS.values(), graded.T, strict=True))
+    return replace(evidence, frame=evidence.frame.assign(**added), meaning=evidence.meaning | MEANING)

@@ -41,7 +41,7 @@ from deepnets4eo.prediction import PredictOptions
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from deepnets4eo.damage.decision_with_network import DecisionModel
+    from deepnets4eo.damage.decision import DecisionModel
     from deepnets4eo.rasters.scene import Layer, LayerLike
 
 FIND = "-"  # in place of footprints: find the buildings

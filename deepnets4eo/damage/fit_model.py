@@ -2,7 +2,8 @@
 
 Takes evidence of graded buildings from several sites (domains); every site counts the same, and so do both sides of
 each border in it. Scores for the calibration come from buildings whose group (block or city), or style and event, was left
-out; so do the rates of right grades, the limits of what the model knows, and its reliability at new sites.
+out; so do the rates of right grades, the limits of what the model knows, and its reliability at new sites. Refuses data without
+both sides of a border.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from deepnets4eo.arrays import Floats
-from deepnets4eo.damage.calibration import platt
-from deepnets4eo.damage.decision import FARTHEST, WITH_HEIGHT
+from deepnets4eo.damage.estimates import fit_rates
 from deepnets4eo.damage.evidence.columns import POINTS
-from deepnets4eo.damage.fitted_range import fit_range
-from deepnets4eo.damage.grading_rates import fit_rates
-from deepnets4eo.damage.ordinal import balance_weights, fit_border
-from deepnets4eo.damage.reliability import MAJOR, Reliability, fit_reliability
-from deepnets4eo.damage.vocabulary import BORDERS, GRADES, POST_ONLY, PRE_POST
+from deepnets4eo.damage.model import ENDS, FARTHEST, WITH_HEIGHT, FittedRange
+from deepnets4eo.damage.reliability import Reliability, fit_reliability, platt
+from deepnets4eo.damage.vocabulary import BORDERS, GRADES, MAJOR, POST_ONLY, PRE_POST
+from deepnets4eo.errors import InputError
 
 RIDGE = 0.05
 FOLDS = 8
@@ -46,6 +47,10 @@ VARIANTS = {
     POST_ONLY + WITH_HEIGHT: (*POST, "ev_tarp", *HEIGHT),
     PRE_POST + WITH_HEIGHT: (*POST, *PAIR, *REPAIR, *HEIGHT),
 }
+KNOWN_SHARE = 0.99  # of the buildings of the fit lie within the distance
+WINDOW = 200  # buildings over which the left-out accuracy is taken, from the end of a column inwards
+LEAST_ACCURACY = 0.8  # mean of sensitivity and specificity below which a stretch of a column is not known
+LEAST_AT_SITE = 30  # buildings for a site to say what share of its buildings may lie outside
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,15 @@ class Graded:
         )
 
 
+def fit_model(data: Graded, ridge: float = RIDGE) -> dict[str, Any]:
+    """All variants for which the data have evidence, ready for `coefficients.yaml`."""
+    variants = {}
+    for name, columns in VARIANTS.items():
+        if set(columns) <= set(data.evidence.columns):
+            variants[name] = fit_variant(data, columns, ridge)
+    return variants
+
+
 def fit_variant(data: Graded, columns: tuple[str, ...], ridge: float = RIDGE) -> dict[str, Any]:
     """Fit and calibrate one variant: the content of a variant in a model file."""
     known = _with_all(data, columns)
@@ -132,6 +146,65 @@ def fit_variant(data: Graded, columns: tuple[str, ...], ridge: float = RIDGE) ->
     return content | _validity(evidence, known, log_odds, shifted=HEIGHT[0] not in columns)
 
 
+def left_out_scores(
+    evidence: Floats, data: Graded, beyond: NDArray[np.bool_], points: NDArray[np.integer], ridge: float
+) -> Floats:
+    """Log-odds of each building from a fit to the others that `Graded.folds` names."""
+    score = np.zeros(len(beyond))
+    for tested, taught in data.folds():
+        if len(np.unique(beyond[taught])) < 2:
+            taught = np.ones_like(taught)  # the others hold one side alone: only a fit to all can score it
+        weight = balance_weights(beyond[taught], data.domain[taught])
+        border = fit_border(evidence[taught], beyond[taught], weight, points, ridge)
+        score[tested] = evidence[tested] @ border.weights + border.intercept
+    return score
+
+
+@dataclass(frozen=True)
+class Border:
+    """log-odds of lying beyond a grade border: intercept + weights · standardised evidence."""
+
+    intercept: float
+    weights: Floats
+
+
+def fit_border(
+    evidence: Floats, beyond: NDArray[np.bool_], weight: Floats, points: NDArray[np.integer], ridge: float
+) -> Border:
+    """Ridge logistic regression with weights held to the signs of `points`.
+
+    evidence : (N, K) standardised, no NaN; beyond : (N,) bool; weight : (N,), any scale;
+    points : (K,) +1, −1, or 0 for no weight at all; ridge : penalty on squared weights against the mean log loss.
+    Errors: InputError when all buildings lie on one side.
+    """
+    if beyond.all() or not beyond.any():
+        raise InputError(
+            f"all {len(beyond)} buildings lie on one side of the border. Give both damaged and intact ones."
+        )
+    share = weight / weight.sum()
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        margin = evidence @ parameters[1:] + parameters[0]
+        residual = share * (expit(margin) - beyond)
+        gradient = np.concatenate([[residual.sum()], evidence.T @ residual + ridge * parameters[1:]])
+        value = share @ (np.logaddexp(0, margin) - beyond * margin) + ridge / 2 * parameters[1:] @ parameters[1:]
+        return float(value), gradient
+
+    limits = [(None, None)] + [(0.0 if point >= 0 else None, 0.0 if point <= 0 else None) for point in points]
+    best = minimize(loss, np.zeros(evidence.shape[1] + 1), jac=True, bounds=limits, method="L-BFGS-B").x
+    return Border(float(best[0]), best[1:])
+
+
+def balance_weights(beyond: NDArray[np.bool_], domain: NDArray[np.generic]) -> Floats:
+    """Weights by which every domain counts the same, and in each both sides of the border do; (N,), mean 1."""
+    weight = np.zeros(len(beyond))
+    for name in np.unique(domain):
+        for side in (True, False):
+            rows = (domain == name) & (beyond == side)
+            weight[rows] = 1.0 / max(rows.sum(), 1)
+    return weight * len(weight) / weight.sum()
+
+
 def _validity(standard: Floats, known: Graded, log_odds: Floats, *, shifted: bool) -> dict[str, Any]:
     """Range, rates and reliability of a variant from left-out (N, 3) log-odds; the latter two are those within the range.
 
@@ -158,27 +231,55 @@ def _called(log_odds: Floats, reliability: Reliability) -> NDArray[np.bool_]:
     return np.asarray(reliability.probabilities(log_odds)[:, MAJOR:].sum(axis=1) >= 0.5)
 
 
-def left_out_scores(
-    evidence: Floats, data: Graded, beyond: NDArray[np.bool_], points: NDArray[np.integer], ridge: float
-) -> Floats:
-    """Log-odds of each building from a fit to the others that `Graded.folds` names."""
-    score = np.zeros(len(beyond))
-    for tested, taught in data.folds():
-        if len(np.unique(beyond[taught])) < 2:
-            taught = np.ones_like(taught)  # the others hold one side alone: only a fit to all can score it
-        weight = balance_weights(beyond[taught], data.domain[taught])
-        border = fit_border(evidence[taught], beyond[taught], weight, points, ridge)
-        score[tested] = evidence[tested] @ border.weights + border.intercept
-    return score
+def fit_range(
+    standard: Floats,
+    evidence: pd.DataFrame,
+    right: NDArray[np.bool_],
+    damaged: NDArray[np.bool_],
+    site: NDArray[np.object_],
+) -> FittedRange:
+    """Range of the evidence that a variant was fitted on.
+
+    standard : (N, K) as `Variant.standardise` returns it; evidence : (N rows) all columns; right : (N,) whether the grade
+    without the building was on the right side; damaged : (N,) truth; site : (N,) name of the site.
+    """
+    covariance = np.cov(standard.T).reshape(standard.shape[1], -1)
+    limits = {}
+    for column, end in ENDS.items():
+        if column in evidence:
+            value = evidence[column].to_numpy(float)
+            limit = reliable_limit(value if end == "most" else -value, right, damaged)
+            if limit is not None:
+                limits[column] = limit if end == "most" else -limit
+    open_range = FittedRange(np.inf, covariance, limits, 1.0)
+    farthest = float(np.quantile(open_range.distance(standard), KNOWN_SHARE))
+    closed = FittedRange(farthest, covariance, limits, 1.0)
+    outside = closed.reasons(standard, evidence) != ""
+    return FittedRange(farthest, covariance, limits, _most_outside(outside, site))
 
 
-def fit_model(data: Graded, ridge: float = RIDGE) -> dict[str, Any]:
-    """All variants for which the data have evidence, ready for `coefficients.yaml`."""
-    variants = {}
-    for name, columns in VARIANTS.items():
-        if set(columns) <= set(data.evidence.columns):
-            variants[name] = fit_variant(data, columns, ridge)
-    return variants
+def reliable_limit(value: Floats, right: NDArray[np.bool_], damaged: NDArray[np.bool_]) -> float | None:
+    """Value above which buildings were graded right too seldom; None where even the largest values are known.
+
+    From the largest values inwards, windows of 200 buildings are left out as long as the mean of their sensitivity and
+    specificity is below 0.8.
+    """
+    order = np.argsort(-np.nan_to_num(value, nan=-np.inf), kind="stable")
+    limit = None
+    for start in range(0, len(order) - WINDOW, WINDOW):
+        window = order[start : start + WINDOW]
+        sides = [right[window][damaged[window] == side] for side in (True, False)]
+        if np.mean([side.mean() for side in sides if len(side)]) >= LEAST_ACCURACY:
+            break
+        limit = float(value[window[-1]])
+    return limit
+
+
+def _most_outside(outside: NDArray[np.bool_], site: NDArray[np.object_]) -> float:
+    """Greatest share of a site's buildings that lie outside; small sites do not count."""
+    shares = pd.Series(outside).groupby(np.asarray(site, dtype=object)).agg(["mean", "size"])
+    shares = shares[shares["size"] >= LEAST_AT_SITE]["mean"]
+    return float(shares.max()) if len(shares) else float(np.mean(outside))
 
 
 def predict(content: dict[str, Any], evidence: pd.DataFrame) -> Floats:

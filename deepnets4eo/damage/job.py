@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from deepnets4eo.damage.abstention import set_not_assessed
 from deepnets4eo.damage.building_network import BuildingNetwork
 from deepnets4eo.damage.class_shares import ClassMapSource, open_class_map_source, with_class_shares
-from deepnets4eo.damage.decision_with_network import DecisionModel
+from deepnets4eo.damage.decision import DecisionModel
+from deepnets4eo.damage.estimates import building_ground
 from deepnets4eo.damage.evidence import EvidenceTable, gather
-from deepnets4eo.damage.ground import building_ground
 from deepnets4eo.damage.input_checks import CheckedImages
 from deepnets4eo.damage.inputs import Inputs, open_inputs
 from deepnets4eo.damage.job_control import JobControl, Passes
@@ -30,12 +30,13 @@ from deepnets4eo.damage.map_making import make_map
 from deepnets4eo.damage.network.pooling import TileWork
 from deepnets4eo.damage.outline_probability import with_outline_probability
 from deepnets4eo.damage.point_evidence import PointEvidence, PointScore, with_point_columns
+from deepnets4eo.damage.pool import Score
 from deepnets4eo.damage.position import (
     NOT_ON_BUILDINGS,
     OutlinePosition,
     outline_position,
 )
-from deepnets4eo.damage.raster_evidence import RasterEvidence, Score, mean_scores, with_scores
+from deepnets4eo.damage.raster_evidence import RasterEvidence, mean_scores, with_scores
 from deepnets4eo.damage.resume import damage_journal
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.unbuilt import NO_BUILDING, UnbuiltOutlines, find_unbuilt

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from deepnets4eo.damage.map_content import DamageMapContent
+from deepnets4eo.damage.map_content import FURTHER_FILES, DamageMapContent
 from deepnets4eo.display.figures import MAX_PX
 from deepnets4eo.display.summary import Summary, WithSummary
 from deepnets4eo.errors import InputError, OutputError
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from deepnets4eo.rasters.scene import Layer, LayerLike
 
 MANIFEST = "manifest.json"
-FURTHER = ("damage.csv", "damage.geojson", "damage.kml")  # where buildings have a longitude and latitude
-PRODUCTS = ("damage.gpkg", "damage.parquet", "summary.json", "report.html", "damage.qgz", *FURTHER, MANIFEST)
+PRODUCTS = ("damage.gpkg", "damage.parquet", "summary.json", "report.html", "damage.qgz", *FURTHER_FILES, MANIFEST)
 
 
 class MapImages(NamedTuple):
@@ -157,7 +156,7 @@ class DamageMap(WithSummary, DamageMapContent):
             folder = None if scratch is None else products_folder(scratch, self, post, pre)
             with hidden_folder(out_dir, folder) as hidden, gdal_cache(cache_bytes(pre, post)):
                 names = write_products(self, hidden, pre=pre, post=post, scores=scores, also=also, home=out_dir)
-                publish(hidden, out_dir, names, obsolete=set(FURTHER) - set(names))
+                publish(hidden, out_dir, names, obsolete=set(FURTHER_FILES) - set(names))
         return {name: out_dir / name for name in names}
 
     def plot(self, image: LayerLike | None = None, *, axes: Axes | None = None, max_px: int = MAX_PX) -> Axes:

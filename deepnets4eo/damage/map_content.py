@@ -13,6 +13,7 @@ from deepnets4eo.outputs.findings import Finding
 if TYPE_CHECKING:
     import geopandas as gpd
 
+FURTHER_FILES = ("damage.csv", "damage.geojson", "damage.kml")  # where buildings have a longitude and latitude
 COLUMNS = ("id", "damage", "damage_prob", "confidence", "damage_set", "status", "reason", "method", "dx_px", "dy_px")
 
 

@@ -6,25 +6,29 @@ Takes what the steps of a job returned; computes nothing of the images but the e
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.decision_with_network import Decision, DecisionModel
+from deepnets4eo.damage.decision import Decision, DecisionModel
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.evidence_findings import empty_outline_findings, evidence_findings, unbuilt_findings
 from deepnets4eo.damage.extent import map_extents
+from deepnets4eo.damage.findings import (
+    empty_outline_findings,
+    evidence_findings,
+    join_findings,
+    segmenter_findings,
+    unbuilt_findings,
+)
 from deepnets4eo.damage.inputs import Inputs
 from deepnets4eo.damage.map import DamageMap, MapImages
 from deepnets4eo.damage.point_evidence import PointScore
+from deepnets4eo.damage.pool import Score
 from deepnets4eo.damage.position import (
     OutlinePosition,
     registration_findings,
 )
-from deepnets4eo.damage.raster_evidence import Score
-from deepnets4eo.damage.result_findings import join_findings
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.stretched_images import stretch_findings, stretches_of_job
 from deepnets4eo.damage.unbuilt import UnbuiltOutlines
@@ -115,27 +119,3 @@ def _input_findings(
             *evidence_findings(inputs.pre if model.reads_pre else None, inputs.post, evidence),
         ]
     return findings
-
-
-def segmenter_findings(segmenter: str | None, *, after: bool) -> tuple[Finding, ...]:
-    """Findings where a network found the buildings.
-
-    segmenter : its run's folder or name, None where there was a file. after : whether it looked at the image after the event.
-    """
-    if segmenter is None:
-        return ()
-    outlines = Finding(
-        "outlines_of_network", "note",
-        f"The outlines were found by the network {Path(segmenter).name}: buildings that it missed are not in the map, and "
-        "some outlines are no buildings, or several.",
-        "Look at the outlines before you use counts; give footprints where there are any.",
-    )  # fmt: skip
-    if not after:
-        return (outlines,)
-    destroyed = Finding(
-        "outlines_after_event", "caution",
-        "The outlines were found in the image after the event, which shows few of the destroyed buildings as buildings: more "
-        "is damaged than the map says.",
-        "Give footprints, or an image from before the event.",
-    )  # fmt: skip
-    return (destroyed, outlines)

@@ -1,7 +1,7 @@
 """Rasters of scores, such as of change, as evidence of every building: their mean inside the outline on the post image.
 
 Takes any raster of one score a pixel that lies on the ground as the post image does, whatever its grid. Shown beside the
-decision; it takes part only where a card beside the raster, or the user, says with what weight (see `evidence_card`).
+decision; it takes part only where a card beside the raster, or the user, says with what weight (see `EvidenceCard`).
 Refuses rasters of another site, several bands without a name, values that are not finite, and names of other columns.
 """
 
@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from deepnets4eo.damage.class_shares import PREFIX as CLASS_PREFIX
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.columns import MEANING
-from deepnets4eo.damage.evidence_card import EvidenceCard, card_path
 from deepnets4eo.damage.network.grader import COLUMNS as NETWORK_COLUMNS
 from deepnets4eo.damage.point_evidence import MEANING as POINT_MEANING
+from deepnets4eo.damage.pool import EvidenceCard, Score, card_path
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import mean_gsd_m
@@ -88,31 +88,6 @@ class RasterEvidence:
     def column(self) -> str:
         """Name of its column."""
         return PREFIX + self.name
-
-
-class Score(Protocol):
-    """A number per building that can take part in the decision: the mean of a raster, or a measure of points."""
-
-    @property
-    def name(self) -> str:
-        """Name of the evidence."""
-
-    @property
-    def column(self) -> str:
-        """Name of its column."""
-
-    @property
-    def weight(self) -> float:
-        """Share of its log-odds in the decision."""
-
-    def log_odds(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(N,) log-odds of major damage or worse of scores (N,)."""
-
-    def finding(self, frame: pd.DataFrame) -> Finding:
-        """What it did in the decision."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for the manifest."""
 
 
 @dataclass(frozen=True)

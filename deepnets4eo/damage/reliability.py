@@ -1,8 +1,9 @@
 """How far a model's probabilities hold at a new site, measured on sites that its fit left out.
 
 Takes left-out log-odds of graded buildings; returns their calibration, the thresholds of the grades, how far evidence
-shifts from site to site, and the limits of the sets of grades. The probabilities are those of a site where half of the buildings
-are damaged, with minor among intact and destroyed among damaged ones as common as at the sites of the fit.
+shifts from site to site, and the limits of the sets of grades that hold the true one. The probabilities are those of a site where
+half of the buildings are damaged, with minor among intact and destroyed among damaged ones as common as at the sites of the fit.
+Refuses arrays that do not belong together.
 """
 
 from __future__ import annotations
@@ -13,47 +14,98 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import expit, log_softmax
 
 from deepnets4eo.arrays import Floats
-from deepnets4eo.damage.calibration import BetaCalibration, fit_beta, platt
-from deepnets4eo.damage.conformal import GradeSets, fit_sets
-from deepnets4eo.damage.ordinal import grade_probabilities
-from deepnets4eo.damage.site_estimates import UNKNOWN_SPREAD, side_log_odds
-from deepnets4eo.damage.site_shift import MOST_INFORMATION, SHARES, SiteShift, fit_site_shift, site_posterior
-from deepnets4eo.damage.vocabulary import BORDERS
+from deepnets4eo.damage.probabilities import (
+    adjust_to_share,
+    border_probabilities,
+    grade_probabilities,
+    side_log_odds,
+)
+from deepnets4eo.damage.site import (
+    HALVINGS,
+    MOST_INFORMATION,
+    SiteShift,
+    fit_site_shift,
+    fit_to_site,
+)
+from deepnets4eo.damage.vocabulary import BORDERS, GRADES, MAJOR
+from deepnets4eo.errors import InputError
+from deepnets4eo.metrics import fit_sigmoid
 
-MAJOR = 2  # grades from here on count as damaged
 LEAST_AT_SITE = 5  # buildings of either kind for a site to say how far its evidence is shifted
 LEAST_SPREAD = 0.3  # log-odds; few sites show less by chance
 MOST_VARIANCE = 1.0  # of one site's shift
-HALVINGS = 40
 SPREADS = ("damaged", "minor-damage", "destroyed")  # of `side_log_odds`, in the model file
 HALF = 0.5  # the threshold where none was measured
 GRID = np.round(np.arange(0.1, 0.901, 0.02), 2)
 RESAMPLED = 200  # draws of the sites for the threshold of damage
+UNKNOWN_SPREAD = (2.0, 2.0, 2.0)  # of a site unlike those of the fit
+COVERAGE = 0.9
+EVERYTHING = ",".join(GRADES)
+
+
+@dataclass(frozen=True)
+class BetaCalibration:
+    """Log-odds with one slope below 0, another above, and a shift (Kull, Silva Filho & Flach 2017).
+
+    With p = expit(score): log-odds = a · ln p − b · ln(1 − p) + c. Platt scaling is the case a = b; a = b = 1, c = 0
+    changes nothing. a and b are at least 0, so that the order is kept.
+    """
+
+    a: float = 1.0
+    b: float = 1.0
+    c: float = 0.0
+
+    def __call__(self, score: Floats) -> Floats:
+        """Calibrated log-odds of scores of any shape."""
+        return np.asarray(self.b * np.logaddexp(0, score) - self.a * np.logaddexp(0, -score) + self.c)
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain values for the model file."""
+        return {"a": round(self.a, 4), "b": round(self.b, 4), "c": round(self.c, 4)}
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> BetaCalibration:
+        """Read what `to_dict` wrote. Errors: KeyError, TypeError or ValueError for anything else."""
+        return cls(float(content["a"]), float(content["b"]), float(content["c"]))
+
+
+@dataclass(frozen=True)
+class GradeSets:
+    """Limits (4,) of the scores of `exclusion_scores`: a grade stays in a building's set where its score is at most its limit.
+
+    Sets are contiguous, hold the true grade at nine of ten buildings of a new site, and do so however rare the grade is. Sources: Vovk et
+    al. 2005 (class-conditional conformal prediction); Lee, Barber & Willett 2023 (a whole site is one draw: its buildings err together)."""
+
+    limits: Floats
+
+    def members(self, probabilities: Floats) -> NDArray[np.bool_]:
+        """(N, 4) grades that cannot be excluded: contiguous, never empty, with the median grade. probabilities : (N, 4)."""
+        scores = exclusion_scores(probabilities)
+        inside = (scores <= self.limits) | (scores == scores.min(axis=1, keepdims=True))
+        return fill_between(inside)
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain values for the model file, rounded up."""
+        return {grade: float(np.ceil(limit * 1e4) / 1e4) for grade, limit in zip(GRADES, self.limits, strict=True)}
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> GradeSets:
+        """Read what `to_dict` wrote. Errors: KeyError, TypeError or ValueError for anything else."""
+        return cls(np.array([float(content[grade]) for grade in GRADES]))
 
 
 @dataclass(frozen=True)
 class Reliability:
     """Measured reliability of one variant of a model, or of a model together with a network.
 
-    Parameters
-    ----------
-    calibration
-        One per border of `BORDERS`, of its log-odds.
-    thresholds
-        (3,) one per border, least values of `border_probabilities` for a building to be classified beyond it: the best F1 of the
-        damaged buildings, and within each side balanced over the grades, not over the buildings.
-    spread
-        (3,) standard deviations between sites of the log-odds of `side_log_odds`.
-    sets
-        Limits of the sets of grades; like the spread, of probabilities that `fit_to_site` has fitted to their site.
-    site
-        How far whole sites are shifted; None where it was not measured.
+    calibration : one per border of `BORDERS`, of its log-odds; thresholds : (3,) least values of `border_probabilities` for a building to be
+    beyond each border; spread : (3,) standard deviations between sites of `side_log_odds`; sets : limits of the sets of grades; site : how
+    far whole sites are shifted. Spread and sets hold for probabilities that `fit_to_site` has fitted; None was not measured.
 
-    Examples
-    --------
     >>> Reliability().thresholds
     (0.5, 0.5, 0.5)
     """
@@ -103,27 +155,11 @@ def fit_reliability(
     *,
     shifted: bool = True,
 ) -> Reliability:
-    """Reliability from buildings of sites that were left out of the fit.
+    """Reliability from left-out log-odds (N, 3) beyond each border, true grades (N,) and sites (N,): a whole site is one draw.
 
-    Parameters
-    ----------
-    log_odds
-        (N, 3) left-out log-odds of lying beyond each border.
-    grade
-        (N,) true grades 0–3.
-    site
-        (N,) a whole site is one draw.
-    most_information
-        Buildings of a site that say something of how far its evidence is shifted.
-    shifted
-        Whether jobs fit the probabilities to their site. Not where the log-odds of either kind are no normal distribution.
+    most_information : buildings of a site that say something of its shift; shifted : whether jobs fit the probabilities to their site, which
+    must not be where the log-odds of either kind are no normal distribution.
 
-    Returns
-    -------
-    Reliability
-
-    Examples
-    --------
     >>> rng = np.random.default_rng(0)
     >>> grade = rng.integers(0, 4, 2000)
     >>> log_odds = 2 * (grade[:, None] + rng.normal(size=(2000, 1)) - [0.5, 1.5, 2.5])
@@ -140,7 +176,7 @@ def fit_reliability(
     even, final = probabilities.copy(), probabilities.copy()
     for name in np.unique(site):
         here = site == name
-        at_site = fit_to_site(probabilities[here], np.full(here.sum(), ""), {"": Reliability(site=shift)})
+        at_site = fit_to_site(probabilities[here], np.full(here.sum(), ""), {"": shift})
         if at_site is not None:  # with few sites nothing is known of their shifts
             even[here], final[here] = at_site.probabilities, adjust_to_share(at_site.probabilities, at_site.share)
     return Reliability(
@@ -158,69 +194,53 @@ def _straight(log_odds: Floats, beyond: NDArray[np.bool_], weight: Floats) -> Be
     return BetaCalibration(max(slope, 0.0), max(slope, 0.0), shift)
 
 
-@dataclass(frozen=True)
-class SiteFit:
-    """What the buildings of a site say together.
+def platt(score: Floats, truth: NDArray[np.bool_], weight: Floats | None = None) -> tuple[float, float]:
+    """Slope and intercept that make expit(slope · score + intercept) a calibrated probability: score (N,), truth (N,), weight (N,) or None.
 
-    weights : (P,) of the shares `site_shift.SHARES`; share : their mean, of damaged buildings, which stays cautious since few
-    buildings count; expected : share of its buildings that are expected to be damaged; probabilities : (N, 4) of the grades as they
-    would be where half were damaged, fitted to the site; `adjust_to_share` with the share makes them those of the site.
-    """
-
-    weights: Floats
-    share: float
-    expected: float
-    probabilities: Floats
+    Targets are pulled in by one pseudo-count per class (Platt 1999), so that separable data stay finite."""
+    check_same_number(score, truth)
+    weight = np.ones(len(score)) if weight is None else weight
+    positive, negative = float(weight[truth].sum()), float(weight[~truth].sum())
+    target = np.where(truth, (positive + 1) / (positive + 2), 1 / (negative + 2))
+    return fit_sigmoid(score, target, weight)
 
 
-def fit_to_site(
-    probabilities: Floats, kind: NDArray[np.generic], table: dict[str, Reliability], damaged_share: float | None = None
-) -> SiteFit | None:
-    """Fit the probabilities (N, 4), right on average where half are damaged, to the site that their buildings belong to.
+def fit_beta(score: Floats, truth: NDArray[np.bool_], weight: Floats | None = None) -> BetaCalibration:
+    """The beta calibration of least log loss: score (N,) log-odds, truth (N,), weight (N,) or None for equal weights.
 
-    kind : (N,) keys of the table, others for rows that stay as they are; damaged_share : where it is known.
-    returns : None where a kind has no measured shift, or no building has probabilities.
-    """
-    rows = [(name, np.flatnonzero((kind == name) & np.isfinite(probabilities[:, 0]))) for name in table]
-    rows = [(name, index) for name, index in rows if len(index)]
-    shifts = [table[name].site for name, _ in rows]
-    if not rows or any(shift is None for shift in shifts):
-        return None
-    parts = [
-        (shift, side_log_odds(probabilities[index])[:, 0])
-        for shift, (_, index) in zip(shifts, rows, strict=True)
-        if shift is not None
-    ]
-    weights, damaged = site_posterior(parts, damaged_share)
-    share = float(weights @ SHARES)  # of a known one beyond those that are weighed, the nearest of them
-    fitted = probabilities.copy()
-    for (_, index), p in zip(rows, damaged, strict=True):
-        even = expit(logit(np.clip(p, 1e-6, 1 - 1e-6)) - logit(share))
-        fitted[index] = _with_damaged(probabilities[index], even)
-    return SiteFit(weights, share, float(np.concatenate(damaged).mean()), fitted)
+    One building of either kind at a score of 0 is added, so that separable data stay finite."""
+    check_same_number(score, truth)
+    weight = np.ones(len(score)) if weight is None else weight * len(weight) / weight.sum()
+    score, target = np.append(score, [0.0, 0.0]), np.append(truth, [True, False])
+    weight = np.append(weight, [1.0, 1.0])
+    below, above = -np.logaddexp(0, -score), np.logaddexp(0, score)
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        margin = parameters[0] * below + parameters[1] * above + parameters[2]
+        residual = weight * (expit(margin) - target)
+        value = float(np.sum(weight * (np.logaddexp(0, margin) - target * margin)))
+        return value, np.array([residual @ below, residual @ above, residual.sum()])
+
+    limits = [(0.0, None), (0.0, None), (None, None)]
+    best = minimize(loss, np.array([1.0, 1.0, 0.0]), jac=True, bounds=limits, method="L-BFGS-B").x
+    return BetaCalibration(*map(float, best))
 
 
-def values_of(
-    kind: NDArray[np.object_], table: dict[str, Reliability], value: Callable[[Reliability], tuple[float, ...]]
-) -> Floats:
-    """(N, K) values of the reliability that holds for each building; those of an unknown one for other kinds.
+def temperature(logits: Floats, truth: NDArray[np.integer]) -> float:
+    """Temperature T > 0 that minimises the log loss of softmax(logits / T); logits (N, K), truth (N,) class index."""
+    check_same_number(logits, truth)
 
-    kind : (N,) keys of the table.
-    """
-    out = np.tile(np.array(value(Reliability())), (len(kind), 1))
-    for name, fitted in table.items():
-        out[kind == name] = value(fitted)
-    return out
+    def loss(log_t: float) -> float:
+        return float(-log_softmax(logits / np.exp(log_t), axis=1)[np.arange(len(truth)), truth].mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-4.0, 4.0), method="bounded").x))
 
 
-def members_of(kind: NDArray[np.object_], table: dict[str, Reliability], probabilities: Floats) -> NDArray[np.bool_]:
-    """(N, 4) grades that cannot be excluded; all of them where no sets were measured. kind : (N,) keys of the table."""
-    members = np.ones(probabilities.shape, bool)
-    for name, fitted in table.items():
-        rows = kind == name
-        if fitted.sets is not None and rows.any():
-            members[rows] = fitted.sets.members(probabilities[rows])
-    return members
+def check_same_number(first: Floats, second: NDArray[np.generic]) -> None:
+    if len(first) != len(second) or not len(first):
+        raise InputError(
+            f"got {len(first)} scores and {len(second)} truths, expected as many of both and at least one."
+        )
 
 
 def side_weights(damaged: NDArray[np.bool_], site: NDArray[np.generic]) -> Floats:
@@ -231,13 +251,6 @@ def side_weights(damaged: NDArray[np.bool_], site: NDArray[np.generic]) -> Float
         names, index, number = np.unique(site[rows], return_inverse=True, return_counts=True)
         weight[rows] = 1.0 / (number[index] * max(len(names), 1))
     return weight * len(weight) / weight.sum()
-
-
-def border_probabilities(probabilities: Floats) -> Floats:
-    """(N, 3) probability of minor damage among the intact grades, of major damage or worse, and of destroyed among the damaged
-    grades, from those of the grades (N, 4)."""
-    damaged, minor, destroyed = expit(side_log_odds(probabilities)).T
-    return np.stack([minor, damaged, destroyed], axis=1)
 
 
 def _thresholds(
@@ -340,21 +353,74 @@ def _site_shift(log_odds: Floats, beyond: NDArray[np.bool_], *, even: bool) -> t
     return middle, float(min(scatter / slope**2, MOST_VARIANCE))
 
 
-def adjust_to_share(probabilities: Floats, damaged_share: float) -> Floats:
-    """Probabilities (N, 4) for a site where `damaged_share` of the buildings have major damage or worse.
+def fit_sets(
+    probabilities: Floats, grade: NDArray[np.integer], site: NDArray[np.generic], coverage: float = COVERAGE
+) -> GradeSets:
+    """Limits from left-out probabilities (N, 4), true grades (N,) and sites (N,)."""
+    own = exclusion_scores(probabilities)[np.arange(len(grade)), grade]
+    limits = [site_quantile(own[grade == k], site[grade == k], coverage) for k in range(len(GRADES))]
+    return GradeSets(np.array(limits))
 
-    Those passed hold where that is one half. By Bayes' rule the damaged grades gain and the intact ones lose together: how
-    common minor damage is among intact buildings, and destruction among damaged ones, stays as it is. NaN rows stay.
+
+def site_quantile(scores: Floats, site: NDArray[np.generic], coverage: float = COVERAGE) -> float:
+    """The limit that the score of a building of a new site keeps with a probability of `coverage`, from scores (N,) of true grades and
+    their sites (N,), all of the same weight; one site more, whose scores could be anything, counts with them, and 1 is the limit where too
+    few are known. Where each building is a site, it is the score number ⌈(n + 1) · coverage⌉ of split conformal prediction.
+
+    >>> site_quantile(np.array([0.05, 0.1, 0.12, 0.2, 0.25, 0.3, 0.4, 0.55, 0.7]), np.arange(9), 0.8)
+    0.55
     """
-    if damaged_share == 0.5:
-        return probabilities
-    damaged = probabilities[:, MAJOR:].sum(axis=1)
-    return _with_damaged(probabilities, expit(logit(np.clip(damaged, 1e-9, 1 - 1e-9)) + logit(damaged_share)))
+    _, index, number = np.unique(site, return_inverse=True, return_counts=True)
+    weight = 1.0 / (number[index] * (len(number) + 1))
+    order = np.argsort(scores, kind="stable")
+    reached = np.flatnonzero(np.cumsum(weight[order]) >= coverage - 1e-9)
+    return float(scores[order][reached[0]]) if len(reached) else 1.0
 
 
-def _with_damaged(probabilities: Floats, wanted: Floats) -> Floats:
-    """Probabilities (N, 4) whose damaged grades together have the probability `wanted` (N,), with the same proportions in each side."""
-    damaged = probabilities[:, MAJOR:].sum(axis=1)
-    factor = np.stack([(1 - wanted) / np.clip(1 - damaged, 1e-9, 1), wanted / np.clip(damaged, 1e-9, 1)], axis=1)
-    moved = probabilities * np.repeat(factor, MAJOR, axis=1)
-    return np.asarray(moved / moved.sum(axis=1, keepdims=True))
+def exclusion_scores(probabilities: Floats) -> Floats:
+    """(N, 4) how far each grade lies from the median of a building's probabilities (N, 4): the larger of the
+    probabilities that the true grade is a better one and that it is a worse one, 0–1.
+
+    >>> exclusion_scores(np.array([[0.1, 0.2, 0.3, 0.4]])).round(2).tolist()
+    [[0.9, 0.7, 0.4, 0.6]]
+    """
+    up_to = np.cumsum(probabilities, axis=1)
+    return np.asarray(np.clip(np.maximum(up_to - probabilities, 1 - up_to), 0, 1))
+
+
+def fill_between(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(N, 4) with the grades between two of a set in it too."""
+    from_left = np.logical_or.accumulate(inside, axis=1)
+    from_right = np.logical_or.accumulate(inside[:, ::-1], axis=1)[:, ::-1]
+    return np.asarray(from_left & from_right)
+
+
+def set_names(members: NDArray[np.bool_]) -> NDArray[np.object_]:
+    """(N,) text of sets (N, 4): the names of the grades with commas between, the mildest first.
+
+    >>> set_names(np.array([[False, True, True, False]])).tolist()
+    ['minor-damage,major-damage']
+    """
+    codes = members @ (1 << np.arange(len(GRADES)))
+    names = [",".join(g for k, g in enumerate(GRADES) if code >> k & 1) for code in range(1 << len(GRADES))]
+    return np.array(names, dtype=object)[codes]
+
+
+def values_of(
+    kind: NDArray[np.object_], table: dict[str, Reliability], value: Callable[[Reliability], tuple[float, ...]]
+) -> Floats:
+    """(N, K) values of the reliability that holds for each building, by kind (N,) in the table; those of an unknown one for other kinds."""
+    out = np.tile(np.array(value(Reliability())), (len(kind), 1))
+    for name, fitted in table.items():
+        out[kind == name] = value(fitted)
+    return out
+
+
+def members_of(kind: NDArray[np.object_], table: dict[str, Reliability], probabilities: Floats) -> NDArray[np.bool_]:
+    """(N, 4) grades that cannot be excluded; all of them where no sets were measured. kind : (N,) keys of the table."""
+    members = np.ones(probabilities.shape, bool)
+    for name, fitted in table.items():
+        rows = kind == name
+        if fitted.sets is not None and rows.any():
+            members[rows] = fitted.sets.members(probabilities[rows])
+    return members

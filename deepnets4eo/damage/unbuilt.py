@@ -24,8 +24,8 @@ from deepnets4eo.damage.evidence.gather import building_geometry, on_post
 from deepnets4eo.damage.evidence.store import BlockStore
 from deepnets4eo.damage.evidence.table import assess_coverage
 from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m, make_working_grid
+from deepnets4eo.damage.fit_model import Border, balance_weights, fit_border
 from deepnets4eo.damage.network.pooling import TileWork
-from deepnets4eo.damage.ordinal import Border, balance_weights, fit_border
 from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.footprints.outlines import encloses_others, larger_than_buildings, order_by_place, without
 from deepnets4eo.footprints.read import Footprints

@@ -10,7 +10,8 @@ SUBJECT = "Building damage"  # of titles
 
 GRADES = ("no-damage", "minor-damage", "major-damage", "destroyed")  # by rising severity
 BORDERS = GRADES[1:]  # the border below each of them
-DAMAGED = GRADES[2:]  # what damage_prob is the probability of
+MAJOR = 2  # grades from this index on count as damaged
+DAMAGED = GRADES[MAJOR:]  # what damage_prob is the probability of
 
 ASSESSED, NOT_ASSESSED = "assessed", "not_assessed"
 STATUSES = (ASSESSED, NOT_ASSESSED)

@@ -19,15 +19,14 @@ from scipy.special import expit, logit
 from sklearn.metrics import cohen_kappa_score, log_loss, roc_auc_score
 
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.calibration import calibration_error
-from deepnets4eo.damage.decision import to_decision_table
+from deepnets4eo.damage.accuracy import calibration_error
+from deepnets4eo.damage.model import to_decision_table
 from deepnets4eo.damage.network.grader import COLUMNS
-from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES, NOT_ASSESSED
+from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NOT_ASSESSED
 from deepnets4eo.errors import DeepNets4EOError
 from places.damage_sites import DamageCase
 
 WEIGHT_FREE, NETWORK, BOTH = "weight-free", "network", "both"
-MAJOR = 2  # index of major-damage
 LEAST = 1e-6  # probabilities are kept that far from 0 and 1 where log-odds are taken
 
 log = logging.getLogger(__name__)
@@ -216,6 +215,3 @@ def _kappa(truth: NDArray[np.int64], grade: NDArray[np.int64]) -> float:
 
 def _share(part: int, of: int) -> float:
     return part / of if of else float("nan")
-
-
-assert GRADES[MAJOR] == DAMAGED[0]

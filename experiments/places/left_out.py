@@ -9,13 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from deepnets4eo.damage.decision import DamageModel, to_decision_table
+from deepnets4eo.damage.estimates import UNKNOWN_RATES, GradingRates, corrected_share, fit_rates
 from deepnets4eo.damage.fit_model import Graded
-from deepnets4eo.damage.grading_rates import UNKNOWN_RATES, GradingRates, corrected_share, fit_rates
-from deepnets4eo.damage.prior import choose_share
-from deepnets4eo.damage.reliability import MAJOR, Reliability, adjust_to_share, fit_reliability, fit_to_site
-from deepnets4eo.damage.site_shift import MOST_INFORMATION
-from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.damage.model import DamageModel, to_decision_table
+from deepnets4eo.damage.probabilities import adjust_to_share
+from deepnets4eo.damage.reliability import Reliability, fit_reliability
+from deepnets4eo.damage.site import MOST_INFORMATION, choose_share, fit_to_site
+from deepnets4eo.damage.vocabulary import GRADES, MAJOR
 
 LEAST_BUILDINGS = 20  # buildings of a pair whose calibration error counts
 
@@ -43,7 +43,7 @@ class Method:
         adjusted = np.empty_like(half)
         for pair in np.unique(data.group):
             here = data.group == pair
-            at_site = fit_to_site(half[here], np.full(here.sum(), ""), {"": self.reliability})
+            at_site = fit_to_site(half[here], np.full(here.sum(), ""), {"": self.reliability.site})
             if at_site is not None:
                 half[here], share = at_site.probabilities, at_site.share
             else:

@@ -7,15 +7,14 @@ import pandas as pd
 import pytest
 
 from deepnets4eo.damage.abstention import BY_NETWORK, MOST_CONFIDENT, cap_confidence
-from deepnets4eo.damage.decision_with_network import DecisionModel
+from deepnets4eo.damage.decision import DecisionModel
+from deepnets4eo.damage.estimates import UNKNOWN_RATES
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.fitted_range import REASONS
-from deepnets4eo.damage.grading_rates import UNKNOWN_RATES
-from deepnets4eo.damage.network_reliability import NetworkReliability
-from deepnets4eo.damage.network_skill import NetworkSkill
+from deepnets4eo.damage.findings import join_findings, result_findings
+from deepnets4eo.damage.model import REASONS
+from deepnets4eo.damage.pool import NetworkReliability, NetworkSkill
 from deepnets4eo.damage.reliability import Reliability
-from deepnets4eo.damage.result_findings import join_findings, result_findings
-from deepnets4eo.damage.site_shift import SiteShift
+from deepnets4eo.damage.site import SiteShift
 from deepnets4eo.damage.unbuilt import NO_BUILDING
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import RunError

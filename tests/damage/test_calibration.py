@@ -5,15 +5,8 @@ import pytest
 from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 
-from deepnets4eo.damage.calibration import (
-    BetaCalibration,
-    brier_score,
-    calibration_error,
-    calibration_table,
-    fit_beta,
-    platt,
-    temperature,
-)
+from deepnets4eo.damage.accuracy import brier_score, calibration_error, calibration_table
+from deepnets4eo.damage.reliability import BetaCalibration, fit_beta, platt, temperature
 from deepnets4eo.errors import InputError
 
 

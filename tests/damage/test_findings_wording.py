@@ -5,10 +5,8 @@ import pandas as pd
 import pytest
 
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.evidence_findings import empty_outline_findings, unbuilt_findings
-from deepnets4eo.damage.fitted_range import UNLIKE
-from deepnets4eo.damage.map_making import segmenter_findings
-from deepnets4eo.damage.result_findings import result_findings
+from deepnets4eo.damage.findings import empty_outline_findings, result_findings, segmenter_findings, unbuilt_findings
+from deepnets4eo.damage.model import UNLIKE
 from deepnets4eo.damage.unbuilt import NO_BUILDING, UnbuiltOutlines
 from deepnets4eo.footprints.read import footprint_findings
 

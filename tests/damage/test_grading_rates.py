@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from deepnets4eo.damage.grading_rates import GradingRates, Rate, count_interval, fit_rates
-from deepnets4eo.damage.products.counting import block_bootstrap
+from deepnets4eo.damage.estimates import GradingRates, Rate, block_bootstrap, count_interval, fit_rates
 
 RATES = GradingRates(Rate(0.9, 0.06), Rate(0.92, 0.05))
 

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from deepnets4eo.damage.grading_rates import GradingRates, Rate, corrected_share, count_interval
-from deepnets4eo.damage.prior import (
+from deepnets4eo.damage.estimates import GradingRates, Rate, corrected_share, count_interval
+from deepnets4eo.damage.findings import share_findings
+from deepnets4eo.damage.site import (
     DIFFER,
     ESTIMATED,
     LIMITED,
     TOO_FEW,
-    UNLIKE,
+    UNLIKE_FIT,
     choose_share,
     likely_shares,
     opinions_differ,
-    share_findings,
 )
 
 TRAINED = np.array([0.7, 0.3])  # the example of the publication's method: shares of the fit, and ten buildings
@@ -92,7 +92,7 @@ def test_where_the_opinions_differ_the_milder_correction_is_kept_within_bounds()
     assert choose_share(log_odds, 0.3).value == 0.3
     assert choose_share(log_odds, 0.9).value == 0.5
     assert choose_share(log_odds, 0.0, unlike=True).value == 0.05
-    assert choose_share(log_odds, 0.0, unlike=True).reason == UNLIKE
+    assert choose_share(log_odds, 0.0, unlike=True).reason == UNLIKE_FIT
 
 
 def test_few_buildings_move_it_little() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import geopandas as gpd
 import pytest
 
-from deepnets4eo.damage.decision_with_network import Decision, DecisionModel
+from deepnets4eo.damage.decision import Decision, DecisionModel
 from deepnets4eo.damage.evidence import gather
 from deepnets4eo.damage.unbuilt import find_unbuilt
 from deepnets4eo.footprints import align_footprints

@@ -5,19 +5,19 @@ import pandas as pd
 import pytest
 from scipy.special import expit, logit
 
-from deepnets4eo.damage.decision import to_decision_table
+from deepnets4eo.damage.model import to_decision_table
+from deepnets4eo.damage.probabilities import adjust_to_share, grades_of_sides, side_log_odds
 from deepnets4eo.damage.reliability import (
+    UNKNOWN_SPREAD,
     Reliability,
     _mean_over_sites,
     _site_shift,
     _straight,
-    adjust_to_share,
     fit_reliability,
-    fit_to_site,
     members_of,
     side_weights,
 )
-from deepnets4eo.damage.site_estimates import UNKNOWN_SPREAD, grades_of_sides, side_log_odds
+from deepnets4eo.damage.site import fit_to_site
 
 SHIFT_SD = 0.8
 
@@ -70,7 +70,7 @@ def test_damage_is_named_where_that_gives_the_best_f1_of_further_sites() -> None
         found = []
         for name in range(30, 60):
             here = site == name
-            at_site = fit_to_site(fitted.probabilities(log_odds[here]), np.full(40, ""), {"": fitted})
+            at_site = fit_to_site(fitted.probabilities(log_odds[here]), np.full(40, ""), {"": fitted.site})
             assert at_site is not None
             final = adjust_to_share(at_site.probabilities, at_site.share)
             named = to_decision_table(final, pd.RangeIndex(40), np.array([[0.5, major, 0.5]] * 40))["damage"]
@@ -181,7 +181,7 @@ def test_where_probabilities_are_not_fitted_to_a_site_no_shift_is_kept() -> None
 
 
 def test_the_model_in_the_box_fits_no_heights_to_the_site() -> None:
-    from deepnets4eo.damage.decision import DamageModel
+    from deepnets4eo.damage.model import DamageModel
 
     for name, reliability in DamageModel.load("damage-evidence").reliabilities.items():
         assert (reliability.site is None) == name.endswith("_height")

@@ -15,7 +15,7 @@ from scipy.special import expit, logit
 from small_grader import GSD_M, make_grader
 
 from deepnets4eo.damage import DamageMap, Settings, assess
-from deepnets4eo.damage.decision_with_network import DecisionModel
+from deepnets4eo.damage.decision import DecisionModel
 from deepnets4eo.damage.network import shipped
 from deepnets4eo.damage.network.grader import COLUMNS
 from deepnets4eo.errors import MissingExtraError

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from deepnets4eo.damage.prior import BY_USER, ESTIMATED, LIMITED, ShareEstimate, choose_share
-from deepnets4eo.damage.site_estimates import BuildingGround, grades_of_sides, site_estimates
-from deepnets4eo.damage.site_shift import SHARES
+from deepnets4eo.damage.estimates import BuildingGround, Cells, site_estimates
+from deepnets4eo.damage.probabilities import grades_of_sides
+from deepnets4eo.damage.site import BY_USER, ESTIMATED, LIMITED, SHARES, ShareEstimate, choose_share
 
 SPREAD = (0.7, 0.5, 0.8)
 
@@ -126,3 +126,13 @@ def test_areas_do_not_depend_on_the_order_of_corners_and_metres_are_those_on_the
     assert outline_areas_m2(plane.to_crs("EPSG:4326")) == pytest.approx([400, 164], rel=0.005)
     web = centres_m(plane.to_crs("EPSG:3857"))
     assert np.hypot(*(web[0] - web[1])) == pytest.approx(15, rel=0.005)
+
+
+def test_buildings_of_two_spreads_are_never_counted_together() -> None:
+    probabilities, spread = (
+        np.full((4, 4), 0.25),
+        np.array([[np.pi, 0, 0], [0, 1, 0], [np.pi, 0, 0], [0, 0, np.pi / np.e]]),
+    )
+    cells = Cells.of(probabilities, spread, np.arange(1.0, 5.0))
+    assert sorted(zip(cells.number, cells.area, strict=True)) == [(1, 2), (1, 4), (2, 4)]
+    np.testing.assert_allclose(cells.spread[cells.cell], spread)

@@ -5,9 +5,20 @@ import pytest
 from scipy.special import expit, logit
 from scipy.stats import norm
 
-from deepnets4eo.damage.prior import ESTIMATED, LIMITED, TOO_FEW, UNLIKE, share_of_site
-from deepnets4eo.damage.reliability import Reliability, adjust_to_share, fit_to_site
-from deepnets4eo.damage.site_shift import LEAST_SD, SHARES, SiteShift, fit_site_shift, site_posterior
+from deepnets4eo.damage.probabilities import adjust_to_share
+from deepnets4eo.damage.site import (
+    ESTIMATED,
+    LEAST_SD,
+    LIMITED,
+    SHARES,
+    TOO_FEW,
+    UNLIKE_FIT,
+    SiteShift,
+    fit_site_shift,
+    fit_to_site,
+    share_of_site,
+    site_posterior,
+)
 
 SHIFT = SiteShift((-1.5, 1.5), (0.8, 0.8), 0.5, 0.8)
 
@@ -102,7 +113,7 @@ def test_a_site_is_judged_and_its_sides_keep_their_proportions() -> None:
     p = expit(log_odds)
     grades = np.stack([0.7 * (1 - p), 0.3 * (1 - p), 0.4 * p, 0.6 * p], axis=1)
     grades[5] = np.nan
-    at_site = fit_to_site(grades, np.full(len(p), "a"), {"a": Reliability(site=SHIFT)})
+    at_site = fit_to_site(grades, np.full(len(p), "a"), {"a": SHIFT})
     assert at_site is not None
     final = adjust_to_share(at_site.probabilities, at_site.share)
     known = np.isfinite(p) & (np.arange(len(p)) != 5)
@@ -111,15 +122,15 @@ def test_a_site_is_judged_and_its_sides_keep_their_proportions() -> None:
     assert final[known, 3] / final[known, 2] == pytest.approx(1.5)
     assert at_site.expected == pytest.approx(final[known, 2:].sum(axis=1).mean())
     assert np.isnan(at_site.probabilities[5]).all()
-    assert fit_to_site(grades, np.full(len(p), "a"), {"a": Reliability()}) is None
-    assert fit_to_site(grades, np.full(len(p), "b"), {"a": Reliability(site=SHIFT)}) is None
+    assert fit_to_site(grades, np.full(len(p), "a"), {"a": None}) is None
+    assert fit_to_site(grades, np.full(len(p), "b"), {"a": SHIFT}) is None
 
 
 def test_a_known_share_beyond_those_that_are_weighed_counts_in_full() -> None:
     log_odds, _ = site(0.0, 1.2)
     p = expit(log_odds)
     grades = np.stack([0.7 * (1 - p), 0.3 * (1 - p), 0.4 * p, 0.6 * p], axis=1)
-    kind, table = np.full(len(p), "a"), {"a": Reliability(site=SHIFT)}
+    kind, table = np.full(len(p), "a"), {"a": SHIFT}
 
     def expected(share: float) -> float:
         at_site = fit_to_site(grades, kind, table, share)
@@ -137,7 +148,7 @@ def test_few_buildings_and_foreign_evidence_limit_the_share() -> None:
     assert agreed.second_opinion is None
     few, foreign = share_of_site(0.9, 0.9, 12), share_of_site(0.01, 0.01, 200, unlike=True)
     assert (few.value, few.status, few.reason) == (0.5, LIMITED, TOO_FEW)
-    assert (foreign.value, foreign.reason) == (0.05, UNLIKE)
+    assert (foreign.value, foreign.reason) == (0.05, UNLIKE_FIT)
 
 
 def test_sites_that_do_not_differ_are_still_taken_to_differ_a_little() -> None:

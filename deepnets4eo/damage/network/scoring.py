@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.damage.calibration import calibration_error, temperature
+from deepnets4eo.damage.accuracy import calibration_error
 from deepnets4eo.damage.network.pairs import LEGEND, POST, LabelledPair, make_scene
 from deepnets4eo.damage.network.pooling import pool_scene
 from deepnets4eo.damage.network.samples import BuildingSplit, GradedPair, PairSamples
+from deepnets4eo.damage.reliability import temperature
+from deepnets4eo.damage.vocabulary import MAJOR
 from deepnets4eo.evaluation import report
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.tiling import Tiling
-
-MAJOR = 2  # index of major-damage: this and worse counts as damaged
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepnets4eo.damage.grading_rates import CALLED, GradingRates, count_interval
-from deepnets4eo.damage.products.counting import block_bootstrap, blocks_of, expected_count, widest
+from deepnets4eo.damage.estimates import (
+    CALLED,
+    GradingRates,
+    block_bootstrap,
+    blocks_of,
+    count_interval,
+    expected_count,
+    widest,
+)
 from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES
 from deepnets4eo.footprints.outlines import centres_m, outline_areas_m2
 from deepnets4eo.metrics.accuracy import wilson_interval

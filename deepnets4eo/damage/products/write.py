@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepnets4eo.damage.map_content import FURTHER_FILES
 from deepnets4eo.damage.products.exchange_formats import has_position, write_csv, write_geojson, write_kml
 from deepnets4eo.damage.products.qgis_project import write_project
 from deepnets4eo.damage.products.report import write_report
@@ -51,12 +52,10 @@ def write_manifest(damage_map: DamageMapContent, folder: Path, outputs: list[str
 
 log = logging.getLogger(__name__)
 
-FURTHER: dict[str, Callable[[DamageMapContent, Path], Path]] = {
-    "damage.csv": write_csv,
-    "damage.geojson": write_geojson,
-    "damage.kml": write_kml,
-}
-FORMATS = tuple(name.rpartition(".")[2] for name in FURTHER)
+WRITERS: dict[str, Callable[[DamageMapContent, Path], Path]] = dict(
+    zip(FURTHER_FILES, (write_csv, write_geojson, write_kml), strict=True)
+)
+FORMATS = tuple(name.rpartition(".")[2] for name in FURTHER_FILES)
 
 
 def write_products(
@@ -84,7 +83,7 @@ def write_products(
         "damage.qgz": lambda path: write_project(damage_map, path, home=home or folder, post=post, pre=pre),
     }
     written = [folder / name if (folder / name).is_file() else write(folder / name) for name, write in writers.items()]
-    for name, write in FURTHER.items():
+    for name, write in WRITERS.items():
         if name.rpartition(".")[2] in also:
             written.append(folder / name if (folder / name).is_file() else write(damage_map, folder / name))
         else:

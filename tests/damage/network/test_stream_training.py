@@ -23,7 +23,7 @@ from deepnets4eo.damage.network.scoring import (
     head_scores,
 )
 from deepnets4eo.damage.network.training import build_untrained, train_on_stream
-from deepnets4eo.damage.network_skill import validated_skill
+from deepnets4eo.damage.pool import validated_skill
 from deepnets4eo.errors import RunError
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
 from deepnets4eo.segmenters.run import save_run

@@ -7,7 +7,7 @@ from scipy.special import logit, softmax
 
 from deepnets4eo.damage.network.architecture import PairOrPostNet
 from deepnets4eo.damage.network.criterion import OrdinalCriterion, border_odds, ordinal_loss
-from deepnets4eo.damage.ordinal import grade_probabilities
+from deepnets4eo.damage.probabilities import grade_probabilities
 from deepnets4eo.errors import InputError
 
 SMALL = (16, 16, 8)

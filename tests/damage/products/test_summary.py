@@ -8,7 +8,7 @@ import pytest
 import shapely
 from made_up_map import make_grid, make_map
 
-from deepnets4eo.damage.products.counting import block_bootstrap, blocks_of, expected_count, widest
+from deepnets4eo.damage.estimates import block_bootstrap, blocks_of, expected_count, widest
 from deepnets4eo.damage.products.summary import area_km2, summarize
 from deepnets4eo.damage.vocabulary import DAMAGED, GRADES
 from deepnets4eo.files import plain

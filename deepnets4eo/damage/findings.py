@@ -1,0 +1,239 @@
+"""What limits the worth of a damage map: its inputs as the evidence shows them, its decision, and what it could not look for.
+
+Takes layers, the table of a job and what its steps measured; returns findings, with their numbers, for summary, page and command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from deepnets4eo.damage.abstention import BY_NETWORK, MOST_CONFIDENT
+from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.evidence.table import BLANK
+from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, mean_gsd, pre_ratio
+from deepnets4eo.damage.model import REASONS, UNLIKE
+from deepnets4eo.damage.pool import NetworkSkill
+from deepnets4eo.damage.site import DIFFER, ShareEstimate
+from deepnets4eo.damage.unbuilt import LEAST_AUC, LEAST_DECOYS, NO_BUILDING, UnbuiltOutlines
+from deepnets4eo.damage.vocabulary import ASSESSED, POST_ONLY, PRE_POST
+from deepnets4eo.outputs.findings import Finding, count_of, one_or_many, worst_first
+from deepnets4eo.rasters.scene import Layer
+
+NOTHING = "nothing_assessed"
+OUTSIDE = (*REASONS.values(), UNLIKE)
+MANY = 0.9  # share of the visible buildings outside the range from which the map is worthless
+COARSE_POST_M = 1.0  # beyond that, roofs have too few pixels for what the model was fitted on
+
+
+def join_findings(inputs: Sequence[Finding], result: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Findings of inputs and result, worst first; that nothing was assessed is left out where another one says why."""
+    explained = any(finding.severity == "worthless" for finding in inputs)
+    kept = (finding for finding in result if not (explained and finding.code == NOTHING))
+    return worst_first((*inputs, *kept))
+
+
+def segmenter_findings(segmenter: str | None, *, after: bool) -> tuple[Finding, ...]:
+    """Findings where a network found the buildings.
+
+    segmenter : its run's folder or name, None where there was a file. after : whether it looked at the image after the event.
+    """
+    if segmenter is None:
+        return ()
+    outlines = Finding(
+        "outlines_of_network", "note",
+        f"The outlines were found by the network {Path(segmenter).name}: buildings that it missed are not in the map, and "
+        "some outlines are no buildings, or several.",
+        "Look at the outlines before you use counts; give footprints where there are any.",
+    )  # fmt: skip
+    if not after:
+        return (outlines,)
+    destroyed = Finding(
+        "outlines_after_event", "caution",
+        "The outlines were found in the image after the event, which shows few of the destroyed buildings as buildings: more "
+        "is damaged than the map says.",
+        "Give footprints, or an image from before the event.",
+    )  # fmt: skip
+    return (destroyed, outlines)
+
+
+def evidence_findings(pre: Layer | None, post: Layer, evidence: EvidenceTable) -> tuple[Finding, ...]:
+    """Findings of a job whose outlines are known to lie on buildings. pre : the pre image that was registered, or None."""
+    frame = evidence.frame
+    findings = []
+    if mean_gsd(post) > COARSE_POST_M:
+        findings.append(
+            Finding(
+                "post_coarse", "caution",
+                f"The pixels of the post image are {mean_gsd(post):.1f} m wide; the model knows images of up to "
+                f"{COARSE_POST_M:g} m, and calls many intact roofs damaged in coarser ones.",
+                "Give a finer post image.",
+            )
+        )  # fmt: skip
+    blank = int((frame["reason"] == BLANK).sum())
+    if blank:
+        findings.append(
+            Finding(
+                "blank_post", "caution",
+                f"{count_of(blank, 'building')} {one_or_many(blank, 'lies', 'lie')} where the post image has one single value "
+                f"over a wide area; {one_or_many(blank, 'it was', 'they were')} not assessed.",
+                "Declare it as nodata, or give an image without that block.",
+            )
+        )  # fmt: skip
+    alone = int(((frame["status"] == ASSESSED) & (frame["method"] == POST_ONLY)).sum())
+    paired = bool((frame["method"] == PRE_POST).any())
+    if pre is not None and pre_ratio(pre, post) > COARSEST_PRE:
+        findings.append(
+            Finding(
+                "pre_coarse", "note",
+                f"The pixels of the pre image ({mean_gsd(pre):.2g} m) are too large to be compared with those of the post "
+                f"image ({mean_gsd(post):.2g} m); it was used to align the footprints, and every building is assessed from "
+                "the post image alone.",
+                "Give a finer pre image.",
+            )
+        )  # fmt: skip
+    elif pre is not None and alone and paired:
+        findings.append(
+            Finding(
+                "some_post_only", "note",
+                f"{count_of(alone, 'building')} {one_or_many(alone, 'is', 'are')} not shown by the pre image, or not wholly; "
+                f"{one_or_many(alone, 'it is', 'they are')} assessed from the post image alone.",
+            )
+        )  # fmt: skip
+    return tuple(findings)
+
+
+def unbuilt_findings(unbuilt: UnbuiltOutlines) -> tuple[Finding, ...]:
+    """That outlines without a building in the pre image were not looked for, where no open ground is there to compare with."""
+    if unbuilt.few_copies is None:
+        return ()
+    copies = f"{unbuilt.few_copies} {one_or_many(unbuilt.few_copies, 'copy', 'copies')}"
+    return (
+        Finding(
+            "not_in_pre_unknown", "note",
+            "Outlines that show no building in the pre image were not looked for: they are compared with copies of themselves "
+            f"on open ground near by, where only {copies} of at least {LEAST_DECOYS} fitted. Such outlines may get a grade.",
+            "Use footprints from before the event, and leave out outlines that are no buildings.",
+        ),
+    )  # fmt: skip
+
+
+def empty_outline_findings(evidence: EvidenceTable, unbuilt: UnbuiltOutlines | None) -> tuple[Finding, ...]:
+    """That outlines without a building look destroyed, where all are assessed from the post image alone and none was looked for.
+
+    unbuilt : what the pre image said of them; None where there is none.
+    """
+    frame = evidence.frame
+    graded = frame.loc[frame["status"] == ASSESSED, "method"]
+    looked = unbuilt is not None and (unbuilt.auc >= LEAST_AUC or unbuilt.few_copies is not None)
+    if looked or not len(graded) or (graded == PRE_POST).any():
+        return ()
+    return (
+        Finding(
+            "empty_outlines", "note",
+            "From the post image alone, an outline where no building stood looks like one that was destroyed: of 22 such "
+            "outlines at Joplin, Missouri, 20 were called destroyed and one damaged.",
+            "Use footprints from shortly before the event, and leave out outlines that are no buildings; or give a pre image.",
+        ),
+    )  # fmt: skip
+
+
+def result_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_], skill: NetworkSkill | None) -> tuple[Finding, ...]:
+    """Findings of the result.
+
+    frame : `status` and `reason` of N buildings after the decision; unlike : (N,) of `unlike_the_fit`;
+    skill : of the run that was given, None without a run.
+    """
+    findings = [*_range_findings(frame, unlike), *_unbuilt_findings(frame)]
+    if not any(finding.severity == "worthless" for finding in findings):
+        findings += _nothing_assessed(frame)
+    if skill is not None and skill.value == 0:
+        findings.append(
+            Finding(
+                "network_without_skill",
+                "caution",
+                f"The run given with --model did not decide: {skill.reason}. The weight-free model decided alone.",
+                "Train the run longer or on more buildings, or leave --model out.",
+            )
+        )
+    return tuple(findings)
+
+
+def _range_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> list[Finding]:
+    counts = frame["reason"].value_counts()
+    set_aside, by_network = (
+        {reason: int(counts[lead + reason]) for reason in OUTSIDE if lead + reason in counts}
+        for lead in ("", BY_NETWORK)
+    )
+    number = sum(set_aside.values())
+    seen = int((frame["status"] == ASSESSED).sum()) + number
+    if not set_aside and not by_network:
+        return []
+    what = ((set_aside, "not assessed"), (by_network, "graded by the network alone"))
+    message = " ".join(_outside_sentence(of_reason, seen, done) for of_reason, done in what if of_reason)
+    if unlike.any():
+        message += f" That is more than at any site the model was fitted on: confidence is at most {MOST_CONFIDENT}."
+    severity = "worthless" if number > MANY * seen else "caution" if unlike.any() else "note"
+    return [
+        Finding(
+            "evidence_outside_range",
+            severity,  # type: ignore[arg-type]
+            message,
+            "Remove haze or a green cast, use sharper images without crowns over the roofs, or give surface models of both dates.",
+        )
+    ]
+
+
+def _outside_sentence(of_reason: dict[str, int], seen: int, done: str) -> str:
+    number = sum(of_reason.values())
+    parts = "; ".join(f"{count} × {reason}" for reason, count in of_reason.items())
+    return (
+        f"{number} of {count_of(seen, 'visible building')} {one_or_many(number, 'was', 'were')} {done}, because the model "
+        f"was not fitted on such evidence ({parts})."
+    )
+
+
+def _unbuilt_findings(frame: pd.DataFrame) -> list[Finding]:
+    number = int((frame["reason"] == NO_BUILDING).sum())
+    if number == 0:
+        return []
+    return [
+        Finding(
+            "not_in_pre",
+            "note",
+            f"{number} of {count_of(len(frame), 'outline')} {one_or_many(number, 'shows', 'show')} no building in the pre image "
+            f"and {one_or_many(number, 'was', 'were')} not assessed. Not all such outlines are recognised, 12 of 22 at Joplin and "
+            "18 where the network for buildings looked too; the others may get a damage grade.",
+            "Use footprints from before the event.",
+        )
+    ]
+
+
+def _nothing_assessed(frame: pd.DataFrame) -> list[Finding]:
+    if len(frame) == 0 or (frame["status"] == ASSESSED).any():
+        return []
+    reasons = "; ".join(f"{count} × {reason}" for reason, count in frame["reason"].value_counts().items())
+    return [Finding(NOTHING, "worthless", f"No building could be assessed ({reasons}).")]
+
+
+def share_findings(share: ShareEstimate) -> list[Finding]:
+    """That the share could not be trusted, with both opinions, and what to do."""
+    if share.reason != DIFFER:
+        return []  # few buildings and foreign evidence have findings of their own
+    opinions = (
+        f"{share.most_likely:.0%} by the evidence of each building, {share.second_opinion:.0%} by the number of buildings "
+        "called damaged"
+    )
+    return [
+        Finding(
+            "damaged_share_uncertain",
+            "caution",
+            f"The share of damaged buildings is uncertain ({share.reason}): {opinions}. The probabilities of all buildings "
+            f"begin from {share.value:.0%}.",
+            "Grade a random sample of 100 to 200 buildings by eye and give the share with --set damaged_share=SHARE.",
+        )
+    ]

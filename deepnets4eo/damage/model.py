@@ -1,0 +1,246 @@
+"""From evidence to a grade with its probability: a small calibrated model, one variant per kind of evidence at hand.
+
+Takes an evidence table; uses for each building the richest variant whose inputs it has (post only, pre and post, with
+heights). Refuses model files with unknown columns or missing parts. Buildings not assessed get no grade, and
+`outside_range` names those whose evidence lies beyond what the model was fitted on: beyond a distance that 99 % of the buildings of
+the fit keep, or beyond limits of roof width and greenness from which on buildings left out were graded right too seldom.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import Floats
+from deepnets4eo.cards.catalog import model_path
+from deepnets4eo.damage.estimates import GradingRates
+from deepnets4eo.damage.evidence.columns import MEANING
+from deepnets4eo.damage.evidence.table import EvidenceTable
+from deepnets4eo.damage.probabilities import border_probabilities
+from deepnets4eo.damage.reliability import Reliability, values_of
+from deepnets4eo.damage.vocabulary import ASSESSED, BORDERS, GRADES, MAJOR, POST_ONLY, PRE_POST
+from deepnets4eo.errors import RunError
+from deepnets4eo.files import read_yaml
+
+DEFAULT_MODEL = "damage-evidence"
+COEFFICIENTS = "coefficients.yaml"
+HEIGHT_COLUMN = "ev_height_loss_m"
+WITH_HEIGHT = "_height"
+FARTHEST = 3.0  # standardised evidence is cut there, so that no value outweighs all others
+NARROW, GREEN = "ev_roof_width_px", "ev_greenness"
+UNLIKE = "evidence unlike any that the model knows"
+REASONS = {NARROW: "roof too narrow for the image resolution", GREEN: "greener than the roofs that the model knows"}
+ENDS = {NARROW: "least", GREEN: "most"}
+
+
+@dataclass(frozen=True)
+class DamageModel:
+    """The variants of a model, by name: post_only, pre_post, and each with _height."""
+
+    name: str
+    variants: dict[str, Variant]
+    about: dict[str, Any]
+
+    @classmethod
+    def load(cls, folder: str | Path = DEFAULT_MODEL) -> DamageModel:
+        """Read a model by its folder or its name in models/.
+
+        Errors: RunError for files that are no evidence model; InputError for unknown names.
+        """
+        path = model_path(folder) / COEFFICIENTS
+        content = read_yaml(path)
+        parts = content.get("variants") if isinstance(content, dict) else None
+        if not isinstance(parts, dict) or not {POST_ONLY, PRE_POST} <= parts.keys():
+            raise RunError(
+                f"{path} is no damage model: expected `variants` with {POST_ONLY} and {PRE_POST}. Fit it again."
+            )
+        variants = {name: _variant(path, name, part) for name, part in parts.items()}
+        return cls(path.parent.name, variants, {key: value for key, value in content.items() if key != "variants"})
+
+    def decide(self, evidence: EvidenceTable | pd.DataFrame) -> pd.DataFrame:
+        """Grade every assessed building.
+
+        evidence : the table, or its frame (`status`, `method` and `ev_…` columns).
+        returns : DataFrame with the same index: damage (grade or None), damage_prob (probability of major damage or
+        worse), confidence (probability of the grade named); NaN where not assessed.
+        """
+        frame = evidence.frame if isinstance(evidence, EvidenceTable) else evidence
+        thresholds = values_of(self.variant_names(frame), self.reliabilities, lambda fitted: fitted.thresholds)
+        return to_decision_table(self.probabilities(frame), frame.index, thresholds)
+
+    def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """(N, 4) probabilities of the grades; NaN rows for buildings that are not assessed."""
+        out = np.full((len(frame), len(GRADES)), np.nan)
+        kind = self.variant_names(frame)
+        for name, variant in self.variants.items():
+            rows = np.flatnonzero(kind == name)
+            if len(rows):
+                out[rows] = variant.probabilities(frame.iloc[rows])
+        return out
+
+    @property
+    def reliabilities(self) -> dict[str, Reliability]:
+        """Reliability of each variant."""
+        return {name: variant.reliability for name, variant in self.variants.items()}
+
+    def outside_range(self, frame: pd.DataFrame) -> NDArray[np.object_]:
+        """(N,) why the evidence of a building lies outside the range its variant was fitted on; '' inside, and where not assessed."""
+        reason = np.full(len(frame), "", dtype=object)
+        kind = self.variant_names(frame)
+        for name, variant in self.variants.items():
+            rows = np.flatnonzero(kind == name)
+            if len(rows) and variant.known is not None:
+                part = frame.iloc[rows]
+                reason[rows] = variant.known.reasons(variant.standardise(part), part)
+        return reason
+
+    def variant_names(self, frame: pd.DataFrame) -> NDArray[np.object_]:
+        """Name of the variant to use for each building, '' where it is not assessed."""
+        kind = np.where(frame["status"] == ASSESSED, frame["method"], "").astype(object)
+        if HEIGHT_COLUMN in frame.columns:
+            richer = kind + np.where(frame[HEIGHT_COLUMN].notna() & (kind != ""), WITH_HEIGHT, "").astype(object)
+            kind = np.where(np.isin(richer, list(self.variants)), richer, kind)
+        return kind
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Logistic regressions on standardised evidence for one kind of input.
+
+    columns : K names; centre, scale : (K,); intercepts : (3,), weights : (3, K), per border of BORDERS.
+    known : range of the evidence of the fit; rates : how often its grades are right. Both None in files without them.
+    reliability : calibration, thresholds and spread between sites; neutral and wide in files without it.
+    """
+
+    columns: tuple[str, ...]
+    centre: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    intercepts: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    known: FittedRange | None = None
+    rates: GradingRates | None = None
+    reliability: Reliability = Reliability()
+
+    def standardise(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """(N, K) evidence in standard units, cut at ± 3; 0 where it is not known."""
+        values = frame.reindex(columns=self.columns).to_numpy(float)
+        return np.clip(np.nan_to_num((values - self.centre) / self.scale), -FARTHEST, FARTHEST)
+
+    def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """(N, 4) probabilities of the grades where half of the buildings are damaged, summing to 1."""
+        return self.reliability.probabilities(self.standardise(frame) @ self.weights.T + self.intercepts)
+
+
+@dataclass(frozen=True)
+class FittedRange:
+    """Range of one variant's evidence.
+
+    farthest : 99 % quantile of the distances in the fit; covariance : (K, K) of the standardised evidence.
+    limits : least roof width, most greenness; columns without one are absent.
+    place_share : greatest share of a site's buildings outside the range, among the sites of the fit.
+    """
+
+    farthest: float
+    covariance: Floats
+    limits: dict[str, float]
+    place_share: float
+
+    def distance(self, standard: Floats) -> Floats:
+        """(N,) Mahalanobis distances of (N, K) standardised evidence as the decision takes it, cut at ± 3.
+
+        So what is extreme in the way that damaged or intact buildings are is not far off; an unusual combination is.
+        """
+        return np.sqrt(np.einsum("ij,ji->i", standard, np.linalg.solve(self.covariance, standard.T)))
+
+    def reasons(self, standard: Floats, frame: pd.DataFrame) -> NDArray[np.object_]:
+        """(N,) why each building lies outside, '' where it lies inside.
+
+        standard : (N, K) as `Variant.standardise` returns it; frame : (N rows) with the columns of the limits where known.
+        """
+        reason = np.where(self.distance(standard) > self.farthest, UNLIKE, "").astype(object)
+        for column, limit in self.limits.items():
+            if column in frame:
+                value = frame[column].to_numpy(float)
+                reason[value < limit if ENDS[column] == "least" else value > limit] = REASONS[column]
+        return reason
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the model file."""
+        return {
+            "farthest": round(self.farthest, 3),
+            "covariance": [" ".join(f"{value:.4f}" for value in row) for row in self.covariance],
+            "limits": {column: round(limit, 3) for column, limit in self.limits.items()},
+            "place_share": round(self.place_share, 3),
+        }
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> FittedRange:
+        """Read what `to_dict` wrote. Errors: KeyError, TypeError, AttributeError or ValueError otherwise."""
+        limits = {str(column): float(limit) for column, limit in content["limits"].items() if column in ENDS}
+        covariance = np.array([row.split() for row in content["covariance"]], float)
+        np.linalg.cholesky(covariance)  # refuses what is no covariance, by a ValueError
+        return cls(float(content["farthest"]), covariance, limits, float(content["place_share"]))
+
+
+def _variant(path: Path, name: str, part: dict[str, Any]) -> Variant:
+    try:
+        evidence, borders = part["evidence"], part["borders"]
+        columns = tuple(evidence)
+        unknown = [column for column in columns if column not in MEANING]
+        if unknown:
+            raise RunError(f"{path} weighs {unknown} in {name}, which this version does not gather. Fit it again.")
+        variant = Variant(
+            columns,
+            np.array([evidence[column]["centre"] for column in columns], float),
+            np.array([evidence[column]["scale"] for column in columns], float),
+            np.array([borders[grade]["intercept"] for grade in BORDERS], float),
+            np.array([[borders[grade]["weights"].get(column, 0.0) for column in columns] for grade in BORDERS], float),
+            FittedRange.from_dict(part["range"]) if "range" in part else None,
+            GradingRates.from_dict(part["rates"]) if "rates" in part else None,
+            Reliability.from_dict(part["reliability"]) if "reliability" in part else Reliability(),
+        )
+    except RunError:
+        raise
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise RunError(f"{path} is damaged: {name} lacks {error}. Fetch or fit it again.") from error
+    except (ValueError, OverflowError) as error:
+        raise RunError(
+            f"{path} is damaged: {name} holds what is no number ({error}). Fetch or fit it again."
+        ) from error
+    numbers = (variant.centre, variant.scale, variant.intercepts, variant.weights)
+    if not columns or not all(np.isfinite(values).all() for values in numbers) or not (variant.scale > 0).all():
+        raise RunError(
+            f"{path} is damaged: {name} needs evidence, finite numbers and scales above 0. Fetch or fit it again."
+        )
+    return variant
+
+
+def to_decision_table(
+    probabilities: NDArray[np.float64], index: pd.Index, thresholds: NDArray[np.float64] | None = None
+) -> pd.DataFrame:
+    """The decision from (N, 4) probabilities of the grades, NaN rows for buildings not assessed: see `decide`.
+
+    A building is damaged (major damage or worse) where the probability of that reaches its threshold. Of the two grades on
+    each side, the worse is taken where its share of that side's probability reaches its own. Thresholds: (N, 3), one per border,
+    by default one half. So every grade has its chance to be named, however rare it is.
+    """
+    known = np.isfinite(probabilities[:, 0])
+    damaged = probabilities[:, MAJOR:].sum(axis=1)
+    reached = border_probabilities(np.nan_to_num(probabilities)) >= (0.5 if thresholds is None else thresholds)
+    minor, major, destroyed = reached.T
+    grade = np.where(major, MAJOR + destroyed, minor).astype(int) * known
+    names = np.array(GRADES, dtype=object)[grade]
+    names[~known] = None
+    return pd.DataFrame(
+        {
+            "damage": pd.Series(names, index, dtype=object),
+            "damage_prob": np.where(known, damaged, np.nan),
+            "confidence": probabilities[np.arange(len(probabilities)), grade],
+        },
+        index=index,
+    )

@@ -1,0 +1,351 @@
+"""Other opinions than the weight-free model's, of a network and of scores: how far each may decide, and how all become one.
+
+A run's skill on the buildings it was validated on stands in its card, that of a score in a card beside it (`EvidenceCard`); without
+skill neither decides. Log-odds are averaged by weights that follow from the skill (logarithmic opinion pool, Genest & Zidek 1986).
+Where the notes of a run's card hold how far its grades hold at a new site, beside the weight-free model and alone, they count there
+(`NetworkReliability`, measured by `experiments/damage_network_weight.py`). Refuses damaged notes and cards, and scores that rank nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, logit
+
+from deepnets4eo.damage.network.grader import COLUMNS
+from deepnets4eo.damage.probabilities import LEAST_PROBABILITY, border_log_odds, grade_probabilities
+from deepnets4eo.damage.reliability import Reliability
+from deepnets4eo.damage.vocabulary import POST_ONLY, PRE_POST
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.files import read_yaml, write_yaml
+from deepnets4eo.outputs.findings import Finding, count_of
+
+LEAST_SKILL = 0.1  # below, a run counts as one that learnt nothing
+LEAST_VALIDATED = 30  # validation buildings; fewer say nothing
+SHARE = "share"  # note of a card: the network's share of the log-odds that was best beside the weight-free model
+EQUAL_SHARE = 0.5
+# Notes of a card, by method: of run and weight-free model together at one `weight`, and of the run at buildings outside the range of
+# that model, which it grades alone.
+RELIABILITY, ALONE = "reliability", "reliability_alone"
+WITH_NETWORK, NETWORK_ALONE = "_network", "_network_alone"  # kinds of reliability, after the method
+NETWORK = list(COLUMNS.values())
+SUFFIX = ".evidence.yaml"
+
+
+@dataclass(frozen=True)
+class NetworkSkill:
+    """Skill of a run, 0–1, and why it is 0 ('' where it is not).
+
+    value : the smaller of 2 · AUC − 1 (major damage or worse) and Cohen's κ (four grades), both 0 for chance and 1 for
+    a perfect run; 0 where that is below 0.1, and where fewer than 30 buildings were validated. Where the best share
+    beside the weight-free model was measured: that share as a part of one half, at most 1.
+    """
+
+    value: float
+    reason: str = ""
+
+
+def validated_skill(card: Mapping[str, Any], head: str | None = None) -> NetworkSkill:
+    """Skill of a run of `damage-siamese` from its card's `notes`; head : "post_alone" for that from the post image alone."""
+    notes = card.get("notes", {})
+    own = notes if head is None else notes.get(head, {})
+    share = _number(own.get(SHARE))
+    if not math.isnan(share):
+        return NetworkSkill(
+            min(share / EQUAL_SHARE, 1.0), "" if share else "beside the weight-free model it did not help"
+        )
+    scores = own.get("validation", {})
+    auc, kappa = _number(scores.get("auc_major_or_worse")), _number(scores.get("kappa"))
+    if math.isnan(auc) or math.isnan(kappa):
+        return NetworkSkill(0.0, "its card holds no validation AUC and κ")
+    buildings = sum(notes.get("split", {}).get("buildings", {}).get("val", {}).values())
+    return skill_of(min(2 * auc - 1, kappa), buildings, f"its AUC is {auc:.2f} and its κ {kappa:.2f}")
+
+
+def skill_of(value: float, buildings: int, scores: str) -> NetworkSkill:
+    """A measured skill; 0 with the reason where it is too small, or rests on too few validation buildings.
+
+    scores : what it follows from, for the reason.
+    """
+    if buildings < LEAST_VALIDATED:
+        return NetworkSkill(
+            0.0, f"it was validated on {count_of(buildings, 'building')}, at least {LEAST_VALIDATED} are needed"
+        )
+    if value < LEAST_SKILL:
+        return NetworkSkill(0.0, f"on its {buildings} validation buildings {scores}")
+    return NetworkSkill(min(value, 1.0))
+
+
+def _number(value: Any) -> float:
+    """A score of a card as a number; NaN where it is missing or null."""
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+
+
+@dataclass(frozen=True)
+class EvidenceCard:
+    """Calibration and validation of a score.
+
+    Parameters
+    ----------
+    intercept, slope
+        Log-odds of major damage or worse where half of the buildings are damaged: intercept + slope · mean score.
+    auc_major_or_worse
+        Area under the ROC curve of these log-odds, 0–1.
+    buildings
+        Graded buildings that it was measured on.
+
+    Raises
+    ------
+    InputError
+        For numbers that are not finite, or an area beyond 0–1.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> damaged = np.arange(200) % 2 == 0
+    >>> card = EvidenceCard.fit(0.4 * damaged + rng.uniform(0, 0.6, 200), damaged)
+    >>> card.slope > 0, round(card.skill.value, 1)
+    (True, 0.9)
+    """
+
+    intercept: float
+    slope: float
+    auc_major_or_worse: float
+    buildings: int
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, asdict(self).values())) or not 0 <= self.auc_major_or_worse <= 1:
+            raise InputError(
+                f"an evidence card holds {asdict(self)}; expected finite numbers, an AUC of 0 to 1. Fit it again with "
+                "EvidenceCard.fit."
+            )
+
+    @property
+    def skill(self) -> NetworkSkill:
+        """2 · AUC − 1, 0–1; 0 below 0.1, and where fewer than 30 buildings were graded, as for networks."""
+        return skill_of(2 * self.auc_major_or_worse - 1, self.buildings, f"its AUC is {self.auc_major_or_worse:.2f}")
+
+    @classmethod
+    def fit(cls, scores: ArrayLike, damaged: ArrayLike) -> EvidenceCard:
+        """Fit log-odds to graded buildings.
+
+        Parameters
+        ----------
+        scores
+            (N,) mean scores: the column `ev_NAME` of a damage map. NaN are left out.
+        damaged
+            (N,) bool, True for major damage or worse.
+
+        Raises
+        ------
+        InputError
+            Sizes differ, all buildings are of one side, or all scores are the same.
+        """
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.metrics import roc_auc_score
+
+        values, truth = np.asarray(scores, float), np.asarray(damaged, bool)
+        if values.shape != truth.shape or values.ndim != 1:
+            raise InputError(
+                f"scores are {values.shape}, damage is {truth.shape}; expected one number a building each."
+            )
+        known = np.isfinite(values)
+        values, truth = values[known], truth[known]
+        spread = float(values.std()) if len(values) else 0.0
+        if spread == 0 or truth.all() or not truth.any():
+            raise InputError(
+                f"{int(truth.sum())} of {len(values)} buildings with a score are damaged, the scores' standard deviation "
+                f"is {spread:.3g}; expected buildings of both sides with different scores. Grade more buildings."
+            )
+        centre = float(values.mean())
+        model = LogisticRegression(class_weight="balanced").fit(((values - centre) / spread)[:, None], truth)
+        slope = float(model.coef_[0, 0]) / spread
+        intercept = float(model.intercept_[0]) - slope * centre
+        return cls(intercept, slope, float(roc_auc_score(truth, slope * values)), len(values))
+
+    @classmethod
+    def read(cls, path: str | Path) -> EvidenceCard:
+        """Read a card that `write` wrote.
+
+        Raises
+        ------
+        InputError
+            Not YAML, or a number is missing.
+        """
+        content = read_yaml(path)
+        try:
+            return cls(
+                float(content["intercept"]), float(content["slope"]), float(content["auc_major_or_worse"]),
+                int(content["buildings"]),
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            names = ", ".join(cls.__dataclass_fields__)
+            raise InputError(f"{path} is no evidence card: expected numbers {names}. Fit it again.") from error
+
+    def write(self, raster: str | Path) -> Path:
+        """Write the card beside a raster, under the name by which the damage job knows it; returns its path."""
+        content: dict[str, Any] = asdict(self)
+        return write_yaml(card_path(raster), content)
+
+    def log_odds(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N,) log-odds of major damage or worse of mean scores; NaN stay."""
+        return self.intercept + self.slope * scores
+
+
+def card_path(raster: str | Path) -> Path:
+    """Where the card of a raster lies: `score.evidence.yaml` beside `score.tif`.
+
+    >>> card_path("runs/score.tif").name
+    'score.evidence.yaml'
+    """
+    return Path(raster).with_suffix(SUFFIX)
+
+
+class Score(Protocol):
+    """A number per building that can take part in the decision: the mean of a raster, or a measure of points."""
+
+    @property
+    def name(self) -> str:
+        """Name of the evidence."""
+
+    @property
+    def column(self) -> str:
+        """Name of its column."""
+
+    @property
+    def weight(self) -> float:
+        """Share of its log-odds in the decision."""
+
+    def log_odds(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N,) log-odds of major damage or worse of scores (N,)."""
+
+    def finding(self, frame: pd.DataFrame) -> Finding:
+        """What it did in the decision."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the manifest."""
+
+
+def pool_log_odds(
+    weight_free: NDArray[np.float64], frame: pd.DataFrame, weight: float | NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Probabilities (N, 4) of the grades from the weight-free model and the network.
+
+    At each border (minor or worse, major or worse, destroyed) the log-odds are averaged: `weight` of the network's,
+    1 − `weight` of the weight-free model's (logarithmic opinion pool, Genest & Zidek 1986). Without the network's
+    evidence, the weight-free probabilities stay.
+    weight_free : (N, 4); frame : of the evidence, with the network's columns; weight : 0–1, one or (N,).
+    """
+    network = frame[list(COLUMNS.values())].to_numpy(float)
+    share = np.broadcast_to(weight, len(network))[:, None]
+    odds = (1 - share) * border_log_odds(weight_free) + share * border_log_odds(network)
+    graded = np.asarray(np.isfinite(odds).all(axis=1))
+    return np.where(graded[:, None], grade_probabilities(expit(odds)), weight_free)
+
+
+def pool_scores(
+    probabilities: NDArray[np.float64], frame: pd.DataFrame, scores: Sequence[Score]
+) -> NDArray[np.float64]:
+    """Probabilities (N, 4) of the grades, together with scores that have a weight.
+
+    The log-odds of major damage or worse become the weighted average of the scores' and, with what is left to 1, the
+    probabilities' own; those of the other borders move as far, since a score says nothing about them. Buildings without
+    a score keep their log-odds.
+    frame : of the evidence, with the scores' columns; NaN rows stay.
+    """
+    odds = border_log_odds(probabilities)
+    shift = np.zeros(len(odds))
+    for score in scores:
+        if score.weight:
+            log_odds = np.clip(
+                score.log_odds(frame[score.column].to_numpy(float)), *logit([LEAST_PROBABILITY, 1 - LEAST_PROBABILITY])
+            )
+            shift += score.weight * np.where(np.isfinite(log_odds), log_odds - odds[:, 1], 0.0)
+    return np.where((shift != 0)[:, None], grade_probabilities(expit(odds + shift[:, None])), probabilities)
+
+
+@dataclass(frozen=True)
+class NetworkReliability:
+    """Measured reliability by method (`PRE_POST`, `POST_ONLY`), empty where it was not measured.
+
+    together : of the weight-free model and the network at the network's weight; alone : of the network at buildings outside the range of
+    that model.
+    """
+
+    together: dict[str, Reliability] = field(default_factory=dict)
+    alone: dict[str, Reliability] = field(default_factory=dict)
+
+    @classmethod
+    def of_card(cls, card: dict[str, Any], run: str, weight: float, post_weight: float) -> NetworkReliability:
+        """Read the notes of a card.
+
+        weight, post_weight : of the run, on pairs and on the post image alone; what was measured with another weight is left out.
+        Errors: RunError for notes that cannot be read.
+        """
+        weights = {PRE_POST: weight, POST_ONLY: post_weight}
+        return cls(_of_note(card, run, RELIABILITY, weights), _of_note(card, run, ALONE, dict.fromkeys(weights, 1.0)))
+
+    def gradable_alone(self, frame: pd.DataFrame, weights: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """(N,) buildings that the network may grade alone. frame : the evidence; weights : (N,) of the network."""
+        return graded_by_network(frame) & frame["method"].isin(list(self.alone)).to_numpy() & (weights > 0)
+
+    def apply(
+        self,
+        weight_free: NDArray[np.float64],
+        frame: pd.DataFrame,
+        weights: NDArray[np.float64],
+        kind: NDArray[np.object_],
+        table: dict[str, Reliability],
+    ) -> NDArray[np.float64]:
+        """Probabilities (N, 4) with the network where that was measured, those of the weight-free model elsewhere.
+
+        weight_free : (N, 4), NaN for buildings that the network grades alone; frame : the evidence; weights : (N,) of the network.
+        kind, table : whose reliability holds for each building; changed where the network takes part.
+        """
+        graded = graded_by_network(frame) & (kind != "")
+        if not graded.any():
+            return weight_free
+        even, method = weight_free.copy(), frame["method"].to_numpy()
+        network, known = frame[NETWORK].to_numpy(float), np.isfinite(weight_free[:, 0])
+        both, alone = pool_log_odds(weight_free, frame, weights), graded & ~known
+        parts = (
+            (self.together, WITH_NETWORK, graded & known & (weights > 0), both),
+            (self.alone, NETWORK_ALONE, alone, network),
+        )
+        for measured, suffix, possible, opinion in parts:
+            for name, reliability in measured.items():
+                rows = possible & (method == name)
+                if rows.any():
+                    even[rows] = reliability.probabilities(border_log_odds(opinion[rows]))
+                    kind[rows], table[name + suffix] = name + suffix, reliability
+        return even
+
+
+def graded_by_network(frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """(N,) buildings for which the evidence has the network's probabilities; none without its columns."""
+    if not set(NETWORK) <= set(frame.columns):
+        return np.zeros(len(frame), bool)
+    return np.asarray(frame[NETWORK].notna().all(axis=1))
+
+
+def _of_note(card: dict[str, Any], run: str, note: str, weights: dict[str, float]) -> dict[str, Reliability]:
+    try:
+        content = card.get("notes", {}).get(note, {})
+        return {
+            method: Reliability.from_dict(part)
+            for method, part in content.items()
+            if math.isclose(float(part["weight"]), weights[method])
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(
+            f"{run}: `{note}` in its card cannot be read ({error}). Measure it again with fit_reliability, or leave it out."
+        ) from error

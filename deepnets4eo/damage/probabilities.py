@@ -1,0 +1,78 @@
+"""The probabilities of the four grades, and the other forms in which they are worked with.
+
+Borders: what lies beyond each of the three borders between grades. Sides: damaged or intact first, then minor damage among intact
+and destroyed among damaged buildings. All functions take arrays of N buildings, and NaN rows stay NaN.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from deepnets4eo.arrays import Floats
+from deepnets4eo.damage.vocabulary import MAJOR
+
+LEAST_PROBABILITY = (
+    1e-4  # where opinions are pooled, none counts as nearer to 0 or 1, so that none outweighs all others
+)
+MOST_LOG_ODDS = 9.2  # where the evidence of a site is weighed, log-odds count as no farther from 0
+
+
+def grade_probabilities(beyond: Floats) -> Floats:
+    """(N, 4) probabilities of the grades from (N, 3) probabilities of lying beyond each border, made to decrease.
+
+    >>> grade_probabilities(np.array([[0.9, 0.6, 0.7]])).round(2).tolist()
+    [[0.1, 0.25, 0.0, 0.65]]
+    """
+    ordered = np.minimum.accumulate(beyond, axis=1)
+    raised = np.maximum.accumulate(beyond[:, ::-1], axis=1)[:, ::-1]
+    limits = np.column_stack([np.ones(len(beyond)), (ordered + raised) / 2, np.zeros(len(beyond))])
+    return limits[:, :-1] - limits[:, 1:]
+
+
+def border_log_odds(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 3) log-odds of lying beyond each border."""
+    beyond = np.cumsum(probabilities[:, ::-1], axis=1)[:, -2::-1]
+    return logit(np.clip(beyond, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
+
+
+def border_probabilities(probabilities: Floats) -> Floats:
+    """(N, 3) probability of minor damage among the intact grades, of major damage or worse, and of destroyed among the damaged
+    grades, from those of the grades (N, 4)."""
+    damaged, minor, destroyed = expit(side_log_odds(probabilities)).T
+    return np.stack([minor, damaged, destroyed], axis=1)
+
+
+def side_log_odds(probabilities: Floats) -> Floats:
+    """(N, 3) log-odds of damage, of minor damage where intact, and of destroyed where damaged, from (N, 4) probabilities."""
+    none, minor, major, destroyed = np.clip(probabilities, 1e-9, 1).T
+    pairs = ((major + destroyed, none + minor), (minor, none), (destroyed, major))
+    return np.clip(np.stack([np.log(over / under) for over, under in pairs], axis=1), -MOST_LOG_ODDS, MOST_LOG_ODDS)
+
+
+def grades_of_sides(log_odds: Floats) -> Floats:
+    """(…, 4) probabilities of the grades from (…, 3) log-odds as of `side_log_odds`."""
+    damaged, minor, destroyed = np.moveaxis(expit(log_odds), -1, 0)
+    parts = ((1 - damaged) * (1 - minor), (1 - damaged) * minor, damaged * (1 - destroyed), damaged * destroyed)
+    return np.stack(parts, axis=-1)
+
+
+def adjust_to_share(probabilities: Floats, damaged_share: float) -> Floats:
+    """Probabilities (N, 4) for a site where `damaged_share` of the buildings have major damage or worse.
+
+    Those passed hold where that is one half. By Bayes' rule the damaged grades gain and the intact ones lose together: how
+    common minor damage is among intact buildings, and destruction among damaged ones, stays as it is. NaN rows stay.
+    """
+    if damaged_share == 0.5:
+        return probabilities
+    damaged = probabilities[:, MAJOR:].sum(axis=1)
+    return set_damaged_probability(probabilities, expit(logit(np.clip(damaged, 1e-9, 1 - 1e-9)) + logit(damaged_share)))
+
+
+def set_damaged_probability(probabilities: Floats, wanted: Floats) -> Floats:
+    """Probabilities (N, 4) whose damaged grades together have the probability `wanted` (N,), with the same proportions in each side."""
+    damaged = probabilities[:, MAJOR:].sum(axis=1)
+    factor = np.stack([(1 - wanted) / np.clip(1 - damaged, 1e-9, 1), wanted / np.clip(damaged, 1e-9, 1)], axis=1)
+    moved = probabilities * np.repeat(factor, MAJOR, axis=1)
+    return np.asarray(moved / moved.sum(axis=1, keepdims=True))
