@@ -59,7 +59,7 @@ def with_options(*classes: type, **shared: Any) -> Callable[[Callable[..., Resul
     >>> @with_options(Settings)
     ... def assess(image: str, settings: Settings) -> None: ...
     >>> list(inspect.signature(assess).parameters)[:3]
-    ['image', 'model', 'class_shares']
+    ['image', 'model', 'gsd_m']
     """
     options = {each: _options(each, shared) for each in classes}
     keys = {each: _keys(each) for each in classes}

@@ -121,7 +121,7 @@ READERS: tuple[Reader, ...] = (
     Reader("evaluate --against", ("scores",), verb("evaluate", "{labels}", "{labels}", "--against", "{main}")),
     Reader("evaluate --dataset", ("dataset",), verb("evaluate", "{folder}/labels", "{folder}", "--dataset", "{main}")),
     Reader("polygons", ("labels",), verb("polygons", "{main}", "--out", "{out}/a.gpkg", "--right-angles", "--simplify", "0.5")),
-    Reader("objects", ("labels",), verb("objects", "{main}", "--out", "{out}/a.gpkg", "--density", "{out}/d.tif")),
+    Reader("objects", ("labels",), verb("polygons", "{main}", "--objects", "car", "--out", "{out}/a.gpkg", "--density", "{out}/d.tif")),
     Reader("layers heights --dtm", ("heights",), verb("layers", "heights", "{heights}", "--dtm", "{main}", "--out", "{out}/a.tif")),
     Reader("outcome", ("scores",), calls.outcome),
     Reader("heights", ("heights",), verb("layers", "heights", "{main}", "--out", "{out}/a.tif", "--channels", "ndsm,slope")),
