@@ -28,6 +28,10 @@ from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.tiling import Tiling
 
+BANDS = range(1, 4)
+TILE_PX, HALO_PX = 640, 64  # of pairs in memory
+LEAST_OF_A_KIND = 3  # damaged and intact buildings of a group, for an area under the curve
+
 
 @dataclass(frozen=True)
 class Graded:
@@ -111,11 +115,6 @@ def full_scores(graded: Graded, split: BuildingSplit) -> dict[str, Any]:
     }  # fmt: skip
 
 
-BANDS = range(1, 4)
-TILE_PX, HALO_PX = 640, 64
-LEAST_OF_A_KIND = 3  # damaged and intact buildings of a group, for an area under the curve
-
-
 @dataclass(frozen=True)
 class StreamGraded:
     """Buildings with their reference, logits of both heads, and where they stand.
@@ -142,7 +141,7 @@ def to_labelled_pair(pair: GradedPair, number: int, gsd_m: float) -> LabelledPai
 def grade_stream(
     segmenter: Segmenter, inputs: InputSpec, pairs: Sequence[GradedPair], known: Sequence[LabelledPair]
 ) -> StreamGraded:
-    """Pool the logits of both heads over all graded buildings. known : the pairs as of `to_labelled_pair`."""
+    """Pool the logits of both heads over all graded buildings. known : the same pairs, each made by `to_labelled_pair`."""
     parts: list[tuple[Any, ...]] = []
     for pair, one in zip(pairs, known, strict=True):
         rows = np.flatnonzero(pair.grades != VOID)

@@ -165,7 +165,7 @@ def score_as_stored(
     pairs
         That it never learnt from.
     known
-        The same as of `to_labelled_pair`.
+        The same pairs, each made by `to_labelled_pair`.
 
     Returns
     -------
