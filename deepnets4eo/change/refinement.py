@@ -23,7 +23,7 @@ from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.jobs.identity import file_identity, grid_identity
-from deepnets4eo.jobs.progress_file import ProgressFile
+from deepnets4eo.jobs.row_journal import RowJournal
 from deepnets4eo.rasters.cog import CogWriter, check_raster_suffix
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import Layer
@@ -39,8 +39,7 @@ TILE_PX = 1024
 GREY_PERCENT = (1, 99)  # of each band become 0 and 255
 PROBE_PX, PROBES = 256, 4
 FINAL = 0.5
-PRODUCT = "scores"  # of the record of finished tiles
-FLOAT_BYTES = 4
+PRODUCT = "scores"  # in the journal of finished tiles
 LEAST_LEFT = 0.5  # share of the area above FINAL
 ROUNDING = 1e-3  # probabilities summed in single precision may lie this far beyond 0 or 1
 
@@ -130,7 +129,7 @@ def refine_scores(
     packed = PACKED_TAG in scores.tags and scores.dtype == np.uint8
     spread = _diffuser(diffusion, device, workers)
     tiles = list(blocks(scores.shape, tile_px))
-    finished = ProgressFile(Path(out))
+    finished = RowJournal(Path(out))
     identity = _identity(scores, images, diffusion, tile_px, device)
     if resume and finished.load():
         finished.check(identity)
@@ -149,13 +148,13 @@ def refine_scores(
             refined, usable = _refine_tile(part, valid, guides, ranges, around, spread)
             after += int((refined[inner][valid[inner]] >= FINAL).sum())
             unseen += int((valid & ~usable)[inner].sum())
-            rows = _to_bytes_of(_stored(refined[inner], valid[inner], packed=packed))
+            rows = _stored(refined[inner], valid[inner], packed=packed)[None]
             finished.record(number, tile, {PRODUCT: rows}, {"before": before, "after": after, "unseen": unseen})
             if progress is not None:
                 progress((number + 1) / len(tiles))
         with _writer(scores, Path(out), tags or {}, packed=packed) as writer:
-            for tile, rows in finished.replay(PRODUCT, 1 if packed else FLOAT_BYTES):
-                writer.write(tile, rows if packed else _from_bytes_of(rows))
+            for tile, rows in finished.replay(PRODUCT):
+                writer.write(tile, rows)
     finished.remove()
     result = Refinement(Path(out), before, after, unseen)
     _warn(result)
@@ -190,19 +189,6 @@ def _identity(
         "device": device if device == "cpu" else choose(device, "float32").device,
         "version": code_version(),
     }
-
-
-def _to_bytes_of(rows: FloatImage | ByteImage) -> ByteImage:
-    """Rows (h, w) as planes of bytes (bands, h, w), as the record of finished tiles holds them."""
-    if rows.dtype == np.uint8:
-        return np.asarray(rows, np.uint8)[None]
-    planes = np.ascontiguousarray(rows, "<f4").view(np.uint8).reshape(*rows.shape, FLOAT_BYTES)
-    return planes.transpose(2, 0, 1)
-
-
-def _from_bytes_of(planes: ByteImage) -> FloatImage:
-    """Rows (1, h, w) float32 from planes (4, h, w) of `_to_bytes_of`."""
-    return np.ascontiguousarray(planes.transpose(1, 2, 0)).view("<f4")[..., 0][None].astype(np.float32)
 
 
 def check_score_layer(scores: Layer) -> None:

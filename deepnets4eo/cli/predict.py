@@ -218,7 +218,7 @@ def _refine(
     from deepnets4eo.change.refinement import refine_scores
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.jobs.lock import output_lock
-    from deepnets4eo.jobs.progress_file import ProgressFile
+    from deepnets4eo.jobs.row_journal import RowJournal
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.rasters.scene import Layer
 
@@ -229,8 +229,8 @@ def _refine(
         raise InputError(f"--set band={options.band} is not in {scores}, which has {layer.count}. Bands count from 1.")
     guides = [Layer.open(image) for image in images]
     with output_lock(out), progress("refine") as advance:
-        finished = ProgressFile(out)
-        interrupted = finished.path.is_file() or None  # nothing to go on with: the message does not advise it
+        finished = RowJournal(out)
+        interrupted = finished.is_begun or None  # nothing to go on with: the message does not advise it
         check_overwrite(out, overwrite=overwrite, resume=resume and interrupted, complete=resume and not interrupted)
         finished.check_kept(overwrite=overwrite, resume=resume)
         done = refine_scores(

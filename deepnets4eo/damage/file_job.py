@@ -30,8 +30,7 @@ from deepnets4eo.damage.stretched_images import stretch_findings, stretches_of_j
 from deepnets4eo.errors import InputError, MissingExtraError, RunError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.jobs.lock import output_lock
-from deepnets4eo.jobs.parts import Part
-from deepnets4eo.jobs.progress import Progress
+from deepnets4eo.jobs.parts import Part, Progress
 from deepnets4eo.jobs.scratch import check_job_output, check_parts, job_scratch, part_scratch, was_interrupted
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import count_of

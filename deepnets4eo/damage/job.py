@@ -45,8 +45,7 @@ from deepnets4eo.footprints import FootprintAlignment, align_footprints
 from deepnets4eo.footprints.read import Footprints
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.jobs.journal import Journal
-from deepnets4eo.jobs.parts import WHOLE, Part
-from deepnets4eo.jobs.progress import Progress
+from deepnets4eo.jobs.parts import WHOLE, Part, Progress
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import count_of
 from deepnets4eo.rasters.gdal_cache import cache_bytes, gdal_cache

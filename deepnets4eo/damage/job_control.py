@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepnets4eo.jobs.progress import Progress, between
+from deepnets4eo.jobs.parts import Progress, between
 
 NETWORK_TIME, UNBUILT_TIME, BUILT_TIME = 4.0, 0.5, 2.0  # of the passes over the images, times that of the evidence
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import OutputError
-from deepnets4eo.files import ARCHIVE_ERRORS, atomic_write, write_text
+from deepnets4eo.files import ARCHIVE_ERRORS, PARTIAL, atomic_write, write_text
 from deepnets4eo.grid import Grid
 from deepnets4eo.jobs.parts import PART_MARK, Part
 from deepnets4eo.outputs.findings import count_of, one_or_many
@@ -89,13 +89,18 @@ class Journal:
         """Return the folder for what a step keeps by itself; None where nothing is kept."""
         return None if self.folder is None else self.folder / name
 
-    def get(self, name: str) -> dict[str, NDArray[Any]] | None:
-        """Return the arrays of a finished block of work; None where it is not finished, or its file is damaged."""
+    def names(self) -> list[str]:
+        """Return the names of the finished blocks of work, sorted; that a file is damaged shows when it is read."""
+        files = [] if self.folder is None else self.folder.glob("*.npz")
+        return sorted(file.stem for file in files if not file.name.startswith(PARTIAL))
+
+    def get(self, name: str, keys: Collection[str] | None = None) -> dict[str, NDArray[Any]] | None:
+        """Return the arrays of a finished block of work, or those of some keys; None where it is not finished, or damaged."""
         if self.folder is None:
             return None
         try:
             with np.load(self.folder / f"{name}.npz", allow_pickle=False) as archive:
-                arrays = {key: archive[key] for key in archive.files}
+                arrays = {key: archive[key] for key in (archive.files if keys is None else keys)}
         except ARCHIVE_ERRORS:  # a file that is not there among them
             return None
         # a member without NumPy's header comes as bytes

@@ -1,19 +1,20 @@
-"""A part of a job that several processes share, on one computer or on many.
+"""How a job is divided: into parts that several processes or computers share, and into steps with one progress.
 
-Takes its number and how many there are; says which of a job's items are its own. Parts are contiguous, so that
-neighbours are read together.
+A part knows its number and how many there are, and says which of a job's items are its own. Parts are contiguous, so
+that neighbours are read together.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from deepnets4eo.errors import InputError
 
 T = TypeVar("T")
+Progress: TypeAlias = Callable[[float], None]  # called with the share that is done, 0–1
 PART_MARK = "part-"  # of files in a journal: part-3-of-16 is done
 
 
@@ -67,3 +68,14 @@ class Part:
 
 
 WHOLE = Part()
+
+
+def between(progress: Progress | None, begin: float, end: float) -> Progress | None:
+    """Return what a step calls that is the work from `begin` to `end` of all; None where it is none of it, or without `progress`.
+
+    >>> between(print, 0.5, 1.0)(0.5)
+    0.75
+    """
+    if progress is None or begin == end:
+        return None
+    return lambda share: progress(begin + (end - begin) * share)

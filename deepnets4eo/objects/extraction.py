@@ -23,7 +23,7 @@ from scipy.sparse.csgraph import connected_components
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, gsd_m
-from deepnets4eo.jobs.progress import between
+from deepnets4eo.jobs.parts import between
 from deepnets4eo.objects.splitting import DEPTH, Pieces, split_at_necks, split_both
 from deepnets4eo.objects.table import object_table
 from deepnets4eo.options import option_group

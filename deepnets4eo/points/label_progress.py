@@ -1,8 +1,7 @@
-"""What a job that labels points has finished, in its scratch folder: sorted tiles, labels, and the job they belong to."""
+"""What a job that labels points has finished, in its scratch folder: sorted tiles, labels, and the journal of both."""
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,17 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from deepnets4eo.errors import DeepNets4EOError
-from deepnets4eo.files import plain, read_json, write_json, writing
-from deepnets4eo.jobs.identity import file_identity, layer_identity
+from deepnets4eo.files import writing
+from deepnets4eo.jobs.identity import file_identity, identity_hash, layer_identity
+from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.points.codes import has_asprs_noise
 from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile
 from deepnets4eo.points.labeller import PointLabeller, run_digest
 from deepnets4eo.points.tiles import TiledPoints
-from deepnets4eo.version import code_version
 
-JOB, LABELS, FINISHED = "job.json", "labels.npy", "finished.txt"
+LABELS = "labels.npy"
+SORTED = "sorted"  # the block that says that all points are sorted
+WITHOUT_COLOUR = "without_colour"
 
 
 class LabelProgress:
@@ -31,48 +31,42 @@ class LabelProgress:
 
     def __init__(
         self,
-        folder: Path,
+        scratch: Path,
         file: CloudFile,
         labeller: PointLabeller,
         neighbours: Sequence[CloudFile] = (),
         orthophoto: Orthophoto | None = None,
     ) -> None:
-        self._folder, self._file = folder, file
+        self._scratch, self._file = scratch, file
         self._asprs = file.asprs and has_asprs_noise(labeller.legend)
-        self._job = plain(
-            {
-                "version": code_version(),
-                "file": _identity(file),
-                "labeller": _describe(labeller),
-                "neighbours": [_identity(one) for one in neighbours],
-                "orthophoto": None if orthophoto is None else _describe_orthophoto(orthophoto),
-            }
+        self._folder = scratch / identity_hash(
+            _identity(file),
+            _describe(labeller),
+            [_identity(one) for one in neighbours],
+            None if orthophoto is None else _describe_orthophoto(orthophoto),
         )
-        self.tile_folder = folder / "tiles"
-        if (folder / FINISHED).is_file():
-            _cut_after_last_line(folder / FINISHED)
+        self.tile_folder = self._folder / "tiles"
+        self._journal = Journal(self._folder)
+        self._labelled = self._journal.tiles("labelled")
 
     @property
     def is_sorted(self) -> bool:
         """Whether the points of this very job are sorted in tiles."""
-        try:
-            return bool(read_json(self._folder / JOB) == self._job)
-        except DeepNets4EOError:  # there is none, or it was cut off
-            return False
+        return self._journal.get(SORTED) is not None
 
     @property
     def labelled_tiles(self) -> frozenset[int]:
         """Numbers of the tiles that are labelled."""
-        return frozenset(number for number, _ in self._finished())
+        return frozenset(self._finished())
 
     @property
     def without_colour(self) -> int:
         """Points of the labelled tiles that have no colour, as they lie beyond the orthophoto."""
-        return sum(without for _, without in self._finished())
+        return sum(self._finished().values())
 
     def clear(self) -> None:
-        """Removes what there is."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Removes what there is, of other jobs as well."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def begin(self) -> None:
         """Makes room for the labels of a job whose points are sorted."""
@@ -81,7 +75,7 @@ class LabelProgress:
             labels = np.lib.format.open_memmap(self._folder / LABELS, mode="w+", dtype=np.uint8, shape=shape)
             labels[:, 0] = 255
             labels.flush()
-            write_json(self._folder / JOB, self._job)
+        self._journal.put(SORTED, {})
 
     def open_tiles(self) -> TiledPoints:
         """Returns the sorted points."""
@@ -95,24 +89,17 @@ class LabelProgress:
 
     def finish(self, number: int, without_colour: int = 0) -> None:
         """Notes that a tile is labelled, and how many of its points have no colour."""
-        with writing(self._folder), (self._folder / FINISHED).open("a", encoding="ascii") as file:
-            file.write(f"{number} {without_colour}\n")
+        self._labelled.put(str(number), {WITHOUT_COLOUR: np.array(without_colour)})
 
     def labels(self) -> NDArray[np.uint8]:
         """Returns the labels (N, 4) in the file's order, read from disk where they are used."""
         labels: NDArray[np.uint8] = np.load(self._folder / LABELS, mmap_mode="r")
         return labels
 
-    def _finished(self) -> list[tuple[int, int]]:
-        """Returns number and points without colour of each labelled tile."""
-        path = self._folder / FINISHED
-        lines = path.read_text(encoding="ascii").splitlines() if path.is_file() else []
-        return [(int(number), int(without)) for number, without in (line.split() for line in lines)]
-
-
-def _cut_after_last_line(path: Path) -> None:
-    """Removes a last line that was cut off, as by a full disk: the next one would be written behind it."""
-    os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+    def _finished(self) -> dict[int, int]:
+        """Returns the points without colour of each labelled tile, by its number."""
+        kept = {int(name): self._labelled.get(name) for name in self._labelled.names()}
+        return {number: int(arrays[WITHOUT_COLOUR]) for number, arrays in kept.items() if arrays is not None}
 
 
 def _identity(file: CloudFile) -> list[Any]:

@@ -22,7 +22,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import apply_affine, transformer
 from deepnets4eo.jobs.lock import output_lock
-from deepnets4eo.jobs.progress import between
+from deepnets4eo.jobs.parts import between
 from deepnets4eo.jobs.scratch import job_scratch, scratch_folder
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.options import option_group

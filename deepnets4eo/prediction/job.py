@@ -17,20 +17,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deepnets4eo.device import Compute, choose, torch_settings
+from deepnets4eo.errors import OutputError
 from deepnets4eo.evaluation.withheld import FLOAT32, PRECISION
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.jobs.identity import file_identity, grid_identity
 from deepnets4eo.jobs.lock import output_lock
-from deepnets4eo.jobs.parts import WHOLE
-from deepnets4eo.jobs.progress import between
-from deepnets4eo.jobs.progress_file import ProgressFile
+from deepnets4eo.jobs.parts import WHOLE, Part, between
+from deepnets4eo.jobs.row_journal import RowJournal
 from deepnets4eo.outputs.input_files import check_not_inputs, label_raster_files
 from deepnets4eo.prediction.batch_size import batch_size
 from deepnets4eo.prediction.opening import open_scene
 from deepnets4eo.prediction.options import PredictOptions
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, Outputs
 from deepnets4eo.prediction.preparation import PreparedScene, prepare_scene
-from deepnets4eo.prediction.records import begun_job, goes_on, records_of
 from deepnets4eo.prediction.scene_scaling import SceneScaling
 from deepnets4eo.prediction.strips import Job, plan_strip_px, predict_strips
 from deepnets4eo.prediction.tile_reader import TileReader
@@ -136,10 +135,10 @@ def predict(
     prepared = prepare_scene(scene, labeller)
     paths = _paths(out, options)
     with output_lock(*paths.values(), shared=options.part is not None):
-        records = records_of(paths[LABELS], options)
-        resumed = [goes_on(options) and record.load() for record in records.values()]
+        journals = _journals(paths[LABELS], options)
+        resumed = [_goes_on(options) and journal.load() for journal in journals.values()]
         _check(paths, options, [run, scene], resumed=any(resumed))
-        plan = _plan(segmenter, prepared.labelled, options, begun_job(paths[LABELS], options, records, resumed))
+        plan = _plan(segmenter, prepared.labelled, options, _begun_job(paths[LABELS], options, journals, resumed))
         compute, lattice = plan.compute, plan.lattice
         tags = _tags(segmenter, identity, prepared, lattice.tiling) | {PRECISION: compute.precision}
         outputs = Outputs(paths, scene.grid, segmenter.legend, tags)
@@ -148,10 +147,10 @@ def predict(
         reader = TileReader(prepared.labelled, segmenter.inputs, lattice, scaling)
         jobs = [
             Job(
-                segmenter, lattice, compute, reader, outputs, record, plan.batch_tiles, options.block_px, options.workers,
-                between(progress, number / len(records), (number + 1) / len(records)), part,
+                segmenter, lattice, compute, reader, outputs, journal, plan.batch_tiles, options.block_px, options.workers,
+                between(progress, number / len(journals), (number + 1) / len(journals)), part,
             )
-            for number, (part, record) in enumerate(records.items())
+            for number, (part, journal) in enumerate(journals.items())
         ]  # fmt: skip
         return _run(jobs, _identity(identity, plan, segmenter, prepared, paths), options, resumed, prepared)
 
@@ -180,7 +179,7 @@ def check_outputs(
     >>> check_outputs("labels.tif", PredictOptions(), ["runs/unet"])
     """
     paths = _paths(out, options)
-    resumed = options.resume and any(record.path.is_file() for record in records_of(paths[LABELS], options).values())
+    resumed = options.resume and any(journal.is_begun for journal in _journals(paths[LABELS], options).values())
     _check(paths, options, inputs, resumed=resumed)
 
 
@@ -198,8 +197,8 @@ def _check(paths: Mapping[str, Path], options: PredictOptions, inputs: Sequence[
     for path in paths.values():
         check_overwrite(check_raster_suffix(path), overwrite=options.overwrite, resume=resumed, complete=complete)
     if options.part is None:
-        for part in [WHOLE, *ProgressFile.parts(paths[LABELS])]:
-            ProgressFile(paths[LABELS], part).check_kept(overwrite=options.overwrite, resume=options.resume)
+        for part in [WHOLE, *RowJournal.parts(paths[LABELS])]:
+            RowJournal(paths[LABELS], part).check_kept(overwrite=options.overwrite, resume=options.resume)
 
 
 def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | None = None) -> str:
@@ -234,9 +233,9 @@ def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | 
     """
     run = _labeller(run)
     prepared = prepare_scene(scene, run)
-    records = records_of(Path(out), options).values() if out is not None and options.resume else ()
-    begun_records = [record for record in records if record.load(cut=False)]
-    begun = begun_records[0].job if begun_records else {}
+    journals = _journals(Path(out), options).values() if out is not None and options.resume else ()
+    interrupted = [journal for journal in journals if journal.load()]
+    begun = interrupted[0].job if interrupted else {}
     cut = options if begun else replace(options, batch_tiles=1)  # to find this number takes a tile on a GPU
     plan = _plan(run.segmenter, prepared.labelled, cut, begun)
     lattice, compute = plan.lattice, plan.compute
@@ -245,13 +244,49 @@ def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | 
         f"({lattice.tiling.blending if lattice.tiling.blends else 'crop'}, step {lattice.tiling.stride_px} px), {run.legend.num_classes} classes, "
         f"on {compute.device} in {compute.precision} with {compute.threads} threads"
     ) + (f"; {prepared}" if str(prepared) else "")
-    if out is None or not begun_records:
+    if out is None or not interrupted:
         return text
     identity = _identity(_segmenter_of(run)[1], plan, run.segmenter, prepared, _paths(out, options))
-    for record in begun_records:
-        record.check(identity | {"strip_px": record.job["strip_px"]})
-    done = sum(record.counts.get("tiles", 0) for record in begun_records)
+    for journal in interrupted:
+        journal.check(identity | {"strip_px": journal.job["strip_px"]})
+    done = sum(journal.counts.get("tiles", 0) for journal in interrupted)
     return f"{text}; goes on with an interrupted job: {done} of {len(lattice)} tiles are done"
+
+
+def _goes_on(options: PredictOptions) -> bool:
+    """Whether what is finished is used: where the user says so, and by a part that is started again."""
+    return options.resume or (options.part is not None and not options.overwrite)
+
+
+def _journals(out: Path, options: PredictOptions) -> dict[Part, RowJournal]:
+    """The journals of the parts that this call computes: of its own part, or of all that the job was divided into.
+
+    Errors: OutputError where it was divided in another way.
+    """
+    if options.overwrite and options.part is None and not options.resume:
+        RowJournal.remove_parts(out)
+    kept = RowJournal.parts(out) if _goes_on(options) else []
+    if options.part is not None and kept and kept[0].total != options.part.total:
+        raise OutputError(
+            f"{out} was divided into {kept[0].total} parts before, now into {options.part.total}. Give the same number, or begin again "
+            "with --overwrite in place of --part."
+        )
+    parts = [options.part] if options.part is not None else kept or [WHOLE]
+    return {part: RowJournal(out, part) for part in parts}
+
+
+def _begun_job(
+    out: Path, options: PredictOptions, journals: Mapping[Part, RowJournal], resumed: Sequence[bool]
+) -> Mapping[str, Any]:
+    """The description of the job as it was begun, of another part where this one was not; {} of a new job."""
+    for journal, loaded in zip(journals.values(), resumed, strict=True):
+        if loaded:
+            return journal.job
+    others = RowJournal.parts(out) if options.part is not None and _goes_on(options) else []
+    for journal in (RowJournal(out, part) for part in others):
+        if journal.load():
+            return journal.job
+    return {}
 
 
 class _Plan(NamedTuple):
@@ -302,11 +337,10 @@ def _run(
             _compute(job, identity, options, resumed=begun)
         if options.part is None:
             for product in reversed(outputs.products):  # labels last: when they are there, all is
-                bands = outputs.bands(product)
-                rows = chain.from_iterable(job.progress_file.replay(product, bands) for job in jobs)
+                rows = chain.from_iterable(job.journal.replay(product) for job in jobs)
                 outputs.write(product, prepared.on_scene_grid(rows))
             for job in jobs:
-                job.progress_file.remove()
+                job.journal.remove()
     tiles, skipped, computed = (
         sum(getattr(job.counts, name) for job in jobs) for name in ("tiles", "skipped", "computed")
     )
@@ -319,17 +353,17 @@ def _run(
 
 def _compute(job: Job, identity: dict[str, Any], options: PredictOptions, *, resumed: bool) -> None:
     """Compute and record the rows of a job that are not recorded yet. Errors: RunError where those are another job's."""
-    record, which = job.progress_file, "" if job.part == WHOLE else f"part {job.part}: "
+    journal, which = job.journal, "" if job.part == WHOLE else f"part {job.part}: "
     if resumed:
-        record.check(identity | {"strip_px": record.job["strip_px"]})
-        job.counts.tiles, job.counts.skipped = (record.counts.get(key, 0) for key in ("tiles", "skipped"))
+        journal.check(identity | {"strip_px": journal.job["strip_px"]})
+        job.counts.tiles, job.counts.skipped = (journal.counts.get(key, 0) for key in ("tiles", "skipped"))
         log.info(
             "Going on with an interrupted job: %s%d of %d tiles are done.", which, job.counts.tiles, job.tile_count
         )
     else:
         strip_px = options.strip_px or plan_strip_px(job, options.memory_bytes)
-        record.start(identity | {"strip_px": strip_px})
-    predict_strips(job, record.job["strip_px"])
+        journal.start(identity | {"strip_px": strip_px})
+    predict_strips(job, journal.job["strip_px"])
 
 
 def _labeller(run: Run | Segmenter | str | Path) -> Any:

@@ -43,10 +43,6 @@ class Outputs:
         """Names of what is written."""
         return list(self.paths)
 
-    def bands(self, product: str) -> int:
-        """Bands of a product: one per class for probabilities, else one."""
-        return bands_of(product, self.legend.num_classes)
-
     def write(self, product: str, rows: Iterable[tuple[Window, ByteImage]]) -> None:
         """Write a product from all its rows. Errors: OutputError where the disk refuses; nothing is left then."""
         with self._writer(product) as writer:
@@ -61,7 +57,7 @@ class Outputs:
         if product == ENTROPY:
             meaning, names = "entropy over classes; 1: all are equally probable", ("entropy",)
         tags = dict(self.tags) | {"MEANING": f"{meaning}; value / {PACKED_ONE}", "PACKED_ONE": str(PACKED_ONE)}
-        count = self.bands(product)
+        count = bands_of(product, self.legend.num_classes)
         return CogWriter(path, self.grid, count=count, nodata=PACKED_NODATA, band_names=names, tags=tags)
 
 

@@ -1,6 +1,6 @@
 """One strip of a scene after the other: tiles are read ahead, computed here, stitched and written behind.
 
-Takes a segmenter, a lattice and a progress file; assumes that the scene fits. A batch always has the same shape, so that
+Takes a segmenter, a lattice and a journal; assumes that the scene fits. A batch always has the same shape, so that
 each tile's bits are the same whatever else is in its batch.
 """
 
@@ -21,7 +21,7 @@ from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.jobs.parts import WHOLE, Part
-from deepnets4eo.jobs.progress_file import ProgressFile
+from deepnets4eo.jobs.row_journal import RowJournal
 from deepnets4eo.prediction.memory import QUEUE_BYTES, network_bytes, stitch_budget, strip_width
 from deepnets4eo.prediction.outputs import LABELS, Outputs, bands_of
 from deepnets4eo.prediction.stitching import CHUNK_ROWS, FinishedBytes, Strip, StripStitcher
@@ -60,7 +60,7 @@ class Job:
     compute: Compute
     reader: TileReader
     outputs: Outputs
-    progress_file: ProgressFile
+    journal: RowJournal
     batch_tiles: int
     block_px: int = BLOCK_PX
     workers: int = 2
@@ -152,10 +152,10 @@ def _compute_first_tile(job: Job) -> None:
 
 
 def predict_strips(job: Job, strip_px: int) -> None:
-    """Compute and write all strips that the progress file does not list as done."""
+    """Compute and write all strips that the journal does not list as done."""
     rows, width = job.rows, job.lattice.shape[1]
     for index, start in enumerate(range(0, width, strip_px)):
-        first_row = max(job.progress_file.finished_rows(index), rows.start)
+        first_row = max(job.journal.finished_rows(index), rows.start)
         if first_row < rows.stop:
             _StripWork(job, index, Strip(start, min(start + strip_px, width), first_row, rows.stop)).run()
 
@@ -260,7 +260,7 @@ class _StripWork:
         while self.unrecorded and self.unrecorded[0][0] <= window.row + window.height:
             counts.skipped += self.unrecorded.popleft()[1]
             counts.tiles += 1
-        self.job.progress_file.record(self.index, window, rows, {"tiles": counts.tiles, "skipped": counts.skipped})
+        self.job.journal.record(self.index, window, rows, {"tiles": counts.tiles, "skipped": counts.skipped})
 
     def _show_progress(self) -> None:
         if self.job.progress is not None:

@@ -23,7 +23,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import VERBS, main
 from deepnets4eo.damage.map import PRODUCTS
 from deepnets4eo.jobs.lock import output_lock
-from deepnets4eo.jobs.progress_file import ProgressFile
+from deepnets4eo.jobs.row_journal import RowJournal
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import save_run
@@ -360,16 +360,16 @@ def test_the_second_of_two_predictions_is_refused_and_the_first_is_whole(
     monkeypatch.chdir(place)
     out, statuses = tmp_path / "labels.tif", []
     words = ["predict", "run", "image.tif", "--out", str(out)]
-    really = ProgressFile.record
+    really = RowJournal.record
 
-    def record_while_another_comes(self: ProgressFile, *more: Any) -> None:
+    def record_while_another_comes(self: RowJournal, *more: Any) -> None:
         second = threading.Thread(target=lambda: statuses.append(main([*words, "--overwrite"])))
         second.start()
         second.join()
         really(self, *more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ProgressFile, "record", record_while_another_comes)
+        patch.setattr(RowJournal, "record", record_while_another_comes)
         assert main(words) == 0
     assert statuses == [1]
     assert "is being written by another job" in capsys.readouterr().err
@@ -418,7 +418,7 @@ def test_a_verb_leaves_its_outputs_and_nothing_else(
 @pytest.mark.parametrize(
     ("command", "kept"),
     [
-        ("predict run image.tif --out new/a.tif", {".partial-rows-a.tif", ".partial-tiles-a.tif.jsonl"}),
+        ("predict run image.tif --out new/a.tif", {".partial-rows-a.tif"}),
         ("layers osm image.tif houses.gpkg --out new/a.tif --encoding distance", set()),
         ("layers heights dsm.tif --out new/a.tif", set()),
         ("polygons labels.tif --out new/a.gpkg", set()),

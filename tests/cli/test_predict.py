@@ -15,7 +15,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.cli.predict import named_layers
 from deepnets4eo.errors import InputError
-from deepnets4eo.jobs.progress_file import ProgressFile
+from deepnets4eo.jobs.row_journal import RowJournal
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
@@ -71,10 +71,11 @@ def test_dry_run_says_what_an_interrupted_job_has_done_and_refuses_another(case,
     cpu = PredictOptions(device="cpu", threads=1, tile_px=16, block_px=16)
     with pytest.raises(KeyboardInterrupt):
         predict(case / "run", case / "image.tif", case / "labels.tif", cpu, progress=stop)
-    record = ProgressFile(case / "labels.tif")
-    with record.path.open("ab") as file:
-        file.write(b"half a li")
-    before = [path.read_bytes() for path in (record.path, record.rows_path)]
+    record = RowJournal(case / "labels.tif")
+    assert record.load()
+    last = record.folder / f"{len(record.entries)}.npz"
+    last.write_bytes(b"half an en")
+    before = {path.name: path.read_bytes() for path in record.folder.iterdir()}
     dry = ("--dry-run", "--resume", "--device", "cpu", "--set", "threads=1")
     assert main(arguments(case, *dry, "--tile", "16")) == 0
     done = int(re.search(r"(\d+) of 16 tiles are done", capsys.readouterr().out)[1])
@@ -83,7 +84,7 @@ def test_dry_run_says_what_an_interrupted_job_has_done_and_refuses_another(case,
     assert "differs: tiling" in capsys.readouterr().err
     assert main(arguments(case, "--dry-run")) == 1
     assert "--resume to go on with it" in capsys.readouterr().err
-    assert [path.read_bytes() for path in (record.path, record.rows_path)] == before
+    assert {path.name: path.read_bytes() for path in record.folder.iterdir()} == before
     assert not (case / "labels.tif").exists()
     result = predict(case / "run", case / "image.tif", case / "labels.tif", replace(cpu, resume=True))
     assert result.computed == 16 - done

@@ -16,7 +16,7 @@ from deepnets4eo.files import remove_leftovers
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.jobs import lock as lock_module
 from deepnets4eo.jobs.lock import output_lock
-from deepnets4eo.jobs.progress_file import ProgressFile
+from deepnets4eo.jobs.row_journal import RowJournal
 from deepnets4eo.jobs.scratch import job_scratch, part_scratch, scratch_folder
 from deepnets4eo.rasters.cog import CogWriter
 
@@ -264,24 +264,40 @@ def test_a_lock_never_writes_through_a_link_or_waits_for_a_pipe(tmp_path: Path, 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links and pipes of POSIX")
 @pytest.mark.parametrize("kind", ["symbolic", "hard", "pipe"])
-@pytest.mark.parametrize("name", [".partial-tiles-out.tif.jsonl", ".partial-rows-out.tif"])
-def test_a_record_of_rows_never_grows_or_shrinks_a_file_behind_a_link(tmp_path: Path, name: str, kind: str) -> None:
-    victim = tmp_path / "victim.txt"
-    record = ProgressFile(tmp_path / "out.tif")
+@pytest.mark.parametrize("name", ["job.npz", "0.npz"])
+def test_a_journal_of_rows_never_changes_a_file_behind_a_link(tmp_path: Path, name: str, kind: str) -> None:
+    victim = tmp_path / "victim.npz"
+    record, rows = RowJournal(tmp_path / "out.tif"), {"labels": np.zeros((1, 2, 2), np.uint8)}
     record.start({"run": "a"})
-    (tmp_path / name).rename(victim)
+    record.record(0, Window(0, 0, 2, 2), rows, {"tiles": 1})
+    (record.folder / name).rename(victim)
     before = victim.read_bytes()
-    plant(tmp_path / name, victim, kind)
-    rows = {"labels": np.zeros((1, 2, 2), np.uint8)}
+    plant(record.folder / name, victim, kind)
+    again = RowJournal(tmp_path / "out.tif")
     with pytest.raises(OutputError, match="is a link or no plain file"):
-        record.record(0, Window(0, 0, 2, 2), rows, {"tiles": 1})
-    again = ProgressFile(tmp_path / "out.tif")
-    if kind != "pipe":
-        with pytest.raises(OutputError, match="is a link or no plain file"):
-            again.load()
-    again.start({"run": "b"})  # a new job removes the link and not what it leads to
+        again.load()
+    again.record(0, Window(0, 0, 2, 2), rows, {"tiles": 2})  # the link goes, not what it leads to
+    again.start({"run": "b"})
     assert again.load()
     assert victim.read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links of POSIX")
+def test_a_journal_of_rows_never_writes_into_a_folder_behind_a_link(tmp_path: Path) -> None:
+    record, private = RowJournal(tmp_path / "out.tif"), tmp_path / "private"
+    record.start({"run": "a"})
+    record.folder.rename(private)
+    before = {path.name: path.read_bytes() for path in private.iterdir()}
+    record.folder.symlink_to(private)
+    with pytest.raises(OutputError, match="is a link or no plain file"):
+        record.record(0, Window(0, 0, 2, 2), {"labels": np.zeros((1, 2, 2), np.uint8)}, {"tiles": 1})
+    again = RowJournal(tmp_path / "out.tif")
+    with pytest.raises(OutputError, match="is a link or no plain file"):
+        again.load()
+    again.start({"run": "b"})  # a new job removes the link and not what it leads to
+    assert again.load()
+    assert not record.folder.is_symlink()
+    assert {path.name: path.read_bytes() for path in private.iterdir()} == before
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links and pipes of POSIX")

@@ -166,8 +166,8 @@ def test_an_interrupted_job_goes_on_at_the_next_tile(tmp_path: Path, monkeypatch
     with pytest.raises(StoppedError):
         label_cloud(path, stopping, out, LabelOptions(memory_bytes=1))
     assert not out.exists()
-    with next(tmp_path.rglob("finished.txt")).open("a") as finished:
-        finished.write("1")  # a line that was cut off, as by a full disk
+    folder = next(tmp_path.rglob("labelled"))
+    (folder / "1000.npz").write_bytes((folder / "0.npz").read_bytes()[:9])  # that was cut off, as by a full disk
     again = NeighbourCount()
     label_cloud(path, again, out, LabelOptions(memory_bytes=1, resume=True))
     assert again.calls == whole.calls - 3

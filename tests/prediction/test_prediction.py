@@ -19,7 +19,7 @@ from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.errors import InputError, OutputError, RunError
 from deepnets4eo.jobs.parts import Part
-from deepnets4eo.jobs.progress_file import ProgressFile
+from deepnets4eo.jobs.row_journal import RowJournal
 from deepnets4eo.prediction import PredictOptions, check_outputs, describe, predict
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec
@@ -240,15 +240,16 @@ def test_progress_of_an_interrupted_job_is_discarded_only_when_told(network_run,
     out = tmp_path / "labels.tif"
     interrupted(network_run, image, out, block_px=32)
     assert not out.exists()
-    kept = {path.name: path.read_bytes() for path in tmp_path.glob(".*")}
-    message = r"labels\.tif\.jsonl exists already.*Pass --overwrite .*--resume .*another path"
+    kept = {path: path.read_bytes() for path in tmp_path.glob(".*/*")}
+    assert kept
+    message = r"rows-labels\.tif exists already.*Pass --overwrite .*--resume .*another path"
     other = write(tmp_path / "other.tif", make_image(seed=5))
     for scene in (image, other):
         with pytest.raises(OutputError, match=message):
             predict(network_run, scene, out, single())
         with pytest.raises(OutputError, match=message):
             check_outputs(out, single(), [scene])
-    assert {name: (tmp_path / name).read_bytes() for name in kept} == kept
+    assert {path: path.read_bytes() for path in tmp_path.glob(".*/*")} == kept
     result = predict(network_run, image, out, single(overwrite=True))
     assert result.computed == result.tiles
     assert list(tmp_path.glob(".*")) == []
@@ -256,7 +257,7 @@ def test_progress_of_an_interrupted_job_is_discarded_only_when_told(network_run,
 
 def test_a_job_that_finished_no_rows_is_no_hindrance(network_run, image, tmp_path):
     out = tmp_path / "labels.tif"
-    ProgressFile(out).start({"run": "one"})
+    RowJournal(out).start({"run": "one"})
     result = predict(network_run, image, out, single())
     assert result.computed == result.tiles
     assert list(tmp_path.glob(".*")) == []

@@ -194,12 +194,12 @@ def state(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def journal(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.jobs.progress_file import ProgressFile
+    from deepnets4eo.jobs.row_journal import RowJournal
 
-    ledger = ProgressFile(main / "labels.tif")
+    ledger = RowJournal(main / "labels.tif")
     if not ledger.load():
         return None
-    return ledger.counts, ledger.finished_rows(0), [list(ledger.replay(name, 1)) for name in ("labels", "entropy")]
+    return ledger.counts, ledger.finished_rows(0), [list(ledger.replay(name)) for name in ("labels", "entropy")]
 
 
 def resume(main: Path, out: Path, sound: Seeds) -> object:

@@ -94,7 +94,7 @@ READERS: tuple[Reader, ...] = (
     Reader("DecisionModel", ("siamese-run",), calls.grader),
     Reader("ObjectClassifier", ("object-run",), calls.object_run),
     Reader("load_state", ("state",), calls.state),
-    Reader("ProgressFile", ("journal",), calls.journal),
+    Reader("RowJournal", ("journal",), calls.journal),
     Reader("predict --resume", ("resumed",), calls.resume),
     Reader("load_bank", ("bank",), calls.bank),
     Reader("BlockStore", ("blocks",), calls.block),

@@ -19,7 +19,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json, sha256
 from deepnets4eo.grid import Window
-from deepnets4eo.jobs.progress_file import ProgressFile
+from deepnets4eo.jobs.row_journal import RowJournal
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.checksums import CARD, SIGNATURE, hash_of
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
@@ -138,7 +138,7 @@ def _state(root: Path) -> list[Seed]:
 
 def _journal(root: Path) -> list[Seed]:
     """Rows of two products, as an interrupted prediction leaves them."""
-    ledger = ProgressFile(root / "journal" / "labels.tif")
+    ledger = RowJournal(root / "journal" / "labels.tif")
     ledger.start({"run": "a", "strip_px": 16, "compute": {"threads": 1}})
     for number in range(3):
         rows = {"labels": np.full((1, 4, 6), number, np.uint8), "entropy": np.full((1, 4, 6), 9, np.uint8)}

@@ -1,0 +1,180 @@
+"""Finished rows of a raster, kept in a journal beside the unfinished file: what an interrupted prediction goes on from.
+
+Takes finished rows; returns them in the order in which they were recorded. Survives kill -9 and a full disk: rows that
+are cut short or damaged, and all after them, are computed again to the same bits. Refuses to continue another job's
+work, or to discard work unasked.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import zlib
+from collections.abc import Iterator, Mapping
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import OutputError, RunError
+from deepnets4eo.files import PARTIAL, check_own_folder, plain, writing
+from deepnets4eo.grid import Window
+from deepnets4eo.jobs.journal import Journal
+from deepnets4eo.jobs.parts import WHOLE, Part
+
+JOB = "job"  # the block that describes the job; those of rows are numbered
+ENTRY = "entry"  # of a block: its values as JSON
+
+
+class RowJournal:
+    """Journal of the finished rows of a raster `out`, or of one part of a job that several processes share."""
+
+    def __init__(self, out: Path, part: Part = WHOLE) -> None:
+        own = "" if part == WHOLE else f"{part.number}-of-{part.total}-"
+        self.folder = out.with_name(f"{PARTIAL}rows-{own}{out.name}")
+        self.job: dict[str, Any] = {}
+        self.entries: list[dict[str, Any]] = []
+        self._journal = Journal(self.folder)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether a job was begun here and not finished."""
+        return JOB in self._journal.names()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Tiles passed and skipped so far."""
+        return self.entries[-1]["counts"] if self.entries else {}
+
+    def finished_rows(self, strip: int) -> int:
+        """Number of scene rows of a strip that are recorded, from the top."""
+        return max((entry["rows"] for entry in self.entries if entry["strip"] == strip), default=0)
+
+    def start(self, job: Mapping[str, Any]) -> None:
+        """Start again from nothing, with the description of a job."""
+        self.job, self.entries = plain(dict(job)), []
+        self.remove()
+        self._put(JOB, self.job, {})
+
+    def load(self) -> bool:
+        """Read what an interrupted job left; False where there is nothing. Memory: the rows of one entry.
+
+        Left out, and so computed again, are the first rows that are damaged, and all after them.
+        """
+        check_own_folder(self.folder)
+        self.job, self.entries = self._entry(JOB) or {}, []
+        if not self.job:
+            return False
+        for number in count():
+            entry = self._entry(str(number))
+            if entry is None:
+                break
+            self.entries.append(entry)
+        return bool(self.entries) or self._journal.names() == [JOB]
+
+    @classmethod
+    def parts(cls, out: Path) -> list[Part]:
+        """The parts of a divided job into `out`, those that are not begun included; none where no part was begun.
+
+        Errors: OutputError where it was divided in several ways.
+        """
+        totals = sorted(set(_folders_of_parts(out).values()))
+        if len(totals) > 1:
+            raise OutputError(
+                f"{out} was divided into {' and into '.join(map(str, totals))} parts. Begin again with --overwrite, or remove "
+                f"the folders {PARTIAL}*-of-*-{out.name} of one of them."
+            )
+        return [Part(number, total) for total in totals for number in range(1, total + 1)]
+
+    @classmethod
+    def remove_parts(cls, out: Path) -> None:
+        """Remove the journals of all parts of a divided job into `out`. Errors: OutputError where one cannot be removed."""
+        for folder in _folders_of_parts(out):
+            _remove_folder(folder)
+
+    def check_kept(self, *, overwrite: bool, resume: bool) -> None:
+        """Refuse to begin again where finished rows would be lost. Errors: OutputError naming the options that allow it."""
+        if not (overwrite or resume) and set(self._journal.names()) - {JOB}:
+            raise OutputError(
+                f"{self.folder} exists already: an interrupted job recorded its finished rows there. Pass --overwrite to "
+                "begin again, --resume to go on with it, or choose another path."
+            )
+
+    def check(self, job: Mapping[str, Any]) -> None:
+        """Refuse to resume another job. Errors: RunError naming what differs."""
+        described = plain(dict(job))
+        keys = described.keys() | self.job.keys()
+        differing = sorted(key for key in keys if described.get(key) != self.job.get(key))
+        if differing:
+            details = ", ".join(f"{key} {self.job.get(key)!r} then, {described.get(key)!r} now" for key in differing)
+            raise RunError(
+                f"{self.folder} records an interrupted job that differs: {details}. Give the same inputs and options, or "
+                "begin again with --overwrite in place of --resume."
+            )
+
+    def record(self, strip: int, window: Window, rows: Mapping[str, NDArray[Any]], counts: Mapping[str, int]) -> None:
+        """Keep the finished rows of a window, one array of any shape a product. Errors: OutputError."""
+        arrays = {product: [array.dtype.str, list(array.shape)] for product, array in rows.items()}
+        entry = {"strip": strip, "window": list(window), "rows": window.row + window.height, "counts": dict(counts)}
+        entry["arrays"] = arrays
+        self._put(
+            str(len(self.entries)), entry, {product: zlib.compress(rows[product].tobytes(), 1) for product in rows}
+        )
+        self.entries.append(entry)
+
+    def replay(self, product: str) -> Iterator[tuple[Window, NDArray[Any]]]:
+        """All rows of a product, in the order in which they were recorded: their window and array."""
+        for number, entry in enumerate(self.entries):
+            packed = self._journal.get(str(number), [product])
+            if packed is None:
+                raise OutputError(
+                    f"finished rows in {self.folder} cannot be read any more. Start the job again with --resume."
+                )
+            dtype, shape = entry["arrays"][product]
+            yield (
+                Window(*entry["window"]),
+                np.frombuffer(zlib.decompress(packed[product].tobytes()), dtype).reshape(shape),
+            )
+
+    def remove(self) -> None:
+        """Remove the journal. Errors: OutputError where it cannot be removed."""
+        _remove_folder(self.folder)
+
+    def _put(self, name: str, entry: Mapping[str, Any], packed: Mapping[str, bytes]) -> None:
+        if self.folder.is_symlink():
+            check_own_folder(self.folder)
+        blocks = {ENTRY: json.dumps(entry).encode(), **packed}
+        try:
+            self._journal.put(name, {key: np.frombuffer(block, np.uint8) for key, block in blocks.items()})
+        except OutputError as error:
+            raise OutputError(f"{error} Finished rows are kept: go on with --resume then.") from error
+
+    def _entry(self, name: str) -> dict[str, Any] | None:
+        """The values of a block, all of whose arrays can be read; None where one is damaged, or there is none."""
+        arrays = self._journal.get(name)
+        if arrays is None:
+            return None
+        try:
+            entry = json.loads(arrays[ENTRY].tobytes())
+            return entry if set(entry.get("arrays", ())) <= set(arrays) else None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None
+
+
+def _folders_of_parts(out: Path) -> dict[Path, int]:
+    """The folders of the parts of a job into `out` that were begun, and into how many it was divided."""
+    names = re.compile(rf"{re.escape(PARTIAL)}rows-\d+-of-(\d+)-{re.escape(out.name)}")
+    matches = {path: names.fullmatch(path.name) for path in out.parent.glob(f"{PARTIAL}*-of-*")}
+    return {path: int(match[1]) for path, match in matches.items() if match is not None}
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove a folder; of a link the link itself. Errors: OutputError."""
+    try:
+        with writing(folder):
+            shutil.rmtree(folder) if folder.is_dir() and not folder.is_symlink() else folder.unlink(missing_ok=True)
+    except OutputError as error:
+        raise OutputError(f"could not remove {folder}: {error.__cause__}. Remove it by hand.") from error
