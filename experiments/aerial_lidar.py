@@ -51,11 +51,11 @@ from deepnets4eo.points.features import (
     point_features,
     validate_buildings,
 )
-from deepnets4eo.points.features.samples import PointSamples
+from deepnets4eo.points.features.labeller import PointSamples
 from deepnets4eo.points.files import open_cloud
 from deepnets4eo.points.ground import heights_above_ground
+from deepnets4eo.points.labeller import label_tile
 from deepnets4eo.points.snapnet import SnapNetLabeller
-from deepnets4eo.points.tile_labels import label_tile
 from deepnets4eo.synthetic import City
 
 log = logging.getLogger(__name__)

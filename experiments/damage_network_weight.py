@@ -30,7 +30,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from places.damage_scores import even_loss, scores_of
 from places.left_out import LEAST_BUILDINGS, left_out_rows, model_rows
-from places.made_up_pair import FOOTPRINT_ERROR_M, MadeUpPair, world_pair
+from places.working_grid import FOOTPRINT_ERROR_M, MadeUpPair, world_pair
 from script import plain_errors
 from sklearn.metrics import log_loss, roc_auc_score
 from smoke import NOTE, add_smoke

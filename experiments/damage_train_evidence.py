@@ -23,7 +23,7 @@ import pandas as pd
 from affine import Affine
 from numpy.typing import NDArray
 from places.damage_scores import weight_free_settings
-from places.made_up_pair import FOOTPRINT_ERROR_M, world_pair
+from places.working_grid import FOOTPRINT_ERROR_M, world_pair
 from script import JOPLIN, plain_errors, require_all
 from smoke import NOTE, add_smoke
 

@@ -22,8 +22,7 @@ from typing import Any
 
 import numpy as np
 from isprs_baselines import BANDS, MAIN, contest
-from lidar_rasters import fill_classes
-from real_tiles import ABOUT, READERS, Folds
+from real_tiles import ABOUT, READERS, Folds, fill_classes
 from real_tiles import tile_folds as real_places
 from script import plain_errors
 from seeds import city_scenes

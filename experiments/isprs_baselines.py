@@ -18,10 +18,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from real_tiles import IRRG, tile_folds
+from real_tiles import IRRG, SPLIT, TableOf, tile_folds, tile_table
 from script import plain_errors
 from smoke import SIDE_PX, add_smoke, crop_folds, crop_scenes, shorten, title_of
-from tile_rows import SPLIT, TableOf, tile_table
 
 from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row, contact_sheet, run_possible, write_table
 from deepnets4eo.cards.dataset_card import TEST, TRAIN, DatasetCard

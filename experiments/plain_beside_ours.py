@@ -30,10 +30,9 @@ from dfc2015_baselines import rows as contest_rows
 from hyperspectral_cubes import SAMPLES, RealCube, sample_cubes
 from hyperspectral_zoo import DISJOINT, Trial, make_recipe, run_one, split_masks
 from numpy.typing import NDArray
-from real_tiles import Folds, tile_folds
+from real_tiles import Folds, tile_folds, tile_rows
 from script import plain_errors, require_files
 from smoke import add_smoke, crop_folds, title_of
-from tile_rows import tile_rows
 
 from deepnets4eo.arrays import Vectors
 from deepnets4eo.benchmark import BenchmarkScenes, run_possible

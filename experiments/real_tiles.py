@@ -11,26 +11,67 @@ Heights above ground are computed from the surface of the whole tile, without th
 from __future__ import annotations
 
 import argparse
+import json
 import logging
+import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from affine import Affine
-from lidar_rasters import fill_classes, fill_nearest, grid_points
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 from script import plain_errors, require_files
 
-from deepnets4eo.benchmark import BenchmarkScenes
+from deepnets4eo.benchmark import BenchmarkScenes, Row, contact_sheet, run_possible, write_table
+from deepnets4eo.cards.dataset_card import PublishedScores
 from deepnets4eo.cards.legend import VOID, Legend, LegendClass
-from deepnets4eo.errors import MissingExtraError
-from deepnets4eo.grid import Grid, Window, crop, gsd_m
+from deepnets4eo.errors import InputError, MissingExtraError
+from deepnets4eo.grid import Grid, Window, apply_affine, crop, gsd_m
+from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import LABELS, Layer
 from deepnets4eo.terrain import ndsm
+
+EXPERT = "expert-rules"
+SPLIT = ("data.block_px=32", "data.buffer_px=0", "data.num_workers=0")  # nothing is chosen on the validation part
+HALF_METRE = ("vegas", "ign", "loveda", "delft")  # superpixels and patches of fewer pixels show as much ground
+SITES = ("model.stride_px=8",)  # of patches that do not cover half of the tile, as those of 64 px would
+FITTED: dict[str, tuple[str, ...]] = {
+    "hog-svm": ("model.stride_px=4", "post=[{majority: {radius_px: 6}}]"),
+    "hog32-svm": ("model.stride_px=4", "post=[{majority: {radius_px: 6}}]"),
+    "deep-svm": (*SITES, "deep.patch_px=16", "model.max_samples=3000", "estimator.search_samples=1000"),
+    "patch-cnn": ("data.windows_per_epoch=96", "train.epochs=8", "predict.tile_px=208"),
+    "som": ("model.max_samples=20000",),
+    "dtmm": ("parts={max_windows: 16}",),
+}
+COARSE = {"loveda": "model.stride_px=16"}  # tiles that are large enough for it
+FINER = ("rgb-svm", "rgbd-svm", "rgbdi-svm", "hsv-svm", "hsvdgr-svm")  # on superpixels
+TREE = {"class": "tree", "ndvi": {"above": 0.1}, "ndsm": {"above": 2}}
+PLANTS = {"class": "low_vegetation", "ndvi": {"above": 0.1}}
+BUILDING = {"class": "building", "ndsm": {"above": 2.5}}
+RULES: dict[
+    str, tuple[str, dict[str, Any]]
+] = {  # tile → layers, rules as in rules-ndsm.yaml; Las Vegas' stretched bytes have no NDVI
+    "ign": ("[image, nir, ndsm]", {"rules": [TREE, PLANTS, BUILDING], "otherwise": "ground"}),
+    "delft": ("[ndsm]", {"rules": [BUILDING], "otherwise": "road"}),
+}
+ALSO: dict[str, tuple[Row, ...]] = {  # what a tile without colours allows
+    "delft": (
+        Row("dI/SVM", "baselines/rgbdi-svm", ("model.layers=[dsm, intensity]",)),
+        Row("nDSM+I/SVM", "baselines/rgbdi-svm", ("model.layers=[ndsm, intensity]",)),
+        Row(
+            "nDSM+I forest",
+            "baselines/random-forest",
+            ("model.layers=[ndsm, intensity]", "model.features=[pixels, neighbourhood]", "model.max_samples=20000"),
+        ),
+    ),
+}
+
+NO_CLASS = 0
 
 log = logging.getLogger(__name__)
 
@@ -264,3 +305,127 @@ def main() -> None:
 if __name__ == "__main__":
     with plain_errors():
         main()
+
+
+@dataclass(frozen=True)
+class PointRasters:
+    """Rasters (H, W) of the highest point of each pixel.
+
+    height : float32 metres, NaN without point. intensity : float32, mean over the pixel's points, NaN without.
+    highest_class : uint8 ASPRS class, 0 without point.
+    """
+
+    height: NDArray[np.float32]
+    intensity: NDArray[np.float32]
+    highest_class: NDArray[np.uint8]
+
+
+def grid_points(paths: Sequence[Path], grid: Grid) -> PointRasters:
+    """The points of all files on the pixels of a grid. Memory: 40 bytes a point. Errors: InputError."""
+    x, y, z, intensity, kind = _points(paths)
+    cols, rows = apply_affine(~grid.affine, np.column_stack([x, y])).T
+    inside = (rows >= 0) & (rows < grid.shape[0]) & (cols >= 0) & (cols < grid.shape[1])
+    if not inside.any():
+        raise InputError(
+            f"no point of {', '.join(path.name for path in paths)} is on the grid {grid.extent.boundingbox}. "
+            "Check the files and their CRS."
+        )
+    pixels = (rows[inside].astype(np.int64) * grid.shape[1]) + cols[inside].astype(np.int64)
+    order = np.lexsort((z[inside], pixels))
+    sorted_pixels = pixels[order]
+    last = np.flatnonzero(np.append(np.diff(sorted_pixels) > 0, True))  # the highest of each pixel
+    at = sorted_pixels[last]
+    size = grid.shape[0] * grid.shape[1]
+    height, classes = np.full(size, np.nan, np.float32), np.full(size, NO_CLASS, np.uint8)
+    height[at] = z[inside][order][last]
+    classes[at] = kind[inside][order][last]
+    counts = np.bincount(pixels, minlength=size)
+    sums = np.bincount(pixels, weights=intensity[inside], minlength=size)
+    mean = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).astype(np.float32)
+    return PointRasters(height.reshape(grid.shape), mean.reshape(grid.shape), classes.reshape(grid.shape))
+
+
+def fill_nearest(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same raster (H, W) with the value of the nearest known pixel where it was NaN."""
+    from scipy.ndimage import distance_transform_edt
+
+    unknown = ~np.isfinite(values)
+    if not unknown.any():
+        return values
+    rows, cols = distance_transform_edt(unknown, return_distances=False, return_indices=True)
+    return np.asarray(values[rows, cols], np.float32)
+
+
+def fill_classes(classes: NDArray[np.uint8], reach_px: float) -> NDArray[np.uint8]:
+    """The same classes (H, W) with that of the nearest known pixel, at most `reach_px` away, where it was 0."""
+    from scipy.ndimage import distance_transform_edt
+
+    away, (rows, cols) = distance_transform_edt(classes == NO_CLASS, return_indices=True)
+    return np.asarray(np.where(away <= reach_px, classes[rows, cols], NO_CLASS), np.uint8)
+
+
+def _points(paths: Sequence[Path]) -> tuple[NDArray[Any], ...]:
+    """x, y, z, intensity and class of all points of all files."""
+    with name_missing_extra():
+        import laspy
+
+    columns = []
+    for path in paths:
+        cloud = laspy.read(path)
+        columns.append([np.asarray(cloud[name]) for name in ("x", "y", "z", "intensity", "classification")])
+    return tuple(np.concatenate(column) for column in zip(*columns, strict=True))
+
+
+@dataclass(frozen=True)
+class TableOf:
+    """Title, classes and published scores of a table."""
+
+    title: str
+    published: Mapping[str, PublishedScores]
+    notes: Mapping[str, Any]
+    classes: tuple[str, ...] = ()
+
+
+def tile_rows(tile: str, table: Sequence[Row]) -> list[Row]:
+    """The rows of a table as a tile of this name gets them."""
+    return [_fit_row_to_tile(tile, row) for row in (*table, *ALSO.get(tile, ()))]
+
+
+def tile_table(tile: str, legend: Legend, folds: Folds, rows: Sequence[Row], out: Path, text: TableOf) -> str:
+    """Run the rows on both halves of a tile and write its table and maps under `out`; returns the table as Markdown."""
+    started = time.perf_counter()
+    try:
+        outcomes, left_out = run_possible(rows, folds, legend, out)
+    except InputError as error:  # no row is possible; other tiles may have some
+        return f"## {text.title}\n\n{error}\n"
+    notes = {
+        "folds": "; ".join(f"trained on {', '.join(fold.train)}, tested on {', '.join(fold.test)}" for fold in folds)
+        + "; both scored as one, 32 px between the halves are not used",
+        "labels": ABOUT.get(tile, "as given out"),
+        "seed": 0,
+        **text.notes,
+        **{f"{name} is left out": reason for name, reason in left_out.items()},
+    }
+    both = {name: sources for fold in folds for name, sources in fold.test.items()}
+    contact_sheet(outcomes, both, legend, out / "maps.png", title=text.title)
+    print(f"{tile}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
+    classes = text.classes or legend.names
+    return write_table(outcomes, classes, text.published, out, title=text.title, notes=notes, rest=True)
+
+
+def _fit_row_to_tile(tile: str, row: Row) -> Row:
+    kind = str(row.recipe).rpartition("/")[2]
+    overrides = [*row.overrides, *SPLIT, *FITTED.get(kind, ())]
+    if kind in FINER and tile in HALF_METRE:
+        overrides.append("superpixels={method: felzenszwalb, area_px: 64}")
+    if kind in ("hog-svm", "hog32-svm", "deep-svm") and tile in COARSE:
+        overrides.append(COARSE[tile])
+    if kind == "som":  # there are no boats: the map of all classes
+        return Row("SOM, all classes", row.recipe, tuple(overrides))
+    if kind == "patch-cnn" and tile != "ign":
+        return Row("RGB trained AlexNet", row.recipe, (*overrides, "model.layers=[image]"))
+    if kind == EXPERT and tile in RULES:
+        layers, rules = RULES[tile]
+        named = {"name": tile, "source": "this toolbox", "ndvi_band": ["nir", "intensity"], **rules}
+        overrides = [f"model.layers={layers}", f"model.rules={json.dumps(named)}", *SPLIT]
+    return replace(row, overrides=tuple(overrides))

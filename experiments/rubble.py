@@ -30,8 +30,8 @@ from deepnets4eo.points.height_grid import grid_around, height_grid
 from deepnets4eo.points.rubble.rubble_map import MOST_UNSEEN
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City, aerial_scan, building_volumes, scanner_positions, terrestrial_scan
-from deepnets4eo.synthetic.acquisition import Acquisition
 from deepnets4eo.synthetic.scan import EYE_M
+from deepnets4eo.synthetic.sensor import Acquisition
 
 SEEDS, FIT_SEEDS = (301, 302, 303), tuple(range(401, 441))
 HEAP_SEEDS = tuple(range(701, 713))  # the intervals were made with 501-530 and 601-610

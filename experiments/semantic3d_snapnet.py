@@ -23,8 +23,7 @@ from typing import Any
 
 import numpy as np
 from change_pairs import publish, table
-from places.las_files import write_las
-from places.view_rows import AERIAL, SMALL, SMOKE
+from places.view_rows import AERIAL, SMALL, SMOKE, write_las
 from places.view_rows import TRIANGLES as ON_TRIANGLES
 from script import plain_errors
 from smoke import add_smoke, title_of

@@ -28,8 +28,9 @@ from smoke import add_smoke, title_of
 import deepnets4eo
 from deepnets4eo.cards.dataset_card import VAL
 from deepnets4eo.files import read_json, write_json
-from deepnets4eo.points.rgbd import FrameLabeller, RgbdRecipe, find_frames, score_frames
+from deepnets4eo.points.rgbd import FrameLabeller, find_frames, score_frames
 from deepnets4eo.points.rgbd.layouts import split_frames
+from deepnets4eo.points.rgbd.recipe import RgbdRecipe
 from deepnets4eo.training import load_recipe
 
 RECIPE = "points/snapnet-r"

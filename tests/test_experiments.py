@@ -16,14 +16,12 @@ import dfc2015_baselines  # noqa: E402
 import distance_transform  # noqa: E402
 import isprs_baselines  # noqa: E402
 import isprs_segnet  # noqa: E402
-import lidar_rasters  # noqa: E402
 import osm_joint_learning  # noqa: E402
 import real_tiles  # noqa: E402
 import script  # noqa: E402
 import seeds  # noqa: E402
 import semantic3d_snapnet  # noqa: E402
 import smoke  # noqa: E402
-import tile_rows  # noqa: E402
 from made_up_datasets import make_dataset  # noqa: E402
 
 from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row  # noqa: E402
@@ -54,7 +52,7 @@ CONTEST = [row for made_up in (True, False) for row in dfc2015_baselines.rows("i
 NETWORKS = [
     one for table in (isprs_segnet.rows, osm_joint_learning.rows) for size in (True, False) for one in table(small=size)
 ]
-ON_TILES = [row for tile in real_tiles.READERS for row in tile_rows.tile_rows(tile, CONTEST)]
+ON_TILES = [row for tile in real_tiles.READERS for row in real_tiles.tile_rows(tile, CONTEST)]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +149,7 @@ def test_the_contest_is_scored_with_and_without_borders(tmp_path: Path) -> None:
     row = Row(
         "RF IRRGB",
         "baselines/random-forest",
-        ("estimator.trees=3", "model.max_samples=300", *tile_rows.SPLIT, isprs_baselines.bands("isprs_vaihingen")),
+        ("estimator.trees=3", "model.max_samples=300", *real_tiles.SPLIT, isprs_baselines.bands("isprs_vaihingen")),
     )
     text = isprs_baselines.whole_table([row], scenes, tmp_path / "out", few, "Few")
     assert "SegNet (JURSE 2017) | published" in text
@@ -175,9 +173,9 @@ def test_halves_are_cut_where_they_share_more_classes() -> None:
 
 def test_gaps_between_points_are_filled_by_the_nearest() -> None:
     heights = np.array([[1, np.nan, np.nan, np.nan, 9]], np.float32)
-    assert lidar_rasters.fill_nearest(heights)[0, [0, 1, 3, 4]].tolist() == [1, 1, 9, 9]
+    assert real_tiles.fill_nearest(heights)[0, [0, 1, 3, 4]].tolist() == [1, 1, 9, 9]
     classes = np.array([[2, 0, 0, 0, 0, 6]], np.uint8)
-    assert lidar_rasters.fill_classes(classes, 1).tolist() == [[2, 2, 0, 0, 6, 6]]
+    assert real_tiles.fill_classes(classes, 1).tolist() == [[2, 2, 0, 0, 6, 6]]
 
 
 def test_tiles_of_points_are_skipped_where_their_reader_is_not_installed(
@@ -186,7 +184,7 @@ def test_tiles_of_points_are_skipped_where_their_reader_is_not_installed(
     monkeypatch.setitem(sys.modules, "laspy", None)  # imports of it fail
 
     def cloud(folder: Path) -> real_tiles.RealTile:
-        lidar_rasters.grid_points([folder / "cloud.laz"], 1.0)
+        real_tiles.grid_points([folder / "cloud.laz"], 1.0)
         raise AssertionError("read without a reader")
 
     (tmp_path / "cloud").mkdir()

@@ -15,7 +15,7 @@ EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 sys.path.insert(0, str(EXPERIMENTS))
 
 import real_places  # noqa: E402
-from places import building_sites, damage_sites, results  # noqa: E402
+from places import building_scores, damage_scores, results  # noqa: E402
 from places.building_scores import BuildingMap, score_buildings  # noqa: E402
 from places.damage_scores import at_half, intervals_of, ranges_of, scores_of  # noqa: E402
 from places.working_grid import CRS, SourceImage, on_working_grid, regions_of  # noqa: E402
@@ -64,7 +64,7 @@ def test_scores_of_buildings_are_those_of_scikit_learn() -> None:
 
 def test_infrared_becomes_green_where_plants_are() -> None:
     plant = np.array([200, 40, 60], np.uint8)[:, None, None]
-    red, green, blue = building_sites.natural_colours(plant).ravel().astype(int)
+    red, green, blue = building_scores.natural_colours(plant).ravel().astype(int)
     assert green > max(red, blue)
 
 
@@ -135,7 +135,7 @@ def test_grades_of_a_mask_follow_most_of_its_pixels() -> None:
 
     mask = np.zeros((20, 20), np.uint8)
     mask[2:8, 2:8], mask[2, 2:4], mask[12:18, 12:18] = 4, 1, 1
-    outlines, grades = damage_sites.graded_regions(mask, Layer.open(np.zeros((3, 20, 20), np.uint8)))
+    outlines, grades = damage_scores.graded_regions(mask, Layer.open(np.zeros((3, 20, 20), np.uint8)))
     assert grades == ["destroyed", "no-damage"]
     assert outlines.area.tolist() == [36, 36]
     assert [piece.area for piece in regions_of((mask == 4).astype(np.uint8))] == [34]
@@ -145,7 +145,7 @@ def test_tables_stand_beside_the_goals_and_name_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(real_places, "ranges_of", partial(ranges_of, draws=10))  # no range is looked at
-    real_places.score_damage(real_places.weight_free_settings(), "none", tmp_path, tmp_path, damage_sites.SITES)
+    real_places.score_damage(real_places.weight_free_settings(), "none", tmp_path, tmp_path, damage_scores.SITES)
     good = real_places.scores_by_site(rows_of([0, 0, 3, 3], [0, 0, 3, 3], [0.1, 0.2, 0.8, 0.9]))
     bad = real_places.scores_by_site(rows_of([0, 0, 3, 3], [0, 3, 0, 3], [0.1, 0.8, 0.2, 0.9]))
     for name, scores in (("good", good), ("bad", {**bad, "vegas": {results.MISSING: "missing: there is no vegas"}})):
@@ -160,7 +160,7 @@ def test_tables_stand_beside_the_goals_and_name_what_is_missing(
 def test_reference_and_image_of_real_places_lie_on_each_other(real_data: Path) -> None:
     """Roofs differ in brightness or colour from what is around them, and less so where the reference lies 15 m off."""
     for name in ("wv3_vegas", "fair_kampala"):
-        site = next(site for site in building_sites.SITES if site.name == name)
+        site = next(site for site in building_scores.SITES if site.name == name)
         if not (real_data / site.folder).is_dir():
             pytest.skip(f"{site.folder} is not in {real_data}")
         (source,) = site.read(real_data / site.folder)

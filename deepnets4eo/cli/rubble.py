@@ -10,7 +10,7 @@ from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import DryRun, Event, Out, Overwrite, formats
 from deepnets4eo.cli.output import echo
 from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.points.rubble.options import RubbleOptions
+from deepnets4eo.points.rubble.rubble_map import RubbleOptions
 
 
 @with_options(RubbleOptions)

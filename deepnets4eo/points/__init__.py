@@ -11,7 +11,7 @@ _HOMES = {
     "EventInfo": "deepnets4eo.outputs.event",
     "HeightGrid": "deepnets4eo.points.height_grid",
     "RubbleMap": "deepnets4eo.points.rubble.rubble_map",
-    "RubbleOptions": "deepnets4eo.points.rubble.options",
+    "RubbleOptions": "deepnets4eo.points.rubble.rubble_map",
     "HeightSource": "deepnets4eo.points.rubble.surfaces",
     "check_heights": "deepnets4eo.points.rubble.job",
     "save_rubble": "deepnets4eo.points.rubble.products",

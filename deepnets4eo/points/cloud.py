@@ -27,26 +27,16 @@ class PointCloud:
 
     Parameters
     ----------
-    xyz
-        (N, 3) float64, metres in the CRS: easting, northing, height.
-    colour
-        (N, 3) uint8, red, green, blue.
-    near_infrared
-        (N,) uint8.
-    intensity
-        (N,) float32, in the units of the file.
-    return_number, number_of_returns
-        (N,) uint8, counted from 1.
-    classification
-        (N,) uint8, codes of the file, e.g. those of ASPRS.
-    crs
-        The coordinate reference system; None where unknown.
-    source
-        Where the points are from, for messages.
-    synthetic
-        Whether the points are made up.
-    asprs
-        Whether the classification has the codes of ASPRS, where 7 and 18 are noise.
+    xyz : (N, 3) float64, metres in the CRS: easting, northing, height
+    colour : (N, 3) uint8, red, green, blue
+    near_infrared : (N,) uint8
+    intensity : (N,) float32, in the units of the file
+    return_number, number_of_returns : (N,) uint8, counted from 1
+    classification : (N,) uint8, codes of the file, e.g. those of ASPRS
+    crs : the coordinate reference system; None where unknown
+    source : where the points are from, for messages
+    synthetic : whether the points are made up
+    asprs : whether the classification has the codes of ASPRS, where 7 and 18 are noise
     withheld
         (N,) bool, points that the file says to leave out; None for none. What `open_cloud` reads has none of them.
 
@@ -121,26 +111,8 @@ class PointCloud:
 
 
 def at_counted(cloud: PointCloud, compute: Callable[[PointCloud], NDArray[Any]], fill: float) -> NDArray[Any]:
-    """Values of the points of a cloud of which withheld points and noise are no part.
-
-    Parameters
-    ----------
-    cloud
-        N points.
-    compute
-        Returns one row for each point of the cloud that it is given: those that count.
-    fill
-        What withheld points and noise have instead.
-
-    Returns
-    -------
-    (N, …) values.
-
-    Raises
-    ------
-    InputError
-        No point counts.
-    """
+    """Return values (N, …) of all N points: rows that `compute` returns for those that count, `fill` at withheld points
+    and noise. Raises InputError where no point counts."""
     counted = cloud.counted
     if counted.all():
         return compute(cloud)

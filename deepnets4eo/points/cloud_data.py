@@ -95,30 +95,10 @@ class LabelledCloud:
         return np.clip(cells, 0, np.array(shape) - 1)
 
     def pieces(self, legend: Legend, data: CloudData, halo_m: float, folder: Path | None = None) -> Iterator[Piece]:
-        """Yield all points at once, or those of tiles where there are more than `data.most_points`.
-
-        Parameters
-        ----------
-        legend
-            The legend of the classes.
-        data
-            The section data of the recipe; its `most_points` and `unknown_labels`.
-        halo_m
-            How far around a tile points surround it, metres.
-        folder
-            Where tiles are written for a while; None: the system's folder for temporary files.
-
-        Yields
-        ------
-        Piece
-            Every point of the file, but for withheld points and noise, is one of its piece's own once. Memory: some 100
-            bytes a point of one piece.
-
-        Raises
-        ------
-        InputError
-            The file has no classification, or codes that the legend lacks.
-        """
+        """Yield all points at once, or tiles with the points within `halo_m` metres around where there are more than
+        `data.most_points`; every point that counts is one of its piece's own once. Tiles lie for a while in `folder`
+        (None: the system's temporary one). Raises InputError without classification, and for codes that the legend
+        lacks. Memory: some 100 bytes a point of a piece."""
         if self.file.point_count <= data.most_points:
             cloud = self.file.read()
             yield from _pieces(cloud, len(cloud), legend, data)

@@ -16,20 +16,9 @@ NOISE = "noise"
 
 
 def has_asprs_noise(legend: Legend) -> bool:
-    """Returns whether 7 and 18 in files of a legend are noise, as of ASPRS: it has no other classes with these codes.
+    """Return whether 7 and 18 in files of a legend are noise, as ASPRS has it: no class of another name has these
+    codes.
 
-    Parameters
-    ----------
-    legend
-        The legend of the classes.
-
-    Returns
-    -------
-    bool
-        False e.g. for `dales`, where 7 is poles.
-
-    Examples
-    --------
     >>> [has_asprs_noise(Legend.load(name)) for name in ("asprs_las", "ign_lidar_hd", "dales", "h3d")]
     [True, True, False, False]
     """
@@ -43,17 +32,13 @@ def legend_codes(cloud: PointCloud, legend: Legend, *, unknown_is_void: bool = F
 
     Parameters
     ----------
-    cloud
-        Points with a classification.
-    legend
-        The legend; its `file_values` say which codes stand for another, its `void_values` which mean nothing.
-    unknown_is_void
-        Whether codes that the legend does not have are void, too.
+    cloud : points with a classification
+    legend : the legend; its `file_values` say which codes stand for another, its `void_values` which mean nothing
+    unknown_is_void : whether codes that the legend does not have are void, too
 
     Returns
     -------
-    ndarray
-        (N,) uint8, label values; 255 for void.
+    (N,) uint8, label values; 255 for void.
 
     Raises
     ------

@@ -20,7 +20,7 @@ from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files import open_cloud
-from deepnets4eo.points.files.measured import to_words
+from deepnets4eo.points.files.cloud_file import to_words
 from deepnets4eo.rasters.layer import Layer, LayerLike
 
 BLOCK_PX = 1024
@@ -32,10 +32,8 @@ class Orthophoto:
 
     Parameters
     ----------
-    colour
-        Raster of red, green and blue, 8 bit; a fourth band is near infrared.
-    infrared
-        Raster whose first band is near infrared, e.g. one of near infrared, red and green (IRC).
+    colour : raster of red, green and blue, 8 bit; a fourth band is near infrared
+    infrared : raster whose first band is near infrared, e.g. one of near infrared, red and green (IRC)
     all_returns
         Whether later returns have colours, too. A camera sees what reflects first: by default only return 1 has colours,
         the others are black.
@@ -73,25 +71,9 @@ class Orthophoto:
         return [layer for layer in (self._colour, self._near) if layer is not None]
 
     def colourise(self, cloud: PointCloud, counted: int | None = None) -> tuple[PointCloud, int]:
-        """Returns the points with its colours, and how many of them lie beyond it or on void pixels and are black.
-
-        Parameters
-        ----------
-        cloud
-            Points; those without CRS are taken to have that of the orthophoto.
-        counted
-            How many of them, the first ones, are counted; None for all.
-
-        Returns
-        -------
-        tuple of PointCloud and int
-            Colours and near infrared replace those of the cloud.
-
-        Raises
-        ------
-        InputError
-            The orthophoto cannot be read there.
-        """
+        """Return the points with its colours and near infrared (those without CRS are taken to have its own), and how
+        many of the first `counted` (None: all) lie beyond it or on void pixels and are black. Raises InputError where
+        it cannot be read there."""
         colour, seen = _sample(self._colour, cloud)
         near = None if self._near is None else _sample(self._near, cloud)[0][:, 0]
         if not self.all_returns and cloud.return_number is not None:
@@ -116,23 +98,16 @@ def colourise_cloud(
 
     Parameters
     ----------
-    path
-        Any file that `open_cloud` reads.
-    orthophoto
-        The colours.
-    out
-        .laz or .las; its point format has room for colours, all else is that of the file.
-    crs
-        CRS of the file, where it has none or a wrong one.
-    overwrite
-        Whether a result that exists is replaced.
-    progress
-        Called with the share that is done, 0–1.
+    path : any file that `open_cloud` reads
+    orthophoto : the colours
+    out : .laz or .las; its point format has room for colours, all else is that of the file
+    crs : CRS of the file, where it has none or a wrong one
+    overwrite : whether a result that exists is replaced
+    progress : called with the share that is done, 0–1
 
     Returns
     -------
-    int
-        How many points lie beyond the orthophoto, or on its void pixels, and are black.
+    How many points lie beyond the orthophoto, or on its void pixels, and are black.
 
     Raises
     ------

@@ -35,18 +35,12 @@ def evaluate_cloud(
 
     Parameters
     ----------
-    labelled
-        The labelled points; their dimension `pred_class` is scored, or their classification where they have none.
-    reference
-        The same points in the same order; it may be the same file, whose classification is the reference then.
-    legend
-        The classes; by default those stored in the labelled file.
-    ignored
-        Names of classes whose reference points are left out.
-    unknown_is_void
-        Whether codes that the legend does not have are void, and not an error.
-    progress
-        Called with the share that is done, 0–1.
+    labelled : the labelled points; their dimension `pred_class` is scored, or their classification where they have none
+    reference : the same points in the same order; it may be the same file, whose classification is the reference then
+    legend : the classes; by default those stored in the labelled file
+    ignored : names of classes whose reference points are left out
+    unknown_is_void : whether codes that the legend does not have are void, and not an error
+    progress : called with the share that is done, 0–1
 
     Returns
     -------

@@ -26,12 +26,9 @@ def heights_above_ground(
 
     Parameters
     ----------
-    cloud
-        N points; those below the ground count as they are, withheld points and noise shape no ground.
-    gsd_m
-        Side of the cells whose lowest points are filtered, metres.
-    max_building_m
-        Width of the largest building, metres; wider ones stay in the ground.
+    cloud : N points; those below the ground count as they are, withheld points and noise shape no ground
+    gsd_m : side of the cells whose lowest points are filtered, metres
+    max_building_m : width of the largest building, metres; wider ones stay in the ground
 
     Returns
     -------

@@ -37,14 +37,11 @@ class HeightGrid:
 
     Parameters
     ----------
-    grid
-        Where the cells lie.
-    highest, lowest, mean
-        (h, w) float32 metres, of the points of each cell; NaN where there is none.
+    grid : where the cells lie
+    highest, lowest, mean : (h, w) float32 metres, of the points of each cell; NaN where there is none
     top
         (h, w) float32 metres, mean of the points at most 1 m below the highest: the roof alone where a wall is in the cell.
-    count
-        (h, w) int32, points of each cell.
+    count : (h, w) int32, points of each cell
     """
 
     grid: Grid
@@ -57,13 +54,11 @@ class HeightGrid:
 
 def grid_around(bounds: Sequence[float], cell_m: float, crs: Any = None) -> Grid:
     """Return a north-up grid of square cells, on multiples of their side, that holds every position within bounds
-    (left, bottom, right, top), those on the border too. Raises InputError for a side that is not above 0, bounds
-    without area, or more than 268 million cells.
+    (left, bottom, right, top), border included. Raises InputError for a side not above 0, bounds without area, or more
+    than 268 million cells.
 
-    >>> grid_around((0.2, 0.2, 2.9, 1.9), 0.5).shape
-    Shape2d(x=6, y=4)
-    >>> grid_around((0.2, 0.2, 3.0, 1.9), 0.5).shape  # a cell begins at its left edge
-    Shape2d(x=7, y=4)
+    >>> grid_around((0.2, 0.2, 2.9, 1.9), 0.5).shape, grid_around((0.2, 0.2, 3.0, 1.9), 0.5).shape
+    (Shape2d(x=6, y=4), Shape2d(x=7, y=4))
     """
     left, bottom, right, top = (float(value) for value in bounds)
     if not (cell_m > 0 and all(map(math.isfinite, bounds)) and right >= left and top >= bottom):
@@ -88,25 +83,9 @@ def _first_cell(left: float, top: float, cell_m: float) -> Affine:
 
 
 def height_grid(chunks: Chunks, grid: Grid, *, leave_out: Sequence[int] = ()) -> HeightGrid:
-    """Heights of the points of each cell.
-
-    Parameters
-    ----------
-    chunks
-        Returns the chunks of one cloud; called twice.
-    grid
-        The cells, in the cloud's coordinates.
-    leave_out
-        Classes of ASPRS (of a classified cloud) whose points do not count; withheld points and noise never do.
-
-    Returns
-    -------
-    HeightGrid
-
-    Raises
-    ------
-    NoHeightsError
-        No point lies on the grid, or none that counts.
+    """Return the heights of the points of each cell. `chunks()` returns the chunks of one cloud and is called twice;
+    the classes `leave_out` of a classified cloud do not count. Raises NoHeightsError where no point that counts lies on
+    the grid.
 
     >>> cloud = PointCloud(np.array([[0.2, 0.2, 5.0], [0.3, 0.3, 4.5], [0.4, 0.1, 1.0]]))
     >>> heights = height_grid(lambda: [cloud], grid_around((0.1, 0.1, 0.4, 0.3), 1.0))

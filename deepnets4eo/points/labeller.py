@@ -1,4 +1,4 @@
-"""What all labellers of points have in common: a legend, a halo, and scores at points."""
+"""What all labellers of points have in common (a legend, a halo, scores at points), and the labels of a tile from their scores."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError, RunError, name_hint
 from deepnets4eo.files import read_json, read_yaml, sha256
 from deepnets4eo.plugins import POINT_LABELLERS, load_plugin, plugins_of
 from deepnets4eo.points.cloud import PointCloud
+
+CENT = 100  # probability and entropy are stored in hundredths
 
 CARD, RECIPE = "card.json", "recipe.yaml"
 DIGEST = "_run_digest"  # attribute of labellers that were loaded from a folder
@@ -24,12 +26,9 @@ class PointLabeller(Protocol):
 
     Attributes
     ----------
-    legend
-        The classes; their values are the codes written to files, e.g. those of ASPRS.
-    halo_m
-        How far around a tile points matter for the scores within it, in metres.
-    needs
-        Measurements of a `PointCloud` that it cannot do without, e.g. `("colour",)`.
+    legend : the classes; their values are the codes written to files, e.g. those of ASPRS
+    halo_m : how far around a tile points matter for the scores within it, in metres
+    needs : measurements of a `PointCloud` that it cannot do without, e.g. `("colour",)`
     """
 
     @property
@@ -48,18 +47,8 @@ class PointLabeller(Protocol):
         ...
 
     def scores(self, cloud: PointCloud) -> NDArray[np.float32]:
-        """Returns probabilities of the classes at the points.
-
-        Parameters
-        ----------
-        cloud
-            N points: those of a tile and its halo.
-
-        Returns
-        -------
-        ndarray
-            (N, K) float32, each row sums to 1 over the K classes of the legend; rows of NaN where it knows nothing.
-        """
+        """Return probabilities (N, K) float32 of the K classes of the legend at the N points of a tile and its halo;
+        rows sum to 1, or are NaN where it knows nothing."""
         ...
 
 
@@ -73,8 +62,7 @@ def load_labeller(source: str | Path) -> PointLabeller:
 
     Returns
     -------
-    PointLabeller
-        Ready to give scores.
+    Ready to give scores.
 
     Raises
     ------
@@ -131,3 +119,67 @@ def _checked(labeller: Any, source: str) -> PointLabeller:
     if not isinstance(labeller, PointLabeller):
         raise RunError(f"{source} gave a {type(labeller).__name__}, expected a labeller of points (PointLabeller).")
     return labeller
+
+
+def label_tile(labeller: PointLabeller, cloud: PointCloud, own: int) -> NDArray[np.uint8]:
+    """Return (own, 4) uint8 for the first `own` points of a cloud: code (255: none), probability and entropy in
+    hundredths, and 1 where the label is the nearest known point's. Noise keeps its code, withheld points have none.
+    Raises InputError for scores of another shape."""
+    counted = cloud.counted
+    if counted.all():
+        return _labels(labeller, cloud, own)
+    result = np.zeros((own, 4), np.uint8)
+    result[:, 0] = VOID
+    noise = cloud.noise[:own]
+    if cloud.classification is not None:
+        result[noise, 0] = cloud.classification[:own][noise]
+        result[noise, 1] = CENT
+    if counted[:own].any():
+        result[counted[:own]] = _labels(labeller, cloud.subset(counted), int(counted[:own].sum()))
+    return result
+
+
+def _labels(labeller: PointLabeller, cloud: PointCloud, own: int) -> NDArray[np.uint8]:
+    """(own, 4) labels of points that all count."""
+    scores = labeller.scores(cloud)
+    expected = (len(cloud), labeller.legend.num_classes)
+    if scores.shape != expected:
+        raise InputError(f"the labeller returned scores {scores.shape}, expected {expected}: points and classes.")
+    known: NDArray[np.bool_] = np.asarray(np.isfinite(scores).all(axis=1))
+    source = _nearest_known(cloud.xyz, known, own)
+    result = np.zeros((own, 4), np.uint8)
+    labelled = source >= 0
+    result[~labelled, 0] = VOID
+    taken = scores[:own] if known[:own].all() else scores[source[labelled]]
+    best = taken.argmax(axis=1)
+    result[labelled, 0] = labeller.legend.from_index()[best]
+    result[labelled, 1] = _hundredths(taken[np.arange(len(taken)), best])
+    result[labelled, 2] = _hundredths(_entropy(taken))
+    result[:, 3] = labelled & ~known[:own]
+    return result
+
+
+def _nearest_known(xyz: NDArray[np.float64], known: NDArray[np.bool_], own: int) -> NDArray[np.int64]:
+    """Returns for the first `own` points the point whose scores they take: (own,), itself where known, −1 for none."""
+    source = np.arange(own)
+    lost = np.flatnonzero(~known[:own])
+    if not len(lost):
+        return source
+    if not known.any():
+        source[lost] = -1
+        return source
+    from scipy.spatial import cKDTree
+
+    candidates = np.flatnonzero(known)
+    source[lost] = candidates[cKDTree(xyz[candidates]).query(xyz[lost])[1]]
+    return source
+
+
+def _entropy(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns the entropy of probabilities (n, K) as a share of the greatest one, log K."""
+    positive = np.clip(scores, np.float32(1e-12), np.float32(1))
+    return np.asarray(-(positive * np.log(positive)).sum(axis=1) / np.log(max(scores.shape[1], 2)), np.float32)
+
+
+def _hundredths(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.round(np.clip(values, 0, 1) * CENT).astype(np.uint8)

@@ -31,8 +31,7 @@ from deepnets4eo.points.cloud import NOISE_CODES, PointCloud
 from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile, open_cloud
 from deepnets4eo.points.label_progress import LabelProgress
-from deepnets4eo.points.labeller import PointLabeller
-from deepnets4eo.points.tile_labels import CENT, label_tile
+from deepnets4eo.points.labeller import CENT, PointLabeller, label_tile
 from deepnets4eo.points.tiles import sort_in_tiles
 
 if TYPE_CHECKING:
@@ -61,23 +60,16 @@ def label_cloud(
 
     Parameters
     ----------
-    path
-        Any file that `open_cloud` reads.
-    labeller
-        Gives scores to points.
-    out
-        .laz or .las.
-    options
-        By default those of `LabelOptions()`.
-    orthophoto
-        Colours for a labeller that needs them.
-    progress
-        Called with the share that is done, 0–1.
+    path : any file that `open_cloud` reads
+    labeller : gives scores to points
+    out : .laz or .las
+    options : by default those of `LabelOptions()`
+    orthophoto : colours for a labeller that needs them
+    progress : called with the share that is done, 0–1
 
     Returns
     -------
-    LabelResult
-        Path and counts.
+    Path and counts.
 
     Raises
     ------
@@ -131,13 +123,11 @@ def describe_labelling(
 
     Parameters
     ----------
-    path, labeller, out, options, orthophoto
-        The same as in `label_cloud`.
+    path, labeller, out, options, orthophoto : the same as in `label_cloud`
 
     Returns
     -------
-    str
-        Lines of text.
+    Lines of text.
 
     Raises
     ------
@@ -313,17 +303,13 @@ def label_clouds(
 
     Parameters
     ----------
-    paths
-        Files of different names.
-    labeller, options, orthophoto, progress
-        The same as in `label_cloud`.
-    folder
-        Where the results go: as the files are called, with the suffix .laz.
+    paths : files of different names
+    labeller, options, orthophoto, progress : the same as in `label_cloud`
+    folder : where the results go: as the files are called, with the suffix .laz
 
     Returns
     -------
-    list of LabelResult
-        One a file, in their order.
+    One a file, in their order.
 
     Raises
     ------
@@ -347,18 +333,12 @@ class LabelOptions:
 
     Parameters
     ----------
-    replace
-        Whether the classification is overwritten, too; points without label keep theirs.
-    crs
-        CRS of the file, where it has none or a wrong one.
-    neighbours
-        Files of the same scene whose points count in halos only.
-    memory_bytes
-        What the work may use; tiles are made to fit.
-    resume
-        Whether to go on with an interrupted job.
-    overwrite
-        Whether a result that exists is replaced.
+    replace : whether the classification is overwritten, too; points without label keep theirs
+    crs : CRS of the file, where it has none or a wrong one
+    neighbours : files of the same scene whose points count in halos only
+    memory_bytes : what the work may use; tiles are made to fit
+    resume : whether to go on with an interrupted job
+    overwrite : whether a result that exists is replaced
     """
 
     replace: bool = False
@@ -375,22 +355,14 @@ class LabelResult:
 
     Parameters
     ----------
-    path
-        The labelled file.
-    points
-        Number of points.
-    counts
-        Class name → points that were labelled so.
-    propagated
-        Points that the labeller knew nothing of and that took the label of the nearest one.
-    without_label
-        Points that have no label, as none near them had any; withheld ones are not counted.
-    without_colour
-        Points beyond the orthophoto or on its void pixels, which count as black; 0 without an orthophoto.
-    noise
-        Points that the file classifies as noise (7, 18 of ASPRS): they took no part and keep their code.
-    withheld
-        Points that the file says to leave out: they took no part and have no label.
+    path : the labelled file
+    points : number of points
+    counts : class name → points that were labelled so
+    propagated : points that the labeller knew nothing of and that took the label of the nearest one
+    without_label : points that have no label, as none near them had any; withheld ones are not counted
+    without_colour : points beyond the orthophoto or on its void pixels, which count as black; 0 without an orthophoto
+    noise : points that the file classifies as noise (7, 18 of ASPRS): they took no part and keep their code
+    withheld : points that the file says to leave out: they took no part and have no label
     """
 
     path: Path

@@ -55,29 +55,8 @@ class TilePoints:
 
 
 class TiledPoints:
-    """Points sorted in tiles in a folder.
-
-    Parameters
-    ----------
-    folder
-        Made by `sort_in_tiles`.
-    crs
-        CRS of the points.
-    source
-        Where they are from, for messages.
-    asprs
-        Whether their classification has the codes of ASPRS, where 7 and 18 are noise.
-
-    Attributes
-    ----------
-    own_points
-        How many points belong to the file itself.
-
-    Raises
-    ------
-    InputError
-        The folder holds no sorted points.
-    """
+    """Points that `sort_in_tiles` sorted in a folder; `own_points` belong to the file itself, `asprs` says whether 7
+    and 18 are noise. Raises InputError where the folder holds none."""
 
     def __init__(self, folder: Path, crs: CRS | None, source: str, *, asprs: bool = True) -> None:
         plan = read_json(folder / PLAN)
@@ -121,33 +100,10 @@ class TiledPoints:
 def sort_in_tiles(
     file: CloudFile, folder: Path, *, most_points: int, halo_m: float = 0.0, neighbours: Sequence[CloudFile] = ()
 ) -> Iterator[int]:
-    """Sorts the points of a file, but for withheld ones, into tiles in a folder; yields the count of points read so far.
-
-    Parameters
-    ----------
-    file
-        The points to work on.
-    folder
-        Where the tiles are written; it must be empty or missing.
-    most_points
-        Points that a tile may have; denser tiles are divided.
-    halo_m
-        How far around the file's bounds points of its neighbours count, in metres; tiles are at least that large.
-    neighbours
-        Files whose points only belong to halos. They must have the CRS of the file.
-
-    Yields
-    ------
-    int
-        Points of the file read so far, a chunk at a time.
-
-    Raises
-    ------
-    InputError
-        The file has no points, they lie too far apart to be one scene, a neighbour has another CRS, or a file cannot be read.
-    OutputError
-        The tiles cannot be written.
-    """
+    """Sort the points of a file, but for withheld ones, into tiles of at most `most_points` in an empty folder, with
+    what its neighbours have within `halo_m` metres around it; yields the points read so far. Raises InputError for no
+    points, points too far apart, a neighbour in another CRS, damaged files; OutputError where tiles cannot be
+    written."""
     file.check_not_empty()
     side_m, low = _side(file, most_points, halo_m), file.bounds[0, :2]
     (x0, y0, _), (x1, y1, _) = file.bounds

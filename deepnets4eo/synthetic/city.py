@@ -22,16 +22,15 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.points import PointCloud
-from deepnets4eo.synthetic.acquisition import Acquisition
 from deepnets4eo.synthetic.cube import Cube, acquire_cube
 from deepnets4eo.synthetic.event import Event, EventOutcome, apply_harmless_change
 from deepnets4eo.synthetic.ground import ground_materials, terrain
 from deepnets4eo.synthetic.layout import draw_plan
-from deepnets4eo.synthetic.light import cloud_shadows
 from deepnets4eo.synthetic.materials import CODE, MaterialSpectra
 from deepnets4eo.synthetic.render_date import CityBase, paint_surface
+from deepnets4eo.synthetic.sensor import Acquisition, cloud_shadows
 from deepnets4eo.synthetic.style import Season, Style
-from deepnets4eo.synthetic.textures import Textures
+from deepnets4eo.synthetic.surface import Textures
 from deepnets4eo.synthetic.write import (
     RasterLayer,
     building_frame,
@@ -55,14 +54,10 @@ class City:
 
     Parameters
     ----------
-    seed
-        Start of all random numbers; the same seed is the same city.
-    size_px
-        Side of a square image, or (height, width); at least 32 pixels a side.
-    gsd_m
-        Ground size of a pixel in metres, 0.05 to 2.
-    event
-        What happens between the two dates; None draws an event from the seed.
+    seed : start of all random numbers; the same seed is the same city
+    size_px : side of a square image, or (height, width); at least 32 pixels a side
+    gsd_m : ground size of a pixel in metres, 0.05 to 2
+    event : what happens between the two dates; None draws an event from the seed
 
     Raises
     ------
@@ -179,56 +174,23 @@ class City:
         return self.pre.dtm
 
     def labels(self, legend: str | Legend = "isprs") -> np.ndarray:
-        """Return the class of every pixel before the event.
-
-        Parameters
-        ----------
-        legend
-            Name of a legend, or a legend.
-
-        Returns
-        -------
-        (H, W) uint8, values of the legend.
-        """
+        """Return the class (H, W) uint8 of every pixel before the event, values of the legend (or of the one of that
+        name)."""
         return self.pre.labels(legend)
 
     def points(self, density: float = 8.0) -> PointCloud:
-        """Return a LiDAR point cloud of the city before the event.
-
-        Parameters
-        ----------
-        density
-            Pulses per square metre.
-        """
+        """Return a LiDAR point cloud of the city before the event, with `density` pulses a square metre."""
         return self.pre.points(density)
 
     def spectra(self, wavelengths_nm: np.ndarray) -> MaterialSpectra:
-        """Return the material of every pixel before the event, with reflectance spectra.
-
-        Parameters
-        ----------
-        wavelengths_nm
-            (B,) wavelengths in nanometres, 350 to 2500.
-        """
+        """Return the material of every pixel before the event, with reflectance spectra at wavelengths (B,) of 350 to
+        2500 nm."""
         return self.pre.spectra(wavelengths_nm)
 
     def cube(self, date: Literal["pre", "post"] = "post", *, bands: int = 105, factor: int = 4) -> Cube:
-        """Return a hyperspectral cube of 400 to 2500 nm with the materials that its pixels show.
-
-        Parameters
-        ----------
-        date
-            "pre" or "post": before or after the event.
-        bands
-            Number of bands, evenly spread; at least 4.
-        factor
-            Pixels of the image along a pixel of the cube.
-
-        Raises
-        ------
-        InputError
-            For fewer bands, and a factor that leaves no pixel.
-        """
+        """Return a cube of at least 4 evenly spread bands, 400 to 2500 nm, before or after the event, with the
+        materials that its pixels show; each is `factor` pixels of the image wide. Raises InputError for fewer bands,
+        and a factor that leaves no pixel."""
         buildings, acquisition = self.base.plan.buildings, self.pre
         if date == "post":
             acquisition, outcome = self.post, self.outcome
@@ -237,17 +199,8 @@ class City:
         return acquire_cube(acquisition, coverings, self.tags, bands=bands, factor=factor)
 
     def series(self, dates: Iterable[datetime.date]) -> Iterator[tuple[datetime.date, np.ndarray]]:
-        """Return images of the undamaged city at several dates, one by one.
-
-        Parameters
-        ----------
-        dates
-            Dates of the images; the day of the year sets the season.
-
-        Returns
-        -------
-        Pairs of date and image (4, H, W) uint8.
-        """
+        """Yield date and image (4, H, W) uint8 of the undamaged city at several dates; the day of the year sets the
+        season."""
         for date in dates:
             day = date.timetuple().tm_yday
             yield date, self._acquire(Season.of_day(day), day=date.toordinal()).image
@@ -277,49 +230,19 @@ class City:
     def footprints(
         self, offset_m: float = 1.5, missing_share: float = 0.06, extra_share: float = 0.03
     ) -> gpd.GeoDataFrame:
-        """Return building outlines with the errors of real footprint files.
-
-        Parameters
-        ----------
-        offset_m
-            Length of the offset that all outlines share, in metres.
-        missing_share
-            Share of buildings without an outline, 0 to 1.
-        extra_share
-            Outlines without a building, as a share of the buildings; their ids start with "x".
-
-        Returns
-        -------
-        Columns id and geometry, in the city's CRS.
-        """
+        """Return building outlines (id, geometry) with the errors of real files: a common offset in metres, a share
+        without outline (0–1), and as a share of the buildings outlines without one, whose ids start with "x"."""
         rng = np.random.default_rng([self.seed, 41])
         return footprint_layer(self.buildings, rng, offset_m, missing_share, extra_share)
 
     def to_post(self, frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-        """Return geometries where they appear in the post image.
-
-        Parameters
-        ----------
-        frame
-            Geometries in the city's CRS, at their true position.
-        """
+        """Return geometries, given at their true position in the city's CRS, where they appear in the post image."""
         moved = transform_shapes(~self.post.to_pre, frame.geometry.to_numpy())
         return frame.set_geometry(gpd.GeoSeries(moved, frame.index, frame.crs))
 
     def osm(self, offset_m: float = 2.0, missing_share: float = 0.25) -> dict[str, gpd.GeoDataFrame]:
-        """Return layers like those of OpenStreetMap, shifted and incomplete.
-
-        Parameters
-        ----------
-        offset_m
-            Standard deviation of each layer's shift, in metres.
-        missing_share
-            Share of objects that are missing, 0 to 1.
-
-        Returns
-        -------
-        `buildings`, `roads` and `water`, in the city's CRS.
-        """
+        """Return layers `buildings`, `roads` and `water` like those of OpenStreetMap: each shifted (standard deviation
+        in metres), and incomplete by a share 0–1, in the city's CRS."""
         water = water_frame(self.base.plan, self.canvas, self.gsd_m, self.extent)
         layers = {"buildings": self.buildings[["id", "geometry"]], "roads": self.roads, "water": water}
         return osm_layers(layers, np.random.default_rng([self.seed, 42]), offset_m, missing_share)
@@ -330,23 +253,9 @@ class City:
         return {"SYNTHETIC": f"deepnets4eo miniature city, seed={self.seed}"}
 
     def write(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write all layers to a folder and return it.
-
-        Files: pre.tif post.tif dsm_pre.tif dsm_post.tif dtm.tif labels.tif labels_post.tif footprints.gpkg osm.gpkg
-        truth.gpkg city.json.
-
-        Parameters
-        ----------
-        folder
-            Where to write; made where it does not exist.
-        overwrite
-            Whether a city that is there already is replaced.
-
-        Raises
-        ------
-        OutputError
-            The folder holds a city already.
-        """
+        """Write all layers to a folder and return it: pre.tif post.tif dsm_pre.tif dsm_post.tif dtm.tif labels.tif
+        labels_post.tif footprints.gpkg osm.gpkg truth.gpkg city.json. Raises OutputError where it holds a city and
+        `overwrite` is off."""
         vectors = {
             "truth": {"buildings": self.buildings, "roads": self.roads},
             "footprints": {"footprints": self.footprints()},
@@ -382,8 +291,7 @@ def building_volumes(city: City) -> pd.DataFrame:
 
     Parameters
     ----------
-    city
-        The city.
+    city : the city
 
     Returns
     -------

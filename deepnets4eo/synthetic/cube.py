@@ -20,9 +20,8 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Grid
 from deepnets4eo.jobs.lock import output_lock
-from deepnets4eo.synthetic.acquisition import Acquisition
 from deepnets4eo.synthetic.materials import CODE, NAMES, curve, spectra
-from deepnets4eo.synthetic.sensor import view
+from deepnets4eo.synthetic.sensor import Acquisition, view
 from deepnets4eo.synthetic.style import INFRARED, ROOFS
 from deepnets4eo.synthetic.write import write_raster
 
@@ -68,16 +67,11 @@ class Cube:
 
     Parameters
     ----------
-    grid
-        Georeference, `factor` times coarser than the image.
-    wavelengths_nm
-        (B,) centres of the bands, nanometres.
-    data
-        (B, h, w) uint16: reflectance as seen under the image's light and shadow, times 10,000.
-    shares
-        (M, h, w) float32: share of each material of `CUBE_MATERIALS` in a pixel, 0–1.
-    tags
-        Mark every file as synthetic.
+    grid : georeference, `factor` times coarser than the image
+    wavelengths_nm : (B,) centres of the bands, nanometres
+    data : (B, h, w) uint16: reflectance as seen under the image's light and shadow, times 10,000
+    shares : (M, h, w) float32: share of each material of `CUBE_MATERIALS` in a pixel, 0–1
+    tags : mark every file as synthetic
 
     Examples
     --------
@@ -99,24 +93,9 @@ class Cube:
         return self.shares.argmax(axis=0).astype(np.uint8)
 
     def write(self, folder: str | Path, name: str = "post", *, overwrite: bool = False) -> Path:
-        """Write cube_NAME.tif and materials_NAME.tif into a folder, which may be that of a city, and return it.
-
-        Bands are called by their wavelength, as "450.0 nm", which is kept in their tags as well.
-
-        Parameters
-        ----------
-        folder
-            Where to write; made where it does not exist.
-        name
-            Last part of the files' names, such as the date.
-        overwrite
-            Whether what is there already is replaced.
-
-        Raises
-        ------
-        OutputError
-            The files are there already.
-        """
+        """Write cube_NAME.tif and materials_NAME.tif into a folder, which may be that of a city, and return it; bands
+        are called by their wavelength, as "450.0 nm", in their tags as well. Raises OutputError where the files are
+        there and `overwrite` is off."""
         folder = Path(folder)
         cube, materials = folder / f"cube_{name}.tif", folder / f"materials_{name}.tif"
         with output_lock(folder):

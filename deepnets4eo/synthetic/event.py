@@ -11,8 +11,7 @@ import numpy as np
 
 from deepnets4eo.damage import GRADES
 from deepnets4eo.errors import InputError
-from deepnets4eo.synthetic.building import Building, BuildingPart
-from deepnets4eo.synthetic.plan import Plan, Row
+from deepnets4eo.synthetic.plan import Building, BuildingPart, Plan, Row
 from deepnets4eo.synthetic.style import Light, Season, Sensor, roof_colour
 
 FRAILTY = {"house": 1.0, "shed": 1.2, "block": 0.8, "hall": 0.95, "tank": 0.7}
@@ -48,36 +47,24 @@ class Event:
 
     Parameters
     ----------
-    shift_px
-        (rows, columns) by which the content of the post image is displaced, in pre pixels.
-    rotation_deg
-        Rotation of the content about the image centre, degrees, clockwise as seen.
-    scale
-        Magnification of the content.
-    gsd_m
-        Ground size of a post pixel in metres; None for that of the pre image.
-    damage_shares
-        Shares of buildings by grade, in the order of `GRADES`; scaled to sum to one.
-    clustering
-        0 to 1: at 0 damage is random, at 1 it follows the path of the event.
+    shift_px : (rows, columns) by which the content of the post image is displaced, in pre pixels
+    rotation_deg : rotation of the content about the image centre, degrees, clockwise as seen
+    scale : magnification of the content
+    gsd_m : ground size of a post pixel in metres; None for that of the pre image
+    damage_shares : shares of buildings by grade, in the order of `GRADES`; scaled to sum to one
+    clustering : 0 to 1: at 0 damage is random, at 1 it follows the path of the event
     kind
         "tornado" (a track across the city, debris everywhere), "quake" (clusters of collapsed buildings), "fire"
         (ash and burnt lawns) or "hurricane" (wide and scattered, trees down).
-    burnt_share
-        Share of the destroyed buildings that burnt down.
-    swept_share
-        Share of the destroyed buildings of which only the slab is left; not for fires.
+    burnt_share : share of the destroyed buildings that burnt down
+    swept_share : share of the destroyed buildings of which only the slab is left; not for fires
     lookalike_share
         Share of undamaged buildings with harmless changes: new roofs, extensions, solar panels; new sheds, pools and
         earthworks are as frequent.
-    season
-        State of the vegetation in the post image; None draws one from the seed, also for `light` and `sensor`.
-    light
-        Sun of the post image.
-    sensor
-        Sensor of the post image.
-    cloud_shadows
-        Number of soft cloud shadows over the post image.
+    season : state of the vegetation in the post image; None draws one from the seed, also for `light` and `sensor`
+    light : sun of the post image
+    sensor : sensor of the post image
+    cloud_shadows : number of soft cloud shadows over the post image
 
     Raises
     ------
@@ -120,13 +107,7 @@ class Event:
 
     @classmethod
     def draw(cls, seed: int) -> Event:
-        """Draw an event: misregistration up to 10 px, kind and shares from the seed.
-
-        Parameters
-        ----------
-        seed
-            Start of the random numbers; the same seed is the same event.
-        """
+        """Draw an event from a seed: misregistration up to 10 px, kind and shares."""
         rng = np.random.default_rng([seed, 77])
         hit = rng.uniform(0.25, 0.6)
         grades = rng.dirichlet((2.0, 1.5, 3.5)) * hit

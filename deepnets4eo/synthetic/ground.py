@@ -10,10 +10,8 @@ import numpy as np
 from deepnets4eo.synthetic.materials import CODE, NAMES, poles
 from deepnets4eo.synthetic.plan import ARTERIAL_M, KINDS, Plan, Row, Streets
 from deepnets4eo.synthetic.style import Season
-from deepnets4eo.synthetic.surface import Rectangles, Surface
-from deepnets4eo.synthetic.textures import Textures
+from deepnets4eo.synthetic.surface import BAND_ROWS, Rectangles, Surface, Textures
 
-BAND_ROWS = 256
 Pond = tuple[float, float, float, float, float, str]
 STEP_M = 0.25  # resolution of the look-up from a street coordinate to its nearest line
 

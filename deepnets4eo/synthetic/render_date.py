@@ -9,16 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepnets4eo.synthetic.building import Building
 from deepnets4eo.synthetic.damage import HALO_M, paint_damage, paint_mud_and_ash, scatter_all_debris
 from deepnets4eo.synthetic.event import EventOutcome, apply_harmless_change
 from deepnets4eo.synthetic.ground import break_ground, colour_ground, paint_ground
 from deepnets4eo.synthetic.objects import stamp_boats, stamp_cars, stamp_clutter, stamp_fences
-from deepnets4eo.synthetic.plan import Plan, Row
+from deepnets4eo.synthetic.plan import Building, Plan, Row
 from deepnets4eo.synthetic.roofs import close_patch, open_patch, paint_panels, paint_roof
 from deepnets4eo.synthetic.style import Season, Style
-from deepnets4eo.synthetic.surface import Surface
-from deepnets4eo.synthetic.textures import Textures
+from deepnets4eo.synthetic.surface import Surface, Textures
 
 SUMMER = np.array([60, 82, 48, 176], np.float32)
 TINTED = np.array([132, 98, 52, 160], np.float32)

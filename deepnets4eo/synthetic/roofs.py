@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepnets4eo.synthetic.building import Building
 from deepnets4eo.synthetic.materials import CODE
-from deepnets4eo.synthetic.surface import Surface
-from deepnets4eo.synthetic.textures import Textures
+from deepnets4eo.synthetic.plan import Building
+from deepnets4eo.synthetic.surface import Surface, Textures
 
 
 @dataclass

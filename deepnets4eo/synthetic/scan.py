@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.points import RUBBLE_CLASS, PointCloud
-from deepnets4eo.synthetic.acquisition import Acquisition
 from deepnets4eo.synthetic.city import City
-from deepnets4eo.synthetic.materials import CODE
-from deepnets4eo.synthetic.points import intensities, surface_classes
+from deepnets4eo.synthetic.materials import CODE, intensities, surface_classes
+from deepnets4eo.synthetic.sensor import Acquisition
 from deepnets4eo.synthetic.surface import OPAQUE, Surface
 
 CROWN_BASE = 0.35  # of the height of its top
@@ -40,16 +39,11 @@ def aerial_scan(
 
     Parameters
     ----------
-    acquisition
-        `city.pre` or `city.post`; its extent is covered.
-    density
-        Pulses per square metre, of all strips together.
-    max_angle_deg
-        Largest angle from the nadir, 0 to 60 degrees.
-    strips
-        Number of flight lines, spread evenly from the western to the eastern edge; one lies in the middle.
-    seed
-        The seed of the random numbers.
+    acquisition : `city.pre` or `city.post`; its extent is covered
+    density : pulses per square metre, of all strips together
+    max_angle_deg : largest angle from the nadir, 0 to 60 degrees
+    strips : number of flight lines, spread evenly from the western to the eastern edge; one lies in the middle
+    seed : the seed of the random numbers
 
     Returns
     -------
@@ -103,18 +97,12 @@ def terrestrial_scan(
 
     Parameters
     ----------
-    acquisition
-        `city.pre` or `city.post`.
-    positions
-        (K, 2) ground coordinates of the scanners, as of `scanner_positions`.
-    rays
-        Rays of each scanner, even in azimuth and elevation (−60° to 75°).
-    range_m
-        Farthest point that is measured, metres.
-    eye_m
-        Height of the scanners above the ground, or what stands on it, metres; 1.8 is that of a tripod.
-    seed
-        The seed of the random numbers.
+    acquisition : `city.pre` or `city.post`
+    positions : (K, 2) ground coordinates of the scanners, as of `scanner_positions`
+    rays : rays of each scanner, even in azimuth and elevation (−60° to 75°)
+    range_m : farthest point that is measured, metres
+    eye_m : height of the scanners above the ground, or what stands on it, metres; 1.8 is that of a tripod
+    seed : the seed of the random numbers
 
     Returns
     -------
@@ -149,10 +137,8 @@ def scanner_positions(city: City, spacing_m: float = 25.0) -> NDArray[np.float64
 
     Parameters
     ----------
-    city
-        The city.
-    spacing_m
-        Distance between neighbours on a street, metres.
+    city : the city
+    spacing_m : distance between neighbours on a street, metres
 
     Returns
     -------

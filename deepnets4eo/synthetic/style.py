@@ -61,12 +61,9 @@ class Season:
 
     Parameters
     ----------
-    greenness
-        The greenness of lawns, 0 (straw) to 1 (fresh green).
-    leaf
-        Leaves on deciduous trees, 0 (bare) to 1 (full).
-    tint
-        Autumn colour of leaves, 0 to 1.
+    greenness : the greenness of lawns, 0 (straw) to 1 (fresh green)
+    leaf : leaves on deciduous trees, 0 (bare) to 1 (full)
+    tint : autumn colour of leaves, 0 to 1
     """
 
     greenness: float
@@ -75,15 +72,8 @@ class Season:
 
     @classmethod
     def of_day(cls, day: float) -> Season:
-        """Return the season of a day of the year in the temperate northern hemisphere.
+        """Return the season of a day of the year (1 to 366) in the temperate northern hemisphere.
 
-        Parameters
-        ----------
-        day
-            1 to 366.
-
-        Examples
-        --------
         >>> Season.of_day(200).leaf
         1.0
         """
@@ -100,12 +90,9 @@ class Light:
 
     Parameters
     ----------
-    azimuth_deg
-        Direction of the sun, degrees from north, clockwise.
-    elevation_deg
-        Height of the sun above the horizon, degrees.
-    direct
-        Share of direct light, 0 (overcast) to 1.
+    azimuth_deg : direction of the sun, degrees from north, clockwise
+    elevation_deg : height of the sun above the horizon, degrees
+    direct : share of direct light, 0 (overcast) to 1
 
     Examples
     --------
@@ -130,24 +117,15 @@ class Sensor:
 
     Parameters
     ----------
-    blur_px
-        Standard deviation of the point spread function, in pixels of the image.
-    noise
-        Standard deviation of the noise, in display units 0–255.
-    gain
-        Factors of red, green, blue and near infrared.
-    haze
-        Offsets of the same bands, in display units.
-    gamma
-        Exponent of the tone curve.
-    contrast
-        Stretch about the mean of the image.
-    sharpening
-        Weight of the unsharp mask, 0 for none.
-    saturation
-        Factor of the distance from grey.
-    view
-        (right, down) displacement in metres per metre of height; (0, 0) looks straight down.
+    blur_px : standard deviation of the point spread function, in pixels of the image
+    noise : standard deviation of the noise, in display units 0–255
+    gain : factors of red, green, blue and near infrared
+    haze : offsets of the same bands, in display units
+    gamma : exponent of the tone curve
+    contrast : stretch about the mean of the image
+    sharpening : weight of the unsharp mask, 0 for none
+    saturation : factor of the distance from grey
+    view : (right, down) displacement in metres per metre of height; (0, 0) looks straight down
     """
 
     blur_px: float

@@ -24,12 +24,10 @@ from deepnets4eo.files import atomic_write, check_overwrite, write_json
 from deepnets4eo.grid import Grid, Window, transform_shapes
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.polygons.vector_files import set_fixed_times
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.synthetic.building import Building
+from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.synthetic.event import GRADES, EventOutcome
-from deepnets4eo.synthetic.plan import Plan
+from deepnets4eo.synthetic.plan import Building, Plan
 
-BAND_ROWS = 512
 BAND_NAMES = ("red", "green", "blue", "near infrared")
 DESCRIPTION = "city.json"
 
@@ -98,8 +96,8 @@ def write_raster(
         path, grid, count=len(layers), dtype=dtype, legend=legend, band_names=names, tags=tags,
         wavelengths_nm=wavelengths_nm,
     ) as cog:  # fmt: skip
-        for row in range(0, layers.shape[1], BAND_ROWS):
-            window = Window(row, 0, min(BAND_ROWS, layers.shape[1] - row), layers.shape[2])
+        for row in range(0, layers.shape[1], BLOCK_PX):
+            window = Window(row, 0, min(BLOCK_PX, layers.shape[1] - row), layers.shape[2])
             cog.write(window, layers[:, window.slices[0], window.slices[1]])
 
 

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from deepnets4eo.points import PointCloud
-from deepnets4eo.points.features import FeatureOptions, neighbourhood_features, point_features
+from deepnets4eo.points.features import FeatureOptions, point_features
+from deepnets4eo.points.features.eigenfeatures import neighbourhood_features
 from deepnets4eo.synthetic import City
 
 NEIGHBOURS = 20

@@ -22,17 +22,17 @@ from deepnets4eo.points.views import (
     Surface,
     SurfaceOptions,
     Votes,
-    ZBuffer,
     cameras_around,
     make_surface,
     ray_caster,
     snapshot,
     surface_of_heights,
     to_points,
-)  # fmt: skip
-from deepnets4eo.points.views.attributes import surface_attributes
-from deepnets4eo.points.views.cloud_surface import decimate
+)
+from deepnets4eo.points.views.casters import ZBuffer  # fmt: skip
 from deepnets4eo.points.views.labeller import rendered_views
+from deepnets4eo.points.views.surface import surface_attributes
+from deepnets4eo.points.views.surface_construction import decimate
 
 NUM_CLASSES = 8
 VOXEL_M = 0.1

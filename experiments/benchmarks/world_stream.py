@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from deepnets4eo.synthetic import City
-from deepnets4eo.synthetic.world.stream import draw_pair
+from deepnets4eo.synthetic.world.pair import draw_pair
 
 
 def draw_city(seed: int, size_px: int) -> None:

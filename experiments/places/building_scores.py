@@ -6,6 +6,7 @@ Refuses runs that do not read three bands of one layer, or have no class of buil
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +14,10 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import real_tiles
+import shapely
 from numpy.typing import NDArray
+from PIL import Image
 
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.damage.find_buildings import (
@@ -24,12 +28,152 @@ from deepnets4eo.damage.find_buildings import (
     sure_buildings,
 )
 from deepnets4eo.errors import InputError
+from deepnets4eo.grid import gsd_m
 from deepnets4eo.metrics import ConfusionMatrix, DetectionScores, evaluate_detections
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.any_size import takes_any_size
 from deepnets4eo.segmenters.run import Run
-from places.working_grid import BuildingScene
+from places.working_grid import BuildingScene, SourceImage, in_pixels_of, inside, mask_of
+
+XBD_GSD_M = 0.5  # of the scenes that xBD gives out, about
+DESTROYED = 4  # of the masks of xBD
+
+
+@dataclass(frozen=True)
+class BuildingSite:
+    """One site.
+
+    Parameters
+    ----------
+    name
+        Of the row.
+    folder
+        In the folder of the samples.
+    note
+        What limits the worth of its figures.
+    read
+        Its images from the folder.
+    """
+
+    name: str
+    folder: str
+    note: str
+    read: Callable[[Path], Iterator[SourceImage]]
+
+
+def _vegas(folder: Path) -> Iterator[SourceImage]:
+    layer = Layer.open(folder / "tiff_3channel_uint8.tif")
+    table = gpd.read_file(folder / "tiff_3channel_uint8.geojson")
+    outlines = inside(in_pixels_of(table[table["label"] == 1], layer), layer.shape)
+    labels = _png(folder / "mask_tiff_3channel_uint8.png")
+    yield SourceImage(layer.read()[0], gsd_m(layer.grid), (labels == 1).astype(np.uint8), outlines)
+
+
+def _kampala(folder: Path) -> Iterator[SourceImage]:
+    layer = Layer.open(folder / "block0_image.tif")
+    bands, valid = layer.read()
+    outlines = inside(in_pixels_of(gpd.read_file(folder / "labels.geojson"), layer), layer.shape)
+    mask = np.where(valid, mask_of(outlines, layer.shape), VOID).astype(np.uint8)
+    yield SourceImage(bands, gsd_m(layer.grid), mask, outlines)
+
+
+def _potsdam(folder: Path) -> Iterator[SourceImage]:
+    yield _of_tile(real_tiles.potsdam(folder), 0.05)
+
+
+def _vaihingen(folder: Path) -> Iterator[SourceImage]:
+    tile = real_tiles.vaihingen(folder)
+    source = _of_tile(tile, 0.09)
+    yield SourceImage(natural_colours(source.bands), source.sides_m, source.mask)
+
+
+def _ign(folder: Path) -> Iterator[SourceImage]:
+    yield _of_tile(real_tiles.ign(folder), 0.2)
+
+
+def _loveda(folder: Path) -> Iterator[SourceImage]:
+    yield _of_tile(real_tiles.loveda(folder), 0.3)
+
+
+def _joplin(folder: Path) -> Iterator[SourceImage]:
+    from deepnets4eo.damage import align_footprints, read_footprints
+
+    layer = Layer.open(folder / "pre")
+    footprints = read_footprints(folder / "joplin.geojson")
+    alignment = align_footprints(layer, footprints.frame)
+    rows_m, cols_m = gsd_m(layer.grid)
+    pixels = in_pixels_of(footprints.frame, layer)
+    moved = shapely.transform(pixels, lambda xy: xy + (alignment.dx_m / cols_m, alignment.dy_m / rows_m))
+    bands, valid = layer.read()
+    outlines_px = inside(moved, layer.shape)
+    mask = np.where(valid, mask_of(outlines_px, layer.shape), VOID).astype(np.uint8)
+    yield SourceImage(bands[:3], (rows_m, cols_m), mask, outlines_px)
+
+
+def _xbd_midwest(folder: Path) -> Iterator[SourceImage]:
+    yield _of_pngs(folder / "pre.png", folder / "mask.png", XBD_GSD_M)
+
+
+def _xbd_post(folder: Path) -> Iterator[SourceImage]:
+    for number in range(4):
+        image, mask = folder / f"post_{number}_rgb500.png", folder / f"damage_{number}_500.png"
+        source = _of_pngs(image, mask, 2 * XBD_GSD_M)
+        source.mask[_png(mask) == DESTROYED] = VOID  # no roof is left to be seen
+        yield source
+
+
+def _la_palma(folder: Path) -> Iterator[SourceImage]:
+    layer = Layer.open(folder / "la_palma-volcano_00000279_pre_disaster.tif")
+    bands, valid = layer.read()
+    labels = Layer.open(folder / "label_id_derived.tif").read()[0][0]
+    yield SourceImage(bands, gsd_m(layer.grid), np.where(valid, labels > 0, VOID).astype(np.uint8))
+
+
+SITES = (
+    BuildingSite("wv3_vegas", "wv3_vegas", "hand-drawn mask and outlines", _vegas),
+    BuildingSite("fair_kampala", "fair_kampala", "drone image averaged from 7.5 cm; outlines of OpenStreetMap", _kampala),
+    BuildingSite("potsdam", "isprs_potsdam_crop", "26 m of ground; borders of objects void", _potsdam),
+    BuildingSite(
+        "vaihingen", "isprs_vaihingen_crop",
+        "46 m of ground; infrared, red, green shown as red, (3 green + infrared) / 4, green; borders void", _vaihingen,
+    ),
+    BuildingSite("ign", "ign_lidar_hd", "50 m of ground; reference from LiDAR classes", _ign),
+    BuildingSite("loveda", "loveda", "rural, 0.3 m", _loveda),
+    BuildingSite("joplin", "joplin", "outlines of 2020 on an image of 2011: rebuilt and missing houses are errors", _joplin),
+    BuildingSite("xbd_midwest", "xbd_midwest", "image before the flood; small roofs under trees", _xbd_midwest),
+    BuildingSite("xbd_post_scenes", "xbd_post_scenes", "four images after the event at about 1 m, interpolated; destroyed ones void", _xbd_post),
+    BuildingSite("bright_la_palma", "bright_la_palma", "rural, 0.3 m", _la_palma),
+)  # fmt: skip
+
+
+def natural_colours(bands: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Red, green, blue from near infrared, red, green (3, h, w): what SPOT's images without a blue band are shown as.
+
+    Green is three quarters green and one quarter infrared, so that plants are green; blue is the green band.
+
+    >>> natural_colours(np.array([200, 40, 60], np.uint8)[:, None, None]).ravel().tolist()
+    [40, 95, 60]
+    """
+    infrared, red, green = bands.astype(np.float32)
+    return np.stack([red, 0.75 * green + 0.25 * infrared, green]).round().astype(np.uint8)
+
+
+def _of_tile(tile: real_tiles.RealTile, side_m: float) -> SourceImage:
+    """A tile of `real_tiles`: its class building against all others, void where it is void."""
+    bands = np.asarray(tile.layers["image"][0], np.uint8)
+    mask = np.where(tile.labels == VOID, VOID, tile.labels == tile.legend.value("building")).astype(np.uint8)
+    return SourceImage(bands, (side_m, side_m), mask)
+
+
+def _of_pngs(image: Path, mask: Path, side_m: float) -> SourceImage:
+    bands = np.ascontiguousarray(np.moveaxis(_png(image), -1, 0)[:3])
+    return SourceImage(bands, (side_m, side_m), (_png(mask) > 0).astype(np.uint8))
+
+
+def _png(path: Path) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(path))
+
 
 WORKING_GSD_M = 0.5
 FINEST_M, COARSEST_M = 0.3, 1.0

@@ -18,9 +18,13 @@ from rasterio.warp import Resampling, reproject
 from scipy.ndimage import label
 
 from deepnets4eo.cards.legend import VOID
+from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.grid import Grid, transform_shapes, whole
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal import Outlines
+
+PAIR_PX = 512
+FOOTPRINT_ERROR_M = 0.7  # what registration leaves, as measured on real pairs
 
 CRS = "EPSG:32633"  # any metric one: the grids say how large a pixel is, not where it lies
 CORNER_M = (500_000.0, 5_000_000.0)
@@ -141,3 +145,28 @@ def _resample(bands: NDArray[np.float32], native: Grid, grid: Grid, how: Resampl
         bands, out, src_transform=native.affine, src_crs=CRS, dst_transform=grid.affine, dst_crs=CRS, resampling=how
     )
     return out
+
+
+@dataclass(frozen=True)
+class MadeUpPair:
+    """Images before and after, and the outlines of buildings at both dates: `id`, `damage` as seen from above, geometry."""
+
+    pre: Layer
+    post: Layer
+    outlines: gpd.GeoDataFrame
+
+
+def world_pair(seed: int, style: str, hazard: str, rng: np.random.Generator) -> MadeUpPair:
+    """The pair of a seed. rng : source of the error of the outlines."""
+    from deepnets4eo.synthetic.world import draw_pair
+    from deepnets4eo.synthetic.world.plan import BOTH
+
+    sample = draw_pair(seed, style=style, hazard=hazard, size_px=PAIR_PX)
+    shapes = np.array(sample.polygons(), dtype=object)
+    rows = np.flatnonzero((sample.plan.buildings["when"] == BOTH) & (shapely.area(shapes) > 0))
+    grid = metric_grid(sample.labels_pre.shape, (sample.gsd_m, sample.gsd_m))
+    names = {"id": [f"b{row:04d}" for row in rows], "damage": np.array(GRADES, dtype=object)[sample.visible[rows]]}
+    outlines = gpd.GeoDataFrame(names, geometry=transform_shapes(grid.affine, shapes[rows]), crs=CRS)
+    outlines.geometry = outlines.geometry.translate(*rng.normal(0, FOOTPRINT_ERROR_M, 2))
+    pre, post = (Layer.open(np.ascontiguousarray(image[:3]), grid=grid) for image in (sample.pre, sample.post))
+    return MadeUpPair(pre, post, outlines)

@@ -6,7 +6,7 @@ import shapely
 from report_visit import DESKTOP, FRAMES, PHONE
 
 from deepnets4eo.points import PointCloud
-from deepnets4eo.points.display3d.view_page import BuildingBox, write_point_page
+from deepnets4eo.points.display3d.viewer_files import BuildingBox, write_point_page
 
 COUNT = """() => {
     const canvas = document.getElementById("view");

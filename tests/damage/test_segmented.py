@@ -22,7 +22,7 @@ from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.any_size import WORLD_TASK
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
 from deepnets4eo.segmenters.run import save_run
-from deepnets4eo.synthetic.world.stream import draw_pair
+from deepnets4eo.synthetic.world.pair import draw_pair
 from deepnets4eo.tiling import Tiling
 
 pytestmark = pytest.mark.usefixtures("registered_once")

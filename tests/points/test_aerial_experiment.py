@@ -12,8 +12,13 @@ EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 sys.path.insert(0, str(EXPERIMENTS))
 
 import aerial_lidar as experiment  # noqa: E402
-from places.las_files import write_las  # noqa: E402
-from places.view_rows import AERIAL, SMOKE, TRIANGLES, row_overrides  # noqa: E402
+from places.view_rows import (  # noqa: E402
+    AERIAL,
+    SMOKE,
+    TRIANGLES,
+    row_overrides,
+    write_las,
+)
 
 from deepnets4eo.points.files import open_cloud  # noqa: E402
 from deepnets4eo.training import load_recipe  # noqa: E402

@@ -11,7 +11,7 @@ from pyproj import CRS, Transformer
 from deepnets4eo.errors import InputError
 from deepnets4eo.inspection import inspect
 from deepnets4eo.points import label_cloud, open_cloud
-from deepnets4eo.points.files.units import cloud_units
+from deepnets4eo.points.files.cloud_file import cloud_units
 
 XYZ = scattered(500)
 

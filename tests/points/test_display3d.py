@@ -9,9 +9,16 @@ import shapely
 
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.points import PointCloud
-from deepnets4eo.points.display3d.glb import write_glb, write_ply
-from deepnets4eo.points.display3d.thin_cloud import class_table, height_colours, thin_cloud
-from deepnets4eo.points.display3d.view_page import BuildingBox, box_lines, write_point_page
+from deepnets4eo.points.display3d.viewer_files import (
+    BuildingBox,
+    box_lines,
+    class_table,
+    height_colours,
+    thin_cloud,
+    write_glb,
+    write_ply,
+    write_point_page,
+)
 
 
 @pytest.fixture

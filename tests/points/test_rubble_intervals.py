@@ -11,7 +11,7 @@ import shapely
 
 from deepnets4eo.points import PointCloud, RubbleOptions, debris_volumes
 from deepnets4eo.points.height_grid import grid_around
-from deepnets4eo.points.rubble import intervals
+from deepnets4eo.points.rubble import plans
 from deepnets4eo.points.rubble.cells import BuildingCells
 from deepnets4eo.synthetic import City, Event, aerial_scan, building_volumes
 
@@ -67,7 +67,7 @@ def test_a_roof_beyond_its_outline_is_within_the_interval(monkeypatch):
     assert holds(row, "lost", AREA * (HEIGHT - HEAP))
     assert holds(row, "debris", AREA * HEAP)
     beyond = row["lost_high_m3"]
-    monkeypatch.setattr(intervals, "BUILT_MARGIN_M", 0.0)
+    monkeypatch.setattr(plans, "BUILT_MARGIN_M", 0.0)
     _, without = measured(before, after, house(east=1.4))
     assert without["lost_high_m3"] < beyond - 20
 
@@ -180,7 +180,7 @@ def test_falls_farther_from_those_within_than_the_margin_and_a_cell_are_at_the_e
     gone = column != 11
     inputs = SimpleNamespace(terrain=np.zeros(grid.shape, np.float32), cell_m=cell_m)
     plan = SimpleNamespace(gone=gone, inner=column == 0)
-    doubts = intervals.Doubts(inputs, cells, plan, None, None, 0.5, None)
+    doubts = plans.Doubts(inputs, cells, plan, None, None, 0.5, None)
     np.testing.assert_array_equal(doubts._at_edge_alone(), gone & (column * cell_m > 1.25 + cell_m))
-    nothing_within = intervals.Doubts(inputs, cells, SimpleNamespace(gone=gone, inner=~gone), None, None, 0.5, None)
+    nothing_within = plans.Doubts(inputs, cells, SimpleNamespace(gone=gone, inner=~gone), None, None, 0.5, None)
     np.testing.assert_array_equal(nothing_within._at_edge_alone(), gone)

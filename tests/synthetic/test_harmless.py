@@ -5,7 +5,7 @@ import pytest
 
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.harmless import change, take_down
-from deepnets4eo.synthetic.world.layouts.lay_out import lay_out
+from deepnets4eo.synthetic.world.layouts import lay_out
 from deepnets4eo.synthetic.world.plan import AFTER, BEFORE, BOTH, NO_BUILDING
 from deepnets4eo.synthetic.world.style import WorldStyle
 

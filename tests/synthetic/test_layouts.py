@@ -7,11 +7,11 @@ import pytest
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.synthetic.materials import CODE
+from deepnets4eo.synthetic.world.layouts import LAYOUTS, lay_out
 from deepnets4eo.synthetic.world.layouts.clearance import distance_m, keep_whole, overlap, rect_rows
 from deepnets4eo.synthetic.world.layouts.draft import Draft
 from deepnets4eo.synthetic.world.layouts.furnishings import add_traffic
-from deepnets4eo.synthetic.world.layouts.lay_out import LAYOUTS, lay_out
-from deepnets4eo.synthetic.world.layouts.motorway import draw_motorway, pave_motorway
+from deepnets4eo.synthetic.world.layouts.halls import draw_motorway, pave_motorway
 from deepnets4eo.synthetic.world.plan import NO_BUILDING
 from deepnets4eo.synthetic.world.style import WorldStyle
 

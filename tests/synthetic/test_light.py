@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deepnets4eo.synthetic import City, Event, Light
-from deepnets4eo.synthetic.light import horizon, illumination, sunlit
+from deepnets4eo.synthetic.sensor import horizon, illumination, sunlit
 from deepnets4eo.synthetic.surface import Surface
 
 

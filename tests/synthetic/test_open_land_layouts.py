@@ -9,9 +9,9 @@ from rasterio.enums import MergeAlg
 from rasterio.features import rasterize
 
 from deepnets4eo.synthetic.materials import CODE
+from deepnets4eo.synthetic.world.layouts import lay_out
 from deepnets4eo.synthetic.world.layouts.clearance import distance_m, keep_apart, outline_rows, top_area
 from deepnets4eo.synthetic.world.layouts.land import draw_parcels
-from deepnets4eo.synthetic.world.layouts.lay_out import lay_out
 from deepnets4eo.synthetic.world.plan import CONE, DOME, NO_BUILDING, PALM, Plan
 from deepnets4eo.synthetic.world.style import WorldStyle, style_names
 from deepnets4eo.synthetic.world.vegetation import plant

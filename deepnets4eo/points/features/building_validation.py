@@ -40,26 +40,16 @@ class ValidationOptions(Section):
 
     Parameters
     ----------
-    tolerance_m
-        Candidates nearer than this are of one group.
-    least_points
-        A smaller group is not decided.
-    confirm_probability
-        A point is confirmed from this probability of a building on.
-    footprint_factor
-        What it is multiplied by under a footprint.
-    refute_probability
-        A point is refuted from this probability of anything else on.
-    least_entropy
-        A point is ambiguous from this entropy of its classes on, natural logarithm.
-    ambiguous_share
-        Share of ambiguous points from which a group is unsure, whatever else.
-    confirmed_share
-        Share of confirmed points from which a group is confirmed.
-    footprint_share
-        Share of points under footprints from which a group is confirmed, and never refuted.
-    refuted_share
-        Share of refuted points from which a group is refuted.
+    tolerance_m : candidates nearer than this are of one group
+    least_points : a smaller group is not decided
+    confirm_probability : a point is confirmed from this probability of a building on
+    footprint_factor : what it is multiplied by under a footprint
+    refute_probability : a point is refuted from this probability of anything else on
+    least_entropy : a point is ambiguous from this entropy of its classes on, natural logarithm
+    ambiguous_share : share of ambiguous points from which a group is unsure, whatever else
+    confirmed_share : share of confirmed points from which a group is confirmed
+    footprint_share : share of points under footprints from which a group is confirmed, and never refuted
+    refuted_share : share of refuted points from which a group is refuted
 
     Examples
     --------
@@ -85,10 +75,8 @@ class BuildingValidation:
 
     Parameters
     ----------
-    group
-        (N,) int64 group of each point, -1 for points that are no candidate or of too small a group.
-    decision
-        (G,) uint8 `Decision` of each group.
+    group : (N,) int64 group of each point, -1 for points that are no candidate or of too small a group
+    decision : (G,) uint8 `Decision` of each group
 
     Examples
     --------
@@ -125,23 +113,16 @@ def validate_buildings(
 
     Parameters
     ----------
-    cloud
-        N points.
-    candidates
-        (N,) points that may be of buildings, e.g. those that `RuleLabeller` labels so.
-    scores
-        (N, K) probabilities, as of `PointLabeller.scores`; points with NaN are neither confirmed nor refuted.
-    building
-        Index of the class of buildings.
-    footprints
-        shapely polygons in the coordinates of the cloud; none: probabilities alone decide.
-    options
-        By default the thresholds of lidar-prod.
+    cloud : N points
+    candidates : (N,) points that may be of buildings, e.g. those that `RuleLabeller` labels so
+    scores : (N, K) probabilities, as of `PointLabeller.scores`; points with NaN are neither confirmed nor refuted
+    building : index of the class of buildings
+    footprints : shapely polygons in the coordinates of the cloud; none: probabilities alone decide
+    options : by default the thresholds of lidar-prod
 
     Returns
     -------
-    BuildingValidation
-        Groups, and a decision for each.
+    Groups, and a decision for each.
 
     Raises
     ------

@@ -38,12 +38,9 @@ def neighbourhood_features(
 
     Parameters
     ----------
-    cloud
-        N points.
-    options
-        `radii_m`, `cells_per_radius` and `measured` are used.
-    workers
-        Threads, by default one a core; the values do not depend on them.
+    cloud : N points
+    options : `radii_m`, `cells_per_radius` and `measured` are used
+    workers : threads, by default one a core; the values do not depend on them
 
     Returns
     -------
@@ -167,9 +164,9 @@ def _means(count: Floats, sums: Floats) -> Iterator[Floats]:
 
 
 def eigen_3x3(entries: Floats) -> tuple[Floats, Floats]:
-    """Return the eigenvalues (3, M), the largest first and at least 0, and unit eigenvectors (3, 3, M) of symmetric,
-    positive semi-definite matrices (6, M): xx, xy, xz, yy, yz, zz. The value farthest from the middle one comes from
-    the trigonometric formula (Smith 1961), the others from the plane across its vector, so that equal values cost no
+    """Return eigenvalues (3, M), descending and at least 0, and unit eigenvectors (3, 3, M) of symmetric, positive
+    semi-definite matrices (6, M): xx, xy, xz, yy, yz, zz. The value farthest from the middle one comes from the
+    trigonometric formula (Smith 1961), the others from the plane across its vector, so that equal values cost no
     accuracy.
 
     >>> values, vectors = eigen_3x3(np.array([[1.0], [0.0], [0.0], [9.0], [0.0], [4.0]]))

@@ -1,6 +1,7 @@
-"""A scikit-learn classifier over features of points; it is a `PointLabeller`.
+"""A scikit-learn classifier over features of points; it is a `PointLabeller`. And the labelled points that it learns from.
 
-Takes a cloud; needs the measurements that its features are made of. Memory: some 500 bytes a point.
+Takes a cloud; needs the measurements that its features are made of. Memory: some 500 bytes a point. Samples are drawn at random
+from clouds that are seen one after the other, equally many of each class: those that are kept, and those of one cloud, take memory.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Vectors
+from deepnets4eo.arrays import Indices, Vectors
 from deepnets4eo.baselines import adjust_to_priors, fit_estimator, load_estimator, save_estimator
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_yaml, write_yaml
 from deepnets4eo.options import options_from, plain_options
@@ -23,7 +24,6 @@ from deepnets4eo.points.cloud import PointCloud, at_counted
 from deepnets4eo.points.features.neighbourhoods import smooth_scores
 from deepnets4eo.points.features.options import FeatureOptions, feature_names
 from deepnets4eo.points.features.point_table import point_features
-from deepnets4eo.points.features.samples import PointSamples
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.segmenters.checksums import open_sealed, seal
 from deepnets4eo.segmenters.run import LEGEND, RECIPE, UNFIT, versions
@@ -41,18 +41,12 @@ class FeatureLabeller:
 
     Parameters
     ----------
-    estimator
-        A classifier of scikit-learn's interface, fitted or not, as `baselines.build_estimator` makes it.
-    legend
-        The classes.
-    features
-        Scales and measurements.
-    shares
-        (K,) shares of the classes on the ground, to which probabilities are adjusted; none: as the samples were.
-    smooth_m
-        Radius in which scores are averaged, metres; 0: they are not.
-    workers
-        Threads, by default one a core; scores do not depend on them.
+    estimator : a classifier of scikit-learn's interface, fitted or not, as `baselines.build_estimator` makes it
+    legend : the classes
+    features : scales and measurements
+    shares : (K,) shares of the classes on the ground, to which probabilities are adjusted; none: as the samples were
+    smooth_m : radius in which scores are averaged, metres; 0: they are not
+    workers : threads, by default one a core; scores do not depend on them
 
     Examples
     --------
@@ -96,10 +90,8 @@ class FeatureLabeller:
         return point_features(cloud, self.features, workers=self.workers)
 
     def fit(self, samples: PointSamples) -> FeatureLabeller:
-        """Fit the classifier to samples of at least two classes; returns itself.
-
-        The log names classes without samples. Errors: InputError for samples of fewer than two classes.
-        """
+        """Fit the classifier to samples and return itself; the log names classes without samples. Raises InputError for
+        samples of fewer than two classes."""
         present = np.flatnonzero(samples.counts)
         if present.size < 2:
             raise InputError(
@@ -113,23 +105,8 @@ class FeatureLabeller:
         return self
 
     def scores(self, cloud: PointCloud) -> NDArray[np.float32]:
-        """Return probabilities of the classes at the points.
-
-        Parameters
-        ----------
-        cloud
-            N points.
-
-        Returns
-        -------
-        ndarray
-            (N, K) float32; rows sum to 1. 0 for classes without samples. NaN at withheld points and noise, which take no part.
-
-        Raises
-        ------
-        InputError
-            The cloud lacks a measurement of `needs`, or it is not finite.
-        """
+        """Return probabilities (N, K) float32 of the classes at N points: rows sum to 1, 0 for classes without samples,
+        NaN at points that do not count. Raises InputError where a measurement of `needs` is missing or not finite."""
         return at_counted(cloud, self._scores, np.nan)
 
     def _scores(self, cloud: PointCloud) -> NDArray[np.float32]:
@@ -214,3 +191,60 @@ def load_feature_labeller(folder: Path) -> FeatureLabeller:
         raise RunError(
             f"{folder} cannot be rebuilt: {error if isinstance(error, InputError) else repr(error)}"
         ) from error
+
+
+class PointSamples:
+    """The points with the lowest random numbers of each class, a sample without knowing how many there are. Each class
+    that occurs has an equal part of `most_samples`, or all its points where these are fewer; `counts` (K,) are the
+    points seen.
+
+    >>> samples = PointSamples(2, 4)
+    >>> samples.add(np.eye(6, dtype=np.float32), np.array([0, 0, 0, 1, 1, 255], np.uint8), np.arange(6))
+    >>> samples.counts.tolist(), samples.classes.tolist()
+    ([3, 2], [0, 0, 1, 1])
+    """
+
+    def __init__(self, num_classes: int, most_samples: int, seed: int = 0) -> None:
+        self.counts = np.zeros(num_classes, np.int64)
+        self._most = most_samples
+        self._rng = np.random.default_rng(seed)
+        self._kept: list[tuple[NDArray[np.float64], Vectors, Indices]] = [
+            (np.empty(0), np.empty((0, 0), np.float32), np.empty(0, np.int64)) for _ in range(num_classes)
+        ]
+
+    def add(self, vectors: Vectors, classes: NDArray[np.uint8], blocks: Indices) -> None:
+        """Take further points: features (n, F), class indices (n,) with void 255, and the number (n,) of their block of
+        ground."""
+        order = self._rng.random(len(classes))
+        self.counts += np.bincount(classes[classes != VOID], minlength=len(self.counts))
+        for index, (lowest, before, ground) in enumerate(self._kept):
+            rows = np.flatnonzero(classes == index)
+            if not len(rows):
+                continue
+            rows = rows[np.argsort(order[rows])[: self._most]]
+            keys = np.append(lowest, order[rows])
+            chosen = np.sort(np.argsort(keys, kind="stable")[: self._most])
+            joined = np.concatenate([before.reshape(-1, vectors.shape[1]), vectors[rows]])
+            self._kept[index] = (keys[chosen], joined[chosen], np.append(ground, blocks[rows])[chosen])
+
+    @property
+    def vectors(self) -> Vectors:
+        """(n, F) float32 features of the samples, class by class."""
+        return np.concatenate(
+            [vectors[rows] for (_, vectors, _), rows in zip(self._kept, self._rows(), strict=True) if len(rows)]
+        )
+
+    @property
+    def classes(self) -> NDArray[np.uint8]:
+        """(n,) class indices of the samples."""
+        return np.repeat(np.arange(len(self._kept), dtype=np.uint8), [len(rows) for rows in self._rows()])
+
+    @property
+    def blocks(self) -> Indices:
+        """(n,) number of the block of ground of each sample."""
+        return np.concatenate([ground[rows] for (_, _, ground), rows in zip(self._kept, self._rows(), strict=True)])
+
+    def _rows(self) -> list[Indices]:
+        """The points kept of each class that are samples."""
+        each = max(self._most // max(int((self.counts > 0).sum()), 1), 1)
+        return [np.sort(np.argsort(keys, kind="stable")[:each]) for keys, _, _ in self._kept]

@@ -147,19 +147,14 @@ def smooth_scores(
 
     Parameters
     ----------
-    xyz
-        (N, 3) metres.
-    scores
-        (N, K) probabilities; rows of NaN where they are unknown.
-    radius_m
-        How far the middles of voxels lie from the middle of the point's own, at most; voxels are a third as wide.
-    workers
-        Threads, by default one a core.
+    xyz : (N, 3) metres
+    scores : (N, K) probabilities; rows of NaN where they are unknown
+    radius_m : how far the middles of voxels lie from the middle of the point's own, at most; voxels are a third as wide
+    workers : threads, by default one a core
 
     Returns
     -------
-    ndarray
-        (N, K) float32; rows of NaN where nothing is known within the radius.
+    (N, K) float32; rows of NaN where nothing is known within the radius.
 
     Raises
     ------

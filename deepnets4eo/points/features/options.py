@@ -41,18 +41,14 @@ class FeatureOptions(Section):
 
     Parameters
     ----------
-    radii_m
-        Radii of the spheres, metres, each a scale. Thomas et al. (2018) double them from scale to scale.
+    radii_m : Radii of the spheres, metres, each a scale. Thomas et al. (2018) double them from scale to scale.
     cells_per_radius
         At each scale the cloud is thinned to one point a voxel of radius / cells_per_radius; Thomas et al. use 5.
-    cylinder_radii_m
-        Radii of vertical cylinders, metres, in which heights are compared.
+    cylinder_radii_m : radii of vertical cylinders, metres, in which heights are compared
     lowest_radius_m
         Radius of the cylinder above whose lowest point heights are taken, metres; 0: none. Tiles take a halo of 1.3 times it.
-    measured
-        Measurements beside the coordinates: intensity, returns, colour, near_infrared.
-    above_ground
-        Whether the height above ground is a feature.
+    measured : measurements beside the coordinates: intensity, returns, colour, near_infrared
+    above_ground : whether the height above ground is a feature
 
     Examples
     --------
@@ -102,13 +98,11 @@ def feature_names(options: FeatureOptions) -> list[str]:
 
     Parameters
     ----------
-    options
-        Scales and measurements.
+    options : scales and measurements
 
     Returns
     -------
-    list[str]
-        As `linearity@1m`, for features of a neighbourhood; as `intensity`, for those of the point itself.
+    As `linearity@1m`, for features of a neighbourhood; as `intensity`, for those of the point itself.
 
     Examples
     --------

@@ -25,17 +25,13 @@ def point_features(
 
     Parameters
     ----------
-    cloud
-        N points.
-    options
-        Scales and measurements.
-    workers
-        Threads, by default one a core; the values do not depend on them.
+    cloud : N points
+    options : scales and measurements
+    workers : threads, by default one a core; the values do not depend on them
 
     Returns
     -------
-    ndarray
-        (N, F) float32, finite; the columns of `feature_names`. 0 at withheld points and noise, which take no part.
+    (N, F) float32, finite; the columns of `feature_names`. 0 at withheld points and noise, which take no part.
 
     Raises
     ------
@@ -66,28 +62,9 @@ def _features(cloud: PointCloud, options: FeatureOptions, workers: int | None) -
 
 
 def column_features(cloud: PointCloud, radius: float, workers: int | None = None) -> NDArray[np.float32]:
-    """Return how high the points stand in the cylinders around them.
-
-    Parameters
-    ----------
-    cloud
-        N points.
-    radius
-        The radius of a cylinder, metres.
-    workers
-        Threads, by default one a core.
-
-    Returns
-    -------
-    ndarray
-        (N, 5) float32, metres: range and standard deviation of the heights in the cylinder, the point's height above the
-        lowest of them and below the highest; and points a square metre. 0 at withheld points and noise, which take no part.
-
-    Raises
-    ------
-    InputError
-        The cloud is too wide for columns of radius / 2.5.
-    """
+    """Return (N, 5) float32 for cylinders of `radius` metres: range and standard deviation of the heights, the point's
+    height above the lowest and below the highest, and points a square metre; 0 at points that do not count. Raises
+    InputError where the cloud is too wide for columns of radius / 2.5."""
     return at_counted(cloud, lambda counted: _column_features(counted, radius, workers), 0)
 
 
@@ -109,29 +86,9 @@ def _column_features(cloud: PointCloud, radius: float, workers: int | None) -> N
 
 
 def heights_above_lowest(cloud: PointCloud, radius: float, workers: int | None = None) -> NDArray[np.float32]:
-    """Return how high the points stand above the lowest point in wide cylinders around them.
-
-    Water lies lowest in its surroundings; a forest has no other feature that says so from one place to the next.
-
-    Parameters
-    ----------
-    cloud
-        N points.
-    radius
-        The radius of a cylinder, metres.
-    workers
-        Threads, by default one a core.
-
-    Returns
-    -------
-    ndarray
-        (N, 1) float32, metres. 0 at withheld points and noise, which take no part.
-
-    Raises
-    ------
-    InputError
-        The cloud is too wide for columns of radius / 10.
-    """
+    """Return the heights (N, 1) float32 in metres above the lowest point within `radius` metres, 0 at points that do
+    not count: water lies lowest in its surroundings. Raises InputError where the cloud is too wide for columns of
+    radius / 10."""
     return at_counted(cloud, lambda counted: _above_lowest(counted, radius, workers), 0)
 
 

@@ -39,22 +39,14 @@ class RuleOptions(Section):
         Points lower than this above the filtered ground are ground: the accuracy of aerial scans and a rough surface.
     medium_m, high_m
         Where low vegetation ends, and where high vegetation begins. IGN LiDAR HD: 0.5 and 1.5 m; producers differ.
-    building_m
-        No building is lower.
-    max_variation
-        Largest surface variation of a flat neighbourhood, see `neighbourhood_features`.
-    radius_m
-        The radius of the neighbourhoods that are flat or not.
-    single_returns
-        Least mean of return number by number of returns on a roof or a wall; crowns let pulses through.
-    share
-        Share of the points around a point that must be flat for it to be of a building.
-    share_radius_m
-        Radius around it in which they are counted.
-    ndvi
-        From this vegetation index on it is no building, where colour and near infrared were measured.
-    max_building_m
-        Width of the largest building, for the ground filter.
+    building_m : no building is lower
+    max_variation : largest surface variation of a flat neighbourhood, see `neighbourhood_features`
+    radius_m : the radius of the neighbourhoods that are flat or not
+    single_returns : least mean of return number by number of returns on a roof or a wall; crowns let pulses through
+    share : share of the points around a point that must be flat for it to be of a building
+    share_radius_m : radius around it in which they are counted
+    ndvi : from this vegetation index on it is no building, where colour and near infrared were measured
+    max_building_m : width of the largest building, for the ground filter
 
     Examples
     --------
@@ -98,10 +90,8 @@ class RuleLabeller:
 
     Parameters
     ----------
-    options
-        Thresholds.
-    workers
-        Threads, by default one a core.
+    options : thresholds
+    workers : threads, by default one a core
 
     Examples
     --------
@@ -129,19 +119,8 @@ class RuleLabeller:
         return max(self.options.max_building_m, self.options.radius_m + self.options.share_radius_m)
 
     def scores(self, cloud: PointCloud) -> NDArray[np.float32]:
-        """Return the shares of the classes among the rules' labels around each point.
-
-        Parameters
-        ----------
-        cloud
-            N points.
-
-        Returns
-        -------
-        ndarray
-            (N, 6) float32, in the order of the legend; 1 for ground, shares of building and vegetation above. NaN at withheld
-            points and noise, which take no part.
-        """
+        """Return (N, 6) float32 in the order of the legend: 1 for ground, above it shares of building and vegetation
+        among the rules' labels around each of N points; NaN at points that do not count."""
         return at_counted(cloud, self._scores, np.nan)
 
     def _scores(self, cloud: PointCloud) -> NDArray[np.float32]:

@@ -32,9 +32,8 @@ from deepnets4eo.points.cloud_data import (
     point_parts,
     split_clouds,
 )
-from deepnets4eo.points.features.labeller import FeatureLabeller, save_feature_labeller
+from deepnets4eo.points.features.labeller import FeatureLabeller, PointSamples, save_feature_labeller
 from deepnets4eo.points.features.options import FeatureOptions
-from deepnets4eo.points.features.samples import PointSamples
 from deepnets4eo.tiling.splits import BlockSplit
 from deepnets4eo.training.fit import write_results
 from deepnets4eo.training.recipe import ModelSection, Recipe
@@ -77,18 +76,12 @@ class FeatureRecipe(Recipe):
 
     Parameters
     ----------
-    task, train, predict
-        The same as in any recipe; of train only `seed` is used, of predict nothing.
-    legend
-        The classes; the values are the codes that are written to clouds.
-    data
-        Which clouds, and how they are split.
-    model
-        Samples and priors.
-    features
-        Scales and measurements.
-    estimator
-        The classifier.
+    task, train, predict : the same as in any recipe; of train only `seed` is used, of predict nothing
+    legend : the classes; the values are the codes that are written to clouds
+    data : which clouds, and how they are split
+    model : samples and priors
+    features : scales and measurements
+    estimator : the classifier
 
     Examples
     --------

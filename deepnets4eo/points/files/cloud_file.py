@@ -1,10 +1,13 @@
-"""A file of points: facts that need no reading of all points, and its points in chunks or within bounds."""
+"""A file of points: facts that need no reading of all points, and its points in chunks or within bounds, in metres.
+
+Values that files store in words of 8 or 16 bits become bytes, and coordinates in feet become metres; degrees are refused.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,10 +15,19 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS
+from pyproj.exceptions import CRSError
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import ABOUT, MOST_COORDINATE, PointCloud
-from deepnets4eo.points.files.units import CloudUnits, check_no_degrees, cloud_units
+
+METRE = "metre"
+MOST_DEGREES = (180.0, 90.0)  # longitude, latitude
+# times as high as wide: no scene in metres is, nearly all in degrees are, as 1 m is about 0.00001°
+MOST_SLENDER = 100.0
+NEAR_ORIGIN = 10.0  # widths: objects in coordinates of their own lie within
+
+BYTE = 255
+SHIFT = 8  # 65,280 or 65,535 → 255: files hold 8 bit times 256, or the whole range
 
 CHUNK_POINTS = 1_000_000
 MOST_EXTENT_M = 1_000_000.0
@@ -29,10 +41,8 @@ class CloudFile(ABC):
 
     Parameters
     ----------
-    path
-        The file.
-    crs
-        The CRS, instead of the one of the file.
+    path : the file
+    crs : the CRS, instead of the one of the file
     """
 
     point_format = "points"  # in words
@@ -119,23 +129,9 @@ class CloudFile(ABC):
             raise InputError(f"{self.path} has no points. Give a file with points.")
 
     def chunks(self, points: int = CHUNK_POINTS) -> Iterator[PointCloud]:
-        """Yields the points in the file's order, some at a time, without those that are withheld.
-
-        Parameters
-        ----------
-        points
-            How many points of the file are read for a chunk. Memory: some 100 bytes a point of one chunk.
-
-        Yields
-        ------
-        PointCloud
-            Coordinates in metres.
-
-        Raises
-        ------
-        InputError
-            The file has no points, is damaged, or has coordinates that are no lengths.
-        """
+        """Yield the points in the file's order, from `points` of them at a time (some 100 bytes each), without those
+        that are withheld; coordinates in metres. Raises InputError for a file without points, damage, and coordinates
+        that are no lengths."""
         any_used = False
         for cloud in self.whole_chunks(points):
             used = without_withheld(cloud)
@@ -146,45 +142,16 @@ class CloudFile(ABC):
             raise self._all_withheld()
 
     def whole_chunks(self, points: int = CHUNK_POINTS) -> Iterator[PointCloud]:
-        """Yields all points in the file's order, some at a time; those that are withheld are marked.
-
-        Parameters
-        ----------
-        points
-            How many points a chunk has, but for the last one. Memory: some 100 bytes a point of one chunk.
-
-        Yields
-        ------
-        PointCloud
-            Coordinates in metres.
-
-        Raises
-        ------
-        InputError
-            The file has no points, is damaged, or has coordinates that are no lengths.
-        """
+        """Yield all points in the file's order, `points` at a time (some 100 bytes each); those that are withheld are
+        marked. Coordinates in metres. Raises InputError for a file without points, damage, and coordinates that are no
+        lengths."""
         self.check_not_empty()
         for cloud in self.stored_chunks(points):
             yield self._prepare(cloud)
 
     def read(self, bounds: Bounds | None = None) -> PointCloud:
-        """Returns the points within bounds, edges included, or all points.
-
-        Parameters
-        ----------
-        bounds
-            Least x and y, greatest x and y, in metres. Memory: the points within them, and one chunk.
-
-        Returns
-        -------
-        PointCloud
-            The points.
-
-        Raises
-        ------
-        InputError
-            No point lies within the bounds, or the file cannot be read.
-        """
+        """Return all points, or those within bounds (least x and y, greatest x and y, metres; edges included). Raises
+        InputError where none lies there or the file cannot be read. Memory: the points within bounds, and one chunk."""
         chunks = [
             kept for chunk in self.chunks() if (kept := chunk if bounds is None else _crop(chunk, bounds)) is not None
         ]
@@ -249,3 +216,133 @@ def within(xyz: NDArray[np.float64], bounds: Bounds) -> NDArray[np.bool_]:
 def _crop(cloud: PointCloud, bounds: Bounds) -> PointCloud | None:
     inside = within(cloud.xyz, bounds)
     return cloud.subset(inside) if inside.any() else None
+
+
+def holds_bytes(values: NDArray[Any]) -> bool:
+    """Returns whether 16-bit values of a file are 8-bit ones: most that are not 0 are at most 255, whatever a few are."""
+    known = values[values > 0]
+    return bool(not known.size or np.median(known) <= BYTE)
+
+
+def to_bytes(values: NDArray[Any], *, are_bytes: bool) -> NDArray[np.uint8]:
+    """Return 16-bit colours as 8 bit. Where they are 8-bit values already (`holds_bytes`), what is above 255 becomes
+    255."""
+    return (np.minimum(values, BYTE) if are_bytes else values >> SHIFT).astype(np.uint8)
+
+
+def to_words(values: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """Return 8-bit colours as LAS stores them, 0–65,280, from which `to_bytes` returns the same values."""
+    return np.left_shift(values.astype(np.uint16), SHIFT, dtype=np.uint16)
+
+
+def as_bytes(values: NDArray[Any], name: str, source: str) -> NDArray[np.uint8]:
+    """Return whole numbers 0–255 as uint8. Raises InputError, naming what they are and where they are from, for a value
+    that is out of range, not whole, or no number."""
+    with np.errstate(invalid="ignore"):
+        wrong = ~((values >= 0) & (values <= BYTE) & (values % 1 == 0))
+    if wrong.any():
+        first = values[wrong][0]
+        raise InputError(
+            f"{source}: {int(wrong.sum()):,} values of {name} are no whole numbers 0–255, such as {first}. "
+            "Convert them, or name the columns of a text file otherwise."
+        )
+    return values.astype(np.uint8)
+
+
+def as_intensity(values: NDArray[Any] | None) -> NDArray[np.float32] | None:
+    """Return a measured intensity (N,) as float32, None where there is none but NaN; single NaN values become 0, as
+    scanners store what they could not measure."""
+    if values is None:
+        return None
+    known = np.isfinite(values)
+    return np.where(known, values, 0).astype(np.float32) if known.any() else None
+
+
+@dataclass(frozen=True)
+class CloudUnits:
+    """Metres of one unit of x and y, and of z, and the CRS with metres as its unit; None where the file has none."""
+
+    horizontal_m: float = 1.0
+    vertical_m: float = 1.0
+    crs: CRS | None = None
+
+    @property
+    def are_metres(self) -> bool:
+        """Whether the file's coordinates are metres already."""
+        return self.horizontal_m == self.vertical_m == 1.0
+
+
+def cloud_units(crs: CRS | None, source: str) -> CloudUnits:
+    """Return metres of one unit, and the CRS in metres (none for a local one). Without a CRS units are metres, without
+    a vertical part heights have the horizontal unit, as files in feet mostly do. Raises InputError for degrees and
+    geocentric CRS."""
+    if crs is None:
+        return CloudUnits()
+    horizontal, vertical = _split(crs)
+    if not (horizontal.is_projected or horizontal.is_engineering):
+        kind = "geocentric" if horizontal.is_geocentric else "in degrees, or of no known kind"
+        raise InputError(
+            f"{source} has the CRS {crs.name}, which is {kind}; expected a projected CRS, whose coordinates are lengths. "
+            "Name the right one with --crs (crs=), or reproject it: "
+            f"pdal translate {source} projected.laz reprojection --filters.reprojection.out_srs=EPSG:…"
+        )
+    horizontal_m = float(horizontal.axis_info[0].unit_conversion_factor)
+    vertical_m = float(vertical.axis_info[0].unit_conversion_factor) if vertical is not None else horizontal_m
+    if horizontal.is_engineering:  # says units, but no place on the earth
+        return CloudUnits(horizontal_m, vertical_m)
+    if horizontal_m == vertical_m == 1.0:
+        return CloudUnits(crs=crs)
+    return CloudUnits(horizontal_m, vertical_m, _in_metres(crs))
+
+
+def check_no_degrees(bounds: NDArray[np.float64], source: str) -> None:
+    """Raise InputError where coordinates without CRS, with (2, 3) bounds, can only be degrees: x and y within ±180 and
+    ±90, and heights more than 100 times as far apart. Objects in coordinates of their own and poles pass."""
+    size, farthest = bounds[1] - bounds[0], np.abs(bounds[:, :2]).max(axis=0)
+    width = size[:2].max()
+    if not (width > 0 and width * MOST_SLENDER < size[2] < np.inf):
+        return
+    if (farthest <= MOST_DEGREES).all() and farthest.max() > NEAR_ORIGIN * width:
+        (x0, y0, z0), (x1, y1, z1) = bounds
+        raise InputError(
+            f"{source} has no CRS, and its coordinates look like degrees: x {x0:.7g} to {x1:.7g}, y {y0:.7g} to {y1:.7g}, "
+            f"at heights of {z0:,.1f} to {z1:,.1f}; expected metres. Reproject it: pdal translate {source} projected.laz "
+            "reprojection --filters.reprojection.in_srs=EPSG:4326 --filters.reprojection.out_srs=EPSG:…; where they are "
+            "metres, name their CRS: --crs (crs=) of label-points, or --writers.las.a_srs=EPSG:… of pdal translate."
+        )
+
+
+def parse_crs(text: str | CRS | None) -> CRS | None:
+    """Return the CRS of a text such as EPSG:2154, None for None. Raises InputError where the text is no CRS."""
+    try:
+        return None if text is None else CRS.from_user_input(text)
+    except CRSError as error:
+        raise InputError(f"{text} is no coordinate reference system. Write it like EPSG:2154.") from error
+
+
+def _split(crs: CRS) -> tuple[CRS, CRS | None]:
+    """Returns the horizontal and the vertical part of a CRS."""
+    if crs.is_bound and crs.source_crs is not None:
+        return _split(crs.source_crs)
+    if crs.is_compound:
+        horizontal, vertical = crs.sub_crs_list[:2]
+        return _split(horizontal)[0], vertical
+    return crs, None
+
+
+def _in_metres(crs: CRS) -> CRS:
+    """Returns the CRS with metres on all axes; false origins keep their own units, so that places stay the same."""
+    return CRS.from_json_dict(_with_metres(crs.to_json_dict()))
+
+
+def _with_metres(node: dict[str, Any]) -> dict[str, Any]:
+    changed = {key: value for key, value in node.items() if key != "id"}
+    if "coordinate_system" in node:
+        axes = [dict(axis, unit=METRE) for axis in node["coordinate_system"]["axis"]]
+        changed["coordinate_system"] = dict(node["coordinate_system"], axis=axes)
+        changed["name"] = f"{node['name']} in metres"
+    if "source_crs" in node:
+        changed["source_crs"] = _with_metres(node["source_crs"])
+    if "components" in node:
+        changed["components"] = [_with_metres(part) for part in node["components"]]
+    return changed

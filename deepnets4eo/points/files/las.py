@@ -19,10 +19,8 @@ from pyproj import CRS
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, Bounds, CloudFile, without_withheld
-from deepnets4eo.points.files.geo_keys import TAGS, crs_of_keys
-from deepnets4eo.points.files.las_checks import check_chunks, check_header, las_errors
-from deepnets4eo.points.files.measured import holds_bytes, to_bytes
+from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, Bounds, CloudFile, holds_bytes, to_bytes, without_withheld
+from deepnets4eo.points.files.las_header import TAGS, check_chunks, check_header, crs_of_keys, las_errors
 
 CLASSIFICATION = "classification"
 SAMPLES, SAMPLE_POINTS = 8, 4096  # spread over a file, to see what its colours are

@@ -24,9 +24,8 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, CloudFile
+from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, CloudFile, to_words
 from deepnets4eo.points.files.las import RGB, LasFile
-from deepnets4eo.points.files.measured import to_words
 
 Values = Mapping[str, NDArray[Any]]
 MODERN = {0: 6, 1: 6, 2: 7, 3: 7, 4: 9, 5: 10}  # point formats of LAS 1.4 that hold what older ones do
@@ -81,10 +80,9 @@ def write_points(
     with_clouds: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> None:
-    """Write the points of a file in their order. `values` maps the numbers of a chunk (and, with `with_clouds`, its
-    points in metres) to stored values of dimensions; `classes` names the dimension of the codes and the code that
-    leaves a class as it is. Raises InputError for a dimension of the same name and another type, OutputError where
-    it cannot be written."""
+    """Write the points of a file in their order; `values` maps the numbers of a chunk (and, with `with_clouds`, its
+    points in metres) to stored values, `classes` names the dimension of codes and the code that leaves a class as it
+    is. Raises InputError for a dimension of another type, OutputError where it cannot be written."""
     header = make_header(file, additions)
     done = 0
     with atomic_write(out) as partial, _writer(partial, header) as writer:
@@ -116,25 +114,9 @@ def check_suffix(out: Path) -> Path:
 
 
 def make_header(file: CloudFile, additions: Additions) -> laspy.LasHeader:
-    """Returns the header of a file with the points of another and further dimensions.
-
-    Parameters
-    ----------
-    file
-        The points.
-    additions
-        What is added.
-
-    Returns
-    -------
-    laspy.LasHeader
-        Version and point format are those of the file, or newer ones where codes or colours need it.
-
-    Raises
-    ------
-    InputError
-        The file has a dimension of the same name and another type, or a header that cannot be written again.
-    """
+    """Return the header of a file with further dimensions; version and point format are newer where codes or colours
+    need it. Raises InputError for a dimension of the same name and another type, and headers that cannot be written
+    again."""
     header = _las_header(file, additions) if isinstance(file, LasFile) else _new_header(file, additions)
     known = {one.name: one for one in header.point_format.extra_dimensions}
     new = []

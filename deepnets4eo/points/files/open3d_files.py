@@ -20,8 +20,7 @@ from pyproj import CRS
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.files.cloud_file import CloudFile
-from deepnets4eo.points.files.measured import as_bytes, as_intensity, holds_bytes, to_bytes
+from deepnets4eo.points.files.cloud_file import CloudFile, as_bytes, as_intensity, holds_bytes, to_bytes
 
 MAGIC = {".ply": (b"ply",), ".pcd": (b"# .PCD", b"VERSION", b"#")}
 INTENSITIES = ("intensity", "intensities", "scalar_intensity", "reflectance")

@@ -8,8 +8,7 @@ from pyproj import CRS
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.points.files.cloud_file import CloudFile
-from deepnets4eo.points.files.units import parse_crs
+from deepnets4eo.points.files.cloud_file import CloudFile, parse_crs
 
 LAS_SUFFIXES = (".las", ".laz")
 OPEN3D_SUFFIXES = (".ply", ".pcd")
@@ -24,10 +23,8 @@ def open_cloud(
 
     Parameters
     ----------
-    path
-        LAS, LAZ or COPC; PLY or PCD; text with one point a line.
-    crs
-        The coordinate reference system, instead of the one of the file; for a file that has none.
+    path : LAS, LAZ or COPC; PLY or PCD; text with one point a line
+    crs : the coordinate reference system, instead of the one of the file; for a file that has none
     classes
         For LAS files, the dimension that is read as the classification, e.g. `pred_class`; by default
         `classification`.
@@ -37,8 +34,7 @@ def open_cloud(
 
     Returns
     -------
-    CloudFile
-        Point count, bounds, CRS and measurements; `.chunks()` and `.read()`.
+    Point count, bounds, CRS and measurements; `.chunks()` and `.read()`.
 
     Raises
     ------

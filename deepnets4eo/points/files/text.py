@@ -21,8 +21,7 @@ from pyproj import CRS
 
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, CloudFile
-from deepnets4eo.points.files.measured import as_bytes, as_intensity
+from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, CloudFile, as_bytes, as_intensity
 
 XYZ, RGB = ("x", "y", "z"), ("red", "green", "blue")
 RETURNS = ("return_number", "number_of_returns")

@@ -8,7 +8,6 @@ from deepnets4eo.lazy import lazy_names
 _HOMES = {
     "Frame": "deepnets4eo.points.rgbd.frame",
     "FrameLabeller": "deepnets4eo.points.rgbd.labeller",
-    "RgbdRecipe": "deepnets4eo.points.rgbd.recipe",
     "find_frames": "deepnets4eo.points.rgbd.layouts",
     "score_frames": "deepnets4eo.points.rgbd.labeller",
 }

@@ -1,23 +1,47 @@
-"""One RGB-D frame: colours, depth and labels on one grid of pixels, the camera's intrinsics, and its pose.
+"""One RGB-D frame: colours, depth and labels on one grid of pixels, the camera's intrinsics and pose; and its files.
 
-Refuses depth without intrinsics, images of different sizes, and depth that is unknown everywhere.
+Posed frames as 7-Scenes has them: NAME.color.jpg or .png, NAME.depth.png in millimetres, NAME.pose.txt,
+camera-intrinsics.txt; labels lie beside them as NAME.labels.png, and without poses cameras are taken as level. Organised clouds
+in .npz files, as of a Kinect: rgb, x, y, z in metres for every pixel, and label; their intrinsics follow from x / z and y / z,
+which are linear in columns and rows where one pinhole camera measured them.
+
+Refuses depth without intrinsics, images of different sizes, depth that is unknown everywhere, and files that are missing, damaged or
+of another kind, naming the file.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
 
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
 from deepnets4eo.errors import InputError
-from deepnets4eo.points.views import Camera, Surface, surface_of_depth
-from deepnets4eo.points.views.grid_surfaces import LEVEL
+from deepnets4eo.formats.numpy_files import list_npz, open_npz
+from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
+from deepnets4eo.points.views import Camera, Surface
+from deepnets4eo.points.views.surface_construction import LEVEL, surface_of_depth
 
 Intrinsics = tuple[float, float, float, float]
 
 NEAR_M, FAR_M = 0.1, 100.0
+
+MM = 1000.0
+UNKNOWN_MM = (0, 65535)  # what Kinects store where they measure nothing
+LOST_BITS, WORD_BITS = 3, 16  # SUN RGB-D turns each word of 16 bits by three
+MOST_CODE = 255
+DEPTH, INTRINSICS = ".depth.png", "camera-intrinsics.txt"
+COLOURS = (".color.png", ".color.jpg")
+NEEDED = ("rgb", "x", "y", "z")
+LABEL = "label"
+FEWEST = 100  # pixels that intrinsics are fitted to
+LARGEST_PX = 0.5  # error of a pinhole camera
+Depth = Callable[[NDArray[np.uint16]], FloatImage]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,18 +50,12 @@ class Frame:
 
     Parameters
     ----------
-    name
-        The name of the frame, unique within its dataset.
-    colour
-        (3, h, w) uint8, red, green, blue.
-    depth_m
-        (h, w) float32, metres along the viewing direction; 0, NaN or inf where unknown.
-    intrinsics
-        (fx, fy, cx, cy), pixels; the middle of the first pixel is (0, 0).
-    pose
-        (4, 4), from camera (x right, y down, z forward) to coordinates whose z is up; by default the camera is level.
-    labels
-        (h, w) uint8, codes of a legend; none for frames without.
+    name : the name of the frame, unique within its dataset
+    colour : (3, h, w) uint8, red, green, blue
+    depth_m : (h, w) float32, metres along the viewing direction; 0, NaN or inf where unknown
+    intrinsics : (fx, fy, cx, cy), pixels; the middle of the first pixel is (0, 0)
+    pose : (4, 4), from camera (x right, y down, z forward) to coordinates whose z is up; by default the camera is level
+    labels : (h, w) uint8, codes of a legend; none for frames without
 
     Raises
     ------
@@ -102,29 +120,14 @@ class Frame:
         return Camera.from_pose(self.intrinsics, self.pose, width, height, near_m=NEAR_M, far_m=FAR_M)
 
     def surface(self) -> Surface:
-        """Triangles between the pixels of known depth; its classes are the labels, its `point_index` counts pixels.
-
-        Memory: some 400 bytes a pixel.
-        """
+        """Return triangles between the pixels of known depth; its classes are the labels, its `point_index` counts
+        pixels. Memory: some 400 bytes a pixel."""
         return surface_of_depth(self.depth_m, self.intrinsics, pose=self.pose, colour=self.colour, classes=self.labels)
 
     def resize(self, height: int, width: int) -> Frame:
-        """The frame in other pixels: colours are averaged, depth and labels are those of the nearest pixel.
-
-        Parameters
-        ----------
-        height, width
-            Size of the result; the intrinsics change with it, each axis for itself.
-
-        Returns
-        -------
-        The frame; itself where it has that size.
-
-        Raises
-        ------
-        InputError
-            No pixel of known depth is left.
-        """
+        """Return the frame in other pixels, itself where it has that size: colours are averaged, depth and labels are
+        those of the nearest pixel, intrinsics change with each axis. Raises InputError where no pixel of known depth is
+        left."""
         if (height, width) == self.shape:
             return self
         from skimage.transform import resize
@@ -143,11 +146,192 @@ class Frame:
 
 
 def nearest_pixels(shape: tuple[int, int], size: tuple[int, int]) -> tuple[NDArray[np.intp], ...]:
-    """Return rows (size[0], 1) and columns (1, size[1]) that take the nearest pixels of an image of a shape when it is
-    brought to another size.
-
-    >>> np.arange(4)[nearest_pixels((4, 1), (2, 1))[0].ravel()].tolist()
-    [1, 3]
-    """
+    """Return rows (size[0], 1) and columns (1, size[1]) that take the nearest pixels of an image of `shape` brought to
+    `size`."""
     rows, columns = (((np.arange(new) + 0.5) * old / new).astype(np.intp) for old, new in zip(shape, size, strict=True))
     return np.ix_(rows, columns)
+
+
+class FrameSource(Protocol):
+    """A frame that is read when it is needed."""
+
+    @property
+    def name(self) -> str:
+        """The name of the frame, unique within its dataset."""
+
+    def read(self) -> Frame:
+        """The frame, with its labels where there are any. Errors: InputError for files that do not fit together."""
+
+
+def depth_of_mm(stored: NDArray[np.uint16]) -> FloatImage:
+    """Return the depth (h, w) in metres of millimetres in 16 bits; 0 and 65535 are unknown and become 0."""
+    return np.where(np.isin(stored, UNKNOWN_MM), 0, stored / MM).astype(np.float32)
+
+
+def depth_of_sun(stored: NDArray[np.uint16]) -> FloatImage:
+    """Return the depth (h, w) in metres of what SUN RGB-D stores: millimetres, each word of 16 bits turned left by
+    three; 0 where unknown.
+
+    >>> depth_of_sun(np.array([[0, 1500 << 3, 7]], np.uint16)).tolist()
+    [[0.0, 1.5, 57.34400177001953]]
+    """
+    turned = (stored >> LOST_BITS) | (stored << (WORD_BITS - LOST_BITS))
+    return (turned.astype(np.uint16) / MM).astype(np.float32)
+
+
+def read_colour(path: Path) -> ByteImage:
+    """Return the colours (3, h, w) uint8 of an image of three or four bands. Raises InputError for no image, or other
+    bands or values."""
+    values = _read(path)
+    if len(values) not in (3, 4) or values.dtype != np.uint8:
+        raise InputError(
+            f"{path} has {len(values)} bands of {values.dtype}; expected red, green, blue of uint8. Convert it to a PNG."
+        )
+    return values[:3]
+
+
+def read_depth(path: Path, metres: Depth = depth_of_mm) -> FloatImage:
+    """Return the depth (h, w) in metres of a PNG of 16 bits and one band, 0 where unknown; `metres` converts what is
+    stored. Raises InputError for anything else."""
+    values = _read(path)
+    if len(values) != 1 or values.dtype != np.uint16:
+        raise InputError(
+            f"{path} has {len(values)} bands of {values.dtype}; expected depth in one band of uint16. A picture of depth "
+            "with fewer steps has no metres: take the file that the camera wrote."
+        )
+    return metres(values[0])
+
+
+def read_labels(path: Path) -> ByteImage:
+    """Return the codes (h, w) uint8 of a label image of one band. Raises InputError for no image, several bands or
+    codes above 255."""
+    values = _read(path)
+    if len(values) != 1 or values.dtype.kind not in "ui" or values.max(initial=0) > MOST_CODE:
+        raise InputError(
+            f"{path} has {len(values)} bands of {values.dtype}, up to {values.max(initial=0)}; expected one band of codes "
+            "0 to 255. Convert the labels to the classes of a legend first."
+        )
+    return values[0].astype(np.uint8)
+
+
+def read_matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Return a matrix of a shape from a text file. Raises InputError where it is missing, or holds no such matrix of
+    finite numbers."""
+    try:
+        numbers = np.array(path.read_text(encoding="utf-8").split(), np.float64)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a matrix of numbers: {error}. Check the file.") from error
+    if numbers.size != shape[0] * shape[1] or not np.isfinite(numbers).all():
+        raise InputError(f"{path} has {numbers.size} numbers; expected {shape[0]} x {shape[1]}, all of them finite.")
+    return numbers.reshape(shape)
+
+
+def read_intrinsics(path: Path) -> Intrinsics:
+    """Return (fx, fy, cx, cy) in pixels from a text file with the 3 x 3 matrix of the camera. Raises InputError where
+    it is missing: depth without intrinsics is no cloud."""
+    if not path.is_file():
+        raise InputError(
+            f"{path} does not exist: depth without intrinsics cannot be turned into points. Write the camera's 3 x 3 matrix "
+            "there: fx 0 cx, 0 fy cy, 0 0 1, in pixels."
+        )
+    matrix = read_matrix(path, (3, 3))
+    return float(matrix[0, 0]), float(matrix[1, 1]), float(matrix[0, 2]), float(matrix[1, 2])
+
+
+def _read(path: Path) -> NDArray[Any]:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with open_raster(path) as raster:
+            try:
+                values: NDArray[Any] = raster.read()
+            except READ_ERRORS as error:
+                raise InputError(f"{path} cannot be read: the file is truncated or damaged.") from error
+    return values
+
+
+@dataclass(frozen=True)
+class OrganisedFrame:
+    """A frame in one .npz file."""
+
+    name: str
+    path: Path
+
+    def read(self) -> Frame:
+        """The frame; labels are as stored. Errors: InputError for other arrays, or no pinhole camera."""
+        names = [one.name for one in list_npz(self.path)]
+        missing = [name for name in NEEDED if name not in names]
+        if missing:
+            raise InputError(f"{self.path} has the arrays {', '.join(names)}; expected {', '.join(NEEDED)} as well.")
+        x, y, z = (np.asarray(open_npz(self.path, name), np.float64) for name in ("x", "y", "z"))
+        if not x.shape == y.shape == z.shape or z.ndim != 2:
+            raise InputError(
+                f"{self.path}: x, y and z have the shapes {x.shape}, {y.shape} and {z.shape}; expected one (H, W)."
+            )
+        known = np.isfinite(x) & np.isfinite(y) & np.isfinite(z) & (z > 0)
+        if known.sum() < FEWEST:
+            raise InputError(f"{self.path} has {known.sum()} points; expected {FEWEST} at least, with z above 0.")
+        rows, columns = np.nonzero(known)
+        fx, cx = _fit(x[known] / z[known], columns, self.path)
+        fy, cy = _fit(y[known] / z[known], rows, self.path)
+        rgb = np.asarray(open_npz(self.path, "rgb"))
+        return Frame(
+            self.name, np.ascontiguousarray(np.moveaxis(rgb, -1, 0)), np.where(known, z, 0).astype(np.float32),
+            (fx, fy, cx, cy), labels=np.asarray(open_npz(self.path, LABEL), np.uint8) if LABEL in names else None,
+        )  # fmt: skip
+
+
+def _fit(slope: NDArray[np.float64], pixel: NDArray[np.intp], path: Path) -> tuple[float, float]:
+    """Focal length and principal point of an axis: pixel = focal · slope + middle."""
+    if not np.isfinite(slope).all():
+        raise InputError(f"{path} has coordinates too large for points of a camera. Check their unit: metres.")
+    focal, middle = np.polyfit(slope, pixel, 1)
+    worst = float(np.abs(focal * slope + middle - pixel).max())
+    if not worst <= LARGEST_PX:
+        raise InputError(
+            f"{path}: no pinhole camera measured these points; the best one is {worst:.1f} pixels off. Give depth and "
+            "intrinsics as files (see posed_frames)."
+        )
+    return float(focal), float(middle)
+
+
+def find_organised(folder: Path) -> list[OrganisedFrame]:
+    """Return the .npz files of a folder as frames, by name."""
+    return [OrganisedFrame(path.stem, path) for path in sorted(folder.glob("*.npz"))]
+
+
+@dataclass(frozen=True)
+class PosedFrame:
+    """A frame of files that share a name with its depth image."""
+
+    name: str
+    depth: Path
+
+    def read(self) -> Frame:
+        """The frame. Errors: InputError for files that are missing or do not fit together."""
+        stem = self.depth.name.removesuffix(DEPTH)
+        folder = self.depth.parent
+        colour = next((folder / (stem + end) for end in COLOURS if (folder / (stem + end)).is_file()), None)
+        if colour is None:
+            raise InputError(
+                f"{self.depth} has no colours beside it; expected {' or '.join(stem + one for one in COLOURS)}."
+            )
+        labels, pose = folder / f"{stem}.labels.png", folder / f"{stem}.pose.txt"
+        return Frame(
+            self.name, read_colour(colour), read_depth(self.depth), read_intrinsics(folder / INTRINSICS),
+            _upright(read_matrix(pose, (4, 4))) if pose.is_file() else LEVEL,
+            read_labels(labels) if labels.is_file() else None,
+        )  # fmt: skip
+
+
+def _upright(pose: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The world of a reconstruction is its first camera's, y down; here z is up."""
+    turned: NDArray[np.float64] = LEVEL @ pose
+    return turned
+
+
+def find_posed_frames(folder: Path) -> list[PosedFrame]:
+    """Return the frames (files *.depth.png) of a folder and those below it, by name."""
+    paths = sorted(folder.rglob(f"*{DEPTH}"))
+    return [PosedFrame(str(path.relative_to(folder)).removesuffix(DEPTH).replace("/", "-"), path) for path in paths]

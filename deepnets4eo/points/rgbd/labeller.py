@@ -15,12 +15,12 @@ from deepnets4eo.arrays import FloatImage
 from deepnets4eo.evaluation import report
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.options import options_from
-from deepnets4eo.points.rgbd.frame import Frame, nearest_pixels
-from deepnets4eo.points.rgbd.frame_files import FrameSource
+from deepnets4eo.points.rgbd.frame import Frame, FrameSource, nearest_pixels
 from deepnets4eo.points.rgbd.layouts import frame_classes
 from deepnets4eo.points.rgbd.recipe import ResampledViewSection
 from deepnets4eo.points.rgbd.resampling import Layers, own_layers, rendered_own_layers, resampled_views
-from deepnets4eo.points.views import FaceView, Surface, ray_caster
+from deepnets4eo.points.views import Surface, ray_caster
+from deepnets4eo.points.views.camera import FaceView
 from deepnets4eo.points.views.labeller import BATCH, ViewLabeller, grid_scores, open_view_run, predictor
 from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import Segmenter
@@ -34,14 +34,10 @@ class FrameLabeller(ViewLabeller):
 
     Parameters
     ----------
-    segmenter
-        The segmenter of frames: its inputs are image, composite or both.
-    views
-        How many views vote (`test`), where their cameras stand, and what they show.
-    size_px
-        Rows and columns that the network sees, as in training.
-    batch_size
-        Views that are labelled at once.
+    segmenter : the segmenter of frames: its inputs are image, composite or both
+    views : how many views vote (`test`), where their cameras stand, and what they show
+    size_px : rows and columns that the network sees, as in training
+    batch_size : views that are labelled at once
 
     Examples
     --------
@@ -59,18 +55,8 @@ class FrameLabeller(ViewLabeller):
 
     @classmethod
     def from_run(cls, run: str | Path | Run) -> FrameLabeller:
-        """The labeller that a run of the task `snapnet-r` holds.
-
-        Parameters
-        ----------
-        run
-            The folder of a run, or the run itself. Its network moves to a GPU where there is one.
-
-        Raises
-        ------
-        RunError
-            The folder is no run, or one of another task.
-        """
+        """Return the labeller of a run of the task `snapnet-r` (a folder, or the run itself), its network on a GPU
+        where there is one. Raises RunError for no run or another task."""
         loaded = open_view_run(run, TASK_NAME, "label RGB-D frames")
         recipe = loaded.recipe
         views = options_from(ResampledViewSection, recipe.get("views") or {}, str(loaded.folder))
@@ -78,20 +64,9 @@ class FrameLabeller(ViewLabeller):
         return cls(loaded.segmenter, views, size_px)
 
     def scores(self, frame: Frame) -> FloatImage:
-        """Probabilities of the classes at the pixels of a frame.
-
-        Pixels that no view shows, and those without depth, have the scores of the frame's own image.
-
-        Parameters
-        ----------
-        frame
-            In its own pixels. Memory: about 500 bytes a pixel of the network's size, and one batch of views.
-
-        Returns
-        -------
-        ndarray
-            (K, h, w) float32, summing to 1 over K.
-        """
+        """Return probabilities (K, h, w) float32 of the classes at the pixels of a frame, summing to 1 over K; pixels
+        that no view shows, and those without depth, have the scores of its own image. Memory: about 500 bytes a pixel
+        of the network's size, and one batch of views."""
         small = frame.resize(*self.size_px)
         surface = small.surface()
         make_own = rendered_own_layers if self.views.render_test else own_layers
@@ -124,12 +99,9 @@ def score_frames(
 
     Parameters
     ----------
-    labeller
-        The labeller of the frames.
-    frames
-        With labels, read one at a time.
-    unknown_is_void
-        Whether codes that the legend does not have are void.
+    labeller : the labeller of the frames
+    frames : with labels, read one at a time
+    unknown_is_void : whether codes that the legend does not have are void
 
     Returns
     -------

@@ -2,27 +2,61 @@
 
 Takes the data section; returns frames that are read when they are needed. Refuses folders without frames, and splits that
 leave a part empty.
+
+NYUv2: nyu_depth_v2_labeled.mat (1,449 frames, MATLAB 7.3), and splits.mat beside it. Its labels are 894 objects. What turns
+them into 40 and 13 classes are the files classMapping40.mat (mapClass) and class13Mapping.mat (classMapping13) of the
+repository ankurhanda/nyuv2-meta-data: beside the images they are used, and without them nothing is guessed.
+
+SUN RGB-D: a folder a frame with image, depth_bfx (holes filled) or depth, and intrinsics.txt. The official split is two lists
+of paths, test and train; label images of the 37 classes are numbered in the order of both: img-000001.png … of the 5,050 test
+frames first, then of the 5,285 to train on (the lists and labels that the repository ankurhanda/sunrgbd-meta-data gives out).
+Cameras are taken as level: extrinsics are not read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from affine import Affine
+from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError, LabelError
+from deepnets4eo.formats import hdf5, mat5
 from deepnets4eo.grid import Grid
-from deepnets4eo.points.rgbd.frame import Frame
-from deepnets4eo.points.rgbd.frame_files import FrameSource, find_organised, find_posed_frames
-from deepnets4eo.points.rgbd.public_sets import find_nyu, find_sun_rgbd, number_labels, official_split, read_frame_list
+from deepnets4eo.points.rgbd.frame import (
+    Frame,
+    FrameSource,
+    Intrinsics,
+    depth_of_sun,
+    find_organised,
+    find_posed_frames,
+    read_colour,
+    read_depth,
+    read_intrinsics,
+    read_labels,
+)
 from deepnets4eo.points.rgbd.recipe import FrameSection
 from deepnets4eo.training.splits import DataSplit, SplitRule, assign_blocks
+
+# NYUv2
+IMAGES, SPLITS = "nyu_depth_v2_labeled.mat", "splits.mat"
+TO_40, TO_13 = "classMapping40.mat", "class13Mapping.mat"
+PARTS = {"train": "trainNdxs", "test": "testNdxs"}  # 795 and 654 frames
+NYU_INTRINSICS: Intrinsics = (518.85790117450188, 519.46961112127485, 325.58244941119034, 253.73616633400465)
+MOST_BYTES = 1 << 20  # of a mapping
+# SUN RGB-D
+INTRINSICS = "intrinsics.txt"
+COLOURS, DEPTHS = "image", ("depth_bfx", "depth")
+OWN_LABELS = "labels37.png"
+FRAME_DEPTH = 2  # folders between the path of an image in a list and its frame
 
 WHOLE = "none"  # kind of a split without validation part
 
@@ -51,10 +85,8 @@ def find_frames(data: FrameSection, legend: Legend) -> list[FrameSource]:
 
     Parameters
     ----------
-    data
-        The section data of the recipe; its folders and layout are used.
-    legend
-        The legend of the labels; for NYUv2 it decides on the mapping of objects to classes: 40 or 13.
+    data : the section data of the recipe; its folders and layout are used
+    legend : the legend of the labels; for NYUv2 it decides on the mapping of objects to classes: 40 or 13
 
     Returns
     -------
@@ -136,3 +168,195 @@ def _official(data: FrameSection) -> dict[str, list[str]]:
             "the official split needs its two lists. Set data.train_list and data.test_list to text files of one path a line."
         )
     return {"train": read_frame_list(Path(data.train_list)), "test": read_frame_list(Path(data.test_list))}
+
+
+@dataclass(frozen=True)
+class NyuFrame:
+    """A frame of the labelled set, by its number from 1 (0001) as in splits.mat. `classes` maps objects to codes, 0
+    unlabelled; None reads frames without labels."""
+
+    name: str
+    path: Path
+    number: int
+    classes: tuple[int, ...] | None
+
+    def read(self) -> Frame:
+        """The frame: colours, depth with holes filled, and labels. Errors: InputError for a damaged file."""
+        colour = _one(self.path, "images", self.number, 4)
+        labels = None
+        if self.classes is not None:
+            table, objects = np.array(self.classes, np.uint8), _one(self.path, "labels", self.number, 3)
+            if objects.max() >= len(table):
+                raise InputError(
+                    f"{self.path}: frame {self.name} has the object {objects.max()}, but {TO_40} knows {len(table) - 1}. "
+                    "Take both from one release."
+                )
+            labels = table[objects]
+        return Frame(
+            self.name, np.ascontiguousarray(np.moveaxis(colour, -1, 0)),
+            np.ascontiguousarray(_one(self.path, "depths", self.number, 3), np.float32), NYU_INTRINSICS, labels=labels,
+        )  # fmt: skip
+
+
+def find_nyu(folder: Path, num_classes: int) -> list[NyuFrame]:
+    """Return the frames of nyu_depth_v2_labeled.mat in the labels of 40 or 13 classes. Raises InputError for another
+    number, or a file that is missing."""
+    classes = class_table(folder, num_classes)
+    path = folder / IMAGES
+    shape = _open(path, "depths").shape
+    return [NyuFrame(f"{number + 1:04d}", path, number, classes) for number in range(shape[-1])]
+
+
+def official_split(folder: Path) -> dict[str, list[str]]:
+    """Return the names of the frames of each split (train, test) of splits.mat. Raises InputError where it is missing,
+    or no such file."""
+    numbers = {part: _numbers(folder / SPLITS, variable) for part, variable in PARTS.items()}
+    return {part: [f"{number:04d}" for number in of_part] for part, of_part in numbers.items()}
+
+
+def class_table(folder: Path, num_classes: int) -> tuple[int, ...]:
+    """Return the code of each object of NYUv2 in one of 40 or 13 classes from classMapping40.mat and
+    class13Mapping.mat; 0 is unlabelled. Raises InputError for another number, or a mapping that is missing or of
+    another kind."""
+    if num_classes not in (13, 40):
+        raise InputError(
+            f"the legend has {num_classes} classes; expected 13 or 40, which NYUv2 has. Set legend to nyuv2-40 or nyuv2-13."
+        )
+    of_objects = _checked([0, *_numbers(folder / TO_40, "mapClass")], 40, folder / TO_40)
+    if num_classes == 40:
+        return of_objects
+    of_classes = _checked([0, *_thirteen(folder / TO_13)], 13, folder / TO_13)
+    return tuple(of_classes[code] for code in of_objects)
+
+
+def _checked(table: Sequence[int], most: int, path: Path) -> tuple[int, ...]:
+    if min(table) < 0 or max(table) != most:
+        raise InputError(
+            f"{path} maps to the codes {min(table)} to {max(table)}; expected 1 to {most}. Take the original file."
+        )
+    return tuple(table)
+
+
+def _numbers(path: Path, name: str) -> list[int]:
+    _check_there(path)
+    if name not in {one.name for one in mat5.list_arrays(path)}:
+        raise InputError(f"{path} has no variable {name}. Take the original file.")
+    return [int(number) for number in np.ravel(mat5.open_array(path, name))]
+
+
+def _thirteen(path: Path) -> list[int]:
+    """The codes of 40 classes in 13: the first field of a structure."""
+    from scipy.io import loadmat
+
+    _check_there(path)
+    try:
+        codes = loadmat(path)["classMapping13"][0, 0][0]
+        return [int(code) for code in np.ravel(codes)]
+    except (KeyError, IndexError, TypeError, ValueError, NotImplementedError, OSError) as error:
+        raise InputError(
+            f"{path} holds no classMapping13 that can be read: {error}. Take the original file."
+        ) from error
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(
+            f"{path} does not exist. Classes and parts of NYUv2 are never guessed: put the file of "
+            "github.com/ankurhanda/nyuv2-meta-data, or of the dataset's page, there."
+        )
+    if path.stat().st_size > MOST_BYTES:
+        raise InputError(f"{path} has {path.stat().st_size:,} bytes; a file of mappings has a few thousand.")
+
+
+@lru_cache(maxsize=8)
+def _open(path: Path, name: str) -> Any:
+    if not path.is_file():
+        raise InputError(f"{path} does not exist. Give the folder of {IMAGES}, from the page of NYU Depth V2.")
+    if name not in {one.name for one in hdf5.list_arrays(path)}:
+        raise InputError(f"{path} has no array {name}. Take {IMAGES}, not the raw recordings.")
+    return hdf5.open_array(path, name)
+
+
+def _one(path: Path, name: str, number: int, axes: int) -> NDArray[Any]:
+    """One frame of an array whose last axis counts frames: (h, w), or (h, w, 3)."""
+    array = _open(path, name)
+    if array.ndim != axes:
+        raise InputError(f"{path}: {name} has the shape {array.shape}; expected {axes} axes, the last one of frames.")
+    window = (*[slice(None)] * (axes - 1), slice(number, number + 1))
+    values: NDArray[Any] = array[window]
+    return values[..., 0]
+
+
+@dataclass(frozen=True)
+class SunFrame:
+    """A frame in a folder of its own, named by its path below the root, with its label image of codes 1 to 37 (0 void)
+    where it has one."""
+
+    name: str
+    folder: Path
+    labels: Path | None = None
+
+    def read(self) -> Frame:
+        """The frame. Errors: InputError for files that are missing or do not fit together."""
+        depth = next((image for kind in DEPTHS if (image := _only(self.folder / kind)) is not None), None)
+        colour = _only(self.folder / COLOURS)
+        if colour is None or depth is None:
+            raise InputError(
+                f"{self.folder} has no {'image' if colour is None else 'depth'}; expected one file in {COLOURS}/ and one in "
+                f"{' or '.join(DEPTHS)}/. Unpack SUNRGBD.zip again."
+            )
+        return Frame(
+            self.name, read_colour(colour), read_depth(depth, depth_of_sun), read_intrinsics(self.folder / INTRINSICS),
+            labels=None if self.labels is None else read_labels(self.labels),
+        )  # fmt: skip
+
+
+def find_sun_rgbd(root: Path) -> list[SunFrame]:
+    """Return the frames below the folder SUNRGBD or a part of it, with labels37.png where there is one."""
+    folders = sorted(path.parent for path in root.rglob(INTRINSICS))
+    return [
+        SunFrame(folder.relative_to(root).as_posix(), folder, own if (own := folder / OWN_LABELS).is_file() else None)
+        for folder in folders
+        if (folder / COLOURS).is_dir()
+    ]
+
+
+def read_frame_list(path: Path) -> list[str]:
+    """Return the names of the frames that a list of the split has, one path of an image or a folder a line. Raises
+    InputError where it is missing or empty."""
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeError) as error:
+        raise InputError(
+            f"{path} cannot be read as a list of frames: {error}. Give a text file of one path a line."
+        ) from error
+    if not lines:
+        raise InputError(f"{path} is empty; expected one path of a frame a line.")
+    return [_frame_name(PurePosixPath(line)) for line in lines]
+
+
+def number_labels(frames: Sequence[SunFrame], order: Sequence[str], folder: Path) -> list[SunFrame]:
+    """Return the frames of the lists (test frames first) with their label images img-000001.png … in that order; others
+    are left out. Raises InputError where a frame or its label image is missing."""
+    by_name = {frame.name: frame for frame in frames}
+    numbered = []
+    for number, name in enumerate(order, start=1):
+        labels = folder / f"img-{number:06d}.png"
+        if name not in by_name or not labels.is_file():
+            missing = f"the frame {name}" if name not in by_name else f"the label image {labels}"
+            raise InputError(
+                f"the lists name {len(order):,} frames, but {missing} is missing. Give the whole dataset, with the lists "
+                "that its labels are numbered by."
+            )
+        numbered.append(SunFrame(name, by_name[name].folder, labels))
+    return numbered
+
+
+def _frame_name(path: PurePosixPath) -> str:
+    parts = path.parts[:-FRAME_DEPTH] if path.suffix else path.parts
+    return "/".join(parts[parts.index("SUNRGBD") + 1 :] if "SUNRGBD" in parts else parts)
+
+
+def _only(folder: Path) -> Path | None:
+    """The first image of a folder; None without one."""
+    return next(iter(sorted(path for path in folder.glob("*") if path.suffix.lower() in (".png", ".jpg"))), None)

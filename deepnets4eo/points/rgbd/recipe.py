@@ -77,20 +77,13 @@ class RgbdRecipe(Recipe):
 
     Parameters
     ----------
-    task
-        The same as in any recipe.
-    data
-        Which frames, and which of them are trained and validated on.
-    legend
-        The classes; values are the codes of the label images.
-    views
-        Views around each frame, in training and prediction.
-    model
-        The network, and the layers of frames that it takes: image, composite.
-    train
-        Optimisation and augmentation.
-    predict
-        Not used: frames are predicted whole.
+    task : the same as in any recipe
+    data : which frames, and which of them are trained and validated on
+    legend : the classes; values are the codes of the label images
+    views : views around each frame, in training and prediction
+    model : the network, and the layers of frames that it takes: image, composite
+    train : optimisation and augmentation
+    predict : not used: frames are predicted whole
 
     Raises
     ------

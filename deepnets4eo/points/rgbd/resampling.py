@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import ByteImage, Mask
 from deepnets4eo.points.rgbd.frame import Frame
 from deepnets4eo.points.rgbd.recipe import ResampledViewSection
-from deepnets4eo.points.views import Camera, FaceView, Surface, cameras_near
+from deepnets4eo.points.views import Camera, Surface
+from deepnets4eo.points.views.camera import FaceView, cameras_near
 from deepnets4eo.points.views.labeller import rendered_views
 from deepnets4eo.points.views.snapshots import COLOUR, COMPOSITE, LABELS, Third, inverted_depth
 

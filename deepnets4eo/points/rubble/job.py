@@ -27,11 +27,9 @@ from deepnets4eo.outputs.findings import count_of
 from deepnets4eo.points.height_grid import NoHeightsError, grid_around
 from deepnets4eo.points.rubble.cells import BuildingCells
 from deepnets4eo.points.rubble.measure import BlockInputs, BlockMeasures, measure_block, rubble_polygons
-from deepnets4eo.points.rubble.options import RubbleOptions
 from deepnets4eo.points.rubble.plans import BUILT_MARGIN_M, VerticalFit, fit_vertically, terrain_under
-from deepnets4eo.points.rubble.rubble_map import MEANING, UNKNOWN, RubbleMap, findings_of, gap_findings
-from deepnets4eo.points.rubble.stated_heights import stated_heights
-from deepnets4eo.points.rubble.surfaces import BlockHeights, Heights, HeightSource
+from deepnets4eo.points.rubble.rubble_map import MEANING, UNKNOWN, RubbleMap, RubbleOptions, findings_of, gap_findings
+from deepnets4eo.points.rubble.surfaces import BlockHeights, Heights, HeightSource, stated_heights
 from deepnets4eo.terrain.datums import check_same_datum
 
 if TYPE_CHECKING:
@@ -60,23 +58,16 @@ def debris_volumes(
 
     Parameters
     ----------
-    post
-        Heights after the event: a file of points (LAS, LAZ, …), a `PointCloud`, a surface model in metres.
-    footprints
-        Building outlines: any vector file, or a table with a CRS.
-    pre
-        The same before the event; None measures rubble from the heights after it alone.
-    options
-        How it is measured.
-    event
-        What the map is of, for its products; dates that are not given are taken from the tags of surface models.
-    progress
-        Called with the share that is done, 0–1.
+    post : heights after the event: a file of points (LAS, LAZ, …), a `PointCloud`, a surface model in metres
+    footprints : building outlines: any vector file, or a table with a CRS
+    pre : the same before the event; None measures rubble from the heights after it alone
+    options : how it is measured
+    event : what the map is of, for its products; dates that are not given are taken from the tags of surface models
+    progress : called with the share that is done, 0–1
 
     Returns
     -------
-    RubbleMap
-        In the CRS of the heights. Memory: about 1 GB, whatever the number of points and the area.
+    In the CRS of the heights. Memory: about 1 GB, whatever the number of points and the area.
 
     Raises
     ------
@@ -155,10 +146,8 @@ def check_heights(post: HeightSource, footprints: Footprints, pre: HeightSource 
 
     Parameters
     ----------
-    post, pre
-        Heights of both dates, as for `debris_volumes`.
-    footprints
-        The buildings.
+    post, pre : heights of both dates, as for `debris_volumes`
+    footprints : the buildings
 
     Raises
     ------

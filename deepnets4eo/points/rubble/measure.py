@@ -18,23 +18,31 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.grid import Grid
-from deepnets4eo.points.rubble.cells import BuildingCells, nearest_building, roughness
-from deepnets4eo.points.rubble.debris_rule import rule_of_thumb
-from deepnets4eo.points.rubble.intervals import TERRAIN_ERROR, Doubts, Measured, interval
-from deepnets4eo.points.rubble.options import RubbleOptions
+from deepnets4eo.points.rubble.cells import BuildingCells, nearest_building, roughness, rule_of_thumb
 from deepnets4eo.points.rubble.plans import (
     NMADS,
     STOREY_M,
+    TERRAIN_ERROR,
     BlockInputs,
+    Doubts,
+    Measured,
     Plan,
+    interval,
     least_loss_m,
     plan_alone,
     plan_of_both,
     sigma_m,
 )
-from deepnets4eo.points.rubble.rubble_map import CLEARED, COLLAPSED, GRADE_OF_STATE, PARTLY, STANDING, UNKNOWN
-from deepnets4eo.points.rubble.stated_heights import systematic_offset_m, without_offset
-from deepnets4eo.points.rubble.surfaces import BlockHeights
+from deepnets4eo.points.rubble.rubble_map import (
+    CLEARED,
+    COLLAPSED,
+    GRADE_OF_STATE,
+    PARTLY,
+    STANDING,
+    UNKNOWN,
+    RubbleOptions,
+)
+from deepnets4eo.points.rubble.surfaces import BlockHeights, systematic_offset_m, without_offset
 
 COLLAPSED_SHARE = 0.5  # of the plan that has come down
 PARTLY_SHARE = 0.1
@@ -54,11 +62,9 @@ RUBBLE_POINTS = 0.5  # share of a cell's points that are classified as rubble, f
 
 @dataclass(frozen=True)
 class BlockMeasures:
-    """One row per building (`table`), and which cells are rubble of which building.
-
-    rubble : (h, w) int32, building plus one, 0 elsewhere; above : (h, w) heights above the terrain after the event;
-    terrain : (h, w) its heights; stated_offset_m : by how much stated heights lay above the roofs that stand, taken out.
-    """
+    """One row per building (`table`); which cells are rubble of which building, plus one (h, w); heights `above` the
+    `terrain` after the event and those of the terrain (h, w), metres; by how much stated heights lay above roofs that
+    stand, taken out."""
 
     table: pd.DataFrame
     rubble: NDArray[np.int32]
@@ -189,25 +195,9 @@ def states_of(
     known: NDArray[np.bool_],
     low_share: NDArray[np.float64] | None = None,
 ) -> NDArray[np.object_]:
-    """State of each building; a mean fall alone collapses none, as the height that it is measured from may be wrong.
-
-    Parameters
-    ----------
-    collapsed_share
-        (N,) share of the plan whose surface has fallen, 0–1.
-    rubble_share
-        (N,) share of the plan where debris lies, 0–1.
-    loss_m, height_m
-        (N,) mean fall of the surface, and mean height before; NaN where unknown.
-    known
-        (N,) whether enough of the building was measured.
-    low_share
-        (N,) share of the plan whose surface is no higher than a heap, 0–1; None where it was not measured.
-
-    Returns
-    -------
-    (N,) words of `STATES`.
-    """
+    """Return the state (N,) of each building, words of `STATES`, from shares 0–1 of the plan that has fallen, holds
+    debris, or is no higher than a heap, mean fall and former height in metres, and whether enough was measured. A mean
+    fall alone collapses none, as the height that it is measured from may be wrong."""
     with np.errstate(invalid="ignore"):
         fallen = loss_m >= np.maximum(LEAST_LOSS_M, LOSS_SHARE * height_m)
         seen = collapsed_share >= PARTLY_SHARE
@@ -229,9 +219,8 @@ def destroyed_share(
     height_m: NDArray[np.float64],
     state: NDArray[np.object_],
 ) -> NDArray[np.float64]:
-    """Return the share (N,) 0–1 of each building that came down, NaN where unknown: of the plan, and of a collapsed
-    building at least the share of its height, since smooth heaps of post alone are no part of the collapsed plan
-    though the building is gone.
+    """Return the share (N,) 0–1 of each building that came down, NaN where unknown: that of the plan, and of a
+    collapsed building at least that of its height, since smooth heaps of post alone are no part of the collapsed plan.
 
     >>> state = np.array([COLLAPSED, STANDING], object)
     >>> destroyed_share(np.array([0.0, 0.05]), np.array([6.5, 0.1]), np.array([8.0, 8.0]), state).tolist()

@@ -22,9 +22,15 @@ from deepnets4eo.jobs.scratch import hidden_folder, publish
 from deepnets4eo.outputs.csv_cells import csv_text
 from deepnets4eo.outputs.gpkg_tables import write_event
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.display3d.glb import write_glb, write_ply
-from deepnets4eo.points.display3d.thin_cloud import thin_cloud
-from deepnets4eo.points.display3d.view_page import MOST_POINTS, BuildingBox, box_lines, write_point_page
+from deepnets4eo.points.display3d.viewer_files import (
+    MOST_POINTS,
+    BuildingBox,
+    box_lines,
+    thin_cloud,
+    write_glb,
+    write_ply,
+    write_point_page,
+)
 from deepnets4eo.points.rubble.rubble_map import (
     MEANING,
     RUBBLE_CLASS,
@@ -74,17 +80,13 @@ def save_rubble(
 
     Parameters
     ----------
-    rubble
-        What `debris_volumes` returned.
-    out_dir
-        The folder.
-    post
-        The heights after the event, as passed to `debris_volumes`.
+    rubble : what `debris_volumes` returned
+    out_dir : the folder
+    post : the heights after the event, as passed to `debris_volumes`
     also
         Further products of clouds: "laz" (points.laz, all points with the class of rubble; of files only), "ply" and
         "glb" (at most 2 million points), "page" (view.html); surface models have none of them.
-    overwrite
-        Whether products that are there already are replaced.
+    overwrite : whether products that are there already are replaced
 
     Returns
     -------

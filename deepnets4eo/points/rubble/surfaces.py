@@ -1,6 +1,7 @@
-"""Heights of one date on the cells of a block: from a cloud, or from a surface model.
+"""Heights of one date on the cells of a block: from a cloud or a surface model; and heights that a column states.
 
-Takes a file of points, points in memory, a raster or a layer. Vegetation and noise of a classified cloud do not count.
+Takes a file of points, points in memory, a raster or a layer: vegetation and noise of a classified cloud do not count. Takes
+footprints and the name of their column; refuses columns that are missing, or without any height.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, crop, metres_on_the_ground, window_under
+from deepnets4eo.outputs.findings import Finding, count_of
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files.cloud_file import without_withheld
 from deepnets4eo.points.height_grid import class_share, height_grid
@@ -29,10 +33,14 @@ from deepnets4eo.terrain.units import (
 )
 
 if TYPE_CHECKING:
+    from deepnets4eo.footprints import Footprints
     from deepnets4eo.rasters.scene import Layer
 
 HeightSource: TypeAlias = "str | Path | PointCloud | Layer"
 WALL_M = 2.0  # above it a cell holds a roof or wall, whose top counts; below, rubble, whose mean counts
+LEAST_STANDING = 5  # buildings from which a systematic offset is estimated
+LEAST_OFFSET_M = 0.5  # smaller ones are within the accuracy of heights and the shape of roofs
+REMEDY = "Give metres above 0 as numbers with a point, and leave the others empty."
 
 
 @dataclass(frozen=True)
@@ -184,3 +192,51 @@ def _mean_heights(layer: Layer, grid: Grid) -> FloatImage:
         layer = Layer.open(known, grid=crop(layer.grid, part), nodata=np.nan)
     data, valid = layer.on(grid, "average").read()
     return np.where(valid, data[0], np.nan).astype(np.float32)
+
+
+def stated_heights(outlines: Footprints, column: str | None) -> tuple[NDArray[np.float64], tuple[Finding, ...]]:
+    """Return the heights (N,) above ground before the event from a column in metres, NaN where unknown, and a finding
+    where values are no heights: words, 0 and less. Raises InputError where there is no such column, or no height in
+    it."""
+    table = outlines.attributes
+    if column is None:
+        return np.full(len(outlines), np.nan), ()
+    if table is None or column not in table:
+        names = [] if table is None else list(table.columns)
+        raise InputError(f"the footprints have no column {column!r}; they have {', '.join(map(str, names))}.")
+    heights_m = pd.to_numeric(table[column], errors="coerce").to_numpy(float, na_value=np.nan)
+    usable = np.isfinite(heights_m) & (heights_m > 0)
+    stated = table[column].notna().to_numpy() & (table[column].astype(str).str.strip() != "").to_numpy()
+    wrong = stated & ~usable
+    example = f" ({table[column].to_numpy()[wrong][0]!s:.40} for one)" if wrong.any() else ""
+    if not usable.any():
+        raise InputError(
+            f"the column {column!r} of the footprints {outlines.source} holds no height: of "
+            f"{count_of(len(outlines), 'value')}, {wrong.sum()} cannot be used{example}. {REMEDY}"
+        )
+    if not wrong.any():
+        return heights_m, ()
+    text = (
+        f"{wrong.sum()} of {count_of(int(stated.sum()), 'value')} in the column {column!r} of the footprints cannot be used as "
+        f"heights{example}: these heights are unknown."
+    )
+    return np.where(usable, heights_m, np.nan), (Finding("heights_unusable", "caution", text, REMEDY),)
+
+
+def systematic_offset_m(above_roofs_m: NDArray[np.float64]) -> float:
+    """Return the median of what stated heights lie above the surface of roofs that stand (N,), metres; 0 below 0.5 m
+    and for fewer than 5 buildings.
+
+    >>> systematic_offset_m(np.array([2.4, 2.5, 2.6, 2.5, 9.0])), systematic_offset_m(np.array([2.5, 2.5]))
+    (2.5, 0.0)
+    """
+    known = above_roofs_m[np.isfinite(above_roofs_m)]
+    offset_m = float(np.median(known)) if len(known) >= LEAST_STANDING else 0.0
+    return offset_m if abs(offset_m) >= LEAST_OFFSET_M else 0.0
+
+
+def without_offset(heights_m: NDArray[np.float64], offset_m: float) -> NDArray[np.float64]:
+    """(N,) stated heights less an offset; unknown where nothing is left."""
+    left = heights_m - offset_m
+    with np.errstate(invalid="ignore"):
+        return np.where(left > 0, left, np.nan)

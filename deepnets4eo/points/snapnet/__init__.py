@@ -8,11 +8,7 @@ from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "SnapNetLabeller": "deepnets4eo.points.snapnet.labeller",
-    "SnapNetRecipe": "deepnets4eo.points.snapnet.recipe",
-    "ViewSection": "deepnets4eo.points.snapnet.recipe",
     "label_heights": "deepnets4eo.points.snapnet.labeller",
-    "SnapNetFusion": "deepnets4eo.points.snapnet.networks",
-    "SnapNetUNet": "deepnets4eo.points.snapnet.networks",
 }
 
 __all__ = list(_HOMES)

@@ -43,14 +43,10 @@ class SnapNetLabeller(ViewLabeller):
 
     Parameters
     ----------
-    segmenter
-        The segmenter of snapshots: its inputs are their layers, its legend's values are the codes of points.
-    surface
-        How the surface of a cloud is made, as in training.
-    views
-        Cameras, third band and votes, as in training.
-    batch_size
-        Views that are labelled at once; memory grows with it, not with the number of views.
+    segmenter : the segmenter of snapshots: its inputs are their layers, its legend's values are the codes of points
+    surface : how the surface of a cloud is made, as in training
+    views : cameras, third band and votes, as in training
+    batch_size : views that are labelled at once; memory grows with it, not with the number of views
 
     Examples
     --------
@@ -68,20 +64,8 @@ class SnapNetLabeller(ViewLabeller):
 
     @classmethod
     def from_run(cls, run: str | Path | Run) -> SnapNetLabeller:
-        """The labeller that a run of the task `snapnet` holds.
-
-        Parameters
-        ----------
-        run
-            The folder of a run, or the run itself. Its network moves to a GPU where there is one.
-
-        Raises
-        ------
-        RunError
-            The folder is no run, or one of another task.
-        MissingExtraError
-            PyTorch is not installed.
-        """
+        """Return the labeller of a run of the task `snapnet` (a folder, or the run itself), its network on a GPU where
+        there is one. Raises RunError for no run or another task, MissingExtraError without PyTorch."""
         check_extra("deep", install="deep,points")  # clouds are mostly LAS: one installation is enough
         loaded = open_view_run(run, TASK_NAME, "label points by views")
         recipe, where = loaded.recipe, str(loaded.folder)
@@ -99,23 +83,9 @@ class SnapNetLabeller(ViewLabeller):
         return tuple(MEASURED[name] for name in self.segmenter.inputs.names if name in MEASURED)
 
     def scores(self, cloud: PointCloud) -> Vectors:
-        """Probabilities of the classes at the points.
-
-        Parameters
-        ----------
-        cloud
-            N points. Memory: about 400 bytes a point, and one batch of views.
-
-        Returns
-        -------
-        ndarray
-            (N, K) float32; rows of NaN at points that no view shows, and at withheld points and noise, which take no part.
-
-        Raises
-        ------
-        InputError
-            The cloud lacks what a layer shows.
-        """
+        """Return probabilities (N, K) float32 of the classes at N points; NaN at points that no view shows and at those
+        that do not count. Raises InputError where the cloud lacks what a layer shows. Memory: about 400 bytes a point,
+        and one batch of views."""
         check_measured(cloud, self.segmenter.inputs.names)
         return at_counted(cloud, self._scores, np.nan)
 
@@ -143,21 +113,15 @@ def label_heights(
 
     Parameters
     ----------
-    labeller
-        With its network, cameras and votes.
-    dsm
-        (h, w) heights, metres; NaN where unknown.
-    transform
-        From columns and rows to coordinates in metres, as rasters have it.
-    colour
-        (3, h, w) uint8, of an orthophoto on the same grid.
+    labeller : with its network, cameras and votes
+    dsm : (h, w) heights, metres; NaN where unknown
+    transform : from columns and rows to coordinates in metres, as rasters have it
+    colour : (3, h, w) uint8, of an orthophoto on the same grid
 
     Returns
     -------
-    scores
-        (K, h, w) float32 probabilities; NaN where no view shows the cell.
-    seen
-        (h, w) bool, where one does.
+    (K, h, w) float32 probabilities; NaN where no view shows the cell.
+    (h, w) bool, where one does.
 
     Raises
     ------

@@ -33,12 +33,9 @@ class SnapNetUNet(nn.Module):
 
     Parameters
     ----------
-    in_channels
-        Bands of the image, at least 1.
-    num_classes
-        Classes K, at least 1.
-    width
-        Channels of the first stage; VGG-16 has 64, trials need fewer.
+    in_channels : bands of the image, at least 1
+    num_classes : classes K, at least 1
+    width : channels of the first stage; VGG-16 has 64, trials need fewer
     weights
         First weights of the encoder: "imagenet" (VGG-16-BN, downloaded on demand), a run or a safetensors file, see
         `deepnets4eo.segmentation.load_encoder`.
@@ -96,21 +93,15 @@ class SnapNetFusion(ResidualCorrection):
 
     Parameters
     ----------
-    in_channels
-        Bands of each stream, or their sum beside `streams`.
-    num_classes
-        Classes K, at least 1.
-    streams
-        Bands of each stream, in the order of the layers.
+    in_channels : bands of each stream, or their sum beside `streams`
+    num_classes : classes K, at least 1
+    streams : bands of each stream, in the order of the layers
     network, encoder, weights, options
         The network, by default "snapnet-unet", encoder, weights and options of the streams' networks, as for
         `deepnets4eo.fusion.ResidualCorrection`.
-    frozen
-        Only C is trained: for streams that are trained already.
-    correction_width
-        Channels within C.
-    absent
-        What an absent stream is replaced by, see `deepnets4eo.fusion.Streams`.
+    frozen : only C is trained: for streams that are trained already
+    correction_width : channels within C
+    absent : what an absent stream is replaced by, see `deepnets4eo.fusion.Streams`
 
     Raises
     ------

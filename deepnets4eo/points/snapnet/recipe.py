@@ -31,22 +31,17 @@ class ViewSection(Section):
 
     Parameters
     ----------
-    cameras
-        `around` random points, as published; `above`, a grid that looks down and in oblique directions; `indoors`.
+    cameras : `around` random points, as published; `above`, a grid that looks down and in oblique directions; `indoors`
     directions, distances_m, elevation_deg
         The directions, distances and elevation of cameras around points and indoors: number, distances in metres, least
         and largest angle to the ground in degrees.
-    area_m2
-        Ground that so many directions are for, m²; indoors a room has them, whatever its area.
+    area_m2 : ground that so many directions are for, m²; indoors a room has them, whatever its area
     gsd_m, overlap, tilt_deg, headings
         The pixel size, overlap, tilt and headings of cameras above: metres a pixel, share that neighbours show again,
         angle and number of the oblique views.
-    third, height_factor
-        Third band of the composite, see `snapshot`, and how far heights vary in training.
-    votes
-        What is averaged over pixels and views.
-    seed
-        The seed of random cameras.
+    third, height_factor : third band of the composite, see `snapshot`, and how far heights vary in training
+    votes : what is averaged over pixels and views
+    seed : the seed of random cameras
     """
 
     cameras: Literal["around", "above", "indoors"] = Field(
@@ -125,22 +120,14 @@ class SnapNetRecipe(Recipe):
 
     Parameters
     ----------
-    task
-        The same as in any recipe.
-    data
-        Which clouds, and which of their points are trained and validated on.
-    legend
-        The classes; values are the codes of the clouds, e.g. those of ASPRS.
-    surface
-        How surfaces are made of clouds.
-    views
-        Cameras, layers and votes, in training and prediction.
-    model
-        The network, and the layers of snapshots that it takes.
-    train
-        Optimisation and augmentation.
-    predict
-        Not used: snapshots are predicted whole.
+    task : the same as in any recipe
+    data : which clouds, and which of their points are trained and validated on
+    legend : the classes; values are the codes of the clouds, e.g. those of ASPRS
+    surface : how surfaces are made of clouds
+    views : cameras, layers and votes, in training and prediction
+    model : the network, and the layers of snapshots that it takes
+    train : optimisation and augmentation
+    predict : not used: snapshots are predicted whole
 
     Raises
     ------

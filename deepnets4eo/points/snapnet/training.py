@@ -32,10 +32,11 @@ from deepnets4eo.points.cloud_data import (
     point_parts,
     split_clouds,
 )
+from deepnets4eo.points.labeller import label_tile
 from deepnets4eo.points.snapnet.labeller import SnapNetLabeller, check_measured, place_cameras, reach_m
 from deepnets4eo.points.snapnet.recipe import HEIGHT_EXPONENTS, SnapNetRecipe
-from deepnets4eo.points.tile_labels import label_tile
-from deepnets4eo.points.views import FaceView, Surface, make_surface, ray_caster, snapshot
+from deepnets4eo.points.views import Surface, make_surface, ray_caster, snapshot
+from deepnets4eo.points.views.camera import FaceView
 from deepnets4eo.points.views.snapshots import snapshot_inputs
 from deepnets4eo.points.views.training import (
     BORDER,

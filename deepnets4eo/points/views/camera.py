@@ -1,4 +1,4 @@
-"""A pinhole camera: where it stands, where it looks, and through which pixels.
+"""Pinhole cameras, and where they stand: in a cone over random vertices, on a grid over aerial clouds, in rooms, near another one.
 
 Coordinates are those of the surface, relative to its origin. Images are as the eye sees them: the camera's right is right.
 """
@@ -6,7 +6,8 @@ Coordinates are those of the surface, relative to its origin. Images are as the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
 
@@ -15,6 +16,11 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage, Floats, Mask, RegionIds
 from deepnets4eo.errors import InputError
+from deepnets4eo.points.views.surface import Surface
+
+PUBLISHED_DISTANCES_M = (5.0, 10.0, 20.0)
+TRIES = 1000  # for one camera that stands in a room
+MARGIN_M = 0.2  # of cameras from walls, floor and ceiling
 
 BACKGROUND = -1
 
@@ -25,18 +31,12 @@ class Camera:
 
     Parameters
     ----------
-    eye
-        (3,) float64, where it stands, metres from the surface's origin.
-    target
-        (3,) float64, a point that it looks at.
-    up
-        (3,) float64, the direction that is up in the image; not along the viewing direction.
-    field_of_view_deg
-        Angle between the left and the right edge of the image, degrees.
-    width_px, height_px
-        Size of the image.
-    near_m, far_m
-        What lies nearer or farther along the viewing direction is not seen, metres.
+    eye : (3,) float64, where it stands, metres from the surface's origin
+    target : (3,) float64, a point that it looks at
+    up : (3,) float64, the direction that is up in the image; not along the viewing direction
+    field_of_view_deg : angle between the left and the right edge of the image, degrees
+    width_px, height_px : size of the image
+    near_m, far_m : what lies nearer or farther along the viewing direction is not seen, metres
     intrinsics
         (fx, fy, cx, cy), pixels: focal lengths and principal point, in place of the field of view; the middle of the
         first pixel is (0, 0).
@@ -83,23 +83,9 @@ class Camera:
         cls, intrinsics: tuple[float, float, float, float], pose: NDArray[np.floating], width_px: int, height_px: int,
         *, near_m: float = 0.1, far_m: float = 100.0,
     ) -> Camera:  # fmt: skip
-        """A camera of known intrinsics and pose.
-
-        Parameters
-        ----------
-        intrinsics
-            (fx, fy, cx, cy), pixels.
-        pose
-            (4, 4), from camera (x right, y down, z forward) to the surface's coordinates.
-        width_px, height_px
-            Size of the image.
-        near_m, far_m
-            Limits along the viewing direction, metres.
-
-        Returns
-        -------
-        The camera; its target lies a metre in front of it.
-        """
+        """Return a camera of known intrinsics (fx, fy, cx, cy) in pixels and pose (4, 4), from camera (x right, y down,
+        z forward) to the surface's coordinates; limits along the viewing direction in metres, its target a metre in
+        front of it."""
         turn, eye = np.asarray(pose, np.float64)[:3, :3], np.asarray(pose, np.float64)[:3, 3]
         return cls(
             eye, eye + turn[:, 2], -turn[:, 1], width_px=width_px, height_px=height_px, near_m=near_m, far_m=far_m,
@@ -141,12 +127,9 @@ class FaceView:
 
     Parameters
     ----------
-    face
-        (H, W) int32, number of the face, -1 for background.
-    depth_m
-        (H, W) float32, metres along the viewing direction; inf where background.
-    camera
-        The camera.
+    face : (H, W) int32, number of the face, -1 for background
+    depth_m : (H, W) float32, metres along the viewing direction; inf where background
+    camera : the camera
     """
 
     face: RegionIds
@@ -181,3 +164,220 @@ def no_faces(camera: Camera) -> FaceView:
     shape = (camera.height_px, camera.width_px)
     depth: NDArray[np.float32] = np.full(shape, np.inf, np.float32)
     return FaceView(np.full(shape, BACKGROUND, np.int32), depth, camera)
+
+
+def cameras_around(
+    surface: Surface,
+    directions: int = 500,
+    *,
+    seed: int,
+    distances_m: Sequence[float] = PUBLISHED_DISTANCES_M,
+    elevation_deg: tuple[float, float] = (70, 90),
+) -> list[Camera]:
+    """Cameras above random vertices, several in each direction: the published sampler of SnapNet.
+
+    Parameters
+    ----------
+    surface : the surface; each camera looks at one of its vertices
+    directions
+        How many vertices are looked at. Published results need 500 to 800; 10, the default of the public code, does not
+        reproduce them.
+    seed : the seed of the random numbers
+    distances_m : cameras of one direction stand so far from its vertex, metres
+    elevation_deg
+        Lowest and highest angle of the cameras above the horizon, seen from the vertex, degrees; 90 looks straight down.
+
+    Returns
+    -------
+    directions x distances cameras; those of one direction follow each other.
+
+    Raises
+    ------
+    InputError
+        A surface without vertices, angles outside -90 to 90 degrees, distances not above 0.
+
+    >>> from deepnets4eo.points.views.surface_construction import make_surface
+    >>> from deepnets4eo.points import PointCloud
+    >>> surface = make_surface(PointCloud(np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0.0]])))
+    >>> len(cameras_around(surface, 10, seed=0))
+    30
+    """
+    _check(surface, distances_m, elevation_deg)
+    rng = np.random.default_rng(seed)
+    cameras = []
+    for _ in range(directions):
+        target = surface.vertices[rng.integers(len(surface.vertices))].astype(np.float64)
+        azimuth, elevation = rng.uniform(0, 360), rng.uniform(*elevation_deg)
+        cameras += [_towards(target, azimuth, elevation, distance) for distance in distances_m]
+    return cameras
+
+
+def cameras_above(
+    surface: Surface, *, gsd_m: float = 0.2, overlap: float = 0.5, tilt_deg: float = 45, headings: int = 4
+) -> list[Camera]:
+    """A grid of cameras that look straight down, and of oblique ones, as aerial surveys have them.
+
+    Parameters
+    ----------
+    surface : the surface; where it has no vertices stands no camera
+    gsd_m : ground size of a pixel in the middle of a view, metres
+    overlap : share of a view that the next one of the same row shows again, 0 to below 1
+    tilt_deg : angle of the oblique views from straight down, degrees
+    headings : in how many directions oblique cameras look at each position; 0 leaves them out
+
+    Returns
+    -------
+    At each position one camera that looks down, then the oblique ones.
+
+    Raises
+    ------
+    InputError
+        A surface without vertices, or numbers outside the ranges above.
+    """
+    if not (gsd_m > 0 and 0 <= overlap < 1 and 0 < tilt_deg < 90 and headings >= 0):
+        raise InputError(
+            f"cameras_above: gsd_m {gsd_m}, overlap {overlap}, tilt_deg {tilt_deg}, headings {headings}; expected more than 0, "
+            "0 to below 1, between 0 and 90, and 0 or more"
+        )
+    _check(surface)
+    model = Camera(np.zeros(3), np.array([0, 1.0, 0]), np.array([0, 0, 1.0]))  # its size and angle
+    length, *_ = model.focal()
+    distance = gsd_m * length
+    cameras = []
+    for target in _grid(surface, gsd_m * model.width_px * (1 - overlap)):
+        cameras.append(_towards(target, 270, 90, distance))
+        cameras += [_towards(target, 270 + 360 * one / headings, 90 - tilt_deg, distance) for one in range(headings)]
+    reach = distance + float(np.ptp(surface.vertices[:, 2])) + 2 * gsd_m * model.width_px
+    return [replace(camera, far_m=max(camera.far_m, reach)) for camera in cameras]
+
+
+def cameras_indoors(
+    surface: Surface,
+    directions: int = 500,
+    *,
+    seed: int,
+    distances_m: Sequence[float] = (1.0, 2.0, 3.0),
+    elevation_deg: tuple[float, float] = (-15, 45),
+) -> list[Camera]:
+    """Cameras in a room: they stand within its walls, and look at what lies below its upper third.
+
+    Parameters
+    ----------
+    surface : the surface of a room, whose box the cameras do not leave
+    directions : how many vertices are looked at
+    seed : the seed of the random numbers
+    distances_m
+        Cameras of one direction stand so far from its vertex, metres, or nearer where a wall would be in the way.
+    elevation_deg : lowest and highest angle of the cameras above the horizon, seen from the vertex, degrees
+
+    Returns
+    -------
+    directions x distances cameras; those of one direction follow each other.
+
+    Raises
+    ------
+    InputError
+        A surface without vertices, and a room in which no camera can stand.
+    """
+    _check(surface, distances_m, elevation_deg)
+    rng = np.random.default_rng(seed)
+    low, high = surface.vertices.min(axis=0) + MARGIN_M, surface.vertices.max(axis=0) - MARGIN_M
+    lower = np.flatnonzero(surface.vertices[:, 2] <= low[2] + 2 / 3 * (high[2] - low[2]))
+    if not (len(lower) and (high > low).all()):
+        raise InputError(
+            f"the surface is {np.ptp(surface.vertices, axis=0).tolist()} m large; expected a room to stand in"
+        )
+    cameras: list[Camera] = []
+    for _ in range(directions):
+        for _ in range(TRIES):
+            target = surface.vertices[rng.choice(lower)].astype(np.float64)
+            azimuth, elevation = rng.uniform(0, 360), rng.uniform(*elevation_deg)
+            views = [_towards(target, azimuth, elevation, distance, near_m=0.1) for distance in distances_m]
+            inside = [view for view in views if (view.eye > low).all() and (view.eye < high).all()]
+            if inside:
+                break
+        else:
+            raise InputError(
+                f"no camera {min(distances_m)} m from a vertex stands in the room. Choose shorter distances_m"
+            )
+        cameras += [view if view in inside else inside[-1] for view in views]
+    return cameras
+
+
+def cameras_near(
+    camera: Camera, count: int, *, seed: int, pivot_m: float, turn_deg: float = 15, shift: float = 0.1
+) -> list[Camera]:
+    """Cameras around another one, turned about a point in front of it: the resampled views of SnapNet-R.
+
+    Parameters
+    ----------
+    camera : the camera of the frame
+    count : how many cameras
+    seed : the seed of the random numbers
+    pivot_m : distance of the point they are turned about, metres: about that of the scene's middle
+    turn_deg : largest angle to the right, left, up and down, degrees
+    shift : largest change of the distance to the point, as a share of it
+
+    Returns
+    -------
+    The cameras, of the same pixels and limits.
+
+    Raises
+    ------
+    InputError
+        A pivot that is not in front of the camera, turns of 90 degrees or more, shifts of the whole distance.
+    """
+    if not (pivot_m > 0 and 0 <= turn_deg < 90 and 0 <= shift < 1):
+        raise InputError(
+            f"cameras_near: pivot_m {pivot_m}, turn_deg {turn_deg}, shift {shift}; expected more than 0, 0 to below 90, "
+            "and 0 to below 1"
+        )
+    rng = np.random.default_rng(seed)
+    right, down, forward = camera.axes()
+    pivot = camera.eye + pivot_m * forward
+    cameras = []
+    for _ in range(count):
+        sideways, upwards = np.radians(rng.uniform(-turn_deg, turn_deg, 2))
+        away = -forward * math.cos(sideways) + right * math.sin(sideways)
+        away = away * math.cos(upwards) - down * math.sin(upwards)
+        distance = pivot_m * (1 + rng.uniform(-shift, shift))
+        cameras.append(replace(camera, eye=pivot + distance * away, target=pivot, up=-down))
+    return cameras
+
+
+def _towards(target: Floats, azimuth_deg: float, elevation_deg: float, distance_m: float, near_m: float = 1) -> Camera:
+    """Return a camera at an azimuth (counterclockwise from east) and an elevation seen from its target. Up is the
+    vertical tilted away from the target, which stays defined where it looks straight down."""
+    azimuth, elevation = math.radians(azimuth_deg), math.radians(elevation_deg)
+    level = np.array([math.cos(azimuth), math.sin(azimuth), 0])
+    vertical = np.array([0, 0, 1.0])
+    away = level * math.cos(elevation) + vertical * math.sin(elevation)
+    up = vertical * math.cos(elevation) - level * math.sin(elevation)
+    return Camera(target + distance_m * away, target, up, near_m=min(near_m, distance_m / 2))
+
+
+def _grid(surface: Surface, step_m: float) -> Iterator[Floats]:
+    """The middle of each square cell that has vertices, at the height of the middle one of these."""
+    for cell in _cells(surface, step_m):
+        heights = surface.vertices[cell, 2]
+        low = np.floor(surface.vertices[cell[0], :2] / step_m)
+        yield np.append((low + 0.5) * step_m, np.median(heights)).astype(np.float64)
+
+
+def _cells(surface: Surface, step_m: float) -> list[np.ndarray]:
+    column = np.floor(surface.vertices[:, :2] / step_m).astype(np.int64)
+    column -= column.min(axis=0)
+    number = column[:, 0] * (int(column[:, 1].max()) + 1) + column[:, 1]
+    order = np.argsort(number, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
+
+
+def _check(
+    surface: Surface, distances_m: Sequence[float] = PUBLISHED_DISTANCES_M, elevation_deg: tuple[float, float] = (0, 90)
+) -> None:
+    if not len(surface.vertices):
+        raise InputError("the surface has no vertices; expected at least one to look at")
+    if not distances_m or min(distances_m) <= 0:
+        raise InputError(f"distances_m are {tuple(distances_m)}; expected one or more, above 0")
+    if not -90 <= elevation_deg[0] <= elevation_deg[1] <= 90:
+        raise InputError(f"elevation_deg is {elevation_deg}; expected the lower and the upper angle within -90 to 90")

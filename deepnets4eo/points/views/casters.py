@@ -29,8 +29,7 @@ def ray_caster(surface: Surface) -> Caster:
 
     Parameters
     ----------
-    surface
-        The surface.
+    surface : the surface
 
     Returns
     -------
@@ -59,8 +58,7 @@ class RayCaster:
 
     Parameters
     ----------
-    surface
-        The surface; of up to 2³¹ − 1 faces.
+    surface : the surface; of up to 2³¹ − 1 faces
 
     Of faces at exactly the same distance, and along edges, any may be given. Coordinates are float32, as Embree's are.
     Memory: about 150 bytes a face. All cores that the process may use share a view.
@@ -81,17 +79,7 @@ class RayCaster:
             self._scene.add_triangles(of_numpy(np.ascontiguousarray(positions)), of_numpy(faces))
 
     def view(self, camera: Camera) -> FaceView:
-        """The faces that a camera sees, between its near and far limits.
-
-        Parameters
-        ----------
-        camera
-            The camera.
-
-        Returns
-        -------
-        The face and the depth of each pixel.
-        """
+        """Return the face and the depth of each pixel that a camera sees, between its near and far limits."""
         import open3d
 
         if self._empty:
@@ -134,8 +122,7 @@ class ZBuffer:
 
     Parameters
     ----------
-    surface
-        The surface.
+    surface : the surface
 
     The middle of a pixel belongs to a face when it lies inside or on its edge. Of faces at the same distance the first is
     given, which is also the rule along edges that faces share. Computed in float64.
@@ -146,17 +133,7 @@ class ZBuffer:
         self._surface = surface
 
     def view(self, camera: Camera) -> FaceView:
-        """The faces that a camera sees, between its near and far limits.
-
-        Parameters
-        ----------
-        camera
-            The camera.
-
-        Returns
-        -------
-        The face and the depth of each pixel.
-        """
+        """Return the face and the depth of each pixel that a camera sees, between its near and far limits."""
         rays = camera.rays().reshape(-1, 3)
         depth, face = np.full(len(rays), np.inf), np.full(len(rays), np.iinfo(np.int64).max)
         for boxes in self._faces_in_view(camera):

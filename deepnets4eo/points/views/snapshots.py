@@ -40,10 +40,8 @@ def snapshot(surface: Surface, view: FaceView, *, third: Third = "depth") -> dic
 
     Parameters
     ----------
-    surface
-        The surface, with what is known at its vertices.
-    view
-        Which face each pixel sees.
+    surface : the surface, with what is known at its vertices
+    view : which face each pixel sees
     third
         Last channel of the composite: "depth", inverted and stretched over each view, nearest 255, farthest 0, as
         published; "depth_m", inverted from the camera's near limit, 255, to its far limit, 0, so that views compare;
@@ -168,18 +166,12 @@ def write_view_sheet(
 
     Parameters
     ----------
-    surface
-        The surface of the views.
-    views
-        Which faces the cameras see; some ten.
-    path
-        PNG, PDF or SVG.
-    legend
-        Colours of the classes, whose values are the surface's codes; without one matplotlib's colours are used.
-    third
-        Last channel of the composite, see `snapshot`.
-    title
-        Above the sheet.
+    surface : the surface of the views
+    views : which faces the cameras see; some ten
+    path : PNG, PDF or SVG
+    legend : colours of the classes, whose values are the surface's codes; without one matplotlib's colours are used
+    third : last channel of the composite, see `snapshot`
+    title : above the sheet
 
     Returns
     -------

@@ -15,7 +15,6 @@ import numpy as np
 
 from deepnets4eo.files import write_json
 from deepnets4eo.lazy import check_extra
-from deepnets4eo.synthetic.world.city_pairs import city_pair, is_city
 from deepnets4eo.synthetic.world.cover_network import (
     WorldRecipe,
     WorldSection,
@@ -25,6 +24,7 @@ from deepnets4eo.synthetic.world.cover_network import (
     write_cover_run,
 )
 from deepnets4eo.synthetic.world.style import chosen_names
+from deepnets4eo.synthetic.world.surface import city_pair, is_city
 from deepnets4eo.synthetic.world.windows import PairWithTruth, WindowCutter
 from deepnets4eo.training.data import Sample
 from deepnets4eo.training.fit import METRICS, fit_segmenter
@@ -124,7 +124,7 @@ def make_pair(seed: int, data: WorldSection, styles: tuple[str, ...], mixed_shar
     """Make the pair of a seed with one of the styles, both dates with their truth; `mixed_share` as in `pair_stream`."""
     if styles == (CITY,):
         return city_pair(seed, size_px=data.size_px)
-    from deepnets4eo.synthetic.world.stream import pair_stream
+    from deepnets4eo.synthetic.world.pair import pair_stream
 
     pair: PairWithTruth = next(pair_stream(seed, styles=styles, size_px=data.size_px, mixed_share=mixed_share))
     return pair

@@ -24,7 +24,7 @@ from deepnets4eo.synthetic.world.damage_cover import (
     piece,
     rubble_colour,
 )
-from deepnets4eo.synthetic.world.damage_modes import MODE
+from deepnets4eo.synthetic.world.hazard import MODE
 from deepnets4eo.synthetic.world.noise import hash_unit, value_noise
 from deepnets4eo.synthetic.world.outcome import Outcome
 from deepnets4eo.synthetic.world.plan import Plan

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numba import njit
 
-from deepnets4eo.synthetic.world.damage_modes import PIECES
+from deepnets4eo.synthetic.world.hazard import PIECES
 from deepnets4eo.synthetic.world.intensity import CELL_M
 from deepnets4eo.synthetic.world.noise import hash_unit, value_noise
 from deepnets4eo.synthetic.world.plan import CONSTRUCTIONS

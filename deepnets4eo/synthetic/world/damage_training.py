@@ -19,8 +19,8 @@ from deepnets4eo.cards.legend import VOID
 from deepnets4eo.damage import GRADES, StreamRecipe, train_on_stream
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.lazy import check_extra
-from deepnets4eo.synthetic.world.city_pairs import CITY_SHARE, is_city
 from deepnets4eo.synthetic.world.style import chosen_names
+from deepnets4eo.synthetic.world.surface import CITY_SHARE, is_city
 from deepnets4eo.training.tasks import Task, TrainOptions
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ def world_pairs(
     """Yield places of the miniature world without end, styles and hazards drawn from the names; buildings that people
     took down have no grade."""
     from deepnets4eo.damage import GradedPair
+    from deepnets4eo.synthetic.world.pair import pair_stream
     from deepnets4eo.synthetic.world.plan import BOTH
-    from deepnets4eo.synthetic.world.stream import pair_stream
 
     start = int(np.random.SeedSequence(list(seed)).generate_state(1)[0])
     for sample in pair_stream(start, styles=styles, hazards=hazards, size_px=size_px):

@@ -13,9 +13,8 @@ from numba import njit
 
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.damage_cover import bilinear, piece, rubble_colour
-from deepnets4eo.synthetic.world.damage_modes import DEBRIS, MODE, PIECES
-from deepnets4eo.synthetic.world.intensity import CELL_M
-from deepnets4eo.synthetic.world.inundation import SOFT, mud_share
+from deepnets4eo.synthetic.world.hazard import DEBRIS, MODE, PIECES
+from deepnets4eo.synthetic.world.intensity import CELL_M, SOFT, mud_share
 from deepnets4eo.synthetic.world.noise import hash_unit, noise_fields, value_noise
 from deepnets4eo.synthetic.world.outcome import Outcome
 from deepnets4eo.synthetic.world.plan import NO_BUILDING, Plan

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.layouts.clearance import keep_apart, outline_rows
-from deepnets4eo.synthetic.world.layouts.palette import add_infrared, car_colours, vary
-from deepnets4eo.synthetic.world.layouts.tables import table_rows
+from deepnets4eo.synthetic.world.layouts.tables import add_infrared, car_colours, table_rows, vary
 from deepnets4eo.synthetic.world.plan import (
     AFTER,
     BEFORE,
@@ -180,10 +179,8 @@ def change(plan: Plan, rng: np.random.Generator) -> Plan:
 
     Parameters
     ----------
-    plan
-        The plan; its objects are there at both dates.
-    rng
-        Source of all draws.
+    plan : the plan; its objects are there at both dates
+    rng : source of all draws
 
     Returns
     -------

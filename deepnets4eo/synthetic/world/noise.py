@@ -138,23 +138,8 @@ def noise_fields(seed: int, gsd_m: float, shape: tuple[int, int]) -> NDArray[np.
 
 @lru_cache(maxsize=2)
 def terrain(seed: int, gsd_m: float, shape: tuple[int, int], relief_m: float) -> NDArray[np.float32]:
-    """Height of the terrain, the same at both dates.
-
-    Parameters
-    ----------
-    seed
-        The seed of the world.
-    gsd_m
-        The pixel size of the surface, metres.
-    shape
-        (rows, columns).
-    relief_m
-        Standard deviation, metres.
-
-    Returns
-    -------
-    (rows, columns) float32, metres; read-only.
-    """
+    """Return the height (rows, columns) float32 in metres of the terrain of a seed, the same at both dates; read-only.
+    `relief_m` is its standard deviation."""
     heights = np.zeros(shape, np.float32)
     for period_m, weight in RELIEF_PERIODS_M if relief_m > 0 else ():
         add_noise(heights, gsd_m, period_m, weight * relief_m, seed + int(period_m))

@@ -14,18 +14,20 @@ from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.damage_cover import RIM_M
-from deepnets4eo.synthetic.world.damage_modes import DEBRIS, MODE, MOST_VISIBLE, NO_ROOF, PIECES
-from deepnets4eo.synthetic.world.hazard import Hazard
+from deepnets4eo.synthetic.world.hazard import DEBRIS, MODE, MOST_VISIBLE, NO_ROOF, PIECES, Hazard
 from deepnets4eo.synthetic.world.intensity import (
     CELL_M,
+    WATER_FIELDS,
     Grid,
+    Inundation,
     draw_intensity,
+    draw_inundation,
+    grade_by_depth,
+    mud_at_walls,
     node_positions,
     sample_nodes,
     smooth_noise,
 )
-from deepnets4eo.synthetic.world.inundation import FIELDS as WATER_FIELDS
-from deepnets4eo.synthetic.world.inundation import Inundation, draw_inundation, grade_by_depth, mud_at_walls
 from deepnets4eo.synthetic.world.plan import (
     AFTER,
     BARE,
@@ -65,30 +67,18 @@ class Outcome:
 
     Parameters
     ----------
-    hazard
-        The name of the hazard.
-    seed
-        The seed of the noise in the paint.
-    grades
-        (N,) uint8 true grade of each building: 0 none, 1 minor, 2 major, 3 destroyed.
-    visible
-        (N,) uint8 grade that a view from above can show, at most the true one.
-    modes
-        (N,) uint8 codes of `damage_modes.MODE`.
-    strength
-        (N,) float32 0–1, how far the mode goes within its grade.
-    heading
-        (N,) float32 radians, towards which a building opens or falls.
-    seeds
-        (N,) int64 of the noise of each building.
-    effects
-        Strength of the effects on ground and trees, 0–1 (depth: metres), by name of `EFFECTS`.
-    intensity
-        (R, C) float32 0–1 at the nodes of `intensity.node_positions`.
-    debris
-        (R, C) float32 0–1, density of loose pieces on the ground.
-    water
-        Depth of water or mud, or None.
+    hazard : the name of the hazard
+    seed : the seed of the noise in the paint
+    grades : (N,) uint8 true grade of each building: 0 none, 1 minor, 2 major, 3 destroyed
+    visible : (N,) uint8 grade that a view from above can show, at most the true one
+    modes : (N,) uint8 codes of `hazard.MODE`
+    strength : (N,) float32 0–1, how far the mode goes within its grade
+    heading : (N,) float32 radians, towards which a building opens or falls
+    seeds : (N,) int64 of the noise of each building
+    effects : strength of the effects on ground and trees, 0–1 (depth: metres), by name of `EFFECTS`
+    intensity : (R, C) float32 0–1 at the nodes of `intensity.node_positions`
+    debris : (R, C) float32 0–1, density of loose pieces on the ground
+    water : depth of water or mud, or None
     """
 
     hazard: str
@@ -110,12 +100,9 @@ def draw_outcome(plan: Plan, hazard: Hazard, rng: np.random.Generator) -> tuple[
 
     Parameters
     ----------
-    plan
-        The place before; buildings that are there at both dates can be damaged, rows of the table the others.
-    hazard
-        The kind of event.
-    rng
-        Source of the draw; the same state is the same outcome.
+    plan : the place before; buildings that are there at both dates can be damaged, rows of the table the others
+    hazard : the kind of event
+    rng : source of the draw; the same state is the same outcome
 
     Returns
     -------

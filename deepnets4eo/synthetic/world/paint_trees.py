@@ -10,7 +10,7 @@ from numba import njit
 
 from deepnets4eo.synthetic.world.noise import fill_lattice, hash_unit, lattice_value, noise_fields
 from deepnets4eo.synthetic.world.plan import BARE, CHARRED, DECIDUOUS, EVERGREEN, PALM, SHRUB, Plan
-from deepnets4eo.synthetic.world.season import WorldSeason
+from deepnets4eo.synthetic.world.style import WorldSeason
 from deepnets4eo.synthetic.world.surface import WorldSurface
 
 # Display colours (red, green, blue, near infrared) of crowns in full leaf, in autumn and without leaves.

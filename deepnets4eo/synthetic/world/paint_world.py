@@ -14,7 +14,7 @@ from deepnets4eo.synthetic.world.noise import hash_unit, noise_fields, sine_of_t
 from deepnets4eo.synthetic.world.paint_roofs import paint_roofs
 from deepnets4eo.synthetic.world.paint_trees import paint_trees
 from deepnets4eo.synthetic.world.plan import CROP_ROWS, ELLIPSE, NO_ROWS, PAVING_JOINTS, Plan
-from deepnets4eo.synthetic.world.season import WorldSeason
+from deepnets4eo.synthetic.world.style import WorldSeason
 from deepnets4eo.synthetic.world.surface import Floats, WorldSurface, columns_of, rows_of
 
 FRESH = {"grass": ((62, 88, 48, 172), (92, 116, 66, 196)), "crop": ((58, 92, 44, 176), (88, 120, 60, 200))}
@@ -38,18 +38,12 @@ def paint(
 
     Parameters
     ----------
-    plan
-        The plan of one date, see `Plan.at`.
-    gsd_m
-        Side of a pixel, metres.
-    shape
-        (rows, columns) of the surface; its upper left corner is the plan's origin.
-    season
-        Grass, leaves and snow.
-    outcome
-        What a hazard did; None before it.
-    seed
-        The seed of the noise; the same at both dates of a world.
+    plan : the plan of one date, see `Plan.at`
+    gsd_m : side of a pixel, metres
+    shape : (rows, columns) of the surface; its upper left corner is the plan's origin
+    season : grass, leaves and snow
+    outcome : what a hazard did; None before it
+    seed : the seed of the noise; the same at both dates of a world
 
     Returns
     -------

@@ -85,18 +85,12 @@ class Plan:
 
     Parameters
     ----------
-    extent_m
-        (width, height) of the place; objects may lie beyond, for their shadows and crowns.
-    ground
-        Code of the material under everything (`materials.CODE`).
-    patches
-        Code of the material of irregular patches in it.
-    patch_share
-        Share of the ground that the patches take, 0–1.
-    relief_m
-        Standard deviation of the terrain's height, metres.
-    poles
-        Material name → its two display colours, (2, 4), where the place's differ from `materials`.
+    extent_m : (width, height) of the place; objects may lie beyond, for their shadows and crowns
+    ground : code of the material under everything (`materials.CODE`)
+    patches : code of the material of irregular patches in it
+    patch_share : share of the ground that the patches take, 0–1
+    relief_m : standard deviation of the terrain's height, metres
+    poles : material name → its two display colours, (2, 4), where the place's differ from `materials`
     buildings, roofs, boxes, areas, trees
         Tables of the types `BUILDING`, `ROOF`, `BOX`, `AREA`, `TREE`; later rows lie over earlier ones.
 
@@ -119,24 +113,13 @@ class Plan:
     trees: NDArray[Any] = _empty("trees")
 
     def with_rows(self, **tables: NDArray[Any]) -> Plan:
-        """Return the plan with more rows at the end of its tables.
-
-        Parameters
-        ----------
-        tables
-            Rows by the name of their table.
-        """
+        """Return the plan with more rows at the end of its tables, by the name of their table."""
         joined: dict[str, Any] = {name: join_rows([getattr(self, name), rows]) for name, rows in tables.items()}
         return replace(self, **joined)
 
     def at(self, date: int) -> Plan:
-        """Return the plan with the roofs, boxes, areas and trees of one date; the table of buildings stays whole.
-
-        Parameters
-        ----------
-        date
-            `BEFORE` or `AFTER`.
-        """
+        """Return the plan with the roofs, boxes, areas and trees of `BEFORE` or `AFTER`; the table of buildings stays
+        whole."""
         there: dict[str, Any] = {}
         for name in ("roofs", "boxes", "areas", "trees"):
             table = getattr(self, name)

@@ -30,10 +30,10 @@ NOISE_BITS = 15
 
 @dataclass(frozen=True)
 class WorldSensor:
-    """Optics and radiometry of one delivered image: blur and sharpening, pan-sharpening (`pan` with colours shifted by
-    `colour_shift_px`), display values of the median, the 1st and the 99.5th percentile, gains and casts of the
-    bands, saturation limited so that the 98th percentile of the range between bands stays below `chroma`, noise,
-    stripes of columns, and JPEG quality (0 for none)."""
+    """Optics and radiometry of one delivered image: blur, sharpening, pan-sharpening with colours shifted by
+    `colour_shift_px`, display values of the median, the 1st and the 99.5th percentile, gains and casts of the bands,
+    saturation limited by `chroma` (98th percentile of the range between bands), noise, stripes, JPEG quality (0 for
+    none)."""
 
     blur_px: float
     sharpening: float

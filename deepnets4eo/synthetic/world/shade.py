@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from deepnets4eo.synthetic.surface import OPAQUE
+from deepnets4eo.synthetic.surface import OPAQUE, STANDING_M
 from deepnets4eo.synthetic.world.noise import hash_unit
 
 BLOCK_PX = 16  # blocks of which the highest top is known
@@ -19,7 +19,7 @@ NO_CROWN = np.float32(-1)
 FOOT_SHARE = np.float32(0.35)  # of a crown's height, at which its leaves begin
 
 CLOUD_PX = 16  # lattice of clouds
-STANDING_M = np.float32(1.6)  # a lower building is rubble
+STANDING = np.float32(STANDING_M)
 OPAQUE_SHARE = np.float32(OPAQUE / 255)  # cover from which a crown is what is seen
 SCALE = np.float32(1.0 / 65025.0)
 CLOUD_WHITE = np.float32(0.8)
@@ -50,12 +50,9 @@ class Layers(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """What all pixels of an image have in common.
-
-    `to_sun` : (2,) length of a shadow to the left and up per metre of height; `direct` : share of direct light;
-    `tint` : (4,) colour of the light from the sky; `veil`, `dimming` : clouds on a lattice of `CLOUD_PX` pixels;
-    `kinds` : class of each material; `codes` : classes of building, clutter, tree and water.
-    """
+    """What all pixels of an image have in common: `to_sun` (2,), length of a shadow to the left and up per metre of
+    height; share of direct light, colour (4,) of the sky's light, clouds on a lattice of `CLOUD_PX` pixels, class of
+    each material, and the codes of building, clutter, tree and water."""
 
     gsd_m: np.float32
     lean: Floats
@@ -176,7 +173,7 @@ def _label_solids(layers, scene, spots, rays_m, least_m, is_wall, labels, seen_r
         at, ray = spots[col], rays_m[col]
         top, owner, kind = height[at], building_of[at], kinds[material[at]]
         if kind != water:
-            if owner > 0 and top >= STANDING_M:
+            if owner > 0 and top >= STANDING:
                 kind = building
             elif kind == building or (owner == 0 and roof[at] > 0):
                 kind = clutter

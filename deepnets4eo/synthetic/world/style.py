@@ -1,4 +1,4 @@
-"""Styles: the ways people build, each one YAML file of shares, sizes and colours.
+"""Styles: the ways people build, each one YAML file of shares, sizes and colours; and seasons: grass, leaves and snow by climate and day.
 
 Takes the name of a file in `styles/`; refuses names that are not there.
 """
@@ -15,6 +15,11 @@ import numpy as np
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml
+from deepnets4eo.synthetic.style import Season
+
+WINTER_DAYS = 335, 90  # of the year, first and last
+# Share of the winter days with snow: more than there are, so that networks learn enough of it.
+SNOWY = {"continental": 0.5, "temperate": 0.3, "mediterranean": 0.2, "dry": 0.2}
 
 Span = tuple[float, float]
 ENDING = ".yaml"
@@ -41,30 +46,18 @@ class WorldStyle:
 
     Parameters
     ----------
-    name
-        The name of the file.
-    title
-        In words.
-    layout
-        Name of the layout, see `layouts`.
-    numbers
-        What the layout needs: spans and shares by name.
-    roofs
-        Kinds of roofs.
-    ground
-        Names of the material under everything and of its patches, and the patches' share from and to.
-    poles
-        Material → two display colours (red, green, blue, near infrared), where the region's differ.
-    climate
-        "temperate", "continental", "dry", "tropical" or "mediterranean": seasons, leaves, grass.
-    trees_per_ha
-        From and to.
-    evergreen
-        Share of the trees, from and to.
-    over_roofs
-        Share of the buildings with a crown over the roof, from and to.
-    relief_m
-        Standard deviation of the terrain, from and to, metres.
+    name : the name of the file
+    title : in words
+    layout : name of the layout, see `layouts`
+    numbers : what the layout needs: spans and shares by name
+    roofs : kinds of roofs
+    ground : names of the material under everything and of its patches, and the patches' share from and to
+    poles : material → two display colours (red, green, blue, near infrared), where the region's differ
+    climate : "temperate", "continental", "dry", "tropical" or "mediterranean": seasons, leaves, grass
+    trees_per_ha : from and to
+    evergreen : share of the trees, from and to
+    over_roofs : share of the buildings with a crown over the roof, from and to
+    relief_m : standard deviation of the terrain, from and to, metres
 
     Examples
     --------
@@ -87,52 +80,20 @@ class WorldStyle:
 
     @classmethod
     def load(cls, name: str) -> WorldStyle:
-        """Read a style.
-
-        Parameters
-        ----------
-        name
-            One of `style_names()`.
-
-        Raises
-        ------
-        InputError
-            There is no such style.
-        """
+        """Read a style, one of `style_names()`. Raises InputError where there is no such one."""
         if name not in style_names():
             raise InputError(f'style "{name}" is unknown, expected one of {", ".join(style_names())}.')
         return _load(name)
 
     def draw(self, rng: np.random.Generator, number: str) -> float:
-        """Draw one of the layout's numbers: uniform within its span, or the number itself.
-
-        Parameters
-        ----------
-        rng
-            Source of the draw.
-        number
-            A key of `numbers`.
-        """
+        """Draw one of the layout's `numbers`: uniform within its span, or the number itself."""
         value = self.numbers[number]
         return float(rng.uniform(*value)) if isinstance(value, (list, tuple)) else float(value)
 
     def in_colours_of(self, roofs: WorldStyle, ground: WorldStyle, rng: np.random.Generator) -> WorldStyle:
-        """The same way to build in other places' colours, so that colour says less about shape.
-
-        Parameters
-        ----------
-        roofs
-            Whose roofs lend surface and colours: flat ones to flat ones, pitched ones to pitched ones.
-        ground
-            Whose materials lie on the ground.
-        rng
-            Source of the draws.
-
-        Returns
-        -------
-        WorldStyle
-            Name, layout, shapes, trees and climate are its own; a kind of roof that `roofs` does not have as well.
-        """
+        """Return the same way to build in other places' colours, so that colour says less about shape: flat roofs take
+        those of flat ones of `roofs`, pitched of pitched (kinds that it lacks keep theirs), the ground those of
+        `ground`."""
         recoloured = tuple(_in_colours_of(one, roofs.roofs, rng) for one in self.roofs)
         return replace(self, roofs=recoloured, ground=ground.ground, poles=ground.poles)
 
@@ -218,3 +179,52 @@ def to_span(values: Sequence[float]) -> Span:
     """Return two numbers of a file as from and to."""
     low, high = values
     return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class WorldSeason(Season):
+    """State of the vegetation, and snow.
+
+    Parameters
+    ----------
+    greenness : the greenness of lawns, 0 (straw) to 1 (fresh green)
+    leaf : leaves on deciduous trees, 0 (bare) to 1 (full)
+    tint : autumn colour of leaves, 0 to 1
+    snow : 0 for none, 0.2 thin and patchy, 1 over all that is not cleared or wet
+
+    Examples
+    --------
+    >>> WorldSeason(greenness=0.2, leaf=0.0, snow=0.8).snow
+    0.8
+    """
+
+    snow: float = 0.0
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, climate: str, day: float | None = None) -> WorldSeason:
+        """Draw the season of a climate (as in `WorldStyle`) at a day of the year on the northern hemisphere, 1 to 366;
+        drawn where None."""
+        day = float(rng.uniform(1, 366)) if day is None else day
+        shift = rng.normal(0, 0.12)
+        if climate in ("temperate", "continental"):
+            season = Season.of_day(day)
+            green = float(np.clip(season.greenness + shift, 0, 1))
+            tint = float(np.clip(season.tint * rng.uniform(0.5, 1.3), 0, 1))
+            return cls(green, season.leaf, tint, _draw_snow(rng, climate, day))
+        if climate == "mediterranean":
+            green = 0.5 + 0.4 * np.cos(2 * np.pi * (day - 60) / 365) + shift
+            leaf = float(np.clip(0.75 + 0.6 * np.cos(2 * np.pi * (day - 190) / 365), 0, 1))
+            return cls(float(np.clip(green, 0, 1)), leaf, snow=_draw_snow(rng, climate, day))
+        wet = 0.5 + 0.5 * np.cos(2 * np.pi * (day - 230) / 365)
+        if climate == "dry":
+            green = float(np.clip(0.05 + 0.3 * wet + shift, 0, 0.6))
+            return cls(green, float(rng.uniform(0.6, 1.0)), snow=_draw_snow(rng, climate, day))
+        return cls(float(np.clip(0.35 + 0.6 * wet + shift, 0.05, 1)), float(rng.uniform(0.85, 1.0)))
+
+
+def _draw_snow(rng: np.random.Generator, climate: str, day: float) -> float:
+    """Snow of a day: none, thin and patchy, or deep."""
+    first, last = WINTER_DAYS
+    if last <= day <= first or rng.random() >= SNOWY[climate]:
+        return 0.0
+    return float(rng.choice((rng.uniform(0.15, 0.5), rng.uniform(0.6, 1.0))))

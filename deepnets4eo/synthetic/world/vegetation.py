@@ -31,13 +31,11 @@ def plant(plan: Plan, style: WorldStyle, rng: np.random.Generator) -> Plan:
 
     Parameters
     ----------
-    plan
-        With its buildings, ways and fields; trees that it has already are kept.
+    plan : with its buildings, ways and fields; trees that it has already are kept
     style
         `climate`, `trees_per_ha`, `evergreen` and `over_roofs`, and, where its numbers have them, the shares `woods`
         (of the land), `street_trees` (of the streets' sides) and `palms` (of single trees), each from and to.
-    rng
-        Source of the trees.
+    rng : source of the trees
 
     Returns
     -------

@@ -21,7 +21,7 @@ from deepnets4eo.synthetic.world.sensor import SensorVariation
 GSD_M = 0.5  # ground size of a pixel that the networks work at
 BACKGROUND, BUILDING, BORDER = range(3)  # values of the legend `buildings`
 BORDER_PX = 5  # side of the square within which another building makes a pixel a border
-STANDING_M = 1.5  # what stands higher and is no building, such as a greenhouse, may look like one
+LOOKALIKE_M = 1.5  # what stands higher and is no building, such as a greenhouse, may look like one
 HEIGHTS = LayerInput(("ndsm",), (3.0,), (5.0,), 0.0, 20.0, "float32", "m", optional=True)
 INPUTS = InputSpec({"image": DISPLAY_RGB}, GSD_M)
 INPUTS_WITH_HEIGHTS = InputSpec({"image": DISPLAY_RGB, "ndsm": HEIGHTS}, GSD_M)
@@ -132,7 +132,7 @@ def building_classes(
         classes[(highest > 0) & (lowest < highest)] = BORDER
     classes[own & (labels != _BUILDING_LABEL)] = VOID
     classes[~own & (labels == _BUILDING_LABEL)] = VOID
-    classes[~own & (labels == _CLUTTER_LABEL) & (height > STANDING_M)] = VOID
+    classes[~own & (labels == _CLUTTER_LABEL) & (height > LOOKALIKE_M)] = VOID
     return classes
 
 

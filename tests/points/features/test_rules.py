@@ -6,7 +6,9 @@ from made_up_street import make_street
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.points import PointCloud, PointLabeller
-from deepnets4eo.points.features import RuleLabeller, RuleOptions, smooth_scores
+from deepnets4eo.points.features import RuleLabeller
+from deepnets4eo.points.features.neighbourhoods import smooth_scores
+from deepnets4eo.points.features.rules import RuleOptions
 from deepnets4eo.points.files import open_cloud
 from deepnets4eo.points.ground import heights_above_ground
 

@@ -11,8 +11,7 @@ from deepnets4eo.files import read_json
 from deepnets4eo.points import PointCloud, PointLabeller
 from deepnets4eo.points.cloud_data import find_clouds, split_clouds
 from deepnets4eo.points.features import FeatureLabeller, FeatureOptions
-from deepnets4eo.points.features.labeller import load_feature_labeller
-from deepnets4eo.points.features.samples import PointSamples
+from deepnets4eo.points.features.labeller import PointSamples, load_feature_labeller
 from deepnets4eo.points.features.training import CELL_M, FeatureClouds, parts_of_cloud
 from deepnets4eo.points.labeller import load_labeller
 from deepnets4eo.training import train

@@ -6,10 +6,15 @@ from made_up_room import BOX, INTRINSICS, LEGEND, SHAPE, WALL, make_frame, write
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, LabelError
-from deepnets4eo.points.rgbd.frame import Frame
-from deepnets4eo.points.rgbd.frame_files import depth_of_sun, read_depth, read_labels
-from deepnets4eo.points.rgbd.layouts import find_frames, frame_classes, split_frames
-from deepnets4eo.points.rgbd.public_sets import class_table, find_nyu, official_split
+from deepnets4eo.points.rgbd.frame import Frame, depth_of_sun, read_depth, read_labels
+from deepnets4eo.points.rgbd.layouts import (
+    class_table,
+    find_frames,
+    find_nyu,
+    frame_classes,
+    official_split,
+    split_frames,
+)
 from deepnets4eo.points.rgbd.recipe import FrameSection
 
 FRAME = make_frame()

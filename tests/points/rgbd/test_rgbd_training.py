@@ -10,7 +10,8 @@ from made_up_room import LEGEND, SHAPE, make_frame, write_organised
 
 from deepnets4eo.errors import InputError, LabelError, RunError
 from deepnets4eo.files import read_json
-from deepnets4eo.points.rgbd import FrameLabeller, RgbdRecipe
+from deepnets4eo.points.rgbd import FrameLabeller
+from deepnets4eo.points.rgbd.recipe import RgbdRecipe
 from deepnets4eo.points.snapnet import SnapNetLabeller
 from deepnets4eo.segmenters.networks import create_model
 from deepnets4eo.training import load_recipe, train

@@ -9,9 +9,9 @@ from made_up_field import BUILDING, COLOURS, GROUND, LEGEND, make_cloud, write_l
 
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.points import LabelOptions, PointLabeller, label_cloud, labelling
+from deepnets4eo.points.labeller import label_tile
 from deepnets4eo.points.snapnet.labeller import SnapNetLabeller, covered_m2, place_cameras, reach_m
 from deepnets4eo.points.snapnet.recipe import ViewSection
-from deepnets4eo.points.tile_labels import label_tile
 from deepnets4eo.points.views import SurfaceOptions, make_surface
 from deepnets4eo.points.views.snapshots import snapshot_inputs
 from deepnets4eo.segmenters.run import Run

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.errors import InputError
-from deepnets4eo.points.snapnet import SnapNetFusion, SnapNetUNet
+from deepnets4eo.points.snapnet.networks import SnapNetFusion, SnapNetUNet
 from deepnets4eo.points.views.snapshots import snapshot_inputs
 from deepnets4eo.segmentation import SegNet
 from deepnets4eo.segmenters.networks import create_model

@@ -16,7 +16,8 @@ from deepnets4eo.points.cloud_data import LabelledCloud
 from deepnets4eo.points.codes import legend_codes
 from deepnets4eo.points.files import open_cloud
 from deepnets4eo.points.labeller import load_labeller
-from deepnets4eo.points.snapnet import SnapNetLabeller, SnapNetRecipe
+from deepnets4eo.points.snapnet import SnapNetLabeller
+from deepnets4eo.points.snapnet.recipe import SnapNetRecipe
 from deepnets4eo.segmenters.networks import create_model
 from deepnets4eo.training import load_recipe, train
 from deepnets4eo.training.tasks import TrainOptions

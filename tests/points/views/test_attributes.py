@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from deepnets4eo.points.views import attributes as module
-from deepnets4eo.points.views.attributes import (
+from deepnets4eo.points.views import surface as module
+from deepnets4eo.points.views.surface import (
     LOWEST,
     drawn_positions,
     normal_disagreement,

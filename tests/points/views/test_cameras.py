@@ -9,13 +9,13 @@ from deepnets4eo.points import PointCloud
 from deepnets4eo.points.views import (
     Camera,
     SurfaceOptions,
-    ZBuffer,
     cameras_above,
     cameras_around,
     cameras_indoors,
-    cameras_near,
     make_surface,
-)  # fmt: skip
+)
+from deepnets4eo.points.views.camera import cameras_near
+from deepnets4eo.points.views.casters import ZBuffer  # fmt: skip
 
 SOUTH_TO_NORTH = {"eye": np.array([0, -10.0, 0]), "target": np.zeros(3), "up": np.array([0, 0, 1.0])}
 

@@ -12,16 +12,16 @@ from made_up_surface import hill_with_house, triangles
 from deepnets4eo.points.views import (
     Camera,
     SurfaceOptions,
-    ZBuffer,
     cameras_above,
     cameras_around,
     casters,
     make_surface,
     ray_caster,
-)  # fmt: skip
+)
+from deepnets4eo.points.views.casters import ZBuffer  # fmt: skip
 
 pytest.importorskip("open3d")
-from deepnets4eo.points.views import RayCaster
+from deepnets4eo.points.views.casters import RayCaster
 
 DOWN = {"eye": np.array([0, 0, 10.0]), "target": np.zeros(3), "up": np.array([0, 1.0, 0])}
 BOTH = pytest.mark.parametrize("kind", [RayCaster, ZBuffer])
@@ -174,7 +174,8 @@ def test_no_screen_is_needed():
     code = """
 import numpy as np
 from deepnets4eo.points import PointCloud
-from deepnets4eo.points.views import RayCaster, cameras_around, make_surface
+from deepnets4eo.points.views import cameras_around, make_surface
+from deepnets4eo.points.views.casters import RayCaster
 surface = make_surface(PointCloud(np.random.default_rng(0).uniform(0, 3, (300, 3))))
 print(RayCaster(surface).view(cameras_around(surface, 1, seed=0)[0]).seen.any())
 """

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.points.views import cloud_surface
-from deepnets4eo.points.views.cloud_surface import decimate, decimate_with_voxels
+from deepnets4eo.points.views import surface_construction
+from deepnets4eo.points.views.surface_construction import decimate, decimate_with_voxels
 
 
 def plain_way(xyz, voxel_m):
@@ -33,14 +33,14 @@ def test_of_equally_near_points_the_first_is_kept():
 def test_voxels_too_many_to_be_sorted_with_their_points_as_one_number_are_the_same(monkeypatch):
     xyz = np.random.default_rng(1).uniform(-5, 5, (2000, 3))
     expected = decimate(xyz, 0.7)
-    monkeypatch.setattr(cloud_surface, "MOST_VOXELS", 100_000)
+    monkeypatch.setattr(surface_construction, "MOST_VOXELS", 100_000)
     np.testing.assert_array_equal(decimate(xyz, 0.7), expected)
 
 
 def test_blocks_do_not_matter(monkeypatch):
     xyz = np.random.default_rng(1).uniform(-5, 5, (2000, 3))
     expected = decimate(xyz, 0.7)
-    monkeypatch.setattr(cloud_surface, "BLOCK_POINTS", 77)
+    monkeypatch.setattr(surface_construction, "BLOCK_POINTS", 77)
     np.testing.assert_array_equal(decimate(xyz, 0.7), expected)
 
 
@@ -56,9 +56,9 @@ def test_absurd_coordinates_are_refused():
         decimate(np.array([[0, 0, 0], [1e9, 1e9, 1e9]]), 0.1, "scan.laz")
 
 
-@pytest.mark.parametrize("most", [cloud_surface.MOST_VOXELS, 100_000])
+@pytest.mark.parametrize("most", [surface_construction.MOST_VOXELS, 100_000])
 def test_every_point_is_told_the_point_kept_of_its_voxel(most, monkeypatch):
-    monkeypatch.setattr(cloud_surface, "MOST_VOXELS", most)
+    monkeypatch.setattr(surface_construction, "MOST_VOXELS", most)
     xyz = np.random.default_rng(3).uniform(-5, 5, (2000, 3))
     kept, of_point = decimate_with_voxels(xyz, 0.7)
     np.testing.assert_array_equal(kept, decimate(xyz, 0.7))

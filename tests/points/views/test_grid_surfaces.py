@@ -5,7 +5,9 @@ import pytest
 from affine import Affine
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.points.views import Camera, ZBuffer, snapshot, surface_of_depth, surface_of_heights
+from deepnets4eo.points.views import Camera, snapshot, surface_of_heights
+from deepnets4eo.points.views.casters import ZBuffer
+from deepnets4eo.points.views.surface_construction import surface_of_depth
 
 INTRINSICS = (40.0, 40.0, 15.5, 11.5)
 TURN = np.array([[0, 0, 1, 3], [-1, 0, 0, 4], [0, -1, 0, 5], [0, 0, 0, 1.0]])

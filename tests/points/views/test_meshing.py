@@ -6,8 +6,9 @@ from made_up_surface import hill_with_house
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.points import PointCloud
-from deepnets4eo.points.views import SurfaceOptions, ZBuffer, cameras_above, make_surface
-from deepnets4eo.points.views.cloud_surface import highest, splats, triangles_from_above, within_limits
+from deepnets4eo.points.views import SurfaceOptions, cameras_above, make_surface
+from deepnets4eo.points.views.casters import ZBuffer
+from deepnets4eo.points.views.surface_construction import highest, splats, triangles_from_above, within_limits
 
 
 def test_splats_are_square_and_lie_across_their_normal():

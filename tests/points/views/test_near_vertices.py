@@ -85,7 +85,7 @@ def test_the_nearest_of_a_kind_is_read_from_the_list_or_said_to_be_unknown():
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.6, 1.0])
 def test_scores_of_points_are_those_of_a_search_in_a_tree(shape, share, monkeypatch):
-    monkeypatch.setattr("deepnets4eo.points.views.votes.BLOCK", 499)
+    monkeypatch.setattr("deepnets4eo.points.views.labeller.BLOCK_POINTS", 499)
     rng = np.random.default_rng(5)
     cloud = PointCloud(shape(rng, 3000))
     surface = make_surface(cloud, SurfaceOptions(voxel_m=0.8))

@@ -9,7 +9,6 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.points import PointCloud
 from deepnets4eo.points.views import (
     Camera,
-    FaceView,
     SurfaceOptions,
     Votes,
     cameras_above,
@@ -17,7 +16,8 @@ from deepnets4eo.points.views import (
     ray_caster,
     snapshot,
     to_points,
-)  # fmt: skip
+)
+from deepnets4eo.points.views.camera import FaceView  # fmt: skip
 
 CAMERA = Camera(np.array([0, 0, 10.0]), np.zeros(3), np.array([0, 1.0, 0]), width_px=12, height_px=9)
 
@@ -82,7 +82,7 @@ def test_scores_that_do_not_fit_are_refused(surface):
 
 
 def test_points_take_the_scores_of_the_nearest_vertex(monkeypatch):
-    monkeypatch.setattr("deepnets4eo.points.views.votes.BLOCK", 501)
+    monkeypatch.setattr("deepnets4eo.points.views.labeller.BLOCK_POINTS", 501)
     cloud = hill_with_house(3000)
     surface = make_surface(cloud, SurfaceOptions(voxel_m=2))
     own = np.random.default_rng(0).dirichlet(np.ones(3), len(surface.vertices)).astype(np.float32)

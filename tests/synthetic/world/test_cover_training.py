@@ -140,8 +140,8 @@ def test_unknown_styles_are_refused() -> None:
 
 
 def test_a_third_of_a_mixture_are_suburbs() -> None:
-    from deepnets4eo.synthetic.world.city_pairs import CityPair, is_city
     from deepnets4eo.synthetic.world.cover_training import training_pairs, training_styles, validation_windows
+    from deepnets4eo.synthetic.world.surface import CityPair, is_city
 
     recipe, _ = load_recipe(
         "buildings",

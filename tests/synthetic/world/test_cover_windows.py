@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.synthetic.world.city_pairs import CityPair, city_pair
 from deepnets4eo.synthetic.world.sensor import SensorVariation
+from deepnets4eo.synthetic.world.surface import CityPair, city_pair
 from deepnets4eo.synthetic.world.windows import BACKGROUND, BORDER, BORDER_PX, BUILDING, WindowCutter, building_classes
 
 MINICITY = Legend.load("minicity")

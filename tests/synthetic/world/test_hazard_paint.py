@@ -8,11 +8,9 @@ from scipy.ndimage import map_coordinates
 
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.damage_buildings import paint_building_damage
-from deepnets4eo.synthetic.world.damage_modes import MODE, NO_ROOF
 from deepnets4eo.synthetic.world.ground_effects import paint_ground_effects, paint_water
-from deepnets4eo.synthetic.world.hazard import Hazard, hazard_names
-from deepnets4eo.synthetic.world.intensity import CELL_M
-from deepnets4eo.synthetic.world.inundation import Inundation, draw_inundation
+from deepnets4eo.synthetic.world.hazard import MODE, NO_ROOF, Hazard, hazard_names
+from deepnets4eo.synthetic.world.intensity import CELL_M, Inundation, draw_inundation
 from deepnets4eo.synthetic.world.layouts.tables import table_rows
 from deepnets4eo.synthetic.world.outcome import EFFECTS, Outcome, draw_outcome
 from deepnets4eo.synthetic.world.plan import AFTER, BOTH, FLAT, PLAIN, Plan, make_rows

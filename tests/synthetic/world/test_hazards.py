@@ -7,8 +7,7 @@ import pytest
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.synthetic.materials import CODE
-from deepnets4eo.synthetic.world.damage_modes import MODE, MOST_VISIBLE, NAMES
-from deepnets4eo.synthetic.world.hazard import Hazard, hazard_names
+from deepnets4eo.synthetic.world.hazard import MODE, MODE_NAMES, MOST_VISIBLE, Hazard, hazard_names
 from deepnets4eo.synthetic.world.intensity import CELL_M, node_positions, sample_nodes
 from deepnets4eo.synthetic.world.outcome import EFFECTS, draw_outcome
 from deepnets4eo.synthetic.world.plan import (
@@ -58,7 +57,7 @@ def test_every_hazard_names_modes_constructions_and_effects_that_exist():
         assert set(hazard.effects) <= set(EFFECTS)
         assert set(hazard.modes) <= {*CONSTRUCTIONS, "other"}
         for tables in hazard.modes.values():
-            assert {mode for weights in tables for mode in weights} <= set(NAMES)
+            assert {mode for weights in tables for mode in weights} <= set(MODE_NAMES)
             assert len(tables) == 3
 
 
@@ -123,7 +122,7 @@ def test_each_construction_fails_in_its_own_way(construction):
     tables = hazard.modes.get(construction, hazard.modes["other"])
     _, outcome = outcome_of(hazard, plan=village(construction))
     for grade, weights in enumerate(tables, start=1):
-        assert {NAMES[mode] for mode in outcome.modes[outcome.grades == grade]} <= set(weights)
+        assert {MODE_NAMES[mode] for mode in outcome.modes[outcome.grades == grade]} <= set(weights)
 
 
 def test_earth_falls_before_steel_in_an_earthquake():

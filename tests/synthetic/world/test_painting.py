@@ -13,7 +13,6 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.style import Light
 from deepnets4eo.synthetic.world import plan as p
-from deepnets4eo.synthetic.world.light import sun_and_sky
 from deepnets4eo.synthetic.world.noise import (
     fill_lattice,
     hash_unit,
@@ -22,9 +21,9 @@ from deepnets4eo.synthetic.world.noise import (
     value_noise,
 )
 from deepnets4eo.synthetic.world.paint_world import paint, paint_snow
-from deepnets4eo.synthetic.world.season import WorldSeason
+from deepnets4eo.synthetic.world.style import WorldSeason
 from deepnets4eo.synthetic.world.surface import WorldSurface, columns_of, rows_of
-from deepnets4eo.synthetic.world.view import Frame, Sky, see
+from deepnets4eo.synthetic.world.view import Frame, Sky, see, sun_and_sky
 
 GSD_M = 0.5
 SUMMER = WorldSeason(greenness=0.8, leaf=1.0)
@@ -248,14 +247,14 @@ def test_the_shape_of_a_building_covers_its_pixels():
     ],
 )
 def test_what_cannot_be_drawn_is_refused(options: dict[str, Any], message: str):
-    from deepnets4eo.synthetic.world.stream import draw_pair
+    from deepnets4eo.synthetic.world.pair import draw_pair
 
     with pytest.raises(InputError, match=message):
         draw_pair(**{"seed": 1, "style": "suburb", **options})
 
 
 def test_a_stream_of_no_styles_is_refused():
-    from deepnets4eo.synthetic.world.stream import pair_stream
+    from deepnets4eo.synthetic.world.pair import pair_stream
 
     with pytest.raises(InputError, match="styles is empty"):
         next(pair_stream(1, styles=[]))
@@ -265,9 +264,8 @@ def test_the_citys_products_are_made_of_a_world():
     from affine import Affine
 
     from deepnets4eo.grid import Grid
-    from deepnets4eo.synthetic.materials import material_spectra
-    from deepnets4eo.synthetic.points import sample_points
-    from deepnets4eo.synthetic.world.city_pairs import surface_of
+    from deepnets4eo.synthetic.materials import material_spectra, sample_points
+    from deepnets4eo.synthetic.world.surface import surface_of
 
     surface = paint(small_plan(60.0), GSD_M, (120, 120), SUMMER, seed=1)
     city = surface_of(surface)

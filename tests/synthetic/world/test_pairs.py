@@ -8,10 +8,9 @@ from small_world_plan import small_plan
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.synthetic.world.paint_world import paint
-from deepnets4eo.synthetic.world.pair import PairSample, render_pair, seasons_of
+from deepnets4eo.synthetic.world.pair import PairSample, draw_pair, pair_stream, render_pair, seasons_of
 from deepnets4eo.synthetic.world.sensor import WorldSensor, _sharpen_row, expose
 from deepnets4eo.synthetic.world.shade import CLOUD_PX, _cloud_line
-from deepnets4eo.synthetic.world.stream import draw_pair, pair_stream
 from deepnets4eo.synthetic.world.style import WorldStyle
 
 SIDE_PX, MARGIN_PX = 128, 24

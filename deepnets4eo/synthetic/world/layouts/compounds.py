@@ -8,12 +8,23 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.synthetic.world.layouts.amenities import split_amenities
-from deepnets4eo.synthetic.world.layouts.blocks import Town, block_sides, cut_lots, draw_town, pave_streets, repeat_runs
 from deepnets4eo.synthetic.world.layouts.clearance import Rects, within
-from deepnets4eo.synthetic.world.layouts.draft import Draft
-from deepnets4eo.synthetic.world.layouts.furnishings import add_columns, add_roof_things, add_street_cars
-from deepnets4eo.synthetic.world.layouts.palette import Looks, vary
+from deepnets4eo.synthetic.world.layouts.draft import (
+    Draft,
+    Town,
+    block_sides,
+    cut_lots,
+    draw_town,
+    pave_streets,
+    repeat_runs,
+)
+from deepnets4eo.synthetic.world.layouts.furnishings import (
+    add_columns,
+    add_roof_things,
+    add_street_cars,
+    split_amenities,
+)
+from deepnets4eo.synthetic.world.layouts.tables import Looks, vary
 from deepnets4eo.synthetic.world.plan import CONCRETE, DOME, FLAT, PLAIN, STAINED, Plan
 from deepnets4eo.synthetic.world.style import WorldStyle
 

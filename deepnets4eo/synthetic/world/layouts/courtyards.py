@@ -9,12 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.synthetic.world.layouts.amenities import split_amenities
-from deepnets4eo.synthetic.world.layouts.blocks import Town, cut_lots, draw_town, pave_streets
 from deepnets4eo.synthetic.world.layouts.clearance import Rects, rect_rows, within
-from deepnets4eo.synthetic.world.layouts.draft import Draft
-from deepnets4eo.synthetic.world.layouts.furnishings import add_roof_things, add_sheds, add_street_cars
-from deepnets4eo.synthetic.world.layouts.palette import Looks, vary
+from deepnets4eo.synthetic.world.layouts.draft import Draft, Town, cut_lots, draw_town, pave_streets
+from deepnets4eo.synthetic.world.layouts.furnishings import add_roof_things, add_sheds, add_street_cars, split_amenities
+from deepnets4eo.synthetic.world.layouts.tables import Looks, vary
 from deepnets4eo.synthetic.world.plan import CONE, DOME, FLAT, GABLE, HIP, MONO, PAVING_JOINTS, PLAIN, Plan
 from deepnets4eo.synthetic.world.style import WorldStyle
 

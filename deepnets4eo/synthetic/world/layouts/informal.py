@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from deepnets4eo.synthetic import materials
 from deepnets4eo.synthetic.world.layouts.clearance import Rectangles, keep_apart, outline_rows
-from deepnets4eo.synthetic.world.layouts.palette import vary
 from deepnets4eo.synthetic.world.layouts.tables import (
     add_buildings,
     draw_counts,
@@ -21,6 +20,7 @@ from deepnets4eo.synthetic.world.layouts.tables import (
     draw_within,
     start_plan,
     table_rows,
+    vary,
     way_rows,
 )
 from deepnets4eo.synthetic.world.plan import Plan, join_rows

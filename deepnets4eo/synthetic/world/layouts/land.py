@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from deepnets4eo.synthetic import materials
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.layouts.clearance import Rectangles, distance_m, keep_apart, outline_rows, top_area
-from deepnets4eo.synthetic.world.layouts.palette import vary
-from deepnets4eo.synthetic.world.layouts.tables import draw_counts, draw_curve, start_plan, table_rows, way_rows
+from deepnets4eo.synthetic.world.layouts.tables import draw_counts, draw_curve, start_plan, table_rows, vary, way_rows
 from deepnets4eo.synthetic.world.plan import (
     CONE,
     CROP_ROWS,

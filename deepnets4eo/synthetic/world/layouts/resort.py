@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.layouts.clearance import Rectangles, keep_apart, outline_rows
-from deepnets4eo.synthetic.world.layouts.palette import vary
 from deepnets4eo.synthetic.world.layouts.tables import (
     add_buildings,
     draw_counts,
@@ -22,6 +21,7 @@ from deepnets4eo.synthetic.world.layouts.tables import (
     roof_rows,
     start_plan,
     table_rows,
+    vary,
     way_rows,
 )
 from deepnets4eo.synthetic.world.plan import ELLIPSE, NO_BUILDING, RECTANGLE, Plan, join_rows

@@ -21,7 +21,6 @@ from deepnets4eo.synthetic.world.layouts.land import (
     orchard_rows,
     water_rows,
 )
-from deepnets4eo.synthetic.world.layouts.palette import vary
 from deepnets4eo.synthetic.world.layouts.tables import (
     add_buildings,
     draw_counts,
@@ -32,6 +31,7 @@ from deepnets4eo.synthetic.world.layouts.tables import (
     roof_rows,
     start_plan,
     table_rows,
+    vary,
     way_rows,
 )
 from deepnets4eo.synthetic.world.plan import ELLIPSE, NO_BUILDING, Plan, join_rows
@@ -50,10 +50,8 @@ class Sites:
 
 
 def scatter(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
-    """Lay out a scattered settlement over (width, height) metres, with trees of orchards and hedgerows only.
-
-    The numbers of the style are those of the YAML files with this layout: spans are (from, to), and names without a unit
-    are shares, chances or counts."""
+    """Lay out a scattered settlement over (width, height) metres, with trees of orchards and hedgerows only; the
+    style's spans are (from, to), numbers without a unit are shares, chances or counts."""
     numbers = style.numbers
     plan = start_plan(style, extent_m, rng)
     parcels = draw_parcels(extent_m, numbers["field_m"], rng)

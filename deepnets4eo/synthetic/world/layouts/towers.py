@@ -7,12 +7,16 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.synthetic.world.layouts.amenities import split_amenities
-from deepnets4eo.synthetic.world.layouts.blocks import draw_town, pave_streets
 from deepnets4eo.synthetic.world.layouts.clearance import Rects, rect_rows, within
-from deepnets4eo.synthetic.world.layouts.draft import Draft
-from deepnets4eo.synthetic.world.layouts.furnishings import add_panels, add_parking, add_roof_things, add_street_cars
-from deepnets4eo.synthetic.world.layouts.palette import Looks
+from deepnets4eo.synthetic.world.layouts.draft import Draft, draw_town, pave_streets
+from deepnets4eo.synthetic.world.layouts.furnishings import (
+    add_panels,
+    add_parking,
+    add_roof_things,
+    add_street_cars,
+    split_amenities,
+)
+from deepnets4eo.synthetic.world.layouts.tables import Looks
 from deepnets4eo.synthetic.world.plan import FLAT, STAINED, Plan
 from deepnets4eo.synthetic.world.style import WorldStyle
 
