@@ -186,10 +186,7 @@ def _event_of(event: object, domain: str, group: str) -> str:
 
 
 def gather_tables(cities: int, joplin: Path | None, cache: Path, draws: int = 0) -> pd.DataFrame:
-    """Evidence of all scenes, read from the cache where it exists.
-
-    draws : of the miniature world, one pair of every style and hazard each.
-    """
+    """Evidence of all scenes, read from the cache where it exists; `draws` pairs of every style and hazard of the miniature world."""
     if joplin is not None:
         require_all(joplin, JOPLIN)
     cache.mkdir(parents=True, exist_ok=True)

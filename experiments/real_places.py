@@ -21,30 +21,40 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import add
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
+import shapely
 from places import building_scores, damage_scores
 from places.building_scores import check_reads_colours, find_buildings, score_buildings, working_gsd_m
 from places.damage_scores import WEIGHT_FREE, assess_case, intervals_of, ranges_of, scores_of, weight_free_settings
 from places.misuse import misuse_table, pair_table
 from places.results import ALL, HURRICANE, INTACT, MISSING, building_sheet, damage_sheet, save_mask, write_results
-from places.speed import grading_speed, labelling_speed
-from places.working_grid import on_working_grid
+from places.working_grid import metric_grid, on_working_grid
 from script import plain_errors
 from smoke import NOTE, add_smoke
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.damage import Settings
+from deepnets4eo.damage.network.grader import NetworkGrader
+from deepnets4eo.damage.network.pairs import in_pixels, make_scene
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_json, write_text
 from deepnets4eo.grid import Window
+from deepnets4eo.prediction import predict
 from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.checksums import CARD
 from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.segmenters.voting import ensemble_run
 from deepnets4eo.synthetic import City
 from deepnets4eo.training import train
+
+SPEED_SIDE_PX, STEP_PX, ROOF_PX = 1024, 40, 24
+SPEED_GSD_M = 0.5
 
 SEEDS, SIZE_PX, GSD_M = range(101, 109), 640, 0.5
 COLOURS = ("red", "green", "blue")
@@ -210,3 +220,51 @@ def _write_city(folder: Path, city: City) -> None:
             legend=legend if label else None, band_names=("labels",) if label else COLOURS, tags=city.tags,
         ) as cog:  # fmt: skip
             cog.write(Window(0, 0, *city.shape), values)
+
+
+def labelling_speed(folder: Path, side_px: int = SPEED_SIDE_PX) -> dict[str, float | int]:
+    """Speed of a run that labels pixels, by one view, in the best precision of the device.
+
+    Returns
+    -------
+    Million pixels a second of the network alone and of the whole prediction, and the threads of torch.
+    """
+    run = ensemble_run([load_run(folder)], views="none")
+    layers = {name: _noise(len(one.bands), side_px) for name, one in run.inputs.layers.items() if not one.optional}
+    with TemporaryDirectory() as out:
+        prediction = predict(run, Scene(layers), Path(out) / "labels.tif")
+    pixels = side_px**2 / 1e6
+    return {
+        "MPix/s": pixels / prediction.seconds, "MPix/s in the network": pixels / prediction.network_s, "threads": _threads(),
+    }  # fmt: skip
+
+
+def grading_speed(folder: Path, side_px: int = SPEED_SIDE_PX) -> dict[str, float | int]:
+    """Speed of a run that grades buildings in pairs of images, with a building every 20 m.
+
+    Returns
+    -------
+    Million pixels of pairs a second, buildings a second, and the threads of torch.
+    """
+    grader = NetworkGrader.load(folder, precision="auto")
+    bands = len(next(iter(grader.run.inputs.layers.values())).bands)
+    scene = make_scene(_noise(bands, side_px), _noise(bands, side_px))
+    corners = np.arange(0, side_px - STEP_PX, STEP_PX)
+    boxes = np.array([shapely.box(x, y, x + ROOF_PX, y + ROOF_PX) for x in corners for y in corners], dtype=object)
+    started = time.perf_counter()
+    grader.grade(scene, in_pixels(boxes, (side_px, side_px)))
+    seconds = time.perf_counter() - started
+    return {
+        "MPix/s of pairs": side_px**2 / 1e6 / seconds, "buildings/s": len(boxes) / seconds, "threads": _threads(),
+    }  # fmt: skip
+
+
+def _noise(bands: int, side_px: int) -> Layer:
+    values = np.random.default_rng(0).integers(0, 256, (bands, side_px, side_px), np.uint8)
+    return Layer.open(values, grid=metric_grid((side_px, side_px), (SPEED_GSD_M, SPEED_GSD_M)))
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()

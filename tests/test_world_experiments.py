@@ -9,8 +9,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "experiments"))
 pytest.importorskip("torch")
 
-import damage_mean_weights
 import damage_network_weight
+import mean_weights
 import torch
 
 from deepnets4eo.errors import InputError
@@ -28,17 +28,17 @@ def test_the_mean_of_trainings_has_learnt_from_the_windows_of_all() -> None:
         notes = {"windows": windows, "epochs": epochs}
         return SimpleNamespace(card={"notes": notes}, recipe={"data": {"windows_per_epoch": 100}})
 
-    assert damage_mean_weights.windows_of([run(1300, 3), run(1500, 5)]) == 1000 + 300 + 500
-    assert damage_mean_weights.windows_of([run(1300, 3), run(1000, 5)]) == 1300  # the second is where the first began
+    assert mean_weights.windows_of([run(1300, 3), run(1500, 5)]) == 1000 + 300 + 500
+    assert mean_weights.windows_of([run(1300, 3), run(1000, 5)]) == 1300  # the second is where the first began
     with pytest.raises(InputError, match="began from the same run"):
-        damage_mean_weights.windows_of([run(1300, 3), run(1300, 5)])
+        mean_weights.windows_of([run(1300, 3), run(1300, 5)])
 
 
 def test_weights_of_trainings_are_averaged_and_counts_kept() -> None:
     first = {"w": torch.tensor([1.0, 2.0]), "seen": torch.tensor(7)}
     second = {"w": torch.tensor([3.0, 6.0]), "seen": torch.tensor(9)}
-    mean = damage_mean_weights.mean_of([first, second])
+    mean = mean_weights.mean_of([first, second])
     assert mean["w"].tolist() == [2.0, 4.0]
     assert mean["seen"].item() == 7
     with pytest.raises(InputError, match="different weights"):
-        damage_mean_weights.mean_of([first, {"w": torch.zeros(3)}])
+        mean_weights.mean_of([first, {"w": torch.zeros(3)}])

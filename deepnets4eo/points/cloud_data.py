@@ -95,10 +95,10 @@ class LabelledCloud:
         return np.clip(cells, 0, np.array(shape) - 1)
 
     def pieces(self, legend: Legend, data: CloudData, halo_m: float, folder: Path | None = None) -> Iterator[Piece]:
-        """Yield all points at once, or tiles with the points within `halo_m` metres around where there are more than
-        `data.most_points`; every point that counts is one of its piece's own once. Tiles lie for a while in `folder`
-        (None: the system's temporary one). Raises InputError without classification, and for codes that the legend
-        lacks. Memory: some 100 bytes a point of a piece."""
+        """Yield all points, or tiles with what lies `halo_m` metres around where there are more than
+        `data.most_points`; each point that counts is its piece's own once. Tiles lie for a while in `folder` (None: the
+        system's). Raises InputError without classification, and for codes that the legend lacks. Memory: some 100 bytes
+        a point of a piece."""
         if self.file.point_count <= data.most_points:
             cloud = self.file.read()
             yield from _pieces(cloud, len(cloud), legend, data)

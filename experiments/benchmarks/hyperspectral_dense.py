@@ -60,7 +60,7 @@ def label_whole(network: PatchClassifier, cube: Batch, precision: str) -> np.nda
 
 
 def seconds(work: Callable[[], object], clock: Callable[[], float], repeats: int) -> float:
-    """Of the fastest of several runs, after a first one."""
+    """Return the figure of the fastest of several runs, after a first one."""
     work()
     taken = []
     for _ in range(repeats):

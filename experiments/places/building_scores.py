@@ -42,19 +42,7 @@ DESTROYED = 4  # of the masks of xBD
 
 @dataclass(frozen=True)
 class BuildingSite:
-    """One site.
-
-    Parameters
-    ----------
-    name
-        Of the row.
-    folder
-        In the folder of the samples.
-    note
-        What limits the worth of its figures.
-    read
-        Its images from the folder.
-    """
+    """One site: the name of its row, its folder among the samples, what limits the worth of its figures, and what reads its images."""
 
     name: str
     folder: str
@@ -263,7 +251,7 @@ def check_reads_colours(run: Run) -> None:
 def find_buildings(run: Run, scene: BuildingScene, least: float = LEAST_PROBABILITY) -> BuildingMap:
     """Label a scene as users do, by windows, and outline the regions that are likelier buildings than not.
 
-    least : as of `sure_buildings`, where the run is the default network for buildings or learnt like it.
+    least : the probability as in `sure_buildings`, where the run is the default network for buildings or learnt like it.
     """
     of_world = takes_any_size(run.recipe)
     layer = next(name for name, one in run.inputs.layers.items() if not one.optional)

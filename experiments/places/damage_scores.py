@@ -53,7 +53,7 @@ class DamageCase:
     truth
         `id` and `damage`; buildings without a row are assessed and not scored.
     name
-        Of the image, where a site has several.
+        The name of the image, where a site has several.
     changes
         Settings of the job that this case needs.
     """
@@ -246,10 +246,10 @@ def assess_case(case: DamageCase, settings: Settings) -> dict[str, gpd.GeoDataFr
 def scores_of(rows: pd.DataFrame) -> dict[str, Any]:
     """Scores of rows of `assess_cases`.
 
-    buildings, damaged, assessed : counts. auc, f1, ece, brier : of major damage or worse, of the assessed ones. four
-    grades right, quadratic kappa : of the assessed ones. false_alarms : share of the assessed intact ones that are
-    graded major or worse; auc_all : with the buildings that were not assessed at one half; _half : the same where half of the buildings are taken to be damaged, which over several images
-    is another order; of_all : share of all.
+    Counts of buildings, damaged and assessed ones; auc, f1, ece and brier of major damage or worse, the share of right grades and
+    quadratic kappa, over the assessed ones; false_alarms: share of the assessed intact ones that are graded major or worse. auc_all
+    has buildings that were not assessed at one half; names with _half hold where half of the buildings are taken to be damaged, which
+    over several images is another order; names with of_all are shares of all.
     """
     seen = rows[rows["grade"] >= 0]
     truth, called = seen["truth"].to_numpy() >= MAJOR, seen["grade"].to_numpy() >= MAJOR

@@ -187,10 +187,8 @@ def save_mask(path: Path, mask: NDArray[np.bool_]) -> None:
 
 
 def building_sheet(path: Path, scenes: Sequence[BuildingScene], maps: Path) -> None:
-    """Draw one row a scene: image, reference (void grey), and the kept results `maps`/METHOD/SITE-NUMBER.png.
-
-    path : of the sheet; its stem is the site.
-    """
+    """Draw one row a scene: image, reference (void grey), and the kept results `maps`/METHOD/SITE-NUMBER.png;
+    the stem of the sheet's path is the site."""
     methods = sorted(folder.name for folder in maps.iterdir() if (folder / f"{path.stem}-0.png").exists())
     titles = ["image", "reference", *methods]
     panels = []

@@ -53,13 +53,7 @@ def write_point_page(
     synthetic: bool = False,
 ) -> Path:
     """Write the page of a cloud (at most some 250,000 points open quickly) with buildings, facts for its top, findings,
-    and a note where the data are made up. Raises OutputError where it cannot be written.
-
-    >>> page = write_point_page(PointCloud(np.random.default_rng(0).uniform(0, 9, (50, 3))), "page.html")
-    >>> "<canvas" in page.read_text()
-    True
-    >>> page.unlink()
-    """
+    and a note where the data are made up. Raises OutputError where it cannot be written."""
     origin = cloud.xyz.min(axis=0)
     size = cloud.xyz.max(axis=0) - origin
     scale = float(max(size.max(), 1e-3)) / STEPS

@@ -71,15 +71,9 @@ class ValidationOptions(Section):
 
 @dataclass(frozen=True, eq=False)
 class BuildingValidation:
-    """Groups of candidates and their decisions.
+    """Group (N,) int64 of each point, -1 for points that are no candidate or of too small a group, and `Decision` (G,)
+    of each group.
 
-    Parameters
-    ----------
-    group : (N,) int64 group of each point, -1 for points that are no candidate or of too small a group
-    decision : (G,) uint8 `Decision` of each group
-
-    Examples
-    --------
     >>> BuildingValidation(np.array([0, -1, 1]), np.array([2, 0], np.uint8)).of_points.tolist()
     [2, 0, 0]
     """

@@ -27,34 +27,17 @@ ENTRIES = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # entries of a covar
 def neighbourhood_features(
     cloud: PointCloud, options: FeatureOptions | None = None, *, workers: int | None = None
 ) -> NDArray[np.float32]:
-    """Return the features of the spheres around points.
+    """Return features (N, F) float32 of the spheres around points, the columns of `feature_names` that a sphere has,
+    one radius after the other; 0 at points that do not count, and where fewer than two voxels are in the sphere. Raises
+    InputError where a measurement is missing or not finite, or the cloud is too wide for its voxels.
 
     With eigenvalues l1 ≥ l2 ≥ l3 of the covariance and e their shares of the sum: linearity (l1 − l2) / l1, planarity
     (l2 − l3) / l1, sphericity l3 / l1, omnivariance (e1 e2 e3)^⅓, anisotropy (l1 − l3) / l1, eigenentropy −Σ e ln e,
     eigensum Σ l (m²), surface_variation l3 / Σ l, verticality 1 − |z of the normal|, line_verticality |z of the first
-    axis|, both 0 where the axis is undefined; moments of the offsets from the voxel along the axes, and upwards (m, m²); ratio_2d, the smaller by the larger
-    eigenvalue of x and y; density, points a cubic metre; means and standard deviations of what was measured. 0 where
-    fewer than two voxels are in the sphere.
+    axis|, both 0 where the axis is undefined; moments of the offsets from the voxel along the axes, and upwards (m, m²);
+    ratio_2d, the smaller by the larger eigenvalue of x and y; density, points a cubic metre; means and standard deviations
+    of what was measured.
 
-    Parameters
-    ----------
-    cloud : N points
-    options : `radii_m`, `cells_per_radius` and `measured` are used
-    workers : threads, by default one a core; the values do not depend on them
-
-    Returns
-    -------
-    ndarray
-        (N, F) float32, those columns of `feature_names` that a sphere has, one radius after the other. 0 at withheld points
-        and noise, which take no part.
-
-    Raises
-    ------
-    InputError
-        A measurement is missing or not finite, or the cloud is too wide for its voxels.
-
-    Examples
-    --------
     >>> from deepnets4eo.points.features import feature_names
     >>> wall = np.stack(np.meshgrid(0, np.arange(0, 4, 0.1), np.arange(0, 4, 0.1)), axis=-1).reshape(-1, 3)
     >>> options = FeatureOptions(radii_m=(1.0,), measured=())

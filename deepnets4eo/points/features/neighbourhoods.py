@@ -143,26 +143,10 @@ def for_all_blocks(
 def smooth_scores(
     xyz: Floats, scores: NDArray[np.float32], radius_m: float, *, workers: int | None = None
 ) -> NDArray[np.float32]:
-    """Return the mean scores of all points in the voxels around each point.
+    """Return the mean scores (N, K) float32 of all points in voxels, a third of the radius wide, whose middles lie
+    within `radius_m` metres of that of the point's own; rows of NaN where nothing is known there. Raises InputError for
+    a radius that is not above 0, or another number of scores than of points.
 
-    Parameters
-    ----------
-    xyz : (N, 3) metres
-    scores : (N, K) probabilities; rows of NaN where they are unknown
-    radius_m : how far the middles of voxels lie from the middle of the point's own, at most; voxels are a third as wide
-    workers : threads, by default one a core
-
-    Returns
-    -------
-    (N, K) float32; rows of NaN where nothing is known within the radius.
-
-    Raises
-    ------
-    InputError
-        A radius that is not above 0, or another number of scores than of points.
-
-    Examples
-    --------
     >>> line = np.column_stack([np.arange(3.0), np.zeros((3, 2))])
     >>> (6 * smooth_scores(line, np.array([[1, 0], [0, 1], [1, 0]], np.float32), 1.5)).round().tolist()
     [[3.0, 3.0], [4.0, 2.0], [3.0, 3.0]]

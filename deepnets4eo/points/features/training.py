@@ -72,19 +72,8 @@ class PointModel(ModelSection):
 
 
 class FeatureRecipe(Recipe):
-    """All that decides a training on features of points.
+    """All that decides a training on features of points; of `train` only the seed is used, of `predict` nothing.
 
-    Parameters
-    ----------
-    task, train, predict : the same as in any recipe; of train only `seed` is used, of predict nothing
-    legend : the classes; the values are the codes that are written to clouds
-    data : which clouds, and how they are split
-    model : samples and priors
-    features : scales and measurements
-    estimator : the classifier
-
-    Examples
-    --------
     >>> FeatureRecipe(legend="ign_lidar_hd").features.radii_m
     (1.0, 2.0, 4.0)
     """

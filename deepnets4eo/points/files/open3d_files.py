@@ -1,6 +1,6 @@
 """PLY and PCD files through open3d, read whole: some 100 bytes a point.
 
-Of PLY open3d skips properties of types that it has no name for, as 16-bit colours: it reads a copy that names them otherwise.
+open3d skips properties of PLY files whose types it has no name for, as 16-bit colours: it reads a copy that names them otherwise.
 """
 
 from __future__ import annotations

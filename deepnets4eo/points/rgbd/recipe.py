@@ -73,25 +73,8 @@ class ResampledViewSection(Section):
 
 
 class RgbdRecipe(Recipe):
-    """All that decides a training of SnapNet-R.
+    """All that decides a training of SnapNet-R; `predict` is not used, as frames are predicted whole.
 
-    Parameters
-    ----------
-    task : the same as in any recipe
-    data : which frames, and which of them are trained and validated on
-    legend : the classes; values are the codes of the label images
-    views : views around each frame, in training and prediction
-    model : the network, and the layers of frames that it takes: image, composite
-    train : optimisation and augmentation
-    predict : not used: frames are predicted whole
-
-    Raises
-    ------
-    ValidationError
-        For unknown keys and bad values; `load_recipe` turns it into an `InputError`.
-
-    Examples
-    --------
     >>> recipe = RgbdRecipe()
     >>> recipe.views.train, recipe.views.test, recipe.views.turn_deg
     (4, 4, 15.0)

@@ -27,22 +27,7 @@ class ViewData(CloudData):
 
 
 class ViewSection(Section):
-    """Where cameras stand, what they show, and how the votes of their pixels are counted.
-
-    Parameters
-    ----------
-    cameras : `around` random points, as published; `above`, a grid that looks down and in oblique directions; `indoors`
-    directions, distances_m, elevation_deg
-        The directions, distances and elevation of cameras around points and indoors: number, distances in metres, least
-        and largest angle to the ground in degrees.
-    area_m2 : ground that so many directions are for, m²; indoors a room has them, whatever its area
-    gsd_m, overlap, tilt_deg, headings
-        The pixel size, overlap, tilt and headings of cameras above: metres a pixel, share that neighbours show again,
-        angle and number of the oblique views.
-    third, height_factor : third band of the composite, see `snapshot`, and how far heights vary in training
-    votes : what is averaged over pixels and views
-    seed : the seed of random cameras
-    """
+    """Where cameras stand, what they show, and how the votes of their pixels are counted."""
 
     cameras: Literal["around", "above", "indoors"] = Field(
         default="around",
@@ -116,26 +101,8 @@ class SnapNetTrain(TrainSection):
 
 
 class SnapNetRecipe(Recipe):
-    """All that decides a training of SnapNet.
+    """All that decides a training of SnapNet; `predict` is not used, as snapshots are predicted whole.
 
-    Parameters
-    ----------
-    task : the same as in any recipe
-    data : which clouds, and which of their points are trained and validated on
-    legend : the classes; values are the codes of the clouds, e.g. those of ASPRS
-    surface : how surfaces are made of clouds
-    views : cameras, layers and votes, in training and prediction
-    model : the network, and the layers of snapshots that it takes
-    train : optimisation and augmentation
-    predict : not used: snapshots are predicted whole
-
-    Raises
-    ------
-    ValidationError
-        For unknown keys and bad values; `load_recipe` turns it into an `InputError`.
-
-    Examples
-    --------
     >>> recipe = SnapNetRecipe()
     >>> recipe.surface.voxel_m, recipe.views.directions, recipe.views.distances_m
     (0.1, 500, (5.0, 10.0, 20.0))

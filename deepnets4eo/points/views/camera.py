@@ -123,14 +123,8 @@ def _rays(width_px: int, height_px: int, focal: tuple[float, float, float, float
 
 @dataclass(frozen=True, eq=False)
 class FaceView:
-    """The faces that a camera sees.
-
-    Parameters
-    ----------
-    face : (H, W) int32, number of the face, -1 for background
-    depth_m : (H, W) float32, metres along the viewing direction; inf where background
-    camera : the camera
-    """
+    """The face (H, W) int32 that each pixel of a camera sees, -1 for background, and depth (H, W) float32 in metres
+    along the viewing direction, inf where background."""
 
     face: RegionIds
     depth_m: FloatImage
@@ -307,26 +301,9 @@ def cameras_indoors(
 def cameras_near(
     camera: Camera, count: int, *, seed: int, pivot_m: float, turn_deg: float = 15, shift: float = 0.1
 ) -> list[Camera]:
-    """Cameras around another one, turned about a point in front of it: the resampled views of SnapNet-R.
-
-    Parameters
-    ----------
-    camera : the camera of the frame
-    count : how many cameras
-    seed : the seed of the random numbers
-    pivot_m : distance of the point they are turned about, metres: about that of the scene's middle
-    turn_deg : largest angle to the right, left, up and down, degrees
-    shift : largest change of the distance to the point, as a share of it
-
-    Returns
-    -------
-    The cameras, of the same pixels and limits.
-
-    Raises
-    ------
-    InputError
-        A pivot that is not in front of the camera, turns of 90 degrees or more, shifts of the whole distance.
-    """
+    """Return `count` cameras of the same pixels and limits, turned about a point `pivot_m` metres in front of one by up
+    to `turn_deg` each way, their distance changed by up to the share `shift`: the resampled views of SnapNet-R. Raises
+    InputError for a pivot behind it, turns of 90 degrees or more, shifts of the whole distance."""
     if not (pivot_m > 0 and 0 <= turn_deg < 90 and 0 <= shift < 1):
         raise InputError(
             f"cameras_near: pivot_m {pivot_m}, turn_deg {turn_deg}, shift {shift}; expected more than 0, 0 to below 90, "

@@ -54,15 +54,9 @@ def _open3d_loads() -> bool:
 
 
 class RayCaster:
-    """Casts a ray through the middle of every pixel; the nearest face that it meets is seen.
-
-    Parameters
-    ----------
-    surface : the surface; of up to 2³¹ − 1 faces
-
-    Of faces at exactly the same distance, and along edges, any may be given. Coordinates are float32, as Embree's are.
-    Memory: about 150 bytes a face. All cores that the process may use share a view.
-    """
+    """Casts a ray through the middle of every pixel; the nearest face that it meets is seen, any one at equal distance
+    and along edges. Coordinates are float32, as Embree's are; up to 2³¹ − 1 faces. Memory: about 150 bytes a face; all
+    cores share a view."""
 
     def __init__(self, surface: Surface) -> None:
         import open3d

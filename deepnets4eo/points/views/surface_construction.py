@@ -340,30 +340,10 @@ def surface_of_depth(
     classes: NDArray[np.uint8] | None = None,
     jump: float = 0.05,
 ) -> Surface:
-    """Make a surface of a depth image: triangles between neighbouring pixels.
-
-    Parameters
-    ----------
-    depth_m : (h, w) metres along the viewing direction; 0, NaN and inf where unknown
-    intrinsics : (fx, fy, cx, cy), pixels; the middle of the first pixel is (0, 0)
-    pose
-        (4, 4), from camera (x right, y down, z forward) to coordinates whose z is up; by default the camera is level and
-        looks north.
-    colour : (3, h, w) uint8
-    classes : (h, w) uint8 labels
-    jump
-        Triangles whose corners' depths differ by more than this share of the smallest are left out: they would join an
-        object to what is behind it.
-
-    Returns
-    -------
-    A vertex for each known pixel, relative to the origin (0, 0, 0), so that poses of cameras hold; `point_index` counts
-    pixels row by row. Heights are above the lowest hundredth of the points: the floor.
-
-    Raises
-    ------
-    InputError
-        No known depth, or colours and classes of another shape.
+    """Make a surface of a depth image (h, w) in metres (0, NaN, inf: unknown) with a vertex for each known pixel,
+    relative to (0, 0, 0), and triangles between neighbours whose depths differ by at most the share `jump`; heights are
+    above the floor, the lowest hundredth. Intrinsics and pose as in `Frame`. Raises InputError for no known depth, or
+    other shapes.
 
     >>> surface = surface_of_depth(np.array([[2, 2, 5.0], [2, 2, 5.0]]), (2, 2, 1, 0.5))
     >>> len(surface.vertices), len(surface.faces)

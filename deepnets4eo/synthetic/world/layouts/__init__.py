@@ -15,14 +15,14 @@ from deepnets4eo.synthetic.world.plan import Plan
 from deepnets4eo.synthetic.world.style import WorldStyle
 
 Layout = Callable[[WorldStyle, tuple[float, float], np.random.Generator], Plan]
-_HERE = "deepnets4eo.synthetic.world.layouts"
+_HERE = __name__
 LAYOUTS = {
-    "streets": f"{_HERE}.streets:lay_out_streets",
+    "streets": f"{_HERE}.houses:lay_out_streets",
     "courtyards": f"{_HERE}.courtyards:lay_out_courtyards",
     "compounds": f"{_HERE}.compounds:lay_out_compounds",
     "towers": f"{_HERE}.towers:lay_out_towers",
     "halls": f"{_HERE}.halls:lay_out_halls",
-    "rows": f"{_HERE}.rows:lay_out_rows",
+    "rows": f"{_HERE}.houses:lay_out_rows",
     "scatter": f"{_HERE}.scatter:scatter",
     "informal": f"{_HERE}.informal:informal",
     "resort": f"{_HERE}.resort:resort",
