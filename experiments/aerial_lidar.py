@@ -42,7 +42,7 @@ from deepnets4eo.evaluation import report
 from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.points import PointCloud, PointLabeller
-from deepnets4eo.points.codes import legend_codes
+from deepnets4eo.points.cloud import legend_codes
 from deepnets4eo.points.features import (
     Decision,
     FeatureLabeller,

@@ -44,7 +44,8 @@ from deepnets4eo.damage.model import DEFAULT_MODEL, DamageModel, to_decision_tab
 from deepnets4eo.damage.pool import ALONE, EQUAL_SHARE, NETWORK, RELIABILITY, SHARE, pool_log_odds
 from deepnets4eo.damage.probabilities import adjust_to_share, border_log_odds
 from deepnets4eo.damage.reliability import Reliability, fit_reliability
-from deepnets4eo.damage.site import MOST_INFORMATION, choose_share, fit_to_site
+from deepnets4eo.damage.site import MOST_INFORMATION as MOST_AT_SITE
+from deepnets4eo.damage.site import choose_share, fit_to_site
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import read_yaml
@@ -338,7 +339,7 @@ class Method:
     rates: GradingRates
 
     @classmethod
-    def fit(cls, log_odds: Array, data: Graded, most_information: float = MOST_INFORMATION) -> Method:
+    def fit(cls, log_odds: Array, data: Graded, most_information: float = MOST_AT_SITE) -> Method:
         """Reliability and rates of left-out log-odds."""
         site = np.unique(data.group, return_inverse=True)[1]
         reliability = fit_reliability(log_odds, data.grade, site, most_information)
@@ -375,7 +376,7 @@ def left_out_rows(
     data: Graded,
     kind: NDArray[np.object_],
     world: NDArray[np.bool_],
-    most_information: float = MOST_INFORMATION,
+    most_information: float = MOST_AT_SITE,
 ) -> pd.DataFrame:
     """Rows of the world's buildings, those of each kind with the reliability of all others."""
     parts = []

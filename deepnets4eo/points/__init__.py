@@ -24,7 +24,7 @@ _HOMES = {
     "heights_above_ground": "deepnets4eo.points.ground",
     "label_cloud": "deepnets4eo.points.labelling",
     "label_clouds": "deepnets4eo.points.labelling",
-    "legend_codes": "deepnets4eo.points.codes",
+    "legend_codes": "deepnets4eo.points.cloud",
     "load_labeller": "deepnets4eo.points.labeller",
     "open_cloud": "deepnets4eo.points.files.opening",
 }

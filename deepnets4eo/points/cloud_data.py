@@ -24,8 +24,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.options import Section
-from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.codes import has_asprs_noise, legend_codes
+from deepnets4eo.points.cloud import PointCloud, has_asprs_noise, legend_codes
 from deepnets4eo.points.files import CloudFile, open_cloud
 from deepnets4eo.points.tiles import TiledPoints, sort_in_tiles
 from deepnets4eo.training.splits import WHOLE, DataSplit, SplitRule, assign_blocks

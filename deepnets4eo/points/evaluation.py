@@ -14,8 +14,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Evaluation, Protocol
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.codes import has_asprs_noise, legend_codes
+from deepnets4eo.points.cloud import PointCloud, has_asprs_noise, legend_codes
 from deepnets4eo.points.files import CloudFile, open_cloud
 
 PREDICTED = "pred_class"

@@ -15,8 +15,7 @@ from pyproj import Transformer
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.inspection.files import Inspection
-from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.codes import MOST_NAMED
+from deepnets4eo.points.cloud import MOST_NAMED, PointCloud
 from deepnets4eo.points.files import CloudFile, open_cloud
 from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, MOST_EXTENT_M, without_withheld
 

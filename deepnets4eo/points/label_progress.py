@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from deepnets4eo.files import writing
 from deepnets4eo.jobs.identity import file_identity, identity_hash, layer_identity
 from deepnets4eo.jobs.journal import Journal
-from deepnets4eo.points.codes import has_asprs_noise
+from deepnets4eo.points.cloud import has_asprs_noise
 from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile
 from deepnets4eo.points.labeller import PointLabeller, run_digest

@@ -11,8 +11,8 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.inspection import inspect
 from deepnets4eo.points import LabelOptions, PointCloud, label_cloud, open_cloud
+from deepnets4eo.points.cloud import has_asprs_noise
 from deepnets4eo.points.cloud_data import CloudData, LabelledCloud
-from deepnets4eo.points.codes import has_asprs_noise
 from deepnets4eo.points.evaluation import evaluate_cloud
 from deepnets4eo.points.features import point_features
 from deepnets4eo.points.features.options import FeatureOptions

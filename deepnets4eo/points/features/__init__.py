@@ -9,7 +9,7 @@ _HOMES = {
     "RuleLabeller": "deepnets4eo.points.features.rules",
     "ValidationOptions": "deepnets4eo.points.features.building_validation",
     "feature_names": "deepnets4eo.points.features.options",
-    "point_features": "deepnets4eo.points.features.point_table",
+    "point_features": "deepnets4eo.points.features.eigenfeatures",
     "validate_buildings": "deepnets4eo.points.features.building_validation",
 }
 

@@ -21,9 +21,9 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_yaml, write_yaml
 from deepnets4eo.options import options_from, plain_options
 from deepnets4eo.points.cloud import PointCloud, at_counted
+from deepnets4eo.points.features.eigenfeatures import point_features
 from deepnets4eo.points.features.neighbourhoods import smooth_scores
 from deepnets4eo.points.features.options import FeatureOptions, feature_names
-from deepnets4eo.points.features.point_table import point_features
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.segmenters.checksums import open_sealed, seal
 from deepnets4eo.segmenters.run import LEGEND, RECIPE, UNFIT, versions

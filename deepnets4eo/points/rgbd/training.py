@@ -18,10 +18,17 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.points.cloud_data import LEARNT, WITHHELD
-from deepnets4eo.points.rgbd.labeller import FrameLabeller, score_frames
+from deepnets4eo.points.rgbd.labeller import (
+    VALID,
+    FrameLabeller,
+    Layers,
+    own_layers,
+    rendered_own_layers,
+    resampled_views,
+    score_frames,
+)
 from deepnets4eo.points.rgbd.layouts import NamedFrame, find_frames, frame_classes, split_frames
 from deepnets4eo.points.rgbd.recipe import RgbdRecipe
-from deepnets4eo.points.rgbd.resampling import VALID, Layers, own_layers, rendered_own_layers, resampled_views
 from deepnets4eo.points.views.snapshots import LABELS, snapshot_inputs
 from deepnets4eo.points.views.training import (
     NOTHING,

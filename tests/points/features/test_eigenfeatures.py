@@ -8,9 +8,14 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.points import PointCloud
 from deepnets4eo.points.features import FeatureOptions, feature_names, point_features
 from deepnets4eo.points.features import neighbourhoods as module
-from deepnets4eo.points.features.eigenfeatures import eigen_3x3, neighbourhood_features
+from deepnets4eo.points.features.eigenfeatures import (
+    COLUMNS_PER_RADIUS,
+    column_features,
+    eigen_3x3,
+    heights_above_lowest,
+    neighbourhood_features,
+)
 from deepnets4eo.points.features.neighbourhoods import blocks_with_halo, voxelise
-from deepnets4eo.points.features.point_table import COLUMNS_PER_RADIUS, column_features, heights_above_lowest
 
 
 def make_cloud(count: int = 1500, seed: int = 0) -> PointCloud:

@@ -9,9 +9,15 @@ from made_up_room import BOX, COLOURS, LEGEND, WALL, make_frame
 
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.points.rgbd.frame import FrameSource
-from deepnets4eo.points.rgbd.labeller import FrameLabeller, score_frames
+from deepnets4eo.points.rgbd.labeller import (
+    FrameLabeller,
+    own_layers,
+    place_views,
+    rendered_own_layers,
+    resampled_views,
+    score_frames,
+)
 from deepnets4eo.points.rgbd.recipe import ResampledViewSection
-from deepnets4eo.points.rgbd.resampling import own_layers, place_views, rendered_own_layers, resampled_views
 from deepnets4eo.points.snapnet import label_heights
 from deepnets4eo.points.snapnet.labeller import SnapNetLabeller
 from deepnets4eo.points.snapnet.recipe import ViewSection

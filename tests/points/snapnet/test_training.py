@@ -12,8 +12,8 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.evaluation.withheld import WITHHELD
 from deepnets4eo.files import read_json
 from deepnets4eo.points import label_cloud
+from deepnets4eo.points.cloud import legend_codes
 from deepnets4eo.points.cloud_data import LabelledCloud
-from deepnets4eo.points.codes import legend_codes
 from deepnets4eo.points.files import open_cloud
 from deepnets4eo.points.labeller import load_labeller
 from deepnets4eo.points.snapnet import SnapNetLabeller
