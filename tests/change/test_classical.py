@@ -13,11 +13,11 @@ from skimage.filters import threshold_otsu
 from deepnets4eo.change.classical.canonical import mad_variates, slow_variates
 from deepnets4eo.change.classical.detector import ChangeDetector
 from deepnets4eo.change.classical.pair_scores import METHODS, IrMad, Mad
-from deepnets4eo.change.classical.thresholds import THRESHOLDS, histogram_of, separation, threshold
 from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters.moments import Moments, MomentSums
 from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.rasters.thresholds import THRESHOLDS, histogram_of, separation, threshold
 
 
 def moments_of(values: np.ndarray) -> Moments:

@@ -17,12 +17,12 @@ import numpy as np
 from deepnets4eo.arrays import Batch, FloatImage, Mask
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change.classical.pair_scores import METHODS, Blocks, PairScore
-from deepnets4eo.change.classical.thresholds import BINS, Histogram, histogram_of, separation, threshold
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError, name_hint
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.rasters.thresholds import BINS, Histogram, histogram_of, separation, threshold
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import ProbabilitySegmenter
 from deepnets4eo.tiling import Tiling

@@ -1,4 +1,4 @@
-"""Thresholds between no change and change, from the histogram of a score.
+"""Thresholds between two classes, such as no change and change or water and land, from the histogram of a value.
 
 Otsu 1979; Kittler and Illingworth 1986; two Gaussians by expectation maximisation (Bruzzone and Prieto 2000); 2-means.
 Takes counts in equal bins; refuses histograms with a single value.
@@ -34,13 +34,29 @@ class Histogram:
         return np.asarray(self.low + width * (np.arange(len(self.counts)) + 0.5))
 
 
-def histogram_of(scores: Iterable[NDArray[np.floating]], high: float, bins: int = BINS) -> Histogram:
-    """Count scores from 0 to `high` block by block; what lies above is counted in the last bin."""
+@dataclass(frozen=True)
+class TwoGaussians:
+    """Shares, means and variances (2,) of two Gaussians that share a histogram, the lower mean first, and which share of
+    each bin (2, n) is theirs."""
+
+    amounts: NDArray[np.float64]
+    means: NDArray[np.float64]
+    variances: NDArray[np.float64]
+    shares: NDArray[np.float64]
+
+    @property
+    def separation(self) -> float:
+        """Ashman's D: the distance of the means in standard deviations; above 2 there are two modes (Ashman 1994)."""
+        return float(np.sqrt(2) * abs(self.means[1] - self.means[0]) / np.sqrt(self.variances.sum()))
+
+
+def histogram_of(scores: Iterable[NDArray[np.floating]], high: float, bins: int = BINS, low: float = 0.0) -> Histogram:
+    """Count scores from `low` to `high` block by block; what lies above is counted in the last bin."""
     counts = np.zeros(bins)
     for block in scores:
-        bins_of = np.minimum(np.asarray(block).ravel() * (bins / high), bins - 1).astype(np.intp)
+        bins_of = np.minimum((np.asarray(block).ravel() - low) * (bins / (high - low)), bins - 1).astype(np.intp)
         counts += np.bincount(bins_of, minlength=bins)
-    return Histogram(counts, 0.0, high)
+    return Histogram(counts, low, high)
 
 
 def threshold(histogram: Histogram, method: str = "two-means") -> float:
@@ -116,8 +132,8 @@ def _two_means(histogram: Histogram) -> float:
     return cut
 
 
-def _em(histogram: Histogram) -> float:
-    """Where two Gaussians that share the histogram are equally probable."""
+def fit_two_gaussians(histogram: Histogram) -> TwoGaussians:
+    """Two Gaussians that share the histogram, by expectation maximisation from both sides of Otsu's threshold."""
     values, weights = histogram.centres, histogram.counts / histogram.counts.sum()
     below = values < _otsu(histogram)
     shares = np.stack([below, ~below]).astype(float)
@@ -135,7 +151,13 @@ def _em(histogram: Histogram) -> float:
         if likelihood - previous < EM_TOLERANCE:
             break
         previous = likelihood
-    changed = (shares[1] > shares[0]) & (values > means[0]) & (values <= max(means[1], means[0]))
+    return TwoGaussians(amounts, means, variances, shares)
+
+
+def _em(histogram: Histogram) -> float:
+    """Where two Gaussians that share the histogram are equally probable."""
+    fit, values = fit_two_gaussians(histogram), histogram.centres
+    changed = (fit.shares[1] > fit.shares[0]) & (values > fit.means[0]) & (values <= max(fit.means[1], fit.means[0]))
     return float(values[np.argmax(changed)]) if changed.any() else _otsu(histogram)
 
 

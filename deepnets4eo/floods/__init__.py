@@ -1,0 +1,25 @@
+"""Floods: water from radar and optical images, and which of it is new."""
+
+from deepnets4eo.lazy import lazy_names
+
+_HOMES = {
+    "check_radar_pair": "deepnets4eo.floods.units",
+    "equivalent_looks": "deepnets4eo.floods.speckle",
+    "lee_filter": "deepnets4eo.floods.speckle",
+    "lee_sigma_filter": "deepnets4eo.floods.speckle",
+    "log_ratio": "deepnets4eo.floods.speckle",
+    "measure_radar": "deepnets4eo.floods.radar",
+    "nonlocal_filter": "deepnets4eo.floods.speckle",
+    "radar_water": "deepnets4eo.floods.radar",
+    "RadarImage": "deepnets4eo.floods.units",
+    "RadarOptions": "deepnets4eo.floods.radar",
+    "RadarStatistics": "deepnets4eo.floods.radar",
+    "RadarWater": "deepnets4eo.floods.radar",
+    "refined_lee_filter": "deepnets4eo.floods.speckle",
+    "WaterThreshold": "deepnets4eo.floods.thresholds",
+}
+
+__all__ = list(_HOMES)
+
+
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -1,0 +1,420 @@
+"""Speckle of radar images: how strong it is, and filters that keep the mean of the linear power.
+
+Takes linear power (H, W), NaN where nothing was seen: such pixels enter no window and stay NaN. Lee 1980; refined Lee
+1981; Lee-Sigma as improved in 2009; non-local means of the logarithm. `looks` is the equivalent number of looks.
+Memory: the image, the result and one more image (three for non-local means).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import FloatImage, Mask
+from deepnets4eo.errors import InputError
+from deepnets4eo.prefetch import in_order
+
+STRIP_ROWS = 128  # rows that one thread filters at a time; results do not depend on it beyond rounding
+REFINED_PX = 7  # window of the refined Lee filter
+TARGET_PERCENTILE = 98.0  # Lee 2009: pixels above it may be point targets
+TARGET_PIXELS = 5  # so many of a target window above it are a point target
+BLOCK_PX = 12  # side of the blocks in which looks are measured
+MOST_BLOCKS = 4000
+FLOOR = 1e-10  # the least power of which a logarithm is taken (−100 dB)
+
+
+def equivalent_looks(power: FloatImage, block_px: int = BLOCK_PX) -> float:
+    """Measure the equivalent number of looks: the commonest mean² / variance of small blocks.
+
+    Blocks of texture or with an edge have lower ratios that scatter; those of even ground agree, and make the mode.
+
+    Parameters
+    ----------
+    power : (H, W) float32
+        Linear power, NaN where nothing was seen.
+    block_px : int
+        Side of the blocks.
+
+    Returns
+    -------
+    float
+        The looks.
+
+    Raises
+    ------
+    InputError
+        Where fewer than nine whole blocks were seen.
+    """
+    rows, cols = (side // block_px for side in power.shape)
+    blocks = power[: rows * block_px, : cols * block_px].astype(np.float64)
+    blocks = blocks.reshape(rows, block_px, cols, block_px).swapaxes(1, 2).reshape(rows * cols, -1)
+    blocks = blocks[:: max(1, len(blocks) // MOST_BLOCKS)]
+    means, variances = blocks.mean(axis=1), blocks.var(axis=1, ddof=1)
+    usable = np.isfinite(means) & (means > 0) & (variances > 0)
+    if usable.sum() < 9:
+        raise InputError(
+            f"looks cannot be measured: {int(usable.sum())} blocks of {block_px} × {block_px} px have values, 9 are "
+            "needed. Give the number of looks of the product, or a larger image."
+        )
+    return float(np.exp(_mode(np.log(means[usable] ** 2 / variances[usable]))))
+
+
+def log_ratio(pre: FloatImage, post: FloatImage) -> FloatImage:
+    """Return how much brighter POST is than PRE.
+
+    Parameters
+    ----------
+    pre, post : (H, W) float32
+        Linear power of both dates, NaN where nothing was seen.
+
+    Returns
+    -------
+    (H, W) float32
+        The ratio in dB: negative where the ground became darker; NaN where one date saw nothing.
+    """
+    return to_decibel(post) - to_decibel(pre)
+
+
+def to_decibel(power: FloatImage) -> FloatImage:
+    """Return 10 · log10 of linear power; zero and below count as −100 dB, NaN stays.
+
+    Parameters
+    ----------
+    power : (…, H, W) float32
+        Linear power.
+
+    Returns
+    -------
+    (…, H, W) float32
+        Decibel.
+    """
+    return np.asarray(10 * np.log10(np.maximum(power, FLOOR)), np.float32)
+
+
+def lee_filter(power: FloatImage, looks: float, window_px: int = 7, workers: int | None = None) -> FloatImage:
+    """Filter by the local mean, and less where the window varies more than speckle does (Lee 1980).
+
+    Parameters
+    ----------
+    power : (H, W) float32
+        Linear power, NaN where nothing was seen.
+    looks : float
+        Equivalent number of looks.
+    window_px : int
+        Side of the window, odd.
+    workers : int | None
+        Threads; one a core where None.
+
+    Returns
+    -------
+    (H, W) float32
+        Filtered power.
+    """
+    half = _half(window_px)
+    return _by_strips(_lee_strip, power, half, (half, 1 / looks), workers)
+
+
+def refined_lee_filter(power: FloatImage, looks: float, workers: int | None = None) -> FloatImage:
+    """Filter as Lee does, within that half of a 7 × 7 window that lies on the pixel's side of an edge (Lee 1981).
+
+    Parameters
+    ----------
+    power : (H, W) float32
+        Linear power, NaN where nothing was seen.
+    looks : float
+        Equivalent number of looks.
+    workers : int | None
+        Threads; one a core where None.
+
+    Returns
+    -------
+    (H, W) float32
+        Filtered power.
+    """
+    return _by_strips(_refined_strip, power, REFINED_PX // 2, (1 / looks, _EDGE_WINDOWS), workers)
+
+
+def lee_sigma_filter(
+    power: FloatImage,
+    looks: float,
+    window_px: int = 7,
+    target_px: int = 3,
+    sigma: float = 0.9,
+    workers: int | None = None,
+) -> FloatImage:
+    """Filter by those pixels of the window that speckle alone explains; bright point targets stay (Lee et al. 2009).
+
+    Parameters
+    ----------
+    power : (H, W) float32
+        Linear power, NaN where nothing was seen.
+    looks : float
+        Equivalent number of looks.
+    window_px, target_px : int
+        Sides of the window, and of the smaller one that finds point targets and a first mean; odd.
+    sigma : float
+        The share of speckle within the range of values that are averaged, above 0 and below 1.
+    workers : int | None
+        Threads; one a core where None.
+
+    Returns
+    -------
+    (H, W) float32
+        Filtered power.
+    """
+    low, high, spread = sigma_range(looks, sigma)
+    seen = power[np.isfinite(power)]
+    bright = float(np.percentile(seen[:: max(1, seen.size // 1_000_000)], TARGET_PERCENTILE)) if seen.size else np.inf
+    half = _half(window_px)
+    options = (half, _half(target_px), 1 / looks, low, high, spread**2, np.float32(bright))
+    return _by_strips(_sigma_strip, power, half, options, workers)
+
+
+def sigma_range(looks: float, sigma: float) -> tuple[float, float, float]:
+    """The range around a mean of 1 that holds a share `sigma` of speckle and has mean 1 itself, and the standard
+    deviation of speckle within it."""
+    from scipy.optimize import brentq
+    from scipy.stats import gamma
+
+    if not 0 < sigma < 1:
+        raise InputError(f"sigma is {sigma}, a share above 0 and below 1 is expected. Take 0.9, as is usual.")
+    speckle, first, second = (gamma(looks + power, scale=1 / looks) for power in range(3))
+
+    def upper(low: float) -> float:
+        return float(speckle.ppf(speckle.cdf(low) + sigma))
+
+    def share_of_mean(low: float) -> float:
+        return float(first.cdf(upper(low)) - first.cdf(low) - sigma)
+
+    low = float(brentq(share_of_mean, 0, speckle.ppf(1 - sigma) * (1 - 1e-9)))
+    high = upper(low)
+    square = (1 + 1 / looks) * float(second.cdf(high) - second.cdf(low)) / sigma
+    return low, high, float(np.sqrt(square - 1))
+
+
+def nonlocal_filter(power: FloatImage, looks: float, patch_px: int = 5, search_px: int = 8) -> FloatImage:
+    """Filter by non-local means of the logarithm, where speckle is as strong everywhere.
+
+    Parameters
+    ----------
+    power : (H, W) float32
+        Linear power, NaN where nothing was seen.
+    looks : float
+        Equivalent number of looks.
+    patch_px : int
+        Side of the patches that are compared.
+    search_px : int
+        How far away such patches lie at most.
+
+    Returns
+    -------
+    (H, W) float32
+        Filtered power; the lower mean of the logarithm of speckle is made good.
+    """
+    from scipy.ndimage import distance_transform_edt
+    from scipy.special import digamma, polygamma
+    from skimage.restoration import denoise_nl_means
+
+    seen = np.isfinite(power)
+    if not seen.any():
+        return power.copy()
+    logs = np.log(np.maximum(power, FLOOR))
+    nearest = distance_transform_edt(~seen, return_distances=False, return_indices=True)
+    spread = float(np.sqrt(polygamma(1, looks)))
+    smooth = denoise_nl_means(
+        logs[tuple(nearest)], patch_size=patch_px, patch_distance=search_px, h=0.8 * spread, sigma=spread,
+        fast_mode=True, preserve_range=True,
+    )  # fmt: skip
+    unbiased = np.exp(smooth + np.log(looks) - digamma(looks))
+    return np.where(seen, unbiased, np.nan).astype(np.float32)
+
+
+def _half(window_px: int) -> int:
+    if window_px < 3 or window_px % 2 == 0:
+        raise InputError(f"a window is {window_px} px wide, an odd number from 3 on is expected. Take 7.")
+    return window_px // 2
+
+
+def _mode(values: NDArray[np.float64]) -> float:
+    """Where the density of values is largest, by a Gaussian kernel of Scott's width."""
+    width = max(1.06 * float(np.std(values)) * len(values) ** -0.2, 1e-6)
+    grid = np.linspace(values.min(), values.max(), 400)
+    density = np.array([np.exp(-0.5 * ((values - centre) / width) ** 2).sum() for centre in grid])
+    return float(grid[int(density.argmax())])
+
+
+def _by_strips(
+    kernel: Callable[..., None], power: FloatImage, margin: int, options: tuple[Any, ...], workers: int | None
+) -> FloatImage:
+    """Run a compiled filter over strips of rows of an image with a margin of NaN."""
+    image = np.pad(np.asarray(power, np.float32), margin, constant_values=np.nan)
+    out = np.full(power.shape, np.nan, np.float32)
+    starts = range(0, power.shape[0], STRIP_ROWS)
+    for _ in in_order(lambda row: kernel(image, out, row, min(row + STRIP_ROWS, len(out)), *options), starts, workers):
+        pass
+    return out
+
+
+def _edge_windows() -> NDArray[np.int64]:
+    """(8, 28, 2) rows and columns, from the pixel, of the halves of a window beside an edge through the pixel; those of
+    one edge follow each other: left and right, above and below, and both sides of the two diagonals."""
+    half = REFINED_PX // 2
+    row, col = np.mgrid[-half : half + 1, -half : half + 1]
+    sides: list[Mask] = [col <= 0, col >= 0, row <= 0, row >= 0,
+                         row + col <= 0, row + col >= 0, row - col <= 0, row - col >= 0]  # fmt: skip
+    return np.array([np.stack([row[side], col[side]], axis=1) for side in sides], np.int64)
+
+
+_EDGE_WINDOWS = _edge_windows()
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _weigh(value: float, mean: float, variance: float, noise: float) -> float:
+    """The linear estimate with the least mean square error, of speckle with variance `noise` around a mean of 1."""
+    if variance <= 0.0:
+        return mean
+    signal = (variance - mean * mean * noise) / (1.0 + noise)
+    return mean + max(signal, 0.0) / variance * (value - mean)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _lee_strip(image, out, first, last, half, noise):  # type: ignore[no-untyped-def]
+    """Sums over columns of the window move down by a row, sums over the window right by a column."""
+    cols, window = image.shape[1], 2 * half + 1
+    sums, squares, counts = np.zeros(cols), np.zeros(cols), np.zeros(cols)
+    for row in range(first, first + window - 1):
+        for col in range(cols):
+            value = np.float64(image[row, col])
+            if value == value:
+                sums[col] += value
+                squares[col] += value * value
+                counts[col] += 1.0
+    for row in range(first, last):
+        for col in range(cols):
+            value = np.float64(image[row + window - 1, col])
+            if value == value:
+                sums[col] += value
+                squares[col] += value * value
+                counts[col] += 1.0
+        total, square, count = 0.0, 0.0, 0.0
+        for col in range(window - 1):
+            total, square, count = total + sums[col], square + squares[col], count + counts[col]
+        for col in range(out.shape[1]):
+            enters = col + window - 1
+            total, square, count = total + sums[enters], square + squares[enters], count + counts[enters]
+            value = np.float64(image[row + half, col + half])
+            if value == value:
+                mean = total / count
+                out[row, col] = _weigh(value, mean, square / count - mean * mean, noise)
+            total, square, count = total - sums[col], square - squares[col], count - counts[col]
+        for col in range(cols):
+            value = np.float64(image[row, col])
+            if value == value:
+                sums[col] -= value
+                squares[col] -= value * value
+                counts[col] -= 1.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _mean_around(image, row, col, half):  # type: ignore[no-untyped-def]
+    """The mean of a small window; NaN where it has no value."""
+    total, count = 0.0, 0
+    for i in range(row - half, row + half + 1):
+        for j in range(col - half, col + half + 1):
+            value = image[i, j]
+            if value == value:
+                total += value
+                count += 1
+    return total / count if count else np.nan
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _refined_strip(image, out, first, last, noise, windows):  # type: ignore[no-untyped-def]
+    """The steepest of four gradients between 3 × 3 means chooses the edge, the mean nearer to that of the middle its side."""
+    cols = out.shape[1]
+    means = np.empty((5, cols + 4))  # 3 × 3 means of rows −2 … 2 around the pixel, in turn
+    for row in range(first - 2, first + 2):
+        for col in range(cols + 4):
+            means[(row + 5) % 5, col] = _mean_around(image, row + 3, col + 1, 1)
+    for row in range(first, last):
+        for col in range(cols + 4):
+            means[(row + 2) % 5, col] = _mean_around(image, row + 5, col + 1, 1)
+        above, here, below = (row + 3) % 5, row % 5, (row + 2) % 5
+        for col in range(cols):
+            value = np.float64(image[row + 3, col + 3])
+            if value != value:
+                continue
+            middle = means[here, col + 2]
+            a, b, c = means[above, col], means[above, col + 2], means[above, col + 4]
+            d, e = means[here, col], means[here, col + 4]
+            f, g, h = means[below, col], means[below, col + 2], means[below, col + 4]
+            steepest, side = -1.0, 0
+            gradient = abs(a + d + f - c - e - h)
+            if gradient > steepest:
+                steepest, side = gradient, 0 if abs(d - middle) < abs(e - middle) else 1
+            gradient = abs(a + b + c - f - g - h)
+            if gradient > steepest:
+                steepest, side = gradient, 2 if abs(b - middle) < abs(g - middle) else 3
+            gradient = abs(a + b + d - e - g - h)
+            if gradient > steepest:
+                steepest, side = gradient, 4 if abs(a - middle) < abs(h - middle) else 5
+            gradient = abs(b + c + e - d - f - g)
+            if gradient > steepest:
+                steepest, side = gradient, 6 if abs(c - middle) < abs(f - middle) else 7
+            total, square, count = 0.0, 0.0, 0
+            for k in range(windows.shape[1]):
+                other = np.float64(image[row + 3 + windows[side, k, 0], col + 3 + windows[side, k, 1]])
+                if other == other:
+                    total += other
+                    square += other * other
+                    count += 1
+            mean = total / count
+            out[row, col] = _weigh(value, mean, square / count - mean * mean, noise)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _sigma_strip(image, out, first, last, half, target, noise, low, high, noise_within, bright):  # type: ignore[no-untyped-def]
+    """A first mean from the target window chooses the range of values that are averaged over the whole window."""
+    for row in range(first, last):
+        for col in range(out.shape[1]):
+            i, j = row + half, col + half
+            value = np.float64(image[i, j])
+            if value != value:
+                continue
+            total, square, count, targets = 0.0, 0.0, 0, 0
+            for m in range(i - target, i + target + 1):
+                for n in range(j - target, j + target + 1):
+                    other = np.float64(image[m, n])
+                    if other == other:
+                        total += other
+                        square += other * other
+                        count += 1
+                        targets += other > bright
+            if value > bright and targets >= TARGET_PIXELS:
+                out[row, col] = value
+                continue
+            mean = total / count
+            expected = _weigh(value, mean, square / count - mean * mean, noise)
+            least, most = low * expected, high * expected
+            total, square, count = 0.0, 0.0, 0
+            for m in range(i - half, i + half + 1):
+                for n in range(j - half, j + half + 1):
+                    other = np.float64(image[m, n])
+                    if other >= least and other <= most:
+                        total += other
+                        square += other * other
+                        count += 1
+            if count == 0:
+                out[row, col] = value  # beside a target the first mean is none of the window's values
+                continue
+            mean = total / count
+            out[row, col] = _weigh(value, mean, square / count - mean * mean, noise_within)
+
+
+FILTERS: dict[str, Callable[[FloatImage, float], FloatImage]] = {
+    "lee": lee_filter, "refined-lee": refined_lee_filter, "lee-sigma": lee_sigma_filter, "non-local": nonlocal_filter,
+}  # fmt: skip

@@ -1,0 +1,148 @@
+"""Water and land by a threshold that is found where both are.
+
+The image is split into quarters until both modes of a quarter stand apart (Chini et al. 2017). The pooled histogram of
+such tiles has water and land in shares that a threshold can be found from, also where water is a hundredth of the scene.
+Takes any value (H, W) that is low over water, such as dB, NaN where nothing was seen; a scene without such tiles has no
+threshold.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from deepnets4eo.arrays import FloatImage, Mask
+from deepnets4eo.grid import Window
+from deepnets4eo.rasters.thresholds import Histogram, TwoGaussians, fit_two_gaussians, histogram_of, threshold
+
+LEAST_SEPARATION = 2.0  # Ashman's D of two modes (Ashman et al. 1994)
+LEAST_SHARE = 0.1  # of the smaller mode in a tile (Chini et al. 2017)
+LEAST_TILE_PX = 64
+MOST_TILES = 256  # tested of each size, evenly spread
+BINS = 256
+TAILS = (0.1, 99.9)  # percentiles between which values are counted: speckle has few much darker and brighter pixels
+SEED_PROBABILITY = 0.9
+WATER_PROBABILITY = 0.5  # to which water grows from its seeds
+
+
+@dataclass(frozen=True)
+class WaterThreshold:
+    """Where water ends and land begins, and both distributions.
+
+    Attributes
+    ----------
+    value : float
+        The threshold: as probable water as land.
+    classes : TwoGaussians
+        Distributions of water, which is the lower, and land.
+    tiles : list of Window
+        Where they were measured.
+    """
+
+    value: float
+    classes: TwoGaussians
+    tiles: list[Window]
+
+    def log_odds(self, values: FloatImage) -> FloatImage:
+        """Return the logarithm of the odds of water (H, W): 0 at the threshold, constant beyond both means."""
+        return np.asarray(self._odds(values) - self._odds(np.array(self.value)), np.float32)
+
+    def _odds(self, values: FloatImage) -> FloatImage:
+        """Clipped at the means, since beyond them the wider of two Gaussians would win on both sides."""
+        means, variances = self.classes.means.tolist(), self.classes.variances.tolist()
+        inside = np.clip(values, means[0], means[1])
+        water, land = ((inside - means[k]) ** 2 / variances[k] / 2 + math.log(variances[k]) / 2 for k in (0, 1))
+        return land - water
+
+
+def find_water_threshold(values: FloatImage, method: str = "otsu") -> WaterThreshold | None:
+    """Find the threshold between water and land.
+
+    Parameters
+    ----------
+    values : (H, W) float32
+        Low over water, such as dB; NaN where nothing was seen.
+    method : str
+        "otsu", "kittler", "em" or "two-means".
+
+    Returns
+    -------
+    WaterThreshold | None
+        None where no part of the image has two modes.
+    """
+    tiles = bimodal_tiles(values)
+    if not tiles:
+        return None
+    histogram = _histogram([values[tile.slices] for tile in tiles])
+    classes = fit_two_gaussians(histogram)
+    value = float(np.clip(threshold(histogram, method), *classes.means))
+    return WaterThreshold(value, classes, tiles)
+
+
+def bimodal_tiles(values: FloatImage) -> list[Window]:
+    """The largest quarters of quarters of the image with two modes of enough pixels each."""
+    chosen: list[Window] = []
+    waiting = [Window(0, 0, *values.shape)]
+    while waiting:
+        tested = waiting[:: max(1, len(waiting) // MOST_TILES)]
+        accepted = {tile for tile in tested if is_bimodal(values[tile.slices])}
+        chosen += sorted(accepted)
+        waiting = [part for tile in waiting if tile not in accepted for part in _quarters(tile)]
+    return chosen
+
+
+def is_bimodal(values: FloatImage) -> bool:
+    """Whether two modes stand apart in a tile, each with a share of the pixels."""
+    histogram = _histogram([values])
+    if histogram.counts.sum() < LEAST_TILE_PX**2 / 2 or np.count_nonzero(histogram.counts) < 3:
+        return False
+    fit = fit_two_gaussians(histogram)
+    return bool(fit.separation > LEAST_SEPARATION and fit.amounts.min() > LEAST_SHARE)
+
+
+def grow_water(probability: FloatImage, least_px: int) -> Mask:
+    """Water from its seeds on.
+
+    Parameters
+    ----------
+    probability : (H, W) float32
+        Probability of water, NaN where nothing was seen.
+    least_px : int
+        Regions with fewer pixels are left out.
+
+    Returns
+    -------
+    (H, W) bool
+        Connected pixels that are rather water than not and hold one that surely is.
+    """
+    from scipy.ndimage import label
+
+    regions, count = label(np.nan_to_num(probability) >= WATER_PROBABILITY, np.ones((3, 3)))
+    sizes = np.bincount(regions.ravel(), minlength=count + 1)
+    seeds = np.bincount(regions[np.nan_to_num(probability) >= SEED_PROBABILITY], minlength=count + 1)
+    keep = (sizes >= least_px) & (seeds > 0)
+    keep[0] = False
+    return np.asarray(keep[regions])
+
+
+def _quarters(tile: Window) -> list[Window]:
+    height, width = tile.height // 2, tile.width // 2
+    if min(height, width) < LEAST_TILE_PX:
+        return []
+    return [
+        Window(tile.row + down * height, tile.col + right * width, height, width) for down in (0, 1) for right in (0, 1)
+    ]
+
+
+def _histogram(blocks: Sequence[FloatImage]) -> Histogram:
+    """Counts of the values of all blocks but for the tails."""
+    seen = np.concatenate([block[np.isfinite(block)] for block in blocks])
+    if not seen.size:
+        return Histogram(np.zeros(BINS), 0.0, 1.0)
+    low, high = (float(end) for end in np.percentile(seen, TAILS))
+    if low == high:
+        return Histogram(np.eye(1, BINS)[0] * seen.size, low, low + 1)
+    return histogram_of([seen[(seen >= low) & (seen < high)]], high, BINS, low)

@@ -1,0 +1,171 @@
+"""Radar images as they are compared: one unit, the same polarisations, one direction of flight, PRE before POST.
+
+Takes bands (H, W) in dB or linear power with what their tags say; refuses dates that do not belong together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Literal
+
+import numpy as np
+
+from deepnets4eo.arrays import FloatImage
+from deepnets4eo.errors import InputError
+from deepnets4eo.floods.speckle import to_decibel
+
+Unit = Literal["decibel", "power"]
+Orbit = Literal["ascending", "descending"]
+
+NEGATIVE_SHARE = 0.01  # power is never below zero; what noise removal leaves there are few pixels
+LARGEST_SHIFT_DB = 15.0  # between the medians of two dates; snow, leaves and floods change whole images by less
+UNIT_WORDS: dict[str, Unit] = {
+    "db": "decibel",
+    "decibel": "decibel",
+    "decibels": "decibel",
+    "linear": "power",
+    "power": "power",
+}
+UNIT_TAGS = ("unit", "units", "unittype", "scale")
+ORBIT_TAGS = ("orbit", "pass", "orbit_pass", "orbit_direction", "orbitproperties_pass", "sat:orbit_state")
+DATE_TAGS = ("date", "datetime", "acquisition_date", "acquisition_start_time", "tifftag_datetime")
+
+
+@dataclass(frozen=True)
+class RadarImage:
+    """One date of a radar sensor.
+
+    Parameters
+    ----------
+    name : str
+        The file, as messages name it.
+    bands : Mapping[str, (H, W) float32]
+        Polarisation ("VV", "VH", …) → values, NaN where nothing was seen.
+    tags : Mapping[str, str]
+        What the file says of itself; unit, direction of flight and date are read from it where they stand there.
+    """
+
+    name: str
+    bands: Mapping[str, FloatImage]
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def unit(self) -> Unit:
+        """Return the unit of the values: what the tags say, else "decibel" where values are negative. Raises InputError
+        where both disagree or nothing was seen."""
+        negative = _negative_share(self)
+        by_values: Unit = "decibel" if negative > NEGATIVE_SHARE else "power"
+        word = _tag(self.tags, UNIT_TAGS)
+        stated = UNIT_WORDS.get((word or "").lower())
+        if stated is not None and stated != by_values:
+            raise InputError(
+                f"{self.name} says that its values are {_in_words(stated)}, but {negative:.0%} of them are negative; "
+                f"that is expected of {_in_words(by_values)}. Correct the tag of the unit, or convert the values."
+            )
+        return by_values
+
+    def power(self) -> dict[str, FloatImage]:
+        """Return the bands as linear power."""
+        if self.unit() == "power":
+            return {name: np.asarray(band, np.float32) for name, band in self.bands.items()}
+        return {name: np.asarray(10 ** (band / np.float32(10)), np.float32) for name, band in self.bands.items()}
+
+    def orbit(self) -> Orbit | None:
+        """Return the direction of flight, None where no tag says it."""
+        word = (_tag(self.tags, ORBIT_TAGS) or "").lower()
+        directions: tuple[Orbit, ...] = ("ascending", "descending")
+        return next((one for one in directions if word and one.startswith(word)), None)
+
+    def date(self) -> date | None:
+        """Return the day, None where no tag says it."""
+        text = (_tag(self.tags, DATE_TAGS) or "")[:10].replace(":", "-").replace("/", "-")
+        for form in ("%Y-%m-%d", "%Y%m%d"):
+            try:
+                return datetime.strptime(text if form[2] == "-" else text[:8], form).date()
+            except ValueError:
+                continue
+        return None
+
+
+def check_radar_pair(pre: RadarImage, post: RadarImage) -> None:
+    """Refuse two dates of which a comparison would mean nothing.
+
+    Parameters
+    ----------
+    pre, post : RadarImage
+        The dates before and after the flood.
+
+    Raises
+    ------
+    InputError
+        Where units, polarisations, shapes or directions of flight differ, PRE is later than POST, or one date is another
+        quantity by its median.
+    """
+    _check_bands(pre, post)
+    units = pre.unit(), post.unit()
+    if units[0] != units[1]:
+        raise InputError(
+            f"{pre.name} is {_in_words(units[0])} and {post.name} is {_in_words(units[1])}; one unit is expected. Convert "
+            "one of them: dB = 10 · log10(power)."
+        )
+    orbits = pre.orbit(), post.orbit()
+    if None not in orbits and orbits[0] != orbits[1]:
+        raise InputError(
+            f"{pre.name} was taken {orbits[0]} and {post.name} {orbits[1]}; slopes and walls look different from the other "
+            "side. Give two dates of one direction, best of one relative orbit."
+        )
+    days = pre.date(), post.date()
+    if days[0] is not None and days[1] is not None and days[0] > days[1]:
+        raise InputError(
+            f"PRE {pre.name} is of {days[0]}, later than POST {post.name} of {days[1]}; PRE is expected first. Swap them."
+        )
+    before, after = pre.power(), post.power()
+    for band in post.bands:
+        levels = [_median_db(power[band]) for power in (before, after)]
+        if abs(levels[0] - levels[1]) > LARGEST_SHIFT_DB:
+            raise InputError(
+                f"the median of {band} is {levels[0]:.1f} dB in {pre.name} and {levels[1]:.1f} dB in {post.name}; they are "
+                f"expected within {LARGEST_SHIFT_DB:.0f} dB. Calibrate both to the same quantity, e.g. sigma nought."
+            )
+
+
+def _check_bands(pre: RadarImage, post: RadarImage) -> None:
+    missing: Sequence[tuple[str, set[str]]] = [
+        (one.name, other.bands.keys() - one.bands.keys()) for one, other in ((pre, post), (post, pre))
+    ]
+    for name, bands in missing:
+        if bands:
+            raise InputError(
+                f"{name} has no {' and no '.join(sorted(bands))}, which the other date has; the same polarisations are expected "
+                "of both. Give both dates with all of them, or leave the bands out of the other date."
+            )
+    shapes = {band.shape for one in (pre, post) for band in one.bands.values()}
+    if len(shapes) > 1:
+        raise InputError(
+            f"bands of {pre.name} and {post.name} have shapes {sorted(shapes)}; one grid is expected. Warp one date to the other."
+        )
+
+
+def _negative_share(image: RadarImage) -> float:
+    negative = seen = 0
+    for band in image.bands.values():
+        values = band[np.isfinite(band)]
+        negative, seen = negative + int((values < 0).sum()), seen + values.size
+    if not seen:
+        raise InputError(f"{image.name} has no values: all are without data. Give a file that covers the site.")
+    return negative / seen
+
+
+def _median_db(power: FloatImage) -> float:
+    return float(np.nanmedian(to_decibel(power)[:: max(1, power.shape[0] // 1000), :: max(1, power.shape[1] // 1000)]))
+
+
+def _tag(tags: Mapping[str, str], names: Sequence[str]) -> str | None:
+    """The first tag with one of these names, in any case of letters."""
+    lower = {name.lower(): value for name, value in tags.items()}
+    return next((str(lower[name]).strip() for name in names if name in lower), None)
+
+
+def _in_words(unit: Unit) -> str:
+    return "in dB" if unit == "decibel" else "linear power"

@@ -1,0 +1,111 @@
+"""Permanent water, flood and what was not seen, in made-up radar pairs whose water is known (SYNTHETIC)."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.floods import RadarImage, RadarOptions, measure_radar, radar_water
+from deepnets4eo.floods.radar import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
+
+SIDE = 200
+LEVELS = {"VV": (0.006, 0.12), "VH": (0.0012, 0.025)}  # of water and land
+RIVER, FLOODED, DARK = (slice(None), slice(20, 60)), (slice(40, 160), slice(60, 120)), (slice(5, 25), slice(150, 190))
+
+
+def image(name: str, *water: tuple[slice, slice], seed: int = 0, **tags: str) -> RadarImage:
+    rng, wet = np.random.default_rng(seed), np.zeros((SIDE, SIDE), bool)
+    for part in (*water, DARK):
+        wet[part] = True
+    return RadarImage(
+        name,
+        {band: (rng.gamma(4.4, 1 / 4.4, wet.shape) * np.where(wet, *level)).astype(np.float32) for band, level in LEVELS.items()},
+        tags,
+    )  # fmt: skip
+
+
+def iou(mask: np.ndarray, *parts: tuple[slice, slice]) -> float:
+    wet = np.zeros((SIDE, SIDE), bool)
+    for part in parts:
+        wet[part] = True
+    return (mask & wet).sum() / (mask | wet).sum()
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[RadarImage, RadarImage]:
+    return image("pre.tif", RIVER), image("post.tif", RIVER, FLOODED, seed=1)
+
+
+@pytest.mark.parametrize("speckle", ["refined-lee", "lee-sigma"])
+def test_flood_and_permanent_water_are_told_apart(pair, speckle):
+    water = radar_water(*pair, RadarOptions(speckle=speckle))
+    assert iou(water.classes == FLOOD, FLOODED) > 0.95
+    assert iou(water.classes == PERMANENT_WATER, RIVER, DARK) > 0.95
+    assert water.probability[100, 90] > 0.9
+    assert water.probability[100, 170] < 0.1
+    assert water.statistics.looks["VV"] == pytest.approx(4.4, rel=0.15)
+
+
+def test_without_pre_all_water_is_not_known_since_when(pair):
+    water = radar_water(None, pair[1])
+    assert iou(water.classes == PERMANENT_WATER, RIVER, FLOODED, DARK) > 0.95
+    assert set(np.unique(water.classes)) == {DRY, PERMANENT_WATER}
+
+
+def test_a_dry_scene_has_no_water_and_no_threshold():
+    power = np.random.default_rng(0).gamma(4.4, 0.1 / 4.4, (SIDE, SIDE)).astype(np.float32)
+    water = radar_water(None, RadarImage("dry.tif", {"VV": power}))
+    assert (water.classes == DRY).all()
+    assert water.statistics.thresholds == {"VV": None}
+
+
+def test_water_in_post_alone_is_flood_where_pre_has_no_water():
+    power = {band: np.random.default_rng(2).gamma(4.4, land / 4.4, (SIDE, SIDE)).astype(np.float32) for band, (_, land) in LEVELS.items()}  # fmt: skip
+    water = radar_water(RadarImage("pre.tif", power), image("post.tif", FLOODED, seed=1))
+    assert iou(water.classes == FLOOD, FLOODED, DARK) > 0.95
+
+
+def test_decibel_and_power_give_the_same_map(pair):
+    in_decibel = [RadarImage(one.name, {name: 10 * np.log10(band) for name, band in one.bands.items()}) for one in pair]
+    assert (radar_water(*in_decibel).classes != radar_water(*pair).classes).mean() < 1e-3
+
+
+def test_what_one_date_did_not_see_is_not_seen(pair):
+    pre, post = ({name: band.copy() for name, band in one.bands.items()} for one in pair)
+    pre["VV"][:10], post["VH"][-10:] = np.nan, np.nan
+    water = radar_water(RadarImage("pre.tif", pre), RadarImage("post.tif", post))
+    np.testing.assert_array_equal(
+        (water.classes == NOT_SEEN).all(axis=1), np.r_[[True] * 10, [False] * 180, [True] * 10]
+    )
+    np.testing.assert_array_equal(np.isnan(water.probability), water.classes == NOT_SEEN)
+
+
+def test_steep_ground_is_not_seen_and_high_ground_is_dry(pair):
+    slope, height = np.zeros((SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE), np.float32)
+    slope[:30], height[100:] = 30, 50
+    water = radar_water(*pair, slope_deg=slope, above_drainage_m=height)
+    assert (water.classes[:30] == NOT_SEEN).all()
+    assert (water.classes[100:] == DRY).all()
+    assert (water.classes[50:100, 70:110] == FLOOD).all()
+
+
+def test_windows_with_the_statistics_of_the_scene_are_the_map_of_the_scene(pair):
+    whole, (before, after) = radar_water(*pair), (measure_radar(one) for one in pair)
+    window = slice(30, 170), slice(0, 150)
+    cut = [RadarImage(one.name, {name: band[window] for name, band in one.bands.items()}) for one in pair]
+    part = radar_water(*cut, pre_statistics=before, post_statistics=after)
+    inside = slice(4, -4), slice(4, -4)
+    assert (part.classes[inside] != whole.classes[window][inside]).mean() < 2e-3
+
+
+def test_mixed_dates_and_unknown_options_are_refused(pair):
+    pre, post = pair
+    with pytest.raises(InputError, match=r"speckle is 'lea'\. Did you mean 'lee'"):
+        radar_water(pre, post, RadarOptions(speckle="lea"))
+    with pytest.raises(InputError, match=r"method is 'otsi'\. Did you mean 'otsu'"):
+        radar_water(pre, post, RadarOptions(method="otsi"))
+    with pytest.raises(InputError, match=r"slope_deg has shape \(3, 3\), that of post\.tif, \(200, 200\), is expected"):
+        radar_water(pre, post, slope_deg=np.zeros((3, 3), np.float32))
+    with pytest.raises(InputError, match="later than POST"):
+        radar_water(image("a.tif", RIVER, date="2021-02-01"), image("b.tif", RIVER, date="2021-01-01"))

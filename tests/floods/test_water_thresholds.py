@@ -1,0 +1,64 @@
+"""The threshold between water and land is found where both are, and nowhere else."""
+
+import numpy as np
+import pytest
+
+from deepnets4eo.floods.thresholds import bimodal_tiles, find_water_threshold, grow_water, is_bimodal
+from deepnets4eo.grid import Window
+
+WATER, LAND, SPREAD = -20.0, -10.0, 1.5
+
+
+def scene(water: Window | None, side: int = 512) -> np.ndarray:
+    values = np.random.default_rng(0).normal(LAND, SPREAD, (side, side)).astype(np.float32)
+    if water is not None:
+        values[water.slices] += WATER - LAND
+    return values
+
+
+@pytest.mark.parametrize("method", ["otsu", "kittler", "em", "two-means"])
+def test_a_small_lake_has_the_threshold_between_both_means(method):
+    found = find_water_threshold(scene(Window(10, 10, 50, 60)), method)  # 1 % of the scene
+    assert found is not None
+    assert found.value == pytest.approx((WATER + LAND) / 2, abs=1.5)
+    assert found.classes.means == pytest.approx([WATER, LAND], abs=0.3)
+    assert np.sqrt(found.classes.variances) == pytest.approx(SPREAD, abs=0.3)
+
+
+def test_only_tiles_with_both_modes_are_taken():
+    tiles = bimodal_tiles(scene(Window(10, 10, 50, 60)))
+    assert tiles == [Window(0, 0, 128, 128)]
+    assert bimodal_tiles(scene(Window(0, 0, 512, 200))) == [Window(0, 0, 512, 512)]
+
+
+def test_without_water_there_is_no_threshold():
+    assert find_water_threshold(scene(None)) is None
+    assert find_water_threshold(np.full((128, 128), np.nan, np.float32)) is None
+    assert find_water_threshold(np.full((128, 128), -7, np.float32)) is None
+
+
+def test_two_modes_that_overlap_are_one():
+    """Ashman's D of equal spreads is the distance over the spread."""
+    rng = np.random.default_rng(0)
+    for distance, apart in ((1.5, False), (3.0, True)):
+        values = rng.normal(0, 1, (200, 200)) + distance * (rng.random((200, 200)) < 0.5)
+        assert is_bimodal(values.astype(np.float32)) == apart
+
+
+def test_odds_are_even_at_the_threshold_and_never_turn_back():
+    found = find_water_threshold(scene(Window(0, 0, 512, 200)))
+    odds = found.log_odds(np.linspace(-60, 30, 500, dtype=np.float32))
+    assert (np.diff(odds) <= 0).all()
+    assert found.log_odds(np.array([found.value], np.float32))[0] == pytest.approx(0, abs=1e-4)
+    slope = (WATER - LAND) / SPREAD**2  # of the logarithm of two Gaussians of one spread
+    assert found.log_odds(np.array([-16], np.float32))[0] == pytest.approx(-slope * (found.value + 16), rel=0.25)
+
+
+def test_water_grows_from_sure_pixels_and_small_regions_are_left_out():
+    probability = np.zeros((6, 12), np.float32)
+    probability[0, :5] = [0.95, 0.6, 0.6, 0.4, 0.9]  # five pixels, of which the last is apart
+    probability[3, :6] = 0.7  # no seed
+    probability[5, 8:11] = [0.5, 0.99, np.nan]
+    grown = grow_water(probability, 3)
+    assert np.argwhere(grown).tolist() == [[0, 0], [0, 1], [0, 2]]
+    assert grow_water(probability, 2).sum() == 5
