@@ -10,6 +10,7 @@ _HOMES = {
     "log_ratio": "deepnets4eo.floods.speckle",
     "measure_radar": "deepnets4eo.floods.radar",
     "nonlocal_filter": "deepnets4eo.floods.speckle",
+    "optical_water": "deepnets4eo.floods.optical",
     "radar_water": "deepnets4eo.floods.radar",
     "RadarImage": "deepnets4eo.floods.units",
     "RadarOptions": "deepnets4eo.floods.radar",

@@ -13,11 +13,19 @@ import numpy as np
 from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.errors import InputError, check_choice
 from deepnets4eo.floods.speckle import FILTERS, equivalent_looks, to_decibel
-from deepnets4eo.floods.thresholds import WATER_PROBABILITY, WaterThreshold, find_water_threshold, grow_water
+from deepnets4eo.floods.thresholds import (
+    DRY,
+    FLOOD,
+    NOT_SEEN,
+    PERMANENT_WATER,
+    WATER_PROBABILITY,
+    WaterThreshold,
+    find_water_threshold,
+    grow_water,
+)
 from deepnets4eo.floods.units import RadarImage, check_radar_pair
 from deepnets4eo.rasters.thresholds import THRESHOLDS
 
-DRY, PERMANENT_WATER, FLOOD, NOT_SEEN = 0, 1, 2, 255
 UNFILTERED = "none"
 
 

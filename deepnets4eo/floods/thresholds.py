@@ -25,6 +25,7 @@ MOST_TILES = 256  # tested of each size, evenly spread
 BINS = 256
 TAILS = (0.1, 99.9)  # percentiles between which values are counted: speckle has few much darker and brighter pixels
 SEED_PROBABILITY = 0.9
+DRY, PERMANENT_WATER, FLOOD, NOT_SEEN = 0, 1, 2, 255  # the classes of every map of water
 WATER_PROBABILITY = 0.5  # to which water grows from its seeds
 
 

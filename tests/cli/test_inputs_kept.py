@@ -306,10 +306,12 @@ def test_a_run_may_be_used_and_predicted_into_again(place: Path, monkeypatch: py
 
 
 def test_the_products_of_a_damage_map_are_named() -> None:
+    from deepnets4eo.damage import map_content
     from deepnets4eo.damage.products import write
 
     assert PRODUCTS[-1] == "manifest.json"
-    assert all(name in Path(write.__file__).read_text() for name in PRODUCTS[:-1])
+    source = Path(write.__file__).read_text() + Path(map_content.__file__).read_text()
+    assert all(f'"{name}"' in source for name in PRODUCTS[:-1])
 
 
 WRITING = [

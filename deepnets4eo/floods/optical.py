@@ -1,0 +1,184 @@
+"""Water in optical images of 0.3 to 1 m pixels, and which of it is new: a large surface of one colour.
+
+Roofs, crowns, fields and roads are mottled at the scale of metres, or small. Open water, clear or muddy, keeps its chroma (the
+differences of its bands) over tens of metres even where waves and glint change its brightness. Such surfaces are the seeds, and
+grow into what has the colour of the water beside it. A surface that was of one colour before, too, such as a river or a car
+park, is no flood.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from deepnets4eo.arrays import ByteImage, FloatImage, Mask
+from deepnets4eo.errors import InputError
+from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
+
+WORKING_M = 1.0  # pixels are averaged to about this size
+COARSEST_M = 2.0  # coarser pixels mix a house with the water around it
+CHROMA_PX, CHROMA_SD = 7, 1.2  # window, and the most that the chroma of water varies in it, of 255
+ROUGH_PX, ROUGH_SD, ROUGH_GROWN_SD = 5, 6.0, 9.0  # the same of its brightness, of seeds and of what they grow into
+OPENED_PX = 7  # narrower strips of seeds, such as roads, are left out
+LEAST_M2 = 3000.0  # of a surface
+REACH_PX = 61  # of the mean colour of the water nearby
+CHROMA_NEAR, BRIGHTNESS_NEAR = 4.0, 14.0  # how far a pixel may lie from that colour, of 255
+ROUNDS = 4  # of growing
+MORE_MOTTLED = 1.8  # times, the chroma of the ground before a flood against that of the flood
+
+
+def optical_water(
+    pre: ByteImage | None, post: ByteImage, *, gsd_m: float, valid: Mask | None = None
+) -> NDArray[np.uint8]:
+    """Find water in POST, and which of it is new since PRE.
+
+    Parameters
+    ----------
+    pre : (3, H, W) uint8 | None
+        Red, green and blue before, on the grid of POST; None where there is no such image.
+    post : (3, H, W) uint8
+        Red, green and blue after.
+    gsd_m : float
+        Side of a pixel, metres, at most 2.
+    valid : (H, W) bool | None
+        Where both images are seen; everywhere where None.
+
+    Returns
+    -------
+    (H, W) uint8
+        0 dry, 1 permanent water, or another large surface of one colour at both dates, 2 flood, 255 not seen. Without PRE,
+        all water is 1: it is not known since when it is there.
+
+    Raises
+    ------
+    InputError
+        The images are no pair of three bands, or their pixels are too large.
+
+    Examples
+    --------
+    >>> post = np.random.default_rng(0).integers(0, 255, (3, 90, 90), dtype=np.uint8)
+    >>> pre, post[:, :70] = post.copy(), np.array([105, 94, 65], np.uint8)[:, None, None]
+    >>> classes = optical_water(pre, post, gsd_m=1.0)
+    >>> classes[30, 40], classes[85, 40]
+    (np.uint8(2), np.uint8(0))
+    """
+    _check(pre, post, gsd_m)
+    factor = max(1, round(WORKING_M / gsd_m))
+    least_px = LEAST_M2 / (factor * gsd_m) ** 2
+    after = _averaged(post, factor)
+    seeds = _seeds(after, least_px)
+    water = _grown(after, seeds)
+    if pre is None:
+        classes = np.where(water, PERMANENT_WATER, DRY)
+    else:
+        before = _averaged(pre, factor)
+        known = _grown(before, _seeds(before, least_px))
+        new = _holding(ndimage.binary_opening(water & ~known, np.ones((3, 3))), _large(seeds & ~known, least_px))
+        new = _mottled_before(new, _mottle(before), _mottle(after))
+        classes = np.where(new, FLOOD, np.where(water, PERMANENT_WATER, DRY))
+    rows, cols = post.shape[1:]
+    full = np.repeat(np.repeat(classes.astype(np.uint8), factor, 0), factor, 1)[:rows, :cols]
+    return full if valid is None else np.where(valid, full, np.uint8(NOT_SEEN))
+
+
+def _check(pre: ByteImage | None, post: ByteImage, gsd_m: float) -> None:
+    for name, image in (("pre", pre), ("post", post)):
+        if image is not None and (image.ndim != 3 or image.shape != (3, *post.shape[1:])):
+            raise InputError(f"the {name} image has shape {image.shape}; expected (3, H, W), the same for both dates.")
+    if not 0 < gsd_m <= COARSEST_M:
+        raise InputError(
+            f"pixels of {gsd_m:g} m are given; water is found by its surface in pixels of at most {COARSEST_M:g} m. "
+            "Give a finer image, or find water by its spectrum, e.g. by the index of green and short-wave infrared."
+        )
+
+
+def _averaged(image: ByteImage, factor: int) -> FloatImage:
+    """(3, h, w) float32 means of squares of `factor` pixels; the last ones repeat the edge."""
+    bands, rows, cols = image.shape
+    padded = np.pad(image, ((0, 0), (0, -rows % factor), (0, -cols % factor)), mode="edge").astype(np.float32)
+    height, width = padded.shape[1] // factor, padded.shape[2] // factor
+    means: FloatImage = padded.reshape(bands, height, factor, width, factor).mean((2, 4))
+    return means
+
+
+def _features(image: FloatImage) -> FloatImage:
+    """(3, h, w): two differences of bands, and the brightness."""
+    red, green, blue = image
+    return np.stack([red - green, blue - green, image.mean(0)])
+
+
+def _deviation(values: FloatImage, side_px: int) -> FloatImage:
+    """Standard deviation in a moving window."""
+    centred = values - values.mean()
+    mean = ndimage.uniform_filter(centred, side_px)
+    deviation: FloatImage = np.sqrt(np.maximum(ndimage.uniform_filter(centred * centred, side_px) - mean * mean, 0))
+    return deviation
+
+
+def _seeds(image: FloatImage, least_px: float) -> Mask:
+    """Large surfaces of one colour."""
+    rough = _deviation(image.mean(0), ROUGH_PX)
+    return _large((_mottle(image) < CHROMA_SD) & (rough < ROUGH_SD), least_px)
+
+
+def _mottle(image: FloatImage) -> FloatImage:
+    """(h, w) how much the chroma varies around each pixel."""
+    first, second, _ = _features(image)
+    mottle: FloatImage = np.maximum(_deviation(first, CHROMA_PX), _deviation(second, CHROMA_PX))
+    return mottle
+
+
+def _mottled_before(mask: Mask, before: FloatImage, after: FloatImage) -> Mask:
+    """The parts of a mask whose ground was of several colours before; a pond that only the noise of PRE hid was not."""
+    parts, count = ndimage.label(mask)
+    numbers = np.arange(1, count + 1)
+    medians = [np.asarray(ndimage.median(values, parts, numbers)) for values in (before, after)]
+    kept: Mask = np.concatenate([[False], medians[0] > MORE_MOTTLED * medians[1]])[parts]
+    return kept
+
+
+def _large(mask: Mask, least_px: float) -> Mask:
+    """Parts of a mask that are wide, and large enough."""
+    parts, _ = ndimage.label(ndimage.binary_opening(mask, np.ones((OPENED_PX, OPENED_PX))))
+    keep = np.bincount(parts.ravel()) >= least_px
+    keep[0] = False
+    large: Mask = keep[parts]
+    return large
+
+
+def _grown(image: FloatImage, seeds: Mask) -> Mask:
+    """The seeds with all that is connected with them and has the colour of the water nearby."""
+    features = _features(image)
+    smooth = _deviation(features[2], ROUGH_PX) < ROUGH_GROWN_SD
+    near_colour = [ndimage.uniform_filter(band, 3) for band in features]
+    water, count = seeds, -1
+    for _ in range(ROUNDS):
+        if not water.any() or count == np.count_nonzero(water):
+            break
+        count = np.count_nonzero(water)
+        share = _nearby(water.astype(np.float32))
+        alike = smooth & (share > 1e-4)
+        for band, tolerance, colour in zip(
+            features, (CHROMA_NEAR, CHROMA_NEAR, BRIGHTNESS_NEAR), near_colour, strict=True
+        ):
+            mean = _nearby(np.where(water, band, 0)) / np.maximum(share, 1e-6)
+            alike &= np.abs(colour - mean) < tolerance
+        water = ndimage.binary_opening(_holding(alike | water, water), np.ones((3, 3))) | water
+    return water
+
+
+def _nearby(values: FloatImage) -> FloatImage:
+    """Mean around each pixel, the nearer the more."""
+    nearby: FloatImage = ndimage.uniform_filter(ndimage.uniform_filter(values, REACH_PX), REACH_PX)
+    return nearby
+
+
+def _holding(mask: Mask, seeds: Mask) -> Mask:
+    """The parts of a mask that hold a seed."""
+    parts, count = ndimage.label(mask)
+    held = np.zeros(count + 1, bool)
+    held[np.unique(parts[seeds])] = True
+    held[0] = False
+    kept: Mask = held[parts]
+    return kept

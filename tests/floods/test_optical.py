@@ -1,0 +1,104 @@
+"""Water in optical images: large surfaces of one colour, new where the ground was mottled before."""
+
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from rasterio.features import rasterize
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.floods import optical_water
+from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
+from deepnets4eo.grid import Window
+from deepnets4eo.rasters.scene import Layer
+
+SIDE = 200
+MUD = np.array([110, 96, 70])
+RIVER, STREET, BASIN, FIELD = np.s_[:, :60], np.s_[:, 150:156, :], np.s_[:, 170:195, 170:195], np.s_[:, 70:200, :140]
+
+
+def land(seed: int = 0) -> NDArray[np.uint8]:
+    """Mottled ground of several colours, 1 m pixels."""
+    rng = np.random.default_rng(seed)
+    return np.clip(rng.normal([[[90]], [[100]], [[60]]], [[[12]], [[9]], [[8]]], (3, SIDE, SIDE)), 0, 255).astype(
+        np.uint8
+    )
+
+
+def covered(image: NDArray[np.uint8], *places: tuple[slice, ...], colour: NDArray[np.int_] = MUD) -> NDArray[np.uint8]:
+    """The image with places under water, whose waves change the brightness alone."""
+    waves = np.rint(3 * np.sin(np.arange(SIDE) / 5.0)).astype(int)
+    water = np.broadcast_to(colour[:, None, None] + waves, image.shape)
+    changed = image.copy()
+    for place in places:
+        changed[place] = water[place]
+    return changed
+
+
+def inner(classes: NDArray[np.uint8], place: tuple[slice, ...]) -> set[int]:
+    """Classes of a place, without its outermost 5 pixels."""
+    return {int(value) for value in np.unique(classes[place[1:]][5:-5, 5:-5])}
+
+
+def test_new_water_is_a_flood_and_a_river_that_was_there_is_none() -> None:
+    pre = covered(land(), RIVER, colour=np.array([70, 95, 55]))
+    classes = optical_water(pre, covered(land(1), RIVER, FIELD), gsd_m=1.0)
+    assert inner(classes, (slice(None), slice(0, 60), slice(None))) == {PERMANENT_WATER}
+    assert inner(classes, FIELD) == {FLOOD}
+    assert (classes[75:, 150:] == DRY).all()
+
+
+def test_small_or_narrow_surfaces_of_one_colour_are_dry() -> None:
+    classes = optical_water(land(), covered(land(1), STREET, BASIN), gsd_m=1.0)  # of 1,200 and 625 m²
+    assert (classes == DRY).all()
+
+
+def test_a_pond_that_noise_hid_before_is_no_flood() -> None:
+    noise = np.random.default_rng(2).normal(0, 1.4, (3, SIDE, SIDE))
+    pre = np.clip(covered(land(), FIELD) + noise, 0, 255).astype(np.uint8)
+    classes = optical_water(
+        pre, np.clip(covered(land(1), FIELD) + noise[::-1] * 0.7, 0, 255).astype(np.uint8), gsd_m=1.0
+    )
+    assert FLOOD not in classes
+
+
+def test_without_pre_water_is_not_known_to_be_new_and_hidden_pixels_are_not_seen() -> None:
+    valid = np.ones((SIDE, SIDE), bool)
+    valid[:, :30] = False
+    classes = optical_water(None, covered(land(), FIELD), gsd_m=1.0, valid=valid)
+    assert inner(classes, (slice(None), slice(70, 200), slice(30, 140))) == {PERMANENT_WATER}
+    assert (classes[:, :30] == NOT_SEEN).all()
+
+
+def test_finer_pixels_give_the_same_water() -> None:
+    pair = land(), covered(land(1), FIELD)
+    coarse = optical_water(*pair, gsd_m=1.0)
+    fine = optical_water(*(np.repeat(np.repeat(image, 2, 1), 2, 2) for image in pair), gsd_m=0.5)
+    np.testing.assert_array_equal(fine[::2, ::2], coarse)
+
+
+def test_what_is_no_pair_of_fine_colour_images_is_refused() -> None:
+    with pytest.raises(InputError, match=r"pixels of 10 m are given.*at most 2 m"):
+        optical_water(None, land(), gsd_m=10.0)
+    with pytest.raises(InputError, match=r"the pre image has shape \(3, 100, 200\)"):
+        optical_water(land()[:, :100], land(), gsd_m=1.0)
+    with pytest.raises(InputError, match=r"the post image has shape \(1, 200, 200\)"):
+        optical_water(None, land()[:1], gsd_m=1.0)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(("tile", "surrounded"), [("00000000", 5), ("00000006", 4), ("00000004", 0)])
+def test_all_houses_in_real_flood_water_are_found_and_none_on_dry_ground(
+    real_data: Path, tile: str, surrounded: int
+) -> None:
+    folder = real_data / "xbd_more" / f"midwest-flooding_{tile}"
+    pre, post = (Layer.open(folder / f"{date}.png").read(Window(0, 0, 1024, 1024))[0][:3] for date in ("pre", "post"))
+    classes = optical_water(pre.astype(np.uint8), post.astype(np.uint8), gsd_m=0.5)
+    table = gpd.read_file(folder / "footprints_px.geojson")
+    outlines = table.set_crs(None, allow_override=True).geometry
+    rings = outlines.buffer(24).difference(outlines.buffer(4))  # 2 to 12 m around a house
+    shares = np.array([(classes[rasterize([ring], classes.shape) > 0] == FLOOD).mean() for ring in rings])
+    assert ((shares > 0.4) == table["grade"].isin(["major-damage", "destroyed"])).all()
+    assert np.count_nonzero(shares > 0.4) == surrounded
