@@ -63,8 +63,8 @@ def ottawa(folder: Path, options: RadarOptions) -> None:
     flooded, dry = ((read(folder / f"ottawa_{date}.bmp")[0].astype(np.float32) + 1) ** 2 for date in (1, 2))
     reference = read(folder / "ottawa_gt.bmp")[0] > 0
     ratio = np.abs(log_ratio(dry, flooded))
-    means = KMeans(2, n_init=10, random_state=0).fit(ratio.reshape(-1, 1))
-    plain = (means.labels_ == np.argmax(means.cluster_centers_)).reshape(ratio.shape)
+    groups = KMeans(2, n_init=10, random_state=0).fit_predict(ratio.reshape(-1, 1)).reshape(ratio.shape)
+    plain = groups == np.argmax([ratio[groups == group].mean() for group in range(2)])
     pair = (RadarImage(f"ottawa_{date}.bmp", {"HH": power}) for date, power in ((2, dry), (1, flooded)))
     ours = radar_water(*pair, options).classes == FLOOD
     print("\n| Ottawa | κ | overall accuracy |\n|---|---|---|")

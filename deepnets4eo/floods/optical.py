@@ -152,7 +152,7 @@ def _grown(image: FloatImage, seeds: Mask) -> Mask:
     features = _features(image)
     smooth = _deviation(features[2], ROUGH_PX) < ROUGH_GROWN_SD
     near_colour = [ndimage.uniform_filter(band, 3) for band in features]
-    water, count = seeds, -1
+    water, count = seeds, np.intp(-1)
     for _ in range(ROUNDS):
         if not water.any() or count == np.count_nonzero(water):
             break
