@@ -256,6 +256,20 @@ def test_archives_that_lead_out_of_their_folder_or_hold_several_files_are_safe(t
     refused(path, "escaped.geojson", "second.geojson")
 
 
+@pytest.mark.parametrize(("files", "taken"), [(3, True), (4, False)])
+def test_an_archive_holds_as_many_files_as_are_allowed_and_not_one_more(tmp_path, monkeypatch, files, taken):
+    monkeypatch.setattr("deepnets4eo.formats.unpacking.MOST_FILES", 3)
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.geojson", geojson())
+        for number in range(1, files):
+            archive.writestr(f"{number}.txt", "")
+    if taken:
+        assert len(read_table(path)) == 1
+    else:
+        refused(path, "holds 4 files, more than 3")
+
+
 def test_a_parquet_file_of_endless_rows_is_refused(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"id": pa.array([1] * 1001)}), path)
