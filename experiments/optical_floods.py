@@ -36,7 +36,7 @@ def read(path: Path) -> NDArray[np.uint8]:
     return layer.read(Window(0, 0, *layer.grid.shape))[0][:3].astype(np.uint8)
 
 
-def surrounded(classes: NDArray[np.uint8], outlines: gpd.GeoSeries, water: int) -> NDArray[np.bool_]:
+def find_surrounded(classes: NDArray[np.uint8], outlines: gpd.GeoSeries, water: int) -> NDArray[np.bool_]:
     """(N,) whether the ring around each outline is filled by a class of water."""
     rings = outlines.buffer(OUTER_M / GSD_M).difference(outlines.buffer(INNER_M / GSD_M))
     shares = [(classes[rasterize([ring], classes.shape) > 0] == water).mean() for ring in rings]
@@ -50,8 +50,8 @@ def row(folder: Path) -> str:
     outlines = table.set_crs(None, allow_override=True).geometry
     damaged = table["grade"].isin(DAMAGED).to_numpy()
     classes = optical_water(pre, post, gsd_m=GSD_M)
-    new = surrounded(classes, outlines, FLOOD)
-    alone = surrounded(optical_water(None, post, gsd_m=GSD_M), outlines, PERMANENT_WATER)
+    new = find_surrounded(classes, outlines, FLOOD)
+    alone = find_surrounded(optical_water(None, post, gsd_m=GSD_M), outlines, PERMANENT_WATER)
     return (
         f"| {folder.name} | {len(table)} | {damaged.sum()} | {(classes == FLOOD).mean():.1%} | {(new & damaged).sum()} | "
         f"{(new & ~damaged).sum()} | {(alone & damaged).sum()} | {(alone & ~damaged).sum()} |"
