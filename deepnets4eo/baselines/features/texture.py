@@ -33,7 +33,7 @@ def grey_levels(bands: Bands, levels: int = 256) -> NDArray[np.uint8]:
 def local_patterns(image: NDArray[np.uint8], points: int = 8, radius: float = 1) -> NDArray[np.uint8]:
     """Return the uniform rotation-invariant pattern of each pixel, (h, w) uint8 from 0 to points + 1.
 
-    Of `points` (at most 16) positions on a circle, those as bright as its centre or brighter count; a pattern that
+    The positions on a circle (`points`, at most 16) that are as bright as its centre or brighter count; a pattern that
     changes at most twice around the circle is coded by their number, all others are points + 1. Equal levels are equal
     exactly. Source: Ojala, Pietikäinen, Mäenpää, PAMI 24(7), 2002, equation 9."""
     margin = math.ceil(radius)
