@@ -8,13 +8,15 @@ park, is no flood.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
 from deepnets4eo.errors import InputError
-from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
+from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER, parts_with
 
 WORKING_M = 1.0  # pixels are averaged to about this size
 COARSEST_M = 2.0  # coarser pixels mix a house with the water around it
@@ -26,6 +28,14 @@ REACH_PX = 61  # of the mean colour of the water nearby
 CHROMA_NEAR, BRIGHTNESS_NEAR = 4.0, 14.0  # how far a pixel may lie from that colour, of 255
 ROUNDS = 4  # of growing
 MORE_MOTTLED = 1.8  # times, the chroma of the ground before a flood against that of the flood
+
+
+class Surfaces(NamedTuple):
+    """Large surfaces of one colour (h, w), what they grow into, and how much the chroma varies around each pixel."""
+
+    seeds: Mask
+    water: Mask
+    mottle: FloatImage
 
 
 def optical_water(
@@ -66,17 +76,15 @@ def optical_water(
     _check(pre, post, gsd_m)
     factor = max(1, round(WORKING_M / gsd_m))
     least_px = LEAST_M2 / (factor * gsd_m) ** 2
-    after = _averaged(post, factor)
-    seeds = _seeds(after, least_px)
-    water = _grown(after, seeds)
+    after = _surfaces(_averaged(post, factor), least_px)
     if pre is None:
-        classes = np.where(water, PERMANENT_WATER, DRY)
+        classes = np.where(after.water, PERMANENT_WATER, DRY)
     else:
-        before = _averaged(pre, factor)
-        known = _grown(before, _seeds(before, least_px))
-        new = _holding(ndimage.binary_opening(water & ~known, np.ones((3, 3))), _large(seeds & ~known, least_px))
-        new = _mottled_before(new, _mottle(before), _mottle(after))
-        classes = np.where(new, FLOOD, np.where(water, PERMANENT_WATER, DRY))
+        before = _surfaces(_averaged(pre, factor), least_px)
+        new = ndimage.binary_opening(after.water & ~before.water, np.ones((3, 3)))
+        new = parts_with(new, _large(after.seeds & ~before.water, least_px))
+        new = _mottled_before(new, before.mottle, after.mottle)
+        classes = np.where(new, FLOOD, np.where(after.water, PERMANENT_WATER, DRY))
     rows, cols = post.shape[1:]
     full = np.repeat(np.repeat(classes.astype(np.uint8), factor, 0), factor, 1)[:rows, :cols]
     return full if valid is None else np.where(valid, full, np.uint8(NOT_SEEN))
@@ -102,10 +110,14 @@ def _averaged(image: ByteImage, factor: int) -> FloatImage:
     return means
 
 
-def _features(image: FloatImage) -> FloatImage:
-    """(3, h, w): two differences of bands, and the brightness."""
+def _surfaces(image: FloatImage, least_px: float) -> Surfaces:
+    """Large surfaces of one colour in an image (3, h, w), and what is connected with them and alike."""
     red, green, blue = image
-    return np.stack([red - green, blue - green, image.mean(0)])
+    features = np.stack([red - green, blue - green, image.mean(0)])
+    mottle = np.maximum(_deviation(features[0], CHROMA_PX), _deviation(features[1], CHROMA_PX))
+    rough = _deviation(features[2], ROUGH_PX)
+    seeds = _large((mottle < CHROMA_SD) & (rough < ROUGH_SD), least_px)
+    return Surfaces(seeds, _grown(features, rough < ROUGH_GROWN_SD, seeds), mottle)
 
 
 def _deviation(values: FloatImage, side_px: int) -> FloatImage:
@@ -114,19 +126,6 @@ def _deviation(values: FloatImage, side_px: int) -> FloatImage:
     mean = ndimage.uniform_filter(centred, side_px)
     deviation: FloatImage = np.sqrt(np.maximum(ndimage.uniform_filter(centred * centred, side_px) - mean * mean, 0))
     return deviation
-
-
-def _seeds(image: FloatImage, least_px: float) -> Mask:
-    """Large surfaces of one colour."""
-    rough = _deviation(image.mean(0), ROUGH_PX)
-    return _large((_mottle(image) < CHROMA_SD) & (rough < ROUGH_SD), least_px)
-
-
-def _mottle(image: FloatImage) -> FloatImage:
-    """(h, w) how much the chroma varies around each pixel."""
-    first, second, _ = _features(image)
-    mottle: FloatImage = np.maximum(_deviation(first, CHROMA_PX), _deviation(second, CHROMA_PX))
-    return mottle
 
 
 def _mottled_before(mask: Mask, before: FloatImage, after: FloatImage) -> Mask:
@@ -140,17 +139,12 @@ def _mottled_before(mask: Mask, before: FloatImage, after: FloatImage) -> Mask:
 
 def _large(mask: Mask, least_px: float) -> Mask:
     """Parts of a mask that are wide, and large enough."""
-    parts, _ = ndimage.label(ndimage.binary_opening(mask, np.ones((OPENED_PX, OPENED_PX))))
-    keep = np.bincount(parts.ravel()) >= least_px
-    keep[0] = False
-    large: Mask = keep[parts]
-    return large
+    wide = ndimage.binary_opening(mask, np.ones((OPENED_PX, OPENED_PX)))
+    return parts_with(wide, wide, least_px)
 
 
-def _grown(image: FloatImage, seeds: Mask) -> Mask:
-    """The seeds with all that is connected with them and has the colour of the water nearby."""
-    features = _features(image)
-    smooth = _deviation(features[2], ROUGH_PX) < ROUGH_GROWN_SD
+def _grown(features: FloatImage, smooth: Mask, seeds: Mask) -> Mask:
+    """The seeds with all smooth ground that is connected with them and has the colour of the water nearby."""
     near_colour = [ndimage.uniform_filter(band, 3) for band in features]
     water, count = seeds, np.intp(-1)
     for _ in range(ROUNDS):
@@ -164,7 +158,7 @@ def _grown(image: FloatImage, seeds: Mask) -> Mask:
         ):
             mean = _nearby(np.where(water, band, 0)) / np.maximum(share, 1e-6)
             alike &= np.abs(colour - mean) < tolerance
-        water = ndimage.binary_opening(_holding(alike | water, water), np.ones((3, 3))) | water
+        water = ndimage.binary_opening(parts_with(alike | water, water), np.ones((3, 3))) | water
     return water
 
 
@@ -172,13 +166,3 @@ def _nearby(values: FloatImage) -> FloatImage:
     """Mean around each pixel, the nearer the more."""
     nearby: FloatImage = ndimage.uniform_filter(ndimage.uniform_filter(values, REACH_PX), REACH_PX)
     return nearby
-
-
-def _holding(mask: Mask, seeds: Mask) -> Mask:
-    """The parts of a mask that hold a seed."""
-    parts, count = ndimage.label(mask)
-    held = np.zeros(count + 1, bool)
-    held[np.unique(parts[seeds])] = True
-    held[0] = False
-    kept: Mask = held[parts]
-    return kept

@@ -119,14 +119,20 @@ def grow_water(probability: FloatImage, least_px: int) -> Mask:
     (H, W) bool
         Connected pixels that are rather water than not and hold one that surely is.
     """
+    known = np.nan_to_num(probability)
+    return parts_with(known >= WATER_PROBABILITY, known >= SEED_PROBABILITY, least_px, np.ones((3, 3), bool))
+
+
+def parts_with(mask: Mask, seeds: Mask, least_px: float = 1, structure: Mask | None = None) -> Mask:
+    """The connected parts of a mask that hold a seed and have enough pixels; without `structure`, parts touch by sides."""
     from scipy.ndimage import label
 
-    regions, count = label(np.nan_to_num(probability) >= WATER_PROBABILITY, np.ones((3, 3)))
-    sizes = np.bincount(regions.ravel(), minlength=count + 1)
-    seeds = np.bincount(regions[np.nan_to_num(probability) >= SEED_PROBABILITY], minlength=count + 1)
-    keep = (sizes >= least_px) & (seeds > 0)
+    parts, count = label(mask, structure)
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)
+    seeded = np.bincount(parts[seeds], minlength=count + 1)
+    keep = (sizes >= least_px) & (seeded > 0)
     keep[0] = False
-    return np.asarray(keep[regions])
+    return np.asarray(keep[parts])
 
 
 def _quarters(tile: Window) -> list[Window]:

@@ -67,9 +67,8 @@ class RadarImage:
 
     def power(self) -> dict[str, FloatImage]:
         """Return the bands as linear power."""
-        if self.unit() == "power":
-            return {name: np.asarray(band, np.float32) for name, band in self.bands.items()}
-        return {name: np.asarray(10 ** (band / np.float32(10)), np.float32) for name, band in self.bands.items()}
+        unit = self.unit()
+        return {name: _to_power(band, unit) for name, band in self.bands.items()}
 
     def orbit(self) -> Orbit | None:
         """Return the direction of flight, None where no tag says it."""
@@ -120,9 +119,8 @@ def check_radar_pair(pre: RadarImage, post: RadarImage) -> None:
         raise InputError(
             f"PRE {pre.name} is of {days[0]}, later than POST {post.name} of {days[1]}; PRE is expected first. Swap them."
         )
-    before, after = pre.power(), post.power()
     for band in post.bands:
-        levels = [_median_db(power[band]) for power in (before, after)]
+        levels = [_median_db(one.bands[band], units[0]) for one in (pre, post)]
         if abs(levels[0] - levels[1]) > LARGEST_SHIFT_DB:
             raise InputError(
                 f"the median of {band} is {levels[0]:.1f} dB in {pre.name} and {levels[1]:.1f} dB in {post.name}; they are "
@@ -157,8 +155,14 @@ def _negative_share(image: RadarImage) -> float:
     return negative / seen
 
 
-def _median_db(power: FloatImage) -> float:
-    return float(np.nanmedian(to_decibel(power)[:: max(1, power.shape[0] // 1000), :: max(1, power.shape[1] // 1000)]))
+def _median_db(band: FloatImage, unit: Unit) -> float:
+    """The median of a million evenly spread values at most."""
+    sample = band[:: max(1, band.shape[0] // 1000), :: max(1, band.shape[1] // 1000)]
+    return float(np.nanmedian(to_decibel(_to_power(sample, unit))))
+
+
+def _to_power(values: FloatImage, unit: Unit) -> FloatImage:
+    return np.asarray(values if unit == "power" else 10 ** (values / np.float32(10)), np.float32)
 
 
 def _tag(tags: Mapping[str, str], names: Sequence[str]) -> str | None:
