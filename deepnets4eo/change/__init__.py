@@ -3,6 +3,11 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
+    "area_text": "deepnets4eo.change.areas",
+    "changed_area": "deepnets4eo.change.areas",
+    "hide_clouds": "deepnets4eo.change.clouds",
+    "RegionPage": "deepnets4eo.change.page",
+    "write_region_page": "deepnets4eo.change.page",
     "adjust_transitions": "deepnets4eo.change.transitions",
     "compare_covers": "deepnets4eo.change.cover_table",
     "ChangeDetector": "deepnets4eo.change.classical.detector",

@@ -62,12 +62,26 @@ class ChangedArea:
         }  # fmt: skip
 
 
-def changed_area(labels: Layer, *, seed: int = 0) -> ChangedArea:
-    """Count the changed area of labels no change (0) and change (1), else void, block by block; blocks are drawn with
-    replacement for the interval (Efron 1979). Memory: one block, and two numbers a block."""
+def changed_area(labels: Layer, *, seed: int = 0, value: int = CHANGE) -> ChangedArea:
+    """Measure the area of one label, by default that of change, with its interval.
+
+    Parameters
+    ----------
+    labels : Layer
+        Labels of the whole scene, void where nothing was seen. Memory: one block, and two numbers a block.
+    seed : int
+        Seed of the blocks that are drawn with replacement for the interval (Efron 1979).
+    value : int
+        The label.
+
+    Returns
+    -------
+    ChangedArea
+        Hectares, with their interval.
+    """
     block_px = int(np.clip(min(labels.shape) // 4, LEAST_BLOCK_PX, BLOCK_PX))
     windows = blocks(labels.shape, block_px)
-    counts = np.array([_count(labels, window) for window in windows], float)
+    counts = np.array([_count(labels, window, value) for window in windows], float)
     areas = (counts * hectares_by_window(labels.grid, windows)[:, None])[counts[:, 1] > 0]
     changed, seen = (float(total) for total in areas.sum(axis=0)) if len(areas) else (0.0, 0.0)
     return ChangedArea(changed, seen, _interval(areas, seen, seed), block_px)
@@ -160,9 +174,9 @@ def _majority(polygons: gpd.GeoDataFrame, cover: Layer) -> list[str | None]:
     return [names.get(int(row.argmax())) if row.any() else None for row in counts]
 
 
-def _count(labels: Layer, window: Any) -> tuple[int, int]:
+def _count(labels: Layer, window: Any, value: int) -> tuple[int, int]:
     data, valid = labels.read(window)
-    return int((data[0][valid] == CHANGE).sum()), int(valid.sum())
+    return int((data[0][valid] == value).sum()), int(valid.sum())
 
 
 def _interval(areas: NDArray[np.float64], seen_ha: float, seed: int) -> tuple[float, float] | None:

@@ -6,6 +6,7 @@ Takes the scene, the scores and the polygons; reads each raster at reduced resol
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,41 @@ CAVEATS = (
 )
 
 
+@dataclass(frozen=True)
+class RegionPage:
+    """What a map of regions says on its page, beside its figures.
+
+    Attributes
+    ----------
+    kind : MapKind
+        Titles, names and scripts.
+    noun, score : str
+        What a region is of, and what its score is called.
+    headline : tuple of str
+        The result and what it is a part of.
+    facts : list of (str, str)
+        What was measured, and how.
+    caveats : tuple of str
+        What to beware of.
+    classes : list of dict
+        Key, title, colour, count and area_ha of each class.
+    numbers : (N,) int
+        The class of each polygon.
+    images : dict of str to Layer
+        Role → image, "pre" and "post" or "post" alone.
+    """
+
+    kind: MapKind
+    noun: str
+    score: str
+    headline: tuple[str, str]
+    facts: list[tuple[str, str]]
+    caveats: tuple[str, ...]
+    classes: list[dict[str, Any]]
+    numbers: np.ndarray
+    images: dict[str, Layer]
+
+
 def write_page(
     path: str | Path,
     scene: Scene,
@@ -61,26 +97,72 @@ def write_page(
     event: EventInfo,
     findings: Sequence[Finding],
 ) -> Path:
-    """Write the page. Size: about 14 MB at most. Memory: the listed polygons and one averaged image at a time."""
-    listed, grid = polygons.head(MOST_LISTED), scene.grid
+    """Write the page of a change map; `write_region_page` says more."""
     classes, numbers = _classes(polygons)
-    payload = _encode(listed, numbers[: len(listed)], grid)
     images = {role: scene.layers[name] for role, name in (("pre", PRE), ("post", POST))}
+    page = RegionPage(
+        CHANGE, "Change", "Score", _headline(summary["area"]), _facts(summary), CAVEATS, classes, numbers, images
+    )
+    return write_region_page(path, page, score, polygons, summary, event, findings)
+
+
+def write_region_page(
+    path: str | Path,
+    page: RegionPage,
+    score: Layer,
+    polygons: gpd.GeoDataFrame,
+    summary: dict[str, Any],
+    event: EventInfo,
+    findings: Sequence[Finding],
+) -> Path:
+    """Write the page of a map of regions.
+
+    Size: about 14 MB at most. Memory: the listed polygons and one averaged image at a time.
+
+    Parameters
+    ----------
+    path : str | Path
+        The HTML file.
+    page : RegionPage
+        What it says.
+    score : Layer
+        The score of every pixel, in bytes, to lay over the images; its grid is that of the page.
+    polygons : GeoDataFrame
+        The regions with the columns `id`, `area_m2` and `score`, the largest first.
+    summary : dict
+        With `synthetic`, `area`, `registration`, `findings` and the sources of the images by their roles.
+    event : EventInfo
+        What the map is of.
+    findings : Sequence[Finding]
+        What limits the worth of the map, worst first.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
+    listed, grid = polygons.head(MOST_LISTED), score.grid
+    payload = _encode(listed, page.numbers[: len(listed)], grid)
     attention = patch_centres(listed.geometry.to_numpy(), grid), listed["score"].to_numpy(float)
-    left_out = f"The page holds the {MOST_LISTED:,} largest of {len(polygons):,} polygons; all are in change.gpkg."
+    left_out = (
+        f"The page holds the {MOST_LISTED:,} largest of {len(polygons):,} polygons; all are in {page.kind.file}.gpkg."
+    )
     content = {
         "summary": {name: summary[name] for name in ("synthetic", "area", "registration", "findings")},  # no folders
-        "caveats": CAVEATS,
-        "facts": _facts(summary),
-        "classes": classes,
+        "noun": page.noun,
+        "score": page.score,
+        "headline": page.headline,
+        "caveats": page.caveats,
+        "facts": page.facts,
+        "classes": page.classes,
         "left_out": left_out if len(polygons) > len(listed) else "",
         "extent": [],
         "without_outlines": [],
     }
     return write_map_page(
-        path, CHANGE, content, payload, render(images, attention, image_budget(payload)),
-        [render_scores("change", score, 1 / PACKED_ONE)],
-        event=event, banner=findings_banner(findings), grid=grid, inputs={name: summary[name] for name in ("pre", "post")},
+        path, page.kind, content, payload, render(page.images, attention, image_budget(payload)),
+        [render_scores(page.kind.file, score, 1 / PACKED_ONE)],
+        event=event, banner=findings_banner(findings), grid=grid, inputs={name: summary[name] for name in page.images},
     )  # fmt: skip
 
 
@@ -128,6 +210,13 @@ def _classes(polygons: gpd.GeoDataFrame) -> tuple[list[dict[str, Any]], np.ndarr
         for number, (title, colour, count, area) in enumerate(entries)
     ]
     return classes, numbers
+
+
+def _headline(area: dict[str, Any]) -> tuple[str, str]:
+    if not area[f"seen_{_unit(area)}"]:
+        return "", "Nothing could be compared."
+    rest = f" changed, {100 * area['changed_share']:.1f} % of {area_in_words(area, 'seen')} that both images show"
+    return area_in_words(area, "changed"), rest
 
 
 def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:

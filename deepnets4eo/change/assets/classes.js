@@ -1,4 +1,4 @@
-// Polygons of change: how they are drawn, listed and saved. A class is what became what, or change alone.
+// Regions: how they are drawn, listed and saved. A class is what became what, or change alone.
 
 const PATTERNS = [[], [7, 3], [2, 3], [10, 3, 2, 3]];
 const STYLES = classes.map((_, index) => ({ dash: PATTERNS[index % PATTERNS.length], width: 1.75, fill: 0.15, least: 2.5, dots: 0.95, filled: classes.length > 1 ? (index + 1) / classes.length : 1 }));
@@ -7,7 +7,7 @@ const DRAWN = classes.map((_, index) => index).reverse(); // the largest on top,
 const STORED = "area";
 const LIST = {
   class: {
-    heading: "Change",
+    heading: page.noun,
     sort: { title: "what became what, the largest first", sign: 1, value: (store) => (i) => store.class[i] },
     cell: (store, i) => classCell(store, i, changeOf(store, i)),
   },
@@ -18,8 +18,8 @@ const LIST = {
     cell: (store, i) => gridCell({ class: "num" }, number(Math.round(store.area[i]))),
   },
   score: {
-    heading: "Score",
-    sort: { title: "mean score, highest first", sign: -1, value: (store) => (i) => share(store.score[i]) },
+    heading: page.score,
+    sort: { title: `mean ${page.score.toLowerCase()}, highest first`, sign: -1, value: (store) => (i) => share(store.score[i]) },
     cell: (store, i) => shareCell(share(store.score[i]), rgba(store.class[i], 1)),
   },
 };
@@ -37,7 +37,7 @@ function decode() {} // nothing is stored as differences
 const isWanted = () => true;
 
 const cardParts = (store, i) => [
-  make("div", { class: "verdicts" }, meter("Mean score", share(store.score[i]))),
+  make("div", { class: "verdicts" }, meter(`Mean ${page.score.toLowerCase()}`, share(store.score[i]))),
   changeFacts(store, i),
 ];
 
