@@ -110,7 +110,7 @@ def _headline(registration: Registration) -> str:
 
 
 def _lines(registration: Registration) -> list[str]:
-    from deepnets4eo.damage.position import FARTHER
+    from deepnets4eo.damage.prepared_scene import FARTHER
 
     measured, unit = registration.measured, registration.unit
     lines = [f"registration: {registration.status}" + (f" ({registration.reason})" if registration.reason else "")]

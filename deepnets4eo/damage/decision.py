@@ -48,10 +48,8 @@ from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.segmenters.checksums import CARD
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.inputs import Inputs
-    from deepnets4eo.damage.position import OutlinePosition
+    from deepnets4eo.damage.prepared_scene import PreparedScene
     from deepnets4eo.rasters.scene import Layer
-    from deepnets4eo.registration import Registration
     from deepnets4eo.segmenters.stretch import Stretch
 
 logger = logging.getLogger(__name__)
@@ -174,18 +172,16 @@ class DecisionModel:
         """Role to path of the run that decides, for the manifest: the card of a run names all its files with their hashes."""
         return {} if self.grader is None else {"run": str(self.grader.run.folder / CARD)}
 
-    def network_probabilities(
-        self, inputs: Inputs, registration: Registration | None, position: OutlinePosition, work: TileWork
-    ) -> pd.DataFrame | None:
+    def network_probabilities(self, scene: PreparedScene, work: TileWork) -> pd.DataFrame | None:
         """The network's probabilities, one row a footprint; None without a network or a registered pair of images.
 
         work : what is kept of the tiles, and which are computed.
         Errors: RunError where the images do not fit the run, before the long work.
         """
-        pre, post = inputs.pre, inputs.post
+        pre, post, position = scene.registered_pre, scene.inputs.post, scene.position
         if self.grader is None:
             return None
-        if pre is None or registration is None or not registration.usable:
+        if pre is None or scene.registration is None:
             if self.grader.post_temperature is None:
                 logger.warning("the network is not used: it needs a pre image that could be registered")
             return None
@@ -196,23 +192,17 @@ class DecisionModel:
             return None
         logger.info("grading by the network …")
         return self.grader.probabilities(
-            pre, post, inputs.outlines_px, registration, position.alignment, position.image, work
+            pre, post, scene.inputs.outlines_px, scene.registration, position.alignment, position.image, work
         )
 
-    def post_probabilities(
-        self,
-        inputs: Inputs,
-        registration: Registration | None,
-        position: OutlinePosition,
-        evidence: EvidenceTable,
-        work: TileWork,
-    ) -> pd.DataFrame | None:
+    def post_probabilities(self, scene: PreparedScene, evidence: EvidenceTable, work: TileWork) -> pd.DataFrame | None:
         """The network's probabilities from the post image alone, for buildings assessed so; None where there is no such head."""
         if self.grader is None or self.grader.post_temperature is None or self.post_weight == 0:
             return None
         rows = np.flatnonzero((evidence.frame["method"] == POST_ONLY).to_numpy())
+        inputs, position = scene.inputs, scene.position
         return self.grader.post_probabilities(
-            inputs.post, inputs.outlines_px, registration, position.alignment, position.image, rows, work
+            inputs.post, inputs.outlines_px, scene.registration, position.alignment, position.image, rows, work
         )
 
     def require_pair(self, evidence: EvidenceTable) -> None:

@@ -7,12 +7,13 @@ decision, products; the last is `DamageMap.save`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
@@ -31,17 +32,12 @@ from deepnets4eo.damage.network.pooling import TileWork
 from deepnets4eo.damage.outline_probability import with_outline_probability
 from deepnets4eo.damage.point_evidence import PointEvidence, PointScore, with_point_columns
 from deepnets4eo.damage.pool import Score
-from deepnets4eo.damage.position import (
-    NOT_ON_BUILDINGS,
-    OutlinePosition,
-    outline_position,
-)
+from deepnets4eo.damage.prepared_scene import NOT_ON_BUILDINGS, PreparedScene
 from deepnets4eo.damage.raster_evidence import RasterEvidence, mean_scores, with_scores
 from deepnets4eo.damage.resume import damage_journal
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.unbuilt import NO_BUILDING, UnbuiltOutlines, find_unbuilt
 from deepnets4eo.errors import InputError
-from deepnets4eo.footprints import FootprintAlignment, align_footprints
 from deepnets4eo.footprints.read import Footprints
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.jobs.journal import Journal
@@ -50,7 +46,6 @@ from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import count_of
 from deepnets4eo.rasters.gdal_cache import cache_bytes, gdal_cache
 from deepnets4eo.rasters.scene import LayerLike
-from deepnets4eo.registration import Registration, assume_registered, register
 
 logger = logging.getLogger(__name__)
 
@@ -160,22 +155,18 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     model, class_map = open_models(inputs, settings)
     journal = damage_journal(work.scratch, inputs, settings)
     journal.report_parts()
-    registration, position = _locate(inputs, settings, journal)
-    paired = _is_usable(registration) and model.reads_pre
-    passes = Passes.of(work.progress, graded=model.grader is not None, paired=paired)
-    network = post_alone = None
-    if position.known and model.grader is not None:
-        tiles = TileWork(journal.tiles("network"), progress=passes.network)
-        network = journal.run("network", lambda: model.network_probabilities(inputs, registration, position, tiles))
-    evidence = _image_evidence(inputs, settings, passes.evidence, journal, registration, position)
+    scene = PreparedScene.prepare(inputs, settings, journal)
+    steps = ImageSteps.plan(scene, model, journal, work.progress)
+    network = steps.grade_pair()
+    evidence = steps.gather_evidence()
     model.require_pair(evidence)
     if not model.reads_pre:
         evidence = evidence.without_pre()
-    unbuilt = _find_unbuilt(inputs, settings, model, passes, journal, registration, position)
+    unbuilt = steps.find_unbuilt()
     if unbuilt is not None:
         evidence = set_not_assessed(evidence, np.where(unbuilt.flags, NO_BUILDING, "").astype(object))
     outlines = _outlines_on_post(inputs, evidence)
-    rasters, points = (inputs.scores, inputs.points) if position.known else ((), None)
+    rasters, points = (inputs.scores, inputs.points) if scene.position.known else ((), None)
     scores: tuple[Score, ...] = rasters
     if rasters:
         means = journal.run("scores", lambda: mean_scores(rasters, outlines, settings.workers))
@@ -183,22 +174,17 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     if points is not None:
         measures = journal.run("points", lambda: points.measure(inputs.footprints))
         evidence, scores = with_point_columns(evidence, measures), (*rasters, PointScore(points))
-    if position.known and model.grader is not None:
-        table, tiles = evidence, TileWork(journal.tiles("network_post"), progress=passes.post)
-        post_alone = journal.run(
-            "network_post", lambda: model.post_probabilities(inputs, registration, position, table, tiles)
-        )
+    post_alone = steps.grade_post(evidence)
     ground = building_ground(outlines, inputs.post.grid.crs)
     decision = model.decide(evidence, network, scores, post_alone, ground)
-    if class_map is not None and position.known:
+    if class_map is not None and scene.position.known:
         logger.info("labelling the post image …")
         evidence = with_class_shares(
             decision.evidence, class_map, outlines, settings.workers, journal.folder_of("classes")
         )
         decision = replace(decision, evidence=evidence)
     decision = replace(decision, evidence=with_outline_probability(decision.evidence, inputs.footprints))
-    event = event.with_tags(inputs.pre, inputs.post)
-    return make_map(inputs, outlines, model, decision, registration, position, settings, event, unbuilt)
+    return make_map(scene, outlines, model, decision, unbuilt, event.with_tags(inputs.pre, inputs.post))
 
 
 def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), work: JobControl = JobControl()) -> None:
@@ -241,51 +227,96 @@ def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), wor
 def _assess_part(inputs: Inputs, part: Part, settings: Settings, journal: Journal, progress: Progress | None) -> None:
     journal.check_part(part)
     model, _ = open_models(inputs, settings)
-    registration, position = _locate(inputs, settings, journal)
-    paired = _is_usable(registration) and model.reads_pre
-    passes = Passes.of(progress, graded=model.grader is not None, paired=paired)
-    if position.known and model.grader is not None:
-        tiles = TileWork(journal.tiles("network"), part, passes.network)
-        model.network_probabilities(inputs, registration, position, tiles)
-    evidence = _image_evidence(inputs, settings, passes.evidence, journal, registration, position, part)
+    steps = ImageSteps.plan(PreparedScene.prepare(inputs, settings, journal), model, journal, progress, part)
+    steps.grade_pair()
+    evidence = steps.gather_evidence()
     if not model.reads_pre:
         evidence = evidence.without_pre()
-    _find_unbuilt(inputs, settings, model, passes, journal, registration, position, part)
-    if position.known and model.grader is not None:
-        tiles = TileWork(journal.tiles("network_post"), progress=passes.post)  # those around the buildings of this part
-        model.post_probabilities(inputs, registration, position, evidence, tiles)
+    steps.find_unbuilt()
+    steps.grade_post(evidence)
     journal.mark_part(part)
 
 
-def _locate(inputs: Inputs, settings: Settings, journal: Journal) -> tuple[Registration | None, OutlinePosition]:
-    """How the pre image lies against the post image, and where the outlines lie: measured, or kept from an earlier job."""
-    registration = journal.run("registration", lambda: _register(inputs, settings))
-    paired = _is_usable(registration)
-    alignments = journal.run("alignments", lambda: measure_alignments(inputs, settings, paired=paired))
-    return registration, outline_position(alignments, registration)
+@dataclass(frozen=True)
+class ImageSteps:
+    """The long work of a job, its passes over the images; whole, or a part's share of it.
 
+    part : whose share is done; None for the job that makes the map, which keeps the results of its steps and not only blocks and tiles.
+    """
 
-def _is_usable(registration: Registration | None) -> bool:
-    """Whether there is a pre image that is registered to the post image."""
-    return registration is not None and registration.usable
+    scene: PreparedScene
+    model: DecisionModel
+    journal: Journal
+    passes: Passes
+    part: Part | None = None
 
+    @classmethod
+    def plan(
+        cls, scene: PreparedScene, model: DecisionModel, journal: Journal, progress: Progress | None,
+        part: Part | None = None,
+    ) -> ImageSteps:  # fmt: skip
+        """The steps with their shares of the progress."""
+        paired = scene.registered_pre is not None and model.reads_pre
+        return cls(scene, model, journal, Passes.of(progress, graded=model.grader is not None, paired=paired), part)
 
-def _image_evidence(
-    inputs: Inputs, settings: Settings, progress: Progress | None, journal: Journal, registration: Registration | None,
-    position: OutlinePosition, part: Part = WHOLE,
-) -> EvidenceTable:  # fmt: skip
-    """What both images and the surface models say of every building; of none where the outlines may lie beside them."""
-    if not position.known:
-        logger.warning("no building is assessed: the footprints are not known to lie on buildings")
-        return EvidenceTable.empty(inputs.footprints.frame["id"].to_numpy(), NOT_ON_BUILDINGS)
-    own = "" if part == WHOLE else f", part {part}"
-    logger.info("gathering the evidence of %s%s …", count_of(len(inputs.footprints), "building"), own)
-    return gather(
-        inputs.pre, inputs.post, inputs.footprints, registration, outlines_px=inputs.outlines_px,
-        alignment=position.alignment, aligned_on=position.image, dsm_pre=inputs.dsm_pre, dsm_post=inputs.dsm_post,
-        cloud_mask=inputs.cloud_mask, workers=settings.workers, progress=progress,
-        scratch=journal.folder_of("blocks"), part=part,
-    )  # fmt: skip
+    def grade_pair(self) -> pd.DataFrame | None:
+        """The network's probabilities from both images, one row a footprint; None where it does not take part."""
+        if not self._graded:
+            return None
+        tiles = TileWork(self.journal.tiles("network"), self.part or WHOLE, self.passes.network)
+        return self._run("network", lambda: self.model.network_probabilities(self.scene, tiles))
+
+    def gather_evidence(self) -> EvidenceTable:
+        """What both images and the surface models say of every building; of none where the outlines may lie beside them."""
+        inputs, position = self.scene.inputs, self.scene.position
+        if not position.known:
+            logger.warning("no building is assessed: the footprints are not known to lie on buildings")
+            return EvidenceTable.empty(inputs.footprints.frame["id"].to_numpy(), NOT_ON_BUILDINGS)
+        part = self.part or WHOLE
+        whose = "" if part == WHOLE else f", part {part}"
+        logger.info("gathering the evidence of %s%s …", count_of(len(inputs.footprints), "building"), whose)
+        return gather(
+            inputs.pre, inputs.post, inputs.footprints, self.scene.registration, outlines_px=inputs.outlines_px,
+            alignment=position.alignment, aligned_on=position.image, dsm_pre=inputs.dsm_pre, dsm_post=inputs.dsm_post,
+            cloud_mask=inputs.cloud_mask, workers=self.scene.settings.workers, progress=self.passes.evidence,
+            scratch=self.journal.folder_of("blocks"), part=part,
+        )  # fmt: skip
+
+    def find_unbuilt(self) -> UnbuiltOutlines | None:
+        """Outlines without a building in the registered pre image; None where they are not aligned on it, or it is radar."""
+        inputs, settings, position = self.scene.inputs, self.scene.settings, self.scene.position
+        pre, alignment = self.scene.registered_pre, position.alignment
+        if pre is None or position.image != "pre" or (alignment is not None and alignment.status != "ok"):
+            return None
+        if settings.sensor == "auto" and "pre" in inputs.radar:
+            return None
+        logger.info("looking for outlines without a building in the pre image …")
+        part = self.part or WHOLE
+        outlines = find_unbuilt(
+            pre, inputs.footprints, alignment, workers=settings.workers, seed=settings.seed,
+            progress=self.passes.unbuilt, scratch=self.journal.folder_of("unbuilt"), part=part,
+            network=BuildingNetwork.in_box() if self.model.box_decides else None,
+            tiles=TileWork(self.journal.tiles("buildings"), part, self.passes.built),
+        )  # fmt: skip
+        if self.passes.built is not None:
+            self.passes.built(1.0)  # done, or there was no network to look
+        return outlines
+
+    def grade_post(self, evidence: EvidenceTable) -> pd.DataFrame | None:
+        """The network's probabilities from the post image alone, for the buildings that the evidence assesses so."""
+        if not self._graded:
+            return None
+        # whatever the part: the tiles around its buildings
+        tiles = TileWork(self.journal.tiles("network_post"), progress=self.passes.post)
+        return self._run("network_post", lambda: self.model.post_probabilities(self.scene, evidence, tiles))
+
+    @property
+    def _graded(self) -> bool:
+        return self.scene.position.known and self.model.grader is not None
+
+    def _run(self, name: str, step: Callable[[], pd.DataFrame | None]) -> pd.DataFrame | None:
+        """The result of a step; the job that makes the map keeps it, a part knows only its share."""
+        return step() if self.part is not None else self.journal.run(name, step)
 
 
 def open_models(inputs: Inputs, settings: Settings) -> tuple[DecisionModel, ClassMapSource | None]:
@@ -317,73 +348,6 @@ def load_model(inputs: Inputs | CheckedImages, settings: Settings) -> DecisionMo
     elif settings.network:
         model = model.with_shipped(inputs.pre, inputs.post)
     return model.fitted_to(inputs.pre, inputs.post)
-
-
-def _register(inputs: Inputs, settings: Settings) -> Registration | None:
-    """How the pre image lies against the post image; None without a pre image."""
-    if inputs.pre is None:
-        logger.info("no pre image: every building is assessed from the post image alone")
-        return None
-    if settings.assume_registered:
-        logger.info("pre and post are taken as registered, nothing is measured")
-        return assume_registered(inputs.pre, inputs.post)
-    logger.info("registering pre to post …")
-    registration = register(
-        inputs.pre, inputs.post, model=settings.motion, max_shift_m=settings.max_shift_m,
-        max_rotation_deg=settings.max_rotation_deg, seed=settings.seed,
-    )  # fmt: skip
-    logger.info("registration %s: %s, shift %.2f m, residual %.2f m. %s", registration.status, registration.model,
-                registration.shift_m, registration.residual_m, registration.reason)  # fmt: skip
-    return registration
-
-
-def measure_alignments(inputs: Inputs, settings: Settings, *, paired: bool) -> dict[str, FootprintAlignment]:
-    """Alignments of the footprints by image, as many as are needed; none where the settings say that they lie well.
-
-    On the pre image where it can be used (a destroyed street has no roof edges left), on the post image where that fails.
-    paired : whether the pre image is registered to the post image.
-    """
-    if not settings.align:
-        return {}
-    frame = inputs.footprints.frame_beside(inputs.post.grid)
-    alignments: dict[str, FootprintAlignment] = {}
-    for role, image in (("pre", inputs.pre if paired else None), ("post", inputs.post)):
-        if image is None:
-            continue
-        alignment = alignments[role] = align_footprints(image, frame, seed=settings.seed)
-        logger.info("footprints on the %s image %s: moved %.2f m %s, %.2f m %s, %d of %d on their own. %s", role,
-                    alignment.status, abs(alignment.dx_m), "right" if alignment.dx_m >= 0 else "left",
-                    abs(alignment.dy_m), "down" if alignment.dy_m >= 0 else "up", int(alignment.own.sum()), len(frame),
-                    alignment.reason)  # fmt: skip
-        if alignment.status == "ok":
-            break
-    return alignments
-
-
-def _find_unbuilt(
-    inputs: Inputs, settings: Settings, model: DecisionModel, passes: Passes, journal: Journal,
-    registration: Registration | None, position: OutlinePosition, part: Part = WHOLE,
-) -> UnbuiltOutlines | None:  # fmt: skip
-    """Outlines that show no building in the registered pre image; None where they are not aligned on it, or it is radar."""
-    pre, alignment = inputs.pre, position.alignment
-    if (
-        pre is None
-        or not _is_usable(registration)
-        or position.image != "pre"
-        or (alignment is not None and alignment.status != "ok")
-    ):
-        return None
-    if settings.sensor == "auto" and "pre" in inputs.radar:
-        return None
-    logger.info("looking for outlines without a building in the pre image …")
-    outlines = find_unbuilt(
-        pre, inputs.footprints, alignment, workers=settings.workers, seed=settings.seed, progress=passes.unbuilt,
-        scratch=journal.folder_of("unbuilt"), part=part, network=BuildingNetwork.in_box() if model.box_decides else None,
-        tiles=TileWork(journal.tiles("buildings"), part, passes.built),
-    )  # fmt: skip
-    if passes.built is not None:
-        passes.built(1.0)  # done, or there was no network to look
-    return outlines
 
 
 def _outlines_on_post(inputs: Inputs, evidence: EvidenceTable) -> NDArray[np.object_]:

@@ -25,33 +25,26 @@ from deepnets4eo.damage.inputs import Inputs
 from deepnets4eo.damage.map import DamageMap, MapImages
 from deepnets4eo.damage.point_evidence import PointScore
 from deepnets4eo.damage.pool import Score
-from deepnets4eo.damage.position import (
-    OutlinePosition,
-    registration_findings,
-)
-from deepnets4eo.damage.settings import Settings
+from deepnets4eo.damage.prepared_scene import PreparedScene, registration_findings
 from deepnets4eo.damage.stretched_images import stretch_findings, stretches_of_job
 from deepnets4eo.damage.unbuilt import UnbuiltOutlines
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.footprints.read import footprint_findings
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.registration import Registration
 
 
 def make_map(
-    inputs: Inputs,
+    scene: PreparedScene,
     outlines: NDArray[np.object_],
     model: DecisionModel,
     decision: Decision,
-    registration: Registration | None,
-    position: OutlinePosition,
-    settings: Settings,
-    event: EventInfo,
     unbuilt: UnbuiltOutlines | None,
+    event: EventInfo,
 ) -> DamageMap:
     """The map of a decision; its parameters say whether a network was used, and its weight, on radar the network's alone."""
-    evidence, alignment = decision.evidence, position.alignment
+    inputs, settings, registration = scene.inputs, scene.settings, scene.registration
+    evidence, alignment = decision.evidence, scene.position.alignment
     frame, graded = evidence.frame, decision.graded
     columns = {"id": frame["id"].to_numpy()}
     columns |= {name: graded[name].to_numpy() for name in ("damage", "damage_prob", "confidence", "damage_set")}
@@ -77,7 +70,7 @@ def make_map(
         inputs=inputs.paths | model.paths(),
         findings=join_findings(
             [
-                *_input_findings(inputs, model, registration, position, evidence, settings),
+                *_input_findings(scene, model, evidence),
                 *(() if unbuilt is None else unbuilt_findings(unbuilt)),
                 *stretch_findings(stretches, {"pre": inputs.pre, "post": inputs.post}),
                 *(() if settings.segmenter else empty_outline_findings(evidence, unbuilt)),
@@ -99,23 +92,17 @@ def _scores_of(inputs: Inputs) -> tuple[Score, ...]:
     return (*inputs.scores, *([] if inputs.points is None else [PointScore(inputs.points)]))
 
 
-def _input_findings(
-    inputs: Inputs,
-    model: DecisionModel,
-    registration: Registration | None,
-    position: OutlinePosition,
-    evidence: EvidenceTable,
-    settings: Settings,
-) -> list[Finding]:
+def _input_findings(scene: PreparedScene, model: DecisionModel, evidence: EvidenceTable) -> list[Finding]:
     """What the inputs, their registration and their evidence say about the worth of the map."""
+    inputs = scene.inputs
     outlines = (
-        *segmenter_findings(settings.segmenter, after=inputs.pre is None),
+        *segmenter_findings(scene.settings.segmenter, after=inputs.pre is None),
         *footprint_findings(inputs.footprints),
     )
-    findings = [*inputs.findings, *outlines, *position.findings]
-    if position.known:
+    findings = [*inputs.findings, *outlines, *scene.position.findings]
+    if scene.position.known:
         findings += [
-            *registration_findings(registration, settings),
+            *registration_findings(scene.registration, scene.settings),
             *evidence_findings(inputs.pre if model.reads_pre else None, inputs.post, evidence),
         ]
     return findings

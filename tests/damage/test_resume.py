@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage import job
+from deepnets4eo.damage import prepared_scene
 from deepnets4eo.damage.evidence import block, gather
 from deepnets4eo.damage.inputs import open_inputs
 from deepnets4eo.damage.map import PRODUCTS
@@ -34,8 +34,8 @@ FILES = set(PRODUCTS)
 IMAGE_PATH = re.compile(rb'[^"<>]*/((?:pre|post)[.]tif)')
 CREATED = re.compile(rb'"created": ?"[^"]* UTC"')
 STEPS: dict[str, tuple[Any, str]] = {
-    "registration": (job, "register"),
-    "alignment": (job, "align_footprints"),
+    "registration": (prepared_scene, "register"),
+    "alignment": (prepared_scene, "align_footprints"),
     "block": (block, "measure_block"),
     "damage.gpkg": (write, "write_gpkg"),
     "damage.parquet": (write, "write_parquet"),
@@ -320,7 +320,7 @@ def test_a_second_job_is_refused_and_the_first_is_not_disturbed(
     import threading
 
     out, statuses = tmp_path / "out", []
-    really = job.register
+    really = prepared_scene.register
 
     def register_while_another_comes(*positional: Any, **named: Any) -> Any:
         thread = threading.Thread(target=lambda: statuses.append(run(place, out, "--overwrite")))
@@ -328,7 +328,7 @@ def test_a_second_job_is_refused_and_the_first_is_not_disturbed(
         thread.join()
         return really(*positional, **named)
 
-    monkeypatch.setattr(job, "register", register_while_another_comes)
+    monkeypatch.setattr(prepared_scene, "register", register_while_another_comes)
     assert run(place, out) == 0
     assert statuses == [1]
     assert f"{out} is being written by another job (process {os.getpid()}" in capsys.readouterr().err

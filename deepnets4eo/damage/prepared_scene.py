@@ -1,21 +1,27 @@
-"""Whether the outlines lie on buildings, and on which image; measured before any building is assessed.
+"""What every step of a damage job works on: its inputs, how pre lies against post, and whether the outlines lie on buildings.
 
-Takes alignments that were measured; returns the one to use, or none, and findings that say what was seen. Without an
-alignment that holds, outlines may lie anywhere, and no building is assessed.
+Measured once, before any building is assessed. Without an alignment that holds, outlines may lie anywhere, and no building is
+assessed; findings say what was seen.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from deepnets4eo.damage.inputs import Inputs
 from deepnets4eo.damage.settings import Settings
-from deepnets4eo.footprints import FootprintAlignment
+from deepnets4eo.footprints import FootprintAlignment, align_footprints
 from deepnets4eo.footprints.alignment import LEAST_FOOTPRINTS
+from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
-from deepnets4eo.registration import Registration
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.registration import Registration, assume_registered, register
 from deepnets4eo.registration.options import MAX_ROTATION_DEG
+
+logger = logging.getLogger(__name__)
 
 Role = Literal["pre", "post"]
 
@@ -41,6 +47,73 @@ class OutlinePosition:
     image: Role
     known: bool = True
     findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class PreparedScene:
+    """What the steps of a damage job work on, made once and passed to each of them.
+
+    registration : how the pre image lies against the post image; None without a pre image. position : where the outlines lie.
+    """
+
+    inputs: Inputs
+    settings: Settings
+    registration: Registration | None
+    position: OutlinePosition
+
+    @classmethod
+    def prepare(cls, inputs: Inputs, settings: Settings, journal: Journal) -> PreparedScene:
+        """Register the images and align the footprints, or take from the journal what an earlier job measured."""
+        registration = journal.run("registration", lambda: _register(inputs, settings))
+        paired = registration is not None and registration.usable
+        alignments = journal.run("alignments", lambda: measure_alignments(inputs, settings, paired=paired))
+        return cls(inputs, settings, registration, outline_position(alignments, registration))
+
+    @property
+    def registered_pre(self) -> Layer | None:
+        """The pre image; None where there is none, or where it could not be registered to the post image."""
+        return self.inputs.pre if self.registration is not None and self.registration.usable else None
+
+
+def _register(inputs: Inputs, settings: Settings) -> Registration | None:
+    """How the pre image lies against the post image; None without a pre image."""
+    if inputs.pre is None:
+        logger.info("no pre image: every building is assessed from the post image alone")
+        return None
+    if settings.assume_registered:
+        logger.info("pre and post are taken as registered, nothing is measured")
+        return assume_registered(inputs.pre, inputs.post)
+    logger.info("registering pre to post …")
+    registration = register(
+        inputs.pre, inputs.post, model=settings.motion, max_shift_m=settings.max_shift_m,
+        max_rotation_deg=settings.max_rotation_deg, seed=settings.seed,
+    )  # fmt: skip
+    logger.info("registration %s: %s, shift %.2f m, residual %.2f m. %s", registration.status, registration.model,
+                registration.shift_m, registration.residual_m, registration.reason)  # fmt: skip
+    return registration
+
+
+def measure_alignments(inputs: Inputs, settings: Settings, *, paired: bool) -> dict[str, FootprintAlignment]:
+    """Alignments of the footprints by image, as many as are needed; none where the settings say that they lie well.
+
+    On the pre image where it can be used (a destroyed street has no roof edges left), on the post image where that fails.
+    paired : whether the pre image is registered to the post image.
+    """
+    if not settings.align:
+        return {}
+    frame = inputs.footprints.frame_beside(inputs.post.grid)
+    alignments: dict[str, FootprintAlignment] = {}
+    for role, image in (("pre", inputs.pre if paired else None), ("post", inputs.post)):
+        if image is None:
+            continue
+        alignment = alignments[role] = align_footprints(image, frame, seed=settings.seed)
+        logger.info("footprints on the %s image %s: moved %.2f m %s, %.2f m %s, %d of %d on their own. %s", role,
+                    alignment.status, abs(alignment.dx_m), "right" if alignment.dx_m >= 0 else "left",
+                    abs(alignment.dy_m), "down" if alignment.dy_m >= 0 else "up", int(alignment.own.sum()), len(frame),
+                    alignment.reason)  # fmt: skip
+        if alignment.status == "ok":
+            break
+    return alignments
 
 
 def outline_position(
