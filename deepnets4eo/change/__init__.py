@@ -3,8 +3,9 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
-    "area_text": "deepnets4eo.change.areas",
+    "area_in_words": "deepnets4eo.change.page",
     "changed_area": "deepnets4eo.change.areas",
+    "hectares_by_window": "deepnets4eo.change.areas",
     "hide_clouds": "deepnets4eo.change.clouds",
     "RegionPage": "deepnets4eo.change.page",
     "write_region_page": "deepnets4eo.change.page",

@@ -117,8 +117,20 @@ def _three_digits(value: float) -> str:
 
 
 def hectares_by_window(grid: Grid, windows: Sequence[Window]) -> NDArray[np.float64]:
-    """Return the hectares of a pixel on the ground at the centre of each window (windows,); without a CRS a pixel
-    counts as 1 m²."""
+    """Return the hectares of a pixel on the ground at the centre of each window.
+
+    Parameters
+    ----------
+    grid : Grid
+        Whose pixels are meant.
+    windows : Sequence[Window]
+        Of the grid.
+
+    Returns
+    -------
+    (windows,) float64
+        Hectares; without a CRS a pixel counts as 1 m².
+    """
     centres = [(window.col + window.width / 2, window.row + window.height / 2) for window in windows]
     return pixel_areas_m2(grid, np.array(centres)) / SQUARE_METRES
 

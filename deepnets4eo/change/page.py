@@ -262,7 +262,22 @@ def _unit(areas: dict[str, Any]) -> str:
 
 
 def area_in_words(areas: dict[str, Any], name: str, interval: Sequence[float] | None = None) -> str:
-    """An area of the summary by its name, such as "changed", with its unit and interval."""
+    """Say an area of a summary in words.
+
+    Parameters
+    ----------
+    areas : dict
+        The areas of a summary in hectares, or in pixels where the images have no CRS.
+    name : str
+        Which one, such as "changed".
+    interval : Sequence[float] | None
+        An interval of the area, written in brackets behind it.
+
+    Returns
+    -------
+    str
+        Number, unit and interval.
+    """
     return _size(areas[f"{name}_{_unit(areas)}"], _unit(areas), interval)
 
 

@@ -30,6 +30,7 @@ PANELS = {
     },
     "Change": {
         "change": "Map what changed between two images, or between two maps of land cover.",
+        "flood": "Map floods in radar and optical images.",
         "series": "Rank the rare changes of a series of dates.",
         "register": "Measure how far a pre image lies from a post image.",
     },

@@ -3,12 +3,17 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
+    "BuildingWater": "deepnets4eo.floods.buildings",
     "check_radar_pair": "deepnets4eo.floods.units",
     "equivalent_looks": "deepnets4eo.floods.speckle",
+    "FloodMap": "deepnets4eo.floods.job",
+    "FloodOptions": "deepnets4eo.floods.options",
     "lee_filter": "deepnets4eo.floods.speckle",
     "lee_sigma_filter": "deepnets4eo.floods.speckle",
     "log_ratio": "deepnets4eo.floods.speckle",
+    "map_flood": "deepnets4eo.floods.job",
     "measure_radar": "deepnets4eo.floods.radar",
+    "new_water": "deepnets4eo.floods.mapper",
     "nonlocal_filter": "deepnets4eo.floods.speckle",
     "optical_water": "deepnets4eo.floods.optical",
     "radar_water": "deepnets4eo.floods.radar",
@@ -17,6 +22,9 @@ _HOMES = {
     "RadarStatistics": "deepnets4eo.floods.radar",
     "RadarWater": "deepnets4eo.floods.radar",
     "refined_lee_filter": "deepnets4eo.floods.speckle",
+    "water_around": "deepnets4eo.floods.buildings",
+    "water_indices": "deepnets4eo.floods.mapper",
+    "WaterMapper": "deepnets4eo.floods.mapper",
     "WaterThreshold": "deepnets4eo.floods.thresholds",
 }
 

@@ -26,7 +26,7 @@ OPENED_PX = 7  # narrower strips of seeds, such as roads, are left out
 LEAST_M2 = 3000.0  # of a surface
 REACH_PX = 61  # of the mean colour of the water nearby
 CHROMA_NEAR, BRIGHTNESS_NEAR = 4.0, 14.0  # how far a pixel may lie from that colour, of 255
-ROUNDS = 4  # of growing
+ROUNDS = 12  # of growing
 MORE_MOTTLED = 1.8  # times, the chroma of the ground before a flood against that of the flood
 
 

@@ -6,6 +6,7 @@ whose errors are not independent. Water in POST that was water in PRE, or has no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,7 +111,7 @@ def measure_radar(image: RadarImage, options: RadarOptions | None = None) -> Rad
     RadarStatistics
         To map windows of the scene by `radar_water`.
     """
-    return _prepare(image, options or RadarOptions(), None)[1]
+    return prepare_radar(image, options or RadarOptions(), None)[1]
 
 
 def radar_water(
@@ -136,7 +137,7 @@ def radar_water(
     slope_deg, above_drainage_m : (H, W) float32 | None
         Slope of the ground, and its height above the nearest drainage.
     pre_statistics, post_statistics : RadarStatistics | None
-        Those of the whole scene where the images are windows of it; measured here where None.
+        Those of the whole scene, whose dates were checked, where the images are windows of it; measured here where None.
 
     Returns
     -------
@@ -150,9 +151,9 @@ def radar_water(
     """
     options = options or RadarOptions()
     _check_layers(post, {"slope_deg": slope_deg, "above_drainage_m": above_drainage_m})
-    if pre is not None:
+    if pre is not None and post_statistics is None:
         check_radar_pair(pre, post)
-    after, statistics = _prepare(post, options, post_statistics)
+    after, statistics = prepare_radar(post, options, post_statistics)
     probability = _probability(after, statistics.thresholds)
     if above_drainage_m is not None:
         probability[above_drainage_m > options.highest_m] = 0
@@ -161,7 +162,7 @@ def radar_water(
     water = grow_water(probability, options.least_px)
     classes = np.where(water, PERMANENT_WATER, DRY).astype(np.uint8)
     if pre is not None:
-        before, of_pre = _prepare(pre, options, pre_statistics)
+        before, of_pre = prepare_radar(pre, options, pre_statistics)
         drop = np.mean([before[name] - after[name] for name in after], axis=0)
         thresholds = {name: one or statistics.thresholds[name] for name, one in of_pre.thresholds.items()}
         dry = _probability(before, thresholds) < WATER_PROBABILITY
@@ -181,7 +182,7 @@ def _check_layers(post: RadarImage, layers: dict[str, FloatImage | None]) -> Non
             )
 
 
-def _prepare(
+def prepare_radar(
     image: RadarImage, options: RadarOptions, statistics: RadarStatistics | None
 ) -> tuple[dict[str, FloatImage], RadarStatistics]:
     """Polarisation → filtered dB, and the statistics, measured where there are none."""
@@ -201,14 +202,18 @@ def _prepare(
     return bands, statistics
 
 
-def _probability(bands: dict[str, FloatImage], thresholds: dict[str, WaterThreshold | None]) -> FloatImage:
-    """(H, W) of water: by the mean of the odds of all polarisations that have a threshold, 0 where none has; NaN where a
-    band has no value."""
-    from scipy.special import expit
-
+def water_odds(bands: dict[str, FloatImage], thresholds: Mapping[str, WaterThreshold | None]) -> FloatImage:
+    """Logarithm of the odds of water (H, W): the mean over all polarisations that have a threshold, −∞ where none has; NaN
+    where a band (H, W, dB) has no value."""
     usable = {name: one for name, one in thresholds.items() if one is not None}
     seen = np.logical_and.reduce([np.isfinite(band) for band in bands.values()])
     if not usable:
-        return np.where(seen, 0, np.nan).astype(np.float32)
+        return np.where(seen, -np.inf, np.nan).astype(np.float32)
     odds = np.mean([one.log_odds(bands[name]) for name, one in usable.items()], axis=0)
-    return np.where(seen, expit(odds), np.nan).astype(np.float32)
+    return np.where(seen, odds, np.nan).astype(np.float32)
+
+
+def _probability(bands: dict[str, FloatImage], thresholds: Mapping[str, WaterThreshold | None]) -> FloatImage:
+    from scipy.special import expit
+
+    return np.asarray(expit(water_odds(bands, thresholds)), np.float32)

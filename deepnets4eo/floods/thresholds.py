@@ -9,8 +9,9 @@ threshold.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ LEAST_SHARE = 0.1  # of the smaller mode in a tile (Chini et al. 2017)
 LEAST_TILE_PX = 64
 MOST_TILES = 256  # tested of each size, evenly spread
 BINS = 256
+MODES = ("amounts", "means", "variances")
 TAILS = (0.1, 99.9)  # percentiles between which values are counted: speckle has few much darker and brighter pixels
 SEED_PROBABILITY = 0.9
 DRY, PERMANENT_WATER, FLOOD, NOT_SEEN = 0, 1, 2, 255  # the classes of every map of water
@@ -50,6 +52,17 @@ class WaterThreshold:
     def log_odds(self, values: FloatImage) -> FloatImage:
         """Return the logarithm of the odds of water (H, W): 0 at the threshold, constant beyond both means."""
         return np.asarray(self._odds(values) - self._odds(np.array(self.value)), np.float32)
+
+    def to_dict(self) -> dict[str, float | list[float]]:
+        """Return plain values: the threshold, and both distributions without their shares of each bin."""
+        both = {name: getattr(self.classes, name).tolist() for name in MODES}
+        return {"value": self.value, **both}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> WaterThreshold:
+        """Return the threshold that `to_dict` described, without its tiles."""
+        both = {name: np.array(values[name], float) for name in MODES}
+        return cls(float(values["value"]), TwoGaussians(**both, shares=np.empty((2, 0))), [])
 
     def _odds(self, values: FloatImage) -> FloatImage:
         """Clipped at the means, since beyond them the wider of two Gaussians would win on both sides."""

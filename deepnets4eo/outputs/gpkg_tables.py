@@ -6,6 +6,7 @@ Takes a file that GDAL wrote, or its open database; other layers stay as they ar
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -13,6 +14,12 @@ from deepnets4eo.outputs.event import EventTexts
 from deepnets4eo.polygons.vector_files import set_fixed_times
 
 _EVENT_TABLE = "CREATE TABLE event (fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, field TEXT NOT NULL, value TEXT)"
+
+_STYLES_TABLE = """CREATE TABLE layer_styles (
+    id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, f_table_catalog TEXT(256), f_table_schema TEXT(256),
+    f_table_name TEXT(256), f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT,
+    useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30),
+    update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')))"""
 
 
 def write_event(path: Path, event: EventTexts, subject: str, layer: str) -> None:
@@ -39,6 +46,29 @@ def add_event(database: sqlite3.Connection, event: EventTexts, subject: str, lay
         "UPDATE gpkg_contents SET description = ? WHERE table_name = ?",
         ("\n".join([event.title(subject), *event.lines]), layer),
     )
+
+
+def write_styles(path: Path, styles: Sequence[tuple[str, str, str, str]]) -> None:
+    """Add QGIS styles to a file of polygons; `add_styles` says what they are."""
+    with closing(sqlite3.connect(path)) as database, database:
+        add_styles(database, styles)
+    set_fixed_times(path)
+
+
+def add_styles(
+    database: sqlite3.Connection, styles: Sequence[tuple[str, str, str, str]], geometry: str = "geom"
+) -> None:
+    """Make the table from which QGIS takes a style where a layer is opened.
+
+    styles : layer, name, QML and description of each. geometry : column of the geometry.
+    """
+    database.execute(_STYLES_TABLE)
+    database.executemany(
+        "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName,"
+        " styleQML, styleSLD, useAsDefault, description, owner) VALUES ('', '', ?, ?, ?, ?, '', 1, ?, '')",
+        [(layer, geometry, name, qml, description) for layer, name, qml, description in styles],
+    )
+    register_table(database, "layer_styles", "QGIS styles of the layers")
 
 
 def register_table(database: sqlite3.Connection, table: str, description: str) -> None:

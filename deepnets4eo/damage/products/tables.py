@@ -18,7 +18,7 @@ from deepnets4eo.damage.products.qgis_styles import buildings_qml, extent_qml, w
 from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST, SUBJECT
 from deepnets4eo.files import atomic_write
 from deepnets4eo.formats.flat_crs import without_heights
-from deepnets4eo.outputs.gpkg_tables import add_event, register_table
+from deepnets4eo.outputs.gpkg_tables import add_event, add_styles, register_table
 from deepnets4eo.polygons.vector_files import set_fixed_times
 
 if TYPE_CHECKING:
@@ -39,12 +39,6 @@ ALWAYS = {  # what the fixed columns say, shown by QGIS as field comments
     "dx_px": "shift applied to the outline along columns, pixels of the post image",
     "dy_px": "shift applied to the outline along rows, pixels of the post image",
 }
-
-_STYLES_TABLE = """CREATE TABLE layer_styles (
-    id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, f_table_catalog TEXT(256), f_table_schema TEXT(256),
-    f_table_name TEXT(256), f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT,
-    useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30),
-    update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')))"""
 
 _COMMENTS_TABLE = """CREATE TABLE gpkg_data_columns (
     table_name TEXT NOT NULL, column_name TEXT NOT NULL, name TEXT, title TEXT, description TEXT, mime_type TEXT,
@@ -102,20 +96,14 @@ def _write_layer(frame: gpd.GeoDataFrame, path: Path, layer: str) -> None:
 
 
 def _add_styles(database: sqlite3.Connection, *, outlines_known: bool) -> None:
-    database.execute(_STYLES_TABLE)
     rows = [
-        ("buildings", GEOMETRY, "damage", buildings_qml(), "Visible damage by building"),
-        ("assessed_extent", GEOMETRY, "assessed extent", extent_qml(), "Where buildings could be assessed"),
+        ("buildings", "damage", buildings_qml(), "Visible damage by building"),
+        ("assessed_extent", "assessed extent", extent_qml(), "Where buildings could be assessed"),
     ]
     if outlines_known:
         words = "without outlines", without_outlines_qml(), "Imaged ground without a footprint near by"
-        rows.append((WITHOUT_OUTLINES, GEOMETRY, *words))
-    database.executemany(
-        "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName,"
-        " styleQML, styleSLD, useAsDefault, description, owner) VALUES ('', '', ?, ?, ?, ?, '', 1, ?, '')",
-        rows,
-    )
-    register_table(database, "layer_styles", "QGIS styles of the layers")
+        rows.append((WITHOUT_OUTLINES, *words))
+    add_styles(database, rows, GEOMETRY)
 
 
 def _add_findings(database: sqlite3.Connection, damage_map: DamageMapContent) -> None:

@@ -1,0 +1,111 @@
+"""`deepnets4eo flood`: what is under water, and which of it is new, in radar and optical images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepnets4eo.cli.option_groups import with_options
+from deepnets4eo.cli.options import (
+    DryRun,
+    Event,
+    Json,
+    Memory,
+    Out,
+    Overwrite,
+    PartOption,
+    ResumeParts,
+    Workers,
+    memory_bytes,
+    part_is_done,
+)
+from deepnets4eo.cli.output import echo
+from deepnets4eo.floods.options import FloodOptions
+from deepnets4eo.outputs.event import EventInfo
+
+
+@with_options(FloodOptions, workers=Workers)
+def flood(
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[PRE]... POST", help="Images before, if any, then that of the flood: radar or optical."
+        ),
+    ],
+    out: Out,
+    options: FloodOptions = FloodOptions(),
+    event: Event = None,
+    memory: Memory = "4GB",
+    part: PartOption = None,
+    json: Json = None,
+    resume: ResumeParts = False,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Map floods: labels of dry ground, permanent water and flood, probability, polygons, hectares, buildings and a page.
+
+    Each image may be of another sensor. Radar: VV, VH, HH or HV in dB or linear power, geocoded. Optical: green with near or
+    short-wave infrared at any size of pixel, or red, green and blue in pixels of at most 2 m. The last image is the flood.
+
+    \b
+    deepnets4eo flood s1_before.tif s1_after.tif --out flood
+    deepnets4eo flood before.tif after.tif --footprints houses.gpkg --out flood
+    deepnets4eo flood s2_before.tif s1_after.tif --permanent-water water.tif --cover cover.tif --out flood
+    """
+    from deepnets4eo.jobs.parts import Part
+
+    share = None if part is None else Part.parse(part)
+    options = replace(options, memory_bytes=memory_bytes(memory), part=share)
+    about = EventInfo.parse(event or [])
+    *pres, post = images
+    if dry_run:
+        echo(_foreseen(pres, post, out, options, json, overwrite=overwrite, resume=resume))
+        return
+    _map_flood(pres, post, out, options, about, json, overwrite=overwrite, resume=resume)
+
+
+def _foreseen(
+    pres: list[str], post: str, out: Path, options: FloodOptions, json: Path | None, *, overwrite: bool, resume: bool
+) -> str:
+    """Check everything that the job needs; the line that says what it would do."""
+    from deepnets4eo.floods.dates import open_flood_scene
+    from deepnets4eo.floods.job import check_outputs
+    from deepnets4eo.jobs.scratch import check_job_output
+    from deepnets4eo.outputs.input_files import check_not_inputs
+
+    check_not_inputs([json], [*pres, post, *options.further_inputs.values()])
+    check_outputs(pres, post, out, options)
+    if options.part is None:
+        check_job_output(out, overwrite=overwrite, resume=resume)
+    dates = open_flood_scene(pres, post, options)
+    rows, cols = dates.scene.shape
+    kinds = ", ".join(f"{name} {kind}" for name, kind in dates.kinds.items())
+    return f"{rows} x {cols} px would be mapped into {out}; {kinds}"
+
+
+def _map_flood(
+    pres: list[str], post: str, out: Path, options: FloodOptions, event: EventInfo, json: Path | None, *,
+    overwrite: bool, resume: bool,
+) -> None:  # fmt: skip
+    from deepnets4eo.cli.output import end_with_findings, progress, show_json, show_result
+    from deepnets4eo.floods.job import map_flood
+    from deepnets4eo.outputs.input_files import check_not_inputs
+
+    check_not_inputs([json], [*pres, post, *options.further_inputs.values()])
+    with progress("flood") as advance:
+        result = map_flood(
+            pres, post, out, options, event=event, resume=resume, overwrite=overwrite, progress=advance
+        )  # fmt: skip
+    if result is None:
+        assert options.part is not None
+        echo(part_is_done(options.part, out))
+        return
+    silent = str(json) == "-"
+    if json is not None:
+        show_json(result.summary, json)
+    echo(f"Open {result.paths['report.html']} in a browser, {result.paths['flood.gpkg']} in QGIS.", err=silent)
+    show_result(result.headline(), *result.paths.values(), err=silent)
+    end_with_findings(result.findings)

@@ -1,0 +1,279 @@
+"""The dates of a flood as one scene: each recognised, its bands named, placed on the grid of POST, clouds and slopes hidden.
+
+Takes paths or layers of any CRS and resolution. Optical pairs are registered; radar dates, and dates of different sensors,
+are taken as geocoded. Refuses images that do not overlap, without CRS where metres are needed, and one image given twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from deepnets4eo.change import hide_clouds
+from deepnets4eo.errors import GridError, InputError, LabelError
+from deepnets4eo.floods.mapper import DRAINAGE, PERMANENT, POST, PRE, Kind, recognise
+from deepnets4eo.floods.optical import COARSEST_M, WORKING_M
+from deepnets4eo.floods.options import FloodOptions
+from deepnets4eo.footprints import Footprints, footprint_findings, read_footprints
+from deepnets4eo.grid import Grid, blocks, gsd_m, mean_gsd_m, only_one_placed
+from deepnets4eo.inspection.pairs import check_no_colour_table, check_two_images, declare_nodata
+from deepnets4eo.options import split_names
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.rasters.cloud_mask import open_cloud_mask
+from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
+from deepnets4eo.rasters.plausible import without_implausible
+from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
+from deepnets4eo.rasters.stated_gsd import with_gsd
+from deepnets4eo.registration import Registration, assume_registered, register
+from deepnets4eo.registration.view import UNMOVED, Motion, grid_in_pre
+from deepnets4eo.segmenters.inputs import DISPLAY_RGB
+from deepnets4eo.segmenters.stretch import needed_stretch, show
+from deepnets4eo.terrain import slope_deg
+from deepnets4eo.terrain.units import check_layer_unit
+
+log = logging.getLogger(__name__)
+
+FIRST = f"{PRE}1"
+STEEP = "steep.tif"  # in the scratch folder
+IN_WORDS: dict[Kind, str] = {
+    "radar": "radar",
+    "spectrum": "an optical image with infrared bands",
+    "surface": "an optical image of fine pixels",
+    "map": "a map of water",
+}
+
+
+@dataclass(frozen=True)
+class FloodScene:
+    """The dates on one grid.
+
+    Attributes
+    ----------
+    scene : Scene
+        The layers that `WaterMapper` reads.
+    post_grid : Grid
+        That of the image of POST, whose pixels may be finer.
+    kinds : dict
+        Layer → what it is.
+    registration : Registration | None
+        How the first date before lies; None where there is none.
+    findings : tuple of Finding
+        What limits a map of them.
+    footprints : Footprints | None
+        Buildings, where they are given.
+    cover : Layer | None
+        Land cover with its legend on the working grid, where it is given.
+    """
+
+    scene: Scene
+    post_grid: Grid
+    kinds: dict[str, Kind]
+    registration: Registration | None
+    findings: tuple[Finding, ...]
+    footprints: Footprints | None = None
+    cover: Layer | None = None
+
+    @property
+    def knows_before(self) -> bool:
+        """Whether flood and permanent water can be told apart."""
+        return any(name != POST for name in self.kinds)
+
+
+def open_flood_scene(
+    pres: Sequence[LayerLike], post: LayerLike, options: FloodOptions, scratch: Path | None = None
+) -> FloodScene:
+    """Open, recognise, register and mask all dates. scratch : folder for the mask of steep slopes; without it none is made.
+
+    Errors: InputError, GridError.
+    """
+    findings: list[Finding] = []
+    opened = {f"{PRE}{number}": (pre, options.pre_bands) for number, pre in enumerate(pres, 1)}
+    opened[POST] = (post, options.post_bands)
+    images, kinds = {}, dict[str, Kind]()
+    for name, (source, bands) in opened.items():
+        kinds[name], images[name] = recognise(_open(source, bands, options, name, findings), options.sensor)
+        log.info("%s is %s.", images[name].source, IN_WORDS[kinds[name]])
+    _check_images(images, kinds)
+    post_grid, grid = images[POST].grid, _working_grid(images[POST], kinds[POST])
+    layers, registrations = {}, {}
+    for name, image in images.items():
+        motion: Motion = UNMOVED
+        if name != POST and kinds[name] == kinds[POST] != "radar" and not options.assume_registered:
+            registrations[name] = register(image, images[POST], seed=options.seed)
+            findings += _registration_findings(image, registrations[name])
+            motion = registrations[name].matrix if registrations[name].usable else UNMOVED
+        placed = image.on(_grid_of(image, post_grid, grid, motion), "average" if grid is not post_grid else "bilinear")
+        stretch = needed_stretch(DISPLAY_RGB, image) if kinds[name] == "surface" else None
+        layers[name] = without_implausible(show(placed.with_grid(grid), stretch))
+    _hide(layers, images, grid, options, scratch if kinds[POST] == "radar" else None)
+    if options.permanent_water is not None:
+        layers[PERMANENT] = _further(options.permanent_water, "--permanent-water", grid, "nearest")
+        kinds[PERMANENT] = "map"
+    if options.above_drainage is not None:
+        layers[DRAINAGE] = _further(options.above_drainage, "--above-drainage", grid)
+    findings += _kind_findings(kinds, options)
+    if FIRST in images:
+        registrations.setdefault(FIRST, assume_registered(images[FIRST], images[POST]))
+    footprints = None if options.footprints is None else read_footprints(options.footprints, image=post_grid)
+    cover = None if options.cover is None else _open_cover(options.cover, grid)
+    findings += () if footprints is None else footprint_findings(footprints)
+    return FloodScene(
+        Scene(layers, grid), post_grid, kinds, registrations.get(FIRST), tuple(findings), footprints, cover
+    )
+
+
+def _open(source: LayerLike, bands: str | None, options: FloodOptions, name: str, findings: list[Finding]) -> Layer:
+    """A date with the names of its bands. Errors: InputError."""
+    layer = with_gsd(Layer.open(source), options.gsd_m)
+    check_no_colour_table(layer, name)
+    if bands is not None:
+        names = split_names(bands)
+        if len(names) != layer.count:
+            raise InputError(
+                f"--set {name.split('_')[0]}_bands={bands} names {len(names)} bands, {layer.source} has {layer.count}. "
+                "Name each band in its order."
+            )
+        layer = layer.with_names(names)
+    return declare_nodata(layer, name, findings)
+
+
+def _check_images(images: dict[str, Layer], kinds: dict[str, Kind]) -> None:
+    """Refuse one image given twice, images that do not overlap, and surfaces without metres or too coarse."""
+    post = images[POST]
+    for name, image in images.items():
+        if name != POST:
+            check_two_images(image, post)
+            covered_share(post.grid, image, name)
+    for name, image in images.items():
+        if kinds[name] != "surface":
+            continue
+        if image.grid.crs is None:
+            raise InputError(
+                f"{image.source} has no CRS, and water in it is found by the size of its surfaces in metres. State the size of "
+                "its pixels: --gsd METRES."
+            )
+        if mean_gsd_m(image.grid) > COARSEST_M:
+            raise InputError(
+                f"{image.source} has red, green and blue alone and pixels of {mean_gsd_m(image.grid):.3g} m; in such pixels water "
+                f"is found by near or short-wave infrared, without them in pixels of at most {COARSEST_M:g} m. Give these bands."
+            )
+
+
+def _working_grid(post: Layer, kind: Kind) -> Grid:
+    """The grid of POST; of a fine optical image one with pixels of about 1 m, the size at which its surfaces are told."""
+    factor = max(1, round(WORKING_M / mean_gsd_m(post.grid))) if kind == "surface" else 1
+    if factor == 1:
+        return post.grid
+    rows, cols = (math.ceil(side / factor) for side in post.shape)
+    return GeoBox((rows, cols), post.grid.affine * Affine.scale(factor), post.grid.crs)
+
+
+def _grid_of(image: Layer, post_grid: Grid, grid: Grid, motion: Motion) -> Grid:
+    """The grid on which a date, by its own coordinates, shows what POST shows on the working grid."""
+    if only_one_placed(image.grid, post_grid):
+        raise GridError(
+            f"{image.source} has no CRS, or POST has none; both must lie in one. Georeference it, e.g. with gdal_translate -a_srs."
+        )
+    return grid_in_pre(post_grid, motion, shape=(grid.shape[0], grid.shape[1]), scale=~grid.affine * post_grid.affine)
+
+
+def _hide(
+    layers: dict[str, Layer], images: dict[str, Layer], grid: Grid, options: FloodOptions, scratch: Path | None
+) -> None:
+    """Make what lies under clouds, and in radar what is steep, not valid."""
+    masks = {FIRST: (options.cloud_mask_pre, "--cloud-mask-pre"), POST: (options.cloud_mask_post, "--cloud-mask-post")}
+    for name, (mask, flag) in masks.items():
+        if mask is not None and name in layers:
+            layers[name] = hide_clouds(layers[name], open_cloud_mask(mask, images[name], flag), grid)
+    if options.dem is not None and scratch is not None:
+        layers[POST] = hide_clouds(layers[POST], _steep_ground(options, grid, scratch / STEEP), grid)
+
+
+def _steep_ground(options: FloodOptions, grid: Grid, path: Path) -> Layer:
+    """A mask, 1 where the ground is steeper than the options say or its height is not known."""
+    assert options.dem is not None
+    if not path.is_file():
+        heights = _further(options.dem, "--dem", grid)
+        check_layer_unit(heights)
+        sizes, shape = gsd_m(grid), (grid.shape[0], grid.shape[1])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with CogWriter(path, grid) as writer:
+            for window in blocks(shape, BLOCK_PX):
+                around = window.grow(1).clip(shape)
+                data, valid = heights.read(around)
+                known = np.where(valid, data[0], np.nan).astype(np.float32)
+                steep = ~(slope_deg(known, sizes) <= options.steepest_deg)
+                writer.write(window, steep[window.within(around).slices].astype(np.uint8))
+    return Layer.open(path)
+
+
+def _further(source: str, flag: str, grid: Grid, resampling: str = "bilinear") -> Layer:
+    """A raster of one band on the working grid. Errors: InputError, GridError."""
+    layer = Layer.open(source)
+    if layer.count != 1:
+        raise InputError(
+            f"{flag} {layer.source} has {layer.count} bands; expected one. Take one out: gdal_translate -b 1."
+        )
+    covered_share(grid, layer, flag)
+    return layer.on(grid, resampling)
+
+
+def _open_cover(source: str, grid: Grid) -> Layer:
+    """Land cover on the working grid. Errors: LabelError without a legend."""
+    cover = Layer.open(source, labels=True)
+    if cover.legend is None:
+        raise LabelError(
+            f"--cover {cover.source} has no legend in its tags. Give labels that `deepnets4eo predict` wrote, or write the legend "
+            "into the tag LEGEND (deepnets4eo datasets --legends NAME --json -)."
+        )
+    covered_share(grid, cover, "--cover")
+    return cover.on(grid, "nearest")
+
+
+def _registration_findings(image: Layer, registration: Registration) -> list[Finding]:
+    if registration.status == "ok":
+        return []
+    return [
+        Finding(
+            "registration_doubtful", "caution",
+            f"How {image.source} lies on POST is not sure: {registration.reason}. The shore of permanent water may show as flood.",
+            "Look whether both images agree on the page.",
+        )
+    ]  # fmt: skip
+
+
+def _kind_findings(kinds: dict[str, Kind], options: FloodOptions) -> list[Finding]:
+    """What the kinds of the dates mean for the map."""
+    findings, before = [], {kind for name, kind in kinds.items() if name != POST}
+    if not before:
+        findings.append(
+            Finding(
+                "no_date_before", "caution",
+                "There is no date before: it is not known which water is new, and all is mapped as permanent water.",
+                "Give an image before the event, or --permanent-water.",
+            )
+        )  # fmt: skip
+    elif options.assume_registered or "radar" in kinds.values() or len({*before, kinds[POST]} - {"map"}) > 1:
+        findings.append(
+            Finding(
+                "registration_assumed", "note",
+                "The images are taken as lying on each other by their coordinates, as radar and different sensors always are; nothing "
+                "was measured.",
+            )
+        )  # fmt: skip
+    if "spectrum" in kinds.values() and not (options.cloud_mask_pre or options.cloud_mask_post):
+        findings.append(
+            Finding(
+                "no_cloud_mask", "note",
+                "No mask of clouds was given: their shadows can pass for water, and water under them is not seen.",
+                "Give --cloud-mask-pre and --cloud-mask-post.",
+            )
+        )  # fmt: skip
+    return findings

@@ -1,0 +1,229 @@
+"""The flood job: images before and after in, a folder of products out: labels, probability, polygons, summary, page, manifest.
+
+Takes paths or layers of radar or optical images, each date possibly of another sensor (see `floods.dates` for what is refused).
+Streamed and resumable: an interrupted job goes on where it was, and computers can share the work.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.floods.dates import FIRST, FloodScene, open_flood_scene
+from deepnets4eo.floods.mapper import POST, WaterMapper
+from deepnets4eo.floods.options import MANIFEST, FloodOptions
+from deepnets4eo.grid import blocks
+from deepnets4eo.jobs.identity import file_identity, identity_hash
+from deepnets4eo.jobs.lock import output_lock
+from deepnets4eo.jobs.scratch import check_job_output, hidden_folder, job_scratch, part_scratch, publish
+from deepnets4eo.outputs.event import EventInfo, event_findings
+from deepnets4eo.outputs.findings import Finding, worst_first
+from deepnets4eo.outputs.input_files import check_not_inputs
+from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
+from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
+from deepnets4eo.rasters.scene import Layer, LayerLike
+from deepnets4eo.segmenters.run import Run, load_run, save_run
+from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+log = logging.getLogger(__name__)
+
+PACKED_TAG = "PACKED_ONE"  # of rasters of fractions as bytes
+LABELS, PROBABILITY, POLYGONS = "flood.tif", "probability.tif", "flood.gpkg"
+PRODUCTS = (LABELS, "flood.qml", f"{LABELS}.aux.xml", PROBABILITY, POLYGONS, "summary.json", "report.html", MANIFEST)
+
+
+@dataclass(frozen=True)
+class FloodMap:
+    """What a flood job wrote.
+
+    Attributes
+    ----------
+    paths : dict
+        File name → file.
+    polygons : GeoDataFrame
+        One row a region of flood, the largest first: id, area_m2 with area_low_m2 and area_high_m2, score. Without a date
+        before the regions are those of water.
+    summary : dict
+        The same as in summary.json.
+    findings : tuple of Finding
+        What limits the worth of the map, worst first.
+    """
+
+    paths: dict[str, Path]
+    polygons: gpd.GeoDataFrame
+    summary: dict[str, Any]
+    findings: tuple[Finding, ...]
+
+    def headline(self) -> str:
+        """The flooded area in one line, with its interval where there is one, and the buildings in it."""
+        from deepnets4eo.floods.products import headline
+
+        return headline(self.summary)
+
+
+def map_flood(
+    pres: Sequence[LayerLike],
+    post: LayerLike,
+    out: str | Path,
+    options: FloodOptions | None = None,
+    *,
+    event: EventInfo | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> FloodMap | None:
+    """Map what is flooded.
+
+    Peak memory: some 1.5 GB, whatever the size of the images; and all polygons.
+
+    Parameters
+    ----------
+    pres : Sequence
+        Images before, radar or optical, as paths or layers; none where there is none. Of several, what is flood by more than
+        half of them is flood.
+    post : LayerLike
+        The image of the flood, radar or optical; its grid is that of the map. Optical images of pixels finer than 1 m are
+        averaged to about that.
+    out : str | Path
+        Folder to write: flood.tif (legend `water`: dry, permanent water, flood, 255 not seen), probability.tif (of water),
+        flood.gpkg, summary.json, report.html, manifest.json.
+    options : FloodOptions | None
+        How the map is made.
+    event : EventInfo | None
+        What the map is of, for its products; dates that are not given are taken from the images' tags.
+    resume, overwrite : bool
+        Go on with an interrupted job of the same inputs and options; replace the products in a folder that exists.
+    progress : callable | None
+        Called with the share of the prediction that is done, 0–1.
+
+    Returns
+    -------
+    FloodMap | None
+        Files, polygons and figures; None of a part of a job.
+
+    Raises
+    ------
+    InputError
+        A date shows no water by any of its bands, radar dates do not belong together, or an option does not fit.
+    GridError
+        The images do not overlap, or only one of them has a place.
+    OutputError
+        The folder holds something already, or cannot be written.
+
+    Examples
+    --------
+    ::
+
+        flood = map_flood(["s1_before.tif"], "s1_after.tif", "flood", FloodOptions(footprints="houses.gpkg"))
+        print(flood.headline())
+    """
+    out, options, event = Path(out), options or FloodOptions(), event or EventInfo()
+    check_outputs(pres, post, out, options)
+    with ExitStack() as stack:
+        stack.enter_context(output_lock(out, shared=options.part is not None))
+        stack.enter_context(gdal_cache(CACHE_BYTES))
+        if options.part is not None:
+            scratch = stack.enter_context(part_scratch(out))
+        else:
+            overwrite = check_job_output(out, overwrite=overwrite, resume=resume)
+            scratch = stack.enter_context(job_scratch(out, resume=resume))
+        dates = open_flood_scene(pres, post, options, scratch)
+        event = event.with_tags(dates.scene.layers.get(FIRST), dates.scene.layers[POST])
+        folder = scratch / _identity(dates, options)
+        run = _measured_run(dates, options, folder)
+        if not (folder / LABELS).is_file():  # written last
+            log.info("looking for water …")
+            work = PredictOptions(
+                probabilities=folder / PROBABILITY, memory_bytes=options.memory_bytes, workers=options.workers,
+                part=options.part, resume=options.part is None, overwrite=options.part is None,
+            )  # fmt: skip
+            predict(run, dates.scene, folder / LABELS, work, progress=progress)
+        return None if options.part is not None else _write(dates, run, folder, out, options, event)
+
+
+def check_outputs(pres: Sequence[LayerLike], post: LayerLike, out: Path, options: FloodOptions) -> None:
+    """Refuse outputs that are inputs. Errors: OutputError."""
+    read = [source for source in (*pres, post, *options.further_inputs.values()) if not isinstance(source, np.ndarray)]
+    check_not_inputs([out, *(out / name for name in PRODUCTS)], read)
+
+
+def _measured_run(dates: FloodScene, options: FloodOptions, folder: Path) -> Run:
+    """The segmenter of this scene, as it is kept for the parts of the job and for the one that goes on."""
+    with output_lock(folder / "run"):
+        if not (folder / "run" / "card.json").is_file():
+            log.info("measuring every date …")
+            save_run(
+                WaterMapper.of_scene(dates.scene, options.radar, options.sensor), folder / "run", seed=options.seed
+            )
+    return load_run(folder / "run")
+
+
+def _write(dates: FloodScene, run: Run, folder: Path, out: Path, options: FloodOptions, event: EventInfo) -> FloodMap:
+    """Make all products in a hidden folder, then publish them."""
+    from deepnets4eo.floods.products import write_products
+
+    mapper = run.segmenter
+    assert isinstance(mapper, WaterMapper)
+    findings = [*event_findings(event), *dates.findings, *_mode_findings(mapper)]
+    with hidden_folder(out) as hidden:
+        _write_rasters(Layer.open(folder / LABELS), Layer.open(folder / PROBABILITY), hidden, event)
+        polygons, summary, names = write_products(dates, mapper, hidden, options, event, findings)
+        publish(hidden, out, names)
+    return FloodMap({name: out / name for name in names}, polygons, summary, tuple(worst_first(findings)))
+
+
+def _mode_findings(mapper: WaterMapper) -> list[Finding]:
+    """A caution where no part of POST has two modes, so that there is no threshold between water and land."""
+    date = mapper.dates[POST]
+    if not date.thresholds or any(date.thresholds.values()):
+        return []
+    what = "no water is mapped" if date.kind == "radar" else "zero of the index was taken"
+    return [
+        Finding(
+            "no_two_modes", "caution",
+            f"No part of the POST image shows water and land as two groups of values, so that no threshold was found: {what}.",
+            "Look at the page; give a scene that holds water and land.",
+        )
+    ]  # fmt: skip
+
+
+def _write_rasters(labels: Layer, probabilities: Layer, folder: Path, event: EventInfo) -> None:
+    """flood.tif and probability.tif, from what the prediction wrote: probability of water is that of both its classes."""
+    tags = event.tags | {name: labels.tags[name] for name in ("SYNTHETIC", "SOFTWARE") if name in labels.tags}
+    legend = Legend.load("water")
+    meaning = {"MEANING": f"probability of water; value / {PACKED_ONE}", PACKED_TAG: str(PACKED_ONE)}
+    with (
+        CogWriter(folder / LABELS, labels.grid, nodata=VOID, legend=legend, tags=tags) as writer,
+        CogWriter(
+            folder / PROBABILITY, labels.grid, nodata=PACKED_NODATA, band_names=["water"], tags=tags | meaning
+        ) as packed,
+    ):
+        for window in blocks(labels.shape, BLOCK_PX):
+            classes, valid = labels.read(window)
+            writer.write(window, np.where(valid, classes[0], VOID).astype(np.uint8))
+            shares, known = probabilities.read(window)
+            packed.write(window, np.where(known, PACKED_ONE - shares[0], PACKED_NODATA).astype(np.uint8))
+
+
+def _identity(dates: FloodScene, options: FloodOptions) -> str:
+    """Name of the folder of what is finished: other images, registrations or options have another one; arrays always."""
+    layers = dates.scene.layers.values()
+    if not all(layer.paths for layer in layers):
+        return uuid.uuid4().hex[:16]
+    files = [*(path for layer in layers for path in layer.paths), *options.shaping.further_inputs.values()]
+    motion = None if dates.registration is None else dates.registration.matrix
+    return identity_hash(
+        asdict(options.shaping), [file_identity(path) for path in files], [motion, list(dates.scene.grid.affine)]
+    )

@@ -1,0 +1,444 @@
+"""Water at each date and which of it is new, as a segmenter: measured on the scene itself, then predicted by tiles.
+
+Each date may be of another sensor: radar, an optical image with infrared bands, an optical image of fine pixels, or a map of
+permanent water. Two dates of one sensor are compared by what that sensor measures; two of different sensors by their water.
+Takes a scene with the layers `pre_1`, `pre_2`, … and `post`; returns probabilities of dry ground, permanent water and flood.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from deepnets4eo.arrays import Batch, ByteImage, FloatImage, Mask
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.device import Compute
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.files import read_json, write_json
+from deepnets4eo.floods.optical import COARSEST_M, optical_water
+from deepnets4eo.floods.radar import (
+    RadarOptions,
+    RadarStatistics,
+    measure_radar,
+    prepare_radar,
+    radar_water,
+    water_odds,
+)
+from deepnets4eo.floods.thresholds import (
+    DRY,
+    FLOOD,
+    NOT_SEEN,
+    PERMANENT_WATER,
+    WATER_PROBABILITY,
+    WaterThreshold,
+    find_water_threshold,
+    grow_water,
+)
+from deepnets4eo.floods.units import RadarImage, Unit, check_radar_pair
+from deepnets4eo.grid import mean_gsd_m
+from deepnets4eo.rasters.band_roles import COLOURS, normalised_difference, role_indices
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters.segmenter import ProbabilitySegmenter
+from deepnets4eo.tiling import Tiling
+from deepnets4eo.tiling.spread import spread_windows
+
+POST, PRE, PERMANENT, DRAINAGE = (
+    "post",
+    "pre_",
+    "permanent_water",
+    "above_drainage",
+)  # layers; dates before are numbered
+Kind = Literal["radar", "spectrum", "surface", "map"]
+SIDE_PX, STEP_PX = 1024, 64  # of tiles without their halo, at most; those of small scenes are smaller
+SURFACE_HALO_PX, HALO_PX = 128, 64  # what is looked at around a tile to know a body of water
+SAMPLES, SAMPLE_PX = 4, 1024  # windows along each axis that a date is measured on, and their side
+POLARISATIONS = ("vv", "vh", "hh", "hv")
+SENTINEL_2 = {"b3": "green", "b03": "green", "b8": "nir", "b08": "nir", "b11": "swir", "b4": "red", "b04": "red", "b2": "blue",
+              "b02": "blue"}  # fmt: skip
+SHORT_WAVE = ("swir", "swir1", "swir16")
+INDICES = {"ndwi": ("green", "nir"), "mndwi": ("green", "swir")}  # McFeeters 1996, Xu 2006
+PLAIN_WIDTH = 0.1  # of an index, from its zero, where the scene has no two modes
+SNOW_MNDWI, SNOW_NDWI = 0.4, 0.15  # snow and ice are bright in near infrared, water is not
+FILE = "water.json"
+LARGEST = 1e30  # no value is refused by its size
+BARELY = 0.01  # from one half: the probability of what the map decides against it
+
+
+@dataclass(frozen=True)
+class WaterDate:
+    """How water is found at a date.
+
+    Attributes
+    ----------
+    kind : str
+        "radar", "spectrum", "surface" or "map".
+    bands : tuple of str
+        Polarisations, or what the bands show.
+    unit : str | None
+        "decibel" or "power" of radar.
+    looks : dict
+        Polarisation → equivalent number of looks.
+    thresholds : dict
+        Polarisation in dB, or the negative of an index → threshold; None where no part of the scene has two modes.
+    """
+
+    kind: Kind
+    bands: tuple[str, ...]
+    unit: Unit | None = None
+    looks: dict[str, float] = field(default_factory=dict)
+    thresholds: dict[str, WaterThreshold | None] = field(default_factory=dict)
+
+    @property
+    def statistics(self) -> RadarStatistics:
+        """Looks and thresholds of radar."""
+        return RadarStatistics(self.looks, self.thresholds)
+
+    def radar(self, values: FloatImage, seen: Mask) -> RadarImage:
+        """The bands (C, h, w) as power; what noise removal left below zero is zero."""
+        power = values if self.unit == "power" else 10 ** (values / np.float32(10))
+        known = np.where(seen, np.maximum(power, 0), np.float32(np.nan))
+        return RadarImage(self.kind, dict(zip(self.bands, known.astype(np.float32), strict=True)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; of the two modes only what the odds of water need."""
+        thresholds = {name: None if one is None else one.to_dict() for name, one in self.thresholds.items()}
+        return asdict(replace(self, thresholds={})) | {"thresholds": thresholds}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> WaterDate:
+        """The date that `to_dict` described."""
+        thresholds = {name: one and WaterThreshold.from_dict(one) for name, one in values["thresholds"].items()}
+        return cls(**{**values, "bands": tuple(values["bands"]), "thresholds": thresholds})
+
+
+def recognise(layer: Layer, sensor: str = "auto") -> tuple[Kind, Layer]:
+    """What a date is, and the layer with the bands that are read, named by what they show.
+
+    sensor : "auto", "optical" or "radar". Errors: InputError for optical images without bands that show water.
+    """
+    names = [name.strip().casefold() for name in layer.band_names]
+    polarised = [name for name in POLARISATIONS if name in names]
+    few = layer.count <= 2 and (polarised or layer.dtype.kind == "f")
+    if sensor == "radar" or (sensor == "auto" and few):
+        chosen = layer.subset([layer.bands[names.index(name)] for name in polarised]) if polarised else layer
+        return "radar", chosen.with_names([name.upper() for name in polarised] or names)
+    roles = _roles(layer, names)
+    infrared = [role for role in ("nir", "swir") if role in roles]
+    if "green" in roles and infrared and (layer.grid.crs is None or mean_gsd_m(layer.grid) > COARSEST_M):
+        return "spectrum", _by_roles(layer, roles, ["green", *infrared])
+    if all(role in roles for role in COLOURS):
+        return "surface", _by_roles(layer, roles, COLOURS)
+    raise InputError(
+        f"{layer.source} has the bands {', '.join(layer.band_names[:8])}; water is found in radar (VV, VH, HH, HV), in green with "
+        "near or short-wave infrared, or in red, green and blue of at most 2 m. Name its bands, e.g. --set post_bands=green,nir,swir, "
+        "or say --sensor radar."
+    )
+
+
+def _roles(layer: Layer, names: Sequence[str]) -> dict[str, int]:
+    """Role → index of the band; three or four bands without names are red, green, blue and near infrared."""
+    roles = role_indices(names)
+    if {"b8", "b08"} & set(names):
+        roles |= {SENTINEL_2[name]: index for index, name in enumerate(names) if name in SENTINEL_2}
+    short_wave = [index for index, name in enumerate(names) if name in SHORT_WAVE]
+    if short_wave:
+        roles["swir"] = short_wave[0]
+    if not roles and layer.count in (3, 4):
+        return dict(zip((*COLOURS, "nir"), range(layer.count), strict=False))
+    return roles
+
+
+def _by_roles(layer: Layer, roles: Mapping[str, int], wanted: Sequence[str]) -> Layer:
+    return layer.subset([layer.bands[roles[role]] for role in wanted]).with_names(list(wanted))
+
+
+class WaterMapper(ProbabilitySegmenter):
+    """Water at the dates of a scene, and which of it is new.
+
+    Parameters
+    ----------
+    inputs : InputSpec
+        The layers `pre_1`, …, `post`; also `permanent_water` and `above_drainage` where they are given. Values are read as
+        they are.
+    dates : Mapping[str, WaterDate]
+        Layer → how its water is found.
+    options : RadarOptions
+        How water is found.
+    tiling : Tiling | None
+        How scenes are cut for prediction.
+
+    Examples
+    --------
+    ::
+
+        mapper = WaterMapper.of_scene(Scene.open(pre_1="before.tif", post="after.tif"))
+        predict(mapper, scene, "water.tif")
+    """
+
+    kind = "water-mapper"
+    only_float32 = True
+
+    def __init__(
+        self, inputs: InputSpec, dates: Mapping[str, WaterDate], options: RadarOptions, *, tiling: Tiling | None = None
+    ) -> None:
+        self.inputs, self.dates, self.options = inputs, dict(dates), options
+        self.legend = Legend.load("water")
+        self.tiling = tiling or _tiling(SIDE_PX, self.dates)
+
+    @classmethod
+    def of_scene(cls, scene: Scene, options: RadarOptions | None = None, sensor: str = "auto") -> WaterMapper:
+        """Measure thresholds and looks of every date.
+
+        Parameters
+        ----------
+        scene : Scene
+            With the layers `pre_1`, … and `post`.
+        options : RadarOptions | None
+            How water is found.
+        sensor : str
+            "auto", "optical" or "radar".
+
+        Returns
+        -------
+        WaterMapper
+            For this scene alone.
+
+        Raises
+        ------
+        InputError
+            A date shows no water by any of its bands, or two radar dates do not belong together.
+        """
+        options = options or RadarOptions()
+        samples = {name: _sample(layer) for name, layer in scene.layers.items() if name != DRAINAGE}
+        dates = {name: _measure(name, scene.layers[name], sample, options, sensor) for name, sample in samples.items()}
+        _check_radar_pairs(scene, dates, samples)
+        layers = {name: _as_read(layer) for name, layer in scene.layers.items()}
+        gsd = None if scene.grid.crs is None else mean_gsd_m(scene.grid)
+        side_px = min(SIDE_PX, math.ceil(max(scene.shape) / STEP_PX) * STEP_PX)
+        return cls(InputSpec(layers, gsd), dates, options, tiling=_tiling(side_px, dates))
+
+    @property
+    def before(self) -> list[str]:
+        """The layers of the dates before."""
+        return [name for name in self.dates if name != POST]
+
+    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
+        """Probabilities of dry ground, permanent water and flood, (N, 3, h, w) float32."""
+        inner = np.s_[:, margin_px : batch.shape[2] - margin_px, margin_px : batch.shape[3] - margin_px]
+        return np.stack([self._probabilities(image)[inner] for image in batch])
+
+    def _probabilities(self, image: FloatImage) -> FloatImage:
+        """(3, h, w), of which the largest is the class of the map."""
+        parts, start = {}, 0
+        for name, layer in self.inputs.layers.items():
+            parts[name] = image[start : start + len(layer.bands)]
+            start += len(layer.bands)
+        seen = np.asarray(image.any(axis=0))
+        classes, water = self._classes(parts, seen)
+        if DRAINAGE in parts:
+            classes = np.where(parts[DRAINAGE][0] > self.options.highest_m, DRY, classes)
+        water = np.where(classes == DRY, np.minimum(water, 0.5 - BARELY), np.maximum(water, 0.5 + BARELY))
+        water = np.where(np.isnan(water), 0, water)
+        flood = np.where(classes == FLOOD, water, 0)
+        return np.stack([1 - water, water - flood, flood]).astype(np.float32)
+
+    def _classes(self, parts: dict[str, FloatImage], seen: Mask) -> tuple[ByteImage, FloatImage]:
+        """Classes (h, w), by the most dates before, and the probability of water in POST."""
+        if not self.before:
+            water = self._water(POST, parts[POST], seen)
+            return np.where(grow_water(water, self.options.least_px), PERMANENT_WATER, DRY).astype(np.uint8), water
+        with ThreadPoolExecutor(2) as pool:
+            pairs = list(pool.map(lambda name: self._pair(name, parts, seen), self.before))
+        votes = [np.mean([classes == each for classes, _ in pairs], axis=0) for each in (DRY, FLOOD)]
+        merged = np.where(votes[1] > 0.5, FLOOD, np.where(votes[0] > 0.5, DRY, PERMANENT_WATER))
+        return merged.astype(np.uint8), pairs[0][1]
+
+    def _pair(self, name: str, parts: dict[str, FloatImage], seen: Mask) -> tuple[ByteImage, FloatImage]:
+        """Classes and the probability of water by one date before."""
+        before, after = self.dates[name], self.dates[POST]
+        if before.kind == after.kind == "radar":
+            found = radar_water(
+                before.radar(parts[name], seen), after.radar(parts[POST], seen), self.options,
+                pre_statistics=before.statistics, post_statistics=after.statistics,
+            )  # fmt: skip
+            return found.classes, found.probability
+        if before.kind == after.kind == "surface":
+            classes = optical_water(_bytes(parts[name]), _bytes(parts[POST]), gsd_m=self._gsd(), valid=seen)
+            return classes, np.where(seen, classes > DRY, np.nan).astype(np.float32)
+        water = self._water(POST, parts[POST], seen)
+        return new_water(self._water(name, parts[name], seen), water, self.options.least_px), water
+
+    def _water(self, name: str, values: FloatImage, seen: Mask) -> FloatImage:
+        """Probability of water (h, w) at one date, NaN where it is not seen; 0 or 1 by surfaces and maps."""
+        date = self.dates[name]
+        if date.kind == "surface":
+            water = optical_water(None, _bytes(values), gsd_m=self._gsd(), valid=seen)
+            return np.where(seen, water > DRY, np.nan).astype(np.float32)
+        if date.kind == "map":
+            return np.where(seen, values[0] != 0, np.nan).astype(np.float32)
+        if date.kind == "spectrum":
+            indices, snow = water_indices(dict(zip(date.bands, values, strict=True)))
+            shown = {band: np.where(seen, -index, np.nan) for band, index in indices.items()}
+            return np.where(snow & seen, np.float32(0), _sigmoid(_index_odds(shown, date.thresholds)))
+        bands, _ = prepare_radar(date.radar(values, seen), self.options, date.statistics)
+        return _sigmoid(water_odds(bands, date.thresholds))
+
+    def _gsd(self) -> float:
+        return self.inputs.gsd_m or 1.0
+
+    def to(self, compute: Compute) -> None:
+        """Nothing to move: all is computed on the CPU."""
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values from which `restore` makes the same mapper again."""
+        return {"options": asdict(self.options)}
+
+    def save(self, folder: str | Path) -> list[str]:
+        """Write what was measured; returns the file's name."""
+        write_json(Path(folder) / FILE, {name: date.to_dict() for name, date in self.dates.items()})
+        return [FILE]
+
+    @classmethod
+    def restore(
+        cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
+    ) -> WaterMapper:
+        """Make the mapper that `save` wrote. Errors: RunError for a damaged file."""
+        try:
+            dates = {name: WaterDate.from_dict(values) for name, values in read_json(folder / FILE).items()}
+            return cls(inputs, dates, RadarOptions(**description["options"]), tiling=tiling)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{folder / FILE} is damaged: {error}. Copy the run again.") from error
+
+
+def new_water(before: FloatImage, after: FloatImage, least_px: int) -> ByteImage:
+    """Classes of water by the probabilities (h, w) of two dates, whatever their sensors.
+
+    Parameters
+    ----------
+    before, after : (H, W) float32
+        Probability of water at each date, NaN where it is not seen.
+    least_px : int
+        Regions with fewer pixels are left out.
+
+    Returns
+    -------
+    (H, W) uint8
+        0 dry, 1 permanent water, 2 flood, 255 not seen.
+    """
+    water = grow_water(after, least_px)
+    new = np.where(water & (before < WATER_PROBABILITY), after, np.float32(0))
+    classes = np.where(grow_water(new, least_px), FLOOD, np.where(water, PERMANENT_WATER, DRY))
+    return np.where(np.isnan(before + after), NOT_SEEN, classes).astype(np.uint8)
+
+
+def water_indices(bands: Mapping[str, FloatImage]) -> tuple[dict[str, FloatImage], Mask]:
+    """The indices of water that the bands allow, and where snow and ice are.
+
+    Parameters
+    ----------
+    bands : Mapping[str, (H, W) float32]
+        "green" with "nir", "swir" or both, in one unit.
+
+    Returns
+    -------
+    (dict, (H, W) bool)
+        "ndwi" (McFeeters 1996) and "mndwi" (Xu 2006), −1…1, NaN where both bands are 0; snow is told where both are known.
+    """
+    indices = {
+        name: normalised_difference(np.maximum(bands[first], 0), np.maximum(bands[second], 0))
+        for name, (first, second) in INDICES.items()
+        if second in bands
+    }
+    if len(indices) < len(INDICES):
+        return indices, np.zeros(bands["green"].shape, bool)
+    return indices, (indices["mndwi"] > SNOW_MNDWI) & (indices["ndwi"] < SNOW_NDWI)
+
+
+def _tiling(side_px: int, dates: Mapping[str, WaterDate]) -> Tiling:
+    surfaces = any(date.kind == "surface" for date in dates.values())
+    halo_px = SURFACE_HALO_PX if surfaces else HALO_PX
+    return Tiling(side_px + 2 * halo_px, halo_px)
+
+
+def _index_odds(negatives: dict[str, FloatImage], thresholds: Mapping[str, WaterThreshold | None]) -> FloatImage:
+    """Mean of the odds of water of all indices; from zero of an index where the scene has no two modes of it."""
+    odds = []
+    for name, values in negatives.items():
+        found = thresholds[name]
+        odds.append(-values / np.float32(PLAIN_WIDTH) if found is None else found.log_odds(values))
+    return np.asarray(np.mean(odds, axis=0), np.float32)
+
+
+def _sigmoid(odds: FloatImage) -> FloatImage:
+    from scipy.special import expit
+
+    return np.asarray(expit(odds), np.float32)
+
+
+def _bytes(values: FloatImage) -> ByteImage:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def _as_read(layer: Layer) -> LayerInput:
+    """An input whose values are not scaled."""
+    count = layer.count
+    return LayerInput(
+        tuple(layer.band_names), (0.0,) * count, (1.0,) * count, -LARGEST, LARGEST, str(layer.dtype), values="physical"
+    )
+
+
+def _sample(layer: Layer) -> tuple[FloatImage, Mask]:
+    """Windows spread over a layer, side by side: (C, h, w) and where they are valid."""
+    per_axis = [min(SAMPLES, max(1, side // SAMPLE_PX)) for side in layer.shape]
+    if max(per_axis) == 1:
+        data, valid = layer.read()
+        return data.astype(np.float32), valid
+    windows = spread_windows(layer.shape, (SAMPLE_PX, SAMPLE_PX), max(per_axis))
+    columns = len({window.col for window in windows})
+    read = [layer.read(window) for window in windows]
+    rows = [read[start : start + columns] for start in range(0, len(read), columns)]
+    data = np.concatenate([np.concatenate([one[0] for one in row], axis=2) for row in rows], axis=1)
+    valid = np.concatenate([np.concatenate([one[1] for one in row], axis=1) for row in rows])
+    return data.astype(np.float32), valid
+
+
+def _measure(name: str, layer: Layer, sample: tuple[FloatImage, Mask], options: RadarOptions, sensor: str) -> WaterDate:
+    """Thresholds and looks of a date by its sample."""
+    bands, (data, valid) = tuple(layer.band_names), sample
+    if name == PERMANENT:
+        return WaterDate("map", bands)
+    kind = recognise(layer, sensor)[0]
+    if kind == "radar":
+        image = _radar_sample(layer, sample)
+        date = WaterDate(kind, bands, image.unit())
+        measured = measure_radar(date.radar(data, valid), options)
+        return replace(date, looks=measured.looks, thresholds=measured.thresholds)
+    if kind == "spectrum":
+        indices, snow = water_indices(dict(zip(bands, data, strict=True)))
+        negatives = {key: np.where(valid & ~snow, -index, np.nan) for key, index in indices.items()}
+        return WaterDate(
+            kind, bands, thresholds={key: find_water_threshold(one, options.method) for key, one in negatives.items()}
+        )
+    return WaterDate(kind, bands)
+
+
+def _radar_sample(layer: Layer, sample: tuple[FloatImage, Mask]) -> RadarImage:
+    data, valid = sample
+    known = np.where(valid, data, np.float32(np.nan))
+    return RadarImage(layer.source, dict(zip(layer.band_names, known, strict=True)), layer.tags)
+
+
+def _check_radar_pairs(
+    scene: Scene, dates: Mapping[str, WaterDate], samples: Mapping[str, tuple[FloatImage, Mask]]
+) -> None:
+    """Refuse radar dates of which a comparison would mean nothing. Errors: InputError."""
+    for name, date in dates.items():
+        if name != POST and date.kind == dates[POST].kind == "radar":
+            check_radar_pair(*(_radar_sample(scene.layers[each], samples[each]) for each in (name, POST)))

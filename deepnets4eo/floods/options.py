@@ -1,0 +1,159 @@
+"""How a map of floods is made: each option with its type, default, limits and meaning, which the command line shows too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from deepnets4eo.jobs.parts import Part
+from deepnets4eo.options import KEY, SeedKey, option_group
+from deepnets4eo.registration.options import AssumeRegistered, PixelSize
+
+if TYPE_CHECKING:
+    from deepnets4eo.floods.radar import RadarOptions
+
+INPUTS = {"group": "Inputs"}
+MAP = {"group": "Map"}
+MANIFEST = "manifest.json"  # written last
+
+
+@option_group
+class FloodOptions:
+    """How a map of floods is made; every value is written into the manifest.
+
+    Parameters
+    ----------
+    sensor
+        "radar" or "optical" where the bands of all dates do not say it.
+    permanent_water
+        Raster of water that is always there, 0 where there is none.
+    footprints
+        Buildings, to count those that stand in the flood.
+    cover
+        Label raster of land cover, to count flooded hectares by class.
+    dem, above_drainage
+        Heights of the ground, and heights above the nearest drainage, both in metres.
+    cloud_mask_pre, cloud_mask_post
+        Masks of clouds, 0 where an image is clear; that of the dates before belongs to the first.
+    pre_bands, post_bands
+        What the bands show, in their order, with commas between.
+    min_area_m2
+        Polygons below this area, square metres, are left out; the rasters keep them.
+    threshold, speckle, looks, least_px, least_drop_db, steepest_deg, highest_m
+        See `RadarOptions`; `threshold` is its method.
+    gsd_m, assume_registered
+        See `deepnets4eo.damage.Settings`.
+    memory_bytes
+        Limit of the whole process during prediction.
+    workers
+        Threads.
+    part
+        One of the parts of a job that several computers share.
+    seed
+        Seed of the intervals.
+
+    Examples
+    --------
+    >>> FloodOptions(speckle="lee").radar.speckle
+    'lee'
+    """
+
+    sensor: Annotated[
+        Literal["auto", "radar", "optical"],
+        Field(description="What all dates are, where their bands do not say it.", json_schema_extra=INPUTS),
+    ] = "auto"
+    permanent_water: Annotated[
+        str | None,
+        Field(description="Raster of water that is always there (0: none).", json_schema_extra=INPUTS),
+    ] = None
+    footprints: Annotated[
+        str | None, Field(description="Buildings: count those in the flood.", json_schema_extra=INPUTS)
+    ] = None
+    cover: Annotated[
+        str | None,
+        Field(description="Label raster of land cover: count flooded hectares by class.", json_schema_extra=INPUTS),
+    ] = None
+    dem: Annotated[
+        str | None,
+        Field(description="Heights of the ground: steep slopes are not looked at in radar.", json_schema_extra=INPUTS),
+    ] = None
+    above_drainage: Annotated[
+        str | None,
+        Field(description="Raster of metres above the nearest drainage: high ground is dry.", json_schema_extra=INPUTS),
+    ] = None
+    cloud_mask_pre: Annotated[
+        str | None,
+        Field(description="Mask of clouds in the first PRE: what is not 0 is not looked at.", json_schema_extra=INPUTS),
+    ] = None
+    cloud_mask_post: Annotated[str | None, Field(description="Mask of clouds in POST.", json_schema_extra=INPUTS)] = (
+        None
+    )
+    pre_bands: Annotated[
+        str | None,
+        Field(description="What the bands of every PRE show, such as green,nir,swir or vv,vh.", json_schema_extra=KEY),
+    ] = None
+    post_bands: Annotated[str | None, Field(description="What the bands of POST show.", json_schema_extra=KEY)] = None
+    min_area_m2: Annotated[
+        float,
+        Field(
+            description="Leave out polygons below this many m².", ge=0, json_schema_extra={**MAP, "flag": "--min-area"}
+        ),
+    ] = 0.0
+    threshold: Annotated[
+        Literal["otsu", "kittler", "em", "two-means"],
+        Field(description="How the threshold between water and land is found.", json_schema_extra=KEY),
+    ] = "otsu"
+    speckle: Annotated[
+        Literal["refined-lee", "lee", "lee-sigma", "non-local", "none"],
+        Field(description="Filter of speckle in radar images.", json_schema_extra=KEY),
+    ] = "refined-lee"
+    looks: Annotated[
+        float | None,
+        Field(description="Equivalent number of looks; measured if not given.", gt=0, json_schema_extra=KEY),
+    ] = None
+    least_px: Annotated[int, Field(description="The fewest pixels of a water body.", ge=1, json_schema_extra=KEY)] = 10
+    least_drop_db: Annotated[
+        float, Field(description="By how many dB a flood is darker than its ground was.", ge=0, json_schema_extra=KEY)
+    ] = 3.0
+    steepest_deg: Annotated[
+        float, Field(description="Steeper ground is not looked at in radar.", gt=0, le=90, json_schema_extra=KEY)
+    ] = 15.0
+    highest_m: Annotated[
+        float, Field(description="Higher ground above its drainage is dry.", ge=0, json_schema_extra=KEY)
+    ] = 20.0
+    gsd_m: PixelSize = None
+    assume_registered: AssumeRegistered = False
+    memory_bytes: int = 4 * 10**9
+    workers: int = 2
+    part: Part | None = None
+    seed: SeedKey = 0
+
+    @property
+    def radar(self) -> RadarOptions:
+        """The options of how water is found."""
+        from deepnets4eo.floods.radar import RadarOptions
+
+        return RadarOptions(
+            self.speckle,
+            self.looks,
+            self.threshold,
+            self.least_px,
+            self.least_drop_db,
+            self.steepest_deg,
+            self.highest_m,
+        )
+
+    @property
+    def further_inputs(self) -> dict[str, str]:
+        """What is read beside the images, by role."""
+        roles = (
+            "permanent_water", "footprints", "cover", "dem", "above_drainage", "cloud_mask_pre", "cloud_mask_post",
+        )  # fmt: skip
+        return {role: source for role in roles if (source := getattr(self, role)) is not None}
+
+    @property
+    def shaping(self) -> FloodOptions:
+        """The options that decide the labels; the others may change when an interrupted job goes on."""
+        return replace(self, workers=0, memory_bytes=0, part=None, min_area_m2=0.0, footprints=None, cover=None, seed=0)

@@ -1,0 +1,274 @@
+"""The products of a flood map beside its rasters: polygons, buildings, summary, page, and the manifest last."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+
+from deepnets4eo.change import RegionPage, area_in_words, changed_area, hectares_by_window, write_region_page
+from deepnets4eo.files import write_json
+from deepnets4eo.floods.buildings import NOT_KNOWN, YES, water_around
+from deepnets4eo.floods.dates import FIRST, FloodScene
+from deepnets4eo.floods.mapper import POST, WaterMapper
+from deepnets4eo.floods.options import MANIFEST, FloodOptions
+from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
+from deepnets4eo.footprints import Footprints
+from deepnets4eo.grid import blocks, transform_shapes
+from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.outputs.findings import Finding, worst_first
+from deepnets4eo.outputs.gpkg_tables import write_event, write_styles
+from deepnets4eo.outputs.map_page.page import MapKind
+from deepnets4eo.outputs.origins import describe, file_facts, versions
+from deepnets4eo.polygons import Shaping, polygonize, write_vector
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters.stated_gsd import areas_in_pixels
+from deepnets4eo.tiling.scores import PACKED_ONE
+from deepnets4eo.zonal import band_sums
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+SUBJECT = "Flood map"  # of titles
+LAYER, BUILDINGS = "flood", "buildings"  # of flood.gpkg
+TRACE_PX = 1024
+COLOURS = {FLOOD: (0, 188, 224), PERMANENT_WATER: (38, 76, 158)}
+TITLES = {FLOOD: "Flood", PERMANENT_WATER: "Water, not known since when"}
+MOST_FLOODED = 0.5  # share beyond which a map says more about the images than about the ground
+KIND = MapKind(
+    title=SUBJECT, subject=SUBJECT, one="polygon", many="polygons", file="flood", made_up="This place and its flood are made up.",
+    package="deepnets4eo.change", scripts=("classes.js", "summary.js"), styles=("columns.css",),
+)  # fmt: skip
+CAVEATS = (
+    "Images are averaged down where the page holds no detail; flood.tif, probability.tif and flood.gpkg hold the full resolution.",
+    "Calm water is dark in radar, and so are tarmac, sand, salt flats and radar shadow; wind makes water bright. Water between "
+    "houses and under trees is often not seen. Wet rice fields, frozen lakes and the sea at high tide look like floods.",
+    "In fine optical images large surfaces of one colour are taken for water: car parks and bare fields that are new can be among "
+    "them, and narrow or dark, noisy water is missed.",
+    "The interval of the flooded area comes from drawing blocks of the scene anew; it says nothing about errors of the map.",
+)
+STYLE = """<qgis version="3.28"><renderer-v2 type="singleSymbol"><symbols><symbol type="fill" name="0" alpha="0.6">
+<layer class="SimpleFill"><Option type="Map"><Option type="QString" name="color" value="{0},{1},{2},255"/>
+<Option type="QString" name="outline_color" value="20,40,90,255"/><Option type="QString" name="outline_width" value="0.2"/>
+</Option></layer></symbol></symbols></renderer-v2></qgis>"""
+
+
+def write_products(
+    dates: FloodScene,
+    mapper: WaterMapper,
+    folder: Path,
+    options: FloodOptions,
+    event: EventInfo,
+    findings: Sequence[Finding],
+) -> tuple[gpd.GeoDataFrame, dict[str, Any], list[str]]:
+    """Write what follows from flood.tif and probability.tif; returns polygons, summary, and the names of all files."""
+    labels, probability = Layer.open(folder / "flood.tif"), Layer.open(folder / "probability.tif")
+    mapped = FLOOD if dates.knows_before else PERMANENT_WATER
+    polygons = flood_polygons(labels, probability, mapped, options)
+    path = write_vector(polygons, folder / "flood.gpkg", LAYER)
+    buildings = None
+    if dates.footprints is not None:
+        buildings = buildings_in_water(dates.footprints, labels, dates, options.workers)
+        write_vector(buildings, path, BUILDINGS)
+    write_event(path, event, SUBJECT, LAYER)
+    write_styles(path, [(LAYER, "flood", STYLE.format(*COLOURS[mapped]), TITLES[mapped])])
+    figures = _figures(labels, dates, buildings, options)
+    ordered = worst_first([*findings, *_figure_findings(figures)])
+    summary = {
+        "product": "deepnets4eo flood map",
+        "synthetic": dates.scene.synthetic,
+        "event": event.to_dict(),
+        **{name: dates.scene.layers[name].source for name in dates.kinds},
+        "sensors": dates.kinds,
+        **figures,
+        "polygons": {"count": len(polygons), "min_area_m2": options.min_area_m2},
+        "thresholds": {name: _thresholds(mapper, name) for name in mapper.dates},
+        "registration": {} if dates.registration is None else dates.registration.to_dict(),
+        "findings": [finding.to_dict() for finding in ordered],
+    }
+    summary = summary if labels.grid.crs is not None else areas_in_pixels(summary)
+    write_json(folder / "summary.json", summary)
+    page = _page(dates, polygons, summary, mapped)
+    shown = summary | {"pre": summary.get(FIRST)}
+    write_region_page(folder / "report.html", page, probability, polygons, shown, event, ordered)
+    names = sorted(item.name for item in folder.iterdir())
+    write_json(folder / MANIFEST, _manifest(dates, options, summary, folder, names))
+    return polygons, summary, [*names, MANIFEST]
+
+
+def flood_polygons(labels: Layer, probability: Layer, value: int, options: FloodOptions) -> gpd.GeoDataFrame:
+    """Polygons of a class, the largest first: `id`, `area_m2`, what it is half a pixel farther in and out (`area_low_m2`,
+    `area_high_m2`), and the mean probability of water `score`, 0–1."""
+    shaping = Shaping(min_area_m2=options.min_area_m2)
+    frame = polygonize(labels, {value: LAYER}, shaping, block_px=TRACE_PX, workers=options.workers)
+    frame = frame.drop(columns=["class", "value"])
+    shapes = frame.geometry.to_numpy()
+    means = band_sums(probability, shapes, workers=options.workers).mean[:, 0] if len(frame) else np.zeros(0)
+    half = np.sqrt(abs(labels.grid.affine.determinant)) / 2
+    areas = shapely.area(shapes)
+    for column, distance in (("area_low_m2", -half), ("area_high_m2", half)):
+        ratio = np.divide(
+            shapely.area(shapely.buffer(shapes, distance)), areas, out=np.ones(len(frame)), where=areas > 0
+        )
+        frame.insert(len(frame.columns) - 1, column, frame["area_m2"] * ratio)
+    frame.insert(len(frame.columns) - 1, "score", means / PACKED_ONE)
+    frame = frame.sort_values("area_m2", ascending=False, kind="stable", ignore_index=True)
+    return frame.assign(id=[str(number) for number in range(1, len(frame) + 1)])
+
+
+def buildings_in_water(footprints: Footprints, labels: Layer, dates: FloodScene, workers: int) -> gpd.GeoDataFrame:
+    """The footprints with the columns `water_share`, `water_ring_share` and `inundated`, in the CRS of the map."""
+    import geopandas as gpd
+
+    shapes = transform_shapes(dates.post_grid.affine, footprints.in_pixels(dates.post_grid))
+    found = water_around(labels, shapes, any_water=not dates.knows_before, workers=workers)
+    columns = {
+        "id": footprints.frame["id"].to_numpy(), "inundated": found.inundated,
+        "water_share": found.share, "water_ring_share": found.ring_share,
+    }  # fmt: skip
+    crs = None if labels.grid.crs is None else labels.grid.crs.proj
+    return gpd.GeoDataFrame(columns, geometry=shapes, crs=crs)
+
+
+def headline(summary: dict[str, Any]) -> str:
+    """The flooded area in one line, and the buildings in it."""
+    return "".join(_headline(summary))
+
+
+def _headline(summary: dict[str, Any]) -> tuple[str, str]:
+    area, buildings = summary["area"], summary.get("buildings")
+    unit = "px" if "seen_px" in area else "ha"
+    if not area[f"seen_{unit}"]:
+        return "", "Nothing could be compared."
+    knows = any(name != POST for name in summary["sensors"])
+    name, word = ("flood", "flooded") if knows else ("permanent_water", "of water, not known since when")
+    text = f"{area_in_words(area, name, area[f'{name}_{unit}_interval'])} {word}"
+    rest = f", {100 * area[f'{name}_share']:.1f} % of {area_in_words(area, 'seen')} that was seen"
+    if buildings is not None:
+        rest += f"; {buildings['inundated']:,} of {buildings['known']:,} buildings stand in it"
+    return text, rest
+
+
+def _figures(
+    labels: Layer, dates: FloodScene, buildings: gpd.GeoDataFrame | None, options: FloodOptions
+) -> dict[str, Any]:
+    """Areas, buildings and land cover."""
+    area: dict[str, Any] = {}
+    for name, value in (("flood", FLOOD), ("permanent_water", PERMANENT_WATER)):
+        found = changed_area(labels, seed=options.seed, value=value)
+        area |= {f"{name}_ha": found.changed_ha, f"{name}_ha_interval": found.interval, f"{name}_share": found.share}
+        area["seen_ha"] = found.seen_ha
+    area["interval_of"] = f"bootstrap over blocks of {found.block_px} px, 95 %; says nothing about errors of the map"
+    area["not_seen_ha"] = _total_hectares(labels) - area["seen_ha"]
+    figures: dict[str, Any] = {"area": area}
+    if buildings is not None:
+        wet = (buildings["inundated"] == YES).to_numpy()
+        built = shapely.area(buildings.geometry.to_numpy()) / abs(labels.grid.affine.determinant)  # pixels
+        pixel_ha = _total_hectares(labels) / np.prod(labels.shape)
+        figures["buildings"] = {
+            "count": len(buildings),
+            "known": int((buildings["inundated"] != NOT_KNOWN).sum()),
+            "inundated": int(wet.sum()),
+            "built_inundated_ha": float(built[wet].sum() * pixel_ha),
+        }
+    if dates.cover is not None:
+        figures["cover"] = _flooded_cover(dates.cover, labels)
+    return figures
+
+
+def _total_hectares(labels: Layer) -> float:
+    windows = blocks(labels.shape, TRACE_PX)
+    sizes = np.array([window.height * window.width for window in windows])
+    return float(sizes @ hectares_by_window(labels.grid, windows))
+
+
+def _flooded_cover(cover: Layer, labels: Layer) -> list[dict[str, Any]]:
+    """Flooded hectares of each class of land cover."""
+    legend, sums = cover.legend, np.zeros((2, 256))
+    assert legend is not None
+    windows = blocks(labels.shape, TRACE_PX)
+    for window, pixel_ha in zip(windows, hectares_by_window(labels.grid, windows), strict=True):
+        classes, known = cover.read(window)
+        water, seen = labels.read(window)
+        both = known & seen
+        for row, mask in enumerate((both, both & (water[0] == FLOOD))):
+            sums[row] += np.bincount(classes[0][mask].astype(np.intp), minlength=256)[:256] * pixel_ha
+    names = zip(legend.values, legend.names, strict=True)
+    return [{"class": name, "seen_ha": sums[0, value], "flood_ha": sums[1, value]} for value, name in names]
+
+
+def _figure_findings(figures: dict[str, Any]) -> list[Finding]:
+    area = figures["area"]
+    if area["seen_ha"] and area["flood_ha"] > MOST_FLOODED * area["seen_ha"]:
+        return [
+            Finding(
+                "most_flooded", "caution",
+                f"{area['flood_share']:.0%} of the ground is mapped as flooded: the images may differ by season, wind or sensor rather "
+                "than by water.",
+                "Look at the page.",
+            )
+        ]  # fmt: skip
+    return []
+
+
+def _thresholds(mapper: WaterMapper, name: str) -> dict[str, float | None]:
+    return {band: None if one is None else one.value for band, one in mapper.dates[name].thresholds.items()}
+
+
+def _page(dates: FloodScene, polygons: gpd.GeoDataFrame, summary: dict[str, Any], mapped: int) -> RegionPage:
+    area, layers = summary["area"], dates.scene.layers
+    images = {"pre": layers[FIRST], "post": layers[POST]} if FIRST in layers else {"post": layers[POST]}
+    facts = [("Flooded" if mapped == FLOOD else "Water", _headline(summary)[0])]
+    if dates.knows_before:
+        facts.append(("Permanent water", area_in_words(area, "permanent_water")))
+    facts.append(("Not seen", area_in_words(area, "not_seen")))
+    if (buildings := summary.get("buildings")) is not None:
+        built = "px" if "built_inundated_px" in buildings else "ha"
+        text = f"{buildings['inundated']:,} of {buildings['known']:,}, {buildings[f'built_inundated_{built}']:.3g} {built} of roofs"
+        facts.append(("Buildings in the flood", text))
+    for entry in summary.get("cover", []):
+        facts.append((f"Flooded {entry['class']}", area_in_words(entry | {"seen_ha": 0}, "flood")))
+    for name, kind in dates.kinds.items():
+        cuts = ", ".join(
+            f"{band} {value:.3g}" for band, value in summary["thresholds"].get(name, {}).items() if value is not None
+        )
+        facts.append((f"{name.replace('_', ' ')}", f"{kind}{f', threshold {cuts}' if cuts else ''}"))
+    hectares = float(polygons["area_m2"].sum()) / 10_000
+    classes = [
+        {
+            "key": "class-0",
+            "title": TITLES[mapped],
+            "color": list(COLOURS[mapped]),
+            "count": len(polygons),
+            "area_ha": hectares,
+        }
+    ]
+    numbers = np.zeros(len(polygons), np.intp)
+    return RegionPage(KIND, "Water", "Probability", _headline(summary), facts, CAVEATS, classes, numbers, images)
+
+
+def _manifest(
+    dates: FloodScene, options: FloodOptions, summary: dict[str, Any], folder: Path, names: Sequence[str]
+) -> dict[str, Any]:
+    paths = {name: dates.scene.layers[name].paths for name in dates.kinds}
+    return {
+        "product": summary["product"],
+        "synthetic": summary["synthetic"],
+        "event": summary["event"],
+        "findings": summary["findings"],
+        "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": shlex.join(sys.argv),
+        "parameters": asdict(options),
+        "seed": options.seed,
+        "inputs": {name: [describe(path) for path in found] for name, found in paths.items()}
+        | {role: describe(source) for role, source in options.further_inputs.items()},
+        "outputs": {name: file_facts(folder / name) for name in names},
+        "versions": versions(),
+    }
