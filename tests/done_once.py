@@ -13,14 +13,14 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pytest
 
-from deepnets4eo.damage import prepared_scene
+import deepnets4eo.registration.pair as registration_pair
 from deepnets4eo.rasters.scene import Layer
 
 
 def register_once(patch: pytest.MonkeyPatch) -> None:
     """The damage job registers two images with the same options only once."""
     known: dict[Hashable, Any] = {}
-    measure = prepared_scene.register
+    measure = registration_pair.register
 
     def register(pre: Layer, post: Layer, **options: Any) -> Any:
         key = (_layer_key(pre), _layer_key(post), tuple(sorted(options.items())))
@@ -28,7 +28,7 @@ def register_once(patch: pytest.MonkeyPatch) -> None:
             known[key] = measure(pre, post, **options)
         return known[key]
 
-    patch.setattr(prepared_scene, "register", register)
+    patch.setattr(registration_pair, "register", register)
 
 
 def label_once(patch: pytest.MonkeyPatch) -> None:

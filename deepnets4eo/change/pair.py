@@ -16,14 +16,14 @@ from deepnets4eo.change.clouds import hide_clouds
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import blocks, only_one_placed
-from deepnets4eo.inspection.pairs import check_no_colour_table, check_two_images, declare_nodata
 from deepnets4eo.inspection.zeros import undeclared_zeros
 from deepnets4eo.outputs.findings import Finding, one_or_many
 from deepnets4eo.rasters.cloud_mask import open_cloud_mask
 from deepnets4eo.rasters.plausible import without_implausible
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
 from deepnets4eo.rasters.stated_gsd import with_gsd
-from deepnets4eo.registration import Registration, assume_registered, on_post_grid, register
+from deepnets4eo.registration import ImagePair, Registration
+from deepnets4eo.registration.pair import RegisteredPair
 from deepnets4eo.registration.view import UNMOVED
 
 log = logging.getLogger(__name__)
@@ -46,29 +46,28 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
     """Open, check and register a pair; nothing is resampled yet, and the post image never is. Raises InputError for
     bands that do not correspond, one image given twice, a failed registration, masks or land cover that do not fit,
     GridError for images that do not overlap or of which one has no CRS."""
-    opened = {role: with_gsd(Layer.open(image), options.gsd_m) for role, image in ((PRE, pre), (POST, post))}
-    for role, image in opened.items():
-        check_no_colour_table(image, role.removeprefix("image_"))
-    before, after = choose_bands(opened[PRE], opened[POST], options)
-    check_two_images(before, after)
-    findings: list[Finding] = []
-    before, after = declare_nodata(before, "pre", findings), declare_nodata(after, "post", findings)
-    clouds = _open_masks({PRE: before, POST: after}, options)
-    covers = _open_covers(after, options)
-    registration = _register(before, after, options)
-    layers = {PRE: on_post_grid(before, after.grid, registration.matrix), POST: after}
-    layers = {name: without_implausible(layer) for name, layer in layers.items()}
+    pair = ImagePair.open(pre, post, gsd_m=options.gsd_m)
+    before, after = pair.images
+    pair = (
+        ImagePair(*choose_bands(before, after, options)).check_two_images().declare_nodata("pre").declare_nodata("post")
+    )
+    clouds = _open_masks(dict(zip((PRE, POST), pair.images, strict=True)), options)
+    covers = _open_covers(pair.post, options)
+    registered = _register(pair, options)
+    registration, grid = registered.registration, registered.post.grid
+    layers = {PRE: without_implausible(registered.pre_on_post), POST: without_implausible(registered.post)}
     motions = {PRE: registration.matrix, POST: UNMOVED}
     for name, mask in clouds.items():
-        layers[name] = hide_clouds(layers[name], mask, after.grid, motions[name])
-    scene = Scene(layers, after.grid)
+        layers[name] = hide_clouds(layers[name], mask, grid, motions[name])
+    scene = Scene(layers, grid)
     check_common_pixels(scene)
-    findings += (
+    findings = (
+        *pair.findings,
         *_registration_findings(registration, options),
-        *_zero_findings(before, "pre"),
-        *_zero_findings(after, "post"),
+        *_zero_findings(registered.pre, "pre"),
+        *_zero_findings(registered.post, "post"),
     )
-    return ChangePair(scene, registration, tuple(findings), covers)
+    return ChangePair(scene, registration, findings, covers)
 
 
 def _zero_findings(image: Layer, role: str) -> tuple[Finding, ...]:
@@ -182,22 +181,18 @@ def _bands_of(layer: Layer, names: Sequence[str], wanted: Sequence[str]) -> Laye
     return layer.subset([layer.bands[names.index(name)] for name in wanted])
 
 
-def _register(pre: Layer, post: Layer, options: ChangeOptions) -> Registration:
+def _register(pair: ImagePair, options: ChangeOptions) -> RegisteredPair:
     """How the pre image lies. Errors: InputError where that cannot be measured."""
     if options.assume_registered:
-        return assume_registered(pre, post)
-    registration = register(
-        pre, post, model=options.motion, max_shift_m=options.max_shift_m,
-        max_rotation_deg=options.max_rotation_deg, seed=options.seed,
-    )  # fmt: skip
-    log.info("registration %s: %s, shift %.2f m, residual %.2f m. %s", registration.status, registration.model,
-             registration.shift_m, registration.residual_m, registration.reason)  # fmt: skip
-    if not registration.usable:
+        return pair.assume_registered()
+    registered = pair.register(options).log_registration()
+    if not registered.registration.usable:
         raise InputError(
-            f"{pre.source} could not be registered to {post.source}: {registration.reason}. Check that both show one site, "
-            "raise --set max_shift_m=…, or pass --assume-registered if the images lie on each other already."
+            f"{registered.pre.source} could not be registered to {registered.post.source}: {registered.registration.reason}. "
+            "Check that both show one site, raise --set max_shift_m=…, or pass --assume-registered if the images lie on each "
+            "other already."
         )
-    return registration
+    return registered
 
 
 def _registration_findings(registration: Registration, options: ChangeOptions) -> tuple[Finding, ...]:

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
     from deepnets4eo.footprints import FootprintAlignment
-    from deepnets4eo.outputs.findings import Finding
-    from deepnets4eo.rasters.scene import Layer
-    from deepnets4eo.registration import Registration
+    from deepnets4eo.registration import ImagePair, Registration
 
 
 @with_options(RegisterOptions)
@@ -49,7 +47,7 @@ def register(
     from deepnets4eo.footprints import align_footprints
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.polygons.vector_files import check_vector_suffix, write_vector
-    from deepnets4eo.registration import register as measure
+    from deepnets4eo.registration import ImagePair
 
     if footprints is None and (options.layer or options.footprints_crs):
         raise InputError("--set layer and --footprints-crs belong to footprints. Name them with --footprints.")
@@ -57,12 +55,13 @@ def register(
     if tie_points:
         check_vector_suffix(tie_points)
         check_overwrite(tie_points, overwrite=overwrite)
-    before, after, outlines, findings = _open(pre, post, footprints, options)
-    registration = measure(
-        before, after, model=options.motion, max_shift_m=options.max_shift_m, max_rotation_deg=options.max_rotation_deg,
-        seed=options.seed,
-    )  # fmt: skip
-    alignment = None if outlines is None else align_footprints(before, outlines, seed=options.seed)
+    pair = ImagePair.open(pre, post, gsd_m=options.gsd_m).declare_nodata("pre").declare_nodata("post")
+    if footprints is not None and pair.post.grid.crs is not None:
+        pair = pair.pair_by_pixels()
+    outlines = None if footprints is None else _read_outlines(footprints, pair, options)
+    registered = pair.register(options)
+    registration = registered.registration
+    alignment = None if outlines is None else align_footprints(registered.pre, outlines, seed=options.seed)
     silent = str(json) == "-"
     if not silent:
         for line in _lines(registration) + (_alignment_lines(alignment, registration.unit) if alignment else []):
@@ -72,31 +71,19 @@ def register(
         show_json(result | ({"footprints": alignment.to_dict()} if alignment else {}), json)
     ties = [write_vector(registration.tie_points, tie_points, "tie_points")] if tie_points else []
     show_result(_headline(registration), *ties, err=silent)
-    end_with_findings(findings)
+    end_with_findings(pair.findings)
     if not registration.usable:
         raise typer.Exit(1)
 
 
-def _open(
-    pre: str, post: str, footprints: str | None, options: RegisterOptions
-) -> tuple[Layer, Layer, gpd.GeoDataFrame | None, list[Finding]]:
-    """Both images, the footprints beside them, and what was seen of the images. Errors: InputError."""
+def _read_outlines(footprints: str, pair: ImagePair, options: RegisterOptions) -> gpd.GeoDataFrame:
+    """The footprints beside the images; their pixels are those of POST, as for `damage`. Errors: InputError."""
     from deepnets4eo.footprints.read import read_footprints
-    from deepnets4eo.inspection.pairs import check_no_colour_table, declare_nodata
-    from deepnets4eo.rasters.scene import Layer
-    from deepnets4eo.rasters.stated_gsd import with_gsd
 
-    findings: list[Finding] = []
-    before, after = (with_gsd(Layer.open(image), options.gsd_m) for image in (pre, post))
-    before, after = declare_nodata(before, "pre", findings), declare_nodata(after, "post", findings)
-    for role, image in (("pre", before), ("post", after)):
-        check_no_colour_table(image, role)
-    if footprints is None:
-        return before, after, None, findings
-    before = before.on(after.grid) if before.grid.crs is None and after.grid.crs is not None else before
-    frame = before.grid if after.grid.crs is None else after.grid  # pixels are those of POST, as for `damage`
+    before, after = pair.images
+    frame = before.grid if after.grid.crs is None else after.grid
     read = read_footprints(footprints, layer=options.layer, assume_crs=options.footprints_crs, image=frame)
-    return before, after, read.frame_beside(frame), findings
+    return read.frame_beside(frame)
 
 
 def _headline(registration: Registration) -> str:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from deepnets4eo.damage.decision import DecisionModel
     from deepnets4eo.rasters.scene import Layer, LayerLike
+    from deepnets4eo.registration import ImagePair
 
 FIND = "-"  # in place of footprints: find the buildings
 NUMBER = re.compile(r"\d*\.?\d+")
@@ -91,7 +92,8 @@ class FileJob:
         """
         check_job_output(self.out, overwrite=self.overwrite, resume=self.resume)
         if self.settings.segmenter is not None:
-            pre, post, model = self._open_pair(dry_run=True)
+            pair, model = self._open_pair(dry_run=True)
+            pre, post = pair.pre, pair.post
             lines, account = (
                 [f"the buildings that {self.settings.segmenter} finds would be assessed into {self.out}"],
                 {},
@@ -140,8 +142,8 @@ class FileJob:
 
     def _open_finding(self, scratch: Path, progress: ProgressBar) -> Inputs:
         """With the buildings that the segmenter finds in the first of the images; its labels stay in the scratch folder."""
-        before, after, _ = self._open_pair()
-        segmenter, image = str(self.settings.segmenter), after if before is None else before
+        pair, _ = self._open_pair()
+        segmenter, image = str(self.settings.segmenter), pair.post if pair.pre is None else pair.pre
         labels = labels_file(scratch, segmenter, image)
         with progress("buildings") as advance:
             try:
@@ -153,13 +155,13 @@ class FileJob:
                     f"FOOTPRINTS is -, but the buildings cannot be found: {error} Or give a run of your own with "
                     "--segmenter, or footprints."
                 ) from error
-        return self._open_with(before, after, buildings)
+        return self._open_with(pair.pre, pair.post, buildings)
 
-    def _open_pair(self, *, dry_run: bool = False) -> tuple[Layer | None, Layer, DecisionModel]:
+    def _open_pair(self, *, dry_run: bool = False) -> tuple[ImagePair, DecisionModel]:
         """Both images, pre None where it is "-", and the model that decides; refuses what the job would once buildings were found."""
-        before, after = open_pair(self.pre, self.post, self.settings)
-        deciding = _dry_settings(self.settings, before, after) if dry_run else self.settings
-        return before, after, load_model(check_images(before, after), deciding)
+        pair = open_pair(self.pre, self.post, self.settings)
+        deciding = _dry_settings(self.settings, pair.pre, pair.post) if dry_run else self.settings
+        return pair, load_model(check_images(pair), deciding)
 
 
 def parse_part(text: str, footprints: str) -> Part:

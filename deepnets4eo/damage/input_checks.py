@@ -15,10 +15,11 @@ from deepnets4eo.damage.colour_choice import in_colour, unknown_colours, unmaske
 from deepnets4eo.damage.evidence.working_grid import UNKNOWN_GSD_M
 from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.errors import InputError
-from deepnets4eo.inspection.pairs import check_no_colour_table, check_two_images, declare_nodata, sample_windows
+from deepnets4eo.inspection.pairs import sample_windows
 from deepnets4eo.inspection.pairs import undeclared_nodata as undeclared_nodata
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.registration.pair import ImagePair, Role
 
 LEAST_VALID = 0.9  # of a window's pixels, for its structure to count
 SCALES_PX = (1, 4)
@@ -29,52 +30,46 @@ LEAST_CORRELATION = 0.25
 
 
 @dataclass(frozen=True)
-class CheckedImages:
+class CheckedImages(ImagePair):
     """The images to work on: red, green and blue, nodata declared; and what was seen.
 
     radar : those that look like radar, "pre" or "post".
     """
 
-    pre: Layer | None
-    post: Layer
-    findings: tuple[Finding, ...] = ()
-    radar: tuple[str, ...] = ()
+    radar: tuple[Role, ...] = ()
 
 
-def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
+def check_images(pair: ImagePair) -> CheckedImages:
     """Check what can be seen of one or two images without registering them.
 
     returns : the layers with their red, green and blue band, in which undeclared nodata is now declared, and findings.
     Errors: InputError for an image without structure (noise, one single value), and for one image given twice.
     Peak memory: one window of 256² pixels.
     """
-    images = {"pre": pre, "post": post}
-    for role, image in images.items():
-        if image is not None:
-            check_no_colour_table(image, role)
-    findings = [*unknown_colours(images), *unmasked_bands(images), *assumed_gsd(post)]
-    radar: list[str] = []
-    pre, post = None if pre is None else in_colour(pre), in_colour(post)
-    post = declare_nodata(post, "post", findings)
-    if is_radar(post):  # its speckle is noise too
-        radar.append("post")
-    else:
-        _require_structure(post, "post")
-    if pre is not None:
-        check_two_images(pre, post, "or - for PRE to assess from the post image alone")
-        pre = declare_nodata(pre, "pre", findings)
+    images = {"pre": pair.pre, "post": pair.post}
+    findings = (*unknown_colours(images), *unmasked_bands(images), *assumed_gsd(pair.post))
+    pre = None if pair.pre is None else in_colour(pair.pre)
+    pair = ImagePair(pre, in_colour(pair.post), findings).declare_nodata("post")
+    radar: list[Role] = ["post"] if _is_radar(pair.post, "post") else []
+    pair = pair.check_two_images("or - for PRE to assess from the post image alone").declare_nodata("pre")
+    if pair.pre is not None:
         try:
-            if is_radar(pre):
+            if _is_radar(pair.pre, "pre"):
                 radar.insert(0, "pre")
-            else:
-                _require_structure(pre, "pre")
         except InputError as error:
-            pre = None
-            findings.append(
-                Finding("pre_without_structure", "caution", f"{error} It was not used: buildings are assessed from the "
-                        "post image alone.", "Give another pre image, or - for PRE.")
-            )  # fmt: skip
-    return CheckedImages(pre, post, tuple(findings), tuple(radar))
+            text = f"{error} It was not used: buildings are assessed from the post image alone."
+            remedy = "Give another pre image, or - for PRE."
+            unused = Finding("pre_without_structure", "caution", text, remedy)
+            pair = ImagePair(None, pair.post, (*pair.findings, unused))
+    return CheckedImages(pair.pre, pair.post, pair.findings, radar=tuple(radar))
+
+
+def _is_radar(layer: Layer, role: Role) -> bool:
+    """Whether an image is radar, whose speckle is noise too. Errors: InputError for one that is neither radar nor has structure."""
+    if is_radar(layer):
+        return True
+    _require_structure(layer, role)
+    return False
 
 
 def assumed_gsd(post: Layer) -> list[Finding]:

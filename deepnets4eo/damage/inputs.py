@@ -26,7 +26,7 @@ from deepnets4eo.grid import overlap_share
 from deepnets4eo.outputs.findings import Finding, one_or_many
 from deepnets4eo.rasters.cloud_mask import open_cloud_mask
 from deepnets4eo.rasters.scene import WHOLE, Layer, LayerLike, covered_share
-from deepnets4eo.rasters.stated_gsd import with_gsd
+from deepnets4eo.registration import ImagePair
 from deepnets4eo.terrain.datums import check_same_datum
 from deepnets4eo.terrain.units import check_layer_unit, check_stated_unit
 
@@ -99,7 +99,8 @@ def open_inputs(
     heights_pre, heights_post = (None if source is None else Layer.open(source) for source in (dsm_pre, dsm_post))
     if (heights_pre is None) != (heights_post is None):
         raise GridError("one surface model is given, height loss needs both: --dsm-pre and --dsm-post.")
-    before, after = open_pair(pre, post, settings)
+    pair = open_pair(pre, post, settings)
+    after = pair.post
     clouds = None if cloud_mask is None else open_cloud_mask(cloud_mask, after, "--cloud-mask")
     outlines = read_footprints(
         footprints, layer=settings.layer, id_column=settings.id_column, assume_crs=settings.footprints_crs,
@@ -112,7 +113,7 @@ def open_inputs(
         check_point_evidence(points, outlines, scores)
     others = {"dsm_pre": heights_pre, "dsm_post": heights_post, "cloud_mask": clouds}
     findings = _check_others(others, after)
-    checked = check_images(before, after)
+    checked = check_images(pair)
     paths = (
         _paths(
             {"pre": checked.pre, "post": checked.post, **others} | {score.column: score.layer for score in scores},
@@ -128,27 +129,25 @@ def open_inputs(
     )  # fmt: skip
 
 
-def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> tuple[Layer | None, Layer]:
+def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> ImagePair:
     """Both images, pre None where it is None or "-"; of two of one size, one without CRS takes the other's grid.
 
     Errors: GridError where one image has no CRS and another size than the other, and where they do not overlap;
     InputError where the settings take a pre image as registered and there is none.
     """
-    after = with_gsd(Layer.open(post).as_shown(), settings.gsd_m)
-    if pre is None or (isinstance(pre, str) and pre == "-"):
+    pair = ImagePair.open(
+        None if isinstance(pre, str) and pre == "-" else pre, post, gsd_m=settings.gsd_m, as_shown=True
+    )
+    if pair.pre is None:
         if settings.assume_registered:
             raise InputError("--assume-registered takes a pre image as lying right, but there is none. Leave it out.")
-        return None, after
-    before = with_gsd(Layer.open(pre).as_shown(), settings.gsd_m)
-    if before.grid.crs is None and after.grid.crs is not None:
-        return before.on(after.grid), after
-    if after.grid.crs is None and before.grid.crs is not None:
-        return before, after.on(before.grid)
-    if overlap_share(after.grid, before.grid) == 0:
+        return pair
+    pair = pair.pair_by_pixels()
+    if overlap_share(pair.post.grid, pair.pre.grid) == 0:
         raise GridError(
-            f"pre image {before.source} and post image {after.source} do not overlap. Check their CRS with `deepnets4eo check`."
+            f"pre image {pair.pre.source} and post image {pair.post.source} do not overlap. Check their CRS with `deepnets4eo check`."
         )
-    return before, after
+    return pair
 
 
 def _check_inside(outlines_px: NDArray[np.object_], post: Layer, source: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from deepnets4eo.damage.inputs import Inputs
 from deepnets4eo.damage.settings import Settings
@@ -18,12 +17,11 @@ from deepnets4eo.footprints.alignment import LEAST_FOOTPRINTS
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.registration import Registration, assume_registered, register
+from deepnets4eo.registration import ImagePair, Registration
 from deepnets4eo.registration.options import MAX_ROTATION_DEG
+from deepnets4eo.registration.pair import Role
 
 logger = logging.getLogger(__name__)
-
-Role = Literal["pre", "post"]
 
 IN_PLACE = 3.5  # of `FootprintAlignment.in_place`: outlines of another site reached 2.8 in 20 trials
 FAR_M = 8.0  # footprints seldom lie farther off than that
@@ -77,20 +75,15 @@ class PreparedScene:
 
 def _register(inputs: Inputs, settings: Settings) -> Registration | None:
     """How the pre image lies against the post image; None without a pre image."""
-    if inputs.pre is None:
+    pair = ImagePair(inputs.pre, inputs.post)
+    if pair.pre is None:
         logger.info("no pre image: every building is assessed from the post image alone")
         return None
     if settings.assume_registered:
         logger.info("pre and post are taken as registered, nothing is measured")
-        return assume_registered(inputs.pre, inputs.post)
+        return pair.assume_registered().registration
     logger.info("registering pre to post …")
-    registration = register(
-        inputs.pre, inputs.post, model=settings.motion, max_shift_m=settings.max_shift_m,
-        max_rotation_deg=settings.max_rotation_deg, seed=settings.seed,
-    )  # fmt: skip
-    logger.info("registration %s: %s, shift %.2f m, residual %.2f m. %s", registration.status, registration.model,
-                registration.shift_m, registration.residual_m, registration.reason)  # fmt: skip
-    return registration
+    return pair.register(settings).log_registration().registration
 
 
 def measure_alignments(inputs: Inputs, settings: Settings, *, paired: bool) -> dict[str, FootprintAlignment]:

@@ -37,8 +37,8 @@ from deepnets4eo.registration.result import Registration
 from deepnets4eo.registration.tiepoints import (
     IDENTITY,
     LEAST_FILLED,
-    ImagePair,
     Matches,
+    SampledPair,
     Search,
     match_spread,
 )
@@ -163,7 +163,7 @@ def assume_registered(pre: Layer, post: Layer) -> Registration:
     return _result(pair, fitted, measured, "ok", "taken as registered, not measured")
 
 
-def make_pair(pre: Layer, post: Layer, *, least_px: int = MIN_OVERLAP_PX) -> ImagePair:
+def make_pair(pre: Layer, post: Layer, *, least_px: int = MIN_OVERLAP_PX) -> SampledPair:
     """Both layers in the frame of the post image, with the part that both show.
 
     least_px : sides of that part at least, in pixels of the coarser image.
@@ -191,7 +191,7 @@ def make_pair(pre: Layer, post: Layer, *, least_px: int = MIN_OVERLAP_PX) -> Ima
             f"both; expected at least {least_px} × {least_px}: {where}. Give images that share more ground, or "
             "finer ones."
         )
-    return ImagePair(pre_sampler, post_sampler, _box_of_data(pre_sampler, post_sampler, box), gsd_m)
+    return SampledPair(pre_sampler, post_sampler, _box_of_data(pre_sampler, post_sampler, box), gsd_m)
 
 
 def _box_of_data(pre: LayerSampler, post: LayerSampler, box: Box) -> Box:
@@ -221,7 +221,7 @@ def _spread_points(box: Box, per_side: int) -> Points:
     return np.column_stack((x.ravel(), y.ravel()))
 
 
-def fine_search(pair: ImagePair) -> Search:
+def fine_search(pair: SampledPair) -> Search:
     """The largest windows of which at least four fit along the shorter side of the overlap."""
     side_px = min(pair.sides) / pair.gsd_m
     fitting = [size for size in FINE_SIDES_PX if side_px >= 4 * size]
@@ -229,7 +229,7 @@ def fine_search(pair: ImagePair) -> Search:
     return Search(size, min(FINE_RADIUS_PX, size * 3 // 8), pair.gsd_m, FINE_COUNT)
 
 
-def _fit_round(pair: ImagePair, search: Search, start: Affine, choice: ModelChoice, seed: int) -> FittedModel:
+def _fit_round(pair: SampledPair, search: Search, start: Affine, choice: ModelChoice, seed: int) -> FittedModel:
     """Match windows through the starting model and fit a better one to 70 % of them."""
     matches = match_spread(pair, search, start, seed)
     rng = np.random.default_rng(seed)
@@ -244,7 +244,7 @@ def _fit_round(pair: ImagePair, search: Search, start: Affine, choice: ModelChoi
 
 
 def _fit_by_halves(
-    pair: ImagePair, search: Search, max_shift_m: float, seed: int
+    pair: SampledPair, search: Search, max_shift_m: float, seed: int
 ) -> tuple[FittedModel, RegistrationQuality]:
     """Where single windows are not reliable: one shift from all of them, checked half against half."""
     first = coarse_shift(pair, max_shift_m, seed)
@@ -257,7 +257,7 @@ def _fit_by_halves(
 
 
 def _result(
-    pair: ImagePair, fitted: FittedModel, measured: RegistrationQuality, status: Status, reason: str
+    pair: SampledPair, fitted: FittedModel, measured: RegistrationQuality, status: Status, reason: str
 ) -> Registration:
     model = fitted.affine if status != "failed" else IDENTITY
     frame = MetricFrame.of(pair.post.grid)

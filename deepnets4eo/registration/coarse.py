@@ -16,8 +16,8 @@ from deepnets4eo.registration.correlation import find_peaks
 from deepnets4eo.registration.fit import draw_samples, exact_models, predict
 from deepnets4eo.registration.tiepoints import (
     IDENTITY,
-    ImagePair,
     Matches,
+    SampledPair,
     Search,
     match_spread,
 )
@@ -31,7 +31,7 @@ MAX_ROTATION_COARSE_DEG, MAX_STRETCH = 5.0, 0.12
 
 
 def coarse_model(
-    pair: ImagePair, max_shift_m: float, seed: int, *, max_rotation_deg: float = MAX_ROTATION_COARSE_DEG
+    pair: SampledPair, max_shift_m: float, seed: int, *, max_rotation_deg: float = MAX_ROTATION_COARSE_DEG
 ) -> Affine:
     """Shift or similarity from post to pre, good to a few working pixels.
 
@@ -51,20 +51,20 @@ def coarse_model(
     return turned if score_turned > gain * score_shift else shift
 
 
-def coarse_shift(pair: ImagePair, max_shift_m: float, seed: int) -> Affine:
+def coarse_shift(pair: SampledPair, max_shift_m: float, seed: int) -> Affine:
     """The shift at the peak of the sum of all surfaces; identity where no window holds data."""
     search = coarse_search(pair, max_shift_m)
     matches, surfaces = _match(pair, search, seed)
     return _best_shift(surfaces, search) if len(matches.points) else IDENTITY
 
 
-def _match(pair: ImagePair, search: Search, seed: int) -> tuple[Matches, NDArray[np.float32]]:
+def _match(pair: SampledPair, search: Search, seed: int) -> tuple[Matches, NDArray[np.float32]]:
     """Matches of the wide windows, and their surfaces made smooth."""
     matches = match_spread(pair, search, IDENTITY, seed)
     return matches, ndimage.gaussian_filter(matches.surfaces, (0, 1.0, 1.0), mode="nearest")
 
 
-def coarse_search(pair: ImagePair, max_shift_m: float) -> Search:
+def coarse_search(pair: SampledPair, max_shift_m: float) -> Search:
     """Windows of about four times the largest shift, at a matching ground size."""
     side_px = min(SIDE_PX, max(16, int(min(pair.sides) / pair.gsd_m / 2) // 2 * 2))
     gsd_m = max(pair.gsd_m, 4.0 * max_shift_m / side_px)

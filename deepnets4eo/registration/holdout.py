@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.registration.fit import ModelName, residuals, scale_and_turn
 from deepnets4eo.registration.quality import RegistrationQuality
-from deepnets4eo.registration.tiepoints import IDENTITY, ImagePair, Matches, Search, gradient_correlation
+from deepnets4eo.registration.tiepoints import IDENTITY, Matches, SampledPair, Search, gradient_correlation
 
 MOST_COMPARED = 64
 
@@ -42,7 +42,7 @@ class FittedModel:
 
 
 def measure_fit(
-    pair: ImagePair,
+    pair: SampledPair,
     search: Search,
     fitted: FittedModel,
     max_shift_m: float,
@@ -78,7 +78,7 @@ def measure_fit(
 
 
 def _before_and_after(
-    pair: ImagePair, search: Search, fitted: FittedModel, seed: int, most: int
+    pair: SampledPair, search: Search, fitted: FittedModel, seed: int, most: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Gradient correlation of hold-out windows as georeferenced and through the model, where both can be read."""
     points = fitted.matches.points[fitted.holdout]

@@ -34,7 +34,7 @@ IDENTITY = Affine.identity()
 
 
 @dataclass(frozen=True)
-class ImagePair:
+class SampledPair:
     """Two images in one frame and the part of it, in metres, that both show."""
 
     pre: LayerSampler
@@ -82,7 +82,7 @@ class Matches:
     surfaces: NDArray[np.float32]
 
 
-def match_spread(pair: ImagePair, search: Search, model: Affine, seed: int) -> Matches:
+def match_spread(pair: SampledPair, search: Search, model: Affine, seed: int) -> Matches:
     """Compare windows spread over what both images show; see `match_windows`.
 
     Where most of the windows of a regular grid hold no data, as between tiles far apart or within a wide margin, those of a
@@ -96,7 +96,7 @@ def match_spread(pair: ImagePair, search: Search, model: Affine, seed: int) -> M
     return match_windows(pair, search, filled, model, seed) if len(filled) > len(matches.points) else matches
 
 
-def _filled_centres(pair: ImagePair, search: Search, model: Affine, share: float) -> Points:
+def _filled_centres(pair: SampledPair, search: Search, model: Affine, share: float) -> Points:
     """Centres of at most `max_count` windows that hold data in both images; share : of those of the regular grid that did."""
     finer = replace(search, max_count=math.ceil(search.max_count / max(share, LEAST_SHARE)))
     centres = window_centres(pair, finer, model)
@@ -107,7 +107,7 @@ def _filled_centres(pair: ImagePair, search: Search, model: Affine, share: float
     return kept[spread_indices(len(kept), search.max_count)]
 
 
-def window_centres(pair: ImagePair, search: Search, model: Affine = IDENTITY) -> Points:
+def window_centres(pair: SampledPair, search: Search, model: Affine = IDENTITY) -> Points:
     """Centres of at most `max_count` windows on a regular grid, those that lie on both images.
 
     returns : (N, 2) float64, frame metres.
@@ -139,7 +139,7 @@ def _steps(search: Search) -> Iterator[tuple[float, float]]:
     yield from ((0, 0), (-half, -half), (half, -half), (-half, half), (half, half))
 
 
-def match_windows(pair: ImagePair, search: Search, centres: Points, model: Affine, seed: int) -> Matches:
+def match_windows(pair: SampledPair, search: Search, centres: Points, model: Affine, seed: int) -> Matches:
     """Compare the windows around `centres`, the pre image resampled through `model`.
 
     model : frame metres in post → frame metres in pre. seed : draws the mismatched pairs.
@@ -178,7 +178,7 @@ def _match_chunk(
     return points, correlate_spectra(pre, post, search.radius_px), decoys
 
 
-def gradient_correlation(pair: ImagePair, search: Search, centres: Points, model: Affine) -> NDArray[np.float64]:
+def gradient_correlation(pair: SampledPair, search: Search, centres: Points, model: Affine) -> NDArray[np.float64]:
     """Gradient correlation of the windows around `centres` without any search, (N,); NaN where data are missing."""
     weight = taper((search.side_px, search.side_px)) ** 2
 
@@ -194,7 +194,7 @@ def gradient_correlation(pair: ImagePair, search: Search, centres: Points, model
 
 
 def _fields(
-    pair: ImagePair, search: Search, centre: NDArray[np.float64], model: Affine
+    pair: SampledPair, search: Search, centre: NDArray[np.float64], model: Affine
 ) -> tuple[Spectrum, Spectrum] | None:
     """Orientation fields of the pre and the post image in one window; None where too little of it is valid."""
     corner = centre - search.side_m / 2

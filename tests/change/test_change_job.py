@@ -251,7 +251,7 @@ def test_land_cover_that_cannot_be_used_is_refused_before_the_registration(tmp_p
         tags = {"LEGEND": json.dumps(legend.to_dict())}
         return str(write_geotiff(tmp_path / name, truth(), **{"gsd": GSD, "tags": tags} | profile))
 
-    monkeypatch.setattr("deepnets4eo.change.pair._register", None)
+    monkeypatch.setattr("deepnets4eo.registration.pair.register", None)
     right = cover("right.tif")
     for wrong, message in (
         (str(tmp_path / "missing.tif"), "missing.tif does not exist"),

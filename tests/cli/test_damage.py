@@ -18,8 +18,8 @@ from geotiff import write_geotiff
 from shapely import force_3d
 from shapely.geometry import LineString, Polygon, box
 
+import deepnets4eo.registration.pair as registration_pair
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage import prepared_scene
 from deepnets4eo.damage.map import PRODUCTS
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import register
@@ -85,7 +85,7 @@ def test_the_job_writes_every_product(place: Path, tmp_path: Path, capsys: pytes
 def test_the_same_inputs_give_the_same_table(
     place: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepared_scene, "register", register)  # measured again
+    monkeypatch.setattr(registration_pair, "register", register)  # measured again
     assert run(place, tmp_path / "again", "--workers", "1") == 0
     tables = [gpd.read_parquet(folder / "damage.parquet") for folder in (whole, tmp_path / "again")]
     assert tables[0].equals(tables[1])

@@ -19,6 +19,7 @@ from deepnets4eo.damage.inputs import open_inputs
 from deepnets4eo.damage.network.pairs import make_scene
 from deepnets4eo.inspection import inspect
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.registration import ImagePair
 from deepnets4eo.synthetic import City
 
 CITY = City(seed=3, size_px=192)
@@ -96,7 +97,7 @@ def test_evidence_networks_and_building_finder_get_the_same_three_bands(tmp_path
     three = Layer.open(AFTER, grid=CITY.post.grid)
     for make in (
         in_colour,
-        lambda image: check_images(None, image).post,
+        lambda image: check_images(ImagePair(None, image)).post,
         lambda image: make_working_grid(image, three, Identity()).layers["pre"],
         lambda image: make_scene(image, three).layers["pre"],
         lambda image: to_working_image(image, 0.5),
@@ -109,7 +110,7 @@ def test_evidence_networks_and_building_finder_get_the_same_three_bands(tmp_path
 def test_bands_that_say_nothing_are_the_first_three_and_a_finding_says_how_to_name_them(tmp_path):
     image = AFTER
     path = write(tmp_path / "four.tif", image, BGRN)
-    checked = check_images(None, Layer.open(path))
+    checked = check_images(ImagePair(None, Layer.open(path)))
     np.testing.assert_array_equal(checked.post.read()[0], image[::-1])
     (finding,) = checked.findings
     assert finding.code == "unknown_colours_post"
@@ -117,7 +118,7 @@ def test_bands_that_say_nothing_are_the_first_three_and_a_finding_says_how_to_na
     assert "rio edit-info --colorinterp" in finding.remedy
     with rasterio.open(path, "r+") as file:  # which is what that command does
         file.colorinterp = [ColorInterp[name] for name in ("blue", "green", "red", "undefined")]
-    checked = check_images(None, Layer.open(path))
+    checked = check_images(ImagePair(None, Layer.open(path)))
     assert checked.findings == ()
     np.testing.assert_array_equal(checked.post.read()[0], image)
 
@@ -126,7 +127,7 @@ def test_bands_that_say_nothing_are_the_first_three_and_a_finding_says_how_to_na
 def test_a_band_that_is_marked_as_alpha_and_is_no_mask_is_a_finding(tmp_path, names):
     named = {"names": names} if names else {}
     path = write(tmp_path / "four.tif", AFTER, BGRN, colours=("blue", "green", "red", "alpha"), **named)
-    checked = check_images(None, Layer.open(path))
+    checked = check_images(ImagePair(None, Layer.open(path)))
     np.testing.assert_array_equal(checked.post.read()[0], AFTER)
     assert checked.post.read()[1].all()
     (finding,) = checked.findings
@@ -137,7 +138,7 @@ def test_a_band_that_is_marked_as_alpha_and_is_no_mask_is_a_finding(tmp_path, na
     assert any(f"band {name!r} is marked as alpha" in problem for problem in inspect(path).problems)
     with rasterio.open(path, "r+") as file:  # which is what that command does
         file.colorinterp = [ColorInterp[name] for name in ("blue", "green", "red", "undefined")]
-    checked = check_images(None, Layer.open(path))
+    checked = check_images(ImagePair(None, Layer.open(path)))
     assert checked.findings == ()
     np.testing.assert_array_equal(checked.post.read()[0], AFTER)
 
@@ -152,7 +153,7 @@ def test_three_bands_chosen_by_number_are_red_green_and_blue_whatever_the_interp
 def test_an_array_has_no_names_to_declare_and_needs_no_word():
     layer = Layer.open(CITY.post.image, grid=CITY.post.grid)
     assert layer.count == 4
-    assert check_images(None, layer).findings == ()
+    assert check_images(ImagePair(None, layer)).findings == ()
     np.testing.assert_array_equal(in_colour(layer).read()[0], AFTER)
 
 

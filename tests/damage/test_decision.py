@@ -17,7 +17,7 @@ from scipy.special import expit, logit
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage import Settings, assess, prepared_scene
+from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.decision import DecisionModel
 from deepnets4eo.damage.estimates import share_by_calls
 from deepnets4eo.damage.findings import share_findings
@@ -32,6 +32,7 @@ from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.footprints.read import read_footprints
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.registration import register
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
@@ -204,7 +205,7 @@ def test_images_are_seen_at_the_ground_size_of_training(place, monkeypatch):
     city, run = place
     pre, post = (Layer.open(shown.image, grid=shown.grid) for shown in (city.pre, city.post))
     outlines_px = read_footprints(city.footprints()).in_pixels(post.grid)
-    registration = prepared_scene.register(pre, post)
+    registration = register(pre, post)
     grader = NetworkGrader.load(run, device="cpu")
     inputs, seen = grader.run.inputs, []
     monkeypatch.setattr(NetworkGrader, "grade", lambda _, scene, *rest: seen.append(scene.shape) or NOTHING)

@@ -12,6 +12,7 @@ from deepnets4eo.damage.input_checks import check_images, neighbour_correlations
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.rasters.stated_gsd import with_gsd
+from deepnets4eo.registration import ImagePair
 
 BEFORE, AFTER = photo(after=False), photo(after=True)
 
@@ -25,7 +26,7 @@ def write_image(path: Path, image: np.ndarray, **tags: str) -> str:
 
 
 def test_two_pictures_of_one_town_pass() -> None:
-    checked = check_images(layer(BEFORE), layer(AFTER))
+    checked = check_images(ImagePair(layer(BEFORE), layer(AFTER)))
     assert checked.findings == ()
     assert checked.pre is not None
 
@@ -34,21 +35,21 @@ def test_two_pictures_of_one_town_pass() -> None:
 def test_a_post_image_of_noise_is_refused_in_fine_and_coarse_grains(scale: int) -> None:
     grains = np.kron(noise()[:, : 512 // scale, : 512 // scale], np.ones((1, scale, scale), np.uint8))
     with pytest.raises(InputError, match="looks like noise"):
-        check_images(layer(BEFORE), layer(grains))
+        check_images(ImagePair(layer(BEFORE), layer(grains)))
 
 
 def test_speckle_is_left_to_the_check_for_radar() -> None:
     speckle = np.random.default_rng(0).gamma(1, 60, (1, 512, 512)).clip(1, 255).astype(np.uint8)
-    assert check_images(None, layer(speckle)).findings == ()
+    assert check_images(ImagePair(None, layer(speckle))).findings == ()
 
 
 def test_a_post_image_of_one_value_is_refused() -> None:
     with pytest.raises(InputError, match="one single value"):
-        check_images(None, layer(np.full_like(AFTER, 77)))
+        check_images(ImagePair(None, layer(np.full_like(AFTER, 77))))
 
 
 def test_a_pre_image_of_noise_is_left_out() -> None:
-    checked = check_images(layer(noise()), layer(AFTER))
+    checked = check_images(ImagePair(layer(noise()), layer(AFTER)))
     assert checked.pre is None
     assert [finding.code for finding in checked.findings] == ["pre_without_structure"]
 
@@ -67,18 +68,18 @@ def test_one_file_given_twice_is_refused(tmp_path) -> None:
     path = write_image(tmp_path / "a.tif", AFTER)
     (tmp_path / "link.tif").symlink_to(path)
     with pytest.raises(InputError, match="one image"):
-        check_images(Layer.open(path), Layer.open(tmp_path / "link.tif"))
+        check_images(ImagePair(Layer.open(path), Layer.open(tmp_path / "link.tif")))
 
 
 def test_one_image_in_two_files_is_refused(tmp_path) -> None:
     first, second = write_image(tmp_path / "a.tif", AFTER), write_image(tmp_path / "b.tif", AFTER, SOFTWARE="other")
     with pytest.raises(InputError, match="give - for PRE|or - for PRE"):
-        check_images(Layer.open(first), Layer.open(second))
+        check_images(ImagePair(Layer.open(first), Layer.open(second)))
 
 
 def test_two_bands_of_one_file_are_two_images(tmp_path) -> None:
     path = write_image(tmp_path / "both.tif", np.stack([BEFORE[0], AFTER[0]]))
-    assert check_images(Layer.open(path, bands=[1]), Layer.open(path, bands=[2])).findings == ()
+    assert check_images(ImagePair(Layer.open(path, bands=[1]), Layer.open(path, bands=[2]))).findings == ()
 
 
 @pytest.mark.parametrize("value", [-9999, -32768])
@@ -86,7 +87,7 @@ def test_undeclared_nodata_is_declared_and_named(tmp_path, value: int) -> None:
     image = AFTER.astype(np.int16)
     image[:, :, 300:] = value
     for opened in (layer(image), Layer.open(write_image(tmp_path / "post.tif", image))):
-        checked = check_images(layer(BEFORE), opened)
+        checked = check_images(ImagePair(layer(BEFORE), opened))
         assert [finding.code for finding in checked.findings] == ["undeclared_nodata_post"]
         assert str(value) in checked.findings[0].message
         assert f"-a_nodata {value}" in checked.findings[0].remedy
@@ -104,12 +105,12 @@ def test_an_image_with_a_colour_table_is_refused(tmp_path: Path) -> None:
     with rasterio.open(path, "r+") as file:
         file.write_colormap(1, {value: (value, 0, 255 - value) for value in range(256)})
     with pytest.raises(InputError, match=r"the post image .*p\.tif has a colour table"):
-        check_images(None, Layer.open(path))
+        ImagePair.open(None, path)
 
 
 def test_a_pixel_without_a_size_is_said_to_be_assumed_and_one_whose_size_is_stated_is_not():
     image = np.random.default_rng(0).integers(0, 255, (3, 64, 64)).repeat(8, axis=1).repeat(8, axis=2).astype(np.uint8)
-    found = {finding.code: finding for finding in check_images(None, Layer.open(image)).findings}
+    found = {finding.code: finding for finding in check_images(ImagePair(None, Layer.open(image))).findings}
     assert "taken for 0.5 m" in found["pixel_size_assumed"].message
     stated = with_gsd(Layer.open(image), 0.3)
-    assert "pixel_size_assumed" not in {finding.code for finding in check_images(None, stated).findings}
+    assert "pixel_size_assumed" not in {finding.code for finding in check_images(ImagePair(None, stated)).findings}

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import deepnets4eo.registration.pair as registration_pair
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import prepared_scene
 from deepnets4eo.damage.evidence import block, gather
@@ -34,7 +35,7 @@ FILES = set(PRODUCTS)
 IMAGE_PATH = re.compile(rb'[^"<>]*/((?:pre|post)[.]tif)')
 CREATED = re.compile(rb'"created": ?"[^"]* UTC"')
 STEPS: dict[str, tuple[Any, str]] = {
-    "registration": (prepared_scene, "register"),
+    "registration": (registration_pair, "register"),
     "alignment": (prepared_scene, "align_footprints"),
     "block": (block, "measure_block"),
     "damage.gpkg": (write, "write_gpkg"),
@@ -320,7 +321,7 @@ def test_a_second_job_is_refused_and_the_first_is_not_disturbed(
     import threading
 
     out, statuses = tmp_path / "out", []
-    really = prepared_scene.register
+    really = registration_pair.register
 
     def register_while_another_comes(*positional: Any, **named: Any) -> Any:
         thread = threading.Thread(target=lambda: statuses.append(run(place, out, "--overwrite")))
@@ -328,7 +329,7 @@ def test_a_second_job_is_refused_and_the_first_is_not_disturbed(
         thread.join()
         return really(*positional, **named)
 
-    monkeypatch.setattr(prepared_scene, "register", register_while_another_comes)
+    monkeypatch.setattr(registration_pair, "register", register_while_another_comes)
     assert run(place, out) == 0
     assert statuses == [1]
     assert f"{out} is being written by another job (process {os.getpid()}" in capsys.readouterr().err

@@ -114,7 +114,7 @@ def test_a_killed_job_does_not_look_for_the_buildings_again(
 
     predicted = []
     with monkeypatch.context() as patch:
-        patch.setattr("deepnets4eo.damage.prepared_scene.register", killed)
+        patch.setattr("deepnets4eo.registration.pair.register", killed)
         assert main(arguments) == 130
     monkeypatch.setattr("deepnets4eo.damage.find_buildings.predict", lambda *_, **__: predicted.append(1))
     assert main([*arguments, "--resume"]) == 0
