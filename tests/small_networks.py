@@ -40,9 +40,14 @@ def _fusion(**options: Any) -> SmallNetwork:
     return SmallNetwork(options, bands=(2, 4, 104), two_sensors=True, pads=True)
 
 
-def _cube(*bands: int, unused: str = "nothing") -> SmallNetwork:
+def _pair(unused: str = "nothing", num_classes: int = 3) -> SmallNetwork:
+    """A convolutional network of two dates of 1, 4 and 103 bands."""
+    return SmallNetwork(bands=(2, 8, 206), side_px=32, unused=unused, num_classes=num_classes)
+
+
+def _cube(*bands: int, side_px: int = 4, unused: str = "nothing") -> SmallNetwork:
     """A network of hyperspectral cubes: the fewest bands that it takes, a few, and many."""
-    return SmallNetwork(bands=bands, side_px=4, unused=unused)  # type: ignore[arg-type]
+    return SmallNetwork(bands=bands, side_px=side_px, unused=unused)  # type: ignore[arg-type]
 
 
 NETWORKS: dict[str, SmallNetwork] = {
@@ -62,14 +67,14 @@ NETWORKS: dict[str, SmallNetwork] = {
         unused=r"encoder\.model\.(norm|head)\..*",
     ),
     "dual-stream": _fusion(options={"width": 4}),
-    "fc-ef": SmallNetwork(bands=(2, 8, 206)),
-    "fc-siam-conc": SmallNetwork(bands=(2, 8, 206)),
-    "fc-siam-diff": SmallNetwork(bands=(2, 8, 206), unused=r"encoder\.\d\.\d\.bias"),
+    "fc-ef": _pair(),
+    "fc-siam-conc": _pair(),
+    "fc-siam-diff": _pair(unused=r"encoder\.\d\.\d\.bias"),
     "fpn": SmallNetwork(TINY | {"decoder_pyramid_channels": 32, "decoder_segmentation_channels": 64}),
-    "from-to": SmallNetwork(bands=(2, 8, 206), num_classes=4),
-    "fresunet": SmallNetwork(bands=(2, 8, 206)),
+    "from-to": _pair(num_classes=4),
+    "fresunet": _pair(),
     "fusenet": _fusion(width=4),
-    "hrscd": SmallNetwork(bands=(2, 8, 206), unused=r"cover\.(decoder|encoder\.halves\.4).*"),
+    "hrscd": _pair(unused=r"cover\.(decoder|encoder\.halves\.4).*"),
     "hyperspectral/behind-spectra": SmallNetwork(
         {
             "network": "hyperspectral/ssrn",
@@ -87,7 +92,7 @@ NETWORKS: dict[str, SmallNetwork] = {
         {"network": "hyperspectral/ssrn", "width": 8}, bands=(8, 12, 104), side_px=4, two_sensors=True
     ),
     "hyperspectral/boulch": _cube(4, 20, 103, unused=r"regressor\..*"),
-    "hyperspectral/chen": _cube(94, 95, 96),
+    "hyperspectral/chen": _cube(94, 95, 96, side_px=2),
     "hyperspectral/hamida": _cube(3, 20, 103),
     "hyperspectral/he": _cube(17, 29, 103),
     "hyperspectral/hu": _cube(1, 20, 103),
@@ -105,7 +110,7 @@ NETWORKS: dict[str, SmallNetwork] = {
     "pan": SmallNetwork(TINY, side_px=128, unused=r"decoder\.fpa\.down\d\.\d\.conv\.bias"),
     "patch-alexnet": SmallNetwork({"patch_px": 40, "width": 2}, pads=True),
     "pspnet": SmallNetwork(TINY | {"psp_out_channels": 32}, unused=r"encoder\.model\.layer[34]\..*"),
-    "residual-unet": SmallNetwork(bands=(1, 4, 103)),
+    "residual-unet": SmallNetwork(side_px=32),
     "residual-correction": _fusion(options={"width": 4}),
     "segformer": SmallNetwork(TINY | {"decoder_segmentation_channels": 32}),
     "segnet": SmallNetwork({"width": 4, "deep_supervision": True}, pads=True),

@@ -319,37 +319,41 @@ def test_the_distance_that_values_end_at_is_a_tag_of_distances_alone(tmp_path):
         assert Layer.open(out).tags.get("OSM_CLIP_M") == clip
 
 
-LOOP = '<way id="{id}"><nd ref="1"/><nd ref="2"/><nd ref="3"/><nd ref="4"/><nd ref="1"/>{tags}</way>'
+def loops(tmp_path, *tags_of):
+    """What closed ways of 75 × 67 m, each with such tags and 148.5 m east of the one before, cover of each class, m²."""
+    text = ""
+    for at, tags in enumerate(tags_of):
+        corners = [(east + 0.002 * at, north) for east, north in CORNERS]
+        text += "".join(f'<node id="{4 * at + k}" lon="{x:.4f}" lat="{y}"/>' for k, (x, y) in enumerate(corners, 1))
+        nodes = "".join(f'<nd ref="{4 * at + k}"/>' for k in (1, 2, 3, 4, 1))
+        tag_text = "".join(f'<tag k="{key}" v="{value}"/>' for key, value in tags.items())
+        text += f'<way id="{at + 7}">{nodes}{tag_text}</way>'
+    (tmp_path / "loops.osm").write_text(f'<osm version="0.6">{text}</osm>')
+    grid = metre_grid(10.0675 + 0.001 * len(tags_of), 48.1363, 32632, (200, round(148.5 * len(tags_of))))
+    covered = values(rasterize_osm(tmp_path / "loops.osm", grid, tmp_path / "loops.tif", coverage="everywhere"))
+    parts = np.array_split(covered, len(tags_of), axis=2)
+    return [{name: (band == 1).sum() for name, band in zip(NAMES, part, strict=True)} for part in parts]
 
 
-def loop(tmp_path, **tags):
-    """What a closed way of 75 × 67 m with such tags covers of each class, pixels of 1 m²."""
-    text = "".join(f'<tag k="{key}" v="{value}"/>' for key, value in tags.items())
-    ways = LOOP.format(id=7, tags=text)
-    (tmp_path / "loop.osm").write_text(f'<osm version="0.6">{HOUSE_NODES}{ways}</osm>')
-    grid = metre_grid(10.0685, 48.1363, 32632, (200, 200))
-    found = rasterize_osm(tmp_path / "loop.osm", grid, tmp_path / "loop.tif", coverage="everywhere", overwrite=True)
-    return {name: int((band == 1).sum()) for name, band in zip(NAMES, values(found), strict=True)}
+CORNERS = [(10.0680, 48.1360), (10.0690, 48.1360), (10.0690, 48.1366), (10.0680, 48.1366)]
 
 
 def test_closed_ways_of_line_features_are_lines_unless_they_say_that_they_are_areas(tmp_path):
-    x, y = Transformer.from_crs(4326, 32632, always_xy=True).transform([10.0680, 10.0690, 10.0690, 10.0680], [48.1360, 48.1360, 48.1366, 48.1366])  # fmt: skip
+    x, y = Transformer.from_crs(4326, 32632, always_xy=True).transform(*np.transpose(CORNERS))
     area = shapely.Polygon(np.column_stack([x, y]))
-    for tags, name, width in (
-        ({"natural": "tree_row"}, "vegetation", 4), ({"highway": "residential", "place": "square"}, "roads", 5.5),
-        ({"waterway": "stream", "tourism": "attraction"}, "water", 2),
-    ):  # fmt: skip
-        ring = area.exterior.buffer(width / 2).area
-        assert loop(tmp_path, **tags)[name] == pytest.approx(ring, rel=0.04)
-        assert loop(tmp_path, **tags, area="yes")[name] == pytest.approx(area.area, rel=0.01)
-    for tags, name in (
-        ({"natural": "wood"}, "vegetation"),
-        ({"natural": "tree_row", "landuse": "forest"}, "vegetation"),
-    ):
-        assert loop(tmp_path, **tags)[name] - (8 if name == "vegetation" else 0) == pytest.approx(area.area, rel=0.01)
-    assert loop(tmp_path, barrier="fence", landuse="farmyard", natural="water")["water"] == pytest.approx(
-        area.area, rel=0.01
-    )
+    lines = {
+        "vegetation": ({"natural": "tree_row"}, 4),
+        "roads": ({"highway": "residential", "place": "square"}, 5.5),
+        "water": ({"waterway": "stream", "tourism": "attraction"}, 2),
+    }
+    areas = [(name, {**tags, "area": "yes"}) for name, (tags, _) in lines.items()]
+    areas += [("vegetation", {"natural": "wood"}), ("vegetation", {"natural": "tree_row", "landuse": "forest"})]
+    areas += [("water", {"barrier": "fence", "landuse": "farmyard", "natural": "water"})]
+    covered = loops(tmp_path, *(tags for tags, _ in lines.values()), *(tags for _, tags in areas))
+    for (name, (_, width)), found in zip(lines.items(), covered[:3], strict=True):
+        assert found[name] == pytest.approx(area.exterior.buffer(width / 2).area, rel=0.04)
+    for (name, _), found in zip(areas, covered[3:], strict=True):
+        assert found[name] == pytest.approx(area.area, rel=0.01)
 
 
 def test_closed_ways_that_gdal_has_made_areas_of_are_lines_in_any_format(tmp_path):

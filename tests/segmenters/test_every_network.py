@@ -1,5 +1,7 @@
 """What every network of the toolbox does alike; one without an entry in `small_networks` fails here."""
 
+import copy
+import functools
 import re
 from pathlib import Path
 
@@ -22,6 +24,12 @@ SMALLEST_BATCH = {"osmnet", "patch-alexnet", "segnet", "fusenet", "v-fusenet", "
 
 
 def build(name: str, bands: int) -> nn.Module:
+    """A network of its own for each test, as it was initialised once."""
+    return copy.deepcopy(initialised(name, bands))
+
+
+@functools.cache
+def initialised(name: str, bands: int) -> nn.Module:
     torch.manual_seed(0)
     network = create_model(
         name, in_channels=bands, num_classes=NETWORKS[name].num_classes, **NETWORKS[name].arguments(bands)
@@ -48,8 +56,8 @@ def test_every_network_that_is_listed_has_an_entry() -> None:
     assert sorted(list_models()) == sorted(NETWORKS)
 
 
-@pytest.mark.parametrize("which", range(3))
-def test_every_parameter_gets_a_gradient_for_any_number_of_bands(name: str, which: int) -> None:
+@pytest.mark.parametrize("which", [0, 2])
+def test_every_parameter_gets_a_gradient_for_the_fewest_bands_and_for_many(name: str, which: int) -> None:
     small = NETWORKS[name]
     bands, side = small.bands[which], small.side_px
     network = build(name, bands).train()

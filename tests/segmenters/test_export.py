@@ -21,7 +21,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.plugins import NETWORKS as NETWORK_PLUGINS
 from deepnets4eo.plugins import plugins_of
 from deepnets4eo.points.snapnet import networks as snapnet
-from deepnets4eo.segmentation import blocks
+from deepnets4eo.segmentation import blocks, light_unet
 from deepnets4eo.segmenters import export
 from deepnets4eo.segmenters.export import export_onnx
 from deepnets4eo.segmenters.export_check import Reference, probe_images
@@ -53,14 +53,19 @@ INPUTS = InputSpec(
     },
     gsd_m=0.1,
 )
-SHALLOW = {"encoder_depth": 3, "decoder_channels": [16, 8, 8]}
 RESNET10 = {"encoder": "resnet10"}  # see `fewer_layers`
 SMALLER = {  # than those of all tests: it is the number of layers that tracing takes its time for
-    "damage-network": {"decoder_channels": [16, 8, 8], **RESNET10},
-    "residual-correction": {"streams": [3, 1], "network": "osmnet", "options": {"width": 4}, "correction_width": 8},
-    "smp-fusion": {"streams": [3, 1], **RESNET10, **SHALLOW},
+    "damage-network": {"decoder_channels": [16, 8], **RESNET10},
+    "residual-correction": {
+        "streams": [3, 1],
+        "network": "osmnet",
+        "options": {"width": 4},
+        "correction_width": 8,
+        "head": "multi-kernel",
+    },
+    "smp-fusion": {"streams": [3, 1], "encoder_depth": 2, "decoder_channels": [8, 8], **RESNET10},
 }
-# below, and in tests/hyperspectral: they mirror their edges; OSMNet has two heads below
+# below, and in tests/hyperspectral: they mirror their edges; OSMNet has one head below and one in the residual correction
 ELSEWHERE = ("patch-alexnet", "hyperspectral/", "osmnet")
 # left out, since tracing takes up to 40 s: those with the layers of another one here, that is of other networks of two
 # dates, of V-FuseNet, of the default damage network, of smp's encoders and decoder, of the residual correction
@@ -88,7 +93,6 @@ NETWORKS = [
         }
         | SMALLER
     ).items(),
-    ("osmnet", {"width": 4, "head": "multi-kernel"}),
     ("osmnet", {"width": 4, "head": "distance"}),
     ("fc-siam-diff", {}),
 ]
@@ -153,15 +157,16 @@ def logits_of(graph, batch):
 def fewer_layers():
     """Networks with one layer where they have several alike, and with fewer stages: tracing takes as long as they have layers.
 
-    They have no options for that. VGG-16 keeps three stages of one convolution, the FC networks two, ResNet-18 one block
-    a stage.
+    They have no options for that. VGG-16 and the FC networks keep two stages, ResNet-18 one block a stage, of which the
+    light U-Net takes two.
     """
     resnet = encoders["resnet18"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(encoders, "resnet10", resnet | {"params": resnet["params"] | {"layers": [1, 1, 1, 1]}})
-        patch.setattr(blocks, "STAGES", ((1, 1), (2,), (4,)))
-        patch.setattr(snapnet, "MAPS", (4, 2, 1))
-        patch.setattr(snapnet, "_decoder_chains", lambda: [[8, 2], [4, 1], [2, 1]])
+        patch.setattr(blocks, "STAGES", ((1, 1), (2,)))
+        patch.setattr(snapnet, "MAPS", (2, 1))
+        patch.setattr(snapnet, "_decoder_chains", lambda: [[4, 1], [2, 1]])
+        patch.setattr(light_unet, "SCALES", 3)
         patch.setattr(fully_convolutional, "ENCODER", ((8, 8), (16,)))
         patch.setattr(fully_convolutional, "DECODER", ((16, 8), (8,)))
         yield

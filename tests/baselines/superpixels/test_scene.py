@@ -1,5 +1,7 @@
 """Superpixels of a whole scene: as if cut at once."""
 
+import functools
+
 import numpy as np
 import pandas
 import pytest
@@ -46,6 +48,26 @@ def cut_alone(image, cut):
     return ids
 
 
+CUTS = {"felzenszwalb": Superpixels(), "slic": Superpixels("slic", area_px=200)}
+
+
+@pytest.fixture(scope="module")
+def cut_three_ways(image, tmp_path_factory):
+    """A function: by the name of a cut, the ids of the image in blocks, at once, and of blocks that are cut alone."""
+    layer, folder = Layer.open(image), tmp_path_factory.mktemp("cuts")
+
+    @functools.cache
+    def ids_of(name):
+        sides = {"blocks": BLOCK_PX, "at_once": 1024}
+        paths = [
+            segment_scene(layer, folder / f"{name}-{key}.tif", CUTS[name], block_px=side, workers=2)
+            for key, side in sides.items()
+        ]
+        return *map(read, paths), cut_alone(image, CUTS[name])
+
+    return ids_of
+
+
 def outline_shares(ids):
     """Shares of neighbouring pixels of different regions: across the blocks' edges, and in rows and columns not near one."""
     counts = np.zeros((2, 2))  # on edges and elsewhere: pairs that differ, pairs
@@ -58,26 +80,21 @@ def outline_shares(ids):
     return counts[:, 0] / counts[:, 1]
 
 
-@pytest.mark.parametrize("cut", [Superpixels(), Superpixels("slic", area_px=200)], ids=["felzenszwalb", "slic"])
-def test_outlines_do_not_gather_along_the_edges_of_blocks(image, cut, tmp_path):
+@pytest.mark.parametrize("name", CUTS)
+def test_outlines_do_not_gather_along_the_edges_of_blocks(cut_three_ways, name):
     """About as much outline there as where no block ends; blocks cut alone show many times as much."""
-    layer = Layer.open(image)
-    ids = read(segment_scene(layer, tmp_path / "ids.tif", cut, block_px=BLOCK_PX, workers=2))
-    at_once = read(segment_scene(layer, tmp_path / "at_once.tif", cut, block_px=1024))
-    shares = np.array([outline_shares(one) for one in (ids, at_once, cut_alone(image, cut))])
+    shares = np.array([outline_shares(ids) for ids in cut_three_ways(name)])
     assert shares[2, 0] > 0.99
     in_blocks, in_whole, alone = shares[:, 0] / shares[:, 1] - 1
     assert alone > 4
     assert abs(in_blocks - in_whole) < 0.25, shares
 
 
-def test_blocks_agree_with_the_scene_cut_at_once_better_than_blocks_cut_alone(image, tmp_path):
+def test_blocks_agree_with_the_scene_cut_at_once_better_than_blocks_cut_alone(cut_three_ways):
     """By the share of pairs of pixels that are together in one and not in the other."""
-    layer, cut = Layer.open(image), Superpixels()
-    at_once = read(segment_scene(layer, tmp_path / "a.tif", cut, block_px=1024)) + 1
-    blockwise = read(segment_scene(layer, tmp_path / "b.tif", cut, block_px=BLOCK_PX)) + 1
-    alone = renumber(cut_alone(image, cut).astype(np.int32))[0] + 1
-    errors = [adapted_rand_error(at_once, other)[0] for other in (blockwise, alone)]
+    blockwise, at_once, alone = cut_three_ways("felzenszwalb")
+    alone = renumber(alone.astype(np.int32))[0]
+    errors = [adapted_rand_error(at_once + 1, other + 1)[0] for other in (blockwise, alone)]
     assert errors[0] < 0.8 * errors[1]
 
 

@@ -74,11 +74,16 @@ def test_a_training_goes_on_where_it_ended_and_exports_without_learning(trained:
     assert len((trained / "log.csv").read_text().splitlines()) == 2
 
 
-def test_land_cover_learns_with_heights_from_where_one_without_ended(trained: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def trained_with_heights(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("heights") / "out"
     overrides = (*SMALL, "data.heights=true", f"data.start={trained}", "train.lr=1e-9")
-    out = train("buildings", tmp_path / "out", overrides=overrides, options=TrainOptions("cpu", minutes=0.0))
-    assert not (out / "buildings").exists()
-    run, former = load_run(out / "landcover"), load_run(trained / "landcover")
+    return train("buildings", out, overrides=overrides, options=TrainOptions("cpu", minutes=0.0))
+
+
+def test_land_cover_learns_with_heights_from_where_one_without_ended(trained: Path, trained_with_heights: Path) -> None:
+    assert not (trained_with_heights / "buildings").exists()
+    run, former = load_run(trained_with_heights / "landcover"), load_run(trained / "landcover")
     assert run.inputs.layers["ndsm"].optional
     assert {"with_heights", "without_heights"} <= run.card["notes"]["validation"].keys()
     rng = np.random.default_rng(0)
@@ -92,12 +97,10 @@ def test_land_cover_learns_with_heights_from_where_one_without_ended(trained: Pa
     assert np.abs(found - expected).mean() < 0.02  # statistics of batches have moved
 
 
-def test_one_without_heights_does_not_start_from_one_with_them(trained: Path, tmp_path: Path) -> None:
-    overrides = (*SMALL, "data.heights=true", f"data.start={trained}")
-    train("buildings", tmp_path / "out", overrides=overrides, options=TrainOptions("cpu", minutes=0.0))
+def test_one_without_heights_does_not_start_from_one_with_them(trained_with_heights: Path, tmp_path: Path) -> None:
+    overrides = (*SMALL, f"data.start={trained_with_heights}")
     with pytest.raises(InputError, match="learnt with heights"):
-        train("buildings", tmp_path / "none", overrides=(*SMALL, f"data.start={tmp_path / 'out'}"),
-              options=TrainOptions("cpu", minutes=0.0))  # fmt: skip
+        train("buildings", tmp_path / "none", overrides=overrides, options=TrainOptions("cpu", minutes=0.0))
 
 
 def test_a_training_starts_from_one_of_its_runs(trained: Path, tmp_path: Path) -> None:
