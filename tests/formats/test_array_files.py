@@ -125,6 +125,8 @@ def test_a_list_of_pixels_is_unfolded_column_by_column(tmp_path: Path) -> None:
     scipy.io.savemat(tmp_path / "a.mat", {"Y": pixels, **sizes})
     assert np.array_equal(read_all(tmp_path / "a.mat"), CUBE.transpose(2, 0, 1))
     assert read_all(f"{tmp_path / 'a.mat'}#A").shape == (4, 5, 7)
+    scipy.io.savemat(tmp_path / "b.mat", {"Y": pixels, **sizes, "nBand": 0.0})  # which states no sizes
+    assert read_all(f"{tmp_path / 'b.mat'}#Y").shape == (1, 11, 35)
 
 
 def test_of_several_arrays_one_has_to_be_named(tmp_path: Path) -> None:

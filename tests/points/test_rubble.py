@@ -1,5 +1,7 @@
 """Height loss and debris of made-up houses on sloping ground, whose volumes are known, and of a miniature city."""
 
+import csv
+
 import geopandas as gpd
 import laspy
 import numpy as np
@@ -560,6 +562,48 @@ def test_heights_in_feet_by_geotiff_keys_lose_as_much_as_in_metres(tmp_path, hou
         las.write(files[-1])
     result = debris_volumes(files[0], houses, files[1], PLAIN)
     np.testing.assert_allclose(result.buildings["lost_m3"], both.buildings["lost_m3"], rtol=1e-3, atol=0.5)
+
+
+FOOT, SURVEY_FOOT = 0.3048, 1200 / 3937
+
+
+@pytest.mark.parametrize(
+    ("keys", "horizontal_m", "vertical_m", "crs"),
+    [
+        ([3076, 9001, 4099, 9002], 1, FOOT, CRS),
+        ([3076, 9001, 4099, 9003], 1, SURVEY_FOOT, CRS),
+        ([3076, 9002, 4099, 9002], FOOT, FOOT, "EPSG:2992"),
+        ([3076, 9003, 4099, 9003], SURVEY_FOOT, SURVEY_FOOT, "EPSG:2229"),
+    ],
+)
+def test_the_volumes_of_a_fallen_house_in_a_user_defined_crs_in_feet_are_in_cubic_metres(
+    tmp_path, keys, horizontal_m, vertical_m, crs
+):
+    rng, xy_m = np.random.default_rng(0), 2000.0
+    for name, height_m in (("pre", 6.0), ("post", 1.5)):
+        xy = rng.uniform(0, 60, (20_000, 2))
+        inside = (abs(xy - 30) < [10, 7.5]).all(axis=1)
+        z = 100 + inside * (height_m + (rng.uniform(-0.4, 0.4, len(xy)) if name == "post" else 0))
+        las = laspy.LasData(laspy.LasHeader(version="1.2", point_format=0))
+        las.header.scales, las.header.offsets = np.full(3, 0.001), np.zeros(3)
+        las.x, las.y, las.z = *((xy + xy_m) / horizontal_m).T, z / vertical_m
+        entries = [
+            (1024, 0, 1, 1),
+            (3072, 0, 1, 32767),
+            *((key, 0, 1, code) for key, code in zip(keys[::2], keys[1::2], strict=True)),
+        ]
+        directory = np.array([(1, 1, 0, len(entries)), *entries], "<u2")
+        las.header.vlrs.append(laspy.VLR("LASF_Projection", 34735, "", directory.tobytes()))
+        las.write(tmp_path / f"{name}.las")
+    house = shapely.box(*((np.array([20, 22.5, 40, 37.5]) + xy_m) / horizontal_m))
+    gpd.GeoDataFrame({"id": ["a"]}, geometry=[house], crs=crs).to_file(tmp_path / "house.gpkg")
+    files = [str(tmp_path / name) for name in ("post.las", "pre.las", "house.gpkg", "out")]
+    words = ["rubble", files[0], "--pre", files[1], "--footprints", files[2], "--out", files[3]]
+    assert main([*words, "--also", "none", "--set", "align=no"]) == 0
+    (row,) = csv.DictReader((tmp_path / "out" / "rubble.csv").open(encoding="utf-8"))
+    assert float(row["area_m2"]) == pytest.approx(20 * 15, rel=1e-5)
+    assert float(row["lost_m3"]) == pytest.approx(20 * 15 * 4.5, rel=0.01)
+    assert float(row["debris_m3"]) == pytest.approx(20 * 15 * 1.5, rel=0.02)
 
 
 def test_outlines_lie_in_the_feet_of_a_cloud_that_names_no_crs(tmp_path):

@@ -137,6 +137,15 @@ def test_a_band_marked_as_alpha_is_a_mask_only_if_its_values_are_those_of_one(tm
     assert in_all_ways(tmp_path / "mixed") == [(4, "band_4", pytest.approx(240 / 260, abs=0.02))] * 3
 
 
+@pytest.mark.parametrize(("count", "bands"), [(15, 3), (16, 4)])
+def test_a_band_marked_as_alpha_is_shown_from_sixteen_values_above_zero_on(
+    tmp_path: Path, count: int, bands: int
+) -> None:
+    image = np.zeros((4, 40, 60), np.uint8)
+    image[3] = np.arange(2400).reshape(40, 60) % (count + 1)  # 0 to 15, 0 to 16
+    assert Layer.open(write(tmp_path / "a.tif", image, photometric="RGB", alpha="YES")).count == bands
+
+
 def test_an_internal_mask_counts(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", np.ones((3, 40, 60), np.uint8))
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as file:

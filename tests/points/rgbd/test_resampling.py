@@ -149,6 +149,10 @@ def test_the_same_votes_label_a_surface_model_with_an_orthophoto():
 def test_scores_of_another_grid_are_refused():
     with pytest.raises(InputError, match="the grid that the surface was made of"):
         grid_scores(FRAME.surface(), np.zeros((5, 2)), FRAME.shape)
+    surface = FRAME.surface()
+    one_pixel_less = (1, int(surface.point_index.max()))
+    with pytest.raises(InputError, match="the grid that the surface was made of"):
+        grid_scores(surface, np.zeros((len(surface.vertices), 2)), one_pixel_less)
 
 
 def test_folders_that_are_no_run_are_refused(tmp_path):
