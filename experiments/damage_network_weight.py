@@ -36,11 +36,10 @@ from sklearn.metrics import log_loss, roc_auc_score
 from smoke import NOTE, add_smoke
 
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.abstention import BY_NETWORK
 from deepnets4eo.damage.decision import POST_ALONE
 from deepnets4eo.damage.estimates import UNKNOWN_RATES, GradingRates, corrected_share, fit_rates
 from deepnets4eo.damage.fit_model import Graded
-from deepnets4eo.damage.model import DEFAULT_MODEL, DamageModel, to_decision_table
+from deepnets4eo.damage.model import BY_NETWORK, DEFAULT_MODEL, DamageModel, to_decision_table
 from deepnets4eo.damage.pool import ALONE, EQUAL_SHARE, NETWORK, RELIABILITY, SHARE, pool_log_odds
 from deepnets4eo.damage.probabilities import adjust_to_share, border_log_odds
 from deepnets4eo.damage.reliability import Reliability, fit_reliability

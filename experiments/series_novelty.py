@@ -27,13 +27,11 @@ from smoke import add_smoke, title_of
 
 from deepnets4eo.change import NoveltyOptions
 from deepnets4eo.change.classical.pair_scores import METHODS
-from deepnets4eo.change.series.cells import CellGrid
 from deepnets4eo.change.series.dates import DatedImage
 from deepnets4eo.change.series.deltas import iter_deltas
-from deepnets4eo.change.series.events import CellEvents, collect_events, score_events
-from deepnets4eo.change.series.features import cell_sums
+from deepnets4eo.change.series.features import CellGrid, cell_sums, measure_cells
 from deepnets4eo.change.series.job import make_features, write_series
-from deepnets4eo.change.series.measure import measure_cells
+from deepnets4eo.change.series.ranking import CellEvents, collect_events, score_events
 from deepnets4eo.change.series.stack import ImageSeries, MaskRule
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import write_json, write_text

@@ -18,12 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from deepnets4eo.arrays import ByteImage, FloatImage
+from deepnets4eo.arrays import ByteImage, FloatImage, Mask
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.change.change_scores import check_two_classes
 from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.change.diffusion import EDGE_LEVEL, FEW_STEPS, RATE, Diffusion, guided_anisotropic_diffusion
-from deepnets4eo.change.label_noise import LEVELS, LabelNoise, confident_classes, count_packed, estimate_label_noise
 from deepnets4eo.change.refinement import LEAST_LEFT
 from deepnets4eo.errors import InputError, check_choice
 from deepnets4eo.evaluation.label_reader import LabelReader
@@ -44,6 +43,8 @@ from deepnets4eo.training.segmentation import Prepared, prepare, score_and_write
 from deepnets4eo.training.splits import TRAIN
 from deepnets4eo.training.statistics import class_cells
 from deepnets4eo.training.tasks import Task, TrainOptions
+
+LEVELS = 256  # of packed probabilities
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class CleansingRecipe(Recipe):
 def merge_labels(original: ByteImage, predicted: ByteImage, rule: Merge) -> ByteImage:
     """Labels where a network agrees with the original ones; void stays void.
 
-    Source: Daudt et al., EarthVision 2019, section 3.2, but for "ignore-confident" (see `change.label_noise`).
+    Source: Daudt et al., EarthVision 2019, section 3.2, but for "ignore-confident" (see `confident_classes`).
 
     Parameters
     ----------
@@ -325,3 +326,64 @@ def to_grey_levels(image: FloatImage, layer: LayerInput) -> FloatImage:
 
 
 TASK = Task(train_with_cleansing, CleansingRecipe)
+
+
+@dataclass(frozen=True)
+class LabelNoise:
+    """Shares 0 to 1 of the labels of no change and of change that are wrong; NaN where the network is sure of none of
+    them, or one class is not labelled."""
+
+    no_change: float
+    change: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Rounded, for the card of a run."""
+        return {"no change": round(self.no_change, 4), "change": round(self.change, 4)}
+
+    def __str__(self) -> str:
+        return f"{self.change:.0%} of labelled change and {self.no_change:.0%} of labelled no change"
+
+
+def count_packed(labels: ByteImage, packed: ByteImage, known: Mask) -> NDArray[np.int64]:
+    """Count known pixels by label (0 no change, 1 change) and packed probability (value / 254): (2, 256), to be summed
+    over scenes."""
+    counted = known & (labels < 2)
+    flat = labels[counted].astype(np.int64) * LEVELS + packed[counted]
+    return np.bincount(flat, minlength=2 * LEVELS).reshape(2, LEVELS)
+
+
+def confident_classes(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return the class (256,) that a network is sure of at each packed probability: 1 from the mean where change is
+    labelled on, 0 up to the mean where no change is labelled, 255 between and where one class is not labelled.
+
+    >>> counts = np.zeros((2, 256), np.int64)
+    >>> counts[0, 20], counts[1, 240] = 100, 16
+    >>> confident_classes(counts)[[10, 20, 130, 240, 250]].tolist()
+    [0, 0, 255, 1, 1]
+    """
+    classes = np.full(LEVELS, VOID, np.uint8)
+    if not counts.sum(axis=1).all():
+        return classes
+    levels = np.arange(LEVELS)
+    of_none, of_change = (counts * levels).sum(axis=1) / counts.sum(axis=1)
+    nearest = levels >= PACKED_ONE / 2
+    both = (levels >= of_change) & (levels <= of_none)  # a network that cannot tell both classes apart
+    classes[levels <= of_none] = 0
+    classes[levels >= of_change] = 1
+    classes[both] = nearest[both]
+    return classes
+
+
+def estimate_label_noise(counts: NDArray[np.int64]) -> LabelNoise:
+    """Return the shares of wrong labels from counts (2, 256) of `count_packed`; errors of the network count as well
+    where it is sure of them.
+
+    >>> counts = np.zeros((2, 256), np.int64)
+    >>> counts[0, 20], counts[1, 240], counts[1, 10] = 100, 16, 4
+    >>> print(estimate_label_noise(counts))
+    20% of labelled change and 0% of labelled no change
+    """
+    classes = confident_classes(counts)
+    joint = np.stack([counts[:, classes == index].sum(axis=1) for index in (0, 1)], axis=1)
+    wrong = np.array([joint[0, 1], joint[1, 0]]) / np.where(joint.sum(axis=1), joint.sum(axis=1), np.nan)
+    return LabelNoise(float(wrong[0]), float(wrong[1]))

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.change.areas import change_polygons, changed_area, with_transitions
-from deepnets4eo.change.clouds import clouded_area
 from deepnets4eo.change.cover_table import compare_covers, write_transitions
 from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
 from deepnets4eo.change.page import SUBJECT, write_page
-from deepnets4eo.change.pair import POST, PRE, ChangePair
+from deepnets4eo.change.pair import POST, PRE, ChangePair, clouded_area
 from deepnets4eo.files import write_json
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding, worst_first

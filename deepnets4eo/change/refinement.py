@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
-from deepnets4eo.change.diffusion import Diffusion, guided_anisotropic_diffusion
+from deepnets4eo.change.diffusion import Diffusion, check_arrays, guided_anisotropic_diffusion
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, blocks
@@ -249,7 +250,6 @@ def _diffuser(diffusion: Diffusion, device: str, workers: int) -> Diffuser:
         return lambda scores, guides, valid: guided_anisotropic_diffusion(
             scores, guides, diffusion=diffusion, valid=valid, workers=workers
         )
-    from deepnets4eo.change.diffusion_torch import diffuse_on_device
 
     return lambda scores, guides, valid: diffuse_on_device(
         scores, guides, diffusion=diffusion, valid=valid, device=chosen
@@ -293,3 +293,47 @@ def _writer(scores: Layer, out: Path, tags: Mapping[str, str], *, packed: bool) 
     if packed:
         return CogWriter(out, scores.grid, nodata=PACKED_NODATA, band_names=scores.band_names, tags=kept)
     return CogWriter(out, scores.grid, dtype="float32", nodata=np.nan, band_names=scores.band_names, tags=kept)
+
+
+def diffuse_on_device(
+    scores: FloatImage,
+    guides: Sequence[NDArray[Any]],
+    *,
+    diffusion: Diffusion | None = None,
+    valid: NDArray[np.bool_] | None = None,
+    device: str = "cuda",
+) -> FloatImage:
+    """Do what `guided_anisotropic_diffusion` does on a device such as "cuda"; the result differs by rounding alone.
+    Raises the same errors."""
+    diffusion = diffusion or Diffusion()
+    check_arrays(scores, guides, valid)
+    state = torch.from_numpy(np.asarray(scores, np.float32).copy()).to(device)
+    images = torch.from_numpy(np.stack([np.asarray(guide, np.float32) for guide in guides])).to(device)
+    between: list[torch.Tensor | float] = [1.0, 1.0]
+    if valid is not None:
+        inside = torch.from_numpy(np.ascontiguousarray(valid)).to(device)
+        state, images = (torch.where(inside, values, torch.zeros_like(values)) for values in (state, images))
+        between = [(inside[1:] & inside[:-1]).float(), (inside[:, 1:] & inside[:, :-1]).float()]
+    with torch.inference_mode():
+        for _ in range(diffusion.steps):
+            flows = [_flows(state, images, axis, between[axis], diffusion) for axis in (0, 1)]
+            for axis, (of_state, of_images) in enumerate(flows):
+                _move(state, of_state, axis)
+                _move(images, of_images, axis)
+    result: FloatImage = state.cpu().numpy()
+    return result if valid is None else np.where(valid, result, np.asarray(scores, np.float32))
+
+
+def _flows(
+    state: torch.Tensor, images: torch.Tensor, axis: int, between: torch.Tensor | float, diffusion: Diffusion
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What each pixel gets from the next one along the axis: of scores (C, …), of guides (G, B, …)."""
+    differences = images.diff(dim=2 + axis)
+    shares = diffusion.rate / (1 + (differences.abs().mean(dim=1) / diffusion.edge_level) ** 2) * between
+    return state.diff(dim=1 + axis) * shares.amin(dim=0), differences * shares[:, None]
+
+
+def _move(values: torch.Tensor, flow: torch.Tensor, axis: int) -> None:
+    length = values.shape[axis - 2]
+    values.narrow(axis - 2, 0, length - 1).add_(flow)
+    values.narrow(axis - 2, 1, length - 1).sub_(flow)

@@ -7,29 +7,46 @@ together that were trained by themselves: `change.strategies`. Refuses recipes w
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field
+from torch import Tensor
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.change.change_scores import check_two_classes
-from deepnets4eo.change.cover_samples import COVERS, CoverReaders, CoverSamples, count_pairs, open_covers
-from deepnets4eo.change.transitions import from_to_legend
+from deepnets4eo.change.transitions import COVER_POST, COVER_PRE, from_to_legend, join_covers
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
+from deepnets4eo.evaluation.label_reader import OF_TRAINING, LabelReader
+from deepnets4eo.grid import blocks
 from deepnets4eo.lazy import check_extra
+from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.options import Section
+from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-from deepnets4eo.training.data import ValidationLoader
+from deepnets4eo.training.criterion import class_of_monitor, class_weights
+from deepnets4eo.training.data import ClassSamples, Sample, ValidationLoader
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
-from deepnets4eo.training.recipe import Recipe, TrainSection
+from deepnets4eo.training.losses import SumOfLosses, median_frequency
+from deepnets4eo.training.recipe import DataSection, Recipe, TrainSection
+from deepnets4eo.training.scenes import LabelledScene, warn_of_hidden_class
 from deepnets4eo.training.segmentation import NOT_VALIDATED, Prepared, load_legend, prepare
+from deepnets4eo.training.splits import TRAIN, DataSplit, SampleWindow
 from deepnets4eo.training.tasks import Task, TrainOptions
+
+COVERS = (COVER_PRE, COVER_POST)
+READ_PX = 1024
+CoverReaders = Mapping[str, LabelReader]
+
+Batch = Mapping[str, Tensor]
+OVERALL = ("overall_accuracy", "kappa", "mean_f1", "mean_iou")
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +188,6 @@ def _train_direct(covers: _Covers, segmenter: NetworkSegmenter, out: Path, optio
 
 def _train_parts(covers: _Covers, segmenter: NetworkSegmenter, out: Path, options: TrainOptions) -> dict[str, Any]:
     """Strategies 4.1 and 4.2."""
-    from deepnets4eo.change.cover_criterion import CoverCriterion
 
     recipe, prepared = covers.recipe, covers.prepared
     criterion = CoverCriterion(recipe.train, prepared.inputs.names, prepared.legend, prepared.pixels, covers.pixels)
@@ -191,7 +207,6 @@ def _train_parts(covers: _Covers, segmenter: NetworkSegmenter, out: Path, option
 
 
 def _matrices(covers: _Covers, segmenter: NetworkSegmenter) -> Any:
-    from deepnets4eo.change.cover_criterion import score_covers
 
     halo_px = min(segmenter.halo_px, covers.recipe.data.tile_px // 8)
     batches = covers.validation(covers.samples(), halo_px)
@@ -200,7 +215,6 @@ def _matrices(covers: _Covers, segmenter: NetworkSegmenter) -> Any:
 
 def _change_scorer(covers: _Covers) -> Any:
     """Scores of change after an epoch, the monitored class among them, and of land cover."""
-    from deepnets4eo.change.cover_criterion import overall
     from deepnets4eo.training.criterion import class_of_monitor
 
     of_class = class_of_monitor(covers.recipe.train, covers.prepared.legend)
@@ -214,7 +228,6 @@ def _change_scorer(covers: _Covers) -> Any:
 
 
 def _cover_scorer(covers: _Covers) -> Any:
-    from deepnets4eo.change.cover_criterion import overall
 
     return lambda segmenter: overall(_matrices(covers, segmenter)["cover"])
 
@@ -234,3 +247,122 @@ def _notes(covers: _Covers, scores: dict[str, Any]) -> dict[str, Any]:
 
 
 TASK = Task(train_cover, CoverRecipe)
+
+
+class CoverCriterion:
+    """Losses of change, of land cover, or of both, for networks of the kind `CoverAndChange`. `pixels` are training
+    pixels of no change and change, `cover_pixels` (L,) those of land cover, None where it is not weighted."""
+
+    def __init__(
+        self,
+        train: TrainSection,
+        layers: Sequence[str],
+        legend: Legend,
+        pixels: Sequence[int],
+        cover_pixels: Sequence[int] | None,
+    ) -> None:
+        self.layers, self.legend = list(layers), legend
+        self.of_class = class_of_monitor(train, legend)
+        self.change_loss = SumOfLosses(train.losses, class_weights(train, legend, pixels))
+        weights = None if cover_pixels is None else median_frequency(cover_pixels)
+        self.cover_loss = SumOfLosses(train.losses, weights)
+
+    def step_cover(self, network: Any, batch: Batch) -> Tensor:
+        """Loss of land cover at both dates, () float32."""
+        return self._cover_losses(network.forward_cover(self._dates(batch)), batch).sum()
+
+    def step_change(self, network: Any, batch: Batch) -> Tensor:
+        """Loss of change alone, () float32."""
+        return self._change_loss(network.forward_all(self._dates(batch))[0], batch)
+
+    def step_both(self, network: Any, batch: Batch, *, cover_weight: float) -> Tensor:
+        """Loss of change plus `cover_weight` times those of land cover, () float32."""
+        change, *covers = network.forward_all(self._dates(batch))
+        return self._change_loss(change, batch) + cover_weight * self._cover_losses(covers, batch).sum()
+
+    def _dates(self, batch: Batch) -> Tensor:
+        return torch.cat([batch[name] for name in self.layers], dim=1)
+
+    def _change_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        loss: Tensor = self.change_loss.to(logits.device)(logits, batch["mask"].long(), batch["valid"])
+        return loss
+
+    def _cover_losses(self, logits: Sequence[Tensor], batch: Batch) -> Tensor:
+        loss = self.cover_loss.to(logits[0].device)
+        pairs = zip(logits, COVERS, strict=True)
+        return torch.stack([loss(one, batch[name].long(), batch["valid"]) for one, name in pairs])
+
+
+def score_covers(
+    segmenter: NetworkSegmenter, batches: Iterable[Sample], covers: int, *, margin_px: int
+) -> dict[str, ConfusionMatrix]:
+    """Confusion matrices of change, of land cover at both dates, and of the pairs from → to, over a validation part."""
+    matrices = {"change": ConfusionMatrix(2), "cover": ConfusionMatrix(covers), "from_to": ConfusionMatrix(covers**2)}
+    for batch in batches:
+        stack = np.concatenate([batch[name] for name in segmenter.inputs.names], axis=1)
+        pairs = segmenter.predict_classes(stack, margin_px=margin_px)
+        height, width = pairs.shape[1:]
+        inner = np.s_[:, margin_px : margin_px + height, margin_px : margin_px + width]
+        pre, post = pairs // covers, pairs % covers
+        mask, cover_pre, cover_post = (batch[name][inner] for name in ("mask", *COVERS))
+        matrices["change"].update(mask, (pre != post).astype(np.uint8))
+        matrices["cover"].update(cover_pre, pre).update(cover_post, post)
+        known = (cover_pre < covers) & (cover_post < covers)
+        reference = np.where(known, cover_pre.astype(np.int64) * covers + cover_post, 255)
+        matrices["from_to"].update(reference, pairs)
+    return matrices
+
+
+def overall(matrix: ConfusionMatrix) -> dict[str, float]:
+    """The overall scores of a matrix."""
+    return {name: float(getattr(matrix, name)) for name in OVERALL}
+
+
+def open_covers(scenes: Sequence[LabelledScene], legend: Legend, data: DataSection) -> list[CoverReaders]:
+    """Readers of land cover at both dates of each scene, on its grid. Errors: InputError, LabelError as of label rasters."""
+
+    def one(named: LabelledScene, layer: str) -> LabelReader:
+        raw = Layer.open(named.sources[layer], nodata=data.nodata.get(layer))
+        reader = LabelReader(raw, legend, unknown=data.unknown_labels, remedies=OF_TRAINING)
+        warn_of_hidden_class(reader, layer)
+        return reader.on(named.grid)
+
+    return [{layer: one(named, layer) for layer in COVERS} for named in scenes]
+
+
+def count_pairs(split: DataSplit[LabelledScene], readers: Sequence[CoverReaders], covers: int) -> NDArray[np.int64]:
+    """Training pixels of each pair of covers, (L, L). Peak memory: one window."""
+    counts = np.zeros(256, np.int64)
+    for number, of_scene in enumerate(readers):
+        for window in blocks(_shape(split.scenes[number]), READ_PX):
+            pre, post = (of_scene[layer].read(window) for layer in COVERS)
+            pairs = np.where(split.mask(number, TRAIN, window), join_covers(pre, post, covers), VOID)
+            counts += np.bincount(pairs.ravel(), minlength=256)
+    return counts[: covers**2].reshape(covers, covers)
+
+
+class CoverSamples(ClassSamples):
+    """Windows with the change mask, and `cover_pre` and `cover_post` (h, w) uint8 from the readers of each scene. With
+    `pairs` L the mask is the pair of covers from → to; with 0 it is change."""
+
+    def __init__(self, *arguments: Any, readers: Sequence[CoverReaders], pairs: int = 0) -> None:
+        super().__init__(*arguments)
+        self._readers, self._pairs = readers, pairs
+
+    def _read(
+        self, window: SampleWindow, labelled: NDArray[np.bool_], hidden: NDArray[np.bool_] | None = None
+    ) -> Sample:
+        sample = super()._read(window, labelled, hidden)
+        usable = labelled & sample["valid"]
+        covers = {
+            layer: np.where(usable, reader.read(window.window), np.uint8(VOID))
+            for layer, reader in self._readers[window.scene].items()
+        }
+        if self._pairs:
+            return sample | {"mask": join_covers(covers[COVER_PRE], covers[COVER_POST], self._pairs)}
+        return sample | covers
+
+
+def _shape(named: LabelledScene) -> tuple[int, int]:
+    height, width = named.scene.shape
+    return height, width

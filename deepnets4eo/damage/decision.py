@@ -18,17 +18,24 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from deepnets4eo.damage.abstention import cap_confidence, set_by_network, set_not_assessed, unlike_the_fit
 from deepnets4eo.damage.estimates import CALLED, UNKNOWN_RATES, BuildingGround, share_by_calls, site_estimates
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
 from deepnets4eo.damage.findings import result_findings, share_findings
-from deepnets4eo.damage.model import DEFAULT_MODEL, DamageModel, to_decision_table
+from deepnets4eo.damage.input_checks import require_order, require_two_pictures
+from deepnets4eo.damage.model import (
+    DEFAULT_MODEL,
+    DamageModel,
+    cap_confidence,
+    set_by_network,
+    set_not_assessed,
+    to_decision_table,
+    unlike_the_fit,
+)
 from deepnets4eo.damage.network.grader import COLUMNS, MEANING, NetworkGrader, is_run
 from deepnets4eo.damage.network.pairs import POST, PRE
 from deepnets4eo.damage.network.pooling import TileWork
 from deepnets4eo.damage.network.shipped import not_used, open_shipped, pre_not_read, why_unfit
-from deepnets4eo.damage.pair_checks import require_order, require_two_pictures
 from deepnets4eo.damage.pool import (
     NetworkReliability,
     NetworkSkill,

@@ -9,26 +9,48 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import shapely
 from affine import Affine
+from scipy.special import logsumexp
 
+from deepnets4eo.arrays import Floats, Geometries
+from deepnets4eo.cards.catalog import run_path
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.damage.building_image import to_working_image
-from deepnets4eo.damage.outline_probability import PROBABILITY
-from deepnets4eo.errors import InputError
+from deepnets4eo.damage.colour_choice import in_colour
+from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.network.grader import is_run
+from deepnets4eo.damage.network.pairs import in_pixels
+from deepnets4eo.damage.network.pooling import TileWork, pool_scene
+from deepnets4eo.damage.probabilities import MOST_LOG_ODDS
+from deepnets4eo.damage.vocabulary import ASSESSED
+from deepnets4eo.device import choose
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.footprints.read import Footprints
 from deepnets4eo.grid import gsd_m, mean_gsd_m, transform_shapes
+from deepnets4eo.inspection.daylight import BRIGHT_PERCENTILE, DARKEST, bright_value
 from deepnets4eo.polygons import Shaping, grow_into_borders, polygonize
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.segmenters.any_size import takes_any_size
-from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.any_size import COARSEST_M, FINEST_M, takes_any_size, working_grid
+from deepnets4eo.segmenters.inputs import DISPLAY_RGB
+from deepnets4eo.segmenters.run import Run, load_run
+from deepnets4eo.segmenters.stretch import needed_stretch, show
 from deepnets4eo.tiling.scores import PACKED_ONE
 from deepnets4eo.zonal import band_sums
+
+WORKING_GSD_M = 0.7  # at Joplin as good as at 0.5 m, in half the time
+
+REMEDY = "Give footprints, or --segmenter with a run that learnt such images."
+
+PROBABILITY = "building_prob"  # column of the outlines
+COLUMN = "ev_building"
+MEANING = "mean probability of a building inside the outline, of the network that found it, 0–1; not in the decision"
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -200,3 +222,111 @@ def _separate(labels: Layer, classes: dict[int, str], border_value: int, shaping
 def _numbered(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """The same with `id` from 1."""
     return buildings.assign(id=[str(number) for number in range(1, len(buildings) + 1)])
+
+
+def with_outline_probability(evidence: EvidenceTable, footprints: Footprints) -> EvidenceTable:
+    """The table with a column for it where the footprints have one; NaN for buildings that are not assessed."""
+    attributes = footprints.attributes
+    if attributes is None or PROBABILITY not in attributes:
+        return evidence
+    assessed = (evidence.frame["status"] == ASSESSED).to_numpy()
+    values = pd.to_numeric(attributes[PROBABILITY], errors="coerce").where(assessed).to_numpy(float)
+    return replace(
+        evidence, frame=evidence.frame.assign(**{COLUMN: values}), meaning=evidence.meaning | {COLUMN: MEANING}
+    )
+
+
+def to_working_image(image: Layer, working_gsd_m: float) -> Layer:
+    """Check an image and bring it to the ground size that the network works at.
+
+    Parameters
+    ----------
+    image
+        Red, green and blue among its bands, as it declares them or else the first three.
+    working_gsd_m
+        Ground size of a pixel of the result, metres.
+
+    Returns
+    -------
+    Layer
+        Three bands, warped and stretched window by window as it is read.
+
+    Raises
+    ------
+    InputError
+        The image has no CRS, a pixel outside 0.2–1.5 m, fewer than three bands, or is dark as by night.
+    """
+    _check_grid(image)
+    image = image.as_shown()
+    if image.count < 3:
+        raise InputError(f"{image.source} has {image.count} band(s); buildings are found in red, green, blue. {REMEDY}")
+    colour = in_colour(image)
+    stretch = needed_stretch(DISPLAY_RGB, colour)
+    if stretch is None:
+        _check_daylight(colour)
+    return show(colour.on(working_grid(image.grid, working_gsd_m)), stretch)
+
+
+def _check_grid(image: Layer) -> None:
+    """Errors: InputError where the ground size of a pixel is not known, or far from what was learnt."""
+    if image.grid.crs is None:
+        raise InputError(
+            f"{image.source} has no CRS, so the ground size of its pixels is unknown, by which buildings are found. "
+            f"Add one with gdal_edit.py -a_srs. {REMEDY}"
+        )
+    size_m = mean_gsd_m(image.grid)
+    if not FINEST_M <= size_m <= COARSEST_M:
+        raise InputError(
+            f"{image.source} has pixels of {size_m:.3g} m; buildings are found in images of {FINEST_M:g} to {COARSEST_M:g} m. "
+            f"Resample it with gdalwarp -tr where it is finer. {REMEDY}"
+        )
+
+
+def _check_daylight(image: Layer) -> None:
+    """Errors: InputError for an image as dark as by night, or without any valid pixel where it was looked at."""
+    bright = bright_value(image)
+    if bright is None:
+        raise InputError(f"{image.source} has no valid pixel where it was looked at. Check its nodata.")
+    if bright < DARKEST:
+        raise InputError(
+            f"{image.source} is as dark as by night: {BRIGHT_PERCENTILE} % of its values are below {bright:.0f} of 255. "
+            f"Stretch it with gdal_translate -scale if it was taken by day. {REMEDY}"
+        )
+
+
+@dataclass(frozen=True)
+class BuildingNetwork:
+    """The network for buildings that comes with the toolbox, to look within outlines."""
+
+    run: Run
+
+    @classmethod
+    def in_box(cls) -> BuildingNetwork | None:
+        """Open it in the fastest precision of this machine; None where this copy comes without its weights, or they are damaged."""
+        folder = run_path(SHIPPED)
+        if not is_run(folder):
+            return None
+        try:
+            run = load_run(folder)
+        except RunError:
+            return None
+        run.segmenter.to(choose("auto", "auto"))
+        return cls(run)
+
+    def log_odds(self, image: Layer, outlines: Geometries, work: TileWork = TileWork()) -> Floats | None:
+        """(N,) log-odds of a building within outlines in pixels of the image; NaN where it shows no pixel of one.
+
+        None where the image is none that the network takes. work : what is kept of the tiles, and which are computed.
+        """
+        try:
+            working = to_working_image(image, WORKING_GSD_M)
+        except InputError:
+            return None
+        (name,) = self.run.inputs.names
+        to_working = Affine.scale(*(new / old for new, old in zip(working.shape[::-1], image.shape[::-1], strict=True)))
+        shapes = in_pixels(transform_shapes(to_working, shapely.force_2d(outlines)), working.shape)
+        scene = Scene({name: working}, working.grid)
+        logits = pool_scene(self.run.segmenter, scene, shapes, self.run.inputs, self.run.tiling, work=work).mean
+        built = np.isin(self.run.legend.names, (BUILDING, BORDER))
+        odds = logsumexp(logits[:, built], axis=1) - logsumexp(logits[:, ~built], axis=1)
+        return np.clip(odds, -MOST_LOG_ODDS, MOST_LOG_ODDS)

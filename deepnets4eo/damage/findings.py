@@ -12,11 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.abstention import BY_NETWORK, MOST_CONFIDENT
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.table import BLANK
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, mean_gsd, pre_ratio
-from deepnets4eo.damage.model import REASONS, UNLIKE
+from deepnets4eo.damage.model import BY_NETWORK, MOST_CONFIDENT, REASONS, UNLIKE
 from deepnets4eo.damage.pool import NetworkSkill
 from deepnets4eo.damage.site import DIFFER, ShareEstimate
 from deepnets4eo.damage.unbuilt import LEAST_AUC, LEAST_DECOYS, NO_BUILDING, UnbuiltOutlines

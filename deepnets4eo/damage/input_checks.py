@@ -10,16 +10,32 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
 
 from deepnets4eo.damage.colour_choice import in_colour, unknown_colours, unmasked_bands
 from deepnets4eo.damage.evidence.working_grid import UNKNOWN_GSD_M
-from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Window
 from deepnets4eo.inspection.pairs import sample_windows
 from deepnets4eo.inspection.pairs import undeclared_nodata as undeclared_nodata
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration.pair import ImagePair, Role
+from deepnets4eo.tiling.spread import spread_windows
+
+LEAST_COUNT, LEAST_SHARE = 10, 0.1  # buildings that only the pre image shows damaged, and their share of all
+TIMES = 4.0  # as many as those that only the post image shows damaged
+LEAST_BUILDINGS = 5
+# Edge similarity that all but a tenth of the buildings exceed: an image and its copy on another grid 0.85 and 0.92; real
+# pairs of two days 0.30 at most, in a scene where little was damaged.
+ONE_IMAGE, LEAST_ALIKE = 0.75, 10  # the latter a percentile
+
+WINDOW_PX = 512
+WINDOWS = 3  # along each side
+SIDE_PX = 5
+DARK = 0.03  # of the brightest: below, the share is noise
+SMOOTHEST = 10  # percentile of the variation over a window: its smooth ground
+SPECKLED = 0.09  # smooth ground of 18 optical samples varied by 0.02 to 0.08, of 4 radar samples by 0.11 to 0.22
 
 LEAST_VALID = 0.9  # of a window's pixels, for its structure to count
 SCALES_PX = (1, 4)
@@ -118,3 +134,62 @@ def neighbour_correlations(image: NDArray[np.float64]) -> NDArray[np.float64]:
             down, right = (means[1:] * means[:-1]).mean(), (means[:, 1:] * means[:, :-1]).mean()
             out[k] = (down + right) / 2 / power
     return out
+
+
+def is_radar(layer: Layer) -> bool:
+    """Whether a layer of one (or one and the same) band is speckled like radar amplitude; False for colour images."""
+    windows = spread_windows(layer.shape, (WINDOW_PX, WINDOW_PX), WINDOWS)
+    variation = [value for window in windows if np.isfinite(value := _variation(layer, window))]
+    return bool(variation) and float(np.median(variation)) > SPECKLED
+
+
+def _variation(layer: Layer, window: Window) -> float:
+    """Standard deviation over mean of the smoothest ground in a window; NaN where nothing is bright, or in colour."""
+    data, valid = layer.read(window)
+    bands = data[:3].astype(np.float32)
+    if not valid.any() or (bands != bands[:1])[:, valid].any():
+        return float("nan")
+    return _smoothest(np.where(valid, bands[0], 0), valid)
+
+
+def _smoothest(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
+    mean = uniform_filter(image, SIDE_PX)
+    spread = np.sqrt(np.maximum(uniform_filter(image * image, SIDE_PX) - mean * mean, 0))
+    usable = (uniform_filter(valid.astype(np.float32), SIDE_PX) > 0.999) & (mean > DARK * image.max())
+    return float(np.percentile(spread[usable] / mean[usable], SMOOTHEST)) if usable.any() else float("nan")
+
+
+def require_order(before: NDArray[np.float64], after: NDArray[np.float64]) -> None:
+    """Refuse a pair of images in which many buildings are damaged before the event alone.
+
+    before, after : (N,) probability of major damage or worse as the pre and the post image alone give it, NaN where
+    one of them does not show the building.
+    Errors: InputError.
+    """
+    known = np.isfinite(before) & np.isfinite(after)
+    worse_before = int(((before >= 0.5) & (after < 0.5))[known].sum())
+    worse_after = int(((after >= 0.5) & (before < 0.5))[known].sum())
+    if worse_before >= max(LEAST_COUNT, LEAST_SHARE * known.sum()) and worse_before >= TIMES * worse_after:
+        raise InputError(
+            f"{worse_before} of {known.sum()} buildings look damaged in PRE and intact in POST, {worse_after} the other way "
+            "round: the images seem to be swapped. Give the image from before the event first; or, where the damage in "
+            "PRE is real and older, give - for PRE to assess from the post image alone."
+        )
+
+
+def require_two_pictures(similarity: NDArray[np.float64]) -> None:
+    """Refuse a pair in which hardly anything differs: an image and a copy of it.
+
+    similarity : (N,) correlation of the edges of pre and post at each building, −1 to 1, NaN where unknown.
+    Errors: InputError.
+    """
+    known = similarity[np.isfinite(similarity)]
+    if len(known) < LEAST_BUILDINGS:
+        return
+    least = float(np.percentile(known, LEAST_ALIKE))
+    if least > ONE_IMAGE:
+        raise InputError(
+            f"PRE and POST seem to be one image, resampled: at nine of ten buildings their edges correlate with {least:.2f} "
+            f"or more (images of two days: below {ONE_IMAGE}). Give the image from before the event, or - for PRE to assess "
+            "from the post image alone."
+        )

@@ -17,24 +17,22 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.abstention import set_not_assessed
-from deepnets4eo.damage.building_network import BuildingNetwork
 from deepnets4eo.damage.class_shares import ClassMapSource, open_class_map_source, with_class_shares
 from deepnets4eo.damage.decision import DecisionModel
 from deepnets4eo.damage.estimates import building_ground
 from deepnets4eo.damage.evidence import EvidenceTable, gather
+from deepnets4eo.damage.find_buildings import BuildingNetwork, with_outline_probability
 from deepnets4eo.damage.input_checks import CheckedImages
 from deepnets4eo.damage.inputs import Inputs, open_inputs
-from deepnets4eo.damage.job_control import JobControl, Passes
+from deepnets4eo.damage.job_control import JobControl, Passes, damage_journal
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.map_making import make_map
+from deepnets4eo.damage.model import set_not_assessed
 from deepnets4eo.damage.network.pooling import TileWork
-from deepnets4eo.damage.outline_probability import with_outline_probability
 from deepnets4eo.damage.point_evidence import PointEvidence, PointScore, with_point_columns
 from deepnets4eo.damage.pool import Score
 from deepnets4eo.damage.prepared_scene import NOT_ON_BUILDINGS, PreparedScene
 from deepnets4eo.damage.raster_evidence import RasterEvidence, mean_scores, with_scores
-from deepnets4eo.damage.resume import damage_journal
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.unbuilt import NO_BUILDING, UnbuiltOutlines, find_unbuilt
 from deepnets4eo.errors import InputError

@@ -1,16 +1,97 @@
-"""What follows a damage job and does not shape its result: the folder of finished steps, and the progress of its passes."""
+"""What identifies a damage job, so that an interrupted one goes on from its journal, and one of other inputs never does.
+
+Takes the job's inputs and settings; the journal lies in a scratch folder beside the output, which goes when the job is
+done or refused, and stays when it is killed, interrupted, or stopped by a full disk.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import geopandas as gpd
 import numpy as np
+import pandas as pd
+import shapely
 
+from deepnets4eo.damage.network import shipped
+from deepnets4eo.footprints.offsets import FootprintAlignment
+from deepnets4eo.jobs.identity import file_identity, identity_hash, layer_identity
+from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.parts import Progress, between
+from deepnets4eo.registration.result import Registration, RegistrationQuality
+from deepnets4eo.segmenters.checksums import CARD
 
 NETWORK_TIME, UNBUILT_TIME, BUILT_TIME = 4.0, 0.5, 2.0  # of the passes over the images, times that of the evidence
+
+if TYPE_CHECKING:
+    from deepnets4eo.damage.inputs import Inputs
+    from deepnets4eo.damage.map_content import DamageMapContent
+    from deepnets4eo.damage.settings import Settings
+    from deepnets4eo.rasters.scene import Layer
+
+KINDS = (FootprintAlignment, RegistrationQuality, Registration)
+NO_SHAPE = {"workers"}  # settings that do not shape the result
+
+
+def damage_journal(scratch: Path | None, inputs: Inputs, settings: Settings) -> Journal:
+    """Return the journal of a job with these inputs and settings; one that keeps nothing without a scratch folder."""
+    images = {"pre": inputs.pre, "post": inputs.post}
+    grids = {name: layer.grid for name, layer in images.items() if layer is not None}
+    return Journal(None if scratch is None else scratch / _job_hash(inputs, settings), grids, KINDS)
+
+
+def products_folder(scratch: Path, damage_map: DamageMapContent, post: Layer, pre: Layer | None) -> Path:
+    """Return the folder where the products of this very map are kept until all of them are there."""
+    values = {field.name: getattr(damage_map, field.name) for field in fields(damage_map)}
+    content = {name: _hash_table(one) if isinstance(one, gpd.GeoDataFrame) else one for name, one in values.items()}
+    return scratch / f"products-{identity_hash(layer_identity(post), layer_identity(pre), content)}"
+
+
+def labels_file(scratch: Path, run: str, image: Layer) -> Path:
+    """Return the file that keeps the labels that a run finds in an image."""
+    return scratch / f"labels-{identity_hash(file_identity(Path(run) / CARD), layer_identity(image))}" / "labels.tif"
+
+
+def _job_hash(inputs: Inputs, settings: Settings) -> str:
+    """Hash of all that shapes the steps: program, settings, runs, images, footprints."""
+    runs = [name for name in (settings.model, settings.class_shares, settings.segmenter) if name]
+    shipped_folder = shipped.shipped_folder() if settings.network else None
+    outlines = inputs.footprints.pixels
+    return identity_hash(
+        {name: value for name, value in asdict(settings).items() if name not in NO_SHAPE},
+        [[file_identity(name), file_identity(Path(name) / CARD)] for name in runs],
+        None if shipped_folder is None else file_identity(shipped_folder / CARD),
+        [layer_identity(getattr(inputs, name)) for name in ("pre", "post", "dsm_pre", "dsm_post", "cloud_mask")],
+        [[one.column, one.scale, str(one.card), one.weight, layer_identity(one.layer)] for one in inputs.scores],
+        None
+        if inputs.points is None
+        else [inputs.points.weight, *map(_heights, (inputs.points.post, inputs.points.pre))],
+        _hash_table(inputs.footprints.frame[["id", "geometry"]]),
+        None if outlines is None else hashlib.sha256(b"".join(shapely.to_wkb(outlines))).hexdigest(),
+    )
+
+
+def _heights(source: Any) -> list[Any]:
+    """What identifies heights: a file's size and time, a layer, or the coordinates of points in memory."""
+    if isinstance(source, (str, Path)):
+        return file_identity(source)
+    if hasattr(source, "xyz"):
+        return [hashlib.sha256(np.ascontiguousarray(source.xyz).tobytes()).hexdigest()]
+    return layer_identity(source)
+
+
+def _hash_table(frame: gpd.GeoDataFrame) -> str:
+    columns = pd.DataFrame(frame.drop(columns=frame.geometry.name))
+    digest = hashlib.sha256(f"{list(columns.dtypes.items())} {frame.crs}".encode())
+    if columns.shape[1]:  # pandas 2 hashes no table without columns
+        digest.update(pd.util.hash_pandas_object(columns, index=False).to_numpy().tobytes())
+    for outline in shapely.to_wkb(frame.geometry.to_numpy()):
+        digest.update(outline or b"-")
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from deepnets4eo.rasters.plausible import without_implausible
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
 from deepnets4eo.rasters.stated_gsd import with_gsd
 from deepnets4eo.registration import Registration, assume_registered, register
-from deepnets4eo.registration.view import UNMOVED, Motion, grid_in_pre
+from deepnets4eo.registration.pair import UNMOVED, Motion, grid_in_pre
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB
 from deepnets4eo.segmenters.stretch import needed_stretch, show
 from deepnets4eo.terrain import slope_deg

@@ -24,8 +24,8 @@ from deepnets4eo.outputs.findings import count_of
 from deepnets4eo.polygons.vertices import map_shapes
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.registration.correlation import find_peaks, orientation_field
 from deepnets4eo.registration.ground import LayerSampler, MetricFrame
+from deepnets4eo.registration.tiepoints import find_peaks, orientation_field
 from deepnets4eo.zonal.outline_points import OutlinePoints, Sides
 from deepnets4eo.zonal.outlines import CHUNK, chunks, groups
 

@@ -10,8 +10,8 @@ _HOMES = {
     "ImagePair": "deepnets4eo.registration.pair",
     "Registration": "deepnets4eo.registration.result",
     "assume_registered": "deepnets4eo.registration.align",
-    "grid_in_pre": "deepnets4eo.registration.view",
-    "on_post_grid": "deepnets4eo.registration.view",
+    "grid_in_pre": "deepnets4eo.registration.pair",
+    "on_post_grid": "deepnets4eo.registration.pair",
     "register": "deepnets4eo.registration.align",
 }
 

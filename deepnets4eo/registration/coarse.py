@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from deepnets4eo.arrays import Points
-from deepnets4eo.registration.correlation import find_peaks
 from deepnets4eo.registration.fit import draw_samples, exact_models, predict
 from deepnets4eo.registration.tiepoints import (
     IDENTITY,
     Matches,
     SampledPair,
     Search,
+    find_peaks,
     match_spread,
 )
 

@@ -7,17 +7,26 @@ for colours, and one image given twice.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeAlias
 
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
 from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid, only_one_placed
 from deepnets4eo.inspection.pairs import check_no_colour_table, check_two_images, declare_nodata
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer, LayerLike
 from deepnets4eo.rasters.stated_gsd import with_gsd
 from deepnets4eo.registration.align import ModelChoice, assume_registered, register
 from deepnets4eo.registration.result import Registration
-from deepnets4eo.registration.view import on_post_grid
+
+Motion = NDArray[np.float64] | Sequence[Sequence[float]]
+UNMOVED: Motion = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
 
 logger = logging.getLogger(__name__)
 
@@ -147,3 +156,56 @@ class RegisteredPair:
         logger.info("registration %s: %s, shift %.2f m, residual %.2f m. %s", result.status, result.model, result.shift_m,
                     result.residual_m, result.reason)  # fmt: skip
         return self
+
+
+def grid_in_pre(
+    post_grid: Grid, matrix: Motion, *, shape: tuple[int, int] | None = None, scale: Affine | None = None
+) -> Grid:
+    """The grid on which the pre image, by its own coordinates, shows what the post image shows on its grid.
+
+    Parameters
+    ----------
+    post_grid
+        Grid of the post image.
+    matrix
+        (2, 3), as in `Registration`.
+    shape, scale
+        The shape and scale of a grid in other pixels over the same ground, and the map from post pixels to these; by
+        default the post image's own.
+
+    Returns
+    -------
+    A grid in the CRS of the post image.
+    """
+    moved = post_grid.affine * Affine(*np.asarray(matrix, float).ravel())
+    return GeoBox(
+        post_grid.shape if shape is None else shape, moved if scale is None else moved * ~scale, post_grid.crs
+    )
+
+
+def on_post_grid(pre: Layer, post_grid: Grid, matrix: Motion = UNMOVED, *, resampling: str = "bilinear") -> Layer:
+    """The pre image on the pixels of the post image, moved as a registration says; read window by window.
+
+    Parameters
+    ----------
+    pre
+        The pre image.
+    post_grid
+        Grid of the post image.
+    matrix
+        (2, 3), as in `Registration`; by default nothing moves.
+    resampling
+        The same as in `Layer.on`.
+
+    Returns
+    -------
+    A layer on `post_grid`. Where only one of both images has a place, they are paired pixel by pixel, and then moved.
+
+    Raises
+    ------
+    GridError
+        Only one of both images has a place, and their sizes differ.
+    """
+    if only_one_placed(pre.grid, post_grid):
+        pre = pre.on(post_grid)
+    return pre.on(grid_in_pre(post_grid, matrix), resampling).with_grid(post_grid)

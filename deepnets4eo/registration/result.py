@@ -5,8 +5,8 @@ Moves coordinates between the images, never pixels. A failed registration keeps 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from affine import Affine
@@ -16,7 +16,133 @@ from deepnets4eo.arrays import Points
 from deepnets4eo.grid import Grid, apply_affine
 from deepnets4eo.rasters.stated_gsd import length_unit
 from deepnets4eo.registration.ground import crs_change
-from deepnets4eo.registration.quality import RegistrationQuality, Status
+from deepnets4eo.registration.options import MAX_ROTATION_DEG
+
+Status: TypeAlias = Literal["ok", "degraded", "failed"]
+
+
+@dataclass(frozen=True)
+class RegistrationQuality:
+    """Measures of the hold-out tie points and of the fitted model."""
+
+    gsd_m: float  # ground size of a working pixel
+    tested: int  # hold-out windows compared
+    reliable: int  # of these, matches better than chance matches of the same images
+    inliers: int  # of these, within the tolerance of the model
+    chance: float  # share of windows that would fall within the tolerance if matches were random
+    residual_m: float  # root mean square of the inliers' residuals
+    train_inliers: int  # tie points behind the fit
+    cells: int  # of 4 × 4 cells of the overlap, those that hold an inlier
+    shift_m: float
+    max_shift_m: float
+    scale_min: float
+    scale_max: float
+    rotation_deg: float
+    ncc_before: float  # median gradient correlation over the hold-out windows, as georeferenced
+    ncc_after: float  # the same after the model
+    improved: float  # share of hold-out windows whose gradient correlation rose
+    split_m: float = float("nan")  # distance between the shifts that the two halves of the overlap agree on
+    split_score: float = float("nan")  # height of each half's surface at the other's shift, in spreads of that surface
+
+    @property
+    def significance(self) -> float:
+        """Probability of that many inliers among the tested windows by chance alone."""
+        from scipy import stats  # takes a second, which a dry run need not wait
+
+        return float(stats.binom.sf(self.inliers - 1, max(self.tested, 1), self.chance)) if self.inliers else 1.0
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain numbers by name."""
+        return asdict(self) | {"significance": self.significance}
+
+
+@dataclass(frozen=True)
+class QualityThresholds:
+    """Limits; beyond `failed` ones the metadata geometry is kept, beyond the others the result is degraded."""
+
+    significance: float = 1e-3
+    min_inliers: int = 6
+    good_inliers: int = 30
+    min_share: float = 0.25  # inliers among the reliable hold-out matches
+    good_cells: int = 6  # of 16
+    good_residual_m: float = 1.5
+    good_residual_px: float = 1.5  # whichever of the two is larger counts
+    max_residual_px: float = 3.0
+    max_residual_m: float = 3.0
+    scale: tuple[float, float] = (0.9, 1.1)
+    max_rotation_deg: float = MAX_ROTATION_DEG
+    min_gain: float = 0.02  # of gradient correlation, where the shift is larger than a pixel
+    good_improved: float = 0.6
+    min_improved: float = 0.4
+    split_score: float = 3.0  # 44 unrelated pairs stayed below 2.5, see experiments/benchmarks/registration_accuracy.py
+
+
+def quality_status(measured: RegistrationQuality, limits: QualityThresholds | None = None) -> tuple[Status, str]:
+    """Status and, unless ok, the reason with the number that decided it."""
+    limits = limits or QualityThresholds()
+    failures = _failures(measured, limits)
+    if failures:
+        return "failed", failures[0]
+    degradations = _degradations(measured, limits)
+    return ("degraded", degradations[0]) if degradations else ("ok", "")
+
+
+def halves_agree(measured: RegistrationQuality, limits: QualityThresholds | None = None) -> bool:
+    """Whether the summed surfaces of two disjoint halves of the overlap agree on one shift, each tested on the other."""
+    limits = limits or QualityThresholds()
+    limit = max(limits.max_residual_m, limits.max_residual_px * measured.gsd_m)
+    near = measured.split_m <= limit and measured.shift_m <= measured.max_shift_m
+    return near and measured.split_score >= limits.split_score
+
+
+def _failures(m: RegistrationQuality, limits: QualityThresholds) -> list[str]:
+    share = m.inliers / m.reliable if m.reliable else 0.0
+    limit = max(limits.max_residual_m, limits.max_residual_px * m.gsd_m)
+    moved = m.shift_m > m.gsd_m
+    checks = {
+        f"no window holds data in both images ({m.tested} hold-out windows)": m.tested == 0,
+        f"{m.inliers} of {m.tested} hold-out windows agree with the model, as chance would have it": (
+            m.significance > limits.significance
+        ),
+        f"only {m.train_inliers} tie points agree with the model (at least {limits.min_inliers})": (
+            m.train_inliers < limits.min_inliers
+        ),
+        f"only {share:.0%} of the reliable matches agree with the model (at least {limits.min_share:.0%})": (
+            share < limits.min_share
+        ),
+        f"hold-out residual {m.residual_m:.2f} m (at most {limit:.2f} m)": m.residual_m > limit,
+        f"scale {m.scale_min:.3f}–{m.scale_max:.3f} (between {limits.scale[0]} and {limits.scale[1]})": (
+            m.scale_min < limits.scale[0] or m.scale_max > limits.scale[1]
+        ),
+        f"rotation {m.rotation_deg:.1f}° (at most {limits.max_rotation_deg}°)": (
+            abs(m.rotation_deg) > limits.max_rotation_deg
+        ),
+        f"shift {m.shift_m:.1f} m (at most {m.max_shift_m:.1f} m)": m.shift_m > m.max_shift_m,
+        f"gradient correlation fell from {m.ncc_before:.3f} to {m.ncc_after:.3f}": (
+            moved and m.ncc_after < m.ncc_before and m.improved < limits.min_improved
+        ),
+    }
+    return [text for text, wrong in checks.items() if wrong]
+
+
+def _degradations(m: RegistrationQuality, limits: QualityThresholds) -> list[str]:
+    limit = max(limits.good_residual_m, limits.good_residual_px * m.gsd_m)
+    moved = m.shift_m > 2 * m.gsd_m
+    checks = {
+        f"{m.train_inliers} tie points agree with the model (good from {limits.good_inliers})": (
+            m.train_inliers < limits.good_inliers
+        ),
+        f"tie points lie in {m.cells} of 16 cells (good from {limits.good_cells})": m.cells < limits.good_cells,
+        f"hold-out residual {m.residual_m:.2f} m (good up to {limit:.2f} m)": m.residual_m > limit,
+        f"gradient correlation gained {m.ncc_after - m.ncc_before:.3f} (good from {limits.min_gain})": (
+            moved and m.ncc_after - m.ncc_before < limits.min_gain
+        ),
+        f"{m.improved:.0%} of the windows improved (good from {limits.good_improved:.0%})": (
+            moved and m.improved < limits.good_improved
+        ),
+    }
+    return [text for text, wrong in checks.items() if wrong]
+
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame

@@ -21,9 +21,7 @@ import numpy as np
 import rasterio
 
 from deepnets4eo.change import NoveltyOptions, rank_novelty
-from deepnets4eo.change.series.cells import CellGrid
-from deepnets4eo.change.series.features import SpectralTexture
-from deepnets4eo.change.series.measure import BLOCK_PX, measure_cells
+from deepnets4eo.change.series.features import BLOCK_PX, CellGrid, SpectralTexture, measure_cells
 from deepnets4eo.change.series.page import write_page
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.prediction.memory import peak_bytes

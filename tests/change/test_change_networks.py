@@ -7,9 +7,8 @@ import torch
 from torch import nn
 
 from deepnets4eo.change.networks.encoder_pair import EncoderPair
-from deepnets4eo.change.networks.fresunet import FresUNet
 from deepnets4eo.change.networks.fully_convolutional import FCEF, FCSiamConc, FCSiamDiff
-from deepnets4eo.change.networks.hrscd import MultitaskChangeNet, ResidualUNet
+from deepnets4eo.change.networks.hrscd import FresUNet, MultitaskChangeNet, ResidualUNet
 from deepnets4eo.errors import InputError
 
 

@@ -10,9 +10,8 @@ from scipy.linalg import eigh
 from scipy.stats import chi2
 from skimage.filters import threshold_otsu
 
-from deepnets4eo.change.classical.canonical import mad_variates, slow_variates
 from deepnets4eo.change.classical.detector import ChangeDetector
-from deepnets4eo.change.classical.pair_scores import METHODS, IrMad, Mad
+from deepnets4eo.change.classical.pair_scores import METHODS, IrMad, Mad, mad_variates, slow_variates
 from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters.moments import Moments, MomentSums

@@ -11,9 +11,7 @@ from made_up_covers import COVER, LAYERS, covers, write_covers
 from safetensors.torch import load_file
 
 import deepnets4eo
-from deepnets4eo.change.cover_criterion import score_covers
-from deepnets4eo.change.cover_samples import open_covers
-from deepnets4eo.change.training import CoverRecipe
+from deepnets4eo.change.training import CoverRecipe, open_covers, score_covers
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.prediction import PredictOptions, predict
@@ -107,7 +105,7 @@ def test_a_run_predicts_classes_from_to_with_scores_of_every_part(
 
 
 def test_samples_have_the_pair_of_covers_of_their_window(data: Path) -> None:
-    from deepnets4eo.change.cover_samples import CoverSamples, count_pairs
+    from deepnets4eo.change.training import CoverSamples, count_pairs
 
     one = recipe("joint", f"data.folders=[{data}]")
     prepared = prepare(one, ("cover_pre", "cover_post"))

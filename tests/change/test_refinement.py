@@ -51,7 +51,7 @@ def test_tiles_do_not_show_in_refined_scores(tmp_path: Path) -> None:
 
 def test_the_device_computes_what_numpy_computes() -> None:
     pytest.importorskip("torch")
-    from deepnets4eo.change.diffusion_torch import diffuse_on_device
+    from deepnets4eo.change.refinement import diffuse_on_device
 
     scores = np.stack([rough_scores(48), 1 - rough_scores(48)])
     guides = [image / 4096 * 255 for image in images(48)]

@@ -10,9 +10,8 @@ from made_up_series import BANDS, CELL, Change, make_series
 from deepnets4eo.change import NoveltyOptions, rank_novelty
 from deepnets4eo.change.series import autoencoder
 from deepnets4eo.change.series.autoencoder import AutoencoderFeatures
-from deepnets4eo.change.series.cells import CellGrid
+from deepnets4eo.change.series.features import CellGrid, measure_cells
 from deepnets4eo.change.series.job import make_features
-from deepnets4eo.change.series.measure import measure_cells
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window

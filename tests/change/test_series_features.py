@@ -8,10 +8,8 @@ import rasterio
 from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.change.series.cells import CellGrid
 from deepnets4eo.change.series.dates import DatedImage
-from deepnets4eo.change.series.features import SpectralTexture
-from deepnets4eo.change.series.measure import measure_cells
+from deepnets4eo.change.series.features import CellGrid, SpectralTexture, measure_cells
 from deepnets4eo.change.series.stack import ImageSeries, MaskRule
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Window
@@ -146,7 +144,7 @@ def test_the_result_does_not_depend_on_blocks_or_threads(image, monkeypatch):
     series = series_of(image, image + 5)
     cells = CellGrid(series.grid, 8, 4)
     whole_image = measure_cells(series, cells, SpectralTexture(NAMES), workers=1)
-    monkeypatch.setattr("deepnets4eo.change.series.measure.BLOCK_PX", 12)
+    monkeypatch.setattr("deepnets4eo.change.series.features.BLOCK_PX", 12)
     blocked = measure_cells(series, cells, SpectralTexture(NAMES), workers=2)
     np.testing.assert_allclose(blocked.values, whole_image.values, rtol=1e-3, atol=1e-3)
     assert (
@@ -189,7 +187,7 @@ def test_an_encoder_describes_cells_by_a_local_checkpoint(tmp_path, image):
     from safetensors.torch import save_file
 
     from deepnets4eo.baselines import FrozenEncoder
-    from deepnets4eo.change.series.encoder import EncoderFeatures
+    from deepnets4eo.change.series.autoencoder import EncoderFeatures
 
     weights = tmp_path / "encoder.safetensors"
     save_file(FrozenEncoder("mobilenetv3_small_050", 8, seed=5).state(), weights)

@@ -10,11 +10,16 @@ from made_up_series import BANDS, CELL, Change, make_series
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.change import NoveltyOptions, NoveltyRanking, rank_novelty
-from deepnets4eo.change.series.cells import CellGrid
-from deepnets4eo.change.series.deltas import find_spikes, iter_deltas, season_of
-from deepnets4eo.change.series.features import SpectralTexture
-from deepnets4eo.change.series.measure import CellSeries, measure_cells
-from deepnets4eo.change.series.residuals import linear_residuals, running_medians, standardise, whiten
+from deepnets4eo.change.series.deltas import (
+    find_spikes,
+    iter_deltas,
+    linear_residuals,
+    running_medians,
+    season_of,
+    standardise,
+    whiten,
+)
+from deepnets4eo.change.series.features import CellGrid, CellSeries, SpectralTexture, measure_cells
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError
 
@@ -211,13 +216,13 @@ def test_too_few_dates_are_refused_and_no_change_is_an_empty_ranking(tmp_path, c
 
 
 def test_events_beyond_those_that_are_clustered_are_as_rare_as_those_around_them(monkeypatch):
-    from deepnets4eo.change.series import events
+    from deepnets4eo.change.series import ranking
 
     rng = np.random.default_rng(0)
     vectors = (rng.normal(0, 0.1, (600, 2)) + 10 * np.arange(3).repeat(200)[:, None]).astype(np.float32)
-    monkeypatch.setattr(events, "MOST_BY_DENSITY", 300)
-    labels = events._cluster(vectors, NoveltyOptions(clustering="hdbscan"))
-    rare = events._rarity(labels)
+    monkeypatch.setattr(ranking, "MOST_BY_DENSITY", 300)
+    labels = ranking._cluster(vectors, NoveltyOptions(clustering="hdbscan"))
+    rare = ranking._rarity(labels)
     assert (rare < 2).mean() > 0.95
 
 

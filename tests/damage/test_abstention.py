@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepnets4eo.damage.abstention import BY_NETWORK, MOST_CONFIDENT, cap_confidence
 from deepnets4eo.damage.decision import DecisionModel
 from deepnets4eo.damage.estimates import UNKNOWN_RATES
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.findings import join_findings, result_findings
-from deepnets4eo.damage.model import REASONS
+from deepnets4eo.damage.model import BY_NETWORK, MOST_CONFIDENT, REASONS, cap_confidence
 from deepnets4eo.damage.pool import NetworkReliability, NetworkSkill
 from deepnets4eo.damage.reliability import Reliability
 from deepnets4eo.damage.site import SiteShift

@@ -7,8 +7,8 @@ import pytest
 import shapely
 from affine import Affine
 
-from deepnets4eo.damage import building_network
-from deepnets4eo.damage.building_network import WORKING_GSD_M, BuildingNetwork
+from deepnets4eo.damage import find_buildings
+from deepnets4eo.damage.find_buildings import WORKING_GSD_M, BuildingNetwork
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
@@ -59,5 +59,5 @@ def test_images_that_the_network_does_not_take_are_not_looked_at() -> None:
 
 
 def test_a_copy_without_the_weights_has_no_such_network(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building_network, "run_path", lambda name: tmp_path)
+    monkeypatch.setattr(find_buildings, "run_path", lambda name: tmp_path)
     assert BuildingNetwork.in_box() is None

@@ -21,9 +21,9 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.damage import prepared_scene
 from deepnets4eo.damage.evidence import block, gather
 from deepnets4eo.damage.inputs import open_inputs
+from deepnets4eo.damage.job_control import damage_journal
 from deepnets4eo.damage.map import PRODUCTS
 from deepnets4eo.damage.products import write
-from deepnets4eo.damage.resume import damage_journal
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.footprints import align_footprints
 from deepnets4eo.rasters.scene import Layer

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from deepnets4eo.change.networks.blocks import ResidualBlock, bands_of_one_date, join
 from deepnets4eo.change.networks.cover_and_change import CoverAndChange
 
+FRESUNET_WIDTHS = (8, 16, 32, 64, 128)
+
 WIDTHS = (8, 16, 32, 64, 128, 256)
 SLOPE = 0.01  # of the rectifier below 0
 Block = partial(ResidualBlock, slope=SLOPE, bias=False)
@@ -148,5 +150,54 @@ class Decoder(nn.Module):
         maps = torch.cat(deepest, dim=1)
         for level, double, skip in zip(self.levels, self.doubles, reversed(finer), strict=True):
             maps = join(double(level(maps)), *skip)
+        logits: Tensor = self.head(maps)
+        return logits
+
+
+class FresUNet(nn.Module):
+    """Residual U-Net with early fusion.
+
+    Parameters
+    ----------
+    in_channels
+        Bands of both dates together, an even number.
+    num_classes
+        2: no change and change.
+
+    Raises
+    ------
+    InputError
+        For an odd number of bands.
+
+    Examples
+    --------
+    >>> network = FresUNet(6)
+    >>> sum(parameter.numel() for parameter in network.parameters())
+    1103874
+    """
+
+    def __init__(self, in_channels: int, num_classes: int = 2) -> None:
+        super().__init__()
+        before = 2 * bands_of_one_date(in_channels)
+        self.keeps, self.halves = nn.ModuleList(), nn.ModuleList()
+        for width, after in itertools.pairwise(FRESUNET_WIDTHS):
+            self.keeps.append(ResidualBlock(before, width))
+            self.halves.append(ResidualBlock(width, after, scale="halve"))
+            before = after
+        self.blocks, self.doubles = nn.ModuleList(), nn.ModuleList()
+        for width, after in itertools.pairwise(reversed(FRESUNET_WIDTHS)):
+            self.blocks.append(ResidualBlock(before, width))
+            self.doubles.append(ResidualBlock(width, after, scale="double"))
+            before = 2 * after
+        self.head = nn.Conv2d(before, num_classes, 1)
+
+    def forward(self, dates: Tensor) -> Tensor:
+        """dates : (N, 2 C, H, W) float32, pre then post, standardised · returns : logits (N, K, H, W)."""
+        skips, maps = [], dates
+        for keep, halve in zip(self.keeps, self.halves, strict=True):
+            skips.append(keep(maps))
+            maps = halve(skips[-1])
+        for block, double, skip in zip(self.blocks, self.doubles, reversed(skips), strict=True):
+            maps = join(double(block(maps)), skip)
         logits: Tensor = self.head(maps)
         return logits

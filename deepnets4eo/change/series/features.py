@@ -5,15 +5,25 @@ Takes windows of one date; returns one row of features a cell, and the share of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import NamedTuple, Protocol
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import FloatImage, Mask
-from deepnets4eo.change.series.cells import CellGrid
+from deepnets4eo.arrays import FloatImage, Geometries, Indices, Mask
+from deepnets4eo.change.series.stack import ImageSeries
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid, Window, transform_shapes
+from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.band_roles import normalised_difference, role_indices
+
+log = logging.getLogger(__name__)
+BLOCK_PX = 1024
 
 INDICES = {"ndvi": ("nir", "red"), "ndwi": ("green", "nir"), "grvi": ("green", "red")}  # Rouse; McFeeters; Tucker
 
@@ -119,3 +129,138 @@ def _steps(
     else:
         first, second = (each.reshape(rows, stride, cols).sum(axis=1) for each in sums)
     return first, second
+
+
+class CellBlock(NamedTuple):
+    """A rectangle of cells and the pixels under them."""
+
+    rows: slice
+    cols: slice
+    window: Window
+
+
+@dataclass(frozen=True)
+class CellGrid:
+    """Square cells side by side, or overlapping; pixels that make no whole cell at the lower and right edge are left out.
+
+    grid : of the pixels. cell_px : side of a cell. stride_px : distance of cells, which divides their side.
+    Errors: InputError for a stride that does not divide the side, and for rasters smaller than a cell.
+
+    >>> from affine import Affine
+    >>> cells = CellGrid(Grid((100, 70), Affine.identity(), None), 32, 16)
+    >>> cells.shape, cells.count, cells.window(4)
+    ((5, 3), 15, Window(row=16, col=16, height=32, width=32))
+    """
+
+    grid: Grid
+    cell_px: int = 32
+    stride_px: int = 32
+
+    def __post_init__(self) -> None:
+        if self.stride_px < 1 or self.cell_px % self.stride_px:
+            raise InputError(
+                f"stride_px={self.stride_px} does not divide cell_px={self.cell_px}. Take the cell's side, its half or quarter."
+            )
+        if min(self.grid.shape) < self.cell_px:
+            raise InputError(
+                f"the images have {tuple(self.grid.shape)} pixels, less than a cell of {self.cell_px}. Set a smaller --cell-px."
+            )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, cols) of cells."""
+        rows, cols = ((side - self.cell_px) // self.stride_px + 1 for side in self.grid.shape)
+        return rows, cols
+
+    @property
+    def count(self) -> int:
+        """Number of cells."""
+        return self.shape[0] * self.shape[1]
+
+    def window(self, cell: int) -> Window:
+        """The pixels of a cell, which count row by row."""
+        row, col = divmod(int(cell), self.shape[1])
+        return Window(row * self.stride_px, col * self.stride_px, self.cell_px, self.cell_px)
+
+    def blocks(self, side_px: int) -> list[CellBlock]:
+        """Rectangles of cells with about `side_px` pixels a side, that together hold each cell once."""
+        step = max(1, side_px // self.stride_px)
+        rows, cols = self.shape
+        return [
+            self._block(slice(row, min(row + step, rows)), slice(col, min(col + step, cols)))
+            for row in range(0, rows, step)
+            for col in range(0, cols, step)
+        ]
+
+    def outlines(self, cells: Indices | NDArray[np.intp]) -> Geometries:
+        """Squares of cells in the grid's CRS."""
+        rows, cols = np.divmod(np.asarray(cells), self.shape[1])
+        left, top = cols * self.stride_px, rows * self.stride_px
+        squares = shapely.box(left, top, left + self.cell_px, top + self.cell_px)
+        return np.asarray(transform_shapes(self.grid.affine, squares), dtype=object)
+
+    def _block(self, rows: slice, cols: slice) -> CellBlock:
+        extra = self.cell_px - self.stride_px
+        height, width = ((one.stop - one.start) * self.stride_px + extra for one in (rows, cols))
+        return CellBlock(rows, cols, Window(rows.start * self.stride_px, cols.start * self.stride_px, height, width))
+
+
+@dataclass(frozen=True)
+class CellSeries:
+    """Features of cells by date: values (T, N, F), 0 where not valid (T, N), and the names of the features."""
+
+    cells: CellGrid
+    dates: list[date]
+    values: NDArray[np.float32]
+    valid: Mask
+    names: list[str]
+
+
+def measure_cells(
+    series: ImageSeries,
+    cells: CellGrid,
+    features: CellFeatures,
+    *,
+    min_valid: float = 0.7,
+    workers: int | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> CellSeries:
+    """Measure the features of all cells; `min_valid` is the share of a cell's pixels that must be valid. Raises
+    InputError where nothing is valid at any date."""
+    blocks = cells.blocks(BLOCK_PX)
+    tasks = [(index, block) for index in range(len(series)) for block in blocks]
+    rows, cols = cells.shape
+    values = np.zeros((len(series), rows, cols, len(features.names)), np.float32)
+    valid = np.zeros((len(series), rows, cols), bool)
+
+    def work(task: tuple[int, CellBlock]) -> tuple[NDArray[np.float32], Mask]:
+        image, pixels = series.read(task[0], task[1].window)
+        share = cell_sums(pixels.astype(np.float32), cells) / cells.cell_px**2
+        return features.measure(image, pixels, cells), share >= min_valid
+
+    for number, ((index, block), (measured, known)) in enumerate(
+        zip(tasks, in_order(work, tasks, workers), strict=True)
+    ):
+        values[index, block.rows, block.cols] = np.where(known[..., None], measured.transpose(1, 2, 0), 0)
+        valid[index, block.rows, block.cols] = known
+        if progress is not None:
+            progress((number + 1) / len(tasks))
+    return _without_empty_dates(CellSeries(
+        cells, series.dates, values.reshape(len(series), rows * cols, -1), valid.reshape(len(series), -1), features.names
+    ), min_valid)  # fmt: skip
+
+
+def _without_empty_dates(series: CellSeries, min_valid: float) -> CellSeries:
+    kept = np.flatnonzero(series.valid.any(axis=1))
+    if not kept.size:
+        raise InputError(
+            f"no cell of {series.cells.cell_px} px has {min_valid:.0%} of valid pixels at any of the {len(series.dates)} "
+            "dates. Check masks and nodata, or set smaller cells."
+        )
+    if len(kept) == len(series.dates):
+        return series
+    dropped = [day for index, day in enumerate(series.dates) if index not in kept]
+    log.warning("No cell is valid on %s: these dates are left out.", ", ".join(map(str, dropped)))
+    return CellSeries(
+        series.cells, [series.dates[index] for index in kept], series.values[kept], series.valid[kept], series.names
+    )

@@ -5,25 +5,35 @@ Takes an opened series; writes changes.gpkg, changes.npz, report.html, series.js
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 
-from deepnets4eo.change.series.break_map import default_quantity, write_breaks
-from deepnets4eo.change.series.cells import CellGrid
-from deepnets4eo.change.series.features import CellFeatures, SpectralTexture
-from deepnets4eo.change.series.measure import measure_cells
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import FloatImage, Mask
+from deepnets4eo.change.series.features import CellFeatures, CellGrid, SpectralTexture, measure_cells
+from deepnets4eo.change.series.harmonic import HarmonicOptions, check_start, decimal_years, detect_breaks
 from deepnets4eo.change.series.options import NoveltyOptions
 from deepnets4eo.change.series.page import write_page
 from deepnets4eo.change.series.ranking import TABLE, VECTORS, NoveltyRanking, rank_novelty
 from deepnets4eo.change.series.stack import ImageSeries
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import write_json
+from deepnets4eo.grid import Window, blocks
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import plain_options
 from deepnets4eo.outputs.event import SeriesEvent
+from deepnets4eo.rasters.band_roles import normalised_difference, role_indices
+from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.version import __version__
+
+BLOCK_PX = 128
+BAND_NAMES = ("break_year", "magnitude", "statistic")
+NDVI = "ndvi"
 
 PAGE, MANIFEST, BREAKS = "report.html", "series.json", "breaks.tif"
 PRODUCTS = (TABLE, VECTORS, PAGE, MANIFEST, BREAKS)
@@ -60,7 +70,7 @@ def make_features(series: ImageSeries, options: NoveltyOptions) -> CellFeatures:
         return AutoencoderFeatures(series, side_px=side_px, seed=options.seed)
     if options.encoder is None:
         return SpectralTexture(series.band_names)
-    from deepnets4eo.change.series.encoder import EncoderFeatures
+    from deepnets4eo.change.series.autoencoder import EncoderFeatures
 
     return EncoderFeatures(series, options.encoder, options.weights, side_px=side_px, seed=options.seed)
 
@@ -105,3 +115,71 @@ def write_series(
         "changes": len(ranking),
     }
     return [*paths, write_json(out / MANIFEST, manifest)]
+
+
+def write_breaks(
+    series: ImageSeries,
+    path: str | Path,
+    start: date,
+    *,
+    quantity: str | None = None,
+    options: HarmonicOptions | None = None,
+    tags: Mapping[str, str] | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Path:
+    """Write the breaks of all pixels since `start` to a float32 COG, NaN where there is no break or no history.
+    `quantity` is a band or "ndvi", by default NDVI where red and near infrared are known, else the first band.
+    Raises InputError for a quantity that the series does not have, or a start without history."""
+    quantity = quantity or default_quantity(series)
+    take = _quantity(series, quantity)
+    times = decimal_years(series.dates)
+    (first,) = decimal_years([start])
+    options = options or HarmonicOptions()
+    check_start(times, first, options)
+    windows = blocks(series.shape, BLOCK_PX)
+    all_tags = dict(tags or {}) | {"break_of": quantity, "monitored_from": start.isoformat()}
+    all_tags |= {"SYNTHETIC": "yes"} if series.synthetic else {}
+    with CogWriter(
+        path, series.grid, count=3, dtype="float32", nodata=math.nan, band_names=BAND_NAMES, tags=all_tags
+    ) as writer:
+        for number, window in enumerate(windows):
+            writer.write(window, _breaks(series, window, take, times, first, options))
+            if progress is not None:
+                progress((number + 1) / len(windows))
+    return Path(path)
+
+
+def default_quantity(series: ImageSeries) -> str:
+    """NDVI where red and near infrared are known, else the first band."""
+    return NDVI if {"red", "nir"} <= set(role_indices(series.band_names)) else series.band_names[0]
+
+
+def _breaks(
+    series: ImageSeries,
+    window: Window,
+    take: Callable[[FloatImage], FloatImage],
+    times: NDArray[np.float64],
+    start: float,
+    options: HarmonicOptions,
+) -> FloatImage:
+    values = np.zeros((len(series), window.height * window.width), np.float32)
+    valid: Mask = np.zeros(values.shape, bool)
+    for index in range(len(series)):
+        image, known = series.read(index, window)
+        quantity = take(image)
+        valid[index] = (known & np.isfinite(quantity)).ravel()
+        values[index] = np.nan_to_num(quantity).ravel()
+    detected = detect_breaks(values, valid, times, start, options)
+    bands = np.stack([detected.time, detected.magnitude, detected.statistic])
+    return bands.reshape(3, window.height, window.width).astype(np.float32)
+
+
+def _quantity(series: ImageSeries, name: str) -> Callable[[FloatImage], FloatImage]:
+    roles = role_indices(series.band_names)
+    if name in series.band_names:
+        band = series.band_names.index(name)
+        return lambda image: image[band]
+    if name == NDVI and {"red", "nir"} <= set(roles):
+        return lambda image: normalised_difference(image[roles["nir"]], image[roles["red"]])
+    known = [*series.band_names, *([NDVI] if {"red", "nir"} <= set(roles) else [])]
+    raise InputError(f"the series has no quantity {name!r}. {name_hint(name, known)}")

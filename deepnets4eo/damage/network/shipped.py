@@ -10,7 +10,6 @@ import re
 from pathlib import Path
 
 from deepnets4eo.cards.catalog import model_path, recipes
-from deepnets4eo.damage.building_image import COARSEST_M, FINEST_M
 from deepnets4eo.damage.colour_choice import in_colour
 from deepnets4eo.damage.network.grader import NetworkGrader, is_run
 from deepnets4eo.errors import InputError, RunError
@@ -19,6 +18,7 @@ from deepnets4eo.inspection.daylight import DARKEST, bright_value, is_grey
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.any_size import COARSEST_M, FINEST_M
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.stretch import needed_stretch, show
 

@@ -20,7 +20,7 @@ from deepnets4eo.outputs.map_page.banner import findings_banner
 from deepnets4eo.outputs.map_page.page import MapKind, image_budget, rings_in_pixels, write_map_page
 from deepnets4eo.outputs.map_page.panels import render, render_scores
 from deepnets4eo.outputs.map_page.payload import MISSING, Payload, pack_objects, share_codes
-from deepnets4eo.registration.view import UNMOVED, on_post_grid
+from deepnets4eo.registration.pair import UNMOVED, on_post_grid
 from deepnets4eo.zonal import patch_centres
 
 if TYPE_CHECKING:
