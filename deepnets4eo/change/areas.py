@@ -88,18 +88,7 @@ def changed_area(labels: Layer, *, seed: int = 0, value: int = CHANGE) -> Change
 
 
 def area_text(hectares: float, interval: Sequence[float] | None = None) -> str:
-    """An area as it is read: three digits, since no map is truer; square metres below one hectare.
-
-    Parameters
-    ----------
-    hectares
-        On the ground.
-    interval
-        An interval of the area, written in brackets behind it.
-
-    Returns
-    -------
-    Number and unit.
+    """An area on the ground as it is read, its interval in brackets: three digits; square metres below one hectare.
 
     >>> [area_text(hectares) for hectares in (1234.567, 12.345, 0.0123456, 0.0)]
     ['1,230 ha', '12.3 ha', '123 m²', '0 m²']

@@ -2,7 +2,9 @@
 
 Each hyperepoch trains, predicts the training scenes, fits the scores to image edges by guided anisotropic diffusion, and
 merges the result with the ORIGINAL labels; the next one goes on from the weights. Labels of which few seem wrong stay as they
-are. Takes pairs with change labels; returns a run. Refuses other legends than no change and change.
+are: a label counts as wrong where the network is as sure of the other class as it is, on average, where that class is labelled
+(confident learning, Northcutt, Jiang and Chuang, JAIR 70, 2021). Takes pairs with change labels; returns a run. Refuses other legends
+than no change and change.
 """
 
 from __future__ import annotations

@@ -163,27 +163,10 @@ def light_of_training(scene: Scene, inputs: InputSpec) -> dict[str, TrainingLigh
 
 
 def normalise(scene: Scene, method: str, inputs: InputSpec) -> tuple[Scene, dict[str, Any]]:
-    """The scene in another light, and plain values of the maps.
+    """The scene (float32) in another light, and plain values of the maps that were measured.
 
-    Parameters
-    ----------
-    scene
-        With the layers `image_pre` and `image_post`.
-    method
-        "regression" or "histogram": the pre image in the light of the post image; "training": both in that of the training
-        images.
-    inputs
-        The inputs of the network that sees the scene.
-
-    Returns
-    -------
-    tuple
-        The scene, whose images are float32, and what was measured.
-
-    Raises
-    ------
-    InputError
-        For another method, and as the functions of the three.
+    method : "regression" or "histogram" shows the pre image in the light of the post image, "training" both in that of the
+    training images. inputs : those of the network that sees the scene. Errors: InputError for another method.
     """
     methods: dict[str, Callable[[], Mapping[str, ValueMap]]] = {
         "regression": lambda: {PRE: invariant_regression(scene)},

@@ -1,4 +1,4 @@
-"""Score maps fitted to the edges of images by guided anisotropic diffusion, tile by tile.
+"""Score maps fitted to the edges of images by guided anisotropic diffusion, tile by tile, on the CPU or a GPU.
 
 Takes one band of scores and one image or several of any size; writes a raster of the same kind. Each tile is diffused with
 as much context as flows into it, so that tiles do not show; an interrupted job can go on. Refuses score maps of several

@@ -50,15 +50,16 @@ from deepnets4eo.outputs.findings import count_of
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.prediction import PredictOptions
 
-SEEN_PX = 2048  # longer side of what says where the post image has data
-MOST_PX = 100_000_000  # a larger image is not read as a whole for that
-
 if TYPE_CHECKING:
     import geopandas as gpd
 
     from deepnets4eo.damage.decision import DecisionModel
     from deepnets4eo.rasters.scene import Layer, LayerLike
     from deepnets4eo.registration import ImagePair
+
+SEEN_PX = 2048  # longer side of what says where the post image has data
+MOST_PX = 100_000_000  # a larger image is not read as a whole for that
+
 
 FIND = "-"  # in place of footprints: find the buildings
 NUMBER = re.compile(r"\d*\.?\d+")

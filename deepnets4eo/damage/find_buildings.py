@@ -1,8 +1,8 @@
-"""Buildings where no footprints exist: a segmenter labels an image, the regions of its class become outlines.
+"""What the networks for buildings say: outlines where no footprints exist, and how likely a building stands within given ones.
 
-Takes an image and a trained run, by default the one that comes with the toolbox; returns polygons for the damage job,
-without those that the default network for buildings is not sure of.
-Refuses runs without such a class, images that do not fit the run, and images in which nothing of the class is found.
+Takes an image and a trained run, by default the one that comes with the toolbox; returns polygons for the damage job, without those
+that the network is not sure of, or log-odds of outlines. Images of 0.2 to 1.5 m a pixel are shown as the network learnt them.
+Refuses runs without a class of buildings, and images that do not fit the run or show nothing of the class.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ from deepnets4eo.segmenters.stretch import needed_stretch, show
 from deepnets4eo.tiling.scores import PACKED_ONE
 from deepnets4eo.zonal import band_sums
 
+if TYPE_CHECKING:
+    import geopandas as gpd
+
 WORKING_GSD_M = 0.7  # at Joplin as good as at 0.5 m, in half the time
 
 REMEDY = "Give footprints, or --segmenter with a run that learnt such images."
@@ -52,8 +55,6 @@ PROBABILITY = "building_prob"  # column of the outlines
 COLUMN = "ev_building"
 MEANING = "mean probability of a building inside the outline, of the network that found it, 0–1; not in the decision"
 
-if TYPE_CHECKING:
-    import geopandas as gpd
 
 SHIPPED = "buildings"  # name of the model that comes with the toolbox
 BUILDING, BORDER = "building", "border"
@@ -144,23 +145,9 @@ def buildings_of(
 def sure_buildings(
     buildings: gpd.GeoDataFrame, probabilities: Layer, legend: Legend, least: float = LEAST_PROBABILITY
 ) -> gpd.GeoDataFrame:
-    """Leave out the outlines within which the network is not sure on the whole that there is a building.
+    """The outlines, numbered anew, within which the mean probability of a building, `building_prob`, is at least `least`, 0–1.
 
-    Parameters
-    ----------
-    buildings
-        The same as in `outline_buildings`.
-    probabilities
-        The probabilities of the classes of the legend, as `predict` writes them: value / 254.
-    legend
-        Has the class "building"; pixels of its class "border", if it has one, are buildings as well.
-    least
-        Mean probability of a building over the pixels of an outline from which it is kept, 0–1.
-
-    Returns
-    -------
-    geopandas.GeoDataFrame
-        The outlines that are kept, in their order, with the mean as `building_prob`; `id` counts them anew.
+    probabilities : those of the legend's classes, as `predict` writes them; pixels of its class "border" are buildings as well.
     """
     bands = [legend.names.index(name) for name in (BUILDING, BORDER) if name in legend.names]
     mean = band_sums(probabilities, buildings).mean[:, bands].sum(axis=1) / PACKED_ONE
@@ -174,28 +161,9 @@ def sure_buildings(
 def outline_buildings(
     labels: Layer, legend: Legend, class_name: str = BUILDING, shaping: Shaping = SHAPING
 ) -> gpd.GeoDataFrame:
-    """Outline the buildings of a label raster; where the legend has borders between buildings, touching ones are kept apart.
+    """Buildings of a label raster as polygons with `id`, `class`, `value`, `area_m2`; touching ones are kept apart by a class "border".
 
-    Parameters
-    ----------
-    labels
-        Values of the legend.
-    legend
-        The legend; its class "border", if it has one, lies where two buildings touch.
-    class_name
-        Class of the buildings.
-    shaping
-        Least area and simplification of the outlines.
-
-    Returns
-    -------
-    geopandas.GeoDataFrame
-        Polygons in the raster's CRS with `id`, `class`, `value` and `area_m2` (m²); none where there is no building.
-
-    Raises
-    ------
-    LabelError
-        The legend has no such class.
+    Errors: LabelError where the legend has no such class.
     """
     value = legend.value(class_name)
     if BORDER in legend.names:
@@ -237,24 +205,9 @@ def with_outline_probability(evidence: EvidenceTable, footprints: Footprints) ->
 
 
 def to_working_image(image: Layer, working_gsd_m: float) -> Layer:
-    """Check an image and bring it to the ground size that the network works at.
+    """Red, green and blue of an image, 8 bits, at the ground size that the network works at (m); read window by window.
 
-    Parameters
-    ----------
-    image
-        Red, green and blue among its bands, as it declares them or else the first three.
-    working_gsd_m
-        Ground size of a pixel of the result, metres.
-
-    Returns
-    -------
-    Layer
-        Three bands, warped and stretched window by window as it is read.
-
-    Raises
-    ------
-    InputError
-        The image has no CRS, a pixel outside 0.2–1.5 m, fewer than three bands, or is dark as by night.
+    Errors: InputError without a CRS, for a pixel outside 0.2–1.5 m, fewer than three bands, or an image as dark as by night.
     """
     _check_grid(image)
     image = image.as_shown()

@@ -1,7 +1,7 @@
-"""What is wrong with two images as a pair, seen before any long work: no picture, one picture twice, dates, nodata.
+"""What is wrong with two images as a pair: no picture, one picture twice or resampled, the wrong way round, radar, nodata.
 
-Takes opened layers; looks at a few windows of each. Refuses noise, an image without any structure, and one image given
-twice; undeclared nodata is declared and named.
+Takes a pair, of which a few windows are looked at before long work, and later the evidence of all buildings. Refuses noise, an image
+without any structure, one image given twice, and a pair whose pre image is the damaged one; undeclared nodata is declared and named.
 """
 
 from __future__ import annotations

@@ -17,7 +17,6 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.class_shares import ClassMapSource, open_class_map_source, with_class_shares
 from deepnets4eo.damage.decision import DecisionModel
 from deepnets4eo.damage.estimates import building_ground
 from deepnets4eo.damage.evidence import EvidenceTable, gather
@@ -32,7 +31,14 @@ from deepnets4eo.damage.network.pooling import TileWork
 from deepnets4eo.damage.point_evidence import PointEvidence, PointScore, with_point_columns
 from deepnets4eo.damage.pool import Score
 from deepnets4eo.damage.prepared_scene import NOT_ON_BUILDINGS, PreparedScene
-from deepnets4eo.damage.raster_evidence import RasterEvidence, mean_scores, with_scores
+from deepnets4eo.damage.raster_evidence import (
+    ClassMapSource,
+    RasterEvidence,
+    mean_scores,
+    open_class_map_source,
+    with_class_shares,
+    with_scores,
+)
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.unbuilt import NO_BUILDING, UnbuiltOutlines, find_unbuilt
 from deepnets4eo.errors import InputError

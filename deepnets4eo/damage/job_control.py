@@ -1,7 +1,7 @@
-"""What identifies a damage job, so that an interrupted one goes on from its journal, and one of other inputs never does.
+"""What follows a damage job and does not shape its result: progress, and the journal with which an interrupted job goes on.
 
-Takes the job's inputs and settings; the journal lies in a scratch folder beside the output, which goes when the job is
-done or refused, and stays when it is killed, interrupted, or stopped by a full disk.
+The journal lies in a scratch folder beside the output, under a name made of all inputs and settings, so that a job of other ones never
+goes on from it; the folder goes when the job is done or refused, and stays when it is killed, interrupted, or the disk is full.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from deepnets4eo.jobs.parts import Progress, between
 from deepnets4eo.registration.result import Registration, RegistrationQuality
 from deepnets4eo.segmenters.checksums import CARD
 
-NETWORK_TIME, UNBUILT_TIME, BUILT_TIME = 4.0, 0.5, 2.0  # of the passes over the images, times that of the evidence
-
 if TYPE_CHECKING:
     from deepnets4eo.damage.inputs import Inputs
     from deepnets4eo.damage.map_content import DamageMapContent
     from deepnets4eo.damage.settings import Settings
     from deepnets4eo.rasters.scene import Layer
+
+NETWORK_TIME, UNBUILT_TIME, BUILT_TIME = 4.0, 0.5, 2.0  # of the passes over the images, times that of the evidence
+
 
 KINDS = (FootprintAlignment, RegistrationQuality, Registration)
 NO_SHAPE = {"workers"}  # settings that do not shape the result

@@ -19,14 +19,15 @@ from deepnets4eo.files import check_overwrite
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.scratch import hidden_folder, publish
 
-LINE_POINTS, THIN_POINTS, CASING_POINTS = 1.6, 0.6, 1.2
-MANY = 500  # buildings from which on outlines are thin, or they hide each other
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from deepnets4eo.damage.raster_evidence import ScoreLayer
     from deepnets4eo.rasters.scene import Layer, LayerLike
+
+LINE_POINTS, THIN_POINTS, CASING_POINTS = 1.6, 0.6, 1.2
+MANY = 500  # buildings from which on outlines are thin, or they hide each other
+
 
 MANIFEST = "manifest.json"
 PRODUCTS = ("damage.gpkg", "damage.parquet", "summary.json", "report.html", "damage.qgz", *FURTHER_FILES, MANIFEST)

@@ -1,6 +1,6 @@
-"""The damage map of a decision: its table, extents, findings, and all that its products say of the job.
+"""The damage map of a decision: its table, findings, and where the post image shows assessed ground or ground without outlines.
 
-Takes what the steps of a job returned; computes nothing of the images but the extents.
+Takes what the steps of a job returned; extents are drawn from an overview, to about a thousandth of the image's side.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """From evidence to a grade with its probability: a small calibrated model, one variant per kind of evidence at hand.
 
-Takes an evidence table; uses for each building the richest variant whose inputs it has (post only, pre and post, with
-heights). Refuses model files with unknown columns or missing parts. Buildings not assessed get no grade, and
-`outside_range` names those whose evidence lies beyond what the model was fitted on: beyond a distance that 99 % of the buildings of
-the fit keep, or beyond limits of roof width and greenness from which on buildings left out were graded right too seldom.
+Takes an evidence table; uses for each building the richest variant whose inputs it has (post only, pre and post, with heights).
+Buildings beyond what the variant was fitted on are named by `outside_range`: beyond a distance that 99 % of the buildings of the fit
+keep, or beyond limits of roof width and greenness; they are not assessed or left to a network, and at sites with many of them
+confidence is limited. Refuses model files with unknown columns or missing parts.
 """
 
 from __future__ import annotations

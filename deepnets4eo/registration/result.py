@@ -1,4 +1,4 @@
-"""The result of a registration: the model, its quality, and the tie points behind it.
+"""The result of a registration: the model, its quality and what that means, and the tie points behind it.
 
 Moves coordinates between the images, never pixels. A failed registration keeps the metadata geometry.
 """
@@ -17,6 +17,9 @@ from deepnets4eo.grid import Grid, apply_affine
 from deepnets4eo.rasters.stated_gsd import length_unit
 from deepnets4eo.registration.ground import crs_change
 from deepnets4eo.registration.options import MAX_ROTATION_DEG
+
+if TYPE_CHECKING:
+    from geopandas import GeoDataFrame
 
 Status: TypeAlias = Literal["ok", "degraded", "failed"]
 
@@ -143,9 +146,6 @@ def _degradations(m: RegistrationQuality, limits: QualityThresholds) -> list[str
     }
     return [text for text, wrong in checks.items() if wrong]
 
-
-if TYPE_CHECKING:
-    from geopandas import GeoDataFrame
 
 TIE_COLUMNS = ("dx_m", "dy_m", "residual_m", "quality", "ratio", "reliable", "inlier", "holdout")
 

@@ -1,4 +1,4 @@
-"""Tie points between two images in one frame: which windows are compared, and the shift between both in each.
+"""Tie points between two images in one frame: which windows are compared, and the shift between both in each by correlated edges.
 
 Takes a bounded number of windows spread over the overlap, so the cost does not grow with the images. Each pair of
 images sets its own threshold: windows of different sites, matched on purpose, show what chance alone reaches.

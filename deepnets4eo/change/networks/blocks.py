@@ -52,21 +52,10 @@ def join(maps: Tensor, *skips: Tensor) -> Tensor:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 × 3 convolutions beside a short way; it may halve or double both sides.
+    """Two 3 × 3 convolutions beside a short way; `scale` keeps both sides, or may "halve" (by maxima) or "double" them.
 
-    Parameters
-    ----------
-    before, after
-        Numbers of channels.
-    scale
-        "keep", "halve" (by maxima after the first convolution, and on the short way) or "double" (transposed convolutions).
-    slope
-        The slope of the rectifier below 0; 0 is ReLU.
-    bias
-        Whether the convolutions add one.
+    before, after : numbers of channels; slope : of the rectifier below 0.
 
-    Examples
-    --------
     >>> ResidualBlock(8, 16, scale="halve")(torch.zeros(1, 8, 32, 32)).shape
     torch.Size([1, 16, 16, 16])
     """

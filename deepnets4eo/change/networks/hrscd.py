@@ -1,7 +1,8 @@
-"""Networks of the four strategies of HRSCD (Daudt, Le Saux, Boulch and Gousseau, CVIU 187, 2019): land cover and change.
+"""Residual U-Nets of Daudt et al. (CVIU 187, 2019): networks of the four strategies of HRSCD for land cover and change, and FresUNet.
 
 `ResidualUNet` maps land cover from one date (strategies 1 and 3), change classes from both (2), or change alone (3);
-`MultitaskChangeNet` does both in one network (4). Takes images (N, C, H, W); returns logits of their size.
+`MultitaskChangeNet` does both in one network (4). `FresUNet` takes both dates as one image, an even number of bands.
+Takes images (N, C, H, W); returns logits of their size.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Features of cells from an autoencoder that is trained on the series itself: no weights and no labels of others.
+"""Features of cells from networks: a frozen encoder of photographs, and an autoencoder that is trained on the series itself.
 
-A small convolutional network learns to restore windows of all dates from maps a quarter as fine; the means and spreads of
-these maps over a cell describe it. Takes all bands of a series, scaled by the spread of its own values.
+Takes bands of a series, scaled by the spread of its own values; means of a network's maps over a cell describe it. The autoencoder
+needs neither weights nor labels of others: it learns to restore windows of all dates from maps a quarter as fine.
 """
 
 from __future__ import annotations
@@ -43,13 +43,6 @@ LEAST_VALID = 0.5  # share of a patch
 class ConvAutoencoder(nn.Module):
     """Two layers that halve the sides, maps of few channels, and two layers back.
 
-    Parameters
-    ----------
-    bands
-        The bands of the images.
-
-    Examples
-    --------
     >>> network = ConvAutoencoder(4)
     >>> maps = network.encoder(torch.zeros(1, 4, 32, 32))
     >>> maps.shape, network.decoder(maps).shape

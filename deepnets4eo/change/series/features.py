@@ -1,6 +1,7 @@
-"""Features of cells without any weights: means, spreads and textures of bands and of normalised differences.
+"""Features of the cells of a series at all dates: a fixed grid of cells, and means, spreads and textures of bands without any weights.
 
-Takes windows of one date; returns one row of features a cell, and the share of its pixels that is valid.
+Takes a series, read block by block, date by date; drops dates without a valid cell. Refuses rasters smaller than a cell, and series
+with too few dates left. Memory: the result, dates × cells × features in float32, and a block of one date a thread.
 """
 
 from __future__ import annotations

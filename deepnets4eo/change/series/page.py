@@ -35,6 +35,9 @@ from deepnets4eo.rasters.band_roles import COLOURS, role_indices
 from deepnets4eo.tiling.spread import spread_windows
 from deepnets4eo.version import __version__
 
+if TYPE_CHECKING:
+    import geopandas as gpd
+
 LEAST_PX, MOST_PX = 64, 512  # of the ground that a chip shows
 SIDE_PX = 192  # of the picture at most
 CHIP_MARGIN = 1.0  # of the outline's own size, on each side
@@ -44,8 +47,6 @@ STRIP_PX = 1 << 22  # pixels read at a time for it
 SAMPLE_PX, SAMPLES = 256, 3
 QUALITY = 75
 
-if TYPE_CHECKING:
-    import geopandas as gpd
 
 TEMPLATE = files("deepnets4eo.change.series") / "assets" / "page.html"
 WIDTH, HEIGHT, MARGIN = 960, 240, 56  # of the timeline

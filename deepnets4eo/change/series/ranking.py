@@ -1,6 +1,7 @@
-"""Rare changes of a series, ranked: polygons with date, cluster and score, and the changes most like one of them.
+"""Rare changes of a series, ranked: changes that hold become one event a cell, events are clustered, rare clusters come first.
 
-Takes the features of a series; returns a `NoveltyRanking`, which a folder keeps without pickle.
+Takes the features of a series; returns a `NoveltyRanking` of polygons with date, cluster and score, which a folder keeps without pickle,
+and finds the changes most like one of them. Memory: the whitened deltas of the candidates.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ from deepnets4eo.outputs.event import SeriesEvent
 from deepnets4eo.outputs.gpkg_tables import write_event
 from deepnets4eo.polygons.vector_files import write_vector
 
+if TYPE_CHECKING:
+    import geopandas as gpd
+
 MOST_BY_DENSITY = 20_000  # events: clusters by density compare all with all
 LEAST_IN_CLUSTER = 5
 FOREST = 200  # trees
 
-if TYPE_CHECKING:
-    import geopandas as gpd
 
 TABLE, VECTORS = "changes.gpkg", "changes.npz"
 LAYER = "changes"
