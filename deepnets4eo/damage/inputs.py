@@ -16,6 +16,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.input_checks import check_images
+from deepnets4eo.damage.inundation import NOT_SOUGHT, check_water
 from deepnets4eo.damage.point_evidence import PointEvidence, check_point_evidence
 from deepnets4eo.damage.raster_evidence import RasterEvidence, ScoreLayer, open_raster_evidence
 from deepnets4eo.damage.settings import Settings
@@ -112,6 +113,7 @@ def open_inputs(
     if points is not None:
         check_point_evidence(points, outlines, scores)
     others = {"dsm_pre": heights_pre, "dsm_post": heights_post, "cloud_mask": clouds}
+    check_water(settings.water, after)
     findings = _check_others(others, after)
     checked = check_images(pair)
     paths = (
@@ -120,6 +122,7 @@ def open_inputs(
             outlines.source,
         )
         | ({} if points is None else points.paths)
+        | ({} if settings.water in (None, NOT_SOUGHT) else {"water": settings.water})
         | {f"{score.column}_card": str(score.card_file) for score in scores if score.card_file}
     )
     return Inputs(

@@ -23,6 +23,7 @@ from deepnets4eo.damage.evidence import EvidenceTable, gather
 from deepnets4eo.damage.find_buildings import BuildingNetwork, with_outline_probability
 from deepnets4eo.damage.input_checks import CheckedImages
 from deepnets4eo.damage.inputs import Inputs, open_inputs
+from deepnets4eo.damage.inundation import find_water, with_inundation
 from deepnets4eo.damage.job_control import JobControl, Passes, damage_journal
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.map_making import make_map
@@ -188,7 +189,12 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
         )
         decision = replace(decision, evidence=evidence)
     decision = replace(decision, evidence=with_outline_probability(decision.evidence, inputs.footprints))
-    return make_map(scene, outlines, model, decision, unbuilt, event.with_tags(inputs.pre, inputs.post))
+    found = find_water(scene, outlines, journal.folder_of("water"))
+    inundation = None
+    if found is not None:
+        since_known = inputs.pre is not None or settings.water is not None
+        decision, inundation = with_inundation(decision, *found, settings, since_known=since_known)
+    return make_map(scene, outlines, model, decision, unbuilt, event.with_tags(inputs.pre, inputs.post), inundation)
 
 
 def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), work: JobControl = JobControl()) -> None:

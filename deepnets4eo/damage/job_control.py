@@ -65,6 +65,7 @@ def _job_hash(inputs: Inputs, settings: Settings) -> str:
     return identity_hash(
         {name: value for name, value in asdict(settings).items() if name not in NO_SHAPE},
         [[file_identity(name), file_identity(Path(name) / CARD)] for name in runs],
+        file_identity(settings.water) if settings.water else None,
         None if shipped_folder is None else file_identity(shipped_folder / CARD),
         [layer_identity(getattr(inputs, name)) for name in ("pre", "post", "dsm_pre", "dsm_post", "cloud_mask")],
         [[one.column, one.scale, str(one.card), one.weight, layer_identity(one.layer)] for one in inputs.scores],

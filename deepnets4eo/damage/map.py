@@ -77,6 +77,9 @@ class DamageMap(WithSummary, DamageMapContent):
         `Footprints.account()`, what became of the rows of the footprints' file; empty where not known.
     extent_without_outlines
         One row: imaged ground without an outline near by; None where not known.
+    inundation
+        `Inundation.to_dict()`: how many buildings stand in new water, what they count as, and how many are damaged by their
+        structure alone and together; empty where water was not looked for.
     event
         What the map is of: event, place, dates, sensors, credit, producer; every product has it.
 

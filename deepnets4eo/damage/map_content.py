@@ -35,6 +35,7 @@ class DamageMapContent:
     footprints: dict[str, Any] = field(default_factory=dict)
     extent_without_outlines: gpd.GeoDataFrame | None = None
     event: EventInfo = field(default_factory=EventInfo)
+    inundation: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check(self.buildings)
@@ -57,10 +58,12 @@ class DamageMapContent:
         assessed = int((rows["status"] == ASSESSED).sum())
         of_all = f"{assessed:,} assessed {'building' if assessed == 1 else 'buildings'}"
         expected = (self.estimates.get("buildings") or {}).get("damaged")
+        wet = self.inundation.get("inundated", 0)
+        in_water = f", {wet:,} {'stands' if wet == 1 else 'stand'} in new water" if wet else ""
         if expected is None:
-            return f"{int(rows['damage'].isin(DAMAGED).sum()):,} of {of_all} damaged"
+            return f"{int(rows['damage'].isin(DAMAGED).sum()):,} of {of_all} damaged{in_water}"
         low, high = expected["interval_95"]
-        return f"{expected['expected']:,.0f} of {of_all} damaged ({low:,.0f}–{high:,.0f})"
+        return f"{expected['expected']:,.0f} of {of_all} damaged ({low:,.0f}–{high:,.0f}){in_water}"
 
     @property
     def evidence(self) -> list[str]:

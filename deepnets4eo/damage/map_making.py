@@ -27,6 +27,7 @@ from deepnets4eo.damage.findings import (
     unbuilt_findings,
 )
 from deepnets4eo.damage.inputs import Inputs
+from deepnets4eo.damage.inundation import Inundation
 from deepnets4eo.damage.map import DamageMap, MapImages
 from deepnets4eo.damage.point_evidence import PointScore
 from deepnets4eo.damage.pool import Score
@@ -51,6 +52,7 @@ def make_map(
     decision: Decision,
     unbuilt: UnbuiltOutlines | None,
     event: EventInfo,
+    inundation: Inundation | None = None,
 ) -> DamageMap:
     """The map of a decision; its parameters say whether a network was used, and its weight, on radar the network's alone."""
     inputs, settings, registration = scene.inputs, scene.settings, scene.registration
@@ -61,6 +63,8 @@ def make_map(
     columns |= {
         name: frame[name].to_numpy() for name in ("status", "reason", "method", "dx_px", "dy_px", *evidence.names)
     }
+    if inundation is not None:
+        columns["inundated"] = frame["inundated"].to_numpy()
     crs = None if inputs.post.grid.crs is None else inputs.post.grid.crs.to_wkt()
     stretches = stretches_of_job(model.stretches, settings.segmenter, inputs.pre, inputs.post)
     extents = map_extents(inputs.post, inputs.cloud_mask, outlines, (frame["status"] == ASSESSED).to_numpy())
@@ -93,6 +97,7 @@ def make_map(
         damaged_share=decision.share.to_dict(),
         estimates=decision.estimates,
         event=event,
+        inundation={} if inundation is None else inundation.to_dict(),
     )
     damage_map.images = MapImages(inputs.pre, inputs.post, inputs.scores)
     return damage_map

@@ -53,6 +53,12 @@ class Settings:
     class_shares
         Folder of a run that labels pixels, or a label raster of the post image with its legend; the classes' shares in
         each outline become evidence.
+    water
+        Raster that is not 0 where water is new (or the legend `water` of the verb flood); None looks for water in fine optical
+        images; "none" leaves it out.
+    inundation
+        What a building in new water counts as: "damaged" (xBD), "possibly-damaged" (Copernicus EMS), or "shown" beside a
+        grade that rests on its structure alone.
     layer, id_column, footprints_crs
         Layer, column of ids and CRS of the footprints' file.
     segmenter
@@ -115,6 +121,20 @@ class Settings:
             json_schema_extra=DECISION,
         ),
     ] = None
+    water: Annotated[
+        str | None,
+        Field(
+            description="Raster that is not 0 where water is new; by default it is looked for in fine optical images; or none.",
+            json_schema_extra=INPUTS,
+        ),
+    ] = None
+    inundation: Annotated[
+        Literal["damaged", "possibly-damaged", "shown"],
+        Field(
+            description="What a building in new water counts as: damaged (xBD), possibly-damaged (Copernicus EMS), or shown.",
+            json_schema_extra=KEY,
+        ),
+    ] = "damaged"
     layer: Annotated[str | None, Field(description="Layer of the footprints' file.", json_schema_extra=KEY)] = None
     id_column: Annotated[
         str | None, Field(description="Column that holds the buildings' ids.", json_schema_extra=KEY)

@@ -22,6 +22,7 @@ _HOMES = {
     "RadarStatistics": "deepnets4eo.floods.radar",
     "RadarWater": "deepnets4eo.floods.radar",
     "refined_lee_filter": "deepnets4eo.floods.speckle",
+    "surface_scene": "deepnets4eo.floods.dates",
     "water_around": "deepnets4eo.floods.buildings",
     "water_indices": "deepnets4eo.floods.mapper",
     "WaterMapper": "deepnets4eo.floods.mapper",

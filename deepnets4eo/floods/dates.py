@@ -26,6 +26,7 @@ from deepnets4eo.grid import Grid, blocks, gsd_m, mean_gsd_m, only_one_placed
 from deepnets4eo.inspection.pairs import check_no_colour_table, check_two_images, declare_nodata
 from deepnets4eo.options import split_names
 from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.rasters.band_roles import COLOURS
 from deepnets4eo.rasters.cloud_mask import open_cloud_mask
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.plausible import without_implausible
@@ -101,7 +102,8 @@ def open_flood_scene(
         kinds[name], images[name] = recognise(_open(source, bands, options, name, findings), options.sensor)
         log.info("%s is %s.", images[name].source, IN_WORDS[kinds[name]])
     _check_images(images, kinds)
-    post_grid, grid = images[POST].grid, _working_grid(images[POST], kinds[POST])
+    post_grid = images[POST].grid
+    grid = surface_grid(post_grid, mean_gsd_m(post_grid)) if kinds[POST] == "surface" else post_grid
     layers, registrations = {}, {}
     for name, image in images.items():
         motion: Motion = UNMOVED
@@ -109,9 +111,7 @@ def open_flood_scene(
             registrations[name] = register(image, images[POST], seed=options.seed)
             findings += _registration_findings(image, registrations[name])
             motion = registrations[name].matrix if registrations[name].usable else UNMOVED
-        placed = image.on(_grid_of(image, post_grid, grid, motion), "average" if grid is not post_grid else "bilinear")
-        stretch = needed_stretch(DISPLAY_RGB, image) if kinds[name] == "surface" else None
-        layers[name] = without_implausible(show(placed.with_grid(grid), stretch))
+        layers[name] = without_implausible(_place(image, kinds[name], post_grid, grid, motion))
     _hide(layers, images, grid, options, scratch if kinds[POST] == "radar" else None)
     if options.permanent_water is not None:
         layers[PERMANENT] = _further(options.permanent_water, "--permanent-water", grid, "nearest")
@@ -166,22 +166,68 @@ def _check_images(images: dict[str, Layer], kinds: dict[str, Kind]) -> None:
             )
 
 
-def _working_grid(post: Layer, kind: Kind) -> Grid:
-    """The grid of POST; of a fine optical image one with pixels of about 1 m, the size at which its surfaces are told."""
-    factor = max(1, round(WORKING_M / mean_gsd_m(post.grid))) if kind == "surface" else 1
+def surface_grid(post_grid: Grid, gsd_m: float) -> Grid:
+    """The grid of a fine optical image averaged to pixels of about 1 m, the size at which its surfaces are told.
+
+    Parameters
+    ----------
+    post_grid : Grid
+        That of the image.
+    gsd_m : float
+        Side of its pixels, metres.
+
+    Returns
+    -------
+    Grid
+        Whole pixels are averaged; the last row and column may reach over the image.
+    """
+    factor = max(1, round(WORKING_M / gsd_m))
     if factor == 1:
-        return post.grid
-    rows, cols = (math.ceil(side / factor) for side in post.shape)
-    return GeoBox((rows, cols), post.grid.affine * Affine.scale(factor), post.grid.crs)
+        return post_grid
+    rows, cols = (math.ceil(side / factor) for side in (post_grid.shape[0], post_grid.shape[1]))
+    return GeoBox((rows, cols), post_grid.affine * Affine.scale(factor), post_grid.crs)
 
 
-def _grid_of(image: Layer, post_grid: Grid, grid: Grid, motion: Motion) -> Grid:
-    """The grid on which a date, by its own coordinates, shows what POST shows on the working grid."""
+def surface_scene(pre: Layer | None, post: Layer, gsd_m: float, motion: Motion = UNMOVED) -> Scene:
+    """A pair of fine optical images as `WaterMapper` reads it.
+
+    Parameters
+    ----------
+    pre : Layer | None
+        Red, green and blue before; None where there is no such image.
+    post : Layer
+        Red, green and blue after.
+    gsd_m : float
+        Side of a pixel of POST, metres.
+    motion : (2, 3)
+        How PRE lies, as in `Registration`.
+
+    Returns
+    -------
+    Scene
+        The layers `pre_1` and `post` on the grid of `surface_grid`.
+    """
+    grid = surface_grid(post.grid, gsd_m)
+    images = {FIRST: (pre, motion), POST: (post, UNMOVED)}
+    layers = {
+        name: _place(image.with_names(list(COLOURS)), "surface", post.grid, grid, moved)
+        for name, (image, moved) in images.items()
+        if image is not None
+    }
+    return Scene(layers, grid)
+
+
+def _place(image: Layer, kind: Kind, post_grid: Grid, grid: Grid, motion: Motion) -> Layer:
+    """A date on the working grid; fine images as of 8 bits."""
     if only_one_placed(image.grid, post_grid):
         raise GridError(
             f"{image.source} has no CRS, or POST has none; both must lie in one. Georeference it, e.g. with gdal_translate -a_srs."
         )
-    return grid_in_pre(post_grid, motion, shape=(grid.shape[0], grid.shape[1]), scale=~grid.affine * post_grid.affine)
+    seen_there = grid_in_pre(
+        post_grid, motion, shape=(grid.shape[0], grid.shape[1]), scale=~grid.affine * post_grid.affine
+    )
+    placed = image.on(seen_there, "bilinear" if grid is post_grid else "average").with_grid(grid)
+    return show(placed, needed_stretch(DISPLAY_RGB, image) if kind == "surface" else None)
 
 
 def _hide(

@@ -60,6 +60,7 @@ SIDE_PX, STEP_PX = 1024, 64  # of tiles without their halo, at most; those of sm
 SURFACE_HALO_PX, HALO_PX = 128, 64  # what is looked at around a tile to know a body of water
 SAMPLES, SAMPLE_PX = 4, 1024  # windows along each axis that a date is measured on, and their side
 POLARISATIONS = ("vv", "vh", "hh", "hv")
+MEASURED: tuple[Kind, ...] = ("radar", "spectrum")
 SENTINEL_2 = {"b3": "green", "b03": "green", "b8": "nir", "b08": "nir", "b11": "swir", "b4": "red", "b04": "red", "b2": "blue",
               "b02": "blue"}  # fmt: skip
 SHORT_WAVE = ("swir", "swir1", "swir16")
@@ -193,7 +194,9 @@ class WaterMapper(ProbabilitySegmenter):
         self.tiling = tiling or _tiling(SIDE_PX, self.dates)
 
     @classmethod
-    def of_scene(cls, scene: Scene, options: RadarOptions | None = None, sensor: str = "auto") -> WaterMapper:
+    def of_scene(
+        cls, scene: Scene, options: RadarOptions | None = None, sensor: str = "auto", gsd_m: float | None = None
+    ) -> WaterMapper:
         """Measure thresholds and looks of every date.
 
         Parameters
@@ -204,6 +207,8 @@ class WaterMapper(ProbabilitySegmenter):
             How water is found.
         sensor : str
             "auto", "optical" or "radar".
+        gsd_m : float | None
+            Side of a pixel, metres, of a scene without CRS.
 
         Returns
         -------
@@ -216,11 +221,16 @@ class WaterMapper(ProbabilitySegmenter):
             A date shows no water by any of its bands, or two radar dates do not belong together.
         """
         options = options or RadarOptions()
-        samples = {name: _sample(layer) for name, layer in scene.layers.items() if name != DRAINAGE}
-        dates = {name: _measure(name, scene.layers[name], sample, options, sensor) for name, sample in samples.items()}
+        kinds: dict[str, Kind] = {
+            name: "map" if name == PERMANENT else recognise(layer, sensor)[0]
+            for name, layer in scene.layers.items()
+            if name != DRAINAGE
+        }
+        samples = {name: _sample(scene.layers[name]) for name, kind in kinds.items() if kind in MEASURED}
+        dates = {name: _measure(kind, scene.layers[name], samples.get(name), options) for name, kind in kinds.items()}
         _check_radar_pairs(scene, dates, samples)
         layers = {name: _as_read(layer) for name, layer in scene.layers.items()}
-        gsd = None if scene.grid.crs is None else mean_gsd_m(scene.grid)
+        gsd = gsd_m if scene.grid.crs is None else mean_gsd_m(scene.grid)
         side_px = min(SIDE_PX, math.ceil(max(scene.shape) / STEP_PX) * STEP_PX)
         return cls(InputSpec(layers, gsd), dates, options, tiling=_tiling(side_px, dates))
 
@@ -409,24 +419,21 @@ def _sample(layer: Layer) -> tuple[FloatImage, Mask]:
     return data.astype(np.float32), valid
 
 
-def _measure(name: str, layer: Layer, sample: tuple[FloatImage, Mask], options: RadarOptions, sensor: str) -> WaterDate:
-    """Thresholds and looks of a date by its sample."""
-    bands, (data, valid) = tuple(layer.band_names), sample
-    if name == PERMANENT:
-        return WaterDate("map", bands)
-    kind = recognise(layer, sensor)[0]
+def _measure(kind: Kind, layer: Layer, sample: tuple[FloatImage, Mask] | None, options: RadarOptions) -> WaterDate:
+    """Thresholds and looks of a date by its sample; of surfaces and maps nothing is measured."""
+    bands = tuple(layer.band_names)
+    if sample is None:
+        return WaterDate(kind, bands)
+    data, valid = sample
     if kind == "radar":
-        image = _radar_sample(layer, sample)
-        date = WaterDate(kind, bands, image.unit())
+        date = WaterDate(kind, bands, _radar_sample(layer, sample).unit())
         measured = measure_radar(date.radar(data, valid), options)
         return replace(date, looks=measured.looks, thresholds=measured.thresholds)
-    if kind == "spectrum":
-        indices, snow = water_indices(dict(zip(bands, data, strict=True)))
-        negatives = {key: np.where(valid & ~snow, -index, np.nan) for key, index in indices.items()}
-        return WaterDate(
-            kind, bands, thresholds={key: find_water_threshold(one, options.method) for key, one in negatives.items()}
-        )
-    return WaterDate(kind, bands)
+    indices, snow = water_indices(dict(zip(bands, data, strict=True)))
+    negatives = {key: np.where(valid & ~snow, -index, np.nan) for key, index in indices.items()}
+    return WaterDate(
+        kind, bands, thresholds={key: find_water_threshold(one, options.method) for key, one in negatives.items()}
+    )
 
 
 def _radar_sample(layer: Layer, sample: tuple[FloatImage, Mask]) -> RadarImage:

@@ -77,7 +77,7 @@ def optical_water(
     factor = max(1, round(WORKING_M / gsd_m))
     least_px = LEAST_M2 / (factor * gsd_m) ** 2
     after = _surfaces(_averaged(post, factor), least_px)
-    if pre is None:
+    if pre is None or not after.seeds.any():
         classes = np.where(after.water, PERMANENT_WATER, DRY)
     else:
         before = _surfaces(_averaged(pre, factor), least_px)

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage, Mask
@@ -21,7 +20,6 @@ from deepnets4eo.prefetch import in_order
 STRIP_ROWS = 128  # rows that one thread filters at a time; results do not depend on it beyond rounding
 REFINED_PX = 7  # window of the refined Lee filter
 TARGET_PERCENTILE = 98.0  # Lee 2009: pixels above it may be point targets
-TARGET_PIXELS = 5  # so many of a target window above it are a point target
 BLOCK_PX = 12  # side of the blocks in which looks are measured
 MOST_BLOCKS = 4000
 FLOOR = 1e-10  # the least power of which a logarithm is taken (−100 dB)
@@ -115,7 +113,7 @@ def lee_filter(power: FloatImage, looks: float, window_px: int = 7, workers: int
         Filtered power.
     """
     half = _half(window_px)
-    return _by_strips(_lee_strip, power, half, (half, 1 / looks), workers)
+    return _by_strips("lee_strip", power, half, (half, 1 / looks), workers)
 
 
 def refined_lee_filter(power: FloatImage, looks: float, workers: int | None = None) -> FloatImage:
@@ -135,7 +133,7 @@ def refined_lee_filter(power: FloatImage, looks: float, workers: int | None = No
     (H, W) float32
         Filtered power.
     """
-    return _by_strips(_refined_strip, power, REFINED_PX // 2, (1 / looks, _EDGE_WINDOWS), workers)
+    return _by_strips("refined_strip", power, REFINED_PX // 2, (1 / looks, _EDGE_WINDOWS), workers)
 
 
 def lee_sigma_filter(
@@ -171,7 +169,7 @@ def lee_sigma_filter(
     bright = float(np.percentile(seen[:: max(1, seen.size // 1_000_000)], TARGET_PERCENTILE)) if seen.size else np.inf
     half = _half(window_px)
     options = (half, _half(target_px), 1 / looks, low, high, spread**2, np.float32(bright))
-    return _by_strips(_sigma_strip, power, half, options, workers)
+    return _by_strips("sigma_strip", power, half, options, workers)
 
 
 def sigma_range(looks: float, sigma: float) -> tuple[float, float, float]:
@@ -248,9 +246,12 @@ def _mode(values: NDArray[np.float64]) -> float:
 
 
 def _by_strips(
-    kernel: Callable[..., None], power: FloatImage, margin: int, options: tuple[Any, ...], workers: int | None
+    filter_name: str, power: FloatImage, margin: int, options: tuple[Any, ...], workers: int | None
 ) -> FloatImage:
     """Run a compiled filter over strips of rows of an image with a margin of NaN."""
+    from deepnets4eo.floods import speckle_kernels  # numba comes with an extra, which optical images do not need
+
+    kernel = getattr(speckle_kernels, filter_name)
     image = np.pad(np.asarray(power, np.float32), margin, constant_values=np.nan)
     out = np.full(power.shape, np.nan, np.float32)
     starts = range(0, power.shape[0], STRIP_ROWS)
@@ -270,149 +271,6 @@ def _edge_windows() -> NDArray[np.int64]:
 
 
 _EDGE_WINDOWS = _edge_windows()
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _weigh(value: float, mean: float, variance: float, noise: float) -> float:
-    """The linear estimate with the least mean square error, of speckle with variance `noise` around a mean of 1."""
-    if variance <= 0.0:
-        return mean
-    signal = (variance - mean * mean * noise) / (1.0 + noise)
-    return mean + max(signal, 0.0) / variance * (value - mean)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _lee_strip(image, out, first, last, half, noise):  # type: ignore[no-untyped-def]
-    """Sums over columns of the window move down by a row, sums over the window right by a column."""
-    cols, window = image.shape[1], 2 * half + 1
-    sums, squares, counts = np.zeros(cols), np.zeros(cols), np.zeros(cols)
-    for row in range(first, first + window - 1):
-        for col in range(cols):
-            value = np.float64(image[row, col])
-            if value == value:
-                sums[col] += value
-                squares[col] += value * value
-                counts[col] += 1.0
-    for row in range(first, last):
-        for col in range(cols):
-            value = np.float64(image[row + window - 1, col])
-            if value == value:
-                sums[col] += value
-                squares[col] += value * value
-                counts[col] += 1.0
-        total, square, count = 0.0, 0.0, 0.0
-        for col in range(window - 1):
-            total, square, count = total + sums[col], square + squares[col], count + counts[col]
-        for col in range(out.shape[1]):
-            enters = col + window - 1
-            total, square, count = total + sums[enters], square + squares[enters], count + counts[enters]
-            value = np.float64(image[row + half, col + half])
-            if value == value:
-                mean = total / count
-                out[row, col] = _weigh(value, mean, square / count - mean * mean, noise)
-            total, square, count = total - sums[col], square - squares[col], count - counts[col]
-        for col in range(cols):
-            value = np.float64(image[row, col])
-            if value == value:
-                sums[col] -= value
-                squares[col] -= value * value
-                counts[col] -= 1.0
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _mean_around(image, row, col, half):  # type: ignore[no-untyped-def]
-    """The mean of a small window; NaN where it has no value."""
-    total, count = 0.0, 0
-    for i in range(row - half, row + half + 1):
-        for j in range(col - half, col + half + 1):
-            value = image[i, j]
-            if value == value:
-                total += value
-                count += 1
-    return total / count if count else np.nan
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _refined_strip(image, out, first, last, noise, windows):  # type: ignore[no-untyped-def]
-    """The steepest of four gradients between 3 × 3 means chooses the edge, the mean nearer to that of the middle its side."""
-    cols = out.shape[1]
-    means = np.empty((5, cols + 4))  # 3 × 3 means of rows −2 … 2 around the pixel, in turn
-    for row in range(first - 2, first + 2):
-        for col in range(cols + 4):
-            means[(row + 5) % 5, col] = _mean_around(image, row + 3, col + 1, 1)
-    for row in range(first, last):
-        for col in range(cols + 4):
-            means[(row + 2) % 5, col] = _mean_around(image, row + 5, col + 1, 1)
-        above, here, below = (row + 3) % 5, row % 5, (row + 2) % 5
-        for col in range(cols):
-            value = np.float64(image[row + 3, col + 3])
-            if value != value:
-                continue
-            middle = means[here, col + 2]
-            a, b, c = means[above, col], means[above, col + 2], means[above, col + 4]
-            d, e = means[here, col], means[here, col + 4]
-            f, g, h = means[below, col], means[below, col + 2], means[below, col + 4]
-            steepest, side = -1.0, 0
-            gradient = abs(a + d + f - c - e - h)
-            if gradient > steepest:
-                steepest, side = gradient, 0 if abs(d - middle) < abs(e - middle) else 1
-            gradient = abs(a + b + c - f - g - h)
-            if gradient > steepest:
-                steepest, side = gradient, 2 if abs(b - middle) < abs(g - middle) else 3
-            gradient = abs(a + b + d - e - g - h)
-            if gradient > steepest:
-                steepest, side = gradient, 4 if abs(a - middle) < abs(h - middle) else 5
-            gradient = abs(b + c + e - d - f - g)
-            if gradient > steepest:
-                steepest, side = gradient, 6 if abs(c - middle) < abs(f - middle) else 7
-            total, square, count = 0.0, 0.0, 0
-            for k in range(windows.shape[1]):
-                other = np.float64(image[row + 3 + windows[side, k, 0], col + 3 + windows[side, k, 1]])
-                if other == other:
-                    total += other
-                    square += other * other
-                    count += 1
-            mean = total / count
-            out[row, col] = _weigh(value, mean, square / count - mean * mean, noise)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _sigma_strip(image, out, first, last, half, target, noise, low, high, noise_within, bright):  # type: ignore[no-untyped-def]
-    """A first mean from the target window chooses the range of values that are averaged over the whole window."""
-    for row in range(first, last):
-        for col in range(out.shape[1]):
-            i, j = row + half, col + half
-            value = np.float64(image[i, j])
-            if value != value:
-                continue
-            total, square, count, targets = 0.0, 0.0, 0, 0
-            for m in range(i - target, i + target + 1):
-                for n in range(j - target, j + target + 1):
-                    other = np.float64(image[m, n])
-                    if other == other:
-                        total += other
-                        square += other * other
-                        count += 1
-                        targets += other > bright
-            if value > bright and targets >= TARGET_PIXELS:
-                out[row, col] = value
-                continue
-            mean = total / count
-            expected = _weigh(value, mean, square / count - mean * mean, noise)
-            least, most = low * expected, high * expected
-            total, square, count = 0.0, 0.0, 0
-            for m in range(i - half, i + half + 1):
-                for n in range(j - half, j + half + 1):
-                    other = np.float64(image[m, n])
-                    if other >= least and other <= most:
-                        total += other
-                        square += other * other
-                        count += 1
-            if count == 0:
-                out[row, col] = value  # beside a target the first mean is none of the window's values
-                continue
-            mean = total / count
-            out[row, col] = _weigh(value, mean, square / count - mean * mean, noise_within)
 
 
 FILTERS: dict[str, Callable[[FloatImage, float], FloatImage]] = {

@@ -76,6 +76,7 @@ def summarize(damage_map: DamageMapContent, grid: Grid | None = None, seed: int 
         "damaged_share": damage_map.damaged_share,
         **_grades(assessed, seed, damage_map),
         "estimates": damage_map.estimates,
+        "inundation": damage_map.inundation or None,
         "intervals": INTERVALS,
         "share_of": "assessed buildings",
         "area_km2": _areas(damage_map, grid),
