@@ -16,10 +16,9 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.input_checks import check_images
-from deepnets4eo.damage.inundation import NOT_SOUGHT, check_water
 from deepnets4eo.damage.point_evidence import PointEvidence, check_point_evidence
 from deepnets4eo.damage.raster_evidence import RasterEvidence, ScoreLayer, open_raster_evidence
-from deepnets4eo.damage.settings import Settings
+from deepnets4eo.damage.settings import NOT_SOUGHT, Settings
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.footprints.read import Footprints, read_footprints
 from deepnets4eo.formats.access import check_exist
@@ -113,7 +112,7 @@ def open_inputs(
     if points is not None:
         check_point_evidence(points, outlines, scores)
     others = {"dsm_pre": heights_pre, "dsm_post": heights_post, "cloud_mask": clouds}
-    check_water(settings.water, after)
+    _check_water(settings.water, after)
     findings = _check_others(others, after)
     checked = check_images(pair)
     paths = (
@@ -151,6 +150,18 @@ def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> Ima
             f"pre image {pair.pre.source} and post image {pair.post.source} do not overlap. Check their CRS with `deepnets4eo check`."
         )
     return pair
+
+
+def _check_water(source: str | None, post: Layer) -> None:
+    """Refuse a raster of water that cannot be used. Errors: InputError, GridError."""
+    if source is None or source == NOT_SOUGHT:
+        return
+    layer = Layer.open(source)
+    if layer.count != 1:
+        raise InputError(
+            f"--water {source} has {layer.count} bands; expected one, which is not 0 where water is new. Take one out: gdal_translate -b 1."
+        )
+    covered_share(post.grid, layer, "--water")
 
 
 def _check_inside(outlines_px: NDArray[np.object_], post: Layer, source: str) -> None:

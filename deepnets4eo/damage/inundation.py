@@ -18,26 +18,24 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.colour_choice import in_colour
 from deepnets4eo.damage.evidence.working_grid import mean_gsd
+from deepnets4eo.damage.settings import NOT_SOUGHT, Settings
 from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES
-from deepnets4eo.errors import InputError
 from deepnets4eo.floods import BuildingWater, WaterMapper, surface_scene, water_around
 from deepnets4eo.grid import blocks
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
-from deepnets4eo.rasters.scene import Layer, covered_share
+from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration.view import UNMOVED
 from deepnets4eo.segmenters.run import load_run, save_run
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.decision import Decision
     from deepnets4eo.damage.prepared_scene import PreparedScene
-    from deepnets4eo.damage.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 CountsAs = Literal["damaged", "possibly-damaged", "shown"]
-NOT_SOUGHT = "none"  # value of the setting `water`
 COARSEST_M = 2.0  # of optical pixels in which water is told by its surface
 COVERED = 0.5  # share of the outline under water, of a roof that is gone
 WATER, RING = "ev_water_share", "ev_water_ring_share"
@@ -106,18 +104,6 @@ class Inundation:
                 )
             )  # fmt: skip
         return tuple(findings)
-
-
-def check_water(source: str | None, post: Layer) -> None:
-    """Refuse a raster of water that cannot be used. Errors: InputError, GridError."""
-    if source is None or source == NOT_SOUGHT:
-        return
-    layer = Layer.open(source)
-    if layer.count != 1:
-        raise InputError(
-            f"--water {source} has {layer.count} bands; expected one, which is not 0 where water is new. Take one out: gdal_translate -b 1."
-        )
-    covered_share(post.grid, layer, "--water")
 
 
 def find_water(

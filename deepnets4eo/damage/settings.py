@@ -18,6 +18,7 @@ from deepnets4eo.registration.options import (
 )
 
 INPUTS: dict[str, Any] = {"group": "Inputs"}
+NOT_SOUGHT = "none"  # value of `water`
 DECISION: dict[str, Any] = {"group": "Decision"}
 
 
