@@ -26,7 +26,7 @@ from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.registration.view import UNMOVED
+from deepnets4eo.registration.pair import UNMOVED
 from deepnets4eo.segmenters.run import load_run, save_run
 
 if TYPE_CHECKING:
