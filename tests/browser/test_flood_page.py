@@ -1,0 +1,42 @@
+"""The page of a flood map in a browser: the panels of the damage page, with regions of flood and the probability over them."""
+
+import re
+
+import numpy as np
+import pytest
+from geotiff import write_geotiff
+
+from deepnets4eo.floods import FloodOptions, map_flood
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def flood(tmp_path_factory):
+    """A fine optical pair with a lake that is new."""
+    folder, rng = tmp_path_factory.mktemp("flood"), np.random.default_rng(0)
+    pre = np.kron(rng.integers(40, 200, (3, 50, 50)), np.ones((1, 4, 4)))
+    post = pre.copy()
+    post[:, 60:140, 50:150] = np.array([120, 105, 80.0])[:, None, None]
+    for name, image in (("pre", pre), ("post", post)):
+        write_geotiff(folder / f"{name}.tif", image.astype(np.uint8))
+    options = FloodOptions(assume_registered=True)
+    return map_flood([str(folder / "pre.tif")], str(folder / "post.tif"), folder / "out", options)
+
+
+def test_the_page_names_water_its_area_and_its_images(flood, visit):
+    one = visit(flood.paths["report.html"])
+    headline = one.page.locator("#headline").inner_text()
+    assert re.match(r"[78],\d\d\d m².* flooded, (18|19|20)\.\d % of 4\.00 ha that was seen", headline)
+    assert one.page.locator(".chip").first.inner_text().startswith("Flood")
+    assert one.listed() == flood.polygons["id"].tolist()
+    before = one.pixels()
+    one.page.locator("#score").select_option("flood")
+    assert all(now != was for now, was in zip(one.pixels(), before, strict=True))
+
+
+def test_a_map_without_a_date_before_opens_too(flood, visit, tmp_path):
+    alone = map_flood([], str(flood.paths["flood.tif"].parent.parent / "post.tif"), tmp_path / "alone")
+    one = visit(alone.paths["report.html"])
+    assert "of water, not known since when" in one.page.locator("#headline").inner_text()
+    assert len(one.pixels()) == 1
