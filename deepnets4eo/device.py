@@ -1,7 +1,8 @@
-"""Where and how precisely networks are computed: the one place that decides.
+"""Where and how precisely networks are computed: the one place that decides; and how much of a GPU's memory work takes.
 
 Takes "auto" or names given by the user; refuses devices and precisions that this machine does not have.
-Without PyTorch everything is computed on the CPU in float32.
+Without PyTorch everything is computed on the CPU in float32. Memory is measured by doing a piece of work once, while nothing
+else computes on that device in this process.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import ctypes
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -236,3 +237,21 @@ def _fastest_precision(device: str) -> str:
     if capability >= (8, 0):  # Ampere and later; before, bfloat16 is emulated
         return "bfloat16"
     return "float16" if capability >= (7, 0) else "float32"  # Volta and Turing multiply float16 matrices
+
+
+def bytes_taken(device: str, work: Callable[[], object]) -> int:
+    """Return the most memory, in bytes, that `work` holds at a time on a GPU beside what was held before it: tensors,
+    and the workspaces of convolutions. What it raises is raised here."""
+    import torch
+
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    work()
+    return int(torch.cuda.max_memory_allocated(device)) - before
+
+
+def memory_bytes(device: str) -> int:
+    """Return all memory of a GPU, whatever is free now: what is chosen by it shall be the same the next time."""
+    import torch
+
+    return int(torch.cuda.get_device_properties(device).total_memory)

@@ -53,7 +53,7 @@ from deepnets4eo.points.features import (
 )
 from deepnets4eo.points.features.labeller import PointSamples
 from deepnets4eo.points.files import open_cloud
-from deepnets4eo.points.ground import heights_above_ground
+from deepnets4eo.points.height_grid import heights_above_ground
 from deepnets4eo.points.labeller import label_tile
 from deepnets4eo.points.snapnet import SnapNetLabeller
 from deepnets4eo.synthetic import City

@@ -48,8 +48,8 @@ from deepnets4eo.prediction import predict
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.segmenters.ensemble import ensemble_run
 from deepnets4eo.segmenters.run import load_run
-from deepnets4eo.segmenters.voting import ensemble_run
 from deepnets4eo.synthetic import City
 from deepnets4eo.training import train
 

@@ -1,4 +1,4 @@
-"""What the processes of tests of `training.launch` do: in a module of its own, so that new processes can import it."""
+"""What the processes of tests of `training.ranks` do: in a module of its own, so that new processes can import it."""
 
 import json
 import logging

@@ -19,7 +19,7 @@ from deepnets4eo.baselines.features import Feature
 from deepnets4eo.baselines.features.profiles import ExtendedProfile, ProfileOptions
 from deepnets4eo.baselines.parts import PartSettings
 from deepnets4eo.baselines.parts.templates import Shapes, TemplateBank
-from deepnets4eo.baselines.rule_table import RuleTable
+from deepnets4eo.baselines.rules import RuleTable
 from deepnets4eo.baselines.superpixels import Superpixels
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.change.classical.detector import ChangeDetector

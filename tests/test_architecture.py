@@ -234,9 +234,9 @@ OWN_FILES = {
     "formats/rasters.py",
     "rasters/cog.py",
     "baselines/superpixels/scene.py",
-    "baselines/superpixels/connection.py",
+    "baselines/superpixels/segmenting.py",
 }
-WITHIN_CHECKED = {"formats/vector_tables.py"}  # called by those who hold a vector_file
+WITHIN_CHECKED = {"formats/vectors.py"}  # called by those who hold a vector_file
 READERS = {"rasterio.open", "pyogrio.read_dataframe", "pyogrio.read_info", "pyogrio.list_layers", "gpd.read_file",
            "gpd.read_parquet", "geopandas.read_file", "geopandas.read_parquet"}  # fmt: skip
 

@@ -19,11 +19,10 @@ BYTES = np.array([[0, 255]], np.float32)
 
 @dataclass(frozen=True)
 class Bands:
-    """A scene, or part of one, as features use it.
-
-    values : (C, h, w) float32 in the files' own units; pixels that are not valid have the training mean. names : C
-    names, "layer.band". gsd_m : ground size of a pixel. span : (C, 2) the values scaled to 0 and 1 where a feature
-    needs that (0 and 255 of bytes, else the 1st and 99th percentile of the layer in training); None: 0 and 255."""
+    """A scene, or part of one, as features use it. values : (C, h, w) float32 in the files' own units; pixels that are
+    not valid have the training mean. names : C names, "layer.band". gsd_m : ground size of a pixel. span : (C, 2) the
+    values scaled to 0 and 1 where a feature needs that (0 and 255 of bytes, else the 1st and 99th percentile of the
+    layer in training); None: 0 and 255."""
 
     values: FloatImage
     names: tuple[str, ...]
@@ -88,7 +87,6 @@ class Bands:
 
 def band_names(inputs: InputSpec, own_names: Mapping[str, Sequence[str]] | None = None) -> tuple[str, ...]:
     """Return the names "layer.band" of all bands of an input spec; own_names : layer → names, for files without names.
-
     Errors: InputError where `own_names` has another number of names than there are bands."""
     names: list[str] = []
     for layer, expected in inputs.layers.items():

@@ -37,9 +37,9 @@ TRUSTED: tuple[str, ...] = (
     "sklearn.calibration._SigmoidCalibration",  # two numbers
     "deepnets4eo.baselines.tuned_classifier.Calibrators",  # arrays; NumPy only
     "deepnets4eo.baselines.tuned_classifier.TunedClassifier",  # contains an estimator, which is checked as any other
-    "deepnets4eo.baselines.linear_discriminant.LinearDiscriminant",  # arrays; NumPy only
-    "deepnets4eo.baselines.rbf_svm.RbfSvm",  # arrays; NumPy only
-    "deepnets4eo.baselines.spectral_angle.SpectralAngleMapper",  # arrays; NumPy only
+    "deepnets4eo.baselines.array_estimators.LinearDiscriminant",  # arrays; NumPy only
+    "deepnets4eo.baselines.array_estimators.RbfSvm",  # arrays; NumPy only
+    "deepnets4eo.baselines.array_estimators.SpectralAngleMapper",  # arrays; NumPy only
     "deepnets4eo.baselines.som.SelfOrganizingMap",  # arrays; NumPy only
 )
 UNREADABLE = (*ARCHIVE_ERRORS, ImportError)  # what skops raises for damaged files, too

@@ -118,7 +118,7 @@ def _knn(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
 
 
 def _lda(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
-    from deepnets4eo.baselines.linear_discriminant import LinearDiscriminant
+    from deepnets4eo.baselines.array_estimators import LinearDiscriminant
 
     return LinearDiscriminant(class_weight=weight)
 
@@ -136,14 +136,14 @@ def _logistic(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
 
 
 def _rbf(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
-    from deepnets4eo.baselines.rbf_svm import RbfSvm
+    from deepnets4eo.baselines.array_estimators import RbfSvm
 
     components = options.components if options.name == "nystroem_svm" else 0
     return RbfSvm(C=options.C, gamma=options.gamma, components=components, class_weight=weight, seed=seed)
 
 
 def _sam(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
-    from deepnets4eo.baselines.spectral_angle import SpectralAngleMapper
+    from deepnets4eo.baselines.array_estimators import SpectralAngleMapper
 
     return SpectralAngleMapper()
 

@@ -37,10 +37,9 @@ CHUNK_PIXELS = 1 << 15  # that an estimator gets at once
 
 
 class FeatureClassifier(TileSegmenter):
-    """An estimator with `predict_proba` over columns of features.
-
-    shares : (K,) of the classes on the ground. Samples, and so probabilities, have equal shares of all classes; given
-    shares, probabilities are adjusted to them by Bayes' rule, and rare classes are predicted less often."""
+    """An estimator with `predict_proba` over columns of features. shares : (K,) of the classes on the ground. Samples,
+    and so probabilities, have equal shares of all classes; given shares, probabilities are adjusted to them by Bayes'
+    rule, and rare classes are predicted less often."""
 
     def __init__(
         self,
@@ -64,9 +63,8 @@ class FeatureClassifier(TileSegmenter):
         return column_names(self.features, blank)
 
     def fit_features(self, scenes: Sequence[Scene], seed: int) -> None:
-        """Fit the features that learn, to at most `FEATURE_PIXELS` labelled pixels at random.
-
-        Errors: InputError where no pixel is labelled, or too few for a feature."""
+        """Fit the features that learn, to at most `FEATURE_PIXELS` labelled pixels at random. Errors: InputError where
+        no pixel is labelled, or too few for a feature."""
         if not any(isinstance(feature, FittedFeature) for feature in self.features):
             return
         samples = sample_pixels(

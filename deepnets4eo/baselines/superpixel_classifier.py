@@ -18,7 +18,6 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.scene import LABELS, Scene
 from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.segmenter import value_to_index
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.tiling.sampling import shuffle_windows
 
@@ -141,7 +140,7 @@ class SuperpixelClassifier(FeatureClassifier):
         """Return vectors and class indices of the labelled regions that lie mostly in a window; None where no class is needed."""
         with_halo = window.grow(self.context_px).clip(scene.shape)
         sample = scene.read(with_halo, [*self.inputs.names, LABELS])
-        labels = np.where(sample["valid"], value_to_index(self.legend)[sample[LABELS]], VOID)
+        labels = np.where(sample["valid"], self.legend.to_index()[sample[LABELS]], VOID)
         inner = window.within(with_halo).slices
         class_pixels = np.bincount(labels[inner].ravel(), minlength=VOID + 1)[: quota.size]
         if not (class_pixels * quota).any():  # cutting superpixels takes far longer than reading labels

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
 
 class TileSegmenter(ProbabilitySegmenter):
-    """A `Segmenter` for subclasses that implement `label(image, margin_px)`, `describe`, `save` and `restore`.
-
-    bands : layer → names, for files whose bands have none (see `baselines.bands.band_names`)."""
+    """A `Segmenter` for subclasses that implement `label(image, margin_px)`, `describe`, `save` and `restore`. bands :
+    layer → names, for files whose bands have none (see `baselines.bands.band_names`)."""
 
     kind = ""
     only_float32 = True  # whatever precision is chosen

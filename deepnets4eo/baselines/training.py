@@ -218,8 +218,7 @@ def _superpixels(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
 
 
 def _rules(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
-    from deepnets4eo.baselines.rule_table import RuleTable
-    from deepnets4eo.baselines.rules import ExpertRules
+    from deepnets4eo.baselines.rules import ExpertRules, RuleTable
 
     rules = recipe.model.rules
     table = RuleTable.load(rules) if isinstance(rules, str) else RuleTable.from_dict(rules)
@@ -259,10 +258,9 @@ def _features(recipe: BaselineRecipe) -> list[Any]:
 
 
 def _shares(recipe: BaselineRecipe, prepared: Prepared) -> list[float] | None:
-    """Return the classes' shares in the training labels; None where samples have the shares that are wanted.
-
-    Balanced samples and weights make probabilities of equal shares, random samples without weights those of the labels.
-    Angles know no shares: they are adjusted to the labels' where samples are balanced, and never to equal ones."""
+    """Return the classes' shares in the training labels; None where samples have the shares that are wanted. Balanced
+    samples and weights make probabilities of equal shares, random samples without weights those of the labels. Angles
+    know no shares: they are adjusted to the labels' where samples are balanced, and never to equal ones."""
     from deepnets4eo.baselines.estimators import UNWEIGHTED
 
     model, estimator, total = recipe.model, recipe.estimator, sum(prepared.pixels)

@@ -26,11 +26,10 @@ MIN_SAMPLES = 3  # samples of a class, and of the others, needed for a curve of 
 
 
 class TunedClassifier(ClassifierMixin, BaseEstimator):
-    """Grid search and calibration by spatially disjoint folds around a classifier.
-
-    grid : parameter → values to try, of which the best macro F1 of the out-of-fold predictions wins. calibration :
-    "sigmoid", "isotonic", "softmax" of decision values, or "none" (the estimator's own probabilities). balanced :
-    classes weigh the same in the calibration. search_samples : most samples for the search."""
+    """Grid search and calibration by spatially disjoint folds around a classifier. grid : parameter → values to try, of
+    which the best macro F1 of the out-of-fold predictions wins. calibration : "sigmoid", "isotonic", "softmax" of
+    decision values, or "none" (the estimator's own probabilities). balanced : classes weigh the same in the
+    calibration. search_samples : most samples for the search."""
 
     def __init__(
         self,
@@ -47,9 +46,8 @@ class TunedClassifier(ClassifierMixin, BaseEstimator):
         self.balanced, self.search_samples, self.seed = balanced, search_samples, seed
 
     def fit(self, vectors: ArrayLike, classes: ArrayLike, blocks: ArrayLike | None = None) -> TunedClassifier:
-        """Fit to vectors (n, F), classes (n,) and the block each sample comes from (n,), or None.
-
-        Errors: InputError for samples of fewer than two classes, or with numbers that are not finite."""
+        """Fit to vectors (n, F), classes (n,) and the block each sample comes from (n,), or None. Errors: InputError
+        for samples of fewer than two classes, or with numbers that are not finite."""
         vectors = np.ascontiguousarray(vectors, np.float32)
         self.classes_, index = np.unique(np.asarray(classes), return_inverse=True)
         _check_samples(vectors, self.classes_)
@@ -103,7 +101,6 @@ class TunedClassifier(ClassifierMixin, BaseEstimator):
 
 def block_folds(index: NDArray[np.intp], blocks: ArrayLike | None, folds: int, seed: int) -> Folds:
     """Return (train, test) rows of at most `folds` folds without common blocks; each trains on at least two classes.
-
     Classes are spread as evenly as the blocks allow. With fewer than two blocks folds are random, and a warning is
     logged."""
     block_of = np.zeros(len(index), int) if blocks is None else np.unique(np.asarray(blocks), return_inverse=True)[1]
@@ -218,7 +215,6 @@ def _check_samples(vectors: NDArray[np.float32], classes: NDArray[Any]) -> None:
 
 class Calibrators:
     """A curve a class, score → probability, and their normalisation; rare classes take the curve of all together.
-
     method : "sigmoid" (Platt, 1999), "isotonic" (Zadrozny and Elkan, 2002) or "none", the softmax of the scores. Each
     curve is kept as knots (x, y): a sigmoid's are slope and intercept."""
 
@@ -228,7 +224,6 @@ class Calibrators:
 
     def fit(self, scores: NDArray[np.floating], index: NDArray[np.intp], *, balanced: bool) -> Calibrators:
         """Fit the curves to scores (n, K), NaN where not known, and each sample's class 0 … K − 1; returns itself.
-
         balanced : samples of rare classes weigh more, so that all classes weigh the same."""
         count = scores.shape[1]
         weights = np.ones(len(index))
@@ -278,9 +273,8 @@ class Calibrators:
 def platt(
     scores: NDArray[np.float64], positive: NDArray[np.bool_], weights: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """Return slope and intercept (2,) of the sigmoid that fits best which samples are positive.
-
-    Targets are moved away from 0 and 1 as Platt does; samples of one sign only get the plain sigmoid of the score."""
+    """Return slope and intercept (2,) of the sigmoid that fits best which samples are positive. Targets are moved away
+    from 0 and 1 as Platt does; samples of one sign only get the plain sigmoid of the score."""
     if not positive.any() or positive.all():
         return np.array([1.0, 0.0])
     target = np.where(positive, 1 - 1 / (positive.sum() + 2), 1 / ((~positive).sum() + 2))

@@ -13,7 +13,7 @@ from typing import Any
 from deepnets4eo.benchmark.rows import Outcome, scored_names
 from deepnets4eo.cards.dataset_card import PublishedScores
 from deepnets4eo.files import write_json, write_text
-from deepnets4eo.outputs.csv_cells import csv_text, markdown_text
+from deepnets4eo.outputs.safe_text import csv_text, markdown_text
 
 Line = tuple[str, str, dict[str, float], float, float, float, float]
 """Row, whose, F1 by class (percent), OA (percent), kappa, seconds of training, seconds of prediction."""

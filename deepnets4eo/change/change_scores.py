@@ -19,7 +19,7 @@ from deepnets4eo.change.transitions import CHANGE, cover_legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.layer import Layer
-from deepnets4eo.rasters.layer_view import LayerView
+from deepnets4eo.rasters.views import LayerView
 from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE
 
 LEAST_CHANGED = round(FINAL * PACKED_ONE)  # the byte from which on a score is change

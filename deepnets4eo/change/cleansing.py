@@ -38,10 +38,9 @@ from deepnets4eo.segmenters.inputs import LayerInput
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, to_bytes
 from deepnets4eo.training.epochs import CHECKPOINTS, checkpoint
-from deepnets4eo.training.fit import fit_segmenter
 from deepnets4eo.training.recipe import Recipe
 from deepnets4eo.training.scenes import Keep, LabelledScene, LegendLabels
-from deepnets4eo.training.segmentation import Prepared, prepare, score_and_write, untrained_segmenter
+from deepnets4eo.training.segmentation import Prepared, fit_classes, prepare, score_and_write, untrained_segmenter
 from deepnets4eo.training.splits import TRAIN
 from deepnets4eo.training.statistics import class_cells
 from deepnets4eo.training.tasks import Task, TrainOptions
@@ -256,22 +255,10 @@ def _train_once(
     segmenter: NetworkSegmenter, prepared: Prepared, original: Prepared, number: int, out: Path, options: TrainOptions
 ) -> dict[str, Any]:
     """One hyperepoch from the weights as they are; class weights follow the labels, windows the number."""
-    from deepnets4eo.training.criterion import SegmentationCriterion
-
     recipe = prepared.recipe
     of_number = recipe.train.model_copy(update={"seed": recipe.train.seed + number - 1})
     recipe = recipe.model_copy(update={"train": of_number})
-    prepared = replace(prepared, recipe=recipe)
-    criterion = SegmentationCriterion(recipe.train, prepared.legend, prepared.inputs.names, prepared.pixels)
-    halo_px = min(recipe.predict.halo_px, recipe.data.tile_px // 8)
-    validation = original.validation(original.samples(), recipe.data.tile_px - 2 * halo_px, halo_px)
-
-    def score(segmenter: NetworkSegmenter) -> dict[str, float]:
-        if not original.split.validated:
-            return {recipe.train.monitor: float("nan")}
-        return criterion.validate(segmenter.module, validation)
-
-    return fit_segmenter(segmenter, prepared.samples(), criterion.step, score, recipe, out, options)
+    return fit_classes(segmenter, replace(prepared, recipe=recipe), original, out, options)
 
 
 def _diffuse(scenes: Sequence[_Predicted], segmenter: NetworkSegmenter, diffusion: Diffusion) -> Sequence[_Predicted]:

@@ -20,11 +20,11 @@ from deepnets4eo.change.classical.pair_scores import IrMad
 from deepnets4eo.change.pair import POST, PRE
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.layer_view import LayerView
 from deepnets4eo.rasters.moments import Moments, MomentSums
 from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.rasters.views import LayerView
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.tiling.spread import spread_windows
+from deepnets4eo.tiling.sampling import spread_windows
 
 SIDE_PX, WINDOWS = 512, 4  # values are measured on 4 million pixels at most
 UNCHANGED = 0.95  # least probability of no change

@@ -19,13 +19,10 @@ from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, blocks, only_one_placed
-from deepnets4eo.inspection.zeros import undeclared_zeros
+from deepnets4eo.inspection.images import undeclared_zeros
 from deepnets4eo.outputs.findings import Finding, one_or_many
-from deepnets4eo.rasters.cloud_mask import open_cloud_mask
-from deepnets4eo.rasters.layer_view import LayerView
-from deepnets4eo.rasters.plausible import without_implausible
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
-from deepnets4eo.rasters.stated_gsd import with_gsd
+from deepnets4eo.rasters.views import LayerView, open_cloud_mask, with_gsd, without_implausible
 from deepnets4eo.registration import ImagePair, Registration, on_post_grid
 from deepnets4eo.registration.pair import UNMOVED, Motion, RegisteredPair
 

@@ -21,11 +21,10 @@ from deepnets4eo.change.pair import POST, PRE, ChangePair, clouded_area
 from deepnets4eo.files import write_json
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding, worst_first
-from deepnets4eo.outputs.gpkg_tables import write_event
-from deepnets4eo.outputs.origins import describe, file_facts, versions
+from deepnets4eo.outputs.provenance import describe, file_facts, versions, write_event
 from deepnets4eo.polygons import write_vector
+from deepnets4eo.rasters.plane_crs import areas_in_pixels
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.stated_gsd import areas_in_pixels
 
 if TYPE_CHECKING:
     import geopandas as gpd

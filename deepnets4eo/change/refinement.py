@@ -28,8 +28,8 @@ from deepnets4eo.jobs.row_journal import RowJournal
 from deepnets4eo.rasters.cog import CogWriter, check_raster_suffix
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.tiling.sampling import spread_windows
 from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, to_bytes
-from deepnets4eo.tiling.spread import spread_windows
 from deepnets4eo.version import code_version
 
 log = logging.getLogger(__name__)

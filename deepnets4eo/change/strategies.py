@@ -21,8 +21,8 @@ from deepnets4eo.change.transitions import from_to_legend
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.inputs import GSD_FACTOR, InputSpec, LayerInput, name_problems
-from deepnets4eo.segmenters.nested import describe_nested, rebuild_member, save_member, with_wider_halo
 from deepnets4eo.segmenters.segmenter import ProbabilitySegmenter, Segmenter
+from deepnets4eo.segmenters.wrapped import describe_nested, rebuild_member, save_member, with_wider_halo
 from deepnets4eo.tiling import Tiling
 
 COVER, CHANGE = "cover-", "change-"

@@ -24,8 +24,8 @@ from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.metrics import area_adjusted
 from deepnets4eo.rasters.cog import BLOCK_PX as COG_PX
 from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.label_values import hidden_class_note
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters.views import hidden_class_note
 
 if TYPE_CHECKING:
     import pandas as pd

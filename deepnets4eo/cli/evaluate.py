@@ -179,7 +179,7 @@ def _score_files(
     """Scores one raster against another, or two folders of tiles paired by name."""
     from deepnets4eo.cli.output import progress
     from deepnets4eo.evaluation import evaluate_pairs
-    from deepnets4eo.evaluation.tile_pairs import pair_tiles
+    from deepnets4eo.evaluation.pairs import pair_tiles
 
     folders = prediction.is_dir() and reference.is_dir()  # one folder alone is a mosaic
     pairs = pair_tiles(prediction, reference) if folders else [(prediction, reference)]

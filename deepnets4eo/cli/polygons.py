@@ -89,10 +89,10 @@ def _write_polygons(
     from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.polygons import Shaping, polygonize
-    from deepnets4eo.polygons.label_classes import legend_or_none, selected_classes
+    from deepnets4eo.polygons.extraction import legend_or_none, selected_classes
     from deepnets4eo.polygons.vector_files import check_ground, check_vector_suffix, write_vector
     from deepnets4eo.rasters.scene import Layer
-    from deepnets4eo.rasters.stated_gsd import with_gsd
+    from deepnets4eo.rasters.views import with_gsd
 
     check_vector_suffix(out)
     check_not_inputs([out], [labels, legend])
@@ -120,10 +120,10 @@ def _write_objects(
     from deepnets4eo.objects import density_grid, extract_objects, write_density_map
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.polygons import write_vector
-    from deepnets4eo.polygons.label_classes import find_legend
+    from deepnets4eo.polygons.extraction import find_legend
     from deepnets4eo.polygons.vector_files import check_ground, check_vector_suffix
     from deepnets4eo.rasters.scene import Layer
-    from deepnets4eo.rasters.stated_gsd import with_gsd
+    from deepnets4eo.rasters.views import with_gsd
 
     check_vector_suffix(out)
     check_not_inputs([out, density], [labels, legend])

@@ -94,7 +94,7 @@ def train(
         return
     from deepnets4eo.evaluation import seeds_table
     from deepnets4eo.files import read_json
-    from deepnets4eo.training.over_seeds import SEEDS, train_seeds
+    from deepnets4eo.training.job import SEEDS, train_seeds
 
     folder = train_seeds(recipe, out, seeds, data=data or (), overrides=overrides, options=options)
     echo(seeds_table(read_json(folder / SEEDS)), err=True, nl=False)

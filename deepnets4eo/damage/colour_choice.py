@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from deepnets4eo.inspection.unmasked_band import describe_unmasked_band
+from deepnets4eo.inspection.images import describe_unmasked_band
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.band_roles import COLOURS
 from deepnets4eo.rasters.display import declared_colours

@@ -33,7 +33,7 @@ from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.footprints.read import Footprints
 from deepnets4eo.grid import gsd_m, mean_gsd_m, transform_shapes
-from deepnets4eo.inspection.daylight import BRIGHT_PERCENTILE, DARKEST, bright_value
+from deepnets4eo.inspection.images import BRIGHT_PERCENTILE, DARKEST, bright_value
 from deepnets4eo.polygons import Shaping, grow_into_borders, polygonize
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import Layer, Scene

@@ -24,11 +24,10 @@ from deepnets4eo.footprints.read import Footprints, read_footprints
 from deepnets4eo.formats.access import check_exist
 from deepnets4eo.grid import overlap_share
 from deepnets4eo.outputs.findings import Finding, one_or_many
-from deepnets4eo.rasters.cloud_mask import open_cloud_mask
 from deepnets4eo.rasters.scene import WHOLE, Layer, LayerLike, covered_share
+from deepnets4eo.rasters.views import open_cloud_mask
 from deepnets4eo.registration import ImagePair
-from deepnets4eo.terrain.datums import check_same_datum
-from deepnets4eo.terrain.units import check_layer_unit, check_stated_unit
+from deepnets4eo.terrain.units import check_layer_unit, check_same_datum, check_stated_unit
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.outputs.findings import Finding, count_of
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.prediction.preparation import prepare_scene
-from deepnets4eo.rasters.label_values import hidden_class_note
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
+from deepnets4eo.rasters.views import hidden_class_note
 from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.zonal import band_sums, class_counts
 

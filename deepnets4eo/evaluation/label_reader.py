@@ -16,9 +16,10 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.options import Unknown
-from deepnets4eo.rasters.label_values import hidden_class, hidden_class_note, whole_numbers
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.tiling.spread import spread_windows
+from deepnets4eo.rasters.values import whole_numbers
+from deepnets4eo.rasters.views import hidden_class, hidden_class_note
+from deepnets4eo.tiling.sampling import spread_windows
 
 PROBE_PX, PROBES = 256, 4  # windows in which masks of 0 and 255 are looked for, 4 by 4
 FLOAT_PX = 512  # window in the middle that is looked at for fractions
@@ -26,10 +27,8 @@ FLOAT_PX = 512  # window in the middle that is looked at for fractions
 
 @dataclass(frozen=True)
 class Remedies:
-    """How a user of one kind of work does what messages on labels advise; empty where that work has no way.
-
-    unknown : makes labels without a class void. stored_legend : names the legend that labels are stored in, before its name.
-    """
+    """How a user of one kind of work does what messages on labels advise; empty where that work has no way. unknown :
+    makes labels without a class void. stored_legend : names the legend that labels are stored in, before its name."""
 
     unknown: str = ""
     stored_legend: str = ""
@@ -41,9 +40,8 @@ OF_TRAINING = Remedies("--set data.unknown_labels=void", "--set data.labels_lege
 
 class LabelReader:
     """Reads a label raster as class indices of `legend`; `own` is the legend that it is stored in, where that differs.
-
-    Classes of `own` without counterpart in `legend` are a LabelError, or void with unknown="void". remedies : for messages.
-    """
+    Classes of `own` without counterpart in `legend` are a LabelError, or void with unknown="void". remedies : for
+    messages."""
 
     def __init__(
         self,

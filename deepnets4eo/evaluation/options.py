@@ -24,23 +24,8 @@ PAGE: dict[str, Any] = {"group": "Page of a hyperspectral run"}
 
 @option_group
 class ProtocolChanges:
-    """What replaces the rules of a protocol; None keeps the protocol's own.
-
-    Parameters
-    ----------
-    prediction_legend, reference_legend
-        Names or YAML cards of the legends that the files are stored in; None: by the files' tags.
-    erode
-        Radius of the disc for the eroded scores in pixels, 0 or more.
-    boundary_px
-        Reach of the boundary scores in pixels, 0 or more.
-    ignore
-        Classes whose reference pixels are left out.
-    unknown
-        "error" or "void", for labels that the legend does not have; None: as the run of `withheld` learnt, else "error".
-    withheld
-        Run folder: only pixels that its training withheld are scored; None: all.
-    """
+    """What replaces the rules of a protocol; None keeps the protocol's own. Legends are names or YAML cards, by default
+    those of the files' tags; "unknown" is by default as the run of `withheld` learnt, else "error"."""
 
     prediction_legend: Annotated[
         str | None, Field(description="Legend the prediction is stored in.", json_schema_extra=KEY)
@@ -115,10 +100,8 @@ class Intervals:
 
 @option_group
 class ScoredFiles:
-    """What is scored, and by which rules, in the words of the command line.
-
-    layer : LAYER=PATTERN, where labels of a dataset lie. against : an earlier report of the same protocol.
-    """
+    """What is scored, and by which rules, in the words of the command line. layer : LAYER=PATTERN, where labels of a
+    dataset lie. against : an earlier report of the same protocol."""
 
     legend: str | None = None
     protocol: str | None = None
@@ -166,15 +149,7 @@ class PageOptions:
 
 @option_group
 class ReportFiles:
-    """Files that the scores are written to; None writes none.
-
-    Parameters
-    ----------
-    json, csv, markdown
-        Paths of the scores; json may be `-` for stdout.
-    figure
-        Path of the drawn confusion matrix: PNG, PDF or SVG.
-    """
+    """Files that the scores are written to; None writes none. `json` may be `-` for stdout."""
 
     json: Annotated[
         Path | None,

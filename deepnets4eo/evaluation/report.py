@@ -16,7 +16,7 @@ import numpy as np
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.outputs.csv_cells import csv_text, markdown_text
+from deepnets4eo.outputs.safe_text import csv_text, markdown_text
 
 OVERALL = ("overall_accuracy", "kappa", "average_accuracy", "mean_f1", "mean_iou", "fw_iou")
 BY_CLASS = ("f1", "iou", "precision", "recall")

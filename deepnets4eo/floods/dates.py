@@ -23,15 +23,13 @@ from deepnets4eo.floods.optical import COARSEST_M, WORKING_M
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.footprints import Footprints, footprint_findings, read_footprints
 from deepnets4eo.grid import Grid, blocks, gsd_m, mean_gsd_m, only_one_placed
-from deepnets4eo.inspection.pairs import check_no_colour_table, check_two_images, declare_nodata
+from deepnets4eo.inspection.images import check_no_colour_table, check_two_images, declare_nodata
 from deepnets4eo.options import split_names
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.band_roles import COLOURS
-from deepnets4eo.rasters.cloud_mask import open_cloud_mask
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
-from deepnets4eo.rasters.plausible import without_implausible
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
-from deepnets4eo.rasters.stated_gsd import with_gsd
+from deepnets4eo.rasters.views import open_cloud_mask, with_gsd, without_implausible
 from deepnets4eo.registration import Registration, assume_registered, register
 from deepnets4eo.registration.pair import UNMOVED, Motion, grid_in_pre
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB

@@ -47,7 +47,7 @@ from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.segmenter import ProbabilitySegmenter
 from deepnets4eo.tiling import Tiling
-from deepnets4eo.tiling.spread import spread_windows
+from deepnets4eo.tiling.sampling import spread_windows
 
 POST, PRE, PERMANENT, DRAINAGE = (
     "post",

@@ -24,12 +24,11 @@ from deepnets4eo.footprints import Footprints
 from deepnets4eo.grid import blocks, transform_shapes
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding, worst_first
-from deepnets4eo.outputs.gpkg_tables import write_event, write_styles
 from deepnets4eo.outputs.map_page.page import MapKind
-from deepnets4eo.outputs.origins import describe, file_facts, versions
+from deepnets4eo.outputs.provenance import describe, file_facts, versions, write_event, write_styles
 from deepnets4eo.polygons import Shaping, polygonize, write_vector
+from deepnets4eo.rasters.plane_crs import areas_in_pixels
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.stated_gsd import areas_in_pixels
 from deepnets4eo.tiling.scores import PACKED_ONE
 from deepnets4eo.zonal import band_sums
 

@@ -20,7 +20,7 @@ from deepnets4eo.footprints.repair import FARTHEST, farther_than, finite, mend_p
 from deepnets4eo.grid import FARTHEST_DEGREES, Grid, transform_shapes
 from deepnets4eo.osm.elements import no_buildings
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
-from deepnets4eo.rasters.stated_gsd import is_placed
+from deepnets4eo.rasters.plane_crs import is_placed
 
 GEOJSON = re.compile(r"\.(geo)?json(\.(gz|bz2|zip))?$", re.IGNORECASE)
 MANY_DROPPED = 0.05  # share of the rows from which buildings may be missing from the map

@@ -71,9 +71,7 @@ def is_remote(text: str) -> bool:
 
 def check_exist(sources: Iterable[str]) -> None:
     """Refuse files and folders that are not there, before anything large is loaded. Errors: InputError names them all.
-
-    What may be no plain path passes: addresses, patterns, "-", and parts of a file or folder (FILE#NAME).
-    """
+    What may be no plain path passes: addresses, patterns, "-", and parts of a file or folder (FILE#NAME)."""
     missing = [
         text for text in sources
         if text != "-" and not is_remote(text) and not set(text) & set("*?[#") and not _exists(text)

@@ -53,11 +53,9 @@ class ArrayReference:
 
 @dataclass(frozen=True)
 class ImageArray:
-    """One array of a file, read as an image.
-
-    axes : letters b, h, w of the array's own axes. guess : why these axes, where the file does not say; else empty.
-    wavelengths_nm : of the bands, by an array of as many wavelengths in the same file.
-    """
+    """One array of a file, read as an image. axes : letters b, h, w of the array's own axes. guess : why these axes,
+    where the file does not say; else empty. wavelengths_nm : of the bands, by an array of as many wavelengths in the
+    same file."""
 
     path: Path
     info: ArrayInfo
@@ -109,10 +107,8 @@ def is_array_file(path: Path) -> bool:
 
 
 def parse_reference(text: str) -> ArrayReference | None:
-    """The array that a text refers to; None for what is no file of arrays.
-
-    Errors: InputError for axes other than b, h and w.
-    """
+    """The array that a text refers to; None for what is no file of arrays. Errors: InputError for axes other than b, h
+    and w."""
     if is_array_file(Path(text)):
         return ArrayReference(Path(text))
     file, mark, name = text.rpartition("#")
@@ -132,11 +128,8 @@ def list_arrays(path: Path) -> list[ArrayInfo]:
 
 
 def open_array(reference: ArrayReference, *, labels: bool = False) -> ImageArray:
-    """Open the array that a reference names, or the only one that can be meant.
-
-    labels : without a name, the only array with two axes comes first.
-    Errors: InputError that lists the arrays of the file.
-    """
+    """Open the array that a reference names, or the only one that can be meant. labels : without a name, the only array
+    with two axes comes first. Errors: InputError that lists the arrays of the file."""
     path, arrays = reference.path, list_arrays(reference.path)
     kind = _format(path)
     assert kind is not None

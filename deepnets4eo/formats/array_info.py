@@ -19,12 +19,10 @@ DAMAGED = (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, Runti
 
 @dataclass(frozen=True)
 class ArrayInfo:
-    """One array of a file.
-
-    name : as in the file; groups of HDF5 are joined by "/". shape : its axes in the order of the program that wrote it
-    (rows first for MATLAB). dtype : None for what is no array of real numbers; `kind` then says what it is.
-    units, nodata, scale, offset : of the values, where the file says so; a value is number × scale + offset.
-    """
+    """One array of a file. name : as in the file; groups of HDF5 are joined by "/". shape : its axes in the order of
+    the program that wrote it (rows first for MATLAB). dtype : None for what is no array of real numbers; `kind` then
+    says what it is. units, nodata, scale, offset : of the values, where the file says so; a value is number × scale +
+    offset."""
 
     name: str
     shape: tuple[int, ...]
@@ -42,10 +40,8 @@ class ArrayInfo:
 
 @dataclass(frozen=True)
 class ArrayFormat:
-    """One format of files of arrays.
-
-    list_arrays : path → its arrays. open_array : path, name → what NumPy indexes, axes as in `ArrayInfo.shape`.
-    """
+    """One format of files of arrays. list_arrays : path → its arrays. open_array : path, name → what NumPy indexes,
+    axes as in `ArrayInfo.shape`."""
 
     name: str
     rows_first: bool

@@ -52,10 +52,8 @@ def list_arrays(path: Path) -> list[ArrayInfo]:
 
 
 def open_array(path: Path, name: str) -> Any:
-    """One data set, which reads from the file what is indexed; the file stays open as long as it.
-
-    Errors: InputError for data that lies in other files, chunks that are too large, and a damaged file.
-    """
+    """One data set, which reads from the file what is indexed; the file stays open as long as it. Errors: InputError
+    for data that lies in other files, chunks that are too large, and a damaged file."""
     import h5py
 
     try:

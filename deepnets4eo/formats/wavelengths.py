@@ -70,10 +70,8 @@ def named_nm(name: str) -> float | None:
 
 def raster_wavelengths_nm(dataset: Any) -> list[float | None] | None:
     """Wavelength of each band of a raster opened by rasterio, by its tags or else its name; None where no band has one.
-
     Bands of one unit count together: where one of their numbers cannot be a wavelength, the unit is wrong, and none of
-    them is known. A number that is not above 0 belongs to a band without wavelength.
-    """
+    them is known. A number that is not above 0 belongs to a band without wavelength."""
     stated = [_stated(dataset, band) for band in range(1, dataset.count + 1)]
     values: list[float | None] = [None] * len(stated)
     for unit in dict.fromkeys(one.unit for one in stated if one is not None):

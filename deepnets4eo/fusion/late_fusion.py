@@ -221,9 +221,8 @@ class ResidualCorrection(LateFusion):
 
 @dataclass(frozen=True)
 class MemberSpec:
-    """What the networks of the streams are: `create_model`'s arguments, one for all or one each.
-
-    weights : what `create_model` takes, or the folder of a run on that stream, separated by commas."""
+    """What the networks of the streams are: `create_model`'s arguments, one for all or one each. weights : what
+    `create_model` takes, or the folder of a run on that stream, separated by commas."""
 
     network: str | Sequence[str] = "segnet"
     encoder: str | Sequence[str | None] | None = None
@@ -255,9 +254,8 @@ class ScoreAndFeatureLayer(nn.Module):
 
 
 class NetworkWithFeatures(nn.Module):
-    """A network of the toolbox that returns scores (N, K, H, W) and its last maps (N, width, H, W).
-
-    Errors: InputError for a network without a last convolution of `num_classes` channels."""
+    """A network of the toolbox that returns scores (N, K, H, W) and its last maps (N, width, H, W). Errors: InputError
+    for a network without a last convolution of `num_classes` channels."""
 
     def __init__(self, network: nn.Module, num_classes: int) -> None:
         super().__init__()

@@ -128,7 +128,6 @@ def _virtual(architecture: str, sizes: Sequence[int], arguments: dict[str, Any],
 
 def encoder_stages(encoder: nn.Module, name: str) -> tuple[list[nn.Module], bool]:
     """Return the stages of an encoder, and whether its decoder also gets the image itself, before the first of them.
-
     Errors: InputError for encoders that are no chain: those with `tu-` and transformers, for example."""
     for attributes, split in KINDS:
         if all(hasattr(encoder, name) for name in attributes):

@@ -16,8 +16,7 @@ from deepnets4eo.display.figures import MAX_PX, draw_image, make_axes, stretch
 from deepnets4eo.display.summary import Summary, WithSummary, grid_facts
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.inspection.band_statistics import measure_bands
-from deepnets4eo.inspection.cubes import bad_bands
+from deepnets4eo.inspection.cubes import bad_bands, measure_bands
 from deepnets4eo.rasters.band_roles import COLOURS_NM, nearest_indices
 from deepnets4eo.rasters.scene import Layer, LayerLike
 

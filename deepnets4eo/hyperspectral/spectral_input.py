@@ -13,15 +13,18 @@ from torch import Tensor, nn
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.errors import InputError
-from deepnets4eo.hyperspectral.normalisation import FLAT, band_positions, check_normalisation, normalise
 from deepnets4eo.hyperspectral.reduction import (
     CHUNK_VALUES,
     EXCHANGES,
+    FLAT,
     TOLERANCE,
     TRIALS,
     SpectralReduction,
+    band_positions,
     check_kind,
+    check_normalisation,
     fit_reduction,
+    normalise,
 )
 
 

@@ -1,12 +1,13 @@
 """Compares a folder with the dataset of a card: present, missing, unreadable and wrong files.
 
-Takes a folder and a card; returns facts and problems by layer, part of a split, and tile.
-Memory: one block of a raster, or one image of a format that has no blocks.
+Takes a folder, which may be that of one split, and a card; returns facts and problems by layer, part of a split, and tile,
+and names the folder that is likely meant. Memory: one block of a raster, or one image of a format that has no blocks.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,6 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import DeepNets4EOError, GridError, InputError, LabelError
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import Grid, Window, blocks, only_one_placed, overlap_share
-from deepnets4eo.inspection.dataset_folders import find_split_tiles, nearby_folder, tiles_of_folder
 from deepnets4eo.inspection.files import Inspection
 from deepnets4eo.rasters.scene import Layer
 
@@ -33,6 +33,10 @@ LABELLED = ("labels", "labels_eroded", "targets")  # layers whose values are tho
 SAMPLE_PX = 512  # side of the windows that are read of a file without --thorough
 BLOCK_PX = 2048
 MIN_OVERLAP = 0.9  # share of a tile's first layer that its other georeferenced layers must cover
+
+FIRST_FOLDER = re.compile(r"\{\w+\}/")  # a layout whose first folder has any name, such as {split}/images/…
+MOST_FOLDERS = 100  # that are searched below a folder without tiles
+LEVELS_UP = 2
 
 
 def recognise(root: Path) -> DatasetCard | None:
@@ -54,13 +58,10 @@ def inspect_dataset(
     thorough: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Inspection:
-    """Describes a folder by a card: layers, parts of splits, unreadable and wrong files, checksums.
-
-    path : the dataset's folder, or that of one split where the card has one folder a split, such as xbd/train.
-    split : the split whose parts must be complete, by default the card's first; incomplete parts of others are facts.
-    thorough : read every pixel instead of three windows of each file. Raises InputError for a split that the card does
-    not have.
-    """
+    """Describes a folder by a card: layers, parts of splits, unreadable and wrong files, checksums. path : the
+    dataset's folder, or that of one split where the card has one folder a split, such as xbd/train. split : the split
+    whose parts must be complete, by default the card's first; incomplete parts of others are facts. thorough : read
+    every pixel instead of three windows of each file. Raises InputError for a split that the card does not have."""
     result = Inspection(path, f"dataset {card.name}")
     result.facts |= {"title": card.title, "licence": card.licence, "legend": card.legend}
     tiles = tiles_of_folder(card, Path(path))
@@ -263,3 +264,48 @@ def _compare_checksums(result: Inspection, card: DatasetCard, root: Path) -> Non
 
 def _example(card: DatasetCard) -> str:
     return next((pattern for patterns in card.layout.values() for pattern in patterns), "no layout")
+
+
+def tiles_of_folder(card: DatasetCard, folder: Path) -> Tiles:
+    """Returns the tiles of a dataset's folder, or of the folder of one of its splits, such as xbd/train; {} for none."""
+    return find_tiles(card, folder) or find_split_tiles(card, folder)
+
+
+def find_split_tiles(card: DatasetCard, folder: Path) -> Tiles:
+    """Returns the tiles of a folder that is the first folder of the card's layout; ids start with its name. Returns an
+    empty mapping where the layout starts with no placeholder, or nothing in the folder fits it."""
+    folder = folder.resolve() if folder.name in ("", "..") else folder
+    layout = {
+        layer: patterns
+        for layer, every in card.layout.items()
+        if (patterns := tuple(pattern for pattern in every if FIRST_FOLDER.match(pattern)))
+    }
+    if not layout:
+        return {}
+    return _inside(folder, find_tiles(card.model_copy(update={"layout": layout}), folder.parent))
+
+
+def nearby_folder(card: DatasetCard, folder: Path) -> Path | None:
+    """Returns the folder above or below one without tiles that holds the dataset; None where there is none."""
+    full = folder.resolve()
+    for parent in list(full.parents)[:LEVELS_UP]:
+        if _inside(full, find_tiles(card, parent)):
+            return parent
+    return next((inner for inner in _folders(folder) if find_tiles(card, inner)), None)
+
+
+def _inside(folder: Path, tiles: Tiles) -> Tiles:
+    """The tiles with a file in the folder, and only these files."""
+    inside = {
+        tile: {layer: path for layer, path in sources.items() if folder in path.parents}
+        for tile, sources in tiles.items()
+    }
+    return {tile: sources for tile, sources in inside.items() if sources}
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    try:
+        inner = sorted(path for path in folder.iterdir() if path.is_dir())
+    except OSError:  # no folder, or one that may not be listed
+        return
+    yield from inner[:MOST_FOLDERS]

@@ -22,15 +22,13 @@ from deepnets4eo.files import read_json
 from deepnets4eo.formats.array_files import parse_reference
 from deepnets4eo.grid import Grid, blocks, gsd_m, only_one_placed, overlap_share
 from deepnets4eo.inspection.cubes import describe_arrays, describe_cube, is_cube
-from deepnets4eo.inspection.unmasked_band import describe_unmasked_band
+from deepnets4eo.inspection.images import describe_unmasked_band, undeclared_zeros
 from deepnets4eo.inspection.vectors import describe_vector
-from deepnets4eo.inspection.zeros import undeclared_zeros
 from deepnets4eo.plugins import INSPECTIONS, load_plugin, plugins_of
 from deepnets4eo.rasters.band_roles import COLOURS
-from deepnets4eo.rasters.label_values import hidden_class_note
-from deepnets4eo.rasters.outliers import find_outliers
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.stored_values import to_physical
+from deepnets4eo.rasters.values import find_outliers, to_physical
+from deepnets4eo.rasters.views import hidden_class_note
 
 VECTOR_SUFFIXES = {
     ".gpkg",

@@ -11,8 +11,14 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.vector_tables import FALLBACK, encoding_note, vector_errors, without_undefined_crs
-from deepnets4eo.formats.vectors import is_parquet, vector_file
+from deepnets4eo.formats.vectors import (
+    FALLBACK,
+    encoding_note,
+    is_parquet,
+    vector_errors,
+    vector_file,
+    without_undefined_crs,
+)
 from deepnets4eo.grid import FARTHEST_DEGREES, Grid
 from deepnets4eo.osm.elements import no_buildings
 from deepnets4eo.polygons.vertices import off_the_earth
@@ -21,24 +27,8 @@ EQUAL_AREA = "EPSG:6933"
 
 
 def describe_vector(facts: dict[str, Any], problems: list[str], path: str) -> Grid | None:
-    """Add what a vector file holds, and what is wrong with it; of several layers, the first one of polygons.
-
-    Parameters
-    ----------
-    facts, problems
-        Are added to.
-    path
-        The file.
-
-    Returns
-    -------
-    A grid over its extent; None where that is not known.
-
-    Raises
-    ------
-    InputError
-        For a file that is missing, or has no geometry.
-    """
+    """Add what a vector file holds, and what is wrong with it; of several layers, the first one of polygons. Returns a
+    grid over its extent, None where that is not known. Raises InputError where it is missing, or has no geometry."""
     import geopandas as gpd
     import pyogrio
 
@@ -126,10 +116,8 @@ def _describe_extent(facts: dict[str, Any], problems: list[str], frame: Any) -> 
 
 
 def _on_the_earth(problems: list[str], frame: Any) -> Any:
-    """The features whose coordinates can be what the CRS says they are; none where most cannot be.
-
-    Those that cannot are added as a problem.
-    """
+    """The features whose coordinates can be what the CRS says they are; none where most cannot be. Those that cannot
+    are added as a problem."""
     if frame.crs.is_geographic:
         beyond = (np.abs(frame.bounds.to_numpy()) > FARTHEST_DEGREES * 2).any(axis=1)
     else:

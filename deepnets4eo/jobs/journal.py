@@ -33,19 +33,9 @@ NOT_FINISHED = object()
 
 @dataclass(frozen=True)
 class Journal:
-    """The finished work of one job.
+    """The finished work of one job, in a folder that may not exist yet; None keeps nothing, so that all work is done.
+    Results refer to `grids` by name, and may consist of the dataclasses `kinds`.
 
-    Parameters
-    ----------
-    folder
-        Where the results are kept; it may not exist yet. None keeps nothing, so that all work is done.
-    grids
-        Grids by name, which results refer to.
-    kinds
-        Dataclasses that results may consist of.
-
-    Examples
-    --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     journal = Journal(Path(folder))
@@ -118,10 +108,8 @@ class Journal:
             write_text(self.folder / f"{PART_MARK}{part.number}-of-{part.total}", "")
 
     def check_part(self, part: Part | None) -> None:
-        """Refuse parts of different jobs: done with other inputs, options or code, or of another number of parts.
-
-        part : the one that begins; None for the job that completes them. Errors: OutputError.
-        """
+        """Refuse parts of different jobs: done with other inputs, options or code, or of another number of parts. part
+        : the one that begins; None for the job that completes them. Errors: OutputError."""
         if self.folder is None:
             return
         anew = f"or remove {self.folder.parent} and begin all parts anew."

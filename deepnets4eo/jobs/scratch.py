@@ -42,10 +42,8 @@ def is_complete(out: Path) -> bool:
 
 
 def check_job_output(out: Path, *, overwrite: bool, resume: bool) -> bool:
-    """Return whether products in `out` may be replaced: on request, or to go on with a job that was stopped.
-
-    Errors: OutputError where the products of a job are there already; CompleteError where that is the job to be resumed.
-    """
+    """Return whether products in `out` may be replaced: on request, or to go on with a job that was stopped. Errors:
+    OutputError where the products of a job are there already; CompleteError where that is the job to be resumed."""
     replaced = overwrite or (resume and was_interrupted(out))
     check_overwrite(out, overwrite=replaced, complete=resume and is_complete(out))
     return replaced
@@ -75,11 +73,9 @@ def part_scratch(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def job_scratch(out: Path, *, resume: bool) -> Iterator[Path]:
-    """Yield the scratch folder of a job into `out`, emptied unless the job is to be resumed.
-
-    It is removed when the job is done, and when the inputs of a new job are refused: these must change, and all is made again.
-    What an earlier job left stays where the inputs of the one that resumes it are refused, such as a misspelt file.
-    """
+    """Yield the scratch folder of a job into `out`, emptied unless the job is to be resumed. It is removed when the job
+    is done, and when the inputs of a new job are refused: these must change, and all is made again. What an earlier job
+    left stays where the inputs of the one that resumes it are refused, such as a misspelt file."""
     scratch = scratch_folder(out)
     if not resume:
         with writing(scratch):
@@ -113,19 +109,8 @@ def hidden_folder(out_dir: Path, kept: Path | None = None) -> Iterator[Path]:
 
 
 def publish(hidden: Path, out_dir: Path, names: Sequence[str], obsolete: Iterable[str] = ()) -> None:
-    """Move products to `out_dir`: all at once where there is no folder yet, else one by one, the last name last.
-
-    Parameters
-    ----------
-    hidden
-        Folder that holds them.
-    out_dir
-        Folder to write.
-    names
-        The products; the last one says that all are there, and is removed first.
-    obsolete
-        Names of products that an earlier job may have left, and that go.
-    """
+    """Move products from the hidden folder to `out_dir`: all at once where there is no folder yet, else one by one. The
+    last name says that all are there: it is removed first and moved last. `obsolete` names of an earlier job go."""
     for left in hidden.glob(f"{PARTIAL}*"):  # half-written by a job that was killed
         left.unlink()
     if not out_dir.exists():

@@ -11,7 +11,7 @@ _HOMES = {
     "density_grid": "deepnets4eo.objects.density",
     "density_map": "deepnets4eo.objects.density",
     "extract_objects": "deepnets4eo.objects.extraction",
-    "upright_patches": "deepnets4eo.objects.patches",
+    "upright_patches": "deepnets4eo.objects.classifier",
     "write_density_map": "deepnets4eo.objects.density",
 }
 

@@ -1,6 +1,7 @@
 """Types of objects, such as car, van or truck: learned from labelled objects, predicted for others, saved as a sealed run.
 
-Takes layers with tables of objects, as from `extract_objects`, and for training a column of types.
+Takes layers with tables of objects, as from `extract_objects`, and for training a column of types. The network sees patches
+that are rotated so that the long side runs down: all objects have the same direction. Pixels beyond the raster are 0.
 """
 
 from __future__ import annotations
@@ -10,31 +11,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import shapely
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from deepnets4eo.errors import InputError, RunError, name_hint
+from deepnets4eo.errors import GridError, InputError, RunError, name_hint
 from deepnets4eo.files import atomic_write
+from deepnets4eo.grid import apply_affine, gsd_m
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.objects.patches import upright_patches
 from deepnets4eo.options import option_group, options_from, plain_options
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.checksums import open_sealed, seal
-
-WIDTH = 16
-BATCH = 64
+from deepnets4eo.zonal import resample_patches
 
 if TYPE_CHECKING:
     import geopandas as gpd
-    from torch import Tensor
+
+
+WIDTH = 16
+BATCH = 64
 
 VEDAI_TYPES = ("car", "truck", "pick-up", "tractor", "camping car", "boat", "van", "other", "plane")
 KIND = "object-classifier"
 WEIGHTS = "network.safetensors"
 CHUNK_OBJECTS = 8192  # whose patches are in memory at once
 TYPE, TYPE_PROB = "type", "type_prob"
+
+DIAGONAL = 2**0.5
 
 
 @option_group
@@ -106,7 +111,6 @@ class ObjectClassifier:
         Types without an example are never predicted. Errors: InputError for unknown types, or fewer than two among the
         objects. Memory: all patches, 4 bytes a value, three times.
         """
-        import torch
 
         if len(layers) != len(objects):
             raise InputError(
@@ -206,7 +210,6 @@ class ObjectClassifier:
         return names
 
     def _standardise(self, patches: NDArray[np.float32], sizes: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
-        import torch
 
         mean, std = (np.array(self._scaling[name], np.float32)[:, None, None] for name in ("mean", "std"))
         flat = (sizes - np.array(self._scaling["size_mean"])) / np.array(self._scaling["size_std"])
@@ -295,3 +298,82 @@ def predict_probabilities(network: ObjectNetwork, patches: Tensor, sizes: Tensor
             rows = slice(at, at + 8 * BATCH)
             parts.append(network(patches[rows], sizes[rows]).softmax(dim=1).numpy())
     return np.concatenate([np.zeros((0, network.num_classes), np.float32), *parts])
+
+
+@name_missing_extra()
+def upright_patches(layer: Layer, objects: gpd.GeoDataFrame, extent_m: float, side_px: int) -> NDArray[np.float32]:
+    """Return patches around the objects' centres, rotated so that the long side runs down.
+
+    Parameters
+    ----------
+    layer
+        The image, C bands.
+    objects
+        With `geometry` and `heading_deg`, as from `extract_objects`; the rotation is right up to a half turn.
+    extent_m
+        Side of a patch on the ground in metres.
+    side_px
+        Side of a patch in pixels.
+
+    Returns
+    -------
+    (N, C, side_px, side_px) float32
+        Values of the layer, 0 where not valid.
+
+    Raises
+    ------
+    InputError
+        For objects without headings.
+    GridError
+        Where only one of layer and objects has a CRS.
+
+    Notes
+    -----
+    Memory: all patches at twice their size.
+
+    Examples
+    --------
+    >>> labels = np.zeros((12, 12), np.uint8)
+    >>> labels[4:8, 2:9] = 4
+    >>> from deepnets4eo.objects import extract_objects
+    >>> cars = extract_objects(labels, "car", "isprs")
+    >>> upright_patches(Layer.open(labels), cars, extent_m=8, side_px=16).shape
+    (1, 1, 16, 16)
+    """
+
+    if "heading_deg" not in objects.columns:
+        raise InputError(
+            f"objects have the columns {sorted(map(str, objects.columns))}, not 'heading_deg'. Use the table of extract_objects."
+        )
+    out = np.zeros((len(objects), layer.count, side_px, side_px), np.float32)
+    wide = int(np.ceil(side_px * DIAGONAL))
+    row_m, col_m = gsd_m(layer.grid)
+    extent_px = extent_m * wide / side_px / ((row_m + col_m) / 2)
+    turns = np.radians(_turn_deg(objects, layer))
+    for rows, data, valid in resample_patches(layer, _centres(objects, layer), np.full(len(objects), extent_px), wide):
+        values = torch.from_numpy(np.where(valid[:, None], data, 0).astype(np.float32))
+        cos, sin = (torch.from_numpy(wave(turns[rows])).float() * side_px / wide for wave in (np.cos, np.sin))
+        zero = torch.zeros_like(cos)
+        theta = torch.stack([torch.stack([cos, -sin, zero], 1), torch.stack([sin, cos, zero], 1)], 1)
+        positions = torch.nn.functional.affine_grid(
+            theta, [len(rows), layer.count, side_px, side_px], align_corners=False
+        )
+        out[rows] = torch.nn.functional.grid_sample(values, positions, mode="bilinear", align_corners=False).numpy()
+    return out
+
+
+def _centres(objects: gpd.GeoDataFrame, layer: Layer) -> NDArray[np.float64]:
+    """Return centres (N, 2) as column and row of the layer."""
+    if (objects.crs is None) != (layer.grid.crs is None):
+        raise GridError(f"one of objects and {layer.source} has a CRS, the other has none. Assign the missing one.")
+    points: Any = objects.geometry.centroid
+    if objects.crs is not None and layer.grid.crs is not None and objects.crs != layer.grid.crs.proj:
+        points = points.to_crs(layer.grid.crs.proj)
+    return apply_affine(~layer.grid.affine, shapely.get_coordinates(points.to_numpy()).reshape(-1, 2))
+
+
+def _turn_deg(objects: gpd.GeoDataFrame, layer: Layer) -> NDArray[np.float64]:
+    """Return the clockwise angle of each object's long side from the image's top."""
+    affine = layer.grid.affine
+    top = 0.0 if layer.grid.crs is None else float(np.degrees(np.arctan2(-affine.b, -affine.e)))
+    return objects["heading_deg"].to_numpy(np.float64) - top

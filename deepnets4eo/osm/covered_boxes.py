@@ -45,9 +45,7 @@ def may_cross(sides: Boxes) -> bool:
 
 def joined_boxes(boxes: Boxes, *, geographic: bool) -> Boxes:
     """One box around all; two that meet at 180° where one would be wider than half of the world, but they are not.
-
-    geographic : whether they are in degrees.
-    """
+    geographic : whether they are in degrees."""
     if not len(boxes):
         return boxes
     low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
@@ -58,10 +56,8 @@ def joined_boxes(boxes: Boxes, *, geographic: bool) -> Boxes:
 
 
 def near_boxes(boxes: Boxes, crs: Any, area: Grid) -> Boxes:
-    """What boxes in degrees have in common with the surroundings of a grid (none, or more than there were).
-
-    Longitudes go on beyond ±180, so that nothing is cut there.
-    """
+    """What boxes in degrees have in common with the surroundings of a grid (none, or more than there were). Longitudes
+    go on beyond ±180, so that nothing is cut there."""
     extent = projected_extent(area.extent, CRS(crs))
     if extent is None:
         return boxes

@@ -79,11 +79,9 @@ def makes_area(table: pd.DataFrame, key: str) -> NDArray[np.bool_]:
 
 
 def no_buildings(table: pd.DataFrame) -> NDArray[np.bool_]:
-    """(N,) bool: rows that are something else than a building, or building=no, in a table that says which rows are buildings.
-
-    Rows of OpenStreetMap without a `building` tag where others have one, or that are tagged as something else; rows of any
-    other table only where it has both kinds. A table without tags holds what its giver says.
-    """
+    """(N,) bool: rows that are something else than a building, or building=no, in a table that says which rows are
+    buildings. Rows of OpenStreetMap without a `building` tag where others have one, or that are tagged as something
+    else; rows of any other table only where it has both kinds. A table without tags holds what its giver says."""
     value = tag_values(table, "building")
     building = ~value.isin(NONE).to_numpy(bool)
     element, other = np.zeros(len(table), bool), np.zeros(len(table), bool)

@@ -17,8 +17,7 @@ from pyproj import CRS
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.access import is_remote
-from deepnets4eo.formats.vector_tables import is_undefined, read_ogr, vector_errors
-from deepnets4eo.formats.vectors import is_parquet, vector_file
+from deepnets4eo.formats.vectors import is_parquet, is_undefined, read_ogr, vector_errors, vector_file
 from deepnets4eo.grid import Grid
 from deepnets4eo.osm.covered_boxes import HALF_TURN, Boxes, may_cross, stated_boxes, west_and_east
 from deepnets4eo.osm.elements import TEXT_TAGS, WAY_COLUMNS
@@ -42,11 +41,9 @@ FORMATS = "OpenStreetMap (.osm, .osm.bz2, .pbf), GeoPackage, GeoJSON, GeoParquet
 
 
 class Features(NamedTuple):
-    """One table of features, a column a tag, that lie near the image.
-
-    known_class : the class that all of them are known to be of; None where tags decide
-    boxes : (N, 4) left, bottom, right, top around what the source covers, in the table's CRS; none where it holds nothing
-    """
+    """One table of features, a column a tag, that lie near the image. known_class : the class that all of them are
+    known to be of; None where tags decide boxes : (N, 4) left, bottom, right, top around what the source covers, in the
+    table's CRS; none where it holds nothing"""
 
     table: gpd.GeoDataFrame
     known_class: str | None
@@ -55,11 +52,8 @@ class Features(NamedTuple):
 
 
 def read_features(source: OsmSource, rules: OsmRules, area: Grid) -> list[Features]:
-    """Everything of a source that meets the area of a grid.
-
-    Errors: InputError, which names the file, for what cannot be read or has no tag that the rules know; GridError
-    where only one of source and grid has a CRS.
-    """
+    """Everything of a source that meets the area of a grid. Errors: InputError, which names the file, for what cannot
+    be read or has no tag that the rules know; GridError where only one of source and grid has a CRS."""
     features = [part for known_class, item in _items(source, rules) for part in _read(item, known_class, rules, area)]
     for part in features:
         _check_crs(part, area)

@@ -28,10 +28,8 @@ WIDTHS_M = (0.1, 200.0)  # beyond this a stated width is a typing error
 
 
 class ClassMembers(NamedTuple):
-    """Which features (N,) belong to a class, and how wide they are drawn in metres (N,): NaN where not at all.
-
-    outline : (N,) areas that are closed ways of line features, such as a road around a block: drawn along their outline
-    """
+    """Which features (N,) belong to a class, and how wide they are drawn in metres (N,): NaN where not at all. outline
+    : (N,) areas that are closed ways of line features, such as a road around a block: drawn along their outline"""
 
     member: NDArray[np.bool_]
     line_m: NDArray[np.float64]

@@ -43,9 +43,7 @@ class _Plane(NamedTuple):
 
 def class_shapes(features: Sequence[Features], rules: OsmRules, grid: Grid) -> dict[str, NDArray[Any]]:
     """Polygons (N,) of each class, in metres from the grid's corner along its columns and rows, those that meet it.
-
-    Memory: the features' own, about twice.
-    """
+    Memory: the features' own, about twice."""
     polygons: dict[str, list[NDArray[Any]]] = {name: [] for name in rules.names}
     plane = _Plane.of(grid)
     size_m = np.array([grid.shape[1], grid.shape[0]]) * plane.step_m

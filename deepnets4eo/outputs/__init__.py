@@ -3,7 +3,7 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
-    "csv_text": "deepnets4eo.outputs.csv_cells",
+    "csv_text": "deepnets4eo.outputs.safe_text",
     "check_not_inputs": "deepnets4eo.outputs.input_files",
 }
 

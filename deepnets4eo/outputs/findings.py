@@ -6,12 +6,15 @@ summary, the first line of the page and the last lines of the command line. It t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import Literal, get_args
 
 Severity = Literal["note", "caution", "worthless"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+
+LABELS: dict[Severity, str] = {"worthless": "Do not use", "caution": "Caution", "note": "Note"}
 
 
 @dataclass(frozen=True)
@@ -56,3 +59,25 @@ def one_or_many(number: int, one: str, many: str) -> str:
 def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings by falling severity; those of one severity keep their order."""
     return tuple(sorted(findings, key=lambda finding: -SEVERITIES.index(finding.severity)))
+
+
+def findings_banner(findings: Sequence[Finding]) -> str:
+    """A section with the worst finding in its first line; the others are a list that the page folds."""
+    if not findings:
+        return ""
+    worst, *others = worst_first(findings)
+    more = ""
+    if others:
+        count = f"{len(others)} more finding{'s' if len(others) > 1 else ''}"
+        button = (
+            f'<button id="findings-button" aria-controls="findings-more" aria-expanded="true" hidden>{count}</button>'
+        )
+        items = "".join(f"<li>{_text(finding)}</li>" for finding in others)
+        more = f'{button}</p><ul id="findings-more">{items}</ul>'
+    role = "note" if worst.severity == "note" else "alert"
+    return f'<section id="findings" class="findings {worst.severity}" role="{role}"><p>{_text(worst)}{more or "</p>"}</section>'
+
+
+def _text(finding: Finding) -> str:
+    remedy = f' <span class="remedy">{escape(finding.remedy)}</span>' if finding.remedy else ""
+    return f"<b>{LABELS[finding.severity]}</b> {escape(finding.message)}{remedy}"

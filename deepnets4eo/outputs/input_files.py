@@ -116,7 +116,7 @@ def _in_folder(folder: Path) -> Iterator[Path]:
 
 
 def _of_virtual_raster(path: Path) -> Iterator[Path]:
-    from deepnets4eo.formats.virtual import vrt_references
+    from deepnets4eo.formats.rasters import vrt_references
 
     try:
         yield from vrt_references(path)

@@ -21,7 +21,7 @@ _HOMES = {
     "colourise_cloud": "deepnets4eo.points.colourise",
     "describe_labelling": "deepnets4eo.points.labelling",
     "evaluate_cloud": "deepnets4eo.points.evaluation",
-    "heights_above_ground": "deepnets4eo.points.ground",
+    "heights_above_ground": "deepnets4eo.points.height_grid",
     "label_cloud": "deepnets4eo.points.labelling",
     "label_clouds": "deepnets4eo.points.labelling",
     "legend_codes": "deepnets4eo.points.cloud",

@@ -1,7 +1,8 @@
-"""Clouds as grids of heights: the highest, lowest and mean point of each cell, streamed.
+"""Clouds as grids of heights: the highest, lowest and mean point of each cell, streamed; and heights of points above the ground.
 
 Takes clouds in chunks that can be read twice, and a grid; memory is that of the grid (28 bytes a cell) and of one
-chunk, whatever the number of points. Refuses clouds without a point on the grid.
+chunk, whatever the number of points. Refuses clouds without a point on the grid, and extents of absurd size. The ground is
+found by the filter of rasters in a surface model of the lowest points, and interpolated.
 """
 
 from __future__ import annotations
@@ -16,15 +17,20 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.arrays import FloatImage
+from deepnets4eo.arrays import FloatImage, Floats
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, apply_affine
 from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.rasters.values import find_outliers
+from deepnets4eo.terrain import ground
 
 Chunks = Callable[[], Iterable[PointCloud]]
 TOP_LAYER_M = 1.0  # points so far below the highest of their cell are on the same surface; walls go further down
 ROUNDING = 1e-6  # of a cell: a position that rounding may move over an edge has a cell on either side
 MOST_CELLS = 1 << 28  # 7.5 GB; more is a mistake in extent or cell size
+
+MOST_GROUND_CELLS = 50_000_000
+MOST_NAMED = 3  # points in a message
 
 
 class NoHeightsError(InputError):
@@ -173,3 +179,80 @@ def _cells(cloud: PointCloud, grid: Grid, leave_out: Sequence[int]) -> tuple[NDA
         counted &= ~np.isin(cloud.classification, leave_out)
     cell = row[counted].astype(np.int64) * grid.shape[1] + col[counted].astype(np.int64)
     return cell, cloud.xyz[counted, 2].astype(np.float32)
+
+
+def heights_above_ground(
+    cloud: PointCloud, *, gsd_m: float = 1.0, max_building_m: float = 50.0
+) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    """Estimate the height of every point above the ground.
+
+    Parameters
+    ----------
+    cloud : N points; those below the ground count as they are, withheld points and noise shape no ground
+    gsd_m : side of the cells whose lowest points are filtered, metres
+    max_building_m : width of the largest building, metres; wider ones stay in the ground
+
+    Returns
+    -------
+    (N,) float32 metres; a little below 0 at points under the estimated ground.
+
+    Raises
+    ------
+    InputError
+        An extent of so many cells that coordinates must be wrong.
+
+    Memory: 40 bytes a cell and 24 a point.
+
+    >>> cloud = PointCloud(np.column_stack([*np.divmod(np.arange(400.0), 20), np.zeros(400)]))
+    >>> float(np.abs(heights_above_ground(cloud)).max())
+    0.0
+    """
+    counted = cloud.counted if cloud.counted.any() else np.ones(len(cloud), bool)
+    low = cloud.xyz[counted, :2].min(axis=0)
+    cells = (cloud.xyz[:, :2] - low) / gsd_m
+    shape = tuple(int(side) + 1 for side in np.floor(cells[counted].max(axis=0)))
+    if math.prod(shape) > MOST_GROUND_CELLS:
+        raise InputError(
+            f"{cloud.source}: the points lie within {shape[0] * gsd_m:,.0f} x {shape[1] * gsd_m:,.0f} m, more than "
+            f"{MOST_GROUND_CELLS:,} cells of {gsd_m} m. {_remedy(cloud)}"
+        )
+    lowest = _lowest(cells[counted], cloud.xyz[counted, 2], (shape[0], shape[1]))
+    terrain = ground(lowest, gsd_m, max_building_m=max_building_m)
+    return (cloud.xyz[:, 2] - _interpolate(terrain, cells - 0.5)).astype(np.float32)
+
+
+def _remedy(cloud: PointCloud) -> str:
+    """Names the points far from all others, and the command that leaves them out; or that cuts a cloud without such points."""
+    xy = cloud.xyz[:, :2]
+    far = [find_outliers(values) for values in xy.T]
+    ends = [
+        (values.min(), values.max()) if one is None else (one.low, one.high)
+        for one, values in zip(far, xy.T, strict=True)
+    ]
+    low, high = np.floor(np.min(ends, axis=1)), np.ceil(np.max(ends, axis=1))
+    stray = cloud.xyz[((xy < low) | (xy > high)).any(axis=1)]
+    if not len(stray):
+        return f"Cut it into parts: pdal tile --length 1000 {cloud.source} part_#.laz"
+    named = "; ".join(f"x {x:.2f}, y {y:.2f}, z {z:.2f}" for x, y, z in stray[:MOST_NAMED])
+    more = f" and {len(stray) - MOST_NAMED:,} more" if len(stray) > MOST_NAMED else ""
+    box = ",".join(f"[{start:.0f},{stop:.0f}]" for start, stop in zip(low, high, strict=True))
+    return (
+        f"Far from all others lie {named}{more}. Leave them out, with bounds in the unit of the file (here metres): "
+        f'pdal translate {cloud.source} without.laz crop --filters.crop.bounds="({box})"'
+    )
+
+
+def _lowest(cells: Floats, height: Floats, shape: tuple[int, int]) -> FloatImage:
+    """(h, w) float64 lowest heights of the points in each cell; NaN where there is none."""
+    lowest = np.full(math.prod(shape), np.inf)
+    column = cells.astype(np.int64)
+    np.minimum.at(lowest, column[:, 0] * shape[1] + column[:, 1], height)
+    return np.where(np.isfinite(lowest), lowest, np.nan).reshape(shape).astype(np.float32)
+
+
+def _interpolate(terrain: FloatImage, position: Floats) -> Floats:
+    """Heights (N,) float64 between the middles of cells."""
+    from scipy import ndimage
+
+    heights: Floats = ndimage.map_coordinates(terrain, position.T, output=np.float64, order=1, mode="nearest")
+    return heights

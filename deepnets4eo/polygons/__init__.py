@@ -1,7 +1,7 @@
 """From label rasters to polygons: trace, simplify, make right-angled, write."""
 
 from deepnets4eo.polygons.extraction import Shaping, polygonize
-from deepnets4eo.polygons.touching import grow_into_borders
+from deepnets4eo.polygons.smoothing import grow_into_borders
 from deepnets4eo.polygons.vector_files import write_vector
 
 __all__ = [

@@ -22,12 +22,12 @@ from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Window, gsd_m, pixel_areas_m2, transform_shapes
 from deepnets4eo.options import option_group
 from deepnets4eo.polygons.regions import BLOCK_PX, Regions, trace_regions
-from deepnets4eo.polygons.regularize import make_right_angled
-from deepnets4eo.polygons.smoothing import simplify_together, with_shared_corners, without_stairs
+from deepnets4eo.polygons.smoothing import make_right_angled, simplify_together, with_shared_corners, without_stairs
 from deepnets4eo.rasters.scene import Layer, LayerLike
 
 if TYPE_CHECKING:
     import geopandas as gpd
+
 
 log = logging.getLogger(__name__)
 
@@ -203,3 +203,36 @@ def _still_valid(polygons: NDArray[Any], traced: NDArray[Any], affine: Affine) -
     """Valid outlines: where rounding made two corners of a shaped one meet, the traced one."""
     broken = ~shapely.is_valid(polygons)
     return np.where(broken, transform_shapes(affine, traced), polygons) if broken.any() else polygons
+
+
+def selected_classes(layer: Layer, classes: str | None, known: Legend | None) -> dict[int, str] | None:
+    """Returns label value → class name of the selected classes; None for all, named by their numbers."""
+    if classes is None:
+        return None if known is None else dict(zip(known.values, known.names, strict=True))
+    chosen = {}
+    for word in (word.strip() for word in classes.split(",")):
+        if word.isdigit():
+            value = int(word)
+            in_legend = known is not None and value in known.values
+            chosen[value] = known.names[known.values.index(value)] if known is not None and in_legend else word
+        elif known is None:
+            raise LabelError(
+                f'{layer.source} has no legend, so "{word}" has no label value. Give the legend with '
+                "--legend, or give --classes as label values."
+            )
+        else:
+            chosen[known.value(word)] = known.names[known.index(word)]
+    return chosen
+
+
+def find_legend(layer: Layer, legend: str | None) -> Legend:
+    """Returns the given legend, else the one in the raster's tags; LabelError where there is neither."""
+    known = legend_or_none(layer, legend)
+    if known is None:
+        raise LabelError(f"{layer.source} has no legend in its tags. Give it with --legend.")
+    return known
+
+
+def legend_or_none(layer: Layer, legend: str | None) -> Legend | None:
+    """Returns the given legend, else the one in the raster's tags, else None."""
+    return Legend.load(legend) if legend else layer.legend

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
-from deepnets4eo.formats.flat_crs import without_heights
-from deepnets4eo.rasters.stated_gsd import is_placed
+from deepnets4eo.rasters.plane_crs import is_placed, without_heights
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -106,9 +105,7 @@ def write_vector(frame: gpd.GeoDataFrame, path: str | Path, layer: str | None = 
 
 def set_fixed_times(path: Path) -> None:
     """Put one fixed time into a GeoPackage's fields for the last change, so that equal layers make equal files.
-
-    SQLite's count of changes, which differs with the driver's transactions, gets a fixed value as well.
-    """
+    SQLite's count of changes, which differs with the driver's transactions, gets a fixed value as well."""
     with closing(sqlite3.connect(path)) as database, database:
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         for table, column in TIME_COLUMNS.items():

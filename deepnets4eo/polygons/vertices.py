@@ -17,11 +17,8 @@ from deepnets4eo.grid import transformer
 
 
 class Vertices(NamedTuple):
-    """All vertices of some polygons, the closing one of each ring left out.
-
-    xy : (V, 2) · ring : (V,) number of the ring · before, after : (V,) neighbours along the ring
-    owner : (R,) polygon of each ring; its shell comes first
-    """
+    """All vertices of some polygons, the closing one of each ring left out. xy : (V, 2) · ring : (V,) number of the
+    ring · before, after : (V,) neighbours along the ring owner : (R,) polygon of each ring; its shell comes first"""
 
     xy: NDArray[np.float64]
     ring: NDArray[np.int64]

@@ -2,8 +2,8 @@
 
 from deepnets4eo.jobs.parts import Part
 from deepnets4eo.prediction.job import Prediction, check_outputs, describe, predict
-from deepnets4eo.prediction.opening import open_scene
-from deepnets4eo.prediction.options import PredictOptions
+from deepnets4eo.prediction.outputs import PredictOptions
+from deepnets4eo.prediction.preparation import open_scene
 
 __all__ = [
     "Part",

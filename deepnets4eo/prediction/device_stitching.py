@@ -48,10 +48,8 @@ class DeviceArrays:
 
 
 class DeviceStitcher:
-    """One strip's tiles: raw scores in, bytes of finished pixels out.
-
-    products : names of what is written. Memory on the device is that of a `Blender`.
-    """
+    """One strip's tiles: raw scores in, bytes of finished pixels out. products : names of what is written. Memory on
+    the device is that of a `Blender`."""
 
     def __init__(
         self, lattice: Lattice, cols: range, legend: Legend, products: Sequence[str], transfers: Transfers
@@ -65,10 +63,8 @@ class DeviceStitcher:
 
     @torch.inference_mode()
     def add(self, tile: Tile, scores: Tensor | None) -> FinishedBytes | None:
-        """Add a tile's raw scores (K, core, core), in lattice order, and start the way home of what they finish.
-
-        Both are None for a tile without valid pixels: whatever it finishes is void.
-        """
+        """Add a tile's raw scores (K, core, core), in lattice order, and start the way home of what they finish. Both
+        are None for a tile without valid pixels: whatever it finishes is void."""
         if self._blender is not None:
             self._blender.add(tile, None if scores is None else to_blend_scores(scores, self._tiling.scores))
         elif scores is not None:

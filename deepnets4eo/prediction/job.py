@@ -25,22 +25,19 @@ from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.parts import WHOLE, Part, between
 from deepnets4eo.jobs.row_journal import RowJournal
 from deepnets4eo.outputs.input_files import check_not_inputs, label_raster_files
-from deepnets4eo.prediction.batch_size import batch_size
-from deepnets4eo.prediction.opening import open_scene
-from deepnets4eo.prediction.options import PredictOptions
-from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, Outputs
-from deepnets4eo.prediction.preparation import PreparedScene, prepare_scene
-from deepnets4eo.prediction.scene_scaling import SceneScaling
+from deepnets4eo.prediction.memory import batch_size
+from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, Outputs, PredictOptions
+from deepnets4eo.prediction.preparation import PreparedScene, open_scene, prepare_scene
 from deepnets4eo.prediction.strips import Job, plan_strip_px, predict_strips
-from deepnets4eo.prediction.tile_reader import TileReader
+from deepnets4eo.prediction.tile_reader import SceneScaling, TileReader
 from deepnets4eo.rasters.cog import check_raster_suffix
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import LayerLike, Scene
+from deepnets4eo.segmenters.any_size import scaled_beforehand, window_scalers
 from deepnets4eo.segmenters.checksums import hash_of
+from deepnets4eo.segmenters.ensemble import ensemble_run
 from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.segmenters.segmenter import Segmenter
-from deepnets4eo.segmenters.voting import ensemble_run
-from deepnets4eo.segmenters.window_scaling import scaled_beforehand, window_scalers
 from deepnets4eo.tiling import Lattice, Tiling
 from deepnets4eo.version import __version__, code_version
 
@@ -260,9 +257,7 @@ def _goes_on(options: PredictOptions) -> bool:
 
 def _journals(out: Path, options: PredictOptions) -> dict[Part, RowJournal]:
     """The journals of the parts that this call computes: of its own part, or of all that the job was divided into.
-
-    Errors: OutputError where it was divided in another way.
-    """
+    Errors: OutputError where it was divided in another way."""
     if options.overwrite and options.part is None and not options.resume:
         RowJournal.remove_parts(out)
     kept = RowJournal.parts(out) if _goes_on(options) else []

@@ -1,6 +1,8 @@
-"""How much memory a prediction takes, and how wide its strips may be within the user's limit.
+"""How much memory a prediction takes: how many tiles a network computes at once, and how wide strips may be.
 
-Takes sizes in bytes; refuses limits that the network alone exceeds, and names one that suffices.
+Takes sizes in bytes, or a segmenter and a device; a CPU gains nothing from more than one tile. On a GPU the number follows
+from its whole memory, not from what is free now, so that resumed predictions use the same one. Refuses limits that the network alone exceeds, and
+names one that suffices.
 """
 
 from __future__ import annotations
@@ -8,15 +10,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+import numpy as np
 import psutil
 
+from deepnets4eo.device import Compute, bytes_taken, memory_bytes, torch_settings
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES
+from deepnets4eo.segmenters.segmenter import Segmenter
 
 STITCH_BYTES = 64 << 20  # of a strip's buffers at most, so that memory hardly depends on scene and class count
 QUEUE_BYTES = 64 << 20  # of results that wait for the writer at most
 MARGIN_BYTES = 32 << 20  # small things
 LIBRARY_BYTES = 1 << 30  # Python, its libraries and a run take 0.9 GB; what is held beyond are data of the caller
+
+MOST_TILES = 32
+SHARE = 0.25  # of the GPU's memory at most: it may serve others as well
 
 
 def resident_bytes() -> int:
@@ -58,12 +66,9 @@ def strip_width(width: int, bytes_per_column: int, block_px: int, stitch_bytes: 
 
 
 def stitch_budget(limit: int, network: int, reading: int, writing: int) -> int:
-    """Bytes left for stitching under a limit, at most STITCH_BYTES.
-
-    network : held while the network computes a tile. reading, writing : held by segments read ahead, and by results
-    that wait together with one block row of the narrowest strip.
-    Errors: InputError where the limit does not suffice.
-    """
+    """Bytes left for stitching under a limit, at most STITCH_BYTES. network : held while the network computes a tile.
+    reading, writing : held by segments read ahead, and by results that wait together with one block row of the
+    narrowest strip. Errors: InputError where the limit does not suffice."""
     needed = network + reading + CACHE_BYTES + MARGIN_BYTES
     left = limit - needed
     if left < writing:
@@ -73,3 +78,28 @@ def stitch_budget(limit: int, network: int, reading: int, writing: int) -> int:
             f"tile, reading and writing the rest. Allow {enough:.0f}MB, or lower --tile where the verb has it."
         )
     return min(left, STITCH_BYTES)
+
+
+def batch_size(segmenter: Segmenter, compute: Compute, tile_px: int) -> int:
+    """Return how many tiles of a side `tile_px` (halo included) to compute together, a power of two from 1 to 32; on a
+    GPU, to which the segmenter is moved, one tile is computed to see what it takes; 1 on a CPU."""
+    if not compute.device.startswith("cuda"):
+        return 1
+    tile = np.zeros((1, segmenter.inputs.in_channels, tile_px, tile_px), np.float32)
+    with torch_settings(compute):
+        segmenter.to(compute)
+        try:
+            taken = bytes_taken(compute.device, lambda: segmenter.predict_raw(tile))
+        except RuntimeError:  # tiles that the network cannot compute: the first batch says why
+            return 1
+    return tiles_that_fit(memory_bytes(compute.device), taken)
+
+
+def tiles_that_fit(gpu_bytes: int, tile_bytes: int) -> int:
+    """The largest power of two of tiles that take a quarter of the memory at most; 1 to 32.
+
+    >>> tiles_that_fit(16 * 10**9, 500 * 10**6)
+    8
+    """
+    fit = int(gpu_bytes * SHARE) // max(tile_bytes, 1)
+    return 1 << (min(max(fit, 1), MOST_TILES).bit_length() - 1)

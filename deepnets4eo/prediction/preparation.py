@@ -1,12 +1,13 @@
-"""A scene as a run takes it: values as it learnt them, pixels of the size that it works at; and its results on the scene's own grid.
+"""A scene as a run takes it: opened, values as it learnt them, pixels of the size that it works at; and its results on the scene's own grid.
 
-Takes an open scene; refuses one that does not fit the run. Results of other pixels are the nearest ones, and void where the scene
-is not valid.
+Takes a path, a layer or several, or an open scene; refuses one that does not fit the run. Results of other pixels are the
+nearest ones, and void where the scene is not valid.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,28 +17,70 @@ from deepnets4eo.arrays import ByteImage
 from deepnets4eo.errors import RunError
 from deepnets4eo.grid import Grid, Window, mean_gsd_m
 from deepnets4eo.prediction.stitching import NOTHING
-from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.segmenters.any_size import COARSEST_M, FINEST_M, takes_any_size, working_grid
 from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.segmenters.stretch import Stretch, needed_stretches, show_scene
 
+log = logging.getLogger(__name__)
+
 CHUNK_ROWS = 256  # of the scene whose validity is read together
 
 
-@dataclass(frozen=True)
-class PreparedScene:
-    """A scene and what is labelled of it.
+def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Segmenter) -> Scene:
+    """Open a scene for a segmenter.
 
     Parameters
     ----------
     scene
-        On whose grid results are written.
-    labelled
-        As the run takes it, maybe with other pixels over the same ground.
-    stretches
-        By the name of the layer: how values are shown that are not those of 8 bits.
+        A Scene, layer → raster, or one raster: the first layer that the segmenter reads.
+    segmenter
+        Names that layer.
+
+    Returns
+    -------
+    Scene
+        Not yet checked against the segmenter's inputs. Of each layer the bands that training had, by their names, the nodata
+        value that its recipe gave, and physical values or numbers as they are stored, whichever training had.
+
+    Raises
+    ------
+    InputError
+        Rasters that cannot be read, or do not share a grid.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        scene = open_scene("ortho.tif", load_run("runs/unet").segmenter)
     """
+    if isinstance(scene, Scene):
+        return segmenter.inputs.as_trained(scene)
+    layers = scene if isinstance(scene, Mapping) else {segmenter.inputs.names[0]: scene}
+    opened = Scene.open(None, **layers)
+    expected = {name: segmenter.inputs.layers[name] for name in opened.layers if name in segmenter.inputs.layers}
+    chosen = {name: _choose_bands(opened.layers[name], layer.bands) for name, layer in expected.items()}
+    stated = {name: layer.nodata for name, layer in expected.items() if layer.nodata is not None}
+    chosen |= {name: chosen[name].with_nodata(value) for name, value in stated.items()}
+    return segmenter.inputs.as_trained(Scene({**opened.layers, **chosen}, opened.grid))
+
+
+def _choose_bands(layer: Layer, names: Sequence[str]) -> Layer:
+    """The bands of these names, where the layer has them, also among others or in another order; else the layer as it
+    is. band_1, band_2, … without a gap say nothing: any file without names has them, whatever its bands show."""
+    known = dict(zip(layer.band_names, layer.bands, strict=True))
+    nameless = list(names) == [f"band_{number}" for number in range(1, len(names) + 1)]
+    if nameless or layer.band_names == list(names) or len(known) < layer.count or not known.keys() >= set(names):
+        return layer
+    log.info("of the %d bands of %s those that training had are read, in its order", layer.count, layer.source)
+    return layer.subset([known[name] for name in names])
+
+
+@dataclass(frozen=True)
+class PreparedScene:
+    """A scene on whose grid results are written, and what is labelled of it, as the run takes it: maybe with other
+    pixels over the same ground. `stretches`, by layer, say how values are shown that are not those of 8 bits."""
 
     scene: Scene
     labelled: Scene
@@ -70,25 +113,8 @@ class PreparedScene:
 
 
 def prepare_scene(scene: Scene, labeller: Run | Segmenter) -> PreparedScene:
-    """Prepare a scene and check that it fits.
-
-    Parameters
-    ----------
-    scene
-        The scene from `open_scene`.
-    labeller
-        A run; of a bare segmenter it is not known whether it takes other ground sizes.
-
-    Returns
-    -------
-    PreparedScene
-        The scene itself where nothing is to be done. Reads at most 256 small windows of an image that is not of 8 bits.
-
-    Raises
-    ------
-    RunError
-        It does not fit.
-    """
+    """Prepare a scene and check that it fits; of a bare segmenter it is not known whether it takes other ground sizes.
+    Reads at most 256 small windows of an image that is not of 8 bits. Raises RunError where the scene does not fit."""
     inputs = labeller.inputs
     stretches = needed_stretches(inputs, scene)
     labelled = scene

@@ -42,10 +42,8 @@ class Strip:
 
 
 class RowBuffer:
-    """Finished pixels of a strip, (bands, rows, strip width) bytes, returned in whole blocks of rows.
-
-    Peak memory: bands · (block_px + core_px) · strip width.
-    """
+    """Finished pixels of a strip, (bands, rows, strip width) bytes, returned in whole blocks of rows. Peak memory:
+    bands · (block_px + core_px) · strip width."""
 
     def __init__(self, bands: int, strip: Strip, lattice: Lattice, block_px: int) -> None:
         self._strip, self._block_px = strip, block_px
@@ -100,11 +98,9 @@ HOST = HostArrays()
 
 class Blender:
     """Weighted sums of overlapping cores: a window that slides along a lattice row, and the rows carried to the next.
-
-    emit(row, col, mean) is called with finished weighted means (K, h, w) at scene positions, in lattice order.
-    arrays : makes what the scores are summed in, on the host or on a device. Peak memory there: 4 bytes · K ·
-    (most_overlap_px · strip width + 2 · core_px²).
-    """
+    emit(row, col, mean) is called with finished weighted means (K, h, w) at scene positions, in lattice order. arrays :
+    makes what the scores are summed in, on the host or on a device. Peak memory there: 4 bytes · K · (most_overlap_px ·
+    strip width + 2 · core_px²)."""
 
     def __init__(
         self,
@@ -156,10 +152,8 @@ class Blender:
 
 @dataclass(frozen=True)
 class FinishedBytes:
-    """Finished pixels at a scene position: each product's bytes (bands, h, w), void and nodata not yet set.
-
-    wait : returns them by name of the product, when they have come from the device.
-    """
+    """Finished pixels at a scene position: each product's bytes (bands, h, w), void and nodata not yet set. wait :
+    returns them by name of the product, when they have come from the device."""
 
     row: int
     col: int
@@ -167,11 +161,9 @@ class FinishedBytes:
 
 
 class StripStitcher:
-    """All products of one strip: tiles in, finished rows out.
-
-    products : names of what is written. A tile's result is its classes (core, core) uint8 where only labels are
-    written and cores abut, else its raw scores (K, core, core) float32; or bytes that a `DeviceStitcher` finished.
-    """
+    """All products of one strip: tiles in, finished rows out. products : names of what is written. A tile's result is
+    its classes (core, core) uint8 where only labels are written and cores abut, else its raw scores (K, core, core)
+    float32; or bytes that a `DeviceStitcher` finished."""
 
     def __init__(
         self, strip: Strip, lattice: Lattice, cols: range, legend: Legend, products: Sequence[str], block_px: int

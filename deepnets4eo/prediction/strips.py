@@ -50,10 +50,8 @@ class Counts:
 
 @dataclass(frozen=True)
 class Job:
-    """What stays the same over all strips.
-
-    batch_tiles : computed together. block_px : rows that are written together. part : whose rows are computed.
-    """
+    """What stays the same over all strips. batch_tiles : computed together. block_px : rows that are written together.
+    part : whose rows are computed."""
 
     segmenter: Segmenter
     lattice: Lattice
@@ -117,9 +115,7 @@ class Job:
 
 def plan_strip_px(job: Job, memory_limit: int) -> int:
     """Width of strips that stay within the memory limit; computes the first tile to measure what the network takes.
-
-    Errors: InputError where the limit does not suffice.
-    """
+    Errors: InputError where the limit does not suffice."""
     tiling, num_classes = job.lattice.tiling, job.segmenter.legend.num_classes
     network = network_bytes(lambda: _compute_first_tile(job))
     reading = (job.workers + 1) * 3 * job.reader.segment_tiles * job.reader.tile_bytes

@@ -1,20 +1,25 @@
-"""Some bands of a raster as a raster of their own, described in memory.
+"""Some bands of a raster as a raster of their own, described in memory; and which alpha bands are no mask.
 
 GDAL warps and keeps all bands that a raster has, whichever are read: three of 200 took 30 times as long as with this.
+A band that a file marks as alpha though it can be no mask, such as the fourth of a four-band image that GDAL wrote, is
+known by its name, or by its values in nine small windows; it is read as a band.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
-from rasterio.enums import MaskFlags
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader, MemoryFile
+from rasterio.windows import Window as RasterioWindow
 
-from deepnets4eo.formats.rasters import open_raster
-from deepnets4eo.rasters.alpha import alpha_bands
-from deepnets4eo.rasters.valid_values import common_nodata, same_nodata, storable_nodata
+from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
+from deepnets4eo.rasters.band_roles import role_indices
+from deepnets4eo.rasters.values import common_nodata, same_nodata, storable_nodata
 
 GDAL_TYPES = {
     "uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32", "int32": "Int32",
@@ -22,15 +27,19 @@ GDAL_TYPES = {
     "complex_int16": "CInt16", "complex64": "CFloat32", "complex128": "CFloat64",
 }  # fmt: skip
 
+MASK_NAMES = ("alpha", "mask", "opacity", "transparency")
+PER_AXIS, WINDOW_PX = 3, 64
+# Share of the pixels above 0 that lie below the largest value; soft edges have less, what a camera saw more.
+MOST_SOFT = 0.5
+LEAST_VALUES = 16  # different values of what a camera saw
+
 
 def subset_bands(
     dataset: DatasetReader, bands: Sequence[int], nodata: Sequence[float | None] | None = None
 ) -> DatasetReader:
-    """A raster whose first bands are these, 1-based, and whose place, nodata value, alpha band and mask are those of `dataset`.
-
-    nodata : one value for each of the bands, instead of its own. Where they differ, a mask says what is valid: GDAL warps
-    with one value for all bands. It is `dataset` itself where that has no other bands or values.
-    """
+    """A raster whose first bands are these, 1-based, and whose place, nodata value, alpha band and mask are those of
+    `dataset`. nodata : one value for each of the bands, instead of its own. Where they differ, a mask says what is
+    valid: GDAL warps with one value for all bands. It is `dataset` itself where that has no other bands or values."""
     own = dataset.nodatavals
     values = [own[band - 1] for band in bands] if nodata is None else list(nodata)
     if common_nodata(values) is None and any(value is not None for value in values):
@@ -123,3 +132,42 @@ def _band(dataset: DatasetReader, source: str, band: int | None, number: int, no
         f'<SourceFilename relativeToVRT="0">{escape(dataset.files[0])}</SourceFilename>'
         f"<SourceBand>{source}</SourceBand></SimpleSource></VRTRasterBand>"
     )
+
+
+def alpha_bands(dataset: DatasetReader) -> list[int]:
+    """Bands, 1-based, that the file marks as alpha."""
+    return [band for band, role in enumerate(dataset.colorinterp, start=1) if role == ColorInterp.alpha]
+
+
+def false_alpha(dataset: DatasetReader) -> list[int]:
+    """The alpha bands that are no mask: by their name, else by their values."""
+    return [band for band in alpha_bands(dataset) if not _is_mask(dataset, band)]
+
+
+def _is_mask(dataset: DatasetReader, band: int) -> bool:
+    name = dataset.descriptions[band - 1] or ""
+    if any(word in name.casefold() for word in MASK_NAMES):
+        return True
+    if role_indices([name]):
+        return False
+    try:
+        values = _look(dataset, band)
+    except READ_ERRORS:  # whoever reads it names the window
+        return True
+    seen = values[values > 0]
+    if not seen.size or len(np.unique(seen)) < LEAST_VALUES:
+        return True
+    return float((seen < seen.max()).mean()) <= MOST_SOFT
+
+
+def _look(dataset: DatasetReader, band: int) -> NDArray[Any]:
+    """Values of a band in windows spread over the raster, (n,)."""
+    tops, lefts = (
+        np.linspace(0, max(size - WINDOW_PX, 0), PER_AXIS).astype(int) for size in (dataset.height, dataset.width)
+    )
+    windows = [
+        RasterioWindow(int(left), int(top), min(WINDOW_PX, dataset.width), min(WINDOW_PX, dataset.height))
+        for top in tops
+        for left in lefts
+    ]
+    return np.concatenate([dataset.read(band, window=window).ravel() for window in windows])

@@ -28,8 +28,8 @@ from rasterio.windows import Window as RasterioWindow
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, partial_path, writer_errors, writing
-from deepnets4eo.formats.flat_crs import flat_crs
 from deepnets4eo.grid import Grid, Window
+from deepnets4eo.rasters.plane_crs import flat_crs
 
 BLOCK_PX = 512
 
@@ -47,36 +47,12 @@ def check_raster_suffix(path: str | Path) -> Path:
 
 
 class CogWriter:
-    """Context manager that writes one COG window by window.
+    """Context manager that writes one COG window by window; nothing stands at `path` before it is whole. A `legend`
+    writes the colours, names and void value of labels into the file, and a `.qml` beside it; `categorical` (implied by
+    it) says that values are names: overviews never average them. `level` of deflate is 1 (quick) to 9 (small). Windows
+    of whole 512-pixel blocks compress once; others work, and are written twice. Raises OutputError where the file
+    cannot be written, or the disk is full.
 
-    Parameters
-    ----------
-    path
-        The file; nothing stands there before it is whole.
-    grid
-        Shape, affine and CRS.
-    count, dtype, nodata
-        The count, dtype and nodata of the bands.
-    legend
-        For label rasters; its colours, names and void value are written into the file, a `.qml` beside it.
-    categorical
-        Values are names, not amounts, as ids are: overviews never average them. Implied by a legend.
-    band_names, tags
-        Written into the file.
-    wavelengths_nm
-        Centre of each band in nanometres, kept in the bands' tags.
-    level
-        The level of deflate, 1 (quick) to 9 (small).
-
-    Raises
-    ------
-    OutputError
-        The file cannot be written, or the disk is full.
-
-    Windows of whole 512-pixel blocks compress once; others work, and are written twice.
-
-    Examples
-    --------
     ::
 
         with CogWriter("heights.tif", layer.grid, dtype="float32", nodata=math.nan) as writer:

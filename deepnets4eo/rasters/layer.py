@@ -1,6 +1,6 @@
 """A raster of bands on a grid, read by window: a file, a mosaic of tiles, a URL, an array, or one of a file of arrays.
 
-Takes whatever `Layer.open` is given; returns physical values (see `stored_values`) beside a mask of what is valid.
+Takes whatever `Layer.open` is given; returns physical values (see `values`) beside a mask of what is valid.
 Refuses what is not a raster, has no pixels, or cannot be resampled to a grid, naming the file and the reason.
 """
 
@@ -32,8 +32,7 @@ from deepnets4eo.rasters.sources import (
     with_names,
     with_nodata,
 )
-from deepnets4eo.rasters.stored_values import StoredValues, physical_dtype, stored_values_of, to_physical
-from deepnets4eo.rasters.valid_values import common_nodata
+from deepnets4eo.rasters.values import StoredValues, common_nodata, physical_dtype, stored_values_of, to_physical
 
 if TYPE_CHECKING:
     import pyproj

@@ -33,8 +33,6 @@ class Moments:
 class MomentSums:
     """Sums from which `Moments` follow, in double precision about the first block's mean, so that digits are kept.
 
-    Examples
-    --------
     >>> sums = MomentSums()
     >>> sums.add(np.array([[1.0, 2.0]]), np.array([1.0, 3.0]))
     >>> sums.moments().mean.tolist()

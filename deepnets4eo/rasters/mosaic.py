@@ -1,12 +1,14 @@
-"""Tiles as one raster: a virtual mosaic described in memory.
+"""Several files as one raster, described in memory: tiles side by side as a mosaic, or files of one size as its bands.
 
-Takes a file, a folder, a glob or a list; refuses tiles that differ in CRS, bands, type or resolution, and names both.
+Takes a file, a folder, a glob or a list; refuses tiles that differ in CRS, bands, type or resolution, and bands that
+differ in size, georeference or type, and names both files.
 """
 
 from __future__ import annotations
 
 import glob
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,20 +22,27 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats import envi
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.rasters import open_raster
+from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.grid import check_affine
-from deepnets4eo.rasters.alpha import alpha_bands, false_alpha
-from deepnets4eo.rasters.band_subset import GDAL_TYPES, without_alpha
-from deepnets4eo.rasters.stored_values import StoredValues, describe_vrt, same_unit, stated_values
-from deepnets4eo.rasters.valid_values import same_nodata, storable_nodata
+from deepnets4eo.rasters.band_subset import GDAL_TYPES, alpha_bands, false_alpha, without_alpha
+from deepnets4eo.rasters.values import (
+    StoredValues,
+    describe_vrt,
+    same_nodata,
+    same_unit,
+    stated_values,
+    storable_nodata,
+)
 
 TILE_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img"}
 
+MARK = "#bands"  # after a folder or pattern: its files are bands, not tiles
+
 
 class MosaicTile(NamedTuple):
-    """One tile of a mosaic: file, size in pixels, georeference, types, nodata values and names of its bands, and how their numbers are meant.
-
-    target : what GDAL opens. plain : the same without alpha band, "" where it has none. unmasked : whether its alpha band is no mask.
-    """
+    """One tile of a mosaic: file, size in pixels, georeference, types, nodata values and names of its bands, and how
+    their numbers are meant. target : what GDAL opens. plain : the same without alpha band, "" where it has none.
+    unmasked : whether its alpha band is no mask."""
 
     path: str
     target: str
@@ -77,12 +86,10 @@ def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
 
 
 def mosaic_vrt(paths: Sequence[str], nodata: float | None = None) -> tuple[str, bool]:
-    """A GDAL virtual raster over tiles; what a later tile knows lies on top, gaps between them are not valid.
-
-    Tiles that state different scales or offsets are brought to physical values, with NaN for nodata: then the second result is True.
-    nodata : replaces the tiles' own value where it is given.
-    Errors: GridError for tiles that differ in CRS, bands, type, resolution or rotation, or that do not say where they lie.
-    """
+    """A GDAL virtual raster over tiles; what a later tile knows lies on top, gaps between them are not valid. Tiles
+    that state different scales or offsets are brought to physical values, with NaN for nodata: then the second result
+    is True. nodata : replaces the tiles' own value where it is given. Errors: GridError for tiles that differ in CRS,
+    bands, type, resolution or rotation, or that do not say where they lie."""
     tiles = [_describe(path) for path in paths]
     if nodata is not None:
         tiles = [
@@ -217,3 +224,67 @@ def _source(
         f'<{kind}><SourceFilename relativeToVRT="0">{escape(tile.target)}</SourceFilename><SourceBand>{band}</SourceBand>'
         f'<SrcRect xOff="0" yOff="0" {size}/><DstRect xOff="{col}" yOff="{row}" {size}/>{skip}</{kind}>'
     )
+
+
+def stack_files(source: str) -> list[str]:
+    """Return the files behind `FOLDER#bands` or `PATTERN#bands`, in the order of the numbers in their names (B2 before
+    B10). Raises InputError without rasters."""
+    return sorted(find_tiles(source.removesuffix(MARK)), key=_natural)
+
+
+def stack_vrt(paths: Sequence[str]) -> tuple[str, list[float | None] | None]:
+    """A GDAL virtual raster whose bands are all bands of the files, one file after the other; and their wavelengths.
+    Bands have the names that the files give them, else the name of their file. Errors: InputError without files;
+    GridError for files that differ in size, georeference or type."""
+    if not paths:
+        raise InputError("the list of bands is empty. Give at least one raster.")
+    bands, wavelengths = list[str](), list[float | None]()
+    first: tuple[object, ...] = ()
+    for path in paths:
+        with open_raster(path) as file:
+            crs = file.crs.to_wkt() if file.crs else ""
+            kind = (file.shape, tuple(round(value, 9) for value in file.transform), crs, file.dtypes[0])
+            first = first or kind
+            _check_same_pixels(paths[0], first, path, kind)
+            if MaskFlags.per_dataset in file.mask_flag_enums[0]:
+                raise GridError(
+                    f"{path} has a mask or an alpha band, which bands of one cube cannot keep each for itself. Write its hidden "
+                    f"pixels as a nodata value: gdalwarp -dstnodata VALUE {path} OUT.tif"
+                )
+            names = [
+                text or Path(path).stem + (f" {k + 1}" if file.count > 1 else "")
+                for k, text in enumerate(file.descriptions)
+            ]
+            stored = stated_values(file, path)
+            target = path if is_remote(path) else str(Path(path).resolve())
+            for number, (name, value) in enumerate(zip(names, file.nodatavals, strict=True), start=1):
+                nodata = "" if value is None else f"<NoDataValue>{value!r}</NoDataValue>"
+                bands.append(
+                    f'<VRTRasterBand dataType="{GDAL_TYPES[file.dtypes[0]]}" band="{len(bands) + 1}">'
+                    f"<Description>{escape(name)}</Description>{nodata}{describe_vrt(stored[number - 1])}<SimpleSource>"
+                    f'<SourceFilename relativeToVRT="0">{escape(target)}</SourceFilename>'
+                    f"<SourceBand>{number}</SourceBand></SimpleSource></VRTRasterBand>"
+                )
+            wavelengths += raster_wavelengths_nm(file) or [None] * file.count
+            (height, width), t = file.shape, file.transform
+    affine = f"{t.c!r}, {t.a!r}, {t.b!r}, {t.f!r}, {t.d!r}, {t.e!r}"
+    georeference = "" if t.is_identity else f"<GeoTransform>{affine}</GeoTransform>"
+    vrt = (
+        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>{escape(crs)}</SRS>{georeference}'
+        f"{''.join(bands)}</VRTDataset>"
+    )
+    return vrt, wavelengths if any(value is not None for value in wavelengths) else None
+
+
+def _check_same_pixels(first_path: str, first: tuple[object, ...], path: str, kind: tuple[object, ...]) -> None:
+    names = ("size", "georeference", "CRS", "data type")
+    wrong = [name for name, a, b in zip(names, first, kind, strict=True) if a != b]
+    if wrong:
+        raise GridError(
+            f"{path} and {first_path} differ in {', '.join(wrong)}: they are no bands of one cube. Bring them to one grid "
+            "and type first, e.g. with gdalwarp -tr … -ot …"
+        )
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", Path(name).name)]

@@ -17,11 +17,11 @@ from deepnets4eo.display.figures import MAX_PX
 from deepnets4eo.display.summary import Summary, WithSummary
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window, only_one_placed, overlap_share, whole
+from deepnets4eo.rasters.array_files import transposed_sources
 from deepnets4eo.rasters.display import plot_layers, scene_summary
-from deepnets4eo.rasters.fit_axes import transposed_sources
-from deepnets4eo.rasters.label_values import label_bytes
 from deepnets4eo.rasters.layer import Layer, LayerLike
 from deepnets4eo.rasters.sources import same_grid
+from deepnets4eo.rasters.values import label_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,9 @@ Refuses what `formats.rasters` does not open, what has no pixels, and tiles that
 from __future__ import annotations
 
 import copy
+import os
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -22,35 +23,63 @@ from odc.geo.geobox import GeoBox
 from pyproj import CRS
 from pyproj.exceptions import ProjError
 from rasterio.dtypes import check_dtype
-from rasterio.enums import ColorInterp, Resampling
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.transform import guard_transform
 from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.formats.flat_crs import PLAIN_METRES, PLANE, flat_crs
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster, rpc_advice
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.grid import NO_CRS_REMEDY, Grid, Window, apply_affine, check_grid, only_one_placed
-from deepnets4eo.rasters.alpha import alpha_bands, false_alpha
-from deepnets4eo.rasters.band_subset import subset_bands, without_alpha
-from deepnets4eo.rasters.dataset_read import Read, read_dataset
-from deepnets4eo.rasters.handles import Handles
-from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
-from deepnets4eo.rasters.stack import MARK, stack_files, stack_vrt
-from deepnets4eo.rasters.stored_values import stated_values, stored_values_of
-from deepnets4eo.rasters.valid_values import common_nodata, same_nodata, storable_nodata, valid_values
+from deepnets4eo.rasters.band_subset import alpha_bands, false_alpha, subset_bands, without_alpha
+from deepnets4eo.rasters.mosaic import MARK, find_tiles, mosaic_vrt, stack_files, stack_vrt
+from deepnets4eo.rasters.plane_crs import PLAIN_METRES, PLANE, flat_crs
+from deepnets4eo.rasters.values import (
+    Nodata,
+    common_nodata,
+    same_nodata,
+    stated_values,
+    storable_nodata,
+    stored_values_of,
+    valid_values,
+)
 
 WARP_TOLERANCE_PX = 0.02  # GDAL's default of 0.125 px would show in sub-pixel registration
 PLAIN_CRS = "EPSG:3857"  # stands in where neither side has a CRS: pixels are warped as plane coordinates
 FLIP = Affine.scale(1, -1)  # GDAL takes an identity transform for none; flipped, it is one
 
+Read = tuple[NDArray[Any], NDArray[np.bool_]]
+
+
+def read_dataset(
+    dataset: DatasetReader,
+    window: Window | None,
+    bands: Sequence[int],
+    nodata: Nodata,
+    shape: tuple[int, int] | None = None,
+) -> Read:
+    """Values (C, h, w) of a window, by default of all, or all averaged down to `shape`; and which pixels are valid.
+    nodata : one value of all bands, or one for each."""
+    part = None if window is None else RasterioWindow(window.col, window.row, window.width, window.height)
+    how: dict[str, Any] = {"window": part}
+    if shape is not None:
+        how |= {"out_shape": (len(bands), *shape), "resampling": Resampling.average}
+    data = dataset.read(list(bands), **how)
+    valid = valid_values(data, nodata)
+    mask_how = how | ({"out_shape": shape, "resampling": Resampling.nearest} if shape is not None else {})
+    roles = list(dataset.colorinterp)
+    if ColorInterp.alpha in roles:
+        valid &= dataset.read(roles.index(ColorInterp.alpha) + 1, **mask_how) > 0
+    if MaskFlags.per_dataset in dataset.mask_flag_enums[0] and MaskFlags.alpha not in dataset.mask_flag_enums[0]:
+        valid &= dataset.read_masks(1, **mask_how) > 0
+    return data, valid
+
 
 class Source(Protocol):
-    """What a Layer reads from.
-
-    nodata : value of all bands; None where they have none, or several, which are in `band_nodata` of a file then.
-    """
+    """What a Layer reads from. nodata : value of all bands; None where they have none, or several, which are in
+    `band_nodata` of a file then."""
 
     name: str
     grid: Grid
@@ -412,3 +441,26 @@ def pyproj_crs(dataset: DatasetReader) -> CRS | None:
 
 def rasterio_crs(grid: Grid) -> str | None:
     return grid.crs.to_wkt() if grid.crs is not None else None
+
+
+class Handles:
+    """Handles of one source; as many are open as threads have read it at once."""
+
+    def __init__(self) -> None:
+        self._idle: list[DatasetReader] = []
+        self._process, self._inherited = os.getpid(), list[list[DatasetReader]]()
+
+    @contextmanager
+    def lend(self, open_dataset: Callable[[], DatasetReader]) -> Iterator[DatasetReader]:
+        """Lend a handle that no other thread uses within the `with` block; a new one is opened where all are lent."""
+        if os.getpid() != self._process:  # a forked process shares the position in the files of handles it inherited
+            self._process, self._inherited, self._idle = os.getpid(), [*self._inherited, self._idle], []
+        idle = self._idle
+        try:
+            handle = idle.pop()
+        except IndexError:  # not looked up before: another thread may take the last one in between
+            handle = open_dataset()
+        try:
+            yield handle
+        finally:
+            idle.append(handle)

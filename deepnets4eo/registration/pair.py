@@ -18,10 +18,10 @@ from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, only_one_placed
-from deepnets4eo.inspection.pairs import check_no_colour_table, check_two_images, declare_nodata
+from deepnets4eo.inspection.images import check_no_colour_table, check_two_images, declare_nodata
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer, LayerLike
-from deepnets4eo.rasters.stated_gsd import with_gsd
+from deepnets4eo.rasters.views import with_gsd
 from deepnets4eo.registration.align import ModelChoice, assume_registered, register
 from deepnets4eo.registration.result import Registration
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Points
 from deepnets4eo.grid import Grid, apply_affine
-from deepnets4eo.rasters.stated_gsd import length_unit
+from deepnets4eo.rasters.plane_crs import length_unit
 from deepnets4eo.registration.ground import crs_change
 from deepnets4eo.registration.options import MAX_ROTATION_DEG
 

@@ -21,7 +21,7 @@ from deepnets4eo.arrays import FloatImage, Mask, Points, Spectrum
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.registration.ground import LayerSampler
-from deepnets4eo.tiling.spread import spread_indices
+from deepnets4eo.tiling.sampling import spread_indices
 from deepnets4eo.zonal.outlines import chunks
 
 MOST_SURFACES = 4096  # surfaces compared together

@@ -15,7 +15,7 @@ from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.segmentation.blocks import he_init
-from deepnets4eo.segmenters.score_layer import replace_last_layer
+from deepnets4eo.segmenters.networks import replace_last_layer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,10 +116,8 @@ def signed_distance(labels: ByteImage, num_classes: int, clip_px: int = CLIP_PX)
 
 def window_targets(mask: Tensor, num_classes: int, clip_px: int = CLIP_PX) -> tuple[Tensor, Tensor]:
     """Return signed distances (N, K, H, W) float32 in windows of labels (N, H, W), and where they are known, (N, K, H,
-    W) bool.
-
-    Known are those that neither void nor what lies beyond the window can change: both are farther away than the nearest
-    border, or than clip_px."""
+    W) bool. Known are those that neither void nor what lies beyond the window can change: both are farther away than
+    the nearest border, or than clip_px."""
     import torch
 
     distance, void = _signed(mask, num_classes, clip_px)
@@ -161,9 +159,8 @@ def _signed_part(mask: Tensor, num_classes: int, clip_px: int) -> Tensor:
 
 
 def _squared(sources: Tensor, clip_px: int) -> Tensor:
-    """Return the squared distance to the nearest True of each (H, W) plane, at most clip_px²: (…, H, W) integers.
-
-    Along rows by scans, then over the rows within reach: exact, and fast on a GPU."""
+    """Return the squared distance to the nearest True of each (H, W) plane, at most clip_px²: (…, H, W) integers. Along
+    rows by scans, then over the rows within reach: exact, and fast on a GPU."""
     import torch
 
     height, width = sources.shape[-2:]

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.segmenters.any_size import LEAST_SPREAD
 from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.segmenters.window_scaling import LEAST_SPREAD
 
 DECODER_CHANNELS = (128, 64, 48)
 SCALES = 4  # of the encoder, the finest at half the resolution
@@ -20,10 +20,8 @@ SCALES = 4  # of the encoder, the finest at half the resolution
 
 class ScaledConv(nn.Conv2d):
     """A convolution of windows that are scaled by their own values: no mean in a band, the same spread in all windows.
-
     Light, haze and the tones of a provider differ more between places than anything that a roof looks like. Tiles of
-    one scene are scaled together beforehand, see `segmenters.window_scaling`. The last `unscaled_bands` keep their
-    values."""
+    one scene are scaled together beforehand, see `segmenters.any_size`. The last `unscaled_bands` keep their values."""
 
     scaled_beforehand = False
     unscaled_bands = 0
@@ -39,9 +37,8 @@ class ScaledConv(nn.Conv2d):
 
 
 class DecoderBlock(nn.Module):
-    """A block of smp's decoder, with its weights, that computes in float32 without the image of doubled pixels.
-
-    To convolve doubled pixels by 3 x 3 is to convolve the pixels themselves by 4 x 4, transposed with a stride of 2: 4
+    """A block of smp's decoder, with its weights, that computes in float32 without the image of doubled pixels. To
+    convolve doubled pixels by 3 x 3 is to convolve the pixels themselves by 4 x 4, transposed with a stride of 2: 4
     products in place of 9. The network is 1.13 to 1.21 times as fast so (AVX2,
     `experiments/benchmarks/light_unet_decoder.py`)."""
 

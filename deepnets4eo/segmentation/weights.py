@@ -125,10 +125,9 @@ def load_encoder(encoder: SegNetEncoder, source: str | Path) -> None:
 
 
 def fit_bands(weight: Tensor, in_channels: int) -> Tensor:
-    """Return the first layer's weights (O, B, k, k) for another number of bands: (O, in_channels, k, k).
-
-    The first B bands keep theirs, further ones get the mean over B; fewer than B all get the mean. All are scaled by B
-    / in_channels, so that the responses keep their size."""
+    """Return the first layer's weights (O, B, k, k) for another number of bands: (O, in_channels, k, k). The first B
+    bands keep theirs, further ones get the mean over B; fewer than B all get the mean. All are scaled by B /
+    in_channels, so that the responses keep their size."""
     bands = weight.shape[1]
     if in_channels == bands:
         return weight

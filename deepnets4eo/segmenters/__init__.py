@@ -3,16 +3,16 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
-    "TestTimeAugmentation": "deepnets4eo.segmenters.views",
+    "TestTimeAugmentation": "deepnets4eo.segmenters.ensemble",
     "Ensemble": "deepnets4eo.segmenters.ensemble",
     "Run": "deepnets4eo.segmenters.run",
     "Segmenter": "deepnets4eo.segmenters.segmenter",
     "create_model": "deepnets4eo.segmenters.networks",
-    "last_layer": "deepnets4eo.segmenters.score_layer",
+    "last_layer": "deepnets4eo.segmenters.networks",
     "list_models": "deepnets4eo.segmenters.networks",
     "load_run": "deepnets4eo.segmenters.run",
-    "replace_last_layer": "deepnets4eo.segmenters.score_layer",
-    "ensemble_run": "deepnets4eo.segmenters.voting",
+    "replace_last_layer": "deepnets4eo.segmenters.networks",
+    "ensemble_run": "deepnets4eo.segmenters.ensemble",
 }
 
 __all__ = list(_HOMES)

@@ -1,16 +1,23 @@
-"""Runs that take images of other ground sizes of a pixel than they learnt: at what size, and by how many views, they label.
+"""Runs that take images unlike those they learnt from: of other ground sizes of a pixel, or scaled by their own values.
 
-Their networks learnt from made-up places at one ground size. Prediction and the damage job prepare images for them alike.
+Networks that learnt from made-up places did so at one ground size; prediction and the damage job resample images for them.
+Networks whose first layer scales each window by its own values would show the borders of tiles: prediction scales the whole
+scene beforehand (`prediction.tile_reader`). Takes any segmenter; works without PyTorch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
 
 from affine import Affine
 
 from deepnets4eo.grid import Grid, gsd_m
+
+if TYPE_CHECKING:
+    from deepnets4eo.segmenters.segmenter import Segmenter
+
 
 WORLD_TASK = "world-cover"  # of the recipes of such runs
 # Of every tile, where buildings are labelled: twice the time for IoU 0.618 → 0.631 of outlines (SYNTHETIC). Land cover has one
@@ -19,15 +26,11 @@ VIEWS = {"buildings": "half-turn"}
 FINEST_M, COARSEST_M = 0.2, 1.5  # ground size of a pixel that they take
 SAME_SIZE = 1e-3  # a smaller difference of the size of a pixel moves nothing
 
+LEAST_SPREAD = 0.05  # of standardised values: a window of one grey value stays grey
+
 
 def takes_any_size(recipe: Mapping[str, Any]) -> bool:
-    """Return whether a run of this recipe takes images of other ground sizes, resampled.
-
-    Parameters
-    ----------
-    recipe
-        The recipe of the run.
-    """
+    """Return whether a run of this recipe takes images of other ground sizes, resampled."""
     return recipe.get("task") == WORLD_TASK
 
 
@@ -37,18 +40,44 @@ def own_views(recipe: Mapping[str, Any], legend: str) -> str:
 
 
 def working_grid(grid: Grid, working_gsd_m: float) -> Grid:
-    """Return the same extent, up to a pixel, with square pixels on the ground; the grid itself where it has these.
-
-    Parameters
-    ----------
-    grid
-        With a CRS.
-    working_gsd_m
-        Ground size of a pixel, metres.
-    """
+    """Return the same extent, up to a pixel, with square pixels of `working_gsd_m` metres on the ground; the grid,
+    which has a CRS, itself where it has these."""
     row_m, col_m = gsd_m(grid)
     rows, cols = working_gsd_m / row_m, working_gsd_m / col_m
     if max(abs(rows - 1), abs(cols - 1)) < SAME_SIZE:
         return grid
     shape = (max(round(grid.shape[0] / rows), 1), max(round(grid.shape[1] / cols), 1))
     return Grid(shape, grid.affine * Affine.scale(cols, rows), grid.crs)
+
+
+class WindowScaler(Protocol):
+    """A layer that removes each window's mean by band and divides by its spread plus `LEAST_SPREAD`. The spread is the
+    root mean square of these bands without their means. The last `unscaled_bands` keep their values, and images that
+    are scaled already stay as they are."""
+
+    scaled_beforehand: bool
+    unscaled_bands: int
+
+
+def window_scalers(segmenter: Segmenter) -> list[WindowScaler]:
+    """Return the layers of that kind in all networks of a segmenter; none where one of its networks has no such layer,
+    or scales other bands."""
+    members = getattr(segmenter, "members", None)
+    if members is not None:
+        layers = [window_scalers(member) for member in members]
+        kinds = {of_member[0].unscaled_bands if of_member else None for of_member in layers}
+        return [layer for of_member in layers for layer in of_member] if len(kinds) == 1 and None not in kinds else []
+    module = getattr(segmenter, "module", None)
+    return [] if module is None else [layer for layer in module.modules() if hasattr(layer, "scaled_beforehand")]
+
+
+@contextmanager
+def scaled_beforehand(layers: Sequence[WindowScaler]) -> Iterator[None]:
+    """Within the context the layers leave their input as it is."""
+    for layer in layers:
+        layer.scaled_beforehand = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.scaled_beforehand = False

@@ -2,6 +2,11 @@
 
 Takes a run; writes a graph from prepared images (N, C, H, W) float32 to logits (N, K, H, W), checked against the run.
 Refuses runs that hold no network, and a graph that returns other labels.
+
+Two runtimes add in another order, and so differ in the last digits. Where a pooling with indices has two values
+that are equal but for those, the index is another one, and scores of nearby pixels differ visibly, though both are
+right; repeated rows at a padded edge make such ties by the hundred. No tolerance fits all pixels then, so the network
+itself is run with rounding added, several times what torch makes in most layers.
 """
 
 from __future__ import annotations
@@ -10,41 +15,58 @@ import inspect
 import json
 import logging
 import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from deepnets4eo.arrays import Batch, Mask
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write, plain
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.lazy import is_installed
 from deepnets4eo.outputs.input_files import check_not_inputs
-from deepnets4eo.segmenters.export_check import INPUT, OUTPUT, Reference
-from deepnets4eo.segmenters.patch_modules import PatchModule
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.run import Run
-from deepnets4eo.segmenters.segmenter import STRIDE_PX, NetworkSegmenter
+from deepnets4eo.segmenters.segmenter import STRIDE_PX, NetworkSegmenter, PatchModule
 from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
     import onnx
+
 
 log = logging.getLogger(__name__)
 
 METADATA = "deepnets4eo"
 EXAMPLE = (2, 96, 160)  # batch, height, width that the graph is traced with: unlike each other, so that none is merged
 
+INPUT, OUTPUT = "image", "logits"
+# N, h, w of the probes: not padded, padded without ties, padded with many: 50 is filled up to other sizes by 16 and by 32
+SHAPES = ((2, 64, 96), (1, 62, 95), (1, 50, 71))
+FEW, MANY = 4, 32  # runs with rounding added: at first, and before a graph is refused; a tie is missed once in 2^31
+DECIDED_SHARE = 0.5  # of pixels at least, or nothing can be compared
+COARSE_PX = 8  # between the random values that a smooth image is interpolated from
+
+# of a layer's largest value, evenly spread; torch's own, measured on SegNet and a U-Net: at most 2^-22 (root of the mean
+# square; 2^-26 in most layers), 2^-18.6 at the worst single value
+ROUNDING = 2.0**-19
+LAST_DIGIT = 1e-6  # of the largest score
+DECIDED = 1e-3  # of the largest score: where rounding moves scores by more, they are not decided
+TIES = 16  # times as far as ordinary: beyond it, ties are at work
+
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was written. any_size : whether heights and widths are free; else they are `side_px`.
-
-    same_labels : share of compared pixels with the run's label, largest_difference : of logits, where float32 decides
-    them (`export_check`); None: not compared.
-    """
+    """What was written. any_size : whether heights and widths are free; else they are `side_px`. same_labels : share of
+    compared pixels with the run's label, largest_difference : of logits, where float32 decides them (`Reference`);
+    None: not compared."""
 
     path: Path
     any_size: bool
@@ -57,7 +79,7 @@ def export_onnx(run: Run, path: str | Path) -> ExportResult:
     """Write a run's network as ONNX, its inputs, legend and tiling as JSON in the metadata entry "deepnets4eo".
 
     The batch is free, and so are height and width where the network allows it; any side is padded as prediction does.
-    Where onnxruntime is installed, the graph is compared with the network (`export_check`) before the file gets its
+    Where onnxruntime is installed, the graph is compared with the network (`Reference`) before the file gets its
     name. The network is exported from the CPU in float32, and moved back to its device and precision afterwards.
     Errors: InputError without the packages of the extra `onnx`, RunError for runs without a network or another result.
     """
@@ -193,3 +215,193 @@ def _describe(graph: onnx.ModelProto, run: Run, side_px: int | None) -> None:
         f"{OUTPUT}: the place of the largest is the place in the legend.",
     }
     onnx.helper.set_model_props(graph, {METADATA: json.dumps(plain(card))})
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Shares of pixels with the network's label, and with scores that float32 decides; how far these differ at most."""
+
+    same_labels: float
+    decided: float
+    largest_difference: float
+
+
+class Reference:
+    """A network's scores on images in the range of its training data, to compare graphs with. side_px : of the images
+    that graphs take; None: any size. Errors: RunError for scores that are not finite, or that rounding decides on more
+    than half of the pixels."""
+
+    def __init__(self, segmenter: NetworkSegmenter, side_px: int | None = None) -> None:
+        self.segmenter = segmenter
+        rng = np.random.default_rng(0)
+        shapes = SHAPES if side_px is None else ((1, side_px, side_px),)
+        self.probes = [RoundingRange(segmenter, probe_images(segmenter.inputs, shape, rng), FEW) for shape in shapes]
+        self.ordinary = min(probe.ordinary for probe in self.probes)
+        decided = np.concatenate([probe.decided_mask(self.ordinary).ravel() for probe in self.probes]).mean()
+        if decided < DECIDED_SHARE:
+            raise RunError(
+                f"rounding decides the scores of {1 - decided:.0%} of the pixels that the network {segmenter.network} was "
+                "tried on, so no other runtime can repeat them, and no file was written. Train it further."
+            )
+
+    def agreement(self, graph: Path | bytes) -> Agreement:
+        """How well a graph, as a file or its bytes, agrees. Errors: RunError where it cannot run or returns other scores."""
+        run = _session(graph)
+        same, decided, differences = [], [], []
+        for probe in self.probes:
+            scores = run(probe.batch)
+            self._check(probe, scores)
+            same.append((scores.argmax(axis=1) == probe.scores.argmax(axis=1)).ravel())
+            decided.append(probe.decided_mask(self.ordinary).ravel())
+            differences.append(np.abs(scores - probe.scores).max(axis=1).ravel())
+        certain = np.concatenate(decided)
+        largest = np.concatenate(differences)[certain].max(initial=0)
+        return Agreement(float(np.concatenate(same).mean()), float(certain.mean()), float(largest))
+
+    def _check(self, probe: RoundingRange, scores: Batch) -> None:
+        """Refuse scores that rounding does not explain, after more runs with rounding added."""
+        if scores.shape != probe.scores.shape:
+            self._refuse(f"logits {scores.shape}, the run {probe.scores.shape},", probe)
+        while not (explained := probe.explains(scores, self.ordinary)).all() and probe.runs < MANY:
+            probe.add_runs(FEW)
+        wrong = ~explained.all(axis=1)
+        if wrong.any():
+            largest = np.abs(scores - probe.scores).max(axis=1)[wrong].max()
+            what = f"logits that differ from the run's by up to {largest:.3g}, more than rounding explains,"
+            self._refuse(f"{what} on {wrong.mean():.2%} of pixels", probe)
+
+    def _refuse(self, what: str, probe: RoundingRange) -> NoReturn:
+        height, width = probe.batch.shape[2:]
+        raise RunError(
+            f"onnxruntime returns {what} on an image of {height} × {width} pixels, so no file was written. Report this, "
+            f"with the network {self.segmenter.network} and the versions of torch, onnx and onnxruntime."
+        )
+
+
+def probe_images(inputs: InputSpec, shape: Sequence[int], rng: np.random.Generator) -> Batch:
+    """Made-up images as training saw them, prepared: smooth, with noise, each band within its layer's range. shape : N,
+    h, w · returns : (N, C, h, w) float32. No two neighbours are equal, as they are in real images."""
+    count, height, width = shape
+    valid = np.ones((height, width), bool)
+    images = [
+        inputs.prepare(
+            {name: _values(layer, (height, width), rng) for name, layer in inputs.layers.items()} | {"valid": valid}
+        )
+        for _ in range(count)
+    ]
+    return np.stack(images)
+
+
+def _values(layer: LayerInput, shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
+    """(C, h, w) with the layer's mean and scatter, folded back at both ends of its range."""
+    from scipy.ndimage import zoom
+
+    bands = []
+    for mean, std in zip(layer.mean, layer.std, strict=True):
+        coarse = rng.normal(size=[-(-side // COARSE_PX) + 1 for side in shape])
+        smooth = zoom(coarse, COARSE_PX, order=1)[: shape[0], : shape[1]]
+        bands.append(mean + std * (smooth + rng.normal(size=shape)) / np.sqrt(2))
+    values, span = np.stack(bands), layer.high - layer.low
+    if span <= 0:
+        return values
+    return layer.low + span - np.abs((values - layer.low) % (2 * span) - span)
+
+
+def _session(graph: Path | bytes) -> Callable[[Batch], Batch]:
+    """A graph as a function. Errors: RunError where onnxruntime does not take it; the function's, where it cannot run."""
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = torch.get_num_threads()
+    failures = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.RuntimeException, state.NotImplemented)
+    try:
+        source = graph if isinstance(graph, bytes) else str(graph)
+        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except failures as error:
+        raise RunError(f"onnxruntime cannot load the exported graph: {error}") from error
+
+    def run(batch: Batch) -> Batch:
+        try:
+            return np.asarray(session.run([OUTPUT], {INPUT: batch})[0])
+        except failures as error:
+            raise RunError(f"onnxruntime cannot run the exported graph on {batch.shape}: {error}") from error
+
+    return run
+
+
+class RoundingRange:
+    """Scores (N, K, h, w) of images (N, C, h, w), and the least and the largest of them over runs with rounding added.
+    Memory: three times the scores, and one run of the network. Errors: RunError for scores that are not finite."""
+
+    def __init__(self, segmenter: NetworkSegmenter, batch: Batch, runs: int) -> None:
+        self.segmenter, self.batch, self.runs = segmenter, batch, 0
+        self.scores = segmenter.predict_raw(batch)
+        if not np.isfinite(self.scores).all():
+            raise RunError(
+                f"the network {segmenter.network} returns scores that are not finite on values as in its training data. "
+                "Train it again, with a lower train.lr or with train.clip_norm=1."
+            )
+        self.low, self.high = self.scores.copy(), self.scores.copy()
+        self.add_runs(runs)
+
+    def add_runs(self, count: int) -> None:
+        """Widen the range by so many runs; each number of a run has its own rounding, the same every time."""
+        for seed in range(self.runs, self.runs + count):
+            with added_rounding(self.segmenter.module, seed):
+                scores = self.segmenter.predict_raw(self.batch)
+            np.minimum(self.low, scores, out=self.low)
+            np.maximum(self.high, scores, out=self.high)
+        self.runs += count
+
+    @property
+    def width(self) -> Batch:
+        """(N, h, w): how far rounding moves a pixel's scores, at least as far as it moves those of a tenth of the pixels."""
+        width = (self.high - self.low).max(axis=1)
+        return np.maximum(width, max(float(np.quantile(width, 0.1)), LAST_DIGIT * self._largest))
+
+    @property
+    def ordinary(self) -> float:
+        """How far rounding moves scores where no tie falls otherwise; infinite where that is no small part of them."""
+        least = float(self.width.min())
+        return least if least <= DECIDED * self._largest else np.inf
+
+    def decided_mask(self, ordinary: float) -> Mask:
+        """(N, h, w): where float32 decides the scores, as rounding moves them `TIES` times as far as `ordinary` at most."""
+        return self.width <= TIES * min(ordinary, DECIDED / TIES * self._largest)
+
+    def explains(self, scores: Batch, ordinary: float) -> Mask:
+        """(N, K, h, w): which other scores of the same images rounding explains; never those that are not a number.
+        Where float32 decides, they lie in the range, or beside it by its width at most: a label then differs only where
+        the two best scores are that close. Elsewhere nothing is compared: one runtime decides all ties in one way, and
+        had scores seven widths beside those of random rounding."""
+        width = self.width[:, None]
+        beside = (scores >= self.low - width) & (scores <= self.high + width)
+        return beside | (np.isfinite(scores) & ~self.decided_mask(ordinary)[:, None])
+
+    @property
+    def _largest(self) -> float:
+        return float(np.abs(self.scores).max())
+
+
+@contextmanager
+def added_rounding(network: nn.Module, seed: int) -> Iterator[None]:
+    """While open, results of layers with weights are off by a random share of their largest value, at most `ROUNDING`.
+    Other layers round next to nothing. Zeros stay zeros, as they are exact: of equal ones all runtimes take the
+    first."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def add(layer: nn.Module, inputs: Any, result: Any) -> Any:
+        if not isinstance(result, Tensor):
+            return result
+        off = torch.rand(result.shape, generator=generator).sub_(0.5).mul_(2 * ROUNDING).to(result)
+        return result + off * result.abs().max() * (result != 0)
+
+    layers = [one for one in network.modules() if not list(one.children()) and list(one.parameters())]
+    handles = [layer.register_forward_hook(add) for layer in layers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import atomic_write, write_text
-from deepnets4eo.outputs.csv_cells import csv_text
+from deepnets4eo.outputs.safe_text import csv_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,10 +33,8 @@ def write_log(path: str | Path, history: History) -> Path:
 
 
 def read_log(path: str | Path) -> list[dict[str, float]]:
-    """What `write_log` wrote: one mapping of numbers per epoch, without those that the epoch does not have.
-
-    Errors: RunError where there is no log, as in models that come with weights, or where it holds no epochs.
-    """
+    """What `write_log` wrote: one mapping of numbers per epoch, without those that the epoch does not have. Errors:
+    RunError where there is no log, as in models that come with weights, or where it holds no epochs."""
     if not Path(path).is_file():
         raise RunError(f"{path} is missing, as in models that come with weights. Give a run that was trained here.")
     try:
@@ -62,10 +60,8 @@ def draw_curves(path: str | Path, history: History, best_epoch: int | None = Non
 
 
 def plot_curves(row: Sequence[Axes], history: History, best_epoch: int | None = None) -> None:
-    """Losses on the left, scores of the validation on the right, the kept epoch marked.
-
-    The scores are those of class maps; where a task has none of these, all of its own.
-    """
+    """Losses on the left, scores of the validation on the right, the kept epoch marked. The scores are those of class
+    maps; where a task has none of these, all of its own."""
     losses, scores = row
     losses.set(xlabel="epoch", ylabel="loss")
     scores.set(xlabel="epoch", ylabel="score on validation")

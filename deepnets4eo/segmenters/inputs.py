@@ -21,7 +21,7 @@ from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.tiling.spread import spread_windows
+from deepnets4eo.tiling.sampling import spread_windows
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +64,8 @@ DISPLAY_RGB = LayerInput(("red", "green", "blue"), (104.0, 103.0, 97.0), (52.0, 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """Layer name → what is expected of it, in the order in which their bands are concatenated.
-
-    gsd_m : ground size of a training pixel in metres; None where training scenes had no CRS.
-    """
+    """Layer name → what is expected of it, in the order in which their bands are concatenated. gsd_m : ground size of a
+    training pixel in metres; None where training scenes had no CRS."""
 
     layers: Mapping[str, LayerInput]
     gsd_m: float | None = None
@@ -112,11 +110,8 @@ class InputSpec:
 
     def prepare(self, sample: Mapping[str, NDArray[Any]]) -> FloatImage:
         """Concatenate and standardise a sample of `Scene.read` or `read_stored`; what is not valid becomes 0, the mean.
-
-        An optional layer that the sample lacks is 0 everywhere, as in training where it was left out.
-
-        returns : (C, h, w) float32, about zero mean and unit variance.
-        """
+        An optional layer that the sample lacks is 0 everywhere, as in training where it was left out. returns : (C, h,
+        w) float32, about zero mean and unit variance."""
         valid = sample["valid"]
         prepared = np.empty((self.in_channels, *valid.shape), np.float32)
         start = 0
@@ -143,11 +138,9 @@ class InputSpec:
         far_spans: float = math.inf,
     ) -> InputSpec:
         """Measure scaling, range and GSD on evenly spread windows of the training scenes (at most 16 a scene).
-
-        far_spans : values of a band that lie more spans (from its 1st to its 99th percentile) beyond these percentiles do
-        not enter its mean and deviation; by default all do.
-        Errors: InputError where a layer is missing, band counts differ between scenes, or nothing is valid.
-        """
+        far_spans : values of a band that lie more spans (from its 1st to its 99th percentile) beyond these percentiles
+        do not enter its mean and deviation; by default all do. Errors: InputError where a layer is missing, band counts
+        differ between scenes, or nothing is valid."""
         if not scenes:
             raise InputError("no scene was given to measure inputs on. Name at least one.")
         specs = {name: _measure_layer(scenes, name, (units or {}).get(name, ""), far_spans) for name in layers}
@@ -155,13 +148,9 @@ class InputSpec:
         return cls(specs, round(float(np.median(sizes_m)), 6) if sizes_m else None)
 
     def check(self, scene: Scene, *, gsd_factor: float = GSD_FACTOR) -> None:
-        """Refuse a scene that does not fit, naming every difference. Reads at most 16 small windows a layer.
-
-        An optional layer that is missing leads to a warning, unless all layers are missing.
-
-        gsd_factor : by which its pixels may be larger or smaller than those of training.
-        Errors: RunError.
-        """
+        """Refuse a scene that does not fit, naming every difference. Reads at most 16 small windows a layer. An
+        optional layer that is missing leads to a warning, unless all layers are missing. gsd_factor : by which its
+        pixels may be larger or smaller than those of training. Errors: RunError."""
         if problems := self.problems(scene, gsd_factor=gsd_factor):
             raise RunError("the scene does not fit the run: " + "; ".join(problems) + ".")
 

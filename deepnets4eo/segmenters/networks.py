@@ -3,7 +3,8 @@
 Takes a name such as "unet", "unet/resnet34" or a registered one; refuses unknown names and names the nearest.
 Branches register through setup.cfg, entry-point group `deepnets4eo.networks`: `name = module:factory`, the factory
 taking in_channels and num_classes and returning a module that maps (N, C, H, W) to logits (N, K, H, W).
-Heads of any network come likewise: group `deepnets4eo.heads`, `name = module:function(network, num_classes, **options)`.
+Heads of any network come likewise: group `deepnets4eo.heads`, `name = module:function(network, num_classes, **options)`;
+they replace the last convolution with as many channels as there are classes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import fnmatch
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib.metadata import EntryPoint
 from importlib.util import find_spec
@@ -108,10 +109,8 @@ def create_model(
 
 
 def create_from_spec(network: Mapping[str, Any]) -> nn.Module:
-    """Build a network from the plain mapping kept in a run: the arguments of `create_model`, without weights.
-
-    Errors: InputError as for `create_model`, also for a mapping that lacks the name.
-    """
+    """Build a network from the plain mapping kept in a run: the arguments of `create_model`, without weights. Errors:
+    InputError as for `create_model`, also for a mapping that lacks the name."""
     spec = {key: value for key, value in network.items() if key != "weights"}
     missing = {"name", "in_channels", "num_classes"} - spec.keys()
     if missing:
@@ -152,10 +151,8 @@ def list_heads() -> list[str]:
 
 
 def check_encoder(encoder: str, weights: str | None) -> None:
-    """Refuse an encoder that neither smp nor timm has, and first weights where downloads are not allowed.
-
-    For every network that builds an encoder of smp. Errors: InputError.
-    """
+    """Refuse an encoder that neither smp nor timm has, and first weights where downloads are not allowed. For every
+    network that builds an encoder of smp. Errors: InputError."""
     if weights is not None:
         check_online(f"the weights {weights!r} of {encoder!r}")
     names = _encoders()
@@ -232,4 +229,88 @@ def _build_smp(architecture: str, encoder: str, weights: str | None, options: di
         raise InputError(
             f"network {architecture}/{encoder} refused {options | {'weights': weights}}: {error}"
         ) from error
+    return network
+
+
+def last_layer(network: nn.Module, num_classes: int) -> tuple[str, nn.Conv2d]:
+    """The last convolution with as many channels as there are classes, in the order of registration.
+
+    Parameters
+    ----------
+    network
+        Any module.
+    num_classes
+        Classes K.
+
+    Returns
+    -------
+    name : str
+        Dotted name within the network.
+    layer : nn.Conv2d
+        The convolution.
+
+    Raises
+    ------
+    InputError
+        The network has none.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> last_layer(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 5, 1)), 5)[0]
+    '2'
+    """
+    from torch import nn
+
+    layers = [
+        (name, layer)
+        for name, layer in network.named_modules()
+        if name and isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) and layer.out_channels == num_classes
+    ]
+    name, layer = layers[-1] if layers else ("", None)
+    if not isinstance(layer, nn.Conv2d):
+        raise InputError(
+            f"{type(network).__name__} has no convolution with {num_classes} channels, so its last layer cannot be "
+            "replaced by a head. Choose a network that ends in one, or leave the head out."
+        )
+    return name, layer
+
+
+def replace_last_layer(network: nn.Module, num_classes: int, build: Callable[[nn.Conv2d], nn.Module], /) -> nn.Module:
+    """Replace the last convolution by `build(last convolution)`.
+
+    A network that is the mean of others has one last convolution in each: it lists them in `averaged`, and each of
+    them is changed.
+
+    Parameters
+    ----------
+    network
+        Changed in place.
+    num_classes
+        Classes K, the channels of the last convolution.
+    build
+        Returns the new layer from the old one.
+
+    Returns
+    -------
+    nn.Module
+        The network.
+
+    Raises
+    ------
+    InputError
+        There is no last convolution.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 5, 1))
+    >>> replace_last_layer(network, 5, lambda layer: nn.Conv2d(layer.in_channels, 5, 3))[1].kernel_size
+    (3, 3)
+    """
+    parts: Iterable[nn.Module] = getattr(network, "averaged", [network])
+    for part in parts:
+        name, layer = last_layer(part, num_classes)
+        parent, _, leaf = name.rpartition(".")
+        setattr(part.get_submodule(parent), leaf, build(layer))
     return network

@@ -131,28 +131,8 @@ def save_run(
     seed: int = 0,
     notes: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a run into a folder, which may hold logs, metrics and figures already.
-
-    The card is written last, so that a folder without a card is an unfinished run.
-
-    Parameters
-    ----------
-    segmenter
-        Any segmenter.
-    folder
-        Made where it is missing.
-    recipe
-        As resolved; kept with its hash.
-    seed
-        The seed of training.
-    notes
-        Further plain values for the card, e.g. what it was trained on.
-
-    Returns
-    -------
-    Path
-        The folder.
-    """
+    """Write a run into a folder, which may hold logs, metrics and figures already, and return it. The recipe is kept
+    with its hash, `notes` in the card, which is written last: a folder without a card is an unfinished run."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_yaml(folder / LEGEND, segmenter.legend.to_dict())

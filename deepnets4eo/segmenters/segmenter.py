@@ -7,21 +7,20 @@ Refuses weights that do not belong to the network described. Branches add kinds 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Batch, ByteImage, FloatImage
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.networks import create_from_spec
-from deepnets4eo.segmenters.patch_modules import PatchModule, patch_logits, with_context
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.tiling.scores import best_class, probabilities
 
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
 WEIGHTS = "weights.safetensors"
 STORED = ("float32", "float16")  # precisions of that file
 STRIDE_PX = 32  # deepest downsampling of the encoders; smaller remainders are padded and cut off again
+
+TILE_PX = 256
 
 
 @runtime_checkable
@@ -100,32 +101,12 @@ class ProbabilitySegmenter:
 
 
 class NetworkSegmenter:
-    """A torch network on all layers of `inputs`, concatenated in their order.
+    """A torch network on all layers of `inputs`, concatenated in their order. `network` has the arguments of
+    `create_model`, channels and classes by default those of `inputs` and `legend`; `module` is the network where it is
+    built already, and widens the halo of `tiling` where it knows its context. `stored` is the precision in which `save`
+    writes the weights, "float32" or "float16"; they are computed with in float32 either way. Raises InputError where
+    the mapping contradicts inputs or legend.
 
-    Parameters
-    ----------
-    network
-        Plain mapping of `create_model`'s arguments: {"name": "unet", "encoder": "resnet34", …}; in_channels and
-        num_classes default to those of `inputs` and `legend`.
-    inputs
-        Layers, bands and scaling of the images.
-    legend
-        The K classes.
-    tiling
-        How scenes are cut by default; a module that knows its context (`PatchModule`) widens a halo that is less.
-    module
-        The network itself where it is built already (by training); else it is built here, untrained.
-    stored
-        Precision in which `save` writes the weights: "float32", or "float16" for half the size. They are computed with
-        in float32 either way.
-
-    Raises
-    ------
-    InputError
-        The mapping contradicts inputs or legend.
-
-    Examples
-    --------
     .. code-block:: python
 
         segmenter = NetworkSegmenter({"name": "segnet"}, InputSpec.measure([scene]), Legend.load("isprs"))
@@ -282,8 +263,37 @@ def _check_size(network: Mapping[str, Any], path: Path, stored: str) -> None:
         )
 
 
-def value_to_index(legend: Legend) -> NDArray[np.uint8]:
-    """Label value → class index (0 … K − 1); void (255) for all others. (256,) uint8"""
-    table = np.full(256, VOID, np.uint8)
-    table[list(legend.values)] = np.arange(legend.num_classes)
-    return table
+@runtime_checkable
+class PatchModule(Protocol):
+    """A module that labels the centres of patches, and whole images with the same weights, in bounded memory.
+    before_px, after_px : rows and columns before and after a pixel that its scores depend on."""
+
+    before_px: int
+    after_px: int
+
+    def window_scores(self, cube: Tensor) -> Tensor:
+        """Scores wherever the context lies inside, (N, C, h, w) → (N, K, h − b, w − b), b = before_px + after_px"""
+
+    def __call__(self, cube: Tensor) -> Tensor:
+        """Scores of all pixels, the image mirrored at its edges, (N, C, h, w) → (N, K, h, w)"""
+
+
+def patch_logits(module: PatchModule, image: Tensor, margin_px: int) -> Tensor:
+    """Scores without a margin, (N, C, h, w) → (N, K, h − 2m, w − 2m); mirrored where the margin is less than the context."""
+    before, after = module.before_px, module.after_px
+    height, width = image.shape[2:]
+    if margin_px < max(before, after):
+        return module(image)[:, :, margin_px : height - margin_px, margin_px : width - margin_px]
+    rows, cols = (slice(margin_px - before, side - margin_px + after) for side in (height, width))
+    return module.window_scores(image[:, :, rows, cols])
+
+
+def with_context(tiling: Tiling | None, module: object) -> Tiling:
+    """A tiling whose halo is at least the context of the module, its core as large as it was; by default tiles of 256 px."""
+    if not isinstance(module, PatchModule):
+        return Tiling() if tiling is None else tiling
+    halo_px = max(module.before_px, module.after_px)
+    if tiling is None:
+        return Tiling(max(TILE_PX, 4 * halo_px), halo_px)
+    more_px = max(halo_px - tiling.halo_px, 0)
+    return replace(tiling, tile_px=tiling.tile_px + 2 * more_px, halo_px=tiling.halo_px + more_px)

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.layer import Layer
-from deepnets4eo.rasters.layer_view import LayerView
-from deepnets4eo.rasters.outliers import find_outliers
 from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.rasters.values import find_outliers
+from deepnets4eo.rasters.views import LayerView
 from deepnets4eo.segmenters.inputs import BYTE, RANGE_SHRUNK, InputSpec, LayerInput
-from deepnets4eo.tiling.spread import spread_windows
+from deepnets4eo.tiling.sampling import spread_windows
 
 PERCENTILES = (2.0, 98.0)
 DEVIATIONS = 2.0  # from the mean of training to where these are shown: about where they lie in images of 8 bits
@@ -32,17 +32,9 @@ SAMPLES, SAMPLE_PX = 16, 64  # windows along each axis, and their side: a millio
 
 @dataclass(frozen=True)
 class Stretch:
-    """How the stored values of each band are shown.
+    """How the stored values of each band are shown: the 2nd and 98th percentile, `low` and `high` (C,), as `shown_low`
+    and `shown_high` (C,), 0–255; values between and beyond them follow the same line, cut at 0 and 255.
 
-    Parameters
-    ----------
-    low, high
-        Stored values (C,): the 2nd and 98th percentile of each band.
-    shown_low, shown_high
-        What they are shown as (C,), 0–255; values between and beyond them follow the same line, cut at 0 and 255.
-
-    Examples
-    --------
     >>> stretch = Stretch((300.0,), (1300.0,), (0.0,), (200.0,))
     >>> stretch.apply(np.array([[[100, 300, 800, 1300, 1550, 9000]]], np.uint16)).ravel().tolist()
     [0.0, 0.0, 100.0, 200.0, 250.0, 255.0]
@@ -54,17 +46,7 @@ class Stretch:
     shown_high: tuple[float, ...]
 
     def apply(self, data: NDArray[Any]) -> FloatImage:
-        """Return the values (C, h, w) as they are shown.
-
-        Parameters
-        ----------
-        data
-            (C, h, w) as stored.
-
-        Returns
-        -------
-        (C, h, w) float32, 0–255; NaN stays NaN.
-        """
+        """Return stored values (C, h, w) as they are shown, float32, 0–255; NaN stays NaN."""
         low, high, shown_low, shown_high = (
             np.array(values)[:, None, None] for values in (self.low, self.high, self.shown_low, self.shown_high)
         )
@@ -95,45 +77,21 @@ class StretchedLayer(LayerView):
 
 
 def show(layer: Layer, stretch: Stretch | None) -> Layer:
-    """Return the layer as a stretch shows it; as it is without one, or where it has another number of bands.
-
-    Parameters
-    ----------
-    layer
-        The image, on any grid.
-    stretch
-        The result of `needed_stretch`.
-    """
+    """Return the layer as a stretch shows it; as it is without one, or where it has another number of bands."""
     if stretch is None or layer.count != len(stretch.low):
         return layer
     return Layer(StretchedLayer(layer, stretch))
 
 
 def show_scene(scene: Scene, stretches: Mapping[str, Stretch]) -> Scene:
-    """Return the scene with some layers as their stretches show them.
-
-    Parameters
-    ----------
-    scene
-        The scene.
-    stretches
-        By the name of the layer.
-    """
+    """Return the scene with some layers as their stretches, by name, show them."""
     if not stretches:
         return scene
     return Scene({name: show(layer, stretches.get(name)) for name, layer in scene.layers.items()}, scene.grid)
 
 
 def needed_stretches(inputs: InputSpec, scene: Scene) -> dict[str, Stretch]:
-    """Return the stretch of every layer that needs one.
-
-    Parameters
-    ----------
-    inputs
-        What a run expects.
-    scene
-        With all or some of its layers.
-    """
+    """Return the stretch of every layer that needs one."""
     stretches = {
         name: needed_stretch(expected, scene.layers[name])
         for name, expected in inputs.layers.items()
@@ -143,24 +101,10 @@ def needed_stretches(inputs: InputSpec, scene: Scene) -> dict[str, Stretch]:
 
 
 def needed_stretch(expected: LayerInput, layer: Layer) -> Stretch | None:
-    """Return how an image is shown to a run that learnt from images of 8 bits.
-
-    Measured on the valid pixels of at most 256 windows of 64 × 64 pixels, without those that are 0 in every band (collars) and values
-    far from all others. The same image always gives the same stretch.
-
-    Parameters
-    ----------
-    expected
-        What the run expects of the layer.
-    layer
-        The image, on its own grid.
-
-    Returns
-    -------
-    Stretch or None
-        None where the image is shown as it is stored: it has 8 bits, or values from 0 to 255 in a wider type, or is flat; the run
-        learnt from other values, or from no colours.
-    """
+    """Return how an image is shown to a run that learnt from images of 8 bits: measured on the valid pixels of at most
+    256 windows of 64 × 64 pixels, without those that are 0 in every band (collars) and values far from all others; the
+    same image always gives the same stretch. None where it has 8 bits, or values from 0 to 255 in a wider type, or is
+    flat, and where the run learnt from other values, or from no colours."""
     learnt_bytes = expected.dtype == "uint8" and expected.high - expected.low >= LEAST_SPAN
     if not learnt_bytes or len(expected.bands) < COLOURS or layer.count != len(expected.bands):
         return None

@@ -1,38 +1,34 @@
 """What segmenters around other segmenters share: inputs and legend, device, tiling, description and files.
 
-Takes any kind of segmenter. A description holds that of the segmenter inside; its files lie in the same run folder.
+Takes any kind of segmenter. A description holds that of the segmenter inside. A run's folder is flat: the files of several
+members get a prefix each.
 """
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.device import Compute
-from deepnets4eo.files import plain
+from deepnets4eo.files import PARTIAL, plain
 from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.nested import describe_nested, restore_nested, with_wider_halo
+from deepnets4eo.segmenters.run import segmenter_kind
 from deepnets4eo.segmenters.segmenter import ProbabilitySegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
 
+TILE_STEP_PX = 32  # networks pool five times
+
 
 class WrappedSegmenter(ProbabilitySegmenter):
-    """Base of segmenters around one other, or several with the same inputs and legend.
-
-    Subclasses implement `predict_proba`; around one, their constructor takes the segmenter, the keyword arguments
-    named in `saved_arguments`, and `tiling`. Around several, they override `describe`, `save` and `restore`.
-
-    Parameters
-    ----------
-    members
-        The segmenters inside, at least one; inputs and legend are the first one's.
-    halo_px
-        Context that each pixel needs, at least; the default tiling is the first member's, widened to it.
-    tiling
-        Instead of that default.
-    """
+    """Base of segmenters around one other, or several with the same inputs and legend. Subclasses implement
+    `predict_proba`; around one, their constructor takes the segmenter, the keyword arguments named in
+    `saved_arguments`, and `tiling` (by default the first member's, widened to `halo_px`). Around several, they override
+    `describe`, `save` and `restore`."""
 
     kind = ""
     saved_arguments: ClassVar[tuple[str, ...]] = ()
@@ -69,3 +65,44 @@ class WrappedSegmenter(ProbabilitySegmenter):
         segmenter = restore_nested(folder, description["inner"], inputs, legend)
         arguments: dict[str, Any] = {name: description[name] for name in cls.saved_arguments}
         return cls(segmenter, **arguments, tiling=tiling)  # type: ignore[arg-type]
+
+
+def describe_nested(segmenter: Segmenter) -> dict[str, Any]:
+    """Plain values from which `restore_nested` makes it again."""
+    return {"kind": segmenter.kind, "segmenter": segmenter.describe(), "tiling": segmenter.tiling.to_dict()}
+
+
+def restore_nested(folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend) -> Segmenter:
+    """The segmenter that was described, with its files in `folder`. Errors: RunError where it cannot be rebuilt."""
+    kind = segmenter_kind(str(description["kind"]))
+    segmenter: Segmenter = kind.restore(
+        folder, description["segmenter"], inputs, legend, Tiling.from_dict(description["tiling"])
+    )
+    return segmenter
+
+
+def save_member(segmenter: Segmenter, folder: Path, prefix: str) -> list[str]:
+    """Save into a folder that others save into, too; returns the names of its files, each with the prefix."""
+    with tempfile.TemporaryDirectory("-member", PARTIAL, folder) as temporary:
+        names = segmenter.save(temporary)
+        for name in names:
+            (Path(temporary) / name).replace(folder / f"{prefix}{name}")
+    return [f"{prefix}{name}" for name in names]
+
+
+def rebuild_member(
+    folder: Path, prefix: str, description: Mapping[str, Any], inputs: InputSpec, legend: Legend
+) -> Segmenter:
+    """The segmenter that `save_member` wrote. Copies its files for as long as that takes."""
+    with tempfile.TemporaryDirectory() as temporary:
+        for path in sorted(folder.glob(f"{prefix}*")):
+            shutil.copyfile(path, Path(temporary) / path.name.removeprefix(prefix))
+        return restore_nested(Path(temporary), description, inputs, legend)
+
+
+def with_wider_halo(tiling: Tiling, halo_px: int) -> Tiling:
+    """A tiling with at least this halo, and as large a core. The halo grows in steps of 32 px, so that each pixel keeps
+    its position in the grid of the poolings: SegNet's labels differ more between tiles of a halo of 80 px than of
+    32."""
+    more_px = -(-max(halo_px - tiling.halo_px, 0) // TILE_STEP_PX) * TILE_STEP_PX
+    return replace(tiling, tile_px=tiling.tile_px + 2 * more_px, halo_px=tiling.halo_px + more_px)

@@ -9,9 +9,8 @@ import numpy as np
 
 from deepnets4eo.synthetic.event import EventOutcome
 from deepnets4eo.synthetic.materials import CODE
-from deepnets4eo.synthetic.objects import debris_pieces, scatter_debris
 from deepnets4eo.synthetic.plan import Building, Plan
-from deepnets4eo.synthetic.roofs import Patch
+from deepnets4eo.synthetic.roofs import Patch, debris_pieces, scatter_debris
 from deepnets4eo.synthetic.surface import Rectangles, Surface, Textures
 
 PER_M2 = {"minor": 0.01, "major": 0.22, "rubble": 1.1, "rooms": 0.45, "swept": 0.2, "burnt": 0.15, "ash": 0.25}

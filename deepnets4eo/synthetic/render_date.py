@@ -12,9 +12,17 @@ import numpy as np
 from deepnets4eo.synthetic.damage import HALO_M, paint_damage, paint_mud_and_ash, scatter_all_debris
 from deepnets4eo.synthetic.event import EventOutcome, apply_harmless_change
 from deepnets4eo.synthetic.ground import break_ground, colour_ground, paint_ground
-from deepnets4eo.synthetic.objects import stamp_boats, stamp_cars, stamp_clutter, stamp_fences
 from deepnets4eo.synthetic.plan import Building, Plan, Row
-from deepnets4eo.synthetic.roofs import close_patch, open_patch, paint_panels, paint_roof
+from deepnets4eo.synthetic.roofs import (
+    close_patch,
+    open_patch,
+    paint_panels,
+    paint_roof,
+    stamp_boats,
+    stamp_cars,
+    stamp_clutter,
+    stamp_fences,
+)
 from deepnets4eo.synthetic.style import Season, Style
 from deepnets4eo.synthetic.surface import Surface, Textures
 

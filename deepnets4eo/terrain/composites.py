@@ -24,11 +24,10 @@ from deepnets4eo.rasters.band_roles import layer_names, normalised_difference, r
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.rasters.sources import same_grid
-from deepnets4eo.rasters.stated_gsd import with_gsd
-from deepnets4eo.terrain.datums import check_same_datum
+from deepnets4eo.rasters.views import with_gsd
 from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, Method, reach_px
 from deepnets4eo.terrain.heights import HIGHEST_M, LOWEST_M, impossible, ndsm, slope_deg, warn_of_impossible
-from deepnets4eo.terrain.units import check_layer_unit, check_stated_unit
+from deepnets4eo.terrain.units import check_layer_unit, check_same_datum, check_stated_unit
 
 Channel = Literal["dsm", "ndsm", "ndvi", "slope"]
 

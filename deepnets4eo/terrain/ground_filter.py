@@ -79,9 +79,8 @@ def reach_px(gsd_m: float, max_building_m: float) -> int:
 
 
 def without_gaps(heights: NDArray[np.floating], known: NDArray[np.bool_]) -> FloatImage:
-    """Return heights (h, w) float32 with unknown ones filled smoothly, from coarse to fine; known ones stay.
-
-    Gaps solve nearly Laplace's equation: a plane around a gap continues inside it."""
+    """Return heights (h, w) float32 with unknown ones filled smoothly, from coarse to fine; known ones stay. Gaps solve
+    nearly Laplace's equation: a plane around a gap continues inside it."""
     filled = np.where(known, heights, 0).astype(np.float32)
     if known.all():
         return filled
@@ -125,9 +124,8 @@ def _objects(surface: FloatImage, limits: list[tuple[int, float]], min_height_m:
 
 
 def _limits(method: Method, gsd_m: float, max_building_m: float, slope: float, side_px: int) -> list[tuple[int, float]]:
-    """Return (radius of the square in pixels, rise in metres that is still terrain), growing by half each time.
-
-    A square that covers a surface of `side_px` is the last: wider ones remove nothing more."""
+    """Return (radius of the square in pixels, rise in metres that is still terrain), growing by half each time. A
+    square that covers a surface of `side_px` is the last: wider ones remove nothing more."""
     widest = _widest(gsd_m, max_building_m)
     radii = [1]
     while radii[-1] < min(widest, side_px):

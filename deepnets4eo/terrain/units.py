@@ -1,5 +1,6 @@
-"""Whether coordinates and heights are metres, as slopes and volumes need them, and how to bring surface models to
-metres."""
+"""What heights are measured in and refer to: metres, as slopes and volumes need them; a geoid or levelling network, or the
+ellipsoid, between which up to 100 m lie. Brings surface models to metres.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +10,59 @@ from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import metres_on_the_ground, transformer
-from deepnets4eo.rasters.stored_values import METRE_NAMES
+from deepnets4eo.rasters.values import METRE_NAMES
 
 if TYPE_CHECKING:
     from deepnets4eo.rasters.layer import Layer
 
+
 SAME = 0.005  # lengths that differ by less count as equal: UTM and its like are within 0.1 %
+
+ELLIPSOID = "the ellipsoid"
+
+
+def vertical_datum(crs: Any) -> str | None:
+    """Return the name of what heights in a CRS (pyproj) refer to; None where it does not say so.
+
+    >>> import pyproj
+    >>> vertical_datum(pyproj.CRS("EPSG:32633+5773")), vertical_datum(pyproj.CRS("EPSG:4979")), vertical_datum(None)
+    ('EGM96 geoid', 'the ellipsoid', None)"""
+    if crs is None:
+        return None
+    if crs.is_bound:
+        return vertical_datum(crs.source_crs)
+    parts = [part.source_crs if part.is_bound else part for part in crs.sub_crs_list] if crs.is_compound else [crs]
+    for part in parts:
+        if part.is_vertical:
+            name = part.datum.name if part.datum is not None else part.name
+            return ELLIPSOID if "ellipsoid" in f"{name} {part.name}".lower() else name
+    return ELLIPSOID if any(axis.direction == "up" for axis in crs.axis_info) and not crs.is_geocentric else None
+
+
+def check_same_datum(first: Any, second: Any, sources: tuple[str, str]) -> None:
+    """Refuse heights of which both CRSs say what they refer to, and not to the same. Errors: InputError with a command."""
+    datums = vertical_datum(first), vertical_datum(second)
+    if None in datums or datums[0].casefold() == datums[1].casefold():  # type: ignore[union-attr]
+        return
+    raise InputError(
+        f"the heights of {sources[0]} refer to {datums[0]}, those of {sources[1]} to {datums[1]}; expected one reference, as up to "
+        f"100 m lie between them. Bring one to the other's, where PROJ has the grids (projsync): gdalwarp -s_srs "
+        f"{_srs(second)} -t_srs {_srs(first)} {shlex.quote(sources[1])} OUT.tif; where a file states the wrong one, gdal_edit.py -a_srs."
+    )
+
+
+def _srs(crs: Any) -> str:
+    """A CRS as a command takes it."""
+    if crs.to_epsg() is not None:
+        return f"EPSG:{crs.to_epsg()}"
+    codes = [part.to_epsg() for part in crs.sub_crs_list] if crs.is_compound else []
+    return f"EPSG:{'+'.join(map(str, codes))}" if codes and None not in codes else shlex.quote(crs.name)
 
 
 def check_height_unit(crs: Any, position: tuple[float, float], source: str) -> None:
     """Refuse a surface model whose heights are, or may be, in another unit than the metre, by its CRS at a position (x,
-    y).
-
-    Without a vertical part, heights may be in its horizontal unit. Errors: InputError with the commands that convert
-    it."""
+    y). Without a vertical part, heights may be in its horizontal unit. Errors: InputError with the commands that
+    convert it."""
     axis = _height_axis(crs)
     if axis is None or axis.unit_conversion_factor == 1:
         return
@@ -60,7 +100,6 @@ def check_stated_unit(layer: Layer) -> None:
 
 def check_ground_metres(crs: Any, position: tuple[float, float], source: str) -> None:
     """Refuse a surface model whose coordinates are no metres on the ground, such as those of web maps (Mercator).
-
     Errors: InputError with the command that converts it."""
     unit_m = metres_on_the_ground(crs, position)
     if not abs(unit_m - 1) <= SAME:

@@ -14,7 +14,7 @@ _HOMES = {
     "measure_inputs": "deepnets4eo.training.statistics",
     "open_layers": "deepnets4eo.training.scenes",
     "train": "deepnets4eo.training.job",
-    "train_seeds": "deepnets4eo.training.over_seeds",
+    "train_seeds": "deepnets4eo.training.job",
     "write_run": "deepnets4eo.training.fit",
 }
 

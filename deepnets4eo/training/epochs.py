@@ -24,10 +24,8 @@ def checkpoint(folder: Path, name: str = LAST) -> Path:
 @dataclass(frozen=True)
 class Fit:
     """How to fit: the train section, where to write, the recipe's identity, device ("cpu", "cuda"), precision, rank.
-
-    minutes : time after which the epoch that runs is the last one; epochs : most epochs; over all resumptions, None: no limit.
-    finish : whether to train no more, but to take the weights that an earlier training left.
-    """
+    minutes : time after which the epoch that runs is the last one; epochs : most epochs; over all resumptions, None: no
+    limit. finish : whether to train no more, but to take the weights that an earlier training left."""
 
     train: TrainSection
     out: Path

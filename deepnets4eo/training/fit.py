@@ -51,8 +51,7 @@ from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import Recipe
-from deepnets4eo.training.split_maps import write_split_maps
-from deepnets4eo.training.splits import DataSplit
+from deepnets4eo.training.splits import DataSplit, write_split_maps
 from deepnets4eo.training.tasks import TrainOptions
 
 if TYPE_CHECKING:
@@ -174,8 +173,7 @@ def fit_segmenter(
     ```
     """
 
-    from deepnets4eo.training.batch_size import with_batch_size
-    from deepnets4eo.training.batches import Loader
+    from deepnets4eo.training.batches import Loader, with_batch_size
     from deepnets4eo.training.epochs import Fit, say_how_far
     from deepnets4eo.training.loop import fit_network
 
@@ -264,7 +262,7 @@ def write_run(
     out
         The run folder; `fit_segmenter` has written its log there.
     split
-        Which part of the data was validated on, for `split.geojson`; of a `DataSplit` also maps, see `split_maps`.
+        Which part of the data was validated on, for `split.geojson`; of a `DataSplit` also maps, see `write_split_maps`.
     scores
         Final scores on the validation part, for `metrics.json`; with a matrix `confusion`, and `confusion.csv` is written.
     notes

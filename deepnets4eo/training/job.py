@@ -1,7 +1,8 @@
-"""Training as users call it: a recipe's name or file and data in, a run folder out.
+"""Training as users call it: a recipe's name or file and data in, a run folder out, or one run a seed.
 
 Takes a catalog name, a YAML file or a Recipe; overrides as `section.key=value`. Calls the recipe's task.
-Refuses folders that exist without the option to overwrite or resume, and resuming with another recipe.
+Refuses folders that exist without the option to overwrite or resume, and resuming with another recipe or other data:
+files count by size and time, like those of interrupted predictions.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import logging
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -19,13 +20,16 @@ from deepnets4eo.cards.catalog import dataset_path, recipe_path
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.device import check_devices
 from deepnets4eo.errors import DeepNets4EOError, InputError, RunError
-from deepnets4eo.files import check_overwrite, remove_leftovers
+from deepnets4eo.evaluation.comparison import mean_scores
+from deepnets4eo.files import check_overwrite, read_json, remove_leftovers, write_json
 from deepnets4eo.formats.access import allow_user_files, offline, user_files
+from deepnets4eo.jobs.identity import file_identity
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.outputs.input_files import check_not_inputs
-from deepnets4eo.training.data_files import check_data_files, note_data_files, paths_in
+from deepnets4eo.segmenters.checksums import CARD
 from deepnets4eo.training.epochs import CHECKPOINTS, LAST
+from deepnets4eo.training.fit import METRICS
 from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import Recipe, differing_keys, read_recipe, resolve
 from deepnets4eo.training.tasks import SEGMENTATION, Task, TrainOptions, load_task
@@ -36,6 +40,11 @@ MADE = (
     "card.json", CHECKPOINTS, "confusion.csv", "curves.png", "estimator.skops", "legend.yaml", "log.csv",
     "metrics.json", RECIPE, "refit", "split", "split.geojson", "weights.safetensors",
 )  # fmt: skip
+FILES = "files.json"
+BESIDE = (".aux.xml", ".ovr", ".qgz", ".qml", ".txt", ".md", ".log")  # what other programs write beside data
+NAMED = 3
+SEEDS = "seeds.json"
+SPLIT_KEYS = ("data.split_seed", "data.fold")
 
 
 @name_missing_extra()
@@ -109,7 +118,7 @@ def train(
             resolved.save(out / RECIPE)
             if options.devices == 1:
                 return _train_as_rank(task, resolved, out, options)
-            from deepnets4eo.training.launch import run_ranks
+            from deepnets4eo.training.ranks import run_ranks
 
             job = (task, resolved, out, replace(options, devices=1), [str(path) for path in user_files()])
             run_ranks(options.devices, _train_as_rank, *job)
@@ -283,3 +292,131 @@ def _clear(out: Path) -> None:
             path.unlink(missing_ok=True)
     if out.is_dir() and not any(out.iterdir()):
         out.rmdir()
+
+
+def note_data_files(recipe: Recipe, out: Path) -> None:
+    """Write down the files of the section `data`, and those in its folders, where checkpoints are kept; files in the
+    run folder do not count."""
+    identities = {str(path): file_identity(str(path))[1:] for path in _data_files(recipe, out)}
+    write_json(out / CHECKPOINTS / FILES, dict(sorted(identities.items())))
+
+
+def check_data_files(out: Path) -> None:
+    """Raise RunError, naming files of another size or time or that are gone, where a training would go on with other
+    data."""
+    note = out / CHECKPOINTS / FILES
+    if not note.is_file():
+        return
+    changed = [path for path, state in read_json(note).items() if file_identity(path)[1:] != state]
+    if changed:
+        more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
+        raise RunError(
+            f"{', '.join(changed[:NAMED])}{more}: changed since the training in {out} began, so that its scores cannot be "
+            f"compared. Train anew into another --out; where the contents are the same, delete {note} and resume."
+        )
+
+
+def paths_in(values: Any) -> list[str]:
+    """Return all texts of a recipe or section that may be paths (data, legends, first weights), in order.
+
+    >>> paths_in({"layers": {"image": "image.tif"}, "epochs": 3, "folders": ["a", "b"]})
+    ['image.tif', 'a', 'b']
+    """
+    if isinstance(values, str):
+        return [values]
+    items = values.values() if isinstance(values, dict) else values if isinstance(values, (list, tuple)) else ()
+    return [path for item in items for path in paths_in(item)]
+
+
+def _data_files(recipe: Recipe, out: Path) -> Iterator[Path]:
+    for path in map(Path, paths_in(recipe.data.model_dump(mode="json"))):
+        if path.is_file():
+            yield path
+    for folder in getattr(recipe.data, "folders", ()):
+        for path in Path(folder).rglob("*"):
+            of_data = path.is_file() and not path.name.startswith(".") and not path.name.endswith(BESIDE)
+            if of_data and out.resolve() not in path.resolve().parents:
+                yield path
+
+
+def train_seeds(
+    recipe: str | Path | Recipe,
+    out: str | Path,
+    count: int,
+    *,
+    data: str | Path | Sequence[str | Path] = (),
+    overrides: Sequence[str] = (),
+    options: TrainOptions | None = None,
+) -> Path:
+    """Train a recipe with several seeds, and average the scores of their withheld parts.
+
+    The runs are `out/seed-0`, `out/seed-1` and so on, from the recipe's `train.seed` on; `out/seeds.json` has mean, sd and
+    each run's score. Run s withholds fold s where `data.split` is folds, else the part that `data.split_seed` s draws; an
+    override of `data.split_seed` or `data.fold` keeps one part for all.
+
+    Parameters
+    ----------
+    recipe, data, overrides
+        Arguments as in `train`.
+    out
+        Folder of the runs.
+    count
+        Number of seeds, at least 2.
+    options
+        Arguments as in `train`. With `resume`, finished runs of the same recipe are kept; with `finish`, seeds that were not begun are
+        left out.
+
+    Returns
+    -------
+    The folder `out`; read `out/seeds.json` with `deepnets4eo.evaluation.seeds_table`.
+
+    Raises
+    ------
+    InputError
+        For fewer than two seeds, also of those to finish, or a recipe that withholds nothing; else as `train`.
+
+    Examples
+    --------
+    ```python
+    runs = train_seeds("hyperspectral/hamida", "runs/hamida", 3, data="pavia_university=FOLDER")
+    ```
+    """
+    if count < 2:
+        raise InputError(f"{count} seeds have no spread. Give 2 or more, or train once without a number of seeds.")
+    if Rank.current().count > 1:
+        raise InputError(
+            "torchrun starts the processes of one training, not of several seeds. Leave it out, and give --devices."
+        )
+    options, out = options or TrainOptions(), Path(out)
+    resolved, _ = load_recipe(recipe, data=data, overrides=overrides)
+    if getattr(resolved.data, "val_share", None) == 0 and not getattr(resolved.data, "val_scenes", ()):
+        raise InputError(
+            "data.val_share=0 withholds nothing, so the seeds have no scores. Set it above 0, or train once."
+        )
+    first = resolved.train.seed
+    runs = {f"seed-{seed}": seed for seed in range(first, first + count)}
+    if options.finish:
+        runs = {name: seed for name, seed in runs.items() if _is_begun(out / name)}
+        if len(runs) < 2:
+            raise InputError(
+                f"{len(runs)} of {count} seeds have begun in {out}; their spread takes two. Go on with --resume alone."
+            )
+    for name, seed in runs.items():
+        changes = [*overrides, f"train.seed={seed}", *_part_of_seed(resolved.data, seed, overrides)]
+        if options.resume and (out / name / CARD).exists():
+            check_same_recipe(out / name / RECIPE, load_recipe(recipe, data=data, overrides=changes)[0])
+        else:
+            train(recipe, out / name, data=data, overrides=changes, options=options)
+    write_json(out / SEEDS, mean_scores({name: read_json(out / name / METRICS) for name in runs}))
+    return out
+
+
+def _is_begun(run: Path) -> bool:
+    return (run / CARD).exists() or any(run.rglob(LAST))
+
+
+def _part_of_seed(data: Any, seed: int, overrides: Sequence[str]) -> list[str]:
+    """Overrides that choose the withheld part of a seed; none where the user chose one, or the task has no such choice."""
+    if any(one.partition("=")[0] in SPLIT_KEYS for one in overrides) or not hasattr(data, "split_seed"):
+        return []
+    return [f"data.fold={seed % data.folds}"] if data.split == "folds" else [f"data.split_seed={seed}"]

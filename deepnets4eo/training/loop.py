@@ -8,13 +8,17 @@ Several processes (`training.ranks`) average their gradients, so that they are o
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any, cast
 
 import lightning
@@ -22,28 +26,31 @@ import numpy as np
 import torch
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
 
 from deepnets4eo.device import cudnn_settings, keep_freed_memory
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.segmenters.history import LOG, draw_curves, write_log
-from deepnets4eo.training.averaging import mean_weights, set_mean_weights, update_mean_weights
 from deepnets4eo.training.batches import Batch, EpochBatches, Loader
 from deepnets4eo.training.epochs import BEST, LAST, Fit, Progress, say_how_far, stops_early
-from deepnets4eo.training.interruption import Interruption
+from deepnets4eo.training.optimization import (
+    LR_FACTOR,
+    build_optimizer,
+    lr_factor,
+    mean_weights,
+    set_mean_weights,
+    update_mean_weights,
+)
 from deepnets4eo.training.progress import EpochProgress, quiet_lightning
-from deepnets4eo.training.schedules import LR_FACTOR, build_optimizer, lr_factor
-from deepnets4eo.training.shared_step import share_step, synchronised_normalisation
 from deepnets4eo.training.state import load_state, read_scalars, save_state
 
 log = logging.getLogger(__name__)
-
 Step = Callable[[nn.Module, Batch], Tensor]
 Validate = Callable[[nn.Module], dict[str, float]]
-
 NOTHING = "nothing yet"  # kept of a training that has just begun
 REDRAW_S = 30.0  # a figure costs a third of a second: not after every short epoch
 LIGHTNING_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
-
 ERROR_HINTS = {  # torch's message for windows or batches that a network cannot take → what to do
     "more than 1 value per channel": "a batch of one window gives batch normalisation a single value to normalise. "
     "Set train.batch_size to 2 or more, or data.tile_px larger.",
@@ -350,3 +357,80 @@ def _trainer(fit: Fit, epochs: int, display: EpochProgress) -> lightning.Trainer
 
 def _gpus(device: str) -> list[int]:
     return [torch.device(device).index or 0] if device.startswith("cuda") else []
+
+
+class Interruption:
+    """Whether a training is to stop: `requested` is True once Ctrl-C was pressed within `watch`.
+
+    >>> interruption = Interruption()
+    >>> with interruption.watch():
+    ...     interruption.requested
+    False
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[None]:
+        """Note the first Ctrl-C within the context; the second raises KeyboardInterrupt. Only the main thread can
+        watch."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGINT, self._note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        with contextlib.suppress(RuntimeError):  # the signal came while another line was being written
+            log.warning("interrupted: the step is finished and saved first. Press Ctrl-C again to stop at once.")
+
+
+class _Step(nn.Module):
+    """A step as a module, so that everything it computes is seen, whichever methods of the network it calls."""
+
+    def __init__(self, network: nn.Module, step: Callable[[nn.Module, Batch], Tensor]) -> None:
+        super().__init__()
+        self.network, self.step = network, step
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.step(self.network, batch)
+
+
+def share_step(
+    network: nn.Module, step: Callable[[nn.Module, Batch], Tensor], device: torch.device
+) -> Callable[[Batch], Tensor]:
+    """batch → loss of this process's share; its backward pass leaves the mean gradient of all processes."""
+    shared = DistributedDataParallel(
+        _Step(network, step),
+        device_ids=[device] if device.type == "cuda" else None,
+        find_unused_parameters=True,  # some encoders have weights that no output depends on
+    )
+
+    def loss_of_batch(batch: Batch) -> Tensor:
+        loss: Tensor = shared(batch)
+        return loss
+
+    return loss_of_batch
+
+
+@contextmanager
+def synchronised_normalisation(network: nn.Module, *, shared: bool) -> Iterator[None]:
+    """Let batch normalisation count the windows of all processes within the context, where `shared`. Afterwards the
+    network has its own modules again, whose running statistics come from a checkpoint."""
+    modules = {name: module for name, module in network.named_modules() if isinstance(module, _BatchNorm)}
+    if shared:
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    try:
+        yield
+    finally:
+        for name, module in modules.items() if shared else ():
+            parent, _, child = name.rpartition(".")
+            owner: Any = network.get_submodule(parent)
+            owner._modules[child] = module

@@ -1,13 +1,15 @@
-"""Losses of dense prediction: named, weighted, summed; void and invalid pixels never enter.
+"""What segmentation minimises and how it is validated: named losses, weighted and summed; void and invalid pixels never enter.
 
 Takes logits (N,K,H,W), mask (N,H,W) int64 with void 255, valid (N,H,W) bool. A batch without any counted pixel
 costs 0 (not NaN), and its gradient is 0. Refuses names it does not know.
 No loss waits for the device: what is not counted is multiplied away, never picked out, and weights lie on the device.
+A network may return several logits in training, the main ones first (deep supervision): their losses are summed.
+A part of it with `extra_loss(mask)` adds to them, as distance heads and the contrastive loss of Siamese networks do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import segmentation_models_pytorch as smp
@@ -15,9 +17,80 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
+from deepnets4eo.metrics import ConfusionMatrix
+from deepnets4eo.training.data import Sample, to_tensors
 from deepnets4eo.training.ranks import Rank
+from deepnets4eo.training.recipe import ON_FEATURES, TrainSection
+
+Batch = Mapping[str, Tensor]
+CHANGE = "change"
+
+
+class SegmentationCriterion:
+    """The loss of the logits of a network on a batch, and its scores over a validation set; `pixels` (K,) are training
+    pixels of each class."""
+
+    def __init__(self, train: TrainSection, legend: Legend, layers: Sequence[str], pixels: Sequence[int]) -> None:
+        self.layers, self.num_classes = list(layers), legend.num_classes
+        self.monitor = class_of_monitor(train, legend)
+        of_scores = {name: weight for name, weight in train.losses.items() if name != ON_FEATURES}
+        self.loss = SumOfLosses(of_scores, class_weights(train, legend, pixels))
+
+    def step(self, network: nn.Module, batch: Batch) -> Tensor:
+        """The loss of one batch, () float32."""
+        return self._evaluate(network, batch)[0]
+
+    def validate(self, network: nn.Module, batches: Iterable[Sample]) -> dict[str, float]:
+        """Mean loss over the batches that have labels, and scores of one confusion matrix: the overall ones, and the F1 monitored."""
+        device, losses = next(network.parameters()).device, []
+        counts = torch.zeros(self.num_classes**2 + 1, dtype=torch.int64, device=device)
+        for batch in batches:
+            moved = {name: layer.to(device, non_blocking=True) for name, layer in to_tensors(batch).items()}
+            loss, logits = self._evaluate(network, moved)
+            if bool(((batch["mask"] != VOID) & batch["valid"]).any()):  # NumPy's: nothing waits for the device
+                losses.append(loss)
+            self._count(counts, moved["mask"], logits)
+        matrix = ConfusionMatrix.from_matrix(counts[:-1].reshape(self.num_classes, self.num_classes).cpu().numpy())
+        mean = sum(torch.stack(losses).tolist()) / len(losses) if losses else 0.0
+        names = ("overall_accuracy", "kappa", "mean_f1", "mean_iou")
+        of_class = {name: float(matrix.f1[index]) for name, index in self.monitor.items()}
+        return {"val_loss": mean} | {name: getattr(matrix, name) for name in names} | of_class
+
+    def _count(self, counts: Tensor, mask: Tensor, logits: Tensor) -> None:
+        """Add (reference, prediction) pairs to counts (K² + 1,) on the device; the last of them is for void."""
+        pairs = mask.long() * self.num_classes + logits.argmax(dim=1)
+        pairs = pairs.masked_fill_(mask == VOID, len(counts) - 1).flatten()
+        counts.index_add_(0, pairs, torch.ones_like(pairs))
+
+    def _evaluate(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        output = network(torch.cat([batch[name] for name in self.layers], dim=1))
+        several = output if isinstance(output, tuple) else (output,)
+        self.loss.to(several[0].device)
+        target = batch["mask"].long()  # bytes until here: an eighth of the way to a GPU
+        losses = [self.loss(logits, target, batch["valid"]) for logits in several]
+        if network.training:
+            mask = target.masked_fill(~batch["valid"], VOID)
+            extra: list[Any] = [part for part in network.modules() if hasattr(part, "extra_loss")]
+            losses += [part.extra_loss(mask) for part in extra]
+        return torch.stack(losses).sum(), several[0]
+
+
+def class_of_monitor(train: TrainSection, legend: Legend) -> dict[str, int]:
+    """The score `f1.CLASS` that a recipe monitors and its class index; empty for others. Errors: LabelError for an unknown class."""
+    _, dot, name = train.monitor.partition(".")
+    return {train.monitor: legend.index(name)} if dot else {}
+
+
+def class_weights(train: TrainSection, legend: Legend, pixels: Sequence[int]) -> list[float] | None:
+    """Factors (K,) on the loss of each class; None where the recipe has none. Errors: LabelError for unknown names."""
+    if train.class_weighting == "none" and not train.class_weights:
+        return None
+    weights = median_frequency(pixels) if train.class_weighting == "median_frequency" else [1.0] * legend.num_classes
+    for name, factor in train.class_weights.items():
+        weights[legend.index(name)] *= factor
+    return weights
 
 
 class CrossEntropy(nn.Module):
@@ -45,12 +118,16 @@ class CrossEntropy(nn.Module):
         return total / share.clamp_min(torch.finfo(logits.dtype).tiny)
 
 
-class Lovasz(nn.Module):
-    """Lovász-Softmax (Berman 2018): the extended Jaccard loss of each class that is present, and their weighted mean."""
+class WeightedLoss(nn.Module):
+    """A loss whose classes may weigh differently; class_weights : (K,) float32, on the device of the network."""
 
     def __init__(self, class_weights: Tensor | None = None) -> None:
         super().__init__()
         self.register_buffer("class_weights", class_weights, persistent=False)
+
+
+class Lovasz(WeightedLoss):
+    """Lovász-Softmax (Berman 2018): the extended Jaccard loss of each class that is present, and their weighted mean."""
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """As `CrossEntropy.forward`."""
@@ -77,12 +154,8 @@ def _jaccard_loss(probability: Tensor, truth: Tensor, counted: Tensor) -> Tensor
     return torch.dot(errors.clamp_min(0), torch.diff(losses, prepend=losses.new_zeros(1)))
 
 
-class Focal(nn.Module):
+class Focal(WeightedLoss):
     """Focal loss (Lin 2017) of each class against all others, (1 − p)² · −log p, and their weighted mean."""
-
-    def __init__(self, class_weights: Tensor | None = None) -> None:
-        super().__init__()
-        self.register_buffer("class_weights", class_weights, persistent=False)
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """As `CrossEntropy.forward`."""
@@ -160,3 +233,93 @@ def median_frequency(pixels: Sequence[int] | Tensor) -> list[float]:
         raise InputError("no training pixel carries a label, so classes cannot be weighed. Check labels and void.")
     median = counts[present].quantile(0.5)
     return torch.where(present, median / counts.clamp_min(1), torch.zeros_like(counts)).tolist()
+
+
+class FeatureContrast(nn.Module):
+    """Measures how far the features of two dates are apart in training, and the loss of that; it has no weights, so
+    runs stay as they are. A network that offers it has an attribute `contrast` and calls it with the features of
+    both dates. `margin` is the distance that is enough between changed pixels; published: 2.
+
+    >>> contrast = FeatureContrast(weight=1.0, margin=2.0)
+    >>> contrast([(torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2))])
+    >>> contrast.extra_loss(torch.zeros(1, 2, 2, dtype=torch.int64))
+    tensor(1.5000)
+    """
+
+    def __init__(self, weight: float = 1.0, margin: float = 2.0, change_index: int = 1) -> None:
+        super().__init__()
+        self.weight, self.margin, self.change_index = weight, margin, change_index
+        self.distances: list[Tensor] = []
+
+    def forward(self, levels: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Remember the distances of a batch in training. levels : features of pre and post, (N, C, h, w) each"""
+        if self.training:
+            self.distances = [
+                torch.linalg.vector_norm(post.float() - pre.float(), dim=1, keepdim=True) for pre, post in levels
+            ]
+
+    def extra_loss(self, mask: Tensor) -> Tensor:
+        """Return the weight times the mean loss of the levels of the last batch for a mask (N, H, W) of 0, 1 and void;
+        each batch is compared once."""
+        if not self.distances:
+            raise InputError(
+                "the contrastive loss has no features yet. Run the network on a batch in training mode first."
+            )
+        distances, self.distances = self.distances, []
+        size = (int(mask.shape[1]), int(mask.shape[2]))
+        losses = [
+            contrastive_loss(_resize(distance, size)[:, 0], mask, margin=self.margin, change_index=self.change_index)
+            for distance in distances
+        ]
+        return self.weight * torch.stack(losses).mean()
+
+
+def contrastive_loss(distances: Tensor, mask: Tensor, *, margin: float = 2.0, change_index: int = 1) -> Tensor:
+    """Return the batch-balanced contrastive loss of distances (N, H, W) and a mask of 0, 1 and void; a batch without
+    pixels of one kind has no loss of that kind.
+
+    >>> mask = torch.tensor([[[0, 0, 1, 255]]])
+    >>> contrastive_loss(torch.tensor([[[1.0, 0.0, 0.5, 9.0]]]), mask, margin=2.0)
+    tensor(1.3750)
+    """
+    changed = (mask == change_index).to(distances.dtype)
+    unchanged = ((mask != change_index) & (mask != VOID)).to(distances.dtype)
+    near = (unchanged * distances.square()).sum() / _counted(unchanged)
+    apart = (changed * F.relu(margin - distances).square()).sum() / _counted(changed)
+    return (near + apart) / 2
+
+
+def set_contrastive_loss(network: nn.Module, train: TrainSection, legend: Legend) -> None:
+    """Let a Siamese network measure the distance of its dates' features, where `losses` have "contrastive". Raises
+    InputError for a network without features of two dates, or classes that are not no change and change."""
+    weight = sum(value for name, value in train.losses.items() if name == ON_FEATURES)
+    if weight <= 0:
+        return
+    names = [name.casefold() for name in legend.names]
+    if len(names) != 2 or CHANGE not in names:
+        raise InputError(
+            f"train.losses has contrastive, which is defined for no change and change; the legend {legend.name!r} has "
+            f"{', '.join(legend.names)}. Set legend: change, or leave contrastive out."
+        )
+    parts: Sequence[Any] = [part for part in network.modules() if hasattr(part, "contrast")]
+    if not parts:
+        raise InputError(
+            f"train.losses has contrastive, which compares the features of two dates, but {type(network).__name__} has none "
+            "apart. Choose fc-siam-conc, fc-siam-diff or change-encoder, or leave contrastive out."
+        )
+    for part in parts:
+        part.contrast = FeatureContrast(weight, train.contrastive_margin, names.index(CHANGE))
+
+
+def _resize(distances: Tensor, size: tuple[int, int]) -> Tensor:
+    if (int(distances.shape[2]), int(distances.shape[3])) == size:
+        return distances
+    return F.interpolate(distances, size, mode="bilinear", align_corners=False)
+
+
+def _counted(pixels: Tensor) -> Tensor:
+    """How many pixels, at least 1; where several processes learn from one batch, their mean, as of cross-entropy."""
+    number = pixels.sum()
+    if torch.is_grad_enabled():
+        number = Rank.current().mean(number)
+    return number.clamp_min(1)

@@ -17,10 +17,9 @@ import lightning
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from deepnets4eo.training.shared_step import NEEDLESS
-
 log = logging.getLogger("deepnets4eo.training.job")
 
+NEEDLESS = "(?s).*(find_unused_parameters=True|Grad strides do not match)"  # warnings of it that are of speed alone
 LINE_S = 30.0  # off a terminal: longest silence
 
 

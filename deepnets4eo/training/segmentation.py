@@ -102,12 +102,10 @@ def train_segmentation(recipe: Recipe, out: Path, options: TrainOptions) -> Path
 
 
 def fit_and_write(recipe: Recipe, out: Path, options: TrainOptions, fit: Fit) -> Path:
-    """Fit to the training part, score on the validation part, and write the run; returns the folder.
-
-    With `train.refit`, what is written was fitted once more, to everything; its log and checkpoints are in `out / REFIT`. Where
-    the best epoch's weights are kept, that training ends after as many: later ones scored lower. With `options.finish` the
-    validated weights are written.
-    """
+    """Fit to the training part, score on the validation part, and write the run; returns the folder. With
+    `train.refit`, what is written was fitted once more, to everything; its log and checkpoints are in `out / REFIT`.
+    Where the best epoch's weights are kept, that training ends after as many: later ones scored lower. With
+    `options.finish` the validated weights are written."""
     prepared = prepare(recipe)
     refit = recipe.train.refit and prepared.split.validated and not options.finish
     segmenter, notes = fit(prepared, out, replace(options, followed=refit))
@@ -158,30 +156,38 @@ def prepare_split(recipe: Recipe, legend: Legend, scenes: Sequence[LabelledScene
 
 def train_network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple[NetworkSegmenter, dict[str, Any]]:
     """Train the recipe's network; returns it, and notes for the card."""
-    from deepnets4eo.training.criterion import SegmentationCriterion
-
-    recipe = prepared.recipe
     warn_of_lacking(prepared.split, prepared.pixels)
     segmenter = untrained_segmenter(prepared)
-    samples = prepared.samples()
-    criterion = SegmentationCriterion(recipe.train, prepared.legend, prepared.inputs.names, prepared.pixels)
-    halo_px = min(recipe.predict.halo_px, recipe.data.tile_px // 8)
-    validation = prepared.validation(samples, recipe.data.tile_px - 2 * halo_px, halo_px)
-
-    def score(segmenter: NetworkSegmenter) -> dict[str, float]:
-        if not prepared.split.validated:
-            return {recipe.train.monitor: float("nan")}  # undefined, so that the last epoch's weights are kept
-        return criterion.validate(segmenter.module, validation)
-
-    notes = fit_segmenter(segmenter, samples, criterion.step, score, recipe, out, options)
+    notes = fit_classes(segmenter, prepared, prepared, out, options)
     if not prepared.split.validated:
         notes |= {"kept": "last"} if "kept" in notes else {}
     return segmenter, notes
 
 
+def fit_classes(
+    segmenter: NetworkSegmenter, prepared: Prepared, validated: Prepared, out: Path, options: TrainOptions
+) -> dict[str, Any]:
+    """Train a network on the scenes of `prepared`, with its recipe, and validate it on those of `validated`; returns
+    notes for the card."""
+    from deepnets4eo.training.losses import SegmentationCriterion
+
+    recipe, samples = prepared.recipe, prepared.samples()
+    criterion = SegmentationCriterion(recipe.train, prepared.legend, prepared.inputs.names, prepared.pixels)
+    halo_px = min(recipe.predict.halo_px, recipe.data.tile_px // 8)
+    withheld = samples if validated is prepared else validated.samples()
+    validation = validated.validation(withheld, recipe.data.tile_px - 2 * halo_px, halo_px)
+
+    def score(segmenter: NetworkSegmenter) -> dict[str, float]:
+        if not validated.split.validated:
+            return {recipe.train.monitor: float("nan")}  # undefined, so that the last epoch's weights are kept
+        return criterion.validate(segmenter.module, validation)
+
+    return fit_segmenter(segmenter, samples, criterion.step, score, recipe, out, options)
+
+
 def untrained_segmenter(prepared: Prepared) -> NetworkSegmenter:
     """The recipe's network with its first weights. Errors: InputError where streams, first weights or losses do not fit."""
-    from deepnets4eo.training.contrastive import set_contrastive_loss
+    from deepnets4eo.training.losses import set_contrastive_loss
 
     segmenter = build_segmenter(prepared.recipe, _network_spec(prepared), prepared.inputs, prepared.legend)
     set_contrastive_loss(segmenter.module, prepared.recipe.train, prepared.legend)

@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.inspection.cubes import describe_negative, is_cube
-from deepnets4eo.rasters.outliers import Outliers, find_outliers
 from deepnets4eo.rasters.scene import LABELS, Layer
+from deepnets4eo.rasters.values import Outliers, find_outliers
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, is_flat, scaling_of, scene_gsd_m
-from deepnets4eo.tiling.sampling import ClassCells
-from deepnets4eo.tiling.spread import spread_indices
+from deepnets4eo.tiling.sampling import ClassCells, spread_indices
 from deepnets4eo.training.scenes import LabelledScene
 from deepnets4eo.training.splits import TRAIN, VAL, DataSplit
 

@@ -30,14 +30,13 @@ from deepnets4eo.arrays import FloatImage
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.device import Compute
 from deepnets4eo.grid import Window
-from deepnets4eo.prediction.scene_scaling import SceneScaling
 from deepnets4eo.prediction.stitching import Blender
-from deepnets4eo.prediction.tile_reader import TileReader
+from deepnets4eo.prediction.tile_reader import SceneScaling, TileReader
 from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.any_size import scaled_beforehand, window_scalers
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
-from deepnets4eo.segmenters.window_scaling import scaled_beforehand, window_scalers
 from deepnets4eo.synthetic import City
 from deepnets4eo.tiling import BLENDING, Blending, Lattice, Tiling
 

@@ -24,9 +24,9 @@ from deepnets4eo.device import Compute
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.networks import create_model
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-from deepnets4eo.training.criterion import SegmentationCriterion
+from deepnets4eo.training.losses import SegmentationCriterion
+from deepnets4eo.training.optimization import build_optimizer
 from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
-from deepnets4eo.training.schedules import build_optimizer
 
 LEGEND = Legend.load("isprs")
 Work = Callable[[], object]

@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import ExpertRules, PixelClassifier, PostProcessed, SuperpixelClassifier
-from deepnets4eo.baselines.rule_table import RuleTable
+from deepnets4eo.baselines.rules import RuleTable
 from deepnets4eo.baselines.superpixels import Superpixels
 from deepnets4eo.cards.legend import VOID, Legend, LegendClass
 from deepnets4eo.errors import InputError, RunError

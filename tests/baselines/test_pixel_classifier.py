@@ -20,7 +20,6 @@ from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.checksums import seal
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import load_run, save_run
-from deepnets4eo.segmenters.segmenter import value_to_index
 from deepnets4eo.tiling import Tiling
 
 LEGEND = Legend("three", tuple(LegendClass(v, n, (v, v, 1)) for v, n in [(2, "low"), (5, "middle"), (9, "high")]))
@@ -81,7 +80,7 @@ def test_sites_are_classified_once_and_given_to_their_square():
     classifier = PixelClassifier(LogisticRegression(), INPUTS, LEGEND, stride_px=4).fit([SCENE], max_pixels=900)
     places = classifier.predict_classes(prepared())[0]
     np.testing.assert_array_equal(places, np.kron(places[2::4, 2::4], np.ones((4, 4), np.uint8)))
-    labels = value_to_index(LEGEND)[SCENE.read()["labels"]]
+    labels = LEGEND.to_index()[SCENE.read()["labels"]]
     assert (places == labels).mean() > 0.97
 
 

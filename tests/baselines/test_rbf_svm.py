@@ -7,7 +7,7 @@ from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC, LinearSVC
 
-from deepnets4eo.baselines.rbf_svm import RbfSvm, gaussian_kernel
+from deepnets4eo.baselines.array_estimators import RbfSvm, gaussian_kernel
 
 
 def samples(classes, count=200):

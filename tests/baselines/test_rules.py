@@ -5,8 +5,7 @@ import pytest
 import yaml
 
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.rule_table import RuleTable
-from deepnets4eo.baselines.rules import ExpertRules
+from deepnets4eo.baselines.rules import ExpertRules, RuleTable
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, LabelError, RunError
 from deepnets4eo.rasters.scene import Scene
@@ -145,7 +144,7 @@ def test_height_above_ground_is_a_band_or_the_difference_of_two():
         spec = InputSpec.measure([Scene.open(image=image, **layers)], ("image", *layers))
         segmenter = ExpertRules(table, spec, Legend.load("isprs"))
         assert segmenter.predict_classes(np.zeros((1, spec.in_channels, 5, 5), np.float32)).shape == (1, 5, 5)
-    from deepnets4eo.baselines.rule_quantities import height_above_ground
+    from deepnets4eo.baselines.rules import height_above_ground
 
     assert height_above_ground(own).item() == height_above_ground(two).item() == 3
 
@@ -169,7 +168,7 @@ def test_slope_is_the_angle_of_a_plane_and_needs_one_pixel_around():
     segmenter = rules({"class": "water", "height": {"below": 0}})
     assert segmenter.halo_px == 0
     ramp = np.broadcast_to(np.arange(9, dtype=np.float32) * 0.5, (1, 9, 9)).copy()
-    from deepnets4eo.baselines.rule_quantities import slope
+    from deepnets4eo.baselines.rules import slope
 
     assert np.allclose(slope(Bands(ramp, ("dsm.height",), 0.5))[:, 1:-1], 45)
     with pytest.raises(InputError, match="rule 1 .*ground size"):

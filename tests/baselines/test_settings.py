@@ -12,11 +12,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.svm import LinearSVC
 
+from deepnets4eo.baselines.array_estimators import LinearDiscriminant, RbfSvm, SpectralAngleMapper
 from deepnets4eo.baselines.estimators import DENSITIES, SCORED, EstimatorOptions, build_estimator
-from deepnets4eo.baselines.linear_discriminant import LinearDiscriminant
-from deepnets4eo.baselines.rbf_svm import RbfSvm
 from deepnets4eo.baselines.som import SelfOrganizingMap
-from deepnets4eo.baselines.spectral_angle import SpectralAngleMapper
 from deepnets4eo.baselines.tuned_classifier import (
     Calibrators,
     TunedClassifier,

@@ -5,10 +5,9 @@ import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.neighbors import KNeighborsClassifier
 
+from deepnets4eo.baselines.array_estimators import LinearDiscriminant, SpectralAngleMapper
 from deepnets4eo.baselines.estimator_file import load_estimator, save_estimator
 from deepnets4eo.baselines.estimators import EstimatorOptions, build_estimator, fit_estimator
-from deepnets4eo.baselines.linear_discriminant import LinearDiscriminant
-from deepnets4eo.baselines.spectral_angle import SpectralAngleMapper
 from deepnets4eo.baselines.tuned_classifier import class_scores
 
 BANDS, CLASSES = 60, np.array([1, 4, 5, 9], np.uint8)

@@ -18,7 +18,6 @@ from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import load_run, save_run
-from deepnets4eo.segmenters.segmenter import value_to_index
 from deepnets4eo.tiling import Tiling
 
 LEGEND = Legend("three", tuple(LegendClass(v, n, (v, v, 1)) for v, n in [(2, "low"), (5, "middle"), (9, "high")]))
@@ -77,7 +76,7 @@ def test_each_region_has_one_label(segmenter, batch):
 def test_it_learns_what_regions_show(segmenter):
     unseen = made_up(seed=1)
     classes = segmenter.predict_classes(INPUTS.prepare(unseen.read())[None])[0]
-    assert (classes == value_to_index(LEGEND)[unseen.read()["labels"]]).mean() > 0.93
+    assert (classes == LEGEND.to_index()[unseen.read()["labels"]]).mean() > 0.93
 
 
 def test_saved_and_loaded_it_gives_the_same_bits(segmenter, batch, tmp_path):
@@ -215,6 +214,6 @@ def test_real_crops_are_learned_on_one_half_and_mapped_on_the_other(real_data, f
         superpixels=Superpixels("slic", area_px=100),
     ).fit(halves[:1], max_regions=3000)  # fmt: skip
     found = made.predict_classes(inputs.prepare(halves[1].read())[None])[0]
-    reference = value_to_index(legend)[labels[0, :, 256:]]
+    reference = legend.to_index()[labels[0, :, 256:]]
     known = reference != 255
     assert (found == reference)[known].mean() > 0.5

@@ -127,7 +127,7 @@ def test_each_hyperepoch_goes_on_from_the_weights_of_the_last_one(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     states: list[list[np.ndarray]] = []
-    fit = cleansing.fit_segmenter
+    fit = cleansing.fit_classes
 
     def record(segmenter: Any, *arguments: Any) -> Any:
         states.append([value.detach().numpy().copy() for value in segmenter.module.state_dict().values()])
@@ -135,7 +135,7 @@ def test_each_hyperepoch_goes_on_from_the_weights_of_the_last_one(
         states.append([value.detach().numpy().copy() for value in segmenter.module.state_dict().values()])
         return notes
 
-    monkeypatch.setattr(cleansing, "fit_segmenter", record)
+    monkeypatch.setattr(cleansing, "fit_classes", record)
     deepnets4eo.train(recipe("cleansing.hyperepochs=2"), tmp_path / "run", data=data)
     _, after, before, last = states
     assert all(np.array_equal(one, other) for one, other in zip(after, before, strict=True))

@@ -12,9 +12,13 @@ import deepnets4eo
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.training.contrastive import FeatureContrast, contrastive_loss, set_contrastive_loss
-from deepnets4eo.training.criterion import SegmentationCriterion
-from deepnets4eo.training.losses import SumOfLosses
+from deepnets4eo.training.losses import (
+    FeatureContrast,
+    SegmentationCriterion,
+    SumOfLosses,
+    contrastive_loss,
+    set_contrastive_loss,
+)
 from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
 
 CHANGE = Legend.load("change")

@@ -11,7 +11,7 @@ from made_up_town import GRID, layer, photo
 from deepnets4eo.damage.input_checks import check_images, neighbour_correlations, undeclared_nodata
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.stated_gsd import with_gsd
+from deepnets4eo.rasters.views import with_gsd
 from deepnets4eo.registration import ImagePair
 
 BEFORE, AFTER = photo(after=False), photo(after=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.evaluation import Intervals, Protocol, evaluate, evaluate_pairs, report
-from deepnets4eo.evaluation.tile_pairs import pair_tiles
+from deepnets4eo.evaluation.pairs import pair_tiles
 from deepnets4eo.evaluation.withheld import Withheld
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, bootstrap, erode_boundaries
 

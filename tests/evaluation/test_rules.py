@@ -14,7 +14,7 @@ from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.evaluation import Intervals, Protocol, dataset_pairs, evaluate, evaluate_pairs, scoring
-from deepnets4eo.evaluation.tile_pairs import pair_tiles
+from deepnets4eo.evaluation.pairs import pair_tiles
 from deepnets4eo.rasters.scene import Layer
 
 ISPRS = Legend.load("isprs")

@@ -13,9 +13,8 @@ from sklearn.naive_bayes import GaussianNB
 
 from deepnets4eo.baselines.estimator_file import load_estimator, save_estimator
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.files import read_yaml
+from deepnets4eo.files import load_yaml, read_yaml
 from deepnets4eo.formats import unpacking
-from deepnets4eo.yaml_text import load_yaml
 
 RNG = np.random.default_rng(0)
 FITTED = GaussianNB().fit(RNG.normal(size=(20, 3)), np.arange(20) % 2)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_up_split import LEGEND, make_data_split, random_scene
 
-from deepnets4eo.hyperspectral.pixel_sets import describe_sampling, leakage
+from deepnets4eo.hyperspectral.samples import describe_sampling, leakage
 from deepnets4eo.training.recipe import Recipe, resolve
 from deepnets4eo.training.splits import DataSplit, make_split
 

@@ -78,11 +78,11 @@ def test_zeros_have_no_direction_and_missing_pixels_no_angle() -> None:
 
 
 def test_a_map_is_made_window_by_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    from deepnets4eo.hyperspectral import spectral_angle
+    from deepnets4eo.hyperspectral import library
 
     cube = Cube.open(RNG.random((61, 90, 70)), NM)
     whole = spectral_angle_map(cube, LIBRARY)
-    monkeypatch.setattr(spectral_angle, "BLOCK_VALUES", 63 * 20**2)
+    monkeypatch.setattr(library, "BLOCK_VALUES", 63 * 20**2)
     tracemalloc.start()
     parts = spectral_angle_map(cube, LIBRARY)
     peak = tracemalloc.get_traced_memory()[1]

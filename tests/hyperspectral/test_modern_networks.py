@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.hyperspectral import PatchClassifier, build, patch_classifier
-from deepnets4eo.hyperspectral.networks.spectral_spatial import SSRN, HybridSN, SpectralFormer
-from deepnets4eo.hyperspectral.networks.spectral_unet import SpectralUNet
+from deepnets4eo.hyperspectral.networks.spectral_spatial import SSRN, HybridSN, SpectralFormer, SpectralUNet
 
 CASES = {
     "hybridsn": (13, {"patch_px": 9}),

@@ -8,8 +8,16 @@ import torch
 from made_up_split import SIDE, make_data_split
 
 from deepnets4eo.grid import Window
-from deepnets4eo.hyperspectral.pixel_sets import Pixels, labelled_pixels, set_aside, unlabelled_pixels
-from deepnets4eo.hyperspectral.samples import PatchAugmentation, PatchLoader, PatchStore, patch_offsets
+from deepnets4eo.hyperspectral.samples import (
+    PatchAugmentation,
+    PatchLoader,
+    PatchStore,
+    Pixels,
+    labelled_pixels,
+    patch_offsets,
+    set_aside,
+    unlabelled_pixels,
+)
 from deepnets4eo.hyperspectral.training import PatchCriterion
 from deepnets4eo.training.recipe import Recipe, resolve
 from deepnets4eo.training.splits import VAL, DataSplit, make_split

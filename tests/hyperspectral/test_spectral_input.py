@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.hyperspectral.normalisation import NORMALISATIONS, normalise
-from deepnets4eo.hyperspectral.reduction import REDUCTIONS, fit_reduction
+from deepnets4eo.hyperspectral.reduction import NORMALISATIONS, REDUCTIONS, fit_reduction, normalise
 from deepnets4eo.hyperspectral.spectral_input import SpectralInput
 
 BANDS = 20

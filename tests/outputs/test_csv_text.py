@@ -6,7 +6,7 @@ import io
 import pytest
 
 from deepnets4eo.evaluation.report import confusion_csv, csv_table
-from deepnets4eo.outputs.csv_cells import csv_text
+from deepnets4eo.outputs.safe_text import csv_text
 from deepnets4eo.segmenters.history import write_log
 
 FORMULA = '=cmd|" /C calc"!A0'

@@ -3,8 +3,7 @@
 import re
 from xml.etree import ElementTree as ET
 
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.outputs.map_page.banner import findings_banner
+from deepnets4eo.outputs.findings import Finding, findings_banner
 
 CAUTION = Finding("coarse_pre", "caution", "Pre is coarse.", "Give a finer one.")
 WORTHLESS = Finding("swapped", "worthless", 'Dates <look> "swapped" & wrong.', "Swap them.")

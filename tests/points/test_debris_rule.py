@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepnets4eo.points.rubble.cells import nmad, rule_of_thumb, volume_sigma
+from deepnets4eo.points.rubble.surfaces import nmad, rule_of_thumb, volume_sigma
 
 
 def test_the_rule_of_thumb_is_that_of_fema_in_feet_and_yards():

@@ -17,8 +17,7 @@ from deepnets4eo.points.evaluation import evaluate_cloud
 from deepnets4eo.points.features import point_features
 from deepnets4eo.points.features.options import FeatureOptions
 from deepnets4eo.points.features.rules import RuleLabeller
-from deepnets4eo.points.ground import heights_above_ground
-from deepnets4eo.points.height_grid import grid_around, height_grid
+from deepnets4eo.points.height_grid import grid_around, height_grid, heights_above_ground
 from deepnets4eo.points.views import SurfaceOptions, make_surface
 
 XYZ = scattered(600)

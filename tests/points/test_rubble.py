@@ -14,8 +14,8 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.points import PointCloud, RubbleOptions, check_heights, debris_volumes
 from deepnets4eo.points.height_grid import NoHeightsError, grid_around, height_grid
 from deepnets4eo.points.rubble import job
-from deepnets4eo.points.rubble.cells import roughness
 from deepnets4eo.points.rubble.measure import states_of
+from deepnets4eo.points.rubble.surfaces import roughness
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City, Event, aerial_scan, building_volumes
 

@@ -12,7 +12,7 @@ import shapely
 from deepnets4eo.points import PointCloud, RubbleOptions, debris_volumes
 from deepnets4eo.points.height_grid import grid_around
 from deepnets4eo.points.rubble import plans
-from deepnets4eo.points.rubble.cells import BuildingCells
+from deepnets4eo.points.rubble.surfaces import BuildingCells
 from deepnets4eo.synthetic import City, Event, aerial_scan, building_volumes
 
 CRS = pyproj.CRS.from_user_input("EPSG:32633")

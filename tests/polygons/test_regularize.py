@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.affinity import rotate
 
-from deepnets4eo.polygons.regularize import make_right_angled
+from deepnets4eo.polygons.smoothing import make_right_angled
 
 
 def test_round_outlines_are_not_squared() -> None:

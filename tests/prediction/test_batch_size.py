@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from deepnets4eo.device import Compute
-from deepnets4eo.prediction.batch_size import batch_size, tiles_that_fit
+from deepnets4eo.prediction.memory import batch_size, tiles_that_fit
 
 GB = 10**9
 

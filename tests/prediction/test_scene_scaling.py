@@ -14,14 +14,14 @@ torch = pytest.importorskip("torch")
 
 from deepnets4eo.cards.legend import Legend, LegendClass  # noqa: E402
 from deepnets4eo.grid import Window  # noqa: E402
-from deepnets4eo.prediction import PredictOptions, predict, scene_scaling  # noqa: E402
-from deepnets4eo.prediction.scene_scaling import SceneScaling  # noqa: E402
+from deepnets4eo.prediction import PredictOptions, predict, tile_reader  # noqa: E402
+from deepnets4eo.prediction.tile_reader import SceneScaling  # noqa: E402
 from deepnets4eo.rasters.scene import Layer, Scene  # noqa: E402
 from deepnets4eo.segmentation.light_unet import ScaledConv  # noqa: E402
+from deepnets4eo.segmenters.any_size import LEAST_SPREAD, window_scalers  # noqa: E402
 from deepnets4eo.segmenters.inputs import InputSpec  # noqa: E402
 from deepnets4eo.segmenters.run import save_run  # noqa: E402
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter  # noqa: E402
-from deepnets4eo.segmenters.window_scaling import LEAST_SPREAD, window_scalers  # noqa: E402
 from deepnets4eo.tiling import Tiling  # noqa: E402
 
 LEGEND = Legend("two", (LegendClass(0, "ground", (0, 255, 0)), LegendClass(1, "roof", (255, 0, 0))))
@@ -80,7 +80,7 @@ def test_the_last_bands_keep_their_values_and_do_not_change_the_others():
 
 
 def test_a_pixel_has_the_same_bits_in_every_window(monkeypatch):
-    monkeypatch.setattr(scene_scaling, "CELL_PX", 48)
+    monkeypatch.setattr(tile_reader, "CELL_PX", 48)
     scene = Scene.open(image=make_image())
     whole = scaled(scene, Window(0, 0, SIDE, SIDE))
     for window in (Window(0, 0, 64, 64), Window(17, 90, 101, 33), Window(128, 128, 64, 64)):
@@ -88,7 +88,7 @@ def test_a_pixel_has_the_same_bits_in_every_window(monkeypatch):
 
 
 def test_values_between_the_centres_of_cells_are_interpolated(monkeypatch):
-    monkeypatch.setattr(scene_scaling, "CELL_PX", 64)
+    monkeypatch.setattr(tile_reader, "CELL_PX", 64)
     scene = Scene.open(image=make_image())
     prepared = InputSpec.measure([scene]).prepare(scene.read())
     cells = prepared[:, ::2, ::2].reshape(3, 3, 32, 3, 32)
@@ -116,7 +116,7 @@ def test_pixels_without_data_enter_no_measure_and_become_the_mean(monkeypatch, t
     assert (prepared[:, 40:150, 20:60] == 0).all()
     seen = sample["valid"]
     assert np.abs(prepared[:, seen] - plain[:, seen]).mean() < 0.1
-    monkeypatch.setattr(scene_scaling, "CELL_PX", 32)  # some cells now have no valid pixel at all
+    monkeypatch.setattr(tile_reader, "CELL_PX", 32)  # some cells now have no valid pixel at all
     prepared = inputs.prepare(sample)
     SceneScaling(scene, inputs).apply(Window(0, 0, SIDE, SIDE), prepared, sample["valid"])
     assert np.isfinite(prepared).all()
@@ -134,7 +134,7 @@ def test_tiles_give_what_one_piece_gives(tmp_path):
 
 
 def test_the_order_of_tiles_and_their_threads_change_no_bit(monkeypatch):
-    monkeypatch.setattr(scene_scaling, "CELL_PX", 48)
+    monkeypatch.setattr(tile_reader, "CELL_PX", 48)
     scene = Scene.open(image=make_image())
     inputs, scaling = InputSpec.measure([scene]), SceneScaling(scene, InputSpec.measure([scene]))
     whole = scaled(scene, Window(0, 0, SIDE, SIDE))
@@ -154,7 +154,7 @@ def test_the_order_of_tiles_and_their_threads_change_no_bit(monkeypatch):
 
 @pytest.mark.parametrize("options", [{"workers": 3}, {"batch_tiles": 3}, {"strip_px": 64, "block_px": 32}])
 def test_however_the_scene_is_cut_up_it_is_scaled_alike(tmp_path, monkeypatch, options):
-    monkeypatch.setattr(scene_scaling, "CELL_PX", 48)
+    monkeypatch.setattr(tile_reader, "CELL_PX", 48)
     scene = Scene.open(image=make_image())
     segmenter = make_segmenter(scene)
     plain = probabilities(segmenter, scene, tmp_path, workers=1)
@@ -164,7 +164,7 @@ def test_however_the_scene_is_cut_up_it_is_scaled_alike(tmp_path, monkeypatch, o
 def test_an_interrupted_job_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     from geotiff import write_geotiff
 
-    monkeypatch.setattr(scene_scaling, "CELL_PX", 48)
+    monkeypatch.setattr(tile_reader, "CELL_PX", 48)
     path = write_geotiff(tmp_path / "image.tif", make_image(), crs="EPSG:32615", origin=(500_000, SIDE), nodata=0)
     inputs = InputSpec.measure([Scene({"image": Layer.open(path)})])
     torch.manual_seed(0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepnets4eo.rasters.outliers import FAR, GAP, RUINED, Outliers, find_outliers
+from deepnets4eo.rasters.values import FAR, GAP, RUINED, Outliers, find_outliers
 
 HEIGHTS = np.linspace(0.0, 100.0, 1001)  # from the 1st to the 99th percentile: a span of 98
 

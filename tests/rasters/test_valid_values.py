@@ -11,7 +11,7 @@ from rasterio.io import MemoryFile
 
 from deepnets4eo.inspection.files import inspect
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.valid_values import is_nodata
+from deepnets4eo.rasters.values import is_nodata
 
 RNG = np.random.default_rng(0)
 KNOWN = np.ones((60, 80), bool)

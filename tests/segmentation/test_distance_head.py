@@ -13,7 +13,7 @@ from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.networks import create_model, list_heads
 from deepnets4eo.segmenters.run import load_run, save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-from deepnets4eo.training.criterion import SegmentationCriterion
+from deepnets4eo.training.losses import SegmentationCriterion
 from deepnets4eo.training.recipe import TrainSection
 
 SMALL = {"encoder": "resnet18", "encoder_depth": 3, "decoder_channels": [16, 8, 8]}

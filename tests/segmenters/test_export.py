@@ -23,11 +23,9 @@ from deepnets4eo.plugins import plugins_of
 from deepnets4eo.points.snapnet import networks as snapnet
 from deepnets4eo.segmentation import blocks, light_unet
 from deepnets4eo.segmenters import export
-from deepnets4eo.segmenters.export import export_onnx
-from deepnets4eo.segmenters.export_check import Reference, probe_images
+from deepnets4eo.segmenters.export import Reference, RoundingRange, export_onnx, probe_images
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.segmenters.rounding import RoundingRange
 from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.tiling import Tiling

@@ -12,7 +12,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.inspection.files import inspect
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.run import load_run, save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter, value_to_index
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
 PREPARED = INPUTS.prepare(SCENE.read())[None]
 
@@ -26,7 +26,7 @@ def test_a_run_is_described_without_empty_units(tmp_path):
 def test_forest_learns_what_the_pixels_show():
     forest = RECIPES["forest"].make()
     class_indices = forest.predict_classes(PREPARED)[0]
-    labels = value_to_index(LEGEND)[SCENE.read()["labels"]]
+    labels = LEGEND.to_index()[SCENE.read()["labels"]]
     assert (class_indices == labels).mean() > 0.95
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepnets4eo.grid import Window
-from deepnets4eo.tiling.spread import spread_indices, spread_windows
+from deepnets4eo.tiling.sampling import spread_indices, spread_windows
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 80), st.integers(2, 6))

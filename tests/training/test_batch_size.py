@@ -13,8 +13,8 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.device import Compute
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-from deepnets4eo.training import batch_size, fit
-from deepnets4eo.training.batch_size import largest_batch, with_batch_size
+from deepnets4eo.training import batches, fit
+from deepnets4eo.training.batches import largest_batch, with_batch_size
 from deepnets4eo.training.recipe import Recipe, resolve
 from deepnets4eo.training.tasks import TrainOptions
 
@@ -65,8 +65,8 @@ def made_up_gpu(monkeypatch: pytest.MonkeyPatch, window_bytes: int, steps: list[
         work()
         return steps[-1] * window_bytes
 
-    monkeypatch.setattr(batch_size, "bytes_taken", bytes_taken)
-    monkeypatch.setattr(batch_size, "memory_bytes", lambda device: 2 * LIMIT)
+    monkeypatch.setattr(batches, "bytes_taken", bytes_taken)
+    monkeypatch.setattr(batches, "memory_bytes", lambda device: 2 * LIMIT)
     monkeypatch.setattr(nn.Module, "to", lambda module, device: module)
     monkeypatch.setattr(Tensor, "to", lambda tensor, device, *, copy: tensor.clone())
 
@@ -128,8 +128,8 @@ def test_batches_of_a_training_and_of_its_scorer_go_to_the_device_of_the_network
     segmenter = NetworkSegmenter({"name": "made-up"}, inputs, Legend.load("isprs"), module=module)
     monkeypatch.setattr(fit, "choose", lambda *_: GPU)
     monkeypatch.setattr(torch.cuda, "Stream", lambda device: device)
-    monkeypatch.setattr(batch_size, "memory_bytes", lambda device: 2 * LIMIT)
-    monkeypatch.setattr(batch_size._Trial, "bytes_of", lambda trial, windows: windows * LIMIT // 16)
+    monkeypatch.setattr(batches, "memory_bytes", lambda device: 2 * LIMIT)
+    monkeypatch.setattr(batches._Trial, "bytes_of", lambda trial, windows: windows * LIMIT // 16)
     monkeypatch.setattr(nn.Module, "to", lambda module, device: module)
     monkeypatch.setattr("deepnets4eo.training.loop.fit_network", fit_network)
     recipe = make_recipe("data.windows_per_epoch=1000")

@@ -13,10 +13,9 @@ import torch
 from torch import nn
 
 from deepnets4eo.errors import RunError
-from deepnets4eo.training import averaging
+from deepnets4eo.training import optimization
 from deepnets4eo.training.epochs import Fit, Progress
-from deepnets4eo.training.interruption import Interruption
-from deepnets4eo.training.loop import fit_network
+from deepnets4eo.training.loop import Interruption, fit_network
 from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
 from deepnets4eo.training.state import load_state
 
@@ -134,7 +133,7 @@ def test_a_validation_that_was_interrupted_is_done_again(
     tmp_path: Path, average: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        averaging, "FIRST_STEPS", 1
+        optimization, "FIRST_STEPS", 1
     )  # so that the means differ from the weights from the second step on
     rule = f"train.average={average}"
     whole, expected = fit(tmp_path / "whole", Step(), Batches(), False, rule)

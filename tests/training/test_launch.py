@@ -14,16 +14,14 @@ import pytest
 from rank_jobs import LONG_S, fail_second, note_rank, work_until_interrupted
 
 from deepnets4eo.errors import DeepNets4EOError, InputError
-from deepnets4eo.training import launch
-from deepnets4eo.training.launch import run_ranks
-from deepnets4eo.training.ranks import Rank
+from deepnets4eo.training.ranks import Rank, run_ranks
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "GRACE_S", 0.3)
+    monkeypatch.setattr("deepnets4eo.training.ranks.GRACE_S", 0.3)
 
 
 def ranks(folder: Path) -> list[list[int]]:
@@ -103,7 +101,7 @@ import sys
 from pathlib import Path
 sys.path[:0] = [sys.argv[1]]
 from rank_jobs import work_until_interrupted
-from deepnets4eo.training.launch import run_ranks
+from deepnets4eo.training.ranks import run_ranks
 if __name__ == "__main__":
     run_ranks(2, work_until_interrupted, Path(sys.argv[2]))
 """

@@ -11,8 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.training.criterion import SegmentationCriterion
-from deepnets4eo.training.losses import SumOfLosses
+from deepnets4eo.training.losses import SegmentationCriterion, SumOfLosses
 from deepnets4eo.training.recipe import Recipe, resolve
 
 LEGEND = Legend.load("isprs")

@@ -15,7 +15,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.training import load_recipe, segmentation
-from deepnets4eo.training.criterion import SegmentationCriterion
+from deepnets4eo.training.losses import SegmentationCriterion
 from deepnets4eo.training.recipe import Recipe, resolve
 from deepnets4eo.training.segmentation import prepare, score_segmenter
 from deepnets4eo.training.tasks import TrainOptions

@@ -17,8 +17,8 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters import networks
 from deepnets4eo.synthetic import City
 from deepnets4eo.training import job
+from deepnets4eo.training.job import train_seeds
 from deepnets4eo.training.losses import SumOfLosses
-from deepnets4eo.training.over_seeds import train_seeds
 from deepnets4eo.training.ranks import LAUNCHED, VARIABLES, Rank
 from deepnets4eo.training.recipe import Recipe, resolve
 from deepnets4eo.training.segmentation import prepare

@@ -22,8 +22,8 @@ from deepnets4eo.errors import InputError, LabelError, OutputError, RunError
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import Window
 from deepnets4eo.segmenters import networks
-from deepnets4eo.training.criterion import class_weights
 from deepnets4eo.training.data import TrainLoader
+from deepnets4eo.training.losses import class_weights
 from deepnets4eo.training.recipe import Recipe, resolve
 from deepnets4eo.training.scenes import find_sources
 from deepnets4eo.training.segmentation import load_legend, prepare, score_segmenter

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.features.feature import DenseFeature
-from deepnets4eo.baselines.features.window_counts import Windows, window_counts
+from deepnets4eo.baselines.features.feature import DenseFeature, Windows, window_counts
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.band_roles import COLOURS, normalised_difference, role_indices
 
@@ -65,9 +64,7 @@ def _in_common_units(bands: Bands, *roles: str) -> FloatImage:
 
 def three_colours(bands: Bands) -> tuple[FloatImage, str]:
     """Return red, green and blue scaled to 0–1, (3, h, w), and ""; else the first three spectral bands, and their
-    names.
-
-    Errors: InputError where there are fewer than three."""
+    names. Errors: InputError where there are fewer than three."""
     if bands.has(*COLOURS):
         return bands.unit(*COLOURS), ""
     indices_of_three = bands.spectral_indices()[:3]
@@ -97,9 +94,7 @@ def lab(bands: Bands) -> FloatImage:
 @dataclass(frozen=True)
 class HsvHistogram:
     """Shares of 16 hues, 8 saturations and 8 values in a square of half side `radius_px`, or a superpixel; each sums to
-    1.
-
-    Source: Lagrange et al. 2015 use HSV histograms of superpixels and do not state the bins."""
+    1. Source: Lagrange et al. 2015 use HSV histograms of superpixels and do not state the bins."""
 
     name: str = "hsv_histogram"
     radius_px: int = HISTOGRAM_RADIUS_PX

@@ -49,7 +49,6 @@ PROJECTION = "projection"
 
 def encoder_images(bands: Bands, inputs: Inputs) -> FloatImage:
     """Return the images that an encoder gets, (M, 3, h, w) float32 in ImageNet's scaling: colours, height, normals.
-
     Errors: InputError where no band is a height."""
     makers = {"colours": _colours, "height": _height, "normals": _normals}
     return np.stack([(makers[name](bands) - MEAN) / STD for name in IMAGE_KINDS[inputs]])
@@ -194,9 +193,7 @@ class DeepFeatures:
 
     def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> FloatImage:
         """Return values of superpixels `ids` (h, w), (count, F) float32: of the patch around their centre, or dense
-        means.
-
-        Superpixels without pixels get the value at the corner, or 0."""
+        means. Superpixels without pixels get the value at the corner, or 0."""
         if self.looks == "dense" and self.patch_px is None:
             return np.concatenate([self._means(maps, scale, ids, count) for scale, maps in self._maps(bands)], axis=1)
         rows, cols = _centroids(ids, count)

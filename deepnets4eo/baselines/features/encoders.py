@@ -135,9 +135,8 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
 
 
 def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -> None:
-    """Load the tensors of a file into an encoder, with or without a prefix; other tensors (heads) are left out.
-
-    Errors: InputError where some of the encoder's are missing or have another shape."""
+    """Load the tensors of a file into an encoder, with or without a prefix; other tensors (heads) are left out. Errors:
+    InputError where some of the encoder's are missing or have another shape."""
     expected = {key: value for key, value in module.state_dict().items() if not key.endswith(IGNORED_TENSOR)}
     matching = max((_match_names(expected, tensors, prefix) for prefix in PREFIXES), key=len)
     missing = sorted(expected.keys() - matching.keys())
@@ -226,9 +225,8 @@ def _enable_residual_branches(module: nn.Module) -> None:
 
 
 def _geometry(encoder: FrozenEncoder) -> tuple[float, float]:
-    """Return the centre of the first cell and the largest reach of a cell, in pixels, from the kernels on the way.
-
-    A kernel of side k with padding p moves the centre by (k − 1) / 2 − p of its input's pixels; parallel ones are
+    """Return the centre of the first cell and the largest reach of a cell, in pixels, from the kernels on the way. A
+    kernel of side k with padding p moves the centre by (k − 1) / 2 − p of its input's pixels; parallel ones are
     averaged."""
     moves: dict[float, list[float]] = defaultdict(list)
     reach = 0.0

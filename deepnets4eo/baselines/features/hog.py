@@ -76,9 +76,8 @@ def histograms(
     cols: sparse.csr_array,
     num_directions: int,
 ) -> FloatImage:
-    """Return sums of magnitude (h, w) over cells for each direction (h, w), (num_directions, R, C) float32.
-
-    rows : (R, h) and cols : (C, w) weights. Numbers from num_directions on are left out. Memory: one plane (h, w)."""
+    """Return sums of magnitude (h, w) over cells for each direction (h, w), (num_directions, R, C) float32. rows : (R,
+    h) and cols : (C, w) weights. Numbers from num_directions on are left out. Memory: one plane (h, w)."""
     sums = np.empty((num_directions, rows.shape[0], cols.shape[0]), np.float32)
     for one in range(num_directions):
         sums[one] = weighted_sums(np.where(direction == one, magnitude, np.float32(0)), rows, cols)
@@ -139,7 +138,6 @@ def _neighbour_indices(around: Indices, starts: Indices, cell_px: int) -> tuple[
 
 def _normalise(signed: FloatImage, rows: tuple[Indices, ...], cols: tuple[Indices, ...]) -> FloatImage:
     """Divide histograms by the energy of the four blocks that each cell is part of, clip them, and sum over the blocks.
-
     The sums are projections of 4 × 9 (4 × 18) clipped values, divided by 2 (texture: 3), which keeps distances."""
     half = SIGNED // 2
     energy = np.square(signed[:half] + signed[half:]).sum(axis=0)
@@ -210,11 +208,9 @@ HOG32 = FelzenszwalbHog("hog32", 32)
 @dataclass(frozen=True)
 class DalalHog:
     """Blocks of cells of the patch of side_px (a multiple of cell_px) around each site; each normalised, clipped,
-    normalised.
-
-    Values equal those of `skimage.feature.hog` (L2-Hys) on the patch by itself: directions without sign, each pixel
-    counts fully for one cell and one direction, gradients across the patch's border are zero. A patch begins side_px //
-    2 before its site. A constant patch has zeros. Source: Dalal, Triggs, CVPR 2005."""
+    normalised. Values equal those of `skimage.feature.hog` (L2-Hys) on the patch by itself: directions without sign,
+    each pixel counts fully for one cell and one direction, gradients across the patch's border are zero. A patch begins
+    side_px // 2 before its site. A constant patch has zeros. Source: Dalal, Triggs, CVPR 2005."""
 
     name: str
     side_px: int

@@ -20,11 +20,9 @@ COMPRESS_EVERY = 16  # levels; bounds how many steps lead from an old node to th
 @dataclass(frozen=True)
 class MaxTree:
     """Nodes are numbered from the highest level down: a parent has a higher number than its children, the root the
-    last.
-
-    level, parent : (m,) int64; the root is its own parent. node_of : (h, w) the node of each pixel. starts : first node
-    of each level, and m. Peak memory of `build`: about 120 bytes a pixel. Source: Salembier, Oliveras and Garrido 1998.
-    """
+    last. level, parent : (m,) int64; the root is its own parent. node_of : (h, w) the node of each pixel. starts :
+    first node of each level, and m. Peak memory of `build`: about 120 bytes a pixel. Source: Salembier, Oliveras and
+    Garrido 1998."""
 
     level: Indices
     parent: Indices
@@ -94,9 +92,8 @@ class MaxTree:
         return level
 
     def reconstruct(self, marker: NDArray[Any], keep: NDArray[np.bool_] | None = None) -> Indices:
-        """Return levels (m,) after reconstruction by dilation of a marker (h, w) that is nowhere above the image.
-
-        keep : (m,) parts that stay unchanged, whatever the marker."""
+        """Return levels (m,) after reconstruction by dilation of a marker (h, w) that is nowhere above the image. keep
+        : (m,) parts that stay unchanged, whatever the marker."""
         reach = np.minimum(self.max_over_parts(marker), self.level)
         if keep is not None:
             reach[keep] = self.level[keep]
@@ -176,9 +173,8 @@ def _branch_roots(top: Indices, nodes: Indices) -> Indices:
 
 
 def _connect_zones(zones: Indices, branches: Indices, count: int, scratch: Indices) -> tuple[Indices, Indices, Indices]:
-    """Connect `count` zones of a level through the branches above them that they touch; pairs sorted by zone.
-
-    Returns the (count,) number of each zone's new node; for each branch touched its new node, and the branch."""
+    """Connect `count` zones of a level through the branches above them that they touch; pairs sorted by zone. Returns
+    the (count,) number of each zone's new node; for each branch touched its new node, and the branch."""
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import connected_components
 

@@ -60,10 +60,9 @@ def reliefs(bands: Bands) -> list[Relief]:
 @dataclass(frozen=True)
 class DifferentialProfile:
     """What openings (bright regions) and closings (dark ones) by reconstruction with growing disks remove, step by
-    step.
-
-    Columns: the value; value − opening by the first disk, first − second, …; the same for closings. Source: Pesaresi
-    and Benediktsson 2001; Benediktsson, Palmason and Sveinsson 2005. Theirs depends on pixels beyond any halo."""
+    step. Columns: the value; value − opening by the first disk, first − second, …; the same for closings. Source:
+    Pesaresi and Benediktsson 2001; Benediktsson, Palmason and Sveinsson 2005. Theirs depends on pixels beyond any
+    halo."""
 
     name: str = "differential_profile"
     radii_px: tuple[int, ...] = (2, 4, 8, 16)
@@ -95,10 +94,8 @@ class DifferentialProfile:
 @dataclass(frozen=True)
 class AttributeProfile:
     """Bright and dark regions kept from a certain area (pixels), extent (longer side of the upright box, pixels) or
-    deviation.
-
-    Deviations of the levels in a region are in 1/255 of grey and steps of 0.25 m. Columns: the value, then the filtered
-    values. Source: Dalla Mura et al. 2010."""
+    deviation. Deviations of the levels in a region are in 1/255 of grey and steps of 0.25 m. Columns: the value, then
+    the filtered values. Source: Dalla Mura et al. 2010."""
 
     name: str = "attribute_profile"
     areas_px: tuple[int, ...] = (25, 100, 400, 1600)
@@ -145,7 +142,6 @@ def open_by_disks(
     levels: NDArray[np.int64], radii_px: Sequence[int], *, largest_px: int | None = LARGEST_PX, stride_px: int = 1
 ) -> NDArray[np.int64]:
     """Return the levels (h, w), then their openings by reconstruction with disks, at the sites, (1 + radii, h, w).
-
     largest_px : regions of this length and more stay whether a disk fits into them or not; None: the plain opening."""
     tree = MaxTree.build(levels)
     keep = None if largest_px is None else tree.extent() >= largest_px
@@ -240,10 +236,9 @@ class Components:
 
 @dataclass(frozen=True)
 class ExtendedProfile:
-    """Openings and closings by reconstruction of the first principal components of the spectral bands.
-
-    learned : None before `fit`. Columns of each component: itself, openings, closings, clipped to what training showed.
-    Source: Benediktsson, Palmason and Sveinsson, IEEE Transactions on Geoscience and Remote Sensing 43, 2005."""
+    """Openings and closings by reconstruction of the first principal components of the spectral bands. learned : None
+    before `fit`. Columns of each component: itself, openings, closings, clipped to what training showed. Source:
+    Benediktsson, Palmason and Sveinsson, IEEE Transactions on Geoscience and Remote Sensing 43, 2005."""
 
     options: ProfileOptions = ProfileOptions()
     largest_px: int = LARGEST_PX

@@ -12,8 +12,7 @@ from scipy import fft
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.features.feature import at_sites
-from deepnets4eo.baselines.features.window_counts import Windows, window_counts
+from deepnets4eo.baselines.features.feature import Windows, at_sites, window_counts
 
 DECIMALS = 5  # of the positions on the circle
 # an interpolated level is a whole multiple of 10^-10 (two weights of five decimals): whatever lies nearer to 0 is 0
@@ -31,11 +30,10 @@ def grey_levels(bands: Bands, levels: int = 256) -> NDArray[np.uint8]:
 
 
 def local_patterns(image: NDArray[np.uint8], points: int = 8, radius: float = 1) -> NDArray[np.uint8]:
-    """Return the uniform rotation-invariant pattern of each pixel, (h, w) uint8 from 0 to points + 1.
-
-    The positions on a circle (`points`, at most 16) that are as bright as its centre or brighter count; a pattern that
-    changes at most twice around the circle is coded by their number, all others are points + 1. Equal levels are equal
-    exactly. Source: Ojala, Pietikäinen, Mäenpää, PAMI 24(7), 2002, equation 9."""
+    """Return the uniform rotation-invariant pattern of each pixel, (h, w) uint8 from 0 to points + 1. The positions on
+    a circle (`points`, at most 16) that are as bright as its centre or brighter count; a pattern that changes at most
+    twice around the circle is coded by their number, all others are points + 1. Equal levels are equal exactly. Source:
+    Ojala, Pietikäinen, Mäenpää, PAMI 24(7), 2002, equation 9."""
     margin = math.ceil(radius)
     padded = np.pad(image, margin, mode="edge").astype(np.float64)
     pattern = np.zeros(image.shape, np.uint16)
@@ -111,11 +109,10 @@ LBP16 = LocalBinaryPatterns("lbp16", points=16, radius=2)
 
 @dataclass(frozen=True)
 class CoOccurrence:
-    """Haralick's six measures of grey levels of pixels next to each other, each the mean over four directions.
-
-    Pairs count where both pixels lie in the square of side_px around a site, or in one superpixel. Where there is one
-    level or no pair: contrast, dissimilarity and entropy (nats) 0, the others 1. Source: Haralick, Shanmugam, Dinstein,
-    IEEE SMC 3(6), 1973."""
+    """Haralick's six measures of grey levels of pixels next to each other, each the mean over four directions. Pairs
+    count where both pixels lie in the square of side_px around a site, or in one superpixel. Where there is one level
+    or no pair: contrast, dissimilarity and entropy (nats) 0, the others 1. Source: Haralick, Shanmugam, Dinstein, IEEE
+    SMC 3(6), 1973."""
 
     name: str
     levels: int = 16
@@ -222,10 +219,9 @@ GLCM = CoOccurrence("glcm")
 
 
 def gabor_kernel_lines(wavelength_px: float, angle: float) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
-    """Return the kernel's column and row, whose outer product it is; its Gaussian is round, one octave wide.
-
-    angle : radians, in which the wave runs; 0 right, π/2 down. Source: Jain, Farrokhnia, Pattern Recognition 24(12),
-    1991; bandwidth as in Daugman, JOSA A 2(7), 1985."""
+    """Return the kernel's column and row, whose outer product it is; its Gaussian is round, one octave wide. angle :
+    radians, in which the wave runs; 0 right, π/2 down. Source: Jain, Farrokhnia, Pattern Recognition 24(12), 1991;
+    bandwidth as in Daugman, JOSA A 2(7), 1985."""
     deviation = wavelength_px * 3 * math.sqrt(math.log(2) / 2) / math.pi
     lines = []
     for part in (math.sin(angle), math.cos(angle)):

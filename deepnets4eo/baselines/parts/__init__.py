@@ -2,7 +2,7 @@
 
 from deepnets4eo.baselines.parts.detector import PartDetector
 from deepnets4eo.baselines.parts.references import reference_outlines, reference_polygons
-from deepnets4eo.baselines.parts.settings import PartSettings
+from deepnets4eo.baselines.parts.templates import PartSettings
 
 __all__ = [
     "PartDetector",

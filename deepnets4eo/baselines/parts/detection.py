@@ -14,8 +14,7 @@ from scipy import ndimage
 
 from deepnets4eo.arrays import Boxes, FloatImage, Indices
 from deepnets4eo.baselines.features.hog import felzenszwalb_cells
-from deepnets4eo.baselines.parts.settings import PartSettings
-from deepnets4eo.baselines.parts.templates import TemplateBank, correlate, pad_half_frame, part_scores
+from deepnets4eo.baselines.parts.templates import PartSettings, TemplateBank, correlate, pad_half_frame, part_scores
 from deepnets4eo.grid import Grid, apply_affine, gsd_m
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.polygons.boxes import corners, outlines, suppress
@@ -77,9 +76,8 @@ def resize(grey: FloatImage, scale: float) -> tuple[FloatImage, tuple[float, flo
 def logits(
     cells: FloatImage, bank: TemplateBank, settings: PartSettings, *, fine: FloatImage | None = None, threads: int = 1
 ) -> FloatImage:
-    """Return the logit of each template, (T, rows, columns), for frames that begin half a frame before the cells.
-
-    fine : cells of half the side, needed where templates have parts."""
+    """Return the logit of each template, (T, rows, columns), for frames that begin half a frame before the cells. fine
+    : cells of half the side, needed where templates have parts."""
     room = pad_half_frame(cells, bank.shapes.frame)
     scores = correlate(room, bank.weights, normalised=settings.score == "ncc", threads=threads)
     if settings.score == "svm":
@@ -102,9 +100,8 @@ def local_maxima(scores: FloatImage, least: float) -> tuple[Indices, Indices, In
 def find_objects(
     grey: FloatImage, bank: TemplateBank, settings: PartSettings, *, least: float, scale: float = 1.0, threads: int = 1
 ) -> Detections:
-    """Return suppressed detections of one image with a logit of at least `least`; boxes in its pixels.
-
-    scale : factor that brings the image to the pixels of training. Memory: 4 T bytes a cell and scale."""
+    """Return suppressed detections of one image with a logit of at least `least`; boxes in its pixels. scale : factor
+    that brings the image to the pixels of training. Memory: 4 T bytes a cell and scale."""
     shapes, detections = bank.shapes, []
     for factor in settings.scales:
         image, exact = resize(grey, factor * scale)
@@ -130,9 +127,7 @@ def detect_scene(
     progress: Callable[[float], None] | None = None,
 ) -> Detections:
     """Return all objects of a scene, boxes in its pixels, best first; centres beyond the edge or not valid are left
-    out.
-
-    find : prepared image (C, tile, tile) → detections. Memory: one tile, and all detections."""
+    out. find : prepared image (C, tile, tile) → detections. Memory: one tile, and all detections."""
     # a scene smaller than a tile is not filled up to its size
     side_px = min(tiling.tile_px, max(scene.shape) + 2 * tiling.halo_px)
     lattice = Lattice(scene.shape, replace(tiling, tile_px=side_px, overlap_px=0, blending="hann"))

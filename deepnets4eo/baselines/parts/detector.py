@@ -17,8 +17,7 @@ from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.parts.detection import Detections, detect_scene, find_objects, to_geodataframe
 from deepnets4eo.baselines.parts.learning import train_templates
 from deepnets4eo.baselines.parts.references import references, training_windows
-from deepnets4eo.baselines.parts.settings import PartSettings
-from deepnets4eo.baselines.parts.templates import PARTS, PartModels, Shapes, TemplateBank
+from deepnets4eo.baselines.parts.templates import PARTS, PartModels, PartSettings, Shapes, TemplateBank
 from deepnets4eo.baselines.tile_segmenter import TileSegmenter
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, RunError

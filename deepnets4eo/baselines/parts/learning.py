@@ -13,8 +13,7 @@ from deepnets4eo.arrays import Boxes, Indices
 from deepnets4eo.baselines.parts.detection import Detections, find_objects
 from deepnets4eo.baselines.parts.mining import TemplateTrainer
 from deepnets4eo.baselines.parts.references import TrainingWindow
-from deepnets4eo.baselines.parts.settings import PartSettings
-from deepnets4eo.baselines.parts.templates import Shapes, TemplateBank, first_parts
+from deepnets4eo.baselines.parts.templates import PartSettings, Shapes, TemplateBank, first_parts
 from deepnets4eo.metrics.detections import Match, match, scores_of
 from deepnets4eo.polygons.boxes import outlines
 
@@ -98,9 +97,7 @@ def _add_parts(bank: TemplateBank, trainer: TemplateTrainer, settings: PartSetti
 
 def calibrate(bank: TemplateBank, held_out: Sequence[TrainingWindow], settings: PartSettings) -> TemplateBank:
     """Set logits of margins: one slope for all, one offset a sub-category, by logistic regression on held-out
-    candidates.
-
-    Templates of one sub-category at different headings are rotated copies and have the same offset."""
+    candidates. Templates of one sub-category at different headings are rotated copies and have the same offset."""
     from sklearn.linear_model import LogisticRegression
 
     count = len(bank.shapes)

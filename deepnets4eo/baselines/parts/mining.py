@@ -18,8 +18,7 @@ from deepnets4eo.arrays import Boxes, FloatImage, Indices, Vectors
 from deepnets4eo.baselines.features.hog import felzenszwalb_cells
 from deepnets4eo.baselines.parts.detection import local_maxima, logits
 from deepnets4eo.baselines.parts.references import TrainingWindow
-from deepnets4eo.baselines.parts.settings import PartSettings
-from deepnets4eo.baselines.parts.templates import REACH, Shapes, TemplateBank, in_used_frame, part_vectors
+from deepnets4eo.baselines.parts.templates import REACH, PartSettings, Shapes, TemplateBank, in_used_frame, part_vectors
 from deepnets4eo.metrics.detections import overlapping_pairs
 from deepnets4eo.polygons.boxes import outlines
 
@@ -50,9 +49,8 @@ class Examples:
 
 
 class TemplateTrainer:
-    """Rounds of alignment, fitting and mining over all templates.
-
-    component : (N,) sub-category of each usable box, in the order of the windows' usable boxes."""
+    """Rounds of alignment, fitting and mining over all templates. component : (N,) sub-category of each usable box, in
+    the order of the windows' usable boxes."""
 
     def __init__(
         self,
@@ -230,9 +228,7 @@ def group_by_side(cells: NDArray[np.float16]) -> NDArray[np.float16]:
 
 def best_alignments(positives: NDArray[np.float16], weights: NDArray[np.float32] | None) -> Alignments:
     """Return one vector an object and side: the size and shift that score best under weights (31, h, w); centred
-    without.
-
-    positives : (N, sides, sizes, 31, h + 2, w + 2)."""
+    without. positives : (N, sides, sizes, 31, h + 2, w + 2)."""
     objects, sides, sizes, _ = positives.shape[:4]
     rows, cols = positives.shape[4] - 2 * ROOM, positives.shape[5] - 2 * ROOM
     shifts = 2 * ROOM + 1
@@ -254,9 +250,7 @@ def linear_svm(
     lower: NDArray[np.floating] | None = None,
 ) -> tuple[Vectors, float]:
     """Return weights and bias that minimise ½‖w‖² + C Σ c max(0, 1 − y (w·x + b))²; c is `WEIGHT` for positives, else
-    1.
-
-    L-BFGS on all vectors in float32 is several times as fast as liblinear on dense vectors. Textureless ground is a
+    1. L-BFGS on all vectors in float32 is several times as fast as liblinear on dense vectors. Textureless ground is a
     negative. start : (F + 1,) weights and bias of the last round. lower : (F,) least weights."""
     from scipy.optimize import Bounds, minimize
 
@@ -294,11 +288,9 @@ def positive_cells(
     fine_room: int | None = None,
 ) -> NDArray[np.float16]:
     """Return cells (N, V, 31, h + 2 ROOM, w + 2 ROOM) of N objects in V views, h × w the template's size; 2 bytes a
-    value.
-
-    objects : the window (h, w) and the box (1, 5) in it. All but the first side are turned by up to half a step between
-    headings, as objects seldom have a template's. fine_room : cells of half the side instead, with this many more
-    around (3 at most)."""
+    value. objects : the window (h, w) and the box (1, 5) in it. All but the first side are turned by up to half a step
+    between headings, as objects seldom have a template's. fine_room : cells of half the side instead, with this many
+    more around (3 at most)."""
     rows, cols = (int(side) + 2 * (ROOM + SPARE) for side in shapes.sizes[template])
     patch = rows * shapes.cell_px, cols * shapes.cell_px
     step = math.pi / max(1, len(np.unique(shapes.things[:, 2])))

@@ -47,10 +47,9 @@ class References:
 def references(
     scenes: Sequence[Scene], legend: Legend, class_name: str, outlines: Sequence[gpd.GeoDataFrame] | None = None
 ) -> list[References]:
-    """Return boxes of each scene from its labels, or from `outlines`, one layer of polygons a scene.
-
-    Regions cut by the scene's edge, much smaller or larger than the median, or far from rectangular are not usable.
-    Errors: InputError where the class does not occur, or the number of layers is not that of scenes."""
+    """Return boxes of each scene from its labels, or from `outlines`, one layer of polygons a scene. Regions cut by the
+    scene's edge, much smaller or larger than the median, or far from rectangular are not usable. Errors: InputError
+    where the class does not occur, or the number of layers is not that of scenes."""
     if outlines is not None and len(outlines) != len(scenes):
         raise InputError(f"{len(outlines)} layers of outlines were given for {len(scenes)} scenes. Give one for each.")
     frames = outlines if outlines is not None else [reference_polygons(scene, legend, class_name) for scene in scenes]
@@ -193,9 +192,8 @@ def training_windows(
     max_windows: int,
     rng: np.random.Generator,
 ) -> list[TrainingWindow]:
-    """Return windows of the scenes, chosen at random, those with usable boxes first; each tile is read once.
-
-    grey_of : prepared image (C, h, w) → grey (h, w), 0 to 1."""
+    """Return windows of the scenes, chosen at random, those with usable boxes first; each tile is read once. grey_of :
+    prepared image (C, h, w) → grey (h, w), 0 to 1."""
     chosen: list[TrainingWindow] = []
     for number, which in _choose_tiles(scenes, reference_boxes, max_windows, rng).items():
         scene, reference = scenes[number], reference_boxes[number]

@@ -1,24 +1,105 @@
-"""Templates over HOG cells and their deformable parts, and their correlation with a map of cells. Inputs are not
-checked.
+"""Settings of the part detector, its templates over HOG cells and their deformable parts, and their correlation with a map of
+cells. Inputs are not checked.
 
-Source: Felzenszwalb, Girshick, McAllester, Ramanan, PAMI 32(9), 2010, section 3 (scores) and 5.2 (first parts)."""
+Source: Felzenszwalb, Girshick, McAllester, Ramanan, PAMI 32(9), 2010, section 3 (scores) and 5.2 (first parts).
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from deepnets4eo.arrays import Boxes, FloatImage, Floats, Indices, Vectors
 from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.options import option_group, options_from, plain_options
 
 PAD_CELLS = 1  # of surroundings on each side of the box: the outline's gradient lies on its edge
 REACH = 3  # fine cells by which a part may move, along rows and along columns
 COVERED = 0.8  # share of an object's area that its parts cover together
 SMALLEST = 3  # side of a part in fine cells
 SPRING = (0.02, 0.0, 0.02, 0.0)  # of the first parts: cost of y², y, x², x
+
+Score = Literal["svm", "ncc"]
+Scale = Annotated[float, Field(ge=0.1, le=10)]
+
+
+@option_group
+class PartSettings:
+    """How templates are made, trained and applied.
+
+    Parameters
+    ----------
+    components
+        Sub-categories by aspect ratio (5 in the paper); fewer where there are too few boxes for them.
+    headings
+        Directions over half a turn for which each sub-category has a template; from above, objects have any heading.
+    cell_px
+        Side of a HOG cell in pixels; None: a fifth of the boxes' median width, 3 to 8.
+    scales
+        Factors, 0.1 to 10, by which an image is resized, so that objects are also found smaller and larger.
+    parts
+        Deformable parts of each template, at half the cell size (cells of the whole are then twice as large); 0 for
+        none.
+    rounds
+        Largest number of rounds of hard-negative mining, which ends where the validation score no longer grows.
+    penalty
+        The C of the linear SVMs.
+    score
+        "svm" (margin) or "ncc" (the paper's normalised cross-correlation, which has no parts).
+    max_iou
+        Detections that overlap a better one by more (intersection over union) are dropped.
+    min_score
+        Probability from which there is a detection.
+    max_windows
+        Training windows in memory (about 4 MB for each window and scale).
+
+    Raises
+    ------
+    InputError
+        For a value out of range, and for values that exclude each other.
+
+    Examples
+    --------
+    >>> PartSettings(parts=4).to_dict()["scales"]
+    [0.92, 1.09]
+    """
+
+    components: int = Field(default=5, ge=1)
+    headings: int = Field(default=8, ge=1)
+    cell_px: int | None = Field(default=None, ge=2)
+    scales: tuple[Scale, ...] = Field(default=(0.92, 1.09), min_length=1)
+    parts: int = Field(default=0, ge=0)
+    rounds: int = Field(default=4, ge=1)
+    penalty: float = Field(default=0.01, gt=0)
+    score: Score = "svm"
+    max_iou: float = Field(default=0.25, ge=0, le=1)
+    min_score: float = Field(default=0.5, ge=0, le=1)
+    max_windows: int = Field(default=48, ge=1)
+
+    @model_validator(mode="after")
+    def _parts_are_possible(self) -> PartSettings:
+        if self.parts and self.cell_px is not None and self.cell_px % 2:
+            raise ValueError(f"has cell_px={self.cell_px} with parts={self.parts}; parts need cells of an even side")
+        if self.score == "ncc" and self.parts:
+            raise ValueError(
+                f"has score=ncc with parts={self.parts}, but ncc has no parts. Set parts to 0, or score to svm"
+            )
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as a run's card keeps them."""
+        return plain_options(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PartSettings:
+        """Make settings from plain values. Errors: InputError for a wrong value or an unknown name, with the nearest."""
+        return options_from(cls, values, "parts")
 
 
 @dataclass(frozen=True)
@@ -129,7 +210,6 @@ def correlate(
     cells: FloatImage, weights: NDArray[np.float32], *, normalised: bool = False, threads: int = 1
 ) -> FloatImage:
     """Return every template on every position of a map of cells (31, R, C): (T, R − H + 1, C − W + 1) float32.
-
     normalised : the score of Randrianarivo et al. 2015, Σ(t·I) / √Σ(t²·I²), 0 where both are 0; else Σ(t·I). The same
     bits whatever the machine's number of threads, as `threads` are used."""
     import torch
@@ -178,11 +258,9 @@ def first_parts(bank: TemplateBank, count: int) -> PartModels:
 
 
 def part_scores(fine: FloatImage, bank: TemplateBank, shape: tuple[int, int], threads: int = 1) -> FloatImage:
-    """Return what parts add to the scores of frames that begin half a frame before the cells, (T, *shape) float32.
-
-    fine : (31, R, C) cells of half the side. Each part takes its best position, response less cost: a distance
-    transform bounded by `REACH`, one axis after the other, at every second fine cell only. Memory: 4 T P bytes a fine
-    cell."""
+    """Return what parts add to the scores of frames that begin half a frame before the cells, (T, *shape) float32. fine
+    : (31, R, C) cells of half the side. Each part takes its best position, response less cost: a distance transform
+    bounded by `REACH`, one axis after the other, at every second fine cell only. Memory: 4 T P bytes a fine cell."""
     parts, frame = bank.parts, bank.shapes.frame
     assert parts is not None, "the bank has parts"
     count, each, _, side, _ = parts.weights.shape
@@ -204,9 +282,8 @@ def part_scores(fine: FloatImage, bank: TemplateBank, shape: tuple[int, int], th
 
 def align_parts(crops: Vectors, parts: PartModels, template: int) -> tuple[Vectors, Vectors]:
     """Return HOG of one template's parts at their best positions in crops, (M, P · 31 · p · p), and y², y, x², x (M, P
-    · 4).
-
-    crops : (M, 31, 2 h + 2 REACH, 2 w + 2 REACH) fine cells of the used frame, from whose corner anchors count."""
+    · 4). crops : (M, 31, 2 h + 2 REACH, 2 w + 2 REACH) fine cells of the used frame, from whose corner anchors
+    count."""
     size = len(crops)
     features, moves = [], []
     steps = np.arange(-REACH, REACH + 1)

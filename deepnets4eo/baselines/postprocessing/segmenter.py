@@ -11,10 +11,12 @@ from pydantic import Field, model_validator
 from deepnets4eo.arrays import Batch, FloatImage, Mask
 from deepnets4eo.baselines.bands import Bands, band_names, unstandardise
 from deepnets4eo.baselines.postprocessing.crf import CrfSettings, mean_field
-from deepnets4eo.baselines.postprocessing.minimum_area import Connectivity, area_in_px, minimum_area
 from deepnets4eo.baselines.postprocessing.votes import (
+    Connectivity,
+    area_in_px,
     argmax_class,
     majority_filter,
+    minimum_area,
     region_shares,
     superpixel_vote,
     vote_shares,
@@ -63,9 +65,8 @@ class Majority:
 
 @option_group
 class MinimumArea:
-    """Smaller regions take the label around them; the probabilities of both labels are swapped.
-
-    Regions are followed up to `MAX_HALO_PX` beyond the core of a tile: compact ones completely."""
+    """Smaller regions take the label around them; the probabilities of both labels are swapped. Regions are followed up
+    to `MAX_HALO_PX` beyond the core of a tile: compact ones completely."""
 
     area_px: int | None = Field(default=None, ge=1, description="this or area_m2")
     area_m2: float | None = Field(default=None, gt=0, description="in square metres, for inputs with a CRS")

@@ -1,13 +1,16 @@
-"""Votes: pixels take the class of most pixels in a square window, or in their superpixel.
+"""Labels without speckle: pixels take the class of most pixels in a square window or in their superpixel, and regions below a
+smallest mapping unit take the label of their surroundings.
 
-Pixels that are void (labels), or not known (NaN probabilities), have no vote and stay so."""
+Pixels that are void (labels), or not known (NaN probabilities), have no vote and stay so.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from skimage.measure import label as connected_regions
 
 from deepnets4eo.arrays import Codes
 from deepnets4eo.cards.legend import VOID
@@ -15,6 +18,8 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.tiling.scores import best_class
 
 SHIFTED_PX = 8  # up to this radius adding shifted images is faster than running sums
+
+Connectivity = Literal[4, 8]
 
 
 def majority_filter(values: NDArray[Any], radius_px: int) -> NDArray[Any]:
@@ -48,9 +53,7 @@ def majority_filter(values: NDArray[Any], radius_px: int) -> NDArray[Any]:
 
 def vote_shares(labels: NDArray[np.uint8], num_classes: int, radius_px: int) -> NDArray[np.float32]:
     """Return each class's share of the votes in a window, (K, h, w) float32, sum 1; NaN where the label (0 … K − 1) is
-    void.
-
-    A pixel's own vote counts one and a half times, which decides ties."""
+    void. A pixel's own vote counts one and a half times, which decides ties."""
     check_radius(radius_px)
     shares = np.empty((num_classes, *labels.shape), np.float32)
     total = 2 * window_sums((labels != VOID).astype(_votes_type(radius_px)), radius_px) + 1
@@ -183,9 +186,7 @@ def superpixel_vote(values: NDArray[Any], ids: NDArray[np.integer]) -> NDArray[A
 
 def region_shares(labels: NDArray[np.uint8], ids: NDArray[np.integer], num_classes: int) -> NDArray[np.float32]:
     """Return each class's share of the votes in a pixel's superpixel, (K, h, w) float32, sum 1; NaN where labels are
-    void.
-
-    A pixel without superpixel has only its own vote."""
+    void. A pixel without superpixel has only its own vote."""
     own = (labels == np.arange(num_classes, dtype=np.uint8)[:, None, None]).astype(np.float32)
     own[:, labels == VOID] = np.nan
     return np.asarray(superpixel_vote(own, ids), np.float32)
@@ -213,3 +214,103 @@ def _superpixel_means(proba: NDArray[np.float32], region_numbers: NDArray[np.int
         of_class[voting] = (sums / pixels)[region_numbers[voting]]
     voted.reshape(len(proba), -1)[:, ~known] = np.nan
     return voted
+
+
+def minimum_area(labels: NDArray[np.uint8], area_px: int, *, connectivity: Connectivity = 4) -> NDArray[np.uint8]:
+    """Merge regions below an area into their neighbours. Memory: about 60 bytes a pixel.
+
+    Parameters
+    ----------
+    labels : (h, w) uint8, void 255
+    area_px : smallest area in pixels, at least 1
+    connectivity : 4, or 8 where touching corners connect pixels of a region
+
+    Returns
+    -------
+    (h, w) uint8
+        Labels whose regions all have `area_px` pixels at least, except those that only void surrounds. A small region
+        takes the label with which it shares the longest border, among regions that stay in that round: large ones, and
+        the largest of small ones without a large neighbour. A tie goes to the lowest label.
+
+    Raises
+    ------
+    InputError
+        For an area below 1.
+
+    Examples
+    --------
+    >>> minimum_area(np.array([[1, 1, 1], [1, 0, 2], [1, 1, 2]], np.uint8), 2).tolist()
+    [[1, 1, 1], [1, 1, 2], [1, 1, 2]]
+    """
+    if area_px < 1:
+        raise InputError(f"area_px is {area_px}, expected at least 1 pixel.")
+    labels = labels.copy()
+    while area_px > 1 and _merge_small_regions(labels, area_px, connectivity):
+        pass
+    return labels
+
+
+def area_in_px(area_m2: float, gsd_m: float | None) -> int:
+    """Return the pixels that an area covers, rounded up. Errors: InputError where the ground size of a pixel is not known."""
+    if gsd_m is None:
+        raise InputError(
+            f"an area of {area_m2:g} m² needs the ground size of a pixel, which is not known for scenes without CRS. Give "
+            "area_px instead."
+        )
+    return max(1, int(np.ceil(area_m2 / gsd_m**2 - 1e-6)))
+
+
+def _merge_small_regions(labels: NDArray[np.uint8], area_px: int, connectivity: Connectivity) -> bool:
+    """Do one round, in place; returns whether anything changed."""
+    regions = connected_regions(labels.astype(np.int16) + 1, background=0, connectivity=connectivity // 4)
+    regions[labels == VOID] = 0
+    sizes = np.bincount(regions.ravel())
+    sizes[0] = 0
+    small = sizes < area_px
+    small[0] = False
+    if not small.any():
+        return False
+    one, other = _borders(regions, small)
+    label_of = np.zeros(sizes.size, np.uint8)
+    label_of[regions.ravel()] = labels.ravel()
+    stays = _is_kept(one, other, sizes, small)
+    taken = ~stays[one] & stays[other]
+    if not taken.any():
+        return False
+    new_label = _longest_border(one[taken], label_of[other[taken]], label_of)
+    labels[:] = new_label[regions]
+    return True
+
+
+def _borders(regions: NDArray[np.int64], small: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return pairs (small region, its neighbour), one for each pixel side between them; never void, number 0."""
+    pairs = [(regions[:-1], regions[1:]), (regions[:, :-1], regions[:, 1:])]
+    one, other = [], []
+    for first, second in pairs:
+        border = (first != second) & (small[first] | small[second]) & (first > 0) & (second > 0)
+        a, b = first[border], second[border]
+        one += [a[small[a]], b[small[b]]]
+        other += [b[small[a]], a[small[b]]]
+    return np.concatenate(one), np.concatenate(other)
+
+
+def _is_kept(
+    one: NDArray[np.int64], other: NDArray[np.int64], sizes: NDArray[np.int64], small: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Return whether a region stays: large ones, and small ones larger than all their neighbours, or as large with a lower number."""
+    rank = np.empty(sizes.size, np.int64)
+    rank[np.lexsort([-np.arange(sizes.size), sizes])] = np.arange(sizes.size)
+    highest = np.full(sizes.size, -1, np.int64)
+    np.maximum.at(highest, one, rank[other])
+    return ~small | (rank > highest)
+
+
+def _longest_border(one: NDArray[np.int64], label: NDArray[np.uint8], label_of: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the label of each region, where regions `one` take the label with which they share most sides."""
+    keys, lengths = np.unique(one * 256 + label, return_counts=True)
+    region, neighbour_label = keys // 256, (keys % 256).astype(np.uint8)
+    order = np.lexsort([-neighbour_label.astype(np.int64), lengths, region])  # the last of each region is its longest
+    last = np.flatnonzero(np.append(np.diff(region[order]) != 0, True))
+    new_label = label_of.copy()
+    new_label[region[order][last]] = neighbour_label[order][last]
+    return new_label

@@ -17,8 +17,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.arrays import Indices, RegionIds
 from deepnets4eo.baselines.bands import Bands, band_names, unstandardise
-from deepnets4eo.baselines.superpixels.connection import KeyFile, group_pairs, number_pieces
-from deepnets4eo.baselines.superpixels.segmenting import Superpixels
+from deepnets4eo.baselines.superpixels.segmenting import KeyFile, Superpixels, group_pairs, number_pieces
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import PARTIAL
 from deepnets4eo.grid import Window, blocks
@@ -47,7 +46,6 @@ class SceneBands:
     @classmethod
     def open(cls, scene: Scene | Layer, bands: Mapping[str, Sequence[str]] | None = None) -> SceneBands:
         """Open all layers but the labels; their range is measured on evenly spread windows. bands : layer → names.
-
         Errors: InputError where there is no layer, or nothing is valid."""
         if isinstance(scene, Layer):
             scene = Scene({"image": scene})
@@ -270,10 +268,9 @@ class Block:
 
 
 def merge_core(block: Block, around: Sequence[Block]) -> RegionIds:
-    """Return keys of the pixels of a block's core, (h, w) int32; −1 where not valid.
-
-    A pixel goes to the first block of `around` (all whose windows reach into the core, in order) that has its region as
-    its own, else to the first that has it whole, else to its own block."""
+    """Return keys of the pixels of a block's core, (h, w) int32; −1 where not valid. A pixel goes to the first block of
+    `around` (all whose windows reach into the core, in order) that has its region as its own, else to the first that
+    has it whole, else to its own block."""
     core = block.core
     keys = np.full((core.height, core.width), -1, np.int32)
     for status in ("own", "whole"):
@@ -292,9 +289,8 @@ def merge_core(block: Block, around: Sequence[Block]) -> RegionIds:
 
 
 def match_regions(one: Block, other: Block) -> Indices:
-    """Return pairs of keys (n, 2) of the same region: more than half of their pixels in the common area are shared.
-
-    For two regions that are cut by the windows, half of the smaller one suffices: each block has another part."""
+    """Return pairs of keys (n, 2) of the same region: more than half of their pixels in the common area are shared. For
+    two regions that are cut by the windows, half of the smaller one suffices: each block has another part."""
     common_window = _intersection(one.window, other.window)
     if not common_window.height or not common_window.width:
         return np.zeros((0, 2), np.int64)

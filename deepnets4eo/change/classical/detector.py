@@ -26,7 +26,7 @@ from deepnets4eo.rasters.thresholds import BINS, Histogram, histogram_of, separa
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import ProbabilitySegmenter
 from deepnets4eo.tiling import Tiling
-from deepnets4eo.tiling.spread import spread_windows
+from deepnets4eo.tiling.sampling import spread_windows
 
 log = logging.getLogger(__name__)
 

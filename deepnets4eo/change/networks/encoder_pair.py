@@ -17,7 +17,7 @@ from deepnets4eo.change.networks.blocks import bands_of_one_date
 from deepnets4eo.change.networks.cover_and_change import CoverAndChange
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.networks import DEFAULT_ENCODER, create_model
-from deepnets4eo.training.contrastive import FeatureContrast
+from deepnets4eo.training.losses import FeatureContrast
 
 Fusion = Literal["concat", "difference", "both"]
 FUSIONS: tuple[str, ...] = get_args(Fusion)

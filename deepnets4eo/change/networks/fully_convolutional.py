@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.change.networks.blocks import bands_of_one_date, convolutions, double_size, join
 from deepnets4eo.errors import InputError
-from deepnets4eo.training.contrastive import FeatureContrast
+from deepnets4eo.training.losses import FeatureContrast
 
 ENCODER = ((16, 16), (32, 32), (64, 64, 64), (128, 128, 128))
 DECODER = ((128, 128, 64), (64, 64, 32), (32, 16), (16,))

@@ -21,7 +21,7 @@ from deepnets4eo.change.series.features import CellGrid, cell_sums
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.band_roles import COLOURS, role_indices
-from deepnets4eo.tiling.spread import spread_windows
+from deepnets4eo.tiling.sampling import spread_windows
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)[:, None, None]  # of ImageNet's photographs
 STD = np.array([0.229, 0.224, 0.225], np.float32)[:, None, None]

@@ -27,12 +27,11 @@ from deepnets4eo.change.series.stack import ImageSeries, year_note
 from deepnets4eo.errors import GridError
 from deepnets4eo.files import write_text
 from deepnets4eo.grid import Window, transform_shapes, transformer
-from deepnets4eo.outputs.csv_cells import csv_text
 from deepnets4eo.outputs.event import SeriesEvent
-from deepnets4eo.outputs.html import fill_template, image_address
+from deepnets4eo.outputs.safe_text import csv_text, fill_template, image_address
 from deepnets4eo.polygons.vertices import centres
 from deepnets4eo.rasters.band_roles import COLOURS, role_indices
-from deepnets4eo.tiling.spread import spread_windows
+from deepnets4eo.tiling.sampling import spread_windows
 from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:

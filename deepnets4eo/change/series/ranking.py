@@ -24,7 +24,7 @@ from deepnets4eo.change.series.options import NoveltyOptions
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.outputs.event import SeriesEvent
-from deepnets4eo.outputs.gpkg_tables import write_event
+from deepnets4eo.outputs.provenance import write_event
 from deepnets4eo.polygons.vector_files import write_vector
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from deepnets4eo.arrays import FloatImage
 from deepnets4eo.footprints.outlines import order_by_place
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.tiling.spread import spread_indices
+from deepnets4eo.tiling.sampling import spread_indices
 
 
 def box(values: FloatImage, size_px: int) -> FloatImage:

@@ -17,8 +17,7 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.damage.network.architecture import PairOrPostNet
 from deepnets4eo.damage.network.pooling import pool_batch
 from deepnets4eo.damage.network.recipe import GradingSection
-from deepnets4eo.training.criterion import class_weights
-from deepnets4eo.training.losses import CrossEntropy, SumOfLosses
+from deepnets4eo.training.losses import CrossEntropy, SumOfLosses, class_weights
 
 NUM_GRADES = 4
 MEMORY = 0.98  # of how often each grade was met, by batch

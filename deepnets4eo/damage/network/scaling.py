@@ -17,7 +17,7 @@ from deepnets4eo.footprints.outlines import order_by_place
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.tiling.spread import spread_indices
+from deepnets4eo.tiling.sampling import spread_indices
 from deepnets4eo.training.statistics import Moments
 
 WINDOWS, WINDOW_PX = 16, 256

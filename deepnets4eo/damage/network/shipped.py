@@ -14,7 +14,7 @@ from deepnets4eo.damage.colour_choice import in_colour
 from deepnets4eo.damage.network.grader import NetworkGrader, is_run
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import mean_gsd_m
-from deepnets4eo.inspection.daylight import DARKEST, bright_value, is_grey
+from deepnets4eo.inspection.images import DARKEST, bright_value, is_grey
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer, Scene

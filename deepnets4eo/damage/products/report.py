@@ -16,10 +16,18 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, SUBJECT, TITLES, colors
 from deepnets4eo.grid import Grid
-from deepnets4eo.outputs.map_page.banner import findings_banner
-from deepnets4eo.outputs.map_page.page import MapKind, image_budget, rings_in_pixels, write_map_page
+from deepnets4eo.outputs.findings import findings_banner
+from deepnets4eo.outputs.map_page.page import (
+    MISSING,
+    MapKind,
+    Payload,
+    image_budget,
+    pack_objects,
+    rings_in_pixels,
+    share_codes,
+    write_map_page,
+)
 from deepnets4eo.outputs.map_page.panels import render, render_scores
-from deepnets4eo.outputs.map_page.payload import MISSING, Payload, pack_objects, share_codes
 from deepnets4eo.registration.pair import UNMOVED, on_post_grid
 from deepnets4eo.zonal import patch_centres
 

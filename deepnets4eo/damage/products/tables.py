@@ -17,9 +17,9 @@ import pyogrio
 from deepnets4eo.damage.products.qgis_styles import buildings_qml, extent_qml, without_outlines_qml
 from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST, SUBJECT
 from deepnets4eo.files import atomic_write
-from deepnets4eo.formats.flat_crs import without_heights
-from deepnets4eo.outputs.gpkg_tables import add_event, add_styles, register_table
+from deepnets4eo.outputs.provenance import add_event, add_styles, register_table
 from deepnets4eo.polygons.vector_files import set_fixed_times
+from deepnets4eo.rasters.plane_crs import without_heights
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.map_content import DamageMapContent

@@ -22,7 +22,7 @@ from deepnets4eo.damage.products.summary import summarize
 from deepnets4eo.damage.products.tables import write_gpkg, write_parquet
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import write_json
-from deepnets4eo.outputs.origins import describe, file_facts, versions
+from deepnets4eo.outputs.provenance import describe, file_facts, versions
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.map_content import DamageMapContent

@@ -27,7 +27,20 @@ CHEN_DROPOUT = 0.5
 CHEN_SPREAD = 0.001  # of first weights
 
 
-class Chen(PatchClassifier):
+class FlattenedPatch(PatchClassifier):
+    """Convolutions `features` of a patch, and a layer `output` over all that they leave of it."""
+
+    features: nn.Sequential
+    output: nn.Linear
+
+    def patch_scores(self, patches: Tensor) -> Tensor:
+        """Logits of centre pixels. patches : (N, B, P, P) → (N, K)"""
+        self.check_patches(patches)
+        scores: Tensor = self.output(self.features(patches[:, None]).flatten(1))
+        return scores
+
+
+class Chen(FlattenedPatch):
     """Chen et al., TGRS 2016: three 3-D convolutions of 32 × 4 × 4, the first two pooled, on patches of 27 pixels.
 
     At least 94 bands, and patches of 25 px; of 27 the poolings leave out the last two rows and columns.
@@ -49,19 +62,13 @@ class Chen(PatchClassifier):
         self.output = nn.Linear(flat, num_classes)
         initialise(self.modules(), partial(nn.init.normal_, std=CHEN_SPREAD), zero_bias=True)
 
-    def patch_scores(self, patches: Tensor) -> Tensor:
-        """Logits of centre pixels. patches : (N, B, P, P) → (N, K)"""
-        self.check_patches(patches)
-        scores: Tensor = self.output(self.features(patches[:, None]).flatten(1))
-        return scores
-
     def inner_scores(self, cube: Tensor) -> Tensor:
         """Logits wherever the context lies inside. cube : (N, B, h, w) → (N, K, h − b, w − b), b = before_px + after_px"""
         maps = apply_dense(self.features, cube[:, None])
         return apply_linear(self.output, maps, self.geometry.side_px, self.geometry.dilation)
 
 
-class Li(PatchClassifier):
+class Li(FlattenedPatch):
     """Li, Zhang and Shen, Remote Sensing 2017: two 3-D convolutions, the second with twice the maps, and no pooling.
 
     At least 5 bands and patches of 5 px. planes : maps of the first convolution; 16 in the comparison of Audebert et
@@ -84,12 +91,6 @@ class Li(PatchClassifier):
         flat = 2 * planes * out_length(layers, in_channels, -3) * geometry.side_px**2
         self.output = nn.Linear(flat, num_classes)
         initialise(self.modules(), nn.init.xavier_uniform_, zero_bias=True)
-
-    def patch_scores(self, patches: Tensor) -> Tensor:
-        """Logits of centre pixels. patches : (N, B, P, P) → (N, K)"""
-        self.check_patches(patches)
-        scores: Tensor = self.output(self.features(patches[:, None]).flatten(1))
-        return scores
 
     def inner_scores(self, cube: Tensor) -> Tensor:
         """Logits wherever the context lies inside. cube : (N, B, h, w) → (N, K, h − P + 1, w − P + 1)"""
@@ -159,7 +160,7 @@ HAMIDA_FIRST, HAMIDA_LATER = 20, 35  # maps
 HAMIDA_PATCHES = (3, 5, 7)
 
 
-class Hamida(PatchClassifier):
+class Hamida(FlattenedPatch):
     """Ben Hamida et al., TGRS 2018: small 3-D kernels, and strided convolutions along the spectrum for poolings.
 
     patch_px : 3, 5 or 7. dilation : of all kernels along the spectrum. Patches of 3 pixels are padded with zeros, patch
@@ -177,12 +178,6 @@ class Hamida(PatchClassifier):
         self.side_px, self.features = geometry.side_px, nn.Sequential(*layers)
         self.output = nn.Linear(HAMIDA_LATER * out_length(layers, in_channels, -3) * geometry.side_px**2, num_classes)
         initialise(self.modules(), nn.init.kaiming_normal_, zero_bias=True)
-
-    def patch_scores(self, patches: Tensor) -> Tensor:
-        """Logits of centre pixels. patches : (N, B, P, P) → (N, K)"""
-        self.check_patches(patches)
-        scores: Tensor = self.output(self.features(patches[:, None]).flatten(1))
-        return scores
 
     def inner_scores(self, cube: Tensor) -> Tensor:
         """Logits wherever the context lies inside. cube : (N, B, h, w) → (N, K, h − P + 1, w − P + 1)"""

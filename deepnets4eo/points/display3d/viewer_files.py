@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.files import atomic_write, write_text
 from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.outputs.html import fill_template, script_safe
+from deepnets4eo.outputs.safe_text import fill_template, script_safe
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.rubble.rubble_map import RUBBLE_CLASS
 from deepnets4eo.version import __version__

@@ -258,7 +258,7 @@ def _features(cloud: PointCloud, options: FeatureOptions, workers: int | None) -
     for group in options.measured:
         parts += [np.asarray(getattr(cloud, name), np.float32).reshape(len(cloud), -1) for name in NEEDS[group]]
     if options.above_ground:
-        from deepnets4eo.points.ground import heights_above_ground
+        from deepnets4eo.points.height_grid import heights_above_ground
 
         parts.append(heights_above_ground(cloud).reshape(-1, 1))
     return np.concatenate(parts, axis=1).astype(np.float32, copy=False)

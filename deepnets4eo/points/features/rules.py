@@ -124,7 +124,7 @@ class RuleLabeller:
         return at_counted(cloud, self._scores, np.nan)
 
     def _scores(self, cloud: PointCloud) -> NDArray[np.float32]:
-        from deepnets4eo.points.ground import heights_above_ground
+        from deepnets4eo.points.height_grid import heights_above_ground
 
         options = self.options
         height = heights_above_ground(cloud, max_building_m=options.max_building_m)

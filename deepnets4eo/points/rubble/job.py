@@ -20,17 +20,16 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import GridError
-from deepnets4eo.formats.flat_crs import PLAIN_METRES, flat_crs
 from deepnets4eo.grid import Window, apply_affine, blocks, crop
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import count_of
 from deepnets4eo.points.height_grid import NoHeightsError, grid_around
-from deepnets4eo.points.rubble.cells import BuildingCells
 from deepnets4eo.points.rubble.measure import BlockInputs, BlockMeasures, measure_block, rubble_polygons
 from deepnets4eo.points.rubble.plans import BUILT_MARGIN_M, VerticalFit, fit_vertically, terrain_under
 from deepnets4eo.points.rubble.rubble_map import MEANING, UNKNOWN, RubbleMap, RubbleOptions, findings_of, gap_findings
-from deepnets4eo.points.rubble.surfaces import BlockHeights, Heights, HeightSource, stated_heights
-from deepnets4eo.terrain.datums import check_same_datum
+from deepnets4eo.points.rubble.surfaces import BlockHeights, BuildingCells, Heights, HeightSource, stated_heights
+from deepnets4eo.rasters.plane_crs import PLAIN_METRES, flat_crs
+from deepnets4eo.terrain.units import check_same_datum
 
 if TYPE_CHECKING:
     from deepnets4eo.footprints import Footprints

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.grid import Grid
-from deepnets4eo.points.rubble.cells import BuildingCells, nearest_building, roughness, rule_of_thumb
 from deepnets4eo.points.rubble.plans import (
     NMADS,
     STOREY_M,
@@ -42,7 +41,15 @@ from deepnets4eo.points.rubble.rubble_map import (
     UNKNOWN,
     RubbleOptions,
 )
-from deepnets4eo.points.rubble.surfaces import BlockHeights, systematic_offset_m, without_offset
+from deepnets4eo.points.rubble.surfaces import (
+    BlockHeights,
+    BuildingCells,
+    nearest_building,
+    roughness,
+    rule_of_thumb,
+    systematic_offset_m,
+    without_offset,
+)
 
 COLLAPSED_SHARE = 0.5  # of the plan that has come down
 PARTLY_SHARE = 0.1

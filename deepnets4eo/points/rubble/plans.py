@@ -19,9 +19,17 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.points.height_grid import NoHeightsError
-from deepnets4eo.points.rubble.cells import NORMAL_95, BuildingCells, nmad, roughness, shrink, volume_sigma
 from deepnets4eo.points.rubble.rubble_map import RubbleOptions
-from deepnets4eo.points.rubble.surfaces import WALL_M, BlockHeights
+from deepnets4eo.points.rubble.surfaces import (
+    NORMAL_95,
+    WALL_M,
+    BlockHeights,
+    BuildingCells,
+    nmad,
+    roughness,
+    shrink,
+    volume_sigma,
+)
 from deepnets4eo.terrain import ground
 
 OUTLINE_M = 0.2  # standard error of the position of an outline's side, after it was laid on the heights
@@ -97,9 +105,8 @@ class BlockInputs:
 @dataclass(frozen=True)
 class Plan:
     """What the cells (P,) of the plans show: heights after and before (None in work on post alone), known, whether the
-    roof has gone, whether it may have (all that is rough or low, in work on post alone), whether the cell lies away from the
-    edge; per building (N,): area, limit of heaps, height before, mean
-    loss, volume before and lost."""
+    roof has gone, whether it may have (all that is rough or low, in work on post alone), whether the cell lies away
+    from the edge; per building (N,): area, limit of heaps, height before, mean loss, volume before and lost."""
 
     after: NDArray[Any]
     before: NDArray[Any] | None

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite, write_json, write_text
-from deepnets4eo.formats.flat_crs import without_heights
 from deepnets4eo.jobs.scratch import hidden_folder, publish
-from deepnets4eo.outputs.csv_cells import csv_text
-from deepnets4eo.outputs.gpkg_tables import write_event
+from deepnets4eo.outputs.provenance import write_event
+from deepnets4eo.outputs.safe_text import csv_text
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.display3d.viewer_files import (
     MOST_POINTS,
@@ -41,6 +40,7 @@ from deepnets4eo.points.rubble.rubble_map import (
     RubbleMap,
 )
 from deepnets4eo.points.rubble.surfaces import Heights, HeightSource, is_of_points
+from deepnets4eo.rasters.plane_crs import without_heights
 from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from deepnets4eo.arrays import Floats, Indices, Mask, Vectors
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.ground import heights_above_ground
+from deepnets4eo.points.height_grid import heights_above_ground
 from deepnets4eo.points.views.surface import NearVertices, Surface, SurfaceOptions, surface_attributes
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.terrain import ndsm

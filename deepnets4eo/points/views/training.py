@@ -54,7 +54,7 @@ def train_on_views(
 ) -> tuple[NetworkSegmenter, dict[str, Any]]:
     """Train the network of a recipe on rendered views; returns its segmenter, and notes for the card. third_factor : the
     largest by which the third band of a composite is multiplied or divided."""
-    from deepnets4eo.training.criterion import SegmentationCriterion
+    from deepnets4eo.training.losses import SegmentationCriterion
 
     warn_of_lacking(rendered)
     network = {"name": recipe.model.network, "encoder": recipe.model.encoder}

@@ -71,8 +71,6 @@ class WorldSection(Section):
 class WorldRecipe(Recipe):
     """All that decides the training of the networks for one image.
 
-    Examples
-    --------
     >>> WorldRecipe(data={"world": "city"}).data.tile_px
     256
     """

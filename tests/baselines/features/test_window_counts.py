@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepnets4eo.baselines.features.window_counts import Windows, window_counts
+from deepnets4eo.baselines.features.feature import Windows, window_counts
 
 
 @settings(max_examples=40, deadline=None)

@@ -9,8 +9,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.baselines.bands import unstandardise
 from deepnets4eo.baselines.postprocessing import PostProcessed, build_steps
-from deepnets4eo.baselines.rule_table import RuleTable
-from deepnets4eo.baselines.rules import ExpertRules
+from deepnets4eo.baselines.rules import ExpertRules, RuleTable
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError

@@ -11,8 +11,8 @@ from skimage.metrics import adapted_rand_error
 
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.superpixels import Superpixels, region_table, segment_scene
-from deepnets4eo.baselines.superpixels.connection import renumber
 from deepnets4eo.baselines.superpixels.scene import SceneBands
+from deepnets4eo.baselines.superpixels.segmenting import renumber
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import whole
 from deepnets4eo.rasters.scene import Layer, Scene

@@ -10,7 +10,7 @@ from skimage.segmentation import felzenszwalb
 
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.superpixels import METHODS, Superpixels, majority
-from deepnets4eo.baselines.superpixels.connection import (
+from deepnets4eo.baselines.superpixels.segmenting import (
     connected_regions,
     merge_small_regions,
     renumber,

@@ -14,7 +14,7 @@ from made_up_map import MEANING, make_grid, make_map
 
 from deepnets4eo.damage.products.report import _rank, encode, most_damaged_first
 from deepnets4eo.damage.vocabulary import GRADES
-from deepnets4eo.outputs.map_page.payload import UNITS_PER_PX, outlines
+from deepnets4eo.outputs.map_page.page import UNITS_PER_PX, outlines
 
 
 def rings_back(packed):

@@ -142,7 +142,7 @@ def recipe(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def rules(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.baselines.rule_table import RuleTable
+    from deepnets4eo.baselines.rules import RuleTable
 
     return RuleTable.load(main).to_dict()
 

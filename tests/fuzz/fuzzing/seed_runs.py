@@ -14,7 +14,7 @@ import numpy as np
 from deepnets4eo.baselines import ExpertRules, PixelClassifier
 from deepnets4eo.baselines.parts.detector import save_bank
 from deepnets4eo.baselines.parts.templates import Shapes, TemplateBank
-from deepnets4eo.baselines.rule_table import RuleTable
+from deepnets4eo.baselines.rules import RuleTable
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json, sha256

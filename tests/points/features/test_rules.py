@@ -10,7 +10,7 @@ from deepnets4eo.points.features import RuleLabeller
 from deepnets4eo.points.features.neighbourhoods import smooth_scores
 from deepnets4eo.points.features.rules import RuleOptions
 from deepnets4eo.points.files import open_cloud
-from deepnets4eo.points.ground import heights_above_ground
+from deepnets4eo.points.height_grid import heights_above_ground
 
 
 def codes_of(labeller: PointLabeller, cloud: PointCloud) -> np.ndarray:

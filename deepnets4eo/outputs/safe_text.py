@@ -1,19 +1,22 @@
-"""Tables as CSV text in which no cell is a formula for a spreadsheet, and text for Markdown that is no mark of it."""
+"""Text that does no harm where it is read: cells of CSV tables that are no formulas, Markdown without marks, and pages that need no other file."""
 
 from __future__ import annotations
 
+import base64
 import csv
 import html
 import io
+import json
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from deepnets4eo.files import plain
 
 # Characters that begin a formula in spreadsheets; the last four are = + - @ as wide characters
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 # What spreadsheets take for a number; -inf and +1_0, which Python takes for one, are formulas to them
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-
 
 MARKDOWN = re.compile(
     r"([\\`*\[\]|])"
@@ -57,3 +60,33 @@ def escape_formula(cell: Any) -> Any:
         return cell
     text = cell.replace("\r\n", "\n").replace("\r", "\n")  # csv quotes only \n, and \r begins a row as well
     return f"'{text}" if text.startswith(FORMULA_STARTS) and not NUMBER.fullmatch(text) else text
+
+
+def fill_template(template: str, parts: Mapping[str, str]) -> str:
+    """Put parts, HTML by name and already escaped, in the places `%%NAME%%` of a template, all at once: a part that
+    holds `%%` is not looked into. Raises KeyError for a place without a part.
+
+    >>> fill_template("<h1>%%TITLE%%</h1>", {"TITLE": "Roofs, 5 %%"})
+    '<h1>Roofs, 5 %%</h1>'
+    """
+    pieces = template.split("%%")
+    return "".join(parts[piece] if number % 2 else piece for number, piece in enumerate(pieces))
+
+
+def script_safe(value: Any) -> str:
+    """Return JSON that cannot end the script element it stands in, whatever its texts hold; NaN becomes null.
+
+    >>> script_safe({"id": "</b>"}) == '{"id":"' + chr(92) + 'u003c/b>"}'
+    True
+    """
+    text = json.dumps(plain(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def image_address(encoded: bytes, kind: Literal["png", "webp", "jpeg"]) -> str:
+    """An image file as an address that holds it.
+
+    >>> image_address(b"RIFF", "webp")
+    'data:image/webp;base64,UklGRg=='
+    """
+    return f"data:image/{kind};base64,{base64.b64encode(encoded).decode()}"

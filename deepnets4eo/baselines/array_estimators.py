@@ -1,6 +1,8 @@
-"""One-vs-all support vector machines with a Gaussian kernel: exact, or by Nyström features for many samples.
+"""Classifiers whose state is arrays alone: linear discriminant analysis, the spectral angle mapper, Gaussian support vector machines.
 
-All machines share one table of vectors: prediction is one kernel matrix times one matrix of coefficients."""
+Each takes vectors (n, F) and classes (n,), and predicts by one matrix product for all pixels: with means of the classes, with
+their directions, or with a kernel matrix, for which all one-vs-all machines share one table of vectors.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,114 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from deepnets4eo.prefetch import in_order
 
+LEAST_VARIANCE = 1e-8  # of directions that are used, of the widest: narrower ones are rounding
+
+CHUNK_VECTORS = 1 << 13  # spectra at once: their products stay in the processor's cache
+LEAST_SPREAD = 1e-3  # radians: float32 cosines of nearly equal spectra know angles to 5e-4
+
 SHARED_KERNEL = 6000  # samples whose kernel is computed once for all classes: 288 MB
 KERNEL_VALUES = 1 << 17  # in memory at once: half a megabyte fits into the processor's cache
 
 
-class RbfSvm(ClassifierMixin, BaseEstimator):
-    """f_k(x) = Σ_s coef[s, k] · exp(−γ ‖x − s‖²) + intercept[k], a machine for each class against all others.
+class LinearDiscriminant(ClassifierMixin, BaseEstimator):
+    """δ_k(x) = x · Σ⁻¹m_k − ½ m_k · Σ⁻¹m_k + log π_k, with Σ the covariance within all classes (Fisher 1936; Rao 1948).
 
-    gamma : in units of 1 / (features × their variance), so that 1 is a sound start. components : 0, exact support
-    vectors (libsvm; up to some 10 000 samples), or landmarks of a Nyström approximation (Williams and Seeger, NIPS
-    2000)."""
+    class_weight : "balanced", equal π_k; None, the shares of the samples. Directions without variance within the classes
+    are left out. The scale of the columns does not matter.
+
+    >>> points = np.array([[0, 0], [0, 1], [1, 0], [3, 3], [3, 4], [4, 3]], np.float32)
+    >>> LinearDiscriminant().fit(points, [0, 0, 0, 7, 7, 7]).predict([[0.2, 0.3], [2.8, 3.9]])
+    array([0, 7])
+    """
+
+    def __init__(self, class_weight: str | None = None) -> None:
+        self.class_weight = class_weight
+
+    def fit(self, vectors: NDArray[np.float32], classes: ArrayLike) -> LinearDiscriminant:
+        """Fit to vectors (n, F) and their classes (n,). Memory: two copies of the vectors in float64."""
+        self.classes_, index = np.unique(np.asarray(classes), return_inverse=True)
+        self.n_features_in_ = vectors.shape[1]
+        exact = np.asarray(vectors, np.float64)
+        centre = exact.mean(axis=0)
+        exact = exact - centre
+        counts = np.bincount(index)
+        means = np.stack([exact[index == number].mean(axis=0) for number in range(len(counts))])
+        spread = np.sqrt(np.square(exact).mean(axis=0))
+        scale = np.where(spread > 0, spread, 1)
+        residuals = (exact - means[index]) / scale
+        variances, axes = np.linalg.eigh(residuals.T @ residuals / len(index))
+        used = variances > max(variances[-1], 1e-300) * LEAST_VARIANCE
+        whiten = axes[:, used] / np.sqrt(variances[used]) / scale[:, None]
+        weights = whiten @ (whiten.T @ means.T)
+        priors = np.full(len(counts), 1 / len(counts)) if self.class_weight == "balanced" else counts / len(index)
+        self.centre_ = centre.astype(np.float32)
+        self.coef_ = weights.astype(np.float32)
+        offsets = (centre - self.centre_) @ weights  # what rounding moved the centre by
+        self.intercept_ = (np.log(priors) - 0.5 * (means.T * weights).sum(axis=0) - offsets).astype(np.float32)
+        return self
+
+    def decision_function(self, vectors: ArrayLike) -> NDArray[np.float32]:
+        """Return δ (n, K) float32, also for two classes; its softmax are the probabilities."""
+        return (np.asarray(vectors, np.float32) - self.centre_) @ self.coef_ + self.intercept_
+
+    def predict(self, vectors: ArrayLike) -> NDArray[Any]:
+        """Return the most probable class, (n,)."""
+        return self.classes_[self.decision_function(vectors).argmax(axis=1)]
+
+
+class SpectralAngleMapper(ClassifierMixin, BaseEstimator):
+    """Class k of the smallest angle θ_k = arccos(x · m_k / ‖x‖‖m_k‖), m_k being the mean spectrum of the class as
+    measured. Decision values are −θ² / 2σ², σ the root mean square of the training spectra's angles to their class;
+    their softmax are probabilities. Source: Kruse et al., Remote Sensing of Environment 44, 1993."""
+
+    def fit(self, vectors: NDArray[np.float32], classes: ArrayLike) -> SpectralAngleMapper:
+        """Fit to spectra (n, F) and their classes (n,); classes weigh the same in the spread."""
+        self.classes_, index = np.unique(np.asarray(classes), return_inverse=True)
+        self.n_features_in_ = vectors.shape[1]
+        vectors = np.asarray(vectors)
+        rows = [index == number for number in range(len(self.classes_))]
+        means = np.stack([vectors[row].mean(axis=0, dtype=np.float64) for row in rows])
+        self.directions_ = _unit(means).astype(np.float32)
+        own_squares = np.square(self.angles(vectors)[np.arange(len(index)), index], dtype=np.float64)
+        spread = np.sqrt(np.mean([own_squares[row].mean() for row in rows]))
+        self.spread_ = float(max(spread, LEAST_SPREAD))
+        return self
+
+    def angles(self, vectors: ArrayLike) -> NDArray[np.float32]:
+        """Return the angle of each spectrum (n, F) to each class, (n, K) float32 radians, 0 to π; zeros are at right
+        angles to all."""
+        vectors = np.asarray(vectors, np.float32)
+        angles = np.empty((len(vectors), len(self.directions_)), np.float32)
+        turned = np.ascontiguousarray(self.directions_.T)
+        for start in range(0, len(vectors), CHUNK_VECTORS):
+            part = slice(start, start + CHUNK_VECTORS)
+            length = np.sqrt(np.einsum("ij,ij->i", vectors[part], vectors[part]))
+            cosine = vectors[part] @ turned
+            cosine /= np.maximum(length, np.finfo(np.float32).tiny)[:, None]
+            np.arccos(np.clip(cosine, -1, 1, out=cosine), out=angles[part])
+        return angles
+
+    def decision_function(self, vectors: ArrayLike) -> NDArray[np.float32]:
+        """Return −θ² / 2σ² for each class, (n, K) float32."""
+        angles = self.angles(vectors)
+        angles *= np.float32(np.sqrt(0.5) / self.spread_)
+        return -(angles * angles)
+
+    def predict(self, vectors: ArrayLike) -> NDArray[Any]:
+        """Return the class of the smallest angle, (n,)."""
+        return self.classes_[self.angles(vectors).argmin(axis=1)]
+
+
+def _unit(spectra: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return spectra of length 1; zeros stay zeros."""
+    length = np.linalg.norm(spectra, axis=1, keepdims=True)
+    return spectra / np.where(length > 0, length, 1)
+
+
+class RbfSvm(ClassifierMixin, BaseEstimator):
+    """f_k(x) = Σ_s coef[s, k] · exp(−γ ‖x − s‖²) + intercept[k], a machine for each class against all others. gamma :
+    in units of 1 / (features × their variance), so that 1 is a sound start. components : 0, exact support vectors
+    (libsvm; up to some 10 000 samples), or landmarks of a Nyström approximation (Williams and Seeger, NIPS 2000)."""
 
     def __init__(
         self, C: float = 1.0, gamma: float = 1.0, components: int = 0, class_weight: str | None = None, seed: int = 0
@@ -119,9 +219,7 @@ def fit_linear_machines(
     vectors: NDArray[np.floating], positive: NDArray[np.bool_], penalty: float, class_weight: str | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return weights (F, K) and intercepts (K,) that minimise ½‖w‖² + C Σ max(0, 1 − y f)², one machine a column of
-    `positive`.
-
-    L-BFGS on all at once takes seconds where liblinear takes minutes."""
+    `positive`. L-BFGS on all at once takes seconds where liblinear takes minutes."""
     from scipy.optimize import minimize
 
     design = np.column_stack([vectors, np.ones(len(vectors))]).astype(np.float32)

@@ -1,40 +1,47 @@
-"""The one rule for rasters without a CRS: lengths and areas are in pixels, unless their size in metres is stated (`--gsd`).
+"""Coordinate reference systems in x and y alone, and the one rule for rasters without a CRS.
 
-A stated size puts the raster on a plane in metres, without a place on the Earth, so that everything measured on it is in metres.
+GeoTIFF and GeoPackage cannot hold a projected CRS with an axis of ellipsoidal heights, so that axis is left out.
+Without a CRS, lengths and areas are in pixels, unless their size in metres is stated (`--gsd`): it puts the raster on a
+plane in metres, without a place on the Earth, so that everything measured on it is in metres.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
-from affine import Affine
-from odc.geo.geobox import GeoBox
-
-from deepnets4eo.errors import InputError
-from deepnets4eo.formats.flat_crs import PLAIN_METRES
 from deepnets4eo.grid import Grid
 
 if TYPE_CHECKING:
-    from deepnets4eo.rasters.layer import Layer
+    pass
+
 
 SQUARE_METRES = 10_000  # of a hectare
 
+PLANE_AXES = 2
+PLANE = "metres"  # name of the plane without a place on the Earth
+PLAIN_METRES = (
+    f'ENGCRS["{PLANE}",EDATUM["unknown"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north],LENGTHUNIT["metre",1]]'
+)
 
-def with_gsd(layer: Layer, gsd_m: float | None) -> Layer:
-    """A raster without CRS on a plane in metres, whose pixels have this size; None leaves it in pixels.
 
-    Errors: InputError for a raster whose CRS says how large its pixels are.
+def flat_crs(crs: Any) -> Any:
+    """The same CRS without its axis of ellipsoidal heights; any other, compound ones included, as it is.
+
+    crs : of pyproj, or None. Compound CRSs can be held by files, and say what heights refer to.
+
+    >>> import pyproj
+    >>> flat_crs(pyproj.CRS("EPSG:4979")).to_epsg(), flat_crs(pyproj.CRS("EPSG:32633+5773")).name
+    (4326, 'WGS 84 / UTM zone 33N + EGM96 height')
     """
-    if gsd_m is None:
-        return layer
-    grid = layer.grid
-    if is_placed(grid):
-        raise InputError(
-            f"a pixel of {gsd_m:g} m was stated (--gsd), but {layer.source} has a CRS, which says how large its pixels are. Leave it out."
-        )
-    factor = gsd_m / math.sqrt(abs(grid.affine.determinant))  # a world file's positions keep their proportions
-    return layer.with_grid(GeoBox(grid.shape, Affine.scale(factor) * grid.affine, PLAIN_METRES))
+    if crs is None or crs.is_compound or crs.is_geocentric or len(crs.axis_info) <= PLANE_AXES:
+        return crs
+    return crs.to_2d()
+
+
+def without_heights(frame: Any) -> Any:
+    """A table of outlines (geopandas) in its CRS without an axis of ellipsoidal heights; coordinates stay as they are."""
+    flat = flat_crs(frame.crs)
+    return frame if flat is frame.crs else frame.set_crs(flat, allow_override=True)
 
 
 def is_placed(grid: Grid) -> bool:

@@ -1,20 +1,26 @@
-"""Tables without geometry in a GeoPackage, such as what the map is of.
+"""Where a product comes from: its inputs with their hashes and the versions that shape it, and what the map is of.
 
-Takes a file that GDAL wrote, or its open database; other layers stay as they are.
+The latter becomes a table without geometry in a GeoPackage that GDAL wrote; its other layers stay as they are.
 """
 
 from __future__ import annotations
 
+import platform
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
+from deepnets4eo.files import sha256
 from deepnets4eo.outputs.event import EventTexts
 from deepnets4eo.polygons.vector_files import set_fixed_times
+from deepnets4eo.version import __version__
 
 _EVENT_TABLE = "CREATE TABLE event (fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, field TEXT NOT NULL, value TEXT)"
 
+LIBRARIES = ("numpy", "rasterio", "pyogrio", "geopandas", "shapely", "pyproj", "pyarrow", "scikit-image", "torch")
 _STYLES_TABLE = """CREATE TABLE layer_styles (
     id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, f_table_catalog TEXT(256), f_table_schema TEXT(256),
     f_table_name TEXT(256), f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT,
@@ -23,10 +29,8 @@ _STYLES_TABLE = """CREATE TABLE layer_styles (
 
 
 def write_event(path: Path, event: EventTexts, subject: str, layer: str) -> None:
-    """Add what is known of the event to a file of polygons; where nothing is known, the file stays as it is.
-
-    subject : what is mapped, for the title. layer : whose description gets it.
-    """
+    """Add what is known of the event to a file of polygons; where nothing is known, the file stays as it is. subject :
+    what is mapped, for the title. layer : whose description gets it."""
     if not event.lines:
         return
     with closing(sqlite3.connect(path)) as database, database:
@@ -78,3 +82,30 @@ def register_table(database: sqlite3.Connection, table: str, description: str) -
         " VALUES (?, 'attributes', ?, ?, 0)",
         (table, table, description),
     )
+
+
+def describe(source: str) -> dict[str, Any]:
+    """A file's size and SHA-256, a folder's file by file; a URL or an array is only named, its hash null."""
+    path = Path(source)
+    if path.is_file():
+        return {"path": source, **file_facts(path)}
+    if path.is_dir():
+        files = sorted(item for item in path.rglob("*") if item.is_file())
+        return {"path": source, "files": {str(item.relative_to(path)): file_facts(item) for item in files}}
+    return {"path": source, "sha256": None, "bytes": None}
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package, of Python, of the system and of the libraries that shape the result."""
+    versions = {"deepnets4eo": __version__, "python": platform.python_version(), "system": platform.platform()}
+    for name in LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+def file_facts(path: Path) -> dict[str, Any]:
+    """A file's SHA-256 and size in bytes."""
+    return {"sha256": sha256(path), "bytes": path.stat().st_size}

@@ -1,0 +1,273 @@
+"""What the numbers of a band mean: physical values, which pixels hold data, what cannot belong to the others, and labels.
+
+Takes arrays of bands with the scale, offset and nodata values that their file states. A pixel is valid unless it holds the
+value without data, NaN or infinity. Labels are whole numbers and bytes, void (255) where nothing is valid.
+Values far from all others (undeclared nodata, spikes) are found because a mean and a deviation depend on few of them, so
+that what is scaled by them shows nothing else any more. Refuses fractions and strange values of labels, naming the raster.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+from xml.sax.saxutils import escape
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.cards.legend import VOID
+from deepnets4eo.errors import InputError, LabelError
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+
+METRE_NAMES = ("", "m", "metre", "meter", "metres", "meters")
+
+Nodata = float | None | Sequence[float | None]  # one value of all bands, or one for each
+
+# GDAL takes a float for nodata within 2 epsilons of single precision of the sum of both, for doubles too: tags are
+# written with fewer digits than pixels have
+NEAR = 2.0 * float(np.finfo(np.float32).eps)
+
+MOST_LABEL = 2**31
+
+FLOAT32 = np.finfo(np.float32)
+SENTINELS = (-9999.0, -99999.0, -32767.0, -32768.0, float(FLOAT32.min), float(FLOAT32.max))  # usual nodata values
+GAP = 10.0  # spans (1st to 99th percentile) between one extreme value and all others; a sentinel needs one span
+FAR = 20.0  # spans beyond the percentiles
+RUINED = 2.0  # times the deviation without them: fewer or nearer values change little
+
+
+class StoredValues(NamedTuple):
+    """How a file says that its numbers are meant: number × scale + offset, in a unit ("" where it names none)."""
+
+    scale: float = 1.0
+    offset: float = 0.0
+    unit: str = ""
+
+    @property
+    def plain(self) -> bool:
+        """Whether the numbers are the values."""
+        return self.scale == 1 and self.offset == 0
+
+
+def stored_values_of(source: object) -> list[StoredValues] | None:
+    """How the numbers of all bands of a source are meant, in the order of the file; None where nothing says it, as of arrays."""
+    return getattr(source, "stored_values", None)
+
+
+def stated_values(dataset: DatasetReader, name: str) -> tuple[StoredValues, ...]:
+    """How a file says that the numbers of each band are meant. Errors: as of `check_stated`."""
+    units = ((unit or "").strip() for unit in dataset.units)
+    stated = tuple(StoredValues(*each) for each in zip(dataset.scales, dataset.offsets, units, strict=True))
+    if all(one.plain for one in stated):
+        scale = _envi_scale(dataset)
+        stated = tuple(StoredValues(scale, unit=one.unit) for one in stated)
+    check_stated(stated, name)
+    return stated
+
+
+def _envi_scale(dataset: DatasetReader) -> float:
+    """What the header of an ENVI file says in words that GDAL leaves to others: reflectance = number / factor; 1 without it."""
+    try:
+        factor = float(dataset.tags(ns="ENVI").get("reflectance_scale_factor", 1))
+    except ValueError:
+        return 1.0
+    return 1 / factor if factor > 0 and math.isfinite(factor) else 1.0
+
+
+def check_stated(stated: Sequence[StoredValues], name: str) -> None:
+    """Refuse scales that leave no values, and offsets that are no numbers, of each band. Errors: InputError."""
+    for band, (scale, offset, _) in enumerate(stated, start=1):
+        if scale == 0 or not math.isfinite(scale) or not math.isfinite(offset):
+            raise InputError(
+                f"{name} states a scale of {scale:g} and an offset of {offset:g} for band {band}; expected finite numbers, and no "
+                "scale of 0, which leaves no values. Correct them, e.g. with gdal_edit.py -scale 1 -offset 0."
+            )
+
+
+def same_unit(one: str, other: str) -> bool:
+    """Whether two units are the same; a band without one counts as metres, as heights do."""
+    first, second = ("" if unit.lower() in METRE_NAMES else unit.lower() for unit in (one, other))
+    return first == second
+
+
+def describe_vrt(stored: StoredValues) -> str:
+    """The elements of a GDAL virtual band that say how its numbers are meant."""
+    unit = f"<UnitType>{escape(stored.unit)}</UnitType>" if stored.unit else ""
+    return unit if stored.plain else f"{unit}<Offset>{stored.offset!r}</Offset><Scale>{stored.scale!r}</Scale>"
+
+
+def physical_dtype(dtype: np.dtype[Any], stated: Sequence[StoredValues]) -> np.dtype[Any]:
+    """The type of physical values: that of the numbers where these are the values, else one of floating point that holds both."""
+    return dtype if all(one.plain for one in stated) else np.result_type(dtype, np.float32)
+
+
+def to_physical(data: NDArray[Any], stated: Sequence[StoredValues]) -> NDArray[Any]:
+    """Physical values of numbers (C, h, w) as they are stored; the same array where these are the values."""
+    if all(one.plain for one in stated):
+        return data
+    values = np.empty(data.shape, physical_dtype(data.dtype, stated))
+    with np.errstate(over="ignore"):  # of values without data, as large as their type
+        for band, (out, (scale, offset, _)) in enumerate(zip(values, stated, strict=True)):
+            out[:] = data[band].astype(np.float64) * scale + offset
+    return values
+
+
+def valid_values(data: NDArray[Any], nodata: Nodata) -> NDArray[np.bool_]:
+    """A pixel is valid unless all bands that have a nodata value hold it, each its own, or any band is NaN or infinite.
+    data : (C, h, w)"""
+    valid = np.ones(data.shape[1:], bool)
+    stated = [
+        (band, value)
+        for band, value in zip(data, nodata_of_bands(nodata, len(data)), strict=True)
+        if value is not None and holds(data.dtype, value)
+    ]
+    if stated:
+        hidden = np.ones_like(valid)
+        for band, value in stated:
+            hidden &= is_nodata(band, value)
+            if not hidden.any():
+                break
+        valid = ~hidden
+    if np.issubdtype(data.dtype, np.inexact):
+        valid = valid & np.isfinite(data).all(axis=0)
+    return valid
+
+
+def is_nodata(values: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
+    """Where `values` (...) are the value without data: the same number, or NaN; floats as near as GDAL takes them for it."""
+    if not holds(values.dtype, nodata):
+        return np.zeros(values.shape, bool)
+    if values.dtype.kind != "f" or not np.isfinite(nodata):
+        return np.asarray(np.isnan(values) if np.isnan(nodata) else values == values.dtype.type(nodata))
+    number = as_stored(values.dtype, nodata)
+    with np.errstate(over="ignore"):  # near the end of the type the sum is infinite, and every value of its size near
+        return np.asarray((values == number) | (np.abs(values - number) < NEAR * np.abs(values + number)))
+
+
+def nodata_of_bands(nodata: Nodata, count: int) -> list[float | None]:
+    """The value without data of each of `count` bands."""
+    return list(nodata) if isinstance(nodata, Sequence) else [nodata] * count
+
+
+def common_nodata(values: Sequence[float | None]) -> float | None:
+    """The value without data that bands have in common; None where they differ, or have none."""
+    return values[0] if all(same_nodata(value, values[0]) for value in values) else None
+
+
+def same_nodata(first: float | None, second: float | None) -> bool:
+    """Whether two values without data are the same, also where both are NaN."""
+    return first == second or (first is not None and second is not None and first != first and second != second)
+
+
+def storable_nodata(dtype: np.dtype[Any], nodata: float | None) -> float | None:
+    """The value without data as a file of this type can declare it; None where no pixel can have it."""
+    return as_stored(dtype, nodata) if nodata is not None and holds(dtype, nodata) else None
+
+
+def as_stored(dtype: np.dtype[Any], value: float) -> float:
+    """The number of a floating type next to `value`: GDAL reads −3.4028235e38 as less than any of single precision."""
+    if dtype.kind != "f" or not np.isfinite(value):
+        return value
+    most = float(np.finfo(dtype).max)
+    return float(dtype.type(min(max(value, -most), most)))
+
+
+def holds(dtype: np.dtype[Any], value: float) -> bool:
+    """Whether a value is one of a type: whole and within its limits for integers."""
+    if not np.issubdtype(dtype, np.integer):
+        return dtype.kind != "f" or not np.isfinite(value) or abs(value) * (1 - NEAR) <= float(np.finfo(dtype).max)
+    limits = np.iinfo(dtype)
+    return bool(limits.min <= value <= limits.max and float(value).is_integer())
+
+
+def whole_numbers(values: NDArray[Any], valid: NDArray[np.bool_], source: str) -> NDArray[np.int64]:
+    """Return values (h, w) as integers, void where not valid; MATLAB and some tools store labels as floats. Raises
+    LabelError for fractions, and for floats beyond 2³¹."""
+    if values.dtype.kind in "biu":
+        return np.where(valid, values.astype(np.int64), VOID)
+    numbers = np.where(valid, values, VOID)
+    if (numbers != np.rint(numbers)).any() or np.abs(numbers).max(initial=0) > MOST_LABEL:
+        raise LabelError(f"{source} holds {values.dtype} that are no labels. Take the argmax of scores first.")
+    return numbers.astype(np.int64)
+
+
+def label_bytes(values: NDArray[Any], valid: NDArray[np.bool_], source: str) -> NDArray[np.uint8]:
+    """Return label values (h, w) uint8, void where not valid. Raises LabelError for what is no whole number 0–255."""
+    if values.dtype == np.uint8:
+        return np.where(valid, values, np.uint8(VOID))
+    labels = whole_numbers(values, valid, source)
+    strange = np.unique(labels[(labels < 0) | (labels > VOID)])
+    if strange.size:
+        raise LabelError(
+            f"{source} holds the value {strange[0]}, expected label values 0 to 254 and {VOID} for void. "
+            "Remap it, or declare it as nodata: gdal_edit.py -a_nodata VALUE FILE."
+        )
+    return labels.astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Outliers:
+    """Values far from all others: the range of the far values, and that of the others."""
+
+    lowest: float
+    highest: float
+    low: float
+    high: float
+
+    @property
+    def nodata(self) -> float | None:
+        """The value that they are, where it is one that means no data by custom."""
+        return self.lowest if self.lowest == self.highest and self.lowest in SENTINELS else None
+
+    def others(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Those of `values` that are not far."""
+        return values[(values >= self.low) & (values <= self.high)]
+
+    def dominates_std(self, std: float, values: NDArray[Any]) -> bool:
+        """Whether a deviation of `std` is due to the far values: more than twice that of the others among `values`."""
+        return std > RUINED * float(self.others(values).std(dtype=np.float64))
+
+    def __str__(self) -> str:
+        """As in a sentence."""
+        which = (
+            f"{self.lowest:g}" if self.lowest == self.highest else f"values from {self.lowest:g} to {self.highest:g}"
+        )
+        return f"{which}, far from all others ({self.low:.4g} to {self.high:.4g})"
+
+
+def find_outliers(values: NDArray[Any]) -> Outliers | None:
+    """Values far from most of `values` (n,); None where there are none. Bytes are never far from each other.
+
+    >>> heights = np.linspace(28.0, 42.0, 1000)
+    >>> str(find_outliers(np.append(heights, [-9999.0] * 300)))
+    '-9999, far from all others (28 to 42)'
+    >>> find_outliers(heights) is None
+    True
+    """
+    if values.dtype.itemsize == 1 or not values.size:
+        return None
+    others = values.astype(np.float64)
+    for end in (others.min(), others.max()):
+        rest = others[others != end]
+        if rest.size and _gap(end, rest) > (1.0 if end in SENTINELS else GAP):
+            others = rest
+    low, high = np.percentile(others, (1, 99))
+    span = high - low
+    if span > 0:
+        others = others[(others >= low - FAR * span) & (others <= high + FAR * span)]
+    far = values[(values < others.min()) | (values > others.max())]
+    if not far.size:
+        return None
+    return Outliers(float(far.min()), float(far.max()), float(others.min()), float(others.max()))
+
+
+def _gap(end: float, rest: NDArray[np.float64]) -> float:
+    """Distance from the end to the nearest of the rest, in spans of the rest; 0 where they are all alike."""
+    low, high = np.percentile(rest, (1, 99))
+    nearest = rest.min() if end < rest.min() else rest.max()
+    return float(abs(end - nearest) / (high - low)) if high > low else 0.0

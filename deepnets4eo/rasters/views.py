@@ -1,0 +1,176 @@
+"""Layers seen otherwise than their files say: pixels worked on as they are read, a stated size of pixels, masks of clouds.
+
+A view takes a layer and what its pixels become; a subclass adds `read`. It refuses to be warped: that needs a file.
+Values that no instrument measures, such as undeclared nodata of −3.4e38, are masked: sums of their squares are infinite,
+so that no mean, covariance or correlation could be computed beside them. A mask of clouds is a raster in which 0 is clear
+and any other value hides the ground. A class whose value a label raster declares as nodata is named: its pixels are void.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from affine import Affine
+from numpy.typing import DTypeLike, NDArray
+from odc.geo.geobox import GeoBox
+
+from deepnets4eo.arrays import Mask
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Window
+from deepnets4eo.rasters.layer import Layer, LayerLike
+from deepnets4eo.rasters.plane_crs import PLAIN_METRES, is_placed
+from deepnets4eo.rasters.scene import covered_share
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+
+log = logging.getLogger(__name__)
+
+MOST = 1e15  # squares of a hundred million such values still have a sum in float32
+
+
+class LayerView(ABC):
+    """A source for a `Layer` with the name, place and tags of another layer, and values of its own. `read_coarse` and
+    `open_dataset` raise TypeError unless a subclass has them: averages and warped grids are not those of the values
+    that `read` makes."""
+
+    def __init__(
+        self, layer: Layer, dtype: DTypeLike, nodata: float | None, band_names: Sequence[str] | None = None
+    ) -> None:
+        self.layer, self.grid = layer, layer.grid
+        self.name, self.paths, self.tags = layer.source, layer.paths, layer.tags
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
+        self.nodata = nodata
+        self.band_names = list(band_names or layer.band_names)
+        self.bands = list(range(1, len(self.band_names) + 1))
+        waves = None if band_names else layer.wavelengths_nm
+        self.wavelengths_nm: list[float | None] | None = None if waves is None else [float(wave) for wave in waves]
+        self.colour_roles: list[str] | None = None if band_names else layer.colour_roles
+
+    def chosen(self, bands: Sequence[int]) -> Layer:
+        """The layer with these bands, 1-based, alone."""
+        return self.layer.subset([self.layer.bands[band - 1] for band in bands])
+
+    @abstractmethod
+    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Values (C, h, w) and validity (h, w) of a window inside the grid."""
+
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """The whole grid averaged down to `shape`."""
+        raise TypeError(f"{type(self).__name__} of {self.name} is read in full resolution")
+
+    def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
+        """A GDAL handle for warped views, see `Source`."""
+        raise TypeError(f"{type(self).__name__} of {self.name} is read on its own grid")
+
+
+def open_cloud_mask(mask: LayerLike, image: Layer, flag: str, *, zero_is_clear: bool = True) -> Layer:
+    """Open a mask of clouds (0 clear, other values not looked at, nor where it has no data) of an image, on its own
+    grid; `flag` names it in messages. Raises InputError for several bands, or nodata 0 where 0 is clear, GridError
+    where mask and image do not fit."""
+    layer = Layer.open(mask, labels=True)
+    if layer.count != 1:
+        raise InputError(
+            f"{flag} {layer.source} has {layer.count} bands; expected one band, which says where the image is clear. Take one "
+            "out, e.g. with gdal_translate -b 1."
+        )
+    if zero_is_clear and layer.nodata == 0:
+        raise InputError(
+            f"{flag} {layer.source} declares 0 as nodata, but 0 is clear in a mask of clouds. Remove that, e.g. with "
+            "gdal_edit.py -unsetnodata."
+        )
+    covered_share(image.grid, layer, flag)
+    layer.on(image.grid, "nearest")  # which refuses another size where only pixel numbers pair them
+    return layer
+
+
+def plausible(data: NDArray[Any], valid: Mask) -> Mask:
+    """Where no band of valid pixels exceeds `MOST`, (h, w); data : (C, h, w), valid : (h, w).
+
+    >>> plausible(np.array([[[1.0, -3.4e38, 2.0]]]), np.array([[True, True, False]])).tolist()
+    [[True, False, False]]
+    """
+    if not np.issubdtype(data.dtype, np.floating):
+        return valid
+    return np.asarray(valid & (np.abs(data) <= MOST).all(axis=0))
+
+
+def without_implausible(layer: Layer) -> Layer:
+    """The layer, of which pixels with a value beyond `MOST` are not valid, and 0; the first ones that are read are named in the log."""
+    return Layer(PlausibleSource(layer)) if np.issubdtype(layer.dtype, np.floating) else layer
+
+
+class PlausibleSource(LayerView):
+    """A layer of floating point whose pixels with a value beyond `MOST` are not valid; it is not warped any more."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__(layer, layer.dtype, layer.nodata)
+
+    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
+        return self._kept(*self.chosen(bands).read(window))
+
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
+        chosen = self.chosen(bands)
+        return self._kept(*chosen.reader.read_coarse(shape, chosen.bands))
+
+    def _kept(self, data: NDArray[Any], valid: Mask) -> tuple[NDArray[Any], Mask]:
+        kept = plausible(data, valid)
+        if (kept != valid).any():
+            values = data[:, valid & ~kept]
+            _name_once(self.name, float(values.ravel()[np.abs(values).argmax()]))
+        far = np.abs(data) > MOST  # also of pixels that are not valid: what is computed of them and dropped is finite
+        return np.where(far, data.dtype.type(0), data) if far.any() else data, kept
+
+
+@lru_cache(maxsize=256)
+def _name_once(name: str, value: float) -> None:
+    """Say what is left out of a file, once for each value: it is read window by window, and by several steps of a job."""
+    log.warning(
+        "%s holds values such as %g, which nothing measures: these pixels are left out. Declare them as nodata: "
+        "gdal_edit.py -a_nodata VALUE FILE", name, value,
+    )  # fmt: skip
+
+
+def hidden_class(labels: Layer, legend: Legend) -> str | None:
+    """The class whose value or colour a label raster declares as nodata, so that its pixels are void; None without one."""
+    stored = labels.band_nodata
+    if any(value is None or not 0 <= value <= VOID or value != int(value) for value in stored):
+        return None
+    if labels.count == 3:
+        same = (legend.colors == stored).all(axis=1)
+        return legend.names[int(same.argmax())] if same.any() else None
+    value = int(legend.from_file(np.array(stored[:1], np.int64))[0])
+    return legend.names[legend.values.index(value)] if labels.count == 1 and value in legend.values else None
+
+
+def hidden_class_note(labels: Layer, legend: Legend) -> str | None:
+    """What to say of a class that is hidden, and what to do; None without one."""
+    name = hidden_class(labels, legend)
+    if name is None:
+        return None
+    return (
+        f'{labels.source} declares {labels.band_nodata[0]:g} as nodata, which is its value for "{name}": those pixels are taken '
+        "as void. Remove that, e.g. with gdal_edit.py -unsetnodata FILE."
+    )
+
+
+def with_gsd(layer: Layer, gsd_m: float | None) -> Layer:
+    """A raster without CRS on a plane in metres, whose pixels have this size; None leaves it in pixels. Errors:
+    InputError for a raster whose CRS says how large its pixels are."""
+    if gsd_m is None:
+        return layer
+    grid = layer.grid
+    if is_placed(grid):
+        raise InputError(
+            f"a pixel of {gsd_m:g} m was stated (--gsd), but {layer.source} has a CRS, which says how large its pixels are. Leave it out."
+        )
+    factor = gsd_m / math.sqrt(abs(grid.affine.determinant))  # a world file's positions keep their proportions
+    return layer.with_grid(GeoBox(grid.shape, Affine.scale(factor) * grid.affine, PLAIN_METRES))
