@@ -8,7 +8,13 @@ function headline() {
   const { buildings, damaged } = page.summary;
   if (!buildings.assessed) return ["No building could be assessed."];
   return [make("b", {}, `${number(damaged.count)} of ${number(buildings.assessed)}`), ` assessed building${buildings.assessed === 1 ? " shows" : "s show"} major damage or worse`,
-    damaged.interval_95 ? make("span", {}, ` · ${intervalOf()} ${bounds(damaged.interval_95)} (95 %)`) : ""];
+    damaged.interval_95 ? make("span", {}, ` · ${intervalOf()} ${bounds(damaged.interval_95)} (95 %)`) : "", inWater() ? ` · ${inWater()}` : ""];
+}
+
+// Damage by structure and by water apart and together, where houses stand in new water.
+function inWater() {
+  const water = page.summary.inundation;
+  return water?.inundated ? `${number(water.inundated)} ${water.inundated === 1 ? "stands" : "stand"} in new water, ${number(water.structure)} damaged by structure alone` : "";
 }
 
 function chipOf(grade) {
@@ -20,7 +26,7 @@ function summaryBoxes() {
   return [
     eventBox(),
     box("Counts", countsTable(), damagedLine(), shareLine(), areaLine(), paragraph(`Shares are of the assessed buildings. ${hasEstimates() ? "The intervals are 95 %, of the true numbers; they hold the grading error and may lie beside the number by grade." : "The grades' intervals are 95 %: the wider of a bootstrap over blocks of neighbouring buildings and Wilson's; they hold no grading error."}`)),
-    box("What was looked at", factList(assessedFacts()), reasons()),
+    box("What was looked at", factList(assessedFacts()), inWater() ? paragraph(`Water: ${inWater()}, ${number(page.summary.inundation.together)} together.`) : "", reasons()),
   ];
 }
 

@@ -1,0 +1,19 @@
+"""The page of a damage map says how many houses stand in new water, and is silent where none does."""
+
+import pytest
+from made_up_map import make_map
+from report_visit import write
+
+pytestmark = pytest.mark.browser
+WATER = {"counts_as": "damaged", "known": 40, "inundated": 7, "structure": 3, "together": 9, "not_assessed": 0,
+         "since_unknown": 0, "source": "flood.tif"}  # fmt: skip
+
+
+@pytest.mark.parametrize(("water", "said"), [(WATER, True), (WATER | {"inundated": 0}, False), ({}, False)])
+def test_structure_and_water_stand_apart_in_the_first_line(visit, tmp_path, water, said):
+    damage_map = make_map(60)
+    damage_map.inundation = water
+    one = visit(write(damage_map, tmp_path / "report.html"))
+    headline = one.page.locator("#headline").inner_text()
+    assert ("7 stand in new water, 3 damaged by structure alone" in headline) == said
+    assert ("9 together" in one.page.locator("body").text_content()) == said
