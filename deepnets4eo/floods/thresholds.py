@@ -22,7 +22,7 @@ from deepnets4eo.rasters.thresholds import Histogram, TwoGaussians, fit_two_gaus
 LEAST_SEPARATION = 2.0  # Ashman's D of two modes (Ashman et al. 1994)
 LEAST_SHARE = 0.1  # of the smaller mode in a tile (Chini et al. 2017)
 LEAST_TILE_PX = 64
-MOST_TILES = 256  # tested of each size, evenly spread
+MOST_TILES = 64  # tested of each size, evenly spread
 BINS = 256
 MODES = ("amounts", "means", "variances")
 TAILS = (0.1, 99.9)  # percentiles between which values are counted: speckle has few much darker and brighter pixels
