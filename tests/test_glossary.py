@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 from source_trees import ROOT, parse, source_files
@@ -79,6 +80,7 @@ def own_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.asname
 
 
+@cache
 def better(name: str) -> str | None:
     """The glossary's word where `name` is banned."""
     words = name.lower().strip("_").split("_")
