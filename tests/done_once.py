@@ -5,8 +5,9 @@ Each function replaces a step by one that looks first whether it had the very sa
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -48,6 +49,24 @@ def label_once(patch: pytest.MonkeyPatch) -> None:
         return known[key].copy()
 
     patch.setattr(NetworkSegmenter, "predict_raw", predict_raw)
+
+
+def build_once(patch: pytest.MonkeyPatch) -> None:
+    """A network that a run describes gets its first random weights only once; those of the run are read each time."""
+    import torch
+
+    from deepnets4eo.segmenters import segmenter
+
+    known: dict[Hashable, torch.nn.Module] = {}
+    build = segmenter.create_from_spec
+
+    def create_from_spec(network: Mapping[str, Any]) -> torch.nn.Module:
+        key = (repr(network), str(torch.get_default_device()))
+        if key not in known:
+            known[key] = build(network)
+        return copy.deepcopy(known[key])
+
+    patch.setattr(segmenter, "create_from_spec", create_from_spec)
 
 
 def _layer_key(layer: Layer) -> Hashable:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from done_once import label_once, register_once
+from done_once import build_once, label_once, register_once
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,8 @@ def registered_once() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def labelled_once() -> Iterator[None]:
-    """The networks of a file label the same tile once."""
+    """The networks of a file are built once, and label the same tile once."""
     with pytest.MonkeyPatch.context() as patch:
+        build_once(patch)
         label_once(patch)
         yield
