@@ -30,13 +30,14 @@ else
 	@$(BIN)/deepnets4eo damage $(or $(PRE),-) $(POST) $(FOOTPRINTS) --out $(OUT) --overwrite
 endif
 
-# Tests run in as many processes as there are cores, so each process has one thread.
+# Tests run in as many processes as there are cores, so each process has one thread. What Python compiles is kept, whatever
+# the environment says: the processes that tests start would compile the whole package again.
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@if $(BIN)/python -c "import sys; sys.exit(sys.version_info < (3, 11))"; then $(BIN)/mypy; \
 	 else echo "mypy is left out: types are checked with NumPy's stubs of Python 3.11 and later"; fi
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 # The site works from its folder. The tutorials run on the miniature city, in about a minute.
 docs: $(READY)
