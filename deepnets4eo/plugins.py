@@ -1,4 +1,4 @@
-"""Networks, heads, segmenters, labellers of points, inspections and training tasks by name, through entry points of this and of other packages.
+"""Networks, heads, segmenters, labellers of points, inspections, made-up pairs and training tasks by name, through entry points.
 
 The core uses what branches and other packages add without importing them. To add something, write a line under one
 of these groups in the setup.cfg or pyproject.toml of its package: `name = module:object`.
@@ -17,6 +17,7 @@ HEADS = "deepnets4eo.heads"  # function(network, num_classes, **options) → mod
 SEGMENTERS = "deepnets4eo.segmenters"  # class with `restore`, as NetworkSegmenter has it
 POINT_LABELLERS = "deepnets4eo.point_labellers"  # function(folder of a run, or nothing) → points.PointLabeller
 INSPECTIONS = "deepnets4eo.inspections"  # suffix without dot → function(path, legend or None) → inspection.Inspection
+DAMAGE_PAIRS = "deepnets4eo.damage_pairs"  # source of a damage recipe → function(recipe) → damage.MadeUpPairs
 TASKS = "deepnets4eo.training.tasks"  # training.tasks.Task, or a function that trains
 
 

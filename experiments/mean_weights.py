@@ -23,10 +23,9 @@ from smoke import NOTE, add_smoke
 from torch import Tensor
 from world_train import ship
 
-from deepnets4eo.damage.network.recipe import StreamRecipe
-from deepnets4eo.damage.network.scoring import to_labelled_pair
-from deepnets4eo.damage.network.shipped import NAME
-from deepnets4eo.damage.network.training import score_as_stored
+from deepnets4eo.damage.network.grader import SHIPPED
+from deepnets4eo.damage.network.recipe import DamageRecipe
+from deepnets4eo.damage.network.training import made_up_validation, score_as_stored
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_json
 from deepnets4eo.segmenters.run import Run, load_run, save_run
@@ -34,7 +33,7 @@ from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.synthetic.world.cover_criterion import CoverScorer
 from deepnets4eo.synthetic.world.cover_network import RUNS, WorldRecipe, cover_of_runs
 from deepnets4eo.synthetic.world.cover_training import validation_windows, write_cover
-from deepnets4eo.synthetic.world.damage_training import validation_pairs
+from deepnets4eo.synthetic.world.damage_pairs import validation_pairs
 from deepnets4eo.training.fit import METRICS
 from deepnets4eo.training.recipe import resolve
 
@@ -94,10 +93,9 @@ def average_damage(folders: Sequence[Path], out: Path, *, smoke: bool) -> Path:
     segmenter: Any = segmenters[0]
     windows = windows_of(runs)
     segmenter.module.load_state_dict(mean_of([one.module.state_dict() for one in segmenters]))  # type: ignore[attr-defined]
-    recipe = resolve(runs[0].recipe, kind=StreamRecipe)
+    recipe = resolve(runs[0].recipe, kind=DamageRecipe)
     pairs = validation_pairs(recipe)[: SMOKE_SAMPLES if smoke else None]
-    known = [to_labelled_pair(pair, number, recipe.data.gsd_m) for number, pair in enumerate(pairs)]
-    metrics, card = score_as_stored(segmenter, pairs, known)
+    metrics, card = score_as_stored(segmenter, made_up_validation(recipe, segmenter.inputs, pairs), recipe)
     seeds = [int(run.card["seed"]) for run in runs]
     notes = dict(runs[0].card["notes"]) | card | {"windows": windows, "mean_of_seeds": seeds}
     save_run(segmenter, out, recipe=runs[0].recipe, seed=seeds[0], notes=notes)
@@ -119,7 +117,7 @@ def main() -> None:
     run = (average_cover if cover else average_damage)(arguments.runs, arguments.out, smoke=arguments.smoke)
     print(arguments.out)
     if arguments.models:
-        ship(run, arguments.models / (BUILDINGS if cover else NAME))
+        ship(run, arguments.models / (BUILDINGS if cover else SHIPPED))
 
 
 if __name__ == "__main__":

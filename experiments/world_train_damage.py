@@ -20,7 +20,7 @@ from script import plain_errors
 from smoke import NOTE, add_smoke
 from world_train import ship
 
-from deepnets4eo.damage.network.shipped import NAME
+from deepnets4eo.damage.network.grader import SHIPPED
 from deepnets4eo.training import TrainOptions, train
 
 SMOKE = (
@@ -62,10 +62,10 @@ def main() -> None:
     options = TrainOptions(
         device=arguments.device, resume=arguments.resume, overwrite=arguments.overwrite, minutes=arguments.minutes
     )
-    run = train(NAME, arguments.out, overrides=overrides_of(arguments), options=options)
+    run = train(SHIPPED, arguments.out, overrides=overrides_of(arguments), options=options)
     print(run)
     if arguments.models:
-        ship(run, arguments.models / NAME)
+        ship(run, arguments.models / SHIPPED)
 
 
 if __name__ == "__main__":

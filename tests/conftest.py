@@ -26,7 +26,7 @@ def real_data() -> Path:
 def _no_network_in_the_box():
     """Damage maps are weight-free, as where the toolbox comes without weights; tests of its network put one in."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("deepnets4eo.damage.network.shipped.shipped_folder", lambda: None)
+        patch.setattr("deepnets4eo.damage.network.grader.shipped_folder", lambda: None)
         yield
 
 

@@ -83,7 +83,7 @@ def run_any(*words: object) -> tuple[int, str]:
 def run_jobs(out: Path) -> dict[str, str]:
     """The jobs in a folder of their own; returns job → hash of its result."""
     city = out / "demo" / "city"
-    with patch("deepnets4eo.damage.network.shipped.shipped_folder", return_value=None):  # the network needs PyTorch
+    with patch("deepnets4eo.damage.network.grader.shipped_folder", return_value=None):  # the network needs PyTorch
         run("demo", "--out", out / "demo", "--size", SIZE_PX)
     pre, post, footprints = city / "pre.tif", city / "post.tif", city / "footprints.gpkg"
     run("damage", "-", post, footprints, "--set", "network=no", "--out", out / "damage")

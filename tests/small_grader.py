@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.damage.network.architecture import PairOrPostNet
+from deepnets4eo.damage.network.architecture import DamageNet
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
@@ -20,7 +20,7 @@ def make_grader(folder: Path, skill: dict[str, float] = SKILL) -> Path:
     torch.manual_seed(0)
     network = {"name": "damage-network", "encoder": "resnet18", "decoder_channels": [16, 16, 8]}
     layer = LayerInput(("red", "green", "blue"), (100.0,) * 3, (50.0,) * 3, 0, 255)
-    module = PairOrPostNet(6, 4, decoder_channels=(16, 16, 8))
+    module = DamageNet(6, 4, decoder_channels=(16, 16, 8))
     segmenter = NetworkSegmenter(
         network, InputSpec({"pre": layer, "post": layer}, GSD_M), Legend.load("xbd"), tiling=Tiling(128, 16),
         module=module, stored="float16",

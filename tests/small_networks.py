@@ -53,7 +53,6 @@ def _cube(*bands: int, side_px: int = 4, unused: str = "nothing") -> SmallNetwor
 NETWORKS: dict[str, SmallNetwork] = {
     "change-encoder": SmallNetwork(TINY | {"decoder_channels": [16, 16, 8, 8, 8]}, bands=(2, 8, 206)),
     "damage-network": SmallNetwork({"decoder_channels": [16, 8, 8]}, bands=(2, 4, 206), unused=r"post_head\..*"),
-    "damage-siamese": SmallNetwork(TINY | {"decoder_channels": [16, 16, 8, 8, 8]}, bands=(2, 4, 206)),
     "deeplabv3": SmallNetwork(TINY | {"decoder_channels": 32}),
     "deeplabv3plus": SmallNetwork(TINY | {"decoder_channels": 32}),
     "dpt": SmallNetwork(

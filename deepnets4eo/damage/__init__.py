@@ -26,9 +26,10 @@ _HOMES = {
     "register": "deepnets4eo.registration",
     "Registration": "deepnets4eo.registration",
     "align_footprints": "deepnets4eo.footprints.alignment",
-    "GradedPair": "deepnets4eo.damage.network.samples",
-    "StreamRecipe": "deepnets4eo.damage.network.recipe",
-    "train_on_stream": "deepnets4eo.damage.network.training",
+    "GradedPair": "deepnets4eo.damage.network.pairs",
+    "MadeUpPairs": "deepnets4eo.damage.network.samples",
+    "DamageRecipe": "deepnets4eo.damage.network.recipe",
+    "train_damage": "deepnets4eo.damage.network.training",
 }
 
 __all__ = list(_HOMES)

@@ -32,10 +32,19 @@ from deepnets4eo.damage.model import (
     to_decision_table,
     unlike_the_fit,
 )
-from deepnets4eo.damage.network.grader import COLUMNS, MEANING, NetworkGrader, is_run
+from deepnets4eo.damage.network.grader import (
+    COLUMNS,
+    MEANING,
+    POST_ALONE,
+    NetworkGrader,
+    is_run,
+    not_used,
+    open_shipped,
+    pre_not_read,
+    why_unfit,
+)
 from deepnets4eo.damage.network.pairs import POST, PRE
 from deepnets4eo.damage.network.pooling import TileWork
-from deepnets4eo.damage.network.shipped import not_used, open_shipped, pre_not_read, why_unfit
 from deepnets4eo.damage.pool import (
     NetworkReliability,
     NetworkSkill,
@@ -62,7 +71,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-POST_ALONE = "post_alone"  # of a run's card: its head that grades from the post image alone
 STAND_IN = "_stand_in"  # a kind of reliability, after the name of another
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from deepnets4eo.damage.network import shipped
+from deepnets4eo.damage.network import grader
 from deepnets4eo.footprints.offsets import FootprintAlignment
 from deepnets4eo.jobs.identity import file_identity, identity_hash, layer_identity
 from deepnets4eo.jobs.journal import Journal
@@ -60,7 +60,7 @@ def labels_file(scratch: Path, run: str, image: Layer) -> Path:
 def _job_hash(inputs: Inputs, settings: Settings) -> str:
     """Hash of all that shapes the steps: program, settings, runs, images, footprints."""
     runs = [name for name in (settings.model, settings.class_shares, settings.segmenter) if name]
-    shipped_folder = shipped.shipped_folder() if settings.network else None
+    shipped_folder = grader.shipped_folder() if settings.network else None
     outlines = inputs.footprints.pixels
     return identity_hash(
         {name: value for name, value in asdict(settings).items() if name not in NO_SHAPE},

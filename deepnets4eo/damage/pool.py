@@ -53,7 +53,7 @@ class NetworkSkill:
 
 
 def validated_skill(card: Mapping[str, Any], head: str | None = None) -> NetworkSkill:
-    """Skill of a run of `damage-siamese` from its card's `notes`; head : "post_alone" for that from the post image alone."""
+    """Skill of a damage network's run from its card's `notes`; head : "post_alone" for that from the post image alone."""
     notes = card.get("notes", {})
     own = notes if head is None else notes.get(head, {})
     share = _number(own.get(SHARE))

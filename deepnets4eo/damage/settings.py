@@ -78,7 +78,7 @@ class Settings:
     model: Annotated[
         str,
         Field(
-            description="Model of the decision, see `deepnets4eo models`; or a run of damage-siamese.",
+            description="Model of the decision, see `deepnets4eo models`; or the run of a damage network.",
             json_schema_extra=DECISION,
         ),
     ] = "damage-evidence"

@@ -247,7 +247,7 @@ def write_run(
     recipe: Recipe,
     out: Path,
     *,
-    split: Split,
+    split: Split | None,
     scores: Mapping[str, Any],
     notes: Mapping[str, Any],
 ) -> Path:
@@ -262,7 +262,8 @@ def write_run(
     out
         The run folder; `fit_segmenter` has written its log there.
     split
-        Which part of the data was validated on, for `split.geojson`; of a `DataSplit` also maps, see `write_split_maps`.
+        Which part of the data was validated on, for `split.geojson`; of a `DataSplit` also maps, see `write_split_maps`. None:
+        data that lie nowhere.
     scores
         Final scores on the validation part, for `metrics.json`; with a matrix `confusion`, and `confusion.csv` is written.
     notes
@@ -285,9 +286,10 @@ def write_run(
     return save_run(segmenter, out, recipe=recipe.to_dict(), seed=recipe.train.seed, notes=kept)
 
 
-def write_results(out: Path, *, split: Split, scores: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
+def write_results(out: Path, *, split: Split | None, scores: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
     """Write what a run folder has beside its model: split, scores, and a log of one epoch where there is none."""
-    write_json(out / SPLIT, split.to_geojson())
+    if split is not None:
+        write_json(out / SPLIT, split.to_geojson())
     if isinstance(split, DataSplit):
         write_split_maps(split, out)
     write_json(out / METRICS, scores)

@@ -21,9 +21,8 @@ import torch
 from numpy.typing import NDArray
 from prediction_case import make_scene as write_scene
 
-from deepnets4eo.damage.network.grader import NetworkGrader
+from deepnets4eo.damage.network.grader import NetworkGrader, open_shipped
 from deepnets4eo.damage.network.pairs import in_pixels, make_scene
-from deepnets4eo.damage.network.shipped import open_shipped
 from deepnets4eo.device import choose, torch_settings
 from deepnets4eo.rasters.scene import Layer
 

@@ -22,7 +22,7 @@ from deepnets4eo.damage.decision import DecisionModel
 from deepnets4eo.damage.estimates import share_by_calls
 from deepnets4eo.damage.findings import share_findings
 from deepnets4eo.damage.map import DamageMap
-from deepnets4eo.damage.network.architecture import SiameseNet
+from deepnets4eo.damage.network.architecture import DamageNet
 from deepnets4eo.damage.network.grader import COLUMNS, MEANING, NetworkGrader
 from deepnets4eo.damage.pool import pool_log_odds
 from deepnets4eo.damage.probabilities import LEAST_PROBABILITY, adjust_to_share, border_log_odds
@@ -42,17 +42,17 @@ from deepnets4eo.tiling import Tiling
 pytestmark = pytest.mark.usefixtures("registered_once", "labelled_once")
 NET = list(COLUMNS.values())
 NOTHING = np.zeros((0, 4))
-SMALL = {"name": "damage-siamese", "encoder": "resnet18", "decoder_channels": [16, 16, 8]}
+SMALL = {"name": "damage-network", "unet": "unet", "post_head": False, "decoder_channels": [16, 16, 8]}
 PERFECT = {"auc_major_or_worse": 1.0, "kappa": 1.0}
 
 
 @cache
-def make_module(bands: int) -> SiameseNet:
+def make_module(bands: int) -> DamageNet:
     """A network that has learnt nothing; nobody changes it."""
     import torch
 
     torch.manual_seed(0)
-    return SiameseNet(2 * bands, 4, encoder="resnet18", decoder_channels=(16, 16, 8))
+    return DamageNet(2 * bands, 4, unet="unet", post_head=False, decoder_channels=(16, 16, 8))
 
 
 def make_run(

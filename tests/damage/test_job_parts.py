@@ -14,7 +14,7 @@ from small_grader import make_grader
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import JobControl, Part, Settings, assess, assess_inputs, assess_part, job, open_inputs
 from deepnets4eo.damage.evidence import block, gather
-from deepnets4eo.damage.network import shipped
+from deepnets4eo.damage.network import grader as network_grader
 from deepnets4eo.errors import InputError
 from deepnets4eo.jobs import identity
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES
@@ -55,7 +55,7 @@ def count(network: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[
         done.update(blocks=0, tiles=0)
         return counts
 
-    monkeypatch.setattr(shipped, "shipped_folder", lambda: network)
+    monkeypatch.setattr(network_grader, "shipped_folder", lambda: network)
     monkeypatch.setattr(job, "gather", partial(gather, block_px=64))
     monkeypatch.setattr(block, "measure_block", measure_one)
     monkeypatch.setattr(NetworkSegmenter, "predict_raw", label_one)

@@ -157,14 +157,14 @@ SCRIPT = """
 import os, signal, sys
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage.products import write
-from deepnets4eo.damage.network import shipped
+from deepnets4eo.damage.network import grader as network_grader
 
 def kill(damage_map, summary, path, **images):
     path.with_name(".partial-0123abcd-report.html").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 
 write.write_report = kill
-shipped.shipped_folder = lambda: None  # as in the tests of this process
+network_grader.shipped_folder = lambda: None  # as in the tests of this process
 main(sys.argv[1:])
 """
 

@@ -16,7 +16,7 @@ from small_grader import GSD_M, make_grader
 
 from deepnets4eo.damage import DamageMap, Settings, assess
 from deepnets4eo.damage.decision import DecisionModel
-from deepnets4eo.damage.network import shipped
+from deepnets4eo.damage.network import grader as network_grader
 from deepnets4eo.damage.network.grader import COLUMNS
 from deepnets4eo.errors import MissingExtraError
 from deepnets4eo.grid import Grid
@@ -25,7 +25,9 @@ from deepnets4eo.synthetic import City, Event
 
 pytestmark = pytest.mark.usefixtures("registered_once", "labelled_once")
 NET = list(COLUMNS.values())
-SHIPPED_FOLDER = shipped.shipped_folder  # as it is; all tests but those of this file see a toolbox without weights
+SHIPPED_FOLDER = (
+    network_grader.shipped_folder
+)  # as it is; all tests but those of this file see a toolbox without weights
 WIDTH = 230
 
 
@@ -37,7 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def ship_run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path | None], None]:
     """A function that puts a run into the toolbox, or takes the one that is there out."""
-    return lambda folder: monkeypatch.setattr(shipped, "shipped_folder", lambda: folder)
+    return lambda folder: monkeypatch.setattr(network_grader, "shipped_folder", lambda: folder)
 
 
 @pytest.fixture(scope="module")
@@ -141,9 +143,9 @@ def reason(image: np.ndarray, *, gsd_m: float = GSD_M, **tags: str) -> str:
 
 def test_images_that_it_does_not_know_are_named_and_judged_without_it(city, run, ship_run, monkeypatch):
     ship_run(run)
-    grader = shipped.NetworkGrader.load(run, precision="auto")
+    grader = network_grader.NetworkGrader.load(run, precision="auto")
     monkeypatch.setattr(
-        shipped.NetworkGrader, "load", lambda *_, **__: grader
+        network_grader.NetworkGrader, "load", lambda *_, **__: grader
     )  # read once: the images differ, not the run
     image = city.pre.image[:, :192, :192]
     assert reason(image) == ""
@@ -164,7 +166,7 @@ def test_images_that_it_does_not_know_are_named_and_judged_without_it(city, run,
 
 def test_images_of_16_bits_are_shown_to_it_each_by_its_own_percentiles_and_the_map_says_so(city, run, ship_run):
     ship_run(run)
-    expected = shipped.NetworkGrader.load(run).run.inputs.layers
+    expected = network_grader.NetworkGrader.load(run).run.inputs.layers
     dates = {"pre": (city.pre, 5), "post": (city.post, 9)}
     wide = {role: (date.image[:3].astype(np.uint16) * factor + 200) for role, (date, factor) in dates.items()}
     images = {role: Layer.open(values, grid=dates[role][0].grid) for role, values in wide.items()}
@@ -217,7 +219,7 @@ def test_damaged_weights_and_no_pytorch_are_one_line_each(city, run, ship_run, t
     def missing(extra: str) -> None:
         raise MissingExtraError("PyTorch is not installed.")
 
-    monkeypatch.setattr(shipped, "check_extra", missing)
+    monkeypatch.setattr(network_grader, "check_extra", missing)
     alone = "The network was not used: PyTorch is not installed. The weight-free model decided alone."
     assert reason(image) == alone
     found = job(city)
@@ -227,12 +229,12 @@ def test_damaged_weights_and_no_pytorch_are_one_line_each(city, run, ship_run, t
 
 
 def test_the_run_is_looked_for_among_the_models_and_nowhere_else(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(shipped, "recipes", lambda: ["damage-network"])
-    monkeypatch.setattr(shipped, "model_path", lambda name: tmp_path)
+    monkeypatch.setattr(network_grader, "recipes", lambda: ["damage-network"])
+    monkeypatch.setattr(network_grader, "model_path", lambda name: tmp_path)
     assert SHIPPED_FOLDER() is None
-    monkeypatch.setattr(shipped, "model_path", lambda name: run)
+    monkeypatch.setattr(network_grader, "model_path", lambda name: run)
     assert SHIPPED_FOLDER() == run
-    monkeypatch.setattr(shipped, "recipes", lambda: ["damage-siamese"])
+    monkeypatch.setattr(network_grader, "recipes", lambda: ["damage-pairs"])
     assert SHIPPED_FOLDER() is None
 
 

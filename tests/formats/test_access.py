@@ -39,7 +39,7 @@ def test_encoders_from_hubs_and_folders_are_refused_by_name(encoder):
     with pytest.raises(InputError, match="unknown"):
         create_model("unet", in_channels=3, num_classes=2, encoder=encoder)
     with pytest.raises(InputError, match="unknown"):
-        create_model("damage-siamese", in_channels=6, num_classes=2, encoder=encoder)
+        create_model("damage-network", in_channels=6, num_classes=2, encoder=encoder)
     with pytest.raises(InputError, match="unknown"):
         FrozenEncoder(encoder)
 
@@ -94,7 +94,7 @@ def test_weights_to_download_within_a_restored_run_are_refused_before_anything_i
     [
         lambda: create_model("unet", in_channels=3, num_classes=2, encoder="resnet18", weights="imagenet"),
         lambda: create_model("segnet", in_channels=3, num_classes=2, width=4, weights="imagenet"),
-        lambda: create_model("damage-siamese", in_channels=6, num_classes=2, weights="imagenet"),
+        lambda: create_model("damage-network", in_channels=6, num_classes=2, weights="imagenet"),
         lambda: create_model("smp-fusion", in_channels=4, num_classes=2, streams=[3, 1], weights="imagenet"),
         lambda: create_model("dual-stream", in_channels=4, num_classes=2, streams=[3, 1], weights="imagenet"),
         lambda: FrozenEncoder("resnet18", weights="imagenet"),

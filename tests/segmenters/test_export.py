@@ -66,7 +66,7 @@ SMALLER = {  # than those of all tests: it is the number of layers that tracing 
 # below, and in tests/hyperspectral: they mirror their edges; OSMNet has one head below and one in the residual correction
 ELSEWHERE = ("patch-alexnet", "hyperspectral/", "osmnet")
 # left out, since tracing takes up to 40 s: those with the layers of another one here, that is of other networks of two
-# dates, of V-FuseNet, of the default damage network, of smp's encoders and decoder, of the residual correction
+# dates, of V-FuseNet, of smp's encoders and decoder, of the residual correction
 ALIKE = (
     "from-to",
     "change-",
@@ -79,7 +79,6 @@ ALIKE = (
     "segnet",
     "unet",
     "light-unet",
-    "damage-siamese",
     "snapnet-fusion",
 )
 NETWORKS = [

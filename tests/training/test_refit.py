@@ -135,7 +135,7 @@ def test_scores_of_a_forest_are_the_same_in_windows_of_a_block_and_in_larger_one
 def test_what_cannot_be_refitted_is_refused() -> None:
     for name, override, words in [
         ("unet-mobilenet", "train.patience=3", "no score to stop by"),
-        ("damage-siamese", "train.refit=true", "segmentation or baseline"),
+        ("damage-pairs", "train.refit=true", "segmentation or baseline"),
     ]:
         with pytest.raises(InputError, match=words):
             load_recipe(name, overrides=["train.refit=true", override])

@@ -1,13 +1,13 @@
-"""A Siamese network that grades buildings from an image before and one after, and its evidence for the main job.
+"""The damage network, which grades buildings from an image before and one after, and its evidence for the main job.
 
-`train` a run with `deepnets4eo train damage-siamese`; pass the run to `deepnets4eo damage --model RUN`.
+`train` a run with `deepnets4eo train damage-pairs`; pass the run to `deepnets4eo damage --model RUN`.
 """
 
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
-    "SiameseNet": "deepnets4eo.damage.network.architecture",
-    "SiameseRecipe": "deepnets4eo.damage.network.recipe",
+    "DamageNet": "deepnets4eo.damage.network.architecture",
+    "DamageRecipe": "deepnets4eo.damage.network.recipe",
     "LabelledPair": "deepnets4eo.damage.network.pairs",
     "read_pairs": "deepnets4eo.damage.network.datasets",
     "NetworkGrader": "deepnets4eo.damage.network.grader",

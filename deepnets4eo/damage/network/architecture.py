@@ -1,122 +1,40 @@
-"""The networks of two dates: one U-Net for both, their last features side by side, logits of the grades per pixel.
+"""The damage network, and what its training minimises.
 
-`SiameseNet` grades pairs, by a U-Net of smp. `PairOrPostNet`, the default damage network, is lighter and also grades
-the post image alone, by a second head. Both take the bands of pre followed by those of post; an odd number is refused,
-since the two dates share their weights.
+`DamageNet` takes the bands of pre followed by those of post, or of post alone, and returns logits of the grades per pixel.
+`DamageCriterion` takes batches of windows (image_pre, image_post, mask, building, valid) and returns one number. An odd
+number of bands is refused, since the two dates share their weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import segmentation_models_pytorch as smp
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.damage.network.pooling import pool_batch
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.networks import check_encoder, create_model
+from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.training.losses import CrossEntropy, SumOfLosses, class_weights
 
-DECODER_CHANNELS = (128, 96, 64, 48, 32)
+if TYPE_CHECKING:
+    from deepnets4eo.damage.network.recipe import DamageTraining
 
+DECODER_CHANNELS = {"light-unet": (128, 64, 48), "unet": (128, 96, 64, 48, 32)}
+MEMORY = 0.98  # of how often each grade was met, by batch
+LARGEST_WEIGHT = 4.0
 
-class SiameseNet(nn.Module):
-    """Shared encoder and decoder, late concatenation (after the winner of xView2, Durnov 2020; Daudt et al. 2018).
-
-    The head takes pre, post and the size of their difference at each pixel. It has one hidden layer: a single linear
-    one would add up the two dates and never compare them.
-
-    Parameters
-    ----------
-    in_channels
-        Bands of both dates together, an even number.
-    num_classes
-        Grades.
-    encoder
-        Name of an smp encoder.
-    weights
-        The weights of the encoder, e.g. "imagenet", which is downloaded; none: random.
-    decoder_channels
-        Widths from the coarsest level to the image's own; as many levels as numbers.
-
-    Raises
-    ------
-    InputError
-        For an odd number of bands, or an encoder that does not exist.
-
-    Examples
-    --------
-    >>> network = SiameseNet(6, 4, encoder="resnet18")
-    >>> network(torch.zeros(1, 6, 64, 64)).shape
-    torch.Size([1, 4, 64, 64])
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        num_classes: int,
-        *,
-        encoder: str = "resnet18",
-        weights: str | None = None,
-        decoder_channels: Sequence[int] = DECODER_CHANNELS,
-    ) -> None:
-        super().__init__()
-        check_two_dates(in_channels)
-        self.twin = _unet(in_channels // 2, encoder, weights, tuple(decoder_channels))
-        width = decoder_channels[-1]
-        self.head = make_head(3 * width, width, num_classes)
-
-    def forward(self, dates: Tensor) -> Tensor:
-        """dates : (N, 2 C, H, W) float32, pre then post, standardised · returns : logits (N, K, H, W)."""
-        pre, post = self.twin(torch.cat(dates.chunk(2, dim=1))).chunk(2)
-        logits: Tensor = self.head(side_by_side(pre, post))
-        return logits
+Batch = Mapping[str, Tensor]
 
 
-def check_two_dates(in_channels: int) -> None:
-    """Raise InputError for an odd number of bands."""
-    if in_channels % 2:
-        raise InputError(f"a Siamese network got {in_channels} bands for two dates; give both dates the same bands.")
+class DamageNet(nn.Module):
+    """One U-Net for both dates and small heads at each pixel (after the winner of xView2, Durnov 2020; Daudt et al. 2018).
 
-
-def side_by_side(pre: Tensor, post: Tensor) -> Tensor:
-    """Features (N, 3 C, H, W) of pre, of post, and the size of their difference."""
-    return torch.cat([pre, post, (pre - post).abs()], dim=1)
-
-
-def make_head(in_channels: int, width: int, num_classes: int) -> nn.Sequential:
-    """Logits from features at each pixel, with one hidden layer."""
-    return nn.Sequential(nn.Conv2d(in_channels, width, 1), nn.ReLU(), nn.Conv2d(width, num_classes, 1))
-
-
-def _unet(bands: int, encoder: str, weights: str | None, decoder_channels: tuple[int, ...]) -> nn.Module:
-    """A U-Net without its last layer: its outputs are the features of the decoder."""
-    check_encoder(encoder, weights)
-    try:
-        unet = smp.Unet(
-            encoder, encoder_depth=len(decoder_channels), encoder_weights=weights,
-            decoder_channels=decoder_channels, in_channels=bands, classes=1,
-        )  # fmt: skip
-    except (KeyError, ValueError) as error:
-        raise InputError(f"encoder {encoder!r} with weights {weights!r} cannot be built: {error}") from error
-    except OSError as error:
-        raise InputError(
-            f"the weights {weights!r} of {encoder!r} could not be fetched: {error}. Use weights=None, or go online once."
-        ) from error
-    unet.segmentation_head = nn.Identity()
-    return unet
-
-
-LIGHT_DECODER_CHANNELS = (128, 64, 48)
-
-
-class PairOrPostNet(nn.Module):
-    """A Siamese U-Net that also grades where there is no pre image.
-
-    Both dates go through one U-Net, that of `models/buildings`, so that its weights are a start: it scales each date by
-    its own values, and ends at half the resolution, since logits are averaged over buildings anyway. The head of pairs
-    reads the features of pre, of post and the size of their difference; the other head those of post alone.
+    The head of pairs reads the features of pre, of post and the size of their difference; the second head reads those of
+    post alone. Each has one hidden layer: a single linear one would add up the two dates and never compare them.
 
     Parameters
     ----------
@@ -124,21 +42,27 @@ class PairOrPostNet(nn.Module):
         Bands of both dates together, an even number.
     num_classes
         Grades.
+    unet
+        "light-unet": that of `models/buildings`, so that its weights are a start. It scales each date by its own values and
+        ends at half the resolution, since logits are averaged over buildings anyway. "unet": that of smp, at full resolution.
+    post_head
+        Whether there is a second head, which grades where there is no pre image.
     encoder
-        A ResNet of smp.
+        Name of an smp encoder; a ResNet with the light U-Net.
     weights
         The weights of the encoder, e.g. "imagenet", which is downloaded; none: random.
     decoder_channels
-        Widths of the decoder's three stages, coarsest first.
+        Widths of the decoder's stages, coarsest first: three of the light U-Net, three to five of the other; none: as
+        `DECODER_CHANNELS` has them.
 
     Raises
     ------
     InputError
-        For an odd number of bands, an encoder that does not exist, or other than three stages.
+        For an odd number of bands, an encoder or U-Net that does not exist, or stages that the U-Net does not have.
 
     Examples
     --------
-    >>> network = PairOrPostNet(6, 4)
+    >>> network = DamageNet(6, 4)
     >>> network(torch.zeros(1, 6, 64, 64)).shape, network(torch.zeros(1, 3, 64, 64)).shape
     (torch.Size([1, 4, 64, 64]), torch.Size([1, 4, 64, 64]))
     """
@@ -148,34 +72,125 @@ class PairOrPostNet(nn.Module):
         in_channels: int,
         num_classes: int,
         *,
+        unet: str = "light-unet",
+        post_head: bool = True,
         encoder: str = "resnet18",
         weights: str | None = None,
-        decoder_channels: Sequence[int] = LIGHT_DECODER_CHANNELS,
+        decoder_channels: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        check_two_dates(in_channels)
-        self.bands, width = in_channels // 2, decoder_channels[-1]
+        if in_channels % 2:
+            raise InputError(f"a damage network got {in_channels} bands for two dates; give both dates the same bands.")
+        if unet not in DECODER_CHANNELS:
+            raise InputError(f"a damage network got unet={unet!r}. Choose from {', '.join(DECODER_CHANNELS)}.")
+        channels = list(decoder_channels or DECODER_CHANNELS[unet])
+        stages: dict[str, Any] = {"encoder_depth": len(channels)} if unet == "unet" else {}
+        self.bands, width = in_channels // 2, channels[-1]
         twin: Any = create_model(
-            "light-unet", in_channels=self.bands, num_classes=1, encoder=encoder, weights=weights,
-            decoder_channels=decoder_channels,
+            unet, in_channels=self.bands, num_classes=1, encoder=encoder, weights=weights, decoder_channels=channels,
+            **stages,
         )  # fmt: skip
         twin.segmentation_head = nn.Identity()
         self.twin = twin
-        self.head = make_head(3 * width, width, num_classes)
-        self.post_head = make_head(width, width, num_classes)
+        self.head = _head(3 * width, width, num_classes)
+        self.post_head = _head(width, width, num_classes) if post_head else None
 
     def forward(self, dates: Tensor) -> Tensor:
         """dates : (N, 2 C, H, W) pre then post, or (N, C, H, W) post alone, standardised · returns : logits (N, K, H, W)."""
-        if dates.shape[1] == self.bands:
+        if self.post_head is not None and dates.shape[1] == self.bands:
             return _full_size(self.post_head(self.twin(dates)), dates)
         return self.both(dates)[0]
 
-    def both(self, dates: Tensor) -> tuple[Tensor, Tensor]:
+    def both(self, dates: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits of both heads, (N, K, H, W) each, from (N, 2 C, H, W): of the pair, and of post as if it were alone."""
         pre, post = self.twin(torch.cat(dates.chunk(2, dim=1))).chunk(2)
-        pair = self.head(side_by_side(pre, post))
-        return _full_size(pair, dates), _full_size(self.post_head(post), dates)
+        pair = _full_size(self.head(torch.cat([pre, post, (pre - post).abs()], dim=1)), dates)
+        return pair, None if self.post_head is None else _full_size(self.post_head(post), dates)
+
+
+def _head(in_channels: int, width: int, num_classes: int) -> nn.Sequential:
+    """Logits from features at each pixel."""
+    return nn.Sequential(nn.Conv2d(in_channels, width, 1), nn.ReLU(), nn.Conv2d(width, num_classes, 1))
 
 
 def _full_size(logits: Tensor, dates: Tensor) -> Tensor:
-    return F.interpolate(logits, size=dates.shape[2:], mode="nearest")
+    size = dates.shape[2:]
+    return logits if logits.shape[2:] == size else F.interpolate(logits, size=size, mode="nearest")
+
+
+class DamageCriterion:
+    """The sum of up to three losses of a batch: of the pixels of buildings, and of whole buildings by either head.
+
+    counts : (K,) training buildings of each grade, from which class weights follow where the recipe sets them.
+    """
+
+    def __init__(self, train: DamageTraining, legend: Legend, counts: Sequence[int] = ()) -> None:
+        weights = class_weights(train, legend, counts)
+        self.train = train
+        self.pixel_loss = SumOfLosses(dict(train.losses), weights) if train.losses else None
+        self.cross_entropy = CrossEntropy(None if weights is None else torch.tensor(weights, dtype=torch.float32))
+        self.met = torch.ones(legend.num_classes)
+
+    def step(self, network: nn.Module, batch: Batch) -> Tensor:
+        """The loss of one batch, () float32; a batch without a graded building costs 0."""
+        dates = torch.cat([batch["image_pre"], batch["image_post"]], dim=1)
+        dates = dates.contiguous(memory_format=torch.channels_last)
+        both: Callable[[Tensor], tuple[Tensor, Tensor]] = network.both  # type: ignore[assignment]
+        pair, post = both(dates) if self.train.post_loss > 0 else (network(dates), None)
+        pair, post = pair.float(), None if post is None else post.float()
+        if self.pixel_loss is None:
+            return self.of_buildings(pair, post, batch)
+        of_pixels: Tensor = self.pixel_loss.to(pair.device)(pair, batch["mask"], batch["valid"])
+        return of_pixels + self.of_buildings(pair, post, batch)
+
+    def of_buildings(self, pair: Tensor, post: Tensor | None, batch: Batch) -> Tensor:
+        """The weighted losses of mean logits over each building, from those of the head of pairs and, if any, of post alone."""
+        building = batch["building"] * (batch["mask"] != VOID) * batch["valid"]
+        inside = building > 0
+        heads = [(pair, self.train.building_loss)] + ([] if post is None else [(post, self.train.post_loss)])
+        if not bool(inside.any()):
+            return torch.stack([logits.sum() * 0.0 for logits, _ in heads]).sum()
+        means = [pool_batch(logits, building) for logits, _ in heads]
+        index, count = means[0][1], len(means[0][0])
+        grades = _of_each(batch["mask"][inside], index, count)
+        cost = self._cost_of(grades, window=_of_each(inside.nonzero()[:, 0], index, count))
+        return torch.stack([weight * cost(mean) for (mean, _), (_, weight) in zip(means, heads, strict=True)]).sum()
+
+    def _cost_of(self, grades: Tensor, window: Tensor) -> Callable[[Tensor], Tensor]:
+        """Function from mean logits (B, K) of buildings to their loss; `window` (B,) is that in which each one lies."""
+        if not self.train.ordinal:
+            return lambda means: torch.as_tensor(self.cross_entropy.to(means.device)(means, grades))
+        weight = self._evening(grades) / window.bincount()[window].sqrt()  # a dense town is not all that is learnt
+        return lambda means: ordinal_loss(means, grades, weight)
+
+    def _evening(self, grades: Tensor) -> Tensor:
+        """Weights (B,) by which every grade counts the same over the last batches."""
+        self.met = MEMORY * self.met + torch.bincount(grades.cpu(), minlength=len(self.met))
+        factors = (self.met.mean() / self.met).clamp(1 / LARGEST_WEIGHT, LARGEST_WEIGHT)
+        return factors.to(grades.device)[grades]
+
+
+def _of_each(values: Tensor, index: Tensor, count: int) -> Tensor:
+    """Values (B,) int64 of buildings from those of their pixels (n,), which are equal within a building."""
+    out = torch.zeros(count, dtype=torch.int64, device=values.device)
+    out[index] = values
+    return out
+
+
+def ordinal_loss(logits: Tensor, grades: Tensor, weight: Tensor) -> Tensor:
+    """Mean over buildings, by their weights (B,), of the binary cross-entropy at all borders between the grades (minor or
+    worse, major or worse, destroyed), () float32, from logits (B, K) and grades (B,) int64."""
+    odds = border_odds(logits)
+    beyond = grades[:, None] > torch.arange(odds.shape[1], device=grades.device)
+    losses = F.binary_cross_entropy_with_logits(odds, beyond.to(odds.dtype), reduction="none").sum(dim=1)
+    return (losses * weight).sum() / weight.sum()
+
+
+def border_odds(logits: Tensor) -> Tensor:
+    """Log-odds (B, K − 1) of lying beyond each border, from (B, K) logits of the grades; they never rise.
+
+    >>> border_odds(torch.zeros(1, 4)).exp().round(decimals=2).tolist()
+    [[3.0, 1.0, 0.33000001311302185]]
+    """
+    borders = range(1, logits.shape[1])
+    return torch.stack([logits[:, k:].logsumexp(dim=1) - logits[:, :k].logsumexp(dim=1) for k in borders], dim=1)

@@ -1,12 +1,14 @@
-"""A trained run as evidence of the main job: probabilities of the four grades for every building seen in both images.
+"""A trained run as evidence of the main job: probabilities of the four grades of buildings, from both images or from post alone.
 
 Takes a run of the task `damage`, images, footprints and their registration. Refuses runs of other tasks, and images
-that do not fit the run. Buildings that are not in both images have no such evidence.
+that do not fit the run. The network that comes with the toolbox is found and opened below, where `why_unfit` compares
+images with what it learnt from; without it, the weight-free model decides alone.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,21 +19,37 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from deepnets4eo.cards.catalog import model_path, recipes
+from deepnets4eo.damage.colour_choice import in_colour
 from deepnets4eo.damage.evidence.working_grid import FINEST_GSD_M, make_working_grid
-from deepnets4eo.damage.network.pairs import POST, PRE, box_centres, in_pixels, make_scene, on_working_grid, with_bands
+from deepnets4eo.damage.network.pairs import (
+    POST,
+    PRE,
+    box_centres,
+    in_pixels,
+    make_scene,
+    on_working_grid,
+    post_inputs,
+    scaled_to,
+    with_bands,
+)
 from deepnets4eo.damage.network.pooling import Pooled, TileWork, pool_scene
-from deepnets4eo.damage.network.scaling import scaled_to
 from deepnets4eo.damage.stretched_images import image_stretches
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.device import choose
-from deepnets4eo.errors import RunError
+from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.footprints import FootprintAlignment
+from deepnets4eo.grid import mean_gsd_m
+from deepnets4eo.inspection.images import DARKEST, bright_value, is_grey
+from deepnets4eo.lazy import check_extra
+from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.registration import Registration
+from deepnets4eo.segmenters.any_size import COARSEST_M, FINEST_M
 from deepnets4eo.segmenters.checksums import CARD
 from deepnets4eo.segmenters.inputs import GSD_FACTOR, InputSpec
 from deepnets4eo.segmenters.run import Run, load_run
-from deepnets4eo.segmenters.stretch import Stretch, show_scene
+from deepnets4eo.segmenters.stretch import Stretch, needed_stretch, show, show_scene
 from deepnets4eo.zonal.outlines import Outlines
 
 COLUMNS = {grade: f"ev_net_{grade.replace('-', '_')}" for grade in GRADES}
@@ -39,6 +57,12 @@ MEANING = {
     column: f"network: probability of {grade}, from the mean of its logits over the footprint, 0–1"
     for grade, column in COLUMNS.items()
 }
+SHIPPED = "damage-network"
+SHIPPED_GSD_FACTOR = 3.0  # from the pixels of its training to the coarsest ones
+MOST_OFF_NADIR_DEG = 30.0  # of the sensors that it learnt from
+BANDS = 3
+OFF_NADIR = re.compile(r"OFF_?NADIR|VIEW_?ANGLE|INCIDENCE_?FROM_?NADIR")
+POST_ALONE = "post_alone"  # note of the card of a run with a head that grades from the post image alone
 EVEN_GRADES = "even_grades"  # note of the card of a run in whose training every grade counted the same
 
 
@@ -87,7 +111,7 @@ class NetworkGrader:
         if run.inputs.names != [PRE, POST] or run.legend.names != GRADES or not fitted:
             raise RunError(
                 f"{folder} takes {', '.join(run.inputs.names)} and has the classes {', '.join(run.legend.names)}: it does "
-                "not grade buildings from pre and post. Give a run of `deepnets4eo train damage-siamese`."
+                "not grade buildings from pre and post. Give a run of `deepnets4eo train damage-pairs`."
             )
         run.segmenter.to(choose(device, precision))
         return cls(run, gsd_factor)
@@ -104,7 +128,7 @@ class NetworkGrader:
     @property
     def post_temperature(self) -> float | None:
         """The same of the head that grades from the post image alone; None where the run has no such head."""
-        alone = self.run.card["notes"].get("post_alone")
+        alone = self.run.card["notes"].get(POST_ALONE)
         return float(alone["temperature"]) if isinstance(alone, dict) else None
 
     @property
@@ -168,7 +192,7 @@ class NetworkGrader:
         if self.post_temperature is not None and len(rows):
             training_gsd_m = self.run.inputs.gsd_m if post.grid.crs is not None else None
             work_grid = make_working_grid(None, post, None, finest_m=training_gsd_m or FINEST_GSD_M)
-            inputs = InputSpec({POST: self.run.inputs.layers[POST]}, self.run.inputs.gsd_m)
+            inputs = post_inputs(self.run.inputs)
             scene = Scene({POST: with_bands(work_grid.layers[POST], len(inputs.layers[POST].bands))}, work_grid.grid)
             scene = show_scene(scene, self.stretches)
             registered = registration if aligned_on == "pre" else None
@@ -193,3 +217,103 @@ class NetworkGrader:
         if self.run.card["notes"].get("scaling") == "scene":
             inputs = scaled_to(inputs, scene, box_centres(outlines, scene.shape))
         return pool_scene(self.run.segmenter, scene, outlines, inputs, self.run.tiling, only=only, work=work)
+
+
+def shipped_folder() -> Path | None:
+    """Return the folder of the network's run; None where this copy of the toolbox comes without its weights."""
+    if SHIPPED not in recipes():
+        return None
+    folder = model_path(SHIPPED)
+    return folder if is_run(folder) else None
+
+
+def open_shipped() -> tuple[NetworkGrader | None, Finding | None]:
+    """Open the network, in the fastest precision of this machine.
+
+    Returns
+    -------
+    The grader and no finding; no grader and the finding that says why; or neither, where there are no weights at all.
+    """
+    folder = shipped_folder()
+    if folder is None:
+        return None, None
+    try:
+        check_extra("deep")
+        return NetworkGrader.load(folder, precision="auto", gsd_factor=SHIPPED_GSD_FACTOR), None
+    except (InputError, RunError) as error:
+        return None, not_used(str(error))
+
+
+def not_used(reason: str) -> Finding:
+    """Return the finding that the network did not take part; `reason` is a sentence, or the start of one."""
+    return Finding(
+        "network_not_used",
+        "note",
+        f"The network was not used: {reason.rstrip('.')}. The weight-free model decided alone.",
+    )
+
+
+def pre_not_read(reason: str) -> Finding:
+    """Return the finding that the network grades from the post image alone, because it does not know such a pre image."""
+    return Finding(
+        "pre_not_read",
+        "note",
+        f"Every building was assessed from the post image alone, because of what the network can read: {reason}. With the "
+        "network, that is more often right than both images without it. The pre image was used to align the footprints.",
+        "Give a pre image that the network knows, or --set network=no to compare the images without it.",
+    )
+
+
+def why_unfit(grader: NetworkGrader, role: str, layer: Layer | None) -> str:
+    """Return why the network does not read an image; '' where it does, and without an image. Reads a few windows.
+
+    Parameters
+    ----------
+    grader
+        The network.
+    role
+        "pre" or "post".
+    layer
+        The image; None for the pre image of a job on post alone.
+    """
+    reason = "" if layer is None else _why_unfit(grader, role, layer)
+    return reason and f"the {role} image {reason}"
+
+
+def _why_unfit(grader: NetworkGrader, role: str, layer: Layer) -> str:
+    if layer.count < BANDS:
+        return f"has {layer.count} band{'s' * (layer.count > 1)}, it learnt from red, green and blue"
+    size_m = mean_gsd_m(layer.grid) if layer.grid.crs is not None else None
+    if size_m is not None and not FINEST_M <= size_m <= COARSEST_M:
+        return f"has pixels of {size_m:.2g} m, it knows {FINEST_M:g} to {COARSEST_M:g} m"
+    angle_deg = off_nadir_deg(layer)
+    if angle_deg is not None and angle_deg > MOST_OFF_NADIR_DEG:
+        return f"was taken {angle_deg:.0f} degrees off nadir, it knows up to {MOST_OFF_NADIR_DEG:g}"
+    colours, expected = in_colour(layer), grader.run.inputs.layers[role]
+    stretch = needed_stretch(expected, colours)
+    colours = show(colours, stretch)
+    if problems := InputSpec({role: expected}).problems(Scene({role: colours}, layer.grid)):
+        return f"does not fit: {'; '.join(problems)}"
+    if is_grey(colours):
+        return "is grey, three bands with the same values; it learnt from red, green and blue"
+    bright = bright_value(colours) if layer.dtype.itemsize == 1 else None
+    if bright is not None and bright < DARKEST:
+        return f"is as dark as by night: 95 % of its values are below {bright:.0f} of 255"
+    return ""
+
+
+def off_nadir_deg(layer: Layer) -> float | None:
+    """Return the angle off nadir, degrees, that an image's tags hold; None without such a tag.
+
+    Parameters
+    ----------
+    layer
+        With the tags of its file.
+    """
+    for name, text in layer.tags.items():
+        if OFF_NADIR.search(name.upper()):
+            try:
+                return abs(float(text))
+            except ValueError:
+                continue
+    return None

@@ -1,14 +1,15 @@
-"""Labelled pairs: an image before, one after, building outlines and their grades, whatever layout they came in.
+"""Labelled pairs: an image before, one after, building outlines and their grades; and how their images are scaled.
 
-Takes layers that show the same thing at the same pixel; single-band images stand for as many bands as the other has.
-Refuses grades that no building carries.
+`LabelledPair` opens its images when they are used, whatever layout they came in; `GradedPair` holds them in memory. Takes
+layers that show the same thing at the same pixel; single-band images stand for as many bands as the other has. Refuses
+grades that no building carries, and pairs of different bands.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -20,16 +21,24 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.damage.colour_choice import in_colour
 from deepnets4eo.damage.evidence.gather import on_post
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
-from deepnets4eo.errors import LabelError
+from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.footprints import FootprintAlignment
-from deepnets4eo.grid import Grid, transform_shapes
+from deepnets4eo.footprints.outlines import order_by_place
+from deepnets4eo.grid import Grid, Window, transform_shapes
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.registration import Registration
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.tiling.sampling import spread_indices
+from deepnets4eo.training.statistics import Moments
 from deepnets4eo.zonal.outlines import Outlines
 
 PRE, POST = "pre", "post"
 MOST_OPEN = 48  # pairs, each with two files a reading thread
 LEGEND = "xbd"
+COLOURS = range(1, 4)  # bands of pairs in memory that are scored
+WINDOWS, WINDOW_PX = 16, 256
+KEPT_PIXELS = 1000  # a window, for the percentiles
+MOST_PAIRS = 64  # evenly spread, the statistics of all training are made of
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,10 @@ class LabelledPair:
         Layer → file.
     synthetic
         Whether the images are simulated.
+    truth
+        (N,) uint8, grades of the buildings themselves, whatever is visible of them; none: unknown.
+    groups
+        What the pair is scored together with, such as its hazard.
 
     Examples
     --------
@@ -76,6 +89,8 @@ class LabelledPair:
     ignored: dict[str, int]
     sources: dict[str, str]
     synthetic: bool
+    truth: NDArray[np.uint8] | None = None
+    groups: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -187,3 +202,157 @@ def on_working_grid(
     moved = on_post(outlines_px, post.grid, alignment, registration)
     outlines: NDArray[Any] = transform_shapes(work.post_to_work, moved)
     return outlines
+
+
+@dataclass(frozen=True)
+class GradedPair:
+    """One site at two dates with graded buildings, in memory.
+
+    Parameters
+    ----------
+    pre, post
+        (C, H, W) uint8, at least red, green and blue; post lies on pre but for what registration leaves.
+    outlines
+        (N,) polygons in pixels of pre, x = column, y = row, where they truly lie.
+    grades
+        (N,) uint8, grades 0–3 as visible from above; 255 for buildings that are not learnt from.
+    truth
+        (N,) uint8, grades 0–3 of the buildings themselves; 255 unknown.
+    gsd_m
+        Ground size of a pixel, metres.
+    style, hazard
+        What kind of place it is, and what happened there.
+
+    Examples
+    --------
+    >>> image = np.zeros((3, 32, 32), np.uint8)
+    >>> pair = GradedPair(image, image, np.array([shapely.box(4, 4, 9, 9)]), np.zeros(1, np.uint8),
+    ...                   np.zeros(1, np.uint8), 0.25, "suburb", "none")
+    >>> pair.at(0.5).pre.shape
+    (3, 16, 16)
+    """
+
+    pre: NDArray[np.uint8]
+    post: NDArray[np.uint8]
+    outlines: NDArray[np.object_]
+    grades: NDArray[np.uint8]
+    truth: NDArray[np.uint8]
+    gsd_m: float
+    style: str
+    hazard: str
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(h, w) of both images."""
+        height, width = self.pre.shape[1:]
+        return height, width
+
+    def at(self, gsd_m: float) -> GradedPair:
+        """Return the pair with pixels of another size; one that is coarser already stays as it is.
+
+        Parameters
+        ----------
+        gsd_m
+            Ground size of a pixel, metres.
+        """
+        if self.gsd_m >= 0.95 * gsd_m:
+            return self
+        shape = tuple(max(1, round(side * self.gsd_m / gsd_m)) for side in self.shape)
+        scale = np.array([shape[1] / self.shape[1], shape[0] / self.shape[0]])
+        outlines = shapely.transform(self.outlines, lambda points: points * scale)
+        pre, post = (_resized(image, shape) for image in (self.pre, self.post))
+        return replace(self, pre=pre, post=post, outlines=outlines, gsd_m=gsd_m)
+
+    def to_labelled(self, name: str, gsd_m: float) -> LabelledPair:
+        """Return the pair as what is scored, at the ground size of the training.
+
+        Parameters
+        ----------
+        name
+            Unique among the pairs.
+        gsd_m
+            Ground size of a pixel, metres.
+        """
+        pair = self.at(gsd_m)
+        scene = make_scene(*(Layer.open(image).subset(COLOURS) for image in (pair.pre, pair.post)))
+        labelled = LabelledPair.of(name, lambda: scene, pair.outlines, pair.grades, gsd_m=pair.gsd_m)
+        return replace(labelled, truth=pair.truth, groups=(f"style {pair.style}", f"hazard {pair.hazard}"))
+
+
+def _resized(image: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """An image of fewer pixels, each the mean of what it covers."""
+    import torch
+    import torch.nn.functional as F
+
+    pixels = torch.from_numpy(np.ascontiguousarray(image))[None].float()
+    smaller = F.interpolate(pixels, size=shape, mode="bilinear", antialias=True, align_corners=False)
+    out: NDArray[np.uint8] = smaller[0].round().clamp(0, 255).byte().numpy()
+    return out
+
+
+def measure_pairs(pairs: Sequence[LabelledPair], *, most_pairs: int = MOST_PAIRS) -> InputSpec:
+    """Bands, range, scaling and ground size of a pixel, near the buildings of at most `most_pairs` training pairs.
+
+    Errors: InputError where pairs differ in their bands, or show nothing valid near a building.
+    """
+    chosen = [pairs[index] for index in spread_indices(len(pairs), most_pairs)]
+    layers = {name: _measure(chosen, name) for name in (PRE, POST)}
+    known = [pair.gsd_m for pair in pairs if pair.gsd_m is not None]
+    return InputSpec(layers, round(float(np.median(known)), 6) if known else None)
+
+
+def scaled_to(inputs: InputSpec, scene: Scene, centres: NDArray[np.int64]) -> InputSpec:
+    """The same inputs with the mean and deviation of one scene; a layer without valid pixels keeps those of training.
+
+    centres : (N, 2) row and column of its buildings.
+    """
+    layers = {}
+    for name, expected in inputs.layers.items():
+        moments = Moments(len(expected.bands))
+        for pixels in _sample_around_buildings(scene, name, centres):
+            moments.update(pixels)
+        mean, std = _scaling(moments)
+        layers[name] = replace(expected, mean=mean, std=std) if moments.count else expected
+    return InputSpec(layers, inputs.gsd_m)
+
+
+def _measure(pairs: Sequence[LabelledPair], name: str) -> LayerInput:
+    counts = {pair.scene.layers[name].count: pair.name for pair in pairs}
+    if len(counts) > 1:
+        listed = ", ".join(f"{bands} ({pair})" for bands, pair in sorted(counts.items()))
+        raise InputError(f"the {name} images have different numbers of bands: {listed}. Train on one kind at a time.")
+    moments, kept = Moments(next(iter(counts))), []
+    for pair in pairs:
+        for pixels in _sample_around_buildings(pair.scene, name, pair.centres):
+            moments.update(pixels)
+            kept.append(pixels[:, :: max(1, pixels.shape[1] // KEPT_PIXELS)])
+    if not moments.count:
+        raise InputError(f"the {name} images have no valid pixel near a building. Check their nodata.")
+    layer = pairs[0].scene.layers[name]
+    low, high = np.percentile(np.concatenate(kept, axis=1), (1, 99))
+    mean, std = _scaling(moments)
+    return LayerInput(
+        tuple(layer.band_names), mean, std, float(low), float(high), str(layer.dtype),
+        values="stored" if layer.reads_stored else "physical",
+    )  # fmt: skip
+
+
+def _scaling(moments: Moments) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation by band."""
+    std = np.where(moments.std > 1e-6, moments.std, 1.0)
+    return tuple(moments.mean.round(6).tolist()), tuple(std.round(9).tolist())
+
+
+def _sample_around_buildings(scene: Scene, name: str, centres: NDArray[np.int64]) -> list[NDArray[np.float32]]:
+    """Valid pixels (C, n) of windows around evenly spread buildings, whatever their order."""
+    pixels = []
+    for row, col in centres[order_by_place(centres)[spread_indices(len(centres), WINDOWS)]]:
+        window = Window(int(row) - WINDOW_PX // 2, int(col) - WINDOW_PX // 2, WINDOW_PX, WINDOW_PX)
+        data, valid = scene.layers[name].read(window.clip(scene.shape))
+        pixels.append(data[:, valid].astype(np.float32))
+    return pixels
+
+
+def post_inputs(inputs: InputSpec) -> InputSpec:
+    """The inputs of a grading from the post image alone."""
+    return InputSpec({POST: inputs.layers[POST]}, inputs.gsd_m)

@@ -1,19 +1,23 @@
-"""The recipes of damage networks: of labelled pairs (`damage`), and of a stream of made-up pairs (`damage-stream`).
+"""The recipe of damage networks: which pairs they learn from, the network, and what is minimised.
 
-Take the sections of any recipe, with keys of their own; refuse unknown ones, naming the nearest.
+Takes the sections of any recipe, with keys of its own. Refuses unknown keys, naming the nearest, and keys that the chosen
+source of pairs or the chosen loss does not read.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from deepnets4eo.training.recipe import PredictSection, Recipe, Section, TrainSection
+from deepnets4eo.options import Section
+from deepnets4eo.training.recipe import LossName, Recipe, TrainSection
+
+PAIRS, MADE_UP = "pairs", "made-up"
 
 
-class PairSection(Section):
-    """Which pairs, and which of their buildings are trained on and which validated on."""
+class PairKeys(Section):
+    """Which labelled pairs of files, and which of their buildings are trained on and which validated on."""
 
     folders: tuple[str, ...] = Field(default=(), description="where the pairs are; --data sets it")
     layout: Literal["auto", "xbd", "bright", "vector"] = Field(
@@ -29,8 +33,6 @@ class PairSection(Section):
     register_images: bool = Field(
         default=True, description="of layout vector: register pre, and outlines, to post first"
     )
-    tile_px: int = Field(default=256, ge=32, multiple_of=32, description="side of a training window")
-    windows_per_epoch: int = Field(default=1000, ge=1)
     sampling: Literal["balanced", "random"] = Field(
         default="balanced", description="balanced: around a building of each grade in turn; random: of any"
     )
@@ -43,65 +45,10 @@ class PairSection(Section):
         default="scene",
         description="images brought to zero mean by their own values near buildings, or by all training",
     )
-    num_workers: int = Field(default=2, ge=0, description="threads that read windows ahead of the network")
 
 
-class SiameseSection(Section):
-    """The network."""
-
-    network: str = Field(default="damage-siamese", description="a name of list_models() that takes pre then post")
-    encoder: str = Field(default="resnet18", description="encoder of smp")
-    encoder_weights: str | None = Field(default=None, description="imagenet: downloaded on the user's demand only")
-    decoder_channels: tuple[int, ...] = Field(default=(128, 96, 64, 48, 32), min_length=3, max_length=5)
-
-
-class GradingSection(TrainSection):
-    """Optimisation; the losses of `losses` count pixels of buildings, `building_loss` whole buildings."""
-
-    building_loss: float = Field(default=1.0, ge=0, description="weight of the cross-entropy of pooled logits")
-    misregistration_px: int = Field(default=2, ge=0, description="pre is moved by up to this, each window anew")
-    monitor: Literal["mean_f1", "auc", "overall_accuracy", "kappa"] = "mean_f1"
-    photometric: float = Field(
-        default=0.2, ge=0, le=1, description="light and contrast, of each date on its own; 0: none"
-    )
-
-
-class SiameseRecipe(Recipe):
-    """All that decides the training of a Siamese grader.
-
-    Parameters
-    ----------
-    data
-        Which pairs, and which of their buildings are trained and validated on.
-    legend
-        "xbd": the four grades.
-    model
-        The network and its encoder.
-    train
-        Optimisation and augmentation.
-    predict
-        How images are cut into tiles.
-
-    Raises
-    ------
-    ValidationError
-        For unknown keys and bad values; `load_recipe` turns it into an `InputError`.
-
-    Examples
-    --------
-    >>> SiameseRecipe().data.split
-    'blocks'
-    """
-
-    task: str = "damage"
-    data: PairSection = PairSection()  # type: ignore[assignment]
-    legend: Literal["xbd"] = "xbd"
-    model: SiameseSection = SiameseSection()  # type: ignore[assignment]
-    train: GradingSection = GradingSection()
-
-
-class StreamSection(Section):
-    """Which pairs come, how windows are cut out of them, and what is wrong with outlines and registration."""
+class MadeUpKeys(Section):
+    """Which pairs are made up, how windows are cut out of them, and what is wrong with outlines and images."""
 
     world: Literal["world", "city", "both"] = Field(
         default="both",
@@ -116,17 +63,13 @@ class StreamSection(Section):
     size_px: int = Field(default=512, ge=256, description="side of a pair")
     gsd_m: float = Field(default=0.5, gt=0, description="pixels of windows, metres; coarser pairs stay as they are")
     gsd_spread: float = Field(default=0.2, ge=0, lt=1, description="how far that varies, as a logarithm")
-    tile_px: int = Field(default=256, ge=32, multiple_of=32, description="side of a training window")
-    windows_per_epoch: int = Field(default=512, ge=1)
     windows_per_pair: int = Field(default=3, ge=1, description="cut out of each pair")
     outline_error_m: float = Field(default=3.0, ge=0, description="farthest that outlines lie off")
     varied_share: float = Field(default=0.3, ge=0, le=1, description="share of the images that another sensor shows")
-    misregistration_px: int = Field(default=1, ge=0, description="pre is moved by up to this, beside the pair's own")
     val_pairs: int = Field(default=36, ge=1, description="pairs that are validated on, of other seeds")
-    num_workers: int = Field(default=1, ge=0, description="threads that make windows ahead of the network")
 
     @model_validator(mode="after")
-    def _nothing_left_out_is_learnt(self) -> StreamSection:
+    def _nothing_left_out_is_learnt(self) -> MadeUpKeys:
         if self.world != "world" and (self.left_out_styles or self.left_out_hazards):
             raise ValueError(
                 f"leaves out styles or hazards of the world, but world={self.world} learns from suburbs, which were struck by the "
@@ -135,44 +78,103 @@ class StreamSection(Section):
         return self
 
 
-class PairNetworkSection(Section):
+KEYS_OF: dict[str, type[Section]] = {PAIRS: PairKeys, MADE_UP: MadeUpKeys}
+
+
+class DamageData(PairKeys, MadeUpKeys):
+    """Where pairs come from, and the windows of them that are trained on; keys of the other source are refused."""
+
+    source: Literal["pairs", "made-up"] = Field(
+        default="pairs", description="pairs: labelled ones, from files; made-up: the miniature world and city, endless"
+    )
+    tile_px: int = Field(default=256, ge=32, multiple_of=32, description="side of a training window")
+    windows_per_epoch: int = Field(default=1000, ge=1)
+    misregistration_px: int = Field(default=2, ge=0, description="pre is moved by up to this, each window anew")
+    num_workers: int = Field(default=2, ge=0, description="threads that read or make windows ahead of the network")
+
+    @property
+    def other_source(self) -> str:
+        """The source that is not chosen; its keys are not read."""
+        return MADE_UP if self.source == PAIRS else PAIRS
+
+    @model_validator(mode="after")
+    def _only_keys_of_the_source(self) -> DamageData:
+        if self.source == MADE_UP and self.folders:
+            raise ValueError(
+                "learns from made-up places and takes no --data. Leave out --data, or train damage-pairs, which learns from "
+                "labelled pairs"
+            )
+        for name, field in KEYS_OF[self.other_source].model_fields.items():
+            if getattr(self, name) != field.default:
+                raise ValueError(
+                    f"has {name}={getattr(self, name)!r}, which a training with source={self.source} does not read. Leave {name} "
+                    f"out, or set data.source={self.other_source}"
+                )
+        return self
+
+
+class DamageModel(Section):
     """The network."""
 
-    network: str = Field(default="damage-network", description="a name of list_models() with two heads")
-    encoder: str = "resnet18"
+    network: str = Field(default="damage-network", description="a name of list_models() with the options of DamageNet")
+    unet: Literal["light-unet", "unet"] = Field(
+        default="light-unet", description="of both dates; unet: that of smp, slower and at full resolution"
+    )
+    encoder: str = Field(default="resnet18", description="encoder of smp")
     encoder_weights: str | None = Field(default=None, description="imagenet: downloaded on the user's demand only")
     start: str | None = Field(
         default=None, description="run to start from: of this network, or of a light U-Net that labels pixels"
     )
-    decoder_channels: tuple[int, int, int] = (128, 64, 48)
+    decoder_channels: tuple[int, ...] | None = Field(
+        default=None, min_length=3, max_length=5, description="widths of the decoder; none: those of the U-Net"
+    )
+    stored: Literal["float32", "float16"] = Field(
+        default="float32", description="precision of the run's weights; it is scored as stored"
+    )
 
 
-class OrdinalSection(GradingSection):
-    """Optimisation of both heads."""
+class DamageTraining(TrainSection):
+    """Optimisation; `losses` count pixels of buildings, `building_loss` and `post_loss` whole buildings."""
 
-    epochs: int = Field(default=1000, ge=1, description="at most; as a rule the time ends the training")
-    batch_size: int = 8
-    lr: float = 1e-3
-    schedule: Literal["constant", "one_cycle"] = "constant"
-    warmup_share: float = 0.0003
-    average: float = 0.997
-    keep: Literal["best", "last"] = "last"
-    monitor: Literal["auc", "kappa"] = "auc"
-    clip_norm: float = 1.0
-    photometric: float = 0.15
-    post_loss: float = Field(default=0.7, ge=0, description="weight of the head of post alone, beside that of the pair")
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    losses: dict[LossName, float] = Field(
+        default={"cross_entropy": 1.0}, description="loss of pixels -> weight; none: whole buildings alone"
+    )
+    building_loss: float = Field(default=1.0, ge=0, description="weight of whole buildings graded from the pair")
+    post_loss: float = Field(
+        default=0.7, ge=0, description="the same from post alone; 0: the network has no head for post alone"
+    )
+    ordinal: bool = Field(
+        default=False,
+        description="buildings are learnt by the borders between grades, each grade counting the same; false: by "
+        "cross-entropy, each building counting the same",
+    )
+    monitor: Literal["mean_f1", "auc", "overall_accuracy", "kappa"] = "mean_f1"
+    photometric: float = Field(
+        default=0.2, ge=0, le=1, description="light and contrast, of each date on its own; 0: none"
+    )
+
+    @model_validator(mode="after")
+    def _positive_losses(self) -> DamageTraining:  # in place of that of every training, which needs losses of pixels
+        weights = [*self.losses.values(), self.building_loss, self.post_loss]
+        if min(weights) < 0 or max(weights) <= 0:
+            raise ValueError("has no loss; expected weights of at least 0 and one of losses, building_loss above 0")
+        if self.ordinal and not self.losses and (self.class_weights or self.class_weighting != "none"):
+            raise ValueError(
+                "has weights of the classes, which ordinal=true without losses of pixels does not read: every grade counts the "
+                "same. Leave out class_weights and class_weighting"
+            )
+        return self
 
 
-class StreamRecipe(Recipe):
-    """All that decides the training of the default damage network.
+class DamageRecipe(Recipe):
+    """All that decides the training of a damage network.
 
     Parameters
     ----------
     task
-        "damage-stream".
+        "damage".
     data
-        What is drawn from the stream.
+        Which pairs, and which of their buildings are trained and validated on.
     legend
         "xbd": the four grades.
     model
@@ -189,13 +191,28 @@ class StreamRecipe(Recipe):
 
     Examples
     --------
-    >>> StreamRecipe().data.world
-    'both'
+    >>> recipe = DamageRecipe()
+    >>> recipe.data.split, "styles" in recipe.to_dict()["data"]
+    ('blocks', False)
     """
 
-    task: str = "damage-stream"
-    data: StreamSection = StreamSection()  # type: ignore[assignment]
+    task: str = "damage"
+    data: DamageData = DamageData()  # type: ignore[assignment]
     legend: Literal["xbd"] = "xbd"
-    model: PairNetworkSection = PairNetworkSection()  # type: ignore[assignment]
-    train: OrdinalSection = OrdinalSection()
-    predict: PredictSection = PredictSection(tile_px=768, halo_px=32)
+    model: DamageModel = DamageModel()  # type: ignore[assignment]
+    train: DamageTraining = DamageTraining()
+
+    @model_validator(mode="after")
+    def _known_counts(self) -> DamageRecipe:
+        if self.data.source == MADE_UP and self.train.class_weighting != "none":
+            raise ValueError(
+                f"has train.class_weighting={self.train.class_weighting}, but made-up buildings cannot be counted beforehand. Set "
+                "train.class_weights, or train.ordinal=true"
+            )
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, in the order of the sections, without the keys that the source of pairs does not read."""
+        values, unread = super().to_dict(), KEYS_OF[self.data.other_source].model_fields
+        read = {name: value for name, value in values["data"].items() if name not in unread}
+        return values | {"data": {"source": self.data.source} | read}

@@ -1,14 +1,14 @@
 """Windows of graded pairs as samples to train on: image_pre, image_post, mask, building, valid.
 
-`PairSamples` takes split pairs of files, `read_window` a pair in memory, such as are made while the network learns. Each
-window lies around a building, each pre window is moved a little on its own; buildings without a grade are not learnt
-from. All draws follow from a seed. Nothing of a validation block is read.
+`PairSamples` takes split pairs of files, `made_up_samples` pairs that are made while the network learns. Each window lies
+around a building, each pre window is moved a little on its own; buildings without a grade are not learnt from. All draws
+follow from a seed. Nothing of a validation block is read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,14 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE, LabelledPair
-from deepnets4eo.damage.network.recipe import PairSection, SiameseRecipe, StreamSection
-from deepnets4eo.damage.network.scaling import scaled_to
+from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE, GradedPair, LabelledPair, scaled_to
+from deepnets4eo.damage.network.recipe import DamageData, DamageRecipe
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
 from deepnets4eo.training.data import Sample
 from deepnets4eo.training.splits import TRAIN, VAL, DataSplit, SplitRule, assign_blocks
+from deepnets4eo.training.streams import StreamSamples
 from deepnets4eo.zonal.outlines import Outlines
 
 Grades = Sequence[NDArray[np.uint8]]
@@ -65,7 +65,7 @@ class BuildingSplit(DataSplit[LabelledPair]):
         }  # fmt: skip
 
 
-def split_buildings(pairs: Sequence[LabelledPair], data: PairSection, seed: int) -> BuildingSplit:
+def split_buildings(pairs: Sequence[LabelledPair], data: DamageData, seed: int) -> BuildingSplit:
     """Split pairs as the recipe says. Errors: InputError when a part has no graded building."""
     rule = SplitRule(
         data.split, data.val_share, seed, val_names=data.val_names, names_key="data.val_names",
@@ -90,7 +90,7 @@ def split_buildings(pairs: Sequence[LabelledPair], data: PairSection, seed: int)
 
 @dataclass(frozen=True)
 class PairWindow:
-    """A window of one pair, and how far (rows, columns) its pre image is read beside it."""
+    """A window of a pair, and how far (rows, columns) its pre image is read beside it; `pair` is a number among several."""
 
     pair: int
     window: Window
@@ -102,6 +102,17 @@ class PairWindow:
         return Window(self.window.row + self.moved_px[0], self.window.col + self.moved_px[1], *self.window[2:])
 
 
+def draw_window(
+    centre: NDArray[Any], shape: tuple[int, int], data: DamageData, rng: np.random.Generator, pair: int = 0
+) -> PairWindow:
+    """A window around a building, whose `centre` (2,) is its row and column, that lies in images of `shape` where it can."""
+    side, reach_px = data.tile_px, data.misregistration_px
+    corner = (centre - rng.integers(side // 8, side - side // 8, 2)).astype(int)
+    row, col = np.clip(corner, 0, np.maximum(np.array(shape) - side, 0)).tolist()
+    moved = rng.integers(-reach_px, reach_px + 1, 2).tolist()
+    return PairWindow(pair, Window(row, col, side, side), (moved[0], moved[1]))
+
+
 class PairSamples:
     """Windows of training pairs, scaled: around a building of each grade in turn, or of any.
 
@@ -109,9 +120,9 @@ class PairSamples:
     `data.scaling: scene` a pair's own is measured when it is first read.
     """
 
-    def __init__(self, split: BuildingSplit, inputs: InputSpec, recipe: SiameseRecipe) -> None:
+    def __init__(self, split: BuildingSplit, inputs: InputSpec, recipe: DamageRecipe) -> None:
         self.split, self.inputs, self.data = split, inputs, recipe.data
-        self.seed, self.reach_px = recipe.train.seed, recipe.train.misregistration_px
+        self.seed = recipe.train.seed
         self._scaled: dict[int, InputSpec] = {}
         rows = [(pair, row, grades[row]) for pair, grades in enumerate(split.train)
                 for row in np.flatnonzero(grades != VOID)]  # fmt: skip
@@ -149,11 +160,8 @@ class PairSamples:
     def _draw(self, rng: np.random.Generator) -> PairWindow:
         group = self._groups[rng.integers(len(self._groups))]
         pair, building = group[rng.integers(len(group))]
-        labelled, side = self.split.scenes[pair], self.data.tile_px
-        at = labelled.centres[building] - rng.integers(side // 8, side - side // 8, 2)
-        row, col = np.clip(at, 0, np.maximum(np.array(labelled.shape) - side, 0))
-        moved = rng.integers(-self.reach_px, self.reach_px + 1, 2)
-        return PairWindow(int(pair), Window(int(row), int(col), side, side), (int(moved[0]), int(moved[1])))
+        labelled = self.split.scenes[pair]
+        return draw_window(labelled.centres[building], labelled.shape, self.data, rng, int(pair))
 
     def _labels(self, window: PairWindow, valid: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Grades by pixel, and numbers from 1 on of the buildings that the window shows well enough."""
@@ -177,110 +185,72 @@ def _shown_share(boxes: NDArray[np.int64], window: Window) -> NDArray[np.float64
 
 
 Variation = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]  # (C, h, w) → (3, h, w)
+GSD_DRAW = 7  # beside a pair's seed, so that no other draw follows from the same numbers
 
 
 @dataclass(frozen=True)
-class GradedPair:
-    """One site at two dates with graded buildings, in memory.
+class MadeUpPairs:
+    """Pairs that are made while the network learns.
 
     Parameters
     ----------
-    pre, post
-        (C, H, W) uint8, at least red, green and blue; post lies on pre but for what registration leaves.
-    outlines
-        (N,) polygons in pixels of pre, x = column, y = row, where they truly lie.
-    grades
-        (N,) uint8, grades 0–3 as visible from above; 255 for buildings that are not learnt from.
-    truth
-        (N,) uint8, grades 0–3 of the buildings themselves; 255 unknown.
-    gsd_m
-        Ground size of a pixel, metres.
-    style, hazard
-        What kind of place it is, and what happened there.
+    make_pair
+        Seed → pair with a graded building.
+    validation
+        Pairs that are never learnt from.
+    variation
+        How another sensor would show an image: (C, h, w) uint8 and a generator → (3, h, w) uint8.
 
     Examples
     --------
-    >>> image = np.zeros((3, 32, 32), np.uint8)
-    >>> pair = GradedPair(image, image, np.array([shapely.box(4, 4, 9, 9)]), np.zeros(1, np.uint8),
-    ...                   np.zeros(1, np.uint8), 0.25, "suburb", "none")
-    >>> pair.at(0.5).pre.shape
-    (3, 16, 16)
+    ```python
+    made_up = MadeUpPairs(make_pair, [make_pair(2**32)], lambda image, rng: image[:3])
+    train_damage(recipe, Path("runs/pair"), TrainOptions(minutes=30), made_up)
+    ```
     """
 
-    pre: NDArray[np.uint8]
-    post: NDArray[np.uint8]
-    outlines: NDArray[np.object_]
-    grades: NDArray[np.uint8]
-    truth: NDArray[np.uint8]
-    gsd_m: float
-    style: str
-    hazard: str
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(h, w) of both images."""
-        height, width = self.pre.shape[1:]
-        return height, width
-
-    def at(self, gsd_m: float) -> GradedPair:
-        """Return the pair with pixels of another size; one that is coarser already stays as it is.
-
-        Parameters
-        ----------
-        gsd_m
-            Ground size of a pixel, metres.
-        """
-        if self.gsd_m >= 0.95 * gsd_m:
-            return self
-        shape = tuple(max(1, round(side * self.gsd_m / gsd_m)) for side in self.shape)
-        scale = np.array([shape[1] / self.shape[1], shape[0] / self.shape[0]])
-        outlines = shapely.transform(self.outlines, lambda points: points * scale)
-        pre, post = (_resized(image, shape) for image in (self.pre, self.post))
-        return replace(self, pre=pre, post=post, outlines=outlines, gsd_m=gsd_m)
+    make_pair: Callable[[int], GradedPair]
+    validation: Sequence[GradedPair]
+    variation: Variation
 
 
-def read_window(
-    pair: GradedPair, data: StreamSection, variation: Variation, rng: np.random.Generator
-) -> dict[str, NDArray[Any]]:
-    """One sample around a building, of each grade of the pair as often: images, grades by pixel, numbers of buildings.
+def made_up_samples(made_up: MadeUpPairs, recipe: DamageRecipe) -> StreamSamples[GradedPair]:
+    """Windows of pairs without end, each pair with pixels about as large as the recipe says."""
+    data = recipe.data
 
-    Parameters
-    ----------
-    pair
-        At the ground size of the training, with a graded building.
-    data
-        The recipe's section: `tile_px`, `outline_error_m`, `misregistration_px`.
-    variation
-        How another sensor would show an image; drawn for each date on its own.
-    rng
-        Source of all draws.
+    def make_resized(seed: int) -> GradedPair:
+        spread = np.random.default_rng([seed, GSD_DRAW]).uniform(-data.gsd_spread, data.gsd_spread)
+        return made_up.make_pair(seed).at(data.gsd_m * float(np.exp(spread)))
 
-    Returns
-    -------
-    image_pre, image_post : (3, h, w) float32, scaled as `DISPLAY_RGB` · valid : (h, w) bool · mask : (h, w) int64, 255 outside of
-    graded buildings · building : (h, w) int64 from 1 on, 0 for none.
+    return StreamSamples(
+        make_resized, lambda pair, rng: read_window(pair, data, made_up.variation, rng), data.windows_per_epoch,
+        data.windows_per_pair, recipe.train.seed,
+    )  # fmt: skip
+
+
+def read_window(pair: GradedPair, data: DamageData, variation: Variation, rng: np.random.Generator) -> Sample:
+    """One sample around a building, of each grade of the pair as often; `variation` is drawn for each date on its own.
+
+    The same arrays as of `PairSamples.read`, images scaled as `DISPLAY_RGB`. `pair` is at the ground size of the training.
     """
-    side = data.tile_px
     grade = rng.choice(np.unique(pair.grades[pair.grades != VOID]))
     centre = shapely.centroid(pair.outlines[rng.choice(np.flatnonzero(pair.grades == grade))])
-    corner = np.array([centre.y, centre.x]) - rng.integers(side // 8, side - side // 8, 2)
-    row, col = np.clip(corner.astype(int), 0, np.maximum(np.array(pair.shape) - side, 0)).tolist()
-    moved = rng.integers(-data.misregistration_px, data.misregistration_px + 1, 2)
-    images, valid = {}, np.ones((side, side), bool)
-    for name, image, at in (("pre", pair.pre, (row + moved[0], col + moved[1])), ("post", pair.post, (row, col))):
-        pixels, has_data = _crop(image, int(at[0]), int(at[1]), side)
+    drawn = draw_window(np.array([centre.y, centre.x]), pair.shape, data, rng)
+    images, valid = {}, np.ones((data.tile_px, data.tile_px), bool)
+    for name, image, window in ((PRE, pair.pre, drawn.pre_window), (POST, pair.post, drawn.window)):
+        pixels, has_data = _crop(image, window)
         seen = variation(pixels, rng) if rng.random() < data.varied_share else pixels[:3]
         images[f"image_{name}"] = InputSpec({name: DISPLAY_RGB}).prepare({name: seen, "valid": has_data})
         valid &= has_data
-    mask, building_of = _labels(pair, row, col, data, valid, rng)
-    return images | {"valid": valid, "mask": mask, "building": building_of}
+    mask, building = _labels_of_made_up(pair, drawn.window, data, valid, rng)
+    return images | {"valid": valid, "mask": mask, "building": building}
 
 
-def _labels(
-    pair: GradedPair, row: int, col: int, data: StreamSection, valid: NDArray[np.bool_], rng: np.random.Generator
+def _labels_of_made_up(
+    pair: GradedPair, window: Window, data: DamageData, valid: NDArray[np.bool_], rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Grades and numbers of the buildings in a window, their outlines as wrong as those of real files."""
-    side = data.tile_px
+    row, col, side, _ = window
     bounds = shapely.bounds(pair.outlines)
     near = (bounds[:, 0] < col + side) & (bounds[:, 2] > col) & (bounds[:, 1] < row + side) & (bounds[:, 3] > row)
     rows = np.flatnonzero(near & (pair.grades != VOID))
@@ -307,23 +277,10 @@ def _moved(
     return moved
 
 
-def _crop(image: NDArray[np.uint8], row: int, col: int, side: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """A square part of an image, 0 and not valid beyond it."""
-    out, valid = np.zeros((len(image), side, side), np.uint8), np.zeros((side, side), bool)
-    inside = Window(row, col, side, side).clip(image.shape[1:])
-    part = inside.within(Window(row, col, side, side)).slices
-    rows, cols = inside.slices
-    out[:, part[0], part[1]] = image[:, rows, cols]
-    valid[part] = True
+def _crop(image: NDArray[np.uint8], window: Window) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """A window of an image, 0 and not valid beyond it."""
+    out, valid = np.zeros((len(image), *window[2:]), np.uint8), np.zeros(window[2:], bool)
+    inside = window.clip(image.shape[1:])
+    part, (rows, cols) = inside.within(window).slices, inside.slices
+    out[:, part[0], part[1]], valid[part] = image[:, rows, cols], True
     return out, valid
-
-
-def _resized(image: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """An image of fewer pixels, each the mean of what it covers."""
-    import torch
-    import torch.nn.functional as F
-
-    pixels = torch.from_numpy(np.ascontiguousarray(image))[None].float()
-    smaller = F.interpolate(pixels, size=shape, mode="bilinear", antialias=True, align_corners=False)
-    out: NDArray[np.uint8] = smaller[0].round().clamp(0, 255).byte().numpy()
-    return out

@@ -1,12 +1,12 @@
 """How well buildings are graded: confusion over the four grades, F1, area under the curve of major-or-worse.
 
-Takes pooled logits and grades; buildings without a grade or without a visible pixel do not count. The scores of a
-network with two heads on made-up pairs follow below.
+Takes pooled logits and grades; buildings without a grade or without a visible pixel do not count. A head that grades from
+the post image alone is scored beside the head of pairs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,20 +16,18 @@ from scipy.special import log_softmax, softmax
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.damage.accuracy import calibration_error
-from deepnets4eo.damage.network.pairs import LEGEND, POST, LabelledPair, make_scene
-from deepnets4eo.damage.network.pooling import pool_scene
-from deepnets4eo.damage.network.samples import BuildingSplit, GradedPair, PairSamples
+from deepnets4eo.damage.network.pairs import LEGEND, POST, LabelledPair, post_inputs
+from deepnets4eo.damage.network.pooling import Pooled, pool_scene
 from deepnets4eo.damage.reliability import temperature
 from deepnets4eo.damage.vocabulary import MAJOR
 from deepnets4eo.evaluation import report
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.tiling import Tiling
 
-BANDS = range(1, 4)
-TILE_PX, HALO_PX = 640, 64  # of pairs in memory
+TILE_PX, HALO_PX = 640, 64  # of pairs that are seen in one tile
 LEAST_OF_A_KIND = 3  # damaged and intact buildings of a group, for an area under the curve
 
 
@@ -76,131 +74,147 @@ def damage_probability(probabilities: NDArray[np.float64]) -> NDArray[np.float64
     return np.asarray(probabilities[:, MAJOR:].sum(axis=1))
 
 
-def grade_validation(segmenter: Segmenter, samples: PairSamples) -> Graded:
-    """Pool the validation buildings of all pairs, whole, as the main job does."""
-    split = samples.split
-    logits, grades = [], []
-    for number, (pair, of_pair) in enumerate(zip(split.scenes, split.val, strict=True)):
-        chosen = np.flatnonzero(of_pair != VOID)
-        if not len(chosen):
-            continue
-        inputs = samples.scaling(number)
-        pooled = pool_scene(segmenter, pair.scene, pair.outlines, inputs, segmenter.tiling, only=chosen)
-        seen = pooled.pixels[chosen] > 0
-        logits.append(pooled.mean[chosen][seen])
-        grades.append(of_pair[chosen][seen])
-    if not logits:
-        return Graded(np.zeros((0, segmenter.legend.num_classes)), np.zeros(0, np.uint8))
-    return Graded(np.concatenate(logits), np.concatenate(grades))
+@dataclass(frozen=True)
+class Validation:
+    """What a network is scored on.
 
+    grades : for each pair (N,) grades of its buildings, 255 for those that do not count. scaling : number of a pair → its
+    inputs. post_alone : whether the head of post alone is scored, too. one_tile : whether pairs are seen whole, as long as
+    they are small, rather than in the run's tiles. described : the split, for the card.
+    """
 
-def validation_scores(graded: Graded) -> dict[str, float]:
-    """What the log shows after an epoch."""
-    matrix = graded.matrix
-    names = ("overall_accuracy", "kappa", "mean_f1")
-    return {"val_loss": graded.loss, "auc": graded.auc} | {name: float(getattr(matrix, name)) for name in names}
+    pairs: Sequence[LabelledPair]
+    grades: Sequence[NDArray[np.uint8]]
+    scaling: Callable[[int], InputSpec]
+    described: dict[str, Any]
+    post_alone: bool = False
+    one_tile: bool = False
 
-
-def full_scores(graded: Graded, split: BuildingSplit) -> dict[str, Any]:
-    """All scores, counted in buildings, with the split they were reached under."""
-    probabilities = softmax(graded.logits / graded.temperature, axis=1)
-    scores = report.scores(graded.matrix, Legend.load(LEGEND).names)
-    scores["buildings"] = scores.pop("pixels")
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == graded.grades
-    error = calibration_error(confidence, right) if len(right) else float("nan")
-    protocol = {"name": "validation buildings, one count each", "leaky": False, "split": split.describe()}
-    return scores | {
-        "auc_major_or_worse": graded.auc, "temperature": graded.temperature, "calibration_error": error,
-        "legend": LEGEND, "protocol": protocol,
-    }  # fmt: skip
+    def tiling(self, segmenter: Segmenter, pair: LabelledPair) -> Tiling:
+        """The tiles of a pair."""
+        if not self.one_tile:
+            return segmenter.tiling
+        side_px = -(-max(pair.shape) // 32) * 32 + 2 * HALO_PX
+        return Tiling(min(side_px, TILE_PX), HALO_PX)
 
 
 @dataclass(frozen=True)
-class StreamGraded:
-    """Buildings with their reference, logits of both heads, and where they stand.
+class GradedHeads:
+    """Validated buildings with the logits of each head.
 
-    pair, post : logits and visible grades by head. truth : (N,) grades of the buildings themselves.
-    style, hazard : (N,) text.
+    pair, post : logits and grades by head; none: there is no such head. truth : (N,) grades of the buildings themselves;
+    none: unknown. groups : (N, G) text, what each building is scored together with.
     """
 
     pair: Graded
-    post: Graded
-    truth: NDArray[np.uint8]
-    style: NDArray[np.object_]
-    hazard: NDArray[np.object_]
+    post: Graded | None
+    truth: NDArray[np.uint8] | None
+    groups: NDArray[np.object_]
 
 
-def to_labelled_pair(pair: GradedPair, number: int, gsd_m: float) -> LabelledPair:
-    """A pair in memory as what the main job grades, at the ground size of the training."""
-    pair = pair.at(gsd_m)
-    layers = [Layer.open(image).subset(BANDS) for image in (pair.pre, pair.post)]
-    scene = make_scene(*layers)
-    return LabelledPair.of(str(number), lambda: scene, pair.outlines, pair.grades, gsd_m=pair.gsd_m)
+def grade_validation(segmenter: Segmenter, validation: Validation) -> GradedHeads:
+    """Pool the logits of the validation buildings of all pairs, whole, as the main job does."""
+    counted = [number for number, grades in enumerate(validation.grades) if (grades != VOID).any()]
+    graded = [_grade_pair(segmenter, validation, number) for number in counted]
+    if not graded:
+        nothing = Graded(np.zeros((0, segmenter.legend.num_classes)), np.zeros(0, np.uint8))
+        return GradedHeads(nothing, nothing if validation.post_alone else None, None, np.zeros((0, 0), object))
+    truths = [part.truth for part in graded if part.truth is not None]
+    return GradedHeads(
+        _joined([part.pair for part in graded]),
+        _joined([part.post for part in graded if part.post is not None]) if validation.post_alone else None,
+        np.concatenate(truths) if len(truths) == len(graded) else None,
+        np.concatenate([part.groups for part in graded]),
+    )
 
 
-def grade_stream(
-    segmenter: Segmenter, inputs: InputSpec, pairs: Sequence[GradedPair], known: Sequence[LabelledPair]
-) -> StreamGraded:
-    """Pool the logits of both heads over all graded buildings. known : the same pairs, each made by `to_labelled_pair`."""
-    parts: list[tuple[Any, ...]] = []
-    for pair, one in zip(pairs, known, strict=True):
-        rows = np.flatnonzero(pair.grades != VOID)
-        side_px = -(-max(one.shape) // 32) * 32 + 2 * HALO_PX  # that of one tile for all of it
-        tiling = Tiling(min(side_px, TILE_PX), HALO_PX)
-        both = pool_scene(segmenter, one.scene, one.outlines, inputs, tiling, only=rows)
-        alone = Scene({POST: one.scene.layers[POST]}, one.grid)
-        post = pool_scene(segmenter, alone, one.outlines, post_inputs(inputs), tiling, only=rows)
-        rows = rows[(both.pixels[rows] > 0) & (post.pixels[rows] > 0)]
-        names = [np.full(len(rows), name, object) for name in (pair.style, pair.hazard)]
-        parts.append((both.mean[rows], post.mean[rows], pair.grades[rows], pair.truth[rows], *names))
-    pair_logits, post_logits, grades, truth, style, hazard = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return StreamGraded(Graded(pair_logits, grades), Graded(post_logits, grades), truth, style, hazard)
+def _grade_pair(segmenter: Segmenter, validation: Validation, number: int) -> GradedHeads:
+    """The visible buildings of one pair."""
+    pair, grades = validation.pairs[number], validation.grades[number]
+    rows, inputs, tiling = (
+        np.flatnonzero(grades != VOID),
+        validation.scaling(number),
+        validation.tiling(segmenter, pair),
+    )
+
+    def pool(scene: Scene, inputs: InputSpec) -> Pooled:
+        return pool_scene(segmenter, scene, pair.outlines, inputs, tiling, only=rows)
+
+    both = pool(pair.scene, inputs)
+    seen, post = both.pixels > 0, None
+    if validation.post_alone:
+        post = pool(Scene({POST: pair.scene.layers[POST]}, pair.grid), post_inputs(inputs))
+        seen &= post.pixels > 0
+    rows = rows[seen[rows]]
+    return GradedHeads(
+        Graded(both.mean[rows], grades[rows]),
+        None if post is None else Graded(post.mean[rows], grades[rows]),
+        None if pair.truth is None else pair.truth[rows],
+        np.tile(np.array(pair.groups, object), (len(rows), 1)),
+    )
 
 
-def post_inputs(inputs: InputSpec) -> InputSpec:
-    """The inputs of the head of post alone."""
-    return InputSpec({POST: inputs.layers[POST]}, inputs.gsd_m)
+def _joined(parts: Sequence[Graded]) -> Graded:
+    return Graded(np.concatenate([part.logits for part in parts]), np.concatenate([part.grades for part in parts]))
 
 
-def epoch_scores(graded: StreamGraded) -> dict[str, float]:
-    """What the log shows after an epoch."""
-    scores = {"val_loss": graded.pair.loss, "auc": graded.pair.auc, "kappa": float(graded.pair.matrix.kappa)}
-    balanced = evenly_graded(graded.pair)
-    error = _damage_error(balanced, balanced.temperature)
-    return scores | {"ece": error, "post_auc": graded.post.auc, "post_kappa": float(graded.post.matrix.kappa)}
+def epoch_scores(graded: GradedHeads, even: bool) -> dict[str, float]:
+    """What the log shows after an epoch; `even` as of `head_scores`."""
+    matrix, weighed = graded.pair.matrix, evenly_graded(graded.pair) if even else graded.pair
+    scores = {"val_loss": graded.pair.loss, "auc": graded.pair.auc}
+    scores |= {name: float(getattr(matrix, name)) for name in ("overall_accuracy", "kappa", "mean_f1")}
+    scores["ece"] = _damage_error(weighed, weighed.temperature)
+    if graded.post is not None:
+        scores |= {"post_auc": graded.post.auc, "post_kappa": float(graded.post.matrix.kappa)}
+    return scores
 
 
-def head_scores(graded: Graded) -> dict[str, Any]:
-    """Scores of one head for the card: of all buildings, but calibration of grades drawn evenly, as the training's."""
+def full_scores(graded: GradedHeads, even: bool, described: dict[str, Any]) -> dict[str, Any]:
+    """All scores, counted in buildings, with the split they were reached under; those of the head of post alone, of groups of
+    pairs, and the share of buildings that are worse than what is visible, where they are known."""
+    protocol = {"name": "validation buildings, one count each", "leaky": False, "split": described}
+    scores = head_scores(graded.pair, even) | {"legend": LEGEND, "protocol": protocol}
+    if graded.post is not None:
+        scores["post_alone"] = head_scores(graded.post, even)
+    if graded.groups.size:
+        scores["groups"] = group_scores(graded)
+    if graded.truth is not None and (known := graded.truth != VOID).any():
+        scores["worse_than_visible"] = float((graded.truth[known] > graded.pair.grades[known]).mean())
+    return scores
+
+
+def head_scores(graded: Graded, even: bool) -> dict[str, Any]:
+    """Scores of one head of all buildings; `even` : calibration is that of grades drawn evenly, as the training's."""
     from sklearn.metrics import cohen_kappa_score
 
-    balanced = evenly_graded(graded)
-    divisor = balanced.temperature
-    quadratic = cohen_kappa_score(graded.grades, graded.logits.argmax(axis=1), weights="quadratic")
-    return {
-        "overall_accuracy": float(graded.matrix.overall_accuracy), "kappa": float(graded.matrix.kappa),
-        "kappa_quadratic": float(quadratic), "mean_f1": float(graded.matrix.mean_f1),
-        "auc_major_or_worse": graded.auc, "calibration_error": _damage_error(balanced, divisor),
-        "temperature": divisor,
+    scores = report.scores(graded.matrix, Legend.load(LEGEND).names)
+    scores["buildings"] = scores.pop("pixels")
+    weighed = evenly_graded(graded) if even else graded
+    divisor, called = weighed.temperature, graded.logits.argmax(axis=1)
+    quadratic = cohen_kappa_score(graded.grades, called, weights="quadratic") if len(called) else float("nan")
+    return scores | {
+        "kappa_quadratic": float(quadratic), "auc_major_or_worse": graded.auc, "temperature": divisor,
+        "calibration_error": _damage_error(weighed, divisor),
     }  # fmt: skip
 
 
-def group_scores(graded: StreamGraded) -> dict[str, dict[str, Any]]:
-    """Scores by style and by hazard: buildings, AUC of both heads, share of intact ones called damaged."""
+def group_scores(graded: GradedHeads) -> dict[str, dict[str, Any]]:
+    """Scores by group: buildings, AUC of both heads, share of intact ones called damaged."""
     out: dict[str, dict[str, Any]] = {}
-    for kind, names in (("style", graded.style), ("hazard", graded.hazard)):
-        for name in sorted(set(names)):
-            rows = names == name
-            pair, post = (Graded(head.logits[rows], head.grades[rows]) for head in (graded.pair, graded.post))
-            intact, damaged = pair.grades < 1, pair.grades >= MAJOR
-            enough = min((~damaged).sum(), damaged.sum()) >= LEAST_OF_A_KIND
-            called = damage_probability(softmax(pair.logits, axis=1)) >= 0.5
-            out[f"{kind} {name}"] = {
-                "buildings": int(rows.sum()), "damaged": int(damaged.sum()),
-                "auc": pair.auc if enough else None, "post_auc": post.auc if enough else None,
-                "false_alarms": float(called[intact].mean()) if intact.any() else None,
-                "recall": float(called[damaged].mean()) if damaged.any() else None,
-            }  # fmt: skip
+    for name in sorted(set(graded.groups.ravel())):
+        rows = (graded.groups == name).any(axis=1)
+        heads = {"auc": graded.pair} | ({} if graded.post is None else {"post_auc": graded.post})
+        chosen = {key: Graded(head.logits[rows], head.grades[rows]) for key, head in heads.items()}
+        pair = chosen["auc"]
+        intact, damaged = pair.grades < 1, pair.grades >= MAJOR
+        enough = min((~damaged).sum(), damaged.sum()) >= LEAST_OF_A_KIND
+        called = damage_probability(softmax(pair.logits, axis=1)) >= 0.5
+        out[name] = {"buildings": int(rows.sum()), "damaged": int(damaged.sum())}
+        out[name] |= {key: head.auc if enough else None for key, head in chosen.items()}
+        out[name] |= {
+            "false_alarms": float(called[intact].mean()) if intact.any() else None,
+            "recall": float(called[damaged].mean()) if damaged.any() else None,
+        }
     return out
 
 

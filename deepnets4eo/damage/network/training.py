@@ -1,13 +1,13 @@
-"""Training of damage networks, by labelled pairs of files or by a stream of pairs in memory: a run folder out.
+"""Training of damage networks: a resolved recipe in, the tree that every run has out, scores counted in buildings.
 
-`train_grader` is the task `damage`: a resolved recipe in, the tree that every run has out, scores counted in buildings.
-`train_on_stream` trains both heads of the default damage network, and writes its weights in half precision. Refuses
-networks that do not take two dates, and pairs that leave nothing to validate on.
+Learns from labelled pairs of files, or from pairs that the entry point "made-up" of the group `deepnets4eo.damage_pairs`
+makes while the network learns. Refuses networks that do not take two dates, and pairs that leave nothing to validate on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,179 +16,189 @@ import numpy as np
 from deepnets4eo.cards.catalog import run_path
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.damage.network.datasets import read_pairs
-from deepnets4eo.damage.network.grader import EVEN_GRADES
-from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE
-from deepnets4eo.damage.network.recipe import SiameseRecipe
-from deepnets4eo.damage.network.samples import BuildingSplit, split_buildings
-from deepnets4eo.damage.network.scaling import measure_pairs
-from deepnets4eo.errors import RunError
+from deepnets4eo.damage.network.grader import EVEN_GRADES, POST_ALONE
+from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE, GradedPair, measure_pairs
+from deepnets4eo.damage.network.recipe import MADE_UP, DamageRecipe
+from deepnets4eo.damage.network.samples import (
+    BuildingSplit,
+    MadeUpPairs,
+    PairSamples,
+    made_up_samples,
+    split_buildings,
+)
+from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.evaluation import report
-from deepnets4eo.files import write_json
 from deepnets4eo.lazy import check_extra
+from deepnets4eo.plugins import DAMAGE_PAIRS, load_plugin, plugins_of
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
-from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.segmenters.segmenter import WEIGHTS, NetworkSegmenter
 from deepnets4eo.tiling import Tiling
-from deepnets4eo.training.fit import METRICS, build_segmenter, fit_segmenter, write_run
+from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
 from deepnets4eo.training.streams import StreamSamples
 from deepnets4eo.training.tasks import Task, TrainOptions
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.network.pairs import LabelledPair
-    from deepnets4eo.damage.network.recipe import StreamRecipe, StreamSection
-    from deepnets4eo.damage.network.samples import GradedPair, Variation
-    from deepnets4eo.damage.network.scoring import StreamGraded
+    from deepnets4eo.damage.network.scoring import Validation
 
-GSD_DRAW = 7  # beside a pair's seed, so that no other draw follows from the same numbers
 SHARED = "twin."  # what names of the U-Net of both dates begin with
+VALIDATED = (*report.OVERALL, "kappa_quadratic", "auc_major_or_worse", "calibration_error", "temperature")
 
 
-def train_grader(recipe: SiameseRecipe, out: Path, options: TrainOptions) -> Path:
-    """Train a Siamese network on labelled pairs; returns the run folder."""
-    check_extra("deep")
-    from deepnets4eo.damage.network.criterion import GradingCriterion
-    from deepnets4eo.damage.network.samples import PairSamples
-    from deepnets4eo.damage.network.scoring import full_scores, grade_validation, validation_scores
+@dataclass(frozen=True)
+class Material:
+    """What a training learns from and is validated on.
 
-    split = split_buildings(read_pairs(recipe.data, recipe.train.seed), recipe.data, recipe.train.seed)
-    samples = PairSamples(split, measure_pairs(split.training_pairs), recipe)
-    segmenter = _untrained(recipe, samples.inputs)
-    criterion = GradingCriterion(recipe.train, segmenter.legend, split.counts(split.train).tolist())
+    counts : (K,) training buildings of each grade; empty: unknown. split : of pairs of files. notes : for the card.
+    """
 
-    def score(segmenter: NetworkSegmenter) -> dict[str, float]:
-        return validation_scores(grade_validation(segmenter, samples))
-
-    notes = fit_segmenter(segmenter, samples, criterion.step, score, recipe, out, options)
-    scores = full_scores(grade_validation(segmenter, samples), split)
-    scores["synthetic"] = any(pair.synthetic for pair in split.scenes)
-    notes = _notes(recipe, split, scores) | notes
-    return write_run(segmenter, recipe, out, split=split, scores=scores, notes=notes)
+    samples: PairSamples | StreamSamples[GradedPair]
+    inputs: InputSpec
+    validation: Validation
+    counts: Sequence[int] = ()
+    split: BuildingSplit | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
-def _untrained(recipe: SiameseRecipe | StreamRecipe, inputs: InputSpec) -> NetworkSegmenter:
-    """The segmenter with random weights, or those of the encoder that the recipe names."""
-    model, predict = recipe.model, recipe.predict
-    network = {"name": model.network, "encoder": model.encoder, "decoder_channels": list(model.decoder_channels)}
-    tiling = Tiling(predict.tile_px, predict.halo_px)  # logits of buildings are pooled over cores that abut
-    return build_segmenter(recipe, network, inputs, Legend.load(LEGEND), tiling)
-
-
-def _notes(recipe: SiameseRecipe, split: BuildingSplit, scores: dict[str, Any]) -> dict[str, Any]:
-    """What the card says about the training, beside what prediction needs."""
-    counts = split.describe()["buildings"]
-    shares = np.array(list(counts["train"].values()), float)
-    return {
-        "scaling": recipe.data.scaling,
-        "temperature": scores["temperature"],
-        "pairs": {pair.name: pair.sources for pair in split.scenes},
-        "ignored_buildings": {pair.name: pair.ignored for pair in split.scenes if pair.ignored},
-        "split": split.describe(),
-        "leaky": False,
-        "synthetic": scores["synthetic"],
-        "training_shares": dict(zip(counts["train"], (shares / max(shares.sum(), 1)).round(6).tolist(), strict=True)),
-        "validation": {name: scores[name] for name in (*report.OVERALL, "auc_major_or_worse", "calibration_error")},
-    }
-
-
-def train_on_stream(
-    make_pair: Callable[[int], GradedPair],
-    validation: Sequence[GradedPair],
-    recipe: StreamRecipe,
-    variation: Variation,
-    out: Path,
-    options: TrainOptions,
-) -> Path:
-    """Train both heads, score them on pairs left out, and write the run.
+def train_damage(recipe: DamageRecipe, out: Path, options: TrainOptions, made_up: MadeUpPairs | None = None) -> Path:
+    """Train a damage network, score it on buildings left out, and write the run.
 
     Parameters
     ----------
-    make_pair
-        Seed → pair with a graded building.
-    validation
-        Pairs that are never learnt from.
     recipe
         All that decides the training.
-    variation
-        How another sensor would show an image.
     out
         The run folder.
     options
         Device, resume, minutes.
+    made_up
+        Pairs to learn from where the recipe has `data.source: made-up`; none: those of the miniature world.
 
     Returns
     -------
-    The run folder: weights in half precision, card, metrics, log, checkpoints.
+    The run folder: weights, card, metrics, log, checkpoints.
+
+    Raises
+    ------
+    InputError
+        For pairs that cannot be read, made or split, and networks that do not take two dates.
 
     Examples
     --------
     ```python
-    train_on_stream(make_pair, validation, StreamRecipe(), SensorVariation(), Path("runs/pair"), TrainOptions(minutes=30))
+    train_damage(DamageRecipe(data=DamageData(folders=("xbd/train",))), Path("runs/grader"), TrainOptions())
     ```
     """
-    from deepnets4eo.damage.network.criterion import OrdinalCriterion
-    from deepnets4eo.damage.network.samples import read_window
-    from deepnets4eo.damage.network.scoring import epoch_scores, grade_stream, to_labelled_pair
+    if recipe.data.source == MADE_UP and made_up is None:
+        made_up = _plugin_pairs(recipe)  # it names all extras that are missing
+    check_extra("deep")
+    from deepnets4eo.damage.network.architecture import DamageCriterion
+    from deepnets4eo.damage.network.scoring import epoch_scores, grade_validation
 
+    material = labelled_material(recipe) if made_up is None else made_up_material(recipe, made_up)
+    segmenter = build_untrained(recipe, material.inputs)
+    criterion = DamageCriterion(recipe.train, segmenter.legend, material.counts)
+
+    def score(segmenter: NetworkSegmenter) -> dict[str, float]:
+        return epoch_scores(grade_validation(segmenter, material.validation), recipe.train.ordinal)
+
+    fitted = fit_segmenter(segmenter, material.samples, criterion.step, score, recipe, out, options)
+    if isinstance(material.samples, StreamSamples):
+        fitted["windows"] = material.samples.learnt(fitted.get("epochs", 0), recipe.model.start)
+    scores, notes = score_as_stored(segmenter, material.validation, recipe)
+    scores["synthetic"] = material.notes["synthetic"]
+    return write_run(segmenter, recipe, out, split=material.split, scores=scores, notes=notes | material.notes | fitted)
+
+
+def labelled_material(recipe: DamageRecipe) -> Material:
+    """Read labelled pairs and split their buildings. Errors: InputError."""
+    from deepnets4eo.damage.network.scoring import Validation
+
+    data = recipe.data
+    split = split_buildings(read_pairs(data, recipe.train.seed), data, recipe.train.seed)
+    samples = PairSamples(split, measure_pairs(split.training_pairs), recipe)
+    described, counts = split.describe(), split.counts(split.train)
+    validation = Validation(split.scenes, split.val, samples.scaling, described, post_alone=recipe.train.post_loss > 0)
+    shares = (counts / max(counts.sum(), 1)).round(6).tolist()
+    notes = {
+        "scaling": data.scaling,
+        "pairs": {pair.name: pair.sources for pair in split.scenes},
+        "ignored_buildings": {pair.name: pair.ignored for pair in split.scenes if pair.ignored},
+        "synthetic": any(pair.synthetic for pair in split.scenes),
+        "training_shares": dict(zip(described["buildings"]["train"], shares, strict=True)),
+    }
+    return Material(samples, samples.inputs, validation, counts.tolist(), split, notes)
+
+
+def made_up_material(recipe: DamageRecipe, made_up: MadeUpPairs) -> Material:
+    """Windows of pairs without end, and made-up pairs of other seeds to validate on."""
     inputs = InputSpec({PRE: DISPLAY_RGB, POST: DISPLAY_RGB}, recipe.data.gsd_m)
-    segmenter = build_untrained(recipe, inputs)
-    known = [to_labelled_pair(pair, number, recipe.data.gsd_m) for number, pair in enumerate(validation)]
+    validation = made_up_validation(recipe, inputs, made_up.validation)
+    return Material(made_up_samples(made_up, recipe), inputs, validation, notes={"synthetic": True})
 
-    def grade(segmenter: NetworkSegmenter) -> StreamGraded:
-        return grade_stream(segmenter, inputs, validation, known)
 
-    data, criterion = recipe.data, OrdinalCriterion(recipe.train.post_loss)
-    samples = StreamSamples(
-        lambda seed: _resized_pair(make_pair(seed), seed, data), lambda pair, rng: read_window(pair, data, variation, rng),
-        data.windows_per_epoch, data.windows_per_pair, recipe.train.seed,
-    )  # fmt: skip
-    notes = fit_segmenter(
-        segmenter, samples, criterion.step, lambda segmenter: epoch_scores(grade(segmenter)), recipe, out, options
-    )
-    notes["windows"] = samples.learnt(notes.get("epochs", 0), recipe.model.start)
-    metrics, card = score_as_stored(segmenter, validation, known)
-    write_json(out / METRICS, metrics | {"fit": notes})
-    return save_run(
-        segmenter, out, recipe=recipe.to_dict(), seed=recipe.train.seed,
-        notes={"task": recipe.task, EVEN_GRADES: True, "leaky": False, "synthetic": True} | card | notes,
-    )  # fmt: skip
+def made_up_validation(recipe: DamageRecipe, inputs: InputSpec, pairs: Sequence[GradedPair]) -> Validation:
+    """Pairs in memory as what a network is scored on."""
+    from deepnets4eo.damage.network.scoring import Validation
+
+    labelled = [pair.to_labelled(str(number), recipe.data.gsd_m) for number, pair in enumerate(pairs)]
+    grades = [pair.grades for pair in labelled]
+    names = Legend.load(LEGEND).names
+    counts = np.bincount(np.concatenate(grades), minlength=VOID + 1)[: len(names)]
+    described = {
+        "kind": "made-up places of other seeds", "pairs": len(pairs),
+        "buildings": {"val": dict(zip(names, counts.tolist(), strict=True))},
+    }  # fmt: skip
+    post_alone = recipe.train.post_loss > 0
+    return Validation(labelled, grades, lambda _: inputs, described, post_alone=post_alone, one_tile=True)
+
+
+def _plugin_pairs(recipe: DamageRecipe) -> MadeUpPairs:
+    """The pairs of the entry point "made-up". Errors: InputError where no package has it, or it refuses the recipe."""
+    sources = plugins_of(DAMAGE_PAIRS)
+    if MADE_UP not in sources:
+        raise InputError(
+            f"data.source is {MADE_UP}, but no installed package makes such pairs. Install deepnets4eo again, or set "
+            "data.source=pairs."
+        )
+    made: MadeUpPairs = load_plugin(sources[MADE_UP])(recipe)
+    return made
 
 
 def score_as_stored(
-    segmenter: NetworkSegmenter, pairs: Sequence[GradedPair], known: Sequence[LabelledPair]
+    segmenter: NetworkSegmenter, validation: Validation, recipe: DamageRecipe
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Round the weights to half precision, as they are stored, and score them on pairs left out.
+    """Round the weights as they are stored and score them: metrics of the run, and what its card holds of them."""
+    from deepnets4eo.damage.network.scoring import full_scores, grade_validation
 
-    Parameters
-    ----------
-    segmenter
-        With both heads; it is stored in half precision from now on.
-    pairs
-        That it never learnt from.
-    known
-        The same pairs, each made by `to_labelled_pair`.
-
-    Returns
-    -------
-    Metrics of the run, and what its card holds of them, with the temperatures of both heads.
-    """
-    from deepnets4eo.damage.network.scoring import grade_stream
-
-    segmenter.module.half().float()  # what is scored is what is written
-    segmenter.stored = "float16"
-    return _scores(grade_stream(segmenter, segmenter.inputs, pairs, known), pairs)
+    segmenter.stored = recipe.model.stored
+    if segmenter.stored == "float16":
+        segmenter.module.half().float()  # what is scored is what is written
+    even = recipe.train.ordinal
+    scores = full_scores(grade_validation(segmenter, validation), even, validation.described)
+    notes = _validated(scores) | {"split": validation.described, "leaky": False}
+    if even:
+        notes[EVEN_GRADES] = True
+    if validation.post_alone:
+        notes[POST_ALONE] = _validated(scores[POST_ALONE])
+    return scores, notes
 
 
-def _resized_pair(pair: GradedPair, seed: int, data: StreamSection) -> GradedPair:
-    """The pair with pixels about as large as the recipe says."""
-    spread = np.random.default_rng([seed, GSD_DRAW]).uniform(-data.gsd_spread, data.gsd_spread)
-    return pair.at(data.gsd_m * float(np.exp(spread)))
+def _validated(scores: dict[str, Any]) -> dict[str, Any]:
+    return {"temperature": scores["temperature"], "validation": {name: scores[name] for name in VALIDATED}}
 
 
-def build_untrained(recipe: StreamRecipe, inputs: InputSpec) -> NetworkSegmenter:
+def build_untrained(recipe: DamageRecipe, inputs: InputSpec) -> NetworkSegmenter:
     """The segmenter before its first step, from the weights of the recipe's `start` where that is set. Errors: RunError."""
-    segmenter = _untrained(recipe, inputs)
-    if recipe.model.start is not None:
-        _take_over(segmenter, run_path(recipe.model.start))
+    model, predict = recipe.model, recipe.predict
+    network: dict[str, Any] = {
+        "name": model.network, "unet": model.unet, "post_head": recipe.train.post_loss > 0, "encoder": model.encoder,
+    }  # fmt: skip
+    if model.decoder_channels is not None:
+        network["decoder_channels"] = list(model.decoder_channels)
+    tiling = Tiling(predict.tile_px, predict.halo_px)  # logits of buildings are pooled over cores that abut
+    segmenter = build_segmenter(recipe, network, inputs, Legend.load(LEGEND), tiling)
+    if model.start is not None:
+        _take_over(segmenter, run_path(model.start))
     return segmenter
 
 
@@ -208,28 +218,9 @@ def _take_over(segmenter: NetworkSegmenter, run: Path) -> None:
     if len(fitting) < len(own) // 2:
         raise RunError(
             f"{run} has {len(fitting)} of the {len(own)} weights of the network. Start from a run of the same "
-            "encoder and decoder_channels, or from none."
+            "U-Net, encoder and decoder_channels, or from none."
         )
     segmenter.module.load_state_dict(own | fitting)
 
 
-def _scores(graded: StreamGraded, pairs: Sequence[GradedPair]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Metrics of the run, and what its card holds of them."""
-    from deepnets4eo.damage.network.scoring import group_scores, head_scores
-
-    names = Legend.load(LEGEND).names
-    counts = dict(zip(names, np.bincount(graded.pair.grades, minlength=len(names)).tolist(), strict=True))
-    pair, post = head_scores(graded.pair), head_scores(graded.post)
-    known = graded.truth != VOID
-    unseen = float((graded.truth[known] > graded.pair.grades[known]).mean()) if known.any() else 0.0
-    metrics = {"pair": pair, "post_alone": post, "groups": group_scores(graded), "buildings": counts,
-               "worse_than_visible": unseen}  # fmt: skip
-    card = {
-        "temperature": pair["temperature"], "validation": pair,
-        "post_alone": {"temperature": post["temperature"], "validation": post},
-        "split": {"kind": "made-up places of other seeds", "pairs": len(pairs), "buildings": {"val": counts}},
-    }  # fmt: skip
-    return metrics, card
-
-
-TASK = Task(train_grader, SiameseRecipe)
+TASK = Task(train_damage, DamageRecipe)

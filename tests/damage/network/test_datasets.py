@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from deepnets4eo.damage.network import read_pairs
 from deepnets4eo.damage.network.pairs import MOST_OPEN
-from deepnets4eo.damage.network.recipe import PairSection
+from deepnets4eo.damage.network.recipe import DamageData
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Window, whole
 from deepnets4eo.rasters.scene import Layer
@@ -21,7 +21,7 @@ from deepnets4eo.synthetic import GRADES
 
 
 def read(*folders: Path, **keys: object) -> list:
-    return read_pairs(PairSection(folders=tuple(map(str, folders)), **keys))
+    return read_pairs(DamageData(folders=tuple(map(str, folders)), **keys))
 
 
 def test_xbd_buildings_have_their_grade_and_their_pixels(tmp_path):

@@ -7,10 +7,10 @@ from scipy.special import log_softmax, softmax
 
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.damage.network import read_pairs
-from deepnets4eo.damage.network.recipe import PairSection, SiameseRecipe
+from deepnets4eo.damage.network.pairs import measure_pairs, scaled_to
+from deepnets4eo.damage.network.recipe import DamageData, DamageRecipe
 from deepnets4eo.damage.network.samples import split_buildings
-from deepnets4eo.damage.network.scaling import measure_pairs, scaled_to
-from deepnets4eo.damage.network.scoring import Graded, damage_probability, full_scores, validation_scores
+from deepnets4eo.damage.network.scoring import Graded, GradedHeads, damage_probability, epoch_scores, full_scores
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.training.recipe import resolve
@@ -18,7 +18,7 @@ from deepnets4eo.training.recipe import resolve
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
-    return read_pairs(PairSection(folders=(str(write_xbd(tmp_path_factory.mktemp("xbd"), (3, 4, 5))),)))
+    return read_pairs(DamageData(folders=(str(write_xbd(tmp_path_factory.mktemp("xbd"), (3, 4, 5))),)))
 
 
 def test_scaling_is_that_of_windows_around_buildings(pairs) -> None:
@@ -42,7 +42,7 @@ def test_scaling_is_that_of_windows_around_buildings(pairs) -> None:
 
 
 def test_pairs_without_a_training_building_are_not_measured(pairs) -> None:
-    split = split_buildings(pairs, resolve({"data": {"tile_px": 32, "split": "scenes"}}, kind=SiameseRecipe).data, 0)
+    split = split_buildings(pairs, resolve({"data": {"tile_px": 32, "split": "scenes"}}, kind=DamageRecipe).data, 0)
     learnt = [pair.name for pair, grades in zip(pairs, split.train, strict=True) if (grades != VOID).sum() > 0]
     assert [pair.name for pair in split.training_pairs] == learnt
     assert 0 < len(learnt) < len(pairs)
@@ -88,20 +88,21 @@ GRADED = Graded(
     np.array([[2.0, 0, 0, 0], [0, 2, 0, 0], [0, 0, 2, 0], [0, 0, 0, 2], [1, 0, 0, 0]]),
     np.array([0, 1, 3, 3, 0], np.uint8),
 )
+HEADS = GradedHeads(GRADED, None, None, np.zeros((5, 0), object))
 
 
 def test_scores_of_graded_buildings_by_hand(pairs) -> None:
     chance = softmax(GRADED.logits, axis=1)
     assert damage_probability(chance) == pytest.approx(chance[:, 2] + chance[:, 3])
     loss = -log_softmax(GRADED.logits, axis=1)[range(5), GRADED.grades].mean()
-    found = validation_scores(GRADED)
+    found = epoch_scores(HEADS, even=False)
     assert found["val_loss"] == pytest.approx(loss)
     assert found["overall_accuracy"] == 0.8
-    assert list(found) == ["val_loss", "auc", "overall_accuracy", "kappa", "mean_f1"]
+    assert list(found) == ["val_loss", "auc", "overall_accuracy", "kappa", "mean_f1", "ece"]
     assert found["auc"] == 1.0
-    recipe = resolve({"data": {"tile_px": 32, "split": "scenes"}}, kind=SiameseRecipe)
+    recipe = resolve({"data": {"tile_px": 32, "split": "scenes"}}, kind=DamageRecipe)
     split = split_buildings(pairs, recipe.data, 0)
-    scores = full_scores(GRADED, split)
+    scores = full_scores(HEADS, False, split.describe())
     assert scores["buildings"] == 5
     assert "pixels" not in scores
     assert scores["auc_major_or_worse"] == 1.0
@@ -111,8 +112,9 @@ def test_scores_of_graded_buildings_by_hand(pairs) -> None:
     }  # fmt: skip
     assert scores["temperature"] == GRADED.temperature > 0
     soft = softmax(GRADED.logits / GRADED.temperature, axis=1)
-    right = np.array([True, True, False, True, True])
-    assert 0 <= scores["calibration_error"] <= abs(soft.max(axis=1) - right).mean() + 1e-9
+    damaged = soft[:, 2:].sum(axis=1)  # that of the likelier side, and whether it is right: here it always is
+    assert scores["calibration_error"] == found["ece"]
+    assert 0 <= scores["calibration_error"] <= (1 - np.maximum(damaged, 1 - damaged)).mean() + 1e-9
 
 
 def test_no_buildings_have_no_scores(pairs) -> None:

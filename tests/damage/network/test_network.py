@@ -1,19 +1,19 @@
-"""The Siamese network itself."""
+"""The damage network itself, at full resolution and without a head for the post image alone."""
 
 import pytest
 import torch
 from gradients import without_gradient
 
-from deepnets4eo.damage.network import SiameseNet
+from deepnets4eo.damage.network import DamageNet
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.networks import create_model, list_models
 
 SMALL = (16, 16, 8)
 
 
-def small(bands: int = 6) -> SiameseNet:
+def small(bands: int = 6) -> DamageNet:
     torch.manual_seed(0)
-    return SiameseNet(bands, 4, encoder="resnet18", decoder_channels=SMALL).eval()
+    return DamageNet(bands, 4, unet="unet", post_head=False, decoder_channels=SMALL).eval()
 
 
 @pytest.mark.parametrize("bands", [2, 6, 8])
@@ -49,16 +49,19 @@ def test_the_head_compares_the_dates_and_does_not_only_add_them_up():
 
 
 def test_it_is_found_by_its_name():
-    assert "damage-siamese" in list_models("*siam*")
-    network = create_model("damage-siamese", in_channels=2, num_classes=4, encoder="resnet18", decoder_channels=SMALL)
-    assert isinstance(network, SiameseNet)
+    assert "damage-network" in list_models("damage*")
+    network = create_model("damage-network", in_channels=2, num_classes=4, encoder="resnet18", decoder_channels=SMALL)
+    assert isinstance(network, DamageNet)
 
 
 def test_bands_that_two_dates_cannot_share_are_refused():
     with pytest.raises(InputError, match="7 bands for two dates; give both dates the same"):
-        SiameseNet(7, 4)
+        DamageNet(7, 4)
 
 
-def test_an_unknown_encoder_is_refused():
-    with pytest.raises(InputError, match="encoder 'resnet19'"):
-        SiameseNet(6, 4, encoder="resnet19")
+def test_an_unknown_encoder_and_an_unknown_unet_are_refused():
+    for unet in ("unet", "light-unet"):
+        with pytest.raises(InputError, match="encoder 'resnet19'"):
+            DamageNet(6, 4, unet=unet, encoder="resnet19")
+    with pytest.raises(InputError, match="unet='segnet'. Choose from light-unet, unet"):
+        DamageNet(6, 4, unet="segnet")

@@ -8,10 +8,10 @@ import pytest
 from made_up_pairs import write_xbd
 
 from deepnets4eo.cards.legend import VOID
-from deepnets4eo.damage.network import LabelledPair, SiameseRecipe, read_pairs
-from deepnets4eo.damage.network.recipe import PairSection
+from deepnets4eo.damage.network import DamageRecipe, LabelledPair, read_pairs
+from deepnets4eo.damage.network.pairs import measure_pairs, scaled_to
+from deepnets4eo.damage.network.recipe import DamageData
 from deepnets4eo.damage.network.samples import PairSamples, PairWindow, split_buildings
-from deepnets4eo.damage.network.scaling import measure_pairs, scaled_to
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.training.recipe import resolve
@@ -23,11 +23,11 @@ SEEDS = (3, 4, 5, 6)
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> list[LabelledPair]:
     folder: Path = write_xbd(tmp_path_factory.mktemp("xbd"), SEEDS)
-    return read_pairs(PairSection(folders=(str(folder),)))
+    return read_pairs(DamageData(folders=(str(folder),)))
 
 
-def make_recipe(**data: object) -> SiameseRecipe:
-    return resolve({"data": {"tile_px": 32, "windows_per_epoch": 40, **data}}, kind=SiameseRecipe)
+def make_recipe(**data: object) -> DamageRecipe:
+    return resolve({"data": {"tile_px": 32, "windows_per_epoch": 40, **data}}, kind=DamageRecipe)
 
 
 def split_pairs(pairs, **data):

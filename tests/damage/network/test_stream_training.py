@@ -12,17 +12,18 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage.network.grader import NetworkGrader
-from deepnets4eo.damage.network.recipe import StreamRecipe
-from deepnets4eo.damage.network.samples import GradedPair
+from deepnets4eo.damage.network.pairs import GradedPair
+from deepnets4eo.damage.network.recipe import DamageRecipe
+from deepnets4eo.damage.network.samples import MadeUpPairs
 from deepnets4eo.damage.network.scoring import (
     Graded,
-    StreamGraded,
+    GradedHeads,
     damage_probability,
     evenly_graded,
     group_scores,
     head_scores,
 )
-from deepnets4eo.damage.network.training import build_untrained, train_on_stream
+from deepnets4eo.damage.network.training import build_untrained, train_damage
 from deepnets4eo.damage.pool import validated_skill
 from deepnets4eo.errors import RunError
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
@@ -32,6 +33,7 @@ from deepnets4eo.training.recipe import resolve
 from deepnets4eo.training.tasks import TrainOptions
 
 TINY = [
+    "data.source=made-up", "train.losses={}", "train.ordinal=true", "model.stored=float16", "train.monitor=auc",
     "data.tile_px=32", "data.windows_per_epoch=4", "data.windows_per_pair=1", "train.batch_size=2",
     "train.epochs=1", "train.precision=float32", "model.decoder_channels=[16, 16, 8]", "predict.tile_px=64",
     "predict.halo_px=0",
@@ -50,16 +52,18 @@ def make_pair(seed: int) -> GradedPair:
     return GradedPair(pre, post, outlines, grades, grades, 0.5, "suburb", "flood")
 
 
-def recipe_of(*words: str) -> StreamRecipe:
-    return resolve({}, [*TINY, *words], kind=StreamRecipe)
+def made_up(*validated: int) -> MadeUpPairs:
+    return MadeUpPairs(make_pair, [make_pair(seed) for seed in validated], lambda image, rng: image[:3])
+
+
+def recipe_of(*words: str) -> DamageRecipe:
+    return resolve({}, [*TINY, *words], kind=DamageRecipe)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("stream") / "run"
-    validation = [make_pair(100), make_pair(101)]
-    options = TrainOptions(device="cpu")
-    return train_on_stream(make_pair, validation, recipe_of(), lambda image, rng: image[:3], out, options)
+    return train_damage(recipe_of(), out, TrainOptions(device="cpu"), made_up(100, 101))
 
 
 def test_the_run_grades_with_both_heads_and_its_card_has_a_skill_of_each(run):
@@ -90,8 +94,7 @@ def test_rare_grades_are_half_way_between_as_rare_and_as_common_as_the_other_of_
 def test_minutes_that_are_over_end_a_training_which_can_be_resumed(run):
     before = (run / "weights.safetensors").read_bytes()
     options = TrainOptions(device="cpu", resume=True, minutes=0)
-    validation = [make_pair(100)]
-    train_on_stream(make_pair, validation, recipe_of(), lambda image, rng: image[:3], run, options)
+    train_damage(recipe_of(), run, options, made_up(100))
     assert (run / "weights.safetensors").read_bytes() == before
 
 
@@ -124,13 +127,14 @@ def test_scores_are_those_of_scikit_learn_and_the_evenly_drawn_have_equal_grades
     grades = rng.choice(4, 300, p=[0.7, 0.1, 0.1, 0.1]).astype(np.uint8)
     logits = rng.normal(0, 1, (300, 4)) + 2 * np.eye(4)[grades]
     graded = Graded(logits, grades)
-    scores = head_scores(graded)
+    scores = head_scores(graded, even=True)
     assert scores["kappa"] == pytest.approx(cohen_kappa_score(grades, logits.argmax(axis=1)))
     damage = damage_probability(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))
     assert scores["auc_major_or_worse"] == pytest.approx(roc_auc_score(grades >= 2, damage))
     assert len(set(np.bincount(evenly_graded(graded).grades))) == 1
     names = np.array(["a"] * 150 + ["b"] * 150, dtype=object)
-    groups = group_scores(StreamGraded(graded, replace(graded), grades, names, names))
+    every = np.stack(["style " + names, "hazard " + names], axis=1)
+    groups = group_scores(GradedHeads(graded, replace(graded), grades, every))
     assert groups["style a"]["buildings"] + groups["style b"]["buildings"] == 300
     intact = grades[:150] == 0
     assert groups["hazard a"]["false_alarms"] == pytest.approx((damage[:150][intact] >= 0.5).mean())

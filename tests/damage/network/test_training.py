@@ -14,9 +14,9 @@ from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage.network import NetworkGrader, SiameseRecipe, read_pairs
-from deepnets4eo.damage.network.criterion import GradingCriterion
-from deepnets4eo.damage.network.recipe import PairSection
+from deepnets4eo.damage.network import DamageRecipe, NetworkGrader, read_pairs
+from deepnets4eo.damage.network.architecture import DamageCriterion
+from deepnets4eo.damage.network.recipe import DamageData
 from deepnets4eo.damage.network.scoring import Graded
 from deepnets4eo.errors import RunError
 from deepnets4eo.segmenters.run import load_run
@@ -30,13 +30,13 @@ TINY = [
 
 def train(folder: Path, out: Path, *more: str) -> int:
     settings = [word for setting in (*TINY, *more) for word in ("--set", setting)]
-    return main(["train", "damage-siamese", "--data", str(folder), "--device", "cpu", "--out", str(out), *settings])
+    return main(["train", "damage-pairs", "--data", str(folder), "--device", "cpu", "--out", str(out), *settings])
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """An xBD folder and a run trained on it."""
-    root = tmp_path_factory.mktemp("siamese")
+    root = tmp_path_factory.mktemp("pairs")
     folder = write_xbd(root / "xbd", (3, 4))
     assert train(folder, root / "run") == 0
     return folder, root / "run"
@@ -62,7 +62,7 @@ def test_a_loaded_run_gives_the_scores_that_training_wrote(trained):
     folder, run = trained
     metrics, grader = json.loads((run / "metrics.json").read_text()), NetworkGrader.load(run, device="cpu")
     validated = metrics["protocol"]["split"]["validated"]
-    pair = next(p for p in read_pairs(PairSection(folders=(str(folder),))) if p.name in validated)
+    pair = next(p for p in read_pairs(DamageData(folders=(str(folder),))) if p.name in validated)
     pooled, known = grader.pool(pair.scene, pair.outlines).mean, pair.grades != 255
     graded = Graded(pooled[known], pair.grades[known])
     assert metrics["confusion"] == graded.matrix.matrix.tolist()
@@ -81,6 +81,18 @@ def test_the_same_seed_gives_the_same_weights(trained, tmp_path):
 def test_bright_folders_with_one_radar_band_are_trained_on(tmp_path):
     assert train(write_bright(tmp_path / "bright", (3, 4)), tmp_path / "run", "train.epochs=1") == 0
     assert load_run(tmp_path / "run").inputs.in_channels == 6
+
+
+def test_pairs_are_learnt_from_the_weights_of_the_default_network_with_a_head_for_post_alone(tmp_path):
+    """As its card says: the light U-Net at half resolution, whose run grades without a pre image."""
+    folder = write_xbd(tmp_path / "xbd", (3, 4))
+    shape = ("model.unet=light-unet", "model.decoder_channels=null", "train.post_loss=0.7")
+    assert train(folder, tmp_path / "run", "model.start=damage-network", "train.epochs=1", *shape) == 0
+    grader = NetworkGrader.load(tmp_path / "run", device="cpu")
+    assert grader.post_temperature is not None
+    scores = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert scores["post_alone"]["buildings"] == scores["buildings"] > 0
+    assert grader.run.card["notes"]["validation"]["auc_major_or_worse"] == scores["auc_major_or_worse"]
 
 
 def test_wrong_input_is_explained(trained, tmp_path, capsys):
@@ -105,8 +117,8 @@ def test_runs_of_another_task_are_refused(trained, tmp_path):
 
 
 def test_buildings_count_alike_in_the_loss_whatever_their_size():
-    recipe = resolve({"train": {"building_loss": 1.0}}, kind=SiameseRecipe)
-    criterion = GradingCriterion(recipe.train, Legend.load("xbd"), [1, 1, 1, 1])
+    recipe = resolve({"train": {"building_loss": 1.0}}, kind=DamageRecipe)
+    criterion = DamageCriterion(recipe.train, Legend.load("xbd"), [1, 1, 1, 1])
     logits = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     building = torch.zeros(1, 8, 8, dtype=torch.int64)
     building[0, :6], building[0, 7, 7] = 1, 2
@@ -115,9 +127,9 @@ def test_buildings_count_alike_in_the_loss_whatever_their_size():
     batch = {"building": building, "mask": mask, "valid": torch.ones(1, 8, 8, dtype=torch.bool)}
     means = torch.stack([logits[0, :, :6].mean(dim=(1, 2)), logits[0, :, 7, 7]])
     expected = F.cross_entropy(means, torch.tensor([3, 0]))
-    torch.testing.assert_close(criterion.of_buildings(logits, batch), expected)
+    torch.testing.assert_close(criterion.of_buildings(logits, None, batch), expected)
     nothing = {**batch, "valid": torch.zeros(1, 8, 8, dtype=torch.bool)}
-    assert float(criterion.of_buildings(logits, nothing)) == 0
+    assert float(criterion.of_buildings(logits, None, nothing)) == 0
 
 
 def test_scores_of_buildings_against_scikit_learn():

@@ -5,17 +5,18 @@ import pytest
 import torch
 from scipy.special import logit, softmax
 
-from deepnets4eo.damage.network.architecture import PairOrPostNet
-from deepnets4eo.damage.network.criterion import OrdinalCriterion, border_odds, ordinal_loss
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.damage.network.architecture import DamageCriterion, DamageNet, border_odds, ordinal_loss
+from deepnets4eo.damage.network.recipe import DamageTraining
 from deepnets4eo.damage.probabilities import grade_probabilities
 from deepnets4eo.errors import InputError
 
 SMALL = (16, 16, 8)
 
 
-def small() -> PairOrPostNet:
+def small() -> DamageNet:
     torch.manual_seed(0)
-    return PairOrPostNet(6, 4, decoder_channels=SMALL).eval()
+    return DamageNet(6, 4, decoder_channels=SMALL).eval()
 
 
 def test_post_alone_is_graded_as_if_there_were_no_pre_image():
@@ -43,15 +44,15 @@ def test_brightness_and_contrast_of_a_date_do_not_matter():
 
 
 def test_its_weights_stay_below_twenty_megabytes():
-    weights = PairOrPostNet(6, 4).state_dict().values()
+    weights = DamageNet(6, 4).state_dict().values()
     assert 2 * sum(value.numel() for value in weights) < 8e6  # bytes in half precision
 
 
 def test_an_odd_number_of_bands_and_two_stages_are_refused():
     with pytest.raises(InputError, match="give both dates the same bands"):
-        PairOrPostNet(5, 4)
+        DamageNet(5, 4)
     with pytest.raises(InputError, match="expected 3 numbers of channels"):
-        PairOrPostNet(6, 4, decoder_channels=(16, 8))
+        DamageNet(6, 4, decoder_channels=(16, 8))
 
 
 def test_odds_at_the_borders_are_those_of_the_grades_probabilities():
@@ -77,8 +78,9 @@ def test_the_loss_is_the_cross_entropy_of_three_questions():
 def test_both_heads_learn_and_a_batch_without_buildings_costs_nothing():
     network = small().train()
     batch = {f"image_{date}": torch.randn(2, 3, 32, 32) for date in ("pre", "post")}
+    batch["valid"] = torch.ones(2, 32, 32, dtype=torch.bool)
     building, mask = torch.zeros(2, 32, 32, dtype=torch.int64), torch.full((2, 32, 32), 255)
-    criterion = OrdinalCriterion(post_loss=0.5)
+    criterion = DamageCriterion(DamageTraining(losses={}, ordinal=True, post_loss=0.5), Legend.load("xbd"))
     assert float(criterion.step(network, batch | {"building": building, "mask": mask}).detach()) == 0
     for number, grade in enumerate((0, 1, 3)):
         building[number % 2, 8 * number : 8 * number + 6, :6] = number + 1

@@ -253,6 +253,6 @@ def outcome(main: Path, out: Path, sound: Seeds) -> object:
 
 def pairs(main: Path, out: Path, sound: Seeds) -> object:
     from deepnets4eo.damage.network.datasets import read_pairs
-    from deepnets4eo.damage.network.recipe import PairSection
+    from deepnets4eo.damage.network.recipe import DamageData
 
-    return [(pair.scene, pair.grades) for pair in read_pairs(PairSection(folders=(str(main),)))]
+    return [(pair.scene, pair.grades) for pair in read_pairs(DamageData(folders=(str(main),)))]

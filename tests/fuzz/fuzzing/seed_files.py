@@ -143,7 +143,7 @@ def _cards(root: Path) -> dict[str, list[Seed]]:
     sources = {
         "legend": [legend_path("isprs"), legend_path("xbd")],
         "dataset-card": [dataset_path("isprs_vaihingen"), dataset_path("isprs_potsdam")],
-        "recipe": [recipe_path("unet-resnet34"), recipe_path("damage-siamese")],
+        "recipe": [recipe_path("unet-resnet34"), recipe_path("damage-pairs")],
         "rules": [model_path("baselines/expert-rules") / "rules.yaml"],
         "osm-rules": [Path(str(osm.__file__)).with_name("osm_rules.yaml")],
         "damage-model": [model_path("damage-evidence") / "coefficients.yaml"],

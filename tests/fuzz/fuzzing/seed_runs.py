@@ -30,7 +30,7 @@ from fuzzing.reader import inside
 from fuzzing.seed import Seed, buildings, image_array, label_array, write_raster
 
 SMALL_NETWORK = {"name": "segnet", "width": 2}
-SMALL_SIAMESE = {"name": "damage-siamese", "encoder": "resnet18", "decoder_channels": [8, 8, 8]}
+SMALL_GRADER = {"name": "damage-network", "decoder_channels": [8, 8, 8]}
 TILING = Tiling(32, 0)
 
 
@@ -47,10 +47,10 @@ def make_runs(root: Path) -> dict[str, list[Seed]]:
             recipe={"task": "segmentation"},
             notes={"temperature": 1.0, "scaling": "scene"},
         )
-    runs = [Seed(one, "run", reseal) for one in sorted(folder.iterdir()) if one.name != "siamese"]
-    siamese = [Seed(folder / "siamese", "run", reseal)]
+    runs = [Seed(one, "run", reseal) for one in sorted(folder.iterdir()) if one.name != "grader"]
+    graders = [Seed(folder / "grader", "run", reseal)]
     return {
-        "run": runs, "siamese-run": siamese, "object-run": _object_run(root), "state": _state(root), "journal": _journal(root),
+        "run": runs, "grader-run": graders, "object-run": _object_run(root), "state": _state(root), "journal": _journal(root),
         "resumed": _interrupt_prediction(root, folder / "pixel"), "bank": _bank(root), "blocks": _blocks(root), "weights": _weights(root),
     }  # fmt: skip
 
@@ -88,7 +88,7 @@ def _segmenters(scene: Scene) -> dict[str, Segmenter]:
     from deepnets4eo.baselines import SelfOrganizingMap
     from deepnets4eo.baselines.estimators import EstimatorOptions, build_estimator
     from deepnets4eo.baselines.postprocessing.segmenter import PostProcessed
-    from deepnets4eo.damage.network.architecture import SiameseNet
+    from deepnets4eo.damage.network.architecture import DamageNet
     from deepnets4eo.segmenters.ensemble import Ensemble
 
     inputs, legend = InputSpec.measure([scene]), Legend.load("isprs")
@@ -105,8 +105,8 @@ def _segmenters(scene: Scene) -> dict[str, Segmenter]:
     segmenters["post"] = PostProcessed(segmenters["pixel"], [{"majority": {"radius_px": 1}}])
     segmenters["ensemble"] = Ensemble([segmenters["pixel"], segmenters["network"]], "mean")
     pair = InputSpec({"pre": layer, "post": layer}, 0.5)
-    module = SiameseNet(6, 4, encoder="resnet18", decoder_channels=(8, 8, 8))
-    segmenters["siamese"] = NetworkSegmenter(SMALL_SIAMESE, pair, Legend.load("xbd"), tiling=TILING, module=module)
+    module = DamageNet(6, 4, decoder_channels=(8, 8, 8))
+    segmenters["grader"] = NetworkSegmenter(SMALL_GRADER, pair, Legend.load("xbd"), tiling=TILING, module=module)
     return segmenters
 
 

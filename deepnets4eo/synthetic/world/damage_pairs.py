@@ -1,6 +1,7 @@
-"""The task `damage-stream`: a recipe in, the run of the default damage network out.
+"""The made-up pairs that damage networks learn from, of the miniature world and the miniature city.
 
-Takes a resolved recipe; makes its pairs while it trains, no file is read. Refuses unknown styles and hazards.
+Takes a recipe; the pairs are made while the network trains, no file is read. Refuses unknown styles and
+hazards.
 """
 
 from __future__ import annotations
@@ -9,19 +10,17 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
 
 from deepnets4eo.cards.legend import VOID
-from deepnets4eo.damage import GRADES, StreamRecipe, train_on_stream
+from deepnets4eo.damage import GRADES, DamageRecipe, MadeUpPairs
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.synthetic.world.style import chosen_names
 from deepnets4eo.synthetic.world.surface import CITY_SHARE, is_city
-from deepnets4eo.training.tasks import Task, TrainOptions
 
 if TYPE_CHECKING:
     from deepnets4eo.damage import GradedPair
@@ -33,19 +32,18 @@ LEAST_M2 = 6.0  # of an outline inside the image; smaller ones are not learnt fr
 TRIES = 4  # pairs of a style and hazard that are made until one has a graded building
 
 
-def train_damage(recipe: StreamRecipe, out: Path, options: TrainOptions) -> Path:
-    """Train the network on made-up pairs and write its run to `out`. Raises InputError for unknown styles or hazards,
-    and where all of them are left out."""
+def made_up_pairs(recipe: DamageRecipe) -> MadeUpPairs:
+    """Return the function that makes training pairs, the pairs that are validated on, and how other sensors would show an
+    image. Raises InputError for unknown styles or hazards, and where all of them are left out."""
     check_extra("deep", "world")
     from deepnets4eo.synthetic.world.sensor import SensorVariation
 
-    make_pair = training_pairs(recipe)
-    validation = validation_pairs(recipe)
+    make_pair, validation = training_pairs(recipe), validation_pairs(recipe)
     log.info("%d pairs to validate on are made", len(validation))
-    return train_on_stream(make_pair, validation, recipe, SensorVariation(), out, options)
+    return MadeUpPairs(make_pair, validation, SensorVariation())
 
 
-def training_pairs(recipe: StreamRecipe) -> Callable[[int], GradedPair]:
+def training_pairs(recipe: DamageRecipe) -> Callable[[int], GradedPair]:
     """Return the function that makes the training pair of a seed, with a graded building and from nothing that is left
     out. Raises InputError for unknown styles or hazards, and where all of them are left out."""
     data = recipe.data
@@ -65,7 +63,7 @@ def keep_graded(pairs: Iterator[GradedPair]) -> Iterator[GradedPair]:
     return (pair for pair in pairs if (pair.grades != VOID).any())
 
 
-def validation_pairs(recipe: StreamRecipe) -> list[GradedPair]:
+def validation_pairs(recipe: DamageRecipe) -> list[GradedPair]:
     """Make up to `data.val_pairs` pairs of seeds that no training uses: suburbs in the share in which they are trained
     on, the others of the world, from what is left out where anything is. Pairs without a graded building are left
     out."""
@@ -75,7 +73,7 @@ def validation_pairs(recipe: StreamRecipe) -> list[GradedPair]:
     return [*cities, *_validation_of_world(recipe, data.val_pairs - suburbs)]
 
 
-def _validation_of_world(recipe: StreamRecipe, count: int) -> list[GradedPair]:
+def _validation_of_world(recipe: DamageRecipe, count: int) -> list[GradedPair]:
     """Up to `count` pairs of what is left out where anything is, else of all styles and hazards in turn."""
     data = recipe.data
     styles = data.left_out_styles or chosen_names("styles", data.styles, ())
@@ -127,6 +125,3 @@ def city_pairs(seed: Sequence[int], size_px: int) -> Iterator[GradedPair]:
         outlines = transform_shapes(~city.grid.affine, frame.geometry.to_numpy())
         grades = np.array([GRADES.index(name) for name in frame["damage"]], np.uint8)
         yield GradedPair(city.pre.image, city.post.image, outlines, grades, grades, city.gsd_m, "city", event.kind)
-
-
-TASK = Task(train_damage, StreamRecipe)
