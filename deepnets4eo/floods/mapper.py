@@ -42,7 +42,7 @@ from deepnets4eo.floods.thresholds import (
 )
 from deepnets4eo.floods.units import RadarImage, Unit, check_radar_pair
 from deepnets4eo.grid import mean_gsd_m
-from deepnets4eo.rasters.band_roles import COLOURS, normalised_difference, role_indices
+from deepnets4eo.rasters.band_roles import COLOURS, nearest_indices, normalised_difference, role_indices
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.segmenter import ProbabilitySegmenter
@@ -64,6 +64,7 @@ MEASURED: tuple[Kind, ...] = ("radar", "spectrum")
 SENTINEL_2 = {"b3": "green", "b03": "green", "b8": "nir", "b08": "nir", "b11": "swir", "b4": "red", "b04": "red", "b2": "blue",
               "b02": "blue"}  # fmt: skip
 SHORT_WAVE = ("swir", "swir1", "swir16")
+WAVELENGTHS_NM = {"red": 660.0, "green": 560.0, "blue": 480.0, "nir": 840.0, "swir": 1610.0}  # a tenth away at most
 INDICES = {"ndwi": ("green", "nir"), "mndwi": ("green", "swir")}  # McFeeters 1996, Xu 2006
 PLAIN_WIDTH = 0.1  # of an index, from its zero, where the scene has no two modes
 SNOW_MNDWI, SNOW_NDWI = 0.4, 0.15  # snow and ice are bright in near infrared, water is not
@@ -137,20 +138,24 @@ def recognise(layer: Layer, sensor: str = "auto") -> tuple[Kind, Layer]:
     if all(role in roles for role in COLOURS):
         return "surface", _by_roles(layer, roles, COLOURS)
     raise InputError(
-        f"{layer.source} has the bands {', '.join(layer.band_names[:8])}; water is found in radar (VV, VH, HH, HV), in green with "
+        f"{layer.source} has the bands {', '.join(name[:30] for name in layer.band_names[:8])}; water is found in radar (VV, VH, HH, HV), in green with "
         "near or short-wave infrared, or in red, green and blue of at most 2 m. Name its bands, e.g. --set post_bands=green,nir,swir, "
         "or say --sensor radar."
     )
 
 
 def _roles(layer: Layer, names: Sequence[str]) -> dict[str, int]:
-    """Role → index of the band; three or four bands without names are red, green, blue and near infrared."""
+    """Role → index of the band, by names, else by wavelengths; of three or four bands without either by their order."""
     roles = role_indices(names)
     if {"b8", "b08"} & set(names):
         roles |= {SENTINEL_2[name]: index for index, name in enumerate(names) if name in SENTINEL_2}
     short_wave = [index for index, name in enumerate(names) if name in SHORT_WAVE]
     if short_wave:
         roles["swir"] = short_wave[0]
+    wavelengths = layer.wavelengths_nm
+    if not roles and wavelengths is not None and np.isfinite(wavelengths).any():
+        nearest = zip(WAVELENGTHS_NM.items(), nearest_indices(wavelengths, WAVELENGTHS_NM.values()), strict=True)
+        roles = {role: index for (role, centre), index in nearest if abs(wavelengths[index] - centre) <= centre / 10}
     if not roles and layer.count in (3, 4):
         return dict(zip((*COLOURS, "nir"), range(layer.count), strict=False))
     return roles

@@ -300,6 +300,28 @@ def test_bands_can_be_named_and_the_sensor_said(folder: Path, tmp_path: Path) ->
     assert scene.scene.layers["post"].band_names == ["VV", "VH"]
 
 
+def test_bands_are_known_by_their_wavelengths() -> None:
+    from deepnets4eo.floods.mapper import recognise
+
+    class Landsat:
+        """Bands with wavelengths and names that say nothing."""
+
+        band_names, bands, count, dtype = [f"x{k}" for k in range(6)], list(range(1, 7)), 6, np.dtype("uint8")
+        wavelengths_nm = np.array([482.5, 565, 660, 825, 1650, 2220])
+        grid = Layer.open(np.zeros((2, 2), np.uint8)).grid
+
+        def subset(self, bands):
+            self.chosen = bands
+            return self
+
+        def with_names(self, names):
+            self.named = names
+            return self
+
+    kind, layer = recognise(Landsat())
+    assert (kind, layer.chosen, layer.named) == ("spectrum", [2, 4, 5], ["green", "nir", "swir"])
+
+
 def test_a_mapper_that_was_saved_finds_the_same(folder: Path, tmp_path: Path) -> None:
     scene = open_flood_scene([str(folder / "pre.tif")], str(folder / "post.tif"), FloodOptions()).scene
     mapper = WaterMapper.of_scene(scene)
