@@ -281,20 +281,17 @@ class CloudMaskedSource(LayerView):
         self.mask, self.stored_values = mask, layer.scaling
 
     def read(self, window: Any, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        data, valid = self._chosen(bands).read(window)
+        data, valid = self.chosen(bands).read(window)
         return data, valid & ~self._clouds(window)
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        data, valid = self._chosen(bands).read_coarse(shape)
+        data, valid = self.chosen(bands).read_coarse(shape)
         values, inside = self.mask.read_coarse(shape)
         return data, valid & inside & (values[0] < COARSE_CLOUDS)
 
     def read_parts(self, window: Any) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Where the image itself is valid, and where clouds hide it, (h, w) each."""
         return self.layer.read(window)[1], self._clouds(window)
-
-    def _chosen(self, bands: Sequence[int]) -> Layer:
-        return self.layer.subset([self.layer.bands[band - 1] for band in bands])
 
     def _clouds(self, window: Any) -> NDArray[np.bool_]:
         values, inside = self.mask.read(window)
