@@ -55,28 +55,9 @@ class FromTo(CoverAndChange):
     """Classes from → to of a network of change and land cover: class i · L + j was cover i and is cover j.
 
     Whether a pixel has changed is decided by the network's change alone; the two covers of it are the most probable
-    pair that agrees with this decision.
+    pair that agrees with this decision. `network` is "hrscd" or "change-encoder", which takes `encoder` and `weights`;
+    num_classes is L² for L classes of land cover. Errors: InputError for other numbers, and networks without land cover.
 
-    Parameters
-    ----------
-    in_channels
-        Bands of both dates together, an even number.
-    num_classes
-        L² for L classes of land cover.
-    network
-        "hrscd" or "change-encoder".
-    encoder, weights
-        The encoder and weights of "change-encoder".
-    options
-        Further arguments of the network.
-
-    Raises
-    ------
-    InputError
-        For numbers of classes that are no square, and networks without land cover.
-
-    Examples
-    --------
     >>> network = FromTo(6, 25).eval()
     >>> network(torch.zeros(1, 6, 32, 32)).shape
     torch.Size([1, 25, 32, 32])

@@ -28,32 +28,10 @@ DECODER_CHANNELS = (256, 128, 64, 32, 16)
 class EncoderPair(CoverAndChange):
     """A Siamese U-Net over an smp encoder, and where `cover_classes` are named, a land-cover map of each date beside it.
 
-    The difference is post − pre with its sign, at every level, so the two directions of a change stay apart.
+    The difference is post − pre with its sign, at every level, so the two directions of a change stay apart. `fusion` is
+    "concat", "difference" or "both"; `decoder_channels` go from the coarsest level to the image's own; `weights` such as
+    "imagenet" are downloaded. Errors: InputError for an odd number of bands, an unknown fusion or encoder.
 
-    Parameters
-    ----------
-    in_channels
-        Bands of both dates together, an even number.
-    num_classes
-        2: no change and change; more: kinds of change.
-    fusion
-        "concat", "difference" or "both".
-    encoder
-        Name of an smp encoder.
-    weights
-        The weights of the encoder, e.g. "imagenet", which is downloaded; none: random.
-    decoder_channels
-        Widths from the coarsest level to the image's own; as many levels as numbers.
-    cover_classes
-        Classes of land cover at each date; 0: no such head.
-
-    Raises
-    ------
-    InputError
-        For an odd number of bands, an unknown fusion, or an encoder that does not exist.
-
-    Examples
-    --------
     >>> network = EncoderPair(6, 2, fusion="difference", encoder="resnet18")
     >>> network(torch.zeros(1, 6, 64, 64)).shape
     torch.Size([1, 2, 64, 64])

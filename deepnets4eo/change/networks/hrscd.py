@@ -25,17 +25,8 @@ Block = partial(ResidualBlock, slope=SLOPE, bias=False)
 
 
 class ResidualUNet(nn.Module):
-    """A residual U-Net of five levels.
+    """A residual U-Net of five levels, of one date or of the bands of both together.
 
-    Parameters
-    ----------
-    in_channels
-        Bands of the image, or of both dates together.
-    num_classes
-        Outputs.
-
-    Examples
-    --------
     >>> network = ResidualUNet(3, 5)
     >>> sum(parameter.numel() for parameter in network.parameters())
     6386797
@@ -55,22 +46,8 @@ class ResidualUNet(nn.Module):
 class MultitaskChangeNet(CoverAndChange):
     """Strategy 4: land cover of each date by shared weights, and change from both, helped by differences in land cover.
 
-    Parameters
-    ----------
-    in_channels
-        Bands of both dates together, an even number.
-    num_classes
-        2: no change and change.
-    cover_classes
-        Classes of land cover.
+    in_channels : bands of both dates together. Errors: InputError for an odd number of them.
 
-    Raises
-    ------
-    InputError
-        For an odd number of bands.
-
-    Examples
-    --------
     >>> network = MultitaskChangeNet(6, 2, cover_classes=5)
     >>> sum(parameter.numel() for parameter in network.parameters())
     13713455

@@ -56,30 +56,12 @@ def year_note(days: Sequence[date]) -> str:
 
 
 class ImageSeries:
-    """Images of one site by date, on the grid of the first.
+    """Images of one site by date, on a grid, by default that of the first.
 
-    Parameters
-    ----------
-    images
-        The dates, in order.
-    bands
-        Name → 1-based number of the bands that are used, or names of all bands in order; by default all, by their own
-        names. Where the files name none, three are taken for red, green and blue, a fourth for near infrared, and
-        `bands_assumed` is True.
-    mask
-        Which values of the masks are clouds.
-    grid
-        Where the images are read; by default the grid of the first.
+    bands : name → 1-based number of those that are used, or names of all in order; by default all, by their own names. Where the
+    files name none, three are taken for red, green and blue, a fourth for near infrared, and `bands_assumed` is True.
+    Errors: InputError for no date, a date with other bands or an unreadable one; GridError for one that does not overlap the grid.
 
-    Raises
-    ------
-    InputError
-        No date, a date with other bands than the first, an unreadable raster; names the date.
-    GridError
-        A date that does not overlap the grid.
-
-    Examples
-    --------
     >>> arrays = [np.full((2, 8, 8), number, np.uint8) for number in (1, 2)]
     >>> images = [DatedImage(date(2020, number, 1), (array,)) for number, array in enumerate(arrays, start=1)]
     >>> series = ImageSeries(images)
