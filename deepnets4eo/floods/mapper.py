@@ -67,6 +67,7 @@ SHORT_WAVE = ("swir", "swir1", "swir16")
 WAVELENGTHS_NM = {"red": 660.0, "green": 560.0, "blue": 480.0, "nir": 840.0, "swir": 1610.0}  # a tenth away at most
 INDICES = {"ndwi": ("green", "nir"), "mndwi": ("green", "swir")}  # McFeeters 1996, Xu 2006
 PLAIN_WIDTH = 0.1  # of an index, from its zero, where the scene has no two modes
+LEAST_STEP = 0.25  # of the way from land to water, which a flood goes; dark streets in another light do not
 SNOW_MNDWI, SNOW_NDWI = 0.4, 0.15  # snow and ice are bright in near infrared, water is not
 FILE = "water.json"
 LARGEST = 1e30  # no value is refused by its size
@@ -107,6 +108,16 @@ class WaterDate:
         power = values if self.unit == "power" else 10 ** (values / np.float32(10))
         known = np.where(seen, np.maximum(power, 0), np.float32(np.nan))
         return RadarImage(self.kind, dict(zip(self.bands, known.astype(np.float32), strict=True)))
+
+    def towards_water(self, values: FloatImage) -> FloatImage:
+        """How far each pixel (h, w) lies on the way from land, 0, to water, 1, by the mean of its indices."""
+        indices, _ = water_indices(dict(zip(self.bands, values, strict=True)))
+        ways = []
+        for name, index in indices.items():
+            found = self.thresholds[name]
+            water, land = (0.5, -0.5) if found is None else (-found.classes.means).tolist()
+            ways.append((index - land) / max(water - land, PLAIN_WIDTH))
+        return np.asarray(np.mean(ways, axis=0), np.float32)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; of the two modes only what the odds of water need."""
@@ -288,7 +299,11 @@ class WaterMapper(ProbabilitySegmenter):
             classes = optical_water(_bytes(parts[name]), _bytes(parts[POST]), gsd_m=self._gsd(), valid=seen)
             return classes, np.where(seen, classes > DRY, np.nan).astype(np.float32)
         water = self._water(POST, parts[POST], seen)
-        return new_water(self._water(name, parts[name], seen), water, self.options.least_px), water
+        dry = self._water(name, parts[name], seen)
+        if before.kind == after.kind == "spectrum":
+            steps = [date.towards_water(parts[layer]) for layer, date in ((name, before), (POST, after))]
+            dry = np.where(steps[1] - steps[0] < LEAST_STEP, np.float32(1), dry)
+        return new_water(dry, water, self.options.least_px), water
 
     def _water(self, name: str, values: FloatImage, seen: Mask) -> FloatImage:
         """Probability of water (h, w) at one date, NaN where it is not seen; 0 or 1 by surfaces and maps."""
