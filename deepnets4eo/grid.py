@@ -34,6 +34,8 @@ TRUE_TO_SCALE = 0.003  # by how much units of national grids and UTM differ from
 SAME_AREA = 0.001  # relative difference of areas within a raster that are taken for one
 STEP_M = 100.0  # on the map, by which its scale is measured: far above rounding, far below what a projection changes in
 WGS84_AXES_M = (6_378_137.0, 6_356_752.314245179)  # of the ellipsoid, for the CRSs that name none
+READ_PX = 1024  # side of the blocks in which an image is read whole, each once
+LABELS_READ_PX = 2048  # the same of a raster of labels, which has one byte a pixel
 
 
 class Window(NamedTuple):

@@ -18,7 +18,7 @@ from deepnets4eo.change.areas import hectares_by_window, legend_of_cover
 from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Grid, blocks, only_one_placed
+from deepnets4eo.grid import READ_PX, Grid, blocks, only_one_placed
 from deepnets4eo.inspection.images import undeclared_zeros
 from deepnets4eo.outputs.findings import Finding, one_or_many
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
@@ -29,8 +29,6 @@ from deepnets4eo.registration.pair import UNMOVED, Motion, RegisteredPair
 COARSE_CLOUDS = 0.5  # share of a pixel of a preview under clouds from which it is not visible
 
 log = logging.getLogger(__name__)
-
-BLOCK_PX = 1024
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ def choose_bands(pre: Layer, post: Layer, options: ChangeOptions) -> tuple[Layer
 def check_common_pixels(scene: Scene) -> None:
     """Refuse a pair without a pixel that both dates show. Reads until the first one. Errors: InputError."""
     valid_anywhere = dict.fromkeys((PRE, POST), False)
-    for window in blocks(scene.shape, BLOCK_PX):
+    for window in blocks(scene.shape, READ_PX):
         valid = {name: scene.layers[name].read(window)[1] for name in valid_anywhere}
         if (valid[PRE] & valid[POST]).any():
             return
@@ -256,7 +254,7 @@ def clouded_area(scene: Scene, names: Sequence[str]) -> CloudedArea | None:
     if not any(isinstance(source, CloudMaskedSource) for source in layers.values()):
         return None
     covered, either, visible = dict.fromkeys(names, 0.0), 0.0, 0.0
-    windows = blocks(scene.shape, BLOCK_PX)
+    windows = blocks(scene.shape, READ_PX)
     for window, pixel_ha in zip(windows, hectares_by_window(scene.grid, windows).tolist(), strict=True):
         valid, hidden = np.ones((window.height, window.width), bool), np.zeros((window.height, window.width), bool)
         for name, source in layers.items():

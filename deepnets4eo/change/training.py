@@ -25,7 +25,7 @@ from deepnets4eo.change.transitions import COVER_POST, COVER_PRE, from_to_legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.evaluation.label_reader import OF_TRAINING, LabelReader
-from deepnets4eo.grid import blocks
+from deepnets4eo.grid import READ_PX, blocks
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.options import Section
@@ -41,7 +41,6 @@ from deepnets4eo.training.splits import TRAIN, DataSplit, SampleWindow
 from deepnets4eo.training.tasks import Task, TrainOptions
 
 COVERS = (COVER_PRE, COVER_POST)
-READ_PX = 1024
 CoverReaders = Mapping[str, LabelReader]
 
 Batch = Mapping[str, Tensor]

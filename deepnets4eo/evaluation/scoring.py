@@ -19,14 +19,13 @@ from deepnets4eo.evaluation import report
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, load_legend
 from deepnets4eo.evaluation.withheld import FLOAT32, PRECISION, Withheld
-from deepnets4eo.grid import Grid, Window, blocks, overlap_share
+from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, blocks, overlap_share
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, Interval, bootstrap, erode_boundaries
 from deepnets4eo.options import Unknown
 from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.rasters.scene import Layer, LayerLike
 from deepnets4eo.rasters.sources import same_grid
 
-BLOCK_PX = 2048
 CACHE_BYTES = 128 << 20  # of GDAL's block cache, whose default is 5 % of the machine's memory
 
 
@@ -225,7 +224,7 @@ def evaluate_pairs(
     *,
     intervals: Intervals | None = None,
     progress: Callable[[float], None] | None = None,
-    block_px: int = BLOCK_PX,
+    block_px: int = LABELS_READ_PX,
 ) -> Evaluation:
     """Scores several pairs of rasters as one; see `evaluate`.
 
@@ -259,7 +258,7 @@ def evaluate_pairs(
         The references have no labelled pixel, or block_px is below 1.
     """
     if block_px < 1:
-        raise InputError(f"block_px is {block_px}, expected 1 or more, for example {BLOCK_PX}.")
+        raise InputError(f"block_px is {block_px}, expected 1 or more, for example {LABELS_READ_PX}.")
     pairs = list(pairs)
     legend = legend if isinstance(legend, Legend) else Legend.load(legend)
     protocol, intervals = protocol or Protocol(), intervals or Intervals()

@@ -20,7 +20,7 @@ from deepnets4eo.cards.dataset_reader import Tiles, abbreviate, check_same_bands
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import DeepNets4EOError, GridError, InputError, LabelError
 from deepnets4eo.files import read_json
-from deepnets4eo.grid import Grid, Window, blocks, only_one_placed, overlap_share
+from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, blocks, only_one_placed, overlap_share
 from deepnets4eo.inspection.files import Inspection
 from deepnets4eo.rasters.scene import Layer
 
@@ -31,7 +31,6 @@ TAIL_BYTES = 1024  # some writers leave bytes after the end
 STREAMED = {".tif", ".tiff", ".pix"}  # formats whose parts can be read without the rest
 LABELLED = ("labels", "labels_eroded", "targets")  # layers whose values are those of the card's legend
 SAMPLE_PX = 512  # side of the windows that are read of a file without --thorough
-BLOCK_PX = 2048
 MIN_OVERLAP = 0.9  # share of a tile's first layer that its other georeferenced layers must cover
 
 FIRST_FOLDER = re.compile(r"\{\w+\}/")  # a layout whose first folder has any name, such as {split}/images/…
@@ -197,7 +196,7 @@ def _windows(raster: Layer, path: Path, *, thorough: bool) -> Iterator[Window]:
     if path.suffix.lower() not in STREAMED:
         yield Window(0, 0, height, width)
     elif thorough:
-        yield from blocks(raster.shape, BLOCK_PX)
+        yield from blocks(raster.shape, LABELS_READ_PX)
     else:
         rows, cols = min(SAMPLE_PX, height), min(SAMPLE_PX, width)
         for share in (0.0, 0.5, 1.0):

@@ -20,7 +20,7 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.formats.array_files import parse_reference
-from deepnets4eo.grid import Grid, blocks, gsd_m, only_one_placed, overlap_share
+from deepnets4eo.grid import LABELS_READ_PX, Grid, blocks, gsd_m, only_one_placed, overlap_share
 from deepnets4eo.inspection.cubes import describe_arrays, describe_cube, is_cube
 from deepnets4eo.inspection.images import describe_unmasked_band, undeclared_zeros
 from deepnets4eo.inspection.vectors import describe_vector
@@ -52,7 +52,6 @@ VECTOR_SUFFIXES = {
     ".ndjson",
 }
 RASTERS = {"raster", "mosaic", "cube"}  # kinds of inspections
-BLOCK_PX = 2048
 STATISTICS_PX = 2048  # value ranges are taken from a thumbnail of this size at the most
 MAX_VALUES = 4 * STATISTICS_PX**2  # values of all bands together that are searched for outliers
 
@@ -268,7 +267,7 @@ def _describe_labels(result: Inspection, layer: Layer, legend: Legend) -> None:
     counts = np.zeros(256, np.int64)
     if (hidden := hidden_class_note(layer, legend)) is not None:
         result.problems.append(hidden)
-    for window in blocks(layer.shape, BLOCK_PX):
+    for window in blocks(layer.shape, LABELS_READ_PX):
         data, valid = layer.read(window)
         labels, problem = _as_labels(data, legend)
         if problem:

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepnets4eo.files import plain
-from deepnets4eo.grid import Grid, blocks
+from deepnets4eo.grid import READ_PX, Grid, blocks
 from deepnets4eo.version import code_version
 
 if TYPE_CHECKING:
     from deepnets4eo.rasters.layer import Layer
-
-BLOCK_PX = 1024
 
 
 def identity_hash(*values: Any) -> str:
@@ -53,7 +51,7 @@ def _describe(value: Any) -> Any:
 
 def _hash_values(layer: Layer) -> str:
     digest = hashlib.sha256()
-    for window in blocks(layer.shape, BLOCK_PX):
+    for window in blocks(layer.shape, READ_PX):
         for array in layer.read(window):
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

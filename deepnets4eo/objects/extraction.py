@@ -23,7 +23,7 @@ from scipy.sparse.csgraph import connected_components
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid, Window, gsd_m, transform_shapes
+from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, gsd_m, transform_shapes
 from deepnets4eo.jobs.parts import between
 from deepnets4eo.objects.splitting import DEPTH, Pieces, split_at_necks, split_both
 from deepnets4eo.options import option_group
@@ -41,7 +41,6 @@ log = logging.getLogger(__name__)
 
 Read = Callable[[Window], tuple[NDArray[Any], NDArray[np.bool_]]]
 
-BLOCK_PX = 2048
 MAX_SPLIT_PX = 4096**2  # of a region's bounding box; larger regions are not split
 WITHOUT_NECK = 0.95  # share of its convex hull that a region without a neck fills
 
@@ -99,7 +98,7 @@ def extract_objects(
     legend: Legend | str,
     rules: ObjectRules | None = None,
     *,
-    block_px: int = BLOCK_PX,
+    block_px: int = LABELS_READ_PX,
     max_split_px: int = MAX_SPLIT_PX,
     workers: int | None = None,
     progress: Callable[[float], None] | None = None,

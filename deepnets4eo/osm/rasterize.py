@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import check_overwrite
-from deepnets4eo.grid import Grid, Window, blocks, crop, gsd_m, whole
+from deepnets4eo.grid import READ_PX, Grid, Window, blocks, crop, gsd_m, whole
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.osm.covered_boxes import Boxes, joined_boxes, near_boxes
 from deepnets4eo.osm.reading import Features, read_area, read_features
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 Encoding = Literal["binary", "distance"]
 
 UNKNOWN = 0
-BLOCK_PX = 1024
 CLIP_M = 20.0
 EVERYWHERE = "everywhere"
 ATTRIBUTION = "© OpenStreetMap contributors"
@@ -114,7 +113,7 @@ def rasterize_osm(
     unknown: Sequence[str] = (),
     complete: Sequence[str] = (),
     attribution: str = ATTRIBUTION,
-    block_px: int = BLOCK_PX,
+    block_px: int = READ_PX,
     overwrite: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Path:

@@ -19,9 +19,9 @@ from pydantic import Field
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, LabelError
-from deepnets4eo.grid import Window, gsd_m, pixel_areas_m2, transform_shapes
+from deepnets4eo.grid import LABELS_READ_PX, Window, gsd_m, pixel_areas_m2, transform_shapes
 from deepnets4eo.options import option_group
-from deepnets4eo.polygons.regions import BLOCK_PX, Regions, trace_regions
+from deepnets4eo.polygons.regions import Regions, trace_regions
 from deepnets4eo.polygons.smoothing import make_right_angled, simplify_together, with_shared_corners, without_stairs
 from deepnets4eo.rasters.scene import Layer, LayerLike
 
@@ -69,7 +69,7 @@ def polygonize(
     shaping: Shaping | None = None,
     *,
     legend: Legend | None = None,
-    block_px: int = BLOCK_PX,
+    block_px: int = LABELS_READ_PX,
     workers: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> gpd.GeoDataFrame:

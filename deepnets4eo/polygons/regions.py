@@ -20,12 +20,10 @@ from skimage.measure import label as connected_regions
 
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Window, blocks
+from deepnets4eo.grid import LABELS_READ_PX, Window, blocks
 from deepnets4eo.polygons.vertices import from_rings, vertices
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer
-
-BLOCK_PX = 2048
 
 
 class Regions(NamedTuple):
@@ -48,7 +46,7 @@ def trace_regions(
     values: Sequence[int] | None = None,
     *,
     read: Callable[[Window], tuple[NDArray[Any], NDArray[np.bool_]]] | None = None,
-    block_px: int = BLOCK_PX,
+    block_px: int = LABELS_READ_PX,
     workers: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Regions:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
-from deepnets4eo.grid import Grid, Window, blocks, gsd_m, window_under
+from deepnets4eo.grid import READ_PX, Grid, Window, blocks, gsd_m, window_under
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.prefetch import in_order
@@ -32,7 +32,6 @@ from deepnets4eo.terrain.units import check_layer_unit, check_same_datum, check_
 Channel = Literal["dsm", "ndsm", "ndvi", "slope"]
 
 PUBLISHED: tuple[Channel, ...] = ("dsm", "ndsm", "ndvi")
-BLOCK_PX = 1024
 ALIGNED_PX = 64  # coarse steps of the terrain's bridging fall on the same pixels in all blocks
 
 _log = logging.getLogger(__name__)
@@ -49,7 +48,7 @@ def composite_raster(
     method: Method = "zhang",
     max_building_m: float = MAX_BUILDING_M,
     gsd_m: float | None = None,
-    block_px: int = BLOCK_PX,
+    block_px: int = READ_PX,
     overwrite: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Path:
@@ -141,7 +140,7 @@ def ndsm_raster(
     dtm: LayerLike | None = None,
     method: Method = "zhang",
     max_building_m: float = MAX_BUILDING_M,
-    block_px: int = BLOCK_PX,
+    block_px: int = READ_PX,
     overwrite: bool = False,
 ) -> Path:
     """Write the heights above ground of a surface model: the channel `ndsm` of `composite_raster`.
@@ -314,7 +313,7 @@ def _fit_for_warp(layer: Layer, grid: Grid) -> Layer:
     if same_grid(layer.grid, grid) or (layer.grid.crs is None) != (grid.crs is None):
         return layer
     part = window_under(layer.grid, grid)
-    for block in blocks((part.height, part.width), BLOCK_PX):
+    for block in blocks((part.height, part.width), READ_PX):
         _, wrong = _heights(layer, block._replace(row=block.row + part.row, col=block.col + part.col))
         if wrong.any():
             raise InputError(

@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Window, blocks
+from deepnets4eo.grid import READ_PX, Window, blocks
 from deepnets4eo.rasters.scene import LABELS, Scene
 from deepnets4eo.tiling.lattice import reflect_indices
 
 CELL_PX = 64
-READ_PX = 1024
 FEW_BLOCKS = 8  # from fewer windows, samples are kept disjoint by cells: folds need blocks of ground to be disjoint
 FEWEST_CELLS, LEAST_CELL_PX = 24, 8  # smaller cells of small scenes, so that folds of them hold all classes
 FEW_PIXELS = 2000  # of a class from one window where there are many windows, so that many are used

@@ -11,11 +11,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid, Window, apply_affine
+from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, apply_affine
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer
 
-BLOCK_PX = 2048
 BATCH = 1024
 
 
@@ -61,7 +60,7 @@ def cut_patches(
     centres: NDArray[np.floating],
     side_px: int,
     *,
-    block_px: int = BLOCK_PX,
+    block_px: int = LABELS_READ_PX,
     batch: int = BATCH,
     workers: int | None = None,
 ) -> Iterator[PatchBatch]:
@@ -110,7 +109,7 @@ def resample_patches(
     extents_px: NDArray[np.floating],
     side_px: int,
     *,
-    block_px: int = BLOCK_PX,
+    block_px: int = LABELS_READ_PX,
     batch: int = BATCH,
 ) -> Iterator[PatchBatch]:
     """Cut a square of its own extent around every centre, and bring it to side_px × side_px pixels.

@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError, LabelError
-from deepnets4eo.grid import Window, blocks
+from deepnets4eo.grid import READ_PX, Window, blocks
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal.outlines import Outlines, Spans, ranges
-
-BLOCK_PX = 1024
 
 Parts: TypeAlias = tuple[NDArray[Any], ...]  # numbers of some outlines in one block, one row each
 
@@ -71,7 +69,7 @@ def class_counts(
     num_classes: int,
     *,
     void: int = VOID,
-    block_px: int = BLOCK_PX,
+    block_px: int = READ_PX,
     workers: int | None = None,
 ) -> ClassCounts:
     """Count the pixels of each class 0 … num_classes − 1 in each polygon.
@@ -131,7 +129,7 @@ def class_counts(
     return sums
 
 
-def band_sums(layer: Layer, polygons: Any, *, block_px: int = BLOCK_PX, workers: int | None = None) -> BandSums:
+def band_sums(layer: Layer, polygons: Any, *, block_px: int = READ_PX, workers: int | None = None) -> BandSums:
     """Count, sum and spread of every band in each polygon, without nodata and NaN.
 
     Peak memory: per worker 60 bytes a pixel of a block and the bands read; about 60 bytes per vertex.

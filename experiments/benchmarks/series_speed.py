@@ -21,9 +21,10 @@ import numpy as np
 import rasterio
 
 from deepnets4eo.change import NoveltyOptions, rank_novelty
-from deepnets4eo.change.series.features import BLOCK_PX, CellGrid, SpectralTexture, measure_cells
+from deepnets4eo.change.series.features import CellGrid, SpectralTexture, measure_cells
 from deepnets4eo.change.series.page import write_page
 from deepnets4eo.change.series.stack import ImageSeries
+from deepnets4eo.grid import READ_PX
 from deepnets4eo.prediction.memory import peak_bytes
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
@@ -56,7 +57,7 @@ def run_stages(folder: Path, cell_px: int, workers: int) -> tuple[list[tuple[flo
     """(seconds, processor seconds) of plain reading, features, ranking and writing; number of changes."""
     series = ImageSeries.open(folder, bands=["red", "green", "blue", "nir"])
     cells = CellGrid(series.grid, cell_px, cell_px)
-    tasks = [(index, block.window) for index in range(len(series)) for block in cells.blocks(BLOCK_PX)]
+    tasks = [(index, block.window) for index in range(len(series)) for block in cells.blocks(READ_PX)]
     times = [(time.perf_counter(), time.process_time())]
     for _ in in_order(lambda task: series.read(*task)[1].any(), tasks, workers):
         pass

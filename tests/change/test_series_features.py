@@ -144,7 +144,7 @@ def test_the_result_does_not_depend_on_blocks_or_threads(image, monkeypatch):
     series = series_of(image, image + 5)
     cells = CellGrid(series.grid, 8, 4)
     whole_image = measure_cells(series, cells, SpectralTexture(NAMES), workers=1)
-    monkeypatch.setattr("deepnets4eo.change.series.features.BLOCK_PX", 12)
+    monkeypatch.setattr("deepnets4eo.change.series.features.READ_PX", 12)
     blocked = measure_cells(series, cells, SpectralTexture(NAMES), workers=2)
     np.testing.assert_allclose(blocked.values, whole_image.values, rtol=1e-3, atol=1e-3)
     assert (

@@ -16,14 +16,12 @@ from deepnets4eo.baselines.superpixels.scene import REGIONS, SceneBands
 from deepnets4eo.baselines.superpixels.statistics import RegionSums, pool, pooled_columns, region_sums
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import atomic_write
-from deepnets4eo.grid import Window, blocks
+from deepnets4eo.grid import READ_PX, Window, blocks
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer, Scene
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-BLOCK_PX = 1024
 
 
 class _BlockSums(NamedTuple):
@@ -40,7 +38,7 @@ def region_table(
     *,
     bands: Mapping[str, Sequence[str]] | None = None,
     out: str | Path | None = None,
-    block_px: int = BLOCK_PX,
+    block_px: int = READ_PX,
     workers: int | None = None,
 ) -> DataFrame:
     """Return pixels, centre, mean and deviation of features for each region; row i is region i.

@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import FloatImage, Geometries, Indices, Mask
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid, Window, transform_shapes
+from deepnets4eo.grid import READ_PX, Grid, Window, transform_shapes
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.band_roles import normalised_difference, role_indices
 
 log = logging.getLogger(__name__)
-BLOCK_PX = 1024
 
 INDICES = {"ndvi": ("nir", "red"), "ndwi": ("green", "nir"), "grvi": ("green", "red")}  # Rouse; McFeeters; Tucker
 
@@ -228,7 +227,7 @@ def measure_cells(
 ) -> CellSeries:
     """Measure the features of all cells; `min_valid` is the share of a cell's pixels that must be valid. Raises
     InputError where nothing is valid at any date."""
-    blocks = cells.blocks(BLOCK_PX)
+    blocks = cells.blocks(READ_PX)
     tasks = [(index, block) for index in range(len(series)) for block in blocks]
     rows, cols = cells.shape
     values = np.zeros((len(series), rows, cols, len(features.names)), np.float32)
