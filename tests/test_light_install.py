@@ -110,7 +110,8 @@ def test_snapnet_names_the_extra_of_its_clouds_too(monkeypatch: pytest.MonkeyPat
 def test_public_names_of_networks_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also in Python, where no command line makes a message of it."""
     monkeypatch.setitem(sys.modules, "torch", None)
-    for name in [name for name in sys.modules if name.startswith(("deepnets4eo.fusion.", "deepnets4eo.segmentation."))]:
+    rooms = ("deepnets4eo.fusion.", "deepnets4eo.segmentation.", "deepnets4eo.objects.")
+    for name in [name for name in sys.modules if name.startswith(rooms)]:
         monkeypatch.delitem(sys.modules, name)
     import deepnets4eo
 
