@@ -154,12 +154,12 @@ def _pixel_m(grid: Any, post: Layer) -> float:
 def _given_water(source: str, post: Layer, folder: Path) -> Layer:
     """A map on the grid of POST: 2 where the raster of the user says flood, 0 elsewhere, 255 where it has no data."""
     labels = folder / "water.tif"
-    given = Layer.open(source, labels=True)
-    flood = given.legend.value("flood") if given.legend is not None and "flood" in given.legend.names else None
-    placed = given.on(post.grid, "nearest")
+    raster = Layer.open(source, labels=True)
+    flood = raster.legend.value("flood") if raster.legend is not None and "flood" in raster.legend.names else None
+    on_post = raster.on(post.grid, "nearest")
     with CogWriter(labels, post.grid, nodata=255) as writer:
         for window in blocks(post.shape, BLOCK_PX):
-            data, valid = placed.read(window)
+            data, valid = on_post.read(window)
             wet = data[0] != 0 if flood is None else data[0] == flood
             writer.write(window, np.where(valid, np.where(wet, 2, 0), 255).astype(np.uint8))
     return Layer.open(labels)
@@ -195,12 +195,12 @@ def with_inundation(
     evidence = replace(
         decision.evidence, frame=frame.assign(**shares, inundated=state), meaning=decision.evidence.meaning | meaning
     )
-    found = Inundation(
+    inundation = Inundation(
         settings.inundation, int((state[assessed] != NOT_KNOWN).sum()), int(wet.sum()), int(structure.sum()),
         int(graded["damage"].isin(DAMAGED).sum()), int((~assessed & (state == YES)).sum()),
         0 if since_known else int(in_water.sum()), source,
     )  # fmt: skip
-    return replace(decision, evidence=evidence, findings=(*decision.findings, *found.findings())), found
+    return replace(decision, evidence=evidence, findings=(*decision.findings, *inundation.findings())), inundation
 
 
 def _reasons(reasons: NDArray[np.object_], wet: NDArray[np.bool_], covered: NDArray[np.bool_]) -> NDArray[np.object_]:

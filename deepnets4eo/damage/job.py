@@ -189,11 +189,11 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
         )
         decision = replace(decision, evidence=evidence)
     decision = replace(decision, evidence=with_outline_probability(decision.evidence, inputs.footprints))
-    found = find_water(scene, outlines, journal.folder_of("water"))
+    water = find_water(scene, outlines, journal.folder_of("water"))
     inundation = None
-    if found is not None:
+    if water is not None:
         since_known = inputs.pre is not None or settings.water is not None
-        decision, inundation = with_inundation(decision, *found, settings, since_known=since_known)
+        decision, inundation = with_inundation(decision, *water, settings, since_known=since_known)
     return make_map(scene, outlines, model, decision, unbuilt, event.with_tags(inputs.pre, inputs.post), inundation)
 
 

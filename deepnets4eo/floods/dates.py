@@ -81,7 +81,7 @@ class FloodScene:
 
     @property
     def knows_before(self) -> bool:
-        """Whether flood and permanent water can be told apart."""
+        """Whether flood and permanent water are distinguished."""
         return any(name != POST for name in self.kinds)
 
 
@@ -109,7 +109,7 @@ def open_flood_scene(
             registrations[name] = register(image, images[POST], seed=options.seed)
             findings += _registration_findings(image, registrations[name])
             motion = registrations[name].matrix if registrations[name].usable else UNMOVED
-        layers[name] = without_implausible(_place(image, kinds[name], post_grid, grid, motion))
+        layers[name] = without_implausible(_on_working_grid(image, kinds[name], post_grid, grid, motion))
     _hide(layers, images, grid, options, scratch if kinds[POST] == "radar" else None)
     if options.permanent_water is not None:
         layers[PERMANENT] = _further(options.permanent_water, "--permanent-water", grid, "nearest")
@@ -165,7 +165,7 @@ def _check_images(images: dict[str, Layer], kinds: dict[str, Kind]) -> None:
 
 
 def surface_grid(post_grid: Grid, gsd_m: float) -> Grid:
-    """The grid of a fine optical image averaged to pixels of about 1 m, the size at which its surfaces are told.
+    """The grid of a fine optical image averaged to pixels of about 1 m, the size at which its surfaces are measured.
 
     Parameters
     ----------
@@ -208,14 +208,14 @@ def surface_scene(pre: Layer | None, post: Layer, gsd_m: float, motion: Motion =
     grid = surface_grid(post.grid, gsd_m)
     images = {FIRST: (pre, motion), POST: (post, UNMOVED)}
     layers = {
-        name: _place(image.with_names(list(COLOURS)), "surface", post.grid, grid, moved)
+        name: _on_working_grid(image.with_names(list(COLOURS)), "surface", post.grid, grid, moved)
         for name, (image, moved) in images.items()
         if image is not None
     }
     return Scene(layers, grid)
 
 
-def _place(image: Layer, kind: Kind, post_grid: Grid, grid: Grid, motion: Motion) -> Layer:
+def _on_working_grid(image: Layer, kind: Kind, post_grid: Grid, grid: Grid, motion: Motion) -> Layer:
     """A date on the working grid; fine images as of 8 bits."""
     if only_one_placed(image.grid, post_grid):
         raise GridError(
@@ -224,8 +224,8 @@ def _place(image: Layer, kind: Kind, post_grid: Grid, grid: Grid, motion: Motion
     seen_there = grid_in_pre(
         post_grid, motion, shape=(grid.shape[0], grid.shape[1]), scale=~grid.affine * post_grid.affine
     )
-    placed = image.on(seen_there, "bilinear" if grid is post_grid else "average").with_grid(grid)
-    return show(placed, needed_stretch(DISPLAY_RGB, image) if kind == "surface" else None)
+    averaged = image.on(seen_there, "bilinear" if grid is post_grid else "average").with_grid(grid)
+    return show(averaged, needed_stretch(DISPLAY_RGB, image) if kind == "surface" else None)
 
 
 def _hide(

@@ -114,8 +114,8 @@ class WaterDate:
         indices, _ = water_indices(dict(zip(self.bands, values, strict=True)))
         ways = []
         for name, index in indices.items():
-            found = self.thresholds[name]
-            water, land = (0.5, -0.5) if found is None else (-found.classes.means).tolist()
+            threshold = self.thresholds[name]
+            water, land = (0.5, -0.5) if threshold is None else (-threshold.classes.means).tolist()
             ways.append((index - land) / max(water - land, PLAIN_WIDTH))
         return np.asarray(np.mean(ways, axis=0), np.float32)
 
@@ -290,11 +290,11 @@ class WaterMapper(ProbabilitySegmenter):
         """Classes and the probability of water by one date before."""
         before, after = self.dates[name], self.dates[POST]
         if before.kind == after.kind == "radar":
-            found = radar_water(
+            mapped = radar_water(
                 before.radar(parts[name], seen), after.radar(parts[POST], seen), self.options,
                 pre_statistics=before.statistics, post_statistics=after.statistics,
             )  # fmt: skip
-            return found.classes, found.probability
+            return mapped.classes, mapped.probability
         if before.kind == after.kind == "surface":
             classes = optical_water(_bytes(parts[name]), _bytes(parts[POST]), gsd_m=self._gsd(), valid=seen)
             return classes, np.where(seen, classes > DRY, np.nan).astype(np.float32)
@@ -315,8 +315,8 @@ class WaterMapper(ProbabilitySegmenter):
             return np.where(seen, values[0] != 0, np.nan).astype(np.float32)
         if date.kind == "spectrum":
             indices, snow = water_indices(dict(zip(date.bands, values, strict=True)))
-            shown = {band: np.where(seen, -index, np.nan) for band, index in indices.items()}
-            return np.where(snow & seen, np.float32(0), _sigmoid(_index_odds(shown, date.thresholds)))
+            negatives = {band: np.where(seen, -index, np.nan) for band, index in indices.items()}
+            return np.where(snow & seen, np.float32(0), _sigmoid(_index_odds(negatives, date.thresholds)))
         bands, _ = prepare_radar(date.radar(values, seen), self.options, date.statistics)
         return _sigmoid(water_odds(bands, date.thresholds))
 
@@ -379,7 +379,7 @@ def water_indices(bands: Mapping[str, FloatImage]) -> tuple[dict[str, FloatImage
     Returns
     -------
     (dict, (H, W) bool)
-        "ndwi" (McFeeters 1996) and "mndwi" (Xu 2006), −1…1, NaN where both bands are 0; snow is told where both are known.
+        "ndwi" (McFeeters 1996) and "mndwi" (Xu 2006), −1…1, NaN where both bands are 0; snow is known where both are known.
     """
     indices = {
         name: normalised_difference(np.maximum(bands[first], 0), np.maximum(bands[second], 0))
@@ -401,8 +401,8 @@ def _index_odds(negatives: dict[str, FloatImage], thresholds: Mapping[str, Water
     """Mean of the odds of water of all indices; from zero of an index where the scene has no two modes of it."""
     odds = []
     for name, values in negatives.items():
-        found = thresholds[name]
-        odds.append(-values / np.float32(PLAIN_WIDTH) if found is None else found.log_odds(values))
+        threshold = thresholds[name]
+        odds.append(-values / np.float32(PLAIN_WIDTH) if threshold is None else threshold.log_odds(values))
     return np.asarray(np.mean(odds, axis=0), np.float32)
 
 

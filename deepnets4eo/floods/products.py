@@ -95,8 +95,8 @@ def write_products(
     summary = summary if labels.grid.crs is not None else areas_in_pixels(summary)
     write_json(folder / "summary.json", summary)
     page = _page(dates, polygons, summary, mapped)
-    shown = summary | {"pre": summary.get(FIRST)}
-    write_region_page(folder / "report.html", page, probability, polygons, shown, event, ordered)
+    page_summary = summary | {"pre": summary.get(FIRST)}
+    write_region_page(folder / "report.html", page, probability, polygons, page_summary, event, ordered)
     names = sorted(item.name for item in folder.iterdir())
     write_json(folder / MANIFEST, _manifest(dates, options, summary, folder, names))
     return polygons, summary, [*names, MANIFEST]
@@ -127,10 +127,10 @@ def buildings_in_water(footprints: Footprints, labels: Layer, dates: FloodScene,
     import geopandas as gpd
 
     shapes = transform_shapes(dates.post_grid.affine, footprints.in_pixels(dates.post_grid))
-    found = water_around(labels, shapes, any_water=not dates.knows_before, workers=workers)
+    water = water_around(labels, shapes, any_water=not dates.knows_before, workers=workers)
     columns = {
-        "id": footprints.frame["id"].to_numpy(), "inundated": found.inundated,
-        "water_share": found.share, "water_ring_share": found.ring_share,
+        "id": footprints.frame["id"].to_numpy(), "inundated": water.inundated,
+        "water_share": water.share, "water_ring_share": water.ring_share,
     }  # fmt: skip
     crs = None if labels.grid.crs is None else labels.grid.crs.proj
     return gpd.GeoDataFrame(columns, geometry=shapes, crs=crs)
@@ -161,10 +161,14 @@ def _figures(
     """Areas, buildings and land cover."""
     area: dict[str, Any] = {}
     for name, value in (("flood", FLOOD), ("permanent_water", PERMANENT_WATER)):
-        found = changed_area(labels, seed=options.seed, value=value)
-        area |= {f"{name}_ha": found.changed_ha, f"{name}_ha_interval": found.interval, f"{name}_share": found.share}
-        area["seen_ha"] = found.seen_ha
-    area["interval_of"] = f"bootstrap over blocks of {found.block_px} px, 95 %; says nothing about errors of the map"
+        measured = changed_area(labels, seed=options.seed, value=value)
+        area |= {
+            f"{name}_ha": measured.changed_ha,
+            f"{name}_ha_interval": measured.interval,
+            f"{name}_share": measured.share,
+        }
+        area["seen_ha"] = measured.seen_ha
+    area["interval_of"] = f"bootstrap over blocks of {measured.block_px} px, 95 %; says nothing about errors of the map"
     area["not_seen_ha"] = _total_hectares(labels) - area["seen_ha"]
     figures: dict[str, Any] = {"area": area}
     if buildings is not None:
@@ -266,7 +270,7 @@ def _manifest(
         "command": shlex.join(sys.argv),
         "parameters": asdict(options),
         "seed": options.seed,
-        "inputs": {name: [describe(path) for path in found] for name, found in paths.items()}
+        "inputs": {name: [describe(path) for path in files] for name, files in paths.items()}
         | {role: describe(source) for role, source in options.further_inputs.items()},
         "outputs": {name: file_facts(folder / name) for name in names},
         "versions": versions(),
