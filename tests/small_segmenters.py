@@ -24,6 +24,7 @@ from deepnets4eo.baselines.superpixels import Superpixels
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.change.classical.detector import ChangeDetector
 from deepnets4eo.change.strategies import CoverComparison
+from deepnets4eo.floods import WaterMapper
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters import Ensemble, Segmenter, TestTimeAugmentation
 from deepnets4eo.segmenters.inputs import InputSpec
@@ -51,6 +52,16 @@ def make_pair(seed: int = 0, side_px: int = SIDE_PX) -> Scene:
     changed = np.kron(rng.random((side_px // 8,) * 2) < 0.1, np.ones((8, 8))) > 0
     post = 1.2 * np.where(changed, drawn, pre) + rng.normal(0, 3, pre.shape)
     return Scene.open(image_pre=pre.astype(np.float32), image_post=post.astype(np.float32))
+
+
+def make_flood(seed: int = 0, side_px: int = SIDE_PX) -> Scene:
+    """Two radar dates in dB: squares of 8 pixels of water, of which the second date has more."""
+    rng = np.random.default_rng(seed)
+    level = np.kron(rng.random((side_px // 8,) * 2), np.ones((8, 8)))
+    dates = (np.where(level < share, -22.0, -9.0) for share in (0.2, 0.4))
+    speckle = (10 * np.log10(rng.gamma(4.4, 1 / 4.4, level.shape)) for _ in range(2))
+    pre, post = ((date + noise)[None].astype(np.float32) for date, noise in zip(dates, speckle, strict=True))
+    return Scene.open(pre_1=pre, post=post)
 
 
 SCENE = make_scene()
@@ -144,6 +155,7 @@ RECIPES = {
         lambda: CoverComparison(cover_network(), ChangeDetector.of_scene(make_pair())),
         scene=make_pair,
     ),
+    "water by radar": Recipe("water-mapper", lambda: WaterMapper.of_scene(make_flood()), 0.99, scene=make_flood),
     "network": Recipe("network", network),
     "unet": Recipe("network", lambda: deep_network("unet"), None),
     "unetplusplus": Recipe("network", lambda: deep_network("unetplusplus"), None),

@@ -279,11 +279,11 @@ class CloudMaskedSource(LayerView):
         self.mask, self.stored_values = mask, layer.scaling
 
     def read(self, window: Any, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        data, valid = self.chosen(bands).read(window)
+        data, valid = self.choose(bands).read(window)
         return data, valid & ~self._clouds(window)
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        data, valid = self.chosen(bands).read_coarse(shape)
+        data, valid = self.choose(bands).read_coarse(shape)
         values, inside = self.mask.read_coarse(shape)
         return data, valid & inside & (values[0] < COARSE_CLOUDS)
 

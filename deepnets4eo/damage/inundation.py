@@ -24,6 +24,7 @@ from deepnets4eo.floods import BuildingWater, WaterMapper, surface_scene, water_
 from deepnets4eo.grid import blocks
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.rasters.band_roles import COLOURS
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration.pair import UNMOVED
@@ -108,29 +109,30 @@ class Inundation:
 
 def find_water(
     scene: PreparedScene, outlines: NDArray[np.object_], scratch: Path | None = None
-) -> tuple[BuildingWater, str] | None:
-    """Water in and around each building, and where it is from; None where it is not sought, or the images cannot show it.
+) -> tuple[BuildingWater, str, bool] | None:
+    """Water in and around each building, where it is from, and whether it is known to be new; None where it is not sought, or
+    POST cannot show it.
 
     outlines : (N,) in the CRS of POST, where it shows the buildings. scratch : folder where the map of water is kept.
     """
     settings, post = scene.settings, scene.inputs.post
-    if settings.water == NOT_SOUGHT or (settings.water is None and not _can_show_water(scene)):
+    if settings.water == NOT_SOUGHT or (settings.water is None and not _shows_water(scene, "post")):
         return None
     with nullcontext(scratch) if scratch is not None else tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.mkdir(parents=True, exist_ok=True)
         if settings.water is not None:
-            water, source, any_water = _given_water(settings.water, post, folder), Path(settings.water).name, False
+            water, source, is_new = _given_water(settings.water, post, folder), Path(settings.water).name, True
         else:
-            water, source, any_water = _seen_water(scene, folder), "seen in the images", scene.inputs.pre is None
-        return water_around(water, outlines, any_water=any_water, workers=settings.workers), source
+            water, source, is_new = _seen_water(scene, folder), "seen in the images", _shows_water(scene, "pre")
+        return water_around(water, outlines, any_water=not is_new, workers=settings.workers), source, is_new
 
 
-def _can_show_water(scene: PreparedScene) -> bool:
-    inputs = scene.inputs
-    images = [image for image in (inputs.pre, inputs.post) if image is not None]
-    fine = all(image.count >= 3 and mean_gsd(image) <= COARSEST_M for image in images)
-    return fine and (scene.settings.sensor == "optical" or not inputs.radar)
+def _shows_water(scene: PreparedScene, role: Literal["pre", "post"]) -> bool:
+    """Whether an image is optical, in colour and fine enough."""
+    image = scene.inputs.pre if role == "pre" else scene.inputs.post
+    optical = scene.settings.sensor == "optical" or role not in scene.inputs.radar
+    return image is not None and image.count >= len(COLOURS) and mean_gsd(image) <= COARSEST_M and optical
 
 
 def _seen_water(scene: PreparedScene, folder: Path) -> Layer:
@@ -139,7 +141,7 @@ def _seen_water(scene: PreparedScene, folder: Path) -> Layer:
     if not labels.is_file():
         inputs, registration = scene.inputs, scene.registration
         motion = registration.matrix if registration is not None and registration.usable else UNMOVED
-        pre = None if inputs.pre is None else in_colour(inputs.pre)
+        pre = in_colour(inputs.pre) if inputs.pre is not None and _shows_water(scene, "pre") else None
         dates = surface_scene(pre, in_colour(inputs.post), mean_gsd(inputs.post), motion)
         logger.info("looking for water around buildings …")
         run = load_run(save_run(WaterMapper.of_scene(dates, gsd_m=_pixel_m(dates.grid, inputs.post)), folder / "run"))
@@ -166,7 +168,7 @@ def _given_water(source: str, post: Layer, folder: Path) -> Layer:
 
 
 def with_inundation(
-    decision: Decision, water: BuildingWater, source: str, settings: Settings, *, since_known: bool
+    decision: Decision, water: BuildingWater, source: str, since_known: bool, settings: Settings
 ) -> tuple[Decision, Inundation]:
     """The decision with the columns of water, and with the grades that buildings in new water have by the crosswalk.
 

@@ -192,8 +192,7 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     water = find_water(scene, outlines, journal.folder_of("water"))
     inundation = None
     if water is not None:
-        since_known = inputs.pre is not None or settings.water is not None
-        decision, inundation = with_inundation(decision, *water, settings, since_known=since_known)
+        decision, inundation = with_inundation(decision, *water, settings)
     return make_map(scene, outlines, model, decision, unbuilt, event.with_tags(inputs.pre, inputs.post), inundation)
 
 

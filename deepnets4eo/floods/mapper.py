@@ -107,7 +107,8 @@ class WaterDate:
         """The bands (C, h, w) as power; what noise removal left below zero is zero."""
         power = values if self.unit == "power" else 10 ** (values / np.float32(10))
         known = np.where(seen, np.maximum(power, 0), np.float32(np.nan))
-        return RadarImage(self.kind, dict(zip(self.bands, known.astype(np.float32), strict=True)))
+        bands = dict(zip(self.bands, known.astype(np.float32), strict=True))
+        return RadarImage(self.kind, bands, {"unit": "power"})  # also where a window shows nothing
 
     def towards_water(self, values: FloatImage) -> FloatImage:
         """How far each pixel (h, w) lies on the way from land, 0, to water, 1, by the mean of its indices."""

@@ -53,11 +53,15 @@ class RadarImage:
 
     def unit(self) -> Unit:
         """Return the unit of the values: what the tags say, else "decibel" where values are negative. Raises InputError
-        where both disagree or nothing was seen."""
-        negative = _negative_share(self)
-        by_values: Unit = "decibel" if negative > NEGATIVE_SHARE else "power"
+        where both disagree, or nothing was seen and no tag says it."""
         word = _tag(self.tags, UNIT_TAGS)
         stated = UNIT_WORDS.get((word or "").lower())
+        negative = _negative_share(self)
+        if negative is None:
+            if stated is not None:
+                return stated
+            raise InputError(f"{self.name} has no values: all are without data. Give a file that covers the site.")
+        by_values: Unit = "decibel" if negative > NEGATIVE_SHARE else "power"
         if stated is not None and stated != by_values:
             raise InputError(
                 f"{self.name} says that its values are {_in_words(stated)}, but {negative:.0%} of them are negative; "
@@ -145,14 +149,13 @@ def _check_bands(pre: RadarImage, post: RadarImage) -> None:
         )
 
 
-def _negative_share(image: RadarImage) -> float:
+def _negative_share(image: RadarImage) -> float | None:
+    """The share of values below zero; None where nothing was seen."""
     negative = seen = 0
     for band in image.bands.values():
         values = band[np.isfinite(band)]
         negative, seen = negative + int((values < 0).sum()), seen + values.size
-    if not seen:
-        raise InputError(f"{image.name} has no values: all are without data. Give a file that covers the site.")
-    return negative / seen
+    return negative / seen if seen else None
 
 
 def _median_db(band: FloatImage, unit: Unit) -> float:

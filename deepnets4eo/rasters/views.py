@@ -55,7 +55,7 @@ class LayerView(ABC):
         self.wavelengths_nm: list[float | None] | None = None if waves is None else [float(wave) for wave in waves]
         self.colour_roles: list[str] | None = None if band_names else layer.colour_roles
 
-    def chosen(self, bands: Sequence[int]) -> Layer:
+    def choose(self, bands: Sequence[int]) -> Layer:
         """The layer with these bands, 1-based, alone."""
         return self.layer.subset([self.layer.bands[band - 1] for band in bands])
 
@@ -115,10 +115,10 @@ class PlausibleSource(LayerView):
         super().__init__(layer, layer.dtype, layer.nodata)
 
     def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
-        return self._kept(*self.chosen(bands).read(window))
+        return self._kept(*self.choose(bands).read(window))
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
-        chosen = self.chosen(bands)
+        chosen = self.choose(bands)
         return self._kept(*chosen.reader.read_coarse(shape, chosen.bands))
 
     def _kept(self, data: NDArray[Any], valid: Mask) -> tuple[NDArray[Any], Mask]:

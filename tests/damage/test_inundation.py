@@ -169,7 +169,7 @@ def test_buildings_that_are_covered_are_destroyed_and_sets_hold_what_lies_betwee
         SimpleNamespace(**{**vars(item), **new}) if isinstance(item, SimpleNamespace) else replace(item, **new)
     )
     try:
-        after, found = with_inundation(decision, water, "a map", Settings(), since_known=True)
+        after, found = with_inundation(decision, water, "a map", True, Settings())
     finally:
         module.replace = original
     assert after.graded["damage"].tolist() == [GRADES[2], GRADES[3], GRADES[0]]
