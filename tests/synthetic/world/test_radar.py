@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.floods import FloodOptions, RadarImage, equivalent_looks, map_flood
+from deepnets4eo.floods import RadarImage, equivalent_looks, radar_water
+from deepnets4eo.floods.thresholds import FLOOD
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic.materials import CODE, NAMES
 from deepnets4eo.synthetic.world import RadarLook, RadarView, draw_radar_flood, see_by_radar
@@ -156,12 +157,12 @@ def test_a_pixel_size_that_does_not_fit_the_surface_is_refused(gsd_m):
         see_by_radar(level("grass"), RadarLook(gsd_m=gsd_m))
 
 
-def test_the_flood_job_finds_the_flood_of_a_place(tmp_path):
+def test_floods_finds_the_flood_of_a_place():
+    """IoU 0.514 by the default options."""
     before, after = draw_radar_flood(2, style="farms", size_px=128)
-    layers = [Layer.open(view.bands, grid=view.grid).with_names(["vv", "vh"]) for view in (before, after)]
-    flood = map_flood(layers[:1], layers[1], tmp_path / "flood", FloodOptions())
-    assert flood is not None
-    classes = Layer.open(flood.paths["flood.tif"]).read()[0][0]
-    truth, found = after.water & ~before.water, classes == 2
+    dates = (
+        RadarImage("made", dict(zip(("VV", "VH"), view.bands, strict=True)), view.tags) for view in (before, after)
+    )
+    truth, found = after.water & ~before.water, radar_water(*dates).classes == FLOOD
     assert 0.1 < truth.mean() < 0.9
-    assert (truth & found).sum() / (truth | found).sum() > 0.5
+    assert (truth & found).sum() / (truth | found).sum() > 0.45
