@@ -37,8 +37,8 @@ def by_plain_ways(before: RadarView, after: RadarView) -> dict[str, ByteImage]:
     limit = threshold_otsu(means[1])
     wet = [mean < limit for mean in means]
     drop = means[0] - means[1]
-    groups = KMeans(2, n_init=10, random_state=0).fit(drop.reshape(-1, 1))
-    darker = (groups.labels_ == groups.cluster_centers_.argmax()).reshape(drop.shape)
+    groups = KMeans(2, n_init=10, random_state=0).fit_predict(drop.reshape(-1, 1)).reshape(drop.shape)
+    darker = groups == np.argmax([drop[groups == group].mean() for group in range(2)])
     return {
         "Otsu": np.where(wet[1], np.where(wet[0], PERMANENT_WATER, FLOOD), DRY).astype(np.uint8),
         "log-ratio + 2-means": np.where(darker, FLOOD, DRY).astype(np.uint8),
