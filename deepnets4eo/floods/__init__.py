@@ -21,6 +21,7 @@ _HOMES = {
     "RadarOptions": "deepnets4eo.floods.radar",
     "RadarStatistics": "deepnets4eo.floods.radar",
     "RadarWater": "deepnets4eo.floods.radar",
+    "stack_kuro_siwo": "deepnets4eo.floods.kuro_siwo",
     "refined_lee_filter": "deepnets4eo.floods.speckle",
     "surface_scene": "deepnets4eo.floods.dates",
     "water_around": "deepnets4eo.floods.buildings",

@@ -53,6 +53,7 @@ INPUTS = InputSpec(
 )
 RESNET10 = {"encoder": "resnet10"}  # see `fewer_layers`
 SMALLER = {  # than those of all tests: it is the number of layers that tracing takes its time for
+    "conv-lstm": {"dates": 2, "widths": [4, 4]},
     "damage-network": {"decoder_channels": [16, 8], **RESNET10},
     "residual-correction": {
         "streams": [3, 1],
