@@ -1,6 +1,6 @@
 """Water in one radar image by a network that learnt it next door, beside thresholds: IoU of water on half a Sen1Floods11 chip.
 
-Usage: python experiments/radar_networks.py --data FOLDER --out FOLDER [--seeds 0 1 2]
+Usage: python experiments/radar_networks.py --data FOLDER --out FOLDER [--seeds 0 1 2] [--smoke]
 
 FOLDER holds S1Hand/ or S1/ and LabelHand/ or Labels/ (see the card sen1floods11); the first chip is taken. The recipe floods/unet learns
 from its left 192 columns, the right 256 are scored, and the 64 between are used for nothing: one chip, one flood and few steps, so that
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from radar_floods import counts, read
 from script import plain_errors
+from smoke import FEW_STEPS, add_smoke, title_of
 
 import deepnets4eo
 from deepnets4eo.arrays import Mask
@@ -53,10 +54,11 @@ def cut(sources: dict[str, Path], cols: range, folder: Path) -> dict[str, str]:
     return paths
 
 
-def by_network(learnt: dict[str, str], image: str, out: Path, seed: int) -> Mask:
+def by_network(learnt: dict[str, str], image: str, out: Path, seed: int, *, smoke: bool) -> Mask:
     """Water by the recipe, from the columns that it learnt to those of the image."""
+    few = FEW_STEPS if smoke else ()
     scenes = json.dumps([{"name": "left", **learnt}])
-    recipe, _ = load_recipe("floods/unet", overrides=(*SHORT, f"train.seed={seed}", f"data.scenes={scenes}"))
+    recipe, _ = load_recipe("floods/unet", overrides=(*SHORT, *few, f"train.seed={seed}", f"data.scenes={scenes}"))
     run = deepnets4eo.train(recipe, out / f"seed-{seed}")
     predict(run, image, out / f"seed-{seed}.tif", PredictOptions(device="cpu", overwrite=True))
     return read(out / f"seed-{seed}.tif")[0] == 1
@@ -77,6 +79,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    add_smoke(parser)
     arguments = parser.parse_args()
     name, sources = next(iter(open_dataset("sen1floods11", arguments.data, layers=["image", "labels"]).items()))
     width = Layer.open(sources["image"]).shape[1]
@@ -87,12 +90,17 @@ def main() -> None:
     def iou(mask: Mask) -> float:
         return float(counts(mask, labels == 1, labels >= 0).iou[1])
 
-    print(f"{name}, right half: water on {np.mean(labels[labels >= 0] == 1):.1%} of the labelled pixels\n")
+    share = np.mean(labels[labels >= 0] == 1)
+    print(
+        title_of(f"{name}, right half: water on {share:.1%} of the labelled pixels", smoke=arguments.smoke), end="\n\n"
+    )
     print("| method | IoU of water, % | seconds |\n|---|---:|---:|")
     for method, mask in by_thresholds(test["image"]).items():
         print(f"| {method} | {100 * iou(mask):.1f} | |")
     started = time.perf_counter()
-    scores = [iou(by_network(learnt, test["image"], arguments.out, seed)) for seed in arguments.seeds]
+    scores = [
+        iou(by_network(learnt, test["image"], arguments.out, seed, smoke=arguments.smoke)) for seed in arguments.seeds
+    ]
     seconds = (time.perf_counter() - started) / len(scores)
     print(f"| U-Net from the left half, {len(scores)} seeds | {spread(100 * np.array(scores))} | {seconds:.0f} each |")
 

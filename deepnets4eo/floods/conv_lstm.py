@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
 
-GROUPS = 4  # each gate is normalised for itself
+GATES = 4  # each is normalised for itself
 SLOPE = 0.2  # of the rectifier below 0
 
 
@@ -24,12 +24,14 @@ class ConvLSTMCell(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.gates = nn.Sequential(
-            nn.Conv2d(2 * channels, 4 * channels, 3, padding=1), nn.GroupNorm(GROUPS, 4 * channels)
+            nn.Conv2d(2 * channels, GATES * channels, 3, padding=1), nn.GroupNorm(GATES, GATES * channels)
         )
 
     def forward(self, maps: Tensor, output: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """All (N, C, H, W) · returns : output and memory after this date."""
-        store, forget, put_out, new = self.gates(torch.cat([maps, output], dim=1)).chunk(4, dim=1)
+        gates = self.gates(torch.cat([maps, output], dim=1)).unflatten(1, (GATES, maps.shape[1]))
+        # by index, since the split of a tensor becomes a sequence in ONNX
+        store, forget, put_out, new = (gates[:, number] for number in range(GATES))
         memory = torch.sigmoid(forget) * memory + torch.sigmoid(store) * torch.tanh(new)
         return torch.sigmoid(put_out) * torch.tanh(memory), memory
 
@@ -71,8 +73,8 @@ class ConvLSTM(nn.Module):
                 f"conv-lstm got {in_channels} bands for {dates} dates; give all dates the same bands, the oldest date first, or "
                 "set model.options.dates."
             )
-        self.dates = dates
-        bands, widths = in_channels // dates, tuple(widths)
+        self.bands = bands = in_channels // dates
+        widths = tuple(widths)
         self.halves = nn.ModuleList(
             nn.Sequential(nn.Conv2d(before, after, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE))
             for before, after in zip((bands, *widths), widths, strict=False)
@@ -87,12 +89,11 @@ class ConvLSTM(nn.Module):
 
     def forward(self, dates: Tensor) -> Tensor:
         """dates : (N, dates × bands, H, W) float32, standardised · returns : logits (N, K, H, W)."""
-        images = dates.chunk(self.dates, dim=1)
-        maps, levels = torch.cat(images), []
+        images = [dates[:, start : start + self.bands] for start in range(0, dates.shape[1], self.bands)]
+        sequence, levels = images, []
         for halve, cell in zip(self.halves, self.cells, strict=True):
-            outputs = self._remember(cell, halve(maps).chunk(self.dates))
-            levels.append(outputs[-1])
-            maps = torch.cat(outputs)
+            sequence = self._remember(cell, [halve(maps) for maps in sequence])
+            levels.append(sequence[-1])
         decoded = levels.pop()
         for double, finer in zip(list(self.doubles)[:0:-1], reversed(levels), strict=True):
             decoded = torch.cat([_fit(double(decoded), finer), finer], dim=1)
@@ -113,4 +114,4 @@ class ConvLSTM(nn.Module):
 
 def _fit(maps: Tensor, finer: Tensor) -> Tensor:
     """Maps without the row or column that is too much where a side of the finer ones is odd."""
-    return maps[..., : finer.shape[2], : finer.shape[3]]
+    return maps if maps.shape[2:] == finer.shape[2:] else maps[..., : finer.shape[2], : finer.shape[3]]

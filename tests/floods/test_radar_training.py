@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("numba")
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
+import torch
 from affine import Affine
 from geotiff import write_geotiff
 
