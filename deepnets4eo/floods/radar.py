@@ -164,13 +164,19 @@ def radar_water(
     if pre is not None:
         before, of_pre = prepare_radar(pre, options, pre_statistics)
         drop = np.mean([before[name] - after[name] for name in after], axis=0)
-        thresholds = {name: one or statistics.thresholds[name] for name, one in of_pre.thresholds.items()}
+        thresholds = {name: _lower(one, statistics.thresholds[name]) for name, one in of_pre.thresholds.items()}
         dry = _probability(before, thresholds) < WATER_PROBABILITY
         new = water & dry & (drop >= options.least_drop_db)
         classes[grow_water(np.where(new, probability, np.float32(0)), options.least_px)] = FLOOD
         probability[np.isnan(drop)] = np.nan
     classes[np.isnan(probability)] = NOT_SEEN
     return RadarWater(classes, probability, statistics)
+
+
+def _lower(pre: WaterThreshold | None, post: WaterThreshold | None) -> WaterThreshold | None:
+    """The lower threshold of two dates: that of a date without water lies between two kinds of land, far too high."""
+    both = [each for each in (pre, post) if each is not None]
+    return min(both, key=lambda each: each.value, default=None)
 
 
 def _check_layers(post: RadarImage, layers: dict[str, FloatImage | None]) -> None:

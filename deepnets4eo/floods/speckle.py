@@ -40,7 +40,7 @@ def equivalent_looks(power: FloatImage, block_px: int = BLOCK_PX) -> float:
     Returns
     -------
     float
-        The looks.
+        The looks, at least 1, which no image of power has fewer of: between bright walls the ground itself varies more than speckle.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def equivalent_looks(power: FloatImage, block_px: int = BLOCK_PX) -> float:
             f"looks cannot be measured: {int(usable.sum())} blocks of {block_px} × {block_px} px have values, 9 are "
             "needed. Give the number of looks of the product, or a larger image."
         )
-    return float(np.exp(_mode(np.log(means[usable] ** 2 / variances[usable]))))
+    return max(1.0, float(np.exp(_mode(np.log(means[usable] ** 2 / variances[usable])))))
 
 
 def log_ratio(pre: FloatImage, post: FloatImage) -> FloatImage:

@@ -43,6 +43,12 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("rubble post.tif --pre out/score.tif --footprints houses.gpkg --out out/score.tif", "out/score.tif", ""),
         ("rubble post.tif --footprints out/rubble.gpkg --out out", "out/rubble.gpkg", ""),
     ],
+    "flood": [
+        ("flood pre.tif post.tif --out pre.tif", "pre.tif", ""),
+        ("flood tiles post.tif --out tiles", "tiles", ""),
+        ("flood post.tif --out new --permanent-water labels.tif --json labels.tif", "labels.tif", ""),
+        ("flood post.tif --out houses.gpkg --footprints houses.gpkg", "houses.gpkg", ""),
+    ],
     "change": [
         ("change pre.tif post.tif --out pre.tif", "pre.tif", ""),
         ("change tiles post.tif --out tiles", "tiles", ""),

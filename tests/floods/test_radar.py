@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("numba")
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.floods import RadarImage, RadarOptions, measure_radar, radar_water
+from deepnets4eo.floods import RadarImage, RadarOptions, equivalent_looks, measure_radar, radar_water
 from deepnets4eo.floods.radar import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
 
 SIDE = 200
@@ -109,3 +109,21 @@ def test_mixed_dates_and_unknown_options_are_refused(pair):
         radar_water(pre, post, slope_deg=np.zeros((3, 3), np.float32))
     with pytest.raises(InputError, match="later than POST"):
         radar_water(image("a.tif", RIVER, date="2021-02-01"), image("b.tif", RIVER, date="2021-01-01"))
+
+
+def test_a_date_before_without_water_does_not_hide_the_flood():
+    """Its threshold would lie between two kinds of land, so that dark land would count as water that was there before."""
+    rng, fields = np.random.default_rng(5), np.zeros((SIDE, SIDE), bool)
+    fields[30:170, 50:130] = True
+    level = {"VV": (0.03, 0.3), "VH": (0.006, 0.06)}
+    pre = RadarImage("pre.tif", {
+        band: (rng.gamma(4.4, 1 / 4.4, fields.shape) * np.where(fields, *level[band])).astype(np.float32) for band in level
+    })  # fmt: skip
+    post = image("post.tif", RIVER, FLOODED, seed=1)
+    assert measure_radar(pre).thresholds["VV"].value > measure_radar(post).thresholds["VV"].value
+    assert iou(radar_water(pre, post).classes == FLOOD, RIVER, FLOODED, DARK) > 0.9
+
+
+def test_looks_are_never_fewer_than_one():
+    walls = np.random.default_rng(0).pareto(1.0, (120, 120)).astype(np.float32)
+    assert equivalent_looks(walls) == 1.0
