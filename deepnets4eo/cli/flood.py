@@ -12,14 +12,10 @@ from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import (
     DryRun,
     Event,
-    Json,
-    Memory,
     Out,
     Overwrite,
     PartOption,
     ResumeParts,
-    Workers,
-    memory_bytes,
     part_is_done,
 )
 from deepnets4eo.cli.output import echo
@@ -27,7 +23,7 @@ from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.outputs.event import EventInfo
 
 
-@with_options(FloodOptions, workers=Workers)
+@with_options(FloodOptions)
 def flood(
     images: Annotated[
         list[str],
@@ -38,9 +34,7 @@ def flood(
     out: Out,
     options: FloodOptions = FloodOptions(),
     event: Event = None,
-    memory: Memory = "4GB",
     part: PartOption = None,
-    json: Json = None,
     resume: ResumeParts = False,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
@@ -53,30 +47,26 @@ def flood(
     \b
     deepnets4eo flood s1_before.tif s1_after.tif --out flood
     deepnets4eo flood before.tif after.tif --footprints houses.gpkg --out flood
-    deepnets4eo flood s2_before.tif s1_after.tif --permanent-water water.tif --cover cover.tif --out flood
+    deepnets4eo flood s2_before.tif s1_after.tif --permanent-water water.tif --set cover=cover.tif --out flood
     """
     from deepnets4eo.jobs.parts import Part
 
     share = None if part is None else Part.parse(part)
-    options = replace(options, memory_bytes=memory_bytes(memory), part=share)
+    options = replace(options, part=share)
     about = EventInfo.parse(event or [])
     *pres, post = images
     if dry_run:
-        echo(_foreseen(pres, post, out, options, json, overwrite=overwrite, resume=resume))
+        echo(_foreseen(pres, post, out, options, overwrite=overwrite, resume=resume))
         return
-    _map_flood(pres, post, out, options, about, json, overwrite=overwrite, resume=resume)
+    _map_flood(pres, post, out, options, about, overwrite=overwrite, resume=resume)
 
 
-def _foreseen(
-    pres: list[str], post: str, out: Path, options: FloodOptions, json: Path | None, *, overwrite: bool, resume: bool
-) -> str:
+def _foreseen(pres: list[str], post: str, out: Path, options: FloodOptions, *, overwrite: bool, resume: bool) -> str:
     """Check everything that the job needs; the line that says what it would do."""
     from deepnets4eo.floods.dates import open_flood_scene
     from deepnets4eo.floods.job import check_outputs
     from deepnets4eo.jobs.scratch import check_job_output
-    from deepnets4eo.outputs.input_files import check_not_inputs
 
-    check_not_inputs([json], [*pres, post, *options.further_inputs.values()])
     check_outputs(pres, post, out, options)
     if options.part is None:
         check_job_output(out, overwrite=overwrite, resume=resume)
@@ -87,14 +77,12 @@ def _foreseen(
 
 
 def _map_flood(
-    pres: list[str], post: str, out: Path, options: FloodOptions, event: EventInfo, json: Path | None, *,
+    pres: list[str], post: str, out: Path, options: FloodOptions, event: EventInfo, *,
     overwrite: bool, resume: bool,
 ) -> None:  # fmt: skip
-    from deepnets4eo.cli.output import end_with_findings, progress, show_json, show_result
+    from deepnets4eo.cli.output import end_with_findings, progress, show_result
     from deepnets4eo.floods.job import map_flood
-    from deepnets4eo.outputs.input_files import check_not_inputs
 
-    check_not_inputs([json], [*pres, post, *options.further_inputs.values()])
     with progress("flood") as advance:
         result = map_flood(
             pres, post, out, options, event=event, resume=resume, overwrite=overwrite, progress=advance
@@ -103,9 +91,6 @@ def _map_flood(
         assert options.part is not None
         echo(part_is_done(options.part, out))
         return
-    silent = str(json) == "-"
-    if json is not None:
-        show_json(result.summary, json)
-    echo(f"Open {result.paths['report.html']} in a browser, {result.paths['flood.gpkg']} in QGIS.", err=silent)
-    show_result(result.headline(), *result.paths.values(), err=silent)
+    echo(f"Open {result.paths['report.html']} in a browser, {result.paths['flood.gpkg']} in QGIS.")
+    show_result(result.headline(), *result.paths.values())
     end_with_findings(result.findings)

@@ -119,7 +119,7 @@ class Settings:
         str | None,
         Field(
             description="Run that labels pixels, or labels of POST: the classes' shares in each outline, as evidence.",
-            json_schema_extra=DECISION,
+            json_schema_extra=KEY,
         ),
     ] = None
     water: Annotated[

@@ -115,7 +115,7 @@ def open_flood_scene(
         layers[PERMANENT] = _further(options.permanent_water, "--permanent-water", grid, "nearest")
         kinds[PERMANENT] = "map"
     if options.above_drainage is not None:
-        layers[DRAINAGE] = _further(options.above_drainage, "--above-drainage", grid)
+        layers[DRAINAGE] = _further(options.above_drainage, "--set above_drainage", grid)
     findings += _kind_findings(kinds, options)
     if FIRST in images:
         registrations.setdefault(FIRST, assume_registered(images[FIRST], images[POST]))
@@ -232,7 +232,10 @@ def _hide(
     layers: dict[str, Layer], images: dict[str, Layer], grid: Grid, options: FloodOptions, scratch: Path | None
 ) -> None:
     """Make what lies under clouds, and in radar what is steep, not valid."""
-    masks = {FIRST: (options.cloud_mask_pre, "--cloud-mask-pre"), POST: (options.cloud_mask_post, "--cloud-mask-post")}
+    masks = {
+        FIRST: (options.cloud_mask_pre, "--set cloud_mask_pre"),
+        POST: (options.cloud_mask_post, "--set cloud_mask_post"),
+    }
     for name, (mask, flag) in masks.items():
         if mask is not None and name in layers:
             layers[name] = hide_clouds(layers[name], open_cloud_mask(mask, images[name], flag), grid)
@@ -244,7 +247,7 @@ def _steep_ground(options: FloodOptions, grid: Grid, path: Path) -> Layer:
     """A mask, 1 where the ground is steeper than the options say or its height is not known."""
     assert options.dem is not None
     if not path.is_file():
-        heights = _further(options.dem, "--dem", grid)
+        heights = _further(options.dem, "--set dem", grid)
         check_layer_unit(heights)
         sizes, shape = gsd_m(grid), (grid.shape[0], grid.shape[1])
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -274,10 +277,10 @@ def _open_cover(source: str, grid: Grid) -> Layer:
     cover = Layer.open(source, labels=True)
     if cover.legend is None:
         raise LabelError(
-            f"--cover {cover.source} has no legend in its tags. Give labels that `deepnets4eo predict` wrote, or write the legend "
+            f"--set cover={cover.source} has no legend in its tags. Give labels that `deepnets4eo predict` wrote, or write the legend "
             "into the tag LEGEND (deepnets4eo datasets --legends NAME --json -)."
         )
-    covered_share(grid, cover, "--cover")
+    covered_share(grid, cover, "--set cover")
     return cover.on(grid, "nearest")
 
 
@@ -317,7 +320,7 @@ def _kind_findings(kinds: dict[str, Kind], options: FloodOptions) -> list[Findin
             Finding(
                 "no_cloud_mask", "note",
                 "No mask of clouds was given: their shadows can pass for water, and water under them is not seen.",
-                "Give --cloud-mask-pre and --cloud-mask-post.",
+                "Give --set cloud_mask_pre=… and --set cloud_mask_post=….",
             )
         )  # fmt: skip
     return findings

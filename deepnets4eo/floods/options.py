@@ -9,13 +9,12 @@ from pydantic import Field
 
 from deepnets4eo.jobs.parts import Part
 from deepnets4eo.options import KEY, SeedKey, option_group
-from deepnets4eo.registration.options import AssumeRegistered, PixelSize
+from deepnets4eo.registration.options import PixelSize
 
 if TYPE_CHECKING:
     from deepnets4eo.floods.radar import RadarOptions
 
 INPUTS = {"group": "Inputs"}
-MAP = {"group": "Map"}
 MANIFEST = "manifest.json"  # written last
 
 
@@ -73,23 +72,21 @@ class FloodOptions:
     ] = None
     cover: Annotated[
         str | None,
-        Field(description="Label raster of land cover: count flooded hectares by class.", json_schema_extra=INPUTS),
+        Field(description="Label raster of land cover: count flooded hectares by class.", json_schema_extra=KEY),
     ] = None
     dem: Annotated[
         str | None,
-        Field(description="Heights of the ground: steep slopes are not looked at in radar.", json_schema_extra=INPUTS),
+        Field(description="Heights of the ground: steep slopes are not looked at in radar.", json_schema_extra=KEY),
     ] = None
     above_drainage: Annotated[
         str | None,
-        Field(description="Raster of metres above the nearest drainage: high ground is dry.", json_schema_extra=INPUTS),
+        Field(description="Raster of metres above the nearest drainage: high ground is dry.", json_schema_extra=KEY),
     ] = None
     cloud_mask_pre: Annotated[
         str | None,
-        Field(description="Mask of clouds in the first PRE: what is not 0 is not looked at.", json_schema_extra=INPUTS),
+        Field(description="Mask of clouds in the first PRE: what is not 0 is not looked at.", json_schema_extra=KEY),
     ] = None
-    cloud_mask_post: Annotated[str | None, Field(description="Mask of clouds in POST.", json_schema_extra=INPUTS)] = (
-        None
-    )
+    cloud_mask_post: Annotated[str | None, Field(description="Mask of clouds in POST.", json_schema_extra=KEY)] = None
     pre_bands: Annotated[
         str | None,
         Field(description="What the bands of every PRE show, such as green,nir,swir or vv,vh.", json_schema_extra=KEY),
@@ -97,9 +94,7 @@ class FloodOptions:
     post_bands: Annotated[str | None, Field(description="What the bands of POST show.", json_schema_extra=KEY)] = None
     min_area_m2: Annotated[
         float,
-        Field(
-            description="Leave out polygons below this many m².", ge=0, json_schema_extra={**MAP, "flag": "--min-area"}
-        ),
+        Field(description="Leave out polygons below this many m².", ge=0, json_schema_extra=KEY),
     ] = 0.0
     threshold: Annotated[
         Literal["otsu", "kittler", "em", "two-means"],
@@ -124,9 +119,12 @@ class FloodOptions:
         float, Field(description="Higher ground above its drainage is dry.", ge=0, json_schema_extra=KEY)
     ] = 20.0
     gsd_m: PixelSize = None
-    assume_registered: AssumeRegistered = False
+    assume_registered: Annotated[
+        bool,
+        Field(description="Take optical images as lying on each other, unmeasured.", json_schema_extra=KEY),
+    ] = False
     memory_bytes: int = 4 * 10**9
-    workers: int = 2
+    workers: Annotated[int, Field(description="Threads.", ge=1, json_schema_extra=KEY)] = 2
     part: Part | None = None
     seed: SeedKey = 0
 
@@ -156,4 +154,4 @@ class FloodOptions:
     @property
     def shaping(self) -> FloodOptions:
         """The options that decide the labels; the others may change when an interrupted job goes on."""
-        return replace(self, workers=0, memory_bytes=0, part=None, min_area_m2=0.0, footprints=None, cover=None, seed=0)
+        return replace(self, workers=1, memory_bytes=0, part=None, min_area_m2=0.0, footprints=None, cover=None, seed=0)

@@ -241,7 +241,7 @@ def test_dry_run_says_what_would_be_done_and_writes_nothing(
     [
         ("--set", "damaged_share=1.5", "expected more than 0 and less than 1"),
         ("--model", "nope", "nope"),
-        ("--class-shares", "nope", "does not exist"),
+        ("--set", "class_shares=nope", "does not exist"),
         ("--set", "seed=-3", "seed"),
     ],
 )

@@ -46,7 +46,7 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
     "flood": [
         ("flood pre.tif post.tif --out pre.tif", "pre.tif", ""),
         ("flood tiles post.tif --out tiles", "tiles", ""),
-        ("flood post.tif --out new --permanent-water labels.tif --json labels.tif", "labels.tif", ""),
+        ("flood post.tif --out labels.tif --permanent-water labels.tif", "labels.tif", ""),
         ("flood post.tif --out houses.gpkg --footprints houses.gpkg", "houses.gpkg", ""),
     ],
     "change": [

@@ -50,7 +50,7 @@ def test_help_groups_the_verbs(capsys) -> None:
     assert list(PANELS) == ["Damage", "Change", "Train and predict", "Points", "Helpers"]
     titles = [out.index(f"\n{panel}:\n") for panel in PANELS]
     assert titles == sorted(titles)
-    assert len(VERBS) == 16
+    assert len(VERBS) == 17
 
 
 @pytest.mark.parametrize("words", [[verb, part] for verb, parts in PARTS.items() for part in parts])

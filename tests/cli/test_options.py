@@ -349,7 +349,17 @@ def test_damage(reach, tmp_path) -> None:
     assert {"dsm_pre": None, "dsm_post": None, "cloud_mask": None}.items() <= found.options.items()
     words = keys("--set", network_weight=0.25, damaged_share=0.1, motion="similarity", align="no", network="false")
     more = keys("--set", max_shift_m=8, max_rotation_deg=5, sensor="optical", layer="l", id_column="i", seed=4)
-    last = ["--model", "m", "--assume-registered", "--class-shares", "c", "--footprints-crs", "pixels", "--workers", 3]
+    last = [
+        "--model",
+        "m",
+        "--assume-registered",
+        "--set",
+        "class_shares=c",
+        "--footprints-crs",
+        "pixels",
+        "--workers",
+        3,
+    ]
     last += ["--dsm-pre", "d", "--dsm-post", "e"]
     found = reach(function, *start, *out, *words, *more, *last, "--cloud-mask", "m.tif", "--gsd", 0.3)
     assert found.words[3] == Settings(

@@ -366,9 +366,9 @@ def test_the_verb_says_what_it_would_do_and_ends_with_its_result(
     assert main([*command, "--dry-run"]) == 0
     assert "200 x 200 px would be mapped" in (said := capsys.readouterr().out)
     assert "pre_1 radar, post radar" in said
-    assert main([*command, "--event", "name=River", "--json", "-"]) == 0
+    assert main([*command, "--event", "name=River"]) == 0
     printed = capsys.readouterr()
-    assert json.loads(printed.out)["event"]["name"] == "River"
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["event"]["name"] == "River"
     assert "1 of 2 buildings stand in it" in printed.err
     assert main(command) == 1
     assert main([*command, "--resume"]) == 0
