@@ -16,7 +16,6 @@ import numpy as np
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.change import hide_clouds
 from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.floods.mapper import DRAINAGE, PERMANENT, POST, PRE, Kind, recognise
 from deepnets4eo.floods.optical import COARSEST_M, WORKING_M
@@ -232,6 +231,8 @@ def _hide(
     layers: dict[str, Layer], images: dict[str, Layer], grid: Grid, options: FloodOptions, scratch: Path | None
 ) -> None:
     """Make what lies under clouds, and in radar what is steep, not valid."""
+    from deepnets4eo.change import hide_clouds  # damage maps hide nothing here, and start sooner without
+
     masks = {
         FIRST: (options.cloud_mask_pre, "--set cloud_mask_pre"),
         POST: (options.cloud_mask_post, "--set cloud_mask_post"),
