@@ -22,7 +22,7 @@ from deepnets4eo.change.diffusion import FEW_STEPS, Diffusion
 from deepnets4eo.change.normalisation import normalise
 from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
 from deepnets4eo.change.pair import POST, PRE, ChangePair, open_pair
-from deepnets4eo.change.refinement import FINAL, PACKED_TAG, refine_scores
+from deepnets4eo.change.refinement import FINAL, refine_scores
 from deepnets4eo.change.transitions import COVER_POST, COVER_PRE, split_from_to
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import blocks, mean_gsd_m
@@ -38,7 +38,7 @@ from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.segmenters.checksums import CARD
 from deepnets4eo.segmenters.run import Run, load_run, save_run
-from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE
+from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, PACKED_TAG
 
 if TYPE_CHECKING:
     import geopandas as gpd

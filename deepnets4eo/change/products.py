@@ -5,11 +5,8 @@ Takes the rasters that the job wrote; returns polygons, figures, and the names o
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +18,7 @@ from deepnets4eo.change.pair import POST, PRE, ChangePair, clouded_area
 from deepnets4eo.files import write_json
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding, worst_first
-from deepnets4eo.outputs.provenance import describe, file_facts, versions, write_event
+from deepnets4eo.outputs.provenance import describe, manifest, write_event
 from deepnets4eo.polygons import write_vector
 from deepnets4eo.rasters.plane_crs import areas_in_pixels
 from deepnets4eo.rasters.scene import Layer
@@ -109,19 +106,7 @@ def _manifest(
 ) -> dict[str, Any]:
     sources = {"pre": pair.scene.layers[PRE].source, "post": pair.scene.layers[POST].source, **options.further_inputs}
     paths = {"pre": pair.scene.layers[PRE].paths, "post": pair.scene.layers[POST].paths}
-    return {
-        "product": summary["product"],
-        "synthetic": summary["synthetic"],
-        "event": summary["event"],
-        "findings": summary["findings"],
-        "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": shlex.join(sys.argv),
-        "parameters": asdict(options),
-        "seed": options.seed,
-        "inputs": {
-            role: [describe(path) for path in paths.get(role, [])] or describe(source)
-            for role, source in sources.items()
-        },
-        "outputs": {name: file_facts(folder / name) for name in names},
-        "versions": versions(),
+    inputs = {
+        role: [describe(path) for path in paths.get(role, [])] or describe(source) for role, source in sources.items()
     }
+    return manifest(summary, asdict(options), inputs, folder, names)

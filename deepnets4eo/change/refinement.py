@@ -29,12 +29,11 @@ from deepnets4eo.rasters.cog import CogWriter, check_raster_suffix
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.tiling.sampling import spread_windows
-from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, to_bytes
+from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, PACKED_TAG, to_bytes
 from deepnets4eo.version import code_version
 
 log = logging.getLogger(__name__)
 
-PACKED_TAG = "PACKED_ONE"  # of rasters of fractions as bytes
 KEPT_TAGS = (PACKED_TAG, "MEANING", "SYNTHETIC", "RUN")
 TILE_PX = 1024
 GREY_PERCENT = (1, 99)  # of each band become 0 and 255

@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CountsAs = Literal["damaged", "possibly-damaged", "shown"]
-COARSEST_M = 2.0  # of optical pixels in which water is told by its surface
+COARSEST_M = 2.0  # of optical pixels whose surfaces show water
 COVERED = 0.5  # share of the outline under water, of a roof that is gone
 WATER, RING = "ev_water_share", "ev_water_ring_share"
 SURROUNDED, UNDER = "surrounded by water", "under water"
-YES, NO, NOT_KNOWN = "yes", "no", "not known"
+YES, NOT_KNOWN = "yes", "not known"
 # Of damage where new water surrounds a house: 9 of 9 houses of xBD Midwest 00 and 06; mean of a uniform prior after them, and 95 %.
 PROBABILITY, LEAST, MOST = 0.9, 0.69, 1.0
 LEVELS = {"damaged": GRADES[2], "possibly-damaged": GRADES[1]}

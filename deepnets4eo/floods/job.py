@@ -19,7 +19,7 @@ import numpy as np
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.floods.dates import FIRST, FloodScene, open_flood_scene
 from deepnets4eo.floods.mapper import POST, WaterMapper
-from deepnets4eo.floods.options import MANIFEST, FloodOptions
+from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, FloodOptions
 from deepnets4eo.grid import blocks
 from deepnets4eo.jobs.identity import file_identity, identity_hash
 from deepnets4eo.jobs.lock import output_lock
@@ -32,15 +32,13 @@ from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import Layer, LayerLike
 from deepnets4eo.segmenters.run import Run, load_run, save_run
-from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE
+from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, PACKED_TAG
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
 log = logging.getLogger(__name__)
 
-PACKED_TAG = "PACKED_ONE"  # of rasters of fractions as bytes
-LABELS, PROBABILITY, POLYGONS = "flood.tif", "probability.tif", "flood.gpkg"
 PRODUCTS = (LABELS, "flood.qml", f"{LABELS}.aux.xml", PROBABILITY, POLYGONS, "summary.json", "report.html", MANIFEST)
 
 

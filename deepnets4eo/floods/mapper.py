@@ -28,7 +28,7 @@ from deepnets4eo.floods.radar import (
     measure_radar,
     prepare_radar,
     radar_water,
-    water_odds,
+    water_probability,
 )
 from deepnets4eo.floods.thresholds import (
     DRY,
@@ -319,7 +319,7 @@ class WaterMapper(ProbabilitySegmenter):
             negatives = {band: np.where(seen, -index, np.nan) for band, index in indices.items()}
             return np.where(snow & seen, np.float32(0), _sigmoid(_index_odds(negatives, date.thresholds)))
         bands, _ = prepare_radar(date.radar(values, seen), self.options, date.statistics)
-        return _sigmoid(water_odds(bands, date.thresholds))
+        return water_probability(bands, date.thresholds)
 
     def _gsd(self) -> float:
         return self.inputs.gsd_m or 1.0

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from deepnets4eo.floods.radar import RadarOptions
 
 INPUTS = {"group": "Inputs"}
+LABELS, PROBABILITY, POLYGONS = "flood.tif", "probability.tif", "flood.gpkg"  # of the folder of a map
 MANIFEST = "manifest.json"  # written last
 
 

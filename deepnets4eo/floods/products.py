@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +15,14 @@ from deepnets4eo.files import write_json
 from deepnets4eo.floods.buildings import NOT_KNOWN, YES, water_around
 from deepnets4eo.floods.dates import FIRST, FloodScene
 from deepnets4eo.floods.mapper import POST, WaterMapper
-from deepnets4eo.floods.options import MANIFEST, FloodOptions
+from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, FloodOptions
 from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
 from deepnets4eo.footprints import Footprints
 from deepnets4eo.grid import blocks, transform_shapes
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding, worst_first
 from deepnets4eo.outputs.map_page.page import MapKind
-from deepnets4eo.outputs.provenance import describe, file_facts, versions, write_event, write_styles
+from deepnets4eo.outputs.provenance import describe, manifest, write_event, write_styles
 from deepnets4eo.polygons import Shaping, polygonize, write_vector
 from deepnets4eo.rasters.plane_crs import areas_in_pixels
 from deepnets4eo.rasters.scene import Layer
@@ -68,10 +65,10 @@ def write_products(
     findings: Sequence[Finding],
 ) -> tuple[gpd.GeoDataFrame, dict[str, Any], list[str]]:
     """Write what follows from flood.tif and probability.tif; returns polygons, summary, and the names of all files."""
-    labels, probability = Layer.open(folder / "flood.tif"), Layer.open(folder / "probability.tif")
+    labels, probability = Layer.open(folder / LABELS), Layer.open(folder / PROBABILITY)
     mapped = FLOOD if dates.knows_before else PERMANENT_WATER
     polygons = flood_polygons(labels, probability, mapped, options)
-    path = write_vector(polygons, folder / "flood.gpkg", LAYER)
+    path = write_vector(polygons, folder / POLYGONS, LAYER)
     buildings = None
     if dates.footprints is not None:
         buildings = buildings_in_water(dates.footprints, labels, dates, options.workers)
@@ -169,12 +166,13 @@ def _figures(
         }
         area["seen_ha"] = measured.seen_ha
     area["interval_of"] = f"bootstrap over blocks of {measured.block_px} px, 95 %; says nothing about errors of the map"
-    area["not_seen_ha"] = _total_hectares(labels) - area["seen_ha"]
+    total_ha = _total_hectares(labels)
+    area["not_seen_ha"] = total_ha - area["seen_ha"]
     figures: dict[str, Any] = {"area": area}
     if buildings is not None:
         wet = (buildings["inundated"] == YES).to_numpy()
         built = shapely.area(buildings.geometry.to_numpy()) / abs(labels.grid.affine.determinant)  # pixels
-        pixel_ha = _total_hectares(labels) / np.prod(labels.shape)
+        pixel_ha = total_ha / np.prod(labels.shape)
         figures["buildings"] = {
             "count": len(buildings),
             "known": int((buildings["inundated"] != NOT_KNOWN).sum()),
@@ -261,17 +259,6 @@ def _manifest(
     dates: FloodScene, options: FloodOptions, summary: dict[str, Any], folder: Path, names: Sequence[str]
 ) -> dict[str, Any]:
     paths = {name: dates.scene.layers[name].paths for name in dates.kinds}
-    return {
-        "product": summary["product"],
-        "synthetic": summary["synthetic"],
-        "event": summary["event"],
-        "findings": summary["findings"],
-        "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": shlex.join(sys.argv),
-        "parameters": asdict(options),
-        "seed": options.seed,
-        "inputs": {name: [describe(path) for path in files] for name, files in paths.items()}
-        | {role: describe(source) for role, source in options.further_inputs.items()},
-        "outputs": {name: file_facts(folder / name) for name in names},
-        "versions": versions(),
-    }
+    images = {name: [describe(path) for path in files] for name, files in paths.items()}
+    further = {role: describe(source) for role, source in options.further_inputs.items()}
+    return manifest(summary, asdict(options), images | further, folder, names)

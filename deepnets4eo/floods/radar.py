@@ -154,7 +154,7 @@ def radar_water(
     if pre is not None and post_statistics is None:
         check_radar_pair(pre, post)
     after, statistics = prepare_radar(post, options, post_statistics)
-    probability = _probability(after, statistics.thresholds)
+    probability = water_probability(after, statistics.thresholds)
     if above_drainage_m is not None:
         probability[above_drainage_m > options.highest_m] = 0
     if slope_deg is not None:
@@ -165,7 +165,7 @@ def radar_water(
         before, of_pre = prepare_radar(pre, options, pre_statistics)
         drop = np.mean([before[name] - after[name] for name in after], axis=0)
         thresholds = {name: _lower(one, statistics.thresholds[name]) for name, one in of_pre.thresholds.items()}
-        dry = _probability(before, thresholds) < WATER_PROBABILITY
+        dry = water_probability(before, thresholds) < WATER_PROBABILITY
         new = water & dry & (drop >= options.least_drop_db)
         classes[grow_water(np.where(new, probability, np.float32(0)), options.least_px)] = FLOOD
         probability[np.isnan(drop)] = np.nan
@@ -208,7 +208,7 @@ def prepare_radar(
     return bands, statistics
 
 
-def water_odds(bands: dict[str, FloatImage], thresholds: Mapping[str, WaterThreshold | None]) -> FloatImage:
+def _water_odds(bands: dict[str, FloatImage], thresholds: Mapping[str, WaterThreshold | None]) -> FloatImage:
     """Logarithm of the odds of water (H, W): the mean over all polarisations that have a threshold, −∞ where none has; NaN
     where a band (H, W, dB) has no value."""
     usable = {name: one for name, one in thresholds.items() if one is not None}
@@ -219,7 +219,8 @@ def water_odds(bands: dict[str, FloatImage], thresholds: Mapping[str, WaterThres
     return np.where(seen, odds, np.nan).astype(np.float32)
 
 
-def _probability(bands: dict[str, FloatImage], thresholds: Mapping[str, WaterThreshold | None]) -> FloatImage:
+def water_probability(bands: dict[str, FloatImage], thresholds: Mapping[str, WaterThreshold | None]) -> FloatImage:
+    """Probability of water (H, W) by all polarisations (H, W, dB) that have a threshold; NaN where a band has no value."""
     from scipy.special import expit
 
-    return np.asarray(expit(water_odds(bands, thresholds)), np.float32)
+    return np.asarray(expit(_water_odds(bands, thresholds)), np.float32)

@@ -6,9 +6,12 @@ The latter becomes a table without geometry in a GeoPackage that GDAL wrote; its
 from __future__ import annotations
 
 import platform
+import shlex
 import sqlite3
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,32 @@ _STYLES_TABLE = """CREATE TABLE layer_styles (
     f_table_name TEXT(256), f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT,
     useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30),
     update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')))"""
+
+
+def manifest(
+    summary: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    inputs: Mapping[str, Any],
+    folder: Path,
+    names: Sequence[str],
+    **further: Any,
+) -> dict[str, Any]:
+    """Say how a map was made, for manifest.json.
+
+    summary : with product, synthetic, event and findings. inputs : role to `describe`. names : the files of the map in its
+    folder. further : what only this kind of map has.
+    """
+    return {
+        **{name: summary[name] for name in ("product", "synthetic", "event", "findings")},
+        "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": shlex.join(sys.argv),
+        "parameters": parameters,
+        "seed": parameters.get("seed"),
+        **further,
+        "inputs": inputs,
+        "outputs": {name: file_facts(folder / name) for name in names},
+        "versions": versions(),
+    }
 
 
 def write_event(path: Path, event: EventTexts, subject: str, layer: str) -> None:

@@ -13,6 +13,7 @@ from deepnets4eo.tiling import Scores
 
 PACKED_ONE = 254  # the byte of probability 1; 255 is free for nodata
 PACKED_NODATA = 255
+PACKED_TAG = "PACKED_ONE"  # of rasters of fractions as bytes
 FEW_ROWS = 32  # at once: so many rows of all classes stay in the cache
 
 

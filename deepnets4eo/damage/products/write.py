@@ -7,10 +7,7 @@ of the inputs are hashed whole, other sources are named without a hash.
 from __future__ import annotations
 
 import logging
-import shlex
-import sys
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +19,7 @@ from deepnets4eo.damage.products.summary import summarize
 from deepnets4eo.damage.products.tables import write_gpkg, write_parquet
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import write_json
-from deepnets4eo.outputs.provenance import describe, file_facts, versions
+from deepnets4eo.outputs.provenance import describe, manifest
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.map_content import DamageMapContent
@@ -32,22 +29,18 @@ if TYPE_CHECKING:
 
 def write_manifest(damage_map: DamageMapContent, folder: Path, outputs: list[str]) -> Path:
     """Write `folder`/manifest.json; `outputs` are the names of the other files in it."""
-    manifest = {
+    summary = {
         "product": "deepnets4eo damage map",
         "synthetic": damage_map.synthetic,
         "event": damage_map.event.to_dict(),
         "findings": [finding.to_dict() for finding in damage_map.findings],
-        "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": shlex.join(sys.argv),
-        "parameters": damage_map.parameters,
-        "damaged_share": damage_map.damaged_share,
-        "seed": damage_map.parameters.get("seed"),
-        "footprints": damage_map.footprints,
-        "inputs": {role: describe(source) for role, source in damage_map.inputs.items()},
-        "outputs": {name: file_facts(folder / name) for name in outputs},
-        "versions": versions(),
     }
-    return write_json(folder / "manifest.json", manifest)
+    inputs = {role: describe(source) for role, source in damage_map.inputs.items()}
+    content = manifest(
+        summary, damage_map.parameters, inputs, folder, outputs,
+        damaged_share=damage_map.damaged_share, footprints=damage_map.footprints,
+    )  # fmt: skip
+    return write_json(folder / "manifest.json", content)
 
 
 log = logging.getLogger(__name__)
