@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
+from scipy import ndimage
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 sys.path.insert(0, str(EXPERIMENTS))
@@ -18,6 +19,7 @@ import isprs_baselines  # noqa: E402
 import isprs_segnet  # noqa: E402
 import osm_joint_learning  # noqa: E402
 import real_tiles  # noqa: E402
+import registration_trials  # noqa: E402
 import script  # noqa: E402
 import seeds  # noqa: E402
 import semantic3d_snapnet  # noqa: E402
@@ -354,13 +356,33 @@ def test_aerial_lidar_refuses_an_empty_folder_and_folds_that_are_not_there(
         aerial_lidar.choose_folds("minicity", [city], [99])
 
 
-def test_registration_accuracy_takes_help_and_refuses_a_mistyped_folder(
+def test_registration_trials_take_help_and_refuse_a_mistyped_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    program = str(EXPERIMENTS / "benchmarks" / "registration_accuracy.py")
+    program = str(EXPERIMENTS / "registration_trials.py")
     for word, code in (("--help", 0), (str(tmp_path / "typo"), 2)):
         monkeypatch.setattr(sys, "argv", [program, word])
         with pytest.raises(SystemExit) as ended:
             runpy.run_path(program, run_name="__main__")
         assert ended.value.code == code
-    assert f"{tmp_path / 'typo'} lacks joplin, levir_cd, dsifn_cd" in capsys.readouterr().err
+    assert "there is no such folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ratio", [1.0, 2.0])
+def test_the_truth_of_a_registration_trial_says_where_the_pre_image_shows_the_same_ground(ratio: float) -> None:
+    rows, cols = np.mgrid[:400, :400]
+    image = (90 + 60 * np.sin(rows / 19) * np.cos(cols / 23)).astype(np.float32)
+    site = registration_trials.Site("waves", "real", image, image)
+    trial = registration_trials.Trial(0, "waves", "real", ratio, 20.0, "same", "same", 0.0, 128, related=True)
+    pre, post, truth = registration_trials.make_pair(trial, {"waves": site}, 3)
+    extent = 128 * ratio * registration_trials.GSD_M
+    points = np.random.default_rng(0).uniform(0.3 * extent, 0.7 * extent, (200, 2))
+    values = []
+    for layer, at in ((post, points), (pre, np.array([truth * tuple(point) for point in points]))):
+        col, row = (at / layer.grid.affine.a - 0.5).T
+        values.append(ndimage.map_coordinates(layer.read()[0][0].astype(float), (row, col), order=1))
+    assert np.abs(values[0] - values[1]).mean() < 7  # both have noise of 4; a turn of the wrong sign makes 60
+    unmoved = ndimage.map_coordinates(
+        pre.read()[0][0].astype(float), (points / pre.grid.affine.a - 0.5).T[::-1], order=1
+    )
+    assert np.abs(values[0] - unmoved).mean() > 15
