@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
+CHUNK = 2**16  # polygons that are mapped at once
 
 
 @option_group
@@ -124,26 +125,18 @@ def polygonize(
     read = None if legend is None else lambda window: _read_in_legend(labels, legend, window, complete=complete)
     _warn_of_hidden_class(labels, classes, legend)
     regions = trace_regions(labels, values, read=read, block_px=block_px, workers=workers, progress=progress)
-    row_m, col_m = gsd_m(labels.grid)
     centres = shapely.get_coordinates(shapely.centroid(regions.polygons))
     area_m2 = shapely.area(regions.polygons).astype(float) * pixel_areas_m2(labels.grid, centres)
     large = area_m2 >= shaping.min_area_m2
     regions, area_m2 = Regions(regions.polygons[large], regions.values[large]), area_m2[large]
-    scale = Affine.scale(col_m, row_m)
-    if shaping.simplify_m and not shaping.right_angles and len(np.unique(regions.values)) > 1:
-        smooth = without_stairs(with_shared_corners(regions.polygons))
-        shaped = simplify_together(transform_shapes(scale, smooth), shaping.simplify_m)
-    else:
-        shaped = _shape(regions.polygons, scale, shaping, _uncut(regions.polygons, labels.shape))
-    ground = transform_shapes(labels.grid.affine * Affine.scale(1 / col_m, 1 / row_m), shaped)
     return gpd.GeoDataFrame(
         {
-            "id": [str(number) for number in range(1, len(ground) + 1)],
+            "id": [str(number) for number in range(1, len(area_m2) + 1)],
             "class": [classes[value] if classes is not None else str(value) for value in regions.values.tolist()],
             "value": regions.values,
             "area_m2": area_m2,
         },
-        geometry=shapely.orient_polygons(_still_valid(ground, regions.polygons, labels.grid.affine)),
+        geometry=_on_the_ground(regions, labels, shaping),
         crs=labels.grid.crs.proj if labels.grid.crs is not None else None,
     )
 
@@ -177,6 +170,35 @@ def _read_in_legend(
     return data, valid
 
 
+def _on_the_ground(regions: Regions, labels: Layer, shaping: Shaping) -> NDArray[Any]:
+    """Outlines in the raster's CRS, shaped. Takes the place of those in pixels, so that both are not held at once."""
+    if shaping.simplify_m or shaping.right_angles:
+        return _shaped(regions, labels, shaping)
+    polygons, rows_run_down = (
+        regions.polygons,
+        labels.grid.affine.determinant < 0,
+    )  # which turns the rings as they should be
+    for start in range(0, len(polygons), CHUNK):
+        ground = transform_shapes(labels.grid.affine, polygons[start : start + CHUNK])
+        polygons[start : start + CHUNK] = ground if rows_run_down else shapely.orient_polygons(ground)
+    return polygons
+
+
+def _shaped(regions: Regions, labels: Layer, shaping: Shaping) -> NDArray[Any]:
+    """Outlines in the raster's CRS, simplified or right-angled; one that rounding made invalid stays as it was traced."""
+    polygons, (row_m, col_m) = regions.polygons, gsd_m(labels.grid)
+    scale = Affine.scale(col_m, row_m)
+    if shaping.simplify_m and not shaping.right_angles and len(np.unique(regions.values)) > 1:
+        smooth = without_stairs(with_shared_corners(polygons))
+        shaped = simplify_together(transform_shapes(scale, smooth), shaping.simplify_m)
+    else:
+        shaped = _shape(polygons, scale, shaping, _uncut(polygons, labels.shape))
+    ground = transform_shapes(labels.grid.affine * ~scale, shaped)
+    broken = ~shapely.is_valid(ground)
+    ground[broken] = transform_shapes(labels.grid.affine, polygons[broken])
+    return shapely.orient_polygons(ground)
+
+
 def _uncut(polygons: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.bool_]:
     """(N,) whether a region lies clear of the raster's edge: what is cut there has no corners of its own."""
     left, top, right, bottom = shapely.bounds(polygons).T
@@ -185,8 +207,6 @@ def _uncut(polygons: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 def _shape(polygons: NDArray[Any], scale: Affine, shaping: Shaping, uncut: NDArray[np.bool_]) -> NDArray[Any]:
     """Outlines in metres, simplified and made right-angled each by itself."""
-    if not (shaping.simplify_m or shaping.right_angles):
-        return transform_shapes(scale, polygons)
     gsd = (scale.a + scale.e) / 2
     tolerance = shaping.simplify_m or gsd
     smooth = transform_shapes(scale, without_stairs(polygons))
@@ -197,12 +217,6 @@ def _shape(polygons: NDArray[Any], scale: Affine, shaping: Shaping, uncut: NDArr
     for row in np.flatnonzero(uncut):
         simple[row] = make_right_angled(simple[row], shortest, smooth[row])
     return simple
-
-
-def _still_valid(polygons: NDArray[Any], traced: NDArray[Any], affine: Affine) -> NDArray[Any]:
-    """Valid outlines: where rounding made two corners of a shaped one meet, the traced one."""
-    broken = ~shapely.is_valid(polygons)
-    return np.where(broken, transform_shapes(affine, traced), polygons) if broken.any() else polygons
 
 
 def selected_classes(layer: Layer, classes: str | None, known: Legend | None) -> dict[int, str] | None:

@@ -1,29 +1,38 @@
-"""Connected regions of equal labels, traced block by block and joined over block edges as if traced at once.
+"""Connected regions of equal labels, numbered block by block and outlined from their corners, as if traced at once.
 
 Takes a layer of whole-number labels; returns polygons on pixel corners (x = column, y = row), holes kept, in the order
 of their first pixels, the same whatever the block size. Pixels that touch only by a corner are not connected.
+
+Where four pixels meet, each region among them has a corner if it holds one of them, three, or two across. A corner has one
+side along the row and one along the column. Sorted along their lines, corners that follow each other are the two ends of
+a side: so all sides are found at once, and a ring is walked from side to side. Where a region touches itself at a corner,
+the walk crosses over, so that what the region encloses becomes a hole: outlines are valid as they are made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import rasterio.features
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import breadth_first_order, connected_components
 from skimage.measure import label as connected_regions
 
+from deepnets4eo.arrays import Indices, Mask
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import LABELS_READ_PX, Window, blocks
-from deepnets4eo.polygons.vertices import from_rings, vertices
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer
+
+LINE = 2**26  # rasters are far narrower than this, so y * LINE + x names a pixel corner
+GROUP = 2**20  # corners that are walked at once
+RIGHT, LOWER, INSIDE, CROSSING = 1, 2, 4, 8  # bits of the kind of a corner
+
+Read = Callable[[Window], tuple[NDArray[Any], Mask]]
 
 
 class Regions(NamedTuple):
@@ -33,19 +42,34 @@ class Regions(NamedTuple):
     values: NDArray[np.int64]
 
 
-class _Block(NamedTuple):
-    """Regions of one block; region k of `pieces` is number k + 1 in `edges`, 0 is none."""
+class _Corners(NamedTuple):
+    """Corners of regions (n,): place y * LINE + x, the region that has it, and its kind.
 
-    pieces: NDArray[Any]
+    One of the four pixels around it stands alone, and the sides of the corner are sides of that pixel. RIGHT and LOWER
+    say which one it is, INSIDE that it belongs to the region, CROSSING that each of the four differs from those beside it.
+    """
+
+    place: NDArray[np.int64]
+    region: NDArray[np.int32]
+    kind: NDArray[np.uint8]
+
+
+class _Block(NamedTuple):
+    """Regions of one block, numbered from 1 on (0 is none): their labels, the corners within it, the pixels at its edges."""
+
     values: NDArray[np.int64]
-    edges: dict[str, NDArray[np.int64]]  # region numbers along the top, bottom, left and right pixels
+    corners: _Corners
+    top: NDArray[np.int32]
+    bottom: NDArray[np.int32]
+    left: NDArray[np.int32]
+    right: NDArray[np.int32]
 
 
 def trace_regions(
     layer: Layer,
     values: Sequence[int] | None = None,
     *,
-    read: Callable[[Window], tuple[NDArray[Any], NDArray[np.bool_]]] | None = None,
+    read: Read | None = None,
     block_px: int = LABELS_READ_PX,
     workers: int | None = None,
     progress: Callable[[float], None] | None = None,
@@ -56,7 +80,7 @@ def trace_regions(
     read : returns the labels of a window (1, h, w) and their validity, in place of the layer's own
     progress : called with the share done
 
-    Peak memory: per worker 40 bytes a pixel of a block; and all polygons.
+    Peak memory: per worker 40 bytes a pixel of a block; and all polygons, and 30 bytes a corner while they are made.
 
     >>> regions = trace_regions(Layer.open(np.array([[1, 1, 0], [0, 1, 0]], np.uint8)), [1])
     >>> regions.polygons[0].wkt, regions.values.tolist()
@@ -68,106 +92,201 @@ def trace_regions(
             f"{layer.source} has {layer.count} bands of {layer.dtype}; labels are one band of whole numbers."
         )
     windows = blocks(layer.shape, block_px)
-    pieces, of_piece, joints, count = [], [], [], 0
-    below = np.zeros(layer.shape[1], np.int64)  # global region numbers along the lower edge of the blocks done
-    aside = np.zeros(0, np.int64)  # … and along the right edge of the last block
-    for done, (window, block) in enumerate(
-        zip(
-            windows, in_order(lambda window: _trace(read or layer.read, window, values), windows, workers), strict=True
-        ),
-        start=1,
-    ):
-        edges = {side: np.where(numbers > 0, numbers + count, 0) for side, numbers in block.edges.items()}
-        columns = slice(window.col, window.col + window.width)
-        joints.append(np.stack([below[columns], edges["top"]]))
-        if window.col:
-            joints.append(np.stack([aside, edges["left"]]))
-        below[columns], aside = edges["bottom"], edges["right"]
-        pieces.append(block.pieces)
-        of_piece.append(block.values)
-        count += len(block.pieces)
+    seams, of_region, parts, count = _Seams(layer.shape, block_px), [], [], 0
+    numbered = in_order(lambda window: _number(read or layer.read, window, values), windows, workers)
+    for done, (window, block) in enumerate(zip(windows, numbered, strict=True), start=1):
+        seams.add(window, block, count)
+        parts.append(block.corners._replace(region=block.corners.region + count))
+        of_region.append(block.values)
+        count += len(block.values)
         if progress is not None:
             progress(done / len(windows))
-    every = np.concatenate([np.zeros(0, np.int64), *of_piece])
-    polygons, kept = _join(np.concatenate([np.zeros(0, object), *pieces]), every, np.concatenate(joints, axis=1))
-    return _in_order_of_first_pixel(Regions(_corners_only(polygons), every[kept]))
+    labels = np.concatenate([np.zeros(1, np.int64), *of_region])
+    final = seams.joined(labels)
+    within = [part._replace(region=final[part.region]) for part in parts]
+    corners = _together([*within, *seams.corners(final)])
+    del parts, within
+    first = _least(corners.place, corners.region, int(final.max()) + 1)
+    outlined = [_outlines(group) for group in _grouped(corners)]
+    polygons = np.concatenate([np.zeros(0, object), *(polygons for polygons, _ in outlined)])
+    region = np.concatenate([np.zeros(0, np.int32), *(region for _, region in outlined)])
+    order = np.argsort(first[region])
+    value_of = np.zeros(len(labels), np.int64)
+    value_of[final] = labels
+    return Regions(polygons[order], value_of[region[order]])
 
 
-def _trace(
-    read: Callable[[Window], tuple[NDArray[Any], NDArray[np.bool_]]], window: Window, values: Sequence[int] | None
-) -> _Block:
+class _Seams:
+    """Numbers of the regions on both sides of the lines between blocks, the raster's edges included."""
+
+    def __init__(self, shape: tuple[int, int], block_px: int) -> None:
+        self.shape, self.block_px = shape, block_px
+        rows, cols = (-(-size // block_px) + 1 for size in shape)
+        self.above, self.below = np.zeros((2, rows, shape[1]), np.int32)
+        self.left, self.right = np.zeros((2, cols, shape[0]), np.int32)
+
+    def add(self, window: Window, block: _Block, count: int) -> None:
+        """Take the edges of a block, whose regions are numbered from `count` + 1 on."""
+        row, col = window.row // self.block_px, window.col // self.block_px
+        along = slice(window.col, window.col + window.width), slice(window.row, window.row + window.height)
+        for line, place, numbers in (
+            (self.below, (row, along[0]), block.top),
+            (self.above, (row + 1, along[0]), block.bottom),
+            (self.right, (col, along[1]), block.left),
+            (self.left, (col + 1, along[1]), block.right),
+        ):
+            line[place] = np.where(numbers > 0, numbers + count, 0)
+
+    def joined(self, labels: Indices) -> NDArray[np.int32]:
+        """For each number of a region in its block, the number of the whole region; 0 is none."""
+        one, other = (
+            np.concatenate([a.ravel(), b.ravel()]) for a, b in ((self.above, self.left), (self.below, self.right))
+        )
+        same = (one > 0) & (other > 0) & (labels[one] == labels[other])
+        links = coo_array((np.ones(np.count_nonzero(same), bool), (one[same], other[same])), shape=(len(labels),) * 2)
+        return connected_components(links, directed=False)[1]
+
+    def corners(self, final: NDArray[np.int32]) -> list[_Corners]:
+        """The corners on the lines, of whole regions."""
+        found = []
+        for row, pair in enumerate(zip(self.above, self.below, strict=True)):
+            across = np.pad(final[np.stack(pair)], ((0, 0), (1, 1)))
+            found.append(_corners_within(across, min(row * self.block_px, self.shape[0]) - 1, -1))
+        for col, pair in enumerate(zip(self.left, self.right, strict=True)):
+            beside = _corners_within(final[np.stack(pair, axis=1)], 0, min(col * self.block_px, self.shape[1]) - 1)
+            new = beside.place // LINE % self.block_px > 0  # the others lie on a line along the rows, too
+            found.append(_Corners(beside.place[new], beside.region[new], beside.kind[new]))
+        return found
+
+
+def _number(read: Read, window: Window, values: Sequence[int] | None) -> _Block:
     data, valid = read(window)
     labels = data[0].astype(np.int64)
     traced = valid & (np.isin(labels, list(values)) if values is not None else labels != VOID)
+    found = labels[traced]
     codes = np.zeros(labels.shape, np.int32)
-    _, inverse = np.unique(labels[traced], return_inverse=True)
-    codes[traced] = inverse + 1
-    numbers = connected_regions(codes, background=0, connectivity=1).astype(np.int32)
-    rings: list[Any] = []
-    ring_owner: list[int] = []
-    owners: list[int] = []
-    shift = Affine.translation(window.col, window.row)
-    for shape, number in rasterio.features.shapes(numbers, mask=numbers > 0, connectivity=4, transform=shift):
-        rings.extend(shape["coordinates"])
-        ring_owner.extend([len(owners)] * len(shape["coordinates"]))
-        owners.append(int(number))
-    order = np.argsort(np.array(owners, np.int64))
-    value_of = np.zeros(len(owners) + 1, np.int64)
-    value_of[numbers[traced]] = labels[traced]
-    edges = {"top": numbers[0], "bottom": numbers[-1], "left": numbers[:, 0], "right": numbers[:, -1]}
-    polygons = _polygons(rings, np.array(ring_owner, np.int64))[order]
-    return _Block(polygons, value_of[1:], {side: line.astype(np.int64) for side, line in edges.items()})
+    codes[traced] = _small_codes(found)
+    numbers, count = connected_regions(codes, background=0, connectivity=1, return_num=True)
+    numbers = numbers.astype(np.int32)
+    value_of = np.zeros(count + 1, np.int64)
+    value_of[numbers[traced]] = found
+    corners = _corners_within(numbers, window.row, window.col)
+    return _Block(value_of[1:], corners, numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1])
 
 
-def _polygons(rings: list[list[tuple[float, float]]], owner: NDArray[np.int64]) -> NDArray[Any]:
-    """Valid polygons from rings grouped by owner, the shell first."""
-    if not rings:
-        return np.zeros(0, object)
-    xy = np.array([point for ring in rings for point in ring])
-    of_ring = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
-    return _valid(shapely.polygons(shapely.linearrings(xy, indices=of_ring), indices=owner))
+def _small_codes(labels: Indices) -> Indices:
+    """A number from 1 on for each label, the same for equal ones."""
+    low = int(labels.min(initial=0))
+    if int(labels.max(initial=0)) - low < 2**31 - 1:
+        return labels - (low - 1)
+    return np.unique(labels, return_inverse=True)[1] + 1
 
 
-def _valid(polygons: NDArray[Any]) -> NDArray[Any]:
-    """Rings that touch themselves at a corner are split into shell and holes."""
-    for row in np.flatnonzero(~shapely.is_valid(polygons)):
-        parts = shapely.get_parts(shapely.make_valid(polygons[row]))
-        polygons[row] = max(parts, key=shapely.area)
-    return polygons
+def _corners_within(numbers: NDArray[np.int32], row: int, col: int) -> _Corners:
+    """Corners where four pixels of `numbers` (h, w) meet, whose first pixel lies at this row and column."""
+    upper, lower = numbers[:, :-1] != numbers[:, 1:], numbers[:-1] != numbers[1:]
+    top, bottom, left, right = upper[:-1], upper[1:], lower[:, :-1], lower[:, 1:]
+    all_differ = top & left & bottom & right
+    found = []
+    for pixel, alone, others_differ in (
+        (0, top & left, bottom | right),
+        (RIGHT, top & right, bottom | left),
+        (LOWER, bottom & left, top | right),
+        (LOWER | RIGHT, bottom & right, top | left),
+    ):
+        rows, cols = np.nonzero(alone)
+        place = (rows + (row + 1)) * LINE + (cols + (col + 1))
+        down, across = pixel // LOWER, pixel % LOWER
+        itself, opposite = numbers[rows + down, cols + across], numbers[rows + 1 - down, cols + 1 - across]
+        inside, outside = itself > 0, ~others_differ[rows, cols] & (opposite > 0)
+        kind = ((pixel | INSIDE) + CROSSING * all_differ[rows, cols]).astype(np.uint8)
+        found.append(_Corners(place[inside], itself[inside], kind[inside]))
+        found.append(_Corners(place[outside], opposite[outside], np.full(np.count_nonzero(outside), pixel, np.uint8)))
+    return _together(found)
 
 
-def _join(
-    pieces: NDArray[Any], values: NDArray[np.int64], joints: NDArray[np.int64]
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Unite pieces that face each other over a block edge with the same value; which piece stands for each region."""
-    one, other = joints[:, (joints > 0).all(axis=0)] - 1
-    same = values[one] == values[other]
-    links = coo_array((np.ones(int(same.sum()), bool), (one[same], other[same])), shape=(len(pieces), len(pieces)))
-    region = connected_components(links, directed=False)[1] if len(pieces) else np.zeros(0, np.int64)
-    order = np.argsort(region, kind="stable")
-    first = np.flatnonzero(np.diff(region[order], prepend=-1))
-    polygons = pieces[order[first]].copy()
-    sizes = np.diff(np.append(first, len(order)))
-    for row in np.flatnonzero(sizes > 1):
-        polygons[row] = shapely.union_all(pieces[order[first[row] : first[row] + sizes[row]]])
-    return _valid(polygons), order[first]
+def _together(parts: Sequence[_Corners]) -> _Corners:
+    return _Corners(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _corners_only(polygons: NDArray[Any]) -> NDArray[Any]:
-    """Without vertices along straight runs, and every ring from the same start: one region, one spelling."""
-    if not len(polygons):
-        return polygons
-    xy, ring, before, after, owner = vertices(polygons)
-    (ax, ay), (bx, by) = (xy - xy[before]).T, (xy[after] - xy).T
-    corner = ax * by != ay * bx
-    return shapely.normalize(from_rings(xy[corner], ring[corner], owner))
+def _grouped(corners: _Corners) -> Iterator[_Corners]:
+    """The corners in groups, each of all corners of some regions, so that memory for the work is that of a group."""
+    counts = np.bincount(corners.region)
+    group = (np.cumsum(counts) // GROUP).astype(np.int32)[corners.region]
+    order = np.argsort(group, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+        if len(rows):
+            yield _Corners(*(part[rows] for part in corners))
 
 
-def _in_order_of_first_pixel(regions: Regions) -> Regions:
-    if not len(regions.polygons):
-        return regions
-    xy, owner = shapely.get_coordinates(regions.polygons, return_index=True)
-    first = np.flatnonzero(np.diff(owner, prepend=-1))
-    key = xy[:, 1] * 2.0**26 + xy[:, 0]  # rasters are far narrower than 2**26 pixels, so this is exact
-    order = np.argsort(np.minimum.reduceat(key, first))
-    return Regions(regions.polygons[order], regions.values[order])
+def _outlines(corners: _Corners) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """Polygons (N,), every ring from the same start, and the region that each is."""
+    following = _following(corners)
+    count, ring = connected_components(_steps(following), directed=False)
+    start = _leftmost(corners.place, ring, count)
+    region = corners.region[start]
+    # The first corner of a region lies on its shell, so that the shell comes before the holes.
+    order = np.lexsort((_least(corners.place, ring, count), region))
+    start, region = start[order], region[order]
+    before = np.empty_like(following)
+    before[following] = np.arange(len(following), dtype=np.int32)
+    following[before[start]] = np.roll(start, -1)  # all rings in one chain
+    walk = breadth_first_order(_steps(following), start[0], return_predecessors=False)
+    ends = np.cumsum(np.bincount(ring)[order])
+    y, x = np.divmod(corners.place[np.insert(walk, ends, start)], LINE)
+    shells = np.flatnonzero(np.diff(region, prepend=-1))
+    offsets = np.append(0, ends + np.arange(1, count + 1)), np.append(shells, count)
+    xy = np.column_stack([x, y]).astype(float)
+    polygons = shapely.from_ragged_array(shapely.GeometryType.POLYGON, xy, offsets)
+    holed = np.diff(offsets[1]) > 1
+    polygons[holed] = shapely.normalize(polygons[holed])
+    return polygons, region[shells]
+
+
+def _leftmost(place: Indices, ring: NDArray[np.int32], count: int) -> NDArray[np.int32]:
+    """The corner of each ring that is farthest to the left, of several the uppermost: where its spelling starts."""
+    key = place % LINE * LINE + place // LINE
+    there = np.flatnonzero(key == _least(key, ring, count)[ring])
+    start = np.empty(count, np.int32)
+    start[ring[there]] = there
+    return start
+
+
+def _least(values: Indices, group: NDArray[np.int32], count: int) -> Indices:
+    """The least value of each group."""
+    least = np.full(count, np.iinfo(np.int64).max)
+    np.minimum.at(least, group, values)
+    return least
+
+
+def _steps(following: NDArray[np.int32]) -> csr_array:
+    """The graph in which each corner leads to the following one."""
+    size = len(following)
+    return csr_array((np.ones(size, np.int8), following, np.arange(size + 1, dtype=np.int32)), shape=(size, size))
+
+
+def _following(corners: _Corners) -> NDArray[np.int32]:
+    """For each corner the next one of its ring, with the region on the left hand as seen on the raster."""
+    y, x = np.divmod(corners.place, LINE)
+    lower, right, inside = ((corners.kind & bit) > 0 for bit in (LOWER, RIGHT, INSIDE))
+    above, beside = lower != inside, right != inside  # whether the region lies above one side, to the left of the other
+    following = np.empty(len(y), np.int32)
+    # Ends of sides on one line follow each other; where two meet in a place, the side that ends comes first.
+    ends = np.argsort(((y * 2 + above) * LINE + x) * 2 + right).astype(np.int32).reshape(-1, 2)
+    forth = above[ends[:, 0]]
+    following[np.where(forth, ends[:, 0], ends[:, 1])] = np.where(forth, ends[:, 1], ends[:, 0])
+    ends = np.argsort(((x * 2 + beside) * LINE + y) * 2 + lower).astype(np.int32).reshape(-1, 2)
+    forth = ~beside[ends[:, 0]]
+    ends = _crossed_over(corners)[ends]
+    following[np.where(forth, ends[:, 0], ends[:, 1])] = np.where(forth, ends[:, 1], ends[:, 0])
+    return following
+
+
+def _crossed_over(corners: _Corners) -> NDArray[np.int32]:
+    """Numbers of the corners, where two of one region lie in one place each in the place of the other."""
+    number = np.arange(len(corners.place), dtype=np.int32)
+    several = np.flatnonzero(corners.kind & CROSSING)
+    order = several[np.lexsort((corners.region[several], corners.place[several]))]
+    same = np.flatnonzero((np.diff(corners.place[order]) == 0) & (np.diff(corners.region[order]) == 0))
+    number[order[same]], number[order[same + 1]] = order[same + 1], order[same]
+    return number

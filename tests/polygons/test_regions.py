@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import rasterio.features
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepnets4eo.polygons import regions
 from deepnets4eo.polygons.regions import trace_regions
 from deepnets4eo.rasters.scene import Layer
 
@@ -42,3 +44,25 @@ def test_any_cut_into_blocks_gives_the_polygons_of_the_whole_raster(
 def test_order_follows_first_pixels() -> None:
     labels = np.array([[0, 0, 2, 0, 3], [1, 0, 2, 0, 3], [1, 0, 0, 0, 0]], np.uint8)
     assert trace_regions(Layer.open(labels), [1, 2, 3], block_px=2).values.tolist() == [2, 3, 1]
+
+
+def test_regions_walked_in_groups_are_those_walked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.random.default_rng(3).integers(0, 3, (40, 30)).astype(np.uint8)
+    at_once = trace_regions(Layer.open(labels), [1, 2])
+    monkeypatch.setattr(regions, "GROUP", 50)
+    in_groups = trace_regions(Layer.open(labels), [1, 2])
+    assert shapely.to_wkb(in_groups.polygons).tolist() == shapely.to_wkb(at_once.polygons).tolist()
+    assert in_groups.values.tolist() == at_once.values.tolist()
+
+
+def test_a_region_that_closes_around_another_by_a_corner_has_a_hole() -> None:
+    labels = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 0]], np.uint8)  # the hole touches the outside in the point (2, 2)
+    (polygon,) = trace_regions(Layer.open(labels), [1]).polygons
+    assert polygon.is_valid
+    assert polygon.area == 7
+    assert [list(ring.coords) for ring in polygon.interiors] == [[(1, 1), (2, 1), (2, 2), (1, 2), (1, 1)]]
+
+
+def test_labels_far_apart_are_told_apart() -> None:
+    labels = np.array([[-(2**62), 2**62, 7]], np.int64)
+    assert trace_regions(Layer.open(labels), [-(2**62), 2**62, 7]).values.tolist() == [-(2**62), 2**62, 7]
