@@ -109,7 +109,7 @@ def sift(pre: GreyImage, post: GreyImage) -> tuple[str, Affine]:
         points.append(np.array([keypoint.pt for keypoint in keypoints]))
     pairs = [pair for pair in cv2.BFMatcher(cv2.NORM_L2).knnMatch(*vectors, k=2) if len(pair) == 2]
     good = [first for first, second in pairs if first.distance < 0.8 * second.distance]
-    index = np.array([(match.queryIdx, match.trainIdx) for match in good]).reshape(-1, 2)
+    index = np.array([(match.queryIdx, match.trainIdx) for match in good], int).reshape(-1, 2)
     return magsac(points[0][index[:, 0]], points[1][index[:, 1]])
 
 

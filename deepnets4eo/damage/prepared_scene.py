@@ -18,7 +18,7 @@ from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import ImagePair, Registration
-from deepnets4eo.registration.options import MAX_ROTATION_DEG
+from deepnets4eo.registration.options import NEAR_ROTATION_DEG
 from deepnets4eo.registration.pair import Role
 
 logger = logging.getLogger(__name__)
@@ -194,12 +194,12 @@ def _as_requested(registration: Registration, settings: Settings) -> tuple[Findi
             ),
         )  # fmt: skip
     turn = abs(registration.measured.rotation_deg)
-    if registration.usable and turn > MAX_ROTATION_DEG:
+    if registration.usable and turn > NEAR_ROTATION_DEG:
         return (
             Finding(
                 "registration_turned", "caution",
-                f"The pre image is turned by {turn:.1f}°, which only max_rotation_deg={settings.max_rotation_deg:g} allows; "
-                f"georeferenced images are seldom turned by more than {MAX_ROTATION_DEG:g}°.",
+                f"The pre image is turned by {turn:.1f}°; georeferenced images are seldom turned by more than "
+                f"{NEAR_ROTATION_DEG:g}°.",
                 "Look whether pre and post agree on the page.",
             ),
         )  # fmt: skip

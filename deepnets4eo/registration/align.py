@@ -1,11 +1,12 @@
 """Pre to post: wide windows for a first model, fine windows twice, a model chosen and tested on hold-out tie points.
 
-Takes two layers of any CRS, resolution and band count; refuses pairs that do not overlap or of which only one has a
+Where that is not good, first models of every turn are tried, behind the same gate. Takes two layers of any CRS, resolution and band count; refuses pairs that do not overlap or of which only one has a
 CRS (unless they have the same shape, and are then taken pixel for pixel).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -17,15 +18,11 @@ from deepnets4eo.arrays import Points
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import apply_affine, mean_gsd_m
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.registration.coarse import (
-    MAX_ROTATION_COARSE_DEG,
-    coarse_model,
-    coarse_shift,
-    shift_by_halves,
-)
+from deepnets4eo.registration.coarse import coarse_model, coarse_shift, shift_by_halves
 from deepnets4eo.registration.fit import MODELS, ModelName, choose_model, residuals, robust_fit, scale_and_turn
 from deepnets4eo.registration.ground import LayerSampler, MetricFrame
-from deepnets4eo.registration.options import MAX_ROTATION_DEG, MAX_SHIFT_M
+from deepnets4eo.registration.hypotheses import PART_PX, similarity_hypotheses
+from deepnets4eo.registration.options import MAX_ROTATION_DEG, MAX_SHIFT_M, NEAR_ROTATION_DEG
 from deepnets4eo.registration.result import (
     QualityThresholds,
     Registration,
@@ -53,7 +50,10 @@ FINE_SIDES_PX = (256, 128, 64, 32)
 FINE_RADIUS_PX = 12
 ROUGH_COUNT, FINE_COUNT = 100, 256
 HOLDOUT = 0.3
-ROTATION_MARGIN_DEG = 2.0  # a first guess may be off by as much
+SEARCH_SIGNIFICANCE = 1e-6  # of what a search over all turns finds: many models were tried
+CLEAR_SHARE, MORE_INLIERS = 0.5, 1.2
+PART_GROWTH = 2.5
+STATUSES: tuple[Status, ...] = ("ok", "degraded", "failed")
 TOLERANCE_PX = 3.0  # a tie point within that distance agrees with the model
 MIN_OVERLAP_PX = 48
 PROBES = 8  # along each side, that say whether images fill what both cover
@@ -81,7 +81,7 @@ def register(
     max_shift_m
         Largest displacement tried, metres.
     max_rotation_deg
-        Largest rotation accepted, 0–45 degrees; measured up to 9.
+        Largest rotation accepted, 0–45 degrees. Beyond 3, and where the first search finds nothing good, all turns are tried.
     seed
         Draws hold-out points and samples.
 
@@ -119,19 +119,18 @@ def register(
             "`deepnets4eo check`."
         )
     search = fine_search(pair)
-    widest = max(MAX_ROTATION_COARSE_DEG, max_rotation_deg + ROTATION_MARGIN_DEG)
-    first = coarse_model(pair, max_shift_m, seed, max_rotation_deg=widest)
+    first = coarse_model(pair, max_shift_m, seed)
     rough = _fit_round(pair, replace(search, max_count=ROUGH_COUNT), first, model, seed)
     fitted = _fit_round(pair, search, rough.affine, model, seed + 1)
     measured = measure_fit(pair, search, fitted, max_shift_m, seed)
-    status, reason = quality_status(measured, QualityThresholds(max_rotation_deg=max_rotation_deg))
-    if status == "failed":
-        shifted, halves = _fit_by_halves(pair, search, max_shift_m, seed)
-        measured = replace(measured, split_m=halves.split_m, split_score=halves.split_score)
-        if halves_agree(halves):
-            reason = f"{reason}; both halves of the overlap still agree on one shift, to {halves.split_m:.2f} m"
-            fitted, measured, status = shifted, halves, "degraded"
-    return _result(pair, fitted, measured, status, reason)
+    near = min(max_rotation_deg, NEAR_ROTATION_DEG)
+    status, reason = quality_status(measured, QualityThresholds(max_rotation_deg=near))
+    attempt = Attempt(fitted, measured, status, reason)
+    if status != "ok" and model != "translation" and not attempt.clear:
+        attempt = _try_every_turn(pair, search, attempt, model, max_shift_m, max_rotation_deg, seed)
+    if attempt.status == "failed":
+        attempt = _try_halves(pair, search, attempt, max_shift_m, seed)
+    return _result(pair, attempt)
 
 
 def assume_registered(pre: Layer, post: Layer) -> Registration:
@@ -163,7 +162,7 @@ def assume_registered(pre: Layer, post: Layer) -> Registration:
     matches = Matches(none, none, np.empty(0), np.empty(0), np.empty(0, bool), np.empty((0, 1, 1), np.float32))
     fitted = FittedModel("translation", IDENTITY, matches, np.empty(0, bool), TOLERANCE_PX * search.gsd_m)
     measured = measure_fit(pair, search, fitted, float("inf"), 0)
-    return _result(pair, fitted, measured, "ok", "taken as registered, not measured")
+    return _result(pair, Attempt(fitted, measured, "ok", "taken as registered, not measured"))
 
 
 def make_pair(pre: Layer, post: Layer, *, least_px: int = MIN_OVERLAP_PX) -> SampledPair:
@@ -232,18 +231,75 @@ def fine_search(pair: SampledPair) -> Search:
     return Search(size, min(FINE_RADIUS_PX, size * 3 // 8), pair.gsd_m, FINE_COUNT)
 
 
-def _fit_round(pair: SampledPair, search: Search, start: Affine, choice: ModelChoice, seed: int) -> FittedModel:
-    """Match windows through the starting model and fit a better one to 70 % of them."""
+def _fit_round(
+    pair: SampledPair, search: Search, start: Affine, choice: ModelChoice, seed: int, *, about: Affine = IDENTITY
+) -> FittedModel:
+    """Match windows through the starting model and fit a better one to 70 % of them.
+
+    about : a turned model that the fit corrects, so that a few points, which fix a shift alone, keep its turn.
+    """
     matches = match_spread(pair, search, start, seed)
     rng = np.random.default_rng(seed)
     holdout = rng.random(len(matches.points)) < HOLDOUT
     tolerance = TOLERANCE_PX * search.gsd_m
+    turned = about != IDENTITY
     train = matches.reliable & ~holdout
     if train.sum() < 3:
-        return FittedModel("translation", start, matches, holdout, tolerance)
+        return FittedModel("similarity" if turned else "translation", start, matches, holdout, tolerance)
     points, targets = matches.points[train], matches.targets[train]
+    if turned:
+        targets = apply_affine(~about, targets)
     model = choose_model(points, targets, tolerance, rng) if choice == "auto" else choice
-    return FittedModel(model, robust_fit(model, points, targets, tolerance, rng), matches, holdout, tolerance)
+    affine = robust_fit(model, points, targets, tolerance, rng)
+    if turned:
+        affine, model = about * affine, "similarity" if model == "translation" else model
+    return FittedModel(model, affine, matches, holdout, tolerance)
+
+
+def _try_every_turn(
+    pair: SampledPair,
+    search: Search,
+    first: Attempt,
+    model: ModelChoice,
+    max_shift_m: float,
+    max_rotation_deg: float,
+    seed: int,
+) -> Attempt:
+    """The attempt from the best of the models that a search over all turns finds, where the gate thinks better of it."""
+    rounds = []
+    for start in similarity_hypotheses(pair, max_shift_m, max_rotation_deg):
+        for part in _growing_parts(pair):
+            fitted = _fit_round(part, replace(search, max_count=ROUGH_COUNT), start, model, seed, about=start)
+            start = fitted.affine
+        rounds.append(fitted)
+    rough = max(rounds, key=lambda one: int((one.inlier & one.holdout).sum()))
+    fitted = _fit_round(pair, search, rough.affine, model, seed + 1, about=rough.affine)
+    measured = measure_fit(pair, search, fitted, max_shift_m, seed)
+    limits = QualityThresholds(max_rotation_deg=max_rotation_deg, significance=SEARCH_SIGNIFICANCE)
+    attempt = Attempt(fitted, measured, *quality_status(measured, limits))
+    return attempt if attempt.better_than(first) else first
+
+
+def _growing_parts(pair: SampledPair) -> Iterator[SampledPair]:
+    """Parts around the middle, each some times wider, and the whole: a small error of the turn is a large one far out."""
+    x, y = pair.middle[0]
+    side_m = PART_PX * pair.gsd_m
+    while side_m * PART_GROWTH < max(pair.sides):
+        left, top, right, bottom = pair.box
+        half = side_m / 2
+        yield replace(pair, box=(max(left, x - half), max(top, y - half), min(right, x + half), min(bottom, y + half)))
+        side_m *= PART_GROWTH
+    yield pair
+
+
+def _try_halves(pair: SampledPair, search: Search, failed: Attempt, max_shift_m: float, seed: int) -> Attempt:
+    """One shift from all windows together, where both halves of the overlap agree on it; the failed attempt otherwise."""
+    shifted, halves = _fit_by_halves(pair, search, max_shift_m, seed)
+    if halves_agree(halves):
+        reason = f"{failed.reason}; both halves of the overlap still agree on one shift, to {halves.split_m:.2f} m"
+        return Attempt(shifted, halves, "degraded", reason)
+    measured = replace(failed.measured, split_m=halves.split_m, split_score=halves.split_score)
+    return replace(failed, measured=measured)
 
 
 def _fit_by_halves(
@@ -259,9 +315,8 @@ def _fit_by_halves(
     return fitted, replace(measured, residual_m=apart_m, split_m=apart_m, split_score=score)
 
 
-def _result(
-    pair: SampledPair, fitted: FittedModel, measured: RegistrationQuality, status: Status, reason: str
-) -> Registration:
+def _result(pair: SampledPair, attempt: Attempt) -> Registration:
+    fitted, status = attempt.fitted, attempt.status
     model = fitted.affine if status != "failed" else IDENTITY
     frame = MetricFrame.of(pair.post.grid)
     pixels = frame.to_pixel * model * ~frame.to_pixel
@@ -269,12 +324,12 @@ def _result(
     shift = (apply_affine(model, middle) - middle)[0]
     return Registration(
         status=status,
-        reason=reason,
+        reason=attempt.reason,
         model=fitted.model,
         matrix=np.array(pixels[:6]).reshape(2, 3),
         dx_m=float(shift[0]),
         dy_m=float(shift[1]),
-        measured=measured,
+        measured=attempt.measured,
         post_grid=pair.post.grid,
         pre_grid=pair.pre.grid,
         ties=tie_columns(fitted, frame.to_pixel),
@@ -300,6 +355,28 @@ class FittedModel:
     def inlier(self) -> NDArray[np.bool_]:
         """Reliable matches within the tolerance."""
         return np.asarray(self.matches.reliable & (self.errors <= self.tolerance_m))
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A fitted model, its quality, and what the gate says of it."""
+
+    fitted: FittedModel
+    measured: RegistrationQuality
+    status: Status
+    reason: str
+
+    @property
+    def clear(self) -> bool:
+        """Whether the model is right beyond doubt, whatever its status: no other turn can be."""
+        share = self.measured.inliers / max(self.measured.reliable, 1)
+        return self.measured.significance <= SEARCH_SIGNIFICANCE and share >= CLEAR_SHARE and self.status != "failed"
+
+    def better_than(self, other: Attempt) -> bool:
+        """Whether its status is better, or as good with more hold-out tie points."""
+        ranks = [STATUSES.index(one.status) for one in (self, other)]
+        more = self.measured.inliers > MORE_INLIERS * other.measured.inliers
+        return ranks[0] < ranks[1] or (ranks[0] == ranks[1] and self.status != "failed" and more)
 
 
 def measure_fit(

@@ -30,9 +30,7 @@ GAIN, GAIN_FEW = 1.1, 1.4  # a turned model must score this many times a shift's
 MAX_ROTATION_COARSE_DEG, MAX_STRETCH = 5.0, 0.12
 
 
-def coarse_model(
-    pair: SampledPair, max_shift_m: float, seed: int, *, max_rotation_deg: float = MAX_ROTATION_COARSE_DEG
-) -> Affine:
+def coarse_model(pair: SampledPair, max_shift_m: float, seed: int) -> Affine:
     """Shift or similarity from post to pre, good to a few working pixels.
 
     returns : frame metres → frame metres; identity where no window holds data.
@@ -42,7 +40,7 @@ def coarse_model(
     if not len(matches.points):
         return IDENTITY
     shift = _best_shift(surfaces, search)
-    turned = _best_similarity(matches, surfaces, search, np.random.default_rng(seed), max_rotation_deg)
+    turned = _best_similarity(matches, surfaces, search, np.random.default_rng(seed))
     if turned is None:
         return shift
     gain = GAIN if len(surfaces) >= MANY else GAIN_FEW
@@ -85,7 +83,6 @@ def _best_similarity(
     surfaces: NDArray[np.float32],
     search: Search,
     rng: np.random.Generator,
-    max_rotation_deg: float,
 ) -> Affine | None:
     candidates = np.flatnonzero(matches.reliable)
     if len(candidates) < 4:
@@ -93,7 +90,7 @@ def _best_similarity(
     samples = candidates[draw_samples(len(candidates), 2, TRIALS, rng)]
     models = exact_models("similarity", matches.points, matches.targets, samples)
     turn = models[:, 0, 0] + 1j * models[:, 1, 0]
-    likely = (np.abs(np.angle(turn, deg=True)) <= max_rotation_deg) & (np.abs(np.abs(turn) - 1) <= MAX_STRETCH)
+    likely = (np.abs(np.angle(turn, deg=True)) <= MAX_ROTATION_COARSE_DEG) & (np.abs(np.abs(turn) - 1) <= MAX_STRETCH)
     models = models[likely]
     if not len(models):
         return None

@@ -10,7 +10,8 @@ from deepnets4eo.options import KEY, SeedKey, option_group
 
 ALIGNMENT: dict[str, Any] = {"group": "Alignment"}
 MAX_SHIFT_M = 30.0
-MAX_ROTATION_DEG = 3.0  # georeferenced pairs seldom lie turned by more
+NEAR_ROTATION_DEG = 3.0  # georeferenced pairs seldom lie turned by more; farther turns need a search over all of them
+MAX_ROTATION_DEG = 30.0
 
 Motion: TypeAlias = Annotated[
     Literal["auto", "translation", "similarity", "affine"],
@@ -28,9 +29,9 @@ MaxShift: TypeAlias = Annotated[
 MaxRotation: TypeAlias = Annotated[
     float,
     Field(
-        description="Farthest that pre may be turned, degrees; above 3 a wrong match is more likely.",
+        description="Farthest that pre may be turned, degrees.",
         ge=0,
-        le=10,
+        le=45,
         json_schema_extra=KEY,
     ),
 ]

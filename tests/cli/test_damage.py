@@ -178,7 +178,7 @@ def test_event_formats_and_an_assumed_registration_are_options(
             ("later than date_post, which is 2011-05-22",),
         ),
         (("--also", "kml,kmz"), ("'kmz' is no further format", "Did you mean 'kml'?")),
-        (("--set", "max_rotation_deg=11"), ("--set: max_rotation_deg", "less than or equal to 10")),
+        (("--set", "max_rotation_deg=46"), ("--set: max_rotation_deg", "less than or equal to 45")),
     ],
 )
 def test_bad_options_are_refused_before_long_work(

@@ -170,7 +170,12 @@ def test_density_of_objects(reach, labels, tmp_path, monkeypatch, capsys) -> Non
 
 def test_register(reach, labels) -> None:
     function, start = "deepnets4eo.registration.pair.register", ["register", labels, labels]
-    assert reach(function, *start).options == {"model": "auto", "max_shift_m": 30.0, "max_rotation_deg": 3.0, "seed": 0}
+    assert reach(function, *start).options == {
+        "model": "auto",
+        "max_shift_m": 30.0,
+        "max_rotation_deg": 30.0,
+        "seed": 0,
+    }
     found = reach(function, *start, *keys("--set", motion="affine", max_shift_m=5, max_rotation_deg=4, seed=7))
     assert found.options == {"model": "affine", "max_shift_m": 5.0, "max_rotation_deg": 4.0, "seed": 7}
 

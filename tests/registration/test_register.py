@@ -101,15 +101,13 @@ def test_a_turn_and_scale_are_found_to_a_fifth_of_a_pixel(post):
     assert np.hypot(*(moved_corners - expected).T).max() < 0.3
 
 
-@pytest.mark.parametrize("turn", [4.0, 9.0])
+@pytest.mark.parametrize("turn", [9.0, -28.0])
 def test_a_wide_turn_is_trusted_only_where_it_is_allowed(turn, post):
     middle = Affine.translation(200, 180)
     motion = middle * Affine.rotation(turn) * ~middle * Affine.translation(4, 3)
     pre, after = as_layer(moved(post, motion)), as_layer(noisy(post))
-    refused = register(pre, after)
-    assert refused.status == "failed"
-    assert f"rotation {turn:.1f}° (at most 3.0°)" in refused.reason
-    found = register(pre, after, max_rotation_deg=10)
+    assert register(pre, after, max_rotation_deg=6).status == "failed"
+    found = register(pre, after)
     assert found.status == "ok"
     np.testing.assert_allclose(found.matrix, np.reshape(motion[:6], (2, 3)), atol=0.2)
 
