@@ -1,7 +1,6 @@
 """deepnets4eo: semantic segmentation of remote-sensing data, up to building-damage maps.
 
-Names are imported when first used, so that `import deepnets4eo` and `deepnets4eo --help` stay quick.
-"""
+Names are imported when first used, so that `import deepnets4eo` and `deepnets4eo --help` stay quick."""
 
 from importlib import import_module
 from typing import Any

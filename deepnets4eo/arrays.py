@@ -1,7 +1,6 @@
 """Names for arrays that say their dtype, and the shape that they usually have.
 
-A function that takes several shapes names the shape in its docstring; the dtype is always the one named here.
-"""
+A function that takes several shapes names the shape in its docstring; the dtype is always the one named here."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 Takes "auto" or names given by the user; refuses devices and precisions that this machine does not have.
 Without PyTorch everything is computed on the CPU in float32. Memory is measured by doing a piece of work once, while nothing
-else computes on that device in this process.
-"""
+else computes on that device in this process."""
 
 from __future__ import annotations
 
@@ -46,8 +45,7 @@ def choose(device: str = "auto", precision: str = "auto", threads: int | None = 
 
     Parameters
     ----------
-    device
-        "auto" (CUDA where there is one, else the CPU), "cpu", "cuda" or "cuda:1".
+    device : "auto" (CUDA where there is one, else the CPU), "cpu", "cuda" or "cuda:1"
     precision
         "auto" (bfloat16 where the hardware has matrix units for it, else float16 on a GPU that has them for that, else
         float32), "float32", "bfloat16" or "float16" (on a GPU).
@@ -96,10 +94,8 @@ def check_devices(device: str, count: int) -> None:
 
     Parameters
     ----------
-    device
-        The same as in `choose`.
-    count
-        GPUs, or processes on a CPU.
+    device : the same as in `choose`
+    count : GPUs, or processes on a CPU
 
     Raises
     ------
@@ -142,8 +138,7 @@ def count_devices(device: str) -> int:
 def torch_settings(compute: Compute) -> Iterator[None]:
     """Within the context PyTorch uses the threads of `compute`, repeatable kernels and the memory that it had before.
 
-    Nothing is set where it is not loaded.
-    """
+    Nothing is set where it is not loaded."""
     torch = sys.modules.get("torch")
     if torch is None:
         yield
@@ -163,8 +158,7 @@ def keep_freed_memory() -> Iterator[None]:
 
     By itself glibc returns it to the system after each pass, and the system hands it out again page by page, each page set
     to 0: that took 10 to 25 % of the processor time of the networks that were measured. The process holds no more than it
-    did at its peak, and what is free at the end is returned. With other C libraries nothing is done.
-    """
+    did at its peak, and what is free at the end is returned. With other C libraries nothing is done."""
     library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
     if library is None or not hasattr(library, "mallopt") or not hasattr(library, "malloc_trim"):  # e.g. musl
         yield
@@ -222,8 +216,7 @@ def _choose_without_torch(device: str, precision: str, threads: int | None) -> C
 def _usual_threads() -> int:
     """One for each core, or fewer where OMP_NUM_THREADS says so; of a number for each level of nesting, the first.
 
-    Beside other work more threads than free cores are a waste: they wait for each other with busy processors.
-    """
+    Beside other work more threads than free cores are a waste: they wait for each other with busy processors."""
     limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return min(cores(), int(limit)) if limit.isdecimal() and int(limit) > 0 else cores()
 

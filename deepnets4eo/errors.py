@@ -1,7 +1,6 @@
 """Every error a user can cause: what was given, what was expected, what to do.
 
-Readers and the command line raise them before long work starts; array functions trust their input.
-"""
+Readers and the command line raise them before long work starts; array functions trust their input."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -63,12 +62,9 @@ def name_hint(wanted: object, known: Iterable[str], otherwise: str | None = None
 
     Parameters
     ----------
-    wanted
-        The name that was given.
-    known
-        The names there are.
-    otherwise
-        The sentence where no known name is near; without it, all known names are listed.
+    wanted : the name that was given
+    known : the names there are
+    otherwise : the sentence where no known name is near; without it, all known names are listed
 
     >>> name_hint("rooof", ["roof", "road"])
     "Did you mean 'roof'?"

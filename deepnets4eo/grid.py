@@ -1,8 +1,7 @@
 """Where pixels lie: grids, windows of them, and the maps between pixels and the ground.
 
 A grid is an odc-geo GeoBox: shape, affine and CRS. Rows first, always: (row, col), (h, w).
-Pure functions, no input or output.
-"""
+Pure functions, no input or output."""
 
 from __future__ import annotations
 
@@ -43,10 +42,8 @@ class Window(NamedTuple):
 
     Parameters
     ----------
-    row, col
-        The row and column of the first pixel; they may be negative.
-    height, width
-        The size of the window, pixels.
+    row, col : the row and column of the first pixel; they may be negative
+    height, width : the size of the window, pixels
 
     >>> Window(-2, 3, 4, 5).clip((100, 6))
     Window(row=0, col=3, height=2, width=3)
@@ -89,10 +86,8 @@ def apply_affine(affine: Affine, points: NDArray[np.float64]) -> NDArray[np.floa
 
     Parameters
     ----------
-    affine
-        The map.
-    points
-        (..., 2) coordinates x, y (column, row for pixels).
+    affine : the map
+    points : (..., 2) coordinates x, y (column, row for pixels)
 
     Returns
     -------
@@ -110,10 +105,8 @@ def transform_shapes(affine: Affine, shapes: Any) -> Any:
 
     Parameters
     ----------
-    affine
-        The map.
-    shapes
-        One shapely geometry, or an array or GeoSeries of them; missing ones stay missing.
+    affine : the map
+    shapes : one shapely geometry, or an array or GeoSeries of them; missing ones stay missing
 
     Returns
     -------
@@ -182,10 +175,8 @@ def pixel_areas_m2(grid: Grid, pixels: NDArray[Any]) -> NDArray[np.float64]:
 
     Parameters
     ----------
-    grid
-        The grid of the raster.
-    pixels
-        (N, 2) places in pixels, x before y.
+    grid : the grid of the raster
+    pixels : (N, 2) places in pixels, x before y
 
     Returns
     -------
@@ -243,8 +234,7 @@ def transformer(source: Any, target: Any) -> Transformer:
 def projected_extent(extent: Geometry, crs: CRS) -> Geometry | None:
     """An extent, with points along its sides, in another CRS; None where that does not reach so far.
 
-    Errors: GridError where there is no transformation between the two.
-    """
+    Errors: GridError where there is no transformation between the two."""
     box = extent.boundingbox
     try:
         projected: Geometry = extent.to_crs(crs, resolution=max(box.span_x, box.span_y) / 16)
@@ -275,8 +265,7 @@ def only_one_placed(a: Grid, b: Grid) -> bool:
     """Whether one of two grids has a place and the other is plain pixels, so that only pixel numbers can pair them.
 
     So it is where only one has a CRS, or where neither has one and only one has a world file: its rows go north to south,
-    those of plain pixels count downwards.
-    """
+    those of plain pixels count downwards."""
     if a.crs is not None or b.crs is not None:
         return a.crs is None or b.crs is None
     return any(one.affine.is_identity and other.affine.e < 0 for one, other in ((a, b), (b, a)))
@@ -285,8 +274,7 @@ def only_one_placed(a: Grid, b: Grid) -> bool:
 def overlap_share(a: Grid, b: Grid) -> float:
     """Share of grid `a` that grid `b` covers, 0–1; without any CRS both are plain pixels.
 
-    Errors: GridError where only one of them has a CRS.
-    """
+    Errors: GridError where only one of them has a CRS."""
     if only_one_placed(a, b):
         if a.crs is None and b.crs is None:
             raise GridError("one raster has a world file and the other has none. Give both one, of the same place.")
@@ -311,8 +299,7 @@ def _share(first: Geometry | None, second: Geometry | None) -> float:
 def check_grid(grid: Grid, name: str) -> None:
     """Refuse a grid whose pixels have no size on the ground, or that `check_affine` refuses.
 
-    name : of the raster, for the message. Errors: GridError.
-    """
+    name : of the raster, for the message. Errors: GridError."""
     check_affine(grid.affine, (grid.shape[0], grid.shape[1]), name)
     try:
         sides = gsd_m(grid)
@@ -327,8 +314,7 @@ def check_grid(grid: Grid, name: str) -> None:
 def check_affine(affine: Affine, shape: tuple[int, int], name: str) -> None:
     """Refuse a transform that maps pixels to infinity, to one line, or to coordinates that do not differ.
 
-    shape : (h, w). name : of the raster, for the message. Errors: GridError.
-    """
+    shape : (h, w). name : of the raster, for the message. Errors: GridError."""
     numbers = tuple(affine)[:6]
     if not all(math.isfinite(number) for number in numbers):
         raise GridError(f"{name} has a georeference of {numbers}, expected six finite numbers. {REMEDY}")

@@ -1,7 +1,6 @@
 """What is imported late: names of a package when they are first used, and packages that only an extra installs.
 
-So `import deepnets4eo` stays quick (PEP 562), and an installation without PyTorch does all that needs no network.
-"""
+So `import deepnets4eo` stays quick (PEP 562), and an installation without PyTorch does all that needs no network."""
 
 from __future__ import annotations
 
@@ -56,8 +55,7 @@ def check_extra(*extras: str, install: str | None = None) -> None:
 
     Parameters
     ----------
-    extras
-        Names in setup.cfg.
+    extras : names in setup.cfg
     install
         The extras to name, with commas, where the work needs more than these; None names those whose modules are missing.
 
@@ -98,10 +96,8 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
 
     Parameters
     ----------
-    package
-        Full name of the package.
-    homes
-        Public name → module that defines it.
+    package : full name of the package
+    homes : public name → module that defines it
 
     Returns
     -------

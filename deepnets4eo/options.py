@@ -1,8 +1,7 @@
 """Groups of options, checked in one way: pydantic checks the values, and what it refuses becomes an `InputError`.
 
 `Section` is the base of what recipes and other YAML files hold; `option_group` makes a frozen dataclass of options that
-Python code passes around. Both refuse unknown names, with the nearest, and values out of range.
-"""
+Python code passes around. Both refuse unknown names, with the nearest, and values out of range."""
 
 from __future__ import annotations
 
@@ -34,12 +33,9 @@ def option_error(error: ValidationError, kind: type[Any], where: str) -> InputEr
 
     Parameters
     ----------
-    error
-        What pydantic raised.
-    kind
-        The class of options that was to be made.
-    where
-        What the lines start with, such as a file or the class's name.
+    error : what pydantic raised
+    kind : the class of options that was to be made
+    where : what the lines start with, such as a file or the class's name
     """
     return InputError("\n".join(_explain(detail, kind, where) for detail in error.errors()))
 
@@ -109,12 +105,9 @@ def options_from(kind: type[Options], values: Mapping[str, Any], where: str) -> 
 
     Parameters
     ----------
-    kind
-        The class of options.
-    values
-        Name of an option → its value; options that are missing take their defaults.
-    where
-        What an error starts with, such as the file the values come from.
+    kind : the class of options
+    values : name of an option → its value; options that are missing take their defaults
+    where : what an error starts with, such as the file the values come from
 
     Raises
     ------

@@ -1,8 +1,7 @@
 """Networks, heads, segmenters, labellers of points, inspections, made-up pairs and training tasks by name, through entry points.
 
 The core uses what branches and other packages add without importing them. To add something, write a line under one
-of these groups in the setup.cfg or pyproject.toml of its package: `name = module:object`.
-"""
+of these groups in the setup.cfg or pyproject.toml of its package: `name = module:object`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Working a few items ahead: threads compute, results come in order, memory stays bounded.
 
-Takes a function and items; an error of the function reaches the caller at its position in the order.
-"""
+Takes a function and items; an error of the function reaches the caller at its position in the order."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Classifiers whose state is arrays alone: linear discriminant analysis, the spectral angle mapper, Gaussian support vector machines.
 
 Each takes vectors (n, F) and classes (n,), and predicts by one matrix product for all pixels: with means of the classes, with
-their directions, or with a kernel matrix, for which all one-vs-all machines share one table of vectors.
-"""
+their directions, or with a kernel matrix, for which all one-vs-all machines share one table of vectors."""
 
 from __future__ import annotations
 

@@ -50,10 +50,8 @@ def save_estimator(estimator: Any, path: str | Path) -> Path:
 
     Parameters
     ----------
-    estimator
-        Fitted, as `build_estimator` makes it.
-    path
-        The file, which is replaced.
+    estimator : fitted, as `build_estimator` makes it
+    path : the file, which is replaced
 
     Returns
     -------
@@ -73,8 +71,7 @@ def load_estimator(path: str | Path) -> Any:
 
     Parameters
     ----------
-    path
-        The file.
+    path : the file
 
     Returns
     -------

@@ -31,16 +31,13 @@ class EstimatorOptions(Section):
 
     Parameters
     ----------
-    name
-        The name of the classifier.
-    scaling, class_weight
-        How features are scaled, and how classes are weighted.
+    name : the name of the classifier
+    scaling, class_weight : how features are scaled, and how classes are weighted
     C, gamma, components, trees, leaf_samples, split_features, neighbours, som_shape, som_epochs
         Settings of some classifiers; the description of each names them.
     search, search_c, search_gamma, search_neighbours, search_samples, folds
         Whether and how settings are chosen by folds of ground.
-    calibration
-        How probabilities are calibrated.
+    calibration : how probabilities are calibrated
     """
 
     name: EstimatorName = "random_forest"
@@ -184,8 +181,7 @@ def build_estimator(options: EstimatorOptions, seed: int = 0) -> Any:
 
     Parameters
     ----------
-    options
-        Name and settings.
+    options : name and settings
     seed : int
         Decides all that is drawn at random.
 
@@ -225,8 +221,7 @@ def fit_estimator(
 
     Parameters
     ----------
-    estimator
-        The classifier, unfitted.
+    estimator : the classifier, unfitted
     vectors : (n, F) float32
     classes : (n,) class indices
     blocks : (n,) int64, block of ground of each sample

@@ -30,21 +30,16 @@ class PixelClassifier(FeatureClassifier):
 
     Parameters
     ----------
-    estimator
-        A classifier of scikit-learn's interface, fitted or not.
-    inputs, legend
-        Layers and bands of the images, and the classes.
-    features
-        Names as in `baselines.features.HOMES`, or features.
-    bands
-        Layer → names of its bands, for files without names.
+    estimator : a classifier of scikit-learn's interface, fitted or not
+    inputs, legend : layers and bands of the images, and the classes
+    features : names as in `baselines.features.HOMES`, or features
+    bands : layer → names of its bands, for files without names
     stride_px
         1, or a power of two up to 512: classify one site in the middle of every s × s pixels and use its probabilities
         for all of them (dense HOG and deep features change slowly and cost much).
     shares : (K,) shares of the classes on the ground
         Probabilities are adjusted to them; see `FeatureClassifier`.
-    tiling
-        How scenes are cut for prediction, by default with a halo that suffices for the features.
+    tiling : how scenes are cut for prediction, by default with a halo that suffices for the features
 
     Raises
     ------

@@ -2,8 +2,7 @@
 
 The table is an ordered list of classes with ranges of quantities of a pixel: bands, colour range, vegetation index, height
 above ground, slope, features. Each is (h, w) float32 in its own unit; unknown values are NaN, for which no rule holds.
-Errors name the rule's number, the key and the nearest key.
-"""
+Errors name the rule's number, the key and the nearest key."""
 
 from __future__ import annotations
 
@@ -39,14 +38,10 @@ class ExpertRules(TileSegmenter):
 
     Parameters
     ----------
-    table
-        Rules and thresholds in the bands' own units.
-    inputs, legend
-        Layers and bands of the images, and the classes.
-    bands
-        Layer → names of its bands, for files without names.
-    tiling
-        How scenes are cut for prediction, by default with a halo that suffices for the rules.
+    table : rules and thresholds in the bands' own units
+    inputs, legend : layers and bands of the images, and the classes
+    bands : layer → names of its bands, for files without names
+    tiling : how scenes are cut for prediction, by default with a halo that suffices for the rules
 
     Raises
     ------

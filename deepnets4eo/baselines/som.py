@@ -23,16 +23,11 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    rows, cols
-        Units along the two sides of the grid.
-    epochs
-        Number of passes over all samples.
-    sigma_start, sigma_end
-        First σ in units (None: half the longer side), and last.
-    init
-        "pca": units start on the plane of the first two principal components; "samples": on samples drawn by `seed`.
-    class_weight
-        "balanced" weighs samples of rare classes more, None all the same.
+    rows, cols : units along the two sides of the grid
+    epochs : number of passes over all samples
+    sigma_start, sigma_end : first σ in units (None: half the longer side), and last
+    init : "pca": units start on the plane of the first two principal components; "samples": on samples drawn by `seed`
+    class_weight : "balanced" weighs samples of rare classes more, None all the same
     seed : int
 
     Raises

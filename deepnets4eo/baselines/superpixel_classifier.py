@@ -32,20 +32,14 @@ class SuperpixelClassifier(FeatureClassifier):
 
     Parameters
     ----------
-    estimator
-        A classifier of scikit-learn's interface, fitted or not.
-    inputs, legend
-        Layers and bands of the images, and the classes.
-    features
-        Names as in `baselines.features.HOMES`, or features; each has its own pooling over regions, else the mean.
-    superpixels
-        How regions are cut, of each tile with its halo, in which most of them are whole.
-    bands
-        Layer → names of its bands, for files without names.
+    estimator : a classifier of scikit-learn's interface, fitted or not
+    inputs, legend : layers and bands of the images, and the classes
+    features : names as in `baselines.features.HOMES`, or features; each has its own pooling over regions, else the mean
+    superpixels : how regions are cut, of each tile with its halo, in which most of them are whole
+    bands : layer → names of its bands, for files without names
     shares : (K,) shares of the classes on the ground
         Probabilities are adjusted to them; see `FeatureClassifier`.
-    tiling
-        How scenes are cut for prediction, by default with a halo that suffices for features and superpixels.
+    tiling : how scenes are cut for prediction, by default with a halo that suffices for features and superpixels
 
     Raises
     ------

@@ -28,24 +28,15 @@ class BaselineSection(ModelSection):
 
     Parameters
     ----------
-    method
-        pixels, superpixels, rules, parts, or network: trained as in the task segmentation, then `post`.
-    network, encoder, encoder_weights, options, layers
-        The same as in any recipe.
-    bands
-        Layer → what its bands show, for files without names.
-    features
-        Names of features.
-    stride_px
-        pixels: one site in the middle of so many pixels squared is classified.
-    max_samples, max_share, sampling
-        How many pixels or superpixels are learnt from, and how they are drawn.
-    priors
-        Probabilities for observed or equal shares of the classes.
-    rules
-        rules: a YAML file, or the table itself.
-    target
-        parts: the class that is detected.
+    method : pixels, superpixels, rules, parts, or network: trained as in the task segmentation, then `post`
+    network, encoder, encoder_weights, options, layers : the same as in any recipe
+    bands : layer → what its bands show, for files without names
+    features : names of features
+    stride_px : pixels: one site in the middle of so many pixels squared is classified
+    max_samples, max_share, sampling : how many pixels or superpixels are learnt from, and how they are drawn
+    priors : probabilities for observed or equal shares of the classes
+    rules : rules: a YAML file, or the table itself
+    target : parts: the class that is detected
     """
 
     method: Literal["pixels", "superpixels", "rules", "parts", "network"] = Field(
@@ -87,18 +78,12 @@ class BaselineRecipe(Recipe):
 
     Parameters
     ----------
-    task, data, legend, train, predict
-        The same as in any recipe.
-    model
-        The method, and its inputs.
-    estimator
-        The classifier of pixels and superpixels.
-    deep, profile
-        Options of the features of a frozen encoder, and of the feature extended_profile.
-    superpixels, parts
-        Options of the superpixels and of the part detector.
-    post
-        Steps after the classification, in order.
+    task, data, legend, train, predict : the same as in any recipe
+    model : the method, and its inputs
+    estimator : the classifier of pixels and superpixels
+    deep, profile : options of the features of a frozen encoder, and of the feature extended_profile
+    superpixels, parts : options of the superpixels and of the part detector
+    post : steps after the classification, in order
 
     Examples
     --------
@@ -146,10 +131,8 @@ def fit_baseline(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
 
     Parameters
     ----------
-    recipe
-        The recipe.
-    prepared
-        Split scenes and what was measured of their training part, from `training.segmentation.prepare`.
+    recipe : the recipe
+    prepared : split scenes and what was measured of their training part, from `training.segmentation.prepare`
 
     Returns
     -------

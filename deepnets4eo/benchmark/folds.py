@@ -1,7 +1,6 @@
 """A benchmark over several folds, whose rows need not all be possible: what cannot be run is named with the reason.
 
-Takes rows, and the training and test scenes of each fold; the maps of all folds are scored as one.
-"""
+Takes rows, and the training and test scenes of each fold; the maps of all folds are scored as one."""
 
 from __future__ import annotations
 
@@ -34,12 +33,9 @@ def run_possible(
 
     Parameters
     ----------
-    rows
-        The recipes.
-    folds
-        Training and test scenes of each fold.
-    legend, out, protocol
-        The same as in `run_row`.
+    rows : the recipes
+    folds : training and test scenes of each fold
+    legend, out, protocol : the same as in `run_row`
 
     Returns
     -------
@@ -90,10 +86,8 @@ def run_folds(
 
     Parameters
     ----------
-    row, legend, out, protocol
-        The same as in `run_row`.
-    folds
-        Training and test scenes of each fold. One fold alone is written to `out/<row>`.
+    row, legend, out, protocol : the same as in `run_row`
+    folds : training and test scenes of each fold. One fold alone is written to `out/<row>`.
 
     Returns
     -------
@@ -136,10 +130,8 @@ def missing_layers(row: Row, folds: Sequence[BenchmarkScenes]) -> list[str]:
 
     Parameters
     ----------
-    row
-        The recipe.
-    folds
-        Training and test scenes of each fold.
+    row : the recipe
+    folds : training and test scenes of each fold
 
     Returns
     -------

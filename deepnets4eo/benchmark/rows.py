@@ -1,8 +1,7 @@
 """One row of a benchmark: a recipe trained on the training scenes, its maps and scores on the test scenes.
 
 Takes recipes by name and scenes as layer → path; a row that was finished with the same recipe, from the same first
-weights, is read, not run again. Refuses scenes that are trained and tested on.
-"""
+weights, is read, not run again. Refuses scenes that are trained and tested on."""
 
 from __future__ import annotations
 
@@ -40,10 +39,8 @@ class BenchmarkScenes:
 
     Parameters
     ----------
-    train
-        Scenes to train on: name → layer → path; the layer `labels` is the target.
-    test
-        Scenes to map, likewise; their `labels` are the reference.
+    train : scenes to train on: name → layer → path; the layer `labels` is the target
+    test : scenes to map, likewise; their `labels` are the reference
 
     Raises
     ------
@@ -77,14 +74,10 @@ class Row:
 
     Parameters
     ----------
-    name
-        The same as in the published table, where the method is there.
-    recipe
-        A name of the catalog, or a file.
-    overrides
-        Values of the recipe to change, as `section.key=value`.
-    scored
-        Names of the classes that the method is about; none: all.
+    name : the same as in the published table, where the method is there
+    recipe : a name of the catalog, or a file
+    overrides : values of the recipe to change, as `section.key=value`
+    scored : names of the classes that the method is about; none: all
 
     Examples
     --------
@@ -104,16 +97,11 @@ class Outcome:
 
     Parameters
     ----------
-    name
-        The row's name.
-    scores
-        The same as in `Evaluation.to_dict`; fractions 0–1.
-    scored
-        Names of the classes that the method is about; none: all.
-    train_seconds, predict_seconds
-        Wall-clock time.
-    maps
-        Name of a test scene → its label raster.
+    name : the row's name
+    scores : the same as in `Evaluation.to_dict`; fractions 0–1
+    scored : names of the classes that the method is about; none: all
+    train_seconds, predict_seconds : wall-clock time
+    maps : name of a test scene → its label raster
 
     Examples
     --------
@@ -142,18 +130,12 @@ def run_row(
 
     Parameters
     ----------
-    row
-        The recipe.
-    scenes
-        Where to train and where to map.
-    legend
-        Classes of the scores; also of the recipe, unless the row sets `legend`.
-    out
-        Folder of all rows.
-    protocol
-        How maps are scored; none: all labelled pixels.
-    options
-        The options of the training; none: online, and unfinished rows are replaced.
+    row : the recipe
+    scenes : where to train and where to map
+    legend : classes of the scores; also of the recipe, unless the row sets `legend`
+    out : folder of all rows
+    protocol : how maps are scored; none: all labelled pixels
+    options : the options of the training; none: online, and unfinished rows are replaced
 
     Returns
     -------
@@ -209,10 +191,8 @@ def run_rows(
 
     Parameters
     ----------
-    rows
-        The recipes.
-    scenes, legend, out, protocol
-        The same as in `run_row`.
+    rows : the recipes
+    scenes, legend, out, protocol : the same as in `run_row`
     workers
         Processes that take a row each, on their share of the cores; rows that run side by side take more seconds each.
 
@@ -274,8 +254,7 @@ def _predict_all(
 def _first_weights(recipe: Recipe) -> list[str]:
     """SHA-256 of the files that the network starts from; of a run its card, which holds its weights' own.
 
-    The recipe holds their paths alone, where others may have been trained since.
-    """
+    The recipe holds their paths alone, where others may have been trained since."""
     named = map(Path, recipe.model.first_weights)
     files = [source / CARD if source.is_dir() else source for source in named]
     return [sha256(file) for file in files if file.is_file()]

@@ -1,7 +1,6 @@
 """Maps of all rows of a benchmark on one sheet, beside the image and the reference.
 
-Takes label rasters and the legend; reads them coarsely, so that any scene fits.
-"""
+Takes label rasters and the legend; reads them coarsely, so that any scene fits."""
 
 from __future__ import annotations
 
@@ -39,20 +38,13 @@ def contact_sheet(
 
     Parameters
     ----------
-    outcomes
-        Rows with their maps.
-    test
-        Test scenes: name → layer → path, with `labels`.
-    legend
-        Classes and colours of the maps.
-    path
-        PNG, PDF or SVG.
-    title
-        Above the sheet.
-    columns
-        Panels beside each other, at most.
-    side_px
-        Longer side of a panel's raster, at most, in pixels.
+    outcomes : rows with their maps
+    test : test scenes: name → layer → path, with `labels`
+    legend : classes and colours of the maps
+    path : PNG, PDF or SVG
+    title : above the sheet
+    columns : panels beside each other, at most
+    side_px : longer side of a panel's raster, at most, in pixels
 
     Returns
     -------

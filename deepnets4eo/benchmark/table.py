@@ -31,16 +31,11 @@ def markdown(
 
     Parameters
     ----------
-    outcomes
-        Our rows.
-    classes
-        Names of the classes that are columns; the mean F1 is over those that occur, a dash where a row lacks some.
-    published
-        Name of a row → its published scores in percent.
-    title
-        Heading of the table.
-    rest
-        Whether published rows without one of ours follow below.
+    outcomes : our rows
+    classes : names of the classes that are columns; the mean F1 is over those that occur, a dash where a row lacks some
+    published : name of a row → its published scores in percent
+    title : heading of the table
+    rest : whether published rows without one of ours follow below
 
     Returns
     -------
@@ -75,12 +70,9 @@ def write_table(
 
     Parameters
     ----------
-    outcomes, classes, published, title, rest
-        The same as in `markdown`.
-    out
-        The folder.
-    notes
-        What a reader needs beside the figures: protocol, split, seed, ….
+    outcomes, classes, published, title, rest : the same as in `markdown`
+    out : the folder
+    notes : what a reader needs beside the figures: protocol, split, seed, …
 
     Returns
     -------

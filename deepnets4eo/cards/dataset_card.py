@@ -81,30 +81,20 @@ class DatasetCard(_Strict):
     ----------
     name, title, source, licence, access, citation, notes
         Name of the card, as in `datasets/NAME.yaml`, and what people need to know of the data.
-    synthetic
-        Whether the data is made up.
-    legend
-        Name of the legend of the labels.
-    gsd_m
-        Ground size of a pixel in metres, one value or a range.
-    bands
-        Layer → names of its bands, in order.
-    cube
-        Sensor, number of bands and bands of a colour image, where `image` is a hyperspectral cube.
+    synthetic : whether the data is made up
+    legend : name of the legend of the labels
+    gsd_m : ground size of a pixel in metres, one value or a range
+    bands : layer → names of its bands, in order
+    cube : sensor, number of bands and bands of a colour image, where `image` is a hyperspectral cube
     layout
         Layer → path pattern under the root, or several of which any may match. `{id}` stands for the tile, with further
         placeholders for folders; a tile's id joins them by "/", and leading zeros of its numbers do not count. A
         pattern without placeholder is one file for all tiles.
-    variants
-        Layer → layers that can be used in its place.
-    splits
-        Split → part (train, test, …) → tile ids, folders of ids (`Train`), or wildcards (`Train/Urban/*`).
-    protocols
-        Name → rules of scoring.
-    published
-        Method → scores, in the order of the published table.
-    checksums
-        Path pattern under the root → `md5:…` or `sha256:…`.
+    variants : layer → layers that can be used in its place
+    splits : split → part (train, test, …) → tile ids, folders of ids (`Train`), or wildcards (`Train/Urban/*`)
+    protocols : name → rules of scoring
+    published : method → scores, in the order of the published table
+    checksums : path pattern under the root → `md5:…` or `sha256:…`
 
     Examples
     --------

@@ -46,17 +46,12 @@ class Legend(WithSummary):
 
     Parameters
     ----------
-    name, title, source
-        Name of the legend, the legend in words, and where it comes from.
-    classes
-        The classes in order: label value (0–254), name, colour, aliases.
+    name, title, source : name of the legend, the legend in words, and where it comes from
+    classes : the classes in order: label value (0–254), name, colour, aliases
     void_color : (R, G, B) 0–255
-    void_values, void_names
-        Label values that files use for void beside 255, and words for void in vector files.
-    remaps
-        Name of another legend → class here → class there, where the names differ.
-    file_values
-        Value in files → label value that it stands for, as 255 → 1 of masks; 255 is void otherwise.
+    void_values, void_names : label values that files use for void beside 255, and words for void in vector files
+    remaps : name of another legend → class here → class there, where the names differ
+    file_values : value in files → label value that it stands for, as 255 → 1 of masks; 255 is void otherwise
 
     Raises
     ------

@@ -1,7 +1,6 @@
 """The changed area of a map with its interval, and polygons of change with their scores.
 
-Takes label rasters of no change (0) and change (1); areas are in hectares on the ground.
-"""
+Takes label rasters of no change (0) and change (1); areas are in hectares on the ground."""
 
 from __future__ import annotations
 

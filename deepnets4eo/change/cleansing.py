@@ -4,8 +4,7 @@ Each hyperepoch trains, predicts the training scenes, fits the scores to image e
 merges the result with the ORIGINAL labels; the next one goes on from the weights. Labels of which few seem wrong stay as they
 are: a label counts as wrong where the network is as sure of the other class as it is, on average, where that class is labelled
 (confident learning, Northcutt, Jiang and Chuang, JAIR 70, 2021). Takes pairs with change labels; returns a run. Refuses other legends
-than no change and change.
-"""
+than no change and change."""
 
 from __future__ import annotations
 

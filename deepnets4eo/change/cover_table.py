@@ -1,8 +1,7 @@
 """What became what between two maps of land cover: the table of areas from → to with its intervals.
 
 Takes two label rasters with one set of classes; reads them block by block on the grid of the later one. Refuses maps of
-other classes, of other ground, and without a CRS.
-"""
+other classes, of other ground, and without a CRS."""
 
 from __future__ import annotations
 
@@ -42,18 +41,12 @@ def compare_covers(
 
     Parameters
     ----------
-    pre, post
-        Label rasters before and after; pre is read on the grid of post, by nearest neighbour.
-    legend
-        The legend of those that have none in their tags; refused where the tags of the other name other classes.
-    level
-        Share of the draws inside the interval, between 0 and 1.
-    draws
-        Number of resamples.
-    block_px
-        Side of a block; by default a quarter of the shorter side, from 16 to 256.
-    seed
-        Seed of the draws.
+    pre, post : label rasters before and after; pre is read on the grid of post, by nearest neighbour
+    legend : the legend of those that have none in their tags; refused where the tags of the other name other classes
+    level : share of the draws inside the interval, between 0 and 1
+    draws : number of resamples
+    block_px : side of a block; by default a quarter of the shorter side, from 16 to 256
+    seed : seed of the draws
 
     Returns
     -------
@@ -105,12 +98,9 @@ def write_transitions(path: str | Path, transitions: Transitions, about: Mapping
 
     Parameters
     ----------
-    path
-        The file.
-    transitions
-        Areas.
-    about
-        Further columns with one value each, such as the event.
+    path : the file
+    transitions : areas
+    about : further columns with one value each, such as the event
 
     Returns
     -------

@@ -1,8 +1,7 @@
 """Guided anisotropic diffusion (Daudt et al., EarthVision 2019): scores flow within objects and stop at edges of the images.
 
 Takes scores (C, H, W) and guides (B, H, W) in grey levels of 0 to 255; returns scores of the same sum and range.
-Refuses rates of 0.25 or more, with which the scheme is unstable, and guides of another size.
-"""
+Refuses rates of 0.25 or more, with which the scheme is unstable, and guides of another size."""
 
 from __future__ import annotations
 
@@ -32,13 +31,11 @@ class Diffusion:
 
     Parameters
     ----------
-    steps
-        At least 0; values travel about √(2 · rate · steps) pixels: 35 for 2,500.
+    steps : at least 0; values travel about √(2 · rate · steps) pixels: 35 for 2,500
     edge_level
         K, above 0: grey levels between neighbours at which half of the flow is stopped. Too large a level, and objects
         leak away.
-    rate
-        λ, above 0 and below 0.25.
+    rate : λ, above 0 and below 0.25
 
     Raises
     ------
@@ -79,17 +76,13 @@ def guided_anisotropic_diffusion(
 
     Parameters
     ----------
-    scores
-        (C, H, W), e.g. probabilities of change.
+    scores : (C, H, W), e.g. probabilities of change.
     guides
         One image or several, (B, H, W) each, in grey levels of 0 to 255; several must have equally many bands. They stay
         as they are.
-    diffusion
-        Steps, edge level and rate; by default as published.
-    valid
-        (H, W) bool; nothing flows into other pixels or out of them.
-    workers
-        Threads. The result does not depend on them.
+    diffusion : steps, edge level and rate; by default as published
+    valid : (H, W) bool; nothing flows into other pixels or out of them
+    workers : threads. The result does not depend on them.
 
     Returns
     -------

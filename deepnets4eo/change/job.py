@@ -68,14 +68,10 @@ class ChangeMap:
 
     Parameters
     ----------
-    paths
-        File name → file.
-    polygons
-        One row a region of change, the largest first: id, area_m2, score.
-    summary
-        The same as in summary.json.
-    findings
-        What limits the worth of the map, worst first.
+    paths : file name → file
+    polygons : one row a region of change, the largest first: id, area_m2, score
+    summary : the same as in summary.json
+    findings : what limits the worth of the map, worst first
     """
 
     paths: dict[str, Path]
@@ -106,22 +102,16 @@ def map_change(
 
     Parameters
     ----------
-    pre, post
-        Image before and after: paths, folders of tiles, or layers, with the same bands.
+    pre, post : image before and after: paths, folders of tiles, or layers, with the same bands
     out
         Folder to write: change.tif (labels of the legend `change`), score.tif (probability of change, without a run a score), change.gpkg,
         summary.json, report.html, manifest.json, all on the grid of the post image. Where land cover is known, by a run of
         classes from → to or by options, also transitions.csv, and of such a run cover_pre.tif and cover_post.tif.
-    options
-        Method, threshold, run and alignment.
-    event
-        What the map is of, for its products; dates that are not given are taken from the images' tags.
-    resume
-        Go on with an interrupted job of the same inputs and options.
-    overwrite
-        Replace the products in a folder that exists.
-    progress
-        Called with the share of the prediction that is done, 0–1.
+    options : method, threshold, run and alignment
+    event : what the map is of, for its products; dates that are not given are taken from the images' tags
+    resume : go on with an interrupted job of the same inputs and options
+    overwrite : replace the products in a folder that exists
+    progress : called with the share of the prediction that is done, 0–1
 
     Returns
     -------

@@ -2,8 +2,7 @@
 
 Relative: by orthogonal regression on pixels that IR-MAD finds unchanged (Canty and Nielsen 2008), or by matching histograms.
 To training: each band of each date gets the mean and deviation that a network was trained on. Takes a scene with the layers
-`image_pre` and `image_post`; returns maps of values, one a band, and layers seen through them.
-"""
+`image_pre` and `image_post`; returns maps of values, one a band, and layers seen through them."""
 
 from __future__ import annotations
 
@@ -166,8 +165,7 @@ def normalise(scene: Scene, method: str, inputs: InputSpec) -> tuple[Scene, dict
     """The scene (float32) in another light, and plain values of the maps that were measured.
 
     method : "regression" or "histogram" shows the pre image in the light of the post image, "training" both in that of the
-    training images. inputs : those of the network that sees the scene. Errors: InputError for another method.
-    """
+    training images. inputs : those of the network that sees the scene. Errors: InputError for another method."""
     methods: dict[str, Callable[[], Mapping[str, ValueMap]]] = {
         "regression": lambda: {PRE: invariant_regression(scene)},
         "histogram": lambda: {PRE: match_histograms(scene)},

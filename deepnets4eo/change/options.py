@@ -35,17 +35,13 @@ class ChangeOptions:
 
     Parameters
     ----------
-    method
-        Method without training, where no run is given.
-    threshold
-        How the score at which change begins is found, for such a method.
-    model
-        Folder of a run of a change network, which takes the layers `image_pre` and `image_post`.
+    method : method without training, where no run is given
+    threshold : how the score at which change begins is found, for such a method
+    model : folder of a run of a change network, which takes the layers `image_pre` and `image_post`
     refine
         Whether scores are fitted to edges of both images by guided anisotropic diffusion (30 steps); None: without a run.
         It raises κ of IR-MAD on real pairs by 0.015 to 0.03.
-    min_area_m2
-        Polygons below this area, square metres, are left out; the rasters keep them.
+    min_area_m2 : polygons below this area, square metres, are left out; the rasters keep them
     cover_pre, cover_post
         Label rasters of land cover at both dates, with their legends, from which polygons get their classes before and after.
     cloud_mask_pre, cloud_mask_post
@@ -55,18 +51,12 @@ class ChangeOptions:
     normalise
         Light of the images, for a run: the pre image in that of the post image, by regression on pixels without change or by
         histograms; or training: both in that of the run's training images.
-    gsd_m
-        Size of a pixel in metres, for images without CRS; without it lengths and areas are in pixels.
-    motion, max_shift_m, max_rotation_deg, assume_registered
-        See `deepnets4eo.damage.Settings`.
-    memory_bytes
-        Limit of the whole process during prediction.
-    device
-        The device of a network: auto, cpu or cuda.
-    workers
-        Threads.
-    seed
-        Seed of all randomness.
+    gsd_m : size of a pixel in metres, for images without CRS; without it lengths and areas are in pixels
+    motion, max_shift_m, max_rotation_deg, assume_registered : see `deepnets4eo.damage.Settings`
+    memory_bytes : limit of the whole process during prediction
+    device : the device of a network: auto, cpu or cuda
+    workers : threads
+    seed : seed of all randomness
 
     Examples
     --------

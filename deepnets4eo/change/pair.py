@@ -1,8 +1,7 @@
 """Two images as one scene: common bands, registered, clouds masked, the pre image seen on the grid of the post image.
 
 Takes paths or layers; returns a scene with the layers `image_pre` and `image_post`. Refuses bands that do not correspond,
-images that do not overlap or cannot be registered, one image given twice, and pairs without a common valid pixel.
-"""
+images that do not overlap or cannot be registered, one image given twice, and pairs without a common valid pixel."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The products of a change map beside its rasters: polygons, summary, page, and the manifest last.
 
-Takes the rasters that the job wrote; returns polygons, figures, and the names of all files.
-"""
+Takes the rasters that the job wrote; returns polygons, figures, and the names of all files."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 Takes one band of scores and one image or several of any size; writes a raster of the same kind. Each tile is diffused with
 as much context as flows into it, so that tiles do not show; an interrupted job can go on. Refuses score maps of several
-bands, labels and values outside 0–1, and sizes that differ.
-"""
+bands, labels and values outside 0–1, and sizes that differ."""
 
 from __future__ import annotations
 
@@ -48,8 +47,7 @@ ROUNDING = 1e-3  # probabilities summed in single precision may lie this far bey
 class Refinement:
     """What a refinement did.
 
-    path : the new raster. before, after : pixels above 0.5. unseen : pixels with scores that not all images show.
-    """
+    path : the new raster. before, after : pixels above 0.5. unseen : pixels with scores that not all images show."""
 
     path: Path
     before: int
@@ -79,27 +77,19 @@ def refine_scores(
 
     Parameters
     ----------
-    scores
-        One band: fractions, or bytes with the tag PACKED_ONE as `deepnets4eo predict` writes them.
+    scores : one band: fractions, or bytes with the tag PACKED_ONE as `deepnets4eo predict` writes them
     images
         One or several on the grid of the scores, or on others, to which they are then warped; equally many bands each.
-    out
-        The raster to write: packed as the scores are, else float32 with NaN where not valid.
-    diffusion
-        Steps, edge level and rate; by default as published.
-    device
-        "auto" computes on a GPU where there is one.
-    tile_px
-        Side of a tile.
-    workers
-        Threads on the CPU.
+    out : the raster to write: packed as the scores are, else float32 with NaN where not valid
+    diffusion : steps, edge level and rate; by default as published
+    device : "auto" computes on a GPU where there is one
+    tile_px : side of a tile
+    workers : threads on the CPU
     resume
         Go on with an interrupted job of the same files and settings, whose finished tiles lie beside `out`; without one,
         all tiles are computed.
-    tags
-        Further tags of the raster.
-    progress
-        Called with the share done.
+    tags : further tags of the raster
+    progress : called with the share done
 
     Returns
     -------

@@ -1,8 +1,7 @@
 """The score of semantic change over a series of label maps, and the labels of DynamicEarthNet.
 
 SCS = (BC + SC) / 2 (Toker et al., DynamicEarthNet, CVPR 2022): how well changed pixels are found, and how well they are
-labelled. Takes class indices, void 255; counts stream.
-"""
+labelled. Takes class indices, void 255; counts stream."""
 
 from __future__ import annotations
 
@@ -24,8 +23,7 @@ class SemanticChangeScore:
 
     Parameters
     ----------
-    num_classes
-        K, without void.
+    num_classes : K, without void
 
     Examples
     --------
@@ -44,8 +42,7 @@ class SemanticChangeScore:
 
         Parameters
         ----------
-        reference, prediction
-            (T, H, W) class indices by date, T at least 2.
+        reference, prediction : (T, H, W) class indices by date, T at least 2
 
         Returns
         -------
@@ -92,10 +89,8 @@ def one_hot_labels(bands: NDArray[np.uint8], num_classes: int = 6) -> NDArray[np
 
     Parameters
     ----------
-    bands
-        (7, H, W): 255 in the band of a pixel's class, in the order of the legend.
-    num_classes
-        The first so many bands are classes; 6 leaves out snow and ice, as the published benchmark does.
+    bands : (7, H, W): 255 in the band of a pixel's class, in the order of the legend
+    num_classes : the first so many bands are classes; 6 leaves out snow and ice, as the published benchmark does
 
     Returns
     -------

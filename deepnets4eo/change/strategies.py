@@ -36,12 +36,9 @@ class CoverComparison(ProbabilitySegmenter):
 
     Parameters
     ----------
-    cover
-        Land cover of one image.
-    change
-        No change and change from `image_pre` and `image_post`, e.g. a run or a `ChangeDetector`.
-    tiling
-        By default that of `cover`, with the wider halo of both.
+    cover : land cover of one image
+    change : no change and change from `image_pre` and `image_post`, e.g. a run or a `ChangeDetector`.
+    tiling : by default that of `cover`, with the wider halo of both
 
     Raises
     ------

@@ -1,8 +1,7 @@
 """What became what: classes from → to of two maps of land cover, and their areas with intervals.
 
 Takes the classes of land cover and maps; returns one legend, one map from → to, and a table of areas.
-Refuses more than 15 classes of land cover, which make more pairs than a byte holds.
-"""
+Refuses more than 15 classes of land cover, which make more pairs than a byte holds."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ from deepnets4eo.metrics import area_adjusted
 from deepnets4eo.rasters.cog import BLOCK_PX as COG_PX
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.views import hidden_class_note
+from deepnets4eo.rasters.views import warn_of_hidden_class
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,8 +42,7 @@ def from_to_legend(cover: Legend) -> Legend:
 
     Parameters
     ----------
-    cover
-        Classes of land cover, L of them.
+    cover : classes of land cover, L of them
 
     Returns
     -------
@@ -111,12 +109,9 @@ def split_from_to(source: Path | str, folder: Path | str, *, tags: Mapping[str, 
 
     Parameters
     ----------
-    source
-        A raster that a run of classes from → to predicted.
-    folder
-        For change.tif, cover_pre.tif and cover_post.tif; made where it is missing.
-    tags
-        Further tags of the rasters.
+    source : a raster that a run of classes from → to predicted
+    folder : for change.tif, cover_pre.tif and cover_post.tif; made where it is missing
+    tags : further tags of the rasters
 
     Returns
     -------
@@ -154,14 +149,10 @@ class Transitions:
 
     Parameters
     ----------
-    names
-        The L classes of land cover.
-    hectares
-        (L, L) float64, rows = before, columns = after.
-    low, high
-        (L, L) limits of the intervals.
-    method
-        Where the intervals come from.
+    names : the L classes of land cover
+    hectares : (L, L) float64, rows = before, columns = after
+    low, high : (L, L) limits of the intervals
+    method : where the intervals come from
     """
 
     names: tuple[str, ...]
@@ -194,16 +185,11 @@ def measure_transitions(
 
     Parameters
     ----------
-    source
-        A raster that a run of classes from → to predicted, in a CRS.
-    level
-        Share of the draws inside the interval, between 0 and 1.
-    draws
-        Number of resamples.
-    block_px
-        Side of a block.
-    seed
-        Seed of the draws.
+    source : a raster that a run of classes from → to predicted, in a CRS
+    level : share of the draws inside the interval, between 0 and 1
+    draws : number of resamples
+    block_px : side of a block
+    seed : seed of the draws
 
     Returns
     -------
@@ -263,13 +249,11 @@ def adjust_transitions(
 
     Parameters
     ----------
-    mapped
-        Areas as mapped, of `measure_transitions`.
+    mapped : areas as mapped, of `measure_transitions`
     sample
         (L², L²) counts, rows = mapped pair, columns = reference pair, both in the order i · L + j. Pairs that are nowhere
         on the map have no stratum: their rows stay empty.
-    level
-        Probability of the intervals, between 0 and 1.
+    level : probability of the intervals, between 0 and 1
 
     Returns
     -------
@@ -322,8 +306,7 @@ def _open_from_to(source: Path | str) -> tuple[Layer, Legend]:
     layer = Layer.open(source, labels=True)
     if layer.legend is None:
         raise InputError(f"{source} names no legend. Give a raster that a run of land cover at two dates predicted.")
-    if (hidden := hidden_class_note(layer, layer.legend)) is not None:
-        log.warning(hidden)
+    warn_of_hidden_class(layer, layer.legend)
     return layer, layer.legend
 
 

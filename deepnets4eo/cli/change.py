@@ -64,8 +64,7 @@ def change(
     deepnets4eo change pre.tif post.tif --out change
     deepnets4eo change pre.tif post.tif --out change --method cva --set threshold=otsu --min-area 100
     deepnets4eo change pre.tif post.tif --out change --model runs/fc-siam-diff --set normalise=regression
-    deepnets4eo change cover_2012.tif cover_2020.tif --transitions --out transitions.csv
-    """
+    deepnets4eo change cover_2012.tif cover_2020.tif --transitions --out transitions.csv"""
     about = EventInfo.parse(event or [])
     if transitions:
         if (

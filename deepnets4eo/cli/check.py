@@ -47,8 +47,7 @@ def check(
 
     \b
     deepnets4eo check pre.tif post.tif footprints.gpkg
-    deepnets4eo check data/vaihingen --dataset isprs_vaihingen --json check.json
-    """
+    deepnets4eo check data/vaihingen --dataset isprs_vaihingen --json check.json"""
     from deepnets4eo.cards.dataset_card import DatasetCard
     from deepnets4eo.cards.legend import Legend
     from deepnets4eo.files import write_json

@@ -1,8 +1,7 @@
 """Names that the shell completes in the place of a value: recipes, datasets, legends, protocols and fixed choices.
 
 Each function takes the start of a word and returns the names that begin with it. Where there is none, the shell proposes
-files, so that a YAML file can be named as well. Whatever is wrong with a card is left to the verb itself.
-"""
+files, so that a YAML file can be named as well. Whatever is wrong with a card is left to the verb itself."""
 
 from __future__ import annotations
 

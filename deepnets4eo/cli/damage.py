@@ -55,8 +55,7 @@ def damage(
     deepnets4eo damage pre.tif post.tif footprints.gpkg --out damage --part 3/16
     deepnets4eo damage --set help
 
-    Exit status: 0 where a map was written that can be used; 3 where it was written, but must not be used.
-    """
+    Exit status: 0 where a map was written that can be used; 3 where it was written, but must not be used."""
     about = EventInfo.parse(event or [])
     if dry_run:  # the job itself does so once it opens them
         read = [pre, post, footprints, *further.layers.values(), further.points_pre, further.points_post]

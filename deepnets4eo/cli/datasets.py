@@ -23,8 +23,7 @@ def datasets(
 
     \b
     deepnets4eo datasets isprs_vaihingen
-    deepnets4eo datasets --legends isprs --qml > isprs.qml
-    """
+    deepnets4eo datasets --legends isprs --qml > isprs.qml"""
     from deepnets4eo.cli.output import show_json
     from deepnets4eo.outputs.input_files import check_not_inputs
 

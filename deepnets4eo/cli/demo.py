@@ -21,8 +21,7 @@ def demo(
 
     \b
     deepnets4eo demo
-    deepnets4eo demo --out my_demo --seed 7 --size 2048
-    """
+    deepnets4eo demo --out my_demo --seed 7 --size 2048"""
     from deepnets4eo.cli.output import end_with_findings, show_footprints
     from deepnets4eo.damage import Settings, assess
     from deepnets4eo.damage.accuracy import compare_with_reference

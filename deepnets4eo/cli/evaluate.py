@@ -85,8 +85,7 @@ def evaluate(
     deepnets4eo evaluate predicted/ vaihingen/ --dataset isprs_vaihingen --protocol deepnetsforeo
     deepnets4eo evaluate labelled.laz reference.laz --legend ign_lidar_hd
     deepnets4eo evaluate predictions/ targets/ --protocol xview2 --json score.json
-    deepnets4eo evaluate runs/hamida --page runs/hamida-page
-    """
+    deepnets4eo evaluate runs/hamida --page runs/hamida-page"""
     if page.page is not None:
         _write_page(prediction, reference, page, scored, files)
         return

@@ -22,8 +22,7 @@ def export(
     and tiling as JSON. Needs pip install "deepnets4eo[onnx]".
 
     \b
-    deepnets4eo export runs/first --onnx first.onnx
-    """
+    deepnets4eo export runs/first --onnx first.onnx"""
     from deepnets4eo.lazy import check_extra
 
     check_extra("deep", install="onnx")  # which has PyTorch as well: one installation is enough

@@ -47,8 +47,7 @@ def flood(
     \b
     deepnets4eo flood s1_before.tif s1_after.tif --out flood
     deepnets4eo flood before.tif after.tif --footprints houses.gpkg --out flood
-    deepnets4eo flood s2_before.tif s1_after.tif --permanent-water water.tif --set cover=cover.tif --out flood
-    """
+    deepnets4eo flood s2_before.tif s1_after.tif --permanent-water water.tif --set cover=cover.tif --out flood"""
     from deepnets4eo.jobs.parts import Part
 
     share = None if part is None else Part.parse(part)

@@ -57,8 +57,7 @@ def label_points(
 
     \b
     deepnets4eo label-points tile.laz --model rules --out labelled.laz
-    deepnets4eo label-points tile.laz --model runs/snapnet --colour ortho.tif --out labelled.laz --replace
-    """
+    deepnets4eo label-points tile.laz --model runs/snapnet --colour ortho.tif --out labelled.laz --replace"""
     from deepnets4eo import points
     from deepnets4eo.errors import InputError
     from deepnets4eo.files import write_json

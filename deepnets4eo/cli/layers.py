@@ -18,8 +18,7 @@ def layers() -> None:
 
     \b
     deepnets4eo layers heights dsm.tif --out ndsm.tif
-    deepnets4eo layers osm image.tif map.osm.pbf --out osm.tif
-    """
+    deepnets4eo layers osm image.tif map.osm.pbf --out osm.tif"""
 
 
 def heights(
@@ -50,8 +49,7 @@ def heights(
 
     \b
     deepnets4eo layers heights dsm.tif --out ndsm.tif
-    deepnets4eo layers heights dsm.tif --out all.tif --channels dsm,ndsm,ndvi --image irrg.tif --bands nir,red,green
-    """
+    deepnets4eo layers heights dsm.tif --out all.tif --channels dsm,ndsm,ndvi --image irrg.tif --bands nir,red,green"""
     from deepnets4eo.cli.output import progress, show_result
     from deepnets4eo.terrain import composite_raster
 
@@ -94,8 +92,7 @@ def osm(
 
     \b
     deepnets4eo layers osm image.tif map.osm.pbf --out osm.tif
-    deepnets4eo layers osm image.tif buildings=houses.gpkg roads=roads.geojson --out osm.tif --encoding distance
-    """
+    deepnets4eo layers osm image.tif buildings=houses.gpkg roads=roads.geojson --out osm.tif --encoding distance"""
     from deepnets4eo.cli.output import progress, show_result
     from deepnets4eo.osm import rasterize_osm
     from deepnets4eo.rasters.scene import Layer

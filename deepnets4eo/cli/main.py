@@ -186,8 +186,7 @@ def unknown_option(error: Exception) -> str | None:
     """Returns the message for an option that its verb does not have; None for any other error of the command line.
 
     error : as the parser raises it. Its class is not public in Typer, so it is known by the two attributes that it alone
-    has: the option's name and the names that the parser would propose.
-    """
+    has: the option's name and the names that the parser would propose."""
     name, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
     if name is None or context is None or not hasattr(error, "possibilities"):
         return None

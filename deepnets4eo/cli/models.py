@@ -24,8 +24,7 @@ def models(
 
     \b
     deepnets4eo models
-    deepnets4eo models "*unet*" --json -
-    """
+    deepnets4eo models "*unet*" --json -"""
     from fnmatch import fnmatch
 
     from deepnets4eo.cards import catalog

@@ -8,8 +8,7 @@ A field is an option where its annotation has a pydantic `Field` with a descript
 
 Name, type, default, limits (`ge`, `le`), help and group are thus written once, in the settings class. `json_schema_extra`
 also takes `flag`, where the option has another name than the field, its `metavar`, and `key`: True where the field is a key of
-`--set KEY=VALUE` instead of an option. `--set help` lists the keys of a verb.
-"""
+`--set KEY=VALUE` instead of an option. `--set help` lists the keys of a verb."""
 
 from __future__ import annotations
 
@@ -39,8 +38,7 @@ def with_options(*classes: type, **shared: Any) -> Callable[[Callable[..., Resul
     ----------
     *classes : type
         Dataclasses, also pydantic ones. A field without description keeps its default and is no option.
-    **shared
-        Field name to its option, for fields that several verbs share, such as `workers=Workers`.
+    **shared : field name to its option, for fields that several verbs share, such as `workers=Workers`
 
     Returns
     -------

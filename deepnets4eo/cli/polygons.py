@@ -65,8 +65,7 @@ def polygons(
     deepnets4eo polygons labels.tif --out buildings.gpkg --classes building --min-area 10 --simplify 0.5 --right-angles
     deepnets4eo polygons labels.tif --out cover.parquet --legend isprs
     deepnets4eo polygons labels.tif --out cars.gpkg --objects car --min-area 2 --set opening_m=0.5
-    deepnets4eo polygons labels.tif --out cars.gpkg --objects car --density cars_per_ha.tif --set radius_m=50
-    """
+    deepnets4eo polygons labels.tif --out cars.gpkg --objects car --density cars_per_ha.tif --set radius_m=50"""
     if objects is None:
         if density is not None or rules != ObjectOptions():
             raise InputError("--density and the values of single objects belong to --objects. Name a class with it.")

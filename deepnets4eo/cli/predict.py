@@ -160,8 +160,7 @@ def predict(
     deepnets4eo predict runs/fused image=city.tif dsm=heights.tif --out labels.tif --probabilities proba.tif --resume
     deepnets4eo predict runs/a city.tif --ensemble runs/b --ensemble runs/c --augment flips --out labels.tif
     deepnets4eo predict proba.tif image.tif --refine --set band=2 --out refined.tif
-    deepnets4eo predict change/score.tif pre.tif post.tif --refine --set steps=100 --out refined.tif
-    """
+    deepnets4eo predict change/score.tif pre.tif post.tif --refine --set steps=100 --out refined.tif"""
     if refine:
         if labelling != Labelling() or part or dry_run or precision != "auto":
             raise InputError(

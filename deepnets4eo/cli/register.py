@@ -39,8 +39,7 @@ def register(
 
     \b
     deepnets4eo register pre.tif post.tif --json registration.json
-    deepnets4eo register pre_tiles/ post_tiles/ --footprints buildings.gpkg --tie-points ties.gpkg
-    """
+    deepnets4eo register pre_tiles/ post_tiles/ --footprints buildings.gpkg --tie-points ties.gpkg"""
     from deepnets4eo.cli.output import end_with_findings, show_json, show_result
     from deepnets4eo.errors import InputError
     from deepnets4eo.files import check_overwrite

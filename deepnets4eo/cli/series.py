@@ -44,8 +44,7 @@ def series(
     deepnets4eo series images/ --out changes --bands blue,green,red,nir --masks clouds/
     deepnets4eo series items.json --out changes --assets red,nir --masks scl --mask-values 3,8,9,10
     deepnets4eo series images/ --out changes --breaks-from 2019-01-01 --set date_pattern=%Y%j
-    deepnets4eo series changes --like 3
-    """
+    deepnets4eo series changes --like 3"""
     if like is not None:
         if out is not None:
             raise InputError(

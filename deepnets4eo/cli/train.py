@@ -78,8 +78,7 @@ def train(
     deepnets4eo train hyperspectral/svm --data pavia_university=FOLDER --seeds 3 --out runs/svm
     deepnets4eo train my.yaml --set train.epochs=20 --seed 1 --out runs/second --resume
     deepnets4eo train my.yaml --set train.epochs=20 --seed 1 --out runs/second --resume --finish
-    deepnets4eo train unet-resnet34 --data tiles/ --set legend=isprs --out runs/third --devices all
-    """
+    deepnets4eo train unet-resnet34 --data tiles/ --set legend=isprs --out runs/third --devices all"""
     from deepnets4eo.training import train as train_recipe
     from deepnets4eo.training.tasks import TrainOptions
 

@@ -1,7 +1,6 @@
 """Building damage from a pre-event image, a post-event image and footprints.
 
-`assess` runs the whole job and returns a `DamageMap`; `register` is its second step alone.
-"""
+`assess` runs the whole job and returns a `DamageMap`; `register` is its second step alone."""
 
 from deepnets4eo.lazy import lazy_names
 

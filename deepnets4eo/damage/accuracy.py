@@ -58,8 +58,7 @@ def compare_with_reference(buildings: pd.DataFrame, reference: pd.DataFrame) -> 
     """Compare a map's buildings with a graded reference, joined by id.
 
     buildings : `id`, `damage`, `damage_prob`, `status`. reference : `id`, `damage` (xBD names).
-    Errors: InputError where no assessed building is in the reference.
-    """
+    Errors: InputError where no assessed building is in the reference."""
     graded = reference[reference["damage"].isin(GRADES)]
     joined = graded.assign(id=graded["id"].astype(str))[["id", "damage"]].merge(
         buildings[["id", "damage", "damage_prob", "status"]], on="id", suffixes=("_reference", "")

@@ -3,8 +3,7 @@
 Takes the name of a model or a run's folder; returns the evidence with the network's columns, and the decision.
 Buildings that the network did not grade on both images keep the weight-free decision. Rasters of scores take part with
 their own weights. Refuses runs that grade no
-buildings; a run without skill does not decide.
-"""
+buildings; a run without skill does not decide."""
 
 from __future__ import annotations
 
@@ -80,8 +79,7 @@ class Decision:
 
     evidence : the table with the network's columns, in which buildings without a decision are not assessed; graded : as of
     `DamageModel.decide`; share : of damaged buildings, as used; findings : what limits its worth; grading : rates of
-    right grades by method (`GradingRates`); estimates : of `site_estimates`, empty where nothing was assessed.
-    """
+    right grades by method (`GradingRates`); estimates : of `site_estimates`, empty where nothing was assessed."""
 
     evidence: EvidenceTable
     graded: pd.DataFrame
@@ -144,8 +142,7 @@ class DecisionModel:
     def with_shipped(self, pre: Layer | None, post: Layer) -> DecisionModel:
         """The same with the network that comes with the toolbox, or with the finding why it is not used here.
 
-        As it is where a run was given, and where the toolbox comes without weights.
-        """
+        As it is where a run was given, and where the toolbox comes without weights."""
         if self.skill is not None or self.weight == 0:
             return self
         grader, finding = open_shipped()
@@ -191,8 +188,7 @@ class DecisionModel:
         """The network's probabilities, one row a footprint; None without a network or a registered pair of images.
 
         work : what is kept of the tiles, and which are computed.
-        Errors: RunError where the images do not fit the run, before the long work.
-        """
+        Errors: RunError where the images do not fit the run, before the long work."""
         pre, post, position = scene.registered_pre, scene.inputs.post, scene.position
         if self.grader is None:
             return None
@@ -248,8 +244,7 @@ class DecisionModel:
         from the post image alone; ground : areas and blocks of the buildings, for the estimates.
 
         Buildings whose evidence lies outside what the model knows are graded by the network alone where its reliability there was
-        measured, else not assessed; where the network decides alone, all are.
-        """
+        measured, else not assessed; where the network decides alone, all are."""
         full = evidence if network is None and post is None else with_network(evidence, network, post)
         unlike, by_network = np.zeros((2, len(full.frame)), bool)
         if network is None or self.weight < 1:
@@ -308,8 +303,7 @@ class DecisionModel:
     def _rates(self, frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> dict[str, dict[str, Any]]:
         """Rates of right grades by method, of the variant that was used for most of its buildings.
 
-        unlike : (N,) buildings unlike those that their variant was fitted on; its rates do not hold there.
-        """
+        unlike : (N,) buildings unlike those that their variant was fitted on; its rates do not hold there."""
         names = pd.Series(self.model.variant_names(frame), frame.index)
         rates = {}
         for method, used in names[names != ""].groupby(frame["method"]):
@@ -334,8 +328,7 @@ class DecisionModel:
 
         The share given; one half where nothing calibrated takes part, as on radar; else estimated, together with the
         shift of the site's evidence where it is known how far sites are shifted. second : the other opinion of the share;
-        unlike : whether evidence is unlike that of the fit. alone : whether a network decides alone.
-        """
+        unlike : whether evidence is unlike that of the fit. alone : whether a network decides alone."""
         if self.damaged_share is None and alone:
             return ShareEstimate(0.5, EVEN), even, None
         at_site = fit_to_site(even, kind, {name: fitted.site for name, fitted in table.items()}, self.damaged_share)
@@ -361,8 +354,7 @@ def with_sets(graded: pd.DataFrame, members: NDArray[np.bool_]) -> pd.DataFrame:
     """The decision with the column `damage_set`: the grades (N, 4) that cannot be excluded and the one named, mildest first.
 
     Without the share of damaged buildings, on which the sets do not depend, a grade may be named that is not in its set; it
-    is added, with what lies between. None where not assessed.
-    """
+    is added, with what lies between. None where not assessed."""
     assessed = graded["damage"].notna().to_numpy()
     named = graded["damage"].to_numpy()[:, None] == np.array(GRADES, dtype=object)
     names = set_names(fill_between(members | named))

@@ -69,8 +69,7 @@ def building_ground(outlines: NDArray[np.object_], crs: Any) -> BuildingGround:
 def blocks_of(xy_m: NDArray[np.floating], block_m: float = 500.0) -> tuple[NDArray[np.intp], float]:
     """Number of the square block each building lies in, and the side used.
 
-    xy_m : (N, 2) float64, metres. The side is halved (to no less than 50 m) until MIN_BLOCKS blocks are occupied.
-    """
+    xy_m : (N, 2) float64, metres. The side is halved (to no less than 50 m) until MIN_BLOCKS blocks are occupied."""
     while True:
         cells = np.floor((xy_m - xy_m.min(axis=0)) / block_m).astype(np.int64)
         _, block = np.unique(cells[:, 0] * (cells[:, 1].max() + 1) + cells[:, 1], return_inverse=True)
@@ -85,8 +84,7 @@ class Cells:
 
     log_odds : (M, 3) of damage, of minor damage among the intact, of destroyed among the damaged; spread : (M, 3) sd of
     their shift between sites; number : (M,) buildings; area, area_squares : (M,) sums of m², and of their squares;
-    cell : (N,) cell of each building.
-    """
+    cell : (N,) cell of each building."""
 
     log_odds: Floats
     spread: Floats
@@ -156,8 +154,7 @@ def _draw_shares(
 ) -> Floats:
     """(D,) shares: estimated anew from resampled blocks and shifted evidence; the one used where it is no estimate.
 
-    Where the two opinions differ, every share between them is as likely.
-    """
+    Where the two opinions differ, every share between them is as likely."""
     if share.status not in (ESTIMATED, LIMITED):
         return np.full(len(normal), share.value)
     shares = np.concatenate(
@@ -246,8 +243,7 @@ def block_bootstrap(
     """95 % percentile interval of a count when whole blocks are drawn with replacement, scaled to all buildings.
 
     flags : (N,) 0/1 grades, or probabilities (then each building's own doubt is added as Σp(1−p) noise).
-    None when fewer than MIN_BLOCKS blocks are occupied.
-    """
+    None when fewer than MIN_BLOCKS blocks are occupied."""
     number = int(block.max()) + 1
     if number < MIN_BLOCKS:
         return None
@@ -287,8 +283,7 @@ class Rate:
 class GradingRates:
     """Share of the damaged buildings that are called damaged, and of the others that are not.
 
-    Damaged: major damage or worse; called so where the probability at an even prior is at least one half.
-    """
+    Damaged: major damage or worse; called so where the probability at an even prior is at least one half."""
 
     sensitivity: Rate
     specificity: Rate
@@ -306,8 +301,7 @@ class GradingRates:
     def draw_counts(self, called: int, buildings: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """(4000,) true numbers of damaged buildings that go with `called` of `buildings`, 0 … buildings.
 
-        Each draw takes the rates of one site, undoes them, and adds the chance of single buildings.
-        """
+        Each draw takes the rates of one site, undoes them, and adds the chance of single buildings."""
         sensitivity, specificity = (side.draw(rng, RATE_DRAWS) for side in (self.sensitivity, self.specificity))
         gain = np.maximum(sensitivity + specificity - 1, LEAST_GAIN)
         count = np.clip((called - (1 - specificity) * buildings) / gain, 0, buildings)
@@ -322,8 +316,7 @@ UNKNOWN_RATES = GradingRates(Rate(0.75, 0.1443), Rate(0.75, 0.1443))
 def fit_rates(called: NDArray[np.bool_], damaged: NDArray[np.bool_], site: NDArray[np.object_]) -> GradingRates:
     """Rates over sites, every site with enough buildings of a side counting the same.
 
-    called : (N,) calls on buildings left out of the fit; damaged : (N,) truth; site : (N,) names.
-    """
+    called : (N,) calls on buildings left out of the fit; damaged : (N,) truth; site : (N,) names."""
     return GradingRates(
         _rate(called[damaged], site[damaged]),
         _rate(~called[~damaged], site[~damaged]),

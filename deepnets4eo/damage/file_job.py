@@ -72,8 +72,7 @@ class FileJob:
     """A damage map of these files, to be written into a folder.
 
     pre : "-" for a map of the post image alone. footprints : "-" to find the buildings with the segmenter of the settings.
-    formats : further formats to write; None for all that fit.
-    """
+    formats : further formats to write; None for all that fit."""
 
     pre: str
     post: str
@@ -105,8 +104,7 @@ class FileJob:
     def check(self) -> tuple[list[str], dict[str, Any]]:
         """Open and check everything; lines that say what would be done, and the account of the footprints' file.
 
-        The default damage network is not loaded for that, unless an image has to be shown to it.
-        """
+        The default damage network is not loaded for that, unless an image has to be shown to it."""
         check_job_output(self.out, overwrite=self.overwrite, resume=self.resume)
         if self.settings.segmenter is not None:
             pair, model = self._open_pair(dry_run=True)
@@ -246,8 +244,7 @@ def _pairs(option: str, texts: list[str], value: str) -> dict[str, str]:
 def _with_segmenter(footprints: str, settings: Settings) -> Settings:
     """Settings with the run that finds the buildings where FOOTPRINTS is -: the one named, or the one that is shipped.
 
-    Errors: InputError where both a file and a run are named.
-    """
+    Errors: InputError where both a file and a run are named."""
     if footprints == FIND:
         return replace(settings, segmenter=str(run_path(settings.segmenter or SHIPPED)))
     if settings.segmenter is not None:

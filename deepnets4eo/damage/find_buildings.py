@@ -2,8 +2,7 @@
 
 Takes an image and a trained run, by default the one that comes with the toolbox; returns polygons for the damage job, without those
 that the network is not sure of, or log-odds of outlines. Images of 0.2 to 1.5 m a pixel are shown as the network learnt them.
-Refuses runs without a class of buildings, and images that do not fit the run or show nothing of the class.
-"""
+Refuses runs without a class of buildings, and images that do not fit the run or show nothing of the class."""
 
 from __future__ import annotations
 
@@ -82,19 +81,14 @@ def buildings_of(
     ----------
     run
         Run folder, or the name of a model with weights: "buildings", which takes optical images of 0.2 to 1.5 m a pixel.
-    image
-        Image from which the run's first layer is read.
+    image : image from which the run's first layer is read
     labels
         Where the label raster is written and kept; one that is there is replaced, or used where `options` resume. The
         probabilities of the default network for buildings are kept beside it.
-    class_name
-        Class of the buildings in the run's legend.
-    shaping
-        Least area and simplification of the outlines.
-    options
-        How the image is labelled.
-    progress
-        Called with the share of the image that is labelled, 0–1.
+    class_name : class of the buildings in the run's legend
+    shaping : least area and simplification of the outlines
+    options : how the image is labelled
+    progress : called with the share of the image that is labelled, 0–1
 
     Returns
     -------
@@ -163,8 +157,7 @@ def outline_buildings(
 ) -> gpd.GeoDataFrame:
     """Buildings of a label raster as polygons with `id`, `class`, `value`, `area_m2`; touching ones are kept apart by a class "border".
 
-    Errors: LabelError where the legend has no such class.
-    """
+    Errors: LabelError where the legend has no such class."""
     value = legend.value(class_name)
     if BORDER in legend.names:
         return _separate(labels, {value: class_name}, legend.value(BORDER), shaping)

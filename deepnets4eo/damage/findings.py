@@ -124,8 +124,7 @@ def unbuilt_findings(unbuilt: UnbuiltOutlines) -> tuple[Finding, ...]:
 def empty_outline_findings(evidence: EvidenceTable, unbuilt: UnbuiltOutlines | None) -> tuple[Finding, ...]:
     """That outlines without a building look destroyed, where all are assessed from the post image alone and none was looked for.
 
-    unbuilt : what the pre image said of them; None where there is none.
-    """
+    unbuilt : what the pre image said of them; None where there is none."""
     frame = evidence.frame
     graded = frame.loc[frame["status"] == ASSESSED, "method"]
     looked = unbuilt is not None and (unbuilt.auc >= LEAST_AUC or unbuilt.few_copies is not None)
@@ -145,8 +144,7 @@ def result_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_], skill: Netwo
     """Findings of the result.
 
     frame : `status` and `reason` of N buildings after the decision; unlike : (N,) of `unlike_the_fit`;
-    skill : of the run that was given, None without a run.
-    """
+    skill : of the run that was given, None without a run."""
     findings = [*_range_findings(frame, unlike), *_unbuilt_findings(frame)]
     if not any(finding.severity == "worthless" for finding in findings):
         findings += _nothing_assessed(frame)

@@ -3,8 +3,7 @@
 Takes evidence of graded buildings from several sites (domains); every site counts the same, and so do both sides of
 each border in it. Scores for the calibration come from buildings whose group (block or city), or style and event, was left
 out; so do the rates of right grades, the limits of what the model knows, and its reliability at new sites. Refuses data without
-both sides of a border.
-"""
+both sides of a border."""
 
 from __future__ import annotations
 
@@ -62,8 +61,7 @@ class Graded:
     new sites may be measured, each of whose groups is a whole site; None for all. style, event : (N,) kind of place and
     what struck it; where they are given, a building's score comes from a fit to other styles and other events.
     bounds : (N,) bool, buildings from which the range of what the model knows is measured; None for all.
-    teaches : (N,) bool, buildings from which weights are learnt; None for all.
-    """
+    teaches : (N,) bool, buildings from which weights are learnt; None for all."""
 
     evidence: pd.DataFrame
     grade: NDArray[np.integer]
@@ -86,8 +84,7 @@ class Graded:
     def folds(self) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
         """(N,) bool pairs: buildings to score, buildings of the fit that scores them; every building is scored once.
 
-        Groups, or styles where they are given, are left out in eight folds; each event by itself.
-        """
+        Groups, or styles where they are given, are left out in eight folds; each event by itself."""
         fold = np.unique(self.group if self.style is None else self.style, return_inverse=True)[1] % FOLDS
         event = np.zeros(len(fold), np.intp) if self.event is None else np.unique(self.event, return_inverse=True)[1]
         for number, struck in np.unique(np.stack([fold, event]), axis=1).T:
@@ -175,8 +172,7 @@ def fit_border(
 
     evidence : (N, K) standardised, no NaN; beyond : (N,) bool; weight : (N,), any scale;
     points : (K,) +1, −1, or 0 for no weight at all; ridge : penalty on squared weights against the mean log loss.
-    Errors: InputError when all buildings lie on one side.
-    """
+    Errors: InputError when all buildings lie on one side."""
     if beyond.all() or not beyond.any():
         raise InputError(
             f"all {len(beyond)} buildings lie on one side of the border. Give both damaged and intact ones."
@@ -210,8 +206,7 @@ def _validity(standard: Floats, known: Graded, log_odds: Floats, *, shifted: boo
 
     The range and its limits come from the sites that bound it, the reliability from those that calibrate. shifted : as of
     `fit_reliability`. With heights not: damaged roofs that lost none have log-odds far from the others, which no normal
-    distribution holds.
-    """
+    distribution holds."""
     damaged = known.grade >= MAJOR
     right = _called(log_odds, Reliability()) == damaged
     bounds = np.ones_like(right) if known.bounds is None else known.bounds
@@ -241,8 +236,7 @@ def fit_range(
     """Range of the evidence that a variant was fitted on.
 
     standard : (N, K) as `Variant.standardise` returns it; evidence : (N rows) all columns; right : (N,) whether the grade
-    without the building was on the right side; damaged : (N,) truth; site : (N,) name of the site.
-    """
+    without the building was on the right side; damaged : (N,) truth; site : (N,) name of the site."""
     covariance = np.cov(standard.T).reshape(standard.shape[1], -1)
     limits = {}
     for column, end in ENDS.items():
@@ -262,8 +256,7 @@ def reliable_limit(value: Floats, right: NDArray[np.bool_], damaged: NDArray[np.
     """Value above which buildings were graded right too seldom; None where even the largest values are known.
 
     From the largest values inwards, windows of 200 buildings are left out as long as the mean of their sensitivity and
-    specificity is below 0.8.
-    """
+    specificity is below 0.8."""
     order = np.argsort(-np.nan_to_num(value, nan=-np.inf), kind="stable")
     limit = None
     for start in range(0, len(order) - WINDOW, WINDOW):

@@ -19,6 +19,7 @@ from deepnets4eo.grid import Window
 from deepnets4eo.inspection.images import sample_windows
 from deepnets4eo.inspection.images import undeclared_nodata as undeclared_nodata
 from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.rasters.moments import moving_moments
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration.pair import ImagePair, Role
 from deepnets4eo.tiling.sampling import spread_windows
@@ -49,8 +50,7 @@ LEAST_CORRELATION = 0.25
 class CheckedImages(ImagePair):
     """The images to work on: red, green and blue, nodata declared; and what was seen.
 
-    radar : those that look like radar, "pre" or "post".
-    """
+    radar : those that look like radar, "pre" or "post"."""
 
     radar: tuple[Role, ...] = ()
 
@@ -60,8 +60,7 @@ def check_images(pair: ImagePair) -> CheckedImages:
 
     returns : the layers with their red, green and blue band, in which undeclared nodata is now declared, and findings.
     Errors: InputError for an image without structure (noise, one single value), and for one image given twice.
-    Peak memory: one window of 256² pixels.
-    """
+    Peak memory: one window of 256² pixels."""
     images = {"pre": pair.pre, "post": pair.post}
     findings = (*unknown_colours(images), *unmasked_bands(images), *assumed_gsd(pair.post))
     pre = None if pair.pre is None else in_colour(pair.pre)
@@ -153,8 +152,7 @@ def _variation(layer: Layer, window: Window) -> float:
 
 
 def _smoothest(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
-    mean = uniform_filter(image, SIDE_PX)
-    spread = np.sqrt(np.maximum(uniform_filter(image * image, SIDE_PX) - mean * mean, 0))
+    mean, spread = moving_moments(image, SIDE_PX)
     usable = (uniform_filter(valid.astype(np.float32), SIDE_PX) > 0.999) & (mean > DARK * image.max())
     return float(np.percentile(spread[usable] / mean[usable], SMOOTHEST)) if usable.any() else float("nan")
 
@@ -164,8 +162,7 @@ def require_order(before: NDArray[np.float64], after: NDArray[np.float64]) -> No
 
     before, after : (N,) probability of major damage or worse as the pre and the post image alone give it, NaN where
     one of them does not show the building.
-    Errors: InputError.
-    """
+    Errors: InputError."""
     known = np.isfinite(before) & np.isfinite(after)
     worse_before = int(((before >= 0.5) & (after < 0.5))[known].sum())
     worse_after = int(((after >= 0.5) & (before < 0.5))[known].sum())
@@ -181,8 +178,7 @@ def require_two_pictures(similarity: NDArray[np.float64]) -> None:
     """Refuse a pair in which hardly anything differs: an image and a copy of it.
 
     similarity : (N,) correlation of the edges of pre and post at each building, −1 to 1, NaN where unknown.
-    Errors: InputError.
-    """
+    Errors: InputError."""
     known = similarity[np.isfinite(similarity)]
     if len(known) < LEAST_BUILDINGS:
         return

@@ -1,8 +1,7 @@
 """What a damage job works on: images, footprints and other layers, opened once and checked before long work starts.
 
 Takes paths or layers; refuses images and footprints that do not overlap, and inputs that cannot be a pair of images of
-one site.
-"""
+one site."""
 
 from __future__ import annotations
 
@@ -71,10 +70,8 @@ def open_inputs(
 
     Parameters
     ----------
-    pre, post, footprints, dsm_pre, dsm_post, cloud_mask, evidence, points
-        The same as in `assess`.
-    settings
-        How the job is done; those that say how the inputs are to be read count here.
+    pre, post, footprints, dsm_pre, dsm_post, cloud_mask, evidence, points : the same as in `assess`
+    settings : how the job is done; those that say how the inputs are to be read count here
 
     Returns
     -------
@@ -134,8 +131,7 @@ def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> Ima
     """Both images, pre None where it is None or "-"; of two of one size, one without CRS takes the other's grid.
 
     Errors: GridError where one image has no CRS and another size than the other, and where they do not overlap;
-    InputError where the settings take a pre image as registered and there is none.
-    """
+    InputError where the settings take a pre image as registered and there is none."""
     pair = ImagePair.open(
         None if isinstance(pre, str) and pre == "-" else pre, post, gsd_m=settings.gsd_m, as_shown=True
     )
@@ -181,8 +177,7 @@ def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Findi
     """What is unknown of surface models and the cloud mask.
 
     Errors: GridError where one is of another site or size; InputError for surface models that are not in metres, or refer to two
-    vertical datums.
-    """
+    vertical datums."""
     findings = []
     before, after = layers["dsm_pre"], layers["dsm_post"]
     if before is not None and after is not None:

@@ -1,8 +1,7 @@
 """The main job: pre and post image and footprints in, a damage map out.
 
 Takes paths or layers (see `damage.inputs` for what is refused). Five steps: footprints, registration, evidence,
-decision, products; the last is `DamageMap.save`.
-"""
+decision, products; the last is `DamageMap.save`."""
 
 from __future__ import annotations
 
@@ -73,24 +72,17 @@ def assess(
 
     Parameters
     ----------
-    pre
-        Image before the event: a path, a folder of tiles or a layer; None or "-" for a job on the post image alone.
-    post
-        Image after the event.
-    footprints
-        Building outlines: any vector file, a table with a CRS, or what `read_footprints` returned.
-    dsm_pre, dsm_post
-        Surface models of both dates, metres; both or none.
-    cloud_mask
-        Raster that is not 0 where clouds hide the ground; where it has no data counts as clouded.
+    pre : image before the event: a path, a folder of tiles or a layer; None or "-" for a job on the post image alone
+    post : image after the event
+    footprints : building outlines: any vector file, a table with a CRS, or what `read_footprints` returned
+    dsm_pre, dsm_post : surface models of both dates, metres; both or none
+    cloud_mask : raster that is not 0 where clouds hide the ground; where it has no data counts as clouded
     evidence
         Rasters of scores, such as of change; their means become columns, and take part in the decision by their skill.
     points
         Clouds of points or surface models, for height loss and debris of every building; they take part by their card.
-    settings
-        How the job is done.
-    event
-        What the map is of, for its products; dates that are not given are taken from the images' tags.
+    settings : how the job is done
+    event : what the map is of, for its products; dates that are not given are taken from the images' tags
     work
         Where finished steps are kept, and what is called with the share that is done; the result does not depend on it.
 
@@ -131,10 +123,8 @@ def assess_inputs(
 
     Parameters
     ----------
-    inputs
-        What `open_inputs` opened and checked.
-    settings, work, event
-        The same as in `assess`.
+    inputs : what `open_inputs` opened and checked
+    settings, work, event : the same as in `assess`
 
     Returns
     -------
@@ -205,14 +195,10 @@ def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), wor
 
     Parameters
     ----------
-    inputs
-        What `open_inputs` opened and checked.
-    part
-        Which part it is.
-    settings
-        How the job is done.
-    work
-        With a scratch folder that all processes see.
+    inputs : what `open_inputs` opened and checked
+    part : which part it is
+    settings : how the job is done
+    work : with a scratch folder that all processes see
 
     Raises
     ------
@@ -331,8 +317,7 @@ class ImageSteps:
 def open_models(inputs: Inputs, settings: Settings) -> tuple[DecisionModel, ClassMapSource | None]:
     """What grades the buildings, and what labels pixels for shares of classes: opened and checked before long work starts.
 
-    Errors: InputError and RunError for settings and models that do not fit the inputs.
-    """
+    Errors: InputError and RunError for settings and models that do not fit the inputs."""
     post = inputs.post_to_label or inputs.post
     class_map = open_class_map_source(settings.class_shares, post, inputs.dsm_post) if settings.class_shares else None
     return load_model(inputs, settings), class_map
@@ -341,8 +326,7 @@ def open_models(inputs: Inputs, settings: Settings) -> tuple[DecisionModel, Clas
 def load_model(inputs: Inputs | CheckedImages, settings: Settings) -> DecisionModel:
     """The model of the decision; on radar a network decides alone, and the weight-free model is refused.
 
-    Errors: InputError for settings that do not fit, and images that the model cannot read.
-    """
+    Errors: InputError for settings that do not fit, and images that the model cannot read."""
     model = DecisionModel.load(settings.model, settings.network_weight, settings.damaged_share)
     radar = inputs.radar if settings.sensor == "auto" else ()
     if radar and model.grader is None:

@@ -105,8 +105,7 @@ class JobControl:
     scratch
         Folder for finished steps, with which an interrupted job goes on, and that the parts of one job share; the caller removes
         it. None keeps nothing.
-    progress
-        Called with the share of the passes over the images that is done, the network's included, 0–1.
+    progress : called with the share of the passes over the images that is done, the network's included, 0–1
     """
 
     scratch: Path | None = None
@@ -118,8 +117,7 @@ class Passes:
     """Progress of the passes over the images in their order, each called with its own share that is done.
 
     network : over both images; evidence; unbuilt, built : of outlines without a building, of their sums and of the network for
-    buildings; post : of the network over the post image alone.
-    """
+    buildings; post : of the network over the post image alone."""
 
     network: Progress | None
     evidence: Progress | None

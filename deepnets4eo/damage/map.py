@@ -1,8 +1,7 @@
 """The result of the main job: one row per building, what was assessed, and how.
 
 Takes a table of buildings with grades, probabilities and evidence; refuses tables whose columns do not fit.
-`save` writes the whole folder of products (GeoPackage, GeoParquet, summary, manifest, report) or none of it.
-"""
+`save` writes the whole folder of products (GeoPackage, GeoParquet, summary, manifest, report) or none of it."""
 
 from __future__ import annotations
 
@@ -50,38 +49,28 @@ class DamageMap(WithSummary, DamageMapContent):
         N rows in the post image's CRS with the columns of `COLUMNS`, any number of `ev_…` float columns, and geometry.
         `damage` is one of `GRADES`, or None where `status` is not_assessed (`reason` then says why); `damage_prob` is the
         probability of major damage or worse, in [0, 1].
-    assessed_extent
-        One row: imaged ground near an assessed building.
+    assessed_extent : one row: imaged ground near an assessed building
     registration
         `Registration.to_dict()`; its `matrix` (2x3) maps post pixels (col, row) to those whose ground coordinates show the
         same thing in the pre image.
-    meaning
-        What each `ev_…` column measures, in one line with its unit.
-    synthetic
-        Whether an image is made up.
-    parameters
-        Settings of the job by name.
-    inputs
-        Role to path, hashed into the manifest.
-    findings
-        What limits the worth of the map, worst first.
-    grading
-        Method to `GradingRates.to_dict()`, how often the model grades right; methods without are absent.
+    meaning : what each `ev_…` column measures, in one line with its unit
+    synthetic : whether an image is made up
+    parameters : settings of the job by name
+    inputs : role to path, hashed into the manifest
+    findings : what limits the worth of the map, worst first
+    grading : method to `GradingRates.to_dict()`, how often the model grades right; methods without are absent
     damaged_share
         `ShareEstimate.to_dict()`: the share of damaged buildings that the grades rest on, how it was found, and its
         interval; empty where not known.
     estimates
         Expected numbers of buildings and built areas (m²) of every grade and of major damage or worse ("damaged"), with
         95 % intervals that hold the grading error: see `site_estimates`; empty where not known.
-    footprints
-        `Footprints.account()`, what became of the rows of the footprints' file; empty where not known.
-    extent_without_outlines
-        One row: imaged ground without an outline near by; None where not known.
+    footprints : `Footprints.account()`, what became of the rows of the footprints' file; empty where not known
+    extent_without_outlines : one row: imaged ground without an outline near by; None where not known
     inundation
         `Inundation.to_dict()`: how many buildings stand in new water, what they count as, and how many are damaged by their
         structure alone and together; empty where water was not looked for.
-    event
-        What the map is of: event, place, dates, sensors, credit, producer; every product has it.
+    event : what the map is of: event, place, dates, sensors, credit, producer; every product has it
 
     Raises
     ------
@@ -118,15 +107,12 @@ class DamageMap(WithSummary, DamageMapContent):
 
         Parameters
         ----------
-        out_dir
-            Folder to write.
+        out_dir : folder to write
         post, pre
             The images, for the panels of the report; pre None where the job had none. Without post, both and the scores are
             those that the map was made of.
-        scores
-            Rasters that can be laid over the images of the report: those of the evidence, `Inputs.scores`.
-        overwrite
-            Whether files of an existing folder are replaced.
+        scores : rasters that can be laid over the images of the report: those of the evidence, `Inputs.scores`
+        overwrite : whether files of an existing folder are replaced
         scratch
             Folder in which finished products wait for the others, so that an interrupted job need not write them again.
         also
@@ -175,10 +161,8 @@ class DamageMap(WithSummary, DamageMapContent):
         image
             Drawn below the outlines, at reduced resolution: the post image, as a layer or a path. Without, the outlines
             are filled.
-        axes
-            Where to draw, by default in a new figure.
-        max_px
-            Longer side of what is read of the image.
+        axes : where to draw, by default in a new figure
+        max_px : longer side of what is read of the image
 
         Returns
         -------

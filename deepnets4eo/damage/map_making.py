@@ -128,8 +128,7 @@ class Extents:
     """Two GeoDataFrames of one row each, in the post image's CRS: (multi)polygons, empty where nothing is.
 
     assessed : valid, cloud-free ground within 50 m of an assessed outline; without_outlines : such ground farther than
-    50 m from every outline, assessed or not.
-    """
+    50 m from every outline, assessed or not."""
 
     assessed: gpd.GeoDataFrame
     without_outlines: gpd.GeoDataFrame
@@ -140,8 +139,7 @@ def map_extents(
 ) -> Extents:
     """What of the post image was assessed, and what has no outline.
 
-    outlines : (N,) polygons in the post image's CRS, where it shows the buildings; assessed : (N,).
-    """
+    outlines : (N,) polygons in the post image's CRS, where it shows the buildings; assessed : (N,)."""
     data, valid, coarse = post.thumbnail(OVERVIEW_PX)
     seen = nonzero_valid(data, valid)
     if cloud_mask is not None:

@@ -3,8 +3,7 @@
 Takes an evidence table; uses for each building the richest variant whose inputs it has (post only, pre and post, with heights).
 Buildings beyond what the variant was fitted on are named by `outside_range`: beyond a distance that 99 % of the buildings of the fit
 keep, or beyond limits of roof width and greenness; they are not assessed or left to a network, and at sites with many of them
-confidence is limited. Refuses model files with unknown columns or missing parts.
-"""
+confidence is limited. Refuses model files with unknown columns or missing parts."""
 
 from __future__ import annotations
 
@@ -54,8 +53,7 @@ class DamageModel:
     def load(cls, folder: str | Path = DEFAULT_MODEL) -> DamageModel:
         """Read a model by its folder or its name in models/.
 
-        Errors: RunError for files that are no evidence model; InputError for unknown names.
-        """
+        Errors: RunError for files that are no evidence model; InputError for unknown names."""
         path = model_path(folder) / COEFFICIENTS
         content = read_yaml(path)
         parts = content.get("variants") if isinstance(content, dict) else None
@@ -71,8 +69,7 @@ class DamageModel:
 
         evidence : the table, or its frame (`status`, `method` and `ev_…` columns).
         returns : DataFrame with the same index: damage (grade or None), damage_prob (probability of major damage or
-        worse), confidence (probability of the grade named); NaN where not assessed.
-        """
+        worse), confidence (probability of the grade named); NaN where not assessed."""
         frame = evidence.frame if isinstance(evidence, EvidenceTable) else evidence
         thresholds = values_of(self.variant_names(frame), self.reliabilities, lambda fitted: fitted.thresholds)
         return to_decision_table(self.probabilities(frame), frame.index, thresholds)
@@ -118,8 +115,7 @@ class Variant:
 
     columns : K names; centre, scale : (K,); intercepts : (3,), weights : (3, K), per border of BORDERS.
     known : range of the evidence of the fit; rates : how often its grades are right. Both None in files without them.
-    reliability : calibration, thresholds and spread between sites; neutral and wide in files without it.
-    """
+    reliability : calibration, thresholds and spread between sites; neutral and wide in files without it."""
 
     columns: tuple[str, ...]
     centre: NDArray[np.float64]
@@ -146,8 +142,7 @@ class FittedRange:
 
     farthest : 99 % quantile of the distances in the fit; covariance : (K, K) of the standardised evidence.
     limits : least roof width, most greenness; columns without one are absent.
-    place_share : greatest share of a site's buildings outside the range, among the sites of the fit.
-    """
+    place_share : greatest share of a site's buildings outside the range, among the sites of the fit."""
 
     farthest: float
     covariance: Floats
@@ -157,8 +152,7 @@ class FittedRange:
     def distance(self, standard: Floats) -> Floats:
         """(N,) Mahalanobis distances of (N, K) standardised evidence as the decision takes it, cut at ± 3.
 
-        So what is extreme in the way that damaged or intact buildings are is not far off; an unusual combination is.
-        """
+        So what is extreme in the way that damaged or intact buildings are is not far off; an unusual combination is."""
         return np.sqrt(np.einsum("ij,ji->i", standard, np.linalg.solve(self.covariance, standard.T)))
 
     def reasons(self, standard: Floats, frame: pd.DataFrame) -> NDArray[np.object_]:
@@ -231,8 +225,7 @@ def to_decision_table(
 
     A building is damaged (major damage or worse) where the probability of that reaches its threshold. Of the two grades on
     each side, the worse is taken where its share of that side's probability reaches its own. Thresholds: (N, 3), one per border,
-    by default one half. So every grade has its chance to be named, however rare it is.
-    """
+    by default one half. So every grade has its chance to be named, however rare it is."""
     known = np.isfinite(probabilities[:, 0])
     damaged = probabilities[:, MAJOR:].sum(axis=1)
     reached = border_probabilities(np.nan_to_num(probabilities)) >= (0.5 if thresholds is None else thresholds)
@@ -253,8 +246,7 @@ def to_decision_table(
 def set_not_assessed(evidence: EvidenceTable, reasons: NDArray[np.object_]) -> EvidenceTable:
     """The table where assessed buildings with a reason are not assessed; their evidence stays in the table.
 
-    reasons : (N,) text, '' for buildings to be left as they are.
-    """
+    reasons : (N,) text, '' for buildings to be left as they are."""
     frame = evidence.frame
     rows = (frame["status"] == ASSESSED).to_numpy() & (reasons != "")
     changed = frame.assign(
@@ -275,8 +267,7 @@ def unlike_the_fit(frame: pd.DataFrame, model: DamageModel, outside: NDArray[np.
     """(N,) bool: buildings of a variant that was fitted on other kinds of sites.
 
     True for all buildings of a variant that finds a greater share of this site's buildings outside its range than of
-    any site it was fitted on. frame : before any building was set aside; outside : (N,) reasons of `outside_range`.
-    """
+    any site it was fitted on. frame : before any building was set aside; outside : (N,) reasons of `outside_range`."""
     unlike = np.zeros(len(frame), bool)
     names = model.variant_names(frame)
     for name, variant in model.variants.items():

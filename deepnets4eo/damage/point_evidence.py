@@ -2,8 +2,7 @@
 
 Takes heights after the event, and before it where there are any; measures them on the footprints as they lie on the heights,
 whatever the images' offset. The share of a building that has come down takes part in the decision by a card that was
-fitted on cities of the miniature city; the other columns are shown beside it.
-"""
+fitted on cities of the miniature city; the other columns are shown beside it."""
 
 from __future__ import annotations
 
@@ -61,12 +60,9 @@ class PointEvidence:
 
     Parameters
     ----------
-    post
-        After the event: a file of points (LAS, LAZ, …), a `PointCloud`, or a surface model.
-    pre
-        Before it; None where there is none.
-    weight
-        Share of its log-odds in the decision, 0–1, multiplied by the card's skill; 0 shows the columns only.
+    post : after the event: a file of points (LAS, LAZ, …), a `PointCloud`, or a surface model
+    pre : before it; None where there is none
+    weight : share of its log-odds in the decision, 0–1, multiplied by the card's skill; 0 shows the columns only
 
     Raises
     ------
@@ -155,8 +151,7 @@ class PointScore:
 def with_point_columns(evidence: EvidenceTable, columns: pd.DataFrame) -> EvidenceTable:
     """The table with the columns of the points; blank where a building is not assessed.
 
-    columns : as of `PointEvidence.measure`.
-    """
+    columns : as of `PointEvidence.measure`."""
     assessed = (evidence.frame["status"] == ASSESSED).to_numpy()
     added = {name: np.where(assessed, columns[name], np.nan) for name in MEANING}
     return replace(evidence, frame=evidence.frame.assign(**added), meaning=evidence.meaning | MEANING)
@@ -166,8 +161,7 @@ def check_point_evidence(points: PointEvidence, footprints: Footprints, rasters:
     """Refuse heights that cannot be used, before the long work.
 
     Errors: InputError for files that cannot be read, footprints without a CRS, weights of more than 1 together; GridError
-    for heights of another site or CRS.
-    """
+    for heights of another site or CRS."""
     from deepnets4eo.points import check_heights
 
     if footprints.crs is None:

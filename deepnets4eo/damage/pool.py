@@ -45,8 +45,7 @@ class NetworkSkill:
 
     value : the smaller of 2 · AUC − 1 (major damage or worse) and Cohen's κ (four grades), both 0 for chance and 1 for
     a perfect run; 0 where that is below 0.1, and where fewer than 30 buildings were validated. Where the best share
-    beside the weight-free model was measured: that share as a part of one half, at most 1.
-    """
+    beside the weight-free model was measured: that share as a part of one half, at most 1."""
 
     value: float
     reason: str = ""
@@ -72,8 +71,7 @@ def validated_skill(card: Mapping[str, Any], head: str | None = None) -> Network
 def skill_of(value: float, buildings: int, scores: str) -> NetworkSkill:
     """A measured skill; 0 with the reason where it is too small, or rests on too few validation buildings.
 
-    scores : what it follows from, for the reason.
-    """
+    scores : what it follows from, for the reason."""
     if buildings < LEAST_VALIDATED:
         return NetworkSkill(
             0.0, f"it was validated on {count_of(buildings, 'building')}, at least {LEAST_VALIDATED} are needed"
@@ -96,10 +94,8 @@ class EvidenceCard:
     ----------
     intercept, slope
         Log-odds of major damage or worse where half of the buildings are damaged: intercept + slope · mean score.
-    auc_major_or_worse
-        Area under the ROC curve of these log-odds, 0–1.
-    buildings
-        Graded buildings that it was measured on.
+    auc_major_or_worse : area under the ROC curve of these log-odds, 0–1
+    buildings : graded buildings that it was measured on
 
     Raises
     ------
@@ -138,10 +134,8 @@ class EvidenceCard:
 
         Parameters
         ----------
-        scores
-            (N,) mean scores: the column `ev_NAME` of a damage map. NaN are left out.
-        damaged
-            (N,) bool, True for major damage or worse.
+        scores : (N,) mean scores: the column `ev_NAME` of a damage map. NaN are left out.
+        damaged : (N,) bool, True for major damage or worse
 
         Raises
         ------
@@ -243,8 +237,7 @@ def pool_log_odds(
     At each border (minor or worse, major or worse, destroyed) the log-odds are averaged: `weight` of the network's,
     1 − `weight` of the weight-free model's (logarithmic opinion pool, Genest & Zidek 1986). Without the network's
     evidence, the weight-free probabilities stay.
-    weight_free : (N, 4); frame : of the evidence, with the network's columns; weight : 0–1, one or (N,).
-    """
+    weight_free : (N, 4); frame : of the evidence, with the network's columns; weight : 0–1, one or (N,)."""
     network = frame[list(COLUMNS.values())].to_numpy(float)
     share = np.broadcast_to(weight, len(network))[:, None]
     odds = (1 - share) * border_log_odds(weight_free) + share * border_log_odds(network)
@@ -260,8 +253,7 @@ def pool_scores(
     The log-odds of major damage or worse become the weighted average of the scores' and, with what is left to 1, the
     probabilities' own; those of the other borders move as far, since a score says nothing about them. Buildings without
     a score keep their log-odds.
-    frame : of the evidence, with the scores' columns; NaN rows stay.
-    """
+    frame : of the evidence, with the scores' columns; NaN rows stay."""
     odds = border_log_odds(probabilities)
     shift = np.zeros(len(odds))
     for score in scores:
@@ -278,8 +270,7 @@ class NetworkReliability:
     """Measured reliability by method (`PRE_POST`, `POST_ONLY`), empty where it was not measured.
 
     together : of the weight-free model and the network at the network's weight; alone : of the network at buildings outside the range of
-    that model.
-    """
+    that model."""
 
     together: dict[str, Reliability] = field(default_factory=dict)
     alone: dict[str, Reliability] = field(default_factory=dict)
@@ -289,8 +280,7 @@ class NetworkReliability:
         """Read the notes of a card.
 
         weight, post_weight : of the run, on pairs and on the post image alone; what was measured with another weight is left out.
-        Errors: RunError for notes that cannot be read.
-        """
+        Errors: RunError for notes that cannot be read."""
         weights = {PRE_POST: weight, POST_ONLY: post_weight}
         return cls(_of_note(card, run, RELIABILITY, weights), _of_note(card, run, ALONE, dict.fromkeys(weights, 1.0)))
 
@@ -309,8 +299,7 @@ class NetworkReliability:
         """Probabilities (N, 4) with the network where that was measured, those of the weight-free model elsewhere.
 
         weight_free : (N, 4), NaN for buildings that the network grades alone; frame : the evidence; weights : (N,) of the network.
-        kind, table : whose reliability holds for each building; changed where the network takes part.
-        """
+        kind, table : whose reliability holds for each building; changed where the network takes part."""
         graded = graded_by_network(frame) & (kind != "")
         if not graded.any():
             return weight_free

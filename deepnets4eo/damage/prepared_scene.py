@@ -1,8 +1,7 @@
 """What every step of a damage job works on: its inputs, how pre lies against post, and whether the outlines lie on buildings.
 
 Measured once, before any building is assessed. Without an alignment that holds, outlines may lie anywhere, and no building is
-assessed; findings say what was seen.
-"""
+assessed; findings say what was seen."""
 
 from __future__ import annotations
 
@@ -38,8 +37,7 @@ class OutlinePosition:
     """Where the outlines lie.
 
     alignment : how they must move; None where they stay. image : on which it was measured. known : whether they lie on
-    buildings, as far as can be measured. findings : what limits that.
-    """
+    buildings, as far as can be measured. findings : what limits that."""
 
     alignment: FootprintAlignment | None
     image: Role
@@ -90,8 +88,7 @@ def measure_alignments(inputs: Inputs, settings: Settings, *, paired: bool) -> d
     """Alignments of the footprints by image, as many as are needed; none where the settings say that they lie well.
 
     On the pre image where it can be used (a destroyed street has no roof edges left), on the post image where that fails.
-    paired : whether the pre image is registered to the post image.
-    """
+    paired : whether the pre image is registered to the post image."""
     if not settings.align:
         return {}
     frame = inputs.footprints.frame_beside(inputs.post.grid)

@@ -1,8 +1,7 @@
 """The probabilities of the four grades, and the other forms in which they are worked with.
 
 Borders: what lies beyond each of the three borders between grades. Sides: damaged or intact first, then minor damage among intact
-and destroyed among damaged buildings. All functions take arrays of N buildings, and NaN rows stay NaN.
-"""
+and destroyed among damaged buildings. All functions take arrays of N buildings, and NaN rows stay NaN."""
 
 from __future__ import annotations
 
@@ -62,8 +61,7 @@ def adjust_to_share(probabilities: Floats, damaged_share: float) -> Floats:
     """Probabilities (N, 4) for a site where `damaged_share` of the buildings have major damage or worse.
 
     Those passed hold where that is one half. By Bayes' rule the damaged grades gain and the intact ones lose together: how
-    common minor damage is among intact buildings, and destruction among damaged ones, stays as it is. NaN rows stay.
-    """
+    common minor damage is among intact buildings, and destruction among damaged ones, stays as it is. NaN rows stay."""
     if damaged_share == 0.5:
         return probabilities
     damaged = probabilities[:, MAJOR:].sum(axis=1)

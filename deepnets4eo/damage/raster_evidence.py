@@ -4,8 +4,7 @@ Takes any raster of one score a pixel that lies on the ground as the post image 
 only where a card beside the raster, or the user, says with what weight (see `EvidenceCard`). Shares of the classes of a label raster, or
 of a run that labels the post image, are shown only: it is not known beforehand which classes indicate damage.
 Refuses rasters of another site, several bands without a name, values that are not finite, names of other columns, labels without a
-legend, and runs whose inputs the job does not have.
-"""
+legend, and runs whose inputs the job does not have."""
 
 from __future__ import annotations
 
@@ -36,7 +35,7 @@ from deepnets4eo.outputs.findings import Finding, count_of
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.prediction.preparation import prepare_scene
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
-from deepnets4eo.rasters.views import hidden_class_note
+from deepnets4eo.rasters.views import warn_of_hidden_class
 from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.zonal import band_sums, class_counts
 
@@ -55,8 +54,7 @@ class RasterEvidence:
 
     Parameters
     ----------
-    name
-        The name of the column, `ev_NAME`: small letters, digits and underscores.
+    name : the name of the column, `ev_NAME`: small letters, digits and underscores
     source
         Path or layer with one score a pixel; of several bands, the one called NAME is read (probabilities of a change
         run have the bands "no change" and "change").
@@ -64,8 +62,7 @@ class RasterEvidence:
         Share of its log-odds in the decision, 0–1. With a card it is multiplied by the card's skill, and None is 0.5.
         Without a card None is 0: shown only; above 0 the mean score is taken as the probability of major damage or worse
         where half of the buildings are damaged; the share of the site comes on top.
-    card
-        What the scores say about damage; None reads `STEM.evidence.yaml` beside the raster where there is one.
+    card : what the scores say about damage; None reads `STEM.evidence.yaml` beside the raster where there is one
 
     Raises
     ------
@@ -104,8 +101,7 @@ class ScoreLayer:
     """A raster of scores on the post image's grid.
 
     scale : what its values are multiplied by. card : None where there is none; card_file : where it was
-    read, if it was.
-    """
+    read, if it was."""
 
     evidence: RasterEvidence
     layer: Layer
@@ -160,8 +156,7 @@ def open_raster_evidence(evidence: Sequence[RasterEvidence], post: Layer) -> tup
     """The rasters on the post image's grid, checked before the long work.
 
     Errors: GridError for rasters of another site; InputError for bands or values that cannot be used, two of one name,
-    weights of more than 1 together.
-    """
+    weights of more than 1 together."""
     names = [each.name for each in evidence]
     if len(set(names)) < len(names):
         raise InputError(f"evidence is named {', '.join(names)}; each needs its own name. Rename one.")
@@ -210,8 +205,7 @@ def mean_scores(layers: Sequence[ScoreLayer], outlines: NDArray[np.object_], wor
     """Mean score of N buildings, a column a raster; NaN where no pixel is valid.
 
     outlines : (N,) polygons in the post image's CRS, where it shows the buildings. Peak memory: that of zonal sums.
-    Errors: InputError where no building has a score, and for scores beyond 0–1 that are to be probabilities.
-    """
+    Errors: InputError where no building has a score, and for scores beyond 0–1 that are to be probabilities."""
     columns = {}
     for layer in layers:
         logger.info("measuring %s …", layer.column)
@@ -282,8 +276,7 @@ def open_class_map_source(source: str | Path, post: Layer, dsm_post: Layer | Non
 
     Of a run `dsm` is the surface model after the event, the first other layer the post image; further ones are not there.
     Errors: InputError where there is nothing; RunError where the job does not have what the run needs; LabelError for labels that do not say their classes;
-    GridError for labels of another site.
-    """
+    GridError for labels of another site."""
     if Path(source).is_file():
         return _open_labels(Layer.open(source), post)
     if not Path(source).exists():
@@ -317,8 +310,7 @@ def _open_labels(labels: Layer, post: Layer) -> ClassMapSource:
         raise LabelError(
             f"{labels.source} does not say what its values mean. Give labels that `deepnets4eo predict` wrote, or a run."
         )
-    if (hidden := hidden_class_note(labels, legend)) is not None:
-        logger.warning(hidden)
+    warn_of_hidden_class(labels, legend)
     on_post = Scene({"labels": labels}, post.grid).layers["labels"]
     return ClassMapSource(legend, f"the raster {Path(labels.source).name!r}", lambda *_: on_post)
 
@@ -334,8 +326,7 @@ def with_class_shares(
 
     outlines : (N,) polygons in the post image's CRS, where it shows the buildings. scratch : folder of this job where
     the labels are kept, so that an interrupted job need not find them again.
-    Peak memory: that of prediction, and of zonal counts.
-    """
+    Peak memory: that of prediction, and of zonal counts."""
     legend = class_map.legend
     with nullcontext(scratch) if scratch is not None else tempfile.TemporaryDirectory() as folder:
         labels = class_map.label(Path(folder), workers)

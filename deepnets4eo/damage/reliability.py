@@ -3,8 +3,7 @@
 Takes left-out log-odds of graded buildings; returns their calibration, the thresholds of the grades, how far evidence
 shifts from site to site, and the limits of the sets of grades that hold the true one. The probabilities are those of a site where
 half of the buildings are damaged, with minor among intact and destroyed among damaged ones as common as at the sites of the fit.
-Refuses arrays that do not belong together.
-"""
+Refuses arrays that do not belong together."""
 
 from __future__ import annotations
 
@@ -52,8 +51,7 @@ class BetaCalibration:
     """Log-odds with one slope below 0, another above, and a shift (Kull, Silva Filho & Flach 2017).
 
     With p = expit(score): log-odds = a · ln p − b · ln(1 − p) + c. Platt scaling is the case a = b; a = b = 1, c = 0
-    changes nothing. a and b are at least 0, so that the order is kept.
-    """
+    changes nothing. a and b are at least 0, so that the order is kept."""
 
     a: float = 1.0
     b: float = 1.0
@@ -272,8 +270,7 @@ def _damaged_threshold(probability: Floats, damaged: NDArray[np.bool_], site: ND
 
     Below one half even where probabilities are right (half of the best F1: Lipton, Elkan & Naryanaswamy 2014), and lower where
     unknown shares of sites keep them cautious: else nothing is named where few buildings are damaged. F1 hardly changes over
-    wide ranges, so the best of one sample is mostly chance.
-    """
+    wide ranges, so the best of one sample is mostly chance."""
     sites, index, number = np.unique(site, return_inverse=True, return_counts=True)
     of_site = (index[:, None] == np.arange(len(sites))) / number  # (N, S)
     named = probability >= GRID[:, None]
@@ -293,8 +290,7 @@ def _balanced_threshold(
     """Threshold within a side with the best sum of two accuracies: the mean of both grades', over sites, and that of all buildings.
 
     The first alone would call most of what is destroyed major where that is rare, the second hardly anything major.
-    better, worse : (N,) true grades; reached : (N,) buildings of that side as they are classified.
-    """
+    better, worse : (N,) true grades; reached : (N,) buildings of that side as they are classified."""
     of_side, scores = better | worse, []
     for threshold in GRID:
         right = np.where(probability >= threshold, worse, better) & reached
@@ -312,8 +308,7 @@ def _spread(probabilities: Floats, grade: NDArray[np.integer], site: NDArray[np.
     """Standard deviations between sites of the shifts that would make each site's log-odds right.
 
     The first with both sides of a site counting the same; the others with the grades as common as they are, since how
-    common they are differs from site to site too. What single buildings scatter is taken off.
-    """
+    common they are differs from site to site too. What single buildings scatter is taken off."""
     log_odds = side_log_odds(probabilities)
     damaged = grade >= MAJOR
     everything = np.ones(len(grade), bool)
@@ -337,8 +332,7 @@ def _between(shift: Floats, variance: Floats) -> float:
 def _site_shift(log_odds: Floats, beyond: NDArray[np.bool_], *, even: bool) -> tuple[float, float]:
     """Shift by which the log-odds of one site become right on average, found by halving, at most 6 either way; its variance.
 
-    even : both sides count the same; else each building, and half a building of either kind is added.
-    """
+    even : both sides count the same; else each building, and half a building of either kind is added."""
     number = len(beyond)
     weight = np.full(number, 1 / number)
     target = float((beyond.sum() + 0.5) / (number + 1))

@@ -28,8 +28,7 @@ class Settings:
 
     Parameters
     ----------
-    model
-        Name of the decision's model, or folder of a trained run, which then decides together with the default model.
+    model : name of the decision's model, or folder of a trained run, which then decides together with the default model
     network
         Whether the network that comes with the toolbox decides, too, where PyTorch is installed and the images are such as
         it knows; not with a run in `model`.
@@ -37,20 +36,13 @@ class Settings:
         Share of such a run's log-odds in the average, 0–1, if its validated skill is perfect; multiplied by that skill.
     damaged_share
         Share of buildings expected with major damage or worse, between 0 and 1; None estimates it from the evidence.
-    gsd_m
-        Size of a pixel in metres, for images without CRS; without it a pixel of such images is taken for 0.5 m.
-    motion
-        How the pre image may lie against the post image.
-    max_shift_m
-        Farthest that it may lie off, metres.
-    max_rotation_deg
-        Farthest that it may be turned, degrees; a registration that finds more fails.
-    assume_registered
-        Whether the pre image is taken as lying right, unmeasured: an offset then passes for damage.
-    align
-        Whether the footprints are moved onto the roofs.
-    sensor
-        "auto" refuses radar, which only a network can read; "optical" takes every image as optical.
+    gsd_m : size of a pixel in metres, for images without CRS; without it a pixel of such images is taken for 0.5 m
+    motion : how the pre image may lie against the post image
+    max_shift_m : farthest that it may lie off, metres
+    max_rotation_deg : farthest that it may be turned, degrees; a registration that finds more fails
+    assume_registered : whether the pre image is taken as lying right, unmeasured: an offset then passes for damage
+    align : whether the footprints are moved onto the roofs
+    sensor : "auto" refuses radar, which only a network can read; "optical" takes every image as optical
     class_shares
         Folder of a run that labels pixels, or a label raster of the post image with its legend; the classes' shares in
         each outline become evidence.
@@ -60,14 +52,10 @@ class Settings:
     inundation
         What a building in new water counts as: "damaged" (xBD), "possibly-damaged" (Copernicus EMS), or "shown" beside a
         grade that rests on its structure alone.
-    layer, id_column, footprints_crs
-        Layer, column of ids and CRS of the footprints' file.
-    segmenter
-        Folder or name of the run that found the buildings, where there was no file (`damage.buildings_of`).
-    workers
-        Threads.
-    seed
-        Seed of all randomness.
+    layer, id_column, footprints_crs : layer, column of ids and CRS of the footprints' file
+    segmenter : folder or name of the run that found the buildings, where there was no file (`damage.buildings_of`)
+    workers : threads
+    seed : seed of all randomness
 
     Examples
     --------
@@ -159,8 +147,7 @@ class Settings:
 class FurtherInputs:
     """What a damage job reads beside images and footprints, as the command line takes it; paths.
 
-    evidence : NAME=RASTER, a raster of scores each. evidence_weight : NAME=WEIGHT of these, or points=WEIGHT.
-    """
+    evidence : NAME=RASTER, a raster of scores each. evidence_weight : NAME=WEIGHT of these, or points=WEIGHT."""
 
     dsm_pre: Annotated[
         str | None, Field(description="Surface model before, for height loss.", json_schema_extra=INPUTS)

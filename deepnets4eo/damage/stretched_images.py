@@ -1,8 +1,7 @@
 """How the images of a job are shown to a run that learnt from images of 8 bits, where they are of more bits or fractions.
 
 Takes the images and the run that grades or outlines buildings; the weight-free evidence has a contrast unit of its own and reads
-the values as they are stored.
-"""
+the values as they are stored."""
 
 from __future__ import annotations
 
@@ -21,8 +20,7 @@ from deepnets4eo.segmenters.stretch import Stretch, needed_stretch
 def image_stretches(expected: Mapping[str, LayerInput], pre: Layer | None, post: Layer | None) -> dict[str, Stretch]:
     """The stretch of each image that needs one, by role, each measured on that image alone.
 
-    expected : what the run expects of an image, by role.
-    """
+    expected : what the run expects of an image, by role."""
     stretches = {}
     for role, image in ((PRE, pre), (POST, post)):
         if image is not None and role in expected:

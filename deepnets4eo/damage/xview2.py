@@ -3,8 +3,7 @@
 Takes label rasters 0 (background) to 4 (destroyed), as arrays or as the challenge's folders of PNGs; refuses files
 that are missing, of another size or with other values. Pixels are counted over all images together. The scorer's first
 two days (until 24 October 2019) left a class out of the counts of images whose target does not show it; that rule was
-withdrawn, and scores higher: figures of those days cannot be compared.
-"""
+withdrawn, and scores higher: figures of those days cannot be compared."""
 
 from __future__ import annotations
 
@@ -76,8 +75,7 @@ class XView2Score:
         """Count one image; four (H, W) uint8 label rasters 0–4 of one shape.
 
         Damage counts only where the target has a building, and only where a building was localised. Each class counts
-        in each image: its false positives also where this image's target does not show it.
-        """
+        in each image: its false positives also where this image's target does not show it."""
         self.images += 1
         localized = localization_prediction > 0
         self.localization.add(localization_target > 0, localized)
@@ -116,8 +114,7 @@ def score_folders(prediction_dir: str | Path, target_dir: str | Path) -> XView2S
     """Score a folder of predictions against a folder of targets, named as the challenge names them.
 
     Files: `{test|hold}_{localization|damage}_{id}_{prediction|target}.png`, 1024 × 1024, one band, values 0 to 4.
-    Memory: four images. Errors: InputError for missing files, sizes and bands; LabelError for values.
-    """
+    Memory: four images. Errors: InputError for missing files, sizes and bands; LabelError for values."""
     targets, predictions = _find(target_dir, "target"), _find(prediction_dir, "prediction")
     images = sorted({(split, identifier) for split, _, identifier in targets})
     wanted = [(split, task, identifier) for split, identifier in images for task in ("localization", "damage")]

@@ -1,8 +1,7 @@
 """Tables of several results: reports of the same protocol, the same scores over several seeds, and figures published on the same data.
 
 Takes the dictionaries that `Evaluation.to_dict` makes (or the JSON of them), and cards' published scores.
-Refuses to compare reports of different rules, and names each difference.
-"""
+Refuses to compare reports of different rules, and names each difference."""
 
 from __future__ import annotations
 
@@ -188,12 +187,9 @@ def spread(values: ArrayLike, digits: int = 1, sign: str = "") -> str:
 
     Parameters
     ----------
-    values
-        (n,) numbers; those that are not finite are left out.
-    digits
-        Decimals.
-    sign
-        "+": in front of positive means, too.
+    values : (n,) numbers; those that are not finite are left out
+    digits : decimals
+    sign : "+": in front of positive means, too
 
     Returns
     -------
@@ -216,8 +212,7 @@ def mean_scores(reports: Mapping[str, Report]) -> dict[str, Any]:
 
     Parameters
     ----------
-    reports
-        Name of a run → what its metrics.json holds.
+    reports : name of a run → what its metrics.json holds
 
     Returns
     -------
@@ -249,8 +244,7 @@ def seeds_table(table: Mapping[str, Any]) -> str:
 
     Parameters
     ----------
-    table
-        As `mean_scores` returns it.
+    table : as `mean_scores` returns it
 
     Returns
     -------

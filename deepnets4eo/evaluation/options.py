@@ -1,7 +1,6 @@
 """Options of an evaluation: changes of a protocol, intervals, report files; the command line shows the same texts.
 
-Takes plain values; imports nothing heavy, so that the help text of the verb is quick.
-"""
+Takes plain values; imports nothing heavy, so that the help text of the verb is quick."""
 
 from __future__ import annotations
 
@@ -67,14 +66,10 @@ class Intervals:
 
     Parameters
     ----------
-    draws
-        Number of resamples; 0 for no intervals.
-    tile_px
-        Side of the tiles in pixels, 16 or more.
-    seed
-        Seed of the draws.
-    level
-        Share of the draws inside the interval, between 0 and 1.
+    draws : number of resamples; 0 for no intervals
+    tile_px : side of the tiles in pixels, 16 or more
+    seed : seed of the draws
+    level : share of the draws inside the interval, between 0 and 1
 
     Examples
     --------

@@ -2,8 +2,7 @@
 
 Takes a folder of predictions and one of references, or the dataset; returns pairs of files, or the report of their scores.
 Refuses references without a prediction or with several of equal fit, predictions that would be counted twice, and
-protocols whose reference is missing.
-"""
+protocols whose reference is missing."""
 
 from __future__ import annotations
 
@@ -125,10 +124,8 @@ def card_protocol(name: str, scoring: ScoringProtocol) -> Protocol:
 
     Parameters
     ----------
-    name
-        DATASET/PROTOCOL, for the report.
-    scoring
-        The protocol in the card.
+    name : DATASET/PROTOCOL, for the report
+    scoring : the protocol in the card
 
     Returns
     -------
@@ -154,22 +151,14 @@ def evaluate_dataset(
 
     Parameters
     ----------
-    card
-        Dataset card: an object, a name or the path of a YAML file.
-    root
-        Folder of the dataset.
-    predictions
-        Folder of the predicted tiles, named as in `dataset_pairs`.
-    protocol
-        Name of a protocol of the card; by default its first.
-    layout
-        Layer → path pattern, where files lie elsewhere than in the card.
-    rules
-        Function that changes the card's protocol, for example the legend of the files.
-    intervals
-        Bootstrap over tiles; by default none.
-    progress
-        Function that is called with the share of the work that is done, 0–1.
+    card : dataset card: an object, a name or the path of a YAML file
+    root : folder of the dataset
+    predictions : folder of the predicted tiles, named as in `dataset_pairs`
+    protocol : name of a protocol of the card; by default its first
+    layout : layer → path pattern, where files lie elsewhere than in the card
+    rules : function that changes the card's protocol, for example the legend of the files
+    intervals : bootstrap over tiles; by default none
+    progress : function that is called with the share of the work that is done, 0–1
 
     Returns
     -------
@@ -220,20 +209,16 @@ def dataset_pairs(
 
     Parameters
     ----------
-    card
-        The dataset card.
-    root
-        Folder of the dataset.
+    card : the dataset card
+    root : folder of the dataset
     predictions
         Folder of rasters named by tile id (`5.tif`, `tile_3.tif`, `Val-Rural-2522.png`) or by the name of the tile's
         image or labels (`top_mosaic_09cm_area5_class.tif`), or of folders `5/labels.tif` as predict writes them.
     protocol
         The protocol in the card. Where it scores without borders and has no radius, the eroded label files are the
         reference.
-    part
-        Part of the protocol's split, such as "test".
-    layout
-        Layer → path pattern, where files lie elsewhere than in the card.
+    part : part of the protocol's split, such as "test"
+    layout : layer → path pattern, where files lie elsewhere than in the card
 
     Returns
     -------

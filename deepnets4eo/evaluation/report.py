@@ -1,8 +1,7 @@
 """Scores as text, Markdown, CSV and JSON, and the confusion matrix as a figure.
 
 Takes a confusion matrix and class names, or the dictionary made from them.
-A class that does not occur is written as "–", with a remark.
-"""
+A class that does not occur is written as "–", with a remark."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """A label raster scored against a reference, streamed window by window.
 
 Takes rasters of values or colours, alone or as pairs of tiles; the prediction is brought onto the reference's grid.
-Refuses rasters that do not overlap, and labels that the legend does not have.
-"""
+Refuses rasters that do not overlap, and labels that the legend does not have."""
 
 from __future__ import annotations
 
@@ -35,23 +34,17 @@ class Protocol:
 
     Parameters
     ----------
-    name
-        DATASET/PROTOCOL where the rules come from a dataset card, else empty.
-    erode_px
-        Radius of the disc for the eroded scores in pixels; 0 for none.
-    boundary_px
-        Largest distance of matching class borders for the boundary scores in pixels; 0 for none.
-    ignored
-        Names of the classes whose reference pixels are left out.
+    name : DATASET/PROTOCOL where the rules come from a dataset card, else empty
+    erode_px : radius of the disc for the eroded scores in pixels; 0 for none
+    boundary_px : largest distance of matching class borders for the boundary scores in pixels; 0 for none
+    ignored : names of the classes whose reference pixels are left out
     prediction_legend, reference_legend
         Legends that the files are stored in, where they differ from the one scored and the files have no legend tag. The
         reference's is by default the one that the run of `withheld` learnt with.
     unknown
         "error" or "void", for colours and values that are in no legend; None: as the run of `withheld` learnt, else "error".
-    card
-        The protocol's entry in the dataset card (split, reference, window, averaging).
-    withheld
-        Pixels that a training did not learn from: no others are scored. None: all are.
+    card : the protocol's entry in the dataset card (split, reference, window, averaging)
+    withheld : pixels that a training did not learn from: no others are scored. None: all are.
 
     Raises
     ------
@@ -122,24 +115,15 @@ class Evaluation:
 
     Parameters
     ----------
-    legend
-        The legend that was scored in.
-    protocol
-        The rules.
-    matrix
-        Confusion matrix of the full reference, without the ignored classes.
-    eroded
-        The same of the eroded reference; None where the protocol has none.
-    boundaries
-        Counts of class borders; None where the protocol has none.
-    intervals
-        Score → interval; empty without a bootstrap.
-    inputs
-        Paths of each prediction and its reference.
-    notes
-        Sentences about what was done to the inputs.
-    synthetic
-        Whether an input shows a synthetic scene.
+    legend : the legend that was scored in
+    protocol : the rules
+    matrix : confusion matrix of the full reference, without the ignored classes
+    eroded : the same of the eroded reference; None where the protocol has none
+    boundaries : counts of class borders; None where the protocol has none
+    intervals : score → interval; empty without a bootstrap
+    inputs : paths of each prediction and its reference
+    notes : sentences about what was done to the inputs
+    synthetic : whether an input shows a synthetic scene
     """
 
     legend: Legend
@@ -183,16 +167,11 @@ def evaluate(
 
     Parameters
     ----------
-    prediction, reference
-        Path, array or Layer: label values in one band, or colours in three.
-    legend
-        Legend to score in: an object, a name or the path of a YAML card.
-    protocol
-        Rules; by default all classes count and nothing is eroded.
-    intervals
-        Bootstrap; by default none.
-    progress
-        Function that is called with the share of the work that is done, 0–1.
+    prediction, reference : path, array or Layer: label values in one band, or colours in three
+    legend : legend to score in: an object, a name or the path of a YAML card
+    protocol : rules; by default all classes count and nothing is eroded
+    intervals : bootstrap; by default none
+    progress : function that is called with the share of the work that is done, 0–1
 
     Returns
     -------
@@ -230,18 +209,12 @@ def evaluate_pairs(
 
     Parameters
     ----------
-    pairs
-        (prediction, reference), each a path, array or Layer; each prediction is resampled to its reference's grid.
-    legend
-        Legend to score in: an object, a name or the path of a YAML card.
-    protocol
-        Rules; by default all classes count and nothing is eroded.
-    intervals
-        Bootstrap over the tiles of all pairs; by default none.
-    progress
-        Function that is called with the share of the work that is done, 0–1.
-    block_px
-        Side of the blocks in which the rasters are read, in pixels; the result does not depend on it.
+    pairs : (prediction, reference), each a path, array or Layer; each prediction is resampled to its reference's grid
+    legend : legend to score in: an object, a name or the path of a YAML card
+    protocol : rules; by default all classes count and nothing is eroded
+    intervals : bootstrap over the tiles of all pairs; by default none
+    progress : function that is called with the share of the work that is done, 0–1
+    block_px : side of the blocks in which the rasters are read, in pixels; the result does not depend on it
 
     Returns
     -------

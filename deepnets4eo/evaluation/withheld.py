@@ -1,8 +1,7 @@
 """What a training withheld: maps of the parts of its scenes, so that a whole map is scored where nothing was learnt.
 
 Takes a run folder, whose training wrote one map a scene into `split/`; returns masks on the grid of a reference.
-Refuses runs without withheld pixels, and references that show none of their scenes.
-"""
+Refuses runs without withheld pixels, and references that show none of their scenes."""
 
 from __future__ import annotations
 
@@ -44,20 +43,13 @@ class Withheld:
 
     Parameters
     ----------
-    run
-        The run folder.
-    maps
-        Scene → its map of parts.
-    sources
-        Scene → layer → what it was opened from, as the run's card lists it.
-    split
-        Kind and sizes of the split.
-    unknown
-        "error" or "void": what the training took labels for that its legend lacks.
-    labels_legend
-        Legend that its label files are stored in, where that is another; None: its own.
-    labels_nodata
-        Value of the label files that it took for no data; None: their own.
+    run : the run folder
+    maps : scene → its map of parts
+    sources : scene → layer → what it was opened from, as the run's card lists it
+    split : kind and sizes of the split
+    unknown : "error" or "void": what the training took labels for that its legend lacks
+    labels_legend : legend that its label files are stored in, where that is another; None: its own
+    labels_nodata : value of the label files that it took for no data; None: their own
 
     Examples
     --------
@@ -102,8 +94,7 @@ class Withheld:
         """A function window → (h, w) bool on the grid of a reference, True where it was withheld.
 
         The scene is the one whose labels the reference is, else the only one, else all that lie where it lies.
-        Errors: InputError or GridError where it shows none.
-        """
+        Errors: InputError or GridError where it shows none."""
         layer = self._map_of(reference).on(reference.grid, "nearest")
 
         def mask(window: Window) -> NDArray[np.bool_]:

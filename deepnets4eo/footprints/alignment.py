@@ -94,17 +94,13 @@ def align_footprints(
 
     Parameters
     ----------
-    image
-        The image whose roofs the footprints should follow; any CRS, resolution and bands.
-    footprints
-        (N,) polygons in any CRS; without one where the image has none, in pixels then.
+    image : the image whose roofs the footprints should follow; any CRS, resolution and bands
+    footprints : (N,) polygons in any CRS; without one where the image has none, in pixels then
     max_shift_m, wide_shift_m
         Largest common offset tried at first, and where that fails, metres; many more buildings must agree with the
         latter.
-    local
-        Refine each building by up to 3.5 m where its neighbours agree.
-    seed
-        Draws the buildings sampled for the common offset.
+    local : refine each building by up to 3.5 m where its neighbours agree
+    seed : draws the buildings sampled for the common offset
 
     Returns
     -------

@@ -37,10 +37,8 @@ class FootprintAlignment:
 
     Parameters
     ----------
-    status, reason
-        "ok", or "failed" and why; all offsets are 0 then.
-    dx_m, dy_m
-        The common offset, along the image's columns (right) and rows (down), metres.
+    status, reason : "ok", or "failed" and why; all offsets are 0 then
+    dx_m, dy_m : the common offset, along the image's columns (right) and rows (down), metres
     peak, ratio
         Mean agreement at the common offset above the median over all offsets, and how many times the second best's.
     agreeing, chance
@@ -49,10 +47,8 @@ class FootprintAlignment:
     offsets_m : (N, 2) float64, the offset to use for each footprint, metres, axes like those of dx_m and dy_m
     own : (N,) bool, True where it is the building's own best match, not the neighbours' or the common one
     agreement : (N,) float64, how well the image's edges follow the outline there, −1 to 1; NaN outside the image
-    grid
-        The grid of the image.
-    voters
-        Number of footprints sampled for the common offset.
+    grid : the grid of the image
+    voters : number of footprints sampled for the common offset
     in_place
         How much better the image's edges follow the outlines without any offset than with others, in standard
         deviations of what chance gives; NaN where no footprint lies on the image.

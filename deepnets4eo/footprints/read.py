@@ -34,19 +34,14 @@ class Footprints:
 
     Parameters
     ----------
-    frame
-        N rows with the columns `id` (unique text) and `geometry` (valid 2-D Polygon or MultiPolygon).
+    frame : N rows with the columns `id` (unique text) and `geometry` (valid 2-D Polygon or MultiPolygon)
     repaired, dropped, renamed
         Number of geometries that were repaired, of rows left out by reason, and of ids that occurred twice or were
         missing.
-    made_ids
-        Whether no usable id column was found, so that ids are row numbers.
-    source
-        File or other origin, for messages.
-    attributes
-        The other columns of the source, row by row with `frame`.
-    pixels
-        (N,) outlines in image pixels (x = column, y = row) where the source has them (xBD), else None.
+    made_ids : whether no usable id column was found, so that ids are row numbers
+    source : file or other origin, for messages
+    attributes : the other columns of the source, row by row with `frame`
+    pixels : (N,) outlines in image pixels (x = column, y = row) where the source has them (xBD), else None
     passed_over
         Why the most trusted id column was not used, as the end of a sentence; "" where a column was, or there is none.
 
@@ -143,10 +138,8 @@ def read_footprints(
     source
         GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet or xBD label JSON; a GeoDataFrame; or Footprints, which
         are returned as they are.
-    layer
-        Layer name, for files with several.
-    id_column
-        Column with the ids; by default the first usable of `footprints.ids.ID_COLUMNS`.
+    layer : layer name, for files with several
+    id_column : column with the ids; by default the first usable of `footprints.ids.ID_COLUMNS`
     assume_crs
         CRS to take instead of the file's own, for files that state none or a wrong one; "pixels" for outlines in the
         image's pixel coordinates.
@@ -276,8 +269,7 @@ def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:
 
     Parameters
     ----------
-    footprints
-        As read.
+    footprints : as read
 
     Returns
     -------

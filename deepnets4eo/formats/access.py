@@ -1,7 +1,6 @@
 """What the program may reach on behalf of a file: the network only where the user named an address, and files the user named.
 
-Takes the files that the user named, and reasons to stay offline; refuses to download where there is such a reason.
-"""
+Takes the files that the user named, and reasons to stay offline; refuses to download where there is such a reason."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """What is common to files of arrays: one array of a file, described and opened.
 
-An opened array is anything that NumPy indexes: an array, a memory map, a data set of HDF5.
-"""
+An opened array is anything that NumPy indexes: an array, a memory map, a data set of HDF5."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 Takes a path; returns data sets that NumPy indexes. MATLAB stores axes reversed: here they are as MATLAB shows them. Refuses
 data sets that lie in other files (external, virtual) and chunks that unpack to more than a gigabyte, or to more than honest
-packing makes of them; links are not followed.
-"""
+packing makes of them; links are not followed."""
 
 from __future__ import annotations
 

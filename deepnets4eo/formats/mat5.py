@@ -2,8 +2,7 @@
 
 Takes a path; returns arrays as MATLAB shows them: rows, columns, bands; fields of structures as STRUCTURE/FIELD. What is not packed
 is memory-mapped. Numbers only: cells, arrays of structures, objects, sparse and complex arrays are listed, not read. Announced sizes
-are checked before unpacking.
-"""
+are checked before unpacking."""
 
 from __future__ import annotations
 
@@ -63,7 +62,7 @@ def open_array(path: Path, name: str) -> Any:
     element = next(one for one in _elements(path) if one.info.name == name)
     shape, dtype = element.info.shape, element.info.dtype
     if dtype is None or element.number_bytes < math.prod(shape) * dtype.itemsize:
-        raise InputError(f"{path}: {name} has fewer numbers than its size {shape} says. The file is damaged.")
+        raise damage_error(path, ValueError(f"{name} has fewer numbers than its size {shape} says"))
     try:
         if not element.packed:
             start = element.start + element.offset

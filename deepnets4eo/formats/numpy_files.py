@@ -1,7 +1,6 @@
 """Arrays of NumPy's files: .npy and members of .npz that are not packed are memory-mapped, packed members unpacked.
 
-Takes a path; returns arrays. No pickled objects. Announced sizes are checked before unpacking.
-"""
+Takes a path; returns arrays. No pickled objects. Announced sizes are checked before unpacking."""
 
 from __future__ import annotations
 
@@ -9,21 +8,20 @@ import math
 import struct
 import tokenize
 import zipfile
-import zlib
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.array_info import DAMAGED, ArrayInfo, damage_error, is_number
-from deepnets4eo.formats.unpacking import check_unpacked_size
+from deepnets4eo.formats.array_info import ArrayInfo, damage_error, is_number
+from deepnets4eo.formats.unpacking import ARCHIVE_DAMAGED, check_unpacked_size
 
 MAGIC = b"\x93NUMPY"
 SUFFIX = ".npy"
 MOST_BYTES = 4 << 30
 LOCAL_HEADER_BYTES = 30
-READ_ERRORS = (*DAMAGED, zipfile.BadZipFile, zlib.error, struct.error, SyntaxError, tokenize.TokenError)
+READ_ERRORS = (*ARCHIVE_DAMAGED, struct.error, SyntaxError, tokenize.TokenError)
 
 
 def list_npy(path: Path) -> list[ArrayInfo]:

@@ -3,8 +3,7 @@
 Takes a path, or a URL or archive that the user typed; returns GDAL's handle. Refuses other formats, side files that are no
 TIFFs, and negatives. Costs 0.1 ms a file. Virtual rasters (.vrt) are read here before GDAL reads them: refused is whatever
 is not known to be harmless, such as files outside the VRT's own folder that the user did not name, bands of raw bytes,
-Python, URLs and archives, and XML with entities or too long.
-"""
+Python, URLs and archives, and XML with entities or too long."""
 
 from __future__ import annotations
 

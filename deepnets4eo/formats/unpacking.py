@@ -1,8 +1,7 @@
 """Packed files unpacked into a temporary folder, never to more than a limit: a few hundred bytes can hold gigabytes.
 
 Takes .bz2, .gz and .zip, known by their first bytes; returns the file within. Refuses what unpacks to too much, and archives
-with no file, or several, to choose from.
-"""
+with no file, or several, to choose from."""
 
 from __future__ import annotations
 
@@ -21,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.formats.array_info import DAMAGED
 from deepnets4eo.formats.drivers import read_head
 
 MOST_UNPACKED_BYTES = 2 << 30
@@ -29,7 +29,7 @@ PLAUSIBLE_BYTES = 64 << 20  # never too large, however small the packed file is
 MOST_FILES = 10_000  # in an archive
 CHUNK_BYTES = 1 << 20
 READABLE = (".shp", ".gpkg", ".geojson", ".json", ".fgb", ".parquet", ".geoparquet", ".kml", ".gml", ".osm", ".pbf")
-DAMAGED = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError)
+ARCHIVE_DAMAGED = (*DAMAGED, zlib.error, zipfile.BadZipFile)
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def unpack(
                 opener: Any = bz2.open if head.startswith(b"BZh") else gzip.open
                 with opener(path) as file:
                     _copy(file, inner, path, limit_bytes, plausible_bytes)
-        except DAMAGED as error:
+        except ARCHIVE_DAMAGED as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path} could not be unpacked: {error}. Is it whole?") from error

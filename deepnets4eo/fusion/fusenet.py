@@ -70,10 +70,8 @@ class FuseNet(SegNetFusion):
     ----------
     in_channels, num_classes, streams
         Bands of the main sensor and of one or more auxiliary ones, or their sum beside `streams`; classes K.
-    width
-        Channels of the first stage; VGG-16 has 64.
-    order
-        The order of convolution, normalisation and ReLU, see `deepnets4eo.segmentation.conv_block`.
+    width : channels of the first stage; VGG-16 has 64
+    order : the order of convolution, normalisation and ReLU, see `deepnets4eo.segmentation.conv_block`
     absent
         What replaces an absent stream, see `Streams`. With "silent" and without its auxiliary sensors the network is a
         SegNet of the main sensor.

@@ -72,17 +72,13 @@ class DualStream(LateFusion):
 
     Parameters
     ----------
-    in_channels, num_classes, streams
-        Bands of each sensor, or their sum beside `streams`; classes K.
-    network, encoder, weights, options
-        Arguments of the networks of the streams, see `MemberSpec`.
+    in_channels, num_classes, streams : bands of each sensor, or their sum beside `streams`; classes K
+    network, encoder, weights, options : arguments of the networks of the streams, see `MemberSpec`
     of
         "scores": the mean before the softmax, a geometric mean of the probabilities; "probabilities": their arithmetic
         mean, of which the network returns the logarithm.
-    frozen
-        The streams are not trained, nor the statistics of their normalisation: for networks trained before.
-    absent
-        What replaces an absent stream, see `Streams`; "silent": the mean is over the sensors present.
+    frozen : the streams are not trained, nor the statistics of their normalisation: for networks trained before
+    absent : what replaces an absent stream, see `Streams`; "silent": the mean is over the sensors present
 
     Raises
     ------
@@ -143,17 +139,13 @@ class ResidualCorrection(LateFusion):
 
     Parameters
     ----------
-    in_channels, num_classes, streams
-        Bands of each sensor, or their sum beside `streams`; classes K.
+    in_channels, num_classes, streams : bands of each sensor, or their sum beside `streams`; classes K
     network, encoder, weights, options
         Arguments of the networks of the streams, by default "segnet", see `MemberSpec`; weights "RUN,RUN" start from
         trained streams, as in the paper.
-    frozen
-        Only C is trained: for streams that are trained already.
-    correction_width
-        Channels within C.
-    absent
-        What replaces an absent stream, see `Streams`; "silent": mean and correction use the sensors present.
+    frozen : only C is trained: for streams that are trained already
+    correction_width : channels within C
+    absent : what replaces an absent stream, see `Streams`; "silent": mean and correction use the sensors present
 
     Raises
     ------

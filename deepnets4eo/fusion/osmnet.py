@@ -15,12 +15,9 @@ class OSMNet(nn.Module):
 
     Parameters
     ----------
-    in_channels, num_classes
-        Bands of the raster of `rasterize_osm`, and classes K, at least 1.
-    batch_norm
-        Normalise after each convolution.
-    width
-        Channels of both convolutions, 64 as published (42,182 parameters for 3 → 6; 256 more with batch_norm).
+    in_channels, num_classes : bands of the raster of `rasterize_osm`, and classes K, at least 1
+    batch_norm : normalise after each convolution
+    width : channels of both convolutions, 64 as published (42,182 parameters for 3 → 6; 256 more with batch_norm)
 
     Raises
     ------

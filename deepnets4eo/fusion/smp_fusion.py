@@ -26,18 +26,12 @@ class SmpFusion(EncoderFusion):
 
     Parameters
     ----------
-    in_channels, num_classes, streams
-        Bands of each sensor, or their sum beside `streams`; classes K.
-    fusion
-        "fusenet" or "v-fusenet".
-    architecture, encoder
-        "unet", "fpn", "deeplabv3plus" …, and an smp encoder, also in one, as "unet/resnet18".
-    weights
-        First weights of each sensor's encoder, as in "imagenet" or "imagenet,imagenet".
-    absent
-        What replaces an absent stream, see `Streams`.
-    **further
-        Arguments of the architecture, e.g. encoder_depth=4.
+    in_channels, num_classes, streams : bands of each sensor, or their sum beside `streams`; classes K
+    fusion : "fusenet" or "v-fusenet"
+    architecture, encoder : "unet", "fpn", "deeplabv3plus" …, and an smp encoder, also in one, as "unet/resnet18"
+    weights : first weights of each sensor's encoder, as in "imagenet" or "imagenet,imagenet"
+    absent : what replaces an absent stream, see `Streams`
+    **further : arguments of the architecture, e.g. encoder_depth=4.
 
     Raises
     ------

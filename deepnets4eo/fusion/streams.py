@@ -24,8 +24,7 @@ def stream_sizes(in_channels: int | Sequence[int], streams: Sequence[int] | None
 
     Parameters
     ----------
-    in_channels, streams
-        Bands of each sensor, or their sum; beside their sum the bands of each.
+    in_channels, streams : bands of each sensor, or their sum; beside their sum the bands of each
 
     Returns
     -------
@@ -86,8 +85,7 @@ class Streams(nn.Module):
 
     Parameters
     ----------
-    sizes
-        Bands of each stream.
+    sizes : bands of each stream
     absent
         "mean": an absent stream stays zero, its mean, everywhere. "silent": what its encoder computes is not added.
         "learned": it is filled with one learned value a band.

@@ -29,8 +29,7 @@ class Cube(WithSummary):
 
     Parameters
     ----------
-    layer
-        The bands.
+    layer : the bands
     wavelengths_nm : (B,) centres in nanometres, by default those that the file lists
 
     Raises
@@ -186,8 +185,7 @@ def find_bad_bands(cube: Cube) -> dict[int, str]:
 
     Parameters
     ----------
-    cube
-        The cube.
+    cube : the cube
 
     Returns
     -------
@@ -209,8 +207,7 @@ def remove_bad_bands(cube: Cube) -> Cube:
 
     Parameters
     ----------
-    cube
-        The cube.
+    cube : the cube
 
     Returns
     -------

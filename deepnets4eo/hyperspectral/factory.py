@@ -34,16 +34,12 @@ def build(
 
     Parameters
     ----------
-    name
-        "hybridsn", "ssrn", "spectralformer", …, as listed by `list_models("hyperspectral/*")`.
-    bands, num_classes
-        Numbers of bands B and classes K.
-    patch_px
-        Side of the patch; None: as published.
+    name : "hybridsn", "ssrn", "spectralformer", …, as listed by `list_models("hyperspectral/*")`
+    bands, num_classes : numbers of bands B and classes K
+    patch_px : side of the patch; None: as published
     spectra
         Arguments of a `SpectralInput` before it: {"normalisations": ["snv"], "reduction": "pca", "components": 30}.
-    **options
-        Further arguments of the network.
+    **options : further arguments of the network
 
     Returns
     -------
@@ -93,13 +89,11 @@ def fit_spectra(
 
     Parameters
     ----------
-    network
-        A network from `build`; without a reduction nothing is read.
+    network : a network from `build`; without a reduction nothing is read
     windows
         Pairs of (C, h, w) float, scaled as in training, and training pixels, (h, w) bool. Bands of a second sensor,
         which follow those of the cube, are left out.
-    seed
-        The seed of the sample for "nmf".
+    seed : the seed of the sample for "nmf"
 
     Returns
     -------

@@ -2,8 +2,7 @@
 to the bands of a cube; and the angle between spectra, which does not change with brightness (Kruse et al. 1993).
 
 Radians, 0 for the same shape up to π/2 for nothing in common (π with negative values). Zeros have an angle of π/2 to
-any other; what is not a number stays NaN.
-"""
+any other; what is not a number stays NaN."""
 
 from __future__ import annotations
 
@@ -48,8 +47,7 @@ class SpectralLibrary(WithSummary):
 
     Parameters
     ----------
-    names
-        The name of each spectrum.
+    names : the name of each spectrum
     spectra : (S, B) float64, in the unit of their source, such as reflectance 0–1
         NaN where a channel was deleted or not measured.
     wavelengths_nm : (B,) ascending, nanometres; None where not known
@@ -298,10 +296,8 @@ def angle_windows(cube: Cube, library: SpectralLibrary) -> Iterator[tuple[Window
 
     Parameters
     ----------
-    cube
-        The cube.
-    library
-        Spectra of the same bands, or with wavelengths, to which the cube's belong: they are resampled.
+    cube : the cube
+    library : spectra of the same bands, or with wavelengths, to which the cube's belong: they are resampled
 
     Yields
     ------
@@ -327,10 +323,8 @@ def spectral_angle_map(cube: Cube, library: SpectralLibrary, *, most_angle: floa
 
     Parameters
     ----------
-    cube, library
-        The same as in `angle_windows`.
-    most_angle
-        Pixels with a larger angle to every spectrum, radians, have no nearest spectrum.
+    cube, library : the same as in `angle_windows`
+    most_angle : pixels with a larger angle to every spectrum, radians, have no nearest spectrum
 
     Returns
     -------

@@ -35,12 +35,10 @@ class PatchClassifier(nn.Module):
 
     Parameters
     ----------
-    patch_px
-        Side P of the published patch; the labelled pixel is number P // 2 along each axis.
+    patch_px : side P of the published patch; the labelled pixel is number P // 2 along each axis
     before_px, after_px
         Rows and columns before and after the labelled pixel that its logits depend on; poolings may leave pixels out.
-    values_per_pixel
-        How many numbers `inner_scores` holds at once for each pixel, about; None: P² × 512.
+    values_per_pixel : how many numbers `inner_scores` holds at once for each pixel, about; None: P² × 512
 
     Examples
     --------

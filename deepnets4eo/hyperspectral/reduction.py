@@ -3,8 +3,7 @@ derivative), or reduced to fewer (principal components, minimum noise fraction, 
 
 Spectra come in physical scale, not standardised band by band. A normalisation fits nothing, so no pixel of a test area can
 enter. `spectral_input.SpectralInput` does the same in torch. Memory: O(B²) for "pca" and "mnf"; at most `SAMPLE` spectra
-more for "nmf".
-"""
+more for "nmf"."""
 
 from __future__ import annotations
 
@@ -177,8 +176,7 @@ class SpectralReduction:
 
     Parameters
     ----------
-    kind
-        "pca", "mnf" or "nmf".
+    kind : "pca", "mnf" or "nmf"
     mean : (B,) float32, subtracted first; zero for "nmf"
     basis : (n, B) float32, one row a component, the most important first
         The entry of the largest size in each is positive.
@@ -231,14 +229,12 @@ def fit_reduction(
     kind
         "pca"; "mnf": the noise is half the mean square of the differences between neighbouring training pixels of a
         window (Green et al. 1988); "nmf": on at most 10,000 pixels, drawn at random.
-    windows
-        Pairs of a cube's window, (B, h, w) float, and its training pixels, (h, w) bool. They are read once.
+    windows : pairs of a cube's window, (B, h, w) float, and its training pixels, (h, w) bool. They are read once.
     components : n, 1 … B
     whiten
         Scale scores to unit variance over the training pixels ("pca", "mnf"). Those of "nmf" always have a mean square
         of 1.
-    seed
-        The seed of the sample for "nmf".
+    seed : the seed of the sample for "nmf"
 
     Returns
     -------

@@ -83,16 +83,11 @@ def report(
 
     Parameters
     ----------
-    run
-        Folder that a training of the task `hyperspectral` wrote.
-    out
-        Folder to write; made where it is missing.
-    data
-        Where the training's files lie now, as `train` takes them; by default where they lay then.
-    options
-        The options of the predictions, such as their memory.
-    overwrite
-        Whether a report that is there already is replaced.
+    run : folder that a training of the task `hyperspectral` wrote
+    out : folder to write; made where it is missing
+    data : where the training's files lie now, as `train` takes them; by default where they lay then
+    options : the options of the predictions, such as their memory
+    overwrite : whether a report that is there already is replaced
 
     Returns
     -------

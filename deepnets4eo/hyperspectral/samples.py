@@ -2,8 +2,7 @@
 
 Spectra are read once, and stay in memory, or beyond a limit in a temporary file. The epoch alone decides which batches
 there are: an epoch shows every labelled pixel once. How much of the test is known from training is measured: scores of a
-leaky split are those of an exam whose questions were in the lessons.
-"""
+leaky split are those of an exam whose questions were in the lessons."""
 
 from __future__ import annotations
 

@@ -36,16 +36,11 @@ class SpectralInput(nn.Module):
 
     Parameters
     ----------
-    bands
-        Number of bands B, at least 1.
-    normalisations
-        Names of `normalise`: "l2", "snv", "continuum", "derivative".
-    reduction
-        "pca", "mnf" or "nmf"; None: none.
-    components
-        Bands that the reduction returns.
-    wavelengths_nm
-        Wavelengths of the B bands, increasing; None: bands are one unit apart.
+    bands : number of bands B, at least 1
+    normalisations : names of `normalise`: "l2", "snv", "continuum", "derivative"
+    reduction : "pca", "mnf" or "nmf"; None: none
+    components : bands that the reduction returns
+    wavelengths_nm : wavelengths of the B bands, increasing; None: bands are one unit apart
 
     Raises
     ------

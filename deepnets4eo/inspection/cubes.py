@@ -1,8 +1,7 @@
 """Describes hyperspectral cubes and files of arrays: wavelengths, range, bands that serve no purpose, the arrays of a file.
 
 Takes a layer of many bands, or a path; adds facts and problems. Each band is measured by itself in evenly spread windows,
-so that one empty band does not hide the others. Memory: some 200 MB, whatever the size of the cube.
-"""
+so that one empty band does not hide the others. Memory: some 200 MB, whatever the size of the cube."""
 
 from __future__ import annotations
 
@@ -44,8 +43,7 @@ class BandStatistics:
     count : values. missing : shares of pixels without a number (nodata, NaN, infinite) among those with any. negative : shares
     of physical values below 0. low, high : range, NaN for empty bands. autocorrelation : correlation of neighbouring pixels, 1 for smooth
     images, 0 for noise; NaN for constant bands. samples : (B, n) evenly spread values. missing_pixels : share of pixels without a
-    number in any band. wavelengths_nm : None where the file lists none.
-    """
+    number in any band. wavelengths_nm : None where the file lists none."""
 
     numbers: list[int]
     count: NDArray[np.int64]

@@ -1,7 +1,6 @@
 """Describes files and their problems: rasters, vectors, runs, folders of tiles.
 
-Takes paths; a file that cannot be opened has a problem with the reason. Memory: one block of a raster.
-"""
+Takes paths; a file that cannot be opened has a problem with the reason. Memory: one block of a raster."""
 
 from __future__ import annotations
 
@@ -62,16 +61,12 @@ class Inspection:
 
     Parameters
     ----------
-    path
-        The path that was inspected.
+    path : the path that was inspected
     kind
         "raster", "mosaic", "cube", "arrays", "vector", "run", "dataset NAME", "xBD labels", "JSON", "points" or "unreadable".
-    facts
-        Title → value, in the order in which they are printed.
-    problems
-        Sentences, each with its remedy.
-    grid
-        Grid of a raster, or extent of a vector file; None without a position.
+    facts : title → value, in the order in which they are printed
+    problems : sentences, each with its remedy
+    grid : grid of a raster, or extent of a vector file; None without a position
     """
 
     path: str
@@ -93,8 +88,7 @@ def inspect(path: str, legend: Legend | None = None) -> Inspection:
     path
         A raster, a folder or glob of tiles, a file of arrays (`FILE#NAME` for one of several), a vector file, a run, a
         JSON file, or what a branch describes, such as points (`plugins.INSPECTIONS`).
-    legend
-        Legend whose label values a raster is compared with; by default the legend in its tags.
+    legend : legend whose label values a raster is compared with; by default the legend in its tags
 
     Returns
     -------

@@ -1,8 +1,7 @@
 """Intervals of scores and counts: bootstrap over tiles, area-adjusted estimates, stratified counts, Wilson.
 
 Takes counts; returns estimates with their intervals.
-Refuses designs from which no interval follows (one tile, a stratum with fewer than two samples).
-"""
+Refuses designs from which no interval follows (one tile, a stratum with fewer than two samples)."""
 
 from __future__ import annotations
 
@@ -27,10 +26,8 @@ class Interval:
 
     Parameters
     ----------
-    estimate
-        The value that was estimated.
-    low, high
-        Limits of the interval, in the unit of the estimate.
+    estimate : the value that was estimated
+    low, high : limits of the interval, in the unit of the estimate
 
     Examples
     --------
@@ -51,22 +48,14 @@ class AreaEstimate:
 
     Parameters
     ----------
-    overall_accuracy
-        Share of the map's area that has the right class, 0–1.
-    overall_accuracy_margin
-        Half width of its interval.
-    users_accuracy
-        (K,) share of the area mapped as a class that is of this class, 0–1.
-    users_accuracy_margin
-        (K,) half widths of their intervals.
-    producers_accuracy
-        (K,) share of a class's area that is mapped as this class, 0–1.
-    producers_accuracy_margin
-        (K,) half widths of their intervals.
-    area
-        (K,) area of each class in the unit of the mapped areas.
-    area_margin
-        (K,) half widths of their intervals, in the same unit.
+    overall_accuracy : share of the map's area that has the right class, 0–1
+    overall_accuracy_margin : half width of its interval
+    users_accuracy : (K,) share of the area mapped as a class that is of this class, 0–1
+    users_accuracy_margin : (K,) half widths of their intervals
+    producers_accuracy : (K,) share of a class's area that is mapped as this class, 0–1
+    producers_accuracy_margin : (K,) half widths of their intervals
+    area : (K,) area of each class in the unit of the mapped areas
+    area_margin : (K,) half widths of their intervals, in the same unit
     """
 
     overall_accuracy: float
@@ -101,16 +90,11 @@ def bootstrap(
 
     Parameters
     ----------
-    tiles
-        Confusion matrices of the tiles, two or more.
-    scores
-        Names of properties of ConfusionMatrix that are one number.
-    draws
-        Number of resamples, 1 or more.
-    level
-        Share of the draws inside the interval, between 0 and 1.
-    seed
-        Seed of the draws.
+    tiles : confusion matrices of the tiles, two or more
+    scores : names of properties of ConfusionMatrix that are one number
+    draws : number of resamples, 1 or more
+    level : share of the draws inside the interval, between 0 and 1
+    seed : seed of the draws
 
     Returns
     -------
@@ -161,10 +145,8 @@ def area_adjusted(
     ----------
     sample
         (K, K) counts, **rows = map class** (the strata), columns = reference: the transpose of ConfusionMatrix.matrix.
-    mapped_area
-        (K,) area of each map class in any unit (pixels, hectares).
-    level
-        Probability of the intervals, between 0 and 1.
+    mapped_area : (K,) area of each map class in any unit (pixels, hectares)
+    level : probability of the intervals, between 0 and 1
 
     Returns
     -------
@@ -222,14 +204,10 @@ def stratified_count(
 
     Parameters
     ----------
-    strata
-        Number of members N_h of each stratum.
-    sampled
-        Number n_h of sampled members of each stratum, 2 or more.
-    positive
-        Number of positive members among the sampled ones of each stratum.
-    level
-        Probability of the interval, between 0 and 1.
+    strata : number of members N_h of each stratum
+    sampled : number n_h of sampled members of each stratum, 2 or more
+    positive : number of positive members among the sampled ones of each stratum
+    level : probability of the interval, between 0 and 1
 
     Returns
     -------
@@ -271,12 +249,9 @@ def wilson_interval(positive: int, total: int, *, level: float = 0.95) -> Interv
 
     Parameters
     ----------
-    positive
-        Number of positive trials.
-    total
-        Number of independent trials, 1 or more.
-    level
-        Probability of the interval, between 0 and 1.
+    positive : number of positive trials
+    total : number of independent trials, 1 or more
+    level : probability of the interval, between 0 and 1
 
     Returns
     -------

@@ -1,8 +1,7 @@
 """A reference without object borders, as ISPRS scores it.
 
 Takes label arrays with void 255; returns them with a band along class borders set to void.
-Refuses negative radii. Blocks that are read with a halo of `radius_px` have the same pixels as the whole image.
-"""
+Refuses negative radii. Blocks that are read with a halo of `radius_px` have the same pixels as the whole image."""
 
 from __future__ import annotations
 
@@ -26,10 +25,8 @@ def erode_boundaries(labels: np.ndarray, radius_px: int) -> np.ndarray:
 
     Parameters
     ----------
-    labels
-        (H, W) uint8, void is 255.
-    radius_px
-        Radius of the disc in pixels, 0 or more; 3 in the ISPRS papers.
+    labels : (H, W) uint8, void is 255
+    radius_px : radius of the disc in pixels, 0 or more; 3 in the ISPRS papers
 
     Returns
     -------

@@ -1,8 +1,7 @@
 """Agreement of class borders within a distance: precision, recall and F1 of border pixels, by class.
 
 Takes class indices 0 … K − 1 with void 255, in windows with a margin; counts are summed over windows and rasters.
-Refuses radii below one pixel, shapes that differ, and margins that are too narrow.
-"""
+Refuses radii below one pixel, shapes that differ, and margins that are too narrow."""
 
 from __future__ import annotations
 
@@ -29,10 +28,8 @@ class BoundaryScores:
 
     Parameters
     ----------
-    num_classes
-        K, without void.
-    radius_px
-        Largest distance of matching border pixels, 1 or more.
+    num_classes : K, without void
+    radius_px : largest distance of matching border pixels, 1 or more
 
     Raises
     ------
@@ -64,8 +61,7 @@ class BoundaryScores:
 
         Parameters
         ----------
-        reference, prediction
-            (H, W) uint8, class indices; void is 255.
+        reference, prediction : (H, W) uint8, class indices; void is 255
         margin_px
             Pixels on each side that are read but not counted: 0 for a whole image, else at least `self.margin_px`.
             Memory: some 10 bytes a pixel.

@@ -28,15 +28,12 @@ class ConfusionMatrix:
 
     Parameters
     ----------
-    num_classes
-        K, without void: 1 to 255.
+    num_classes : K, without void: 1 to 255
 
     Attributes
     ----------
-    matrix
-        (K, K) int64, rows = reference, columns = prediction.
-    unpredicted
-        (K,) int64, reference pixels of each class without a prediction.
+    matrix : (K, K) int64, rows = reference, columns = prediction
+    unpredicted : (K,) int64, reference pixels of each class without a prediction
 
     Examples
     --------
@@ -73,10 +70,8 @@ class ConfusionMatrix:
 
         Parameters
         ----------
-        reference, prediction
-            Integers of any equal shape: class indices 0 … K − 1; all else is void.
-        valid
-            Bool of the same shape; pixels where it is False are ignored.
+        reference, prediction : integers of any equal shape: class indices 0 … K − 1; all else is void
+        valid : bool of the same shape; pixels where it is False are ignored
 
         Returns
         -------
@@ -124,8 +119,7 @@ class ConfusionMatrix:
         """Returns the counts without the reference pixels of `classes`; predicting one of them elsewhere stays an error.
 
         The ignored classes are no longer among the classes of the result: K − len(classes) rows and columns.
-        InputError for an index that is not 0 … K − 1, and where no class would be left.
-        """
+        InputError for an index that is not 0 … K − 1, and where no class would be left."""
         ignored = set(classes)
         if strange := sorted(ignored - set(range(self.num_classes))):
             raise InputError(f"Got the classes {strange} to ignore, expected indices 0 to {self.num_classes - 1}.")

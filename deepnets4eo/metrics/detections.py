@@ -1,8 +1,7 @@
 """Scores of detections: one detection an object, by overlap or by distance; precision, recall, F1, average precision.
 
 Takes detections and a reference, both polygons. Further detections of the same object are false alarms.
-Refuses layers of which only one has a CRS.
-"""
+Refuses layers of which only one has a CRS."""
 
 from __future__ import annotations
 
@@ -32,16 +31,11 @@ class DetectionScores:
 
     Parameters
     ----------
-    precision, recall, f1
-        The precision, recall and f1 of all detections, 0–1.
-    average_precision
-        Area under the curve of precision over recall, 0–1; NaN without scores.
-    hits
-        Number of detections that are right.
-    false_alarms
-        Number of detections that are wrong.
-    missed
-        Number of reference objects without a detection.
+    precision, recall, f1 : the precision, recall and f1 of all detections, 0–1
+    average_precision : area under the curve of precision over recall, 0–1; NaN without scores
+    hits : number of detections that are right
+    false_alarms : number of detections that are wrong
+    missed : number of reference objects without a detection
     """
 
     precision: float
@@ -78,13 +72,11 @@ def evaluate_detections(
 
     Parameters
     ----------
-    detections
-        Polygons, with a column `score` where they have scores.
+    detections : polygons, with a column `score` where they have scores
     reference
         Polygons; a bool column `difficult` marks those that count neither way, such as objects cut by the edge; an
         object without a value is not difficult.
-    min_iou
-        A hit overlaps its object by more than this share of their union, 0 ≤ min_iou < 1.
+    min_iou : a hit overlaps its object by more than this share of their union, 0 ≤ min_iou < 1
     max_distance_m
         If given, the centre of a hit lies within this distance of the object's centre instead; metres, above 0.
 
@@ -245,8 +237,7 @@ def area_scores(detections: gpd.GeoDataFrame, reference: gpd.GeoDataFrame) -> tu
 
     Parameters
     ----------
-    detections, reference
-        Polygons; areas are those of the plane of the detections' CRS.
+    detections, reference : polygons; areas are those of the plane of the detections' CRS
 
     Returns
     -------

@@ -1,7 +1,6 @@
 """The sigmoid that turns scores into probabilities with the least log loss, as Platt scaling needs it.
 
-Takes scores and the probability that each should have; returns a line of log-odds.
-"""
+Takes scores and the probability that each should have; returns a line of log-odds."""
 
 from __future__ import annotations
 
@@ -23,12 +22,9 @@ def fit_sigmoid(
 
     Parameters
     ----------
-    score
-        (N,) of any unit, N at least 1.
-    target
-        (N,) probabilities, between 0 and 1 and not all at the ends, so that the line stays finite.
-    weight
-        (N,), 0 or more, not all 0.
+    score : (N,) of any unit, N at least 1
+    target : (N,) probabilities, between 0 and 1 and not all at the ends, so that the line stays finite
+    weight : (N,), 0 or more, not all 0
 
     Returns
     -------

@@ -48,10 +48,8 @@ class ObjectView:
 
     Parameters
     ----------
-    extent_m
-        Side of the square on the ground in metres, above 0.
-    side_px
-        Side in pixels to which the square is resampled, at least 16.
+    extent_m : side of the square on the ground in metres, above 0
+    side_px : side in pixels to which the square is resampled, at least 16
 
     Raises
     ------
@@ -76,12 +74,9 @@ class ObjectClassifier:
 
     Parameters
     ----------
-    types
-        Names of the types, at least two, by default the nine classes of VEDAI.
-    view
-        The square around an object that is used, by default `ObjectView()`.
-    seed
-        The seed of the network's first weights and of the training.
+    types : names of the types, at least two, by default the nine classes of VEDAI
+    view : the square around an object that is used, by default `ObjectView()`
+    seed : the seed of the network's first weights and of the training
 
     Raises
     ------
@@ -109,8 +104,7 @@ class ObjectClassifier:
         """Train with labelled objects: one table a layer, its `column` contains the types.
 
         Types without an example are never predicted. Errors: InputError for unknown types, or fewer than two among the
-        objects. Memory: all patches, 4 bytes a value, three times.
-        """
+        objects. Memory: all patches, 4 bytes a value, three times."""
 
         if len(layers) != len(objects):
             raise InputError(
@@ -257,8 +251,7 @@ def train(
 ) -> list[float]:
     """Train in place by Adam on class-balanced cross-entropy; returns the mean loss of each epoch.
 
-    Patches are mirrored at random along both axes; sizes vary by 5 %.
-    """
+    Patches are mirrored at random along both axes; sizes vary by 5 %."""
     draw = torch.Generator().manual_seed(seed)
     count = torch.bincount(types, minlength=network.num_classes).float()
     weight = torch.where(count > 0, count.sum() / (count > 0).sum() / count.clamp(min=1), 0.0)
@@ -306,14 +299,10 @@ def upright_patches(layer: Layer, objects: gpd.GeoDataFrame, extent_m: float, si
 
     Parameters
     ----------
-    layer
-        The image, C bands.
-    objects
-        With `geometry` and `heading_deg`, as from `extract_objects`; the rotation is right up to a half turn.
-    extent_m
-        Side of a patch on the ground in metres.
-    side_px
-        Side of a patch in pixels.
+    layer : the image, C bands
+    objects : with `geometry` and `heading_deg`, as from `extract_objects`; the rotation is right up to a half turn
+    extent_m : side of a patch on the ground in metres
+    side_px : side of a patch in pixels
 
     Returns
     -------

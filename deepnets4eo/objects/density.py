@@ -1,8 +1,7 @@
 """Numbers of objects: counts per polygon, and maps of objects per hectare.
 
 Takes objects as outlines or points, counted by their centre, and polygons or a grid to count them on. Maps are written
-in strips as Cloud-Optimized GeoTIFF.
-"""
+in strips as Cloud-Optimized GeoTIFF."""
 
 from __future__ import annotations
 
@@ -34,10 +33,8 @@ def count_in(objects: gpd.GeoDataFrame, polygons: gpd.GeoDataFrame, *, by: str |
 
     Parameters
     ----------
-    objects
-        Outlines or points, counted by their centre.
-    polygons
-        The polygons; areas are those on the ground.
+    objects : outlines or points, counted by their centre
+    polygons : the polygons; areas are those on the ground
     by
         Column of `objects`, such as `type`; each of its values is also counted in a column of its own, objects without
         a value in `count_nan`.
@@ -87,10 +84,8 @@ def density_grid(grid: Grid, cell_m: float) -> Grid:
 
     Parameters
     ----------
-    grid
-        What is covered.
-    cell_m
-        Side of a cell in metres, above 0.
+    grid : what is covered
+    cell_m : side of a cell in metres, above 0
 
     Returns
     -------
@@ -122,16 +117,13 @@ def density_map(
 
     Parameters
     ----------
-    objects
-        Outlines or points, counted by their centre.
-    cells
-        Grid of the cells, as from `density_grid`.
+    objects : outlines or points, counted by their centre
+    cells : grid of the cells, as from `density_grid`
     radius_m
         0 counts the objects in a cell; else each object is spread over a disc of this radius in metres by the quartic
         kernel (Silverman, Density Estimation, 1986, eq. 4.5), evaluated at the cells' centres. Near the grid's edge the
         map is too low, as objects beyond it are missing.
-    window
-        Window of `cells`, by default all.
+    window : window of `cells`, by default all
 
     Returns
     -------
@@ -172,16 +164,11 @@ def write_density_map(
 
     Parameters
     ----------
-    objects
-        Outlines or points, counted by their centre.
-    cells
-        Grid of the cells, as from `density_grid`.
-    path
-        File to write.
-    radius_m
-        The same as in `density_map`, in metres.
-    tags
-        Further tags of the file.
+    objects : outlines or points, counted by their centre
+    cells : grid of the cells, as from `density_grid`
+    path : file to write
+    radius_m : the same as in `density_map`, in metres
+    tags : further tags of the file
 
     Returns
     -------

@@ -1,8 +1,7 @@
 """Objects of a label raster: the mask of a class, opened, its regions, touching ones split, a box around each.
 
 Takes labels of any size and reads them in blocks; the result does not depend on them. Length, width, heading and area are
-in metres, whatever the CRS; without one a pixel counts as a metre.
-"""
+in metres, whatever the CRS; without one a pixel counts as a metre."""
 
 from __future__ import annotations
 
@@ -31,7 +30,7 @@ from deepnets4eo.polygons.boxes import boxes_around, outlines
 from deepnets4eo.polygons.regions import trace_regions
 from deepnets4eo.polygons.smoothing import without_stairs
 from deepnets4eo.rasters.scene import Layer, LayerLike
-from deepnets4eo.rasters.views import hidden_class, hidden_class_note
+from deepnets4eo.rasters.views import hidden_class, warn_of_hidden_class
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -53,18 +52,12 @@ class ObjectRules:
     ----------
     opening_m
         Diameter in metres of the disc that cuts thin bridges and removes what is thinner; 0 leaves the mask as it is.
-    min_area_m2
-        Regions below this area in square metres are left out, and no object is split into smaller ones.
-    split
-        "distance" cuts at necks, "area" also cuts what is left by `object_area_m2`, "none" keeps regions whole.
-    object_area_m2
-        Area of one object in square metres, needed where `split` is "area".
-    depth
-        Share, between 0 and 1, of a region's half width by which a neck must narrow it; smaller values split more.
-    connectivity
-        4, or 8 where pixels that touch by a corner belong together.
-    shape
-        "oriented_box", the smallest rectangle around an object, or "polygon", the outline of its pixels.
+    min_area_m2 : regions below this area in square metres are left out, and no object is split into smaller ones
+    split : "distance" cuts at necks, "area" also cuts what is left by `object_area_m2`, "none" keeps regions whole
+    object_area_m2 : area of one object in square metres, needed where `split` is "area"
+    depth : share, between 0 and 1, of a region's half width by which a neck must narrow it; smaller values split more
+    connectivity : 4, or 8 where pixels that touch by a corner belong together
+    shape : "oriented_box", the smallest rectangle around an object, or "polygon", the outline of its pixels
 
     Raises
     ------
@@ -109,22 +102,14 @@ def extract_objects(
 
     Parameters
     ----------
-    labels
-        One band of label values of `legend`; void and nodata are of no class.
-    class_name
-        A class of the legend.
-    legend
-        A legend, or its name or file.
-    rules
-        How the mask becomes objects, by default `ObjectRules()`.
-    block_px
-        Side in pixels of the blocks in which the raster is read.
-    max_split_px
-        Regions whose bounding box has more pixels are not split.
-    workers
-        Threads, by default one per core.
-    progress
-        Function that is called with the share done, 0 to 1.
+    labels : one band of label values of `legend`; void and nodata are of no class
+    class_name : a class of the legend
+    legend : a legend, or its name or file
+    rules : how the mask becomes objects, by default `ObjectRules()`
+    block_px : side in pixels of the blocks in which the raster is read
+    max_split_px : regions whose bounding box has more pixels are not split
+    workers : threads, by default one per core
+    progress : function that is called with the share done, 0 to 1
 
     Returns
     -------
@@ -155,7 +140,7 @@ def extract_objects(
     legend = legend if isinstance(legend, Legend) else Legend.load(legend)
     layer, value = Layer.open(labels), legend.value(class_name)
     if hidden_class(layer, legend) == legend.names[legend.index(class_name)]:
-        log.warning(hidden_class_note(layer, legend))
+        warn_of_hidden_class(layer, legend)
     region_progress = between(progress, 0.0, 0.8)
     mask = class_mask(layer, value, rules.opening_m, legend)
     regions = trace_regions(layer, [1], read=mask, block_px=block_px, workers=workers, progress=region_progress)

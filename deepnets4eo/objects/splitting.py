@@ -1,7 +1,6 @@
 """Touching objects in a mask separated: at necks of the distance map, or into pieces of a known area.
 
-Takes the mask of one connected region and returns numbered pieces that cover it. Pure functions of small arrays.
-"""
+Takes the mask of one connected region and returns numbered pieces that cover it. Pure functions of small arrays."""
 
 from __future__ import annotations
 

@@ -4,8 +4,7 @@ Takes vector files, tables or a mapping from class to either, and a grid or rast
 Values are the signed distance to the border of a class, truncated: exact within the truncation, and fast because of it;
 positive inside, negative outside and 0 where unknown: beyond what the source covers, and in bands of
 classes of which the source holds nothing near the image. 0 is an ordinary value to a scene, so that the other layers'
-pixels stay valid and are predicted; the network gets it as it is.
-"""
+pixels stay valid and are predicted; the network gets it as it is."""
 
 from __future__ import annotations
 
@@ -124,32 +123,24 @@ def rasterize_osm(
     source
         .osm, .osm.bz2 or .pbf, a vector file of `formats.vectors`, a table with a column a tag, a list of them, or a
         mapping {class: file or table} for vectors without tags. Layers named like a class are of that class.
-    target
-        The grid, or a raster on it.
-    out
-        The file to write.
+    target : the grid, or a raster on it
+    out : the file to write
     encoding
         "binary": int8, 1 inside and −1 outside; "distance": float32 metres, positive inside and negative outside,
         between pixel centres, ± clip_m at most (never 0). 0 is unknown in both.
-    clip_m
-        Largest distance, metres.
+    clip_m : largest distance, metres
     rules
         Table of tags, widths in metres and priority (see `osm_rules.yaml`), or its file; by default the package's own.
     coverage
         Polygons, or a file of them, within which the source is complete; "everywhere"; by default the bounds stated in
         the file, else the box around its features (a narrow one across 180° of longitude where they lie on both its sides).
-    unknown
-        Classes that are unknown everywhere.
-    complete
-        Classes that are absent, not unknown, where none is near the image.
+    unknown : classes that are unknown everywhere
+    complete : classes that are absent, not unknown, where none is near the image
     attribution
         Written into the file beside the licence of OpenStreetMap (ODbL), which requires it; "" for other sources.
-    block_px
-        Side of the blocks, pixels; the result does not depend on it.
-    overwrite
-        Whether an existing file is replaced.
-    progress
-        Called with the share done, 0–1.
+    block_px : side of the blocks, pixels; the result does not depend on it
+    overwrite : whether an existing file is replaced
+    progress : called with the share done, 0–1
 
     Returns
     -------

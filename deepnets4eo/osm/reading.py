@@ -1,8 +1,7 @@
 """OpenStreetMap and other vectors as tables of tagged features near an image, with the area each source covers.
 
 Takes .osm and .pbf files, the vector files of `formats.vectors`, tables, lists of them, and mappings from class to source; refuses
-files that are missing, damaged or no vector file, sources without CRS, and tables without any known tag.
-"""
+files that are missing, damaged or no vector file, sources without CRS, and tables without any known tag."""
 
 from __future__ import annotations
 

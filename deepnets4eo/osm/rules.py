@@ -1,8 +1,7 @@
 """The table that turns OpenStreetMap tags into raster classes: bands, line widths and which class lies on top.
 
 Takes a YAML file of the form of `osm_rules.yaml` beside this module, and tables of features with a column a tag;
-refuses tables that name unknown classes or keys, or widths that are none.
-"""
+refuses tables that name unknown classes or keys, or widths that are none."""
 
 from __future__ import annotations
 
@@ -67,14 +66,10 @@ class OsmRules:
 
     Parameters
     ----------
-    classes
-        The classes, in the order of the bands.
-    priority
-        Names of classes that cover others, the topmost last.
-    width_keys
-        Tags that state a width in metres.
-    hidden
-        Tags with the values of features that are not drawn.
+    classes : the classes, in the order of the bands
+    priority : names of classes that cover others, the topmost last
+    width_keys : tags that state a width in metres
+    hidden : tags with the values of features that are not drawn
 
     >>> OsmRules.load().names
     ['roads', 'buildings', 'vegetation', 'water']

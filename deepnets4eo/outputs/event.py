@@ -1,8 +1,7 @@
 """What a map is of: event, place, dates and sensors of what it was made from, credit and producer.
 
 Takes text from the user; refuses dates that are none, or in the wrong order. What the user leaves out of a map of two dates
-is taken from the tags of their files where they have it, with a finding that names the tag. It changes no result.
-"""
+is taken from the tags of their files where they have it, with a finding that names the tag. It changes no result."""
 
 from __future__ import annotations
 
@@ -125,20 +124,14 @@ class EventInfo(EventTexts):
 
     Parameters
     ----------
-    name
-        The event, such as "Tornado".
-    location
-        Where it was; `place` in the products.
+    name : the event, such as "Tornado"
+    location : where it was; `place` in the products
     date_pre, date_post
         When images or heights were taken: ISO 8601, a day or a day with time, such as "2011-05-22" or "2011-05-22T17:41Z".
-    sensor_pre, sensor_post
-        What took them.
-    credit
-        To whom the images or outlines are credited.
-    producer
-        Who made the map.
-    from_files
-        Field to the tag and file it was taken from, for those that the user did not give.
+    sensor_pre, sensor_post : what took them
+    credit : to whom the images or outlines are credited
+    producer : who made the map
+    from_files : field to the tag and file it was taken from, for those that the user did not give
 
     Raises
     ------
@@ -222,12 +215,9 @@ class SeriesEvent(EventTexts):
 
     Parameters
     ----------
-    name, location
-        Event, and where it was.
-    sensor
-        What took the images.
-    credit, producer
-        To whom the images are credited, and who made the map.
+    name, location : event, and where it was
+    sensor : what took the images
+    credit, producer : to whom the images are credited, and who made the map
 
     Raises
     ------

@@ -1,8 +1,7 @@
 """What a reader of a map must know before its figures: doubts about the inputs or about the result.
 
 A finding is made where something is measured (images, registration, footprints, evidence, network) and reaches the
-summary, the first line of the page and the last lines of the command line. It takes no decision itself.
-"""
+summary, the first line of the page and the last lines of the command line. It takes no decision itself."""
 
 from __future__ import annotations
 
@@ -25,8 +24,7 @@ class Finding:
     severity : "note" (good to know), "caution" (a part of the result rests on less than it seems) or "worthless" (the
         result, or what is named, must not be used).
     message : one or two sentences with the measured values: what was seen, and what was done about it.
-    remedy : what the user can do; "" where nothing can be done.
-    """
+    remedy : what the user can do; "" where nothing can be done."""
 
     code: str
     severity: Severity

@@ -1,8 +1,7 @@
 """No job writes over what it reads: outputs are compared with the files of all inputs before the work starts.
 
 Refuses an output that is an input, a part of one (a tile of a mosaic, a file of a run, a side file of a Shapefile) or a
-link to one, and two outputs of one name. A dry run refuses the same.
-"""
+link to one, and two outputs of one name. A dry run refuses the same."""
 
 from __future__ import annotations
 
@@ -29,8 +28,7 @@ def check_not_inputs(outputs: Iterable[str | Path | None], inputs: Iterable[Any]
 
     Parameters
     ----------
-    outputs
-        Every file that is written, with side files and files of a folder, or the folder itself. None is ignored.
+    outputs : every file that is written, with side files and files of a folder, or the folder itself. None is ignored.
     inputs
         Paths, folders of tiles or of a run, patterns, layers, and lists or mappings of these. What is no file here
         (None, "-", a URL, an array) is ignored.

@@ -1,7 +1,6 @@
 """Where a product comes from: its inputs with their hashes and the versions that shape it, and what the map is of.
 
-The latter becomes a table without geometry in a GeoPackage that GDAL wrote; its other layers stay as they are.
-"""
+The latter becomes a table without geometry in a GeoPackage that GDAL wrote; its other layers stay as they are."""
 
 from __future__ import annotations
 
@@ -42,8 +41,7 @@ def manifest(
     """Say how a map was made, for manifest.json.
 
     summary : with product, synthetic, event and findings. inputs : role to `describe`. names : the files of the map in its
-    folder. further : what only this kind of map has.
-    """
+    folder. further : what only this kind of map has."""
     return {
         **{name: summary[name] for name in ("product", "synthetic", "event", "findings")},
         "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -93,8 +91,7 @@ def add_styles(
 ) -> None:
     """Make the table from which QGIS takes a style where a layer is opened.
 
-    styles : layer, name, QML and description of each. geometry : column of the geometry.
-    """
+    styles : layer, name, QML and description of each. geometry : column of the geometry."""
     database.execute(_STYLES_TABLE)
     database.executemany(
         "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName,"

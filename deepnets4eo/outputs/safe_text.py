@@ -37,8 +37,7 @@ def csv_text(rows: Iterable[Sequence[Any]]) -> str:
 
     Parameters
     ----------
-    rows
-        Sequences of text and numbers, one per line.
+    rows : sequences of text and numbers, one per line
 
     Returns
     -------

@@ -1,8 +1,7 @@
 """The labelled clouds of a recipe: files by patterns, blocks of x and y to learn from and to validate on, and their points.
 
 Takes the data section of a recipe; clouds are read one at a time, large ones by tiles. Refuses folders without clouds, parts
-that would stay empty, and codes that the legend lacks.
-"""
+that would stay empty, and codes that the legend lacks."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 Takes clouds in chunks that can be read twice, and a grid; memory is that of the grid (28 bytes a cell) and of one
 chunk, whatever the number of points. Refuses clouds without a point on the grid, and extents of absurd size. The ground is
-found by the filter of rasters in a surface model of the lowest points, and interpolated.
-"""
+found by the filter of rasters in a surface model of the lowest points, and interpolated."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 Points are sorted in tiles on disk, each tile is labelled with its halo, and the file is written in its own order with the
 dimensions pred_class, pred_prob, entropy and propagated. Memory: a tile with its halo, and one chunk; 4 bytes a point on
-disk beside those of the tiles. An interrupted job goes on at the next tile.
-"""
+disk beside those of the tiles. An interrupted job goes on at the next tile."""
 
 from __future__ import annotations
 

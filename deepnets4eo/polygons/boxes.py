@@ -1,8 +1,7 @@
 """Oriented boxes: outlines, overlap, greedy suppression, painting.
 
 Takes (N, 5) float64 boxes: row and column of the middle, length, width (pixels), heading (radians, of the long side,
-from the direction of columns towards that of rows, 0 to π). Pure functions; polygons are in pixels, (column, row).
-"""
+from the direction of columns towards that of rows, 0 to π). Pure functions; polygons are in pixels, (column, row)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Label rasters to polygons: one per connected region, with its class and area, simplified or right-angled on demand.
 
 Takes a layer of labels of any size and reads it in blocks; the result does not depend on them. Areas and tolerances
-are in metres whatever the CRS. Refuses rasters that are no labels, values without a class, and numbers below zero.
-"""
+are in metres whatever the CRS. Refuses rasters that are no labels, values without a class, and numbers below zero."""
 
 from __future__ import annotations
 
@@ -39,8 +38,7 @@ class Shaping:
 
     Parameters
     ----------
-    min_area_m2
-        Regions below this area in square metres are left out.
+    min_area_m2 : regions below this area in square metres are left out
     simplify_m
         Tolerance of the outline in metres, after staircases of single pixels were cut at mid-side; 0 keeps every pixel
         corner. A distance (Douglas-Peucker); for several classes the root of an area (Visvalingam-Whyatt).
@@ -78,21 +76,15 @@ def polygonize(
 
     Parameters
     ----------
-    labels
-        Path, array or Layer: one band of whole numbers; void (255) and nodata never become polygons.
-    classes
-        Label value → class name of what is traced, by default every value under its own number.
-    shaping
-        How outlines are simplified, by default not at all.
+    labels : path, array or Layer: one band of whole numbers; void (255) and nodata never become polygons
+    classes : label value → class name of what is traced, by default every value under its own number
+    shaping : how outlines are simplified, by default not at all
     legend
         What the values in the file mean; by default none is needed. Where all of its classes are traced, other values than
         those and void are refused.
-    block_px
-        Side of the blocks that are read at once, pixels; the result does not depend on it.
-    workers
-        Threads that trace, by default one per core.
-    progress
-        Called with the share of blocks done, 0–1.
+    block_px : side of the blocks that are read at once, pixels; the result does not depend on it
+    workers : threads that trace, by default one per core
+    progress : called with the share of blocks done, 0–1
 
     Returns
     -------

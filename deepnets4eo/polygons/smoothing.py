@@ -2,8 +2,7 @@
 
 Takes polygons on pixel corners, as `trace_regions` returns them, or polygons in metres; pure geometry. A polygon that a
 right-angled one would not fit stays as it is. Outlines that were traced without the border between them grow into it, each
-up to the middle.
-"""
+up to the middle."""
 
 from __future__ import annotations
 
@@ -97,12 +96,9 @@ def grow_into_borders(outlines: NDArray[Any], borders: NDArray[Any], reach_m: fl
 
     Parameters
     ----------
-    outlines
-        (N,) polygons, metres.
-    borders
-        (B,) polygons of the border class, metres.
-    reach_m
-        How far an outline grows: half the width of the borders.
+    outlines : (N,) polygons, metres
+    borders : (B,) polygons of the border class, metres
+    reach_m : how far an outline grows: half the width of the borders
 
     Returns
     -------

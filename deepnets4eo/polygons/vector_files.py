@@ -1,7 +1,6 @@
 """Writing vector layers: the format follows from the suffix, and nothing half-written takes the final name.
 
-Takes a GeoDataFrame and a path; refuses suffixes it has no format for, and outlines in pixels as GeoJSON.
-"""
+Takes a GeoDataFrame and a path; refuses suffixes it has no format for, and outlines in pixels as GeoJSON."""
 
 from __future__ import annotations
 
@@ -61,12 +60,9 @@ def write_vector(frame: gpd.GeoDataFrame, path: str | Path, layer: str | None = 
 
     Parameters
     ----------
-    frame
-        The features.
-    path
-        The file; its suffix (.gpkg, .geojson, .fgb, .parquet, .geoparquet) names the format.
-    layer
-        Name inside the file, by default the file's own without suffix.
+    frame : the features
+    path : the file; its suffix (.gpkg, .geojson, .fgb, .parquet, .geoparquet) names the format
+    layer : name inside the file, by default the file's own without suffix
 
     Returns
     -------

@@ -1,7 +1,6 @@
 """Polygons as flat arrays of vertices and back, so that NumPy can work on all of them at once; centres and maps of shapes.
 
-Takes arrays of shapely Polygons, to be taken apart without None or empty ones.
-"""
+Takes arrays of shapely Polygons, to be taken apart without None or empty ones."""
 
 from __future__ import annotations
 

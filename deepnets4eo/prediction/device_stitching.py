@@ -1,7 +1,6 @@
 """Tiles' scores blended and turned into bytes on the device that computed them; only finished bytes come to the host.
 
-Takes the tiles of one strip in lattice order; does what `stitching` does with NumPy, and never waits for the device.
-"""
+Takes the tiles of one strip in lattice order; does what `stitching` does with NumPy, and never waits for the device."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """A run and a scene → a label raster: streamed, in bounded memory, resumable, the same bits however it is cut up.
 
 Writes labels, and optionally probabilities and entropy, as Cloud-Optimized GeoTIFFs with palette and legend.
-Refuses scenes that do not fit the run, outputs that exist, memory that does not suffice, and another job's progress.
-"""
+Refuses scenes that do not fit the run, outputs that exist, memory that does not suffice, and another job's progress."""
 
 from __future__ import annotations
 
@@ -53,18 +52,12 @@ class Prediction:
 
     Parameters
     ----------
-    paths
-        "labels", "probabilities", "entropy" → file, those that were written; none by a part of a job.
-    tiles
-        Tiles of the lattice.
-    skipped
-        Tiles without a valid pixel, which are not computed.
-    computed
-        Tiles computed by this call; fewer than the rest where a job was resumed.
-    seconds
-        Duration of this call.
-    network_s
-        Seconds of this call in the network; on a GPU those that this thread took to hand the work over.
+    paths : "labels", "probabilities", "entropy" → file, those that were written; none by a part of a job
+    tiles : tiles of the lattice
+    skipped : tiles without a valid pixel, which are not computed
+    computed : tiles computed by this call; fewer than the rest where a job was resumed
+    seconds : duration of this call
+    network_s : seconds of this call in the network; on a GPU those that this thread took to hand the work over
     """
 
     paths: dict[str, Path]
@@ -94,16 +87,11 @@ def predict(
 
     Parameters
     ----------
-    run
-        A run or its folder, or any segmenter.
-    scene
-        A Scene, one raster (the run's first layer), or layer → raster.
-    out
-        The label raster: uint8 values of the legend, void 255 where a layer is not valid.
-    options
-        Further outputs, tiling and limits.
-    progress
-        Called with the finished share, 0 … 1.
+    run : a run or its folder, or any segmenter
+    scene : a Scene, one raster (the run's first layer), or layer → raster
+    out : the label raster: uint8 values of the legend, void 255 where a layer is not valid
+    options : further outputs, tiling and limits
+    progress : called with the finished share, 0 … 1
 
     Returns
     -------
@@ -159,12 +147,9 @@ def check_outputs(
 
     Parameters
     ----------
-    out
-        The label raster.
-    options
-        As given to `predict`.
-    inputs
-        The scene, and every run or its folder.
+    out : the label raster
+    options : as given to `predict`
+    inputs : the scene, and every run or its folder
 
     Raises
     ------
@@ -203,14 +188,10 @@ def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | 
 
     Parameters
     ----------
-    run
-        A loaded run.
-    scene
-        An open scene.
-    options
-        As given to `predict`.
-    out
-        The label raster, where an interrupted job that `options` resume is looked for beside it.
+    run : a loaded run
+    scene : an open scene
+    options : as given to `predict`
+    out : the label raster, where an interrupted job that `options` resume is looked for beside it
 
     Returns
     -------

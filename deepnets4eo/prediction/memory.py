@@ -2,8 +2,7 @@
 
 Takes sizes in bytes, or a segmenter and a device; a CPU gains nothing from more than one tile. On a GPU the number follows
 from its whole memory, not from what is free now, so that resumed predictions use the same one. Refuses limits that the network alone exceeds, and
-names one that suffices.
-"""
+names one that suffices."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """What a prediction writes, how it cuts the scene, and what it may use of the machine.
 
 The rasters are labels, and optionally probabilities and entropy. Takes finished rows of bytes; writes one Cloud-Optimized
-GeoTIFF per product, which gets its name when it is complete.
-"""
+GeoTIFF per product, which gets its name when it is complete."""
 
 from __future__ import annotations
 
@@ -30,34 +29,25 @@ class PredictOptions:
 
     Parameters
     ----------
-    probabilities
-        File for the probability of each class, K bands packed as bytes: value / 254, 255 nodata.
-    entropy
-        File for the entropy over classes, packed likewise; 1 where all classes are equally probable.
-    tile_px, halo_px, overlap_px, scores, blending
-        Replace the run's own tiling where given, see `Tiling`; pixels.
+    probabilities : file for the probability of each class, K bands packed as bytes: value / 254, 255 nodata
+    entropy : file for the entropy over classes, packed likewise; 1 where all classes are equally probable
+    tile_px, halo_px, overlap_px, scores, blending : replace the run's own tiling where given, see `Tiling`; pixels
     memory_bytes
         Limit of the whole process; data that it held before, beyond 1 GB of Python and its libraries, are not counted.
-    workers
-        Threads that read tiles.
-    device, precision
-        See `device.choose`.
+    workers : threads that read tiles
+    device, precision : see `device.choose`
     threads
         The threads of the network on a CPU; by default those of `device.choose`, and on resuming those of the
         interrupted job.
     batch_tiles
         Tiles computed together; by default 1 on a CPU, on a GPU as many as take a quarter of its memory (at most 32).
-    block_px
-        Rows that are finished, and written, together.
-    strip_px
-        Columns that are finished together; by default as many as the memory allows.
+    block_px : rows that are finished, and written, together
+    strip_px : columns that are finished together; by default as many as the memory allows
     part
         One of the parts of a job that several computers share: only its rows are computed, and kept beside the output; a job that
         resumes it writes the output, when all parts are done. A part that is started again goes on by itself.
-    resume
-        Continue an interrupted job of the same inputs and options, or complete one whose parts are done.
-    overwrite
-        Replace outputs that exist, and begin again where a job was interrupted.
+    resume : continue an interrupted job of the same inputs and options, or complete one whose parts are done
+    overwrite : replace outputs that exist, and begin again where a job was interrupted
 
     Raises
     ------

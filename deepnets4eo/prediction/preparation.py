@@ -1,8 +1,7 @@
 """A scene as a run takes it: opened, values as it learnt them, pixels of the size that it works at; and its results on the scene's own grid.
 
 Takes a path, a layer or several, or an open scene; refuses one that does not fit the run. Results of other pixels are the
-nearest ones, and void where the scene is not valid.
-"""
+nearest ones, and void where the scene is not valid."""
 
 from __future__ import annotations
 
@@ -33,10 +32,8 @@ def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Se
 
     Parameters
     ----------
-    scene
-        A Scene, layer → raster, or one raster: the first layer that the segmenter reads.
-    segmenter
-        Names that layer.
+    scene : a Scene, layer → raster, or one raster: the first layer that the segmenter reads
+    segmenter : names that layer
 
     Returns
     -------

@@ -2,8 +2,7 @@
 
 Takes what `formats.array_files` opens; each thread opens the file anew. Refuses a grid of another size than the array.
 Arrays whose axes were read in another order than the labels have are transposed; sizes that differ in every order are
-refused: no pixel could be matched.
-"""
+refused: no pixel could be matched."""
 
 from __future__ import annotations
 

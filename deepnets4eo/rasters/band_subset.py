@@ -2,8 +2,7 @@
 
 GDAL warps and keeps all bands that a raster has, whichever are read: three of 200 took 30 times as long as with this.
 A band that a file marks as alpha though it can be no mask, such as the fourth of a four-band image that GDAL wrote, is
-known by its name, or by its values in nine small windows; it is read as a band.
-"""
+known by its name, or by its values in nine small windows; it is read as a band."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Writing big rasters: streamed to a tiled GeoTIFF, turned into a Cloud-Optimized GeoTIFF at the end.
 
 The COG driver cannot stream, so the stream goes to a file beside the target; no file has the final name
-before it is whole. Peak memory: one window and GDAL's block cache, whatever the raster's size.
-"""
+before it is whole. Peak memory: one window and GDAL's block cache, whatever the raster's size."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """How rasters show themselves: in words, and as figures of stretched bands or of labels in the colours of a legend.
 
-Reads at reduced resolution, so that a scene of any size is drawn from at most about a million pixels.
-"""
+Reads at reduced resolution, so that a scene of any size is drawn from at most about a million pixels."""
 
 from __future__ import annotations
 

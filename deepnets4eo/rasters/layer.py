@@ -1,8 +1,7 @@
 """A raster of bands on a grid, read by window: a file, a mosaic of tiles, a URL, an array, or one of a file of arrays.
 
 Takes whatever `Layer.open` is given; returns physical values (see `values`) beside a mask of what is valid.
-Refuses what is not a raster, has no pixels, or cannot be resampled to a grid, naming the file and the reason.
-"""
+Refuses what is not a raster, has no pixels, or cannot be resampled to a grid, naming the file and the reason."""
 
 from __future__ import annotations
 
@@ -52,12 +51,9 @@ class Layer(WithSummary):
 
     Parameters
     ----------
-    source
-        What is read from.
-    bands
-        1-based numbers of the bands, by default all but alpha.
-    as_stored
-        Whether the numbers are read as they are stored, whatever scale and offset the file states.
+    source : what is read from
+    bands : 1-based numbers of the bands, by default all but alpha
+    as_stored : whether the numbers are read as they are stored, whatever scale and offset the file states
 
     Raises
     ------
@@ -99,12 +95,9 @@ class Layer(WithSummary):
             that the mask of a masked array hides in any band are not valid.
             `FILE#NAME` is an array of a MATLAB, HDF5 or NumPy file (see `formats.array_files`), `FOLDER#bands` the files
             of a folder as bands of one layer.
-        bands
-            1-based numbers of the bands, by default all but alpha.
-        nodata
-            Value that means no data, as it is stored; replaces the file's own.
-        grid
-            Where an array or a Layer lies, by default plain pixels without CRS, and the layer's own.
+        bands : 1-based numbers of the bands, by default all but alpha
+        nodata : value that means no data, as it is stored; replaces the file's own
+        grid : where an array or a Layer lies, by default plain pixels without CRS, and the layer's own
         labels
             Whether categories are read: numbers as they are stored, and of a file of several arrays the only one with two axes.
 
@@ -198,8 +191,7 @@ class Layer(WithSummary):
         """What the file's colour interpretation says of each band: "red", "gray", "undefined" …; None where it has none.
 
         Also None where bands were chosen by number: most files of 8 bits are called red, green, blue by the program that
-        wrote them, and another choice is the way to say that they are not.
-        """
+        wrote them, and another choice is the way to say that they are not."""
         roles = self._source.colour_roles
         if roles is None or self._bands != self._source.bands:
             return None
@@ -297,8 +289,7 @@ class Layer(WithSummary):
 
         Parameters
         ----------
-        window
-            The window, by default the whole raster.
+        window : the window, by default the whole raster
 
         Returns
         -------
@@ -341,10 +332,8 @@ class Layer(WithSummary):
 
         Parameters
         ----------
-        grid
-            The other grid.
-        resampling
-            "nearest" for categories, else "bilinear", "cubic" or "average".
+        grid : the other grid
+        resampling : "nearest" for categories, else "bilinear", "cubic" or "average"
 
         Raises
         ------
@@ -372,15 +361,12 @@ class Layer(WithSummary):
 
         Parameters
         ----------
-        axes
-            Where to draw, by default in a new figure.
+        axes : where to draw, by default in a new figure
         bands
             One for grey, or three for red, green and blue (1-based, of the source); by default those with these names,
             else the first three, else the first.
-        legend
-            Draws the values as labels; by default the legend in the raster's tags, unless `bands` is given.
-        max_px
-            Longer side of what is read.
+        legend : draws the values as labels; by default the legend in the raster's tags, unless `bands` is given
+        max_px : longer side of what is read
 
         Returns
         -------

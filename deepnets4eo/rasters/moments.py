@@ -1,7 +1,4 @@
-"""Weighted means and covariances of pixels, summed block by block.
-
-Takes values (B, n) and weights (n,); memory does not grow with the number of pixels.
-"""
+"""Means and deviations of pixels: weighted ones with covariances, summed block by block, and those in a moving square."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
 
 Vector = NDArray[np.float64]
@@ -31,7 +29,7 @@ class Moments:
 
 
 class MomentSums:
-    """Sums from which `Moments` follow, in double precision about the first block's mean, so that digits are kept.
+    """Sums of values (B, n) by weights (n,), from which `Moments` follow; about the first block's mean, so that digits are kept.
 
     >>> sums = MomentSums()
     >>> sums.add(np.array([[1.0, 2.0]]), np.array([1.0, 3.0]))
@@ -66,3 +64,14 @@ class MomentSums:
         offset = self._sum / self._weight
         covariance = self._products / self._weight - np.outer(offset, offset)
         return Moments(self._weight, self._centre + offset, covariance)
+
+
+def moving_moments(
+    values: FloatImage, side_px: int | tuple[int, ...], mode: str = "reflect"
+) -> tuple[FloatImage, FloatImage]:
+    """Return mean and standard deviation of `values` (…, h, w) in a moving square, from two box means; `side_px` may name
+    a side for each axis, 0 for none. Take values about their mean: squares of large numbers leave no digits for the rest."""
+    from scipy.ndimage import uniform_filter
+
+    mean = uniform_filter(values, side_px, mode=mode)
+    return mean, np.sqrt(np.maximum(uniform_filter(values * values, side_px, mode=mode) - mean * mean, 0))

@@ -2,8 +2,7 @@
 
 GeoTIFF and GeoPackage cannot hold a projected CRS with an axis of ellipsoidal heights, so that axis is left out.
 Without a CRS, lengths and areas are in pixels, unless their size in metres is stated (`--gsd`): it puts the raster on a
-plane in metres, without a place on the Earth, so that everything measured on it is in metres.
-"""
+plane in metres, without a place on the Earth, so that everything measured on it is in metres."""
 
 from __future__ import annotations
 

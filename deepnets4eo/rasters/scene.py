@@ -40,8 +40,7 @@ class Scene(WithSummary):
     layers
         Layers by name: image, dsm, osm, pre, post, labels … `labels` are categories: nearest-neighbour warped, void (255)
         where not valid, or where they do not reach.
-    grid
-        Grid of the scene, by default that of the first layer.
+    grid : grid of the scene, by default that of the first layer
 
     Raises
     ------
@@ -83,10 +82,8 @@ class Scene(WithSummary):
 
         Parameters
         ----------
-        window
-            The window, by default the whole scene; it may reach beyond the edge.
-        names
-            The layers, by default all.
+        window : the window, by default the whole scene; it may reach beyond the edge
+        names : the layers, by default all
 
         Returns
         -------
@@ -108,8 +105,7 @@ class Scene(WithSummary):
 
         Parameters
         ----------
-        window, names
-            The same as in `read`.
+        window, names : the same as in `read`
 
         Returns
         -------
@@ -140,10 +136,8 @@ class Scene(WithSummary):
 
         Parameters
         ----------
-        legend
-            The legend of the layer `labels`, by default the one in its tags.
-        max_px
-            Longer side of what is read of each layer.
+        legend : the legend of the layer `labels`, by default the one in its tags
+        max_px : longer side of what is read of each layer
 
         Returns
         -------

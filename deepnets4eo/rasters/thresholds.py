@@ -1,8 +1,7 @@
 """Thresholds between two classes, such as no change and change or water and land, from the histogram of a value.
 
 Otsu 1979; Kittler and Illingworth 1986; two Gaussians by expectation maximisation (Bruzzone and Prieto 2000); 2-means.
-Takes counts in equal bins; refuses histograms with a single value.
-"""
+Takes counts in equal bins; refuses histograms with a single value."""
 
 from __future__ import annotations
 
@@ -65,7 +64,10 @@ def threshold(histogram: Histogram, method: str = "two-means") -> float:
     if method not in THRESHOLDS:
         raise InputError(f"threshold method {method!r} is unknown. {name_hint(method, list(THRESHOLDS))}")
     if np.count_nonzero(histogram.counts) < 2:
-        raise InputError("the score of change has a single value: both images are the same. Give two different dates.")
+        raise InputError(
+            "all pixels have a single value, so that no threshold divides them into two classes. Give two different dates, "
+            "or an image that shows both classes."
+        )
     return float(THRESHOLDS[method](histogram))
 
 

@@ -224,16 +224,16 @@ class Outliers:
         """The value that they are, where it is one that means no data by custom."""
         return self.lowest if self.lowest == self.highest and self.lowest in SENTINELS else None
 
-    def others(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Those of `values` that are not far."""
+    def usual_values(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return those of `values` that are not far from most."""
         return values[(values >= self.low) & (values <= self.high)]
 
     def dominates_std(self, std: float, values: NDArray[Any]) -> bool:
         """Whether a deviation of `std` is due to the far values: more than twice that of the others among `values`."""
-        return std > RUINED * float(self.others(values).std(dtype=np.float64))
+        return std > RUINED * float(self.usual_values(values).std(dtype=np.float64))
 
     def __str__(self) -> str:
-        """As in a sentence."""
+        """Words for a message: the far values, and the range of the others."""
         which = (
             f"{self.lowest:g}" if self.lowest == self.highest else f"values from {self.lowest:g} to {self.highest:g}"
         )

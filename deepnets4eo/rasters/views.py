@@ -162,6 +162,12 @@ def hidden_class_note(labels: Layer, legend: Legend) -> str | None:
     )
 
 
+def warn_of_hidden_class(labels: Layer, legend: Legend) -> None:
+    """Say in the log which class is hidden, if one is."""
+    if (note := hidden_class_note(labels, legend)) is not None:
+        log.warning(note)
+
+
 def with_gsd(layer: Layer, gsd_m: float | None) -> Layer:
     """A raster without CRS on a plane in metres, whose pixels have this size; None leaves it in pixels. Errors:
     InputError for a raster whose CRS says how large its pixels are."""

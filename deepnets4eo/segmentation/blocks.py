@@ -26,8 +26,7 @@ def conv_block(channels: Sequence[int], order: Order = NORM_FIRST) -> nn.Sequent
 
     Parameters
     ----------
-    channels
-        Numbers of channels, the input's first.
+    channels : numbers of channels, the input's first
     order
         "conv-bn-relu", as in VGG-16-BN (Simonyan and Zisserman 2015) and in SegNet's own release; "conv-relu-bn", as in
         the PyTorch notebook of DeepNetsForEO.
@@ -131,8 +130,7 @@ def he_init(module: nn.Module) -> None:
 
     Parameters
     ----------
-    module
-        Changed in place, with all modules inside.
+    module : changed in place, with all modules inside
 
     Examples
     --------
@@ -155,12 +153,9 @@ class SegNetEncoder(nn.Module):
 
     Parameters
     ----------
-    in_channels
-        Bands of the image, at least 1.
-    width
-        Channels of the first stage; VGG-16 has 64.
-    order
-        The order of convolution, normalisation and ReLU, see `conv_block`.
+    in_channels : bands of the image, at least 1
+    width : channels of the first stage; VGG-16 has 64
+    order : the order of convolution, normalisation and ReLU, see `conv_block`
 
     Raises
     ------
@@ -200,10 +195,8 @@ class SegNetDecoder(nn.Module):
 
     Parameters
     ----------
-    width
-        Channels of the encoder's first stage; VGG-16 has 64.
-    order
-        The order of convolution, normalisation and ReLU, see `conv_block`.
+    width : channels of the encoder's first stage; VGG-16 has 64
+    order : the order of convolution, normalisation and ReLU, see `conv_block`
 
     Examples
     --------

@@ -34,10 +34,8 @@ class MultiKernelHead(nn.Module):
 
     Parameters
     ----------
-    in_channels, num_classes
-        Channels of the maps, and classes K.
-    kernels
-        Odd sides of the layers, in pixels.
+    in_channels, num_classes : channels of the maps, and classes K
+    kernels : odd sides of the layers, in pixels
 
     Raises
     ------
@@ -188,14 +186,10 @@ class DistanceHead(nn.Module):
 
     Parameters
     ----------
-    in_channels, num_classes
-        Channels of the maps, and classes K.
-    clip_px
-        Pixels beyond which all distances are equal, at least 1.
-    weight
-        The factor λ of CE + λ · L1, at least 0.
-    kernel
-        Odd side of both layers, in pixels.
+    in_channels, num_classes : channels of the maps, and classes K
+    clip_px : pixels beyond which all distances are equal, at least 1
+    weight : the factor λ of CE + λ · L1, at least 0
+    kernel : odd side of both layers, in pixels
 
     Raises
     ------

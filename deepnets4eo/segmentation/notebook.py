@@ -13,12 +13,12 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.segmentation.blocks import RELU_FIRST
 from deepnets4eo.segmentation.segnet import SegNet
 from deepnets4eo.segmentation.weights import (
-    COUNTER,
     DECODER_LAYERS,
     ENCODER_LAYERS,
     HEAD,
     NOTEBOOK,
     group_layers,
+    load_all,
     read_tensors,
     rename_layers,
 )
@@ -35,10 +35,8 @@ def load_notebook(network: SegNet, source: str | Path) -> None:
 
     Parameters
     ----------
-    network
-        Changed in place: with order="conv-relu-bn", the notebook's, and its bands and classes.
-    source
-        A safetensors file with the notebook's names of layers.
+    network : changed in place: with order="conv-relu-bn", the notebook's, and its bands and classes
+    source : a safetensors file with the notebook's names of layers
 
     Raises
     ------
@@ -66,22 +64,13 @@ def load_notebook(network: SegNet, source: str | Path) -> None:
         f"decoder.{name}": value for name, value in rename_layers(network.decoder, layers, DECODER_LAYERS).items()
     }
     state |= {f"head.{name}": value for name, value in layers[HEAD].items()}
-    expected = network.state_dict()
-    for name, value in expected.items():
-        if name.endswith(COUNTER):
-            state.setdefault(name, value)
-        elif name not in state or state[name].shape != value.shape:
-            shape = tuple(state[name].shape) if name in state else "missing"
-            raise InputError(
-                f"{path}: {name} is {shape}, the network has {tuple(value.shape)}. Build it with in_channels, num_classes "
-                f"and width of the file, and without further heads."
-            )
     if network.order != RELU_FIRST:
         raise InputError(
             f"the notebook's weights are those of order={RELU_FIRST!r}, but the network has order={network.order!r}. Build "
             f"it with order={RELU_FIRST!r}."
         )
-    network.load_state_dict(state)
+    remedy = "Build it with in_channels, num_classes and width of the file, and without further heads."
+    load_all(network, state, path, "network", remedy)
 
 
 def notebook_segmenter(
@@ -91,14 +80,10 @@ def notebook_segmenter(
 
     Parameters
     ----------
-    source
-        A safetensors file, see `load_notebook`.
-    bands
-        What the bands of its images show.
-    legend
-        Name of its classes.
-    gsd_m
-        Ground size of a training pixel in metres.
+    source : a safetensors file, see `load_notebook`
+    bands : what the bands of its images show
+    legend : name of its classes
+    gsd_m : ground size of a training pixel in metres
 
     Returns
     -------

@@ -30,17 +30,13 @@ class SegNet(nn.Module):
 
     Parameters
     ----------
-    in_channels, num_classes
-        Bands C of the image and classes K, at least 1.
-    width
-        Channels of the first stage; VGG-16 has 64, trials need fewer.
+    in_channels, num_classes : bands C of the image and classes K, at least 1
+    width : channels of the first stage; VGG-16 has 64, trials need fewer
     order
         "conv-bn-relu" as in VGG-16-BN and the original release, or "conv-relu-bn" for weights of the notebook of
         DeepNetsForEO (see `load_notebook`).
-    weights
-        First weights of the encoder: "imagenet" (VGG-16-BN, downloaded) or a safetensors file, see `load_encoder`.
-    deep_supervision
-        In training, also predict at 1:2, 1:4 and 1:8 from the decoder's inner stages.
+    weights : first weights of the encoder: "imagenet" (VGG-16-BN, downloaded) or a safetensors file, see `load_encoder`
+    deep_supervision : in training, also predict at 1:2, 1:4 and 1:8 from the decoder's inner stages
 
     Raises
     ------

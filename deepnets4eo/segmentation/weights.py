@@ -76,8 +76,7 @@ def load_encoder(encoder: SegNetEncoder, source: str | Path) -> None:
 
     Parameters
     ----------
-    encoder
-        Changed in place. Its first convolution may have any number of bands, see `fit_bands`.
+    encoder : changed in place. Its first convolution may have any number of bands, see `fit_bands`.
     source
         "imagenet", the folder of a SegNet run, or a safetensors file with torchvision's names (features.0.weight …),
         those of a SegNet run (encoder.stages.0.0.weight …) or of the notebook (conv1_1.weight …).
@@ -111,17 +110,21 @@ def load_encoder(encoder: SegNetEncoder, source: str | Path) -> None:
     first = "stages.0.0.weight"
     if first in state and state[first].ndim == 4:
         state[first] = fit_bands(state[first], encoder.in_channels)
-    expected = encoder.state_dict()
+    remedy = "Use VGG-16-BN's weights for a SegNet of width 64, or those of a SegNet of the same width."
+    load_all(encoder, state, path, "encoder", remedy)
+
+
+def load_all(module: nn.Module, state: dict[str, Tensor], path: Path, kind: str, remedy: str) -> None:
+    """Load the weights of a `kind` of module that a file holds; counters of batches may be missing, others may be left
+    over. Raises InputError, with the remedy, for weights of other shapes."""
+    expected = module.state_dict()
     for name, value in expected.items():
         if name.endswith(COUNTER):
             state.setdefault(name, value)
         elif name not in state or state[name].shape != value.shape:
             shape = tuple(state[name].shape) if name in state else "missing"
-            raise InputError(
-                f"{path}: {name} is {shape}, the encoder has {tuple(value.shape)}. Use VGG-16-BN's weights for a SegNet "
-                "of width 64, or those of a SegNet of the same width."
-            )
-    encoder.load_state_dict({name: state[name] for name in expected})
+            raise InputError(f"{path}: {name} is {shape}, the {kind} has {tuple(value.shape)}. {remedy}")
+    module.load_state_dict({name: state[name] for name in expected})
 
 
 def fit_bands(weight: Tensor, in_channels: int) -> Tensor:

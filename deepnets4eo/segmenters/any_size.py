@@ -2,8 +2,7 @@
 
 Networks that learnt from made-up places did so at one ground size; prediction and the damage job resample images for them.
 Networks whose first layer scales each window by its own values would show the borders of tiles: prediction scales the whole
-scene beforehand (`prediction.tile_reader`). Takes any segmenter; works without PyTorch.
-"""
+scene beforehand (`prediction.tile_reader`). Takes any segmenter; works without PyTorch."""
 
 from __future__ import annotations
 

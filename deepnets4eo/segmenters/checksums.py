@@ -1,8 +1,7 @@
 """The seal of a run folder: a card that names every file with its size and SHA-256, and signs itself.
 
 Takes a folder and plain values; refuses folders that are foreign, truncated or changed since, naming the file.
-The seal finds accidents and careless edits; it does not protect against deliberate forgery.
-"""
+The seal finds accidents and careless edits; it does not protect against deliberate forgery."""
 
 from __future__ import annotations
 

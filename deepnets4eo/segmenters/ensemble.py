@@ -2,8 +2,7 @@
 
 Takes segmenters of any kinds with one legend and the same inputs; their probabilities are averaged, or the majority of
 their labels is taken. What is made is a `Segmenter` itself, or a run, so that prediction takes it as any other.
-Refuses members that differ, unknown votes and views, and scales outside 0.25 … 4.
-"""
+Refuses members that differ, unknown votes and views, and scales outside 0.25 … 4."""
 
 from __future__ import annotations
 
@@ -46,13 +45,11 @@ class Ensemble(WrappedSegmenter):
 
     Parameters
     ----------
-    members
-        Segmenters of any kinds with one legend and the same inputs, at least one.
+    members : segmenters of any kinds with one legend and the same inputs, at least one
     vote
         "mean": the mean of the members' probabilities; "majority": one vote each for their best class, of equals the
         class with the greater mean.
-    tiling
-        By default the first member's, with the widest halo of all and as large a core.
+    tiling : by default the first member's, with the widest halo of all and as large a core
 
     Raises
     ------
@@ -149,16 +146,14 @@ class TestTimeAugmentation(WrappedSegmenter):
 
     Parameters
     ----------
-    segmenter
-        Any segmenter.
+    segmenter : any segmenter
     views
         "none"; "half-turn": as it is and turned by half, 2 views; "flips": as it is and mirrored along either side or both,
         4 views; "turns": all 8 of the square.
     scales
         Factors on the size of the image, 0.25 … 4, each with all views. A network has more context around each pixel
         in smaller images, so the halo widens by 1 / the smallest scale.
-    tiling
-        By default that of the segmenter, with the wider halo and as large a core.
+    tiling : by default that of the segmenter, with the wider halo and as large a core
 
     Raises
     ------
@@ -249,10 +244,8 @@ def ensemble_run(
 
     Parameters
     ----------
-    runs
-        Loaded runs, at least one.
-    vote
-        "mean" or "majority", see `Ensemble`.
+    runs : loaded runs, at least one
+    vote : "mean" or "majority", see `Ensemble`
     views, scales
         See `TestTimeAugmentation`. Views are by default those that the first run has by its recipe: "half-turn" for buildings
         learnt from the miniature world, else "none".

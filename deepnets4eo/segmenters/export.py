@@ -6,8 +6,7 @@ Refuses runs that hold no network, and a graph that returns other labels.
 Two runtimes add in another order, and so differ in the last digits. Where a pooling with indices has two values
 that are equal but for those, the index is another one, and scores of nearby pixels differ visibly, though both are
 right; repeated rows at a padded edge make such ties by the hundred. No tolerance fits all pixels then, so the network
-itself is run with rounding added, several times what torch makes in most layers.
-"""
+itself is run with rounding added, several times what torch makes in most layers."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 Takes samples as `Scene.read` returns them; returns scaled tensors. The only place where values are scaled.
 Refuses scenes that do not fit: missing layer, other bands or order, another range of values, another GSD.
-A layer that training left out at times (modality dropout) may be missing; a warning names it.
-"""
+A layer that training left out at times (modality dropout) may be missing; a warning names it."""
 
 from __future__ import annotations
 

@@ -4,8 +4,7 @@ Takes a name such as "unet", "unet/resnet34" or a registered one; refuses unknow
 Branches register through setup.cfg, entry-point group `deepnets4eo.networks`: `name = module:factory`, the factory
 taking in_channels and num_classes and returning a module that maps (N, C, H, W) to logits (N, K, H, W).
 Heads of any network come likewise: group `deepnets4eo.heads`, `name = module:function(network, num_classes, **options)`;
-they replace the last convolution with as many channels as there are classes.
-"""
+they replace the last convolution with as many channels as there are classes."""
 
 from __future__ import annotations
 
@@ -48,20 +47,13 @@ def create_model(
 
     Parameters
     ----------
-    name
-        An entry of `list_models()`; smp's may have their encoder after a slash, as in "unet/resnet34".
-    in_channels, num_classes
-        Bands and classes, at least 1.
-    encoder
-        Encoder of smp's architectures, by default "resnet34".
-    weights
-        First weights, e.g. "imagenet", which smp downloads.
-    head
-        Computes the scores instead of the network's own last layer, e.g. "multi-kernel"; see `list_heads()`.
-    head_options
-        Further arguments of the head, e.g. {"clip_px": 16} of "distance".
-    **options
-        Further arguments of the architecture, e.g. encoder_depth=4.
+    name : an entry of `list_models()`; smp's may have their encoder after a slash, as in "unet/resnet34"
+    in_channels, num_classes : bands and classes, at least 1
+    encoder : encoder of smp's architectures, by default "resnet34"
+    weights : first weights, e.g. "imagenet", which smp downloads.
+    head : computes the scores instead of the network's own last layer, e.g. "multi-kernel"; see `list_heads()`.
+    head_options : further arguments of the head, e.g. {"clip_px": 16} of "distance".
+    **options : further arguments of the architecture, e.g. encoder_depth=4.
 
     Returns
     -------
@@ -124,8 +116,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
     Parameters
     ----------
-    pattern
-        Shell pattern; with a slash in it, smp's encoders are listed, too.
+    pattern : shell pattern; with a slash in it, smp's encoders are listed, too
 
     Returns
     -------
@@ -237,10 +228,8 @@ def last_layer(network: nn.Module, num_classes: int) -> tuple[str, nn.Conv2d]:
 
     Parameters
     ----------
-    network
-        Any module.
-    num_classes
-        Classes K.
+    network : any module
+    num_classes : classes K
 
     Returns
     -------
@@ -284,12 +273,9 @@ def replace_last_layer(network: nn.Module, num_classes: int, build: Callable[[nn
 
     Parameters
     ----------
-    network
-        Changed in place.
-    num_classes
-        Classes K, the channels of the last convolution.
-    build
-        Returns the new layer from the old one.
+    network : changed in place
+    num_classes : classes K, the channels of the last convolution
+    build : returns the new layer from the old one
 
     Returns
     -------

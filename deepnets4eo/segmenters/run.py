@@ -1,8 +1,7 @@
 """A run: one folder that holds all that prediction needs, sealed so that damage is noticed.
 
 Takes a segmenter and a recipe; writes a folder, and reads the segmenter from it. Nothing is ever unpickled.
-Refuses folders that are foreign, truncated or changed.
-"""
+Refuses folders that are foreign, truncated or changed."""
 
 from __future__ import annotations
 
@@ -46,14 +45,10 @@ class Run(WithSummary):
 
     Parameters
     ----------
-    folder
-        Where it lies.
-    segmenter
-        Ready to predict, on the CPU.
-    recipe
-        As resolved for training.
-    card
-        Versions, seed, hashes, and what it was trained on.
+    folder : where it lies
+    segmenter : ready to predict, on the CPU
+    recipe : as resolved for training
+    card : versions, seed, hashes, and what it was trained on
 
     Examples
     --------
@@ -158,8 +153,7 @@ def load_run(folder: str | Path) -> Run:
 
     Parameters
     ----------
-    folder
-        The folder that training wrote; or the name of a model that comes with weights, such as "buildings".
+    folder : the folder that training wrote; or the name of a model that comes with weights, such as "buildings"
 
     Returns
     -------

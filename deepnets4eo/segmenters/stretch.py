@@ -139,7 +139,7 @@ def _is_display(pixels: NDArray[np.float64], dtype: np.dtype[Any]) -> bool:
 
 def _without_outliers(band: NDArray[np.float64]) -> NDArray[np.float64]:
     outliers = find_outliers(band)
-    return band if outliers is None else np.asarray(outliers.others(band))
+    return band if outliers is None else np.asarray(outliers.usual_values(band))
 
 
 def _listed(values: Sequence[float]) -> str:

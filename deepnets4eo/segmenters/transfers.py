@@ -1,7 +1,6 @@
 """Copies between the host and one device, beside the computing: pinned, on streams of their own, never waited for early.
 
-Takes arrays to upload and tensors to download. On a CPU both are the same memory, and nothing is copied.
-"""
+Takes arrays to upload and tensors to download. On a CPU both are the same memory, and nothing is copied."""
 
 from __future__ import annotations
 

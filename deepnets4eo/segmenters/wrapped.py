@@ -1,8 +1,7 @@
 """What segmenters around other segmenters share: inputs and legend, device, tiling, description and files.
 
 Takes any kind of segmenter. A description holds that of the segmenter inside. A run's folder is flat: the files of several
-members get a prefix each.
-"""
+members get a prefix each."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The miniature city: one synthetic scene before and after an event, computed from a seed.
 
-Everything is a function of the arguments alone and computed at first use. Memory: about 90 bytes a pixel and date.
-"""
+Everything is a function of the arguments alone and computed at first use. Memory: about 90 bytes a pixel and date."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """A hyperspectral cube of the city, several times coarser than the image, with the materials that its pixels show.
 
 Takes an acquisition and the coverings of its roofs; shares of materials mix linearly within a pixel under the light and
-shadow of the image. Memory: about 8 bytes a band and coarse pixel, and some 40 a fine pixel.
-"""
+shadow of the image. Memory: about 8 bytes a band and coarse pixel, and some 40 a fine pixel."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Paints damage: of each building, from missing covering to rubble, then the debris, mud and fallen trees around.
 
-A function for a building changes its `Patch`, whose roof is already painted; heights follow the damage.
-"""
+A function for a building changes its `Patch`, whose roof is already painted; heights follow the damage."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Paints the ground: lawns, fields, soil, streets with markings, pavements, car parks, ponds and the river.
 
-Works in bands of rows, so memory beyond the surface itself stays at a few float32 bands of 256 rows.
-"""
+Works in bands of rows, so memory beyond the surface itself stays at a few float32 bands of 256 rows."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 Streets are two families of lines in bent coordinates (u across, v along the blocks). Made by `layout` from a style; used for
 painting, vectors and the event. A building is a union of rectangles (or one disc) in a frame of its own (a along, b across, metres);
-each part carries the same kind of roof and the higher one wins.
-"""
+each part carries the same kind of roof and the higher one wins."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Paints the city at one date: before the event as planned, after it with damage, debris and harmless changes.
 
-Takes plan, ground and textures and, for the post date, the outcome of the event; returns a `Surface`.
-"""
+Takes plan, ground and textures and, for the post date, the outcome of the event; returns a `Surface`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Paints one building (roof planes, covering texture, parapets, chimneys, machines, panels; then its damage) and small objects.
 
 Works in the window around the building; the arrays of that window are a `Patch`, which the damage painters change. Fences
-and hedges, cars, boats, garden clutter and debris are oriented rectangles.
-"""
+and hedges, cars, boats, garden clutter and debris are oriented rectangles."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 Takes an acquisition (of the intact or the damaged city). Walls hide what lies behind them. From the street, the density
 falls with the square of the distance, since rays are even in angle. Coordinates are true, whatever the images' offset.
-Classes are ASPRS codes and `points.RUBBLE_CLASS` for rubble.
-"""
+Classes are ASPRS codes and `points.RUBBLE_CLASS` for rubble."""
 
 from __future__ import annotations
 

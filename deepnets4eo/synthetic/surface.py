@@ -57,8 +57,7 @@ class Surface:
     building : int32, index of the building plus one
     material : uint8, code of `materials.NAMES`
     albedo : (4, H, W) uint8, display colour under the crowns; reflectance is its square over 255²
-    slope_x, slope_y : float16, gradient of roof planes (rise over run to the right, down)
-    """
+    slope_x, slope_y : float16, gradient of roof planes (rise over run to the right, down)"""
 
     gsd_m: float
     ground: np.ndarray

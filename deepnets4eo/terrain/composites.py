@@ -60,28 +60,17 @@ def composite_raster(
 
     Parameters
     ----------
-    dsm
-        Surface model: raster of one band, metres; see `ndsm`. A CRS in feet is refused, as its heights may be feet.
-    out
-        The file to write: float32, NaN for no data.
-    image
-        Image that NDVI is computed from; warped where it lies on another grid.
-    dtm
-        Terrain model: raster of one band, metres; warped where it lies on another grid.
-    channels
-        Bands to write, in this order: dsm (m), ndsm (height above ground, m), ndvi (−1…1), slope (°).
-    bands
-        What the image's bands show ("nir", "red" …), where its file does not name them.
-    method, max_building_m
-        How the ground is estimated where there is no dtm, see `ground`.
-    gsd_m
-        Size of a pixel in metres, for rasters without CRS; without it a pixel counts as one metre.
-    block_px
-        Side of the blocks, pixels.
-    overwrite
-        Whether an existing file is replaced.
-    progress
-        Called with the share done, 0–1.
+    dsm : surface model: raster of one band, metres; see `ndsm`. A CRS in feet is refused, as its heights may be feet.
+    out : the file to write: float32, NaN for no data
+    image : image that NDVI is computed from; warped where it lies on another grid
+    dtm : terrain model: raster of one band, metres; warped where it lies on another grid
+    channels : bands to write, in this order: dsm (m), ndsm (height above ground, m), ndvi (−1…1), slope (°)
+    bands : what the image's bands show ("nir", "red" …), where its file does not name them
+    method, max_building_m : how the ground is estimated where there is no dtm, see `ground`
+    gsd_m : size of a pixel in metres, for rasters without CRS; without it a pixel counts as one metre
+    block_px : side of the blocks, pixels
+    overwrite : whether an existing file is replaced
+    progress : called with the share done, 0–1
 
     Returns
     -------

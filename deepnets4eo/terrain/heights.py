@@ -30,8 +30,7 @@ def ndsm(
     dsm : (h, w) surface heights, metres; NaN where unknown
         Heights of no site on Earth count as NaN, with a warning.
     dtm : (h, w) terrain heights, metres; without them the ground is estimated
-    gsd_m, method, max_building_m
-        How the ground is estimated, see `ground`.
+    gsd_m, method, max_building_m : how the ground is estimated, see `ground`
 
     Returns
     -------

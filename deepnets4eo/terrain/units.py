@@ -1,6 +1,5 @@
 """What heights are measured in and refer to: metres, as slopes and volumes need them; a geoid or levelling network, or the
-ellipsoid, between which up to 100 m lie. Brings surface models to metres.
-"""
+ellipsoid, between which up to 100 m lie. Brings surface models to metres."""
 
 from __future__ import annotations
 

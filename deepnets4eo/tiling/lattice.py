@@ -32,10 +32,8 @@ class Tiling:
     ----------
     tile_px, halo_px
         Side of a tile as the segmenter gets it, and context cut off on each side afterwards; the rest is the core.
-    overlap_px
-        How far neighbouring cores overlap, and are blended; 0 means that cores abut (centre crop).
-    scores
-        What is summed where cores overlap: "probabilities", "log-probabilities" or "raw".
+    overlap_px : how far neighbouring cores overlap, and are blended; 0 means that cores abut (centre crop)
+    scores : what is summed where cores overlap: "probabilities", "log-probabilities" or "raw"
     blending
         "hann" fades each core out towards its edges, and mirrors the scene where the last one reaches beyond it.
         "uniform" weighs all pixels of a core alike and moves the last one inwards, as published sliding windows do: an
@@ -132,12 +130,9 @@ class Tile:
 
     Parameters
     ----------
-    row, col
-        Position on the lattice, from 0.
-    core
-        The window of the scene that the tile predicts.
-    halo_px
-        Context on each side, pixels: `window` is the core with it.
+    row, col : position on the lattice, from 0
+    core : the window of the scene that the tile predicts
+    halo_px : context on each side, pixels: `window` is the core with it
 
     Examples
     --------
@@ -162,8 +157,7 @@ class Lattice:
     Parameters
     ----------
     shape : (h, w) of the scene, pixels
-    tiling
-        Sizes of tiles.
+    tiling : sizes of tiles
 
     Examples
     --------
@@ -229,8 +223,7 @@ def hann_weights(tiling: Tiling) -> NDArray[np.float32]:
 
     Parameters
     ----------
-    tiling
-        Sizes of tiles.
+    tiling : sizes of tiles
 
     Returns
     -------
@@ -252,8 +245,7 @@ def core_weights(tiling: Tiling) -> NDArray[np.float32]:
 
     Parameters
     ----------
-    tiling
-        Sizes of tiles, and how they are blended.
+    tiling : sizes of tiles, and how they are blended
 
     Returns
     -------
@@ -272,8 +264,7 @@ def weight_sums(lattice: Lattice, start: int, stop: int, length: int) -> NDArray
 
     Parameters
     ----------
-    lattice
-        The tiles.
+    lattice : the tiles
     start, stop : the pixels start ≤ p < stop of the axis
     length : of the whole axis, pixels
 
@@ -325,8 +316,7 @@ def mirror_window(part: NDArray[Any], window: Window) -> NDArray[Any]:
     Parameters
     ----------
     part : (C, h, w)
-    window
-        In pixels of the image; it may begin before and end after it.
+    window : in pixels of the image; it may begin before and end after it
 
     Returns
     -------

@@ -1,8 +1,7 @@
 """Random flips, quarter turns, changes of light and missing layers, on samples of the frozen contract.
 
 Takes a sample: tensors by name, channels first (or (H,W)), already scaled to about unit variance.
-All layers of a sample turn together; only images change their light; invalid pixels, and missing layers, are 0.
-"""
+All layers of a sample turn together; only images change their light; invalid pixels, and missing layers, are 0."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 Where the recipe leaves the size of a batch to the GPU, steps with ever more windows are tried on a copy of the network.
 What is chosen follows from the GPU's whole memory, not from what is free now, so that the same training gives the same
-weights.
-"""
+weights."""
 
 from __future__ import annotations
 

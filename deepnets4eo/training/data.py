@@ -2,8 +2,7 @@
 
 Takes split scenes, the inputs of a segmenter and the recipe; returns batches: layers by name (C, H, W) float32, valid
 (H, W) bool, and the target of the task. Samples are NumPy arrays; batches to train on are tensors, batches to validate
-on are arrays, so that methods without a network need no PyTorch. All draws follow from (seed, epoch).
-"""
+on are arrays, so that methods without a network need no PyTorch. All draws follow from (seed, epoch)."""
 
 from __future__ import annotations
 
@@ -56,12 +55,9 @@ class SceneSamples:
 
     Parameters
     ----------
-    split
-        The scenes and their parts; nothing of a validation block is shown, but for leaky splits.
-    inputs
-        Layers and scaling.
-    recipe
-        The recipe; its `data.tile_px`, `data.sampling`, `data.windows_per_epoch` and `train.seed` are used.
+    split : the scenes and their parts; nothing of a validation block is shown, but for leaky splits
+    inputs : layers and scaling
+    recipe : the recipe; its `data.tile_px`, `data.sampling`, `data.windows_per_epoch` and `train.seed` are used
 
     Examples
     --------
@@ -84,8 +80,7 @@ class SceneSamples:
         """The target of a window, by name.
 
         layers : what `Scene.read` returned of inputs and `target_layers`, with "valid" (h, w) bool. labelled : (h, w)
-        bool, where the target may be learnt from; everything else is void.
-        """
+        bool, where the target may be learnt from; everything else is void."""
         raise NotImplementedError(f"{type(self).__name__} does not define its target")
 
     def windows(self, epoch: int) -> list[SampleWindow]:
@@ -122,8 +117,7 @@ class SceneSamples:
     ) -> Sample:
         """The sample of a window; its target only where `labelled`, pixels blanked where `hidden`; both (h, w) bool.
 
-        Beyond the edge of the scene its inputs are mirrored, as in prediction, and the target is void.
-        """
+        Beyond the edge of the scene its inputs are mirrored, as in prediction, and the target is void."""
         named = self.split.scenes[window.scene]
         layers = named.scene.read(window.window, [*self.inputs.names, *self.target_layers])
         if hidden is not None:
@@ -230,18 +224,12 @@ class ValidationLoader:
 
     Parameters
     ----------
-    samples
-        Scenes and target.
-    tile_px
-        Side of a tile, its halo included, in pixels.
-    halo_px
-        Context on each side, where the target is void.
-    batch_size
-        Tiles a batch.
-    workers
-        Threads that read ahead; 0: none.
-    labelled
-        Whether tiles without any label are left out, without reading their images; for samples of classes.
+    samples : scenes and target
+    tile_px : side of a tile, its halo included, in pixels
+    halo_px : context on each side, where the target is void
+    batch_size : tiles a batch
+    workers : threads that read ahead; 0: none
+    labelled : whether tiles without any label are left out, without reading their images; for samples of classes
 
     Examples
     --------

@@ -1,7 +1,6 @@
 """What a training should do, how far it has come, and whether it ends early; names of its checkpoints.
 
-Takes no network and no batch: plain values, for the loop and for those who start it.
-"""
+Takes no network and no batch: plain values, for the loop and for those who start it."""
 
 from __future__ import annotations
 

@@ -79,16 +79,11 @@ def build_segmenter(
 
     Parameters
     ----------
-    recipe
-        The recipe; its `train.seed`, `model.encoder_weights` and, without `tiling`, its section `predict` are used.
-    network
-        Arguments of `create_model`: the name and options of a registered network, without channels and classes.
-    inputs
-        Layers and scaling; the network takes their bands, concatenated.
-    legend
-        The network has one output per class. A regression has a legend with one class.
-    tiling
-        How prediction cuts scenes; none: as the recipe's section `predict` says.
+    recipe : the recipe; its `train.seed`, `model.encoder_weights` and, without `tiling`, its section `predict` are used
+    network : arguments of `create_model`: the name and options of a registered network, without channels and classes
+    inputs : layers and scaling; the network takes their bands, concatenated
+    legend : the network has one output per class. A regression has a legend with one class.
+    tiling : how prediction cuts scenes; none: as the recipe's section `predict` says
 
     Returns
     -------
@@ -136,10 +131,8 @@ def fit_segmenter(
 
     Parameters
     ----------
-    segmenter
-        With an untrained network, as of `build_segmenter`.
-    samples
-        Windows of each epoch, and how they are read; or a loader of whole batches, which augments them itself.
+    segmenter : with an untrained network, as of `build_segmenter`
+    samples : Windows of each epoch, and how they are read; or a loader of whole batches, which augments them itself
     criterion
         (network, batch) → loss, () float32; a batch is what `samples` returns, stacked: (N, …) on the network's device.
     scorer
@@ -148,10 +141,8 @@ def fit_segmenter(
     recipe
         The recipe; its section `train` says how to optimise; `data.windows_per_epoch` and `data.num_workers` are used
         as well.
-    out
-        The run folder.
-    options
-        Device, and whether to resume.
+    out : the run folder
+    options : device, and whether to resume
 
     Returns
     -------
@@ -255,12 +246,9 @@ def write_run(
 
     Parameters
     ----------
-    segmenter
-        What was trained.
-    recipe
-        As resolved.
-    out
-        The run folder; `fit_segmenter` has written its log there.
+    segmenter : what was trained
+    recipe : as resolved
+    out : the run folder; `fit_segmenter` has written its log there
     split
         Which part of the data was validated on, for `split.geojson`; of a `DataSplit` also maps, see `write_split_maps`. None:
         data that lie nowhere.

@@ -2,8 +2,7 @@
 
 Takes a catalog name, a YAML file or a Recipe; overrides as `section.key=value`. Calls the recipe's task.
 Refuses folders that exist without the option to overwrite or resume, and resuming with another recipe or other data:
-files count by size and time, like those of interrupted predictions.
-"""
+files count by size and time, like those of interrupted predictions."""
 
 from __future__ import annotations
 
@@ -64,16 +63,12 @@ def train(
 
     Parameters
     ----------
-    recipe
-        Name in the catalog, YAML file, or a Recipe.
-    out
-        The run folder.
+    recipe : name in the catalog, YAML file, or a Recipe
+    out : the run folder
     data
         Folders in which the recipe's patterns are looked up; or one as "DATASET=FOLDER", whose files a dataset card pairs.
-    overrides
-        Values of the recipe to change, as `section.key=value`.
-    options
-        Device, resume, finish, overwrite, online, devices.
+    overrides : values of the recipe to change, as `section.key=value`
+    options : device, resume, finish, overwrite, online, devices
 
     Returns
     -------
@@ -136,12 +131,10 @@ def load_recipe(
 
     Parameters
     ----------
-    recipe
-        Name in the catalog, YAML file, or a Recipe.
+    recipe : name in the catalog, YAML file, or a Recipe
     data
         Folders in which the recipe's patterns are looked up; or one as "DATASET=FOLDER", whose files a dataset card pairs.
-    overrides
-        Values of the recipe to change, as `section.key=value`.
+    overrides : values of the recipe to change, as `section.key=value`
 
     Returns
     -------
@@ -356,12 +349,9 @@ def train_seeds(
 
     Parameters
     ----------
-    recipe, data, overrides
-        Arguments as in `train`.
-    out
-        Folder of the runs.
-    count
-        Number of seeds, at least 2.
+    recipe, data, overrides : arguments as in `train`
+    out : folder of the runs
+    count : number of seeds, at least 2
     options
         Arguments as in `train`. With `resume`, finished runs of the same recipe are kept; with `finish`, seeds that were not begun are
         left out.

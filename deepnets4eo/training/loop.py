@@ -3,8 +3,7 @@
 Takes a network, `step(network, batch) -> loss`, batches, and `validate(network) -> scores`; assumes no task.
 Everything random is drawn anew from (seed, epoch, step), so a resumed training ends in the same bits as one that ran
 through. After Ctrl-C the step that runs is finished and saved, and a resumed training goes on with the next one.
-Several processes (`training.ranks`) average their gradients, so that they are one training; the first alone writes.
-"""
+Several processes (`training.ranks`) average their gradients, so that they are one training; the first alone writes."""
 
 from __future__ import annotations
 

@@ -4,8 +4,7 @@ Takes logits (N,K,H,W), mask (N,H,W) int64 with void 255, valid (N,H,W) bool. A 
 costs 0 (not NaN), and its gradient is 0. Refuses names it does not know.
 No loss waits for the device: what is not counted is multiplied away, never picked out, and weights lie on the device.
 A network may return several logits in training, the main ones first (deep supervision): their losses are summed.
-A part of it with `extra_loss(mask)` adds to them, as distance heads and the contrastive loss of Siamese networks do.
-"""
+A part of it with `extra_loss(mask)` adds to them, as distance heads and the contrastive loss of Siamese networks do."""
 
 from __future__ import annotations
 

@@ -3,8 +3,7 @@
 Takes the environment variables that `torchrun` and `run_ranks` set. Each process learns from its share of every
 batch; the first one alone validates and writes. Trusts that a batch can be shared evenly (`training.job` checks it).
 Log records and the error of the first process that fails reach the caller; the others are ended then, and when the
-caller ends.
-"""
+caller ends."""
 
 from __future__ import annotations
 

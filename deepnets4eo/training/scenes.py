@@ -1,8 +1,7 @@
 """Which scenes a recipe trains on: explicit lists, or glob patterns whose wildcards pair the files.
 
 Takes the data section and the layers a model needs, or a dataset card; returns named scenes, in a fixed order.
-Refuses patterns that match nothing, and scenes that lack a layer, naming them.
-"""
+Refuses patterns that match nothing, and scenes that lack a layer, naming them."""
 
 from __future__ import annotations
 
@@ -111,10 +110,8 @@ def open_layers(data: DataSection, layers: Sequence[str]) -> list[NamedScene]:
 
     Parameters
     ----------
-    data
-        `scenes`, or `folders` and `layers`; the layouts of dataset cards are for labels.
-    layers
-        Inputs and targets.
+    data : `scenes`, or `folders` and `layers`; the layouts of dataset cards are for labels
+    layers : inputs and targets
 
     Returns
     -------

@@ -1,7 +1,6 @@
 """The task `segmentation`: scenes and a recipe in, a run folder out.
 
-Takes a resolved recipe; writes the tree that every run has. Refuses recipes without legend or model.
-"""
+Takes a resolved recipe; writes the tree that every run has. Refuses recipes without legend or model."""
 
 from __future__ import annotations
 

@@ -3,8 +3,7 @@
 Takes scenes, and boxes of what is counted as a whole (buildings, points); returns masks, windows and the split as GeoJSON,
 and maps of the parts, which `evaluate --withheld` reads. No pixel of a validation block is shown to the network in
 training; random splits break that, and are called leaky. Splits that follow the labels read each scene once, by
-windows: a labelled pixel counts where all layers are valid. Memory: two bytes a pixel.
-"""
+windows: a labelled pixel counts where all layers are valid. Memory: two bytes a pixel."""
 
 from __future__ import annotations
 
@@ -229,8 +228,7 @@ def make_split(scenes: Sequence[SceneT], data: DataSection) -> DataSplit[SceneT]
 
     Parameters
     ----------
-    scenes
-        Scenes with a name and a grid, e.g. of `open_scenes` or `open_layers`.
+    scenes : scenes with a name and a grid, e.g. of `open_scenes` or `open_layers`.
     data
         `split`: blocks of each scene, whole scenes, or tiles at random (leaky); and its keys `val_share`, `val_scenes`,
         `split_seed`, `block_px`, `buffer_px`. With `val_share` 0 and no `val_scenes` all is learnt from. Of labelled

@@ -1,8 +1,7 @@
 """What the training part of the scenes looks like: mean, deviation and range of every band; pixels of every class.
 
 Takes split scenes; reads windows one by one, so memory does not grow with the scenes. Only valid pixels of the
-training part count. Refuses layers whose band counts differ, and training parts without any valid pixel.
-"""
+training part count. Refuses layers whose band counts differ, and training parts without any valid pixel."""
 
 from __future__ import annotations
 
@@ -69,16 +68,13 @@ def measure_inputs(
 
     Parameters
     ----------
-    split
-        Scenes and their parts.
-    layers
-        Inputs of the segmenter, in order.
+    split : scenes and their parts
+    layers : inputs of the segmenter, in order
     scaling
         "standard": by mean and deviation. "unit": to 0 … 1, integers by the largest of their type (bytes by 255),
         floats from their 1st to their 99th percentile. "range": from the lowest to the highest value of all bands of the
         training part to 0 … 1, as cubes are scaled; shapes of spectra stay. "none": values as they are.
-    most_windows
-        So many windows at most are read, evenly spread; of more than 16 bands as many values as of these.
+    most_windows : so many windows at most are read, evenly spread; of more than 16 bands as many values as of these
 
     Returns
     -------
@@ -192,10 +188,12 @@ def _warn_of_outliers(
             continue
         if scaling == "range" and not {far.lowest, far.highest} & set(_extremes(extremes, layer)):
             continue  # other bands have as large values
-        scenes = [scene for scene, end_values in ends if far.others(end_values[band]).size < end_values[band].size]
+        scenes = [
+            scene for scene, end_values in ends if far.usual_values(end_values[band]).size < end_values[band].size
+        ]
         effect = (
             f"they set the range by which it is scaled, {values.min():.4g} to {values.max():.4g}" if scaling == "range" else
-            f"it is scaled by a deviation of {std[band]:.4g}, {far.others(values).std(dtype=np.float64):.4g} without them"
+            f"it is scaled by a deviation of {std[band]:.4g}, {far.usual_values(values).std(dtype=np.float64):.4g} without them"
         )  # fmt: skip
         warnings.append((far, scenes, effect))
     if warnings:

@@ -1,8 +1,7 @@
 """Tasks that can be trained, by name, through the entry points group `deepnets4eo.training.tasks` (see `plugins`).
 
 So the core trains what branches add without importing a branch. Refuses names that no installed package provides.
-How a task is added: `deepnets4eo.training.fit`.
-"""
+How a task is added: `deepnets4eo.training.fit`."""
 
 from __future__ import annotations
 
@@ -24,18 +23,12 @@ class TrainOptions:
 
     Parameters
     ----------
-    device
-        "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
-    resume
-        Whether to go on with what the run folder has: the last complete epoch, or the last step before Ctrl-C.
-    overwrite
-        Whether to replace a run that is in the folder.
-    online
-        Whether to download what the recipe names: first weights ("imagenet"), rasters at web addresses.
-    devices
-        GPUs that train one network together, each with its share of every batch; on a CPU: processes.
-    minutes
-        Time after which the training ends with the epoch that runs, over all resumptions; None: after all epochs.
+    device : "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N"
+    resume : whether to go on with what the run folder has: the last complete epoch, or the last step before Ctrl-C
+    overwrite : whether to replace a run that is in the folder
+    online : whether to download what the recipe names: first weights ("imagenet"), rasters at web addresses
+    devices : GPUs that train one network together, each with its share of every batch; on a CPU: processes
+    minutes : time after which the training ends with the epoch that runs, over all resumptions; None: after all epochs
     epochs
         Epochs after which the training ends, over all resumptions; the learning rate falls as for all those of the recipe. None: all.
     finish
@@ -78,10 +71,8 @@ class Task:
 
     Parameters
     ----------
-    train
-        Function `train(recipe, out, options)` that writes the run folder `out` and returns it.
-    recipe
-        The class of its recipes: `Recipe`, or a subclass with sections of its own.
+    train : function `train(recipe, out, options)` that writes the run folder `out` and returns it
+    recipe : the class of its recipes: `Recipe`, or a subclass with sections of its own
 
     Examples
     --------

@@ -39,8 +39,7 @@ def patch_centres(polygons: NDArray[Any], grid: Grid) -> NDArray[np.float64]:
     Parameters
     ----------
     polygons : (N,) shapely geometries in the grid's CRS
-    grid
-        Where the pixels lie.
+    grid : where the pixels lie
 
     Returns
     -------
@@ -70,8 +69,7 @@ def cut_patches(
 
     Parameters
     ----------
-    layer
-        Raster with C bands.
+    layer : raster with C bands
     centres : (N, 2) column and row, as from `patch_centres`; the first pixel's centre is (0.5, 0.5)
     side_px, block_px : sides of a patch, and of the blocks that are read at once, pixels
     batch : most patches in one batch
@@ -118,8 +116,7 @@ def resample_patches(
 
     Parameters
     ----------
-    layer, centres, side_px, block_px, batch
-        The same as for `cut_patches`.
+    layer, centres, side_px, block_px, batch : the same as for `cut_patches`
     extents_px : (N,) or a single number, side of the square to cut, in the layer's pixels, above 0
 
     Yields

@@ -78,13 +78,10 @@ def class_counts(
 
     Parameters
     ----------
-    layer
-        One band of whole numbers.
-    polygons
-        (N,) Outlines, GeoDataFrame, GeoSeries, or array of shapely polygons in the layer's CRS.
+    layer : one band of whole numbers
+    polygons : (N,) Outlines, GeoDataFrame, GeoSeries, or array of shapely polygons in the layer's CRS
     num_classes : K, 1 to 255
-    void
-        Label that means no class; nodata means the same.
+    void : label that means no class; nodata means the same
     block_px : side of the blocks that are read at once, pixels
     workers : threads that read and count, by default one per core
 
@@ -136,10 +133,8 @@ def band_sums(layer: Layer, polygons: Any, *, block_px: int = READ_PX, workers: 
 
     Parameters
     ----------
-    layer
-        Raster with C bands; whole numbers of up to 16 bits are summed exactly.
-    polygons, block_px, workers
-        The same as for `class_counts`.
+    layer : raster with C bands; whole numbers of up to 16 bits are summed exactly
+    polygons, block_px, workers : the same as for `class_counts`
 
     Returns
     -------
@@ -186,8 +181,7 @@ def sum_bands(
 
     Parameters
     ----------
-    spans
-        Runs of pixels of M outlines in the window.
+    spans : runs of pixels of M outlines in the window
     data : (C, h, w) values of the window; whole numbers of up to 16 bits are summed exactly
     valid : (h, w) bool, True where known
 

@@ -59,6 +59,6 @@ def test_a_deviation_is_ruined_beyond_twice_that_of_the_others():
     far = Outliers(-9999.0, -9999.0, 0.0, 100.0)
     values = with_value(-9999.0)
     plain = float(HEIGHTS.std())
-    assert np.array_equal(far.others(values), HEIGHTS)
+    assert np.array_equal(far.usual_values(values), HEIGHTS)
     assert far.dominates_std(1.01 * RUINED * plain, values)
     assert not far.dominates_std(0.99 * RUINED * plain, values)

@@ -46,8 +46,7 @@ def build_features(names: Sequence[str]) -> tuple[Feature, ...]:
 
     Parameters
     ----------
-    names
-        Names as in `HOMES`, at least one.
+    names : names as in `HOMES`, at least one
 
     Returns
     -------
@@ -74,8 +73,7 @@ def as_features(features: Sequence[str | Feature]) -> tuple[Feature, ...]:
 
     Parameters
     ----------
-    features
-        Names as in `HOMES`, or features, at least one.
+    features : names as in `HOMES`, or features, at least one
 
     Returns
     -------
@@ -102,8 +100,7 @@ def stack(features: Sequence[Feature], bands: Bands, stride_px: int = 1) -> NDAr
 
     Parameters
     ----------
-    features
-        What is computed.
+    features : what is computed
     bands : image (C, h, w)
     stride_px : distance of the sites in pixels
 
@@ -131,10 +128,8 @@ def column_names(features: Sequence[Feature], bands: Bands) -> list[str]:
 
     Parameters
     ----------
-    features
-        What `stack` computes.
-    bands
-        An image with the same bands; one pixel is enough.
+    features : what `stack` computes
+    bands : an image with the same bands; one pixel is enough
 
     Returns
     -------
@@ -159,8 +154,7 @@ def halo_px(features: Sequence[Feature]) -> int:
 
     Parameters
     ----------
-    features
-        At least one.
+    features : at least one
 
     Returns
     -------

@@ -41,10 +41,8 @@ class FrozenEncoder:
 
     Parameters
     ----------
-    name
-        The name of timm ("resnet18", "convnext_atto") or of smp ("mit_b0").
-    reduction
-        Pixels per cell along a side; None: the deepest level.
+    name : the name of timm ("resnet18", "convnext_atto") or of smp ("mit_b0")
+    reduction : pixels per cell along a side; None: the deepest level
     weights
         None (random), "imagenet" (downloaded), or a .safetensors file of the encoder, of a network that contains it, or
         of a run.

@@ -1,6 +1,5 @@
 """What a feature is: named columns computed from bands, on every pixel or on a regular grid of sites; the plainest ones, the
-band values; and how often each code occurs in the window around a site, by running sums of several codes at a time.
-"""
+band values; and how often each code occurs in the window around a site, by running sums of several codes at a time."""
 
 from __future__ import annotations
 
@@ -14,6 +13,7 @@ from scipy import ndimage
 
 from deepnets4eo.arrays import Codes, FloatImage, Indices
 from deepnets4eo.baselines.bands import Bands
+from deepnets4eo.rasters.moments import moving_moments
 
 Number = TypeVar("Number", bound=np.generic)
 RADII_PX = (2, 5)
@@ -56,14 +56,10 @@ class DenseFeature:
 
     Parameters
     ----------
-    name
-        The name in recipes.
-    halo_px
-        Pixels around a site on which a value depends.
-    names
-        Function: bands → F names of columns; raises InputError where a band is missing.
-    dense
-        Function: bands → (F, h, w) float32.
+    name : the name in recipes
+    halo_px : pixels around a site on which a value depends
+    names : function: bands → F names of columns; raises InputError where a band is missing
+    dense : function: bands → (F, h, w) float32
 
     Examples
     --------
@@ -115,9 +111,8 @@ def neighbourhood(bands: Bands) -> FloatImage:
         # about the mean: float32 squares of metres above sea level are too coarse for the differences
         level = bands.values.mean(axis=(1, 2), keepdims=True, dtype=np.float32)
         centred = bands.values - level
-        mean = ndimage.uniform_filter(centred, side, mode="nearest")
-        square = ndimage.uniform_filter(centred * centred, side, mode="nearest")
-        parts += [mean + level, np.sqrt(np.maximum(square - mean * mean, 0))]
+        mean, deviation = moving_moments(centred, side, mode="nearest")
+        parts += [mean + level, deviation]
     down, right = (ndimage.sobel(bands.values, axis=axis, mode="nearest") for axis in (1, 2))
     parts.append(np.hypot(down, right) / 8)
     return np.concatenate(parts)

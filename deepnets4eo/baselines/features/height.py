@@ -15,6 +15,7 @@ from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features.colour import HISTOGRAM_RADIUS_PX, HsvHistogram
 from deepnets4eo.baselines.features.feature import DenseFeature, at_sites
+from deepnets4eo.rasters.moments import moving_moments
 
 GROUND_PX = 57  # larger objects count as ground; with the squares around, the halo is 64
 RADII_PX = (2, 8)
@@ -102,14 +103,10 @@ class HeightFeature:
 def spread(values: FloatImage, radius_px: int) -> FloatImage:
     """Return mean, lowest, highest, standard deviation and range in a square, (5, h, w)."""
     side = 2 * radius_px + 1
-    level = values.mean(
-        dtype=np.float32
-    )  # float32 squares of metres above sea level are too coarse for the differences
-    centred = values - level
-    mean = ndimage.uniform_filter(centred, side, mode="nearest")
-    square = ndimage.uniform_filter(centred * centred, side, mode="nearest")
+    # about the mean: float32 squares of metres above sea level are too coarse for the differences
+    level = values.mean(dtype=np.float32)
+    mean, deviation = moving_moments(values - level, side, mode="nearest")
     lowest, highest = ndimage.minimum_filter(values, side), ndimage.maximum_filter(values, side)
-    deviation = np.sqrt(np.maximum(square - mean * mean, 0))
     return np.stack([mean + level, lowest, highest, deviation, highest - lowest])
 
 

@@ -56,18 +56,12 @@ class PartDetector(TileSegmenter):
 
     Parameters
     ----------
-    inputs, legend
-        Layers and bands of the images, and the classes.
-    settings
-        How templates are made, trained and applied.
-    class_name
-        The class that is detected.
-    bands
-        Layer → names of its bands, for files without names.
-    tiling
-        How scenes are cut for prediction, by default with a halo that suffices for the templates.
-    bank
-        Trained templates.
+    inputs, legend : layers and bands of the images, and the classes
+    settings : how templates are made, trained and applied
+    class_name : the class that is detected
+    bands : layer → names of its bands, for files without names
+    tiling : how scenes are cut for prediction, by default with a halo that suffices for the templates
+    bank : trained templates
 
     Raises
     ------

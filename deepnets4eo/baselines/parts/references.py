@@ -74,10 +74,8 @@ def reference_polygons(scene: Scene, legend: Legend, class_name: str) -> gpd.Geo
 
     Parameters
     ----------
-    scene
-        A scene with a layer `labels`.
-    legend, class_name
-        The legend of the labels, and a class of it.
+    scene : a scene with a layer `labels`
+    legend, class_name : the legend of the labels, and a class of it
 
     Returns
     -------
@@ -106,10 +104,8 @@ def reference_outlines(scene: Scene, legend: Legend, class_name: str) -> tuple[g
 
     Parameters
     ----------
-    scene
-        A scene with a layer `labels`.
-    legend, class_name
-        The legend of the labels, and a class of it.
+    scene : a scene with a layer `labels`
+    legend, class_name : the legend of the labels, and a class of it
 
     Returns
     -------

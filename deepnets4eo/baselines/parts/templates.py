@@ -1,8 +1,7 @@
 """Settings of the part detector, its templates over HOG cells and their deformable parts, and their correlation with a map of
 cells. Inputs are not checked.
 
-Source: Felzenszwalb, Girshick, McAllester, Ramanan, PAMI 32(9), 2010, section 3 (scores) and 5.2 (first parts).
-"""
+Source: Felzenszwalb, Girshick, McAllester, Ramanan, PAMI 32(9), 2010, section 3 (scores) and 5.2 (first parts)."""
 
 from __future__ import annotations
 
@@ -35,29 +34,20 @@ class PartSettings:
 
     Parameters
     ----------
-    components
-        Sub-categories by aspect ratio (5 in the paper); fewer where there are too few boxes for them.
+    components : sub-categories by aspect ratio (5 in the paper); fewer where there are too few boxes for them
     headings
         Directions over half a turn for which each sub-category has a template; from above, objects have any heading.
-    cell_px
-        Side of a HOG cell in pixels; None: a fifth of the boxes' median width, 3 to 8.
-    scales
-        Factors, 0.1 to 10, by which an image is resized, so that objects are also found smaller and larger.
+    cell_px : side of a HOG cell in pixels; None: a fifth of the boxes' median width, 3 to 8
+    scales : factors, 0.1 to 10, by which an image is resized, so that objects are also found smaller and larger
     parts
         Deformable parts of each template, at half the cell size (cells of the whole are then twice as large); 0 for
         none.
-    rounds
-        Largest number of rounds of hard-negative mining, which ends where the validation score no longer grows.
-    penalty
-        The C of the linear SVMs.
-    score
-        "svm" (margin) or "ncc" (the paper's normalised cross-correlation, which has no parts).
-    max_iou
-        Detections that overlap a better one by more (intersection over union) are dropped.
-    min_score
-        Probability from which there is a detection.
-    max_windows
-        Training windows in memory (about 4 MB for each window and scale).
+    rounds : largest number of rounds of hard-negative mining, which ends where the validation score no longer grows
+    penalty : the C of the linear SVMs
+    score : "svm" (margin) or "ncc" (the paper's normalised cross-correlation, which has no parts)
+    max_iou : detections that overlap a better one by more (intersection over union) are dropped
+    min_score : probability from which there is a detection
+    max_windows : training windows in memory (about 4 MB for each window and scale)
 
     Raises
     ------

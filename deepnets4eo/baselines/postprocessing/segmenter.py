@@ -147,8 +147,7 @@ def build_steps(listed: Sequence[Mapping[str, Any] | str]) -> tuple[Step, ...]:
 
     Parameters
     ----------
-    listed
-        A list of {name: settings}, or of names alone for the defaults; names are those of `STEPS`.
+    listed : a list of {name: settings}, or of names alone for the defaults; names are those of `STEPS`
 
     Returns
     -------
@@ -198,14 +197,10 @@ class PostProcessed(WrappedSegmenter):
 
     Parameters
     ----------
-    segmenter
-        What is post-processed.
-    steps
-        [{name: settings}, …], see `STEPS`.
-    bands
-        Layer → names of its bands, for files without names.
-    tiling
-        By default that of the segmenter with a halo wider by the reach of the steps; the core stays as large.
+    segmenter : what is post-processed
+    steps : [{name: settings}, …], see `STEPS`
+    bands : layer → names of its bands, for files without names
+    tiling : by default that of the segmenter with a halo wider by the reach of the steps; the core stays as large
 
     Raises
     ------

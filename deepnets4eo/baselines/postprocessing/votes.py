@@ -1,8 +1,7 @@
 """Labels without speckle: pixels take the class of most pixels in a square window or in their superpixel, and regions below a
 smallest mapping unit take the label of their surroundings.
 
-Pixels that are void (labels), or not known (NaN probabilities), have no vote and stay so.
-"""
+Pixels that are void (labels), or not known (NaN probabilities), have no vote and stay so."""
 
 from __future__ import annotations
 

@@ -109,19 +109,14 @@ def segment_scene(
 
     Parameters
     ----------
-    scene
-        A scene, whose layers without the labels must all be valid, or one layer.
-    out
-        File to write.
-    superpixels
-        How the image is cut.
-    bands
-        Layer → names of its bands, for files without names.
+    scene : a scene, whose layers without the labels must all be valid, or one layer
+    out : file to write
+    superpixels : how the image is cut
+    bands : layer → names of its bands, for files without names
     block_px, halo_px
         Side of a block, and pixels around it that are used too: less than block_px, by default enough for most regions,
         at least 64.
-    workers
-        Threads, by default one per core.
+    workers : threads, by default one per core
 
     Returns
     -------

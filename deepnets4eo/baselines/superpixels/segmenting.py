@@ -2,8 +2,7 @@
 
 Values are scaled by the bands' span, never by the image itself, so that neighbouring blocks of a scene agree. Connected
 regions of a large raster of keys are found block by block and numbered as if at once: ids are 0 … N − 1 in the order of
-first pixels; −1 (none) stays −1.
-"""
+first pixels; −1 (none) stays −1."""
 
 from __future__ import annotations
 
@@ -54,16 +53,11 @@ class Superpixels:
     area_px, area_m2
         Desired area of a region, in square metres where the ground size of a pixel is known. SLIC and quickshift come
         near it; for Felzenszwalb a quarter of it is the smallest area and `scale` decides.
-    scale
-        Felzenszwalb's preference for large regions, 10 to 1000, on a logarithmic scale.
-    compactness
-        SLIC's weight of distance against colour, 1 (ragged regions) to 100 (squares).
-    colour_weight
-        Quickshift's weight of colour against distance, above 0, up to 1.
-    sigma_px
-        Standard deviation in pixels of the Gaussian smoothing beforehand; 0 for none.
-    height_weight
-        Weight of the height as an extra channel; 0 for none, 1 counts its range as much as black to white.
+    scale : Felzenszwalb's preference for large regions, 10 to 1000, on a logarithmic scale
+    compactness : SLIC's weight of distance against colour, 1 (ragged regions) to 100 (squares)
+    colour_weight : Quickshift's weight of colour against distance, above 0, up to 1
+    sigma_px : standard deviation in pixels of the Gaussian smoothing beforehand; 0 for none
+    height_weight : weight of the height as an extra channel; 0 for none, 1 counts its range as much as black to white
 
     Raises
     ------

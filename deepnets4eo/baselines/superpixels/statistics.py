@@ -171,8 +171,7 @@ def pool(feature: Feature, bands: Bands, ids: RegionIds, count: int) -> Vectors:
 
     Parameters
     ----------
-    feature
-        What is computed.
+    feature : what is computed
     bands : image (C, h, w)
     ids : (h, w) int32, 0 … count − 1, −1 for none
     count : number of regions N
@@ -205,8 +204,7 @@ def pool_stack(features: Sequence[Feature], bands: Bands, ids: RegionIds, count:
 
     Parameters
     ----------
-    features
-        What is computed, at least one.
+    features : what is computed, at least one
     bands : image (C, h, w)
     ids : (h, w) int32, 0 … count − 1, −1 for none
     count : number of regions N
@@ -235,10 +233,8 @@ def pooled_columns(features: Sequence[Feature], bands: Bands) -> list[str]:
 
     Parameters
     ----------
-    features
-        What `pool_stack` computes.
-    bands
-        An image with the same bands; one pixel is enough.
+    features : what `pool_stack` computes
+    bands : an image with the same bands; one pixel is enough
 
     Returns
     -------

@@ -47,20 +47,13 @@ def region_table(
 
     Parameters
     ----------
-    scene
-        The scene or layer from which the superpixels were made.
-    ids_path
-        Raster of ids that `segment_scene` wrote.
-    features
-        Names as in `baselines.features.HOMES`, or features.
-    bands
-        Layer → names of its bands, for files without names.
-    out
-        A Parquet file to write, too.
-    block_px
-        Side of the blocks in which the scene is read.
-    workers
-        Threads, by default one per core.
+    scene : the scene or layer from which the superpixels were made
+    ids_path : raster of ids that `segment_scene` wrote
+    features : names as in `baselines.features.HOMES`, or features
+    bands : layer → names of its bands, for files without names
+    out : a Parquet file to write, too
+    block_px : side of the blocks in which the scene is read
+    workers : threads, by default one per core
 
     Returns
     -------

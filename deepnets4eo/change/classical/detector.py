@@ -1,8 +1,7 @@
 """Change without training as a segmenter: fitted to the pair itself, then predicted tile by tile like any other.
 
 Takes a scene with the layers `image_pre` and `image_post`; returns probabilities of no change and change.
-Refuses pairs with other numbers of bands, pairs without common valid pixels, and images that are the same.
-"""
+Refuses pairs with other numbers of bands, pairs without common valid pixels, and images that are the same."""
 
 from __future__ import annotations
 
@@ -51,14 +50,10 @@ class ChangeDetector(ProbabilitySegmenter):
 
     Parameters
     ----------
-    method
-        "ir-mad", "mad", "cva", "difference", "slow-features" or "pca-kmeans".
-    inputs
-        The inputs of both dates, with the same number of bands; each band is standardised at its own date.
-    threshold_method
-        "two-means", "otsu", "kittler" or "em"; pca-kmeans has its own threshold.
-    tiling
-        How scenes are cut for prediction.
+    method : "ir-mad", "mad", "cva", "difference", "slow-features" or "pca-kmeans"
+    inputs : the inputs of both dates, with the same number of bands; each band is standardised at its own date
+    threshold_method : "two-means", "otsu", "kittler" or "em"; pca-kmeans has its own threshold
+    tiling : how scenes are cut for prediction
 
     Raises
     ------
@@ -107,10 +102,8 @@ class ChangeDetector(ProbabilitySegmenter):
 
         Parameters
         ----------
-        scene
-            With the layers `image_pre` and `image_post`, of the same number of bands.
-        method, threshold_method
-            See the class.
+        scene : with the layers `image_pre` and `image_post`, of the same number of bands
+        method, threshold_method : see the class
 
         Returns
         -------

@@ -2,8 +2,7 @@
 
 Takes standardised pairs (2 p, h, w), pre before post; returns a score (h, w) from 0: the larger, the likelier a change. Linear
 combinations of two dates that agree or differ most: MAD and its re-weighted form IR-MAD (Nielsen et al. 1998, Nielsen 2007), slow feature
-analysis (Wu, Du and Zhang 2014); they do not depend on affine changes of one date's values.
-"""
+analysis (Wu, Du and Zhang 2014); they do not depend on affine changes of one date's values."""
 
 from __future__ import annotations
 

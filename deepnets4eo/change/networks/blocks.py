@@ -1,7 +1,6 @@
 """Parts of the change networks: the two dates apart, convolutions of the FC networks, residual blocks.
 
-Takes feature maps (N, C, H, W); keeps their precision and memory format.
-"""
+Takes feature maps (N, C, H, W); keeps their precision and memory format."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Networks that map land cover at both dates and change between them, and how both become one class from → to.
 
 Takes the bands of pre followed by those of post. `FromTo` makes one network of classes from → to of any of them.
-Refuses networks without land cover, and numbers of classes that are no square.
-"""
+Refuses networks without land cover, and numbers of classes that are no square."""
 
 from __future__ import annotations
 

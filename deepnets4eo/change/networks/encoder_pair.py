@@ -1,8 +1,7 @@
 """Change over any smp encoder: both dates share it; the decoder sees their features side by side, their difference, or both.
 
 Takes the bands of pre followed by those of post, equally many; returns logits of the image's size.
-Refuses an odd number of bands, encoders that do not exist, and unknown fusions.
-"""
+Refuses an odd number of bands, encoders that do not exist, and unknown fusions."""
 
 from __future__ import annotations
 

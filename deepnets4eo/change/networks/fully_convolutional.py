@@ -1,8 +1,7 @@
 """FC-EF, FC-Siam-conc and FC-Siam-diff (Daudt, Le Saux and Boulch, ICIP 2018): U-Nets from two dates to change.
 
 Takes the bands of pre followed by those of post, equally many; returns logits of the image's size.
-Refuses an odd number of bands, and images with a side below 16 pixels.
-"""
+Refuses an odd number of bands, and images with a side below 16 pixels."""
 
 from __future__ import annotations
 
@@ -67,10 +66,8 @@ class FCEF(ChangeUNet):
 
     Parameters
     ----------
-    in_channels
-        Bands of both dates together, an even number.
-    num_classes
-        2: no change and change.
+    in_channels : bands of both dates together, an even number
+    num_classes : 2: no change and change
 
     Raises
     ------
@@ -96,8 +93,7 @@ class FCEF(ChangeUNet):
 class SiameseChangeUNet(ChangeUNet):
     """Base of the Siamese networks: both dates share the encoder; the decoder starts from the coarsest features of post.
 
-    That last point is as published: the networks are not symmetric in time.
-    """
+    That last point is as published: the networks are not symmetric in time."""
 
     def __init__(self, bands: int, num_classes: int, skip_factor: int) -> None:
         super().__init__(bands, num_classes, skip_factor)
@@ -121,10 +117,8 @@ class FCSiamConc(SiameseChangeUNet):
 
     Parameters
     ----------
-    in_channels
-        Bands of both dates together, an even number.
-    num_classes
-        2: no change and change.
+    in_channels : bands of both dates together, an even number
+    num_classes : 2: no change and change
 
     Raises
     ------
@@ -151,10 +145,8 @@ class FCSiamDiff(SiameseChangeUNet):
 
     Parameters
     ----------
-    in_channels
-        Bands of both dates together, an even number.
-    num_classes
-        2: no change and change.
+    in_channels : bands of both dates together, an even number
+    num_classes : 2: no change and change
 
     Raises
     ------

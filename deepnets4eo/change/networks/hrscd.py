@@ -2,8 +2,7 @@
 
 `ResidualUNet` maps land cover from one date (strategies 1 and 3), change classes from both (2), or change alone (3);
 `MultitaskChangeNet` does both in one network (4). `FresUNet` takes both dates as one image, an even number of bands.
-Takes images (N, C, H, W); returns logits of their size.
-"""
+Takes images (N, C, H, W); returns logits of their size."""
 
 from __future__ import annotations
 
@@ -137,10 +136,8 @@ class FresUNet(nn.Module):
 
     Parameters
     ----------
-    in_channels
-        Bands of both dates together, an even number.
-    num_classes
-        2: no change and change.
+    in_channels : bands of both dates together, an even number
+    num_classes : 2: no change and change
 
     Raises
     ------

@@ -1,8 +1,7 @@
 """Features of cells from networks: a frozen encoder of photographs, and an autoencoder that is trained on the series itself.
 
 Takes bands of a series, scaled by the spread of its own values; means of a network's maps over a cell describe it. The autoencoder
-needs neither weights nor labels of others: it learns to restore windows of all dates from maps a quarter as fine.
-"""
+needs neither weights nor labels of others: it learns to restore windows of all dates from maps a quarter as fine."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """The rasters of a series and their dates: from a folder, a list, or the items of a local STAC collection.
 
 Takes names, tags or dates that are given; refuses rasters without a date, two images of one date, and assets on other
-machines.
-"""
+machines."""
 
 from __future__ import annotations
 

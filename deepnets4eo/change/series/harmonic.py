@@ -4,8 +4,7 @@ A curve of season and trend is fitted to a stable history by robust least square
 curve predicts: recursive residuals (Brown, Durbin and Evans 1975), which are independent and of one variance as long as
 the curve holds, in sums over a moving window. A break is where such a sum exceeds its critical value, the quantile of
 the largest sum of a series without break. Single residuals are cut at `CLIP` standard deviations, so that one cloud that
-the mask has missed is no break. Values that depend on the one before (autocorrelation) alarm more often than stated.
-"""
+the mask has missed is no break. Values that depend on the one before (autocorrelation) alarm more often than stated."""
 
 from __future__ import annotations
 

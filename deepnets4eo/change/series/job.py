@@ -1,8 +1,7 @@
 """The job of `deepnets4eo series`: features, ranking, page, and breaks of seasonal curves as a raster, into a folder.
 
 Takes an opened series; writes changes.gpkg, changes.npz, report.html, series.json, and breaks.tif where it is to (decimal year, magnitude
-and statistic of the first break of each pixel; memory: a block of all dates, about 60 MB).
-"""
+and statistic of the first break of each pixel; memory: a block of all dates, about 60 MB)."""
 
 from __future__ import annotations
 

@@ -92,29 +92,21 @@ class NoveltyOptions:
 
     Parameters
     ----------
-    cell_px, stride_px
-        Side and distance of the cells, pixels; without a stride they lie side by side.
-    min_valid
-        Share of a cell's pixels that must be valid at a date.
+    cell_px, stride_px : side and distance of the cells, pixels; without a stride they lie side by side
+    min_valid : share of a cell's pixels that must be valid at a date
     features
         "spectral": means, spreads and textures of bands and indices; "autoencoder": what a small network, trained on the
         series itself, needs to restore it.
-    encoder, weights
-        An encoder by its name in timm and a .safetensors file of its weights, instead of both.
-    history
-        The baseline is the median of so many valid dates before.
+    encoder, weights : an encoder by its name in timm and a .safetensors file of its weights, instead of both
+    history : the baseline is the median of so many valid dates before
     season_days
         Where two earlier years or more have dates within so many days of the season, the baseline is their median.
-    persistence
-        A change must hold at so many later valid dates; 0 ranks changes of a single date too.
-    candidates
-        Share of the cells of each date that are looked at, those that changed most.
+    persistence : a change must hold at so many later valid dates; 0 ranks changes of a single date too
+    candidates : share of the cells of each date that are looked at, those that changed most
     clusters, clustering
         Number of clusters of k-means, or clusters by density ("hdbscan"), which finds their number itself.
-    rank_by
-        "rarity": magnitude × −log of the cluster's share; "isolation": magnitude × isolation forest; "magnitude".
-    seed
-        The seed of the clusters.
+    rank_by : "rarity": magnitude × −log of the cluster's share; "isolation": magnitude × isolation forest; "magnitude"
+    seed : the seed of the clusters
     """
 
     cell_px: Annotated[int, Field(description="Side of a cell, pixels.", ge=4, le=4096, json_schema_extra=CELLS)] = 32

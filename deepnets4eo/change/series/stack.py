@@ -1,8 +1,7 @@
 """A stack of dates on one grid, read by window: values and validity of one date at a time.
 
 Takes images of one site with the same bands, and masks of clouds; refuses dates with other bands, or of other ground.
-Memory: what one window of one date needs.
-"""
+Memory: what one window of one date needs."""
 
 from __future__ import annotations
 

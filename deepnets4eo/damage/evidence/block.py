@@ -1,8 +1,7 @@
 """The one streaming pass: blocks that hold buildings, two at a time, their sums added up per building.
 
 A block is read, its pixels are measured and summed over the pieces of buildings that lie in it. Cost: pixels of the block plus
-pixels of the buildings in it. Memory: two blocks plus one row of sums per building.
-"""
+pixels of the buildings in it. Memory: two blocks plus one row of sums per building."""
 
 from __future__ import annotations
 
@@ -54,8 +53,7 @@ class BuildingGeometry:
     sides : of their outlines; own : the pixels these enclose; body : the same, grown by a metre.
     centres : (N, 2) float64, row and col of the middle of each bounding box, NaN for empty outlines.
     left_out : (N,) why an outline is not measured and stands here as an empty one; '' where it is measured.
-    inside_share : (N,) share of its area that lies in the image, 0–1; 1 for empty outlines.
-    """
+    inside_share : (N,) share of its area that lies in the image, 0–1; 1 for empty outlines."""
 
     sides: Sides
     own: Outlines
@@ -97,8 +95,7 @@ class BlockSums:
 
     sums : of all buildings that touch the block, to be added up. best : the best of all shifts, of those that lie in
     the block whole. shifted : sums for every shift, of the others, to be added up first. context : the neighbourhood
-    of the buildings centred in the block.
-    """
+    of the buildings centred in the block."""
 
     sums: Table
     best: Table
@@ -138,8 +135,7 @@ def measure_block(
     """Sums of one block.
 
     window : its sides are multiples of 8 pixels. Peak memory: some 30 float32 maps of the block (150 MB), however many
-    buildings lie in it or over each other; and 600 bytes a building.
-    """
+    buildings lie in it or over each other; and 600 bytes a building."""
     block = BlockWithMargin(working_grid, window, window.grow(MARGIN_PX))
     maps = {
         name: measure_maps(*working_grid.read(name, block.around), radiometry[name], working_grid.gsd_m)
@@ -325,8 +321,7 @@ def collect(
     Context columns are NaN for buildings whose centre lies outside the grid. progress : called with the share done.
     store : keeps finished blocks, and returns those that an interrupted job finished. part : whose blocks are measured; the sums of
     buildings that reach into other blocks are incomplete. block_px : side of a block, a
-    multiple of 8; the result does not depend on it.
-    """
+    multiple of 8; the result does not depend on it."""
     centres = geometry.centres[_inside(geometry, working_grid)]
     radiometry = {name: measure(working_grid.layers[name], centres) for name in IMAGES if name in working_grid.layers}
     height, width = (

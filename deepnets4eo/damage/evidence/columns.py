@@ -1,8 +1,7 @@
 """The evidence columns: what each measures, and how it comes from the sums of the pass.
 
 Columns are logarithms of ratios, correlations, shares, and differences against the neighbourhood: free of each image's
-brightness, contrast and size. What cannot be known for a building is NaN.
-"""
+brightness, contrast and size. What cannot be known for a building is NaN."""
 
 from __future__ import annotations
 
@@ -68,8 +67,7 @@ HEIGHT_RANGE = 1.0
 def evidence_columns(sums: dict[str, BuildingSums], paired: NDArray[np.bool_]) -> pd.DataFrame:
     """All evidence of N buildings; columns that need the pre image are NaN where `paired` is False.
 
-    Columns whose inputs were not given at all (heights, the pre image) are left out.
-    """
+    Columns whose inputs were not given at all (heights, the pre image) are left out."""
     with np.errstate(invalid="ignore", divide="ignore"):
         columns = _of_post(image_means(sums, "post"))
         if "pre_inside" in sums:

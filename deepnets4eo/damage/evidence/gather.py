@@ -1,8 +1,7 @@
 """Evidence per building: footprints, two registered images and what else is there → one table.
 
 Takes layers, footprints and their registration; works in one streaming pass over both images. A building that cannot
-be assessed keeps its row, with the status not_assessed and the reason; one without a usable pre image is post_only.
-"""
+be assessed keeps its row, with the status not_assessed and the reason; one without a usable pre image is post_only."""
 
 from __future__ import annotations
 
@@ -57,35 +56,23 @@ def gather(
 
     Parameters
     ----------
-    pre
-        Image before the event; None, or one much coarser than the post image, makes every building post_only.
-    post
-        Image after the event.
-    footprints
-        The N buildings.
-    registration
-        How pre lies against post; None or failed makes every building post_only.
-    outlines_px
-        (N,) polygons of the footprints in pixels of the post image, where the caller has them already.
+    pre : image before the event; None, or one much coarser than the post image, makes every building post_only
+    post : image after the event
+    footprints : the N buildings
+    registration : how pre lies against post; None or failed makes every building post_only
+    outlines_px : (N,) polygons of the footprints in pixels of the post image, where the caller has them already
     alignment
         How the footprints must move to lie on the roofs of the image named by `aligned_on`; from the pre image they are
         carried on to the post image by the registration. None: they lie right on that image as they are.
-    aligned_on
-        "pre" or "post".
-    dsm_pre, dsm_post
-        Surface models, metres.
-    cloud_mask
-        Raster that is not 0 where clouds hide the ground in either image.
-    workers
-        Blocks measured at the same time; the result does not depend on it.
-    progress
-        Called with the share of the work that is done, 0–1.
-    scratch
-        Folder for finished blocks, with which an interrupted job goes on; the caller removes it.
+    aligned_on : "pre" or "post"
+    dsm_pre, dsm_post : surface models, metres
+    cloud_mask : raster that is not 0 where clouds hide the ground in either image
+    workers : blocks measured at the same time; the result does not depend on it
+    progress : called with the share of the work that is done, 0–1
+    scratch : folder for finished blocks, with which an interrupted job goes on; the caller removes it
     part
         Whose blocks are measured, where several processes share the work; buildings of other blocks count as not seen.
-    block_px
-        Side of a block in working pixels, a multiple of 8; the result does not depend on it.
+    block_px : side of a block in working pixels, a multiple of 8; the result does not depend on it
 
     Returns
     -------
@@ -153,8 +140,7 @@ def on_post(
 
     grid : of the post image.
     rows : which of the alignment's buildings they are.
-    registration : carries them on from the pre image; None (or failed) where they lie on the post image already.
-    """
+    registration : carries them on from the pre image; None (or failed) where they lie on the post image already."""
     coordinates, owner = shapely.get_coordinates(outlines, return_index=True)
     if alignment is not None:
         coordinates = coordinates + alignment.offsets_px(grid, _centres(outlines), rows)[owner]
@@ -168,8 +154,7 @@ def building_geometry(
 ) -> BuildingGeometry:
     """Outlines from post pixels to working pixels, made ready for the pass; those that can be no buildings stay out.
 
-    enclosing : (N,) those around many others, as of `encloses_others`.
-    """
+    enclosing : (N,) those around many others, as of `encloses_others`."""
     on_working_grid = transform_shapes(working_grid.post_to_work, outlines)
     larger = larger_than_buildings(on_working_grid, working_grid.gsd_m)
     on_working_grid = without(on_working_grid, larger | enclosing)

@@ -1,7 +1,6 @@
 """Finished blocks of the pass on disk, so that an interrupted job goes on where it was.
 
-Takes a folder and what identifies the job; blocks of another job in the same folder are never used.
-"""
+Takes a folder and what identifies the job; blocks of another job in the same folder are never used."""
 
 from __future__ import annotations
 

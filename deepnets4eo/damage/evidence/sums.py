@@ -1,8 +1,7 @@
 """Sums per building over pixels and outline samples, what they come to for every shift, and means over the ground around.
 
 Takes positions grouped by building in ascending order. A building that spans several blocks simply adds up; nothing
-is ever cut out per building, so any size of building costs what its pixels cost.
-"""
+is ever cut out per building, so any size of building costs what its pixels cost."""
 
 from __future__ import annotations
 
@@ -46,8 +45,7 @@ def correlation_sums(
     """What correlations of `first` with `second` under several shifts need, per building.
 
     flat : flat pixel numbers in both maps; offsets : (S,) to add to them for the second map.
-    returns : (count, 2 + 3 S): Σx, Σx², then Σy, Σy², Σxy for each shift.
-    """
+    returns : (count, 2 + 3 S): Σx, Σx², then Σy, Σy², Σxy for each shift."""
     x, y_all = first.ravel()[flat], second.ravel()
 
     def values() -> Iterator[NDArray[np.generic]]:
@@ -64,8 +62,7 @@ def correlations(pixels: NDArray[np.float64], sums: BuildingSums, floor: float) 
     """Correlation and structural similarity for each shift from `correlation_sums`.
 
     pixels : (N,) number of positions; floor : variance below which contrast counts as none.
-    returns : two (N, S) arrays: Pearson correlation (0 where flat), and (2 σxy + floor) / (σx² + σy² + floor).
-    """
+    returns : two (N, S) arrays: Pearson correlation (0 where flat), and (2 σxy + floor) / (σx² + σy² + floor)."""
     count = np.maximum(pixels, 1)[:, None]
     x, xx = sums[:, :1] / count, sums[:, 1:2] / count
     y, yy, xy = (sums[:, 2 + part :: 3] / count for part in range(3))
@@ -84,8 +81,7 @@ def best_of_shifts(sums: dict[str, BuildingSums]) -> dict[str, BuildingSums]:
 
     sums : `pre_outline`, `post_outline` (M, S), and with a pre image `pair`, `pair_edges`, `pair_light` of
     `correlation_sums`. returns : `…_outline`, the largest sum of edge strength; `pair_edges`, the largest correlation,
-    `pair_edges_in_place`, that without a shift, and `pair_light`, the largest structural similarity.
-    """
+    `pair_edges_in_place`, that without a shift, and `pair_light`, the largest structural similarity."""
     best = {name: rows.max(axis=1, keepdims=True) for name, rows in sums.items() if name.endswith("_outline")}
     if "pair" in sums:
         pixels = sums["pair"][:, 0]
@@ -109,8 +105,7 @@ def open_means(
 ) -> NDArray[np.float64]:
     """Means of K maps over open ground in squares around N cells: (N, K), NaN where there is none.
 
-    open_ground : (h, w) bool, sides multiples of 8 pixels; cells : (row, col) numbers of the centre cells.
-    """
+    open_ground : (h, w) bool, sides multiples of 8 pixels; cells : (row, col) numbers of the centre cells."""
     side = window_cells(gsd_m)
     share = box(cell_sums(open_ground, CELL_PX), side)[cells].astype(np.float64)
     columns = [box(cell_sums(value * open_ground, CELL_PX), side)[cells] for value in values]

@@ -1,8 +1,7 @@
 """The evidence table: one row per building, its evidence, and whether that suffices to assess it.
 
 Takes sums of the pass; returns statuses and reasons. A building is assessed when most of it is visible in the post
-image and it is large enough; it is assessed from both images when most of it is visible in the pre image, too.
-"""
+image and it is large enough; it is assessed from both images when most of it is visible in the pre image, too."""
 
 from __future__ import annotations
 
@@ -47,8 +46,7 @@ class EvidenceTable:
     frame
         N rows: id, `ev_…` float columns (NaN where unknown), status, reason, method, dx_px, dy_px (how far the footprint
         was moved on the post image, in its pixels to the right and down).
-    meaning
-        What each `ev_…` column measures, with its unit.
+    meaning : what each `ev_…` column measures, with its unit
     before
         The columns that need one image alone, measured on the pre image, for buildings assessed from both (NaN for
         others); None without a pre image.

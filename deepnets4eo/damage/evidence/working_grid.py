@@ -2,8 +2,7 @@
 
 Takes layers and a registration; returns block reads. The resolution is the coarser of the two images', at least 0.5 m,
 so that the cost of a building is bounded; a pre image that is much coarser than the post image is left out instead.
-Pixels are sampled once, straight from their file.
-"""
+Pixels are sampled once, straight from their file."""
 
 from __future__ import annotations
 
@@ -37,8 +36,7 @@ class WorkingGrid:
     """Layers on the working grid.
 
     layers : by role, post, pre, dsm_pre, dsm_post, cloud; those not given are absent.
-    post_to_work : from post pixels (col, row) to working pixels.
-    """
+    post_to_work : from post pixels (col, row) to working pixels."""
 
     grid: Grid
     gsd_m: float
@@ -71,8 +69,7 @@ def make_working_grid(
     finest_m : working pixels are at least this large, metres. coarsest_pre : a pre image whose pixels are more than so
     many times as large as the post image's working pixels is left out. others : dsm_pre, dsm_post, cloud. The heights
     lie as the image of their date does; of images, red, green and blue are read (see `in_colour`).
-    Errors: GridError where one layer has a CRS and another has none; InputError for an unknown role.
-    """
+    Errors: GridError where one layer has a CRS and another has none; InputError for an unknown role."""
     unknown = set(others) - {"dsm_pre", "dsm_post", "cloud"}
     if unknown:
         raise InputError(f"layers {sorted(unknown)} have no role, expected dsm_pre, dsm_post or cloud.")

@@ -2,8 +2,7 @@
 
 `DamageNet` takes the bands of pre followed by those of post, or of post alone, and returns logits of the grades per pixel.
 `DamageCriterion` takes batches of windows (image_pre, image_post, mask, building, valid) and returns one number. An odd
-number of bands is refused, since the two dates share their weights.
-"""
+number of bands is refused, since the two dates share their weights."""
 
 from __future__ import annotations
 
@@ -38,19 +37,14 @@ class DamageNet(nn.Module):
 
     Parameters
     ----------
-    in_channels
-        Bands of both dates together, an even number.
-    num_classes
-        Grades.
+    in_channels : bands of both dates together, an even number
+    num_classes : grades
     unet
         "light-unet": that of `models/buildings`, so that its weights are a start. It scales each date by its own values and
         ends at half the resolution, since logits are averaged over buildings anyway. "unet": that of smp, at full resolution.
-    post_head
-        Whether there is a second head, which grades where there is no pre image.
-    encoder
-        Name of an smp encoder; a ResNet with the light U-Net.
-    weights
-        The weights of the encoder, e.g. "imagenet", which is downloaded; none: random.
+    post_head : whether there is a second head, which grades where there is no pre image
+    encoder : name of an smp encoder; a ResNet with the light U-Net
+    weights : the weights of the encoder, e.g. "imagenet", which is downloaded; none: random.
     decoder_channels
         Widths of the decoder's stages, coarsest first: three of the light U-Net, three to five of the other; none: as
         `DECODER_CHANNELS` has them.
@@ -121,8 +115,7 @@ def _full_size(logits: Tensor, dates: Tensor) -> Tensor:
 class DamageCriterion:
     """The sum of up to three losses of a batch: of the pixels of buildings, and of whole buildings by either head.
 
-    counts : (K,) training buildings of each grade, from which class weights follow where the recipe sets them.
-    """
+    counts : (K,) training buildings of each grade, from which class weights follow where the recipe sets them."""
 
     def __init__(self, train: DamageTraining, legend: Legend, counts: Sequence[int] = ()) -> None:
         weights = class_weights(train, legend, counts)

@@ -3,8 +3,7 @@
 Takes folders as published (xBD, BRIGHT), or images of any kind with a vector file whose buildings carry grades: these are
 treated as the main job treats them (registered, outlines moved onto the roofs, one working grid). Reads labels at once,
 images when needed. Refuses folders of no known layout, labels without their images, labels that cannot be read, and pairs
-that cannot be registered.
-"""
+that cannot be registered."""
 
 from __future__ import annotations
 
@@ -46,10 +45,8 @@ def read_pairs(data: DamageData, seed: int = 0) -> list[LabelledPair]:
 
     Parameters
     ----------
-    data
-        Folders and their layout.
-    seed
-        The seed of the registration, in the layout "vector".
+    data : folders and their layout
+    seed : the seed of the registration, in the layout "vector"
 
     Returns
     -------
@@ -87,8 +84,7 @@ def read_pairs(data: DamageData, seed: int = 0) -> list[LabelledPair]:
 def read_xbd(folder: Path) -> Iterator[LabelledPair]:
     """Pairs of a folder with images/*_{pre,post}_disaster.png and labels/*_post_disaster.json; targets are not needed.
 
-    Buildings marked un-classified are ignored.
-    """
+    Buildings marked un-classified are ignored."""
     labels = sorted((folder / "labels").glob("*_post_disaster.json"))
     if not labels:
         raise InputError(f"{folder / 'labels'} has no *_post_disaster.json, expected the label files of xBD.")
@@ -105,8 +101,7 @@ def read_bright(folder: Path) -> Iterator[LabelledPair]:
     """Pairs of a folder with pre-event/, post-event/ and target/*_building_damage.tif.
 
     Connected pixels of one class are a building: intact, damaged and destroyed become no-damage, major-damage and
-    destroyed, as the legend "bright" says. A radar image of one band is repeated to the bands of the optical one.
-    """
+    destroyed, as the legend "bright" says. A radar image of one band is repeated to the bands of the optical one."""
     targets = sorted((folder / "target").glob("*_building_damage.tif"))
     if not targets:
         raise InputError(f"{folder / 'target'} has no *_building_damage.tif, expected the target masks of BRIGHT.")

@@ -2,8 +2,7 @@
 
 Takes a run of the task `damage`, images, footprints and their registration. Refuses runs of other tasks, and images
 that do not fit the run. The network that comes with the toolbox is found and opened below, where `why_unfit` compares
-images with what it learnt from; without it, the weight-free model decides alone.
-"""
+images with what it learnt from; without it, the weight-free model decides alone."""
 
 from __future__ import annotations
 
@@ -77,12 +76,9 @@ class NetworkGrader:
 
     Parameters
     ----------
-    run
-        The run of the task `damage`; `NetworkGrader.load` reads one and moves it to a device.
-    gsd_factor
-        By which pixels may be larger or smaller than those of the training.
-    stretches
-        How images that are not of 8 bits are shown to it, by role; see `fitted_to`.
+    run : the run of the task `damage`; `NetworkGrader.load` reads one and moves it to a device
+    gsd_factor : by which pixels may be larger or smaller than those of the training
+    stretches : how images that are not of 8 bits are shown to it, by role; see `fitted_to`
 
     Examples
     --------
@@ -102,8 +98,7 @@ class NetworkGrader:
     ) -> NetworkGrader:
         """Read a run and check that it grades buildings.
 
-        Errors: RunError for a damaged run, or one of another task; InputError for a device that is not there.
-        """
+        Errors: RunError for a damaged run, or one of another task; InputError for a device that is not there."""
         run = load_run(folder)
         notes = run.card.get("notes")
         temperature = notes.get("temperature") if isinstance(notes, dict) else None
@@ -137,8 +132,7 @@ class NetworkGrader:
 
         Within intact and within damaged buildings, the grades are taken to be half-way (geometric mean) between equally common
         and as common as among the run's validation buildings: both how common they are at a new place, and how much a rare grade
-        matters, is not known. Chosen on made-up sites (see the card of `models/damage-network`).
-        """
+        matters, is not known. Chosen on made-up sites (see the card of `models/damage-network`)."""
         notes = self.run.card["notes"]
         if not notes.get(EVEN_GRADES):
             return np.zeros(len(GRADES))
@@ -160,8 +154,7 @@ class NetworkGrader:
 
         outlines_px : (N,) polygons in pixels of the post image. work : what is kept, and which tiles are computed.
         Pre is resampled by the registration, both to the pixel size of the training, or their own where it is coarser.
-        Errors: RunError where the images do not fit the run. Peak memory: three tiles and 80 bytes a building.
-        """
+        Errors: RunError where the images do not fit the run. Peak memory: three tiles and 80 bytes a building."""
         training_gsd_m = self.run.inputs.gsd_m if post.grid.crs is not None else None
         work_grid = make_working_grid(pre, post, registration, finest_m=training_gsd_m or FINEST_GSD_M)
         bands = len(self.run.inputs.layers[PRE].bands)
@@ -186,8 +179,7 @@ class NetworkGrader:
         """Probabilities of the grades from the post image alone, of some buildings; NaN for all others.
 
         Arguments as of `probabilities`, and rows : (M,) of the buildings. All are NaN where the run has no such head.
-        Errors: RunError where the image does not fit the run.
-        """
+        Errors: RunError where the image does not fit the run."""
         graded = np.full((len(outlines_px), len(COLUMNS)), np.nan)
         if self.post_temperature is not None and len(rows):
             training_gsd_m = self.run.inputs.gsd_m if post.grid.crs is not None else None
@@ -269,12 +261,9 @@ def why_unfit(grader: NetworkGrader, role: str, layer: Layer | None) -> str:
 
     Parameters
     ----------
-    grader
-        The network.
-    role
-        "pre" or "post".
-    layer
-        The image; None for the pre image of a job on post alone.
+    grader : the network
+    role : "pre" or "post"
+    layer : the image; None for the pre image of a job on post alone
     """
     reason = "" if layer is None else _why_unfit(grader, role, layer)
     return reason and f"the {role} image {reason}"
@@ -307,8 +296,7 @@ def off_nadir_deg(layer: Layer) -> float | None:
 
     Parameters
     ----------
-    layer
-        With the tags of its file.
+    layer : with the tags of its file
     """
     for name, text in layer.tags.items():
         if OFF_NADIR.search(name.upper()):

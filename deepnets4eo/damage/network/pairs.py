@@ -2,8 +2,7 @@
 
 `LabelledPair` opens its images when they are used, whatever layout they came in; `GradedPair` holds them in memory. Takes
 layers that show the same thing at the same pixel; single-band images stand for as many bands as the other has. Refuses
-grades that no building carries, and pairs of different bands.
-"""
+grades that no building carries, and pairs of different bands."""
 
 from __future__ import annotations
 
@@ -47,30 +46,18 @@ class LabelledPair:
 
     Parameters
     ----------
-    name
-        Unique among the pairs.
-    event
-        The disaster, for splits by event.
-    opener
-        Opens the layers pre and post on one grid.
-    grid
-        The grid of post.
-    outlines
-        N buildings in the pixels of post.
-    grades
-        (N,) uint8, indices in the legend xbd, 255 for buildings that are not learnt from.
-    gsd_m
-        Ground size of a pixel in metres; none: unknown.
-    ignored
-        How many buildings have each class that the legend lacks.
-    sources
-        Layer → file.
-    synthetic
-        Whether the images are simulated.
-    truth
-        (N,) uint8, grades of the buildings themselves, whatever is visible of them; none: unknown.
-    groups
-        What the pair is scored together with, such as its hazard.
+    name : unique among the pairs
+    event : the disaster, for splits by event
+    opener : opens the layers pre and post on one grid
+    grid : the grid of post
+    outlines : N buildings in the pixels of post
+    grades : (N,) uint8, indices in the legend xbd, 255 for buildings that are not learnt from
+    gsd_m : ground size of a pixel in metres; none: unknown
+    ignored : how many buildings have each class that the legend lacks
+    sources : layer → file
+    synthetic : whether the images are simulated
+    truth : (N,) uint8, grades of the buildings themselves, whatever is visible of them; none: unknown
+    groups : what the pair is scored together with, such as its hazard
 
     Examples
     --------
@@ -210,18 +197,12 @@ class GradedPair:
 
     Parameters
     ----------
-    pre, post
-        (C, H, W) uint8, at least red, green and blue; post lies on pre but for what registration leaves.
-    outlines
-        (N,) polygons in pixels of pre, x = column, y = row, where they truly lie.
-    grades
-        (N,) uint8, grades 0–3 as visible from above; 255 for buildings that are not learnt from.
-    truth
-        (N,) uint8, grades 0–3 of the buildings themselves; 255 unknown.
-    gsd_m
-        Ground size of a pixel, metres.
-    style, hazard
-        What kind of place it is, and what happened there.
+    pre, post : (C, H, W) uint8, at least red, green and blue; post lies on pre but for what registration leaves
+    outlines : (N,) polygons in pixels of pre, x = column, y = row, where they truly lie
+    grades : (N,) uint8, grades 0–3 as visible from above; 255 for buildings that are not learnt from
+    truth : (N,) uint8, grades 0–3 of the buildings themselves; 255 unknown
+    gsd_m : ground size of a pixel, metres
+    style, hazard : what kind of place it is, and what happened there
 
     Examples
     --------
@@ -252,8 +233,7 @@ class GradedPair:
 
         Parameters
         ----------
-        gsd_m
-            Ground size of a pixel, metres.
+        gsd_m : ground size of a pixel, metres
         """
         if self.gsd_m >= 0.95 * gsd_m:
             return self
@@ -268,10 +248,8 @@ class GradedPair:
 
         Parameters
         ----------
-        name
-            Unique among the pairs.
-        gsd_m
-            Ground size of a pixel, metres.
+        name : unique among the pairs
+        gsd_m : ground size of a pixel, metres
         """
         pair = self.at(gsd_m)
         scene = make_scene(*(Layer.open(image).subset(COLOURS) for image in (pair.pre, pair.post)))
@@ -293,8 +271,7 @@ def _resized(image: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uin
 def measure_pairs(pairs: Sequence[LabelledPair], *, most_pairs: int = MOST_PAIRS) -> InputSpec:
     """Bands, range, scaling and ground size of a pixel, near the buildings of at most `most_pairs` training pairs.
 
-    Errors: InputError where pairs differ in their bands, or show nothing valid near a building.
-    """
+    Errors: InputError where pairs differ in their bands, or show nothing valid near a building."""
     chosen = [pairs[index] for index in spread_indices(len(pairs), most_pairs)]
     layers = {name: _measure(chosen, name) for name in (PRE, POST)}
     known = [pair.gsd_m for pair in pairs if pair.gsd_m is not None]
@@ -304,8 +281,7 @@ def measure_pairs(pairs: Sequence[LabelledPair], *, most_pairs: int = MOST_PAIRS
 def scaled_to(inputs: InputSpec, scene: Scene, centres: NDArray[np.int64]) -> InputSpec:
     """The same inputs with the mean and deviation of one scene; a layer without valid pixels keeps those of training.
 
-    centres : (N, 2) row and column of its buildings.
-    """
+    centres : (N, 2) row and column of its buildings."""
     layers = {}
     for name, expected in inputs.layers.items():
         moments = Moments(len(expected.bands))

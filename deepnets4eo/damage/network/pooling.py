@@ -1,8 +1,7 @@
 """Pixels to buildings: the mean of logits over each footprint, in a batch of windows or over a whole scene.
 
 Takes logits and footprints; returns sums that add up over tiles, so that one pass over a tile serves all buildings in it
-and a building on a border costs nothing extra. Pixels without data stay out.
-"""
+and a building on a border costs nothing extra. Pixels without data stay out."""
 
 from __future__ import annotations
 
@@ -93,8 +92,7 @@ def pool_batch(logits: Tensor, building: Tensor) -> tuple[Tensor, Tensor]:
     """Mean logits of every building of a batch, and for each inside pixel the index of its building.
 
     logits : (N, K, H, W) · building : (N, H, W) int64, number of the building in its window from 1 on, 0 for none
-    returns : (B, K) means in order of window and number; (P,) int64 indices 0 … B − 1, pixels in raster order.
-    """
+    returns : (B, K) means in order of window and number; (P,) int64 indices 0 … B − 1, pixels in raster order."""
     import torch
 
     inside = building > 0
@@ -121,8 +119,7 @@ def pool_scene(
 
     inputs : scaling to use, the segmenter's own or one measured on the scene. only : numbers of the buildings to pool;
     tiles without one of them are left out, so other buildings' sums are incomplete. work : what is kept, and for whom.
-    Peak memory: three tiles, the logits of one, and (8 K + 8) bytes a building, whatever the size of the scene.
-    """
+    Peak memory: three tiles, the logits of one, and (8 K + 8) bytes a building, whatever the size of the scene."""
     sums = np.zeros((len(outlines), segmenter.legend.num_classes))
     pixels = np.zeros(len(outlines), np.int64)
     for tile, done in _tiles(scene, outlines, inputs, tiling, only, work):

@@ -1,8 +1,7 @@
 """The recipe of damage networks: which pairs they learn from, the network, and what is minimised.
 
 Takes the sections of any recipe, with keys of its own. Refuses unknown keys, naming the nearest, and keys that the chosen
-source of pairs or the chosen loss does not read.
-"""
+source of pairs or the chosen loss does not read."""
 
 from __future__ import annotations
 
@@ -171,18 +170,12 @@ class DamageRecipe(Recipe):
 
     Parameters
     ----------
-    task
-        "damage".
-    data
-        Which pairs, and which of their buildings are trained and validated on.
-    legend
-        "xbd": the four grades.
-    model
-        The network and its encoder.
-    train
-        Optimisation and augmentation.
-    predict
-        How images are cut into tiles.
+    task : "damage"
+    data : which pairs, and which of their buildings are trained and validated on
+    legend : "xbd": the four grades
+    model : the network and its encoder
+    train : optimisation and augmentation
+    predict : how images are cut into tiles
 
     Raises
     ------

@@ -2,8 +2,7 @@
 
 `PairSamples` takes split pairs of files, `made_up_samples` pairs that are made while the network learns. Each window lies
 around a building, each pre window is moved a little on its own; buildings without a grade are not learnt from. All draws
-follow from a seed. Nothing of a validation block is read.
-"""
+follow from a seed. Nothing of a validation block is read."""
 
 from __future__ import annotations
 
@@ -35,8 +34,7 @@ SHOWN_SHARE = 0.5  # of a building's box or outline that a window must show for 
 class BuildingSplit(DataSplit[LabelledPair]):
     """Pairs and the grades of their buildings by part.
 
-    train, val : for each pair (N,) grades of its buildings, 255 for all that are not in the part.
-    """
+    train, val : for each pair (N,) grades of its buildings, 255 for all that are not in the part."""
 
     train: Grades = field(default_factory=list)
     val: Grades = field(default_factory=list)
@@ -117,8 +115,7 @@ class PairSamples:
     """Windows of training pairs, scaled: around a building of each grade in turn, or of any.
 
     split : pairs and the grades of their training buildings. inputs : scaling over all training; with
-    `data.scaling: scene` a pair's own is measured when it is first read.
-    """
+    `data.scaling: scene` a pair's own is measured when it is first read."""
 
     def __init__(self, split: BuildingSplit, inputs: InputSpec, recipe: DamageRecipe) -> None:
         self.split, self.inputs, self.data = split, inputs, recipe.data
@@ -194,12 +191,9 @@ class MadeUpPairs:
 
     Parameters
     ----------
-    make_pair
-        Seed → pair with a graded building.
-    validation
-        Pairs that are never learnt from.
-    variation
-        How another sensor would show an image: (C, h, w) uint8 and a generator → (3, h, w) uint8.
+    make_pair : seed → pair with a graded building
+    validation : pairs that are never learnt from
+    variation : how another sensor would show an image: (C, h, w) uint8 and a generator → (3, h, w) uint8
 
     Examples
     --------

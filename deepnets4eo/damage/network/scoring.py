@@ -1,8 +1,7 @@
 """How well buildings are graded: confusion over the four grades, F1, area under the curve of major-or-worse.
 
 Takes pooled logits and grades; buildings without a grade or without a visible pixel do not count. A head that grades from
-the post image alone is scored beside the head of pairs.
-"""
+the post image alone is scored beside the head of pairs."""
 
 from __future__ import annotations
 
@@ -80,8 +79,7 @@ class Validation:
 
     grades : for each pair (N,) grades of its buildings, 255 for those that do not count. scaling : number of a pair → its
     inputs. post_alone : whether the head of post alone is scored, too. one_tile : whether pairs are seen whole, as long as
-    they are small, rather than in the run's tiles. described : the split, for the card.
-    """
+    they are small, rather than in the run's tiles. described : the split, for the card."""
 
     pairs: Sequence[LabelledPair]
     grades: Sequence[NDArray[np.uint8]]
@@ -103,8 +101,7 @@ class GradedHeads:
     """Validated buildings with the logits of each head.
 
     pair, post : logits and grades by head; none: there is no such head. truth : (N,) grades of the buildings themselves;
-    none: unknown. groups : (N, G) text, what each building is scored together with.
-    """
+    none: unknown. groups : (N, G) text, what each building is scored together with."""
 
     pair: Graded
     post: Graded | None

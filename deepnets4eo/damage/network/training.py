@@ -48,8 +48,7 @@ VALIDATED = (*report.OVERALL, "kappa_quadratic", "auc_major_or_worse", "calibrat
 class Material:
     """What a training learns from and is validated on.
 
-    counts : (K,) training buildings of each grade; empty: unknown. split : of pairs of files. notes : for the card.
-    """
+    counts : (K,) training buildings of each grade; empty: unknown. split : of pairs of files. notes : for the card."""
 
     samples: PairSamples | StreamSamples[GradedPair]
     inputs: InputSpec
@@ -64,14 +63,10 @@ def train_damage(recipe: DamageRecipe, out: Path, options: TrainOptions, made_up
 
     Parameters
     ----------
-    recipe
-        All that decides the training.
-    out
-        The run folder.
-    options
-        Device, resume, minutes.
-    made_up
-        Pairs to learn from where the recipe has `data.source: made-up`; none: those of the miniature world.
+    recipe : all that decides the training
+    out : the run folder
+    options : device, resume, minutes
+    made_up : pairs to learn from where the recipe has `data.source: made-up`; none: those of the miniature world
 
     Returns
     -------

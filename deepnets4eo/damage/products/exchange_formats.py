@@ -1,8 +1,7 @@
 """The buildings in longitude and latitude, for programs that know no other CRS: damage.csv, damage.geojson and damage.kml.
 
 Takes a damage map whose buildings have a CRS; refuses others. Buildings are turned into WGS 84 some thousand rows at a time, so
-that memory does not grow with the city. Evidence is left out: it is in damage.gpkg.
-"""
+that memory does not grow with the city. Evidence is left out: it is in damage.gpkg."""
 
 from __future__ import annotations
 
@@ -61,8 +60,7 @@ def pieces(buildings: gpd.GeoDataFrame, rows: int = ROWS) -> Iterator[Piece]:
     """The buildings in their order, at most `rows` at a time.
 
     Outlines follow RFC 7946: WGS 84, outer rings counterclockwise, cut at the antimeridian, 7 decimals. Probabilities
-    have 4 decimals. Errors: InputError for buildings without a position on the earth.
-    """
+    have 4 decimals. Errors: InputError for buildings without a position on the earth."""
     if not has_position(buildings.crs):
         raise InputError("the buildings have no CRS, so they have no longitude and latitude. Give images with a CRS.")
     to_lonlat = pyproj.Transformer.from_crs(buildings.crs, 4326, always_xy=True)
@@ -108,8 +106,7 @@ def _values(column: Any) -> list[Any]:
 def write_csv(damage_map: DamageMapContent, path: str | Path) -> Path:
     """Write id, latitude, longitude (degrees, WGS 84), the grade's columns and those of the event. Memory: one piece.
 
-    Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses.
-    """
+    Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses."""
     path = Path(path)
     first, *others = PROPERTIES
     event = damage_map.event.columns_of_rows(synthetic=damage_map.synthetic)
@@ -131,8 +128,7 @@ def write_csv(damage_map: DamageMapContent, path: str | Path) -> Path:
 def write_geojson(damage_map: DamageMapContent, path: str | Path) -> Path:
     """Write a feature a line; event, findings and caveats are members of the collection. Memory: one piece.
 
-    Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses.
-    """
+    Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses."""
     path = Path(path)
     head = {
         "type": "FeatureCollection",
@@ -168,8 +164,7 @@ POINT = f"%.{DECIMALS}f,%.{DECIMALS}f "
 def write_kml(damage_map: DamageMapContent, path: str | Path) -> Path:
     """Write KML 2.2; event, findings and caveats are the document's description. Memory: one piece.
 
-    Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses.
-    """
+    Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses."""
     path = Path(path)
     grades = damage_map.buildings["damage"].fillna(UNGRADED).to_numpy(str)
     with atomic_write(path) as partial, partial.open("w", encoding="utf-8", errors="backslashreplace") as stream:

@@ -59,8 +59,7 @@ def write_project(
 ) -> Path:
     """Write the project; `home` is the folder in which it will lie beside damage.gpkg.
 
-    The pre image is drawn as its own georeference says; its title says how far it lies off.
-    """
+    The pre image is drawn as its own georeference says; its title says how far it lies off."""
     path = Path(path)
     text = DOCTYPE + ET.tostring(_project(damage_map, home, post, pre), encoding="unicode")
     with atomic_write(path) as partial, zipfile.ZipFile(partial, "w") as archive:

@@ -2,8 +2,7 @@
 
 Takes a damage map, its summary and the image layers; writes a single file that loads nothing from the network. The buildings
 are packed most probable damage first. Evidence is stored as its rank in the scene, from which the page gets both the value
-and "higher than 97 % of buildings".
-"""
+and "higher than 97 % of buildings"."""
 
 from __future__ import annotations
 
@@ -62,8 +61,7 @@ def write_report(
     """Write the page; `summary` is `summarize`'s. scores : rasters that can be laid over the images.
 
     Size: about 14 MB at most up to 200,000 buildings, of which the images take what the buildings leave.
-    Memory: the buildings' columns and one averaged image at a time.
-    """
+    Memory: the buildings' columns and one averaged image at a time."""
     payload = encode(damage_map, post.grid)
     layers = (
         {} if pre is None else {"pre": on_post_grid(pre, post.grid, damage_map.registration.get("matrix", UNMOVED))}

@@ -1,7 +1,6 @@
 """summary.json: how many buildings of which grade, how sure, how much of the ground was looked at.
 
-Takes a DamageMap and the post image's grid; shares are always of the assessed buildings, never of all.
-"""
+Takes a DamageMap and the post image's grid; shares are always of the assessed buildings, never of all."""
 
 from __future__ import annotations
 
@@ -56,8 +55,7 @@ INTERVALS = {
 def summarize(damage_map: DamageMapContent, grid: Grid | None = None, seed: int = 0) -> dict[str, Any]:
     """Counts, shares, areas, registration and caveats as plain values, ready for JSON.
 
-    grid : of the post image; its frame is what could have been assessed. Areas are null without a CRS.
-    """
+    grid : of the post image; its frame is what could have been assessed. Areas are null without a CRS."""
     buildings = damage_map.buildings
     assessed = buildings[buildings["status"] == ASSESSED]
     rest = buildings[buildings["status"] != ASSESSED]

@@ -1,7 +1,6 @@
 """The buildings with all their columns: damage.gpkg (with the extent, the findings and the QGIS styles) and damage.parquet.
 
-Takes a damage map; writes through GDAL's and Arrow's vectorised paths, so 10^5 to 10^6 buildings take seconds.
-"""
+Takes a damage map; writes through GDAL's and Arrow's vectorised paths, so 10^5 to 10^6 buildings take seconds."""
 
 from __future__ import annotations
 
@@ -62,8 +61,7 @@ def write_gpkg(damage_map: DamageMapContent, path: str | Path) -> Path:
     damaged buildings, numbers and built areas with their intervals; may be empty) and `layer_styles`, registered as attributes. The description of `buildings`, which QGIS shows, has the event and the worst finding.
 
     Ids stay text; a CRS that is missing stays undefined. Memory: the table once more, as Arrow.
-    Errors: OutputError when GDAL or SQLite cannot write, a full disk most of all.
-    """
+    Errors: OutputError when GDAL or SQLite cannot write, a full disk most of all."""
     path = Path(path)
     with atomic_write(path) as partial:
         _write_layer(damage_map.buildings, partial, "buildings")
@@ -163,8 +161,7 @@ def write_parquet(damage_map: DamageMapContent, path: str | Path) -> Path:
     """Write GeoParquet 1.1.0: WKB geometry, zstd, `covering.bbox`, CRS as PROJJSON (null where there is none).
 
     The event is in the `attrs` of the table that `geopandas.read_parquet` returns, JSON in the file's metadata
-    `PANDAS_ATTRS`.
-    """
+    `PANDAS_ATTRS`."""
     path = Path(path)
     buildings = damage_map.buildings
     if buildings.geometry.name != "geometry":

@@ -1,8 +1,7 @@
 """All products of one damage map into one folder, the manifest last.
 
 Takes a damage map and the images it came from; refuses further formats that do not exist or need a CRS that is missing. Files
-of the inputs are hashed whole, other sources are named without a hash.
-"""
+of the inputs are hashed whole, other sources are named without a hash."""
 
 from __future__ import annotations
 
@@ -64,8 +63,7 @@ def write_products(
     """Write the six files into `folder`, and one for each further format; returns their names, manifest.json last.
 
     also : of `FORMATS`; None for all where the buildings have a position on the earth, else none of them. home : where the files will lie at last, if not in `folder`.
-    Files that are there are of this very map, from a job that was interrupted, and are kept.
-    """
+    Files that are there are of this very map, from a job that was interrupted, and are kept."""
     also = formats_of(also, damage_map.buildings.crs)
     summary = summarize(damage_map, post.grid, seed=int(damage_map.parameters.get("seed") or 0))
     writers: dict[str, Callable[[Path], Path]] = {
@@ -91,8 +89,7 @@ def write_products(
 def formats_of(also: Sequence[str] | None, crs: Any) -> tuple[str, ...]:
     """The further formats for buildings in `crs`: those requested, or all that can be written.
 
-    Errors: InputError for a format that does not exist, and for any where buildings have no position on the earth.
-    """
+    Errors: InputError for a format that does not exist, and for any where buildings have no position on the earth."""
     if also is None:
         return FORMATS if has_position(crs) else ()
     check_formats(also)

@@ -1,8 +1,7 @@
 """The page as one file that works offline: shared scripts and styles, those of the kind of map, images and objects.
 
 Takes panels, shapes and columns; returns or writes HTML. All text in it is escaped, and files are named without folders.
-Shapes are rings in half pixels of the image, as one byte steps, packed with gzip: columns of small integers.
-"""
+Shapes are rings in half pixels of the image, as one byte steps, packed with gzip: columns of small integers."""
 
 from __future__ import annotations
 
@@ -59,20 +58,13 @@ class MapKind:
 
     Parameters
     ----------
-    title
-        The title of the window and the page without JavaScript.
-    subject
-        What is mapped, for titles that name the event.
-    one, many, file
-        An object, objects, and the stem of the map's files.
-    made_up
-        Said of SYNTHETIC maps.
-    package
-        Whose folder `assets` holds the scripts and styles.
-    scripts, styles
-        Names of its files, in the order in which they are read, after the shared ones.
-    choice
-        HTML beside the search, "" for none.
+    title : the title of the window and the page without JavaScript
+    subject : what is mapped, for titles that name the event
+    one, many, file : an object, objects, and the stem of the map's files
+    made_up : said of SYNTHETIC maps
+    package : whose folder `assets` holds the scripts and styles
+    scripts, styles : names of its files, in the order in which they are read, after the shared ones
+    choice : HTML beside the search, "" for none
 
     Notes
     -----

@@ -3,8 +3,7 @@
 The page draws on a canvas without WebGL, so that it shows in every browser. Points are thinned before (`thin_cloud`); each takes
 10 bytes of the page, and a third more in its text. All texts are escaped. glTF 2.0 (Khronos) has y up and single precision: points
 are written as (x, z, −y) from an origin, which the file states. PLY (Turk 1994, binary little endian) keeps double precision and
-the classes.
-"""
+the classes."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 The rules and thresholds are those that IGN publishes for the production of LiDAR HD (lidar-prod, "Production process used to
 transform point clouds classification"): a group of candidates is decided by the probabilities of its points and by building
-footprints of a map. Takes scores of any `PointLabeller`. Memory: 100 bytes a candidate, and the pairs of a block.
-"""
+footprints of a map. Takes scores of any `PointLabeller`. Memory: 100 bytes a candidate, and the pairs of a block."""
 
 from __future__ import annotations
 

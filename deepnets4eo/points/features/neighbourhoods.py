@@ -1,8 +1,7 @@
 """A cloud thinned to voxels, and sums over all voxels within a radius, by blocks that fit into memory.
 
 Takes coordinates; refuses extents that no voxel index can count. Memory beside the result: a block's pairs, at most about
-200 MB a thread in dense clouds, 20 MB on surfaces.
-"""
+200 MB a thread in dense clouds, 20 MB on surfaces."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Which features are computed, and what they are called.
 
-Takes radii and the measurements to use; refuses radii that are not above 0 or not in order.
-"""
+Takes radii and the measurements to use; refuses radii that are not above 0 or not in order."""
 
 from __future__ import annotations
 

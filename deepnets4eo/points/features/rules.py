@@ -1,8 +1,7 @@
 """Labels of points by rules alone: heights above ground, flatness, returns, and colours where there are any.
 
 Takes a cloud; needs no training. The classes are those of ASPRS: 1 unclassified, 2 ground, 3, 4, 5 low, medium and high
-vegetation, 6 building.
-"""
+vegetation, 6 building."""
 
 from __future__ import annotations
 

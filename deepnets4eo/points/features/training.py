@@ -1,8 +1,7 @@
 """The task `points-features`: classified clouds and a recipe in, a run folder out.
 
 Points of validation blocks are never learnt from, nor are points within the buffer around them. Memory: a tile of points with its
-halo, its features and the samples.
-"""
+halo, its features and the samples."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Writes the points of a file again as LAS or LAZ: all that it holds stays as it is, dimensions are added or replaced.
 
 Point format, scales, offsets, extra bytes and variable length records are kept. Codes above 31 do not fit point formats
-0 to 5: such files become LAS 1.4, point format 6, 7 or 8. What is no LAS file becomes LAS 1.4 with millimetres.
-"""
+0 to 5: such files become LAS 1.4, point format 6, 7 or 8. What is no LAS file becomes LAS 1.4 with millimetres."""
 
 from __future__ import annotations
 

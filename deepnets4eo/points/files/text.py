@@ -3,8 +3,7 @@
 Orders without names: x y z; x y z intensity; x y z red green blue; x y z intensity red green blue (Semantic3D);
 x y z intensity return_number number_of_returns [classification] (ISPRS Vaihingen 3D). Which of the two of seven columns
 it is follows from the first lines: return numbers begin at 1 and are at most the number of returns.
-Memory: one chunk; points and bounds are counted in a pass over the file.
-"""
+Memory: one chunk; points and bounds are counted in a pass over the file."""
 
 from __future__ import annotations
 

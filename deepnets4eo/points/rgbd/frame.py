@@ -6,8 +6,7 @@ in .npz files, as of a Kinect: rgb, x, y, z in metres for every pixel, and label
 which are linear in columns and rows where one pinhole camera measured them.
 
 Refuses depth without intrinsics, images of different sizes, depth that is unknown everywhere, and files that are missing, damaged or
-of another kind, naming the file.
-"""
+of another kind, naming the file."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """SnapNet-R on a frame: its own image and views around its camera, which agree with it in 3D, are labelled, and vote for its pixels.
 
 Takes a run of the task `snapnet-r` and a frame; returns probabilities at its pixels. Labels and colours of views are looked up by the
-ids of faces; what was never measured shows no label, whether its colours are filled or not.
-"""
+ids of faces; what was never measured shows no label, whether its colours are filled or not."""
 
 from __future__ import annotations
 

@@ -10,8 +10,7 @@ repository ankurhanda/nyuv2-meta-data: beside the images they are used, and with
 SUN RGB-D: a folder a frame with image, depth_bfx (holes filled) or depth, and intrinsics.txt. The official split is two lists
 of paths, test and train; label images of the 37 classes are numbered in the order of both: img-000001.png … of the 5,050 test
 frames first, then of the 5,285 to train on (the lists and labels that the repository ankurhanda/sunrgbd-meta-data gives out).
-Cameras are taken as level: extrinsics are not read.
-"""
+Cameras are taken as level: extrinsics are not read."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """The rubble job: heights after the event, before it where there are any, and footprints in; a `RubbleMap` out.
 
 Takes clouds (files of points, points in memory) or surface models. Works by blocks of about one square kilometre; points
-are streamed for each. Refuses inputs in different CRS or not in metres, and footprints that lie off the heights.
-"""
+are streamed for each. Refuses inputs in different CRS or not in metres, and footprints that lie off the heights."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import geopandas as gpd
 import numpy as np
@@ -95,7 +94,48 @@ def debris_volumes(
     frame = _frame_on(outlines, crs, after, before)
     grid = grid_around(_bounds(after, before, frame), options.cell_m, crs)
     heights_m, unusable = stated_heights(outlines, options.height_column)
-    fits, tables, polygons, gaps = [], [], [], []
+    blocks_of = _measure_blocks(after, before, frame, grid, heights_m, options, progress)
+    buildings = _all_rows(blocks_of.tables, frame, crs, pre is not None)
+    event = event.with_tags(None if before is None else before.layer, after.layer)
+    return RubbleMap(
+        buildings=buildings,
+        rubble=gpd.GeoDataFrame(pd.concat(blocks_of.polygons, ignore_index=True), geometry="geometry", crs=crs),
+        fits=blocks_of.fits,
+        findings=(
+            *footprint_findings(outlines),
+            *unusable,
+            *gap_findings(blocks_of.gaps),
+            *findings_of(buildings, blocks_of.fits, before is not None),
+            *event_findings(event),
+        ),
+        inputs={role: heights.source for role, heights in (("post", after), ("pre", before)) if heights is not None}
+        | {"footprints": outlines.source},
+        parameters=asdict(options),
+        synthetic=after.synthetic or (before is not None and before.synthetic),
+        event=event,
+    )
+
+
+class _Measured(NamedTuple):
+    """What the blocks of an area gave: how heights fitted, tables of buildings, polygons of rubble, buildings without heights."""
+
+    fits: list[dict[str, Any]]
+    tables: list[gpd.GeoDataFrame]
+    polygons: list[gpd.GeoDataFrame]
+    gaps: list[tuple[int, NoHeightsError]]
+
+
+def _measure_blocks(
+    after: Heights,
+    before: Heights | None,
+    frame: gpd.GeoDataFrame,
+    grid: Grid,
+    heights_m: NDArray[np.float64],
+    options: RubbleOptions,
+    progress: Callable[[float], None] | None,
+) -> _Measured:
+    """Measure the buildings block by block. Raises NoHeightsError where no block has heights."""
+    measured = _Measured([], [], [], [])
     halo = int(np.ceil(HALO_M / options.cell_m))
     block_cells = min(BLOCK_CELLS, MOST_SIDE_CELLS - 2 * halo)
     owner_of = _block_of(frame, grid, block_cells)
@@ -107,37 +147,19 @@ def debris_volumes(
             try:
                 fit, measures, moved, unaligned = _measure(after, before, block, frame, rows, heights_m, options)
             except NoHeightsError as error:
-                gaps.append((len(rows), error))
+                measured.gaps.append((len(rows), error))
             else:
                 offset = {"stated_offset_m": measures.stated_offset_m} if measures.stated_offset_m else {}
-                fits.append(
+                measured.fits.append(
                     {"corner": [block.affine.c, block.affine.f], **asdict(fit), "unaligned": unaligned, **offset}
                 )
-                tables.append(gpd.GeoDataFrame(measures.table.set_axis(rows), geometry=moved, crs=crs))
-                polygons.append(rubble_polygons(measures, block, frame["id"].to_numpy()[rows]))
+                measured.tables.append(gpd.GeoDataFrame(measures.table.set_axis(rows), geometry=moved, crs=frame.crs))
+                measured.polygons.append(rubble_polygons(measures, block, frame["id"].to_numpy()[rows]))
         if progress is not None:
             progress((number + 1) / len(windows))
-    if not tables and gaps:
-        raise gaps[0][1]
-    buildings = _all_rows(tables, frame, crs, pre is not None)
-    event = event.with_tags(None if before is None else before.layer, after.layer)
-    return RubbleMap(
-        buildings=buildings,
-        rubble=gpd.GeoDataFrame(pd.concat(polygons, ignore_index=True), geometry="geometry", crs=crs),
-        fits=fits,
-        findings=(
-            *footprint_findings(outlines),
-            *unusable,
-            *gap_findings(gaps),
-            *findings_of(buildings, fits, before is not None),
-            *event_findings(event),
-        ),
-        inputs={role: heights.source for role, heights in (("post", after), ("pre", before)) if heights is not None}
-        | {"footprints": outlines.source},
-        parameters=asdict(options),
-        synthetic=after.synthetic or (before is not None and before.synthetic),
-        event=event,
-    )
+    if not measured.tables and measured.gaps:
+        raise measured.gaps[0][1]
+    return measured
 
 
 def check_heights(post: HeightSource, footprints: Footprints, pre: HeightSource | None = None) -> None:

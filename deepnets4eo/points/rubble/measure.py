@@ -2,8 +2,7 @@
 
 Volumes are means over the known cells of an outline times its area. Debris is what lies where the surface has fallen, up
 to the height of a heap, and what has risen around the building. Without heights from before, rubble is what is low and
-rough, and what is bare has come down.
-"""
+rough, and what is bare has come down."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The files of a rubble map: GeoPackage, CSV, points with classes, views in three dimensions, manifest.
 
-All of them appear together, or none does; the manifest comes last.
-"""
+All of them appear together, or none does; the manifest comes last."""
 
 from __future__ import annotations
 

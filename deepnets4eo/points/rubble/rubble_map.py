@@ -1,7 +1,6 @@
 """Options and result of a rubble job: how it measures; buildings by state, polygons of rubble, how the heights of both dates fitted, and findings.
 
-Findings say what limits the worth of the volumes: heights that are missing, and where losses were not seen.
-"""
+Findings say what limits the worth of the volumes: heights that are missing, and where losses were not seen."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """SnapNet: points are labelled in snapshots of their surface, by networks for images.
 
 `SnapNetUNet` and `SnapNetFusion` are built by `create_model` and in recipes of the task `snapnet`; `SnapNetLabeller` labels
-points with a run of that task.
-"""
+points with a run of that task."""
 
 from deepnets4eo.lazy import lazy_names
 

@@ -1,8 +1,7 @@
 """SnapNet on a cloud or a surface model: it is seen from many sides, each view is labelled, and pixels vote for points.
 
 Takes a run of the task `snapnet`; returns probabilities of points or cells, NaN where no view shows them. Refuses clouds
-without what the network's layers show.
-"""
+without what the network's layers show."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 Takes snapshots of any number of bands and any size; returns logits of the same size. Sources: Boulch, Le Saux, Audebert,
 3DOR 2017; Boulch, Guerry, Le Saux, Audebert, Computers & Graphics 2018.
-Refuses images of other bands than a network was built for, and weights of another shape.
-"""
+Refuses images of other bands than a network was built for, and weights of another shape."""
 
 from __future__ import annotations
 

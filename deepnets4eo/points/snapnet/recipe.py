@@ -1,7 +1,6 @@
 """The recipe of the task `snapnet`: clouds instead of scenes, snapshots of their surfaces instead of windows.
 
-Takes the sections of any recipe, and `surface` and `views`; refuses unknown keys, naming the nearest.
-"""
+Takes the sections of any recipe, and `surface` and `views`; refuses unknown keys, naming the nearest."""
 
 from __future__ import annotations
 

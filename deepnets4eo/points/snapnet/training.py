@@ -2,8 +2,7 @@
 
 Snapshots of the clouds are rendered once, one cloud after the other, with their labels and the split that each pixel shows.
 Scores are counted in points of the validation part, by the votes of all views. Refuses recipes without legend or model, and
-clouds whose views show nothing to learn from.
-"""
+clouds whose views show nothing to learn from."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The faces that a camera sees: by ray casting where open3d can be loaded, by a depth buffer elsewhere.
 
-Takes a surface and cameras; returns the face and the depth of each pixel.
-"""
+Takes a surface and cameras; returns the face and the depth of each pixel."""
 
 from __future__ import annotations
 

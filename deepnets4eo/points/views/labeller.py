@@ -1,8 +1,7 @@
 """Labelling by views: views of a surface are labelled in batches, and their pixels vote for its vertices.
 
 Works for clouds, depth images and grids alike. Takes views and what they show; returns votes, and scores of vertices, of the
-points of a cloud, or on the grid that the surface was made of.
-"""
+points of a cloud, or on the grid that the surface was made of."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Images of a view by table look-up: colour, composite, intensity, labels; no second rendering. Their scaling, and a sheet.
 
-A pixel has the values of the first vertex of its face, as published; background is 0, and 255, void, among labels.
-"""
+A pixel has the values of the first vertex of its face, as published; background is 0, and 255, void, among labels."""
 
 from __future__ import annotations
 

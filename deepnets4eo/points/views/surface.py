@@ -1,8 +1,7 @@
 """A surface of triangles over decimated points, with what is known at each of them; what all views are made of.
 
 What the points around each point say of the surface there: its normal, how upright it is, how rough. Takes points in metres near
-their origin; blocks bound the memory, threads share them.
-"""
+their origin; blocks bound the memory, threads share them."""
 
 from __future__ import annotations
 

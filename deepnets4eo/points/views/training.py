@@ -2,8 +2,7 @@
 
 Takes snapshots of clouds or frames; returns a trained segmenter. Samples are layers (C, H, W) float32, valid (H, W) bool and
 mask (H, W) uint8; all draws follow from (seed, epoch). In a view to learn from, faces of validation points are not valid, and
-only training points have a label.
-"""
+only training points have a label."""
 
 from __future__ import annotations
 
