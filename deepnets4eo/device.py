@@ -137,7 +137,6 @@ def count_devices(device: str) -> int:
 @contextmanager
 def torch_settings(compute: Compute) -> Iterator[None]:
     """Within the context PyTorch uses the threads of `compute`, repeatable kernels and the memory that it had before.
-
     Nothing is set where it is not loaded."""
     torch = sys.modules.get("torch")
     if torch is None:
@@ -154,11 +153,10 @@ def torch_settings(compute: Compute) -> Iterator[None]:
 
 @contextmanager
 def keep_freed_memory() -> Iterator[None]:
-    """Within the context, memory that is freed stays with the process for the next pass of a network.
-
-    By itself glibc returns it to the system after each pass, and the system hands it out again page by page, each page set
-    to 0: that took 10 to 25 % of the processor time of the networks that were measured. The process holds no more than it
-    did at its peak, and what is free at the end is returned. With other C libraries nothing is done."""
+    """Within the context, memory that is freed stays with the process for the next pass of a network. By itself glibc
+    returns it to the system after each pass, and the system hands it out again page by page, each page set to 0: that
+    took 10 to 25 % of the processor time of the networks that were measured. The process holds no more than it did at
+    its peak, and what is free at the end is returned. With other C libraries nothing is done."""
     library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
     if library is None or not hasattr(library, "mallopt") or not hasattr(library, "malloc_trim"):  # e.g. musl
         yield
@@ -215,7 +213,6 @@ def _choose_without_torch(device: str, precision: str, threads: int | None) -> C
 
 def _usual_threads() -> int:
     """One for each core, or fewer where OMP_NUM_THREADS says so; of a number for each level of nesting, the first.
-
     Beside other work more threads than free cores are a waste: they wait for each other with busy processors."""
     limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return min(cores(), int(limit)) if limit.isdecimal() and int(limit) > 0 else cores()

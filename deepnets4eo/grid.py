@@ -232,9 +232,8 @@ def transformer(source: Any, target: Any) -> Transformer:
 
 
 def projected_extent(extent: Geometry, crs: CRS) -> Geometry | None:
-    """An extent, with points along its sides, in another CRS; None where that does not reach so far.
-
-    Errors: GridError where there is no transformation between the two."""
+    """An extent, with points along its sides, in another CRS; None where that does not reach so far. Errors: GridError
+    where there is no transformation between the two."""
     box = extent.boundingbox
     try:
         projected: Geometry = extent.to_crs(crs, resolution=max(box.span_x, box.span_y) / 16)
@@ -262,9 +261,8 @@ def window_under(grid: Grid, other: Grid) -> Window:
 
 
 def only_one_placed(a: Grid, b: Grid) -> bool:
-    """Whether one of two grids has a place and the other is plain pixels, so that only pixel numbers can pair them.
-
-    So it is where only one has a CRS, or where neither has one and only one has a world file: its rows go north to south,
+    """Whether one of two grids has a place and the other is plain pixels, so that only pixel numbers can pair them. So
+    it is where only one has a CRS, or where neither has one and only one has a world file: its rows go north to south,
     those of plain pixels count downwards."""
     if a.crs is not None or b.crs is not None:
         return a.crs is None or b.crs is None
@@ -272,9 +270,8 @@ def only_one_placed(a: Grid, b: Grid) -> bool:
 
 
 def overlap_share(a: Grid, b: Grid) -> float:
-    """Share of grid `a` that grid `b` covers, 0–1; without any CRS both are plain pixels.
-
-    Errors: GridError where only one of them has a CRS."""
+    """Share of grid `a` that grid `b` covers, 0–1; without any CRS both are plain pixels. Errors: GridError where only
+    one of them has a CRS."""
     if only_one_placed(a, b):
         if a.crs is None and b.crs is None:
             raise GridError("one raster has a world file and the other has none. Give both one, of the same place.")
@@ -298,7 +295,6 @@ def _share(first: Geometry | None, second: Geometry | None) -> float:
 
 def check_grid(grid: Grid, name: str) -> None:
     """Refuse a grid whose pixels have no size on the ground, or that `check_affine` refuses.
-
     name : of the raster, for the message. Errors: GridError."""
     check_affine(grid.affine, (grid.shape[0], grid.shape[1]), name)
     try:
@@ -313,7 +309,6 @@ def check_grid(grid: Grid, name: str) -> None:
 
 def check_affine(affine: Affine, shape: tuple[int, int], name: str) -> None:
     """Refuse a transform that maps pixels to infinity, to one line, or to coordinates that do not differ.
-
     shape : (h, w). name : of the raster, for the message. Errors: GridError."""
     numbers = tuple(affine)[:6]
     if not all(math.isfinite(number) for number in numbers):
@@ -331,10 +326,9 @@ def check_affine(affine: Affine, shape: tuple[int, int], name: str) -> None:
 
 
 def _metres_of_units(crs: CRS, positions: NDArray[Any]) -> NDArray[np.float64]:
-    """Metres to the east and to the north (rows) of one map unit along x and y (columns), at positions (N, 2) of the map; (N, 2, 2).
-
-    Along x and y themselves, not to the east and north, where a projection is true to scale, or cannot say what it does there.
-    """
+    """Metres to the east and to the north (rows) of one map unit along x and y (columns), at positions (N, 2) of the
+    map; (N, 2, 2). Along x and y themselves, not to the east and north, where a projection is true to scale, or cannot
+    say what it does there."""
     if crs.geographic:
         angle = float(crs.proj.axis_info[0].unit_conversion_factor)  # radians of a degree, or of a gradian
         return angle * _metres_per_radian(crs.proj.ellipsoid, angle * positions[:, 1])[:, :, None] * np.eye(2)

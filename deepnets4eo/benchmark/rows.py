@@ -252,9 +252,8 @@ def _predict_all(
 
 
 def _first_weights(recipe: Recipe) -> list[str]:
-    """SHA-256 of the files that the network starts from; of a run its card, which holds its weights' own.
-
-    The recipe holds their paths alone, where others may have been trained since."""
+    """SHA-256 of the files that the network starts from; of a run its card, which holds its weights' own. The recipe
+    holds their paths alone, where others may have been trained since."""
     named = map(Path, recipe.model.first_weights)
     files = [source / CARD if source.is_dir() else source for source in named]
     return [sha256(file) for file in files if file.is_file()]

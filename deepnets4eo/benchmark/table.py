@@ -1,7 +1,6 @@
 """Published figures beside ours, as Markdown, CSV and JSON.
 
-Takes outcomes and the published scores of a dataset card; refuses nothing: a figure that one of them lacks is a dash.
-"""
+Takes outcomes and the published scores of a dataset card; refuses nothing: a figure that one of them lacks is a dash."""
 
 from __future__ import annotations
 

@@ -96,8 +96,7 @@ def expected_paths(card: DatasetCard, layer: str, tile: str) -> str:
 
 def check_same_bands(card: DatasetCard, layer: str, path: str | Path, count: int) -> None:
     """Refuse a file that has another number of bands than its layer in the card. The order of classes in labels that
-    were converted from colours to values is unknown; an infrared band that a file declares as alpha is read as a
-    mask."""
+    were converted from colours to values is unknown; an infrared band that a file declares as alpha is read as a mask."""
     expected = card.bands.get(layer)
     if not expected or count == len(expected):
         return

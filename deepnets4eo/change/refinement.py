@@ -46,7 +46,6 @@ ROUNDING = 1e-3  # probabilities summed in single precision may lie this far bey
 @dataclass(frozen=True)
 class Refinement:
     """What a refinement did.
-
     path : the new raster. before, after : pixels above 0.5. unseen : pixels with scores that not all images show."""
 
     path: Path

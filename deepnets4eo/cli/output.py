@@ -46,9 +46,8 @@ def visible(text: Any, *, one_line: bool = False) -> str:
 
 
 def echo(message: Any, *, err: bool = False, nl: bool = True) -> None:
-    """Print a line, to stderr with `err`; all verbs print with this function. Errors: OutputError where it cannot go.
-
-    A line that stderr does not take is lost: it is no result, and ends no job."""
+    """Print a line, to stderr with `err`; all verbs print with this function. Errors: OutputError where it cannot go. A
+    line that stderr does not take is lost: it is no result, and ends no job."""
     try:
         typer.echo(visible(message), err=err, nl=nl)
     except OSError as error:
@@ -61,7 +60,6 @@ def echo(message: Any, *, err: bool = False, nl: bool = True) -> None:
 
 def open_closed_streams() -> None:
     """Give streams that the caller closed (`2>&-`) to the null device, before a file of the job takes their number.
-
     Libraries that print to that number would write into the file."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:

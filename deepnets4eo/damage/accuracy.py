@@ -23,10 +23,8 @@ from deepnets4eo.metrics import ConfusionMatrix
 @dataclass(frozen=True)
 class DamageAccuracy:
     """Agreement on N buildings; `auc` is NaN where the reference holds one side only.
-
     auc : of the probability of major damage or worse. f1, precision, recall : of buildings named so.
-    grades : confusion matrix over the four grades, rows reference. left_out : reference rows that could not be scored.
-    """
+    grades : confusion matrix over the four grades, rows reference. left_out : reference rows that could not be scored."""
 
     buildings: int
     damaged: int
@@ -56,9 +54,8 @@ class DamageAccuracy:
 
 def compare_with_reference(buildings: pd.DataFrame, reference: pd.DataFrame) -> DamageAccuracy:
     """Compare a map's buildings with a graded reference, joined by id.
-
-    buildings : `id`, `damage`, `damage_prob`, `status`. reference : `id`, `damage` (xBD names).
-    Errors: InputError where no assessed building is in the reference."""
+    buildings : `id`, `damage`, `damage_prob`, `status`. reference : `id`, `damage` (xBD names). Errors: InputError
+    where no assessed building is in the reference."""
     graded = reference[reference["damage"].isin(GRADES)]
     joined = graded.assign(id=graded["id"].astype(str))[["id", "damage"]].merge(
         buildings[["id", "damage", "damage_prob", "status"]], on="id", suffixes=("_reference", "")

@@ -15,10 +15,9 @@ from deepnets4eo.rasters.scene import Layer
 
 
 def in_colour(image: Layer) -> Layer:
-    """An image of three bands or more as red, green and blue; one of fewer as it is.
-
-    Where its names, wavelengths or colour interpretation say which bands these are, they get these names; else the first
-    three are taken, under the names that they have."""
+    """An image of three bands or more as red, green and blue; one of fewer as it is. Where its names, wavelengths or
+    colour interpretation say which bands these are, they get these names; else the first three are taken, under the
+    names that they have."""
     if image.count < len(COLOURS):
         return image
     declared = declared_colours(image)
@@ -40,9 +39,8 @@ def unmasked_bands(images: Mapping[str, Layer | None]) -> list[Finding]:
 
 
 def unknown_colours(images: Mapping[str, Layer | None]) -> list[Finding]:
-    """A finding for each image, by role, whose file has more than three bands and does not say which are red, green and blue.
-
-    None for arrays in memory, which have no names: the caller knows the order of their bands."""
+    """A finding for each image, by role, whose file has more than three bands and does not say which are red, green and
+    blue. None for arrays in memory, which have no names: the caller knows the order of their bands."""
     return [
         Finding(
             f"unknown_colours_{role}", "caution",

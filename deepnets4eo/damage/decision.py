@@ -2,8 +2,7 @@
 
 Takes the name of a model or a run's folder; returns the evidence with the network's columns, and the decision.
 Buildings that the network did not grade on both images keep the weight-free decision. Rasters of scores take part with
-their own weights. Refuses runs that grade no
-buildings; a run without skill does not decide."""
+their own weights. Refuses runs that grade no buildings; a run without skill does not decide."""
 
 from __future__ import annotations
 
@@ -115,10 +114,9 @@ class DecisionModel:
     @classmethod
     def load(cls, model: str, weight: float = 0.5, damaged_share: float | None = None) -> DecisionModel:
         """Open a model of models/, or a run's folder, which decides beside the default model.
-
-        weight : of a run with perfect skill; another one's is that times its skill (see `NetworkSkill`), and none without.
-        Errors: RunError for a run that grades no buildings; InputError for unknown names or a share outside its range.
-        """
+        weight : of a run with perfect skill; another one's is that times its skill (see `NetworkSkill`), and none
+        without. Errors: RunError for a run that grades no buildings; InputError for unknown names or a share outside
+        its range."""
         if not 0 <= weight <= 1:
             raise InputError(
                 f"the network's weight is {weight}, expected 0 (the network is not used) to 1 (it decides alone)."
@@ -140,9 +138,8 @@ class DecisionModel:
         )
 
     def with_shipped(self, pre: Layer | None, post: Layer) -> DecisionModel:
-        """The same with the network that comes with the toolbox, or with the finding why it is not used here.
-
-        As it is where a run was given, and where the toolbox comes without weights."""
+        """The same with the network that comes with the toolbox, or with the finding why it is not used here. As it is
+        where a run was given, and where the toolbox comes without weights."""
         if self.skill is not None or self.weight == 0:
             return self
         grader, finding = open_shipped()
@@ -186,9 +183,8 @@ class DecisionModel:
 
     def network_probabilities(self, scene: PreparedScene, work: TileWork) -> pd.DataFrame | None:
         """The network's probabilities, one row a footprint; None without a network or a registered pair of images.
-
-        work : what is kept of the tiles, and which are computed.
-        Errors: RunError where the images do not fit the run, before the long work."""
+        work : what is kept of the tiles, and which are computed. Errors: RunError where the images do not fit the run,
+        before the long work."""
         pre, post, position = scene.registered_pre, scene.inputs.post, scene.position
         if self.grader is None:
             return None
@@ -283,10 +279,9 @@ class DecisionModel:
         kind: NDArray[np.object_],
         table: dict[str, Reliability],
     ) -> NDArray[np.float64]:
-        """Probabilities (N, 4) together with what was not measured beside the model: a network of the user's, and scores.
-
-        The variant's spread and thresholds stand in there, and no grade can be excluded: `kind` and `table` are changed.
-        """
+        """Probabilities (N, 4) together with what was not measured beside the model: a network of the user's, and
+        scores. The variant's spread and thresholds stand in there, and no grade can be excluded: `kind` and `table` are
+        changed."""
         probabilities = even
         unmeasured = np.isin(kind, list(self.model.variants)) & graded_by_network(frame) & (self._weights(frame) > 0)
         if unmeasured.any():
@@ -302,7 +297,6 @@ class DecisionModel:
 
     def _rates(self, frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> dict[str, dict[str, Any]]:
         """Rates of right grades by method, of the variant that was used for most of its buildings.
-
         unlike : (N,) buildings unlike those that their variant was fitted on; its rates do not hold there."""
         names = pd.Series(self.model.variant_names(frame), frame.index)
         rates = {}
@@ -351,10 +345,9 @@ def _stand_in(kind: NDArray[np.object_], table: dict[str, Reliability], rows: ND
 
 
 def with_sets(graded: pd.DataFrame, members: NDArray[np.bool_]) -> pd.DataFrame:
-    """The decision with the column `damage_set`: the grades (N, 4) that cannot be excluded and the one named, mildest first.
-
-    Without the share of damaged buildings, on which the sets do not depend, a grade may be named that is not in its set; it
-    is added, with what lies between. None where not assessed."""
+    """The decision with the column `damage_set`: the grades (N, 4) that cannot be excluded and the one named, mildest
+    first. Without the share of damaged buildings, on which the sets do not depend, a grade may be named that is not in
+    its set; it is added, with what lies between. None where not assessed."""
     assessed = graded["damage"].notna().to_numpy()
     named = graded["damage"].to_numpy()[:, None] == np.array(GRADES, dtype=object)
     names = set_names(fill_between(members | named))

@@ -68,7 +68,6 @@ def building_ground(outlines: NDArray[np.object_], crs: Any) -> BuildingGround:
 
 def blocks_of(xy_m: NDArray[np.floating], block_m: float = 500.0) -> tuple[NDArray[np.intp], float]:
     """Number of the square block each building lies in, and the side used.
-
     xy_m : (N, 2) float64, metres. The side is halved (to no less than 50 m) until MIN_BLOCKS blocks are occupied."""
     while True:
         cells = np.floor((xy_m - xy_m.min(axis=0)) / block_m).astype(np.int64)
@@ -81,7 +80,6 @@ def blocks_of(xy_m: NDArray[np.floating], block_m: float = 500.0) -> tuple[NDArr
 @dataclass(frozen=True)
 class Cells:
     """Buildings of like log-odds and spread counted together: M cells.
-
     log_odds : (M, 3) of damage, of minor damage among the intact, of destroyed among the damaged; spread : (M, 3) sd of
     their shift between sites; number : (M,) buildings; area, area_squares : (M,) sums of m², and of their squares;
     cell : (N,) cell of each building."""
@@ -153,7 +151,6 @@ def _draw_shares(
     cells: Cells, block: NDArray[np.intp], normal: Floats, share: ShareEstimate, rng: np.random.Generator
 ) -> Floats:
     """(D,) shares: estimated anew from resampled blocks and shifted evidence; the one used where it is no estimate.
-
     Where the two opinions differ, every share between them is as likely."""
     if share.status not in (ESTIMATED, LIMITED):
         return np.full(len(normal), share.value)
@@ -241,9 +238,8 @@ def block_bootstrap(
     flags: NDArray[np.bool_] | NDArray[np.floating], block: NDArray[np.intp], rng: np.random.Generator
 ) -> list[float] | None:
     """95 % percentile interval of a count when whole blocks are drawn with replacement, scaled to all buildings.
-
-    flags : (N,) 0/1 grades, or probabilities (then each building's own doubt is added as Σp(1−p) noise).
-    None when fewer than MIN_BLOCKS blocks are occupied."""
+    flags : (N,) 0/1 grades, or probabilities (then each building's own doubt is added as Σp(1−p) noise). None when
+    fewer than MIN_BLOCKS blocks are occupied."""
     number = int(block.max()) + 1
     if number < MIN_BLOCKS:
         return None
@@ -281,9 +277,8 @@ class Rate:
 
 @dataclass(frozen=True)
 class GradingRates:
-    """Share of the damaged buildings that are called damaged, and of the others that are not.
-
-    Damaged: major damage or worse; called so where the probability at an even prior is at least one half."""
+    """Share of the damaged buildings that are called damaged, and of the others that are not. Damaged: major damage or
+    worse; called so where the probability at an even prior is at least one half."""
 
     sensitivity: Rate
     specificity: Rate
@@ -299,9 +294,8 @@ class GradingRates:
         return cls(*(Rate(float(side["mean"]), float(side["sd"])) for side in sides))
 
     def draw_counts(self, called: int, buildings: int, rng: np.random.Generator) -> NDArray[np.float64]:
-        """(4000,) true numbers of damaged buildings that go with `called` of `buildings`, 0 … buildings.
-
-        Each draw takes the rates of one site, undoes them, and adds the chance of single buildings."""
+        """(4000,) true numbers of damaged buildings that go with `called` of `buildings`, 0 … buildings. Each draw
+        takes the rates of one site, undoes them, and adds the chance of single buildings."""
         sensitivity, specificity = (side.draw(rng, RATE_DRAWS) for side in (self.sensitivity, self.specificity))
         gain = np.maximum(sensitivity + specificity - 1, LEAST_GAIN)
         count = np.clip((called - (1 - specificity) * buildings) / gain, 0, buildings)
@@ -315,7 +309,6 @@ UNKNOWN_RATES = GradingRates(Rate(0.75, 0.1443), Rate(0.75, 0.1443))
 
 def fit_rates(called: NDArray[np.bool_], damaged: NDArray[np.bool_], site: NDArray[np.object_]) -> GradingRates:
     """Rates over sites, every site with enough buildings of a side counting the same.
-
     called : (N,) calls on buildings left out of the fit; damaged : (N,) truth; site : (N,) names."""
     return GradingRates(
         _rate(called[damaged], site[damaged]),
@@ -335,9 +328,7 @@ def _rate(right: NDArray[np.bool_], site: NDArray[np.object_]) -> Rate:
 
 def count_interval(parts: list[tuple[GradingRates, int, int]], rng: np.random.Generator) -> list[float]:
     """95 % interval of the true number of damaged buildings.
-
-    parts : rates, number called damaged and number of buildings, for each kind of input that buildings were graded by.
-    """
+    parts : rates, number called damaged and number of buildings, for each kind of input that buildings were graded by."""
     total = np.sum([rates.draw_counts(called, buildings, rng) for rates, called, buildings in parts], axis=0)
     low, high = np.quantile(total, [0.025, 0.975])
     return [float(low), float(high)]

@@ -102,9 +102,8 @@ class FileJob:
         return cls(pre, post, footprints, further, settings, out, formats, overwrite, resume, rasters, points)
 
     def check(self) -> tuple[list[str], dict[str, Any]]:
-        """Open and check everything; lines that say what would be done, and the account of the footprints' file.
-
-        The default damage network is not loaded for that, unless an image has to be shown to it."""
+        """Open and check everything; lines that say what would be done, and the account of the footprints' file. The
+        default damage network is not loaded for that, unless an image has to be shown to it."""
         check_job_output(self.out, overwrite=self.overwrite, resume=self.resume)
         if self.settings.segmenter is not None:
             pair, model = self._open_pair(dry_run=True)
@@ -243,7 +242,6 @@ def _pairs(option: str, texts: list[str], value: str) -> dict[str, str]:
 
 def _with_segmenter(footprints: str, settings: Settings) -> Settings:
     """Settings with the run that finds the buildings where FOOTPRINTS is -: the one named, or the one that is shipped.
-
     Errors: InputError where both a file and a run are named."""
     if footprints == FIND:
         return replace(settings, segmenter=str(run_path(settings.segmenter or SHIPPED)))

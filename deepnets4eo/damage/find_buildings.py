@@ -155,9 +155,8 @@ def sure_buildings(
 def outline_buildings(
     labels: Layer, legend: Legend, class_name: str = BUILDING, shaping: Shaping = SHAPING
 ) -> gpd.GeoDataFrame:
-    """Buildings of a label raster as polygons with `id`, `class`, `value`, `area_m2`; touching ones are kept apart by a class "border".
-
-    Errors: LabelError where the legend has no such class."""
+    """Buildings of a label raster as polygons with `id`, `class`, `value`, `area_m2`; touching ones are kept apart by a
+    class "border". Errors: LabelError where the legend has no such class."""
     value = legend.value(class_name)
     if BORDER in legend.names:
         return _separate(labels, {value: class_name}, legend.value(BORDER), shaping)
@@ -199,9 +198,8 @@ def with_outline_probability(evidence: EvidenceTable, footprints: Footprints) ->
 
 def to_working_image(image: Layer, working_gsd_m: float) -> Layer:
     """Red, green and blue of an image, 8 bits, at the ground size that the network works at (m); read window by window.
-
-    Errors: InputError without a CRS, for a pixel outside 0.2–1.5 m, fewer than three bands, or an image as dark as by night.
-    """
+    Errors: InputError without a CRS, for a pixel outside 0.2–1.5 m, fewer than three bands, or an image as dark as by
+    night."""
     _check_grid(image)
     image = image.as_shown()
     if image.count < 3:
@@ -260,10 +258,8 @@ class BuildingNetwork:
         return cls(run)
 
     def log_odds(self, image: Layer, outlines: Geometries, work: TileWork = TileWork()) -> Floats | None:
-        """(N,) log-odds of a building within outlines in pixels of the image; NaN where it shows no pixel of one.
-
-        None where the image is none that the network takes. work : what is kept of the tiles, and which are computed.
-        """
+        """(N,) log-odds of a building within outlines in pixels of the image; NaN where it shows no pixel of one. None
+        where the image is none that the network takes. work : what is kept of the tiles, and which are computed."""
         try:
             working = to_working_image(image, WORKING_GSD_M)
         except InputError:

@@ -38,9 +38,8 @@ def join_findings(inputs: Sequence[Finding], result: Sequence[Finding]) -> tuple
 
 def segmenter_findings(segmenter: str | None, *, after: bool) -> tuple[Finding, ...]:
     """Findings where a network found the buildings.
-
-    segmenter : its run's folder or name, None where there was a file. after : whether it looked at the image after the event.
-    """
+    segmenter : its run's folder or name, None where there was a file. after : whether it looked at the image after the
+    event."""
     if segmenter is None:
         return ()
     outlines = Finding(
@@ -142,7 +141,6 @@ def empty_outline_findings(evidence: EvidenceTable, unbuilt: UnbuiltOutlines | N
 
 def result_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_], skill: NetworkSkill | None) -> tuple[Finding, ...]:
     """Findings of the result.
-
     frame : `status` and `reason` of N buildings after the decision; unlike : (N,) of `unlike_the_fit`;
     skill : of the run that was given, None without a run."""
     findings = [*_range_findings(frame, unlike), *_unbuilt_findings(frame)]

@@ -83,7 +83,6 @@ class Graded:
 
     def folds(self) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
         """(N,) bool pairs: buildings to score, buildings of the fit that scores them; every building is scored once.
-
         Groups, or styles where they are given, are left out in eight folds; each event by itself."""
         fold = np.unique(self.group if self.style is None else self.style, return_inverse=True)[1] % FOLDS
         event = np.zeros(len(fold), np.intp) if self.event is None else np.unique(self.event, return_inverse=True)[1]
@@ -169,7 +168,6 @@ def fit_border(
     evidence: Floats, beyond: NDArray[np.bool_], weight: Floats, points: NDArray[np.integer], ridge: float
 ) -> Border:
     """Ridge logistic regression with weights held to the signs of `points`.
-
     evidence : (N, K) standardised, no NaN; beyond : (N,) bool; weight : (N,), any scale;
     points : (K,) +1, −1, or 0 for no weight at all; ridge : penalty on squared weights against the mean log loss.
     Errors: InputError when all buildings lie on one side."""
@@ -202,11 +200,10 @@ def balance_weights(beyond: NDArray[np.bool_], domain: NDArray[np.generic]) -> F
 
 
 def _validity(standard: Floats, known: Graded, log_odds: Floats, *, shifted: bool) -> dict[str, Any]:
-    """Range, rates and reliability of a variant from left-out (N, 3) log-odds; the latter two are those within the range.
-
-    The range and its limits come from the sites that bound it, the reliability from those that calibrate. shifted : as of
-    `fit_reliability`. With heights not: damaged roofs that lost none have log-odds far from the others, which no normal
-    distribution holds."""
+    """Range, rates and reliability of a variant from left-out (N, 3) log-odds; the latter two are those within the
+    range. The range and its limits come from the sites that bound it, the reliability from those that calibrate.
+    shifted : as of `fit_reliability`. With heights not: damaged roofs that lost none have log-odds far from the others,
+    which no normal distribution holds."""
     damaged = known.grade >= MAJOR
     right = _called(log_odds, Reliability()) == damaged
     bounds = np.ones_like(right) if known.bounds is None else known.bounds
@@ -234,9 +231,8 @@ def fit_range(
     site: NDArray[np.object_],
 ) -> FittedRange:
     """Range of the evidence that a variant was fitted on.
-
-    standard : (N, K) as `Variant.standardise` returns it; evidence : (N rows) all columns; right : (N,) whether the grade
-    without the building was on the right side; damaged : (N,) truth; site : (N,) name of the site."""
+    standard : (N, K) as `Variant.standardise` returns it; evidence : (N rows) all columns; right : (N,) whether the
+    grade without the building was on the right side; damaged : (N,) truth; site : (N,) name of the site."""
     covariance = np.cov(standard.T).reshape(standard.shape[1], -1)
     limits = {}
     for column, end in ENDS.items():
@@ -253,9 +249,8 @@ def fit_range(
 
 
 def reliable_limit(value: Floats, right: NDArray[np.bool_], damaged: NDArray[np.bool_]) -> float | None:
-    """Value above which buildings were graded right too seldom; None where even the largest values are known.
-
-    From the largest values inwards, windows of 200 buildings are left out as long as the mean of their sensitivity and
+    """Value above which buildings were graded right too seldom; None where even the largest values are known. From the
+    largest values inwards, windows of 200 buildings are left out as long as the mean of their sensitivity and
     specificity is below 0.8."""
     order = np.argsort(-np.nan_to_num(value, nan=-np.inf), kind="stable")
     limit = None

@@ -49,7 +49,6 @@ LEAST_CORRELATION = 0.25
 @dataclass(frozen=True)
 class CheckedImages(ImagePair):
     """The images to work on: red, green and blue, nodata declared; and what was seen.
-
     radar : those that look like radar, "pre" or "post"."""
 
     radar: tuple[Role, ...] = ()
@@ -57,10 +56,9 @@ class CheckedImages(ImagePair):
 
 def check_images(pair: ImagePair) -> CheckedImages:
     """Check what can be seen of one or two images without registering them.
-
     returns : the layers with their red, green and blue band, in which undeclared nodata is now declared, and findings.
-    Errors: InputError for an image without structure (noise, one single value), and for one image given twice.
-    Peak memory: one window of 256² pixels."""
+    Errors: InputError for an image without structure (noise, one single value), and for one image given twice. Peak
+    memory: one window of 256² pixels."""
     images = {"pre": pair.pre, "post": pair.post}
     findings = (*unknown_colours(images), *unmasked_bands(images), *assumed_gsd(pair.post))
     pre = None if pair.pre is None else in_colour(pair.pre)
@@ -159,10 +157,8 @@ def _smoothest(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
 
 def require_order(before: NDArray[np.float64], after: NDArray[np.float64]) -> None:
     """Refuse a pair of images in which many buildings are damaged before the event alone.
-
-    before, after : (N,) probability of major damage or worse as the pre and the post image alone give it, NaN where
-    one of them does not show the building.
-    Errors: InputError."""
+    before, after : (N,) probability of major damage or worse as the pre and the post image alone give it, NaN where one
+    of them does not show the building. Errors: InputError."""
     known = np.isfinite(before) & np.isfinite(after)
     worse_before = int(((before >= 0.5) & (after < 0.5))[known].sum())
     worse_after = int(((after >= 0.5) & (before < 0.5))[known].sum())
@@ -176,9 +172,8 @@ def require_order(before: NDArray[np.float64], after: NDArray[np.float64]) -> No
 
 def require_two_pictures(similarity: NDArray[np.float64]) -> None:
     """Refuse a pair in which hardly anything differs: an image and a copy of it.
-
-    similarity : (N,) correlation of the edges of pre and post at each building, −1 to 1, NaN where unknown.
-    Errors: InputError."""
+    similarity : (N,) correlation of the edges of pre and post at each building, −1 to 1, NaN where unknown. Errors:
+    InputError."""
     known = similarity[np.isfinite(similarity)]
     if len(known) < LEAST_BUILDINGS:
         return

@@ -129,7 +129,6 @@ def open_inputs(
 
 def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> ImagePair:
     """Both images, pre None where it is None or "-"; of two of one size, one without CRS takes the other's grid.
-
     Errors: GridError where one image has no CRS and another size than the other, and where they do not overlap;
     InputError where the settings take a pre image as registered and there is none."""
     pair = ImagePair.open(
@@ -174,10 +173,8 @@ def _check_inside(outlines_px: NDArray[np.object_], post: Layer, source: str) ->
 
 
 def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Finding]:
-    """What is unknown of surface models and the cloud mask.
-
-    Errors: GridError where one is of another site or size; InputError for surface models that are not in metres, or refer to two
-    vertical datums."""
+    """What is unknown of surface models and the cloud mask. Errors: GridError where one is of another site or size;
+    InputError for surface models that are not in metres, or refer to two vertical datums."""
     findings = []
     before, after = layers["dsm_pre"], layers["dsm_post"]
     if before is not None and after is not None:

@@ -235,9 +235,8 @@ def _assess_part(inputs: Inputs, part: Part, settings: Settings, journal: Journa
 @dataclass(frozen=True)
 class ImageSteps:
     """The long work of a job, its passes over the images; whole, or a part's share of it.
-
-    part : whose share is done; None for the job that makes the map, which keeps the results of its steps and not only blocks and tiles.
-    """
+    part : whose share is done; None for the job that makes the map, which keeps the results of its steps and not only
+    blocks and tiles."""
 
     scene: PreparedScene
     model: DecisionModel
@@ -315,18 +314,16 @@ class ImageSteps:
 
 
 def open_models(inputs: Inputs, settings: Settings) -> tuple[DecisionModel, ClassMapSource | None]:
-    """What grades the buildings, and what labels pixels for shares of classes: opened and checked before long work starts.
-
-    Errors: InputError and RunError for settings and models that do not fit the inputs."""
+    """What grades the buildings, and what labels pixels for shares of classes: opened and checked before long work
+    starts. Errors: InputError and RunError for settings and models that do not fit the inputs."""
     post = inputs.post_to_label or inputs.post
     class_map = open_class_map_source(settings.class_shares, post, inputs.dsm_post) if settings.class_shares else None
     return load_model(inputs, settings), class_map
 
 
 def load_model(inputs: Inputs | CheckedImages, settings: Settings) -> DecisionModel:
-    """The model of the decision; on radar a network decides alone, and the weight-free model is refused.
-
-    Errors: InputError for settings that do not fit, and images that the model cannot read."""
+    """The model of the decision; on radar a network decides alone, and the weight-free model is refused. Errors:
+    InputError for settings that do not fit, and images that the model cannot read."""
     model = DecisionModel.load(settings.model, settings.network_weight, settings.damaged_share)
     radar = inputs.radar if settings.sensor == "auto" else ()
     if radar and model.grader is None:

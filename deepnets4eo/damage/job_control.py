@@ -115,9 +115,8 @@ class JobControl:
 @dataclass(frozen=True)
 class Passes:
     """Progress of the passes over the images in their order, each called with its own share that is done.
-
-    network : over both images; evidence; unbuilt, built : of outlines without a building, of their sums and of the network for
-    buildings; post : of the network over the post image alone."""
+    network : over both images; evidence; unbuilt, built : of outlines without a building, of their sums and of the
+    network for buildings; post : of the network over the post image alone."""
 
     network: Progress | None
     evidence: Progress | None

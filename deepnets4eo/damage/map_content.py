@@ -50,9 +50,8 @@ class DamageMapContent:
         return self.event.title(SUBJECT)
 
     def headline(self) -> str:
-        """The result in one line: the expected number of damaged buildings (major damage or worse) with its 95 % interval.
-
-        Without estimates the number of buildings with such grades."""
+        """The result in one line: the expected number of damaged buildings (major damage or worse) with its 95 %
+        interval. Without estimates the number of buildings with such grades."""
         rows = self.buildings
         assessed = int((rows["status"] == ASSESSED).sum())
         of_all = f"{assessed:,} assessed {'building' if assessed == 1 else 'buildings'}"

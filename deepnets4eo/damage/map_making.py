@@ -126,7 +126,6 @@ def _input_findings(scene: PreparedScene, model: DecisionModel, evidence: Eviden
 @dataclass(frozen=True)
 class Extents:
     """Two GeoDataFrames of one row each, in the post image's CRS: (multi)polygons, empty where nothing is.
-
     assessed : valid, cloud-free ground within 50 m of an assessed outline; without_outlines : such ground farther than
     50 m from every outline, assessed or not."""
 
@@ -138,7 +137,6 @@ def map_extents(
     post: Layer, cloud_mask: Layer | None, outlines: NDArray[np.object_], assessed: NDArray[np.bool_]
 ) -> Extents:
     """What of the post image was assessed, and what has no outline.
-
     outlines : (N,) polygons in the post image's CRS, where it shows the buildings; assessed : (N,)."""
     data, valid, coarse = post.thumbnail(OVERVIEW_PX)
     seen = nonzero_valid(data, valid)

@@ -51,9 +51,8 @@ class DamageModel:
 
     @classmethod
     def load(cls, folder: str | Path = DEFAULT_MODEL) -> DamageModel:
-        """Read a model by its folder or its name in models/.
-
-        Errors: RunError for files that are no evidence model; InputError for unknown names."""
+        """Read a model by its folder or its name in models/. Errors: RunError for files that are no evidence model;
+        InputError for unknown names."""
         path = model_path(folder) / COEFFICIENTS
         content = read_yaml(path)
         parts = content.get("variants") if isinstance(content, dict) else None
@@ -66,7 +65,6 @@ class DamageModel:
 
     def decide(self, evidence: EvidenceTable | pd.DataFrame) -> pd.DataFrame:
         """Grade every assessed building.
-
         evidence : the table, or its frame (`status`, `method` and `ev_…` columns).
         returns : DataFrame with the same index: damage (grade or None), damage_prob (probability of major damage or
         worse), confidence (probability of the grade named); NaN where not assessed."""
@@ -112,7 +110,6 @@ class DamageModel:
 @dataclass(frozen=True)
 class Variant:
     """Logistic regressions on standardised evidence for one kind of input.
-
     columns : K names; centre, scale : (K,); intercepts : (3,), weights : (3, K), per border of BORDERS.
     known : range of the evidence of the fit; rates : how often its grades are right. Both None in files without them.
     reliability : calibration, thresholds and spread between sites; neutral and wide in files without it."""
@@ -139,7 +136,6 @@ class Variant:
 @dataclass(frozen=True)
 class FittedRange:
     """Range of one variant's evidence.
-
     farthest : 99 % quantile of the distances in the fit; covariance : (K, K) of the standardised evidence.
     limits : least roof width, most greenness; columns without one are absent.
     place_share : greatest share of a site's buildings outside the range, among the sites of the fit."""
@@ -150,16 +146,14 @@ class FittedRange:
     place_share: float
 
     def distance(self, standard: Floats) -> Floats:
-        """(N,) Mahalanobis distances of (N, K) standardised evidence as the decision takes it, cut at ± 3.
-
-        So what is extreme in the way that damaged or intact buildings are is not far off; an unusual combination is."""
+        """(N,) Mahalanobis distances of (N, K) standardised evidence as the decision takes it, cut at ± 3. So what is
+        extreme in the way that damaged or intact buildings are is not far off; an unusual combination is."""
         return np.sqrt(np.einsum("ij,ji->i", standard, np.linalg.solve(self.covariance, standard.T)))
 
     def reasons(self, standard: Floats, frame: pd.DataFrame) -> NDArray[np.object_]:
         """(N,) why each building lies outside, '' where it lies inside.
-
-        standard : (N, K) as `Variant.standardise` returns it; frame : (N rows) with the columns of the limits where known.
-        """
+        standard : (N, K) as `Variant.standardise` returns it; frame : (N rows) with the columns of the limits where
+        known."""
         reason = np.where(self.distance(standard) > self.farthest, UNLIKE, "").astype(object)
         for column, limit in self.limits.items():
             if column in frame:
@@ -221,11 +215,10 @@ def _variant(path: Path, name: str, part: dict[str, Any]) -> Variant:
 def to_decision_table(
     probabilities: NDArray[np.float64], index: pd.Index, thresholds: NDArray[np.float64] | None = None
 ) -> pd.DataFrame:
-    """The decision from (N, 4) probabilities of the grades, NaN rows for buildings not assessed: see `decide`.
-
-    A building is damaged (major damage or worse) where the probability of that reaches its threshold. Of the two grades on
-    each side, the worse is taken where its share of that side's probability reaches its own. Thresholds: (N, 3), one per border,
-    by default one half. So every grade has its chance to be named, however rare it is."""
+    """The decision from (N, 4) probabilities of the grades, NaN rows for buildings not assessed: see `decide`. A
+    building is damaged (major damage or worse) where the probability of that reaches its threshold. Of the two grades
+    on each side, the worse is taken where its share of that side's probability reaches its own. Thresholds: (N, 3), one
+    per border, by default one half. So every grade has its chance to be named, however rare it is."""
     known = np.isfinite(probabilities[:, 0])
     damaged = probabilities[:, MAJOR:].sum(axis=1)
     reached = border_probabilities(np.nan_to_num(probabilities)) >= (0.5 if thresholds is None else thresholds)
@@ -245,7 +238,6 @@ def to_decision_table(
 
 def set_not_assessed(evidence: EvidenceTable, reasons: NDArray[np.object_]) -> EvidenceTable:
     """The table where assessed buildings with a reason are not assessed; their evidence stays in the table.
-
     reasons : (N,) text, '' for buildings to be left as they are."""
     frame = evidence.frame
     rows = (frame["status"] == ASSESSED).to_numpy() & (reasons != "")
@@ -264,10 +256,9 @@ def set_by_network(evidence: EvidenceTable, reasons: NDArray[np.object_]) -> Evi
 
 
 def unlike_the_fit(frame: pd.DataFrame, model: DamageModel, outside: NDArray[np.object_]) -> NDArray[np.bool_]:
-    """(N,) bool: buildings of a variant that was fitted on other kinds of sites.
-
-    True for all buildings of a variant that finds a greater share of this site's buildings outside its range than of
-    any site it was fitted on. frame : before any building was set aside; outside : (N,) reasons of `outside_range`."""
+    """(N,) bool: buildings of a variant that was fitted on other kinds of sites. True for all buildings of a variant
+    that finds a greater share of this site's buildings outside its range than of any site it was fitted on. frame :
+    before any building was set aside; outside : (N,) reasons of `outside_range`."""
     unlike = np.zeros(len(frame), bool)
     names = model.variant_names(frame)
     for name, variant in model.variants.items():

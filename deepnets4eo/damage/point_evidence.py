@@ -150,7 +150,6 @@ class PointScore:
 
 def with_point_columns(evidence: EvidenceTable, columns: pd.DataFrame) -> EvidenceTable:
     """The table with the columns of the points; blank where a building is not assessed.
-
     columns : as of `PointEvidence.measure`."""
     assessed = (evidence.frame["status"] == ASSESSED).to_numpy()
     added = {name: np.where(assessed, columns[name], np.nan) for name in MEANING}
@@ -158,10 +157,8 @@ def with_point_columns(evidence: EvidenceTable, columns: pd.DataFrame) -> Eviden
 
 
 def check_point_evidence(points: PointEvidence, footprints: Footprints, rasters: Sequence[Any]) -> None:
-    """Refuse heights that cannot be used, before the long work.
-
-    Errors: InputError for files that cannot be read, footprints without a CRS, weights of more than 1 together; GridError
-    for heights of another site or CRS."""
+    """Refuse heights that cannot be used, before the long work. Errors: InputError for files that cannot be read,
+    footprints without a CRS, weights of more than 1 together; GridError for heights of another site or CRS."""
     from deepnets4eo.points import check_heights
 
     if footprints.crs is None:

@@ -42,7 +42,6 @@ SUFFIX = ".evidence.yaml"
 @dataclass(frozen=True)
 class NetworkSkill:
     """Skill of a run, 0–1, and why it is 0 ('' where it is not).
-
     value : the smaller of 2 · AUC − 1 (major damage or worse) and Cohen's κ (four grades), both 0 for chance and 1 for
     a perfect run; 0 where that is below 0.1, and where fewer than 30 buildings were validated. Where the best share
     beside the weight-free model was measured: that share as a part of one half, at most 1."""
@@ -70,7 +69,6 @@ def validated_skill(card: Mapping[str, Any], head: str | None = None) -> Network
 
 def skill_of(value: float, buildings: int, scores: str) -> NetworkSkill:
     """A measured skill; 0 with the reason where it is too small, or rests on too few validation buildings.
-
     scores : what it follows from, for the reason."""
     if buildings < LEAST_VALIDATED:
         return NetworkSkill(
@@ -233,10 +231,9 @@ def pool_log_odds(
     weight_free: NDArray[np.float64], frame: pd.DataFrame, weight: float | NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Probabilities (N, 4) of the grades from the weight-free model and the network.
-
-    At each border (minor or worse, major or worse, destroyed) the log-odds are averaged: `weight` of the network's,
-    1 − `weight` of the weight-free model's (logarithmic opinion pool, Genest & Zidek 1986). Without the network's
-    evidence, the weight-free probabilities stay.
+    At each border (minor or worse, major or worse, destroyed) the log-odds are averaged: `weight` of the network's, 1 −
+    `weight` of the weight-free model's (logarithmic opinion pool, Genest & Zidek 1986). Without the network's evidence,
+    the weight-free probabilities stay.
     weight_free : (N, 4); frame : of the evidence, with the network's columns; weight : 0–1, one or (N,)."""
     network = frame[list(COLUMNS.values())].to_numpy(float)
     share = np.broadcast_to(weight, len(network))[:, None]
@@ -249,7 +246,6 @@ def pool_scores(
     probabilities: NDArray[np.float64], frame: pd.DataFrame, scores: Sequence[Score]
 ) -> NDArray[np.float64]:
     """Probabilities (N, 4) of the grades, together with scores that have a weight.
-
     The log-odds of major damage or worse become the weighted average of the scores' and, with what is left to 1, the
     probabilities' own; those of the other borders move as far, since a score says nothing about them. Buildings without
     a score keep their log-odds.
@@ -268,9 +264,8 @@ def pool_scores(
 @dataclass(frozen=True)
 class NetworkReliability:
     """Measured reliability by method (`PRE_POST`, `POST_ONLY`), empty where it was not measured.
-
-    together : of the weight-free model and the network at the network's weight; alone : of the network at buildings outside the range of
-    that model."""
+    together : of the weight-free model and the network at the network's weight; alone : of the network at buildings
+    outside the range of that model."""
 
     together: dict[str, Reliability] = field(default_factory=dict)
     alone: dict[str, Reliability] = field(default_factory=dict)
@@ -278,9 +273,8 @@ class NetworkReliability:
     @classmethod
     def of_card(cls, card: dict[str, Any], run: str, weight: float, post_weight: float) -> NetworkReliability:
         """Read the notes of a card.
-
-        weight, post_weight : of the run, on pairs and on the post image alone; what was measured with another weight is left out.
-        Errors: RunError for notes that cannot be read."""
+        weight, post_weight : of the run, on pairs and on the post image alone; what was measured with another weight is
+        left out. Errors: RunError for notes that cannot be read."""
         weights = {PRE_POST: weight, POST_ONLY: post_weight}
         return cls(_of_note(card, run, RELIABILITY, weights), _of_note(card, run, ALONE, dict.fromkeys(weights, 1.0)))
 

@@ -35,7 +35,6 @@ FARTHER = "Where the images lie farther apart or turned, raise max_shift_m or ma
 @dataclass(frozen=True)
 class OutlinePosition:
     """Where the outlines lie.
-
     alignment : how they must move; None where they stay. image : on which it was measured. known : whether they lie on
     buildings, as far as can be measured. findings : what limits that."""
 
@@ -48,9 +47,8 @@ class OutlinePosition:
 @dataclass(frozen=True)
 class PreparedScene:
     """What the steps of a damage job work on, made once and passed to each of them.
-
-    registration : how the pre image lies against the post image; None without a pre image. position : where the outlines lie.
-    """
+    registration : how the pre image lies against the post image; None without a pre image. position : where the
+    outlines lie."""
 
     inputs: Inputs
     settings: Settings

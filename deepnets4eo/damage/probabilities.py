@@ -58,10 +58,9 @@ def grades_of_sides(log_odds: Floats) -> Floats:
 
 
 def adjust_to_share(probabilities: Floats, damaged_share: float) -> Floats:
-    """Probabilities (N, 4) for a site where `damaged_share` of the buildings have major damage or worse.
-
-    Those passed hold where that is one half. By Bayes' rule the damaged grades gain and the intact ones lose together: how
-    common minor damage is among intact buildings, and destruction among damaged ones, stays as it is. NaN rows stay."""
+    """Probabilities (N, 4) for a site where `damaged_share` of the buildings have major damage or worse. Those passed
+    hold where that is one half. By Bayes' rule the damaged grades gain and the intact ones lose together: how common
+    minor damage is among intact buildings, and destruction among damaged ones, stays as it is. NaN rows stay."""
     if damaged_share == 0.5:
         return probabilities
     damaged = probabilities[:, MAJOR:].sum(axis=1)

@@ -99,9 +99,8 @@ class RasterEvidence:
 @dataclass(frozen=True)
 class ScoreLayer:
     """A raster of scores on the post image's grid.
-
-    scale : what its values are multiplied by. card : None where there is none; card_file : where it was
-    read, if it was."""
+    scale : what its values are multiplied by. card : None where there is none; card_file : where it was read, if it
+    was."""
 
     evidence: RasterEvidence
     layer: Layer
@@ -153,10 +152,8 @@ class ScoreLayer:
 
 
 def open_raster_evidence(evidence: Sequence[RasterEvidence], post: Layer) -> tuple[ScoreLayer, ...]:
-    """The rasters on the post image's grid, checked before the long work.
-
-    Errors: GridError for rasters of another site; InputError for bands or values that cannot be used, two of one name,
-    weights of more than 1 together."""
+    """The rasters on the post image's grid, checked before the long work. Errors: GridError for rasters of another
+    site; InputError for bands or values that cannot be used, two of one name, weights of more than 1 together."""
     names = [each.name for each in evidence]
     if len(set(names)) < len(names):
         raise InputError(f"evidence is named {', '.join(names)}; each needs its own name. Rename one.")
@@ -272,10 +269,9 @@ class ClassMapSource:
 
 
 def open_class_map_source(source: str | Path, post: Layer, dsm_post: Layer | None) -> ClassMapSource:
-    """A run's folder or a raster of labels, checked before the long work.
-
-    Of a run `dsm` is the surface model after the event, the first other layer the post image; further ones are not there.
-    Errors: InputError where there is nothing; RunError where the job does not have what the run needs; LabelError for labels that do not say their classes;
+    """A run's folder or a raster of labels, checked before the long work. Of a run `dsm` is the surface model after the
+    event, the first other layer the post image; further ones are not there. Errors: InputError where there is nothing;
+    RunError where the job does not have what the run needs; LabelError for labels that do not say their classes;
     GridError for labels of another site."""
     if Path(source).is_file():
         return _open_labels(Layer.open(source), post)
@@ -323,10 +319,9 @@ def with_class_shares(
     scratch: Path | None = None,
 ) -> EvidenceTable:
     """The table with a column a class: its share of the labelled pixels in the outline, 0–1; NaN where there are none.
-
     outlines : (N,) polygons in the post image's CRS, where it shows the buildings. scratch : folder of this job where
-    the labels are kept, so that an interrupted job need not find them again.
-    Peak memory: that of prediction, and of zonal counts."""
+    the labels are kept, so that an interrupted job need not find them again. Peak memory: that of prediction, and of
+    zonal counts."""
     legend = class_map.legend
     with nullcontext(scratch) if scratch is not None else tempfile.TemporaryDirectory() as folder:
         labels = class_map.label(Path(folder), workers)

@@ -48,10 +48,9 @@ EVERYTHING = ",".join(GRADES)
 
 @dataclass(frozen=True)
 class BetaCalibration:
-    """Log-odds with one slope below 0, another above, and a shift (Kull, Silva Filho & Flach 2017).
-
-    With p = expit(score): log-odds = a · ln p − b · ln(1 − p) + c. Platt scaling is the case a = b; a = b = 1, c = 0
-    changes nothing. a and b are at least 0, so that the order is kept."""
+    """Log-odds with one slope below 0, another above, and a shift (Kull, Silva Filho & Flach 2017). With p =
+    expit(score): log-odds = a · ln p − b · ln(1 − p) + c. Platt scaling is the case a = b; a = b = 1, c = 0 changes
+    nothing. a and b are at least 0, so that the order is kept."""
 
     a: float = 1.0
     b: float = 1.0
@@ -205,7 +204,6 @@ def platt(score: Floats, truth: NDArray[np.bool_], weight: Floats | None = None)
 
 def fit_beta(score: Floats, truth: NDArray[np.bool_], weight: Floats | None = None) -> BetaCalibration:
     """The beta calibration of least log loss: score (N,) log-odds, truth (N,), weight (N,) or None for equal weights.
-
     One building of either kind at a score of 0 is added, so that separable data stay finite."""
     check_same_number(score, truth)
     weight = np.ones(len(score)) if weight is None else weight * len(weight) / weight.sum()
@@ -267,10 +265,9 @@ def _thresholds(
 
 def _damaged_threshold(probability: Floats, damaged: NDArray[np.bool_], site: NDArray[np.generic]) -> float:
     """Threshold with the best F1 of the damaged buildings, every site counting the same: its mean over resampled sites.
-
-    Below one half even where probabilities are right (half of the best F1: Lipton, Elkan & Naryanaswamy 2014), and lower where
-    unknown shares of sites keep them cautious: else nothing is named where few buildings are damaged. F1 hardly changes over
-    wide ranges, so the best of one sample is mostly chance."""
+    Below one half even where probabilities are right (half of the best F1: Lipton, Elkan & Naryanaswamy 2014), and
+    lower where unknown shares of sites keep them cautious: else nothing is named where few buildings are damaged. F1
+    hardly changes over wide ranges, so the best of one sample is mostly chance."""
     sites, index, number = np.unique(site, return_inverse=True, return_counts=True)
     of_site = (index[:, None] == np.arange(len(sites))) / number  # (N, S)
     named = probability >= GRID[:, None]
@@ -305,10 +302,9 @@ def _mean_over_sites(right: NDArray[np.bool_], site: NDArray[np.generic]) -> flo
 
 
 def _spread(probabilities: Floats, grade: NDArray[np.integer], site: NDArray[np.generic]) -> tuple[float, ...]:
-    """Standard deviations between sites of the shifts that would make each site's log-odds right.
-
-    The first with both sides of a site counting the same; the others with the grades as common as they are, since how
-    common they are differs from site to site too. What single buildings scatter is taken off."""
+    """Standard deviations between sites of the shifts that would make each site's log-odds right. The first with both
+    sides of a site counting the same; the others with the grades as common as they are, since how common they are
+    differs from site to site too. What single buildings scatter is taken off."""
     log_odds = side_log_odds(probabilities)
     damaged = grade >= MAJOR
     everything = np.ones(len(grade), bool)

@@ -146,7 +146,6 @@ class Settings:
 @option_group
 class FurtherInputs:
     """What a damage job reads beside images and footprints, as the command line takes it; paths.
-
     evidence : NAME=RASTER, a raster of scores each. evidence_weight : NAME=WEIGHT of these, or points=WEIGHT."""
 
     dsm_pre: Annotated[

@@ -19,7 +19,6 @@ from deepnets4eo.segmenters.stretch import Stretch, needed_stretch
 
 def image_stretches(expected: Mapping[str, LayerInput], pre: Layer | None, post: Layer | None) -> dict[str, Stretch]:
     """The stretch of each image that needs one, by role, each measured on that image alone.
-
     expected : what the run expects of an image, by role."""
     stretches = {}
     for role, image in ((PRE, pre), (POST, post)):

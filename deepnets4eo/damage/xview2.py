@@ -72,10 +72,9 @@ class XView2Score:
         localization_prediction: NDArray[np.uint8],
         damage_prediction: NDArray[np.uint8],
     ) -> None:
-        """Count one image; four (H, W) uint8 label rasters 0–4 of one shape.
-
-        Damage counts only where the target has a building, and only where a building was localised. Each class counts
-        in each image: its false positives also where this image's target does not show it."""
+        """Count one image; four (H, W) uint8 label rasters 0–4 of one shape. Damage counts only where the target has a
+        building, and only where a building was localised. Each class counts in each image: its false positives also
+        where this image's target does not show it."""
         self.images += 1
         localized = localization_prediction > 0
         self.localization.add(localization_target > 0, localized)
@@ -111,10 +110,9 @@ class XView2Score:
 
 
 def score_folders(prediction_dir: str | Path, target_dir: str | Path) -> XView2Score:
-    """Score a folder of predictions against a folder of targets, named as the challenge names them.
-
-    Files: `{test|hold}_{localization|damage}_{id}_{prediction|target}.png`, 1024 × 1024, one band, values 0 to 4.
-    Memory: four images. Errors: InputError for missing files, sizes and bands; LabelError for values."""
+    """Score a folder of predictions against a folder of targets, named as the challenge names them. Files:
+    `{test|hold}_{localization|damage}_{id}_{prediction|target}.png`, 1024 × 1024, one band, values 0 to 4. Memory: four
+    images. Errors: InputError for missing files, sizes and bands; LabelError for values."""
     targets, predictions = _find(target_dir, "target"), _find(prediction_dir, "prediction")
     images = sorted({(split, identifier) for split, _, identifier in targets})
     wanted = [(split, task, identifier) for split, identifier in images for task in ("localization", "damage")]

@@ -175,7 +175,6 @@ def _refine(
 
 def in_place_score(scores: NDArray[np.float32]) -> float:
     """Return how much better edges follow outlines without any shift than with others, in standard deviations.
-
     scores : (N, 2r + 1, 2r + 1), agreement by shift. Each building ranks its middle (with the pixels beside it) among
     all shifts; by chance the ranks spread evenly over 0–1. NaN where the scores of every building are all alike."""
     scores = scores[np.ptp(scores, axis=(1, 2)) > 0] if len(scores) else scores
@@ -312,7 +311,6 @@ def squared_normals(outlines: OutlinePoints) -> NDArray[np.complex64]:
 def edge_agreement(field: Spectrum, outlines: OutlinePoints, radius_px: int) -> NDArray[np.float32]:
     """Return how well the edges of a field follow N outlines, moved by every shift up to ± radius, (N, 2r + 1, 2r + 1)
     float32.
-
     field : (h, w) complex64 from `orientation_field`; beyond it there are no edges. The mean over the outline's points
     of the edge component along the normal: 1 strong edges all along, 0 no relation, −1 edges across. Peak memory: a few
     vectors of P values."""

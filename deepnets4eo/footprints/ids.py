@@ -64,10 +64,8 @@ def make_ids(table: gpd.GeoDataFrame, id_column: str | None, source: str) -> Ids
 
 def usable_column(table: gpd.GeoDataFrame) -> tuple[Any, str]:
     """Return the first usable column of `ID_COLUMNS`, None where there is none; and why the first that exists was
-    passed over.
-
-    A column is used when more than half of its values are there and differ: files come with an `id` that is 0 or empty
-    in every row."""
+    passed over. A column is used when more than half of its values are there and differ: files come with an `id` that
+    is 0 or empty in every row."""
     names = {str(column).lower(): column for column in reversed(table.columns)}
     passed_over = ""
     for column in (names[name] for name in ID_COLUMNS if name in names):

@@ -152,7 +152,6 @@ def regularise(
     chunk: int = CHUNK,
 ) -> tuple[Points, NDArray[np.bool_]]:
     """Keep an offset where it is reliable and the neighbours' median agrees, else take that median; copies count once.
-
     points, offsets : (N, 2) metres. reliable : (N,) bool. fallback : (2,) or (N, 2) metres, with fewer than three
     reliable neighbours. tolerance_m : smallest distance from the median that still agrees; twice the neighbours' spread
     does too. Returns (N, 2) offsets to use; (N,) bool, True where the building's own was kept."""

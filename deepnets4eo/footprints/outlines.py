@@ -33,9 +33,7 @@ def larger_than_buildings(outlines: NDArray[np.object_], pixel_m: float) -> NDAr
 
 def encloses_others(outlines: NDArray[np.object_]) -> NDArray[np.bool_]:
     """Return (N,) bool: outlines around many others with open ground between them, such as those of sites and
-    districts.
-
-    An outline lies in another where a point of its inside does. 447,000 outlines take a few seconds."""
+    districts. An outline lies in another where a point of its inside does. 447,000 outlines take a few seconds."""
     area = shapely.area(outlines)
     enclosing = np.zeros(len(outlines), bool)
     if not (area > 0).any():

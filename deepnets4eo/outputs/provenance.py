@@ -39,9 +39,8 @@ def manifest(
     **further: Any,
 ) -> dict[str, Any]:
     """Say how a map was made, for manifest.json.
-
-    summary : with product, synthetic, event and findings. inputs : role to `describe`. names : the files of the map in its
-    folder. further : what only this kind of map has."""
+    summary : with product, synthetic, event and findings. inputs : role to `describe`. names : the files of the map in
+    its folder. further : what only this kind of map has."""
     return {
         **{name: summary[name] for name in ("product", "synthetic", "event", "findings")},
         "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -90,7 +89,6 @@ def add_styles(
     database: sqlite3.Connection, styles: Sequence[tuple[str, str, str, str]], geometry: str = "geom"
 ) -> None:
     """Make the table from which QGIS takes a style where a layer is opened.
-
     styles : layer, name, QML and description of each. geometry : column of the geometry."""
     database.execute(_STYLES_TABLE)
     database.executemany(

@@ -2,8 +2,7 @@
 
 Memory: one chunk while sorting, then one tile with its halo. Disk: some 45 bytes a point beside the output. A tile with
 too many points is divided into four, again and again, so that dense places fit as well. The points of a halo are those
-within `halo_m` of the tile's square, edges included: a labeller with that reach has the same scores as without tiles.
-"""
+within `halo_m` of the tile's square, edges included: a labeller with that reach has the same scores as without tiles."""
 
 from __future__ import annotations
 

@@ -78,10 +78,9 @@ def export_onnx(run: Run, path: str | Path) -> ExportResult:
     """Write a run's network as ONNX, its inputs, legend and tiling as JSON in the metadata entry "deepnets4eo".
 
     The batch is free, and so are height and width where the network allows it; any side is padded as prediction does.
-    Where onnxruntime is installed, the graph is compared with the network (`Reference`) before the file gets its
-    name. The network is exported from the CPU in float32, and moved back to its device and precision afterwards.
-    Errors: InputError without the packages of the extra `onnx`, RunError for runs without a network or another result.
-    """
+    Where onnxruntime is installed, the graph is compared with the network (`Reference`) before the file gets its name.
+    The network is exported from the CPU in float32, and moved back to its device and precision afterwards. Errors:
+    InputError without the packages of the extra `onnx`, RunError for runs without a network or another result."""
     segmenter = network_segmenter(run)
     _check_packages()
     check_not_inputs([path], [run.folder])
@@ -387,8 +386,7 @@ class RoundingRange:
 @contextmanager
 def added_rounding(network: nn.Module, seed: int) -> Iterator[None]:
     """While open, results of layers with weights are off by a random share of their largest value, at most `ROUNDING`.
-    Other layers round next to nothing. Zeros stay zeros, as they are exact: of equal ones all runtimes take the
-    first."""
+    Other layers round next to nothing. Zeros stay zeros, as they are exact: of equal ones all runtimes take the first."""
     generator = torch.Generator().manual_seed(seed)
 
     def add(layer: nn.Module, inputs: Any, result: Any) -> Any:

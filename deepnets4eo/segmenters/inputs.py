@@ -38,12 +38,11 @@ RANGE_SHRUNK = 50.0  # 0–1 where training had 0–255, but not a dark scene
 @dataclass(frozen=True)
 class LayerInput:
     """One layer as a segmenter expects it; all per band, in order.
-
     low, high : the range of values in training (1st and 99th percentile, in `units`). mean, std : scaling.
-    optional : scenes may lack it, because training left it out at times. nodata : value without data that the recipe gave
-    in place of the files' own. values : whether training had the physical values of files that state a scale or an offset, or
-    their numbers as they are stored, which display values of 8 bits are, and what runs of former versions learnt from.
-    """
+    optional : scenes may lack it, because training left it out at times. nodata : value without data that the recipe
+    gave in place of the files' own. values : whether training had the physical values of files that state a scale or an
+    offset, or their numbers as they are stored, which display values of 8 bits are, and what runs of former versions
+    learnt from."""
 
     bands: tuple[str, ...]
     mean: tuple[float, ...]

@@ -101,7 +101,6 @@ def rebuild_member(
 
 def with_wider_halo(tiling: Tiling, halo_px: int) -> Tiling:
     """A tiling with at least this halo, and as large a core. The halo grows in steps of 32 px, so that each pixel keeps
-    its position in the grid of the poolings: SegNet's labels differ more between tiles of a halo of 80 px than of
-    32."""
+    its position in the grid of the poolings: SegNet's labels differ more between tiles of a halo of 80 px than of 32."""
     more_px = -(-max(halo_px - tiling.halo_px, 0) // TILE_STEP_PX) * TILE_STEP_PX
     return replace(tiling, tile_px=tiling.tile_px + 2 * more_px, halo_px=tiling.halo_px + more_px)

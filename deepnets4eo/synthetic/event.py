@@ -1,7 +1,6 @@
 """The event between the two dates, and what it did to every object: damage grades, harmless changes, fallen trees.
 
-An `Event` sets misregistration, damage, season, light and sensor of the post image; open ones are drawn from the seed.
-"""
+An `Event` sets misregistration, damage, season, light and sensor of the post image; open ones are drawn from the seed."""
 
 from __future__ import annotations
 

@@ -124,7 +124,6 @@ def sample_pixels(
 ) -> Samples:
     """Draw at most `max_pixels` labelled pixels, equally many of each class where there are enough, or at random, so
     that classes keep their shares. Errors: InputError where no scene has a labelled pixel.
-
     features : sample of the layers `names` → vectors (F, rows, cols) at pixels stride // 2, stride // 2 + stride, …,
     which depend on `halo_px` around. Windows of `window_px` are read; both are multiples of the stride. max_share :
     most of the labelled pixels at random, as neighbours say nearly the same; 2,000 samples may always be drawn."""

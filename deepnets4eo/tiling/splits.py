@@ -62,7 +62,6 @@ class SceneSplit(Protocol):
 @dataclass(frozen=True)
 class BlockSplit:
     """The square blocks of one scene of `shape` (h, w), assigned at random to parts such as {"train": 0.8, "val": 0.2}.
-
     Pixels of the first part nearer than `buffer_px` (in rows or columns) to a block of another part belong to none; it
     should be the receptive field of what is trained. fixed_assignment : (block rows, block cols) int8, index of each
     block's part. Errors: InputError for shares that do not sum to 1, a buffer wider than a block, fewer blocks than

@@ -62,12 +62,11 @@ def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Valida
     """Train `network` in place; returns the history. Afterwards it has the best (or last) epoch's weights.
 
     A row of the history has the epoch, the learning rate, the mean loss, the scores, `seconds`, validation included,
-    and `busy`, the share of the training's seconds in which the network did not wait for data.
-    Writes checkpoints/last.safetensors and best.safetensors, log.csv and curves.png under `fit.out` after each epoch.
-    Of several processes the first one alone validates and writes, and has all scores; the others know the monitored one.
-    With `fit.finish` nothing is trained: the network gets those weights of the checkpoints.
-    Errors: InputError for a loader without batches, RunError for a loss that is not finite, a foreign checkpoint, or none to finish.
-    """
+    and `busy`, the share of the training's seconds in which the network did not wait for data. Writes
+    checkpoints/last.safetensors and best.safetensors, log.csv and curves.png under `fit.out` after each epoch. Of
+    several processes the first one alone validates and writes, and has all scores; the others know the monitored one.
+    With `fit.finish` nothing is trained: the network gets those weights of the checkpoints. Errors: InputError for a
+    loader without batches, RunError for a loss that is not finite, a foreign checkpoint, or none to finish."""
     if len(loader) == 0:
         raise InputError("the training data make no full batch. Lower train.batch_size or give more windows.")
     train, display = fit.train, EpochProgress(fit.last_epoch, fit.train.monitor)

@@ -1,7 +1,6 @@
 """Live progress of a training on stderr: a bar on a terminal, log lines elsewhere.
 
-Off a terminal there is a line per epoch, and within an epoch one after at most 30 s, once the step that runs has ended.
-"""
+Off a terminal there is a line per epoch, and within an epoch one after at most 30 s, once the step that runs has ended."""
 
 from __future__ import annotations
 

@@ -113,7 +113,6 @@ class Sides:
 
     def trace(self, step_px: float, box: Box | None = None) -> OutlinePoints:
         """Return points in the middle of the pieces, at most `step_px` long, of all sides.
-
         box : only points in it, and a few around it, are made; their coordinates are the same as without it."""
         pieces = self._pieces(step_px)
         first, made = self._pieces_in(pieces, box)
@@ -153,7 +152,6 @@ class Sides:
 def pieces_near(begin: Points, end: Points, count: Indices, low: Points, high: Points) -> tuple[Indices, Indices]:
     """Return the pieces that may meet a box of sides cut into `count` (E,) equal pieces: number of the first (E,), how
     many (E,).
-
     begin, end : (E, 2) ends of the sides; low, high : (2,) corners of the box."""
     low, high = low - SLACK_PX, high + SLACK_PX
     first, number = np.zeros(len(count), np.int64), np.array(count, np.int64)

@@ -1,7 +1,6 @@
 """Zonal engine: one row of numbers per polygon, from rasters of any size, each block read once.
 
-Pixels belong to a polygon by their centre, to the last tie as in rasterio.mask; overlapping polygons all count theirs.
-"""
+Pixels belong to a polygon by their centre, to the last tie as in rasterio.mask; overlapping polygons all count theirs."""
 
 from __future__ import annotations
 

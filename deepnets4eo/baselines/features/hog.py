@@ -91,8 +91,7 @@ def felzenszwalb_cells(grey: FloatImage, cell_px: int = 8) -> FloatImage:
     18 signed, then 9 unsigned directions (0 to 0.4), then 4 textures (0 to 0.6): energies against the four blocks of 2
     × 2 cells that a cell is part of. Direction 0 is where grey grows to the right, 90 down, by steps of 20 degrees. A
     pixel is shared bilinearly between the four cells around it; its direction is the nearest one. Memory: 25 bytes a
-    pixel.
-    Source: Felzenszwalb, Girshick, McAllester, Ramanan, PAMI 32(9), 2010, section 6."""
+    pixel. Source: Felzenszwalb, Girshick, McAllester, Ramanan, PAMI 32(9), 2010, section 6."""
     height, width = grey.shape
     return _cells_at(grey, np.arange(height // cell_px) * cell_px, np.arange(width // cell_px) * cell_px, cell_px)
 

@@ -61,8 +61,7 @@ def reliefs(bands: Bands) -> list[Relief]:
 class DifferentialProfile:
     """What openings (bright regions) and closings (dark ones) by reconstruction with growing disks remove, step by
     step. Columns: the value; value − opening by the first disk, first − second, …; the same for closings. Source:
-    Pesaresi and Benediktsson 2001; Benediktsson, Palmason and Sveinsson 2005. Theirs depends on pixels beyond any
-    halo."""
+    Pesaresi and Benediktsson 2001; Benediktsson, Palmason and Sveinsson 2005. Theirs depends on pixels beyond any halo."""
 
     name: str = "differential_profile"
     radii_px: tuple[int, ...] = (2, 4, 8, 16)

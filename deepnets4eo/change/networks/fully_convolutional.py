@@ -91,9 +91,8 @@ class FCEF(ChangeUNet):
 
 
 class SiameseChangeUNet(ChangeUNet):
-    """Base of the Siamese networks: both dates share the encoder; the decoder starts from the coarsest features of post.
-
-    That last point is as published: the networks are not symmetric in time."""
+    """Base of the Siamese networks: both dates share the encoder; the decoder starts from the coarsest features of
+    post. That last point is as published: the networks are not symmetric in time."""
 
     def __init__(self, bands: int, num_classes: int, skip_factor: int) -> None:
         super().__init__(bands, num_classes, skip_factor)

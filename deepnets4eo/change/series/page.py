@@ -1,7 +1,6 @@
 """report.html: where and when a series changed, and the first changes with chips of before and after; works offline.
 
-Takes a ranking and its series; writes one file without scripts that loads nothing, with the table and polygons to save.
-"""
+Takes a ranking and its series; writes one file without scripts that loads nothing, with the table and polygons to save."""
 
 from __future__ import annotations
 

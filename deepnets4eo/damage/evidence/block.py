@@ -49,7 +49,6 @@ Read = dict[str, tuple[NDArray[Any], NDArray[np.bool_]]]
 @dataclass(frozen=True)
 class BuildingGeometry:
     """The buildings of a job in working pixels.
-
     sides : of their outlines; own : the pixels these enclose; body : the same, grown by a metre.
     centres : (N, 2) float64, row and col of the middle of each bounding box, NaN for empty outlines.
     left_out : (N,) why an outline is not measured and stands here as an empty one; '' where it is measured.
@@ -92,10 +91,9 @@ class Table:
 @dataclass(frozen=True)
 class BlockSums:
     """The sums of one block, by building.
-
     sums : of all buildings that touch the block, to be added up. best : the best of all shifts, of those that lie in
-    the block whole. shifted : sums for every shift, of the others, to be added up first. context : the neighbourhood
-    of the buildings centred in the block."""
+    the block whole. shifted : sums for every shift, of the others, to be added up first. context : the neighbourhood of
+    the buildings centred in the block."""
 
     sums: Table
     best: Table
@@ -133,7 +131,6 @@ def measure_block(
     window: Window, working_grid: WorkingGrid, geometry: BuildingGeometry, radiometry: dict[str, Radiometry]
 ) -> BlockSums:
     """Sums of one block.
-
     window : its sides are multiples of 8 pixels. Peak memory: some 30 float32 maps of the block (150 MB), however many
     buildings lie in it or over each other; and 600 bytes a building."""
     block = BlockWithMargin(working_grid, window, window.grow(MARGIN_PX))
@@ -317,11 +314,10 @@ def collect(
     block_px: int = BLOCK_PX,
 ) -> dict[str, BuildingSums]:
     """Sums per building by name, (N, K) float64 each.
-
     Context columns are NaN for buildings whose centre lies outside the grid. progress : called with the share done.
-    store : keeps finished blocks, and returns those that an interrupted job finished. part : whose blocks are measured; the sums of
-    buildings that reach into other blocks are incomplete. block_px : side of a block, a
-    multiple of 8; the result does not depend on it."""
+    store : keeps finished blocks, and returns those that an interrupted job finished. part : whose blocks are measured;
+    the sums of buildings that reach into other blocks are incomplete. block_px : side of a block, a multiple of 8; the
+    result does not depend on it."""
     centres = geometry.centres[_inside(geometry, working_grid)]
     radiometry = {name: measure(working_grid.layers[name], centres) for name in IMAGES if name in working_grid.layers}
     height, width = (

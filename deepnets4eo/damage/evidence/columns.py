@@ -65,9 +65,8 @@ HEIGHT_RANGE = 1.0
 
 
 def evidence_columns(sums: dict[str, BuildingSums], paired: NDArray[np.bool_]) -> pd.DataFrame:
-    """All evidence of N buildings; columns that need the pre image are NaN where `paired` is False.
-
-    Columns whose inputs were not given at all (heights, the pre image) are left out."""
+    """All evidence of N buildings; columns that need the pre image are NaN where `paired` is False. Columns whose
+    inputs were not given at all (heights, the pre image) are left out."""
     with np.errstate(invalid="ignore", divide="ignore"):
         columns = _of_post(image_means(sums, "post"))
         if "pre_inside" in sums:

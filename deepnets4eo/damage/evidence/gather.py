@@ -137,7 +137,6 @@ def on_post(
     rows: slice = slice(None),
 ) -> Geometries:
     """Outlines in post pixels, moved to where the post image shows the buildings.
-
     grid : of the post image.
     rows : which of the alignment's buildings they are.
     registration : carries them on from the pre image; None (or failed) where they lie on the post image already."""
@@ -153,7 +152,6 @@ def building_geometry(
     outlines: Geometries, working_grid: WorkingGrid, enclosing: NDArray[np.bool_]
 ) -> BuildingGeometry:
     """Outlines from post pixels to working pixels, made ready for the pass; those that can be no buildings stay out.
-
     enclosing : (N,) those around many others, as of `encloses_others`."""
     on_working_grid = transform_shapes(working_grid.post_to_work, outlines)
     larger = larger_than_buildings(on_working_grid, working_grid.gsd_m)

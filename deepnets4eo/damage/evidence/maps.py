@@ -118,7 +118,6 @@ BLANK_PX = 31  # side of a square of one single value that no ground shows, not 
 @dataclass(frozen=True)
 class Radiometry:
     """Typical luminance and contrast of an image, in its own counts.
-
     level : median luminance; unit : median over windows of the spread (84th − 16th percentile) of cell luminances."""
 
     level: float
@@ -137,7 +136,6 @@ def nonzero_valid(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.bo
 
 def blank(data: NDArray[Any]) -> NDArray[np.bool_]:
     """Pixels (h, w) in a square of 31 × 31 pixels whose values are exactly one and the same in every band.
-
     data : (C, h, w). No camera records that: it is undeclared nodata, or a saturated or lost block."""
     same = np.ones(data.shape[1:], bool)
     same[1:] &= (data[:, 1:] == data[:, :-1]).all(axis=0)
@@ -152,9 +150,8 @@ def blank(data: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def measure(layer: Layer, centres: NDArray[np.float64]) -> Radiometry:
-    """Radiometry of a layer from up to 32 windows around (row, col) positions, whatever their order.
-
-    Peak memory: one window of 256² pixels."""
+    """Radiometry of a layer from up to 32 windows around (row, col) positions, whatever their order. Peak memory: one
+    window of 256² pixels."""
     chosen = order_by_place(centres)[spread_indices(len(centres), MAX_SAMPLES, round_down=True)]
     spreads, levels = [], []
     for row, col in centres[chosen]:
@@ -185,11 +182,10 @@ SMALLEST_ROUGHNESS = np.float32(0.003)  # contrast units; about the step of an 8
 @dataclass(frozen=True)
 class Maps:
     """Per-pixel measures of a block, each (h, w) float32.
-
     light : luminance above the image's typical level; along_row, along_col : its derivatives per pixel;
-    rough : standard deviation in 3 × 3 pixels; log_floor : log2 of the smallest `rough` within 3.5 m
-    (all in contrast units). bands : (C, h, w) as read; valid : (h, w) bool; blank : (h, w) bool, one single value
-    over a wide square, not valid either."""
+    rough : standard deviation in 3 × 3 pixels; log_floor : log2 of the smallest `rough` within 3.5 m (all in contrast
+    units). bands : (C, h, w) as read; valid : (h, w) bool; blank : (h, w) bool, one single value over a wide square,
+    not valid either."""
 
     light: FloatImage
     along_row: FloatImage

@@ -43,7 +43,6 @@ def correlation_sums(
     groups: Groups, flat: Indices, first: FloatImage, second: FloatImage, offsets: Indices
 ) -> BuildingSums:
     """What correlations of `first` with `second` under several shifts need, per building.
-
     flat : flat pixel numbers in both maps; offsets : (S,) to add to them for the second map.
     returns : (count, 2 + 3 S): Σx, Σx², then Σy, Σy², Σxy for each shift."""
     x, y_all = first.ravel()[flat], second.ravel()
@@ -60,7 +59,6 @@ def correlation_sums(
 
 def correlations(pixels: NDArray[np.float64], sums: BuildingSums, floor: float) -> tuple[BuildingSums, BuildingSums]:
     """Correlation and structural similarity for each shift from `correlation_sums`.
-
     pixels : (N,) number of positions; floor : variance below which contrast counts as none.
     returns : two (N, S) arrays: Pearson correlation (0 where flat), and (2 σxy + floor) / (σx² + σy² + floor)."""
     count = np.maximum(pixels, 1)[:, None]
@@ -78,7 +76,6 @@ IN_PLACE = "pair_edges_in_place"
 
 def best_of_shifts(sums: dict[str, BuildingSums]) -> dict[str, BuildingSums]:
     """Per building and name one number, (M, 1) each.
-
     sums : `pre_outline`, `post_outline` (M, S), and with a pre image `pair`, `pair_edges`, `pair_light` of
     `correlation_sums`. returns : `…_outline`, the largest sum of edge strength; `pair_edges`, the largest correlation,
     `pair_edges_in_place`, that without a shift, and `pair_light`, the largest structural similarity."""
@@ -104,7 +101,6 @@ def open_means(
     values: Sequence[NDArray[np.generic]], open_ground: NDArray[np.bool_], cells: tuple[Indices, Indices], gsd_m: float
 ) -> NDArray[np.float64]:
     """Means of K maps over open ground in squares around N cells: (N, K), NaN where there is none.
-
     open_ground : (h, w) bool, sides multiples of 8 pixels; cells : (row, col) numbers of the centre cells."""
     side = window_cells(gsd_m)
     share = box(cell_sums(open_ground, CELL_PX), side)[cells].astype(np.float64)

@@ -34,7 +34,6 @@ COARSEST_PRE = 1.5
 @dataclass(frozen=True)
 class WorkingGrid:
     """Layers on the working grid.
-
     layers : by role, post, pre, dsm_pre, dsm_post, cloud; those not given are absent.
     post_to_work : from post pixels (col, row) to working pixels."""
 
@@ -64,12 +63,11 @@ def make_working_grid(
     **others: Layer | None,
 ) -> WorkingGrid:
     """See all layers on one working grid.
-
     registration : maps post pixels to where pre shows the same thing; None or failed leaves `pre` out.
     finest_m : working pixels are at least this large, metres. coarsest_pre : a pre image whose pixels are more than so
     many times as large as the post image's working pixels is left out. others : dsm_pre, dsm_post, cloud. The heights
-    lie as the image of their date does; of images, red, green and blue are read (see `in_colour`).
-    Errors: GridError where one layer has a CRS and another has none; InputError for an unknown role."""
+    lie as the image of their date does; of images, red, green and blue are read (see `in_colour`). Errors: GridError
+    where one layer has a CRS and another has none; InputError for an unknown role."""
     unknown = set(others) - {"dsm_pre", "dsm_post", "cloud"}
     if unknown:
         raise InputError(f"layers {sorted(unknown)} have no role, expected dsm_pre, dsm_post or cloud.")

@@ -114,7 +114,6 @@ def _full_size(logits: Tensor, dates: Tensor) -> Tensor:
 
 class DamageCriterion:
     """The sum of up to three losses of a batch: of the pixels of buildings, and of whole buildings by either head.
-
     counts : (K,) training buildings of each grade, from which class weights follow where the recipe sets them."""
 
     def __init__(self, train: DamageTraining, legend: Legend, counts: Sequence[int] = ()) -> None:

@@ -83,7 +83,6 @@ def read_pairs(data: DamageData, seed: int = 0) -> list[LabelledPair]:
 
 def read_xbd(folder: Path) -> Iterator[LabelledPair]:
     """Pairs of a folder with images/*_{pre,post}_disaster.png and labels/*_post_disaster.json; targets are not needed.
-
     Buildings marked un-classified are ignored."""
     labels = sorted((folder / "labels").glob("*_post_disaster.json"))
     if not labels:
@@ -98,10 +97,9 @@ def read_xbd(folder: Path) -> Iterator[LabelledPair]:
 
 
 def read_bright(folder: Path) -> Iterator[LabelledPair]:
-    """Pairs of a folder with pre-event/, post-event/ and target/*_building_damage.tif.
-
-    Connected pixels of one class are a building: intact, damaged and destroyed become no-damage, major-damage and
-    destroyed, as the legend "bright" says. A radar image of one band is repeated to the bands of the optical one."""
+    """Pairs of a folder with pre-event/, post-event/ and target/*_building_damage.tif. Connected pixels of one class
+    are a building: intact, damaged and destroyed become no-damage, major-damage and destroyed, as the legend "bright"
+    says. A radar image of one band is repeated to the bands of the optical one."""
     targets = sorted((folder / "target").glob("*_building_damage.tif"))
     if not targets:
         raise InputError(f"{folder / 'target'} has no *_building_damage.tif, expected the target masks of BRIGHT.")

@@ -127,11 +127,9 @@ def _open_cached(opener: Callable[[], Scene]) -> Scene:
 
 
 def make_scene(pre: Layer, post: Layer) -> Scene:
-    """Both dates on the grid of post, pixel for pixel where `pre` claims another one of the same shape.
-
-    Of each image, red, green and blue are taken as it declares them (see `in_colour`). One of one band (a radar amplitude)
-    is repeated to the bands of the other, as the shared weights need; else both are cut to the bands they have in common.
-    """
+    """Both dates on the grid of post, pixel for pixel where `pre` claims another one of the same shape. Of each image,
+    red, green and blue are taken as it declares them (see `in_colour`). One of one band (a radar amplitude) is repeated
+    to the bands of the other, as the shared weights need; else both are cut to the bands they have in common."""
     pre, post = in_colour(pre), in_colour(post)
     counts = pre.count, post.count
     bands = max(counts) if 1 in counts else min(counts)
@@ -270,7 +268,6 @@ def _resized(image: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uin
 
 def measure_pairs(pairs: Sequence[LabelledPair], *, most_pairs: int = MOST_PAIRS) -> InputSpec:
     """Bands, range, scaling and ground size of a pixel, near the buildings of at most `most_pairs` training pairs.
-
     Errors: InputError where pairs differ in their bands, or show nothing valid near a building."""
     chosen = [pairs[index] for index in spread_indices(len(pairs), most_pairs)]
     layers = {name: _measure(chosen, name) for name in (PRE, POST)}
@@ -280,7 +277,6 @@ def measure_pairs(pairs: Sequence[LabelledPair], *, most_pairs: int = MOST_PAIRS
 
 def scaled_to(inputs: InputSpec, scene: Scene, centres: NDArray[np.int64]) -> InputSpec:
     """The same inputs with the mean and deviation of one scene; a layer without valid pixels keeps those of training.
-
     centres : (N, 2) row and column of its buildings."""
     layers = {}
     for name, expected in inputs.layers.items():

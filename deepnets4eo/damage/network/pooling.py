@@ -90,7 +90,6 @@ class Pooled:
 
 def pool_batch(logits: Tensor, building: Tensor) -> tuple[Tensor, Tensor]:
     """Mean logits of every building of a batch, and for each inside pixel the index of its building.
-
     logits : (N, K, H, W) · building : (N, H, W) int64, number of the building in its window from 1 on, 0 for none
     returns : (B, K) means in order of window and number; (P,) int64 indices 0 … B − 1, pixels in raster order."""
     import torch
@@ -116,7 +115,6 @@ def pool_scene(
     work: TileWork = TileWork(),
 ) -> Pooled:
     """One pass over the tiles that hold buildings; each pixel counts once, in the tile whose core it lies in.
-
     inputs : scaling to use, the segmenter's own or one measured on the scene. only : numbers of the buildings to pool;
     tiles without one of them are left out, so other buildings' sums are incomplete. work : what is kept, and for whom.
     Peak memory: three tiles, the logits of one, and (8 K + 8) bytes a building, whatever the size of the scene."""

@@ -33,7 +33,6 @@ SHOWN_SHARE = 0.5  # of a building's box or outline that a window must show for 
 @dataclass(frozen=True)
 class BuildingSplit(DataSplit[LabelledPair]):
     """Pairs and the grades of their buildings by part.
-
     train, val : for each pair (N,) grades of its buildings, 255 for all that are not in the part."""
 
     train: Grades = field(default_factory=list)
@@ -113,9 +112,8 @@ def draw_window(
 
 class PairSamples:
     """Windows of training pairs, scaled: around a building of each grade in turn, or of any.
-
-    split : pairs and the grades of their training buildings. inputs : scaling over all training; with
-    `data.scaling: scene` a pair's own is measured when it is first read."""
+    split : pairs and the grades of their training buildings. inputs : scaling over all training; with `data.scaling:
+    scene` a pair's own is measured when it is first read."""
 
     def __init__(self, split: BuildingSplit, inputs: InputSpec, recipe: DamageRecipe) -> None:
         self.split, self.inputs, self.data = split, inputs, recipe.data
@@ -224,9 +222,8 @@ def made_up_samples(made_up: MadeUpPairs, recipe: DamageRecipe) -> StreamSamples
 
 def read_window(pair: GradedPair, data: DamageData, variation: Variation, rng: np.random.Generator) -> Sample:
     """One sample around a building, of each grade of the pair as often; `variation` is drawn for each date on its own.
-
-    The same arrays as of `PairSamples.read`, images scaled as `DISPLAY_RGB`. `pair` is at the ground size of the training.
-    """
+    The same arrays as of `PairSamples.read`, images scaled as `DISPLAY_RGB`. `pair` is at the ground size of the
+    training."""
     grade = rng.choice(np.unique(pair.grades[pair.grades != VOID]))
     centre = shapely.centroid(pair.outlines[rng.choice(np.flatnonzero(pair.grades == grade))])
     drawn = draw_window(np.array([centre.y, centre.x]), pair.shape, data, rng)

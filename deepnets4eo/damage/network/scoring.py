@@ -76,10 +76,9 @@ def damage_probability(probabilities: NDArray[np.float64]) -> NDArray[np.float64
 @dataclass(frozen=True)
 class Validation:
     """What a network is scored on.
-
-    grades : for each pair (N,) grades of its buildings, 255 for those that do not count. scaling : number of a pair → its
-    inputs. post_alone : whether the head of post alone is scored, too. one_tile : whether pairs are seen whole, as long as
-    they are small, rather than in the run's tiles. described : the split, for the card."""
+    grades : for each pair (N,) grades of its buildings, 255 for those that do not count. scaling : number of a pair →
+    its inputs. post_alone : whether the head of post alone is scored, too. one_tile : whether pairs are seen whole, as
+    long as they are small, rather than in the run's tiles. described : the split, for the card."""
 
     pairs: Sequence[LabelledPair]
     grades: Sequence[NDArray[np.uint8]]
@@ -99,9 +98,8 @@ class Validation:
 @dataclass(frozen=True)
 class GradedHeads:
     """Validated buildings with the logits of each head.
-
-    pair, post : logits and grades by head; none: there is no such head. truth : (N,) grades of the buildings themselves;
-    none: unknown. groups : (N, G) text, what each building is scored together with."""
+    pair, post : logits and grades by head; none: there is no such head. truth : (N,) grades of the buildings
+    themselves; none: unknown. groups : (N, G) text, what each building is scored together with."""
 
     pair: Graded
     post: Graded | None

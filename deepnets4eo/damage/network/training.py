@@ -47,7 +47,6 @@ VALIDATED = (*report.OVERALL, "kappa_quadratic", "auc_major_or_worse", "calibrat
 @dataclass(frozen=True)
 class Material:
     """What a training learns from and is validated on.
-
     counts : (K,) training buildings of each grade; empty: unknown. split : of pairs of files. notes : for the card."""
 
     samples: PairSamples | StreamSamples[GradedPair]

@@ -57,10 +57,9 @@ def has_position(crs: Any) -> bool:
 
 
 def pieces(buildings: gpd.GeoDataFrame, rows: int = ROWS) -> Iterator[Piece]:
-    """The buildings in their order, at most `rows` at a time.
-
-    Outlines follow RFC 7946: WGS 84, outer rings counterclockwise, cut at the antimeridian, 7 decimals. Probabilities
-    have 4 decimals. Errors: InputError for buildings without a position on the earth."""
+    """The buildings in their order, at most `rows` at a time. Outlines follow RFC 7946: WGS 84, outer rings
+    counterclockwise, cut at the antimeridian, 7 decimals. Probabilities have 4 decimals. Errors: InputError for
+    buildings without a position on the earth."""
     if not has_position(buildings.crs):
         raise InputError("the buildings have no CRS, so they have no longitude and latitude. Give images with a CRS.")
     to_lonlat = pyproj.Transformer.from_crs(buildings.crs, 4326, always_xy=True)
@@ -105,7 +104,6 @@ def _values(column: Any) -> list[Any]:
 
 def write_csv(damage_map: DamageMapContent, path: str | Path) -> Path:
     """Write id, latitude, longitude (degrees, WGS 84), the grade's columns and those of the event. Memory: one piece.
-
     Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses."""
     path = Path(path)
     first, *others = PROPERTIES
@@ -126,9 +124,8 @@ def write_csv(damage_map: DamageMapContent, path: str | Path) -> Path:
 
 
 def write_geojson(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write a feature a line; event, findings and caveats are members of the collection. Memory: one piece.
-
-    Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses."""
+    """Write a feature a line; event, findings and caveats are members of the collection. Memory: one piece. Errors:
+    InputError for buildings without a position on the earth; OutputError when the disk refuses."""
     path = Path(path)
     head = {
         "type": "FeatureCollection",
@@ -162,9 +159,8 @@ POINT = f"%.{DECIMALS}f,%.{DECIMALS}f "
 
 
 def write_kml(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write KML 2.2; event, findings and caveats are the document's description. Memory: one piece.
-
-    Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses."""
+    """Write KML 2.2; event, findings and caveats are the document's description. Memory: one piece. Errors: InputError
+    for buildings without a position on the earth; OutputError when the disk refuses."""
     path = Path(path)
     grades = damage_map.buildings["damage"].fillna(UNGRADED).to_numpy(str)
     with atomic_write(path) as partial, partial.open("w", encoding="utf-8", errors="backslashreplace") as stream:

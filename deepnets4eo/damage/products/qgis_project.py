@@ -57,9 +57,8 @@ class _MapLayer:
 def write_project(
     damage_map: DamageMapContent, path: str | Path, *, home: Path, post: Layer, pre: Layer | None = None
 ) -> Path:
-    """Write the project; `home` is the folder in which it will lie beside damage.gpkg.
-
-    The pre image is drawn as its own georeference says; its title says how far it lies off."""
+    """Write the project; `home` is the folder in which it will lie beside damage.gpkg. The pre image is drawn as its
+    own georeference says; its title says how far it lies off."""
     path = Path(path)
     text = DOCTYPE + ET.tostring(_project(damage_map, home, post, pre), encoding="unicode")
     with atomic_write(path) as partial, zipfile.ZipFile(partial, "w") as archive:

@@ -58,10 +58,9 @@ def write_report(
     pre: Layer | None = None,
     scores: Sequence[ScoreLayer] = (),
 ) -> Path:
-    """Write the page; `summary` is `summarize`'s. scores : rasters that can be laid over the images.
-
-    Size: about 14 MB at most up to 200,000 buildings, of which the images take what the buildings leave.
-    Memory: the buildings' columns and one averaged image at a time."""
+    """Write the page; `summary` is `summarize`'s. scores : rasters that can be laid over the images. Size: about 14 MB
+    at most up to 200,000 buildings, of which the images take what the buildings leave. Memory: the buildings' columns
+    and one averaged image at a time."""
     payload = encode(damage_map, post.grid)
     layers = (
         {} if pre is None else {"pre": on_post_grid(pre, post.grid, damage_map.registration.get("matrix", UNMOVED))}

@@ -54,7 +54,6 @@ INTERVALS = {
 
 def summarize(damage_map: DamageMapContent, grid: Grid | None = None, seed: int = 0) -> dict[str, Any]:
     """Counts, shares, areas, registration and caveats as plain values, ready for JSON.
-
     grid : of the post image; its frame is what could have been assessed. Areas are null without a CRS."""
     buildings = damage_map.buildings
     assessed = buildings[buildings["status"] == ASSESSED]

@@ -158,9 +158,8 @@ _ROWS_PER_GROUP = 65_536  # small enough that a city quarter reads a few groups,
 
 
 def write_parquet(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write GeoParquet 1.1.0: WKB geometry, zstd, `covering.bbox`, CRS as PROJJSON (null where there is none).
-
-    The event is in the `attrs` of the table that `geopandas.read_parquet` returns, JSON in the file's metadata
+    """Write GeoParquet 1.1.0: WKB geometry, zstd, `covering.bbox`, CRS as PROJJSON (null where there is none). The
+    event is in the `attrs` of the table that `geopandas.read_parquet` returns, JSON in the file's metadata
     `PANDAS_ATTRS`."""
     path = Path(path)
     buildings = damage_map.buildings

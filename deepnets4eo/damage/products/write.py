@@ -87,9 +87,8 @@ def write_products(
 
 
 def formats_of(also: Sequence[str] | None, crs: Any) -> tuple[str, ...]:
-    """The further formats for buildings in `crs`: those requested, or all that can be written.
-
-    Errors: InputError for a format that does not exist, and for any where buildings have no position on the earth."""
+    """The further formats for buildings in `crs`: those requested, or all that can be written. Errors: InputError for a
+    format that does not exist, and for any where buildings have no position on the earth."""
     if also is None:
         return FORMATS if has_position(crs) else ()
     check_formats(also)

@@ -1,7 +1,6 @@
 """LAS, LAZ and COPC files through laspy: streamed in chunks, COPC queried by bounds.
 
-Refuses damaged and truncated files, naming what was expected. Memory: one chunk; of COPC the points within the bounds.
-"""
+Refuses damaged and truncated files, naming what was expected. Memory: one chunk; of COPC the points within the bounds."""
 
 from __future__ import annotations
 

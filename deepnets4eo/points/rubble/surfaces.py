@@ -212,8 +212,7 @@ def _mean_heights(layer: Layer, grid: Grid) -> FloatImage:
 
 def stated_heights(outlines: Footprints, column: str | None) -> tuple[NDArray[np.float64], tuple[Finding, ...]]:
     """Return the heights (N,) above ground before the event from a column in metres, NaN where unknown, and a finding
-    where values are no heights: words, 0 and less. Raises InputError where there is no such column, or no height in
-    it."""
+    where values are no heights: words, 0 and less. Raises InputError where there is no such column, or no height in it."""
     table = outlines.attributes
     if column is None:
         return np.full(len(outlines), np.nan), ()
