@@ -22,7 +22,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -139,11 +139,6 @@ def open_own(path: str | Path, flags: int) -> int:
         os.close(file)
         raise _foreign(path)
     return file
-
-
-def open_own_file(path: str | Path, mode: str) -> IO[Any]:
-    """Open a job's own file as `open` does, with the checks of `open_own`."""
-    return open(path, mode, opener=open_own)
 
 
 def check_own_folder(folder: Path) -> None:

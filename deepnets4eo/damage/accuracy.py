@@ -94,34 +94,6 @@ def _index(names: pd.Series) -> NDArray[np.uint8]:
     return np.array([GRADES.index(name) for name in names], np.uint8)
 
 
-def calibration_table(probabilities: Floats, grade: NDArray[np.integer], group: NDArray[np.generic]) -> pd.DataFrame:
-    """Calibration overall ("all") and by group (N,), such as a style, a hazard or a site, of probabilities (N, 4) and true grades (N,).
-
-    Columns: buildings, damaged (true share), expected (mean probability of damage), ECE (of that, ten bins), Brier (all grades), Brier
-    damaged (two classes, one square), right (share whose likeliest grade is right). The upper half of the grades counts as damaged.
-
-    >>> sure = np.eye(4)[[0, 3, 3]]
-    >>> calibration_table(sure, np.array([0, 3, 3]), np.array(["flood", "wind", "wind"]))["ECE"].tolist()
-    [0.0, 0.0, 0.0]
-    """
-    check_same_number(probabilities, grade)
-    half = probabilities.shape[1] // 2
-    damaged, expected = grade >= half, probabilities[:, half:].sum(axis=1)
-    rows = []
-    for name in ("all", *np.unique(group)):
-        part = np.ones(len(grade), bool) if name == "all" else group == name
-        p, truth = expected[part], damaged[part]
-        rows.append(
-            {
-                "group": name, "buildings": int(part.sum()), "damaged": float(truth.mean()), "expected": float(p.mean()),
-                "ECE": calibration_error(p, truth), "Brier": brier_score(probabilities[part], grade[part]),
-                "Brier damaged": float(np.mean((p - truth) ** 2)),
-                "right": float((probabilities[part].argmax(axis=1) == grade[part]).mean()),
-            }
-        )  # fmt: skip
-    return pd.DataFrame(rows)
-
-
 def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int = 10) -> float:
     """Expected calibration error: mean over equal-width bins (low, high] of |accuracy − confidence|, by bin size.
 
@@ -133,15 +105,3 @@ def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int 
     number = np.clip(np.ceil(confidence * bins - 1e-12).astype(int) - 1, 0, bins - 1)
     gap = np.bincount(number, confidence - correct, minlength=bins)
     return float(np.abs(gap).sum() / max(len(confidence), 1))
-
-
-def brier_score(probabilities: Floats, grade: NDArray[np.integer]) -> float:
-    """Mean squared difference from the truth, summed over classes: 0 for a perfect forecast, 2 for a wrong sure one.
-
-    probabilities : (N, K); grade : (N,) class index.
-
-    >>> round(brier_score(np.array([[0.8, 0.2], [0.3, 0.7]]), np.array([0, 1])), 2)
-    0.13
-    """
-    check_same_number(probabilities, grade)
-    return float(np.mean(np.sum((probabilities - np.eye(probabilities.shape[1])[grade]) ** 2, axis=1)))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from geotiff import write_geotiff
 
-from deepnets4eo.change.series.dates import as_date, date_of_name, find_images
+from deepnets4eo.change.series.dates import as_date, dated_name, find_images
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.access import allow_user_files
@@ -53,7 +53,7 @@ PIXELS = np.ones((1, 8, 8), np.uint8)
     ],
 )
 def test_dates_are_read_from_names(name, pattern, expected):
-    assert date_of_name(name, pattern) == expected
+    assert dated_name(name, pattern)[0] == expected
 
 
 def test_a_folder_is_sorted_by_date_and_tags_help_where_names_do_not(tmp_path):

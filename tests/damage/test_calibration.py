@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 
-from deepnets4eo.damage.accuracy import brier_score, calibration_error, calibration_table
+from deepnets4eo.damage.accuracy import calibration_error
 from deepnets4eo.damage.reliability import BetaCalibration, fit_beta, platt, temperature
 from deepnets4eo.errors import InputError
 
@@ -76,26 +76,3 @@ def test_beta_calibration_of_separable_data_stays_finite_and_keeps_the_order() -
     assert upside_down.a == upside_down.b == 0
     assert BetaCalibration()(score) == pytest.approx(score)
     assert BetaCalibration.from_dict(fitted.to_dict()).b == pytest.approx(fitted.b, abs=1e-4)
-
-
-def test_the_table_has_a_row_for_all_and_one_a_group() -> None:
-    rng = np.random.default_rng(5)
-    probabilities, grade = rng.dirichlet(np.ones(4), 300), rng.integers(0, 4, 300)
-    group = np.array(["flood", "wind"] * 150)
-    table = calibration_table(probabilities, grade, group).set_index("group")
-    assert table.index.tolist() == ["all", "flood", "wind"]
-    flood, truth = probabilities[::2], grade[::2]
-    assert table.loc["flood", "Brier"] == pytest.approx(brier_score(flood, truth))
-    assert table.loc["flood", "Brier"] == pytest.approx(
-        np.mean([(p - np.eye(4)[k]) @ (p - np.eye(4)[k]) for p, k in zip(flood, truth, strict=True)])
-    )
-    assert table.loc["flood", "ECE"] == pytest.approx(calibration_error(flood[:, 2:].sum(axis=1), truth >= 2))
-    assert table.loc["all", "damaged"] == pytest.approx((grade >= 2).mean())
-
-
-def test_the_table_counts_right_grades() -> None:
-    p = np.array([[0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.7, 0.1], [0.7, 0.1, 0.1, 0.1], [0.1, 0.2, 0.3, 0.4]])
-    row = calibration_table(p, np.array([0, 2, 3, 3]), np.array(["flood"] * 4)).set_index("group").loc["all"]
-    assert row["right"] == 0.75
-    assert row["expected"] == pytest.approx((0.2 + 0.8 + 0.2 + 0.7) / 4)
-    assert row["Brier damaged"] == pytest.approx(np.mean([0.2**2, 0.2**2, 0.8**2, 0.3**2]))

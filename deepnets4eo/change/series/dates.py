@@ -92,19 +92,13 @@ def find_images(
     return [replace(image, masks=tuple(by_day[image.day])) for image in images]
 
 
-def date_of_name(name: str, pattern: str | None = None) -> date | None:
-    """The date in a file's name, None where there is none; of a year alone its middle, of `2019-060` that day of the year.
+def dated_name(name: str, pattern: str | None = None) -> tuple[date | None, bool]:
+    """The date in a file's name, None where there is none, and whether it is a year alone, which stands for its middle. A
+    date that is none or lacks a 0, such as `2019-02-30` and `2019-1-5`, is not taken for its month or year.
 
-    A date that is none or lacks a 0, such as `2019-02-30` and `2019-1-5`, is not taken for its month or year.
-
-    >>> date_of_name("S2A_20190228T101.tif"), date_of_name("x_2019-060.tif", "%Y-%j"), date_of_name("2019-1-5.tif")
-    (datetime.date(2019, 2, 28), datetime.date(2019, 3, 1), None)
+    >>> dated_name("S2A_20190228T101.tif"), dated_name("x_2019-060.tif", "%Y-%j"), dated_name("2019-1-5.tif")
+    ((datetime.date(2019, 2, 28), False), (datetime.date(2019, 3, 1), False), (None, False))
     """
-    return _dated_name(name, pattern)[0]
-
-
-def _dated_name(name: str, pattern: str | None) -> tuple[date | None, bool]:
-    """The date in a name, and whether it is a year alone."""
     if pattern is not None:
         return _date_by_pattern(name, pattern), not any(letter in pattern for letter in ("%m", "%b", "%j"))
     for expression, reading, rest in IN_NAMES:
@@ -165,11 +159,11 @@ def _dates(
 
 def _date_of(raster: LayerLike, pattern: str | None) -> tuple[date, bool]:
     name = _name(raster)
-    day, alone = _dated_name(Path(name).name, pattern)
+    day, alone = dated_name(Path(name).name, pattern)
     if day is None and pattern is None:
         tags = {key.lower(): text for key, text in Layer.open(raster).tags.items()}
         texts = [tags[key] for key in DATE_TAGS if key in tags]
-        dated = (_dated_name(text.replace(":", "-")[:10], None) for text in texts)
+        dated = (dated_name(text.replace(":", "-")[:10], None) for text in texts)
         day, alone = next((one for one in dated if one[0]), (None, False))
     if day is None:
         where = f"by the pattern {pattern!r}" if pattern else "in its name or tags"
