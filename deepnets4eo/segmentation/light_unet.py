@@ -39,8 +39,7 @@ class ScaledConv(nn.Conv2d):
 class DecoderBlock(nn.Module):
     """A block of smp's decoder, with its weights, that computes in float32 without the image of doubled pixels. To
     convolve doubled pixels by 3 x 3 is to convolve the pixels themselves by 4 x 4, transposed with a stride of 2: 4
-    products in place of 9. The network is 1.13 to 1.21 times as fast so (AVX2,
-    `experiments/benchmarks/light_unet_decoder.py`)."""
+    products in place of 9. The network is 1.13 to 1.21 times as fast so (AVX2)."""
 
     def __init__(self, block: Any) -> None:
         super().__init__()

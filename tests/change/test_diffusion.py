@@ -11,7 +11,7 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[2] / "experiments" / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
-from change_diffusion import plain  # noqa: E402
+from change import plain  # noqa: E402
 
 from deepnets4eo.change.diffusion import Diffusion, guided_anisotropic_diffusion  # noqa: E402
 from deepnets4eo.errors import InputError  # noqa: E402

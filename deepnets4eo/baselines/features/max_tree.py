@@ -1,7 +1,7 @@
 """The max-tree of an image: all connected parts of all its level sets, with measures of them.
 
 One tree serves all thresholds and attributes; the min-tree is that of `image.max() - image`. scikit-image's takes 2 to
-40 times as long (`experiments/benchmarks/max_tree.py`)."""
+40 times as long."""
 
 from __future__ import annotations
 
