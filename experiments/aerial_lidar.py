@@ -31,8 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from places.view_rows import SMOKE, TRIANGLES, train_views
-from script import plain_errors, require_files
-from smoke import add_smoke, title_of
+from script import add_smoke, plain_errors, require_files, title_of
 
 from deepnets4eo.arrays import Vectors
 from deepnets4eo.baselines import EstimatorOptions, build_estimator

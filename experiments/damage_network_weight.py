@@ -31,9 +31,8 @@ from numpy.typing import NDArray
 from places.damage_scores import even_loss, scores_of
 from places.working_grid import FOOTPRINT_ERROR_M, MadeUpPair, world_pair
 from scipy.special import logit
-from script import plain_errors
+from script import NOTE, add_smoke, plain_errors
 from sklearn.metrics import log_loss, roc_auc_score
-from smoke import NOTE, add_smoke
 
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.decision import POST_ALONE

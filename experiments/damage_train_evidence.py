@@ -24,8 +24,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from places.damage_scores import weight_free_settings
 from places.working_grid import FOOTPRINT_ERROR_M, world_pair
-from script import JOPLIN, plain_errors, require_all
-from smoke import NOTE, add_smoke
+from script import JOPLIN, NOTE, add_smoke, plain_errors, require_all
 
 from deepnets4eo.damage import assess
 from deepnets4eo.damage.evidence import gather

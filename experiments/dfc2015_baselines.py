@@ -21,8 +21,7 @@ from pathlib import Path
 import numpy as np
 from real_tiles import TableOf, tile_rows, tile_table
 from real_tiles import tile_folds as real_places
-from script import plain_errors
-from smoke import add_smoke, crop_folds, crop_scenes, shorten, title_of
+from script import add_smoke, crop_folds, crop_scenes, plain_errors, shorten, title_of
 
 from deepnets4eo.baselines import ExpertRules
 from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row, contact_sheet, run_rows, write_table

@@ -24,9 +24,8 @@ import numpy as np
 from isprs_baselines import BANDS, MAIN, contest
 from real_tiles import ABOUT, READERS, Folds, fill_classes
 from real_tiles import tile_folds as real_places
-from script import plain_errors
+from script import add_smoke, crop_folds, crop_scenes, plain_errors, shorten, title_of
 from seeds import city_scenes
-from smoke import add_smoke, crop_folds, crop_scenes, shorten, title_of
 
 from deepnets4eo.benchmark import BenchmarkScenes, Row, run_rows
 from deepnets4eo.cards.dataset_card import DatasetCard

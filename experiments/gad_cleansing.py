@@ -33,8 +33,7 @@ from change_pairs import (
     train_run,
 )
 from scipy import ndimage
-from script import plain_errors
-from smoke import add_smoke, title_of
+from script import add_smoke, plain_errors, title_of
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards.legend import Legend

@@ -37,8 +37,7 @@ from change_pairs import (
     train_run,
 )
 from gad_cleansing import with_noise
-from script import plain_errors
-from smoke import add_smoke, title_of
+from script import add_smoke, plain_errors, title_of
 
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.dataset_reader import open_dataset

@@ -26,8 +26,7 @@ from typing import Any
 
 import numpy as np
 from hyperspectral_cubes import SAMPLES, RealCube, card_cube, sample_cubes
-from script import plain_errors
-from smoke import NOTE, add_smoke, title_of
+from script import NOTE, add_smoke, plain_errors, title_of
 
 from deepnets4eo.benchmark import Outcome, contact_sheet
 from deepnets4eo.cards.legend import VOID, Legend

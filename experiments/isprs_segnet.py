@@ -31,7 +31,7 @@ from pathlib import Path
 
 from isprs_baselines import MAIN, contest, contest_options, without_borders
 from real_tiles import ABOUT, tile_folds
-from script import plain_errors
+from script import crop_folds, crop_scenes, plain_errors, title_of
 from seeds import (
     ERODE_PX,
     SMALL,
@@ -50,7 +50,6 @@ from seeds import (
     with_heights,
     write_tables,
 )
-from smoke import crop_folds, crop_scenes, title_of
 
 from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row
 from deepnets4eo.cards.dataset_card import DatasetCard

@@ -29,8 +29,7 @@ from change_pairs import (
     table,
     train_run,
 )
-from script import plain_errors, require_files
-from smoke import add_smoke, title_of
+from script import add_smoke, plain_errors, require_files, title_of
 
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.dataset_reader import open_dataset

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from script import plain_errors
-from smoke import NOTE, add_smoke
+from script import NOTE, add_smoke, plain_errors
 from torch import Tensor
 from world_train import ship
 

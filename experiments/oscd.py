@@ -32,8 +32,7 @@ from change_pairs import (
     table,
     train_run,
 )
-from script import plain_errors
-from smoke import add_smoke, title_of
+from script import add_smoke, plain_errors, title_of
 
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.grid import whole

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from isprs_baselines import MAIN, contest, without_borders
-from script import plain_errors
+from script import add_smoke, crop_scenes, plain_errors, title_of
 from seeds import (
     GSD_M,
     SIZE_PX,
@@ -40,7 +40,6 @@ from seeds import (
     shorten_rows,
     write_tables,
 )
-from smoke import add_smoke, crop_scenes, title_of
 
 from deepnets4eo.benchmark import BenchmarkScenes, Row
 from deepnets4eo.cards.dataset_card import DatasetCard

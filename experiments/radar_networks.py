@@ -17,8 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from radar_floods import counts, read
-from script import plain_errors
-from smoke import FEW_STEPS, add_smoke, title_of
+from script import FEW_STEPS, add_smoke, plain_errors, title_of
 
 import deepnets4eo
 from deepnets4eo.arrays import Mask

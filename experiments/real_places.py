@@ -34,8 +34,7 @@ from places.damage_scores import WEIGHT_FREE, assess_case, intervals_of, ranges_
 from places.misuse import misuse_table, pair_table
 from places.results import ALL, HURRICANE, INTACT, MISSING, building_sheet, damage_sheet, save_mask, write_results
 from places.working_grid import metric_grid, on_working_grid
-from script import plain_errors
-from smoke import NOTE, add_smoke
+from script import NOTE, add_smoke, plain_errors
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.damage import Settings

@@ -20,9 +20,8 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-from script import plain_errors, require_all
+from script import add_smoke, plain_errors, require_all, title_of
 from sklearn.metrics import roc_auc_score
-from smoke import add_smoke, title_of
 
 from deepnets4eo.damage import EvidenceCard, PointEvidence, assess
 from deepnets4eo.points import PointCloud, RubbleMap, RubbleOptions, debris_volumes, open_cloud

@@ -1,18 +1,35 @@
-"""What the scripts share: files that must be there, and errors of the toolbox as one line.
+"""What the scripts share: files that must be there, errors of the toolbox as one line, and --smoke.
 
-Takes a folder and patterns of names; refuses what is not there, before any work.
+--smoke runs an experiment's whole program on a few pixels for a few steps, in minutes; its figures mean nothing, and every
+table says so.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from deepnets4eo.benchmark import BenchmarkScenes, Row
 from deepnets4eo.errors import DeepNets4EOError, InputError
+from deepnets4eo.grid import Window, crop
+from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.training import load_recipe
+
+if TYPE_CHECKING:
+    from real_tiles import Folds
 
 JOPLIN = ("pre", "post", "footprints_overlap.geojson", "damage_labels.geojson")  # of the folder of Joplin
+NOTE = "SMOKE: two steps on a few pixels, these figures mean NOTHING"
+SIDE_PX = 288  # more than one window of 256 px
+FEW_STEPS = ("train.epochs=1", "data.windows_per_epoch=4", "train.batch_size=2", "data.num_workers=0")
+BLOCKS = ("data.block_px=64", "data.buffer_px=0")  # a validation part of small scenes
+FEW_SAMPLES = ("model.max_samples=200",)
 
 
 def require_files(folder: Path, *patterns: str) -> list[Path]:
@@ -39,3 +56,57 @@ def plain_errors() -> Iterator[None]:
     except DeepNets4EOError as error:
         print(f"Error: {error}", file=sys.stderr)
         raise SystemExit(2 if isinstance(error, ValueError) else 1) from None
+
+
+def add_smoke(parser: argparse.ArgumentParser) -> None:
+    """Add the option to a script."""
+    parser.add_argument("--smoke", action="store_true", help=f"{NOTE.lower()}; tries all of the program in minutes")
+
+
+def title_of(title: str, *, smoke: bool) -> str:
+    """A table's title, which says what the figures are worth."""
+    return f"{title} ({NOTE})" if smoke else title
+
+
+def shorten(row: Row) -> Row:
+    """The same row after two steps, or on a few samples."""
+    from deepnets4eo.baselines.training import BaselineRecipe
+
+    recipe, _ = load_recipe(row.recipe, overrides=row.overrides)
+    whole = recipe.data.val_share == 0
+    tile = (f"data.tile_px={min(recipe.data.tile_px, 64)}",) if not isinstance(recipe, BaselineRecipe) else FEW_SAMPLES
+    return replace(row, overrides=(*row.overrides, *FEW_STEPS, *tile, *(() if whole else BLOCKS)))
+
+
+def crop_scenes(scenes: BenchmarkScenes, out: Path, side_px: int = SIDE_PX) -> BenchmarkScenes:
+    """The middle of the first scene to train on and of the first to test on; files that exist are not written again."""
+    parts = [
+        {name: _crop(sources, out / name, side_px) for name, sources in list(part.items())[:1]}
+        for part in (scenes.train, scenes.test)
+    ]
+    return BenchmarkScenes(*parts)
+
+
+def crop_folds(folds: Folds, out: Path) -> Folds:
+    """Both folds of a tile on the middles of its halves."""
+    first, second = (crop_scenes(fold, out / f"fold-{number}") for number, fold in enumerate(folds, start=1))
+    return first, second
+
+
+def _crop(sources: Mapping[str, str], folder: Path, side_px: int) -> dict[str, str]:
+    scene = Scene.open(None, **sources)
+    height, width = (min(side, side_px) for side in scene.shape)
+    window = Window((scene.shape[0] - height) // 2, (scene.shape[1] - width) // 2, height, width)
+    paths = {}
+    for name, layer in scene.layers.items():
+        path = folder / f"{name}.tif"
+        paths[name] = str(path)
+        if path.exists():
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with CogWriter(
+            path, crop(scene.grid, window), count=layer.count, dtype=str(layer.dtype), nodata=layer.nodata,
+            band_names=layer.band_names, tags=layer.tags,
+        ) as cog:  # fmt: skip
+            cog.write(Window(0, 0, height, width), layer.read(window)[0])
+    return paths

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from smoke import SIDE_PX, shorten
+from script import SIDE_PX, shorten
 
 from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row, missing_layers, run_row
 from deepnets4eo.benchmark.folds import check_not_empty

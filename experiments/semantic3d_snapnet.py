@@ -25,8 +25,7 @@ import numpy as np
 from change_pairs import publish, table
 from places.view_rows import AERIAL, SMALL, SMOKE, write_las
 from places.view_rows import TRIANGLES as ON_TRIANGLES
-from script import plain_errors
-from smoke import add_smoke, title_of
+from script import add_smoke, plain_errors, title_of
 
 import deepnets4eo
 from deepnets4eo.files import read_json

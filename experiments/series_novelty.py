@@ -22,8 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
-from script import plain_errors, require_all
-from smoke import add_smoke, title_of
+from script import add_smoke, plain_errors, require_all, title_of
 
 from deepnets4eo.change import NoveltyOptions
 from deepnets4eo.change.classical.pair_scores import METHODS

@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from change_pairs import publish, table
-from script import plain_errors
-from smoke import add_smoke, title_of
+from script import add_smoke, plain_errors, title_of
 
 import deepnets4eo
 from deepnets4eo.cards.dataset_card import VAL

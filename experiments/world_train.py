@@ -16,8 +16,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from script import plain_errors
-from smoke import FEW_STEPS, NOTE, add_smoke
+from script import FEW_STEPS, NOTE, add_smoke, plain_errors
 
 from deepnets4eo.files import read_yaml
 from deepnets4eo.segmenters.checksums import CARD

@@ -16,8 +16,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from script import plain_errors
-from smoke import NOTE, add_smoke
+from script import NOTE, add_smoke, plain_errors
 from world_train import ship
 
 from deepnets4eo.damage.network.grader import SHIPPED

@@ -23,7 +23,6 @@ import registration_trials  # noqa: E402
 import script  # noqa: E402
 import seeds  # noqa: E402
 import semantic3d_snapnet  # noqa: E402
-import smoke  # noqa: E402
 from made_up_datasets import make_dataset  # noqa: E402
 
 from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row  # noqa: E402
@@ -321,7 +320,7 @@ def test_every_script_that_trains_can_be_tried(script: str) -> None:
 
 def test_a_smoke_row_takes_two_steps() -> None:
     for row in [*isprs_baselines.rows(), *(one.row for one in NETWORKS)]:
-        short = smoke.shorten(row)
+        short = script.shorten(row)
         recipe, _ = load_recipe(short.recipe, overrides=short.overrides)
         assert recipe.train.epochs * recipe.data.windows_per_epoch // recipe.train.batch_size == 2, row.name
 
