@@ -328,7 +328,7 @@ def quantity(name: str, ndvi_band: Sequence[str]) -> Quantity:
         "colour_range": Quantity(_no_halo, lambda _: COLOURS, colour_range),
         "brightness": Quantity(_no_halo, lambda _: (), lambda bands: bands.grey()),
         "ndvi": Quantity(
-            _no_halo, lambda bands: ("red", infrared(bands, ndvi_band)), lambda bands: ndvi(bands, ndvi_band)
+            _no_halo, lambda bands: ("red", infrared_role(bands, ndvi_band)), lambda bands: ndvi(bands, ndvi_band)
         ),
         "ndsm": Quantity(
             lambda bands: ground_px(bands) - 1 if ground_px(bands) else 0, height_roles, height_above_ground
@@ -358,7 +358,7 @@ def colour_range(bands: Bands) -> FloatImage:
     return colours.max(axis=0) - colours.min(axis=0)
 
 
-def infrared(bands: Bands, allowed: Sequence[str]) -> str:
+def infrared_role(bands: Bands, allowed: Sequence[str]) -> str:
     """Return the first of these roles that a band has; the first of all where none has."""
     return next((role for role in allowed if bands.has(role)), allowed[0])
 
@@ -366,7 +366,7 @@ def infrared(bands: Bands, allowed: Sequence[str]) -> str:
 def ndvi(bands: Bands, ndvi_band: Sequence[str]) -> FloatImage:
     """Return (N − R) / (N + R), −1 to 1; NaN where both are 0. N is near infrared, in red's units. A substitute (LiDAR
     intensity) has its own units: then both are first scaled to 0–1 of their range."""
-    role = infrared(bands, ndvi_band)
+    role = infrared_role(bands, ndvi_band)
     near, red = bands.pick(role, "red") if role == "nir" else bands.unit(role, "red")
     return normalised_difference(near, red)
 

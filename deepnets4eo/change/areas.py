@@ -109,10 +109,8 @@ def hectares_by_window(grid: Grid, windows: Sequence[Window]) -> NDArray[np.floa
 
     Parameters
     ----------
-    grid : Grid
-        Whose pixels are meant.
-    windows : Sequence[Window]
-        Of the grid.
+    grid : the raster's grid
+    windows : parts of it, in its pixels
 
     Returns
     -------

@@ -319,13 +319,13 @@ def overall(matrix: ConfusionMatrix) -> dict[str, float]:
 def open_covers(scenes: Sequence[LabelledScene], legend: Legend, data: DataSection) -> list[CoverReaders]:
     """Readers of land cover at both dates of each scene, on its grid. Errors: InputError, LabelError as of label rasters."""
 
-    def one(named: LabelledScene, layer: str) -> LabelReader:
+    def open_reader(named: LabelledScene, layer: str) -> LabelReader:
         raw = Layer.open(named.sources[layer], nodata=data.nodata.get(layer))
         reader = LabelReader(raw, legend, unknown=data.unknown_labels, remedies=OF_TRAINING)
         warn_of_hidden_class(reader, layer)
         return reader.on(named.grid)
 
-    return [{layer: one(named, layer) for layer in COVERS} for named in scenes]
+    return [{layer: open_reader(named, layer) for layer in COVERS} for named in scenes]
 
 
 def count_pairs(split: DataSplit[LabelledScene], readers: Sequence[CoverReaders], covers: int) -> NDArray[np.int64]:

@@ -269,10 +269,9 @@ class ClassMapSource:
 
 
 def open_class_map_source(source: str | Path, post: Layer, dsm_post: Layer | None) -> ClassMapSource:
-    """A run's folder or a raster of labels, checked before the long work. Of a run `dsm` is the surface model after the
-    event, the first other layer the post image; further ones are not there. Errors: InputError where there is nothing;
-    RunError where the job does not have what the run needs; LabelError for labels that do not say their classes;
-    GridError for labels of another site."""
+    """Open a run's folder or a raster of labels, checked before the long work. The layer `dsm` of a run is the surface
+    model after the event, its first other layer the post image. Errors: InputError where there is nothing; RunError where
+    the run needs other layers; LabelError for labels that do not say their classes; GridError for another site."""
     if Path(source).is_file():
         return _open_labels(Layer.open(source), post)
     if not Path(source).exists():

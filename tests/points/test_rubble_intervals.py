@@ -175,7 +175,7 @@ def test_intervals_hold_the_truth_on_cities_that_nothing_was_chosen_on():
 def test_falls_farther_from_those_within_than_the_margin_and_a_cell_are_at_the_edge_alone(cell_m):
     """A row of cells that have come down, of which the first lies away from the edge: by distance in metres."""
     grid = grid_around((0, 0, 12 * cell_m - 1e-3, 1e-3), cell_m)
-    cells = BuildingCells.of(np.array([shapely.box(0, 0, 12 * cell_m, cell_m)]), grid)
+    cells = BuildingCells.from_outlines(np.array([shapely.box(0, 0, 12 * cell_m, cell_m)]), grid)
     column = cells.flat % grid.shape[1]
     gone = column != 11
     inputs = SimpleNamespace(terrain=np.zeros(grid.shape, np.float32), cell_m=cell_m)

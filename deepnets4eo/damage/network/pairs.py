@@ -207,7 +207,7 @@ class GradedPair:
     >>> image = np.zeros((3, 32, 32), np.uint8)
     >>> pair = GradedPair(image, image, np.array([shapely.box(4, 4, 9, 9)]), np.zeros(1, np.uint8),
     ...                   np.zeros(1, np.uint8), 0.25, "suburb", "none")
-    >>> pair.at(0.5).pre.shape
+    >>> pair.at_gsd(0.5).pre.shape
     (3, 16, 16)
     """
 
@@ -226,7 +226,7 @@ class GradedPair:
         height, width = self.pre.shape[1:]
         return height, width
 
-    def at(self, gsd_m: float) -> GradedPair:
+    def at_gsd(self, gsd_m: float) -> GradedPair:
         """Return the pair with pixels of another size; one that is coarser already stays as it is.
 
         Parameters
@@ -249,7 +249,7 @@ class GradedPair:
         name : unique among the pairs
         gsd_m : ground size of a pixel, metres
         """
-        pair = self.at(gsd_m)
+        pair = self.at_gsd(gsd_m)
         scene = make_scene(*(Layer.open(image).subset(COLOURS) for image in (pair.pre, pair.post)))
         labelled = LabelledPair.of(name, lambda: scene, pair.outlines, pair.grades, gsd_m=pair.gsd_m)
         return replace(labelled, truth=pair.truth, groups=(f"style {pair.style}", f"hazard {pair.hazard}"))

@@ -212,7 +212,7 @@ def made_up_samples(made_up: MadeUpPairs, recipe: DamageRecipe) -> StreamSamples
 
     def make_resized(seed: int) -> GradedPair:
         spread = np.random.default_rng([seed, GSD_DRAW]).uniform(-data.gsd_spread, data.gsd_spread)
-        return made_up.make_pair(seed).at(data.gsd_m * float(np.exp(spread)))
+        return made_up.make_pair(seed).at_gsd(data.gsd_m * float(np.exp(spread)))
 
     return StreamSamples(
         make_resized, lambda pair, rng: read_window(pair, data, made_up.variation, rng), data.windows_per_epoch,

@@ -297,7 +297,7 @@ def _measure(
 
 def _cells_of(outlines: NDArray[Any], grid: Grid) -> NDArray[np.bool_]:
     built = np.zeros(grid.shape[0] * grid.shape[1], bool)
-    built[BuildingCells.of(outlines, grid).flat] = True
+    built[BuildingCells.from_outlines(outlines, grid).flat] = True
     return built.reshape(grid.shape[0], grid.shape[1])
 
 

@@ -81,7 +81,7 @@ class BlockMeasures:
 
 def measure_block(inputs: BlockInputs, options: RubbleOptions) -> BlockMeasures:
     """Measure all buildings of a block."""
-    cells = BuildingCells.of(inputs.outlines, inputs.post.grid)
+    cells = BuildingCells.from_outlines(inputs.outlines, inputs.post.grid)
     above = inputs.post.above(inputs.terrain)
     rough = _is_rough(inputs.post, above)
     area, cell_m2 = shapely.area(inputs.outlines), inputs.cell_m**2
@@ -270,7 +270,7 @@ def _heaps(measures: BlockMeasures, grid: Grid, outlines: NDArray[Any]) -> tuple
     """Volume (M,), greatest height (M,) and middle height of the terrain (M,) of patches."""
     if not len(outlines):
         return np.zeros(0), np.zeros(0), np.zeros(0)
-    cells = BuildingCells.of(outlines, grid)
+    cells = BuildingCells.from_outlines(outlines, grid)
     above = np.maximum(np.nan_to_num(cells.of_image(measures.above)), 0)
     volume = cells.total(above) * abs(grid.affine.a * grid.affine.e)
     return volume, cells.quantile(above, 1.0), cells.quantile(cells.of_image(measures.terrain), 0.5)

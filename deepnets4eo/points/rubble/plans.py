@@ -211,7 +211,7 @@ def plan_alone(
 def inner_cells(inputs: BlockInputs, cells: BuildingCells) -> NDArray[np.bool_]:
     """(P,) whether a cell of a plan lies away from its edge."""
     inner = np.zeros(inputs.terrain.shape, bool)
-    inner.reshape(-1)[BuildingCells.of(shrink(inputs.outlines, MARGIN_M), inputs.post.grid).flat] = True
+    inner.reshape(-1)[BuildingCells.from_outlines(shrink(inputs.outlines, MARGIN_M), inputs.post.grid).flat] = True
     return np.asarray(cells.of_image(inner))
 
 

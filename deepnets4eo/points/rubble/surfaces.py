@@ -267,8 +267,8 @@ class BuildingCells:
     count: int
 
     @classmethod
-    def of(cls, outlines: NDArray[Any], grid: Grid) -> BuildingCells:
-        """Cells of N outlines in the grid's CRS."""
+    def from_outlines(cls, outlines: NDArray[Any], grid: Grid) -> BuildingCells:
+        """Find the cells of N outlines, which are in the grid's CRS."""
         painted = Outlines.on(outlines, grid)
         window = whole(grid)
         index = painted.touching(window)

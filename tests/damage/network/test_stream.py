@@ -79,13 +79,13 @@ def test_what_lies_beyond_the_pair_is_not_valid_and_zero():
 
 def test_a_fine_pair_is_seen_with_larger_pixels_and_a_coarse_one_as_it_is():
     pair = make_pair()
-    half = replace(pair, gsd_m=0.25).at(0.5)
+    half = replace(pair, gsd_m=0.25).at_gsd(0.5)
     assert half.shape == (SIDE // 2, SIDE // 2)
     np.testing.assert_allclose(
         [one.bounds for one in half.outlines], [np.array(one.bounds) / 2 for one in pair.outlines]
     )
     np.testing.assert_allclose(half.pre.mean(), pair.pre.mean(), atol=0.5)
-    assert replace(pair, gsd_m=0.9).at(0.5).shape == pair.shape
+    assert replace(pair, gsd_m=0.9).at_gsd(0.5).shape == pair.shape
 
 
 def test_each_grade_of_a_pair_is_in_the_middle_as_often():
