@@ -24,7 +24,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
-from script import plain_errors, require_files
+from script import Folds, plain_errors, require_files
 
 from deepnets4eo.benchmark import BenchmarkScenes, Row, contact_sheet, run_possible, write_table
 from deepnets4eo.cards.dataset_card import PublishedScores
@@ -81,7 +81,6 @@ REACH_PX = 3  # a pixel without point takes the class of one within this distanc
 RGB, IRRG = ("red", "green", "blue"), ("near infrared", "red", "green")
 
 Array = NDArray[Any]
-Folds = tuple[BenchmarkScenes, BenchmarkScenes]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deepnets4eo.benchmark import BenchmarkScenes, Row
 from deepnets4eo.errors import DeepNets4EOError, InputError
@@ -21,15 +20,13 @@ from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.training import load_recipe
 
-if TYPE_CHECKING:
-    from real_tiles import Folds
-
 JOPLIN = ("pre", "post", "footprints_overlap.geojson", "damage_labels.geojson")  # of the folder of Joplin
 NOTE = "SMOKE: two steps on a few pixels, these figures mean NOTHING"
 SIDE_PX = 288  # more than one window of 256 px
 FEW_STEPS = ("train.epochs=1", "data.windows_per_epoch=4", "train.batch_size=2", "data.num_workers=0")
 BLOCKS = ("data.block_px=64", "data.buffer_px=0")  # a validation part of small scenes
 FEW_SAMPLES = ("model.max_samples=200",)
+Folds = tuple[BenchmarkScenes, BenchmarkScenes]
 
 
 def require_files(folder: Path, *patterns: str) -> list[Path]:

@@ -42,24 +42,9 @@ __all__ = [
 
 
 def build_features(names: Sequence[str]) -> tuple[Feature, ...]:
-    """Make the features of these names.
+    """Make the features of these names. names : names as in `HOMES`, at least one. Returns tuple of Feature, in the
+    same order. Errors: InputError for an unknown name, with the nearest, and for no name at all.
 
-    Parameters
-    ----------
-    names : names as in `HOMES`, at least one
-
-    Returns
-    -------
-    tuple of Feature
-        In the same order.
-
-    Raises
-    ------
-    InputError
-        For an unknown name, with the nearest, and for no name at all.
-
-    Examples
-    --------
     >>> [feature.name for feature in build_features(["hsv", "lbp"])]
     ['hsv', 'lbp']
     """
@@ -69,24 +54,9 @@ def build_features(names: Sequence[str]) -> tuple[Feature, ...]:
 
 
 def as_features(features: Sequence[str | Feature]) -> tuple[Feature, ...]:
-    """Make features of which some are named.
+    """Make features of which some are named. features : names as in `HOMES`, or features, at least one. Returns tuple
+    of Feature, in the same order. Errors: InputError for an unknown name, with the nearest, and for an empty sequence.
 
-    Parameters
-    ----------
-    features : names as in `HOMES`, or features, at least one
-
-    Returns
-    -------
-    tuple of Feature
-        In the same order.
-
-    Raises
-    ------
-    InputError
-        For an unknown name, with the nearest, and for an empty sequence.
-
-    Examples
-    --------
     >>> len(as_features(["hsv", *build_features(["lbp"])]))
     2
     """
@@ -96,25 +66,10 @@ def as_features(features: Sequence[str | Feature]) -> tuple[Feature, ...]:
 
 
 def stack(features: Sequence[Feature], bands: Bands, stride_px: int = 1) -> NDArray[np.float32]:
-    """Compute all features side by side at the sites of a stride.
+    """Compute all features side by side at the sites of a stride. features : what is computed; bands : image (C, h, w);
+    stride_px : distance of the sites in pixels. Returns (F, rows of sites, columns of sites) float32. Errors:
+    InputError where a band that a feature needs is missing.
 
-    Parameters
-    ----------
-    features : what is computed
-    bands : image (C, h, w)
-    stride_px : distance of the sites in pixels
-
-    Returns
-    -------
-    (F, rows of sites, columns of sites) float32
-
-    Raises
-    ------
-    InputError
-        Where a band that a feature needs is missing.
-
-    Examples
-    --------
     >>> bands = Bands(np.zeros((3, 8, 8), np.float32), ("image.red", "image.green", "image.blue"))
     >>> stack(build_features(["pixels", "hsv"]), bands, stride_px=2).shape
     (6, 4, 4)
@@ -124,24 +79,10 @@ def stack(features: Sequence[Feature], bands: Bands, stride_px: int = 1) -> NDAr
 
 
 def column_names(features: Sequence[Feature], bands: Bands) -> list[str]:
-    """Return the names of the columns of `stack`, "feature.column".
+    """Return the names of the columns of `stack`, "feature.column". features : what `stack` computes; bands : an image
+    with the same bands; one pixel is enough. Returns list of F names. Errors: InputError where a band that a feature
+    needs is missing.
 
-    Parameters
-    ----------
-    features : what `stack` computes
-    bands : an image with the same bands; one pixel is enough
-
-    Returns
-    -------
-    list of F names
-
-    Raises
-    ------
-    InputError
-        Where a band that a feature needs is missing.
-
-    Examples
-    --------
     >>> bands = Bands(np.zeros((3, 1, 1), np.float32), ("image.red", "image.green", "image.blue"))
     >>> column_names(build_features(["hsv"]), bands)
     ['hsv.hue', 'hsv.saturation', 'hsv.value']
@@ -150,19 +91,9 @@ def column_names(features: Sequence[Feature], bands: Bands) -> list[str]:
 
 
 def halo_px(features: Sequence[Feature]) -> int:
-    """Return the distance in pixels around a site on which the features depend.
+    """Return the distance in pixels around a site on which the features depend. features : at least one. Returns int,
+    the largest halo.
 
-    Parameters
-    ----------
-    features : at least one
-
-    Returns
-    -------
-    int
-        The largest halo.
-
-    Examples
-    --------
     >>> halo_px(build_features(["pixels", "lbp"]))
     9
     """

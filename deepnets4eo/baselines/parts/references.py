@@ -70,25 +70,10 @@ def references(
 
 
 def reference_polygons(scene: Scene, legend: Legend, class_name: str) -> gpd.GeoDataFrame:
-    """Return connected regions of a class in the scene's labels as polygons.
+    """Return connected regions of a class in the scene's labels as polygons. scene : a scene with a layer `labels`;
+    legend, class_name : the legend of the labels, and a class of it. Returns GeoDataFrame, as `polygonize` returns it,
+    in the scene's CRS. Errors: InputError for a scene without labels.
 
-    Parameters
-    ----------
-    scene : a scene with a layer `labels`
-    legend, class_name : the legend of the labels, and a class of it
-
-    Returns
-    -------
-    GeoDataFrame
-        As `polygonize` returns it, in the scene's CRS.
-
-    Raises
-    ------
-    InputError
-        For a scene without labels.
-
-    Examples
-    --------
     >>> labels = np.zeros((6, 6), np.uint8)
     >>> labels[1:3, 1:5] = 4
     >>> len(reference_polygons(Scene.open(labels=labels), Legend.load("isprs"), "car"))
@@ -100,26 +85,11 @@ def reference_polygons(scene: Scene, legend: Legend, class_name: str) -> gpd.Geo
 
 
 def reference_outlines(scene: Scene, legend: Legend, class_name: str) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
-    """Return the regions of a class in a labelled scene, and rectangles around them with a column `difficult`.
+    """Return the regions of a class in a labelled scene, and rectangles around them with a column `difficult`. scene :
+    a scene with a layer `labels`; legend, class_name : the legend of the labels, and a class of it. Returns tuple of
+    two GeoDataFrame, regions, and rectangles as `evaluate_detections` takes them; `difficult` ones are not usable for
+    training either. Errors: InputError for a scene without labels.
 
-    Parameters
-    ----------
-    scene : a scene with a layer `labels`
-    legend, class_name : the legend of the labels, and a class of it
-
-    Returns
-    -------
-    tuple of two GeoDataFrame
-        Regions, and rectangles as `evaluate_detections` takes them; `difficult` ones are not usable for training
-        either.
-
-    Raises
-    ------
-    InputError
-        For a scene without labels.
-
-    Examples
-    --------
     >>> labels = np.zeros((6, 6), np.uint8)
     >>> labels[1:3, 2:6] = 4
     >>> regions, boxes = reference_outlines(Scene.open(labels=labels), Legend.load("isprs"), "car")

@@ -18,15 +18,9 @@ from deepnets4eo.cards.legend import VOID
 
 @dataclass(frozen=True)
 class RegionSums:
-    """Pixels, sums and sums of squares of F bands in N regions, from which mean and deviation follow.
+    """Pixels, sums and sums of squares of F bands in N regions, from which mean and deviation follow. count : (N,)
+    int64 pixels; total, squares : (N, F) float64 sums of values and of their squares.
 
-    Parameters
-    ----------
-    count : (N,) int64 pixels
-    total, squares : (N, F) float64 sums of values and of their squares
-
-    Examples
-    --------
     >>> sums = region_sums(np.float32([[[1, 3, 8]]]), np.int32([[0, 0, 1]]), 2)
     >>> sums.mean.tolist(), sums.std.tolist()
     ([[2.0], [8.0]], [[1.0], [0.0]])
@@ -53,19 +47,9 @@ class RegionSums:
 
 def region_sums(values: NDArray[np.floating], ids: RegionIds, count: int) -> RegionSums:
     """Return count, sum and sum of squares of each band in each region, in float64. Peak memory: 24 bytes a pixel.
+    values : (F, h, w) floats; ids : (h, w) int32, 0 … count − 1, −1 for none; count : number of regions N. Returns
+    RegionSums.
 
-    Parameters
-    ----------
-    values : (F, h, w) floats
-    ids : (h, w) int32, 0 … count − 1, −1 for none
-    count : number of regions N
-
-    Returns
-    -------
-    RegionSums
-
-    Examples
-    --------
     >>> region_sums(np.float32([[[1, 3, 8]]]), np.int32([[0, 0, -1]]), 1).total.tolist()
     [[4.0]]
     """
@@ -80,20 +64,9 @@ def region_sums(values: NDArray[np.floating], ids: RegionIds, count: int) -> Reg
 
 
 def region_means(values: NDArray[np.floating], ids: RegionIds, count: int) -> Vectors:
-    """Return the mean of each band in each region.
+    """Return the mean of each band in each region. values : (F, h, w) floats; ids : (h, w) int32, 0 … count − 1, −1 for
+    none; count : number of regions N. Returns (N, F) float32, NaN for regions without pixels.
 
-    Parameters
-    ----------
-    values : (F, h, w) floats
-    ids : (h, w) int32, 0 … count − 1, −1 for none
-    count : number of regions N
-
-    Returns
-    -------
-    (N, F) float32, NaN for regions without pixels
-
-    Examples
-    --------
     >>> region_means(np.float32([[[1, 3, 8]]]), np.int32([[0, 0, 1]]), 2).tolist()
     [[2.0], [8.0]]
     """
@@ -106,20 +79,10 @@ def region_means(values: NDArray[np.floating], ids: RegionIds, count: int) -> Ve
 
 
 def region_ranges(values: NDArray[np.floating], ids: RegionIds, count: int) -> tuple[Vectors, Vectors]:
-    """Return the lowest and the highest value of each band in each region.
+    """Return the lowest and the highest value of each band in each region. values : (F, h, w) floats; ids : (h, w)
+    int32, 0 … count − 1, −1 for none; count : number of regions N. Returns tuple of two (N, F) float32, NaN for regions
+    without pixels.
 
-    Parameters
-    ----------
-    values : (F, h, w) floats
-    ids : (h, w) int32, 0 … count − 1, −1 for none
-    count : number of regions N
-
-    Returns
-    -------
-    tuple of two (N, F) float32, NaN for regions without pixels
-
-    Examples
-    --------
     >>> low, high = region_ranges(np.float32([[[1, 3, 8]]]), np.int32([[0, 0, 1]]), 2)
     >>> low.tolist(), high.tolist()
     ([[1.0], [8.0]], [[3.0], [8.0]])
@@ -138,21 +101,11 @@ def region_ranges(values: NDArray[np.floating], ids: RegionIds, count: int) -> t
 def majority(
     labels: NDArray[np.uint8], ids: RegionIds, count: int, num_classes: int, *, min_labelled: float = 0.5
 ) -> NDArray[np.uint8]:
-    """Return the most frequent label of each region, the lowest of equals.
+    """Return the most frequent label of each region, the lowest of equals. labels : (h, w) uint8 class indices 0 … K −
+    1; void (255) does not count; ids : (h, w) int32, 0 … count − 1, −1 for none; count, num_classes : number of regions
+    N and of classes K; min_labelled : share of a region's pixels, 0 to 1, that must have a label. Returns (N,) uint8
+    class indices; void where fewer pixels have a label.
 
-    Parameters
-    ----------
-    labels : (h, w) uint8 class indices 0 … K − 1; void (255) does not count
-    ids : (h, w) int32, 0 … count − 1, −1 for none
-    count, num_classes : number of regions N and of classes K
-    min_labelled : share of a region's pixels, 0 to 1, that must have a label
-
-    Returns
-    -------
-    (N,) uint8 class indices; void where fewer pixels have a label
-
-    Examples
-    --------
     >>> majority(np.uint8([[1, 1, 0, 255]]), np.int32([[0, 0, 0, 1]]), 2, 2).tolist()
     [1, 255]
     """
@@ -167,26 +120,10 @@ def majority(
 
 
 def pool(feature: Feature, bands: Bands, ids: RegionIds, count: int) -> Vectors:
-    """Return a feature's value for each region: by its own pooling where it has one, else the mean.
+    """Return a feature's value for each region: by its own pooling where it has one, else the mean. feature : what is
+    computed; bands : image (C, h, w); ids : (h, w) int32, 0 … count − 1, −1 for none; count : number of regions N.
+    Returns (N, F) float32. Errors: InputError where a band that the feature needs is missing.
 
-    Parameters
-    ----------
-    feature : what is computed
-    bands : image (C, h, w)
-    ids : (h, w) int32, 0 … count − 1, −1 for none
-    count : number of regions N
-
-    Returns
-    -------
-    (N, F) float32
-
-    Raises
-    ------
-    InputError
-        Where a band that the feature needs is missing.
-
-    Examples
-    --------
     >>> from deepnets4eo.baselines.features import build_features
     >>> bands = Bands(np.float32([[[1, 3, 8]]]), ("image.pan",))
     >>> pool(build_features(["pixels"])[0], bands, np.int32([[0, 0, 1]]), 2).tolist()
@@ -200,26 +137,10 @@ def pool(feature: Feature, bands: Bands, ids: RegionIds, count: int) -> Vectors:
 
 
 def pool_stack(features: Sequence[Feature], bands: Bands, ids: RegionIds, count: int) -> Vectors:
-    """Return all features of each region side by side, each as by `pool`.
+    """Return all features of each region side by side, each as by `pool`. features : what is computed, at least one;
+    bands : image (C, h, w); ids : (h, w) int32, 0 … count − 1, −1 for none; count : number of regions N. Returns (N, F)
+    float32. Errors: InputError where a band that a feature needs is missing.
 
-    Parameters
-    ----------
-    features : what is computed, at least one
-    bands : image (C, h, w)
-    ids : (h, w) int32, 0 … count − 1, −1 for none
-    count : number of regions N
-
-    Returns
-    -------
-    (N, F) float32
-
-    Raises
-    ------
-    InputError
-        Where a band that a feature needs is missing.
-
-    Examples
-    --------
     >>> from deepnets4eo.baselines.features import build_features
     >>> bands = Bands(np.float32([[[1, 3, 8]]]), ("image.pan",))
     >>> pool_stack(build_features(["pixels", "pixels"]), bands, np.int32([[0, 0, 1]]), 2).shape
@@ -229,24 +150,10 @@ def pool_stack(features: Sequence[Feature], bands: Bands, ids: RegionIds, count:
 
 
 def pooled_columns(features: Sequence[Feature], bands: Bands) -> list[str]:
-    """Return the names of the columns of `pool_stack`, "feature.column".
+    """Return the names of the columns of `pool_stack`, "feature.column". features : what `pool_stack` computes; bands :
+    an image with the same bands; one pixel is enough. Returns list of F names. Errors: InputError where a band that a
+    feature needs is missing.
 
-    Parameters
-    ----------
-    features : what `pool_stack` computes
-    bands : an image with the same bands; one pixel is enough
-
-    Returns
-    -------
-    list of F names
-
-    Raises
-    ------
-    InputError
-        Where a band that a feature needs is missing.
-
-    Examples
-    --------
     >>> from deepnets4eo.baselines.features import build_features
     >>> pooled_columns(build_features(["pixels"]), Bands(np.zeros((1, 1, 1), np.float32), ("image.pan",)))
     ['pixels.image.pan']

@@ -39,20 +39,11 @@ class Coverage:
 
 @dataclass(frozen=True)
 class EvidenceTable:
-    """Evidence of N buildings, in the order of the footprints.
+    """Evidence of N buildings, in the order of the footprints. frame : N rows: id, `ev_…` float columns (NaN where
+    unknown), status, reason, method, dx_px, dy_px (how far the footprint was moved on the post image, in its pixels to
+    the right and down); meaning : what each `ev_…` column measures, with its unit; before : The columns that need one
+    image alone, measured on the pre image, for buildings assessed from both (NaN for others); None without a pre image.
 
-    Parameters
-    ----------
-    frame
-        N rows: id, `ev_…` float columns (NaN where unknown), status, reason, method, dx_px, dy_px (how far the footprint
-        was moved on the post image, in its pixels to the right and down).
-    meaning : what each `ev_…` column measures, with its unit
-    before
-        The columns that need one image alone, measured on the pre image, for buildings assessed from both (NaN for
-        others); None without a pre image.
-
-    Examples
-    --------
     >>> EvidenceTable.empty(np.array(["a", "b"], object), "under cloud").frame["status"].tolist()
     ['not_assessed', 'not_assessed']
     """

@@ -41,24 +41,10 @@ SUFFIXES = (".png", ".tif", ".tiff", ".jpg")
 
 
 def read_pairs(data: DamageData, seed: int = 0) -> list[LabelledPair]:
-    """Read all pairs of the recipe's folders that show a building.
+    """Read all pairs of the recipe's folders that show a building. data : folders and their layout; seed : the seed of
+    the registration, in the layout "vector". Returns Pairs, sorted by name; labels are read, images opened when they
+    are used. Errors: InputError for folders, images or labels that are missing or not as the layout has them.
 
-    Parameters
-    ----------
-    data : folders and their layout
-    seed : the seed of the registration, in the layout "vector"
-
-    Returns
-    -------
-    Pairs, sorted by name; labels are read, images opened when they are used.
-
-    Raises
-    ------
-    InputError
-        For folders, images or labels that are missing or not as the layout has them.
-
-    Examples
-    --------
     ```python
     pairs = read_pairs(DamageData(folders=("xbd/train",)))
     ```

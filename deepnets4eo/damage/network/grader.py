@@ -72,16 +72,10 @@ def is_run(path: str | Path) -> bool:
 
 @dataclass(frozen=True)
 class NetworkGrader:
-    """A run that grades buildings.
+    """A run that grades buildings. run : the run of the task `damage`; `NetworkGrader.load` reads one and moves it to a
+    device; gsd_factor : by which pixels may be larger or smaller than those of the training; stretches : how images
+    that are not of 8 bits are shown to it, by role; see `fitted_to`.
 
-    Parameters
-    ----------
-    run : the run of the task `damage`; `NetworkGrader.load` reads one and moves it to a device
-    gsd_factor : by which pixels may be larger or smaller than those of the training
-    stretches : how images that are not of 8 bits are shown to it, by role; see `fitted_to`
-
-    Examples
-    --------
     ```python
     grader = NetworkGrader.load("runs/grader")
     table = grader.probabilities(pre, post, outlines_px, registration, alignment)
