@@ -8,8 +8,7 @@ from deepnets4eo.metrics.accuracy import (
     stratified_count,
     wilson_interval,
 )
-from deepnets4eo.metrics.boundaries import erode_boundaries
-from deepnets4eo.metrics.boundary_scores import BoundaryScores
+from deepnets4eo.metrics.boundaries import BoundaryScores, erode_boundaries
 from deepnets4eo.metrics.confusion import ConfusionMatrix
 from deepnets4eo.metrics.detections import DetectionScores, area_scores, evaluate_detections
 from deepnets4eo.metrics.sigmoid import fit_sigmoid
