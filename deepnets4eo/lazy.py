@@ -51,19 +51,9 @@ def name_missing_extra() -> Iterator[None]:
 
 
 def check_extra(*extras: str, install: str | None = None) -> None:
-    """Raise MissingExtraError where modules of extras are not installed; before work that would need them later.
-
-    Parameters
-    ----------
-    extras : names in setup.cfg
-    install
-        The extras to name, with commas, where the work needs more than these; None names those whose modules are missing.
-
-    Raises
-    ------
-    MissingExtraError
-        Names the first missing module of each extra, and one command that installs all of them.
-    """
+    """Refuse work that needs modules of these extras (names in setup.cfg) where they are not installed; `install` names
+    the extras, with commas, where the work needs more than these. Raises MissingExtraError, which names the first missing
+    module of each extra and one command that installs all of them."""
     missing = {extra: module for extra in extras if (module := _missing_module(extra)) is not None}
     if missing:
         raise MissingExtraError(_how_to_install(list(missing.values()), [install] if install else list(missing)))

@@ -29,14 +29,8 @@ UNKNOWN_NAMES = (
 
 
 def option_error(error: ValidationError, kind: type[Any], where: str) -> InputError:
-    """The `InputError` that stands for what pydantic refused, a line for each value.
-
-    Parameters
-    ----------
-    error : what pydantic raised
-    kind : the class of options that was to be made
-    where : what the lines start with, such as a file or the class's name
-    """
+    """Return the `InputError` that stands for what pydantic refused in options of a `kind`, a line for each value, each
+    beginning with `where`, such as a file or the class's name."""
     return InputError("\n".join(_explain(detail, kind, where) for detail in error.errors()))
 
 
@@ -101,19 +95,8 @@ def option_group(cls: type[Options]) -> type[Options]:
 
 
 def options_from(kind: type[Options], values: Mapping[str, Any], where: str) -> Options:
-    """Make options of a kind, an `option_group` or a `Section`, from plain values.
-
-    Parameters
-    ----------
-    kind : the class of options
-    values : name of an option → its value; options that are missing take their defaults
-    where : what an error starts with, such as the file the values come from
-
-    Raises
-    ------
-    InputError
-        For an unknown name, with the nearest, and for a value that is not as expected.
-    """
+    """Make options of a kind, an `option_group` or a `Section`, from plain values by name; missing ones take their
+    defaults. Raises InputError, beginning with `where`, for an unknown name, with the nearest, and for a wrong value."""
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
