@@ -6,8 +6,7 @@ of their first pixels, the same whatever the block size. Pixels that touch only 
 Where four pixels meet, each region among them has a corner if it holds one of them, three, or two across. A corner has one
 side along the row and one along the column. Sorted along their lines, corners that follow each other are the two ends of
 a side: so all sides are found at once, and a ring is walked from side to side. Where a region touches itself at a corner,
-the walk crosses over, so that what the region encloses becomes a hole: outlines are valid as they are made.
-"""
+the walk crosses over, so that what the region encloses becomes a hole: outlines are valid as they are made."""
 
 from __future__ import annotations
 
