@@ -215,7 +215,8 @@ def _grouped(corners: _Corners) -> Iterator[_Corners]:
     order = np.argsort(group, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
         if len(rows):
-            yield _Corners(*(part[rows] for part in corners))
+            columns: list[Any] = [part[rows] for part in corners]
+            yield _Corners(*columns)
 
 
 def _outlines(corners: _Corners) -> tuple[NDArray[Any], NDArray[np.int32]]:
