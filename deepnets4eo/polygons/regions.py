@@ -42,13 +42,13 @@ class Regions(NamedTuple):
 
 
 class _Corners(NamedTuple):
-    """Corners of regions (n,): place y * LINE + x, the region that has it, and its kind.
+    """Corners of regions (n,): position y * LINE + x, the region that has it, and its kind.
 
     One of the four pixels around it stands alone, and the sides of the corner are sides of that pixel. RIGHT and LOWER
     say which one it is, INSIDE that it belongs to the region, CROSSING that each of the four differs from those beside it.
     """
 
-    place: NDArray[np.int64]
+    position: NDArray[np.int64]
     region: NDArray[np.int32]
     kind: NDArray[np.uint8]
 
@@ -101,11 +101,11 @@ def trace_regions(
         if progress is not None:
             progress(done / len(windows))
     labels = np.concatenate([np.zeros(1, np.int64), *of_region])
-    final = seams.joined(labels)
+    final = seams.join(labels)
     within = [part._replace(region=final[part.region]) for part in parts]
     corners = _together([*within, *seams.corners(final)])
     del parts, within
-    first = _least(corners.place, corners.region, int(final.max()) + 1)
+    first = _least(corners.position, corners.region, int(final.max()) + 1)
     outlined = [_outlines(group) for group in _grouped(corners)]
     polygons = np.concatenate([np.zeros(0, object), *(polygons for polygons, _ in outlined)])
     region = np.concatenate([np.zeros(0, np.int32), *(region for _, region in outlined)])
@@ -128,15 +128,15 @@ class _Seams:
         """Take the edges of a block, whose regions are numbered from `count` + 1 on."""
         row, col = window.row // self.block_px, window.col // self.block_px
         along = slice(window.col, window.col + window.width), slice(window.row, window.row + window.height)
-        for line, place, numbers in (
+        for line, position, numbers in (
             (self.below, (row, along[0]), block.top),
             (self.above, (row + 1, along[0]), block.bottom),
             (self.right, (col, along[1]), block.left),
             (self.left, (col + 1, along[1]), block.right),
         ):
-            line[place] = np.where(numbers > 0, numbers + count, 0)
+            line[position] = np.where(numbers > 0, numbers + count, 0)
 
-    def joined(self, labels: Indices) -> NDArray[np.int32]:
+    def join(self, labels: Indices) -> NDArray[np.int32]:
         """For each number of a region in its block, the number of the whole region; 0 is none."""
         one, other = (
             np.concatenate([a.ravel(), b.ravel()]) for a, b in ((self.above, self.left), (self.below, self.right))
@@ -147,28 +147,28 @@ class _Seams:
 
     def corners(self, final: NDArray[np.int32]) -> list[_Corners]:
         """The corners on the lines, of whole regions."""
-        found = []
+        parts = []
         for row, pair in enumerate(zip(self.above, self.below, strict=True)):
             across = np.pad(final[np.stack(pair)], ((0, 0), (1, 1)))
-            found.append(_corners_within(across, min(row * self.block_px, self.shape[0]) - 1, -1))
+            parts.append(_corners_within(across, min(row * self.block_px, self.shape[0]) - 1, -1))
         for col, pair in enumerate(zip(self.left, self.right, strict=True)):
             beside = _corners_within(final[np.stack(pair, axis=1)], 0, min(col * self.block_px, self.shape[1]) - 1)
-            new = beside.place // LINE % self.block_px > 0  # the others lie on a line along the rows, too
-            found.append(_Corners(beside.place[new], beside.region[new], beside.kind[new]))
-        return found
+            new = beside.position // LINE % self.block_px > 0  # the others lie on a line along the rows, too
+            parts.append(_Corners(beside.position[new], beside.region[new], beside.kind[new]))
+        return parts
 
 
 def _number(read: Read, window: Window, values: Sequence[int] | None) -> _Block:
     data, valid = read(window)
     labels = data[0].astype(np.int64)
     traced = valid & (np.isin(labels, list(values)) if values is not None else labels != VOID)
-    found = labels[traced]
+    known_labels = labels[traced]
     codes = np.zeros(labels.shape, np.int32)
-    codes[traced] = _small_codes(found)
+    codes[traced] = _small_codes(known_labels)
     numbers, count = connected_regions(codes, background=0, connectivity=1, return_num=True)
     numbers = numbers.astype(np.int32)
     value_of = np.zeros(count + 1, np.int64)
-    value_of[numbers[traced]] = found
+    value_of[numbers[traced]] = known_labels
     corners = _corners_within(numbers, window.row, window.col)
     return _Block(value_of[1:], corners, numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1])
 
@@ -186,7 +186,7 @@ def _corners_within(numbers: NDArray[np.int32], row: int, col: int) -> _Corners:
     upper, lower = numbers[:, :-1] != numbers[:, 1:], numbers[:-1] != numbers[1:]
     top, bottom, left, right = upper[:-1], upper[1:], lower[:, :-1], lower[:, 1:]
     all_differ = top & left & bottom & right
-    found = []
+    parts = []
     for pixel, alone, others_differ in (
         (0, top & left, bottom | right),
         (RIGHT, top & right, bottom | left),
@@ -194,14 +194,16 @@ def _corners_within(numbers: NDArray[np.int32], row: int, col: int) -> _Corners:
         (LOWER | RIGHT, bottom & right, top | left),
     ):
         rows, cols = np.nonzero(alone)
-        place = (rows + (row + 1)) * LINE + (cols + (col + 1))
+        position = (rows + (row + 1)) * LINE + (cols + (col + 1))
         down, across = pixel // LOWER, pixel % LOWER
         itself, opposite = numbers[rows + down, cols + across], numbers[rows + 1 - down, cols + 1 - across]
         inside, outside = itself > 0, ~others_differ[rows, cols] & (opposite > 0)
         kind = ((pixel | INSIDE) + CROSSING * all_differ[rows, cols]).astype(np.uint8)
-        found.append(_Corners(place[inside], itself[inside], kind[inside]))
-        found.append(_Corners(place[outside], opposite[outside], np.full(np.count_nonzero(outside), pixel, np.uint8)))
-    return _together(found)
+        parts.append(_Corners(position[inside], itself[inside], kind[inside]))
+        parts.append(
+            _Corners(position[outside], opposite[outside], np.full(np.count_nonzero(outside), pixel, np.uint8))
+        )
+    return _together(parts)
 
 
 def _together(parts: Sequence[_Corners]) -> _Corners:
@@ -223,17 +225,17 @@ def _outlines(corners: _Corners) -> tuple[NDArray[Any], NDArray[np.int32]]:
     """Polygons (N,), every ring from the same start, and the region that each is."""
     following = _following(corners)
     count, ring = connected_components(_steps(following), directed=False)
-    start = _leftmost(corners.place, ring, count)
+    start = _leftmost(corners.position, ring, count)
     region = corners.region[start]
     # The first corner of a region lies on its shell, so that the shell comes before the holes.
-    order = np.lexsort((_least(corners.place, ring, count), region))
+    order = np.lexsort((_least(corners.position, ring, count), region))
     start, region = start[order], region[order]
     before = np.empty_like(following)
     before[following] = np.arange(len(following), dtype=np.int32)
     following[before[start]] = np.roll(start, -1)  # all rings in one chain
     walk = breadth_first_order(_steps(following), start[0], return_predecessors=False)
     ends = np.cumsum(np.bincount(ring)[order])
-    y, x = np.divmod(corners.place[np.insert(walk, ends, start)], LINE)
+    y, x = np.divmod(corners.position[np.insert(walk, ends, start)], LINE)
     shells = np.flatnonzero(np.diff(region, prepend=-1))
     offsets = np.append(0, ends + np.arange(1, count + 1)), np.append(shells, count)
     xy = np.column_stack([x, y]).astype(float)
@@ -243,9 +245,9 @@ def _outlines(corners: _Corners) -> tuple[NDArray[Any], NDArray[np.int32]]:
     return polygons, region[shells]
 
 
-def _leftmost(place: Indices, ring: NDArray[np.int32], count: int) -> NDArray[np.int32]:
+def _leftmost(position: Indices, ring: NDArray[np.int32], count: int) -> NDArray[np.int32]:
     """The corner of each ring that is farthest to the left, of several the uppermost: where its spelling starts."""
-    key = place % LINE * LINE + place // LINE
+    key = position % LINE * LINE + position // LINE
     there = np.flatnonzero(key == _least(key, ring, count)[ring])
     start = np.empty(count, np.int32)
     start[ring[there]] = there
@@ -267,7 +269,7 @@ def _steps(following: NDArray[np.int32]) -> csr_array:
 
 def _following(corners: _Corners) -> NDArray[np.int32]:
     """For each corner the next one of its ring, with the region on the left hand as seen on the raster."""
-    y, x = np.divmod(corners.place, LINE)
+    y, x = np.divmod(corners.position, LINE)
     lower, right, inside = ((corners.kind & bit) > 0 for bit in (LOWER, RIGHT, INSIDE))
     above, beside = lower != inside, right != inside  # whether the region lies above one side, to the left of the other
     following = np.empty(len(y), np.int32)
@@ -284,9 +286,9 @@ def _following(corners: _Corners) -> NDArray[np.int32]:
 
 def _crossed_over(corners: _Corners) -> NDArray[np.int32]:
     """Numbers of the corners, where two of one region lie in one place each in the place of the other."""
-    number = np.arange(len(corners.place), dtype=np.int32)
+    number = np.arange(len(corners.position), dtype=np.int32)
     several = np.flatnonzero(corners.kind & CROSSING)
-    order = several[np.lexsort((corners.region[several], corners.place[several]))]
-    same = np.flatnonzero((np.diff(corners.place[order]) == 0) & (np.diff(corners.region[order]) == 0))
+    order = several[np.lexsort((corners.region[several], corners.position[several]))]
+    same = np.flatnonzero((np.diff(corners.position[order]) == 0) & (np.diff(corners.region[order]) == 0))
     number[order[same]], number[order[same + 1]] = order[same + 1], order[same]
     return number
