@@ -51,7 +51,7 @@ FINE_RADIUS_PX = 12
 ROUGH_COUNT, FINE_COUNT = 100, 256
 HOLDOUT = 0.3
 SEARCH_SIGNIFICANCE = 1e-6  # of what a search over all turns finds: many models were tried
-CLEAR_SHARE, MORE_INLIERS = 0.5, 1.2
+CLEAR_SHARE = 0.4
 PART_GROWTH = 2.5
 STATUSES: tuple[Status, ...] = ("ok", "degraded", "failed")
 TOLERANCE_PX = 3.0  # a tie point within that distance agrees with the model
@@ -118,18 +118,18 @@ def register(
             f"{pre.source} and {post.source} have no common ground that can be measured in metres. Check their CRSs with "
             "`deepnets4eo check`."
         )
-    search = fine_search(pair)
+    task = _Task(pair, fine_search(pair), model, max_shift_m, seed)
     first = coarse_model(pair, max_shift_m, seed)
-    rough = _fit_round(pair, replace(search, max_count=ROUGH_COUNT), first, model, seed)
-    fitted = _fit_round(pair, search, rough.affine, model, seed + 1)
-    measured = measure_fit(pair, search, fitted, max_shift_m, seed)
-    near = min(max_rotation_deg, NEAR_ROTATION_DEG)
-    status, reason = quality_status(measured, QualityThresholds(max_rotation_deg=near))
-    attempt = Attempt(fitted, measured, status, reason)
-    if status != "ok" and model != "translation" and not attempt.clear:
-        attempt = _try_every_turn(pair, search, attempt, model, max_shift_m, max_rotation_deg, seed)
+    near = QualityThresholds(max_rotation_deg=min(max_rotation_deg, NEAR_ROTATION_DEG))
+    attempt = task.attempt(first, near)
+    if attempt.status != "ok":
+        attempt = _try_small_windows(
+            task, attempt, first if attempt.status == "failed" else attempt.fitted.affine, near
+        )
+    if attempt.status != "ok" and model != "translation" and not attempt.clear:
+        attempt = _try_every_turn(task, attempt, max_rotation_deg)
     if attempt.status == "failed":
-        attempt = _try_halves(pair, search, attempt, max_shift_m, seed)
+        attempt = _try_halves(task, attempt)
     return _result(pair, attempt)
 
 
@@ -256,28 +256,67 @@ def _fit_round(
     return FittedModel(model, affine, matches, holdout, tolerance)
 
 
-def _try_every_turn(
-    pair: SampledPair,
-    search: Search,
-    first: Attempt,
-    model: ModelChoice,
-    max_shift_m: float,
-    max_rotation_deg: float,
-    seed: int,
-) -> Attempt:
+@dataclass(frozen=True)
+class _Task:
+    """What all attempts at one pair share."""
+
+    pair: SampledPair
+    search: Search
+    choice: ModelChoice
+    max_shift_m: float
+    seed: int
+
+    def attempt(self, start: Affine, limits: QualityThresholds, *, turned: bool = False) -> Attempt:
+        """The model that two rounds of windows make of a first one. turned : see `about` of `_fit_round`."""
+        rough = self.round(self.pair, start, turned=turned)
+        about = rough.affine if turned else IDENTITY
+        fitted = _fit_round(self.pair, self.search, rough.affine, self.choice, self.seed + 1, about=about)
+        measured = measure_fit(self.pair, self.search, fitted, self.max_shift_m, self.seed)
+        return Attempt(fitted, measured, *quality_status(measured, limits))
+
+    def round(self, part: SampledPair, start: Affine, *, turned: bool) -> FittedModel:
+        """The model that a first round of few windows makes of the starting one in a part of the overlap."""
+        search = replace(self.search, max_count=ROUGH_COUNT)
+        return _fit_round(part, search, start, self.choice, self.seed, about=start if turned else IDENTITY)
+
+    @property
+    def with_small_windows(self) -> _Task:
+        """The same with windows of half the side: many more of them, so that fewer need to agree."""
+        side_px = max(self.search.side_px // 2, FINE_SIDES_PX[-1])
+        return replace(
+            self, search=replace(self.search, side_px=side_px, radius_px=min(FINE_RADIUS_PX, side_px * 3 // 8))
+        )
+
+
+def _try_small_windows(task: _Task, first: Attempt, start: Affine, limits: QualityThresholds) -> Attempt:
+    """The attempt with smaller windows, where the gate thinks better of it: where ground and leaning roofs move apart, the ground's
+    windows are few, and a part of large windows holds both."""
+    turned = abs(scale_and_turn(start)[2]) > NEAR_ROTATION_DEG
+    attempt = task.with_small_windows.attempt(start, _stricter(limits), turned=turned)
+    return attempt if attempt.better_than(first) else first
+
+
+def _try_every_turn(task: _Task, first: Attempt, max_rotation_deg: float) -> Attempt:
     """The attempt from the best of the models that a search over all turns finds, where the gate thinks better of it."""
     rounds = []
-    for start in similarity_hypotheses(pair, max_shift_m, max_rotation_deg):
-        for part in _growing_parts(pair):
-            fitted = _fit_round(part, replace(search, max_count=ROUGH_COUNT), start, model, seed, about=start)
+    for start in similarity_hypotheses(task.pair, task.max_shift_m, max_rotation_deg):
+        for part in _growing_parts(task.pair):
+            fitted = task.round(part, start, turned=True)
             start = fitted.affine
         rounds.append(fitted)
-    rough = max(rounds, key=lambda one: int((one.inlier & one.holdout).sum()))
-    fitted = _fit_round(pair, search, rough.affine, model, seed + 1, about=rough.affine)
-    measured = measure_fit(pair, search, fitted, max_shift_m, seed)
-    limits = QualityThresholds(max_rotation_deg=max_rotation_deg, significance=SEARCH_SIGNIFICANCE)
-    attempt = Attempt(fitted, measured, *quality_status(measured, limits))
+    best = max(rounds, key=lambda one: int((one.inlier & one.holdout).sum())).affine
+    limits = _stricter(QualityThresholds(max_rotation_deg=max_rotation_deg))
+    attempt = task.attempt(best, limits, turned=True)
+    if attempt.status != "ok":
+        attempt = _try_small_windows(
+            task, attempt, best if attempt.status == "failed" else attempt.fitted.affine, limits
+        )
     return attempt if attempt.better_than(first) else first
+
+
+def _stricter(limits: QualityThresholds) -> QualityThresholds:
+    """The limits for what was searched for among many models."""
+    return replace(limits, significance=SEARCH_SIGNIFICANCE, good_share=CLEAR_SHARE)
 
 
 def _growing_parts(pair: SampledPair) -> Iterator[SampledPair]:
@@ -292,9 +331,9 @@ def _growing_parts(pair: SampledPair) -> Iterator[SampledPair]:
     yield pair
 
 
-def _try_halves(pair: SampledPair, search: Search, failed: Attempt, max_shift_m: float, seed: int) -> Attempt:
+def _try_halves(task: _Task, failed: Attempt) -> Attempt:
     """One shift from all windows together, where both halves of the overlap agree on it; the failed attempt otherwise."""
-    shifted, halves = _fit_by_halves(pair, search, max_shift_m, seed)
+    shifted, halves = _fit_by_halves(task.pair, task.search, task.max_shift_m, task.seed)
     if halves_agree(halves):
         reason = f"{failed.reason}; both halves of the overlap still agree on one shift, to {halves.split_m:.2f} m"
         return Attempt(shifted, halves, "degraded", reason)
@@ -373,10 +412,10 @@ class Attempt:
         return self.measured.significance <= SEARCH_SIGNIFICANCE and share >= CLEAR_SHARE and self.status != "failed"
 
     def better_than(self, other: Attempt) -> bool:
-        """Whether its status is better, or as good with more hold-out tie points."""
+        """Whether its status is better, or as good while fewer hold-out tie points would agree by chance."""
         ranks = [STATUSES.index(one.status) for one in (self, other)]
-        more = self.measured.inliers > MORE_INLIERS * other.measured.inliers
-        return ranks[0] < ranks[1] or (ranks[0] == ranks[1] and self.status != "failed" and more)
+        surer = self.measured.significance < other.measured.significance
+        return ranks[0] < ranks[1] or (ranks[0] == ranks[1] and self.status != "failed" and surer)
 
 
 def measure_fit(

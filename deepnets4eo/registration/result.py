@@ -67,6 +67,7 @@ class QualityThresholds:
     min_inliers: int = 6
     good_inliers: int = 30
     min_share: float = 0.25  # inliers among the reliable hold-out matches
+    good_share: float = 0.0  # asked for only of what was searched for among many models
     good_cells: int = 6  # of 16
     good_residual_m: float = 1.5
     good_residual_px: float = 1.5  # whichever of the two is larger counts
@@ -129,9 +130,13 @@ def _failures(m: RegistrationQuality, limits: QualityThresholds) -> list[str]:
 
 
 def _degradations(m: RegistrationQuality, limits: QualityThresholds) -> list[str]:
+    share = m.inliers / m.reliable if m.reliable else 0.0
     limit = max(limits.good_residual_m, limits.good_residual_px * m.gsd_m)
     moved = m.shift_m > 2 * m.gsd_m
     checks = {
+        f"{share:.0%} of the reliable matches agree with the model (good from {limits.good_share:.0%})": (
+            share < limits.good_share
+        ),
         f"{m.train_inliers} tie points agree with the model (good from {limits.good_inliers})": (
             m.train_inliers < limits.good_inliers
         ),

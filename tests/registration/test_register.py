@@ -215,3 +215,19 @@ def test_images_that_fill_little_of_their_frame_are_registered_by_windows_that_h
     found = register(as_layer(pre).with_nodata(0), as_layer(later).with_nodata(0))
     assert found.status in ("ok", "degraded")
     np.testing.assert_allclose(found.matrix[:, 2], (9, -5), atol=0.3)
+
+
+def test_the_ground_is_registered_where_more_blocks_lean_each_its_own_way():
+    post, rng = place(3, (400, 400)), np.random.default_rng(4)
+    pre, leaning = moved(post, SHIFT), 0
+    for row in range(0, 400, 40):
+        for col in range(0, 400, 40):
+            if rng.random() < 0.65:
+                lean = rng.choice([-1, 1], 2) * rng.integers(5, 11, 2)
+                block = slice(row, row + 40), slice(col, col + 40)
+                pre[block] = moved(post, Affine.translation(*lean) * SHIFT)[block]
+                leaning += 1
+    found = register(as_layer(pre), as_layer(noisy(post)))
+    assert leaning > 50  # of 100
+    assert found.status == "ok"
+    np.testing.assert_allclose(found.matrix[:, 2], [9, -5], atol=0.2)
