@@ -1,6 +1,6 @@
 """Speed of what lies between pixels and outlines, each beside the plain ways.
 
-Run: python experiments/benchmarks/vectors.py zonal|osm [options, see --help of each]
+Run: python experiments/benchmarks/vectors.py zonal|osm|outlines [options, see --help of each]
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from odc.geo.geobox import GeoBox
 
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.osm import OsmRules, rasterize_osm
+from deepnets4eo.polygons import polygonize
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal import class_counts
@@ -238,7 +239,45 @@ def osm(words: list[str]) -> None:
             print(f"ratio of speed: {ratio:.2f}; {agreement(*paths):.6%} of values are the same")
 
 
-PARTS = {"zonal": zonal, "osm": osm}
+SALT = 0.05  # share of pixels with a class of their own: some 40,000 regions a million pixels
+
+
+def noisy_cover(side_px: int, patch_px: int = 40) -> np.ndarray:
+    """Patches of six classes with salt noise."""
+    random = np.random.default_rng(0)
+    cover = np.kron(random.integers(0, 6, (side_px // patch_px,) * 2), np.ones((patch_px,) * 2, int)).astype(np.uint8)
+    salt = random.random(cover.shape) < SALT
+    cover[salt] = random.integers(0, 6, np.count_nonzero(salt))
+    return cover
+
+
+def processor_s(work: Callable[[], object]) -> float:
+    """Processor time of a run."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def outlines(words: list[str]) -> None:
+    """How fast label rasters become polygons: `polygonize` against `rasterio.features.shapes`, in the same run.
+
+    Prints the processor time of both on noisy land cover of several sizes, and their ratio. `shapes` leaves dictionaries of
+    coordinates in pixels; `polygonize` valid polygons on the ground with areas, in a table.
+    """
+    parser = argparse.ArgumentParser(
+        "vectors.py outlines", description=outlines.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sides", type=int, nargs="+", default=[1000, 4000], help="sides of the rasters in px")
+    options = parser.parse_args(words)
+    polygonize(Layer.open(noisy_cover(80)))  # loads what it needs
+    for side in options.sides:
+        cover = noisy_cover(side)
+        plain = processor_s(lambda: list(rasterio.features.shapes(cover, connectivity=4)))  # noqa: B023
+        ours = processor_s(lambda: polygonize(Layer.open(cover)))  # noqa: B023
+        print(f"{side} px: shapes {plain:.2f} s, polygonize {ours:.2f} s, ratio {ours / plain:.2f}")
+
+
+PARTS = {"zonal": zonal, "osm": osm, "outlines": outlines}
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in PARTS:
