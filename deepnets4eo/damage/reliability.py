@@ -43,7 +43,6 @@ GRID = np.round(np.arange(0.1, 0.901, 0.02), 2)
 RESAMPLED = 200  # draws of the sites for the threshold of damage
 UNKNOWN_SPREAD = (2.0, 2.0, 2.0)  # of a site unlike those of the fit
 COVERAGE = 0.9
-EVERYTHING = ",".join(GRADES)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from deepnets4eo.errors import InputError
 WINDOW_BYTES = 96 << 20  # of values that a network holds at once
 LEAST_WINDOW_PX = 8
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-Windowed = nn.Conv2d | nn.Conv3d | nn.MaxPool2d | nn.MaxPool3d
 WINDOWED = (nn.Conv2d, nn.Conv3d, nn.MaxPool2d, nn.MaxPool3d)
 MOST_PX = 4096  # beyond it nothing is tried
 

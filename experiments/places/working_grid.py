@@ -19,9 +19,8 @@ from scipy.ndimage import label
 
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.damage.vocabulary import GRADES
-from deepnets4eo.grid import Grid, transform_shapes, whole
+from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.zonal import Outlines
 
 PAIR_PX = 512
 FOOTPRINT_ERROR_M = 0.7  # what registration leaves, as measured on real pairs
@@ -125,11 +124,6 @@ def mask_of(outlines: NDArray[np.object_], shape: tuple[int, int]) -> NDArray[np
     if not len(outlines):
         return np.zeros(shape, np.uint8)
     return np.asarray(rasterio.features.rasterize(list(outlines), out_shape=shape, dtype="uint8"))
-
-
-def outline_mask(outlines: gpd.GeoDataFrame, grid: Grid) -> NDArray[np.bool_]:
-    """(H, W) True on the pixels of a grid whose centres outlines in its CRS enclose."""
-    return Outlines.on(outlines, grid).paint(whole(grid)) >= 0
 
 
 def inside(outlines: NDArray[np.object_], shape: tuple[int, int]) -> NDArray[np.object_]:

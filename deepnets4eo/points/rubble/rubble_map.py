@@ -32,7 +32,6 @@ GRADE_OF_STATE = {
     UNKNOWN: "not-assessed",
 }
 VEGETATION_CLASSES = (3, 4, 5)
-GROUND_CLASSES = (2, 9, 11)  # ground, water, road surface
 
 FEW_STABLE = 200  # cells of ground below which both dates cannot be compared
 LEAST_ROOF_SEEN = 0.5  # share of a roof from which volumes rest on it, not on walls
