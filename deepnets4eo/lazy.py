@@ -23,6 +23,8 @@ EXTRAS = {
     "onnx_ir": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
+    "dask": "dask",
+    "distributed": "dask",
     "laspy": "points",
     "lazrs": "points",
     "numba": "world",

@@ -26,6 +26,7 @@ from deepnets4eo.change.refinement import FINAL, refine_scores
 from deepnets4eo.change.transitions import COVER_POST, COVER_PRE, split_from_to
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import blocks, mean_gsd_m
+from deepnets4eo.jobs.blocks import Executor
 from deepnets4eo.jobs.identity import file_identity, identity_hash
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.scratch import check_job_output, hidden_folder, job_scratch, publish
@@ -97,6 +98,7 @@ def map_change(
     resume: bool = False,
     overwrite: bool = False,
     progress: Callable[[float], None] | None = None,
+    executor: Executor | None = None,
 ) -> ChangeMap:
     """Map what changed between two images.
 
@@ -112,6 +114,7 @@ def map_change(
     resume : go on with an interrupted job of the same inputs and options
     overwrite : replace the products in a folder that exists
     progress : called with the share of the prediction that is done, 0–1
+    executor : computes the tiles in other processes, see `jobs.executors`; None computes them in this one
 
     Returns
     -------
@@ -147,7 +150,7 @@ def map_change(
         with job_scratch(out, resume=resume) as scratch, gdal_cache(CACHE_BYTES):
             pair = open_pair(pre, post, options)
             event = event.with_tags(pair.scene.layers[PRE], pair.scene.layers[POST])
-            return _write(pair, run, out, scratch / _identity(pair, options), options, event, progress)
+            return _write(pair, run, out, scratch / _identity(pair, options), options, event, progress, executor)
 
 
 def check_options(options: ChangeOptions) -> None:
@@ -199,6 +202,7 @@ def _write(
     options: ChangeOptions,
     event: EventInfo,
     progress: Callable[[float], None] | None,
+    executor: Executor | None,
 ) -> ChangeMap:
     """Make all products in a hidden folder, then publish them. trained : run of the options; None without one."""
     from deepnets4eo.change.products import write_products
@@ -209,7 +213,7 @@ def _write(
         log.info("predicting change …")
         work = PredictOptions(
             probabilities=probabilities, memory_bytes=options.memory_bytes, workers=options.workers,
-            device=options.device, resume=True, overwrite=True,
+            device=options.device, resume=True, overwrite=True, executor=executor,
         )  # fmt: skip
         predict(run, scene, labels, work, progress=progress)
     findings = [*event_findings(event), *pair.findings, *_method_findings(pair, run)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,15 +20,18 @@ from deepnets4eo.cli.options import (
     Out,
     Overwrite,
     Resume,
-    Workers,
+    WhoWorks,
     memory_bytes,
 )
 from deepnets4eo.cli.output import echo
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs.event import EventInfo
 
+if TYPE_CHECKING:
+    from deepnets4eo.jobs.executors import Workers
 
-@with_options(ChangeOptions, TransitionOptions, workers=Workers)
+
+@with_options(ChangeOptions, TransitionOptions)
 def change(
     pre: Annotated[str, typer.Argument(metavar="PRE", help="Image before: a raster or a folder of tiles.")],
     post: Annotated[str, typer.Argument(metavar="POST", help="Image after, whose grid the map gets.")],
@@ -49,6 +52,7 @@ def change(
     drawing: TransitionOptions = TransitionOptions(),
     event: Event = None,
     memory: Memory = "4GB",
+    workers: WhoWorks = "2",
     device: Device = "auto",
     json: Json = None,
     resume: Resume = False,
@@ -67,12 +71,7 @@ def change(
     deepnets4eo change cover_2012.tif cover_2020.tif --transitions --out transitions.csv"""
     about = EventInfo.parse(event or [])
     if transitions:
-        if (
-            options != ChangeOptions(seed=options.seed, workers=options.workers)
-            or about != EventInfo()
-            or dry_run
-            or resume
-        ):
+        if options != ChangeOptions(seed=options.seed) or about != EventInfo() or dry_run or resume:
             raise InputError(
                 "--transitions compares two maps of land cover: only --legend, --json, --overwrite, --set block_px=… and "
                 "--set seed=… go with it. Leave the other options out."
@@ -83,11 +82,14 @@ def change(
         raise InputError(
             "--legend and --set block_px belong to maps of land cover. Add --transitions, or leave them out."
         )
-    options = replace(options, memory_bytes=memory_bytes(memory), device=device)
+    from deepnets4eo.jobs.executors import Workers
+
+    who = Workers.parse(workers)
+    options = replace(options, memory_bytes=memory_bytes(memory), device=device, workers=who.threads)
     if dry_run:
         echo(_foreseen(pre, post, out, options, json, overwrite=overwrite, resume=resume))
         return
-    _map_change(pre, post, out, options, about, json, overwrite=overwrite, resume=resume)
+    _map_change(pre, post, out, options, about, json, who, overwrite=overwrite, resume=resume)
 
 
 def _foreseen(
@@ -110,7 +112,7 @@ def _foreseen(
 
 
 def _map_change(
-    pre: str, post: str, out: Path, options: ChangeOptions, event: EventInfo, json: Path | None, *,
+    pre: str, post: str, out: Path, options: ChangeOptions, event: EventInfo, json: Path | None, who: Workers, *,
     overwrite: bool, resume: bool,
 ) -> None:  # fmt: skip
     from deepnets4eo.change.job import check_outputs, map_change
@@ -119,8 +121,10 @@ def _map_change(
 
     check_not_inputs([json], [pre, post, *options.further_inputs.values()])
     check_outputs(pre, post, out, options)
-    with progress("change") as advance:
-        result = map_change(pre, post, out, options, event=event, resume=resume, overwrite=overwrite, progress=advance)
+    with who.executor(options.memory_bytes) as executor, progress("change") as advance:
+        result = map_change(
+            pre, post, out, options, event=event, resume=resume, overwrite=overwrite, progress=advance, executor=executor,
+        )  # fmt: skip
     silent = str(json) == "-"
     if json is not None:
         show_json(result.summary, json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -14,9 +15,10 @@ from deepnets4eo.cli.options import (
     Overwrite,
     PartOption,
     ResumeParts,
-    Workers,
+    WhoWorks,
     formats,
     part_is_done,
+    threads_alone,
 )
 from deepnets4eo.cli.output import echo
 from deepnets4eo.damage.settings import FurtherInputs, Settings
@@ -24,7 +26,7 @@ from deepnets4eo.formats.access import check_exist
 from deepnets4eo.outputs.event import EventInfo
 
 
-@with_options(FurtherInputs, Settings, workers=Workers)
+@with_options(FurtherInputs, Settings)
 def damage(
     pre: Annotated[str, typer.Argument(metavar="PRE", help="Image before the event, or - to assess from post alone.")],
     post: Annotated[str, typer.Argument(metavar="POST", help="Image after the event: a raster or a folder of tiles.")],
@@ -40,6 +42,7 @@ def damage(
         str | None,
         typer.Option(metavar="FORMATS", help="Which of csv,geojson,kml to write too, or none; all by default."),
     ] = None,
+    workers: WhoWorks = "2",
     part: PartOption = None,
     resume: ResumeParts = False,
     overwrite: Overwrite = False,
@@ -63,11 +66,16 @@ def damage(
 
     from deepnets4eo.cli.output import end_with_findings, progress, show_footprints, show_result
     from deepnets4eo.damage.file_job import FileJob, parse_part
+    from deepnets4eo.jobs.executors import Workers
 
+    who = Workers.parse(workers)
+    settings = replace(settings, workers=who.threads)
     job = FileJob.plan(
         pre, post, footprints, further, settings, out, formats=formats(also), overwrite=overwrite, resume=resume
     )
     share = None if part is None else parse_part(part, footprints)
+    if share is not None:
+        threads_alone(workers)
     if dry_run:
         lines, account = job.check()
         for line in lines:
@@ -78,7 +86,8 @@ def damage(
         job.do_part(share, progress)
         echo(part_is_done(share, out))
         return
-    result, paths = job.do(about, progress)
+    with who.executor() as executor:
+        result, paths = job.do(about, progress, executor)
     echo(f"Open {paths['report.html']} in a browser, {paths['damage.qgz']} in QGIS.")
     show_footprints(result.footprints)
     show_result(result.headline(), *paths.values())

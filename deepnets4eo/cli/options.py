@@ -23,6 +23,15 @@ Memory = Annotated[
 Workers = Annotated[
     int, typer.Option("--workers", help="Threads that read and compute in parallel.", min=1, rich_help_panel=RESOURCES)
 ]
+WhoWorks = Annotated[
+    str,
+    typer.Option(
+        "--workers",
+        metavar="N|WHO",
+        help="Threads that read and compute in parallel; or processes:N, dask:N, or the address of a Dask scheduler.",
+        rich_help_panel=RESOURCES,
+    ),
+]
 complete_device = choices("auto", "cpu", "cuda")
 complete_precision = choices("auto", "float32", "bfloat16", "float16")
 Device = Annotated[
@@ -90,6 +99,16 @@ def memory_bytes(text: str) -> int:
     if not match:
         raise InputError(f"--memory {text} is not a size. Write it like 4GB or 500MB.")
     return int(float(match[1]) * _UNITS[match[2]])
+
+
+def threads_alone(workers: str) -> int:
+    """Returns the number of threads of --workers; InputError for other processes, where a verb has no blocks for them."""
+    from deepnets4eo.jobs.executors import Workers as Who
+
+    who = Who.parse(workers)
+    if who.kind != "threads":
+        raise InputError(f"--workers {workers}: this work is not divided between processes. Give a number of threads.")
+    return who.threads
 
 
 def part_is_done(part: Part, out: Path) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import Field
@@ -20,13 +21,17 @@ from deepnets4eo.cli.options import (
     PartOption,
     Precision,
     ResumeParts,
-    Workers,
+    WhoWorks,
     memory_bytes,
     part_is_done,
+    threads_alone,
 )
 from deepnets4eo.cli.output import echo, progress, show_result
 from deepnets4eo.errors import InputError
 from deepnets4eo.options import KEY, option_group
+
+if TYPE_CHECKING:
+    from deepnets4eo.jobs.executors import Workers
 
 log = logging.getLogger(__name__)
 RESULTS: dict[str, Any] = {"group": "Further results"}
@@ -141,7 +146,7 @@ def predict(
     labelling: Labelling = Labelling(),
     refining: Refining = Refining(),
     memory: Memory = "4GB",
-    workers: Workers = 2,
+    workers: WhoWorks = "2",
     device: Device = "auto",
     precision: Precision = "auto",
     part: PartOption = None,
@@ -167,23 +172,27 @@ def predict(
                 "--refine fits scores to edges without a run: only --set band, steps, edge_level and rate, --device, "
                 "--workers, --resume and --overwrite go with it. Leave the other options out."
             )
-        _refine(run, scene, out, refining, device, workers, resume=resume, overwrite=overwrite)
+        _refine(run, scene, out, refining, device, threads_alone(workers), resume=resume, overwrite=overwrite)
         return
     if refining != Refining():
         raise InputError("--set band, steps, edge_level and rate belong to --refine. Add it, or leave them out.")
+    from deepnets4eo.jobs.executors import Workers
     from deepnets4eo.jobs.parts import Part
     from deepnets4eo.prediction import PredictOptions
 
+    who = Workers.parse(workers)
     options = PredictOptions(
         probabilities=labelling.probabilities, entropy=labelling.entropy, tile_px=labelling.tile,
         halo_px=labelling.halo_px, overlap_px=labelling.overlap, scores=labelling.scores, blending=labelling.blending,
-        memory_bytes=memory_bytes(memory), workers=workers, device=device, precision=precision,
+        memory_bytes=memory_bytes(memory), workers=who.threads, device=device, precision=precision,
         threads=labelling.threads, part=None if part is None else Part.parse(part), resume=resume, overwrite=overwrite,
     )  # fmt: skip
-    _label(run, scene, out, labelling, options, dry_run=dry_run)
+    _label(run, scene, out, labelling, options, who, dry_run=dry_run)
 
 
-def _label(run: Path, scene: list[str], out: Path, labelling: Labelling, options: Any, *, dry_run: bool) -> None:
+def _label(
+    run: Path, scene: list[str], out: Path, labelling: Labelling, options: Any, who: Workers, *, dry_run: bool
+) -> None:
     """Label the scene, or only say what would be done; options : PredictOptions."""
     from deepnets4eo import prediction
     from deepnets4eo.segmenters import ensemble_run
@@ -201,8 +210,8 @@ def _label(run: Path, scene: list[str], out: Path, labelling: Labelling, options
     if dry_run:
         echo(prediction.describe(loaded, opened, options, out))
         return
-    with progress("predict") as advance:
-        result = prediction.predict(loaded, opened, out, options, progress=advance)
+    with who.executor(options.memory_bytes) as executor, progress("predict") as advance:
+        result = prediction.predict(loaded, opened, out, replace(options, executor=executor), progress=advance)
     if options.part is not None:
         echo(part_is_done(options.part, out))
         return

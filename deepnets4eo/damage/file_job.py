@@ -6,9 +6,10 @@ Takes paths and options as text; refuses what cannot be meant before anything la
 from __future__ import annotations
 
 import re
+import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -32,16 +33,19 @@ from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m
 from deepnets4eo.damage.find_buildings import SHIPPED, buildings_of
 from deepnets4eo.damage.input_checks import check_images
 from deepnets4eo.damage.inputs import Inputs, open_inputs, open_pair
-from deepnets4eo.damage.job import assess_inputs, assess_part, load_model, open_models
-from deepnets4eo.damage.job_control import JobControl, labels_file
+from deepnets4eo.damage.job import ImageSteps, assess_inputs, assess_part, load_model, open_models
+from deepnets4eo.damage.job_control import JobControl, damage_journal, labels_file
 from deepnets4eo.damage.map import PRODUCTS, DamageMap
 from deepnets4eo.damage.point_evidence import PointEvidence
+from deepnets4eo.damage.prepared_scene import PreparedScene
 from deepnets4eo.damage.products.write import check_formats, formats_of
 from deepnets4eo.damage.raster_evidence import RasterEvidence
 from deepnets4eo.damage.settings import FurtherInputs, Settings
 from deepnets4eo.damage.stretched_images import stretch_findings, stretches_of_job
+from deepnets4eo.device import Compute, torch_settings
 from deepnets4eo.errors import InputError, MissingExtraError, RunError
 from deepnets4eo.files import check_overwrite
+from deepnets4eo.jobs.blocks import DoBlock, Executor, RefusedError, RemoteSteps
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.parts import Part, Progress
 from deepnets4eo.jobs.scratch import check_job_output, check_parts, job_scratch, part_scratch, was_interrupted
@@ -49,6 +53,7 @@ from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import count_of
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.prediction import PredictOptions
+from deepnets4eo.rasters.gdal_cache import cache_bytes, gdal_cache
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -62,6 +67,8 @@ MOST_PX = 100_000_000  # a larger image is not read as a whole for that
 
 
 FIND = "-"  # in place of footprints: find the buildings
+_open_jobs: dict[str, ImageSteps] = {}  # in a worker, the last one
+
 NUMBER = re.compile(r"\d*\.?\d+")
 
 ProgressBar: TypeAlias = Callable[[str], AbstractContextManager[Progress]]  # title → what is called with the share done
@@ -130,21 +137,43 @@ class FileJob:
             with part_scratch(self.out) as scratch, progress(f"part {part}") as advance:
                 assess_part(self._open(), part, self.settings, JobControl(scratch, advance))
 
-    def do(self, event: EventInfo, progress: ProgressBar) -> tuple[DamageMap, dict[str, Path]]:
-        """Make the map and write its files; the map and the paths by name."""
+    def do(
+        self, event: EventInfo, progress: ProgressBar, executor: Executor | None = None
+    ) -> tuple[DamageMap, dict[str, Path]]:
+        """Make the map and write its files; the map and the paths by name. executor : does the long work; None does it here."""
+        if executor is not None and self.settings.segmenter is not None:
+            raise InputError(
+                "FOOTPRINTS is -, and other processes are to work; expected footprints, which they can read. Find them first with "
+                "`deepnets4eo predict` and `deepnets4eo polygons`, and give their file; or give a number of threads as --workers."
+            )
         with output_lock(self.out):
             check_parts(self.out, resume=self.resume, overwrite=self.overwrite)
             overwrite = check_job_output(self.out, overwrite=self.overwrite, resume=self.resume)
             with job_scratch(self.out, resume=self.resume) as scratch:
                 inputs = self._open() if self.settings.segmenter is None else self._open_finding(scratch, progress)
+                remote = (
+                    None if executor is None else RemoteSteps(executor, open_step, (self, scratch, uuid.uuid4().hex))
+                )
                 formats_of(self.formats, inputs.post.grid.crs)  # before long work
                 with progress("evidence") as advance:
-                    result = assess_inputs(inputs, self.settings, JobControl(scratch, advance), event)
+                    result = assess_inputs(inputs, self.settings, JobControl(scratch, advance, remote), event)
                 paths = result.save(
                     self.out, pre=inputs.pre, post=inputs.post, scores=inputs.scores, overwrite=overwrite,
                     scratch=scratch, also=self.formats,
                 )  # fmt: skip
         return result, paths
+
+    def open_steps(self, scratch: Path) -> ImageSteps:
+        """In a worker: the steps of the job that keeps its work in the scratch folder. Errors: RefusedError for another job."""
+        inputs = self._open()
+        journal = damage_journal(scratch, inputs, self.settings)
+        if journal.folder is None or not journal.folder.is_dir():
+            raise RefusedError(
+                f"{scratch} holds no job of these inputs. Let all workers see the same files by the same paths: give absolute ones, or "
+                "start the workers in the folder of the job."
+            )
+        model, _ = open_models(inputs, self.settings)
+        return ImageSteps.plan(PreparedScene.prepare(inputs, self.settings, journal), model, journal, None)
 
     def _open(self) -> Inputs:
         return self._open_with(self.pre, self.post, self.footprints)
@@ -176,6 +205,17 @@ class FileJob:
         pair = open_pair(self.pre, self.post, self.settings)
         deciding = _dry_settings(self.settings, pair.pre, pair.post) if dry_run else self.settings
         return pair, load_model(check_images(pair), deciding)
+
+
+@contextmanager
+def open_step(job: FileJob, scratch: Path, key: str, step: str) -> Iterator[DoBlock]:
+    """In a worker: yields what does the blocks of a step. key : of the job, whose inputs are opened once."""
+    if key not in _open_jobs:
+        _open_jobs.clear()
+        _open_jobs[key] = job.open_steps(scratch)
+    steps = _open_jobs[key]
+    with gdal_cache(cache_bytes(steps.scene.inputs.pre, steps.scene.inputs.post)), torch_settings(Compute()):
+        yield steps.block_function(step)
 
 
 def parse_part(text: str, footprints: str) -> Part:

@@ -5,7 +5,7 @@ Takes layers, the table of a job and what its steps measured; returns findings, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +103,22 @@ def evidence_findings(pre: Layer | None, post: Layer, evidence: EvidenceTable) -
             )
         )  # fmt: skip
     return tuple(findings)
+
+
+def block_findings(failures: Mapping[str, Mapping[str, str]]) -> tuple[Finding, ...]:
+    """What blocks of the job that could not be done mean for the map. failures : step → block → reason."""
+    failed = [(step, block, reason) for step, blocks in failures.items() for block, reason in blocks.items()]
+    if not failed:
+        return ()
+    step, block, reason = failed[0]
+    return (
+        Finding(
+            "blocks_failed", "caution",
+            f"{count_of(len(failed), 'block')} of the work could not be done, the first of them {block} of {step} (row and column of its "
+            f"corner): {reason}. The buildings there were not assessed.",
+            "Mend the cause and make the map again with --overwrite.",
+        ),
+    )  # fmt: skip
 
 
 def unbuilt_findings(unbuilt: UnbuiltOutlines) -> tuple[Finding, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from deepnets4eo.damage.decision import DecisionModel
 from deepnets4eo.damage.estimates import building_ground
 from deepnets4eo.damage.evidence import EvidenceTable, gather
+from deepnets4eo.damage.evidence.gather import EVIDENCE
 from deepnets4eo.damage.find_buildings import BuildingNetwork, with_outline_probability
+from deepnets4eo.damage.findings import block_findings
 from deepnets4eo.damage.input_checks import CheckedImages
 from deepnets4eo.damage.inputs import Inputs, open_inputs
 from deepnets4eo.damage.inundation import find_water, with_inundation
@@ -40,18 +42,22 @@ from deepnets4eo.damage.raster_evidence import (
     with_scores,
 )
 from deepnets4eo.damage.settings import Settings
-from deepnets4eo.damage.unbuilt import NO_BUILDING, UnbuiltOutlines, find_unbuilt
+from deepnets4eo.damage.unbuilt import NO_BUILDING, UNBUILT, UnbuiltOutlines, find_unbuilt
+from deepnets4eo.damage.vocabulary import POST_ONLY
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.read import Footprints
 from deepnets4eo.grid import apply_affine
+from deepnets4eo.jobs.blocks import DoBlock, StepFinder, Steps
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.parts import WHOLE, Part, Progress
 from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import count_of
+from deepnets4eo.outputs.findings import count_of, worst_first
 from deepnets4eo.rasters.gdal_cache import cache_bytes, gdal_cache
 from deepnets4eo.rasters.scene import LayerLike
 
 logger = logging.getLogger(__name__)
+
+NETWORK, NETWORK_POST, BUILDINGS = "network", "network_post", "buildings"  # steps, and folders of their tiles
 
 
 def assess(
@@ -151,7 +157,7 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     journal = damage_journal(work.scratch, inputs, settings)
     journal.report_parts()
     scene = PreparedScene.prepare(inputs, settings, journal)
-    steps = ImageSteps.plan(scene, model, journal, work.progress)
+    steps = ImageSteps.plan(scene, model, journal, work.progress, remote=work.remote)
     network = steps.grade_pair()
     evidence = steps.gather_evidence()
     model.require_pair(evidence)
@@ -171,6 +177,7 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
         evidence, scores = with_point_columns(evidence, measures), (*rasters, PointScore(points))
     post_alone = steps.grade_post(evidence)
     ground = building_ground(outlines, inputs.post.grid.crs)
+    evidence = set_not_assessed(evidence, steps.not_graded(len(evidence.frame)))
     decision = model.decide(evidence, network, scores, post_alone, ground)
     if class_map is not None and scene.position.known:
         logger.info("labelling the post image …")
@@ -183,7 +190,11 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     inundation = None
     if water is not None:
         decision, inundation = with_inundation(decision, *water, settings)
-    return make_map(scene, outlines, model, decision, unbuilt, event.with_tags(inputs.pre, inputs.post), inundation)
+    event = event.with_tags(inputs.pre, inputs.post)
+    damage_map = make_map(scene, outlines, model, decision, unbuilt, event, inundation)
+    if work.remote is not None:
+        damage_map.findings = worst_first((*damage_map.findings, *block_findings(work.remote.failures)))
+    return damage_map
 
 
 def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), work: JobControl = JobControl()) -> None:
@@ -243,22 +254,26 @@ class ImageSteps:
     journal: Journal
     passes: Passes
     part: Part | None = None
+    remote: Steps | None = None
+    failed: dict[int, str] = field(default_factory=dict)
 
     @classmethod
     def plan(
         cls, scene: PreparedScene, model: DecisionModel, journal: Journal, progress: Progress | None,
-        part: Part | None = None,
+        part: Part | None = None, remote: Steps | None = None,
     ) -> ImageSteps:  # fmt: skip
         """The steps with their shares of the progress."""
         paired = scene.registered_pre is not None and model.reads_pre
-        return cls(scene, model, journal, Passes.of(progress, graded=model.grader is not None, paired=paired), part)
+        return cls(
+            scene, model, journal, Passes.of(progress, graded=model.grader is not None, paired=paired), part, remote
+        )
 
     def grade_pair(self) -> pd.DataFrame | None:
         """The network's probabilities from both images, one row a footprint; None where it does not take part."""
         if not self._graded:
             return None
-        tiles = TileWork(self.journal.tiles("network"), self.part or WHOLE, self.passes.network)
-        return self._run("network", lambda: self.model.network_probabilities(self.scene, tiles))
+        tiles = self._tiles(NETWORK, self.passes.network)
+        return self._run(NETWORK, lambda: self.model.network_probabilities(self.scene, tiles))
 
     def gather_evidence(self) -> EvidenceTable:
         """What both images and the surface models say of every building; of none where the outlines may lie beside them."""
@@ -273,7 +288,7 @@ class ImageSteps:
             inputs.pre, inputs.post, inputs.footprints, self.scene.registration, outlines_px=inputs.outlines_px,
             alignment=position.alignment, aligned_on=position.image, dsm_pre=inputs.dsm_pre, dsm_post=inputs.dsm_post,
             cloud_mask=inputs.cloud_mask, workers=self.scene.settings.workers, progress=self.passes.evidence,
-            scratch=self.journal.folder_of("blocks"), part=part,
+            scratch=self.journal.folder_of("blocks"), part=part, steps=self.remote,
         )  # fmt: skip
 
     def find_unbuilt(self) -> UnbuiltOutlines | None:
@@ -290,7 +305,7 @@ class ImageSteps:
             pre, inputs.footprints, alignment, workers=settings.workers, seed=settings.seed,
             progress=self.passes.unbuilt, scratch=self.journal.folder_of("unbuilt"), part=part,
             network=BuildingNetwork.in_box() if self.model.box_decides else None,
-            tiles=TileWork(self.journal.tiles("buildings"), part, self.passes.built),
+            tiles=replace(self._tiles(BUILDINGS, self.passes.built), failed={}), steps=self.remote,
         )  # fmt: skip
         if self.passes.built is not None:
             self.passes.built(1.0)  # done, or there was no network to look
@@ -301,8 +316,33 @@ class ImageSteps:
         if not self._graded:
             return None
         # whatever the part: the tiles around its buildings
-        tiles = TileWork(self.journal.tiles("network_post"), progress=self.passes.post)
-        return self._run("network_post", lambda: self.model.post_probabilities(self.scene, evidence, tiles))
+        tiles = replace(self._tiles(NETWORK_POST, self.passes.post), part=WHOLE)
+        return self._run(NETWORK_POST, lambda: self.model.post_probabilities(self.scene, evidence, tiles))
+
+    def block_function(self, step: str) -> DoBlock:
+        """In a worker: what does a block of a step."""
+        finder = StepFinder(step)
+        here = replace(self, remote=finder)
+        seen = EvidenceTable.empty(self.scene.inputs.footprints.frame["id"].to_numpy(), "")
+        graded = replace(seen, frame=seen.frame.assign(method=POST_ONLY))  # whichever they are: a tile is one of theirs
+        jobs: dict[str, Callable[[], object]] = {
+            NETWORK: here.grade_pair,
+            EVIDENCE: here.gather_evidence,
+            UNBUILT: here.find_unbuilt,
+            BUILDINGS: here.find_unbuilt,
+            NETWORK_POST: lambda: here.grade_post(graded),
+        }
+        return finder.find(jobs[step])
+
+    def not_graded(self, count: int) -> NDArray[np.object_]:
+        """(N,) why the network could not grade a building; '' where it could, or was not needed."""
+        reasons = np.full(count, "", object)
+        for row, reason in self.failed.items():
+            reasons[row] = f"could not be graded: {reason}"
+        return reasons
+
+    def _tiles(self, step: str, progress: Progress | None) -> TileWork:
+        return TileWork(self.journal.tiles(step), self.part or WHOLE, progress, self.remote, step, failed=self.failed)
 
     @property
     def _graded(self) -> bool:
@@ -310,7 +350,9 @@ class ImageSteps:
 
     def _run(self, name: str, step: Callable[[], pd.DataFrame | None]) -> pd.DataFrame | None:
         """The result of a step; the job that makes the map keeps it, a part knows only its share."""
-        return step() if self.part is not None else self.journal.run(name, step)
+        if self.part is not None or isinstance(self.remote, StepFinder):
+            return step()
+        return self.journal.run(name, step, complete=lambda: not self.failed)
 
 
 def open_models(inputs: Inputs, settings: Settings) -> tuple[DecisionModel, ClassMapSource | None]:

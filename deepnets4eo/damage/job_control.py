@@ -19,6 +19,7 @@ import shapely
 
 from deepnets4eo.damage.network import grader
 from deepnets4eo.footprints.offsets import FootprintAlignment
+from deepnets4eo.jobs.blocks import RemoteSteps
 from deepnets4eo.jobs.identity import file_identity, identity_hash, layer_identity
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.parts import Progress, between
@@ -106,10 +107,14 @@ class JobControl:
         Folder for finished steps, with which an interrupted job goes on, and that the parts of one job share; the caller removes
         it. None keeps nothing.
     progress : called with the share of the passes over the images that is done, the network's included, 0–1
+    remote
+        Has the blocks of the passes done by other processes, which open the same inputs and see the scratch folder; None does
+        them in this one.
     """
 
     scratch: Path | None = None
     progress: Progress | None = None
+    remote: RemoteSteps | None = None
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,13 @@ from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.footprints.outlines import encloses_others, larger_than_buildings, order_by_place, without
 from deepnets4eo.footprints.read import Footprints
 from deepnets4eo.grid import gsd_m
+from deepnets4eo.jobs.blocks import Steps
 from deepnets4eo.jobs.parts import WHOLE, Part
 from deepnets4eo.rasters.scene import Layer
 
 logger = logging.getLogger(__name__)
 
+UNBUILT = "unbuilt"  # the step whose blocks are measured
 NO_BUILDING = "no building in the pre image"
 COARSEST_M = 1.0  # on coarser pixels a house does not differ enough from its garden
 COARSEST_BY_NETWORK_M = 1.5  # that the network for buildings takes
@@ -75,10 +77,11 @@ def find_unbuilt(
     part: Part = WHOLE,
     network: BuildingNetwork | None = None,
     tiles: TileWork = TileWork(),
+    steps: Steps | None = None,
 ) -> UnbuiltOutlines:
     """Outlines that look like the open ground around them in the pre image, not like the other outlines.
     alignment : how the outlines must move to lie on the roofs of the pre image; None where they lie right.
-    progress, scratch, part : as of `gather`. network : looks within outlines and copies too; tiles : of its pass. Cost:
+    progress, scratch, part, steps : as of `gather`. network : looks within outlines and copies too; tiles : of its pass. Cost:
     one pass over the pre image where outlines are. Memory: as `gather`."""
     nothing = UnbuiltOutlines(np.zeros(len(footprints), bool))
     if pre.grid.crs is not None and max(gsd_m(pre.grid)) > (COARSEST_M if network is None else COARSEST_BY_NETWORK_M):
@@ -93,7 +96,9 @@ def find_unbuilt(
     together = np.concatenate([outlines, copies])
     geometry = building_geometry(together, working_grid, np.zeros(len(together), bool))
     store = None if scratch is None else BlockStore(scratch, working_grid, geometry)
-    sums = collect(working_grid, geometry, workers=workers, progress=progress, store=store, part=part)
+    sums = collect(
+        working_grid, geometry, workers=workers, progress=progress, store=store, part=part, steps=steps, step=UNBUILT
+    )
     seen_built = None if network is None else network.log_odds(pre, together, tiles)
     if part != WHOLE:  # the sums are kept for the whole job
         return nothing

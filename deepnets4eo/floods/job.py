@@ -21,6 +21,7 @@ from deepnets4eo.floods.dates import FIRST, FloodScene, open_flood_scene
 from deepnets4eo.floods.mapper import POST, WaterMapper
 from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, FloodOptions
 from deepnets4eo.grid import blocks
+from deepnets4eo.jobs.executors import Workers
 from deepnets4eo.jobs.identity import file_identity, identity_hash
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.scratch import check_job_output, hidden_folder, job_scratch, part_scratch, publish
@@ -143,9 +144,11 @@ def map_flood(
         run = _measured_run(dates, options, folder)
         if not (folder / LABELS).is_file():  # written last
             log.info("looking for water …")
+            who = Workers() if options.processes is None else Workers.parse(options.processes)
             work = PredictOptions(
                 probabilities=folder / PROBABILITY, memory_bytes=options.memory_bytes, workers=options.workers,
                 part=options.part, resume=options.part is None, overwrite=options.part is None,
+                executor=stack.enter_context(who.executor(options.memory_bytes)),
             )  # fmt: skip
             predict(run, dates.scene, folder / LABELS, work, progress=progress)
         return None if options.part is not None else _write(dates, run, folder, out, options, event)

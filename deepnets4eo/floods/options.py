@@ -49,6 +49,8 @@ class FloodOptions:
         Limit of the whole process during prediction.
     workers
         Threads.
+    processes
+        Who computes the tiles in place of this process, see `jobs.executors.Workers.parse`; None for none.
     part
         One of the parts of a job that several computers share.
     seed
@@ -126,6 +128,13 @@ class FloodOptions:
     ] = False
     memory_bytes: int = 4 * 10**9
     workers: Annotated[int, Field(description="Threads.", ge=1, json_schema_extra=KEY)] = 2
+    processes: Annotated[
+        str | None,
+        Field(
+            description="Who computes the tiles instead: processes:N, dask:N, or the address of a Dask scheduler.",
+            json_schema_extra=KEY,
+        ),
+    ] = None
     part: Part | None = None
     seed: SeedKey = 0
 
@@ -155,4 +164,14 @@ class FloodOptions:
     @property
     def shaping(self) -> FloodOptions:
         """The options that decide the labels; the others may change when an interrupted job goes on."""
-        return replace(self, workers=1, memory_bytes=0, part=None, min_area_m2=0.0, footprints=None, cover=None, seed=0)
+        return replace(
+            self,
+            workers=1,
+            processes=None,
+            memory_bytes=0,
+            part=None,
+            min_area_m2=0.0,
+            footprints=None,
+            cover=None,
+            seed=0,
+        )

@@ -51,8 +51,9 @@ class Journal:
     grids: Mapping[str, Grid] = field(default_factory=dict)
     kinds: tuple[type, ...] = ()
 
-    def run(self, name: str, step: Callable[[], T]) -> T:
-        """Return the result of a step: what an earlier job kept, else what `step()` returns, which is then kept."""
+    def run(self, name: str, step: Callable[[], T], *, complete: Callable[[], bool] = lambda: True) -> T:
+        """Return the result of a step: what an earlier job kept, else what `step()` returns, which is then kept if it is
+        complete."""
         if self.folder is None:
             return step()
         kept = self._read(name)
@@ -63,6 +64,8 @@ class Journal:
         if (self.folder / f"{name}.npz").exists():
             logger.info("%s: what was kept cannot be read, it is made again", name)
         result = step()
+        if not complete():
+            return result
         kept = self._read(name)  # of another part of the job: all of them go on with the same
         if kept is not NOT_FINISHED:
             return kept

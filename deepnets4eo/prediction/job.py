@@ -28,6 +28,7 @@ from deepnets4eo.prediction.memory import batch_size
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, Outputs, PredictOptions
 from deepnets4eo.prediction.preparation import PreparedScene, open_scene, prepare_scene
 from deepnets4eo.prediction.strips import Job, plan_strip_px, predict_strips
+from deepnets4eo.prediction.tile_blocks import TILES, TileBlocks, TileTask
 from deepnets4eo.prediction.tile_reader import SceneScaling, TileReader
 from deepnets4eo.rasters.cog import check_raster_suffix
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
@@ -130,14 +131,32 @@ def predict(
         scalers = window_scalers(segmenter)
         scaling = SceneScaling(prepared.labelled, segmenter.inputs, scalers[0].unscaled_bands) if scalers else None
         reader = TileReader(prepared.labelled, segmenter.inputs, lattice, scaling)
+        blocks = _remote_blocks(options, segmenter, prepared.labelled, plan, journals, paths)
         jobs = [
             Job(
                 segmenter, lattice, compute, reader, outputs, journal, plan.batch_tiles, options.block_px, options.workers,
                 between(progress, number / len(journals), (number + 1) / len(journals)), part,
+                blocks[part],
             )
             for number, (part, journal) in enumerate(journals.items())
         ]  # fmt: skip
         return _run(jobs, _identity(identity, plan, segmenter, prepared, paths), options, resumed, prepared)
+
+
+def _remote_blocks(
+    options: PredictOptions, segmenter: Segmenter, scene: Scene, plan: _Plan, journals: Mapping[Part, RowJournal],
+    paths: Mapping[str, Path],
+) -> dict[Part, TileBlocks | None]:  # fmt: skip
+    """The tiles of each part that other processes compute, None without any. Errors: InputError for a scene of arrays."""
+    if options.executor is None:
+        return dict.fromkeys(journals)
+    with_scores = paths.keys() != {LABELS} or plan.lattice.tiling.blends
+    task = TileTask(scene, plan.lattice, plan.compute, plan.batch_tiles, with_scores)
+    task.check()
+    return {
+        part: TileBlocks(options.executor, task, segmenter, journal.folder.resolve() / TILES)
+        for part, journal in journals.items()
+    }
 
 
 def check_outputs(
@@ -276,7 +295,8 @@ class _Plan(NamedTuple):
 def _plan(segmenter: Segmenter, scene: Scene, options: PredictOptions, begun: Mapping[str, Any]) -> _Plan:
     """By the options, and where they leave it open as the interrupted job began, whose description is `begun`."""
     before = begun.get("compute", {})
-    compute = choose(options.device, options.precision, options.threads or before.get("threads"))
+    threads = options.threads or before.get("threads") or (None if options.executor is None else 1)
+    compute = choose(options.device, options.precision, threads)
     if _only_float32(segmenter):
         compute = replace(compute, precision=FLOAT32)
     lattice = Lattice(scene.shape, _tiling(segmenter, options, scene.shape))

@@ -13,6 +13,7 @@ from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
+from deepnets4eo.jobs.blocks import Executor
 from deepnets4eo.jobs.parts import Part
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.tiling import Tiling
@@ -37,8 +38,8 @@ class PredictOptions:
     workers : threads that read tiles
     device, precision : see `device.choose`
     threads
-        The threads of the network on a CPU; by default those of `device.choose`, and on resuming those of the
-        interrupted job.
+        The threads of the network on a CPU; by default those of `device.choose`, of an executor one, and on resuming those
+        of the interrupted job.
     batch_tiles
         Tiles computed together; by default 1 on a CPU, on a GPU as many as take a quarter of its memory (at most 32).
     block_px : rows that are finished, and written, together
@@ -48,6 +49,7 @@ class PredictOptions:
         resumes it writes the output, when all parts are done. A part that is started again goes on by itself.
     resume : continue an interrupted job of the same inputs and options, or complete one whose parts are done
     overwrite : replace outputs that exist, and begin again where a job was interrupted
+    executor : computes the tiles in other processes, see `jobs.executors`; None computes them in this one. The scene is of files
 
     Raises
     ------
@@ -78,6 +80,7 @@ class PredictOptions:
     batch_tiles: int | None = None
     block_px: int = BLOCK_PX
     strip_px: int | None = None
+    executor: Executor | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_tiles", "block_px", "strip_px", "tile_px", "threads", "workers"):

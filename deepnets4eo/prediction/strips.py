@@ -31,6 +31,7 @@ from deepnets4eo.tiling import Lattice
 
 if TYPE_CHECKING:
     from deepnets4eo.prediction.device_stitching import DeviceStitcher
+    from deepnets4eo.prediction.tile_blocks import TileBlocks
 
 LONGEST_QUEUE = 8
 
@@ -63,6 +64,7 @@ class Job:
     workers: int = 2
     progress: Callable[[float], None] | None = None
     part: Part = WHOLE
+    blocks: TileBlocks | None = None  # where other processes compute the tiles
     counts: Counts = field(default_factory=Counts)
     computed: dict[int, Any] = field(default_factory=dict)  # batch number → what `infer` returned in advance
 
@@ -93,7 +95,7 @@ class Job:
     @property
     def device_network(self) -> NetworkSegmenter | None:
         """The network on a GPU, whose scores stay there until they are bytes; those of other kinds are stitched here."""
-        on_gpu = self.compute.device != "cpu" and isinstance(self.segmenter, NetworkSegmenter)
+        on_gpu = self.compute.device != "cpu" and self.blocks is None and isinstance(self.segmenter, NetworkSegmenter)
         return self.segmenter if on_gpu else None  # type: ignore[return-value]
 
     @property
@@ -116,7 +118,7 @@ def plan_strip_px(job: Job, memory_limit: int) -> int:
     """Width of strips that stay within the memory limit; computes the first tile to measure what the network takes.
     Errors: InputError where the limit does not suffice."""
     tiling, num_classes = job.lattice.tiling, job.segmenter.legend.num_classes
-    network = network_bytes(lambda: _compute_first_tile(job))
+    network = network_bytes(lambda: _compute_first_tile(job) if job.blocks is None else None)
     reading = (job.workers + 1) * 3 * job.reader.segment_tiles * job.reader.tile_bytes
     if job.device_network is not None:  # pinned copies of the batch that is uploaded and the one before
         reading += 2 * job.batch_tiles * job.reader.tile_bytes
@@ -192,10 +194,15 @@ class _StripWork:
     def run(self) -> None:
         """Read, compute and write all tiles; returns when every row is on the disk."""
         with ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
-            for segment in self.job.reader.read_ahead(self.rows, self.cols, self.job.workers):
-                for read in segment:
-                    self._enter(read, writer)
-            self._compute(writer)
+            if self.job.blocks is None:
+                for segment in self.job.reader.read_ahead(self.rows, self.cols, self.job.workers):
+                    for read in segment:
+                        self._enter(read, writer)
+                self._compute(writer)
+            else:
+                for read, result in self.job.blocks.tiles(self.rows, self.cols):
+                    self.job.counts.computed += result is not None
+                    self._pass_on(read, result, writer)
             while self.pending:
                 self.pending.popleft().result()
 
@@ -231,6 +238,14 @@ class _StripWork:
                 result = self.device_stitcher.add(read.tile, result)
             self.pending.append(writer.submit(self._stitch, ReadTile(read.tile, None, read.valid), result))
         self.waiting.clear()
+        self._wait_for_writer()
+
+    def _pass_on(self, read: ReadTile, result: Result | None, writer: ThreadPoolExecutor) -> None:
+        """Pass a tile that another process computed to the writer."""
+        self.pending.append(writer.submit(self._stitch, read, result))
+        self._wait_for_writer()
+
+    def _wait_for_writer(self) -> None:
         while len(self.pending) > _queue_length(self.job) * self.job.batch_tiles:
             self.pending.popleft().result()
 
@@ -256,6 +271,9 @@ class _StripWork:
             counts.skipped += self.unrecorded.popleft()[1]
             counts.tiles += 1
         self.job.journal.record(self.index, window, rows, {"tiles": counts.tiles, "skipped": counts.skipped})
+        if self.job.blocks is not None:
+            bottom = min(window.row + window.height, self.strip.last_row - 1)
+            self.job.blocks.forget(self.job.lattice.touching(bottom, bottom + 1, self.job.lattice.shape[0]))
 
     def _show_progress(self) -> None:
         if self.job.progress is not None:

@@ -167,10 +167,11 @@ def check_gdal_type(dtype: np.dtype[Any], name: str) -> None:
 
 
 class FileSource:
-    """A raster file, a URL, or a mosaic of tiles through a VRT made in memory."""
+    """A raster file, a URL, or a mosaic of tiles through a VRT made in memory. Sent to another process, it is opened anew there."""
 
     def __init__(self, name: str, target: str, paths: list[str], nodata: float | None) -> None:
         self.name, self.paths = name, paths
+        self._open_again = partial(FileSource, name, _from_anywhere(target), paths, nodata)
         self._target, self._handles = target, Handles()
         self._without_alpha: MemoryFile | None = None
         with _description_errors(name), self._handles.lend(self.open_dataset) as dataset:
@@ -220,6 +221,7 @@ class FileSource:
         vrt, physical = mosaic_vrt(tiles, nodata)
         file, name = MemoryFile(vrt.encode(), ext=".vrt"), f"{Path(tiles[0]).parent} ({len(tiles)} tiles)"
         opened = cls(name, file.name, tiles, None if physical else nodata)
+        opened._open_again = partial(cls.open, [*map(_from_anywhere, tiles)], nodata)
         if physical:  # the value without data is one of the tiles' numbers
             opened.with_nodata = partial(cls.open, source)  # type: ignore[attr-defined]
         with open_raster(tiles[0]) as first:  # the mosaic has no metadata of bands
@@ -235,9 +237,18 @@ class FileSource:
         vrt, wavelengths_nm = stack_vrt(paths)
         file = MemoryFile(vrt.encode(), ext=".vrt")
         opened = cls(f"{Path(paths[0]).parent} ({len(paths)} files as bands)", file.name, list(paths), nodata)
+        opened._open_again = partial(cls.stack, [*map(_from_anywhere, paths)], nodata)
         opened.wavelengths_nm = wavelengths_nm
         opened._file = file  # type: ignore[attr-defined]  # as above
         return opened
+
+    def __copy__(self) -> FileSource:
+        other = object.__new__(FileSource)
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _open_again, (self._open_again, self.nodata, self.band_nodata)
 
     def read(self, window: Window, bands: Sequence[int]) -> Read:
         try:
@@ -272,6 +283,20 @@ class FileSource:
             bands = dataset.indexes
         dataset = dataset if bands is None else subset_bands(dataset, bands)
         return _straighten(dataset) if crooked else dataset
+
+
+def _from_anywhere(path: str) -> str:
+    """The path of a file whatever the current folder is; other names, such as URLs, as they are."""
+    return os.path.abspath(path) if os.path.exists(path) else path
+
+
+def _open_again(
+    open_file: Callable[[], FileSource], nodata: float | None, band_nodata: list[float | None]
+) -> FileSource:
+    """The file of another process, opened in this one, with the nodata that it was read with there."""
+    source = open_file()
+    source.nodata, source.band_nodata = nodata, band_nodata
+    return source
 
 
 class WarpedSource:
@@ -444,11 +469,14 @@ def rasterio_crs(grid: Grid) -> str | None:
 
 
 class Handles:
-    """Handles of one source; as many are open as threads have read it at once."""
+    """Handles of one source; as many are open as threads have read it at once. None of them goes to another process."""
 
     def __init__(self) -> None:
         self._idle: list[DatasetReader] = []
         self._process, self._inherited = os.getpid(), list[list[DatasetReader]]()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Handles, ()
 
     @contextmanager
     def lend(self, open_dataset: Callable[[], DatasetReader]) -> Iterator[DatasetReader]:

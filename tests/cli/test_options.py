@@ -452,7 +452,7 @@ def test_change(reach, tmp_path) -> None:
     function, start = "deepnets4eo.change.job.map_change", ["change", "a.tif", "b.tif", "--out", tmp_path / "out"]
     found = reach(function, *start)
     assert found.words == ("a.tif", "b.tif", tmp_path / "out", ChangeOptions())
-    assert found.options == {"event": EventInfo(), "resume": False, "overwrite": False}
+    assert found.options == {"event": EventInfo(), "resume": False, "overwrite": False, "executor": None}
     words = ["--method", "cva", "--model", "run", "--refine", "--min-area", 9, "--cover-pre", "c", "--cover-post", "d"]
     more = keys("--set", threshold="em", pre_bands="1,2", post_bands="3,4", normalise="histogram", motion="affine",
                 max_shift_m=5, max_rotation_deg=1, seed=4)  # fmt: skip
@@ -465,7 +465,7 @@ def test_change(reach, tmp_path) -> None:
         cloud_mask_pre="e", cloud_mask_post="f", pre_bands="1,2", post_bands="3,4", normalise="histogram", motion="affine", max_shift_m=5.0, max_rotation_deg=1.0,
         assume_registered=True, gsd_m=0.5, memory_bytes=10**9, device="cpu", workers=3, seed=4,
     )  # fmt: skip
-    assert found.options == {"event": GIVEN, "resume": True, "overwrite": True}
+    assert found.options == {"event": GIVEN, "resume": True, "overwrite": True, "executor": None}
 
 
 def test_report(reach) -> None:

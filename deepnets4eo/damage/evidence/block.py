@@ -24,6 +24,7 @@ from deepnets4eo.damage.evidence.sums import (
 )
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.grid import Window, blocks
+from deepnets4eo.jobs.blocks import Steps
 from deepnets4eo.jobs.parts import WHOLE, Part
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.zonal.outline_points import Sides
@@ -302,6 +303,14 @@ class FinishedBlocks(Protocol):
     def put(self, window: Window, part: BlockSums) -> None:
         """Keep the sums of a finished block."""
 
+    def names(self) -> list[str]:
+        """Names (`block_name`) of the finished blocks."""
+
+
+def block_name(window: Window) -> str:
+    """The name of a block in journals and messages."""
+    return f"{window.row}-{window.col}"
+
 
 def collect(
     working_grid: WorkingGrid,
@@ -312,12 +321,15 @@ def collect(
     store: FinishedBlocks | None = None,
     part: Part = WHOLE,
     block_px: int = BLOCK_PX,
+    steps: Steps | None = None,
+    step: str = "evidence",
 ) -> dict[str, BuildingSums]:
     """Sums per building by name, (N, K) float64 each.
     Context columns are NaN for buildings whose centre lies outside the grid. progress : called with the share done.
     store : keeps finished blocks, and returns those that an interrupted job finished. part : whose blocks are measured;
     the sums of buildings that reach into other blocks are incomplete. block_px : side of a block, a multiple of 8; the
-    result does not depend on it."""
+    result does not depend on it. steps : has the blocks done by other processes, as those of `step`; the buildings of
+    blocks that fail are left out with the reason."""
     centres = geometry.centres[_inside(geometry, working_grid)]
     radiometry = {name: measure(working_grid.layers[name], centres) for name in IMAGES if name in working_grid.layers}
     height, width = (
@@ -333,12 +345,27 @@ def collect(
             store.put(window, block)
         return block
 
+    if steps is not None and store is not None:
+        by_name = {block_name(window): window for window in occupied}
+        failed = steps.finish(step, list(by_name), lambda name: measure_or_load(by_name[name]), store.names(), progress)
+        for name, reason in failed.items():
+            _leave_out(geometry, by_name.pop(name), f"could not be measured: {reason}")
+        occupied, progress = list(by_name.values()), None
     total = _Totals(len(geometry.centres), spread_over_blocks(geometry.body, block_px))
     for done, block in enumerate(in_order(measure_or_load, occupied, workers), start=1):
         if progress is not None:
             progress(done / len(occupied))
         total.add(block)
     return total.all()
+
+
+def _leave_out(geometry: BuildingGeometry, window: Window, reason: str) -> None:
+    """Leave out the buildings that a block would have measured."""
+    corner, size = np.array(window[:2]), np.array(window[2:])
+    with np.errstate(invalid="ignore"):
+        centred = ((geometry.centres >= corner) & (geometry.centres < corner + size)).all(axis=1)
+    rows = np.union1d(geometry.body.touching(window), np.flatnonzero(centred))
+    geometry.left_out[rows[geometry.left_out[rows] == ""]] = reason
 
 
 class _Totals:

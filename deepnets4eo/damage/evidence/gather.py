@@ -23,6 +23,7 @@ from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, WorkingGrid, 
 from deepnets4eo.damage.vocabulary import PRE_POST
 from deepnets4eo.footprints.outlines import encloses_others, larger_than_buildings, without
 from deepnets4eo.grid import Grid, apply_affine, transform_shapes
+from deepnets4eo.jobs.blocks import Steps
 from deepnets4eo.jobs.parts import WHOLE, Part
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal.outline_points import Sides
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from deepnets4eo.footprints import FootprintAlignment
     from deepnets4eo.footprints.read import Footprints
     from deepnets4eo.registration import Registration
+
+EVIDENCE = "evidence"  # the step whose blocks these are
 
 
 def gather(
@@ -51,6 +54,7 @@ def gather(
     scratch: Path | None = None,
     part: Part = WHOLE,
     block_px: int = BLOCK_PX,
+    steps: Steps | None = None,
 ) -> EvidenceTable:
     """Gather the evidence of every building.
 
@@ -73,6 +77,9 @@ def gather(
     part
         Whose blocks are measured, where several processes share the work; buildings of other blocks count as not seen.
     block_px : side of a block in working pixels, a multiple of 8; the result does not depend on it
+    steps
+        Has the blocks measured by other processes, which see the scratch folder; None measures them in this one. Buildings of a block
+        that fails again and again are not assessed.
 
     Returns
     -------
@@ -105,8 +112,9 @@ def gather(
     geometry.left_out[unreachable] = OUTSIDE
     store = None if scratch is None else BlockStore(scratch, working_grid, geometry)
     sums = collect(
-        working_grid, geometry, workers=workers, progress=progress, store=store, part=part, block_px=block_px
-    )
+        working_grid, geometry, workers=workers, progress=progress, store=store, part=part, block_px=block_px,
+        steps=steps, step=EVIDENCE,
+    )  # fmt: skip
     coverage = assess_coverage(sums, geometry, working_grid)
     paired = coverage.method == PRE_POST
     evidence, before = evidence_columns(sums, paired), post_columns_of_pre(sums, paired)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from deepnets4eo.damage.evidence.block import BlockSums, BuildingGeometry, Table
+from deepnets4eo.damage.evidence.block import BlockSums, BuildingGeometry, Table, block_name
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.grid import Window
 from deepnets4eo.jobs.identity import grid_identity, identity_hash, layer_identity
@@ -28,7 +28,7 @@ class BlockStore:
 
     def get(self, window: Window) -> BlockSums | None:
         """The sums of a block, or None where it was not finished."""
-        arrays = self.journal.get(_name(window))
+        arrays = self.journal.get(block_name(window))
         if arrays is None or not set(KINDS) <= set(arrays):
             return None
         tables = {kind: Table(arrays[kind], {}) for kind in KINDS}
@@ -44,11 +44,11 @@ class BlockStore:
         for kind in KINDS:
             table: Table = getattr(part, kind)
             arrays |= {kind: table.buildings} | {f"{kind}:{name}": rows for name, rows in table.rows.items()}
-        self.journal.put(_name(window), arrays)
+        self.journal.put(block_name(window), arrays)
 
-
-def _name(window: Window) -> str:
-    return f"{window.row}-{window.col}"
+    def names(self) -> list[str]:
+        """Names of the finished blocks; that one is damaged shows when it is read."""
+        return self.journal.names()
 
 
 def _fits_together(table: Table) -> bool:

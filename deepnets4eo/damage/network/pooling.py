@@ -6,12 +6,13 @@ and a building on a border costs nothing extra. Pixels without data stay out."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.jobs.blocks import Steps
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.parts import WHOLE, Part
 from deepnets4eo.prefetch import in_order
@@ -51,11 +52,15 @@ class TileSums:
 @dataclass(frozen=True)
 class TileWork:
     """What a pass over the tiles of a scene keeps in a journal, so that an interrupted pass goes on; which part of the tiles it
-    computes, where several processes share them; and what is called with the share (0–1) of these tiles that is done."""
+    computes, where several processes share them; and what is called with the share (0–1) of these tiles that is done. steps : has the
+    tiles computed by other processes, as those of `step`. failed : building → why one of its tiles could not be computed."""
 
     journal: Journal = Journal()
     part: Part = WHOLE
     progress: Callable[[float], None] | None = None
+    steps: Steps | None = None
+    step: str = ""
+    failed: dict[int, str] = field(default_factory=dict)
 
     def get(self, tile: Tile, count: int) -> TileSums | None:
         """Return the sums of a finished tile, of some of `count` buildings; None where it is not finished."""
@@ -120,15 +125,18 @@ def pool_scene(
     Peak memory: three tiles, the logits of one, and (8 K + 8) bytes a building, whatever the size of the scene."""
     sums = np.zeros((len(outlines), segmenter.legend.num_classes))
     pixels = np.zeros(len(outlines), np.int64)
-    for tile, done in _tiles(scene, outlines, inputs, tiling, only, work):
-        if isinstance(done, TileSums):
-            part = done
-        else:
-            logits = segmenter.predict_raw(done.bands[None], margin_px=tiling.halo_px)[0]
-            part = _sum_tile(outlines, tile, logits, done.valid)
-            work.put(tile, part)
+
+    def compute(tile: Tile, prepared: _Prepared) -> TileSums:
+        logits = segmenter.predict_raw(prepared.bands[None], margin_px=tiling.halo_px)[0]
+        part = _sum_tile(outlines, tile, logits, prepared.valid)
+        work.put(tile, part)
+        return part
+
+    for tile, done in _tiles(scene, outlines, inputs, tiling, only, work, compute):
+        part = done if isinstance(done, TileSums) else compute(tile, done)
         sums[part.buildings] += part.sums
         pixels[part.buildings] += part.pixels
+    pixels[list(work.failed)] = 0  # what is known of them is not all
     return Pooled(sums, pixels)
 
 
@@ -151,8 +159,9 @@ def _sum_tile(outlines: Outlines, tile: Tile, logits: NDArray[np.float32], valid
 
 
 def _tiles(
-    scene: Scene, outlines: Outlines, inputs: InputSpec, tiling: Tiling, only: NDArray[np.int64] | None, work: TileWork
-) -> Iterator[tuple[Tile, _Prepared | TileSums]]:
+    scene: Scene, outlines: Outlines, inputs: InputSpec, tiling: Tiling, only: NDArray[np.int64] | None, work: TileWork,
+    compute: Callable[[Tile, _Prepared], TileSums],
+) -> Iterator[tuple[Tile, _Prepared | TileSums]]:  # fmt: skip
     """Tiles with buildings in their core: their sums where they are kept, else prepared; read while earlier ones are used."""
     abutting = Tiling(tiling.tile_px, tiling.halo_px)
     halo_px = tiling.halo_px
@@ -173,8 +182,20 @@ def _tiles(
         rows = outlines.touching(tile.core)
         return bool(len(rows)) if only is None else bool(np.isin(rows, only).any())
 
-    tiles = work.part.share(list(filter(has_building, Lattice(scene.shape, abutting).tiles)))
+    tiles, progress = work.part.share(list(filter(has_building, Lattice(scene.shape, abutting).tiles))), work.progress
+    if work.steps is not None:
+        by_name = {_name(tile): tile for tile in tiles}
+
+        def do(name: str) -> None:
+            tile, done = read(by_name[name])
+            if isinstance(done, _Prepared):
+                compute(tile, done)
+
+        failed = work.steps.finish(work.step, list(by_name), do, work.journal.names(), progress)
+        for name, reason in failed.items():
+            work.failed.update(dict.fromkeys(outlines.touching(by_name.pop(name).core).tolist(), reason))
+        tiles, progress = list(by_name.values()), None
     for number, done in enumerate(in_order(read, tiles, workers=1, ahead=1), start=1):
         yield done
-        if work.progress is not None:
-            work.progress(number / len(tiles))
+        if progress is not None:
+            progress(number / len(tiles))

@@ -1,0 +1,246 @@
+"""Blocks of a job that other processes do (`jobs.executors` says which).
+
+One protocol: a block has a name and is idempotent, its result goes into a file that all processes see (`jobs.journal`), and only a
+small receipt comes back. So a block that was lost with its worker is simply done again, and the result does not depend on how many
+workers there are or in which order they finish. What a worker needs is sent as a function with plain arguments, such as paths; it
+opens the data itself, once.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
+from typing import Any, Protocol, TypeAlias
+
+from deepnets4eo.errors import DeepNets4EOError, OutputError, RunError
+from deepnets4eo.jobs.parts import Progress
+from deepnets4eo.version import code_version
+
+TRIES = 3  # of a block that raises an error
+MOST_DEATHS = 10  # of workers that had a block: each block that was merely waiting at a dying worker is blamed, too
+MOST_FAILED, LEAST_FAILED = (
+    0.1,
+    3,
+)  # share of a step's blocks, or number, that may fail: more are no accident of single places
+AHEAD = 4  # blocks a worker that are handed out before the first of them is needed
+SHAPING = ("numpy", "scipy", "shapely", "rasterio", "torch", "numba")  # whose versions shape the bytes of a result
+
+DoBlock: TypeAlias = Callable[[str], object]
+
+
+class RefusedError(RunError):
+    """A worker cannot do blocks of this job at all: it has other versions, or does not see the files."""
+
+
+@dataclass(frozen=True)
+class BlockWork:
+    """What any process needs to do blocks of a step.
+
+    open : a function of a module; with the arguments it returns a context that yields what does the block of a name and keeps its
+    result. It is entered once a process. arguments : small and picklable, such as paths and options, no data.
+    """
+
+    open: Callable[..., AbstractContextManager[DoBlock]]
+    arguments: tuple[Any, ...]
+    key: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What comes back from a worker. failure : why the block could not be done, "" where its result is kept."""
+
+    block: str
+    failure: str = ""
+
+
+class Executor(Protocol):
+    """Does blocks somewhere."""
+
+    def run(self, work: BlockWork, blocks: Iterable[str]) -> Iterator[Receipt]:
+        """Yield the receipt of every block, in the order of the blocks, of which a few are handed out ahead. Errors: RunError and
+        OutputError where the job cannot go on."""
+
+
+class Steps(Protocol):
+    """Who does the blocks of the steps of a job."""
+
+    def finish(
+        self, step: str, blocks: Sequence[str], do: DoBlock, finished: Iterable[str], progress: Progress | None
+    ) -> dict[str, str]:
+        """Do the blocks of a step that are not finished; returns why some of them cannot be had, by their names."""
+
+
+@dataclass(frozen=True)
+class RemoteSteps:
+    """Steps of a job whose blocks an executor does. open : with the arguments and the name of a step, as of `BlockWork`."""
+
+    executor: Executor
+    open: Callable[..., AbstractContextManager[DoBlock]]
+    arguments: tuple[Any, ...]
+    failures: dict[str, dict[str, str]] = field(default_factory=dict)  # step → block → reason
+
+    def finish(
+        self, step: str, blocks: Sequence[str], do: DoBlock, finished: Iterable[str], progress: Progress | None
+    ) -> dict[str, str]:
+        """Have the blocks done, and return those that failed with the reason. Errors: RunError where too many failed."""
+        kept = set(finished)
+        missing = [block for block in blocks if block not in kept]
+        work, failed = BlockWork(self.open, (*self.arguments, step)), dict[str, str]()
+        for done, receipt in enumerate(self.executor.run(work, missing), start=len(blocks) - len(missing) + 1):
+            if receipt.failure:
+                failed[receipt.block] = receipt.failure
+            if progress is not None:
+                progress(done / len(blocks))
+        if len(failed) > max(MOST_FAILED * len(blocks), LEAST_FAILED):
+            raise RunError(
+                f"{len(failed)} of {len(blocks)} blocks of the step {step} could not be done, the first of them because: "
+                f"{next(iter(failed.values()))}. Mend the cause, and go on with --resume."
+            )
+        self.failures[step] = failed
+        return failed
+
+
+class _StepReachedError(Exception):
+    """Carries what does the blocks of the step that a worker looks for."""
+
+    def __init__(self, do: DoBlock) -> None:
+        super().__init__()
+        self.do = do
+
+
+@dataclass(frozen=True)
+class StepFinder:
+    """In a worker: follows a job up to one step, and takes what does its blocks; the blocks of steps before it are passed over."""
+
+    step: str
+
+    def finish(
+        self, step: str, blocks: Sequence[str], do: DoBlock, finished: Iterable[str], progress: Progress | None
+    ) -> dict[str, str]:
+        """Raise what `find` catches at the step that is looked for; else pass over all blocks."""
+        if step == self.step:
+            raise _StepReachedError(do)
+        return dict.fromkeys(blocks, "done by others")
+
+    def find(self, job: Callable[[], object]) -> DoBlock:
+        """What does the blocks of the step in a job. Errors: RefusedError where the job does not come to it here."""
+        try:
+            job()
+        except _StepReachedError as reached:
+            return reached.do
+        raise RefusedError(
+            f"the job has no step {self.step} here. Give all workers the same versions and files as the job."
+        )
+
+
+@lru_cache(maxsize=1)
+def versions() -> dict[str, str]:
+    """Versions of the code and of the packages that shape results, "" of those that are not installed."""
+    return {"deepnets4eo": code_version(), **{name: _version(name) for name in SHAPING}}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+class _Opened:
+    """The work that this process has opened last. One block at a time: networks and GDAL have settings of the process."""
+
+    def __init__(self) -> None:
+        self._lock, self._key, self._stack = threading.Lock(), "", ExitStack()
+        self._do: DoBlock | None = None
+
+    def do(self, work: BlockWork, block: str) -> None:
+        """Do a block of some work, which is opened where it was not. Errors: RefusedError where it cannot be opened."""
+        with self._lock:
+            if self._do is None or self._key != work.key:
+                self._do = None
+                self._stack.close()
+                try:
+                    self._do, self._key = self._stack.enter_context(work.open(*work.arguments)), work.key
+                except Exception as error:
+                    raise RefusedError(f"a worker cannot open the job: {_cause(error)}") from None
+            self._do(block)
+
+
+_opened = _Opened()
+
+
+def do_block(work: BlockWork, block: str, expected: dict[str, str]) -> Receipt:
+    """In a worker: do a block and return its receipt. Errors: RefusedError where versions differ; whatever the block raises."""
+    own = versions()
+    differing = [f"{name} {own[name] or 'missing'}, not {text or 'missing'}" for name, text in expected.items()
+                 if own.get(name) != text]  # fmt: skip
+    if differing:
+        raise RefusedError(
+            f"a worker has other versions than the job: {'; '.join(differing)}. Install the same there, and start it again."
+        )
+    _opened.do(work, block)
+    return Receipt(block)
+
+
+class Pool:
+    """An executor that hands out blocks and collects receipts; who does them is added by `_submit`, `_collect` and `workers`."""
+
+    def run(self, work: BlockWork, blocks: Iterable[str]) -> Iterator[Receipt]:
+        """See `Executor.run`."""
+        waiting, order, done = iter(blocks), deque[str](), dict[str, Receipt]()
+        try:
+            while True:
+                for block in list(islice(waiting, max(AHEAD * self.workers - len(order), not order))):
+                    order.append(block)
+                    self._submit(work, block)
+                if not order:
+                    return
+                while order[0] not in done:
+                    done |= {receipt.block: receipt for receipt in self._collect(work)}
+                yield done.pop(order.popleft())
+        finally:
+            self._forget()
+
+    @property
+    def workers(self) -> int:
+        """How many blocks are done at the same time."""
+        raise NotImplementedError
+
+    def _submit(self, work: BlockWork, block: str) -> None:
+        raise NotImplementedError
+
+    def _collect(self, work: BlockWork) -> list[Receipt]:
+        """Wait for at least one block."""
+        raise NotImplementedError
+
+    def _forget(self) -> None:
+        """Leave out what was handed out and is not begun."""
+        raise NotImplementedError
+
+
+def failed_receipt(block: str, error: BaseException, *, last: bool) -> Receipt | None:
+    """The receipt of a block that raised an error; None where it is to be tried again. Errors: the error itself where no worker
+    could go on, as with other versions or a full disk."""
+    if isinstance(error, ImportError):
+        raise RefusedError(f"a worker cannot import the code of the job: {error}. Install the same version there.")
+    if isinstance(error, (OutputError, RefusedError)):
+        raise error
+    return Receipt(block, f"{_cause(error)} ({TRIES} times)") if last else None
+
+
+def died_too_often() -> str:
+    """Why a block failed at which workers end without a word."""
+    return f"its worker ended without a word more than {MOST_DEATHS} times, as where memory runs out"
+
+
+def _cause(error: BaseException) -> str:
+    """An error in one line: the text of our own, else with its type."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, DeepNets4EOError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,174 @@
+"""Tiles of a prediction that other processes compute, and this one stitches: blocks of neighbouring tiles, each a file.
+
+Takes an executor, the segmenter and the scene as it is labelled, of files; refuses scenes of arrays, which other processes do not see.
+A file holds the results and the validity of up to four tiles and stays until the rows that they reach are recorded, so that an interrupted
+job computes again only what was in work.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from deepnets4eo.arrays import ByteImage, FloatImage
+from deepnets4eo.device import Compute, torch_settings
+from deepnets4eo.errors import InputError, OutputError, RunError
+from deepnets4eo.jobs.blocks import BlockWork, DoBlock, Executor
+from deepnets4eo.jobs.journal import Journal
+from deepnets4eo.prediction.tile_reader import ReadTile, SceneScaling, TileReader
+from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.any_size import scaled_beforehand, window_scalers
+from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.tiling import Lattice
+
+TILES, RUN = "tiles", "run"  # folders beside the finished rows, of the results and of the segmenter
+BLOCK_TILES = 4  # of a lattice row at least; as many are read together
+
+
+@dataclass(frozen=True)
+class TileTask:
+    """What a process needs to compute tiles.
+
+    scene : as it is labelled; its files are opened where they are read. with_scores : whether stitching needs scores, not only classes.
+    """
+
+    scene: Scene
+    lattice: Lattice
+    compute: Compute
+    batch_tiles: int
+    with_scores: bool
+
+    def check(self) -> None:
+        """Refuse scenes that another process cannot open. Errors: InputError."""
+        arrays = [name for name, layer in self.scene.layers.items() if not layer.paths]
+        try:
+            pickle.dumps(self)
+        except (TypeError, AttributeError, pickle.PicklingError):
+            arrays = arrays or list(self.scene.layers)
+        if arrays:
+            raise InputError(
+                f"the layers {', '.join(arrays)} are held in memory or made as they are read; other processes read rasters alone. Write "
+                "them to files, or give a number of threads as --workers."
+            )
+
+
+@dataclass(frozen=True)
+class TileBlocks:
+    """The tiles of a job, computed by an executor. folder : for the segmenter and the results, where all processes find them."""
+
+    executor: Executor
+    task: TileTask
+    segmenter: Segmenter
+    folder: Path
+
+    def tiles(self, rows: range, cols: range) -> Iterator[tuple[ReadTile, FloatImage | ByteImage | None]]:
+        """Every tile of lattice rows × columns in order, without its image, and its result; None where it has no valid pixel.
+
+        Errors: RunError that names a block which could not be computed.
+        """
+        if not (self.folder / RUN / CARD).is_file():
+            save_run(self.segmenter, self.folder / RUN)
+        step = max(BLOCK_TILES, self.task.batch_tiles)
+        edges = [(col, min(col + step, cols.stop)) for col in range(cols.start, cols.stop, step)]
+        blocks = {f"{row}-{first}-{last}": (row, range(first, last)) for row in rows for first, last in edges}
+        journal, arguments = Journal(self.folder), (self.task, self.folder)
+        kept = set(journal.names())
+        receipts = self.executor.run(BlockWork(open_tiles, arguments), [name for name in blocks if name not in kept])
+        for block, (row, some) in blocks.items():
+            if block not in kept and (receipt := next(receipts)).failure:
+                raise RunError(
+                    f"the tiles {some.start} to {some.stop - 1} of lattice row {row} could not be computed: {receipt.failure}. What is "
+                    "finished is kept: mend the cause, and go on with --resume."
+                )
+            arrays = journal.get(block)
+            if arrays is None:  # damaged since it was kept
+                with open_tiles(*arguments) as compute:
+                    compute(block)
+                arrays = journal.get(block)
+            if arrays is None:
+                raise OutputError(f"{self.folder / block}.npz cannot be read. Go on with --resume.")
+            for index, col in enumerate(some):
+                result = arrays["results"][index] if arrays["computed"][index] else None
+                yield ReadTile(self.task.lattice.tile(row, col), None, arrays["valid"][index]), result
+
+    def forget(self, rows: range) -> None:
+        """Remove the results of the tiles in lattice rows above `rows`, which no row that is left needs."""
+        for path in self.folder.glob("*.npz"):
+            row = path.stem.partition("-")[0]
+            if row.isdecimal() and int(row) < rows.start:
+                path.unlink(missing_ok=True)
+
+
+@contextmanager
+def open_tiles(task: TileTask, folder: Path) -> Iterator[DoBlock]:
+    """Open a segmenter and a scene; yields what computes the tiles of a block and keeps the results."""
+    segmenter = load_run(folder / RUN).segmenter
+    scalers = window_scalers(segmenter)
+    scaling = SceneScaling(task.scene, segmenter.inputs, scalers[0].unscaled_bands) if scalers else None
+    reader = TileReader(task.scene, segmenter.inputs, task.lattice, scaling)
+    with gdal_cache(CACHE_BYTES), torch_settings(task.compute), scaled_beforehand(scalers):
+        segmenter.to(task.compute)
+        yield _TileComputer(segmenter, reader, task, Journal(folder)).do
+
+
+class _TileComputer:
+    """Computes blocks of tiles; each tile has its index in a batch by its number alone, as in a job of one process."""
+
+    def __init__(self, segmenter: Segmenter, reader: TileReader, task: TileTask, journal: Journal) -> None:
+        self._segmenter, self._reader, self._task, self._journal = segmenter, reader, task, journal
+        side = task.lattice.tiling.tile_px
+        self._batch = np.zeros((task.batch_tiles, segmenter.inputs.in_channels, side, side), np.float32)
+
+    def do(self, block: str) -> None:
+        """Compute the tiles of the block of a name; nothing where they are kept."""
+        if self._journal.get(block) is not None:
+            return
+        row, first, last = map(int, block.split("-"))
+        read: list[ReadTile] = []
+        for start in range(first, last, self._reader.segment_tiles):
+            stop = min(start + self._reader.segment_tiles, last)
+            read += self._reader.read_segment([self._task.lattice.tile(row, col) for col in range(start, stop)])
+        results = self._compute(read)
+        shape = next((result.shape for result in results if result is not None), (0,))
+        kind = next((result.dtype for result in results if result is not None), np.uint8)
+        filled = [np.zeros(shape, kind) if result is None else result for result in results]
+        self._journal.put(
+            block,
+            {
+                "results": np.stack(filled),
+                "computed": np.array([result is not None for result in results]),
+                "valid": np.stack([each.valid for each in read]),
+            },
+        )
+
+    def _compute(self, read: list[ReadTile]) -> list[FloatImage | ByteImage | None]:
+        """The result of each tile; None without a valid pixel."""
+        results: list[FloatImage | ByteImage | None] = [None] * len(read)
+        size, number = self._task.batch_tiles, self._task.lattice.number
+        batches = sorted({number(each.tile) // size for each in read if each.image is not None})
+        for batch in batches:
+            members = [
+                index
+                for index, each in enumerate(read)
+                if each.image is not None and number(each.tile) // size == batch
+            ]
+            for index in members:
+                self._batch[number(read[index].tile) % size] = read[index].image
+            scores = self._infer()
+            for index in members:
+                results[index] = np.array(scores[number(read[index].tile) % size])
+        return results
+
+    def _infer(self) -> FloatImage | ByteImage:
+        margin_px = self._task.lattice.tiling.halo_px
+        if self._task.with_scores:
+            return np.asarray(self._segmenter.predict_raw(self._batch, margin_px=margin_px), np.float32)
+        return np.asarray(self._segmenter.predict_classes(self._batch, margin_px=margin_px), np.uint8)

@@ -1,0 +1,51 @@
+"""Work whose blocks write their names into a folder, for tests of executors: workers import it from here."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.jobs.blocks import DoBlock
+
+
+@contextmanager
+def open_blocks(folder: Path, faults: dict[str, str]) -> Iterator[DoBlock]:
+    """Blocks that note each time they are begun, and keep a result. faults : block → what happens in it."""
+
+    def do(block: str) -> None:
+        if (folder / f"{block}.done").exists():
+            return
+        with open(folder / "begun.txt", "a", encoding="utf-8") as begun:
+            begun.write(f"{block}\n")
+        fault = faults.get(block, "")
+        if fault == "raise":
+            raise ValueError("no such luck")
+        if fault == "die once" and begun_blocks(folder).count(block) == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if fault.startswith("sleep"):
+            time.sleep(float(fault.partition(" ")[2]))
+        (folder / f"{block}.done").write_text(f"result of {block}", encoding="utf-8")
+
+    yield do
+
+
+@contextmanager
+def open_nothing(folder: Path) -> Iterator[DoBlock]:
+    """A job that this machine cannot open."""
+    if folder.name:
+        raise InputError(f"{folder} does not exist")
+    yield str
+
+
+def begun_blocks(folder: Path) -> list[str]:
+    """Names of the blocks in the order in which they were begun."""
+    text = folder / "begun.txt"
+    return text.read_text(encoding="utf-8").split() if text.exists() else []
+
+
+def results(folder: Path) -> dict[str, str]:
+    """Block → its result."""
+    return {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.done"))}

@@ -1,0 +1,163 @@
+"""A damage job whose blocks other processes do: the map of one process; a block that fails leaves out its buildings, and says so."""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+import geopandas as gpd
+import pytest
+from small_grader import make_grader
+
+from deepnets4eo.cli.main import main
+from deepnets4eo.damage import file_job, job
+from deepnets4eo.damage.evidence import gather
+from deepnets4eo.damage.file_job import FileJob
+from deepnets4eo.damage.settings import FurtherInputs, Settings
+from deepnets4eo.errors import InputError
+from deepnets4eo.jobs.blocks import BlockWork, Executor, Receipt, RefusedError, do_block, versions
+from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.synthetic import City, Event
+
+pytestmark = pytest.mark.usefixtures("registered_once", "labelled_once")
+NAMES = ("pre.tif", "post.tif", "footprints.gpkg")
+TABLES = ("damage.parquet", "damage.csv")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("place")
+    City(11, 256, 0.5, event=Event(shift_px=(2.0, -3.0), damage_shares=(0.4, 0.1, 0.1, 0.4))).write(folder)
+    make_grader(folder / "run")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of the evidence of 64 px."""
+    monkeypatch.setattr(job, "gather", partial(gather, block_px=64))
+
+
+class OneByOne:
+    """Does blocks in this process as a worker would; some fail, and the job is killed where it is told to be."""
+
+    def __init__(self, stop: int = 10**6, failing: tuple[str, str] = ("", "")) -> None:
+        self.stop, self.failing, self.done = stop, failing, list[tuple[str, str]]()
+
+    def run(self, work: BlockWork, blocks: Iterable[str]) -> Iterator[Receipt]:
+        step = work.arguments[-1]
+        for block in blocks:
+            if len(self.done) == self.stop:
+                raise KilledError
+            self.done.append((step, block))
+            if (step, block) == self.failing:
+                yield Receipt(block, "ValueError: no such luck (3 times)")
+            else:
+                yield do_block(work, block, versions())
+
+
+class KilledError(BaseException):
+    """Stands for SIGKILL: nothing in the package catches it."""
+
+
+class Silent:
+    """A progress bar that nobody sees."""
+
+    def __call__(self, _title: str) -> "Silent":
+        return self
+
+    def __enter__(self) -> list:
+        return lambda share: None  # type: ignore[return-value]
+
+    def __exit__(self, *_error: object) -> None:
+        pass
+
+
+def assess(place: Path, out: Path, executor: Executor | None = None, *, resume: bool = False) -> gpd.GeoDataFrame:
+    """The map of a job with a network of its own."""
+    settings = Settings(model=str(place / "run"), workers=1)
+    paths = [str(place / name) for name in NAMES]
+    planned = FileJob.plan(*paths, FurtherInputs(), settings, out, formats=["csv"], overwrite=False, resume=resume)  # type: ignore[arg-type]
+    return planned.do(EventInfo(), Silent(), executor)[0]  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def alone(place: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The tables of a job of one process with blocks of 64 px."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(job, "gather", partial(gather, block_px=64))
+    out = tmp_path_factory.mktemp("alone") / "map"
+    assess(place, out)
+    patch.undo()
+    return tables(out)
+
+
+def tables(out: Path) -> dict[str, bytes]:
+    return {name: (out / name).read_bytes() for name in TABLES}
+
+
+def test_blocks_of_every_step_make_the_map_of_one_process_and_a_killed_job_does_each_once(
+    place: Path, alone: dict[str, bytes], tmp_path: Path
+) -> None:
+    whole = OneByOne()
+    assess(place, tmp_path / "whole", whole)
+    assert tables(tmp_path / "whole") == alone
+    assert {step for step, _ in whole.done} >= {"network", "evidence", "network_post"}
+    assert len(set(whole.done)) == len(whole.done) > 12
+    first, second = OneByOne(stop=len(whole.done) // 2), OneByOne()
+    with pytest.raises(KilledError):
+        assess(place, tmp_path / "killed", first)
+    assess(place, tmp_path / "killed", second, resume=True)
+    assert tables(tmp_path / "killed") == alone
+    assert sorted(first.done + second.done) == sorted(whole.done)
+
+
+@pytest.mark.parametrize(
+    ("failing", "reason"),
+    [
+        (("evidence", "64-128"), "could not be measured: ValueError: no such luck (3 times)"),
+        (("network", "96-96"), "could not be graded: ValueError: no such luck (3 times)"),
+    ],
+)
+def test_buildings_of_a_block_that_fails_are_not_assessed_and_a_finding_says_so(
+    place: Path, tmp_path: Path, failing: tuple[str, str], reason: str
+) -> None:
+    result = assess(place, tmp_path / "map", OneByOne(failing=failing))
+    left_out = result.buildings[result.buildings["reason"] == reason]
+    assert 0 < len(left_out) < len(result.buildings) / 2
+    assert (left_out["status"] == "not_assessed").all()
+    assert left_out["damage"].isna().all()
+    (finding,) = [each for each in result.findings if each.code == "blocks_failed"]
+    assert finding.severity == "caution"
+    assert f"1 block of the work could not be done, the first of them {failing[1]} of {failing[0]}" in finding.message
+
+
+def test_a_worker_that_sees_other_inputs_is_refused(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_job, "damage_journal", lambda *_: job.Journal(tmp_path / "nowhere"))
+    with pytest.raises(RefusedError, match="holds no job of these inputs. Let all workers see the same files"):
+        assess(place, tmp_path / "map", OneByOne())
+
+
+def test_buildings_that_must_be_found_first_are_refused(place: Path, tmp_path: Path) -> None:
+    planned = FileJob.plan(
+        *(str(place / name) for name in NAMES[:2]), "-", FurtherInputs(), Settings(), tmp_path / "map", formats=None,
+        overwrite=False, resume=False,
+    )  # type: ignore[arg-type]  # fmt: skip
+    with pytest.raises(InputError, match="FOOTPRINTS is -, and other processes are to work"):
+        planned.do(EventInfo(), Silent(), OneByOne())  # type: ignore[arg-type]
+
+
+def test_the_command_line_takes_processes(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(job, "gather", gather)
+    words = [*(str(place / name) for name in NAMES), "--set", "network=no", "--also", "csv"]
+    written = []
+    for workers in ("1", "processes:1"):
+        out = tmp_path / workers.replace(":", "-")
+        assert main(["damage", *words, "--out", str(out), "--workers", workers]) == 0
+        written.append(tables(out))
+    assert written[0] == written[1]
+    assert main(["damage", *words, "--out", str(tmp_path / "part"), "--workers", "dask:2", "--part", "1/2"]) == 2
+    assert "--workers dask:2: this work is not divided between processes" in capsys.readouterr().err

@@ -1,0 +1,177 @@
+"""Blocks that processes of this computer do: receipts in order, lost blocks done again, failures named, nothing left running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from block_jobs import begun_blocks, open_blocks, open_nothing, results
+
+from deepnets4eo.errors import InputError, OutputError, RunError
+from deepnets4eo.jobs.blocks import (
+    BlockWork,
+    Receipt,
+    RefusedError,
+    RemoteSteps,
+    StepFinder,
+    do_block,
+    failed_receipt,
+    versions,
+)
+from deepnets4eo.jobs.executors import LocalProcesses, Workers
+
+NAMES = [f"block-{number}" for number in range(7)]
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[LocalProcesses]:
+    with LocalProcesses(2) as pool:
+        yield pool
+
+
+def test_a_block_whose_process_is_killed_is_done_once_more_and_the_others_once(
+    processes: LocalProcesses, tmp_path: Path
+) -> None:
+    work = BlockWork(open_blocks, (tmp_path, {"block-3": "die once", "block-0": "sleep 0.2"}))
+    receipts = list(processes.run(work, NAMES))
+    assert receipts == [Receipt(name) for name in NAMES]
+    assert results(tmp_path) == {name: f"result of {name}" for name in NAMES}
+    begun = begun_blocks(tmp_path)
+    assert begun.count("block-3") == 2
+    assert sum(begun.count(name) - 1 for name in NAMES) <= 2  # and what the other process was in
+
+
+def test_a_block_that_fails_three_times_is_named_with_the_cause(processes: LocalProcesses, tmp_path: Path) -> None:
+    receipts = list(processes.run(BlockWork(open_blocks, (tmp_path, {"block-1": "raise"})), NAMES[:3]))
+    assert [receipt.failure for receipt in receipts] == ["", "ValueError: no such luck (3 times)", ""]
+    assert begun_blocks(tmp_path).count("block-1") == 3
+    assert set(results(tmp_path)) == {"block-0", "block-2"}
+
+
+def test_a_worker_that_cannot_open_the_job_or_has_other_versions_ends_it(
+    processes: LocalProcesses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(RefusedError, match=rf"cannot open the job: {tmp_path} does not exist"):
+        list(processes.run(BlockWork(open_nothing, (tmp_path,)), NAMES))
+    monkeypatch.setattr(processes, "_expected", versions() | {"numpy": "0.1"})
+    with pytest.raises(RefusedError, match="other versions than the job: numpy .*, not 0.1. Install the same there"):
+        list(processes.run(BlockWork(open_blocks, (tmp_path, {})), NAMES))
+    assert not results(tmp_path)
+
+
+def test_no_process_outlives_a_job_that_is_killed_and_the_job_goes_on_with_what_is_left(tmp_path: Path) -> None:
+    faults = dict.fromkeys(NAMES[2:], "sleep 60")
+    script = (
+        "from pathlib import Path\nfrom block_jobs import open_blocks\n"
+        "from deepnets4eo.jobs.blocks import BlockWork\nfrom deepnets4eo.jobs.executors import LocalProcesses\n"
+        "if __name__ == '__main__':\n"
+        "    with LocalProcesses(2) as pool:\n"
+        f"        list(pool.run(BlockWork(open_blocks, (Path({str(tmp_path)!r}), {faults!r})), {NAMES!r}))\n"
+    )
+    (tmp_path / "job.py").write_text(script, encoding="utf-8")
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
+    job = subprocess.Popen([sys.executable, tmp_path / "job.py"], env=os.environ | {"PYTHONPATH": paths})
+    wait_for(lambda: len(begun_blocks(tmp_path)) >= 4)
+    workers = children(job.pid)
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    assert len(workers) >= 2
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    assert list(results(tmp_path)) == NAMES[:2]
+    for name in NAMES:
+        do_block(BlockWork(open_blocks, (tmp_path, {})), name, versions())
+    again = begun_blocks(tmp_path)
+    assert [again.count(name) for name in NAMES] == [1, 1, 2, 2, 1, 1, 1]  # the two that were in work, no other
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process has started, without the tracker of its shared memory."""
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8")
+    commands = {int(one): Path(f"/proc/{one}/cmdline").read_bytes() for one in text.split()}
+    return [one for one, command in commands.items() if b"resource_tracker" not in command]
+
+
+def wait_for(happened) -> None:
+    """Wait until something has happened, for half a minute at most."""
+    end = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+class Doing:
+    """Does blocks at once in this process; some of them fail."""
+
+    def __init__(self, *failing: str) -> None:
+        self.failing, self.names = failing, list[str]()
+
+    def run(self, work: BlockWork, blocks) -> Iterator[Receipt]:
+        for block in blocks:
+            self.names.append(block)
+            yield Receipt(block, "no" if block in self.failing else "")
+
+
+def test_steps_send_only_what_is_not_finished_and_tell_what_failed() -> None:
+    executor, shares = Doing("c"), list[float]()
+    steps = RemoteSteps(executor, open_blocks, ())
+    assert steps.finish("evidence", list("abcd"), str, ["b"], shares.append) == {"c": "no"}
+    assert executor.names == list("acd")
+    assert shares == [0.5, 0.75, 1.0]
+    assert steps.failures == {"evidence": {"c": "no"}}
+    with pytest.raises(
+        RunError, match="4 of 4 blocks of the step evidence could not be done, the first of them because: no"
+    ):
+        RemoteSteps(Doing(*"abcd"), open_blocks, ()).finish("evidence", list("abcd"), str, [], None)
+
+
+def test_a_worker_takes_the_function_of_one_step_and_passes_over_those_before() -> None:
+    def job(finder: StepFinder) -> None:
+        for step, do in (("first", str.upper), ("second", str.lower)):
+            finder.finish(step, ["A"], do, [], None)
+
+    finder = StepFinder("second")
+    assert finder.find(lambda: job(finder)) is str.lower
+    missing = StepFinder("third")
+    with pytest.raises(RefusedError, match="the job has no step third here"):
+        missing.find(lambda: job(missing))
+
+
+def test_a_full_disk_ends_the_job_and_is_not_tried_again() -> None:
+    with pytest.raises(OutputError, match="full"):
+        failed_receipt("a", OutputError("the disk is full"), last=False)
+    with pytest.raises(RefusedError, match="cannot import the code of the job"):
+        failed_receipt("a", ModuleNotFoundError("No module named 'deepnets4eo.jobs.blocks'"), last=True)
+    assert failed_receipt("a", ValueError("x"), last=False) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("3", Workers(3)),
+        ("processes:2", Workers(kind="processes", count=2)),
+        ("dask:4", Workers(kind="dask", count=4)),
+        ("tcp://localhost:8786", Workers(kind="scheduler", address="tcp://localhost:8786")),
+        ("tcp://127.0.0.1:1", Workers(kind="scheduler", address="tcp://127.0.0.1:1")),
+        ("tls://cluster:8786", Workers(kind="scheduler", address="tls://cluster:8786")),
+    ],
+)
+def test_who_works_is_told_in_one_word(text: str, expected: Workers) -> None:
+    assert Workers.parse(text) == expected
+
+
+@pytest.mark.parametrize("text", ["0", "many", "dask", "dask:0", "-1", "tcp://localhost", "http://localhost:1"])
+def test_other_words_are_refused_with_examples(text: str) -> None:
+    with pytest.raises(InputError, match=r"is no number of threads. Give one, such as 4; or processes:4, dask:4"):
+        Workers.parse(text)
+
+
+@pytest.mark.parametrize("address", ["tcp://10.0.0.7:8786", "tcp://cluster:8786", "tcp://0.0.0.0:8786"])
+def test_a_scheduler_that_others_can_reach_is_refused(address: str) -> None:
+    with pytest.raises(InputError, match="neither on this computer nor behind TLS"):
+        Workers.parse(address)

@@ -1,0 +1,154 @@
+"""Tiles that other processes compute: the bytes of one process, a block that fails names itself, and the rest is done on resuming."""
+
+import os
+import pickle
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from geotiff import write_geotiff
+
+from deepnets4eo.baselines import ExpertRules
+from deepnets4eo.baselines.rules import RuleTable
+from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.cli.main import main
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.jobs.blocks import BlockWork, Executor, Receipt, do_block, versions
+from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.run import save_run
+from deepnets4eo.tiling import Tiling
+
+LEGEND = Legend("two", (LegendClass(0, "water", (0, 0, 255)), LegendClass(3, "grass", (0, 255, 0))))
+SHAPE = (150, 171)
+
+
+def make_image() -> np.ndarray:
+    image = np.random.default_rng(0).integers(1, 255, (3, *SHAPE), dtype=np.uint8)
+    image[:, 30:90, 40:140] = 0  # tiles without data
+    return image
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rules: quick to start in a process, as no classifier and no network is."""
+    rules = [{"class": "grass", "red": {"above": 120}}, {"class": "grass", "blue": {"below": 60}}]
+    inputs = InputSpec.measure([Scene.open(image=make_image())])
+    table = RuleTable.from_dict({"rules": rules, "otherwise": "water"})
+    segmenter = ExpertRules(table, inputs, LEGEND, bands={"image": ["red", "green", "blue"]}, tiling=Tiling(48, 4))
+    return save_run(segmenter, tmp_path_factory.mktemp("runs") / "rules")
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    return write_geotiff(tmp_path / "image.tif", make_image(), crs="EPSG:32615", origin=(0, 150), nodata=0)
+
+
+class InOrder:
+    """Does blocks in this process as a worker would, each with what is opened anew; counts them, and stops where it is told to."""
+
+    def __init__(self, stop: int = 10**6, failing: str = "") -> None:
+        self.stop, self.failing, self.names = stop, failing, list[str]()
+
+    def run(self, work: BlockWork, blocks: Iterable[str]) -> Iterator[Receipt]:
+        for block in blocks:
+            if len(self.names) == self.stop:
+                raise KilledError
+            self.names.append(block)
+            if block == self.failing:
+                yield Receipt(block, "ValueError: no such luck (3 times)")
+            else:
+                yield do_block(work, block, versions())
+
+
+class KilledError(BaseException):
+    """Stands for SIGKILL: nothing in the package catches it."""
+
+
+def label(run: Path, scene: object, out: Path, executor: Executor | None = None, **options: object) -> dict[str, bytes]:
+    """The files of a prediction by name: labels and, blended, also probabilities and entropy."""
+    out.mkdir(exist_ok=True)
+    further = {name: out / f"{name}.tif" for name in ("probabilities", "entropy")} if options.get("overlap_px") else {}
+    work = PredictOptions(threads=1, block_px=64, executor=executor, **further, **options)  # type: ignore[arg-type]
+    predict(run, scene, out / "labels.tif", work)  # type: ignore[arg-type]
+    return {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+@pytest.mark.parametrize("strip_px", [None, 64])
+def test_a_killed_job_computes_again_only_the_block_that_was_in_work(
+    run: Path, scene: Path, tmp_path: Path, strip_px: int | None
+) -> None:
+    options = {"overlap_px": 12, "strip_px": strip_px}
+    alone = label(run, str(scene), tmp_path / "alone", **options)
+    whole = InOrder()
+    assert label(run, str(scene), tmp_path / "whole", whole, **options) == alone
+    for stop in (1, len(whole.names) - 1):
+        out, first, second = tmp_path / f"killed-{stop}", InOrder(stop), InOrder()
+        with pytest.raises(KilledError):
+            label(run, str(scene), out, first, **options)
+        assert label(run, str(scene), out, second, resume=True, **options) == alone
+        assert len(first.names) + len(second.names) <= len(whole.names)
+
+
+def test_a_block_that_fails_ends_the_job_with_its_name_and_resuming_does_the_rest(
+    run: Path, scene: Path, tmp_path: Path
+) -> None:
+    alone = label(run, str(scene), tmp_path / "alone")
+    failing, after = InOrder(failing="2-4-5"), InOrder()
+    with pytest.raises(
+        RunError, match=r"tiles 4 to 4 of lattice row 2 could not be computed: ValueError: no such luck"
+    ):
+        label(run, str(scene), tmp_path / "out", failing)
+    assert label(run, str(scene), tmp_path / "out", after, resume=True) == alone
+    assert after.names[0] == "2-4-5"
+    # one process goes on with what several began
+    out = tmp_path / "third"
+    with pytest.raises(KilledError):
+        label(run, str(scene), out, InOrder(stop=5))
+    assert label(run, str(scene), out, resume=True) == alone
+
+
+def test_scenes_in_memory_are_refused_and_files_are_opened_anew(
+    run: Path, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match="the layers image are held in memory .* Write them to files"):
+        label(run, Scene.open(image=make_image()), tmp_path / "out", InOrder())
+    halves = [write_geotiff(tmp_path / f"half{top}.tif", make_image()[:, top : top + 75], crs="EPSG:32615",
+                            origin=(0, 150 - top), nodata=0) for top in (0, 75)]  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    layers = [Layer.open("image.tif"), Layer.open([path.name for path in halves]), Layer.open("image.tif", nodata=7)]
+    sent = [pickle.dumps(layer) for layer in layers]
+    monkeypatch.chdir(os.sep)
+    for layer, text in zip(layers, sent, strict=True):
+        again = pickle.loads(text)  # noqa: S301 - what was pickled above
+        assert again.nodata == layer.nodata
+        assert (again.read()[0] == make_image()).all()
+
+
+def test_two_processes_write_the_bytes_of_one_and_leave_nothing_behind(
+    run: Path, scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = []
+    for workers in ("2", "processes:2"):
+        out = tmp_path / workers.replace(":", "-")
+        out.mkdir()
+        further = [word for name in ("probabilities", "entropy") for word in (f"--{name}", str(out / f"{name}.tif"))]
+        words = [
+            str(run),
+            str(scene),
+            "--out",
+            str(out / "labels.tif"),
+            "--overlap",
+            "12",
+            "--set",
+            "threads=1",
+            *further,
+        ]
+        assert main(["predict", *words, "--workers", workers]) == 0
+        written.append({path.name: path.read_bytes() for path in out.iterdir()})
+    assert written[0] == written[1]
+    assert {"labels.tif", "probabilities.tif", "entropy.tif"} <= set(written[0])
+    assert main(["predict", *words, "--workers", "many"]) == 2
+    assert "--workers many is no number of threads" in capsys.readouterr().err
