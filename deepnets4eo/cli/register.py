@@ -80,7 +80,7 @@ def _read_outlines(footprints: str, pair: ImagePair, options: RegisterOptions) -
     from deepnets4eo.footprints.read import read_footprints
 
     before, after = pair.images
-    frame = before.grid if after.grid.crs is None else after.grid
+    frame = after.grid if before.grid.crs is None else before.grid  # an image without CRS has that of the other
     read = read_footprints(footprints, layer=options.layer, assume_crs=options.footprints_crs, image=frame)
     return read.frame_beside(frame)
 

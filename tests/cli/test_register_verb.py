@@ -3,16 +3,20 @@
 import json
 
 import geopandas as gpd
+import numpy as np
 import pytest
 import shapely
 from affine import Affine
 from geotiff import write_geotiff
 from moved_place import UTM, as_layer, houses, moved, noisy, place, roofs
+from odc.geo.geobox import GeoBox
 
 from deepnets4eo.cli.main import main
+from deepnets4eo.cli.register import RegisterOptions, _read_outlines
 from deepnets4eo.grid import transform_shapes, whole
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.registration import ImagePair
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +117,16 @@ def plain(files, tmp_path_factory):
 def test_footprints_of_images_without_crs_are_in_pixels(plain, tmp_path, words):
     pair, named = (plain / "pre.png", plain / "post.png"), [plain / words[0], *words[1:]]
     assert footprints_shift(*pair, *named, to=tmp_path / "r.json") == pytest.approx((6, 4), abs=0.6)
+
+
+def test_without_crs_pixels_of_footprints_are_those_of_the_post_image(plain):
+    """PRE has a transform and no CRS, POST neither."""
+    image = np.zeros((1, 400, 400), np.uint8)
+    pre = Layer.open(image, grid=GeoBox((400, 400), Affine.translation(1000, 500), None))
+    post = Layer.open(image, grid=GeoBox((400, 400), Affine.identity(), None))
+    read = _read_outlines(str(plain / "xbd.json"), ImagePair(pre, post), RegisterOptions())
+    written = [shapely.from_wkt(one["wkt"]) for one in json.loads((plain / "xbd.json").read_text())["features"]["xy"]]
+    assert shapely.equals(read.geometry.to_numpy(), np.array(written)).all()
 
 
 def test_a_crs_of_footprints_that_the_images_lack_is_refused_before_anything_is_measured(plain, files, capsys):
