@@ -228,7 +228,7 @@ def dataset_pairs(
     Raises
     ------
     InputError
-        A tile has no prediction, several predictions or no reference.
+        A tile has no prediction, several predictions or no reference; the card does not have the split of the protocol.
     """
     reference = ERODED if protocol.reference == "eroded" and not protocol.erode_px else LABELS
     card = card.with_layout(layout or {})
@@ -237,7 +237,13 @@ def dataset_pairs(
             f"{card.name} has no layer {reference}, which the protocol scores against. "
             f"Say where it lies: --layer {reference}=PATTERN."
         )
-    split = protocol.split if protocol.split in card.splits else None
+    split = protocol.split
+    if split not in card.splits:
+        raise InputError(
+            f"the protocol is scored on the split {split}, which the card of {card.name} does not have: its splits are "
+            f"{', '.join(card.splits) or 'none'}. Lay the test tiles of {split} in a folder of their own and score it without a dataset, by "
+            "the legend or by DATASET/PROTOCOL; or add the split to a copy of the card."
+        )
     references = open_dataset(card, root, split=split, part=part, layers=[reference])
     images = _images(card, Path(root), split, part)
     candidates = list(_candidates(Path(predictions)))
@@ -255,10 +261,10 @@ def dataset_pairs(
     for tile, path in predicted.items():
         grouped.setdefault(references[tile][reference], []).append(path)  # type: ignore[arg-type]
     pairs: list[Pair] = [(paths[0] if len(paths) == 1 else paths, truth) for truth, paths in grouped.items()]
-    return DatasetPairs(pairs, tuple(predicted), card.split(split)[0], part, reference)
+    return DatasetPairs(pairs, tuple(predicted), split, part, reference)
 
 
-def _images(card: DatasetCard, root: Path, split: str | None, part: str) -> dict[str, list[Path]]:
+def _images(card: DatasetCard, root: Path, split: str, part: str) -> dict[str, list[Path]]:
     """Returns files of the image layer, whose names predictions often have; scoring does not need them."""
     if IMAGE not in card.layout:
         return {}

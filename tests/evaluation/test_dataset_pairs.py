@@ -181,3 +181,16 @@ def test_a_radius_of_the_protocols_own_is_cut_from_the_full_labels(tmp_path: Pat
     np.testing.assert_array_equal(found["eroded"]["confusion"], counts.matrix)
     shown = published_table(found, {}).splitlines()[1].split()
     assert shown[2] == f"{100 * found['eroded']['f1'][legend.names[0]]:.2f}", "published figures leave out borders too"
+
+
+def test_a_protocol_whose_split_the_card_lacks_is_refused_with_the_splits_there_are(root: Path) -> None:
+    card = DatasetCard.load("isprs_vaihingen")
+    other = card.protocol("deepnetsforeo").model_copy(update={"split": "standard"})
+    card = card.model_copy(update={"protocols": {"standard": other}})
+    with pytest.raises(InputError, match=f"the split standard, which .* its splits are {', '.join(card.splits)}"):
+        evaluate_dataset(card, root / "data", root / "predicted", "standard")
+
+
+def test_the_splits_of_bright_are_not_taken_for_its_standard_split(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="its splits are dfc2025"):
+        evaluate_dataset("bright", tmp_path, tmp_path, "standard")
