@@ -16,7 +16,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from deepnets4eo.damage.estimates import CALLED, UNKNOWN_RATES, BuildingGround, share_by_calls, site_estimates
+from deepnets4eo.damage.estimates import (
+    CALLED,
+    UNKNOWN_RATES,
+    BuildingGround,
+    InundatedBuildings,
+    share_by_calls,
+    site_estimates,
+)
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
 from deepnets4eo.damage.findings import result_findings, share_findings
@@ -26,6 +33,7 @@ from deepnets4eo.damage.model import (
     DamageModel,
     cap_confidence,
     set_by_network,
+    set_by_water,
     set_not_assessed,
     to_decision_table,
     unlike_the_fit,
@@ -233,11 +241,14 @@ class DecisionModel:
         scores: Sequence[Score] = (),
         post: pd.DataFrame | None = None,
         ground: BuildingGround | None = None,
+        inundated: InundatedBuildings | None = None,
     ) -> Decision:
         """The evidence, with the network's where it decides, and the decision (see `DamageModel.decide`).
 
         scores : rasters whose columns the evidence has; network, post : the network's probabilities from both images, and
-        from the post image alone; ground : areas and blocks of the buildings, for the estimates.
+        from the post image alone; ground : areas and blocks of the buildings, for the estimates; inundated : buildings in new water.
+        Of these the water alone says something where the model does not know their evidence: they have no grade yet. They tell
+        nothing of the share of damaged buildings among the others, and the estimates rest on the water.
 
         Buildings whose evidence lies outside what the model knows are graded by the network alone where its reliability there was
         measured, else not assessed; where the network decides alone, all are."""
@@ -249,19 +260,24 @@ class DecisionModel:
             by_network = (outside != "") & self.reliability.gradable_alone(full.frame, self._weights(full.frame))
             full = set_not_assessed(full, np.where(by_network, "", outside))
             full = set_by_network(full, np.where(by_network, outside, ""))
+        full = full if inundated is None else set_by_water(full, inundated.rows)
+        apart = inundated.rows if inundated is not None and inundated.damaged else np.zeros(len(full.frame), bool)
         weight_free = self.model.probabilities(full.frame)
         weight_free[by_network] = np.nan
         rates = self._rates(full.frame, unlike)
-        second = share_by_calls(weight_free[:, MAJOR:].sum(axis=1), full.frame["method"].to_numpy(), rates)
+        calls = np.where(apart, np.nan, weight_free[:, MAJOR:].sum(axis=1))
+        second = share_by_calls(calls, full.frame["method"].to_numpy(), rates)
         kind, table = self.model.variant_names(full.frame), self.model.reliabilities
         even = self.reliability.apply(weight_free, full.frame, self._weights(full.frame), kind, table)
         alone = self.weight == 1 and network is not None
-        share, even, share_weights = self._site(even, kind, table, second, unlike=bool(unlike.any()), alone=alone)
+        share, even, share_weights = self._site(
+            even, kind, table, second, apart, unlike=bool(unlike.any()), alone=alone
+        )
         probabilities = self._pool_unmeasured(even, full.frame, scores, kind, table)
         thresholds = values_of(kind, table, lambda fitted: fitted.thresholds)
         kind[unlike] = ""  # no measured spread and no sets hold there
         spread = values_of(kind, table, lambda fitted: fitted.spread)
-        share, estimates = _site_estimates(probabilities, spread, ground, share, share_weights)
+        share, estimates = _site_estimates(probabilities, spread, ground, share, share_weights, inundated)
         graded = to_decision_table(adjust_to_share(probabilities, share.value), full.frame.index, thresholds)
         graded = with_sets(cap_confidence(graded, unlike), members_of(kind, table, probabilities))
         findings = (
@@ -314,6 +330,7 @@ class DecisionModel:
         kind: NDArray[np.object_],
         table: dict[str, Reliability],
         second: float | None,
+        apart: NDArray[np.bool_],
         *,
         unlike: bool,
         alone: bool,
@@ -321,14 +338,16 @@ class DecisionModel:
         """The share of damaged buildings; the (N, 4) probabilities, fitted to the site; weights of the shares.
 
         The share given; one half where nothing calibrated takes part, as on radar; else estimated, together with the
-        shift of the site's evidence where it is known how far sites are shifted. second : the other opinion of the share;
-        unlike : whether evidence is unlike that of the fit. alone : whether a network decides alone."""
+        shift of the site's evidence where it is known how far sites are shifted. second : the other opinion of the share; apart : (N,)
+        buildings in water, which say nothing of it; unlike : whether evidence is unlike that of the fit. alone : whether a network decides
+        alone."""
         if self.damaged_share is None and alone:
             return ShareEstimate(0.5, EVEN), even, None
-        at_site = fit_to_site(even, kind, {name: fitted.site for name, fitted in table.items()}, self.damaged_share)
+        shifts = {name: fitted.site for name, fitted in table.items()}
+        at_site = fit_to_site(even, kind, shifts, self.damaged_share, apart)
         if self.damaged_share is not None:
             return ShareEstimate(self.damaged_share, BY_USER), even if at_site is None else at_site.probabilities, None
-        damaged = even[:, MAJOR:].sum(axis=1)
+        damaged = np.where(apart, np.nan, even[:, MAJOR:].sum(axis=1))
         if at_site is not None:
             number = int(np.isfinite(damaged).sum())
             share = share_of_site(at_site.share, at_site.expected, number, unlike=unlike)
@@ -370,12 +389,18 @@ def _site_estimates(
     ground: BuildingGround | None,
     share: ShareEstimate,
     weights: NDArray[np.float64] | None,
+    inundated: InundatedBuildings | None,
 ) -> tuple[ShareEstimate, dict[str, Any]]:
     """Estimates of the assessed buildings; none where their ground is not known."""
     assessed = np.isfinite(probabilities[:, 0])
+    wet = inundated if inundated is not None and inundated.damaged else None
+    assessed = assessed if wet is None else assessed | wet.rows
     if ground is None or not assessed.any():
         return share, {}
-    return site_estimates(probabilities[assessed], spread[assessed], ground.rows(assessed), share, weights)
+    return site_estimates(
+        probabilities[assessed], spread[assessed], ground.rows(assessed), share, weights,
+        inundated=None if wet is None else wet.subset(assessed),
+    )  # fmt: skip
 
 
 def with_network(

@@ -19,7 +19,7 @@ from deepnets4eo.damage.model import BY_NETWORK, MOST_CONFIDENT, REASONS, UNLIKE
 from deepnets4eo.damage.pool import NetworkSkill
 from deepnets4eo.damage.site import DIFFER, ShareEstimate
 from deepnets4eo.damage.unbuilt import LEAST_AUC, LEAST_DECOYS, NO_BUILDING, UnbuiltOutlines
-from deepnets4eo.damage.vocabulary import ASSESSED, POST_ONLY, PRE_POST
+from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, POST_ONLY, PRE_POST
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many, worst_first
 from deepnets4eo.rasters.scene import Layer
 
@@ -141,7 +141,7 @@ def empty_outline_findings(evidence: EvidenceTable, unbuilt: UnbuiltOutlines | N
 
     unbuilt : what the pre image said of them; None where there is none."""
     frame = evidence.frame
-    graded = frame.loc[frame["status"] == ASSESSED, "method"]
+    graded = frame.loc[(frame["status"] == ASSESSED) & (frame["method"] != BY_WATER), "method"]
     looked = unbuilt is not None and (unbuilt.auc >= LEAST_AUC or unbuilt.few_copies is not None)
     if looked or not len(graded) or (graded == PRE_POST).any():
         return ()
@@ -175,7 +175,7 @@ def result_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_], skill: Netwo
 
 
 def _range_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> list[Finding]:
-    counts = frame["reason"].value_counts()
+    counts = frame.loc[frame["method"] != BY_WATER, "reason"].value_counts()
     set_aside, by_network = (
         {reason: int(counts[lead + reason]) for reason in OUTSIDE if lead + reason in counts}
         for lead in ("", BY_NETWORK)

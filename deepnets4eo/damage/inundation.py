@@ -14,13 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.colour_choice import in_colour
+from deepnets4eo.damage.estimates import IN_WATER_MEAN, InundatedBuildings
 from deepnets4eo.damage.evidence.working_grid import mean_gsd
+from deepnets4eo.damage.prepared_scene import FAR_M, NOT_ON_BUILDINGS
+from deepnets4eo.damage.reliability import EVERYTHING
 from deepnets4eo.damage.settings import NOT_SOUGHT, Settings
-from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES
-from deepnets4eo.floods import BuildingWater, WaterMapper, surface_scene, water_around
+from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, DAMAGED, GRADES, MAJOR
+from deepnets4eo.floods import COARSEST_M, OUTER_M, BuildingWater, WaterMapper, surface_scene, water_around
 from deepnets4eo.grid import blocks
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.prediction import PredictOptions, predict
@@ -37,14 +41,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CountsAs = Literal["damaged", "possibly-damaged", "shown"]
-COARSEST_M = 2.0  # of optical pixels whose surfaces show water
 COVERED = 0.5  # share of the outline under water, of a roof that is gone
 WATER, RING = "ev_water_share", "ev_water_ring_share"
 SURROUNDED, UNDER = "surrounded by water", "under water"
-YES, NOT_KNOWN = "yes", "not known"
-# Of damage where new water surrounds a house: 9 of 9 houses of xBD Midwest 00 and 06; mean of a uniform prior after them, and 95 %.
-PROBABILITY, LEAST, MOST = 0.9, 0.69, 1.0
-LEVELS = {"damaged": GRADES[2], "possibly-damaged": GRADES[1]}
+POSSIBLY = GRADES[1]  # of a building in water that counts as possibly damaged
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Inundation:
 
     counts_as : what a building in new water counts as; known, inundated : numbers of assessed buildings of which it is known
     whether they stand in new water, and of those that do; structure, together : numbers named damaged by their structure alone, and by
-    structure or water; not_assessed : buildings in new water that could not be assessed; since_unknown : buildings in water of which it is not known since when; source : where the water is from.
+    structure or water; by_water : buildings in new water of whose structure nothing is known; not_assessed : those without a grade; since_unknown : buildings in water of which it is not known since when; source : where the water is from.
     """
 
     counts_as: CountsAs
@@ -61,6 +61,7 @@ class Inundation:
     inundated: int
     structure: int
     together: int
+    by_water: int
     not_assessed: int
     since_unknown: int
     source: str
@@ -68,6 +69,12 @@ class Inundation:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return asdict(self)
+
+    @property
+    def _by_water(self) -> str:
+        if not self.by_water:
+            return ""
+        return f"; of {self.by_water:,} only the water is known, since their structure could not be assessed"
 
     def findings(self) -> tuple[Finding, ...]:
         """How many buildings stand in water, and what they count as."""
@@ -91,7 +98,7 @@ class Inundation:
                 Finding(
                     "buildings_in_water", "note",
                     f"{count_of(self.inundated, 'building')} {one_or_many(self.inundated, 'stands', 'stand')} in water that was not there "
-                    f"before ({self.source}); {means}. By structure alone {self.structure:,} would be damaged.",
+                    f"before ({self.source}); {means}. By structure alone {self.structure:,} would be damaged{self._by_water}.",
                     "Choose what they count as with --set inundation=…; look at the water on the page.",
                 )
             )  # fmt: skip
@@ -107,17 +114,32 @@ class Inundation:
         return tuple(findings)
 
 
-def find_water(
-    scene: PreparedScene, outlines: NDArray[np.object_], scratch: Path | None = None
-) -> tuple[BuildingWater, str, bool] | None:
-    """Water in and around each building, where it is from, and whether it is known to be new; None where it is not sought, or
-    POST cannot show it.
+@dataclass(frozen=True)
+class WaterAround:
+    """Water in and around each building.
 
-    outlines : (N,) in the CRS of POST, where it shows the buildings. scratch : folder where the map of water is kept.
+    around : one row a building; of water that is not known to be new none is known to be inundated. source : where the water is from;
+    is_new : whether it is known to be new; since_unknown : number of buildings in water that is not; reach_m : how far from its outline
+    a building may stand.
+    """
+
+    around: BuildingWater
+    source: str
+    is_new: bool
+    since_unknown: int = 0
+    reach_m: float = 0.0
+
+
+def find_water(scene: PreparedScene, outlines: NDArray[np.object_], scratch: Path | None = None) -> WaterAround | None:
+    """Water in and around each building; None where it is not sought, or POST cannot show it.
+
+    outlines : (N,) in the CRS of POST, where it shows the buildings; where that could not be measured, as they were given, and the ring
+    around them is wide enough for that. scratch : folder where the map of water is kept.
     """
     settings, post = scene.settings, scene.inputs.post
     if settings.water == NOT_SOUGHT or (settings.water is None and not _shows_water(scene, "post")):
         return None
+    reach_m = 0.0 if scene.position.known else FAR_M
     with nullcontext(scratch) if scratch is not None else tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.mkdir(parents=True, exist_ok=True)
@@ -125,7 +147,32 @@ def find_water(
             water, source, is_new = _given_water(settings.water, post, folder), Path(settings.water).name, True
         else:
             water, source, is_new = _seen_water(scene, folder), "seen in the images", _shows_water(scene, "pre")
-        return water_around(water, outlines, any_water=not is_new, workers=settings.workers), source, is_new
+        around = water_around(
+            water, outlines, any_water=not is_new, reach_m=reach_m, pixel_m=_pixel_m(water.grid, post), workers=settings.workers
+        )  # fmt: skip
+    if is_new:
+        return WaterAround(around, source, is_new, reach_m=reach_m)
+    return WaterAround(around.of_unknown_date(), source, is_new, int(around.surrounded.sum()), reach_m)
+
+
+def inundated_buildings(
+    frame: pd.DataFrame, water: WaterAround | None, settings: Settings
+) -> InundatedBuildings | None:
+    """Buildings in new water that get a grade by it: visible ones, also where it could not be measured where they stand. None where there
+    are none, or water is only to be shown.
+
+    frame : of the evidence, before the decision.
+    """
+    if water is None or settings.inundation == "shown":
+        return None
+    around = water.around
+    visible = (frame["status"] == ASSESSED) | (frame["reason"] == NOT_ON_BUILDINGS)
+    rows = visible.to_numpy() & around.surrounded
+    if not rows.any():
+        return None
+    chance = around.ring_share if water.reach_m else np.ones(len(rows))
+    covered = rows & (np.nan_to_num(around.share) > COVERED) & (water.reach_m == 0)
+    return InundatedBuildings(rows, covered, np.where(rows, chance, 0.0), damaged=settings.inundation == "damaged")
 
 
 def _shows_water(scene: PreparedScene, role: Literal["pre", "post"]) -> bool:
@@ -142,7 +189,12 @@ def _seen_water(scene: PreparedScene, folder: Path) -> Layer:
         inputs, registration = scene.inputs, scene.registration
         motion = registration.matrix if registration is not None and registration.usable else UNMOVED
         pre = in_colour(inputs.pre) if inputs.pre is not None and _shows_water(scene, "pre") else None
-        dates = surface_scene(pre, in_colour(inputs.post), mean_gsd(inputs.post), motion)
+        post = in_colour(inputs.post)
+        if inputs.cloud_mask is not None:
+            from deepnets4eo.change import hide_clouds  # jobs without clouds start sooner
+
+            post = hide_clouds(post, inputs.cloud_mask, post.grid)
+        dates = surface_scene(pre, post, mean_gsd(inputs.post), motion)
         logger.info("looking for water around buildings …")
         run = load_run(save_run(WaterMapper.of_scene(dates, gsd_m=_pixel_m(dates.grid, inputs.post)), folder / "run"))
         predict(run, dates, labels, PredictOptions(workers=scene.settings.workers, resume=True))
@@ -168,94 +220,70 @@ def _given_water(source: str, post: Layer, folder: Path) -> Layer:
 
 
 def with_inundation(
-    decision: Decision, water: BuildingWater, source: str, since_known: bool, settings: Settings
+    decision: Decision, water: WaterAround, inundated: InundatedBuildings | None, settings: Settings
 ) -> tuple[Decision, Inundation]:
     """The decision with the columns of water, and with the grades that buildings in new water have by the crosswalk.
 
-    water : one row a building. since_known : whether it is known that the water is new; without that grades stay.
+    inundated : of `inundated_buildings`, as the decision took it.
     """
-    frame, graded = decision.evidence.frame, decision.graded
+    frame, graded, around = decision.evidence.frame, decision.graded, water.around
     assessed = (frame["status"] == ASSESSED).to_numpy()
-    state, in_water = water.inundated.copy(), water.inundated == YES
-    if not since_known:
-        state[in_water] = NOT_KNOWN
-    wet = assessed & (state == YES)
-    shares = {WATER: np.where(assessed, water.share, np.nan), RING: np.where(assessed, water.ring_share, np.nan)}
+    by_water = (frame["method"] == BY_WATER).to_numpy()
+    wet = assessed & around.surrounded
     structure = graded["damage"].isin(DAMAGED).to_numpy()
-    if settings.inundation != "shown" and wet.any():
-        covered = wet & (np.nan_to_num(water.share) > COVERED)
-        frame = frame.assign(reason=_reasons(frame["reason"].to_numpy(), wet, covered))
-        estimates = decision.estimates
-        if settings.inundation == "damaged":
-            estimates = moved_estimates(estimates, graded["damage_prob"].to_numpy(float)[wet])
-        graded = _regraded(graded, wet, covered, settings.inundation)
-        decision = replace(decision, graded=graded, estimates=estimates)
+    if inundated is not None:
+        prefix = np.where(inundated.covered, UNDER, SURROUNDED)
+        joined = [f"{word}; {reason}" if reason else word for word, reason in zip(prefix, frame["reason"], strict=True)]
+        frame = frame.assign(reason=np.where(inundated.rows, np.array(joined, object), frame["reason"]))
+        graded = _regraded(graded, inundated, decision.share.value)
+    shares = {WATER: np.where(assessed, around.share, np.nan), RING: np.where(assessed, around.ring_share, np.nan)}
+    new, ring = "new " if water.is_new else "", f"2–{OUTER_M + water.reach_m:.0f} m"
     meaning = {
-        WATER: f"post: share of the outline that is {'new ' if since_known else ''}water, 0–1",
-        RING: f"post: share of the ring of 2–12 m around the outline that is {'new ' if since_known else ''}water, 0–1",
+        WATER: f"post: share of the outline that is {new}water, 0–1",
+        RING: f"post: share of the ring of {ring} around the outline that is {new}water, 0–1",
     }
     evidence = replace(
-        decision.evidence, frame=frame.assign(**shares, inundated=state), meaning=decision.evidence.meaning | meaning
+        decision.evidence,
+        frame=frame.assign(**shares, inundated=around.inundated),
+        meaning=decision.evidence.meaning | meaning,
     )
     inundation = Inundation(
-        settings.inundation, int((state[assessed] != NOT_KNOWN).sum()), int(wet.sum()), int(structure.sum()),
-        int(graded["damage"].isin(DAMAGED).sum()), int((~assessed & (state == YES)).sum()),
-        0 if since_known else int(in_water.sum()), source,
-    )  # fmt: skip
-    return replace(decision, evidence=evidence, findings=(*decision.findings, *inundation.findings())), inundation
+        counts_as=settings.inundation,
+        known=int((assessed & around.known).sum()),
+        inundated=int(wet.sum()),
+        structure=int(structure.sum()),
+        together=int(graded["damage"].isin(DAMAGED).sum()),
+        by_water=int(by_water.sum()),
+        not_assessed=int((~assessed & around.surrounded).sum()),
+        since_unknown=water.since_unknown,
+        source=water.source,
+    )
+    findings = (*decision.findings, *inundation.findings())
+    return replace(decision, evidence=evidence, graded=graded, findings=findings), inundation
 
 
-def _reasons(reasons: NDArray[np.object_], wet: NDArray[np.bool_], covered: NDArray[np.bool_]) -> NDArray[np.object_]:
-    """The reasons with what the water says in front."""
-    words = np.where(covered, UNDER, SURROUNDED)
-    joined = [f"{word}; {reason}" if reason else word for word, reason in zip(words, reasons, strict=True)]
-    return np.where(wet, np.array(joined, object), reasons)
+def _regraded(graded: pd.DataFrame, inundated: InundatedBuildings, share: float) -> pd.DataFrame:
+    """The decision in which buildings in water have at least the grade of the crosswalk; others stay as they are.
 
-
-def _regraded(graded: Any, wet: NDArray[np.bool_], covered: NDArray[np.bool_], counts_as: CountsAs) -> Any:
-    """The decision in which buildings in water have at least the grade of the crosswalk; others stay as they are."""
+    share : of damaged buildings, the probability of those whose structure is not known where water counts as possible damage alone.
+    """
     rank = {grade: number for number, grade in enumerate(GRADES)}
     now = graded["damage"].map(rank).fillna(-1).to_numpy(int)
-    least = np.full(len(graded), rank[LEVELS[counts_as]])
-    if counts_as == "damaged":
-        least[covered] = rank[GRADES[3]]
+    wet, by_water = inundated.rows, inundated.rows & (now < 0)
+    least = np.full(len(graded), rank[GRADES[MAJOR] if inundated.damaged else POSSIBLY])
+    if inundated.damaged:
+        least[inundated.covered] = rank[GRADES[3]]
     changed = wet & (now < least)
     after = np.where(changed, least, now)
     names = graded["damage"].to_numpy(object).copy()
     names[changed] = np.array(GRADES, object)[after[changed]]
     sets = graded["damage_set"].to_numpy(object).copy()
+    sets[by_water] = EVERYTHING
     for row in np.flatnonzero(changed):
-        known = [rank[name] for name in (sets[row] or "").split(",") if name] + [int(after[row])]
+        known = [rank[name] for name in sets[row].split(",")] + [int(after[row])]
         sets[row] = ",".join(GRADES[min(known) : max(known) + 1])
-    prob = graded["damage_prob"].to_numpy(float)
-    if counts_as == "damaged":
-        prob = np.where(wet, np.maximum(prob, PROBABILITY), prob)
-    confidence = np.where(changed, PROBABILITY, graded["confidence"])
+    by_structure = np.where(by_water, 0.0 if inundated.damaged else share, graded["damage_prob"].to_numpy(float))
+    probability = IN_WATER_MEAN * inundated.chance
+    prob = np.where(wet, np.maximum(by_structure, probability), by_structure) if inundated.damaged else by_structure
+    confidence = np.where(changed, probability, graded["confidence"])
     return graded.assign(damage=names, damage_set=sets, damage_prob=prob, confidence=confidence)
-
-
-def moved_estimates(estimates: dict[str, Any], probabilities: NDArray[np.float64]) -> dict[str, Any]:
-    """The estimates of numbers with buildings that water alone makes damaged; areas are left out, as water moves no roof.
-
-    probabilities : (M,) of damage by structure of the buildings in water. The interval is widened by what is not known of
-    damage in water, 69 to 100 % of the buildings; what major damage gains, the grades below lose in proportion.
-    """
-    rows = estimates.get("buildings")
-    if not rows or not len(probabilities):
-        return estimates
-    gains = [float(np.maximum(each - probabilities, 0).sum()) for each in (LEAST, PROBABILITY, MOST)]
-    intact = sum(rows[grade]["expected"] for grade in GRADES[:2])
-    moved = {}
-    for name, row in rows.items():
-        share = (
-            1.0 if name in (GRADES[2], "damaged")
-            else -row["expected"] / intact if name in GRADES[:2] and intact
-            else 0.0
-        )  # fmt: skip
-        low, high = row["interval_95"]
-        steps = [share * gain for gain in gains]
-        moved[name] = {
-            "expected": max(0.0, row["expected"] + steps[1]),
-            "interval_95": [max(0.0, low + min(steps[0], steps[2])), max(0.0, high + max(steps[0], steps[2]))],
-        }
-    return estimates | {"buildings": moved}

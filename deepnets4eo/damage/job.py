@@ -24,7 +24,7 @@ from deepnets4eo.damage.find_buildings import BuildingNetwork, with_outline_prob
 from deepnets4eo.damage.findings import block_findings
 from deepnets4eo.damage.input_checks import CheckedImages
 from deepnets4eo.damage.inputs import Inputs, open_inputs
-from deepnets4eo.damage.inundation import find_water, with_inundation
+from deepnets4eo.damage.inundation import find_water, inundated_buildings, with_inundation
 from deepnets4eo.damage.job_control import JobControl, Passes, damage_journal
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.map_making import make_map
@@ -178,7 +178,9 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     post_alone = steps.grade_post(evidence)
     ground = building_ground(outlines, inputs.post.grid.crs)
     evidence = set_not_assessed(evidence, steps.not_graded(len(evidence.frame)))
-    decision = model.decide(evidence, network, scores, post_alone, ground)
+    water = find_water(scene, outlines, journal.folder_of("water"))
+    inundated = inundated_buildings(evidence.frame, water, settings)
+    decision = model.decide(evidence, network, scores, post_alone, ground, inundated)
     if class_map is not None and scene.position.known:
         logger.info("labelling the post image …")
         evidence = with_class_shares(
@@ -186,10 +188,9 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
         )
         decision = replace(decision, evidence=evidence)
     decision = replace(decision, evidence=with_outline_probability(decision.evidence, inputs.footprints))
-    water = find_water(scene, outlines, journal.folder_of("water"))
     inundation = None
     if water is not None:
-        decision, inundation = with_inundation(decision, *water, settings)
+        decision, inundation = with_inundation(decision, water, inundated, settings)
     event = event.with_tags(inputs.pre, inputs.post)
     damage_map = make_map(scene, outlines, model, decision, unbuilt, event, inundation)
     if work.remote is not None:
@@ -279,7 +280,7 @@ class ImageSteps:
         """What both images and the surface models say of every building; of none where the outlines may lie beside them."""
         inputs, position = self.scene.inputs, self.scene.position
         if not position.known:
-            logger.warning("no building is assessed: the footprints are not known to lie on buildings")
+            logger.warning("the structure of no building is assessed: the footprints are not known to lie on buildings")
             return EvidenceTable.empty(inputs.footprints.frame["id"].to_numpy(), NOT_ON_BUILDINGS)
         part = self.part or WHOLE
         whose = "" if part == WHOLE else f", part {part}"

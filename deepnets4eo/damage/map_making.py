@@ -34,7 +34,7 @@ from deepnets4eo.damage.pool import Score
 from deepnets4eo.damage.prepared_scene import PreparedScene, registration_findings
 from deepnets4eo.damage.stretched_images import stretch_findings, stretches_of_job
 from deepnets4eo.damage.unbuilt import UnbuiltOutlines
-from deepnets4eo.damage.vocabulary import ASSESSED
+from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER
 from deepnets4eo.footprints.read import footprint_findings
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.event import EventInfo, event_findings
@@ -114,7 +114,8 @@ def _input_findings(scene: PreparedScene, model: DecisionModel, evidence: Eviden
         *segmenter_findings(scene.settings.segmenter, after=inputs.pre is None),
         *footprint_findings(inputs.footprints),
     )
-    findings = [*inputs.findings, *outlines, *scene.position.findings]
+    by_water = int((evidence.frame["method"] == BY_WATER).sum())
+    findings = [*inputs.findings, *outlines, *scene.position_findings(by_water)]
     if scene.position.known:
         findings += [
             *registration_findings(scene.registration, scene.settings),

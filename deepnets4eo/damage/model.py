@@ -22,7 +22,16 @@ from deepnets4eo.damage.evidence.columns import MEANING
 from deepnets4eo.damage.evidence.table import EvidenceTable
 from deepnets4eo.damage.probabilities import border_probabilities
 from deepnets4eo.damage.reliability import Reliability, values_of
-from deepnets4eo.damage.vocabulary import ASSESSED, BORDERS, GRADES, MAJOR, NOT_ASSESSED, POST_ONLY, PRE_POST
+from deepnets4eo.damage.vocabulary import (
+    ASSESSED,
+    BORDERS,
+    BY_WATER,
+    GRADES,
+    MAJOR,
+    NOT_ASSESSED,
+    POST_ONLY,
+    PRE_POST,
+)
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import read_yaml
 
@@ -99,8 +108,9 @@ class DamageModel:
         return reason
 
     def variant_names(self, frame: pd.DataFrame) -> NDArray[np.object_]:
-        """Name of the variant to use for each building, '' where it is not assessed."""
-        kind = np.where(frame["status"] == ASSESSED, frame["method"], "").astype(object)
+        """Name of the variant to use for each building, '' where it is not assessed by its structure."""
+        by_structure = (frame["status"] == ASSESSED) & (frame["method"] != BY_WATER)
+        kind = np.where(by_structure, frame["method"], "").astype(object)
         if HEIGHT_COLUMN in frame.columns:
             richer = kind + np.where(frame[HEIGHT_COLUMN].notna() & (kind != ""), WITH_HEIGHT, "").astype(object)
             kind = np.where(np.isin(richer, list(self.variants)), richer, kind)
@@ -253,6 +263,14 @@ def set_by_network(evidence: EvidenceTable, reasons: NDArray[np.object_]) -> Evi
     """The table with the reason why the network alone grades a building. reasons : (N,) text, '' for the others."""
     reason = np.where(reasons != "", BY_NETWORK + reasons, evidence.frame["reason"])
     return replace(evidence, frame=evidence.frame.assign(reason=reason))
+
+
+def set_by_water(evidence: EvidenceTable, rows: NDArray[np.bool_]) -> EvidenceTable:
+    """The table where buildings in water that are not assessed by their structure are assessed by the water. rows : (N,) in water."""
+    frame = evidence.frame
+    alone = rows & (frame["status"] == NOT_ASSESSED).to_numpy()
+    status, method = np.where(alone, ASSESSED, frame["status"]), np.where(alone, BY_WATER, frame["method"])
+    return replace(evidence, frame=frame.assign(status=status, method=method))
 
 
 def unlike_the_fit(frame: pd.DataFrame, model: DamageModel, outside: NDArray[np.object_]) -> NDArray[np.bool_]:

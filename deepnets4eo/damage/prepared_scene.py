@@ -63,6 +63,13 @@ class PreparedScene:
         alignments = journal.run("alignments", lambda: measure_alignments(inputs, settings, paired=paired))
         return cls(inputs, settings, registration, outline_position(alignments, registration))
 
+    def position_findings(self, by_water: int = 0) -> tuple[Finding, ...]:
+        """What limits how well the outlines lie. by_water : number of buildings that have a grade all the same, since they stand in water."""
+        alignment, registration = self.position.alignment, self.registration
+        if not by_water or self.position.known or alignment is None:
+            return self.position.findings
+        return (_unknown(alignment, None if self.registered_pre is not None else registration, by_water),)
+
     @property
     def registered_pre(self) -> Layer | None:
         """The pre image; None where there is none, or where it could not be registered to the post image."""
@@ -156,13 +163,21 @@ def _weak(alignment: FootprintAlignment, role: Role) -> Finding:
     )  # fmt: skip
 
 
-def _unknown(alignment: FootprintAlignment, failed: Registration | None) -> Finding:
-    """failed : the registration, where there is a pre image and it could not be registered."""
+def _unknown(alignment: FootprintAlignment, failed: Registration | None, by_water: int = 0) -> Finding:
+    """failed : the registration, where there is a pre image and it could not be registered; by_water : buildings graded all the same."""
     seen = f"The footprints could not be aligned ({alignment.reason})"
     remedy = CHECK
     if failed is not None:
         seen = f"Neither could the images be registered ({failed.reason}) nor the footprints be aligned ({alignment.reason})"
         remedy = f"{CHECK} {FARTHER}"
+    if by_water:
+        return Finding(
+            "alignment_failed", "caution",
+            f"{seen}: they are not known to lie on buildings, and their structure was not assessed. "
+            f"{count_of(by_water, 'outline')} {one_or_many(by_water, 'has', 'have')} a grade, since new water fills the ground wherever the "
+            f"building may stand within {FAR_M:.0f} m.",
+            remedy,
+        )  # fmt: skip
     return Finding(
         "alignment_failed", "worthless",
         f"{seen}: they are not known to lie on buildings, and none of them was assessed.",

@@ -153,11 +153,14 @@ def _levels_of_sites(log_odds: Floats, number: NDArray[np.intp], sites: int) -> 
 
 
 def site_posterior(
-    parts: Sequence[tuple[SiteShift, Floats]], damaged_share: float | None = None
+    parts: Sequence[tuple[SiteShift, Floats]],
+    damaged_share: float | None = None,
+    counted: Sequence[NDArray[np.bool_]] | None = None,
 ) -> tuple[Floats, list[Floats]]:
     """Weights (P,) of `SHARES` at a site, sum 1, and for each part the probabilities (N,) of damage of its buildings.
 
-    parts : the shift and the log-odds (N,) of the buildings of each variant of a model; damaged_share : where it is known beforehand.
+    parts : the shift and the log-odds (N,) of the buildings of each variant of a model; damaged_share : where it is known beforehand;
+    counted : (N,) bool of each part, the buildings that the weights rest on; all of them where None.
 
     >>> shift = SiteShift((-1.0, 1.0), (0.6, 0.8), 0.4, 0.7)
     >>> shifted = np.repeat([-0.5, 3.0], 50)  # half of the buildings, and both kinds rougher than usual
@@ -165,11 +168,15 @@ def site_posterior(
     >>> bool(0.4 < weights @ SHARES < 0.6), bool(p[0] < 0.1), bool(p[-1] > 0.9)
     (True, True, True)
     """
-    total = sum(len(log_odds) for _, log_odds in parts)
+    if counted is None:
+        counted = [np.ones(len(log_odds), bool) for _, log_odds in parts]
+    total = sum(int(rows.sum()) for rows in counted)
     most = min((shift.most_information for shift, _ in parts), default=MOST_INFORMATION)
     information = min(1.0, most / max(total, 1))
     parts = [(shift, np.clip(log_odds, -MOST_LOG_ODDS, MOST_LOG_ODDS)) for shift, log_odds in parts]
-    tables = [shift.evidence(log_odds, information) for shift, log_odds in parts]
+    tables = [
+        shift.evidence(log_odds[rows], information) for (shift, log_odds), rows in zip(parts, counted, strict=True)
+    ]
     tables = [np.exp(table - table.max()) for table in tables]
     by_share = [table.sum(axis=1) for table in tables]
     weights = _prior() * np.prod(by_share, axis=0) if damaged_share is None else _around(damaged_share)
@@ -214,10 +221,12 @@ def fit_to_site(
     kind: NDArray[np.generic],
     shifts: Mapping[str, SiteShift | None],
     damaged_share: float | None = None,
+    apart: NDArray[np.bool_] | None = None,
 ) -> SiteFit | None:
     """Fit the probabilities (N, 4), right on average where half are damaged, to the site that their buildings belong to.
 
-    kind : (N,) keys of the shifts, others for rows that stay as they are; damaged_share : where it is known.
+    kind : (N,) keys of the shifts, others for rows that stay as they are; damaged_share : where it is known; apart : (N,) buildings of
+    another kind, such as those in water, that say nothing of the share and the shift.
     None where the shift of a kind was not measured, or no building has probabilities."""
     rows = [(name, np.flatnonzero((kind == name) & np.isfinite(probabilities[:, 0]))) for name in shifts]
     rows = [(name, index) for name, index in rows if len(index)]
@@ -228,13 +237,15 @@ def fit_to_site(
         for name, index in rows
         if (shift := shifts[name]) is not None
     ]
-    weights, damaged = site_posterior(parts, damaged_share)
+    counted = [np.ones(len(index), bool) if apart is None else ~apart[index] for _, index in rows]
+    weights, damaged = site_posterior(parts, damaged_share, counted)
     share = float(weights @ SHARES)  # of a known one beyond those that are weighed, the nearest of them
     fitted = probabilities.copy()
     for (_, index), p in zip(rows, damaged, strict=True):
         even = expit(logit(np.clip(p, 1e-6, 1 - 1e-6)) - logit(share))
         fitted[index] = set_damaged_probability(probabilities[index], even)
-    return SiteFit(weights, share, float(np.concatenate(damaged).mean()), fitted)
+    of_counted = np.concatenate(damaged)[np.concatenate(counted)]
+    return SiteFit(weights, share, float(of_counted.mean()) if len(of_counted) else share, fitted)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,12 @@ STATUSES = (ASSESSED, NOT_ASSESSED)
 UNGRADED = NOT_ASSESSED.replace("_", "-")  # the class of buildings without a grade, written as grades are
 CLASSES = (*GRADES, UNGRADED)
 
-PRE_POST, POST_ONLY = "pre_post", "post_only"
-METHODS = (PRE_POST, POST_ONLY)
+PRE_POST, POST_ONLY, BY_WATER = (
+    "pre_post",
+    "post_only",
+    "water",
+)  # the last of buildings of which only the water is known
+METHODS = (PRE_POST, POST_ONLY, BY_WATER)
 
 
 _GREY = (140, 140, 140)

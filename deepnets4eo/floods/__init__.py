@@ -4,6 +4,7 @@ from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "BuildingWater": "deepnets4eo.floods.buildings",
+    "COARSEST_M": "deepnets4eo.floods.optical",
     "check_radar_pair": "deepnets4eo.floods.units",
     "equivalent_looks": "deepnets4eo.floods.speckle",
     "FloodMap": "deepnets4eo.floods.job",
@@ -14,6 +15,7 @@ _HOMES = {
     "map_flood": "deepnets4eo.floods.job",
     "measure_radar": "deepnets4eo.floods.radar",
     "new_water": "deepnets4eo.floods.mapper",
+    "OUTER_M": "deepnets4eo.floods.buildings",
     "nonlocal_filter": "deepnets4eo.floods.speckle",
     "optical_water": "deepnets4eo.floods.optical",
     "radar_water": "deepnets4eo.floods.radar",

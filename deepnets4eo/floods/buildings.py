@@ -6,20 +6,23 @@ Takes a raster of the legend `water` and outlines in its CRS. Memory: that of zo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
-from deepnets4eo.grid import mean_gsd_m, transform_shapes
+from deepnets4eo.grid import Grid, mean_gsd_m, transform_shapes
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal import class_counts
 
 INNER_M, OUTER_M = 2.0, 12.0  # of the ring: eaves hide what is nearer, farther ground is the neighbours'
 LEAST_PX = 1.5  # of the width of the ring, so that coarse pixels fill it
 LEAST_SHARE = 0.4  # of the ring under water, of a building that stands in it
+LEAST_SHARE_IN_REACH = (
+    0.5  # the same of a wider ring, where it is not known where exactly a building stands: rather in the water than not
+)
 LEAST_SEEN = 0.5  # of the ring, else it is not known
 YES, NO, NOT_KNOWN = "yes", "no", "not known"
 
@@ -40,9 +43,29 @@ class BuildingWater:
     ring_share: NDArray[np.float64]
     inundated: NDArray[np.object_]
 
+    @property
+    def surrounded(self) -> NDArray[np.bool_]:
+        """(N,) whether a building stands in the water."""
+        return np.asarray(self.inundated == YES)
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """(N,) whether it is known that a building stands in the water, or does not."""
+        return np.asarray(self.inundated != NOT_KNOWN)
+
+    def of_unknown_date(self) -> BuildingWater:
+        """Return the same where nobody knows since when the water is there: what stands in it is not known to be inundated."""
+        return replace(self, inundated=np.where(self.surrounded, NOT_KNOWN, self.inundated).astype(object))
+
 
 def water_around(
-    water: Layer, outlines: NDArray[np.object_], *, any_water: bool = False, workers: int | None = None
+    water: Layer,
+    outlines: NDArray[np.object_],
+    *,
+    any_water: bool = False,
+    reach_m: float = 0.0,
+    pixel_m: float = 1.0,
+    workers: int | None = None,
 ) -> BuildingWater:
     """Measure the water in and around each building.
 
@@ -54,6 +77,11 @@ def water_around(
         In the CRS of the raster.
     any_water : bool
         Count permanent water, too: where there is no date before, it is not known which water is new.
+    reach_m : float
+        How far from its outline a building may stand, where that could not be measured: the ring is wider by that much, and its share of
+        water is the probability that the building stands in the water.
+    pixel_m : float
+        Side of a pixel of a raster without CRS, metres.
     workers : int | None
         Threads.
 
@@ -61,7 +89,7 @@ def water_around(
     -------
     BuildingWater
         A building stands in water if it fills more than 0.4 of the ring from 2 to 12 m around the outline; at least one and a
-        half pixels wide.
+        half pixels wide. Within a reach more than half of the wider ring must be water.
 
     Examples
     --------
@@ -71,7 +99,7 @@ def water_around(
     >>> water_around(Layer.open(labels), houses).inundated.tolist()
     ['yes', 'no']
     """
-    rings = _rings(water, outlines)
+    rings = _rings(outlines, water.grid, reach_m, pixel_m if water.grid.crs is None else mean_gsd_m(water.grid))
     classes = [FLOOD, PERMANENT_WATER] if any_water else [FLOOD]
     counts = class_counts(water, np.concatenate([outlines, rings]), FLOOD + 1, workers=workers).counts
     seen, wet = counts.sum(axis=1), counts[:, classes].sum(axis=1)
@@ -79,15 +107,14 @@ def water_around(
     share, ring_share = np.split(shares, 2)
     pixel = abs(water.grid.affine.determinant)
     known = seen[len(outlines) :] * pixel >= LEAST_SEEN * shapely.area(rings)
-    inundated = np.where(known, np.where(ring_share > LEAST_SHARE, YES, NO), NOT_KNOWN).astype(object)
+    least = LEAST_SHARE_IN_REACH if reach_m else LEAST_SHARE
+    inundated = np.where(known, np.where(ring_share > least, YES, NO), NOT_KNOWN).astype(object)
     return BuildingWater(share, ring_share, inundated)
 
 
-def _rings(water: Layer, outlines: NDArray[np.object_]) -> NDArray[np.object_]:
+def _rings(outlines: NDArray[np.object_], grid: Grid, reach_m: float, pixel_m: float) -> NDArray[np.object_]:
     """The ground around each outline, in the CRS of the raster."""
-    grid = water.grid
-    pixel_m = 1.0 if grid.crs is None else mean_gsd_m(grid)
-    inner, outer = INNER_M / pixel_m, max(OUTER_M / pixel_m, LEAST_PX + INNER_M / pixel_m)
+    inner, outer = INNER_M / pixel_m, max((OUTER_M + reach_m) / pixel_m, LEAST_PX + INNER_M / pixel_m)
     pixels = transform_shapes(~grid.affine, outlines)
     rings = shapely.difference(shapely.buffer(pixels, outer, quad_segs=4), shapely.buffer(pixels, inner, quad_segs=4))
     around: NDArray[np.object_] = transform_shapes(grid.affine, rings)

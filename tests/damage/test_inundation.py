@@ -1,15 +1,22 @@
 """Water around buildings: found in a flooded pair, given as a raster, counted apart from the structure (SYNTHETIC places)."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.inundation import LEAST, MOST, PROBABILITY, moved_estimates, with_inundation
+from deepnets4eo.damage import Settings, assess, prepared_scene
+from deepnets4eo.damage.decision import Decision
+from deepnets4eo.damage.estimates import BuildingGround, InundatedBuildings, site_estimates
+from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.inundation import WaterAround, inundated_buildings, with_inundation
+from deepnets4eo.damage.site import ShareEstimate, SiteShift, fit_to_site
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError
+from deepnets4eo.floods import BuildingWater
+from deepnets4eo.footprints import align_footprints
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City
@@ -69,10 +76,13 @@ def test_buildings_surrounded_by_given_water_are_damaged_and_the_others_stay(map
     assert clear.sum() > 10
     assert ((share > 0.4) == (wet["inundated"] == "yes"))[clear].all()
     assert wet.loc[surrounded, "damage"].isin(GRADES[2:]).all()
-    assert (wet.loc[surrounded, "damage_prob"] >= PROBABILITY).all()
+    assert (wet.loc[surrounded, "damage_prob"] >= 0.9).all()
     assert wet.loc[surrounded, "reason"].str.startswith("surrounded by water").all()
-    pd.testing.assert_frame_equal(wet.loc[~surrounded, ["damage", "damage_prob", "confidence", "damage_set"]],
-                                  dry.loc[~surrounded, ["damage", "damage_prob", "confidence", "damage_set"]])  # fmt: skip
+    measured = [name for name in dry.columns if name.startswith("ev_")]
+    pd.testing.assert_frame_equal(
+        wet.loc[~surrounded, ["status", *measured]], dry.loc[~surrounded, ["status", *measured]]
+    )
+    assert wet_map.damaged_share["buildings"] == (wet["status"] == "assessed").sum() - surrounded.sum()
 
 
 def test_structure_and_water_are_counted_apart_and_together(maps) -> None:
@@ -80,8 +90,8 @@ def test_structure_and_water_are_counted_apart_and_together(maps) -> None:
     counts, rows = wet_map.inundation, wet_map.buildings
     assessed = rows["status"] == "assessed"
     assert counts["inundated"] == int(((rows["inundated"] == "yes") & assessed).sum())
-    assert counts["structure"] == int(dry_map.buildings["damage"].isin(GRADES[2:]).sum())
     assert counts["together"] == int(rows["damage"].isin(GRADES[2:]).sum()) > counts["structure"]
+    assert counts["together"] - counts["structure"] <= counts["inundated"]
     assert (
         f"{counts['inundated']} stand in new water" in wet_map.headline() or "stands in new water" in wet_map.headline()
     )
@@ -111,22 +121,82 @@ def test_what_water_counts_as_is_a_setting(maps) -> None:
     assert (grades["shown"] == GRADES[0]).any()
 
 
-def test_estimates_move_by_what_is_known_of_houses_in_water() -> None:
-    """Ten houses, of which two in water, that look whole: damage of 69 to 100 % of the two is added."""
-    rows = dict(
-        zip((*GRADES, "damaged"), ((6.0, 4, 8), (2.0, 1, 4), (1.0, 0, 2), (1.0, 0, 2), (2.0, 1, 4)), strict=True)
+def test_numbers_of_houses_in_water_rest_on_the_share_of_damaged_ones_among_such() -> None:
+    """Six houses of unknown structure in water, beside a plain simulation: a share after 9 of 9, and chance."""
+    rows = np.ones(6, bool)
+    wet = InundatedBuildings(rows, np.arange(6) == 0, np.full(6, 0.8))
+    ground = BuildingGround(np.full(6, 100.0), np.zeros(6, np.intp))
+    share, found = site_estimates(
+        np.full((6, 4), np.nan), np.ones((6, 3)), ground, ShareEstimate(0.5, "limited"), inundated=wet
     )
-    estimates = {
-        "buildings": {name: {"expected": each[0], "interval_95": list(each[1:])} for name, each in rows.items()}
-    }
-    moved = moved_estimates(estimates, np.array([0.1, 0.2]))["buildings"]
-    gain = 2 * PROBABILITY - 0.3
-    assert moved["damaged"]["expected"] == pytest.approx(2 + gain)
-    assert moved["damaged"]["interval_95"] == pytest.approx([1 + 2 * LEAST - 0.3, 4 + 2 * MOST - 0.3])
-    assert moved["no-damage"]["expected"] == pytest.approx(6 - gain * 6 / 8)
-    assert moved["destroyed"] == estimates["buildings"]["destroyed"]
-    assert sum(moved[grade]["expected"] for grade in GRADES) == pytest.approx(10)
-    assert moved_estimates({}, np.array([0.1])) == {}
+    rng = np.random.default_rng(1)
+    simulated = rng.binomial(6, 0.8 * rng.beta(10, 1, 20_000))
+    row = found["buildings"]["damaged"]
+    assert row["expected"] == pytest.approx(6 * 0.8 * 0.9)
+    np.testing.assert_allclose(row["interval_95"], np.quantile(simulated, [0.025, 0.975]), atol=0.6)
+    assert share.interval_95 == pytest.approx([bound / 6 for bound in row["interval_95"]])
+    assert found["buildings"]["destroyed"]["expected"] == pytest.approx(0.8 * 0.9)
+    assert found["built_area_m2"]["damaged"]["expected"] == pytest.approx(600 * 0.8 * 0.9)
+
+
+def test_houses_in_water_add_to_those_that_the_structure_counts() -> None:
+    """Forty dry houses and ten in water, of which one has lost its roof: its structure says more than the water."""
+    structure = np.tile([0.9, 0.08, 0.01, 0.01], (50, 1))
+    structure[0] = [0.0, 0.0, 0.02, 0.98]
+    wet = InundatedBuildings(np.arange(50) < 10, np.zeros(50, bool), np.ones(50))
+    ground = BuildingGround(np.full(50, 100.0), np.zeros(50, np.intp))
+    given, spread = ShareEstimate(0.5, "given"), np.full((50, 3), 0.1)
+    dry = site_estimates(structure[10:], spread[10:], ground.rows(~wet.rows), given)[1]["buildings"]
+    both = site_estimates(structure, spread, ground, given, inundated=wet)[1]["buildings"]
+    assert both["damaged"]["expected"] - dry["damaged"]["expected"] == pytest.approx(9 * 0.9 + 1.0)
+    assert both["destroyed"]["expected"] - dry["destroyed"]["expected"] == pytest.approx(0.98 + 9 * 0.01)
+    assert sum(both[grade]["expected"] for grade in GRADES) == pytest.approx(50)
+    assert both["damaged"]["interval_95"][0] > 10 * 0.6
+
+
+def test_houses_in_water_say_nothing_of_the_share_among_the_others() -> None:
+    shift = SiteShift((-1.0, 1.0), (0.6, 0.8), 0.4, 0.7)
+    p = np.repeat([[0.2, 0.1, 0.3, 0.4], [0.8, 0.1, 0.05, 0.05]], 30, axis=0)
+    kind, apart = np.full(60, "a", object), np.arange(60) < 30
+    alone = fit_to_site(p[30:], kind[30:], {"a": shift})
+    beside = fit_to_site(p, kind, {"a": shift}, apart=apart)
+    assert alone is not None
+    assert beside is not None
+    np.testing.assert_allclose(beside.weights, alone.weights)
+    np.testing.assert_allclose(beside.probabilities[30:], alone.probabilities)
+    assert beside.expected == pytest.approx(alone.expected)
+
+
+def test_outlines_of_unknown_place_have_a_grade_where_water_is_all_around(maps, monkeypatch) -> None:
+    """A job whose footprints cannot be aligned: only houses with new water wherever they may stand within 8 m have a grade."""
+    _, path = maps
+    post, flood = flooded_post()
+    aligned = align_footprints(PRE, CITY.footprints())
+    failed = replace(
+        aligned, status="failed", reason="too few agree", in_place=0.0, offsets_m=0 * aligned.offsets_m, voters=50
+    )
+    monkeypatch.setattr(prepared_scene, "measure_alignments", lambda *_, **__: {"pre": failed})
+    found = assess(PRE, post, CITY.footprints(), settings=Settings(network=False, water=str(path)))
+    rows = found.buildings
+    rings = rows.geometry.buffer(20).difference(rows.geometry.buffer(2))
+    counts = class_counts(Layer.open(np.ascontiguousarray(flood), grid=CITY.grid), rings.to_numpy(), 2).counts
+    share = counts[:, 1] / counts.sum(axis=1)
+    graded = (rows["status"] == "assessed").to_numpy()
+    clear = abs(share - 0.5) > 0.03
+    assert 3 < graded.sum() < len(rows)
+    assert (graded == (share > 0.5))[clear & (rows["inundated"] != "not known").to_numpy()].all()
+    wet = rows[graded]
+    assert set(wet["method"]) == {"water"}
+    assert (wet["damage"] == "major-damage").all()
+    assert (wet["damage_set"] == ",".join(GRADES)).all()
+    assert wet["reason"].str.startswith("surrounded by water; footprint not on a building").all()
+    np.testing.assert_allclose(wet["confidence"], 0.9 * wet["ev_water_ring_share"])
+    assert rows.loc[~graded, "damage"].isna().all()
+    counted = found.inundation
+    assert (counted["structure"], counted["by_water"], counted["together"]) == (0, len(wet), len(wet))
+    finding = next(one for one in found.findings if one.code == "alignment_failed")
+    assert finding.severity == "caution"
+    assert f"{len(wet)} outlines have a grade" in finding.message
 
 
 def test_without_an_image_before_water_is_named_and_grades_stay(monkeypatch) -> None:
@@ -151,28 +221,26 @@ def test_a_raster_that_is_no_map_of_water_is_refused(tmp_path: Path) -> None:
 
 
 def test_buildings_that_are_covered_are_destroyed_and_sets_hold_what_lies_between() -> None:
-    from dataclasses import replace
-    from types import SimpleNamespace
-
-    from deepnets4eo.damage.evidence import EvidenceTable
-    from deepnets4eo.floods import BuildingWater
-
-    frame = pd.DataFrame({"id": list("abc"), "status": "assessed", "reason": ["", "", ""]})
-    graded = pd.DataFrame({"damage": [GRADES[0], GRADES[1], GRADES[0]], "damage_prob": [0.1, 0.3, 0.1],
-                           "confidence": 0.8, "damage_set": [GRADES[0], f"{GRADES[0]},{GRADES[1]}", GRADES[0]]})  # fmt: skip
-    decision = SimpleNamespace(evidence=EvidenceTable(frame, {}), graded=graded, estimates={}, findings=())
-    water = BuildingWater(np.array([0.0, 0.9, 0.0]), np.array([0.9, 0.9, 0.1]), np.array(["yes", "yes", "no"], object))
-    import deepnets4eo.damage.inundation as module
-
-    original = module.replace
-    module.replace = lambda item, **new: (
-        SimpleNamespace(**{**vars(item), **new}) if isinstance(item, SimpleNamespace) else replace(item, **new)
+    frame = pd.DataFrame({"id": list("abcd"), "status": "assessed", "reason": ["", "", "", "greener"],
+                          "method": ["pre_post"] * 3 + ["water"]})  # fmt: skip
+    graded = pd.DataFrame({"damage": [GRADES[0], GRADES[1], GRADES[0], None], "damage_prob": [0.1, 0.3, 0.1, np.nan],
+                           "confidence": [0.8, 0.8, 0.8, np.nan],
+                           "damage_set": [GRADES[0], f"{GRADES[0]},{GRADES[1]}", GRADES[0], None]})  # fmt: skip
+    decision = Decision(EvidenceTable(frame, {}), graded, ShareEstimate(0.3, "limited"))
+    around = BuildingWater(
+        np.array([0.0, 0.9, 0.0, 0.0]), np.array([0.9, 0.9, 0.1, 1.0]), np.array(["yes", "yes", "no", "yes"], object)
     )
-    try:
-        after, found = with_inundation(decision, water, "a map", True, Settings())
-    finally:
-        module.replace = original
-    assert after.graded["damage"].tolist() == [GRADES[2], GRADES[3], GRADES[0]]
-    assert after.graded["damage_set"].tolist() == [",".join(GRADES[:3]), ",".join(GRADES), GRADES[0]]
-    assert after.evidence.frame["reason"].tolist() == ["surrounded by water", "under water", ""]
-    assert (found.structure, found.together, found.inundated) == (0, 2, 2)
+    water = WaterAround(around, "a map", is_new=True)
+    wet = inundated_buildings(frame, water, Settings())
+    after, found = with_inundation(decision, water, wet, Settings())
+    assert after.graded["damage"].tolist() == [GRADES[2], GRADES[3], GRADES[0], GRADES[2]]
+    everything = ",".join(GRADES)
+    assert after.graded["damage_set"].tolist() == [",".join(GRADES[:3]), everything, GRADES[0], everything]
+    reasons = ["surrounded by water", "under water", "", "surrounded by water; greener"]
+    assert after.evidence.frame["reason"].tolist() == reasons
+    assert (found.structure, found.together, found.inundated, found.by_water) == (0, 3, 3, 1)
+    possibly = Settings(inundation="possibly-damaged")
+    after, found = with_inundation(decision, water, inundated_buildings(frame, water, possibly), possibly)
+    assert after.graded["damage"].tolist() == [GRADES[1], GRADES[1], GRADES[0], GRADES[1]]
+    assert after.graded["damage_prob"].tolist() == [0.1, 0.3, 0.1, 0.3]
+    assert inundated_buildings(frame, water, Settings(inundation="shown")) is None

@@ -14,7 +14,7 @@ import geopandas as gpd
 import pyogrio
 
 from deepnets4eo.damage.products.qgis_styles import buildings_qml, extent_qml, without_outlines_qml
-from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST, SUBJECT
+from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, NOT_ASSESSED, POST_ONLY, PRE_POST, SUBJECT
 from deepnets4eo.files import atomic_write
 from deepnets4eo.outputs.provenance import add_event, add_styles, register_table
 from deepnets4eo.polygons.vector_files import set_fixed_times
@@ -35,7 +35,7 @@ ALWAYS = {  # what the fixed columns say, shown by QGIS as field comments
     "status": f"{ASSESSED} or {NOT_ASSESSED}",
     "reason": "why a building was not assessed, or graded by the network or by water around it",
     "inundated": "whether new water surrounds the building: yes, no or not known",
-    "method": f"{PRE_POST}: both images compared; {POST_ONLY}: the post image alone",
+    "method": f"{PRE_POST}: both images compared; {POST_ONLY}: the post image alone; {BY_WATER}: the water around it alone",
     "dx_px": "shift applied to the outline along columns, pixels of the post image",
     "dy_px": "shift applied to the outline along rows, pixels of the post image",
 }

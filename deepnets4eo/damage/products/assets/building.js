@@ -14,7 +14,7 @@ function verdict(store, i) {
 }
 
 function buildingFacts(store, i) {
-  const method = { pre_post: "before and after compared", post_only: "after image alone" }[store.methods[store.method[i]]];
+  const method = { pre_post: "before and after compared", post_only: "after image alone", water: "water around it alone" }[store.methods[store.method[i]]];
   const place = latLon(store, i);
   const shift = ["dx_px", "dy_px"].map((name) => store.evidence.find((e) => e.name === name)).map((e) => evidenceOf(store, e, i));
   const moved = shift[0] && shift[1] ? `${shift[0].value.toFixed(1)}, ${shift[1].value.toFixed(1)} px` : null;

@@ -76,7 +76,7 @@ function damagedLine() {
 
 function assessedFacts() {
   const { buildings, area_km2: area } = page.summary, km2 = (value) => (value === null ? null : `${value.toFixed(value < 10 ? 3 : 1)} km²`);
-  const methods = { pre_post: "By comparing both images", post_only: "By the after image alone" };
+  const methods = { pre_post: "By comparing both images", post_only: "By the after image alone", water: "By the water around them alone" };
   return [
     ["Buildings", number(buildings.total)], ["Assessed", number(buildings.assessed)], ["Not assessed", number(buildings.not_assessed)],
     ...Object.entries(buildings.by_method).map(([name, count]) => [methods[name] ?? name, number(count)]),
