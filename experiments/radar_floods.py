@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from script import plain_errors, require_files
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.floods import RadarImage, RadarOptions, radar_water
-from deepnets4eo.floods.radar import FLOOD, PERMANENT_WATER
+from deepnets4eo.floods.radar import COMPARISONS, FLOOD, PERMANENT_WATER
 from deepnets4eo.floods.speckle import FILTERS, log_ratio
 from deepnets4eo.grid import Window
 from deepnets4eo.metrics import ConfusionMatrix
@@ -65,10 +66,10 @@ def ottawa(folder: Path, options: RadarOptions) -> None:
     ratio = np.abs(log_ratio(dry, flooded))
     groups = KMeans(2, n_init=10, random_state=0).fit_predict(ratio.reshape(-1, 1)).reshape(ratio.shape)
     plain = groups == np.argmax([ratio[groups == group].mean() for group in range(2)])
-    pair = (RadarImage(f"ottawa_{date}.bmp", {"HH": power}) for date, power in ((2, dry), (1, flooded)))
-    ours = radar_water(*pair, options).classes == FLOOD
+    pair = [RadarImage(f"ottawa_{date}.bmp", {"HH": power}) for date, power in ((2, dry), (1, flooded))]
+    ways = {way: radar_water(*pair, replace(options, comparison=way)).classes == FLOOD for way in COMPARISONS}
     print("\n| Ottawa | κ | overall accuracy |\n|---|---|---|")
-    for name, mask in (("log-ratio + 2-means", plain), ("ours", ours)):
+    for name, mask in {"log-ratio + 2-means": plain, **ways}.items():
         matrix = counts(mask, reference, np.ones_like(reference))
         print(f"| {name} | {matrix.kappa:.3f} | {matrix.overall_accuracy:.3f} |")
 

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
@@ -20,26 +19,23 @@ from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.floods.mapper import DRAINAGE, PERMANENT, POST, PRE, Kind, recognise
 from deepnets4eo.floods.optical import COARSEST_M, WORKING_M
 from deepnets4eo.floods.options import FloodOptions
+from deepnets4eo.floods.relief import check_radar_view, hide_relief
 from deepnets4eo.footprints import Footprints, footprint_findings, read_footprints
-from deepnets4eo.grid import Grid, blocks, gsd_m, mean_gsd_m, only_one_placed
+from deepnets4eo.grid import Grid, mean_gsd_m, only_one_placed
 from deepnets4eo.inspection.images import check_no_colour_table, check_two_images, declare_nodata
 from deepnets4eo.options import split_names
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.band_roles import COLOURS
-from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
 from deepnets4eo.rasters.views import open_cloud_mask, with_gsd, without_implausible
 from deepnets4eo.registration import Registration, assume_registered, register
 from deepnets4eo.registration.pair import UNMOVED, Motion, grid_in_pre
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB
 from deepnets4eo.segmenters.stretch import needed_stretch, show
-from deepnets4eo.terrain import slope_deg
-from deepnets4eo.terrain.units import check_layer_unit
 
 log = logging.getLogger(__name__)
 
 FIRST = f"{PRE}1"
-STEEP = "steep.tif"  # in the scratch folder
 IN_WORDS: dict[Kind, str] = {
     "radar": "radar",
     "spectrum": "an optical image with infrared bands",
@@ -109,7 +105,11 @@ def open_flood_scene(
             findings += _registration_findings(image, registrations[name])
             motion = registrations[name].matrix if registrations[name].usable else UNMOVED
         layers[name] = without_implausible(_on_working_grid(image, kinds[name], post_grid, grid, motion))
-    _hide(layers, images, grid, options, scratch if kinds[POST] == "radar" else None)
+    check_radar_view(options)
+    _hide_clouds(layers, images, grid, options)
+    if options.dem is not None and scratch is not None and kinds[POST] == "radar":
+        layers[POST], hidden = hide_relief(layers[POST], _further(options.dem, "--set dem", grid), options, scratch)
+        findings.append(hidden)
     if options.permanent_water is not None:
         layers[PERMANENT] = _further(options.permanent_water, "--permanent-water", grid, "nearest")
         kinds[PERMANENT] = "map"
@@ -227,10 +227,8 @@ def _on_working_grid(image: Layer, kind: Kind, post_grid: Grid, grid: Grid, moti
     return show(averaged, needed_stretch(DISPLAY_RGB, image) if kind == "surface" else None)
 
 
-def _hide(
-    layers: dict[str, Layer], images: dict[str, Layer], grid: Grid, options: FloodOptions, scratch: Path | None
-) -> None:
-    """Make what lies under clouds, and in radar what is steep, not valid."""
+def _hide_clouds(layers: dict[str, Layer], images: dict[str, Layer], grid: Grid, options: FloodOptions) -> None:
+    """Make what lies under clouds not valid."""
     from deepnets4eo.change import hide_clouds  # damage maps hide nothing here, and start sooner without
 
     masks = {
@@ -240,26 +238,6 @@ def _hide(
     for name, (mask, flag) in masks.items():
         if mask is not None and name in layers:
             layers[name] = hide_clouds(layers[name], open_cloud_mask(mask, images[name], flag), grid)
-    if options.dem is not None and scratch is not None:
-        layers[POST] = hide_clouds(layers[POST], _steep_ground(options, grid, scratch / STEEP), grid)
-
-
-def _steep_ground(options: FloodOptions, grid: Grid, path: Path) -> Layer:
-    """A mask, 1 where the ground is steeper than the options say or its height is not known."""
-    assert options.dem is not None
-    if not path.is_file():
-        heights = _further(options.dem, "--set dem", grid)
-        check_layer_unit(heights)
-        sizes, shape = gsd_m(grid), (grid.shape[0], grid.shape[1])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with CogWriter(path, grid) as writer:
-            for window in blocks(shape, BLOCK_PX):
-                around = window.grow(1).clip(shape)
-                data, valid = heights.read(around)
-                known = np.where(valid, data[0], np.nan).astype(np.float32)
-                steep = ~(slope_deg(known, sizes) <= options.steepest_deg)
-                writer.write(window, steep[window.within(around).slices].astype(np.uint8))
-    return Layer.open(path)
 
 
 def _further(source: str, flag: str, grid: Grid, resampling: str = "bilinear") -> Layer:

@@ -23,12 +23,14 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.floods.optical import COARSEST_M, optical_water
 from deepnets4eo.floods.radar import (
+    CHANGE_VECTOR,
+    FilteredRadar,
     RadarOptions,
     RadarStatistics,
+    compare_radar,
+    filter_radar,
+    find_change_threshold,
     measure_radar,
-    prepare_radar,
-    radar_water,
-    water_probability,
 )
 from deepnets4eo.floods.thresholds import (
     DRY,
@@ -40,7 +42,7 @@ from deepnets4eo.floods.thresholds import (
     find_water_threshold,
     grow_water,
 )
-from deepnets4eo.floods.units import RadarImage, Unit, check_radar_pair
+from deepnets4eo.floods.units import RadarImage, Unit, check_radar_pair, to_power
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.rasters.band_roles import COLOURS, nearest_indices, normalised_difference, role_indices
 from deepnets4eo.rasters.scene import Layer, Scene
@@ -49,12 +51,8 @@ from deepnets4eo.segmenters.segmenter import ProbabilitySegmenter
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.tiling.sampling import spread_windows
 
-POST, PRE, PERMANENT, DRAINAGE = (
-    "post",
-    "pre_",
-    "permanent_water",
-    "above_drainage",
-)  # layers; dates before are numbered
+POST, PRE = "post", "pre_"  # layers; dates before are numbered
+PERMANENT, DRAINAGE = "permanent_water", "above_drainage"
 Kind = Literal["radar", "spectrum", "surface", "map"]
 SIDE_PX, STEP_PX = 1024, 64  # of tiles without their halo, at most; those of small scenes are smaller
 SURFACE_HALO_PX, HALO_PX = 128, 64  # what is looked at around a tile to know a body of water
@@ -90,6 +88,8 @@ class WaterDate:
         Polarisation → equivalent number of looks.
     thresholds : dict
         Polarisation in dB, or the negative of an index → threshold; None where no part of the scene has two modes.
+    change : WaterThreshold | None
+        Of the change vector from a date of radar to POST, where that is asked for and has two modes.
     """
 
     kind: Kind
@@ -97,16 +97,17 @@ class WaterDate:
     unit: Unit | None = None
     looks: dict[str, float] = field(default_factory=dict)
     thresholds: dict[str, WaterThreshold | None] = field(default_factory=dict)
+    change: WaterThreshold | None = None
 
     @property
     def statistics(self) -> RadarStatistics:
         """Looks and thresholds of radar."""
-        return RadarStatistics(self.looks, self.thresholds)
+        return RadarStatistics(self.looks, self.thresholds, self.change)
 
     def radar(self, values: FloatImage, seen: Mask) -> RadarImage:
         """The bands (C, h, w) as power; what noise removal left below zero is zero."""
-        power = values if self.unit == "power" else 10 ** (values / np.float32(10))
-        known = np.where(seen, np.maximum(power, 0), np.float32(np.nan))
+        assert self.unit is not None
+        known = np.where(seen, np.maximum(to_power(values, self.unit), 0), np.float32(np.nan))
         bands = dict(zip(self.bands, known.astype(np.float32), strict=True))
         return RadarImage(self.kind, bands, {"unit": "power"})  # also where a window shows nothing
 
@@ -123,13 +124,15 @@ class WaterDate:
     def to_dict(self) -> dict[str, Any]:
         """Plain values; of the two modes only what the odds of water need."""
         thresholds = {name: None if one is None else one.to_dict() for name, one in self.thresholds.items()}
-        return asdict(replace(self, thresholds={})) | {"thresholds": thresholds}
+        change = None if self.change is None else self.change.to_dict()
+        return asdict(replace(self, thresholds={}, change=None)) | {"thresholds": thresholds, "change": change}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> WaterDate:
         """The date that `to_dict` described."""
         thresholds = {name: one and WaterThreshold.from_dict(one) for name, one in values["thresholds"].items()}
-        return cls(**{**values, "bands": tuple(values["bands"]), "thresholds": thresholds})
+        change = values["change"] and WaterThreshold.from_dict(values["change"])
+        return cls(**{**values, "bands": tuple(values["bands"]), "thresholds": thresholds, "change": change})
 
 
 def recognise(layer: Layer, sensor: str = "auto") -> tuple[Kind, Layer]:
@@ -246,6 +249,8 @@ class WaterMapper(ProbabilitySegmenter):
         samples = {name: _sample(scene.layers[name]) for name, kind in kinds.items() if kind in MEASURED}
         dates = {name: _measure(kind, scene.layers[name], samples.get(name), options) for name, kind in kinds.items()}
         _check_radar_pairs(scene, dates, samples)
+        if options.comparison == CHANGE_VECTOR:
+            dates |= {name: _with_change(dates, name, samples, options) for name in dates if name != POST}
         layers = {name: _as_read(layer) for name, layer in scene.layers.items()}
         gsd = gsd_m if scene.grid.crs is None else mean_gsd_m(scene.grid)
         side_px = min(SIDE_PX, math.ceil(max(scene.shape) / STEP_PX) * STEP_PX)
@@ -281,20 +286,28 @@ class WaterMapper(ProbabilitySegmenter):
         if not self.before:
             water = self._water(POST, parts[POST], seen)
             return np.where(grow_water(water, self.options.least_px), PERMANENT_WATER, DRY).astype(np.uint8), water
+        radar = [name for name, date in self.dates.items() if date.kind == "radar"]
+        after = (
+            self._filtered(POST, parts[POST], seen) if POST in radar and len(radar) > 1 else None
+        )  # once for all dates before
         with ThreadPoolExecutor(2) as pool:
-            pairs = list(pool.map(lambda name: self._pair(name, parts, seen), self.before))
+            pairs = list(pool.map(lambda name: self._pair(name, parts, seen, after), self.before))
         votes = [np.mean([classes == each for classes, _ in pairs], axis=0) for each in (DRY, FLOOD)]
         merged = np.where(votes[1] > 0.5, FLOOD, np.where(votes[0] > 0.5, DRY, PERMANENT_WATER))
         return merged.astype(np.uint8), pairs[0][1]
 
-    def _pair(self, name: str, parts: dict[str, FloatImage], seen: Mask) -> tuple[ByteImage, FloatImage]:
-        """Classes and the probability of water by one date before."""
+    def _filtered(self, name: str, values: FloatImage, seen: Mask) -> FilteredRadar:
+        """A date of radar without speckle."""
+        date = self.dates[name]
+        return filter_radar(date.radar(values, seen), self.options, date.statistics)
+
+    def _pair(
+        self, name: str, parts: dict[str, FloatImage], seen: Mask, filtered: FilteredRadar | None
+    ) -> tuple[ByteImage, FloatImage]:
+        """Classes and the probability of water by one date before. filtered : POST, where radar is compared."""
         before, after = self.dates[name], self.dates[POST]
-        if before.kind == after.kind == "radar":
-            mapped = radar_water(
-                before.radar(parts[name], seen), after.radar(parts[POST], seen), self.options,
-                pre_statistics=before.statistics, post_statistics=after.statistics,
-            )  # fmt: skip
+        if before.kind == "radar" and filtered is not None:
+            mapped = compare_radar(self._filtered(name, parts[name], seen), filtered, self.options)
             return mapped.classes, mapped.probability
         if before.kind == after.kind == "surface":
             classes = optical_water(_bytes(parts[name]), _bytes(parts[POST]), gsd_m=self._gsd(), valid=seen)
@@ -318,8 +331,7 @@ class WaterMapper(ProbabilitySegmenter):
             indices, snow = water_indices(dict(zip(date.bands, values, strict=True)))
             negatives = {band: np.where(seen, -index, np.nan) for band, index in indices.items()}
             return np.where(snow & seen, np.float32(0), _sigmoid(_index_odds(negatives, date.thresholds)))
-        bands, _ = prepare_radar(date.radar(values, seen), self.options, date.statistics)
-        return water_probability(bands, date.thresholds)
+        return self._filtered(name, values, seen).water_probability()
 
     def _gsd(self) -> float:
         return self.inputs.gsd_m or 1.0
@@ -461,6 +473,20 @@ def _radar_sample(layer: Layer, sample: tuple[FloatImage, Mask]) -> RadarImage:
     data, valid = sample
     known = np.where(valid, data, np.float32(np.nan))
     return RadarImage(layer.source, dict(zip(layer.band_names, known, strict=True)), layer.tags)
+
+
+def _with_change(
+    dates: Mapping[str, WaterDate], name: str, samples: Mapping[str, tuple[FloatImage, Mask]], options: RadarOptions
+) -> WaterDate:
+    """A date before with the threshold of its change vector to POST, where both are radar."""
+    if not dates[name].kind == dates[POST].kind == "radar":
+        return dates[name]
+    seen = samples[name][1] & samples[POST][1]
+    before, after = (
+        filter_radar(dates[each].radar(samples[each][0], seen), options, dates[each].statistics)
+        for each in (name, POST)
+    )
+    return replace(dates[name], change=find_change_threshold(before, after, options.method))
 
 
 def _check_radar_pairs(

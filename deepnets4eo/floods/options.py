@@ -41,8 +41,13 @@ class FloodOptions:
         What the bands show, in their order, with commas between.
     min_area_m2
         Polygons below this area, square metres, are left out; the rasters keep them.
-    threshold, speckle, looks, least_px, least_drop_db, steepest_deg, highest_m
+    threshold, speckle, looks, least_px, least_drop_db, highest_m, comparison
         See `RadarOptions`; `threshold` is its method.
+    steepest_deg
+        Steeper ground counts as not seen in radar: its shadow is as dark as water.
+    incidence_deg, look_deg
+        How radar looks at POST: its angle from the vertical, and its direction clockwise from north; with `dem` layover and shadow count
+        as not seen.
     gsd_m, assume_registered
         See `deepnets4eo.damage.Settings`.
     memory_bytes
@@ -121,6 +126,31 @@ class FloodOptions:
     highest_m: Annotated[
         float, Field(description="Higher ground above its drainage is dry.", ge=0, json_schema_extra=KEY)
     ] = 20.0
+    comparison: Annotated[
+        Literal["drop", "change-vector"],
+        Field(
+            description="What is new between two dates of radar: by each band, or by their vector.",
+            json_schema_extra=KEY,
+        ),
+    ] = "drop"
+    incidence_deg: Annotated[
+        float | None,
+        Field(
+            description="How far from the vertical radar looks at POST: for layover and shadow.",
+            gt=0,
+            lt=90,
+            json_schema_extra=KEY,
+        ),
+    ] = None
+    look_deg: Annotated[
+        float | None,
+        Field(
+            description="Where radar looks, clockwise from north: for layover and shadow.",
+            ge=0,
+            lt=360,
+            json_schema_extra=KEY,
+        ),
+    ] = None
     gsd_m: PixelSize = None
     assume_registered: Annotated[
         bool,
@@ -149,8 +179,8 @@ class FloodOptions:
             self.threshold,
             self.least_px,
             self.least_drop_db,
-            self.steepest_deg,
             self.highest_m,
+            self.comparison,
         )
 
     @property

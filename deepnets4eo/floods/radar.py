@@ -1,18 +1,18 @@
 """Water and floods in radar images: smooth water sends the pulse away and is dark.
 
 Each date is filtered, a threshold is found for each polarisation, and the odds of water are averaged over polarisations,
-whose errors are not independent. Water in POST that was water in PRE, or has not become darker since, is permanent.
+whose errors are not independent. Water in POST that was water in PRE, or has not become darker since, is permanent. In its place the
+vector of changes of all polarisations (Malila 1980) can say what is new, whose length has a threshold of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from deepnets4eo.arrays import ByteImage, FloatImage
-from deepnets4eo.errors import InputError, check_choice
+from deepnets4eo.errors import check_choice
 from deepnets4eo.floods.speckle import FILTERS, equivalent_looks, to_decibel
 from deepnets4eo.floods.thresholds import (
     DRY,
@@ -28,6 +28,8 @@ from deepnets4eo.floods.units import RadarImage, check_radar_pair
 from deepnets4eo.rasters.thresholds import THRESHOLDS
 
 UNFILTERED = "none"
+DROP, CHANGE_VECTOR = "drop", "change-vector"
+COMPARISONS = (DROP, CHANGE_VECTOR)
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,11 @@ class RadarOptions:
         The fewest pixels of a water body.
     least_drop_db : float
         By how much a flood is darker than its ground was: half the power.
-    steepest_deg : float
-        Steeper ground counts as not seen: radar shadow there is as dark as water.
     highest_m : float
         Ground higher than this above its nearest drainage is dry.
+    comparison : str
+        What is new: water in POST that was dry and is darker by `least_drop_db` ("drop"), or ground that was dry and whose vector of changes
+        is long and points to darkness ("change-vector").
     """
 
     speckle: str = "refined-lee"
@@ -57,8 +60,8 @@ class RadarOptions:
     method: str = "otsu"
     least_px: int = 10
     least_drop_db: float = 3.0
-    steepest_deg: float = 15.0
     highest_m: float = 20.0
+    comparison: str = DROP
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,14 @@ class RadarStatistics:
         Polarisation → equivalent number of looks.
     thresholds : dict
         Polarisation → threshold in dB; None where no part of the image has two modes.
+    change : WaterThreshold | None
+        Of a date before: the threshold of the change vector to POST, negative where it became darker; None where it is not needed, or has
+        not two modes.
     """
 
     looks: dict[str, float]
     thresholds: dict[str, WaterThreshold | None]
+    change: WaterThreshold | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,39 @@ class RadarWater:
     statistics: RadarStatistics
 
 
+@dataclass(frozen=True)
+class FilteredRadar:
+    """A date of radar without speckle.
+
+    Attributes
+    ----------
+    bands : dict
+        Polarisation → (H, W) float32, dB, NaN where nothing was seen.
+    statistics : RadarStatistics
+        Looks and thresholds.
+    """
+
+    bands: dict[str, FloatImage]
+    statistics: RadarStatistics
+
+    def water_probability(self, *, at_most: RadarStatistics | None = None) -> FloatImage:
+        """Return the probability of water (H, W) by all polarisations that have a threshold; NaN where a band has no value.
+
+        at_most : statistics of a date whose thresholds are taken where they are lower: that of a date without water lies between two
+        kinds of land, far too high."""
+        from scipy.special import expit
+
+        thresholds = self.statistics.thresholds
+        if at_most is not None:
+            thresholds = {name: _lower(one, at_most.thresholds[name]) for name, one in thresholds.items()}
+        usable = {name: one for name, one in thresholds.items() if one is not None}
+        seen = np.logical_and.reduce([np.isfinite(band) for band in self.bands.values()])
+        if not usable:
+            return np.where(seen, 0, np.nan).astype(np.float32)
+        odds = np.mean([one.log_odds(self.bands[name]) for name, one in usable.items()], axis=0)
+        return np.asarray(expit(np.where(seen, odds, np.nan)), np.float32)
+
+
 def measure_radar(image: RadarImage, options: RadarOptions | None = None) -> RadarStatistics:
     """Measure looks and thresholds of one date.
 
@@ -111,7 +151,7 @@ def measure_radar(image: RadarImage, options: RadarOptions | None = None) -> Rad
     RadarStatistics
         To map windows of the scene by `radar_water`.
     """
-    return prepare_radar(image, options or RadarOptions(), None)[1]
+    return filter_radar(image, options or RadarOptions(), None).statistics
 
 
 def radar_water(
@@ -119,8 +159,6 @@ def radar_water(
     post: RadarImage,
     options: RadarOptions | None = None,
     *,
-    slope_deg: FloatImage | None = None,
-    above_drainage_m: FloatImage | None = None,
     pre_statistics: RadarStatistics | None = None,
     post_statistics: RadarStatistics | None = None,
 ) -> RadarWater:
@@ -134,8 +172,6 @@ def radar_water(
         The date of the flood.
     options : RadarOptions | None
         How water is found.
-    slope_deg, above_drainage_m : (H, W) float32 | None
-        Slope of the ground, and its height above the nearest drainage.
     pre_statistics, post_statistics : RadarStatistics | None
         Those of the whole scene, whose dates were checked, where the images are windows of it; measured here where None.
 
@@ -150,48 +186,44 @@ def radar_water(
         Where the dates do not belong together, or an option is unknown.
     """
     options = options or RadarOptions()
-    _check_layers(post, {"slope_deg": slope_deg, "above_drainage_m": above_drainage_m})
     if pre is not None and post_statistics is None:
         check_radar_pair(pre, post)
-    after, statistics = prepare_radar(post, options, post_statistics)
-    probability = water_probability(after, statistics.thresholds)
-    if above_drainage_m is not None:
-        probability[above_drainage_m > options.highest_m] = 0
-    if slope_deg is not None:
-        probability[slope_deg > options.steepest_deg] = np.nan
+    after = filter_radar(post, options, post_statistics)
+    if pre is None:
+        return compare_radar(None, after, options)
+    before = filter_radar(pre, options, pre_statistics)
+    if options.comparison == CHANGE_VECTOR and pre_statistics is None:
+        change = find_change_threshold(before, after, options.method)
+        before = replace(before, statistics=replace(before.statistics, change=change))
+    return compare_radar(before, after, options)
+
+
+def compare_radar(before: FilteredRadar | None, after: FilteredRadar, options: RadarOptions) -> RadarWater:
+    """Water in a filtered date, and which of it is new since another one; without that, all is 1."""
+    check_choice("comparison", options.comparison, COMPARISONS)
+    probability = after.water_probability()
     water = grow_water(probability, options.least_px)
     classes = np.where(water, PERMANENT_WATER, DRY).astype(np.uint8)
-    if pre is not None:
-        before, of_pre = prepare_radar(pre, options, pre_statistics)
-        drop = np.mean([before[name] - after[name] for name in after], axis=0)
-        thresholds = {name: _lower(one, statistics.thresholds[name]) for name, one in of_pre.thresholds.items()}
-        dry = water_probability(before, thresholds) < WATER_PROBABILITY
-        new = water & dry & (drop >= options.least_drop_db)
-        classes[grow_water(np.where(new, probability, np.float32(0)), options.least_px)] = FLOOD
+    if before is not None:
+        drop = _drop(before, after)
+        dry = before.water_probability(at_most=after.statistics) < WATER_PROBABILITY
+        if options.comparison == CHANGE_VECTOR:
+            new = _new_by_vector(_signed_change(before, after), before.statistics.change, options)
+        else:
+            new = np.where(water & (drop >= options.least_drop_db), probability, np.float32(0))
+        classes[grow_water(np.where(dry, new, np.float32(0)), options.least_px)] = FLOOD
         probability[np.isnan(drop)] = np.nan
     classes[np.isnan(probability)] = NOT_SEEN
-    return RadarWater(classes, probability, statistics)
+    return RadarWater(classes, probability, after.statistics)
 
 
-def _lower(pre: WaterThreshold | None, post: WaterThreshold | None) -> WaterThreshold | None:
-    """The lower threshold of two dates: that of a date without water lies between two kinds of land, far too high."""
-    both = [each for each in (pre, post) if each is not None]
-    return min(both, key=lambda each: each.value, default=None)
+def find_change_threshold(before: FilteredRadar, after: FilteredRadar, method: str) -> WaterThreshold | None:
+    """The threshold of the change vector from one date to the next; None where its length has not two modes anywhere."""
+    return find_water_threshold(_signed_change(before, after), method)
 
 
-def _check_layers(post: RadarImage, layers: dict[str, FloatImage | None]) -> None:
-    shape = next(iter(post.bands.values())).shape
-    for name, layer in layers.items():
-        if layer is not None and layer.shape != shape:
-            raise InputError(
-                f"{name} has shape {layer.shape}, that of {post.name}, {shape}, is expected. Warp it to that grid."
-            )
-
-
-def prepare_radar(
-    image: RadarImage, options: RadarOptions, statistics: RadarStatistics | None
-) -> tuple[dict[str, FloatImage], RadarStatistics]:
-    """Polarisation → filtered dB, and the statistics, measured where there are none."""
+def filter_radar(image: RadarImage, options: RadarOptions, statistics: RadarStatistics | None) -> FilteredRadar:
+    """A date without speckle in dB, and its statistics, measured where there are none."""
     check_choice("speckle", options.speckle, [*FILTERS, UNFILTERED])
     check_choice("method", options.method, THRESHOLDS)
     known = statistics.looks if statistics is not None else {}
@@ -205,22 +237,30 @@ def prepare_radar(
     if statistics is None:
         thresholds = {name: find_water_threshold(band, options.method) for name, band in bands.items()}
         statistics = RadarStatistics(looks, thresholds)
-    return bands, statistics
+    return FilteredRadar(bands, statistics)
 
 
-def _water_odds(bands: dict[str, FloatImage], thresholds: Mapping[str, WaterThreshold | None]) -> FloatImage:
-    """Logarithm of the odds of water (H, W): the mean over all polarisations that have a threshold, −∞ where none has; NaN
-    where a band (H, W, dB) has no value."""
-    usable = {name: one for name, one in thresholds.items() if one is not None}
-    seen = np.logical_and.reduce([np.isfinite(band) for band in bands.values()])
-    if not usable:
-        return np.where(seen, -np.inf, np.nan).astype(np.float32)
-    odds = np.mean([one.log_odds(bands[name]) for name, one in usable.items()], axis=0)
-    return np.where(seen, odds, np.nan).astype(np.float32)
-
-
-def water_probability(bands: dict[str, FloatImage], thresholds: Mapping[str, WaterThreshold | None]) -> FloatImage:
-    """Probability of water (H, W) by all polarisations (H, W, dB) that have a threshold; NaN where a band has no value."""
+def _new_by_vector(change: FloatImage, threshold: WaterThreshold | None, options: RadarOptions) -> FloatImage:
+    """Probability (H, W) that the ground became water, by the change vector; 0 where that is short, and without a threshold."""
     from scipy.special import expit
 
-    return np.asarray(expit(_water_odds(bands, thresholds)), np.float32)
+    if threshold is None:
+        return np.zeros(change.shape, np.float32)
+    return np.where(change <= -options.least_drop_db, expit(threshold.log_odds(change)), 0).astype(np.float32)
+
+
+def _drop(before: FilteredRadar, after: FilteredRadar) -> FloatImage:
+    """By how many dB the ground (H, W) became darker, the mean of all polarisations."""
+    return np.asarray(np.mean([before.bands[name] - after.bands[name] for name in after.bands], axis=0))
+
+
+def _signed_change(before: FilteredRadar, after: FilteredRadar) -> FloatImage:
+    """Length (H, W) of the change vector of all polarisations, dB by the root of their mean square; negative where it became darker."""
+    changes = np.stack([after.bands[name] - before.bands[name] for name in after.bands])
+    return np.asarray(np.sqrt(np.mean(changes**2, axis=0)) * np.sign(changes.mean(axis=0)), np.float32)
+
+
+def _lower(pre: WaterThreshold | None, post: WaterThreshold | None) -> WaterThreshold | None:
+    """The lower threshold of two dates."""
+    both = [each for each in (pre, post) if each is not None]
+    return min(both, key=lambda each: each.value, default=None)

@@ -72,7 +72,7 @@ class RadarImage:
     def power(self) -> dict[str, FloatImage]:
         """Return the bands as linear power."""
         unit = self.unit()
-        return {name: _to_power(band, unit) for name, band in self.bands.items()}
+        return {name: to_power(band, unit) for name, band in self.bands.items()}
 
     def orbit(self) -> Orbit | None:
         """Return the direction of flight, None where no tag says it."""
@@ -161,10 +161,11 @@ def _negative_share(image: RadarImage) -> float | None:
 def _median_db(band: FloatImage, unit: Unit) -> float:
     """The median of a million evenly spread values at most."""
     sample = band[:: max(1, band.shape[0] // 1000), :: max(1, band.shape[1] // 1000)]
-    return float(np.nanmedian(to_decibel(_to_power(sample, unit))))
+    return float(np.nanmedian(to_decibel(to_power(sample, unit))))
 
 
-def _to_power(values: FloatImage, unit: Unit) -> FloatImage:
+def to_power(values: FloatImage, unit: Unit) -> FloatImage:
+    """Linear power of values in a unit, of the same shape."""
     return np.asarray(values if unit == "power" else 10 ** (values / np.float32(10)), np.float32)
 
 

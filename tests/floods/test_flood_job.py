@@ -243,6 +243,21 @@ def test_clouds_slopes_and_high_ground_are_left_out(folder: Path, tmp_path: Path
     assert iou(labels[50:120, :98] == FLOOD, wet(FLOODED)[50:120, :98]) > 0.9
 
 
+def test_what_a_mountain_hides_from_radar_is_left_out_and_counted(folder: Path, tmp_path: Path) -> None:
+    heights = np.zeros((1, SIDE, SIDE), np.float32)
+    heights[0, :, 100:110] = 40 * GSD  # a wall across the view, 40 pixels high
+    write_geotiff(tmp_path / "dem.tif", heights, gsd=GSD)
+    options = FloodOptions(dem=str(tmp_path / "dem.tif"), incidence_deg=45.0, look_deg=90.0)
+    found = map_flood([str(folder / "pre.tif")], str(folder / "post.tif"), tmp_path / "out", options)
+    labels = labels_of(found)
+    assert (labels[:, 62:148] == NOT_SEEN).all()  # 40 px of layover in front of it, 40 px of shadow behind
+    assert not (labels[:, :58] == NOT_SEEN).any()
+    counted = next(one for one in found.findings if one.code == "hidden_by_relief").message
+    for share, words in ((50 / SIDE, "in layover"), (40 / SIDE, "in shadow")):  # the wall itself is laid over, too
+        said = float(counted.split(f"% {words}")[0].split()[-1]) / 100
+        assert said == pytest.approx(share, abs=0.04)
+
+
 def test_a_fine_optical_pair_is_mapped_in_pixels_of_a_metre(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     pre = np.kron(rng.integers(40, 200, (3, 80, 80)), np.ones((1, 5, 5))) + rng.normal(0, 3, (3, 400, 400))

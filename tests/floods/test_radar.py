@@ -81,13 +81,17 @@ def test_what_one_date_did_not_see_is_not_seen(pair):
     np.testing.assert_array_equal(np.isnan(water.probability), water.classes == NOT_SEEN)
 
 
-def test_steep_ground_is_not_seen_and_high_ground_is_dry(pair):
-    slope, height = np.zeros((SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE), np.float32)
-    slope[:30], height[100:] = 30, 50
-    water = radar_water(*pair, slope_deg=slope, above_drainage_m=height)
-    assert (water.classes[:30] == NOT_SEEN).all()
-    assert (water.classes[100:] == DRY).all()
-    assert (water.classes[50:100, 70:110] == FLOOD).all()
+def test_the_vector_of_changes_finds_the_flood_and_leaves_water_that_was_there(pair):
+    water = radar_water(*pair, RadarOptions(comparison="change-vector"))
+    assert iou(water.classes == FLOOD, FLOODED) > 0.95
+    assert iou(water.classes == PERMANENT_WATER, RIVER, DARK) > 0.95
+    swapped = radar_water(pair[1], pair[0], RadarOptions(comparison="change-vector"))
+    assert not (swapped.classes == FLOOD).any()  # what becomes brighter is no flood
+
+
+def test_without_two_modes_of_change_the_vector_finds_no_flood():
+    dates = [image(f"{seed}.tif", RIVER, seed=seed) for seed in (0, 1)]
+    assert not (radar_water(*dates, RadarOptions(comparison="change-vector")).classes == FLOOD).any()
 
 
 def test_windows_with_the_statistics_of_the_scene_are_the_map_of_the_scene(pair):
@@ -105,8 +109,8 @@ def test_mixed_dates_and_unknown_options_are_refused(pair):
         radar_water(pre, post, RadarOptions(speckle="lea"))
     with pytest.raises(InputError, match=r"method is 'otsi'\. Did you mean 'otsu'"):
         radar_water(pre, post, RadarOptions(method="otsi"))
-    with pytest.raises(InputError, match=r"slope_deg has shape \(3, 3\), that of post\.tif, \(200, 200\), is expected"):
-        radar_water(pre, post, slope_deg=np.zeros((3, 3), np.float32))
+    with pytest.raises(InputError, match=r"comparison is 'vector'"):
+        radar_water(pre, post, RadarOptions(comparison="vector"))
     with pytest.raises(InputError, match="later than POST"):
         radar_water(image("a.tif", RIVER, date="2021-02-01"), image("b.tif", RIVER, date="2021-01-01"))
 

@@ -1,0 +1,130 @@
+"""What radar cannot see for the relief: steep ground, layover and shadow, left out of a map of water and counted.
+
+Takes heights of the ground on a grid whose rows run east, the angle of incidence and the direction in which the radar looks. A plane wave is
+taken, which holds over a scene: ground is in shadow where a ray on its way to it meets other ground first, and in layover where ground
+nearer or farther in plan is as far away by the slant range. Refuses a view without heights and turned grids.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deepnets4eo.arrays import ByteImage, FloatImage
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import blocks, gsd_m
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.terrain import slope_deg
+from deepnets4eo.terrain.units import check_layer_unit
+
+if TYPE_CHECKING:
+    from deepnets4eo.floods.options import FloodOptions
+
+CLEAR, STEEP, LAYOVER, SHADOW, UNKNOWN = 0, 1, 2, 3, 4  # why ground is not seen; height not known
+HIDDEN = "relief.tif"  # in the scratch folder
+REACH_PX = 256  # how far a mountain throws its shadow at most
+
+
+def check_radar_view(options: FloodOptions) -> None:
+    """Refuse half of a view, and one without heights. Errors: InputError."""
+    view = (options.incidence_deg, options.look_deg)
+    if view == (None, None):
+        return
+    if None in view or options.dem is None:
+        raise InputError(
+            f"layover and shadow need the heights of the ground, the incidence and the direction of the radar; given are dem={options.dem}, "
+            f"incidence_deg={options.incidence_deg}, look_deg={options.look_deg}. Give all three with --set, or none of the last two."
+        )
+
+
+def hide_relief(image: Layer, heights: Layer, options: FloodOptions, scratch: Path) -> tuple[Layer, Finding]:
+    """An image of radar that is not valid where the relief hides the ground, and the finding that counts it.
+
+    heights : metres, on the grid of the image; scratch : folder of the mask, which is kept for a job that goes on.
+    """
+    from deepnets4eo.change import hide_clouds
+
+    path, counts = scratch / HIDDEN, np.zeros(UNKNOWN + 1, np.int64)
+    if not path.is_file():
+        _write_mask(path, heights, options)
+    hidden = Layer.open(path)
+    for window in blocks(hidden.shape, BLOCK_PX):
+        counts += np.bincount(hidden.read(window)[0][0].ravel().astype(np.intp), minlength=len(counts))
+    return hide_clouds(image, hidden, image.grid), _finding(counts, options)
+
+
+def _write_mask(path: Path, heights: Layer, options: FloodOptions) -> None:
+    check_layer_unit(heights)
+    grid, sizes = heights.grid, gsd_m(heights.grid)
+    if options.look_deg is not None and (grid.affine.b or grid.affine.d):
+        raise InputError(
+            f"the grid of POST is turned, so that north is not up. Warp it to a CRS first: gdalwarp {heights.source}."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    margin = 1 if options.look_deg is None else REACH_PX
+    with CogWriter(path, grid) as writer:
+        for window in blocks(heights.shape, BLOCK_PX):
+            around = window.grow(margin).clip(heights.shape)
+            data, valid = heights.read(around)
+            known = np.where(valid, data[0], np.nan).astype(np.float32)
+            slope = slope_deg(known, sizes)
+            classes = np.where(np.isnan(slope), UNKNOWN, np.where(slope > options.steepest_deg, STEEP, CLEAR)).astype(
+                np.uint8
+            )
+            if options.incidence_deg is not None and options.look_deg is not None:
+                seen = layover_and_shadow(known, sizes, options.incidence_deg, options.look_deg)
+                classes = np.where((seen > CLEAR) & (classes != UNKNOWN), seen, classes)
+            writer.write(window, classes[window.within(around).slices])
+
+
+def layover_and_shadow(
+    heights: FloatImage, sizes_m: tuple[float, float], incidence_deg: float, look_deg: float
+) -> ByteImage:
+    """What a plane wave does not reach, or reaches at the same time as other ground.
+
+    heights : (H, W) metres, NaN where not known; sizes_m : of a pixel along rows (down) and columns (east); incidence_deg : from the vertical; look_deg : where
+    the radar looks, clockwise from north. Returns (H, W): 0 clear, 2 layover, 3 shadow, which hides more.
+    """
+    look, incidence = math.radians(look_deg), math.radians(incidence_deg)
+    steps = np.array([-math.cos(look) / sizes_m[0], math.sin(look) / sizes_m[1]])  # rows and columns a metre
+    step_m = 1 / np.abs(steps).max()  # so that no pixel on the way is left out
+    relief = float(np.nanmax(heights) - np.nanmin(heights)) if np.isfinite(heights).any() else 0.0
+    slopes = {SHADOW: 1 / math.tan(incidence), LAYOVER: math.tan(incidence)}  # metres up a metre on the way
+    classes = np.zeros(heights.shape, np.uint8)
+    for kind, ways in ((LAYOVER, (-1, 1)), (SHADOW, (-1,))):
+        reach = min(REACH_PX, math.ceil(relief / (slopes[kind] * step_m)))
+        for number in range(1, reach + 1):
+            for way in ways:
+                offset = np.rint(way * number * step_m * steps).astype(int)
+                here, there = _overlapping(heights.shape, offset)
+                higher = heights[there] - heights[here]
+                # ground nearer to the radar lays over what is lower than it, and is laid over by farther ground that is higher
+                above = -higher if kind == LAYOVER and way < 0 else higher
+                classes[here][above > slopes[kind] * number * step_m] = kind
+    return classes
+
+
+def _overlapping(shape: tuple[int, ...], offset: np.ndarray) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Slices of the pixels that have one at an offset (rows, columns), and of those."""
+    here, there = [], []
+    for side, move in zip(shape, (int(one) for one in offset), strict=True):
+        here.append(slice(min(max(0, -move), side), max(min(side, side - move), 0)))
+        there.append(slice(min(max(0, move), side), max(min(side, side + move), 0)))
+    return (here[0], here[1]), (there[0], there[1])
+
+
+def _finding(counts: np.ndarray, options: FloodOptions) -> Finding:
+    """The share of the ground that the relief hides, by reason."""
+    shares = counts / max(counts.sum(), 1)
+    named = {f"steeper than {options.steepest_deg:g}°": STEEP, "without a height": UNKNOWN}
+    if options.look_deg is not None:
+        named |= {"in layover": LAYOVER, "in shadow": SHADOW}
+    parts = ", ".join(f"{shares[kind]:.1%} {words}" for words, kind in named.items())
+    return Finding(
+        "hidden_by_relief", "note", f"{1 - shares[CLEAR]:.1%} of the ground was left out of the radar image of the flood: {parts}."
+    )  # fmt: skip

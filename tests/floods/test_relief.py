@@ -1,0 +1,62 @@
+"""Layover and shadow of made-up mountains beside exact ray tracing along single lines (SYNTHETIC)."""
+
+import numpy as np
+import pytest
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.floods import FloodOptions
+from deepnets4eo.floods.relief import CLEAR, LAYOVER, SHADOW, check_radar_view, layover_and_shadow
+
+INCIDENCE = 35.0
+
+
+def trace(heights: np.ndarray, size_m: float, incidence_deg: float) -> np.ndarray:
+    """Classes of one line seen from its beginning: by the order of slant ranges, and by the highest ray so far."""
+    angle, x = np.radians(incidence_deg), np.arange(len(heights)) * size_m
+    slant = x * np.sin(angle) - heights * np.cos(angle)
+    across = x * np.cos(angle) + heights * np.sin(angle)
+    before = np.r_[-np.inf, np.maximum.accumulate(slant)[:-1]]
+    after = np.r_[np.minimum.accumulate(slant[::-1])[::-1][1:], np.inf]
+    classes = np.where((before > slant) | (after < slant), LAYOVER, CLEAR)
+    return np.where(np.r_[-np.inf, np.maximum.accumulate(across)[:-1]] > across, SHADOW, classes)
+
+
+def mountains(seed: int, side: int = 120) -> np.ndarray:
+    rng, at = np.random.default_rng(seed), np.arange(side)
+    peaks = rng.uniform(20, 100, (3, 2))
+    return sum(
+        60 * np.exp(-((at[:, None] - row) ** 2 + (at[None] - col) ** 2) / 50) for row, col in peaks
+    ).astype(np.float32)  # fmt: skip
+
+
+@pytest.mark.parametrize(("look_deg", "turns"), [(90, 0), (180, 1), (270, 2), (0, 3)])
+def test_layover_and_shadow_are_those_of_rays_along_rows_and_columns(look_deg: int, turns: int) -> None:
+    heights = mountains(look_deg)
+    found = np.rot90(layover_and_shadow(heights, (5.0, 5.0), INCIDENCE, look_deg), turns)
+    lines = np.rot90(heights, turns).astype(float)
+    traced = np.stack([trace(line, 5.0, INCIDENCE) for line in lines])
+    assert {LAYOVER, SHADOW} <= set(np.unique(traced))
+    assert (found != traced).mean() < 1e-3  # ties of single precision
+
+
+def test_a_diagonal_view_hides_the_slopes_before_and_behind_a_peak() -> None:
+    at = np.arange(101)
+    cone = np.maximum(0, 80 - 2.0 * np.hypot(at[:, None] - 50, at[None] - 50)).astype(np.float32)  # 63°
+    found = layover_and_shadow(cone, (1.0, 1.0), INCIDENCE, 45.0)  # from the south-west
+    assert found[60, 40] == LAYOVER  # the side that faces the radar
+    assert found[40, 60] == SHADOW
+    assert found[10, 10] == CLEAR
+    np.testing.assert_array_equal(found, found.T[::-1, ::-1])  # alike on both sides of the view
+
+
+def test_flat_ground_and_unknown_heights_hide_nothing() -> None:
+    assert not layover_and_shadow(np.full((20, 20), 7.0, np.float32), (1.0, 1.0), 40, 80).any()
+    assert not layover_and_shadow(np.full((20, 20), np.nan, np.float32), (1.0, 1.0), 40, 80).any()
+
+
+@pytest.mark.parametrize(
+    "view", [{"look_deg": 80.0}, {"incidence_deg": 40.0}, {"look_deg": 80.0, "incidence_deg": 40.0}]
+)
+def test_half_a_view_and_one_without_heights_are_refused(view: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="Give all three"):
+        check_radar_view(FloodOptions(**view))
