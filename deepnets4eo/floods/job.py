@@ -26,7 +26,7 @@ from deepnets4eo.jobs.identity import file_identity, identity_hash
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.scratch import check_job_output, hidden_folder, job_scratch, part_scratch, publish
 from deepnets4eo.outputs.event import EventInfo, event_findings
-from deepnets4eo.outputs.findings import Finding, worst_first
+from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
@@ -180,9 +180,9 @@ def _write(dates: FloodScene, run: Run, folder: Path, out: Path, options: FloodO
     findings = [*event_findings(event), *dates.findings, *_mode_findings(mapper)]
     with hidden_folder(out) as hidden:
         _write_rasters(Layer.open(folder / LABELS), Layer.open(folder / PROBABILITY), hidden, event)
-        polygons, summary, names = write_products(dates, mapper, hidden, options, event, findings)
+        polygons, summary, names, findings = write_products(dates, mapper, hidden, options, event, findings)
         publish(hidden, out, names)
-    return FloodMap({name: out / name for name in names}, polygons, summary, tuple(worst_first(findings)))
+    return FloodMap({name: out / name for name in names}, polygons, summary, tuple(findings))
 
 
 def _mode_findings(mapper: WaterMapper) -> list[Finding]:

@@ -14,6 +14,7 @@ from deepnets4eo.change import RegionPage, area_in_words, changed_area, hectares
 from deepnets4eo.files import write_json
 from deepnets4eo.floods.buildings import NOT_KNOWN, YES, water_around
 from deepnets4eo.floods.dates import FIRST, FloodScene
+from deepnets4eo.floods.lookalikes import lookalike_findings
 from deepnets4eo.floods.mapper import POST, WaterMapper
 from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, FloodOptions
 from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
@@ -63,8 +64,8 @@ def write_products(
     options: FloodOptions,
     event: EventInfo,
     findings: Sequence[Finding],
-) -> tuple[gpd.GeoDataFrame, dict[str, Any], list[str]]:
-    """Write what follows from flood.tif and probability.tif; returns polygons, summary, and the names of all files."""
+) -> tuple[gpd.GeoDataFrame, dict[str, Any], list[str], list[Finding]]:
+    """Write what follows from flood.tif and probability.tif; returns polygons, summary, the names of all files, and all findings."""
     labels, probability = Layer.open(folder / LABELS), Layer.open(folder / PROBABILITY)
     mapped = FLOOD if dates.knows_before else PERMANENT_WATER
     polygons = flood_polygons(labels, probability, mapped, options)
@@ -76,7 +77,9 @@ def write_products(
     write_event(path, event, SUBJECT, LAYER)
     write_styles(path, [(LAYER, "flood", STYLE.format(*COLOURS[mapped]), TITLES[mapped])])
     figures = _figures(labels, dates, buildings, options)
-    ordered = worst_first([*findings, *_figure_findings(figures)])
+    if dates.knows_before:
+        findings = [*findings, *lookalike_findings(labels, dates.scene.layers[POST], dates.kinds[POST], polygons)]
+    ordered = list(worst_first([*findings, *_figure_findings(figures)]))
     summary = {
         "product": "deepnets4eo flood map",
         "synthetic": dates.scene.synthetic,
@@ -96,7 +99,7 @@ def write_products(
     write_region_page(folder / "report.html", page, probability, polygons, page_summary, event, ordered)
     names = sorted(item.name for item in folder.iterdir())
     write_json(folder / MANIFEST, _manifest(dates, options, summary, folder, names))
-    return polygons, summary, [*names, MANIFEST]
+    return polygons, summary, [*names, MANIFEST], ordered
 
 
 def flood_polygons(labels: Layer, probability: Layer, value: int, options: FloodOptions) -> gpd.GeoDataFrame:

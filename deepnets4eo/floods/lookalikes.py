@@ -1,0 +1,121 @@
+"""What a map calls flood and may be none: snow, ice and salt, wet fields, and the shore of the sea.
+
+Measured on the map and on POST, at an overview of at most a thousand pixels and by the shapes of the polygons; returns findings that name what was
+seen. None of it is left out of the map: a flood in snow or over rice fields is a flood all the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import shapely
+from scipy import ndimage
+
+from deepnets4eo.arrays import ByteImage, FloatImage, Mask
+from deepnets4eo.floods.mapper import Kind, water_indices
+from deepnets4eo.floods.thresholds import DRY, FLOOD, PERMANENT_WATER
+from deepnets4eo.grid import Grid, coarse_grid, transform_shapes
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.rasters.scene import Layer
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+OVERVIEW_PX = 1024
+WHITE = 180  # of 255, of the darkest of red, green and blue: muddy water and glint stay below it
+LEAST_WHITE, LEAST_SNOW = 0.2, 0.01  # of the flood, and of the ground, to be named
+LARGEST_FIELD_M2, LEAST_FIELD_PX = 50_000.0, 9  # smaller regions of a few pixels are four-sided by chance
+FOUR_SIDED = 0.8  # share of a field in the smallest rectangle around it
+LEAST_FIELDS, LEAST_IN_FIELDS = 8, 0.5  # number, and share of the flooded area
+SEA_BORDER = 0.2  # of the border of the map, along which one water body leaves it; rivers cross it by less
+LEAST_AT_SEA = 0.1  # of the flood
+
+
+def lookalike_findings(labels: Layer, post: Layer, kind: Kind, polygons: gpd.GeoDataFrame) -> list[Finding]:
+    """What of a flood may be none. labels : the map; post : the flood image on its grid, of a kind; polygons : of the flood."""
+    grid = coarse_grid(labels.grid, OVERVIEW_PX)
+    classes, seen = labels.on(grid, "nearest").read()
+    values, valid = post.on(grid, "nearest").read()
+    classes, seen = classes[0], seen & valid
+    bands = dict(zip(post.band_names, values.astype(np.float32), strict=True))
+    found = [
+        _snow(bands, seen) if kind == "spectrum" else None,
+        _white(bands, kind, classes, seen),
+        _fields(polygons, labels.grid),
+        _sea(classes),
+    ]
+    return [finding for finding in found if finding is not None]
+
+
+def _snow(bands: dict[str, FloatImage], seen: Mask) -> Finding | None:
+    share = float(water_indices(bands)[1][seen].mean()) if seen.any() else 0.0
+    if share < LEAST_SNOW:
+        return None
+    return Finding(
+        "snow_left_out", "note",
+        f"Snow or ice covers {share:.0%} of the ground at the date of the flood, frozen lakes among it; it counts as dry.",
+        "Give an image without snow, or radar.",
+    )  # fmt: skip
+
+
+def _white(bands: dict[str, FloatImage], kind: Kind, classes: ByteImage, seen: Mask) -> Finding | None:
+    """Flooded ground that is white, or brighter than dry land in the infrared, where water is dark."""
+    flood, dry = seen & (classes == FLOOD), seen & (classes == DRY)
+    if kind not in ("surface", "spectrum") or not flood.any():
+        return None
+    if kind == "surface":
+        share = float((np.min(list(bands.values()), axis=0)[flood] > WHITE).mean())
+    else:
+        infrared = bands.get("swir", bands.get("nir"))
+        if infrared is None or not dry.any():
+            return None
+        share = float((infrared[flood] > np.median(infrared[dry])).mean())
+    if share < LEAST_WHITE:
+        return None
+    return Finding(
+        "flood_is_white", "caution",
+        f"{share:.0%} of the mapped flood is as bright as ice, snow, salt flats or clouds are, and water is not.",
+        "Look at the page; give radar, or a map of clouds and snow as --set cloud_mask_post=….",
+    )  # fmt: skip
+
+
+def _fields(polygons: gpd.GeoDataFrame, grid: Grid) -> Finding | None:
+    """Many separate regions that are four-sided and of the size of fields."""
+    areas = polygons["area_m2"].to_numpy(float)
+    shapes = transform_shapes(~grid.affine, polygons.geometry.to_numpy())
+    pixels = shapely.area(shapes)
+    around = shapely.area(shapely.minimum_rotated_rectangle(shapes))
+    fields = (pixels > FOUR_SIDED * around) & (pixels >= LEAST_FIELD_PX) & (areas <= LARGEST_FIELD_M2)
+    if fields.sum() < LEAST_FIELDS or areas[fields].sum() < LEAST_IN_FIELDS * areas.sum():
+        return None
+    return Finding(
+        "flood_in_fields", "caution",
+        f"{areas[fields].sum() / areas.sum():.0%} of the flooded area lies in {int(fields.sum()):,} four-sided regions of at most "
+        f"{LARGEST_FIELD_M2 / 10_000:g} ha, as rice fields under water and salt pans do that are flooded each year.",
+        "Compare with a date before of the same season, or leave them out by --permanent-water.",
+    )  # fmt: skip
+
+
+def _sea(classes: ByteImage) -> Finding | None:
+    """A flood along permanent water that leaves the map by much of its border: tides and waves move such a shore."""
+    border = np.ones(classes.shape, bool)
+    border[1:-1, 1:-1] = False
+    old, _ = ndimage.label(classes == PERMANENT_WATER, np.ones((3, 3)))
+    lengths = np.bincount(old[border], minlength=old.max() + 1)
+    sea = np.flatnonzero(lengths >= SEA_BORDER * border.sum())
+    sea = sea[sea > 0]
+    flood = classes == FLOOD
+    if not len(sea) or not flood.any():
+        return None
+    parts, _ = ndimage.label(flood | (old > 0), np.ones((3, 3)))
+    joined = np.isin(parts, np.unique(parts[np.isin(old, sea)])) & flood
+    share = joined.sum() / flood.sum()
+    if share < LEAST_AT_SEA:
+        return None
+    return Finding(
+        "shore_of_the_sea", "caution",
+        f"{share:.0%} of the mapped flood lies along water that leaves the map by {lengths[sea].sum() / border.sum():.0%} of its "
+        "border, as the sea does: tides and waves move its shore.",
+        "Compare dates of one tide, or leave the tidal flats out by --permanent-water.",
+    )  # fmt: skip

@@ -1,0 +1,88 @@
+"""What looks like a flood in made-up images is named by what is measured of it, and a plain flood is not (SYNTHETIC)."""
+
+import numpy as np
+import pytest
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+pytest.importorskip("numba")
+
+from deepnets4eo.floods import FloodOptions, RadarImage, optical_water, radar_water
+from deepnets4eo.floods.lookalikes import lookalike_findings
+from deepnets4eo.floods.products import flood_polygons
+from deepnets4eo.floods.thresholds import DRY, FLOOD
+from deepnets4eo.rasters.scene import Layer
+
+SIDE = 200
+
+
+def codes(classes: np.ndarray, post: np.ndarray, names: list[str], kind: str, gsd: float) -> dict[str, str]:
+    """Code → message of what is named of a map and its image."""
+    grid = GeoBox(classes.shape, Affine(gsd, 0, 500_000, 0, -gsd, 5_000_000), "EPSG:32631")
+    labels = Layer.open(classes, grid=grid)
+    polygons = flood_polygons(labels, labels, FLOOD, FloodOptions())
+    found = lookalike_findings(labels, Layer.open(post, grid=grid).with_names(names), kind, polygons)
+    return {finding.code: finding.message for finding in found}
+
+
+def radar_pair(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Classes of two dates with water where the masks say it, and the image after."""
+    dates = []
+    for seed, water in enumerate((before, after)):
+        power = np.random.default_rng(seed).gamma(6, 1 / 6, water.shape) * np.where(water, 0.006, 0.12)
+        dates.append(RadarImage(f"{seed}.tif", {"VV": power.astype(np.float32)}))
+    return radar_water(*dates).classes, dates[1].bands["VV"][None]
+
+
+@pytest.mark.parametrize(("colour", "named"), [((232, 236, 240), True), ((120, 105, 80), False)])
+def test_a_frozen_lake_is_named_by_its_brightness_and_brown_water_is_not(colour: tuple[int, ...], named: bool) -> None:
+    rng = np.random.default_rng(0)
+    pre = rng.integers(30, 180, (3, SIDE, SIDE)).astype(np.uint8)
+    post = pre.copy()
+    post[:, 40:150, 50:170] = np.clip(np.array(colour)[:, None, None] + rng.normal(0, 0.5, (3, 110, 120)), 0, 255)
+    classes = optical_water(pre, post, gsd_m=1.0)
+    assert (classes == FLOOD).mean() > 0.2
+    found = codes(classes, post, ["red", "green", "blue"], "surface", 1.0)
+    assert ("flood_is_white" in found) is named
+    if named:
+        white = (post[:, classes == FLOOD].min(axis=0) > 180).mean()
+        assert found["flood_is_white"].startswith(f"{white:.0%} of the mapped flood")
+
+
+def test_a_salt_flat_is_named_by_its_infrared_and_snow_is_counted() -> None:
+    rng = np.random.default_rng(0)
+    land, salt, snow = np.array([800.0, 2600, 2000]), np.array([5200.0, 5000, 3100]), np.array([8000.0, 7600, 900])
+    image = np.tile(land[:, None, None], (1, SIDE, SIDE)) * rng.normal(1, 0.05, (3, SIDE, SIDE))
+    image[:, :80], image[:, 150:, 150:] = salt[:, None, None], snow[:, None, None]
+    classes = np.full((SIDE, SIDE), DRY, np.uint8)
+    classes[:80] = FLOOD  # by MNDWI, which is 0.25 there
+    found = codes(classes, image, ["green", "nir", "swir"], "spectrum", 20.0)
+    assert set(found) == {"flood_is_white", "snow_left_out"}
+    assert found["snow_left_out"].startswith(f"Snow or ice covers {50 * 50 / SIDE**2:.0%} of the ground")
+
+
+def test_rice_fields_under_water_are_named_by_their_shape() -> None:
+    dry, fields = np.zeros((SIDE, SIDE), bool), np.zeros((SIDE, SIDE), bool)
+    for row in range(10, 180, 30):
+        for col in range(10, 180, 24):
+            fields[row : row + 22, col : col + 16] = True
+    classes, post = radar_pair(dry, fields)
+    found = codes(classes, post, ["VV"], "radar", 10.0)
+    assert set(found) == {"flood_in_fields"}
+    share, number = found["flood_in_fields"].split("% of")[0], fields[:, 10].any() * 6 * 8
+    assert int(share) > 80
+    assert f"{number} four-sided regions" in found["flood_in_fields"]
+
+
+def test_a_shore_that_moved_with_the_tide_is_named_by_the_border_that_the_sea_has() -> None:
+    low, high, river = (np.zeros((SIDE, SIDE), bool) for _ in range(3))
+    low[:, :80], high[:, :110] = True, True
+    classes, post = radar_pair(low, high)
+    message = codes(classes, post, ["VV"], "radar", 10.0)["shore_of_the_sea"]
+    assert message.startswith("100% of the mapped flood")
+    assert f"by {(SIDE + 2 * 79) / (4 * SIDE - 4):.0%} of its border" in message
+    river[:, 80:100] = True
+    flooded = river.copy()
+    flooded[50:150, 60:140] = True
+    classes, post = radar_pair(river, flooded)
+    assert codes(classes, post, ["VV"], "radar", 10.0) == {}
