@@ -7,7 +7,6 @@ fitted to the pair itself; with one, its network decides. Streamed and resumable
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,13 +20,14 @@ from deepnets4eo.change.classical.detector import ChangeDetector
 from deepnets4eo.change.diffusion import FEW_STEPS, Diffusion
 from deepnets4eo.change.normalisation import normalise
 from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
+from deepnets4eo.change.page import area_in_words, changed_interval
 from deepnets4eo.change.pair import POST, PRE, ChangePair, open_pair
 from deepnets4eo.change.refinement import FINAL, refine_scores
 from deepnets4eo.change.transitions import COVER_POST, COVER_PRE, split_from_to
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import blocks, mean_gsd_m
 from deepnets4eo.jobs.blocks import Executor
-from deepnets4eo.jobs.identity import file_identity, identity_hash
+from deepnets4eo.jobs.identity import scene_identity
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.scratch import check_job_output, hidden_folder, job_scratch, publish
 from deepnets4eo.outputs.event import EventInfo, event_findings
@@ -82,8 +82,6 @@ class ChangeMap:
 
     def headline(self) -> str:
         """The changed area in one line, with its interval where there is one."""
-        from deepnets4eo.change.page import area_in_words, changed_interval
-
         area = self.summary["area"]
         return f"{area_in_words(area, 'changed', changed_interval(area))} changed"
 
@@ -364,14 +362,11 @@ def _origin(layer: Layer) -> dict[str, str]:
 
 def _identity(pair: ChangePair, options: ChangeOptions) -> str:
     """Name of the folder of what is finished: other images, registrations or options have another one; arrays always."""
-    if not all(layer.paths for layer in pair.scene.layers.values()):
-        return uuid.uuid4().hex[:16]
     shaping = asdict(
         replace(options, workers=0, memory_bytes=0, min_area_m2=0.0, refine=None, cover_pre=None, cover_post=None)
     )
     further = [path for path in (options.cloud_mask_pre, options.cloud_mask_post) if path is not None]
     if options.model is not None:
         further.append(str(Path(options.model) / CARD))
-    files = [*(path for layer in pair.scene.layers.values() for path in layer.paths), *further]
     position = [pair.registration.matrix, list(pair.scene.grid.affine)]
-    return identity_hash(shaping, [file_identity(path) for path in files], position)
+    return scene_identity(pair.scene.layers.values(), shaping, further, position)

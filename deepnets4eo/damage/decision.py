@@ -247,7 +247,7 @@ class DecisionModel:
 
         scores : rasters whose columns the evidence has; network, post : the network's probabilities from both images, and
         from the post image alone; ground : areas and blocks of the buildings, for the estimates; inundated : buildings in new water.
-        Of these the water alone says something where the model does not know their evidence: they have no grade yet. They tell
+        Of these the water alone says something where the model does not know their evidence: they have no grade yet. They say
         nothing of the share of damaged buildings among the others, and the estimates rest on the water.
 
         Buildings whose evidence lies outside what the model knows are graded by the network alone where its reliability there was

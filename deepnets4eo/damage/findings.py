@@ -175,13 +175,16 @@ def result_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_], skill: Netwo
 
 
 def _range_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> list[Finding]:
-    counts = frame.loc[frame["method"] != BY_WATER, "reason"].value_counts()
+    assessed = frame["status"] == ASSESSED
     set_aside, by_network = (
         {reason: int(counts[lead + reason]) for reason in OUTSIDE if lead + reason in counts}
-        for lead in ("", BY_NETWORK)
+        for lead, counts in (
+            ("", frame.loc[~assessed, "reason"].value_counts()),
+            (BY_NETWORK, frame.loc[assessed, "reason"].value_counts()),
+        )
     )
     number = sum(set_aside.values())
-    seen = int((frame["status"] == ASSESSED).sum()) + number
+    seen = int(assessed.sum()) + number
     if not set_aside and not by_network:
         return []
     what = ((set_aside, "not assessed"), (by_network, "graded by the network alone"))

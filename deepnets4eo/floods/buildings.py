@@ -54,7 +54,7 @@ class BuildingWater:
         return np.asarray(self.inundated != NOT_KNOWN)
 
     def of_unknown_date(self) -> BuildingWater:
-        """Return the same where nobody knows since when the water is there: what stands in it is not known to be inundated."""
+        """Return the same where it is not known since when the water is there: what stands in it is not known to be inundated."""
         return replace(self, inundated=np.where(self.surrounded, NOT_KNOWN, self.inundated).astype(object))
 
 

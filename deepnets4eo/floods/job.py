@@ -7,7 +7,6 @@ Streamed and resumable: an interrupted job goes on where it was, and computers c
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -22,7 +21,7 @@ from deepnets4eo.floods.mapper import POST, WaterMapper
 from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, FloodOptions
 from deepnets4eo.grid import blocks
 from deepnets4eo.jobs.executors import Workers
-from deepnets4eo.jobs.identity import file_identity, identity_hash
+from deepnets4eo.jobs.identity import scene_identity
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.scratch import check_job_output, hidden_folder, job_scratch, part_scratch, publish
 from deepnets4eo.outputs.event import EventInfo, event_findings
@@ -220,11 +219,8 @@ def _write_rasters(labels: Layer, probabilities: Layer, folder: Path, event: Eve
 
 def _identity(dates: FloodScene, options: FloodOptions) -> str:
     """Name of the folder of what is finished: other images, registrations or options have another one; arrays always."""
-    layers = dates.scene.layers.values()
-    if not all(layer.paths for layer in layers):
-        return uuid.uuid4().hex[:16]
-    files = [*(path for layer in layers for path in layer.paths), *options.shaping.further_inputs.values()]
     motion = None if dates.registration is None else dates.registration.matrix
-    return identity_hash(
-        asdict(options.shaping), [file_identity(path) for path in files], [motion, list(dates.scene.grid.affine)]
+    layers, shaping = dates.scene.layers.values(), options.shaping
+    return scene_identity(
+        layers, asdict(shaping), shaping.further_inputs.values(), [motion, list(dates.scene.grid.affine)]
     )

@@ -34,18 +34,13 @@ LEAST_AT_SEA = 0.1  # of the flood
 
 def lookalike_findings(labels: Layer, post: Layer, kind: Kind, polygons: gpd.GeoDataFrame) -> list[Finding]:
     """What of a flood may be none. labels : the map; post : the flood image on its grid, of a kind; polygons : of the flood."""
-    grid = coarse_grid(labels.grid, OVERVIEW_PX)
-    classes, seen = labels.on(grid, "nearest").read()
-    values, valid = post.on(grid, "nearest").read()
-    classes, seen = classes[0], seen & valid
-    bands = dict(zip(post.band_names, values.astype(np.float32), strict=True))
-    found = [
-        _snow(bands, seen) if kind == "spectrum" else None,
-        _white(bands, kind, classes, seen),
-        _fields(polygons, labels.grid),
-        _sea(classes),
-    ]
-    return [finding for finding in found if finding is not None]
+    classes = labels.on(coarse_grid(labels.grid, OVERVIEW_PX), "nearest").read()[0][0]
+    named = [_fields(polygons, labels.grid), _sea(classes)]
+    if kind in ("surface", "spectrum"):
+        values, seen, _ = post.thumbnail(OVERVIEW_PX)
+        bands = dict(zip(post.band_names, values.astype(np.float32), strict=True))
+        named += [_snow(bands, seen) if kind == "spectrum" else None, _white(bands, classes, seen)]
+    return [finding for finding in named if finding is not None]
 
 
 def _snow(bands: dict[str, FloatImage], seen: Mask) -> Finding | None:
@@ -59,18 +54,14 @@ def _snow(bands: dict[str, FloatImage], seen: Mask) -> Finding | None:
     )  # fmt: skip
 
 
-def _white(bands: dict[str, FloatImage], kind: Kind, classes: ByteImage, seen: Mask) -> Finding | None:
-    """Flooded ground that is white, or brighter than dry land in the infrared, where water is dark."""
+def _white(bands: dict[str, FloatImage], classes: ByteImage, seen: Mask) -> Finding | None:
+    """Flooded ground that is brighter than dry land in the infrared, where water is dark, or white where only colours are known."""
     flood, dry = seen & (classes == FLOOD), seen & (classes == DRY)
-    if kind not in ("surface", "spectrum") or not flood.any():
+    infrared = bands.get("swir", bands.get("nir"))
+    if not flood.any() or (infrared is not None and not dry.any()):
         return None
-    if kind == "surface":
-        share = float((np.min(list(bands.values()), axis=0)[flood] > WHITE).mean())
-    else:
-        infrared = bands.get("swir", bands.get("nir"))
-        if infrared is None or not dry.any():
-            return None
-        share = float((infrared[flood] > np.median(infrared[dry])).mean())
+    white = np.min(list(bands.values()), axis=0) > WHITE if infrared is None else infrared > np.median(infrared[dry])
+    share = float(white[flood].mean())
     if share < LEAST_WHITE:
         return None
     return Finding(

@@ -89,7 +89,7 @@ class WaterDate:
     thresholds : dict
         Polarisation in dB, or the negative of an index → threshold; None where no part of the scene has two modes.
     change : WaterThreshold | None
-        Of the change vector from a date of radar to POST, where that is asked for and has two modes.
+        Of the change vector from a date of radar to POST, where the options take it and it has two modes.
     """
 
     kind: Kind

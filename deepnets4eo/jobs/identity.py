@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
+from collections.abc import Iterable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +44,16 @@ def layer_identity(layer: Layer | None) -> list[Any]:
         return []
     about = [str(layer.source), grid_identity(layer.grid), layer.bands, repr(layer.nodata)]
     return [*about, [file_identity(path) for path in layer.paths] or _hash_values(layer)]
+
+
+def scene_identity(layers: Iterable[Layer], shaping: Any, further: Iterable[str | Path], position: Any) -> str:
+    """Name of the folder of what is finished of some layers: other files, options that shape the result or positions have another one,
+    layers of arrays always. further : files that are read beside them."""
+    paths = [layer.paths for layer in layers]
+    if not all(paths):
+        return uuid.uuid4().hex[:16]
+    files = [path for of_layer in paths for path in of_layer]
+    return identity_hash(shaping, [file_identity(path) for path in (*files, *further)], position)
 
 
 def _describe(value: Any) -> Any:
