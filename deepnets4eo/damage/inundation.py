@@ -21,7 +21,6 @@ from deepnets4eo.damage.colour_choice import in_colour
 from deepnets4eo.damage.estimates import IN_WATER_MEAN, InundatedBuildings
 from deepnets4eo.damage.evidence.working_grid import mean_gsd
 from deepnets4eo.damage.prepared_scene import FAR_M, NOT_ON_BUILDINGS
-from deepnets4eo.damage.reliability import EVERYTHING
 from deepnets4eo.damage.settings import NOT_SOUGHT, Settings
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, DAMAGED, GRADES, MAJOR
 from deepnets4eo.floods import COARSEST_M, OUTER_M, BuildingWater, WaterMapper, surface_scene, water_around
@@ -45,6 +44,7 @@ COVERED = 0.5  # share of the outline under water, of a roof that is gone
 WATER, RING = "ev_water_share", "ev_water_ring_share"
 SURROUNDED, UNDER = "surrounded by water", "under water"
 POSSIBLY = GRADES[1]  # of a building in water that counts as possibly damaged
+EVERYTHING = ",".join(GRADES)  # what cannot be excluded of a structure that is not known
 
 
 @dataclass(frozen=True)
