@@ -28,7 +28,7 @@ LEAST_WHITE, LEAST_SNOW = 0.2, 0.01  # of the flood, and of the ground, to be na
 LARGEST_FIELD_M2, LEAST_FIELD_PX = 50_000.0, 9  # smaller regions of a few pixels are four-sided by chance
 FOUR_SIDED = 0.8  # share of a field in the smallest rectangle around it
 LEAST_FIELDS, LEAST_IN_FIELDS = 8, 0.5  # number, and share of the flooded area
-SEA_BORDER = 0.2  # of the border of the map, along which one water body leaves it; rivers cross it by less
+SEA_BORDER = 0.2  # of the border of the map, in one piece, along which water leaves it; rivers cross it by less
 LEAST_AT_SEA = 0.1  # of the flood
 
 
@@ -90,12 +90,14 @@ def _fields(polygons: gpd.GeoDataFrame, grid: Grid) -> Finding | None:
 
 def _sea(classes: ByteImage) -> Finding | None:
     """A flood along permanent water that leaves the map by much of its border: tides and waves move such a shore."""
-    border = np.ones(classes.shape, bool)
-    border[1:-1, 1:-1] = False
     old, _ = ndimage.label(classes == PERMANENT_WATER, np.ones((3, 3)))
-    lengths = np.bincount(old[border], minlength=old.max() + 1)
-    sea = np.flatnonzero(lengths >= SEA_BORDER * border.sum())
-    sea = sea[sea > 0]
+    around = np.concatenate([old[0], old[1:, -1], old[-1, -2::-1], old[-2:0:-1, 0]])  # the border, once around
+    first = int(np.flatnonzero(around != around[0])[0]) if (around != around[0]).any() else 0
+    around = np.roll(around, -first)  # begins where a piece does
+    starts = np.flatnonzero(np.r_[True, np.diff(around) != 0])
+    lengths = np.diff(np.r_[starts, len(around)])
+    at_sea = (lengths >= SEA_BORDER * len(around)) & (around[starts] > 0)
+    sea = np.unique(around[starts][at_sea])
     flood = classes == FLOOD
     if not len(sea) or not flood.any():
         return None
@@ -106,7 +108,7 @@ def _sea(classes: ByteImage) -> Finding | None:
         return None
     return Finding(
         "shore_of_the_sea", "caution",
-        f"{share:.0%} of the mapped flood lies along water that leaves the map by {lengths[sea].sum() / border.sum():.0%} of its "
+        f"{share:.0%} of the mapped flood lies along water that leaves the map by {lengths[at_sea].sum() / len(around):.0%} of its "
         "border, as the sea does: tides and waves move its shore.",
         "Compare dates of one tide, or leave the tidal flats out by --permanent-water.",
     )  # fmt: skip

@@ -88,8 +88,10 @@ def test_a_shore_that_moved_with_the_tide_is_named_by_the_border_that_the_sea_ha
     message = codes(classes, post, ["VV"], "radar", 10.0)["shore_of_the_sea"]
     assert message.startswith("100% of the mapped flood")
     assert f"by {(SIDE + 2 * 79) / (4 * SIDE - 4):.0%} of its border" in message
-    river[:, 80:100] = True
+    for col in (20, 80, 140):  # a river that crosses the border six times, by a quarter of it in all
+        river[:, col : col + 35] = True
+    river[100:120, 20:175] = True
     flooded = river.copy()
-    flooded[50:150, 60:140] = True
+    flooded[50:150, 10:190] = True
     classes, post = radar_pair(river, flooded)
     assert codes(classes, post, ["VV"], "radar", 10.0) == {}
