@@ -28,6 +28,7 @@ CORE_PACKAGES = {
     "rasters",
     "registration",
     "segmenters",
+    "sharpening",
     "terrain",
     "tiling",
     "training",

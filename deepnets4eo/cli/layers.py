@@ -1,4 +1,4 @@
-"""`deepnets4eo layers`: further layers of a scene: heights above ground, and OpenStreetMap or other vectors as rasters."""
+"""`deepnets4eo layers`: further layers of a scene: heights above ground, vectors as rasters, and colours in the detail of a finer band."""
 
 from __future__ import annotations
 
@@ -6,13 +6,35 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import Field
 
+from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Gsd, Out, Overwrite
-from deepnets4eo.options import split_names
+from deepnets4eo.options import KEY, option_group, split_names
+
+
+@option_group
+class OsmOptions:
+    """Rarer values of `layers osm`; `osm.rasterize_osm` says what they mean."""
+
+    clip_m: Annotated[
+        float, Field(description="Largest distance in metres; farther ones become this.", json_schema_extra=KEY)
+    ] = 20.0
+    unknown: Annotated[
+        str, Field(description="Classes that are unknown everywhere, with commas between.", json_schema_extra=KEY)
+    ] = ""
+    complete: Annotated[
+        str,
+        Field(
+            description="Classes that are absent, not unknown, outside their objects, with commas between.",
+            json_schema_extra=KEY,
+        ),
+    ] = ""
 
 
 def layers() -> None:
-    """Write further layers of a scene as rasters: heights from a surface model, or vectors drawn on an image's grid.
+    """Write further layers of a scene as rasters: heights from a surface model, vectors drawn on an image's grid, or its bands
+    in the detail of a panchromatic band.
 
     Scenes take the result as a further layer, such as dsm=FILE or osm=FILE.
 
@@ -62,6 +84,7 @@ def heights(
     show_result(f"bands: {', '.join(chosen)}", written)
 
 
+@with_options(OsmOptions)
 def osm(
     image: Annotated[Path, typer.Argument(help="Raster whose grid the layers use.", show_default=False)],
     vectors: Annotated[
@@ -74,16 +97,12 @@ def osm(
     encoding: Annotated[
         str, typer.Option(help="binary (1 inside, -1 outside) or distance (signed, metres).")
     ] = "binary",
-    clip: Annotated[float, typer.Option(help="Largest distance in metres; farther ones become this.")] = 20.0,
     rules: Annotated[Path | None, typer.Option(help="YAML table of tags and widths.", show_default=False)] = None,
     coverage: Annotated[
         str | None,
         typer.Option(help="Polygons inside which the vectors are complete; or everywhere.", show_default=False),
     ] = None,
-    unknown: Annotated[str, typer.Option(help="Classes that are unknown everywhere, with commas between.")] = "",
-    complete: Annotated[
-        str, typer.Option(help="Classes that are absent, not unknown, outside their objects, with commas between.")
-    ] = "",
+    options: OsmOptions = OsmOptions(),
     overwrite: Overwrite = False,
 ) -> None:
     """Draw OpenStreetMap classes as layers of an image: one band a class, 0 for unknown.
@@ -99,10 +118,42 @@ def osm(
 
     with progress("osm") as advance:
         written = rasterize_osm(
-            by_class(vectors), image, out, encoding=encoding, clip_m=clip, rules=rules, coverage=coverage,
-            unknown=split_names(unknown), complete=split_names(complete), overwrite=overwrite, progress=advance,
+            by_class(vectors), image, out, encoding=encoding, clip_m=options.clip_m, rules=rules, coverage=coverage,
+            unknown=split_names(options.unknown), complete=split_names(options.complete), overwrite=overwrite, progress=advance,
         )  # fmt: skip
     show_result(f"bands: {', '.join(Layer.open(written).band_names)}", written)
+
+
+def pansharpen(
+    image: Annotated[Path, typer.Argument(help="Image with the colours.", show_default=False)],
+    pan: Annotated[Path, typer.Argument(help="Panchromatic band: finer, of the same date.", show_default=False)],
+    out: Out,
+    method: Annotated[str, typer.Argument(help="gsa, brovey or pca.")] = "gsa",
+    overwrite: Overwrite = False,
+) -> None:
+    """Write an image's bands in the detail of a finer panchromatic band, and say how good they are.
+
+    Writes float32, NaN for no data. QNR needs no reference (1 is best); ERGAS (good below 3) and the spectral angle compare a result
+    from degraded inputs with the image itself, beside ERGAS of plain interpolation.
+
+    \b
+    deepnets4eo layers pansharpen multispectral.tif pan.tif --out sharp.tif
+    deepnets4eo layers pansharpen multispectral.tif pan.tif brovey --out sharp.tif
+    """
+    from deepnets4eo.cli.output import echo, progress, show_result
+    from deepnets4eo.sharpening import pansharpen_raster
+
+    with progress("pansharpen") as advance:
+        quality = pansharpen_raster(image, pan, out, method=method, overwrite=overwrite, progress=advance)
+    echo(
+        f"QNR {quality.qnr:.3f} (spectral {quality.d_lambda:.3f}, spatial {quality.d_s:.3f}); from degraded inputs ERGAS "
+        f"{quality.ergas:.2f} (interpolated {quality.ergas_cubic:.2f}), spectral angle {quality.sam_deg:.2f}°"
+    )
+    if quality.ergas > quality.ergas_cubic:
+        echo(
+            "The detail does not fit the colours: the band may lie off the image by part of a pixel, or be of another date."
+        )
+    show_result(f"bands in the detail of {pan}", out)
 
 
 def by_class(items: list[str]) -> list[str] | dict[str, str]:

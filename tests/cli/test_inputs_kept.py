@@ -81,6 +81,8 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("layers osm image.tif houses.gpkg --coverage area.geojson", "area.geojson", "--out"),
         ("layers osm image.tif houses.gpkg --rules rules.yaml", "rules.yaml", "--out"),
         ("layers heights dsm.tif", "dsm.tif", "--out"),
+        ("layers pansharpen image.tif dsm.tif", "image.tif", "--out"),
+        ("layers pansharpen image.tif dsm.tif", "dsm.tif", "--out"),
         ("layers heights dsm.tif --dtm image.tif", "image.tif", "--out"),
         ("layers heights dsm.tif --channels ndvi --image image.tif", "image.tif", "--out"),
     ],

@@ -108,8 +108,16 @@ def test_rasterize(reach, capsys) -> None:
         "encoding": "binary", "clip_m": 20.0, "rules": None, "coverage": None, "unknown": [], "complete": [],
         "overwrite": False,
     }  # fmt: skip
-    words = ["--encoding", "distance", "--clip", 5, "--rules", "r.yaml", "--coverage", "c.gpkg", "--unknown", "roads"]
-    found = reach(function, *start, "roads=a.gpkg", "water=b.gpkg", *words, "--complete", "a,b", "--overwrite")
+    words = [
+        "--encoding",
+        "distance",
+        "--rules",
+        "r.yaml",
+        "--coverage",
+        "c.gpkg",
+        *keys("--set", clip_m=5, unknown="roads"),
+    ]
+    found = reach(function, *start, "roads=a.gpkg", "water=b.gpkg", *words, "--set", "complete=a,b", "--overwrite")
     assert found.words[0] == {"roads": "a.gpkg", "water": "b.gpkg"}
     assert found.options == {
         "encoding": "distance", "clip_m": 5.0, "rules": Path("r.yaml"), "coverage": "c.gpkg", "unknown": ["roads"],

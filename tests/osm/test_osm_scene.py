@@ -60,7 +60,7 @@ def test_the_verb_takes_files_by_class_and_prints_where_the_result_is(tmp_path, 
     CITY.osm()["buildings"].to_file(tmp_path / "houses.gpkg")
     out = tmp_path / "osm.tif"
     command = ["layers", "osm", str(tmp_path / "image.tif"), f"buildings={tmp_path / 'houses.gpkg'}", "--out", str(out)]
-    assert main([*command, "--coverage", "everywhere", "--complete", "water,roads"]) == 0
+    assert main([*command, "--coverage", "everywhere", "--set", "complete=water,roads"]) == 0
     assert capsys.readouterr().out.strip() == str(out)
     data, _ = Layer.open(out).read()
     assert [np.unique(band).tolist() for band in data] == [[-1], [-1, 1], [0], [-1]]

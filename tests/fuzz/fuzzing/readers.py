@@ -62,7 +62,7 @@ def _options(main: Path, out: Path, sound: Seeds) -> object:
         ["polygons", labels, "--out", "{out}/a.gpkg", "--objects", "car", "--set", f"opening_m={word}"],
         ["polygons", labels, "--out", "{out}/a.gpkg", "--objects", "car", "--density", "{out}/d.tif", "--set", f"cell_m={word}"],
         ["layers", "heights", "{heights}", "--out", "{out}/a.tif", "--max-building-m", word],
-        ["layers", "osm", image, "{osm}", "--out", "{out}/a.tif", "--encoding", "distance", "--clip", word],
+        ["layers", "osm", image, "{osm}", "--out", "{out}/a.tif", "--encoding", "distance", "--set", f"clip_m={word}"],
         ["train", "unet-resnet34", "--out", "{out}/run", "--set", f"train.epochs={word}"],
         ["train", "unet-resnet34", "--out", "{out}/run", "--set", word],
     ]  # fmt: skip
