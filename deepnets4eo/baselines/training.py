@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from deepnets4eo.baselines.estimators import EstimatorOptions
+from deepnets4eo.baselines.estimators import UNWEIGHTED, EstimatorOptions, build_estimator
 from deepnets4eo.baselines.features.deep import DeepOptions
 from deepnets4eo.baselines.features.profiles import ProfileOptions
 from deepnets4eo.errors import InputError
@@ -161,7 +161,6 @@ def _network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple[Segm
 
 
 def _pixels(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
-    from deepnets4eo.baselines.estimators import build_estimator
     from deepnets4eo.baselines.pixel_classifier import PixelClassifier
 
     classifier = PixelClassifier(
@@ -184,7 +183,6 @@ def _pixels(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
 
 
 def _superpixels(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
-    from deepnets4eo.baselines.estimators import build_estimator
     from deepnets4eo.baselines.superpixel_classifier import SuperpixelClassifier
     from deepnets4eo.baselines.superpixels import Superpixels
 
@@ -244,7 +242,6 @@ def _shares(recipe: BaselineRecipe, prepared: Prepared) -> list[float] | None:
     """Return the classes' shares in the training labels; None where samples have the shares that are wanted. Balanced
     samples and weights make probabilities of equal shares, random samples without weights those of the labels. Angles
     know no shares: they are adjusted to the labels' where samples are balanced, and never to equal ones."""
-    from deepnets4eo.baselines.estimators import UNWEIGHTED
 
     model, estimator, total = recipe.model, recipe.estimator, sum(prepared.pixels)
     at_random = model.sampling == "random" and model.method == "pixels"

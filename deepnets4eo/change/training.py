@@ -33,7 +33,13 @@ from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.training.data import ClassSamples, Sample, ValidationLoader
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
-from deepnets4eo.training.losses import SumOfLosses, class_of_monitor, class_weights, median_frequency
+from deepnets4eo.training.losses import (
+    SegmentationCriterion,
+    SumOfLosses,
+    class_of_monitor,
+    class_weights,
+    median_frequency,
+)
 from deepnets4eo.training.recipe import DataSection, Recipe, TrainSection
 from deepnets4eo.training.scenes import LabelledScene, warn_of_hidden_class
 from deepnets4eo.training.segmentation import NOT_VALIDATED, Prepared, load_legend, prepare
@@ -174,7 +180,6 @@ def _untrained(covers: _Covers) -> NetworkSegmenter:
 
 def _train_direct(covers: _Covers, segmenter: NetworkSegmenter, out: Path, options: TrainOptions) -> dict[str, Any]:
     """Strategy 2: each pair is a class."""
-    from deepnets4eo.training.losses import SegmentationCriterion
 
     train, inputs = covers.recipe.train, covers.prepared.inputs
     pixels = [int(count) for count in covers.pairs.ravel()]
@@ -213,7 +218,6 @@ def _matrices(covers: _Covers, segmenter: NetworkSegmenter) -> Any:
 
 def _change_scorer(covers: _Covers) -> Any:
     """Scores of change after an epoch, the monitored class among them, and of land cover."""
-    from deepnets4eo.training.losses import class_of_monitor
 
     of_class = class_of_monitor(covers.recipe.train, covers.prepared.legend)
 

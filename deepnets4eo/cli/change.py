@@ -23,7 +23,7 @@ from deepnets4eo.cli.options import (
     WhoWorks,
     memory_bytes,
 )
-from deepnets4eo.cli.output import echo
+from deepnets4eo.cli.output import echo, end_with_findings, progress, show_json, show_result
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs.event import EventInfo
 
@@ -116,7 +116,6 @@ def _map_change(
     overwrite: bool, resume: bool,
 ) -> None:  # fmt: skip
     from deepnets4eo.change.job import check_outputs, map_change
-    from deepnets4eo.cli.output import end_with_findings, progress, show_json, show_result
     from deepnets4eo.outputs.input_files import check_not_inputs
 
     check_not_inputs([json], [pre, post, *options.further_inputs.values()])
@@ -138,7 +137,6 @@ def _write_transitions(
     overwrite: bool,
 ) -> None:  # fmt: skip
     from deepnets4eo.change.cover_table import compare_covers, write_transitions
-    from deepnets4eo.cli.output import show_json, show_result
     from deepnets4eo.evaluation.options import load_legend
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.jobs.lock import output_lock

@@ -10,7 +10,7 @@ import typer
 
 from deepnets4eo.cli.completion import dataset_names, legend_names
 from deepnets4eo.cli.options import Json, patterns
-from deepnets4eo.cli.output import echo, show_result, visible
+from deepnets4eo.cli.output import echo, progress, show_result, visible
 from deepnets4eo.errors import InputError
 
 if TYPE_CHECKING:
@@ -81,7 +81,6 @@ def _inspect(
     path: str, legend: Legend | None, card: DatasetCard | None, split: str | None, *, thorough: bool
 ) -> Inspection:
     """What a file is, or a folder: a dataset of the card, or of the one that it is recognised as."""
-    from deepnets4eo.cli.output import progress
     from deepnets4eo.inspection.datasets import inspect_dataset, recognise
     from deepnets4eo.inspection.files import inspect
 

@@ -20,7 +20,7 @@ from deepnets4eo.cli.options import (
     part_is_done,
     threads_alone,
 )
-from deepnets4eo.cli.output import echo
+from deepnets4eo.cli.output import echo, end_with_findings, progress, show_footprints, show_result
 from deepnets4eo.damage.settings import FurtherInputs, Settings
 from deepnets4eo.formats.access import check_exist
 from deepnets4eo.outputs.event import EventInfo
@@ -64,7 +64,6 @@ def damage(
         read = [pre, post, footprints, *further.layers.values(), further.points_pre, further.points_post]
         check_exist(each for each in (*read, settings.class_shares) if each is not None)
 
-    from deepnets4eo.cli.output import end_with_findings, progress, show_footprints, show_result
     from deepnets4eo.damage.file_job import FileJob, parse_part
     from deepnets4eo.jobs.executors import Workers
 

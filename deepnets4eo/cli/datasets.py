@@ -8,7 +8,7 @@ import typer
 
 from deepnets4eo.cli.completion import card_names
 from deepnets4eo.cli.options import Json
-from deepnets4eo.cli.output import echo
+from deepnets4eo.cli.output import echo, show_json
 
 
 def datasets(
@@ -24,7 +24,6 @@ def datasets(
     \b
     deepnets4eo datasets isprs_vaihingen
     deepnets4eo datasets --legends isprs --qml > isprs.qml"""
-    from deepnets4eo.cli.output import show_json
     from deepnets4eo.outputs.input_files import check_not_inputs
 
     check_not_inputs([json], [name])

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from deepnets4eo.cli.options import Overwrite, Seed
-from deepnets4eo.cli.output import echo, show_result
+from deepnets4eo.cli.output import echo, end_with_findings, show_footprints, show_result
 
 
 def demo(
@@ -22,7 +22,6 @@ def demo(
     \b
     deepnets4eo demo
     deepnets4eo demo --out my_demo --seed 7 --size 2048"""
-    from deepnets4eo.cli.output import end_with_findings, show_footprints
     from deepnets4eo.damage import Settings, assess
     from deepnets4eo.damage.accuracy import compare_with_reference
     from deepnets4eo.files import check_overwrite

@@ -11,7 +11,7 @@ import typer
 from deepnets4eo.cli.completion import dataset_names, legend_names, protocol_names
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import memory_bytes, patterns
-from deepnets4eo.cli.output import echo
+from deepnets4eo.cli.output import echo, progress, show_json, show_result
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.options import (
     LEGENDS,
@@ -143,7 +143,6 @@ def _score_points(
 ) -> dict[str, Any]:
     """Scores labelled points against the classification of the same points."""
     from deepnets4eo.cards.dataset_card import load_protocol
-    from deepnets4eo.cli.output import progress
     from deepnets4eo.points import evaluate_cloud
 
     if intervals.draws or changes != ProtocolChanges(ignore=changes.ignore, unknown=changes.unknown):
@@ -161,7 +160,6 @@ def _score_dataset(
     dataset: str, root: Path, predictions: Path, scored: ScoredFiles, changes: ProtocolChanges, intervals: Intervals
 ) -> dict[str, Any]:
     """Scores the tiles of a dataset's test part; the protocol may be written as DATASET/PROTOCOL."""
-    from deepnets4eo.cli.output import progress
     from deepnets4eo.evaluation import evaluate_dataset
 
     name = scored.protocol.rpartition("/")[2] if scored.protocol else None
@@ -176,7 +174,6 @@ def _score_files(
     prediction: Path, reference: Path, scored: ScoredFiles, changes: ProtocolChanges, intervals: Intervals
 ) -> dict[str, Any]:
     """Scores one raster against another, or two folders of tiles paired by name."""
-    from deepnets4eo.cli.output import progress
     from deepnets4eo.evaluation import evaluate_pairs
     from deepnets4eo.evaluation.pairs import pair_tiles
 
@@ -205,7 +202,6 @@ def _rules(prediction: Path, legend: str | None, protocol: str | None) -> tuple[
 def _show(result: dict[str, Any], earlier: Mapping[str, Any] | None, files: ReportFiles) -> None:
     """Print the tables to stdout; where files are written, their paths to stdout and the tables to stderr."""
     from deepnets4eo.cards.dataset_card import PublishedScores
-    from deepnets4eo.cli.output import show_json, show_result
     from deepnets4eo.evaluation import comparison, report
     from deepnets4eo.files import write_text
 
@@ -233,7 +229,6 @@ def _score_damage(
     files: ReportFiles,
 ) -> None:  # fmt: skip
     """Scores folders of damage rasters by the rules of the xView2 challenge, which have no other options."""
-    from deepnets4eo.cli.output import show_json, show_result
     from deepnets4eo.damage.xview2 import score_folders
     from deepnets4eo.outputs.input_files import check_not_inputs
 
@@ -258,7 +253,6 @@ def _write_page(
     run: Path, reference: Path | None, options: PageOptions, scored: ScoredFiles, files: ReportFiles
 ) -> None:
     """The page of a hyperspectral run, whose maps are predicted here."""
-    from deepnets4eo.cli.output import show_result
     from deepnets4eo.hyperspectral import run_report
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.prediction import PredictOptions

@@ -8,7 +8,7 @@ import typer
 
 from deepnets4eo.cli.completion import recipe_names
 from deepnets4eo.cli.options import Json
-from deepnets4eo.cli.output import echo
+from deepnets4eo.cli.output import echo, show_json
 
 
 def models(
@@ -28,7 +28,6 @@ def models(
     from fnmatch import fnmatch
 
     from deepnets4eo.cards import catalog
-    from deepnets4eo.cli.output import show_json
     from deepnets4eo.errors import InputError, MissingExtraError, name_hint
     from deepnets4eo.segmenters.networks import list_models
 

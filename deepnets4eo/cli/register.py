@@ -9,7 +9,7 @@ import typer
 
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Json, Overwrite
-from deepnets4eo.cli.output import echo
+from deepnets4eo.cli.output import echo, end_with_findings, show_json, show_result
 from deepnets4eo.registration.options import RegisterOptions
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ def register(
     \b
     deepnets4eo register pre.tif post.tif --json registration.json
     deepnets4eo register pre_tiles/ post_tiles/ --footprints buildings.gpkg --tie-points ties.gpkg"""
-    from deepnets4eo.cli.output import end_with_findings, show_json, show_result
     from deepnets4eo.errors import InputError
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.footprints import align_footprints

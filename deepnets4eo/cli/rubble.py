@@ -8,7 +8,7 @@ import typer
 
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import DryRun, Event, Out, Overwrite, formats
-from deepnets4eo.cli.output import echo
+from deepnets4eo.cli.output import echo, end_with_findings, progress, show_result
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.points.rubble.rubble_map import RubbleOptions
 
@@ -38,7 +38,6 @@ def rubble(
     deepnets4eo rubble post.laz --pre pre.laz --footprints footprints.gpkg --out rubble
     deepnets4eo rubble post.laz --footprints footprints.gpkg --height-column height_m --out rubble
     deepnets4eo rubble dsm_post.tif --pre dsm_pre.tif --footprints footprints.gpkg --least-loss-m 2.5 --out rubble"""
-    from deepnets4eo.cli.output import end_with_findings, progress, show_result
     from deepnets4eo.damage import read_footprints
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.jobs.lock import output_lock

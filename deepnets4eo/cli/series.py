@@ -10,7 +10,7 @@ import typer
 from deepnets4eo.change.series.options import NoveltyOptions, SeriesInputs, SeriesProducts
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Event, Json, Overwrite, Workers
-from deepnets4eo.cli.output import echo
+from deepnets4eo.cli.output import echo, progress, show_json, show_result
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.outputs.event import SeriesEvent
 
@@ -68,7 +68,6 @@ def _rank(
     from deepnets4eo.change.series.job import PRODUCTS, write_series
     from deepnets4eo.change.series.ranking import NoveltyRanking
     from deepnets4eo.change.series.stack import ImageSeries
-    from deepnets4eo.cli.output import progress, show_json, show_result
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.outputs.input_files import check_not_inputs
@@ -92,7 +91,6 @@ def _rank(
 
 def _list_similar(folder: str, like: int, json: Path | None) -> None:
     from deepnets4eo.change.series.ranking import NoveltyRanking
-    from deepnets4eo.cli.output import show_json
     from deepnets4eo.outputs.input_files import check_not_inputs
 
     check_not_inputs([json], [folder])

@@ -20,14 +20,23 @@ from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.baselines import BaselineRecipe, BaselineSection
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.hyperspectral.samples import describe_sampling
+from deepnets4eo.hyperspectral.samples import (
+    PatchAugmentation,
+    PatchLoader,
+    PatchStore,
+    Pixels,
+    describe_sampling,
+    labelled_pixels,
+    set_aside,
+    unlabelled_pixels,
+)
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.options import Section
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
-from deepnets4eo.training.losses import SumOfLosses
+from deepnets4eo.training.losses import SumOfLosses, class_weights
 from deepnets4eo.training.recipe import DataSection, PredictSection, TrainSection
 from deepnets4eo.training.segmentation import (
     Prepared,
@@ -184,16 +193,6 @@ def train_patches(
     prepared: Prepared, spec: Mapping[str, Any], out: Path, options: TrainOptions
 ) -> tuple[NetworkSegmenter, dict[str, Any]]:
     """Train a patch network; returns it, and notes for the card. spec : arguments of `create_model`."""
-    from deepnets4eo.hyperspectral.samples import (
-        PatchAugmentation,
-        PatchLoader,
-        PatchStore,
-        Pixels,
-        labelled_pixels,
-        set_aside,
-        unlabelled_pixels,
-    )
-    from deepnets4eo.training.losses import class_weights
 
     recipe: Any = prepared.recipe
     data, train, seed = recipe.data, recipe.train, recipe.train.seed

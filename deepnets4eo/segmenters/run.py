@@ -16,7 +16,7 @@ from deepnets4eo.cards.catalog import run_path
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.display.summary import Summary, WithSummary, list_names
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.files import read_yaml, write_text, write_yaml
+from deepnets4eo.files import plain, read_yaml, write_text, write_yaml
 from deepnets4eo.formats.access import offline
 from deepnets4eo.plugins import POINT_LABELLERS, SEGMENTERS, load_plugin, plugins_of
 from deepnets4eo.segmenters.checksums import hash_of, open_sealed, seal
@@ -232,8 +232,6 @@ def versions() -> dict[str, str]:
 
 def _write_recipe(path: Path, recipe: dict[str, Any]) -> str:
     import yaml
-
-    from deepnets4eo.files import plain
 
     resolved = plain(recipe)
     digest = hash_of(resolved)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from shapely import STRtree
+from shapely import STRtree, points
 
 from deepnets4eo.synthetic.plan import Building, Plan, Streets, draw_streets, kind_name, plan_parts
 from deepnets4eo.synthetic.style import Style, roof_colour
@@ -390,7 +390,6 @@ def _shade_houses(plan: Plan, style: Style, rng: np.random.Generator) -> None:
 
 def _clear_stems(plan: Plan) -> None:
     """Drop trees whose stem stands inside a building; crowns may still reach over roofs."""
-    from shapely import STRtree, points
 
     if not plan.buildings or not plan.trees:
         return

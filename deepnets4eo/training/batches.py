@@ -14,14 +14,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from deepnets4eo.device import Compute, bytes_taken, memory_bytes
 from deepnets4eo.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
     from deepnets4eo.training.data import Samples
 
 Batch = dict[str, Any]

@@ -21,7 +21,7 @@ from deepnets4eo.change.series.deltas import HOLDS, DateDeltas, iter_deltas
 from deepnets4eo.change.series.features import CellSeries
 from deepnets4eo.change.series.options import NoveltyOptions
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import atomic_write
+from deepnets4eo.files import ARCHIVE_ERRORS, atomic_write
 from deepnets4eo.outputs.event import SeriesEvent
 from deepnets4eo.outputs.provenance import write_event
 from deepnets4eo.polygons.vector_files import write_vector
@@ -143,7 +143,6 @@ class NoveltyRanking:
         """
         import geopandas as gpd
 
-        from deepnets4eo.files import ARCHIVE_ERRORS
         from deepnets4eo.formats.vectors import vector_file
 
         table, vectors = Path(folder) / TABLE, Path(folder) / VECTORS
@@ -219,7 +218,6 @@ def _groups(series: CellSeries, events: CellEvents) -> NDArray[np.int64]:
     """Number of the change that each event belongs to: touching cells of one date and cluster."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
-    from scipy.spatial import cKDTree
 
     if not len(events):
         return np.zeros(0, np.int64)

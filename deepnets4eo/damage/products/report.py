@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from deepnets4eo.damage.map_content import DamageMapContent
     from deepnets4eo.damage.raster_evidence import ScoreLayer
-    from deepnets4eo.grid import Grid
     from deepnets4eo.rasters.scene import Layer
 
 STATUS = (

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepnets4eo.damage.map_content import FURTHER_FILES
+from deepnets4eo.damage.map_content import FURTHER_FILES, DamageMapContent
 from deepnets4eo.damage.products.exchange_formats import has_position, write_csv, write_geojson, write_kml
 from deepnets4eo.damage.products.qgis_project import write_project
 from deepnets4eo.damage.products.report import write_report
@@ -21,7 +21,6 @@ from deepnets4eo.files import write_json
 from deepnets4eo.outputs.provenance import describe, manifest
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.map_content import DamageMapContent
     from deepnets4eo.damage.raster_evidence import ScoreLayer
     from deepnets4eo.rasters.scene import Layer
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import GridError
-from deepnets4eo.grid import Window, apply_affine, blocks, crop
+from deepnets4eo.grid import Grid, Window, apply_affine, blocks, crop
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import count_of
 from deepnets4eo.points.height_grid import NoHeightsError, grid_around
@@ -32,7 +32,6 @@ from deepnets4eo.terrain.units import check_same_datum
 
 if TYPE_CHECKING:
     from deepnets4eo.footprints import Footprints
-    from deepnets4eo.grid import Grid
 
 logger = logging.getLogger(__name__)
 
