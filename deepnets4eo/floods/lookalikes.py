@@ -15,7 +15,7 @@ from scipy import ndimage
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
 from deepnets4eo.floods.mapper import Kind, water_indices
 from deepnets4eo.floods.thresholds import DRY, FLOOD, PERMANENT_WATER
-from deepnets4eo.grid import Grid, coarse_grid, transform_shapes
+from deepnets4eo.grid import Grid, coarse_grid, mean_gsd_m, transform_shapes
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer
 
@@ -29,13 +29,15 @@ LARGEST_FIELD_M2, LEAST_FIELD_PX = 50_000.0, 9  # smaller regions of a few pixel
 FOUR_SIDED = 0.8  # share of a field in the smallest rectangle around it
 LEAST_FIELDS, LEAST_IN_FIELDS = 8, 0.5  # number, and share of the flooded area
 SEA_BORDER = 0.2  # of the border of the map, in one piece, along which water leaves it; rivers cross it by less
+SEA_M = 2000.0  # the same at least: in a small tile a river can be as wide as that
 LEAST_AT_SEA = 0.1  # of the flood
 
 
 def lookalike_findings(labels: Layer, post: Layer, kind: Kind, polygons: gpd.GeoDataFrame) -> list[Finding]:
     """What of a flood may be none. labels : the map; post : the flood image on its grid, of a kind; polygons : of the flood."""
-    classes = labels.on(coarse_grid(labels.grid, OVERVIEW_PX), "nearest").read()[0][0]
-    named = [_fields(polygons, labels.grid), _sea(classes)]
+    grid = coarse_grid(labels.grid, OVERVIEW_PX)
+    classes = labels.on(grid, "nearest").read()[0][0]
+    named = [_fields(polygons, labels.grid), _sea(classes, mean_gsd_m(grid))]
     if kind in ("surface", "spectrum"):
         values, seen, _ = post.thumbnail(OVERVIEW_PX)
         bands = dict(zip(post.band_names, values.astype(np.float32), strict=True))
@@ -88,7 +90,7 @@ def _fields(polygons: gpd.GeoDataFrame, grid: Grid) -> Finding | None:
     )  # fmt: skip
 
 
-def _sea(classes: ByteImage) -> Finding | None:
+def _sea(classes: ByteImage, gsd_m: float) -> Finding | None:
     """A flood along permanent water that leaves the map by much of its border: tides and waves move such a shore."""
     old, _ = ndimage.label(classes == PERMANENT_WATER, np.ones((3, 3)))
     around = np.concatenate([old[0], old[1:, -1], old[-1, -2::-1], old[-2:0:-1, 0]])  # the border, once around
@@ -96,7 +98,7 @@ def _sea(classes: ByteImage) -> Finding | None:
     around = np.roll(around, -first)  # begins where a piece does
     starts = np.flatnonzero(np.r_[True, np.diff(around) != 0])
     lengths = np.diff(np.r_[starts, len(around)])
-    at_sea = (lengths >= SEA_BORDER * len(around)) & (around[starts] > 0)
+    at_sea = (lengths >= max(SEA_BORDER * len(around), SEA_M / gsd_m)) & (around[starts] > 0)
     sea = np.unique(around[starts][at_sea])
     flood = classes == FLOOD
     if not len(sea) or not flood.any():

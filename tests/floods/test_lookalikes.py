@@ -88,6 +88,7 @@ def test_a_shore_that_moved_with_the_tide_is_named_by_the_border_that_the_sea_ha
     message = codes(classes, post, ["VV"], "radar", 10.0)["shore_of_the_sea"]
     assert message.startswith("100% of the mapped flood")
     assert f"by {(SIDE + 2 * 79) / (4 * SIDE - 4):.0%} of its border" in message
+    assert codes(classes, post, ["VV"], "radar", 1.0) == {}  # a tile of 200 m may show a river
     for col in (20, 80, 140):  # a river that crosses the border six times, by a quarter of it in all
         river[:, col : col + 35] = True
     river[100:120, 20:175] = True
