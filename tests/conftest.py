@@ -24,9 +24,10 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_network_in_the_box():
-    """Damage maps are weight-free, as where the toolbox comes without weights; tests of its network put one in."""
+    """Damage maps and maps of water are weight-free, as where the toolbox comes without weights; tests of its networks put one in."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("deepnets4eo.damage.network.grader.shipped_folder", lambda: None)
+        patch.setattr("deepnets4eo.floods.water_network.shipped_folder", lambda: None)
         yield
 
 

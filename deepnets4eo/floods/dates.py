@@ -16,10 +16,11 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import GridError, InputError, LabelError
-from deepnets4eo.floods.mapper import DRAINAGE, PERMANENT, POST, PRE, Kind, recognise
+from deepnets4eo.floods.mapper import DRAINAGE, PERMANENT, POST, PRE
 from deepnets4eo.floods.optical import COARSEST_M, WORKING_M
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.floods.relief import check_radar_view, hide_relief
+from deepnets4eo.floods.sensors import Kind, recognise
 from deepnets4eo.footprints import Footprints, footprint_findings, read_footprints
 from deepnets4eo.grid import Grid, mean_gsd_m, only_one_placed
 from deepnets4eo.inspection.images import check_no_colour_table, check_two_images, declare_nodata

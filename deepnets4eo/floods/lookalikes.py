@@ -13,7 +13,8 @@ import shapely
 from scipy import ndimage
 
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
-from deepnets4eo.floods.mapper import Kind, water_indices
+from deepnets4eo.floods.mapper import water_indices
+from deepnets4eo.floods.sensors import Kind
 from deepnets4eo.floods.thresholds import DRY, FLOOD, PERMANENT_WATER
 from deepnets4eo.grid import Grid, coarse_grid, mean_gsd_m, transform_shapes
 from deepnets4eo.outputs.findings import Finding

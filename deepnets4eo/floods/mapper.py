@@ -8,20 +8,20 @@ Takes a scene with the layers `pre_1`, `pre_2`, … and `post`; returns probabil
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from deepnets4eo.arrays import Batch, ByteImage, FloatImage, Mask
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.device import Compute
-from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.errors import RunError
 from deepnets4eo.files import read_json, write_json
-from deepnets4eo.floods.optical import COARSEST_M, optical_water
+from deepnets4eo.floods.optical import optical_water
 from deepnets4eo.floods.radar import (
     CHANGE_VECTOR,
     FilteredRadar,
@@ -32,6 +32,7 @@ from deepnets4eo.floods.radar import (
     find_change_threshold,
     measure_radar,
 )
+from deepnets4eo.floods.sensors import Kind, recognise
 from deepnets4eo.floods.thresholds import (
     DRY,
     FLOOD,
@@ -43,8 +44,9 @@ from deepnets4eo.floods.thresholds import (
     grow_water,
 )
 from deepnets4eo.floods.units import RadarImage, Unit, check_radar_pair, to_power
+from deepnets4eo.floods.water_network import SceneTone, WaterNetwork, open_water_network
 from deepnets4eo.grid import mean_gsd_m
-from deepnets4eo.rasters.band_roles import COLOURS, nearest_indices, normalised_difference, role_indices
+from deepnets4eo.rasters.band_roles import normalised_difference
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.segmenter import ProbabilitySegmenter
@@ -53,16 +55,10 @@ from deepnets4eo.tiling.sampling import spread_windows
 
 POST, PRE = "post", "pre_"  # layers; dates before are numbered
 PERMANENT, DRAINAGE = "permanent_water", "above_drainage"
-Kind = Literal["radar", "spectrum", "surface", "map"]
 SIDE_PX, STEP_PX = 1024, 64  # of tiles without their halo, at most; those of small scenes are smaller
 SURFACE_HALO_PX, HALO_PX = 128, 64  # what is looked at around a tile to know a body of water
 SAMPLES, SAMPLE_PX = 4, 1024  # windows along each axis that a date is measured on, and their side
-POLARISATIONS = ("vv", "vh", "hh", "hv")
 MEASURED: tuple[Kind, ...] = ("radar", "spectrum")
-SENTINEL_2 = {"b3": "green", "b03": "green", "b8": "nir", "b08": "nir", "b11": "swir", "b4": "red", "b04": "red", "b2": "blue",
-              "b02": "blue"}  # fmt: skip
-SHORT_WAVE = ("swir", "swir1", "swir16")
-WAVELENGTHS_NM = {"red": 660.0, "green": 560.0, "blue": 480.0, "nir": 840.0, "swir": 1610.0}  # a tenth away at most
 INDICES = {"ndwi": ("green", "nir"), "mndwi": ("green", "swir")}  # McFeeters 1996, Xu 2006
 PLAIN_WIDTH = 0.1  # of an index, from its zero, where the scene has no two modes
 LEAST_STEP = 0.25  # of the way from land to water, which a flood goes; dark streets in another light do not
@@ -90,6 +86,8 @@ class WaterDate:
         Polarisation in dB, or the negative of an index → threshold; None where no part of the scene has two modes.
     change : WaterThreshold | None
         Of the change vector from a date of radar to POST, where the options take it and it has two modes.
+    tone : SceneTone | None
+        How bright a fine optical image is, by which the network of water sees it.
     """
 
     kind: Kind
@@ -98,6 +96,7 @@ class WaterDate:
     looks: dict[str, float] = field(default_factory=dict)
     thresholds: dict[str, WaterThreshold | None] = field(default_factory=dict)
     change: WaterThreshold | None = None
+    tone: SceneTone | None = None
 
     @property
     def statistics(self) -> RadarStatistics:
@@ -132,52 +131,10 @@ class WaterDate:
         """The date that `to_dict` described."""
         thresholds = {name: one and WaterThreshold.from_dict(one) for name, one in values["thresholds"].items()}
         change = values["change"] and WaterThreshold.from_dict(values["change"])
-        return cls(**{**values, "bands": tuple(values["bands"]), "thresholds": thresholds, "change": change})
-
-
-def recognise(layer: Layer, sensor: str = "auto") -> tuple[Kind, Layer]:
-    """What a date is, and the layer with the bands that are read, named by what they show.
-
-    sensor : "auto", "optical" or "radar". Errors: InputError for optical images without bands that show water.
-    """
-    names = [name.strip().casefold() for name in layer.band_names]
-    polarised = [name for name in POLARISATIONS if name in names]
-    few = layer.count <= 2 and (polarised or layer.dtype.kind == "f")
-    if sensor == "radar" or (sensor == "auto" and few):
-        chosen = layer.subset([layer.bands[names.index(name)] for name in polarised]) if polarised else layer
-        return "radar", chosen.with_names([name.upper() for name in polarised] or names)
-    roles = _roles(layer, names)
-    infrared = [role for role in ("nir", "swir") if role in roles]
-    if "green" in roles and infrared and (layer.grid.crs is None or mean_gsd_m(layer.grid) > COARSEST_M):
-        return "spectrum", _by_roles(layer, roles, ["green", *infrared])
-    if all(role in roles for role in COLOURS):
-        return "surface", _by_roles(layer, roles, COLOURS)
-    raise InputError(
-        f"{layer.source} has the bands {', '.join(name[:30] for name in layer.band_names[:8])}; water is found in radar (VV, VH, HH, HV), in green with "
-        "near or short-wave infrared, or in red, green and blue of at most 2 m. Name its bands, e.g. --set post_bands=green,nir,swir, "
-        "or say --sensor radar."
-    )
-
-
-def _roles(layer: Layer, names: Sequence[str]) -> dict[str, int]:
-    """Role → index of the band, by names, else by wavelengths; of three or four bands without either by their order."""
-    roles = role_indices(names)
-    if {"b8", "b08"} & set(names):
-        roles |= {SENTINEL_2[name]: index for index, name in enumerate(names) if name in SENTINEL_2}
-    short_wave = [index for index, name in enumerate(names) if name in SHORT_WAVE]
-    if short_wave:
-        roles["swir"] = short_wave[0]
-    wavelengths = layer.wavelengths_nm
-    if not roles and wavelengths is not None and np.isfinite(wavelengths).any():
-        nearest = zip(WAVELENGTHS_NM.items(), nearest_indices(wavelengths, WAVELENGTHS_NM.values()), strict=True)
-        roles = {role: index for (role, centre), index in nearest if abs(wavelengths[index] - centre) <= centre / 10}
-    if not roles and layer.count in (3, 4):
-        return dict(zip((*COLOURS, "nir"), range(layer.count), strict=False))
-    return roles
-
-
-def _by_roles(layer: Layer, roles: Mapping[str, int], wanted: Sequence[str]) -> Layer:
-    return layer.subset([layer.bands[roles[role]] for role in wanted]).with_names(list(wanted))
+        tone = values["tone"] and SceneTone.from_dict(values["tone"])
+        return cls(
+            **{**values, "bands": tuple(values["bands"]), "thresholds": thresholds, "change": change, "tone": tone}
+        )
 
 
 class WaterMapper(ProbabilitySegmenter):
@@ -194,6 +151,8 @@ class WaterMapper(ProbabilitySegmenter):
         How water is found.
     tiling : Tiling | None
         How scenes are cut for prediction.
+    network : WaterNetwork | None
+        Finds water in fine optical images together with their surfaces; None: surfaces alone.
 
     Examples
     --------
@@ -207,9 +166,15 @@ class WaterMapper(ProbabilitySegmenter):
     only_float32 = True
 
     def __init__(
-        self, inputs: InputSpec, dates: Mapping[str, WaterDate], options: RadarOptions, *, tiling: Tiling | None = None
+        self,
+        inputs: InputSpec,
+        dates: Mapping[str, WaterDate],
+        options: RadarOptions,
+        *,
+        tiling: Tiling | None = None,
+        network: WaterNetwork | None = None,
     ) -> None:
-        self.inputs, self.dates, self.options = inputs, dict(dates), options
+        self.inputs, self.dates, self.options, self.network = inputs, dict(dates), options, network
         self.legend = Legend.load("water")
         self.tiling = tiling or _tiling(SIDE_PX, self.dates)
 
@@ -246,7 +211,9 @@ class WaterMapper(ProbabilitySegmenter):
             for name, layer in scene.layers.items()
             if name != DRAINAGE
         }
-        samples = {name: _sample(scene.layers[name]) for name, kind in kinds.items() if kind in MEASURED}
+        network = open_water_network() if "surface" in kinds.values() else None
+        measured = MEASURED if network is None else (*MEASURED, "surface")
+        samples = {name: _sample(scene.layers[name]) for name, kind in kinds.items() if kind in measured}
         dates = {name: _measure(kind, scene.layers[name], samples.get(name), options) for name, kind in kinds.items()}
         _check_radar_pairs(scene, dates, samples)
         if options.comparison == CHANGE_VECTOR:
@@ -254,7 +221,7 @@ class WaterMapper(ProbabilitySegmenter):
         layers = {name: _as_read(layer) for name, layer in scene.layers.items()}
         gsd = gsd_m if scene.grid.crs is None else mean_gsd_m(scene.grid)
         side_px = min(SIDE_PX, math.ceil(max(scene.shape) / STEP_PX) * STEP_PX)
-        return cls(InputSpec(layers, gsd), dates, options, tiling=_tiling(side_px, dates))
+        return cls(InputSpec(layers, gsd), dates, options, tiling=_tiling(side_px, dates), network=network)
 
     @property
     def before(self) -> list[str]:
@@ -310,8 +277,7 @@ class WaterMapper(ProbabilitySegmenter):
             mapped = compare_radar(self._filtered(name, parts[name], seen), filtered, self.options)
             return mapped.classes, mapped.probability
         if before.kind == after.kind == "surface":
-            classes = optical_water(_bytes(parts[name]), _bytes(parts[POST]), gsd_m=self._gsd(), valid=seen)
-            return classes, np.where(seen, classes > DRY, np.nan).astype(np.float32)
+            return self._surfaces(POST, parts[POST], seen, (name, parts[name]))
         water = self._water(POST, parts[POST], seen)
         dry = self._water(name, parts[name], seen)
         if before.kind == after.kind == "spectrum":
@@ -323,8 +289,8 @@ class WaterMapper(ProbabilitySegmenter):
         """Probability of water (h, w) at one date, NaN where it is not seen; 0 or 1 by surfaces and maps."""
         date = self.dates[name]
         if date.kind == "surface":
-            water = optical_water(None, _bytes(values), gsd_m=self._gsd(), valid=seen)
-            return np.where(seen, water > DRY, np.nan).astype(np.float32)
+            classes, water = self._surfaces(name, values, seen)
+            return np.where(classes == DRY, np.minimum(water, 0.5 - BARELY), np.maximum(water, 0.5 + BARELY))
         if date.kind == "map":
             return np.where(seen, values[0] != 0, np.nan).astype(np.float32)
         if date.kind == "spectrum":
@@ -332,6 +298,26 @@ class WaterMapper(ProbabilitySegmenter):
             negatives = {band: np.where(seen, -index, np.nan) for band, index in indices.items()}
             return np.where(snow & seen, np.float32(0), _sigmoid(_index_odds(negatives, date.thresholds)))
         return self._filtered(name, values, seen).water_probability()
+
+    def _surfaces(
+        self, name: str, values: FloatImage, seen: Mask, before: tuple[str, FloatImage] | None = None
+    ) -> tuple[ByteImage, FloatImage]:
+        """Classes and the probability of water of a fine optical image, 0 or 1 without a network, and of one before it."""
+        after_water = self._network_water(name, values, seen)
+        if before is None:
+            pre, before_water = None, None
+        else:
+            pre, before_water = _bytes(before[1]), self._network_water(*before, seen)
+        classes = optical_water(
+            pre, _bytes(values), gsd_m=self._gsd(), valid=seen, before_water=before_water, after_water=after_water
+        )
+        water = (classes > DRY).astype(np.float32) if after_water is None else after_water
+        return classes, np.where(seen, water, np.float32(np.nan))
+
+    def _network_water(self, name: str, values: FloatImage, seen: Mask) -> FloatImage | None:
+        """Probability of water of a fine optical image by the network; None without one."""
+        tone = self.dates[name].tone
+        return None if self.network is None or tone is None else self.network.probability(values, seen, tone)
 
     def _gsd(self) -> float:
         return self.inputs.gsd_m or 1.0
@@ -341,7 +327,8 @@ class WaterMapper(ProbabilitySegmenter):
 
     def describe(self) -> dict[str, Any]:
         """Plain values from which `restore` makes the same mapper again."""
-        return {"options": asdict(self.options)}
+        known = {} if self.network is None else {"network": self.network.identity}
+        return {"options": asdict(self.options)} | known
 
     def save(self, folder: str | Path) -> list[str]:
         """Write what was measured; returns the file's name."""
@@ -355,9 +342,16 @@ class WaterMapper(ProbabilitySegmenter):
         """Make the mapper that `save` wrote. Errors: RunError for a damaged file."""
         try:
             dates = {name: WaterDate.from_dict(values) for name, values in read_json(folder / FILE).items()}
-            return cls(inputs, dates, RadarOptions(**description["options"]), tiling=tiling)
+            options, identity = RadarOptions(**description["options"]), description.get("network")
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"{folder / FILE} is damaged: {error}. Copy the run again.") from error
+        network = open_water_network() if identity else None
+        if identity and (network is None or network.identity != identity):
+            raise RunError(
+                f"{folder} was measured with another network of water than this copy of the toolbox has, or PyTorch is missing. "
+                "Map the scene anew."
+            )
+        return cls(inputs, dates, options, tiling=tiling, network=network)
 
 
 def new_water(before: FloatImage, after: FloatImage, least_px: int) -> ByteImage:
@@ -458,6 +452,8 @@ def _measure(kind: Kind, layer: Layer, sample: tuple[FloatImage, Mask] | None, o
     if sample is None:
         return WaterDate(kind, bands)
     data, valid = sample
+    if kind == "surface":
+        return WaterDate(kind, bands, tone=SceneTone.measure(data, valid))
     if kind == "radar":
         date = WaterDate(kind, bands, _radar_sample(layer, sample).unit())
         measured = measure_radar(date.radar(data, valid), options)

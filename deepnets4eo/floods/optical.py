@@ -1,9 +1,10 @@
-"""Water in optical images of 0.3 to 1 m pixels, and which of it is new: a large surface of one colour.
+"""Water in optical images of 0.3 to 1 m pixels, and which of it is new: a large surface of one colour, with a network or without.
 
 Roofs, crowns, fields and roads are mottled at the scale of metres, or small. Open water, clear or muddy, keeps its chroma (the
 differences of its bands) over tens of metres even where waves and glint change its brightness. Such surfaces are the seeds, and
 grow into what has the colour of the water beside it. A surface that was of one colour before, too, such as a river or a car
-park, is no flood.
+park, is no flood. Where a network gives its probability of water (`water_network`), it confirms or refuses the surfaces, and adds dark and
+mottled water and narrow water between trees.
 """
 
 from __future__ import annotations
@@ -27,6 +28,13 @@ LEAST_M2 = 3000.0  # of a surface
 REACH_PX = 61  # of the mean colour of the water nearby
 CHROMA_NEAR, BRIGHTNESS_NEAR = 4.0, 14.0  # how far a pixel may lie from that colour, of 255
 ROUNDS = 12  # of growing
+LIKELY, SURE, STILL_DRY = (
+    0.4,
+    0.9,
+    0.5,
+)  # probabilities of a network: water grows within the first two; before, it was below the last
+CONFIRMED = 0.4  # mean probability of a surface, or how much it grew, from which it is water
+NETWORK_LEAST_M2 = 1000.0  # of new water by a network
 MORE_MOTTLED = 1.8  # times, the chroma of the ground before a flood against that of the flood
 
 
@@ -39,7 +47,13 @@ class Surfaces(NamedTuple):
 
 
 def optical_water(
-    pre: ByteImage | None, post: ByteImage, *, gsd_m: float, valid: Mask | None = None
+    pre: ByteImage | None,
+    post: ByteImage,
+    *,
+    gsd_m: float,
+    valid: Mask | None = None,
+    before_water: FloatImage | None = None,
+    after_water: FloatImage | None = None,
 ) -> NDArray[np.uint8]:
     """Find water in POST, and which of it is new since PRE.
 
@@ -53,6 +67,9 @@ def optical_water(
         Side of a pixel, metres, at most 2.
     valid : (H, W) bool | None
         Where both images are seen; everywhere where None.
+    before_water, after_water : (H, W) float32 | None
+        Probability of water at each date by a network; where that of POST is given, surfaces need its consent, and what it is
+        sure of is water whatever its surface. That of PRE must be given as well where PRE is.
 
     Returns
     -------
@@ -75,16 +92,14 @@ def optical_water(
     """
     _check(pre, post, gsd_m)
     factor = max(1, round(WORKING_M / gsd_m))
-    least_px = LEAST_M2 / (factor * gsd_m) ** 2
-    after = _surfaces(_averaged(post, factor), least_px)
-    if pre is None or not after.seeds.any():
-        classes = np.where(after.water, PERMANENT_WATER, DRY)
-    else:
-        before = _surfaces(_averaged(pre, factor), least_px)
-        new = ndimage.binary_opening(after.water & ~before.water, np.ones((3, 3)))
-        new = parts_with(new, _large(after.seeds & ~before.water, least_px))
-        new = _mottled_before(new, before.mottle, after.mottle)
-        classes = np.where(new, FLOOD, np.where(after.water, PERMANENT_WATER, DRY))
+    pixel_m2 = (factor * gsd_m) ** 2
+    earlier = None if pre is None else _averaged(pre, factor)
+    water, new = _by_surfaces(earlier, _averaged(post, factor), LEAST_M2 / pixel_m2)
+    if after_water is not None:
+        after = _averaged(after_water[None], factor)[0]
+        before = None if before_water is None else _averaged(before_water[None], factor)[0]
+        water, new = _by_network(water, new, before, after, NETWORK_LEAST_M2 / pixel_m2)
+    classes = np.where(new, FLOOD, np.where(water, PERMANENT_WATER, DRY))
     rows, cols = post.shape[1:]
     full = np.repeat(np.repeat(classes.astype(np.uint8), factor, 0), factor, 1)[:rows, :cols]
     return full if valid is None else np.where(valid, full, np.uint8(NOT_SEEN))
@@ -101,7 +116,40 @@ def _check(pre: ByteImage | None, post: ByteImage, gsd_m: float) -> None:
         )
 
 
-def _averaged(image: ByteImage, factor: int) -> FloatImage:
+def _by_surfaces(pre: FloatImage | None, post: FloatImage, least_px: float) -> tuple[Mask, Mask]:
+    """Water in POST, and what of it is new, by large surfaces of one colour."""
+    after = _surfaces(post, least_px)
+    if pre is None or not after.seeds.any():
+        return after.water, np.zeros_like(after.water)
+    before = _surfaces(pre, least_px)
+    new = ndimage.binary_opening(after.water & ~before.water, np.ones((3, 3)))
+    new = parts_with(new, _large(after.seeds & ~before.water, least_px))
+    return after.water, _mottled_before(new, before.mottle, after.mottle)
+
+
+def _by_network(
+    surfaces: Mask, new_surfaces: Mask, before: FloatImage | None, after: FloatImage, least_px: float
+) -> tuple[Mask, Mask]:
+    """The same by the probabilities of both dates: from where water is sure as far as it is likely, and surfaces that are confirmed."""
+    sure = after > SURE
+    water = parts_with(after > LIKELY, sure)
+    if before is None:
+        return parts_with(water, water, least_px) | _confirmed(surfaces, after), new_surfaces
+    new = ndimage.binary_opening(water & (before < STILL_DRY), np.ones((3, 3)))
+    new = parts_with(new, new & sure)
+    new = parts_with(new, new, least_px) | _confirmed(new_surfaces, after - before)
+    return water | new, new
+
+
+def _confirmed(mask: Mask, values: FloatImage) -> Mask:
+    """The parts of a mask whose mean of the values is large enough."""
+    parts, count = ndimage.label(mask)
+    means = np.asarray(ndimage.mean(values, parts, np.arange(1, count + 1)))
+    kept: Mask = np.concatenate([[False], means > CONFIRMED])[parts]
+    return kept
+
+
+def _averaged(image: ByteImage | FloatImage, factor: int) -> FloatImage:
     """(3, h, w) float32 means of squares of `factor` pixels; the last ones repeat the edge."""
     bands, rows, cols = image.shape
     padded = np.pad(image, ((0, 0), (0, -rows % factor), (0, -cols % factor)), mode="edge").astype(np.float32)

@@ -15,7 +15,7 @@ from deepnets4eo.segmenters.any_size import LEAST_SPREAD
 from deepnets4eo.segmenters.networks import create_model
 
 DECODER_CHANNELS = (128, 64, 48)
-SCALES = 4  # of the encoder, the finest at half the resolution
+LAYERS = ("layer3", "layer4")  # of the encoder; the first is left out with two stages of the decoder, the second always
 
 
 class ScaledConv(nn.Conv2d):
@@ -68,28 +68,33 @@ def light_unet(
     unscaled_bands: int = 0,
     weights: str | None = None,
 ) -> nn.Module:
-    """U-Net (Ronneberger et al. 2015) of four scales; with ResNet-18 (He et al. 2016) 3.6 million weights.
+    """U-Net (Ronneberger et al. 2015) of three or four scales; with ResNet-18 (He et al. 2016) 3.6 million weights, with three
+    scales 0.9 million.
 
     Every window is scaled by its own values first, see `ScaledConv`; sides are multiples of 16 px. The decoder
-    (channels of three stages, coarse to fine) ends at half the resolution, and the logits are interpolated: that saves
+    (channels of two or three stages, coarse to fine) ends at half the resolution, and the logits are interpolated: that saves
     two fifths of the time. The encoder's fifth stage, 8.4 of 12.0 million weights in smp, is left out. Errors:
-    InputError for what smp refuses, decoders of other than three stages, and where no band is scaled.
+    InputError for what smp refuses, decoders of other than two or three stages, and where no band is scaled.
 
     >>> sum(parameter.numel() for parameter in light_unet(3, 10).parameters())
-    3601386"""
-    if len(decoder_channels) != SCALES - 1:
-        raise InputError(f"decoder_channels is {list(decoder_channels)}, expected {SCALES - 1} numbers of channels.")
+    3601386
+    >>> sum(parameter.numel() for parameter in light_unet(3, 3, decoder_channels=(64, 48)).parameters())
+    908307"""
+    stages = len(decoder_channels)
+    if stages not in (2, 3):
+        raise InputError(f"decoder_channels is {list(decoder_channels)}, expected 2 or 3 numbers of channels.")
     if not 0 <= unscaled_bands < in_channels:
         raise InputError(f"unscaled_bands is {unscaled_bands}, expected 0 to {in_channels - 1} of {in_channels} bands.")
     network: Any = create_model(
         "unet", in_channels=in_channels, num_classes=num_classes, encoder=encoder, weights=weights,
-        encoder_depth=SCALES, decoder_channels=[*decoder_channels, 1],
+        encoder_depth=stages + 1, decoder_channels=[*decoder_channels, 1],
     )  # fmt: skip
     network.decoder.blocks = nn.ModuleList([DecoderBlock(block) for block in network.decoder.blocks[:-1]])
     network.segmentation_head = nn.Sequential(
         nn.Conv2d(decoder_channels[-1], num_classes, 3, padding=1), nn.Upsample(scale_factor=2, mode="bilinear")
     )
-    network.encoder.layer4 = nn.Identity()
+    for name in LAYERS[stages - 2 :]:
+        setattr(network.encoder, name, nn.Identity())
     network.encoder.conv1 = _scaled(network.encoder.conv1, unscaled_bands)
     return network
 

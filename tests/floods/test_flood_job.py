@@ -316,7 +316,7 @@ def test_bands_can_be_named_and_the_sensor_said(folder: Path, tmp_path: Path) ->
 
 
 def test_bands_are_known_by_their_wavelengths() -> None:
-    from deepnets4eo.floods.mapper import recognise
+    from deepnets4eo.floods.sensors import recognise
 
     class Landsat:
         """Bands with wavelengths and names that say nothing."""

@@ -53,6 +53,9 @@ class PairSample:
         (H, W) int32, row of the plan's buildings plus 1 where each image shows a roof, also under crowns; no walls.
     outlines : (H, W) int32, row plus 1 of the buildings before the event at their true positions in the frame of `pre`
     height_pre, height_post : (H, W) float32, metres above ground of what each image shows
+    solid_pre, solid_post
+        (H, W) uint8, code of `materials.NAMES` of the ground or what is built on it, also under crowns, at its true position:
+        mud, and water below trees, which the labels do not show.
     grades : (N,) uint8, true grades 0–3 of the plan's buildings
     visible : (N,) uint8, grades as visible from above
     style, hazard : their names
@@ -72,6 +75,8 @@ class PairSample:
     outlines: NDArray[np.int32]
     height_pre: NDArray[np.float32]
     height_post: NDArray[np.float32]
+    solid_pre: NDArray[np.uint8]
+    solid_post: NDArray[np.uint8]
     grades: NDArray[np.uint8]
     visible: NDArray[np.uint8]
     style: str
@@ -114,6 +119,7 @@ class _Date:
     roofs: NDArray[np.int32]
     height: NDArray[np.float32]
     outlines: NDArray[np.int32]
+    solid: NDArray[np.uint8]
 
 
 def render_pair(
@@ -159,7 +165,7 @@ def render_pair(
     return PairSample(
         pre=pre.image, post=post.image, labels_pre=pre.labels, labels_post=post.labels,
         roofs_pre=pre.roofs, roofs_post=post.roofs, outlines=pre.outlines,
-        height_pre=pre.height, height_post=post.height,
+        height_pre=pre.height, height_post=post.height, solid_pre=pre.solid, solid_post=post.solid,
         grades=np.zeros(count, np.uint8) if outcome is None else outcome.grades,
         visible=np.zeros(count, np.uint8) if outcome is None else outcome.visible,
         style=style.name, hazard=hazard, gsd_m=gsd_m, seed=seed, post_shift_px=shift, plan=plan, margin_px=margin_px,
@@ -193,7 +199,9 @@ def _take_image(
     sight = see(surface, plan, light, frame, Sky.draw(rng, frame.shape))
     image = expose(sight.radiance, WorldSensor.draw(rng), rng, shift_px=(moved[0] - whole[0], moved[1] - whole[1]))
     inner = slice(margin, margin + size_px)
-    return _Date(image, sight.labels, sight.roofs, sight.height, surface.building[inner, inner].copy())
+    seen = tuple(slice(start, start + size_px) for start in frame.origin)
+    outlines, solid = surface.building[inner, inner].copy(), surface.material[seen].copy()
+    return _Date(image, sight.labels, sight.roofs, sight.height, outlines, solid)
 
 
 def _draw_shift(rng: np.random.Generator) -> tuple[float, float]:

@@ -96,10 +96,10 @@ class WindowCutter:
         side = min(round(self.tile_px * GSD_M * scale / pair.gsd_m), *image.shape[1:])
         row, col = (int(rng.integers(length - side + 1)) for length in image.shape[1:])
         window = (slice(row, row + side), slice(col, col + side))
-        bands = _resize_image(image[:, window[0], window[1]], self.tile_px)
+        bands = resize_image(image[:, window[0], window[1]], self.tile_px)
         if rng.random() < self.varied_share:
             bands = self.variation(bands, rng)
-        labels, roofs, height = (_nearest(layer[window], self.tile_px) for layer in layers)
+        labels, roofs, height = (nearest(layer[window], self.tile_px) for layer in layers)
         sample = {"image": bands[:3], "valid": np.ones(labels.shape, bool)}
         if self.heights_share and rng.random() < self.heights_share:
             sample["ndsm"] = _measured(height, GSD_M * scale, rng)[None]
@@ -146,7 +146,7 @@ _BUILDING_LABEL, _CLUTTER_LABEL = (_MINICITY.value(name) for name in ("building"
 _TO_LANDCOVER = _minicity_to_landcover()
 
 
-def _resize_image(image: ByteImage, side_px: int) -> ByteImage:
+def resize_image(image: ByteImage, side_px: int) -> ByteImage:
     """(C, h, w) to (C, side_px, side_px); means over what a larger pixel covers."""
     if image.shape[1:] == (side_px, side_px):
         return image
@@ -163,7 +163,7 @@ def _measured(height: NDArray[np.float32], gsd_m: float, rng: np.random.Generato
     return np.asarray(smooth + noise, np.float32)
 
 
-def _nearest(layer: NDArray[Any], side_px: int) -> NDArray[Any]:
+def nearest(layer: NDArray[Any], side_px: int) -> NDArray[Any]:
     """(h, w) to (side_px, side_px), the nearest pixel."""
     rows, cols = (((np.arange(side_px) + 0.5) * length / side_px).astype(int) for length in layer.shape)
     return layer[np.ix_(rows, cols)]

@@ -1,0 +1,121 @@
+"""The small network that comes with the toolbox and finds water in optical images of about 1 m a pixel.
+
+Takes red, green and blue of one date as of 8 bits, and how bright the whole scene is; returns the probability of water. Where
+PyTorch or the weights are not there, `open_water_network` returns None, and water is found by its surfaces alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepnets4eo.arrays import FloatImage, Mask
+from deepnets4eo.cards.catalog import model_path, recipes
+from deepnets4eo.errors import RunError
+from deepnets4eo.lazy import is_installed
+from deepnets4eo.segmenters.any_size import LEAST_SPREAD, window_scalers
+from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
+from deepnets4eo.segmenters.run import Run, load_run
+
+SHIPPED = "floods/water"
+INPUTS = InputSpec({"image": DISPLAY_RGB})
+WATER, WEIGHTS = "water", "weights.safetensors"  # class of its legend; its file
+
+
+@dataclass(frozen=True)
+class SceneTone:
+    """Means of red, green and blue and their common spread over a scene, standardised, by which the network sees it: a dark scene
+    as a bright one, and the same in every tile.
+
+    >>> SceneTone.measure(np.full((3, 4, 4), 104.0, np.float32), np.ones((4, 4), bool)).spread
+    0.0
+    """
+
+    means: tuple[float, ...]
+    spread: float
+
+    @classmethod
+    def measure(cls, image: FloatImage, valid: Mask) -> SceneTone:
+        """Return the tone of an image (3, h, w) of display values where it is valid (h, w); that of no image where it is nowhere."""
+        pixels = _standardised(image)[:, valid]
+        if not pixels.size:
+            return cls((0.0,) * len(image), 1.0)
+        means = pixels.mean(axis=1, dtype=np.float64)
+        spread = np.sqrt(np.square(pixels - means[:, None].astype(np.float32)).mean(dtype=np.float64))
+        return cls(tuple(float(mean) for mean in means), float(spread))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SceneTone:
+        """Return the tone whose fields these are."""
+        return cls(tuple(float(mean) for mean in values["means"]), float(values["spread"]))
+
+
+class WaterNetwork:
+    """A run that finds water in one optical image.
+
+    Parameters
+    ----------
+    run : Run
+        Of the task `world-water`; its first layer scales images by the scene, which `probability` does instead.
+    """
+
+    def __init__(self, run: Run) -> None:
+        if WATER not in run.legend.names or run.inputs.layers != INPUTS.layers:
+            raise RunError(
+                f"the run has the classes {', '.join(run.legend.names)}: it does not find water in red, green and blue. "
+                "Give a run of `deepnets4eo train floods/water`."
+            )
+        self.run, self.water = run, run.legend.value(WATER)
+        self.identity = str(run.card["files"][WEIGHTS]["sha256"])
+        for layer in window_scalers(run.segmenter):
+            layer.scaled_beforehand = True
+
+    def probability(self, image: FloatImage, valid: Mask, tone: SceneTone) -> FloatImage:
+        """Return the probability of water.
+
+        Parameters
+        ----------
+        image : (3, h, w) float32
+            Red, green and blue, 0–255, in pixels of about 1 m.
+        valid : (h, w) bool
+            Where the image is seen; elsewhere it is taken as of the mean colour.
+        tone : SceneTone
+            Of the whole scene.
+
+        Returns
+        -------
+        (h, w) float32
+        """
+        scaled = _standardised(image) - np.array(tone.means, np.float32)[:, None, None]
+        scaled /= np.float32(tone.spread + LEAST_SPREAD)
+        scaled[:, ~valid] = 0
+        return np.asarray(self.run.segmenter.predict_proba(scaled[None])[0, self.water], np.float32)
+
+
+def _standardised(image: FloatImage) -> FloatImage:
+    return INPUTS.prepare({"image": image, "valid": np.ones(image.shape[1:], bool)})
+
+
+def shipped_folder() -> Path | None:
+    """Return the folder of the run; None where this copy of the toolbox comes without its weights."""
+    if SHIPPED not in recipes():
+        return None
+    folder = model_path(SHIPPED)
+    return folder if (folder / CARD).is_file() else None
+
+
+def open_water_network() -> WaterNetwork | None:
+    """Return the network that comes with the toolbox; None where it or PyTorch is not there."""
+    folder = shipped_folder()
+    return None if folder is None or not is_installed("torch") else _open(folder)
+
+
+@lru_cache(maxsize=1)
+def _open(folder: Path) -> WaterNetwork:
+    return WaterNetwork(load_run(folder))
