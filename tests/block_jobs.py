@@ -1,14 +1,15 @@
-"""Work whose blocks write their names into a folder, for tests of executors: workers import it from here."""
+"""Work whose blocks write their names into a folder, which workers import from here; and an executor that does blocks in this process."""
 
 import os
+import pickle
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.jobs.blocks import DoBlock
+from deepnets4eo.jobs.blocks import BlockWork, DoBlock, Receipt, do_block, versions
 
 
 @contextmanager
@@ -49,3 +50,28 @@ def begun_blocks(folder: Path) -> list[str]:
 def results(folder: Path) -> dict[str, str]:
     """Block → its result."""
     return {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.done"))}
+
+
+class KilledError(BaseException):
+    """Stands for SIGKILL: nothing in the package catches it."""
+
+
+class OneByOne:
+    """Does blocks in this process as a worker would, each step with what is opened anew, and notes them.
+
+    stop : blocks after which the job is killed. failing : the one that cannot be done.
+    """
+
+    def __init__(self, stop: int = 10**6, failing: str = "") -> None:
+        self.stop, self.failing, self.done = stop, failing, list[tuple[str, str]]()
+
+    def run(self, work: BlockWork, blocks: Iterable[str]) -> Iterator[Receipt]:
+        work = pickle.loads(pickle.dumps(work))  # noqa: S301 - as it is sent to a worker
+        for block in blocks:
+            if len(self.done) == self.stop:
+                raise KilledError
+            self.done.append((str(work.arguments[-1]), block))
+            if self.failing in (block, f"{work.arguments[-1]} {block}"):
+                yield Receipt(block, "ValueError: no such luck (3 times)")
+            else:
+                yield do_block(work, block, versions())

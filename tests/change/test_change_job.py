@@ -13,6 +13,7 @@ import numpy as np
 import pyogrio
 import pytest
 from affine import Affine
+from block_jobs import OneByOne
 from geotiff import write_geotiff
 
 from deepnets4eo.cards.legend import Legend
@@ -152,6 +153,15 @@ def test_a_folder_is_only_replaced_on_demand_and_a_job_goes_on_where_it_was(tmp_
     again = map_change(pre, post, out, PLAIN, overwrite=True)
     assert again.summary == resumed.summary
     assert not list(tmp_path.glob(".partial*"))
+
+
+def test_tiles_by_other_processes_make_the_same_map(result, tmp_path: Path) -> None:
+    _, folder = result
+    pre, post, executor = str(folder / "pre.tif"), str(folder / "post.tif"), OneByOne()
+    again = map_change(pre, post, tmp_path / "out", ChangeOptions(min_area_m2=300), executor=executor)
+    assert executor.done
+    for name in ("change.tif", "score.tif"):
+        assert again.paths[name].read_bytes() == (folder / "out" / name).read_bytes()
 
 
 def test_a_run_decides_where_one_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

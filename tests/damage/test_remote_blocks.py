@@ -1,11 +1,11 @@
 """A damage job whose blocks other processes do: the map of one process; a block that fails leaves out its buildings, and says so."""
 
-from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
 import geopandas as gpd
 import pytest
+from block_jobs import KilledError, OneByOne
 from small_grader import make_grader
 
 from deepnets4eo.cli.main import main
@@ -14,7 +14,7 @@ from deepnets4eo.damage.evidence import gather
 from deepnets4eo.damage.file_job import FileJob
 from deepnets4eo.damage.settings import FurtherInputs, Settings
 from deepnets4eo.errors import InputError
-from deepnets4eo.jobs.blocks import BlockWork, Executor, Receipt, RefusedError, do_block, versions
+from deepnets4eo.jobs.blocks import Executor, RefusedError
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.synthetic import City, Event
 
@@ -35,28 +35,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of the evidence of 64 px."""
     monkeypatch.setattr(job, "gather", partial(gather, block_px=64))
-
-
-class OneByOne:
-    """Does blocks in this process as a worker would; some fail, and the job is killed where it is told to be."""
-
-    def __init__(self, stop: int = 10**6, failing: tuple[str, str] = ("", "")) -> None:
-        self.stop, self.failing, self.done = stop, failing, list[tuple[str, str]]()
-
-    def run(self, work: BlockWork, blocks: Iterable[str]) -> Iterator[Receipt]:
-        step = work.arguments[-1]
-        for block in blocks:
-            if len(self.done) == self.stop:
-                raise KilledError
-            self.done.append((step, block))
-            if (step, block) == self.failing:
-                yield Receipt(block, "ValueError: no such luck (3 times)")
-            else:
-                yield do_block(work, block, versions())
-
-
-class KilledError(BaseException):
-    """Stands for SIGKILL: nothing in the package catches it."""
 
 
 class Silent:
@@ -121,7 +99,7 @@ def test_blocks_of_every_step_make_the_map_of_one_process_and_a_killed_job_does_
 def test_buildings_of_a_block_that_fails_are_not_assessed_and_a_finding_says_so(
     place: Path, tmp_path: Path, failing: tuple[str, str], reason: str
 ) -> None:
-    result = assess(place, tmp_path / "map", OneByOne(failing=failing))
+    result = assess(place, tmp_path / "map", OneByOne(failing=" ".join(failing)))
     left_out = result.buildings[result.buildings["reason"] == reason]
     assert 0 < len(left_out) < len(result.buildings) / 2
     assert (left_out["status"] == "not_assessed").all()

@@ -2,12 +2,14 @@
 
 import json
 import re
+from contextlib import nullcontext
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pyogrio
 import pytest
+from block_jobs import OneByOne
 
 pytest.importorskip("numba")
 
@@ -178,6 +180,16 @@ def test_parts_and_resumed_jobs_give_the_same_map(folder: Path, result, monkeypa
             map_flood(*images, folder / "stopped")
     monkeypatch.setattr("deepnets4eo.floods.job.predict", _stop)  # must not be called again
     assert (labels_of(map_flood(*images, folder / "stopped", resume=True)) == labels_of(alone)).all()
+
+
+def test_tiles_by_other_processes_make_the_same_map(folder: Path, result, monkeypatch) -> None:
+    executor = OneByOne()
+    monkeypatch.setattr("deepnets4eo.floods.job.Workers.executor", lambda *_: nullcontext(executor))
+    options = FloodOptions(processes="dask:2")
+    again = map_flood([str(folder / "pre.tif")], str(folder / "post.tif"), folder / "blocks", options)
+    assert executor.done
+    for name in ("flood.tif", "probability.tif"):
+        assert again.paths[name].read_bytes() == result.paths[name].read_bytes()
 
 
 def _stop(*arguments: object, **named: object) -> None:

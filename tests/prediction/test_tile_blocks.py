@@ -2,11 +2,11 @@
 
 import os
 import pickle
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from block_jobs import KilledError, OneByOne
 from geotiff import write_geotiff
 
 from deepnets4eo.baselines import ExpertRules
@@ -14,7 +14,7 @@ from deepnets4eo.baselines.rules import RuleTable
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.jobs.blocks import BlockWork, Executor, Receipt, do_block, versions
+from deepnets4eo.jobs.blocks import Executor
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec
@@ -46,27 +46,6 @@ def scene(tmp_path: Path) -> Path:
     return write_geotiff(tmp_path / "image.tif", make_image(), crs="EPSG:32615", origin=(0, 150), nodata=0)
 
 
-class InOrder:
-    """Does blocks in this process as a worker would, each with what is opened anew; counts them, and stops where it is told to."""
-
-    def __init__(self, stop: int = 10**6, failing: str = "") -> None:
-        self.stop, self.failing, self.names = stop, failing, list[str]()
-
-    def run(self, work: BlockWork, blocks: Iterable[str]) -> Iterator[Receipt]:
-        for block in blocks:
-            if len(self.names) == self.stop:
-                raise KilledError
-            self.names.append(block)
-            if block == self.failing:
-                yield Receipt(block, "ValueError: no such luck (3 times)")
-            else:
-                yield do_block(work, block, versions())
-
-
-class KilledError(BaseException):
-    """Stands for SIGKILL: nothing in the package catches it."""
-
-
 def label(run: Path, scene: object, out: Path, executor: Executor | None = None, **options: object) -> dict[str, bytes]:
     """The files of a prediction by name: labels and, blended, also probabilities and entropy."""
     out.mkdir(exist_ok=True)
@@ -82,31 +61,31 @@ def test_a_killed_job_computes_again_only_the_block_that_was_in_work(
 ) -> None:
     options = {"overlap_px": 12, "strip_px": strip_px}
     alone = label(run, str(scene), tmp_path / "alone", **options)
-    whole = InOrder()
+    whole = OneByOne()
     assert label(run, str(scene), tmp_path / "whole", whole, **options) == alone
-    for stop in (1, len(whole.names) - 1):
-        out, first, second = tmp_path / f"killed-{stop}", InOrder(stop), InOrder()
+    for stop in (1, len(whole.done) - 1):
+        out, first, second = tmp_path / f"killed-{stop}", OneByOne(stop), OneByOne()
         with pytest.raises(KilledError):
             label(run, str(scene), out, first, **options)
         assert label(run, str(scene), out, second, resume=True, **options) == alone
-        assert len(first.names) + len(second.names) <= len(whole.names)
+        assert len(first.done) + len(second.done) <= len(whole.done)
 
 
 def test_a_block_that_fails_ends_the_job_with_its_name_and_resuming_does_the_rest(
     run: Path, scene: Path, tmp_path: Path
 ) -> None:
     alone = label(run, str(scene), tmp_path / "alone")
-    failing, after = InOrder(failing="2-4-5"), InOrder()
+    failing, after = OneByOne(failing="2-4-5"), OneByOne()
     with pytest.raises(
         RunError, match=r"tiles 4 to 4 of lattice row 2 could not be computed: ValueError: no such luck"
     ):
         label(run, str(scene), tmp_path / "out", failing)
     assert label(run, str(scene), tmp_path / "out", after, resume=True) == alone
-    assert after.names[0] == "2-4-5"
+    assert after.done[0][1] == "2-4-5"
     # one process goes on with what several began
     out = tmp_path / "third"
     with pytest.raises(KilledError):
-        label(run, str(scene), out, InOrder(stop=5))
+        label(run, str(scene), out, OneByOne(stop=5))
     assert label(run, str(scene), out, resume=True) == alone
 
 
@@ -114,7 +93,7 @@ def test_scenes_in_memory_are_refused_and_files_are_opened_anew(
     run: Path, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InputError, match="the layers image are held in memory .* Write them to files"):
-        label(run, Scene.open(image=make_image()), tmp_path / "out", InOrder())
+        label(run, Scene.open(image=make_image()), tmp_path / "out", OneByOne())
     halves = [write_geotiff(tmp_path / f"half{top}.tif", make_image()[:, top : top + 75], crs="EPSG:32615",
                             origin=(0, 150 - top), nodata=0) for top in (0, 75)]  # fmt: skip
     monkeypatch.chdir(tmp_path)
