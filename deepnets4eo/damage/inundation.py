@@ -29,7 +29,7 @@ from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.band_roles import COLOURS
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.registration.pair import UNMOVED
 from deepnets4eo.segmenters.run import load_run, save_run
 
@@ -189,12 +189,12 @@ def _seen_water(scene: PreparedScene, folder: Path) -> Layer:
         inputs, registration = scene.inputs, scene.registration
         motion = registration.matrix if registration is not None and registration.usable else UNMOVED
         pre = in_colour(inputs.pre) if inputs.pre is not None and _shows_water(scene, "pre") else None
-        post = in_colour(inputs.post)
+        dates = surface_scene(pre, in_colour(inputs.post), mean_gsd(inputs.post), motion)
         if inputs.cloud_mask is not None:
             from deepnets4eo.change import hide_clouds  # jobs without clouds start sooner
 
-            post = hide_clouds(post, inputs.cloud_mask, post.grid)
-        dates = surface_scene(pre, post, mean_gsd(inputs.post), motion)
+            seen = hide_clouds(dates.layers["post"], inputs.cloud_mask, dates.grid)
+            dates = Scene(dates.layers | {"post": seen}, dates.grid)
         logger.info("looking for water around buildings …")
         run = load_run(save_run(WaterMapper.of_scene(dates, gsd_m=_pixel_m(dates.grid, inputs.post)), folder / "run"))
         predict(run, dates, labels, PredictOptions(workers=scene.settings.workers, resume=True))

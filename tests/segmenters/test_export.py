@@ -21,7 +21,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.plugins import NETWORKS as NETWORK_PLUGINS
 from deepnets4eo.plugins import plugins_of
 from deepnets4eo.points.snapnet import networks as snapnet
-from deepnets4eo.segmentation import blocks, light_unet
+from deepnets4eo.segmentation import blocks
 from deepnets4eo.segmenters import export
 from deepnets4eo.segmenters.export import Reference, RoundingRange, export_onnx, probe_images
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
@@ -155,8 +155,7 @@ def logits_of(graph, batch):
 def fewer_layers():
     """Networks with one layer where they have several alike, and with fewer stages: tracing takes as long as they have layers.
 
-    They have no options for that. VGG-16 and the FC networks keep two stages, ResNet-18 one block a stage, of which the
-    light U-Net takes two.
+    They have no options for that. VGG-16 and the FC networks keep two stages, ResNet-18 one block a stage.
     """
     resnet = encoders["resnet18"]
     with pytest.MonkeyPatch.context() as patch:
@@ -164,7 +163,6 @@ def fewer_layers():
         patch.setattr(blocks, "STAGES", ((1, 1), (2,)))
         patch.setattr(snapnet, "MAPS", (2, 1))
         patch.setattr(snapnet, "_decoder_chains", lambda: [[4, 1], [2, 1]])
-        patch.setattr(light_unet, "SCALES", 3)
         patch.setattr(fully_convolutional, "ENCODER", ((8, 8), (16,)))
         patch.setattr(fully_convolutional, "DECODER", ((16, 8), (8,)))
         yield
