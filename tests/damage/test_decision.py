@@ -285,7 +285,8 @@ def test_the_number_of_calls_contradicts_no_share_that_was_estimated_with_the_sh
         even = np.stack([0.7 * (1 - p), 0.3 * (1 - p), 0.4 * p, 0.6 * p], axis=1)
         kind = np.full(200, "pre_post", object)
         second = share_by_calls(p, kind, rates)
-        found, _, _ = model._site(even, kind, model.model.reliabilities, second, unlike=False, alone=False)
+        apart = np.zeros(200, bool)
+        found, _, _ = model._site(even, kind, model.model.reliabilities, second, apart, unlike=False, alone=False)
         far_off += opinions_differ(found.most_likely, second)
         assert share_findings(found) == []
     assert far_off > 8  # of 40: a finding of them would be a false alarm
