@@ -29,9 +29,10 @@ def test_each_window_is_scaled_by_its_own_values_and_a_grey_one_stays_grey():
     torch.testing.assert_close(scaled[0, 0], own.sum(dim=0) / (own.square().mean().sqrt() + 0.05))
 
 
-def test_decoders_of_other_than_three_stages_are_refused():
-    with pytest.raises(InputError, match="expected 3 numbers"):
-        light_unet(3, 2, decoder_channels=(16, 8))
+@pytest.mark.parametrize("channels", [(16,), (32, 16, 8, 8)])
+def test_decoders_of_other_than_two_or_three_stages_are_refused(channels):
+    with pytest.raises(InputError, match="expected 2 or 3 numbers"):
+        light_unet(3, 2, decoder_channels=channels)
 
 
 def test_the_last_bands_can_keep_their_values():

@@ -46,7 +46,7 @@ class DamageNet(nn.Module):
     encoder : name of an smp encoder; a ResNet with the light U-Net
     weights : the weights of the encoder, e.g. "imagenet", which is downloaded; none: random.
     decoder_channels
-        Widths of the decoder's stages, coarsest first: three of the light U-Net, three to five of the other; none: as
+        Widths of the decoder's stages, coarsest first: two or three of the light U-Net, three to five of the other; none: as
         `DECODER_CHANNELS` has them.
 
     Raises
