@@ -108,6 +108,19 @@ def test_water_is_seen_in_the_images_themselves(monkeypatch) -> None:
     assert not (dry["inundated"] == "yes").any()
 
 
+def test_under_clouds_it_is_not_known_whether_a_building_stands_in_water(monkeypatch) -> None:
+    monkeypatch.setattr("deepnets4eo.floods.optical.LEAST_M2", 300.0)
+    mask = np.zeros((1, *CITY.grid.shape), np.uint8)
+    mask[..., 256:] = 1
+    cloud = Layer.open(mask, grid=CITY.post.grid)
+    found = assess(PRE, flooded_post()[0], CITY.footprints(), settings=WATER, cloud_mask=cloud).buildings
+    edge = (CITY.grid.affine @ (256, 0))[0]
+    hidden = found.geometry.bounds["minx"] > edge + 12  # the whole ring, which is 12 m wide
+    assert hidden.sum() >= 2
+    assert set(found["inundated"][hidden]) == {"not known"}
+    assert (found["inundated"][~hidden] == "yes").any()
+
+
 def test_what_water_counts_as_is_a_setting(maps) -> None:
     (wet_map, _), path = maps
     post = flooded_post()[0]
