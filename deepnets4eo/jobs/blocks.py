@@ -8,11 +8,12 @@ opens the data itself, once.
 
 from __future__ import annotations
 
+import atexit
 import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -172,8 +173,14 @@ class _Opened:
                     raise RefusedError(f"a worker cannot open the job: {_cause(error)}") from None
             self._do(block)
 
+    def close(self) -> None:
+        """Leave the work before the interpreter takes apart what it needs. In another thread than that which entered it this may fail."""
+        with suppress(Exception):
+            self._stack.close()
+
 
 _opened = _Opened()
+atexit.register(_opened.close)
 
 
 def do_block(work: BlockWork, block: str, expected: dict[str, str]) -> Receipt:
