@@ -43,7 +43,6 @@ from deepnets4eo.damage.network.grader import (
     MEANING,
     POST_ALONE,
     NetworkGrader,
-    is_run,
     not_used,
     open_shipped,
     pre_not_read,
@@ -67,7 +66,7 @@ from deepnets4eo.damage.site import BY_USER, EVEN, ShareEstimate, choose_share, 
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.segmenters.checksums import CARD, is_run
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.prepared_scene import PreparedScene
@@ -247,7 +246,7 @@ class DecisionModel:
 
         scores : rasters whose columns the evidence has; network, post : the network's probabilities from both images, and
         from the post image alone; ground : areas and blocks of the buildings, for the estimates; inundated : buildings in new water.
-        Of these the water alone says something where the model does not know their evidence: they have no grade yet. They say
+        Those whose evidence the model does not know have no grade yet, and get theirs from the water alone. Buildings in water say
         nothing of the share of damaged buildings among the others, and the estimates rest on the water.
 
         Buildings whose evidence lies outside what the model knows are graded by the network alone where its reliability there was

@@ -23,7 +23,6 @@ from deepnets4eo.cards.catalog import run_path
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage.colour_choice import in_colour
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.network.grader import is_run
 from deepnets4eo.damage.network.pairs import in_pixels
 from deepnets4eo.damage.network.pooling import TileWork, pool_scene
 from deepnets4eo.damage.probabilities import MOST_LOG_ODDS
@@ -37,6 +36,7 @@ from deepnets4eo.polygons import Shaping, grow_into_borders, polygonize
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.any_size import COARSEST_M, FINEST_M, takes_any_size, working_grid
+from deepnets4eo.segmenters.checksums import is_run
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB
 from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.segmenters.stretch import needed_stretch, show

@@ -85,7 +85,7 @@ class WaterDate:
     thresholds : dict
         Polarisation in dB, or the negative of an index → threshold; None where no part of the scene has two modes.
     change : WaterThreshold | None
-        Of the change vector from a date of radar to POST, where the options take it and it has two modes.
+        The threshold of the change vector from a date of radar to POST, where the options take it and it has two modes.
     tone : SceneTone | None
         How bright a fine optical image is, by which the network of water sees it.
     """

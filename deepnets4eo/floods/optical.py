@@ -18,6 +18,7 @@ from scipy import ndimage
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER, parts_with
+from deepnets4eo.rasters.moments import moving_moments
 
 WORKING_M = 1.0  # pixels are averaged to about this size
 COARSEST_M = 2.0  # coarser pixels mix a house with the water around it
@@ -170,10 +171,7 @@ def _surfaces(image: FloatImage, least_px: float) -> Surfaces:
 
 def _deviation(values: FloatImage, side_px: int) -> FloatImage:
     """Standard deviation in a moving window."""
-    centred = values - values.mean()
-    mean = ndimage.uniform_filter(centred, side_px)
-    deviation: FloatImage = np.sqrt(np.maximum(ndimage.uniform_filter(centred * centred, side_px) - mean * mean, 0))
-    return deviation
+    return moving_moments(values - values.mean(), side_px)[1]
 
 
 def _mottled_before(mask: Mask, before: FloatImage, after: FloatImage) -> Mask:

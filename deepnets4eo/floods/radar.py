@@ -75,7 +75,7 @@ class RadarStatistics:
     thresholds : dict
         Polarisation → threshold in dB; None where no part of the image has two modes.
     change : WaterThreshold | None
-        Of a date before: the threshold of the change vector to POST, negative where it became darker; None where it is not needed, or has
+        The threshold of the change vector from a date before to POST, negative where it became darker; None where it is not needed, or has
         not two modes.
     """
 

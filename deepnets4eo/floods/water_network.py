@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.arrays import FloatImage, Mask
-from deepnets4eo.cards.catalog import model_path, recipes
 from deepnets4eo.errors import RunError
 from deepnets4eo.lazy import is_installed
 from deepnets4eo.segmenters.any_size import LEAST_SPREAD, window_scalers
-from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.segmenters.checksums import shipped_run
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
 from deepnets4eo.segmenters.run import Run, load_run
+from deepnets4eo.segmenters.segmenter import WEIGHTS
 
 SHIPPED = "floods/water"
 INPUTS = InputSpec({"image": DISPLAY_RGB})
-WATER, WEIGHTS = "water", "weights.safetensors"  # class of its legend; its file
+WATER = "water"  # class of its legend
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class WaterNetwork:
     Parameters
     ----------
     run : Run
-        Of the task `world-water`; its first layer scales images by the scene, which `probability` does instead.
+        A run of the task `world-water`, whose first layer scales images by the scene, which `probability` does instead.
     """
 
     def __init__(self, run: Run) -> None:
@@ -86,7 +86,7 @@ class WaterNetwork:
         valid : (h, w) bool
             Where the image is seen; elsewhere it is taken as of the mean colour.
         tone : SceneTone
-            Of the whole scene.
+            The tone of the whole scene.
 
         Returns
         -------
@@ -104,10 +104,7 @@ def _standardised(image: FloatImage) -> FloatImage:
 
 def shipped_folder() -> Path | None:
     """Return the folder of the run; None where this copy of the toolbox comes without its weights."""
-    if SHIPPED not in recipes():
-        return None
-    folder = model_path(SHIPPED)
-    return folder if (folder / CARD).is_file() else None
+    return shipped_run(SHIPPED)
 
 
 def open_water_network() -> WaterNetwork | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import threading
 import uuid
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -196,7 +197,7 @@ def do_block(work: BlockWork, block: str, expected: dict[str, str]) -> Receipt:
     return Receipt(block)
 
 
-class Pool:
+class Pool(ABC):
     """An executor that hands out blocks and collects receipts; who does them is added by `_submit`, `_collect` and `workers`."""
 
     def run(self, work: BlockWork, blocks: Iterable[str]) -> Iterator[Receipt]:
@@ -216,20 +217,21 @@ class Pool:
             self._forget()
 
     @property
+    @abstractmethod
     def workers(self) -> int:
         """How many blocks are done at the same time."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _submit(self, work: BlockWork, block: str) -> None:
-        raise NotImplementedError
+        """Hand out a block."""
 
+    @abstractmethod
     def _collect(self, work: BlockWork) -> list[Receipt]:
         """Wait for at least one block."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _forget(self) -> None:
         """Leave out what was handed out and is not begun."""
-        raise NotImplementedError
 
 
 def failed_receipt(block: str, error: BaseException, *, last: bool) -> Receipt | None:

@@ -122,10 +122,7 @@ def register(
     first = coarse_model(pair, max_shift_m, seed)
     near = QualityThresholds(max_rotation_deg=min(max_rotation_deg, NEAR_ROTATION_DEG))
     attempt = task.attempt(first, near)
-    if attempt.status != "ok":
-        attempt = _try_small_windows(
-            task, attempt, first if attempt.status == "failed" else attempt.fitted.affine, near
-        )
+    attempt = _try_small_windows(task, attempt, first, near)
     if attempt.status != "ok" and model != "translation" and not attempt.clear:
         attempt = _try_every_turn(task, attempt, max_rotation_deg)
     if attempt.status == "failed":
@@ -289,8 +286,12 @@ class _Task:
 
 
 def _try_small_windows(task: _Task, first: Attempt, start: Affine, limits: QualityThresholds) -> Attempt:
-    """The attempt with smaller windows, where the gate thinks better of it: where ground and leaning roofs move apart, the ground's
-    windows are few, and a part of large windows holds both."""
+    """The attempt with smaller windows, where the first is not ok and the gate thinks better of this one: where ground and leaning
+    roofs move apart, the ground's windows are few, and a part of large windows holds both. It starts from what the first attempt
+    fitted, or from its start where that failed."""
+    if first.status == "ok":
+        return first
+    start = start if first.status == "failed" else first.fitted.affine
     turned = abs(scale_and_turn(start)[2]) > NEAR_ROTATION_DEG
     attempt = task.with_small_windows.attempt(start, _stricter(limits), turned=turned)
     return attempt if attempt.better_than(first) else first
@@ -307,10 +308,7 @@ def _try_every_turn(task: _Task, first: Attempt, max_rotation_deg: float) -> Att
     best = max(rounds, key=lambda one: int((one.inlier & one.holdout).sum())).affine
     limits = _stricter(QualityThresholds(max_rotation_deg=max_rotation_deg))
     attempt = task.attempt(best, limits, turned=True)
-    if attempt.status != "ok":
-        attempt = _try_small_windows(
-            task, attempt, best if attempt.status == "failed" else attempt.fitted.affine, limits
-        )
+    attempt = _try_small_windows(task, attempt, best, limits)
     return attempt if attempt.better_than(first) else first
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from deepnets4eo.cards.catalog import model_path, recipes
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import plain, read_json, sha256, write_json
 
@@ -20,6 +21,19 @@ CARD = "card.json"
 FORMAT = "deepnets4eo-run"
 FORMAT_VERSION = 1
 SIGNATURE = "card_sha256"
+
+
+def is_run(path: str | Path) -> bool:
+    """Whether a path is a trained run's folder, rather than the name of a model."""
+    return (Path(path) / CARD).is_file()
+
+
+def shipped_run(name: str) -> Path | None:
+    """The folder of a model that comes with weights; None where this copy of the toolbox comes without them."""
+    if name not in recipes():
+        return None
+    folder = model_path(name)
+    return folder if is_run(folder) else None
 
 
 class _SealedFile(BaseModel):

@@ -21,6 +21,7 @@ from deepnets4eo.damage.network.grader import COLUMNS
 from deepnets4eo.errors import MissingExtraError
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.segmenters import checksums
 from deepnets4eo.synthetic import City, Event
 
 pytestmark = pytest.mark.usefixtures("registered_once", "labelled_once")
@@ -229,12 +230,12 @@ def test_damaged_weights_and_no_pytorch_are_one_line_each(city, run, ship_run, t
 
 
 def test_the_run_is_looked_for_among_the_models_and_nowhere_else(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(network_grader, "recipes", lambda: ["damage-network"])
-    monkeypatch.setattr(network_grader, "model_path", lambda name: tmp_path)
+    monkeypatch.setattr(checksums, "recipes", lambda: ["damage-network"])
+    monkeypatch.setattr(checksums, "model_path", lambda name: tmp_path)
     assert SHIPPED_FOLDER() is None
-    monkeypatch.setattr(network_grader, "model_path", lambda name: run)
+    monkeypatch.setattr(checksums, "model_path", lambda name: run)
     assert SHIPPED_FOLDER() == run
-    monkeypatch.setattr(network_grader, "recipes", lambda: ["damage-pairs"])
+    monkeypatch.setattr(checksums, "recipes", lambda: ["damage-pairs"])
     assert SHIPPED_FOLDER() is None
 
 

@@ -18,7 +18,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from deepnets4eo.cards.catalog import model_path, recipes
 from deepnets4eo.damage.colour_choice import in_colour
 from deepnets4eo.damage.evidence.working_grid import FINEST_GSD_M, make_working_grid
 from deepnets4eo.damage.network.pairs import (
@@ -45,7 +44,7 @@ from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.registration import Registration
 from deepnets4eo.segmenters.any_size import COARSEST_M, FINEST_M
-from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.segmenters.checksums import shipped_run
 from deepnets4eo.segmenters.inputs import GSD_FACTOR, InputSpec
 from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.segmenters.stretch import Stretch, needed_stretch, show, show_scene
@@ -63,11 +62,6 @@ BANDS = 3
 OFF_NADIR = re.compile(r"OFF_?NADIR|VIEW_?ANGLE|INCIDENCE_?FROM_?NADIR")
 POST_ALONE = "post_alone"  # note of the card of a run with a head that grades from the post image alone
 EVEN_GRADES = "even_grades"  # note of the card of a run in whose training every grade counted the same
-
-
-def is_run(path: str | Path) -> bool:
-    """Whether a path is a trained run's folder, rather than the name of a model."""
-    return (Path(path) / CARD).is_file()
 
 
 @dataclass(frozen=True)
@@ -207,10 +201,7 @@ class NetworkGrader:
 
 def shipped_folder() -> Path | None:
     """Return the folder of the network's run; None where this copy of the toolbox comes without its weights."""
-    if SHIPPED not in recipes():
-        return None
-    folder = model_path(SHIPPED)
-    return folder if is_run(folder) else None
+    return shipped_run(SHIPPED)
 
 
 def open_shipped() -> tuple[NetworkGrader | None, Finding | None]:

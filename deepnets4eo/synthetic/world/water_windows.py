@@ -18,7 +18,7 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.sensor import SensorVariation
-from deepnets4eo.synthetic.world.windows import nearest, resize_image
+from deepnets4eo.synthetic.world.windows import PairOfImages, nearest, resize_image
 
 GSD_M = 1.0  # ground size of a pixel that the network works at
 DRY, WATER, MUD = range(3)  # values of the legend `water-and-mud`
@@ -36,24 +36,8 @@ _WATER, _MUD = CODE["water"], CODE["mud"]
 Floats = NDArray[np.float32]
 
 
-class PairWithSolids(Protocol):
-    """What is read of a pair; the world's `PairSample` has it."""
-
-    @property
-    def pre(self) -> ByteImage:
-        """Image before, (4, H, W) uint8."""
-
-    @property
-    def post(self) -> ByteImage:
-        """Image after."""
-
-    @property
-    def labels_pre(self) -> NDArray[np.uint8]:
-        """Classes that it shows, (H, W) uint8, legend `minicity`."""
-
-    @property
-    def labels_post(self) -> NDArray[np.uint8]:
-        """Classes that the image after shows, (H, W) uint8, legend `minicity`."""
+class PairWithSolids(PairOfImages, Protocol):
+    """What is read of a pair to learn water from."""
 
     @property
     def solid_pre(self) -> NDArray[np.uint8]:
@@ -62,10 +46,6 @@ class PairWithSolids(Protocol):
     @property
     def solid_post(self) -> NDArray[np.uint8]:
         """Materials of the ground after, (H, W) uint8."""
-
-    @property
-    def gsd_m(self) -> float:
-        """Ground size of a pixel, metres."""
 
 
 def water_classes(pair: PairWithSolids, date: str) -> NDArray[np.uint8]:

@@ -30,8 +30,8 @@ HEIGHTS_BLUR_M = 0.8
 HEIGHTS_NOISE_M = 0.3
 
 
-class PairWithTruth(Protocol):
-    """What is read of a pair; the world's `PairSample` has it."""
+class PairOfImages(Protocol):
+    """Images, classes and pixel size of a pair; the world's `PairSample` has them, and what the protocols based on this one add."""
 
     @property
     def pre(self) -> ByteImage:
@@ -50,6 +50,14 @@ class PairWithTruth(Protocol):
         """Classes that the image after shows, (H, W) uint8, legend `minicity`."""
 
     @property
+    def gsd_m(self) -> float:
+        """Ground size of a pixel, metres."""
+
+
+class PairWithTruth(PairOfImages, Protocol):
+    """What is read of a pair to learn buildings and land cover from."""
+
+    @property
     def roofs_pre(self) -> NDArray[np.int32]:
         """Buildings that it shows, (H, W) int32, 0 none."""
 
@@ -64,10 +72,6 @@ class PairWithTruth(Protocol):
     @property
     def height_post(self) -> NDArray[np.float32]:
         """Metres above ground of what the image after shows, (H, W) float32."""
-
-    @property
-    def gsd_m(self) -> float:
-        """Ground size of a pixel, metres."""
 
     @property
     def style(self) -> str:
