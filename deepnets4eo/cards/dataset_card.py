@@ -51,12 +51,13 @@ class ScoringProtocol(_Strict):
 
 class PublishedScores(_Strict):
     """The published scores of one method; what its authors do not state is left out. f1, iou : class of the card's
-    legend → percent. mean_f1, mean_iou, overall_accuracy : percent. kappa : fraction. protocol : that of the card under
-    which they were measured; empty where none is the same."""
+    legend → percent. sites : site → percent, F1 of the class that is looked for. mean_f1, mean_iou, overall_accuracy :
+    percent. kappa : fraction. protocol : that of the card under which they were measured; empty where none is the same."""
 
     protocol: str = ""
     f1: dict[str, float] = Field(default_factory=dict)
     iou: dict[str, float] = Field(default_factory=dict)
+    sites: dict[str, float] = Field(default_factory=dict)
     mean_f1: float | None = None
     mean_iou: float | None = None
     overall_accuracy: float | None = None

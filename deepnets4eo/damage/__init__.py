@@ -27,6 +27,13 @@ _HOMES = {
     "align_footprints": "deepnets4eo.footprints.alignment",
     "GradedPair": "deepnets4eo.damage.network.pairs",
     "MadeUpPairs": "deepnets4eo.damage.network.samples",
+    "ChallengeSite": "deepnets4eo.damage.challenge",
+    "SiteFiles": "deepnets4eo.damage.challenge",
+    "read_site": "deepnets4eo.damage.challenge",
+    "damaged_f1": "deepnets4eo.damage.challenge",
+    "majority": "deepnets4eo.damage.challenge",
+    "write_submission": "deepnets4eo.damage.challenge",
+    "read_microsoft": "deepnets4eo.damage.challenge",
     "DamageRecipe": "deepnets4eo.damage.network.recipe",
     "train_damage": "deepnets4eo.damage.network.training",
 }

@@ -22,6 +22,7 @@ from deepnets4eo.errors import DeepNets4EOError, GridError, InputError, LabelErr
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, blocks, only_one_placed, overlap_share
 from deepnets4eo.inspection.files import Inspection
+from deepnets4eo.inspection.vectors import describe_vector
 from deepnets4eo.rasters.scene import Layer
 
 ENOUGH_LAYERS = 2  # that must match before a folder is recognised as a dataset
@@ -95,7 +96,7 @@ def _inspect_splits(
 ) -> None:
     """Adds what the parts lack: as problems for the chosen split, as facts for the others."""
     if not card.splits:
-        result.problems += [f"{line}." for line in _missing_files(tiles, needed)]
+        result.problems += [f"{line}." for line in _missing_files(card, tiles, needed)]
         return
     chosen, _ = card.split(split)
     used: set[str] = set()
@@ -103,7 +104,7 @@ def _inspect_splits(
         for part in parts:
             listed = part_tiles(card, tiles, name, part)
             used |= set(listed) if name == chosen else set()
-            missing = _missing_files(listed, needed)
+            missing = _missing_files(card, listed, needed)
             where = f"split {name}, {part}"
             if not missing:
                 result.facts[where] = f"all {len(listed)} tiles have {', '.join(needed)}" if listed else "nothing here"
@@ -117,14 +118,23 @@ def _inspect_splits(
         result.facts[f"not in split {chosen}"] = abbreviate(others)
 
 
-def _missing_files(tiles: Tiles, needed: Sequence[str]) -> list[str]:
-    """Returns what tiles lack, in words: tiles without any file first, then layer by layer."""
+def _missing_files(card: DatasetCard, tiles: Tiles, needed: Sequence[str]) -> list[str]:
+    """Returns what tiles lack, in words: tiles without any file first, then layer by layer. A tile lacks no layer that goes
+    by other names than its own files, as bands of {scene} do beside footprints of {site}."""
+    named_by = {
+        layer: {names[-1] for pattern in patterns if (names := re.findall(r"\{(\w+)\}", pattern))}
+        for layer, patterns in card.layout.items()
+    }
     absent = [tile for tile, sources in tiles.items() if not any(layer in sources for layer in needed)]
     lines = [f"{len(absent)} of {len(tiles)} tiles are not here: {abbreviate(absent)}"] if absent else []
     for layer in needed:
-        missing = [tile for tile, sources in tiles.items() if layer not in sources and tile not in absent]
+        of_kind = [
+            tile for tile, sources in tiles.items()
+            if tile not in absent and (not named_by[layer] or any(named_by[one] & named_by[layer] for one in sources))
+        ]  # fmt: skip
+        missing = [tile for tile in of_kind if layer not in tiles[tile]]
         if missing:
-            lines.append(f"{len(missing)} of {len(tiles)} tiles have no {layer}: {abbreviate(missing)}")
+            lines.append(f"{len(missing)} of {len(of_kind)} tiles have no {layer}: {abbreviate(missing)}")
     return lines
 
 
@@ -162,6 +172,10 @@ def _read(
     """Reads samples of one file; returns a raster's grid, and what is wrong with it."""
     if path.suffix.lower() == ".json":
         read_json(path)
+    if path.suffix.lower() == ".gpkg":
+        wrong: list[str] = []
+        describe_vector({}, wrong, str(path))
+        return None, wrong
     if path.suffix.lower() not in RASTERS:
         return None, []
     raster = Layer.open(path)

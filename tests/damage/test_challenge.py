@@ -1,0 +1,165 @@
+"""Sites of the challenge's layout are read with their labels, scored by F1 and handed in whole; methods vote by majority."""
+
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyogrio
+import pytest
+import rasterio
+import shapely
+from geotiff import write_geotiff
+from sklearn.metrics import f1_score
+
+from deepnets4eo.cards.dataset_card import DatasetCard
+from deepnets4eo.damage.accuracy import compare_with_reference
+from deepnets4eo.damage.challenge import (
+    ANNOTATIONS,
+    BAND_FOLDER,
+    BANDS,
+    SiteFiles,
+    calls_of,
+    damaged_f1,
+    majority,
+    read_microsoft,
+    read_site,
+    write_submission,
+)
+from deepnets4eo.errors import InputError, LabelError
+from deepnets4eo.inspection.datasets import inspect_dataset, recognise
+
+CRS = "EPSG:32637"
+FILES = SiteFiles(footprints="town_testing.gpkg", post="after-calibrated", pre="before-calibrated")
+LABELS = [1, 0, None, 1, 0]
+
+
+def houses(**columns: object) -> gpd.GeoDataFrame:
+    boxes = [shapely.box(10 * number, -8, 10 * number + 6, -2) for number in range(5)]
+    return gpd.GeoDataFrame({"fid": [3, 4, 5, 7, 9], **columns}, geometry=boxes, crs=CRS)
+
+
+def scene(folder: Path, value: int) -> None:
+    for number, band in enumerate(BANDS):
+        write_geotiff(
+            folder / BAND_FOLDER / f"r-{band}.tif", np.full((1, 12, 60), value + number, np.uint16), crs=CRS,
+            transform=rasterio.Affine(1, 0, 0, 0, -1, 0),
+        )  # fmt: skip
+
+
+@pytest.fixture
+def charter(tmp_path: Path) -> Path:
+    folder = tmp_path / "charter" / "Testing"
+    (folder / ANNOTATIONS).mkdir(parents=True)
+    houses(damaged=LABELS).to_file(folder / ANNOTATIONS / FILES.footprints)
+    scene(folder / "after-calibrated", 100)
+    scene(folder / "bundle" / "before-calibrated", 50)
+    return tmp_path / "charter"
+
+
+def test_a_site_has_its_scenes_and_labels_of_one_zero_or_none(charter: Path) -> None:
+    site = read_site(charter, "town", FILES)
+    assert site.labels.tolist() == [1, 0, -1, 1, 0]
+    assert site.pre is not None
+    assert site.pre.read()[0][:, 0, 0].tolist() == [50, 51, 52]
+    assert site.post.read()[0][:, 0, 0].tolist() == [100, 101, 102]
+    alone = read_site(charter / "Testing", "town", FILES.model_copy(update={"pre": None}))
+    assert alone.pre is None
+
+
+def test_check_recognises_the_layout_and_names_what_a_scene_lacks(charter: Path) -> None:
+    card = recognise(charter)
+    assert card is not None
+    assert card.name == "earthquake_response"
+    assert inspect_dataset(str(charter), card, split="phases").problems == []
+    (charter / "Testing" / "after-calibrated" / BAND_FOLDER / "r-blue.tif").unlink()
+    (charter / "Testing" / ANNOTATIONS / FILES.footprints).write_bytes(b"no database")
+    found = inspect_dataset(str(charter), card).problems
+    assert any("1 of 2 tiles have no blue: Testing/after-calibrated" in problem for problem in found)
+    assert any("town_testing.gpkg" in problem for problem in found)
+
+
+def test_missing_and_doubled_scenes_and_other_labels_are_refused(charter: Path) -> None:
+    with pytest.raises(
+        InputError, match="no scene after-calibrate, but after-calibrated.*Did you mean 'after-calibrated'"
+    ):
+        read_site(charter, "town", SiteFiles(footprints=FILES.footprints, post="after-calibrate"))
+    with pytest.raises(InputError, match=r"no file of footprints town\.gpkg"):
+        read_site(charter, "town", SiteFiles(footprints="town.gpkg", post="after-calibrated"))
+    scene(charter / "Training" / "after-calibrated", 1)
+    with pytest.raises(InputError, match="the scene after-calibrated twice"):
+        read_site(charter, "town", FILES)
+    (charter / "Training" / "after-calibrated" / BAND_FOLDER / "r-red.tif").unlink()
+    (charter / "Training" / ANNOTATIONS).mkdir(parents=True)
+    houses().to_file(charter / "Training" / ANNOTATIONS / FILES.footprints)
+    with pytest.raises(InputError, match=r"lacks r-red\.tif"):
+        read_site(charter / "Training", "town", FILES)
+    houses(damaged=[1, 2, 0, 3, None]).to_file(charter / "Testing" / ANNOTATIONS / FILES.footprints)
+    with pytest.raises(LabelError, match=r"2 labels in the column 'damaged' are 2\.0, 3\.0, expected 1"):
+        read_site(charter / "Testing", "town", FILES)
+
+
+def test_a_submission_is_the_sites_own_file_with_every_building_called_once(charter: Path, tmp_path: Path) -> None:
+    site = read_site(charter, "town", FILES)
+    ids = site.footprints.frame["id"].tolist()
+    calls = dict(zip(ids, [0, 1, 1, 0, 0], strict=True))
+    handed_in = pyogrio.read_dataframe(write_submission(site.path, calls, tmp_path / "out"), fid_as_index=True)
+    assert (tmp_path / "out" / FILES.footprints).is_file()
+    assert handed_in.index.tolist() == [3, 4, 5, 7, 9]
+    assert handed_in["damaged"].tolist() == [0, 1, 1, 0, 0]
+    assert handed_in.geometry.tolist() == houses().geometry.tolist()
+    with pytest.raises(InputError, match=r"1 are missing \(.*1 are called neither 0 nor 1"):
+        write_submission(site.path, {**dict(list(calls.items())[1:]), ids[1]: -1}, tmp_path / "other")
+    with pytest.raises(InputError, match=r"1 are given twice \(.*1 are not in the file \(x\)"):
+        write_submission(site.path, [*calls.items(), (ids[0], 1), ("x", 0)], tmp_path / "other")
+    with pytest.raises(InputError, match="challenge's own file"):
+        write_submission(site.path, calls, site.path.parent)
+
+
+def test_f1_counts_labelled_buildings_and_takes_no_call_as_undamaged() -> None:
+    rng = np.random.default_rng(0)
+    labels, calls = (rng.integers(-1, 2, 200).astype(np.int8) for _ in range(2))
+    seen = labels >= 0
+    assert damaged_f1(labels, calls) == pytest.approx(f1_score(labels[seen], calls[seen] == 1))
+    assert np.isnan(damaged_f1(np.array([0, -1], np.int8), np.array([0, 1], np.int8)))
+
+
+def test_the_majority_is_that_of_those_who_know_and_the_first_one_breaks_ties() -> None:
+    votes = np.array([[-1, 0, 1, -1], [1, 1, 0, -1], [0, 1, -1, -1], [-1, 0, -1, -1]], np.int8)
+    assert majority(votes).tolist() == [1, 0, 1, -1]
+
+
+def test_a_map_calls_major_damage_and_what_it_lacks_has_no_call() -> None:
+    buildings = pd.DataFrame(
+        {
+            "id": ["a", "b", "c", "d"], "damage": ["major-damage", "minor-damage", None, "destroyed"],
+            "status": ["assessed", "assessed", "not_assessed", "assessed"],
+        }
+    )  # fmt: skip
+    assert calls_of(buildings, ["d", "c", "b", "a", "e"]).tolist() == [1, -1, 0, 1, -1]
+
+
+def test_results_of_microsoft_are_scored_by_both_of_their_rules(tmp_path: Path) -> None:
+    path = tmp_path / "merged.gpkg"
+    houses(damage_pct_0m=[0.0, 0.05, 0.6, 0.9, 0.3], unknown_pct=[0.0, 0.0, 0.0, 0.4, 0.0]).to_file(path)
+    rows = read_microsoft(path)
+    reference = pd.DataFrame(
+        {"id": rows["id"], "damage": ["no-damage", "no-damage", "destroyed", "destroyed", "destroyed"]}
+    )
+    published = compare_with_reference(rows, reference)
+    assert (published.buildings, published.damaged, published.recall) == (4, 2, 1.0)
+    assert published.precision == pytest.approx(2 / 3)
+    assert compare_with_reference(read_microsoft(path, damaged_above=0.1), reference).precision == 1
+    houses(damage_pct_0m=[0, 5, 60, 90, 30]).to_file(tmp_path / "percent.gpkg")
+    with pytest.raises(InputError, match="reaches 5, expected shares of 0 to 1"):
+        read_microsoft(tmp_path / "percent.gpkg")
+    houses().to_file(tmp_path / "other.gpkg")
+    with pytest.raises(InputError, match="expected damage_pct_0m"):
+        read_microsoft(tmp_path / "other.gpkg")
+
+
+def test_the_published_rows_are_those_of_the_leaderboard() -> None:
+    alone, both = DatasetCard.load("earthquake_response").published.values()
+    assert list(alone.sites.values()) == [93.3, 73.4, 81.9, 78.7]
+    assert list(both.sites.values()) == [88.9, 75.0, 82.9, 84.8]
+    assert (alone.mean_f1, both.mean_f1) == (80.392, 82.116)
