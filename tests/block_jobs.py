@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.jobs.blocks import BlockWork, DoBlock, Receipt, do_block, versions
+from deepnets4eo.jobs.blocks import BlockWork, DoBlock, Receipt, do_block, leave_work, versions
 
 
 @contextmanager
@@ -67,11 +67,14 @@ class OneByOne:
 
     def run(self, work: BlockWork, blocks: Iterable[str]) -> Iterator[Receipt]:
         work = pickle.loads(pickle.dumps(work))  # noqa: S301 - as it is sent to a worker
-        for block in blocks:
-            if len(self.done) == self.stop:
-                raise KilledError
-            self.done.append((str(work.arguments[-1]), block))
-            if self.failing in (block, f"{work.arguments[-1]} {block}"):
-                yield Receipt(block, "ValueError: no such luck (3 times)")
-            else:
-                yield do_block(work, block, versions())
+        try:
+            for block in blocks:
+                if len(self.done) == self.stop:
+                    raise KilledError
+                self.done.append((str(work.arguments[-1]), block))
+                if self.failing in (block, f"{work.arguments[-1]} {block}"):
+                    yield Receipt(block, "ValueError: no such luck (3 times)")
+                else:
+                    yield do_block(work, block, versions())
+        finally:
+            leave_work()  # before the job in this process leaves what it was opened in

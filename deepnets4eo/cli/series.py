@@ -9,7 +9,7 @@ import typer
 
 from deepnets4eo.change.series.options import NoveltyOptions, SeriesInputs, SeriesProducts
 from deepnets4eo.cli.option_groups import with_options
-from deepnets4eo.cli.options import Event, Json, Overwrite, Workers
+from deepnets4eo.cli.options import Event, Json, Overwrite, WhoWorks
 from deepnets4eo.cli.output import echo, progress, show_json, show_result
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.outputs.event import SeriesEvent
@@ -35,7 +35,7 @@ def series(
     event: Event = None,
     products: SeriesProducts = SeriesProducts(),
     json: Json = None,
-    workers: Workers = 2,
+    workers: WhoWorks = "2",
     overwrite: Overwrite = False,
 ) -> None:
     """Rank the rare changes of a series of dates: polygons with date, cluster and score, and a page with pictures.
@@ -62,26 +62,28 @@ def series(
 
 def _rank(
     source: str, out: Path, inputs: SeriesInputs, options: NoveltyOptions, products: SeriesProducts, event: SeriesEvent,
-    json: Path | None, workers: int, *, overwrite: bool,
+    json: Path | None, workers: str, *, overwrite: bool,
 ) -> None:  # fmt: skip
     from deepnets4eo.change.series.dates import as_date
     from deepnets4eo.change.series.job import PRODUCTS, write_series
     from deepnets4eo.change.series.ranking import NoveltyRanking
     from deepnets4eo.change.series.stack import ImageSeries
     from deepnets4eo.files import check_overwrite
+    from deepnets4eo.jobs.executors import Workers
     from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.outputs.input_files import check_not_inputs
 
+    who = Workers.parse(workers)
     start = None if products.breaks_from is None else as_date(products.breaks_from, "--breaks-from")
     check_not_inputs([out, json, *(out / name for name in PRODUCTS)], [source, inputs.masks, options.weights])
     _check_apart(out, source, inputs.masks)
     stack = ImageSeries.from_words(source, inputs)
     check_not_inputs([json, *(out / name for name in PRODUCTS)], [stack.paths])
-    with output_lock(out), progress("series") as advance:
+    with output_lock(out), who.executor() as executor, progress("series") as advance:
         check_overwrite(out, overwrite=overwrite)
         paths = write_series(
-            stack, out, options, top=products.top, breaks_from=start, break_of=products.break_of, workers=workers,
-            event=event, progress=advance,
+            stack, out, options, top=products.top, breaks_from=start, break_of=products.break_of, workers=who.threads,
+            event=event, progress=advance, executor=executor,
         )  # fmt: skip
         ranking = NoveltyRanking.read(out)
         show_result(ranking.headline(), *paths, err=str(json) == "-")

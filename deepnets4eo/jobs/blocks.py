@@ -166,22 +166,23 @@ class _Opened:
         """Do a block of some work, which is opened where it was not. Errors: RefusedError where it cannot be opened."""
         with self._lock:
             if self._do is None or self._key != work.key:
-                self._do = None
-                self._stack.close()
+                self.leave()
                 try:
                     self._do, self._key = self._stack.enter_context(work.open(*work.arguments)), work.key
                 except Exception as error:
                     raise RefusedError(f"a worker cannot open the job: {_cause(error)}") from None
             self._do(block)
 
-    def close(self) -> None:
-        """Leave the work before the interpreter takes apart what it needs. In another thread than that which entered it this may fail."""
+    def leave(self) -> None:
+        """Leave the work. In another thread than that which entered it this may fail."""
+        self._do = None
         with suppress(Exception):
             self._stack.close()
 
 
 _opened = _Opened()
-atexit.register(_opened.close)
+leave_work = _opened.leave
+atexit.register(leave_work)  # before the interpreter takes apart what the work needs
 
 
 def do_block(work: BlockWork, block: str, expected: dict[str, str]) -> Receipt:

@@ -17,9 +17,9 @@ import numpy as np
 
 from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.device import Compute, torch_settings
-from deepnets4eo.errors import InputError, OutputError, RunError
-from deepnets4eo.jobs.blocks import BlockWork, DoBlock, Executor
-from deepnets4eo.jobs.journal import Journal
+from deepnets4eo.errors import InputError
+from deepnets4eo.jobs.blocks import Executor
+from deepnets4eo.jobs.shared_work import Arrays, ComputeBlock, SharedWork
 from deepnets4eo.prediction.tile_reader import ReadTile, SceneScaling, TileReader
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import Scene
@@ -79,22 +79,9 @@ class TileBlocks:
         step = max(BLOCK_TILES, self.task.batch_tiles)
         edges = [(col, min(col + step, cols.stop)) for col in range(cols.start, cols.stop, step)]
         blocks = {f"{row}-{first}-{last}": (row, range(first, last)) for row in rows for first, last in edges}
-        journal, arguments = Journal(self.folder), (self.task, self.folder)
-        kept = set(journal.names())
-        receipts = self.executor.run(BlockWork(open_tiles, arguments), [name for name in blocks if name not in kept])
-        for block, (row, some) in blocks.items():
-            if block not in kept and (receipt := next(receipts)).failure:
-                raise RunError(
-                    f"the tiles {some.start} to {some.stop - 1} of lattice row {row} could not be computed: {receipt.failure}. What is "
-                    "finished is kept: mend the cause, and go on with --resume."
-                )
-            arrays = journal.get(block)
-            if arrays is None:  # damaged since it was kept
-                with open_tiles(*arguments) as compute:
-                    compute(block)
-                arrays = journal.get(block)
-            if arrays is None:
-                raise OutputError(f"{self.folder / block}.npz cannot be read. Go on with --resume.")
+        shared = SharedWork(self.executor, self.folder)
+        results = shared.results(open_tiles, (self.task, self.folder), list(blocks))
+        for (row, some), arrays in zip(blocks.values(), results, strict=True):
             for index, col in enumerate(some):
                 result = arrays["results"][index] if arrays["computed"][index] else None
                 yield ReadTile(self.task.lattice.tile(row, col), None, arrays["valid"][index]), result
@@ -108,29 +95,27 @@ class TileBlocks:
 
 
 @contextmanager
-def open_tiles(task: TileTask, folder: Path) -> Iterator[DoBlock]:
-    """Open a segmenter and a scene; yields what computes the tiles of a block and keeps the results."""
+def open_tiles(task: TileTask, folder: Path) -> Iterator[ComputeBlock]:
+    """Open a segmenter and a scene; yields what computes the tiles of a block, by lattice row, first column and the one after the last."""
     segmenter = load_run(folder / RUN).segmenter
     scalers = window_scalers(segmenter)
     scaling = SceneScaling(task.scene, segmenter.inputs, scalers[0].unscaled_bands) if scalers else None
     reader = TileReader(task.scene, segmenter.inputs, task.lattice, scaling)
     with gdal_cache(CACHE_BYTES), torch_settings(task.compute), scaled_beforehand(scalers):
         segmenter.to(task.compute)
-        yield _TileComputer(segmenter, reader, task, Journal(folder)).do
+        yield _TileComputer(segmenter, reader, task).arrays
 
 
 class _TileComputer:
     """Computes blocks of tiles; each tile has its index in a batch by its number alone, as in a job of one process."""
 
-    def __init__(self, segmenter: Segmenter, reader: TileReader, task: TileTask, journal: Journal) -> None:
-        self._segmenter, self._reader, self._task, self._journal = segmenter, reader, task, journal
+    def __init__(self, segmenter: Segmenter, reader: TileReader, task: TileTask) -> None:
+        self._segmenter, self._reader, self._task = segmenter, reader, task
         side = task.lattice.tiling.tile_px
         self._batch = np.zeros((task.batch_tiles, segmenter.inputs.in_channels, side, side), np.float32)
 
-    def do(self, block: str) -> None:
-        """Compute the tiles of the block of a name; nothing where they are kept."""
-        if self._journal.get(block) is not None:
-            return
+    def arrays(self, block: str) -> Arrays:
+        """Compute the tiles of the block of a name."""
         row, first, last = map(int, block.split("-"))
         read: list[ReadTile] = []
         for start in range(first, last, self._reader.segment_tiles):
@@ -140,14 +125,11 @@ class _TileComputer:
         shape = next((result.shape for result in results if result is not None), (0,))
         kind = next((result.dtype for result in results if result is not None), np.uint8)
         filled = [np.zeros(shape, kind) if result is None else result for result in results]
-        self._journal.put(
-            block,
-            {
-                "results": np.stack(filled),
-                "computed": np.array([result is not None for result in results]),
-                "valid": np.stack([each.valid for each in read]),
-            },
-        )
+        return {
+            "results": np.stack(filled),
+            "computed": np.array([result is not None for result in results]),
+            "valid": np.stack([each.valid for each in read]),
+        }
 
     def _compute(self, read: list[ReadTile]) -> list[FloatImage | ByteImage | None]:
         """The result of each tile; None without a valid pixel."""

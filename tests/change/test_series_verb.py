@@ -2,19 +2,23 @@
 
 import json
 import re
+from datetime import date
 
 import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+from block_jobs import OneByOne
 from geotiff import write_geotiff
 from made_up_series import BANDS, CELL, Change, make_series
 
-from deepnets4eo.change.series.job import write_series
-from deepnets4eo.change.series.options import NoveltyOptions
+from deepnets4eo.change.series.harmonic import HarmonicOptions
+from deepnets4eo.change.series.job import write_breaks, write_series
+from deepnets4eo.change.series.options import NoveltyOptions, SeriesInputs
 from deepnets4eo.change.series.page import _positions
 from deepnets4eo.change.series.stack import ImageSeries, MaskRule
 from deepnets4eo.cli.main import main
+from deepnets4eo.jobs.shared_work import SharedWork
 
 CHANGE = Change(3, 4, 7)
 
@@ -67,6 +71,21 @@ def test_the_event_is_on_every_product(result):
     page = (result / "report.html").read_text(encoding="utf-8")
     assert re.search(r"<h1>Changes of 14 dates, [^<]*: Fire &lt;1&gt;, Valley</h1>", page)
     assert "<dt>Sensor</dt><dd>Sentinel-2</dd>" in page
+
+
+def test_cells_and_breaks_by_other_processes_make_the_same_bytes(folder, tmp_path):
+    series = ImageSeries.from_words(
+        str(folder / "images"), SeriesInputs(masks=str(folder / "masks"), bands=",".join(BANDS))
+    )
+    executor, start, curve = OneByOne(), date(2019, 10, 1), HarmonicOptions(harmonics=1, trend=False)
+    for out, how in ((tmp_path / "alone", None), (tmp_path / "shared", executor)):
+        write_series(series, out, NoveltyOptions(cell_px=CELL), executor=how)
+        shared = None if how is None else SharedWork(how, tmp_path / "blocks")
+        write_breaks(series, out / "breaks.tif", start, options=curve, shared=shared)
+    assert len(executor.done) == len(series) + 4
+    for name in ("changes.npz", "report.html", "breaks.tif"):
+        assert (tmp_path / "shared" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+    assert not list(tmp_path.glob(".partial*"))
 
 
 def test_the_page_loads_nothing_and_shows_the_first_changes(result):

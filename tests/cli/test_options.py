@@ -539,7 +539,7 @@ def test_series(reach, monkeypatch) -> None:
     found = reach(function, *start)
     assert found.words == (Stack, Path("o"), NoveltyOptions())
     assert found.options == {
-        "top": 30, "breaks_from": None, "break_of": None, "workers": 2, "event": SeriesEvent(),
+        "top": 30, "breaks_from": None, "break_of": None, "workers": 2, "event": SeriesEvent(), "executor": None,
     }  # fmt: skip
     assert opened.pop() == {
         "source": "images", "dates": None, "date_pattern": None, "masks": None, "assets": [], "bands": None,
@@ -570,7 +570,7 @@ def test_series(reach, monkeypatch) -> None:
     )  # fmt: skip
     assert found.options == {
         "top": 5, "breaks_from": date(2020, 2, 1), "break_of": "nir", "workers": 1,
-        "event": SeriesEvent("Flood", "Derna", "S2", "ESA", "Team"),
+        "event": SeriesEvent("Flood", "Derna", "S2", "ESA", "Team"), "executor": None,
     }  # fmt: skip
     assert opened.pop() == {
         "source": "images", "dates": ["2020-01-01", "2020-02-01"], "date_pattern": "%Y%j", "masks": "m",

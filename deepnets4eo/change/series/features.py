@@ -6,10 +6,12 @@ with too few dates left. Memory: the result, dates × cells × features in float
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from typing import NamedTuple, Protocol
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import shapely
@@ -19,8 +21,10 @@ from deepnets4eo.arrays import FloatImage, Geometries, Indices, Mask
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import READ_PX, Grid, Window, transform_shapes
+from deepnets4eo.jobs.shared_work import ComputeBlock, SharedWork
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.band_roles import normalised_difference, role_indices
+from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 
 log = logging.getLogger(__name__)
 
@@ -215,6 +219,38 @@ class CellSeries:
     names: list[str]
 
 
+@dataclass(frozen=True)
+class CellBlocks:
+    """Blocks of cells at a date, measured by name: `date-number` of `names`. min_valid : share of a cell's pixels that must be valid."""
+
+    series: ImageSeries
+    cells: CellGrid
+    features: CellFeatures
+    min_valid: float
+
+    @cached_property
+    def rectangles(self) -> list[CellBlock]:
+        """The rectangles that each date is read in."""
+        return self.cells.blocks(READ_PX)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all blocks, date by date."""
+        return [f"{index}-{number}" for index in range(len(self.series)) for number in range(len(self.rectangles))]
+
+    def task(self, name: str) -> tuple[int, CellBlock]:
+        """The date and the rectangle of a block."""
+        index, number = map(int, name.split("-"))
+        return index, self.rectangles[number]
+
+    def __call__(self, name: str) -> dict[str, NDArray[Any]]:
+        """Measure a block: features (F, rows, cols), and which cells are known."""
+        index, block = self.task(name)
+        image, pixels = self.series.read(index, block.window)
+        share = cell_sums(pixels.astype(np.float32), self.cells) / self.cells.cell_px**2
+        return {"measured": self.features.measure(image, pixels, self.cells), "known": share >= self.min_valid}
+
+
 def measure_cells(
     series: ImageSeries,
     cells: CellGrid,
@@ -223,30 +259,31 @@ def measure_cells(
     min_valid: float = 0.7,
     workers: int | None = None,
     progress: Callable[[float], None] | None = None,
+    shared: SharedWork | None = None,
 ) -> CellSeries:
-    """Measure the features of all cells; `min_valid` is the share of a cell's pixels that must be valid. Raises
-    InputError where nothing is valid at any date."""
-    blocks = cells.blocks(READ_PX)
-    tasks = [(index, block) for index in range(len(series)) for block in blocks]
+    """Measure the features of all cells; `min_valid` is the share of a cell's pixels that must be valid, `shared` measures in other
+    processes. Raises InputError where nothing is valid at any date."""
+    work = CellBlocks(series, cells, features, min_valid)
     rows, cols = cells.shape
     values = np.zeros((len(series), rows, cols, len(features.names)), np.float32)
     valid = np.zeros((len(series), rows, cols), bool)
-
-    def work(task: tuple[int, CellBlock]) -> tuple[NDArray[np.float32], Mask]:
-        image, pixels = series.read(task[0], task[1].window)
-        share = cell_sums(pixels.astype(np.float32), cells) / cells.cell_px**2
-        return features.measure(image, pixels, cells), share >= min_valid
-
-    for number, ((index, block), (measured, known)) in enumerate(
-        zip(tasks, in_order(work, tasks, workers), strict=True)
-    ):
-        values[index, block.rows, block.cols] = np.where(known[..., None], measured.transpose(1, 2, 0), 0)
+    results = in_order(work, work.names, workers) if shared is None else shared.results(reading, (work,), work.names)
+    for number, (name, arrays) in enumerate(zip(work.names, results, strict=True)):
+        (index, block), known = work.task(name), arrays["known"]
+        values[index, block.rows, block.cols] = np.where(known[..., None], arrays["measured"].transpose(1, 2, 0), 0)
         valid[index, block.rows, block.cols] = known
         if progress is not None:
-            progress((number + 1) / len(tasks))
+            progress((number + 1) / len(work.names))
     return _without_empty_dates(CellSeries(
         cells, series.dates, values.reshape(len(series), rows * cols, -1), valid.reshape(len(series), -1), features.names
     ), min_valid)  # fmt: skip
+
+
+@contextmanager
+def reading(compute: ComputeBlock) -> Iterator[ComputeBlock]:
+    """In a worker: yields what computes blocks, with the cache of a job."""
+    with gdal_cache(CACHE_BYTES):
+        yield compute
 
 
 def _without_empty_dates(series: CellSeries, min_valid: float) -> CellSeries:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage, Mask
-from deepnets4eo.change.series.features import CellFeatures, CellGrid, SpectralTexture, measure_cells
+from deepnets4eo.change.series.features import CellFeatures, CellGrid, SpectralTexture, measure_cells, reading
 from deepnets4eo.change.series.harmonic import HarmonicOptions, check_start, decimal_years, detect_breaks
 from deepnets4eo.change.series.options import NoveltyOptions
 from deepnets4eo.change.series.page import write_page
@@ -22,7 +24,10 @@ from deepnets4eo.change.series.ranking import TABLE, VECTORS, NoveltyRanking, ra
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import write_json
-from deepnets4eo.grid import Window, blocks
+from deepnets4eo.grid import blocks
+from deepnets4eo.jobs.blocks import Executor
+from deepnets4eo.jobs.scratch import hidden_folder
+from deepnets4eo.jobs.shared_work import SharedWork
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import plain_options
 from deepnets4eo.outputs.event import SeriesEvent
@@ -42,16 +47,21 @@ Progress = Callable[[float], None]
 
 
 def rank_series(
-    series: ImageSeries, options: NoveltyOptions, *, workers: int | None = None, progress: Progress | None = None
+    series: ImageSeries,
+    options: NoveltyOptions,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    shared: SharedWork | None = None,
 ) -> NoveltyRanking:
-    """The ranking of a series. workers : threads. progress : takes the share that is done."""
+    """The ranking of a series. workers : threads. progress : takes the share that is done. shared : measures cells without a network in
+    other processes."""
     cells = CellGrid(series.grid, options.cell_px, options.stride_px or options.cell_px)
     features = make_features(series, options)
-    one_by_one = (
-        1 if options.encoder or options.features == "autoencoder" else workers
-    )  # networks use all cores themselves
+    if options.encoder or options.features == "autoencoder":
+        workers, shared = 1, None  # networks use all cores themselves
     measured = measure_cells(
-        series, cells, features, min_valid=options.min_valid, workers=one_by_one, progress=progress
+        series, cells, features, min_valid=options.min_valid, workers=workers, progress=progress, shared=shared
     )
     return rank_novelty(measured, options)
 
@@ -86,19 +96,22 @@ def write_series(
     workers: int | None = None,
     event: SeriesEvent = SeriesEvent(),
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> list[Path]:
     """Rank a series and write the result to `out`; `top` changes have chips on the page, and breaks of `break_of` are
-    written where `breaks_from` is given. Returns the paths."""
+    written where `breaks_from` is given. `executor` looks for breaks and measures cells in other processes. Returns the paths."""
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    with gdal_cache(CACHE_BYTES):
+    with gdal_cache(CACHE_BYTES), hidden_folder(out) as hidden:
+        shared = None if executor is None else SharedWork(executor, hidden.absolute())
         paths, breaks = [], None
         if breaks_from:
             breaks = {"of": break_of or default_quantity(series), "from": breaks_from.isoformat()}
-            paths.append(write_breaks(series, out / BREAKS, breaks_from, quantity=breaks["of"], tags=event.tags))
+            where, tags = out / BREAKS, event.tags
+            paths.append(write_breaks(series, where, breaks_from, quantity=breaks["of"], tags=tags, shared=shared))
         else:
             (out / BREAKS).unlink(missing_ok=True)  # of an earlier job
-        ranking = rank_series(series, options, workers=workers, progress=progress)
+        ranking = rank_series(series, options, workers=workers, progress=progress, shared=shared)
         paths = [*ranking.write(out, event), *paths, write_page(ranking, series, out / PAGE, top=top, event=event)]
     manifest = {
         "version": __version__,
@@ -126,24 +139,26 @@ def write_breaks(
     options: HarmonicOptions | None = None,
     tags: Mapping[str, str] | None = None,
     progress: Callable[[float], None] | None = None,
+    shared: SharedWork | None = None,
 ) -> Path:
     """Write the breaks of all pixels since `start` to a float32 COG, NaN where there is no break or no history.
-    `quantity` is a band or "ndvi", by default NDVI where red and near infrared are known, else the first band.
+    `quantity` is a band or "ndvi", by default NDVI where red and near infrared are known, else the first band; `shared` looks for them
+    in other processes.
     Raises InputError for a quantity that the series does not have, or a start without history."""
     quantity = quantity or default_quantity(series)
-    take = _quantity(series, quantity)
-    times = decimal_years(series.dates)
-    (first,) = decimal_years([start])
+    _quantity(series, quantity)
     options = options or HarmonicOptions()
-    check_start(times, first, options)
-    windows = blocks(series.shape, BLOCK_PX)
+    check_start(decimal_years(series.dates), decimal_years([start])[0], options)
+    work, windows = BreakBlocks(series, quantity, start, options), blocks(series.shape, BLOCK_PX)
+    names = [str(number) for number in range(len(windows))]
+    results = map(work, names) if shared is None else shared.results(reading, (work,), names)
     all_tags = dict(tags or {}) | {"break_of": quantity, "monitored_from": start.isoformat()}
     all_tags |= {"SYNTHETIC": "yes"} if series.synthetic else {}
     with CogWriter(
         path, series.grid, count=3, dtype="float32", nodata=math.nan, band_names=BAND_NAMES, tags=all_tags
     ) as writer:
-        for number, window in enumerate(windows):
-            writer.write(window, _breaks(series, window, take, times, first, options))
+        for number, (window, arrays) in enumerate(zip(windows, results, strict=True)):
+            writer.write(window, arrays["bands"])
             if progress is not None:
                 progress((number + 1) / len(windows))
     return Path(path)
@@ -154,24 +169,30 @@ def default_quantity(series: ImageSeries) -> str:
     return NDVI if {"red", "nir"} <= set(role_indices(series.band_names)) else series.band_names[0]
 
 
-def _breaks(
-    series: ImageSeries,
-    window: Window,
-    take: Callable[[FloatImage], FloatImage],
-    times: NDArray[np.float64],
-    start: float,
-    options: HarmonicOptions,
-) -> FloatImage:
-    values = np.zeros((len(series), window.height * window.width), np.float32)
-    valid: Mask = np.zeros(values.shape, bool)
-    for index in range(len(series)):
-        image, known = series.read(index, window)
-        quantity = take(image)
-        valid[index] = (known & np.isfinite(quantity)).ravel()
-        values[index] = np.nan_to_num(quantity).ravel()
-    detected = detect_breaks(values, valid, times, start, options)
-    bands = np.stack([detected.time, detected.magnitude, detected.statistic])
-    return bands.reshape(3, window.height, window.width).astype(np.float32)
+@dataclass(frozen=True)
+class BreakBlocks:
+    """Blocks of pixels, by number, in which breaks of a quantity since a date are looked for."""
+
+    series: ImageSeries
+    quantity: str
+    start: date
+    options: HarmonicOptions
+
+    def __call__(self, name: str) -> dict[str, NDArray[Any]]:
+        """Look for the breaks of a block; `bands` (3, h, w) float32 as of `BAND_NAMES`."""
+        series, take = self.series, _quantity(self.series, self.quantity)
+        window = blocks(series.shape, BLOCK_PX)[int(name)]
+        values = np.zeros((len(series), window.height * window.width), np.float32)
+        valid: Mask = np.zeros(values.shape, bool)
+        for index in range(len(series)):
+            image, known = series.read(index, window)
+            quantity = take(image)
+            valid[index] = (known & np.isfinite(quantity)).ravel()
+            values[index] = np.nan_to_num(quantity).ravel()
+        (start,) = decimal_years([self.start])
+        detected = detect_breaks(values, valid, decimal_years(series.dates), start, self.options)
+        bands = np.stack([detected.time, detected.magnitude, detected.statistic])
+        return {"bands": bands.reshape(3, window.height, window.width).astype(np.float32)}
 
 
 def _quantity(series: ImageSeries, name: str) -> Callable[[FloatImage], FloatImage]:

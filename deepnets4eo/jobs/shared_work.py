@@ -1,0 +1,70 @@
+"""Blocks whose results are arrays: computed by an executor, each into a file of a folder that all processes see, and taken in order.
+
+Takes what computes a block by its name; a result that is there already, of a job that was interrupted, is not computed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import OutputError, RunError
+from deepnets4eo.jobs.blocks import BlockWork, DoBlock, Executor
+from deepnets4eo.jobs.journal import Journal
+
+Arrays: TypeAlias = Mapping[str, NDArray[Any]]
+ComputeBlock: TypeAlias = Callable[[str], Arrays]
+
+
+@dataclass(frozen=True)
+class SharedWork:
+    """Who computes the blocks of a job, and where their results lie. folder : where all processes find it."""
+
+    executor: Executor
+    folder: Path
+
+    def results(
+        self,
+        open: Callable[..., AbstractContextManager[ComputeBlock]],
+        arguments: tuple[Any, ...],
+        names: Sequence[str],
+    ) -> Iterator[Arrays]:
+        """Yield the arrays of every block, in order. open, arguments : as of `BlockWork`, but what `open` yields returns the arrays of
+        a block. Errors: RunError that names a block which could not be computed; OutputError."""
+        journal, work = Journal(self.folder), (open, arguments, self.folder)
+        kept = set(journal.names())
+        receipts = self.executor.run(BlockWork(_open_kept, work), [name for name in names if name not in kept])
+        for name in names:
+            if name not in kept and (receipt := next(receipts)).failure:
+                raise RunError(
+                    f"the block {name} could not be computed: {receipt.failure}. Mend the cause, and start the job again, with --resume "
+                    "where it has that: what is finished is kept then."
+                )
+            arrays = journal.get(name)
+            if arrays is None:  # damaged since it was kept
+                with _open_kept(*work) as do:
+                    do(name)
+                arrays = journal.get(name)
+            if arrays is None:
+                raise OutputError(f"{self.folder / name}.npz cannot be read. Start the job again.")
+            yield arrays
+
+
+@contextmanager
+def _open_kept(
+    open: Callable[..., AbstractContextManager[ComputeBlock]], arguments: tuple[Any, ...], folder: Path
+) -> Iterator[DoBlock]:
+    """In a worker: yields what computes the block of a name and keeps its result, if it is not there."""
+    journal = Journal(folder)
+    with open(*arguments) as compute:
+
+        def do(name: str) -> None:
+            if journal.get(name) is None:
+                journal.put(name, compute(name))
+
+        yield do
