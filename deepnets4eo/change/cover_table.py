@@ -12,10 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.change.options import TransitionOptions
 from deepnets4eo.change.transitions import BLOCK_PX, Transitions, hectares_on_the_ground, transitions_of_counts
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import LabelReader, Remedies
+from deepnets4eo.evaluation.options import load_legend
+from deepnets4eo.files import check_overwrite, write_text
 from deepnets4eo.grid import blocks
+from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.outputs import csv_text
 from deepnets4eo.rasters.layer import Layer, LayerLike
 from deepnets4eo.rasters.scene import covered_share
@@ -93,6 +97,19 @@ def compare_covers(
     )
 
 
+def write_cover_table(
+    pre: LayerLike, post: LayerLike, out: Path, options: TransitionOptions, *, seed: int, overwrite: bool
+) -> Transitions:
+    """Compare two maps of land cover and write their table. Errors: as `compare_covers`; OutputError where `out` exists."""
+    with output_lock(out):
+        check_overwrite(out, overwrite=overwrite)
+        transitions = compare_covers(
+            pre, post, legend=load_legend(options.legend), block_px=options.block_px, seed=seed
+        )
+        write_transitions(out, transitions)
+    return transitions
+
+
 def write_transitions(path: str | Path, transitions: Transitions, about: Mapping[str, str] | None = None) -> Path:
     """Write the table as CSV: from, to, hectares, low, high, one row a pair.
 
@@ -107,8 +124,6 @@ def write_transitions(path: str | Path, transitions: Transitions, about: Mapping
     Path
         The file.
     """
-    from deepnets4eo.files import write_text
-
     table = transitions.table().round(6).assign(**(about or {}))
     return write_text(path, csv_text([list(table.columns), *table.itertuples(index=False, name=None)]))
 

@@ -151,6 +151,19 @@ def map_change(
             return _write(pair, run, out, scratch / _identity(pair, options), options, event, progress, executor)
 
 
+def describe(
+    pre: LayerLike, post: LayerLike, out: Path, options: ChangeOptions, *, overwrite: bool = False, resume: bool = False
+) -> str:
+    """What `map_change` would do, in one line, after all its checks. Errors: those of `map_change`."""
+    check_outputs(pre, post, out, options)
+    check_options(options)
+    load_change_run(options)
+    check_job_output(out, overwrite=overwrite, resume=resume)
+    pair = open_pair(pre, post, options)
+    rows, cols = pair.scene.shape
+    return f"{rows} x {cols} px would be mapped into {out}; registration {pair.registration.status}"
+
+
 def check_options(options: ChangeOptions) -> None:
     """Refuse options that contradict each other. Errors: InputError."""
     if (options.cover_pre is None) != (options.cover_post is None):

@@ -149,6 +149,10 @@ class ChangeOptions:
 class TransitionOptions:
     """How two maps of land cover are compared, beside the seed of `ChangeOptions`."""
 
+    legend: Annotated[
+        str | None,
+        Field(description="With --transitions: legend of rasters that name none, a name or a YAML card."),
+    ] = None
     block_px: Annotated[
         int | None,
         Field(
@@ -157,6 +161,34 @@ class TransitionOptions:
             json_schema_extra=KEY,
         ),
     ] = None
+
+
+@option_group
+class RefineOptions:
+    """How `predict --refine` fits scores to edges, see `change.Diffusion`."""
+
+    band: Annotated[
+        int,
+        Field(description="With --refine: band of the scores, where there are several.", ge=1, json_schema_extra=KEY),
+    ] = 1
+    steps: Annotated[
+        int,
+        Field(
+            description="With --refine: steps of diffusion; values travel some √(steps/2) pixels.",
+            ge=0,
+            json_schema_extra=KEY,
+        ),
+    ] = 2500
+    edge_level: Annotated[
+        float,
+        Field(
+            description="With --refine: grey levels (0–255) between neighbours that stop half of the flow.",
+            json_schema_extra=KEY,
+        ),
+    ] = 5.0
+    rate: Annotated[
+        float, Field(description="With --refine: share that flows in a step, below 0.25.", json_schema_extra=KEY)
+    ] = 0.24
 
 
 @dataclass(frozen=True)

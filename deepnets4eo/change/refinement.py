@@ -19,11 +19,15 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
 from deepnets4eo.change.diffusion import Diffusion, check_arrays, guided_anisotropic_diffusion
+from deepnets4eo.change.options import RefineOptions
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError
+from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.jobs.identity import file_identity, grid_identity
+from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.row_journal import RowJournal
+from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.rasters.cog import CogWriter, check_raster_suffix
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import Layer
@@ -148,6 +152,28 @@ def refine_scores(
     result = Refinement(Path(out), before, after, unseen)
     _warn(result)
     return result
+
+
+def refine_raster(
+    scores: str | Path, images: Sequence[str], out: Path, options: RefineOptions, *, device: str, workers: int,
+    resume: bool, overwrite: bool, progress: Callable[[float], None],
+) -> Refinement:  # fmt: skip
+    """Fit one band of a raster to the edges of images, as `refine_scores` does, with the checks and the lock of a verb."""
+    diffusion = Diffusion(options.steps, options.edge_level, options.rate)
+    check_not_inputs([out], [scores, *images])
+    layer = Layer.open(scores)
+    if options.band > layer.count:
+        raise InputError(f"--set band={options.band} is not in {scores}, which has {layer.count}. Bands count from 1.")
+    guides = [Layer.open(image) for image in images]
+    with output_lock(out):
+        finished = RowJournal(out)
+        interrupted = finished.is_begun or None  # nothing to go on with: the message does not advise it
+        check_overwrite(out, overwrite=overwrite, resume=resume and interrupted, complete=resume and not interrupted)
+        finished.check_kept(overwrite=overwrite, resume=resume)
+        return refine_scores(
+            layer.subset([layer.bands[options.band - 1]]), guides, out,
+            diffusion=diffusion, device=device, workers=workers, resume=resume, progress=progress,
+        )  # fmt: skip
 
 
 def _warn(result: Refinement) -> None:

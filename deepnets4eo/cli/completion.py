@@ -58,6 +58,13 @@ def protocol_names(ctx: typer.Context, incomplete: str) -> list[str]:
     return [*_starting_with(incomplete, protocols), *rules]
 
 
+COMPLETED: dict[str, Callable[..., list[str]]] = {  # fields of settings classes whose values the shell completes
+    "legend": legend_names,
+    "protocol": protocol_names,
+    "dataset": dataset_names,
+}
+
+
 def choices(*names: str) -> Callable[[str], list[str]]:
     """Returns a function that completes one of `names`.
 

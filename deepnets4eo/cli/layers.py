@@ -6,30 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import Field
 
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Gsd, Out, Overwrite
-from deepnets4eo.options import KEY, option_group, split_names
-
-
-@option_group
-class OsmOptions:
-    """Rarer values of `layers osm`; `osm.rasterize_osm` says what they mean."""
-
-    clip_m: Annotated[
-        float, Field(description="Largest distance in metres; farther ones become this.", json_schema_extra=KEY)
-    ] = 20.0
-    unknown: Annotated[
-        str, Field(description="Classes that are unknown everywhere, with commas between.", json_schema_extra=KEY)
-    ] = ""
-    complete: Annotated[
-        str,
-        Field(
-            description="Classes that are absent, not unknown, outside their objects, with commas between.",
-            json_schema_extra=KEY,
-        ),
-    ] = ""
+from deepnets4eo.cli.output import echo, progress, show_result
+from deepnets4eo.options import split_names
+from deepnets4eo.osm.options import OsmOptions
 
 
 def layers() -> None:
@@ -44,20 +26,15 @@ def layers() -> None:
 
 
 def heights(
-    dsm: Annotated[Path, typer.Argument(help="Surface model: one band, in metres.", show_default=False)],
+    dsm: Annotated[Path, typer.Argument(help="Surface model: one band, in metres.")],
     out: Out,
-    dtm: Annotated[
-        Path | None, typer.Option(help="Terrain model; without it the ground is estimated.", show_default=False)
-    ] = None,
-    image: Annotated[
-        Path | None, typer.Option(help="Image with near infrared and red, for ndvi.", show_default=False)
-    ] = None,
+    dtm: Annotated[Path | None, typer.Option(help="Terrain model; without it the ground is estimated.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Image with near infrared and red, for ndvi.")] = None,
     channels: Annotated[
         str, typer.Option(help="Bands to write: dsm, ndsm, ndvi, slope, with commas between.")
     ] = "ndsm",
     bands: Annotated[
-        str | None,
-        typer.Option(help="What the image's bands show, with commas between, as in nir,red,green.", show_default=False),
+        str | None, typer.Option(help="What the image's bands show, with commas between, as in nir,red,green.")
     ] = None,
     max_building_m: Annotated[
         float, typer.Option(help="Width of the largest building, where the ground is estimated.")
@@ -72,7 +49,6 @@ def heights(
     \b
     deepnets4eo layers heights dsm.tif --out ndsm.tif
     deepnets4eo layers heights dsm.tif --out all.tif --channels dsm,ndsm,ndvi --image irrg.tif --bands nir,red,green"""
-    from deepnets4eo.cli.output import progress, show_result
     from deepnets4eo.terrain import composite_raster
 
     chosen = split_names(channels)
@@ -86,21 +62,17 @@ def heights(
 
 @with_options(OsmOptions)
 def osm(
-    image: Annotated[Path, typer.Argument(help="Raster whose grid the layers use.", show_default=False)],
+    image: Annotated[Path, typer.Argument(help="Raster whose grid the layers use.")],
     vectors: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="VECTORS...", help="Files with tags, or class=file for vectors without.", show_default=False
-        ),
+        list[str], typer.Argument(metavar="VECTORS...", help="Files with tags, or class=file for vectors without.")
     ],
     out: Out,
     encoding: Annotated[
         str, typer.Option(help="binary (1 inside, -1 outside) or distance (signed, metres).")
     ] = "binary",
-    rules: Annotated[Path | None, typer.Option(help="YAML table of tags and widths.", show_default=False)] = None,
+    rules: Annotated[Path | None, typer.Option(help="YAML table of tags and widths.")] = None,
     coverage: Annotated[
-        str | None,
-        typer.Option(help="Polygons inside which the vectors are complete; or everywhere.", show_default=False),
+        str | None, typer.Option(help="Polygons inside which the vectors are complete; or everywhere.")
     ] = None,
     options: OsmOptions = OsmOptions(),
     overwrite: Overwrite = False,
@@ -112,21 +84,21 @@ def osm(
     \b
     deepnets4eo layers osm image.tif map.osm.pbf --out osm.tif
     deepnets4eo layers osm image.tif buildings=houses.gpkg roads=roads.geojson --out osm.tif --encoding distance"""
-    from deepnets4eo.cli.output import progress, show_result
     from deepnets4eo.osm import rasterize_osm
+    from deepnets4eo.osm.reading import sources_of_words
     from deepnets4eo.rasters.scene import Layer
 
     with progress("osm") as advance:
         written = rasterize_osm(
-            by_class(vectors), image, out, encoding=encoding, clip_m=options.clip_m, rules=rules, coverage=coverage,
+            sources_of_words(vectors), image, out, encoding=encoding, clip_m=options.clip_m, rules=rules, coverage=coverage,
             unknown=split_names(options.unknown), complete=split_names(options.complete), overwrite=overwrite, progress=advance,
         )  # fmt: skip
     show_result(f"bands: {', '.join(Layer.open(written).band_names)}", written)
 
 
 def pansharpen(
-    image: Annotated[Path, typer.Argument(help="Image with the colours.", show_default=False)],
-    pan: Annotated[Path, typer.Argument(help="Panchromatic band: finer, of the same date.", show_default=False)],
+    image: Annotated[Path, typer.Argument(help="Image with the colours.")],
+    pan: Annotated[Path, typer.Argument(help="Panchromatic band: finer, of the same date.")],
     out: Out,
     method: Annotated[str, typer.Argument(help="gsa, brovey or pca.")] = "gsa",
     overwrite: Overwrite = False,
@@ -138,36 +110,11 @@ def pansharpen(
 
     \b
     deepnets4eo layers pansharpen multispectral.tif pan.tif --out sharp.tif
-    deepnets4eo layers pansharpen multispectral.tif pan.tif brovey --out sharp.tif
-    """
-    from deepnets4eo.cli.output import echo, progress, show_result
+    deepnets4eo layers pansharpen multispectral.tif pan.tif brovey --out sharp.tif"""
     from deepnets4eo.sharpening import pansharpen_raster
 
     with progress("pansharpen") as advance:
         quality = pansharpen_raster(image, pan, out, method=method, overwrite=overwrite, progress=advance)
-    echo(
-        f"QNR {quality.qnr:.3f} (spectral {quality.d_lambda:.3f}, spatial {quality.d_s:.3f}); from degraded inputs ERGAS "
-        f"{quality.ergas:.2f} (interpolated {quality.ergas_cubic:.2f}), spectral angle {quality.sam_deg:.2f}°"
-    )
-    if quality.ergas > quality.ergas_cubic:
-        echo(
-            "The detail does not fit the colours: the band may lie off the image by part of a pixel, or be of another date."
-        )
+    for line in quality.lines():
+        echo(line)
     show_result(f"bands in the detail of {pan}", out)
-
-
-def by_class(items: list[str]) -> list[str] | dict[str, str]:
-    """A mapping where the items are class=file, else the files; what exists under its whole name is a file. Errors: InputError."""
-    from deepnets4eo.errors import InputError
-    from deepnets4eo.formats.access import is_remote
-
-    pairs = [("", "", item) if Path(item).exists() or is_remote(item) else item.partition("=") for item in items]
-    classes = {name: path for name, equals, path in pairs if equals}
-    if not classes:
-        return items
-    if len(classes) < len(items):
-        raise InputError(
-            f"{' '.join(items)} mixes class=file with files that have tags, or names a class twice. "
-            "Give either one file a class, or files with tags."
-        )
-    return classes

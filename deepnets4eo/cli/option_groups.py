@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 import typer
 import typer.core
 
-from deepnets4eo.cli.completion import choices
+from deepnets4eo.cli.completion import COMPLETED, choices
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.options import options_from
 
@@ -31,14 +31,13 @@ HELP = "help"
 Result = TypeVar("Result")
 
 
-def with_options(*classes: type, **shared: Any) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
+def with_options(*classes: type) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
     """Decorator of a verb: replaces its parameters of the settings classes by one option a described field.
 
     Parameters
     ----------
     *classes : type
         Dataclasses, also pydantic ones. A field without description keeps its default and is no option.
-    **shared : field name to its option, for fields that several verbs share, such as `workers=Workers`
 
     Returns
     -------
@@ -59,7 +58,7 @@ def with_options(*classes: type, **shared: Any) -> Callable[[Callable[..., Resul
     >>> list(inspect.signature(assess).parameters)[:3]
     ['image', 'model', 'gsd_m']
     """
-    options = {each: _options(each, shared) for each in classes}
+    options = {each: _options(each) for each in classes}
     keys = {each: _keys(each) for each in classes}
 
     def decorate(verb: Callable[..., Result]) -> Callable[..., Result]:
@@ -169,12 +168,12 @@ def _keys(settings_class: type) -> dict[str, Any]:
     return {name: field for name, field in described.items() if field is not None and _extra(field).get("key")}
 
 
-def _options(settings_class: type, shared: dict[str, Any]) -> list[inspect.Parameter]:
-    """The fields with a description that are no keys, and the shared ones, as parameters that typer reads."""
+def _options(settings_class: type) -> list[inspect.Parameter]:
+    """The fields with a description that are no keys, as parameters that typer reads."""
     hints = get_type_hints(settings_class, include_extras=True)
     parameters = []
     for field in fields(settings_class):
-        annotation = shared.get(field.name) or _option(hints[field.name])
+        annotation = _option(field.name, hints[field.name])
         if annotation is not None:
             default = inspect.Parameter.empty if field.default is MISSING else field.default
             parameters.append(
@@ -196,8 +195,8 @@ def _extra(field: Any) -> dict[str, Any]:
     return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
 
 
-def _option(hint: Any) -> Any:
-    """The annotation of a field as one that typer reads; None where it is no option."""
+def _option(name: str, hint: Any) -> Any:
+    """The annotation of a field as one that typer reads; None where it is no option. Some names the shell completes."""
     field = _described(hint)
     if field is None or (extra := _extra(field)).get("key"):
         return None
@@ -208,6 +207,7 @@ def _option(hint: Any) -> Any:
         min=limits.get("ge"),
         max=limits.get("le"),
         metavar=extra.get("metavar"),
+        autocompletion=COMPLETED.get(name),
         rich_help_panel=extra.get("group"),
     )
     return Annotated[get_args(hint)[0], option]

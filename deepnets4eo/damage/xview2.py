@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError, LabelError
+from deepnets4eo.outputs.findings import count_of
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,10 @@ class XView2Score:
     def absent(self) -> list[str]:
         """Classes that no target showed; each of them alone brings the damage F1 to nearly 0."""
         return [name for name, c in zip(DAMAGE_CLASSES, self.damage, strict=True) if c.tp + c.fn == 0]
+
+    def headline(self) -> str:
+        """The score and the number of images in one line."""
+        return f"xView2 score {self.score:.4f} of {count_of(self.images, 'image')}"
 
     def to_dict(self) -> dict[str, float]:
         """The official tool's keys and values."""

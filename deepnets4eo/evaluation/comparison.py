@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from deepnets4eo.cards.dataset_card import PublishedScores
 from deepnets4eo.errors import InputError
-from deepnets4eo.evaluation.report import BY_CLASS, OVERALL, Report, percent
+from deepnets4eo.evaluation.report import BY_CLASS, OVERALL, Report, percent, text_table
 from deepnets4eo.files import read_json
 
 SHARES = (*OVERALL, *BY_CLASS)  # 0 to 1, in percent in tables
@@ -119,6 +119,17 @@ def comparison_table(reports: Mapping[str, Report]) -> str:
             row.append(_points(ordered[0], ordered[1]))
         rows.append(row)
     return align_columns(rows)
+
+
+def full_table(report: Report, earlier: Report | None = None) -> str:
+    """Returns the tables of a report as text: its scores, those published on the same data, and the difference from an earlier one."""
+    text = text_table(report)
+    if report.get("published"):
+        rows = {method: PublishedScores(**scores) for method, scores in report["published"].items()}
+        text += f"\nPublished on {report['protocol']['name']}, F1 and OA in percent\n{published_table(report, rows)}"
+    if earlier is not None:
+        text += f"\n{comparison_table({'earlier': earlier, 'this result': report})}"
+    return text
 
 
 def published_table(report: Report, published: Mapping[str, PublishedScores]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from deepnets4eo.errors import InputError
 from deepnets4eo.options import KEY, SeedKey, Unknown, option_group
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ PROTOCOL: dict[str, Any] = {"group": "Protocol"}
 INTERVALS: dict[str, Any] = {"group": "Intervals"}
 RESULTS: dict[str, Any] = {"group": "Results"}
 PAGE: dict[str, Any] = {"group": "Page of a hyperspectral run"}
+XVIEW2 = "xview2"  # a protocol of its own: the damage score of a challenge
 
 
 @option_group
@@ -98,9 +100,24 @@ class ScoredFiles:
     """What is scored, and by which rules, in the words of the command line. layer : LAYER=PATTERN, where labels of a
     dataset lie. against : an earlier report of the same protocol."""
 
-    legend: str | None = None
-    protocol: str | None = None
-    dataset: str | None = None
+    legend: Annotated[
+        str | None, Field(description="Legend to score in: a name or a YAML card.", json_schema_extra=LEGENDS)
+    ] = None
+    protocol: Annotated[
+        str | None,
+        Field(
+            description="DATASET/PROTOCOL of a dataset card: legend, erosion, ignored classes; or xview2, for folders of "
+            "damage rasters.",
+            json_schema_extra=PROTOCOL,
+        ),
+    ] = None
+    dataset: Annotated[
+        str | None,
+        Field(
+            description="Score predicted tiles on this dataset's test part; REFERENCE is its folder.",
+            json_schema_extra=PROTOCOL,
+        ),
+    ] = None
     layer: Annotated[
         list[str] | None,
         Field(
@@ -160,6 +177,42 @@ class ReportFiles:
     def paths(self) -> list[Path]:
         """Returns the files that are written."""
         return [path for path in (self.json, self.csv, self.markdown, self.figure) if path is not None]
+
+
+def check_together(
+    prediction: Path, reference: Path | None, scored: ScoredFiles, changes: ProtocolChanges, intervals: Intervals,
+    files: ReportFiles, page: PageOptions,
+) -> None:  # fmt: skip
+    """Refuse options of `evaluate` that do not go together, and outputs that would replace inputs. Errors: InputError,
+    OutputError."""
+    from deepnets4eo.outputs.input_files import check_not_inputs
+
+    if page.page is not None:
+        if reference is not None or scored != ScoredFiles() or files != ReportFiles():
+            raise InputError(
+                "--page takes a run alone, and --data, --overwrite, --set memory and --set device. Leave the reference and "
+                "the other options out."
+            )
+        check_not_inputs([page.page], [prediction, *(page.data or [])])
+        return
+    if page != PageOptions():
+        raise InputError("--data, --overwrite, --set memory and --set device belong to --page. Leave them out.")
+    if reference is None:
+        raise InputError("REFERENCE is missing. Give the reference, or --page for the page of a hyperspectral run.")
+    if scored.protocol == XVIEW2:
+        others = changes != ProtocolChanges() or intervals != Intervals() or files != ReportFiles(json=files.json)
+        if others or scored != ScoredFiles(protocol=XVIEW2):
+            raise InputError(
+                "--protocol xview2 has rules of its own: only --json goes with it. Leave the other options out."
+            )
+    legends = (changes.prediction_legend, changes.reference_legend)
+    check_not_inputs(
+        files.paths(), [prediction, reference, scored.legend, scored.protocol, scored.dataset, *legends, scored.against]
+    )
+    if scored.dataset is not None and scored.legend:
+        raise InputError("--legend and --dataset do not go together: the protocol has the legend.")
+    if scored.dataset is None and scored.layer:
+        raise InputError("--layer belongs to a dataset. Name it with --dataset.")
 
 
 def load_legend(name: str | None) -> Legend | None:

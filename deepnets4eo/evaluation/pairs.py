@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import shapely
 
-from deepnets4eo.cards.dataset_card import TEST, DatasetCard, ScoringProtocol
+from deepnets4eo.cards.dataset_card import TEST, DatasetCard, ScoringProtocol, load_protocol
 from deepnets4eo.cards.dataset_reader import abbreviate, check_same_bands, open_dataset, strip_leading_zeros
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.display.summary import list_names
 from deepnets4eo.errors import InputError
-from deepnets4eo.evaluation.scoring import Intervals, Protocol, evaluate_pairs
+from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, ScoredFiles, load_legend
+from deepnets4eo.evaluation.scoring import Protocol, evaluate_pairs
 from deepnets4eo.grid import projected_extent
 from deepnets4eo.rasters.scene import LABELS, Layer
 
@@ -134,6 +135,24 @@ def card_protocol(name: str, scoring: ScoringProtocol) -> Protocol:
     """
     card = scoring.model_dump(mode="json", exclude_none=True)
     return Protocol(name=name, erode_px=scoring.erode_px, ignored=scoring.ignored_classes, card=card)
+
+
+def evaluate_files(
+    prediction: Path, reference: Path, scored: ScoredFiles, changes: ProtocolChanges, *, intervals: Intervals,
+    progress: Callable[[float], None] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Scores one raster against another, or two folders of tiles paired by name; legend and protocol are those of the options,
+    else of the dataset card; the legend else that of the prediction. Errors: InputError without a legend."""
+    folders = prediction.is_dir() and reference.is_dir()  # one folder alone is a mosaic
+    pairs = pair_tiles(prediction, reference) if folders else [(prediction, reference)]
+    of_card = load_protocol(scored.protocol) if scored.protocol else None
+    chosen = load_legend(scored.legend or (of_card.legend if of_card else None)) or Layer.open(pairs[0][0]).legend
+    if chosen is None:
+        raise InputError(
+            f"{pairs[0][0]} has no legend in its tags and no --legend was given. Give one: --legend isprs."
+        )
+    rules = card_protocol(scored.protocol or "", of_card) if of_card is not None else Protocol()
+    return evaluate_pairs(pairs, chosen, rules.apply_changes(changes), intervals=intervals, progress=progress).to_dict()
 
 
 def evaluate_dataset(

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import atomic_write
+from deepnets4eo.evaluation.options import ReportFiles
+from deepnets4eo.files import atomic_write, write_text
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.outputs.safe_text import csv_text, markdown_text
 
@@ -100,6 +101,16 @@ def confusion_csv(report: Report) -> str:
     for name, row in zip(report["classes"], report["confusion"], strict=True):
         rows.append([name, *row, report["unpredicted"][name]])
     return csv_text(rows)
+
+
+def write_tables(report: Report, files: ReportFiles) -> Iterator[Path]:
+    """Writes the tables and the figure that are named, and yields each when it is there; not the JSON."""
+    if files.csv is not None:
+        yield write_text(files.csv, csv_table(report))
+    if files.markdown is not None:
+        yield write_text(files.markdown, markdown_table(report))
+    if files.figure is not None:
+        yield confusion_figure(report, files.figure)
 
 
 def check_figure_suffix(path: str | Path) -> None:

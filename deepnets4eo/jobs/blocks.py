@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from deepnets4eo.errors import DeepNets4EOError, OutputError, RunError
 from deepnets4eo.jobs.parts import Progress
@@ -62,6 +62,7 @@ class Receipt:
     failure: str = ""
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Does blocks somewhere."""
 

@@ -66,6 +66,20 @@ def read_features(source: OsmSource, rules: OsmRules, area: Grid) -> list[Featur
     return features
 
 
+def sources_of_words(items: list[str]) -> list[str] | dict[str, str]:
+    """A mapping where the items are class=file, else the files; what exists under its whole name is a file. Errors: InputError."""
+    pairs = [("", "", item) if Path(item).exists() or is_remote(item) else item.partition("=") for item in items]
+    classes = {name: path for name, equals, path in pairs if equals}
+    if not classes:
+        return items
+    if len(classes) < len(items):
+        raise InputError(
+            f"{' '.join(items)} mixes class=file with files that have tags, or names a class twice. "
+            "Give either one file a class, or files with tags."
+        )
+    return classes
+
+
 def read_area(path: str | Path) -> gpd.GeoSeries:
     """The polygons of a vector file with the area that an extract covers. Errors: InputError names the file."""
     _check_exists(path)

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.cards.dataset_card import load_protocol
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Evaluation, Protocol
+from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, ScoredFiles, load_legend
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.points.cloud import PointCloud, has_asprs_noise, legend_codes
@@ -19,6 +21,21 @@ from deepnets4eo.points.files import CloudFile, open_cloud
 
 PREDICTED = "pred_class"
 NEAR_M = 0.002  # files store millimetres at the coarsest that is usual for laser scans, rounding included
+
+
+def evaluate_by_options(
+    labelled: Path, reference: Path, scored: ScoredFiles, changes: ProtocolChanges, *, intervals: Intervals,
+    progress: Callable[[float], None] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Scores a labelled file of points in the words of the verb `evaluate`. Errors: InputError for rules that points do not have."""
+    if intervals.draws or changes != ProtocolChanges(ignore=changes.ignore, unknown=changes.unknown):
+        raise InputError("Of the rules of scoring, points have --legend, --protocol, --ignore and --unknown only.")
+    of_card = load_protocol(scored.protocol) if scored.protocol else None
+    ignored = changes.ignore or (of_card.ignored_classes if of_card is not None else ())
+    chosen = load_legend(scored.legend or (of_card.legend if of_card is not None else None))
+    return evaluate_cloud(
+        labelled, reference, chosen, ignored=ignored, unknown_is_void=changes.unknown == "void", progress=progress
+    )
 
 
 def evaluate_cloud(

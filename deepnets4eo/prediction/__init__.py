@@ -1,16 +1,18 @@
 """A run and a scene in, label rasters out: streamed, resumable, in bounded memory."""
 
-from deepnets4eo.jobs.parts import Part
-from deepnets4eo.prediction.job import Prediction, check_outputs, describe, predict
-from deepnets4eo.prediction.outputs import PredictOptions
-from deepnets4eo.prediction.preparation import open_scene
+from deepnets4eo.lazy import lazy_names
 
-__all__ = [
-    "Part",
-    "PredictOptions",
-    "Prediction",
-    "check_outputs",
-    "describe",
-    "open_scene",
-    "predict",
-]
+_HOMES = {
+    "Part": "deepnets4eo.jobs.parts",
+    "PredictOptions": "deepnets4eo.prediction.options",
+    "Prediction": "deepnets4eo.prediction.job",
+    "check_outputs": "deepnets4eo.prediction.job",
+    "describe": "deepnets4eo.prediction.job",
+    "open_scene": "deepnets4eo.prediction.preparation",
+    "predict": "deepnets4eo.prediction.job",
+}
+
+__all__ = list(_HOMES)
+
+
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -25,12 +25,13 @@ from deepnets4eo.jobs.parts import WHOLE, Part, between
 from deepnets4eo.jobs.row_journal import RowJournal
 from deepnets4eo.outputs.input_files import check_not_inputs, label_raster_files
 from deepnets4eo.prediction.memory import batch_size
-from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, Outputs, PredictOptions
+from deepnets4eo.prediction.options import PredictOptions
+from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, Outputs
 from deepnets4eo.prediction.preparation import PreparedScene, open_scene, prepare_scene
 from deepnets4eo.prediction.strips import Job, plan_strip_px, predict_strips
 from deepnets4eo.prediction.tile_blocks import TILES, TileBlocks, TileTask
 from deepnets4eo.prediction.tile_reader import SceneScaling, TileReader
-from deepnets4eo.rasters.cog import check_raster_suffix
+from deepnets4eo.rasters.cog import BLOCK_PX, check_raster_suffix
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import LayerLike, Scene
 from deepnets4eo.segmenters.any_size import scaled_beforehand, window_scalers
@@ -134,7 +135,7 @@ def predict(
         blocks = _remote_blocks(options, segmenter, prepared.labelled, plan, journals, paths)
         jobs = [
             Job(
-                segmenter, lattice, compute, reader, outputs, journal, plan.batch_tiles, options.block_px, options.workers,
+                segmenter, lattice, compute, reader, outputs, journal, plan.batch_tiles, options.block_px or BLOCK_PX, options.workers,
                 between(progress, number / len(journals), (number + 1) / len(journals)), part,
                 blocks[part],
             )

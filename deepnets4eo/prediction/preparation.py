@@ -6,6 +6,7 @@ nearest ones, and void where the scene is not valid."""
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage
-from deepnets4eo.errors import RunError
+from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Grid, Window, mean_gsd_m
 from deepnets4eo.prediction.stitching import NOTHING
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
@@ -61,6 +62,27 @@ def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Se
     stated = {name: layer.nodata for name, layer in expected.items() if layer.nodata is not None}
     chosen |= {name: chosen[name].with_nodata(value) for name, value in stated.items()}
     return segmenter.inputs.as_trained(Scene({**opened.layers, **chosen}, opened.grid))
+
+
+def named_layers(arguments: Sequence[str], read: Sequence[str]) -> dict[str, str]:
+    """Returns `image=a.tif dsm=b.tif` as a mapping; a raster without a name is the first layer that
+    runs read. Layers that none reads are logged.
+
+    >>> named_layers(["a.tif", "dsm=b.tif"], ["image", "dsm"])
+    {'image': 'a.tif', 'dsm': 'b.tif'}
+    """
+    layers: dict[str, str] = {}
+    for argument in arguments:
+        match = re.fullmatch(r"([a-z_][a-z0-9_]*)=(.+)", argument)
+        name, path = (match[1], match[2]) if match else (read[0], argument)
+        if name in layers:
+            raise InputError(
+                f"layer {name!r} was given twice: {layers[name]} and {path}. Give each layer once, as layer=FILE."
+            )
+        layers[name] = path
+    if unread := sorted(set(layers) - set(read)):
+        log.warning("No run reads the layers %s; they are ignored. The runs read %s.", unread, list(read))
+    return layers
 
 
 def _choose_bands(layer: Layer, names: Sequence[str]) -> Layer:

@@ -48,6 +48,18 @@ class SharpeningQuality(NamedTuple):
     sam_deg: float
     ergas_cubic: float
 
+    def lines(self) -> list[str]:
+        """The figures in words, and what they mean where plain interpolation is better."""
+        lines = [
+            f"QNR {self.qnr:.3f} (spectral {self.d_lambda:.3f}, spatial {self.d_s:.3f}); from degraded inputs ERGAS "
+            f"{self.ergas:.2f} (interpolated {self.ergas_cubic:.2f}), spectral angle {self.sam_deg:.2f}°"
+        ]
+        if self.ergas > self.ergas_cubic:
+            lines.append(
+                "The detail does not fit the colours: the band may lie off the image by part of a pixel, or be of another date."
+            )
+        return lines
+
 
 def pansharpen_raster(
     image: LayerLike,

@@ -180,20 +180,20 @@ def test_mistyped_verbs_and_options_get_the_nearest_name(arguments: list[str], l
 
 
 def test_a_file_whose_name_has_an_equals_sign_is_a_file() -> None:
-    from deepnets4eo.cli.layers import by_class
+    from deepnets4eo.osm.reading import sources_of_words
 
-    assert by_class(["buildings=nowhere.gpkg"]) == {"buildings": "nowhere.gpkg"}
-    assert by_class(["https://place/x.geojson?a=b"]) == ["https://place/x.geojson?a=b"]
+    assert sources_of_words(["buildings=nowhere.gpkg"]) == {"buildings": "nowhere.gpkg"}
+    assert sources_of_words(["https://place/x.geojson?a=b"]) == ["https://place/x.geojson?a=b"]
 
 
 def test_a_file_in_a_folder_with_an_equals_sign_is_a_file(tmp_path) -> None:
-    from deepnets4eo.cli.layers import by_class
+    from deepnets4eo.osm.reading import sources_of_words
 
     path = tmp_path / "theme=buildings" / "b.gpkg"
     path.parent.mkdir()
     path.touch()
-    assert by_class([str(path)]) == [str(path)]
-    assert by_class([f"buildings={path}"]) == {"buildings": str(path)}
+    assert sources_of_words([str(path)]) == [str(path)]
+    assert sources_of_words([f"buildings={path}"]) == {"buildings": str(path)}
 
 
 def test_numpys_warnings_of_absurd_values_are_for_debugging(capsys) -> None:

@@ -10,18 +10,16 @@ from typer.testing import CliRunner
 
 from deepnets4eo.cli.option_groups import GroupedCommand, with_options
 
-Seed = Annotated[int, typer.Option("--seed", help="Seed of all randomness.")]
-
 
 @dataclass(frozen=True)
 class Blur:
-    """Two options with a description, one that verbs share, one field that is no option."""
+    """Three options with a description, one field that is no option."""
 
     radius_px: Annotated[
         int, Field(description="Radius.", ge=1, le=9, json_schema_extra={"group": "Filter", "flag": "--radius"})
     ] = 3
     edge: Annotated[Literal["mirror", "zero"], Field(description="Beyond the edge.")] = "mirror"
-    seed: int = 4
+    seed: Annotated[int, Field(description="Seed of all randomness.")] = 4
     kernel: tuple[int, ...] = field(default=(1, 2))
 
 
@@ -30,7 +28,7 @@ def run():
     """Runs a verb with such settings; returns its result object and the settings it was called with."""
     taken: list[Any] = []
 
-    @with_options(Blur, seed=Seed)
+    @with_options(Blur)
     def verb(
         image: str,
         mask: Annotated[str, typer.Option(rich_help_panel="Filter", help="Mask.")] = "",

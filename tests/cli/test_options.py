@@ -259,7 +259,7 @@ def test_sizes_of_memory(text: str, expected: int) -> None:
 
 
 def test_evaluate_of_files(reach) -> None:
-    function = "deepnets4eo.evaluation.evaluate_pairs"
+    function = "deepnets4eo.evaluation.pairs.evaluate_pairs"
     start = ["evaluate", "p.tif", "r.tif", "--legend", "isprs"]
     found = reach(function, *start)
     assert found.words == ([(Path("p.tif"), Path("r.tif"))], Legend.load("isprs"), Protocol())
@@ -276,17 +276,17 @@ def test_evaluate_of_files(reach) -> None:
 
 def test_a_protocol_keeps_its_own_rules_where_no_option_changes_them(reach) -> None:
     start = ["evaluate", "p.tif", "r.tif", "--protocol", "dfc2015/benchmark"]
-    rules = reach("deepnets4eo.evaluation.evaluate_pairs", *start).words[2]
+    rules = reach("deepnets4eo.evaluation.pairs.evaluate_pairs", *start).words[2]
     assert rules.name == "dfc2015/benchmark"
-    changed = reach("deepnets4eo.evaluation.evaluate_pairs", *start, "--erode", 2).words[2]
+    changed = reach("deepnets4eo.evaluation.pairs.evaluate_pairs", *start, "--erode", 2).words[2]
     assert changed == replace(rules, erode_px=2)
-    changed = reach("deepnets4eo.evaluation.evaluate_pairs", *start, "--erode", 0, "--ignore", "car").words[2]
+    changed = reach("deepnets4eo.evaluation.pairs.evaluate_pairs", *start, "--erode", 0, "--ignore", "car").words[2]
     assert (changed.erode_px, changed.ignored) == (0, ("car",))
     assert (changed.name, changed.boundary_px) == (rules.name, rules.boundary_px)
 
 
 def test_evaluate_of_a_dataset(reach, capsys) -> None:
-    function = "deepnets4eo.evaluation.evaluate_dataset"
+    function = "deepnets4eo.evaluation.pairs.evaluate_dataset"
     start = ["evaluate", "predicted", "root", "--dataset", "isprs_vaihingen"]
     found = reach(function, *start, "--bootstrap", 5, "--set", "seed=2")
     assert found.words == ("isprs_vaihingen", Path("root"), Path("predicted"), None)

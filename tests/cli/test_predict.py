@@ -13,10 +13,10 @@ from sklearn.linear_model import LogisticRegression
 from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
-from deepnets4eo.cli.predict import named_layers
 from deepnets4eo.errors import InputError
 from deepnets4eo.jobs.row_journal import RowJournal
 from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.prediction.preparation import named_layers
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import save_run
@@ -150,4 +150,4 @@ def test_folder_that_is_no_run_is_explained(case, capsys):
 
 def test_a_layer_given_twice_is_refused():
     with pytest.raises(InputError, match="layer 'image' was given twice"):
-        named_layers(["a.tif", "image=b.tif"], "image")
+        named_layers(["a.tif", "image=b.tif"], ["image"])

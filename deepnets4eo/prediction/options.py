@@ -1,0 +1,172 @@
+"""How a scene is labelled: each option with its type, default, limits and meaning, which the command line shows too.
+
+Imports nothing heavy, so that the help text of the verb is quick."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, InstanceOf
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.jobs.blocks import Executor
+from deepnets4eo.jobs.parts import Part
+from deepnets4eo.options import KEY, option_group
+
+if TYPE_CHECKING:
+    from deepnets4eo.segmenters.run import Run
+    from deepnets4eo.tiling import Tiling
+
+RESULTS: dict[str, Any] = {"group": "Further results"}
+TILES: dict[str, Any] = {"group": "Tiles"}
+VOTES: dict[str, Any] = {"group": "Several views or runs"}
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """What a prediction writes beside labels, how it cuts the scene, and what it may use of the machine.
+
+    Parameters
+    ----------
+    probabilities : file for the probability of each class, K bands packed as bytes: value / 254, 255 nodata
+    entropy : file for the entropy over classes, packed likewise; 1 where all classes are equally probable
+    tile_px, halo_px, overlap_px, scores, blending : replace the run's own tiling where given, see `Tiling`; pixels
+    memory_bytes
+        Limit of the whole process; data that it held before, beyond 1 GB of Python and its libraries, are not counted.
+    workers : threads that read tiles
+    device, precision : see `device.choose`
+    threads
+        The threads of the network on a CPU; by default those of `device.choose`, of an executor one, and on resuming those
+        of the interrupted job.
+    batch_tiles
+        Tiles computed together; by default 1 on a CPU, on a GPU as many as take a quarter of its memory (at most 32).
+    block_px : rows that are finished, and written, together; by default those of a block of the file
+    strip_px : columns that are finished together; by default as many as the memory allows
+    part
+        One of the parts of a job that several computers share: only its rows are computed, and kept beside the output; a job that
+        resumes it writes the output, when all parts are done. A part that is started again goes on by itself.
+    resume : continue an interrupted job of the same inputs and options, or complete one whose parts are done
+    overwrite : replace outputs that exist, and begin again where a job was interrupted
+    executor : computes the tiles in other processes, see `jobs.executors`; None computes them in this one. The scene is of files
+
+    Raises
+    ------
+    InputError
+        Sizes of tiles, blocks and strips, and numbers of tiles, threads and workers, below 1.
+
+    Examples
+    --------
+    >>> PredictOptions(tile_px=256, halo_px=32).tiling(Tiling(512, 64)).core_px
+    192
+    """
+
+    probabilities: Annotated[
+        Path | None, Field(description="Write one band per class here, 0–254.", json_schema_extra=RESULTS)
+    ] = None
+    entropy: Annotated[
+        Path | None, Field(description="Write the entropy over classes here, 0–254.", json_schema_extra=RESULTS)
+    ] = None
+    tile_px: Annotated[
+        int | None,
+        Field(
+            description="Side of a tile in px; by default the run's.",
+            ge=16,
+            json_schema_extra={**TILES, "flag": "--tile"},
+        ),
+    ] = None
+    halo_px: Annotated[
+        int | None,
+        Field(description="Context cut off each tile in px; by default the run's.", ge=0, json_schema_extra=KEY),
+    ] = None
+    overlap_px: Annotated[
+        int | None,
+        Field(
+            description="Blend tiles over this many px; 0 does not.",
+            ge=0,
+            json_schema_extra={**TILES, "flag": "--overlap"},
+        ),
+    ] = None
+    scores: Annotated[
+        str | None,
+        Field(
+            description="Summed where tiles overlap: probabilities, log-probabilities or raw.", json_schema_extra=KEY
+        ),
+    ] = None
+    blending: Annotated[
+        str | None,
+        Field(
+            description="Where tiles overlap: hann fades them out, uniform weighs them alike; by default the run's.",
+            json_schema_extra=KEY,
+        ),
+    ] = None
+    memory_bytes: int = 4 * 10**9
+    workers: int = 2
+    device: str = "auto"
+    precision: str = "auto"
+    threads: Annotated[
+        int | None,
+        Field(description="CPU threads of the network; by default all cores.", ge=1, json_schema_extra=KEY),
+    ] = None
+    part: Part | None = None
+    resume: bool = False
+    overwrite: bool = False
+    batch_tiles: int | None = None
+    block_px: int | None = None
+    strip_px: int | None = None
+    executor: InstanceOf[Executor] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("batch_tiles", "block_px", "strip_px", "tile_px", "threads", "workers"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(
+                    f"{name}={value} was given; expected at least 1. Give another number, or leave it out."
+                )
+
+    def tiling(self, own: Tiling) -> Tiling:
+        """The run's tiling with the values of these options."""
+        values = {name: getattr(self, name) for name in ("tile_px", "halo_px", "overlap_px", "scores", "blending")}
+        return replace(own, **{name: value for name, value in values.items() if value is not None})
+
+
+@option_group
+class VoteOptions:
+    """Several views of a scene, and several runs, that vote; see `segmenters.ensemble_run`."""
+
+    augment: Annotated[
+        str | None,
+        Field(
+            description="Average over views: none, half-turn (2), flips (4) or turns (8); by default the run's.",
+            json_schema_extra=VOTES,
+        ),
+    ] = None
+    scales: Annotated[
+        str, Field(description="Average over sizes of the image, e.g. 0.75,1,1.25.", json_schema_extra=VOTES)
+    ] = "1"
+    ensemble: Annotated[
+        list[Path] | None, Field(description="A further run that votes; may be repeated.", json_schema_extra=VOTES)
+    ] = None
+    vote: Annotated[str, Field(description="How several runs vote: mean or majority.", json_schema_extra=VOTES)] = (
+        "mean"
+    )
+
+    def combine(self, runs: Sequence[Run]) -> Run:
+        """The run whose labels the views and runs vote on. Errors: InputError for scales that are no numbers, and as `ensemble_run`."""
+        from deepnets4eo.segmenters import ensemble_run
+
+        return ensemble_run(runs, vote=self.vote, views=self.augment, scales=numbers(self.scales))
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """The numbers of `0.75,1`; InputError for other text.
+
+    >>> numbers("0.75, 1")
+    (0.75, 1.0)
+    """
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError as error:
+        raise InputError(f"--scales {text} are no numbers. Write them like 0.75,1,1.25.") from error
