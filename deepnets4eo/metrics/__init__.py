@@ -10,7 +10,13 @@ from deepnets4eo.metrics.accuracy import (
 )
 from deepnets4eo.metrics.boundaries import BoundaryScores, erode_boundaries
 from deepnets4eo.metrics.confusion import ConfusionMatrix
-from deepnets4eo.metrics.detections import DetectionScores, area_scores, evaluate_detections
+from deepnets4eo.metrics.detections import (
+    DetectionScores,
+    InstanceScores,
+    area_scores,
+    evaluate_detections,
+    score_instances,
+)
 from deepnets4eo.metrics.sigmoid import fit_sigmoid
 
 __all__ = [
@@ -18,6 +24,7 @@ __all__ = [
     "BoundaryScores",
     "ConfusionMatrix",
     "DetectionScores",
+    "InstanceScores",
     "Interval",
     "area_adjusted",
     "area_scores",
@@ -25,6 +32,7 @@ __all__ = [
     "erode_boundaries",
     "evaluate_detections",
     "fit_sigmoid",
+    "score_instances",
     "stratified_count",
     "wilson_interval",
 ]

@@ -7,7 +7,7 @@ import shapely
 from sklearn.metrics import average_precision_score
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.metrics import area_scores, evaluate_detections
+from deepnets4eo.metrics import area_scores, evaluate_detections, score_instances
 from deepnets4eo.metrics.detections import scores_of
 
 
@@ -151,3 +151,55 @@ def test_distances_in_web_maps_are_those_on_the_ground():
     moved = at_60_north.translate(20.0, 0).to_frame("geometry")  # 10 m
     assert evaluate_detections(moved, at_60_north.to_frame("geometry"), max_distance_m=10.2).hits == 1
     assert evaluate_detections(moved, at_60_north.to_frame("geometry"), max_distance_m=9.8).hits == 0
+
+
+def made_up_instances(seed: int) -> list[tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]]:
+    """Three images of boxes on whole pixels in three classes; many detections, of equal scores too."""
+    rng, images = np.random.default_rng(seed), []
+    for _ in range(3):
+        reference, detections = [], []
+        for _ in range(rng.integers(5, 25)):
+            x, y, w, h = rng.integers(0, 80), rng.integers(0, 80), rng.integers(4, 20), rng.integers(4, 20)
+            label = int(rng.integers(1, 4))
+            reference.append((x, y, x + w, y + h, label))
+            for _ in range(rng.integers(0, 3)):
+                d = rng.integers(-2, 3, 4)
+                x0, y0, x1, y1 = max(x + d[0], 0), max(y + d[1], 0), x + w + d[2], y + h + d[3]
+                called = label if rng.random() < 0.8 else int(rng.integers(1, 4))
+                detections.append((x0, y0, max(x1, x0 + 1), max(y1, y0 + 1), called, float(np.round(rng.random(), 1))))
+        images.append(
+            (
+                instances_of(detections, score=[row[5] for row in detections]),
+                instances_of(reference),
+            )
+        )
+    return images
+
+
+def instances_of(rows: list[tuple], **columns: object) -> gpd.GeoDataFrame:
+    boxes = [shapely.box(*map(float, row[:4])) for row in rows]
+    return gpd.GeoDataFrame({"label": [str(row[4]) for row in rows], **columns}, geometry=boxes)
+
+
+@pytest.mark.parametrize(
+    ("seed", "mean_ap", "ap50", "ap75"),
+    [
+        (0, 0.10526295486691525, 0.3064189752308564, 0.031536486982031535),
+        (6, 0.0747573967923108, 0.2927942794279428, 0.0034740316136876843),
+        (11, 0.17564827911362563, 0.424975116559275, 0.1577086280056577),
+    ],
+)
+def test_instances_score_as_pycocotools_scores_their_masks(seed: int, mean_ap: float, ap50: float, ap75: float) -> None:
+    """The figures are those of pycocotools 2.0.11 on masks of the same boxes, maxDets 1, 100, 1500."""
+    scores = score_instances(made_up_instances(seed))
+    assert (scores.mean_ap, scores.ap50, scores.ap75) == pytest.approx((mean_ap, ap50, ap75), abs=1e-12)
+    assert np.mean(list(scores.by_class.values())) == pytest.approx(mean_ap)
+
+
+def test_only_the_surest_instances_count_and_a_class_without_reference_does_not() -> None:
+    reference, wrong = squares(0, label=["a"]), squares(0, 50, 90, label=["a", "a", "b"], score=[0.2, 0.9, 0.9])
+    assert score_instances([(wrong, reference)]).by_class == {"a": pytest.approx(0.5)}
+    assert score_instances([(wrong, reference)], most=1).mean_ap == 0
+    assert np.isnan(score_instances([(wrong, reference[:0])]).mean_ap)
+    with pytest.raises(InputError, match="no column score"):
+        score_instances([(reference, reference)])

@@ -34,7 +34,11 @@ from deepnets4eo.training.scenes import find_sources
 
 log = logging.getLogger(__name__)
 
-XBD, BRIGHT = ("images", "labels"), ("pre-event", "post-event", "target")
+INSTANCES = "target_instance_level"  # of BRIGHT's instance challenge, a file of outlines an image instead of a mask
+FOLDERS = {  # of each layout, the first of several ways is the usual one
+    "xbd": (("images", "labels"),),
+    "bright": (("pre-event", "post-event", "target"), ("pre-event", "post-event", INSTANCES)),
+}
 LABELS = "labels"  # the vector file of a pair, in `data.layers`
 SMALLEST_PX = 9  # connected pixels of a mask that count as a building
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg")
@@ -83,23 +87,45 @@ def read_xbd(folder: Path) -> Iterator[LabelledPair]:
 
 
 def read_bright(folder: Path) -> Iterator[LabelledPair]:
-    """Pairs of a folder with pre-event/, post-event/ and target/*_building_damage.tif. Connected pixels of one class
-    are a building: intact, damaged and destroyed become no-damage, major-damage and destroyed, as the legend "bright"
-    says. A radar image of one band is repeated to the bands of the optical one."""
-    targets = sorted((folder / "target").glob("*_building_damage.tif"))
+    """Pairs of a folder with pre-event/, post-event/ and target_instance_level/*_instance_damage.json, else
+    target/*_building_damage.tif. In a mask, connected pixels of one class are a building. Intact, damaged and destroyed become
+    no-damage, major-damage and destroyed, as the legend "bright" says. A radar image of one band is repeated to the bands of
+    the optical one."""
+    outlined = (folder / INSTANCES).is_dir()
+    kept, suffix = (INSTANCES, "_instance_damage.json") if outlined else ("target", "_building_damage.tif")
+    targets = sorted((folder / kept).glob(f"*{suffix}"))
     if not targets:
-        raise InputError(f"{folder / 'target'} has no *_building_damage.tif, expected the target masks of BRIGHT.")
+        raise InputError(f"{folder / kept} has no *{suffix}, expected the targets of BRIGHT.")
     for path in targets:
-        stem = path.name.removesuffix("_building_damage.tif")
+        stem = path.name.removesuffix(suffix)
         pre = _image(folder / "pre-event", f"{stem}_pre_disaster")
         post = _image(folder / "post-event", f"{stem}_post_disaster")
-        target, grid = Layer.open(path), Layer.open(post).grid
-        outlines, grades = components(target)
+        grid = Layer.open(post).grid
+        outlines, grades = instances(path) if outlined else components(Layer.open(path))
         gsd = mean_gsd_m(grid) if grid.crs is not None else None
         pair = LabelledPair.of(stem, partial(_open, pre, post), outlines, grades, event=_event(stem), gsd_m=gsd)
-        if pair.shape != target.shape:
+        if not outlined and pair.shape != (target := Layer.open(path)).shape:
             raise _size_error(str(post), pair.shape, target)
         yield pair
+
+
+def instances(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Buildings of a file of BRIGHT's instance challenge, in COCO's form: outlines (N,) in pixels, grades (N,)."""
+    bright = Legend.load("bright")
+    to_grade = bright.remap_to(Legend.load(LEGEND), missing="void")
+    card = read_json(path)
+    try:
+        rows = [(row["segmentation"], int(row["category_id"])) for row in card["annotations"]]
+        rings = [[np.reshape(ring, (-1, 2)) for ring in parts] for parts, _ in rows]
+        outlines = [shapely.union_all([shapely.make_valid(shapely.Polygon(ring)) for ring in part]) for part in rings]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} holds no outlines of COCO's form: {error!r}. Expected annotations, each with `category_id` and `segmentation` "
+            "as lists of x, y; unpack run lengths first."
+        ) from error
+    values = np.array([value for _, value in rows], np.uint8)
+    bright.check(values, str(path))
+    return np.array(outlines, dtype=object), to_grade[values]
 
 
 def components(target: Layer) -> tuple[np.ndarray, np.ndarray]:
@@ -183,15 +209,17 @@ def _by_layout(folders: Sequence[Path], layout: str) -> dict[str, list[Path]]:
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"--data {folder} is not a folder. Give the one that holds the pairs.")
-        for name, parts in (("xbd", XBD), ("bright", BRIGHT)):
+        for name, ways in FOLDERS.items():
             if layout not in ("auto", name):
                 continue
-            holders = [inner for inner in [folder, *sorted(folder.iterdir())] if _holds(inner, parts)]
+            holders = [
+                inner for inner in [folder, *sorted(folder.iterdir())] if any(_holds(inner, parts) for parts in ways)
+            ]
             if holders:
                 by_layout.setdefault(name, []).extend(holders)
                 break
             if layout == name:
-                raise InputError(f"{folder} has no folders {', '.join(parts)}, which the layout {name} needs.")
+                raise InputError(f"{folder} has no folders {', '.join(ways[0])}, which the layout {name} needs.")
         else:
             by_layout.setdefault("vector", []).append(folder)
     return by_layout

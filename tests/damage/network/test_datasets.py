@@ -72,6 +72,25 @@ def test_bright_masks_become_buildings_and_radar_is_repeated(tmp_path):
     assert (post == post[:1]).all()
 
 
+def test_outlines_of_brights_instance_challenge_are_read_where_they_touch_too(tmp_path):
+    folder = write_bright(tmp_path, (4,))
+    shutil.rmtree(folder / "target")
+    rings = {1: [10, 10, 20, 10, 20, 20, 10, 20], 3: [20, 10, 30, 10, 30, 20, 20, 20]}
+    card = {"annotations": [{"category_id": value, "segmentation": [ring]} for value, ring in rings.items()]}
+    path = folder / "target_instance_level" / "made-up-event-0_00000004_instance_damage.json"
+    path.parent.mkdir()
+    path.write_text("\ufeff" + json.dumps(card), encoding="utf-8")
+    pair = read(folder)[0]
+    assert (pair.name, pair.event, pair.grades.tolist()) == ("made-up-event-0_00000004", "made-up-event-0", [0, 3])
+    assert np.bincount(pair.outlines.paint(whole(pair.grid)).ravel() + 1)[1:].tolist() == [100, 100]
+    path.write_text(json.dumps({"annotations": [{"category_id": 1, "segmentation": {"counts": "x"}}]}))
+    with pytest.raises(InputError, match="holds no outlines of COCO's form"):
+        read(folder)
+    path.write_text(json.dumps({"annotations": [{"category_id": 7, "segmentation": []}]}))
+    with pytest.raises(LabelError):
+        read(folder)
+
+
 def test_a_city_is_read_by_patterns_and_registered(tmp_path):
     make_city(4).write(tmp_path / "c4")
     keys = {"labels_layer": "buildings", "grade_column": "damage"}
