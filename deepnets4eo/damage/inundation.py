@@ -196,7 +196,10 @@ def _seen_water(scene: PreparedScene, folder: Path) -> Layer:
             seen = hide_clouds(dates.layers["post"], inputs.cloud_mask, dates.grid)
             dates = Scene(dates.layers | {"post": seen}, dates.grid)
         logger.info("looking for water around buildings …")
-        run = load_run(save_run(WaterMapper.of_scene(dates, gsd_m=_pixel_m(dates.grid, inputs.post)), folder / "run"))
+        mapper = WaterMapper.of_scene(
+            dates, gsd_m=_pixel_m(dates.grid, inputs.post), surfaces_alone=not scene.settings.network
+        )
+        run = load_run(save_run(mapper, folder / "run"))
         predict(run, dates, labels, PredictOptions(workers=scene.settings.workers, resume=True))
     return Layer.open(labels)
 

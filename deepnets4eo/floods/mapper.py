@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,6 @@ class WaterMapper(ProbabilitySegmenter):
     """
 
     kind = "water-mapper"
-    only_float32 = True
 
     def __init__(
         self,
@@ -176,11 +176,18 @@ class WaterMapper(ProbabilitySegmenter):
     ) -> None:
         self.inputs, self.dates, self.options, self.network = inputs, dict(dates), options, network
         self.legend = Legend.load("water")
+        self.only_float32 = network is None
         self.tiling = tiling or _tiling(SIDE_PX, self.dates)
 
     @classmethod
     def of_scene(
-        cls, scene: Scene, options: RadarOptions | None = None, sensor: str = "auto", gsd_m: float | None = None
+        cls,
+        scene: Scene,
+        options: RadarOptions | None = None,
+        sensor: str = "auto",
+        gsd_m: float | None = None,
+        *,
+        surfaces_alone: bool = False,
     ) -> WaterMapper:
         """Measure thresholds and looks of every date.
 
@@ -194,6 +201,8 @@ class WaterMapper(ProbabilitySegmenter):
             "auto", "optical" or "radar".
         gsd_m : float | None
             Side of a pixel, metres, of a scene without CRS.
+        surfaces_alone : bool
+            Whether the network that comes with the toolbox is left out.
 
         Returns
         -------
@@ -211,7 +220,7 @@ class WaterMapper(ProbabilitySegmenter):
             for name, layer in scene.layers.items()
             if name != DRAINAGE
         }
-        network = open_water_network() if "surface" in kinds.values() else None
+        network = None if surfaces_alone or "surface" not in kinds.values() else open_water_network()
         measured = MEASURED if network is None else (*MEASURED, "surface")
         samples = {name: _sample(scene.layers[name]) for name, kind in kinds.items() if kind in measured}
         dates = {name: _measure(kind, scene.layers[name], samples.get(name), options) for name, kind in kinds.items()}
@@ -259,8 +268,8 @@ class WaterMapper(ProbabilitySegmenter):
         )  # once for all dates before
         with ThreadPoolExecutor(2) as pool:
             pairs = list(pool.map(lambda name: self._pair(name, parts, seen, after), self.before))
-        votes = [np.mean([classes == each for classes, _ in pairs], axis=0) for each in (DRY, FLOOD)]
-        merged = np.where(votes[1] > 0.5, FLOOD, np.where(votes[0] > 0.5, DRY, PERMANENT_WATER))
+        dry, flood = (2 * sum((classes == each).view(np.uint8) for classes, _ in pairs) for each in (DRY, FLOOD))
+        merged = np.where(flood > len(pairs), FLOOD, np.where(dry > len(pairs), DRY, PERMANENT_WATER))
         return merged.astype(np.uint8), pairs[0][1]
 
     def _filtered(self, name: str, values: FloatImage, seen: Mask) -> FilteredRadar:
@@ -303,27 +312,31 @@ class WaterMapper(ProbabilitySegmenter):
         self, name: str, values: FloatImage, seen: Mask, before: tuple[str, FloatImage] | None = None
     ) -> tuple[ByteImage, FloatImage]:
         """Classes and the probability of water of a fine optical image, 0 or 1 without a network, and of one before it."""
-        after_water = self._network_water(name, values, seen)
-        if before is None:
-            pre, before_water = None, None
-        else:
-            pre, before_water = _bytes(before[1]), self._network_water(*before, seen)
+        after_water = None if self.network is None else self._network_water(name, values, seen)
+        pre, before_water = None, None
+        if before is not None:
+            pre = _bytes(before[1])
+            before_water = None if after_water is None else partial(self._network_water, *before, seen)
         classes = optical_water(
             pre, _bytes(values), gsd_m=self._gsd(), valid=seen, before_water=before_water, after_water=after_water
         )
         water = (classes > DRY).astype(np.float32) if after_water is None else after_water
         return classes, np.where(seen, water, np.float32(np.nan))
 
-    def _network_water(self, name: str, values: FloatImage, seen: Mask) -> FloatImage | None:
-        """Probability of water of a fine optical image by the network; None without one."""
+    def _network_water(self, name: str, values: FloatImage, seen: Mask) -> FloatImage:
+        """Probability of water of a fine optical image by the network."""
         tone = self.dates[name].tone
-        return None if self.network is None or tone is None else self.network.probability(values, seen, tone)
+        assert self.network is not None
+        assert tone is not None  # measured wherever there is a network
+        return self.network.probability(values, seen, tone)
 
     def _gsd(self) -> float:
         return self.inputs.gsd_m or 1.0
 
     def to(self, compute: Compute) -> None:
-        """Nothing to move: all is computed on the CPU."""
+        """Move the network, if there is one; all else is computed on the CPU."""
+        if self.network is not None:
+            self.network.run.segmenter.to(compute)
 
     def describe(self) -> dict[str, Any]:
         """Plain values from which `restore` makes the same mapper again."""

@@ -9,6 +9,7 @@ mottled water and narrow water between trees.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -53,7 +54,7 @@ def optical_water(
     *,
     gsd_m: float,
     valid: Mask | None = None,
-    before_water: FloatImage | None = None,
+    before_water: FloatImage | Callable[[], FloatImage] | None = None,
     after_water: FloatImage | None = None,
 ) -> NDArray[np.uint8]:
     """Find water in POST, and which of it is new since PRE.
@@ -68,9 +69,11 @@ def optical_water(
         Side of a pixel, metres, at most 2.
     valid : (H, W) bool | None
         Where both images are seen; everywhere where None.
-    before_water, after_water : (H, W) float32 | None
-        Probability of water at each date by a network; where that of POST is given, surfaces need its consent, and what it is
-        sure of is water whatever its surface. That of PRE must be given as well where PRE is.
+    before_water : (H, W) float32 | Callable | None
+        Probability of water in PRE by a network, or a function that returns it, which is called only where POST shows water that may
+        be new. It must be given where PRE and `after_water` are.
+    after_water : (H, W) float32 | None
+        Probability of water in POST by a network; surfaces need its consent, and what it is sure of is water whatever its surface.
 
     Returns
     -------
@@ -98,8 +101,13 @@ def optical_water(
     water, new = _by_surfaces(earlier, _averaged(post, factor), LEAST_M2 / pixel_m2)
     if after_water is not None:
         after = _averaged(after_water[None], factor)[0]
-        before = None if before_water is None else _averaged(before_water[None], factor)[0]
-        water, new = _by_network(water, new, before, after, NETWORK_LEAST_M2 / pixel_m2)
+
+        def before() -> FloatImage:
+            earlier = before_water() if callable(before_water) else np.asarray(before_water)
+            return _averaged(earlier[None], factor)[0]
+
+        seen_before = None if before_water is None else before
+        water, new = _by_network(water, new, seen_before, after, NETWORK_LEAST_M2 / pixel_m2)
     classes = np.where(new, FLOOD, np.where(water, PERMANENT_WATER, DRY))
     rows, cols = post.shape[1:]
     full = np.repeat(np.repeat(classes.astype(np.uint8), factor, 0), factor, 1)[:rows, :cols]
@@ -129,16 +137,20 @@ def _by_surfaces(pre: FloatImage | None, post: FloatImage, least_px: float) -> t
 
 
 def _by_network(
-    surfaces: Mask, new_surfaces: Mask, before: FloatImage | None, after: FloatImage, least_px: float
+    surfaces: Mask, new_surfaces: Mask, before: Callable[[], FloatImage] | None, after: FloatImage, least_px: float
 ) -> tuple[Mask, Mask]:
     """The same by the probabilities of both dates: from where water is sure as far as it is likely, and surfaces that are confirmed."""
     sure = after > SURE
     water = parts_with(after > LIKELY, sure)
+    large = parts_with(water, water, least_px)
     if before is None:
-        return parts_with(water, water, least_px) | _confirmed(surfaces, after), new_surfaces
-    new = ndimage.binary_opening(water & (before < STILL_DRY), np.ones((3, 3)))
+        return large | _confirmed(surfaces, after), new_surfaces
+    if not (large.any() or new_surfaces.any()):
+        return water, new_surfaces
+    earlier = before()
+    new = ndimage.binary_opening(water & (earlier < STILL_DRY), np.ones((3, 3)))
     new = parts_with(new, new & sure)
-    new = parts_with(new, new, least_px) | _confirmed(new_surfaces, after - before)
+    new = parts_with(new, new, least_px) | _confirmed(new_surfaces, after - earlier)
     return water | new, new
 
 

@@ -7,6 +7,7 @@ Refuses what `formats.rasters` does not open, what has no pixels, and tiles that
 from __future__ import annotations
 
 import copy
+import math
 import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +33,7 @@ from rasterio.windows import Window as RasterioWindow
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster, rpc_advice
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
-from deepnets4eo.grid import NO_CRS_REMEDY, Grid, Window, apply_affine, check_grid, only_one_placed
+from deepnets4eo.grid import NO_CRS_REMEDY, Grid, Window, apply_affine, check_grid, only_one_placed, whole
 from deepnets4eo.rasters.band_subset import alpha_bands, false_alpha, subset_bands, without_alpha
 from deepnets4eo.rasters.mosaic import MARK, find_tiles, mosaic_vrt, stack_files, stack_vrt
 from deepnets4eo.rasters.plane_crs import PLAIN_METRES, PLANE, flat_crs
@@ -47,6 +48,7 @@ from deepnets4eo.rasters.values import (
 )
 
 WARP_TOLERANCE_PX = 0.02  # GDAL's default of 0.125 px would show in sub-pixel registration
+FINER = 16  # times as many pixels as are asked for are read at most where an image is averaged down before it is warped
 PLAIN_CRS = "EPSG:3857"  # stands in where neither side has a CRS: pixels are warped as plane coordinates
 FLIP = Affine.scale(1, -1)  # GDAL takes an identity transform for none; flipped, it is one
 
@@ -311,6 +313,8 @@ class WarpedSource:
         self.bands, self.band_names, self.grid = origin.bands, origin.band_names, grid
         self._origin, self._resampling = origin, Resampling[resampling]
         self._handles: dict[tuple[int, ...], Handles] = {}  # by the bands that are read
+        zoom = _zoom_factor(origin.grid, grid) if resampling == Resampling.average.name else 0
+        self._zoomed = zoom if zoom and self._means_leave_out_nodata() else 0  # else 0: the pixels are warped
 
     @classmethod
     def view(cls, origin: Source, grid: Grid, resampling: str) -> Source:
@@ -330,17 +334,40 @@ class WarpedSource:
     def read(self, window: Window, bands: Sequence[int]) -> Read:
         handles = self._handles.setdefault(tuple(bands), Handles())
         try:
+            if self._zoomed:
+                with handles.lend(lambda: self._origin.open_dataset(bands)) as dataset:
+                    fine = Window(*(side * self._zoomed for side in window))
+                    shape = (window.height, window.width)
+                    return read_dataset(dataset, fine, range(1, len(bands) + 1), nodata_of(self, bands), shape)
             with handles.lend(lambda: self.open_dataset(bands)) as dataset:
                 return read_dataset(dataset, window, range(1, len(bands) + 1), common_nodata(nodata_of(self, bands)))
         except READ_ERRORS as error:
             raise self._unreadable(error) from error
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
+        step = 2 ** int(math.log2(max(1.0, min(np.divide(self.grid.shape, shape)))))
+        fine = [-(-side // step) for side in self._origin.grid.shape]
+        if step > 1 and math.prod(fine) <= FINER * math.prod(shape):
+            return self._warp_overview((fine[0], fine[1]), shape, bands)
         try:
             with self._warped(self.grid.zoom_to(shape), Resampling.average, bands) as dataset:
                 return read_dataset(dataset, None, range(1, len(bands) + 1), common_nodata(nodata_of(self, bands)))
         except READ_ERRORS as error:
             raise self._unreadable(error) from error
+
+    def _means_leave_out_nodata(self) -> bool:
+        """Whether GDAL knows what has no data, as it leaves it out of means."""
+        with self._origin.open_dataset() as dataset:
+            return all(same_nodata(nodata_of(self, [band])[0], dataset.nodatavals[band - 1]) for band in self.bands)
+
+    def _warp_overview(self, fine: tuple[int, int], shape: tuple[int, int], bands: Sequence[int]) -> Read:
+        """The whole grid from the origin averaged down to `fine`, for which its overviews serve; warped as it is, all its pixels are read."""
+        values, valid = self._origin.read_coarse(fine, bands)
+        hidden = np.ma.MaskedArray(values, np.broadcast_to(~valid, values.shape))
+        nodata = common_nodata(nodata_of(self, bands))
+        overview = ArraySource(hidden, self._origin.grid.zoom_to(fine), nodata)
+        warped = WarpedSource(overview, self.grid.zoom_to(shape), Resampling.average.name)
+        return warped.read(whole(warped.grid), overview.bands)
 
     def _unreadable(self, error: Exception) -> InputError:
         return InputError(f"{self.name} cannot be read or warped: {error}. Check it with `deepnets4eo check`.")
@@ -368,6 +395,13 @@ class WarpedSource:
             add_alpha=nodata is None and not has_alpha,
             tolerance=WARP_TOLERANCE_PX,
         )
+
+
+def _zoom_factor(fine: Grid, coarse: Grid) -> int:
+    """How many pixels of a grid make one of a coarser grid that covers the same ground; 0 where they are no whole number, or it does not."""
+    factor = fine.shape[0] // coarse.shape[0]
+    same = fine.crs == coarse.crs and tuple(fine.shape) == tuple(factor * side for side in coarse.shape)
+    return factor if same and (fine.affine * Affine.scale(factor)).almost_equals(coarse.affine) else 0
 
 
 class _PixelForPixel:
