@@ -38,13 +38,18 @@ from deepnets4eo.segmenters.any_size import scaled_beforehand, window_scalers
 from deepnets4eo.segmenters.checksums import hash_of
 from deepnets4eo.segmenters.ensemble import ensemble_run
 from deepnets4eo.segmenters.run import Run, load_run
-from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Lattice, Tiling
+from deepnets4eo.tiling.lattice import UNIFORM
 from deepnets4eo.version import __version__, code_version
 
 log = logging.getLogger(__name__)
 
 SYNTHETIC = "SYNTHETIC"
+SMALLEST_SIDE_PX, SIDE_STEP_PX = (
+    256,
+    32,
+)  # of other tiles than those of the run; networks halve their maps up to five times
 STRETCH = "STRETCH"  # tag: how the layers that are not of 8 bits were shown to the run
 
 
@@ -312,10 +317,21 @@ def _only_float32(segmenter: Any) -> bool:
 
 
 def _tiling(segmenter: Segmenter, options: PredictOptions, shape: tuple[int, int]) -> Tiling:
-    """How the scene is cut; where tiles of any side give the same scores, so that little is computed beyond its edges."""
+    """How the scene is cut: unless a side of tiles is asked for, with the side that computes the fewest pixels of it."""
     tiling = options.tiling(segmenter.tiling)
-    free = options.tile_px is None and getattr(segmenter, "any_tile", False) and not tiling.blends
-    return tiling.least_work(shape) if free else tiling
+    return tiling if options.tile_px is not None else tiling.least_work(shape, _other_sides(segmenter, tiling))
+
+
+def _other_sides(segmenter: Segmenter, tiling: Tiling) -> Sequence[int]:
+    """Sides of tiles, pixels, that do as well as those of the run: half the core where any side gives the same scores, and of
+    networks those up to a quarter smaller or larger. Small tiles stay: their calls cost more than fewer pixels save."""
+    half_px = tiling.core_px // 2
+    if getattr(segmenter, "any_tile", False) and not tiling.blends:
+        return [half_px + 2 * tiling.halo_px] if half_px >= SMALLEST_SIDE_PX else []
+    if isinstance(segmenter, NetworkSegmenter) and tiling.blending != UNIFORM and tiling.tile_px >= SMALLEST_SIDE_PX:
+        reach_px = tiling.tile_px // 4 // SIDE_STEP_PX * SIDE_STEP_PX
+        return range(tiling.tile_px - reach_px, tiling.tile_px + reach_px + 1, SIDE_STEP_PX)
+    return []
 
 
 def _run(

@@ -5,6 +5,7 @@ Each output pixel depends on lattice tiles alone, so the result does not depend 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
@@ -18,7 +19,6 @@ from deepnets4eo.grid import Window
 Scores = Literal["probabilities", "log-probabilities", "raw"]
 Blending = Literal["hann", "uniform"]
 LARGEST_PX = 1 << 15  # a float32 tile of three bands then has 13 GB
-SMALLEST_HALF_PX = 256  # of cores that are halved for small scenes: smaller ones cost more in calls than they save
 SCORES: tuple[Scores, ...] = ("probabilities", "log-probabilities", "raw")
 UNIFORM: Blending = "uniform"
 BLENDING: tuple[Blending, ...] = ("hann", UNIFORM)
@@ -94,19 +94,16 @@ class Tiling:
         """The farthest that two neighbouring cores overlap in any scene: under "uniform" the last one moves inwards."""
         return self.core_px if self.blending == UNIFORM else self.overlap_px
 
-    def least_work(self, shape: tuple[int, int], smallest_px: int = SMALLEST_HALF_PX) -> Tiling:
-        """Return this tiling of abutting cores, or that of half the core where it computes fewer pixels of a scene.
+    def least_work(self, shape: tuple[int, int], sides_px: Iterable[int]) -> Tiling:
+        """Return this tiling, or that of another side of tiles which computes the fewest pixels of a scene (h, w).
 
-        smallest_px : a core whose half is smaller stays as it is."""
-        half_px = self.core_px // 2
-        if half_px < smallest_px:
-            return self
-        halved = replace(self, tile_px=half_px + 2 * self.halo_px)
-
-        def pixels(tiling: Tiling) -> int:
-            return math.prod(-(-side // tiling.core_px) for side in shape) * tiling.tile_px**2
-
-        return min(self, halved, key=pixels)
+        Examples
+        --------
+        >>> Tiling(tile_px=576, halo_px=32, overlap_px=16).least_work((2500, 2500), [544, 608]).tile_px
+        608
+        """
+        tilings = [self, *(replace(self, tile_px=side_px) for side_px in sides_px)]
+        return min(tilings, key=lambda tiling: len(Lattice(shape, tiling)) * tiling.tile_px**2)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as kept in a run's card."""

@@ -1,5 +1,7 @@
 """Geometry of the prediction lattice: coverage, weights, mirroring, and seamlessness for any tiling and scene."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -58,15 +60,16 @@ def test_all_tiles_have_one_shape(shape, tiling):
     assert {tile.window[2:] for tile in Lattice(shape, tiling).tiles} == {(tiling.tile_px, tiling.tile_px)}
 
 
-@given(shapes, st.integers(0, 6), st.integers(1, 24))
-def test_the_tiling_of_least_work_computes_the_fewer_pixels_of_two(shape, halo, core):
-    tiling = Tiling(core + 2 * halo, halo)
-    chosen = tiling.least_work(shape, smallest_px=1)
-    half = Tiling(max(core // 2, 1) + 2 * halo, halo)
-    assert chosen in {tiling, half}
-    work = [sum(tile.window.height * tile.window.width for tile in Lattice(shape, one).tiles) for one in (tiling, half)]
-    assert chosen == (tiling if work[0] <= work[1] else half)
-    assert tiling.least_work(shape) == tiling  # of a small core
+@given(shapes, tilings(), st.lists(st.integers(0, 12), max_size=4))
+def test_the_tiling_of_least_work_computes_the_fewest_pixels(shape, tiling, wider):
+    sides = [tiling.tile_px + px for px in wider]
+    chosen = tiling.least_work(shape, sides)
+    work = {
+        one: sum(tile.window.height * tile.window.width for tile in Lattice(shape, one).tiles)
+        for one in (tiling, *(replace(tiling, tile_px=side) for side in sides))
+    }
+    assert work[chosen] == min(work.values())
+    assert chosen == tiling or work[chosen] < work[tiling]
 
 
 @given(shapes, tilings(), st.data())
