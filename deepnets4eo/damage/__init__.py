@@ -31,6 +31,7 @@ _HOMES = {
     "SiteFiles": "deepnets4eo.damage.challenge",
     "read_site": "deepnets4eo.damage.challenge",
     "damaged_f1": "deepnets4eo.damage.challenge",
+    "calls_for_f1": "deepnets4eo.damage.challenge",
     "majority": "deepnets4eo.damage.challenge",
     "write_submission": "deepnets4eo.damage.challenge",
     "read_microsoft": "deepnets4eo.damage.challenge",

@@ -19,6 +19,7 @@ from deepnets4eo.damage.challenge import (
     BAND_FOLDER,
     BANDS,
     SiteFiles,
+    calls_for_f1,
     calls_of,
     damaged_f1,
     majority,
@@ -122,6 +123,21 @@ def test_f1_counts_labelled_buildings_and_takes_no_call_as_undamaged() -> None:
     seen = labels >= 0
     assert damaged_f1(labels, calls) == pytest.approx(f1_score(labels[seen], calls[seen] == 1))
     assert np.isnan(damaged_f1(np.array([0, -1], np.int8), np.array([0, 1], np.int8)))
+
+
+def test_calls_for_f1_are_the_best_of_all_numbers_of_calls_in_simulated_truths() -> None:
+    """Probabilities that are right: no other number of likeliest buildings has a higher mean F1 over many truths."""
+    rng = np.random.default_rng(1)
+    probability = rng.beta(0.3, 3, 300)
+    order = np.argsort(-probability)
+    truths = rng.random((400, 300)) < probability
+    hits = np.cumsum(truths[:, order], axis=1)
+    mean_f1 = (2 * hits / (np.arange(1, 301) + truths.sum(axis=1, keepdims=True))).mean(axis=0)
+    calls = calls_for_f1(probability)
+    assert set(np.flatnonzero(calls == 1)) == set(order[: (calls == 1).sum()])
+    assert mean_f1[(calls == 1).sum() - 1] > mean_f1.max() - 0.002
+    assert mean_f1[(probability >= 0.5).sum() - 1] < mean_f1.max() - 0.05
+    assert calls_for_f1(np.full(2, np.nan)).tolist() == [-1, -1]
 
 
 def test_the_majority_is_that_of_those_who_know_and_the_first_one_breaks_ties() -> None:

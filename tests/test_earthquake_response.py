@@ -1,0 +1,113 @@
+"""The experiment on the challenge: who votes where both images serve and where the gate refuses the pair; turns move no ground."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+from affine import Affine
+
+EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
+sys.path.insert(0, str(EXPERIMENTS))
+
+import earthquake_response  # noqa: E402
+from earthquake_response import RECIPE, VOTE, SiteResult, VoteRecipe, grade_site, hand_in, table, turn_layer  # noqa: E402
+
+from deepnets4eo.damage.challenge import ChallengeSite, read_labels  # noqa: E402
+from deepnets4eo.errors import InputError  # noqa: E402
+from deepnets4eo.files import read_yaml  # noqa: E402
+from deepnets4eo.footprints import read_footprints  # noqa: E402
+from deepnets4eo.grid import Grid  # noqa: E402
+from deepnets4eo.options import options_from  # noqa: E402
+from deepnets4eo.rasters.scene import Layer  # noqa: E402
+
+CRS = "EPSG:32637"
+VOTERS = {
+    "both": {},
+    "turned": {"quarter_turns": 1},
+    "plain": {"settings": {"network": False}},
+    "alone": {"pre": False},
+}
+CALLS = {"both": "yyn", "turned": "ynn", "plain": "yny", "alone": "nnn"}
+GRADES = {"y": "destroyed", "n": "no-damage"}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> ChallengeSite:
+    outlines = [shapely.box(10 * number, -6, 10 * number + 5, -1) for number in range(3)]
+    path = tmp_path / "town.gpkg"
+    gpd.GeoDataFrame({"damaged": [1, 0, None]}, geometry=outlines, crs=CRS).to_file(path)
+    footprints = read_footprints(path)
+    image = Layer.open(
+        np.arange(600, dtype=np.uint16).reshape(1, 15, 40), grid=Grid((15, 40), Affine(1, 0, 0, 0, -1, 0), CRS)
+    )
+    return ChallengeSite("town", path, footprints, read_labels(footprints), image, image)
+
+
+def run(
+    site: ChallengeSite, monkeypatch: pytest.MonkeyPatch, refused: tuple[str, ...] = (), by: str = "grade"
+) -> SiteResult:
+    """The vote of jobs that answer as `CALLS` says, the image before being refused to some of them."""
+    voters = {name: {**voter, "by": by} for name, voter in VOTERS.items()}
+    values = {"sites": {}, "voters": voters, "vote": ["both", "turned", "plain"], "fallback": ["alone"]}
+    recipe = options_from(VoteRecipe, values, "recipe")
+
+    def answer(pre, post, footprints, *, settings):
+        of_both = "both" if post.shape == (15, 40) else "turned"
+        name = "alone" if pre is None else of_both if settings.network else "plain"
+        seen = pre is not None and name not in refused
+        buildings = pd.DataFrame(
+            {
+                "id": footprints.frame["id"], "damage": [GRADES[call] for call in CALLS[name]], "status": "assessed",
+                "damage_prob": [0.2, 0.3, 0.001], "method": "pre_post" if seen else "post_only",
+            }
+        )  # fmt: skip
+        return SimpleNamespace(buildings=buildings, registration={"status": "ok" if seen else "failed"})
+
+    monkeypatch.setattr(earthquake_response, "assess", answer)
+    return grade_site(site, recipe)
+
+
+def test_methods_whose_registration_is_refused_do_not_vote_and_without_any_the_fallback_does(site, monkeypatch) -> None:
+    assert run(site, monkeypatch).calls[VOTE].tolist() == [1, 0, 0]
+    two = run(site, monkeypatch, refused=("turned",))
+    assert two.paired == ["both", "plain"]
+    assert two.calls[VOTE].tolist() == [1, 1, 0]  # even: the first voter decides
+    none = run(site, monkeypatch, refused=("both", "turned", "plain"))
+    assert none.calls[VOTE].tolist() == [0, 0, 0]
+    assert none.f1[VOTE] == 0
+    assert none.f1["both"] == pytest.approx(2 / 3)
+
+
+def test_voters_by_f1_call_the_likeliest_buildings_though_none_is_likely(site, monkeypatch) -> None:
+    assert run(site, monkeypatch, by="f1").calls["alone"].tolist() == [1, 1, 0]
+
+
+def test_a_site_is_handed_in_whole_and_its_row_stands_below_the_published_ones(site, monkeypatch, tmp_path) -> None:
+    result = run(site, monkeypatch)
+    result.calls[VOTE] = np.array([1, -1, 0], np.int8)
+    assert gpd.read_file(hand_in(result, tmp_path / "out"))["damaged"].tolist() == [1, 0, 0]
+    text = table([{"town": result}], "title")
+    assert "| second place, both images | 0.889 | 0.750 | 0.829 | 0.848 | 0.82116 |" in text
+    assert "| majority vote | 1.000 | 1.000 |" in text
+    assert "3 buildings, 2 labelled, 1 damaged" in text
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_a_turned_layer_has_turned_rows_over_the_same_ground(site, quarters: int) -> None:
+    turned = turn_layer(site.post, quarters)
+    assert (turned.read()[0][0] == np.rot90(site.post.read()[0][0], quarters)).all()
+    assert turned.grid.extent.boundingbox == pytest.approx(site.post.grid.extent.boundingbox)
+
+
+def test_the_recipe_is_whole_and_voters_that_are_none_are_refused() -> None:
+    recipe = options_from(VoteRecipe, read_yaml(RECIPE), str(RECIPE))
+    assert list(recipe.sites)[:4] == ["adiyaman", "antakya_east", "china", "marash"]
+    values = {"sites": {}, "voters": VOTERS, "vote": ["both"], "fallback": ["both"]}
+    for wrong in ({}, {"fallback": ["nowhere"]}):
+        with pytest.raises(InputError, match="vote; expected names of voters, and in fallback such with pre: false"):
+            options_from(VoteRecipe, values | wrong, "recipe")
