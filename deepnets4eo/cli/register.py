@@ -15,7 +15,6 @@ from deepnets4eo.registration.options import RegisterOptions
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from deepnets4eo.footprints import FootprintAlignment
     from deepnets4eo.registration import ImagePair, Registration
 
 
@@ -62,13 +61,13 @@ def register(
     alignment = None if outlines is None else align_footprints(registered.pre, outlines, seed=options.seed)
     silent = str(json) == "-"
     if not silent:
-        for line in _lines(registration) + (_alignment_lines(alignment, registration.unit) if alignment else []):
+        for line in _lines(registration) + (alignment.lines(registration.unit) if alignment else []):
             echo(line)
     if json:
         result: dict[str, Any] = registration.to_dict()
         show_json(result | ({"footprints": alignment.to_dict()} if alignment else {}), json)
     ties = [write_vector(registration.tie_points, tie_points, "tie_points")] if tie_points else []
-    show_result(_headline(registration), *ties, err=silent)
+    show_result(registration.headline(), *ties, err=silent)
     end_with_findings(pair.findings)
     if not registration.usable:
         raise typer.Exit(1)
@@ -82,16 +81,6 @@ def _read_outlines(footprints: str, pair: ImagePair, options: RegisterOptions) -
     frame = after.grid if before.grid.crs is None else before.grid  # an image without CRS has that of the other
     read = read_footprints(footprints, layer=options.layer, assume_crs=options.footprints_crs, image=frame)
     return read.frame_beside(frame)
-
-
-def _headline(registration: Registration) -> str:
-    """The result in one line."""
-    if not registration.usable:
-        return f"registration {registration.status}"
-    return (
-        f"registration {registration.status}: {registration.dx_m:+.2f} {registration.unit} right, "
-        f"{registration.dy_m:+.2f} {registration.unit} down"
-    )
 
 
 def _lines(registration: Registration) -> list[str]:
@@ -119,13 +108,4 @@ def _lines(registration: Registration) -> list[str]:
         f"  tie points: {registration.inliers} of {len(registration.ties['inlier'])} agree; of {measured.tested} held out, "
         f"{measured.reliable} are reliable and {measured.inliers} agree",
         f"  gradient correlation: {measured.ncc_before:.3f} as georeferenced, {measured.ncc_after:.3f} registered",
-    ]
-
-
-def _alignment_lines(alignment: FootprintAlignment, unit: str) -> list[str]:
-    return [
-        f"footprints: {alignment.status}" + (f" ({alignment.reason})" if alignment.reason else ""),
-        f"  they must move {alignment.dx_m:+.2f} {unit} right, {alignment.dy_m:+.2f} {unit} down to follow the pre image",
-        f"  {alignment.agreeing:.0%} agree by themselves (chance: {alignment.chance:.0%}); {int(alignment.own.sum())} of "
-        f"{len(alignment.own)} keep an offset of their own, the others take their neighbours'",
     ]

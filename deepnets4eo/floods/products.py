@@ -1,4 +1,8 @@
-"""The products of a flood map beside its rasters: polygons, buildings, summary, page, and the manifest last."""
+"""The products of a flood map beside its rasters: polygons, buildings, summary, page, and the manifest last.
+
+What a map calls flood and may be none (snow, ice and salt, wet fields, the shore of the sea) is measured on the map and on POST, at an
+overview of at most a thousand pixels and by the shapes of the polygons. The findings name it; none of it is left out of the map: a
+flood in snow or over rice fields is a flood all the same."""
 
 from __future__ import annotations
 
@@ -9,17 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
+from scipy import ndimage
 
+from deepnets4eo.arrays import ByteImage, FloatImage, Mask
 from deepnets4eo.change import RegionPage, area_in_words, changed_area, hectares_by_window, write_region_page
 from deepnets4eo.files import write_json
 from deepnets4eo.floods.buildings import NOT_KNOWN, YES, water_around
 from deepnets4eo.floods.dates import FIRST, FloodScene
-from deepnets4eo.floods.lookalikes import lookalike_findings
-from deepnets4eo.floods.mapper import POST, WaterMapper
+from deepnets4eo.floods.mapper import POST, WaterMapper, water_indices
 from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, FloodOptions
-from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
+from deepnets4eo.floods.sensors import Kind
+from deepnets4eo.floods.thresholds import DRY, FLOOD, PERMANENT_WATER
 from deepnets4eo.footprints import Footprints
-from deepnets4eo.grid import blocks, transform_shapes
+from deepnets4eo.grid import Grid, blocks, coarse_grid, mean_gsd_m, transform_shapes
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding, worst_first
 from deepnets4eo.outputs.map_page.page import MapKind
@@ -55,6 +61,15 @@ STYLE = """<qgis version="3.28"><renderer-v2 type="singleSymbol"><symbols><symbo
 <layer class="SimpleFill"><Option type="Map"><Option type="QString" name="color" value="{0},{1},{2},255"/>
 <Option type="QString" name="outline_color" value="20,40,90,255"/><Option type="QString" name="outline_width" value="0.2"/>
 </Option></layer></symbol></symbols></renderer-v2></qgis>"""
+OVERVIEW_PX = 1024
+WHITE = 180  # of 255, of the darkest of red, green and blue: muddy water and glint stay below it
+LEAST_WHITE, LEAST_SNOW = 0.2, 0.01  # of the flood, and of the ground, to be named
+LARGEST_FIELD_M2, LEAST_FIELD_PX = 50_000.0, 9  # smaller regions of a few pixels are four-sided by chance
+FOUR_SIDED = 0.8  # share of a field in the smallest rectangle around it
+LEAST_FIELDS, LEAST_IN_FIELDS = 8, 0.5  # number, and share of the flooded area
+SEA_BORDER = 0.2  # of the border of the map, in one piece, along which water leaves it; rivers cross it by less
+SEA_M = 2000.0  # the same at least: in a small tile a river can be as wide as that
+LEAST_AT_SEA = 0.1  # of the flood
 
 
 def write_products(
@@ -265,3 +280,86 @@ def _manifest(
     images = {name: [describe(path) for path in files] for name, files in paths.items()}
     further = {role: describe(source) for role, source in options.further_inputs.items()}
     return manifest(summary, asdict(options), images | further, folder, names)
+
+
+def lookalike_findings(labels: Layer, post: Layer, kind: Kind, polygons: gpd.GeoDataFrame) -> list[Finding]:
+    """What of a flood may be none. labels : the map; post : the flood image on its grid, of a kind; polygons : of the flood."""
+    grid = coarse_grid(labels.grid, OVERVIEW_PX)
+    classes = labels.on(grid, "nearest").read()[0][0]
+    named = [_fields(polygons, labels.grid), _sea(classes, mean_gsd_m(grid))]
+    if kind in ("surface", "spectrum"):
+        values, seen, _ = post.thumbnail(OVERVIEW_PX)
+        bands = dict(zip(post.band_names, values.astype(np.float32), strict=True))
+        named += [_snow(bands, seen) if kind == "spectrum" else None, _white(bands, classes, seen)]
+    return [finding for finding in named if finding is not None]
+
+
+def _snow(bands: dict[str, FloatImage], seen: Mask) -> Finding | None:
+    share = float(water_indices(bands)[1][seen].mean()) if seen.any() else 0.0
+    if share < LEAST_SNOW:
+        return None
+    return Finding(
+        "snow_left_out", "note",
+        f"Snow or ice covers {share:.0%} of the ground at the date of the flood, frozen lakes among it; it counts as dry.",
+        "Give an image without snow, or radar.",
+    )  # fmt: skip
+
+
+def _white(bands: dict[str, FloatImage], classes: ByteImage, seen: Mask) -> Finding | None:
+    """Flooded ground that is brighter than dry land in the infrared, where water is dark, or white where only colours are known."""
+    flood, dry = seen & (classes == FLOOD), seen & (classes == DRY)
+    infrared = bands.get("swir", bands.get("nir"))
+    if not flood.any() or (infrared is not None and not dry.any()):
+        return None
+    white = np.min(list(bands.values()), axis=0) > WHITE if infrared is None else infrared > np.median(infrared[dry])
+    share = float(white[flood].mean())
+    if share < LEAST_WHITE:
+        return None
+    return Finding(
+        "flood_is_white", "caution",
+        f"{share:.0%} of the mapped flood is as bright as ice, snow, salt flats or clouds are, and water is not.",
+        "Look at the page; give radar, or a map of clouds and snow as --set cloud_mask_post=….",
+    )  # fmt: skip
+
+
+def _fields(polygons: gpd.GeoDataFrame, grid: Grid) -> Finding | None:
+    """Many separate regions that are four-sided and of the size of fields."""
+    areas = polygons["area_m2"].to_numpy(float)
+    shapes = transform_shapes(~grid.affine, polygons.geometry.to_numpy())
+    pixels = shapely.area(shapes)
+    around = shapely.area(shapely.minimum_rotated_rectangle(shapes))
+    fields = (pixels > FOUR_SIDED * around) & (pixels >= LEAST_FIELD_PX) & (areas <= LARGEST_FIELD_M2)
+    if fields.sum() < LEAST_FIELDS or areas[fields].sum() < LEAST_IN_FIELDS * areas.sum():
+        return None
+    return Finding(
+        "flood_in_fields", "caution",
+        f"{areas[fields].sum() / areas.sum():.0%} of the flooded area lies in {int(fields.sum()):,} four-sided regions of at most "
+        f"{LARGEST_FIELD_M2 / 10_000:g} ha, as rice fields under water and salt pans do that are flooded each year.",
+        "Compare with a date before of the same season, or leave them out by --permanent-water.",
+    )  # fmt: skip
+
+
+def _sea(classes: ByteImage, gsd_m: float) -> Finding | None:
+    """A flood along permanent water that leaves the map by much of its border: tides and waves move such a shore."""
+    old, _ = ndimage.label(classes == PERMANENT_WATER, np.ones((3, 3)))
+    around = np.concatenate([old[0], old[1:, -1], old[-1, -2::-1], old[-2:0:-1, 0]])  # the border, once around
+    first = int(np.flatnonzero(around != around[0])[0]) if (around != around[0]).any() else 0
+    around = np.roll(around, -first)  # begins where a piece does
+    starts = np.flatnonzero(np.r_[True, np.diff(around) != 0])
+    lengths = np.diff(np.r_[starts, len(around)])
+    at_sea = (lengths >= max(SEA_BORDER * len(around), SEA_M / gsd_m)) & (around[starts] > 0)
+    sea = np.unique(around[starts][at_sea])
+    flood = classes == FLOOD
+    if not len(sea) or not flood.any():
+        return None
+    parts, _ = ndimage.label(flood | (old > 0), np.ones((3, 3)))
+    joined = np.isin(parts, np.unique(parts[np.isin(old, sea)])) & flood
+    share = joined.sum() / flood.sum()
+    if share < LEAST_AT_SEA:
+        return None
+    return Finding(
+        "shore_of_the_sea", "caution",
+        f"{share:.0%} of the mapped flood lies along water that leaves the map by {lengths[at_sea].sum() / len(around):.0%} of its "
+        "border, as the sea does: tides and waves move its shore.",
+        "Compare dates of one tide, or leave the tidal flats out by --permanent-water.",
+    )  # fmt: skip

@@ -74,6 +74,15 @@ class FootprintAlignment:
         """Length of the common offset."""
         return float(np.hypot(self.dx_m, self.dy_m))
 
+    def lines(self, unit: str) -> list[str]:
+        """What was found, in words; unit : of lengths, such as m."""
+        return [
+            f"footprints: {self.status}" + (f" ({self.reason})" if self.reason else ""),
+            f"  they must move {self.dx_m:+.2f} {unit} right, {self.dy_m:+.2f} {unit} down to follow the pre image",
+            f"  {self.agreeing:.0%} agree by themselves (chance: {self.chance:.0%}); {int(self.own.sum())} of "
+            f"{len(self.own)} keep an offset of their own, the others take their neighbours'",
+        ]
+
     def apply(self, footprints: GeoDataFrame) -> GeoDataFrame:
         """The same footprints, each moved by its offset; those that the image's CRS does not reach stay. CRS, ids and order are kept."""
         polygons = np.asarray(footprints.geometry.values, object)

@@ -224,6 +224,12 @@ class Registration:
         """Unit of all lengths: "m", or "px" where the post image has no CRS."""
         return length_unit(self.post_grid)
 
+    def headline(self) -> str:
+        """The status and the shift in one line."""
+        if not self.usable:
+            return f"registration {self.status}"
+        return f"registration {self.status}: {self.dx_m:+.2f} {self.unit} right, {self.dy_m:+.2f} {self.unit} down"
+
     @property
     def tie_points(self) -> GeoDataFrame:
         """One row per window: where it lies in the post image (its CRS), displacement, quality, inlier, holdout."""
