@@ -41,21 +41,11 @@ class Compute:
 
 
 def choose(device: str = "auto", precision: str = "auto", threads: int | None = None) -> Compute:
-    """Choose a device, a precision and a thread count.
-
-    Parameters
-    ----------
-    device : "auto" (CUDA where there is one, else the CPU), "cpu", "cuda" or "cuda:1"
-    precision
-        "auto" (bfloat16 where the hardware has matrix units for it, else float16 on a GPU that has them for that, else
-        float32), "float32", "bfloat16" or "float16" (on a GPU).
-    threads
-        Threads of a network on the CPU, 1 or more; None: one for each core, or fewer where OMP_NUM_THREADS says so.
-
-    Raises
-    ------
-    InputError
-        For what this machine does not have; without PyTorch (MissingExtraError) for CUDA and bfloat16.
+    """Choose a device, a precision and a thread count. device : "auto" (CUDA where there is one, else the CPU),
+    "cpu", "cuda" or "cuda:1"; precision : "auto" (bfloat16 where the hardware has matrix units for it, else float16
+    on a GPU that has them for that, else float32), "float32", "bfloat16" or "float16" (on a GPU); threads : threads
+    of a network on the CPU, 1 or more; None: one for each core, or fewer where OMP_NUM_THREADS says so. Errors:
+    InputError for what this machine does not have; without PyTorch (MissingExtraError) for CUDA and bfloat16.
 
     >>> choose("cpu", "float32", threads=2)
     Compute(device='cpu', precision='float32', threads=2)
@@ -90,17 +80,9 @@ def choose(device: str = "auto", precision: str = "auto", threads: int | None = 
 
 
 def check_devices(device: str, count: int) -> None:
-    """Refuse a number of devices that cannot work together.
-
-    Parameters
-    ----------
-    device : the same as in `choose`
-    count : GPUs, or processes on a CPU
-
-    Raises
-    ------
-    InputError
-        For more GPUs than there are, and for several where one is named as in cuda:1.
+    """Refuse a number of devices that cannot work together. device : the same as in `choose`; count : GPUs, or
+    processes on a CPU. Errors: InputError for more GPUs than there are, and for several where one is named as in
+    cuda:1.
 
     >>> check_devices("cpu", 2)
     >>> check_devices("cuda:1", 2)

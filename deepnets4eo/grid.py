@@ -38,12 +38,8 @@ LABELS_READ_PX = 2048  # the same of a raster of labels, which has one byte a pi
 
 
 class Window(NamedTuple):
-    """A rectangle of pixels; it may reach beyond the raster, where no pixel is valid.
-
-    Parameters
-    ----------
-    row, col : the row and column of the first pixel; they may be negative
-    height, width : the size of the window, pixels
+    """A rectangle of pixels; it may reach beyond the raster, where no pixel is valid. row, col : the row and column
+    of the first pixel; they may be negative; height, width : the size of the window, pixels.
 
     >>> Window(-2, 3, 4, 5).clip((100, 6))
     Window(row=0, col=3, height=2, width=3)
@@ -83,15 +79,8 @@ class Window(NamedTuple):
 
 def apply_affine(affine: Affine, points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Map points by an affine: pixels to the ground by a grid's affine, the ground to pixels by its inverse.
-
-    Parameters
-    ----------
-    affine : the map
-    points : (..., 2) coordinates x, y (column, row for pixels)
-
-    Returns
-    -------
-    (..., 2) coordinates, float64.
+    affine : the map; points : (..., 2) coordinates x, y (column, row for pixels). Returns (..., 2) coordinates,
+    float64.
 
     >>> apply_affine(Affine.scale(2), np.array([(1.0, 3.0)])).tolist()
     [[2.0, 6.0]]
@@ -102,15 +91,8 @@ def apply_affine(affine: Affine, points: NDArray[np.float64]) -> NDArray[np.floa
 
 def transform_shapes(affine: Affine, shapes: Any) -> Any:
     """Map shapes by an affine, vertex by vertex: pixels to the ground by a grid's affine, back by its inverse.
-
-    Parameters
-    ----------
-    affine : the map
-    shapes : one shapely geometry, or an array or GeoSeries of them; missing ones stay missing
-
-    Returns
-    -------
-    One geometry, or an array of them, in x and y alone.
+    affine : the map; shapes : one shapely geometry, or an array or GeoSeries of them; missing ones stay missing.
+    Returns one geometry, or an array of them, in x and y alone.
 
     >>> import shapely
     >>> transform_shapes(Affine.translation(10, 0), shapely.Point(1, 2)).wkt
@@ -141,14 +123,10 @@ def blocks(shape: tuple[int, int], block_px: int) -> list[Window]:
 
 
 def gsd_m(grid: Grid) -> tuple[float, float]:
-    """Ground size of a pixel in metres, at the centre of the grid; without a CRS a pixel counts as one metre.
-
-    A projection's units count as metres on the ground where they are that within a few thousandths, as those of national
-    grids. Elsewhere, as in web maps (Mercator), they are scaled by what the projection stretches there.
-
-    Returns
-    -------
-    Its size along the rows' step (down) and along the columns' step (to the right).
+    """Ground size of a pixel in metres, at the centre of the grid; without a CRS a pixel counts as one metre. A
+    projection's units count as metres on the ground where they are that within a few thousandths, as those of
+    national grids. Elsewhere, as in web maps (Mercator), they are scaled by what the projection stretches there.
+    Returns its size along the rows' step (down) and along the columns' step (to the right).
 
     >>> web = GeoBox((10, 10), Affine(0.6, 0, 0, 0, -0.6, 8_399_737.9), "EPSG:3857")  # at 60° north
     >>> [round(side, 2) for side in gsd_m(web)]
@@ -169,18 +147,9 @@ def _pixel_m(crs: CRS, affine: Affine, shape: tuple[int, int]) -> tuple[float, f
 
 
 def pixel_areas_m2(grid: Grid, pixels: NDArray[Any]) -> NDArray[np.float64]:
-    """Ground area of a pixel at each of several places; 1 m² without a CRS.
-
-    One figure for all where it hardly differs between their corners, as in national grids.
-
-    Parameters
-    ----------
-    grid : the grid of the raster
-    pixels : (N, 2) places in pixels, x before y
-
-    Returns
-    -------
-    (N,) square metres.
+    """Ground area of a pixel at each of several places; 1 m² without a CRS. One figure for all where it hardly
+    differs between their corners, as in national grids. grid : the grid of the raster; pixels : (N, 2) places in
+    pixels, x before y. Returns (N,) square metres.
 
     >>> degrees = GeoBox((60, 1), Affine(1, 0, 0, 0, -1, 60), "EPSG:4326")  # 60° north to the equator
     >>> [round(area / 1e6) for area in pixel_areas_m2(degrees, np.array([(0.5, 0.5), (0.5, 59.5)]))]  # km²

@@ -62,14 +62,8 @@ class Section(BaseModel):
 
 @dataclass_transform(frozen_default=True, field_specifiers=(Field,))
 def option_group(cls: type[Options]) -> type[Options]:
-    """Make a frozen dataclass whose values are checked against their annotations and `Field` limits.
-
-    Raises
-    ------
-    InputError
-        On construction, naming the option, its value and what was expected; for an unknown option, the nearest one.
-
-    Where text is expected, a path may be given.
+    """Make a frozen dataclass whose values are checked against their annotations and `Field` limits; for text a path may be given.
+    Errors: InputError on construction names the option, its value and what was expected, and for an unknown one the nearest.
 
     >>> @option_group
     ... class Window:

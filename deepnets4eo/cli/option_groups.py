@@ -32,26 +32,10 @@ Result = TypeVar("Result")
 
 
 def with_options(*classes: type) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
-    """Decorator of a verb: replaces its parameters of the settings classes by one option a described field.
+    """Decorator of a verb: replaces its parameters of the settings classes (dataclasses, also pydantic ones) by one option a
+    described field, and is called with settings of the values of the command line. Where fields are keys, the verb has `--set`, too.
+    Errors: TypeError where the verb has no parameter of a class, or an option without default follows one with a default.
 
-    Parameters
-    ----------
-    *classes : type
-        Dataclasses, also pydantic ones. A field without description keeps its default and is no option.
-
-    Returns
-    -------
-    callable
-        The decorator. The verb is called with settings made of the values of the command line. Where a class has fields
-        that are keys, the verb has the option `--set`, too.
-
-    Raises
-    ------
-    TypeError
-        The verb has no parameter of such a type, or an option without default follows one with a default.
-
-    Examples
-    --------
     >>> from deepnets4eo.damage import Settings
     >>> @with_options(Settings)
     ... def assess(image: str, settings: Settings) -> None: ...

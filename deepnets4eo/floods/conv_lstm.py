@@ -43,14 +43,10 @@ class ConvLSTM(nn.Module):
 
     Parameters
     ----------
-    in_channels
-        Bands of all dates together, the oldest date first.
-    num_classes
-        3: dry, permanent water and flood.
-    dates
-        Number of dates.
-    widths
-        Channels of the levels, each half as fine as the one before.
+    in_channels : bands of all dates together, the oldest date first
+    num_classes : 3: dry, permanent water and flood
+    dates : number of dates
+    widths : channels of the levels, each half as fine as the one before
 
     Raises
     ------

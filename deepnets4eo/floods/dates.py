@@ -47,25 +47,10 @@ IN_WORDS: dict[Kind, str] = {
 
 @dataclass(frozen=True)
 class FloodScene:
-    """The dates on one grid.
-
-    Attributes
-    ----------
-    scene : Scene
-        The layers that `WaterMapper` reads.
-    post_grid : Grid
-        That of the image of POST, whose pixels may be finer.
-    kinds : dict
-        Layer → what it is.
-    registration : Registration | None
-        How the first date before lies; None where there is none.
-    findings : tuple of Finding
-        What limits a map of them.
-    footprints : Footprints | None
-        Buildings, where they are given.
-    cover : Layer | None
-        Land cover with its legend on the working grid, where it is given.
-    """
+    """The dates on one grid. scene : the layers that `WaterMapper` reads; post_grid : that of the image of POST,
+    whose pixels may be finer; kinds : layer → what it is; registration : how the first date before lies; None where
+    there is none; findings : what limits a map of them; footprints : buildings, where they are given; cover : land
+    cover with its legend on the working grid, where it is given."""
 
     scene: Scene
     post_grid: Grid
@@ -166,19 +151,8 @@ def _check_images(images: dict[str, Layer], kinds: dict[str, Kind]) -> None:
 
 def surface_grid(post_grid: Grid, gsd_m: float) -> Grid:
     """The grid of a fine optical image averaged to pixels of about 1 m, the size at which its surfaces are measured.
-
-    Parameters
-    ----------
-    post_grid : Grid
-        That of the image.
-    gsd_m : float
-        Side of its pixels, metres.
-
-    Returns
-    -------
-    Grid
-        Whole pixels are averaged; the last row and column may reach over the image.
-    """
+    post_grid : that of the image; gsd_m : side of its pixels, metres. Whole pixels are averaged; the last row and
+    column may reach over the image."""
     factor = max(1, round(WORKING_M / gsd_m))
     if factor == 1:
         return post_grid

@@ -71,25 +71,11 @@ BARELY = 0.01  # from one half: the probability of what the map decides against 
 
 @dataclass(frozen=True)
 class WaterDate:
-    """How water is found at a date.
-
-    Attributes
-    ----------
-    kind : str
-        "radar", "spectrum", "surface" or "map".
-    bands : tuple of str
-        Polarisations, or what the bands show.
-    unit : str | None
-        "decibel" or "power" of radar.
-    looks : dict
-        Polarisation → equivalent number of looks.
-    thresholds : dict
-        Polarisation in dB, or the negative of an index → threshold; None where no part of the scene has two modes.
-    change : WaterThreshold | None
-        The threshold of the change vector from a date of radar to POST, where the options take it and it has two modes.
-    tone : SceneTone | None
-        How bright a fine optical image is, by which the network of water sees it.
-    """
+    """How water is found at a date. kind : "radar", "spectrum", "surface" or "map"; bands : polarisations, or what
+    the bands show; unit : "decibel" or "power" of radar; looks : polarisation → equivalent number of looks;
+    thresholds : polarisation in dB, or the negative of an index → threshold; None where no part of the scene has two
+    modes; change : the threshold of the change vector from a date of radar to POST, where the options take it and it
+    has two modes; tone : how bright a fine optical image is, by which the network of water sees it."""
 
     kind: Kind
     bands: tuple[str, ...]

@@ -25,41 +25,27 @@ class FloodOptions:
 
     Parameters
     ----------
-    sensor
-        "radar" or "optical" where the bands of all dates do not say it.
-    permanent_water
-        Raster of water that is always there, 0 where there is none.
-    footprints
-        Buildings, to count those that stand in the flood.
-    cover
-        Label raster of land cover, to count flooded hectares by class.
-    dem, above_drainage
-        Heights of the ground, and heights above the nearest drainage, both in metres.
+    sensor : "radar" or "optical" where the bands of all dates do not say it
+    permanent_water : raster of water that is always there, 0 where there is none
+    footprints : buildings, to count those that stand in the flood
+    cover : label raster of land cover, to count flooded hectares by class
+    dem, above_drainage : heights of the ground, and heights above the nearest drainage, both in metres
     cloud_mask_pre, cloud_mask_post
         Masks of clouds, 0 where an image is clear; that of the dates before belongs to the first.
-    pre_bands, post_bands
-        What the bands show, in their order, with commas between.
-    min_area_m2
-        Polygons below this area, square metres, are left out; the rasters keep them.
+    pre_bands, post_bands : what the bands show, in their order, with commas between
+    min_area_m2 : polygons below this area, square metres, are left out; the rasters keep them
     threshold, speckle, looks, least_px, least_drop_db, highest_m, comparison
         See `RadarOptions`; `threshold` is its method.
-    steepest_deg
-        Steeper ground counts as not seen in radar: its shadow is as dark as water.
+    steepest_deg : steeper ground counts as not seen in radar: its shadow is as dark as water
     incidence_deg, look_deg
         How radar looks at POST: its angle from the vertical, and its direction clockwise from north; with `dem` layover and shadow count
         as not seen.
-    gsd_m, assume_registered
-        See `deepnets4eo.damage.Settings`.
-    memory_bytes
-        Limit of the whole process during prediction.
-    workers
-        Threads.
-    processes
-        Who computes the tiles in place of this process, see `jobs.executors.Workers.parse`; None for none.
-    part
-        One of the parts of a job that several computers share.
-    seed
-        Seed of the intervals.
+    gsd_m, assume_registered : see `deepnets4eo.damage.Settings`
+    memory_bytes : limit of the whole process during prediction
+    workers : threads
+    processes : who computes the tiles in place of this process, see `jobs.executors.Workers.parse`; None for none
+    part : one of the parts of a job that several computers share
+    seed : seed of the intervals
 
     Examples
     --------

@@ -105,15 +105,8 @@ class RadarWater:
 
 @dataclass(frozen=True)
 class FilteredRadar:
-    """A date of radar without speckle.
-
-    Attributes
-    ----------
-    bands : dict
-        Polarisation → (H, W) float32, dB, NaN where nothing was seen.
-    statistics : RadarStatistics
-        Looks and thresholds.
-    """
+    """A date of radar without speckle. bands : polarisation → (H, W) float32, dB, NaN where nothing was seen;
+    statistics : looks and thresholds."""
 
     bands: dict[str, FloatImage]
     statistics: RadarStatistics

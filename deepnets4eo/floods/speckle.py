@@ -78,18 +78,8 @@ def log_ratio(pre: FloatImage, post: FloatImage) -> FloatImage:
 
 
 def to_decibel(power: FloatImage) -> FloatImage:
-    """Return 10 · log10 of linear power; zero and below count as −100 dB, NaN stays.
-
-    Parameters
-    ----------
-    power : (…, H, W) float32
-        Linear power.
-
-    Returns
-    -------
-    (…, H, W) float32
-        Decibel.
-    """
+    """Return 10 · log10 of linear power; zero and below count as −100 dB, NaN stays. power : (…, H, W) float32,
+    linear power. Returns (…, H, W) float32: decibel."""
     return np.asarray(10 * np.log10(np.maximum(power, FLOOR)), np.float32)
 
 

@@ -73,20 +73,8 @@ class WaterThreshold:
 
 
 def find_water_threshold(values: FloatImage, method: str = "otsu") -> WaterThreshold | None:
-    """Find the threshold between water and land.
-
-    Parameters
-    ----------
-    values : (H, W) float32
-        Low over water, such as dB; NaN where nothing was seen.
-    method : str
-        "otsu", "kittler", "em" or "two-means".
-
-    Returns
-    -------
-    WaterThreshold | None
-        None where no part of the image has two modes.
-    """
+    """Find the threshold between water and land. values : (H, W) float32, low over water, such as dB; NaN where
+    nothing was seen; method : "otsu", "kittler", "em" or "two-means". None where no part of the image has two modes."""
     tiles = bimodal_tiles(values)
     if not tiles:
         return None
@@ -118,20 +106,9 @@ def is_bimodal(values: FloatImage) -> bool:
 
 
 def grow_water(probability: FloatImage, least_px: int) -> Mask:
-    """Water from its seeds on.
-
-    Parameters
-    ----------
-    probability : (H, W) float32
-        Probability of water, NaN where nothing was seen.
-    least_px : int
-        Regions with fewer pixels are left out.
-
-    Returns
-    -------
-    (H, W) bool
-        Connected pixels that are rather water than not and hold one that surely is.
-    """
+    """Water from its seeds on. probability : (H, W) float32, probability of water, NaN where nothing was seen;
+    least_px : regions with fewer pixels are left out. Returns (H, W) bool: connected pixels that are rather water
+    than not and hold one that surely is."""
     known = np.nan_to_num(probability)
     return parts_with(known >= WATER_PROBABILITY, known >= SEED_PROBABILITY, least_px, np.ones((3, 3), bool))
 

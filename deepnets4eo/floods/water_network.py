@@ -57,13 +57,8 @@ class SceneTone:
 
 
 class WaterNetwork:
-    """A run that finds water in one optical image.
-
-    Parameters
-    ----------
-    run : Run
-        A run of the task `world-water`, whose first layer scales images by the scene, which `probability` does instead.
-    """
+    """A run that finds water in one optical image. run : a run of the task `world-water`, whose first layer scales
+    images by the scene, which `probability` does instead."""
 
     def __init__(self, run: Run) -> None:
         if WATER not in run.legend.names or run.inputs.layers != INPUTS.layers:
@@ -77,21 +72,9 @@ class WaterNetwork:
             layer.scaled_beforehand = True
 
     def probability(self, image: FloatImage, valid: Mask, tone: SceneTone) -> FloatImage:
-        """Return the probability of water.
-
-        Parameters
-        ----------
-        image : (3, h, w) float32
-            Red, green and blue, 0–255, in pixels of about 1 m.
-        valid : (h, w) bool
-            Where the image is seen; elsewhere it is taken as of the mean colour.
-        tone : SceneTone
-            The tone of the whole scene.
-
-        Returns
-        -------
-        (h, w) float32
-        """
+        """Return the probability of water. image : (3, h, w) float32, red, green and blue, 0–255, in pixels of about
+        1 m; valid : (h, w) bool, where the image is seen; elsewhere it is taken as of the mean colour; tone : the
+        tone of the whole scene. Returns (h, w) float32."""
         scaled = _standardised(image) - np.array(tone.means, np.float32)[:, None, None]
         scaled /= np.float32(tone.spread + LEAST_SPREAD)
         scaled[:, ~valid] = 0

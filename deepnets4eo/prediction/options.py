@@ -59,6 +59,7 @@ class PredictOptions:
 
     Examples
     --------
+    >>> from deepnets4eo.tiling import Tiling
     >>> PredictOptions(tile_px=256, halo_px=32).tiling(Tiling(512, 64)).core_px
     192
     """

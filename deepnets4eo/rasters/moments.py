@@ -66,12 +66,21 @@ class MomentSums:
         return Moments(self._weight, self._centre + offset, covariance)
 
 
-def moving_moments(
+def moving_variance(
     values: FloatImage, side_px: int | tuple[int, ...], mode: str = "reflect"
 ) -> tuple[FloatImage, FloatImage]:
-    """Return mean and standard deviation of `values` (…, h, w) in a moving square, from two box means; `side_px` may name
-    a side for each axis, 0 for none. Take values about their mean: squares of large numbers leave no digits for the rest."""
+    """Return mean and variance of `values` (…, h, w) in a moving square, from two box means, so that rounding can leave a
+    variance below 0; `side_px` may name a side for each axis, 0 for none. Take values about their mean: squares of large
+    numbers leave no digits for the rest."""
     from scipy.ndimage import uniform_filter
 
     mean = uniform_filter(values, side_px, mode=mode)
-    return mean, np.sqrt(np.maximum(uniform_filter(values * values, side_px, mode=mode) - mean * mean, 0))
+    return mean, uniform_filter(values * values, side_px, mode=mode) - mean * mean
+
+
+def moving_moments(
+    values: FloatImage, side_px: int | tuple[int, ...], mode: str = "reflect"
+) -> tuple[FloatImage, FloatImage]:
+    """Return mean and standard deviation of `values` (…, h, w) in a moving square; see `moving_variance`."""
+    mean, variance = moving_variance(values, side_px, mode)
+    return mean, np.sqrt(np.maximum(variance, 0))

@@ -205,12 +205,8 @@ def shipped_folder() -> Path | None:
 
 
 def open_shipped() -> tuple[NetworkGrader | None, Finding | None]:
-    """Open the network, in the fastest precision of this machine.
-
-    Returns
-    -------
-    The grader and no finding; no grader and the finding that says why; or neither, where there are no weights at all.
-    """
+    """Open the network, in the fastest precision of this machine. Returns the grader and no finding; no grader and
+    the finding that says why; or neither, where there are no weights at all."""
     folder = shipped_folder()
     if folder is None:
         return None, None
@@ -243,13 +239,7 @@ def pre_not_read(reason: str) -> Finding:
 
 def why_unfit(grader: NetworkGrader, role: str, layer: Layer | None) -> str:
     """Return why the network does not read an image; '' where it does, and without an image. Reads a few windows.
-
-    Parameters
-    ----------
-    grader : the network
-    role : "pre" or "post"
-    layer : the image; None for the pre image of a job on post alone
-    """
+    grader : the network; role : "pre" or "post"; layer : the image; None for the pre image of a job on post alone."""
     reason = "" if layer is None else _why_unfit(grader, role, layer)
     return reason and f"the {role} image {reason}"
 
@@ -277,12 +267,8 @@ def _why_unfit(grader: NetworkGrader, role: str, layer: Layer) -> str:
 
 
 def off_nadir_deg(layer: Layer) -> float | None:
-    """Return the angle off nadir, degrees, that an image's tags hold; None without such a tag.
-
-    Parameters
-    ----------
-    layer : with the tags of its file
-    """
+    """Return the angle off nadir, degrees, that an image's tags hold; None without such a tag. layer : with the tags
+    of its file."""
     for name, text in layer.tags.items():
         if OFF_NADIR.search(name.upper()):
             try:

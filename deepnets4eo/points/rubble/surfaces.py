@@ -29,6 +29,7 @@ from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files.cloud_file import without_withheld
 from deepnets4eo.points.height_grid import class_share, height_grid
 from deepnets4eo.points.rubble.rubble_map import RUBBLE_CLASS, VEGETATION_CLASSES
+from deepnets4eo.rasters.moments import moving_variance
 from deepnets4eo.terrain.ground_filter import without_gaps
 from deepnets4eo.terrain.heights import impossible, warn_of_impossible
 from deepnets4eo.terrain.units import (
@@ -356,14 +357,13 @@ def roughness(heights: FloatImage, window_px: int = WINDOW_PX) -> FloatImage:
     >>> float(roughness((0.5 * rows + 0.2 * cols).astype(np.float32))[4, 4].round(3))
     0.0
     """
-    from scipy.ndimage import correlate1d, uniform_filter
+    from scipy.ndimage import correlate1d
 
     z = without_gaps(heights, np.isfinite(heights)).astype(np.float64)
     z -= z.mean()
     step = np.arange(window_px) - window_px // 2
     spread = float((step**2).mean())
-    mean = uniform_filter(z, window_px, mode="nearest")
-    variance = uniform_filter(z * z, window_px, mode="nearest") - mean**2
+    variance = moving_variance(z, window_px, "nearest")[1]
     even, ramp = np.full(window_px, 1 / window_px), step / window_px
     for axis in (0, 1):
         along = correlate1d(correlate1d(z, ramp, axis=axis, mode="nearest"), even, axis=1 - axis, mode="nearest")

@@ -81,8 +81,7 @@ class Hazard:
     grades : parameters of the Dirichlet distribution of minor, major and destroyed among the damaged
     clustering : 1 where damage follows the intensity, 0 where it is scattered; from and to
     frailty : construction (`plan.CONSTRUCTIONS`) → how soon it fails, about 1
-    modes
-        Construction, or "other" → weights of the modes of damage (`hazard.MODE_NAMES`) of minor, major, destroyed.
+    modes : construction, or "other" → weights of the modes of damage (`hazard.MODE_NAMES`) of minor, major, destroyed
     effects : name of an effect on ground and trees, see `outcome.EFFECTS` → strength 0–1, from and to
 
     Examples
