@@ -317,7 +317,7 @@ def _only_float32(segmenter: Any) -> bool:
 
 
 def _tiling(segmenter: Segmenter, options: PredictOptions, shape: tuple[int, int]) -> Tiling:
-    """How the scene is cut: unless a side of tiles is asked for, with the side that computes the fewest pixels of it."""
+    """How the scene is cut: unless the options name a side of tiles, with the side that computes the fewest pixels of it."""
     tiling = options.tiling(segmenter.tiling)
     return tiling if options.tile_px is not None else tiling.least_work(shape, _other_sides(segmenter, tiling))
 

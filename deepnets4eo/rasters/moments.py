@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,8 +68,8 @@ class MomentSums:
 
 
 def moving_variance(
-    values: FloatImage, side_px: int | tuple[int, ...], mode: str = "reflect"
-) -> tuple[FloatImage, FloatImage]:
+    values: NDArray[Any], side_px: int | tuple[int, ...], mode: str = "reflect"
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return mean and variance of `values` (…, h, w) in a moving square, from two box means, so that rounding can leave a
     variance below 0; `side_px` may name a side for each axis, 0 for none. Take values about their mean: squares of large
     numbers leave no digits for the rest."""
