@@ -10,6 +10,7 @@ import typer
 from deepnets4eo.cli.completion import legend_names
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Gsd, Out, Overwrite, Workers
+from deepnets4eo.cli.output import progress, show_result
 from deepnets4eo.errors import InputError
 from deepnets4eo.objects.options import ObjectOptions
 
@@ -66,60 +67,17 @@ def polygons(
     deepnets4eo polygons labels.tif --out cover.parquet --legend isprs
     deepnets4eo polygons labels.tif --out cars.gpkg --objects car --min-area 2 --set opening_m=0.5
     deepnets4eo polygons labels.tif --out cars.gpkg --objects car --density cars_per_ha.tif --set radius_m=50"""
-    if objects is None:
-        if density is not None or rules != ObjectOptions():
-            raise InputError("--density and the values of single objects belong to --objects. Name a class with it.")
-        shaping = min_area, simplify, right_angles
-        _write_polygons(labels, out, legend, classes, shaping, gsd, overwrite=overwrite)
-        return
-    if classes or simplify or right_angles:
+    if objects is None and (density is not None or rules != ObjectOptions()):
+        raise InputError("--density and the values of single objects belong to --objects. Name a class with it.")
+    if objects is not None and (classes or simplify or right_angles):
         raise InputError(
             "--classes, --simplify and --right-angles shape regions, not the single objects of --objects. Leave them out."
         )
-    _write_objects(labels, out, legend, min_area, objects, density, rules, workers, gsd, overwrite=overwrite)
-
-
-def _write_polygons(
-    labels: Path, out: Path, legend: str | None, classes: str | None, shaping: tuple[float, float, bool], gsd: float | None,
-    *, overwrite: bool,
-) -> None:  # fmt: skip
-    from deepnets4eo.cli.output import progress, show_result
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.outputs.input_files import check_not_inputs
-    from deepnets4eo.polygons import Shaping, polygonize
-    from deepnets4eo.polygons.extraction import legend_or_none, selected_classes
-    from deepnets4eo.polygons.vector_files import check_ground, check_vector_suffix, write_vector
-    from deepnets4eo.rasters.scene import Layer
-    from deepnets4eo.rasters.views import with_gsd
-
-    check_vector_suffix(out)
-    check_not_inputs([out], [labels, legend])
-    layer = with_gsd(Layer.open(labels), gsd)
-    check_ground(layer, out)
-    known = legend_or_none(layer, legend)
-    chosen = selected_classes(layer, classes, known)
-    min_area, simplify, right_angles = shaping
-    rules = Shaping(min_area_m2=min_area, simplify_m=simplify, right_angles=right_angles)
-    with output_lock(out), progress("polygons") as advance:
-        check_overwrite(out, overwrite=overwrite)
-        frame = polygonize(layer, chosen, rules, legend=known, progress=advance)
-        write_vector(frame, out)
-    counts = ", ".join(f"{count:,} {name}" for name, count in frame["class"].value_counts().items()) or "no"
-    show_result(f"{counts} polygons", out)
-
-
-def _write_objects(
-    labels: Path, out: Path, legend: str | None, min_area: float, class_name: str, density: Path | None,
-    options: ObjectOptions, workers: int, gsd: float | None, *, overwrite: bool,
-) -> None:  # fmt: skip
-    from deepnets4eo.cli.output import progress, show_result
-    from deepnets4eo.files import check_overwrite
-    from deepnets4eo.jobs.lock import output_lock
-    from deepnets4eo.objects import density_grid, extract_objects, write_density_map
-    from deepnets4eo.outputs.input_files import check_not_inputs
-    from deepnets4eo.polygons import write_vector
-    from deepnets4eo.polygons.extraction import find_legend
+    from deepnets4eo.polygons import Shaping, polygonize, write_vector
+    from deepnets4eo.polygons.extraction import find_legend, legend_or_none, selected_classes
     from deepnets4eo.polygons.vector_files import check_ground, check_vector_suffix
     from deepnets4eo.rasters.scene import Layer
     from deepnets4eo.rasters.views import with_gsd
@@ -128,14 +86,27 @@ def _write_objects(
     check_not_inputs([out, density], [labels, legend])
     layer = with_gsd(Layer.open(labels), gsd)
     check_ground(layer, out)
-    cells = density_grid(layer.grid, options.cell_m) if density is not None else None
-    known, rules = find_legend(layer, legend), options.rules(min_area)
+    if objects is None:
+        shaping = Shaping(min_area_m2=min_area, simplify_m=simplify, right_angles=right_angles)
+        known = legend_or_none(layer, legend)
+        chosen = selected_classes(layer, classes, known)
+        with output_lock(out), progress("polygons") as advance:
+            check_overwrite(out, overwrite=overwrite)
+            frame = polygonize(layer, chosen, shaping, legend=known, progress=advance)
+            write_vector(frame, out)
+        counts = ", ".join(f"{count:,} {name}" for name, count in frame["class"].value_counts().items()) or "no"
+        show_result(f"{counts} polygons", out)
+        return
+    from deepnets4eo.objects import density_grid, extract_objects, write_density_map
+
+    cells = density_grid(layer.grid, rules.cell_m) if density is not None else None
+    named, extraction = find_legend(layer, legend), rules.rules(min_area)
     with output_lock(out, density), progress("objects") as advance:
         for path in (out, density):
             if path is not None:
                 check_overwrite(path, overwrite=overwrite)
-        extracted = extract_objects(layer, class_name, known, rules, workers=workers, progress=advance)
+        extracted = extract_objects(layer, objects, named, extraction, workers=workers, progress=advance)
         paths = [write_vector(extracted, out)]
         if density is not None and cells is not None:
-            paths.append(write_density_map(extracted, cells, density, radius_m=options.radius_m))
-    show_result(f"{len(extracted):,} objects of class {class_name}", *paths)
+            paths.append(write_density_map(extracted, cells, density, radius_m=rules.radius_m))
+    show_result(f"{len(extracted):,} objects of class {objects}", *paths)

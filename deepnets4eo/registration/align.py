@@ -51,7 +51,7 @@ FINE_RADIUS_PX = 12
 ROUGH_COUNT, FINE_COUNT = 100, 256
 HOLDOUT = 0.3
 SEARCH_SIGNIFICANCE = 1e-6  # of what a search over all turns finds: many models were tried
-CLEAR_SHARE = 0.4
+UNAMBIGUOUS_SHARE = 0.4
 PART_GROWTH = 2.5
 STATUSES: tuple[Status, ...] = ("ok", "degraded", "failed")
 TOLERANCE_PX = 3.0  # a tie point within that distance agrees with the model
@@ -123,7 +123,7 @@ def register(
     near = QualityThresholds(max_rotation_deg=min(max_rotation_deg, NEAR_ROTATION_DEG))
     attempt = task.attempt(first, near)
     attempt = _try_small_windows(task, attempt, first, near)
-    if attempt.status != "ok" and model != "translation" and not attempt.clear:
+    if attempt.status != "ok" and model != "translation" and not attempt.unambiguous:
         attempt = _try_every_turn(task, attempt, max_rotation_deg)
     if attempt.status == "failed":
         attempt = _try_halves(task, attempt)
@@ -314,7 +314,7 @@ def _try_every_turn(task: _Task, first: Attempt, max_rotation_deg: float) -> Att
 
 def _stricter(limits: QualityThresholds) -> QualityThresholds:
     """The limits for what was searched for among many models."""
-    return replace(limits, significance=SEARCH_SIGNIFICANCE, good_share=CLEAR_SHARE)
+    return replace(limits, significance=SEARCH_SIGNIFICANCE, good_share=UNAMBIGUOUS_SHARE)
 
 
 def _growing_parts(pair: SampledPair) -> Iterator[SampledPair]:
@@ -404,10 +404,12 @@ class Attempt:
     reason: str
 
     @property
-    def clear(self) -> bool:
-        """Whether the model is right beyond doubt, whatever its status: no other turn can be."""
+    def unambiguous(self) -> bool:
+        """Whether so many matches agree, whatever the status, that no other rotation needs to be tried."""
         share = self.measured.inliers / max(self.measured.reliable, 1)
-        return self.measured.significance <= SEARCH_SIGNIFICANCE and share >= CLEAR_SHARE and self.status != "failed"
+        return (
+            self.measured.significance <= SEARCH_SIGNIFICANCE and share >= UNAMBIGUOUS_SHARE and self.status != "failed"
+        )
 
     def better_than(self, other: Attempt) -> bool:
         """Whether its status is better, or as good while fewer hold-out tie points would agree by chance."""

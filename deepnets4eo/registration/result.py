@@ -67,7 +67,7 @@ class QualityThresholds:
     min_inliers: int = 6
     good_inliers: int = 30
     min_share: float = 0.25  # inliers among the reliable hold-out matches
-    good_share: float = 0.0  # asked for only of what was searched for among many models
+    good_share: float = 0.0  # of the same; above 0 only where many models were searched
     good_cells: int = 6  # of 16
     good_residual_m: float = 1.5
     good_residual_px: float = 1.5  # whichever of the two is larger counts
