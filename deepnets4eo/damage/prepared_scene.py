@@ -17,6 +17,7 @@ from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import ImagePair, Registration
+from deepnets4eo.registration.learned import REMEDY
 from deepnets4eo.registration.options import NEAR_ROTATION_DEG
 from deepnets4eo.registration.pair import Role
 
@@ -29,7 +30,10 @@ CHECK = (
     "Check that footprints and images show one site, and the CRS of each, with `deepnets4eo check`; where you know that "
     "the footprints lie on the buildings, give --set align=no."
 )
-FARTHER = "Where the images lie farther apart or turned, raise max_shift_m or max_rotation_deg with --set."
+FARTHER = (
+    "Where the images lie farther apart or turned, raise max_shift_m or max_rotation_deg with --set. Where seasons or view "
+    f"angles differ, learned matches may help: {REMEDY}."
+)
 
 
 @dataclass(frozen=True)

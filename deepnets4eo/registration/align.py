@@ -1,7 +1,8 @@
 """Pre to post: wide windows for a first model, fine windows twice, a model chosen and tested on hold-out tie points.
 
-Where that is not good, first models of every turn are tried, behind the same gate. Takes two layers of any CRS, resolution and band count; refuses pairs that do not overlap or of which only one has a
-CRS (unless they have the same shape, and are then taken pixel for pixel).
+Where that is not good, first models of every turn and of learned matches are tried, behind the same gate. Takes two layers of any
+CRS, resolution and band count; refuses pairs that do not overlap or of which only one has a CRS (unless they have the same shape, and are
+then taken pixel for pixel).
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Points
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import apply_affine, mean_gsd_m
+from deepnets4eo.grid import apply_affine
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration.coarse import coarse_model, coarse_shift, shift_by_halves
 from deepnets4eo.registration.fit import MODELS, ModelName, choose_model, residuals, robust_fit, scale_and_turn
-from deepnets4eo.registration.ground import LayerSampler, MetricFrame
+from deepnets4eo.registration.ground import MetricFrame
 from deepnets4eo.registration.hypotheses import PART_PX, similarity_hypotheses
+from deepnets4eo.registration.learned import learned_models
 from deepnets4eo.registration.options import MAX_ROTATION_DEG, MAX_SHIFT_M, NEAR_ROTATION_DEG
 from deepnets4eo.registration.result import (
     QualityThresholds,
@@ -33,18 +34,17 @@ from deepnets4eo.registration.result import (
 )
 from deepnets4eo.registration.tiepoints import (
     IDENTITY,
-    LEAST_FILLED,
     Matches,
     SampledPair,
     Search,
     gradient_correlation,
+    make_pair,
     match_spread,
 )
 
 MOST_COMPARED = 64
 
 ModelChoice: TypeAlias = Literal["auto", "translation", "similarity", "affine"]
-Box: TypeAlias = tuple[float, float, float, float]
 
 FINE_SIDES_PX = (256, 128, 64, 32)
 FINE_RADIUS_PX = 12
@@ -55,9 +55,6 @@ UNAMBIGUOUS_SHARE = 0.4
 PART_GROWTH = 2.5
 STATUSES: tuple[Status, ...] = ("ok", "degraded", "failed")
 TOLERANCE_PX = 3.0  # a tie point within that distance agrees with the model
-MIN_OVERLAP_PX = 48
-PROBES = 8  # along each side, that say whether images fill what both cover
-SEEN_POINTS = 64  # along each side, among which those with data are looked for
 
 
 def register(
@@ -125,6 +122,8 @@ def register(
     attempt = _try_small_windows(task, attempt, first, near)
     if attempt.status != "ok" and model != "translation" and not attempt.unambiguous:
         attempt = _try_every_turn(task, attempt, max_rotation_deg)
+    if attempt.status != "ok" and model != "translation":
+        attempt = _try_learned(task, attempt, max_rotation_deg)
     if attempt.status == "failed":
         attempt = _try_halves(task, attempt)
     return _result(pair, attempt)
@@ -160,64 +159,6 @@ def assume_registered(pre: Layer, post: Layer) -> Registration:
     fitted = FittedModel("translation", IDENTITY, matches, np.empty(0, bool), TOLERANCE_PX * search.gsd_m)
     measured = measure_fit(pair, search, fitted, float("inf"), 0)
     return _result(pair, Attempt(fitted, measured, "ok", "taken as registered, not measured"))
-
-
-def make_pair(pre: Layer, post: Layer, *, least_px: int = MIN_OVERLAP_PX) -> SampledPair:
-    """Both layers in the frame of the post image, with the part that both show.
-
-    least_px : sides of that part at least, in pixels of the coarser image.
-    Errors: GridError where they do not overlap, or by less.
-    """
-    frame = MetricFrame.of(post.grid)
-    pre_sampler, post_sampler = LayerSampler(pre, frame), LayerSampler(post, frame)
-    left, top, right, bottom = pre_sampler.bounds()
-    width, height = frame.extent
-    box = max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)
-    gsd_m = max(mean_gsd_m(post.grid), pre_sampler.gsd_m)
-    common = [max(box[2] - box[0], 0.0) / gsd_m, max(box[3] - box[1], 0.0) / gsd_m]
-    if min(common) == 0 or min(common) < least_px:
-        where = (
-            f"in metres from the upper left of the post image, the post image spans 0–{width:.0f} × 0–{height:.0f}, the pre "
-            f"image {left:.0f}–{right:.0f} × {top:.0f}–{bottom:.0f}"
-        )
-        if min(common) == 0:
-            raise GridError(
-                f"{pre.source} and {post.source} do not overlap: {where}. Check that they show one site and that their CRSs "
-                "are right."
-            )
-        raise GridError(
-            f"{pre.source} and {post.source} share {common[0]:.0f} × {common[1]:.0f} pixels of {gsd_m:.3g} m, the coarser of "
-            f"both; expected at least {least_px} × {least_px}: {where}. Give images that share more ground, or "
-            "finer ones."
-        )
-    return SampledPair(pre_sampler, post_sampler, _box_of_data(pre_sampler, post_sampler, box), gsd_m)
-
-
-def _box_of_data(pre: LayerSampler, post: LayerSampler, box: Box) -> Box:
-    """The part of a box in which both images have data, where they have little: a wide margin would leave no room for windows.
-
-    Some pixels spread over the box are read first; only where less than half of them hold data all of both images is.
-    """
-    points = _spread_points(box, PROBES)
-    with_data = [
-        all(sampler.read(Affine.translation(*point), (2, 2))[1].any() for sampler in (pre, post)) for point in points
-    ]
-    if np.mean(with_data) >= LEAST_FILLED:
-        return box
-    points = _spread_points(box, SEEN_POINTS)
-    seen = points[pre.shows(points) & post.shows(points)]
-    if not len(seen):
-        return box
-    step = np.array([box[2] - box[0], box[3] - box[1]]) / SEEN_POINTS
-    low, high = np.maximum(seen.min(axis=0) - step, box[:2]), np.minimum(seen.max(axis=0) + step, box[2:])
-    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
-
-
-def _spread_points(box: Box, per_side: int) -> Points:
-    """(per_side², 2) points of a box, the middles of as many parts."""
-    share = (np.arange(per_side) + 0.5) / per_side
-    x, y = np.meshgrid(box[0] + share * (box[2] - box[0]), box[1] + share * (box[3] - box[1]))
-    return np.column_stack((x.ravel(), y.ravel()))
 
 
 def fine_search(pair: SampledPair) -> Search:
@@ -310,6 +251,19 @@ def _try_every_turn(task: _Task, first: Attempt, max_rotation_deg: float) -> Att
     attempt = task.attempt(best, limits, turned=True)
     attempt = _try_small_windows(task, attempt, best, limits)
     return attempt if attempt.better_than(first) else first
+
+
+def _try_learned(task: _Task, first: Attempt, max_rotation_deg: float) -> Attempt:
+    """The attempt from the place that learned matches agree on, where the gate thinks better of it."""
+    limits = _stricter(QualityThresholds(max_rotation_deg=max_rotation_deg))
+    best = first
+    for start in learned_models(task.pair, task.seed):
+        turned = abs(scale_and_turn(start)[2]) > NEAR_ROTATION_DEG
+        attempt = _try_small_windows(task, task.attempt(start, limits, turned=turned), start, limits)
+        best = attempt if attempt.better_than(best) else best
+        if best.status == "ok":
+            break
+    return best
 
 
 def _stricter(limits: QualityThresholds) -> QualityThresholds:

@@ -41,7 +41,7 @@ def similarity_hypotheses(pair: SampledPair, max_shift_m: float, max_rotation_de
 
     Peak memory: two views of 512² and `NATIVE_PX`² pixels of either image. Time: some 20 ms a turn and scale.
     """
-    (pre, pre_valid), (post, post_valid), gsd_m = _views(pair)
+    (pre, pre_valid), (post, post_valid), gsd_m = middle_views(pair, VIEW_PX)
     fields = orientation_field(pre, pre_valid), orientation_field(post, post_valid)
     windows = _Windows.over(pre.shape)
     radius_px = min(int(np.ceil(max_shift_m / gsd_m)) + 1, windows.side // 2 - 1)
@@ -64,11 +64,11 @@ def similarity_hypotheses(pair: SampledPair, max_shift_m: float, max_rotation_de
     return [one.model for one in different[:COUNT]]
 
 
-def _views(pair: SampledPair) -> tuple[tuple[FloatImage, Mask], tuple[FloatImage, Mask], float]:
+def middle_views(pair: SampledPair, longest_px: int) -> tuple[tuple[FloatImage, Mask], tuple[FloatImage, Mask], float]:
     """Pre and post around the middle on one coarse grid with what is valid, holes filled; the size of its pixels."""
     largest_m = min(PART_PX * pair.gsd_m, NATIVE_PX * min(pair.pre.gsd_m, pair.post.gsd_m))
     width_m, height_m = (min(side, largest_m) for side in pair.sides)
-    gsd_m = max(pair.gsd_m, max(width_m, height_m) / VIEW_PX)
+    gsd_m = max(pair.gsd_m, max(width_m, height_m) / longest_px)
     shape = max(16, int(height_m / gsd_m)), max(16, int(width_m / gsd_m))
     x, y = pair.middle[0] - np.array(shape[::-1]) * gsd_m / 2
     views = []

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from affine import Affine
@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from deepnets4eo.arrays import FloatImage, Mask, Points, Spectrum
-from deepnets4eo.grid import apply_affine
+from deepnets4eo.errors import GridError
+from deepnets4eo.grid import apply_affine, mean_gsd_m
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.registration.ground import LayerSampler
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.registration.ground import LayerSampler, MetricFrame
 from deepnets4eo.tiling.sampling import spread_indices
 from deepnets4eo.zonal.outlines import chunks
 
@@ -33,8 +35,12 @@ DECOY_QUANTILE = 0.95  # a match is reliable when it beats this share of the mat
 LEAST_FILLED = 0.5  # share of a regular grid's windows that hold data, below which a finer grid is searched for such
 LEAST_SHARE = 1 / 256  # the finer grid has at most so many times the windows
 CHUNK = 32  # windows held at a time, spread over the overlap
+MIN_OVERLAP_PX = 48
+PROBES = 8  # along each side, that say whether images fill what both cover
+SEEN_POINTS = 64  # along each side, among which those with data are looked for
 DECOY_STEP = 2  # every other window is also matched with one of another site
 IDENTITY = Affine.identity()
+Box: TypeAlias = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class SampledPair:
 
     pre: LayerSampler
     post: LayerSampler
-    box: tuple[float, float, float, float]  # left, top, right, bottom
+    box: Box  # left, top, right, bottom
     gsd_m: float
 
     @property
@@ -57,6 +63,64 @@ class SampledPair:
         """The middle of the common part, (1, 2)."""
         left, top, right, bottom = self.box
         return np.array([[(left + right) / 2, (top + bottom) / 2]])
+
+
+def make_pair(pre: Layer, post: Layer, *, least_px: int = MIN_OVERLAP_PX) -> SampledPair:
+    """Both layers in the frame of the post image, with the part that both show.
+
+    least_px : sides of that part at least, in pixels of the coarser image.
+    Errors: GridError where they do not overlap, or by less.
+    """
+    frame = MetricFrame.of(post.grid)
+    pre_sampler, post_sampler = LayerSampler(pre, frame), LayerSampler(post, frame)
+    left, top, right, bottom = pre_sampler.bounds()
+    width, height = frame.extent
+    box = max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)
+    gsd_m = max(mean_gsd_m(post.grid), pre_sampler.gsd_m)
+    common = [max(box[2] - box[0], 0.0) / gsd_m, max(box[3] - box[1], 0.0) / gsd_m]
+    if min(common) == 0 or min(common) < least_px:
+        where = (
+            f"in metres from the upper left of the post image, the post image spans 0–{width:.0f} × 0–{height:.0f}, the pre "
+            f"image {left:.0f}–{right:.0f} × {top:.0f}–{bottom:.0f}"
+        )
+        if min(common) == 0:
+            raise GridError(
+                f"{pre.source} and {post.source} do not overlap: {where}. Check that they show one site and that their CRSs "
+                "are right."
+            )
+        raise GridError(
+            f"{pre.source} and {post.source} share {common[0]:.0f} × {common[1]:.0f} pixels of {gsd_m:.3g} m, the coarser of "
+            f"both; expected at least {least_px} × {least_px}: {where}. Give images that share more ground, or "
+            "finer ones."
+        )
+    return SampledPair(pre_sampler, post_sampler, _box_of_data(pre_sampler, post_sampler, box), gsd_m)
+
+
+def _box_of_data(pre: LayerSampler, post: LayerSampler, box: Box) -> Box:
+    """The part of a box in which both images have data, where they have little: a wide margin would leave no room for windows.
+
+    Some pixels spread over the box are read first; only where less than half of them hold data all of both images is.
+    """
+    points = _spread_points(box, PROBES)
+    with_data = [
+        all(sampler.read(Affine.translation(*point), (2, 2))[1].any() for sampler in (pre, post)) for point in points
+    ]
+    if np.mean(with_data) >= LEAST_FILLED:
+        return box
+    points = _spread_points(box, SEEN_POINTS)
+    seen = points[pre.shows(points) & post.shows(points)]
+    if not len(seen):
+        return box
+    step = np.array([box[2] - box[0], box[3] - box[1]]) / SEEN_POINTS
+    low, high = np.maximum(seen.min(axis=0) - step, box[:2]), np.minimum(seen.max(axis=0) + step, box[2:])
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def _spread_points(box: Box, per_side: int) -> Points:
+    """(per_side², 2) points of a box, the middles of as many parts."""
+    share = (np.arange(per_side) + 0.5) / per_side
+    x, y = np.meshgrid(box[0] + share * (box[2] - box[0]), box[1] + share * (box[3] - box[1]))
+    return np.column_stack((x.ravel(), y.ravel()))
 
 
 @dataclass(frozen=True)
