@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deepnets4eo.cli.options import DryRun, Json, Memory, Out, Overwrite, Resume, memory_bytes
+from deepnets4eo.cli.options import DryRun, Json, Memory, Out, Overwrite, Resume, WhoElse, memory_bytes, others_alone
 from deepnets4eo.cli.output import echo, progress, show_result
 
 COLOURS = "Colours"
@@ -45,6 +45,7 @@ def label_points(
     infrared: Infrared = None,
     all_returns: AllReturns = False,
     memory: Memory = "4GB",
+    workers: WhoElse = None,
     json: Json = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -65,6 +66,7 @@ def label_points(
 
     if infrared is not None and colour is None:
         raise InputError("--infrared belongs to an orthophoto. Name it with --colour.")
+    who = others_alone(workers)
     options = points.LabelOptions(
         replace=replace, crs=crs, neighbours=tuple(neighbour or ()), memory_bytes=memory_bytes(memory), resume=resume,
         overwrite=overwrite,
@@ -75,8 +77,10 @@ def label_points(
     if dry_run:
         echo(points.describe_labelling(cloud, labeller, out, options, orthophoto=orthophoto))
         return
-    with progress("label-points") as advance:
-        result = points.label_cloud(cloud, labeller, out, options, orthophoto=orthophoto, progress=advance)
+    with who.executor(options.memory_bytes) as executor, progress("label-points") as advance:
+        result = points.label_cloud(
+            cloud, labeller, out, options, orthophoto=orthophoto, progress=advance, executor=executor
+        )
     if json is not None:
         echo(write_json(json, result.to_dict()))
     show_result(result.summary(), result.path)

@@ -13,6 +13,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.options import split_names
 
 if TYPE_CHECKING:
+    from deepnets4eo.jobs.executors import Workers as Who
     from deepnets4eo.jobs.parts import Part
 
 Out = Annotated[Path, typer.Option("--out", help="Where the result goes.", show_default=False)]
@@ -30,6 +31,16 @@ WhoWorks = Annotated[
         metavar="N|WHO",
         help="Threads that read and compute in parallel; or processes:N, dask:N, or the address of a Dask scheduler.",
         rich_help_panel=RESOURCES,
+    ),
+]
+WhoElse = Annotated[
+    str | None,
+    typer.Option(
+        "--workers",
+        metavar="WHO",
+        help="Other processes that work: processes:N, dask:N, or the address of a Dask scheduler.",
+        rich_help_panel=RESOURCES,
+        show_default=False,
     ),
 ]
 complete_device = choices("auto", "cpu", "cuda")
@@ -109,6 +120,18 @@ def threads_alone(workers: str) -> int:
     if who.kind != "threads":
         raise InputError(f"--workers {workers}: this work is not divided between processes. Give a number of threads.")
     return who.threads
+
+
+def others_alone(workers: str | None) -> Who:
+    """Returns who works besides this process; InputError for threads, where a verb has none to choose."""
+    from deepnets4eo.jobs.executors import Workers as Who
+
+    who = Who() if workers is None else Who.parse(workers)
+    if workers is not None and who.kind == "threads":
+        raise InputError(
+            f"--workers {workers}: the threads of this work are not chosen. Give processes, such as processes:{workers}."
+        )
+    return who
 
 
 def part_is_done(part: Part, out: Path) -> str:

@@ -17,7 +17,7 @@ from deepnets4eo.points.cloud import PointCloud
 CENT = 100  # probability and entropy are stored in hundredths
 
 CARD, RECIPE = "card.json", "recipe.yaml"
-DIGEST = "_run_digest"  # attribute of labellers that were loaded from a folder
+DIGEST, SOURCE = "_run_digest", "_source"  # attributes of labellers that were loaded: from a folder, from any source
 
 
 @runtime_checkable
@@ -95,7 +95,7 @@ def load_labeller(source: str | Path) -> PointLabeller:
             f"({', '.join(sorted(known)) or 'none is installed'})."
         )
     labeller = _checked(load_plugin(known[kind])(folder), str(folder))
-    object.__setattr__(labeller, DIGEST, sha256(folder / CARD))  # also where the class refuses new values
+    object.__setattr__(labeller, DIGEST, sha256(folder / CARD))
     return labeller
 
 
@@ -115,9 +115,21 @@ def _kinds(folder: Path) -> list[str]:
     return [str(kind) for kind in kinds if kind] or ["unknown"]
 
 
+def load_again(labeller: PointLabeller) -> str:
+    """Return what `load_labeller` takes, in another process, for the same labeller. Errors: InputError where it was not loaded."""
+    source = getattr(labeller, SOURCE, None)
+    if source is None:
+        raise InputError(
+            f"a {type(labeller).__name__} that was not loaded cannot work in other processes. Save it as a run and give that "
+            "(load_labeller), or label in this process."
+        )
+    return str(source)
+
+
 def _checked(labeller: Any, source: str) -> PointLabeller:
     if not isinstance(labeller, PointLabeller):
         raise RunError(f"{source} gave a {type(labeller).__name__}, expected a labeller of points (PointLabeller).")
+    object.__setattr__(labeller, SOURCE, source)  # also where the class refuses new values
     return labeller
 
 

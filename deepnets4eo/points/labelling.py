@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,21 +20,24 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.device import Compute, torch_settings
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite, writing
 from deepnets4eo.grid import apply_affine, transformer
+from deepnets4eo.jobs.blocks import Executor
 from deepnets4eo.jobs.identity import file_identity, identity_hash, layer_identity
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.parts import between
 from deepnets4eo.jobs.scratch import job_scratch, scratch_folder
+from deepnets4eo.jobs.shared_work import Arrays, SharedWork
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.options import option_group
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.points.cloud import NOISE_CODES, PointCloud, has_asprs_noise
 from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile, open_cloud
-from deepnets4eo.points.labeller import CENT, PointLabeller, label_tile, run_digest
+from deepnets4eo.points.labeller import CENT, PointLabeller, label_tile, load_again, load_labeller, run_digest
 from deepnets4eo.points.tiles import TiledPoints, sort_in_tiles
 
 if TYPE_CHECKING:
@@ -58,6 +63,7 @@ def label_cloud(
     *,
     orthophoto: Orthophoto | None = None,
     progress: Callable[[float], None] | None = None,
+    executor: Executor | None = None,
 ) -> LabelResult:
     """Labels a file of points and writes it with the labels.
 
@@ -73,6 +79,7 @@ def label_cloud(
     options : by default those of `LabelOptions()`
     orthophoto : colours for a labeller that needs them
     progress : called with the share that is done, 0–1
+    executor : labels the tiles in other processes, see `jobs.executors`; None labels them in this one
 
     Returns
     -------
@@ -102,7 +109,7 @@ def label_cloud(
         with job_scratch(out, resume=options.resume) as scratch:
             steps = _Steps(progress)
             done = _sort(file, labeller, options, scratch, steps, orthophoto)
-            _label(done, labeller, orthophoto, steps)
+            _label(done, labeller, orthophoto, steps, executor)
             if orthophoto is not None:
                 _check_covered(file, done, orthophoto)
             _write(file, labeller.legend, out, done, steps, replace=options.replace)
@@ -214,21 +221,55 @@ def _sort(
     return done
 
 
-def _label(done: LabelProgress, labeller: PointLabeller, orthophoto: Orthophoto | None, steps: _Steps) -> None:
-    tiles = done.open_tiles()
-    finished = done.labelled_tiles
-    for position, tile in enumerate(tiles.tiles):
-        if tile.number in finished:
-            continue
-        points = tiles.read(tile, labeller.halo_m)
-        without = 0
-        if points is not None:
-            cloud, own = points.cloud, len(points.index)
-            if orthophoto is not None:
-                cloud, without = orthophoto.colourise(cloud, own)
-            done.store(points.index, label_tile(labeller, cloud, own))
-        done.finish(tile.number, without)
-        steps(1, (position + 1) / len(tiles.tiles))
+@dataclass(frozen=True)
+class TileLabels:
+    """Labels the sorted points of a file, tile by tile."""
+
+    tiles: TiledPoints
+    labeller: PointLabeller
+    orthophoto: Orthophoto | None
+
+    def __call__(self, number: str) -> dict[str, NDArray[Any]]:
+        """Label the tile of a number: `index` (n,) of its points in the file, `labels` (n, 4), and how many are without colour."""
+        points = self.tiles.read(self.tiles.tile(int(number)), self.labeller.halo_m)
+        if points is None:
+            return {"index": np.zeros(0, np.uint64), "labels": np.zeros((0, 4), np.uint8), WITHOUT_COLOUR: np.array(0)}
+        cloud, own, without = points.cloud, len(points.index), 0
+        if self.orthophoto is not None:
+            cloud, without = self.orthophoto.colourise(cloud, own)
+        return {
+            "index": points.index, "labels": label_tile(self.labeller, cloud, own), WITHOUT_COLOUR: np.array(without)
+        }  # fmt: skip
+
+
+@contextmanager
+def open_labels(
+    open_tiles: Callable[[], TiledPoints], source: str, orthophoto: Orthophoto | None
+) -> Iterator[TileLabels]:
+    """In a worker: loads the labeller anew and yields what labels tiles."""
+    labeller = load_labeller(source)
+    with torch_settings(Compute()):
+        yield TileLabels(open_tiles(), labeller, orthophoto)
+
+
+def _label(
+    done: LabelProgress,
+    labeller: PointLabeller,
+    orthophoto: Orthophoto | None,
+    steps: _Steps,
+    executor: Executor | None,
+) -> None:
+    tiles, finished = done.open_tiles(), done.labelled_tiles
+    numbers = [str(tile.number) for tile in tiles.tiles if tile.number not in finished]
+    if executor is None:
+        results: Iterable[Arrays] = map(TileLabels(tiles, labeller, orthophoto), numbers)
+    else:
+        shared = SharedWork(executor, done.tile_folder.absolute())
+        results = shared.results(open_labels, (done.open_tiles, load_again(labeller), orthophoto), numbers)
+    for position, (number, arrays) in enumerate(zip(numbers, results, strict=True), start=1 + len(finished)):
+        done.store(arrays["index"], arrays["labels"])
+        done.finish(int(number), int(arrays[WITHOUT_COLOUR]))
+        steps(1, position / len(tiles.tiles))
 
 
 def _check_touches(file: CloudFile, orthophoto: Orthophoto) -> None:
@@ -412,7 +453,6 @@ class LabelProgress:
         orthophoto: Orthophoto | None = None,
     ) -> None:
         self._scratch, self._file = scratch, file
-        self._asprs = file.asprs and has_asprs_noise(labeller.legend)
         self._folder = scratch / identity_hash(
             _identity(file),
             _describe(labeller),
@@ -420,6 +460,8 @@ class LabelProgress:
             None if orthophoto is None else _describe_orthophoto(orthophoto),
         )
         self.tile_folder = self._folder / "tiles"
+        asprs = file.asprs and has_asprs_noise(labeller.legend)
+        self.open_tiles = partial(TiledPoints, self.tile_folder, file.crs, str(file.path), asprs=asprs)
         self._journal = Journal(self._folder)
         self._labelled = self._journal.tiles("labelled")
 
@@ -450,10 +492,6 @@ class LabelProgress:
             labels[:, 0] = 255
             labels.flush()
         self._journal.put(SORTED, {})
-
-    def open_tiles(self) -> TiledPoints:
-        """Returns the sorted points."""
-        return TiledPoints(self.tile_folder, self._file.crs, str(self._file.path), asprs=self._asprs)
 
     def store(self, index: NDArray[np.uint64], labels: NDArray[np.uint8]) -> None:
         """Keeps the labels (n, 4) of the points at an index (n,) of the file."""

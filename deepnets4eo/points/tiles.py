@@ -65,6 +65,10 @@ class TiledPoints:
         self._folder, self._crs, self._source = folder, crs, source
         self._edges = np.array([tile.bounds() for tile in self.tiles]).reshape(-1, 4)
 
+    def tile(self, number: int) -> Tile:
+        """Return the tile of a number."""
+        return next(tile for tile in self.tiles if tile.number == number)
+
     def read(self, tile: Tile, halo_m: float) -> TilePoints | None:
         """Return the points of a tile and those within `halo_m` around it; None where all points of the tile belong to
         neighbours. Memory: the points of the tile and of the tiles that touch its halo, one after the other."""

@@ -320,7 +320,7 @@ def test_label_points(reach, monkeypatch, capsys) -> None:
     )
     found = reach(function, *start)
     assert found.words == (Path("a.laz"), labeller, Path("o.las"), LabelOptions())
-    assert found.options == {"orthophoto": None}
+    assert found.options == {"orthophoto": None, "executor": None}
     assert loaded == ["run"]
     words = ["--replace", "--neighbour", "b.laz", "--neighbour", "c.laz", "--crs", "EPSG:2154", "--memory", "1GB"]
     colours = ["--colour", "rgb.tif", "--infrared", "irc.tif", "--all-returns", "--resume", "--overwrite"]
@@ -329,12 +329,17 @@ def test_label_points(reach, monkeypatch, capsys) -> None:
         replace=True, crs="EPSG:2154", neighbours=(Path("b.laz"), Path("c.laz")), memory_bytes=10**9, resume=True,
         overwrite=True,
     )  # fmt: skip
-    assert found.options == {"orthophoto": ((Path("rgb.tif"), Path("irc.tif")), {"all_returns": True})}
+    assert found.options == {
+        "orthophoto": ((Path("rgb.tif"), Path("irc.tif")), {"all_returns": True}),
+        "executor": None,
+    }
     found = reach("deepnets4eo.points.labelling.describe_labelling", *start, "--dry-run")
     assert found.words[:3] == (Path("a.laz"), labeller, Path("o.las"))
     capsys.readouterr()
     assert main([*start, "--infrared", "irc.tif"]) == 2
     assert "--infrared belongs to an orthophoto. Name it with --colour." in capsys.readouterr().err
+    assert main([*start, "--workers", "4"]) == 2
+    assert "the threads of this work are not chosen. Give processes, such as processes:4." in capsys.readouterr().err
 
 
 def test_evaluate_of_points(reach, tmp_path, capsys) -> None:

@@ -6,13 +6,14 @@ import laspy
 import lazrs
 import numpy as np
 import pytest
+from block_jobs import KilledError, OneByOne
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_clouds import LEGEND, NeighbourCount, scattered, write_las
 from pyproj import CRS
 
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.points import LabelOptions, PointCloud, label_cloud, label_clouds, labelling, open_cloud
+from deepnets4eo.points import LabelOptions, PointCloud, label_cloud, label_clouds, labelling, load_labeller, open_cloud
 from deepnets4eo.points.files.las_writer import stored_legend
 
 SMALL = 10_000_000  # bytes: tiles of 10,000 points, the least
@@ -47,6 +48,24 @@ def test_no_seam_shows_between_files_of_one_scene(tmp_path: Path) -> None:
     assert [result.path.name for result in results] == ["west.laz", "east.laz"]
     np.testing.assert_array_equal(laspy.read(results[0].path).pred_class, whole[west])
     np.testing.assert_array_equal(laspy.read(results[1].path).pred_class, whole[~west])
+
+
+def test_tiles_labelled_by_other_processes_make_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labelling, "LEAST_POINTS", 100)
+    path, few = write_las(tmp_path / "a.las", scattered(600)), {"memory_bytes": 1}
+    whole = OneByOne()
+    for out, how in (("alone", None), ("shared", whole)):
+        label_cloud(path, load_labeller("rules"), tmp_path / f"{out}.las", LabelOptions(**few), executor=how)
+    expected = (tmp_path / "alone.las").read_bytes()
+    assert (tmp_path / "shared.las").read_bytes() == expected
+    first, second, out = OneByOne(stop=2), OneByOne(), tmp_path / "killed.las"
+    with pytest.raises(KilledError):
+        label_cloud(path, load_labeller("rules"), out, LabelOptions(**few), executor=first)
+    label_cloud(path, load_labeller("rules"), out, LabelOptions(resume=True, **few), executor=second)
+    assert out.read_bytes() == expected
+    assert len(first.done) + len(second.done) == len(whole.done) > 3
+    with pytest.raises(InputError, match="a NeighbourCount that was not loaded cannot work in other processes"):
+        label_cloud(path, NeighbourCount(), tmp_path / "own.las", LabelOptions(**few), executor=OneByOne())
 
 
 @pytest.mark.parametrize(("version", "point_format"), [("1.2", 1), ("1.2", 3), ("1.4", 6), ("1.4", 8)])
