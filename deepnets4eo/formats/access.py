@@ -4,12 +4,20 @@ Takes the files that the user named, and reasons to stay offline; refuses to dow
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
 from deepnets4eo.errors import InputError
+
+TIMEOUT_S = 60  # without a byte, until an address is given up
+GDAL_LIMITS = {
+    "GDAL_HTTP_CONNECTTIMEOUT": TIMEOUT_S,
+    "GDAL_HTTP_LOW_SPEED_TIME": TIMEOUT_S,
+    "GDAL_HTTP_LOW_SPEED_LIMIT": 1,  # bytes a second
+}
 
 _offline: ContextVar[str | None] = ContextVar("offline", default=None)
 _user_files: list[Path] = []  # of the whole process: threads see them, too
@@ -27,6 +35,13 @@ def allow_user_files(arguments: Iterable[str]) -> Iterator[None]:
         yield
     finally:
         _user_files[:] = before
+
+
+def limit_waiting() -> None:
+    """Let GDAL, which else waits for ever, give up an address that sends nothing. In the environment, so that all threads and workers
+    have it; what stands there already counts."""
+    for name, value in GDAL_LIMITS.items():
+        os.environ.setdefault(name, str(value))
 
 
 def user_files() -> tuple[Path, ...]:

@@ -25,7 +25,7 @@ from rasterio.errors import CRSError, RasterioError
 from rasterio.io import DatasetReader
 
 from deepnets4eo.errors import PROJ_REMEDY, InputError
-from deepnets4eo.formats.access import check_beside, is_remote, user_files
+from deepnets4eo.formats.access import check_beside, is_remote, limit_waiting, user_files
 from deepnets4eo.formats.drivers import REMEDY, VRT, is_tiff, raster_driver
 from deepnets4eo.formats.envi import check_image, check_size
 
@@ -129,6 +129,7 @@ def _open_remote(name: str) -> DatasetReader:
         raise InputError(
             f"{name} is no address that rasters are read from: http(s), s3, gs, az, /vsizip/. Download it."
         )
+    limit_waiting()
     for driver in REMOTE_DRIVERS:
         try:
             dataset = rasterio.open(name, driver=driver)

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 from xml.parsers import expat
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.access import is_remote
+from deepnets4eo.formats.access import TIMEOUT_S, is_remote
 from deepnets4eo.formats.drivers import describe_head, read_head
 from deepnets4eo.formats.unpacking import CHUNK_BYTES, MOST_UNPACKED_BYTES, check_unpacked_size, unpack
 
@@ -44,7 +44,6 @@ HEAD_BYTES = 1 << 16
 BLANKS = b"\xef\xbb\xbf \t\r\n\x1e"  # that may stand before JSON
 TABLES = (".csv", ".tsv", ".psv")
 MOST_ROWS = 100_000_000  # of a Parquet file: one value may stand for any number of rows
-TIMEOUT_S = 60
 # Drivers look for these anywhere in the first bytes: a query over other sources, a web service, a command to run.
 MARKS = {
     b"<ogrvrtdatasource": "a virtual vector file (OGR VRT)", b"<ogrwfsdatasource": "a web feature service (WFS)",
@@ -229,6 +228,9 @@ def _local(name: str, limit_bytes: int) -> Iterator[Path]:
                     written += len(chunk)
                     check_unpacked_size(Path(name), written, written, limit_bytes)
                     file.write(chunk)
+                length = answer.headers["Content-Length"]
+                if length is not None and written < int(length):
+                    raise OSError(f"the connection broke off after {written:,} of {int(length):,} bytes")
         except (urllib.error.URLError, OSError, ValueError) as error:
             if isinstance(error, InputError):
                 raise

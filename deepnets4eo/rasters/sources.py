@@ -259,7 +259,7 @@ class FileSource:
         except READ_ERRORS as error:
             raise InputError(
                 f"{self.name} cannot be read at rows {window.row}–{window.row + window.height}, columns "
-                f"{window.col}–{window.col + window.width}: the file is truncated or damaged. Fetch it again."
+                f"{window.col}–{window.col + window.width}: {_cause(self.name)}"
             ) from error
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
@@ -274,9 +274,7 @@ class FileSource:
                 with subset_bands(dataset, bands, [nodata] * len(bands)) as declared:
                     return read_dataset(declared, None, range(1, len(bands) + 1), values, shape)
         except READ_ERRORS as error:
-            raise InputError(
-                f"{self.name} cannot be read: the file is truncated or damaged. Fetch it again."
-            ) from error
+            raise InputError(f"{self.name} cannot be read: {_cause(self.name)}") from error
 
     def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
         dataset = open_raster(self._target)
@@ -285,6 +283,13 @@ class FileSource:
             bands = dataset.indexes
         dataset = dataset if bands is None else subset_bands(dataset, bands)
         return _straighten(dataset) if crooked else dataset
+
+
+def _cause(name: str) -> str:
+    """Why pixels cannot be read, and what to do."""
+    if "://" in name:
+        return "the connection broke off, or nothing came for a while. Start again, or download it."
+    return "the file is truncated or damaged. Fetch it again."
 
 
 def _from_anywhere(path: str) -> str:
@@ -470,7 +475,7 @@ def _description_errors(name: str) -> Iterator[None]:
         raise
     except (*READ_ERRORS, ProjError, ValueError, TypeError) as error:
         raise InputError(
-            f"{name} is described in a way that cannot be read: {error}. Check it with gdalinfo."
+            f"{name} is damaged, or described in a way that cannot be read: {error}. Check it with gdalinfo."
         ) from error
 
 

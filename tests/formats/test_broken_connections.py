@@ -1,0 +1,66 @@
+"""Files at addresses whose connection breaks off or stalls: an error that names the address, nothing half, no hang."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio.shutil
+import shapely
+from geotiff import write_geotiff
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.footprints import read_footprints
+from deepnets4eo.formats import vectors
+from deepnets4eo.grid import Window
+from deepnets4eo.rasters.layer import Layer
+
+
+@contextmanager
+def served(path: Path, fault: str) -> Iterator[str]:
+    """The address of a file on a server of its own process, since GDAL keeps the interpreter's lock while it opens an address."""
+    command = [sys.executable, str(Path(__file__).with_name("broken_server.py")), str(path), fault]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}/{path.name}"
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("fault", ["break", "stall"])
+def test_a_raster_whose_connection_fails_is_an_error_of_its_rows(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (512, 512)).astype(np.uint8)
+    path = tmp_path / "image.tif"
+    rasterio.shutil.copy(
+        write_geotiff(tmp_path / "plain.tif", noise), path, driver="COG", blocksize=128
+    )  # its head comes first
+    monkeypatch.setenv("GDAL_HTTP_LOW_SPEED_TIME", "1")
+    began = time.monotonic()
+    with served(path, fault) as address:
+        layer = Layer.open(address)
+        with pytest.raises(InputError, match=rf"{address} cannot be read at rows 400–500, .*the connection broke off"):
+            layer.read(Window(400, 0, 100, 512))
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("fault", ["break", "stall"])
+def test_footprints_whose_connection_fails_are_not_taken_for_fewer(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boxes = shapely.box(np.arange(2000) * 20, 0, np.arange(2000) * 20 + 10, 10)
+    path = tmp_path / "houses.fgb"
+    gpd.GeoDataFrame({"id": range(2000)}, geometry=boxes, crs="EPSG:32631").to_file(path, SPATIAL_INDEX="NO")
+    monkeypatch.setattr(vectors, "TIMEOUT_S", 1)
+    with (
+        served(path, fault) as address,
+        pytest.raises(InputError, match=rf"{address} could not be downloaded: .*(broke off after|timed out)"),
+    ):
+        read_footprints(address)
