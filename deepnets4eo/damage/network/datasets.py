@@ -116,14 +116,14 @@ def instances(path: Path) -> tuple[np.ndarray, np.ndarray]:
     card = read_json(path)
     try:
         rows = [(row["segmentation"], int(row["category_id"])) for row in card["annotations"]]
+        values = np.array([value for _, value in rows], np.int64)
         rings = [[np.reshape(ring, (-1, 2)) for ring in parts] for parts, _ in rows]
         outlines = [shapely.union_all([shapely.make_valid(shapely.Polygon(ring)) for ring in part]) for part in rings]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, shapely.errors.GEOSException) as error:
         raise InputError(
             f"{path} holds no outlines of COCO's form: {error!r}. Expected annotations, each with `category_id` and `segmentation` "
             "as lists of x, y; unpack run lengths first."
         ) from error
-    values = np.array([value for _, value in rows], np.uint8)
     bright.check(values, str(path))
     return np.array(outlines, dtype=object), to_grade[values]
 

@@ -83,12 +83,14 @@ def test_outlines_of_brights_instance_challenge_are_read_where_they_touch_too(tm
     pair = read(folder)[0]
     assert (pair.name, pair.event, pair.grades.tolist()) == ("made-up-event-0_00000004", "made-up-event-0", [0, 3])
     assert np.bincount(pair.outlines.paint(whole(pair.grid)).ravel() + 1)[1:].tolist() == [100, 100]
-    path.write_text(json.dumps({"annotations": [{"category_id": 1, "segmentation": {"counts": "x"}}]}))
-    with pytest.raises(InputError, match="holds no outlines of COCO's form"):
-        read(folder)
-    path.write_text(json.dumps({"annotations": [{"category_id": 7, "segmentation": []}]}))
-    with pytest.raises(LabelError):
-        read(folder)
+    for segmentation in ({"counts": "x"}, [[1, 2, 3]], [["a", "b"]], [[1e999, 0, 5, 5, 5, 0]], 7, None):
+        path.write_text(json.dumps({"annotations": [{"category_id": 1, "segmentation": segmentation}]}))
+        with pytest.raises(InputError, match="made-up-event-0_00000004_instance_damage.json"):
+            read(folder)
+    for value in (7, 300, -1, 10**30):
+        path.write_text(json.dumps({"annotations": [{"category_id": value, "segmentation": []}]}))
+        with pytest.raises((InputError, LabelError), match="made-up-event-0_00000004_instance_damage.json"):
+            read(folder)
 
 
 def test_a_city_is_read_by_patterns_and_registered(tmp_path):

@@ -182,8 +182,12 @@ def _datasets(root: Path) -> dict[str, list[Seed]]:
         ("post-event", "post_disaster", image_array(4, 1)),
         ("target", "building_damage", (label_array() % 4)[None]),
     ):
-        write_raster(bright / side / f"event_00000001_{name}.tif", array)
-    return {"dataset": [Seed(folder, "card.yaml")], "pairs": [Seed(pairs, "."), Seed(bright, ".")]}
+        for outlined in (bright, root / "outlined") if side != "target" else (bright,):
+            write_raster(outlined / side / f"event_00000001_{name}.tif", array)
+    rows = [{"category_id": 1 + number, "segmentation": [[1, 1, 9, 1, 9, 9, 1, 9]]} for number in range(3)]
+    write_json(root / "outlined/target_instance_level/event_00000001_instance_damage.json", {"annotations": rows})
+    seeds = [Seed(folder, ".") for folder in (pairs, bright, root / "outlined")]
+    return {"dataset": [Seed(folder, "card.yaml")], "pairs": seeds}
 
 
 def _scores(root: Path) -> dict[str, list[Seed]]:
