@@ -64,6 +64,8 @@ def _score_labels(
     """Where files are written, their paths go to stdout and the tables to stderr; else the tables go to stdout."""
     from deepnets4eo.evaluation import comparison, report
 
+    if files.figure is not None:
+        report.check_figure_suffix(files.figure)
     earlier = (
         None if scored.against is None else comparison.read_report(scored.against)
     )  # before the work, not after it

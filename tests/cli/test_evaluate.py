@@ -90,6 +90,7 @@ def test_intervals_are_printed(files, capsys):
         (["--legend", "isprss"], "no legend \"isprss\". Did you mean 'isprs'"),
         (["--legend", "dfc2015", "--unknown", "maybe"], "'maybe' is not one of"),
         (["--legend", "isprs", "--ignore", "caar"], "Did you mean 'car'"),
+        (["--legend", "isprs", "--figure", "matrix.a,b"], "matrix.a,b is no kind of figure that can be drawn"),
         (["--legend", "xbd"], "5 colours are not in legend"),
         (["--protocol", "dfc2015/bench"], "Did you mean 'benchmark'"),
     ],
