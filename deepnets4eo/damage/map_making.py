@@ -34,7 +34,7 @@ from deepnets4eo.damage.pool import Score
 from deepnets4eo.damage.prepared_scene import PreparedScene, registration_findings
 from deepnets4eo.damage.stretched_images import stretch_findings, stretches_of_job
 from deepnets4eo.damage.unbuilt import UnbuiltOutlines
-from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER
+from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, PRE_POST
 from deepnets4eo.footprints.read import footprint_findings
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.event import EventInfo, event_findings
@@ -63,6 +63,10 @@ def make_map(
     columns |= {
         name: frame[name].to_numpy() for name in ("status", "reason", "method", "dx_px", "dy_px", *evidence.names)
     }
+    if registration is not None and registration.usable:
+        middles = shapely.centroid(inputs.outlines_px)
+        off_m = registration.error_m(np.column_stack((shapely.get_x(middles), shapely.get_y(middles))))
+        columns["pre_off_m"] = np.where(columns["method"] == PRE_POST, off_m.round(2), np.nan)
     if inundation is not None:
         columns["inundated"] = frame["inundated"].to_numpy()
     crs = None if inputs.post.grid.crs is None else inputs.post.grid.crs.to_wkt()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from deepnets4eo.arrays import Points
 from deepnets4eo.grid import Grid, apply_affine
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from geopandas import GeoDataFrame
 
 Status: TypeAlias = Literal["ok", "degraded", "failed"]
+NEAREST = 8  # tie points that say how far the pre image lies off in a place
 
 
 @dataclass(frozen=True)
@@ -239,6 +241,20 @@ class Registration:
         crs = None if self.post_grid.crs is None else self.post_grid.crs.to_wkt()
         points = geopandas.points_from_xy(ground[:, 0], ground[:, 1], crs=crs)
         return geopandas.GeoDataFrame({name: self.ties[name] for name in TIE_COLUMNS}, geometry=points)
+
+    def error_m(self, pixels: Points) -> NDArray[np.float64]:
+        """How far the pre image may lie off at places of the post image: what half of the nearest tie points there exceed.
+
+        pixels : (N, 2) float64, (col, row) of the post image.
+        returns : (N,) float64, median distance of the nearest 8 reliable tie points from the model, metres; NaN where there are fewer,
+        and where `pixels` are not finite.
+        """
+        off_m = np.full(len(pixels), np.nan)
+        reliable, known = self.ties["reliable"], np.isfinite(pixels).all(axis=1)
+        if reliable.sum() >= NEAREST and known.any():
+            _, nearest = cKDTree(self.ties["pixel"][reliable]).query(pixels[known], NEAREST)
+            off_m[known] = np.median(self.ties["residual_m"][reliable][nearest], axis=1)
+        return off_m
 
     def to_pre(self, points_xy: Points) -> Points:
         """Ground coordinates of things in the post image → where the pre image shows them.

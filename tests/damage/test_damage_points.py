@@ -38,6 +38,14 @@ def plain(city, images):
     return assess(*images, city.footprints()).buildings
 
 
+def test_buildings_of_two_images_hold_how_far_the_first_may_lie_off(city, images, plain):
+    off_m = plain["pre_off_m"]
+    assert off_m[plain["method"] == "pre_post"].between(0, 0.5).all()
+    assert off_m[plain["method"] != "pre_post"].isna().all()
+    assert (plain["method"] == "pre_post").sum() >= 3
+    assert "pre_off_m" not in assess(None, images[1], city.footprints()).buildings
+
+
 def test_points_add_columns_and_move_the_decision_towards_what_has_come_down(city, clouds, images, plain):
     pre, post = clouds
     result = assess(*images, city.footprints(), points=PointEvidence(post, pre))

@@ -1,6 +1,7 @@
 """register: known motions come back, unrelated pairs fail, and every kind of grid is taken."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -66,6 +67,19 @@ def test_the_result_fits_in_json(shifted):
     assert told["status"] == "ok"
     assert told["inliers"] == shifted.inliers
     assert np.shape(told["matrix"]) == (2, 3)
+
+
+def test_a_place_is_off_by_what_half_of_the_tie_points_near_it_exceed(shifted):
+    ties = dict(
+        shifted.ties,
+        pixel=np.array([(x, 10.0) for x in range(20)]),
+        residual_m=np.arange(20.0),
+        reliable=np.arange(20) > 0,
+    )
+    off_m = replace(shifted, ties=ties).error_m(np.array([[0.0, 10.0], [19.0, 90.0], [np.nan, 0.0]]))
+    np.testing.assert_allclose(off_m, [4.5, 15.5, np.nan])
+    few = ties | {"reliable": np.arange(20) > 12}
+    assert np.isnan(replace(shifted, ties=few).error_m(np.array([[0.0, 10.0]]))).all()
 
 
 def test_the_negative_of_the_place_is_found_too(post):

@@ -38,6 +38,7 @@ ALWAYS = {  # what the fixed columns say, shown by QGIS as field comments
     "method": f"{PRE_POST}: both images compared; {POST_ONLY}: the post image alone; {BY_WATER}: the water around it alone",
     "dx_px": "shift applied to the outline along columns, pixels of the post image",
     "dy_px": "shift applied to the outline along rows, pixels of the post image",
+    "pre_off_m": "how far the pre image may lie off there, metres: half of the nearest tie points lie off by more",
 }
 
 _COMMENTS_TABLE = """CREATE TABLE gpkg_data_columns (
