@@ -22,6 +22,7 @@ LARGEST_M2 = 2e6  # the largest buildings on Earth cover a little over one squar
 # tenth of its area, and open ground between them. Halls hold smaller sheds; blocks and malls are filled by their parts.
 LEAST_ENCLOSED = 5
 TIMES_LARGER = 10
+LEAST_WIDTH = 1e-3  # area by squared length of an outline that counts for the median: slivers make no site of a house
 MOST_FILLED = 0.5  # share of an outline's area that all the outlines in it take
 
 
@@ -36,9 +37,10 @@ def encloses_others(outlines: NDArray[np.object_]) -> NDArray[np.bool_]:
     districts. An outline lies in another where a point of its inside does. 447,000 outlines take a few seconds."""
     area = shapely.area(outlines)
     enclosing = np.zeros(len(outlines), bool)
-    if not (area > 0).any():
+    wide = area > LEAST_WIDTH * shapely.length(outlines) ** 2
+    if not wide.any():
         return enclosing
-    median = np.median(area[area > 0])
+    median = np.median(area[wide])
     large = np.flatnonzero(area >= TIMES_LARGER * median)
     large = large[np.argsort(area[large], kind="stable")]
     around, inner = _inside(outlines, large)

@@ -46,10 +46,10 @@ def table(out: Path) -> gpd.GeoDataFrame:
     return gpd.read_parquet(out / "damage.parquet")
 
 
-def with_damaged_tile(source: Path, path: Path) -> Path:
-    """A copy in packed tiles, of which one in the middle holds other bytes."""
+def with_damaged_tile(source: Path, path: Path, bands: int = 4) -> Path:
+    """A copy of the first bands in packed tiles, of which one in the middle holds other bytes."""
     with rasterio.open(source) as file:
-        data, profile = file.read(), file.profile
+        data, profile = file.read(range(1, bands + 1)), file.profile | {"count": bands}
     profile |= {"driver": "GTiff", "tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
     profile |= {"interleave": "pixel"}
     with rasterio.open(path, "w", **profile) as file:
@@ -72,6 +72,25 @@ def test_a_damaged_tile_of_an_image_is_refused_with_the_file_and_its_place(
     assert f"Error: {path} " in error
     assert "IReadBlock failed at X offset 1, Y offset 1" in error
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "bands"),
+    [("change {pre} {damaged} --out {out} --assume-registered", 3), ("polygons {damaged} --out {out}.gpkg", 1)],
+)
+def test_a_damaged_tile_ends_tiled_work_with_its_rows_and_leaves_no_output(
+    words: str, bands: int, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = with_damaged_tile(place / "post.tif", tmp_path / "damaged.tif", bands)
+    with (
+        rasterio.open(place / "pre.tif") as file,
+        rasterio.open(tmp_path / "pre.tif", "w", **file.profile | {"count": 3}) as pre,
+    ):
+        pre.write(file.read((1, 2, 3)))
+    named = {"pre": tmp_path / "pre.tif", "damaged": damaged, "out": tmp_path / "out"}
+    assert main(words.format(**named).split()) == 2
+    assert f"Error: {damaged} cannot be read" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} <= {"damaged.tif", "pre.tif"}
 
 
 def test_twins_overlaps_and_slivers_each_have_their_row_and_twins_the_same_result(place: Path, tmp_path: Path) -> None:

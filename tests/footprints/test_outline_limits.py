@@ -51,3 +51,9 @@ def test_only_outlines_around_houses_on_open_ground_are_those_of_sites(
 def test_no_outlines_and_empty_ones_enclose_nothing() -> None:
     assert encloses_others(np.array([], object)).tolist() == []
     assert encloses_others(np.array([shapely.Polygon()], object)).tolist() == [False]
+
+
+def test_slivers_make_no_site_of_a_house() -> None:
+    house = shapely.box(0, 0, 20, 20)
+    slivers = [shapely.box(1, row / 20, 18, row / 20 + 1e-6) for row in range(20, 380)]
+    assert not encloses_others(np.array([house, *slivers], object)).any()
