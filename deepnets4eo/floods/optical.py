@@ -164,6 +164,8 @@ def _confirmed(mask: Mask, values: FloatImage) -> Mask:
 
 def _averaged(image: ByteImage | FloatImage, factor: int) -> FloatImage:
     """(3, h, w) float32 means of squares of `factor` pixels; the last ones repeat the edge."""
+    if factor == 1:
+        return image.astype(np.float32)
     bands, rows, cols = image.shape
     padded = np.pad(image, ((0, 0), (0, -rows % factor), (0, -cols % factor)), mode="edge").astype(np.float32)
     height, width = padded.shape[1] // factor, padded.shape[2] // factor
@@ -197,16 +199,22 @@ def _mottled_before(mask: Mask, before: FloatImage, after: FloatImage) -> Mask:
 
 def _large(mask: Mask, least_px: float) -> Mask:
     """Parts of a mask that are wide, and large enough."""
-    wide = ndimage.binary_opening(mask, np.ones((OPENED_PX, OPENED_PX)))
+    square = np.ones((OPENED_PX, OPENED_PX))
+    middles = ndimage.binary_erosion(mask, square)
+    if not middles.any():  # as in most tiles
+        return middles
+    wide = ndimage.binary_dilation(middles, square)
     return parts_with(wide, wide, least_px)
 
 
 def _grown(features: FloatImage, smooth: Mask, seeds: Mask) -> Mask:
     """The seeds with all smooth ground that is connected with them and has the colour of the water nearby."""
+    if not seeds.any():
+        return seeds
     near_colour = [ndimage.uniform_filter(band, 3) for band in features]
     water, count = seeds, np.intp(-1)
     for _ in range(ROUNDS):
-        if not water.any() or count == np.count_nonzero(water):
+        if count == np.count_nonzero(water):
             break
         count = np.count_nonzero(water)
         share = _nearby(water.astype(np.float32))
