@@ -1,0 +1,197 @@
+"""The sample as a GeoPackage that is filled in QGIS or by any other program, and its answers read back.
+
+The layer `sample` has a building a row in the order in which they are to be looked at, without what the map says of it, so that nobody
+is led by it. The table `drawn` says of which map it is, so that answers for another one are refused.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+
+from deepnets4eo.damage.products.qgis_styles import DOCTYPE, VERSION, extent_style
+from deepnets4eo.damage.review.counts import ANSWERS, CANNOT_TELL, Reviewed, review_counts
+from deepnets4eo.damage.review.sample import Sample, draw_sample
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import atomic_write, sha256, write_json
+from deepnets4eo.outputs.provenance import add_styles, register_table
+
+GEOMETRY, LAYER, DRAWN = "geom", "sample", "drawn"
+
+
+def write_sample(path: Path, table: Path, looks: int = 100, seed: int = 0) -> int:
+    """Draw a sample and write it to be filled.
+
+    Parameters
+    ----------
+    path : Path
+        The GeoPackage, which must not exist yet.
+    table : Path
+        damage.parquet of the map.
+    looks, seed : int
+        See `draw_sample`.
+
+    Returns
+    -------
+    int
+        How many buildings were drawn.
+
+    Raises
+    ------
+    InputError
+        The file exists, so that its answers would be lost; the folder holds no damage map.
+    """
+    if path.exists():
+        raise InputError(f"{path} exists and may hold answers. Move it away to draw another sample.")
+    buildings = _read_map(table)
+    rows = draw_sample(buildings, looks, seed).rows
+    frame = gpd.GeoDataFrame(
+        {"look": np.arange(1, len(rows) + 1), "id": buildings["id"].to_numpy()[rows], "answer": None, "note": None},
+        geometry=buildings.geometry.to_numpy()[rows], crs=buildings.crs,
+    ).rename_geometry(GEOMETRY).astype({"answer": "string", "note": "string"})  # fmt: skip
+    with atomic_write(path) as partial:
+        pyogrio.write_dataframe(
+            frame, partial, layer=LAYER, driver="GPKG", geometry_type="MultiPolygon", promote_to_multi=True, SPATIAL_INDEX="NO"
+        )
+        with closing(sqlite3.connect(partial)) as database, database:
+            add_styles(database, [(LAYER, "sample", _form_qml(), "Buildings to look at")], GEOMETRY)
+            database.execute(
+                f"CREATE TABLE {DRAWN} (fid INTEGER PRIMARY KEY NOT NULL, looks INTEGER, seed INTEGER, sha256 TEXT)"
+            )
+            database.execute(f"INSERT INTO {DRAWN} VALUES (1, ?, ?, ?)", (looks, seed, sha256(table)))
+            register_table(database, DRAWN, "Of which map the sample was drawn, and how")
+    return len(rows)
+
+
+def read_answers(path: Path, table: Path) -> tuple[Sample, dict[int, str], gpd.GeoDataFrame]:
+    """Read what was filled in.
+
+    Parameters
+    ----------
+    path : Path
+        The GeoPackage of `write_sample`.
+    table : Path
+        damage.parquet of the map.
+
+    Returns
+    -------
+    (Sample, dict, GeoDataFrame)
+        The sample as it was drawn, row of the map → answer, and the map's table.
+
+    Raises
+    ------
+    InputError
+        The file is no sample, or of another map; a building is double or was not drawn; an answer does not exist.
+    """
+    try:
+        frame = pyogrio.read_dataframe(path, layer=LAYER, columns=["look", "id", "answer"])
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            looks, seed, drawn_of = database.execute(f"SELECT looks, seed, sha256 FROM {DRAWN}").fetchone()
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, sqlite3.Error, TypeError) as error:
+        raise InputError(
+            f"{path} is no sample of a damage map: {error}. Draw one with `deepnets4eo review`."
+        ) from error
+    if drawn_of != sha256(table):
+        raise InputError(f"{path} was drawn from another map than {table}. Give the folder of its map.")
+    buildings = _read_map(table)
+    sample = draw_sample(buildings, int(looks), int(seed))
+    drawn = dict(zip(buildings["id"].to_numpy()[sample.rows].tolist(), sample.rows.tolist(), strict=True))
+    filled = frame[frame["answer"].notna() & (frame["answer"].astype(str).str.strip() != "")]
+    if (double := filled["id"][filled["id"].duplicated()]).any():
+        raise InputError(f"{path} has building {double.iloc[0]!r} twice. Keep one row of it.")
+    if not filled["id"].isin(list(drawn)).all():
+        other = filled["id"][~filled["id"].isin(list(drawn))].iloc[0]
+        raise InputError(
+            f"building {other!r} in {path} was not drawn. What somebody chose says nothing of the others: take it out."
+        )
+    answers = {drawn[name]: str(answer).strip() for name, answer in zip(filled["id"], filled["answer"], strict=True)}
+    if wrong := sorted(set(answers.values()) - set(ANSWERS)):
+        raise InputError(f"{path} has the answer {wrong[0]!r}; expected one of {', '.join(ANSWERS)}. Correct it there.")
+    return sample, answers, buildings
+
+
+def _read_map(table: Path) -> gpd.GeoDataFrame:
+    if not table.is_file():
+        raise InputError(f"{table} does not exist. Give the folder that `deepnets4eo damage` wrote.")
+    return gpd.read_parquet(table)
+
+
+def write_review(folder: Path, files: Sequence[Path], areas: Path | None = None) -> tuple[Reviewed, Path]:
+    """Count by filled samples and write review.json.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the damage map.
+    files : Sequence[Path]
+        Samples of one or more reviewers; the counts are those of the first, and how far the others agree with it is written, too.
+    areas : Path | None
+        Polygons that are counted each: a vector file.
+
+    Returns
+    -------
+    (Reviewed, Path)
+        The counts of the whole map, and review.json.
+
+    Raises
+    ------
+    InputError
+        See `read_answers` and `review_counts`.
+    """
+    table = folder / "damage.parquet"
+    sample, answers, buildings = read_answers(files[0], table)
+    result = review_counts(sample, answers, buildings["damage"])
+    others = {str(file): _kappa(answers, read_answers(file, table)[1]) for file in files[1:]}
+    content = {"answers": str(files[0]), "looks": len(sample.rows), **asdict(result), "kappa": others}
+    content["areas"] = [] if areas is None else _count_areas(areas, sample, answers, buildings)
+    return result, write_json(folder / "review.json", content)
+
+
+def _kappa(first: dict[int, str], second: dict[int, str]) -> dict[str, Any]:
+    """Cohen's kappa of two reviewers over what both looked at; None where their answers are all one."""
+    from sklearn.metrics import cohen_kappa_score
+
+    both = sorted(first.keys() & second.keys())
+    alike = len({*(first[row] for row in both), *(second[row] for row in both)}) < 2
+    kappa = None if alike else float(cohen_kappa_score([first[row] for row in both], [second[row] for row in both]))
+    return {"buildings": len(both), "kappa": kappa}
+
+
+def _count_areas(
+    path: Path, sample: Sample, answers: dict[int, str], buildings: gpd.GeoDataFrame
+) -> list[dict[str, Any]]:
+    """The counts of each polygon; of one without answers only how many buildings it holds, by their middles."""
+    areas = pyogrio.read_dataframe(path)
+    if areas.crs is not None and buildings.crs is not None:
+        areas = areas.to_crs(buildings.crs)
+    named = next((name for name in areas.columns if areas[name].dtype == object and name != areas.geometry.name), None)
+    middles, counts = buildings.geometry.representative_point(), []
+    for number, outline in enumerate(areas.geometry):
+        inside = middles.within(outline).to_numpy()
+        graded = any(inside[row] and answer != CANNOT_TELL for row, answer in answers.items())
+        about = {"area": str(areas[named].iloc[number]) if named else str(number + 1), "of": int(inside.sum())}
+        counts.append(about | (asdict(review_counts(sample, answers, buildings["damage"], inside)) if graded else {}))
+    return counts
+
+
+def _form_qml() -> str:
+    """Outlines without fill, and a form in which the answer is chosen from a list."""
+    root = ET.Element("qgis", version=VERSION, styleCategories="Symbology|Fields|Forms")
+    root.append(extent_style())
+    field = ET.SubElement(ET.SubElement(root, "fieldConfiguration"), "field", name="answer")
+    config = ET.SubElement(ET.SubElement(field, "editWidget", type="ValueMap"), "config")
+    values = ET.SubElement(ET.SubElement(config, "Option", type="Map"), "Option", name="map", type="List")
+    for answer in ANSWERS:
+        pair = ET.SubElement(values, "Option", type="Map")
+        ET.SubElement(pair, "Option", name=answer, value=answer, type="QString")
+    ET.indent(root)
+    return DOCTYPE + ET.tostring(root, encoding="unicode")

@@ -1,0 +1,197 @@
+"""How many buildings are damaged, from those that a person looked at: numbers, shares and built areas with 95 % intervals.
+
+What was seen counts as it is. How many of the other buildings of a stratum are damaged is drawn from the beta-binomial distribution
+of what was seen in it, whose prior weighs as much as one building: half what the map says, half nothing (Jeffreys 1946). Where none
+of a stratum was seen damaged, none is the least that it holds; where all were, all is the most. So an interval begins at what was seen,
+never has a negative end, and has no width of zero where nothing was found, as Wald's has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import Floats, Indices, Mask
+from deepnets4eo.damage.review.sample import Sample
+from deepnets4eo.damage.vocabulary import DAMAGED, GRADES
+from deepnets4eo.errors import InputError
+
+CANNOT_TELL = "cannot-tell"  # the answer where the images do not show it
+ANSWERS = (*GRADES, CANNOT_TELL)
+DRAWS = 4000
+ENDS = (0.025, 0.975)
+PRIOR_OF_NOTHING = 0.25  # of either side; the other half of the prior is shared as the map's mean probability
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """What a review says of a map.
+
+    Attributes
+    ----------
+    looked_at, cannot_tell : int
+        Answers that name a grade, and those that do not.
+    buildings, built_area_m2 : dict
+        Grade, or "damaged" for major damage or worse, to its "expected" number or area and its "interval_95".
+    share : dict
+        The same for the share of damaged buildings, as "expected" and "interval_95".
+    agreement : dict
+        "share" of buildings whose grade the map has as the person, by the weights of the sample, and "table", map's grade → person's
+        grade → how many were looked at.
+    """
+
+    looked_at: int
+    cannot_tell: int
+    buildings: dict[str, dict[str, Any]]
+    built_area_m2: dict[str, dict[str, Any]]
+    share: dict[str, Any]
+    agreement: dict[str, Any]
+
+    def headline(self) -> str:
+        """The number of damaged buildings in one line."""
+        low, high = self.buildings["damaged"]["interval_95"]
+        return (
+            f"{self.buildings['damaged']['expected']:,.0f} buildings damaged ({low:,.0f}–{high:,.0f}), from {self.looked_at:,} that "
+            "were looked at"
+        )
+
+
+def review_counts(
+    sample: Sample,
+    answers: Mapping[int, str],
+    grades: pd.Series,
+    inside: NDArray[np.bool_] | None = None,
+    seed: int = 0,
+) -> Reviewed:
+    """Estimate numbers and built areas by grade.
+
+    Parameters
+    ----------
+    sample : Sample
+        What was drawn.
+    answers : Mapping[int, str]
+        Row of the map → one of `ANSWERS`; rows without an answer are absent.
+    grades : Series
+        The map's grade of every building, missing where not assessed.
+    inside : (N,) bool | None
+        The buildings of an area that are counted; all where None.
+    seed : int
+        Seed of the draws behind the intervals.
+
+    Returns
+    -------
+    Reviewed
+
+    Raises
+    ------
+    InputError
+        For other answers, rows that were not drawn, or no answer that names a grade.
+
+    Notes
+    -----
+    At 300 made-up sites for each of twelve shares from 0 to 95 %, with 100 and 200 looks, the intervals hold the true number in 94 %
+    at least; at 100 looks their mean width is 3 % of the buildings where none is damaged and 13 % where half are (SYNTHETIC).
+    """
+    counted = np.ones(len(grades), bool) if inside is None else inside
+    known = {row: answer for row, answer in answers.items() if counted[row]}
+    _check(sample, known)
+    rows = np.array([row for row, answer in known.items() if answer != CANNOT_TELL], np.intp)
+    if not len(rows):
+        raise InputError("no building was given a grade yet. Look at some of the sample first.")
+    said = np.array([known[row] for row in rows], object)
+    kinds = {"damaged": np.isin(said, DAMAGED)} | {grade: said == grade for grade in GRADES}
+    by_map = {"damaged": sample.prob} | {grade: _share_of(grades, grade, sample.stratum) for grade in GRADES}
+    estimates = {
+        kind: _estimate(sample, counted, rows, hits, by_map[kind], np.random.default_rng([seed, number]))
+        for number, (kind, hits) in enumerate(kinds.items())
+    }
+    total = int(counted.sum())
+    damaged = estimates["damaged"][0]
+    return Reviewed(
+        len(rows), len(known) - len(rows),
+        {kind: number for kind, (number, _) in estimates.items()}, {kind: area for kind, (_, area) in estimates.items()},
+        {"expected": damaged["expected"] / total, "interval_95": [end / total for end in damaged["interval_95"]]},
+        _agreement(sample, counted, rows, said, grades),
+    )  # fmt: skip
+
+
+def _check(sample: Sample, answers: Mapping[int, str]) -> None:
+    """Refuse answers that do not exist and buildings that were not drawn."""
+    for row, answer in answers.items():
+        if answer not in ANSWERS:
+            raise InputError(
+                f"{answer!r} is no answer; expected one of {', '.join(ANSWERS)}. Correct it in the sample."
+            )
+        if row not in sample.rows:
+            raise InputError(
+                f"building {row} was not drawn. A building that somebody chose says nothing of the others: take it out."
+            )
+
+
+def _share_of(grades: pd.Series, grade: str, stratum: Indices) -> Floats:
+    """(N,) share of each building's stratum that has a grade by the map."""
+    size = np.bincount(stratum)
+    return np.asarray((np.bincount(stratum, (grades == grade).to_numpy(float)) / size)[stratum])
+
+
+def _estimate(
+    sample: Sample, counted: Mask, rows: Indices, hits: Mask, by_map: Floats, rng: np.random.Generator
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Number and area of one kind with their intervals. rows : that were looked at; hits : which of them are of the kind."""
+    count = int(sample.stratum.max()) + 1
+
+    def sums(of: Indices | Mask, weights: Floats | None = None) -> Floats:
+        return np.bincount(sample.stratum[of], weights, count).astype(float)
+
+    size, prior = sums(counted), sums(counted, by_map[counted]) / np.maximum(sums(counted), 1)
+    seen, found = sums(rows), sums(rows[hits])
+    rest, towards = np.maximum(size - seen, 0).astype(np.int64), (1 - 2 * PRIOR_OF_NOTHING) * prior
+    first, second = found + PRIOR_OF_NOTHING + towards, seen - found + 1 - PRIOR_OF_NOTHING - towards
+    rate = rng.beta(first, second, (DRAWS, count))
+    ends = [np.where((found == 0) & (seen > 0), 0.0, rate), np.where((found == seen) & (seen > 0), 1.0, rate)]
+    drawn = [rng.binomial(rest, each) for each in ends]
+    expected = np.where(seen > 0, found / np.maximum(seen, 1), prior) * rest
+    number = _with_interval(float((found + expected).sum()), [part.sum(axis=1) + found.sum() for part in drawn])
+    area, area_seen = sums(counted, sample.area_m2[counted]), sums(rows, sample.area_m2[rows])
+    mean = (area - area_seen) / np.maximum(rest, 1)
+    squares = sums(counted, sample.area_m2[counted] ** 2) / np.maximum(size, 1) - (area / np.maximum(size, 1)) ** 2
+    found_area = float(sample.area_m2[rows[hits]].sum())
+    normal = rng.normal(size=(DRAWS, count))
+    spread = np.sqrt(np.maximum(squares, 0))
+    areas = [
+        found_area
+        + np.clip(part * mean + np.sqrt(part * (1 - part / np.maximum(rest, 1))) * spread * normal, 0, rest * mean).sum(
+            axis=1
+        )
+        for part in drawn
+    ]
+    return number, _with_interval(found_area + float((expected * mean).sum()), areas)
+
+
+def _with_interval(expected: float, drawn: list[NDArray[Any]]) -> dict[str, Any]:
+    ends = [float(np.quantile(part, end, method="inverted_cdf")) for part, end in zip(drawn, ENDS, strict=True)]
+    return {"expected": expected, "interval_95": [min(ends[0], expected), max(ends[1], expected)]}
+
+
+def _agreement(
+    sample: Sample, counted: Mask, rows: Indices, said: NDArray[np.object_], grades: pd.Series
+) -> dict[str, Any]:
+    """How often the map's grade is the person's, each look weighing as many buildings as it stands for, and the table of both."""
+    by_map = grades.to_numpy(object)[rows]
+    graded = pd.notna(by_map)
+    if not graded.any():
+        return {"share": None, "table": {}}
+    weight = (np.bincount(sample.stratum[counted]) / np.maximum(np.bincount(sample.stratum[rows]), 1))[
+        sample.stratum[rows]
+    ]
+    share = np.average(by_map[graded] == said[graded], weights=weight[graded])
+    table = pd.crosstab(by_map[graded], said[graded])
+    return {
+        "share": float(share),
+        "table": {row: {str(k): int(v) for k, v in values.items()} for row, values in table.T.to_dict().items()},
+    }

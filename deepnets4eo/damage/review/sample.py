@@ -1,0 +1,107 @@
+"""Which buildings of a damage map a person looks at: a random sample of strata, in random order.
+
+Strata are what the map says of a building (its probability of damage in five steps, or that it was not assessed), each divided into
+smaller and larger outlines. More looks go where the map is in doubt and where many buildings stand, some go everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import geopandas as gpd
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import Floats, Indices
+from deepnets4eo.damage.vocabulary import ASSESSED
+from deepnets4eo.errors import InputError
+from deepnets4eo.footprints.outlines import outline_areas_m2
+
+EDGES = (0.1, 0.35, 0.65, 0.9)  # between the steps of probability
+LEAST = 4  # looks at each stratum, or at all of its buildings
+DOUBT = 0.8  # how far the map's probability decides where looks go; the rest is as where nothing is known
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A drawn sample of N buildings.
+
+    Attributes
+    ----------
+    rows : (n,) int
+        Rows of the map's table, in the random order in which they are to be looked at.
+    stratum : (N,) int
+        Stratum of every building of the map, 0 … H − 1.
+    prob : (N,) float
+        Probability of major damage or worse by the map; of buildings that were not assessed the mean of the others.
+    area_m2 : (N,) float
+        Built area; 1 everywhere where it is not known.
+    """
+
+    rows: Indices
+    stratum: Indices
+    prob: Floats
+    area_m2: Floats
+
+
+def draw_sample(buildings: gpd.GeoDataFrame, looks: int = 100, seed: int = 0) -> Sample:
+    """Draw buildings of a damage map.
+
+    Parameters
+    ----------
+    buildings : GeoDataFrame
+        The map's table, with the columns `status` and `damage_prob`.
+    looks : int
+        How many buildings are drawn, at most all.
+    seed : int
+        Which draw it is; the same seed draws the same buildings.
+
+    Returns
+    -------
+    Sample
+        In random order, so that whoever stops early has looked at a random part.
+
+    Raises
+    ------
+    InputError
+        For a map without buildings, or fewer than one look.
+
+    Examples
+    --------
+    >>> import shapely
+    >>> shapes = shapely.box(np.arange(50) * 20.0, 0, np.arange(50) * 20.0 + 10, 10)
+    >>> table = {"status": "assessed", "damage_prob": np.linspace(0, 1, 50)}
+    >>> len(draw_sample(gpd.GeoDataFrame(table, geometry=shapes, crs="EPSG:32633"), looks=20).rows)
+    20
+    """
+    if looks < 1 or not len(buildings):
+        raise InputError(
+            f"{looks} of {len(buildings)} buildings cannot be drawn. Give a map with buildings, and one look at least."
+        )
+    assessed = (buildings["status"] == ASSESSED).to_numpy()
+    prob = buildings["damage_prob"].to_numpy(float)
+    prob = np.where(assessed & np.isfinite(prob), prob, prob[assessed].mean() if assessed.any() else 0.5)
+    area_m2 = outline_areas_m2(buildings)
+    area_m2 = np.where(np.isfinite(area_m2), area_m2, 1.0)
+    step = np.where(assessed, 1 + np.searchsorted(EDGES, prob), 0)
+    stratum = np.unique(2 * step + (area_m2 > np.median(area_m2)), return_inverse=True)[1]
+    rng = np.random.default_rng(seed)
+    numbers = _looks_by_stratum(np.bincount(stratum), np.bincount(stratum, prob) / np.bincount(stratum), looks)
+    drawn = [rng.permutation(np.flatnonzero(stratum == number))[:count] for number, count in enumerate(numbers)]
+    return Sample(rng.permutation(np.concatenate(drawn)), stratum, prob, area_m2)
+
+
+def _looks_by_stratum(size: NDArray[np.integer], prob: Floats, looks: int) -> Indices:
+    """(H,) looks at each stratum: LEAST, the others by its size times the spread of damage that is expected in it (Neyman 1934)."""
+    chance = (1 - DOUBT) / 2 + DOUBT * prob
+    wanted = size * np.sqrt(chance * (1 - chance))
+    count = np.minimum(size, LEAST).astype(float)
+    while (left := min(looks, size.sum()) - count.sum()) > 1e-9:
+        weight = np.where(count < size, wanted, 0.0)
+        count = np.minimum(size, count + left * weight / weight.sum())
+    if count.sum() > looks:  # fewer looks than the least of all strata together
+        count *= looks / count.sum()
+    whole = np.floor(count + 1e-9).astype(np.int64)
+    missing = min(looks, int(size.sum())) - int(whole.sum())
+    whole[np.argsort(whole - count, kind="stable")[:missing]] += 1
+    return whole

@@ -1,0 +1,144 @@
+"""Counts from buildings that a person looked at: the draw, the file, the answers that are refused, intervals that hold."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+
+from deepnets4eo.cli.main import main
+from deepnets4eo.damage.review import draw_sample, review_counts
+from deepnets4eo.errors import InputError
+
+
+def make_table(share: float, count: int = 600, seed: int = 0, bias: float = 0.0) -> tuple[gpd.GeoDataFrame, np.ndarray]:
+    """A map that is right more often than not, or off by `bias`, and which buildings are damaged."""
+    rng = np.random.default_rng(seed)
+    damaged = rng.permutation(count) < round(share * count)
+    odds = 4 * (rng.normal(size=count) / 2 + damaged - 0.5) + bias
+    prob, unseen = 1 / (1 + np.exp(-odds)), rng.random(count) < 0.05
+    side, x = rng.uniform(8, 25, count), np.arange(count) * 40.0
+    columns = {
+        "id": [f"b{number}" for number in range(count)],
+        "status": np.where(unseen, "not_assessed", "assessed"),
+        "damage_prob": np.where(unseen, np.nan, prob),
+        "damage": np.where(unseen, None, np.where(prob > 0.5, "destroyed", "no-damage")),
+    }
+    return gpd.GeoDataFrame(columns, geometry=shapely.box(x, 0, x + side, side), crs="EPSG:32615"), damaged
+
+
+def look(rows: np.ndarray, damaged: np.ndarray) -> dict[int, str]:
+    return {int(row): "destroyed" if damaged[row] else "no-damage" for row in rows}
+
+
+@pytest.mark.parametrize("looks", [1, 7, 60, 600, 700])
+def test_as_many_as_wanted_are_drawn_and_none_twice(looks: int) -> None:
+    table, _ = make_table(0.3)
+    sample = draw_sample(table, looks, seed=3)
+    assert len(np.unique(sample.rows)) == min(looks, 600)
+    np.testing.assert_array_equal(sample.rows, draw_sample(table, looks, seed=3).rows)
+    if looks == 60:
+        assert set(sample.stratum[sample.rows]) == set(sample.stratum)
+        assert set(sample.rows) != set(draw_sample(table, looks, seed=4).rows)
+
+
+def test_all_buildings_looked_at_leave_no_doubt() -> None:
+    table, damaged = make_table(0.3)
+    counts = review_counts(draw_sample(table, 600), look(np.arange(600), damaged), table["damage"])
+    assert counts.buildings["damaged"] == {"expected": 180.0, "interval_95": [180.0, 180.0]}
+    assert counts.buildings["destroyed"]["expected"] + counts.buildings["no-damage"]["expected"] == 600
+    assert counts.built_area_m2["damaged"]["expected"] == pytest.approx(table.geometry.area[damaged].sum())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 1.0])
+def test_intervals_hold_the_truth_whatever_the_share_and_the_bias_of_the_map(share: float) -> None:
+    held, width = [], []
+    for seed in range(20):
+        table, damaged = make_table(share, seed=seed, bias=(-2.0, 0.0, 2.0)[seed % 3])
+        sample = draw_sample(table, 100, seed)
+        low, high = review_counts(sample, look(sample.rows, damaged), table["damage"]).buildings["damaged"][
+            "interval_95"
+        ]
+        held.append(low <= damaged.sum() <= high)
+        width.append((high - low) / len(table))
+    assert np.mean(held) >= 0.85
+    assert np.min(width) > 0
+    assert np.mean(width) < 0.17
+
+
+def test_what_was_not_drawn_or_is_no_answer_is_refused() -> None:
+    table, damaged = make_table(0.3)
+    sample = draw_sample(table, 20)
+    other = next(row for row in range(600) if row not in sample.rows)
+    with pytest.raises(InputError, match="was not drawn"):
+        review_counts(sample, {other: "destroyed"}, table["damage"])
+    with pytest.raises(InputError, match="'gone' is no answer"):
+        review_counts(sample, {int(sample.rows[0]): "gone"}, table["damage"])
+    with pytest.raises(InputError, match="no building was given a grade"):
+        review_counts(sample, {int(sample.rows[0]): "cannot-tell"}, table["damage"])
+
+
+def fill(path: Path, answers: dict[str, str]) -> None:
+    with closing(sqlite3.connect(path)) as database, database:
+        database.executemany(
+            "UPDATE sample SET answer = ? WHERE id = ?", [(said, name) for name, said in answers.items()]
+        )
+
+
+def test_a_sample_is_filled_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table, damaged = make_table(0.3)
+    folder = tmp_path / "map"
+    folder.mkdir()
+    table.to_parquet(folder / "damage.parquet")
+    assert main(["review", str(folder), "--looks", "80"]) == 0
+    assert "80 buildings drawn" in capsys.readouterr().err
+    sample = folder / "review.gpkg"
+    names = gpd.read_file(sample, layer="sample")["id"].tolist()
+    assert "damage" not in gpd.read_file(sample, layer="sample").columns  # nobody is led by the map
+    said = {name: "destroyed" if damaged[int(name[1:])] else "no-damage" for name in names[:60]}
+    fill(sample, said | {names[60]: "cannot-tell"})
+    second = tmp_path / "second.gpkg"
+    second.write_bytes(sample.read_bytes())
+    fill(second, {names[0]: "minor-damage"})
+    halves = gpd.GeoDataFrame({"name": ["west", "east", "sea"]}, geometry=shapely.box([-1, 12_000, 9e5], -9, [12_000, 9e5, 1e6], 99), crs="EPSG:32615")  # fmt: skip
+    halves.to_file(tmp_path / "areas.gpkg")
+    assert main(["review", str(folder), str(sample), str(second), "--areas", str(tmp_path / "areas.gpkg")]) == 0
+    assert "buildings damaged (" in capsys.readouterr().err
+    counts = json.loads((folder / "review.json").read_text())
+    assert (counts["looked_at"], counts["cannot_tell"]) == (60, 1)
+    assert [area["of"] for area in counts["areas"]] == [300, 300, 0]
+    assert "buildings" not in counts["areas"][2]
+    assert counts["kappa"][str(second)]["buildings"] == 61
+    assert 0.9 < counts["kappa"][str(second)]["kappa"] < 1
+    assert 0.5 < counts["agreement"]["share"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        ("UPDATE sample SET answer = 'gone' WHERE look = 1", "'gone'; expected one of"),
+        ("UPDATE sample SET id = 'x', answer = 'destroyed' WHERE look = 1", "was not drawn"),
+        ("UPDATE sample SET answer = 'destroyed', id = (SELECT id FROM sample WHERE look = 2) WHERE look < 3", "twice"),
+        ("UPDATE drawn SET sha256 = 'other'", "drawn from another map"),
+        ("DROP TABLE drawn", "is no sample"),
+    ],
+)
+def test_a_spoilt_sample_is_refused(
+    spoil: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, _ = make_table(0.3, count=60)
+    table.to_parquet(tmp_path / "damage.parquet")
+    assert main(["review", str(tmp_path), "--looks", "10"]) == 0
+    with closing(sqlite3.connect(tmp_path / "review.gpkg")) as database, database:
+        database.execute(spoil)
+    assert main(["review", str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_without_a_map_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["review", str(tmp_path)]) == 2
+    assert "damage.parquet does not exist" in capsys.readouterr().err
