@@ -19,7 +19,6 @@ def review(
         ),
     ] = None,
     looks: Annotated[int, typer.Option(help="How many buildings are drawn.", min=1)] = 100,
-    seed: Annotated[int, typer.Option(help="Which draw.", min=0)] = 0,
     areas: Annotated[
         Path | None, typer.Option(help="Polygons, e.g. districts, that are counted each.", show_default=False)
     ] = None,
@@ -39,7 +38,7 @@ def review(
     table, own = folder / "damage.parquet", folder / "review.gpkg"
     if not answers and not own.exists():
         with writing(own):
-            number = write_sample(own, table, looks, seed)
+            number = write_sample(own, table, looks)
         echo("Fill the column `answer` in QGIS, then call `deepnets4eo review` again.", err=True)
         show_result(f"{number} buildings drawn to be looked at", own)
         return

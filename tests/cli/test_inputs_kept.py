@@ -38,6 +38,10 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("damage - tiles houses.gpkg --out tiles", "tiles", ""),
         ("damage pre.tif post.tif - --segmenter run --out run", "run", ""),
     ],
+    "review": [
+        ("review out out/review.json", "out/review.json", ""),
+        ("review out houses.gpkg --areas out/review.json", "out/review.json", ""),
+    ],
     "rubble": [
         ("rubble post.tif --pre pre.tif --footprints houses.gpkg --out post.tif", "post.tif", ""),
         ("rubble post.tif --pre out/score.tif --footprints houses.gpkg --out out/score.tif", "out/score.tif", ""),
@@ -130,7 +134,7 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
     "datasets": [("datasets rules.yaml", "rules.yaml", "--json")],
 }
 NO_INPUT_FILES = {"demo", "models"}
-NO_OVERWRITE = {"evaluate", "check", "datasets"}  # they replace their outputs without being asked to
+NO_OVERWRITE = {"review", "evaluate", "check", "datasets"}  # they replace their outputs without being asked to
 FLAT = [pytest.param(*case, id=f"{case[0]} {case[2]} {case[1]}") for cases in CASES.values() for case in cases]
 
 
@@ -165,7 +169,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_las(folder / name, scattered(50))
     for name in ("rules.yaml", "out/recipe.yaml", "out/legend.yaml"):
         (folder / name).write_text("task: segmentation\n")
-    (folder / "scores.json").write_text("{}")
+    for name in ("scores.json", "out/review.json"):
+        (folder / name).write_text("{}")
     scene = Scene.open(image=image, labels=(image[0] > 127).astype(np.uint8))
     spec = InputSpec.measure([scene])
     segmenter = PixelClassifier(LogisticRegression(), spec, Legend.load("isprs"), tiling=Tiling(32, 0))

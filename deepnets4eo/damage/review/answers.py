@@ -1,7 +1,7 @@
 """The sample as a GeoPackage that is filled in QGIS or by any other program, and its answers read back.
 
-The layer `sample` has a building a row in the order in which they are to be looked at, without what the map says of it, so that nobody
-is led by it. The table `drawn` says of which map it is, so that answers for another one are refused.
+The layer `sample` has a building a row in the order in which they are to be looked at, without what the map says of it, so that the
+map leads no answer. The table `drawn` says of which map it is, so that answers for another one are refused.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from deepnets4eo.damage.review.counts import ANSWERS, CANNOT_TELL, Reviewed, rev
 from deepnets4eo.damage.review.sample import Sample, draw_sample
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, sha256, write_json
+from deepnets4eo.footprints.files import read_table
+from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.provenance import add_styles, register_table
 
 GEOMETRY, LAYER, DRAWN = "geom", "sample", "drawn"
@@ -60,7 +62,13 @@ def write_sample(path: Path, table: Path, looks: int = 100, seed: int = 0) -> in
     ).rename_geometry(GEOMETRY).astype({"answer": "string", "note": "string"})  # fmt: skip
     with atomic_write(path) as partial:
         pyogrio.write_dataframe(
-            frame, partial, layer=LAYER, driver="GPKG", geometry_type="MultiPolygon", promote_to_multi=True, SPATIAL_INDEX="NO"
+            frame,
+            partial,
+            layer=LAYER,
+            driver="GPKG",
+            geometry_type="MultiPolygon",
+            promote_to_multi=True,
+            SPATIAL_INDEX="NO",
         )
         with closing(sqlite3.connect(partial)) as database, database:
             add_styles(database, [(LAYER, "sample", _form_qml(), "Buildings to look at")], GEOMETRY)
@@ -93,10 +101,10 @@ def read_answers(path: Path, table: Path) -> tuple[Sample, dict[int, str], gpd.G
         The file is no sample, or of another map; a building is double or was not drawn; an answer does not exist.
     """
     try:
-        frame = pyogrio.read_dataframe(path, layer=LAYER, columns=["look", "id", "answer"])
+        frame = read_table(path, LAYER)
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
             looks, seed, drawn_of = database.execute(f"SELECT looks, seed, sha256 FROM {DRAWN}").fetchone()
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, sqlite3.Error, TypeError) as error:
+    except (sqlite3.Error, TypeError) as error:
         raise InputError(
             f"{path} is no sample of a damage map: {error}. Draw one with `deepnets4eo review`."
         ) from error
@@ -111,7 +119,7 @@ def read_answers(path: Path, table: Path) -> tuple[Sample, dict[int, str], gpd.G
     if not filled["id"].isin(list(drawn)).all():
         other = filled["id"][~filled["id"].isin(list(drawn))].iloc[0]
         raise InputError(
-            f"building {other!r} in {path} was not drawn. What somebody chose says nothing of the others: take it out."
+            f"building {other!r} in {path} was not drawn. A chosen building says nothing of the others: take it out."
         )
     answers = {drawn[name]: str(answer).strip() for name, answer in zip(filled["id"], filled["answer"], strict=True)}
     if wrong := sorted(set(answers.values()) - set(ANSWERS)):
@@ -122,7 +130,7 @@ def read_answers(path: Path, table: Path) -> tuple[Sample, dict[int, str], gpd.G
 def _read_map(table: Path) -> gpd.GeoDataFrame:
     if not table.is_file():
         raise InputError(f"{table} does not exist. Give the folder that `deepnets4eo damage` wrote.")
-    return gpd.read_parquet(table)
+    return read_table(table)
 
 
 def write_review(folder: Path, files: Sequence[Path], areas: Path | None = None) -> tuple[Reviewed, Path]:
@@ -147,6 +155,7 @@ def write_review(folder: Path, files: Sequence[Path], areas: Path | None = None)
     InputError
         See `read_answers` and `review_counts`.
     """
+    check_not_inputs([folder / "review.json"], [*files, areas])
     table = folder / "damage.parquet"
     sample, answers, buildings = read_answers(files[0], table)
     result = review_counts(sample, answers, buildings["damage"])
@@ -170,7 +179,9 @@ def _count_areas(
     path: Path, sample: Sample, answers: dict[int, str], buildings: gpd.GeoDataFrame
 ) -> list[dict[str, Any]]:
     """The counts of each polygon; of one without answers only how many buildings it holds, by their middles."""
-    areas = pyogrio.read_dataframe(path)
+    if not path.exists():
+        raise InputError(f"{path} with the areas does not exist. Check the path.")
+    areas = read_table(path)
     if areas.crs is not None and buildings.crs is not None:
         areas = areas.to_crs(buildings.crs)
     named = next((name for name in areas.columns if areas[name].dtype == object and name != areas.geometry.name), None)

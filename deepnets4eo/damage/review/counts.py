@@ -3,7 +3,7 @@
 What was seen counts as it is. How many of the other buildings of a stratum are damaged is drawn from the beta-binomial distribution
 of what was seen in it, whose prior weighs as much as one building: half what the map says, half nothing (Jeffreys 1946). Where none
 of a stratum was seen damaged, none is the least that it holds; where all were, all is the most. So an interval begins at what was seen,
-never has a negative end, and has no width of zero where nothing was found, as Wald's has.
+never has a negative end, and has no width of zero where nothing was seen, as Wald's has.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ def review_counts(
     rows = np.array([row for row, answer in known.items() if answer != CANNOT_TELL], np.intp)
     if not len(rows):
         raise InputError("no building was given a grade yet. Look at some of the sample first.")
-    said = np.array([known[row] for row in rows], object)
-    kinds = {"damaged": np.isin(said, DAMAGED)} | {grade: said == grade for grade in GRADES}
+    answered = np.array([known[row] for row in rows], object)
+    kinds = {"damaged": np.isin(answered, DAMAGED)} | {grade: answered == grade for grade in GRADES}
     by_map = {"damaged": sample.prob} | {grade: _share_of(grades, grade, sample.stratum) for grade in GRADES}
     estimates = {
         kind: _estimate(sample, counted, rows, hits, by_map[kind], np.random.default_rng([seed, number]))
@@ -116,7 +116,7 @@ def review_counts(
         len(rows), len(known) - len(rows),
         {kind: number for kind, (number, _) in estimates.items()}, {kind: area for kind, (_, area) in estimates.items()},
         {"expected": damaged["expected"] / total, "interval_95": [end / total for end in damaged["interval_95"]]},
-        _agreement(sample, counted, rows, said, grades),
+        _agreement(sample, counted, rows, answered, grades),
     )  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def _check(sample: Sample, answers: Mapping[int, str]) -> None:
             )
         if row not in sample.rows:
             raise InputError(
-                f"building {row} was not drawn. A building that somebody chose says nothing of the others: take it out."
+                f"building {row} was not drawn. A chosen building says nothing of the others: take it out."
             )
 
 
@@ -149,14 +149,14 @@ def _estimate(
         return np.bincount(sample.stratum[of], weights, count).astype(float)
 
     size, prior = sums(counted), sums(counted, by_map[counted]) / np.maximum(sums(counted), 1)
-    seen, found = sums(rows), sums(rows[hits])
+    seen, seen_so = sums(rows), sums(rows[hits])
     rest, towards = np.maximum(size - seen, 0).astype(np.int64), (1 - 2 * PRIOR_OF_NOTHING) * prior
-    first, second = found + PRIOR_OF_NOTHING + towards, seen - found + 1 - PRIOR_OF_NOTHING - towards
+    first, second = seen_so + PRIOR_OF_NOTHING + towards, seen - seen_so + 1 - PRIOR_OF_NOTHING - towards
     rate = rng.beta(first, second, (DRAWS, count))
-    ends = [np.where((found == 0) & (seen > 0), 0.0, rate), np.where((found == seen) & (seen > 0), 1.0, rate)]
+    ends = [np.where((seen_so == 0) & (seen > 0), 0.0, rate), np.where((seen_so == seen) & (seen > 0), 1.0, rate)]
     drawn = [rng.binomial(rest, each) for each in ends]
-    expected = np.where(seen > 0, found / np.maximum(seen, 1), prior) * rest
-    number = _with_interval(float((found + expected).sum()), [part.sum(axis=1) + found.sum() for part in drawn])
+    expected = np.where(seen > 0, seen_so / np.maximum(seen, 1), prior) * rest
+    number = _with_interval(float((seen_so + expected).sum()), [part.sum(axis=1) + seen_so.sum() for part in drawn])
     area, area_seen = sums(counted, sample.area_m2[counted]), sums(rows, sample.area_m2[rows])
     mean = (area - area_seen) / np.maximum(rest, 1)
     squares = sums(counted, sample.area_m2[counted] ** 2) / np.maximum(size, 1) - (area / np.maximum(size, 1)) ** 2
@@ -179,7 +179,7 @@ def _with_interval(expected: float, drawn: list[NDArray[Any]]) -> dict[str, Any]
 
 
 def _agreement(
-    sample: Sample, counted: Mask, rows: Indices, said: NDArray[np.object_], grades: pd.Series
+    sample: Sample, counted: Mask, rows: Indices, answered: NDArray[np.object_], grades: pd.Series
 ) -> dict[str, Any]:
     """How often the map's grade is the person's, each look weighing as many buildings as it stands for, and the table of both."""
     by_map = grades.to_numpy(object)[rows]
@@ -189,8 +189,8 @@ def _agreement(
     weight = (np.bincount(sample.stratum[counted]) / np.maximum(np.bincount(sample.stratum[rows]), 1))[
         sample.stratum[rows]
     ]
-    share = np.average(by_map[graded] == said[graded], weights=weight[graded])
-    table = pd.crosstab(by_map[graded], said[graded])
+    share = np.average(by_map[graded] == answered[graded], weights=weight[graded])
+    table = pd.crosstab(by_map[graded], answered[graded])
     return {
         "share": float(share),
         "table": {row: {str(k): int(v) for k, v in values.items()} for row, values in table.T.to_dict().items()},

@@ -59,7 +59,7 @@ def draw_sample(buildings: gpd.GeoDataFrame, looks: int = 100, seed: int = 0) ->
     Returns
     -------
     Sample
-        In random order, so that whoever stops early has looked at a random part.
+        In random order, so that any first part of it is a sample, too.
 
     Raises
     ------
