@@ -63,10 +63,11 @@ def make_map(
     columns |= {
         name: frame[name].to_numpy() for name in ("status", "reason", "method", "dx_px", "dy_px", *evidence.names)
     }
-    if registration is not None and registration.usable:
+    compared = columns["method"] == PRE_POST
+    if registration is not None and registration.usable and compared.any():
         middles = shapely.centroid(inputs.outlines_px)
         off_m = registration.error_m(np.column_stack((shapely.get_x(middles), shapely.get_y(middles))))
-        columns["pre_off_m"] = np.where(columns["method"] == PRE_POST, off_m.round(2), np.nan)
+        columns["pre_off_m"] = np.where(compared, off_m.round(2), np.nan)
     if inundation is not None:
         columns["inundated"] = frame["inundated"].to_numpy()
     crs = None if inputs.post.grid.crs is None else inputs.post.grid.crs.to_wkt()
