@@ -72,6 +72,25 @@ def test_a_surface_that_the_network_does_not_confirm_is_no_flood() -> None:
     assert (optical_water(pre, post, gsd_m=1.0, before_water=before, after_water=after)[10:-10, 10:70] == FLOOD).all()
 
 
+def test_the_network_looks_at_pre_only_where_post_has_water_that_may_be_new() -> None:
+    _, post = images()
+    before, after = (np.full((SIDE, SIDE), chance, np.float32) for chance in (0.1, 0.2))
+    calls = []
+
+    def look() -> np.ndarray:
+        calls.append(1)
+        return before
+
+    dry = optical_water(post, post, gsd_m=1.0, before_water=look, after_water=after)
+    assert not calls
+    np.testing.assert_array_equal(dry, optical_water(post, post, gsd_m=1.0, before_water=before, after_water=after))
+    after[20:80, 20:80] = 0.95
+    wet = optical_water(post, post, gsd_m=1.0, before_water=look, after_water=after)
+    assert len(calls) == 1
+    np.testing.assert_array_equal(wet, optical_water(post, post, gsd_m=1.0, before_water=before, after_water=after))
+    assert (wet == FLOOD).any()
+
+
 def test_the_tone_of_a_scene_is_what_the_network_would_scale_by_itself(run_folder: Path) -> None:
     _, post = images()
     image, seen = post.astype(np.float32), np.ones((SIDE, SIDE), bool)

@@ -322,6 +322,32 @@ def test_thumbnail_averages(ramp: np.ndarray) -> None:
     assert np.allclose(data[0], ramp.reshape(20, 2, 30, 2).mean((1, 3)))
 
 
+@pytest.mark.parametrize("declared", [None, 5.0, 7.0])
+def test_whole_pixels_are_averaged_and_those_without_data_left_out(tmp_path: Path, declared: float | None) -> None:
+    values = np.random.default_rng(0).uniform(10, 20, (2, 40, 60)).astype(np.float32)
+    values[:, ::2, 3] = 5
+    path = write_geotiff(tmp_path / "z.tif", values, nodata=declared)
+    layer = Layer.open(path, nodata=5)  # which the file does not declare, or as another value
+    window = Window(2, 1, 11, 13)
+    data, valid = layer.on(layer.grid.zoom_out(2), "average").read(window)
+    known = np.where(values == 5, np.nan, values).reshape(2, 20, 2, 30, 2)
+    assert valid.all()
+    assert data == pytest.approx(np.nanmean(known, (2, 4))[:, 2:13, 1:14], abs=1e-4)
+
+
+def test_a_thumbnail_of_a_turned_image_is_nearly_the_mean_of_all_its_pixels() -> None:
+    rows, cols = np.mgrid[:900, :1200]
+    image = (40 * np.sin(rows / 90) + 40 * np.cos(cols / 70) + 120).astype(np.float32)
+    grid = GeoBox((900, 1200), UTM.affine, UTM.crs)
+    turned = Layer.open(image, grid=grid).on(GeoBox((900, 1200), UTM.affine * Affine.rotation(2), UTM.crs), "bilinear")
+    fine, inside = turned.read()
+    blocks = inside.reshape(60, 15, 80, 15).all((1, 3))
+    data, valid, _ = turned.thumbnail(80)
+    assert (valid == inside.reshape(60, 15, 80, 15).mean((1, 3)).round()).mean() > 0.97
+    means = fine[0].reshape(60, 15, 80, 15).mean((1, 3))
+    assert np.abs(data[0] - means)[blocks & valid].max() < 3
+
+
 @pytest.mark.parametrize(
     ("shape", "coarse"), [((3, 900), (1, 30)), ((900, 3), (30, 1)), ((1, 4000), (1, 30)), ((90, 60), (30, 20))]
 )

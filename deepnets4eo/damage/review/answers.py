@@ -109,7 +109,9 @@ def read_answers(path: Path, table: Path) -> tuple[Sample, dict[int, str], gpd.G
             f"{path} is no sample of a damage map: {error}. Draw one with `deepnets4eo review`."
         ) from error
     if drawn_of != sha256(table):
-        raise InputError(f"{path} was drawn from another map than {table}. Give the folder of its map.")
+        raise InputError(
+            f"{path} was drawn from another map than {table}. Give the folder of its map, or move the sample away and draw another."
+        )
     buildings = _read_map(table)
     sample = draw_sample(buildings, int(looks), int(seed))
     drawn = dict(zip(buildings["id"].to_numpy()[sample.rows].tolist(), sample.rows.tolist(), strict=True))
