@@ -21,11 +21,9 @@ from deepnets4eo.evaluation.withheld import FLOAT32, PRECISION, Withheld
 from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, blocks, overlap_share
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, Interval, bootstrap, erode_boundaries
 from deepnets4eo.options import Unknown
-from deepnets4eo.rasters.gdal_cache import gdal_cache
+from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import Layer, LayerLike
 from deepnets4eo.rasters.sources import same_grid
-
-CACHE_BYTES = 128 << 20  # of GDAL's block cache, whose default is 5 % of the machine's memory
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ mottled water and narrow water between trees.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -177,8 +178,9 @@ def _surfaces(image: FloatImage, least_px: float) -> Surfaces:
     """Large surfaces of one colour in an image (3, h, w), and what is connected with them and alike."""
     red, green, blue = image
     features = np.stack([red - green, blue - green, image.mean(0)])
-    mottle = np.maximum(_deviation(features[0], CHROMA_PX), _deviation(features[1], CHROMA_PX))
-    rough = _deviation(features[2], ROUGH_PX)
+    with ThreadPoolExecutor(2) as pool:
+        *chroma, rough = pool.map(_deviation, features, (CHROMA_PX, CHROMA_PX, ROUGH_PX))
+    mottle = np.maximum(*chroma)
     seeds = _large((mottle < CHROMA_SD) & (rough < ROUGH_SD), least_px)
     return Surfaces(seeds, _grown(features, rough < ROUGH_GROWN_SD, seeds), mottle)
 

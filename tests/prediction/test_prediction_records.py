@@ -258,7 +258,7 @@ def test_the_budget_for_stitching_is_what_is_left_at_most_its_share() -> None:
     assert memory.stitch_budget(fixed + 10**6, 10**5, 10**5, 8 * 10**5) == 8 * 10**5
     assert memory.stitch_budget(10**12, 0, 0, 0) == memory.STITCH_BYTES
     with pytest.raises(
-        InputError, match=r"--memory 102MB does not suffice: .* take 1 MB for one tile.*Allow 103MB, or"
+        InputError, match=r"--memory 169MB does not suffice: .* take 1 MB for one tile.*Allow 170MB, or"
     ):
         memory.stitch_budget(fixed + 10**6, 10**6, 5 * 10**5, 10**6)
 

@@ -35,7 +35,7 @@ def test_the_limit_from_before_returns_after_an_error() -> None:
         assert limit() == before
 
 
-WIDE = np.zeros((2, 1300, 20_000), np.uint8)
+WIDE = np.zeros((2, 1300, 40_000), np.uint8)
 TILED = {"tiled": True, "blockxsize": 256, "blockysize": 256}
 
 
@@ -62,6 +62,6 @@ def test_tiles_and_arrays_need_the_least(tmp_path: Path) -> None:
 
 def test_a_mosaic_of_striped_files_is_as_wide_as_all(tmp_path: Path) -> None:
     for number in (0, 1):
-        origin = (500_000 + 20_000 * number, 5_000_000)
+        origin = (500_000 + 40_000 * number, 5_000_000)
         write_geotiff(tmp_path / f"{number}.tif", WIDE, sparse_ok=True, interleave="pixel", origin=origin)
-    assert cache_bytes(Layer.open(tmp_path)) == 2 * 40_000 * WINDOW_PX
+    assert cache_bytes(Layer.open(tmp_path)) == 2 * 80_000 * WINDOW_PX
