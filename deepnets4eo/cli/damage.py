@@ -21,6 +21,7 @@ from deepnets4eo.cli.options import (
     threads_alone,
 )
 from deepnets4eo.cli.output import echo, end_with_findings, progress, show_footprints, show_result
+from deepnets4eo.damage.map_content import FURTHER, USUAL
 from deepnets4eo.damage.settings import FurtherInputs, Settings
 from deepnets4eo.formats.access import check_exist
 from deepnets4eo.outputs.event import EventInfo
@@ -40,7 +41,9 @@ def damage(
     event: Event = None,
     also: Annotated[
         str | None,
-        typer.Option(metavar="FORMATS", help="Which of csv,geojson,kml to write too, or none; all by default."),
+        typer.Option(
+            metavar="FORMATS", help=f"Which of {','.join(FURTHER)} to write too, or none; {','.join(USUAL)} by default."
+        ),
     ] = None,
     workers: WhoWorks = "2",
     part: PartOption = None,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from deepnets4eo.damage.map_content import FURTHER_FILES, DamageMapContent
+from deepnets4eo.damage.map_content import FURTHER, DamageMapContent
 from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, TITLES, UNGRADED, colors
 from deepnets4eo.display.figures import MAX_PX, SYNTHETIC_MARK, WITH_KEY, add_key, make_axes
 from deepnets4eo.display.summary import ColorRow, Summary, WithSummary, count_text
@@ -29,7 +29,7 @@ MANY = 500  # buildings from which on outlines are thin, or they hide each other
 
 
 MANIFEST = "manifest.json"
-PRODUCTS = ("damage.gpkg", "damage.parquet", "summary.json", "report.html", "damage.qgz", *FURTHER_FILES, MANIFEST)
+PRODUCTS = ("damage.gpkg", "damage.parquet", "summary.json", "report.html", "damage.qgz", *FURTHER.values(), MANIFEST)
 
 
 class MapImages(NamedTuple):
@@ -116,8 +116,8 @@ class DamageMap(WithSummary, DamageMapContent):
         scratch
             Folder in which finished products wait for the others, so that an interrupted job need not write them again.
         also
-            Further formats, of "csv", "geojson" and "kml"; by default all, where the post image has a CRS. Those that an
-            earlier map left in the folder are removed.
+            Further formats, keys of `FURTHER`; by default "csv", "geojson" and "kml", where the post image has a CRS. Those that
+            an earlier map left in the folder are removed.
 
         Returns
         -------
@@ -150,7 +150,7 @@ class DamageMap(WithSummary, DamageMapContent):
             folder = None if scratch is None else products_folder(scratch, self, post, pre)
             with hidden_folder(out_dir, folder) as hidden, gdal_cache(cache_bytes(pre, post)):
                 names = write_products(self, hidden, pre=pre, post=post, scores=scores, also=also, home=out_dir)
-                publish(hidden, out_dir, names, obsolete=set(FURTHER_FILES) - set(names))
+                publish(hidden, out_dir, names, obsolete=set(FURTHER.values()) - set(names))
         return {name: out_dir / name for name in names}
 
     def plot(self, image: LayerLike | None = None, *, axes: Axes | None = None, max_px: int = MAX_PX) -> Axes:

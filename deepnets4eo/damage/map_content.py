@@ -13,7 +13,18 @@ from deepnets4eo.outputs.findings import Finding
 if TYPE_CHECKING:
     import geopandas as gpd
 
-FURTHER_FILES = ("damage.csv", "damage.geojson", "damage.kml")  # where buildings have a longitude and latitude
+FURTHER = {  # format → its file, where buildings have a longitude and latitude
+    "csv": "damage.csv",
+    "geojson": "damage.geojson",
+    "kml": "damage.kml",
+    "pmtiles": "damage.pmtiles",
+    "mbtiles": "damage.mbtiles",
+    "cems": "damage_cems.gpkg",
+    "unosat": "damage_unosat.gpkg",
+    "xbd": "damage_xbd.json",
+    "osm": "damage_osm.geojson",
+}
+USUAL = ("csv", "geojson", "kml")  # of these, where none are chosen
 COLUMNS = ("id", "damage", "damage_prob", "confidence", "damage_set", "status", "reason", "method", "dx_px", "dy_px")
 
 

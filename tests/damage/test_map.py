@@ -9,12 +9,13 @@ import pytest
 from made_up_map import make_grid, make_images, make_map
 
 from deepnets4eo.damage.map import PRODUCTS, DamageMap, MapImages
-from deepnets4eo.damage.map_content import FURTHER_FILES
+from deepnets4eo.damage.map_content import FURTHER, USUAL
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import sha256
 from deepnets4eo.outputs.event import EventInfo
 
-FILES = set(PRODUCTS)
+ALWAYS = set(PRODUCTS) - set(FURTHER.values())
+FILES = ALWAYS | {FURTHER[name] for name in USUAL}
 
 
 @pytest.fixture
@@ -42,16 +43,14 @@ def test_further_formats_are_chosen_and_those_of_an_earlier_map_removed(made, tm
     assert set(damage_map.save(out, pre=pre, post=post, also=("kml", "csv"))) == FILES - {"damage.geojson"}
     (out / "notes.txt").write_text("mine")
     paths = damage_map.save(out, pre=pre, post=post, also=(), overwrite=True)
-    assert names(out) == (FILES - set(FURTHER_FILES)) | {"notes.txt"}
-    assert set(json.loads(paths["manifest.json"].read_text())["outputs"]) == FILES - set(FURTHER_FILES) - {
-        "manifest.json"
-    }
+    assert names(out) == ALWAYS | {"notes.txt"}
+    assert set(json.loads(paths["manifest.json"].read_text())["outputs"]) == ALWAYS - {"manifest.json"}
 
 
-def test_formats_and_products_name_the_same_files():
-    from deepnets4eo.damage.products import write
-
-    assert set(write.WRITERS) < set(PRODUCTS)
+def test_every_format_is_written_on_request(made, tmp_path):
+    damage_map, pre, post = made
+    damage_map.save(tmp_path / "out", pre=pre, post=post, also=tuple(FURTHER))
+    assert names(tmp_path / "out") == set(PRODUCTS)
 
 
 def test_an_unknown_format_is_refused_before_anything_is_written(made, tmp_path):
@@ -65,7 +64,7 @@ def test_plain_pixels_have_no_further_formats(tmp_path):
     grid = make_grid(epsg=None)
     damage_map = make_map(9, grid=grid)
     post = make_images(grid, damage_map)[1]
-    assert set(damage_map.save(tmp_path / "out", post=post)) == FILES - set(FURTHER_FILES)
+    assert set(damage_map.save(tmp_path / "out", post=post)) == ALWAYS
     with pytest.raises(InputError, match="need longitude and latitude.*leave --also out"):
         damage_map.save(tmp_path / "other", post=post, also=("geojson",))
 

@@ -10,8 +10,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepnets4eo.damage.map_content import FURTHER_FILES, DamageMapContent
-from deepnets4eo.damage.products.exchange_formats import has_position, write_csv, write_geojson, write_kml
+from deepnets4eo.damage.map_content import FURTHER, USUAL, DamageMapContent
+from deepnets4eo.damage.products.exchange_formats import (
+    has_position,
+    write_csv,
+    write_geojson,
+    write_kml,
+    write_tiles,
+)
+from deepnets4eo.damage.products.profiles import write_cems, write_osm, write_unosat, write_xbd
 from deepnets4eo.damage.products.qgis_project import write_project
 from deepnets4eo.damage.products.report import write_report
 from deepnets4eo.damage.products.summary import summarize
@@ -43,10 +50,16 @@ def write_manifest(damage_map: DamageMapContent, folder: Path, outputs: list[str
 
 log = logging.getLogger(__name__)
 
-WRITERS: dict[str, Callable[[DamageMapContent, Path], Path]] = dict(
-    zip(FURTHER_FILES, (write_csv, write_geojson, write_kml), strict=True)
-)
-FORMATS = tuple(name.rpartition(".")[2] for name in FURTHER_FILES)
+WRITERS: dict[str, Callable[[DamageMapContent, Path], Path]] = {
+    "csv": write_csv,
+    "geojson": write_geojson,
+    "kml": write_kml,
+    "pmtiles": write_tiles,
+    "mbtiles": write_tiles,
+    "cems": write_cems,
+    "unosat": write_unosat,
+    "osm": write_osm,
+}
 
 
 def write_products(
@@ -61,7 +74,7 @@ def write_products(
 ) -> list[str]:
     """Write the six files into `folder`, and one for each further format; returns their names, manifest.json last.
 
-    also : of `FORMATS`; None for all where the buildings have a position on the earth, else none of them. home : where the files will lie at last, if not in `folder`.
+    also : of `FURTHER`; None for the usual ones where the buildings have a position on the earth, else none of them. home : where the files will lie at last, if not in `folder`.
     Files that are there are of this very map, from a job that was interrupted, and are kept."""
     also = formats_of(also, damage_map.buildings.crs)
     summary = summarize(damage_map, post.grid, seed=int(damage_map.parameters.get("seed") or 0))
@@ -73,11 +86,12 @@ def write_products(
         "damage.qgz": lambda path: write_project(damage_map, path, home=home or folder, post=post, pre=pre),
     }
     written = [folder / name if (folder / name).is_file() else write(folder / name) for name, write in writers.items()]
-    for name, write in WRITERS.items():
-        if name.rpartition(".")[2] in also:
-            written.append(folder / name if (folder / name).is_file() else write(damage_map, folder / name))
+    further = WRITERS | {"xbd": lambda content, path: write_xbd(content, path, post.grid)}
+    for name, file in FURTHER.items():
+        if name in also:
+            written.append(folder / file if (folder / file).is_file() else further[name](damage_map, folder / file))
         else:
-            (folder / name).unlink(missing_ok=True)  # of the interrupted job, which wrote other formats
+            (folder / file).unlink(missing_ok=True)  # of the interrupted job, which wrote other formats
     names = [path.name for path in written]
     written.append(write_manifest(damage_map, folder, names))
     for path in written:
@@ -86,10 +100,10 @@ def write_products(
 
 
 def formats_of(also: Sequence[str] | None, crs: Any) -> tuple[str, ...]:
-    """The further formats for buildings in `crs`: those requested, or all that can be written. Errors: InputError for a
+    """The further formats for buildings in `crs`: those requested, or the usual ones that can be written. Errors: InputError for a
     format that does not exist, and for any where buildings have no position on the earth."""
     if also is None:
-        return FORMATS if has_position(crs) else ()
+        return USUAL if has_position(crs) else ()
     check_formats(also)
     if also and not has_position(crs):
         raise InputError(
@@ -102,5 +116,5 @@ def formats_of(also: Sequence[str] | None, crs: Any) -> tuple[str, ...]:
 def check_formats(also: Sequence[str]) -> None:
     """Raise an InputError for a format that does not exist."""
     for name in also:
-        if name not in FORMATS:
-            raise InputError(f"{name!r} is no further format of a damage map. {name_hint(name, FORMATS)}")
+        if name not in FURTHER:
+            raise InputError(f"{name!r} is no further format of a damage map. {name_hint(name, FURTHER)}")

@@ -13,7 +13,7 @@ import shapely
 from made_up_map import make_grid, make_map
 
 from deepnets4eo.damage.products import exchange_formats
-from deepnets4eo.damage.products.exchange_formats import write_csv, write_geojson, write_kml
+from deepnets4eo.damage.products.exchange_formats import write_csv, write_geojson, write_kml, write_tiles
 from deepnets4eo.damage.vocabulary import GRADES, UNGRADED, colors
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs.event import EventInfo
@@ -193,3 +193,16 @@ def test_buildings_without_an_outline_have_no_position_and_stop_no_format(tmp_pa
     assert [(row["latitude"], row["longitude"]) for row in rows[1:]] == [("", ""), ("", "")]
     features = json.loads((tmp_path / "damage.geojson").read_text(encoding="utf-8"))["features"]
     assert [feature["geometry"] is None for feature in features] == [False, True, True]
+
+
+@pytest.mark.parametrize("suffix", ["pmtiles", "mbtiles"])
+def test_tiles_have_the_grades_and_say_what_they_are(suffix, damage_map, tmp_path):
+    path = write_tiles(damage_map, tmp_path / f"damage.{suffix}")
+    info = pyogrio.read_info(path)
+    assert (info["layer_name"], info["dataset_metadata"]["name"]) == ("buildings", damage_map.title)
+    assert "not validated in the field" in info["dataset_metadata"]["description"]
+    assert [info["dataset_metadata"][name] for name in ("minzoom", "maxzoom")] == ["12", "16"]
+    back = gpd.read_file(path).drop_duplicates("id").set_index("id").to_crs(damage_map.buildings.crs)
+    expected = damage_map.buildings.set_index("id")
+    assert back["damage"].dropna().to_dict() == expected["damage"].dropna().to_dict()
+    assert back.loc[expected.index].centroid.distance(expected.centroid).max() < 2, "metres; outlines are cut at tiles"

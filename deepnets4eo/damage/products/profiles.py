@@ -1,0 +1,218 @@
+"""The buildings as mapping offices write them: Copernicus EMS, UNOSAT, xBD and OpenStreetMap, by one crosswalk of grades.
+
+Takes a damage map whose buildings have a position on the earth. Each profile has the names, fields and values of its office; what the
+map does not know stays empty. No profile says EMS-98 grades as measured, since vertical images cannot show them: where there is a field
+for notes it holds the range of EMS-98 that such damage corresponds to.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+
+from deepnets4eo.damage.products.exchange_formats import pieces
+from deepnets4eo.damage.products.summary import caveats
+from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, UNGRADED
+from deepnets4eo.files import atomic_write, plain
+from deepnets4eo.grid import mean_gsd_m
+from deepnets4eo.polygons.vector_files import set_fixed_times
+
+if TYPE_CHECKING:
+    from deepnets4eo.damage.map_content import DamageMapContent
+    from deepnets4eo.grid import Grid
+
+
+class Names(NamedTuple):
+    """What a class of ours is called by others. unosat : code and text; None: there is no such record."""
+
+    xbd: str
+    ems98: str
+    cems: str
+    unosat: tuple[int, str] | None
+    osm: str | None
+
+
+CROSSWALK = dict(
+    zip(
+        CLASSES,
+        (
+            Names("no-damage", "0–2", "No visible damage", (6, "No visible damage"), "none"),
+            Names("minor-damage", "2–3", "Possibly damaged", (4, "Possible damage"), "minimal"),
+            Names("major-damage", "3–4", "Damaged", (2, "Severe damage"), "significant"),
+            Names("destroyed", "4–5", "Destroyed", (1, "Destroyed"), "complete"),
+            Names("un-classified", "", "Not Analysed", None, None),
+        ),
+        strict=True,
+    )
+)
+AUTOMATIC = "Automatic extraction"
+NOT_VALIDATED = "Not yet field validated"
+CERTAINTY = ((0.9, "Very certain"), (0.6, "Certain"), (0.0, "Uncertain"))  # least confidence in the grade
+OTHER_OBJECT = "998-Other"  # the map does not know what a building is used for
+SOURCES = {"pre": 1, "post": 2}  # keys of the source table
+
+
+def write_cems(damage_map: DamageMapContent, path: str | Path) -> Path:
+    """Write a GeoPackage as the vector packages of Copernicus EMS Rapid Mapping: layers `builtUpA_v1`, `areaOfInterestA_v1` and the
+    table `source_v1`, in WGS 84. Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses."""
+    ids, classes, shapes = _rows(damage_map)
+    buildings = gpd.GeoDataFrame(
+        {
+            "obj_type": OTHER_OBJECT, "name": None, "info": None, "simplified": "No",
+            "damage_gra": [CROSSWALK[name].cems for name in classes], "det_method": AUTOMATIC,
+            "notation": [_notes(*row) for row in zip(ids, classes, strict=True)],
+            "or_src_id": SOURCES["pre"], "dmg_src_id": SOURCES["post"], "cd_value": None,
+        },
+        geometry=shapes, crs=4326,
+    )  # fmt: skip
+    extent = damage_map.assessed_extent.to_crs(4326)
+    layers = {"builtUpA_v1": buildings, "areaOfInterestA_v1": extent, "source_v1": _cems_sources(damage_map)}
+    return _write_layers(Path(path), layers)
+
+
+def _cems_sources(damage_map: DamageMapContent) -> Any:
+    """The source table: one row an image."""
+    import pandas as pd
+
+    event, rows = damage_map.event, []
+    for role, key in SOURCES.items():
+        day, _, time = getattr(event, f"date_{role}").partition("T")
+        rows.append(
+            {
+                "src_id": key, "source_nam": getattr(event, f"sensor_{role}"), "src_date": "/".join(reversed(day.split("-"))),
+                "source_tm": f"T{time}" if time else "", "eventphase": {"pre": "Pre-event", "post": "Post-event"}[role],
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def write_unosat(damage_map: DamageMapContent, path: str | Path) -> Path:
+    """Write a GeoPackage as UNOSAT's assessments: layer `damage_sites` with a point for each assessed building, in WGS 84; the class is
+    UNOSAT's code. Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses."""
+    event = damage_map.event
+    ids, classes, shapes = _rows(damage_map, assessed_only=True)
+    confidence = damage_map.buildings.loc[damage_map.buildings["status"] == ASSESSED, "confidence"].fillna(0).to_numpy()
+    certainty = [next(word for least, word in CERTAINTY if value >= least) for value in confidence]
+    sites = gpd.GeoDataFrame(
+        {
+            "SiteID": ids, "SensorDate": event.date_post[:10], "SensorID": event.sensor_post,
+            "Main_Damage_Site_Class": [_unosat(name)[0] for name in classes], "Grouped_Damage_Classes": 1,
+            "Confidence": certainty, "FieldValidation": NOT_VALIDATED, "EventCode": event.name, "StaffID": event.producer,
+            "Notes": [f"{_unosat(name)[1]}. {_notes('', name)}" for name in classes],
+        },
+        geometry=shapely.point_on_surface(shapes), crs=4326,
+    )  # fmt: skip
+    return _write_layers(Path(path), {"damage_sites": sites})
+
+
+def _unosat(name: str) -> tuple[int, str]:
+    record = CROSSWALK[name].unosat
+    assert record is not None
+    return record
+
+
+def write_osm(damage_map: DamageMapContent, path: str | Path) -> Path:
+    """Write GeoJSON whose properties are tags of OpenStreetMap, `damage:EVENT` and those around it, for assessed buildings. It is never
+    uploaded. Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses."""
+    path, event = Path(path), damage_map.event
+    key = f"damage:{re.sub(r'[^a-z0-9]+', '_', event.name.lower()).strip('_') or 'event'}"
+    source = event.producer or "deepnets4eo, automatic, not validated in the field"
+    shared = {f"source:{key}": source} | ({f"{key}:assessment": event.date_post} if event.date_post else {})
+    ids, classes, shapes = _rows(damage_map, assessed_only=True)
+    head = {"type": "FeatureCollection", "synthetic": damage_map.synthetic, "caveats": caveats(damage_map)}
+    with atomic_write(path) as partial, partial.open("w", encoding="utf-8", errors="backslashreplace") as stream:
+        stream.write(json.dumps(plain(head), ensure_ascii=False)[:-1] + ', "features": [')
+        tags = (
+            shared | {"id": one, key: str(CROSSWALK[name].osm)} | _gone(name)
+            for one, name in zip(ids, classes, strict=True)
+        )
+        geometries = (text or "null" for text in shapely.to_geojson(shapes))
+        _write_list(
+            stream,
+            (
+                f'{{"type":"Feature","geometry":{geometry},"properties":{json.dumps(one, ensure_ascii=False)}}}'
+                for geometry, one in zip(geometries, tags, strict=True)
+            ),
+        )
+        stream.write("]}\n")
+    return path
+
+
+def _gone(name: str) -> dict[str, str]:
+    return {"destroyed:building": "yes"} if name == GRADES[-1] else {}
+
+
+def write_xbd(damage_map: DamageMapContent, path: str | Path, grid: Grid) -> Path:
+    """Write a label file of xBD for the post image: outlines in pixels (column, row) and in longitude and latitude. grid : of the post
+    image. Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses."""
+    path, event = Path(path), damage_map.event
+    ids, classes, shapes = _rows(damage_map)
+    to_pixel = ~grid.affine
+    outlines = damage_map.buildings.geometry.to_numpy()
+    pixels = shapely.transform(outlines, lambda xy: np.column_stack(to_pixel * (xy[:, 0], xy[:, 1])))
+    height, width = grid.shape
+    metadata = {
+        "sensor": event.sensor_post, "gsd": mean_gsd_m(grid), "capture_date": event.date_post, "disaster": event.name,
+        "original_width": width, "original_height": height, "width": width, "height": height,
+        "img_name": Path(damage_map.inputs.get("post", "")).name, "synthetic": damage_map.synthetic,
+    }  # fmt: skip
+    with atomic_write(path) as partial, partial.open("w", encoding="utf-8", errors="backslashreplace") as stream:
+        stream.write('{"features": {"lng_lat": [')
+        _write_list(stream, _xbd_features(ids, classes, shapes))
+        stream.write('], "xy": [')
+        _write_list(stream, _xbd_features(ids, classes, pixels))
+        stream.write(f']}}, "metadata": {json.dumps(plain(metadata), ensure_ascii=False)}}}\n')
+    return path
+
+
+def _xbd_features(ids: Sequence[str], classes: Sequence[str], shapes: NDArray[np.object_]) -> Iterator[str]:
+    for one, name, wkt in zip(ids, classes, shapely.to_wkt(shapes, rounding_precision=7), strict=True):
+        properties = {"feature_type": "building", "subtype": CROSSWALK[name].xbd, "uid": one}
+        yield json.dumps({"properties": properties, "wkt": wkt}, ensure_ascii=False)
+
+
+def _write_list(stream: IO[str], items: Iterator[str]) -> None:
+    """A JSON item a line."""
+    separator = "\n"
+    for item in items:
+        stream.write(separator + item)
+        separator = ",\n"
+
+
+def _rows(
+    damage_map: DamageMapContent, *, assessed_only: bool = False
+) -> tuple[list[str], list[str], NDArray[np.object_]]:
+    """Ids, classes and outlines in longitude and latitude."""
+    buildings = damage_map.buildings
+    if assessed_only:
+        buildings = buildings[buildings["status"] == ASSESSED]
+    shapes = [part.shapes for part in pieces(buildings)]
+    return (
+        buildings["id"].astype(str).tolist(),
+        buildings["damage"].fillna(UNGRADED).tolist(),
+        np.concatenate(shapes) if shapes else np.zeros(0, object),
+    )
+
+
+def _notes(one: str, name: str) -> str:
+    """What stands in a field for notes: the id, and what EMS-98 would call such damage."""
+    ems98 = CROSSWALK[name].ems98
+    return "; ".join(text for text in (one, f"EMS-98 equivalent {ems98}" if ems98 else "") if text)
+
+
+def _write_layers(path: Path, layers: dict[str, Any]) -> Path:
+    with atomic_write(path) as partial:
+        for name, frame in layers.items():
+            shape = {} if not isinstance(frame, gpd.GeoDataFrame) else {"promote_to_multi": name != "damage_sites"}
+            pyogrio.write_dataframe(frame, partial, layer=name, driver="GPKG", append=partial.exists(), **shape)
+        set_fixed_times(partial)
+    return path
