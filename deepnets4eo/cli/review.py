@@ -22,25 +22,57 @@ def review(
     areas: Annotated[
         Path | None, typer.Option(help="Polygons, e.g. districts, that are counted each.", show_default=False)
     ] = None,
+    serve: Annotated[bool, typer.Option("--serve", help="Grade the sample on a page in the browser.")] = False,
+    reviewer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who grades on the page; kept with each answer.")
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open the browser with --serve, or only print the address.")] = True,
 ) -> None:
     """Count damaged buildings from a random sample that people look at, with intervals that hold.
 
-    The first call draws the sample into DIR/review.gpkg. Open it in QGIS over damage.qgz, choose an answer for each building, in the
-    order of `look`, as many as you have time for, and call again: the counts go into DIR/review.json.
+        The first call draws the sample into DIR/review.gpkg. Open it in QGIS over damage.qgz, choose an answer for each building, in the
+        order of `look`, as many as you have time for, and call again: the counts go into DIR/review.json. Or grade on a page, which works
+    without the Internet, with --serve.
 
-    \b
-    deepnets4eo review damage --looks 200
-    deepnets4eo review damage --areas districts.gpkg
-    deepnets4eo review damage anna.gpkg ben.gpkg"""
+        \b
+        deepnets4eo review damage --looks 200
+        deepnets4eo review damage --serve --reviewer Anna
+        deepnets4eo review damage --areas districts.gpkg
+        deepnets4eo review damage anna.gpkg ben.gpkg"""
     from deepnets4eo.damage.review import write_review, write_sample
     from deepnets4eo.files import writing
 
-    table, own = folder / "damage.parquet", folder / "review.gpkg"
-    if not answers and not own.exists():
-        with writing(own):
-            number = write_sample(own, table, looks)
-        echo("Fill the column `answer` in QGIS, then call `deepnets4eo review` again.", err=True)
-        show_result(f"{number} buildings drawn to be looked at", own)
+    table, files = folder / "damage.parquet", answers or [folder / "review.gpkg"]
+    if not files[0].exists() and (serve or not answers):
+        with writing(files[0]):
+            number = write_sample(files[0], table, looks)
+        if not serve:
+            echo(
+                "Fill the column `answer` in QGIS, or grade with --serve; then call `deepnets4eo review` again.",
+                err=True,
+            )
+            show_result(f"{number} buildings drawn to be looked at", files[0])
+            return
+        echo(f"{number} buildings drawn to be looked at", err=True)
+    if serve:
+        show_page(folder, files, reviewer, browser=browser)
         return
-    result, path = write_review(folder, answers or [own], areas)
+    result, path = write_review(folder, files, areas)
     show_result(result.headline(), path)
+
+
+def show_page(folder: Path, files: list[Path], reviewer: str | None, *, browser: bool) -> None:
+    """Serve the page of one sample until it is interrupted, and open it in a browser."""
+    import webbrowser
+
+    from deepnets4eo.damage.review.page import ReviewServer, serve_page
+    from deepnets4eo.errors import InputError
+
+    if len(files) > 1:
+        raise InputError(f"--serve shows one sample, not {len(files)}. Give each reviewer a page and a file.")
+    server = ReviewServer(folder, files[0], reviewer)
+    echo(server.address)
+    echo("Grade in the browser; end with Ctrl-C.", err=True)
+    if browser:
+        webbrowser.open(server.address)
+    show_result(f"{serve_page(server)}; `deepnets4eo review {folder}` counts them", files[0])

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from xml.etree import ElementTree as ET
 
 import geopandas as gpd
@@ -57,9 +57,9 @@ def write_sample(path: Path, table: Path, looks: int = 100, seed: int = 0) -> in
     buildings = _read_map(table)
     rows = draw_sample(buildings, looks, seed).rows
     frame = gpd.GeoDataFrame(
-        {"look": np.arange(1, len(rows) + 1), "id": buildings["id"].to_numpy()[rows], "answer": None, "note": None},
+        {"look": np.arange(1, len(rows) + 1), "id": buildings["id"].to_numpy()[rows], "answer": None, "note": None, "reviewer": None},
         geometry=buildings.geometry.to_numpy()[rows], crs=buildings.crs,
-    ).rename_geometry(GEOMETRY).astype({"answer": "string", "note": "string"})  # fmt: skip
+    ).rename_geometry(GEOMETRY).astype(dict.fromkeys(("answer", "note", "reviewer"), "string"))  # fmt: skip
     with atomic_write(path) as partial:
         pyogrio.write_dataframe(
             frame,
@@ -78,6 +78,11 @@ def write_sample(path: Path, table: Path, looks: int = 100, seed: int = 0) -> in
             database.execute(f"INSERT INTO {DRAWN} VALUES (1, ?, ?, ?)", (looks, seed, sha256(table)))
             register_table(database, DRAWN, "Of which map the sample was drawn, and how")
     return len(rows)
+
+
+def open_sample(path: Path, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
+    """Open a sample that exists. mode : to read, or to read and write. Errors: sqlite3.Error where there is none."""
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)
 
 
 def read_answers(path: Path, table: Path) -> tuple[Sample, dict[int, str], gpd.GeoDataFrame]:
@@ -102,7 +107,7 @@ def read_answers(path: Path, table: Path) -> tuple[Sample, dict[int, str], gpd.G
     """
     try:
         frame = read_table(path, LAYER)
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        with closing(open_sample(path, "ro")) as database:
             looks, seed, drawn_of = database.execute(f"SELECT looks, seed, sha256 FROM {DRAWN}").fetchone()
     except (sqlite3.Error, TypeError) as error:
         raise InputError(

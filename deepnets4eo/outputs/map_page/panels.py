@@ -78,8 +78,8 @@ def render(
     panels, stretches = [], {}
     for role, layer in layers.items():
         data, valid, coarse = layer.thumbnail(base_px)
-        data = _three_bands(data)
-        stretches[role] = _stretch_of(data, valid)
+        data = three_bands(data)
+        stretches[role] = stretch_of(data, valid)
         step = layer.shape[1] / coarse.shape[1], layer.shape[0] / coarse.shape[0]
         panels.append(Panel(role, layer.source, step[0], _base_tiles(data, valid, stretches[role], step)))
     if max(first.shape) > base_px:
@@ -89,7 +89,7 @@ def render(
         left = budget_bytes - used
         for window, step_px in _where_it_matters(first.grid, *weight_at, number=int(left / tile_bytes)):
             for panel in panels:
-                panel.details.append(_detail(layers[panel.role], window, step_px, stretches[panel.role]))
+                panel.details.append(render_window(layers[panel.role], window, step_px, stretches[panel.role]))
                 left -= len(panel.details[-1].webp)
             if left < tile_bytes:
                 break
@@ -117,52 +117,56 @@ def _base_tiles(
     return tiles
 
 
-def _three_bands(data: NDArray[Any]) -> NDArray[Any]:
-    """(3, h, w) from three bands, or from one, which becomes grey."""
+def three_bands(data: NDArray[Any]) -> NDArray[Any]:
+    """Return (3, h, w) from three bands, or from one, which becomes grey."""
     return np.broadcast_to(data, (3, *data.shape[1:]))
 
 
-def _stretch_of(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """(2, 3) float32: per band, the values that become black and white."""
+def stretch_of(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return (2, 3) float32: per band of (3, …) data, the values that become black and white; valid : (…) bool."""
     if not valid.any():
         return np.array([[0, 0, 0], [1, 1, 1]], np.float32)
     low, high = np.percentile(data[:, valid].astype(np.float32), STRETCH_PERCENT, axis=1)
     return np.stack([low, np.maximum(high, low + 1e-6)]).astype(np.float32)
 
 
-def _encode(data: NDArray[Any], valid: NDArray[np.bool_], stretch: NDArray[np.float32]) -> bytes:
+def _encode(
+    data: NDArray[Any], valid: NDArray[np.bool_], stretch: NDArray[np.float32], quality: int = QUALITY
+) -> bytes:
     """WebP of a (3, h, w) tile; pixels without data become transparent."""
     low, high = stretch[:, :, None, None]
     values = np.where(valid, data.astype(np.float32), low)
     image = np.clip((values - low) / (high - low) * 255, 0, 255).astype(np.uint8)
     if not valid.all():
         image = np.concatenate([image, valid[None].astype(np.uint8) * 255])
-    return _webp(np.ascontiguousarray(np.moveaxis(image, 0, 2)))
+    return _webp(np.ascontiguousarray(np.moveaxis(image, 0, 2)), quality)
 
 
-def _webp(image: NDArray[np.uint8]) -> bytes:
+def _webp(image: NDArray[np.uint8], quality: int = QUALITY) -> bytes:
     """(h, w, 3 or 4) encoded."""
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "WEBP", quality=QUALITY, method=1)
+    Image.fromarray(image).save(buffer, "WEBP", quality=quality, method=1)
     return buffer.getvalue()
 
 
-def _detail(layer: Layer, window: Window, step_px: int, stretch: NDArray[np.float32]) -> Tile:
-    """A window averaged down by `step_px`; pixels that lack data in part are left out."""
+def render_window(
+    layer: Layer, window: Window, step_px: int, stretch: NDArray[np.float32], quality: int = QUALITY
+) -> Tile:
+    """Render a window averaged down by `step_px`; pixels that lack data in part are left out. layer : of three bands or
+    one. stretch : as of `stretch_of`. quality : of WebP, 0–100. Memory: the window, six times."""
     data, valid = layer.read(window)
-    data = _three_bands(data)
+    data = three_bands(data)
     if step_px > 1:
         height, width = (-(-side // step_px) for side in valid.shape)
         margin = (0, height * step_px - valid.shape[0]), (0, width * step_px - valid.shape[1])
         data = np.pad(data, ((0, 0), *margin), mode="edge")
         data = data.reshape(3, height, step_px, width, step_px).mean(axis=(2, 4), dtype=np.float32)
         whole = np.pad(valid, margin, mode="edge").reshape(height, step_px, width, step_px).all(axis=(1, 3))
-        return Tile(
-            window.col, window.row, width * step_px, height * step_px, _encode(data, np.asarray(whole), stretch)
-        )
-    return Tile(window.col, window.row, window.width, window.height, _encode(data, valid, stretch))
+        webp = _encode(data, np.asarray(whole), stretch, quality)
+        return Tile(window.col, window.row, width * step_px, height * step_px, webp)
+    return Tile(window.col, window.row, window.width, window.height, _encode(data, valid, stretch, quality))
 
 
 def _where_it_matters(

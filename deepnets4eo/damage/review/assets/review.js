@@ -1,0 +1,202 @@
+// One building at a time: both chips, one key an answer. Each answer is sent at once, with what this page saw before it.
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+const TITLES = { pre: "Before", post: "After" };
+const AHEAD = 2; // buildings whose chips are loaded before they are needed
+const pictures = new Map(); // path of a chip → its element
+const taken = []; // answers of this page that can be undone: row and what was there before
+let sample, rows = [], at = 0, wide = false, outlined = true;
+let turn = Promise.resolve(); // actions are done one after the other, however fast keys are pressed
+
+const inTurn = (act) => { turn = turn.then(act).catch((error) => complain(String(error))); };
+const titleOf = (key) => sample.choices.find((choice) => choice.key === key)?.title ?? key;
+
+function make(tag, attributes = {}, ...children) {
+  const svg = tag === "svg" || tag === "path";
+  const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children); // text, never HTML
+  return element;
+}
+
+async function start() {
+  sample = await load();
+  ({ rows } = sample);
+  $("synthetic").hidden = !sample.synthetic;
+  $("event").textContent = [sample.event, sample.place, sample.reviewer && `Reviewer: ${sample.reviewer}`].filter(Boolean).join(" · ");
+  sample.choices.forEach((choice, number) => {
+    const key = String((number + 1) % sample.choices.length); // 1, 2, 3, 4, 0
+    const button = make("button", { type: "button", "aria-pressed": "false", "aria-keyshortcuts": key }, make("span", {}, choice.title), make("kbd", {}, key));
+    if (choice.color) button.style.setProperty("--grade", `rgb(${choice.color.join(" ")})`);
+    button.onclick = () => inTurn(() => answer(choice.key));
+    choice.button = button;
+    keys[key] = button;
+    $("answers").append(button);
+  });
+  at = Math.max(rows.findIndex((row) => !row.answer), 0);
+  show();
+}
+
+async function load() {
+  const response = await fetch("sample.json");
+  const content = await response.json();
+  if (!response.ok) throw new Error(content.error);
+  return content;
+}
+
+function show() {
+  const row = rows[at], done = rows.filter((one) => one.answer).length;
+  $("title").textContent = `Building ${at + 1} of ${rows.length}`;
+  $("name").textContent = row.id;
+  $("count").textContent = `${done} of ${rows.length} answered`;
+  [$("progress").max, $("progress").value] = [rows.length, done];
+  for (const choice of sample.choices) choice.button.setAttribute("aria-pressed", String(choice.key === row.answer));
+  $("note").value = row.note ?? "";
+  $("undo").disabled = !taken.length;
+  $("wide").setAttribute("aria-pressed", String(wide));
+  $("outline").setAttribute("aria-pressed", String(outlined));
+  const roles = Object.keys(sample.images);
+  $("chips").replaceChildren(...roles.map((role) => chip(row, role)));
+  const near = [row, ...Array.from({ length: AHEAD }, (_, k) => rows[step(1, at, k)] ?? row)];
+  const wanted = new Set(near.flatMap((one) => roles.map((role) => pathOf(one, role))));
+  for (const path of wanted) picture(path);
+  for (const path of pictures.keys()) if (!wanted.has(path)) pictures.delete(path);
+}
+
+const pathOf = (row, role) => `chips/${row.fid}/${role}/${wide ? "wide" : "near"}`;
+
+function picture(path) {
+  if (!pictures.has(path)) pictures.set(path, make("img", { src: path, alt: "" }));
+  return pictures.get(path);
+}
+
+function chip(row, role) {
+  const [left, top, width, height] = row.windows[Number(wide)];
+  const image = picture(pathOf(row, role));
+  image.alt = `The image ${TITLES[role].toLowerCase()}, around the building`;
+  const frame = make("div", { class: "chip" }, image);
+  if (outlined) {
+    const d = row.rings.map((ring) => `M${ring.map((point) => point.join(" ")).join("L")}Z`).join("");
+    const svg = make("svg", { viewBox: `${left} ${top} ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" });
+    svg.append(make("path", { d, class: "under" }), make("path", { d, class: "over" }));
+    frame.append(svg);
+  }
+  const facts = [sample.images[role], role === "pre" && !sample.aligned && "does not lie on the image after", row.across_m && `${Math.round(row.across_m[Number(wide)])} m across`];
+  return make("figure", {}, make("figcaption", {}, make("b", {}, TITLES[role]), ` ${facts.filter(Boolean).join(" · ")}`), frame);
+}
+
+// The row that is `by` farther than `from`, left out what is answered where only the others are wanted, and `skip` of those that remain.
+function step(by, from, skip = 0) {
+  for (let k = from + by; k >= 0 && k < rows.length; k += by) if (!($("unanswered").checked && rows[k].answer) && skip-- === 0) return k;
+  return -1;
+}
+
+async function go(to) {
+  await keepNote();
+  if (to() < 0) return say($("unanswered").checked ? "No other building without an answer in this direction." : "This is the end of the sample.");
+  at = to();
+  complain("");
+  show();
+  say(`${$("title").textContent}, ${rows[at].answer ? `answered: ${titleOf(rows[at].answer)}` : "not answered"}.`);
+}
+
+async function answer(key) {
+  const row = rows[at], isNew = !row.answer;
+  if (!await save(row, { answer: key, note: noteNow() })) return;
+  const open = rows.findIndex((one, k) => k > at && !one.answer), any = rows.findIndex((one) => !one.answer);
+  const next = isNew ? (open >= 0 ? open : any) : step(1, at);
+  if (next >= 0) at = next;
+  show();
+  say(any < 0 ? `Saved: ${titleOf(key)}. All buildings are answered.` : `Saved: ${titleOf(key)}. ${$("title").textContent}.`);
+}
+
+async function undo() {
+  const last = taken.pop();
+  if (!last) return;
+  at = rows.indexOf(last.row);
+  const undone = await save(last.row, last.before, false);
+  show();
+  if (undone) say(`Taken back: ${last.before.answer ? titleOf(last.before.answer) : "not answered"}. ${$("title").textContent}.`);
+}
+
+const noteNow = () => $("note").value.trim() || null;
+
+async function keepNote() {
+  const row = rows[at];
+  if (noteNow() !== (row.note || null) && await save(row, { answer: row.answer, note: noteNow() })) say("Note saved.");
+}
+
+// Sends an answer; where another page or program has changed the row since it was seen here, nothing is saved, and its answer is shown.
+async function save(row, to, undoable = true) {
+  const before = { answer: row.answer, note: row.note };
+  let response, now;
+  try {
+    response = await fetch("answers", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ fid: row.fid, ...to, seen: before }) });
+    now = await response.json();
+  } catch {
+    complain("Not saved: the page is not served any more. Call `deepnets4eo review` again, and open the address that it prints.");
+    return false;
+  }
+  if (response.status === 409) {
+    Object.assign(row, now);
+    show();
+    complain(`Not saved: meanwhile this building was answered elsewhere: ${now.answer ? titleOf(now.answer) : "no answer"}${now.reviewer ? `, by ${now.reviewer}` : ""}. Answer again to replace that.`);
+    return false;
+  }
+  if (!response.ok) {
+    complain(`Not saved: ${now.error}`);
+    return false;
+  }
+  Object.assign(row, now);
+  if (undoable) taken.push({ row, before });
+  complain("");
+  return true;
+}
+
+function complain(text) {
+  $("problem").hidden = !text;
+  $("problem").textContent = text;
+}
+
+const say = (text) => { $("status").textContent = text; };
+
+const keys = { ArrowLeft: $("previous"), ArrowRight: $("next"), u: $("undo"), s: $("wide"), o: $("outline") };
+$("previous").onclick = () => inTurn(() => go(() => step(-1, at)));
+$("next").onclick = () => inTurn(() => go(() => step(1, at)));
+$("undo").onclick = () => inTurn(undo);
+$("wide").onclick = () => { wide = !wide; redraw(); };
+$("outline").onclick = () => { outlined = !outlined; redraw(); };
+$("note").onchange = () => inTurn(keepNote);
+$("unanswered").onchange = () => { if ($("unanswered").checked && rows[at].answer) inTurn(() => go(() => Math.max(step(1, at), step(-1, at)))); };
+
+function redraw() {
+  const note = $("note").value; // not sent yet
+  show();
+  $("note").value = note;
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.altKey || event.metaKey || !sample) return;
+  if (event.target === $("note")) {
+    if (event.key === "Escape") $("note").blur();
+    return;
+  }
+  if (!$("keys").checked) return;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (key === "n") $("note").focus();
+  else if (keys[key]) keys[key].click();
+  else return;
+  event.preventDefault();
+});
+
+// What other pages have answered meanwhile.
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible" && sample) inTurn(async () => {
+    const now = new Map((await load()).rows.map((row) => [row.fid, row]));
+    for (const row of rows) Object.assign(row, now.get(row.fid));
+    redraw();
+  });
+});
+
+start().catch((error) => complain(String(error)));
