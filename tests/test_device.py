@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from deepnets4eo import device
-from deepnets4eo.device import Compute, choose, torch_settings
+from deepnets4eo.device import Compute, choose, readers_for, torch_settings
 from deepnets4eo.errors import InputError, MissingExtraError
 from deepnets4eo.prediction.memory import resident_bytes
 from deepnets4eo.prefetch import cores
@@ -78,6 +78,13 @@ def test_what_the_machine_does_not_have_is_refused(machine, asked, message):
     machine(cuda=False)
     with pytest.raises(InputError, match=message):
         choose(*asked)
+
+
+def test_a_gpu_is_fed_by_a_thread_a_core_and_a_cpu_is_not(monkeypatch):
+    for count, threads in ((2, 2), (12, 12), (64, 16)):
+        monkeypatch.setattr("deepnets4eo.device.cores", lambda count=count: count)
+        assert readers_for("cuda:1", on_cpu=1) == threads
+        assert readers_for("cpu", on_cpu=1) == 1
 
 
 def test_a_gpu_that_is_not_there_is_refused(machine):

@@ -33,6 +33,16 @@ WhoWorks = Annotated[
         rich_help_panel=RESOURCES,
     ),
 ]
+ReadersOrOthers = Annotated[
+    str | None,
+    typer.Option(
+        "--workers",
+        metavar="N|WHO",
+        help="Threads that read: by default 2, for a GPU one a core; or processes:N, dask:N, or the address of a Dask scheduler.",
+        rich_help_panel=RESOURCES,
+        show_default=False,
+    ),
+]
 WhoElse = Annotated[
     str | None,
     typer.Option(

@@ -18,8 +18,8 @@ from deepnets4eo.cli.options import (
     Overwrite,
     PartOption,
     Precision,
+    ReadersOrOthers,
     ResumeParts,
-    WhoWorks,
     memory_bytes,
     part_is_done,
     threads_alone,
@@ -53,7 +53,7 @@ def predict(
     votes: VoteOptions = VoteOptions(),
     refining: RefineOptions = RefineOptions(),
     memory: Memory = "4GB",
-    workers: WhoWorks = "2",
+    workers: ReadersOrOthers = None,
     device: Device = "auto",
     precision: Precision = "auto",
     part: PartOption = None,
@@ -83,7 +83,7 @@ def predict(
 
         with progress("refine") as advance:
             refined = refine_raster(
-                run, scene, out, refining, device=device, workers=threads_alone(workers), resume=resume,
+                run, scene, out, refining, device=device, workers=threads_alone(workers or "2"), resume=resume,
                 overwrite=overwrite, progress=advance,
             )  # fmt: skip
         show_result(f"{refined.after:,} pixels above 0.5, before {refined.before:,}", out)
@@ -96,9 +96,9 @@ def predict(
     from deepnets4eo.prediction.preparation import named_layers
     from deepnets4eo.segmenters.run import load_run
 
-    who = Workers.parse(workers)
+    who = Workers() if workers is None else Workers.parse(workers)
     options = replace(
-        options, memory_bytes=memory_bytes(memory), workers=who.threads, device=device, precision=precision,
+        options, memory_bytes=memory_bytes(memory), workers=None if workers is None else who.threads, device=device, precision=precision,
         part=None if part is None else Part.parse(part), resume=resume, overwrite=overwrite,
     )  # fmt: skip
     runs = [load_run(folder) for folder in (run, *(votes.ensemble or []))]

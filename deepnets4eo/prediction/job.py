@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from deepnets4eo.device import Compute, choose, torch_settings
+from deepnets4eo.device import Compute, choose, readers_for, torch_settings
 from deepnets4eo.errors import OutputError
 from deepnets4eo.evaluation.withheld import FLOAT32, PRECISION
 from deepnets4eo.files import check_overwrite
@@ -140,7 +140,8 @@ def predict(
         blocks = _remote_blocks(options, segmenter, prepared.labelled, plan, journals, paths)
         jobs = [
             Job(
-                segmenter, lattice, compute, reader, outputs, journal, plan.batch_tiles, options.block_px or BLOCK_PX, options.workers,
+                segmenter, lattice, compute, reader, outputs, journal, plan.batch_tiles, options.block_px or BLOCK_PX,
+                options.workers or readers_for(compute.device, on_cpu=2),
                 between(progress, number / len(journals), (number + 1) / len(journals)), part,
                 blocks[part],
             )

@@ -36,7 +36,7 @@ class PredictOptions:
     tile_px, halo_px, overlap_px, scores, blending : replace the run's own tiling where given, see `Tiling`; pixels
     memory_bytes
         Limit of the whole process; data that it held before, beyond 1 GB of Python and its libraries, are not counted.
-    workers : threads that read tiles
+    workers : threads that read tiles; None: 2, and where a GPU waits for them one a core, 16 at most
     device, precision : see `device.choose`
     threads
         The threads of the network on a CPU; by default those of `device.choose`, of an executor one, and on resuming those
@@ -104,7 +104,7 @@ class PredictOptions:
         ),
     ] = None
     memory_bytes: int = 4 * 10**9
-    workers: int = 2
+    workers: int | None = None
     device: str = "auto"
     precision: str = "auto"
     threads: Annotated[

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.device import Compute, readers_for
 from deepnets4eo.jobs.blocks import Steps
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.parts import WHOLE, Part
@@ -122,7 +123,8 @@ def pool_scene(
     """One pass over the tiles that hold buildings; each pixel counts once, in the tile whose core it lies in.
     inputs : scaling to use, the segmenter's own or one measured on the scene. only : numbers of the buildings to pool;
     tiles without one of them are left out, so other buildings' sums are incomplete. work : what is kept, and for whom.
-    Peak memory: three tiles, the logits of one, and (8 K + 8) bytes a building, whatever the size of the scene."""
+    Peak memory: three tiles, the logits of one, and (8 K + 8) bytes a building, whatever the size of the scene; where a GPU computes,
+    two tiles with logits for each of up to 16 threads."""
     sums = np.zeros((len(outlines), segmenter.legend.num_classes))
     pixels = np.zeros(len(outlines), np.int64)
 
@@ -132,7 +134,8 @@ def pool_scene(
         work.put(tile, part)
         return part
 
-    for tile, done in _tiles(scene, outlines, inputs, tiling, only, work, compute):
+    device = getattr(segmenter, "compute", Compute()).device
+    for tile, done in _tiles(scene, outlines, inputs, tiling, only, work, compute, readers_for(device, on_cpu=1)):
         part = done if isinstance(done, TileSums) else compute(tile, done)
         sums[part.buildings] += part.sums
         pixels[part.buildings] += part.pixels
@@ -160,9 +163,10 @@ def _sum_tile(outlines: Outlines, tile: Tile, logits: NDArray[np.float32], valid
 
 def _tiles(
     scene: Scene, outlines: Outlines, inputs: InputSpec, tiling: Tiling, only: NDArray[np.int64] | None, work: TileWork,
-    compute: Callable[[Tile, _Prepared], TileSums],
+    compute: Callable[[Tile, _Prepared], TileSums], readers: int,
 ) -> Iterator[tuple[Tile, _Prepared | TileSums]]:  # fmt: skip
-    """Tiles with buildings in their core: their sums where they are kept, else prepared; read while earlier ones are used."""
+    """Tiles with buildings in their core, in order: their sums where they are kept, else prepared; read while earlier ones are used.
+    Several readers compute what they read as well: sums of one tile take longer than a GPU takes for the next."""
     abutting = Tiling(tiling.tile_px, tiling.halo_px)
     halo_px = tiling.halo_px
 
@@ -178,6 +182,10 @@ def _tiles(
             prepared = mirror_window(prepared[part], tile.window.within(inside))
         return tile, _Prepared(prepared, np.ascontiguousarray(sample["valid"][core, core]))
 
+    def read_and_compute(tile: Tile) -> tuple[Tile, TileSums]:
+        _, done = read(tile)
+        return tile, done if isinstance(done, TileSums) else compute(tile, done)
+
     def has_building(tile: Tile) -> bool:
         rows = outlines.touching(tile.core)
         return bool(len(rows)) if only is None else bool(np.isin(rows, only).any())
@@ -187,15 +195,15 @@ def _tiles(
         by_name = {_name(tile): tile for tile in tiles}
 
         def do(name: str) -> None:
-            tile, done = read(by_name[name])
-            if isinstance(done, _Prepared):
-                compute(tile, done)
+            read_and_compute(by_name[name])
 
         failed = work.steps.finish(work.step, list(by_name), do, work.journal.names(), progress)
         for name, reason in failed.items():
             work.failed.update(dict.fromkeys(outlines.touching(by_name.pop(name).core).tolist(), reason))
         tiles, progress = list(by_name.values()), None
-    for number, done in enumerate(in_order(read, tiles, workers=1, ahead=1), start=1):
+    for number, done in enumerate(
+        in_order(read if readers == 1 else read_and_compute, tiles, readers, ahead=readers), start=1
+    ):
         yield done
         if progress is not None:
             progress(number / len(tiles))

@@ -1,5 +1,9 @@
 """Pooling logits per building, against a loop over buildings."""
 
+import threading
+import time
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -73,6 +77,29 @@ def test_a_building_has_the_mean_of_its_pixels_however_the_scene_is_tiled(height
     means, pixels = naive(image, houses)
     assert pooled.pixels.tolist() == pixels.tolist()
     np.testing.assert_allclose(pooled.mean, means, rtol=1e-6, atol=1e-6)
+
+
+def test_threads_that_keep_a_gpu_busy_give_the_sums_of_one(monkeypatch, tmp_path):
+    image, houses = make_place(90, 85, 5)
+    scene = make_scene(Layer.open(image[:2]), Layer.open(image[2:]))
+    outlines = in_pixels(houses, scene.shape)
+    alone = pool_scene(Echo(), scene, outlines, INPUTS, Tiling(16, 0))
+    monkeypatch.setattr("deepnets4eo.damage.network.pooling.readers_for", lambda device, on_cpu: 4)
+    threads, work = Counter(), TileWork(Journal(tmp_path))
+
+    class Threaded(Echo):
+        def predict_raw(self, batch, *, margin_px=0):
+            threads[threading.current_thread().name] += 1
+            time.sleep(0.001)
+            return super().predict_raw(batch, margin_px=margin_px)
+
+    for _ in range(2):
+        together = pool_scene(Threaded(), scene, outlines, INPUTS, Tiling(16, 0), work=work)
+        for name in ("sums", "pixels"):
+            np.testing.assert_array_equal(getattr(together, name), getattr(alone, name))
+    assert len(threads) > 1
+    assert threading.current_thread().name not in threads
+    assert sum(threads.values()) == len(list(tmp_path.iterdir()))  # the second time all tiles are kept
 
 
 def test_tiles_without_a_wanted_building_are_not_computed():
