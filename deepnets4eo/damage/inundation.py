@@ -189,16 +189,15 @@ def _seen_water(scene: PreparedScene, folder: Path) -> Layer:
         inputs, registration = scene.inputs, scene.registration
         motion = registration.matrix if registration is not None and registration.usable else UNMOVED
         pre = in_colour(inputs.pre) if inputs.pre is not None and _shows_water(scene, "pre") else None
-        dates = surface_scene(pre, in_colour(inputs.post), mean_gsd(inputs.post), motion)
+        alone = not scene.settings.network
+        dates = surface_scene(pre, in_colour(inputs.post), mean_gsd(inputs.post), motion, surfaces_alone=alone)
         if inputs.cloud_mask is not None:
             from deepnets4eo.change import hide_clouds  # jobs without clouds start sooner
 
             seen = hide_clouds(dates.layers["post"], inputs.cloud_mask, dates.grid)
             dates = Scene(dates.layers | {"post": seen}, dates.grid)
         logger.info("looking for water around buildings …")
-        mapper = WaterMapper.of_scene(
-            dates, gsd_m=_pixel_m(dates.grid, inputs.post), surfaces_alone=not scene.settings.network
-        )
+        mapper = WaterMapper.of_scene(dates, gsd_m=_pixel_m(dates.grid, inputs.post), surfaces_alone=alone)
         run = load_run(save_run(mapper, folder / "run"))
         predict(run, dates, labels, PredictOptions(workers=scene.settings.workers, resume=True))
     return Layer.open(labels)

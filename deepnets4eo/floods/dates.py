@@ -11,24 +11,27 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from affine import Affine
+from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.floods.mapper import DRAINAGE, PERMANENT, POST, PRE
-from deepnets4eo.floods.optical import COARSEST_M, WORKING_M
+from deepnets4eo.floods.optical import COARSEST_M, WORKING_M, may_show_surface
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.floods.relief import check_radar_view, hide_relief
 from deepnets4eo.floods.sensors import Kind, recognise
 from deepnets4eo.footprints import Footprints, footprint_findings, read_footprints
-from deepnets4eo.grid import Grid, mean_gsd_m, only_one_placed
+from deepnets4eo.grid import Grid, Window, mean_gsd_m, only_one_placed
 from deepnets4eo.inspection.images import check_no_colour_table, check_two_images, declare_nodata
 from deepnets4eo.options import split_names
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.band_roles import COLOURS
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
-from deepnets4eo.rasters.views import open_cloud_mask, with_gsd, without_implausible
+from deepnets4eo.rasters.views import LayerView, open_cloud_mask, with_gsd, without_implausible
 from deepnets4eo.registration import Registration, assume_registered, register
 from deepnets4eo.registration.pair import UNMOVED, Motion, grid_in_pre
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB
@@ -160,7 +163,9 @@ def surface_grid(post_grid: Grid, gsd_m: float) -> Grid:
     return GeoBox((rows, cols), post_grid.affine * Affine.scale(factor), post_grid.crs)
 
 
-def surface_scene(pre: Layer | None, post: Layer, gsd_m: float, motion: Motion = UNMOVED) -> Scene:
+def surface_scene(
+    pre: Layer | None, post: Layer, gsd_m: float, motion: Motion = UNMOVED, *, surfaces_alone: bool = False
+) -> Scene:
     """A pair of fine optical images as `WaterMapper` reads it.
 
     Parameters
@@ -173,6 +178,8 @@ def surface_scene(pre: Layer | None, post: Layer, gsd_m: float, motion: Motion =
         Side of a pixel of POST, metres.
     motion : (2, 3)
         How PRE lies, as in `Registration`.
+    surfaces_alone : bool
+        No network looks for water: PRE is read only where POST may show a surface of water.
 
     Returns
     -------
@@ -186,7 +193,24 @@ def surface_scene(pre: Layer | None, post: Layer, gsd_m: float, motion: Motion =
         for name, (image, moved) in images.items()
         if image is not None
     }
+    if surfaces_alone and pre is not None:
+        layers[FIRST] = Layer(WhereSurfaces(layers[FIRST], layers[POST]))
     return Scene(layers, grid)
+
+
+class WhereSurfaces(LayerView):
+    """A date before, read only in windows in which POST may show a surface of water. Others are taken as valid: what is dry is no
+    flood, whatever was there before."""
+
+    def __init__(self, before: Layer, post: Layer) -> None:
+        super().__init__(before, before.dtype, before.nodata)
+        self._post = post
+
+    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        if may_show_surface(self._post.read(window)[0]):
+            return self.choose(bands).read(window)
+        size = (window.height, window.width)
+        return np.zeros((len(bands), *size), self.dtype), np.ones(size, bool)
 
 
 def _on_working_grid(image: Layer, kind: Kind, post_grid: Grid, grid: Grid, motion: Motion) -> Layer:

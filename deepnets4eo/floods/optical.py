@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ WORKING_M = 1.0  # pixels are averaged to about this size
 COARSEST_M = 2.0  # coarser pixels mix a house with the water around it
 CHROMA_PX, CHROMA_SD = 7, 1.2  # window, and the most that the chroma of water varies in it, of 255
 ROUGH_PX, ROUGH_SD, ROUGH_GROWN_SD = 5, 6.0, 9.0  # the same of its brightness, of seeds and of what they grow into
-OPENED_PX = 7  # narrower strips of seeds, such as roads, are left out
+OPENED_PX = CHROMA_PX  # narrower strips of seeds, such as roads, are left out
 LEAST_M2 = 3000.0  # of a surface
 REACH_PX = 61  # of the mean colour of the water nearby
 CHROMA_NEAR, BRIGHTNESS_NEAR = 4.0, 14.0  # how far a pixel may lie from that colour, of 255
@@ -39,6 +39,7 @@ LIKELY, SURE, STILL_DRY = (
 CONFIRMED = 0.4  # mean probability of a surface, or how much it grew, from which it is water
 NETWORK_LEAST_M2 = 1000.0  # of new water by a network
 MORE_MOTTLED = 1.8  # times, the chroma of the ground before a flood against that of the flood
+ROUNDING = 1.05  # times, of deviations: those of whole squares and moving ones differ by that at most
 
 
 class Surfaces(NamedTuple):
@@ -98,8 +99,10 @@ def optical_water(
     _check(pre, post, gsd_m)
     factor = max(1, round(WORKING_M / gsd_m))
     pixel_m2 = (factor * gsd_m) ** 2
-    earlier = None if pre is None else _averaged(pre, factor)
-    water, new = _by_surfaces(earlier, _averaged(post, factor), LEAST_M2 / pixel_m2)
+    later = _averaged(post, factor)
+    water = new = np.zeros(later.shape[1:], bool)
+    if may_show_surface(later):
+        water, new = _by_surfaces(None if pre is None else _averaged(pre, factor), later, LEAST_M2 / pixel_m2)
     if after_water is not None:
         after = _averaged(after_water[None], factor)[0]
 
@@ -113,6 +116,24 @@ def optical_water(
     rows, cols = post.shape[1:]
     full = np.repeat(np.repeat(classes.astype(np.uint8), factor, 0), factor, 1)[:rows, :cols]
     return full if valid is None else np.where(valid, full, np.uint8(NOT_SEEN))
+
+
+def may_show_surface(image: ByteImage | FloatImage) -> bool:
+    """Whether an image (3, h, w) in pixels of about 1 m may hold a large surface of one colour: a much faster look, which misses none.
+
+    Of squares side by side one has its middle in every square that fits into a surface.
+    """
+    red, green, blue = (_squares_side_by_side(band) for band in image)
+    mottle = np.maximum((red - green).std(axis=(1, 3)), (blue - green).std(axis=(1, 3)))
+    fewest = LEAST_M2 / (COARSEST_M * (2 * CHROMA_PX - 1)) ** 2  # each lies in so many squares at most
+    return bool((mottle < ROUNDING * CHROMA_SD).sum() >= fewest)
+
+
+def _squares_side_by_side(band: NDArray[Any]) -> FloatImage:
+    """(rows, side, cols, side) float32; the last ones mirror the edge, as moving windows do."""
+    padded = np.pad(band, [(0, -side % CHROMA_PX) for side in band.shape], mode="symmetric").astype(np.float32)
+    squares: FloatImage = padded.reshape(padded.shape[0] // CHROMA_PX, CHROMA_PX, -1, CHROMA_PX)
+    return squares
 
 
 def _check(pre: ByteImage | None, post: ByteImage, gsd_m: float) -> None:

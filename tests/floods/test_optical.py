@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.floods import optical_water
+from deepnets4eo.floods import optical_water, surface_scene
+from deepnets4eo.floods.optical import may_show_surface
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.scene import Layer
@@ -53,6 +54,26 @@ def test_new_water_is_a_flood_and_a_river_that_was_there_is_none() -> None:
 def test_small_or_narrow_surfaces_of_one_colour_are_dry() -> None:
     classes = optical_water(land(), covered(land(1), STREET, BASIN), gsd_m=1.0)  # of 1,200 and 625 m²
     assert (classes == DRY).all()
+
+
+def test_the_fast_look_misses_no_surface_that_is_large_enough() -> None:
+    rng = np.random.default_rng(3)
+    assert not may_show_surface(land())
+    for _ in range(40):
+        row, col, height, width = rng.integers((0, 0, 12, 12), (140, 140, 80, 80))
+        image = covered(land(1), np.s_[:, row : row + height, col : col + width])
+        assert may_show_surface(image) or not optical_water(None, image, gsd_m=1.0).any()
+    assert may_show_surface(covered(land(1), np.s_[:, :50, 140:]))
+
+
+def test_pre_is_read_only_where_post_may_show_a_surface() -> None:
+    post = np.concatenate([land(1), covered(land(2), FIELD)], axis=2)
+    pair = [Layer.open(image) for image in (np.concatenate([land(3), land(4)], axis=2), post)]
+    alone, both = (surface_scene(*pair, 1.0, surfaces_alone=alone).layers["pre_1"] for alone in (True, False))
+    dry, wet = Window(0, 0, SIDE, SIDE), Window(0, SIDE, SIDE, SIDE)
+    assert not alone.read(dry)[0].any()
+    assert alone.read(dry)[1].all()
+    assert (alone.read(wet)[0] == both.read(wet)[0]).all()
 
 
 def test_a_pond_that_noise_hid_before_is_no_flood() -> None:
