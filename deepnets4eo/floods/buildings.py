@@ -1,7 +1,7 @@
 """Buildings in a flood: the share of new water in each outline and in the ring around it.
 
 A roof hides the water under it, so that the ring is what says whether a building stands in the flood.
-Takes a raster of the legend `water` and outlines in its CRS. Memory: that of zonal counts, and two polygons a building.
+Takes a raster of the legend `water` and outlines in its CRS. Memory: that of zonal counts of 16,384 outlines, and 50 bytes a building.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
-from deepnets4eo.grid import Grid, mean_gsd_m, transform_shapes
+from deepnets4eo.footprints.outlines import order_by_place
+from deepnets4eo.grid import mean_gsd_m, transform_shapes
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal import class_counts
+from deepnets4eo.zonal.outlines import chunks
 
 INNER_M, OUTER_M = 2.0, 12.0  # of the ring: eaves hide what is nearer, farther ground is the neighbours'
 LEAST_PX = 1.5  # of the width of the ring, so that coarse pixels fill it
@@ -99,23 +101,30 @@ def water_around(
     >>> water_around(Layer.open(labels), houses).inundated.tolist()
     ['yes', 'no']
     """
-    rings = _rings(outlines, water.grid, reach_m, pixel_m if water.grid.crs is None else mean_gsd_m(water.grid))
+    side_m = pixel_m if water.grid.crs is None else mean_gsd_m(water.grid)
+    reach_px = INNER_M / side_m, max((OUTER_M + reach_m) / side_m, LEAST_PX + INNER_M / side_m)
     classes = [FLOOD, PERMANENT_WATER] if any_water else [FLOOD]
-    counts = class_counts(water, np.concatenate([outlines, rings]), FLOOD + 1, workers=workers).counts
-    seen, wet = counts.sum(axis=1), counts[:, classes].sum(axis=1)
-    shares = np.divide(wet, seen, out=np.full(len(seen), np.nan), where=seen > 0)
-    share, ring_share = np.split(shares, 2)
-    pixel = abs(water.grid.affine.determinant)
-    known = seen[len(outlines) :] * pixel >= LEAST_SEEN * shapely.area(rings)
+    share, ring_share, known = np.empty(len(outlines)), np.empty(len(outlines)), np.empty(len(outlines), bool)
+    by_place = order_by_place(shapely.bounds(outlines)[:, 1::-1])
+    for rows in chunks(len(outlines)):  # grown outlines take more room than all else that is known of a building
+        part = by_place[rows]
+        share[part], ring_share[part], known[part] = _shares(water, outlines[part], reach_px, classes, workers)
     least = LEAST_SHARE_IN_REACH if reach_m else LEAST_SHARE
     inundated = np.where(known, np.where(ring_share > least, YES, NO), NOT_KNOWN).astype(object)
     return BuildingWater(share, ring_share, inundated)
 
 
-def _rings(outlines: NDArray[np.object_], grid: Grid, reach_m: float, pixel_m: float) -> NDArray[np.object_]:
-    """The ground around each outline, in the CRS of the raster."""
-    inner, outer = INNER_M / pixel_m, max((OUTER_M + reach_m) / pixel_m, LEAST_PX + INNER_M / pixel_m)
-    pixels = transform_shapes(~grid.affine, outlines)
-    rings = shapely.difference(shapely.buffer(pixels, outer, quad_segs=4), shapely.buffer(pixels, inner, quad_segs=4))
-    around: NDArray[np.object_] = transform_shapes(grid.affine, rings)
-    return around
+def _shares(
+    water: Layer, outlines: NDArray[np.object_], reach_px: tuple[float, float], classes: list[int], workers: int | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Of some outlines the share of water in each and in the ring between two distances, and whether enough of that is seen."""
+    pixels = transform_shapes(~water.grid.affine, outlines)
+    inner, outer = (shapely.buffer(pixels, far, quad_segs=4) for far in reach_px)
+    zones = np.concatenate([outlines, *(transform_shapes(water.grid.affine, grown) for grown in (inner, outer))])
+    counts = class_counts(water, zones, FLOOD + 1, workers=workers).counts
+    own, within, whole = np.split(np.column_stack([counts.sum(axis=1), counts[:, classes].sum(axis=1)]), 3)
+    ring = whole - within
+    share, ring_share = (
+        np.divide(wet, seen, out=np.full(len(seen), np.nan), where=seen > 0) for seen, wet in (own.T, ring.T)
+    )
+    return share, ring_share, ring[:, 0] >= LEAST_SEEN * (shapely.area(outer) - shapely.area(inner))
