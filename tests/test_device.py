@@ -83,8 +83,8 @@ def test_what_the_machine_does_not_have_is_refused(machine, asked, message):
 def test_a_gpu_is_fed_by_a_thread_a_core_and_a_cpu_is_not(monkeypatch):
     for count, threads in ((2, 2), (12, 12), (64, 16)):
         monkeypatch.setattr("deepnets4eo.device.cores", lambda count=count: count)
-        assert readers_for("cuda:1", on_cpu=1) == threads
-        assert readers_for("cpu", on_cpu=1) == 1
+        assert readers_for("cuda:1", on_cpu=1, on_gpu=16) == threads
+        assert readers_for("cpu", on_cpu=1, on_gpu=16) == 1
 
 
 def test_a_gpu_that_is_not_there_is_refused(machine):

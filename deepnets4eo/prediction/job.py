@@ -46,6 +46,7 @@ from deepnets4eo.version import __version__, code_version
 log = logging.getLogger(__name__)
 
 SYNTHETIC = "SYNTHETIC"
+GPU_READERS = 16  # on an H200 with 16 cores twice the tiles a second of two
 SMALLEST_SIDE_PX, SIDE_STEP_PX = (
     256,
     32,
@@ -141,7 +142,7 @@ def predict(
         jobs = [
             Job(
                 segmenter, lattice, compute, reader, outputs, journal, plan.batch_tiles, options.block_px or BLOCK_PX,
-                options.workers or readers_for(compute.device, on_cpu=2),
+                options.workers or readers_for(compute.device, on_cpu=2, on_gpu=GPU_READERS),
                 between(progress, number / len(journals), (number + 1) / len(journals)), part,
                 blocks[part],
             )

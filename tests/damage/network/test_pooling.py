@@ -84,7 +84,7 @@ def test_threads_that_keep_a_gpu_busy_give_the_sums_of_one(monkeypatch, tmp_path
     scene = make_scene(Layer.open(image[:2]), Layer.open(image[2:]))
     outlines = in_pixels(houses, scene.shape)
     alone = pool_scene(Echo(), scene, outlines, INPUTS, Tiling(16, 0))
-    monkeypatch.setattr("deepnets4eo.damage.network.pooling.readers_for", lambda device, on_cpu: 4)
+    monkeypatch.setattr("deepnets4eo.damage.network.pooling.readers_for", lambda device, on_cpu, on_gpu: 4)
     threads, work = Counter(), TileWork(Journal(tmp_path))
 
     class Threaded(Echo):
