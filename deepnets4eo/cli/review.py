@@ -64,6 +64,7 @@ def review(
 def show_page(folder: Path, files: list[Path], reviewer: str | None, *, browser: bool) -> None:
     """Serve the page of one sample until it is interrupted, and open it in a browser."""
     import webbrowser
+    from threading import Thread
 
     from deepnets4eo.damage.review.page import ReviewServer, serve_page
     from deepnets4eo.errors import InputError
@@ -74,5 +75,7 @@ def show_page(folder: Path, files: list[Path], reviewer: str | None, *, browser:
     echo(server.address)
     echo("Grade in the browser; end with Ctrl-C.", err=True)
     if browser:
-        webbrowser.open(server.address)
+        Thread(
+            target=webbrowser.open, args=(server.address,), daemon=True
+        ).start()  # some return only when they are closed
     show_result(f"{serve_page(server)}; `deepnets4eo review {folder}` counts them", files[0])

@@ -202,3 +202,19 @@ def test_images_that_are_gone_or_others_are_refused(
     assert main(["review", str(tmp_path), "--serve", "--no-browser"]) == 2
     expected = {"gone": "is not on this machine", "other": "has another size by now", "no manifest": "cannot be read"}
     assert expected[spoil] in capsys.readouterr().err
+
+
+def test_the_verb_prints_the_address_opens_it_and_says_how_far_the_sample_is(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr(ReviewServer, "serve_forever", lambda server: signal.raise_signal(signal.SIGINT))
+    assert main(["review", str(folder), str(tmp_path / "ben.gpkg"), "--serve", "--looks", "7"]) == 0
+    printed = capsys.readouterr()
+    address, sample = printed.out.split()
+    assert opened == [address]
+    assert sample == str(tmp_path / "ben.gpkg")
+    assert "0 of 7 answered" in printed.err
+    assert main(["review", str(folder), str(tmp_path / "ben.gpkg"), sample, "--serve"]) == 2
+    assert "--serve shows one sample, not 2" in capsys.readouterr().err

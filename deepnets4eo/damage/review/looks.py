@@ -142,7 +142,7 @@ class Chips:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(
             f"{path} cannot be read: {error}. It comes with the map; give the folder that `deepnets4eo damage` wrote."
         ) from error

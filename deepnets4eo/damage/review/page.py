@@ -88,6 +88,7 @@ class ReviewServer(ThreadingHTTPServer):
             rows = self.answers.rows()
         except sqlite3.Error as error:
             raise InputError(f"{sample} cannot be shown: {error}. Move it away to draw another sample.") from error
+        buildings = buildings[~(buildings.geometry.isna() | buildings.geometry.is_empty)]
         shapes = dict(zip(buildings["id"], buildings.geometry, strict=True))
         there = [row for row in rows if row.id in shapes]
         self.fids = [row.fid for row in there]

@@ -1,0 +1,104 @@
+"""The page of a review in a browser: one key an answer, undo, notes, two pages at once, hostile names, and the width of a phone."""
+
+import threading
+
+import pytest
+from made_up_review import write_reviewed
+from report_visit import DESKTOP, PHONE
+
+from deepnets4eo.damage.review.page import ReviewServer
+
+pytestmark = pytest.mark.browser
+
+HOSTILE = "<img src=x onerror=\"document.title='run'\">" + "x" * 10_000  # the beginning of every building's name
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = write_reviewed(tmp_path_factory.mktemp("review"), looks=25, names=[f"{HOSTILE}{n}" for n in range(25)])
+    with ReviewServer(folder, folder / "review.gpkg", "Anna") as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def visit(browser, server):
+    """Opens the page anew; at the end it must have complained of nothing and have asked nobody else."""
+    contexts, wrong = [], []
+
+    def open_page(options=DESKTOP):
+        contexts.append(browser.new_context(reduced_motion="reduce", **options))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: wrong.append(message.text) if "409" not in message.text else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda one: None if one.url.startswith((server.address, "data:")) else wrong.append(one.url))
+        page.goto(server.address)
+        page.locator(".chip img").first.wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def press(page, key, then):
+    """Press a key and wait for what the page says then."""
+    page.keyboard.press(key)
+    page.locator("#status", has_text=then).wait_for(timeout=10_000)
+
+
+def kept(server):
+    return [(row.answer, row.note) for row in server.answers.rows()]
+
+
+def test_a_sample_is_graded_by_keys(server, visit):
+    page = visit()
+    press(page, "4", "Saved: Destroyed. Building 2 of 25.")
+    page.keyboard.press("n")
+    page.keyboard.type("1 roof 2")  # no answers while a note is written
+    page.keyboard.press("Escape")
+    page.locator("#status", has_text="Note saved.").wait_for()
+    press(page, "0", "Saved: Cannot tell. Building 3 of 25.")
+    for key in "123":  # faster than they are saved
+        page.keyboard.press(key)
+    page.locator("#count", has_text="5 of 25 answered").wait_for()
+    said = ["destroyed", "cannot-tell", "no-damage", "minor-damage", "major-damage"]
+    assert kept(server)[:6] == [(answer, "1 roof 2" if n == 1 else None) for n, answer in enumerate([*said, None])]
+    press(page, "u", "Taken back: not answered. Building 5 of 25.")
+    press(page, "ArrowLeft", "Building 4 of 25, answered: Minor damage.")
+    assert page.get_by_role("button", name="Minor damage").get_attribute("aria-pressed") == "true"
+    page.get_by_label("Only unanswered").check()
+    page.locator("#title", has_text="Building 5 of 25").wait_for()
+    page.get_by_label("Single keys").uncheck()
+    page.keyboard.press("1")
+    page.get_by_role("button", name="Destroyed").focus()
+    press(page, "Enter", "Saved: Destroyed. Building 6 of 25.")
+    assert [answer for answer, _ in kept(server)[:6]] == [*said[:4], "destroyed", None]
+    near = page.locator(".chip img").first.get_attribute("src")
+    page.get_by_role("button", name="Surroundings").click()
+    assert page.locator(".chip img").first.get_attribute("src") == near.replace("near", "wide")
+    assert page.locator(".chip path").count() == 4
+    page.get_by_role("button", name="Outline").click()
+    assert page.locator(".chip path").count() == 0
+
+
+def test_two_pages_see_each_other_and_names_are_text(server, visit):
+    first, second = visit(), visit(PHONE)
+    at = next(n for n, (answer, _) in enumerate(kept(server)) if answer is None)
+    for page in (first, second):
+        assert page.locator("#title").inner_text() == f"Building {at + 1} of 25"
+    press(first, "1", "Saved")
+    second.get_by_role("button", name="Destroyed").click()
+    second.get_by_role("alert").wait_for()
+    assert "answered elsewhere: No visible damage, by Anna" in second.get_by_role("alert").inner_text()
+    assert kept(server)[at][0] == "no-damage"
+    second.get_by_role("button", name="Destroyed").click()
+    second.locator("#status", has_text="Saved: Destroyed").wait_for()
+    assert kept(server)[at][0] == "destroyed"
+    for page in (first, second):
+        assert page.locator("#name").inner_text().startswith("<img src=x")
+        assert page.locator("#name img").count() == 0
+        assert page.title() == "Review of a damage map"
+        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
