@@ -27,21 +27,40 @@ def review(
         str | None, typer.Option(metavar="NAME", help="Who grades on the page; kept with each answer.")
     ] = None,
     browser: Annotated[bool, typer.Option(help="Open the browser with --serve, or only print the address.")] = True,
+    next_looks: Annotated[
+        int | None,
+        typer.Option(
+            "--next", metavar="N", help="Choose N buildings that help the map most.", min=1, show_default=False
+        ),
+    ] = None,
+    update: Annotated[bool, typer.Option("--update", help="Write the map that the answers have moved.")] = False,
 ) -> None:
     """Count damaged buildings from a random sample that people look at, with intervals that hold.
 
-        The first call draws the sample into DIR/review.gpkg. Open it in QGIS over damage.qgz, choose an answer for each building, in the
-        order of `look`, as many as you have time for, and call again: the counts go into DIR/review.json. Or grade on a page, which works
+    The first call draws the sample into DIR/review.gpkg. Open it in QGIS over damage.qgz, choose an answer for each building, in the
+    order of `look`, as many as you have time for, and call again: the counts go into DIR/review.json. Or grade on a page, which works
     without the Internet, with --serve.
 
-        \b
-        deepnets4eo review damage --looks 200
-        deepnets4eo review damage --serve --reviewer Anna
-        deepnets4eo review damage --areas districts.gpkg
-        deepnets4eo review damage anna.gpkg ben.gpkg"""
-    from deepnets4eo.damage.review import write_review, write_sample
+    \b
+    deepnets4eo review damage --looks 200
+    deepnets4eo review damage --serve --reviewer Anna
+    deepnets4eo review damage --areas districts.gpkg
+    deepnets4eo review damage anna.gpkg ben.gpkg
+    deepnets4eo review damage --next 20
+    deepnets4eo review damage --update"""
+    from deepnets4eo.damage.review import write_next, write_review, write_sample, write_taught
     from deepnets4eo.files import writing
 
+    if next_looks or update:
+        own = [folder / "review.gpkg", *sorted(folder.glob("next-*.gpkg"))]
+        filled = answers or [path for path in own if path.exists()]
+        if update:
+            taught, path = write_taught(folder, filled)
+            show_result(f"{taught.answers} answers put in; {taught.gain()}", path)
+        if next_looks:
+            number, path = write_next(folder, filled, next_looks)
+            show_result(f"{number} buildings chosen to be looked at", path)
+        return
     table, files = folder / "damage.parquet", answers or [folder / "review.gpkg"]
     if not files[0].exists() and (serve or not answers):
         with writing(files[0]):

@@ -9,15 +9,17 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 from xml.etree import ElementTree as ET
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyogrio
 
+from deepnets4eo.arrays import Indices
 from deepnets4eo.damage.products.qgis_styles import DOCTYPE, VERSION, extent_style
 from deepnets4eo.damage.review.counts import ANSWERS, CANNOT_TELL, Reviewed, review_counts
 from deepnets4eo.damage.review.sample import Sample, draw_sample
@@ -52,10 +54,16 @@ def write_sample(path: Path, table: Path, looks: int = 100, seed: int = 0) -> in
     InputError
         The file exists, so that its answers would be lost; the folder holds no damage map.
     """
-    if path.exists():
-        raise InputError(f"{path} exists and may hold answers. Move it away to draw another sample.")
     buildings = _read_map(table)
     rows = draw_sample(buildings, looks, seed).rows
+    write_looks(path, table, buildings, rows, seed)
+    return len(rows)
+
+
+def write_looks(path: Path, table: Path, buildings: gpd.GeoDataFrame, rows: Indices, seed: int | None) -> None:
+    """Write buildings of a map to be filled. rows : in the order of the looks; seed : of the draw, None for chosen buildings."""
+    if path.exists():
+        raise InputError(f"{path} exists and may hold answers. Move it away to draw another sample.")
     frame = gpd.GeoDataFrame(
         {"look": np.arange(1, len(rows) + 1), "id": buildings["id"].to_numpy()[rows], "answer": None, "note": None, "reviewer": None},
         geometry=buildings.geometry.to_numpy()[rows], crs=buildings.crs,
@@ -75,9 +83,8 @@ def write_sample(path: Path, table: Path, looks: int = 100, seed: int = 0) -> in
             database.execute(
                 f"CREATE TABLE {DRAWN} (fid INTEGER PRIMARY KEY NOT NULL, looks INTEGER, seed INTEGER, sha256 TEXT)"
             )
-            database.execute(f"INSERT INTO {DRAWN} VALUES (1, ?, ?, ?)", (looks, seed, sha256(table)))
+            database.execute(f"INSERT INTO {DRAWN} VALUES (1, ?, ?, ?)", (len(rows), seed, sha256(table)))
             register_table(database, DRAWN, "Of which map the sample was drawn, and how")
-    return len(rows)
 
 
 def open_sample(path: Path, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
@@ -105,6 +112,34 @@ def read_answers(path: Path, table: Path) -> tuple[Sample, dict[int, str], gpd.G
     InputError
         The file is no sample, or of another map; a building is double or was not drawn; an answer does not exist.
     """
+    filled = read_filled(path, table)
+    if filled.seed is None:
+        raise InputError(
+            f"{path} has chosen buildings, which say nothing of the others. They teach with --update; draw a sample to count."
+        )
+    sample = draw_sample(filled.buildings, filled.looks, filled.seed)
+    for row in filled.answers:
+        if row not in sample.rows:
+            raise InputError(
+                f"building {filled.buildings['id'].iloc[row]!r} in {path} was not drawn. A chosen building says nothing of the others: "
+                "take it out."
+            )
+    return sample, filled.answers, filled.buildings
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A file of looks. buildings : the map's table; rows : of it that the file shows; answers : row → answer; seed : None where chosen."""
+
+    buildings: gpd.GeoDataFrame
+    rows: Indices
+    answers: dict[int, str]
+    looks: int
+    seed: int | None
+
+
+def read_filled(path: Path, table: Path) -> Filled:
+    """Read a file of looks, drawn or chosen. Errors: InputError as of `read_answers`."""
     try:
         frame = read_table(path, LAYER)
         with closing(open_sample(path, "ro")) as database:
@@ -118,20 +153,19 @@ def read_answers(path: Path, table: Path) -> tuple[Sample, dict[int, str], gpd.G
             f"{path} was drawn from another map than {table}. Give the folder of its map, or move the sample away and draw another."
         )
     buildings = _read_map(table)
-    sample = draw_sample(buildings, int(looks), int(seed))
-    drawn = dict(zip(buildings["id"].to_numpy()[sample.rows].tolist(), sample.rows.tolist(), strict=True))
-    filled = frame[frame["answer"].notna() & (frame["answer"].astype(str).str.strip() != "")]
-    if (double := filled["id"][filled["id"].duplicated()]).any():
+    rows = pd.Index(buildings["id"]).get_indexer(frame["id"])
+    answered = (frame["answer"].notna() & (frame["answer"].astype(str).str.strip() != "")).to_numpy()
+    if (double := frame["id"][answered][frame["id"][answered].duplicated()]).any():
         raise InputError(f"{path} has building {double.iloc[0]!r} twice. Keep one row of it.")
-    if not filled["id"].isin(list(drawn)).all():
-        other = filled["id"][~filled["id"].isin(list(drawn))].iloc[0]
-        raise InputError(
-            f"building {other!r} in {path} was not drawn. A chosen building says nothing of the others: take it out."
-        )
-    answers = {drawn[name]: str(answer).strip() for name, answer in zip(filled["id"], filled["answer"], strict=True)}
+    if (rows[answered] < 0).any():
+        other = frame["id"][answered & (rows < 0)].iloc[0]
+        raise InputError(f"building {other!r} in {path} was not drawn: the map has none of that id. Take it out.")
+    answers = {
+        int(row): str(answer).strip() for row, answer in zip(rows[answered], frame["answer"][answered], strict=True)
+    }
     if wrong := sorted(set(answers.values()) - set(ANSWERS)):
         raise InputError(f"{path} has the answer {wrong[0]!r}; expected one of {', '.join(ANSWERS)}. Correct it there.")
-    return sample, answers, buildings
+    return Filled(buildings, rows[rows >= 0], answers, int(looks), None if seed is None else int(seed))
 
 
 def _read_map(table: Path) -> gpd.GeoDataFrame:

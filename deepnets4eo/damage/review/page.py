@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from deepnets4eo.damage.review.answers import read_answers
+from deepnets4eo.damage.review.answers import read_filled
 from deepnets4eo.damage.review.counts import ANSWERS, CANNOT_TELL
 from deepnets4eo.damage.review.looks import Answers, Chips
 from deepnets4eo.damage.vocabulary import GRADES, TITLES, colors
@@ -82,7 +82,7 @@ class ReviewServer(ThreadingHTTPServer):
     allow_reuse_address = sys.platform != "win32"  # where it lets two programs share a port
 
     def __init__(self, folder: Path, sample: Path, reviewer: str | None = None) -> None:
-        *_, buildings = read_answers(sample, folder / "damage.parquet")
+        buildings = read_filled(sample, folder / "damage.parquet").buildings
         self.answers = Answers(sample, reviewer)
         try:
             rows = self.answers.rows()

@@ -1,0 +1,142 @@
+"""The files of corrections that teach: buildings chosen to be looked at next, and the map that answers have moved.
+
+Both lie beside the map, which stays as it is: samples are drawn from it and counted by it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from deepnets4eo.arrays import Indices
+from deepnets4eo.damage.decision import with_sets
+from deepnets4eo.damage.review.answers import read_filled, write_looks
+from deepnets4eo.damage.review.teaching import Taught, choose_next, teach
+from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import atomic_write
+from deepnets4eo.footprints.files import read_table
+from deepnets4eo.outputs.input_files import check_not_inputs
+from deepnets4eo.polygons.vector_files import set_fixed_times
+
+TAUGHT = "taught.gpkg"
+COLUMNS = ("damage", "damage_prob", "confidence", "damage_set")
+
+
+def write_next(folder: Path, files: Sequence[Path], count: int) -> tuple[int, Path]:
+    """Choose the buildings whose answers help most, and write them to be filled into the first next-….gpkg that is not there.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the damage map.
+    files : Sequence[Path]
+        Samples and chosen buildings that people have.
+    count : int
+        How many are chosen.
+
+    Returns
+    -------
+    (int, Path)
+        How many there were to choose, and the file.
+
+    Raises
+    ------
+    InputError
+        See `read_answers`; or no building is left.
+    """
+    table = folder / "damage.parquet"
+    buildings, answers, listed = _read_all(files, table)
+    rows = choose_next(buildings, answers, listed, count)
+    if not len(rows):
+        raise InputError(f"all assessed buildings of {table} were drawn or chosen before. Fill those.")
+    number = 1
+    while (path := folder / f"next-{number}.gpkg").exists():
+        number += 1
+    write_looks(path, table, buildings, rows, None)
+    return len(rows), path
+
+
+def write_taught(folder: Path, files: Sequence[Path]) -> tuple[Taught, Path]:
+    """Write the map with what people answered, and with the grades of the others moved where that helped, as taught.gpkg.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the damage map, which stays.
+    files : Sequence[Path]
+        Samples and chosen buildings; of two answers the later file's holds.
+
+    Returns
+    -------
+    (Taught, Path)
+
+    Raises
+    ------
+    InputError
+        See `read_answers` and `teach`; or the folder has no damage.gpkg.
+    """
+    buildings, answers, _ = _read_all(files, folder / "damage.parquet")
+    source, path = folder / "damage.gpkg", folder / TAUGHT
+    if not source.is_file():
+        raise InputError(f"{source} does not exist, from which the taught map is made. Make the map again.")
+    check_not_inputs([path], files)
+    taught = teach(buildings, answers)
+    with atomic_write(path) as partial:
+        shutil.copyfile(source, partial)
+        with closing(sqlite3.connect(partial)) as database, database:
+            _update(database, _with_answers(taught.buildings, answers))
+            _note(database, taught)
+        set_fixed_times(partial)
+    return taught, path
+
+
+def _update(database: sqlite3.Connection, buildings: pd.DataFrame) -> None:
+    """Put the grades of a table into the layer of a copied map; its estimates, which rest on the old ones, are taken out."""
+    for name in ("ST_IsEmpty", "ST_MinX", "ST_MaxX", "ST_MinY", "ST_MaxY"):
+        database.create_function(
+            name, 1, lambda _: None
+        )  # triggers of the spatial index name them; no geometry changes
+    changed = buildings[["id", *COLUMNS]].astype(object).where(buildings[["id", *COLUMNS]].notna(), None)
+    database.execute(f"CREATE TEMP TABLE taught (id TEXT PRIMARY KEY, {', '.join(COLUMNS)})")
+    database.executemany("INSERT INTO taught VALUES (?, ?, ?, ?, ?)", changed.itertuples(index=False, name=None))
+    names = ", ".join(COLUMNS)
+    database.execute(f"UPDATE buildings SET ({names}) = (SELECT {names} FROM taught WHERE taught.id = buildings.id)")
+    database.execute("DELETE FROM estimates")
+
+
+def _with_answers(buildings: pd.DataFrame, answers: dict[int, str]) -> pd.DataFrame:
+    """The table in which assessed buildings have the grades that people gave them, and every grade is in its set."""
+    members = np.stack(
+        [buildings["damage_set"].fillna("").str.contains(grade).to_numpy(bool) for grade in GRADES], axis=1
+    )
+    table = with_sets(buildings, members)
+    seen = [row for row, answer in answers.items() if answer in GRADES and buildings["status"].iloc[row] == ASSESSED]
+    grades = np.array([answers[row] for row in seen], object)
+    columns = {name: table[name].to_numpy(copy=True) for name in COLUMNS}
+    for column, values in zip(columns.values(), (grades, np.isin(grades, DAMAGED), 1.0, grades), strict=True):
+        column[seen] = values
+    return table.assign(**columns)
+
+
+def _note(database: sqlite3.Connection, taught: Taught) -> None:
+    """Say in the table of findings what was taught."""
+    message = f"{taught.answers} buildings have the grade that a person gave them; {taught.gain()}"
+    database.execute(
+        "INSERT INTO findings (code, severity, message, remedy) VALUES ('taught', 'note', ?, ?)",
+        (message, "Count damaged buildings by a random sample of the map that was not taught."),
+    )
+
+
+def _read_all(files: Sequence[Path], table: Path) -> tuple[pd.DataFrame, dict[int, str], Indices]:
+    """The map's table, row → answer, and the rows that the files show."""
+    read = [read_filled(file, table) for file in files]
+    answers = {row: answer for each in read for row, answer in each.answers.items()}
+    buildings = read[0].buildings if read else read_table(table)
+    return buildings, answers, np.unique(np.concatenate([np.empty(0, np.intp), *(each.rows for each in read)]))

@@ -1,0 +1,126 @@
+"""Maps that learn from what people answered: what moves, what stays, and which buildings are looked at next."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+
+from deepnets4eo.cli.main import main
+from deepnets4eo.damage.map_content import DamageMapContent
+from deepnets4eo.damage.products.tables import write_gpkg, write_parquet
+from deepnets4eo.damage.review import choose_next, teach
+from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.errors import InputError
+
+COUNT = 300
+
+
+def make_map(known: float, seed: int = 0) -> tuple[gpd.GeoDataFrame, list[str]]:
+    """A map that ranks damage poorly, evidence that ranks it better by `known`, and the true grades."""
+    rng = np.random.default_rng(seed)
+    grade = rng.integers(0, 4, COUNT)
+    prob = 1 / (1 + np.exp(-(rng.normal(size=COUNT) + 1.2 * (grade >= 2) - 0.6)))
+    named = np.where(prob > 0.5, 3, 0)
+    x = np.arange(COUNT) * 40.0
+    columns = {
+        "id": [f"b{number}" for number in range(COUNT)],
+        "damage": np.array(GRADES, object)[named],
+        "damage_prob": prob,
+        "confidence": 0.9 * np.maximum(prob, 1 - prob),
+        "damage_set": "no-damage,minor-damage,major-damage",
+        "status": "assessed",
+        "reason": "",
+        "method": "pre_post",
+        "dx_px": 0.0,
+        "dy_px": 0.0,
+        "ev_new": known * grade + rng.normal(size=COUNT),
+        "ev_empty": np.nan,
+    }
+    frame = gpd.GeoDataFrame(columns, geometry=shapely.box(x, 0, x + 20, 20), crs="EPSG:32615")
+    frame.loc[:9, ["status", "damage", "damage_prob", "confidence"]] = ["not_assessed", None, np.nan, np.nan]
+    return frame, [GRADES[number] for number in grade]
+
+
+def right(buildings: gpd.GeoDataFrame, truth: list[str], rows: np.ndarray) -> float:
+    return float(np.mean(buildings["damage"].to_numpy()[rows] == np.array(truth)[rows]))
+
+
+def test_what_the_map_did_not_heed_is_learnt_from_answers() -> None:
+    buildings, truth = make_map(known=2.0)
+    answers = {row: truth[row] for row in range(100)} | {100: "cannot-tell"}
+    taught = teach(buildings, answers)
+    assert set(taught.moved) == {"damaged", "minor-damage", "destroyed"}
+    assert taught.answers == 90  # ten were not assessed
+    assert taught.after.f1 > taught.before.f1
+    assert "F1" in taught.gain()
+    rest = np.arange(101, COUNT)
+    assert right(taught.buildings, truth, rest) > right(buildings, truth, rest) + 0.08
+    assert taught.buildings["damage"][:10].isna().all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_moves_where_nothing_can_be_gained(seed: int) -> None:
+    buildings, _ = make_map(known=0.0, seed=seed)
+    by_map = np.where(np.random.default_rng(seed).random(COUNT) < buildings["damage_prob"], "destroyed", "no-damage")
+    taught = teach(buildings, {row: str(by_map[row]) for row in range(10, 60)})
+    assert taught.moved == ()
+    assert taught.buildings is buildings
+    assert taught.before == taught.after
+
+
+def test_few_answers_teach_nothing() -> None:
+    buildings, truth = make_map(known=2.0)
+    with pytest.raises(InputError, match="19 assessed buildings have an answer"):
+        teach(buildings, {row: truth[row] for row in range(29)})
+
+
+def test_doubtful_buildings_unlike_those_looked_at_come_next() -> None:
+    buildings, _ = make_map(known=2.0)
+    sure = np.arange(10, COUNT) % 2 == 0
+    buildings.loc[10:, "damage_prob"] = np.where(sure, 0.001, 0.45)
+    buildings.loc[10:, "confidence"] = np.where(sure, 0.998, 0.3)
+    buildings.loc[10:, "damage"] = np.where(sure, "no-damage", "minor-damage")
+    shown = np.arange(10, 100)
+    chosen = choose_next(buildings, {}, shown, 40)
+    assert len(np.unique(chosen)) == 40
+    assert chosen.min() >= 100  # neither shown nor without a grade
+    assert np.mean(chosen % 2) > 0.9  # the doubtful ones
+    assert len(choose_next(buildings, {}, shown, 1000)) == COUNT - 100
+    assert len(choose_next(buildings, {}, np.empty(0, int), 3)) == 3
+
+
+def fill(path: Path, truth: list[str]) -> list[str]:
+    with closing(sqlite3.connect(path)) as database, database:
+        names = [name for (name,) in database.execute("SELECT id FROM sample ORDER BY look")]
+        database.executemany("UPDATE sample SET answer = ? WHERE id = ?", [(truth[int(n[1:])], n) for n in names])
+    return names
+
+
+def test_chosen_answers_move_a_copy_of_the_map_and_enter_no_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    buildings, truth = make_map(known=2.0)
+    content = DamageMapContent(buildings, gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 9, 9)], crs=buildings.crs))
+    old = write_gpkg(content, tmp_path / "damage.gpkg").read_bytes()
+    write_parquet(content, tmp_path / "damage.parquet")
+    assert main(["review", str(tmp_path), "--next", "30"]) == 0
+    assert main(["review", str(tmp_path), "--next", "30"]) == 0
+    first, second = (set(fill(tmp_path / f"next-{number}.gpkg", truth)) for number in (1, 2))
+    assert not first & second
+    capsys.readouterr()
+    assert main(["review", str(tmp_path), "--update"]) == 0
+    assert "60 answers put in; the others are graded anew" in capsys.readouterr().err
+    taught = gpd.read_file(tmp_path / "taught.gpkg", layer="buildings").set_index("id")
+    answered = [int(name[1:]) for name in first | second]
+    assert right(taught, truth, np.array(answered)) == 1
+    assert right(taught, truth, np.arange(10, COUNT)) > right(buildings, truth, np.arange(10, COUNT)) + 0.08
+    sets = taught["damage_set"][10:]
+    assert all(grade in kept for grade, kept in zip(taught["damage"][10:], sets, strict=True))
+    assert "60 buildings have" in gpd.read_file(tmp_path / "taught.gpkg", layer="findings")["message"].iloc[0]
+    assert (tmp_path / "damage.gpkg").read_bytes() == old
+    assert main(["review", str(tmp_path), str(tmp_path / "next-1.gpkg")]) == 2
+    assert "say nothing of the others" in capsys.readouterr().err
