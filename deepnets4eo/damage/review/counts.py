@@ -1,7 +1,8 @@
 """How many buildings are damaged, from those that a person looked at: numbers, shares and built areas with 95 % intervals.
 
 What was seen counts as it is. How many of the other buildings of a stratum are damaged is drawn from the beta-binomial distribution
-of what was seen in it, whose prior weighs as much as one building: half what the map says, half nothing (Jeffreys 1946). Where none
+of what was seen in it, whose prior weighs as much as one building: half what the map says after it was recalibrated by all that was seen,
+half nothing (Jeffreys 1946). Where none
 of a stratum was seen damaged, none is the least that it holds; where all were, all is the most. So an interval begins at what was seen,
 never has a negative end, and has no width of zero where nothing was seen, as Wald's has.
 """
@@ -15,6 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit, logit
 
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.damage.review.sample import Sample
@@ -26,6 +29,8 @@ ANSWERS = (*GRADES, CANNOT_TELL)
 DRAWS = 4000
 ENDS = (0.025, 0.975)
 PRIOR_OF_NOTHING = 0.25  # of either side; the other half of the prior is shared as the map's mean probability
+TRUST = 0.3  # in the map's log-odds as they are: the weight of the squares by which they are shifted and stretched
+RAREST = 1e-4  # probability that a map says, at least
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,7 @@ def _estimate(
     sample: Sample, counted: Mask, rows: Indices, hits: Mask, by_map: Floats, rng: np.random.Generator
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Number and area of one kind with their intervals. rows : that were looked at; hits : which of them are of the kind."""
-    count = int(sample.stratum.max()) + 1
+    count, by_map = int(sample.stratum.max()) + 1, _recalibrated(by_map, rows, hits)
 
     def sums(of: Indices | Mask, weights: Floats | None = None) -> Floats:
         return np.bincount(sample.stratum[of], weights, count).astype(float)
@@ -171,6 +176,20 @@ def _estimate(
         for part in drawn
     ]
     return number, _with_interval(found_area + float((expected * mean).sum()), areas)
+
+
+def _recalibrated(by_map: Floats, rows: Indices, hits: Mask) -> Floats:
+    """(N,) what the map says, its log-odds shifted and stretched towards what was seen in all strata together."""
+    odds, unchanged = logit(np.clip(by_map, RAREST, 1 - RAREST)), np.array([0.0, 1.0])
+    seen = np.column_stack([np.ones(len(rows)), odds[rows]])
+
+    def loss(line: Floats) -> tuple[float, Floats]:
+        at, off = seen @ line, line - unchanged
+        slope = seen.T @ (expit(at) - hits) + TRUST * off
+        return float(np.logaddexp(0, at).sum() - at[hits].sum() + TRUST / 2 * (off @ off)), slope
+
+    shift, stretch = minimize(loss, unchanged, jac=True).x
+    return np.asarray(expit(shift + stretch * odds))
 
 
 def _with_interval(expected: float, drawn: list[NDArray[Any]]) -> dict[str, Any]:

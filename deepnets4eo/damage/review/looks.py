@@ -28,10 +28,10 @@ from deepnets4eo.rasters.display import colour_bands
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration.pair import UNMOVED, ImagePair, on_post_grid
 
-LEAST_M = 40.0  # side of the ground around a building
+LEAST_M, LEAST_PX = 40.0, 64  # side of the ground around a building
 AROUND = 2.2  # times the longer side of its outline
 WIDE = 3.0  # times that where more of the surroundings is shown
-MOST_PX = 4096  # of the image are read along a side
+MOST_PX = 3072  # of the image are read along a side
 SHOWN_PX = 800
 QUALITY = 90
 MEASURED = 24  # chips over which brightness is stretched
@@ -114,7 +114,8 @@ class Chips:
         """Pixels of the image after around a building: a square on the ground, MOST_PX at most."""
         row_m, col_m = gsd_m(self.grid)
         across, down = self._high[number] - self._low[number]
-        side_m = max(LEAST_M, AROUND * max(across * col_m, down * row_m)) * (WIDE if wide else 1)
+        side_m = max(LEAST_M, LEAST_PX * max(row_m, col_m), AROUND * max(across * col_m, down * row_m))
+        side_m *= WIDE if wide else 1
         height, width = (min(MOST_PX, max(1, math.ceil(side_m / step))) for step in (row_m, col_m))
         col, row = (self._low[number] + self._high[number]) / 2
         return Window(round(row - height / 2), round(col - width / 2), height, width)
