@@ -19,6 +19,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.catalog import run_path
+from deepnets4eo.damage.areas import check_areas, open_people
 from deepnets4eo.damage.evidence.table import (
     CUT,
     EMPTY,
@@ -105,6 +106,8 @@ class FileJob:
         settings = _with_segmenter(footprints, settings)
         read = [pre, post, footprints, *further.layers.values(), *(each.source for each in rasters)]
         others = [further.points_pre, further.points_post, settings.model, settings.class_shares, settings.segmenter]
+        others += [further.areas, further.population]
+        _check_areas(further)
         check_not_inputs([out, *(out / name for name in PRODUCTS)], [*read, *others])
         return cls(pre, post, footprints, further, settings, out, formats, overwrite, resume, rasters, points)
 
@@ -157,6 +160,8 @@ class FileJob:
                 formats_of(self.formats, inputs.post.grid.crs)  # before long work
                 with progress("evidence") as advance:
                     result = assess_inputs(inputs, self.settings, JobControl(scratch, advance, remote), event)
+                if self.further.areas is not None:
+                    result.add_areas(self.further.areas, self.further.population)
                 paths = result.save(
                     self.out, pre=inputs.pre, post=inputs.post, scores=inputs.scores, overwrite=overwrite,
                     scratch=scratch, also=self.formats,
@@ -196,7 +201,7 @@ class FileJob:
             except (MissingExtraError, RunError) as error:
                 raise InputError(
                     f"FOOTPRINTS is -, but the buildings cannot be found: {error} Or give a run of your own with "
-                    "--segmenter, or footprints."
+                    "--set segmenter=RUN, or footprints."
                 ) from error
         return self._open_with(pair.pre, pair.post, buildings)
 
@@ -237,6 +242,16 @@ def _foreseen_lines(inputs: Inputs, out: Path) -> list[str]:
     if left_out:
         lines.append("not assessed: " + "; ".join(f"{count:,} × {reason}" for reason, count in left_out.most_common()))
     return lines
+
+
+def _check_areas(further: FurtherInputs) -> None:
+    """Refuse areas and people that cannot be counted. Errors: InputError."""
+    if further.areas is not None:
+        check_areas(further.areas)
+    elif further.population is not None:
+        raise InputError("population is given without --areas, by which people are counted. Give --areas, e.g. grid.")
+    if further.population is not None:
+        open_people(further.population)
 
 
 def _point_evidence(further: FurtherInputs) -> tuple[PointEvidence | None, list[str]]:
@@ -287,7 +302,7 @@ def _with_segmenter(footprints: str, settings: Settings) -> Settings:
         return replace(settings, segmenter=str(run_path(settings.segmenter or SHIPPED)))
     if settings.segmenter is not None:
         raise InputError(
-            f"FOOTPRINTS is {footprints} and --segmenter {settings.segmenter}; expected a file, or - and a run that finds "
+            f"FOOTPRINTS is {footprints} and --set segmenter={settings.segmenter}; expected a file, or - and a run that finds "
             "the buildings. Give one of the two."
         )
     return settings

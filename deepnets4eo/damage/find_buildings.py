@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 WORKING_GSD_M = 0.7  # at Joplin as good as at 0.5 m, in half the time
 
-REMEDY = "Give footprints, or --segmenter with a run that learnt such images."
+REMEDY = "Give footprints, or --set segmenter=RUN with a run that learnt such images."
 
 PROBABILITY = "building_prob"  # column of the outlines
 COLUMN = "ev_building"

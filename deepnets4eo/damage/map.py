@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from deepnets4eo.damage.map_content import FURTHER, DamageMapContent
+from deepnets4eo.damage.map_content import AREAS_FILE, FURTHER, DamageMapContent
 from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, TITLES, UNGRADED, colors
 from deepnets4eo.display.figures import MAX_PX, SYNTHETIC_MARK, WITH_KEY, add_key, make_axes
 from deepnets4eo.display.summary import ColorRow, Summary, WithSummary, count_text
@@ -17,8 +17,10 @@ from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.scratch import hidden_folder, publish
+from deepnets4eo.outputs.findings import worst_first
 
 if TYPE_CHECKING:
+    import geopandas as gpd
     from matplotlib.axes import Axes
 
     from deepnets4eo.damage.raster_evidence import ScoreLayer
@@ -29,7 +31,16 @@ MANY = 500  # buildings from which on outlines are thin, or they hide each other
 
 
 MANIFEST = "manifest.json"
-PRODUCTS = ("damage.gpkg", "damage.parquet", "summary.json", "report.html", "damage.qgz", *FURTHER.values(), MANIFEST)
+PRODUCTS = (
+    "damage.gpkg",
+    "damage.parquet",
+    "summary.json",
+    "report.html",
+    "damage.qgz",
+    AREAS_FILE,
+    *FURTHER.values(),
+    MANIFEST,
+)
 
 
 class MapImages(NamedTuple):
@@ -70,6 +81,7 @@ class DamageMap(WithSummary, DamageMapContent):
     inundation
         `Inundation.to_dict()`: how many buildings stand in new water, what they count as, and how many are damaged by their
         structure alone and together; empty where water was not looked for.
+    areas : counts of damage by area, as `add_areas` makes them; None without areas
     event : what the map is of: event, place, dates, sensors, credit, producer; every product has it
 
     Raises
@@ -150,8 +162,29 @@ class DamageMap(WithSummary, DamageMapContent):
             folder = None if scratch is None else products_folder(scratch, self, post, pre)
             with hidden_folder(out_dir, folder) as hidden, gdal_cache(cache_bytes(pre, post)):
                 names = write_products(self, hidden, pre=pre, post=post, scores=scores, also=also, home=out_dir)
-                publish(hidden, out_dir, names, obsolete=set(FURTHER.values()) - set(names))
+                publish(hidden, out_dir, names, obsolete={AREAS_FILE, *FURTHER.values()} - set(names))
         return {name: out_dir / name for name in names}
+
+    def add_areas(self, areas: str | Path | gpd.GeoDataFrame, population: LayerLike | None = None) -> None:
+        """Count damage by area, into `areas`; every product has it from then on.
+
+        Parameters
+        ----------
+        areas : polygons, a vector file or a table; or "grid" for squares of 500 m, "grid:250" for others
+        population : raster of people a pixel, for the people exposed
+
+        Raises
+        ------
+        InputError
+            There is no such file, it holds no polygons, or the raster is not one of people.
+        """
+        from deepnets4eo.damage.areas import count_areas, find_areas
+
+        counted = find_areas(areas, self.buildings)
+        self.areas = count_areas(
+            self.buildings, counted, self.estimates, population, seed=int(self.parameters.get("seed") or 0)
+        )
+        self.findings = worst_first((*self.findings, *counted.findings()))
 
     def plot(self, image: LayerLike | None = None, *, axes: Axes | None = None, max_px: int = MAX_PX) -> Axes:
         """Draw the outlines in the colours of their grades, with a key and the count of each.

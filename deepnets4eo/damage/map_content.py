@@ -24,6 +24,7 @@ FURTHER = {  # format → its file, where buildings have a longitude and latitud
     "xbd": "damage_xbd.json",
     "osm": "damage_osm.geojson",
 }
+AREAS_FILE = "areas.csv"  # where areas were counted
 USUAL = ("csv", "geojson", "kml")  # of these, where none are chosen
 COLUMNS = ("id", "damage", "damage_prob", "confidence", "damage_set", "status", "reason", "method", "dx_px", "dy_px")
 
@@ -47,6 +48,7 @@ class DamageMapContent:
     extent_without_outlines: gpd.GeoDataFrame | None = None
     event: EventInfo = field(default_factory=EventInfo)
     inundation: dict[str, Any] = field(default_factory=dict)
+    areas: gpd.GeoDataFrame | None = None
 
     def __post_init__(self) -> None:
         _check(self.buildings)

@@ -136,7 +136,7 @@ class Settings:
         str | None,
         Field(
             description="Run that finds the buildings in PRE (else POST) where FOOTPRINTS is -; by default buildings.",
-            json_schema_extra=INPUTS,
+            json_schema_extra=KEY,
         ),
     ] = None
     workers: int = 2
@@ -146,7 +146,8 @@ class Settings:
 @option_group
 class FurtherInputs:
     """What a damage job reads beside images and footprints, as the command line takes it; paths.
-    evidence : NAME=RASTER, a raster of scores each. evidence_weight : NAME=WEIGHT of these, or points=WEIGHT."""
+    evidence : NAME=RASTER, a raster of scores each. evidence_weight : NAME=WEIGHT of these, or points=WEIGHT. areas, population : what
+    the damage is counted by (see `DamageMap.add_areas`); they shape no grade."""
 
     dsm_pre: Annotated[
         str | None, Field(description="Surface model before, for height loss.", json_schema_extra=INPUTS)
@@ -176,6 +177,19 @@ class FurtherInputs:
         Field(
             description="Share of such scores, or of points, in the decision, 0-1; times the skill in their card.",
             json_schema_extra={**DECISION, "metavar": "NAME=WEIGHT"},
+        ),
+    ] = None
+    areas: Annotated[
+        str | None,
+        Field(
+            description="Polygons, e.g. districts, that are counted each; or grid for squares of 500 m, grid:250 for others.",
+            json_schema_extra=INPUTS,
+        ),
+    ] = None
+    population: Annotated[
+        str | None,
+        Field(
+            description="Raster of people a pixel, for the people exposed in each of --areas.", json_schema_extra=KEY
         ),
     ] = None
 

@@ -21,7 +21,7 @@ from shapely.geometry import LineString, Polygon, box
 import deepnets4eo.registration.pair as registration_pair
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage.map import PRODUCTS
-from deepnets4eo.damage.map_content import FURTHER, USUAL
+from deepnets4eo.damage.map_content import AREAS_FILE, FURTHER, USUAL
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import register
 from deepnets4eo.synthetic import City, Event
@@ -67,7 +67,7 @@ def test_the_job_writes_every_product(place: Path, tmp_path: Path, capsys: pytes
     said = capsys.readouterr().out
     assert said.startswith(f"Open {out / 'report.html'}")
     names = {path.name for path in out.iterdir()}
-    assert names == set(PRODUCTS) - {file for name, file in FURTHER.items() if name not in USUAL}
+    assert names == set(PRODUCTS) - {AREAS_FILE} - {file for name, file in FURTHER.items() if name not in USUAL}
     assert {name for name, _ in pyogrio.list_layers(out / "damage.gpkg")} == {
         "buildings",
         "assessed_extent",
@@ -161,7 +161,7 @@ def test_event_formats_and_an_assumed_registration_are_options(
     assert run(place, tmp_path / "out", *event, "--also", "kml", "--assume-registered") == 0
     said = capsys.readouterr().err
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == set(PRODUCTS) - {file for name, file in FURTHER.items() if name != "kml"}
+    assert names == set(PRODUCTS) - {AREAS_FILE} - {file for name, file in FURTHER.items() if name != "kml"}
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert (summary["event"]["name"], summary["event"]["place"]) == ("Tornado", "Joplin")
     assert summary["registration"]["reason"] == "taken as registered, not measured"

@@ -36,7 +36,7 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("damage out/damage.gpkg post.tif houses.gpkg --out out", "out/damage.gpkg", ""),
         ("damage pre.tif post.tif houses.gpkg --dsm-pre dsm.tif --dsm-post dsm.tif --out dsm.tif", "dsm.tif", ""),
         ("damage - tiles houses.gpkg --out tiles", "tiles", ""),
-        ("damage pre.tif post.tif - --segmenter run --out run", "run", ""),
+        ("damage pre.tif post.tif - --set segmenter=run --out run", "run", ""),
     ],
     "review": [
         ("review out out/review.json", "out/review.json", ""),

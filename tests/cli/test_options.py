@@ -456,9 +456,9 @@ def test_damage_evidence_without_a_name_or_number_is_refused(words, message, tmp
 
 
 def test_damage_takes_footprints_or_a_run_that_finds_them(tmp_path, capsys) -> None:
-    words = ["f.gpkg", "--segmenter", "run"]
+    words = ["f.gpkg", "--set", "segmenter=run"]
     assert main(["damage", "a.tif", "b.tif", *words, "--out", str(tmp_path / "out")]) == 2
-    assert "FOOTPRINTS is f.gpkg and --segmenter run" in capsys.readouterr().err
+    assert "FOOTPRINTS is f.gpkg and --set segmenter=run" in capsys.readouterr().err
 
 
 def test_change(reach, tmp_path) -> None:

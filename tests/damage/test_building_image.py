@@ -43,7 +43,7 @@ def test_degrees_are_measured_on_the_ground() -> None:
 def test_images_that_were_never_learnt_are_refused_with_a_way_out(options: dict, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         to_working_image(make_image(**options), 0.5)
-    assert "Give footprints, or --segmenter" in str(caught.value)
+    assert "Give footprints, or --set segmenter=RUN" in str(caught.value)
 
 
 @pytest.mark.parametrize(("dtype", "scale", "offset"), [("uint16", 7, 300), ("float32", 1 / 255, 0.02)])

@@ -9,12 +9,12 @@ import pytest
 from made_up_map import make_grid, make_images, make_map
 
 from deepnets4eo.damage.map import PRODUCTS, DamageMap, MapImages
-from deepnets4eo.damage.map_content import FURTHER, USUAL
+from deepnets4eo.damage.map_content import AREAS_FILE, FURTHER, USUAL
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import sha256
 from deepnets4eo.outputs.event import EventInfo
 
-ALWAYS = set(PRODUCTS) - set(FURTHER.values())
+ALWAYS = set(PRODUCTS) - {AREAS_FILE, *FURTHER.values()}
 FILES = ALWAYS | {FURTHER[name] for name in USUAL}
 
 
@@ -49,6 +49,7 @@ def test_further_formats_are_chosen_and_those_of_an_earlier_map_removed(made, tm
 
 def test_every_format_is_written_on_request(made, tmp_path):
     damage_map, pre, post = made
+    damage_map.add_areas("grid")
     damage_map.save(tmp_path / "out", pre=pre, post=post, also=tuple(FURTHER))
     assert names(tmp_path / "out") == set(PRODUCTS)
 

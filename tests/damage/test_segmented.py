@@ -64,7 +64,7 @@ def test_roofs_that_a_run_sees_become_right_angled_outlines(case: Path, tmp_path
 
 
 def test_the_job_runs_without_footprints(case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["damage", str(case / "pre.tif"), str(case / "post.tif"), "-", "--segmenter", str(case / "run")]
+    arguments = ["damage", str(case / "pre.tif"), str(case / "post.tif"), "-", "--set", f"segmenter={case / 'run'}"]
     out = tmp_path / "out"
     assert main([*arguments, "--out", str(out), "--dry-run"]) == 0
     assert "would be assessed" in capsys.readouterr().out
@@ -75,7 +75,7 @@ def test_the_job_runs_without_footprints(case: Path, tmp_path: Path, capsys: pyt
 
 
 def test_a_map_from_the_image_after_alone_says_that_destroyed_buildings_are_missing(case: Path, tmp_path: Path) -> None:
-    arguments = ["damage", "-", str(case / "post.tif"), "-", "--segmenter", str(case / "run")]
+    arguments = ["damage", "-", str(case / "post.tif"), "-", "--set", f"segmenter={case / 'run'}"]
     assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
     findings = read_json(tmp_path / "out" / "summary.json")["findings"]
     assert "outlines_after_event" in [finding["code"] for finding in findings]
@@ -89,7 +89,7 @@ def test_images_of_different_places_are_refused_before_buildings_are_looked_for(
     with CogWriter(tmp_path / "far.tif", far, count=3) as file:
         file.write(whole(far), view(4)[0])
     monkeypatch.setattr("deepnets4eo.damage.find_buildings.load_run", lambda _: pytest.fail("looked for buildings"))
-    arguments = ["damage", str(case / "pre.tif"), str(tmp_path / "far.tif"), "-", "--segmenter", str(case / "run")]
+    arguments = ["damage", str(case / "pre.tif"), str(tmp_path / "far.tif"), "-", "--set", f"segmenter={case / 'run'}"]
     assert main([*arguments, "--out", str(tmp_path / "out"), *options]) == 2
     assert "do not overlap" in " ".join(capsys.readouterr().err.split())
 
@@ -98,7 +98,15 @@ def test_a_pre_image_taken_as_registered_that_is_not_there_is_refused_before_bui
     case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("deepnets4eo.damage.find_buildings.load_run", lambda _: pytest.fail("looked for buildings"))
-    arguments = ["damage", "-", str(case / "post.tif"), "-", "--segmenter", str(case / "run"), "--assume-registered"]
+    arguments = [
+        "damage",
+        "-",
+        str(case / "post.tif"),
+        "-",
+        "--set",
+        f"segmenter={case / 'run'}",
+        "--assume-registered",
+    ]
     assert main([*arguments, "--out", str(tmp_path / "out")]) == 2
     assert "but there is none" in " ".join(capsys.readouterr().err.split())
 
@@ -106,7 +114,7 @@ def test_a_pre_image_taken_as_registered_that_is_not_there_is_refused_before_bui
 def test_a_killed_job_does_not_look_for_the_buildings_again(
     case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arguments = ["damage", str(case / "pre.tif"), str(case / "post.tif"), "-", "--segmenter", str(case / "run"),
+    arguments = ["damage", str(case / "pre.tif"), str(case / "post.tif"), "-", "--set", f"segmenter={case / 'run'}",
                  "--out", str(tmp_path / "out")]  # fmt: skip
 
     def killed(*_positional: object, **_named: object) -> None:
@@ -142,7 +150,9 @@ def test_how_sure_the_network_was_of_an_outline_is_evidence_that_decides_nothing
 
 def test_both_footprints_and_a_segmenter_are_refused(case: Path, tmp_path: Path, capsys) -> None:
     images = [str(case / "pre.tif"), str(case / "post.tif")]
-    assert main(["damage", *images, "a.gpkg", "--segmenter", str(case / "run"), "--out", str(tmp_path / "out")]) == 2
+    assert (
+        main(["damage", *images, "a.gpkg", "--set", f"segmenter={case / 'run'}", "--out", str(tmp_path / "out")]) == 2
+    )
 
 
 def test_an_image_without_buildings_or_with_other_bands_is_refused(case: Path, tmp_path: Path) -> None:
@@ -263,7 +273,7 @@ def test_without_good_weights_one_line_says_what_to_do(
     assert main(["damage", str(case / "pre.tif"), str(case / "post.tif"), "-", "--out", str(tmp_path / "out")]) == 2
     error = " ".join(capsys.readouterr().err.split())
     assert "FOOTPRINTS is -, but the buildings cannot be found" in error
-    assert error.endswith("Or give a run of your own with --segmenter, or footprints.")
+    assert error.endswith("Or give a run of your own with --set segmenter=RUN, or footprints.")
 
 
 def test_without_torch_the_extra_is_named(
@@ -276,4 +286,4 @@ def test_without_torch_the_extra_is_named(
     monkeypatch.setattr("deepnets4eo.damage.find_buildings.load_run", without_torch)
     assert main(["damage", str(case / "pre.tif"), str(case / "post.tif"), "-", "--out", str(tmp_path / "out")]) == 2
     error = " ".join(capsys.readouterr().err.split())
-    assert 'pip install "deepnets4eo[deep]" Or give a run of your own with --segmenter, or footprints.' in error
+    assert 'pip install "deepnets4eo[deep]" Or give a run of your own with --set segmenter=RUN, or footprints.' in error

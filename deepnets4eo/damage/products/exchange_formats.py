@@ -17,7 +17,7 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.products.summary import caveats, description_lines
+from deepnets4eo.damage.products.summary import area_rows, caveats, description_lines
 from deepnets4eo.damage.vocabulary import GRADES, TITLES, UNGRADED, colors
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, plain
@@ -120,6 +120,15 @@ def write_csv(damage_map: DamageMapContent, path: str | Path) -> Path:
             same = ([value] * len(piece.columns[first]) for value in event.values())
             columns = (piece.columns[name] for name in others)
             stream.write(csv_text(zip(piece.columns[first], *known, *columns, *same, strict=True)))
+    return path
+
+
+def write_areas_csv(areas: gpd.GeoDataFrame, path: Path) -> Path:
+    """Write the counts of areas, a row each; empty where something is not known."""
+    rows = area_rows(areas)
+    with atomic_write(path) as partial:
+        text = csv_text([list(areas.columns.drop(areas.geometry.name)), *(list(row.values()) for row in rows)])
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
     return path
 
 

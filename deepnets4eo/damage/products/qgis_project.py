@@ -18,6 +18,7 @@ from deepnets4eo.damage.products.exchange_formats import NOT_IN_XML
 from deepnets4eo.damage.products.qgis_styles import (
     DOCTYPE,
     VERSION,
+    areas_style,
     buildings_style,
     extent_style,
     raster_pipe,
@@ -101,6 +102,8 @@ def _vector_layers(damage_map: DamageMapContent, crs: ET.Element) -> list[_MapLa
     }
     if damage_map.extent_without_outlines is not None:
         styles["imaged_without_outlines"] = ("Imaged ground without outlines", [without_outlines_style()])
+    if damage_map.areas is not None:
+        styles["areas"] = ("Share of damaged buildings by area", [areas_style()])
     return [
         _MapLayer(KEY.format(name), title, f"./damage.gpkg|layername={name}", "ogr", crs, style)
         for name, (title, style) in styles.items()

@@ -51,6 +51,8 @@ _FILLS = dict(  # denser with severity; the hatch of the worst covers a seventh 
 )
 _VIOLET = (176, 104, 255)  # no grade's, and seen on dark ground, on roofs and on white paper; grey is lost on images
 _EXTENT = _VIOLET, _Fill(outline="dash", width=0.5)
+_SHARES = (0.0, 0.05, 0.15, 0.3, 0.5, 1.0)  # of damaged buildings, borders of the steps by which areas are coloured
+_REDS = ((254, 240, 217), (253, 204, 138), (252, 141, 89), (227, 74, 51), (179, 0, 0))
 _WITHOUT_OUTLINES = _VIOLET, _Fill(outline="dot", width=0.26, angles=(135,), distance=4.0)
 
 
@@ -96,6 +98,25 @@ def extent_style() -> ET.Element:
 def without_outlines_style() -> ET.Element:
     """Renderer of imaged ground without outlines."""
     return _single(*_WITHOUT_OUTLINES)
+
+
+def areas_qml() -> str:
+    """Coloured by the share of damaged buildings."""
+    return _qml(areas_style())
+
+
+def areas_style() -> ET.Element:
+    """Renderer of areas: five steps of the share of damaged buildings, light, so that the ground stays visible."""
+    renderer = _renderer("graduatedSymbol", attr="share", graduatedMethod="GraduatedColor")
+    ranges, symbols = ET.SubElement(renderer, "ranges"), ET.SubElement(renderer, "symbols")
+    for number, (low, high, color) in enumerate(zip(_SHARES[:-1], _SHARES[1:], _REDS, strict=True)):
+        label = f"{low:.0%} – {high:.0%} of buildings damaged"
+        limits = {"lower": f"{low:g}", "upper": f"{high:g}"}
+        ET.SubElement(ranges, "range", {**limits, "symbol": str(number), "label": label, "render": "true"})
+        symbol = _symbol(symbols, str(number), "fill")
+        fill = {"color": _rgba(color, 110), "style": "solid", "outline_color": _rgba(color), "outline_style": "solid"}
+        _layer(symbol, "SimpleFill", {**fill, "outline_width": "0.4", "outline_width_unit": "MM"})
+    return renderer
 
 
 def _qml(*elements: ET.Element) -> str:

@@ -74,6 +74,7 @@ def summarize(damage_map: DamageMapContent, grid: Grid | None = None, seed: int 
         **_grades(assessed, seed, damage_map),
         "estimates": damage_map.estimates,
         "inundation": damage_map.inundation or None,
+        "areas": None if damage_map.areas is None else area_rows(damage_map.areas),
         "intervals": INTERVALS,
         "share_of": "assessed buildings",
         "area_km2": _areas(damage_map, grid),
@@ -86,6 +87,12 @@ def summarize(damage_map: DamageMapContent, grid: Grid | None = None, seed: int 
 def caveats(damage_map: DamageMapContent) -> list[str]:
     """What every reader of a product must know, one sentence each."""
     return [*([SYNTHETIC_CAVEAT] if damage_map.synthetic else []), *CAVEATS]
+
+
+def area_rows(areas: gpd.GeoDataFrame) -> list[dict[str, Any]]:
+    """The columns of counted areas, a dictionary each; None where something is not known."""
+    rows = areas.drop(columns=areas.geometry.name)
+    return [{name: None if value != value else value for name, value in row.items()} for row in rows.to_dict("records")]
 
 
 def description_lines(damage_map: DamageMapContent) -> list[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import geopandas as gpd
 import pyogrio
 
-from deepnets4eo.damage.products.qgis_styles import buildings_qml, extent_qml, without_outlines_qml
+from deepnets4eo.damage.products.qgis_styles import areas_qml, buildings_qml, extent_qml, without_outlines_qml
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, NOT_ASSESSED, POST_ONLY, PRE_POST, SUBJECT
 from deepnets4eo.files import atomic_write
 from deepnets4eo.outputs.provenance import add_event, add_styles, register_table
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from deepnets4eo.damage.map_content import DamageMapContent
 
 GEOMETRY = "geom"
-WITHOUT_OUTLINES = "imaged_without_outlines"
+WITHOUT_OUTLINES, AREAS = "imaged_without_outlines", "areas"
 
 ALWAYS = {  # what the fixed columns say, shown by QGIS as field comments
     "id": "identifier of the building, from the footprints where they had one",
@@ -57,7 +57,7 @@ _ESTIMATES_TABLE = """CREATE TABLE estimates (
 
 
 def write_gpkg(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write layers `buildings`, `assessed_extent`, `imaged_without_outlines` where that is known, and the tables
+    """Write layers `buildings`, `assessed_extent`, `imaged_without_outlines` and `areas` where these are known, and the tables
     `event` (what the map is of), `findings` (what limits the map's worth, worst first; may be empty), `estimates` (share of
     damaged buildings, numbers and built areas with their intervals; may be empty) and `layer_styles`, registered as attributes. The description of `buildings`, which QGIS shows, has the event and the worst finding.
 
@@ -69,8 +69,10 @@ def write_gpkg(damage_map: DamageMapContent, path: str | Path) -> Path:
         _write_layer(damage_map.assessed_extent, partial, "assessed_extent")
         if damage_map.extent_without_outlines is not None:
             _write_layer(damage_map.extent_without_outlines, partial, WITHOUT_OUTLINES)
+        if damage_map.areas is not None:
+            _write_layer(damage_map.areas, partial, AREAS)
         with closing(sqlite3.connect(partial)) as database, database:
-            _add_styles(database, outlines_known=damage_map.extent_without_outlines is not None)
+            _add_styles(database, damage_map)
             add_event(database, damage_map.event, SUBJECT, "buildings")
             _add_findings(database, damage_map)
             _add_estimates(database, damage_map)
@@ -95,14 +97,16 @@ def _write_layer(frame: gpd.GeoDataFrame, path: Path, layer: str) -> None:
         )
 
 
-def _add_styles(database: sqlite3.Connection, *, outlines_known: bool) -> None:
+def _add_styles(database: sqlite3.Connection, damage_map: DamageMapContent) -> None:
     rows = [
         ("buildings", "damage", buildings_qml(), "Visible damage by building"),
         ("assessed_extent", "assessed extent", extent_qml(), "Where buildings could be assessed"),
     ]
-    if outlines_known:
+    if damage_map.extent_without_outlines is not None:
         words = "without outlines", without_outlines_qml(), "Imaged ground without a footprint near by"
         rows.append((WITHOUT_OUTLINES, *words))
+    if damage_map.areas is not None:
+        rows.append((AREAS, "share damaged", areas_qml(), "Share of damaged buildings by area"))
     add_styles(database, rows, GEOMETRY)
 
 

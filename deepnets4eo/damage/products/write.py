@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepnets4eo.damage.map_content import FURTHER, USUAL, DamageMapContent
+from deepnets4eo.damage.map_content import AREAS_FILE, FURTHER, USUAL, DamageMapContent
 from deepnets4eo.damage.products.exchange_formats import (
     has_position,
+    write_areas_csv,
     write_csv,
     write_geojson,
     write_kml,
@@ -86,6 +87,8 @@ def write_products(
         "damage.qgz": lambda path: write_project(damage_map, path, home=home or folder, post=post, pre=pre),
     }
     written = [folder / name if (folder / name).is_file() else write(folder / name) for name, write in writers.items()]
+    if damage_map.areas is not None:
+        written.append(write_areas_csv(damage_map.areas, folder / AREAS_FILE))
     further = WRITERS | {"xbd": lambda content, path: write_xbd(content, path, post.grid)}
     for name, file in FURTHER.items():
         if name in also:

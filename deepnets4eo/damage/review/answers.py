@@ -20,6 +20,7 @@ import pandas as pd
 import pyogrio
 
 from deepnets4eo.arrays import Indices
+from deepnets4eo.damage.areas import find_areas
 from deepnets4eo.damage.products.qgis_styles import DOCTYPE, VERSION, extent_style
 from deepnets4eo.damage.review.counts import ANSWERS, CANNOT_TELL, Reviewed, review_counts
 from deepnets4eo.damage.review.sample import Sample, draw_sample
@@ -219,18 +220,12 @@ def _kappa(first: dict[int, str], second: dict[int, str]) -> dict[str, Any]:
 def _count_areas(
     path: Path, sample: Sample, answers: dict[int, str], buildings: gpd.GeoDataFrame
 ) -> list[dict[str, Any]]:
-    """The counts of each polygon; of one without answers only how many buildings it holds, by their middles."""
-    if not path.exists():
-        raise InputError(f"{path} with the areas does not exist. Check the path.")
-    areas = read_table(path)
-    if areas.crs is not None and buildings.crs is not None:
-        areas = areas.to_crs(buildings.crs)
-    named = next((name for name in areas.columns if areas[name].dtype == object and name != areas.geometry.name), None)
-    middles, counts = buildings.geometry.representative_point(), []
-    for number, outline in enumerate(areas.geometry):
-        inside = middles.within(outline).to_numpy()
+    """The counts of each polygon; of one without answers only how many buildings it holds."""
+    areas, counts = find_areas(str(path), buildings), []
+    for number, name in enumerate(areas.frame["area"]):
+        inside = areas.inside(number)
         graded = any(inside[row] and answer != CANNOT_TELL for row, answer in answers.items())
-        about = {"area": str(areas[named].iloc[number]) if named else str(number + 1), "of": int(inside.sum())}
+        about = {"area": name, "of": int(inside.sum())}
         counts.append(about | (asdict(review_counts(sample, answers, buildings["damage"], inside)) if graded else {}))
     return counts
 

@@ -47,6 +47,7 @@ def opened(tmp_path_factory):
     damage_map = make_map(20, grid=grid)
     damage_map.event = EventInfo("Flood", "Derna", producer="Team 7")
     damage_map.extent_without_outlines = damage_map.assessed_extent.copy()
+    damage_map.add_areas("grid:50")
     images = {}
     for name, image in zip(("pre", "post"), make_images(grid, damage_map), strict=True):
         write_geotiff(folder / f"{name}.tif", image.read()[0], crs=grid.crs, transform=grid.affine)
@@ -71,7 +72,8 @@ def test_every_layer_of_the_project_is_in_its_tree_and_valid(opened):
     assert project["error"] == ""
     assert project["title"] == "Building damage: Flood, Derna"
     assert "Producer: Team 7" in project["abstract"]
-    names = ["Buildings by visible damage", "Assessed extent", "Imaged ground without outlines", "post.tif", "pre.tif"]
+    names = ["Buildings by visible damage", "Assessed extent", "Imaged ground without outlines"]
+    names += ["Share of damaged buildings by area", "post.tif", "pre.tif"]
     assert [layer["name"] for layer in project["layers"]] == names  # QGIS drops those whose keys it does not accept
     assert len(project["keys"]) == len(names)
     assert all(layer["valid"] and layer["crs"] == "EPSG:32615" for layer in project["layers"])
@@ -99,7 +101,12 @@ def test_the_geopackage_brings_its_styles(opened):
     tables = {table["name"]: table for table in report["damage.gpkg"]}
     assert all(table["valid"] for table in tables.values())
     styled = {name for name, table in tables.items() if table["default_style"]}
-    assert styled == {"buildings", "assessed_extent", "imaged_without_outlines"}  # the others are tables without shapes
+    assert styled == {
+        "buildings",
+        "assessed_extent",
+        "imaged_without_outlines",
+        "areas",
+    }  # the others are tables without shapes
     assert tables["buildings"]["drawn"] == counts_by_grade(damage_map)
     assert tables["buildings"]["fields"] == ["fid", *damage_map.buildings.columns.drop("geometry")]
 

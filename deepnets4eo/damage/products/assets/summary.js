@@ -1,5 +1,6 @@
 // What the scene amounts to: counts with their intervals, what was looked at, how well the images fit, what to beware of.
 
+const MOST_AREAS = 40;
 const hasEstimates = () => Boolean(page.summary.estimates?.buildings);
 // What the interval of damaged buildings is of: without known errors of the grading only of the number that is expected.
 const intervalOf = () => (page.summary.damaged.grading || hasEstimates() ? "true number" : "expected");
@@ -26,6 +27,7 @@ function summaryBoxes() {
   return [
     eventBox(),
     box("Counts", countsTable(), damagedLine(), shareLine(), areaLine(), paragraph(`Shares are of the assessed buildings. ${hasEstimates() ? "The intervals are 95 %, of the true numbers; they hold the grading error and may lie beside the number by grade." : "The grades' intervals are 95 %: the wider of a bootstrap over blocks of neighbouring buildings and Wilson's; they hold no grading error."}`)),
+    areasBox(),
     box("What was looked at", factList(assessedFacts()), inWater() ? paragraph(`Water: ${inWater()}, ${number(page.summary.inundation.together)} together.`) : "", reasons()),
   ];
 }
@@ -49,6 +51,19 @@ function countsTable(legend = false) {
   });
   if (legend) rows.push(make("tr", {}, make("th", { scope: "row" }, pie(NOT_ASSESSED), SHORT[NOT_ASSESSED]), make("td", {}, number(summary.buildings.not_assessed)), make("td", {}), make("td", {})));
   return make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...rows));
+}
+
+// The areas with most damage first; all of them are in areas.csv.
+function areasBox() {
+  const areas = page.summary.areas;
+  if (!areas) return "";
+  const most = [...areas].sort((a, b) => b.damaged - a.damaged).slice(0, MOST_AREAS), people = "people" in areas[0];
+  const head = ["Area", "Damaged", "95 % interval", "Share", "Assessed", ...(people ? ["People exposed"] : [])];
+  const rows = most.map((area) => make("tr", {}, make("th", { scope: "row" }, area.area), make("td", {}, number(Math.round(area.damaged))),
+    make("td", {}, bounds([area.damaged_low, area.damaged_high])), make("td", {}, area.share === null ? "" : percent(area.share)), make("td", {}, number(area.assessed)),
+    ...(people ? [make("td", {}, area.people_exposed === null ? "" : number(Math.round(area.people_exposed)))] : [])));
+  const table = make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...rows));
+  return box("By area", table, paragraph(`Major damage or worse, expected number.${areas.length > MOST_AREAS ? ` The ${MOST_AREAS} areas with most of ${number(areas.length)}; all are in areas.csv.` : ""}`));
 }
 
 function shareLine() {

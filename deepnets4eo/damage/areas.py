@@ -1,0 +1,330 @@
+"""Damage by area: counts, shares and people, of districts from a file or of squares that are laid over the map.
+
+A building lies in the area that a point of its inside lies in. Areas may overlap, then a building counts in each; what lies in none has a
+row of its own. The expected number of damaged buildings of an area comes from the probabilities of its buildings, shifted together until
+those of the whole map come to the number that is expected there. Its interval holds the doubt about the whole map, a shift of the area
+against the map, and the chance of single buildings.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from deepnets4eo.arrays import Floats, Indices
+from deepnets4eo.damage.estimates import Z95, expected_count
+from deepnets4eo.damage.vocabulary import ASSESSED, GRADES
+from deepnets4eo.errors import InputError
+from deepnets4eo.footprints.files import read_table
+from deepnets4eo.outputs.findings import Finding, count_of
+from deepnets4eo.rasters.scene import Layer, LayerLike
+from deepnets4eo.zonal import band_sums
+
+GRID = "grid"  # in place of a file: squares
+SIDE_M = 500.0
+OUTSIDE = "outside all areas"
+LOCAL_SPREAD = 1.0  # standard deviation of the log-odds of an area against those of its map: see `count_areas`
+DRAWS = 500
+DECIMALS = 4
+SHIFTS = np.linspace(-12, 12, 97)  # log-odds between which sums are interpolated
+CHUNK = 1000  # areas that are drawn at the same time
+
+
+@dataclass(frozen=True)
+class Areas:
+    """Areas and the buildings in them.
+
+    Attributes
+    ----------
+    frame : GeoDataFrame
+        The column `area`, a name each, and outlines in the CRS of the buildings.
+    area, building : (P,) int
+        Pairs of an area and a building in it, rows of both tables.
+    buildings : int
+        How many buildings there are.
+    """
+
+    frame: gpd.GeoDataFrame
+    area: Indices
+    building: Indices
+    buildings: int
+
+    def inside(self, area: int) -> NDArray[np.bool_]:
+        """(N,) which buildings lie in an area."""
+        inside = np.zeros(self.buildings, bool)
+        inside[self.building[self.area == area]] = True
+        return inside
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Where areas overlap or leave gaps, as notes with the number of buildings."""
+        times = np.bincount(self.building, minlength=self.buildings)
+        notes = []
+        if several := int((times > 1).sum()):
+            notes.append(
+                Finding(
+                    "areas_overlap", "note",
+                    f"Areas overlap: {count_of(several, 'building')} counted in each of them, so the areas' numbers sum to more than the map's.",
+                )
+            )  # fmt: skip
+        if outside := int((times == 0).sum()):
+            notes.append(
+                Finding(
+                    "areas_leave_gaps", "note",
+                    f"Areas leave gaps: {count_of(outside, 'building')} in none of them; the row {OUTSIDE!r} has their numbers.",
+                )
+            )  # fmt: skip
+        return tuple(notes)
+
+
+def find_areas(source: str | Path | gpd.GeoDataFrame, buildings: gpd.GeoDataFrame) -> Areas:
+    """Read areas and find which buildings lie in them.
+
+    Parameters
+    ----------
+    source : str | Path | GeoDataFrame
+        A vector file or a table of polygons, whose first text column names them; or "grid" for squares of 500 m, "grid:250" for others.
+    buildings : GeoDataFrame
+        The map's table.
+
+    Returns
+    -------
+    Areas
+
+    Raises
+    ------
+    InputError
+        There is no such file, it holds no polygons, or only one of areas and buildings has a CRS.
+    """
+    points = buildings.geometry.representative_point()
+    if _is_grid(source):
+        frame = _squares(_side_m(str(source)), points)
+    else:
+        frame = read_areas(source)
+        if (frame.crs is None) != (buildings.crs is None):
+            raise InputError(
+                f"the areas have {'no' if frame.crs is None else 'a'} CRS, the buildings {'none' if buildings.crs is None else 'one'}; "
+                "expected both to have one, or neither. Assign the CRS first."
+            )
+        frame = frame if frame.crs is None else frame.to_crs(buildings.crs)
+    building, area = shapely.STRtree(frame.geometry.to_numpy()).query(points.to_numpy(), predicate="within")
+    order = np.lexsort((building, area))
+    return Areas(frame, area[order], building[order], len(buildings))
+
+
+def read_areas(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Read polygons with their names.
+
+    Parameters
+    ----------
+    source : str | Path | GeoDataFrame
+        A vector file or a table.
+
+    Returns
+    -------
+    GeoDataFrame
+        The column `area` and outlines, in the CRS of the source.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or it holds no polygons.
+    """
+    if isinstance(source, (str, Path)):
+        if not Path(source).exists():
+            raise InputError(f"{source} with the areas does not exist. Check the path, or give {GRID} for squares.")
+        table = read_table(source)
+    else:
+        table = source
+    kinds = set(table.geom_type.dropna())
+    if not kinds & {"Polygon", "MultiPolygon"}:
+        raise InputError(
+            f"the areas hold {', '.join(sorted(kinds)) or 'nothing'}, expected polygons. Give outlines of districts."
+        )
+    texts = (
+        name for name in table.columns if name != table.geometry.name and pd.api.types.is_string_dtype(table[name])
+    )
+    named = next(texts, None)
+    numbers = [str(number) for number in range(1, len(table) + 1)]
+    names = numbers if named is None else table[named].fillna(pd.Series(numbers, table.index)).astype(str).tolist()
+    return gpd.GeoDataFrame({"area": names}, geometry=table.geometry.to_numpy(), crs=table.crs)
+
+
+def check_areas(source: str) -> None:
+    """Refuse what cannot be areas before long work: a file without polygons, or squares of no size. Errors: InputError."""
+    if _is_grid(source):
+        _side_m(source)
+    else:
+        read_areas(source)
+
+
+def _is_grid(source: Any) -> bool:
+    return isinstance(source, str) and source.partition(":")[0] == GRID
+
+
+def _side_m(source: str) -> float:
+    """Side of the squares of "grid:250"."""
+    try:
+        side = float(source.partition(":")[2] or SIDE_M)
+    except ValueError:
+        side = math.nan
+    if not 10 <= side <= 1e6:
+        raise InputError(
+            f"the areas are {source}, expected {GRID} or {GRID}:SIDE with a side of 10 to 1,000,000 metres. Correct it."
+        )
+    return side
+
+
+def _squares(side: float, points: gpd.GeoSeries) -> gpd.GeoDataFrame:
+    """Squares with a building in them, named by their south-western corner in metres."""
+    if points.crs is None:
+        raise InputError("the areas are squares, but the buildings have no CRS, so metres are not known. Give a file.")
+    crs = points.crs if points.crs.is_projected else points.estimate_utm_crs()
+    at = points.to_crs(crs)
+    known = np.isfinite(at.x) & np.isfinite(at.y)
+    corners = np.unique(np.floor(np.column_stack([at.x[known], at.y[known]]) / side), axis=0) * side
+    shapes = shapely.box(*corners.T, *(corners + side).T)
+    names = [f"{x:.0f} {y:.0f}" for x, y in corners]
+    return gpd.GeoDataFrame({"area": names}, geometry=shapes, crs=crs).to_crs(points.crs)
+
+
+def count_areas(
+    buildings: gpd.GeoDataFrame,
+    areas: Areas,
+    estimates: dict[str, Any] | None = None,
+    population: LayerLike | None = None,
+    seed: int = 0,
+) -> gpd.GeoDataFrame:
+    """Count damage by area.
+
+    Parameters
+    ----------
+    buildings : GeoDataFrame
+        The map's table.
+    areas : Areas
+        See `find_areas`.
+    estimates : dict | None
+        The map's, see `site_estimates`; without, the interval holds no doubt about the whole map but that of single buildings.
+    population : LayerLike | None
+        A raster of people a pixel.
+    seed : int
+        Seed of the draws behind the intervals.
+
+    Returns
+    -------
+    GeoDataFrame
+        A row an area: `area`, `buildings`, `assessed`, a column for each grade with the number called so, `damaged` with `damaged_low`
+        and `damaged_high` (expected number and 95 % interval), `share` of the assessed with `share_low` and `share_high`, and where
+        people were given `people` and `people_exposed` with its interval. Buildings in no area have the last row, without an outline.
+
+    Raises
+    ------
+    InputError
+        The raster of people has several bands or negative numbers.
+
+    Notes
+    -----
+    At five made-up sites graded without the network, the intervals held the true number in 96 % of 185 squares with ten or more assessed
+    buildings (SYNTHETIC); with half of `LOCAL_SPREAD` in 94 %, with none in 92 %.
+
+    People are exposed in the share of their area's buildings that are damaged: where they live within it is not known.
+    """
+    times = np.bincount(areas.building, minlength=areas.buildings)
+    rest = np.flatnonzero(times == 0)
+    frame = areas.frame.copy()
+    if len(rest):
+        frame.loc[len(frame)] = {"area": OUTSIDE, frame.geometry.name: None}
+    area = np.concatenate([areas.area, np.full(len(rest), len(areas.frame))])
+    row = np.concatenate([areas.building, rest])
+    assessed = (buildings["status"] == ASSESSED).to_numpy()
+    frame["buildings"] = np.bincount(area, minlength=len(frame))
+    flags = {grade: (buildings["damage"] == grade).to_numpy() for grade in GRADES}
+    for name, chosen in {"assessed": assessed, **flags}.items():
+        frame[name.replace("-", "_")] = np.bincount(area[chosen[row]], minlength=len(frame))
+    graded = assessed[row]
+    position = np.cumsum(assessed) - 1  # of a building among the assessed
+    damaged = _damaged(
+        buildings.loc[assessed, "damage_prob"].to_numpy(float),
+        area[graded],
+        position[row[graded]],
+        len(frame),
+        estimates,
+        seed,
+    )
+    with np.errstate(invalid="ignore"):
+        shares = damaged / frame["assessed"].to_numpy(float)
+    for name, values in (("damaged", damaged), ("share", shares)):
+        for end, column in zip(("", "_low", "_high"), values, strict=True):
+            frame[name + end] = column.round(DECIMALS)
+    if population is not None:
+        frame["people"] = _people(population, frame)
+        for end in ("", "_low", "_high"):
+            frame[f"people_exposed{end}"] = (frame["people"] * frame[f"share{end}"]).round(DECIMALS)
+    return frame
+
+
+def _damaged(
+    prob: Floats, area: Indices, position: Indices, number: int, estimates: dict[str, Any] | None, seed: int
+) -> Floats:
+    """(3, A) expected number of damaged buildings and its 95 % interval. position : (P,) of the buildings in `prob`."""
+    if not len(prob):
+        return np.zeros((3, number))
+    site = (estimates or {}).get("buildings", {}).get("damaged") or expected_count(prob)
+    log_odds = logit(np.clip(prob, 1e-6, 1 - 1e-6))
+    (sums, spreads), whole = np.zeros((2, len(SHIFTS), number)), np.zeros(len(SHIFTS))
+    for step, shift in enumerate(SHIFTS):
+        p = expit(log_odds + shift)
+        whole[step] = p.sum()
+        sums[step] = np.bincount(area, p[position], number)
+        spreads[step] = np.bincount(area, (p * (1 - p))[position], number)
+    expected, low, high = (np.interp(value, whole, SHIFTS) for value in (site["expected"], *site["interval_95"]))
+    size = np.bincount(area, minlength=number).astype(float)
+    rng = np.random.default_rng([seed, 48])
+    normal = rng.standard_normal(DRAWS)
+    shift = expected + normal * np.where(normal > 0, high - expected, expected - low) / Z95
+    result = np.empty((3, number))
+    for start in range(0, number, CHUNK):
+        some = np.arange(start, min(start + CHUNK, number))
+        at = shift[:, None] + LOCAL_SPREAD * rng.standard_normal((DRAWS, len(some)))
+        mean, variance = _between(sums, at, some), _between(spreads, at, some)
+        drawn = np.clip(mean + np.sqrt(variance) * rng.standard_normal(mean.shape), 0, size[some])
+        middle = _between(sums, np.full((1, len(some)), expected), some)[0]
+        lowest, highest = np.quantile(drawn, [0.025, 0.975], axis=0)
+        result[:, some] = middle, np.minimum(lowest, middle), np.maximum(highest, middle)
+    return result
+
+
+def _between(table: Floats, at: Floats, some: Indices) -> Floats:
+    """Sums (K, A) at shifts (D, a) of some areas (a,), between those of `SHIFTS`."""
+    position = np.clip((at - SHIFTS[0]) / (SHIFTS[1] - SHIFTS[0]), 0, len(SHIFTS) - 1.001)
+    step = position.astype(np.intp)
+    part = position - step
+    return np.asarray(table[step, some] * (1 - part) + table[step + 1, some] * part)
+
+
+def open_people(population: LayerLike) -> Layer:
+    """The raster of people a pixel. Errors: InputError where it has several bands."""
+    layer = Layer.open(population)
+    if layer.count != 1:
+        raise InputError(f"{layer.source} has {layer.count} bands; expected one, of people a pixel. Extract it first.")
+    return layer
+
+
+def _people(population: LayerLike, frame: gpd.GeoDataFrame) -> Floats:
+    """(A,) people in each area; NaN outside all."""
+    layer = open_people(population)
+    known = frame.geometry.notna().to_numpy()
+    sums = band_sums(layer, frame[known])
+    if (sums.total < 0).any():
+        raise InputError(f"{layer.source} has negative numbers of people; expected none. State its nodata value.")
+    people = np.full(len(frame), np.nan)
+    people[known] = np.where(sums.pixels > 0, sums.total[:, 0], np.nan)
+    return people

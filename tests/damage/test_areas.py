@@ -1,0 +1,131 @@
+"""Damage by area: every building counts where it stands, sums hold, and overlaps and gaps are named."""
+
+import csv
+import json
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import pytest
+import shapely
+from made_up_map import make_grid, make_images, make_map
+
+from deepnets4eo.damage.areas import OUTSIDE, check_areas, count_areas, find_areas
+from deepnets4eo.errors import InputError
+from deepnets4eo.rasters.scene import Layer
+
+WEST, SOUTH, EAST, NORTH = 360_000, 4_099_872, 360_128, 4_100_000  # of the made-up map's grid
+
+
+def districts(*boxes, names=None, crs=32615):
+    return gpd.GeoDataFrame({"code": range(len(boxes)), "name": names or [f"d{k}" for k in range(len(boxes))]},
+                            geometry=[shapely.box(*each) for each in boxes], crs=crs)  # fmt: skip
+
+
+HALVES = districts((WEST, SOUTH, WEST + 64, NORTH), (WEST + 64, SOUTH, EAST, NORTH), names=["west", "شرق"])
+
+
+@pytest.fixture
+def damage_map():
+    made = make_map(60)
+    made.estimates = {"buildings": {"damaged": {"expected": 20.0, "interval_95": [12.0, 31.0]}}}
+    return made
+
+
+def test_halves_of_a_map_sum_to_it(damage_map):
+    rows = count_areas(damage_map.buildings, find_areas(HALVES, damage_map.buildings), damage_map.estimates)
+    assert rows["area"].tolist() == ["west", "شرق"]
+    assert rows["buildings"].sum() == 60
+    for grade, column in (("destroyed", "destroyed"), ("no-damage", "no_damage")):
+        assert rows[column].sum() == (damage_map.buildings["damage"] == grade).sum()
+    assert rows["damaged"].sum() == pytest.approx(20.0, abs=0.2), "the number that is expected of the whole map"
+    assert (rows["damaged_low"] < rows["damaged"]).all()
+    assert (rows["damaged"] < rows["damaged_high"]).all()
+    assert (rows["damaged_high"] <= rows["assessed"]).all()
+    np.testing.assert_allclose(rows["share"], rows["damaged"] / rows["assessed"], atol=1e-4)
+    parts = rows["damaged_high"] - rows["damaged_low"]
+    assert parts.sum() > 31 - 12, "areas are less sure than the map of which they are parts"
+
+
+def test_overlaps_and_gaps_are_counted_and_named(damage_map):
+    areas = find_areas(
+        districts((WEST, SOUTH, WEST + 80, NORTH), (WEST + 60, SOUTH, EAST - 30, NORTH)), damage_map.buildings
+    )
+    middles = damage_map.buildings.geometry.representative_point().x
+    both, none = ((middles > WEST + 60) & (middles < WEST + 80)).sum(), (middles > EAST - 30).sum()
+    rows = count_areas(damage_map.buildings, areas)
+    assert rows["area"].tolist() == ["d0", "d1", OUTSIDE]
+    assert rows["buildings"].tolist()[2] == none > 0
+    assert rows["buildings"].sum() == 60 + both
+    assert [finding.code for finding in areas.findings()] == ["areas_overlap", "areas_leave_gaps"]
+    assert f"{both} building" in areas.findings()[0].message
+    assert f"{none} building" in areas.findings()[1].message
+
+
+def test_an_area_without_buildings_has_no_share(damage_map):
+    rows = count_areas(damage_map.buildings, find_areas(districts((0, 0, 1, 1)), damage_map.buildings))
+    assert rows["buildings"].tolist() == [0, 60]
+    assert rows["damaged"][0] == rows["damaged_high"][0] == 0
+    assert np.isnan(rows["share"][0])
+
+
+def test_squares_cover_every_building_once(damage_map):
+    for epsg in (32615, 4326):
+        made = make_map(60, grid=make_grid(epsg=epsg))
+        areas = find_areas("grid:50", made.buildings)
+        assert np.bincount(areas.building, minlength=60).tolist() == [1] * 60
+        assert not areas.findings()
+        sides = areas.frame.to_crs(made.buildings.estimate_utm_crs()).area
+        np.testing.assert_allclose(sides, 2500, rtol=0.01)
+    assert len(find_areas("grid", damage_map.buildings).frame) <= 4
+
+
+def test_people_are_exposed_in_the_share_of_damaged_buildings(damage_map):
+    grid = make_grid(size_px=16, gsd_m=8.0)
+    people = Layer.open(np.full((1, 16, 16), 2.0, np.float32), grid=grid)
+    rows = count_areas(damage_map.buildings, find_areas(HALVES, damage_map.buildings), damage_map.estimates, people)
+    assert rows["people"].tolist() == [256.0, 256.0]
+    np.testing.assert_allclose(rows["people_exposed"], rows["share"] * 256, rtol=1e-4)
+    assert (rows["people_exposed_low"] <= rows["people_exposed"]).all()
+    below = Layer.open(np.full((1, 16, 16), -1.0, np.float32), grid=grid)
+    with pytest.raises(InputError, match="negative numbers of people"):
+        count_areas(damage_map.buildings, find_areas(HALVES, damage_map.buildings), None, below)
+
+
+def test_thousands_of_areas_take_no_time(damage_map):
+    x, y = np.meshgrid(np.arange(WEST, EAST, 1.28), np.arange(SOUTH, NORTH, 1.28))
+    cells = districts(*np.column_stack([x.ravel(), y.ravel(), x.ravel() + 1.28, y.ravel() + 1.28]))
+    rows = count_areas(damage_map.buildings, find_areas(cells, damage_map.buildings), damage_map.estimates)
+    assert len(rows) == 10_000
+    assert rows["damaged"].sum() == pytest.approx(20.0, abs=0.2)
+
+
+def test_every_product_has_the_areas(damage_map, tmp_path):
+    pre, post = make_images(make_grid(), damage_map)
+    HALVES.to_file(tmp_path / "districts.gpkg")
+    damage_map.add_areas(tmp_path / "districts.gpkg")
+    paths = damage_map.save(tmp_path / "out", pre=pre, post=post, also=())
+    layer = pyogrio.read_dataframe(paths["damage.gpkg"], layer="areas")
+    assert layer["area"].tolist() == ["west", "شرق"]
+    with paths["areas.csv"].open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["area"] for row in rows] == ["west", "شرق"]
+    assert [float(row["damaged"]) for row in rows] == pytest.approx(layer["damaged"].tolist())
+    summary = json.loads(paths["summary.json"].read_text(encoding="utf-8"))
+    assert summary["areas"][0]["damaged"] == pytest.approx(layer["damaged"][0])
+    assert "areas.csv" in json.loads(paths["manifest.json"].read_text())["outputs"]
+
+
+def test_what_are_no_areas_is_refused(damage_map, tmp_path):
+    points = HALVES.assign(geometry=HALVES.centroid)
+    with pytest.raises(InputError, match="the areas hold Point, expected polygons"):
+        find_areas(points, damage_map.buildings)
+    with pytest.raises(InputError, match="the areas have no CRS"):
+        find_areas(HALVES.set_crs(None, allow_override=True), damage_map.buildings)
+    for words, error in (
+        ("grid:0", "side of 10 to"),
+        ("grid:x", "side of 10 to"),
+        (str(tmp_path / "no.gpkg"), "does not exist"),
+    ):
+        with pytest.raises(InputError, match=error):
+            check_areas(words)
