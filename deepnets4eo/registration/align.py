@@ -19,7 +19,16 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration.coarse import coarse_model, coarse_shift, shift_by_halves
-from deepnets4eo.registration.fit import MODELS, ModelName, choose_model, residuals, robust_fit, scale_and_turn
+from deepnets4eo.registration.fit import (
+    FOLDS,
+    MODELS,
+    ModelName,
+    choose_model,
+    held_out_errors,
+    residuals,
+    robust_fit,
+    scale_and_turn,
+)
 from deepnets4eo.registration.ground import MetricFrame
 from deepnets4eo.registration.hypotheses import PART_PX, similarity_hypotheses
 from deepnets4eo.registration.learned import learned_models
@@ -180,18 +189,34 @@ def _fit_round(
     rng = np.random.default_rng(seed)
     holdout = rng.random(len(matches.points)) < HOLDOUT
     tolerance = TOLERANCE_PX * search.gsd_m
-    turned = about != IDENTITY
     train = matches.reliable & ~holdout
     if train.sum() < 3:
-        return FittedModel("similarity" if turned else "translation", start, matches, holdout, tolerance)
-    points, targets = matches.points[train], matches.targets[train]
-    if turned:
-        targets = apply_affine(~about, targets)
+        return FittedModel(_named("translation", about), start, matches, holdout, tolerance)
+    points, targets = matches.points[train], apply_affine(~about, matches.targets[train])
     model = choose_model(points, targets, tolerance, rng) if choice == "auto" else choice
-    affine = robust_fit(model, points, targets, tolerance, rng)
-    if turned:
-        affine, model = about * affine, "similarity" if model == "translation" else model
-    return FittedModel(model, affine, matches, holdout, tolerance)
+    affine = about * robust_fit(model, points, targets, tolerance, rng)
+    return FittedModel(_named(model, about), affine, matches, holdout, tolerance)
+
+
+def _named(model: ModelName, about: Affine) -> ModelName:
+    """What a model that corrects a turned one is with it."""
+    return "similarity" if model == "translation" and about != IDENTITY else model
+
+
+def _fit_all(fitted: FittedModel, choice: ModelChoice, seed: int, about: Affine) -> FittedModel:
+    """The model through all windows; the error of each is that from a fit without it and a fifth of the windows."""
+    matches, tolerance, rng = fitted.matches, fitted.tolerance_m, np.random.default_rng(seed)
+    reliable = matches.reliable
+    errors = np.full(len(reliable), np.inf)
+    if reliable.sum() < 3:
+        return replace(fitted, holdout=np.ones(len(reliable), bool), held_out_errors_m=errors)
+    points, targets = matches.points[reliable], apply_affine(~about, matches.targets[reliable])
+    model = choose_model(points, targets, tolerance, rng) if choice == "auto" else choice
+    fold = rng.permutation(len(points)) % FOLDS
+    errors[reliable] = held_out_errors(model, points, targets, tolerance, fold)
+    affine = about * robust_fit(model, points, targets, tolerance, rng)
+    everything = np.ones(len(reliable), bool)
+    return FittedModel(_named(model, about), affine, matches, everything, tolerance, errors)
 
 
 @dataclass(frozen=True)
@@ -210,7 +235,18 @@ class _Task:
         about = rough.affine if turned else IDENTITY
         fitted = _fit_round(self.pair, self.search, rough.affine, self.choice, self.seed + 1, about=about)
         measured = measure_fit(self.pair, self.search, fitted, self.max_shift_m, self.seed)
-        return Attempt(fitted, measured, *quality_status(measured, limits))
+        attempt = Attempt(fitted, measured, *quality_status(measured, limits))
+        return self._of_all_windows(attempt, about, limits) if attempt.status == "failed" else attempt
+
+    def _of_all_windows(self, failed: Attempt, about: Affine, limits: QualityThresholds) -> Attempt:
+        """The model of all windows, each held out once, where few are left for one test; at best degraded."""
+        fitted = _fit_all(failed.fitted, self.choice, self.seed, about)
+        measured = measure_fit(self.pair, self.search, fitted, self.max_shift_m, self.seed)
+        measured = replace(measured, train_inliers=measured.inliers)
+        if quality_status(measured, _stricter(limits))[0] == "failed":
+            return failed
+        reason = f"{failed.reason}; of all, {measured.inliers} of {measured.tested} agree with models made without them"
+        return Attempt(fitted, measured, "degraded", reason)
 
     def round(self, part: SampledPair, start: Affine, *, turned: bool) -> FittedModel:
         """The model that a first round of few windows makes of the starting one in a part of the overlap."""
@@ -240,13 +276,14 @@ def _try_small_windows(task: _Task, first: Attempt, start: Affine, limits: Quali
 
 def _try_every_turn(task: _Task, first: Attempt, max_rotation_deg: float) -> Attempt:
     """The attempt from the best of the models that a search over all turns finds, where the gate thinks better of it."""
-    rounds = []
+    best, most = IDENTITY, -1
     for start in similarity_hypotheses(task.pair, task.max_shift_m, max_rotation_deg):
         for part in _growing_parts(task.pair):
             fitted = task.round(part, start, turned=True)
             start = fitted.affine
-        rounds.append(fitted)
-    best = max(rounds, key=lambda one: int((one.inlier & one.holdout).sum())).affine
+        agreeing = int(_fit_all(fitted, task.choice, task.seed, start).inlier.sum())
+        if agreeing > most:
+            best, most = start, agreeing
     limits = _stricter(QualityThresholds(max_rotation_deg=max_rotation_deg))
     attempt = task.attempt(best, limits, turned=True)
     attempt = _try_small_windows(task, attempt, best, limits)
@@ -336,10 +373,13 @@ class FittedModel:
     matches: Matches
     holdout: NDArray[np.bool_]
     tolerance_m: float
+    held_out_errors_m: NDArray[np.float64] | None = None  # where each match was held out from a model of the others
 
     @property
     def errors(self) -> NDArray[np.float64]:
         """Residual of each match, metres."""
+        if self.held_out_errors_m is not None:
+            return self.held_out_errors_m
         return residuals(self.affine, self.matches.points, self.matches.targets)
 
     @property

@@ -137,14 +137,21 @@ def choose_model(points: Points, targets: Points, tolerance: float, rng: np.rand
 
 def held_out_cost(model: ModelName, points: Points, targets: Points, tolerance: float, fold: NDArray[np.int_]) -> float:
     """Truncated cost over the points, each seen from a fit without its fold."""
-    error = np.full(len(points), tolerance)
+    return truncated_cost(held_out_errors(model, points, targets, tolerance, fold), tolerance)
+
+
+def held_out_errors(
+    model: ModelName, points: Points, targets: Points, tolerance: float, fold: NDArray[np.int_]
+) -> NDArray[np.float64]:
+    """Residual of each point, (N,) metres, seen from a fit without its fold; infinite where too few are left for one."""
+    error = np.full(len(points), np.inf)
     for k in range(FOLDS):
         out = fold == k
         if out.any() and (~out).sum() >= SAMPLE[model]:
             rng = np.random.default_rng(k)
             fitted = robust_fit(model, points[~out], targets[~out], tolerance, rng)
             error[out] = residuals(fitted, points[out], targets[out])
-    return truncated_cost(error, tolerance)
+    return error
 
 
 def scale_and_turn(model: Affine) -> tuple[float, float, float]:

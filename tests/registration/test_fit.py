@@ -11,6 +11,7 @@ from deepnets4eo.grid import apply_affine
 from deepnets4eo.registration.fit import (
     choose_model,
     exact_models,
+    held_out_errors,
     least_squares,
     residuals,
     robust_fit,
@@ -100,3 +101,15 @@ def test_samples_that_lie_all_but_on_a_line_are_left_out():
     found = exact_models("affine", points, points, np.array([[0, 1, 2], [0, 1, 3]]))
     assert len(found) == 1
     np.testing.assert_allclose(found[0], [[1, 0, 0], [0, 1, 0]], atol=1e-9)
+
+
+def test_a_held_out_point_never_shapes_the_model_that_judges_it():
+    points, targets = ties(TRUTH["similarity"], 40, noise=0.1)
+    fold = np.arange(40) % 5
+    errors = held_out_errors("similarity", points, targets, 1.0, fold)
+    kept = fold != 2
+    fitted = robust_fit("similarity", points[kept], targets[kept], 1.0, np.random.default_rng(2))
+    np.testing.assert_array_equal(errors[~kept], residuals(fitted, points[~kept], targets[~kept]))
+    assert np.isinf(
+        held_out_errors("affine", points[:3], targets[:3], 1.0, fold[:3])
+    ).all()  # two points make no affine

@@ -245,3 +245,19 @@ def test_the_ground_is_registered_where_more_blocks_lean_each_its_own_way():
     assert leaning > 50  # of 100
     assert found.status == "ok"
     np.testing.assert_allclose(found.matrix[:, 2], [9, -5], atol=0.2)
+
+
+def test_a_small_pair_of_which_most_changed_is_registered_by_windows_each_held_out_once():
+    post, rng = place(8, (256, 256)), np.random.default_rng(4)
+    pre, other = moved(post, SHIFT), place(68, (256, 256))
+    for row in range(0, 256, 32):
+        for col in range(0, 256, 32):
+            if rng.random() < 0.75:
+                block = slice(row, row + 32), slice(col, col + 32)
+                pre[block] = other[block]
+    found = register(as_layer(pre), as_layer(noisy(post)))
+    assert found.status == "degraded"  # 3 of the 11 windows of one hold-out are as chance would have it
+    assert "agree with models made without them" in found.reason
+    assert found.measured.significance < 1e-6
+    assert found.ties["holdout"].all()
+    np.testing.assert_allclose(found.matrix[:, 2], [9, -5], atol=0.2)
