@@ -94,7 +94,6 @@ def show_page(folder: Path, files: list[Path], reviewer: str | None, *, browser:
     echo(server.address)
     echo("Grade in the browser; end with Ctrl-C.", err=True)
     if browser:
-        Thread(
-            target=webbrowser.open, args=(server.address,), daemon=True
-        ).start()  # some return only when they are closed
+        # in a thread, as some browsers return only when they are closed
+        Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
     show_result(f"{serve_page(server)}; `deepnets4eo review {folder}` counts them", files[0])

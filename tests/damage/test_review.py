@@ -67,7 +67,9 @@ def test_intervals_hold_the_truth_whatever_the_share_and_the_bias_of_the_map(sha
         width.append((high - low) / len(table))
     assert np.mean(held) >= 0.85
     assert np.min(width) > 0
-    assert np.mean(width) < (0.055 if share == 0 else 0.17)  # where all that was seen contradicts the map, it weighs less
+    assert np.mean(width) < (
+        0.055 if share == 0 else 0.17
+    )  # where all that was seen contradicts the map, it weighs less
 
 
 def test_what_was_not_drawn_or_is_no_answer_is_refused() -> None:

@@ -6,11 +6,14 @@ map leads no answer. The table `drawn` says of which map it is, so that answers 
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from operator import index
 from pathlib import Path
+from reprlib import repr as shorten
 from typing import Any, Literal
 from xml.etree import ElementTree as ET
 
@@ -27,8 +30,11 @@ from deepnets4eo.damage.review.sample import Sample, draw_sample
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, sha256, write_json
 from deepnets4eo.footprints.files import read_table
+from deepnets4eo.outputs.findings import one_or_many
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.provenance import add_styles, register_table
+
+log = logging.getLogger(__name__)
 
 GEOMETRY, LAYER, DRAWN = "geom", "sample", "drawn"
 
@@ -122,7 +128,7 @@ def read_answers(path: Path, table: Path) -> tuple[Sample, dict[int, str], gpd.G
     for row in filled.answers:
         if row not in sample.rows:
             raise InputError(
-                f"building {filled.buildings['id'].iloc[row]!r} in {path} was not drawn. A chosen building says nothing of the others: "
+                f"building {shorten(filled.buildings['id'].iloc[row])} in {path} was not drawn. A chosen building says nothing of the others: "
                 "take it out."
             )
     return sample, filled.answers, filled.buildings
@@ -141,14 +147,21 @@ class Filled:
 
 def read_filled(path: Path, table: Path) -> Filled:
     """Read a file of looks, drawn or chosen. Errors: InputError as of `read_answers`."""
+    if not path.exists():
+        raise InputError(f"{path} does not exist. Check the path, or draw a sample with `deepnets4eo review`.")
     try:
         frame = read_table(path, LAYER)
         with closing(open_sample(path, "ro")) as database:
             looks, seed, drawn_of = database.execute(f"SELECT looks, seed, sha256 FROM {DRAWN}").fetchone()
+        looks, seed = index(looks), None if seed is None else index(seed)
     except (sqlite3.Error, TypeError) as error:
+        if "locked" in str(error):
+            raise InputError(f"{path} is locked by another program, e.g. QGIS. Save and close it there.") from error
         raise InputError(
             f"{path} is no sample of a damage map: {error}. Draw one with `deepnets4eo review`."
         ) from error
+    if missing := [name for name in ("id", "answer") if name not in frame.columns]:
+        raise InputError(f"{path} has no column {missing[0]!r} any more. Put it back, or draw another sample.")
     if drawn_of != sha256(table):
         raise InputError(
             f"{path} was drawn from another map than {table}. Give the folder of its map, or move the sample away and draw another."
@@ -157,16 +170,20 @@ def read_filled(path: Path, table: Path) -> Filled:
     rows = pd.Index(buildings["id"]).get_indexer(frame["id"])
     answered = (frame["answer"].notna() & (frame["answer"].astype(str).str.strip() != "")).to_numpy()
     if (double := frame["id"][answered][frame["id"][answered].duplicated()]).any():
-        raise InputError(f"{path} has building {double.iloc[0]!r} twice. Keep one row of it.")
+        raise InputError(f"{path} has building {shorten(double.iloc[0])} twice. Keep one row of it.")
     if (rows[answered] < 0).any():
         other = frame["id"][answered & (rows < 0)].iloc[0]
-        raise InputError(f"building {other!r} in {path} was not drawn: the map has none of that id. Take it out.")
+        raise InputError(
+            f"building {shorten(other)} in {path} was not drawn: the map has none of that id. Take it out."
+        )
     answers = {
         int(row): str(answer).strip() for row, answer in zip(rows[answered], frame["answer"][answered], strict=True)
     }
     if wrong := sorted(set(answers.values()) - set(ANSWERS)):
-        raise InputError(f"{path} has the answer {wrong[0]!r}; expected one of {', '.join(ANSWERS)}. Correct it there.")
-    return Filled(buildings, rows[rows >= 0], answers, int(looks), None if seed is None else int(seed))
+        raise InputError(
+            f"{path} has the answer {shorten(wrong[0])}; expected one of {', '.join(ANSWERS)}. Correct it there."
+        )
+    return Filled(buildings, rows[rows >= 0], answers, looks, seed)
 
 
 def _read_map(table: Path) -> gpd.GeoDataFrame:
@@ -202,9 +219,27 @@ def write_review(folder: Path, files: Sequence[Path], areas: Path | None = None)
     sample, answers, buildings = read_answers(files[0], table)
     result = review_counts(sample, answers, buildings["damage"])
     others = {str(file): _kappa(answers, read_answers(file, table)[1]) for file in files[1:]}
-    content = {"answers": str(files[0]), "looks": len(sample.rows), **asdict(result), "kappa": others}
+    skipped = _skipped(sample, answers)
+    if skipped:
+        log.warning(
+            "%s passed over before the last that was answered. If for what they show, the counts are wrong: answer them, too.",
+            one_or_many(skipped, "one building was", f"{skipped:,} buildings were"),
+        )
+    content = {
+        "answers": str(files[0]),
+        "looks": len(sample.rows),
+        "skipped": skipped,
+        **asdict(result),
+        "kappa": others,
+    }
     content["areas"] = [] if areas is None else _count_areas(areas, sample, answers, buildings)
     return result, write_json(folder / "review.json", content)
+
+
+def _skipped(sample: Sample, answers: dict[int, str]) -> int:
+    """How many looks before the last that was answered have no answer."""
+    answered = np.isin(sample.rows, list(answers))
+    return int((~answered[: np.flatnonzero(answered).max(initial=-1) + 1]).sum())
 
 
 def _kappa(first: dict[int, str], second: dict[int, str]) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class ReviewServer(ThreadingHTTPServer):
     folder
         Folder of the damage map.
     sample
-        The GeoPackage of `write_sample`, whose rows get the answers.
+        A GeoPackage of drawn or chosen buildings, whose rows get the answers.
     reviewer
         Who answers; written beside each answer. None for no name.
 
@@ -75,7 +75,7 @@ class ReviewServer(ThreadingHTTPServer):
     Raises
     ------
     InputError
-        See `read_answers`; an image of the map is gone or is another one.
+        See `read_filled`; an image of the map is gone or is another one.
     """
 
     daemon_threads = True
