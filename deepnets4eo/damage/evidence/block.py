@@ -17,6 +17,7 @@ from deepnets4eo.damage.evidence.maps import Maps, Radiometry, measure, measure_
 from deepnets4eo.damage.evidence.sums import (
     CELL_PX,
     Groups,
+    at_offsets,
     best_of_shifts,
     correlation_sums,
     lowest_ground,
@@ -120,6 +121,10 @@ class BlockWithMargin:
         row = np.clip(np.floor(at[:, 0]).astype(np.int64) - self.around.row, 0, self.around.height - 1)
         col = np.clip(np.floor(at[:, 1]).astype(np.int64) - self.around.col, 0, self.around.width - 1)
         return row * self.around.width + col
+
+    def offsets(self) -> Indices:
+        """(S,) what each shift adds to flat pixel numbers of what was read."""
+        return np.asarray(shifts_px(self.working_grid.gsd_m) @ (self.around.width, 1))
 
     def holds(self, at: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which (row, col) positions lie in the window; NaN lies nowhere."""
@@ -239,11 +244,11 @@ def _outline_sums(
     inside = block.holds(at)
     owner, at, normal = traced.owner[inside], at[inside], traced.normals[inside, ::-1].astype(np.float32)
     samples, flat = Groups(owner, len(buildings)), block.pixel_indices(at)
-    down, right, light = maps.along_row.ravel(), maps.along_col.ravel(), maps.light.ravel()
-    shifted = (flat + row * block.around.width + col for row, col in shifts_px(block.working_grid.gsd_m))
-    across = (np.abs(down[pixels] * normal[:, 0] + right[pixels] * normal[:, 1]) for pixels in shifted)
+    offsets, facing_down, facing_right = block.offsets(), *np.ascontiguousarray(normal.T)
+    slopes = zip(*(at_offsets(slope, flat, offsets) for slope in (maps.along_row, maps.along_col)), strict=True)
+    across = (np.abs(down * facing_down + right * facing_right) for down, right in slopes)
     outside = [
-        light[block.pixel_indices(at + normal * (metres / block.working_grid.gsd_m))] < SHADOW_LIGHT
+        maps.light.ravel()[block.pixel_indices(at + normal * (metres / block.working_grid.gsd_m))] < SHADOW_LIGHT
         for metres in SHADOW_M
     ]
     dark = np.mean(outside, axis=0, dtype=np.float32)
@@ -262,8 +267,7 @@ def _pair_sums(
     flat = block.flat(pixel)
     usable = (post.valid & pre.valid).ravel()[flat]
     together, flat = Groups(owner[usable], len(buildings)), flat[usable]
-    shifts = shifts_px(block.working_grid.gsd_m)
-    offsets = shifts[:, 0] * block.around.width + shifts[:, 1]
+    offsets = block.offsets()
     return {
         "pair": together.sum([np.ones(len(flat), np.float32)]),
         "pair_edges": correlation_sums(together, flat, post.soft_edge, pre.soft_edge, offsets),

@@ -39,20 +39,31 @@ class Groups:
         return np.column_stack(columns)
 
 
+def at_offsets(values: FloatImage, flat: Indices, offsets: Indices) -> Iterator[NDArray[np.float32]]:
+    """Values at flat pixel numbers that each of the offsets is added to: (P,) in one array, which the next ones replace.
+    Each offset moves the map, which is free, and not all the numbers."""
+    least, line = int(offsets.min()), values.ravel()
+    first, found = flat + least, np.empty(len(flat), values.dtype)
+    for offset in offsets:
+        yield line[offset - least :].take(first, out=found, mode="clip")
+
+
 def correlation_sums(
     groups: Groups, flat: Indices, first: FloatImage, second: FloatImage, offsets: Indices
 ) -> BuildingSums:
     """What correlations of `first` with `second` under several shifts need, per building.
     flat : flat pixel numbers in both maps; offsets : (S,) to add to them for the second map.
     returns : (count, 2 + 3 S): Σx, Σx², then Σy, Σy², Σxy for each shift."""
-    x, y_all = first.ravel()[flat], second.ravel()
+    x = first.ravel()[flat]
+    product = np.empty_like(x)
 
     def values() -> Iterator[NDArray[np.generic]]:
         yield x
         yield x * x
-        for offset in offsets:
-            y = y_all[flat + offset]
-            yield from (y, y * y, x * y)
+        for y in at_offsets(second, flat, offsets):
+            yield y
+            for factor in (y, x):
+                yield np.multiply(factor, y, out=product)
 
     return groups.sum(values())
 
