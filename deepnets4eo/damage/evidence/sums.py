@@ -43,9 +43,9 @@ def at_offsets(values: FloatImage, flat: Indices, offsets: Indices) -> Iterator[
     """Values at flat pixel numbers that each of the offsets is added to: (P,) in one array, which the next ones replace.
     Each offset moves the map, which is free, and not all the numbers."""
     least, line = int(offsets.min()), values.ravel()
-    first, found = flat + least, np.empty(len(flat), values.dtype)
+    first, moved = flat + least, np.empty(len(flat), values.dtype)
     for offset in offsets:
-        yield line[offset - least :].take(first, out=found, mode="clip")
+        yield line[offset - least :].take(first, out=moved, mode="clip")
 
 
 def correlation_sums(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.display.figures import score_colours
 from deepnets4eo.grid import Window, blocks, gsd_m
+from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.display import colour_bands
 from deepnets4eo.rasters.scene import Layer
 
@@ -31,6 +32,8 @@ COARSEST_M = 1.0  # on coarser pixels damage to a roof is not visible
 FIRST = 100
 QUALITY = 70
 STRETCH_PERCENT = (0.5, 99.5)
+STRETCH_PIXELS = 500_000  # spread over the scene: all of them take seconds to sort
+READERS = 2
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,15 @@ def render(
         pixels = sum(valid.size for _ in panels)
         tile_bytes = used / pixels * DETAIL_TILE_PX**2 * len(panels)
         left = budget_bytes - used
-        for window, step_px in _where_it_matters(first.grid, *weight_at, number=int(left / tile_bytes)):
-            for panel in panels:
-                panel.details.append(render_window(layers[panel.role], window, step_px, stretches[panel.role]))
-                left -= len(panel.details[-1].webp)
+
+        def details(spot: tuple[Window, int]) -> list[Tile]:
+            return [render_window(layers[panel.role], *spot, stretches[panel.role]) for panel in panels]
+
+        spots = _where_it_matters(first.grid, *weight_at, number=int(left / tile_bytes))
+        for tiles in in_order(details, spots, READERS):
+            for panel, tile in zip(panels, tiles, strict=True):
+                panel.details.append(tile)
+                left -= len(tile.webp)
             if left < tile_bytes:
                 break
     return panels
@@ -126,7 +134,9 @@ def stretch_of(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float
     """Return (2, 3) float32: per band of (3, …) data, the values that become black and white; valid : (…) bool."""
     if not valid.any():
         return np.array([[0, 0, 0], [1, 1, 1]], np.float32)
-    low, high = np.percentile(data[:, valid].astype(np.float32), STRETCH_PERCENT, axis=1)
+    pixels = data[:, valid]
+    some = pixels[:, :: max(1, pixels.shape[1] // STRETCH_PIXELS)].astype(np.float32)
+    low, high = np.percentile(some, STRETCH_PERCENT, axis=1)
     return np.stack([low, np.maximum(high, low + 1e-6)]).astype(np.float32)
 
 
@@ -161,12 +171,17 @@ def render_window(
     if step_px > 1:
         height, width = (-(-side // step_px) for side in valid.shape)
         margin = (0, height * step_px - valid.shape[0]), (0, width * step_px - valid.shape[1])
-        data = np.pad(data, ((0, 0), *margin), mode="edge")
-        data = data.reshape(3, height, step_px, width, step_px).mean(axis=(2, 4), dtype=np.float32)
-        whole = np.pad(valid, margin, mode="edge").reshape(height, step_px, width, step_px).all(axis=(1, 3))
+        parts = _every(np.pad(data, ((0, 0), *margin), mode="edge"), step_px)
+        data = sum(part.astype(np.float32) for part in parts) / np.float32(len(parts))
+        whole = np.logical_and.reduce(_every(np.pad(valid, margin, mode="edge"), step_px))
         webp = _encode(data, np.asarray(whole), stretch, quality)
         return Tile(window.col, window.row, width * step_px, height * step_px, webp)
     return Tile(window.col, window.row, window.width, window.height, _encode(data, valid, stretch, quality))
+
+
+def _every(values: NDArray[Any], step_px: int) -> list[NDArray[Any]]:
+    """Every so many pixels (…, h, w), from each place in a square of that side: their mean takes a tenth of the time of one by axes."""
+    return [values[..., row::step_px, col::step_px] for row in range(step_px) for col in range(step_px)]
 
 
 def _where_it_matters(
