@@ -115,3 +115,28 @@ def test_how_often_a_reviewer_contradicts_herself_is_written(folder: Path, tmp_p
     agreed = json.loads((folder / "review.json").read_text())["kappa"][str(again)]
     assert agreed["buildings"] == 8
     assert agreed["kappa"] == pytest.approx(0.5)  # 6 of 8 alike, 4 by chance
+
+
+def test_areas_that_overlap_or_leave_gaps_and_ten_thousand_of_them_are_counted(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def areas(left: np.ndarray, right: np.ndarray, names: list[str]) -> list[dict]:
+        outlines = gpd.GeoDataFrame({"name": names}, geometry=shapely.box(left, -9, right, 99), crs="EPSG:32615")
+        outlines.to_file(tmp_path / "حي.gpkg")
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            write_review(folder, [folder / "review.gpkg"], tmp_path / "حي.gpkg")
+        return json.loads((folder / "review.json").read_text())["areas"]
+
+    counted = areas(np.array([-1, 1999]), np.array([3999, 5999]), ["ح" * 10_000, "<b>"])
+    assert [(area["area"], area["of"]) for area in counted] == [
+        ("ح" * 10_000, 100),
+        ("<b>", 100),
+        ("outside all areas", 50),
+    ]
+    assert "Areas overlap: 50 buildings" in caplog.text
+    assert "Areas leave gaps: 50 buildings" in caplog.text
+    edges = np.linspace(-1, 8000, 10_001)
+    counted = areas(edges[:-1], edges[1:], [f"a{number}" for number in range(10_000)])
+    assert (len(counted), sum(area["of"] for area in counted), caplog.text) == (10_000, 200, "")
+    assert sum("buildings" in area for area in counted) == 8

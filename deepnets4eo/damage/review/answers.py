@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import chain
 from operator import index
 from pathlib import Path
 from reprlib import repr as shorten
@@ -23,7 +24,7 @@ import pandas as pd
 import pyogrio
 
 from deepnets4eo.arrays import Indices
-from deepnets4eo.damage.areas import find_areas
+from deepnets4eo.damage.areas import OUTSIDE, find_areas
 from deepnets4eo.damage.products.qgis_styles import DOCTYPE, VERSION, extent_style
 from deepnets4eo.damage.review.counts import ANSWERS, CANNOT_TELL, Reviewed, review_counts
 from deepnets4eo.damage.review.sample import Sample, draw_sample
@@ -255,10 +256,15 @@ def _kappa(first: dict[int, str], second: dict[int, str]) -> dict[str, Any]:
 def _count_areas(
     path: Path, sample: Sample, answers: dict[int, str], buildings: gpd.GeoDataFrame
 ) -> list[dict[str, Any]]:
-    """The counts of each polygon; of one without answers only how many buildings it holds."""
-    areas, counts = find_areas(str(path), buildings), []
-    for number, name in enumerate(areas.frame["area"]):
-        inside = areas.inside(number)
+    """The counts of each polygon, and of what lies in none; where none was looked at only how many buildings there are."""
+    areas = find_areas(str(path), buildings)
+    for finding in areas.findings():
+        log.warning("%s", finding.message)
+    outside = np.ones(len(buildings), bool)
+    outside[areas.building] = False
+    named = ((name, areas.inside(number)) for number, name in enumerate(areas.frame["area"]))
+    counts = []
+    for name, inside in chain(named, [(OUTSIDE, outside)] if outside.any() else []):
         graded = any(inside[row] and answer != CANNOT_TELL for row, answer in answers.items())
         about = {"area": name, "of": int(inside.sum())}
         counts.append(about | (asdict(review_counts(sample, answers, buildings["damage"], inside)) if graded else {}))
