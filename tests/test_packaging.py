@@ -86,7 +86,7 @@ def test_every_import_is_required_at_base_or_by_an_extra() -> None:
     assert EXTRAS.keys() - IMPORTED_BY_OTHERS <= others
 
 
-@pytest.mark.parametrize("extra", ["dask", "deep", "match", "onnx", "points"])
+@pytest.mark.parametrize("extra", ["dask", "deep", "match", "onnx", "overture", "points"])
 def test_every_requirement_is_imported(extra: str) -> None:
     setup = _setup()
     imported = _imported("deepnets4eo") | _imported("experiments")
@@ -101,9 +101,9 @@ def test_errors_name_the_extra_that_installs_the_module() -> None:
             assert module in {_module(name) for name in _requirements(extras[extra])}
 
 
-def test_all_holds_every_extra_but_match_and_that_of_developers_which_holds_all() -> None:
+def test_all_holds_every_extra_but_those_chosen_by_name_and_that_of_developers_which_holds_all() -> None:
     extras = _setup()["options.extras_require"]
-    assert {"deepnets4eo", *extras} - {"all", "dev", "match"} == set(re.findall(r"\w+", extras["all"]))
+    assert {"deepnets4eo", *extras} - {"all", "dev", "match", "overture"} == set(re.findall(r"\w+", extras["all"]))
     assert "deepnets4eo[all]" in extras["dev"].split()
 
 

@@ -1,4 +1,5 @@
-"""`deepnets4eo layers`: further layers of a scene: heights above ground, vectors as rasters, and colours in the detail of a finer band."""
+"""`deepnets4eo layers`: further layers of a scene: heights above ground, vectors as rasters, colours in the detail of a finer band, and
+outlines of buildings."""
 
 from __future__ import annotations
 
@@ -15,14 +16,15 @@ from deepnets4eo.osm.options import OsmOptions
 
 
 def layers() -> None:
-    """Write further layers of a scene as rasters: heights from a surface model, vectors drawn on an image's grid, or its bands
-    in the detail of a panchromatic band.
+    """Write further layers of a scene: heights from a surface model, vectors drawn on an image's grid, its bands in the detail of a
+    panchromatic band, or the outlines of buildings.
 
     Scenes take the result as a further layer, such as dsm=FILE or osm=FILE.
 
     \b
     deepnets4eo layers heights dsm.tif --out ndsm.tif
-    deepnets4eo layers osm image.tif map.osm.pbf --out osm.tif"""
+    deepnets4eo layers osm image.tif map.osm.pbf --out osm.tif
+    deepnets4eo layers footprints region.osm.pbf --bbox 36.1 36.2 36.2 36.3 --out buildings.gpkg"""
 
 
 def heights(
@@ -118,3 +120,33 @@ def pansharpen(
     for line in quality.lines():
         echo(line)
     show_result(f"bands in the detail of {pan}", out)
+
+
+def footprints(
+    source: Annotated[
+        str, typer.Argument(help="An extract (.osm.pbf, .osm, GeoParquet, …); with --online also osm or overture.")
+    ],
+    bbox: Annotated[
+        tuple[float, float, float, float],
+        typer.Option(help="West, south, east and north, in degrees.", metavar="W S E N", show_default=False),
+    ],
+    out: Out,
+    online: Annotated[bool, typer.Option("--online", help="Download the outlines from the service.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write the outlines of the buildings in a box of degrees, with their source and the day of their last change.
+
+    \b
+    deepnets4eo layers footprints turkey-latest.osm.pbf --bbox 36.1 36.2 36.2 36.3 --out buildings.gpkg
+    deepnets4eo layers footprints osm --bbox 36.1 36.2 36.2 36.3 --online --out buildings.gpkg
+    deepnets4eo layers footprints overture --bbox 36.1 36.2 36.2 36.3 --online --out buildings.gpkg"""
+    from deepnets4eo.files import check_overwrite
+    from deepnets4eo.footprints.sources import find_buildings, write_buildings
+
+    check_overwrite(out, overwrite=overwrite)
+    with progress("footprints") as advance:
+        outlines = find_buildings(source, bbox, online=online, progress=advance)
+    written = write_buildings(outlines, out, overwrite=overwrite)
+    days = sorted(outlines.frame["source_date"].dropna())
+    span = f", last changed {days[0]} to {days[-1]}" if days else ""
+    show_result(f"{len(outlines.frame):,} buildings{span}{f' ({outlines.credit})' if outlines.credit else ''}", written)

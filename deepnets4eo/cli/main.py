@@ -48,12 +48,12 @@ PANELS = {
     "Helpers": {
         "check": "Describe a raster, vector, point cloud, dataset or run, and what is wrong with it.",
         "polygons": "Turn a label raster into polygons, or find single objects such as cars in it.",
-        "layers": "Write further layers of a scene: heights above ground, OpenStreetMap, sharper colours.",
+        "layers": "Write further layers of a scene: heights, OpenStreetMap, sharper colours; outlines of buildings.",
         "datasets": "List dataset cards, or show one.",
     },
 }  # fmt: skip
 VERBS = {verb: line for panel in PANELS.values() for verb, line in panel.items()}
-PARTS = {"layers": ("heights", "osm", "pansharpen")}  # verbs of several sub-verbs
+PARTS = {"layers": ("heights", "osm", "pansharpen", "footprints")}  # verbs of several sub-verbs
 
 # Typer has its own copy of click or uses the installed one, by version; this is the public way to its base error.
 UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]

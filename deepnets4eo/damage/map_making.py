@@ -35,7 +35,7 @@ from deepnets4eo.damage.prepared_scene import PreparedScene, registration_findin
 from deepnets4eo.damage.stretched_images import stretch_findings, stretches_of_job
 from deepnets4eo.damage.unbuilt import UnbuiltOutlines
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, PRE_POST
-from deepnets4eo.footprints.read import footprint_findings
+from deepnets4eo.footprints.read import footprint_findings, outline_date_findings
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import Finding
@@ -90,6 +90,7 @@ def make_map(
         findings=join_findings(
             [
                 *_input_findings(scene, model, evidence),
+                *outline_date_findings(inputs.footprints, event.date_pre, event.date_post),
                 *(() if unbuilt is None else unbuilt_findings(unbuilt)),
                 *stretch_findings(stretches, {"pre": inputs.pre, "post": inputs.post}),
                 *(() if settings.segmenter else empty_outline_findings(evidence, unbuilt)),

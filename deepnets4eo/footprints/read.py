@@ -23,6 +23,14 @@ from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.rasters.plane_crs import is_placed
 
 GEOJSON = re.compile(r"\.(geo)?json(\.(gz|bz2|zip))?$", re.IGNORECASE)
+DATE_COLUMNS = (
+    "source_date",
+    "update_time",
+    "osm_timestamp",
+    "timestamp",
+    "capture_date",
+)  # when an outline was last changed
+OLD_YEARS = 5  # towns grow by a few percent in that time
 MANY_DROPPED = 0.05  # share of the rows from which buildings may be missing from the map
 NO_BUILDING = "no building tag"  # of an area of OpenStreetMap
 PIXELS = "pixels"  # value of assume_crs: coordinates are image pixels, x = column, y = row
@@ -316,3 +324,53 @@ def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:
             )
         )
     return tuple(findings)
+
+
+def outline_date_findings(footprints: Footprints, day_pre: str, day_post: str) -> tuple[Finding, ...]:
+    """What the days at which outlines were last changed (a column of DATE_COLUMNS) mean beside the images' days.
+
+    Parameters
+    ----------
+    footprints : as read
+    day_pre, day_post : "2011-05-22", also with a time; "" where a day is not known
+
+    Returns
+    -------
+    tuple of Finding
+        A caution where outlines were changed after the image after: those of destroyed buildings may have been removed. A note where most are
+        more than OLD_YEARS older than the image before. None where the file has no days.
+    """
+    others = footprints.attributes
+    column = None if others is None else next((name for name in DATE_COLUMNS if name in others), None)
+    if others is None or column is None:
+        return ()
+    days = pd.to_datetime(others[column], utc=True, errors="coerce", format="ISO8601").dropna()
+    findings = []
+    later = int((days > _end_of(day_post)).sum()) if day_post else 0
+    if later:
+        findings.append(
+            Finding(
+                "outlines_after_event",
+                "caution",
+                f"{count_of(later, 'outline')} of {len(footprints):,} {one_or_many(later, 'was', 'were')} last changed after the image "
+                f"after ({day_post[:10]}): buildings that the event destroyed may have been removed from the file, and new ones added.",
+                "Take outlines as they were before the event, such as an older extract.",
+            )
+        )
+    old = int((days < _end_of(day_pre) - pd.DateOffset(years=OLD_YEARS)).sum()) if day_pre else 0
+    if old * 2 > len(footprints):
+        findings.append(
+            Finding(
+                "outlines_old",
+                "note",
+                f"{old:,} of {len(footprints):,} outlines were last changed more than {OLD_YEARS} years before the image before "
+                f"({day_pre[:10]}): buildings built since then may be missing.",
+                "Look at the extent without outlines, or take a newer extract.",
+            )
+        )
+    return tuple(findings)
+
+
+def _end_of(day: str) -> pd.Timestamp:
+    """The end of a day."""
+    return pd.Timestamp(day[:10], tz="UTC") + pd.Timedelta(days=1)

@@ -1,0 +1,303 @@
+"""Outlines of buildings in a box of degrees, with their origin and date: from an extract on disk, or from OpenStreetMap and Overture Maps.
+
+Takes OpenStreetMap files, Overture's GeoParquet and other vector files without any network; the two services only where going online
+was allowed. Returns one table: id, source, source_date (when the outline was last changed there), building (its kind)."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import check_overwrite
+from deepnets4eo.footprints.read import DATE_COLUMNS, read_footprints
+from deepnets4eo.formats.access import TIMEOUT_S, check_online
+from deepnets4eo.formats.vectors import is_parquet, read_ogr, vector_errors, vector_file
+from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.osm.elements import NONE, WAY_ID
+from deepnets4eo.osm.reading import AREA_TAGS, FORMATS, OSM_SUFFIXES
+from deepnets4eo.polygons.vector_files import write_vector
+
+Box = tuple[float, float, float, float]
+OSM, OVERTURE = "osm", "overture"
+SERVER_ENDS = "/interpreter"
+OVERPASS = f"https://overpass-api.de/api{SERVER_ENDS}"
+SERVER_S = 180  # that the server may take for one square
+SQUARE_DEGREES, MOST_SQUARES = 0.1, 100  # asked for at once, and in all: a large city
+FIRST_DAY = pd.Timestamp("2004-08-09", tz="UTC")  # of OpenStreetMap; an earlier one stands where a file has none
+COLUMNS = ("id", "source", "source_date", "building")
+
+
+@dataclass(frozen=True)
+class BuildingOutlines:
+    """Outlines as rows of COLUMNS and geometry in degrees (EPSG:4326), and whom to name as their source."""
+
+    frame: gpd.GeoDataFrame
+    credit: str
+
+
+def find_buildings(
+    source: str | Path, box: Box, *, online: bool = False, progress: Callable[[float], None] | None = None
+) -> BuildingOutlines:
+    """Return the outlines of buildings that meet a box.
+
+    Parameters
+    ----------
+    source
+        A file: OpenStreetMap (.osm, .osm.bz2, .pbf), GeoParquet of Overture Maps, or any other vector file of outlines. With `online`
+        also "osm" for OpenStreetMap by its Overpass server, the address of another such server (it ends in /interpreter), or "overture"
+        for the latest release of Overture Maps (extra `overture`).
+    box
+        West, south, east and north, degrees.
+    online
+        Whether a service on the internet may be used.
+    progress
+        Called with the share (0-1) of squares that have come.
+
+    Returns
+    -------
+    BuildingOutlines
+        Whole outlines, also where they reach beyond the box; none twice.
+
+    Raises
+    ------
+    InputError
+        For a box that is none, or too large for a server; a service without `online`, or that does not answer in full; no building.
+
+    Examples
+    --------
+    ::
+
+        find_buildings("turkey-latest.osm.pbf", (36.1, 36.2, 36.2, 36.3)).frame.to_file("buildings.gpkg")
+    """
+    box, name = check_box(box), str(source)
+    server = OVERPASS if name == OSM else name
+    if name != OVERTURE and not server.endswith(SERVER_ENDS):
+        outlines = BuildingOutlines(_from_file(name, box), "")
+    elif not online:
+        raise InputError(
+            f"buildings of {name} would be downloaded. Add --online, or give an extract on this computer: .osm.pbf as Geofabrik offers "
+            "it, or GeoParquet of Overture Maps."
+        )
+    elif name != OVERTURE:
+        check_online("buildings of OpenStreetMap")
+        outlines = BuildingOutlines(_from_overpass(server, box, progress), "© OpenStreetMap contributors, ODbL")
+    else:
+        check_online("buildings of Overture Maps")
+        outlines = BuildingOutlines(_from_overture(box), "Overture Maps Foundation, ODbL; sources in the column source")
+    if not len(outlines.frame):
+        raise InputError(
+            f"{name} has no building within {_text(box)} (west, south, east, north). Check the box, or take another source."
+        )
+    return outlines
+
+
+def write_buildings(outlines: BuildingOutlines, out: str | Path, *, overwrite: bool = False) -> Path:
+    """Write outlines as GeoPackage, GeoJSON, FlatGeobuf or GeoParquet, by the suffix. Errors: OutputError where the file exists."""
+    check_overwrite(Path(out), overwrite=overwrite)
+    return write_vector(outlines.frame, out, layer="buildings")
+
+
+def check_box(box: Sequence[float]) -> Box:
+    """Return west, south, east, north in degrees; InputError where they are none.
+
+    >>> check_box((36.1, 36.2, 36.0, 36.3))
+    Traceback (most recent call last):
+    deepnets4eo.errors.InputError: the box 36.1 36.2 36 36.3 is none: give west, south, east and north in degrees, west before east.
+    """
+    values = tuple(float(value) for value in box)
+    inside = len(values) == 4 and values[0] >= -180 and values[2] <= 180 and values[1] >= -90 and values[3] <= 90
+    if not (inside and values[0] < values[2] and values[1] < values[3]):
+        raise InputError(
+            f"the box {_text(values)} is none: give west, south, east and north in degrees, west before east."
+        )
+    return values  # type: ignore[return-value]
+
+
+def _text(box: Sequence[float]) -> str:
+    return " ".join(f"{value:g}" for value in box)
+
+
+def _from_file(name: str, box: Box) -> gpd.GeoDataFrame:
+    with vector_file(name) as path:
+        if path.suffix.lower() in OSM_SUFFIXES:
+            return _from_osm_file(path, name, box)
+        if is_parquet(path):
+            return _from_parquet(path, name, box)
+    footprints = read_footprints(name)
+    frame = footprints.to("EPSG:4326").frame
+    others = pd.DataFrame() if footprints.attributes is None else footprints.attributes
+    dates = next((others[column].to_numpy() for column in DATE_COLUMNS if column in others), None)
+    kinds = others["building"].to_numpy() if "building" in others else None
+    return _within(_table(frame["id"], frame.geometry.to_numpy(), Path(name).name, dates, kinds), box)
+
+
+def _from_osm_file(path: Path, name: str, box: Box) -> gpd.GeoDataFrame:
+    """Areas with a tag `building` of an OpenStreetMap file, each with the time of its last change."""
+    settings = (
+        f"closed_ways_are_polygons={AREA_TAGS}\n[multipolygons]\nosm_id=yes\nosm_timestamp=yes\nattributes=building\n"
+    )
+    with tempfile.TemporaryDirectory() as folder, vector_errors(name, FORMATS):
+        file = Path(folder) / "osm.ini"
+        file.write_text(settings, encoding="utf-8")
+        table = read_ogr(
+            path, name, sql='SELECT * FROM "multipolygons" WHERE building IS NOT NULL', bbox=box, CONFIG_FILE=str(file)
+        )
+    table = table[~table["building"].isin(NONE)]
+    ways = table[WAY_ID].notna().to_numpy() if WAY_ID in table else np.zeros(len(table), bool)
+    numbers = np.where(ways, table.get(WAY_ID, table["osm_id"]), table["osm_id"])
+    ids = [f"{'way' if way else 'relation'}/{number}" for way, number in zip(ways, numbers, strict=True)]
+    return _within(
+        _table(ids, table.geometry.to_numpy(), "OpenStreetMap", table.get("osm_timestamp"), table["building"]), box
+    )
+
+
+def _from_parquet(path: Path, name: str, box: Box) -> gpd.GeoDataFrame:
+    """Rows of a GeoParquet file that meet a box; those of Overture Maps with what they are taken from."""
+    with vector_errors(name, "GeoParquet with a geometry column"):
+        table = gpd.read_parquet(path)
+    if table.crs is None:
+        raise InputError(f"{name} has no CRS. Assign the one its coordinates are in, for instance with ogr2ogr -a_srs.")
+    return _overture_table(table.to_crs("EPSG:4326"), name, box)
+
+
+def _overture_table(table: gpd.GeoDataFrame, name: str, box: Box) -> gpd.GeoDataFrame:
+    first = [_first_source(value) for value in table["sources"]] if "sources" in table else [{}] * len(table)
+    dates = next((table[key] for key in DATE_COLUMNS if key in table), [one.get("update_time") for one in first])
+    kinds = next((table[key] for key in ("class", "building") if key in table), None)
+    sources = [str(one.get("dataset") or Path(name).name) for one in first]
+    ids = table["id"] if "id" in table else range(len(table))
+    return _within(_table(ids, table.geometry.to_numpy(), sources, dates, kinds), box)
+
+
+def _first_source(value: Any) -> Mapping[str, Any]:
+    """What an outline of Overture Maps itself is taken from: the entry of no single property, else the first."""
+    entries = [one for one in (value if value is not None else ()) if isinstance(one, Mapping)]
+    whole = [one for one in entries if not one.get("property")]
+    return (whole or entries or [{}])[0]
+
+
+def _from_overture(box: Box) -> gpd.GeoDataFrame:
+    with name_missing_extra():
+        from overturemaps import core
+    try:
+        table = core.geodataframe("building", bbox=box)
+    except (OSError, ValueError) as error:
+        raise InputError(f"Overture Maps did not answer: {error}. Check the network, or give an extract.") from error
+    table = table.set_crs("EPSG:4326", allow_override=True)
+    return _overture_table(table, OVERTURE, box)
+
+
+def _from_overpass(server: str, box: Box, progress: Callable[[float], None] | None) -> gpd.GeoDataFrame:
+    """Buildings of a box, square by square, each element once."""
+    squares = list(_squares(box))
+    if len(squares) > MOST_SQUARES:
+        raise InputError(
+            f"the box {_text(box)} is too large for the server ({len(squares)} squares of {SQUARE_DEGREES}°, {MOST_SQUARES} at most). "
+            "Take an extract such as Geofabrik's .osm.pbf, and give it in place of osm."
+        )
+    elements: dict[str, Mapping[str, Any]] = {}
+    for number, square in enumerate(squares, start=1):
+        for element in _ask(server, square):
+            elements[f"{element.get('type')}/{element.get('id')}"] = element
+        if progress is not None:
+            progress(number / len(squares))
+    shapes = {key: _shape(element) for key, element in elements.items()}
+    kept = [key for key, shape in shapes.items() if shape is not None]
+    tags = [elements[key].get("tags") or {} for key in kept]
+    return _within(
+        _table(
+            kept, np.array([shapes[key] for key in kept], object), "OpenStreetMap",
+            [elements[key].get("timestamp") for key in kept], [tag.get("building") for tag in tags],
+        ),
+        box,
+    )  # fmt: skip
+
+
+def _squares(box: Box) -> Iterator[Box]:
+    west, south, east, north = box
+    cols, rows = (max(1, int(np.ceil(side / SQUARE_DEGREES - 1e-9))) for side in (east - west, north - south))
+    xs, ys = np.linspace(west, east, cols + 1).tolist(), np.linspace(south, north, rows + 1).tolist()
+    for (left, right), (bottom, top) in product(pairwise(xs), pairwise(ys)):
+        yield left, bottom, right, top
+
+
+def _ask(server: str, square: Box) -> list[Mapping[str, Any]]:
+    """The elements of one square. Errors: InputError where the server does not answer, or not in full."""
+    west, south, east, north = square
+    within = f"({south:.7f},{west:.7f},{north:.7f},{east:.7f})"
+    query = f'[out:json][timeout:{SERVER_S}];(way["building"]{within};relation["building"]["type"="multipolygon"]{within};);out meta geom;'
+    request = urllib.request.Request(
+        server, urllib.parse.urlencode({"data": query}).encode(), {"User-Agent": "deepnets4eo"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=SERVER_S + TIMEOUT_S) as answer:
+            content = json.load(answer)
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        raise InputError(
+            f"{server} did not answer for {_text(square)}: {error}. Try again later, give another server's address, or an extract."
+        ) from error
+    if not isinstance(content, dict) or not isinstance(content.get("elements"), list):
+        raise InputError(f"{server} answered without a list of elements. Is it an Overpass server?")
+    if content.get("remark"):  # what came before it is not all
+        raise InputError(
+            f"{server} did not finish {_text(square)}: {content['remark']}. Take a smaller box, or give an extract."
+        )
+    return [one for one in content["elements"] if isinstance(one, dict)]
+
+
+def _shape(element: Mapping[str, Any]) -> shapely.Geometry | None:
+    """The area of a closed way or of a relation of ways; None where it is none."""
+    if element.get("type") == "way":
+        line = _line(element)
+        closed = line is not None and len(line) >= 4 and (line[0] == line[-1]).all()
+        return shapely.Polygon(line) if closed and line is not None else None
+    lines: dict[bool, list[shapely.Geometry]] = {True: [], False: []}
+    for member in element.get("members") or ():
+        line = _line(member)
+        if line is not None and len(line) >= 2:
+            lines[member.get("role") != "inner"].append(shapely.LineString(line))
+    outer, inner = (shapely.union_all(shapely.get_parts(shapely.polygonize(lines[side]))) for side in (True, False))
+    area = shapely.difference(outer, inner)
+    return None if area.is_empty else area
+
+
+def _line(item: Mapping[str, Any]) -> np.ndarray | None:
+    points = [point for point in item.get("geometry") or () if point]  # null where a node was not sent
+    return np.array([(point["lon"], point["lat"]) for point in points]) if points else None
+
+
+def _table(ids: Any, shapes: np.ndarray, source: Any, dates: Any, kinds: Any) -> gpd.GeoDataFrame:
+    """One row an outline; days as text YYYY-MM-DD, None where none is known."""
+    days = pd.to_datetime(
+        pd.Series(list(dates) if dates is not None else [None] * len(shapes), dtype=object),
+        utc=True,
+        errors="coerce",
+        format="ISO8601",
+    )
+    days = days.where(days >= FIRST_DAY)
+    text = days.dt.strftime("%Y-%m-%d").astype(object)
+    values = {
+        "id": [str(one) for one in ids], "source": source, "source_date": text.where(days.notna(), None).to_numpy(),
+        "building": list(kinds) if kinds is not None else None,
+    }  # fmt: skip
+    return gpd.GeoDataFrame(values, geometry=shapes, crs="EPSG:4326", index=range(len(shapes)))[[*COLUMNS, "geometry"]]
+
+
+def _within(table: gpd.GeoDataFrame, box: Box) -> gpd.GeoDataFrame:
+    """The outlines that meet the box."""
+    shapes = table.geometry.to_numpy()
+    return table[shapely.intersects(shapely.make_valid(shapes), shapely.box(*box))].reset_index(drop=True)
