@@ -195,7 +195,7 @@ def _from_overture(box: Box) -> gpd.GeoDataFrame:
         from overturemaps import core
     try:
         table = core.geodataframe("building", bbox=box)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # its package raises no narrower class
         raise InputError(f"Overture Maps did not answer: {error}. Check the network, or give an extract.") from error
     table = table.set_crs("EPSG:4326", allow_override=True)
     return _overture_table(table, OVERTURE, box)

@@ -19,6 +19,7 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.formats.array_files import parse_reference
+from deepnets4eo.formats.stac_items import asset_of
 from deepnets4eo.grid import LABELS_READ_PX, Grid, blocks, gsd_m, only_one_placed, overlap_share
 from deepnets4eo.inspection.cubes import describe_arrays, describe_cube, is_cube
 from deepnets4eo.inspection.images import describe_unmasked_band, undeclared_zeros
@@ -109,7 +110,7 @@ def inspect(path: str, legend: Legend | None = None) -> Inspection:
         if plugin is not None and not Path(path).is_dir():
             described: Inspection = load_plugin(plugin)(path, legend)
             return described
-        if Path(path).suffix.lower() == ".json":
+        if Path(path).suffix.lower() == ".json" and asset_of(path) is None:
             return _inspect_json(path)
         return _inspect_raster(path, legend)
     except DeepNets4EOError as error:
@@ -306,7 +307,7 @@ def _inspect_json(path: str) -> Inspection:
     features = content.get("features") if isinstance(content, dict) else None
     if isinstance(features, dict) and "xy" in features:
         return _inspect_xbd(path, features["xy"], content.get("metadata", {}))
-    return Inspection(path, "JSON", problems=["it is neither GeoJSON nor xBD labels."])
+    return Inspection(path, "JSON", problems=["it is neither GeoJSON, xBD labels nor a STAC item."])
 
 
 def _inspect_xbd(path: str, features: Any, metadata: Any) -> Inspection:

@@ -17,6 +17,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.display.figures import MAX_PX
 from deepnets4eo.display.summary import Summary, WithSummary
 from deepnets4eo.errors import InputError, check_choice
+from deepnets4eo.formats.stac_items import asset_of
 from deepnets4eo.grid import Grid, Window, coarse_grid, whole
 from deepnets4eo.rasters.array_files import open_reference
 from deepnets4eo.rasters.display import layer_summary, plot_layer
@@ -94,7 +95,8 @@ class Layer(WithSummary):
             Path, URL (http, https, s3, gs, az), folder, glob, list of tiles, (C, H, W) or (H, W) array, or a Layer. Pixels
             that the mask of a masked array hides in any band are not valid.
             `FILE#NAME` is an array of a MATLAB, HDF5 or NumPy file (see `formats.array_files`), `FOLDER#bands` the files
-            of a folder as bands of one layer.
+            of a folder as bands of one layer. `ITEM.json#ASSET` is a raster of a STAC item, also at an address (see
+            `formats.stac_items`).
         bands : 1-based numbers of the bands, by default all but alpha
         nodata : value that means no data, as it is stored; replaces the file's own
         grid : where an array or a Layer lies, by default plain pixels without CRS, and the layer's own
@@ -119,6 +121,8 @@ class Layer(WithSummary):
             raise InputError(
                 f"a layer cannot be opened from {type(source).__name__}. Give a path, a list of paths, an array or a Layer."
             )
+        if isinstance(source, (str, Path)):
+            source = asset_of(str(source)) or source
         array = open_reference(source, grid, nodata, labels=labels) if isinstance(source, (str, Path)) else None
         return cls(array if array is not None else FileSource.open(source, nodata), bands, as_stored=labels)
 

@@ -267,7 +267,7 @@ def test_json_files_are_reported_apart(tmp_path: Path) -> None:
     assert inspect(str(tmp_path / "geo.json")).facts["features"] == "1: 1 Polygon"
     (tmp_path / "other.json").write_text("[1]")
     other = inspect(str(tmp_path / "other.json"))
-    assert (other.kind, other.problems) == ("JSON", ["it is neither GeoJSON nor xBD labels."])
+    assert (other.kind, other.problems) == ("JSON", ["it is neither GeoJSON, xBD labels nor a STAC item."])
 
 
 def test_files_of_which_one_has_no_crs_cannot_be_compared(tmp_path: Path) -> None:

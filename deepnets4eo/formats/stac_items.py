@@ -1,0 +1,102 @@
+"""Assets of STAC items: the raster that ITEM or ITEM#ASSET refers to, on disk or at an address.
+
+Takes what the user typed; returns the path or address of one asset, which is then read like any other raster, block by block. A file on
+disk refers to files alone: it never makes the program go online."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from deepnets4eo.errors import InputError, name_hint
+from deepnets4eo.formats.access import TIMEOUT_S, check_beside, is_remote
+
+SUFFIXES = (".json", ".geojson")
+MOST_BYTES = 16 << 20
+RASTERS = ("image/tiff", "image/jp2", "image/png", "image/jpeg", "image/vnd.stac.geotiff")
+MAIN_ROLES = ("visual", "data")  # what an item is about, rather than its thumbnail
+
+
+def asset_of(text: str) -> str | None:
+    """Return the path or address of the asset that a text refers to; None where it is no STAC item.
+
+    Parameters
+    ----------
+    text
+        ITEM.json, ITEM.json#ASSET, or the address (http, https) of an item, with #ASSET where it does not end in .json.
+
+    Raises
+    ------
+    InputError
+        The item cannot be read, has no such asset or several that may be meant, or lies on disk and refers to an address.
+
+    Examples
+    --------
+    >>> asset_of("scene.tif") is None
+    True
+    """
+    item, mark, asset = text.partition("#")
+    address = urlsplit(item)
+    is_address = address.scheme in ("http", "https")
+    if not (address.path.lower().endswith(SUFFIXES) or (is_address and mark)):
+        return None
+    if not is_address and (is_remote(item) or not Path(item).is_file()):
+        return None
+    content = _content(item, is_address=is_address)
+    if content is None or "stac_version" not in content:
+        if is_address and mark:
+            raise InputError(f"{item} is no STAC item. Give the address of a raster, or of an item with #ASSET.")
+        return None
+    href = _href(content, item, asset)
+    if is_address:
+        return urljoin(item, href)
+    if is_remote(href):
+        raise InputError(f"{item} on this computer refers to {href}. Give that address itself where it is to be read.")
+    target = (Path(item).parent / href).resolve()
+    check_beside(Path(item), target, "Give the raster itself.")
+    return str(target)
+
+
+def _content(item: str, *, is_address: bool) -> Mapping[str, Any] | None:
+    """The item as it is read; None for a file that is no JSON object."""
+    try:
+        if is_address:
+            with urllib.request.urlopen(item, timeout=TIMEOUT_S) as answer:
+                text = answer.read(MOST_BYTES + 1)
+        else:
+            with Path(item).open("rb") as file:
+                text = file.read(MOST_BYTES + 1)
+        content = json.loads(text) if len(text) <= MOST_BYTES else None
+    except (urllib.error.URLError, OSError) as error:
+        raise InputError(f"{item} could not be read: {error}. Check the address and the network.") from error
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _href(content: Mapping[str, Any], item: str, asset: str) -> str:
+    """Where the named asset lies, or the only raster that can be meant. Errors: InputError lists the names."""
+    if content.get("type") != "Feature":
+        raise InputError(f"{item} is a STAC {content.get('type')}, expected an item. Give one of its items.")
+    assets = {
+        str(name): one for name, one in (content.get("assets") or {}).items()
+        if isinstance(one, dict) and isinstance(one.get("href"), str)
+    }  # fmt: skip
+    if asset:
+        if asset not in assets:
+            raise InputError(f"{item} has no asset {asset!r}. {name_hint(asset, assets)}")
+        return str(assets[asset]["href"])
+    rasters = {name: one for name, one in assets.items() if str(one.get("type", "")).lower().startswith(RASTERS)}
+    main = {name: one for name, one in rasters.items() if set(MAIN_ROLES) & set(one.get("roles") or ())}
+    chosen = main or rasters
+    if len(chosen) != 1:
+        raise InputError(
+            f"{item} has {len(chosen) or 'no'} rasters{': ' if chosen else ''}{', '.join(chosen)}. Name one as {item}#ASSET; its "
+            f"assets are {', '.join(assets) or 'none'}."
+        )
+    return str(next(iter(chosen.values()))["href"])
