@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from deepnets4eo.damage.map_content import AREAS_FILE, FURTHER, DamageMapContent
+from deepnets4eo.damage.settings import SheetOptions
 from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, TITLES, UNGRADED, colors
 from deepnets4eo.display.figures import MAX_PX, SYNTHETIC_MARK, WITH_KEY, add_key, make_axes
 from deepnets4eo.display.summary import ColorRow, Summary, WithSummary, count_text
@@ -110,6 +111,7 @@ class DamageMap(WithSummary, DamageMapContent):
         overwrite: bool = False,
         scratch: Path | None = None,
         also: Sequence[str] | None = None,
+        sheet: SheetOptions = SheetOptions(),
     ) -> dict[str, Path]:
         """Write damage.gpkg, damage.parquet, summary.json, report.html, damage.qgz, tables in further formats and manifest.json.
 
@@ -130,6 +132,8 @@ class DamageMap(WithSummary, DamageMapContent):
         also
             Further formats, keys of `FURTHER`; by default "csv", "geojson" and "kml", where the post image has a CRS. Those that
             an earlier map left in the folder are removed.
+
+        sheet : paper and language of the map sheet, "pdf" and "png"
 
         Returns
         -------
@@ -161,7 +165,9 @@ class DamageMap(WithSummary, DamageMapContent):
                 raise OutputError(f"{out_dir} is a file, expected a folder. Choose another --out.")
             folder = None if scratch is None else products_folder(scratch, self, post, pre)
             with hidden_folder(out_dir, folder) as hidden, gdal_cache(cache_bytes(pre, post)):
-                names = write_products(self, hidden, pre=pre, post=post, scores=scores, also=also, home=out_dir)
+                names = write_products(
+                    self, hidden, pre=pre, post=post, scores=scores, also=also, sheet=sheet, home=out_dir
+                )
                 publish(hidden, out_dir, names, obsolete={AREAS_FILE, *FURTHER.values()} - set(names))
         return {name: out_dir / name for name in names}
 

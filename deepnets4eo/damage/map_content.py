@@ -23,6 +23,8 @@ FURTHER = {  # format → its file, where buildings have a longitude and latitud
     "unosat": "damage_unosat.gpkg",
     "xbd": "damage_xbd.json",
     "osm": "damage_osm.geojson",
+    "pdf": "sheet.pdf",
+    "png": "sheet.png",
 }
 AREAS_FILE = "areas.csv"  # where areas were counted
 USUAL = ("csv", "geojson", "kml")  # of these, where none are chosen

@@ -18,6 +18,7 @@ from deepnets4eo.registration.options import (
 )
 
 INPUTS: dict[str, Any] = {"group": "Inputs"}
+Language = Literal["en", "fr", "es", "ar"]  # of a map sheet
 NOT_SOUGHT = "none"  # value of `water`
 DECISION: dict[str, Any] = {"group": "Decision"}
 
@@ -197,3 +198,21 @@ class FurtherInputs:
     def layers(self) -> dict[str, str | None]:
         """The rasters by their names in `damage.inputs.open_inputs`."""
         return {"dsm_pre": self.dsm_pre, "dsm_post": self.dsm_post, "cloud_mask": self.cloud_mask}
+
+
+@option_group
+class SheetOptions:
+    """How a map sheet looks.
+
+    Parameters
+    ----------
+    paper : size of the page, landscape
+    language : of all that is not a name, a number or a finding
+    """
+
+    paper: Annotated[
+        Literal["a4", "a3"], Field(description="Paper of --also pdf,png, landscape: a4 or a3.", json_schema_extra=KEY)
+    ] = "a4"
+    language: Annotated[
+        Language, Field(description="Language of --also pdf,png: en, fr, es or ar.", json_schema_extra=KEY)
+    ] = "en"

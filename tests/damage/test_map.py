@@ -47,7 +47,8 @@ def test_further_formats_are_chosen_and_those_of_an_earlier_map_removed(made, tm
     assert set(json.loads(paths["manifest.json"].read_text())["outputs"]) == ALWAYS - {"manifest.json"}
 
 
-def test_every_format_is_written_on_request(made, tmp_path):
+def test_every_format_is_written_on_request(made, tmp_path, monkeypatch):
+    monkeypatch.setattr("deepnets4eo.damage.products.sheet.DPI", 20)
     damage_map, pre, post = made
     damage_map.add_areas("grid")
     damage_map.save(tmp_path / "out", pre=pre, post=post, also=tuple(FURTHER))

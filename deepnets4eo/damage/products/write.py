@@ -22,8 +22,10 @@ from deepnets4eo.damage.products.exchange_formats import (
 from deepnets4eo.damage.products.profiles import write_cems, write_osm, write_unosat, write_xbd
 from deepnets4eo.damage.products.qgis_project import write_project
 from deepnets4eo.damage.products.report import write_report
+from deepnets4eo.damage.products.sheet import write_sheet
 from deepnets4eo.damage.products.summary import summarize
 from deepnets4eo.damage.products.tables import write_gpkg, write_parquet
+from deepnets4eo.damage.settings import SheetOptions
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import write_json
 from deepnets4eo.outputs.provenance import describe, manifest
@@ -71,11 +73,12 @@ def write_products(
     pre: Layer | None = None,
     scores: Sequence[ScoreLayer] = (),
     also: Sequence[str] | None = None,
+    sheet: SheetOptions = SheetOptions(),
     home: Path | None = None,
 ) -> list[str]:
     """Write the six files into `folder`, and one for each further format; returns their names, manifest.json last.
 
-    also : of `FURTHER`; None for the usual ones where the buildings have a position on the earth, else none of them. home : where the files will lie at last, if not in `folder`.
+    also : of `FURTHER`; None for the usual ones where the buildings have a position on the earth, else none of them. sheet : paper and language. home : where the files will lie at last, if not in `folder`.
     Files that are there are of this very map, from a job that was interrupted, and are kept."""
     also = formats_of(also, damage_map.buildings.crs)
     summary = summarize(damage_map, post.grid, seed=int(damage_map.parameters.get("seed") or 0))
@@ -90,6 +93,9 @@ def write_products(
     if damage_map.areas is not None:
         written.append(write_areas_csv(damage_map.areas, folder / AREAS_FILE))
     further = WRITERS | {"xbd": lambda content, path: write_xbd(content, path, post.grid)}
+    further |= dict.fromkeys(
+        ("pdf", "png"), lambda content, path: write_sheet(content, path, post=post, pre=pre, options=sheet)
+    )
     for name, file in FURTHER.items():
         if name in also:
             written.append(folder / file if (folder / file).is_file() else further[name](damage_map, folder / file))

@@ -1,0 +1,487 @@
+"""sheet.pdf and sheet.png: one page of paper with both images, caveats first, legend and counts, areas, sources and a locator.
+
+Takes a damage map with a position on the earth, its images, and the paper and language of the page. Everything that stands on the page
+in words comes from one table, assets/sheet_words.yaml, but names, numbers and findings. Where the language is written from right to left
+the page is mirrored; matplotlib 3.11 shapes its letters. The land of the locator is Natural Earth's, which is public domain, simplified.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from deepnets4eo.damage.map_content import AREAS_FILE
+from deepnets4eo.damage.products.summary import caveats
+from deepnets4eo.damage.settings import Language, SheetOptions
+from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, SUBJECT, TITLES, UNGRADED, colors
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import atomic_write, read_json, read_yaml
+from deepnets4eo.grid import Grid, transformer
+from deepnets4eo.registration.pair import UNMOVED, on_post_grid
+from deepnets4eo.version import __version__
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from deepnets4eo.damage.map_content import DamageMapContent
+    from deepnets4eo.rasters.scene import Layer
+
+TRANSLATED: tuple[Language, ...] = ("fr", "es", "ar")  # the order of the table
+RIGHT_TO_LEFT = ("ar",)
+PAPERS = {"a4": (297.0, 210.0), "a3": (420.0, 297.0)}  # millimetres, landscape
+ASSETS = Path(__file__).parent / "assets"
+DPI = 200
+MM = 1 / 25.4
+EDGE = 8.0  # of the page, millimetres on A4; all lengths grow with the paper
+MANY = 5000  # outlines from which on they are drawn as pixels; ten times as many as points
+STEPS = [one * 10.0**power for power in range(-5, 8) for one in (1, 2, 5)]
+SECONDS = (0.5, 1, 3, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 18_000, 36_000, 72_000)  # between meridians
+VIOLET = "#b068ff"
+
+
+@cache
+def _table() -> dict[str, list[str]]:
+    table: dict[str, list[str]] = read_yaml(ASSETS / "sheet_words.yaml")
+    return table
+
+
+def translate(text: str, language: Language) -> str:
+    """What a sheet says instead of English words. Errors: KeyError for words that the table has not."""
+    return text if language == "en" else _table()[text][TRANSLATED.index(language)]
+
+
+def write_sheet(
+    damage_map: DamageMapContent,
+    path: str | Path,
+    *,
+    post: Layer,
+    pre: Layer | None = None,
+    options: SheetOptions = SheetOptions(),
+) -> Path:
+    """Write the sheet, PDF or PNG by the suffix. Memory: a figure of the page. Errors: InputError where matplotlib is too old for the
+    language; OutputError when the disk refuses."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    _check_shaping(options.language)
+    width, height = PAPERS[options.paper]
+    figure = Figure((width * MM, height * MM))
+    FigureCanvasAgg(figure)
+    page = _Page(figure, options.language, options.paper)
+    _compose(page, damage_map, post, pre)
+    path = Path(path)
+    nothing = {"CreationDate": None} if path.suffix == ".pdf" else {"Software": None}
+    with atomic_write(path) as partial:
+        figure.savefig(partial, dpi=DPI, metadata=nothing)
+    return path
+
+
+def _check_shaping(language: Language) -> None:
+    import matplotlib
+
+    if language in RIGHT_TO_LEFT and tuple(map(int, matplotlib.__version__.split(".")[:2])) < (3, 11):
+        raise InputError(
+            f"the language is {language}, whose letters matplotlib {matplotlib.__version__} does not join. Install matplotlib 3.11 or later."
+        )
+
+
+@dataclass(frozen=True)
+class _Page:
+    """A page that is laid out in millimetres of A4 from its left upper corner; mirrored where its language is."""
+
+    figure: Figure
+    language: Language
+    paper: str
+
+    @property
+    def zoom(self) -> float:
+        return PAPERS[self.paper][0] / PAPERS["a4"][0]
+
+    @property
+    def mirrored(self) -> bool:
+        return self.language in RIGHT_TO_LEFT
+
+    def say(self, text: str) -> str:
+        return translate(text, self.language)
+
+    def axes(self, left: float, top: float, width: float, height: float) -> Axes:
+        page_width, page_height = PAPERS["a4"]
+        if self.mirrored:
+            left = page_width - left - width
+        box = (left / page_width, 1 - (top + height) / page_height, width / page_width, height / page_height)
+        return self.figure.add_axes(box)
+
+    def panel(self, left: float, top: float, width: float, height: float, title: str = "") -> _Panel:
+        axes = self.axes(left, top, width, height)
+        axes.set(xlim=(0, width), ylim=(height, 0))
+        axes.axis("off")
+        panel = _Panel(self, axes, width, height)
+        if title:
+            panel.write(self.say(title), 7.5, bold=True)
+        return panel
+
+
+@dataclass
+class _Panel:
+    """Text from the top down; what does not fit is left out."""
+
+    page: _Page
+    axes: Axes
+    width: float
+    height: float
+    y: float = 0.0
+
+    def write(self, text: str, size: float = 6.0, *, bold: bool = False, color: str = "black") -> None:
+        """A paragraph, wrapped."""
+        for line in self._wrapped(text, size, bold):
+            self.cells([(0.0, line, "start")], size, bold=bold, color=color)
+
+    def fact(self, label: str, value: str, size: float, *, bold: bool = False) -> None:
+        """A line of a label and what it is of, set apart: their letters may run in other directions."""
+        label = f"{label}:" if value else label
+        begin = _width_mm(f"{label} ", size, bold) + size * 0.1
+        self.cells(
+            [(0.0, label, "start"), (begin, _shortened(value, size, self.width - begin), "start")], size, bold=bold
+        )
+
+    def cells(
+        self, cells: Sequence[tuple[float, str, str]], size: float = 6.0, *, bold: bool = False, color: str = "black"
+    ) -> bool:
+        """A line of texts at positions (mm) that begin or end there ("start", "end"); whether it fitted."""
+        step = size * 0.50
+        if self.y + step > self.height:
+            return False
+        self.y += step
+        for at, text, side in cells:
+            leftward = (side == "start") == self.page.mirrored
+            x = self.width - at if self.page.mirrored else at
+            self.axes.text(
+                x, self.y, text, size=size * self.page.zoom, ha="right" if leftward else "left", va="baseline",
+                weight="bold" if bold else "normal", color=color, parse_math=False,
+            )  # fmt: skip
+        self.y += size * 0.04
+        return True
+
+    def swatch(self, color: str, *, dashed: bool = False) -> None:
+        """A frame, or a dashed line, before the line that was written last."""
+        left = self.width - 3.5 if self.page.mirrored else 0.3
+        right, low, high = left + 3.2, self.y, self.y - 2.0
+        if dashed:
+            low = high = (low + high) / 2
+        x, y = [left, right, right, left, left], [low, low, high, high, low]
+        self.axes.plot(x, y, color=color, linewidth=1.3 * self.page.zoom, linestyle="--" if dashed else "-")
+
+    def _wrapped(self, text: str, size: float, bold: bool) -> list[str]:
+        lines, line = [], ""
+        for word in text.split():
+            longer = f"{line} {word}".strip()
+            if line and _width_mm(longer, size, bold) > self.width:
+                lines.append(line)
+                longer = word
+            line = longer
+        return [*lines, line]
+
+
+def _width_mm(text: str, size: float, bold: bool = False) -> float:
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=size, weight="bold" if bold else "normal")
+    return (
+        1.03 * float(text_to_path.get_text_width_height_descent(text, font, False)[0]) / 72 / MM
+    )  # drawn a little wider
+
+
+def _shortened(text: str, size: float, width: float) -> str:
+    """The text, its end replaced by an ellipsis where it is wider than so many millimetres."""
+    if _width_mm(text, size) <= width:
+        return text
+    while text and _width_mm(text + "…", size) > width:
+        text = text[: max(len(text) * 9 // 10, 0) if len(text) > 10 else len(text) - 1]
+    return text + "…"
+
+
+def _compose(page: _Page, damage_map: DamageMapContent, post: Layer, pre: Layer | None) -> None:
+    """Title and caveats, both maps, then a row of panels."""
+    event = damage_map.event
+    known = ", ".join(text for text in (event.name, event.location) if text)
+    head = page.panel(EDGE, 6, 281, 30)
+    head.fact(page.say(SUBJECT), known + (" (SYNTHETIC)" if damage_map.synthetic else ""), 14, bold=True)
+    head.write(f"{page.say('Read this before use')}: " + " ".join(page.say(text) for text in caveats(damage_map)), 6)
+    for finding in damage_map.findings[:2]:
+        if finding.severity != "note":
+            words = _shortened(f"{finding.severity.upper()}: {finding.message}", 6, 520)
+            head.write(words, 6, color="#b00000")
+    top = 6 + head.y + 6
+    bottom = 50.0 if damage_map.areas is None else 62.0  # of the row of panels
+    height = 210 - EDGE - bottom - top - 6
+    half = (281 - 10) / 2
+    layers = {"After": (EDGE, event.date_post, post)}
+    if pre is not None:
+        moved = on_post_grid(pre, post.grid, damage_map.registration.get("matrix", UNMOVED))
+        layers = {"Before": (EDGE, event.date_pre, moved), "After": (EDGE + half + 10, event.date_post, post)}
+    for role, (left, date, layer) in layers.items():
+        axes = page.axes(left + 4, top, (half if pre is not None else 281) - 4, height)
+        layer.plot(axes, max_px=int(1400 * page.zoom))
+        axes.set_title("")
+        named = (date, page.say(role)) if page.mirrored else (page.say(role), date)
+        axes.set_title(named[0], loc="left", size=8 * page.zoom, weight="bold", pad=3)
+        axes.set_title(named[1], loc="right", size=8 * page.zoom, weight="bold", pad=3)
+        _draw_damage(axes, damage_map, coloured=role == "After")
+        _draw_graticule(axes, post.grid, page.zoom)
+        scale = _furnish(axes, post.grid, page)
+    _bottom_row(page, damage_map, post, 210 - EDGE - bottom, bottom, scale)
+
+
+def _hex_colors() -> dict[str, str]:
+    return {name: "#" + bytes(color).hex() for name, color in colors().items()}
+
+
+def _draw_damage(axes: Axes, damage_map: DamageMapContent, *, coloured: bool) -> None:
+    """Outlines in the colours of their grades, the worst on top; thin and white where the image is the one before."""
+    from matplotlib.collections import LineCollection, PolyCollection
+
+    view = axes.get_xlim(), axes.get_ylim()
+    buildings = damage_map.buildings
+    grades = buildings["damage"].fillna(UNGRADED).to_numpy(str)
+    shapes, many = buildings.geometry.to_numpy(), len(buildings) > MANY
+    palette = _hex_colors()
+    for name in (UNGRADED, *GRADES):
+        color = palette[name] if coloured else "white"
+        own = shapes[grades == name]
+        own = own[~shapely.is_empty(own)]
+        if len(buildings) > 10 * MANY:
+            xy = shapely.get_coordinates(shapely.centroid(own))
+            axes.scatter(xy[:, 0], xy[:, 1], s=0.15, c=color, marker="s", linewidths=0, rasterized=True)
+            continue
+        rings = [shapely.get_coordinates(part.exterior) for part in shapely.get_parts(own)]
+        width = (0.25 if many else 0.6) if coloured else 0.25
+        axes.add_collection(
+            PolyCollection(rings, facecolors="none", edgecolors=color, linewidths=width, rasterized=many)
+        )
+    edges = [
+        shapely.get_coordinates(ring)
+        for ring in shapely.get_rings(shapely.get_parts(damage_map.assessed_extent.geometry.to_numpy()))
+    ]
+    axes.add_collection(LineCollection(edges, colors=VIOLET, linewidths=0.7, linestyles="--"))
+    axes.set(xlim=view[0], ylim=view[1])
+
+
+def _draw_graticule(axes: Axes, grid: Grid, zoom: float) -> None:
+    """Meridians and parallels with their degrees at the edges."""
+    there = transformer(grid.crs, 4326)
+    back = transformer(4326, grid.crs)
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    edge = np.linspace(0, 1, 20)
+    x = np.concatenate([left + edge * (right - left)] * 2 + [np.full(20, left), np.full(20, right)])
+    y = np.concatenate([np.full(20, low), np.full(20, high)] + [low + edge * (high - low)] * 2)
+    lon, lat = there.transform(x, y)
+    if not (np.isfinite(lon).all() and np.isfinite(lat).all()) or np.ptp(lon) > 180:
+        return
+    for values, other, meridian in ((lon, lat, True), (lat, lon, False)):
+        step = next((each for each in SECONDS if np.ptp(values) * 3600 / each <= 4), 108_000) / 3600
+        for value in np.arange(math.ceil(values.min() / step), math.floor(values.max() / step) + 1) * step:
+            along = np.linspace(other.min(), other.max(), 40)
+            line = (np.full(40, value), along) if meridian else (along, np.full(40, value))
+            line_x, line_y = back.transform(*line)
+            axes.plot(line_x, line_y, color="white", linewidth=0.3, alpha=0.7, scalex=False, scaley=False)
+            inside = (line_x >= left) & (line_x <= right) & (line_y >= low) & (line_y <= high)
+            if not inside.any():
+                continue
+            first = np.flatnonzero(inside)[0]
+            if not meridian and min(line_y[first] - low, high - line_y[first]) < (high - low) / 12:
+                continue  # its words would stand beside the corner
+            words = _degrees(float(value), "EW" if meridian else "NS")
+            at = (line_x[first], low) if meridian else (left, line_y[first])
+            axes.annotate(
+                words, at, (0, -2) if meridian else (-2, 0), textcoords="offset points", size=4.5 * zoom, annotation_clip=False,
+                ha="center" if meridian else "right", va="top" if meridian else "center", rotation=0 if meridian else 90,
+                rotation_mode="default",
+            )  # fmt: skip
+
+
+def _degrees(value: float, sides: str) -> str:
+    """Degrees, minutes and seconds, as many of them as are not zero."""
+    seconds = round(abs(value) * 3600, 1)
+    degrees, rest = divmod(seconds, 3600)
+    minutes, rest = divmod(rest, 60)
+    text = (
+        f"{degrees:.0f}°"
+        + (f"{minutes:02.0f}′" if minutes or rest else "")
+        + (f"{rest:04.1f}″".replace(".0″", "″") if rest else "")
+    )
+    return text + (sides[0] if value > 0 else sides[1] if value < 0 else "")
+
+
+def _furnish(axes: Axes, grid: Grid, page: _Page) -> float:
+    """Scale bar and north arrow; how many metres of ground a metre of paper shows."""
+    axes.apply_aspect()
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    metres = _metres_across(grid, (left, right), (low + high) / 2)
+    length = max(step for step in STEPS if step <= metres / 4)
+    share, x, y = length / metres, 0.04, 0.05
+    for end, color, width in ((x + share, "white", 4.0), (x + share / 2, "black", 2.5)):
+        axes.plot(
+            [x, end], [y, y], color=color, linewidth=width * page.zoom, transform=axes.transAxes, solid_capstyle="butt"
+        )
+    text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+    box = dict(facecolor="white", edgecolor="none", alpha=0.75, pad=0.8)
+    axes.text(x, y + 0.025, text, size=6 * page.zoom, transform=axes.transAxes, bbox=box)
+    _draw_north(axes, grid, page)
+    paper = axes.get_position().width * page.figure.get_figwidth() * 0.0254
+    return metres / paper
+
+
+def _metres_across(grid: Grid, x: tuple[float, float], y: float) -> float:
+    from pyproj import Geod
+
+    lon, lat = transformer(grid.crs, 4326).transform(list(x), [y, y])
+    return float(Geod(ellps="WGS84").inv(lon[0], lat[0], lon[1], lat[1])[2])
+
+
+def _draw_north(axes: Axes, grid: Grid, page: _Page) -> None:
+    """An arrow to true north."""
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    middle = (left + right) / 2, (low + high) / 2
+    lon, lat = transformer(grid.crs, 4326).transform(*middle)
+    north = np.array(transformer(4326, grid.crs).transform(lon, lat + 1e-4)) - middle
+    up = axes.transData.transform(np.add(middle, north)) - axes.transData.transform(middle)
+    up = up / np.hypot(*up) * page.zoom  # one point
+    tip = (0.94, 0.89)
+    axes.annotate(
+        "", tip, up * -18, xycoords="axes fraction", textcoords="offset points",
+        arrowprops=dict(arrowstyle="simple,head_width=0.6,head_length=0.7,tail_width=0.12", facecolor="black", edgecolor="white"),
+    )  # fmt: skip
+    axes.annotate(
+        page.say("N"), tip, up * 6, xycoords="axes fraction", textcoords="offset points", size=8 * page.zoom, weight="bold",
+        ha="center", va="center", bbox=dict(boxstyle="circle,pad=0.12", facecolor="white", edgecolor="none", alpha=0.8),
+    )  # fmt: skip
+
+
+def _bottom_row(
+    page: _Page, damage_map: DamageMapContent, post: Layer, top: float, height: float, scale: float
+) -> None:
+    left = EDGE
+    _legend(page.panel(left, top, 78, height, "Legend and counts"), damage_map)
+    left += 84
+    if damage_map.areas is not None:
+        _areas(page.panel(left, top, 98, height, "By area"), damage_map.areas)
+        left += 104
+    _sources(page.panel(left, top, 281 + EDGE - left - 46, height, "Sources"), damage_map, post, scale)
+    _locator(page.axes(281 + EDGE - 42, top + 3, 42, 42), post.grid)
+
+
+def _legend(panel: _Panel, damage_map: DamageMapContent) -> None:
+    say, counts = panel.page.say, damage_map.buildings["damage"].fillna(UNGRADED).value_counts()
+    assessed = int((damage_map.buildings["status"] == ASSESSED).sum())
+    palette = _hex_colors()
+    panel.cells([(50, say("Buildings"), "end"), (66, say("Share"), "end")], bold=True)
+    for name in (*reversed(GRADES), UNGRADED):
+        count = int(counts.get(name, 0))
+        share = f"{count / assessed:.1%}" if assessed and name != UNGRADED else ""
+        panel.cells([(5, say(TITLES[name]), "start"), (50, f"{count:,}", "end"), (66, share, "end")])
+        panel.swatch(palette[name])
+    panel.cells([(5, say("Assessed extent"), "start")])
+    panel.swatch(VIOLET, dashed=True)
+    expected = (damage_map.estimates.get("buildings") or {}).get("damaged")
+    if expected is not None:
+        low, high = expected["interval_95"]
+        panel.y += 1.5
+        panel.fact(say("Major damage or worse, expected"), f"{expected['expected']:,.0f}", 6.5, bold=True)
+        panel.fact(say("95 % interval"), f"{low:,.0f}–{high:,.0f}", 6.5)
+
+
+def _areas(panel: _Panel, areas: Any) -> None:
+    """The areas with most damage first, as many as there is room for."""
+    say, people = panel.page.say, "people" in areas
+    head = [
+        (0.0, say("Area"), "start"),
+        (41.0, say("Damaged"), "end"),
+        (63.0, say("95 % interval"), "end"),
+        (78.0, say("Share"), "end"),
+    ]
+    panel.cells([*head, *([(98.0, say("Exposed people"), "end")] if people else [])], 5.5, bold=True)
+    rows = areas.sort_values("damaged", ascending=False, kind="stable")
+    room = int((panel.height - panel.y) / (5.5 * 0.54)) - 1
+    for row in rows.head(room).to_dict("records"):
+        name = say(row["area"]) if row["area"] in _table() else row["area"]
+        cells = [
+            (0.0, _shortened(name, 5.5, 27), "start"), (41.0, f"{row['damaged']:,.0f}", "end"),
+            (63.0, f"{row['damaged_low']:,.0f}–{row['damaged_high']:,.0f}", "end"),
+            (78.0, "" if math.isnan(row["share"]) else f"{row['share']:.0%}", "end"),
+        ]  # fmt: skip
+        if people and not math.isnan(row["people_exposed"]):
+            cells.append((98.0, f"{row['people_exposed']:,.0f}", "end"))
+        panel.cells(cells, 5.5)
+    if len(rows) > room:
+        panel.cells([(0.0, f"+ {len(rows) - room:,} {say('more areas in')} {AREAS_FILE}", "start")], 5.5)
+
+
+def _sources(panel: _Panel, damage_map: DamageMapContent, post: Layer, scale: float) -> None:
+    say = panel.page.say
+    facts = [(say(label), value) for label, value in damage_map.event.facts if label not in ("Event", "Place")]
+    named = {"pre": "Image before", "post": "Image after", "footprints": "Outlines of buildings"}
+    for role, label in named.items():
+        if role in damage_map.inputs:
+            facts.append((say(label), Path(str(damage_map.inputs[role])).name))
+    crs = post.grid.crs
+    assert crs is not None
+    facts.append((say("Coordinates"), f"EPSG:{crs.epsg}" if crs.epsg else str(crs.proj.name)))
+    facts.append((say("Scale"), f"1:{float(f'{scale:.3g}'):,.0f} ({panel.page.paper.upper()})"))
+    facts.append((say("Made with"), f"deepnets4eo {__version__}"))
+    for label, value in facts:
+        panel.fact(label, value, 5.8)
+
+
+def _locator(axes: Axes, grid: Grid) -> None:
+    """Half of the globe around the site, with land and a mark."""
+    from matplotlib.collections import PolyCollection
+    from matplotlib.patches import Circle
+
+    middle = grid.affine * (grid.shape[1] / 2, grid.shape[0] / 2)
+    lon, lat = transformer(grid.crs, 4326).transform(*middle)
+    rings = [_on_globe(np.array(ring), lon, lat) for ring in read_json(ASSETS / "land.json")]
+    axes.add_patch(Circle((0, 0), 1, facecolor="#dfeaf2", edgecolor="0.5", linewidth=0.5))
+    axes.add_collection(
+        PolyCollection([ring for ring in rings if len(ring) > 2], facecolors="#b9b9a8", edgecolors="none")
+    )
+    for degrees in range(-180, 180, 30):
+        for line in (
+            np.column_stack([np.full(91, degrees), np.linspace(-90, 90, 91)]),
+            np.column_stack([np.linspace(-180, 180, 181), np.full(181, degrees / 2)]),
+        ):
+            xy, front = _orthographic(line, lon, lat)
+            xy[~front] = np.nan
+            axes.plot(*xy.T, color="white", linewidth=0.3)
+    axes.plot(0, 0, marker="s", color="#d00000", markersize=4)
+    axes.set(xlim=(-1.02, 1.02), ylim=(-1.02, 1.02), aspect="equal")
+    axes.axis("off")
+
+
+def _orthographic(lonlat: NDArray[Any], lon: float, lat: float) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """(N, 2) positions on the disc of a globe seen from above a place, and which of them are in front."""
+    east, north = np.radians(lonlat[:, 0] - lon), np.radians(lonlat[:, 1])
+    middle = math.radians(lat)
+    x = np.cos(north) * np.sin(east)
+    y = math.cos(middle) * np.sin(north) - math.sin(middle) * np.cos(north) * np.cos(east)
+    front = math.sin(middle) * np.sin(north) + math.cos(middle) * np.cos(north) * np.cos(east) > 0
+    return np.column_stack([x, y]), front
+
+
+def _on_globe(ring: NDArray[Any], lon: float, lat: float) -> NDArray[Any]:
+    """A ring on the disc; what lies behind is moved to its edge, empty where all does."""
+    xy, front = _orthographic(ring, lon, lat)
+    if not front.any():
+        return np.zeros((0, 2))
+    radius = np.hypot(*xy.T)
+    xy[~front] /= np.maximum(radius[~front], 1e-6)[:, None]
+    return xy

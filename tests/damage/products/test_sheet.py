@@ -1,0 +1,100 @@
+"""The map sheet is one page of paper in four languages, and nothing on it lies beyond the page."""
+
+import re
+from pathlib import Path
+
+import matplotlib
+import pytest
+from made_up_map import make_grid, make_images, make_map
+from PIL import Image
+
+from deepnets4eo.damage.products import sheet
+from deepnets4eo.damage.products.sheet import translate, write_sheet
+from deepnets4eo.damage.products.summary import CAVEATS, SYNTHETIC_CAVEAT
+from deepnets4eo.damage.settings import SheetOptions
+from deepnets4eo.damage.vocabulary import SUBJECT, TITLES
+from deepnets4eo.errors import InputError
+from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.outputs.findings import Finding
+
+NEEDS_SHAPING = pytest.mark.skipif(
+    tuple(map(int, matplotlib.__version__.split(".")[:2])) < (3, 11), reason="matplotlib 3.11 shapes Arabic"
+)
+
+
+@pytest.fixture(scope="module")
+def made():
+    damage_map = make_map(60)
+    damage_map.estimates = {"buildings": {"damaged": {"expected": 20.0, "interval_95": [12.0, 31.0]}}}
+    damage_map.inputs = {"pre": "/home/somebody/pre.tif", "post": "post.tif"}
+    damage_map.event = EventInfo("Flood $x_1$ " * 60, "درنة", "2026-01-05", "2026-02-03T10:20Z", credit="w" * 900)
+    damage_map.findings = (Finding("x", "caution", "Pixels are large. " * 40),)
+    damage_map.synthetic = True
+    damage_map.add_areas("grid:10")
+    return damage_map, *make_images(make_grid(), damage_map)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Figures as they are saved, at few pixels."""
+    from matplotlib.figure import Figure
+
+    figures, save = [], Figure.savefig
+    monkeypatch.setattr(sheet, "DPI", 40)
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *a, **k: (figures.append(figure), save(figure, *a, **k)))
+    return figures
+
+
+def test_every_language_has_every_word():
+    texts = re.findall(r"""say\(["']([^"'{]+)["']\)""", Path(sheet.__file__).read_text(encoding="utf-8"))
+    for text in {*texts, *CAVEATS, SYNTHETIC_CAVEAT, SUBJECT, *TITLES.values(), *EventInfo.LABELS.values()}:
+        words = [translate(text, language) for language in ("en", "fr", "es", "ar")]
+        assert all(isinstance(word, str) and word for word in words), text
+        assert text == "N" or re.search("[\u0600-\u06ff]", words[3]), text
+
+
+@pytest.mark.parametrize("language", ["es", pytest.param("ar", marks=NEEDS_SHAPING)])
+def test_all_words_lie_on_the_page(language, made, drawn, tmp_path):
+    damage_map, pre, post = made
+    path = write_sheet(damage_map, tmp_path / "sheet.png", post=post, pre=pre, options=SheetOptions("a4", language))
+    (figure,) = drawn
+    page = figure.bbox.padded(1)
+    texts = [text for text in figure.findobj(matplotlib.text.Text) if text.get_text() and text.get_visible()]
+    for text in texts:
+        box = text.get_window_extent()
+        assert page.x0 <= box.x0 <= box.x1 <= page.x1, text.get_text()
+        assert page.y0 <= box.y0 <= box.y1 <= page.y1, text.get_text()
+    said = " ".join(text.get_text() for text in texts)
+    for word in (
+        *(translate(title, language) for title in TITLES.values()),
+        "12–31",
+        "EPSG:32615",
+        "pre.tif",
+        "2026-01-05",
+    ):
+        assert word in said
+    assert "somebody" not in said
+    assert said.index("SYNTHETIC") < said.index(translate("Legend and counts", language))
+    with Image.open(path) as picture:
+        assert picture.size == (467, 330), "297 by 210 millimetres at 40 dots an inch"
+
+
+def test_a_pdf_is_one_page_of_its_paper_and_the_same_each_time(made, drawn, tmp_path):
+    damage_map, _, post = made
+    first, second = (
+        write_sheet(damage_map, tmp_path / f"{name}.pdf", post=post, options=SheetOptions("a3")).read_bytes()
+        for name in ("first", "second")
+    )
+    assert first == second
+    assert first.startswith(b"%PDF")
+    assert first.count(b"/Type /Page\n") + first.count(b"/Type /Page ") == 1
+    width, height = map(float, re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ([\d.]+) \]", first).groups())
+    assert (round(width / 72 * 25.4), round(height / 72 * 25.4)) == (420, 297)
+
+
+def test_an_old_matplotlib_writes_no_arabic(made, tmp_path, monkeypatch):
+    damage_map, _, post = made
+    monkeypatch.setattr(matplotlib, "__version__", "3.10.1")
+    with pytest.raises(InputError, match=r"the language is ar.*Install matplotlib 3\.11"):
+        write_sheet(damage_map, tmp_path / "sheet.png", post=post, options=SheetOptions("a4", "ar"))
+    assert not list(tmp_path.iterdir())
