@@ -75,7 +75,7 @@ def test_every_command_has_its_verb_and_options(line: str) -> None:
 
 def test_options_named_in_the_text_are_those_of_the_damage_verb() -> None:
     named = set(re.findall(r"`--?([a-z-]+)", HOWTO_DAMAGE))
-    assert {"dry-run", "resume", "segmenter"} <= named
+    assert {"dry-run", "resume"} <= named
     assert named <= {name.lstrip("-") for name in options_of("deepnets4eo damage")} | {""}
     keys = set(re.findall(r"`--set (\w+)=", HOWTO_DAMAGE))
     assert {"max_shift_m", "network"} <= keys <= keys_of("deepnets4eo damage")
