@@ -136,12 +136,21 @@ def progress(title: str) -> Iterator[Callable[[float], None]]:
 
 
 def _log_progress(title: str) -> Callable[[float], None]:
-    last = time.monotonic()
+    """Log lines with the share that is done and the time left, by the pace since the first share (that of a resumed job is not 0)."""
+    from deepnets4eo.outputs.findings import duration_text
+
+    last = began = time.monotonic()
+    first: float | None = None
 
     def advance(share: float) -> None:
-        nonlocal last
-        if time.monotonic() - last >= LOG_EVERY_S:
-            last = time.monotonic()
-            logging.getLogger(__name__).info("%s: %.0f %%", title, 100 * share)
+        nonlocal last, began, first
+        now = time.monotonic()
+        if first is None:
+            first, began = share, now
+        if now - last >= LOG_EVERY_S:
+            last = now
+            pace = (share - first) / max(now - began, 1e-9)
+            left = f", about {duration_text((1 - share) / pace)} left" if 0 < share < 1 and pace > 0 else ""
+            logging.getLogger(__name__).info("%s: %.0f %%%s", title, 100 * share, left)
 
     return advance

@@ -79,3 +79,14 @@ def findings_banner(findings: Sequence[Finding]) -> str:
 def _text(finding: Finding) -> str:
     remedy = f' <span class="remedy">{escape(finding.remedy)}</span>' if finding.remedy else ""
     return f"<b>{LABELS[finding.severity]}</b> {escape(finding.message)}{remedy}"
+
+
+def duration_text(seconds: float) -> str:
+    """A duration as people say it.
+
+    >>> duration_text(50), duration_text(600), duration_text(9000)
+    ('50 s', '10 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -16,6 +16,8 @@ import lightning
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from deepnets4eo.outputs.findings import duration_text
+
 log = logging.getLogger("deepnets4eo.training.job")
 
 NEEDLESS = "(?s).*(find_unused_parameters=True|Grad strides do not match)"  # warnings of it that are of speed alone
@@ -57,7 +59,7 @@ class EpochProgress(lightning.Callback):
         left = (self.epochs - self.epoch) * of + of - step
         seconds = (self.clock() - self.started_s) / self.steps * left
         loss = float(pl_module.loss_sum) / step  # on a GPU this waits for the step
-        self._log(f"step {step}/{of}: loss {loss:.4f}, about {_duration_text(seconds)} left")
+        self._log(f"step {step}/{of}: loss {loss:.4f}, about {duration_text(seconds)} left")
 
     def show_validation(self) -> None:
         """Logs during validation that it goes on, where the last line is old."""
@@ -84,17 +86,6 @@ class EpochProgress(lightning.Callback):
     def _log(self, text: str) -> None:
         log.info(f"epoch {self.epoch}/{self.epochs}, {text}")
         self.shown_s = self.clock()
-
-
-def _duration_text(seconds: float) -> str:
-    """A duration as people say it.
-
-    >>> _duration_text(50), _duration_text(600), _duration_text(9000)
-    ('50 s', '10 min', '2.5 h')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from geotiff import write_geotiff
 
 import deepnets4eo.cli
 from deepnets4eo.cli.main import main
-from deepnets4eo.cli.output import STDOUT, VisibleFormatter, echo, show_json, visible
+from deepnets4eo.cli.output import STDOUT, VisibleFormatter, echo, progress, show_json, visible
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J"
 TURNED = "\u202egpj.exe"
@@ -142,3 +142,18 @@ def test_no_file_of_a_job_gets_the_number_of_a_stream_that_is_closed():
     command = f"exec '{sys.executable}' -c \"{code}\" 0<&- 2>&-"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=100, check=True)
     assert done.stdout == "True\n"
+
+
+def test_log_lines_of_progress_hold_the_time_left_by_the_pace_since_the_first_share(monkeypatch, caplog):
+    clock = iter([0.0, 5.0, 15.0, 20.0, 30.0, 3000.0, 3100.0])
+    monkeypatch.setattr("deepnets4eo.cli.output.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
+    with caplog.at_level("INFO", logger="deepnets4eo"), progress("predict") as advance:
+        for share in (0.5, 0.6, 0.65, 0.75, 0.751, 1.0):  # half was done before
+            advance(share)
+    assert caplog.messages == [
+        "predict: 60 %, about 40 s left",
+        "predict: 75 %, about 25 s left",
+        "predict: 75 %, about 50 min left",
+        "predict: 100 %",
+    ]
