@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 
 CHANGE = 1
 BLOCK_PX, LEAST_BLOCK_PX = 256, 32
-TRACE_PX = 1024  # blocks in which polygons are traced; larger ones take more memory and no less time
 LEAST_BLOCKS = 8
 DRAWS, LEVEL = 1000, 0.95
 SQUARE_METRES = 10_000.0  # of a hectare
@@ -133,7 +132,7 @@ def change_polygons(
 ) -> gpd.GeoDataFrame:
     """Return polygons of connected changed pixels, the largest first: `id` text, `area_m2` (at least `min_area_m2`),
     mean `score` 0–1 (bytes value / 254 in the raster), and geometry in the CRS of the raster."""
-    frame = polygonize(labels, {CHANGE: "change"}, Shaping(min_area_m2=min_area_m2), block_px=TRACE_PX, workers=workers)
+    frame = polygonize(labels, {CHANGE: "change"}, Shaping(min_area_m2=min_area_m2), workers=workers)
     frame = frame.drop(columns=["class", "value"])
     means = band_sums(score, frame.geometry.to_numpy(), workers=workers).mean[:, 0] if len(frame) else np.zeros(0)
     frame.insert(2, "score", means / PACKED_ONE)

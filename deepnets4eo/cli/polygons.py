@@ -76,7 +76,7 @@ def polygons(
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.outputs.input_files import check_not_inputs
-    from deepnets4eo.polygons import Shaping, polygonize, write_vector
+    from deepnets4eo.polygons import Shaping, write_polygons, write_vector
     from deepnets4eo.polygons.extraction import find_legend, legend_or_none, selected_classes
     from deepnets4eo.polygons.vector_files import check_ground, check_vector_suffix
     from deepnets4eo.rasters.scene import Layer
@@ -92,10 +92,9 @@ def polygons(
         chosen = selected_classes(layer, classes, known)
         with output_lock(out), progress("polygons") as advance:
             check_overwrite(out, overwrite=overwrite)
-            frame = polygonize(layer, chosen, shaping, legend=known, progress=advance)
-            write_vector(frame, out)
-        counts = ", ".join(f"{count:,} {name}" for name, count in frame["class"].value_counts().items()) or "no"
-        show_result(f"{counts} polygons", out)
+            counts = write_polygons(layer, out, chosen, shaping, legend=known, progress=advance)
+        figures = ", ".join(f"{count:,} {name}" for name, count in counts.most_common()) or "no"
+        show_result(f"{figures} polygons", out)
         return
     from deepnets4eo.objects import density_grid, extract_objects, write_density_map
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 SUBJECT = "Flood map"  # of titles
 LAYER, BUILDINGS = "flood", "buildings"  # of flood.gpkg
-TRACE_PX = 1024
+READ_PX = 1024
 COLOURS = {FLOOD: (0, 188, 224), PERMANENT_WATER: (38, 76, 158)}
 TITLES = {FLOOD: "Flood", PERMANENT_WATER: "Water, not known since when"}
 MOST_FLOODED = 0.5  # share beyond which a map says more about the images than about the ground
@@ -121,7 +121,7 @@ def flood_polygons(labels: Layer, probability: Layer, value: int, options: Flood
     """Polygons of a class, the largest first: `id`, `area_m2`, what it is half a pixel farther in and out (`area_low_m2`,
     `area_high_m2`), and the mean probability of water `score`, 0–1."""
     shaping = Shaping(min_area_m2=options.min_area_m2)
-    frame = polygonize(labels, {value: LAYER}, shaping, block_px=TRACE_PX, workers=options.workers)
+    frame = polygonize(labels, {value: LAYER}, shaping, workers=options.workers)
     frame = frame.drop(columns=["class", "value"])
     shapes = frame.geometry.to_numpy()
     means = band_sums(probability, shapes, workers=options.workers).mean[:, 0] if len(frame) else np.zeros(0)
@@ -203,7 +203,7 @@ def _figures(
 
 
 def _total_hectares(labels: Layer) -> float:
-    windows = blocks(labels.shape, TRACE_PX)
+    windows = blocks(labels.shape, READ_PX)
     sizes = np.array([window.height * window.width for window in windows])
     return float(sizes @ hectares_by_window(labels.grid, windows))
 
@@ -212,7 +212,7 @@ def _flooded_cover(cover: Layer, labels: Layer) -> list[dict[str, Any]]:
     """Flooded hectares of each class of land cover."""
     legend, sums = cover.legend, np.zeros((2, 256))
     assert legend is not None
-    windows = blocks(labels.shape, TRACE_PX)
+    windows = blocks(labels.shape, READ_PX)
     for window, pixel_ha in zip(windows, hectares_by_window(labels.grid, windows), strict=True):
         classes, known = cover.read(window)
         water, seen = labels.read(window)

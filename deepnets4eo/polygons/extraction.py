@@ -6,8 +6,10 @@ are in metres whatever the CRS. Refuses rasters that are no labels, values witho
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from numbers import Integral
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,10 +20,11 @@ from pydantic import Field
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, LabelError
-from deepnets4eo.grid import LABELS_READ_PX, Window, gsd_m, pixel_areas_m2, transform_shapes
+from deepnets4eo.grid import Window, gsd_m, pixel_areas_m2, transform_shapes
 from deepnets4eo.options import option_group
-from deepnets4eo.polygons.regions import Regions, trace_regions
+from deepnets4eo.polygons.regions import TRACE_PX, Regions, join_groups, trace_outlines
 from deepnets4eo.polygons.smoothing import make_right_angled, simplify_together, with_shared_corners, without_stairs
+from deepnets4eo.polygons.vector_files import write_tables
 from deepnets4eo.rasters.scene import Layer, LayerLike
 
 if TYPE_CHECKING:
@@ -68,7 +71,7 @@ def polygonize(
     shaping: Shaping | None = None,
     *,
     legend: Legend | None = None,
-    block_px: int = LABELS_READ_PX,
+    block_px: int = TRACE_PX,
     workers: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> gpd.GeoDataFrame:
@@ -107,7 +110,71 @@ def polygonize(
     [['1', 'building', 4.0]]
     """
     import geopandas as gpd
+    import pandas as pd
 
+    tables = _tables(labels, classes, shaping, legend=legend, block_px=block_px, workers=workers, progress=progress)
+    return gpd.GeoDataFrame(pd.concat(tables, ignore_index=True))
+
+
+def write_polygons(
+    labels: LayerLike,
+    path: str | Path,
+    classes: Mapping[int, str] | None = None,
+    shaping: Shaping | None = None,
+    *,
+    legend: Legend | None = None,
+    block_px: int = TRACE_PX,
+    workers: int | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Counter[str]:
+    """Write the table that `polygonize` returns, without ever having all of it in memory.
+
+    Parameters
+    ----------
+    path : the file; its suffix (.gpkg, .geojson, .fgb, .parquet, .geoparquet) names the format
+    labels, classes, shaping, legend, block_px, workers, progress : those of `polygonize`
+
+    Returns
+    -------
+    How many polygons each class has.
+
+    Raises
+    ------
+    InputError, LabelError
+        Those of `polygonize`, and for another suffix.
+    OutputError
+        The file cannot be written.
+
+    Peak memory: per worker 40 bytes a pixel of a block, and 13 bytes a corner of the outlines; where they are shaped,
+    all polygons.
+
+    Examples
+    --------
+    ::
+
+        write_polygons("labels.tif", "regions.gpkg", {1: "building"})
+    """
+    counts: Counter[str] = Counter()
+    tables = _tables(labels, classes, shaping, legend=legend, block_px=block_px, workers=workers, progress=progress)
+
+    def counted() -> Iterator[gpd.GeoDataFrame]:
+        for table in tables:
+            counts.update(table["class"])
+            yield table
+
+    write_tables(counted(), path)
+    return counts
+
+
+def _tables(
+    labels: LayerLike,
+    classes: Mapping[int, str] | None,
+    shaping: Shaping | None,
+    *,
+    legend: Legend | None,
+    **tracing: Any,
+) -> Iterator[gpd.GeoDataFrame]:
+    """The table of `polygonize` in parts; in one where outlines are shaped, which depends on their neighbours."""
     shaping = shaping or Shaping()
     if classes is not None and not (isinstance(classes, Mapping) and all(isinstance(key, Integral) for key in classes)):
         raise InputError(f'classes are {classes!r}, expected label values as whole numbers, such as {{1: "building"}}.')
@@ -116,14 +183,28 @@ def polygonize(
     complete = legend is not None and (values is None or set(legend.values) <= set(values))
     read = None if legend is None else lambda window: _read_in_legend(labels, legend, window, complete=complete)
     _warn_of_hidden_class(labels, classes, legend)
-    regions = trace_regions(labels, values, read=read, block_px=block_px, workers=workers, progress=progress)
-    centres = shapely.get_coordinates(shapely.centroid(regions.polygons))
-    area_m2 = shapely.area(regions.polygons).astype(float) * pixel_areas_m2(labels.grid, centres)
+    groups = trace_outlines(labels, values, read=read, **tracing)
+    if shaping.simplify_m or shaping.right_angles:
+        groups = iter([join_groups(groups)])
+    count = 0
+    for regions in groups:
+        table = _table(regions, labels, classes, shaping, count)
+        count += len(table)
+        yield table
+
+
+def _table(
+    regions: Regions, labels: Layer, classes: Mapping[int, str] | None, shaping: Shaping, count: int
+) -> gpd.GeoDataFrame:
+    """The table of some regions, of which `count` come before."""
+    import geopandas as gpd
+
+    area_m2 = shapely.area(regions.polygons).astype(float) * _pixel_areas_m2(regions.polygons, labels)
     large = area_m2 >= shaping.min_area_m2
     regions, area_m2 = Regions(regions.polygons[large], regions.values[large]), area_m2[large]
     return gpd.GeoDataFrame(
         {
-            "id": [str(number) for number in range(1, len(area_m2) + 1)],
+            "id": [str(number) for number in range(count + 1, count + len(area_m2) + 1)],
             "class": [classes[value] if classes is not None else str(value) for value in regions.values.tolist()],
             "value": regions.values,
             "area_m2": area_m2,
@@ -131,6 +212,13 @@ def polygonize(
         geometry=_on_the_ground(regions, labels, shaping),
         crs=labels.grid.crs.proj if labels.grid.crs is not None else None,
     )
+
+
+def _pixel_areas_m2(polygons: NDArray[Any], labels: Layer) -> NDArray[np.float64]:
+    """Ground area of a pixel at each polygon; by the corners of the raster, so that other polygons do not change it."""
+    height, width = labels.shape
+    corners = [(0, 0), (width, 0), (0, height), (width, height)]
+    return pixel_areas_m2(labels.grid, np.vstack([corners, shapely.get_coordinates(shapely.centroid(polygons))]))[4:]
 
 
 def _warn_of_hidden_class(labels: Layer, classes: Mapping[int, str] | None, legend: Legend | None) -> None:

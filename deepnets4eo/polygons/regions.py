@@ -10,7 +10,7 @@ the walk crosses over, so that what the region encloses becomes a hole: outlines
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,12 +23,13 @@ from skimage.measure import label as connected_regions
 from deepnets4eo.arrays import Indices, Mask
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import LABELS_READ_PX, Window, blocks
+from deepnets4eo.grid import Window, blocks
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer
 
 LINE = 2**26  # rasters are far narrower than this, so y * LINE + x names a pixel corner
-GROUP = 2**20  # corners that are walked at once
+TRACE_PX = 1024  # side of the blocks; larger ones take more memory and no less time
+GROUP = 2**18  # corners that are walked at once
 RIGHT, LOWER, INSIDE, CROSSING = 1, 2, 4, 8  # bits of the kind of a corner
 
 Read = Callable[[Window], tuple[NDArray[Any], Mask]]
@@ -69,22 +70,42 @@ def trace_regions(
     values: Sequence[int] | None = None,
     *,
     read: Read | None = None,
-    block_px: int = LABELS_READ_PX,
+    block_px: int = TRACE_PX,
     workers: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Regions:
-    """Trace the 4-connected regions of equal label.
+    """Trace the 4-connected regions of equal label; all at once, where `trace_outlines` returns them in groups.
 
     values : labels to trace, by default all but void (255); nodata is never traced
     read : returns the labels of a window (1, h, w) and their validity, in place of the layer's own
     progress : called with the share done
 
-    Peak memory: per worker 40 bytes a pixel of a block; and all polygons, and 30 bytes a corner while they are made.
+    Peak memory: per worker 40 bytes a pixel of a block; 13 bytes a corner; and all polygons.
 
     >>> regions = trace_regions(Layer.open(np.array([[1, 1, 0], [0, 1, 0]], np.uint8)), [1])
     >>> regions.polygons[0].wkt, regions.values.tolist()
     ('POLYGON ((0 0, 0 1, 1 1, 1 2, 2 2, 2 0, 0 0))', [1])
     """
+    return join_groups(trace_outlines(layer, values, read=read, block_px=block_px, workers=workers, progress=progress))
+
+
+def join_groups(groups: Iterable[Regions]) -> Regions:
+    """Groups of regions, at least one, as one."""
+    polygons, values = zip(*groups, strict=True)
+    return Regions(np.concatenate(polygons), np.concatenate(values))
+
+
+def trace_outlines(
+    layer: Layer,
+    values: Sequence[int] | None = None,
+    *,
+    read: Read | None = None,
+    block_px: int = TRACE_PX,
+    workers: int | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Iterator[Regions]:
+    """Yield the regions that `trace_regions` traces, group by group in the same order, so that the polygons need never be held
+    together; at least one group, which may be empty. Peak memory: that of a group in place of all polygons."""
     layer = layer.as_stored()
     if layer.count != 1 or layer.dtype.kind not in "biu":
         raise InputError(
@@ -95,24 +116,23 @@ def trace_regions(
     numbered = in_order(lambda window: _number(read or layer.read, window, values), windows, workers)
     for done, (window, block) in enumerate(zip(windows, numbered, strict=True), start=1):
         seams.add(window, block, count)
-        parts.append(block.corners._replace(region=block.corners.region + count))
+        parts.append(_Corners(block.corners.position.copy(), block.corners.region + count, block.corners.kind.copy()))
         of_region.append(block.values)
         count += len(block.values)
         if progress is not None:
             progress(done / len(windows))
+    if count == 0:
+        yield Regions(np.zeros(0, object), np.zeros(0, np.int64))
+        return
     labels = np.concatenate([np.zeros(1, np.int64), *of_region])
     final = seams.join(labels)
-    within = [part._replace(region=final[part.region]) for part in parts]
-    corners = _together([*within, *seams.corners(final)])
-    del parts, within
-    first = _least(corners.position, corners.region, int(final.max()) + 1)
-    outlined = [_outlines(group) for group in _grouped(corners)]
-    polygons = np.concatenate([np.zeros(0, object), *(polygons for polygons, _ in outlined)])
-    region = np.concatenate([np.zeros(0, np.int32), *(region for _, region in outlined)])
-    order = np.argsort(first[region])
-    value_of = np.zeros(len(labels), np.int64)
-    value_of[final] = labels
-    return Regions(polygons[order], value_of[region[order]])
+    parts = [part._replace(region=final[part.region]) for part in parts] + seams.corners(final)
+    rank = _by_first_corner(parts, int(final.max()) + 1)
+    value_of = np.zeros(len(rank), np.int64)
+    value_of[rank[final]] = labels
+    for group in _grouped(parts, rank):
+        polygons, region = _outlines(group)
+        yield Regions(polygons, value_of[region])
 
 
 class _Seams:
@@ -210,15 +230,36 @@ def _together(parts: Sequence[_Corners]) -> _Corners:
     return _Corners(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _grouped(corners: _Corners) -> Iterator[_Corners]:
-    """The corners in groups, each of all corners of some regions, so that memory for the work is that of a group."""
-    counts = np.bincount(corners.region)
-    group = (np.cumsum(counts) // GROUP).astype(np.int32)[corners.region]
-    order = np.argsort(group, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
-        if len(rows):
-            columns: list[Any] = [part[rows] for part in corners]
-            yield _Corners(*columns)
+def _by_first_corner(parts: Sequence[_Corners], count: int) -> NDArray[np.int32]:
+    """The place of each region (count,) in the order of their first corners, which are those of their first pixels."""
+    first = np.full(count, np.iinfo(np.int64).max)
+    for part in parts:
+        np.minimum.at(first, part.region, part.position)
+    rank = np.empty(count, np.int32)
+    rank[np.argsort(first)] = np.arange(count, dtype=np.int32)
+    return rank
+
+
+def _grouped(parts: list[_Corners], rank: NDArray[np.int32]) -> Iterator[_Corners]:
+    """The corners in groups, each of all corners of some regions, which are numbered by their rank. Takes the corners out of
+    `parts`, so that they are not held twice."""
+    counts = np.zeros(len(rank), np.int64)
+    for part in parts:
+        counts += np.bincount(part.region, minlength=len(rank))
+    ranked = np.empty_like(counts)
+    ranked[rank] = counts
+    group_of = ((np.cumsum(ranked) - 1) // GROUP).astype(np.int32)
+    groups: list[list[_Corners]] = [[] for _ in range(int(group_of.max()) + 1)]
+    while parts:
+        part = parts.pop(0)
+        region = rank[part.region]
+        group = group_of[region]
+        order = np.argsort(group, kind="stable")
+        for rows in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+            if len(rows):
+                groups[group[rows[0]]].append(_Corners(part.position[rows], region[rows], part.kind[rows]))
+    while groups:
+        yield _together(groups.pop(0))
 
 
 def _outlines(corners: _Corners) -> tuple[NDArray[Any], NDArray[np.int32]]:

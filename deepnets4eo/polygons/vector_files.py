@@ -1,15 +1,20 @@
 """Writing vector layers: the format follows from the suffix, and nothing half-written takes the final name.
 
-Takes a GeoDataFrame and a path; refuses suffixes it has no format for, and outlines in pixels as GeoJSON."""
+Takes a GeoDataFrame, or many of polygons one after the other, and a path; refuses suffixes it has no format for, and outlines in
+pixels as GeoJSON."""
 
 from __future__ import annotations
 
+import io
+import json
 import logging
 import sqlite3
 import warnings
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
@@ -17,6 +22,7 @@ from deepnets4eo.rasters.plane_crs import is_placed, without_heights
 
 if TYPE_CHECKING:
     import geopandas as gpd
+    import pyarrow as pa
 
     from deepnets4eo.rasters.scene import Layer
 
@@ -25,6 +31,8 @@ FIXED_TIME = "1980-01-01T00:00:00.000Z"  # as ZIP files have where no time is st
 CHANGE_COUNTERS = (24, 92)  # in the header: file change counter, and the one its page count is valid for
 TIME_COLUMNS = {"gpkg_contents": "last_change", "gpkg_metadata_reference": "timestamp", "layer_styles": "update_time"}
 DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON", ".fgb": "FlatGeobuf", ".parquet": "", ".geoparquet": ""}
+
+PARQUET: dict[str, Any] = {"schema_version": "1.1.0", "write_covering_bbox": True}
 
 
 def check_vector_suffix(path: str | Path) -> Path:
@@ -87,7 +95,7 @@ def write_vector(frame: gpd.GeoDataFrame, path: str | Path, layer: str | None = 
     driver, frame = DRIVERS[path.suffix.lower()], without_heights(frame)
     with atomic_write(path) as partial:
         if not driver:
-            frame.to_parquet(partial, schema_version="1.1.0", write_covering_bbox=True)
+            frame.to_parquet(partial, **PARQUET)
             return path
         if driver == "GeoJSON" and frame.crs is not None:
             frame = frame.to_crs("EPSG:4326")
@@ -97,6 +105,75 @@ def write_vector(frame: gpd.GeoDataFrame, path: str | Path, layer: str | None = 
         if driver == "GPKG":
             set_fixed_times(partial)
     return path
+
+
+def write_tables(frames: Iterator[gpd.GeoDataFrame], path: str | Path) -> Path:
+    """Write tables of polygons as one layer, one after the other, so that they need never be in memory together: at least one, all with
+    the columns and the CRS of the first. Errors: those of `write_vector`, and whatever the tables raise."""
+    path = check_vector_suffix(path)
+    driver = DRIVERS[path.suffix.lower()]
+    first = next(frames)  # before anything is written: an error of reading is none of writing
+    flat: Iterator[gpd.GeoDataFrame] = map(without_heights, chain([first], frames))
+    with atomic_write(path) as partial:
+        if not driver:
+            _write_parquet(flat, partial)
+            return path
+        if driver == "GeoJSON":
+            flat = (frame if frame.crs is None else frame.to_crs("EPSG:4326") for frame in flat)
+        _write_ogr(flat, partial, path.stem, driver)
+        if driver == "GPKG":
+            set_fixed_times(partial)
+    return path
+
+
+def _write_parquet(frames: Iterator[gpd.GeoDataFrame], path: Path) -> None:
+    """Tables as groups of rows. The bounds of all, which the standard does not require, are left out: they are not known at first."""
+    import pyarrow.parquet as pq
+
+    with ExitStack() as stack:
+        writer = None
+        for frame in frames:
+            encoded = io.BytesIO()
+            frame.to_parquet(encoded, index=False, **PARQUET)
+            table = pq.read_table(encoded)
+            if writer is None:
+                metadata = dict(table.schema.metadata)
+                about = json.loads(metadata[b"geo"])
+                about["columns"]["geometry"].pop("bbox", None)
+                metadata[b"geo"] = json.dumps(about).encode()
+                writer = stack.enter_context(pq.ParquetWriter(path, table.schema.with_metadata(metadata)))
+            writer.write_table(table.replace_schema_metadata(metadata))
+
+
+def _write_ogr(frames: Iterator[gpd.GeoDataFrame], path: Path, layer: str, driver: str) -> None:
+    """Tables as a stream of Arrow, which GDAL takes batch by batch."""
+    import pyarrow as pa
+    import pyogrio
+
+    first, failed = next(frames), list[BaseException]()
+    schema, crs = pa.table(first.to_arrow(index=False)).schema, first.crs
+    if crs is not None:
+        crs = f"EPSG:{crs.to_epsg()}" if crs.to_epsg() else crs.to_wkt("WKT1_GDAL")
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            for frame in chain([first], frames):
+                yield from pa.table(frame.to_arrow(index=False)).to_batches()
+        except BaseException as error:
+            failed.append(error)
+            raise
+
+    stream = pa.RecordBatchReader.from_batches(schema, batches())
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'crs' was not provided")  # plain pixels have none
+        try:
+            pyogrio.write_arrow(
+                stream, path, layer=layer, driver=driver, geometry_name="geometry", geometry_type="Polygon", crs=crs
+            )
+        except RuntimeError:  # that a batch could not be had, without the reason
+            if failed:
+                raise failed[0] from None
+            raise
 
 
 def set_fixed_times(path: Path) -> None:

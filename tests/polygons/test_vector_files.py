@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pytest
 from affine import Affine
+from geopandas.testing import assert_geodataframe_equal
 from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.polygons import polygonize
-from deepnets4eo.polygons.vector_files import write_vector
+from deepnets4eo.polygons import Shaping, polygonize, regions, write_polygons
+from deepnets4eo.polygons.vector_files import write_tables, write_vector
 from deepnets4eo.rasters.scene import Layer
 
 UTM = "EPSG:32615"
@@ -37,6 +39,35 @@ def test_every_format_is_written_whole_and_alone(tmp_path: Path, suffix: str, em
         assert back["id"].tolist() == ["1"]
         assert back.to_crs(UTM).geometry[0].symmetric_difference(frame.geometry[0]).area < 1e-3
         assert back.crs.to_epsg() == (4326 if suffix == ".geojson" else 32615)
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".fgb", ".parquet"])
+@pytest.mark.parametrize("shaping", [Shaping(), Shaping(min_area_m2=1e9), Shaping(right_angles=True)])
+def test_polygons_written_part_by_part_make_the_file_of_the_whole_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, shaping: Shaping
+) -> None:
+    labels = np.random.default_rng(3).integers(0, 3, (40, 30)).astype(np.uint8)
+    layer = Layer.open(labels, grid=GeoBox((40, 30), HALF_METRE, UTM))
+    frame, out = polygonize(layer, shaping=shaping), tmp_path / f"cover{suffix}"
+    whole = write_vector(frame, out).read_bytes()
+    monkeypatch.setattr(regions, "GROUP", 50)
+    counts = write_polygons(layer, out, shaping=shaping)
+    assert counts == frame["class"].value_counts().to_dict()
+    if suffix == ".parquet":
+        assert_geodataframe_equal(gpd.read_parquet(out), frame)
+    else:
+        assert out.read_bytes() == whole
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".parquet"])
+def test_what_stops_a_table_on_its_way_is_raised_and_leaves_no_file(tmp_path: Path, suffix: str) -> None:
+    def tables() -> Iterator[gpd.GeoDataFrame]:
+        yield polygonize(Layer.open(np.ones((4, 4), np.uint8)))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_tables(tables(), tmp_path / f"cover{suffix}")
+    assert not list(tmp_path.iterdir())
 
 
 def test_unknown_suffixes_and_unwritable_folders_are_refused(tmp_path: Path) -> None:
