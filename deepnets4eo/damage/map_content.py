@@ -25,6 +25,7 @@ FURTHER = {  # format → its file, where buildings have a longitude and latitud
     "osm": "damage_osm.geojson",
     "pdf": "sheet.pdf",
     "png": "sheet.png",
+    "stac": "item.json",  # the last, since it has the checksums of the others
 }
 AREAS_FILE = "areas.csv"  # where areas were counted
 USUAL = ("csv", "geojson", "kml")  # of these, where none are chosen

@@ -7,9 +7,11 @@ import geopandas as gpd
 import matplotlib.pyplot as plt
 import pytest
 from made_up_map import make_grid, make_images, make_map
+from shapely.geometry import shape
 
 from deepnets4eo.damage.map import PRODUCTS, DamageMap, MapImages
 from deepnets4eo.damage.map_content import AREAS_FILE, FURTHER, USUAL
+from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import sha256
 from deepnets4eo.outputs.event import EventInfo
@@ -201,3 +203,30 @@ def test_the_key_of_a_plot_stays_in_the_figure_that_the_caller_made(made):
     assert key.x1 <= axes.figure.bbox.x1 + 1
     assert key.x0 >= axes.get_window_extent().x1 - 1
     plt.close(axes.figure)
+
+
+def test_a_stac_item_has_every_product_with_its_checksum(made, tmp_path):
+    damage_map, pre, post = made
+    damage_map.event = EventInfo("Tornado", "Joplin", "2011-05-20", "2011-05-22T17:41Z")
+    paths = damage_map.save(tmp_path / "out", pre=pre, post=post, also=("stac", "geojson", "cems"))
+    item = json.loads(paths["item.json"].read_text(encoding="utf-8"))
+    assert (item["type"], item["stac_version"], item["links"]) == ("Feature", "1.0.0", [])
+    west, south, east, north = item["bbox"]
+    lonlat = damage_map.buildings.to_crs(4326).total_bounds
+    assert west <= lonlat[0] < lonlat[2] <= east
+    assert south <= lonlat[1] < lonlat[3] <= north
+    assert shape(item["geometry"]).bounds == (west, south, east, north)
+    said = item["properties"]
+    assert said["datetime"] == said["end_datetime"] == "2011-05-22T17:41:00+00:00"
+    assert said["start_datetime"] == "2011-05-20T00:00:00+00:00"
+    assert said["proj:epsg"] == 32615
+    counts = {each["name"]: each["count"] for each in said["label:overviews"][0]["counts"]}
+    assert counts == {grade: int((damage_map.buildings["damage"] == grade).sum()) for grade in GRADES}
+    assets = {each["href"][2:]: each for each in item["assets"].values()}
+    assert set(assets) == names(tmp_path / "out") - {"item.json", "manifest.json"}
+    assert item["assets"]["labels"]["href"] == "./damage.geojson"
+    for name, asset in assets.items():
+        assert (asset["file:checksum"], asset["file:size"]) == (
+            "1220" + sha256(paths[name]),
+            paths[name].stat().st_size,
+        )

@@ -65,7 +65,7 @@ def pieces(buildings: gpd.GeoDataFrame, rows: int = ROWS) -> Iterator[Piece]:
     to_lonlat = pyproj.Transformer.from_crs(buildings.crs, 4326, always_xy=True)
     for start in range(0, len(buildings), rows):
         part = buildings.iloc[start : start + rows]
-        yield Piece({name: _values(part[name]) for name in PROPERTIES}, _lonlat(part.geometry.to_numpy(), to_lonlat))
+        yield Piece({name: _values(part[name]) for name in PROPERTIES}, in_lonlat(part.geometry.to_numpy(), to_lonlat))
 
 
 def middles(shapes: NDArray[np.object_]) -> NDArray[np.float64]:
@@ -84,7 +84,8 @@ def xml_text(value: Any) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _lonlat(shapes: NDArray[np.object_], to_lonlat: pyproj.Transformer) -> NDArray[np.object_]:
+def in_lonlat(shapes: NDArray[np.object_], to_lonlat: pyproj.Transformer) -> NDArray[np.object_]:
+    """Outlines (N,) as RFC 7946 wants them: in longitude and latitude, cut at the antimeridian, counterclockwise, 7 decimals."""
     outlines = map_shapes(shapes, lambda xy: np.column_stack(to_lonlat.transform(xy[:, 0], xy[:, 1])))
     outlines = cut_at_antimeridian(outlines)
     outlines = shapely.orient_polygons(outlines, exterior_cw=False)

@@ -5,14 +5,20 @@ of the inputs are hashed whole, other sources are named without a hash."""
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
 
 from deepnets4eo.damage.map_content import AREAS_FILE, FURTHER, USUAL, DamageMapContent
 from deepnets4eo.damage.products.exchange_formats import (
     has_position,
+    in_lonlat,
     write_areas_csv,
     write_csv,
     write_geojson,
@@ -23,15 +29,18 @@ from deepnets4eo.damage.products.profiles import write_cems, write_osm, write_un
 from deepnets4eo.damage.products.qgis_project import write_project
 from deepnets4eo.damage.products.report import write_report
 from deepnets4eo.damage.products.sheet import write_sheet
-from deepnets4eo.damage.products.summary import summarize
+from deepnets4eo.damage.products.summary import description_lines, summarize
 from deepnets4eo.damage.products.tables import write_gpkg, write_parquet
 from deepnets4eo.damage.settings import SheetOptions
+from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError, name_hint
-from deepnets4eo.files import write_json
-from deepnets4eo.outputs.provenance import describe, manifest
+from deepnets4eo.files import sha256, write_json
+from deepnets4eo.grid import transformer
+from deepnets4eo.outputs.provenance import describe, file_facts, manifest
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.raster_evidence import ScoreLayer
+    from deepnets4eo.grid import Grid
     from deepnets4eo.rasters.scene import Layer
 
 
@@ -51,6 +60,76 @@ def write_manifest(damage_map: DamageMapContent, folder: Path, outputs: list[str
     return write_json(folder / "manifest.json", content)
 
 
+EXTENSIONS = tuple(
+    f"https://stac-extensions.github.io/{name}/schema.json"
+    for name in ("label/v1.0.1", "projection/v1.1.0", "file/v2.1.0")
+)
+MEDIA_TYPES = {
+    ".gpkg": "application/geopackage+sqlite3", ".parquet": "application/vnd.apache.parquet", ".json": "application/json",
+    ".html": "text/html", ".qgz": "application/x-qgis-project", ".csv": "text/csv", ".geojson": "application/geo+json",
+    ".kml": "application/vnd.google-earth.kml+xml", ".pmtiles": "application/vnd.pmtiles", ".mbtiles": "application/vnd.sqlite3",
+    ".pdf": "application/pdf", ".png": "image/png",
+}  # fmt: skip
+SHA256 = "1220"  # of a multihash: which hash it is, and its length in bytes
+
+
+def write_stac_item(damage_map: DamageMapContent, path: Path, grid: Grid, files: Sequence[Path]) -> Path:
+    """Write a STAC item 1.0.0 with the label, projection and file extensions: what is mapped, where and when, counts by grade, and every
+    other product with its checksum. grid : of the post image. Errors: InputError for buildings without a position on the earth."""
+    event = damage_map.event
+    outline = shapely.segmentize(grid.extent.geom, shapely.length(grid.extent.geom) / 64)
+    frame = in_lonlat(np.array([outline], object), transformer(grid.crs, 4326))[0]
+    graded = damage_map.buildings["damage"].value_counts()
+    days = [_rfc_3339(day) for day in (event.date_pre, event.date_post) if day]
+    assets = {each.name: _asset(each) for each in files}
+    if "damage.geojson" in assets:
+        assets["labels"] = assets.pop("damage.geojson")
+    properties = {
+        "title": damage_map.title,
+        "description": "\n".join(description_lines(damage_map)),
+        "datetime": days[-1] if days else datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **({"start_datetime": days[0], "end_datetime": days[1]} if len(days) == 2 else {}),
+        "label:type": "vector",
+        "label:properties": ["damage"],
+        "label:classes": [{"name": "damage", "classes": list(GRADES)}],
+        "label:description": "Visible damage of each building, graded automatically from images.",
+        "label:tasks": ["classification"],
+        "label:methods": ["automated"],
+        "label:overviews": [
+            {"property_key": "damage", "counts": [{"name": name, "count": int(graded.get(name, 0))} for name in GRADES]}
+        ],
+        "proj:epsg": None if grid.crs is None else grid.crs.epsg,
+        "proj:wkt2": None if grid.crs is None else grid.crs.proj.to_wkt(),
+    }
+    identity = sha256(next(each for each in files if each.suffix == ".parquet"))
+    item = {
+        "type": "Feature", "stac_version": "1.0.0", "stac_extensions": list(EXTENSIONS), "id": f"damage-{identity[:16]}",
+        "geometry": json.loads(shapely.to_geojson(frame)), "bbox": list(frame.bounds), "properties": properties,
+        "links": [], "assets": assets,
+    }  # fmt: skip
+    return write_json(path, item)
+
+
+def _rfc_3339(day: str) -> str:
+    """A date of an event with time and zone, taken for UTC where it has none."""
+    time = datetime.fromisoformat(day.replace("Z", "+00:00"))
+    return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).isoformat(timespec="seconds")
+
+
+def _asset(path: Path) -> dict[str, Any]:
+    facts = file_facts(path)
+    return {
+        "href": f"./{path.name}", "type": MEDIA_TYPES[path.suffix], "roles": ["data" if path.suffix in DATA else "overview"],
+        "file:checksum": SHA256 + facts["sha256"], "file:size": facts["bytes"],
+    }  # fmt: skip
+
+
+DATA = (".gpkg", ".parquet", ".csv", ".geojson", ".kml", ".pmtiles", ".mbtiles")
+AS_ASKED = (
+    "pdf",
+    "png",
+    "stac",
+)  # written anew where an interrupted job left them: they depend on what is asked for, too
 log = logging.getLogger(__name__)
 
 WRITERS: dict[str, Callable[[DamageMapContent, Path], Path]] = {
@@ -96,9 +175,11 @@ def write_products(
     further |= dict.fromkeys(
         ("pdf", "png"), lambda content, path: write_sheet(content, path, post=post, pre=pre, options=sheet)
     )
+    further["stac"] = lambda content, path: write_stac_item(content, path, post.grid, written)
     for name, file in FURTHER.items():
         if name in also:
-            written.append(folder / file if (folder / file).is_file() else further[name](damage_map, folder / file))
+            is_kept = (folder / file).is_file() and name not in AS_ASKED
+            written.append(folder / file if is_kept else further[name](damage_map, folder / file))
         else:
             (folder / file).unlink(missing_ok=True)  # of the interrupted job, which wrote other formats
     names = [path.name for path in written]
