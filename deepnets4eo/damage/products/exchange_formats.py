@@ -85,7 +85,7 @@ def xml_text(value: Any) -> str:
 
 
 def in_lonlat(shapes: NDArray[np.object_], to_lonlat: pyproj.Transformer) -> NDArray[np.object_]:
-    """Outlines (N,) as RFC 7946 wants them: in longitude and latitude, cut at the antimeridian, counterclockwise, 7 decimals."""
+    """Outlines (N,) as RFC 7946 has them: in longitude and latitude, cut at the antimeridian, counterclockwise, 7 decimals."""
     outlines = map_shapes(shapes, lambda xy: np.column_stack(to_lonlat.transform(xy[:, 0], xy[:, 1])))
     outlines = cut_at_antimeridian(outlines)
     outlines = shapely.orient_polygons(outlines, exterior_cw=False)
