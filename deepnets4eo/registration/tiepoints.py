@@ -35,6 +35,7 @@ DECOY_QUANTILE = 0.95  # a match is reliable when it beats this share of the mat
 LEAST_FILLED = 0.5  # share of a regular grid's windows that hold data, below which a finer grid is searched for such
 LEAST_SHARE = 1 / 256  # the finer grid has at most so many times the windows
 CHUNK = 32  # windows held at a time, spread over the overlap
+FEW_ROWS = 32  # of a field made at once: they stay in the cache of the processor
 MIN_OVERLAP_PX = 48
 PROBES = 8  # along each side, that say whether images fill what both cover
 SEEN_POINTS = 64  # along each side, among which those with data are looked for
@@ -312,13 +313,16 @@ def orientation_field(grey: FloatImage, valid: Mask | None = None, sigma_px: flo
     down, right = np.zeros_like(smooth), np.zeros_like(smooth)
     np.subtract(smooth[2:], smooth[:-2], out=down[1:-1])
     np.subtract(smooth[:, 2:], smooth[:, :-2], out=right[:, 1:-1])
-    down_power, right_power = down * down, right * right
-    power = down_power + right_power
     holes = None if valid is None or valid.all() else _near_holes(valid, int(3 * sigma_px) + 1)
-    power += _noise_floor(power, holes)
+    floor = _noise_floor(down, right, holes)
     field = np.empty(grey.shape, np.complex64)
-    np.divide(right_power - down_power, power, out=field.real)
-    np.divide(2 * right * down, power, out=field.imag)
+    for top in range(0, len(grey), FEW_ROWS):
+        rows = slice(top, top + FEW_ROWS)
+        down_power, right_power = down[rows] * down[rows], right[rows] * right[rows]
+        power = down_power + right_power
+        power += floor
+        np.divide(right_power - down_power, power, out=field.real[rows])
+        np.divide(2 * right[rows] * down[rows], power, out=field.imag[rows])
     if holes is not None:
         field[holes] = 0
     return field
@@ -329,9 +333,11 @@ def _near_holes(valid: Mask, reach_px: int) -> Mask:
     return near
 
 
-def _noise_floor(power: FloatImage, holes: Mask | None) -> float:
+def _noise_floor(down: FloatImage, right: FloatImage, holes: Mask | None) -> float:
     """Median gradient power, from every fourth row and column; gradients well above it count fully."""
-    sample = power[::4, ::4] if holes is None else power[::4, ::4][~holes[::4, ::4]]
+    few = np.s_[::4, ::4]
+    sample = np.square(down[few]) + np.square(right[few])
+    sample = sample if holes is None else sample[~holes[few]]
     return float(np.median(sample)) + 1e-9 if sample.size else 1.0
 
 
