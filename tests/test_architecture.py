@@ -236,6 +236,7 @@ OWN_FILES = {
     "rasters/cog.py",
     "baselines/superpixels/scene.py",
     "baselines/superpixels/segmenting.py",
+    "prediction/clicked_scene.py",
 }
 WITHIN_CHECKED = {"formats/vectors.py"}  # called by those who hold a vector_file
 READERS = {"rasterio.open", "pyogrio.read_dataframe", "pyogrio.read_info", "pyogrio.list_layers", "gpd.read_file",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +27,7 @@ from deepnets4eo.cli.options import (
 )
 from deepnets4eo.cli.output import echo, progress, show_result
 from deepnets4eo.errors import InputError
+from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.prediction.options import PredictOptions, VoteOptions
 
 
@@ -49,6 +51,10 @@ def predict(
             "--refine", help="RUN is a raster of scores: fit one band of it to the edges of all images of SCENE."
         ),
     ] = False,
+    clicks: Annotated[
+        Path | None,
+        typer.Option(help="Points with the column `class` that correct the labels around them.", show_default=False),
+    ] = None,
     options: PredictOptions = PredictOptions(),
     votes: VoteOptions = VoteOptions(),
     refining: RefineOptions = RefineOptions(),
@@ -71,10 +77,11 @@ def predict(
     deepnets4eo predict runs/first city.tif --out labels.tif
     deepnets4eo predict runs/fused image=city.tif dsm=heights.tif --out labels.tif --probabilities proba.tif --resume
     deepnets4eo predict runs/a city.tif --ensemble runs/b --ensemble runs/c --augment flips --out labels.tif
+    deepnets4eo predict runs/first city.tif --clicks clicks.gpkg --out corrected.tif
     deepnets4eo predict proba.tif image.tif --refine --set band=2 --out refined.tif
     deepnets4eo predict change/score.tif pre.tif post.tif --refine --set steps=100 --out refined.tif"""
     if refine:
-        if options != PredictOptions() or votes != VoteOptions() or part or dry_run or precision != "auto":
+        if options != PredictOptions() or votes != VoteOptions() or clicks or part or dry_run or precision != "auto":
             raise InputError(
                 "--refine fits scores to edges without a run: only --set band, steps, edge_level and rate, --device, "
                 "--workers, --resume and --overwrite go with it. Leave the other options out."
@@ -101,6 +108,8 @@ def predict(
         options, memory_bytes=memory_bytes(memory), workers=None if workers is None else who.threads, device=device, precision=precision,
         part=None if part is None else Part.parse(part), resume=resume, overwrite=overwrite,
     )  # fmt: skip
+    if clicks is not None and (part or resume or workers not in (None, "1", "2") or votes != VoteOptions()):
+        raise InputError("--clicks corrects one run in one job. Leave out --part, --resume, --workers, and what votes.")
     runs = [load_run(folder) for folder in (run, *(votes.ensemble or []))]
     loaded = votes.combine(runs)
     layers = named_layers(scene, loaded.inputs.names)
@@ -109,7 +118,12 @@ def predict(
     if dry_run:
         echo(prediction.describe(loaded, opened, options, out))
         return
-    with who.executor(options.memory_bytes) as executor, progress("predict") as advance:
+    with ExitStack() as stack:
+        if clicks is not None:
+            check_not_inputs([out], [clicks])
+            loaded, opened = stack.enter_context(prediction.show_clicks(loaded, opened, clicks))
+        executor = stack.enter_context(who.executor(options.memory_bytes))
+        advance = stack.enter_context(progress("predict"))
         result = prediction.predict(loaded, opened, out, replace(options, executor=executor), progress=advance)
     if options.part is not None:
         echo(part_is_done(options.part, out))

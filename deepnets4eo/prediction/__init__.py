@@ -3,13 +3,17 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
+    "Adaptation": "deepnets4eo.prediction.click_session",
+    "ClickSession": "deepnets4eo.prediction.click_session",
     "Part": "deepnets4eo.jobs.parts",
     "PredictOptions": "deepnets4eo.prediction.options",
     "Prediction": "deepnets4eo.prediction.job",
     "check_outputs": "deepnets4eo.prediction.job",
+    "show_clicks": "deepnets4eo.prediction.clicked_scene",
     "describe": "deepnets4eo.prediction.job",
     "open_scene": "deepnets4eo.prediction.preparation",
     "predict": "deepnets4eo.prediction.job",
+    "read_clicks": "deepnets4eo.prediction.clicked_scene",
 }
 
 __all__ = list(_HOMES)

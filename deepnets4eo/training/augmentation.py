@@ -1,4 +1,4 @@
-"""Random flips, quarter turns, changes of light and missing layers, on samples of the frozen contract.
+"""Random flips, quarter turns, changes of light, missing layers and clicks, on samples of the frozen contract.
 
 Takes a sample: tensors by name, channels first (or (H,W)), already scaled to about unit variance.
 All layers of a sample turn together; only images change their light; invalid pixels, and missing layers, are 0."""
@@ -12,6 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deepnets4eo.grid import Window
+from deepnets4eo.segmenters.clicks import CLICKS, MOST, draw_clicks
+
 Sample = dict[str, Tensor]
 
 MASK, VALID = "mask", "valid"
@@ -20,12 +23,13 @@ MASK, VALID = "mask", "valid"
 @dataclass(frozen=True)
 class Augmentation:
     """What may change: mirror images, quarter turns, light (strength 0 to 1, in standard deviations), and by layer the
-    share of samples that do not show it (modality dropout)."""
+    share of samples that do not show it (modality dropout). clicks : as of `draw_clicks`, for samples with that layer."""
 
     flips: bool = True
     rotations: bool = True
     photometric: float = 0.0
     missing: Mapping[str, float] = field(default_factory=dict)
+    clicks: int = 0
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """A new sample; the same generator state gives the same sample."""
@@ -34,7 +38,8 @@ class Augmentation:
             sample = mirror(sample, rows=bool(rng.integers(2)), cols=bool(rng.integers(2)))
         if self.photometric > 0:
             sample = relit(sample, self.photometric, rng)
-        return without_layers(sample, self.missing, rng) if self.missing else sample
+        sample = without_layers(sample, self.missing, rng) if self.missing else sample
+        return with_drawn_clicks(sample, self.clicks, rng) if self.clicks else sample
 
 
 def rotate(sample: Sample, *, quarter_turns: int) -> Sample:
@@ -69,6 +74,13 @@ def without_layers(sample: Sample, shares: Mapping[str, float], rng: np.random.G
     if len(left_out) == len(sample.keys() - {MASK, VALID}):
         left_out.pop(int(rng.integers(len(left_out))))
     return {name: torch.zeros_like(layer) if name in left_out else layer for name, layer in sample.items()}
+
+
+def with_drawn_clicks(sample: Sample, most: int, rng: np.random.Generator) -> Sample:
+    """Return the sample with clicks on its labels, as `InputSpec.prepare` makes them."""
+    mask = sample[MASK].numpy()
+    channels = draw_clicks(mask, most, rng).channels(len(sample[CLICKS]), Window(0, 0, *mask.shape))
+    return {**sample, CLICKS: torch.from_numpy(channels).to(torch.float32) / MOST}
 
 
 def _relit_layer(layer: Tensor, strength: float, rng: np.random.Generator) -> Tensor:

@@ -119,7 +119,7 @@ class SceneSamples:
 
         Beyond the edge of the scene its inputs are mirrored, as in prediction, and the target is void."""
         named = self.split.scenes[window.scene]
-        layers = named.scene.read(window.window, [*self.inputs.names, *self.target_layers])
+        layers = named.scene.read(window.window, [*self.inputs.present(named.scene), *self.target_layers])
         if hidden is not None:
             layers["valid"] = layers["valid"] & ~hidden
         ends = np.cumsum([len(layer.bands) for layer in self.inputs.layers.values()])

@@ -219,7 +219,7 @@ def _load_windows(samples: Samples, recipe: Recipe, rank: Rank) -> Loader:
     from deepnets4eo.training.data import TrainLoader
 
     train, data = recipe.train, recipe.data
-    augment = Augmentation(train.flips, train.rotations, train.photometric, train.modality_dropout)
+    augment = Augmentation(train.flips, train.rotations, train.photometric, train.modality_dropout, train.clicks)
     return TrainLoader(samples, augment, train.batch_size, data.windows_per_epoch, train.seed, data.num_workers, rank)
 
 

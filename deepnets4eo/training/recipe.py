@@ -152,6 +152,10 @@ class TrainSection(Section):
     modality_dropout: dict[str, float] = Field(
         default={}, description="layer -> share of windows shown without it; the run then predicts without it, too"
     )
+    clicks: int = Field(
+        default=0, ge=0,
+        description="most clicks that a window shows, each a disc in a channel of its class; the run then takes a person's; 0: none",
+    )  # fmt: skip
     clip_norm: float = Field(default=0.0, ge=0, description="largest norm of the gradient; 0: not clipped")
     average: float = Field(
         default=0.0, ge=0, lt=1,
@@ -242,6 +246,12 @@ class Recipe(Section):
             )
         if len(layers) < 2:
             raise ValueError(f"has train.modality_dropout={dropped}, but {layers[0]} is the only layer of the network")
+        return self
+
+    @model_validator(mode="after")
+    def _clickable(self) -> Recipe:
+        if self.train.clicks and (self.task != "segmentation" or not self.model.network):
+            raise ValueError("has train.clicks, which only networks of the task segmentation learn with")
         return self
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ from deepnets4eo.files import read_json
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.segmenters.clicks import CLICKS, with_clicks
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import LEGEND
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
@@ -150,6 +151,8 @@ def prepare_split(recipe: Recipe, legend: Legend, scenes: Sequence[LabelledScene
         recipe.train.modality_dropout
     )
     inputs = inputs.with_nodata(recipe.data.nodata)
+    if recipe.train.clicks:
+        inputs = with_clicks(inputs, legend)
     return Prepared(recipe, legend, split, inputs, class_cells(split))
 
 
@@ -212,7 +215,7 @@ def score_segmenter(segmenter: Segmenter, prepared: Prepared, *, batch_size: int
     """Return all scores over the validation split with the split that they were reached under, NaN where nothing is
     validated; the overall ones also without each optional layer."""
     inputs = segmenter.inputs
-    optional = [name for name, layer in inputs.layers.items() if layer.optional]
+    optional = [name for name, layer in inputs.layers.items() if layer.optional and name != CLICKS]
     matrices = {left_out: ConfusionMatrix(prepared.legend.num_classes) for left_out in [None, *optional]}
     core_px, halo_px = prepared.recipe.data.tile_px, segmenter.halo_px
     if getattr(segmenter, "any_tile", False):  # no tile reaches further than the block that is validated

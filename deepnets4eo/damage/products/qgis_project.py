@@ -52,6 +52,7 @@ class _MapLayer:
     provider: str
     crs: ET.Element
     style: Sequence[ET.Element]
+    visible: bool = True
 
 
 def write_project(

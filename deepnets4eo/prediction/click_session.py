@@ -1,0 +1,216 @@
+"""Labels of a small scene corrected click by click: discs as inputs of the network, and weights that adapt to the clicks.
+
+Takes a network that is a segmenter; works on a copy of it. Clicks are shown to a network that learnt with them (DISIR, Lenczner et al.
+2020). Its weights also take a few steps on what was clicked, held to the scores before them, so that the rest stays (DISCA, Lenczner et
+al. 2020): those of normalisation and of the last layer alone, which are few, so that every click can be taken back. Statistics of
+normalisation stay. The steps do not show the discs, which would explain the clicks by themselves and leave nothing to learn.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deepnets4eo.arrays import ByteImage, FloatImage
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Window
+from deepnets4eo.segmenters.clicks import CLICKS, MOST, Clicks
+from deepnets4eo.segmenters.networks import last_layer
+from deepnets4eo.segmenters.segmenter import STRIDE_PX, NetworkSegmenter
+from deepnets4eo.tiling.scores import best_class
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """How weights adapt to clicks.
+
+    Parameters
+    ----------
+    steps : int
+        Steps of gradient descent after each click; 0 adapts nothing.
+    lr : float
+        Rate of the descent.
+    hold : float
+        Weight of the mean absolute difference from the probabilities before the first click.
+    side_px : int
+        Side of the windows around the newest clicks that the steps are taken on.
+    windows : int
+        How many of them.
+    """
+
+    steps: int = 3
+    lr: float = 0.03
+    hold: float = 3.0
+    side_px: int = 64
+    windows: int = 16
+
+    def window(self, row: int, col: int, shape: tuple[int, int]) -> Window:
+        """The window around a click, moved inside an image (h, w); sides are multiples of 32 where the image is as large."""
+        side_h, side_w = (min(self.side_px, side // STRIDE_PX * STRIDE_PX or side) for side in shape)
+        top, left = (
+            int(np.clip(at - side // 2, 0, size - side))
+            for at, side, size in zip((row, col), (side_h, side_w), shape, strict=True)
+        )
+        return Window(top, left, side_h, side_w)
+
+
+USUAL = Adaptation()
+
+
+class ClickSession:
+    """One scene, its labels, and the clicks on it.
+
+    Parameters
+    ----------
+    segmenter : NetworkSegmenter
+        Not changed. One that did not learn with clicks adapts its weights alone.
+    image : (C, H, W) float32
+        As `InputSpec.prepare` returns it, with or without the channels of the clicks.
+    adaptation : Adaptation
+        How the weights follow.
+    discs : bool
+        Whether a network that learnt with clicks sees them.
+
+    Raises
+    ------
+    InputError
+        Other channels.
+
+    Examples
+    --------
+    ```python
+    session = ClickSession(run.segmenter, run.segmenter.inputs.prepare(scene.read()))
+    labels = session.click(120, 40, run.legend.index("building"))
+    labels = session.undo()
+    ```
+    """
+
+    def __init__(
+        self, segmenter: NetworkSegmenter, image: FloatImage, adaptation: Adaptation = USUAL, *, discs: bool = True
+    ) -> None:
+        inputs, count = segmenter.inputs, segmenter.legend.num_classes
+        self.takes_clicks = CLICKS in inputs.layers
+        own = inputs.in_channels - (count if self.takes_clicks else 0)
+        if len(image) not in (own, inputs.in_channels):
+            raise InputError(
+                f"the image has {len(image)} channels, the network learnt from {own}. Prepare it by its inputs."
+            )
+        self.segmenter = copy.copy(segmenter)
+        self.segmenter.module = copy.deepcopy(segmenter.module)
+        self.image, self.adaptation, self.num_classes = image[:own], adaptation, count
+        self.clicks, self.discs = Clicks.none(), discs
+        self._weights = adapted_weights(self.segmenter.module, count)
+        self.probabilities = self._predict()
+        self._start = self.probabilities
+        self._before: list[tuple[Clicks, list[Tensor], FloatImage]] = []
+
+    @property
+    def labels(self) -> ByteImage:
+        """(H, W) uint8 indices of the classes."""
+        return np.asarray(best_class(self.probabilities))
+
+    def click(self, row: int, col: int, index: int) -> ByteImage:
+        """Say that a pixel is of a class; returns the new labels. Errors: InputError outside the image or the classes."""
+        height, width = self.image.shape[1:]
+        if not (0 <= row < height and 0 <= col < width and 0 <= index < self.num_classes):
+            raise InputError(
+                f"a click on row {row}, column {col} names class {index}; the image has {height} x {width} pixels, the network "
+                f"{self.num_classes} classes. Click inside."
+            )
+        self._before.append((self.clicks, [weight.detach().clone() for weight in self._weights], self.probabilities))
+        self.clicks = self.clicks.with_click(row, col, index)
+        if self.adaptation.steps:
+            self._adapt()
+        self.probabilities = self._predict()
+        return self.labels
+
+    def undo(self) -> ByteImage:
+        """Take the last click back, with what it changed; returns the labels before it."""
+        import torch
+
+        if self._before:
+            self.clicks, weights, self.probabilities = self._before.pop()
+            with torch.no_grad():
+                for weight, old in zip(self._weights, weights, strict=True):
+                    weight.copy_(old)
+        return self.labels
+
+    def _batch(self, window: Window, *, discs: bool = False) -> FloatImage:
+        rows, cols = window.slices
+        image = self.image[:, rows, cols]
+        if not self.takes_clicks:
+            return image
+        seen = self.clicks if discs else Clicks.none()
+        return np.concatenate([image, seen.channels(self.num_classes, window).astype(np.float32) / MOST])
+
+    def _predict(self) -> FloatImage:
+        height, width = self.image.shape[1:]
+        return self.segmenter.predict_proba(self._batch(Window(0, 0, height, width), discs=self.discs)[None])[0]
+
+    def _adapt(self) -> None:
+        """A few steps on windows around the newest clicks, all of one size inside the image."""
+        shape = self.image.shape[1:]
+        windows = [
+            self.adaptation.window(*pixel, shape) for pixel in self.clicks.pixels[: -self.adaptation.windows - 1 : -1]
+        ]
+        start = np.stack([self._start[:, rows, cols] for rows, cols in (window.slices for window in windows)])
+        masks = np.stack([self.clicks.mask(window) for window in windows])
+        adapt(
+            self.segmenter,
+            self._weights,
+            np.stack([self._batch(window) for window in windows]),
+            masks,
+            start,
+            self.adaptation,
+        )
+
+
+def adapted_weights(module: nn.Module, num_classes: int) -> list[Tensor]:
+    """The weights that clicks adapt: scale and shift of every normalisation, and the last layer."""
+    from torch import nn
+
+    norms = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
+    parts = [part for part in module.modules() if isinstance(part, norms)]
+    return [weight for part in [*parts, last_layer(module, num_classes)[1]] for weight in part.parameters()]
+
+
+def adapt(
+    segmenter: NetworkSegmenter,
+    weights: list[Tensor],
+    batch: FloatImage,
+    mask: ByteImage,
+    start: FloatImage,
+    how: Adaptation,
+) -> None:
+    """Move weights of a segmenter by clicks: cross-entropy at clicked pixels, and distance from the first probabilities.
+
+    batch : (N, C, h, w); mask : (N, h, w) uint8 with void 255; start : (N, K, h, w) probabilities before any click.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    from deepnets4eo.cards.legend import VOID
+
+    image, held = (segmenter.transfers.upload(each) for each in (batch, start))
+    target = torch.from_numpy(mask).to(image.device).long()
+    module = segmenter.module
+    optimizer = torch.optim.SGD(weights, lr=how.lr)
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    for weight in weights:
+        weight.requires_grad_(True)
+    for _ in range(how.steps):
+        output = module(image)
+        logits = output[0] if isinstance(output, tuple) else output
+        loss = (
+            F.cross_entropy(logits, target, ignore_index=VOID) + how.hold * (logits.softmax(dim=1) - held).abs().mean()
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()

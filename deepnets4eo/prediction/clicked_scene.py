@@ -1,0 +1,174 @@
+"""A scene with a person's clicks, from a file of points, as a run takes it: discs as a layer, and weights that adapted to them.
+
+Takes points with the name or value of their class; refuses points outside the scene, classes that the run does not have, and runs
+without a network.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import rasterio
+
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import sha256
+from deepnets4eo.formats.vectors import read_ogr, vector_errors, vector_file
+from deepnets4eo.grid import Grid, apply_affine, blocks
+from deepnets4eo.prediction.click_session import USUAL, Adaptation, adapt, adapted_weights
+from deepnets4eo.prediction.preparation import prepare_scene
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.clicks import CLICKS, Clicks
+from deepnets4eo.segmenters.run import Run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+
+CLASS = "class"
+BLOCK_PX = 256
+
+
+def read_clicks(path: str | Path, grid: Grid, legend: Legend) -> Clicks:
+    """Read points that a person set.
+
+    Parameters
+    ----------
+    path : str | Path
+        A vector file of points, with the column `class`: names or values of the legend. Rows without a class are left out.
+    grid : Grid
+        Of the scene.
+    legend : Legend
+        The run's classes.
+
+    Returns
+    -------
+    Clicks
+        In the order of the file.
+
+    Raises
+    ------
+    InputError
+        The file does not exist, has no such column, or a point has no such class or lies outside the grid.
+    """
+    name = str(path)
+    if not Path(path).exists():
+        raise InputError(
+            f"clicks {name} do not exist. Check the path; expected points, e.g. a GeoPackage drawn in QGIS."
+        )
+    with vector_file(name) as inner, vector_errors(f"clicks {name}", "a vector format such as GeoPackage"):
+        table = read_ogr(inner, name)
+    if CLASS not in table or "geometry" not in table or not (table.geometry.geom_type == "Point").all():
+        raise InputError(
+            f"clicks {name} have the columns {list(table.columns)}; expected points with the column {CLASS!r}."
+        )
+    table = table[table[CLASS].notna()]
+    if grid.crs is not None and table.crs is not None:
+        table = table.to_crs(str(grid.crs))
+    cols, rows = np.floor(apply_affine(~grid.affine, np.column_stack([table.geometry.x, table.geometry.y]))).T.astype(
+        int
+    )
+    outside = (rows < 0) | (rows >= grid.shape[0]) | (cols < 0) | (cols >= grid.shape[1])
+    if outside.any():
+        raise InputError(
+            f"{int(outside.sum())} of {len(table)} clicks in {name} lie outside the scene. Move or delete them."
+        )
+    return Clicks(rows, cols, np.array([_index(value, legend, name) for value in table[CLASS]], np.intp))
+
+
+def _index(value: object, legend: Legend, name: str) -> int:
+    known = {
+        **{str(number): index for index, number in enumerate(legend.values)},
+        **{each: i for i, each in enumerate(legend.names)},
+    }
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    if text not in known:
+        raise InputError(
+            f"a click in {name} has the class {text!r}; expected one of {', '.join(legend.names)}. Correct it."
+        )
+    return known[text]
+
+
+@contextmanager
+def show_clicks(
+    run: Run, scene: Scene, points: str | Path, adaptation: Adaptation = USUAL
+) -> Iterator[tuple[Run, Scene]]:
+    """A run and a scene that know a person's clicks, while the context lasts; the run's folder stays as it is.
+
+    Parameters
+    ----------
+    run : Run
+        With a network. Where it learnt with clicks, the scene gets a layer of them.
+    scene : Scene
+        As `open_scene` returns it.
+    points : str | Path
+        See `read_clicks`.
+    adaptation : Adaptation
+        How the weights follow the clicks.
+
+    Yields
+    ------
+    (Run, Scene)
+        For `predict`.
+
+    Raises
+    ------
+    InputError
+        See `read_clicks`; the run has no network of its own.
+
+    Examples
+    --------
+    ```python
+    with show_clicks(run, open_scene("ortho.tif", run.segmenter), "clicks.gpkg") as (taught, shown):
+        predict(taught, shown, "corrected.tif")
+    ```
+    """
+    if not isinstance(run.segmenter, NetworkSegmenter):
+        raise InputError(
+            f"clicks correct a network, and {run.folder} is a {run.segmenter.kind}. Give a run of one network."
+        )
+    labelled = prepare_scene(scene, run).labelled
+    clicks = read_clicks(points, labelled.grid, run.legend)
+    segmenter = (
+        _adapted(run.segmenter, labelled, clicks, adaptation) if adaptation.steps and len(clicks) else run.segmenter
+    )
+    taught = replace(run, segmenter=segmenter, card=run.card | {"clicks_sha256": sha256(points)})
+    with TemporaryDirectory(prefix="clicks-") as folder:
+        if CLICKS in run.inputs.layers:
+            layer = _write_layer(Path(folder) / "clicks.tif", labelled.grid, clicks, run.legend)
+            scene = Scene({**scene.layers, CLICKS: Layer.open(layer)}, scene.grid)
+        yield taught, scene
+
+
+def _adapted(segmenter: NetworkSegmenter, scene: Scene, clicks: Clicks, how: Adaptation) -> NetworkSegmenter:
+    """A copy whose weights took steps on windows around all clicks, a few windows at a time."""
+    adapted = copy.copy(segmenter)
+    adapted.module = copy.deepcopy(segmenter.module)
+    inputs, weights = segmenter.inputs, adapted_weights(adapted.module, segmenter.legend.num_classes)
+    for first in range(0, len(clicks), how.windows):
+        windows = [how.window(row, col, scene.shape) for row, col in clicks.pixels[first : first + how.windows]]
+        batch = np.stack([inputs.prepare(scene.read(window, inputs.present(scene))) for window in windows])
+        mask = np.stack([clicks.mask(window) for window in windows])
+        as_many = replace(how, steps=how.steps * len(windows))  # as if they had been made one by one
+        adapt(adapted, weights, batch, mask, segmenter.predict_proba(batch), as_many)
+    return adapted
+
+
+def _write_layer(path: Path, grid: Grid, clicks: Clicks, legend: Legend) -> Path:
+    """A sparse raster of the discs: blocks without a click take no room."""
+    height, width = grid.shape
+    profile = {
+        "driver": "GTiff", "height": height, "width": width, "count": legend.num_classes, "dtype": "uint8", "crs": grid.crs,
+        "transform": grid.affine, "tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "compress": "deflate", "sparse_ok": True,
+        "bigtiff": "if_safer",
+    }  # fmt: skip
+    with rasterio.open(path, "w", **profile) as raster:
+        raster.descriptions = tuple(legend.names)
+        for block in blocks((height, width), BLOCK_PX):
+            if len(clicks.near(block)):
+                where = rasterio.windows.Window(block.col, block.row, block.width, block.height)
+                raster.write(clicks.channels(legend.num_classes, block), window=where)
+    return path

@@ -1,0 +1,171 @@
+"""Clicks: pixels whose class a person names, as further inputs of a network, and where such clicks help most.
+
+A network that learnt with clicks has a layer `clicks`: a channel for each class, in which a disc lies around every click, 1 in its middle
+and 0 at its edge (Lenczner et al. 2020, DISIR). Discs are full in training, too: cut out by the truth, they would show outlines that a
+person's clicks do not. Scenes without clicks lack the layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import ByteImage, FloatImage, Indices
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Window
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+
+CLICKS = "clicks"
+RADIUS_PX = 5
+MOST = 255  # in the middle of a disc, as it is stored
+WITHOUT = 0.3  # share of training windows without any click, so that scenes without them are labelled as well
+LARGEST = 8  # areas of error, among which a person picks one
+
+Doubt = Literal["entropy", "margin"]
+
+
+@dataclass(frozen=True)
+class Clicks:
+    """Clicks on a scene, in the order in which they were made.
+
+    Parameters
+    ----------
+    rows, cols : (n,) int
+        Pixels.
+    classes : (n,) int
+        Indices of their classes, 0 … K − 1.
+
+    Examples
+    --------
+    >>> clicks = Clicks.none().with_click(3, 4, 1)
+    >>> clicks.channels(2, Window(0, 0, 8, 8))[:, 3, 4].tolist()
+    [0, 255]
+    """
+
+    rows: Indices
+    cols: Indices
+    classes: Indices
+
+    @classmethod
+    def none(cls) -> Clicks:
+        """No click yet."""
+        return cls(*(np.empty(0, np.intp) for _ in range(3)))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def pixels(self) -> list[tuple[int, int]]:
+        """(row, column) of each."""
+        return list(zip(self.rows.tolist(), self.cols.tolist(), strict=True))
+
+    def with_click(self, row: int, col: int, index: int) -> Clicks:
+        """The same, and one click more."""
+        return Clicks(
+            *(np.append(a, b) for a, b in zip((self.rows, self.cols, self.classes), (row, col, index), strict=True))
+        )
+
+    def near(self, window: Window) -> Clicks:
+        """Those whose discs reach into a window."""
+        rows, cols = self.rows - window.row, self.cols - window.col
+        keep = (
+            (rows > -RADIUS_PX)
+            & (rows < window.height + RADIUS_PX)
+            & (cols > -RADIUS_PX)
+            & (cols < window.width + RADIUS_PX)
+        )
+        return Clicks(self.rows[keep], self.cols[keep], self.classes[keep])
+
+    def channels(self, num_classes: int, window: Window) -> ByteImage:
+        """Return (K, h, w) uint8 with the discs that reach into a window, 0 elsewhere."""
+        around = 2 * RADIUS_PX
+        padded = np.zeros((num_classes, window.height + 2 * around, window.width + 2 * around), np.uint8)
+        inside = self.near(window)
+        tops, lefts = (at + RADIUS_PX + 1 for at in (inside.rows - window.row, inside.cols - window.col))
+        for top, left, index in zip(tops, lefts, inside.classes, strict=True):
+            part = padded[index, top : top + len(DISC), left : left + len(DISC)]
+            np.maximum(part, DISC, out=part)
+        return padded[:, around:-around, around:-around]
+
+    def mask(self, window: Window) -> ByteImage:
+        """Return (h, w) uint8 with the classes of clicked pixels of a window, void 255 elsewhere."""
+        mask = np.full((window.height, window.width), VOID, np.uint8)
+        rows, cols = self.rows - window.row, self.cols - window.col
+        inside = (rows >= 0) & (rows < window.height) & (cols >= 0) & (cols < window.width)
+        mask[rows[inside], cols[inside]] = self.classes[inside]
+        return mask
+
+
+def _disc() -> ByteImage:
+    """(2 r − 1, 2 r − 1) uint8, falling from the middle to 0 at the radius r."""
+    away = np.arange(1 - RADIUS_PX, RADIUS_PX)
+    distance = np.hypot(away[:, None], away)
+    return np.rint(MOST * np.clip(1 - distance / RADIUS_PX, 0, 1)).astype(np.uint8)
+
+
+DISC = _disc()
+
+
+def with_clicks(inputs: InputSpec, legend: Legend) -> InputSpec:
+    """Inputs of a network that also takes clicks, in the last channels. Errors: InputError where they have such a layer."""
+    if CLICKS in inputs.layers:
+        raise InputError(f"a layer is called {CLICKS!r}, which a training with clicks makes itself. Call it otherwise.")
+    zeros, spread = (0.0,) * legend.num_classes, (float(MOST),) * legend.num_classes
+    layer = LayerInput(tuple(legend.names), zeros, spread, 0.0, float(MOST), optional=True)
+    return replace(inputs, layers={**inputs.layers, CLICKS: layer})
+
+
+def draw_clicks(mask: ByteImage, most: int, rng: np.random.Generator) -> Clicks:
+    """Clicks of training on labels (h, w), void 255: none in 30 % of the cases, else 1 to `most` anywhere."""
+    known = np.flatnonzero(mask != VOID)
+    if rng.random() < WITHOUT or not len(known):
+        return Clicks.none()
+    rows, cols = np.divmod(rng.choice(known, int(rng.integers(1, most + 1))), mask.shape[1])
+    return Clicks(rows, cols, mask[rows, cols].astype(np.intp))
+
+
+def click_on_error(labels: ByteImage, truth: ByteImage, rng: np.random.Generator) -> tuple[int, int] | None:
+    """Where a person who sees the truth clicks: amid one of the eight largest areas of error; None where there is none.
+
+    labels, truth : (h, w) uint8, void 255 in the truth where it is not known.
+    """
+    from scipy.ndimage import label
+
+    areas, count = label((labels != truth) & (truth != VOID))
+    if not count:
+        return None
+    sizes = np.bincount(areas.ravel())[1:]
+    chosen = int(rng.choice(np.argsort(-sizes, kind="stable")[:LARGEST])) + 1
+    return _middle(areas == chosen)
+
+
+def click_in_doubt(probabilities: FloatImage, clicks: Clicks, how: Doubt = "entropy") -> tuple[int, int]:
+    """Where a network (K, h, w) doubts most over a neighbourhood, farther than two radii from every click.
+
+    how : "entropy" of the classes, or "margin" between the two best ones.
+    """
+    from scipy.ndimage import uniform_filter
+
+    if how == "entropy":
+        doubt = -(probabilities * np.log(np.maximum(probabilities, 1e-9))).sum(axis=0)
+    else:
+        best = np.partition(probabilities, -2, axis=0)[-2:]
+        doubt = 1 - (best[1] - best[0])
+    doubt = uniform_filter(doubt, 2 * RADIUS_PX + 1, mode="constant")
+    for row, col in clicks.pixels:
+        doubt[max(row - 2 * RADIUS_PX, 0) : row + 2 * RADIUS_PX, max(col - 2 * RADIUS_PX, 0) : col + 2 * RADIUS_PX] = -1
+    row, col = divmod(int(doubt.argmax()), doubt.shape[1])
+    return row, col
+
+
+def _middle(area: NDArray[np.bool_]) -> tuple[int, int]:
+    """The pixel of an area that is farthest from its edge."""
+    from scipy.ndimage import distance_transform_edt
+
+    inner = distance_transform_edt(np.pad(area, 1))[1:-1, 1:-1]
+    row, col = divmod(int(inner.argmax()), area.shape[1])
+    return row, col
