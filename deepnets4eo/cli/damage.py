@@ -18,7 +18,6 @@ from deepnets4eo.cli.options import (
     WhoWorks,
     formats,
     part_is_done,
-    threads_alone,
 )
 from deepnets4eo.cli.output import echo, end_with_findings, progress, show_footprints, show_result
 from deepnets4eo.damage.map_content import FURTHER, USUAL
@@ -86,8 +85,6 @@ def damage(
         sheet=sheet,
     )
     share = None if part is None else parse_part(part, footprints)
-    if share is not None:
-        threads_alone(workers)
     if dry_run:
         lines, account = job.check()
         for line in lines:
@@ -95,7 +92,8 @@ def damage(
         show_footprints(account)
         return
     if share is not None:
-        job.do_part(share, progress)
+        with who.executor() as executor:
+            job.do_part(share, progress, executor)
         echo(part_is_done(share, out))
         return
     with who.executor() as executor:

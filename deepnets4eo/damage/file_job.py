@@ -134,12 +134,17 @@ class FileJob:
             lines += [finding.message for finding in stretch_findings(stretches, {"pre": pre, "post": post})]
         return lines, account
 
-    def do_part(self, part: Part, progress: ProgressBar) -> None:
-        """Keep the share that a part has of the long work beside the output, for the job that completes the map."""
+    def do_part(self, part: Part, progress: ProgressBar, executor: Executor | None = None) -> None:
+        """Keep the share that a part has of the long work beside the output, for the job that completes the map. executor : as of `do`."""
         with output_lock(self.out, shared=True):
             check_overwrite(self.out, overwrite=self.overwrite or was_interrupted(self.out))
             with part_scratch(self.out) as scratch, progress(f"part {part}") as advance:
-                assess_part(self._open(), part, self.settings, JobControl(scratch, advance))
+                assess_part(
+                    self._open(), part, self.settings, JobControl(scratch, advance, self._remote(scratch, executor))
+                )
+
+    def _remote(self, scratch: Path, executor: Executor | None) -> RemoteSteps | None:
+        return None if executor is None else RemoteSteps(executor, open_step, (self, scratch, uuid.uuid4().hex))
 
     def do(
         self, event: EventInfo, progress: ProgressBar, executor: Executor | None = None
@@ -155,9 +160,7 @@ class FileJob:
             overwrite = check_job_output(self.out, overwrite=self.overwrite, resume=self.resume)
             with job_scratch(self.out, resume=self.resume) as scratch:
                 inputs = self._open() if self.settings.segmenter is None else self._open_finding(scratch, progress)
-                remote = (
-                    None if executor is None else RemoteSteps(executor, open_step, (self, scratch, uuid.uuid4().hex))
-                )
+                remote = self._remote(scratch, executor)
                 formats_of(self.formats, inputs.post.grid.crs)  # before long work
                 with progress("evidence") as advance:
                     result = assess_inputs(inputs, self.settings, JobControl(scratch, advance, remote), event)

@@ -228,13 +228,14 @@ def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), wor
     if work.scratch is None:
         raise InputError("a part of a job has no scratch folder. Give JobControl one that all parts see.")
     with gdal_cache(cache_bytes(inputs.pre, inputs.post)):
-        _assess_part(inputs, part, settings, damage_journal(work.scratch, inputs, settings), work.progress)
+        _assess_part(inputs, part, settings, damage_journal(work.scratch, inputs, settings), work)
 
 
-def _assess_part(inputs: Inputs, part: Part, settings: Settings, journal: Journal, progress: Progress | None) -> None:
+def _assess_part(inputs: Inputs, part: Part, settings: Settings, journal: Journal, work: JobControl) -> None:
     journal.check_part(part)
     model, _ = open_models(inputs, settings)
-    steps = ImageSteps.plan(PreparedScene.prepare(inputs, settings, journal), model, journal, progress, part)
+    scene = PreparedScene.prepare(inputs, settings, journal)
+    steps = ImageSteps.plan(scene, model, journal, work.progress, part, work.remote)
     steps.grade_pair()
     evidence = steps.gather_evidence()
     if not model.reads_pre:

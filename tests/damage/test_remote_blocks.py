@@ -15,6 +15,7 @@ from deepnets4eo.damage.file_job import FileJob
 from deepnets4eo.damage.settings import FurtherInputs, Settings
 from deepnets4eo.errors import InputError
 from deepnets4eo.jobs.blocks import Executor, RefusedError
+from deepnets4eo.jobs.parts import Part
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.synthetic import City, Event
 
@@ -126,9 +127,26 @@ def test_buildings_that_must_be_found_first_are_refused(place: Path, tmp_path: P
         planned.do(EventInfo(), Silent(), OneByOne())  # type: ignore[arg-type]
 
 
-def test_the_command_line_takes_processes(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_parts_whose_blocks_other_processes_do_make_the_map_of_one_process(
+    place: Path, alone: dict[str, bytes], tmp_path: Path
 ) -> None:
+    settings, done = Settings(model=str(place / "run"), workers=1), list[tuple[str, str]]()
+    for number in (2, 1):
+        executor = OneByOne()
+        paths = [str(place / name) for name in NAMES]
+        planned = FileJob.plan(
+            *paths, FurtherInputs(), settings, tmp_path / "map", formats=["csv"], overwrite=False, resume=False
+        )  # type: ignore[arg-type]
+        planned.do_part(Part(number, 2), Silent(), executor)  # type: ignore[arg-type]
+        done += [each for each in executor.done if each[0] in ("network", "evidence")]
+    assert len(set(done)) == len(done) > 8
+    last = OneByOne()
+    assess(place, tmp_path / "map", last, resume=True)
+    assert tables(tmp_path / "map") == alone
+    assert not {step for step, _ in last.done} & {"network", "evidence"}
+
+
+def test_the_command_line_takes_processes(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "gather", gather)
     words = [*(str(place / name) for name in NAMES), "--set", "network=no", "--also", "csv"]
     written = []
@@ -137,5 +155,3 @@ def test_the_command_line_takes_processes(
         assert main(["damage", *words, "--out", str(out), "--workers", workers]) == 0
         written.append(tables(out))
     assert written[0] == written[1]
-    assert main(["damage", *words, "--out", str(tmp_path / "part"), "--workers", "dask:2", "--part", "1/2"]) == 2
-    assert "--workers dask:2: this work is not divided between processes" in capsys.readouterr().err
