@@ -61,13 +61,38 @@ def _read_parquet(path: Path, name: str) -> gpd.GeoDataFrame:
     import pyarrow.parquet
 
     with vector_errors(f"footprints {name}", "GeoParquet with a geometry column"):
-        table = gpd.read_parquet(path)
+        native = _native_geometry(path)
+        table = gpd.read_parquet(path) if native is None else _with_native_geometry(path, *native)
         fields = [field.name for field in pyarrow.parquet.read_schema(path) if pyarrow.types.is_integer(field.type)]
         return keep_whole_numbers(
             table,
             [name for name in fields if name in table],
             lambda columns: pyarrow.parquet.read_table(path, columns=columns, partitioning=None),
         )
+
+
+def _native_geometry(path: Path) -> tuple[str, str] | None:
+    """Column and CRS of a geometry in Parquet's own type, where no `geo` metadata says more; None elsewhere."""
+    import pyarrow.parquet
+
+    file = pyarrow.parquet.ParquetFile(path)
+    if b"geo" in (file.metadata.metadata or {}):
+        return None
+    for number in range(len(file.schema)):
+        column = file.schema.column(number)
+        kind = json.loads(column.logical_type.to_json())
+        if kind["Type"] in ("Geometry", "Geography"):
+            return column.name, re.sub("^srid:", "EPSG:", kind.get("crs") or "OGC:CRS84")
+    return None
+
+
+def _with_native_geometry(path: Path, column: str, crs: str) -> gpd.GeoDataFrame:
+    import pyarrow.parquet
+
+    content = pyarrow.parquet.read_table(path)
+    shapes = content[column].combine_chunks()
+    wkb = getattr(shapes, "storage", shapes).to_numpy(zero_copy_only=False)
+    return gpd.GeoDataFrame(content.drop_columns([column]).to_pandas(), geometry=shapely.from_wkb(wkb), crs=crs)
 
 
 def _read_ogr(path: Path, name: str, layer: str | None) -> gpd.GeoDataFrame:

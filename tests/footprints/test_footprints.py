@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.footprints.files import read_table
 from deepnets4eo.footprints.ids import make_ids
 from deepnets4eo.footprints.read import Footprints, read_footprints
 from deepnets4eo.inspection.files import inspect
@@ -429,3 +430,35 @@ def test_outlines_of_other_sources_without_a_building_tag_stay() -> None:
     mixed = houses(3, osm_id=[7, None, None], building=["yes", None, None], source=["osm", "ml", "ml"])
     assert len(read_footprints(mixed)) == 3
     assert len(read_footprints(houses(2, place=["Joplin", "Joplin"]))) == 2
+
+
+@pytest.mark.parametrize("with_metadata", [True, False])
+def test_geometry_in_parquets_own_type_is_read(with_metadata, tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    class Wkb(pa.ExtensionType):
+        def __init__(self, text):
+            self.text = text
+            super().__init__(pa.binary(), "geoarrow.wkb")
+
+        def __arrow_ext_serialize__(self):
+            return self.text
+
+    if int(pa.__version__.split(".")[0]) < 21:
+        pytest.skip("pyarrow 21 writes this type")
+    crs = gpd.GeoSeries([], crs=32615).crs.to_json_dict()
+    shapes = shapely.box([0, 20], 0, [10, 35], 10)
+    column = pa.ExtensionArray.from_storage(
+        Wkb(json.dumps({"crs": crs}).encode()), pa.array(shapely.to_wkb(shapes), pa.binary())
+    )
+    geo = {"version": "2.0.0", "primary_column": "geometry",
+           "columns": {"geometry": {"encoding": "WKB", "geometry_types": [], "crs": crs}}}  # fmt: skip
+    table = pa.table({"id": ["a", "b"], "geometry": column})
+    if with_metadata:
+        table = table.replace_schema_metadata({b"geo": json.dumps(geo).encode()})
+    pq.write_table(table, tmp_path / "a.parquet")
+    back = read_table(tmp_path / "a.parquet")
+    assert back.crs.to_epsg() == 32615
+    assert back["id"].tolist() == ["a", "b"]
+    assert back.area.tolist() == [100, 150]
