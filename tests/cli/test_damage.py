@@ -158,10 +158,10 @@ def test_event_formats_and_an_assumed_registration_are_options(
         "--event",
         "credit=NOAA",
     )
-    assert run(place, tmp_path / "out", *event, "--also", "kml", "--assume-registered") == 0
+    assert run(place, tmp_path / "out", *event, "--also", "kml", "--areas", "grid", "--assume-registered") == 0
     said = capsys.readouterr().err
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == set(PRODUCTS) - {AREAS_FILE} - {file for name, file in FURTHER.items() if name != "kml"}
+    assert names == set(PRODUCTS) - {file for name, file in FURTHER.items() if name != "kml"}
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert (summary["event"]["name"], summary["event"]["place"]) == ("Tornado", "Joplin")
     assert summary["registration"]["reason"] == "taken as registered, not measured"
@@ -179,6 +179,9 @@ def test_event_formats_and_an_assumed_registration_are_options(
             ("later than date_post, which is 2011-05-22",),
         ),
         (("--also", "kml,kmz"), ("'kmz' is no further format", "Did you mean 'kml'?")),
+        (("--set", "population=people.tif"), ("population is given without --areas",)),
+        (("--areas", "grid:1"), ("the areas are grid:1", "a side of 10 to 1,000,000 metres")),
+        (("--set", "language=de"), ("--set: language", "'en', 'fr', 'es' or 'ar'")),
         (("--set", "max_rotation_deg=46"), ("--set: max_rotation_deg", "less than or equal to 45")),
     ],
 )

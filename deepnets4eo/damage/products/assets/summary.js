@@ -60,7 +60,7 @@ function areasBox() {
   const most = [...areas].sort((a, b) => b.damaged - a.damaged).slice(0, MOST_AREAS), people = "people" in areas[0];
   const head = ["Area", "Damaged", "95 % interval", "Share", "Assessed", ...(people ? ["People exposed"] : [])];
   const rows = most.map((area) => make("tr", {}, make("th", { scope: "row" }, area.area), make("td", {}, number(Math.round(area.damaged))),
-    make("td", {}, bounds([area.damaged_low, area.damaged_high])), make("td", {}, area.share === null ? "" : percent(area.share)), make("td", {}, number(area.assessed)),
+    make("td", {}, bounds([area.damaged_low, area.damaged_high])), make("td", {}, area.share === null ? "" : percent(area.share).replace(" ", "\u00a0")), make("td", {}, number(area.assessed)),
     ...(people ? [make("td", {}, area.people_exposed === null ? "" : number(Math.round(area.people_exposed)))] : [])));
   const table = make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...rows));
   return box("By area", table, paragraph(`Major damage or worse, expected number.${areas.length > MOST_AREAS ? ` The ${MOST_AREAS} areas with most of ${number(areas.length)}; all are in areas.csv.` : ""}`));
