@@ -261,6 +261,8 @@ class DecisionModel:
             full = set_by_network(full, np.where(by_network, outside, ""))
         full = full if inundated is None else set_by_water(full, inundated.rows)
         apart = inundated.rows if inundated is not None and inundated.damaged else np.zeros(len(full.frame), bool)
+        if ground is not None and ground.repeated is not None:  # buildings that are there twice are no evidence twice
+            apart = apart | ground.repeated
         weight_free = self.model.probabilities(full.frame)
         weight_free[by_network] = np.nan
         rates = self._rates(full.frame, unlike)
@@ -338,7 +340,7 @@ class DecisionModel:
 
         The share given; one half where nothing calibrated takes part, as on radar; else estimated, together with the
         shift of the site's evidence where it is known how far sites are shifted. second : the other opinion of the share; apart : (N,)
-        buildings in water, which say nothing of it; unlike : whether evidence is unlike that of the fit. alone : whether a network decides
+        buildings in water, and repeated ones, which say nothing of it; unlike : whether evidence is unlike that of the fit. alone : whether a network decides
         alone."""
         if self.damaged_share is None and alone:
             return ShareEstimate(0.5, EVEN), even, None

@@ -23,7 +23,7 @@ from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.probabilities import MOST_LOG_ODDS, adjust_to_share, grades_of_sides, side_log_odds
 from deepnets4eo.damage.site import DIFFER, ESTIMATED, LIMITED, SHARES, ShareEstimate, likely_shares
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR
-from deepnets4eo.footprints.outlines import centres_m, outline_areas_m2
+from deepnets4eo.footprints.outlines import centres_m, outline_areas_m2, repeated_outlines
 
 DRAWS = 500
 CHUNK = 25  # draws that are worked out at the same time
@@ -54,14 +54,16 @@ REPLICATES = 1000
 @dataclass(frozen=True)
 class BuildingGround:
     """What the ground says of N buildings: area_m2 (N,) of the outlines, NaN where not known; block (N,) number of the
-    block of neighbours each lies in."""
+    block of neighbours each lies in; repeated (N,) whether the outline is that of a building before it, None for none."""
 
     area_m2: Floats
     block: NDArray[np.intp]
+    repeated: NDArray[np.bool_] | None = None
 
     def rows(self, keep: NDArray[np.bool_]) -> BuildingGround:
         """Some of the buildings."""
-        return BuildingGround(self.area_m2[keep], np.unique(self.block[keep], return_inverse=True)[1])
+        repeated = None if self.repeated is None else self.repeated[keep]
+        return BuildingGround(self.area_m2[keep], np.unique(self.block[keep], return_inverse=True)[1], repeated)
 
 
 def building_ground(outlines: NDArray[np.object_], crs: Any) -> BuildingGround:
@@ -69,7 +71,8 @@ def building_ground(outlines: NDArray[np.object_], crs: Any) -> BuildingGround:
     frame = gpd.GeoDataFrame(geometry=outlines, crs=None if crs is None else crs.to_wkt())
     if len(frame) == 0:
         return BuildingGround(np.zeros(0), np.zeros(0, np.intp))
-    return BuildingGround(outline_areas_m2(frame), blocks_of(np.nan_to_num(centres_m(frame)))[0])
+    block = blocks_of(np.nan_to_num(centres_m(frame)))[0]
+    return BuildingGround(outline_areas_m2(frame), block, repeated_outlines(outlines))
 
 
 def blocks_of(xy_m: NDArray[np.floating], block_m: float = 500.0) -> tuple[NDArray[np.intp], float]:

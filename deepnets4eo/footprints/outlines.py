@@ -10,6 +10,7 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
@@ -65,6 +66,15 @@ def _inside(outlines: NDArray[np.object_], large: Indices) -> tuple[Indices, Ind
     holds = shapely.contains_xy(outlines[large[position]], x[of_point], y[of_point])
     order = np.argsort(position[holds], kind="stable")
     return position[holds][order], near[holds][order]
+
+
+def repeated_outlines(outlines: NDArray[np.object_]) -> NDArray[np.bool_]:
+    """Return (N,) bool: which outlines are the same, point by point, as one before them; empty ones are not."""
+    repeated = np.zeros(len(outlines), bool)
+    boxes = pd.DataFrame(shapely.bounds(outlines).reshape(-1, 4)).dropna()
+    several = boxes.index[boxes.duplicated(keep=False)].to_numpy(np.intp)
+    repeated[several] = pd.Index(shapely.to_wkb(shapely.normalize(outlines[several]))).duplicated()
+    return repeated
 
 
 def without(outlines: NDArray[np.object_], unwanted: NDArray[np.bool_]) -> NDArray[np.object_]:

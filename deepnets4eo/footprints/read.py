@@ -16,6 +16,7 @@ from pyproj.exceptions import ProjError
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.footprints.files import PIXEL_COLUMN, read_table
 from deepnets4eo.footprints.ids import make_ids
+from deepnets4eo.footprints.outlines import repeated_outlines
 from deepnets4eo.footprints.repair import FARTHEST, farther_than, finite, mend_polygons, usable_polygons
 from deepnets4eo.grid import FARTHEST_DEGREES, Grid, transform_shapes
 from deepnets4eo.osm.elements import no_buildings
@@ -31,7 +32,9 @@ DATE_COLUMNS = (
     "capture_date",
 )  # when an outline was last changed
 OLD_YEARS = 5  # towns grow by a few percent in that time
-MANY_DROPPED = 0.05  # share of the rows from which buildings may be missing from the map
+MANY_ROWS = (
+    0.05  # share of the rows that are left out, or there twice, from which a map may lack buildings or count too many
+)
 NO_BUILDING = "no building tag"  # of an area of OpenStreetMap
 PIXELS = "pixels"  # value of assume_crs: coordinates are image pixels, x = column, y = row
 
@@ -282,7 +285,7 @@ def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:
     Returns
     -------
     tuple of Finding
-        One where rows were dropped, one where outlines or ids were changed, one where a column of ids was not used.
+        One where rows were dropped, one where outlines are there twice, one where outlines or ids were changed, one where a column of ids was not used.
 
     Examples
     --------
@@ -298,9 +301,20 @@ def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:
         findings.append(
             Finding(
                 "footprints_dropped",
-                "caution" if dropped > MANY_DROPPED * account["read"] else "note",
+                "caution" if dropped > MANY_ROWS * account["read"] else "note",
                 f"{dropped} of {count_of(account['read'], 'row')} of the footprints could not be used ({reasons}).",
                 "Give every building as a Polygon or MultiPolygon; close lines to areas.",
+            )
+        )
+    twice = int(repeated_outlines(footprints.frame.geometry.to_numpy()).sum())
+    if twice:
+        findings.append(
+            Finding(
+                "footprints_repeated",
+                "caution" if twice > MANY_ROWS * account["read"] else "note",
+                f"{count_of(twice, 'outline')} {one_or_many(twice, 'is', 'are')} the same as another: each is graded and counted, but the "
+                "share of damaged buildings is estimated without the repeated ones.",
+                "Remove rows that are there twice, or the counts are too high.",
             )
         )
     changes = [

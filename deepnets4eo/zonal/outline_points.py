@@ -65,6 +65,12 @@ class Sides:
         return np.bincount(owner, away * self.lengths, minlength=len(self)).astype(np.float64)
 
     @property
+    def perimeters(self) -> Points:
+        """(N,) length of all sides of each outline, pixels; 0 for empty ones."""
+        owner = np.repeat(np.arange(len(self)), np.diff(self.starts))
+        return np.bincount(owner, self.lengths, minlength=len(self)).astype(np.float64)
+
+    @property
     def boxes(self) -> tuple[Points, Points]:
         """Lowest and highest (x, y) of each outline, (N, 2) each; NaN for empty ones."""
         low, high = np.full((len(self), 2), np.nan), np.full((len(self), 2), np.nan)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from deepnets4eo.damage.decision import DecisionModel
-from deepnets4eo.damage.estimates import UNKNOWN_RATES
+from deepnets4eo.damage.estimates import UNKNOWN_RATES, BuildingGround
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.findings import join_findings, result_findings
 from deepnets4eo.damage.model import BY_NETWORK, MOST_CONFIDENT, REASONS, cap_confidence
@@ -55,6 +55,19 @@ def test_a_place_unlike_those_of_the_fit_gets_no_confident_grade() -> None:
     same = slice(12, None)
     pd.testing.assert_series_equal(few.graded["damage_prob"][same], many.graded["damage_prob"][same])
     assert few.graded["damage"][same].tolist() == many.graded["damage"][same].tolist()
+
+
+def test_buildings_that_are_there_twice_make_no_probability_clearer() -> None:
+    once, again = table(green=0, buildings=12), table(green=0, buildings=24)
+    columns = list(JUDGE.model.variants["post_only"].columns)
+    once.frame[columns] = 0.9 * once.frame[columns].mean() + 0.1 * once.frame[columns]  # none is clear by itself
+    again.frame[columns] = np.tile(once.frame[columns], (2, 1))
+    ground = BuildingGround(np.full(24, 100.0), np.zeros(24, np.intp), np.arange(24) >= 12)
+    wanted = JUDGE.decide(once, None).graded["damage_prob"].to_numpy()
+    twice = JUDGE.decide(again, None, ground=ground).graded["damage_prob"].to_numpy()
+    np.testing.assert_allclose(twice, np.tile(wanted, 2))
+    unaware = JUDGE.decide(again, None).graded["damage_prob"].to_numpy()
+    assert np.abs(unaware[:12] - 0.5).mean() > np.abs(wanted - 0.5).mean() + 0.01
 
 
 def test_grades_of_such_a_place_are_named_by_the_measured_thresholds() -> None:

@@ -1,5 +1,6 @@
 """Footprints find their roofs: one common offset, small ones of their own, and nothing where there is nothing."""
 
+import itertools
 import json
 
 import geopandas as gpd
@@ -112,6 +113,19 @@ def test_footprints_outside_the_image_take_the_common_offset(image, footprints):
     assert found.offsets_m[-1] == pytest.approx((found.dx_m, found.dy_m))
     assert np.isnan(found.agreement[-1])
     assert align_footprints(image, far).status == "failed"
+
+
+def test_outlines_narrower_than_a_pixel_have_no_say(image, footprints, true_outlines, aligned):
+    slivers = [
+        shapely.LineString(side).buffer(0.1, cap_style="flat")
+        for house in true_outlines
+        for side in itertools.pairwise(house.exterior.coords)
+    ]  # on the walls of the image, which are not where the footprints have them
+    both = gpd.GeoDataFrame(geometry=[*footprints.geometry, *slivers], crs=UTM)
+    found = align_footprints(image, both)
+    assert (found.dx_m, found.dy_m) == (aligned.dx_m, aligned.dy_m)
+    np.testing.assert_array_equal(found.offsets_m[:64], aligned.offsets_m)
+    assert np.isnan(found.agreement[64:]).all()
 
 
 def test_outlines_that_the_images_projection_does_not_reach_have_no_sides_and_stop_nothing(image, footprints, aligned):

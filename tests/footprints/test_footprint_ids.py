@@ -191,3 +191,13 @@ def test_many_equal_ids_are_made_unique_in_little_time() -> None:
     assert time.process_time() - start < 5
     assert len(set(found.texts)) == 20_000
     assert found.texts[[0, 1, -1]].tolist() == ["a", "a-2", "a-20000"]
+
+
+def test_outlines_that_are_there_twice_are_a_finding() -> None:
+    houses = [shapely.box(0, 0, 8, 6), shapely.box(20, 0, 28, 6), shapely.box(0, 0, 8, 6.5)]
+    again = shapely.Polygon([(8, 6), (0, 6), (0, 0), (8, 0)])  # the first, from another corner on
+    frame = gpd.GeoDataFrame({"id": list("abcd")}, geometry=[*houses, again], crs="EPSG:32615")
+    (finding,) = footprint_findings(read_footprints(frame))
+    assert (finding.code, finding.severity) == ("footprints_repeated", "caution")
+    assert finding.message.startswith("1 outline is the same as another")
+    assert footprint_findings(read_footprints(frame[:3])) == ()

@@ -261,3 +261,12 @@ def test_a_small_pair_of_which_most_changed_is_registered_by_windows_each_held_o
     assert found.measured.significance < 1e-6
     assert found.ties["holdout"].all()
     np.testing.assert_allclose(found.matrix[:, 2], [9, -5], atol=0.2)
+
+
+def test_speckle_that_hides_a_place_is_seen_through_in_larger_pixels():
+    post, rng = place(2, (384, 384)), np.random.default_rng(4)
+    pre, later = (0.5 * image * rng.gamma(0.9, 1 / 0.9, post.shape) for image in (moved(post, SHIFT), 255 - post))
+    found = register(as_layer(pre), as_layer(later))
+    assert found.status == "degraded"
+    assert "agree in pixels 2 times as large" in found.reason
+    np.testing.assert_allclose(found.matrix[:, 2], [9, -5], atol=1.0)

@@ -10,14 +10,15 @@ from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import GridError
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.registration import align
-from deepnets4eo.registration.align import FittedModel, fine_search, make_pair, measure_fit, tie_columns
+from deepnets4eo.registration import attempts
+from deepnets4eo.registration.attempts import FittedModel, fine_search, measure_fit, tie_columns
 from deepnets4eo.registration.coarse import coarse_model, coarse_search, coarse_shift, shift_by_halves
 from deepnets4eo.registration.tiepoints import (
     IDENTITY,
     Matches,
     Search,
     gradient_correlation,
+    make_pair,
     match_windows,
     window_centres,
 )
@@ -186,7 +187,7 @@ def test_no_inlier_means_no_residual(pair):
 def test_many_held_out_windows_are_compared_by_some_of_them(pair, monkeypatch):
     looked_at = []
     monkeypatch.setattr(
-        align, "gradient_correlation", lambda _, __, points, ___: looked_at.append(points) or np.zeros(len(points))
+        attempts, "gradient_correlation", lambda _, __, points, ___: looked_at.append(points) or np.zeros(len(points))
     )
     fitted = FittedModel("translation", IDENTITY, made_up_matches(), np.ones(8, bool), 1.5)
     found = measure_fit(pair, Search(64, 12, 0.5, 64), fitted, 30.0, 0, most_compared=3)

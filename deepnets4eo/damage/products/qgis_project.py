@@ -52,7 +52,6 @@ class _MapLayer:
     provider: str
     crs: ET.Element
     style: Sequence[ET.Element]
-    visible: bool = True
 
 
 def write_project(

@@ -114,7 +114,7 @@ def areas_style() -> ET.Element:
         limits = {"lower": f"{low:g}", "upper": f"{high:g}"}
         ET.SubElement(ranges, "range", {**limits, "symbol": str(number), "label": label, "render": "true"})
         symbol = _symbol(symbols, str(number), "fill")
-        fill = {"color": _rgba(color, 110), "style": "solid", "outline_color": _rgba(color), "outline_style": "solid"}
+        fill = {"color": _rgba(color, 50), "style": "solid", "outline_color": _rgba(color), "outline_style": "solid"}
         _layer(symbol, "SimpleFill", {**fill, "outline_width": "0.4", "outline_width_unit": "MM"})
     return renderer
 

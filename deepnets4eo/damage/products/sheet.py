@@ -247,7 +247,7 @@ def _hex_colors() -> dict[str, str]:
 
 
 def _draw_damage(axes: Axes, damage_map: DamageMapContent, *, coloured: bool) -> None:
-    """Outlines in the colours of their grades, the worst on top; thin and white where the image is the one before."""
+    """Outlines in the colours of their grades, the worst on top; on the image before thin and white, or none where many would hide it."""
     from matplotlib.collections import LineCollection, PolyCollection
 
     view = axes.get_xlim(), axes.get_ylim()
@@ -259,12 +259,14 @@ def _draw_damage(axes: Axes, damage_map: DamageMapContent, *, coloured: bool) ->
         color = palette[name] if coloured else "white"
         own = shapes[grades == name]
         own = own[~shapely.is_empty(own)]
+        if many and not coloured:
+            continue
         if len(buildings) > 10 * MANY:
             xy = shapely.get_coordinates(shapely.centroid(own))
             axes.scatter(xy[:, 0], xy[:, 1], s=0.15, c=color, marker="s", linewidths=0, rasterized=True)
             continue
         rings = [shapely.get_coordinates(part.exterior) for part in shapely.get_parts(own)]
-        width = (0.25 if many else 0.6) if coloured else 0.25
+        width = 0.6 if coloured and not many else 0.25
         axes.add_collection(
             PolyCollection(rings, facecolors="none", edgecolors=color, linewidths=width, rasterized=many)
         )

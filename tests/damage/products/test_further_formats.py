@@ -201,7 +201,7 @@ def test_tiles_have_the_grades_and_say_what_they_are(suffix, damage_map, tmp_pat
     info = pyogrio.read_info(path)
     assert (info["layer_name"], info["dataset_metadata"]["name"]) == ("buildings", damage_map.title)
     assert "not validated in the field" in info["dataset_metadata"]["description"]
-    assert [info["dataset_metadata"][name] for name in ("minzoom", "maxzoom")] == ["12", "16"]
+    assert [info["dataset_metadata"][name] for name in ("minzoom", "maxzoom")] == ["14", "15"]
     back = gpd.read_file(path).drop_duplicates("id").set_index("id").to_crs(damage_map.buildings.crs)
     expected = damage_map.buildings.set_index("id")
     assert back["damage"].dropna().to_dict() == expected["damage"].dropna().to_dict()
