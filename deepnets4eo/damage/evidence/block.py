@@ -195,15 +195,16 @@ def _inside_sums(
     """Sums over the pixels inside the outlines, per image over its valid ones."""
     owner, pixel = own.pixels(block.window, buildings)
     flat, count = block.flat(pixel), len(buildings)
-    sums = {"pixels": Groups(owner, count).sum([np.ones(len(owner), np.float32)])}
+    every = Groups(owner, count)
+    sums = {"pixels": every.sum([np.ones(len(owner), np.float32)])}
     for name, image in maps.items():
-        usable = image.valid.ravel()[flat]
-        sums[f"{name}_inside"] = Groups(owner[usable], count).sum(_inside_values(image, flat[usable]))
-        sums[f"{name}_blank"] = Groups(owner, count).sum([image.blank.ravel()[flat].astype(np.float32)])
+        usable, seen = every.where(image.valid.ravel()[flat], flat)
+        sums[f"{name}_inside"] = usable.sum(_inside_values(image, seen))
+        sums[f"{name}_blank"] = every.sum([image.blank.ravel()[flat].astype(np.float32)])
     for name, (data, known) in others.items():
         if name == "cloud":
             covered = ((data[0] != 0) | ~known).ravel()[pixel]
-            sums[name] = Groups(owner, count).sum([covered.astype(np.float32)])
+            sums[name] = every.sum([covered.astype(np.float32)])
         else:
             good = known.ravel()[pixel]
             high = data[0].ravel()[pixel[good]].astype(np.float64)
@@ -265,8 +266,7 @@ def _pair_sums(
     post, pre = maps["post"], maps["pre"]
     owner, pixel = body.pixels(block.window, buildings)
     flat = block.flat(pixel)
-    usable = (post.valid & pre.valid).ravel()[flat]
-    together, flat = Groups(owner[usable], len(buildings)), flat[usable]
+    together, flat = Groups(owner, len(buildings)).where((post.valid & pre.valid).ravel()[flat], flat)
     offsets = block.offsets()
     return {
         "pair": together.sum([np.ones(len(flat), np.float32)]),

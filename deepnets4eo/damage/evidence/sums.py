@@ -27,6 +27,12 @@ class Groups:
         object.__setattr__(self, "_begin", new)
         object.__setattr__(self, "_present", self.owner[new])
 
+    def where(self, usable: NDArray[np.bool_], flat: Indices) -> tuple[Groups, Indices]:
+        """The groups of usable positions, and their flat pixel numbers; itself where all are."""
+        if usable.all():
+            return self, flat
+        return Groups(self.owner[usable], self.count), flat[usable]
+
     def sum(self, values: Iterable[NDArray[np.generic]]) -> BuildingSums:
         """Sums of each of K value arrays per building: (count, K) float64."""
         begin, present = self._begin, self._present  # type: ignore[attr-defined]
