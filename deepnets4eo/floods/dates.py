@@ -20,7 +20,7 @@ from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.floods.mapper import DRAINAGE, PERMANENT, POST, PRE
-from deepnets4eo.floods.optical import COARSEST_M, WORKING_M, may_show_surface
+from deepnets4eo.floods.optical import COARSEST_M, LEAST_M2, WORKING_M, may_show_surface
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.floods.relief import check_radar_view, hide_relief
 from deepnets4eo.floods.sensors import Kind, recognise
@@ -194,7 +194,8 @@ def surface_scene(
         if image is not None
     }
     if surfaces_alone and pre is not None:
-        layers[FIRST] = Layer(WhereSurfaces(layers[FIRST], layers[POST]))
+        pixel_m = gsd_m * post.shape[1] / grid.shape[1]
+        layers[FIRST] = Layer(WhereSurfaces(layers[FIRST], layers[POST], LEAST_M2 / pixel_m**2))
     return Scene(layers, grid)
 
 
@@ -202,12 +203,12 @@ class WhereSurfaces(LayerView):
     """A date before, read only in windows in which POST may show a surface of water. Others are taken as valid: what is dry is no
     flood, whatever was there before."""
 
-    def __init__(self, before: Layer, post: Layer) -> None:
+    def __init__(self, before: Layer, post: Layer, least_px: float) -> None:
         super().__init__(before, before.dtype, before.nodata)
-        self._post = post
+        self._post, self._least_px = post, least_px
 
     def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        if may_show_surface(self._post.read(window)[0]):
+        if may_show_surface(self._post.read(window)[0], self._least_px):
             return self.choose(bands).read(window)
         size = (window.height, window.width)
         return np.zeros((len(bands), *size), self.dtype), np.ones(size, bool)

@@ -101,7 +101,7 @@ def optical_water(
     pixel_m2 = (factor * gsd_m) ** 2
     later = _averaged(post, factor)
     water = new = np.zeros(later.shape[1:], bool)
-    if may_show_surface(later):
+    if may_show_surface(later, LEAST_M2 / pixel_m2):
         water, new = _by_surfaces(None if pre is None else _averaged(pre, factor), later, LEAST_M2 / pixel_m2)
     if after_water is not None:
         after = _averaged(after_water[None], factor)[0]
@@ -118,15 +118,17 @@ def optical_water(
     return full if valid is None else np.where(valid, full, np.uint8(NOT_SEEN))
 
 
-def may_show_surface(image: ByteImage | FloatImage) -> bool:
-    """Whether an image (3, h, w) in pixels of about 1 m may hold a large surface of one colour: a much faster look, which misses none.
-
-    Of squares side by side one has its middle in every square that fits into a surface.
-    """
+def may_show_surface(image: ByteImage | FloatImage, least_px: float) -> bool:
+    """Whether an image (3, h, w) in pixels of about 1 m may hold a surface of one colour of so many pixels: a much faster look, which
+    misses none. A surface is made of squares that overlap or touch; of squares side by side, each of them holds the middle of one, and
+    these are neighbours."""
     red, green, blue = (_squares_side_by_side(band) for band in image)
+    inner = np.s_[:, 1:-1, :, 1:-1]
+    rough = ((red[inner] + green[inner] + blue[inner]) / 3).std(axis=(1, 3))
     mottle = np.maximum((red - green).std(axis=(1, 3)), (blue - green).std(axis=(1, 3)))
-    fewest = LEAST_M2 / (COARSEST_M * (2 * CHROMA_PX - 1)) ** 2  # each lies in so many squares at most
-    return bool((mottle < ROUNDING * CHROMA_SD).sum() >= fewest)
+    alike = (mottle < ROUNDING * CHROMA_SD) & (rough < ROUNDING * ROUGH_SD)
+    sizes = np.bincount(ndimage.label(alike, np.ones((3, 3)))[0].ravel())[1:]
+    return bool((ROUNDING * (2 * CHROMA_PX - 1) ** 2 * sizes >= least_px).any())  # of pixels in squares around a middle
 
 
 def _squares_side_by_side(band: NDArray[Any]) -> FloatImage:

@@ -58,12 +58,12 @@ def test_small_or_narrow_surfaces_of_one_colour_are_dry() -> None:
 
 def test_the_fast_look_misses_no_surface_that_is_large_enough() -> None:
     rng = np.random.default_rng(3)
-    assert not may_show_surface(land())
+    assert not may_show_surface(land(), 3000)
     for _ in range(40):
         row, col, height, width = rng.integers((0, 0, 12, 12), (140, 140, 80, 80))
         image = covered(land(1), np.s_[:, row : row + height, col : col + width])
-        assert may_show_surface(image) or not optical_water(None, image, gsd_m=1.0).any()
-    assert may_show_surface(covered(land(1), np.s_[:, :50, 140:]))
+        assert may_show_surface(image, 3000) or not optical_water(None, image, gsd_m=1.0).any()
+    assert may_show_surface(covered(land(1), np.s_[:, :50, 140:]), 3000)
 
 
 def test_pre_is_read_only_where_post_may_show_a_surface() -> None:
