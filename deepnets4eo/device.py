@@ -149,8 +149,8 @@ def keep_freed_memory() -> Iterator[None]:
     returns it to the system after each pass, and the system hands it out again page by page, each page set to 0: that
     took 10 to 25 % of the processor time of the networks that were measured. The process holds no more than it did at
     its peak, and what is free at the end is returned. With other C libraries nothing is done."""
-    library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
-    if library is None or not hasattr(library, "mallopt") or not hasattr(library, "malloc_trim"):  # e.g. musl
+    library = _glibc()
+    if library is None:
         yield
         return
     _set_heap(library, *KEPT_HEAP)
@@ -158,7 +158,19 @@ def keep_freed_memory() -> Iterator[None]:
         yield
     finally:
         _set_heap(library, *USUAL_HEAP)
+        return_freed_memory()
+
+
+def return_freed_memory() -> None:
+    """Return to the system what is free in the process, also between what is in use; with other C libraries nothing is done."""
+    if (library := _glibc()) is not None:
         library.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+    known = library is not None and hasattr(library, "mallopt") and hasattr(library, "malloc_trim")  # not so in musl
+    return library if known else None
 
 
 def _set_heap(library: ctypes.CDLL, largest_bytes: int, kept_bytes: int) -> None:

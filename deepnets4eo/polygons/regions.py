@@ -22,6 +22,7 @@ from skimage.measure import label as connected_regions
 
 from deepnets4eo.arrays import Indices, Mask
 from deepnets4eo.cards.legend import VOID
+from deepnets4eo.device import return_freed_memory
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.prefetch import in_order
@@ -259,6 +260,7 @@ def _grouped(parts: list[_Corners], rank: NDArray[np.int32]) -> Iterator[_Corner
             if len(rows):
                 groups[group[rows[0]]].append(_Corners(part.position[rows], region[rows], part.kind[rows]))
     while groups:
+        return_freed_memory()  # what is left of the blocks and of the groups before lies scattered, a quarter of all memory
         yield _together(groups.pop(0))
 
 
