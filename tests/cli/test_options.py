@@ -132,16 +132,16 @@ def test_rasterize(reach, capsys) -> None:
 
 
 def test_polygons(reach, labels) -> None:
-    function, start = "deepnets4eo.polygons.polygonize", ["polygons", labels, "--out", "a.gpkg"]
+    function, start = "deepnets4eo.polygons.write_polygons", ["polygons", labels, "--out", "a.gpkg"]
     found = reach(function, *start)
     assert found.words[0].source == str(labels)
-    assert found.words[1:] == (None, Shaping(0.0, 0.0, right_angles=False))
+    assert found.words[1:] == (Path("a.gpkg"), None, Shaping(0.0, 0.0, right_angles=False))
     words = ["--legend", "isprs", "--min-area", 3, "--simplify", 0.5, "--right-angles", "--classes", "car, 1,9"]
     found = reach(function, *start, *words)
-    assert found.words[1:] == ({4: "car", 1: "building", 9: "9"}, Shaping(3.0, 0.5, right_angles=True))
-    every = reach(function, *start, "--legend", "isprs").words[1]
+    assert found.words[2:] == ({4: "car", 1: "building", 9: "9"}, Shaping(3.0, 0.5, right_angles=True))
+    every = reach(function, *start, "--legend", "isprs").words[2]
     assert every == dict(enumerate(Legend.load("isprs").names))
-    assert reach(function, *start, "--classes", "7").words[1] == {7: "7"}
+    assert reach(function, *start, "--classes", "7").words[2] == {7: "7"}
 
 
 def test_objects(reach, labels) -> None:

@@ -1,5 +1,6 @@
 """Findings count in the singular and in the plural, and make sentences of both."""
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +17,7 @@ class Account:
 
     made_ids = False
     passed_over = ""
+    frame = gpd.GeoDataFrame(geometry=[])
 
     def __init__(self, repaired: int, renamed: int, read: int = 30, dropped: int = 0) -> None:
         self.values = {"read": read, "repaired": repaired, "renamed": renamed, "dropped": {"not a polygon": dropped}}

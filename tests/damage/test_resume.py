@@ -22,7 +22,7 @@ from deepnets4eo.damage import prepared_scene
 from deepnets4eo.damage.evidence import block, gather
 from deepnets4eo.damage.inputs import open_inputs
 from deepnets4eo.damage.job_control import damage_journal
-from deepnets4eo.damage.map import PRODUCTS
+from deepnets4eo.damage.map_content import FURTHER, USUAL
 from deepnets4eo.damage.products import write
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.footprints import align_footprints
@@ -31,7 +31,9 @@ from deepnets4eo.registration import register
 from deepnets4eo.synthetic import City, Event
 
 pytestmark = pytest.mark.usefixtures("registered_once")
-FILES = set(PRODUCTS)
+FILES = {
+    "damage.gpkg", "damage.parquet", "summary.json", "report.html", "damage.qgz", "manifest.json", *(FURTHER[name] for name in USUAL)
+}  # fmt: skip
 IMAGE_PATH = re.compile(rb'[^"<>]*/((?:pre|post)[.]tif)')
 CREATED = re.compile(rb'"created": ?"[^"]* UTC"')
 STEPS: dict[str, tuple[Any, str]] = {
