@@ -27,6 +27,7 @@ EXTRAS = {
     "distributed": "dask",
     "laspy": "points",
     "lazrs": "points",
+    "h3": "h3",
     "numba": "world",
     "overturemaps": "overture",
     "open3d": "points",

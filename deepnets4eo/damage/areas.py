@@ -25,12 +25,14 @@ from deepnets4eo.damage.estimates import Z95, expected_count
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.files import read_table
+from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs.findings import Finding, count_of
 from deepnets4eo.rasters.scene import Layer, LayerLike
 from deepnets4eo.zonal import band_sums
 
-GRID = "grid"  # in place of a file: squares
+GRID, H3 = "grid", "h3"  # in place of a file: squares, hexagons
 SIDE_M = 500.0
+RESOLUTION = 8  # of hexagons: .7 km²
 OUTSIDE = "outside all areas"
 LOCAL_SPREAD = 1.0  # standard deviation of the log-odds of an area against those of its map: see `count_areas`
 DRAWS = 500
@@ -91,7 +93,8 @@ def find_areas(source: str | Path | gpd.GeoDataFrame, buildings: gpd.GeoDataFram
     Parameters
     ----------
     source : str | Path | GeoDataFrame
-        A vector file or a table of polygons, whose first text column names them; or "grid" for squares of 500 m, "grid:250" for others.
+        A vector file or a table of polygons, whose first text column names them; or "grid" for squares of 500 m, "grid:250" for others,
+        or "h3" for hexagons of H3's resolution 8 (.7 km²), "h3:9" for others (extra `h3`).
     buildings : GeoDataFrame
         The map's table.
 
@@ -107,6 +110,8 @@ def find_areas(source: str | Path | gpd.GeoDataFrame, buildings: gpd.GeoDataFram
     points = buildings.geometry.representative_point()
     if _is_grid(source):
         frame = _squares(_side_m(str(source)), points)
+    elif _is_h3(source):
+        frame = _hexagons(_resolution(str(source)), points)
     else:
         frame = read_areas(source)
         if (frame.crs is None) != (buildings.crs is None):
@@ -162,12 +167,29 @@ def check_areas(source: str) -> None:
     """Refuse what cannot be areas before long work: a file without polygons, or squares of no size. Errors: InputError."""
     if _is_grid(source):
         _side_m(source)
+    elif _is_h3(source):
+        _resolution(source)
     else:
         read_areas(source)
 
 
 def _is_grid(source: Any) -> bool:
     return isinstance(source, str) and source.partition(":")[0] == GRID
+
+
+def _is_h3(source: Any) -> bool:
+    return isinstance(source, str) and source.partition(":")[0] == H3
+
+
+def _resolution(source: str) -> int:
+    """Resolution of the hexagons of "h3:9"; refuses them where H3 is not installed."""
+    text = source.partition(":")[2] or str(RESOLUTION)
+    if not text.isdecimal() or int(text) > 15:
+        raise InputError(
+            f"the areas are {source}, expected {H3} or {H3}:RESOLUTION with a number from 0 to 15. Correct it."
+        )
+    check_extra(H3)
+    return int(text)
 
 
 def _side_m(source: str) -> float:
@@ -194,6 +216,19 @@ def _squares(side: float, points: gpd.GeoSeries) -> gpd.GeoDataFrame:
     shapes = shapely.box(*corners.T, *(corners + side).T)
     names = [f"{x:.0f} {y:.0f}" for x, y in corners]
     return gpd.GeoDataFrame({"area": names}, geometry=shapes, crs=crs).to_crs(points.crs)
+
+
+def _hexagons(resolution: int, points: gpd.GeoSeries) -> gpd.GeoDataFrame:
+    """Cells of H3 with a building in them, named by their index."""
+    import h3
+
+    if points.crs is None:
+        raise InputError("the areas are hexagons of the Earth, but the buildings have no CRS. Give a file.")
+    at = points.to_crs("EPSG:4326")
+    known = np.isfinite(at.x) & np.isfinite(at.y)
+    cells = sorted({h3.latlng_to_cell(lat, lon, resolution) for lat, lon in zip(at.y[known], at.x[known], strict=True)})
+    shapes = [shapely.Polygon([(lon, lat) for lat, lon in h3.cell_to_boundary(cell)]) for cell in cells]
+    return gpd.GeoDataFrame({"area": cells}, geometry=shapes, crs="EPSG:4326").to_crs(points.crs)
 
 
 def count_areas(

@@ -183,7 +183,7 @@ class FurtherInputs:
     areas: Annotated[
         str | None,
         Field(
-            description="Polygons, e.g. districts, that are counted each; or grid for squares of 500 m, grid:250 for others.",
+            description="Polygons, e.g. districts, that are counted each; or grid for squares of 500 m, grid:250 for others, h3:8 for hexagons.",
             json_schema_extra=INPUTS,
         ),
     ] = None

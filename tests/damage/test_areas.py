@@ -80,6 +80,17 @@ def test_squares_cover_every_building_once(damage_map):
     assert len(find_areas("grid", damage_map.buildings).frame) <= 4
 
 
+def test_hexagons_of_h3_hold_every_building_once(damage_map):
+    h3 = pytest.importorskip("h3", reason="needs pip install deepnets4eo[h3]")
+    areas = find_areas("h3:12", damage_map.buildings)
+    assert np.bincount(areas.building, minlength=60).tolist() == [1] * 60
+    middles = damage_map.buildings.geometry.representative_point().to_crs(4326)
+    cells = [h3.latlng_to_cell(point.y, point.x, 12) for point in middles]
+    named = dict(zip(areas.building.tolist(), areas.frame["area"].to_numpy()[areas.area], strict=True))
+    assert np.mean([named[row] == cell for row, cell in enumerate(cells)]) > 0.9  # edges are straight on another plane
+    assert count_areas(damage_map.buildings, areas)["buildings"].sum() == 60
+
+
 def test_people_are_exposed_in_the_share_of_damaged_buildings(damage_map):
     grid = make_grid(size_px=16, gsd_m=8.0)
     people = Layer.open(np.full((1, 16, 16), 2.0, np.float32), grid=grid)
@@ -125,6 +136,8 @@ def test_what_are_no_areas_is_refused(damage_map, tmp_path):
     for words, error in (
         ("grid:0", "side of 10 to"),
         ("grid:x", "side of 10 to"),
+        ("h3:16", "a number from 0 to 15"),
+        ("h3:-1", "a number from 0 to 15"),
         (str(tmp_path / "no.gpkg"), "does not exist"),
     ):
         with pytest.raises(InputError, match=error):
