@@ -147,7 +147,8 @@ class _Panel:
 
     def fact(self, label: str, value: str, size: float, *, bold: bool = False) -> None:
         """A line of a label and what it is of, set apart: their letters may run in other directions."""
-        label = f"{label}:" if value else label
+        value = value.strip()
+        label = f"{label}:" if value and not value.startswith("(") else label
         begin = _width_mm(f"{label} ", size, bold) + size * 0.1
         self.cells(
             [(0.0, label, "start"), (begin, _shortened(value, size, self.width - begin), "start")], size, bold=bold

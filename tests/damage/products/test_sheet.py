@@ -105,3 +105,13 @@ def test_an_old_matplotlib_writes_no_arabic(made, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"the language is ar.*Install matplotlib 3\.11"):
         write_sheet(damage_map, tmp_path / "sheet.png", post=post, options=SheetOptions("a4", "ar"))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_title_without_an_event_has_no_colon(drawn, tmp_path):
+    damage_map = make_map(4)
+    damage_map.synthetic = True
+    pre, post = make_images(make_grid(), damage_map)
+    write_sheet(damage_map, tmp_path / "sheet.png", post=post, pre=pre)
+    (figure,) = drawn
+    words = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert words[:2] == [SUBJECT, "(SYNTHETIC)"]
