@@ -134,7 +134,12 @@ def time_throughput(words: list[str]) -> None:
         bare_forward(segmenter, 1)
         first = bare_forward(segmenter, arguments.repeats // 2)
         processor = time.process_time()
-        result = predict(segmenter, scene, Path(folder) / "labels.tif", PredictOptions(tile_px=arguments.tile, threads=compute.threads))
+        result = predict(
+            segmenter,
+            scene,
+            Path(folder) / "labels.tif",
+            PredictOptions(tile_px=arguments.tile, threads=compute.threads),
+        )
         processor = time.process_time() - processor
         last = bare_forward(segmenter, arguments.repeats // 2)
     bare, bare_processor = (np.add(first, last) / (arguments.repeats // 2 * 2)).tolist()
