@@ -20,7 +20,7 @@ import argparse
 import csv
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -152,11 +152,13 @@ def make_pair(trial: Trial, sites: dict[str, Site], seed: int) -> tuple[Layer, L
     other = site
     if not trial.related:
         names = [
-            name
-            for name, one in sites.items()
-            if min(one.before.shape) >= trial.side * trial.ratio and name != trial.site
-        ]
-        other = sites[str(rng.choice(names))]
+            name for name, one in sites.items()
+            if min(one.before.shape) >= trial.side * trial.ratio and place_of(name) != place_of(trial.site)
+        ]  # fmt: skip
+        if names:
+            other = sites[str(rng.choice(names))]
+        else:  # no other place is as large: its mirror image is none that a turn reaches
+            other = replace(site, before=np.ascontiguousarray(site.before[:, ::-1]))
     fine = round(trial.side * trial.ratio)
     height, width = site.after.shape
     row, col = int(rng.integers(height - fine + 1)), int(rng.integers(width - fine + 1))
@@ -185,6 +187,11 @@ def make_pair(trial: Trial, sites: dict[str, Site], seed: int) -> tuple[Layer, L
         for image in (pre, post)
     )
     return _layer(pre, GSD_M * trial.ratio), _layer(post, GSD_M), truth
+
+
+def place_of(site: str) -> str:
+    """The place that a site shows: Joplin comes in three files."""
+    return "joplin" if "joplin" in site else site
 
 
 def resample(image: GreyImage, to_input: Affine, shape: tuple[int, int], ratio: float) -> GreyImage:
