@@ -73,17 +73,9 @@ def damage(
     who = Workers.parse(workers)
     settings = replace(settings, workers=who.threads)
     job = FileJob.plan(
-        pre,
-        post,
-        footprints,
-        further,
-        settings,
-        out,
-        formats=formats(also),
-        overwrite=overwrite,
-        resume=resume,
-        sheet=sheet,
-    )
+        pre, post, footprints, further, settings, out,
+        formats=formats(also), overwrite=overwrite, resume=resume, sheet=sheet,
+    )  # fmt: skip
     share = None if part is None else parse_part(part, footprints)
     if dry_run:
         lines, account = job.check()

@@ -66,10 +66,14 @@ class Areas:
         inside[self.building[self.area == area]] = True
         return inside
 
+    @property
+    def times(self) -> Indices:
+        """(N,) in how many areas each building lies."""
+        return np.bincount(self.building, minlength=self.buildings)
+
     def findings(self) -> tuple[Finding, ...]:
         """Where areas overlap or leave gaps, as notes with the number of buildings."""
-        times = np.bincount(self.building, minlength=self.buildings)
-        notes = []
+        times, notes = self.times, []
         if several := int((times > 1).sum()):
             notes.append(
                 Finding(
@@ -108,9 +112,9 @@ def find_areas(source: str | Path | gpd.GeoDataFrame, buildings: gpd.GeoDataFram
         There is no such file, it holds no polygons, or only one of areas and buildings has a CRS.
     """
     points = buildings.geometry.representative_point()
-    if _is_grid(source):
+    if _is_laid(source, GRID):
         frame = _squares(_side_m(str(source)), points)
-    elif _is_h3(source):
+    elif _is_laid(source, H3):
         frame = _hexagons(_resolution(str(source)), points)
     else:
         frame = read_areas(source)
@@ -165,20 +169,17 @@ def read_areas(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 
 def check_areas(source: str) -> None:
     """Refuse what cannot be areas before long work: a file without polygons, or squares of no size. Errors: InputError."""
-    if _is_grid(source):
+    if _is_laid(source, GRID):
         _side_m(source)
-    elif _is_h3(source):
+    elif _is_laid(source, H3):
         _resolution(source)
     else:
         read_areas(source)
 
 
-def _is_grid(source: Any) -> bool:
-    return isinstance(source, str) and source.partition(":")[0] == GRID
-
-
-def _is_h3(source: Any) -> bool:
-    return isinstance(source, str) and source.partition(":")[0] == H3
+def _is_laid(source: Any, kind: str) -> bool:
+    """Whether areas are cells that are laid over the map: "grid", "h3:9"."""
+    return isinstance(source, str) and source.partition(":")[0] == kind
 
 
 def _resolution(source: str) -> int:
@@ -272,8 +273,7 @@ def count_areas(
 
     People are exposed in the share of their area's buildings that are damaged: where they live within it is not known.
     """
-    times = np.bincount(areas.building, minlength=areas.buildings)
-    rest = np.flatnonzero(times == 0)
+    rest = np.flatnonzero(areas.times == 0)
     frame = areas.frame.copy()
     if len(rest):
         frame.loc[len(frame)] = {"area": OUTSIDE, frame.geometry.name: None}

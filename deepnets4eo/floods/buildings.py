@@ -117,7 +117,7 @@ def water_around(
 def _shares(
     water: Layer, outlines: NDArray[np.object_], reach_px: tuple[float, float], classes: list[int], workers: int | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Of some outlines the share of water in each and in the ring between two distances, and whether enough of that is seen."""
+    """The share of water in each of some outlines and in the ring between two distances, and whether enough of that is seen."""
     pixels = transform_shapes(~water.grid.affine, outlines)
     inner, outer = (shapely.buffer(pixels, far, quad_segs=4) for far in reach_px)
     zones = np.concatenate([outlines, *(transform_shapes(water.grid.affine, grown) for grown in (inner, outer))])

@@ -358,7 +358,7 @@ def outline_date_findings(footprints: Footprints, day_pre: str, day_post: str) -
     column = None if others is None else next((name for name in DATE_COLUMNS if name in others), None)
     if others is None or column is None:
         return ()
-    days = pd.to_datetime(others[column], utc=True, errors="coerce", format="ISO8601").dropna()
+    days = parse_days(others[column]).dropna()
     findings = []
     later = int((days > _end_of(day_post)).sum()) if day_post else 0
     if later:
@@ -383,6 +383,11 @@ def outline_date_findings(footprints: Footprints, day_pre: str, day_post: str) -
             )
         )
     return tuple(findings)
+
+
+def parse_days(values: pd.Series) -> pd.Series:
+    """Times in UTC of ISO 8601 texts; NaT where a value is none."""
+    return pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601")
 
 
 def _end_of(day: str) -> pd.Timestamp:

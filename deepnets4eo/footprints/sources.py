@@ -23,11 +23,12 @@ import shapely
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
-from deepnets4eo.footprints.read import DATE_COLUMNS, read_footprints
+from deepnets4eo.footprints.files import read_table
+from deepnets4eo.footprints.read import DATE_COLUMNS, parse_days, read_footprints
 from deepnets4eo.formats.access import TIMEOUT_S, check_online
 from deepnets4eo.formats.vectors import is_parquet, read_ogr, vector_errors, vector_file
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.osm.elements import NONE, WAY_ID
+from deepnets4eo.osm.elements import NONE, closed_ways, with_way_ids
 from deepnets4eo.osm.reading import AREA_TAGS, FORMATS, OSM_SUFFIXES
 from deepnets4eo.polygons.vector_files import write_vector
 
@@ -36,7 +37,7 @@ OSM, OVERTURE = "osm", "overture"
 SERVER_ENDS = "/interpreter"
 OVERPASS = f"https://overpass-api.de/api{SERVER_ENDS}"
 SERVER_S = 180  # that the server may take for one square
-SQUARE_DEGREES, MOST_SQUARES = 0.1, 100  # asked for at once, and in all: a large city
+SQUARE_DEGREES, MOST_SQUARES = 0.1, 100  # of one request, and in all: a large city
 FIRST_DAY = pd.Timestamp("2004-08-09", tz="UTC")  # of OpenStreetMap; an earlier one stands where a file has none
 COLUMNS = ("id", "source", "source_date", "building")
 
@@ -157,9 +158,8 @@ def _from_osm_file(path: Path, name: str, box: Box) -> gpd.GeoDataFrame:
             path, name, sql='SELECT * FROM "multipolygons" WHERE building IS NOT NULL', bbox=box, CONFIG_FILE=str(file)
         )
     table = table[~table["building"].isin(NONE)]
-    ways = table[WAY_ID].notna().to_numpy() if WAY_ID in table else np.zeros(len(table), bool)
-    numbers = np.where(ways, table.get(WAY_ID, table["osm_id"]), table["osm_id"])
-    ids = [f"{'way' if way else 'relation'}/{number}" for way, number in zip(ways, numbers, strict=True)]
+    kinds = np.where(closed_ways(table), "way", "relation")
+    ids = [f"{kind}/{number}" for kind, number in zip(kinds, with_way_ids(table), strict=True)]
     return _within(
         _table(ids, table.geometry.to_numpy(), "OpenStreetMap", table.get("osm_timestamp"), table["building"]), box
     )
@@ -167,8 +167,7 @@ def _from_osm_file(path: Path, name: str, box: Box) -> gpd.GeoDataFrame:
 
 def _from_parquet(path: Path, name: str, box: Box) -> gpd.GeoDataFrame:
     """Rows of a GeoParquet file that meet a box; those of Overture Maps with what they are taken from."""
-    with vector_errors(name, "GeoParquet with a geometry column"):
-        table = gpd.read_parquet(path)
+    table = read_table(path)
     if table.crs is None:
         raise InputError(f"{name} has no CRS. Assign the one its coordinates are in, for instance with ogr2ogr -a_srs.")
     return _overture_table(table.to_crs("EPSG:4326"), name, box)
@@ -282,12 +281,7 @@ def _line(item: Mapping[str, Any]) -> np.ndarray | None:
 
 def _table(ids: Any, shapes: np.ndarray, source: Any, dates: Any, kinds: Any) -> gpd.GeoDataFrame:
     """One row an outline; days as text YYYY-MM-DD, None where none is known."""
-    days = pd.to_datetime(
-        pd.Series(list(dates) if dates is not None else [None] * len(shapes), dtype=object),
-        utc=True,
-        errors="coerce",
-        format="ISO8601",
-    )
+    days = parse_days(pd.Series(list(dates) if dates is not None else [None] * len(shapes), dtype=object))
     days = days.where(days >= FIRST_DAY)
     text = days.dt.strftime("%Y-%m-%d").astype(object)
     values = {

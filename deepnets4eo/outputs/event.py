@@ -179,7 +179,7 @@ class EventInfo(EventTexts):
     @property
     def has_reversed_dates(self) -> bool:
         """Whether both dates are known and the one before is the later one; by their times where both say their zone."""
-        pre, post = _iso_time(self.date_pre), _iso_time(self.date_post)
+        pre, post = iso_time(self.date_pre), iso_time(self.date_post)
         if pre is None or post is None:
             return False
         if pre.tzinfo is not None and post.tzinfo is not None:
@@ -274,11 +274,11 @@ def event_findings(event: EventInfo) -> tuple[Finding, ...]:
 
 def iso_day(text: str) -> date | None:
     """The day of an ISO date, None for other text."""
-    time = _iso_time(text)
+    time = iso_time(text)
     return None if time is None else time.date()
 
 
-def _iso_time(text: str) -> datetime | None:
+def iso_time(text: str) -> datetime | None:
     """The time of an ISO date, midnight where it has none; None for other text."""
     if not DATE.fullmatch(text):
         return None

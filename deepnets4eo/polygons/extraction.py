@@ -157,12 +157,12 @@ def write_polygons(
     counts: Counter[str] = Counter()
     tables = _tables(labels, classes, shaping, legend=legend, block_px=block_px, workers=workers, progress=progress)
 
-    def counted() -> Iterator[gpd.GeoDataFrame]:
+    def count_each() -> Iterator[gpd.GeoDataFrame]:
         for table in tables:
             counts.update(table["class"])
             yield table
 
-    write_tables(counted(), path)
+    write_tables(count_each(), path)
     return counts
 
 

@@ -7,7 +7,7 @@ without a network.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import rasterio
 
+from deepnets4eo.arrays import Indices
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import sha256
@@ -40,7 +41,7 @@ def read_clicks(path: str | Path, grid: Grid, legend: Legend) -> Clicks:
     path : str | Path
         A vector file of points, with the column `class`: names or values of the legend. Rows without a class are left out.
     grid : Grid
-        Of the scene.
+        The grid of the scene.
     legend : Legend
         The run's classes.
 
@@ -76,20 +77,20 @@ def read_clicks(path: str | Path, grid: Grid, legend: Legend) -> Clicks:
         raise InputError(
             f"{int(outside.sum())} of {len(table)} clicks in {name} lie outside the scene. Move or delete them."
         )
-    return Clicks(rows, cols, np.array([_index(value, legend, name) for value in table[CLASS]], np.intp))
+    return Clicks(rows, cols, _indices(table[CLASS], legend, name))
 
 
-def _index(value: object, legend: Legend, name: str) -> int:
-    known = {
-        **{str(number): index for index, number in enumerate(legend.values)},
-        **{each: i for i, each in enumerate(legend.names)},
-    }
-    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
-    if text not in known:
-        raise InputError(
-            f"a click in {name} has the class {text!r}; expected one of {', '.join(legend.names)}. Correct it."
-        )
-    return known[text]
+def _indices(classes: Iterable[object], legend: Legend, name: str) -> Indices:
+    """(N,) numbers of classes that are given by name or value."""
+    known = {str(value): index for index, value in enumerate(legend.values)}
+    known |= {each: index for index, each in enumerate(legend.names)}
+    texts = [str(int(one)) if isinstance(one, float) and one.is_integer() else str(one).strip() for one in classes]
+    for text in texts:
+        if text not in known:
+            raise InputError(
+                f"a click in {name} has the class {text!r}; expected one of {', '.join(legend.names)}. Correct it."
+            )
+    return np.array([known[text] for text in texts], np.intp)
 
 
 @contextmanager

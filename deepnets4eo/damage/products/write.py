@@ -36,6 +36,7 @@ from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import sha256, write_json
 from deepnets4eo.grid import transformer
+from deepnets4eo.outputs.event import iso_time
 from deepnets4eo.outputs.provenance import describe, file_facts, manifest
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ def write_stac_item(damage_map: DamageMapContent, path: Path, grid: Grid, files:
 
 def _rfc_3339(day: str) -> str:
     """A date of an event with time and zone, taken for UTC where it has none."""
-    time = datetime.fromisoformat(day.replace("Z", "+00:00"))
+    time = iso_time(day)
+    assert time is not None  # an event has no other dates
     return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).isoformat(timespec="seconds")
 
 
@@ -125,11 +127,7 @@ def _asset(path: Path) -> dict[str, Any]:
 
 
 DATA = (".gpkg", ".parquet", ".csv", ".geojson", ".kml", ".pmtiles", ".mbtiles")
-AS_ASKED = (
-    "pdf",
-    "png",
-    "stac",
-)  # written anew where an interrupted job left them: they depend on what is asked for, too
+AS_ASKED = ("pdf", "png", "stac")  # an interrupted job's are written anew: they depend on the options as well
 log = logging.getLogger(__name__)
 
 WRITERS: dict[str, Callable[[DamageMapContent, Path], Path]] = {

@@ -260,8 +260,7 @@ def _count_areas(
     areas = find_areas(str(path), buildings)
     for finding in areas.findings():
         log.warning("%s", finding.message)
-    outside = np.ones(len(buildings), bool)
-    outside[areas.building] = False
+    outside = areas.times == 0
     named = ((name, areas.inside(number)) for number, name in enumerate(areas.frame["area"]))
     counts = []
     for name, inside in chain(named, [(OUTSIDE, outside)] if outside.any() else []):
