@@ -13,8 +13,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Floats
-from deepnets4eo.damage.reliability import check_same_number
 from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES
 from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import ConfusionMatrix
@@ -92,16 +90,3 @@ def _detection(
 
 def _index(names: pd.Series) -> NDArray[np.uint8]:
     return np.array([GRADES.index(name) for name in names], np.uint8)
-
-
-def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int = 10) -> float:
-    """Expected calibration error: mean over equal-width bins (low, high] of |accuracy − confidence|, by bin size.
-
-    >>> confidence = np.array([0.95, 0.9, 0.8, 0.7, 0.6, 0.55])
-    >>> round(calibration_error(confidence, np.array([1, 1, 0, 1, 0, 1], bool), bins=5), 5)
-    0.13333
-    """
-    check_same_number(confidence, correct)
-    number = np.clip(np.ceil(confidence * bins - 1e-12).astype(int) - 1, 0, bins - 1)
-    gap = np.bincount(number, confidence - correct, minlength=bins)
-    return float(np.abs(gap).sum() / max(len(confidence), 1))

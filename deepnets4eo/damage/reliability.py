@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize, minimize_scalar
-from scipy.special import expit, log_softmax
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.probabilities import (
@@ -31,8 +31,8 @@ from deepnets4eo.damage.site import (
     fit_to_site,
 )
 from deepnets4eo.damage.vocabulary import BORDERS, GRADES, MAJOR
-from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import fit_sigmoid
+from deepnets4eo.metrics.calibration import check_same_number
 
 LEAST_AT_SITE = 5  # buildings of either kind for a site to say how far its evidence is shifted
 LEAST_SPREAD = 0.3  # log-odds; few sites show less by chance
@@ -219,23 +219,6 @@ def fit_beta(score: Floats, truth: NDArray[np.bool_], weight: Floats | None = No
     limits = [(0.0, None), (0.0, None), (None, None)]
     best = minimize(loss, np.array([1.0, 1.0, 0.0]), jac=True, bounds=limits, method="L-BFGS-B").x
     return BetaCalibration(*map(float, best))
-
-
-def temperature(logits: Floats, truth: NDArray[np.integer]) -> float:
-    """Temperature T > 0 that minimises the log loss of softmax(logits / T); logits (N, K), truth (N,) class index."""
-    check_same_number(logits, truth)
-
-    def loss(log_t: float) -> float:
-        return float(-log_softmax(logits / np.exp(log_t), axis=1)[np.arange(len(truth)), truth].mean())
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-4.0, 4.0), method="bounded").x))
-
-
-def check_same_number(first: Floats, second: NDArray[np.generic]) -> None:
-    if len(first) != len(second) or not len(first):
-        raise InputError(
-            f"got {len(first)} scores and {len(second)} truths, expected as many of both and at least one."
-        )
 
 
 def side_weights(damaged: NDArray[np.bool_], site: NDArray[np.generic]) -> Floats:

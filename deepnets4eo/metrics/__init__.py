@@ -1,4 +1,4 @@
-"""Scores from one confusion matrix, eroded borders, boundary scores, intervals, area estimates, scores of detections, and Platt's sigmoid."""
+"""Scores from one confusion matrix, eroded borders, boundary scores, intervals, area estimates, scores of detections, calibration."""
 
 from deepnets4eo.metrics.accuracy import (
     AreaEstimate,
@@ -9,6 +9,7 @@ from deepnets4eo.metrics.accuracy import (
     wilson_interval,
 )
 from deepnets4eo.metrics.boundaries import BoundaryScores, erode_boundaries
+from deepnets4eo.metrics.calibration import calibration_error, fit_sigmoid, temperature
 from deepnets4eo.metrics.confusion import ConfusionMatrix
 from deepnets4eo.metrics.detections import (
     DetectionScores,
@@ -17,7 +18,6 @@ from deepnets4eo.metrics.detections import (
     evaluate_detections,
     score_instances,
 )
-from deepnets4eo.metrics.sigmoid import fit_sigmoid
 
 __all__ = [
     "AreaEstimate",
@@ -29,10 +29,12 @@ __all__ = [
     "area_adjusted",
     "area_scores",
     "bootstrap",
+    "calibration_error",
     "erode_boundaries",
     "evaluate_detections",
     "fit_sigmoid",
     "score_instances",
     "stratified_count",
+    "temperature",
     "wilson_interval",
 ]

@@ -23,12 +23,12 @@ from scipy.special import expit, logit
 from sklearn.metrics import cohen_kappa_score, log_loss, roc_auc_score
 
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.accuracy import calibration_error
 from deepnets4eo.damage.model import to_decision_table
 from deepnets4eo.damage.network.grader import COLUMNS
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NOT_ASSESSED
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.grid import transform_shapes
+from deepnets4eo.metrics import calibration_error
 from deepnets4eo.rasters.scene import Layer
 from places.working_grid import SMALLEST_M2, crs_of, metric_grid, regions_of
 

@@ -5,9 +5,9 @@ import pytest
 from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 
-from deepnets4eo.damage.accuracy import calibration_error
-from deepnets4eo.damage.reliability import BetaCalibration, fit_beta, platt, temperature
+from deepnets4eo.damage.reliability import BetaCalibration, fit_beta, platt
 from deepnets4eo.errors import InputError
+from deepnets4eo.metrics import calibration_error, temperature
 
 
 def test_calibration_error_of_the_worked_example() -> None:

@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.damage.accuracy import calibration_error
 from deepnets4eo.damage.network.pairs import LEGEND, POST, LabelledPair, post_inputs
 from deepnets4eo.damage.network.pooling import Pooled, pool_scene
-from deepnets4eo.damage.reliability import temperature
 from deepnets4eo.damage.vocabulary import MAJOR
 from deepnets4eo.evaluation import report
-from deepnets4eo.metrics import ConfusionMatrix
+from deepnets4eo.metrics import ConfusionMatrix, calibration_error, temperature
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import Segmenter

@@ -1,0 +1,140 @@
+"""Probabilities that hold: the sigmoid of Platt scaling, the temperature of scores, and the expected calibration error.
+
+Takes scores or probabilities and what is true. Refuses arrays that do not belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, log_softmax
+
+from deepnets4eo.arrays import Floats
+from deepnets4eo.errors import InputError
+
+STEPS, HALVINGS = 100, 30
+CLOSE = 1e-10  # of the standardised scores' line
+LEAST_CURVATURE = 1e-9  # where all scores are equal every line's slope is as good
+
+
+def fit_sigmoid(
+    score: NDArray[np.floating], target: NDArray[np.floating], weight: NDArray[np.floating]
+) -> tuple[float, float]:
+    """Slope and intercept for which expit(slope · score + intercept) has the least log loss, by Newton's method.
+
+    Parameters
+    ----------
+    score : (N,) of any unit, N at least 1
+    target : (N,) probabilities, between 0 and 1 and not all at the ends, so that the line stays finite
+    weight : (N,), 0 or more, not all 0
+
+    Returns
+    -------
+    Slope, per unit of the score, and intercept. Where all scores are equal the slope is arbitrary and finite.
+
+    Examples
+    --------
+    >>> slope, intercept = fit_sigmoid(np.array([0.0, 4.0]), np.array([0.25, 0.75]), np.ones(2))
+    >>> round(slope, 4), round(intercept, 4)
+    (0.5493, -1.0986)
+    """
+    score, weight = score.astype(np.float64), weight / weight.sum()
+    centre, spread = score.mean(), score.std() or 1.0
+    design = np.stack([(score - centre) / spread, np.ones_like(score)], axis=1)
+
+    def loss(line: NDArray[np.float64]) -> float:
+        margin = design @ line
+        return float(weight @ (np.logaddexp(0, margin) - target * margin))
+
+    line = np.array([1.0, 0.0])
+    for _ in range(STEPS):
+        guess = expit(design @ line)
+        gradient = design.T @ (weight * (guess - target))
+        curvature = design.T @ (design * (weight * guess * (1 - guess))[:, None]) + LEAST_CURVATURE * np.eye(2)
+        before, line = line, _step_down(loss, line, np.linalg.solve(curvature, gradient))
+        if np.allclose(before, line, rtol=0, atol=CLOSE):
+            break
+    return float(line[0] / spread), float(line[1] - line[0] * centre / spread)
+
+
+def _step_down(
+    loss: Callable[[NDArray[np.float64]], float], line: NDArray[np.float64], step: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The line after a step, halved until the loss falls: far from the best line Newton's steps are too long."""
+    before = loss(line)
+    for _ in range(HALVINGS):
+        if loss(line - step) < before:
+            return line - step
+        step = step / 2
+    return line
+
+
+def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int = 10) -> float:
+    """Expected calibration error: mean over equal-width bins (low, high] of |accuracy − confidence|, by bin size.
+
+    Parameters
+    ----------
+    confidence : (N,) probabilities of what was chosen, 0 to 1
+    correct : (N,) whether the choice was right
+    bins : number of bins between 0 and 1
+
+    Returns
+    -------
+    The error, a fraction.
+
+    Raises
+    ------
+    InputError
+        For arrays of different lengths, or empty ones.
+
+    Examples
+    --------
+    >>> confidence = np.array([0.95, 0.9, 0.8, 0.7, 0.6, 0.55])
+    >>> round(calibration_error(confidence, np.array([1, 1, 0, 1, 0, 1], bool), bins=5), 5)
+    0.13333
+    """
+    check_same_number(confidence, correct)
+    number = np.clip(np.ceil(confidence * bins - 1e-12).astype(int) - 1, 0, bins - 1)
+    gap = np.bincount(number, confidence - correct, minlength=bins)
+    return float(np.abs(gap).sum() / max(len(confidence), 1))
+
+
+def temperature(logits: Floats, truth: NDArray[np.integer]) -> float:
+    """Temperature T > 0 that minimises the log loss of softmax(logits / T) (Guo et al. 2017).
+
+    Parameters
+    ----------
+    logits : (N, K) scores before normalisation
+    truth : (N,) class indices
+
+    Returns
+    -------
+    T; above 1 where the scores are surer than they are right.
+
+    Raises
+    ------
+    InputError
+        For arrays of different lengths, or empty ones.
+
+    Examples
+    --------
+    >>> logits = np.log(np.array([[0.75, 0.25]] * 4))
+    >>> round(temperature(2 * logits, np.array([0, 0, 0, 1])), 3)
+    2.0
+    """
+    check_same_number(logits, truth)
+
+    def loss(log_t: float) -> float:
+        return float(-log_softmax(logits / np.exp(log_t), axis=1)[np.arange(len(truth)), truth].mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-4.0, 4.0), method="bounded").x))
+
+
+def check_same_number(first: Floats, second: NDArray[np.generic]) -> None:
+    """Refuse arrays of different lengths, or empty ones. Errors: InputError."""
+    if len(first) != len(second) or not len(first):
+        raise InputError(
+            f"got {len(first)} scores and {len(second)} truths, expected as many of both and at least one."
+        )
