@@ -1,0 +1,136 @@
+"""The blur of a lens that is focused at one distance: a sharp image and its depth become what a camera would have seen.
+
+The scene is cut into layers of like blur; each is blurred by itself, and nearer ones cover farther ones, from back to front. What a
+near object hides is not known: it is made of what the farther layers show around it. The lens is thin and the blur round and
+Gaussian; diffraction, aberrations and the change of scale with focus are left out.
+Carvalho et al., Deep Depth from Defocus (ECCV workshops 2018), whose published code draws the nearest layer black."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.options import option_group
+
+SIGMA_PER_CIRCLE = 0.3  # standard deviation of the blur over the diameter of the circle of confusion, as published
+LAYER_SIGMA_PX = 0.5  # the blur differs by so much from layer to layer
+REACH_SIGMA = 3  # where the Gaussian is cut off
+TOGETHER = 4  # layers that are blurred in one convolution: of four channels each they fill a vector register
+LEAST_COVER = 1e-6
+
+
+@option_group
+class ThinLens:
+    """A lens and the sensor behind it.
+
+    Parameters
+    ----------
+    focus_m : distance of what is sharp, metres
+    f_number : focal length over the diameter of the aperture
+    focal_mm : focal length, millimetres
+    pixel_um : pitch of the image's pixels on the sensor, micrometres; twice as many in an image reduced to half its size
+
+    Raises
+    ------
+    InputError
+        For values of 0 or less, and a focus within the focal length.
+
+    Examples
+    --------
+    >>> lens = ThinLens(focus_m=2)
+    >>> lens.circle_of_confusion_px(torch.tensor([1.0, 2.0, 4.0])).round(decimals=2)
+    tensor([-7.2300,  0.0000,  3.6100])
+    """
+
+    focus_m: float = Field(default=2.0, gt=0)
+    f_number: float = Field(default=2.8, gt=0)
+    focal_mm: float = Field(default=15.0, gt=0)
+    pixel_um: float = Field(default=5.6, gt=0)
+
+    @model_validator(mode="after")
+    def _focus_before_the_lens(self) -> ThinLens:
+        if self.focus_m * 1000 <= self.focal_mm:
+            raise ValueError(
+                f"has its focus at {self.focus_m} m within its focal length of {self.focal_mm} mm; expected one beyond it"
+            )
+        return self
+
+    def circle_of_confusion_px(self, depth_m: Tensor) -> Tensor:
+        """Diameter of the disc as which a point is seen, f² / N · (D − F) / (D (F − f)) for depth D, focus F, focal length f and
+        f-number N.
+
+        Parameters
+        ----------
+        depth_m : distances, metres above 0, of any shape
+
+        Returns
+        -------
+        Tensor
+            Pixels, of the same shape; negative in front of the focus.
+        """
+        focal_m = self.focal_mm / 1e3
+        far_px = focal_m**2 / self.f_number / (self.focus_m - focal_m) / (self.pixel_um / 1e6)
+        return far_px * (1 - self.focus_m / depth_m)
+
+    def blur(self, image: Tensor, depth_m: Tensor) -> Tensor:
+        """See the image through this lens.
+
+        Parameters
+        ----------
+        image : (N, C, H, W) float, sharp everywhere, any range
+        depth_m
+            (N, H, W) float, metres. Pixels without depth (not finite, or 0 and less) are as far as the farthest of their image;
+            an image without any depth stays sharp.
+
+        Returns
+        -------
+        Tensor
+            (N, C, H, W). Peak memory: about 12 (C + 1) values a pixel, whatever the number of layers.
+
+        Raises
+        ------
+        InputError
+            The sizes differ.
+        """
+        if image.ndim != 4 or depth_m.shape != image.shape[:1] + image.shape[2:]:
+            raise InputError(
+                f"the image is {tuple(image.shape)} and its depth {tuple(depth_m.shape)}; expected (N, C, H, W) and (N, H, W)."
+            )
+        level = self.circle_of_confusion_px(self._filled(depth_m)) * (SIGMA_PER_CIRCLE / LAYER_SIGMA_PX)
+        layers = range(math.floor(float(level.min())), math.floor(float(level.max())) + 2)
+        seen = torch.cat([image, torch.ones_like(image[:, :1])], dim=1)  # colours, and how far they cover
+        drawn = torch.zeros_like(seen, memory_format=torch.channels_last)
+        covered, covered_by_next = torch.zeros_like(drawn[:, :1]), torch.zeros_like(drawn[:, :1])
+        for start in range(0, len(layers), TOGETHER):
+            some = layers[start : start + TOGETHER]
+            cut = torch.cat([seen * (1 - (level - at).abs()).clamp_min(0)[:, None] for at in some], dim=1)
+            for layer in _blurred(cut, [abs(at) * LAYER_SIGMA_PX for at in some]).chunk(len(some), dim=1):
+                drawn.addcmul_(layer, (1 - covered).clamp_min(0))
+                covered = covered + covered_by_next
+                covered_by_next = layer[:, -1:]
+        return drawn[:, :-1] / drawn[:, -1:].clamp_min(LEAST_COVER)
+
+    def _filled(self, depth_m: Tensor) -> Tensor:
+        known = torch.isfinite(depth_m) & (depth_m > 0)
+        farthest = torch.where(known, depth_m, 0).amax(dim=(1, 2), keepdim=True)
+        return torch.where(known, depth_m, torch.where(farthest > 0, farthest, self.focus_m))
+
+
+def _blurred(layers: Tensor, sigmas_px: list[float]) -> Tensor:
+    """(N, C, H, W) with as many channels for each sigma; nothing lies beyond the border."""
+    reach = max(1, math.ceil(REACH_SIGMA * max(sigmas_px)))
+    steps = torch.arange(-reach, reach + 1, dtype=layers.dtype, device=layers.device)
+    sigmas = torch.tensor(sigmas_px, dtype=layers.dtype, device=layers.device).clamp_min(1e-3)[:, None]
+    kernels = torch.exp(-0.5 * (steps / sigmas).square()) * (steps.abs() <= REACH_SIGMA * sigmas)
+    kernels /= kernels.sum(dim=1, keepdim=True)
+    channels = layers.shape[1]
+    rows = kernels.repeat_interleave(channels // len(sigmas_px), dim=0)[:, None, None]
+    layers = layers.to(memory_format=torch.channels_last)
+    across: Any = conv2d(layers, rows, padding=(0, reach), groups=channels)
+    return conv2d(across, rows.transpose(2, 3).contiguous(), padding=(reach, 0), groups=channels)
