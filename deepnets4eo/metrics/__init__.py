@@ -18,12 +18,14 @@ from deepnets4eo.metrics.detections import (
     evaluate_detections,
     score_instances,
 )
+from deepnets4eo.metrics.deviations import DeviationScores
 
 __all__ = [
     "AreaEstimate",
     "BoundaryScores",
     "ConfusionMatrix",
     "DetectionScores",
+    "DeviationScores",
     "InstanceScores",
     "Interval",
     "area_adjusted",

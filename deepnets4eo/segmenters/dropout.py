@@ -1,0 +1,187 @@
+"""Many passes of a network whose dropout stays on: the mean of what they say, and how far they differ (Gal and Ghahramani 2016).
+
+What comes before the first dropout is the same in every pass, so it is computed once; each further pass begins there. Normalisation
+keeps its statistics. Every pass leaves out the same units in all tiles, as drawn by its number alone: results do not depend on how a
+scene is cut, and neighbouring tiles fit. Refuses networks without dropout."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deepnets4eo.errors import InputError
+
+WHOLE_MAPS = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)  # these leave out channels, nn.Dropout single values
+LEAST_PROBABILITY = torch.finfo(torch.float32).tiny
+
+
+class DropoutPasses(nn.Module):
+    """A network with the mean of T passes in place of its output.
+
+    Parameters
+    ----------
+    network : returns (N, K, H, W): logits of classes, then a quantity and maybe its standard deviation
+    passes : number T of passes, at least 2
+    num_classes : channels that are logits
+    seed : of the units that are left out
+
+    Raises
+    ------
+    InputError
+        Fewer than 2 passes, and networks without dropout.
+
+    Examples
+    --------
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Dropout2d(0.5), nn.Conv2d(8, 1, 1))
+    >>> DropoutPasses(network, passes=4)(torch.ones(2, 3, 16, 16)).shape
+    torch.Size([2, 2, 16, 16])
+    """
+
+    def __init__(self, network: nn.Module, *, passes: int, num_classes: int = 0, seed: int = 0) -> None:
+        super().__init__()
+        if passes < 2:
+            raise InputError(
+                f"dropout_passes={passes}; expected at least 2, such as 30, or 0 for one pass without dropout."
+            )
+        self.network, self.passes, self.num_classes, self.seed = network, passes, num_classes, seed
+        self.dropouts = [m for m in network.modules() if isinstance(m, (nn.Dropout, *WHOLE_MAPS)) and m.p > 0]
+        if not self.dropouts:
+            raise InputError(
+                f"dropout_passes={passes}, but the network {type(network).__name__} has no dropout. Train one that has, such as d3net "
+                "or fpn, or estimate deviations by target.deviation=true."
+            )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the mean of all passes.
+
+        Parameters
+        ----------
+        image : (N, C, H, W)
+
+        Returns
+        -------
+        Tensor
+            (N, K, H, W) float32: logarithms of the classes' mean probabilities; then, where the network has one, the quantity's mean
+            and its standard deviation: that among the passes, together with what the network says of each.
+        """
+        start = _Start(self.dropouts)
+        with start.record(self.network):
+            total = _Sums(self._outputs(image, 0), self.num_classes)
+        for number in range(1, self.passes):
+            with start.replay():
+                total.add(self._outputs(image, number))
+        return total.result(self.passes)
+
+    def whole_passes(self, image: Tensor) -> Tensor:
+        """Return what `forward` does, computed T times from the beginning; to compare with."""
+        total = _Sums(self._outputs(image, 0), self.num_classes)
+        for number in range(1, self.passes):
+            total.add(self._outputs(image, number))
+        return total.result(self.passes)
+
+    def _outputs(self, image: Tensor, number: int) -> Tensor:
+        generator = torch.Generator(image.device).manual_seed(self.seed * self.passes + number)
+        with _forwards({dropout: _masked(dropout, generator) for dropout in self.dropouts}):
+            output: Tensor = self.network(image)
+        return output.float()
+
+
+class _Sums:
+    """Sums over passes of probabilities, values, their squares and their variances."""
+
+    def __init__(self, first: Tensor, num_classes: int) -> None:
+        self.num_classes = num_classes
+        self.classes, self.shift = self._classes(first), first[:, num_classes : num_classes + 1]
+        self.values, self.squares = torch.zeros_like(self.shift), torch.zeros_like(self.shift)
+        self.variance = first[:, num_classes + 1 :].square()
+
+    def add(self, output: Tensor) -> None:
+        self.classes += self._classes(output)
+        apart = output[:, self.num_classes : self.num_classes + 1] - self.shift  # of the first pass: keeps digits
+        self.values += apart
+        self.squares += apart.square()
+        self.variance += output[:, self.num_classes + 1 :].square()
+
+    def result(self, passes: int) -> Tensor:
+        classes = (self.classes / passes).clamp_min(LEAST_PROBABILITY).log()
+        mean = self.values / passes
+        among = (self.squares / passes - mean.square()).clamp_min(0) * (passes / (passes - 1))
+        own = self.variance.sum(dim=1, keepdim=True) / passes
+        return torch.cat([classes, self.shift + mean, (among + own).sqrt()], dim=1)
+
+    def _classes(self, output: Tensor) -> Tensor:
+        return output[:, : self.num_classes].softmax(dim=1)
+
+
+class _Start:
+    """What a network computes before its first dropout: the results of the outermost modules that ended by then, in their order."""
+
+    def __init__(self, dropouts: Sequence[nn.Module]) -> None:
+        self.dropouts, self.ended = dropouts, False
+        self._begun: list[int] = []
+        self.results: list[tuple[nn.Module, Any]] = []
+
+    @contextmanager
+    def record(self, network: nn.Module) -> Iterator[None]:
+        """Within the context a pass of the network is recorded."""
+        with ExitStack() as stack:
+            for module in network.modules():
+                stack.callback(module.register_forward_pre_hook(self._on_begin).remove)
+                stack.callback(module.register_forward_hook(self._on_end).remove)
+            yield
+
+    @contextmanager
+    def replay(self) -> Iterator[None]:
+        """Within the context the recorded modules return what they did."""
+        kept: dict[nn.Module, deque[Any]] = {}
+        for module, result in self.results:
+            kept.setdefault(module, deque()).append(result)
+        with _forwards({module: _remembered(module, results) for module, results in kept.items()}):
+            yield
+
+    def _on_begin(self, module: nn.Module, _: Any) -> None:
+        self.ended = self.ended or module in self.dropouts
+        self._begun.append(len(self.results))
+
+    def _on_end(self, module: nn.Module, _: Any, result: Any) -> None:
+        first = self._begun.pop()
+        if not self.ended:
+            self.results[first:] = [(module, result)]  # in place of those of its parts
+
+
+def _remembered(module: nn.Module, results: deque[Any]) -> Callable[..., Any]:
+    forward = module.forward
+
+    def first_remembered(*args: Any, **kwargs: Any) -> Any:
+        return results.popleft() if results else forward(*args, **kwargs)
+
+    return first_remembered
+
+
+def _masked(dropout: Any, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
+    """A dropout that leaves out the same units of every image of a batch, and never works in place."""
+
+    def forward(values: Tensor) -> Tensor:
+        ones = [1] * (values.ndim - 2)
+        shape = [1, values.shape[1], *(ones if isinstance(dropout, WHOLE_MAPS) else values.shape[2:])]
+        kept = torch.rand(shape, generator=generator, device=values.device) >= dropout.p
+        return values * (kept / (1 - dropout.p)).to(values.dtype)
+
+    return forward
+
+
+@contextmanager
+def _forwards(forwards: dict[nn.Module, Callable[..., Any]]) -> Iterator[None]:
+    """Within the context modules compute as given."""
+    try:
+        for module, forward in forwards.items():
+            vars(module)["forward"] = forward
+        yield
+    finally:
+        for module in forwards:
+            del vars(module)["forward"]
