@@ -13,7 +13,7 @@ POST ?=
 FOOTPRINTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs notebooks setup clean
+.PHONY: help demo test docs notebooks qgis setup clean
 
 help:
 	@echo "make demo   run the main job on a made-up miniature city and open with one line where to look"
@@ -21,6 +21,7 @@ help:
 	@echo "make test   ruff, mypy and pytest, on a fresh machine too"
 	@echo "make docs   the documentation site into site/, notebooks executed; open site/index.html, offline"
 	@echo "make notebooks   only execute the notebooks of the documentation, within 3 minutes"
+	@echo "make qgis   the plugin for QGIS as a zip in dist/"
 	@echo "make clean  remove the virtual environment and caches"
 
 demo: $(READY)
@@ -47,6 +48,10 @@ docs: $(READY)
 # The same notebooks without the site; fails at the first cell that fails, and beyond 3 minutes.
 notebooks: $(READY)
 	$(BIN)/python scripts/run_notebooks.py
+
+# Run it with all algorithms on real samples: QT_QPA_PLATFORM=offscreen python3 scripts/qgis_trial.py dist/deepnets4eo-qgis.zip SAMPLES OUT
+qgis: $(READY)
+	@$(BIN)/python scripts/qgis_plugin.py dist
 
 setup: $(READY)
 

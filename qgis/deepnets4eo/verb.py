@@ -1,0 +1,254 @@
+"""A verb of the command line as an algorithm, made from its description: parameters, help, the words of the call, results.
+
+A description has `name`, `title`, `group`, `help` (HTML), `words` (such as layers heights), and `parameters`, each with `name`, `flag`
+(None for arguments), `kind` (a key of `KINDS`), `label`, `optional`, `advanced`, and by kind `default`, `choices`, `min`, `max`, `empty`
+(the word that stands for no value), `suffix`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qgis.core import (
+    QgsCoordinateReferenceSystem,
+    QgsProcessing,
+    QgsProcessingAlgorithm,
+    QgsProcessingContext,
+    QgsProcessingFeedback,
+    QgsProcessingOutputHtml,
+    QgsProcessingOutputMultipleLayers,
+    QgsProcessingParameterBoolean,
+    QgsProcessingParameterDefinition,
+    QgsProcessingParameterEnum,
+    QgsProcessingParameterExtent,
+    QgsProcessingParameterFile,
+    QgsProcessingParameterFileDestination,
+    QgsProcessingParameterFolderDestination,
+    QgsProcessingParameterMultipleLayers,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterDestination,
+    QgsProcessingParameterRasterLayer,
+    QgsProcessingParameterString,
+    QgsProcessingParameterVectorDestination,
+    QgsProcessingParameterVectorLayer,
+)
+
+from .command_line import WINDOWS, command, run
+from .loading import load
+
+VECTORS = ["gpkg", "geojson", "shp", "fgb", "parquet"]  # which the command line reads
+MORE = "more"
+Maker = Callable[[dict[str, Any], dict[str, Any]], QgsProcessingParameterDefinition]
+Reader = Callable[["Verb", dict[str, Any], dict[str, Any], QgsProcessingContext, QgsProcessingFeedback], "list[str]"]
+
+
+def _number(integer: bool) -> Maker:
+    def make(row: dict[str, Any], common: dict[str, Any]) -> QgsProcessingParameterDefinition:
+        kind = QgsProcessingParameterNumber.Integer if integer else QgsProcessingParameterNumber.Double
+        limits = {f"{end}Value": row[end] for end in ("min", "max") if row.get(end) is not None}
+        return QgsProcessingParameterNumber(type=kind, **limits, **common)
+
+    return make
+
+
+def _choice(row: dict[str, Any], common: dict[str, Any]) -> QgsProcessingParameterDefinition:
+    return QgsProcessingParameterEnum(options=row["choices"], usesStaticStrings=True, **common)
+
+
+def _plain(kind: type, **fixed: Any) -> Maker:
+    return lambda row, common: kind(**fixed, **common)
+
+
+def _destination(kind: type) -> Maker:
+    return lambda row, common: kind(createByDefault=not row["optional"], **common)
+
+
+def _one(method: str) -> Reader:
+    def read(verb: Verb, row: Any, parameters: Any, context: Any, feedback: Any) -> list[str]:
+        value = getattr(verb, method)(parameters, row["name"], context)
+        return [str(value)] if value != "" else []
+
+    return read
+
+
+def _lines(verb: Verb, row: Any, parameters: Any, context: Any, feedback: Any) -> list[str]:
+    return [
+        line.strip() for line in verb.parameterAsString(parameters, row["name"], context).splitlines() if line.strip()
+    ]
+
+
+def _raster(verb: Verb, row: Any, parameters: Any, context: Any, feedback: Any) -> list[str]:
+    layer = verb.parameterAsRasterLayer(parameters, row["name"], context)
+    return [layer.source()]
+
+
+def _rasters(verb: Verb, row: Any, parameters: Any, context: Any, feedback: Any) -> list[str]:
+    return [layer.source() for layer in verb.parameterAsLayerList(parameters, row["name"], context)]
+
+
+def _vector(verb: Verb, row: Any, parameters: Any, context: Any, feedback: Any) -> list[str]:
+    """The layer's own file, or a copy where it has none of its own: one of several in a file, of a database, in memory."""
+    return [verb.parameterAsCompatibleSourceLayerPath(parameters, row["name"], context, VECTORS, "gpkg", feedback)]
+
+
+def _files(verb: Verb, row: Any, parameters: Any, context: Any, feedback: Any) -> list[str]:
+    return verb.parameterAsFileList(parameters, row["name"], context)
+
+
+def _box(verb: Verb, row: Any, parameters: Any, context: Any, feedback: Any) -> list[str]:
+    """West, south, east, north in degrees."""
+    degrees = QgsCoordinateReferenceSystem("EPSG:4326")
+    box = verb.parameterAsExtent(parameters, row["name"], context, degrees)
+    return [str(edge) for edge in (box.xMinimum(), box.yMinimum(), box.xMaximum(), box.yMaximum())]
+
+
+def _output(verb: Verb, row: Any, parameters: Any, context: Any, feedback: Any) -> list[str]:
+    layer = row["kind"] in ("raster-out", "vector-out")
+    method = verb.parameterAsOutputLayer if layer else verb.parameterAsFileOutput
+    path = Path(method(parameters, row["name"], context))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return [str(path)]
+
+
+KINDS: dict[str, tuple[Maker, Reader]] = {
+    "number": (_number(integer=False), _one("parameterAsDouble")),
+    "integer": (_number(integer=True), _one("parameterAsInt")),
+    "text": (_plain(QgsProcessingParameterString), _one("parameterAsString")),
+    "lines": (_plain(QgsProcessingParameterString, multiLine=True), _lines),
+    "choice": (_choice, _one("parameterAsEnumString")),
+    "switch": (_choice, _one("parameterAsEnumString")),
+    "raster": (_plain(QgsProcessingParameterRasterLayer), _raster),
+    "rasters": (_plain(QgsProcessingParameterMultipleLayers, layerType=QgsProcessing.TypeRaster), _rasters),
+    "vector": (_plain(QgsProcessingParameterVectorLayer), _vector),
+    "files": (_plain(QgsProcessingParameterMultipleLayers, layerType=QgsProcessing.TypeFile), _files),
+    "file": (_plain(QgsProcessingParameterFile), _one("parameterAsString")),
+    "folder": (
+        _plain(QgsProcessingParameterFile, behavior=QgsProcessingParameterFile.Folder),
+        _one("parameterAsString"),
+    ),
+    "box": (_plain(QgsProcessingParameterExtent), _box),
+    "raster-out": (_destination(QgsProcessingParameterRasterDestination), _output),
+    "vector-out": (_destination(QgsProcessingParameterVectorDestination), _output),
+    "folder-out": (_destination(QgsProcessingParameterFolderDestination), _output),
+    "file-out": (
+        lambda row, common: QgsProcessingParameterFileDestination(
+            fileFilter=f"*.{row['suffix']}", createByDefault=not row["optional"], **common
+        ),
+        _output,
+    ),
+}
+
+
+class Verb(QgsProcessingAlgorithm):
+    """One verb; `description` is a row of verbs.json."""
+
+    def __init__(self, description: dict[str, Any]) -> None:
+        super().__init__()
+        self.description = description
+        self.files: list[Path] = []
+
+    def createInstance(self) -> Verb:  # noqa: N802
+        """Returns another one."""
+        return Verb(self.description)
+
+    def name(self) -> str:
+        """Returns the id."""
+        return str(self.description["name"])
+
+    def displayName(self) -> str:  # noqa: N802
+        """Returns the name in the toolbox."""
+        return str(self.description["title"])
+
+    def group(self) -> str:
+        """Returns the group in the toolbox."""
+        return str(self.description["group"])
+
+    groupId = group  # noqa: N815
+
+    def shortHelpString(self) -> str:  # noqa: N802
+        """Returns the verb's own help."""
+        return str(self.description["help"])
+
+    def initAlgorithm(self, configuration: Any = None) -> None:  # noqa: N802
+        """Add the parameters and results."""
+        for row in self.description["parameters"]:
+            self._add(row)
+        self._add(
+            {
+                "name": MORE,
+                "kind": "text",
+                "label": "Further words of the command line",
+                "optional": True,
+                "advanced": True,
+            }
+        )
+        self.addOutput(QgsProcessingOutputMultipleLayers("LAYERS", "Layers"))
+        if self.makes_folder():
+            self.addOutput(QgsProcessingOutputHtml("REPORT", "Page of the map"))
+
+    def makes_folder(self) -> bool:
+        """Returns whether the result is a folder of files."""
+        return any(row["kind"] == "folder-out" for row in self.description["parameters"])
+
+    def _add(self, row: dict[str, Any]) -> None:
+        common = {"name": row["name"], "description": row["label"], "optional": row["optional"]}
+        if row.get("default") is not None:
+            common["defaultValue"] = row["default"]
+        if row["kind"] == "flag":
+            parameter = QgsProcessingParameterBoolean(**common)
+        else:
+            parameter = KINDS[row["kind"]][0](row, common)
+        if row["advanced"]:
+            parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.FlagAdvanced)
+        parameter.setHelp(row.get("help", ""))
+        self.addParameter(parameter)
+
+    def words(
+        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> list[str]:
+        """Returns the words of the command line: options, the user's further words, then arguments behind `--`."""
+        options: list[str] = []
+        arguments: list[str] = []
+        for row in self.description["parameters"]:
+            flag = row["flag"]
+            if row["kind"] == "flag":
+                options += [flag] if self.parameterAsBool(parameters, row["name"], context) else []
+            elif parameters.get(row["name"]) in (None, "", []) and row.get("default") is None:
+                arguments += [row["empty"]] if "empty" in row else []
+            else:
+                values = KINDS[row["kind"]][1](self, row, parameters, context, feedback)
+                if flag is None:
+                    arguments += values
+                elif values == [str(row.get("default"))]:
+                    continue
+                elif row["kind"] in ("box", "switch"):
+                    options += [*([flag] if row["kind"] == "box" else []), *values]
+                else:
+                    options += [word for value in values for word in (flag, value)]
+        more = shlex.split(self.parameterAsString(parameters, MORE, context), posix=not WINDOWS)
+        return [*self.description["words"], *options, *more, "--", *arguments]
+
+    def processAlgorithm(  # noqa: N802
+        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> dict[str, Any]:
+        """Run the verb; what it prints are the files of its result, or a description."""
+        lines = run([command(), *self.words(parameters, context, feedback)], feedback)
+        self.files = [Path(line) for line in lines if Path(line).is_absolute() and Path(line).is_file()]
+        for line in lines:
+            feedback.pushConsoleInfo(line)
+        results = {
+            row["name"]: parameters[row["name"]]
+            for row in self.description["parameters"]
+            if row["kind"].endswith("-out") and parameters.get(row["name"])
+        }
+        pages = [str(path) for path in self.files if path.suffix == ".html"]
+        layers = [str(path) for path in self.files if path.suffix in (".tif", ".gpkg")]
+        return results | {"LAYERS": layers} | ({"REPORT": pages[0]} if pages and self.makes_folder() else {})
+
+    def postProcessAlgorithm(self, context: QgsProcessingContext, feedback: QgsProcessingFeedback) -> dict[str, Any]:  # noqa: N802
+        """Load what lies in a folder; single files are loaded by Processing itself."""
+        if self.makes_folder() and context.project() is not None:
+            load(self.files, context.project(), self.displayName())
+        return {}
