@@ -133,7 +133,7 @@ class DamageMap(WithSummary, DamageMapContent):
             Further formats, keys of `FURTHER`; by default "csv", "geojson" and "kml", where the post image has a CRS. Those that
             an earlier map left in the folder are removed.
 
-        sheet : paper and language of the map sheet, "pdf" and "png"
+        sheet : language of the report and of the map sheet, "pdf" and "png", and paper of the latter
 
         Returns
         -------
@@ -163,7 +163,7 @@ class DamageMap(WithSummary, DamageMapContent):
             check_overwrite(out_dir, overwrite=overwrite)
             if out_dir.exists() and not out_dir.is_dir():
                 raise OutputError(f"{out_dir} is a file, expected a folder. Choose another --out.")
-            folder = None if scratch is None else products_folder(scratch, self, post, pre)
+            folder = None if scratch is None else products_folder(scratch, self, post, pre, sheet)
             with hidden_folder(out_dir, folder) as hidden, gdal_cache(cache_bytes(pre, post)):
                 names = write_products(
                     self, hidden, pre=pre, post=post, scores=scores, also=also, sheet=sheet, home=out_dir

@@ -18,7 +18,7 @@ from deepnets4eo.registration.options import (
 )
 
 INPUTS: dict[str, Any] = {"group": "Inputs"}
-Language = Literal["en", "fr", "es", "ar"]  # of a map sheet
+Language = Literal["en", "fr", "es", "ar", "pt"]  # of the page and the map sheet
 NOT_SOUGHT = "none"  # value of `water`
 DECISION: dict[str, Any] = {"group": "Decision"}
 
@@ -202,11 +202,11 @@ class FurtherInputs:
 
 @option_group
 class SheetOptions:
-    """How a map sheet looks.
+    """How the page and a map sheet look.
 
     Parameters
     ----------
-    paper : size of the page, landscape
+    paper : size of the sheet, landscape
     language : of all that is not a name, a number or a finding
     """
 
@@ -214,5 +214,6 @@ class SheetOptions:
         Literal["a4", "a3"], Field(description="Paper of --also pdf,png, landscape: a4 or a3.", json_schema_extra=KEY)
     ] = "a4"
     language: Annotated[
-        Language, Field(description="Language of --also pdf,png: en, fr, es or ar.", json_schema_extra=KEY)
+        Language,
+        Field(description="Language of report.html and --also pdf,png: en, fr, es, ar or pt.", json_schema_extra=KEY),
     ] = "en"

@@ -5,7 +5,7 @@ summary, the first line of the page and the last lines of the command line. It t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from typing import Literal, get_args
@@ -59,26 +59,29 @@ def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: -SEVERITIES.index(finding.severity)))
 
 
-def findings_banner(findings: Sequence[Finding]) -> str:
-    """A section with the worst finding in its first line; the others are a list that the page folds."""
+def findings_banner(findings: Sequence[Finding], say: Callable[[str], str] = str) -> str:
+    """A section with the worst finding in its first line; the others are a list that the page folds. say : English → the words of the
+    page for severities and their number; the findings themselves are English."""
     if not findings:
         return ""
     worst, *others = worst_first(findings)
     more = ""
     if others:
-        count = f"{len(others)} more finding{'s' if len(others) > 1 else ''}"
+        count = escape(
+            say("1 more finding") if len(others) == 1 else say("{} more findings").replace("{}", str(len(others)))
+        )
         button = (
             f'<button id="findings-button" aria-controls="findings-more" aria-expanded="true" hidden>{count}</button>'
         )
-        items = "".join(f"<li>{_text(finding)}</li>" for finding in others)
+        items = "".join(f"<li>{_text(finding, say)}</li>" for finding in others)
         more = f'{button}</p><ul id="findings-more">{items}</ul>'
     role = "note" if worst.severity == "note" else "alert"
-    return f'<section id="findings" class="findings {worst.severity}" role="{role}"><p>{_text(worst)}{more or "</p>"}</section>'
+    return f'<section id="findings" class="findings {worst.severity}" role="{role}"><p>{_text(worst, say)}{more or "</p>"}</section>'
 
 
-def _text(finding: Finding) -> str:
+def _text(finding: Finding, say: Callable[[str], str]) -> str:
     remedy = f' <span class="remedy">{escape(finding.remedy)}</span>' if finding.remedy else ""
-    return f"<b>{LABELS[finding.severity]}</b> {escape(finding.message)}{remedy}"
+    return f'<b>{escape(say(LABELS[finding.severity]))}</b> <bdi lang="en">{escape(finding.message)}{remedy}</bdi>'
 
 
 def duration_text(seconds: float) -> str:

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.damage.products.words import page_language
 from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, SUBJECT, TITLES, colors
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.findings import findings_banner
 from deepnets4eo.outputs.map_page.page import (
     MISSING,
     MapKind,
+    PageLanguage,
     Payload,
     image_budget,
     pack_objects,
@@ -35,11 +37,12 @@ if TYPE_CHECKING:
 
     from deepnets4eo.damage.map_content import DamageMapContent
     from deepnets4eo.damage.raster_evidence import ScoreLayer
+    from deepnets4eo.damage.settings import Language
     from deepnets4eo.rasters.scene import Layer
 
 STATUS = (
-    '<select id="status" aria-label="Status"><option value="">all statuses</option>'
-    '<option value="assessed">assessed</option><option value="not_assessed">not assessed</option></select>'
+    '<select id="status" aria-label="%%=Status%%"><option value="">%%=all statuses%%</option>'
+    '<option value="assessed">%%=assessed%%</option><option value="not_assessed">%%=not assessed%%</option></select>'
 )
 DAMAGE = MapKind(
     title="Building damage map", subject=SUBJECT, one="building", many="buildings", file="damage",
@@ -56,11 +59,13 @@ def write_report(
     post: Layer,
     pre: Layer | None = None,
     scores: Sequence[ScoreLayer] = (),
+    language: Language = "en",
 ) -> Path:
-    """Write the page; `summary` is `summarize`'s. scores : rasters that can be laid over the images. Size: about 14 MB
+    """Write the page; `summary` is `summarize`'s. scores : rasters that can be laid over the images. language : of all but names and
+    findings. Size: about 14 MB
     at most up to 200,000 buildings, of which the images take what the buildings leave. Memory: the buildings' columns
     and one averaged image at a time."""
-    payload = encode(damage_map, post.grid)
+    payload, words = encode(damage_map, post.grid), page_language(language)
     layers = (
         {} if pre is None else {"pre": on_post_grid(pre, post.grid, damage_map.registration.get("matrix", UNMOVED))}
     )
@@ -68,20 +73,20 @@ def write_report(
     content = {
         "summary": summary,
         "caveats": summary["caveats"],
-        "classes": _grades(),
+        "classes": _grades(words),
         "extent": rings_in_pixels(damage_map.assessed_extent.geometry.to_numpy(), post.grid),
         "without_outlines": rings_in_pixels(_shapes(damage_map.extent_without_outlines), post.grid),
     }
     return write_map_page(
         path, DAMAGE, content, payload, render(layers, _attention(damage_map, post.grid), image_budget(payload)),
         [render_scores(score.name, score.layer, score.scale) for score in scores],
-        event=damage_map.event, banner=findings_banner(damage_map.findings), grid=post.grid, inputs=damage_map.inputs,
+        event=damage_map.event, banner=findings_banner(damage_map.findings, words.say), grid=post.grid, inputs=damage_map.inputs, language=words,
     )  # fmt: skip
 
 
-def _grades() -> list[dict[str, Any]]:
+def _grades(words: PageLanguage) -> list[dict[str, Any]]:
     palette = colors()
-    return [{"key": key, "title": TITLES[key], "color": list(palette[key])} for key in CLASSES]
+    return [{"key": key, "title": words.say(TITLES[key]), "color": list(palette[key])} for key in CLASSES]
 
 
 def _attention(damage_map: DamageMapContent, grid: Grid) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,7 @@
 """sheet.pdf and sheet.png: one page of paper with both images, caveats first, legend and counts, areas, sources and a locator.
 
 Takes a damage map with a position on the earth, its images, and the paper and language of the page. Everything that stands on the page
-in words comes from one table, assets/sheet_words.yaml, but names, numbers and findings. Where the language is written from right to left
+in words comes from one table (`words`), but names, numbers and findings. Where the language is written from right to left
 the page is mirrored; matplotlib 3.11 shapes its letters. The land of the locator is Natural Earth's, which is public domain, simplified.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +17,14 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deepnets4eo.damage.areas import OUTSIDE
 from deepnets4eo.damage.map_content import AREAS_FILE
 from deepnets4eo.damage.products.summary import caveats
+from deepnets4eo.damage.products.words import ASSETS, RIGHT_TO_LEFT, number_text, translate
 from deepnets4eo.damage.settings import Language, SheetOptions
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, SUBJECT, TITLES, UNGRADED, colors
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import atomic_write, read_json, read_yaml
+from deepnets4eo.files import atomic_write, read_json
 from deepnets4eo.grid import Grid, transformer
 from deepnets4eo.registration.pair import UNMOVED, on_post_grid
 from deepnets4eo.version import __version__
@@ -35,10 +36,7 @@ if TYPE_CHECKING:
     from deepnets4eo.damage.map_content import DamageMapContent
     from deepnets4eo.rasters.scene import Layer
 
-TRANSLATED: tuple[Language, ...] = ("fr", "es", "ar")  # the order of the table
-RIGHT_TO_LEFT = ("ar",)
 PAPERS = {"a4": (297.0, 210.0), "a3": (420.0, 297.0)}  # millimetres, landscape
-ASSETS = Path(__file__).parent / "assets"
 DPI = 200
 MM = 1 / 25.4
 EDGE = 8.0  # of the page, millimetres on A4; all lengths grow with the paper
@@ -46,17 +44,6 @@ MANY = 5000  # outlines from which on they are drawn as pixels; ten times as man
 STEPS = [one * 10.0**power for power in range(-5, 8) for one in (1, 2, 5)]
 SECONDS = (0.5, 1, 3, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 18_000, 36_000, 72_000)  # between meridians
 VIOLET = "#b068ff"
-
-
-@cache
-def _table() -> dict[str, list[str]]:
-    table: dict[str, list[str]] = read_yaml(ASSETS / "sheet_words.yaml")
-    return table
-
-
-def translate(text: str, language: Language) -> str:
-    """What a sheet says instead of English words. Errors: KeyError for words that the table has not."""
-    return text if language == "en" else _table()[text][TRANSLATED.index(language)]
 
 
 def write_sheet(
@@ -112,6 +99,9 @@ class _Page:
 
     def say(self, text: str) -> str:
         return translate(text, self.language)
+
+    def number(self, value: float, form: str = ",.0f") -> str:
+        return number_text(value, self.language, form)
 
     def axes(self, left: float, top: float, width: float, height: float) -> Axes:
         page_width, page_height = PAPERS["a4"]
@@ -384,14 +374,18 @@ def _bottom_row(
 
 
 def _legend(panel: _Panel, damage_map: DamageMapContent) -> None:
-    say, counts = panel.page.say, damage_map.buildings["damage"].fillna(UNGRADED).value_counts()
+    say, number, counts = (
+        panel.page.say,
+        panel.page.number,
+        damage_map.buildings["damage"].fillna(UNGRADED).value_counts(),
+    )
     assessed = int((damage_map.buildings["status"] == ASSESSED).sum())
     palette = _hex_colors()
     panel.cells([(50, say("Buildings"), "end"), (66, say("Share"), "end")], bold=True)
     for name in (*reversed(GRADES), UNGRADED):
         count = int(counts.get(name, 0))
-        share = f"{count / assessed:.1%}" if assessed and name != UNGRADED else ""
-        panel.cells([(5, say(TITLES[name]), "start"), (50, f"{count:,}", "end"), (66, share, "end")])
+        share = number(count / assessed, ".1%") if assessed and name != UNGRADED else ""
+        panel.cells([(5, say(TITLES[name]), "start"), (50, number(count), "end"), (66, share, "end")])
         panel.swatch(palette[name])
     panel.cells([(5, say("Assessed extent"), "start")])
     panel.swatch(VIOLET, dashed=True)
@@ -399,13 +393,13 @@ def _legend(panel: _Panel, damage_map: DamageMapContent) -> None:
     if expected is not None:
         low, high = expected["interval_95"]
         panel.y += 1.5
-        panel.fact(say("Major damage or worse, expected"), f"{expected['expected']:,.0f}", 6.5, bold=True)
-        panel.fact(say("95 % interval"), f"{low:,.0f}–{high:,.0f}", 6.5)
+        panel.fact(say("Major damage or worse, expected"), number(expected["expected"]), 6.5, bold=True)
+        panel.fact(say("95 % interval"), f"{number(low)}–{number(high)}", 6.5)
 
 
 def _areas(panel: _Panel, areas: Any) -> None:
     """The areas with most damage first, as many as there is room for."""
-    say, people = panel.page.say, "people" in areas
+    say, number, people = panel.page.say, panel.page.number, "people" in areas
     head = [
         (0.0, say("Area"), "start"),
         (41.0, say("Damaged"), "end"),
@@ -416,17 +410,17 @@ def _areas(panel: _Panel, areas: Any) -> None:
     rows = areas.sort_values("damaged", ascending=False, kind="stable")
     room = int((panel.height - panel.y) / (5.5 * 0.54)) - 1
     for row in rows.head(room).to_dict("records"):
-        name = say(row["area"]) if row["area"] in _table() else row["area"]
+        name = say(OUTSIDE) if row["area"] == OUTSIDE else row["area"]
         cells = [
-            (0.0, _shortened(name, 5.5, 27), "start"), (41.0, f"{row['damaged']:,.0f}", "end"),
-            (63.0, f"{row['damaged_low']:,.0f}–{row['damaged_high']:,.0f}", "end"),
-            (78.0, "" if math.isnan(row["share"]) else f"{row['share']:.0%}", "end"),
+            (0.0, _shortened(name, 5.5, 27), "start"), (41.0, number(row["damaged"]), "end"),
+            (63.0, f"{number(row['damaged_low'])}–{number(row['damaged_high'])}", "end"),
+            (78.0, "" if math.isnan(row["share"]) else number(row["share"], ".0%"), "end"),
         ]  # fmt: skip
         if people and not math.isnan(row["people_exposed"]):
-            cells.append((98.0, f"{row['people_exposed']:,.0f}", "end"))
+            cells.append((98.0, number(row["people_exposed"]), "end"))
         panel.cells(cells, 5.5)
     if len(rows) > room:
-        panel.cells([(0.0, f"+ {len(rows) - room:,} {say('more areas in')} {AREAS_FILE}", "start")], 5.5)
+        panel.cells([(0.0, f"+ {number(len(rows) - room)} {say('more areas in')} {AREAS_FILE}", "start")], 5.5)
 
 
 def _sources(panel: _Panel, damage_map: DamageMapContent, post: Layer, scale: float) -> None:
@@ -439,7 +433,7 @@ def _sources(panel: _Panel, damage_map: DamageMapContent, post: Layer, scale: fl
     crs = post.grid.crs
     assert crs is not None
     facts.append((say("Coordinates"), f"EPSG:{crs.epsg}" if crs.epsg else str(crs.proj.name)))
-    facts.append((say("Scale"), f"1:{float(f'{scale:.3g}'):,.0f} ({panel.page.paper.upper()})"))
+    facts.append((say("Scale"), f"1:{panel.page.number(float(f'{scale:.3g}'))} ({panel.page.paper.upper()})"))
     facts.append((say("Made with"), f"deepnets4eo {__version__}"))
     for label, value in facts:
         panel.fact(label, value, 5.8)

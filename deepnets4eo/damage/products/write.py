@@ -127,7 +127,7 @@ def _asset(path: Path) -> dict[str, Any]:
 
 
 DATA = (".gpkg", ".parquet", ".csv", ".geojson", ".kml", ".pmtiles", ".mbtiles")
-AS_ASKED = ("pdf", "png", "stac")  # an interrupted job's are written anew: they depend on the options as well
+AS_ASKED = ("stac",)  # an interrupted job's is written anew, since it depends on which others are written
 log = logging.getLogger(__name__)
 
 WRITERS: dict[str, Callable[[DamageMapContent, Path], Path]] = {
@@ -155,7 +155,7 @@ def write_products(
 ) -> list[str]:
     """Write the six files into `folder`, and one for each further format; returns their names, manifest.json last.
 
-    also : of `FURTHER`; None for the usual ones where the buildings have a position on the earth, else none of them. sheet : paper and language. home : where the files will lie at last, if not in `folder`.
+    also : of `FURTHER`; None for the usual ones where the buildings have a position on the earth, else none of them. sheet : paper of the sheet, and language of sheet and page. home : where the files will lie at last, if not in `folder`.
     Files that are there are of this very map, from a job that was interrupted, and are kept."""
     also = formats_of(also, damage_map.buildings.crs)
     summary = summarize(damage_map, post.grid, seed=int(damage_map.parameters.get("seed") or 0))
@@ -163,7 +163,9 @@ def write_products(
         "damage.gpkg": lambda path: write_gpkg(damage_map, path),
         "damage.parquet": lambda path: write_parquet(damage_map, path),
         "summary.json": lambda path: write_json(path, summary),
-        "report.html": lambda path: write_report(damage_map, summary, path, post=post, pre=pre, scores=scores),
+        "report.html": lambda path: write_report(
+            damage_map, summary, path, post=post, pre=pre, scores=scores, language=sheet.language
+        ),
         "damage.qgz": lambda path: write_project(damage_map, path, home=home or folder, post=post, pre=pre),
     }
     written = [folder / name if (folder / name).is_file() else write(folder / name) for name, write in writers.items()]

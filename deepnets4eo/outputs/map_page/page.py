@@ -9,8 +9,9 @@ import base64
 import gzip
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from html import escape
 from importlib.resources import files
@@ -89,6 +90,32 @@ class MapKind:
         return {"one": self.one, "many": self.many, "file": self.file}
 
 
+@dataclass(frozen=True)
+class PageLanguage:
+    """What a page says.
+
+    Parameters
+    ----------
+    code : of the language, such as "fr"
+    words : English → the language; what is not in it stays English
+    right_to_left : whether it is written so
+    in_english : said once where the findings are English and the page is not, "" else
+    """
+
+    code: str = "en"
+    words: Mapping[str, str] = field(default_factory=dict)
+    right_to_left: bool = False
+    in_english: str = ""
+
+    def say(self, text: str) -> str:
+        """The text in the language."""
+        return self.words.get(text, text)
+
+    def fill(self, template: str, kind: MapKind) -> str:
+        """HTML in which `%%=English%%` is replaced by what it is in the language, {many} in it by what the objects are called."""
+        return re.sub("%%=(.*?)%%", lambda match: escape(self.say(match[1].format(**kind.words()))), template)
+
+
 def write_map_page(
     path: str | Path,
     kind: MapKind,
@@ -101,6 +128,7 @@ def write_map_page(
     banner: str,
     grid: Grid,
     inputs: dict[str, str],
+    language: PageLanguage = PageLanguage(),
 ) -> Path:
     """Write the page as an HTML file. `content` is for the scripts: summary (with synthetic, findings and
     registration), classes, caveats, extent, without_outlines, and what those of the kind read; `over` are rasters that
@@ -110,8 +138,10 @@ def write_map_page(
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "version": __version__,
         "words": kind.words(),
+        "language": language.code,
+        "translations": dict(language.words),
         "inputs": {role: file_name(source) for role, source in inputs.items()},
-        "heading": event.title(kind.subject),
+        "heading": event.title(language.say(kind.subject)),
         "event": event.to_dict(),
         "event_facts": event.facts,
         "event_columns": event.columns_of_rows(synthetic=content["summary"]["synthetic"]),
@@ -120,10 +150,13 @@ def write_map_page(
         "objects": payload.described,
         **content,
     }
-    title = f"SYNTHETIC {kind.title[0].lower()}{kind.title[1:]}" if content["summary"]["synthetic"] else kind.title
+    title = language.say(kind.title)
+    if content["summary"]["synthetic"]:
+        title = f"SYNTHETIC {title[0].lower()}{title[1:]}"
     parts = {
-        "TITLE": escape(title), "MADE_UP": kind.made_up, "ONE": kind.one, "MANY": kind.many,
-        "TAB": kind.many.capitalize(), "FILE": kind.file, "FILTER": kind.choice,
+        "LANGUAGE": language.code, "DIRECTION": "rtl" if language.right_to_left else "ltr", "TITLE": escape(title),
+        "MADE_UP": escape(language.say(kind.made_up)), "TAB": escape(language.say(kind.many.capitalize())),
+        "FILTER": language.fill(kind.choice, kind), "IN_ENGLISH": language.in_english and f'<p class="event">{escape(language.in_english)}</p>',
         "STYLE": "\n".join([*(_asset(ASSETS, name) for name in STYLES), *(_asset(kind.package, name) for name in kind.styles)]),
         "FINDINGS": banner,
         "PAGE": script_safe(page),
@@ -137,7 +170,7 @@ def write_map_page(
             ]
         ),
     }  # fmt: skip
-    return write_text(path, fill_template(_asset(ASSETS, "report.html"), parts))
+    return write_text(path, fill_template(language.fill(_asset(ASSETS, "report.html"), kind), parts))
 
 
 def image_budget(payload: Payload) -> int:

@@ -1,4 +1,4 @@
-"""The page names files and nothing of where they lie."""
+"""The page names files and nothing of where they lie, and has its words in every language."""
 
 import json
 import re
@@ -6,16 +6,25 @@ import re
 import numpy as np
 import pytest
 from made_up_map import make_grid, make_map
+from page_words import words_of_page
 
-from deepnets4eo.damage.products.report import write_report
-from deepnets4eo.damage.products.summary import summarize
+from deepnets4eo.damage.evidence import table
+from deepnets4eo.damage.products.report import DAMAGE, write_report
+from deepnets4eo.damage.products.summary import CAVEATS, SYNTHETIC_CAVEAT, summarize
+from deepnets4eo.damage.products.words import IN_ENGLISH, LANGUAGES, words_of
+from deepnets4eo.damage.unbuilt import NO_BUILDING
+from deepnets4eo.damage.vocabulary import TITLES
+from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.outputs.findings import LABELS, Finding
 from deepnets4eo.rasters.scene import Layer
 
 
-def page_of(damage_map, path):
+def page_of(damage_map, path, language="en"):
     grid = make_grid()
     post = Layer.open(np.full((3, *grid.shape), 7, np.uint8), grid=grid)
-    text = write_report(damage_map, summarize(damage_map, grid), path, post=post).read_text(encoding="utf-8")
+    text = write_report(damage_map, summarize(damage_map, grid), path, post=post, language=language).read_text(
+        encoding="utf-8"
+    )
     return text, json.loads(re.search(r'id="page">(.*?)</script>', text, re.DOTALL)[1])
 
 
@@ -37,3 +46,36 @@ def test_the_page_names_files_without_folders_hosts_and_passwords(tmp_path, sour
     assert page["inputs"] == {"post": shown}
     for word in ("somebody", "somewhere", "password", "token", "bucket"):
         assert word not in text
+
+
+def test_every_language_has_every_word_of_the_page():
+    reasons = (table.EMPTY, table.OUTSIDE, table.NODATA, table.CUT, table.CLOUD, table.SMALL, table.BLANK, table.LARGE)
+    told = (
+        *TITLES.values(),
+        *LABELS.values(),
+        *EventInfo.LABELS.values(),
+        DAMAGE.title,
+        DAMAGE.subject,
+        DAMAGE.made_up,
+    )
+    english = {*words_of_page(), *reasons, table.ENCLOSING, NO_BUILDING, *told, *CAVEATS, SYNTHETIC_CAVEAT, IN_ENGLISH}
+    assert len(english) > 200
+    for language in LANGUAGES[1:]:
+        words = words_of(language)
+        assert english <= words.keys()
+        assert [text for text, said in words.items() if said.count("{}") != text.count("{}")] == []
+
+
+def test_a_page_in_arabic_runs_from_right_to_left_and_says_once_that_findings_are_english(tmp_path):
+    damage_map = make_map(4)
+    damage_map.findings = tuple(Finding(str(k), "caution", f"Pixels are <large>: {k} m.") for k in range(3))
+    text, page = page_of(damage_map, tmp_path / "report.html", "ar")
+    assert '<html lang="ar" dir="rtl">' in text
+    assert text.count(words_of("ar")[IN_ENGLISH]) == 2, "in the header, and in the table"
+    assert '<bdi lang="en">Pixels are &lt;large&gt;: 0 m.</bdi>' in text
+    assert "%%" not in text
+    assert [each["title"] for each in page["classes"]] == [words_of("ar")[title] for title in TITLES.values()]
+    english, page = page_of(damage_map, tmp_path / "english.html")
+    assert '<html lang="en" dir="ltr">' in english
+    assert IN_ENGLISH not in english
+    assert page["translations"] == {}

@@ -7,18 +7,18 @@ const cardParts = (store, i) => [verdict(store, i), buildingFacts(store, i), evi
 
 function verdict(store, i) {
   const reason = store.reasons[store.reason[i]];
-  if (store.class[i] === NOT_ASSESSED) return make("p", { class: "why" }, make("b", {}, "Why not: "), reason || "no reason given");
+  if (store.class[i] === NOT_ASSESSED) return make("p", { class: "why" }, make("b", {}, t`Why not: `), word(reason || "no reason given"));
   const open = setOf(store, i).map((k) => SHORT[k].toLowerCase()).join(", ");
-  const notes = [`Cannot be excluded at 90 %: ${open}`, ...(reason ? [reason[0].toUpperCase() + reason.slice(1)] : [])];
-  return make("div", { class: "verdicts" }, meter("Major damage or worse", share(store.prob[i])), meter("Confidence in the grade", share(store.confidence[i])), ...notes.map((note) => make("p", { class: "note" }, note)));
+  const notes = [t`Cannot be excluded at 90 %: ${open}`, ...(reason ? [word(reason)].map((text) => text[0].toUpperCase() + text.slice(1)) : [])];
+  return make("div", { class: "verdicts" }, meter(t`Major damage or worse`, share(store.prob[i])), meter(t`Confidence in the grade`, share(store.confidence[i])), ...notes.map((note) => make("p", { class: "note" }, note)));
 }
 
 function buildingFacts(store, i) {
-  const method = { pre_post: "before and after compared", post_only: "after image alone", water: "water around it alone" }[store.methods[store.method[i]]];
+  const method = { pre_post: t`before and after compared`, post_only: t`after image alone`, water: t`water around it alone` }[store.methods[store.method[i]]];
   const place = latLon(store, i);
   const shift = ["dx_px", "dy_px"].map((name) => store.evidence.find((e) => e.name === name)).map((e) => evidenceOf(store, e, i));
-  const moved = shift[0] && shift[1] ? `${shift[0].value.toFixed(1)}, ${shift[1].value.toFixed(1)} px` : null;
-  const pairs = [["Method", method], ["Latitude, longitude", place && whereabouts(place)], ["Outline shift (right, down)", moved]].filter(([, value]) => value);
+  const moved = shift[0] && shift[1] ? apart(`${decimal(shift[0].value, 1)}; ${decimal(shift[1].value, 1)} px`) : null;
+  const pairs = [[t`Method`, method], [t`Latitude, longitude`, place && whereabouts(place)], [t`Outline shift (right, down)`, moved]].filter(([, value]) => value);
   return make("dl", { class: "facts" }, ...pairs.flatMap(([key, value]) => [make("dt", {}, key), make("dd", {}, value)]));
 }
 
@@ -28,14 +28,14 @@ function evidenceList(store, i) {
   if (store.class[i] === NOT_ASSESSED) return list;
   const pieces = store.evidence.filter((e) => e.name.startsWith("ev_"));
   if (i >= store.evidenceRows) {
-    if (pieces.length) list.append(make("p", { class: "note" }, "The evidence of less probable buildings is in damage.gpkg."));
+    if (pieces.length) list.append(make("p", { class: "note" }, t`The evidence of less probable buildings is in damage.gpkg.`));
     return list;
   }
   const found = pieces.map((e) => ({ e, is: evidenceOf(store, e, i) })).sort((a, b) => unusual(b.is) - unusual(a.is));
-  list.append(make("h3", {}, "Evidence"), make("p", { class: "note" }, "Most unusual first. Bars: all assessed buildings; coloured marks: medians of undamaged and destroyed ones."));
+  list.append(make("h3", {}, t`Evidence`), make("p", { class: "note" }, t`Most unusual first. Bars: all assessed buildings; coloured marks: medians of undamaged and destroyed ones.`));
   for (const { e, is } of allEvidence ? found : found.slice(0, FIRST_EVIDENCE)) list.append(piece(e, is));
   if (found.length > FIRST_EVIDENCE) {
-    const more = make("button", { class: "more" }, allEvidence ? "Show the most unusual only" : `Show all ${found.length}`);
+    const more = make("button", { class: "more" }, allEvidence ? t`Show the most unusual only` : t`Show all ${found.length}`);
     more.onclick = () => { allEvidence = !allEvidence; list.replaceWith(evidenceList(store, i)); };
     list.append(more);
   }
@@ -54,12 +54,12 @@ function evidenceOf(store, evidence, i) {
 }
 
 function piece(evidence, is) {
-  const above = is ? `at or above ${percent(is.rank)} of buildings` : "not measured here";
+  const above = is ? t`at or above ${percent(is.rank)} of buildings` : t`not measured here`;
   return make(
     "div", { class: "piece" },
-    make("div", { class: "piece-head" }, make("b", {}, evidence.name.slice(3).replaceAll("_", " ")), make("output", {}, short(is?.value))),
+    make("div", { class: "piece-head" }, make("b", { lang: "en" }, evidence.name.slice(3).replaceAll("_", " ")), make("output", {}, short(is?.value))),
     is ? histogram(evidence, is.value) : null,
-    make("p", {}, evidence.meaning ? `${evidence.meaning} · ` : "", above),
+    make("p", {}, ...(evidence.meaning ? [make("bdi", { lang: "en" }, evidence.meaning), " · "] : []), above),
   );
 }
 

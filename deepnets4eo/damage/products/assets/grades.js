@@ -1,7 +1,7 @@
 // Grades of damage: how they are drawn, listed and saved. They differ by colour, by dash and by a pie, never by colour alone.
 
 const NOT_ASSESSED = classes.length - 1;
-const SHORT = ["No damage", "Minor", "Major", "Destroyed", "Not assessed"];
+const SHORT = [t`No damage`, t`Minor`, t`Major`, t`Destroyed`, t`Not assessed`];
 const STYLES = [
   { dash: [], width: 1.25, fill: 0, least: 1.6, dots: 0.75, filled: 0 },
   { dash: [5, 3], width: 1.75, fill: 0.3, least: 2.5, dots: 0.95, filled: 1 / 3 },
@@ -14,19 +14,19 @@ const DRAWN = [NOT_ASSESSED, 0, 1, 2, 3]; // the worst on top
 const STORED = "prob";
 const LIST = {
   class: {
-    heading: "Grade",
-    sort: { title: "grade, worst first", sign: -1, value: (store) => (i) => (store.class[i] === NOT_ASSESSED ? null : store.class[i]) },
+    heading: t`Grade`,
+    sort: { title: t`grade, worst first`, sign: -1, value: (store) => (i) => (store.class[i] === NOT_ASSESSED ? null : store.class[i]) },
     cell: (store, i) => classCell(store, i, SHORT[store.class[i]]),
   },
-  id: { heading: "Id", sort: byId, cell: idCell },
+  id: { heading: t`Id`, sort: byId, cell: idCell },
   prob: {
-    heading: "P(major +)",
-    sort: { title: "probability of major damage or worse, highest first", sign: -1, value: (store) => (i) => share(store.prob[i]) },
+    heading: t`P(major +)`,
+    sort: { title: t`probability of major damage or worse, highest first`, sign: -1, value: (store) => (i) => share(store.prob[i]) },
     cell: probabilityCell,
   },
   confidence: {
-    heading: "Conf.",
-    sort: { title: "confidence in the grade, least certain first", sign: 1, value: (store) => (i) => share(store.confidence[i]) },
+    heading: t`Conf.`,
+    sort: { title: t`confidence in the grade, least certain first`, sign: 1, value: (store) => (i) => share(store.confidence[i]) },
     cell: (store, i) => {
       const confidence = share(store.confidence[i]);
       return gridCell({ class: "num" }, confidence === null ? "" : shareText(confidence));
@@ -60,6 +60,6 @@ function isWanted(store, i) {
 
 // The probability with its bar, or why there is none.
 function probabilityCell(store, i) {
-  const prob = share(store.prob[i]), reason = store.reasons[store.reason[i]];
+  const prob = share(store.prob[i]), reason = word(store.reasons[store.reason[i]]);
   return prob === null ? gridCell({ class: "reason", title: reason }, reason) : shareCell(prob, rgba(store.class[i], 1));
 }

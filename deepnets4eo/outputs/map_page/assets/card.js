@@ -30,16 +30,16 @@ class Card {
     return make(
       "div", { class: "card-head" },
       pie(index),
-      make("div", {}, make("h2", {}, classes[index].title), make("code", {}, this.store.ids[i])),
+      make("div", {}, make("h2", {}, classes[index].title), make("code", { dir: "auto" }, this.store.ids[i])),
       make("div", { class: "steps" },
-        button("‹", `Previous listed ${OBJECT} (P)`, () => this.onstep(-1)),
-        button("›", `Next listed ${OBJECT} (N)`, () => this.onstep(1)),
-        button("×", "Close (Escape)", () => this.onstep(0))),
+        button("‹", t`Previous listed ${OBJECT} (P)`, () => this.onstep(-1)),
+        button("›", t`Next listed ${OBJECT} (N)`, () => this.onstep(1)),
+        button("×", t`Close (Escape)`, () => this.onstep(0))),
     );
   }
 
   chips() {
-    this.chipCanvases = this.panels.sources.map((source) => make("canvas", { width: 300, height: 220, role: "img", "aria-label": `${imageTitle(source)}, close up` }));
+    this.chipCanvases = this.panels.sources.map((source) => make("canvas", { width: 300, height: 220, role: "img", "aria-label": t`${imageTitle(source)}, close up` }));
     return make("div", { class: "close-up" }, ...this.chipCanvases.map((canvas, k) => make("figure", {}, canvas, make("figcaption", {}, this.caption(this.panels.sources[k])))));
   }
 
@@ -47,7 +47,7 @@ class Card {
   caption(source) {
     const [col, row] = centre(this.store, this.shown);
     const close = source.coarse < 1.5 || source.tiles.some(([left, top, width, height, , detail]) => detail && col >= left && col <= left + width && row >= top && row <= top + height);
-    return imageTitle(source) + (close ? "" : " · coarse preview");
+    return imageTitle(source) + (close ? "" : ` · ${t`coarse preview`}`);
   }
 
   // The same drawing as the panels, through a small view of its own.
@@ -84,18 +84,18 @@ function meter(label, value) {
 
 // Coordinates to copy and to open elsewhere; the page itself loads nothing.
 function whereabouts([lat, lon]) {
-  const text = make("span", {}, `${lat}, ${lon}`), button = make("button", { title: "Copy latitude and longitude" }, "Copy");
+  const text = make("span", { dir: "ltr" }, `${lat}, ${lon}`), button = make("button", { title: t`Copy latitude and longitude` }, t`Copy`);
   button.onclick = async () => {
     try {
       await navigator.clipboard.writeText(text.textContent);
-      button.textContent = "Copied";
+      button.textContent = t`Copied`;
     } catch { // not allowed here: the text is selected instead, ready for the reader's own copy command
       getSelection().selectAllChildren(text);
-      button.textContent = "Selected";
+      button.textContent = t`Selected`;
     }
   };
   const link = (href, title, words) => make("a", { href, title, target: "_blank", rel: "noopener noreferrer" }, words);
   return make("span", { class: "place" }, text, button,
-    link(`geo:${lat},${lon}`, "Open in the map program of this device", "Open"),
-    link(`https://www.openstreetmap.org/?mlat=${lat}&mlon=${lon}#map=19/${lat}/${lon}`, "Open www.openstreetmap.org; needs the internet", "OpenStreetMap"));
+    link(`geo:${lat},${lon}`, t`Open in the map program of this device`, t`Open`),
+    link(`https://www.openstreetmap.org/?mlat=${lat}&mlon=${lon}#map=19/${lat}/${lon}`, t`Open www.openstreetmap.org; needs the internet`, "OpenStreetMap"));
 }

@@ -6,6 +6,22 @@ const classes = page.classes; // of objects: key, title, color
 const { one: OBJECT, many: OBJECTS } = page.words;
 const MISSING = 65535;
 const TYPES = { int8: Int8Array, uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, int32: Int32Array, float32: Float32Array };
+
+// What the page says. Templates are looked up with {} in place of their values; what the objects are called is part of the text.
+const word = (text) => (Object.hasOwn(page.translations, text) ? page.translations[text] : text);
+function t(texts, ...values) {
+  const put = [];
+  const english = values.reduce((text, value, k) => {
+    const named = value === OBJECT || value === OBJECTS;
+    if (!named) put.push(value);
+    return text + (named ? value : "{}") + texts[k + 1];
+  }, texts[0]);
+  return word(english).split("{}").reduce((text, part, k) => text + put[k - 1] + part);
+}
+
+// Text that keeps its own order of signs, a date or a number with its unit, where the page is written from right to left.
+const apart = (text) => (document.dir === "rtl" ? `\u2066${text}\u2069` : text);
+
 const rgba = (index, alpha) => `rgba(${classes[index].color.join(",")},${alpha})`;
 
 async function unpack(text) {
@@ -93,7 +109,7 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-const imageTitle = (source) => (source.role === "pre" ? "Before" : "After");
+const imageTitle = (source) => (source.role === "pre" ? t`Before` : t`After`);
 
 // Class as a pie filled as its style says, so that grades differ without colour.
 function pie(index) {
@@ -104,13 +120,15 @@ function pie(index) {
   return element;
 }
 
-const number = (value) => value.toLocaleString("en");
-const objects = (count) => `${number(count)} ${count === 1 ? OBJECT : OBJECTS}`;
-const percent = (value, digits = 0) => `${(100 * value).toFixed(digits)} %`; // for readers; CSS takes no space before the sign
+const LOCALE = `${page.language}-u-nu-latn`; // digits of all languages are those of the files
+const number = (value) => value.toLocaleString(LOCALE);
+const decimal = (value, digits) => value.toLocaleString(LOCALE, { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: false });
+const objects = (count) => (count === 1 ? t`1 ${OBJECT}` : t`${number(count)} ${OBJECTS}`);
+const percent = (value, digits = 0) => `${decimal(100 * value, digits)} %`; // for readers; CSS takes no space before the sign
 const cssPercent = (value) => `${100 * value}%`;
 const surely = (value) => (value === null ? "–" : value > 0.99 ? "> 99 %" : value < 0.01 ? "< 1 %" : percent(value)); // nothing is certain
 function short(value) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
-  return size >= 1000 ? value.toFixed(0) : size >= 100 ? value.toFixed(1) : size >= 1 ? value.toFixed(2) : value.toFixed(3);
+  return decimal(value, size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 3);
 }

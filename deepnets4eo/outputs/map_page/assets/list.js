@@ -2,16 +2,16 @@
 
 const ROW_PX = 34;
 // `value` of an object, null where it has none: those come last in both directions. `sign` is what the first press gives.
-const byId = { title: "id", sign: 1, value: (store) => {
+const byId = { title: t`id`, sign: 1, value: (store) => {
   const keys = store.ids.map((id) => id.replace(/\d+/g, (digits) => digits.padStart(15, "0"))); // 9 before 10
   return (i) => keys[i];
 } };
 const gridCell = (attributes, ...content) => make("div", { role: "gridcell", ...attributes }, ...content);
-const idCell = (store, i) => gridCell({ class: "id", title: store.ids[i] }, store.ids[i]);
+const idCell = (store, i) => gridCell({ class: "id", title: store.ids[i], dir: "auto" }, store.ids[i]);
 const classCell = (store, i, text) => gridCell({ class: "class", title: text }, pie(store.class[i]), make("span", {}, text));
 
 // In as few signs as a column has room for; nothing is certain.
-const shareText = (value) => (value > 0.99 ? "> .99" : value < 0.01 ? "< .01" : value.toFixed(2));
+const shareText = (value) => (value > 0.99 ? t`> .99` : value < 0.01 ? t`< .01` : decimal(value, 2));
 
 // A bar and its number, for shares.
 function shareCell(value, color) {
@@ -48,7 +48,7 @@ class List {
     this.host = document.getElementById("table");
     this.heads = {};
     const head = ([key, { heading, sort }]) => {
-      const button = make("button", { title: `Sort by ${sort.title}; press again for the reverse` }, heading);
+      const button = make("button", { title: t`Sort by ${sort.title}; press again for the reverse` }, heading);
       button.onclick = () => {
         this.sign = key === this.sort ? -this.sign : sort.sign;
         this.sort = key;
@@ -100,7 +100,7 @@ class List {
       cell.setAttribute("aria-sort", key !== this.sort ? "none" : this.sign > 0 ? "ascending" : "descending");
     }
     const all = this.rows.length === store.count;
-    document.getElementById("listed").textContent = all ? objects(store.count) : `${number(this.rows.length)} of ${objects(store.count)}`;
+    document.getElementById("listed").textContent = all ? objects(store.count) : t`${number(this.rows.length)} of ${objects(store.count)}`;
     this.host.setAttribute("aria-rowcount", this.rows.length + 1);
     this.body.style.height = `${this.rows.length * ROW_PX}px`;
     this.host.scrollTop = 0;

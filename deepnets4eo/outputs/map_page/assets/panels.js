@@ -29,7 +29,7 @@ class Panels {
     const title = imageTitle(source);
     const canvas = make("canvas", {
       tabindex: "0", role: "application", "data-role": source.role,
-      "aria-label": `${title}. Arrow keys move, plus and minus zoom, N and P step through the listed ${OBJECTS}.`,
+      "aria-label": t`${title}. Arrow keys move, plus and minus zoom, N and P step through the listed ${OBJECTS}.`,
     });
     const cross = make("div", { class: "cross", "aria-hidden": "true", hidden: "" });
     const label = make("p", { class: "label" }, make("b", {}, title), make("span", {}, source.source));
@@ -166,7 +166,7 @@ function updateScaleBar(host, view) {
 function northArrow() {
   if (page.frame.north === null) return "";
   const arrow = make("path", { d: "M12 2 L17 15 L12 12 L7 15 Z", transform: `rotate(${page.frame.north} 12 10)` });
-  const svg = make("svg", { viewBox: "0 0 24 26", class: "north", role: "img", "aria-label": "North arrow" }, arrow);
-  svg.append(make("text", { x: "12", y: "25" }, "N"));
+  const svg = make("svg", { viewBox: "0 0 24 26", class: "north", role: "img", "aria-label": t`North arrow` }, arrow);
+  svg.append(make("text", { x: "12", y: "25" }, t`N`));
   return svg;
 }

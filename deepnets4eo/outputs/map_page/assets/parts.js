@@ -3,16 +3,17 @@
 const bounds = (interval) => (interval ? `${number(Math.round(interval[0]))}–${number(Math.round(interval[1]))}` : "");
 const box = (title, ...content) => make("section", {}, make("h2", {}, title), ...content);
 const paragraph = (text) => make("p", { class: "note" }, text);
-const factList = (pairs) => make("dl", { class: "facts" }, ...pairs.filter(([, value]) => value !== null && value !== undefined && value !== "").flatMap(([key, value]) => [make("dt", {}, key), make("dd", {}, String(value))]));
+const factList = (pairs) => make("dl", { class: "facts" }, ...pairs.filter(([, value]) => value !== null && value !== undefined && value !== "").flatMap(([key, value]) => [make("dt", {}, key), make("dd", {}, make("bdi", {}, String(value)))]));
 const titleOf = () => `${page.summary.synthetic ? "SYNTHETIC " : ""}${page.heading}`;
 const eventLines = () => page.event_facts.map(([label, value]) => `${label}: ${value}`);
-const eventBox = () => (page.event_facts.length ? box("Event and images", factList(page.event_facts)) : "");
+const eventFacts = () => page.event_facts.map(([label, value]) => [word(label), value]);
+const eventBox = () => (page.event_facts.length ? box(t`Event and images`, factList(eventFacts())) : "");
 
 // What, when and by whom, in one line below the title; event and place are in the title.
 function eventLine() {
   const { credit, producer, ...known } = page.event;
-  const dates = [["Before", known.date_pre, known.sensor_pre], ["After", known.date_post, known.sensor_post]];
-  const parts = [...dates.map(([title, ...values]) => [title, ...values.filter(Boolean)]).filter(({ length }) => length > 1).map(([title, ...values]) => `${title}: ${values.join(", ")}`), credit, producer && `Map by ${producer}`];
+  const dates = [[t`Before`, known.date_pre, known.sensor_pre], [t`After`, known.date_post, known.sensor_post]];
+  const parts = [...dates.map(([title, ...values]) => [title, ...values.filter(Boolean).map(apart)]).filter(({ length }) => length > 1).map(([title, ...values]) => `${title}: ${values.join(", ")}`), credit && apart(credit), producer && t`Map by ${producer}`];
   return parts.filter(Boolean).join(" · ");
 }
 
@@ -46,7 +47,7 @@ function fillChips(list) {
   host.classList.toggle("city", list.store.count >= 10_000);
   for (const index of [...DRAWN].reverse()) {
     const { count, range, told } = chipOf(index);
-    const chip = make("button", { class: "chip", "aria-pressed": "true", "data-class": classes[index].key, title: `${classes[index].title}: ${told}. Press to show or hide.` },
+    const chip = make("button", { class: "chip", "aria-pressed": "true", "data-class": classes[index].key, title: t`${classes[index].title}: ${told}. Press to show or hide.` },
       pie(index), make("span", { class: "chip-title" }, classes[index].title), make("b", {}, number(count)), make("span", { class: "chip-range" }, range));
     chip.onclick = () => {
       list.toggle(index);
@@ -56,14 +57,17 @@ function fillChips(list) {
   }
 }
 
+const inputFacts = () => Object.entries(page.inputs).map(([role, file]) => [word(role), file]);
+const caveatsBox = (...notes) => box(t`Read this before use`, make("ul", {}, ...page.caveats.map((text) => make("li", {}, word(text)))), ...notes);
+
 function fillSummary() {
   document.getElementById("view-summary").append(
     ...summaryBoxes(),
-    box("Registration of before and after", factList(registrationFacts())),
-    box("Images and files", factList(Object.entries(page.inputs)), paragraph("Hashes, versions and parameters are in manifest.json.")),
-    box("Read this before use", make("ul", {}, ...page.caveats.map((text) => make("li", {}, text)))),
-    box("Keys", factList([["+ −", "zoom"], ["Arrows", "move, when an image has the focus"], ["0, 1", `whole scene, all ${OBJECTS}`], ["N, P", `next, previous listed ${OBJECT}`], ["O", "outlines on or off"], ["B (hold)", "swap the two images"], ["S", "swipe between the two images"], ["Escape", `close the ${OBJECT}`]])),
-    paragraph(`Made ${page.created} with deepnets4eo ${page.version}${page.frame.crs ? ` · ${page.frame.crs}` : ""}`),
+    box(t`Registration of before and after`, factList(registrationFacts())),
+    box(t`Images and files`, factList(inputFacts()), paragraph(t`Hashes, versions and parameters are in manifest.json.`)),
+    caveatsBox(),
+    box(t`Keys`, factList([["+ −", t`zoom`], [t`Arrows`, t`move, when an image has the focus`], ["0, 1", t`whole scene, all ${OBJECTS}`], ["N, P", t`next, previous listed ${OBJECT}`], ["O", t`outlines on or off`], [t`B (hold)`, t`swap the two images`], ["S", t`swipe between the two images`], ["Escape", t`close the ${OBJECT}`]])),
+    paragraph(`${t`Made ${page.created} with deepnets4eo ${page.version}`}${page.frame.crs ? ` · ${page.frame.crs}` : ""}`),
   );
 }
 
@@ -71,9 +75,9 @@ function fillSummary() {
 function registrationWords() {
   const { status, residual_m: residual, footprints } = page.summary.registration;
   const assumed = page.summary.findings.some(({ code }) => code === "registration_assumed");
-  const images = { ok: assumed ? "Images taken as aligned, not measured" : "Images aligned", degraded: "Images roughly aligned", failed: "Images could not be aligned" }[status] ?? "After image only";
-  const outlines = { ok: "outlines on the roofs", degraded: "outlines roughly on the roofs", failed: "outlines could not be matched with roofs" }[footprints?.status];
-  const exact = typeof residual === "number" && status in { ok: 0, degraded: 0 } ? ` · ± ${residual.toFixed(1)} m` : "";
+  const images = { ok: assumed ? t`Images taken as aligned, not measured` : t`Images aligned`, degraded: t`Images roughly aligned`, failed: t`Images could not be aligned` }[status] ?? t`After image only`;
+  const outlines = { ok: t`outlines on the roofs`, degraded: t`outlines roughly on the roofs`, failed: t`outlines could not be matched with roofs` }[footprints?.status];
+  const exact = typeof residual === "number" && status in { ok: 0, degraded: 0 } ? ` · ${apart(`± ${decimal(residual, 1)} m`)}` : "";
   const words = `${images}${exact}${outlines ? ` · ${outlines}` : ""}`;
   const doubts = [status, footprints?.status, ...page.summary.findings.map(({ severity }) => ({ worthless: "failed", caution: "degraded" })[severity])];
   const light = doubts.includes("failed") ? "failed" : doubts.includes("degraded") ? "degraded" : status ? "ok" : null;
@@ -81,11 +85,12 @@ function registrationWords() {
 }
 
 function moved({ dx_m: right, dy_m: down, status }) {
-  if (typeof right !== "number" || status === "failed") return status === "failed" ? "no, they could not be matched" : null;
-  return `${Math.abs(right).toFixed(1)} m ${right < 0 ? "left" : "right"}, ${Math.abs(down).toFixed(1)} m ${down < 0 ? "up" : "down"}`;
+  if (typeof right !== "number" || status === "failed") return status === "failed" ? t`no, they could not be matched` : null;
+  const metres = (value) => decimal(Math.abs(value), 1);
+  return `${right < 0 ? t`${metres(right)} m left` : t`${metres(right)} m right`}, ${down < 0 ? t`${metres(down)} m up` : t`${metres(down)} m down`}`;
 }
 
 function registrationFacts() {
-  const registration = page.summary.registration, outlines = registration.footprints ?? {}, metres = (value) => (typeof value === "number" ? `${value.toFixed(2)} m` : null);
-  return [["Result", registration.status ?? "not done: no before image"], ["Reason", registration.reason], ["Model", registration.model], ["Shift found", metres(registration.shift_m)], ["Residual at check points", metres(registration.residual_m)], ["Check windows that agree", registration.inliers && `${registration.inliers} of ${registration.tie_points}`], ["Outlines moved onto the roofs", moved(outlines)]];
+  const registration = page.summary.registration, outlines = registration.footprints ?? {}, metres = (value) => (typeof value === "number" ? `${decimal(value, 2)} m` : null);
+  return [[t`Result`, word(registration.status ?? "not done: no before image")], [t`Reason`, registration.reason], [t`Model`, registration.model && word(registration.model)], [t`Shift found`, metres(registration.shift_m)], [t`Residual at check points`, metres(registration.residual_m)], [t`Check windows that agree`, registration.inliers && t`${registration.inliers} of ${registration.tie_points}`], [t`Outlines moved onto the roofs`, moved(outlines)]];
 }

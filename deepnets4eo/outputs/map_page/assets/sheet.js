@@ -18,22 +18,22 @@ function wirePrinting(store, panels) {
 }
 
 function sheetParts(store, panels) {
-  const view = paperView(panels), facts = [...page.event_facts, ...(page.frame.lonlat ? [["Middle (latitude, longitude)", middleOf(view)]] : []), ["Map made", `${page.created}, deepnets4eo ${page.version}`]];
+  const view = paperView(panels), facts = [...eventFacts(), ...(page.frame.lonlat ? [[t`Middle (latitude, longitude)`, middleOf(view)]] : []), [t`Map made`, `${page.created}, deepnets4eo ${page.version}`]];
   const shown = panels.outlines.shown.reduce((sum, one) => sum + one, 0);
   return [
     make("div", { class: "sheet-images" }, ...panels.sources.map((source, number) => paperImage(panels, source, view, number === panels.sources.length - 1))),
-    shown < store.count ? paragraph(`Of ${objects(store.count)} the images show the ${number(shown)} chosen in the list.`) : "",
+    shown < store.count ? paragraph(t`Of ${objects(store.count)} the images show the ${number(shown)} chosen in the list.`) : "",
     make("div", { class: "sheet-columns" },
-      box("Legend and counts", ...legendParts()),
-      box("What this is", factList(facts), box("Images and files", factList(fewFiles(Object.entries(page.inputs))))),
-      box("Read this before use", make("ul", {}, ...page.caveats.map((text) => make("li", {}, text))), ...sheetNotes()),
-      box("Registration of before and after", factList(registrationFacts()))),
+      box(t`Legend and counts`, ...legendParts()),
+      box(t`What this is`, factList(facts), box(t`Images and files`, factList(fewFiles(inputFacts())))),
+      caveatsBox(...sheetNotes()),
+      box(t`Registration of before and after`, factList(registrationFacts()))),
   ];
 }
 
 // A mosaic of many tiles would take a page of its own.
 function fewFiles(files) {
-  return files.length > MOST_FILES ? [...files.slice(0, MOST_FILES), ["…", `and ${number(files.length - MOST_FILES)} more`]] : files;
+  return files.length > MOST_FILES ? [...files.slice(0, MOST_FILES), ["…", t`and ${number(files.length - MOST_FILES)} more`]] : files;
 }
 
 // The same place at the same width on the ground as on the screen.

@@ -6,14 +6,14 @@ function wireSwipe(panels) {
   const button = document.getElementById("swipe"), { host } = panels;
   button.hidden = panels.sources.length < 2;
   if (button.hidden) return;
-  const line = make("div", { id: "swipe-line", class: "swipe-line", role: "slider", tabindex: "0", "aria-label": "Line between before and after", "aria-valuemin": "0", "aria-valuemax": "100", hidden: "" }, make("i", {}, "⇔"));
+  const line = make("div", { id: "swipe-line", class: "swipe-line", role: "slider", tabindex: "0", "aria-label": t`Line between before and after`, "aria-valuemin": "0", "aria-valuemax": "100", hidden: "" }, make("i", {}, "⇔"));
   host.append(line);
   let at;
   const move = (share) => {
     at = Math.min(Math.max(share, 0), 1);
     host.style.setProperty("--swipe", cssPercent(at));
     line.setAttribute("aria-valuenow", String(Math.round(100 * at)));
-    line.setAttribute("aria-valuetext", `${Math.round(100 * at)} % before`);
+    line.setAttribute("aria-valuetext", t`${Math.round(100 * at)} % before`);
   };
   move(0.5);
   button.onclick = () => {
