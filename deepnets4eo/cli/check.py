@@ -62,7 +62,7 @@ def check(
         raise InputError("--split, --layer and --thorough belong to a dataset. Name it with --dataset.")
     inspections = [_inspect(path, chosen, chosen_card, split, thorough=thorough) for path in paths]
     pairs = overlaps(inspections)
-    _show(inspections, pairs)
+    show_inspections(inspections, pairs)
     problems = sum(len(item.problems) for item in inspections)
     line = f"{count_of(len(inspections), 'file')} checked, {count_of(problems, 'problem')}"
     written = (
@@ -91,7 +91,7 @@ def _inspect(
         return inspect_dataset(path, card, split=split, thorough=thorough, progress=advance)
 
 
-def _show(inspections: Sequence[Inspection], pairs: Sequence[str]) -> None:
+def show_inspections(inspections: Sequence[Inspection], pairs: Sequence[str] = ()) -> None:
     """Print what each file is, its facts and its problems, and how the files overlap."""
     for item in inspections:
         echo(f"{visible(item.path, one_line=True)}: {item.kind}")

@@ -50,6 +50,7 @@ PANELS = {
         "polygons": "Turn a label raster into polygons, or find single objects such as cars in it.",
         "layers": "Write further layers of a scene: heights, OpenStreetMap, sharper colours; outlines of buildings.",
         "datasets": "List dataset cards, or show one.",
+        "doctor": "Describe this installation, and what is wrong with it.",
     },
 }  # fmt: skip
 VERBS = {verb: line for panel in PANELS.values() for verb, line in panel.items()}

@@ -133,7 +133,7 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
     ],
     "datasets": [("datasets rules.yaml", "rules.yaml", "--json")],
 }
-NO_INPUT_FILES = {"demo", "models"}
+NO_INPUT_FILES = {"doctor", "demo", "models"}
 NO_OVERWRITE = {"review", "evaluate", "check", "datasets"}  # they replace their outputs without being asked to
 FLAT = [pytest.param(*case, id=f"{case[0]} {case[2]} {case[1]}") for cases in CASES.values() for case in cases]
 

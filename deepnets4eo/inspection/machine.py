@@ -1,0 +1,208 @@
+"""What this computer offers the toolbox, and what is wrong with it: versions, drivers, devices, extras, weights, memory, where can be
+written.
+
+Takes nothing; reads only what is installed, and writes only files that it removes. Folders of the user's home are written as ~."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+import psutil
+
+from deepnets4eo.cards import catalog
+from deepnets4eo.device import choose
+from deepnets4eo.errors import DeepNets4EOError
+from deepnets4eo.files import write_json
+from deepnets4eo.inspection.files import Inspection
+from deepnets4eo.jobs.lock import output_lock
+from deepnets4eo.lazy import EXTRAS, is_installed
+from deepnets4eo.prefetch import cores
+from deepnets4eo.version import __version__
+
+PACKAGE = "deepnets4eo"
+RASTER_DRIVERS = [
+    "GTiff",
+    "COG",
+    "VRT",
+    "PNG",
+    "JPEG",
+    "JP2OpenJPEG",
+    "WEBP",
+    "HFA",
+    "ENVI",
+    "EHdr",
+    "AAIGrid",
+    "DTED",
+    "SRTMHGT",
+    "BMP",
+    "GIF",
+]
+VECTOR_DRIVERS = ["GPKG", "GeoJSON", "FlatGeobuf", "ESRI Shapefile", "KML", "OSM", "PMTiles", "MBTiles"]
+DISTURBING = ("PYTHONPATH", "PYTHONHOME", "GDAL_DATA", "GDAL_DRIVER_PATH", "PROJ_LIB", "PROJ_DATA", "LD_LIBRARY_PATH")
+LEAST_MEMORY, LEAST_DISK = 2e9, 2e9  # bytes
+REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[\w,]+\])?>=([\d.]+)(?: *; *extra *== *[\"'](\w+)[\"'])?")
+
+
+def inspect_machine() -> list[Inspection]:
+    """Describes this computer.
+
+    Returns
+    -------
+    list[Inspection]
+        A part each (system, libraries, extras, GDAL, device, weights, writing), whose `path` is its name; with facts, and problems
+        with their remedies.
+
+    Examples
+    --------
+    >>> [part.path for part in inspect_machine()][:3]
+    ['deepnets4eo', 'libraries', 'extras']
+    """
+    parts: tuple[Callable[[], Inspection], ...] = (_system, _libraries, _extras, _gdal, _device, _weights, _writing)
+    return [part() for part in parts]
+
+
+def _system() -> Inspection:
+    memory, disk = psutil.virtual_memory(), shutil.disk_usage(tempfile.gettempdir())
+    facts = {
+        "installed in": _short(Path(__file__).parents[1]),
+        "Python": f"{platform.python_version()} ({platform.python_implementation()}, {_short(sys.executable)})",
+        "system": platform.platform(),
+        "processor": f"{platform.processor() or platform.machine()}, {cores()} of {os.cpu_count()} cores may be used",
+        "memory": f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free",
+        "temporary files": f"{_short(tempfile.gettempdir())}, {disk.free / 1e9:.1f} GB free",
+        "encoding": f"{sys.getfilesystemencoding()} for names, {sys.stdout.encoding} for output",
+        "environment": ", ".join(name for name in DISTURBING if os.environ.get(name))
+        or "nothing that disturbs libraries",
+    }
+    problems = []
+    if memory.available < LEAST_MEMORY:
+        problems.append("Less than 2 GB of memory are free. Close other programs, or lower --memory.")
+    if disk.free < LEAST_DISK:
+        problems.append("Less than 2 GB are free for temporary files. Free some space, or set TMPDIR to another disk.")
+    return Inspection(PACKAGE, __version__, facts, problems)
+
+
+def _libraries() -> Inspection:
+    """The libraries that every installation needs, and those of extras where they are there."""
+    versions, problems = [], []
+    for name, least, extra in REQUIREMENT.findall("\n".join(requires(PACKAGE) or ())):
+        try:
+            installed = version(name)
+        except PackageNotFoundError:
+            if not extra:
+                problems.append(f"{name} is not installed. pip install '{name}>={least}'")
+            continue
+        versions.append(f"{name} {installed}")
+        if _numbers(installed) < _numbers(least):
+            problems.append(f"{name} {installed} is older than {least}. pip install --upgrade '{name}>={least}'")
+    return Inspection("libraries", f"{len(versions)} found", {"versions": ", ".join(versions)}, problems)
+
+
+def _extras() -> Inspection:
+    missing: dict[str, list[str]] = {extra: [] for extra in EXTRAS.values()}
+    for module, extra in EXTRAS.items():
+        if not is_installed(module):
+            missing[extra].append(module)
+    facts = {
+        extra: f'pip install "{PACKAGE}[{extra}]" (without {", ".join(names)})' if names else "installed"
+        for extra, names in missing.items()
+    }
+    return Inspection("extras", f"{sum(not names for names in missing.values())} of {len(facts)} installed", facts)
+
+
+def _gdal() -> Inspection:
+    import pyogrio
+    import pyproj
+    import rasterio
+    import shapely
+    from rasterio.warp import transform
+
+    with rasterio.Env() as environment:
+        lacking = [name for name in RASTER_DRIVERS if name not in environment.drivers()]
+    lacking += [name for name in VECTOR_DRIVERS if name not in pyogrio.list_drivers()]
+    facts = {
+        "of rasters": rasterio.__gdal_version__,
+        "of vectors": ".".join(map(str, pyogrio.__gdal_version__)),
+        "PROJ": pyproj.proj_version_str,
+        "GEOS": shapely.geos_version_string,
+        "formats": f"without {', '.join(lacking)}" if lacking else "all that are read and written",
+    }
+    problems = []
+    if lacking:
+        problems.append(
+            f"GDAL has no {', '.join(lacking)}: such files cannot be used. Install rasterio and pyogrio by pip."
+        )
+    try:
+        transform("EPSG:4326", "EPSG:32631", [3.0], [0.0])
+        pyproj.CRS.from_epsg(32631)
+    except Exception as error:  # of any kind: the data files of another PROJ
+        problems.append(f"PROJ does not work ({error}). Unset PROJ_LIB, PROJ_DATA and GDAL_DATA.")
+    return Inspection("GDAL", rasterio.__gdal_version__, facts, problems)
+
+
+def _device() -> Inspection:
+    try:
+        chosen = choose()
+    except DeepNets4EOError as error:
+        return Inspection("device", "none", {}, [str(error)])
+    facts: dict[str, str] = {"precision": chosen.precision, "threads": str(chosen.threads)}
+    if is_installed("torch"):
+        import torch
+
+        for number in range(torch.cuda.device_count()):
+            card = torch.cuda.get_device_properties(number)
+            facts[f"cuda:{number}"] = f"{card.name}, {card.total_memory / 1e9:.0f} GB"
+    return Inspection("device", chosen.device, facts)
+
+
+def _weights() -> Inspection:
+    """The models that come trained; each file of weights is opened."""
+    from safetensors import SafetensorError, safe_open
+
+    facts, problems = {}, []
+    for name in filter(catalog.has_weights, catalog.recipes()):
+        facts[name] = "with weights"
+        for file in catalog.model_path(name).glob("weights.safetensors"):
+            try:
+                with safe_open(str(file), "numpy") as tensors:
+                    facts[name] = f"{len(tensors.keys())} tensors"
+            except (SafetensorError, OSError) as error:
+                problems.append(f"{_short(file)} cannot be read ({error}). Install the toolbox again.")
+    return Inspection("weights", f"{len(facts)} trained models", facts, problems)
+
+
+def _writing() -> Inspection:
+    """Whether a file can be written, locked and renamed where results and temporary files go."""
+    facts, problems = {}, []
+    for title, folder in (("this folder", Path.cwd()), ("temporary files", Path(tempfile.gettempdir()))):
+        try:
+            with tempfile.TemporaryDirectory(prefix=".doctor", dir=folder) as inside:
+                target = Path(inside) / "a é.json"
+                with output_lock(target):
+                    write_json(target, {})
+        except (OSError, DeepNets4EOError) as error:
+            problems.append(f"Nothing can be written into {_short(folder)} ({error}). Write elsewhere with --out.")
+            continue
+        facts[title] = f"{_short(folder)}: files can be written, locked and renamed"
+    return Inspection("writing", "works" if not problems else "does not work", facts, problems)
+
+
+def _short(path: str | Path) -> str:
+    """A path without the user's name, as it is going to be shown to others."""
+    return str(path).replace(str(Path.home()), "~", 1)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """The numbers of a version: (2, 10) of 2.10.0rc1 and of 2.10."""
+    numbers = [int(part) for part in re.match(r"\d+(\.\d+)*", text)[0].split(".")]  # type: ignore[index]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)

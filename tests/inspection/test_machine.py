@@ -1,0 +1,75 @@
+"""`doctor`: one page about this computer, with a problem and its remedy for what is missing, old, or cannot be written."""
+
+import json
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+
+from deepnets4eo.cards import catalog
+from deepnets4eo.cli.main import main
+from deepnets4eo.inspection import machine
+from deepnets4eo.inspection.machine import REQUIREMENT
+from deepnets4eo.version import __version__
+
+
+def test_one_page_describes_a_sound_installation(capsys) -> None:
+    assert main(["doctor"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == "0 problems found\n"
+    for line in (
+        f"deepnets4eo: {__version__}",
+        "libraries: ",
+        "extras: ",
+        "GDAL: ",
+        "device: ",
+        "weights: ",
+        "writing: works",
+    ):
+        assert f"\n{line}" in f"\n{shown.out}"
+    assert "formats: all that are read and written" in shown.out
+    assert shown.out.count("\n") < 50
+    assert str(Path.home()) + "/" not in shown.out
+
+
+def test_every_requirement_is_understood() -> None:
+    lines = [line for line in requires("deepnets4eo") or () if not line.startswith("deepnets4eo[")]
+    unbounded = [line for line in lines if not REQUIREMENT.fullmatch(line)]
+    assert {line.partition(";")[0].strip() for line in unbounded} == {"pandas-stubs", "types-PyYAML"}
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An installation with old and missing libraries, no drivers, torn weights, and a folder that takes no files."""
+    torn = tmp_path / "torn"
+    torn.mkdir()
+    (torn / "weights.safetensors").write_bytes(b"version https://git-lfs")
+    monkeypatch.setattr(
+        machine, "requires", lambda name: ["numpy>=99.1", "nothing-such>=1", 'never>=2; extra == "deep"']
+    )
+    monkeypatch.setattr(machine, "RASTER_DRIVERS", ["GTiff", "ECW2"])
+    monkeypatch.setattr(machine, "LEAST_MEMORY", float("inf"))
+    monkeypatch.setattr(machine, "EXTRAS", {"no_such_module": "deep"})
+    monkeypatch.setattr(catalog, "recipes", lambda: ["torn"])
+    monkeypatch.setattr(catalog, "model_path", lambda name: torn)
+
+    def refuse(path: Path) -> None:
+        raise OSError("Read-only file system")
+
+    monkeypatch.setattr(machine, "output_lock", refuse)
+    return tmp_path / "doctor.json"
+
+
+def test_what_is_wrong_has_a_remedy(broken: Path, capsys) -> None:
+    assert main(["doctor", "--json", str(broken)]) == 1
+    parts = json.loads(broken.read_text(encoding="utf-8"))
+    problems = {name: part["problems"] for name, part in parts.items() if part["problems"]}
+    assert "Less than 2 GB of memory are free." in problems["deepnets4eo"][0]
+    assert problems["libraries"][0].endswith("is older than 99.1. pip install --upgrade 'numpy>=99.1'")
+    assert problems["libraries"][1:] == ["nothing-such is not installed. pip install 'nothing-such>=1'"]
+    assert problems["GDAL"][0].startswith("GDAL has no ECW2: such files cannot be used.")
+    assert "weights.safetensors cannot be read" in problems["weights"][0]
+    assert len(problems["writing"]) == 2
+    assert "Read-only file system). Write elsewhere" in problems["writing"][0]
+    assert parts["extras"]["facts"]["deep"] == 'pip install "deepnets4eo[deep]" (without no_such_module)'
+    assert capsys.readouterr().err == "7 problems found\n"
