@@ -1,4 +1,4 @@
-"""The classes of a labelling: values, names, colours, aliases, and void."""
+"""The classes of a labelling: values, names, colours, aliases, and void; and the quantity that a map measures beside them or alone."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from deepnets4eo.cards.catalog import legend_path, legends
+from deepnets4eo.cards.quantity import Quantity
 from deepnets4eo.display.summary import MOST_NAMES, ColorRow, Summary, WithSummary, count_text, list_names
 from deepnets4eo.errors import InputError, LabelError, check_choice, name_hint
 from deepnets4eo.files import parse_json, read_yaml
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 VOID = 255
 NEEDED = {"name", "classes"}  # keys of a legend card
-KNOWN = NEEDED | {"title", "source", "void_color", "void_values", "void_names", "remaps", "file_values"}
+KNOWN = NEEDED | {"title", "source", "void_color", "void_values", "void_names", "remaps", "file_values", "quantity"}
 ROWS = 64  # of one pass, whose keys stay in the processor's cache: twice as fast as the whole image
 CHUNK = 1 << 18  # pixels counted at once
 
@@ -52,11 +53,12 @@ class Legend(WithSummary):
     void_values, void_names : label values that files use for void beside 255, and words for void in vector files
     remaps : name of another legend → class here → class there, where the names differ
     file_values : value in files → label value that it stands for, as 255 → 1 of masks; 255 is void otherwise
+    quantity : what a network estimates beside the classes, or alone where there are none, such as heights in metres
 
     Raises
     ------
     InputError
-        Where there is no class, two classes share a value, a name or a colour, or a value is out of range.
+        Where there is neither class nor quantity, two classes share a value, a name or a colour, or a value is out of range.
 
     Examples
     --------
@@ -74,9 +76,10 @@ class Legend(WithSummary):
     source: str = ""
     remaps: Mapping[str, Mapping[str, str]] = field(default_factory=dict, compare=False)
     file_values: Mapping[int, int] = field(default_factory=dict, compare=False)
+    quantity: Quantity | None = None
 
     def __post_init__(self) -> None:
-        if not self.classes:
+        if not self.classes and self.quantity is None:
             raise InputError(f'Legend "{self.name}" has no classes; it needs one at least. Add them under "classes".')
         _check_byte_range(self)
         _check_unique(self.name, "value", [c.value for c in self.classes] + list(self.void_values))
@@ -125,12 +128,19 @@ class Legend(WithSummary):
         optional: dict[str, Any] = {"void_values": list(self.void_values), "void_names": list(self.void_names)}
         optional_remaps = {name: dict(remap) for name, remap in self.remaps.items()}
         optional |= {"remaps": optional_remaps, "file_values": dict(self.file_values)}
+        if self.quantity is not None:
+            optional["quantity"] = self.quantity.to_dict()
         return card | {k: v for k, v in optional.items() if v}
 
     @property
     def num_classes(self) -> int:
         """Number of classes, without void."""
         return len(self.classes)
+
+    @property
+    def num_channels(self) -> int:
+        """Channels of a network: one a class, then those of the quantity."""
+        return self.num_classes + (0 if self.quantity is None else self.quantity.num_channels)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -325,6 +335,7 @@ def _parse_card(card: Any, where: str) -> dict[str, Any]:
         "void_names": tuple(_list_of(str, card, "void_names", where)),
         "remaps": _remaps(card.get("remaps") or {}, where),
         "file_values": _file_values(card.get("file_values") or {}, where),
+        "quantity": Quantity.from_dict(card["quantity"], where) if card.get("quantity") else None,
     }
 
 

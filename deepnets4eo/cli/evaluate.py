@@ -17,11 +17,12 @@ from deepnets4eo.evaluation.options import (
     ProtocolChanges,
     ReportFiles,
     ScoredFiles,
+    ValueRules,
     check_together,
 )
 
 
-@with_options(ScoredFiles, ProtocolChanges, Intervals, ReportFiles, PageOptions)
+@with_options(ScoredFiles, ProtocolChanges, ValueRules, Intervals, ReportFiles, PageOptions)
 def evaluate(
     prediction: Annotated[
         Path, typer.Argument(help="Label raster, points, or folder of tiles; a run with --page.", show_default=False)
@@ -32,19 +33,21 @@ def evaluate(
     ] = None,
     scored: ScoredFiles = ScoredFiles(),
     changes: ProtocolChanges = ProtocolChanges(),
+    values: ValueRules = ValueRules(),
     intervals: Intervals = Intervals(),
     files: ReportFiles = ReportFiles(),
     page: PageOptions = PageOptions(),
 ) -> None:
     """Score a label raster or labelled points against a reference: per-class F1, IoU, precision, recall, and the confusion matrix.
 
-    Reads label values or colours. Void in the reference is ignored, void in the prediction counts as an error. With --page,
+    Reads label values or colours; of rasters of heights or depth it gives errors in their unit, whole, by class and by level. Void in the reference is ignored, void in the prediction counts as an error. With --page,
     the page of a hyperspectral run, whose scores are those of withheld pixels.
 
     \b
     deepnets4eo evaluate labels.tif reference.tif --legend isprs --erode 3 --json scores.json
     deepnets4eo evaluate predicted/ reference/ --protocol isprs_vaihingen/deepnetsforeo --bootstrap 1000
     deepnets4eo evaluate predicted/ vaihingen/ --dataset isprs_vaihingen --protocol deepnetsforeo
+    deepnets4eo evaluate heights.tif ndsm.tif --set class_map=labels.tif
     deepnets4eo evaluate labelled.laz reference.laz --legend ign_lidar_hd
     deepnets4eo evaluate predictions/ targets/ --protocol xview2 --json score.json
     deepnets4eo evaluate runs/hamida --page runs/hamida-page"""
@@ -54,11 +57,11 @@ def evaluate(
     elif scored.protocol == XVIEW2:
         _score_damage(prediction, reference, files)
     else:
-        _score_labels(prediction, reference, scored, changes, intervals, files)
+        _score_labels(prediction, reference, scored, changes, values, intervals, files)
 
 
 def _score_labels(
-    prediction: Path, reference: Path, scored: ScoredFiles, changes: ProtocolChanges, intervals: Intervals,
+    prediction: Path, reference: Path, scored: ScoredFiles, changes: ProtocolChanges, values: ValueRules, intervals: Intervals,
     files: ReportFiles,
 ) -> None:  # fmt: skip
     """Where files are written, their paths go to stdout and the tables to stderr; else the tables go to stdout."""
@@ -69,7 +72,7 @@ def _score_labels(
     earlier = (
         None if scored.against is None else comparison.read_report(scored.against)
     )  # before the work, not after it
-    result = _scores(prediction, reference, scored, changes, intervals)
+    result = _scores(prediction, reference, scored, changes, values, intervals)
     echo(comparison.full_table(result, earlier), err=bool(files.paths()), nl=False)
     show_result(report.headline(result))
     if files.json is not None:
@@ -79,7 +82,12 @@ def _score_labels(
 
 
 def _scores(
-    prediction: Path, reference: Path, scored: ScoredFiles, changes: ProtocolChanges, intervals: Intervals
+    prediction: Path,
+    reference: Path,
+    scored: ScoredFiles,
+    changes: ProtocolChanges,
+    values: ValueRules,
+    intervals: Intervals,
 ) -> dict[str, Any]:
     """Scores of a dataset's tiles, of points, or of rasters, by what is given."""
     from deepnets4eo.evaluation.pairs import evaluate_dataset, evaluate_files
@@ -93,8 +101,11 @@ def _scores(
                 scored.dataset, reference, prediction, name, layout=patterns(scored.layer),
                 rules=lambda rules: rules.apply_changes(changes), intervals=intervals, progress=advance,
             )  # fmt: skip
-        of_kind = evaluate_by_options if prediction.suffix.lower() in CLOUD_SUFFIXES else evaluate_files
-        return of_kind(prediction, reference, scored, changes, intervals=intervals, progress=advance)
+        if prediction.suffix.lower() in CLOUD_SUFFIXES:
+            return evaluate_by_options(prediction, reference, scored, changes, intervals=intervals, progress=advance)
+        return evaluate_files(
+            prediction, reference, scored, changes, intervals=intervals, progress=advance, values=values
+        )
 
 
 def _score_damage(predictions: Path, targets: Path, files: ReportFiles) -> None:

@@ -11,6 +11,7 @@ _HOMES = {
     "evaluate": "deepnets4eo.evaluation.scoring",
     "evaluate_dataset": "deepnets4eo.evaluation.pairs",
     "evaluate_pairs": "deepnets4eo.evaluation.scoring",
+    "evaluate_values": "deepnets4eo.evaluation.values",
     "mean_scores": "deepnets4eo.evaluation.comparison",
     "seeds_table": "deepnets4eo.evaluation.comparison",
     "spread": "deepnets4eo.evaluation.comparison",

@@ -4,22 +4,27 @@ Takes plain values; imports nothing heavy, so that the help text of the verb is 
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, check_choice
 from deepnets4eo.options import KEY, SeedKey, Unknown, option_group
 
 if TYPE_CHECKING:
     from deepnets4eo.cards.legend import Legend
+    from deepnets4eo.cards.quantity import Quantity
 
 LEGENDS: dict[str, Any] = {"group": "Legends"}
 PROTOCOL: dict[str, Any] = {"group": "Protocol"}
 INTERVALS: dict[str, Any] = {"group": "Intervals"}
 RESULTS: dict[str, Any] = {"group": "Results"}
 PAGE: dict[str, Any] = {"group": "Page of a hyperspectral run"}
+LEVELS = (2.0, 5.0, 10.0, 20.0)  # of a quantity, in its unit
 XVIEW2 = "xview2"  # a protocol of its own: the damage score of a challenge
 
 
@@ -93,6 +98,40 @@ class Intervals:
     ] = 512
     seed: SeedKey = 0
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
+
+
+@option_group
+class ValueRules:
+    """How rasters of a quantity, such as heights, are scored."""
+
+    quantity: Annotated[
+        str | None,
+        Field(description="PREDICTION holds height or depth; by default what its tags say.", json_schema_extra=KEY),
+    ] = None
+    levels: Annotated[
+        str, Field(description="Scores between these levels of the reference, too.", json_schema_extra=KEY)
+    ] = ",".join(f"{level:g}" for level in LEVELS)
+    class_map: Annotated[
+        Path | None, Field(description="Label raster: scores by its classes, too.", json_schema_extra=KEY)
+    ] = None
+
+    def edges(self) -> list[float]:
+        """Returns the levels as numbers. Raises InputError for others, or where they do not ascend."""
+        try:
+            edges = [float(word) for word in self.levels.split(",") if word.strip()]
+        except ValueError:
+            edges = [math.nan]
+        if not all(low < high for low, high in itertools.pairwise(edges)) or not all(map(math.isfinite, edges)):
+            raise InputError(f"levels={self.levels}; expected ascending numbers in the unit, as in levels=2,5,10,20.")
+        return edges
+
+    def find_quantity(self, tags: Mapping[str, str], where: str) -> Quantity | None:
+        """Returns the quantity of a raster with these tags; None for labels. Raises InputError for one that is not known."""
+        from deepnets4eo.cards.quantity import QUANTITIES, Quantity
+
+        if self.quantity is not None:
+            check_choice("quantity", self.quantity, list(QUANTITIES))
+        return Quantity.from_tags(tags, where) if self.quantity is None else QUANTITIES[self.quantity]
 
 
 @option_group

@@ -18,16 +18,20 @@ import shapely
 from deepnets4eo.cards.dataset_card import TEST, DatasetCard, ScoringProtocol, load_protocol
 from deepnets4eo.cards.dataset_reader import abbreviate, check_same_bands, open_dataset, strip_leading_zeros
 from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards.quantity import Quantity
 from deepnets4eo.display.summary import list_names
 from deepnets4eo.errors import InputError
-from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, ScoredFiles, load_legend
+from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, ScoredFiles, ValueRules, load_legend
 from deepnets4eo.evaluation.scoring import Protocol, evaluate_pairs
+from deepnets4eo.evaluation.values import evaluate_values
+from deepnets4eo.evaluation.withheld import Withheld
 from deepnets4eo.grid import projected_extent
 from deepnets4eo.rasters.scene import LABELS, Layer
 
 ERODED = "labels_eroded"
 IMAGE = "image"
 
+BY_TAGS = ValueRules()
 Pair = tuple[Path | list[Path], Path]
 
 MOST_COMMON = (
@@ -139,20 +143,45 @@ def card_protocol(name: str, scoring: ScoringProtocol) -> Protocol:
 
 def evaluate_files(
     prediction: Path, reference: Path, scored: ScoredFiles, changes: ProtocolChanges, *, intervals: Intervals,
-    progress: Callable[[float], None] | None = None,
+    progress: Callable[[float], None] | None = None, values: ValueRules = BY_TAGS,
 ) -> dict[str, Any]:  # fmt: skip
     """Scores one raster against another, or two folders of tiles paired by name; legend and protocol are those of the options,
-    else of the dataset card; the legend else that of the prediction. Errors: InputError without a legend."""
+    else of the dataset card; the legend else that of the prediction. `values` are the rules for rasters of a quantity. Errors:
+    InputError without a legend."""
     folders = prediction.is_dir() and reference.is_dir()  # one folder alone is a mosaic
     pairs = pair_tiles(prediction, reference) if folders else [(prediction, reference)]
+    if not (scored.legend or scored.protocol):
+        first = Layer.open(pairs[0][0])
+        if (quantity := values.find_quantity(first.tags, first.source)) is not None:
+            _check_value_rules(first.source, quantity, scored, changes, intervals)
+            withheld = None if changes.withheld is None else Withheld.of_run(changes.withheld)
+            return evaluate_values(
+                pairs, quantity, levels=values.edges(), class_map=values.class_map, withheld=withheld, progress=progress
+            )
+    if values != BY_TAGS:
+        raise InputError(
+            f"{pairs[0][0]} holds classes: --set quantity, levels and class_map are for heights and depth. Leave them out."
+        )
     of_card = load_protocol(scored.protocol) if scored.protocol else None
     chosen = load_legend(scored.legend or (of_card.legend if of_card else None)) or Layer.open(pairs[0][0]).legend
     if chosen is None:
         raise InputError(
-            f"{pairs[0][0]} has no legend in its tags and no --legend was given. Give one: --legend isprs."
+            f"{pairs[0][0]} has no legend in its tags and no --legend was given. Give one: --legend isprs; or, where it holds heights "
+            "or depth, --set quantity=height or --set quantity=depth."
         )
     rules = card_protocol(scored.protocol or "", of_card) if of_card is not None else Protocol()
     return evaluate_pairs(pairs, chosen, rules.apply_changes(changes), intervals=intervals, progress=progress).to_dict()
+
+
+def _check_value_rules(
+    source: str, quantity: Quantity, scored: ScoredFiles, changes: ProtocolChanges, intervals: Intervals
+) -> None:
+    """Refuse rules of classes for a raster of a quantity. Errors: InputError."""
+    if scored != ScoredFiles() or changes != ProtocolChanges(withheld=changes.withheld) or intervals.draws:
+        raise InputError(
+            f"{source} holds {quantity}, not classes: only --withheld, --set levels and --set class_map go with it. Leave "
+            "the other rules out."
+        )
 
 
 def evaluate_dataset(

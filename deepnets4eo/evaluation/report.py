@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation import value_tables
 from deepnets4eo.evaluation.options import ReportFiles
 from deepnets4eo.files import atomic_write, write_text
 from deepnets4eo.metrics import ConfusionMatrix
@@ -40,7 +41,10 @@ def scores(matrix: ConfusionMatrix, names: Sequence[str]) -> dict[str, Any]:
 
 
 def text_table(report: Report) -> str:
-    """Returns the scores by class and the overall ones as text in percent; the eroded ones below."""
+    """Returns the scores by class and the overall ones as text in percent; the eroded ones below. Of values without classes,
+    their errors."""
+    if "classes" not in report:
+        return value_tables.text_table(report)
     parts = []
     for title, part in _sections(report):
         rows = [list(row) for row in _class_rows(part)]
@@ -57,13 +61,16 @@ def text_table(report: Report) -> str:
 
 
 def headline(report: Report) -> str:
-    """Returns overall accuracy, mean F1 and mean IoU in percent, in one line, of those that the report has."""
+    """Returns overall accuracy, mean F1 and mean IoU in percent, and errors of values, in one line, of those that the report has."""
+    values = [value_tables.headline(report)] if "quantity" in report else []
     overall = (("overall accuracy", "overall_accuracy"), ("mean F1", "mean_f1"), ("mean IoU", "mean_iou"))
-    return ", ".join(f"{title} {percent(report[key])} %" for title, key in overall if key in report)
+    return ", ".join([*(f"{title} {percent(report[key])} %" for title, key in overall if key in report), *values])
 
 
 def markdown_table(report: Report) -> str:
     """Returns the same table as Markdown."""
+    if "classes" not in report:
+        return value_tables.markdown_table(report)
     parts = []
     for title, part in _sections(report):
         head, *rows = [[markdown_text(cell) for cell in row] for row in _class_rows(part)]
@@ -82,7 +89,10 @@ def _markdown_items(lines: Sequence[str]) -> list[str]:
 
 
 def csv_table(report: Report) -> str:
-    """Returns one value a row: reference (full, eroded), score, class (empty for overall scores), fraction."""
+    """Returns one value a row: reference (full, eroded), score, class (empty for overall scores), fraction; of values
+    without classes as `value_tables.csv_table`."""
+    if "classes" not in report:
+        return value_tables.csv_table(report)
     rows: list[list[Any]] = [["reference", "score", "class", "value"]]
     for reference, part in (("full", report), ("eroded", report.get("eroded"))):
         if part is None:
@@ -109,6 +119,8 @@ def write_tables(report: Report, files: ReportFiles) -> Iterator[Path]:
         yield write_text(files.csv, csv_table(report))
     if files.markdown is not None:
         yield write_text(files.markdown, markdown_table(report))
+    if files.figure is not None and "classes" not in report:
+        raise InputError(f"--figure {files.figure} draws a confusion matrix, and values have none. Leave it out.")
     if files.figure is not None:
         yield confusion_figure(report, files.figure)
 

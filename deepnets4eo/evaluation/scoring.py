@@ -25,6 +25,8 @@ from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import Layer, LayerLike
 from deepnets4eo.rasters.sources import same_grid
 
+SYNTHETIC_NOTE = "Synthetic: the rasters show a made-up place, the scores say nothing about the real world."
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -302,9 +304,9 @@ def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluatio
         result.notes.append(note)
     if (predicted.layer.synthetic or truth.layer.synthetic) and not result.synthetic:
         result.synthetic = True
-        result.notes.append("Synthetic: the rasters show a made-up place, the scores say nothing about the real world.")
+        result.notes.append(SYNTHETIC_NOTE)
     result.inputs.append({"prediction": predicted.layer.source, "reference": truth.layer.source})
-    if note := _grid_note(predicted.layer.source, predicted.layer.grid, truth.layer.grid):
+    if note := grid_note(predicted.layer.source, predicted.layer.grid, truth.layer.grid):
         result.notes.append(note)
     if withheld is not None:
         leaky = ", a leaky split" if withheld.split.get("leaky") else ""
@@ -318,7 +320,7 @@ def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluatio
     return _Readers(predicted.on(truth.layer.grid), truth, withheld.on(truth.layer) if withheld is not None else None)
 
 
-def _grid_note(name: str, predicted: Grid, truth: Grid) -> str:
+def grid_note(name: str, predicted: Grid, truth: Grid) -> str:
     """Returns how the prediction is brought onto the reference's grid; GridError where that is not possible."""
     if same_grid(predicted, truth):
         return ""

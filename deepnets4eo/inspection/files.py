@@ -16,6 +16,7 @@ from pyproj.exceptions import ProjError
 from shapely.errors import ShapelyError
 
 from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards.quantity import Quantity
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.formats.array_files import parse_reference
@@ -174,6 +175,8 @@ def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
             f"it is 0 in every band at {zeros:.1%} of the pixels looked at, and hardly anywhere near 0, as where it has no data: "
             f"declare it, e.g. with gdal_edit.py -a_nodata 0 {path}."
         )
+    if (quantity := Quantity.from_tags(layer.tags, path)) is not None:
+        result.facts["estimates"] = str(quantity)
     known = legend or layer.legend
     if known is not None:
         _describe_labels(result, layer, known)
@@ -327,7 +330,10 @@ def _inspect_run(path: str) -> Inspection:
     card = read_json(Path(path) / "card.json")
     result = Inspection(path, "run", {key: card[key] for key in card if not isinstance(card[key], (dict, list))})
     segmenter = load_run(path)
-    result.facts["classes"] = ", ".join(segmenter.legend.names)
+    if segmenter.legend.classes:
+        result.facts["classes"] = ", ".join(segmenter.legend.names)
+    if segmenter.legend.quantity is not None:
+        result.facts["estimates"] = str(segmenter.legend.quantity)
     result.facts["inputs"] = "; ".join(
         f"{name}: {', '.join(item.bands)}"
         + (f" ({item.units})" if item.units else "")

@@ -1,4 +1,5 @@
-"""Scores from one confusion matrix, eroded borders, boundary scores, intervals, area estimates, scores of detections, calibration."""
+"""Scores from one confusion matrix, eroded borders, boundary scores, intervals, area estimates, scores of detections and of
+continuous values, calibration."""
 
 from deepnets4eo.metrics.accuracy import (
     AreaEstimate,
@@ -19,6 +20,7 @@ from deepnets4eo.metrics.detections import (
     score_instances,
 )
 from deepnets4eo.metrics.deviations import DeviationScores
+from deepnets4eo.metrics.values import ValueScores
 
 __all__ = [
     "AreaEstimate",
@@ -28,6 +30,7 @@ __all__ = [
     "DeviationScores",
     "InstanceScores",
     "Interval",
+    "ValueScores",
     "area_adjusted",
     "area_scores",
     "bootstrap",

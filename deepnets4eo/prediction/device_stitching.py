@@ -16,7 +16,7 @@ from torch import Tensor
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import RunError
-from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES
+from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, VALUES
 from deepnets4eo.prediction.stitching import Blender, FinishedBytes
 from deepnets4eo.segmenters.transfers import Transfers
 from deepnets4eo.tiling import Scores
@@ -55,17 +55,18 @@ class DeviceStitcher:
     ) -> None:
         self._tiling, self._products, self._transfers = lattice.tiling, products, transfers
         self._values = torch.tensor(legend.values, dtype=torch.uint8, device=transfers.device)
+        self._num_classes = legend.num_classes
         self._finished: list[tuple[int, int, Tensor]] = []
         self._blender = None
         if lattice.tiling.blends:
-            self._blender = Blender(lattice, cols, legend.num_classes, self._keep, DeviceArrays(transfers.device))
+            self._blender = Blender(lattice, cols, legend.num_channels, self._keep, DeviceArrays(transfers.device))
 
     @torch.inference_mode()
     def add(self, tile: Tile, scores: Tensor | None) -> FinishedBytes | None:
         """Add a tile's raw scores (K, core, core), in lattice order, and start the way home of what they finish. Both
         are None for a tile without valid pixels: whatever it finishes is void."""
         if self._blender is not None:
-            self._blender.add(tile, None if scores is None else to_blend_scores(scores, self._tiling.scores))
+            self._blender.add(tile, None if scores is None else self._to_blend(scores))
         elif scores is not None:
             self._keep(tile.core.row, tile.core.col, scores)
         finished, self._finished = self._finished, []
@@ -74,11 +75,18 @@ class DeviceStitcher:
         ((row, col, mean),) = finished
         return FinishedBytes(row, col, self._start_download(mean, scores.isfinite().all()))
 
+    def _to_blend(self, scores: Tensor) -> Tensor:
+        classes, values = scores[: self._num_classes], scores[self._num_classes :]
+        return torch.cat([to_blend_scores(classes, self._tiling.scores), values]) if self._num_classes else values
+
     def _keep(self, row: int, col: int, mean: Tensor) -> None:
         self._finished.append((row, col, mean))
 
     def _start_download(self, scores: Tensor, finite: Tensor) -> Callable[[], dict[str, ByteImage]]:
-        products = {LABELS: self._values[scores.argmax(dim=0)][None]}
+        products = {VALUES: scores[self._num_classes :].contiguous()} if VALUES in self._products else {}
+        scores = scores[: self._num_classes]
+        if LABELS in self._products:
+            products[LABELS] = self._values[scores.argmax(dim=0)][None]
         if PROBABILITIES in self._products or ENTROPY in self._products:
             is_probability = self._tiling.blends and self._tiling.scores == "probabilities"
             proba = scores if is_probability else scores.softmax(dim=0)

@@ -15,8 +15,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.device import Compute, choose, readers_for, torch_settings
-from deepnets4eo.errors import OutputError
+from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.evaluation.withheld import FLOAT32, PRECISION
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.jobs.identity import file_identity, grid_identity
@@ -26,7 +27,7 @@ from deepnets4eo.jobs.row_journal import RowJournal
 from deepnets4eo.outputs.input_files import check_not_inputs, label_raster_files
 from deepnets4eo.prediction.memory import batch_size
 from deepnets4eo.prediction.options import PredictOptions
-from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, Outputs
+from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, VALUES, Outputs
 from deepnets4eo.prediction.preparation import PreparedScene, open_scene, prepare_scene
 from deepnets4eo.prediction.strips import Job, plan_strip_px, predict_strips
 from deepnets4eo.prediction.tile_blocks import TILES, TileBlocks, TileTask
@@ -60,7 +61,7 @@ class Prediction:
 
     Parameters
     ----------
-    paths : "labels", "probabilities", "entropy" → file, those that were written; none by a part of a job
+    paths : "labels", "probabilities", "entropy", "values" → file, those that were written; none by a part of a job
     tiles : tiles of the lattice
     skipped : tiles without a valid pixel, which are not computed
     computed : tiles computed by this call; fewer than the rest where a job was resumed
@@ -97,7 +98,9 @@ def predict(
     ----------
     run : a run or its folder, or any segmenter
     scene : a Scene, one raster (the run's first layer), or layer → raster
-    out : the label raster: uint8 values of the legend, void 255 where a layer is not valid
+    out
+        The label raster: uint8 values of the legend, void 255 where a layer is not valid. Of a run without classes its quantity, such
+        as heights: float32 in its unit, nodata NaN, a second band with the standard deviation where the run estimates it.
     options : further outputs, tiling and limits
     progress : called with the finished share, 0 … 1
 
@@ -126,12 +129,12 @@ def predict(
     segmenter, identity = _segmenter_of(labeller)
     scene = open_scene(scene, segmenter)
     prepared = prepare_scene(scene, labeller)
-    paths = _paths(out, options)
+    paths = _paths(out, options, segmenter.legend)
     with output_lock(*paths.values(), shared=options.part is not None):
-        journals = _journals(paths[LABELS], options)
+        journals = _journals(Path(out), options)
         resumed = [_goes_on(options) and journal.load() for journal in journals.values()]
-        _check(paths, options, [run, scene], resumed=any(resumed))
-        plan = _plan(segmenter, prepared.labelled, options, _begun_job(paths[LABELS], options, journals, resumed))
+        _check(out, paths, options, [run, scene], resumed=any(resumed))
+        plan = _plan(segmenter, prepared.labelled, options, _begun_job(Path(out), options, journals, resumed))
         compute, lattice = plan.compute, plan.lattice
         tags = _tags(segmenter, identity, prepared, lattice.tiling) | {PRECISION: compute.precision}
         outputs = Outputs(paths, scene.grid, segmenter.legend, tags)
@@ -188,26 +191,38 @@ def check_outputs(
     >>> check_outputs("labels.tif", PredictOptions(), ["runs/unet"])
     """
     paths = _paths(out, options)
-    resumed = options.resume and any(journal.is_begun for journal in _journals(paths[LABELS], options).values())
-    _check(paths, options, inputs, resumed=resumed)
+    resumed = options.resume and any(journal.is_begun for journal in _journals(Path(out), options).values())
+    _check(out, paths, options, inputs, resumed=resumed)
 
 
-def _paths(out: str | Path, options: PredictOptions) -> dict[str, Path]:
-    paths = {LABELS: Path(out), PROBABILITIES: options.probabilities, ENTROPY: options.entropy}
+def _paths(out: str | Path, options: PredictOptions, legend: Legend | None = None) -> dict[str, Path]:
+    """The file of each product, `out` first. Errors: InputError for products that a run of this legend does not have."""
+    paths = {LABELS: out, VALUES: options.values, PROBABILITIES: options.probabilities, ENTROPY: options.entropy}
+    if legend is not None and not legend.classes:
+        if options.values or options.probabilities or options.entropy:
+            raise InputError(
+                f"the run estimates {legend.name} and has no classes: --out is its raster. Leave out --values, --probabilities and "
+                "--entropy."
+            )
+        return {VALUES: Path(out)}
+    if legend is not None and legend.quantity is None and options.values:
+        raise InputError(f"--values {options.values}: the run has classes alone, {legend.name}. Leave it out.")
     return {name: Path(path) for name, path in paths.items() if path is not None}
 
 
-def _check(paths: Mapping[str, Path], options: PredictOptions, inputs: Sequence[Any], *, resumed: bool) -> None:
+def _check(
+    out: str | Path, paths: Mapping[str, Path], options: PredictOptions, inputs: Sequence[Any], *, resumed: bool
+) -> None:
     """Refuse outputs that are inputs or exist, and to discard what an interrupted job has finished."""
-    written = [*label_raster_files(paths[LABELS]), *(path for name, path in paths.items() if name != LABELS)]
+    written = [*label_raster_files(Path(out)), *(path for path in paths.values() if path != Path(out))]
     read = [item.folder if isinstance(item, Run) else item for item in inputs]
     check_not_inputs(written, [list(item.layers.values()) if isinstance(item, Scene) else item for item in read])
     complete = options.resume and not resumed and all(path.is_file() for path in paths.values())
     for path in paths.values():
         check_overwrite(check_raster_suffix(path), overwrite=options.overwrite, resume=resumed, complete=complete)
     if options.part is None:
-        for part in [WHOLE, *RowJournal.parts(paths[LABELS])]:
-            RowJournal(paths[LABELS], part).check_kept(overwrite=options.overwrite, resume=options.resume)
+        for part in [WHOLE, *RowJournal.parts(Path(out))]:
+            RowJournal(Path(out), part).check_kept(overwrite=options.overwrite, resume=options.resume)
 
 
 def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | None = None) -> str:
@@ -246,16 +261,21 @@ def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | 
     lattice, compute = plan.lattice, plan.compute
     text = (
         f"{scene.shape[0]} x {scene.shape[1]} px, {len(lattice)} tiles of {lattice.tiling.tile_px} px "
-        f"({lattice.tiling.blending if lattice.tiling.blends else 'crop'}, step {lattice.tiling.stride_px} px), {run.legend.num_classes} classes, "
+        f"({lattice.tiling.blending if lattice.tiling.blends else 'crop'}, step {lattice.tiling.stride_px} px), {_describe_legend(run.legend)}, "
         f"on {compute.device} in {compute.precision} with {compute.threads} threads"
     ) + (f"; {prepared}" if str(prepared) else "")
     if out is None or not interrupted:
         return text
-    identity = _identity(_segmenter_of(run)[1], plan, run.segmenter, prepared, _paths(out, options))
+    identity = _identity(_segmenter_of(run)[1], plan, run.segmenter, prepared, _paths(out, options, run.legend))
     for journal in interrupted:
         journal.check(identity | {"strip_px": journal.job["strip_px"]})
     done = sum(journal.counts.get("tiles", 0) for journal in interrupted)
     return f"{text}; goes on with an interrupted job: {done} of {len(lattice)} tiles are done"
+
+
+def _describe_legend(legend: Legend) -> str:
+    classes = [f"{legend.num_classes} classes"] if legend.classes else []
+    return " and ".join([*classes, *([] if legend.quantity is None else [str(legend.quantity)])])
 
 
 def _goes_on(options: PredictOptions) -> bool:
@@ -305,7 +325,7 @@ def _plan(segmenter: Segmenter, scene: Scene, options: PredictOptions, begun: Ma
     before = begun.get("compute", {})
     threads = options.threads or before.get("threads") or (None if options.executor is None else 1)
     compute = choose(options.device, options.precision, threads)
-    if _only_float32(segmenter):
+    if _only_float32(segmenter) or (segmenter.legend.quantity is not None and options.precision == "auto"):
         compute = replace(compute, precision=FLOAT32)
     lattice = Lattice(scene.shape, _tiling(segmenter, options, scene.shape))
     together = options.batch_tiles or before.get("batch_tiles")

@@ -33,6 +33,7 @@ class PredictOptions:
     ----------
     probabilities : file for the probability of each class, K bands packed as bytes: value / 254, 255 nodata
     entropy : file for the entropy over classes, packed likewise; 1 where all classes are equally probable
+    values : file for the quantity of a run that has classes as well, float32 in its unit; of a run without classes `out` is that file
     tile_px, halo_px, overlap_px, scores, blending : replace the run's own tiling where given, see `Tiling`; pixels
     memory_bytes
         Limit of the whole process; data that it held before, beyond 1 GB of Python and its libraries, are not counted.
@@ -69,6 +70,12 @@ class PredictOptions:
     ] = None
     entropy: Annotated[
         Path | None, Field(description="Write the entropy over classes here, 0–254.", json_schema_extra=RESULTS)
+    ] = None
+    values: Annotated[
+        Path | None,
+        Field(
+            description="Write what the run estimates beside its classes here, e.g. heights.", json_schema_extra=RESULTS
+        ),
     ] = None
     tile_px: Annotated[
         int | None,

@@ -1,15 +1,19 @@
 """What a prediction writes.
 
-The rasters are labels, and optionally probabilities and entropy. Takes finished rows of bytes; writes one Cloud-Optimized
+The rasters are labels, and optionally probabilities and entropy; or the values of a quantity. Takes finished rows; writes one Cloud-Optimized
 GeoTIFF per product, which gets its name when it is complete."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from deepnets4eo.arrays import ByteImage
+import numpy as np
+
+from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
@@ -19,11 +23,13 @@ from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE
 LABELS = "labels"
 PROBABILITIES = "probabilities"
 ENTROPY = "entropy"
+VALUES = "values"  # of the quantity, float32 in its unit; NaN where there is none
+NOTHING = 255  # byte of void and of nodata
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Files of a prediction. paths : product → file; `labels` is always among them. tags : of all files. Errors:
+    """Files of a prediction. paths : product → file, the first of them `labels` or `values`. tags : of all files. Errors:
     InputError where two products have one file."""
 
     paths: Mapping[str, Path]
@@ -41,24 +47,41 @@ class Outputs:
         """Names of what is written."""
         return list(self.paths)
 
-    def write(self, product: str, rows: Iterable[tuple[Window, ByteImage]]) -> None:
+    def write(self, product: str, rows: Iterable[tuple[Window, ByteImage | FloatImage]]) -> None:
         """Write a product from all its rows. Errors: OutputError where the disk refuses; nothing is left then."""
         with self._writer(product) as writer:
             for window, part in rows:
                 writer.write(window, part)
 
     def _writer(self, product: str) -> CogWriter:
-        path, names = self.paths[product], self.legend.names
+        path, names, quantity = self.paths[product], self.legend.names, self.legend.quantity
         if product == LABELS:
-            return CogWriter(path, self.grid, nodata=VOID, legend=self.legend, tags=self.tags)
+            return CogWriter(path, self.grid, nodata=VOID, legend=replace(self.legend, quantity=None), tags=self.tags)
+        if product == VALUES and quantity is not None:
+            tags = dict(self.tags) | {"MEANING": f"{quantity.name} in {quantity.unit}"} | quantity.to_tags()
+            return CogWriter(
+                path, self.grid, count=quantity.num_channels, dtype="float32", nodata=math.nan, band_names=quantity.band_names,
+                tags=tags, unit=quantity.unit,
+            )  # fmt: skip
         meaning = "probability of each class"
         if product == ENTROPY:
             meaning, names = "entropy over classes; 1: all are equally probable", ("entropy",)
         tags = dict(self.tags) | {"MEANING": f"{meaning}; value / {PACKED_ONE}", "PACKED_ONE": str(PACKED_ONE)}
-        count = bands_of(product, self.legend.num_classes)
+        count = bands_of(product, self.legend)
         return CogWriter(path, self.grid, count=count, nodata=PACKED_NODATA, band_names=names, tags=tags)
 
 
-def bands_of(product: str, num_classes: int) -> int:
-    """Bands of a product: one per class for probabilities, else one."""
-    return num_classes if product == PROBABILITIES else 1
+def bands_of(product: str, legend: Legend) -> int:
+    """Bands of a product: one a class for probabilities, those of the quantity for values, else one."""
+    bands = {PROBABILITIES: legend.num_classes, VALUES: legend.num_channels - legend.num_classes}
+    return bands.get(product, 1)
+
+
+def dtype_of(product: str) -> np.dtype[Any]:
+    """Type of a product's pixels: float32 for values, else bytes."""
+    return np.dtype(np.float32 if product == VALUES else np.uint8)
+
+
+def nothing(dtype: np.dtype[Any]) -> Any:
+    """What a pixel of this type holds where there is no result."""
+    return dtype.type(np.nan if dtype.kind == "f" else NOTHING)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Grid, Window, mean_gsd_m
-from deepnets4eo.prediction.stitching import NOTHING
+from deepnets4eo.prediction.outputs import nothing
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.segmenters.any_size import COARSEST_M, FINEST_M, takes_any_size, working_grid
 from deepnets4eo.segmenters.run import Run
@@ -128,7 +128,7 @@ class PreparedScene:
                 target = Window(first, left, min(CHUNK_ROWS, bottom - first), right - left)
                 valid = self.scene.read_stored(target, names)["valid"]
                 pixels = part[:, row_of[target.slices[0]] - window.row][:, :, cols]
-                yield target, np.where(valid, pixels, np.uint8(NOTHING))
+                yield target, np.where(valid, pixels, nothing(pixels.dtype))
 
 
 def prepare_scene(scene: Scene, labeller: Run | Segmenter) -> PreparedScene:

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.grid import Window
-from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, bands_of
+from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, VALUES, bands_of, dtype_of, nothing
 from deepnets4eo.prediction.tile_reader import ReadTile
 from deepnets4eo.tiling.lattice import Lattice, Tile, core_weights, weight_sums
-from deepnets4eo.tiling.scores import best_class, blended_probabilities, entropy, to_blend_scores, to_bytes
+from deepnets4eo.tiling.scores import best_class, blended_probabilities, entropy, map_classes, to_blend_scores, to_bytes
 
-NOTHING = 255  # byte of void and of nodata
+BYTES = np.dtype(np.uint8)
 CHUNK_ROWS = 64  # of scores turned into bytes at once: their temporary arrays stay small
 
 
@@ -42,12 +42,12 @@ class Strip:
 
 
 class RowBuffer:
-    """Finished pixels of a strip, (bands, rows, strip width) bytes, returned in whole blocks of rows. Peak memory:
-    bands · (block_px + core_px) · strip width."""
+    """Finished pixels of a strip, (bands, rows, strip width) of a type, returned in whole blocks of rows. Peak memory:
+    bands · (block_px + core_px) · strip width pixels."""
 
-    def __init__(self, bands: int, strip: Strip, lattice: Lattice, block_px: int) -> None:
+    def __init__(self, bands: int, strip: Strip, lattice: Lattice, block_px: int, dtype: np.dtype[Any] = BYTES) -> None:
         self._strip, self._block_px = strip, block_px
-        self._data = np.full((bands, block_px + lattice.tiling.core_px, strip.width), NOTHING, np.uint8)
+        self._data = np.full((bands, block_px + lattice.tiling.core_px, strip.width), nothing(dtype), dtype)
         self._top = strip.first_row
 
     def put(self, row: int, col: int, pixels: ByteImage) -> None:
@@ -72,7 +72,7 @@ class RowBuffer:
         rows = self._data[:, :height].copy()
         left = self._data.shape[1] - height
         self._data[:, :left] = self._data[:, height:]
-        self._data[:, left:] = NOTHING
+        self._data[:, left:] = nothing(self._data.dtype)
         self._top = bottom
         return window, rows
 
@@ -162,23 +162,23 @@ class FinishedBytes:
 
 class StripStitcher:
     """All products of one strip: tiles in, finished rows out. products : names of what is written. A tile's result is
-    its classes (core, core) uint8 where only labels are written and cores abut, else its raw scores (K, core, core)
-    float32; or bytes that a `DeviceStitcher` finished."""
+    its classes (core, core) uint8 where only labels are written and cores abut, else its raw scores (channels of the
+    legend, core, core) float32; or bytes that a `DeviceStitcher` finished."""
 
     def __init__(
         self, strip: Strip, lattice: Lattice, cols: range, legend: Legend, products: Sequence[str], block_px: int
     ) -> None:
         self._lattice, self._cols, self._tiling = lattice, cols, lattice.tiling
-        self._values = np.asarray(legend.values, np.uint8)
+        self._legend, self._values = legend, np.asarray(legend.values, np.uint8)
         self._buffers = {
-            name: RowBuffer(bands_of(name, legend.num_classes), strip, lattice, block_px) for name in products
+            name: RowBuffer(bands_of(name, legend), strip, lattice, block_px, dtype_of(name)) for name in products
         }
         self._valid = np.zeros((0, 0), bool)
 
     @cached_property
     def _blender(self) -> Blender:
         """Sums of scores; not made where a device sums them."""
-        return Blender(self._lattice, self._cols, len(self._values), self._emit)
+        return Blender(self._lattice, self._cols, self._legend.num_channels, self._emit)
 
     def add(self, read: ReadTile, result: FloatImage | ByteImage | FinishedBytes | None) -> None:
         """Add a tile, in lattice order; result is None for a tile without valid pixels."""
@@ -193,7 +193,9 @@ class StripStitcher:
         # networks return channels last; sums over classes are five times as fast with each class together
         scores = None if result is None else np.ascontiguousarray(result, np.float32)
         if self._tiling.blends:
-            self._blender.add(read.tile, None if scores is None else to_blend_scores(scores, self._tiling.scores))
+            self._blender.add(read.tile, None if scores is None else map_classes(
+                lambda raw: to_blend_scores(raw, self._tiling.scores), scores, len(self._values)
+            ))  # fmt: skip
         elif scores is not None:
             self._emit(core.row, core.col, scores)
 
@@ -211,6 +213,12 @@ class StripStitcher:
             valid = self._valid[top : top + part.shape[1], : part.shape[2]]
             if not valid.any():
                 continue
+            if VALUES in self._buffers:
+                values = np.where(valid, part[len(self._values) :], np.float32(np.nan))
+                self._buffers[VALUES].put(row + top, col, values)
+            if LABELS not in self._buffers:
+                continue
+            part = part[: len(self._values)]
             self._put_labels(row + top, col, best_class(part), valid)
             if PROBABILITIES in self._buffers or ENTROPY in self._buffers:
                 kind = self._tiling.scores if self._tiling.blends else "raw"
@@ -221,7 +229,7 @@ class StripStitcher:
     def _put_finished(self, finished: FinishedBytes) -> None:
         for product, pixels in finished.wait().items():
             valid = self._valid[: pixels.shape[1], : pixels.shape[2]]
-            self._buffers[product].put(finished.row, finished.col, np.where(valid, pixels, np.uint8(NOTHING)))
+            self._buffers[product].put(finished.row, finished.col, np.where(valid, pixels, nothing(pixels.dtype)))
 
     def _put_labels(self, row: int, col: int, classes: ByteImage, valid: Mask | None = None) -> None:
         labels = np.where(self._valid if valid is None else valid, self._values[classes], np.uint8(VOID))
@@ -229,4 +237,4 @@ class StripStitcher:
 
     def _put(self, product: str, row: int, col: int, fractions: FloatImage, valid: Mask) -> None:
         if product in self._buffers:
-            self._buffers[product].put(row, col, np.where(valid, to_bytes(fractions), np.uint8(NOTHING)))
+            self._buffers[product].put(row, col, np.where(valid, to_bytes(fractions), np.uint8(VOID)))

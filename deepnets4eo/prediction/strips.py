@@ -22,7 +22,7 @@ from deepnets4eo.grid import Window
 from deepnets4eo.jobs.parts import WHOLE, Part
 from deepnets4eo.jobs.row_journal import RowJournal
 from deepnets4eo.prediction.memory import QUEUE_BYTES, network_bytes, stitch_budget, strip_width
-from deepnets4eo.prediction.outputs import LABELS, Outputs, bands_of
+from deepnets4eo.prediction.outputs import LABELS, Outputs, bands_of, dtype_of
 from deepnets4eo.prediction.stitching import CHUNK_ROWS, FinishedBytes, Strip, StripStitcher
 from deepnets4eo.prediction.tile_reader import ReadTile, TileReader
 from deepnets4eo.rasters.cog import BLOCK_PX
@@ -102,7 +102,7 @@ class Job:
     def result_bytes(self) -> int:
         """Size of one tile's result."""
         pixels = self.lattice.tiling.core_px**2
-        return pixels * (4 * self.segmenter.legend.num_classes if self.needs_scores else 1)
+        return pixels * (4 * self.segmenter.legend.num_channels if self.needs_scores else 1)
 
     def infer(self, batch: FloatImage) -> Any:
         """Scores or classes of a batch of tiles, without their halo: arrays, or a tensor that a GPU still computes."""
@@ -117,14 +117,16 @@ class Job:
 def plan_strip_px(job: Job, memory_limit: int) -> int:
     """Width of strips that stay within the memory limit; computes the first tile to measure what the network takes.
     Errors: InputError where the limit does not suffice."""
-    tiling, num_classes = job.lattice.tiling, job.segmenter.legend.num_classes
+    tiling, legend = job.lattice.tiling, job.segmenter.legend
     network = network_bytes(lambda: _compute_first_tile(job) if job.blocks is None else None)
     reading = (job.workers + 1) * 3 * job.reader.segment_tiles * job.reader.tile_bytes
     if job.device_network is not None:  # pinned copies of the batch that is uploaded and the one before
         reading += 2 * job.batch_tiles * job.reader.tile_bytes
-    per_column = (job.block_px + tiling.core_px) * sum(bands_of(name, num_classes) for name in job.products)
-    per_column += 4 * num_classes * tiling.most_overlap_px
-    chunk = 4 * 4 * num_classes * CHUNK_ROWS * tiling.core_px
+    per_column = (job.block_px + tiling.core_px) * sum(
+        bands_of(name, legend) * dtype_of(name).itemsize for name in job.products
+    )
+    per_column += 4 * legend.num_channels * tiling.most_overlap_px
+    chunk = 4 * 4 * legend.num_channels * CHUNK_ROWS * tiling.core_px
     fixed = _queue_length(job) * job.result_bytes * job.batch_tiles + chunk
     stitching = stitch_budget(memory_limit, network, reading + fixed, per_column * job.block_px)
     return strip_width(job.lattice.shape[1], per_column, job.block_px, stitching)

@@ -48,7 +48,7 @@ def check_raster_suffix(path: str | Path) -> Path:
 class CogWriter:
     """Context manager that writes one COG window by window; nothing stands at `path` before it is whole. A `legend`
     writes the colours, names and void value of labels into the file, and a `.qml` beside it; `categorical` (implied by
-    it) says that values are names: overviews never average them. `level` of deflate is 1 (quick) to 9 (small). Windows
+    it) says that values are names: overviews never average them. `unit` is that of all bands, such as "m". `level` of deflate is 1 (quick) to 9 (small). Windows
     of whole 512-pixel blocks compress once; others work, and are written twice. Raises OutputError where the file
     cannot be written, or the disk is full.
 
@@ -72,12 +72,13 @@ class CogWriter:
         band_names: Sequence[str] = (),
         tags: Mapping[str, str] | None = None,
         wavelengths_nm: Sequence[float] = (),
+        unit: str = "",
         level: int = 6,
     ) -> None:
         self.path = check_raster_suffix(path)
         self.stream = partial_path(self.path)
         self._legend, self._band_names, self._level = legend, list(band_names), level
-        self._wavelengths_nm = list(wavelengths_nm)
+        self._wavelengths_nm, self._unit = list(wavelengths_nm), unit
         self._categorical = categorical or legend is not None
         self._tags = dict(tags or {}) | ({"LEGEND": json.dumps(legend.to_dict())} if legend else {})
         self._profile: dict[str, Any] = dict(
@@ -138,6 +139,8 @@ class CogWriter:
             self._stream.set_band_description(band, name)
         for band, nm in enumerate(self._wavelengths_nm, start=1):
             self._stream.update_tags(band, wavelength=f"{nm:.6g}", wavelength_units="nanometers")
+        if self._unit:
+            self._stream.units = [self._unit] * self._stream.count
         if self._legend is not None:
             self._stream.write_colormap(1, self._legend.color_table())
 

@@ -190,7 +190,7 @@ class TestTimeAugmentation(WrappedSegmenter):
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Probabilities, (N, K, h, w) float32, summing to 1 over K."""
         height, width = batch.shape[2] - 2 * margin_px, batch.shape[3] - 2 * margin_px
-        total = np.zeros((len(batch), self.legend.num_classes, height, width), np.float32)
+        total = np.zeros((len(batch), self.legend.num_channels, height, width), np.float32)
         for scale in self.scales:
             image = batch if scale == 1 else resize(batch, _scaled_shape(batch.shape[2:], scale))
             for turns, mirrored in VIEWS[self.views]:

@@ -109,7 +109,8 @@ class Run(WithSummary):
         layers = "; ".join(f"{name} ({list_names(layer.bands)})" for name, layer in self.inputs.layers.items())
         facts = {
             "inputs": f"{layers}{gsd_m}",
-            "classes": f"{self.legend.name} ({list_names(self.legend.names)})",
+            **({"classes": f"{self.legend.name} ({list_names(self.legend.names)})"} if self.legend.classes else {}),
+            **({"estimates": str(self.legend.quantity)} if self.legend.quantity else {}),
             "tiles": f"{self.tiling.tile_px} px with a halo of {self.tiling.halo_px} px",
             "seed": str(self.card.get("seed", "unknown")),
         }

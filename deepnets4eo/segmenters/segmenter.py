@@ -21,7 +21,7 @@ from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.networks import create_from_spec
 from deepnets4eo.tiling import Tiling
-from deepnets4eo.tiling.scores import best_class, probabilities
+from deepnets4eo.tiling.scores import best_class, map_classes, probabilities
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -38,7 +38,8 @@ TILE_PX = 256
 class Segmenter(Protocol):
     """What prediction, evaluation and damage mapping need; all arrays are batches of prepared tiles.
 
-    `margin_px` pixels, the halo, are cut off on each side of what is returned.
+    `margin_px` pixels, the halo, are cut off on each side of what is returned. Where the legend has a quantity, its mean, in
+    its unit, and where it says so its standard deviation follow the K classes as further channels, in scores and probabilities.
 
     Examples
     --------
@@ -79,6 +80,7 @@ class Segmenter(Protocol):
 class ProbabilitySegmenter:
     """Base of segmenters that compute probabilities; subclasses implement `predict_proba`."""
 
+    legend: Legend
     tiling: Tiling
 
     @property
@@ -92,11 +94,15 @@ class ProbabilitySegmenter:
 
     def predict_raw(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Log-probabilities, (N, K, h, w) float32."""
-        return np.log(np.maximum(self.predict_proba(batch, margin_px=margin_px), np.finfo(np.float32).tiny))
+        proba = self.predict_proba(batch, margin_px=margin_px)
+        return map_classes(
+            lambda p: np.log(np.maximum(p, np.finfo(np.float32).tiny)), proba, self.legend.num_classes, axis=1
+        )
 
     def predict_classes(self, batch: Batch, *, margin_px: int = 0) -> ByteImage:
         """Class indices of the best scores, (N, h, w) uint8."""
-        return np.stack([best_class(image) for image in self.predict_proba(batch, margin_px=margin_px)])
+        count = self.legend.num_classes
+        return np.stack([best_class(image[:count]) for image in self.predict_proba(batch, margin_px=margin_px)])
 
 
 class NetworkSegmenter:
@@ -126,7 +132,7 @@ class NetworkSegmenter:
         if stored not in STORED:
             raise InputError(f"weights are to be stored as {stored!r}; expected {' or '.join(STORED)}.")
         self.stored = stored
-        described = {"in_channels": inputs.in_channels, "num_classes": legend.num_classes}
+        described = {"in_channels": inputs.in_channels, "num_classes": legend.num_channels}
         self.network = dict(network) | {key: network.get(key, value) for key, value in described.items()}
         wrong = {key: self.network[key] for key, value in described.items() if self.network[key] != value}
         if wrong:
@@ -149,13 +155,14 @@ class NetworkSegmenter:
 
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Probabilities, (N, K, h, w) float32, summing to 1 over K."""
-        return probabilities(self.predict_raw(batch, margin_px=margin_px), axis=1)
+        raw = self.predict_raw(batch, margin_px=margin_px)
+        return map_classes(lambda logits: probabilities(logits, axis=1), raw, self.legend.num_classes, axis=1)
 
     def predict_classes(self, batch: Batch, *, margin_px: int = 0) -> ByteImage:
         """Class indices of the best logits, (N, h, w) uint8; on the device where that is faster."""
         import torch
 
-        logits = self._logits(batch, margin_px)
+        logits = self._logits(batch, margin_px)[:, : self.legend.num_classes]
         if self.compute.device == "cpu":  # torch's argmax takes up to ten times as long
             return np.stack([best_class(image) for image in logits.float().numpy()])
         return np.asarray(logits.argmax(dim=1).to(torch.uint8).cpu().numpy())
@@ -205,7 +212,7 @@ class NetworkSegmenter:
         from safetensors.torch import load_file
 
         path = folder / WEIGHTS
-        described = {"in_channels": inputs.in_channels, "num_classes": legend.num_classes}
+        described = {"in_channels": inputs.in_channels, "num_classes": legend.num_channels}
         stored = description.get("stored", "float32")
         _check_size(described | description["network"], path, stored)
         segmenter = cls(description["network"], inputs, legend, tiling=tiling, stored=stored)

@@ -12,6 +12,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, Method, ground
 
 LOWEST_M, HIGHEST_M = -500.0, 9000.0  # from below the shore of the Dead Sea (-430 m) to above Everest (8849 m)
+SURFACE_M = 30.0  # no site has 95 % of its ground under buildings or trees of this height
 _log = logging.getLogger(__name__)
 
 
@@ -65,6 +66,17 @@ def impossible(heights: NDArray[np.floating]) -> NDArray[np.bool_]:
     >>> impossible(np.array([-9999.0, -430.0, 8849.0, 12000.0, np.nan])).tolist()
     [True, False, False, True, False]"""
     return ~np.isnan(heights) & ~((heights >= LOWEST_M) & (heights <= HIGHEST_M))
+
+
+def check_above_ground(heights: NDArray[np.floating], source: str, remedy: str) -> None:
+    """Refuse heights (n,) that seem to be above the sea (DSM) where heights above ground (nDSM) are expected. Raises InputError that ends
+    in the remedy."""
+    low = float(np.percentile(heights, 5)) if heights.size else 0.0
+    if low > SURFACE_M:
+        raise InputError(
+            f"{source}: 95 % of the heights are above {low:.0f} m; they seem to be above the sea (DSM), expected above ground "
+            f"(nDSM). {remedy}"
+        )
 
 
 def warn_of_impossible(count: int, name: str) -> None:

@@ -4,6 +4,7 @@ axis."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,20 @@ def probabilities(raw: FloatImage, axis: int = 0) -> FloatImage:
     exponential = np.exp(raw - raw.max(axis=axis, keepdims=True))
     exponential /= exponential.sum(axis=axis, keepdims=True)
     return exponential
+
+
+def map_classes(
+    function: Callable[[FloatImage], FloatImage], scores: FloatImage, num_classes: int, axis: int = 0
+) -> FloatImage:
+    """Apply a function to the scores of the classes; channels that follow them, of a quantity, stay as they are.
+
+    >>> map_classes(lambda scores: scores + 1, np.zeros(3, np.float32), 2).tolist()
+    [1.0, 1.0, 0.0]
+    """
+    if num_classes == scores.shape[axis]:
+        return function(scores)
+    classes, values = np.split(scores, [num_classes], axis=axis)
+    return np.concatenate([function(classes), values], axis=axis) if num_classes else scores
 
 
 def to_blend_scores(raw: FloatImage, kind: Scores, axis: int = 0) -> FloatImage:

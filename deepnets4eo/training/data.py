@@ -66,7 +66,7 @@ class SceneSamples:
         target_layers = ("height",)
 
         def target(self, layers, labelled):
-            return {"height": np.where(labelled, layers["height"][0], np.float32(np.nan))}
+            return {"height": np.where(labelled & layers["valid"], layers["height"][0], np.float32(np.nan))}
     ```
     """
 
@@ -79,8 +79,8 @@ class SceneSamples:
     def target(self, layers: Mapping[str, NDArray[Any]], labelled: NDArray[np.bool_]) -> Sample:
         """The target of a window, by name.
 
-        layers : what `Scene.read` returned of inputs and `target_layers`, with "valid" (h, w) bool. labelled : (h, w)
-        bool, where the target may be learnt from; everything else is void."""
+        layers : what `Scene.read` returned of `target_layers`, with "valid" (h, w) bool. labelled : (h, w) bool, where the
+        inputs are valid and the target may be learnt from; everything else is void."""
         raise NotImplementedError(f"{type(self).__name__} does not define its target")
 
     def windows(self, epoch: int) -> list[SampleWindow]:
@@ -119,12 +119,13 @@ class SceneSamples:
 
         Beyond the edge of the scene its inputs are mirrored, as in prediction, and the target is void."""
         named = self.split.scenes[window.scene]
-        layers = named.scene.read(window.window, [*self.inputs.present(named.scene), *self.target_layers])
+        layers = named.scene.read(window.window, self.inputs.present(named.scene))
+        targets = named.scene.read(window.window, self.target_layers)  # apart: where they are void, inputs are not
         if hidden is not None:
             layers["valid"] = layers["valid"] & ~hidden
         ends = np.cumsum([len(layer.bands) for layer in self.inputs.layers.values()])
         sample: Sample = dict(zip(self.inputs.names, np.split(self.inputs.prepare(layers), ends[:-1]), strict=True))
-        sample |= self.target(layers, labelled & layers["valid"]) | {"valid": layers["valid"]}
+        sample |= self.target(targets, labelled & layers["valid"]) | {"valid": layers["valid"]}
         inside = window.window.clip(named.scene.shape)
         if inside != window.window:
             beyond, (rows, cols) = window.window.within(inside), inside.within(window.window).slices
@@ -144,13 +145,13 @@ class ClassSamples(SceneSamples):
     """Windows of labelled scenes, at random or around each class in turn (`data.sampling`); the target is mask (H, W)
     uint8 with void 255."""
 
-    target_layers = (LABELS,)
+    target_layers: tuple[str, ...] = (LABELS,)
 
     def __init__(
         self, split: DataSplit[LabelledScene], inputs: InputSpec, recipe: Recipe, cells: Sequence[ClassCells]
     ) -> None:
         super().__init__(split, inputs, recipe)
-        self._cells = cells
+        self.cells = cells
         self._to_index = split.scenes[0].labels.legend.to_index()
         self._counts = np.array([[len(cells_of_class) for cells_of_class in one.cells] for one in cells], float)
         self._present = np.flatnonzero(self._counts.sum(axis=0))
@@ -171,9 +172,9 @@ class ClassSamples(SceneSamples):
         if self.data.sampling != "balanced":
             return super().draw(rng)
         chosen = int(rng.choice(self._present))
-        scene = int(rng.choice(len(self._cells), p=self._by_class[:, chosen]))
+        scene = int(rng.choice(len(self.cells), p=self._by_class[:, chosen]))
         only = np.arange(self._by_class.shape[1]) == chosen
-        cells = replace(self._cells[scene], counts=np.where(only, self._cells[scene].counts, 0))
+        cells = replace(self.cells[scene], counts=np.where(only, self.cells[scene].counts, 0))
         return SampleWindow(scene, balanced_windows(cells, self.data.tile_px, 1, rng)[0])
 
     @cached_property

@@ -15,19 +15,19 @@ A task is one short module and one line in `setup.cfg` under `deepnets4eo.traini
 
 The module ends in a function that calls the four steps, and in the `Task` that the entry point names:
 
-    def train_height(recipe: HeightRecipe, out: Path, options: TrainOptions) -> Path:
-        split = make_split(open_layers(recipe.data, ["image", "height"]), recipe.data)
+    def train_share(recipe: ShareRecipe, out: Path, options: TrainOptions) -> Path:
+        split = make_split(open_layers(recipe.data, ["image"]), recipe.data)
         inputs = measure_inputs(split, ["image"])
         segmenter = build_segmenter(recipe, {"name": recipe.model.network}, inputs, LEGEND)
-        samples = HeightSamples(split, inputs, recipe)
-        scorer = HeightScorer(samples)
+        samples = ShareSamples(split, inputs, recipe)
+        scorer = ShareScorer(samples)
         notes = fit_segmenter(segmenter, samples, criterion, scorer, recipe, out, options)
         return write_run(segmenter, recipe, out, split=split, scores=scorer(segmenter), notes=notes)
 
-    TASK = Task(train_height, HeightRecipe)
+    TASK = Task(train_share, ShareRecipe)
 
 `train` locks and checks the folder, and `--resume`, `--overwrite` and `--set` work, before the task is called.
-`tests/example_height_task.py` is such a module, whole; `tests/training/test_example_task.py` trains it, and a second one with
+`training.regression` is such a module, whole, for heights and other values; `tests/training/test_example_task.py` has a short one, with
 one number an image.
 """
 
@@ -82,7 +82,7 @@ def build_segmenter(
     recipe : the recipe; its `train.seed`, `model.encoder_weights` and, without `tiling`, its section `predict` are used
     network : arguments of `create_model`: the name and options of a registered network, without channels and classes
     inputs : layers and scaling; the network takes their bands, concatenated
-    legend : the network has one output per class. A regression has a legend with one class.
+    legend : the network has one output per class, then those of its quantity
     tiling : how prediction cuts scenes; none: as the recipe's section `predict` says
 
     Returns
@@ -105,7 +105,7 @@ def build_segmenter(
     from deepnets4eo.segmenters.networks import create_model
 
     predict = recipe.predict
-    sizes: dict[str, Any] = {"in_channels": inputs.in_channels, "num_classes": legend.num_classes}
+    sizes: dict[str, Any] = {"in_channels": inputs.in_channels, "num_classes": legend.num_channels}
     if tiling is None:
         tiling = Tiling(**predict.model_dump())
     with torch.random.fork_rng(devices=[]):

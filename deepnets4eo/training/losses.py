@@ -283,8 +283,8 @@ def contrastive_loss(distances: Tensor, mask: Tensor, *, margin: float = 2.0, ch
     """
     changed = (mask == change_index).to(distances.dtype)
     unchanged = ((mask != change_index) & (mask != VOID)).to(distances.dtype)
-    near = (unchanged * distances.square()).sum() / _counted(unchanged)
-    apart = (changed * F.relu(margin - distances).square()).sum() / _counted(changed)
+    near = (unchanged * distances.square()).sum() / counted_pixels(unchanged)
+    apart = (changed * F.relu(margin - distances).square()).sum() / counted_pixels(changed)
     return (near + apart) / 2
 
 
@@ -316,7 +316,7 @@ def _resize(distances: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(distances, size, mode="bilinear", align_corners=False)
 
 
-def _counted(pixels: Tensor) -> Tensor:
+def counted_pixels(pixels: Tensor) -> Tensor:
     """How many pixels, at least 1; where several processes learn from one batch, their mean, as of cross-entropy."""
     number = pixels.sum()
     if torch.is_grad_enabled():

@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.segmenters.units import InUnits
 from deepnets4eo.training.recipe import TrainSection
 
 LR_FACTOR = "lr_factor"  # key of an optimiser's group
@@ -88,6 +89,7 @@ def build_optimizer(network: nn.Module, train: TrainSection) -> Optimizer:
 
 def _encoder_parameters(network: nn.Module) -> set[nn.Parameter]:
     """What the network names as its encoder: by `encoder_parameters()`, else all of its part `encoder`."""
+    network = network.network if isinstance(network, InUnits) else network
     named = getattr(network, "encoder_parameters", None) or getattr(
         getattr(network, "encoder", None), "parameters", None
     )

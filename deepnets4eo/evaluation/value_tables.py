@@ -1,0 +1,88 @@
+"""Scores of a quantity, such as heights, as text, Markdown and CSV. Takes the dictionary that `evaluation.values` makes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from deepnets4eo.metrics.values import SCORES
+from deepnets4eo.outputs.safe_text import csv_text, markdown_text
+
+TITLES = {
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "nmad": "NMAD",
+    "le90": "LE90",
+    "r2": "R²",
+    "delta1": "δ1",
+    "delta2": "δ2",
+    "delta3": "δ3",
+}
+
+
+def text_table(report: Mapping[str, Any]) -> str:
+    """Returns the scores of a report as text: all pixels, then those by class and by level."""
+    rows = _table(report)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    return "\n".join([_title(report), *lines, *_remarks(report)]) + "\n"
+
+
+def markdown_table(report: Mapping[str, Any]) -> str:
+    """Returns the same table as Markdown."""
+    head, *rows = [[markdown_text(cell) for cell in row] for row in _table(report)]
+    lines = [f"| {' | '.join(row)} |" for row in (head, ["---", *["---:"] * (len(head) - 1)], *rows)]
+    remarks = [f"- {markdown_text(remark)}" for remark in _remarks(report)]
+    return "\n".join([f"### {markdown_text(_title(report))}", "", *lines, "", *remarks]) + "\n"
+
+
+def csv_table(report: Mapping[str, Any]) -> str:
+    """Returns one value a row: group (all, class, level), its name, score, value."""
+    rows: list[list[Any]] = [["group", "name", "score", "value"]]
+    for group, name, scores in _groups(report):
+        rows += [[group, name, score, "" if math.isnan(scores[score]) else repr(scores[score])] for score in SCORES]
+    return csv_text(rows)
+
+
+def headline(report: Mapping[str, Any]) -> str:
+    """Returns RMSE, mean absolute error and bias in one line."""
+    unit, values = report["quantity"]["unit"], report["values"]
+    return f"RMSE {values['rmse']:.3g} {unit}, MAE {values['mae']:.3g} {unit}, bias {values['bias']:+.3g} {unit}"
+
+
+def _groups(report: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, float]]]:
+    yield "all", "", report["values"]
+    for group in ("class", "level"):
+        for name, scores in report.get(f"by_{group}", {}).items():
+            yield group, name, scores
+
+
+def _title(report: Mapping[str, Any]) -> str:
+    quantity = report["quantity"]
+    return f"Errors of {quantity['name']}: RMSE to LE90 in {quantity['unit']}, others are shares or ratios"
+
+
+def _table(report: Mapping[str, Any]) -> list[list[str]]:
+    unit = report["quantity"]["unit"]
+    rows = [["", "pixels", *(TITLES.get(score, score) for score in SCORES)]]
+    for group, name, scores in _groups(report):
+        title = {"all": "all", "class": name, "level": f"{name} {unit}"}[group]
+        rows.append(
+            [
+                title,
+                f"{scores['pixels']:,}",
+                *("–" if math.isnan(scores[one]) else f"{scores[one]:.3f}" for one in SCORES),
+            ]
+        )
+    return rows
+
+
+def _remarks(report: Mapping[str, Any]) -> list[str]:
+    values = report["values"]
+    missed, zero = values["unpredicted"], values["pixels"] - values["positive"]
+    return [
+        *([f"{missed:,} reference pixels have no prediction and enter no score."] if missed else []),
+        *([f"rel, rms_log, log10 and δ leave out {zero:,} pixels whose reference is not above 0."] if zero else []),
+        *(f"Note: {note}" for note in report.get("notes", [])),
+    ]

@@ -1,0 +1,194 @@
+"""A raster of a quantity, such as heights, scored against a reference: streamed window by window; whole, by class and by level.
+
+Takes rasters in one unit, alone or as pairs of tiles; the prediction is brought onto the reference's grid by nearest neighbour.
+Refuses rasters that do not overlap, and references in another unit."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.cards.quantity import Quantity
+from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation.label_reader import LabelReader
+from deepnets4eo.evaluation.options import LEVELS
+from deepnets4eo.evaluation.scoring import SYNTHETIC_NOTE, grid_note
+from deepnets4eo.evaluation.withheld import Withheld
+from deepnets4eo.grid import READ_PX, Window, blocks
+from deepnets4eo.metrics.values import ValueScores
+from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
+from deepnets4eo.rasters.scene import Layer, LayerLike
+from deepnets4eo.terrain.heights import check_above_ground
+from deepnets4eo.terrain.units import check_layer_unit, check_stated_unit
+
+THUMBNAIL_PX = 512  # of a reference, to see whether it holds heights above the sea
+
+
+class GroupedScores:
+    """Scores of all pixels, of those of each class, and of those between two levels of the reference.
+
+    Parameters
+    ----------
+    names : names of the classes, maybe none
+    levels : ascending edges, in the unit of the quantity
+
+    Examples
+    --------
+    >>> scores = GroupedScores(["ground"]).update(np.array([0.0, 30.0]), np.array([1.0, 30.0]), np.array([0, 255]))
+    >>> scores.by_class["ground"].mae, scores.by_level["above 20"].mae
+    (1.0, 0.0)
+    """
+
+    def __init__(self, names: Sequence[str] = (), levels: Sequence[float] = LEVELS) -> None:
+        self.levels = tuple(levels)
+        self.whole = ValueScores()
+        self.by_class = {name: ValueScores() for name in names}
+        between = [f"{low:g} to {high:g}" for low, high in itertools.pairwise(levels)]
+        texts = [f"below {levels[0]:g}", *between, f"above {levels[-1]:g}"] if levels else []
+        self.by_level = {text: ValueScores() for text in texts}
+
+    def update(
+        self, reference: NDArray[np.floating], prediction: NDArray[np.floating], classes: NDArray[Any] | None = None
+    ) -> GroupedScores:
+        """Count pixels: reference and prediction of one shape, NaN where there is none; classes are class indices, of that shape."""
+        known = np.isfinite(reference)
+        truth, guess = reference[known], prediction[known]
+        self.whole.update(truth, guess)
+        level = np.digitize(truth, self.levels)
+        for number, scores in enumerate(self.by_level.values()):
+            scores.update(truth[level == number], guess[level == number])
+        if classes is not None:
+            own = classes[known]
+            for number, scores in enumerate(self.by_class.values()):
+                scores.update(truth[own == number], guess[own == number])
+        return self
+
+    def to_dict(self, quantity: Quantity) -> dict[str, Any]:
+        """`values`, the scores of all pixels by name, the same `by_class` and `by_level`, and the quantity with its unit."""
+        groups = {"by_class": self.by_class, "by_level": self.by_level}
+        met = {
+            group: {
+                name: one.to_dict() for name, one in scores.items() if one.sums["pixels"] or one.sums["unpredicted"]
+            }
+            for group, scores in groups.items()
+        }
+        return (
+            {"values": self.whole.to_dict()}
+            | {"quantity": quantity.to_dict()}
+            | {group: scores for group, scores in met.items() if scores}
+        )
+
+
+def evaluate_values(
+    pairs: Iterable[tuple[LayerLike, LayerLike]],
+    quantity: Quantity,
+    *,
+    levels: Sequence[float] = LEVELS,
+    class_map: LayerLike | None = None,
+    withheld: Withheld | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> dict[str, Any]:
+    """Score rasters of a quantity against references, as one.
+
+    Peak memory: some 40 bytes × 2048², and GDAL's cache of 128 MiB, for rasters of any size.
+
+    Parameters
+    ----------
+    pairs
+        (prediction, reference), each a path, array or Layer in the unit of the quantity; the first band is scored. Each prediction is
+        resampled to its reference's grid by nearest neighbour.
+    quantity : its limits and its zero say which pixels of the reference have a value
+    levels : ascending edges of the reference's values between which scores are given, too
+    class_map : label raster with its legend in its tags, by whose classes scores are given, too
+    withheld : pixels that a training did not learn from: no others are scored
+    progress : function that is called with the share of the work that is done, 0–1
+
+    Returns
+    -------
+    dict
+        `values`: `rmse`, `mae`, `bias`, `nmad` and `le90` in the unit; `r2`, `rel`, `rms_log`, `log10` and `delta1` … `delta3`, see
+        `ValueScores`, and numbers of pixels. The same in `by_class` and `by_level`; the quantity, notes and inputs.
+
+    Raises
+    ------
+    GridError
+        The rasters of a pair do not overlap, or only one has a CRS and the sizes differ.
+    InputError
+        No pixel of the references has a value, or they are in another unit or above the sea.
+
+    Examples
+    --------
+    >>> from deepnets4eo.cards.quantity import QUANTITIES
+    >>> heights = np.array([[0.0, 4.0]], np.float32)
+    >>> evaluate_values([(heights + 1, heights)], QUANTITIES["height"])["values"]["mae"]
+    1.0
+    """
+    pairs = list(pairs)
+    scores = GroupedScores(levels=levels)
+    report: dict[str, Any] = {"inputs": [], "notes": [], "synthetic": False}
+    with gdal_cache(CACHE_BYTES):
+        for number, (prediction, reference) in enumerate(pairs):
+            predicted, truth = Layer.open(prediction), Layer.open(reference)
+            read_window = _open_pair(predicted, truth, quantity, report, withheld)
+            read_classes = _open_classes(class_map, truth, scores)
+            windows = blocks(truth.shape, READ_PX)
+            for done, window in enumerate(windows, start=1):
+                classes = None if read_classes is None else read_classes(window)
+                scores.update(*read_window(window), classes)
+                if progress is not None:
+                    progress((number + done / len(windows)) / len(pairs))
+    if not scores.whole.sums["pixels"] + scores.whole.sums["unpredicted"]:
+        raise InputError(
+            f"The reference has no pixel with a {quantity.name} from {quantity.low:g} to {quantity.high:g} {quantity.unit}: all is void. "
+            "Check its unit and nodata."
+        )
+    protocol = {
+        "void_in_reference": "ignored", "void_in_prediction": "counted as unpredicted", "levels": list(levels),
+        **({"withheld": withheld.to_dict()} if withheld is not None else {}),
+    }  # fmt: skip
+    return scores.to_dict(quantity) | {"protocol": protocol} | report
+
+
+def _open_pair(
+    predicted: Layer, truth: Layer, quantity: Quantity, report: dict[str, Any], withheld: Withheld | None
+) -> Callable[[Window], tuple[NDArray[Any], NDArray[Any]]]:
+    """What reads reference and prediction of a window, (h, w) float32, NaN where there is none; notes go into the report."""
+    for layer in (predicted, truth) if quantity.unit == "m" else ():
+        check_layer_unit(layer)
+        check_stated_unit(layer)
+    if quantity.name == "height":
+        data, valid, _ = truth.thumbnail(THUMBNAIL_PX)
+        check_above_ground(data[0][valid], truth.source, "Score against an nDSM: deepnets4eo layers heights.")
+    report["inputs"].append({"prediction": predicted.source, "reference": truth.source})
+    if note := grid_note(predicted.source, predicted.grid, truth.grid):
+        report["notes"].append(note)
+    if (predicted.synthetic or truth.synthetic) and not report["synthetic"]:
+        report["synthetic"] = True
+        report["notes"].append(SYNTHETIC_NOTE)
+    here, mask = predicted.on(truth.grid, "nearest"), None if withheld is None else withheld.on(truth)
+
+    def read_window(window: Window) -> tuple[NDArray[Any], NDArray[Any]]:
+        (reference, known), (values, valid) = truth.read(window), here.read(window)
+        known = known & quantity.known_mask(reference[0]) & (True if mask is None else mask(window))
+        nothing = np.float32(np.nan)
+        return np.where(known, reference[0], nothing), np.where(valid, values[0], nothing)
+
+    return read_window
+
+
+def _open_classes(
+    class_map: LayerLike | None, truth: Layer, scores: GroupedScores
+) -> Callable[[Window], NDArray[Any]] | None:
+    """What reads the class indices of a window; the scores get the classes of the map. Errors: InputError without a legend."""
+    if class_map is None:
+        return None
+    layer = Layer.open(class_map, labels=True)
+    if layer.legend is None:
+        raise InputError(f"{layer.source} has no legend in its tags; expected labels as predict writes them.")
+    for name in layer.legend.names:
+        scores.by_class.setdefault(name, ValueScores())
+    return LabelReader(layer, layer.legend).on(truth.grid).read

@@ -1,0 +1,46 @@
+"""The head of networks that estimate a quantity: their last channels in its unit, such as metres.
+
+Takes any network; offset and scale are those of what it learns from, and stand in the run's card."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+MOST_LOG = 10.0  # of a variance, either way: e⁵ = 148 scales
+
+
+class InUnits(nn.Module):
+    """A network whose last channels are a quantity: value = offset + scale · output, deviation = scale · exp(output / 2).
+
+    Parameters
+    ----------
+    network : returns (N, K, H, W), the channels of the quantity last
+    offset, scale : mean and standard deviation of the values that are learnt, in their unit
+    deviation : whether the last channel is the logarithm of a variance
+
+    Examples
+    --------
+    >>> InUnits(nn.Identity(), offset=3.0, scale=2.0)(torch.ones(1, 1, 1, 1)).item()
+    5.0
+    """
+
+    def __init__(self, network: nn.Module, *, offset: float = 0.0, scale: float = 1.0, deviation: bool = False) -> None:
+        super().__init__()
+        self.network, self.offset, self.scale, self.deviation = network, offset, scale, deviation
+
+    def forward(self, image: Tensor) -> Tensor:
+        """image : (N, C, H, W), standardised · returns : (N, K, H, W) float32, logits and values in their unit."""
+        output = self.network(image).float()
+        last = output.shape[1] - (2 if self.deviation else 1)
+        parts = [output[:, :last], self.offset + self.scale * output[:, last : last + 1]]
+        if self.deviation:
+            parts.append(self.scale * torch.exp(output[:, last + 1 :].clamp(-MOST_LOG, MOST_LOG) / 2))
+        return torch.cat(parts, dim=1)
+
+
+def add_units(
+    network: nn.Module, num_classes: int, *, offset: float = 0.0, scale: float = 1.0, deviation: bool = False
+) -> nn.Module:
+    """The network with its last channels in the unit of a quantity; `num_classes` are all its channels."""
+    return InUnits(network, offset=offset, scale=scale, deviation=deviation)

@@ -1,0 +1,213 @@
+"""The raster of values that a regression learns from: its section of the recipe, how windows of it are read, and what is wrong with it.
+
+Takes layers of scenes in any unit whose factor is known; returns values in the unit of the quantity, NaN where void.
+Refuses other units, values that cannot be, surfaces where heights above ground are learnt, and zeros of which it is not clear what they mean."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from deepnets4eo.arrays import FloatImage, Mask
+from deepnets4eo.cards.quantity import QUANTITIES, Quantity
+from deepnets4eo.errors import InputError, name_hint
+from deepnets4eo.options import Section
+from deepnets4eo.terrain.heights import check_above_ground, ndsm
+from deepnets4eo.terrain.units import check_layer_unit, check_stated_unit
+from deepnets4eo.tiling.sampling import spread_indices
+from deepnets4eo.training.splits import TRAIN, DataSplit
+from deepnets4eo.training.statistics import WINDOW_PX, Moments
+
+log = logging.getLogger(__name__)
+
+MOST_WINDOWS = 200  # that the scaling is measured on, and that are checked
+TOLERATED = 0.01  # share of values that cannot be: they are void, with a warning
+GAP = 0.2  # of the unit: measured ground has heights between 0 and this; where none has, zero may mean no data
+SMALL_UNITS = {
+    0.001: "millimetres",
+    0.01: "centimetres",
+    0.1: "decimetres",
+}  # what stored numbers may be, by their factor
+
+
+class TargetSection(Section):
+    """The values that are learnt."""
+
+    layer: str = Field(default="height", description="layer of the scenes that holds them")
+    quantity: str | dict[str, Any] = Field(
+        default="height",
+        description="height (above ground, metres, zero is ground), depth (metres, zero is void), or name, unit, low, high and zero",
+    )
+    terrain: str | None = Field(
+        default=None, description="layer that is subtracted: `layer` is a surface model, this the terrain below it"
+    )
+    factor: float = Field(default=1.0, gt=0, description="unit of a stored number, e.g. 0.001 for millimetres")
+    zero: Literal["value", "void"] | None = Field(default=None, description="what 0 means; none: as the quantity says")
+    deviation: bool = Field(
+        default=False, description="estimate the standard deviation of each value; with the loss gaussian"
+    )
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Layers of the scenes that are read."""
+        return (self.layer,) if self.terrain is None else (self.layer, self.terrain)
+
+    def resolve_quantity(self) -> Quantity:
+        """The quantity with the changes of this section. Raises InputError for one that is not known."""
+        if isinstance(self.quantity, str) and self.quantity not in QUANTITIES:
+            raise InputError(
+                f"target.quantity={self.quantity} is unknown. {name_hint(self.quantity, list(QUANTITIES))} Or describe it: "
+                "{name: biomass, unit: t/ha, low: 0}."
+            )
+        known = (
+            QUANTITIES[self.quantity]
+            if isinstance(self.quantity, str)
+            else Quantity.from_dict(self.quantity, "target.quantity")
+        )
+        return replace(known, zero=self.zero or known.zero, deviation=self.deviation)
+
+    def values(self, layers: Mapping[str, NDArray[Any]], known: Mask) -> FloatImage:
+        """Values (h, w) float32 of what `Scene.read` returned, in the unit of the quantity; NaN where not `known` (h, w)."""
+        first = np.where(known, layers[self.layer][0] * np.float32(self.factor), np.float32(np.nan))
+        return first if self.terrain is None else ndsm(first, layers[self.terrain][0] * np.float32(self.factor))
+
+
+@dataclass(frozen=True)
+class TargetScale:
+    """Mean and standard deviation of the values of the training part, in their unit, and the number of pixels."""
+
+    mean: float
+    std: float
+    pixels: int
+
+
+@dataclass
+class _Tally:
+    """What the pixels of the training part hold."""
+
+    moments: Moments = field(default_factory=lambda: Moments(1))
+    kept: list[NDArray[np.float32]] = field(default_factory=list)
+    pixels: int = 0
+    infinite: int = 0
+
+
+def measure_target(split: DataSplit[Any], target: TargetSection, quantity: Quantity) -> TargetScale:
+    """Measure the scaling of a target over the training part, and refuse what is wrong with it.
+
+    Parameters
+    ----------
+    split : scenes and their parts
+    target, quantity : the layers, and what they measure
+
+    Returns
+    -------
+    TargetScale
+        The deviation is 1 where all values are equal.
+
+    Raises
+    ------
+    InputError
+        Another unit, no value at all, values that cannot be, surface heights, or zeros of unclear meaning.
+
+    Examples
+    --------
+    ```python
+    scale = measure_target(split, recipe.target, recipe.target.resolve_quantity())
+    ```
+    """
+    if quantity.unit == "m" and target.factor == 1:
+        for layer in (named.scene.layers[name] for named in split.scenes for name in target.layers):
+            check_layer_unit(layer)
+            check_stated_unit(layer)
+    tally, windows = _Tally(), split.windows(TRAIN, WINDOW_PX)
+    for at in [windows[index] for index in spread_indices(len(windows), MOST_WINDOWS)]:
+        sample = split.scenes[at.scene].scene.read(at.window, target.layers)
+        mask = split.mask(at.scene, TRAIN, at.window)
+        values = target.values(sample, sample["valid"] & mask)
+        tally.infinite += int((np.isinf(sample[target.layer][0]) & mask).sum())
+        tally.pixels += int(np.isfinite(values).sum())
+        tally.kept.append(values[np.isfinite(values)])
+        tally.moments.update(values[quantity.known_mask(values)][None])
+    source = _source(split, target)
+    check_values(
+        np.concatenate(tally.kept or [np.zeros(0, np.float32)]), target, quantity, source, infinite=tally.infinite
+    )
+    std = float(tally.moments.std[0])
+    return TargetScale(float(tally.moments.mean[0]), std if std > 0 else 1.0, tally.moments.count)
+
+
+def check_values(
+    values: NDArray[np.float32], target: TargetSection, quantity: Quantity, source: str, *, infinite: int = 0
+) -> None:
+    """Refuse values (n,) that cannot be those of a quantity, with what to do about it. Raises InputError."""
+    if infinite > TOLERATED * (len(values) + infinite):
+        raise InputError(
+            f"{source}: {infinite:,} values are infinite; expected numbers. Set them to nodata in the file."
+        )
+    if not len(values):
+        raise InputError(
+            f"{source}: no pixel of the training part has a value, all are void. Check nodata (data.nodata) and data.split."
+        )
+    beyond = values[(values < quantity.low) | (values > quantity.high)]
+    if len(beyond) > TOLERATED * len(values):
+        raise InputError(
+            f"{source}: {len(beyond) / len(values):.0%} of the values are not from {quantity.low:g} to {quantity.high:g} "
+            f"{quantity.unit}, e.g. {beyond[0]:g}. {_advice(beyond, values, target, quantity)}"
+        )
+    if len(beyond):
+        log.warning(
+            "%s: %d values beyond %g to %g %s are void.",
+            source,
+            len(beyond),
+            quantity.low,
+            quantity.high,
+            quantity.unit,
+        )
+    _check_zeros(values, target, quantity, source)
+    if quantity.name == "height" and target.terrain is None:
+        remedy = "Name the terrain model: --set target.terrain=LAYER, or make an nDSM: deepnets4eo layers heights."
+        check_above_ground(values, source, remedy)
+
+
+def _advice(beyond: NDArray[np.float32], values: NDArray[np.float32], target: TargetSection, quantity: Quantity) -> str:
+    numbers, counts = np.unique(beyond, return_counts=True)
+    if counts.max() > 0.9 * len(beyond):
+        return f"If {numbers[counts.argmax()]:g} means no data: --set data.nodata={{{target.layer}: {numbers[counts.argmax()]:g}}}."
+    if quantity.unit == "m" and target.factor == 1:
+        small = [
+            f"{unit} (--set target.factor={factor:g})" for factor, unit in SMALL_UNITS.items()
+            if (quantity.known_mask(values * factor) | (values == 0)).mean() > 1 - TOLERATED
+        ]  # fmt: skip
+        if small:
+            return f"They would be possible in {' or '.join(small)}."
+    return "Check unit and nodata, or set other limits: --set target.quantity={name: …, low: …, high: …}."
+
+
+def _check_zeros(values: NDArray[np.float32], target: TargetSection, quantity: Quantity, source: str) -> None:
+    """Refuse zeros that the recipe does not explain, where they seem to mean the other thing."""
+    zeros, near = values == 0, (values > 0) & (values <= GAP)
+    if quantity.zero == "void" and zeros.all():
+        raise InputError(f"{source}: all values are 0, which is void here. If 0 is a value: --set target.zero=value.")
+    if target.zero is not None or not TOLERATED < zeros.mean() < 1:
+        return
+    if quantity.zero == "value" and not near.any():
+        raise InputError(
+            f"{source}: {zeros.mean():.0%} of the values are 0, and none lies between 0 and {GAP:g}: do zeros mean {quantity.name} 0, as "
+            "of ground, or no data? Say so: --set target.zero=value or --set target.zero=void."
+        )
+    if quantity.zero == "void" and near.any():
+        raise InputError(
+            f"{source}: {zeros.mean():.0%} of the values are 0, others just above; as {quantity.name}, zeros are void. Say what they mean: "
+            "--set target.zero=void or --set target.zero=value."
+        )
+
+
+def _source(split: DataSplit[Any], target: TargetSection) -> str:
+    first = split.scenes[0].scene.layers[target.layer].source
+    return f"layer {target.layer!r} ({first}{'' if len(split.scenes) == 1 else f' and {len(split.scenes) - 1} more'})"
