@@ -190,7 +190,8 @@ def _prepare(recipe: RegressionRecipe) -> _Prepared:
     quantity, targets = recipe.target.resolve_quantity(), recipe.target.layers
     if recipe.legend:
         classes, labelled = open_labelled(recipe, targets)
-        legend, split = replace(classes, quantity=quantity), make_split(labelled, recipe.data)
+        legend = replace(classes, quantity=quantity)
+        split: DataSplit[Any] = make_split(labelled, recipe.data)
     else:
         legend = Legend(quantity.name, (), quantity=quantity)
         split = make_split(open_layers(recipe.data, [*recipe.model.layers, *targets]), recipe.data)
