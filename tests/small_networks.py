@@ -103,6 +103,7 @@ NETWORKS: dict[str, SmallNetwork] = {
     "hyperspectral/mou": _cube(2, 20, 103),
     "hyperspectral/nn": _cube(1, 4, 103),
     "hyperspectral/sharma": _cube(1, 4, 103, unused=r"features\.[04]\.bias"),
+    "image-classifier": SmallNetwork({"encoder": "test_resnet", "patch_px": 32, "stride_px": 16}, side_px=32),
     "light-unet": SmallNetwork({"decoder_channels": [16, 8, 8]}),
     "linknet": SmallNetwork(TINY),
     "manet": SmallNetwork({"encoder": "resnet18", "decoder_channels": [64] * 5}),
@@ -121,4 +122,5 @@ NETWORKS: dict[str, SmallNetwork] = {
     "unetplusplus": SmallNetwork(NARROW),
     "upernet": SmallNetwork(TINY | {"decoder_channels": 16}),
     "v-fusenet": _fusion(width=4),
+    "wide-resnet-eca": SmallNetwork({"patch_px": 16, "stride_px": 8}, side_px=32),
 }

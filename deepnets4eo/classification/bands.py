@@ -1,0 +1,77 @@
+"""Bands of Sentinel-1 and 2 by name, and the orders in which published files and weights have them.
+
+Takes names of bands as files write them (B1, B01, red, VV). Refuses an order that is not the expected one, and says whose it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deepnets4eo.errors import InputError
+
+_COLOURS = {
+    "coastal": "B01", "blue": "B02", "green": "B03", "red": "B04", "rededge1": "B05", "rededge2": "B06", "rededge3": "B07",
+    "nir": "B08", "nir08": "B8A", "nir09": "B09", "cirrus": "B10", "swir16": "B11", "swir22": "B12",
+}  # fmt: skip
+
+# whose order → the bands; what is the same set in another order is a trap, since no number of channels gives it away
+BAND_ORDERS: dict[str, tuple[str, ...]] = {
+    "Sentinel-2 L1C": ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12"),
+    "EuroSAT": ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B09", "B10", "B11", "B12", "B8A"),
+    "the weights of BigEarthNet v2, version v0.1.1": (
+        "B02", "B03", "B04", "B08", "B05", "B06", "B07", "B11", "B12", "B8A", "VH", "VV",
+    ),
+    "the weights of BigEarthNet v2, version v0.2.0": (
+        "VV", "VH", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12",
+    ),
+    "EfficientBigEarthNet": ("B02", "B03", "B04", "B08", "B05", "B06", "B07", "B8A", "B11", "B12", "VV", "VH"),
+    "TESSERA": ("B04", "B02", "B03", "B08", "B8A", "B05", "B06", "B07", "B11", "B12"),
+}  # fmt: skip
+
+
+def name_band(name: str) -> str:
+    """The usual name of a band: B1, b01 and coastal are B01; other names in capitals.
+
+    >>> name_band("b1"), name_band("swir22"), name_band("B8A"), name_band("vv")
+    ('B01', 'B12', 'B8A', 'VV')
+    """
+    plain = name.strip().lower().replace("-", "").replace("_", "").replace(" ", "")
+    plain = _COLOURS.get(plain, plain).upper()
+    return f"B0{plain[1:]}" if len(plain) == 2 and plain[0] == "B" and plain[1].isdigit() else plain
+
+
+def check_band_order(bands: Sequence[str], expected: Sequence[str], where: str) -> None:
+    """Refuse bands in another order than expected, naming whose order it is.
+
+    Parameters
+    ----------
+    bands : names of the bands of a file or of weights, in their order
+    expected : names in the order that is needed
+    where : the file, or what else has these bands
+
+    Raises
+    ------
+    InputError
+        For other bands, or the same in another order.
+
+    Examples
+    --------
+    >>> check_band_order(["b2", "B3"], ["B02", "B03"], "image.tif")
+    """
+    ours, theirs = tuple(map(name_band, expected)), tuple(map(name_band, bands))
+    if ours == theirs:
+        return
+    missing = [band for band in ours if band not in theirs]
+    if missing or len(ours) != len(theirs):
+        lacking = f"lacks {', '.join(missing)}" if missing else f"has {len(theirs)} bands, expected {len(ours)}"
+        raise InputError(f"{where} {lacking}. It has {', '.join(theirs)}; expected {', '.join(ours)}.")
+    whose = [owner for owner, order in BAND_ORDERS.items() if _is_part(theirs, order)]
+    order = f", the order of {' and of '.join(whose)}" if whose else ""
+    raise InputError(
+        f"{where} has its bands as {', '.join(theirs)}{order}; expected {', '.join(ours)}. Reorder them: the number of "
+        "channels is the same, so nothing else would show the mistake."
+    )
+
+
+def _is_part(bands: tuple[str, ...], order: tuple[str, ...]) -> bool:
+    """Whether the bands lie in an order, which may have further ones."""
+    return [band for band in order if band in bands] == list(bands)

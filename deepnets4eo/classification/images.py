@@ -1,0 +1,267 @@
+"""Images with labels: which there are, which labels are learnt from, and their pixels in one array.
+
+Takes what `readers` list; returns pixels (N, C, H, W) in memory or in a temporary file. Refuses images of several sizes or kinds
+of values, and sets that nothing can be learnt from."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import Floats, Indices, Mask
+from deepnets4eo.cards.dataset_card import TEST, TRAIN, VAL
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import InputError
+from deepnets4eo.prefetch import in_order
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, scaling_of
+from deepnets4eo.training.statistics import Moments
+
+LAYER = "image"
+REFLECTANCE = 10.0  # values of 0 to 1 stay below it, those times 10,000 lie above
+STATISTICS = 4000  # images that mean, deviation and range are made of
+KEPT = 200  # pixels of each of them, for the percentiles
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """Images that were not yet read, and their labels.
+
+    Parameters
+    ----------
+    names : of the images, each once
+    targets : (N, K) bool, the labels; no label in a row: unlabelled
+    read : position in the list → pixels (C, H, W)
+    bands : their names, in order
+    parts : of each image "train", "val" or "test", as its publisher has it, or ""
+    gsd_m : ground size of a pixel, metres
+    nodata : value without data
+    """
+
+    names: tuple[str, ...]
+    targets: Mask
+    read: Callable[[int], NDArray[Any]] = field(repr=False)
+    bands: tuple[str, ...]
+    parts: tuple[str, ...] = ()
+    gsd_m: float | None = None
+    nodata: float | None = None
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.names)
+
+    @property
+    def labelled(self) -> Mask:
+        """(N,) whether an image has a label."""
+        return np.asarray(self.targets.any(axis=1))
+
+    def take(self, rows: Indices) -> ImageList:
+        """The images at these positions, in this order."""
+        parts = tuple(self.parts[row] for row in rows) if self.parts else ()
+        names, read = tuple(self.names[row] for row in rows), self.read
+        return replace(self, names=names, targets=self.targets[rows], parts=parts, read=lambda at: read(int(rows[at])))
+
+
+@dataclass(frozen=True)
+class ImageSplit:
+    """Positions of the images that are learnt from with their labels, learnt from without, validated on and tested on."""
+
+    labelled: Indices
+    unlabelled: Indices
+    val: Indices
+    test: Indices
+    names: tuple[str, ...] = field(repr=False)
+
+    def to_geojson(self) -> dict[str, Any]:
+        """The parts by name; whole images lie nowhere."""
+        parts = {
+            name: [self.names[row] for row in rows]
+            for name, rows in ((TRAIN, self.labelled), (VAL, self.val), (TEST, self.test))
+        }
+        return {"type": "FeatureCollection", "features": [], "split": self.describe(), "images": parts}
+
+    def describe(self) -> dict[str, int]:
+        """How many images each part has."""
+        return {name: len(getattr(self, name)) for name in ("labelled", "unlabelled", "val", "test")}
+
+
+def check_learnable(images: ImageList, legend: Legend, *, several: bool) -> None:
+    """Refuse images that no network can learn from, and several labels where one is expected. Errors: InputError."""
+    counts = images.targets.sum(axis=0)
+    if not images.labelled.any():
+        raise InputError(
+            f"none of the {len(images)} images has a label. Give labels, or check the legend {legend.name!r}."
+        )
+    if several:
+        return
+    many = np.flatnonzero(images.targets.sum(axis=1) > 1)
+    if len(many):
+        raise InputError(f"{images.names[many[0]]} has several labels. Set data.labels=several.")
+    if (counts > 0).sum() < 2:
+        only = legend.names[int(counts.argmax())]
+        raise InputError(
+            f"all labelled images are of one class, {only}: there is nothing to distinguish. Give a second class."
+        )
+
+
+def split_images(
+    images: ImageList, *, val_share: float, test_share: float, labels_per_class: int, seed: int
+) -> ImageSplit:
+    """Divide images into parts, in equal shares of every class; published parts stay as they are.
+
+    `labels_per_class` above 0 keeps the labels of so many training images a class, and all others count as unlabelled.
+    Errors: InputError where a part that is needed is empty."""
+    part = np.array(images.parts or [""] * len(images), dtype=object)
+    rng = np.random.default_rng([seed, 1])
+    for name, share in ((TEST, test_share), (VAL, val_share)):
+        free = np.flatnonzero((part == "") & images.labelled)
+        if share and name not in part:
+            part[draw_share(images.targets[free], share, rng, free)] = name
+    learnt = (part == TRAIN) | (part == "")
+    rows = np.flatnonzero(learnt & images.labelled)
+    if not len(rows):
+        raise InputError("no labelled image is left to learn from. Lower data.val_share and data.test_share.")
+    if labels_per_class:
+        rows = rows[draw_labelled(images.targets[rows], labels_per_class, seed)]
+    unlabelled = np.setdiff1d(np.flatnonzero(learnt), rows)
+    return ImageSplit(rows, unlabelled, np.flatnonzero(part == VAL), np.flatnonzero(part == TEST), images.names)
+
+
+def draw_share(targets: Mask, share: float, rng: np.random.Generator, rows: Indices) -> Indices:
+    """Of `rows` a share of every class, at least one image where a class has two; drawn once, rare classes first."""
+    chosen = np.zeros(len(targets), bool)
+    for column in np.argsort(targets.sum(axis=0), kind="stable"):
+        members = np.flatnonzero(targets[:, column])
+        wanted = max(round(share * len(members)), min(1, len(members) // 2)) - int(chosen[members].sum())
+        free = members[~chosen[members]]
+        chosen[rng.permutation(free)[: max(wanted, 0)]] = True
+    return rows[chosen]
+
+
+def draw_labelled(targets: Mask, per_class: int, seed: int) -> Indices:
+    """Draw images that keep their labels: `per_class` of each class, rare classes first, each image once.
+
+    Parameters
+    ----------
+    targets : (N, K) bool, the labels
+    per_class : images that each class has at least
+    seed : other seeds draw other images
+
+    Returns
+    -------
+    Positions of the images, in increasing order. With several labels an image counts for each of them.
+
+    Raises
+    ------
+    InputError
+        For a class that has labels, but of fewer images.
+
+    Examples
+    --------
+    >>> draw_labelled(np.eye(2, dtype=bool)[[0, 0, 1, 1]], 2, seed=0).tolist()
+    [0, 1, 2, 3]
+    """
+    counts, rng, chosen = targets.sum(axis=0), np.random.default_rng([seed, 2]), np.zeros(len(targets), bool)
+    for column in np.argsort(counts, kind="stable"):
+        members = np.flatnonzero(targets[:, column])
+        if 0 < len(members) < per_class:
+            raise InputError(
+                f"class number {column} has {len(members)} labelled images to draw from, fewer than "
+                f"data.labels_per_class={per_class}. Lower it, or data.val_share and data.test_share."
+            )
+        free = members[~chosen[members]]
+        chosen[rng.permutation(free)[: max(per_class - int(chosen[members].sum()), 0)]] = True
+    return np.flatnonzero(chosen)
+
+
+def read_pixels(images: ImageList, *, memory_bytes: float, folder: Path, workers: int) -> NDArray[Any]:
+    """Read all images into one array (N, C, H, W) of their type, by threads; beyond `memory_bytes` into a temporary file in
+    `folder`, which disappears with the process. Raises InputError for images of another size, number of bands or unit."""
+    first = np.asarray(images.read(0))
+    shape, size = (len(images), *first.shape), len(images) * first.nbytes
+    pixels: NDArray[Any]
+    if size <= memory_bytes:
+        pixels = np.empty(shape, first.dtype)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder, prefix=".images-") as file:
+            pixels = np.memmap(file, first.dtype, "w+", shape=shape)
+    tops = np.empty(len(images))
+
+    def put(row: int) -> None:
+        image = images.read(row)
+        if image.shape != first.shape:
+            raise InputError(
+                f"{images.names[row]} is {_sizes(image)}, but {images.names[0]} is {_sizes(first)}. Give images of one size and "
+                "the same bands: crop or resample them first."
+            )
+        pixels[row], tops[row] = image, np.nanmax(image)
+
+    for _ in in_order(put, range(len(images)), workers):
+        pass
+    _check_one_unit(tops, images)
+    return pixels
+
+
+def _check_one_unit(tops: Floats, images: ImageList) -> None:
+    """Refuse reflectance as 0 to 1 beside reflectance times 10,000; tops : (N,) the largest value of each image."""
+    low, high = (tops > 0) & (tops <= REFLECTANCE), tops > 100 * REFLECTANCE
+    if low.any() and high.any():
+        small, large = int(low.argmax()), int(high.argmax())
+        raise InputError(
+            f"{images.names[small]} has values up to {tops[small]:.4g}, {images.names[large]} up to {tops[large]:.4g}: one seems "
+            "to be reflectance from 0 to 1, the other reflectance times 10,000. Bring all images to one unit."
+        )
+
+
+def measure_pixels(pixels: NDArray[Any], rows: Indices, images: ImageList) -> InputSpec:
+    """Mean, deviation and range of each band over the images at `rows`, evenly spread ones where there are many."""
+    moments, kept = Moments(pixels.shape[1]), []
+    for row in rows[:: max(1, len(rows) // STATISTICS)]:
+        values = pixels[row].reshape(pixels.shape[1], -1).astype(np.float32)
+        values = values[:, is_valid(values, images.nodata)]
+        moments.update(values)
+        kept.append(values[:, :: max(1, values.shape[1] // KEPT)])
+    if not moments.count:
+        raise InputError("no image to learn from has a valid pixel. Check the value without data.")
+    low, high = np.percentile(np.concatenate(kept, axis=1), (1, 99))
+    mean, std = scaling_of(moments.mean, moments.std)
+    layer = LayerInput(
+        images.bands, mean, std, float(low), float(high), str(pixels.dtype), nodata=images.nodata, values="physical"
+    )
+    return InputSpec({LAYER: layer}, images.gsd_m)
+
+
+def is_valid(values: NDArray[Any], nodata: float | None) -> Mask:
+    """(...) whether the bands (C, ...) have numbers, none of them the value without data."""
+    valid = np.isfinite(values).all(axis=0)
+    return np.asarray(valid if nodata is None else valid & (values != nodata).all(axis=0))
+
+
+def prepare_images(pixels: NDArray[Any], inputs: InputSpec) -> NDArray[np.float32]:
+    """Scale images (N, C, H, W) as the network takes them; pixels without data become 0, the mean."""
+    count, bands, height, width = pixels.shape
+    stacked = np.moveaxis(pixels, 1, 0).reshape(bands, count * height, width)
+    sample = {LAYER: stacked, "valid": is_valid(stacked, inputs.layers[LAYER].nodata)}
+    prepared = inputs.prepare(sample).reshape(bands, count, height, width)
+    return np.ascontiguousarray(np.moveaxis(prepared, 0, 1))
+
+
+def check_unit(pixels: NDArray[Any], inputs: InputSpec) -> None:
+    """Refuse images whose values are of another unit than those of training. Errors: InputError."""
+    layer = inputs.layers[LAYER]
+    top = float(np.nanmax(pixels[:STATISTICS]))
+    if (top <= REFLECTANCE) != (layer.high <= REFLECTANCE):
+        raise InputError(
+            f"the images have values up to {top:.4g}, those of training from {layer.low:.4g} to {layer.high:.4g}: reflectance from "
+            "0 to 1 is not reflectance times 10,000. Bring them to the unit of training."
+        )
+
+
+def _sizes(image: NDArray[Any]) -> str:
+    return f"{image.shape[0]} bands of {image.shape[1]} × {image.shape[2]} px"

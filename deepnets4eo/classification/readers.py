@@ -1,0 +1,437 @@
+"""Images with labels as they lie on disk: a folder a class, a table, a NumPy archive, or the folders of BigEarthNet.
+
+Takes the section `data` of a recipe and a legend; returns an `ImageList`, nothing read yet. Refuses names that the legend lacks,
+empty classes, missing bands, bands in another order, and archives that hold objects."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from rasterio.enums import Resampling
+
+from deepnets4eo.arrays import Mask
+from deepnets4eo.cards.dataset_card import TEST, TRAIN, VAL, DatasetCard
+from deepnets4eo.cards.legend import Legend, normalise_name
+from deepnets4eo.classification.bands import check_band_order, name_band
+from deepnets4eo.classification.images import ImageList
+from deepnets4eo.errors import InputError, LabelError
+from deepnets4eo.files import read_json
+from deepnets4eo.formats.numpy_files import list_npz, open_npz
+from deepnets4eo.formats.rasters import open_raster
+from deepnets4eo.grid import mean_gsd_m
+from deepnets4eo.options import Section
+from deepnets4eo.rasters.scene import Layer
+
+SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2"}
+TABLE, NPZ, METADATA, OF_PATCH = ".csv", ".npz", "metadata.parquet", "_labels_metadata.json"
+BETWEEN = ";"  # labels of an image in a table
+UNLABELLED = ("", "unlabelled", "unlabeled")
+PARTS = {"": "", "train": TRAIN, "training": TRAIN, "val": VAL, "validation": VAL, "valid": VAL, "test": TEST}
+RADAR = ("VV", "VH")
+NAMED = 5
+
+
+class ImageData(Section):
+    """Which images, which of their bands and labels, and which of them are validated and tested on."""
+
+    folders: tuple[str, ...] = Field(
+        default=(), description="folders, tables (.csv) or archives (.npz); --data sets it"
+    )
+    layout: Literal["auto", "folders", "table", "npz", "bigearthnet"] = Field(
+        default="auto",
+        description="folders: one a class; table: image, label, part; npz: images, labels; bigearthnet: v1 or v2",
+    )
+    dataset: str | None = Field(
+        default=None, description="dataset card with the bands of the files; its legend, where none is set"
+    )
+    file_bands: tuple[str, ...] = Field(
+        default=(), description="bands of the files, in order; none: those of the card, else the names in the files"
+    )
+    bands: tuple[str, ...] = Field(default=(), description="bands that the network takes, in order; none: all")
+    labels: Literal["one", "several"] = Field(default="one", description="labels that an image has")
+    val_share: float = Field(default=0.2, ge=0, lt=1, description="of each class, where no part is published; 0: none")
+    test_share: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="likewise, scored once at the end: no epoch and no temperature is chosen by it",
+    )
+    labels_per_class: int = Field(
+        default=0, ge=0, description="training images of each class that keep their labels, drawn by split_seed; 0: all"
+    )
+    unlabelled: tuple[str, ...] = Field(default=(), description="further folders or archives whose labels are not read")
+    split_seed: int = Field(default=0, ge=0, description="of parts and few labels; apart from train.seed")
+    windows_per_epoch: int = Field(default=1000, ge=1, description="labelled images that an epoch shows")
+    memory_gb: float = Field(default=4.0, gt=0, description="more pixels than that are kept in a temporary file")
+    num_workers: int = Field(default=2, ge=0, description="threads that read ahead of the network")
+
+
+def list_images(data: ImageData, legend: Legend | None = None) -> tuple[ImageList, Legend]:
+    """List the images of a recipe and their labels.
+
+    Parameters
+    ----------
+    data : which images
+    legend : the classes; none: the folders' names are
+
+    Returns
+    -------
+    The images in the order of their names, labelled ones first, and the legend.
+
+    Raises
+    ------
+    InputError
+        For files that cannot be read, labels that the legend lacks, and images without the bands that are needed.
+
+    Examples
+    --------
+    ```python
+    images, legend = list_images(ImageData(folders=("EuroSAT_MS",), dataset="eurosat"))
+    ```
+    """
+    if not data.folders:
+        raise InputError("no images were named. Give --data FOLDER, --data images.csv or --data images.npz.")
+    bands = data.file_bands or (DatasetCard.load(data.dataset).bands.get("image", ()) if data.dataset else ())
+    legend = legend or folder_legend(Path(data.folders[0]))
+    lists = [_list(Path(folder), data, bands, legend) for folder in data.folders]
+    lists += [without_labels(_list(Path(folder), data, bands, None)) for folder in data.unlabelled]
+    return join(lists, legend.num_classes), legend
+
+
+def folder_legend(folder: Path) -> Legend:
+    """The names of the folders as classes, in colours around the circle. Errors: InputError without two folders."""
+    import colorsys
+
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    names = [name for name in names if name.lower() not in UNLABELLED]
+    if len(names) < 2:
+        raise InputError(f"{folder} has {len(names)} folders, so the classes are unknown. Set legend, or data.dataset.")
+    colours = [colorsys.hsv_to_rgb(number / len(names), 0.75, 0.9) for number in range(len(names))]
+    classes = [
+        {"value": number, "name": name, "color": [round(255 * part) for part in colour]}
+        for number, (name, colour) in enumerate(zip(names, colours, strict=True))
+    ]
+    return Legend.from_dict({"name": "folders", "classes": classes}, str(folder))
+
+
+def join(lists: Sequence[ImageList], num_classes: int) -> ImageList:
+    """One list of several. Errors: InputError for other bands, or an image that comes twice."""
+    first = lists[0]
+    for other in lists[1:]:
+        check_band_order(other.bands, first.bands, other.names[0])
+    names = tuple(name for one in lists for name in one.names)
+    if len(lists) == 1 and first.targets.shape[1] == num_classes:
+        return first
+    _check_once(names)
+    starts = np.cumsum([0, *map(len, lists)])
+
+    def read(row: int) -> NDArray[Any]:
+        number = int(np.searchsorted(starts, row, side="right")) - 1
+        return lists[number].read(row - int(starts[number]))
+
+    targets = np.zeros((len(names), num_classes), bool)
+    for start, one in zip(starts, lists, strict=False):
+        targets[start : start + len(one), : one.targets.shape[1]] = one.targets
+    parts = tuple(part for one in lists for part in (one.parts or [""] * len(one)))
+    return ImageList(names, targets, read, first.bands, parts, first.gsd_m, first.nodata)
+
+
+def without_labels(images: ImageList) -> ImageList:
+    """The same images to learn from without their labels."""
+    return ImageList(
+        images.names, np.zeros((len(images), 0), bool), images.read, images.bands, (TRAIN,) * len(images),
+        images.gsd_m, images.nodata,
+    )  # fmt: skip
+
+
+def _list(folder: Path, data: ImageData, bands: Sequence[str], legend: Legend | None) -> ImageList:
+    layout = _recognise(folder) if data.layout == "auto" or legend is None else data.layout
+    if layout == "npz":
+        return _list_archive(folder, data, bands, legend)
+    if layout == "bigearthnet":
+        return _list_bigearthnet(folder, data, bands, legend)
+    files = _table_rows(folder) if layout == "table" else _folder_rows(folder, named=legend is not None)
+    if not files:
+        raise InputError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))}). Give the folder with the images.")
+    targets = _targets([labels for _, labels, _ in files], legend, [str(path) for path, _, _ in files])
+    paths, parts = [path for path, _, _ in files], tuple(part for _, _, part in files)
+    first = Layer.open(str(paths[0]))
+    chosen, names = _choose_bands(_file_bands(first, bands, data), data.bands, str(paths[0]))
+
+    def read(row: int) -> NDArray[Any]:
+        with open_raster(paths[row]) as dataset:
+            if dataset.count != first.count:
+                raise InputError(
+                    f"{paths[row]} has {dataset.count} bands, {paths[0]} has {first.count}. Give images with the same bands."
+                )
+            return np.asarray(dataset.read(chosen))
+
+    named = [_name(path, folder) for path in paths]
+    gsd_m = None if first.grid.crs is None else mean_gsd_m(first.grid)
+    return ImageList(tuple(named), targets, read, names, parts if any(parts) else (), gsd_m, first.nodata)
+
+
+def _recognise(folder: Path) -> str:
+    if folder.suffix.lower() in (TABLE, NPZ):
+        return {TABLE: "table", NPZ: "npz"}[folder.suffix.lower()]
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder, no table (.csv) and no archive (.npz). Check the path.")
+    if (folder / METADATA).is_file() or next(folder.glob(f"**/*{OF_PATCH}"), None):
+        return "bigearthnet"
+    return "folders"
+
+
+def _folder_rows(folder: Path, *, named: bool) -> list[tuple[Path, list[str], str]]:
+    """(file, labels, part) of a folder a class; all images below the folder where no labels are read."""
+    if not named:
+        return [(path, [], "") for path in _images_in(folder)]
+    rows: list[tuple[Path, list[str], str]] = []
+    for one in sorted(path for path in folder.iterdir() if path.is_dir()):
+        files = _images_in(one)
+        if not files:
+            raise InputError(f"the class folder {one} holds no image. Remove it, or put its images there.")
+        rows += [(path, [] if one.name.lower() in UNLABELLED else [one.name], "") for path in files]
+    return rows
+
+
+def _images_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+
+
+def _table_rows(path: Path) -> list[tuple[Path, list[str], str]]:
+    """(file, labels, part) of a table with the columns image, label and, where it has one, part."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        columns = reader.fieldnames or []
+        if not {"image", "label"} <= set(columns):
+            raise InputError(
+                f"{path} has the columns {', '.join(columns)}; expected image, label and, if need be, part."
+            )
+        rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
+    for number, row in enumerate(rows, 2):
+        if row.get("part", "").lower() not in PARTS:
+            raise InputError(f"{path}, line {number}: part is {row['part']!r}; expected train, val, test or nothing.")
+        if not (path.parent / row["image"]).is_file():
+            raise InputError(
+                f"{path}, line {number}: there is no file {path.parent / row['image']}. Paths are beside the table."
+            )
+    return [
+        (path.parent / row["image"], [one.strip() for one in row["label"].split(BETWEEN) if one.strip()],
+         PARTS[row.get("part", "").lower()])
+        for row in rows
+    ]  # fmt: skip
+
+
+def _targets(labels: Sequence[Iterable[str]], legend: Legend | None, names: Sequence[str]) -> Mask:
+    """(N, K) bool. Errors: InputError for a label that the legend has neither as class nor as void."""
+    targets = np.zeros((len(labels), legend.num_classes if legend else 0), bool)
+    if legend is None:
+        return targets
+    void, columns = {normalise_name(name) for name in (*legend.void_names, *UNLABELLED)}, {}
+    for row, of_image in enumerate(labels):
+        for label in of_image:
+            if label not in columns:
+                columns[label] = None if normalise_name(label) in void else _class_of(label, legend, names[row])
+            if columns[label] is not None:
+                targets[row, columns[label]] = True
+    return targets
+
+
+def _class_of(label: str, legend: Legend, where: str) -> int:
+    try:
+        return legend.index(label)
+    except LabelError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def _file_bands(layer: Layer, bands: Sequence[str], data: ImageData) -> tuple[str, ...]:
+    """The bands of a file, in order: those of recipe or card, which names in the file must not contradict."""
+    own = tuple(layer.band_names)
+    if not bands:
+        return tuple(map(name_band, own)) if data.bands else own
+    if len(bands) != layer.count:
+        raise InputError(
+            f"{layer.source} has {layer.count} bands, expected {len(bands)}: {', '.join(bands)}. Set data.file_bands to the bands of "
+            "the files."
+        )
+    if not any(name.lower().startswith("band_") for name in own) and set(map(name_band, own)) == set(
+        map(name_band, bands)
+    ):
+        check_band_order(own, bands, layer.source)
+    return tuple(map(name_band, bands))
+
+
+def _choose_bands(bands: Sequence[str], chosen: Sequence[str], where: str) -> tuple[list[int], tuple[str, ...]]:
+    """Numbers from 1 and names of the bands that the network takes. Errors: InputError for bands that the files lack."""
+    names = tuple(map(name_band, chosen)) or tuple(bands)
+    missing = [name for name in names if name not in bands]
+    if missing:
+        raise InputError(
+            f"{where} has no band {', '.join(missing)}; it has {', '.join(bands)}. Set data.bands to some of these."
+        )
+    return [list(bands).index(name) + 1 for name in names], names
+
+
+def _name(path: Path, folder: Path) -> str:
+    base = folder.parent if folder.is_dir() else folder.parent.parent
+    return path.relative_to(base).as_posix()
+
+
+def _check_once(names: Sequence[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise InputError(
+            f"{', '.join(twice[:NAMED])} came twice. Name each folder once, unlabelled ones apart, and no two folders alike."
+        )
+
+
+def _list_archive(path: Path, data: ImageData, bands: Sequence[str], legend: Legend | None) -> ImageList:
+    """`images` (N, C, H, W) or (N, H, W, C), and `labels`: (N,) class indices, -1 without, or (N, K) zeros and ones."""
+    arrays = {info.name: info for info in list_npz(path)}
+    for name in ("images", "labels") if legend is not None else ("images",):
+        if name not in arrays:
+            raise InputError(f"{path} has the arrays {', '.join(arrays)}; expected images and labels.")
+        if arrays[name].dtype is None:
+            raise InputError(
+                f"{path}: {name} holds {arrays[name].kind}, not numbers. Objects could run code when they are read; write labels as "
+                "class indices, with -1 for unlabelled images."
+            )
+    images = open_npz(path, "images")
+    if images.ndim != 4:
+        raise InputError(f"{path}: images has the shape {images.shape}, expected (N, C, H, W) or (N, H, W, C).")
+    last = _bands_last(images.shape, len(bands), path)
+    count = images.shape[3] if last else images.shape[1]
+    chosen, names = _choose_bands(
+        tuple(map(name_band, bands)) or tuple(f"band_{number + 1}" for number in range(count)), data.bands, str(path)
+    )
+    at = [number - 1 for number in chosen]
+
+    def read(row: int) -> NDArray[Any]:
+        image = np.moveaxis(images[row], 2, 0) if last else images[row]
+        return np.asarray(image[at])
+
+    targets = (
+        _archive_targets(open_npz(path, "labels"), len(images), legend, path)
+        if legend
+        else np.zeros((len(images), 0), bool)
+    )
+    return ImageList(tuple(f"{path.name}#{row}" for row in range(len(images))), targets, read, names)
+
+
+def _bands_last(shape: tuple[int, ...], bands: int, path: Path) -> bool:
+    first, last = (shape[axis] == bands if bands else shape[axis] < min(shape[2], shape[4 - axis]) for axis in (1, 3))
+    if first == last:
+        known = f"{bands} bands" if bands else "no band names"
+        raise InputError(
+            f"{path}: images has the shape {shape}, and with {known} it is not clear which axis holds the bands. Set data.file_bands."
+        )
+    return last
+
+
+def _archive_targets(labels: NDArray[Any], count: int, legend: Legend, path: Path) -> Mask:
+    if len(labels) != count or labels.ndim > 2:
+        raise InputError(
+            f"{path}: labels has the shape {labels.shape}, expected ({count},) or ({count}, {legend.num_classes})."
+        )
+    if labels.ndim == 2:
+        if labels.shape[1] != legend.num_classes or not np.isin(labels, (0, 1)).all():
+            raise InputError(
+                f"{path}: labels has the shape {labels.shape} and values up to {labels.max()}; expected zeros and ones of "
+                f"{legend.num_classes} classes."
+            )
+        return np.asarray(labels != 0)
+    outside = np.flatnonzero((labels < -1) | (labels >= legend.num_classes) | (labels != np.round(labels)))
+    if len(outside):
+        raise InputError(
+            f"{path}: image {outside[0]} has the class {labels[outside[0]]}; the legend {legend.name} has 0 to "
+            f"{legend.num_classes - 1}, and -1 is unlabelled."
+        )
+    targets = np.zeros((count, legend.num_classes), bool)
+    rows = np.flatnonzero(labels >= 0)
+    targets[rows, labels[rows].astype(np.int64)] = True
+    return targets
+
+
+def _list_bigearthnet(folder: Path, data: ImageData, bands: Sequence[str], legend: Legend | None) -> ImageList:
+    """Patches of BigEarthNet: one file a band in a folder a patch; version 2 has its labels in metadata.parquet."""
+    names = tuple(map(name_band, data.bands or bands))
+    if not names:
+        raise InputError("the bands of BigEarthNet are chosen by name. Set data.dataset=bigearthnet_v2, or data.bands.")
+    patches = _patches_v2(folder) if (folder / METADATA).is_file() else _patches_v1(folder)
+    if not patches:
+        raise InputError(f"{folder} holds no patch of Sentinel-2. Give the folder that holds BigEarthNet.")
+    files = {name: [_band_file(patch, radar, name) for patch, radar, _, _ in patches] for name in names}
+    side_px = max(_side_px(paths[0]) for paths in files.values())
+
+    def read(row: int) -> NDArray[Any]:
+        return np.stack([_read_band(paths[row], side_px) for paths in files.values()])
+
+    patch_names = tuple(patch.name for patch, _, _, _ in patches)
+    targets = _targets([labels for _, _, labels, _ in patches], legend, patch_names)
+    parts = tuple(PARTS[part] for _, _, _, part in patches)
+    return ImageList(patch_names, targets, read, names, parts if any(parts) else (), 1200.0 / side_px)
+
+
+Patch = tuple[Path, "Path | None", list[str], str]  # folder of Sentinel-2, of Sentinel-1, labels, part
+
+
+def _patches_v1(folder: Path) -> list[Patch]:
+    described = {path.parent: read_json(path) for path in sorted(folder.glob(f"**/*{OF_PATCH}"))}
+    for patch, one in described.items():
+        if not isinstance(one.get("labels"), list):
+            raise InputError(f"{patch}: its {OF_PATCH} has no list labels. Unpack BigEarthNet again.")
+    radar = {one["corresponding_s2_patch"]: path for path, one in described.items() if "corresponding_s2_patch" in one}
+    return [
+        (path, radar.get(path.name), list(one["labels"]), "")
+        for path, one in described.items()
+        if "corresponding_s2_patch" not in one
+    ]
+
+
+def _patches_v2(folder: Path) -> list[Patch]:
+    """Patches of the recommended table; those with snow, clouds or shadows are left out, as the publishers do."""
+    import pandas as pd
+
+    table = pd.read_parquet(folder / METADATA)
+    if lacking := {"patch_id", "labels", "split"} - set(table):
+        raise InputError(
+            f"{folder / METADATA} has no column {', '.join(sorted(lacking))}. Take that of BigEarthNet v2."
+        )
+    for flag in ("contains_seasonal_snow", "contains_cloud_or_shadow"):
+        table = table[~table[flag]] if flag in table else table
+    folders = {path.name: path for path in folder.glob("BigEarthNet-S*/*/*") if path.is_dir()}
+    missing = [patch for patch in table["patch_id"] if patch not in folders]
+    if missing:
+        raise InputError(
+            f"{folder} lacks {len(missing)} patches of its table, e.g. {missing[0]}. Unpack BigEarthNet-S2 there."
+        )
+    radar = table["s1_name"] if "s1_name" in table else [""] * len(table)
+    return [
+        (folders[patch], folders.get(s1), list(labels), str(part).lower())
+        for patch, s1, labels, part in zip(table["patch_id"], radar, table["labels"], table["split"], strict=True)
+    ]
+
+
+def _band_file(patch: Path, radar: Path | None, band: str) -> Path:
+    home = radar if band in RADAR else patch
+    path = None if home is None else home / f"{home.name}_{band}.tif"
+    if path is None or not path.is_file():
+        raise InputError(f"the patch {patch.name} has no band {band}. Complete it, or set data.bands without it.")
+    return path
+
+
+def _side_px(path: Path) -> int:
+    with open_raster(path) as dataset:
+        return int(dataset.width)
+
+
+def _read_band(path: Path, side_px: int) -> NDArray[Any]:
+    with open_raster(path) as dataset:
+        return np.asarray(dataset.read(1, out_shape=(side_px, side_px), resampling=Resampling.bilinear))

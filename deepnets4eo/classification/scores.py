@@ -1,0 +1,110 @@
+"""How well images are labelled: overall, by class, by rank, and how far the probabilities hold.
+
+Takes logits and labels; returns plain numbers. Average precision is that of scikit-learn; the error of calibration that of
+`metrics`. A class without images has no score, and no part in means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, softmax
+
+from deepnets4eo.arrays import Floats, Mask
+from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation import report
+from deepnets4eo.metrics import ConfusionMatrix, calibration_error, temperature
+
+THRESHOLD = 0.5  # of the probability of one of several labels, as published
+
+
+def score_images(logits: Floats, targets: Mask, names: Sequence[str], *, several: bool) -> dict[str, Any]:
+    """Score labelled images.
+
+    Parameters
+    ----------
+    logits : (N, K) scores before normalisation
+    targets : (N, K) bool, the labels
+    names : of the classes
+    several : whether an image may have several labels; each is then given at a probability of 0.5 and more
+
+    Returns
+    -------
+    Fractions by name: macro_f1, micro_f1, macro_ap, micro_ap (average precision), ece (expected calibration error); by class f1,
+    precision, recall, average_precision, support (images). One label an image: also the scores of one confusion matrix. NaN where
+    nothing is defined.
+
+    Raises
+    ------
+    InputError
+        For arrays that do not belong together.
+
+    Examples
+    --------
+    >>> scores = score_images(np.eye(2) * 9, np.eye(2, dtype=bool), ["field", "town"], several=False)
+    >>> scores["overall_accuracy"], scores["micro_ap"], scores["support"]
+    (1.0, 1.0, {'field': 1, 'town': 1})
+    """
+    if logits.shape != targets.shape or len(names) != targets.shape[1]:
+        raise InputError(
+            f"got logits {logits.shape}, targets {targets.shape} and {len(names)} names; expected (N, K) twice and K."
+        )
+    probabilities = expit(logits) if several else softmax(logits, axis=1)
+    scores: dict[str, Any]
+    if several:
+        scores = _label_scores(probabilities >= THRESHOLD, targets, names)
+        confidence, right = np.maximum(probabilities, 1 - probabilities), (probabilities >= THRESHOLD) == targets
+    else:
+        chosen = probabilities.argmax(axis=1)
+        truth = targets.argmax(axis=1)
+        matrix = ConfusionMatrix(len(names)).update(truth.astype(np.uint8), chosen.astype(np.uint8))
+        scores = report.scores(matrix, names)
+        scores |= {"macro_f1": scores["mean_f1"], "micro_f1": scores["overall_accuracy"]}
+        confidence, right = probabilities.max(axis=1), chosen == truth
+    scores |= _ranking(probabilities, targets, names)
+    scores["ece"] = calibration_error(confidence.ravel(), right.ravel()) if len(targets) else float("nan")
+    scores["support"] = dict(zip(names, map(int, targets.sum(axis=0)), strict=True))
+    scores["images"] = len(targets)
+    return scores
+
+
+def fit_temperature(logits: Floats, targets: Mask, *, several: bool) -> float:
+    """What divides the logits so that probabilities hold, of one label or of all labels alike."""
+    if not several:
+        return temperature(logits, targets.argmax(axis=1))
+    odds = logits.ravel()
+    return temperature(np.stack([np.zeros_like(odds), odds], axis=1), targets.ravel().astype(np.int64))
+
+
+def _label_scores(chosen: Mask, targets: Mask, names: Sequence[str]) -> dict[str, Any]:
+    right, predicted, true = (each.astype(float) for each in ((chosen & targets).sum(0), chosen.sum(0), targets.sum(0)))
+    by_class = {"f1": (2 * right, predicted + true), "precision": (right, predicted), "recall": (right, true)}
+    scores: dict[str, Any] = {
+        name: dict(zip(names, map(float, _ratio(part, whole)), strict=True)) for name, (part, whole) in by_class.items()
+    }
+    f1 = _ratio(2 * right, predicted + true)
+    scores["macro_f1"] = _mean(f1[targets.any(axis=0)])
+    scores["micro_f1"] = float(_ratio(2 * right.sum(keepdims=True), (predicted + true).sum(keepdims=True))[0])
+    scores["overall_accuracy"] = float((chosen == targets).mean()) if targets.size else float("nan")
+    return scores
+
+
+def _ranking(probabilities: Floats, targets: Mask, names: Sequence[str]) -> dict[str, Any]:
+    from sklearn.metrics import average_precision_score  # half a second, which reading a recipe need not wait for
+
+    present = targets.any(axis=0)
+    by_class = np.full(len(names), np.nan)
+    for column in np.flatnonzero(present):
+        by_class[column] = average_precision_score(targets[:, column], probabilities[:, column])
+    micro = average_precision_score(targets.ravel(), probabilities.ravel()) if present.any() else float("nan")
+    ranked = dict(zip(names, map(float, by_class), strict=True))
+    return {"average_precision": ranked, "macro_ap": _mean(by_class[present]), "micro_ap": float(micro)}
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean()) if len(values) else float("nan")

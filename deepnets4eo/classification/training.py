@@ -1,0 +1,363 @@
+"""The task `images`: images with labels and a recipe in, a run folder out.
+
+One trainer, one kind of run: the network labels whole images, slides over scenes in `predict`, and is exported like any other.
+Validation chooses the epoch and the temperature; the test part is scored once, after that."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from deepnets4eo.arrays import Indices, Mask
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.classification.few_labels import Consistency, UnlabelledSection
+from deepnets4eo.classification.images import (
+    ImageList,
+    ImageSplit,
+    check_learnable,
+    check_unit,
+    measure_pixels,
+    prepare_images,
+    read_pixels,
+    split_images,
+)
+from deepnets4eo.classification.readers import ImageData, list_images
+from deepnets4eo.classification.scores import fit_temperature, score_images
+from deepnets4eo.errors import InputError
+from deepnets4eo.lazy import check_extra
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.run import Run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.training.data import read_ahead, to_tensors
+from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
+from deepnets4eo.training.recipe import ModelSection, PredictSection, Recipe, TrainSection
+from deepnets4eo.training.segmentation import load_legend
+from deepnets4eo.training.tasks import Task, TrainOptions
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
+
+GB = 1 << 30
+AT_ONCE = 256  # images that are scored together
+WATCHED = ("overall_accuracy", "macro_f1", "micro_f1", "macro_ap", "micro_ap", "ece")
+
+
+class ImageModel(ModelSection):
+    """A network of whole images."""
+
+    network: str | None = Field(default="image-classifier", description="image-classifier or wide-resnet-eca")
+    encoder: str | None = Field(
+        default=None, description="of image-classifier: any name of timm.list_models(); none: resnet18"
+    )
+
+
+class ImageTrain(TrainSection):
+    """Optimisation of a network, and how labelled images are changed."""
+
+    batch_size: int = Field(default=32, ge=1, description="labelled images a step")
+    monitor: str = Field(
+        default="macro_f1",
+        pattern=r"^(overall_accuracy|macro_f1|micro_f1|macro_ap|micro_ap)$",
+        description="score of the validation part that decides which epoch is best; never of the test part",
+    )
+    calibrate: bool = Field(
+        default=True,
+        description="divide the scores by the temperature that suits the validation part, once, at the end",
+    )
+
+
+class ImagePredict(PredictSection):
+    """Defaults that prediction with this run starts from."""
+
+    tile_px: int = Field(default=512, ge=32, description="side of a tile without the context of its patches")
+    halo_px: int = Field(default=0, ge=0, description="context cut off on each side; at least what a patch reaches")
+
+
+class ImageRecipe(Recipe):
+    """All that decides a training on labelled images."""
+
+    task: str = "images"
+    data: ImageData = ImageData()  # type: ignore[assignment]
+    model: ImageModel = ImageModel()
+    train: ImageTrain = ImageTrain()
+    unlabelled: UnlabelledSection = UnlabelledSection()
+    predict: ImagePredict = ImagePredict()
+
+    @model_validator(mode="after")
+    def _losses_of_images(self) -> ImageRecipe:
+        if self.data.labels == "several" and self.unlabelled.method != "none":
+            raise ValueError(
+                f"has unlabelled.method={self.unlabelled.method}, which chooses one class an image, with data.labels=several. Set one "
+                "of them to its default"
+            )
+        if set(self.train.losses) != {"cross_entropy"}:
+            raise ValueError(f"has train.losses={self.train.losses}; whole images have cross_entropy alone")
+        return self
+
+
+def train_images(recipe: ImageRecipe, out: Path, options: TrainOptions) -> Path:
+    """Train a network on labelled images; returns the run folder."""
+    check_extra("deep")
+    images, legend = list_images(recipe.data, load_legend(recipe) if recipe.legend else None)
+    several, data = recipe.data.labels == "several", recipe.data
+    check_learnable(images, legend, several=several)
+    split = split_images(
+        images, val_share=data.val_share, test_share=data.test_share, labels_per_class=data.labels_per_class, seed=data.split_seed
+    )  # fmt: skip
+    if recipe.unlabelled.method != "none" and not len(split.unlabelled):
+        raise InputError(
+            f"unlabelled.method={recipe.unlabelled.method} needs images without labels. Set data.labels_per_class or "
+            "data.unlabelled."
+        )
+    _warn_of_lacking(images.targets[split.labelled], legend.names)
+    pixels = read_pixels(images, memory_bytes=data.memory_gb * GB, folder=out, workers=max(data.num_workers, 1))
+    inputs = measure_pixels(pixels, np.union1d(split.labelled, split.unlabelled), images)
+    material = Material(recipe, pixels, images.targets, split, inputs)
+    network = {"name": recipe.model.network, "patch_px": _side_px(pixels)} | recipe.model.options
+    if recipe.model.encoder:
+        network["encoder"] = recipe.model.encoder
+    segmenter = build_segmenter(recipe, network, inputs, legend)
+    loader = ImageLoader(material)
+    criterion = ImageCriterion(material, legend, segmenter.module, len(loader))
+
+    def score(segmenter: NetworkSegmenter) -> dict[str, float]:
+        scores = material.scores(segmenter, split.val)
+        return {name: scores[name] for name in WATCHED} if len(split.val) else {recipe.train.monitor: float("nan")}
+
+    notes = fit_segmenter(segmenter, loader, criterion.step, score, recipe, out, options)
+    criterion.detach(segmenter.module)
+    if recipe.train.calibrate and len(split.val):
+        notes["temperature"] = _calibrate(segmenter, material)
+    scores = material.scores(segmenter, split.val) | {"legend": legend.name}
+    if len(split.test):
+        scores = material.scores(segmenter, split.test) | {"legend": legend.name, "validation": scores}
+    scores["protocol"] = {"name": "test images" if len(split.test) else "validation images", "split": split.describe()}
+    notes |= {"images": split.describe(), "labels": data.labels}
+    return write_run(segmenter, recipe, out, split=split, scores=scores, notes=notes)
+
+
+def classify_images(run: Run, images: ImageList, *, num_workers: int = 2) -> NDArray[np.float32]:
+    """Label whole images with a run.
+
+    Parameters
+    ----------
+    run : a run of the task images
+    images : images to label, of the bands and size of training
+    num_workers : threads that read ahead
+
+    Returns
+    -------
+    (N, K) probabilities: of one label they sum to 1, of several labels each is a probability of its own.
+
+    Raises
+    ------
+    InputError
+        For a run of another task, and images of other bands, size or unit than those of training.
+
+    Examples
+    --------
+    ```python
+    probabilities = classify_images(load_run("runs/eurosat"), list_images(ImageData(folders=("new",)), legend)[0])
+    ```
+    """
+    from scipy.special import expit, softmax
+
+    from deepnets4eo.classification.bands import check_band_order
+
+    segmenter, several = run.segmenter, run.card["notes"].get("labels") == "several"
+    if not isinstance(segmenter, NetworkSegmenter) or not hasattr(segmenter.module, "patch_scores"):
+        raise InputError(f"{run.folder} does not label whole images. Give a run of the task images.")
+    bands = run.inputs.layers["image"].bands
+    if not any(name.startswith("band_") for name in (*bands, *images.bands)):
+        check_band_order(images.bands, bands, images.names[0])
+    logits = []
+    for rows in np.split(np.arange(len(images)), range(AT_ONCE, len(images), AT_ONCE)):
+        pixels = read_pixels(images.take(rows), memory_bytes=np.inf, folder=Path(), workers=num_workers)
+        check_unit(pixels, run.inputs)
+        logits.append(image_logits(segmenter, prepare_images(pixels, run.inputs)))
+    scores = np.concatenate(logits)
+    return np.asarray(expit(scores) if several else softmax(scores, axis=1), np.float32)
+
+
+def image_logits(segmenter: NetworkSegmenter, prepared: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, K) logits of images (N, C, P, P), scaled as training had them."""
+    import torch
+
+    module: Any = segmenter.module
+    with torch.no_grad():
+        parts = [
+            module.patch_scores(torch.from_numpy(part).to(next(module.parameters()).device)).float().cpu()
+            for part in np.split(prepared, range(AT_ONCE, len(prepared), AT_ONCE))
+        ]
+    return np.asarray(torch.cat(parts).numpy())
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a training learns from: pixels (N, C, P, P) as stored, labels (N, K), the parts, and how values are scaled."""
+
+    recipe: ImageRecipe
+    pixels: NDArray[Any]
+    targets: Mask
+    split: ImageSplit
+    inputs: InputSpec
+
+    @property
+    def several(self) -> bool:
+        """Whether an image may have several labels."""
+        return self.recipe.data.labels == "several"
+
+    def prepare(self, rows: Indices) -> NDArray[np.float32]:
+        """(n, C, P, P) as the network takes them."""
+        return prepare_images(self.pixels[rows], self.inputs)
+
+    def logits(self, segmenter: NetworkSegmenter, rows: Indices) -> NDArray[np.float32]:
+        """(n, K) of the images at these rows."""
+        if not len(rows):
+            return np.zeros((0, self.targets.shape[1]), np.float32)
+        parts = np.split(rows, range(AT_ONCE, len(rows), AT_ONCE))
+        return np.concatenate([image_logits(segmenter, self.prepare(part)) for part in parts])
+
+    def scores(self, segmenter: NetworkSegmenter, rows: Indices) -> dict[str, Any]:
+        """All scores of the images at these rows."""
+        logits = self.logits(segmenter, rows).astype(np.float64)
+        return score_images(logits, self.targets[rows], segmenter.legend.names, several=self.several)
+
+
+class ImageLoader:
+    """Batches of labelled images in random order, each with `unlabelled.ratio` unlabelled ones; the epoch alone decides which."""
+
+    def __init__(self, material: Material) -> None:
+        self.material, self.epoch, self.first_batch = material, 0, 0
+        section = material.recipe.unlabelled
+        self.ratio = section.ratio if section.method != "none" else 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose images come next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return int(self.material.recipe.data.windows_per_epoch) // self.material.recipe.train.batch_size
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        recipe, split, size = self.material.recipe, self.material.split, self.material.recipe.train.batch_size
+        rng = np.random.default_rng([recipe.train.seed, self.epoch])
+        labelled = _in_turn(len(split.labelled), len(self) * size, rng)
+        others = _in_turn(len(split.unlabelled), len(self) * size * self.ratio, rng)
+
+        def batch(number: int) -> dict[str, Tensor]:
+            rows = split.labelled[labelled[number * size : (number + 1) * size]]
+            arrays = {"image": self.material.prepare(rows), "target": self.material.targets[rows]}
+            if self.ratio:
+                at = others[number * size * self.ratio : (number + 1) * size * self.ratio]
+                arrays |= {"unlabelled": self.material.prepare(split.unlabelled[at]), "rows": at}
+            return to_tensors(arrays)
+
+        return read_ahead(batch, range(self.first_batch, len(self)), recipe.data.num_workers)
+
+
+def _in_turn(count: int, wanted: int, rng: np.random.Generator) -> Indices:
+    """`wanted` numbers below `count`, each as often as the others, in random order."""
+    if not wanted:
+        return np.zeros(0, np.int64)
+    return np.concatenate([rng.permutation(count) for _ in range(-(-wanted // count))])[:wanted]
+
+
+class ImageCriterion:
+    """The loss of a batch: of its labelled images and, with `unlabelled.method`, of the others."""
+
+    def __init__(self, material: Material, legend: Legend, network: nn.Module, steps: int) -> None:
+        import torch
+
+        from deepnets4eo.training.losses import class_weights
+
+        recipe, split = material.recipe, material.split
+        self.train, self.several = recipe.train, material.several
+        counts = material.targets[split.labelled].sum(axis=0)
+        weights = class_weights(recipe.train, legend, counts)
+        self.weights = None if weights is None else torch.tensor(weights)
+        self.consistency = recipe.unlabelled.method != "none"
+        if self.consistency:
+            number = material.targets.shape[1]
+            network.consistency = Consistency(
+                recipe.unlabelled, number, len(split.unlabelled), steps * recipe.train.epochs, network
+            )
+
+    def step(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """The loss of one batch, () float32."""
+        import torch
+
+        from deepnets4eo.classification.augmentation import relight, strong
+
+        net: Any = network
+        images = self._weak(batch["image"])
+        if self.train.photometric:
+            images = relight(images, self.train.photometric)
+        if not self.consistency:
+            return self._supervised(net.patch_scores(images), batch["target"])
+        keeper: Consistency = net.consistency
+        first = self._weak(batch["unlabelled"])
+        second = self._weak(batch["unlabelled"])
+        if keeper.section.method == "mean-teacher":
+            q, together = keeper.teach(network, first), [images, second]
+        else:
+            q, together = None, [images, first, strong(second)] if keeper.takes_strong else [images, first]
+        logits = net.patch_scores(torch.cat(together)).float().split([len(part) for part in together])
+        if q is None:
+            q = logits[1].detach().softmax(dim=1)
+        return self._supervised(logits[0], batch["target"]) + keeper.loss(logits[-1], q, batch["rows"])
+
+    def detach(self, network: nn.Module) -> None:
+        """Take what only training needs out of the network."""
+        if self.consistency:
+            del network.consistency
+
+    def _weak(self, images: Tensor) -> Tensor:
+        from deepnets4eo.classification.augmentation import SHIFT, weak
+
+        train = self.train
+        return weak(images, flips=train.flips, rotations=train.rotations, shift=SHIFT if self.consistency else 0.0)
+
+    def _supervised(self, logits: Tensor, target: Tensor) -> Tensor:
+        import torch.nn.functional as F
+
+        weights = None if self.weights is None else self.weights.to(logits.device)
+        if self.several:
+            return F.binary_cross_entropy_with_logits(logits.float(), target.float(), weight=weights)
+        return F.cross_entropy(logits.float(), target.to(logits.dtype).argmax(dim=1), weight=weights)
+
+
+def _calibrate(segmenter: NetworkSegmenter, material: Material) -> float:
+    """Divide the network's scores by the temperature of the validation part, and return it."""
+    rows, module = material.split.val, segmenter.module
+    logits = material.logits(segmenter, rows).astype(np.float64)
+    divisor = fit_temperature(logits, material.targets[rows], several=material.several)
+    module.divide_scores(divisor)  # type: ignore[operator]
+    return divisor
+
+
+def _side_px(pixels: NDArray[Any]) -> int:
+    height, width = pixels.shape[2:]
+    if height != width:
+        raise InputError(f"the images are {height} × {width} px; quarter turns need squares. Crop them.")
+    return int(height)
+
+
+def _warn_of_lacking(targets: Mask, names: tuple[str, ...]) -> None:
+    lacking = [name for name, count in zip(names, targets.sum(axis=0), strict=True) if not count]
+    if lacking:
+        log.warning(
+            "No training image shows %s: never learnt, and not reliable where it is predicted.", ", ".join(lacking)
+        )
+
+
+TASK = Task(train_images, ImageRecipe)

@@ -1,0 +1,127 @@
+"""The task `images` from files to a run that predicts, resumes and is scored apart from its test part."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from geotiff import write_geotiff
+from safetensors.torch import load_file
+
+import deepnets4eo
+from deepnets4eo.classification import classify_images, list_images
+from deepnets4eo.classification.readers import ImageData
+from deepnets4eo.errors import InputError
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.training.tasks import TrainOptions
+
+from .conftest import CLASSES, SIDE_PX
+
+SMALL = {
+    "task": "images",
+    "data": {"val_share": 0.25, "test_share": 0.25, "windows_per_epoch": 16, "num_workers": 0},
+    "model": {"network": "wide-resnet-eca", "options": {"stride_px": 8}},
+    "train": {"epochs": 3, "batch_size": 8, "lr": 0.01, "warmup_share": 0.0},
+}
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(json.dumps(SMALL), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(patches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "recipe.yaml").write_text(json.dumps(SMALL), encoding="utf-8")
+    return deepnets4eo.train(folder / "recipe.yaml", folder / "run", data=patches, options=TrainOptions(device="cpu"))
+
+
+def test_a_trained_run_knows_the_classes_and_scores_the_test_part_once(run: Path) -> None:
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["protocol"] == {
+        "name": "test images",
+        "split": {"labelled": 12, "unlabelled": 0, "val": 6, "test": 6},
+    }
+    assert metrics["images"] == metrics["validation"]["images"] == 6
+    assert metrics["macro_f1"] > 0.6, "three classes that differ in the mean of every band"
+    assert (run / "confusion.csv").exists()
+    assert load_run(run).card["notes"]["temperature"] > 0
+
+
+def test_a_run_labels_images_and_slides_over_a_scene(run: Path, patches: Path, tmp_path: Path) -> None:
+    loaded = load_run(run)
+    images, _ = list_images(ImageData(folders=(str(patches),)))
+    probabilities = classify_images(loaded, images)
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+    assert (probabilities.argmax(1) == images.targets.argmax(1)).mean() > 0.6
+    order = [0, 8, 16, 1, 9, 17, 2, 10, 18]
+    tiles = [images.read(row) for row in order]
+    scene = np.concatenate([np.concatenate(tiles[at : at + 3], axis=2) for at in (0, 3, 6)], axis=1)
+    deepnets4eo.predict(
+        run, {"image": str(write_geotiff(tmp_path / "scene.tif", scene, gsd=10))}, tmp_path / "labels.tif"
+    )
+    labels = Layer.open(tmp_path / "labels.tif", labels=True).read()[0][0]
+    middle = SIDE_PX + SIDE_PX // 2
+    assert labels[middle, middle] == probabilities[order[4]].argmax(), "the patch in the middle, whole"
+    wrong = images.take(np.arange(2))
+    with pytest.raises(InputError, match="of training: reflectance|times 10,000"):
+        classify_images(
+            loaded, type(images)(wrong.names, wrong.targets, lambda row: images.read(row) / 1e4, wrong.bands)
+        )
+
+
+@pytest.mark.parametrize("method", ["flexmatch", "mean-teacher"])
+def test_an_interrupted_training_ends_in_the_same_bits(
+    method: str, patches: Path, recipe: Path, tmp_path: Path
+) -> None:
+    overrides = [
+        f"unlabelled.method={method}",
+        "data.labels_per_class=2",
+        "unlabelled.ratio=2",
+        "data.test_share=0",
+        "train.average=0.9",
+    ]
+    overrides += ["train.epochs=2", "data.windows_per_epoch=8", "train.batch_size=4"]
+
+    def train(name: str, **how: object) -> Path:
+        options = TrainOptions(device="cpu", **how)
+        return deepnets4eo.train(recipe, tmp_path / name, data=patches, overrides=overrides, options=options)
+
+    whole = train("whole")
+    train("parts", epochs=1)
+    parts = train("parts", resume=True)
+    first, second = (load_file(one / "weights.safetensors") for one in (whole, parts))
+    assert first.keys() == second.keys()
+    assert not any("consistency" in name for name in first)
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name], err_msg=name)
+
+
+def test_several_labels_are_learnt_and_no_method_that_chooses_one(archive: Path, tmp_path: Path) -> None:
+    images = np.load(archive)["images"]
+    labels = np.eye(3, dtype=np.uint8)[np.repeat([0, 1, 2], 8)]
+    labels[:4, 1] = 1
+    np.savez(tmp_path / "several.npz", images=images, labels=labels)
+    legend = {
+        "name": "three",
+        "classes": [{"value": n, "name": one, "color": [n, 9, 9]} for n, one in enumerate(CLASSES)],
+    }
+    recipe = tmp_path / "several.yaml"
+    section = {**SMALL["data"], "labels": "several"}  # type: ignore[dict-item]
+    recipe.write_text(json.dumps(SMALL | {"legend": legend, "data": section}), encoding="utf-8")
+    run = deepnets4eo.train(recipe, tmp_path / "run", data=tmp_path / "several.npz", options=TrainOptions(device="cpu"))
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    assert {"macro_ap", "micro_ap", "macro_f1", "micro_f1", "ece"} <= metrics.keys()
+    assert "confusion" not in metrics
+    with pytest.raises(InputError, match="chooses one class an image"):
+        deepnets4eo.train(
+            recipe, tmp_path / "no", data=tmp_path / "several.npz", overrides=["unlabelled.method=fixmatch"]
+        )
+    overrides = ["unlabelled.method=fixmatch", "data.labels=one"]
+    np.savez(tmp_path / "one.npz", images=images, labels=np.repeat([0, 1, 2], 8))
+    with pytest.raises(InputError, match="fixmatch needs images without labels"):
+        deepnets4eo.train(recipe, tmp_path / "no", data=tmp_path / "one.npz", overrides=overrides)
