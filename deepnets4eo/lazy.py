@@ -18,6 +18,7 @@ EXTRAS = {
     "lightning": "deep",
     "segmentation_models_pytorch": "deep",
     "timm": "deep",
+    "torchvision": "deep",
     "huggingface_hub": "deep",
     "onnx": "onnx",
     "onnx_ir": "onnx",

@@ -1,8 +1,9 @@
-"""Depth and height from one image: lenses that blur by depth."""
+"""Depth and height from one image: a network, and lenses that blur by depth."""
 
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
+    "D3Net": "deepnets4eo.depth.d3net",
     "ThinLens": "deepnets4eo.depth.defocus",
 }
 

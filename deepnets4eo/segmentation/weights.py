@@ -31,8 +31,29 @@ OWN = re.compile(r"(?:.*\.)?(stages\.\d+\.\d+\.\w+)")
 
 
 def read_tensors(path: Path, patterns: Sequence[re.Pattern[str]]) -> dict[str, Tensor]:
-    """Read the tensors of a safetensors file whose names fit a pattern. Errors: InputError where the file cannot be
-    read."""
+    """Read the tensors of a safetensors file whose names fit a pattern.
+
+    Parameters
+    ----------
+    path : the file
+    patterns : regular expressions, of which one fits the whole name
+
+    Returns
+    -------
+    dict[str, Tensor]
+        Name → tensor, on the CPU.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read.
+
+    Examples
+    --------
+    ```python
+    read_tensors(Path("densenet121.safetensors"), [re.compile("features.*")])
+    ```
+    """
     from safetensors import SafetensorError, safe_open
 
     try:

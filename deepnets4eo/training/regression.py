@@ -34,7 +34,7 @@ from deepnets4eo.training.scenes import open_layers
 from deepnets4eo.training.segmentation import NOT_VALIDATED, VALIDATED, open_labelled
 from deepnets4eo.training.splits import DataSplit, make_split
 from deepnets4eo.training.statistics import class_cells, measure_inputs
-from deepnets4eo.training.target import TargetScale, TargetSection, measure_target
+from deepnets4eo.training.target import TargetScale, TargetSection, measure_target, place_target
 from deepnets4eo.training.tasks import Task, TrainOptions
 from deepnets4eo.training.value_losses import SumOfValueLosses, ValueLossName
 
@@ -191,10 +191,13 @@ def _prepare(recipe: RegressionRecipe) -> _Prepared:
     if recipe.legend:
         classes, labelled = open_labelled(recipe, targets)
         legend = replace(classes, quantity=quantity)
-        split: DataSplit[Any] = make_split(labelled, recipe.data)
+        scenes: Sequence[Any] = labelled
     else:
         legend = Legend(quantity.name, (), quantity=quantity)
-        split = make_split(open_layers(recipe.data, [*recipe.model.layers, *targets]), recipe.data)
+        scenes = open_layers(recipe.data, [*recipe.model.layers, *targets])
+    split: DataSplit[Any] = make_split(
+        [place_target(named, recipe.target, recipe.data) for named in scenes], recipe.data
+    )
     inputs = measure_inputs(split, recipe.model.layers, scaling=recipe.data.scaling).with_nodata(
         {name: value for name, value in recipe.data.nodata.items() if name in recipe.model.layers}
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,18 @@ from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.cards.quantity import QUANTITIES, Quantity
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.options import Section
+from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.terrain.heights import check_above_ground, ndsm
 from deepnets4eo.terrain.units import check_layer_unit, check_stated_unit
 from deepnets4eo.tiling.sampling import spread_indices
+from deepnets4eo.training.recipe import DataSection
+from deepnets4eo.training.scenes import NamedScene
 from deepnets4eo.training.splits import TRAIN, DataSplit
 from deepnets4eo.training.statistics import WINDOW_PX, Moments
 
 log = logging.getLogger(__name__)
+
+SceneT = TypeVar("SceneT", bound=NamedScene)
 
 MOST_WINDOWS = 200  # that the scaling is measured on, and that are checked
 TOLERATED = 0.01  # share of values that cannot be: they are void, with a warning
@@ -76,6 +81,21 @@ class TargetSection(Section):
         """Values (h, w) float32 of what `Scene.read` returned, in the unit of the quantity; NaN where not `known` (h, w)."""
         first = np.where(known, layers[self.layer][0] * np.float32(self.factor), np.float32(np.nan))
         return first if self.terrain is None else ndsm(first, layers[self.terrain][0] * np.float32(self.factor))
+
+
+def place_target(named: SceneT, target: TargetSection, data: DataSection) -> SceneT:
+    """Return a scene whose target lies on its grid by nearest neighbour: interpolation makes values between near and far that are nowhere.
+    Raises InputError for a target of another size that has no georeference."""
+    layers = {}
+    for name in target.layers:
+        layer = Layer.open(named.sources[name], bands=data.bands.get(name), nodata=data.nodata.get(name))
+        if layer.grid.crs is None and layer.shape != named.scene.shape:
+            raise InputError(
+                f"layer {name!r} ({layer.source}) has {layer.shape} pixels and no CRS, the scene {named.scene.shape}; expected one size. Resize "
+                "it by nearest neighbour, or georeference both."
+            )
+        layers[name] = layer.on(named.scene.grid, "nearest")
+    return replace(named, scene=Scene({**named.scene.layers, **layers}, named.scene.grid))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,100 @@
+"""Targets that cannot be are refused before anything is learnt, with what to do about them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from geotiff import write_geotiff
+
+from deepnets4eo.cards.quantity import QUANTITIES
+from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation import evaluate_values
+from deepnets4eo.training.recipe import resolve
+from deepnets4eo.training.regression import RegressionRecipe
+from deepnets4eo.training.scenes import open_layers
+from deepnets4eo.training.splits import make_split
+from deepnets4eo.training.target import measure_target, place_target
+
+SIDE_PX = 64
+RNG = np.random.default_rng(0)
+HEIGHTS = RNG.gamma(1.0, 4.0, (SIDE_PX, SIDE_PX)).astype(np.float32)  # metres above ground
+
+
+def check(folder: Path, heights: np.ndarray, *overrides: str, unit: str = "", **file: Any) -> Any:
+    """What a training finds out about a target before it learns."""
+    write_geotiff(folder / "image.tif", np.ones((3, SIDE_PX, SIDE_PX), np.uint8), **file)
+    path = write_geotiff(folder / "height.tif", heights, **file)
+    if unit:
+        with rasterio.open(path, "r+") as opened:
+            opened.units = [unit]
+    values = {
+        "data": {"folders": [str(folder)], "layers": {"image": "image.tif", "height": "height.tif"}, "block_px": 16},
+        "model": {"network": "unet"},
+    }
+    recipe = resolve(values, overrides, kind=RegressionRecipe)
+    scenes = [
+        place_target(named, recipe.target, recipe.data) for named in open_layers(recipe.data, ["image", "height"])
+    ]
+    split = make_split(scenes, recipe.data)
+    return measure_target(split, recipe.target, recipe.target.resolve_quantity())
+
+
+def test_heights_in_metres_are_taken_as_they_are(tmp_path: Path) -> None:
+    scale = check(tmp_path, HEIGHTS)
+    assert scale.mean == pytest.approx(4, abs=0.5)
+    again = check(tmp_path, np.rint(HEIGHTS * 1000).astype(np.uint16), "target.factor=0.001")
+    assert again.mean == pytest.approx(scale.mean, abs=1e-3)
+
+
+WRONG = {
+    "millimetres": (np.rint(HEIGHTS * 1000).astype(np.uint16), "target.factor=0.001", {}),
+    "feet by its CRS": (HEIGHTS, "gdalwarp", {"crs": "EPSG:2992"}),
+    "feet by its unit": (HEIGHTS, "0.3048", {"unit": "ft"}),
+    "untagged nodata": (np.where(HEIGHTS < 1, -9999, HEIGHTS), "data.nodata={height: -9999}", {}),
+    "negative": (-50 * HEIGHTS, "are not from -30 to 1000 m", {}),
+    "infinite": (np.where(HEIGHTS < 1, np.inf, HEIGHTS), "Set them to nodata", {}),
+    "all void": (np.full_like(HEIGHTS, np.nan), "all are void", {}),
+    "surface": (HEIGHTS + 130, "target.terrain=LAYER", {}),
+    "zeros that are maybe void": (np.where(HEIGHTS < 3, 0, HEIGHTS), "target.zero=void", {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_target_is_refused_with_its_remedy(name: str, tmp_path: Path) -> None:
+    heights, remedy, more = WRONG[name]
+    with pytest.raises(InputError) as caught:
+        check(tmp_path, heights.astype(heights.dtype if heights.dtype.kind == "u" else np.float32), **more)
+    assert remedy in str(caught.value)
+    assert "height" in str(caught.value)
+
+
+def test_depth_of_zero_is_void_unless_the_recipe_says_other(tmp_path: Path) -> None:
+    depth = np.where(HEIGHTS < 1, 0, HEIGHTS + 1)
+    assert check(tmp_path, depth, "target.quantity=depth").pixels == (depth > 0).sum() - _withheld(tmp_path, depth)
+    with pytest.raises(InputError, match="zeros are void"):
+        check(tmp_path, np.where(HEIGHTS < 1, 0, HEIGHTS - 0.99), "target.quantity=depth")
+    with pytest.raises(InputError, match="If 0 is a value"):
+        check(tmp_path, np.zeros_like(HEIGHTS), "target.quantity=depth")
+
+
+def _withheld(folder: Path, depth: np.ndarray) -> int:
+    return int((depth > 0).sum()) - check(folder, depth, "target.quantity=depth", "target.zero=void").pixels
+
+
+def test_a_target_of_another_size_is_refused_without_georeference(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nearest neighbour"):
+        check(tmp_path, HEIGHTS[:50, :40], crs=None)
+
+
+def test_a_reference_above_the_sea_or_in_feet_is_not_scored_against(tmp_path: Path) -> None:
+    heights = write_geotiff(tmp_path / "heights.tif", HEIGHTS)
+    with pytest.raises(InputError, match="above the sea"):
+        evaluate_values([(heights, write_geotiff(tmp_path / "dsm.tif", HEIGHTS + 130))], QUANTITIES["height"])
+    with pytest.raises(InputError, match="foot"):
+        evaluate_values(
+            [(heights, write_geotiff(tmp_path / "feet.tif", HEIGHTS, crs="EPSG:2992"))], QUANTITIES["height"]
+        )
+    with pytest.raises(InputError, match="all is void"):
+        evaluate_values([(heights, np.full(HEIGHTS.shape, np.nan, np.float32))], QUANTITIES["height"])
