@@ -22,8 +22,6 @@ from deepnets4eo.outputs.safe_text import csv_text, markdown_text
 OVERALL = ("overall_accuracy", "kappa", "average_accuracy", "mean_f1", "mean_iou", "fw_iou")
 BY_CLASS = ("f1", "iou", "precision", "recall")
 
-NO_DATE = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}  # equal figures are equal files
-
 Report = Mapping[str, Any]
 
 
@@ -119,10 +117,9 @@ def write_tables(report: Report, files: ReportFiles) -> Iterator[Path]:
         yield write_text(files.csv, csv_table(report))
     if files.markdown is not None:
         yield write_text(files.markdown, markdown_table(report))
-    if files.figure is not None and "classes" not in report:
-        raise InputError(f"--figure {files.figure} draws a confusion matrix, and values have none. Leave it out.")
     if files.figure is not None:
-        yield confusion_figure(report, files.figure)
+        draw = confusion_figure if "classes" in report else value_tables.sparsification_figure
+        yield draw(report, files.figure)
 
 
 def check_figure_suffix(path: str | Path) -> None:
@@ -159,7 +156,7 @@ def confusion_figure(report: Report, path: str | Path, title: str = "") -> Path:
     overall = f"OA {percent(report['overall_accuracy'])} %, mean F1 {percent(report['mean_f1'])} %"
     axes.set_title(f"{title}\n{overall}" if title else overall, fontsize=9)
     with atomic_write(path) as partial, rc_context({"svg.hashsalt": "deepnets4eo"}):
-        figure.savefig(partial, dpi=150, metadata=NO_DATE.get(Path(path).suffix.lower()))
+        figure.savefig(partial, dpi=150, metadata=value_tables.NO_DATE.get(Path(path).suffix.lower()))
     return Path(path)
 
 

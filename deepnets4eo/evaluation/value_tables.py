@@ -1,14 +1,21 @@
-"""Scores of a quantity, such as heights, as text, Markdown and CSV. Takes the dictionary that `evaluation.values` makes."""
+"""Scores of a quantity, such as heights, as text, Markdown and CSV, and those of its deviations as a figure. Takes the dictionary that
+`evaluation.values` makes; refuses a figure where there are no deviations."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import atomic_write
 from deepnets4eo.metrics.values import SCORES
 from deepnets4eo.outputs.safe_text import csv_text, markdown_text
 
+NO_DATE = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}  # equal figures are equal files
 TITLES = {
     "rmse": "RMSE",
     "mae": "MAE",
@@ -84,5 +91,42 @@ def _remarks(report: Mapping[str, Any]) -> list[str]:
     return [
         *([f"{missed:,} reference pixels have no prediction and enter no score."] if missed else []),
         *([f"rel, rms_log, log10 and δ leave out {zero:,} pixels whose reference is not above 0."] if zero else []),
+        *(_of_deviations(report["deviations"]) if "deviations" in report else []),
         *(f"Note: {note}" for note in report.get("notes", [])),
     ]
+
+
+def _of_deviations(scores: Mapping[str, Any]) -> list[str]:
+    half = scores["ause"] / scores["ause_of_random"] if scores["ause_of_random"] else float("nan")
+    return [
+        f"Standard deviations: the intervals of 50 and 90 % hold {scores['coverage_50']:.1%} and {scores['coverage_90']:.1%} of the "
+        f"pixels; times {scores['factor']:.3f} (--set deviation_factor) those of 90 % would hold 90 %.",
+        f"Leaving out the most uncertain pixels first: AUSE {scores['ause']:.3f}, at random {scores['ause_of_random']:.3f} ({half:.0%} "
+        "of it).",
+    ]
+
+
+def sparsification_figure(report: Mapping[str, Any], path: str | Path) -> Path:
+    """Writes the error of what is left when the most uncertain pixels go first, beside the best order and a random one, as a figure.
+    Raises InputError where the report has no deviations."""
+    from matplotlib import rc_context  # 0.3 s that only this function needs
+    from matplotlib.figure import Figure
+
+    if "deviations" not in report:
+        raise InputError(
+            f"--figure {path} of values draws their standard deviations, and the prediction has none. Leave it out, or predict with "
+            "--set dropout_passes=30."
+        )
+    removed, by_deviation, by_error = np.array(report["deviations"]["sparsification"]).T
+    figure = Figure(figsize=(4.4, 3.2), layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(by_error[0], color="0.6", linestyle=":", label="at random")
+    axes.plot(100 * removed, by_deviation, label="greatest deviation first")
+    axes.plot(100 * removed, by_error, color="0.3", linestyle="--", label="greatest error first")
+    axes.set_xlabel("pixels left out, %")
+    axes.set_ylabel(f"RMSE of the others, {report['quantity']['unit']}")
+    axes.set_ylim(0)
+    axes.legend(frameon=False, fontsize=8)
+    with atomic_write(path) as partial, rc_context({"svg.hashsalt": "deepnets4eo"}):
+        figure.savefig(partial, dpi=150, metadata=NO_DATE.get(Path(path).suffix.lower()))
+    return Path(path)

@@ -1,4 +1,5 @@
 """A raster of a quantity, such as heights, scored against a reference: streamed window by window; whole, by class and by level.
+Where it has a second band with standard deviations, these are scored, too.
 
 Takes rasters in one unit, alone or as pairs of tiles; the prediction is brought onto the reference's grid by nearest neighbour.
 Refuses rasters that do not overlap, and references in another unit."""
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from deepnets4eo.evaluation.options import LEVELS
 from deepnets4eo.evaluation.scoring import SYNTHETIC_NOTE, grid_note
 from deepnets4eo.evaluation.withheld import Withheld
 from deepnets4eo.grid import READ_PX, Window, blocks
+from deepnets4eo.metrics.deviations import DeviationScores
 from deepnets4eo.metrics.values import ValueScores
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import Layer, LayerLike
@@ -29,7 +32,7 @@ THUMBNAIL_PX = 512  # of a reference, to see whether it holds heights above the 
 
 
 class GroupedScores:
-    """Scores of all pixels, of those of each class, and of those between two levels of the reference.
+    """Scores of all pixels, of those of each class, and of those between two levels of the reference; and of standard deviations.
 
     Parameters
     ----------
@@ -50,12 +53,20 @@ class GroupedScores:
         between = [f"{low:g} to {high:g}" for low, high in itertools.pairwise(levels)]
         texts = [f"below {levels[0]:g}", *between, f"above {levels[-1]:g}"] if levels else []
         self.by_level = {text: ValueScores() for text in texts}
+        self.deviations = DeviationScores()
 
     def update(
-        self, reference: NDArray[np.floating], prediction: NDArray[np.floating], classes: NDArray[Any] | None = None
+        self,
+        reference: NDArray[np.floating],
+        prediction: NDArray[np.floating],
+        classes: NDArray[Any] | None = None,
+        deviation: NDArray[np.floating] | None = None,
     ) -> GroupedScores:
-        """Count pixels: reference and prediction of one shape, NaN where there is none; classes are class indices, of that shape."""
+        """Count pixels: reference, prediction and its deviation of one shape, NaN where there is none; classes are class indices, of
+        that shape."""
         known = np.isfinite(reference)
+        if deviation is not None:
+            self.deviations.update(reference[known], prediction[known], deviation[known])
         truth, guess = reference[known], prediction[known]
         self.whole.update(truth, guess)
         level = np.digitize(truth, self.levels)
@@ -68,7 +79,8 @@ class GroupedScores:
         return self
 
     def to_dict(self, quantity: Quantity) -> dict[str, Any]:
-        """`values`, the scores of all pixels by name, the same `by_class` and `by_level`, and the quantity with its unit."""
+        """`values`, the scores of all pixels by name, the same `by_class` and `by_level`, the quantity with its unit, and
+        `deviations` where there are some, with the rows of their `sparsification`."""
         groups = {"by_class": self.by_class, "by_level": self.by_level}
         met = {
             group: {
@@ -80,6 +92,7 @@ class GroupedScores:
             {"values": self.whole.to_dict()}
             | {"quantity": quantity.to_dict()}
             | {group: scores for group, scores in met.items() if scores}
+            | ({"deviations": self.deviations.to_dict()} if self.deviations.pixels else {})
         )
 
 
@@ -99,8 +112,8 @@ def evaluate_values(
     Parameters
     ----------
     pairs
-        (prediction, reference), each a path, array or Layer in the unit of the quantity; the first band is scored. Each prediction is
-        resampled to its reference's grid by nearest neighbour.
+        (prediction, reference), each a path, array or Layer in the unit of the quantity; the first band is scored, and a second one
+        that is called "standard deviation". Each prediction is resampled to its reference's grid by nearest neighbour.
     quantity : its limits and its zero say which pixels of the reference have a value
     levels : ascending edges of the reference's values between which scores are given, too
     class_map : label raster with its legend in its tags, by whose classes scores are given, too
@@ -111,7 +124,8 @@ def evaluate_values(
     -------
     dict
         `values`: `rmse`, `mae`, `bias`, `nmad` and `le90` in the unit; `r2`, `rel`, `rms_log`, `log10` and `delta1` … `delta3`, see
-        `ValueScores`, and numbers of pixels. The same in `by_class` and `by_level`; the quantity, notes and inputs.
+        `ValueScores`, and numbers of pixels. The same in `by_class` and `by_level`; the quantity, notes and inputs; `deviations`, see
+        `metrics.DeviationScores`.
 
     Raises
     ------
@@ -138,7 +152,8 @@ def evaluate_values(
             windows = blocks(truth.shape, READ_PX)
             for done, window in enumerate(windows, start=1):
                 classes = None if read_classes is None else read_classes(window)
-                scores.update(*read_window(window), classes)
+                reference, *estimates = read_window(window)
+                scores.update(reference, estimates[0], classes, *estimates[1:])
                 if progress is not None:
                     progress((number + done / len(windows)) / len(pairs))
     if not scores.whole.sums["pixels"] + scores.whole.sums["unpredicted"]:
@@ -155,8 +170,9 @@ def evaluate_values(
 
 def _open_pair(
     predicted: Layer, truth: Layer, quantity: Quantity, report: dict[str, Any], withheld: Withheld | None
-) -> Callable[[Window], tuple[NDArray[Any], NDArray[Any]]]:
-    """What reads reference and prediction of a window, (h, w) float32, NaN where there is none; notes go into the report."""
+) -> Callable[[Window], tuple[NDArray[Any], ...]]:
+    """What reads reference, prediction and, where it has one, its deviation, of a window, (h, w) float32, NaN where there is none;
+    notes go into the report."""
     for layer in (predicted, truth) if quantity.unit == "m" else ():
         check_layer_unit(layer)
         check_stated_unit(layer)
@@ -170,12 +186,14 @@ def _open_pair(
         report["synthetic"] = True
         report["notes"].append(SYNTHETIC_NOTE)
     here, mask = predicted.on(truth.grid, "nearest"), None if withheld is None else withheld.on(truth)
+    names = replace(quantity, deviation=True).band_names
+    bands = 2 if predicted.count > 1 and predicted.band_names[1] == names[1] else 1
 
-    def read_window(window: Window) -> tuple[NDArray[Any], NDArray[Any]]:
+    def read_window(window: Window) -> tuple[NDArray[Any], ...]:
         (reference, known), (values, valid) = truth.read(window), here.read(window)
         known = known & quantity.known_mask(reference[0]) & (True if mask is None else mask(window))
         nothing = np.float32(np.nan)
-        return np.where(known, reference[0], nothing), np.where(valid, values[0], nothing)
+        return np.where(known, reference[0], nothing), *np.where(valid, values[:bands], nothing)
 
     return read_window
 

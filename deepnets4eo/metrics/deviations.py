@@ -7,6 +7,7 @@ Ilg et al., Uncertainty Estimates and Multi-Hypotheses Networks for Optical Flow
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,10 +129,11 @@ class DeviationScores:
         curve = self.sparsification
         return float(np.mean(curve[0, 2] - curve[:, 2]) / curve[0, 2]) if self.pixels else float("nan")
 
-    def to_dict(self) -> dict[str, float]:
-        """All scores by name, NaN where they are undefined."""
-        covered = {f"coverage_{share}": self.coverage(share) for share in INTERVALS}
-        return covered | {"factor": self.factor, "ause": self.ause, "ause_of_random": self.ause_of_random}
+    def to_dict(self) -> dict[str, Any]:
+        """All scores by name, NaN where they are undefined, and the rows of `sparsification`."""
+        scores = {f"coverage_{share}": self.coverage(share) for share in INTERVALS}
+        scores |= {"factor": self.factor, "ause": self.ause, "ause_of_random": self.ause_of_random}
+        return scores | {"sparsification": self.sparsification.tolist()}
 
 
 def _bin(size: NDArray[np.float64]) -> NDArray[np.int64]:

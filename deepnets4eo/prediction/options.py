@@ -160,12 +160,32 @@ class VoteOptions:
     vote: Annotated[str, Field(description="How several runs vote: mean or majority.", json_schema_extra=VOTES)] = (
         "mean"
     )
+    dropout_passes: Annotated[
+        int,
+        Field(
+            description="Average so many passes of a network whose dropout stays on, e.g. 30; of values their standard deviation is "
+            "written, too.",
+            ge=0,
+            json_schema_extra=KEY,
+        ),
+    ] = 0
+    deviation_factor: Annotated[
+        float,
+        Field(
+            description="Multiply standard deviations by it: the factor that evaluate names.",
+            gt=0,
+            json_schema_extra=KEY,
+        ),
+    ] = 1.0
 
     def combine(self, runs: Sequence[Run]) -> Run:
         """The run whose labels the views and runs vote on. Errors: InputError for scales that are no numbers, and as `ensemble_run`."""
         from deepnets4eo.segmenters import ensemble_run
 
-        return ensemble_run(runs, vote=self.vote, views=self.augment, scales=numbers(self.scales))
+        return ensemble_run(
+            runs, vote=self.vote, views=self.augment, scales=numbers(self.scales), dropout_passes=self.dropout_passes,
+            deviation_factor=self.deviation_factor,
+        )  # fmt: skip
 
 
 def numbers(text: str) -> tuple[float, ...]:

@@ -2,22 +2,109 @@
 
 What comes before the first dropout is the same in every pass, so it is computed once; each further pass begins there. Normalisation
 keeps its statistics. Every pass leaves out the same units in all tiles, as drawn by its number alone: results do not depend on how a
-scene is cut, and neighbouring tiles fit. Refuses networks without dropout."""
+scene is cut, and neighbouring tiles fit. Takes a segmenter that is a network; refuses others, and networks without dropout."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from deepnets4eo.arrays import Batch, FloatImage
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
+from deepnets4eo.segmenters.wrapped import WrappedSegmenter, restore_nested
+from deepnets4eo.tiling import Tiling
+from deepnets4eo.tiling.scores import map_classes, probabilities
 
 WHOLE_MAPS = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)  # these leave out channels, nn.Dropout single values
 LEAST_PROBABILITY = torch.finfo(torch.float32).tiny
+
+
+class DropoutSegmenter(WrappedSegmenter):
+    """A network whose dropout stays on in several passes: the mean of classes and values, and the deviation of values.
+
+    Parameters
+    ----------
+    segmenter : a network
+    passes : number of passes, at least 2, or 0 for one without dropout
+    factor : what deviations are multiplied by, above 0: the `factor` of `metrics.DeviationScores` where others were scored
+    tiling : by default the network's
+
+    Raises
+    ------
+    InputError
+        A segmenter that is no network, one without dropout, and a factor without deviations.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        segmenter = DropoutSegmenter(load_run("runs/heights").segmenter, passes=30)
+    """
+
+    kind = "dropout"
+    saved_arguments: ClassVar[tuple[str, ...]] = ("passes", "factor")
+
+    def __init__(
+        self, segmenter: Segmenter, passes: int = 0, factor: float = 1.0, *, tiling: Tiling | None = None
+    ) -> None:
+        if not isinstance(segmenter, NetworkSegmenter):
+            raise InputError(
+                f"dropout_passes and deviation_factor are for a network; the run is of the kind {segmenter.kind!r}."
+            )
+        super().__init__([segmenter], segmenter.halo_px, tiling)
+        quantity = self.legend.quantity
+        if factor <= 0 or (factor != 1 and (quantity is None or not (passes or quantity.deviation))):
+            raise InputError(
+                f"deviation_factor={factor:g} multiplies the deviations of values, above 0; expected a run that estimates them, or "
+                "--set dropout_passes=30 with one of values."
+            )
+        self.passes, self.factor = passes, factor
+        self._sampled = copy(segmenter)
+        if passes:
+            self._sampled.module = DropoutPasses(segmenter.module, passes=passes, num_classes=self.legend.num_classes)
+            if quantity is not None:
+                self.legend = replace(self.legend, quantity=replace(quantity, deviation=True))
+        self._sampled.legend = self.legend
+
+    def predict_raw(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
+        """Logarithms of the mean probabilities, then mean and deviation of the values, (N, K, h, w) float32."""
+        scores = self._sampled.predict_raw(batch, margin_px=margin_px)
+        if self.factor != 1:
+            scores[:, -1] *= self.factor
+        return scores
+
+    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
+        """The mean probabilities, then mean and deviation of the values, (N, K, h, w) float32."""
+        scores, count = self.predict_raw(batch, margin_px=margin_px), self.legend.num_classes
+        return map_classes(lambda logits: probabilities(logits, axis=1), scores, count, axis=1)
+
+    def to(self, compute: Compute) -> None:
+        """Move the network to a device and precision."""
+        self._sampled.to(compute)
+
+    @classmethod
+    def restore(
+        cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
+    ) -> DropoutSegmenter:
+        """The segmenter that `save` wrote. Errors: RunError where the network cannot be rebuilt."""
+        inner = description["inner"]
+        channels = inner["segmenter"]["network"]["num_classes"]
+        if legend.quantity is not None and channels < legend.num_channels:
+            legend = replace(legend, quantity=replace(legend.quantity, deviation=False))
+        segmenter = restore_nested(folder, inner, inputs, legend)
+        return cls(segmenter, description["passes"], description["factor"], tiling=tiling)
 
 
 class DropoutPasses(nn.Module):

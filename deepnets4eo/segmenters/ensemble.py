@@ -236,7 +236,13 @@ def _cut(images: FloatImage, margin_px: int) -> FloatImage:
 
 
 def ensemble_run(
-    runs: Sequence[Run], *, vote: str = "mean", views: str | None = None, scales: Sequence[float] = (1.0,)
+    runs: Sequence[Run],
+    *,
+    vote: str = "mean",
+    views: str | None = None,
+    scales: Sequence[float] = (1.0,),
+    dropout_passes: int = 0,
+    deviation_factor: float = 1.0,
 ) -> Run:
     """One run, not saved, of several runs and several views of each tile.
 
@@ -249,6 +255,7 @@ def ensemble_run(
     views, scales
         See `TestTimeAugmentation`. Views are by default those that the first run has by its recipe: "half-turn" for buildings
         learnt from the miniature world, else "none".
+    dropout_passes, deviation_factor : of each run, see `segmenters.dropout.DropoutSegmenter`
 
     Returns
     -------
@@ -258,7 +265,7 @@ def ensemble_run(
     Raises
     ------
     InputError
-        Runs that differ in legend or inputs, unknown votes and views, and scales outside 0.25 … 4.
+        Runs that differ in legend or inputs, unknown votes and views, scales outside 0.25 … 4, and networks without dropout.
 
     Examples
     --------
@@ -271,12 +278,22 @@ def ensemble_run(
     first = runs[0]
     own = own_views(first.recipe, first.segmenter.legend.name)
     views = own if views is None else views
-    segmenter: Segmenter = first.segmenter
-    if len(runs) > 1:
-        segmenter = Ensemble([run.segmenter for run in runs], vote)
+    members: list[Segmenter] = [run.segmenter for run in runs]
+    sampling: dict[str, Any] = {}
+    if dropout_passes or deviation_factor != 1:
+        from deepnets4eo.segmenters.dropout import DropoutSegmenter
+
+        members = [DropoutSegmenter(member, dropout_passes, deviation_factor) for member in members]
+        sampling = {"dropout_passes": dropout_passes, "deviation_factor": deviation_factor}
+    segmenter = members[0] if len(runs) == 1 else Ensemble(members, vote)
     if views != "none" or tuple(scales) != (1.0,):
         segmenter = TestTimeAugmentation(segmenter, views, scales=scales)
     if segmenter is first.segmenter and views == own:
         return first
-    card = {"runs": [hash_of(run.card) for run in runs], "vote": vote, "views": views, "scales": list(scales)}
+    card = {
+        "runs": [hash_of(run.card) for run in runs],
+        "vote": vote,
+        "views": views,
+        "scales": list(scales),
+    } | sampling
     return Run(first.folder, segmenter, first.recipe, card)

@@ -213,7 +213,8 @@ def score_segmenter(segmenter: NetworkSegmenter, batches: ValidationLoader) -> d
     for batch in batches:
         output = segmenter.predict_raw(np.concatenate([batch[name] for name in segmenter.inputs.names], axis=1))
         classes = batch["mask"] if matrix is not None else None
-        values.update(batch[VALUES], output[:, count], classes)
+        deviation = output[:, count + 1] if segmenter.legend.num_channels > count + 1 else None
+        values.update(batch[VALUES], output[:, count], classes, deviation)
         if matrix is not None:
             matrix.update(batch["mask"], np.stack([best_class(scores[:count]) for scores in output]))
     of_classes = {} if matrix is None else report.scores(matrix, segmenter.legend.names)

@@ -225,10 +225,11 @@ def test_predict(reach, monkeypatch) -> None:
     function, start = "deepnets4eo.prediction.predict", ["predict", "r", "i.tif", "--out", "o.tif"]
     found = reach(function, *start)
     assert found.words == (Loaded, {"image": "i.tif"}, Path("o.tif"), PredictOptions(memory_bytes=4 * 10**9))
-    assert runs.pop() == (([Path("r")],), {"vote": "mean", "views": None, "scales": (1.0,)})
+    usual = {"vote": "mean", "views": None, "scales": (1.0,), "dropout_passes": 0, "deviation_factor": 1.0}
+    assert runs.pop() == (([Path("r")],), usual)
     words = ["dsm=d.tif", "--probabilities", "p.tif", "--entropy", "e.tif", "--tile", 64, "--overlap", 4]
     more = [
-        *keys("--set", halo_px=8, scores="raw", threads=3),
+        *keys("--set", halo_px=8, scores="raw", threads=3, dropout_passes=30, deviation_factor=1.5),
         "--memory",
         "500MB",
         "--workers",
@@ -245,7 +246,8 @@ def test_predict(reach, monkeypatch) -> None:
         memory_bytes=500_000_000, workers=5, threads=3, device="cpu", precision="float32", resume=True, overwrite=True,
     )  # fmt: skip
     folders = [Path("r"), Path("s"), Path("t")]
-    assert runs.pop() == ((folders,), {"vote": "majority", "views": "flips", "scales": (1.0, 2.0)})
+    chosen = {"vote": "majority", "views": "flips", "scales": (1.0, 2.0), "dropout_passes": 30, "deviation_factor": 1.5}
+    assert runs.pop() == ((folders,), chosen)
 
 
 @pytest.mark.parametrize(

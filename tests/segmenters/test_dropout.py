@@ -1,13 +1,26 @@
 """Passes with dropout: the numbers of whole passes, at the price of the part behind the first dropout."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+import rasterio
 import torch
 from torch import nn
 
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards.quantity import QUANTITIES
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters import create_model
-from deepnets4eo.segmenters.dropout import DropoutPasses
+from deepnets4eo.evaluation import evaluate_values
+from deepnets4eo.evaluation.value_tables import sparsification_figure, text_table
+from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters import Ensemble, create_model
+from deepnets4eo.segmenters.dropout import DropoutPasses, DropoutSegmenter
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
 
 class Small(nn.Module):
@@ -74,10 +87,9 @@ def test_a_tile_has_the_same_result_in_any_batch(network):
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("name", ["fpn/resnet18", "fc-ef"])
-def test_registered_networks_keep_their_numbers(name):
+def test_a_registered_network_keeps_its_numbers():
     torch.manual_seed(0)
-    network = create_model(name, in_channels=6, num_classes=3).eval()
+    network = create_model("fc-ef", in_channels=6, num_classes=3).eval()
     passes = DropoutPasses(network, passes=3, num_classes=3)
     image = torch.rand(1, 6, 32, 32)
     assert torch.equal(passes(image), passes.whole_passes(image))
@@ -88,3 +100,58 @@ def test_networks_without_dropout_are_refused(network):
         DropoutPasses(nn.Conv2d(3, 2, 1), passes=3)
     with pytest.raises(InputError, match="expected at least 2"):
         DropoutPasses(network, passes=1)
+
+
+SIDE_PX = 96
+LEGEND = Legend("height", (), quantity=QUANTITIES["height"])
+QUICK = {"device": "cpu", "threads": 1, "tile_px": 64, "halo_px": 16}
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return Scene.open(image=np.random.default_rng(0).normal(0, 1, (4, SIDE_PX, SIDE_PX)).astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def segmenter(scene) -> NetworkSegmenter:
+    torch.manual_seed(0)
+    inputs = InputSpec.measure([scene], ["image"])
+    return NetworkSegmenter({"name": "fc-ef", "head": "units", "head_options": {"scale": 3.0}}, inputs, LEGEND)
+
+
+def estimate(segmenter, scene, out: Path, **options: Any) -> np.ndarray:
+    predict(segmenter, scene, out, PredictOptions(**QUICK, **options))
+    with rasterio.open(out) as raster:
+        assert raster.descriptions == ("height", "standard deviation")
+        return raster.read()
+
+
+def test_values_and_deviations_do_not_depend_on_the_cut_and_are_those_of_the_saved_run(segmenter, scene, tmp_path):
+    sampled = DropoutSegmenter(segmenter, passes=3)
+    values = estimate(sampled, scene, tmp_path / "once.tif")
+    assert values[1].min() > 0
+    np.testing.assert_array_equal(estimate(sampled, scene, tmp_path / "cut.tif", block_px=32, strip_px=32), values)
+    save_run(sampled, tmp_path / "run")
+    saved = load_run(tmp_path / "run").segmenter
+    np.testing.assert_array_equal(estimate(saved, scene, tmp_path / "saved.tif"), values)
+    double = estimate(DropoutSegmenter(segmenter, passes=3, factor=2), scene, tmp_path / "double.tif")
+    np.testing.assert_allclose(double, values * np.array([1, 2])[:, None, None], rtol=1e-6)
+
+
+def test_deviations_of_a_prediction_are_scored_and_drawn(segmenter, scene, tmp_path):
+    values = estimate(DropoutSegmenter(segmenter, passes=3), scene, tmp_path / "out.tif")
+    truth = values[0] + np.random.default_rng(1).normal(0, values[1]).astype(np.float32)
+    report = evaluate_values([(tmp_path / "out.tif", truth)], QUANTITIES["height"])
+    assert report["deviations"]["coverage_90"] == pytest.approx(0.9, abs=0.02)
+    assert "the intervals of 50 and 90 % hold" in text_table(report)
+    assert sparsification_figure(report, tmp_path / "curve.png").stat().st_size > 1000
+    without = evaluate_values([(values[0], truth)], QUANTITIES["height"])
+    with pytest.raises(InputError, match="the prediction has none"):
+        sparsification_figure(without, tmp_path / "none.png")
+
+
+def test_what_cannot_be_sampled_is_refused(segmenter, scene):
+    with pytest.raises(InputError, match="a run that estimates them"):
+        DropoutSegmenter(segmenter, factor=2)
+    with pytest.raises(InputError, match="of the kind 'ensemble'"):
+        DropoutSegmenter(Ensemble([segmenter]), passes=3)
