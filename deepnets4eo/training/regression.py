@@ -145,12 +145,15 @@ class _Prepared:
         )
 
 
-def train_regression(recipe: RegressionRecipe, out: Path, options: TrainOptions) -> Path:
-    """Train a network that estimates a quantity, and classes where the recipe has a legend; returns the run folder."""
+def train_regression(
+    recipe: RegressionRecipe, out: Path, options: TrainOptions, kind: type[ValueSamples] = ValueSamples
+) -> Path:
+    """Train a network that estimates a quantity, and classes where the recipe has a legend; returns the run folder. `kind` : of the
+    samples, where there is no legend."""
     if not recipe.model.network:
         raise InputError("the recipe names no network. Set model.network, e.g. to unet.")
     check_extra("deep")
-    prepared = _prepare(recipe)
+    prepared = _prepare(recipe, kind)
     model, scale, quantity = recipe.model, prepared.scale, prepared.legend.quantity
     named = {"name": model.network, "encoder": model.encoder}
     units = {"offset": scale.mean, "scale": scale.std, "deviation": bool(quantity and quantity.deviation)}
@@ -185,7 +188,7 @@ def train_regression(recipe: RegressionRecipe, out: Path, options: TrainOptions)
     return write_run(segmenter, recipe, out, split=prepared.split, scores=scores, notes=notes)
 
 
-def _prepare(recipe: RegressionRecipe) -> _Prepared:
+def _prepare(recipe: RegressionRecipe, kind: type[ValueSamples]) -> _Prepared:
     """Open the scenes, split them, and measure inputs and target over the training part."""
     quantity, targets = recipe.target.resolve_quantity(), recipe.target.layers
     if recipe.legend:
@@ -202,8 +205,8 @@ def _prepare(recipe: RegressionRecipe) -> _Prepared:
         {name: value for name, value in recipe.data.nodata.items() if name in recipe.model.layers}
     )
     scale = measure_target(split, recipe.target, quantity)
-    kind = ValueAndClassSamples if recipe.legend else ValueSamples
-    return _Prepared(recipe, legend, split, kind(split, inputs, recipe), scale)
+    samples = ValueAndClassSamples(split, inputs, recipe) if recipe.legend else kind(split, inputs, recipe)
+    return _Prepared(recipe, legend, split, samples, scale)
 
 
 def score_segmenter(segmenter: NetworkSegmenter, batches: ValidationLoader) -> dict[str, Any]:
