@@ -5,8 +5,9 @@ Usage: python experiments/clicks.py --data FOLDER [--out runs/clicks] [--seeds 0
 FOLDER holds `isprs_vaihingen_crop` and `isprs_potsdam_crop`. A U-Net with a ResNet-18 learns with clicks from half of the crop of Vaihingen,
 and another one from miniature cities (SYNTHETIC), as many minutes as a test can spare. The first is corrected on the other half and, under
 domain shift, on Potsdam, whose bands are others; the second on a city of another seed. Users are simulated: one sees the errors and
-clicks amid one of the eight largest areas, one clicks anywhere, and two click where the network doubts most. Each names the true class.
-The table has the mean IoU by number of clicks, means over the seeds, and the seconds of processor of a click.
+clicks amid one of the eight largest areas, one clicks anywhere, and the others where `next_click` says, by each of its measures. Each names the
+true class. The head of confidence learns from the windows that the network learnt from. The table has the mean IoU by number of clicks, its mean
+over all clicks, means over the seeds and their standard deviation, and the seconds of processor of a click and of choosing it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, cast, get_args
 
 import numpy as np
 import real_tiles
@@ -26,15 +28,20 @@ from script import FEW_STEPS, NOTE, add_smoke, plain_errors
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.files import write_text
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.prediction import Adaptation, ClickSession
+from deepnets4eo.prediction import Adaptation, ClickSession, fit_confidence, next_click
+from deepnets4eo.prediction.options import Measure
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.checksums import CARD
-from deepnets4eo.segmenters.clicks import click_in_doubt, click_on_error
+from deepnets4eo.segmenters.clicks import click_on_error
 from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.write import write_raster
 from deepnets4eo.training import load_recipe, train
 
+if TYPE_CHECKING:
+    from torch import nn
+
+WINDOW_PX = 128  # that the head of confidence learns from
 SIDE_PX, CLICKS, REPORTED = 256, 12, (0, 1, 2, 4, 8, 12)
 TRAIN_CITIES, TEST_CITY = range(1, 7), 21
 RECIPE = (
@@ -48,8 +55,7 @@ MODES = {  # name → user, whether discs are shown, how weights follow
     "DISCA": ("errors", False, FOLLOWED),
     "both": ("errors", True, FOLLOWED),
     "both, anywhere": ("anywhere", True, FOLLOWED),
-    "both, entropy": ("entropy", True, FOLLOWED),
-    "both, margin": ("margin", True, FOLLOWED),
+    **{f"both, {measure}": (measure, True, FOLLOWED) for measure in get_args(Measure)},
 }
 
 
@@ -76,28 +82,44 @@ def train_once(out: Path, name: str, folders: Sequence[Path], seed: int, further
     return load_run(run)
 
 
-def correct(run: Run, folder: Path, mode: str, seed: int) -> tuple[list[float], float]:
-    """The mean IoU after 0, 1, … clicks, and the seconds of processor of a click."""
+def confidence_of(run: Run, folders: Sequence[Path]) -> nn.Module:
+    """A head that learnt from windows without clicks of what the network learnt from."""
+    images, masks = [], []
+    for folder in folders:
+        sample = Scene.open(image=str(folder / "image.tif"), labels=str(folder / "labels.tif")).read()
+        labels = run.legend.to_index()[sample.pop("labels")]
+        image = run.inputs.prepare(sample)
+        for top, left in np.ndindex(*(side // WINDOW_PX for side in labels.shape)):
+            rows, cols = (slice(at * WINDOW_PX, (at + 1) * WINDOW_PX) for at in (top, left))
+            images.append(image[:, rows, cols])
+            masks.append(labels[rows, cols])
+    return fit_confidence(run.segmenter, np.stack(images), np.stack(masks))
+
+
+def correct(run: Run, folder: Path, mode: str, seed: int, confidence: nn.Module) -> tuple[list[float], float, float]:
+    """The mean IoU after 0, 1, … clicks, and the seconds of processor of a click and of choosing it."""
     user, discs, adaptation = MODES[mode]
     sample = Scene.open(image=str(folder / "image.tif"), labels=str(folder / "labels.tif")).read()
     truth = run.legend.to_index()[sample.pop("labels")][:SIDE_PX, :SIDE_PX]
     nearest = distance_transform_edt(truth == VOID, return_distances=False, return_indices=True)  # with a class
     session = ClickSession(run.segmenter, run.inputs.prepare(sample)[:, :SIDE_PX, :SIDE_PX], adaptation, discs=discs)
-    rng, scores, seconds = np.random.default_rng(seed), [_mean_iou(session, truth)], []
+    rng, scores, seconds, choosing = np.random.default_rng(seed), [_mean_iou(session, truth)], [], []
     for _ in range(CLICKS):
+        started = time.process_time()
         if user == "errors":
             pixel = click_on_error(session.labels, truth, rng)
         elif user == "anywhere":
             pixel = divmod(int(rng.choice(np.flatnonzero(truth != VOID))), truth.shape[1])
         else:
-            pixel = click_in_doubt(session.probabilities, session.clicks, "margin" if user == "margin" else "entropy")
+            pixel = next_click(session, cast("Measure", user), confidence)
+        choosing.append(time.process_time() - started)
         if pixel is not None:
             row, col = (int(at[pixel]) for at in nearest)
             started = time.process_time()
             session.click(row, col, int(truth[row, col]))
             seconds.append(time.process_time() - started)
         scores.append(_mean_iou(session, truth))
-    return scores, float(np.mean(seconds or [0.0]))
+    return scores, float(np.mean(seconds or [0.0])), float(np.mean(choosing))
 
 
 def _mean_iou(session: ClickSession, truth: np.ndarray) -> float:
@@ -126,18 +148,25 @@ def main() -> None:
     }
     lines = [NOTE] if options.smoke else []
     lines += [
-        f"| about | | {' | '.join(map(str, REPORTED))} | s a click |",
-        f"|---|---|{'---:|' * (len(REPORTED) + 1)}",
+        f"| about | | {' | '.join(map(str, REPORTED))} | mean | s a click | s choosing |",
+        f"|---|---|{'---:|' * (len(REPORTED) + 3)}",
     ]
     for about, (name, folders, test) in tests.items():
         runs = [
             train_once(options.out, name, folders, seed, FEW_STEPS if options.smoke else ()) for seed in options.seeds
         ]
+        heads = [confidence_of(run, folders) for run in runs]
         for mode in MODES:
-            results = [correct(run, test, mode, seed) for run, seed in zip(runs, options.seeds, strict=True)]
-            means = np.mean([scores for scores, _ in results], axis=0)[list(REPORTED)]
-            seconds = np.mean([each for _, each in results])
-            lines.append(f"| {about} | {mode} | {' | '.join(f'{value:.3f}' for value in means)} | {seconds:.2f} |")
+            results = [
+                correct(run, test, mode, seed, head) for run, seed, head in zip(runs, options.seeds, heads, strict=True)
+            ]
+            curves = np.array([scores for scores, _, _ in results])
+            means, area = curves.mean(axis=0)[list(REPORTED)], curves[:, 1:].mean(axis=1)
+            seconds = np.mean([each[1:] for each in results], axis=0)
+            figures = " | ".join(f"{value:.3f}" for value in means)
+            lines.append(
+                f"| {about} | {mode} | {figures} | {area.mean():.3f} ± {area.std():.3f} | {seconds[0]:.2f} | {seconds[1]:.2f} |"
+            )
             print(lines[-1], flush=True)
     write_text(options.out / "table.md", "\n".join(lines) + "\n")
 

@@ -9,12 +9,12 @@ normalisation stay. The steps do not show the discs, which would explain the cli
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepnets4eo.arrays import ByteImage, FloatImage
+from deepnets4eo.arrays import Batch, ByteImage, FloatImage
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.segmenters.clicks import CLICKS, MOST, Clicks
@@ -61,6 +61,7 @@ class Adaptation:
 
 
 USUAL = Adaptation()
+AT_ONCE = 4  # clicks whose steps are taken where weights begin to follow what was clicked before
 
 
 class ClickSession:
@@ -76,6 +77,10 @@ class ClickSession:
         How the weights follow.
     discs : bool
         Whether a network that learnt with clicks sees them.
+    clicks : Clicks
+        Made already; the weights have not followed them.
+    weights : list of tensors
+        To begin with, those of a session of another image of the same network; by default the network's own.
 
     Raises
     ------
@@ -92,7 +97,14 @@ class ClickSession:
     """
 
     def __init__(
-        self, segmenter: NetworkSegmenter, image: FloatImage, adaptation: Adaptation = USUAL, *, discs: bool = True
+        self,
+        segmenter: NetworkSegmenter,
+        image: FloatImage,
+        adaptation: Adaptation = USUAL,
+        *,
+        discs: bool = True,
+        clicks: Clicks | None = None,
+        weights: list[Tensor] | None = None,
     ) -> None:
         inputs, count = segmenter.inputs, segmenter.legend.num_classes
         self.takes_clicks = CLICKS in inputs.layers
@@ -104,16 +116,35 @@ class ClickSession:
         self.segmenter = copy.copy(segmenter)
         self.segmenter.module = copy.deepcopy(segmenter.module)
         self.image, self.adaptation, self.num_classes = image[:own], adaptation, count
-        self.clicks, self.discs = Clicks.none(), discs
+        self.clicks, self.discs, self.follows = Clicks.none(), discs, adaptation.steps > 0
         self._weights = adapted_weights(self.segmenter.module, count)
-        self.probabilities = self._predict()
-        self._start = self.probabilities
-        self._before: list[tuple[Clicks, list[Tensor], FloatImage]] = []
+        self._first = self.weights
+        self.probabilities = self._start = self._predict()
+        self._before: list[tuple[Clicks, list[Tensor], bool]] = []
+        if clicks is not None or weights is not None:
+            self._restore(clicks or Clicks.none(), weights or self._first)
 
     @property
     def labels(self) -> ByteImage:
-        """(H, W) uint8 indices of the classes."""
-        return np.asarray(best_class(self.probabilities))
+        """(H, W) uint8 indices of the classes; a clicked pixel has the class that was named."""
+        labels = np.asarray(best_class(self.probabilities))
+        labels[self.clicks.rows, self.clicks.cols] = self.clicks.classes
+        return labels
+
+    @property
+    def first_labels(self) -> ByteImage:
+        """(H, W) uint8 labels of the network as it was, without any click."""
+        return np.asarray(best_class(self._start))
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """A copy of the weights that follow clicks, as they are now."""
+        return [weight.detach().clone() for weight in self._weights]
+
+    @property
+    def undoable(self) -> int:
+        """How many clicks and changes of `follow` can be taken back."""
+        return len(self._before)
 
     def click(self, row: int, col: int, index: int) -> ByteImage:
         """Say that a pixel is of a class; returns the new labels. Errors: InputError outside the image or the classes."""
@@ -123,25 +154,44 @@ class ClickSession:
                 f"a click on row {row}, column {col} names class {index}; the image has {height} x {width} pixels, the network "
                 f"{self.num_classes} classes. Click inside."
             )
-        self._before.append((self.clicks, [weight.detach().clone() for weight in self._weights], self.probabilities))
+        self._before.append((self.clicks, self.weights, self.follows))
         self.clicks = self.clicks.with_click(row, col, index)
-        if self.adaptation.steps:
-            self._adapt()
+        if self.follows:
+            self._adapt(self.adaptation)
         self.probabilities = self._predict()
         return self.labels
 
-    def undo(self) -> ByteImage:
-        """Take the last click back, with what it changed; returns the labels before it."""
-        import torch
-
-        if self._before:
-            self.clicks, weights, self.probabilities = self._before.pop()
-            with torch.no_grad():
-                for weight, old in zip(self._weights, weights, strict=True):
-                    weight.copy_(old)
+    def follow(self, *, on: bool) -> ByteImage:
+        """Let the weights follow the clicks made so far and those to come, or take all back that they followed; returns the labels."""
+        self._before.append((self.clicks, self.weights, self.follows))
+        self.follows = on
+        if on and len(self.clicks):
+            self._adapt(replace(self.adaptation, steps=self.adaptation.steps * min(len(self.clicks), AT_ONCE)))
+        self._restore(self.clicks, self.weights if on else self._first)
         return self.labels
 
-    def _batch(self, window: Window, *, discs: bool = False) -> FloatImage:
+    def undo(self) -> ByteImage:
+        """Take the last click or change of `follow` back, with what it changed; returns the labels before it."""
+        if self._before:
+            clicks, weights, self.follows = self._before.pop()
+            self._restore(clicks, weights)
+        return self.labels
+
+    def _restore(self, clicks: Clicks, weights: list[Tensor]) -> None:
+        import torch
+
+        self.clicks = clicks
+        with torch.no_grad():
+            for weight, other in zip(self._weights, weights, strict=True):
+                weight.copy_(other)
+        self.probabilities = self._predict()
+
+    def batch(self) -> Batch:
+        """What the network sees now, (1, C, H, W) float32."""
+        height, width = self.image.shape[1:]
+        return self._tile(Window(0, 0, height, width), discs=self.discs)[None]
+
+    def _tile(self, window: Window, *, discs: bool = False) -> FloatImage:
         rows, cols = window.slices
         image = self.image[:, rows, cols]
         if not self.takes_clicks:
@@ -150,24 +200,21 @@ class ClickSession:
         return np.concatenate([image, seen.channels(self.num_classes, window).astype(np.float32) / MOST])
 
     def _predict(self) -> FloatImage:
-        height, width = self.image.shape[1:]
-        return self.segmenter.predict_proba(self._batch(Window(0, 0, height, width), discs=self.discs)[None])[0]
+        return self.segmenter.predict_proba(self.batch())[0]
 
-    def _adapt(self) -> None:
+    def _adapt(self, how: Adaptation) -> None:
         """A few steps on windows around the newest clicks, all of one size inside the image."""
         shape = self.image.shape[1:]
-        windows = [
-            self.adaptation.window(*pixel, shape) for pixel in self.clicks.pixels[: -self.adaptation.windows - 1 : -1]
-        ]
+        windows = [how.window(*pixel, shape) for pixel in self.clicks.pixels[: -how.windows - 1 : -1]]
         start = np.stack([self._start[:, rows, cols] for rows, cols in (window.slices for window in windows)])
         masks = np.stack([self.clicks.mask(window) for window in windows])
         adapt(
             self.segmenter,
             self._weights,
-            np.stack([self._batch(window) for window in windows]),
+            np.stack([self._tile(window) for window in windows]),
             masks,
             start,
-            self.adaptation,
+            how,
         )
 
 

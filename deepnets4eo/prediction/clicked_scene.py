@@ -83,7 +83,7 @@ def read_clicks(path: str | Path, grid: Grid, legend: Legend) -> Clicks:
 def _indices(classes: Iterable[object], legend: Legend, name: str) -> Indices:
     """(N,) numbers of classes that are given by name or value."""
     known = {str(value): index for index, value in enumerate(legend.values)}
-    known |= {each: index for index, each in enumerate(legend.names)}
+    known |= {each.strip(): index for index, each in enumerate(legend.names)}
     texts = [str(int(one)) if isinstance(one, float) and one.is_integer() else str(one).strip() for one in classes]
     for text in texts:
         if text not in known:
@@ -127,21 +127,25 @@ def show_clicks(
         predict(taught, shown, "corrected.tif")
     ```
     """
-    if not isinstance(run.segmenter, NetworkSegmenter):
-        raise InputError(
-            f"clicks correct a network, and {run.folder} is a {run.segmenter.kind}. Give a run of one network."
-        )
+    network = network_of(run)
     labelled = prepare_scene(scene, run).labelled
     clicks = read_clicks(points, labelled.grid, run.legend)
-    segmenter = (
-        _adapted(run.segmenter, labelled, clicks, adaptation) if adaptation.steps and len(clicks) else run.segmenter
-    )
+    segmenter = _adapted(network, labelled, clicks, adaptation) if adaptation.steps and len(clicks) else network
     taught = replace(run, segmenter=segmenter, card=run.card | {"clicks_sha256": sha256(points)})
     with TemporaryDirectory(prefix="clicks-") as folder:
         if CLICKS in run.inputs.layers:
             layer = _write_layer(Path(folder) / "clicks.tif", labelled.grid, clicks, run.legend)
             scene = Scene({**scene.layers, CLICKS: Layer.open(layer)}, scene.grid)
         yield taught, scene
+
+
+def network_of(run: Run) -> NetworkSegmenter:
+    """The network that clicks correct. Errors: InputError for a run of another kind."""
+    if not isinstance(run.segmenter, NetworkSegmenter):
+        raise InputError(
+            f"clicks correct a network, and {run.folder} is a {run.segmenter.kind}. Give a run of one network."
+        )
+    return run.segmenter
 
 
 def _adapted(segmenter: NetworkSegmenter, scene: Scene, clicks: Clicks, how: Adaptation) -> NetworkSegmenter:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, InstanceOf
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from deepnets4eo.segmenters.run import Run
     from deepnets4eo.tiling import Tiling
 
+# how a person's next click is chosen, see `next_click`
+Measure: TypeAlias = Literal["entropy", "margin", "bald", "core-set", "confidence"]
 RESULTS: dict[str, Any] = {"group": "Further results"}
 TILES: dict[str, Any] = {"group": "Tiles"}
 VOTES: dict[str, Any] = {"group": "Several views or runs"}

@@ -1,4 +1,4 @@
-"""Clicks: pixels whose class a person names, as further inputs of a network, and where such clicks help most.
+"""Clicks: pixels whose class a person names, as further inputs of a network, and where a person who sees errors would click.
 
 A network that learnt with clicks has a layer `clicks`: a channel for each class, in which a disc lies around every click, 1 in its middle
 and 0 at its edge (Lenczner et al. 2020, DISIR). Discs are full in training, too: cut out by the truth, they would show outlines that a
@@ -8,12 +8,11 @@ person's clicks do not. Scenes without clicks lack the layer.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import ByteImage, FloatImage, Indices
+from deepnets4eo.arrays import ByteImage, Indices, Mask
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
@@ -24,8 +23,6 @@ RADIUS_PX = 5
 MOST = 255  # in the middle of a disc, as it is stored
 WITHOUT = 0.3  # share of training windows without any click, so that scenes without them are labelled as well
 LARGEST = 8  # areas of error, among which a person picks one
-
-Doubt = Literal["entropy", "margin"]
 
 
 @dataclass(frozen=True)
@@ -65,20 +62,29 @@ class Clicks:
 
     def with_click(self, row: int, col: int, index: int) -> Clicks:
         """The same, and one click more."""
-        return Clicks(
-            *(np.append(a, b) for a, b in zip((self.rows, self.cols, self.classes), (row, col, index), strict=True))
-        )
+        return self.with_others(Clicks(*(np.array([value], np.intp) for value in (row, col, index))))
+
+    def with_others(self, others: Clicks) -> Clicks:
+        """The same, and others after them."""
+        return Clicks(*(np.append(getattr(self, name), getattr(others, name)) for name in ("rows", "cols", "classes")))
+
+    def where(self, which: Mask) -> Clicks:
+        """Those of a mask (n,)."""
+        return Clicks(self.rows[which], self.cols[which], self.classes[which])
+
+    def shift(self, rows: int, cols: int) -> Clicks:
+        """The same, so many rows and columns farther."""
+        return Clicks(self.rows + rows, self.cols + cols, self.classes)
+
+    def inside(self, window: Window, margin_px: int = 0) -> Mask:
+        """(n,) whether they lie in a window, or less than a margin beyond its edge."""
+        rows, cols = self.rows - window.row + margin_px, self.cols - window.col + margin_px
+        height, width = window.height + 2 * margin_px, window.width + 2 * margin_px
+        return np.asarray((rows >= 0) & (rows < height) & (cols >= 0) & (cols < width))
 
     def near(self, window: Window) -> Clicks:
         """Those whose discs reach into a window."""
-        rows, cols = self.rows - window.row, self.cols - window.col
-        keep = (
-            (rows > -RADIUS_PX)
-            & (rows < window.height + RADIUS_PX)
-            & (cols > -RADIUS_PX)
-            & (cols < window.width + RADIUS_PX)
-        )
-        return Clicks(self.rows[keep], self.cols[keep], self.classes[keep])
+        return self.where(self.inside(window, RADIUS_PX - 1))
 
     def channels(self, num_classes: int, window: Window) -> ByteImage:
         """Return (K, h, w) uint8 with the discs that reach into a window, 0 elsewhere."""
@@ -94,9 +100,8 @@ class Clicks:
     def mask(self, window: Window) -> ByteImage:
         """Return (h, w) uint8 with the classes of clicked pixels of a window, void 255 elsewhere."""
         mask = np.full((window.height, window.width), VOID, np.uint8)
-        rows, cols = self.rows - window.row, self.cols - window.col
-        inside = (rows >= 0) & (rows < window.height) & (cols >= 0) & (cols < window.width)
-        mask[rows[inside], cols[inside]] = self.classes[inside]
+        inside = self.where(self.inside(window)).shift(-window.row, -window.col)
+        mask[inside.rows, inside.cols] = inside.classes
         return mask
 
 
@@ -141,25 +146,6 @@ def click_on_error(labels: ByteImage, truth: ByteImage, rng: np.random.Generator
     sizes = np.bincount(areas.ravel())[1:]
     chosen = int(rng.choice(np.argsort(-sizes, kind="stable")[:LARGEST])) + 1
     return _middle(areas == chosen)
-
-
-def click_in_doubt(probabilities: FloatImage, clicks: Clicks, how: Doubt = "entropy") -> tuple[int, int]:
-    """Where a network (K, h, w) doubts most over a neighbourhood, farther than two radii from every click.
-
-    how : "entropy" of the classes, or "margin" between the two best ones.
-    """
-    from scipy.ndimage import uniform_filter
-
-    if how == "entropy":
-        doubt = -(probabilities * np.log(np.maximum(probabilities, 1e-9))).sum(axis=0)
-    else:
-        best = np.partition(probabilities, -2, axis=0)[-2:]
-        doubt = 1 - (best[1] - best[0])
-    doubt = uniform_filter(doubt, 2 * RADIUS_PX + 1, mode="constant")
-    for row, col in clicks.pixels:
-        doubt[max(row - 2 * RADIUS_PX, 0) : row + 2 * RADIUS_PX, max(col - 2 * RADIUS_PX, 0) : col + 2 * RADIUS_PX] = -1
-    row, col = divmod(int(doubt.argmax()), doubt.shape[1])
-    return row, col
 
 
 def _middle(area: NDArray[np.bool_]) -> tuple[int, int]:

@@ -194,14 +194,21 @@ class TestTimeAugmentation(WrappedSegmenter):
         for scale in self.scales:
             image = batch if scale == 1 else resize(batch, _scaled_shape(batch.shape[2:], scale))
             for turns, mirrored in VIEWS[self.views]:
-                view = np.rot90(image, turns, axes=(2, 3))
-                view = np.ascontiguousarray(view[..., ::-1] if mirrored else view)
                 # a margin is cut where pixels are those of the batch: scaled ones do not lie on them
-                proba = self.segmenter.predict_proba(view, margin_px=margin_px if scale == 1 else 0)
-                back = np.rot90(proba[..., ::-1] if mirrored else proba, -turns, axes=(2, 3))
+                cut_px = margin_px if scale == 1 else 0
+                back = turned_proba(self.segmenter, image, turns, mirrored=mirrored, margin_px=cut_px)
                 total += back if scale == 1 else _cut(resize(back, batch.shape[2:]), margin_px)
         total /= np.float32(len(self.scales) * len(VIEWS[self.views]))
         return total
+
+
+def turned_proba(
+    segmenter: Segmenter, batch: Batch, turns: int, *, mirrored: bool = False, margin_px: int = 0
+) -> FloatImage:
+    """Probabilities, (N, K, h, w) float32, of a batch that is seen turned and mirrored as of `VIEWS`, and turned back."""
+    view = np.rot90(batch, turns, axes=(2, 3))
+    proba = segmenter.predict_proba(np.ascontiguousarray(view[..., ::-1] if mirrored else view), margin_px=margin_px)
+    return np.rot90(proba[..., ::-1] if mirrored else proba, -turns, axes=(2, 3))
 
 
 def _wider_halo_px(halo_px: int, scales: Sequence[float]) -> int:

@@ -58,3 +58,24 @@ def visit(browser, open_pages):
     for one in visits:
         assert one.left_the_page == [], "the report must work offline"
         assert one.complaints == [], "the console must stay silent"
+
+
+@pytest.fixture
+def served_pages(browser):
+    """Opens a served page anew; at the end it must have complained of nothing but a state that was behind, and have asked nobody else."""
+    contexts, wrong = [], []
+
+    def open_page(server, ready, options):
+        contexts.append(browser.new_context(reduced_motion="reduce", **options))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: wrong.append(message.text) if "409" not in message.text else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda one: None if one.url.startswith((server.address, "data:")) else wrong.append(one.url))
+        page.goto(server.address)
+        page.locator(ready).first.wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert wrong == []

@@ -23,24 +23,8 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture
-def visit(browser, server):
-    """Opens the page anew; at the end it must have complained of nothing and have asked nobody else."""
-    contexts, wrong = [], []
-
-    def open_page(options=DESKTOP):
-        contexts.append(browser.new_context(reduced_motion="reduce", **options))
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: wrong.append(message.text) if "409" not in message.text else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("request", lambda one: None if one.url.startswith((server.address, "data:")) else wrong.append(one.url))
-        page.goto(server.address)
-        page.locator(".chip img").first.wait_for()
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert wrong == []
+def visit(served_pages, server):
+    return lambda options=DESKTOP: served_pages(server, ".chip img", options)
 
 
 def press(page, key, then):

@@ -41,6 +41,7 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
     "review": [
         ("review out out/review.json", "out/review.json", ""),
         ("review out houses.gpkg --areas out/review.json", "out/review.json", ""),
+        ("review image.tif --model run", "image.tif", "--out"),
     ],
     "rubble": [
         ("rubble post.tif --pre pre.tif --footprints houses.gpkg --out post.tif", "post.tif", ""),

@@ -1,56 +1,29 @@
 // One building at a time: both chips, one key an answer. Each answer is sent at once, with what this page saw before it.
 "use strict";
 
-const $ = (id) => document.getElementById(id);
 const TITLES = { pre: "Before", post: "After" };
 const AHEAD = 2; // buildings whose chips are loaded before they are needed
 const pictures = new Map(); // path of a chip → its element
 const taken = []; // answers of this page that can be undone: row and what was there before
 let sample, rows = [], at = 0, wide = false, outlined = true;
-let turn = Promise.resolve(); // actions are done one after the other, however fast keys are pressed
 
-const inTurn = (act) => { turn = turn.then(act).catch((error) => complain(String(error))); };
 const titleOf = (key) => sample.choices.find((choice) => choice.key === key)?.title ?? key;
 
-function make(tag, attributes = {}, ...children) {
-  const svg = tag === "svg" || tag === "path";
-  const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children); // text, never HTML
-  return element;
-}
-
 async function start() {
-  sample = await load();
+  sample = await load("sample.json");
   ({ rows } = sample);
   $("synthetic").hidden = !sample.synthetic;
   $("event").textContent = [sample.event, sample.place, sample.reviewer && `Reviewer: ${sample.reviewer}`].filter(Boolean).join(" · ");
-  sample.choices.forEach((choice, number) => {
-    const key = String((number + 1) % sample.choices.length); // 1, 2, 3, 4, 0
-    const button = make("button", { type: "button", "aria-pressed": "false", "aria-keyshortcuts": key }, make("span", {}, choice.title), make("kbd", {}, key));
-    if (choice.color) button.style.setProperty("--grade", `rgb(${choice.color.join(" ")})`);
-    button.onclick = () => inTurn(() => answer(choice.key));
-    choice.button = button;
-    keys[key] = button;
-    $("answers").append(button);
-  });
+  addChoices(sample.choices, (number) => String((number + 1) % sample.choices.length), (choice) => inTurn(() => answer(choice.key))); // 1, 2, 3, 4, 0
   at = Math.max(rows.findIndex((row) => !row.answer), 0);
   show();
-}
-
-async function load() {
-  const response = await fetch("sample.json");
-  const content = await response.json();
-  if (!response.ok) throw new Error(content.error);
-  return content;
 }
 
 function show() {
   const row = rows[at], done = rows.filter((one) => one.answer).length;
   $("title").textContent = `Building ${at + 1} of ${rows.length}`;
   $("name").textContent = row.id;
-  $("count").textContent = `${done} of ${rows.length} answered`;
-  [$("progress").max, $("progress").value] = [rows.length, done];
+  showDone(done, rows.length, `${done} of ${rows.length} answered`);
   for (const choice of sample.choices) choice.button.setAttribute("aria-pressed", String(choice.key === row.answer));
   $("note").value = row.note ?? "";
   $("undo").disabled = !taken.length;
@@ -130,21 +103,16 @@ async function keepNote() {
 // Sends an answer; where another page or program has changed the row since it was seen here, nothing is saved, and its answer is shown.
 async function save(row, to, undoable = true) {
   const before = { answer: row.answer, note: row.note };
-  let response, now;
-  try {
-    response = await fetch("answers", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ fid: row.fid, ...to, seen: before }) });
-    now = await response.json();
-  } catch {
-    complain("Not saved: the page is not served any more. Call `deepnets4eo review` again, and open the address that it prints.");
-    return false;
-  }
-  if (response.status === 409) {
+  const sent = await send("answers", { fid: row.fid, ...to, seen: before }, "deepnets4eo review");
+  if (!sent) return false;
+  const { now } = sent;
+  if (sent.status === 409) {
     Object.assign(row, now);
     show();
     complain(`Not saved: meanwhile this building was answered elsewhere: ${now.answer ? titleOf(now.answer) : "no answer"}${now.reviewer ? `, by ${now.reviewer}` : ""}. Answer again to replace that.`);
     return false;
   }
-  if (!response.ok) {
+  if (!sent.ok) {
     complain(`Not saved: ${now.error}`);
     return false;
   }
@@ -154,14 +122,7 @@ async function save(row, to, undoable = true) {
   return true;
 }
 
-function complain(text) {
-  $("problem").hidden = !text;
-  $("problem").textContent = text;
-}
-
-const say = (text) => { $("status").textContent = text; };
-
-const keys = { ArrowLeft: $("previous"), ArrowRight: $("next"), u: $("undo"), s: $("wide"), o: $("outline") };
+Object.assign(keys, { ArrowLeft: $("previous"), ArrowRight: $("next"), u: $("undo"), s: $("wide"), o: $("outline"), n: { click: () => $("note").focus() } });
 $("previous").onclick = () => inTurn(() => go(() => step(-1, at)));
 $("next").onclick = () => inTurn(() => go(() => step(1, at)));
 $("undo").onclick = () => inTurn(undo);
@@ -176,27 +137,11 @@ function redraw() {
   $("note").value = note;
 }
 
-document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.altKey || event.metaKey || !sample) return;
-  if (event.target === $("note")) {
-    if (event.key === "Escape") $("note").blur();
-    return;
-  }
-  if (!$("keys").checked) return;
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  if (key === "n") $("note").focus();
-  else if (keys[key]) keys[key].click();
-  else return;
-  event.preventDefault();
-});
-
-// What other pages have answered meanwhile.
-document.addEventListener("visibilitychange", () => {
-  if (document.visibilityState === "visible" && sample) inTurn(async () => {
-    const now = new Map((await load()).rows.map((row) => [row.fid, row]));
-    for (const row of rows) Object.assign(row, now.get(row.fid));
-    redraw();
-  });
+whenSeenAgain(async () => {
+  if (!sample) return;
+  const now = new Map((await load("sample.json")).rows.map((row) => [row.fid, row]));
+  for (const row of rows) Object.assign(row, now.get(row.fid));
+  redraw();
 });
 
 start().catch((error) => complain(String(error)));

@@ -1,0 +1,181 @@
+"""The server of a page on which a person works, for the browsers of this computer alone.
+
+It listens on 127.0.0.1; its address holds a random token, without which nothing is given out, and requests that name another host or
+come from another site are refused. The page loads nothing from elsewhere (its content security policy says so to the browser). Names
+and notes go to it as JSON and are set as text. A page has three assets of its own (`NAME.html`, `.css`, `.js`) and shares two: `page.css`,
+and `page.js` with the keyboard, the messages, and how it sends what was done.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import sqlite3
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from typing import Any, TypeAlias
+
+from deepnets4eo.errors import DeepNets4EOError
+
+HOST, PORT = (
+    "127.0.0.1",
+    8620,
+)  # the port where it is free, else any, so that a tunnel to another computer can be told it
+TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+MOST_BYTES = 1 << 18  # of a request's body
+TIMEOUT_S = 60
+
+Answer: TypeAlias = tuple[HTTPStatus, str, bytes]  # with the type of its content
+
+log = logging.getLogger(__name__)
+
+
+class PageServer(ThreadingHTTPServer):
+    """A page; listens once it is made, and answers within `serve_forever`. Subclasses implement `get` and `post`.
+
+    Parameters
+    ----------
+    package
+        The package whose `assets` has the page.
+    name
+        Of its assets.
+    verb
+        Words of the command that prints the address.
+
+    Attributes
+    ----------
+    address : str
+        Where the page is, with its token.
+    """
+
+    daemon_threads = True
+    allow_reuse_address = sys.platform != "win32"  # where it lets two programs share a port
+
+    def __init__(self, package: str, name: str, verb: str) -> None:
+        own, shared = ((package, f"{name}.{kind}") for kind in TYPES), ((__package__, f"page.{kind}") for kind in TYPES)
+        self.assets = {file: (where, file) for where, file in (*own, *shared) if file != "page.html"}
+        self.assets[""] = self.assets.pop(f"{name}.html")
+        self.token, self.verb = secrets.token_urlsafe(24), verb
+        try:
+            super().__init__((HOST, PORT), _Handler)
+        except OSError:
+            super().__init__((HOST, 0), _Handler)
+        self.address = f"http://{HOST}:{self.server_port}/{self.token}/"
+
+    def get(self, path: str) -> Answer:
+        """What is at a path behind the token, other than assets. Errors: RefusedError."""
+        raise RefusedError(HTTPStatus.NOT_FOUND, f"There is no page {path!r}.")
+
+    def post(self, path: str, body: dict[str, Any]) -> Answer:
+        """Do what was sent. Errors: RefusedError, and those of the toolbox and of SQLite, which the page shows."""
+        raise RefusedError(HTTPStatus.NOT_FOUND, f"There is no page {path!r}.")
+
+    def reason(self, error: Exception) -> str:
+        """An error in words for the page."""
+        return str(error)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log what broke an answer off: mostly a page that was closed."""
+        log.debug("an answer to %s broke off", client_address, exc_info=True)
+
+
+class RefusedError(Exception):
+    """A request that gets no answer. status : of HTTP."""
+
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: PageServer
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "deepnets4eo", ""
+    timeout = TIMEOUT_S
+
+    def do_GET(self) -> None:
+        self._respond(self._get)
+
+    def do_POST(self) -> None:
+        self._respond(lambda path: self.server.post(path, self._body()))
+
+    def log_message(self, format: str, *args: Any) -> None:
+        log.debug(format, *args)
+
+    def end_headers(self) -> None:
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        super().end_headers()
+
+    def _respond(self, act: Callable[[str], Answer]) -> None:
+        try:
+            status, kind, body = act(self._path())
+        except RefusedError as refused:
+            self.close_connection = True  # its body was not read
+            status, kind, body = as_json(refused.status, {"error": str(refused)})
+        except (sqlite3.Error, DeepNets4EOError) as error:
+            status, kind, body = as_json(HTTPStatus.SERVICE_UNAVAILABLE, {"error": self.server.reason(error)})
+        with suppress(ConnectionError):  # the page was closed
+            self.send_response(status)
+            self.send_header("Content-Type", f"{kind}; charset=utf-8" if "image" not in kind else kind)
+            self.send_header("Content-Length", str(len(body)))
+            if self.close_connection:
+                self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.write(body)
+
+    def _path(self) -> str:
+        """What was requested, behind the token."""
+        hosts = [f"{name}:{self.server.server_port}" for name in (HOST, "localhost")]
+        if self.headers.get_all("Host") not in [[host] for host in hosts]:
+            raise RefusedError(HTTPStatus.FORBIDDEN, "This host is not served here.")
+        if (origin := self.headers.get("Origin")) is not None and origin != f"http://{self.headers['Host']}":
+            raise RefusedError(HTTPStatus.FORBIDDEN, "Another site has no access.")
+        token, slash, path = self.path.removeprefix("/").partition("/")
+        if not slash or not secrets.compare_digest(token.encode(), self.server.token.encode()):
+            raise RefusedError(HTTPStatus.FORBIDDEN, f"Open the address that `{self.server.verb}` printed.")
+        return path
+
+    def _get(self, path: str) -> Answer:
+        if path in self.server.assets:
+            package, name = self.server.assets[path]
+            body = (files(package) / "assets" / name).read_bytes()
+            return HTTPStatus.OK, TYPES[name.rpartition(".")[2]], body
+        return self.server.get(path)
+
+    def _body(self) -> dict[str, Any]:
+        """The JSON of a request. A page of another site cannot send this type without leave."""
+        length = self.headers.get("Content-Length", "")
+        known = length.isdecimal() and len(length) < 10 and int(length) <= MOST_BYTES
+        if not known or self.headers.get_content_type() != "application/json":
+            raise RefusedError(HTTPStatus.BAD_REQUEST, f"Expected JSON of {MOST_BYTES:,} bytes at most.")
+        try:
+            body = json.loads(self.rfile.read(int(length)))
+        except (ValueError, RecursionError) as error:
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "Expected JSON.") from error
+        return body if isinstance(body, dict) else {}
+
+
+def as_json(status: HTTPStatus, value: Any) -> Answer:
+    """Return an answer of plain values."""
+    return status, "application/json", json.dumps(value).encode()
+
+
+def serve_page(server: PageServer) -> None:
+    """Serve until it is interrupted (Ctrl-C)."""
+    with server, suppress(KeyboardInterrupt):
+        server.serve_forever()

@@ -1,0 +1,145 @@
+"""A page on which a person corrects a label map by clicks; see `outputs.served_page` for who is let in.
+
+It shows one tile of the scene at a time, whatever tile was opened last by any page: a page that is behind learns so, and overwrites
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from threading import Lock
+from typing import Any
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import gsd_m
+from deepnets4eo.outputs.findings import one_or_many
+from deepnets4eo.outputs.map_page.panels import render_window, stretch_of, three_bands
+from deepnets4eo.outputs.served_page.server import Answer, PageServer, RefusedError, as_json
+from deepnets4eo.prediction.click_review import ClickReview
+from deepnets4eo.prediction.click_session import ClickSession
+from deepnets4eo.rasters.display import colour_bands
+
+STRETCHED_PX = 512  # longer side of the picture that black and white are taken from
+QUALITY = 90
+
+
+class ClickServer(PageServer):
+    """The page of a label map that is corrected.
+
+    Parameters
+    ----------
+    review
+        The corrections.
+    title
+        Of the page.
+
+    Raises
+    ------
+    InputError
+        The image cannot be read.
+    """
+
+    def __init__(self, review: ClickReview, title: str) -> None:
+        self.review, self.title = review, title
+        layer = next(iter(review.scene.layers.values()))
+        self._layer = layer.subset(colour_bands(layer))
+        data, valid, _ = self._layer.thumbnail(STRETCHED_PX)
+        self._stretch = stretch_of(three_bands(data), valid)
+        self._version, self._one = 0, Lock()
+        super().__init__(__package__, "clicks", "deepnets4eo review")
+
+    def get(self, path: str) -> Answer:
+        """What the page is made of, its present state, the picture of a tile, or the labels of a state."""
+        with self._one:
+            match path.split("/"):
+                case ["page.json"]:
+                    return as_json(HTTPStatus.OK, self._content())
+                case ["state.json"]:
+                    return as_json(HTTPStatus.OK, self._state())
+                case ["tile", number] if number in map(str, range(len(self.review.tiles))):
+                    window = self.review.tiles[int(number)]
+                    return (
+                        HTTPStatus.OK,
+                        "image/webp",
+                        render_window(self._layer, window, 1, self._stretch, QUALITY).webp,
+                    )
+                case ["labels", version] if version == str(self._version):
+                    return HTTPStatus.OK, "application/octet-stream", self.review.labels.tobytes()
+        return super().get(path)
+
+    def post(self, path: str, body: dict[str, Any]) -> Answer:
+        """Do what was sent where the page saw the present state, and return the next one."""
+        acts: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "click": self._click, "undo": self._undo, "follow": self._follow, "tile": self._open, "next": self._next,
+        }  # fmt: skip
+        if path not in acts:
+            return super().post(path, body)
+        with self._one:
+            if body.get("version") != self._version:
+                return as_json(HTTPStatus.CONFLICT, self._state())
+            try:
+                done = acts[path](body)
+            except InputError as error:
+                raise RefusedError(HTTPStatus.BAD_REQUEST, str(error)) from error
+            return as_json(HTTPStatus.OK, self._state() | done)
+
+    def headline(self) -> str:
+        """How much was corrected."""
+        tiles = int(self.review.clicked_tiles().sum())
+        return f"{one_or_many(len(self.review.clicks), 'one click', f'{len(self.review.clicks):,} clicks')} on {tiles:,} of {len(self.review.tiles):,} tiles"
+
+    def _content(self) -> dict[str, Any]:
+        review = self.review
+        classes = [{"title": one.name, "color": list(one.color)} for one in review.legend.classes]
+        tiles = [[tile.row, tile.col, tile.height, tile.width] for tile in review.tiles]
+        return {
+            "title": self.title, "classes": classes, "tiles": tiles, "synthetic": review.scene.synthetic, "measure": review.measure,
+            "takes_clicks": review.session.takes_clicks, "gsd_m": gsd_m(review.grid)[1] if review.grid.crs is not None else None,
+        }  # fmt: skip
+
+    def _state(self) -> dict[str, Any]:
+        review, session = self.review, self.review.session
+        marks = zip(
+            *(each.tolist() for each in (session.clicks.rows, session.clicks.cols, session.clicks.classes)), strict=True
+        )
+        return {
+            "version": self._version, "tile": review.number, "marks": list(marks), "undoable": session.undoable > 0,
+            "follows": session.follows, "clicks": len(review.clicks), "clicked": review.clicked_tiles().tolist(),
+        }  # fmt: skip
+
+    def _stroke(self, act: Callable[[ClickSession], object]) -> dict[str, Any]:
+        changed = self.review.stroke(act)
+        self._version += 1
+        return {"changed": changed}
+
+    def _click(self, body: dict[str, Any]) -> dict[str, Any]:
+        row, col, index = (_whole(body, name) for name in ("row", "col", "class"))
+        return self._stroke(lambda session: session.click(row, col, index))
+
+    def _undo(self, body: dict[str, Any]) -> dict[str, Any]:
+        return self._stroke(ClickSession.undo)
+
+    def _follow(self, body: dict[str, Any]) -> dict[str, Any]:
+        return self._stroke(lambda session: session.follow(on=body.get("on") is True))
+
+    def _open(self, body: dict[str, Any]) -> dict[str, Any]:
+        number = self.review.next_tile() if body.get("number") is None else _whole(body, "number")
+        if number is None:
+            return {"all": True}
+        if not 0 <= number < len(self.review.tiles):
+            raise RefusedError(HTTPStatus.BAD_REQUEST, f"There are {len(self.review.tiles):,} tiles.")
+        self.review.open(number)
+        self._version += 1
+        return {}
+
+    def _next(self, body: dict[str, Any]) -> dict[str, Any]:
+        return {"next": list(self.review.next_click())}
+
+
+def _whole(body: dict[str, Any], name: str) -> int:
+    """A whole number that was sent."""
+    value = body.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > 1 << 31:
+        raise RefusedError(HTTPStatus.BAD_REQUEST, f"Expected a whole number as {name}.")
+    return value

@@ -1,0 +1,215 @@
+"""A label map that a person corrects by clicks, in a folder of its own: `labels.tif` of the run, and beside it what the person did.
+
+Takes a run of a network and a scene of any size, which is worked on tile by tile. After every stroke the clicks (`clicks.gpkg`, which
+`predict --clicks` reads as well) and the labels of the tile (`tiles/`) are written beside and renamed; `finish` puts all tiles into
+`corrected.tif`. Refuses a folder of another run or scene.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import shapely
+
+from deepnets4eo.arrays import ByteImage, Floats, Mask
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import atomic_write, check_overwrite, read_json, write_json
+from deepnets4eo.grid import Grid, Window, apply_affine, crop
+from deepnets4eo.outputs.input_files import check_not_inputs
+from deepnets4eo.prediction.click_choice import next_click
+from deepnets4eo.prediction.click_session import ClickSession
+from deepnets4eo.prediction.clicked_scene import CLASS, network_of, read_clicks
+from deepnets4eo.prediction.job import predict
+from deepnets4eo.prediction.options import Measure, PredictOptions
+from deepnets4eo.prediction.preparation import prepare_scene
+from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.layer import Layer
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.rasters.values import label_bytes
+from deepnets4eo.segmenters.checksums import hash_of
+from deepnets4eo.segmenters.clicks import Clicks
+from deepnets4eo.segmenters.run import Run
+
+TILE_PX = 512  # largest side
+ABOUT, LABELS, ENTROPY, CLICKS, CORRECTED, TILES = (
+    "review.json", "labels.tif", "entropy.tif", "clicks.gpkg", "corrected.tif", "tiles",
+)  # fmt: skip
+
+
+class ClickReview:
+    """The corrections of one label map. Memory: the network and a tile of 512 x 512 pixels, whatever the size of the scene.
+
+    Parameters
+    ----------
+    run : Run
+        With a network of its own.
+    scene : Scene
+        As `open_scene` returns it.
+    out : Path
+        The folder, new or of the same run and scene; no other job may write there meanwhile.
+    measure : str
+        How the next click is chosen, see `next_click`.
+    progress : function
+        Called with the finished share of the first labels, 0 … 1.
+
+    Raises
+    ------
+    InputError
+        The run has no network, or the folder belongs to another run or scene.
+    RunError
+        The scene does not fit the run.
+    OutputError
+        The folder holds something else, or is an input.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        scene: Scene,
+        out: Path,
+        measure: Measure = "entropy",
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
+        names = (LABELS, ENTROPY, CLICKS, CORRECTED, TILES)
+        check_not_inputs([out, *(out / name for name in names)], [list(scene.layers.values()), run.folder])
+        self.segmenter, self.legend, self.out, self.measure = network_of(run), run.legend, out, measure
+        self.scene = prepare_scene(scene, run).labelled
+        self.grid = self.scene.grid
+        self._check_folder(run, scene)
+        if not (out / LABELS).exists():
+            options = PredictOptions(
+                entropy=out / ENTROPY, precision="float32", overwrite=True
+            )  # the session goes on with these weights
+            predict(run, self.scene, out / LABELS, options, progress=progress)
+        self._map = Layer.open(out / LABELS, labels=True)
+        self.clicks = read_clicks(out / CLICKS, self.grid, self.legend) if (out / CLICKS).exists() else Clicks.none()
+        self.tiles = even_tiles(self.scene.shape)
+        self._doubt = _mean_of(Layer.open(out / ENTROPY), self.tiles)
+        self.session: ClickSession = None  # type: ignore[assignment]
+        self.open(self.next_tile() or 0)
+
+    def _check_folder(self, run: Run, scene: Scene) -> None:
+        """Write of which run and scene the folder is, or compare with that."""
+        paths = {name: Path(str(layer.source)) for name, layer in scene.layers.items()}
+        sizes = {name: path.stat().st_size for name, path in paths.items() if path.is_file()}
+        about = {
+            "run": hash_of(run.card),
+            "scene": {"grid": [*self.grid.shape, *self.grid.affine[:6], str(self.grid.crs)], "bytes": sizes},
+        }
+        if (self.out / ABOUT).exists():
+            known = read_json(self.out / ABOUT)
+            for part in about:
+                if not isinstance(known, dict) or known.get(part) != about[part]:
+                    raise InputError(
+                        f"{self.out} has corrections of labels of another {part}. Give the {part} that it began with, or another --out."
+                    )
+            return
+        check_overwrite(self.out, overwrite=False)
+        write_json(self.out / ABOUT, about)
+
+    @property
+    def window(self) -> Window:
+        """The tile that is worked on."""
+        return self.tiles[self.number]
+
+    @property
+    def labels(self) -> ByteImage:
+        """(h, w) uint8 classes of the tile, void 255: those of the map, but where the network has changed its mind."""
+        now = self.session.labels
+        labels = np.where((now != self._reference) & (self._base != VOID), now, self._base)
+        clicks = self.session.clicks
+        labels[clicks.rows, clicks.cols] = clicks.classes
+        return labels
+
+    def open(self, number: int) -> None:
+        """Go to a tile. Weights that follow clicks go on from where they are."""
+        before, self.number = self.session, number
+        follows = before is not None and before.follows
+        sample = self.scene.read(self.window, self.segmenter.inputs.present(self.scene))
+        here = self.clicks.inside(self.window)
+        self.session = ClickSession(
+            self.segmenter,
+            self.segmenter.inputs.prepare(sample),
+            clicks=self.clicks.where(here).shift(-self.window.row, -self.window.col),
+            weights=before.weights if before is not None and follows else None,
+        )
+        self.session.follows = follows or (before is None and not self.session.takes_clicks)
+        self._others = self.clicks.where(~here)
+        saved = self._tile_file(number)
+        stored = Layer.open(saved, labels=True).read() if saved.exists() else self._map.read(self.window)
+        self._base = self.legend.to_index()[label_bytes(stored[0][0], stored[1], str(saved))]
+        self._reference = self.session.labels if saved.exists() else self.session.first_labels
+
+    def stroke(self, act: Callable[[ClickSession], object]) -> int:
+        """Change the session by a click, its undoing, or whether weights follow, and save. returns : pixels whose label is another."""
+        before = self.labels
+        act(self.session)
+        self.clicks = self._others.with_others(self.session.clicks.shift(self.window.row, self.window.col))
+        write_clicks(self.out / CLICKS, self.clicks, self.grid, self.legend)
+        labels = self.labels
+        with CogWriter(
+            self._tile_file(self.number), crop(self.grid, self.window), nodata=VOID, legend=self.legend
+        ) as tile:
+            tile.write(Window(0, 0, *labels.shape), self.legend.from_index()[labels])
+        return int((labels != before).sum())
+
+    def next_click(self) -> tuple[int, int]:
+        """Row and column of the tile where a click helps most."""
+        return next_click(self.session, self.measure)
+
+    def next_tile(self) -> int | None:
+        """The tile without a click that the run doubts most; None where all have one."""
+        doubt = np.where(self.clicked_tiles(), -np.inf, self._doubt)
+        return int(doubt.argmax()) if np.isfinite(doubt).any() else None
+
+    def clicked_tiles(self) -> Mask:
+        """(n,) whether a tile has clicks."""
+        return np.array([self.clicks.inside(tile).any() for tile in self.tiles])
+
+    def finish(self) -> Path:
+        """Write the labels of the whole scene, corrected. Memory: a tile."""
+        with CogWriter(self.out / CORRECTED, self.grid, nodata=VOID, legend=self.legend) as writer:
+            for number, window in enumerate(self.tiles):
+                saved = self._tile_file(number)
+                data, _ = Layer.open(saved, labels=True).read() if saved.exists() else self._map.read(window)
+                writer.write(window, data)
+        return self.out / CORRECTED
+
+    def _tile_file(self, number: int) -> Path:
+        window = self.tiles[number]
+        return self.out / TILES / f"{window.row:06d}-{window.col:06d}.tif"
+
+
+def even_tiles(shape: tuple[int, int]) -> list[Window]:
+    """Tiles of TILE_PX at most, row by row, and all of about one size: a narrow last one would show a network too little."""
+    edges = [np.linspace(0, side, -(-side // TILE_PX) + 1).round().astype(int).tolist() for side in shape]
+    rows, cols = (list(zip(each[:-1], each[1:], strict=True)) for each in edges)
+    return [Window(top, left, below - top, right - left) for top, below in rows for left, right in cols]
+
+
+def write_clicks(path: Path, clicks: Clicks, grid: Grid, legend: Legend) -> None:
+    """Write clicks as points that `read_clicks` reads, and QGIS. Errors: OutputError."""
+    xy = apply_affine(grid.affine, np.column_stack([clicks.cols + 0.5, clicks.rows + 0.5]))
+    frame = gpd.GeoDataFrame(
+        {CLASS: [legend.names[index] for index in clicks.classes]},
+        geometry=shapely.points(xy),
+        crs=None if grid.crs is None else str(grid.crs),
+    )
+    with atomic_write(path) as partial:
+        pyogrio.write_dataframe(
+            frame, partial, layer="clicks", driver="GPKG", geometry_type="Point", SPATIAL_INDEX="NO"
+        )
+
+
+def _mean_of(layer: Layer, tiles: Sequence[Window]) -> Floats:
+    """(n,) mean of a raster over tiles, 0 where there is no data."""
+    means = []
+    for tile in tiles:
+        data, valid = layer.read(tile)
+        means.append(float(data[0][valid].mean()) if valid.any() else 0.0)
+    return np.array(means)

@@ -1,0 +1,86 @@
+"""The page on which clicks correct a label map, in a browser: keys alone, taps on a phone, two pages at once, hostile names."""
+
+import threading
+
+import pytest
+from made_up_clicks import HOSTILE, write_clickable
+from report_visit import DESKTOP, PHONE
+
+from deepnets4eo.prediction import click_review, open_scene
+from deepnets4eo.prediction.click_page import ClickServer
+from deepnets4eo.segmenters.run import load_run
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clicks")
+    run, scene = write_clickable(folder)
+    run = load_run(run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(click_review, "TILE_PX", 48)
+        review = click_review.ClickReview(run, open_scene(str(scene), run.segmenter), folder / "out")
+    with ClickServer(review, HOSTILE) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def visit(served_pages, server):
+    return lambda options=DESKTOP: served_pages(server, "#answers button", options)
+
+
+def press(page, key, then):
+    """Press a key and wait for what the page says then."""
+    page.keyboard.press(key)
+    page.locator("#status", has_text=then).wait_for(timeout=10_000)
+
+
+def test_labels_are_corrected_by_keys_alone(server, visit):
+    page, session = visit(), server.review.session
+    assert page.locator("#synthetic").is_visible()
+    press(page, "1", "The next click is field.")
+    press(page, "n", "Choose its class and press Enter.")
+    press(page, "Shift+ArrowRight", "Row")
+    press(page, "ArrowDown", "Row")
+    press(page, "Enter", "Saved: field.")
+    row, col = server.review.session.clicks.pixels[0]
+    assert page.locator("#picture").get_attribute("role") == "application"
+    assert page.locator("svg circle.over").get_attribute("cx") == str(col + 0.5)
+    assert page.evaluate("([row, col]) => labels[row * 48 + col]", [row, col]) == 0
+    assert page.locator("#count").inner_text() == "1 click on 1 of 4 tiles"
+    press(page, "a", "Weights follow the clicks.")
+    assert page.get_by_role("button", name="Weights follow").get_attribute("aria-pressed") == "true"
+    press(page, "a", "as they were before any click")
+    for key in "uuu":  # faster than they are done
+        page.keyboard.press(key)
+    page.locator("#undo:disabled").wait_for()
+    assert (len(session.clicks), session.follows) == (0, False)
+    press(page, "t", "of 4. 0 clicks")
+    assert server.review.session is not session
+    page.get_by_label("Single keys").uncheck()
+    page.keyboard.press("2")
+    assert page.locator("#answers button[aria-pressed=true] span").inner_text() == "field"
+
+
+def test_two_pages_see_each_other_and_names_are_text(server, visit):
+    first, second = visit(), visit(PHONE)
+    for page in (first, second):
+        page.locator("#answers button").nth(1).click()
+    first.locator("#picture").click(position={"x": 20, "y": 20})
+    first.locator("#status", has_text="Saved").wait_for()
+    assert len(server.review.session.clicks) == 1
+    second.locator("#picture").tap(position={"x": 90, "y": 90})
+    second.get_by_role("alert").wait_for()
+    assert "another page has gone on" in second.get_by_role("alert").inner_text()
+    assert second.locator("svg circle.over").count() == len(server.review.session.clicks) == 1
+    second.locator("#picture").tap(position={"x": 90, "y": 90})
+    second.locator("#status", has_text="Saved: <img src=x").wait_for()
+    assert len(server.review.session.clicks) == 2
+    for page in (first, second):
+        assert page.locator("#name").inner_text().startswith("<img src=x")
+        assert page.locator("#answers img, #name img").count() == 0
+        assert page.title() == "Correction of a label map"
+        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
