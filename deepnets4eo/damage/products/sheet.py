@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.areas import OUTSIDE
 from deepnets4eo.damage.map_content import AREAS_FILE
+from deepnets4eo.damage.products.sheet_drawing import VIOLET, draw_damage, draw_graticule, hex_colors, is_together
 from deepnets4eo.damage.products.summary import caveats
 from deepnets4eo.damage.products.words import ASSETS, RIGHT_TO_LEFT, number_text, translate
 from deepnets4eo.damage.settings import Language, SheetOptions
-from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, SUBJECT, TITLES, UNGRADED, colors
+from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, SUBJECT, TITLES, UNGRADED
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, read_json
 from deepnets4eo.grid import Grid, transformer
@@ -40,10 +40,7 @@ PAPERS = {"a4": (297.0, 210.0), "a3": (420.0, 297.0)}  # millimetres, landscape
 DPI = 200
 MM = 1 / 25.4
 EDGE = 8.0  # of the page, millimetres on A4; all lengths grow with the paper
-MANY = 5000  # outlines from which on they are drawn as pixels; ten times as many as points
 STEPS = [one * 10.0**power for power in range(-5, 8) for one in (1, 2, 5)]
-SECONDS = (0.5, 1, 3, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 18_000, 36_000, 72_000)  # between meridians
-VIOLET = "#b068ff"
 
 
 def write_sheet(
@@ -227,92 +224,10 @@ def _compose(page: _Page, damage_map: DamageMapContent, post: Layer, pre: Layer 
         named = (date, page.say(role)) if page.mirrored else (page.say(role), date)
         axes.set_title(named[0], loc="left", size=8 * page.zoom, weight="bold", pad=3)
         axes.set_title(named[1], loc="right", size=8 * page.zoom, weight="bold", pad=3)
-        _draw_damage(axes, damage_map, coloured=role == "After")
-        _draw_graticule(axes, post.grid, page.zoom)
+        draw_damage(axes, damage_map, coloured=role == "After")
+        draw_graticule(axes, post.grid, page.zoom)
         scale = _furnish(axes, post.grid, page)
     _bottom_row(page, damage_map, post, 210 - EDGE - bottom, bottom, scale)
-
-
-def _hex_colors() -> dict[str, str]:
-    return {name: "#" + bytes(color).hex() for name, color in colors().items()}
-
-
-def _draw_damage(axes: Axes, damage_map: DamageMapContent, *, coloured: bool) -> None:
-    """Outlines in the colours of their grades, the worst on top; on the image before thin and white, or none where many would hide it."""
-    from matplotlib.collections import LineCollection, PolyCollection
-
-    view = axes.get_xlim(), axes.get_ylim()
-    buildings = damage_map.buildings
-    grades = buildings["damage"].fillna(UNGRADED).to_numpy(str)
-    shapes, many = buildings.geometry.to_numpy(), len(buildings) > MANY
-    palette = _hex_colors()
-    for name in (UNGRADED, *GRADES):
-        color = palette[name] if coloured else "white"
-        own = shapes[grades == name]
-        own = own[~shapely.is_empty(own)]
-        if many and not coloured:
-            continue
-        if len(buildings) > 10 * MANY:
-            xy = shapely.get_coordinates(shapely.centroid(own))
-            axes.scatter(xy[:, 0], xy[:, 1], s=0.15, c=color, marker="s", linewidths=0, rasterized=True)
-            continue
-        rings = [shapely.get_coordinates(part.exterior) for part in shapely.get_parts(own)]
-        width = 0.6 if coloured and not many else 0.25
-        axes.add_collection(
-            PolyCollection(rings, facecolors="none", edgecolors=color, linewidths=width, rasterized=many)
-        )
-    edges = [
-        shapely.get_coordinates(ring)
-        for ring in shapely.get_rings(shapely.get_parts(damage_map.assessed_extent.geometry.to_numpy()))
-    ]
-    axes.add_collection(LineCollection(edges, colors=VIOLET, linewidths=0.7, linestyles="--"))
-    axes.set(xlim=view[0], ylim=view[1])
-
-
-def _draw_graticule(axes: Axes, grid: Grid, zoom: float) -> None:
-    """Meridians and parallels with their degrees at the edges."""
-    there = transformer(grid.crs, 4326)
-    back = transformer(4326, grid.crs)
-    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    edge = np.linspace(0, 1, 20)
-    x = np.concatenate([left + edge * (right - left)] * 2 + [np.full(20, left), np.full(20, right)])
-    y = np.concatenate([np.full(20, low), np.full(20, high)] + [low + edge * (high - low)] * 2)
-    lon, lat = there.transform(x, y)
-    if not (np.isfinite(lon).all() and np.isfinite(lat).all()) or np.ptp(lon) > 180:
-        return
-    for values, other, meridian in ((lon, lat, True), (lat, lon, False)):
-        step = next((each for each in SECONDS if np.ptp(values) * 3600 / each <= 4), 108_000) / 3600
-        for value in np.arange(math.ceil(values.min() / step), math.floor(values.max() / step) + 1) * step:
-            along = np.linspace(other.min(), other.max(), 40)
-            line = (np.full(40, value), along) if meridian else (along, np.full(40, value))
-            line_x, line_y = back.transform(*line)
-            axes.plot(line_x, line_y, color="white", linewidth=0.3, alpha=0.7, scalex=False, scaley=False)
-            inside = (line_x >= left) & (line_x <= right) & (line_y >= low) & (line_y <= high)
-            if not inside.any():
-                continue
-            first = np.flatnonzero(inside)[0]
-            if not meridian and min(line_y[first] - low, high - line_y[first]) < (high - low) / 12:
-                continue  # its words would stand beside the corner
-            words = _degrees(float(value), "EW" if meridian else "NS")
-            at = (line_x[first], low) if meridian else (left, line_y[first])
-            axes.annotate(
-                words, at, (0, -2) if meridian else (-2, 0), textcoords="offset points", size=4.5 * zoom, annotation_clip=False,
-                ha="center" if meridian else "right", va="top" if meridian else "center", rotation=0 if meridian else 90,
-                rotation_mode="default",
-            )  # fmt: skip
-
-
-def _degrees(value: float, sides: str) -> str:
-    """Degrees, minutes and seconds, as many of them as are not zero."""
-    seconds = round(abs(value) * 3600, 1)
-    degrees, rest = divmod(seconds, 3600)
-    minutes, rest = divmod(rest, 60)
-    text = (
-        f"{degrees:.0f}°"
-        + (f"{minutes:02.0f}′" if minutes or rest else "")
-        + (f"{rest:04.1f}″".replace(".0″", "″") if rest else "")
-    )
-    return text + (sides[0] if value > 0 else sides[1] if value < 0 else "")
 
 
 def _furnish(axes: Axes, grid: Grid, page: _Page) -> float:
@@ -380,7 +295,7 @@ def _legend(panel: _Panel, damage_map: DamageMapContent) -> None:
         damage_map.buildings["damage"].fillna(UNGRADED).value_counts(),
     )
     assessed = int((damage_map.buildings["status"] == ASSESSED).sum())
-    palette = _hex_colors()
+    palette = hex_colors()
     panel.cells([(50, say("Buildings"), "end"), (66, say("Share"), "end")], bold=True)
     for name in (*reversed(GRADES), UNGRADED):
         count = int(counts.get(name, 0))
@@ -389,6 +304,8 @@ def _legend(panel: _Panel, damage_map: DamageMapContent) -> None:
         panel.swatch(palette[name])
     panel.cells([(5, say("Assessed extent"), "start")])
     panel.swatch(VIOLET, dashed=True)
+    if is_together(damage_map):
+        panel.write(say("Squares: shares of the classes; the larger, the more buildings."))
     expected = (damage_map.estimates.get("buildings") or {}).get("damaged")
     if expected is not None:
         low, high = expected["interval_95"]

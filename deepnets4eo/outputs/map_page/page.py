@@ -36,7 +36,7 @@ from deepnets4eo.zonal.outlines import CHUNK, chunks
 
 ASSETS = "deepnets4eo.outputs.map_page"
 SCRIPTS = (
-    *("data.js", "view.js", "outlines.js", "panels.js", "swipe.js", "list.js", "card.js"),
+    *("data.js", "view.js", "squares.js", "outlines.js", "panels.js", "swipe.js", "list.js", "card.js"),
     *("antimeridian.js", "save.js", "parts.js", "sheet.js"),
 )
 LAST_SCRIPT = "main.js"  # starts the page
@@ -49,6 +49,8 @@ UNITS_PER_PX = 2
 LONGEST_STEP = 127  # one signed byte; longer edges get points in between
 MARGIN_PX = 4096  # around the image; what of an outline larger than that lies farther out is not drawn
 FARTHEST_PX = 2**29  # half pixels and their differences still fit in 32 bits
+MOST_SINGLE = 3000  # objects that are drawn one by one; of more a view shows squares
+SQUARES = 64  # along the longer side of the objects, at most
 MISSING = 65_535  # of shares
 SHARE_STEPS = 10_000
 
@@ -259,15 +261,51 @@ def pack_objects(
     columns: Mapping[str, NDArray[Any]],
     described: Mapping[str, Any],
 ) -> Payload:
-    """Outlines and columns of all objects, in the order of the page's list; `described` is for the kind of map."""
+    """Outlines and columns of all objects, in the order of the page's list. columns : `class`, a number, and others; `described` is for
+    the kind of map."""
     names = [str(name) for name in ids]
     whole = {**outlines(shapes, grid), **middles(shapes, grid), **columns}
+    box = objects_box(shapes, grid)
+    squares = (
+        None
+        if box is None or len(names) <= MOST_SINGLE
+        else class_squares(box, whole["cx"], whole["cy"], whole["class"])
+    )
     directory = [(name, str(column.dtype), len(column)) for name, column in whole.items()]
     raw = b"".join(column.astype(column.dtype.newbyteorder("<")).tobytes() for column in whole.values())
     packed_ids = pack(json.dumps(names, separators=(",", ":")).encode())
     return Payload(
-        directory, pack(raw), {"ids": packed_ids, "count": len(names), "unitsPerPx": UNITS_PER_PX, **described}
-    )
+        directory, pack(raw), {
+        "ids": packed_ids, "count": len(names), "unitsPerPx": UNITS_PER_PX, "box": box, "squares": squares,
+        "mostSingle": MOST_SINGLE, **described,
+    })  # fmt: skip
+
+
+def objects_box(shapes: NDArray[Any], grid: Grid) -> list[float] | None:
+    """Left, top, right and bottom of the shapes that the image shows, in its pixels; None where it shows none."""
+    bounds = shapely.bounds(shapes)
+    corners = apply_affine(~grid.affine, bounds[:, [[0, 1], [2, 1], [0, 3], [2, 3]]])
+    low, high, size = corners.min(axis=1), corners.max(axis=1), grid.shape[::-1]
+    seen = (low <= size).all(axis=1) & (high > 0).all(axis=1)
+    if not seen.any():
+        return None
+    return [*np.maximum(low[seen].min(axis=0), 0).tolist(), *np.minimum(high[seen].max(axis=0), size).tolist()]
+
+
+def class_squares(box: list[float], cx: NDArray[Any], cy: NDArray[Any], classes: NDArray[Any]) -> dict[str, Any]:
+    """How many objects of each class lie in squares of a power of two of pixels: what the page shows before it has unpacked them."""
+    left, top, right, bottom = box
+    side = 2 ** math.ceil(math.log2(max(right - left, bottom - top, 1) / SQUARES))
+    first = np.floor_divide([left, top], side).astype(int)
+    columns, rows = np.floor_divide([right, bottom], side).astype(int) - first + 1
+    known = np.isfinite(cx) & np.isfinite(cy)
+    col, row = (np.floor_divide(values[known], side).astype(int) for values in (cx, cy))
+    inside = (col >= first[0]) & (col < first[0] + columns) & (row >= first[1]) & (row < first[1] + rows)
+    many = int(classes.max()) + 1
+    cell = ((row - first[1]) * columns + col - first[0])[inside] * many + classes[known][inside]
+    counts = np.bincount(cell, minlength=columns * rows * many)
+    corner = {"side": side, "left": int(first[0]), "top": int(first[1]), "columns": int(columns)}
+    return corner | {"many": many, "counts": counts.tolist()}
 
 
 def pack(raw: bytes) -> str:

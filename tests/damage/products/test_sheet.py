@@ -4,16 +4,18 @@ import re
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import pytest
+import shapely
 from made_up_map import make_grid, make_images, make_map
 from PIL import Image
 
-from deepnets4eo.damage.products import sheet
+from deepnets4eo.damage.products import sheet, sheet_drawing
 from deepnets4eo.damage.products.sheet import write_sheet
 from deepnets4eo.damage.products.summary import CAVEATS, SYNTHETIC_CAVEAT
 from deepnets4eo.damage.products.words import LANGUAGES, translate
 from deepnets4eo.damage.settings import SheetOptions
-from deepnets4eo.damage.vocabulary import SUBJECT, TITLES
+from deepnets4eo.damage.vocabulary import GRADES, SUBJECT, TITLES
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding
@@ -93,11 +95,23 @@ def test_a_pdf_is_one_page_of_its_paper_without_the_time(made, drawn, tmp_path):
 def test_many_outlines_do_not_hide_the_image_before(made, drawn, tmp_path, monkeypatch):
     damage_map, pre, post = made
     for many, hidden in ((1000, False), (1, True)):
-        monkeypatch.setattr(sheet, "MANY", many)
+        monkeypatch.setattr(sheet_drawing, "MANY", many)
         write_sheet(damage_map, tmp_path / "sheet.png", post=post, pre=pre)
         before, after = (axes for axes in drawn.pop().axes if axes.images)
         assert (len(before.collections) == 1) == hidden, "the assessed extent alone"
         assert len(after.collections) == 6
+
+
+def test_very_many_buildings_are_shown_by_their_shares(made, drawn, tmp_path, monkeypatch):
+    damage_map, _, post = made
+    monkeypatch.setattr(sheet_drawing, "MANY", 5)
+    monkeypatch.setattr(sheet_drawing, "SQUARES", 1)
+    write_sheet(damage_map, tmp_path / "sheet.png", post=post)
+    (after,) = (axes for axes in drawn.pop().axes if axes.images)
+    areas = [shapely.Polygon(each.get_paths()[0].vertices).area for each in after.collections[:5]]
+    worse = damage_map.buildings["damage"].map({grade: number for number, grade in enumerate(GRADES)}).fillna(-1)
+    shares = [(worse >= number).mean() for number in (-1, 0, 1, 2, 3)]
+    assert np.divide(areas, areas[0]) == pytest.approx(shares), "each covers its own share and that of the worse grades"
 
 
 def test_an_old_matplotlib_writes_no_arabic(made, tmp_path, monkeypatch):

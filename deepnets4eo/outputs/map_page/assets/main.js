@@ -3,9 +3,12 @@
 async function start() {
   fillHeader();
   fillSummary();
+  const view = new View(page.frame, objectsBox(page.objects, page.frame)), outlines = new Outlines();
+  const panels = new Panels(view, outlines);
+  if (overview()) await panels.appear(); // very many objects take seconds to be unpacked
   const store = await loadObjects();
-  const view = new View(page.frame, objectsBox(store, page.frame)), outlines = new Outlines(store);
-  const panels = new Panels(view, outlines), list = new List(store, outlines), card = new Card(store, panels, outlines);
+  outlines.load(store);
+  const list = new List(store, outlines), card = new Card(store, panels, outlines);
   fillChips(list);
 
   const select = (i, fly) => {
@@ -85,7 +88,8 @@ function steer(canvas, number, { view, panels, outlines, select }) {
     fingers.delete(event.pointerId);
     canvas.classList.remove("dragging");
     if (event.type === "pointerup" && travelled < 4 && !fingers.size) {
-      select(outlines.at(view, ...local(event), event.pointerType === "mouse" ? 4 : 14), false);
+      if (outlines.together) view.zoomAt(...local(event), 4);
+      else select(outlines.at(view, ...local(event), event.pointerType === "mouse" ? 4 : 14), false);
     }
   };
   canvas.onpointerup = canvas.onpointercancel = lift;

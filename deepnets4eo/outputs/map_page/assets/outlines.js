@@ -35,14 +35,15 @@ function hatching(context) {
 }
 
 class Outlines {
-  constructor(store) {
+  // What can be drawn before the objects are there.
+  constructor() {
+    this.together = Boolean(overview()); // whether the last drawing shows squares instead of single objects
+  }
+
+  load(store) {
     this.store = store;
     this.shown = new Uint8Array(store.count).fill(1);
-    this.byClass = classes.map((_, index) => {
-      const members = [];
-      for (let i = 0; i < store.count; i++) if (store.class[i] === index && store.rings[i]) members.push(i);
-      return Uint32Array.from(members);
-    });
+    this.neighbours = new Neighbours(store);
     const sizes = Float32Array.from({ length: store.count }, (_, i) => Math.max(store.boxes[4 * i + 2] - store.boxes[4 * i], 0)).sort();
     this.median = sizes[store.count >> 1] ?? 0;
   }
@@ -50,18 +51,19 @@ class Outlines {
   // Everything in view; the last of `DRAWN` lies on top.
   draw(context, view) {
     this.extent(context, view);
-    for (const index of DRAWN) this.drawClass(context, view, index);
+    if (!this.store) return drawSquares(context, view, overview());
+    const members = this.neighbours.within(view.toCol(0), view.toRow(0), view.toCol(view.width), view.toRow(view.height), this.shown);
+    this.together = members.length > page.objects.mostSingle;
+    if (this.together) return drawSquares(context, view, counted(this.store, members, view));
+    for (const index of DRAWN) this.drawClass(context, view, index, members.filter((i) => this.store.class[i] === index));
     context.setLineDash([]);
   }
 
-  drawClass(context, view, index) {
+  drawClass(context, view, index, members) {
     const { boxes } = this.store, { least, dots } = STYLES[index], large = [];
-    const [left, top] = [view.toCol(0), view.toRow(0)], [right, bottom] = [view.toCol(view.width), view.toRow(view.height)];
     context.fillStyle = rgba(index, dots);
-    for (const i of this.byClass[index]) {
-      const b = 4 * i;
-      if (!this.shown[i] || boxes[b] > right || boxes[b + 2] < left || boxes[b + 1] > bottom || boxes[b + 3] < top) continue;
-      const w = (boxes[b + 2] - boxes[b]) * view.scaleX, h = (boxes[b + 3] - boxes[b + 1]) * view.scaleY;
+    for (const i of members) {
+      const b = 4 * i, w = (boxes[b + 2] - boxes[b]) * view.scaleX, h = (boxes[b + 3] - boxes[b + 1]) * view.scaleY;
       if (Math.max(w, h) >= DOT_PX) { large.push(i); continue; }
       const dw = Math.max(w, least), dh = Math.max(h, least);
       const x = view.toScreenX((boxes[b] + boxes[b + 2]) / 2), y = view.toScreenY((boxes[b + 1] + boxes[b + 3]) / 2);
@@ -157,10 +159,8 @@ class Outlines {
     const { boxes } = this.store, col = view.toCol(x), row = view.toRow(y);
     const tx = tolerancePx / view.scaleX, ty = tolerancePx / view.scaleY;
     let found = -1, best = Infinity;
-    for (let i = 0; i < this.store.count; i++) {
-      const b = 4 * i;
-      if (!this.shown[i] || col < boxes[b] - tx || col > boxes[b + 2] + tx || row < boxes[b + 1] - ty || row > boxes[b + 3] + ty) continue;
-      const [cx, cy] = centre(this.store, i), area = (boxes[b + 2] - boxes[b]) * (boxes[b + 3] - boxes[b + 1]);
+    for (const i of this.neighbours.within(col - tx, row - ty, col + tx, row + ty, this.shown)) {
+      const b = 4 * i, [cx, cy] = centre(this.store, i), area = (boxes[b + 2] - boxes[b]) * (boxes[b + 3] - boxes[b + 1]);
       const distance = this.inside(i, col, row) ? area * 1e-6 : 1e3 + (cx - col) ** 2 + (cy - row) ** 2;
       if (distance < best) { best = distance; found = i; }
     }

@@ -52,6 +52,12 @@ class Panels {
     this.view.resize(clientWidth, clientHeight);
   }
 
+  // A first picture, before the objects are there; hidden pages are not drawn, and do not wait.
+  appear() {
+    this.resize();
+    return new Promise((done) => { requestAnimationFrame(() => setTimeout(done)); if (document.hidden) done(); });
+  }
+
   // The objects changed (filter, selection): draw them anew.
   refresh() {
     this.overlayView = null;
@@ -75,6 +81,7 @@ class Panels {
       if (this.selected >= 0) this.outlines.select(context, this.view, this.selected);
     });
     updateScaleBar(document.getElementById("scale"), this.view);
+    document.getElementById("together").hidden = !(this.visible && this.outlines.together);
     this.ondraw?.();
   }
 

@@ -23,6 +23,7 @@ function sheetParts(store, panels) {
   return [
     make("div", { class: "sheet-images" }, ...panels.sources.map((source, number) => paperImage(panels, source, view, number === panels.sources.length - 1))),
     shown < store.count ? paragraph(t`Of ${objects(store.count)} the images show the ${number(shown)} chosen in the list.`) : "",
+    panels.visible && panels.outlines.together ? paragraph(document.getElementById("together").textContent) : "",
     make("div", { class: "sheet-columns" },
       box(t`Legend and counts`, ...legendParts()),
       box(t`What this is`, factList(facts), box(t`Images and files`, factList(fewFiles(inputFacts())))),

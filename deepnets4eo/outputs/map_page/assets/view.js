@@ -1,16 +1,9 @@
 // Where the panels look: one view for both, so that they always show the same place at the same scale.
 
 // The part of the image with objects in it, or all of it where there are none: what a fresh view shows.
-function objectsBox(store, frame) {
-  let left = frame.width, top = frame.height, right = 0, bottom = 0;
-  for (let b = 0; b < store.boxes.length; b += 4) {
-    if (store.boxes[b] > frame.width || store.boxes[b + 1] > frame.height || !(store.boxes[b + 2] > 0) || !(store.boxes[b + 3] > 0)) continue;
-    left = Math.min(left, Math.max(store.boxes[b], 0));
-    top = Math.min(top, Math.max(store.boxes[b + 1], 0));
-    right = Math.max(right, Math.min(store.boxes[b + 2], frame.width));
-    bottom = Math.max(bottom, Math.min(store.boxes[b + 3], frame.height));
-  }
-  if (right <= left || bottom <= top) return { x: frame.width / 2, y: frame.height / 2, width: frame.width, height: frame.height };
+function objectsBox({ box }, frame) {
+  if (!box) return { x: frame.width / 2, y: frame.height / 2, width: frame.width, height: frame.height };
+  const [left, top, right, bottom] = box;
   return { x: (left + right) / 2, y: (top + bottom) / 2, width: Math.max(right - left, 32), height: Math.max(bottom - top, 32) };
 }
 

@@ -1,0 +1,62 @@
+"""Very many buildings are shown together, by squares that hold their shares, until the view is so near that each is drawn."""
+
+import numpy as np
+import pytest
+from made_up_map import make_grid, make_map
+from report_visit import write
+
+from deepnets4eo.outputs.map_page import page as map_page
+from deepnets4eo.outputs.map_page.page import class_squares
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(map_page, "MOST_SINGLE", 20)
+        damage_map = make_map(60)
+        return damage_map, write(damage_map, tmp_path_factory.mktemp("crowded") / "report.html", grid=make_grid())
+
+
+def test_squares_from_afar_and_buildings_from_near(crowded, visit):
+    one = visit(crowded[1])
+    note = one.page.locator("#together")
+    assert note.inner_text() == "Squares: shares of the classes; the larger, the more buildings. Zoom in to see each."
+    one.page.mouse.click(*one.middle("post"))  # four times as near
+    one.rest()
+    assert note.is_hidden()
+    assert one.page.locator("#card").is_hidden(), "from afar a press chooses no building"
+    one.page.keyboard.press("1")
+    assert note.is_visible()
+    for chip in ("no-damage", "minor-damage", "not-assessed"):
+        one.page.locator(f".chip[data-class={chip}]").click()
+    one.rest()
+    assert note.is_hidden(), "few are left"
+    one.page.locator("#table .body .row").first.click()
+    assert one.page.locator("#card").is_visible()
+
+
+def test_the_first_picture_comes_before_the_buildings(crowded, visit):
+    one = visit(crowded[1])
+    one.page.add_init_script("Response.prototype.arrayBuffer = () => new Promise(() => {})")
+    one.page.reload()
+    one.page.wait_for_function(
+        """() => document.querySelector("#panels canvas").getContext("2d").getImageData(0, 0, 900, 900).data.some((one) => one > 200)"""
+    )
+    assert one.page.locator("body[data-ready]").count() == 0
+
+
+def test_squares_count_every_building_once_by_class():
+    rng = np.random.default_rng(0)
+    cx, cy, classes = rng.uniform(100, 900, 500), rng.uniform(0, 300, 500), rng.integers(0, 4, 500)
+    cx[0] = np.nan
+    squares = class_squares([100, 0, 900, 300], cx, cy, classes)
+    counts = np.reshape(squares["counts"], (-1, squares["columns"], squares["many"]))
+    assert squares["side"] == 16
+    assert counts.sum(axis=(0, 1)).tolist() == np.bincount(classes[1:]).tolist()
+    row, col = (int(values[7] // 16) for values in (cy, cx))
+    same = (cx // 16 == col) & (cy // 16 == row)
+    assert (
+        counts[row - squares["top"], col - squares["left"]].tolist() == np.bincount(classes[same], minlength=4).tolist()
+    )
