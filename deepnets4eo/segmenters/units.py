@@ -18,6 +18,7 @@ class InUnits(nn.Module):
     network : returns (N, K, H, W), the channels of the quantity last
     offset, scale : mean and standard deviation of the values that are learnt, in their unit
     deviation : whether the last channel is the logarithm of a variance
+    balanced : whether numbers that weigh the tasks of a training are learnt, see `training.balance`
 
     Examples
     --------
@@ -25,9 +26,18 @@ class InUnits(nn.Module):
     5.0
     """
 
-    def __init__(self, network: nn.Module, *, offset: float = 0.0, scale: float = 1.0, deviation: bool = False) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        offset: float = 0.0,
+        scale: float = 1.0,
+        deviation: bool = False,
+        balanced: bool = False,
+    ) -> None:
         super().__init__()
         self.network, self.offset, self.scale, self.deviation = network, offset, scale, deviation
+        self.tasks = TaskNumbers() if balanced else None
 
     def forward(self, image: Tensor) -> Tensor:
         """image : (N, C, H, W), standardised · returns : (N, K, H, W) float32, logits and values in their unit."""
@@ -39,8 +49,25 @@ class InUnits(nn.Module):
         return torch.cat(parts, dim=1)
 
 
+class TaskNumbers(nn.Module):
+    """What a training learns about its two tasks, values and classes, and resumes with: a number each, and their first losses."""
+
+    first_losses: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = nn.Parameter(torch.zeros(2))
+        self.register_buffer("first_losses", torch.zeros(2))
+
+
 def add_units(
-    network: nn.Module, num_classes: int, *, offset: float = 0.0, scale: float = 1.0, deviation: bool = False
+    network: nn.Module,
+    num_classes: int,
+    *,
+    offset: float = 0.0,
+    scale: float = 1.0,
+    deviation: bool = False,
+    balanced: bool = False,
 ) -> nn.Module:
     """The network with its last channels in the unit of a quantity; `num_classes` are all its channels."""
-    return InUnits(network, offset=offset, scale=scale, deviation=deviation)
+    return InUnits(network, offset=offset, scale=scale, deviation=deviation, balanced=balanced)

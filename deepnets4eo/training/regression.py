@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from deepnets4eo.metrics.values import SCORES
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.tiling.scores import best_class
+from deepnets4eo.training.balance import balance_losses
 from deepnets4eo.training.data import ClassSamples, Sample, SceneSamples, ValidationLoader
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
 from deepnets4eo.training.losses import SumOfLosses, class_weights
@@ -52,6 +53,10 @@ class RegressionTrain(TrainSection):
     class_losses: dict[LossName, float] = Field(
         default={"cross_entropy": 1.0}, description="with a legend: loss -> weight"
     )
+    balance: Literal["equal", "log_variance", "gradnorm"] = Field(
+        default="equal",
+        description="with a legend: how the losses of values and classes are weighed: alike, by learnt variances, or by their gradients",
+    )
     monitor: str = Field(
         default="r2",
         pattern=r"^(r2|delta1|r2_and_f1|mean_iou|mean_f1|overall_accuracy|kappa)$",
@@ -72,6 +77,10 @@ class RegressionRecipe(Recipe):
             raise ValueError(
                 f"has train.losses={self.train.losses} with target.deviation={self.target.deviation}; the loss gaussian learns the "
                 "deviation, and nothing else does. Set both or none"
+            )
+        if self.train.balance != "equal" and not self.legend:
+            raise ValueError(
+                f"has train.balance={self.train.balance}, but no classes beside the values. Set legend, or leave it out"
             )
         return self
 
@@ -106,7 +115,7 @@ class RegressionCriterion:
 
     def __init__(self, train: RegressionTrain, legend: Legend, layers: Sequence[str], pixels: Sequence[int]) -> None:
         self.layers, self.num_classes = list(layers), legend.num_classes
-        self.of_values = SumOfValueLosses(train.losses)
+        self.of_values, self.balance = SumOfValueLosses(train.losses), train.balance
         self.of_classes = (
             SumOfLosses(train.class_losses, class_weights(train, legend, pixels)) if self.num_classes else None
         )
@@ -118,7 +127,8 @@ class RegressionCriterion:
         if self.of_classes is None:
             return loss
         self.of_classes.to(output.device)
-        return loss + self.of_classes(output[:, : self.num_classes], batch["mask"].long(), batch["valid"])
+        second = self.of_classes(output[:, : self.num_classes], batch["mask"].long(), batch["valid"])
+        return balance_losses(torch.stack([loss, second]), network, self.balance)
 
 
 @dataclass(frozen=True)
@@ -157,6 +167,7 @@ def train_regression(
     model, scale, quantity = recipe.model, prepared.scale, prepared.legend.quantity
     named = {"name": model.network, "encoder": model.encoder}
     units = {"offset": scale.mean, "scale": scale.std, "deviation": bool(quantity and quantity.deviation)}
+    units |= {"balanced": True} if recipe.train.balance != "equal" else {}
     network = {key: value for key, value in named.items() if value is not None} | model.options
     network |= {"head": "units", "head_options": units}
     segmenter = build_segmenter(recipe, network, prepared.samples.inputs, prepared.legend)
