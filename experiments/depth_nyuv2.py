@@ -1,0 +1,177 @@
+"""Depth from one image of a room: losses of Carvalho et al. (ICIP 2018) and D3-Net, beside a plain loop; NYUv2, or a folder of frames.
+
+Usage: python experiments/depth_nyuv2.py --out FOLDER --nyu FOLDER [--weights densenet121.safetensors]    (795 / 654 frames)
+       python experiments/depth_nyuv2.py --out FOLDER --folder FRAMES [--seeds 0 1 2]                     (files *.depth.png)
+
+NYUv2: nyu_depth_v2_labeled.mat and splits.mat (MATLAB 7.3, read through h5py). Depths are scored inside Eigen's crop, rows 45 to 470 and
+columns 41 to 600 of 480 × 640, up to 10 m. A folder's first frames are learnt and its last ones tested, with one left out between; they
+show one room from other poses, so that the figures say how a method learns, not how it meets a new room. Small trainings of a small
+network on a quarter of the pixels, but for --nyu.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from change_pairs import publish, train_run
+from height_semantics import SMALL, STEPS, plain_loop
+from numpy.typing import NDArray
+from script import add_smoke, plain_errors, require_all, title_of
+
+from deepnets4eo.cards.quantity import Quantity
+from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation import evaluate_values, spread
+from deepnets4eo.grid import Window
+from deepnets4eo.points.rgbd.frame import FrameSource, find_posed_frames
+from deepnets4eo.points.rgbd.layouts import IMAGES, SPLITS, NyuFrame, official_split
+from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.scene import Layer
+
+log = logging.getLogger(__name__)
+
+FULL, SMALL_SHAPE = (480, 640), (240, 320)
+CROP = Window(45, 41, 426, 560)  # of 480 × 640, Eigen et al. 2014
+DEPTH = Quantity("depth", low=0.0, high=10.0, zero="void")
+RECIPE, PLAIN = "depth/d3net", "plain loop, L1"
+LOSSES = {
+    "L1": "{l1: 1}", "L2": "{l2: 1}", "berHu": "{berhu: 1}", "Huber": "{huber: 1}", "Eigen": "{eigen: 1, l1: 0.1}",
+    "L1 + gradient": "{l1: 1, gradient: 1}",
+}  # fmt: skip
+TARGET = ("target.layer=depth", "target.quantity={name: depth, low: 0, high: 10, zero: void}", "target.zero=void")
+COLUMNS = {
+    "rel": "rel",
+    "rms m": "rmse",
+    "rms_log": "rms_log",
+    "log10": "log10",
+    "δ1": "delta1",
+    "δ2": "delta2",
+    "δ3": "delta3",
+}
+PUBLISHED = {"D3-Net (published)": (0.136, 0.504, 0.199, np.nan, 0.821, 0.955, 0.987)}
+Sources = Mapping[str, Mapping[str, str]]
+
+
+def write_frames(frames: Sequence[FrameSource], out: Path, shape: tuple[int, int]) -> dict[str, dict[str, str]]:
+    """Colours and depth of frames as files; depth is void where it is not known and, in `crop.tif`, outside Eigen's crop."""
+    scenes = {}
+    for source in frames:
+        folder = out / "frames" / source.name
+        scenes[source.name] = {name: str(folder / f"{name}.tif") for name in ("image", "depth", "crop")}
+        if all(Path(path).exists() for path in scenes[source.name].values()):
+            continue
+        frame = source.read()
+        if frame.shape != FULL:
+            raise InputError(
+                f"frame {source.name} has {frame.shape} pixels, expected {FULL}, of which the crop is known."
+            )
+        depth = np.where(frame.known, frame.depth_m, 0).astype(np.float32)
+        inside = np.zeros(FULL, np.float32)
+        inside[CROP.slices] = 1
+        grid = Layer.open(frame.colour).grid.zoom_to(shape)
+        rows, cols = (np.arange(side) * FULL[axis] // side for axis, side in enumerate(shape))
+        nearest = np.ix_(rows, cols)
+        layers: dict[str, NDArray[Any]] = {
+            "image": np.stack([band[nearest] for band in frame.colour]),
+            "depth": depth[nearest][None],
+            "crop": (depth * inside)[nearest][None],
+        }
+        for name, values in layers.items():
+            with CogWriter(scenes[source.name][name], grid, count=len(values), dtype=str(values.dtype)) as writer:
+                writer.write(Window(0, 0, *shape), values)
+    return scenes
+
+
+def score(maps: Mapping[str, Path], scenes: Sources) -> list[float]:
+    """The columns of estimates, the pixels of all frames pooled."""
+    report = evaluate_values([(maps[name], scenes[name]["crop"]) for name in maps], DEPTH)
+    return [report["values"][name] for name in COLUMNS.values()]
+
+
+def score_run(run: Path, scenes: Sources, out: Path) -> list[float]:
+    """The columns of a run."""
+    maps = {name: out / f"{name}.tif" for name in scenes}
+    for name, path in maps.items():
+        predict(run, scenes[name]["image"], path, PredictOptions(overwrite=True, device="auto"))
+    return score(maps, scenes)
+
+
+def frames_of(args: argparse.Namespace) -> tuple[Sequence[FrameSource], Sequence[FrameSource]]:
+    """The frames to learn from and to test on."""
+    if args.nyu is not None:
+        require_all(args.nyu, (IMAGES, SPLITS))
+        parts = official_split(args.nyu)
+        by_part = {
+            part: [NyuFrame(name, args.nyu / IMAGES, int(name) - 1, None) for name in names]
+            for part, names in parts.items()
+        }
+        return by_part["train"], by_part["test"]
+    frames = find_posed_frames(args.folder)
+    if len(frames) < 4:
+        raise InputError(
+            f"{args.folder} has {len(frames)} files *.depth.png; expected four at least. Name another folder."
+        )
+    tested = max(1, len(frames) // 3)
+    return frames[: -tested - 1], frames[-tested:]
+
+
+def main() -> None:
+    """Train all rows with all seeds, and print one table beside the published figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder of frames, runs, maps and table.md")
+    parser.add_argument("--nyu", type=Path, help="folder of nyu_depth_v2_labeled.mat and splits.mat")
+    parser.add_argument("--folder", type=Path, help="folder of frames with depth images in millimetres, *.depth.png")
+    parser.add_argument("--weights", help="dense blocks of a DenseNet-121, safetensors; with --nyu")
+    parser.add_argument("--losses", nargs="+", choices=list(LOSSES), default=list(LOSSES))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    add_smoke(parser)
+    args = parser.parse_args()
+    if (args.nyu is None) == (args.folder is None):
+        raise InputError("give --nyu or --folder, one of both.")
+    small = () if args.nyu is not None else SMALL
+    own = [f"model.options.weights={args.weights}"] if args.weights else []
+    train, test = (
+        write_frames(frames, args.out, FULL if args.nyu is not None else SMALL_SHAPE)
+        for frames in (part[: 2 if args.smoke else None] for part in frames_of(args))
+    )
+    learnt = {name: {layer: one[layer] for layer in ("image", "depth")} for name, one in train.items()}
+    scores: dict[str, list[list[float]]] = {}
+    for seed in args.seeds:
+        for name in args.losses:
+            run = args.out / f"{name.replace(' ', '')}-{seed}"
+            overrides = [
+                *small,
+                *TARGET,
+                *own,
+                f"train.losses={LOSSES[name]}",
+                f"train.seed={seed}",
+                "data.val_share=0",
+            ]
+            run = train_run(RECIPE, overrides, learnt, run, smoke=args.smoke)
+            scores.setdefault(name, []).append(score_run(run, test, run / "maps"))
+            log.info("%s, seed %d: %s", name, seed, np.round(scores[name][-1], 3))
+        if args.folder is not None:
+            maps = plain_loop(
+                learnt, test, args.out / f"plain-{seed}", seed, 2 if args.smoke else STEPS, target="depth"
+            )
+            scores.setdefault(PLAIN, []).append(score(maps, test))
+            log.info("%s, seed %d: %s", PLAIN, seed, np.round(scores[PLAIN][-1], 3))
+    title = "NYUv2, 795 / 654 frames" if args.nyu is not None else "frames of one room, other poses"
+    head = [f"| {' | '.join(['loss', *COLUMNS])} |", f"|---|{'---:|' * len(COLUMNS)}"]
+    published = {name: [values] for name, values in PUBLISHED.items()} if args.nyu is not None else {}
+    rows = [
+        f"| {name} | {' | '.join(spread(column, 3) for column in np.array(values).T)} |"
+        for name, values in (scores | published).items()
+    ]
+    publish(args.out, "\n".join([f"## {title_of(title, smoke=args.smoke)}", "", *head, *rows, ""]))
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with plain_errors():
+        main()
