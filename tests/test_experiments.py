@@ -15,6 +15,7 @@ sys.path.insert(0, str(EXPERIMENTS))
 import aerial_lidar  # noqa: E402
 import dfc2015_baselines  # noqa: E402
 import distance_transform  # noqa: E402
+import eurosat_few_labels  # noqa: E402
 import isprs_baselines  # noqa: E402
 import isprs_segnet  # noqa: E402
 import osm_joint_learning  # noqa: E402
@@ -385,3 +386,22 @@ def test_the_truth_of_a_registration_trial_says_where_the_pre_image_shows_the_sa
         pre.read()[0][0].astype(float), (points / pre.grid.affine.a - 0.5).T[::-1], order=1
     )
     assert np.abs(values[0] - unmoved).mean() > 15
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("0,Forest\n", "1 missing ids, e.g. 1"),
+        ("0,Forest\n0,River\n1,River\n", "1 double ids, e.g. 0"),
+        ("0,Forest\n1,River\n2,River\n", "1 unknown ids, e.g. 2"),
+        ("0,Forest\n1,Glacier\n", "the class 'Glacier'"),
+        ("0,Forest,1\n1,River\n", "line 2 has 3 cells"),
+    ],
+)
+def test_a_submission_of_few_labels_is_checked(rows: str, message: str, tmp_path: Path) -> None:
+    legend = Legend.load("eurosat")
+    path = eurosat_few_labels.write_submission(tmp_path / "submission.csv", ["Forest", "River"], legend)
+    assert path.read_text(encoding="utf-8") == "Id,Category\n0,Forest\n1,River\n"
+    path.write_text(f"Id,Category\n{rows}", encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        eurosat_few_labels.check_submission(path, 2, legend)

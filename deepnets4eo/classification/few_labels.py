@@ -22,7 +22,8 @@ Method = Literal["none", "pseudo-label", "mean-teacher", "fixmatch", "flexmatch"
 
 
 class UnlabelledSection(Section):
-    """How images without labels are learnt from: those of `data.unlabelled`, and those whose labels were not drawn."""
+    """How images without labels are learnt from: those of `data.unlabelled`, those whose labels were not drawn, and,
+    as published, the labelled ones once more."""
 
     method: Method = Field(default="none", description="none: labelled images alone")
     ratio: int = Field(default=7, ge=1, description="unlabelled images to each labelled one of a step")

@@ -81,7 +81,12 @@ class ImageSplit:
         """The parts by name; whole images lie nowhere."""
         parts = {
             name: [self.names[row] for row in rows]
-            for name, rows in ((TRAIN, self.labelled), (VAL, self.val), (TEST, self.test))
+            for name, rows in (
+                (TRAIN, self.labelled),
+                ("unlabelled", self.unlabelled),
+                (VAL, self.val),
+                (TEST, self.test),
+            )
         }
         return {"type": "FeatureCollection", "features": [], "split": self.describe(), "images": parts}
 

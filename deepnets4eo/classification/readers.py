@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,6 +68,8 @@ class ImageData(Section):
         default=0, ge=0, description="training images of each class that keep their labels, drawn by split_seed; 0: all"
     )
     unlabelled: tuple[str, ...] = Field(default=(), description="further folders or archives whose labels are not read")
+    val: tuple[str, ...] = Field(default=(), description="further ones that are validated on, instead of val_share")
+    test: tuple[str, ...] = Field(default=(), description="further ones that are tested on, instead of test_share")
     split_seed: int = Field(default=0, ge=0, description="of parts and few labels; apart from train.seed")
     windows_per_epoch: int = Field(default=1000, ge=1, description="labelled images that an epoch shows")
     memory_gb: float = Field(default=4.0, gt=0, description="more pixels than that are kept in a temporary file")
@@ -96,12 +99,13 @@ def list_images(data: ImageData, legend: Legend | None = None) -> tuple[ImageLis
     images, legend = list_images(ImageData(folders=("EuroSAT_MS",), dataset="eurosat"))
     ```
     """
-    if not data.folders:
+    if not data.folders and not data.unlabelled:
         raise InputError("no images were named. Give --data FOLDER, --data images.csv or --data images.npz.")
     bands = data.file_bands or (DatasetCard.load(data.dataset).bands.get("image", ()) if data.dataset else ())
     legend = legend or folder_legend(Path(data.folders[0]))
-    lists = [_list(Path(folder), data, bands, legend) for folder in data.folders]
-    lists += [without_labels(_list(Path(folder), data, bands, None)) for folder in data.unlabelled]
+    parts = ((data.folders, ""), (data.val, VAL), (data.test, TEST))
+    lists = [_in_part(_list(Path(one), data, bands, legend), part) for named, part in parts for one in named]
+    lists += [_in_part(_list(Path(folder), data, bands, None), TRAIN) for folder in data.unlabelled]
     return join(lists, legend.num_classes), legend
 
 
@@ -143,12 +147,9 @@ def join(lists: Sequence[ImageList], num_classes: int) -> ImageList:
     return ImageList(names, targets, read, first.bands, parts, first.gsd_m, first.nodata)
 
 
-def without_labels(images: ImageList) -> ImageList:
-    """The same images to learn from without their labels."""
-    return ImageList(
-        images.names, np.zeros((len(images), 0), bool), images.read, images.bands, (TRAIN,) * len(images),
-        images.gsd_m, images.nodata,
-    )  # fmt: skip
+def _in_part(images: ImageList, part: str) -> ImageList:
+    """The same images, all of one part; none: as they were listed."""
+    return replace(images, parts=(part,) * len(images)) if part else images
 
 
 def _list(folder: Path, data: ImageData, bands: Sequence[str], legend: Legend | None) -> ImageList:

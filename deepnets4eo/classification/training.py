@@ -216,6 +216,11 @@ class Material:
         """Whether an image may have several labels."""
         return self.recipe.data.labels == "several"
 
+    @property
+    def unlabelled(self) -> Indices:
+        """Rows that are learnt from without their labels; labelled ones are among them, as published."""
+        return np.concatenate([self.split.unlabelled, self.split.labelled])
+
     def prepare(self, rows: Indices) -> NDArray[np.float32]:
         """(n, C, P, P) as the network takes them."""
         return prepare_images(self.pixels[rows], self.inputs)
@@ -252,14 +257,15 @@ class ImageLoader:
         recipe, split, size = self.material.recipe, self.material.split, self.material.recipe.train.batch_size
         rng = np.random.default_rng([recipe.train.seed, self.epoch])
         labelled = _in_turn(len(split.labelled), len(self) * size, rng)
-        others = _in_turn(len(split.unlabelled), len(self) * size * self.ratio, rng)
+        unlabelled = self.material.unlabelled
+        others = _in_turn(len(unlabelled), len(self) * size * self.ratio, rng)
 
         def batch(number: int) -> dict[str, Tensor]:
             rows = split.labelled[labelled[number * size : (number + 1) * size]]
             arrays = {"image": self.material.prepare(rows), "target": self.material.targets[rows]}
             if self.ratio:
                 at = others[number * size * self.ratio : (number + 1) * size * self.ratio]
-                arrays |= {"unlabelled": self.material.prepare(split.unlabelled[at]), "rows": at}
+                arrays |= {"unlabelled": self.material.prepare(unlabelled[at]), "rows": at}
             return to_tensors(arrays)
 
         return read_ahead(batch, range(self.first_batch, len(self)), recipe.data.num_workers)
@@ -289,7 +295,7 @@ class ImageCriterion:
         if self.consistency:
             number = material.targets.shape[1]
             network.consistency = Consistency(
-                recipe.unlabelled, number, len(split.unlabelled), steps * recipe.train.epochs, network
+                recipe.unlabelled, number, len(material.unlabelled), steps * recipe.train.epochs, network
             )
 
     def step(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:

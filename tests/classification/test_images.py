@@ -255,3 +255,10 @@ def test_sets_that_nothing_can_be_learnt_from_are_refused(patches: Path, archive
         check_unit(pixels / 10_000, inputs)
     with pytest.raises(InputError, match="no images were named"):
         list_images(ImageData())
+
+
+def test_parts_may_lie_in_folders_of_their_own(archive: Path, patches: Path) -> None:
+    listed = data(archive, val=(str(patches),), unlabelled=(str(patches / "field"),))
+    images, _ = list_images(listed, list_images(data(patches))[1])
+    split = split_images(images, val_share=0.2, test_share=0.0, labels_per_class=0, seed=0)
+    assert split.describe() == {"labelled": 16, "unlabelled": 16, "val": 24, "test": 0}
