@@ -21,12 +21,12 @@ from deepnets4eo.cli.options import (
 )
 from deepnets4eo.cli.output import echo, end_with_findings, progress, show_footprints, show_result
 from deepnets4eo.damage.map_content import FURTHER, USUAL
-from deepnets4eo.damage.settings import FurtherInputs, Settings, SheetOptions
+from deepnets4eo.damage.settings import FurtherInputs, ProductOptions, Settings
 from deepnets4eo.formats.access import check_exist
 from deepnets4eo.outputs.event import EventInfo
 
 
-@with_options(FurtherInputs, Settings, SheetOptions)
+@with_options(FurtherInputs, Settings, ProductOptions)
 def damage(
     pre: Annotated[str, typer.Argument(metavar="PRE", help="Image before the event, or - to assess from post alone.")],
     post: Annotated[str, typer.Argument(metavar="POST", help="Image after the event: a raster or a folder of tiles.")],
@@ -37,7 +37,7 @@ def damage(
     out: Out,
     further: FurtherInputs = FurtherInputs(),
     settings: Settings = Settings(),
-    sheet: SheetOptions = SheetOptions(),
+    products: ProductOptions = ProductOptions(),
     event: Event = None,
     also: Annotated[
         str | None,
@@ -74,7 +74,7 @@ def damage(
     settings = replace(settings, workers=who.threads)
     job = FileJob.plan(
         pre, post, footprints, further, settings, out,
-        formats=formats(also), overwrite=overwrite, resume=resume, sheet=sheet,
+        formats=formats(also), overwrite=overwrite, resume=resume, products=products,
     )  # fmt: skip
     share = None if part is None else parse_part(part, footprints)
     if dry_run:

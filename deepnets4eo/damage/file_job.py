@@ -41,7 +41,7 @@ from deepnets4eo.damage.point_evidence import PointEvidence
 from deepnets4eo.damage.prepared_scene import PreparedScene
 from deepnets4eo.damage.products.write import check_formats, formats_of
 from deepnets4eo.damage.raster_evidence import RasterEvidence
-from deepnets4eo.damage.settings import FurtherInputs, Settings, SheetOptions
+from deepnets4eo.damage.settings import FurtherInputs, ProductOptions, Settings
 from deepnets4eo.damage.stretched_images import stretch_findings, stretches_of_job
 from deepnets4eo.device import Compute, torch_settings
 from deepnets4eo.errors import InputError, MissingExtraError, RunError
@@ -91,17 +91,21 @@ class FileJob:
     formats: list[str] | None = None
     overwrite: bool = False
     resume: bool = False
-    sheet: SheetOptions = SheetOptions()
+    products: ProductOptions = ProductOptions()
     rasters: Sequence[RasterEvidence] = ()
     points: PointEvidence | None = None
 
     @classmethod
     def plan(
         cls, pre: str, post: str, footprints: str, further: FurtherInputs, settings: Settings, out: Path, *,
-        formats: list[str] | None, overwrite: bool, resume: bool, sheet: SheetOptions = SheetOptions(),
+        formats: list[str] | None, overwrite: bool, resume: bool, products: ProductOptions = ProductOptions(),
     ) -> FileJob:  # fmt: skip
         """The job of these words. Errors: InputError for words that cannot be meant, OutputError where it would write over its inputs."""
         check_formats(formats or ())
+        if products.cems is not None and "cems" not in (formats or ()):
+            raise InputError(
+                f"cems={products.cems} names the file of --also cems, which is not written. Add it to --also."
+            )
         points, weights = _point_evidence(further)
         rasters = _raster_evidence(further.evidence or [], weights)
         settings = _with_segmenter(footprints, settings)
@@ -110,7 +114,7 @@ class FileJob:
         others += [further.areas, further.population]
         _check_areas(further)
         check_not_inputs([out, *(out / name for name in PRODUCTS)], [*read, *others])
-        return cls(pre, post, footprints, further, settings, out, formats, overwrite, resume, sheet, rasters, points)
+        return cls(pre, post, footprints, further, settings, out, formats, overwrite, resume, products, rasters, points)
 
     def check(self) -> tuple[list[str], dict[str, Any]]:
         """Open and check everything; lines that say what would be done, and the account of the footprints' file. The
@@ -168,7 +172,7 @@ class FileJob:
                     result.add_areas(self.further.areas, self.further.population)
                 paths = result.save(
                     self.out, pre=inputs.pre, post=inputs.post, scores=inputs.scores, overwrite=overwrite,
-                    scratch=scratch, also=self.formats, sheet=self.sheet,
+                    scratch=scratch, also=self.formats, options=self.products,
                 )  # fmt: skip
         return result, paths
 

@@ -29,7 +29,7 @@ from deepnets4eo.segmenters.checksums import CARD
 if TYPE_CHECKING:
     from deepnets4eo.damage.inputs import Inputs
     from deepnets4eo.damage.map_content import DamageMapContent
-    from deepnets4eo.damage.settings import Settings, SheetOptions
+    from deepnets4eo.damage.settings import ProductOptions, Settings
     from deepnets4eo.rasters.scene import Layer
 
 NETWORK_TIME, UNBUILT_TIME, BUILT_TIME = 4.0, 0.5, 2.0  # of the passes over the images, times that of the evidence
@@ -47,12 +47,12 @@ def damage_journal(scratch: Path | None, inputs: Inputs, settings: Settings) -> 
 
 
 def products_folder(
-    scratch: Path, damage_map: DamageMapContent, post: Layer, pre: Layer | None, sheet: SheetOptions
+    scratch: Path, damage_map: DamageMapContent, post: Layer, pre: Layer | None, options: ProductOptions
 ) -> Path:
     """Return the folder where the products of this very map, which look so, are kept until all of them are there."""
     values = {field.name: getattr(damage_map, field.name) for field in fields(damage_map)}
     content = {name: _hash_table(one) if isinstance(one, gpd.GeoDataFrame) else one for name, one in values.items()}
-    return scratch / f"products-{identity_hash(layer_identity(post), layer_identity(pre), asdict(sheet), content)}"
+    return scratch / f"products-{identity_hash(layer_identity(post), layer_identity(pre), asdict(options), content)}"
 
 
 def labels_file(scratch: Path, run: str, image: Layer) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from deepnets4eo.damage.map_content import AREAS_FILE, FURTHER, DamageMapContent
-from deepnets4eo.damage.settings import SheetOptions
+from deepnets4eo.damage.settings import ProductOptions
 from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, TITLES, UNGRADED, colors
 from deepnets4eo.display.figures import MAX_PX, SYNTHETIC_MARK, WITH_KEY, add_key, make_axes
 from deepnets4eo.display.summary import ColorRow, Summary, WithSummary, count_text
@@ -111,7 +111,7 @@ class DamageMap(WithSummary, DamageMapContent):
         overwrite: bool = False,
         scratch: Path | None = None,
         also: Sequence[str] | None = None,
-        sheet: SheetOptions = SheetOptions(),
+        options: ProductOptions = ProductOptions(),
     ) -> dict[str, Path]:
         """Write damage.gpkg, damage.parquet, summary.json, report.html, damage.qgz, tables in further formats and manifest.json.
 
@@ -133,7 +133,7 @@ class DamageMap(WithSummary, DamageMapContent):
             Further formats, keys of `FURTHER`; by default "csv", "geojson" and "kml", where the post image has a CRS. Those that
             an earlier map left in the folder are removed.
 
-        sheet : language of the report and of the map sheet, "pdf" and "png", and paper of the latter
+        options : language of the report and of the map sheet, "pdf" and "png", paper of the latter, and the name of "cems"
 
         Returns
         -------
@@ -149,7 +149,7 @@ class DamageMap(WithSummary, DamageMapContent):
             The folder holds something already, another job writes it, or the disk refuses.
         """
         from deepnets4eo.damage.job_control import products_folder
-        from deepnets4eo.damage.products.write import write_products
+        from deepnets4eo.damage.products.write import named_before, write_products
         from deepnets4eo.rasters.gdal_cache import cache_bytes, gdal_cache
 
         if post is None:
@@ -163,12 +163,13 @@ class DamageMap(WithSummary, DamageMapContent):
             check_overwrite(out_dir, overwrite=overwrite)
             if out_dir.exists() and not out_dir.is_dir():
                 raise OutputError(f"{out_dir} is a file, expected a folder. Choose another --out.")
-            folder = None if scratch is None else products_folder(scratch, self, post, pre, sheet)
+            folder = None if scratch is None else products_folder(scratch, self, post, pre, options)
             with hidden_folder(out_dir, folder) as hidden, gdal_cache(cache_bytes(pre, post)):
                 names = write_products(
-                    self, hidden, pre=pre, post=post, scores=scores, also=also, sheet=sheet, home=out_dir
+                    self, hidden, pre=pre, post=post, scores=scores, also=also, options=options, home=out_dir
                 )
-                publish(hidden, out_dir, names, obsolete={AREAS_FILE, *FURTHER.values()} - set(names))
+                obsolete = {AREAS_FILE, *FURTHER.values(), *named_before(out_dir)} - set(names)
+                publish(hidden, out_dir, names, obsolete)
         return {name: out_dir / name for name in names}
 
     def add_areas(self, areas: str | Path | gpd.GeoDataFrame, population: LayerLike | None = None) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from deepnets4eo.options import KEY, SeedKey, option_group
 from deepnets4eo.registration.options import (
@@ -200,14 +201,30 @@ class FurtherInputs:
         return {"dsm_pre": self.dsm_pre, "dsm_post": self.dsm_post, "cloud_mask": self.cloud_mask}
 
 
+CEMS_NAME = re.compile(r"(EMSR\d{3,4}_AOI\d{2})(_GRA_(?:PRODUCT|MONIT\d{2}))?(_v\d{1,2})?", re.ASCII)
+
+
+def _whole_cems_name(text: str | None) -> str | None:
+    """The name with product and version. Errors: ValueError."""
+    if text is None:
+        return None
+    match = CEMS_NAME.fullmatch(text)
+    if match is None:
+        raise ValueError(f"is {text!r}, expected EMSRNNN_AOINN, such as EMSR884_AOI06, or EMSRNNN_AOINN_GRA_PRODUCT_vN")
+    return f"{match[1]}{match[2] or '_GRA_PRODUCT'}{match[3] or '_v1'}"
+
+
 @option_group
-class SheetOptions:
-    """How the page and a map sheet look.
+class ProductOptions:
+    """How products look and are called.
 
     Parameters
     ----------
     paper : size of the sheet, landscape
-    language : of all that is not a name, a number or a finding
+    language : of all on sheet and page that is not a name, a number or a finding
+    cems
+        Activation and area of interest of Copernicus EMS, after which its file is named: "EMSR884_AOI06", or with product and version
+        "EMSR884_AOI06_GRA_MONIT01_v2"; without these GRA_PRODUCT and v1 are added.
     """
 
     paper: Annotated[
@@ -217,3 +234,11 @@ class SheetOptions:
         Language,
         Field(description="Language of report.html and --also pdf,png: en, fr, es, ar or pt.", json_schema_extra=KEY),
     ] = "en"
+    cems: Annotated[
+        str | None,
+        AfterValidator(_whole_cems_name),
+        Field(
+            description="Name of the file of --also cems: EMSR884_AOI06, or all of EMSR884_AOI06_GRA_MONIT01_v2.",
+            json_schema_extra=KEY,
+        ),
+    ] = None

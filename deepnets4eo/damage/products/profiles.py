@@ -63,7 +63,7 @@ SOURCES = {"pre": 1, "post": 2}  # keys of the source table
 
 def write_cems(damage_map: DamageMapContent, path: str | Path) -> Path:
     """Write a GeoPackage as the vector packages of Copernicus EMS Rapid Mapping: layers `builtUpA_v1`, `areaOfInterestA_v1` and the
-    table `source_v1`, in WGS 84. Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses."""
+    table `source_v1`, in WGS 84; another version where the file's name ends with it. Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses."""
     ids, classes, shapes = _rows(damage_map)
     buildings = gpd.GeoDataFrame(
         {
@@ -75,8 +75,10 @@ def write_cems(damage_map: DamageMapContent, path: str | Path) -> Path:
         geometry=shapes, crs=4326,
     )  # fmt: skip
     extent = damage_map.assessed_extent.to_crs(4326)
-    layers = {"builtUpA_v1": buildings, "areaOfInterestA_v1": extent, "source_v1": _cems_sources(damage_map)}
-    return _write_layers(Path(path), layers)
+    ending = re.search(r"_v\d+$", Path(path).stem)
+    version = ending[0] if ending else "_v1"
+    layers = {"builtUpA": buildings, "areaOfInterestA": extent, "source": _cems_sources(damage_map)}
+    return _write_layers(Path(path), {name + version: layer for name, layer in layers.items()})
 
 
 def _cems_sources(damage_map: DamageMapContent) -> Any:

@@ -21,7 +21,7 @@ from deepnets4eo.damage.map_content import AREAS_FILE
 from deepnets4eo.damage.products.sheet_drawing import VIOLET, draw_damage, draw_graticule, hex_colors, is_together
 from deepnets4eo.damage.products.summary import caveats
 from deepnets4eo.damage.products.words import ASSETS, RIGHT_TO_LEFT, number_text, translate
-from deepnets4eo.damage.settings import Language, SheetOptions
+from deepnets4eo.damage.settings import Language, ProductOptions
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, SUBJECT, TITLES, UNGRADED
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, read_json
@@ -49,7 +49,7 @@ def write_sheet(
     *,
     post: Layer,
     pre: Layer | None = None,
-    options: SheetOptions = SheetOptions(),
+    options: ProductOptions = ProductOptions(),
 ) -> Path:
     """Write the sheet, PDF or PNG by the suffix. Memory: a figure of the page. Errors: InputError where matplotlib is too old for the
     language; OutputError when the disk refuses."""

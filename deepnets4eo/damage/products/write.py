@@ -31,7 +31,7 @@ from deepnets4eo.damage.products.report import write_report
 from deepnets4eo.damage.products.sheet import write_sheet
 from deepnets4eo.damage.products.summary import description_lines, summarize
 from deepnets4eo.damage.products.tables import write_gpkg, write_parquet
-from deepnets4eo.damage.settings import SheetOptions
+from deepnets4eo.damage.settings import CEMS_NAME, ProductOptions
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import sha256, write_json
@@ -150,12 +150,12 @@ def write_products(
     pre: Layer | None = None,
     scores: Sequence[ScoreLayer] = (),
     also: Sequence[str] | None = None,
-    sheet: SheetOptions = SheetOptions(),
+    options: ProductOptions = ProductOptions(),
     home: Path | None = None,
 ) -> list[str]:
     """Write the six files into `folder`, and one for each further format; returns their names, manifest.json last.
 
-    also : of `FURTHER`; None for the usual ones where the buildings have a position on the earth, else none of them. sheet : paper of the sheet, and language of sheet and page. home : where the files will lie at last, if not in `folder`.
+    also : of `FURTHER`; None for the usual ones where the buildings have a position on the earth, else none of them. options : how they look and are called. home : where the files will lie at last, if not in `folder`.
     Files that are there are of this very map, from a job that was interrupted, and are kept."""
     also = formats_of(also, damage_map.buildings.crs)
     summary = summarize(damage_map, post.grid, seed=int(damage_map.parameters.get("seed") or 0))
@@ -164,7 +164,7 @@ def write_products(
         "damage.parquet": lambda path: write_parquet(damage_map, path),
         "summary.json": lambda path: write_json(path, summary),
         "report.html": lambda path: write_report(
-            damage_map, summary, path, post=post, pre=pre, scores=scores, language=sheet.language
+            damage_map, summary, path, post=post, pre=pre, scores=scores, language=options.language
         ),
         "damage.qgz": lambda path: write_project(damage_map, path, home=home or folder, post=post, pre=pre),
     }
@@ -173,10 +173,11 @@ def write_products(
         written.append(write_areas_csv(damage_map.areas, folder / AREAS_FILE))
     further = WRITERS | {"xbd": lambda content, path: write_xbd(content, path, post.grid)}
     further |= dict.fromkeys(
-        ("pdf", "png"), lambda content, path: write_sheet(content, path, post=post, pre=pre, options=sheet)
+        ("pdf", "png"), lambda content, path: write_sheet(content, path, post=post, pre=pre, options=options)
     )
     further["stac"] = lambda content, path: write_stac_item(content, path, post.grid, written)
-    for name, file in FURTHER.items():
+    files = FURTHER if options.cems is None else FURTHER | {"cems": f"{options.cems}.gpkg"}
+    for name, file in files.items():
         if name in also:
             is_kept = (folder / file).is_file() and name not in AS_ASKED
             written.append(folder / file if is_kept else further[name](damage_map, folder / file))
@@ -187,6 +188,15 @@ def write_products(
     for path in written:
         log.info("wrote %s (%.1f MB)", path.name, path.stat().st_size / 1e6)
     return [path.name for path in written]
+
+
+def named_before(folder: Path) -> set[str]:
+    """The files of an earlier map that have a name of Copernicus EMS."""
+    try:
+        outputs = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["outputs"]
+    except (OSError, ValueError, KeyError, TypeError):  # there is no earlier map
+        return set()
+    return {name for name in outputs if CEMS_NAME.fullmatch(name.removesuffix(".gpkg"))}
 
 
 def formats_of(also: Sequence[str] | None, crs: Any) -> tuple[str, ...]:

@@ -10,9 +10,12 @@ import shapely
 from made_up_map import make_grid, make_map
 
 from deepnets4eo.damage.products.profiles import CROSSWALK, write_cems, write_osm, write_unosat, write_xbd
+from deepnets4eo.damage.settings import ProductOptions
 from deepnets4eo.damage.vocabulary import CLASSES
+from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.read import read_footprints
 from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.rasters.scene import Layer
 
 # Copernicus EMS Rapid Mapping's manual of vector packages, fields as of package EMSR884; UNOSAT's codes as two public readers have them
 CEMS_FIELDS = {
@@ -57,6 +60,31 @@ def test_a_package_of_copernicus_ems(damage_map, tmp_path):
     post = sources.loc[2]
     assert (post["source_nam"], post["src_date"], post["source_tm"]) == ("GeoEye-1", "03/02/2026", "T10:20Z")
     assert sources["eventphase"].tolist() == ["Pre-event", "Post-event"]
+
+
+@pytest.mark.parametrize(
+    ("given", "stem"),
+    [("EMSR884_AOI06", "EMSR884_AOI06_GRA_PRODUCT_v1"), ("EMSR1004_AOI10_GRA_MONIT02_v3",) * 2, (None, "damage_cems")],
+)
+def test_the_package_has_the_name_of_its_activation(given, stem, tmp_path):
+    damage_map, post = make_map(4), Layer.open(np.ones((3, *make_grid().shape), np.uint8), grid=make_grid())
+    out = tmp_path / "out"
+    damage_map.save(out, post=post, also=["cems"], options=ProductOptions(cems="EMSR999_AOI01"))
+    (out / "EMSR111_AOI01_GRA_PRODUCT_v1.gpkg").write_bytes(b"of the user")
+    paths = damage_map.save(out, post=post, also=["cems"], options=ProductOptions(cems=given), overwrite=True)
+    assert paths[f"{stem}.gpkg"].is_file()
+    version = stem[-3:] if given else "_v1"
+    assert {name for name, _ in pyogrio.list_layers(out / f"{stem}.gpkg")} >= {f"builtUpA{version}", f"source{version}"}
+    others = {path.stem for path in out.glob("*.gpkg")} - {"damage", stem}
+    assert others == {"EMSR111_AOI01_GRA_PRODUCT_v1"}, "that of the earlier map is gone, those of others stay"
+
+
+@pytest.mark.parametrize(
+    "given", ["EMSR884", "emsr884_AOI06", "EMSR884_AOI06/../x", "EMSR88_AOI06", "EMSR884_AOI06_DEL_PRODUCT_v1", ""]
+)
+def test_other_names_are_refused(given):
+    with pytest.raises(InputError, match="cems is .* expected EMSRNNN_AOINN, such as EMSR884_AOI06"):
+        ProductOptions(cems=given)
 
 
 def test_points_of_unosat(damage_map, tmp_path):

@@ -14,7 +14,7 @@ from deepnets4eo.damage.products import sheet, sheet_drawing
 from deepnets4eo.damage.products.sheet import write_sheet
 from deepnets4eo.damage.products.summary import CAVEATS, SYNTHETIC_CAVEAT
 from deepnets4eo.damage.products.words import LANGUAGES, translate
-from deepnets4eo.damage.settings import SheetOptions
+from deepnets4eo.damage.settings import ProductOptions
 from deepnets4eo.damage.vocabulary import GRADES, SUBJECT, TITLES
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs.event import EventInfo
@@ -59,7 +59,7 @@ def test_every_language_has_every_word():
 @pytest.mark.parametrize("language", ["pt", pytest.param("ar", marks=NEEDS_SHAPING)])
 def test_all_words_lie_on_the_page(language, made, drawn, tmp_path):
     damage_map, pre, post = made
-    path = write_sheet(damage_map, tmp_path / "sheet.png", post=post, pre=pre, options=SheetOptions("a4", language))
+    path = write_sheet(damage_map, tmp_path / "sheet.png", post=post, pre=pre, options=ProductOptions("a4", language))
     (figure,) = drawn
     page = figure.bbox.padded(1)
     texts = [text for text in figure.findobj(matplotlib.text.Text) if text.get_text() and text.get_visible()]
@@ -84,7 +84,7 @@ def test_all_words_lie_on_the_page(language, made, drawn, tmp_path):
 
 def test_a_pdf_is_one_page_of_its_paper_without_the_time(made, drawn, tmp_path):
     damage_map, _, post = made
-    first = write_sheet(damage_map, tmp_path / "sheet.pdf", post=post, options=SheetOptions("a3")).read_bytes()
+    first = write_sheet(damage_map, tmp_path / "sheet.pdf", post=post, options=ProductOptions("a3")).read_bytes()
     assert b"CreationDate" not in first
     assert first.startswith(b"%PDF")
     assert first.count(b"/Type /Page\n") + first.count(b"/Type /Page ") == 1
@@ -118,7 +118,7 @@ def test_an_old_matplotlib_writes_no_arabic(made, tmp_path, monkeypatch):
     damage_map, _, post = made
     monkeypatch.setattr(matplotlib, "__version__", "3.10.1")
     with pytest.raises(InputError, match=r"the language is ar.*Install matplotlib 3\.11"):
-        write_sheet(damage_map, tmp_path / "sheet.png", post=post, options=SheetOptions("a4", "ar"))
+        write_sheet(damage_map, tmp_path / "sheet.png", post=post, options=ProductOptions("a4", "ar"))
     assert not list(tmp_path.iterdir())
 
 
