@@ -26,7 +26,9 @@ from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.change.diffusion import EDGE_LEVEL, FEW_STEPS, RATE, Diffusion, guided_anisotropic_diffusion
 from deepnets4eo.change.refinement import LEAST_LEFT
 from deepnets4eo.errors import InputError, check_choice
+from deepnets4eo.evaluation import suspects
 from deepnets4eo.evaluation.label_reader import LabelReader
+from deepnets4eo.evaluation.suspects import class_thresholds
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import Section
@@ -349,17 +351,11 @@ def confident_classes(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
     >>> confident_classes(counts)[[10, 20, 130, 240, 250]].tolist()
     [0, 0, 255, 1, 1]
     """
-    classes = np.full(LEVELS, VOID, np.uint8)
     if not counts.sum(axis=1).all():
-        return classes
-    levels = np.arange(LEVELS)
-    of_none, of_change = (counts * levels).sum(axis=1) / counts.sum(axis=1)
-    nearest = levels >= PACKED_ONE / 2
-    both = (levels >= of_change) & (levels <= of_none)  # a network that cannot tell both classes apart
-    classes[levels <= of_none] = 0
-    classes[levels >= of_change] = 1
-    classes[both] = nearest[both]
-    return classes
+        return np.full(LEVELS, VOID, np.uint8)
+    of_change = np.arange(LEVELS) / PACKED_ONE
+    both = np.stack([1 - of_change, of_change])
+    return suspects.confident_classes(both, class_thresholds((counts * both).sum(axis=1), counts.sum(axis=1)))
 
 
 def estimate_label_noise(counts: NDArray[np.int64]) -> LabelNoise:

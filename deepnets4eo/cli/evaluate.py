@@ -18,11 +18,13 @@ from deepnets4eo.evaluation.options import (
     ReportFiles,
     ScoredFiles,
     ValueRules,
+    WrongLabels,
     check_together,
+    load_legend,
 )
 
 
-@with_options(ScoredFiles, ProtocolChanges, ValueRules, Intervals, ReportFiles, PageOptions)
+@with_options(ScoredFiles, ProtocolChanges, ValueRules, Intervals, ReportFiles, PageOptions, WrongLabels)
 def evaluate(
     prediction: Annotated[
         Path, typer.Argument(help="Label raster, points, or folder of tiles; a run with --page.", show_default=False)
@@ -37,6 +39,7 @@ def evaluate(
     intervals: Intervals = Intervals(),
     files: ReportFiles = ReportFiles(),
     page: PageOptions = PageOptions(),
+    wrong: WrongLabels = WrongLabels(),
 ) -> None:
     """Score a label raster or labelled points against a reference: per-class F1, IoU, precision, recall, and the confusion matrix.
 
@@ -50,10 +53,13 @@ def evaluate(
     deepnets4eo evaluate heights.tif ndsm.tif --set class_map=labels.tif
     deepnets4eo evaluate labelled.laz reference.laz --legend ign_lidar_hd
     deepnets4eo evaluate predictions/ targets/ --protocol xview2 --json score.json
+    deepnets4eo evaluate probabilities.tif reference.tif --wrong-labels suspects.gpkg
     deepnets4eo evaluate runs/hamida --page runs/hamida-page"""
-    check_together(prediction, reference, scored, changes, intervals, files, page)
+    check_together(prediction, reference, scored, changes, intervals, files, page, wrong)
     if reference is None:
         _write_page(prediction, page)
+    elif wrong.wrong_labels is not None:
+        _write_wrong_labels(prediction, reference, wrong, scored.legend, changes.reference_legend)
     elif scored.protocol == XVIEW2:
         _score_damage(prediction, reference, files)
     else:
@@ -119,6 +125,27 @@ def _score_damage(predictions: Path, targets: Path, files: ReportFiles) -> None:
     show_result(result.headline())
     if files.json is not None:
         show_json(result.to_dict(), files.json)
+
+
+def _write_wrong_labels(
+    probabilities: Path, reference: Path, wrong: WrongLabels, legend: str | None, stored: str | None
+) -> None:
+    from deepnets4eo.evaluation.suspects import find_wrong_labels
+    from deepnets4eo.polygons.vector_files import check_vector_suffix, write_vector
+
+    assert wrong.wrong_labels is not None
+    check_vector_suffix(wrong.wrong_labels)
+    with progress("evaluate") as advance:
+        table = find_wrong_labels(
+            probabilities, reference, load_legend(legend), labels_legend=load_legend(stored), least_px=wrong.least_px,
+            progress=advance,
+        )  # fmt: skip
+    for name, share in table.attrs["shares"].items():
+        if share == share:  # not NaN: the network is sure somewhere
+            echo(f"{name}: {share:.1%} of its labels are probably wrong", err=True)
+    write_vector(table, wrong.wrong_labels)
+    area = table["area_m2"].sum()
+    show_result(f"{len(table)} regions that are probably labelled wrongly, {area:,.0f} m²", wrong.wrong_labels)
 
 
 def _write_page(run: Path, page: PageOptions) -> None:

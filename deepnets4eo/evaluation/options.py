@@ -218,9 +218,26 @@ class ReportFiles:
         return [path for path in (self.json, self.csv, self.markdown, self.figure) if path is not None]
 
 
+@option_group
+class WrongLabels:
+    """Labels of the reference that are probably wrong, in the words of the command line."""
+
+    wrong_labels: Annotated[
+        Path | None,
+        Field(
+            description="Write regions of REFERENCE here that are probably labelled wrongly, ranked; PREDICTION is then the file of "
+            "predict --probabilities.",
+            json_schema_extra=RESULTS,
+        ),
+    ] = None
+    least_px: Annotated[
+        int, Field(description="Smaller regions of --wrong-labels are left out, px.", ge=1, json_schema_extra=KEY)
+    ] = 16
+
+
 def check_together(
     prediction: Path, reference: Path | None, scored: ScoredFiles, changes: ProtocolChanges, intervals: Intervals,
-    files: ReportFiles, page: PageOptions,
+    files: ReportFiles, page: PageOptions, wrong: WrongLabels = WrongLabels(),
 ) -> None:  # fmt: skip
     """Refuse options of `evaluate` that do not go together, and outputs that would replace inputs. Errors: InputError,
     OutputError."""
@@ -238,6 +255,16 @@ def check_together(
         raise InputError("--data, --overwrite, --set memory and --set device belong to --page. Leave them out.")
     if reference is None:
         raise InputError("REFERENCE is missing. Give the reference, or --page for the page of a hyperspectral run.")
+    if wrong.wrong_labels is not None:
+        allowed = ProtocolChanges(reference_legend=changes.reference_legend)
+        if (scored, changes, intervals, files) != (ScoredFiles(legend=scored.legend), allowed, Intervals(), ReportFiles()):
+            raise InputError(
+                "--wrong-labels looks for wrong labels and scores nothing: only --legend, --set reference_legend and --set least_px go "
+                "with it. Leave the other options out."
+            )
+        check_not_inputs([wrong.wrong_labels], [prediction, reference, scored.legend])
+    elif wrong != WrongLabels():
+        raise InputError("--set least_px belongs to --wrong-labels. Name a file with it.")
     if scored.protocol == XVIEW2:
         others = changes != ProtocolChanges() or intervals != Intervals() or files != ReportFiles(json=files.json)
         if others or scored != ScoredFiles(protocol=XVIEW2):

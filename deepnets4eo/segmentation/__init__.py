@@ -3,7 +3,9 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
+    "CoTeaching": "deepnets4eo.segmentation.wrong_labels",
     "DistanceHead": "deepnets4eo.segmentation.heads",
+    "HeteroscedasticHead": "deepnets4eo.segmentation.wrong_labels",
     "MultiKernelHead": "deepnets4eo.segmentation.heads",
     "NORM_FIRST": "deepnets4eo.segmentation.blocks",
     "ObjectClassifier": "deepnets4eo.objects.classifier",

@@ -4,12 +4,13 @@ Takes logits (N,K,H,W), mask (N,H,W) int64 with void 255, valid (N,H,W) bool. A 
 costs 0 (not NaN), and its gradient is 0. Refuses names it does not know.
 No loss waits for the device: what is not counted is multiplied away, never picked out, and weights lie on the device.
 A network may return several logits in training, the main ones first (deep supervision): their losses are summed.
-A part of it with `extra_loss(mask)` adds to them, as distance heads and the contrastive loss of Siamese networks do."""
+A part of it with `extra_loss(mask)` adds to them, as distance heads and the contrastive loss of Siamese networks do; one with
+`masks_for(scores, mask)` chooses what each learns from, as co-teaching does."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import segmentation_models_pytorch as smp
 import torch
@@ -21,7 +22,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.training.data import Sample, to_tensors
 from deepnets4eo.training.ranks import Rank
-from deepnets4eo.training.recipe import ON_FEATURES, TrainSection
+from deepnets4eo.training.recipe import ON_FEATURES, LossName, TrainSection
 
 Batch = Mapping[str, Tensor]
 CHANGE = "change"
@@ -68,9 +69,13 @@ class SegmentationCriterion:
         several = output if isinstance(output, tuple) else (output,)
         self.loss.to(several[0].device)
         target = batch["mask"].long()  # bytes until here: an eighth of the way to a GPU
-        losses = [self.loss(logits, target, batch["valid"]) for logits in several]
+        mask = target.masked_fill(~batch["valid"], VOID)
+        masks = [mask] * len(several)
         if network.training:
-            mask = target.masked_fill(~batch["valid"], VOID)
+            teachers: list[Any] = [part for part in network.modules() if hasattr(part, "masks_for")]
+            masks = teachers[0].masks_for(several, mask) if teachers else masks
+        losses = [self.loss(*pair) for pair in zip(several, masks, strict=True)]
+        if network.training:
             extra: list[Any] = [part for part in network.modules() if hasattr(part, "extra_loss")]
             losses += [part.extra_loss(mask) for part in extra]
         return torch.stack(losses).sum(), several[0]
@@ -169,6 +174,29 @@ class Focal(WeightedLoss):
         return torch.stack(losses).mean()
 
 
+class Uniform(WeightedLoss):
+    """Mean over all classes of −log p: weights of 0.9 for cross_entropy and 0.1 for this are label smoothing by 0.1 (Szegedy
+    et al., CVPR 2016)."""
+
+    def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
+        """As `CrossEntropy.forward`, without weights of classes."""
+        return _mean_over(-logits.log_softmax(dim=1).mean(dim=1), mask != VOID)
+
+
+class Entropy(WeightedLoss):
+    """Entropy of the probabilities: weights of 0.95 for cross_entropy and 0.05 for this are soft bootstrapping with β 0.95
+    (Reed et al., ICLR 2015 workshop)."""
+
+    def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
+        """As `CrossEntropy.forward`, without weights of classes."""
+        logs = logits.log_softmax(dim=1)
+        return _mean_over(-(logs.exp() * logs).sum(dim=1), mask != VOID)
+
+
+def _mean_over(losses: Tensor, counted: Tensor) -> Tensor:
+    return (losses * counted).sum() / _counted(counted.to(losses.dtype))
+
+
 def _dice(class_weights: Tensor | None) -> nn.Module:
     """Dice from smp; its weights become a buffer, else each step would copy them to the device and wait."""
     dice = smp.losses.DiceLoss(smp.losses.MULTICLASS_MODE, ignore_index=VOID)
@@ -188,12 +216,16 @@ def _build(name: str, class_weights: Tensor | None) -> nn.Module:
             return Lovasz(class_weights)
         case "focal":
             return Focal(class_weights)
+        case "uniform":
+            return Uniform(class_weights)
+        case "entropy":
+            return Entropy(class_weights)
         case "contrastive":
             raise InputError(
                 "loss contrastive compares features of two dates, which this training does not have apart. Use it with the "
                 "task segmentation and a Siamese network, e.g. fc-siam-diff, or leave it out."
             )
-    raise InputError(f"loss {name!r} is unknown. Choose from cross_entropy, dice, lovasz, focal, contrastive.")
+    raise InputError(f"loss {name!r} is unknown. Choose from {', '.join(get_args(LossName))}.")
 
 
 class SumOfLosses(nn.Module):

@@ -21,7 +21,7 @@ from deepnets4eo.segmenters.checksums import hash_of
 
 log = logging.getLogger(__name__)
 
-LossName = Literal["cross_entropy", "dice", "lovasz", "focal", "contrastive"]
+LossName = Literal["cross_entropy", "dice", "lovasz", "focal", "uniform", "entropy", "contrastive"]
 ON_FEATURES = "contrastive"  # a loss of features, not of scores
 USUAL_BATCH = 8  # windows
 REFITTED = ("segmentation", "baseline")  # tasks that can train once more on everything
@@ -139,7 +139,8 @@ class TrainSection(Section):
     )  # fmt: skip
     losses: dict[LossName, float] = Field(
         default={"cross_entropy": 1.0}, min_length=1,
-        description="loss -> weight; contrastive: of the features of two dates, for Siamese networks, beside another",
+        description="loss -> weight; uniform beside cross_entropy: label smoothing; entropy: bootstrapping; contrastive: of the features "
+        "of two dates, for Siamese networks, beside another",
     )  # fmt: skip
     contrastive_margin: float = Field(
         default=2.0, gt=0, description="contrastive: distance that is enough between features of changed pixels"

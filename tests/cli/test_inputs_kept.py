@@ -104,6 +104,7 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("evaluate labels.tif reference.tif", "reference.tif", "--csv"),
         ("evaluate tiles tiles", "tiles/a.tif", "--figure"),
         ("evaluate labels.tif reference.tif --legend rules.yaml", "rules.yaml", "--markdown"),
+        ("evaluate labels.tif reference.tif", "reference.tif", "--wrong-labels"),
         ("evaluate labels.tif reference.tif --against scores.json", "scores.json", "--json"),
     ],
     "register": [

@@ -71,6 +71,7 @@ ELSEWHERE = ("patch-alexnet", "hyperspectral/", "osmnet")
 ALIKE = (
     "from-to",
     "change-",
+    "co-teaching",
     "fc-",
     "fresunet",
     "hrscd",

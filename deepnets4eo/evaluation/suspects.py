@@ -1,0 +1,261 @@
+"""Labels that are probably wrong: where a classifier that did not learn from them is sure of another class.
+
+Confident learning (Northcutt, Jiang and Chuang, JAIR 70, 2021): a sample is taken for a class where its probability is at
+least the mean one of the samples that are labelled so. Takes probabilities and labels as arrays, or as rasters of any
+size; returns polygons for people to look at, those with most wrong pixels first."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import ByteImage, FloatImage
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation.label_reader import LabelReader
+from deepnets4eo.grid import Window, blocks
+from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.scene import Layer, LayerLike
+from deepnets4eo.tiling.scores import PACKED_ONE
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+BLOCK_PX = 1024
+ROUNDING = 1e-9  # samples that all have one probability reach their mean
+LEAST_PX = 16  # of a region: single pixels along borders are nearly always in doubt
+
+
+def class_thresholds(sums: NDArray[np.floating[Any]], counts: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+    """Return the probability (K,) from which a sample is taken for a class: the mean where it is labelled; infinite where no
+    sample is. sums, counts : probability of the class, and number of samples, over those that are labelled so, (K,)"""
+    mean = sums / np.maximum(counts, 1)
+    return np.where(counts > 0, mean - ROUNDING, np.inf)
+
+
+def confident_classes(probabilities: FloatImage, thresholds: NDArray[np.float64]) -> ByteImage:
+    """Return the most probable class among those that reach their thresholds (K,), void where none does.
+
+    probabilities : (K, ...), summing to 1
+
+    >>> confident_classes(np.array([[0.9, 0.5, 0.3], [0.1, 0.5, 0.7]]), np.array([0.8, 0.6])).tolist()
+    [0, 255, 1]
+    """
+    reached = probabilities >= thresholds.reshape(-1, *[1] * (probabilities.ndim - 1))
+    best = np.where(reached, probabilities, -1).argmax(axis=0)
+    return np.where(reached.any(axis=0), best, VOID).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """Which samples are probably labelled wrongly.
+
+    Parameters
+    ----------
+    order : (M,) int64, indices of the suspected samples, surest first
+    suggested : (M,) uint8, the class that each probably is
+    margin : (M,) float64, how much more probable it is than the labelled one, 0 to 1
+    counts : (K, K) int64, samples by labelled class and the class that the classifier is sure of
+    """
+
+    order: NDArray[np.int64]
+    suggested: ByteImage
+    margin: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+
+def rank_wrong_labels(probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]) -> Suspects:
+    """Rank labels that are probably wrong.
+
+    Parameters
+    ----------
+    probabilities
+        (N, K), of a classifier that learnt from other samples, as of cross-validation: one that learnt from the labels
+        repeats their errors.
+    labels : (N,) class indices 0 … K − 1; others, such as void 255, are left out
+
+    Returns
+    -------
+    Suspects
+
+    Raises
+    ------
+    InputError
+        For arrays of other shapes, or probabilities outside 0 to 1.
+
+    Examples
+    --------
+    >>> probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.05, 0.95]])
+    >>> rank_wrong_labels(probabilities, np.array([0, 0, 1, 1, 0])).order.tolist()
+    [4]
+    """
+    probabilities, labels = np.asarray(probabilities, float), np.asarray(labels)
+    if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1]:
+        raise InputError(
+            f"probabilities have the shape {probabilities.shape} and labels {labels.shape}; expected (N, K) and (N,)."
+        )
+    if not (np.isfinite(probabilities).all() and probabilities.min(initial=0) >= 0 and probabilities.max(initial=0) <= 1):
+        raise InputError("probabilities are not between 0 and 1. Give those, not scores; softmax makes them from scores.")
+    known = np.flatnonzero((labels >= 0) & (labels < probabilities.shape[1]))
+    counter = _Counter(probabilities.shape[1])
+    counter.add_own(probabilities[known].T, labels[known])
+    suspected = counter.suspect(probabilities[known].T, labels[known])
+    margin = suspected.margin
+    order = np.flatnonzero(margin > 0)
+    order = order[np.argsort(-margin[order], kind="stable")]
+    return Suspects(known[order], suspected.suggested[order], margin[order], counter.joint)
+
+
+@dataclass(frozen=True)
+class _Suspected:
+    suggested: ByteImage  # (...), void where the label stands
+    margin: NDArray[np.float64]  # (...), 0 there
+
+
+class _Counter:
+    """Thresholds from a first look at all samples, and the classes that a second one is sure of."""
+
+    def __init__(self, num_classes: int) -> None:
+        self.sums, self.samples = np.zeros(num_classes), np.zeros(num_classes, np.int64)
+        self.joint = np.zeros((num_classes, num_classes), np.int64)
+
+    def add_own(self, probabilities: FloatImage, labels: NDArray[np.integer[Any]]) -> None:
+        """Add the probability of the labelled class, of (K, ...) and labels (...) without void."""
+        own = np.take_along_axis(probabilities, labels[None].astype(np.int64), axis=0)[0]
+        num_classes = len(self.sums)
+        self.sums += np.bincount(labels.ravel(), own.ravel().astype(float), minlength=num_classes)
+        self.samples += np.bincount(labels.ravel(), minlength=num_classes)
+
+    def suspect(self, probabilities: FloatImage, labels: NDArray[np.integer[Any]]) -> _Suspected:
+        """Suspected labels among (...) without void, counted."""
+        num_classes = len(self.sums)
+        sure = confident_classes(probabilities, class_thresholds(self.sums, self.samples))
+        seen = sure != VOID
+        pairs = labels[seen].astype(np.int64) * num_classes + sure[seen]
+        self.joint += np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
+        other = seen & (sure != labels)
+        suggested = np.where(other, sure, VOID).astype(np.uint8)
+        own, best = (
+            np.take_along_axis(probabilities, index[None].astype(np.int64), axis=0)[0]
+            for index in (labels, np.where(other, sure, 0))
+        )
+        return _Suspected(suggested, np.where(other, np.maximum(best - own, 1e-9), 0))
+
+
+def find_wrong_labels(
+    probabilities: LayerLike,
+    labels: LayerLike,
+    legend: Legend | None = None,
+    *,
+    labels_legend: Legend | None = None,
+    least_px: int = LEAST_PX,
+    progress: Callable[[float], None] | None = None,
+) -> gpd.GeoDataFrame:
+    """Regions of a label raster that are probably labelled wrongly.
+
+    Parameters
+    ----------
+    probabilities
+        K bands packed as bytes, as `predict` with `probabilities` writes them, of a network that did not learn from these
+        labels.
+    labels : the labels, of values or colours; brought onto the grid of the probabilities by nearest neighbour
+    legend : classes of the bands, in their order; by default that of the labels
+    labels_legend : what the labels are stored in, by default `legend`
+    least_px : smaller regions are left out, pixels
+    progress : called with the share that is done, 0–1
+
+    Returns
+    -------
+    GeoDataFrame in the raster's CRS: `rank` 1 for the region with the largest sum of margins, `labelled` and `suggested`
+    text, `margin` (mean difference of their probabilities, 0 to 1), `area_m2`, `geometry`.
+        `attrs["shares"]` has, for each class, the share of its labelled pixels that the network is sure are another's, of
+        those that it is sure of; NaN where it is sure of none.
+
+    Raises
+    ------
+    InputError
+        No legend, other numbers of bands than classes, or bands that are no packed probabilities.
+    LabelError
+        Labels that the legend lacks.
+
+    Peak memory: some 30 bytes × K × the pixels of a block of 1024 × 1024 pixels; and all polygons.
+    """
+    scores, reader, legend = _open(probabilities, labels, legend, labels_legend)
+    counter, windows = _Counter(scores.count), blocks((int(scores.shape[0]), int(scores.shape[1])), BLOCK_PX)
+    report = progress or (lambda _share: None)
+    for number, (_, packed, indices, known) in enumerate(_samples(scores, reader, windows), start=1):
+        counter.add_own(packed[:, known] / PACKED_ONE, indices[known])
+        report(0.4 * number / len(windows))
+    with tempfile.TemporaryDirectory() as folder:
+        pairs, margins = Path(folder) / "pairs.tif", Path(folder) / "margins.tif"
+        with (
+            CogWriter(pairs, scores.grid, dtype="uint16", nodata=0, categorical=True) as of_pairs,
+            CogWriter(margins, scores.grid) as of_margins,
+        ):
+            for number, (window, packed, indices, known) in enumerate(_samples(scores, reader, windows), start=1):
+                codes, bytes_ = np.zeros(known.shape, np.uint16), np.zeros(known.shape, np.uint8)
+                one = counter.suspect(packed[:, known] / PACKED_ONE, indices[known])
+                other = one.suggested != VOID
+                codes[known] = np.where(other, indices[known] * np.uint16(scores.count) + one.suggested + 1, 0)
+                bytes_[known] = np.where(other, np.maximum(one.margin * PACKED_ONE, 1), 0)
+                of_pairs.write(window, codes[None])
+                of_margins.write(window, bytes_[None])
+                report(0.4 + 0.4 * number / len(windows))
+        table = _regions(pairs, margins, legend, least_px)
+    sure = counter.joint.sum(axis=1)
+    wrong = (sure - counter.joint.diagonal()) / np.where(sure > 0, sure, np.nan)
+    table.attrs["shares"] = dict(zip(legend.names, wrong.tolist(), strict=True))
+    report(1.0)
+    return table
+
+
+def _open(
+    probabilities: LayerLike, labels: LayerLike, legend: Legend | None, labels_legend: Legend | None
+) -> tuple[Layer, LabelReader, Legend]:
+    scores, stored = Layer.open(probabilities), Layer.open(labels, labels=True)
+    legend = legend or scores.legend or stored.legend
+    if legend is None:
+        raise InputError(f"{stored.source} has no legend in its tags. Give one: --legend isprs.")
+    if scores.count != legend.num_classes or scores.dtype != np.uint8:
+        raise InputError(
+            f"{scores.source} has {scores.count} bands of {scores.dtype}, expected the probabilities of the {legend.num_classes} classes of "
+            f"{legend.name!r} as bytes. Make them with predict --probabilities."
+        )
+    reader = LabelReader(stored, legend, labels_legend or stored.legend)
+    return scores, reader.on(scores.grid), legend
+
+
+def _samples(
+    scores: Layer, labels: LabelReader, windows: list[Window]
+) -> Iterator[tuple[Window, ByteImage, ByteImage, NDArray[np.bool_]]]:
+    """Each window, packed probabilities (K, h, w), class indices and where both are known, (h, w)."""
+    for window in windows:
+        packed, valid = scores.read(window)
+        indices = labels.read(window)
+        yield window, packed, indices, valid & (indices != VOID)
+
+
+def _regions(pairs: Path, margins: Path, legend: Legend, least_px: int) -> gpd.GeoDataFrame:
+    """Connected pixels with one label and one suggestion, ranked by the sum of their margins."""
+    from deepnets4eo.polygons import polygonize
+    from deepnets4eo.zonal import band_sums
+
+    regions = polygonize(pairs)
+    sums = band_sums(Layer.open(margins), regions.geometry.to_numpy())
+    code = regions["value"].to_numpy() - 1
+    names = np.array(legend.names)
+    table = regions[["area_m2", "geometry"]].assign(
+        labelled=names[code // legend.num_classes],
+        suggested=names[code % legend.num_classes],
+        margin=(sums.mean[:, 0] / PACKED_ONE).round(3),
+    )
+    order = np.argsort(-sums.total[:, 0], kind="stable")
+    table = table.iloc[order[sums.pixels[order] >= least_px]].reset_index(drop=True)
+    table.insert(0, "rank", np.arange(1, len(table) + 1))
+    return table[["rank", "labelled", "suggested", "margin", "area_m2", "geometry"]]

@@ -1,0 +1,192 @@
+"""Networks that learn from labels of which some are wrong: a head with noisy scores, and two networks that teach each other.
+
+Both return scores (N, K, H, W) as any network does, so that losses, prediction and export need not know them. The losses
+`uniform` and `entropy`, and labels that are probably wrong, are elsewhere: `training.losses`, `evaluation.suspects`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from deepnets4eo.cards.legend import VOID
+from deepnets4eo.errors import InputError
+from deepnets4eo.segmentation.blocks import he_init
+from deepnets4eo.segmenters.networks import create_model, replace_last_layer
+
+SAMPLES = 16
+RAMP_STEPS = 200
+
+
+class HeteroscedasticHead(nn.Module):
+    """Scores with noise whose size and direction depend on the pixel: where labels contradict each other, it grows.
+
+    A label is the class of the largest score u = μ + d ⊙ ε + V η, with ε and η from the normal distribution. The head
+    returns log p, p the mean of softmax(u / τ) over the samples, so that cross-entropy of it is −log of the mean.
+    Training draws noise anew at each step, one draw an image, shared by its pixels; otherwise it is the same always. Noise
+    comes in pairs of opposite sign. Samples are computed one after another, again in the backward pass: memory does not
+    grow with their number. Source: Collier, Mustafa, Kokiopoulou, Jenatton, Berent, CVPR 2021.
+
+    Parameters
+    ----------
+    in_channels, num_classes : channels of the maps, and classes K
+    rank : number of directions R in which noise of several classes goes together; 0: each class alone (diagonal)
+    temperature : τ, above 0; small ones come close to the largest score, with noisy gradients
+    samples : even number of samples, at least 2
+    kernel : odd side of the layer, in pixels
+
+    Raises
+    ------
+    InputError
+        For settings outside these ranges.
+
+    Examples
+    --------
+    >>> head = HeteroscedasticHead(64, 6)
+    >>> scores = head(torch.zeros(1, 64, 32, 32))
+    >>> torch.allclose(scores.exp().sum(dim=1), torch.ones(1, 32, 32))
+    True
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        *,
+        rank: int = 0,
+        temperature: float = 1.0,
+        samples: int = SAMPLES,
+        kernel: int = 1,
+    ) -> None:
+        super().__init__()
+        if rank < 0 or temperature <= 0 or samples < 2 or samples % 2 or kernel % 2 == 0:
+            raise InputError(
+                f"a heteroscedastic head got rank={rank}, temperature={temperature}, samples={samples}, kernel={kernel}; "
+                "expected a rank of at least 0, a temperature above 0, an even number of samples and an odd kernel."
+            )
+        self.num_classes, self.rank, self.temperature, self.samples = num_classes, rank, temperature, samples
+        self.layer = nn.Conv2d(in_channels, num_classes * (rank + 2), kernel, padding=kernel // 2)
+        he_init(self)
+        noise = torch.randn(samples // 2, num_classes + rank, generator=torch.Generator().manual_seed(0))
+        self.register_buffer("noise", noise)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """maps : (N, in_channels, H, W) · returns : log-probabilities (N, K, H, W) float32."""
+        out = self.layer(maps).float()
+        means, spread, directions = out.split([self.num_classes, self.num_classes, self.num_classes * self.rank], dim=1)
+        parts = means, F.softplus(spread), directions.unflatten(1, (self.rank, self.num_classes)) if self.rank else None
+        total: Tensor | None = None
+        for draw in self._draws(maps):
+            if self.training and torch.is_grad_enabled():
+                both = checkpoint(self._log_of_pair, *parts, draw, use_reentrant=False)
+            else:
+                both = self._log_of_pair(*parts, draw)
+            total = both if total is None else torch.logaddexp(total, both)
+        assert total is not None
+        return total - math.log(self.samples)
+
+    def _draws(self, maps: Tensor) -> Sequence[Tensor]:
+        """Noise of each pair of samples, (N or 1, K + R)."""
+        if not self.training:
+            return [draw[None] for draw in self.noise]
+        size = (self.samples // 2, len(maps), self.num_classes + self.rank)
+        return list(torch.randn(size, device=maps.device))
+
+    def _log_of_pair(self, means: Tensor, spread: Tensor, directions: Tensor | None, draw: Tensor) -> Tensor:
+        """Log of the sum of both samples' probabilities, (N, K, H, W)."""
+        noise = spread * draw[:, : self.num_classes, None, None]
+        if directions is not None:
+            noise = noise + (directions * draw[:, self.num_classes :, None, None, None]).sum(dim=1)
+        up, down = (F.log_softmax((means + sign * noise) / self.temperature, dim=1) for sign in (1, -1))
+        return torch.logaddexp(up, down)
+
+
+def add_heteroscedastic_head(
+    network: nn.Module, num_classes: int, *, rank: int = 0, temperature: float = 1.0, samples: int = SAMPLES
+) -> nn.Module:
+    """Replace a network's last layer by a heteroscedastic head with its kernel, in place. Errors: InputError without such
+    a layer."""
+
+    def build(layer: nn.Conv2d) -> HeteroscedasticHead:
+        kernel = int(layer.kernel_size[0])
+        return HeteroscedasticHead(
+            layer.in_channels, num_classes, rank=rank, temperature=temperature, samples=samples, kernel=kernel
+        )
+
+    return replace_last_layer(network, num_classes, build)
+
+
+class CoTeaching(nn.Module):
+    """Two networks of one kind; each learns from the pixels on which the other one's loss is small.
+
+    The share of pixels that is left out grows over the first steps from 0 to `wrong_share`. A trained pair returns the log
+    of the mean of both probabilities. Source: Han et al., NeurIPS 2018; there for images, here for the pixels of a batch.
+
+    Parameters
+    ----------
+    in_channels, num_classes : bands of the image, and classes K
+    network, options : name and further arguments of `create_model`, for both networks
+    wrong_share : share of the labels that is taken for wrong, 0 to below 1
+    ramp_steps : steps until it is reached, at least 1
+
+    Raises
+    ------
+    InputError
+        For settings outside these ranges, and as `create_model`.
+
+    Examples
+    --------
+    >>> pair = CoTeaching(3, 2, network="light-unet")
+    >>> pair.train()(torch.zeros(2, 3, 32, 32))[1].shape
+    torch.Size([2, 2, 32, 32])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        *,
+        network: str = "unet",
+        options: Mapping[str, Any] | None = None,
+        wrong_share: float = 0.2,
+        ramp_steps: int = RAMP_STEPS,
+    ) -> None:
+        super().__init__()
+        if not 0 <= wrong_share < 1 or ramp_steps < 1:
+            raise InputError(
+                f"co-teaching got wrong_share={wrong_share}, ramp_steps={ramp_steps}; expected a share from 0 to below 1, and "
+                "at least 1 step."
+            )
+        arguments = dict(options or {}) | {"in_channels": in_channels, "num_classes": num_classes}
+        self.averaged = nn.ModuleList(create_model(network, **arguments) for _ in range(2))
+        self.wrong_share, self.ramp_steps = wrong_share, ramp_steps
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """image : (N, C, H, W) · returns : scores (N, K, H, W) of each network in training, else of both together."""
+        scores = [network(image) for network in self.averaged]
+        if self.training:
+            return tuple(scores)
+        logs = [one.float().log_softmax(dim=1) for one in scores]
+        return torch.logaddexp(*logs) - math.log(2)
+
+    def masks_for(self, scores: Sequence[Tensor], mask: Tensor) -> list[Tensor]:
+        """Return the labels (N, H, W) that each network learns from: void where the other one's loss is large.
+
+        scores : (N, K, H, W) of each network. mask : (N, H, W) int64, void 255. Counts one step."""
+        self.steps += 1
+        left_out = self.wrong_share * (self.steps / self.ramp_steps).clamp_max(1)
+        counted = mask != VOID
+        kept = ((1 - left_out) * counted.sum()).long().clamp_min(1)
+        masks = []
+        for one in reversed(scores):
+            losses = F.cross_entropy(one.detach().float(), mask, ignore_index=VOID, reduction="none")
+            losses = losses.masked_fill(~counted, math.inf)
+            largest = losses.flatten().sort().values.gather(0, kept[None] - 1)
+            masks.append(mask.masked_fill(losses > largest, VOID))
+        return masks

@@ -1,0 +1,102 @@
+"""Labels made wrong on purpose, as people make them wrong: to measure what a training takes, and what finds them.
+
+Takes label rasters, or outlines of buildings in metres; returns spoilt copies, the same for the same seed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from deepnets4eo.arrays import ByteImage
+from deepnets4eo.cards.legend import VOID
+from deepnets4eo.errors import InputError, check_choice
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+LabelKind = Literal["random", "class"]
+OutlineKind = Literal["missing", "shifted", "wide"]
+
+
+def spoil_labels(
+    labels: ByteImage, share: float, seed: int, *, num_classes: int, kind: LabelKind = "random", cell_px: int = 1
+) -> ByteImage:
+    """Give a share of the labels another class.
+
+    Parameters
+    ----------
+    labels : (H, W) class indices 0 … K − 1, void 255, which stays
+    share : of the cells that get another class, 0 to 1
+    seed : of the draws
+    num_classes : K, at least 2
+    kind : "random": any other class; "class": always the next one, K − 1 becomes 0, as of people who mistake one class for another
+    cell_px : side of the squares that are spoilt as one
+
+    Returns
+    -------
+    ByteImage
+        A copy.
+
+    Raises
+    ------
+    InputError
+        A share outside 0 to 1, one class, or an unknown kind.
+
+    Examples
+    --------
+    >>> labels = np.zeros((100, 100), np.uint8)
+    >>> spoilt = spoil_labels(labels, 0.3, 0, num_classes=3)
+    >>> bool(0.28 < (spoilt != labels).mean() < 0.32), np.unique(spoilt).tolist()
+    (True, [0, 1, 2])
+    """
+    check_choice("kind", kind, LabelKind.__args__)  # type: ignore[attr-defined]
+    if not 0 <= share <= 1 or num_classes < 2 or cell_px < 1:
+        raise InputError(
+            f"share={share}, num_classes={num_classes}, cell_px={cell_px}; expected a share from 0 to 1, 2 classes or more, and cells "
+            "of at least 1 pixel."
+        )
+    rng = np.random.default_rng(seed)
+    cells = tuple(-(-side // cell_px) for side in labels.shape)
+    steps = np.ones(cells, np.uint8) if kind == "class" else rng.integers(1, num_classes, cells, np.uint8)
+    steps[rng.random(cells) >= share] = 0
+    by_pixel = np.kron(steps, np.ones((cell_px, cell_px), np.uint8))[: labels.shape[0], : labels.shape[1]]
+    return np.where(labels == VOID, labels, (labels.astype(int) + by_pixel) % num_classes).astype(np.uint8)
+
+
+def spoil_outlines(outlines: gpd.GeoDataFrame, kind: OutlineKind, strength: float, seed: int) -> gpd.GeoDataFrame:
+    """Return outlines with errors of maps: a share of them missing, each shifted, or each too wide.
+
+    Parameters
+    ----------
+    outlines : polygons in a CRS with metres
+    kind : "missing", "shifted" (each in a direction of its own) or "wide"
+    strength : of "missing" the share, 0 to 1, of the others metres, at least 0
+    seed : of the draws
+
+    Raises
+    ------
+    InputError
+        A strength outside its range, or an unknown kind.
+
+    Examples
+    --------
+    >>> import geopandas, shapely
+    >>> box = geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 10, 10)], crs="EPSG:32636")
+    >>> spoil_outlines(box, "wide", 1.0, 0).geometry[0].bounds
+    (-1.0, -1.0, 11.0, 11.0)
+    """
+    check_choice("kind", kind, OutlineKind.__args__)  # type: ignore[attr-defined]
+    if strength < 0 or (kind == "missing" and strength > 1):
+        raise InputError(f"strength={strength} of outlines {kind}; expected a share from 0 to 1, or metres from 0 on.")
+    rng = np.random.default_rng(seed)
+    if kind == "missing":
+        return outlines[rng.random(len(outlines)) >= strength]
+    if kind == "wide":
+        return outlines.set_geometry(outlines.buffer(strength, join_style="mitre"))
+    angles = rng.uniform(0, 2 * np.pi, len(outlines))
+    moved = [
+        outlines.geometry.iloc[[index]].translate(strength * np.cos(angle), strength * np.sin(angle)).iloc[0]
+        for index, angle in enumerate(angles)
+    ]
+    return outlines.set_geometry(moved, crs=outlines.crs)

@@ -1,0 +1,155 @@
+"""Networks that learn from labels of which some are wrong: against their equations by hand, on any network, and what is refused."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from small_networks import NETWORKS
+from torch import nn
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.segmentation import CoTeaching, HeteroscedasticHead
+from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.training.losses import SegmentationCriterion, SumOfLosses
+
+VOID = 255
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_scores_are_the_log_of_the_mean_of_the_samples(rank: int) -> None:
+    torch.manual_seed(0)
+    head = HeteroscedasticHead(4, 3, rank=rank, temperature=0.7, samples=6).eval()
+    maps = torch.randn(2, 4, 5, 5)
+    scores = head(maps)
+    values = head.layer(maps)[1, :, 2, 3]
+    means, spread = values[:3], F.softplus(values[3:6])
+    directions = values[6:].reshape(rank, 3).T
+    draws = [sign * draw for draw in head.noise for sign in (1, -1)]
+    samples = [((means + spread * one[:3] + directions @ one[3:]) / 0.7).softmax(dim=0) for one in draws]
+    torch.testing.assert_close(scores[1, :, 2, 3], torch.stack(samples).mean(dim=0).log())
+
+
+def test_noise_is_drawn_anew_in_training_alone_and_each_image_has_its_own() -> None:
+    torch.manual_seed(0)
+    head = HeteroscedasticHead(4, 3, rank=1)
+    maps = torch.randn(1, 4, 3, 3).repeat(2, 1, 1, 1)
+    first, second = head(maps), head(maps)
+    assert not torch.equal(first, second)
+    assert not torch.equal(first[0], first[1])
+    head.eval()
+    assert torch.equal(head(maps), head(maps))
+
+
+def test_the_gradient_is_that_of_all_samples_at_once() -> None:
+    torch.manual_seed(0)
+    head, maps = HeteroscedasticHead(4, 3, rank=1, samples=4).double(), torch.randn(1, 4, 2, 2).double()
+    torch.manual_seed(1)
+    head(maps)[:, 0].sum().backward()
+    gradient = head.layer.weight.grad
+    head.layer.weight.grad = None
+    torch.manual_seed(1)
+    draws = torch.randn(2, 1, 4)
+    out = head.layer(maps).float()
+    utilities = []
+    for draw in draws:
+        noise = F.softplus(out[:, 3:6]) * draw[:, :3, None, None] + out[:, 6:] * draw[:, 3:, None, None]
+        utilities += [out[:, :3] + noise, out[:, :3] - noise]
+    torch.stack(utilities).softmax(dim=2).mean(dim=0).log()[:, 0].sum().backward()
+    torch.testing.assert_close(head.layer.weight.grad, gradient)
+
+
+@pytest.mark.parametrize("name", ["unet", "segnet"])
+def test_any_network_takes_the_head(name: str) -> None:
+    network = create_model(
+        name, in_channels=3, num_classes=3, head="heteroscedastic", head_options={"rank": 1}, **NETWORKS[name].options
+    )
+    mask = torch.randint(0, 3, (2, 64, 64))
+    output = network(torch.randn(2, 3, 64, 64))
+    F.cross_entropy(output[0] if isinstance(output, tuple) else output, mask).backward()
+    (head,) = (part for part in network.modules() if isinstance(part, HeteroscedasticHead))
+    assert head.layer.weight.grad is not None
+    assert bool(head.layer.weight.grad.abs().amax(dim=(1, 2, 3)).all())
+
+
+def test_noise_grows_where_labels_contradict_each_other() -> None:
+    torch.manual_seed(0)
+    head = HeteroscedasticHead(2, 2, samples=8)
+    maps = torch.zeros(1, 2, 8, 40)
+    maps[:, 0, :, 20:] = 1  # half where labels are drawn by lot
+    maps[:, 1] = 1
+    optimizer = torch.optim.Adam(head.parameters(), lr=0.2)
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        mask = torch.zeros(1, 8, 40, dtype=torch.int64)
+        mask[:, :, 20:] = torch.from_numpy(rng.integers(0, 2, (1, 8, 20)))
+        optimizer.zero_grad()
+        F.nll_loss(head(maps), mask).backward()
+        optimizer.step()
+    probability = head.eval()(maps)[0, 0].exp().detach()
+    assert probability[:, :20].min() > 0.95
+    assert 0.4 < probability[:, 20:].mean() < 0.6
+
+
+def test_each_network_learns_where_the_other_ones_loss_is_small() -> None:
+    pair = CoTeaching(1, 2, network="light-unet", wrong_share=0.5, ramp_steps=1, options=NETWORKS["light-unet"].options)
+    mask = torch.tensor([[[0, 0, 1, 1, VOID]]])
+    sure = torch.tensor([[[[4.0, -4, 4, -4, 0]], [[-4.0, 4, -4, 4, 0]]]])  # right at the first and the fourth pixel
+    other = sure.flip(1)
+    masks = pair.masks_for([sure, other], mask)
+    assert masks[0].tolist() == [[[VOID, 0, 1, VOID, VOID]]]
+    assert masks[1].tolist() == [[[0, VOID, VOID, 1, VOID]]]
+
+
+def test_nothing_is_left_out_at_first() -> None:
+    pair = CoTeaching(1, 2, network="light-unet", wrong_share=0.5, options=NETWORKS["light-unet"].options)
+    mask, scores = torch.randint(0, 2, (1, 4, 4)), torch.randn(1, 2, 4, 4)
+    first = pair.masks_for([scores, scores], mask)[0]
+    assert (first == VOID).sum() <= 1
+    pair.steps += 1000
+    assert (pair.masks_for([scores, scores], mask)[0] == VOID).sum() == 8
+
+
+def test_label_smoothing_and_bootstrapping_are_sums_of_losses() -> None:
+    torch.manual_seed(0)
+    logits, mask = torch.randn(2, 3, 4, 4), torch.randint(0, 3, (2, 4, 4))
+    smooth = SumOfLosses({"cross_entropy": 0.9, "uniform": 0.1})(logits, mask)
+    torch.testing.assert_close(smooth, F.cross_entropy(logits, mask, label_smoothing=0.1))
+    mask[0] = VOID
+    bootstrapped = SumOfLosses({"cross_entropy": 0.95, "entropy": 0.05})(logits, mask)
+    target = 0.95 * F.one_hot(mask[1], 3).permute(2, 0, 1) + 0.05 * logits[1].softmax(dim=0)
+    torch.testing.assert_close(bootstrapped, -(target * logits[1].log_softmax(dim=0)).sum(dim=0).mean())
+
+
+def test_the_criterion_gives_each_network_its_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Pair(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scores = nn.Parameter(torch.zeros(2, 1, 2, 1, 2))
+
+        def forward(self, _image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return tuple(self.scores)
+
+        def masks_for(self, _scores: tuple[torch.Tensor, ...], mask: torch.Tensor) -> list[torch.Tensor]:
+            return [mask, torch.full_like(mask, VOID)]
+
+    criterion = object.__new__(SegmentationCriterion)
+    criterion.layers, criterion.loss = ["image"], SumOfLosses({"cross_entropy": 1.0})
+    batch = {"image": torch.zeros(1, 1, 1, 2), "mask": torch.zeros(1, 1, 2, dtype=torch.uint8), "valid": torch.ones(1, 1, 2) > 0}
+    network = Pair()
+    loss = criterion.step(network, batch)
+    assert float(loss.detach()) == pytest.approx(math.log(2))
+    loss.backward()
+    assert [bool(one.any()) for one in network.scores.grad] == [True, False]
+
+
+@pytest.mark.parametrize("wrong", [{"rank": -1}, {"temperature": 0.0}, {"samples": 3}])
+def test_heads_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="expected a rank of at least 0"):
+        HeteroscedasticHead(4, 2, **wrong)
+
+
+def test_a_share_of_all_labels_is_refused() -> None:
+    with pytest.raises(InputError, match="wrong_share=1"):
+        CoTeaching(3, 2, wrong_share=1)
