@@ -237,7 +237,7 @@ class WrongLabels:
 
 def check_together(
     prediction: Path, reference: Path | None, scored: ScoredFiles, changes: ProtocolChanges, intervals: Intervals,
-    files: ReportFiles, page: PageOptions, wrong: WrongLabels = WrongLabels(),
+    files: ReportFiles, page: PageOptions, wrong: WrongLabels,
 ) -> None:  # fmt: skip
     """Refuse options of `evaluate` that do not go together, and outputs that would replace inputs. Errors: InputError,
     OutputError."""
@@ -257,7 +257,12 @@ def check_together(
         raise InputError("REFERENCE is missing. Give the reference, or --page for the page of a hyperspectral run.")
     if wrong.wrong_labels is not None:
         allowed = ProtocolChanges(reference_legend=changes.reference_legend)
-        if (scored, changes, intervals, files) != (ScoredFiles(legend=scored.legend), allowed, Intervals(), ReportFiles()):
+        if (scored, changes, intervals, files) != (
+            ScoredFiles(legend=scored.legend),
+            allowed,
+            Intervals(),
+            ReportFiles(),
+        ):
             raise InputError(
                 "--wrong-labels looks for wrong labels and scores nothing: only --legend, --set reference_legend and --set least_px go "
                 "with it. Leave the other options out."

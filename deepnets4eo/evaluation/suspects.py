@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import ByteImage, FloatImage
+from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import LabelReader
@@ -39,7 +39,7 @@ def class_thresholds(sums: NDArray[np.floating[Any]], counts: NDArray[np.integer
     return np.where(counts > 0, mean - ROUNDING, np.inf)
 
 
-def confident_classes(probabilities: FloatImage, thresholds: NDArray[np.float64]) -> ByteImage:
+def confident_classes(probabilities: NDArray[np.floating[Any]], thresholds: NDArray[np.float64]) -> ByteImage:
     """Return the most probable class among those that reach their thresholds (K,), void where none does.
 
     probabilities : (K, ...), summing to 1
@@ -100,8 +100,12 @@ def rank_wrong_labels(probabilities: NDArray[np.floating[Any]], labels: NDArray[
         raise InputError(
             f"probabilities have the shape {probabilities.shape} and labels {labels.shape}; expected (N, K) and (N,)."
         )
-    if not (np.isfinite(probabilities).all() and probabilities.min(initial=0) >= 0 and probabilities.max(initial=0) <= 1):
-        raise InputError("probabilities are not between 0 and 1. Give those, not scores; softmax makes them from scores.")
+    if not (
+        np.isfinite(probabilities).all() and probabilities.min(initial=0) >= 0 and probabilities.max(initial=0) <= 1
+    ):
+        raise InputError(
+            "probabilities are not between 0 and 1. Give those, not scores; softmax makes them from scores."
+        )
     known = np.flatnonzero((labels >= 0) & (labels < probabilities.shape[1]))
     counter = _Counter(probabilities.shape[1])
     counter.add_own(probabilities[known].T, labels[known])
@@ -125,14 +129,14 @@ class _Counter:
         self.sums, self.samples = np.zeros(num_classes), np.zeros(num_classes, np.int64)
         self.joint = np.zeros((num_classes, num_classes), np.int64)
 
-    def add_own(self, probabilities: FloatImage, labels: NDArray[np.integer[Any]]) -> None:
+    def add_own(self, probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]) -> None:
         """Add the probability of the labelled class, of (K, ...) and labels (...) without void."""
         own = np.take_along_axis(probabilities, labels[None].astype(np.int64), axis=0)[0]
         num_classes = len(self.sums)
         self.sums += np.bincount(labels.ravel(), own.ravel().astype(float), minlength=num_classes)
         self.samples += np.bincount(labels.ravel(), minlength=num_classes)
 
-    def suspect(self, probabilities: FloatImage, labels: NDArray[np.integer[Any]]) -> _Suspected:
+    def suspect(self, probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]) -> _Suspected:
         """Suspected labels among (...) without void, counted."""
         num_classes = len(self.sums)
         sure = confident_classes(probabilities, class_thresholds(self.sums, self.samples))

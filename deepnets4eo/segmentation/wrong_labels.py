@@ -69,6 +69,7 @@ class HeteroscedasticHead(nn.Module):
                 f"a heteroscedastic head got rank={rank}, temperature={temperature}, samples={samples}, kernel={kernel}; "
                 "expected a rank of at least 0, a temperature above 0, an even number of samples and an odd kernel."
             )
+        self.noise: Tensor
         self.num_classes, self.rank, self.temperature, self.samples = num_classes, rank, temperature, samples
         self.layer = nn.Conv2d(in_channels, num_classes * (rank + 2), kernel, padding=kernel // 2)
         he_init(self)
@@ -164,6 +165,7 @@ class CoTeaching(nn.Module):
             )
         arguments = dict(options or {}) | {"in_channels": in_channels, "num_classes": num_classes}
         self.averaged = nn.ModuleList(create_model(network, **arguments) for _ in range(2))
+        self.steps: Tensor
         self.wrong_share, self.ramp_steps = wrong_share, ramp_steps
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 

@@ -194,7 +194,7 @@ class Entropy(WeightedLoss):
 
 
 def _mean_over(losses: Tensor, counted: Tensor) -> Tensor:
-    return (losses * counted).sum() / _counted(counted.to(losses.dtype))
+    return (losses * counted).sum() / counted_pixels(counted.to(losses.dtype))
 
 
 def _dice(class_weights: Tensor | None) -> nn.Module:

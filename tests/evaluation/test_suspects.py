@@ -1,7 +1,5 @@
 """Labels that are probably wrong: as cleanlab finds them, and as regions of a raster."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from affine import Affine
@@ -29,7 +27,9 @@ def guesses() -> tuple[np.ndarray, np.ndarray]:
 def test_the_same_labels_are_suspected_as_by_cleanlab(guesses: tuple[np.ndarray, np.ndarray]) -> None:
     count = pytest.importorskip("cleanlab.count")
     probabilities, labels = guesses
-    joint, indices = count.compute_confident_joint(labels, probabilities, calibrate=False, return_indices_of_off_diagonals=True)
+    joint, indices = count.compute_confident_joint(
+        labels, probabilities, calibrate=False, return_indices_of_off_diagonals=True
+    )
     found = rank_wrong_labels(probabilities, labels)
     assert sorted(found.order.tolist()) == sorted(indices)
     np.testing.assert_array_equal(found.counts, joint)
@@ -47,9 +47,9 @@ def test_the_surest_comes_first_and_void_is_left_out(guesses: tuple[np.ndarray, 
     np.testing.assert_allclose(found.margin, np.maximum(other - own, 1e-9))
 
 
-@pytest.mark.parametrize("scale, match", [(3.0, "not between 0 and 1"), (np.nan, "not between 0 and 1")])
-def test_scores_are_refused(guesses: tuple[np.ndarray, np.ndarray], scale: float, match: str) -> None:
-    with pytest.raises(InputError, match=match):
+@pytest.mark.parametrize("scale", [3.0, np.nan])
+def test_scores_are_refused(guesses: tuple[np.ndarray, np.ndarray], scale: float) -> None:
+    with pytest.raises(InputError, match="not between 0 and 1"):
         rank_wrong_labels(guesses[0] * scale, guesses[1])
     with pytest.raises(InputError, match="expected"):
         rank_wrong_labels(guesses[0], guesses[1][:5])
@@ -73,7 +73,12 @@ def test_regions_are_ranked_with_what_they_probably_are(rasters: tuple[Layer, La
     table = find_wrong_labels(*rasters, Legend.load("change"), progress=shares.append)
     (region,) = table.to_dict("records")
     names = Legend.load("change").names
-    assert (region["rank"], region["labelled"], region["suggested"], region["area_m2"]) == (1, names[0], names[CHANGE], 100.0)
+    assert (region["rank"], region["labelled"], region["suggested"], region["area_m2"]) == (
+        1,
+        names[0],
+        names[CHANGE],
+        100.0,
+    )
     assert region["margin"] == pytest.approx((224 - 30) / 254, abs=0.005)
     assert region["geometry"].bounds == (500_020, 3_999_975, 500_030, 3_999_985)
     assert table.crs == GRID.crs

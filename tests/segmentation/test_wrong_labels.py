@@ -136,7 +136,11 @@ def test_the_criterion_gives_each_network_its_labels(monkeypatch: pytest.MonkeyP
 
     criterion = object.__new__(SegmentationCriterion)
     criterion.layers, criterion.loss = ["image"], SumOfLosses({"cross_entropy": 1.0})
-    batch = {"image": torch.zeros(1, 1, 1, 2), "mask": torch.zeros(1, 1, 2, dtype=torch.uint8), "valid": torch.ones(1, 1, 2) > 0}
+    batch = {
+        "image": torch.zeros(1, 1, 1, 2),
+        "mask": torch.zeros(1, 1, 2, dtype=torch.uint8),
+        "valid": torch.ones(1, 1, 2) > 0,
+    }
     network = Pair()
     loss = criterion.step(network, batch)
     assert float(loss.detach()) == pytest.approx(math.log(2))
