@@ -72,15 +72,15 @@ def test_intervals_hold_the_truth_whatever_the_share_and_the_bias_of_the_map(sha
     )  # where all that was seen contradicts the map, it weighs less
 
 
-def test_what_was_not_drawn_or_is_no_answer_is_refused() -> None:
+def test_answers_that_are_none_or_of_chosen_buildings_alone_are_refused() -> None:
     table, damaged = make_table(0.3)
     sample = draw_sample(table, 20)
     other = next(row for row in range(600) if row not in sample.rows)
-    with pytest.raises(InputError, match="was not drawn"):
+    with pytest.raises(InputError, match="no building that was drawn"):
         review_counts(sample, {other: "destroyed"}, table["damage"])
     with pytest.raises(InputError, match="'gone' is no answer"):
         review_counts(sample, {int(sample.rows[0]): "gone"}, table["damage"])
-    with pytest.raises(InputError, match="no building was given a grade"):
+    with pytest.raises(InputError, match="no building that was drawn was given a grade"):
         review_counts(sample, {int(sample.rows[0]): "cannot-tell"}, table["damage"])
 
 

@@ -12,7 +12,7 @@ import pytest
 import shapely
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage.review import read_answers, write_review, write_sample
+from deepnets4eo.damage.review import read_answers, review_counts, write_review, write_sample
 from deepnets4eo.errors import InputError
 
 
@@ -59,9 +59,7 @@ def test_arabic_names_and_marks_of_addresses_are_read(folder: Path) -> None:
         ("UPDATE sample SET id = NULL WHERE look = 1", "has none of that id"),
         ("UPDATE sample SET answer = printf('%.10000c', 'x') WHERE look = 1", "expected one of"),
         ("UPDATE sample SET answer = 4 WHERE look = 1", "has the answer '4'"),
-        ("UPDATE drawn SET looks = 19", "was not drawn"),
         ("UPDATE drawn SET looks = 'many'", "is no sample"),
-        ("UPDATE drawn SET seed = 1", "was not drawn"),
         ("UPDATE drawn SET seed = NULL", "chosen buildings, which say nothing of the others"),
         ("DELETE FROM drawn", "is no sample"),
     ],
@@ -72,6 +70,38 @@ def test_a_sample_whose_draw_is_not_known_any_more_is_refused_in_one_short_line(
     with pytest.raises(InputError, match=message) as refused:
         read_answers(edited(folder, tmp_path / "s.gpkg", change), folder / "damage.parquet")
     assert len(str(refused.value).replace(str(folder), "").replace(str(tmp_path), "")) < 250
+
+
+def test_buildings_that_were_put_in_by_hand_count_as_seen_and_stand_for_no_others(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = folder / "damage.parquet"
+    sample, answers, buildings = read_answers(folder / "review.gpkg", table)
+    others = [row for row in range(200) if row not in sample.rows][:30]
+    values = ", ".join(f"('{buildings['id'][row]}', 'destroyed')" for row in others)
+    change = f"INSERT INTO sample (id, answer) VALUES {values}"
+    with caplog.at_level(logging.WARNING):
+        result, _ = write_review(folder, [edited(folder, tmp_path / "s.gpkg", change)])
+    assert "30 buildings were put into the sample by hand" in caplog.text
+    assert (result.looked_at, result.added) == (38, 30)
+    rest = np.ones(200, bool)
+    rest[others] = False
+    alone = review_counts(sample, answers, buildings["damage"], rest)
+    for kind, more in {"damaged": 30, "destroyed": 30, "no-damage": 0}.items():
+        for counts, of_rest, size in (
+            (result.buildings, alone.buildings, 1),
+            (result.built_area_m2, alone.built_area_m2, 144),
+        ):
+            assert counts[kind]["expected"] == pytest.approx(of_rest[kind]["expected"] + more * size)
+            assert counts[kind]["interval_95"] == pytest.approx(
+                [end + more * size for end in of_rest[kind]["interval_95"]]
+            )
+
+
+def test_of_another_draw_only_what_both_have_stands_for_others(folder: Path, tmp_path: Path) -> None:
+    path = edited(folder, tmp_path / "s.gpkg", "UPDATE drawn SET looks = 19")
+    sample, answers, _ = read_answers(path, folder / "damage.parquet")
+    assert write_review(folder, [path])[0].added == sum(row not in sample.rows for row in answers) > 0
 
 
 @pytest.mark.parametrize(

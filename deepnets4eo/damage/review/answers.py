@@ -118,21 +118,14 @@ def read_answers(path: Path, table: Path) -> tuple[Sample, dict[int, str], gpd.G
     Raises
     ------
     InputError
-        The file is no sample, or of another map; a building is double or was not drawn; an answer does not exist.
+        The file is no sample, or of another map; a building is double, or not of the map; an answer does not exist.
     """
     filled = read_filled(path, table)
     if filled.seed is None:
         raise InputError(
             f"{path} has chosen buildings, which say nothing of the others. They teach with --update; draw a sample to count."
         )
-    sample = draw_sample(filled.buildings, filled.looks, filled.seed)
-    for row in filled.answers:
-        if row not in sample.rows:
-            raise InputError(
-                f"building {shorten(filled.buildings['id'].iloc[row])} in {path} was not drawn. A chosen building says nothing of the others: "
-                "take it out."
-            )
-    return sample, filled.answers, filled.buildings
+    return draw_sample(filled.buildings, filled.looks, filled.seed), filled.answers, filled.buildings
 
 
 @dataclass(frozen=True)
@@ -226,6 +219,11 @@ def write_review(folder: Path, files: Sequence[Path], areas: Path | None = None)
             "%s passed over before the last that was answered. If for what they show, the counts are wrong: answer them, too.",
             one_or_many(skipped, "one building was", f"{skipped:,} buildings were"),
         )
+    if result.added:
+        log.warning(
+            "%s put into the sample by hand. They count as they were seen, and stand for no others.",
+            one_or_many(result.added, "one building was", f"{result.added:,} buildings were"),
+        )
     content = {
         "answers": str(files[0]),
         "looks": len(sample.rows),
@@ -264,7 +262,7 @@ def _count_areas(
     named = ((name, areas.inside(number)) for number, name in enumerate(areas.frame["area"]))
     counts = []
     for name, inside in chain(named, [(OUTSIDE, outside)] if outside.any() else []):
-        graded = any(inside[row] and answer != CANNOT_TELL for row, answer in answers.items())
+        graded = any(inside[row] and row in sample.rows and answer != CANNOT_TELL for row, answer in answers.items())
         about = {"area": name, "of": int(inside.sum())}
         counts.append(about | (asdict(review_counts(sample, answers, buildings["damage"], inside)) if graded else {}))
     return counts

@@ -4,7 +4,8 @@ What was seen counts as it is. How many of the other buildings of a stratum are 
 of what was seen in it, whose prior weighs as much as one building: half what the map says after it was recalibrated by all that was seen,
 half nothing (Jeffreys 1946). Where none
 of a stratum was seen damaged, none is the least that it holds; where all were, all is the most. So an interval begins at what was seen,
-never has a negative end, and has no width of zero where nothing was seen, as Wald's has.
+never has a negative end, and has no width of zero where nothing was seen, as Wald's has. Buildings that people added to the drawn ones
+stand for none but themselves: those that were drawn are a random sample of all others, whatever was added.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ class Reviewed:
     ----------
     looked_at, cannot_tell : int
         Answers that name a grade, and those that do not.
+    added : int
+        How many of the former are of buildings that were not drawn.
     buildings, built_area_m2 : dict
         Grade, or "damaged" for major damage or worse, to its "expected" number or area and its "interval_95".
     share : dict
@@ -52,6 +55,7 @@ class Reviewed:
 
     looked_at: int
     cannot_tell: int
+    added: int
     buildings: dict[str, dict[str, Any]]
     built_area_m2: dict[str, dict[str, Any]]
     share: dict[str, Any]
@@ -80,7 +84,7 @@ def review_counts(
     sample : Sample
         What was drawn.
     answers : Mapping[int, str]
-        Row of the map → one of `ANSWERS`; rows without an answer are absent.
+        Row of the map → one of `ANSWERS`; rows without an answer are absent, those that were not drawn count as they were seen.
     grades : Series
         The map's grade of every building, missing where not assessed.
     inside : (N,) bool | None
@@ -95,7 +99,7 @@ def review_counts(
     Raises
     ------
     InputError
-        For other answers, rows that were not drawn, or no answer that names a grade.
+        For other answers, or no answer that names a grade and is of a building that was drawn.
 
     Notes
     -----
@@ -104,37 +108,49 @@ def review_counts(
     """
     counted = np.ones(len(grades), bool) if inside is None else inside
     known = {row: answer for row, answer in answers.items() if counted[row]}
-    _check(sample, known)
-    rows = np.array([row for row, answer in known.items() if answer != CANNOT_TELL], np.intp)
+    _check(known)
+    graded = np.array([row for row, answer in known.items() if answer != CANNOT_TELL], np.intp)
+    was_drawn = np.isin(graded, sample.rows)
+    rows, added = graded[was_drawn], graded[~was_drawn]
     if not len(rows):
-        raise InputError("no building was given a grade yet. Look at some of the sample first.")
+        raise InputError(
+            "no building that was drawn was given a grade yet. Look at some of the sample first; chosen buildings say nothing of the others."
+        )
     answered = np.array([known[row] for row in rows], object)
     kinds = {"damaged": np.isin(answered, DAMAGED)} | {grade: answered == grade for grade in GRADES}
     by_map = {"damaged": sample.prob} | {grade: _share_of(grades, grade, sample.stratum) for grade in GRADES}
     estimates = {
-        kind: _estimate(sample, counted, rows, hits, by_map[kind], np.random.default_rng([seed, number]))
+        kind: _estimate(
+            sample,
+            counted & ~np.isin(np.arange(len(grades)), added),
+            rows,
+            hits,
+            by_map[kind],
+            np.random.default_rng([seed, number]),
+        )
         for number, (kind, hits) in enumerate(kinds.items())
     }
+    for row in added:
+        for kind in {known[row], *(["damaged"] if known[row] in DAMAGED else [])}:
+            for one, size in zip(estimates[kind], (1.0, float(sample.area_m2[row])), strict=True):
+                one["expected"] += size
+                one["interval_95"] = [end + size for end in one["interval_95"]]
     total = int(counted.sum())
     damaged = estimates["damaged"][0]
     return Reviewed(
-        len(rows), len(known) - len(rows),
+        len(graded), len(known) - len(graded), len(added),
         {kind: number for kind, (number, _) in estimates.items()}, {kind: area for kind, (_, area) in estimates.items()},
         {"expected": damaged["expected"] / total, "interval_95": [end / total for end in damaged["interval_95"]]},
         _agreement(sample, counted, rows, answered, grades),
     )  # fmt: skip
 
 
-def _check(sample: Sample, answers: Mapping[int, str]) -> None:
-    """Refuse answers that do not exist and buildings that were not drawn."""
-    for row, answer in answers.items():
+def _check(answers: Mapping[int, str]) -> None:
+    """Refuse answers that do not exist."""
+    for answer in answers.values():
         if answer not in ANSWERS:
             raise InputError(
                 f"{answer!r} is no answer; expected one of {', '.join(ANSWERS)}. Correct it in the sample."
-            )
-        if row not in sample.rows:
-            raise InputError(
-                f"building {row} was not drawn. A chosen building says nothing of the others: take it out."
             )
 
 
