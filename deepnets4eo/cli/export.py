@@ -41,6 +41,8 @@ def export(
         echo(f"The network takes images of {done.side_px} × {done.side_px} px only.", err=True)
     if done.same_labels is None:
         line = "Not compared with the run: onnxruntime is not installed."
+    elif loaded.legend.quantity is not None:
+        line = f"onnxruntime returns what the run does; largest difference {done.largest_difference:.2g}."
     else:
         line = (
             f"onnxruntime has the run's label on {done.same_labels:.4%} of pixels; largest difference of logits "

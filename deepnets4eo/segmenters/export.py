@@ -210,7 +210,7 @@ def _describe(graph: onnx.ModelProto, run: Run, side_px: int | None) -> None:
         "synthetic": run.card.get("notes", {}).get("synthetic"),
         "side_px": side_px,
         "use": f"{INPUT}: bands of all layers in their order, (value - mean) / std, 0 where not valid; "
-        f"{OUTPUT}: the place of the largest is the place in the legend.",
+        f"{OUTPUT}: the place of the largest is the place in the legend; after the classes its quantity, in its unit.",
     }
     onnx.helper.set_model_props(graph, {METADATA: json.dumps(plain(card))})
 

@@ -186,6 +186,7 @@ def test_a_void_target_counts_nowhere_and_hides_no_image(city: Path) -> None:
 
 INPUTS = InputSpec({"image": LayerInput(("red", "green", "blue"), (0.0,) * 3, (1.0,) * 3, -3.0, 3.0, "float32")})
 REGRESSORS = {
+    "d3net": {"blocks": [1, 1, 1, 1], "growth": 8},
     "osmnet": {"width": 4},
     "unet": {"encoder": "tu-test_resnet", "decoder_channels": [32, 16, 16, 8, 8]},
 }  # fmt: skip
