@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+TOOLS  := .venv-release
 OUT    ?= demo
 
 # Given real files, `make demo PRE=… POST=… FOOTPRINTS=…` runs on them.
@@ -13,7 +14,7 @@ POST ?=
 FOOTPRINTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs notebooks qgis setup clean
+.PHONY: help demo test docs notebooks qgis dist setup clean
 
 help:
 	@echo "make demo   run the main job on a made-up miniature city and open with one line where to look"
@@ -22,6 +23,7 @@ help:
 	@echo "make docs   the documentation site into site/, notebooks executed; open site/index.html, offline"
 	@echo "make notebooks   only execute the notebooks of the documentation, within 3 minutes"
 	@echo "make qgis   the plugin for QGIS as a zip in dist/"
+	@echo "make dist   wheel, source, QGIS plugin and SBOM in dist/, checked and run in an empty environment"
 	@echo "make clean  remove the virtual environment and caches"
 
 demo: $(READY)
@@ -53,6 +55,19 @@ notebooks: $(READY)
 qgis: $(READY)
 	@$(BIN)/python scripts/qgis_plugin.py dist
 
+# The same commit gives the same wheel, byte for byte.
+dist: $(READY)
+	@rm -rf dist build && mkdir -p build
+	@test -x $(TOOLS)/bin/twine || { $(PYTHON) -m venv $(TOOLS) && \
+	 $(TOOLS)/bin/python -m pip install -q -c constraints.txt build check-wheel-contents cyclonedx-bom twine; }
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(TOOLS)/bin/python -m build --outdir dist . > build/log
+	$(TOOLS)/bin/twine check --strict dist/*
+	$(TOOLS)/bin/check-wheel-contents dist/*.whl
+	@$(BIN)/python scripts/qgis_plugin.py dist
+	$(BIN)/python scripts/try_wheel.py dist/*.whl build/light
+	$(TOOLS)/bin/cyclonedx-py environment --output-reproducible -o dist/sbom.cdx.json build/light
+	cd dist && sha256sum * > SHA256SUMS
+
 setup: $(READY)
 
 $(READY): setup.cfg constraints.txt scripts/system_libraries.sh
@@ -65,4 +80,4 @@ $(READY): setup.cfg constraints.txt scripts/system_libraries.sh
 	@touch $(READY)
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info site
+	rm -rf $(VENV) $(TOOLS) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info site

@@ -159,7 +159,7 @@ def write_plugin(folder: Path) -> Path:
     target = folder / NAME
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as packed:
         for name in sorted(texts):
-            packed.writestr(zipfile.ZipInfo(f"deepnets4eo/{name}"), texts[name])
+            packed.writestr(zipfile.ZipInfo(f"deepnets4eo/{name}"), texts[name], zipfile.ZIP_DEFLATED)
     return target
 
 

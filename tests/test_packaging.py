@@ -12,6 +12,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from deepnets4eo.lazy import EXTRAS
 
@@ -53,6 +54,8 @@ def test_the_version_is_the_same_everywhere() -> None:
     from deepnets4eo.version import __version__
 
     assert f"version: {__version__}" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    recipe = yaml.safe_load((ROOT / "conda" / "recipe.yaml").read_text(encoding="utf-8"))
+    assert recipe["context"]["version"] == __version__
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
@@ -119,15 +122,23 @@ def test_every_requirement_has_one_tested_version_a_python() -> None:
         assert found in ({""}, {'python-version < "3.11"', 'python-version >= "3.11"'}), name
 
 
+def test_the_lowest_versions_are_those_that_were_tested() -> None:
+    setup = _setup()
+    lines = (ROOT / "constraints-floors.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.lower().split("==") for line in lines if not line.startswith("#"))
+    floors = _requirements(setup["options"]["install_requires"]) | _requirements(
+        setup["options.extras_require"]["deep"]
+    )
+    assert {name for name, low in floors.items() if Version(pins[name.lower()]) != Version(low)} == set()
+
+
 def test_the_conda_recipe_follows_the_setup() -> None:
     setup = _setup()
-    recipe = (ROOT / "conda" / "meta.yaml").read_text(encoding="utf-8")
-    values = yaml.safe_load(
-        "\n".join(line for line in recipe.splitlines() if "{%" not in line).replace("{{", "").replace("}}", "")
-    )
+    values = yaml.safe_load((ROOT / "conda" / "recipe.yaml").read_text(encoding="utf-8"))
+    assert values["schema_version"] == 1
     for key, text in (
         ("run", setup["options"]["install_requires"]),
-        ("run_constrained", setup["options.extras_require"]["deep"]),
+        ("run_constraints", setup["options.extras_require"]["deep"]),
     ):
         found = dict(line.split(" >=") for line in values["requirements"][key] if not line.startswith("python "))
         known = {CONDA.get(name, name).lower().replace("_", "-"): low for name, low in _requirements(text).items()}
@@ -146,7 +157,10 @@ def test_what_others_can_move_is_named_by_what_it_holds() -> None:
     assert actions
     assert [use for use in actions if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} +# v\d+(\.\d+)*", use)] == []
     assert all(
-        "-c constraints.txt" in line for text in workflows for line in text.splitlines() if "pip install" in line
+        re.search(r"-c constraints(-floors)?\.txt", line)
+        for text in workflows
+        for line in text.splitlines()
+        if "pip install" in line
     )
     images = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
     assert images

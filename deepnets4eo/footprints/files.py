@@ -102,7 +102,7 @@ def _read_ogr(path: Path, name: str, layer: str | None) -> gpd.GeoDataFrame:
         about = pyogrio.read_info(path, layer=layer)
         table = keep_whole_numbers(
             table,
-            [field for field, kind in zip(about["fields"], about["ogr_types"], strict=True) if kind == "OFTInteger64"],
+            [field for field, kind in zip(about["fields"], about["dtypes"], strict=True) if kind == "int64"],
             lambda columns: pyogrio.read_arrow(path, layer=layer, columns=columns, read_geometry=False)[1],
         )
     if about["features"] > len(table):

@@ -91,31 +91,38 @@ def _system() -> Inspection:
 
 
 def _libraries() -> Inspection:
-    """The libraries that every installation needs, and those of extras where they are there."""
-    versions, problems = [], []
+    """The libraries that every installation needs, and those of extras that are installed."""
+    versions, problems = {}, []
+    there = {extra for extra, missing in _missing().items() if not missing}
     for name, least, extra in REQUIREMENT.findall("\n".join(requires(PACKAGE) or ())):
-        try:
-            installed = version(name)
-        except PackageNotFoundError:
-            if not extra:
-                problems.append(f"{name} is not installed. pip install '{name}>={least}'")
+        if extra and extra not in there:
             continue
-        versions.append(f"{name} {installed}")
-        if _numbers(installed) < _numbers(least):
-            problems.append(f"{name} {installed} is older than {least}. pip install --upgrade '{name}>={least}'")
-    return Inspection("libraries", f"{len(versions)} found", {"versions": ", ".join(versions)}, problems)
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            problems.append(f"{name} is not installed. pip install '{name}>={least}'")
+            continue
+        if _numbers(versions[name]) < _numbers(least):
+            problems.append(f"{name} {versions[name]} is older than {least}. pip install --upgrade '{name}>={least}'")
+    line = ", ".join(f"{name} {number}" for name, number in versions.items())
+    return Inspection("libraries", f"{len(versions)} of them", {"versions": line}, problems)
 
 
-def _extras() -> Inspection:
+def _missing() -> dict[str, list[str]]:
+    """Extra → modules of it that are not installed."""
     missing: dict[str, list[str]] = {extra: [] for extra in EXTRAS.values()}
     for module, extra in EXTRAS.items():
         if not is_installed(module):
             missing[extra].append(module)
+    return missing
+
+
+def _extras() -> Inspection:
     facts = {
         extra: f'pip install "{PACKAGE}[{extra}]" (without {", ".join(names)})' if names else "installed"
-        for extra, names in missing.items()
+        for extra, names in _missing().items()
     }
-    return Inspection("extras", f"{sum(not names for names in missing.values())} of {len(facts)} installed", facts)
+    return Inspection("extras", f"{list(facts.values()).count('installed')} of {len(facts)} installed", facts)
 
 
 def _gdal() -> Inspection:
