@@ -33,7 +33,7 @@ class Transfers:
         return moved
 
     def download(self, tensors: Mapping[str, Tensor]) -> Callable[[], dict[str, ByteImage]]:
-        """Start copies of contiguous uint8 tensors to the host; what is returned waits for them, in any thread."""
+        """Start copies of contiguous tensors to the host; what is returned waits for them, in any thread."""
         if self._streams is None:
             arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
             return lambda: arrays

@@ -10,6 +10,7 @@ from geotiff import write_geotiff
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.cards.quantity import Quantity
 from deepnets4eo.errors import RunError
 from deepnets4eo.prediction import PredictOptions, predict, strips
 from deepnets4eo.prediction.device_stitching import DeviceArrays, DeviceStitcher
@@ -31,25 +32,27 @@ TILINGS = [
 ]
 
 
-def make_tiles(lattice: Lattice) -> list[tuple[ReadTile, np.ndarray | None]]:
+def make_tiles(lattice: Lattice, channels: int = 3) -> list[tuple[ReadTile, np.ndarray | None]]:
     """Made-up scores of every tile, channels last as networks return them; one tile has no valid pixel."""
     rng, core_px, tiles = np.random.default_rng(0), lattice.tiling.core_px, []
     for tile in lattice.tiles:
         valid = rng.random((core_px, core_px)) < 0.8
-        scores = np.moveaxis(rng.normal(0, 3, (core_px, core_px, 3)).astype(np.float32), -1, 0)
+        scores = np.moveaxis(rng.normal(0, 3, (core_px, core_px, channels)).astype(np.float32), -1, 0)
         empty = (tile.row, tile.col) == (1, 1)
         tiles.append((ReadTile(tile, None, valid & (not empty)), None if empty else scores))
     return tiles
 
 
-def stitch(tiling: Tiling, products: list[str], *, on_device: bool) -> dict[str, np.ndarray]:
+def stitch(
+    tiling: Tiling, products: list[str], *, on_device: bool, legend: Legend = LEGEND
+) -> dict[str, np.ndarray]:
     """All products of a scene, as `predict_strips` makes them from scores."""
     lattice, strip = Lattice(SHAPE, tiling), Strip(0, SHAPE[1], 0, SHAPE[0])
     cols = range(lattice.cols)
-    stitcher = StripStitcher(strip, lattice, cols, LEGEND, products, 8)
-    device = DeviceStitcher(lattice, cols, LEGEND, products, Transfers("cpu")) if on_device else None
+    stitcher = StripStitcher(strip, lattice, cols, legend, products, 8)
+    device = DeviceStitcher(lattice, cols, legend, products, Transfers("cpu")) if on_device else None
     blocks: list[dict[str, np.ndarray]] = []
-    for read, scores in make_tiles(lattice):
+    for read, scores in make_tiles(lattice, legend.num_channels):
         result = scores
         if device is not None:
             result = device.add(read.tile, None if scores is None else torch.from_numpy(scores))
@@ -71,6 +74,24 @@ def test_bytes_are_those_of_sums_in_numpy(tiling: Tiling) -> None:
         assert np.abs(made[name].astype(int) - expected[name]).max() <= (name != "labels")
     alone = stitch(tiling, ["labels"], on_device=True)
     np.testing.assert_array_equal(alone["labels"], made["labels"])
+
+
+@pytest.mark.parametrize("classes", [(), LEGEND.classes], ids=["alone", "beside classes"])
+@pytest.mark.parametrize("tiling", [TILINGS[0], TILINGS[1], TILINGS[4]], ids=str)
+def test_values_of_a_quantity_are_those_of_numpy_and_are_never_softened(
+    tiling: Tiling, classes: tuple[LegendClass, ...]
+) -> None:
+    legend = Legend("heights", classes, quantity=Quantity("height", deviation=True))
+    products = [*(["labels", "probabilities"] if classes else []), "values"]
+    expected, made = (stitch(tiling, products, on_device=on_device, legend=legend) for on_device in (False, True))
+    values = made["values"]
+    assert (values.dtype, values.shape) == (np.float32, (2, *SHAPE))
+    np.testing.assert_allclose(values, expected["values"], rtol=1e-5, atol=1e-5)
+    assert np.nanmin(values) < -1  # no probabilities
+    assert np.isnan(values).any()
+    if classes:
+        np.testing.assert_array_equal(np.isnan(values[0]), made["labels"][0] == 255)
+        np.testing.assert_array_equal(made["labels"], expected["labels"])
 
 
 @pytest.mark.parametrize("tiling", TILINGS[1:], ids=str)
