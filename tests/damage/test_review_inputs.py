@@ -139,6 +139,17 @@ def test_locked_missing_and_other_files_are_named(
     assert "text.gpkg could not be read" in capsys.readouterr().err
 
 
+def test_a_sample_is_drawn_beside_a_project_that_cannot_be_read(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "damage.parquet").write_bytes((folder / "damage.parquet").read_bytes())
+    (tmp_path / "damage.qgz").write_bytes(b"no archive")
+    with caplog.at_level(logging.WARNING):
+        write_sample(tmp_path / "review.gpkg", tmp_path / "damage.parquet", 3)
+    assert "damage.qgz cannot be read as a project of QGIS. Open review.gpkg by itself" in caplog.text
+    assert {path.name for path in tmp_path.iterdir()} == {"damage.parquet", "damage.qgz", "review.gpkg"}
+
+
 def test_how_often_a_reviewer_contradicts_herself_is_written(folder: Path, tmp_path: Path) -> None:
     again = edited(folder, tmp_path / "again.gpkg", "UPDATE sample SET answer = 'destroyed' WHERE look IN (2, 4)")
     write_review(folder, [folder / "review.gpkg", again])

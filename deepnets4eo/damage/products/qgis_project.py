@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from deepnets4eo.damage.products.qgis_styles import (
     without_outlines_style,
 )
 from deepnets4eo.damage.products.summary import description_lines
+from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.formats.access import is_remote
 
@@ -61,11 +62,47 @@ def write_project(
     own georeference says; its title says how far it lies off."""
     path = Path(path)
     text = DOCTYPE + ET.tostring(_project(damage_map, home, post, pre), encoding="unicode")
+    return _write_archive(path, {NAME: text.encode("utf-8", "replace")})
+
+
+def _write_archive(path: Path, members: Mapping[str, bytes]) -> Path:
     with atomic_write(path) as partial, zipfile.ZipFile(partial, "w") as archive:
-        entry = zipfile.ZipInfo(NAME, FIXED_TIME)
-        entry.compress_type = zipfile.ZIP_DEFLATED
-        archive.writestr(entry, text.encode("utf-8", "replace"))
+        for name, content in members.items():
+            entry = zipfile.ZipInfo(name, FIXED_TIME)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, content)
     return path
+
+
+def write_review_project(project: Path, sample: Path, layer: str, style: Sequence[ET.Element]) -> Path:
+    """Write, beside a sample, a copy of the map's project in which its buildings lie on top, to be filled; what the map says of buildings is
+    switched off there, so that it leads no answer. project : as `write_project` or QGIS wrote it. layer : of the sample. Errors: InputError
+    where it cannot be read."""
+    path = sample.with_suffix(".qgz")
+    try:
+        with zipfile.ZipFile(project) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        name = next(each for each in members if each.endswith(".qgs"))
+        root = ET.fromstring(members.pop(name))
+        tree, layers = root.find("layer-tree-group"), root.find("projectlayers")
+        crs = root.find("projectCrs/spatialrefsys")
+        if tree is None or layers is None or crs is None:
+            raise ET.ParseError("parts are missing")
+    except (OSError, zipfile.BadZipFile, ET.ParseError, StopIteration) as error:
+        raise InputError(
+            f"{project} cannot be read as a project of QGIS. Open {sample.name} by itself, or make the map again."
+        ) from error
+    for node in tree.iter("layer-tree-layer"):
+        if node.get("id") in (KEY.format("buildings"), KEY.format("areas")):
+            node.set("checked", "Qt::Unchecked")
+    on_top = _MapLayer(
+        KEY.format(sample.stem), "Buildings to look at", f"./{sample.name}|layername={layer}", "ogr", crs, style
+    )
+    first = next((row for row, node in enumerate(tree) if node.tag.startswith("layer-tree")), len(tree))
+    tree.insert(first, _tree_node(on_top))
+    _add_layer(layers, on_top)
+    text = DOCTYPE + ET.tostring(root, encoding="unicode")
+    return _write_archive(path, {name: text.encode("utf-8", "replace"), **members})
 
 
 def _project(damage_map: DamageMapContent, home: Path, post: Layer, pre: Layer | None) -> ET.Element:
@@ -164,12 +201,16 @@ def _add_group(tree: ET.Element, name: str, layers: Sequence[_MapLayer]) -> None
         tree, "layer-tree-group", name=name, checked=CHECKED, expanded="1" if len(layers) < 9 else "0"
     )
     ET.SubElement(group, "customproperties")
-    for layer in layers:
-        node = ET.SubElement(
-            group, "layer-tree-layer", id=layer.key, name=_clean(layer.title), checked=CHECKED, expanded="1",
-            providerKey=layer.provider, source=_clean(layer.source),
-        )  # fmt: skip
-        ET.SubElement(node, "customproperties")
+    group.extend(_tree_node(layer) for layer in layers)
+
+
+def _tree_node(layer: _MapLayer) -> ET.Element:
+    node = ET.Element(
+        "layer-tree-layer", id=layer.key, name=_clean(layer.title), checked=CHECKED, expanded="1",
+        providerKey=layer.provider, source=_clean(layer.source),
+    )  # fmt: skip
+    ET.SubElement(node, "customproperties")
+    return node
 
 
 def _add_canvas(root: ET.Element, grid: Grid, crs: ET.Element) -> None:

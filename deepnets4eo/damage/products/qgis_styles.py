@@ -5,6 +5,7 @@ hatch. Images are stretched so that roofs can be seen; only a few windows of the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -50,6 +51,7 @@ _FILLS = dict(  # denser with severity; the hatch of the worst covers a seventh 
     )
 )
 _VIOLET = (176, 104, 255)  # no grade's, and seen on dark ground, on roofs and on white paper; grey is lost on images
+_MAGENTA, _WHITE = (255, 0, 200), (255, 255, 255)
 _EXTENT = _VIOLET, _Fill(outline="dash", width=0.5)
 _SHARES = (0.0, 0.05, 0.15, 0.3, 0.5, 1.0)  # of damaged buildings, borders of the steps by which areas are coloured
 _REDS = ((254, 240, 217), (253, 204, 138), (252, 141, 89), (227, 74, 51), (179, 0, 0))
@@ -119,8 +121,35 @@ def areas_style() -> ET.Element:
     return renderer
 
 
-def _qml(*elements: ET.Element) -> str:
-    root = ET.Element("qgis", version=VERSION, styleCategories="Symbology|MapTips", labelsEnabled="0")
+def sample_qml(answers: Sequence[str]) -> str:
+    """Buildings to look at, and a form in which the answer is chosen from a list."""
+    return _qml(*sample_style(answers), categories="Symbology|Fields|Forms|MapTips")
+
+
+def sample_style(answers: Sequence[str]) -> list[ET.Element]:
+    """Elements of a sample's layer: what has no answer yet stands out; lists name a building by its place in the order."""
+    renderer = _renderer("categorizedSymbol", attr="if(coalesce(\"answer\", '') = '', 'open', 'answered')")
+    categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
+    for number, (value, label, color, width) in enumerate(
+        (("open", "To look at", _MAGENTA, 0.9), ("answered", "Answered", _WHITE, 0.4))
+    ):
+        category = {"symbol": str(number), "value": value, "label": label, "render": "true", "type": "string"}
+        ET.SubElement(categories, "category", category)
+        _add_fill(symbols, str(number), color, _Fill(width=width))
+    fields = ET.Element("fieldConfiguration")
+    widget = ET.SubElement(ET.SubElement(fields, "field", name="answer"), "editWidget", type="ValueMap")
+    options = ET.SubElement(ET.SubElement(widget, "config"), "Option", type="Map")
+    values = ET.SubElement(options, "Option", name="map", type="List")
+    for answer in answers:
+        pair = ET.SubElement(values, "Option", type="Map")
+        ET.SubElement(pair, "Option", name=answer, value=answer, type="QString")
+    expression = ET.Element("previewExpression")
+    expression.text = '"look" || \': \' || "id"'
+    return [renderer, fields, expression]
+
+
+def _qml(*elements: ET.Element, categories: str = "Symbology|MapTips") -> str:
+    root = ET.Element("qgis", version=VERSION, styleCategories=categories, labelsEnabled="0")
     root.extend(elements)
     ET.indent(root)
     return DOCTYPE + ET.tostring(root, encoding="unicode")

@@ -16,7 +16,6 @@ from operator import index
 from pathlib import Path
 from reprlib import repr as shorten
 from typing import Any, Literal
-from xml.etree import ElementTree as ET
 
 import geopandas as gpd
 import numpy as np
@@ -25,7 +24,8 @@ import pyogrio
 
 from deepnets4eo.arrays import Indices
 from deepnets4eo.damage.areas import OUTSIDE, find_areas
-from deepnets4eo.damage.products.qgis_styles import DOCTYPE, VERSION, extent_style
+from deepnets4eo.damage.products.qgis_project import write_review_project
+from deepnets4eo.damage.products.qgis_styles import sample_qml, sample_style
 from deepnets4eo.damage.review.counts import ANSWERS, CANNOT_TELL, Reviewed, review_counts
 from deepnets4eo.damage.review.sample import Sample, draw_sample
 from deepnets4eo.errors import InputError
@@ -41,7 +41,7 @@ GEOMETRY, LAYER, DRAWN = "geom", "sample", "drawn"
 
 
 def write_sample(path: Path, table: Path, looks: int = 100, seed: int = 0) -> int:
-    """Draw a sample and write it to be filled.
+    """Draw a sample and write it to be filled, with a project of QGIS that shows it over the map's, where that is there.
 
     Parameters
     ----------
@@ -87,12 +87,18 @@ def write_looks(path: Path, table: Path, buildings: gpd.GeoDataFrame, rows: Indi
             SPATIAL_INDEX="NO",
         )
         with closing(sqlite3.connect(partial)) as database, database:
-            add_styles(database, [(LAYER, "sample", _form_qml(), "Buildings to look at")], GEOMETRY)
+            add_styles(database, [(LAYER, "sample", sample_qml(ANSWERS), "Buildings to look at")], GEOMETRY)
             database.execute(
                 f"CREATE TABLE {DRAWN} (fid INTEGER PRIMARY KEY NOT NULL, looks INTEGER, seed INTEGER, sha256 TEXT)"
             )
             database.execute(f"INSERT INTO {DRAWN} VALUES (1, ?, ?, ?)", (len(rows), seed, sha256(table)))
             register_table(database, DRAWN, "Of which map the sample was drawn, and how")
+    project = table.with_name("damage.qgz")
+    if project.exists() and path.parent == table.parent:
+        try:
+            write_review_project(project, path, LAYER, sample_style(ANSWERS))
+        except InputError as error:  # the sample can be filled without it
+            log.warning("%s", error)
 
 
 def open_sample(path: Path, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
@@ -266,17 +272,3 @@ def _count_areas(
         about = {"area": name, "of": int(inside.sum())}
         counts.append(about | (asdict(review_counts(sample, answers, buildings["damage"], inside)) if graded else {}))
     return counts
-
-
-def _form_qml() -> str:
-    """Outlines without fill, and a form in which the answer is chosen from a list."""
-    root = ET.Element("qgis", version=VERSION, styleCategories="Symbology|Fields|Forms")
-    root.append(extent_style())
-    field = ET.SubElement(ET.SubElement(root, "fieldConfiguration"), "field", name="answer")
-    config = ET.SubElement(ET.SubElement(field, "editWidget", type="ValueMap"), "config")
-    values = ET.SubElement(ET.SubElement(config, "Option", type="Map"), "Option", name="map", type="List")
-    for answer in ANSWERS:
-        pair = ET.SubElement(values, "Option", type="Map")
-        ET.SubElement(pair, "Option", name=answer, value=answer, type="QString")
-    ET.indent(root)
-    return DOCTYPE + ET.tostring(root, encoding="unicode")

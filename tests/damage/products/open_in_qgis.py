@@ -29,6 +29,7 @@ def main(folder: Path, picture: Path) -> None:
     report = {"project": read_project(folder / "damage.qgz", picture)}
     for name in ("damage.geojson", "damage.kml", "damage.gpkg"):
         report[name] = [describe_table(source) for source in tables(folder / name)]
+    report["review"] = fill_review(folder / "review.qgz")
     print(json.dumps(report))
     application.exitQgis()
 
@@ -55,6 +56,26 @@ def read_project(path: Path, picture: Path) -> dict:
         "view": [view.xMinimum(), view.yMinimum(), view.xMaximum(), view.yMaximum()],
     }
     draw(canvas, picture)
+    project.clear()
+    return report
+
+
+def fill_review(path: Path) -> dict:
+    """The layer of a sample in its project, and whether an answer is saved through its form."""
+    project = QgsProject.instance()
+    read = project.read(str(path))
+    layer = project.mapLayer("damage_map_review")
+    field = layer.fields().indexOf("answer")
+    setup = layer.editorWidgetSetup(field)
+    report = {
+        **describe_vector(layer), "read": read, "widget": setup.type(), "answers": [list(one) for one in setup.config()["map"]],
+        "checked": {node.layerId(): node.itemVisibilityChecked() for node in project.layerTreeRoot().findLayers()},
+        "first": project.layerTreeRoot().layerOrder()[0].id(),
+    }  # fmt: skip
+    layer.startEditing()
+    layer.changeAttributeValue(next(layer.getFeatures()).id(), field, "destroyed")
+    report["saved"] = layer.commitChanges()
+    report["drawn_then"] = describe_vector(layer)["drawn"]
     project.clear()
     return report
 

@@ -13,6 +13,8 @@ from geotiff import write_geotiff
 from made_up_map import make_grid, make_images, make_map
 from PIL import Image
 
+from deepnets4eo.damage.review import write_sample
+from deepnets4eo.damage.review.counts import ANSWERS
 from deepnets4eo.damage.vocabulary import GRADES, UNGRADED, colors
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.rasters.scene import Layer
@@ -53,6 +55,7 @@ def opened(tmp_path_factory):
         write_geotiff(folder / f"{name}.tif", image.read()[0], crs=grid.crs, transform=grid.affine)
         images[name] = Layer.open(folder / f"{name}.tif")
     damage_map.save(folder / "out", **images)
+    write_sample(folder / "out" / "review.gpkg", folder / "out" / "damage.parquet", looks=6)
     command = [python, str(SCRIPT), str(folder / "out"), str(folder / "map.png")]
     done = subprocess.run(command, env=qgis_environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -122,3 +125,18 @@ def test_geojson_and_kml_open_with_all_buildings_on_the_earth(opened):
         assert table["crs"] == "EPSG:4326"
         assert table["valid_geometries"] == table["features"]
     assert {table["renderer"] for table in folders} == {"embeddedSymbol"}  # the colours that the file has
+
+
+def test_a_sample_is_filled_in_its_project_by_a_list_of_answers(opened):
+    _, report, _ = opened
+    review = report["review"]
+    assert review["read"]
+    assert review["valid"]
+    assert review["crs"] == "EPSG:32615"
+    assert (review["features"], review["drawn"]) == (6, {"open": 6, "answered": 0})
+    assert (review["widget"], review["answers"]) == ("ValueMap", [[answer] for answer in ANSWERS])
+    assert review["saved"]
+    assert review["drawn_then"] == {"open": 5, "answered": 1}
+    assert review["first"] == "damage_map_review"
+    hidden = [key for key, checked in review["checked"].items() if not checked]
+    assert sorted(hidden) == ["damage_map_areas", "damage_map_buildings"], "the map leads no answer"
