@@ -409,4 +409,5 @@ def _part_of_seed(data: Any, seed: int, overrides: Sequence[str]) -> list[str]:
     """Overrides that choose the withheld part of a seed; none where the user chose one, or the task has no such choice."""
     if any(one.partition("=")[0] in SPLIT_KEYS for one in overrides) or not hasattr(data, "split_seed"):
         return []
-    return [f"data.fold={seed % data.folds}"] if data.split == "folds" else [f"data.split_seed={seed}"]
+    in_folds = getattr(data, "split", "") == "folds"  # whole images are drawn by the seed alone
+    return [f"data.fold={seed % data.folds}"] if in_folds else [f"data.split_seed={seed}"]

@@ -14,6 +14,7 @@ from deepnets4eo.classification.readers import ImageData
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.training import train_seeds
 from deepnets4eo.training.tasks import TrainOptions
 
 from .conftest import CLASSES, SIDE_PX
@@ -37,7 +38,8 @@ def recipe(tmp_path: Path) -> Path:
 def run(patches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     (folder / "recipe.yaml").write_text(json.dumps(SMALL), encoding="utf-8")
-    return deepnets4eo.train(folder / "recipe.yaml", folder / "run", data=patches, options=TrainOptions(device="cpu"))
+    train_seeds(folder / "recipe.yaml", folder / "runs", 2, data=patches, options=TrainOptions(device="cpu"))
+    return folder / "runs" / "seed-0"
 
 
 def test_a_trained_run_knows_the_classes_and_scores_the_test_part_once(run: Path) -> None:
@@ -49,6 +51,13 @@ def test_a_trained_run_knows_the_classes_and_scores_the_test_part_once(run: Path
     assert metrics["images"] == metrics["validation"]["images"] == 6
     assert metrics["macro_f1"] > 0.6, "three classes that differ in the mean of every band"
     assert (run / "confusion.csv").exists()
+    seeds = json.loads((run.parent / "seeds.json").read_text(encoding="utf-8"))
+    assert len(seeds["scores"]["macro_f1"]["values"]) == 2
+    drawn = [
+        json.loads((run.parent / name / "split.geojson").read_text(encoding="utf-8"))["images"]["test"]
+        for name in seeds["runs"]
+    ]
+    assert drawn[0] != drawn[1], "other seeds draw other parts"
     assert load_run(run).card["notes"]["temperature"] > 0
 
 
