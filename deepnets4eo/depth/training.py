@@ -31,10 +31,17 @@ class DepthTrain(RegressionTrain):
     )
 
 
+class DepthTarget(TargetSection):
+    """The depths that are learnt."""
+
+    layer: str = Field(default="depth", description="layer of the scenes that holds them")
+    quantity: str | dict[str, Any] = Field(default="depth", description="depth, or name, unit, low, high and zero")
+
+
 class DepthRecipe(RegressionRecipe):
     """All that decides the training of depths: a regression's sections, with depth as the quantity."""
 
-    target: TargetSection = TargetSection(layer="depth", quantity="depth")
+    target: DepthTarget = DepthTarget()
     train: DepthTrain = DepthTrain()
 
     @model_validator(mode="after")

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.cards.quantity import QUANTITIES
 from deepnets4eo.damage.network.grader import NetworkGrader, open_shipped
 from deepnets4eo.damage.network.pairs import in_pixels
 from deepnets4eo.damage.network.pairs import make_scene as pair_scene
@@ -71,8 +72,12 @@ def make_segmenter(
     options: Mapping[str, Any] | None = None,
     inputs: InputSpec = INPUTS,
 ) -> NetworkSegmenter:
-    """An untrained network: "pointwise" (one 1 × 1 convolution, to see all else) or a name of `list_models()`."""
+    """An untrained network: "pointwise" (one 1 × 1 convolution, to see all else) or a name of `list_models()`; without classes, of
+    heights."""
     torch.manual_seed(0)
+    if not num_classes:
+        heights = Legend("height", (), quantity=QUANTITIES["height"])
+        return NetworkSegmenter({"name": name, "head": "units", **(options or {})}, inputs, heights, tiling=tiling)
     module = torch.nn.Conv2d(inputs.in_channels, num_classes, 1) if name == "pointwise" else None
     return NetworkSegmenter(
         {"name": name, **(options or {})}, inputs, make_legend(num_classes), tiling=tiling, module=module
@@ -114,14 +119,14 @@ def time_throughput(words: list[str]) -> None:
     parser.add_argument("--network", default="unet/resnet34")
     parser.add_argument("--options", type=json.loads, help='of the network, e.g. {"streams": [2, 1]} for fusenet')
     parser.add_argument("--pair", action="store_true", help="predict from two dates")
-    parser.add_argument("--num-classes", type=int, default=6)
+    parser.add_argument("--num-classes", type=int, default=6, help="0: heights")
     parser.add_argument("--tile", type=int, default=576)
     parser.add_argument("--halo", type=int, default=32)
     parser.add_argument("--overlap", type=int, default=0)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--repeats", type=int, default=20, help="bare forward passes")
     arguments = parser.parse_args(words)
-    compute = choose(threads=arguments.threads)
+    compute = choose(precision="auto" if arguments.num_classes else "float32", threads=arguments.threads)
     tiling = Tiling(arguments.tile, arguments.halo, arguments.overlap)
     inputs = PAIR_INPUTS if arguments.pair else INPUTS
     segmenter = make_segmenter(arguments.network, arguments.num_classes, tiling, arguments.options, inputs)

@@ -1,5 +1,7 @@
 """Surface models and the cloud mask of a job: of the same place and size, and what is unknown of them is said."""
 
+from pathlib import Path
+
 import geopandas as gpd
 import numpy as np
 import pyproj
@@ -7,10 +9,12 @@ import pytest
 from affine import Affine
 from shapely import box
 
+from deepnets4eo.cards.quantity import QUANTITIES
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.inputs import Inputs, open_inputs
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Grid
+from deepnets4eo.grid import Grid, whole
+from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City
 
@@ -86,3 +90,12 @@ def test_surface_models_in_feet_are_refused() -> None:
     heights = [Layer.open(np.zeros((1, *POST.shape), np.float32), grid=grid) for _ in range(2)]
     with pytest.raises(InputError, match="has its heights in US survey foot"):
         open_inputs(None, POST, CITY.footprints(), Settings(), dsm_pre=heights[0], dsm_post=heights[1])
+
+
+def test_heights_that_a_network_estimated_are_named_so(tmp_path: Path) -> None:
+    path = tmp_path / "heights.tif"
+    with CogWriter(path, POST.grid, dtype="float32", nodata=np.nan, tags=QUANTITIES["height"].to_tags()) as writer:
+        writer.write(whole(POST.grid), np.zeros((1, *POST.shape), np.float32))
+    found = open_inputs(None, POST, CITY.footprints(), Settings(), dsm_pre=path, dsm_post=path).findings
+    assert [one.code for one in found if one.code.endswith("_estimated")] == ["dsm_pre_estimated", "dsm_post_estimated"]
+    assert "a network estimated" in found[-1].message

@@ -62,7 +62,7 @@ def test_windows_to_learn_from_and_to_score_are_seen_through_the_lens(folder):
 
 
 def test_a_run_remembers_its_lens(folder, tmp_path):
-    recipe = make_recipe(folder)
+    recipe = make_recipe(folder, "target.factor=1.0")
     out = TASK.train(recipe, tmp_path / "run", TrainOptions(device="cpu"))
     assert "focus_m: 1.5" in (out / "recipe.yaml").read_text()
 
