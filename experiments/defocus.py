@@ -178,7 +178,7 @@ def blur_rows(frames: Frames, out: Path, seeds: Iterable[int], lens: ThinLens, s
                     log.info(
                         "seed %d, %s, %s, %s: RMSE %.3f m",
                         seed,
-                        place,
+                        site,
                         way,
                         seen,
                         measured[site, way, seen][-1]["rmse"],
