@@ -41,7 +41,6 @@ from deepnets4eo.training import load_recipe, train
 if TYPE_CHECKING:
     from torch import nn
 
-WINDOW_PX = 128  # that the head of confidence learns from
 SIDE_PX, CLICKS, REPORTED = 256, 12, (0, 1, 2, 4, 8, 12)
 TRAIN_CITIES, TEST_CITY = range(1, 7), 21
 RECIPE = (
@@ -80,20 +79,6 @@ def train_once(out: Path, name: str, folders: Sequence[Path], seed: int, further
         )
         train(recipe, run)
     return load_run(run)
-
-
-def confidence_of(run: Run, folders: Sequence[Path]) -> nn.Module:
-    """A head that learnt from windows without clicks of what the network learnt from."""
-    images, masks = [], []
-    for folder in folders:
-        sample = Scene.open(image=str(folder / "image.tif"), labels=str(folder / "labels.tif")).read()
-        labels = run.legend.to_index()[sample.pop("labels")]
-        image = run.inputs.prepare(sample)
-        for top, left in np.ndindex(*(side // WINDOW_PX for side in labels.shape)):
-            rows, cols = (slice(at * WINDOW_PX, (at + 1) * WINDOW_PX) for at in (top, left))
-            images.append(image[:, rows, cols])
-            masks.append(labels[rows, cols])
-    return fit_confidence(run.segmenter, np.stack(images), np.stack(masks))
 
 
 def correct(run: Run, folder: Path, mode: str, seed: int, confidence: nn.Module) -> tuple[list[float], float, float]:
@@ -155,7 +140,7 @@ def main() -> None:
         runs = [
             train_once(options.out, name, folders, seed, FEW_STEPS if options.smoke else ()) for seed in options.seeds
         ]
-        heads = [confidence_of(run, folders) for run in runs]
+        heads = [fit_confidence(run) for run in runs]
         for mode in MODES:
             results = [
                 correct(run, test, mode, seed, head) for run, seed, head in zip(runs, options.seeds, heads, strict=True)

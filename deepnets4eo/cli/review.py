@@ -14,6 +14,8 @@ from deepnets4eo.prediction.options import Measure
 if TYPE_CHECKING:
     from deepnets4eo.outputs.served_page.server import PageServer
 
+LOOKS = 100
+
 
 def review(
     subject: Annotated[
@@ -26,7 +28,7 @@ def review(
             help="Filled samples of one or more reviewers; by default DIR/review.gpkg. With --model further layers.",
         ),
     ] = None,
-    looks: Annotated[int, typer.Option(help="How many buildings are drawn.", min=1)] = 100,
+    looks: Annotated[int, typer.Option(help="How many buildings are drawn.", min=1)] = LOOKS,
     areas: Annotated[
         Path | None, typer.Option(help="Polygons, e.g. districts, that are counted each.", show_default=False)
     ] = None,
@@ -73,14 +75,14 @@ def review(
     from deepnets4eo.files import writing
 
     if model is not None:
-        if areas or serve or reviewer or next_looks or update:
+        if areas or serve or reviewer or next_looks or update or looks != LOOKS:
             raise InputError(
                 "--model corrects a label map: only --out, --measure and --no-browser go with it. Leave the others out."
             )
         correct_labels([subject, *(others or [])], model, out, measure, browser=browser)
         return
-    if out is not None:
-        raise InputError("--out belongs to --model. Add it, or leave --out out.")
+    if out is not None or measure != "entropy":
+        raise InputError("--out and --measure belong to --model. Add it, or leave them out.")
     folder, answers = Path(subject), [Path(each) for each in others or []]
     if next_looks or update:
         own = [folder / "review.gpkg", *sorted(folder.glob("next-*.gpkg"))]

@@ -7,31 +7,37 @@ head that learnt from labelled windows.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Batch, ByteImage, FloatImage
+from deepnets4eo.arrays import Batch, ByteImage, FloatImage, Mask
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.prediction.click_session import ClickSession
+from deepnets4eo.prediction.clicked_scene import network_of
 from deepnets4eo.prediction.options import Measure
+from deepnets4eo.rasters.scene import LABELS
 from deepnets4eo.segmenters.clicks import RADIUS_PX
 from deepnets4eo.segmenters.ensemble import VIEWS, turned_proba
 from deepnets4eo.segmenters.networks import last_layer
+from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import STRIDE_PX, NetworkSegmenter
+from deepnets4eo.tiling.sampling import spread_windows
 from deepnets4eo.tiling.scores import entropy
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 PASSES = 8  # with dropout; without it the eight views of the square
-HIDDEN = 32  # channels of the head of confidence
+HIDDEN, STEPS = 32, 300  # channels of the head of confidence, and steps of its training
+WINDOWS, WINDOW_PX = 64, 128  # that it learns from, about
 
 
 def next_click(
-    session: ClickSession, measure: Measure = "entropy", confidence: nn.Module | None = None
+    session: ClickSession, measure: Measure = "entropy", confidence: nn.Module | None = None, where: Mask | None = None
 ) -> tuple[int, int]:
     """Where a person should click next.
 
@@ -46,6 +52,8 @@ def next_click(
         probability of the true class (ConfidNet, Corbière et al. 2019).
     confidence : Module | None
         The head of `fit_confidence`.
+    where : (H, W) bool
+        Pixels to choose from, by default all.
 
     Returns
     -------
@@ -71,6 +79,8 @@ def next_click(
         )
     worth = _worth(session, measure, confidence)
     worth = uniform_filter(worth, 2 * RADIUS_PX + 1, mode="constant", cval=float(worth.min()))
+    if where is not None:
+        worth[~where] = -np.inf
     for row, col in session.clicks.pixels:
         rows, cols = (slice(max(at - 2 * RADIUS_PX, 0), at + 2 * RADIUS_PX + 1) for at in (row, col))
         worth[rows, cols] = -np.inf
@@ -166,21 +176,15 @@ def last_features(segmenter: NetworkSegmenter, batch: Batch) -> Tensor:
         return features[:, :, :height, :width]
 
 
-def fit_confidence(
-    segmenter: NetworkSegmenter, batch: Batch, masks: NDArray[np.uint8], steps: int = 300, seed: int = 0
-) -> nn.Module:
-    """Teach a small head the probability that a network gives the true class (Corbière et al. 2019); the network stays as it is.
+def fit_confidence(run: Run, seed: int = 0) -> nn.Module:
+    """Teach a small head how probable the true class is to a run's network, on windows of what the run learnt from.
+
+    ConfidNet (Corbière et al. 2019): the network stays as it is, and the head sees what its last layer sees. Windows show no clicks.
 
     Parameters
     ----------
-    segmenter : NetworkSegmenter
-        The network; best not too sure of the windows, so that they show its errors.
-    batch : (N, C, h, w) float32
-        Prepared windows.
-    masks : (N, h, w) uint8
-        Their classes, void 255.
-    steps : int
-        Steps of Adam, each on one window.
+    run : Run
+        Of one network for labels.
     seed : int
         Of the head's first weights and of the order.
 
@@ -192,14 +196,46 @@ def fit_confidence(
     Raises
     ------
     InputError
-        No pixel of the windows has a class.
+        The run is of another kind, or the scenes of its recipe cannot be opened any more.
+
+    Examples
+    --------
+    ```python
+    row, col = next_click(session, "confidence", fit_confidence(run))
+    ```
     """
+    from deepnets4eo.training.recipe import Recipe, resolve
+    from deepnets4eo.training.segmentation import open_labelled
+
+    segmenter = network_of(run)
+    try:
+        _, scenes = open_labelled(resolve(run.recipe, kind=Recipe))
+    except InputError as error:
+        raise InputError(f"confidence learns from what {run.folder} learnt from: {error}") from error
+    images, masks = [], []
+    for one in scenes:
+        scene = one.with_labels_where(lambda window: np.ones((window.height, window.width), bool))
+        for window in spread_windows(scene.shape, (WINDOW_PX, WINDOW_PX), math.ceil(math.sqrt(WINDOWS / len(scenes)))):
+            sample = scene.read(window)
+            masks.append(segmenter.legend.to_index()[sample.pop(LABELS)])
+            images.append(segmenter.inputs.prepare(sample))
+    return learn_confidence(segmenter, images, masks, STEPS, seed)
+
+
+def learn_confidence(
+    segmenter: NetworkSegmenter,
+    images: Sequence[FloatImage],
+    masks: Sequence[ByteImage],
+    steps: int,
+    seed: int = 0,
+) -> nn.Module:
+    """The head of `fit_confidence`, from prepared windows (C, h, w) and their classes (h, w), void 255; a step takes one of them."""
     import torch
     from torch import nn
 
-    if not (masks != VOID).any():
+    if not any((mask != VOID).any() for mask in masks):
         raise InputError("no pixel has a class to learn confidence from. Give labelled windows.")
-    pairs = [_features_and_truth(segmenter, batch[[n]], masks[n]) for n in range(len(batch))]
+    pairs = [_features_and_truth(segmenter, image[None], mask) for image, mask in zip(images, masks, strict=True)]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         head = nn.Sequential(

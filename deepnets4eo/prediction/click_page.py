@@ -11,6 +11,8 @@ from http import HTTPStatus
 from threading import Lock
 from typing import Any
 
+import numpy as np
+
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.outputs.findings import one_or_many
@@ -19,8 +21,9 @@ from deepnets4eo.outputs.served_page.server import Answer, PageServer, RefusedEr
 from deepnets4eo.prediction.click_review import ClickReview
 from deepnets4eo.prediction.click_session import ClickSession
 from deepnets4eo.rasters.display import colour_bands
+from deepnets4eo.tiling.sampling import spread_windows
 
-STRETCHED_PX = 512  # longer side of the picture that black and white are taken from
+SAMPLES, SAMPLE_PX = 8, 64  # windows along each axis, and their side, that black and white are taken from
 QUALITY = 90
 
 
@@ -44,8 +47,9 @@ class ClickServer(PageServer):
         self.review, self.title = review, title
         layer = next(iter(review.scene.layers.values()))
         self._layer = layer.subset(colour_bands(layer))
-        data, valid, _ = self._layer.thumbnail(STRETCHED_PX)
-        self._stretch = stretch_of(three_bands(data), valid)
+        parts = [self._layer.read(window) for window in spread_windows(review.scene.shape, (SAMPLE_PX,) * 2, SAMPLES)]
+        values = np.concatenate([three_bands(data)[:, valid] for data, valid in parts], axis=1)
+        self._stretch = stretch_of(values, np.ones(values.shape[1], bool))
         self._version, self._one = 0, Lock()
         super().__init__(__package__, "clicks", "deepnets4eo review")
 

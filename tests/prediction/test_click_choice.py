@@ -7,7 +7,8 @@ from torch import nn
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.prediction import Adaptation, ClickSession, fit_confidence, next_click
+from deepnets4eo.prediction import Adaptation, ClickSession, next_click
+from deepnets4eo.prediction.click_choice import learn_confidence
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
@@ -51,6 +52,8 @@ def test_the_next_click_is_where_the_network_doubts_and_not_there_twice(measure:
     session = session_of(image, kernel=SAME)
     first = next_click(session, measure)
     assert lies_in(first, slice(16, 40), slice(20, 44))
+    right = np.broadcast_to(np.arange(SIDE_PX) >= 30, (SIDE_PX, SIDE_PX))
+    assert next_click(session, measure, where=right)[1] >= 30
     session.click(*first, 0)
     second = next_click(session, measure)
     assert max(abs(a - b) for a, b in zip(first, second, strict=True)) > 10
@@ -90,10 +93,12 @@ def test_confidence_asks_where_the_network_was_wrong_on_what_looks_alike() -> No
     image[8:30, 8:30], image[40:60, 40:60] = 5.0, 9.0
     truth = np.where(image == 9.0, 1, 0).astype(np.uint8)  # 5 is dark, though the network is sure that it is bright
     session = session_of(image, kernel=SAME)
-    head = fit_confidence(session.segmenter, image.astype(np.float32)[None, None], truth[None], steps=100)
+    head = learn_confidence(session.segmenter, [image.astype(np.float32)[None]], [truth], steps=100)
     assert lies_in(next_click(session, "confidence", head), slice(8, 30), slice(8, 30))
     with pytest.raises(InputError, match="no pixel has a class"):
-        fit_confidence(session.segmenter, np.zeros((1, 1, 8, 8), np.float32), np.full((1, 8, 8), 255, np.uint8))
+        learn_confidence(
+            session.segmenter, [np.zeros((1, 8, 8), np.float32)], [np.full((8, 8), 255, np.uint8)], steps=1
+        )
     for measure in ("confidence", "chance"):
         with pytest.raises(InputError, match=f"chosen by '{measure}'"):
             next_click(session, measure)  # type: ignore[arg-type]

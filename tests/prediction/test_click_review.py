@@ -182,7 +182,7 @@ def test_clicks_of_other_scenes_and_labels_of_other_runs_are_refused(
         "the scene does not fit the run": [str(write_geotiff(tmp_path / "grey.tif", np.ones((9, 9), np.uint8))), "--model", run],
         "only --out, --measure": [scene, "--model", run, "--serve"],
         "exists already": [scene, "--model", run, "--out", str(place)],
-        "--out belongs to --model": [scene],
+        "--out and --measure belong to --model": [scene],
     }  # fmt: skip
     for message, words in refused.items():
         out = [] if "--out" in words else ["--out", str(tmp_path / "out")]

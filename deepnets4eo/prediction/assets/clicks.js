@@ -1,7 +1,7 @@
 // One tile of a scene under its labels: a class is chosen, a click corrects them. Each stroke is sent at once, with the state that this page saw.
 "use strict";
 
-const STEP_PX = 8, MARK_PX = 4, ASKED_PX = 11, LARGEST = 4;
+const STEP_PX = 8, MARK_PX = 4, ASKED_PX = 11, LARGEST = 4, FEW = 10;
 let page, state, labels = null, chosen = -1, cross = null, asked = null, zoom = 1, shown = true;
 
 const tileOf = () => { const [row, col, height, width] = page.tiles[state.tile]; return { row, col, height, width }; };
@@ -111,7 +111,8 @@ async function click(at) {
   const now = await act("click", { row: at[0], col: at[1], class: chosen });
   if (!now) return;
   if (asked && Math.hypot(asked[0] - at[0], asked[1] - at[1]) <= ASKED_PX) { asked = null; mark(); }
-  say(`Saved: ${nameOf(chosen)}. ${count(now.changed, "pixel is", "pixels are")} labelled anew.`);
+  const hint = now.changed < FEW && !now.follows ? " Press A to let weights follow the clicks." : "";
+  say(`Saved: ${nameOf(chosen)}. ${count(now.changed, "pixel is", "pixels are")} labelled anew.${hint}`);
 }
 
 async function ask() {
