@@ -4,9 +4,12 @@ Takes any network; offset and scale are those of what it learns from, and stand 
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
+WIDTHS = (64, 128, 256)  # of the discriminator
 MOST_LOG = 10.0  # of a variance, either way: e⁵ = 148 scales
 
 
@@ -16,9 +19,10 @@ class InUnits(nn.Module):
     Parameters
     ----------
     network : returns (N, K, H, W), the channels of the quantity last
-    offset, scale : mean and standard deviation of the values that are learnt, in their unit
+    offset, scale : median and standard deviation of the values that are learnt, in their unit
     deviation : whether the last channel is the logarithm of a variance
     balanced : whether numbers that weigh the tasks of a training are learnt, see `training.balance`
+    critic_bands : bands of the image, where a discriminator is trained beside the network, see `training.adversarial`; 0: none
 
     Examples
     --------
@@ -34,10 +38,12 @@ class InUnits(nn.Module):
         scale: float = 1.0,
         deviation: bool = False,
         balanced: bool = False,
+        critic_bands: int = 0,
     ) -> None:
         super().__init__()
         self.network, self.offset, self.scale, self.deviation = network, offset, scale, deviation
         self.tasks = TaskNumbers() if balanced else None
+        self.discriminator = patch_discriminator(critic_bands + 1) if critic_bands else None
 
     def forward(self, image: Tensor) -> Tensor:
         """image : (N, C, H, W), standardised · returns : (N, K, H, W) float32, logits and values in their unit."""
@@ -60,6 +66,14 @@ class TaskNumbers(nn.Module):
         self.register_buffer("first_losses", torch.zeros(2))
 
 
+def patch_discriminator(in_channels: int) -> nn.Module:
+    """A network that says of each patch whether its values were measured (1) or estimated (0); it stays with the run, to resume."""
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise((in_channels, *WIDTHS)):
+        layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, nn.Conv2d(WIDTHS[-1], 1, 3, padding=1))
+
+
 def add_units(
     network: nn.Module,
     num_classes: int,
@@ -68,6 +82,9 @@ def add_units(
     scale: float = 1.0,
     deviation: bool = False,
     balanced: bool = False,
+    critic_bands: int = 0,
 ) -> nn.Module:
     """The network with its last channels in the unit of a quantity; `num_classes` are all its channels."""
-    return InUnits(network, offset=offset, scale=scale, deviation=deviation, balanced=balanced)
+    return InUnits(
+        network, offset=offset, scale=scale, deviation=deviation, balanced=balanced, critic_bands=critic_bands
+    )

@@ -25,7 +25,9 @@ from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.metrics.values import SCORES
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters.units import InUnits
 from deepnets4eo.tiling.scores import best_class
+from deepnets4eo.training.adversarial import adversarial_loss
 from deepnets4eo.training.balance import balance_losses
 from deepnets4eo.training.data import ClassSamples, Sample, SceneSamples, ValidationLoader
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
@@ -52,6 +54,11 @@ class RegressionTrain(TrainSection):
     )
     class_losses: dict[LossName, float] = Field(
         default={"cross_entropy": 1.0}, description="with a legend: loss -> weight"
+    )
+    adversarial: float = Field(
+        default=0.0,
+        ge=0,
+        description="weight of an LS-GAN loss, whose discriminator is trained beside; published: 1 beside l1: 100",
     )
     balance: Literal["equal", "log_variance", "gradnorm"] = Field(
         default="equal",
@@ -115,15 +122,26 @@ class RegressionCriterion:
 
     def __init__(self, train: RegressionTrain, legend: Legend, layers: Sequence[str], pixels: Sequence[int]) -> None:
         self.layers, self.num_classes = list(layers), legend.num_classes
-        self.of_values, self.balance = SumOfValueLosses(train.losses), train.balance
+        self.of_values, self.balance, self.adversarial = (
+            SumOfValueLosses(train.losses),
+            train.balance,
+            train.adversarial,
+        )
         self.of_classes = (
             SumOfLosses(train.class_losses, class_weights(train, legend, pixels)) if self.num_classes else None
         )
 
     def step(self, network: nn.Module, batch: Batch) -> Tensor:
         """The loss of one batch, () float32."""
-        output = network(torch.cat([batch[name] for name in self.layers], dim=1))
+        image = torch.cat([batch[name] for name in self.layers], dim=1)
+        output = network(image)
+        network = getattr(network, "_orig_mod", network)  # of one that is compiled
         loss = self.of_values(output[:, self.num_classes :], batch[VALUES])
+        if self.adversarial:
+            assert isinstance(network, InUnits)
+            loss = loss + self.adversarial * adversarial_loss(
+                network, image, output[:, self.num_classes], batch[VALUES]
+            )
         if self.of_classes is None:
             return loss
         self.of_classes.to(output.device)
@@ -166,8 +184,9 @@ def train_regression(
     prepared = _prepare(recipe, kind)
     model, scale, quantity = recipe.model, prepared.scale, prepared.legend.quantity
     named = {"name": model.network, "encoder": model.encoder}
-    units = {"offset": scale.mean, "scale": scale.std, "deviation": bool(quantity and quantity.deviation)}
+    units = {"offset": scale.median, "scale": scale.std, "deviation": bool(quantity and quantity.deviation)}
     units |= {"balanced": True} if recipe.train.balance != "equal" else {}
+    units |= {"critic_bands": prepared.samples.inputs.in_channels} if recipe.train.adversarial else {}
     network = {key: value for key, value in named.items() if value is not None} | model.options
     network |= {"head": "units", "head_options": units}
     segmenter = build_segmenter(recipe, network, prepared.samples.inputs, prepared.legend)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -25,7 +25,7 @@ from deepnets4eo.tiling.sampling import spread_indices
 from deepnets4eo.training.recipe import DataSection
 from deepnets4eo.training.scenes import NamedScene
 from deepnets4eo.training.splits import TRAIN, DataSplit
-from deepnets4eo.training.statistics import WINDOW_PX, Moments
+from deepnets4eo.training.statistics import WINDOW_PX
 
 log = logging.getLogger(__name__)
 
@@ -100,25 +100,16 @@ def place_target(named: SceneT, target: TargetSection, data: DataSection) -> Sce
 
 @dataclass(frozen=True)
 class TargetScale:
-    """Mean and standard deviation of the values of the training part, in their unit, and the number of pixels."""
+    """Median and standard deviation of the values of the training part, in their unit, and the number of pixels. Most heights are
+    those of ground: from their median, networks learn faster than from their mean."""
 
-    mean: float
+    median: float
     std: float
     pixels: int
 
 
-@dataclass
-class _Tally:
-    """What the pixels of the training part hold."""
-
-    moments: Moments = field(default_factory=lambda: Moments(1))
-    kept: list[NDArray[np.float32]] = field(default_factory=list)
-    pixels: int = 0
-    infinite: int = 0
-
-
 def measure_target(split: DataSplit[Any], target: TargetSection, quantity: Quantity) -> TargetScale:
-    """Measure the scaling of a target over the training part, and refuse what is wrong with it.
+    """Measure the scaling of a target over the training part, and refuse what is wrong with it. Peak memory: 50 MB.
 
     Parameters
     ----------
@@ -145,21 +136,17 @@ def measure_target(split: DataSplit[Any], target: TargetSection, quantity: Quant
         for layer in (named.scene.layers[name] for named in split.scenes for name in target.layers):
             check_layer_unit(layer)
             check_stated_unit(layer)
-    tally, windows = _Tally(), split.windows(TRAIN, WINDOW_PX)
+    kept, infinite, windows = [np.zeros(0, np.float32)], 0, split.windows(TRAIN, WINDOW_PX)
     for at in [windows[index] for index in spread_indices(len(windows), MOST_WINDOWS)]:
         sample = split.scenes[at.scene].scene.read(at.window, target.layers)
         mask = split.mask(at.scene, TRAIN, at.window)
         values = target.values(sample, sample["valid"] & mask)
-        tally.infinite += int((np.isinf(sample[target.layer][0]) & mask).sum())
-        tally.pixels += int(np.isfinite(values).sum())
-        tally.kept.append(values[np.isfinite(values)])
-        tally.moments.update(values[quantity.known_mask(values)][None])
-    source = _source(split, target)
-    check_values(
-        np.concatenate(tally.kept or [np.zeros(0, np.float32)]), target, quantity, source, infinite=tally.infinite
-    )
-    std = float(tally.moments.std[0])
-    return TargetScale(float(tally.moments.mean[0]), std if std > 0 else 1.0, tally.moments.count)
+        infinite += int((np.isinf(sample[target.layer][0]) & mask).sum())
+        kept.append(values[np.isfinite(values)])
+    values = np.concatenate(kept)
+    check_values(values, target, quantity, _source(split, target), infinite=infinite)
+    known = values[quantity.known_mask(values)]
+    return TargetScale(float(np.median(known)), float(known.std(dtype=np.float64)) or 1.0, known.size)
 
 
 def check_values(

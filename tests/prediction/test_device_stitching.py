@@ -43,9 +43,7 @@ def make_tiles(lattice: Lattice, channels: int = 3) -> list[tuple[ReadTile, np.n
     return tiles
 
 
-def stitch(
-    tiling: Tiling, products: list[str], *, on_device: bool, legend: Legend = LEGEND
-) -> dict[str, np.ndarray]:
+def stitch(tiling: Tiling, products: list[str], *, on_device: bool, legend: Legend = LEGEND) -> dict[str, np.ndarray]:
     """All products of a scene, as `predict_strips` makes them from scores."""
     lattice, strip = Lattice(SHAPE, tiling), Strip(0, SHAPE[1], 0, SHAPE[0])
     cols = range(lattice.cols)
